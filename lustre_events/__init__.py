@@ -1,0 +1,1 @@
+"""Every change in a Lustre file system becomes a searchable document."""

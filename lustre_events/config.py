@@ -1,0 +1,234 @@
+"""The settings: each written once, here, with its default, its unit and one line of explanation.
+
+The example file (`lustre-events config example`), the environment names (LUSTRE_EVENTS_READER_USER for
+`[reader] user`), the check of a file and its messages all come from these dataclasses.
+An environment variable wins over the file, the file over the default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from lustre_events.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "LUSTRE_EVENTS_"
+
+
+def setting(default: Any, doc: str, choices: tuple[str, ...] = ()) -> Any:
+    """Declare a setting: its default, one line about it, and the values that it may have if they are few."""
+    metadata = {"doc": doc, "choices": choices}
+    if isinstance(default, tuple):
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class FilesystemSettings:
+    """The file system that is watched."""
+
+    source: str = setting("lustre", "where records come from", ("lustre", "directory"))
+    mount: str = setting("/mnt/lustre", "mount point of the client, or the directory to watch")
+    mdts: tuple[str, ...] = setting((), 'MDTs to read, e.g. ["lustre-MDT0000"]; empty: every /dev/changelog-*')
+    library: str = setting("", "path of liblustreapi.so; empty: look in the usual places")
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """Redis: the record streams, the RQ queues and the results."""
+
+    url: str = setting("", "redis://HOST:PORT/DB or unix:///PATH; empty: `run` starts a private server")
+    timeout_seconds: float = setting(5.0, "longest wait for an answer")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """The index."""
+
+    url: str = setting("sqlite:////var/lib/lustre-events/index.db", "sqlite:///PATH on a local disk")
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderSettings:
+    """The reader, one per MDT."""
+
+    user: str = setting("", "the registered changelog user, e.g. cl1; empty: read only, never clear")
+    clear_after: str = setting("stored", "clear a record when it is on Redis's disk, or committed to the index",
+                               ("stored", "committed"))  # fmt: skip
+    clear_interval_seconds: float = setting(5.0, "how often safe records are cleared")
+    keepalive_seconds: float = setting(60.0, "how often the last clear is repeated while nothing is new")
+    block_bytes: int = setting(1 << 20, "largest block of raw records in one stream entry, before compression")
+    linger_ms: int = setting(50, "how long a small block waits for more records")
+    poll_seconds: float = setting(1.0, "longest wait for new records before looking after everything else")
+    lease_seconds: float = setting(10.0, "a reader that is silent for this long may be replaced by another")
+    codec: str = setting("zstd", "compression of blocks", ("zstd", "raw"))
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherSettings:
+    """The dispatcher: the index's only writer."""
+
+    rules: str = setting("", "path of the rules file (TOML); empty: only the built-in `stat`")
+    settle_seconds: float = setting(2.0, "how long a file must be left alone before it is extracted")
+    settle_max_seconds: float = setting(
+        60.0, "a file that never rests is extracted this long after its first change"
+    )
+    batch_records: int = setting(20_000, "most records in one transaction")
+    job_files: int = setting(64, "most files in one job")
+    job_lease_seconds: float = setting(120.0, "a job without results for this long is given out again")
+    queue_jobs: int = setting(100, "most jobs that wait in one queue; the rest stays pending in the index")
+    retry_seconds: float = setting(10.0, "wait before the first retry of a failed file; doubles each time")
+    attempts: int = setting(3, "tries per file and extractor before its failure is kept")
+    idle_ms: int = setting(100, "wait when there is nothing to do")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """The workers on the compute nodes."""
+
+    queue: str = setting("default", "the one queue that this worker serves")
+    runtime: str = setting("apptainer", "how extractors run: in a container, or (trusted ones) as a process",
+                           ("apptainer", "process"))  # fmt: skip
+    extractors: tuple[str, ...] = setting(
+        (), "folders with extractors, one sub-folder each; empty: the ones beside the program"
+    )
+    images: str = setting("/var/lib/lustre-events/images", "folder of the images that manifests name")
+    run_as: str = setting("nobody", "the user that a worker which is root becomes before it starts a container")
+    job_timeout_seconds: int = setting(600, "longest run of one job")
+    worker_ttl_seconds: int = setting(60, "RQ takes a worker for dead when it is silent for this long")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one node. Each process takes the sections that it needs."""
+
+    filesystem: FilesystemSettings = field(default_factory=FilesystemSettings)
+    redis: RedisSettings = field(default_factory=RedisSettings)
+    index: IndexSettings = field(default_factory=IndexSettings)
+    reader: ReaderSettings = field(default_factory=ReaderSettings)
+    dispatcher: DispatcherSettings = field(default_factory=DispatcherSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+
+
+def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings of a TOML file (None: the defaults) and the environment.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value is wrong; the message names the key, the
+            nearest valid one, and the place it came from.
+    """
+    if path is None:
+        return parse({}, environment, "the defaults")
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: cannot be read ({exc.strerror}); make one with: lustre-events config example"
+        ) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: not a TOML file: {exc}") from exc
+    return parse(tables, environment, str(path))
+
+
+def parse(tables: Mapping[str, Any], environment: Mapping[str, str], origin: str) -> Settings:
+    """Return the settings of parsed TOML tables and the environment; raises as `load` does."""
+    sections = get_type_hints(Settings)
+    for name, table in tables.items():
+        if name not in sections:
+            raise ConfigError(f"{origin}: unknown section [{name}]{nearest(name, sections)}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{origin}: {name} must be a section: write [{name}]")
+    built = {
+        name: _section(name, section, tables.get(name, {}), environment, origin)
+        for name, section in sections.items()
+    }
+    return Settings(**built)
+
+
+def _section(
+    section_name: str, section: type, table: Mapping[str, Any], environment: Mapping[str, str], origin: str
+) -> Any:
+    hints = get_type_hints(section)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in hints:
+            raise ConfigError(f"{origin}: unknown key {key} in [{section_name}]{nearest(key, hints)}")
+        values[key] = _checked(f"{origin}: [{section_name}] {key}", hints[key], value)
+    for key, hint in hints.items():
+        variable = f"{ENVIRONMENT_PREFIX}{section_name}_{key}".upper()
+        if variable in environment:
+            values[key] = _from_text(variable, hint, environment[variable])
+    for spec in dataclasses.fields(section):
+        choices = spec.metadata["choices"]
+        if choices and values.get(spec.name, choices[0]) not in choices:
+            raise ConfigError(
+        raise ConfigError(
+            f"{path}: cannot be read ({exc.strerror}); make one with: lustre-events config example"
+        ) from exc
+            )
+    return section(**values)
+
+
+def _checked(place: str, hint: Any, value: Any) -> Any:
+    if isinstance(hint, types.GenericAlias):
+        if not isinstance(value, list) or not all(isinstance(item, get_args(hint)[0]) for item in value):
+            raise ConfigError(f'{place} must be a list of strings, e.g. ["a", "b"]')
+        return tuple(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, hint) or isinstance(value, bool) is not (hint is bool):
+        raise ConfigError(f"{place} must be {_KIND[hint]}, not {value!r}")
+    if isinstance(value, (int, float)) and value < 0:
+        raise ConfigError(f"{place} must not be negative")
+    return value
+
+
+_KIND = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _from_text(variable: str, hint: Any, text: str) -> Any:
+    if isinstance(hint, types.GenericAlias):
+        return tuple(part for part in text.split(",") if part)
+    if hint is str:
+        return text
+    try:
+        return _checked(f"the environment variable {variable}", hint, hint(text))
+    except ValueError as exc:
+        raise ConfigError(f"the environment variable {variable} must be {_KIND[hint]}, not {text!r}") from exc
+
+
+def nearest(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """Return the end of a sentence about an unknown name: the nearest known one, or all of them."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known are: {', '.join(sorted(known))}"
+
+
+def example() -> str:
+    """Return a TOML file with every setting, its default and its explanation."""
+    lines = ["# lustre-events: every setting with its default. Remove what you do not change.", ""]
+    for section_name, section in get_type_hints(Settings).items():
+        lines += [f"# {(section.__doc__ or '').strip()}", f"[{section_name}]"]
+        for spec in dataclasses.fields(section):
+            choices = f" ({' | '.join(spec.metadata['choices'])})" if spec.metadata["choices"] else ""
+            lines += [f"# {spec.metadata['doc']}{choices}", f"{spec.name} = {_toml(_default(spec))}"]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _default(spec: dataclasses.Field[Any]) -> Any:
+    if spec.default_factory is not dataclasses.MISSING:
+        return list(spec.default_factory())
+    return spec.default
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)

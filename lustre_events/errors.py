@@ -1,0 +1,179 @@
+"""Every error that this project raises on purpose, as one tree.
+
+LustreEventsError                 exit code 1
+├── ConfigError                   2   a setting, a rule file, a command line
+├── RecordDecodeError             3   bytes that are not a changelog record
+├── ChangelogError                4   the MDT's changelog, through liblustreapi
+│   ├── LibraryMissing                liblustreapi cannot be loaded
+│   ├── ChangelogUnavailable          no such MDT, no rights, not a Lustre client
+│   ├── ChangelogUserUnknown          the changelog user is not registered
+│   ├── ChangelogRefused              a call with values that the MDT does not take
+│   └── ChangelogBroken               the open handle is dead: close it and open again
+├── StreamError                   5   Redis and what is in it
+│   ├── StreamUnavailable             cannot be reached
+│   ├── StreamUnsafe                  without AOF, or with eviction: it could lose records
+│   ├── StreamFull                    no memory left: nothing was stored
+│   └── StreamMoved                   the stream is not where this reader left it
+├── IndexError_                   6   the index
+│   ├── IndexUnavailable              cannot be opened
+│   ├── IndexTooNew                   written by a later version
+│   └── QueryError                    a search that cannot be understood
+├── ExtractorError                7   extractors, images, containers
+│   ├── UnknownExtractor
+│   ├── ManifestError
+│   ├── RuntimeMissing                neither Apptainer nor Singularity
+│   ├── ImageMissing
+│   └── ContainerFailed               the runtime failed, not the extractor's program
+└── LeaseLost                     8   another process has taken over this one's work
+
+The message of each says what happened, to what, and what to do next. `retryable` says whether the same
+call can succeed later without anybody doing anything; `exit_code` is what a command ends with. Nobody
+else decides either.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LustreEventsError(Exception):
+    """An expected failure. `str(error)` is one sentence for a person."""
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+
+class ConfigError(LustreEventsError):
+    """A setting, a rule or an argument is wrong."""
+
+    exit_code = 2
+
+
+class RecordDecodeError(LustreEventsError):
+    """The bytes at `offset` are not a whole changelog record."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(f"{message} (at byte {offset})")
+        self.offset = offset
+
+
+class UnknownExtension(RecordDecodeError):
+    """A record carries an extension bit that this version does not know, so its length is unknown."""
+
+
+class ChangelogError(LustreEventsError):
+    """A call of liblustreapi failed. `errno` is positive, 0 where there is none."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, errno: int = 0) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class LibraryMissing(ChangelogError):
+    """The library liblustreapi cannot be loaded."""
+
+
+class ChangelogUnavailable(ChangelogError):
+    """The MDT's changelog cannot be opened."""
+
+    retryable = True
+
+
+class ChangelogUserUnknown(ChangelogError):
+    """The changelog user is not registered on the MDT."""
+
+
+class ChangelogRefused(ChangelogError):
+    """The MDT does not take these values."""
+
+
+class ChangelogBroken(ChangelogError):
+    """The open handle is dead; records are not lost: close it and open again at the last index + 1."""
+
+    retryable = True
+
+
+class StreamError(LustreEventsError):
+    """Redis, or what this project keeps in it."""
+
+    exit_code = 5
+
+
+class StreamUnavailable(StreamError):
+    """Redis cannot be reached or does not answer."""
+
+    retryable = True
+
+
+class StreamUnsafe(StreamError):
+    """This Redis could lose records (no append-only file, or an eviction policy)."""
+
+
+class StreamFull(StreamError):
+    """Redis has no memory left and stored nothing."""
+
+    retryable = True
+
+
+class StreamMoved(StreamError):
+    """The stream's last id or epoch is not what the writer expected; nothing was stored."""
+
+    retryable = True
+
+
+class IndexError_(LustreEventsError):  # noqa: N801 - the builtin has the plain name
+    """The index."""
+
+    exit_code = 6
+
+
+class IndexUnavailable(IndexError_):
+    """The index cannot be opened."""
+
+    retryable = True
+
+
+class IndexTooNew(IndexError_):
+    """The index was written by a later version of this program."""
+
+
+class QueryError(IndexError_):
+    """A search that cannot be understood; the message shows the place with a caret."""
+
+
+class ExtractorError(LustreEventsError):
+    """Extractors, their images and the container runtime."""
+
+    exit_code = 7
+
+
+class UnknownExtractor(ExtractorError):
+    """No extractor of that name is installed."""
+
+
+class ManifestError(ExtractorError):
+    """An extractor's manifest is wrong."""
+
+
+class RuntimeMissing(ExtractorError):
+    """Neither apptainer nor singularity can be found."""
+
+
+class ImageMissing(ExtractorError):
+    """The extractor's image is not there."""
+
+
+class ContainerFailed(ExtractorError):
+    """The container runtime failed (not the extractor's program)."""
+
+    retryable = True
+
+
+class LeaseLost(LustreEventsError):
+    """Another process has taken over; this one must stop writing."""
+
+    exit_code = 8

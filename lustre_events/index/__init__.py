@@ -1,0 +1,1 @@
+"""The index: names, pending work and documents, and the search over them."""

@@ -1,0 +1,1 @@
+"""A binding to liblustreapi that is useful alone."""

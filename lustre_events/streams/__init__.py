@@ -1,0 +1,1 @@
+"""What is kept in Redis: record blocks, leases, results; see `interface`."""
