@@ -169,9 +169,8 @@ def _section(
         choices = spec.metadata["choices"]
         if choices and values.get(spec.name, choices[0]) not in choices:
             raise ConfigError(
-        raise ConfigError(
-            f"{path}: cannot be read ({exc.strerror}); make one with: lustre-events config example"
-        ) from exc
+                f"{origin}: [{section_name}] {spec.name} is {values[spec.name]!r}; "
+                f"it must be one of: {', '.join(choices)}"
             )
     return section(**values)
 
