@@ -38,6 +38,7 @@ class FilesystemSettings:
     mount: str = setting("/mnt/lustre", "mount point of the client, or the directory to watch")
     mdts: tuple[str, ...] = setting((), 'MDTs to read, e.g. ["lustre-MDT0000"]; empty: every /dev/changelog-*')
     library: str = setting("", "path of liblustreapi.so; empty: look in the usual places")
+    state: str = setting("/var/lib/lustre-events", "folder for what this node must keep over a restart")
 
 
 @dataclass(frozen=True, slots=True)

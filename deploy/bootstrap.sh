@@ -1,0 +1,53 @@
+#!/bin/bash
+# Install what a make target needs on Debian 12, say so, and skip what is there.
+#
+#   deploy/bootstrap.sh demo|test|bench
+#
+# System packages come from apt and need root; without root it says what is missing and goes on with what there is.
+# Python packages go into the venv named by VENV (default .venv). For demo, tests and CI; for production see deploy/README.md.
+set -euo pipefail
+goal=${1:?usage: bootstrap.sh demo|test|bench}
+here=$(cd "$(dirname "$0")" && pwd); root=$(dirname "$here"); venv=${VENV:-$root/.venv}
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp); trap 'rm -f "$log"' EXIT
+
+say() { echo "[setup] $*" >&2; }
+quietly() {  # run a command; show its output only if it fails
+  if ! "$@" >"$log" 2>&1; then say "failed: $*"; tail -n 30 "$log" >&2; return 1; fi
+}
+
+packages=()
+want() { command -v "$1" >/dev/null || packages+=("$2"); }   # want PROGRAM PACKAGE
+want redis-server redis-server
+want setpriv util-linux
+want mmdebstrap mmdebstrap
+want python3 python3
+[ "$goal" = demo ] || want gcc gcc
+if command -v python3 >/dev/null; then python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+else packages+=(python3-venv); fi
+if [ "$goal" != demo ] && ! [ -e /usr/include/stdio.h ]; then packages+=(libc6-dev); fi
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  if [ ${#packages[@]} -gt 0 ]; then
+    say "installing with apt: ${packages[*]}"
+    quietly apt-get -q update
+    RUNLEVEL=1 quietly apt-get -q install -y --no-install-recommends "${packages[@]}"
+  fi
+  if ! command -v apptainer >/dev/null && ! command -v singularity >/dev/null; then
+    say "installing Apptainer, rebuilt for Debian 12 (demo and CI only; production uses Apptainer's own packages)"
+    quietly "$here/setup-apptainer.sh" || say "going on without Apptainer"
+  fi
+else
+  [ ${#packages[@]} -eq 0 ] || say "not root, so not installed: ${packages[*]}"
+  command -v apptainer >/dev/null || command -v singularity >/dev/null \
+    || say "not root, so Apptainer is not installed: extractors will run as plain processes"
+fi
+
+case $goal in demo) extras=embedded ;; *) extras=embedded,dashboard,test ;; esac
+stamp=$venv/.installed-$goal; sum=$(sha256sum "$root/pyproject.toml" | cut -d' ' -f1)
+if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
+  say "installing Python packages into ${venv#"$root"/}"
+  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+  quietly "$venv/bin/pip" install --disable-pip-version-check -q -e "$root[$extras]"
+  echo "$sum" >"$stamp"
+fi

@@ -1,0 +1,124 @@
+"""The command group, the options that many commands share, and the one place that catches our errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lustre_events import config
+from lustre_events.errors import LustreEventsError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LAZY = {
+    "bench": "measure",
+    "config": "settings",
+    "decode": "look",
+    "demo": "measure",
+    "dispatcher": "serve",
+    "reader": "serve",
+    "replay": "serve",
+    "run": "serve",
+    "search": "look",
+    "show": "look",
+    "status": "look",
+    "worker": "serve",
+}
+"""Command → module of this package; imported when asked for, so that `search` does not load RQ."""
+
+
+class _Group(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(LAZY)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in LAZY:
+            return None
+        module = __import__(f"lustre_events.cli.{LAZY[cmd_name]}", fromlist=[cmd_name])
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in LAZY and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}{config.nearest(args[0], tuple(LAZY))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="Show debug logs, and tracebacks of expected failures.")
+@click.version_option(package_name="lustre-events")
+@click.pass_context
+def cli(ctx: click.Context, *, verbose: bool) -> None:
+    """Turn every change in a Lustre file system into a searchable document."""
+    ctx.obj = {"verbose": verbose}
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, stream=sys.stderr)
+    logging.getLogger().handlers[0].setFormatter(FieldFormatter())
+
+
+class FieldFormatter(logging.Formatter):
+    """One line: time, level, process, sentence, then the fields given as `extra` as key=value."""
+
+    _plain = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line (and the traceback, if there is one)."""
+        fields = {key: value for key, value in record.__dict__.items() if key not in self._plain}
+        line = f"{self.formatTime(record)} {record.levelname.lower()} {record.name}: {record.getMessage()}"
+        if fields:
+            line += " " + " ".join(f"{key}={json.dumps(value, default=str)}" for key, value in fields.items())
+        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with the code that errors.py names."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        cli.main(arguments, prog_name="lustre-events", standalone_mode=True)
+    except LustreEventsError as exc:
+        if {"-v", "--verbose"} & set(arguments[:1]):
+            traceback.print_exc()
+        click.echo(f"lustre-events: {exc}", err=True)
+        sys.exit(exc.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)  # 128 + SIGPIPE, as a shell would say it
+
+
+def with_settings(command: F) -> F:
+    """Give a command `--config FILE` and pass it the loaded settings as `settings`."""
+
+    def load(_ctx: click.Context, _option: click.Parameter, path: str | None) -> config.Settings:
+        return config.load(Path(path) if path else None)
+
+    return click.option(
+        "--config",
+        "settings",
+        envvar="LUSTRE_EVENTS_CONFIG",
+        metavar="FILE",
+        callback=load,
+        help="Settings (TOML); see: lustre-events config example",
+    )(command)
+
+
+def with_index(command: F) -> F:
+    """Give a command `--index URL`, which wins over the settings."""
+    return click.option(
+        "--index",
+        "index_url",
+        metavar="URL",
+        help="The index: sqlite:///PATH. Default: [index] url of the settings.",
+    )(command)
+
+
+def index_of(settings: config.Settings, url: str | None) -> str:
+    """Return the URL that the command line gave, else the one of the settings."""
+    return url or settings.index.url

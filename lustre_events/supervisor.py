@@ -1,0 +1,118 @@
+"""Child processes of one node, kept running: what `lustre-events run` is made of.
+
+A child that ends is started again after a wait that doubles up to a minute and starts anew once a child has
+lived for a minute. Stopping sends SIGTERM to all, waits, then SIGKILL, so that nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 60.0
+LONG_LIFE_SECONDS = 60.0
+LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One process to keep running. `environment` is added to the supervisor's own."""
+
+    name: str
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Running:
+    child: Child
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    wait_seconds: float = FIRST_WAIT_SECONDS
+    start_at: float = 0.0
+
+
+class Supervisor:
+    """Starts children, restarts those that end, and stops them all."""
+
+    def __init__(self, children: Sequence[Child], stop_seconds: float = 8.0) -> None:
+        self._running = [_Running(child) for child in children]
+        self._stop_seconds = stop_seconds
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Make `run` end; may be called from a signal handler."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Keep all children running until `stop` is called, then end them."""
+        try:
+            while not self._stop.is_set():
+                now = time.monotonic()
+                for running in self._running:
+                    self._look_after(running, now)
+                self._stop.wait(LOOK_SECONDS)
+        finally:
+            self._end_all()
+
+    def _look_after(self, running: _Running, now: float) -> None:
+        process = running.process
+        if process is None:
+            if now >= running.start_at:
+                running.process = _start(running.child)
+                running.started = now
+            return
+        code = process.poll()
+        if code is None:
+            return
+        if now - running.started > LONG_LIFE_SECONDS:
+            running.wait_seconds = FIRST_WAIT_SECONDS
+        log.warning(
+            "a process ended and will be started again",
+            extra={"action": "restart", "child": running.child.name, "code": code, "wait": running.wait_seconds},
+        )
+        running.process = None
+        running.start_at = now + running.wait_seconds
+        running.wait_seconds = min(2 * running.wait_seconds, LONGEST_WAIT_SECONDS)
+
+    def _end_all(self) -> None:
+        alive = [running.process for running in self._running if running.process is not None]
+        for process in alive:
+            _signal_group(process, signal.SIGTERM)
+        deadline = time.monotonic() + self._stop_seconds
+        for process in alive:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+        for process in alive:
+            if process.poll() is None:
+                _signal_group(process, signal.SIGKILL)
+                process.wait()
+
+
+def _start(child: Child) -> subprocess.Popen[bytes]:
+    # If this process is killed, the kernel ends the children: setpriv (util-linux) asks it to.
+    setpriv = shutil.which("setpriv")
+    argv = [setpriv, "--pdeathsig", "TERM", *child.argv] if setpriv else list(child.argv)
+    environment = {**os.environ, **child.environment}
+    log.info("starting", extra={"action": "start", "child": child.name})
+    return subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    """Signal the child itself on SIGTERM (it ends its own children), its whole group on SIGKILL."""
+    with contextlib.suppress(ProcessLookupError):
+        if number == signal.SIGKILL:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)

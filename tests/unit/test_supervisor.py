@@ -1,0 +1,76 @@
+"""The supervisor keeps children running and leaves none behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lustre_events.supervisor import Child, Supervisor
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_a_child_that_ends_is_started_again(tmp_path: Path) -> None:
+    """A process that dies comes back."""
+    log = tmp_path / "starts"
+    program = f"open({str(log)!r}, 'a').write('x')"
+    supervisor = Supervisor([Child("dies", [sys.executable, "-c", program], {})])
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+
+    came_back = _wait_for(lambda: log.exists() and len(log.read_text()) >= 2)
+    supervisor.stop()
+    thread.join(20)
+
+    assert came_back
+
+
+def test_stop_ends_children_that_ignore_sigterm(tmp_path: Path) -> None:
+    """A child that ignores SIGTERM is gone all the same after the deadline."""
+    pid_file = tmp_path / "pid"
+    program = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        f"open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    )
+    supervisor = Supervisor([Child("deaf", [sys.executable, "-c", program], {})], stop_seconds=0.5)
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    assert _wait_for(lambda: pid_file.exists() and pid_file.read_text() != "")
+    pid = int(pid_file.read_text())
+
+    supervisor.stop()
+    thread.join(20)
+
+    assert not thread.is_alive()
+    assert _wait_for(lambda: not _alive(pid))
+
+
+def test_children_get_their_environment(tmp_path: Path) -> None:
+    """A child sees the supervisor's environment and its own additions."""
+    out = tmp_path / "env"
+    program = f"import os; open({str(out)!r}, 'w').write(os.environ['EXTRA'] + os.environ['PATH'])"
+    supervisor = Supervisor([Child("env", [sys.executable, "-c", program], {"EXTRA": "yes:"})])
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+
+    written = _wait_for(lambda: out.exists() and out.read_text() != "")
+    supervisor.stop()
+    thread.join(20)
+
+    assert written
+    assert out.read_text() == "yes:" + os.environ["PATH"]
