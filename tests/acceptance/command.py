@@ -1,0 +1,32 @@
+"""Runs the command `lustre-events` as a user does: as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def lustre_events(
+    *arguments: str | Path, stdin: bytes = b"", environment: Mapping[str, str] | None = None, seconds: float = 60
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command and return what it printed and its exit code."""
+    return subprocess.run(
+        [sys.executable, "-m", "lustre_events", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        timeout=seconds,
+        check=False,
+        env=clean_environment(environment),
+        cwd=REPOSITORY,
+    )
+
+
+def clean_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return this process's environment without settings of lustre-events, and with `added`."""
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("LUSTRE_EVENTS_")}
+    return {**plain, **(added or {})}
