@@ -7,8 +7,10 @@ An environment variable wins over the file, the file over the default.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import math
 import os
 import tomllib
 import types
@@ -133,7 +135,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
         raise ConfigError(
             f"{path}: cannot be read ({exc.strerror}); make one with: lustre-events config example"
         ) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except ValueError as exc:  # of TOML, of UTF-8, or of a number with thousands of digits
         raise ConfigError(f"{path}: not a TOML file: {exc}") from exc
     return parse(tables, environment, str(path))
 
@@ -157,51 +159,52 @@ def _section(
     section_name: str, section: type, table: Mapping[str, Any], environment: Mapping[str, str], origin: str
 ) -> Any:
     hints = get_type_hints(section)
+    choices = {spec.name: spec.metadata["choices"] for spec in dataclasses.fields(section)}
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in hints:
             raise ConfigError(f"{origin}: unknown key {key} in [{section_name}]{nearest(key, hints)}")
-        values[key] = _checked(f"{origin}: [{section_name}] {key}", hints[key], value)
-    for key, hint in hints.items():
-        variable = f"{ENVIRONMENT_PREFIX}{section_name}_{key}".upper()
-        if variable in environment:
-            values[key] = _from_text(variable, hint, environment[variable])
-    for spec in dataclasses.fields(section):
-        choices = spec.metadata["choices"]
-        if choices and values.get(spec.name, choices[0]) not in choices:
-            raise ConfigError(
-                f"{origin}: [{section_name}] {spec.name} is {values[spec.name]!r}; "
-                f"it must be one of: {', '.join(choices)}"
-            )
+        values[key] = _checked(f"{origin}: [{section_name}] {key}", hints[key], value, choices[key])
+    prefix = f"{ENVIRONMENT_PREFIX}{section_name}_".upper()
+    variables = {f"{prefix}{key.upper()}": key for key in hints}
+    for variable, text in environment.items():
+        if not variable.startswith(prefix):
+            continue
+        if variable not in variables:
+            raise ConfigError(f"unknown environment variable {variable}{nearest(variable, variables)}")
+        key, place = variables[variable], f"the environment variable {variable}"
+        values[key] = _checked(place, hints[key], _from_text(hints[key], text), choices[key])
     return section(**values)
 
 
-def _checked(place: str, hint: Any, value: Any) -> Any:
+def _checked(place: str, hint: Any, value: Any, choices: tuple[str, ...]) -> Any:
     if isinstance(hint, types.GenericAlias):
         if not isinstance(value, list) or not all(isinstance(item, get_args(hint)[0]) for item in value):
             raise ConfigError(f'{place} must be a list of strings, e.g. ["a", "b"]')
         return tuple(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, hint) or isinstance(value, bool) is not (hint is bool):
+    if hint is float and type(value) is int:
+        with contextlib.suppress(OverflowError):  # too large: stays whole and is refused below
+            value = float(value)
+    if type(value) is not hint or (hint is float and not math.isfinite(value)):
         raise ConfigError(f"{place} must be {_KIND[hint]}, not {value!r}")
-    if isinstance(value, (int, float)) and value < 0:
+    if hint is not str and value < 0:
         raise ConfigError(f"{place} must not be negative")
+    if choices and value not in choices:
+        raise ConfigError(f"{place} is {value!r}; it must be one of: {', '.join(choices)}")
     return value
 
 
-_KIND = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+_KIND = {str: "a string", int: "a whole number", float: "a finite number"}
 
 
-def _from_text(variable: str, hint: Any, text: str) -> Any:
+def _from_text(hint: Any, text: str) -> Any:
+    """Return the value that `text` stands for; the text itself, for `_checked` to refuse, if there is none."""
     if isinstance(hint, types.GenericAlias):
-        return tuple(part for part in text.split(",") if part)
-    if hint is str:
-        return text
+        return [part for part in text.split(",") if part]
     try:
-        return _checked(f"the environment variable {variable}", hint, hint(text))
-    except ValueError as exc:
-        raise ConfigError(f"the environment variable {variable} must be {_KIND[hint]}, not {text!r}") from exc
+        return hint(text)
+    except ValueError:
+        return text
 
 
 def nearest(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:

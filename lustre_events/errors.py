@@ -3,6 +3,7 @@
 LustreEventsError                 exit code 1
 ├── ConfigError                   2   a setting, a rule file, a command line
 ├── RecordDecodeError             3   bytes that are not a changelog record
+│   └── UnknownExtension              an extension of a newer Lustre: its length is unknown
 ├── ChangelogError                4   the MDT's changelog, through liblustreapi
 │   ├── LibraryMissing                liblustreapi cannot be loaded
 │   ├── ChangelogUnavailable          no such MDT, no rights, not a Lustre client
@@ -33,7 +34,7 @@ else decides either.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class LustreEventsError(Exception):
@@ -56,7 +57,12 @@ class RecordDecodeError(LustreEventsError):
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(f"{message} (at byte {offset})")
+        self.message = message
         self.offset = offset
+
+    def behind(self, base: int) -> Self:
+        """Return the same error for a buffer that begins at byte `base` of something larger."""
+        return type(self)(self.message, base + self.offset)
 
 
 class UnknownExtension(RecordDecodeError):

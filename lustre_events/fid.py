@@ -14,7 +14,7 @@ import msgspec
 from lustre_events.errors import ConfigError
 
 _PACKED = struct.Struct(">QII")
-_TEXT = re.compile(r"\[?(0x[0-9a-fA-F]+|0):(0x[0-9a-fA-F]+|0):(0x[0-9a-fA-F]+|0)\]?\Z")
+_TEXT = re.compile(r"(\[)?(0x[0-9a-fA-F]+|0):(0x[0-9a-fA-F]+|0):(0x[0-9a-fA-F]+|0)(?(1)\])\Z")
 
 
 class FID(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -52,7 +52,7 @@ class FID(msgspec.Struct, frozen=True, order=True, gc=False):
         match = _TEXT.match(text.strip())
         if match is None:
             raise ConfigError(f"{text!r} is not a FID; write it as [0x200000401:0x1:0x0]")
-        seq, oid, ver = (int(part, 16) for part in match.groups())
+        seq, oid, ver = (int(part, 16) for part in match.groups()[1:])
         if seq >= 1 << 64 or oid >= 1 << 32 or ver >= 1 << 32:
             raise ConfigError(f"{text!r} is not a FID: a part is too large (64, 32 and 32 bits)")
         return cls(seq, oid, ver)

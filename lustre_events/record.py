@@ -78,7 +78,8 @@ MAX_RECORD_BYTES = 1024
 """No record is longer (the largest possible is 64+32+32+8+16+24+4+256+511 = 947)."""
 
 _HEADER = struct.Struct("<HHIQQQQIIQII")
-_SCAN = struct.Struct("<HHIQ")
+_NAMELEN_FLAGS = struct.Struct("<HH")
+_INDEX_AT = 8
 _RENAME = struct.Struct("<QIIQII")
 _U64 = struct.Struct("<Q")
 _U64X2 = struct.Struct("<QQ")
@@ -151,7 +152,7 @@ def record_size(buffer: Buffer, offset: int = 0) -> int:
     available = len(buffer) - offset
     if available < HEADER_BYTES:
         raise RecordDecodeError(f"torn record: {available} bytes left, a header has {HEADER_BYTES}", offset)
-    namelen, flags = _SCAN.unpack_from(buffer, offset)[:2]
+    namelen, flags = _NAMELEN_FLAGS.unpack_from(buffer, offset)
     size: int = _FIXED[flags >> 12] + namelen
     if namelen > MAX_NAME_BYTES:
         raise RecordDecodeError(f"not a record: a name of {namelen} bytes", offset)
@@ -181,30 +182,30 @@ def scan(buffer: Buffer) -> Span:
     """Count the records of `buffer` and find the first and the last index, decoding nothing.
 
     Raises as `record_size` does; an empty buffer gives a Span of zeros. This is the reader's only look at
-    records, so it repeats `record_size` in a flat loop.
+    records, so it repeats `record_size` in a flat loop and leaves it to that function to say what is wrong.
     """
-    header, fixed_sizes, extra_sizes, extra_at = _SCAN.unpack_from, _FIXED, _EXTRA, _U64.unpack_from
-    offset, end, count, first, index = 0, len(buffer), 0, 0, 0
-    last_header = end - HEADER_BYTES
-    while offset < end:
-        if offset > last_header:
-            record_size(buffer, offset)  # raises
-        namelen, flags, _, index = header(buffer, offset)
-        size = fixed_sizes[flags >> 12]
-        if flags & FLAG_EXTRA:
-            if offset + size > end:
-                record_size(buffer, offset)  # raises
-            (extra,) = extra_at(buffer, offset + size - 8)
-            if extra > EXTRA_KNOWN:
-                record_size(buffer, offset)  # raises
-            size += extra_sizes[extra]
-        if namelen > MAX_NAME_BYTES or offset + size + namelen > end:
-            record_size(buffer, offset)  # raises
-        if not count:
-            first = index
-        offset += size + namelen
-        count += 1
-    return Span(count, first, index, offset)
+    header, fixed_sizes, extra_sizes, extra_at = _NAMELEN_FLAGS.unpack_from, _FIXED, _EXTRA, _U64.unpack_from
+    offset, end, count, last = 0, len(buffer), 0, 0
+    try:
+        while offset < end:
+            last = offset
+            namelen, flags = header(buffer, offset)
+            size = fixed_sizes[flags >> 12]
+            if flags & FLAG_EXTRA:
+                size += extra_sizes[extra_at(buffer, offset + size - 8)[0]]
+            if namelen > MAX_NAME_BYTES:
+                break
+            offset += size + namelen
+            count += 1
+    except (struct.error, IndexError):  # extra flags behind the buffer's end, or unknown ones
+        pass
+    if offset != end:
+        record_size(buffer, last)  # raises: torn, or the loop stopped there
+    if not count:
+        return Span(0, 0, 0, 0)
+    (first_index,) = _U64.unpack_from(buffer, _INDEX_AT)
+    (last_index,) = _U64.unpack_from(buffer, last + _INDEX_AT)
+    return Span(count, first_index, last_index, end)
 
 
 def decode_record(buffer: Buffer, offset: int = 0) -> tuple[ChangelogRecord, int]:
@@ -283,8 +284,15 @@ def encode_record(record: ChangelogRecord) -> bytes:
     """Return the bytes of `record` as the device gives them.
 
     Raises:
-        ValueError: a value does not fit the wire (a name of more than 511 bytes, a jobid of more than 32).
+        ValueError: a value does not fit the wire (a name of more than 511 bytes, an index of more than 64 bits).
     """
+    try:
+        return _encode(record)
+    except struct.error as exc:
+        raise ValueError(f"record {record.index} does not fit the wire: {exc}") from exc
+
+
+def _encode(record: ChangelogRecord) -> bytes:
     name = record.name + b"\0" + record.source_name if record.source_name else record.name
     if len(name) > MAX_NAME_BYTES:
         raise ValueError(f"a name of {len(name)} bytes does not fit a record")

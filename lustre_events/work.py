@@ -17,6 +17,9 @@ VERSION = 1
 STAT = "stat"
 """The built-in extractor: the facts of an object, read without a container."""
 
+STATUSES = ("ok", "failed", "gone")
+"""What a Result's `status` can be."""
+
 JOB_FUNCTION = "workers.jobs.run"
 """What RQ calls; the service names the workers by this string only. Its one argument is an encoded Job."""
 
@@ -76,22 +79,14 @@ def decode_job(data: Any) -> Job:
         ConfigError: it is no job of a version that this worker understands.
     """
     try:
-        if data["v"] != VERSION:
-            raise ConfigError(
-                f"a job of version {data['v']!r}: this worker understands version {VERSION}; upgrade it"
-            )
-        items = tuple(
-            JobItem(FID.parse(fid), int(generation), unquote_to_bytes(path))
-            for fid, generation, path in data["items"]
-        )
-        return Job(str(data["id"]), str(data["extractor"]), int(data["serial"]), int(data["owner"]), items)
-    except (KeyError, TypeError, ValueError) as exc:
-        raise ConfigError(f"not a job of ours: {exc!r}") from exc
-
-
-class _Envelope(msgspec.Struct):
-    v: int
-    results: list[dict[str, Any]]
+        version = msgspec.convert(data, _Versioned).v
+        if version != VERSION:
+            raise ConfigError(f"a job of version {version}: this worker understands version {VERSION}; upgrade it")
+        job = msgspec.convert(data, _Job)
+        items = tuple(JobItem(FID.parse(fid), generation, unquote_to_bytes(p)) for fid, generation, p in job.items)
+    except (msgspec.MsgspecError, ValueError) as exc:
+        raise ConfigError(f"not a job of ours: {exc}") from exc
+    return Job(job.id, job.extractor, job.serial, job.owner, items)
 
 
 def encode_results(results: list[Result]) -> bytes:
@@ -107,14 +102,34 @@ def decode_results(data: bytes) -> list[Result]:
         ConfigError: they are not results of a version that this dispatcher understands.
     """
     try:
-        envelope = msgspec.json.decode(data, type=_Envelope)
-        if envelope.v != VERSION:
-            raise ConfigError(f"results of version {envelope.v}: this dispatcher understands version {VERSION}")
-        return [msgspec.convert({**row, "fid": _fid_fields(row["fid"])}, Result) for row in envelope.results]
-    except (msgspec.MsgspecError, KeyError, AttributeError, UnicodeDecodeError) as exc:
+        version = msgspec.json.decode(data, type=_Versioned).v
+        if version != VERSION:
+            raise ConfigError(f"results of version {version}: this dispatcher understands version {VERSION}")
+        rows = msgspec.json.decode(data, type=_Results).results
+        return [_result(row) for row in rows]
+    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError) as exc:
         raise ConfigError(f"not results of ours: {exc}") from exc
 
 
-def _fid_fields(text: str) -> dict[str, int]:
-    fid = FID.parse(text)
-    return {"seq": fid.seq, "oid": fid.oid, "ver": fid.ver}
+class _Versioned(msgspec.Struct):
+    v: int
+
+
+class _Job(msgspec.Struct):
+    id: str
+    extractor: str
+    serial: int
+    owner: int
+    items: list[tuple[str, int, str]]
+
+
+class _Results(msgspec.Struct):
+    results: list[dict[str, Any]]
+
+
+def _result(row: dict[str, Any]) -> Result:
+    fid = FID.parse(msgspec.convert(row["fid"], str))
+    result = msgspec.convert({**row, "fid": msgspec.structs.asdict(fid)}, Result)
+    if result.status not in STATUSES:
+        raise ConfigError(f"a result of status {result.status!r}: known are {', '.join(STATUSES)}")
+    return result

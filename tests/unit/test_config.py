@@ -1,0 +1,233 @@
+"""The settings: each written once, checked wherever it comes from, and every mistake told in one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lustre_events import config
+from lustre_events.config import ENVIRONMENT_PREFIX, Settings
+from lustre_events.errors import ConfigError
+
+SECTIONS = get_type_hints(Settings)
+SETTINGS = [
+    (name, spec, get_type_hints(section)[spec.name])
+    for name, section in SECTIONS.items()
+    for spec in dataclasses.fields(section)
+]
+IDS = [f"{name}.{spec.name}" for name, spec, _ in SETTINGS]
+
+
+def parse(environment: Mapping[str, str] | None = None, **tables: Any) -> Settings:
+    """Return the settings of `tables`, as if they stood in node.toml."""
+    return config.parse(tables, environment or {}, "node.toml")
+
+
+def refusal(environment: Mapping[str, str] | None = None, **tables: Any) -> str:
+    """Return the message with which `tables` are refused."""
+    with pytest.raises(ConfigError) as caught:
+        parse(environment, **tables)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("section", "spec", "hint"), SETTINGS, ids=IDS)
+def test_every_setting_is_documented(section: str, spec: dataclasses.Field[Any], hint: Any) -> None:
+    """Each setting has one line about it, a type that the check knows, and a default among its choices."""
+    doc = spec.metadata["doc"]
+    default = getattr(getattr(Settings(), section), spec.name)
+
+    assert doc
+    assert "\n" not in doc
+    assert hint in (str, int, float, tuple[str, ...])
+    assert isinstance(default, tuple if hint == tuple[str, ...] else hint)
+    assert not spec.metadata["choices"] or default in spec.metadata["choices"]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_is_documented(section: str) -> None:
+    """Each section says what it is about, in one line."""
+    doc = SECTIONS[section].__doc__ or ""
+
+    assert doc.strip()
+    assert "\n" not in doc.strip()
+
+
+def test_the_example_is_the_defaults() -> None:
+    """The example file names every setting, and what it says is what holds without it."""
+    tables = tomllib.loads(config.example())
+
+    assert [(name, key) for name, table in tables.items() for key in table] == [
+        (name, spec.name) for name, spec, _ in SETTINGS
+    ]
+    assert parse(**tables) == Settings()
+
+
+def test_the_example_explains_every_setting() -> None:
+    """The line above each setting in the example is its explanation, with the choices where there are some."""
+    lines = config.example().splitlines()
+    for name, spec, _ in SETTINGS:
+        start = lines.index(f"[{name}]")
+        at = next(n for n in range(start, len(lines)) if lines[n].startswith(f"{spec.name} = "))
+
+        assert spec.metadata["doc"] in lines[at - 1]
+        assert all(choice in lines[at - 1] for choice in spec.metadata["choices"])
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
+def test_any_text_is_written_as_toml(text: str) -> None:
+    """A default with quotes or backslashes in it still makes a valid example."""
+    assert tomllib.loads(f"x = {config._toml(text)}") == {"x": text}
+
+
+def test_the_environment_wins_over_the_file_over_the_default() -> None:
+    """LUSTRE_EVENTS_<SECTION>_<KEY> counts more than the file, and the file more than the default."""
+    settings = parse({"LUSTRE_EVENTS_READER_USER": "cl2", "PATH": "/bin"}, reader={"user": "cl1", "codec": "raw"})
+
+    assert (settings.reader.user, settings.reader.codec) == ("cl2", "raw")
+    assert settings.reader.linger_ms == Settings().reader.linger_ms
+
+
+@pytest.mark.parametrize(("section", "spec", "hint"), SETTINGS, ids=IDS)
+def test_every_setting_has_an_environment_variable(section: str, spec: dataclasses.Field[Any], hint: Any) -> None:
+    """Any setting can come from the environment, and has its type then."""
+    text, value = {str: ("x", "x"), int: ("7", 7), float: ("7.5", 7.5)}.get(hint, ("a,b", ("a", "b")))
+    if spec.metadata["choices"]:
+        text = value = spec.metadata["choices"][-1]
+    variable = f"{ENVIRONMENT_PREFIX}{section}_{spec.name}".upper()
+
+    assert getattr(getattr(parse({variable: text}), section), spec.name) == value
+
+
+def test_a_list_may_be_empty_in_the_environment() -> None:
+    """An empty variable is an empty list, not a list with an empty name."""
+    assert parse({"LUSTRE_EVENTS_FILESYSTEM_MDTS": ""}).filesystem.mdts == ()
+
+
+def test_a_whole_number_may_stand_for_a_number() -> None:
+    """Nobody must write 5.0 seconds; the value is a float all the same."""
+    seconds = parse(reader={"lease_seconds": 5}).reader.lease_seconds
+
+    assert (seconds, type(seconds)) == (5.0, float)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"raeder": {}}, "node.toml: unknown section [raeder]; did you mean reader?"),
+        ({"reader": {"usr": "cl1"}}, "node.toml: unknown key usr in [reader]; did you mean user?"),
+        ({"reader": {"clear_afte": "x"}}, "unknown key clear_afte in [reader]; did you mean clear_after?"),
+        ({"redis": {"xyz": 1}}, "node.toml: unknown key xyz in [redis]; known are: timeout_seconds, url"),
+        ({"index": "sqlite:///x"}, "node.toml: index must be a section: write [index]"),
+        ({"reader": [{}]}, "node.toml: reader must be a section: write [reader]"),
+        ({"reader": {"user": 1}}, "node.toml: [reader] user must be a string, not 1"),
+        ({"reader": {"block_bytes": "1M"}}, "node.toml: [reader] block_bytes must be a whole number, not '1M'"),
+        ({"reader": {"block_bytes": 1.5}}, "node.toml: [reader] block_bytes must be a whole number, not 1.5"),
+        ({"reader": {"block_bytes": True}}, "node.toml: [reader] block_bytes must be a whole number, not True"),
+        ({"reader": {"block_bytes": -1}}, "node.toml: [reader] block_bytes must not be negative"),
+        ({"reader": {"lease_seconds": True}}, "[reader] lease_seconds must be a finite number, not True"),
+        ({"reader": {"lease_seconds": -0.5}}, "node.toml: [reader] lease_seconds must not be negative"),
+        ({"reader": {"lease_seconds": float("inf")}}, "[reader] lease_seconds must be a finite number, not inf"),
+        ({"reader": {"lease_seconds": float("nan")}}, "[reader] lease_seconds must be a finite number, not nan"),
+        ({"reader": {"lease_seconds": 10**400}}, "[reader] lease_seconds must be a finite number, not 1000"),
+        ({"reader": {"codec": "gzip"}}, "node.toml: [reader] codec is 'gzip'; it must be one of: zstd, raw"),
+        ({"filesystem": {"mdts": "x-MDT0000"}}, '[filesystem] mdts must be a list of strings, e.g. ["a", "b"]'),
+        ({"filesystem": {"mdts": [1]}}, '[filesystem] mdts must be a list of strings, e.g. ["a", "b"]'),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_file_is_named(tables: dict[str, Any], message: str) -> None:
+    """The message names the file, the key, and the nearest valid one or what it must be."""
+    assert message in refusal(**tables)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("READER_BLOCK_BYTES", "1M", "READER_BLOCK_BYTES must be a whole number, not '1M'"),
+        ("READER_BLOCK_BYTES", "True", "READER_BLOCK_BYTES must be a whole number, not 'True'"),
+        ("READER_BLOCK_BYTES", "-1", "READER_BLOCK_BYTES must not be negative"),
+        ("READER_LEASE_SECONDS", "ten", "READER_LEASE_SECONDS must be a finite number, not 'ten'"),
+        ("READER_LEASE_SECONDS", "1e999", "READER_LEASE_SECONDS must be a finite number, not inf"),
+        ("READER_LEASE_SECONDS", "nan", "READER_LEASE_SECONDS must be a finite number, not nan"),
+        ("READER_CODEC", "gzip", "READER_CODEC is 'gzip'; it must be one of: zstd, raw"),
+        ("READER_USR", "cl1", "READER_USR; did you mean LUSTRE_EVENTS_READER_USER?"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named(name: str, value: str, message: str) -> None:
+    """The message names the variable, not the file, since that is where the mistake is."""
+    text = refusal({f"LUSTRE_EVENTS_{name}": value})
+
+    assert f"environment variable LUSTRE_EVENTS_{message}" in text
+    assert "node.toml" not in text
+
+
+def test_variables_of_other_kinds_are_left_alone() -> None:
+    """LUSTRE_EVENTS_CONFIG names the file itself, and others' variables are nobody's business."""
+    assert parse({"LUSTRE_EVENTS_CONFIG": "/etc/x.toml", "READER_USER": "cl9", "REDIS_URL": "x"}) == Settings()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(list(SECTIONS)),
+        st.dictionaries(st.sampled_from([spec.name for _, spec, _ in SETTINGS]), json_values, max_size=2)
+        | json_values,
+        max_size=3,
+    )
+)
+def test_whatever_stands_in_the_file_is_settings_or_a_config_error(tables: dict[str, Any]) -> None:
+    """No content of a file gives any other exception, and no value of a wrong type gets through."""
+    try:
+        settings = parse(**tables)
+    except ConfigError:
+        return
+
+    for name, spec, hint in SETTINGS:
+        value = getattr(getattr(settings, name), spec.name)
+        assert type(value) is (tuple if hint == tuple[str, ...] else hint)
+
+
+def test_a_file_is_loaded(tmp_path: Path) -> None:
+    """A TOML file gives its values, and no file gives the defaults."""
+    path = tmp_path / "node.toml"
+    path.write_text('[filesystem]\nmdts = ["lustre-MDT0000"]\n')
+
+    assert config.load(path, {}).filesystem.mdts == ("lustre-MDT0000",)
+    assert config.load(None, {}) == Settings()
+
+
+def test_a_file_that_cannot_be_read_says_how_to_make_one(tmp_path: Path) -> None:
+    """A missing file, or a folder, is a ConfigError with the path, the reason and the command that helps."""
+    for path, reason in ((tmp_path / "none.toml", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(ConfigError) as caught:
+            config.load(path, {})
+
+        assert str(path) in str(caught.value)
+        assert reason in str(caught.value)
+        assert "lustre-events config example" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"[reader\n", b"user = cl1\n", b'[reader]\nuser = "\xff"\n', b"x = " + b"9" * 5000, b"\x00"]
+)
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    """Syntax errors, bytes that are not UTF-8 and absurd numbers are a ConfigError with the path."""
+    path = tmp_path / "node.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        config.load(path, {})
+
+    assert f"{path}: not a TOML file" in str(caught.value)
