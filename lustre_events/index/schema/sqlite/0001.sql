@@ -48,7 +48,7 @@ CREATE TABLE pending (
   job TEXT,                          -- RQ's job id while leased
   PRIMARY KEY (fid, extractor)
 ) WITHOUT ROWID;
-CREATE INDEX pending_due ON pending (due_ns);
+CREATE INDEX pending_due ON pending (queue, priority, due_ns);
 
 -- Extractors seen; serial is raised when version or digest changes.
 CREATE TABLE extractor (
@@ -65,16 +65,21 @@ CREATE TABLE document (
   body TEXT,                         -- JSON object; NULL: no good document yet
   provenance TEXT,                   -- JSON object
   failure TEXT,                      -- JSON object; NULL: the last attempt was good
-  failure_generation INTEGER,
+  failure_generation INTEGER, failure_serial INTEGER,
   UNIQUE (object, extractor)
 );
+CREATE INDEX document_extractor ON document (extractor, object) WHERE body IS NOT NULL;
+CREATE INDEX document_failure ON document (extractor) WHERE failure IS NOT NULL;
 
--- What is searched: every scalar of every document under its dotted key, and the words of its strings.
+-- What is searched: every scalar of every document under its dotted key (number; word: strings and booleans,
+-- folded), the words of longer strings (part), and all text (values.py).
 CREATE TABLE key (id INTEGER PRIMARY KEY, extractor TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (extractor, name));
 CREATE INDEX key_name ON key (name);
 CREATE TABLE number (key INTEGER NOT NULL, value REAL NOT NULL, object INTEGER NOT NULL,
   PRIMARY KEY (key, value, object)) WITHOUT ROWID;
 CREATE TABLE word (key INTEGER NOT NULL, value TEXT NOT NULL, object INTEGER NOT NULL,
+  PRIMARY KEY (key, value, object)) WITHOUT ROWID;
+CREATE TABLE part (key INTEGER NOT NULL, value TEXT NOT NULL, object INTEGER NOT NULL,
   PRIMARY KEY (key, value, object)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE fulltext USING fts5 (body, content='', tokenize='unicode61');  -- rowid = document.id
 

@@ -1,0 +1,176 @@
+"""What the dispatcher needs of an index, as an interface with values: SQLite implements it, PostgreSQL can.
+
+The dispatcher is the index's only writer. All it does in one step happens in one `Transaction`, which begins
+by checking that no other dispatcher has taken over. Every call takes or gives many objects at once: at tens
+of thousands of records a second there is no time for a query per record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Annotated, Literal, Protocol
+
+import msgspec
+
+from lustre_events.fid import FID
+from lustre_events.names import Link
+from lustre_events.pending import PendingRow
+from lustre_events.work import Result
+
+
+class Cursor(msgspec.Struct, frozen=True, gc=False):
+    """How far one epoch of one MDT's stream is in the index, and the effective time reached (names.py)."""
+
+    mdt: str
+    epoch: int
+    position: int = 0
+    eff_time: int = 0
+
+
+class ObjectRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the dispatcher keeps of an object. `id` is the index's own; 0: it is not stored yet.
+
+    `generation` is raised by every change of content or attributes, `content` is the generation of the last
+    change of content. `type` is one of f d l p s b c; None: not known yet. `uid` None: facts not known yet.
+    """
+
+    fid: FID
+    id: int = 0
+    generation: int = 0
+    content: int = 0
+    type: str | None = None
+    uid: int | None = None
+    jobid: bytes | None = None
+
+
+Signed64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What `stat` found, by the names of the index's columns. Times are ns since the epoch."""
+
+    type: Literal["f", "d", "l", "p", "s", "b", "c"]
+    size: Signed64
+    mtime_ns: Signed64
+    ctime_ns: Signed64
+    atime_ns: Signed64
+    uid: Signed64
+    gid: Signed64
+    mode: Signed64
+    nlink: Signed64
+
+
+class Identity(msgspec.Struct, frozen=True, gc=False):
+    """An installed extractor: a new version or digest (of its program and image) gives it a new serial."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class ExtractorState(msgspec.Struct, frozen=True, gc=False):
+    """An extractor as the index knows it. `suspended`: why its work waits, or None."""
+
+    name: str
+    version: str
+    digest: str
+    serial: int
+    suspended: str | None = None
+
+
+class Lane(msgspec.Struct, frozen=True, order=True, gc=False):
+    """Pending rows of one priority for one queue."""
+
+    queue: str
+    priority: int
+
+
+Work = tuple[FID, str]
+"""A FID and the name of an extractor."""
+
+
+class Transaction(Protocol):
+    """One step of the dispatcher: all of it is written or nothing. Every call may raise IndexUnavailable."""
+
+    def advance(self, before: Cursor, after: Cursor) -> None:
+        """Move a cursor. Raises LeaseLost if it does not stand at `before` (position 0: it may be new)."""
+
+    def set_links(self, links: Iterable[Link]) -> None:
+        """Write links; one that has a higher stamp already stays."""
+
+    def linked(self, fids: Collection[FID]) -> set[FID]:
+        """Return those of `fids` that have a name."""
+
+    def names(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
+        """Return the last parts of all paths of `fids`, also where the directories above are not known."""
+
+    def paths(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
+        """Return all paths of each of `fids`, relative to the root; [] where none is known."""
+
+    def objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
+        """Return those of `fids` that are stored."""
+
+    def put_objects(self, rows: Iterable[ObjectRow]) -> None:
+        """Write generation, content, type and jobid; rows with id 0 are new. Facts stay as they are."""
+
+    def move_object(self, source: FID, target: FID) -> None:
+        """Give all of `source` (documents, facts, generation, pending rows) to `target`; MIGRT."""
+
+    def remove_objects(self, fids: Collection[FID]) -> int:
+        """Remove objects with their documents and pending rows; return how many objects were stored."""
+
+    def pending(self, works: Collection[Work]) -> dict[Work, PendingRow]:
+        """Return those rows that are pending."""
+
+    def put_pending(self, rows: Iterable[PendingRow]) -> None:
+        """Write pending rows, over those that are there."""
+
+    def remove_pending(self, works: Iterable[Work]) -> None:
+        """Remove pending rows."""
+
+    def documents(self, fids: Collection[FID]) -> dict[Work, int]:
+        """Return the generation of each good document of `fids`."""
+
+    def put_facts(self, row: ObjectRow, generation: int, facts: Facts) -> bool:
+        """Write the facts of a stored object; False: newer ones are stored."""
+
+    def put_document(self, row: ObjectRow, result: Result) -> bool:
+        """Write the document that was found in a stored object; False: a newer one is stored."""
+
+    def put_failure(self, row: ObjectRow, result: Result, attempts: int) -> None:
+        """Keep a failed attempt, the last of so many, beside the last good document."""
+
+    def lanes(self) -> list[Lane]:
+        """Return the lanes that have pending rows, per queue the greatest priority first."""
+
+    def due(self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int) -> list[PendingRow]:
+        """Return up to `limit` rows of `extractors` that are due, the oldest first."""
+
+    def count(self, counters: Mapping[str, int]) -> None:
+        """Add to the counters."""
+
+
+class IndexWriter(Protocol):
+    """An index opened for writing."""
+
+    def take_over(self) -> None:
+        """Become the index's one writer; whoever was it before gets LeaseLost."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Begin; commit durably at the end, or undo everything if an exception comes.
+
+        Raises LeaseLost (another writer has taken over), IndexUnavailable.
+        """
+
+    def cursors(self) -> dict[tuple[str, int], Cursor]:
+        """Return all cursors by (MDT, epoch)."""
+
+    def register(self, extractors: Sequence[Identity]) -> dict[str, ExtractorState]:
+        """Make extractors known and return them by name; a new version or digest raises the serial."""
+
+    def counters(self) -> dict[str, int]:
+        """Return the sums of all counts so far."""
+
+    def close(self) -> None:
+        """Close; closing twice is fine."""

@@ -1,0 +1,189 @@
+"""What of a document is searched: every scalar under its dotted key, its words, and one text.
+
+`flatten` is pure and deterministic. The index finds a document's old search rows by flattening its stored
+body again, so a change of what `flatten` returns needs a new schema version that calls
+`sqlite_documents.rebuild`.
+
+Bounds keep an extractor that went wrong from filling the index: what lies beyond them stays in the stored
+document, is not searched, and is flagged as `truncated`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_DEPTH = 16
+"""Levels of objects and lists below the document."""
+MAX_KEYS = 1_000
+"""Different keys of one document."""
+MAX_ROWS = 10_000
+"""Numbers, words and parts of one document."""
+MAX_KEY_LENGTH = 256
+"""Characters of a dotted key; longer ones are not searched."""
+MAX_WORD_LENGTH = 256
+"""Characters of a word or whole value; longer ones are cut."""
+MAX_TEXT_LENGTH = 200_000
+"""Characters of a document's full text."""
+
+VALUE_GAP = " \uf8ff "
+"""Stands between two values in the text: a private-use character, which full-text search takes for a word of
+its own, so that no phrase reaches from one value into the next."""
+
+_ALPHANUMERIC = re.compile(r"[^\W_]+")
+_EDGE = re.compile(r"^[\W_]+|[\W_]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """A document's search rows: pairs with dotted keys, and the text for full-text search.
+
+    `words` are whole values, folded. `parts` are the words of those values that are more than one word; they
+    are apart because a range (`date:>2026-01`) must compare whole values only.
+    """
+
+    numbers: frozenset[tuple[str, float]]
+    words: frozenset[tuple[str, str]]
+    parts: frozenset[tuple[str, str]]
+    text: str
+    truncated: bool
+
+
+def flatten(body: Mapping[str, Any]) -> Flat:
+    """Return what is searched of a document (an object of JSON values).
+
+    `{"a": {"b": [1, "Two words"]}}` gives for the key `a.b` the number 1, the word `two words` and its parts
+    `two` and `words`. A list gives one value per element; booleans are the words `true` and `false`; null, NaN and
+    infinities give nothing.
+    """
+    collector = _Collector()
+    collector.take_object("", body, 0)
+    return Flat(
+        frozenset(collector.numbers),
+        frozenset(collector.words),
+        frozenset(collector.parts),
+        VALUE_GAP.join(collector.texts),
+        collector.truncated,
+    )
+
+
+def fold(text: str) -> str:
+    """Return `text` as it is compared: without case, composed, white space as single spaces, cut to the bound."""
+    return unicodedata.normalize("NFC", " ".join(clean(text).casefold().split()))[:MAX_WORD_LENGTH].rstrip()
+
+
+def parts_of(folded: str) -> Iterable[str]:
+    """Return the words of folded text: what stands between white space, and the letters and digits of that."""
+    pieces = (_EDGE.sub("", piece) for piece in folded.split())
+    return dict.fromkeys(word for piece in pieces if piece for word in (piece, *_ALPHANUMERIC.findall(piece)))
+
+
+def clean(text: str) -> str:
+    """Return `text` as SQLite and PostgreSQL can keep it: without NUL and lone surrogates."""
+    return text.encode("utf-8", "replace").decode().replace("\0", " ")
+
+
+def canonical(body: Mapping[str, Any]) -> str:
+    """Return a document as ASCII JSON text that every JSON parser reads.
+
+    NaN, infinities, integers beyond a double and levels below the hundredth become null; lone surrogates
+    survive as escapes.
+    """
+    try:
+        text = json.dumps(body, allow_nan=False, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        text = ""
+    if text and text.count("{") + text.count("[") <= _MAX_STORED_DEPTH:
+        return text
+    return json.dumps(_storable(body, 0), separators=(",", ":"))
+
+
+_MAX_STORED_DEPTH = 100
+_MAX_INTEGER_BITS = 1024
+
+
+def _storable(value: Any, depth: int) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if value.bit_length() <= _MAX_INTEGER_BITS else None
+    if not isinstance(value, (Mapping, list, tuple)):
+        return value
+    if depth > _MAX_STORED_DEPTH:
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _storable(item, depth + 1) for key, item in value.items()}
+    return [_storable(item, depth + 1) for item in value]
+
+
+@dataclass(slots=True)
+class _Collector:
+    numbers: set[tuple[str, float]] = field(default_factory=set)
+    words: set[tuple[str, str]] = field(default_factory=set)
+    parts: set[tuple[str, str]] = field(default_factory=set)
+    texts: list[str] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+    room: int = MAX_TEXT_LENGTH
+    truncated: bool = False
+
+    def take_object(self, prefix: str, value: Mapping[str, Any], depth: int) -> None:
+        for name, item in value.items():
+            self.take(f"{prefix}.{name}" if prefix else str(name), item, depth + 1)
+
+    def take(self, key: str, value: Any, depth: int) -> None:
+        if isinstance(value, (Mapping, list, tuple)):
+            if depth > MAX_DEPTH or len(key) > MAX_KEY_LENGTH:
+                self.truncated = True
+            elif isinstance(value, Mapping):
+                self.take_object(key, value, depth)
+            else:
+                for item in value:
+                    self.take(key, item, depth + 1)
+        elif isinstance(value, bool):
+            self.add_word(clean(key), "true" if value else "false")
+        elif isinstance(value, (int, float)):
+            self.take_number(clean(key), value)
+        elif isinstance(value, str):
+            self.take_text(clean(key), value)
+
+    def take_number(self, key: str, value: float) -> None:
+        try:
+            number = float(value)
+        except OverflowError:  # an integer beyond the range of a double
+            return
+        if math.isfinite(number) and self.has_room(key):
+            self.numbers.add((key, number))
+
+    def take_text(self, key: str, value: str) -> None:
+        text = clean(value)
+        folded = fold(text)
+        self.add_word(key, folded)
+        # A long value is cut, but all of its words are searched.
+        long = len(text) > MAX_WORD_LENGTH
+        self.truncated |= long or len(text) > self.room
+        text = text[: self.room]
+        for part in parts_of(text.casefold() if long else folded):
+            if part != folded and self.has_room(key):
+                self.parts.add((key, fold(part)))
+        if text.strip():
+            self.texts.append(text)
+            self.room = max(0, self.room - len(text) - len(VALUE_GAP))
+
+    def add_word(self, key: str, word: str) -> None:
+        if self.has_room(key):
+            self.words.add((key, word))
+
+    def has_room(self, key: str) -> bool:
+        full = len(self.numbers) + len(self.words) + len(self.parts) >= MAX_ROWS or (
+            key not in self.keys and (len(self.keys) >= MAX_KEYS or len(key) > MAX_KEY_LENGTH)
+        )
+        if full:
+            self.truncated = True
+            return False
+        self.keys.add(key)
+        return True

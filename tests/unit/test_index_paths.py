@@ -1,0 +1,168 @@
+"""Paths: made from links, whatever state these are in."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lustre_events.errors import QueryError
+from lustre_events.fid import FID, ROOT_FID
+from lustre_events.index.sqlite_paths import MAX_COMPONENTS, fid_of_path, fids_of_pattern, paths_of
+from tests.index_tables import add_link, make_index, node
+
+Links = dict[tuple[int, bytes], int | None]
+
+# Objects 1 to 6 under the root 0, and 9, which nothing leads to.
+links = st.dictionaries(
+    st.tuples(st.sampled_from([0, 0, 1, 2, 3, 4, 9]), st.sampled_from([b"a", b"b", b"a.h5", b"\xff[", b"*"])),
+    st.none() | st.integers(1, 6),
+    max_size=14,
+)
+
+
+@pytest.fixture
+def index() -> Iterator[sqlite3.Connection]:
+    connection = make_index()
+    yield connection
+    connection.close()
+
+
+def index_of(links: Links) -> sqlite3.Connection:
+    connection = make_index()
+    for (parent, name), fid in links.items():
+        add_link(connection, parent, name, fid)
+    return connection
+
+
+def all_paths(links: Links) -> dict[int, list[bytes]]:
+    """The naive model: walk from the root along every link, never through an object twice."""
+    found: dict[int, list[bytes]] = {number: [] for number in range(10)}
+
+    def walk(directory: int, prefix: bytes, above: frozenset[int]) -> None:
+        for (parent, name), fid in links.items():
+            if parent == directory and fid is not None and fid not in above:
+                found[fid].append(prefix + name)
+                walk(fid, prefix + name + b"/", above | {fid})
+
+    walk(0, b"", frozenset({0}))
+    found[0] = [b"/"]
+    return {number: sorted(paths) for number, paths in found.items()}
+
+
+@given(links)
+@settings(max_examples=200, deadline=None)
+def test_paths_are_those_of_the_naive_model(links: Links) -> None:
+    """All paths from the root, of hard links too; none through tombstones, unknown parents or cycles."""
+    index = index_of(links)
+
+    found = paths_of(index, [node(number) for number in range(10)])
+    index.close()
+
+    assert found == {node(number): paths for number, paths in all_paths(links).items()}
+
+
+@given(links)
+@settings(max_examples=100, deadline=None)
+def test_every_path_leads_back_to_its_object(links: Links) -> None:
+    """fid_of_path is the inverse of paths_of, and finds nothing at names that are gone."""
+    index = index_of(links)
+
+    back = {
+        path: fid_of_path(index, path)
+        for paths in paths_of(index, [node(number) for number in range(10)]).values()
+        for path in paths
+    }
+    gone = [fid_of_path(index, name) for (parent, name), fid in links.items() if parent == 0 and fid is None]
+    index.close()
+
+    for number, paths in all_paths(links).items():
+        assert all(back[path] == node(number) for path in paths)
+    assert gone == [None] * len(gone)
+
+
+components = st.sampled_from(["a", "b", "a.h5", "*", "a*", "?", "*.h5", "**", "**", "\udcff[[]", "[*]", "?.?5"])
+patterns = st.tuples(st.sampled_from(["/", ""]), st.lists(components, min_size=1, max_size=4)).map(
+    lambda parts: parts[0] + "/".join(parts[1])
+)
+
+
+def expression(pattern: str) -> re.Pattern[bytes]:
+    """The naive model of a path pattern: a regular expression over the whole path."""
+    text = ("" if pattern.startswith("/") else "**/") + pattern.strip("/")
+    parts = []
+    for component in text.split("/"):
+        if component == "**":
+            parts.append("(?:[^/]+/)*")
+        else:
+            wild = component.replace("[[]", "\x01").replace("[*]", "\x02")
+            wild = re.escape(wild).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+            parts.append(wild.replace("\x01", r"\[").replace("\x02", r"\*") + "/")
+    if parts[-1] == "(?:[^/]+/)*":
+        parts[-1] = "(?:[^/]+/)+"
+    return re.compile("".join(parts).encode("utf-8", "surrogateescape") + rb"\Z")
+
+
+@given(links, patterns)
+@settings(max_examples=300, deadline=None)
+def test_patterns_find_what_the_naive_model_finds(links: Links, pattern: str) -> None:
+    """* and ? stay in one component, ** crosses them, a pattern without a first slash matches at any depth."""
+    # Out-of-order links can close cycles; then a directory has no paths of its own to compare with.
+    links = {place: fid for place, fid in links.items() if fid is None or fid > place[0]}
+    index = index_of(links)
+
+    sql, parameters = fids_of_pattern(pattern)
+    found = {FID.unpack(row[0]) for row in index.execute(sql, parameters)}
+    index.close()
+
+    wanted = {
+        node(number)
+        for number, paths in all_paths(links).items()
+        if number and any(expression(pattern).match(path + b"/") for path in paths)
+    }
+    assert found == wanted
+
+
+def test_the_root_and_slashes(index: sqlite3.Connection) -> None:
+    """The root's path is /; slashes at the ends of a path mean nothing."""
+    add_link(index, 0, b"a", 1)
+    add_link(index, 1, b"b", 2)
+
+    assert fid_of_path(index, b"/") == fid_of_path(index, b"") == ROOT_FID
+    assert fid_of_path(index, b"/a/b/") == fid_of_path(index, b"a/b") == node(2)
+    assert paths_of(index, [ROOT_FID]) == {ROOT_FID: [b"/"]}
+
+
+def test_many_objects_and_deep_trees(index: sqlite3.Connection) -> None:
+    """Neither thousands of objects at once nor a tree deeper than Python's stack is too much."""
+    for level in range(1500):
+        add_link(index, level, b"d", level + 1)
+    for number in range(3000):
+        add_link(index, 5, b"f%d" % number, 10_000 + number)
+
+    paths = paths_of(index, [node(1500), *(node(10_000 + number) for number in range(3000))])
+
+    assert paths[node(1500)] == [b"/".join([b"d"] * 1500)]
+    assert paths[node(12_999)] == [b"d/d/d/d/d/f2999"]
+
+
+def test_directories_with_many_parents_end(index: sqlite3.Connection) -> None:
+    """Links that would multiply paths without bound give some of these paths, soon."""
+    for level in range(40):
+        add_link(index, level, b"a", level + 1)
+        add_link(index, level, b"b", level + 1)
+
+    assert paths_of(index, [node(40)])[node(40)]
+
+
+def test_patterns_with_too_many_components(index: sqlite3.Connection) -> None:
+    """A pattern as long as SQLite can take works, a longer one is refused in a sentence."""
+    sql, parameters = fids_of_pattern("/" + "/".join(["*"] * MAX_COMPONENTS))
+
+    assert index.execute(sql, parameters).fetchall() == []
+    with pytest.raises(QueryError, match="components"):
+        fids_of_pattern("/" + "/".join(["*"] * (MAX_COMPONENTS + 1)))

@@ -1,0 +1,128 @@
+"""Flattening: what of a document is searched."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lustre_events.errors import ConfigError
+from lustre_events.index import values
+from lustre_events.index.urls import sqlite_path
+from lustre_events.index.values import canonical, flatten, fold
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+keys = st.text(max_size=8) | st.sampled_from(["a", "b", "a.b"])
+documents = st.dictionaries(
+    keys,
+    st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4)),
+    max_size=6,
+)
+
+
+def test_dotted_keys_lists_and_types() -> None:
+    """Objects give dotted keys, lists one value per element, strings their words, booleans true and false."""
+    flat = flatten({"a": {"b": [1, "Two Words"]}, "c": [{"d": True}, {"d": 2.5}], "e": None})
+
+    assert flat.numbers == {("a.b", 1.0), ("c.d", 2.5)}
+    assert flat.words == {("a.b", "two words"), ("c.d", "true")}
+    assert flat.parts == {("a.b", "two"), ("a.b", "words")}
+    assert flat.text == "Two Words"
+    assert not flat.truncated
+
+
+def test_punctuation_around_and_inside_words() -> None:
+    """A word is found without the punctuation around it, and by the letters and digits inside it."""
+    parts = {part for _, part in flatten({"k": "Graphene, on SiC(0001) (2026-11-22)"}).parts}
+
+    assert {"graphene", "on", "sic", "0001", "sic(0001", "2026-11-22", "2026"} <= parts
+
+
+def test_numbers_that_no_index_can_order_never_get_in() -> None:
+    """NaN, infinities and integers beyond a double are no numbers of the index."""
+    flat = flatten({"a": [math.nan, math.inf, -math.inf, 10**400, 1e308]})
+
+    assert flat.numbers == {("a", 1e308)}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {f"key{number}": number for number in range(values.MAX_KEYS + 1)},
+        {"a": list(range(values.MAX_ROWS + 1))},
+        {"a": "x" * (values.MAX_WORD_LENGTH + 1)},
+        {"k" * (values.MAX_KEY_LENGTH + 1): 1},
+        {"a": [" ".join(f"w{n}" for n in range(100))] * (values.MAX_TEXT_LENGTH // 300)},
+        json.loads('{"a":' * (values.MAX_DEPTH + 2) + "1" + "}" * (values.MAX_DEPTH + 2)),
+    ],
+    ids=["keys", "rows", "word", "key", "text", "depth"],
+)
+def test_bounds(body: dict[str, Any]) -> None:
+    """A document beyond a bound is searched up to the bound, and flagged."""
+    flat = flatten(body)
+
+    assert flat.truncated
+    assert len(flat.numbers) + len(flat.words) + len(flat.parts) <= values.MAX_ROWS
+    assert len({key for key, _ in flat.numbers | flat.words}) <= values.MAX_KEYS
+    assert len(flat.text) <= values.MAX_TEXT_LENGTH
+    assert all(len(word) <= values.MAX_WORD_LENGTH for _, word in flat.words | flat.parts)
+
+
+@given(documents)
+def test_flattening_survives_storing(body: dict[str, Any]) -> None:
+    """A stored document flattens as what was stored: its search rows can be found again; bounds hold."""
+    stored = json.loads(canonical(body))
+    flat = flatten(stored)
+
+    assert flat == flatten(json.loads(canonical(stored)))
+    assert all(math.isfinite(number) for _, number in flat.numbers)
+    for _, word in flat.words | flat.parts:
+        assert word.encode().decode() == word
+        assert "\0" not in word
+
+
+@given(st.text(max_size=300))
+def test_folding_twice_is_folding_once_for_ascii(text: str) -> None:
+    """What the index compares and what a query compares are folded alike, whatever case and spaces."""
+    text = text.encode("ascii", "ignore").decode()
+
+    assert fold(fold(text)) == fold(text) == fold(text.upper())
+
+
+@given(documents)
+def test_stored_documents_are_json_for_everybody(body: dict[str, Any]) -> None:
+    """Stored text is ASCII JSON without NaN and infinities, which strict parsers refuse."""
+    text = canonical(body)
+
+    assert text.isascii()
+    json.loads(text, parse_constant=pytest.fail)
+
+
+def test_a_document_of_any_depth_is_stored() -> None:
+    """Nesting that no JSON encoder manages is cut off, not refused."""
+    body: dict[str, Any] = {}
+    for _ in range(5000):
+        body = {"a": body, "b": 1}
+
+    stored = json.loads(canonical(body))
+
+    assert stored["b"] == stored["a"]["a"]["b"] == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "path"), [("sqlite:///a/b.db", "a/b.db"), ("sqlite:////a/b.db", "/a/b.db"), ("sqlite:///x.db", "x.db")]
+)
+def test_index_urls(url: str, path: str) -> None:
+    """Three slashes and a relative path, or four and an absolute one."""
+    assert str(sqlite_path(url)) == path
+
+
+@pytest.mark.parametrize("url", ["", "a.db", "/a.db", "sqlite://a.db", "sqlite:///", "postgresql://host/db"])
+def test_index_urls_of_other_kinds_are_refused(url: str) -> None:
+    """Anything else is refused with what may be written."""
+    with pytest.raises(ConfigError, match="sqlite:////absolute/path"):
+        sqlite_path(url)
