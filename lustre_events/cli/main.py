@@ -96,7 +96,8 @@ def main(argv: list[str] | None = None) -> None:
 def with_settings(command: F) -> F:
     """Give a command `--config FILE` and pass it the loaded settings as `settings`."""
 
-    def load(_ctx: click.Context, _option: click.Parameter, path: str | None) -> config.Settings:
+    def load(ctx: click.Context, _option: click.Parameter, path: str | None) -> config.Settings:
+        ctx.obj["config_path"] = path  # for children that load the same file
         return config.load(Path(path) if path else None)
 
     return click.option(

@@ -26,4 +26,5 @@ def check(path: Path) -> None:
     """Check a settings file, and the rules file that it names."""
     settings = config.load(path)
     rules = services.load_rules(settings)
-    click.echo(f"{path}: ok, {services.describe(rules)}")
+    named = f"{len(rules.rules)} rules for {', '.join(sorted(rules.extractors))}" if rules.rules else "no rules"
+    click.echo(f"{path}: ok, {named}")

@@ -110,6 +110,12 @@ class RecordStreams(Protocol):
     def publish(self, state: Mapping[str, int | str]) -> None:
         """Merge counters and facts into the dispatcher's state hash, for `status`."""
 
+    def state(self) -> dict[str, str]:
+        """Return what the dispatcher published, for `status`."""
+
+    def reader_state(self, mdt: str) -> dict[str, str]:
+        """Return what the reader of an MDT published (`Reader.state` lists it), and its mark."""
+
 
 class Results(Protocol):
     """What workers found, on its way to the index."""

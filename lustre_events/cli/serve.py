@@ -1,0 +1,90 @@
+"""Commands that run a part of the service: reader, dispatcher, worker, run, replay."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from lustre_events import services, status
+from lustre_events.cli.main import index_of, with_index, with_settings
+from lustre_events.config import Settings
+from lustre_events.errors import ConfigError
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Call `stop` on SIGTERM and SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+
+
+@click.command("reader")
+@click.option("--mdt", required=True, help="The MDT to read, e.g. lustre-MDT0000.")
+@with_settings
+def reader_command(*, mdt: str, settings: Settings) -> None:
+    """Read one MDT's changelog into Redis until stopped."""
+    reader = services.reader(settings, mdt)
+    stop_on_signals(reader.stop)
+    reader.run()
+
+
+@click.command("dispatcher")
+@with_settings
+@with_index
+def dispatcher_command(*, settings: Settings, index_url: str | None) -> None:
+    """Keep the index and hand out jobs until stopped. One is active; a later one takes over."""
+    dispatcher = services.dispatcher(settings, index_of(settings, index_url))
+    stop_on_signals(dispatcher.stop)
+    dispatcher.run()
+
+
+@click.command("worker")
+@click.option("--config", "config_path", envvar="LUSTRE_EVENTS_CONFIG", metavar="FILE", help="Settings (TOML).")
+def worker_command(*, config_path: str | None) -> None:
+    """Run extractors for one queue until stopped."""
+    argv = [sys.executable, "-m", "workers", *(["--config", config_path] if config_path else [])]
+    os.execv(argv[0], argv)  # noqa: S606 - the service names the workers, and never imports them
+
+
+@click.command("run")
+@with_settings
+@with_index
+@click.pass_context
+def run_command(ctx: click.Context, *, settings: Settings, index_url: str | None) -> None:
+    """Run readers, dispatcher and a worker on this node, with a private Redis where none is named."""
+    with services.node(settings, index_of(settings, index_url), ctx.obj["config_path"]) as supervisor:
+        stop_on_signals(supervisor.stop)
+        supervisor.run()
+
+
+@click.command("replay")
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--mdt", "files", multiple=True, metavar="NAME=FILE", help="Replay FILE as MDT NAME; may be repeated."
+)
+@click.option("--sequential", is_flag=True, help="One MDT after the other, in the order given, not interleaved.")
+@with_settings
+@with_index
+def replay_command(
+    folder: Path | None, files: tuple[str, ...], *, sequential: bool, settings: Settings, index_url: str | None
+) -> None:
+    """Put recorded changelogs through reader, stream, dispatcher and index.
+
+    FOLDER holds <MDT>.raw files, gzipped or not.
+    """
+    logging.getLogger().setLevel(logging.WARNING)  # a line per block is for services
+    recordings = services.recordings(folder, dict(_pair(word) for word in files))
+    counters = services.replay_files(settings, index_of(settings, index_url), recordings, sequential=sequential)
+    click.echo("\n".join(status.sums(counters)))
+
+
+def _pair(word: str) -> tuple[str, Path]:
+    name, equals, path = word.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--mdt {word}: write it as --mdt lustre-MDT0000=FILE")
+    return name, Path(path)

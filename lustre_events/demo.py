@@ -1,0 +1,254 @@
+"""The main job on one machine in a minute: files change, documents appear, searches follow.
+
+Everything real but Lustre: a temporary directory is watched (source `directory`), a private Redis holds the
+stream and the queues, an RQ worker runs the extractors in Apptainer containers, the index is SQLite.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lustre_events import status
+from lustre_events.errors import ImageMissing, LustreEventsError
+from lustre_events.index import open_search
+from lustre_events.index.hits import Hit, printable
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DEADLINE_SECONDS = 60.0
+LOOK_SECONDS = 0.1
+
+RULES = """\
+[[rule]]
+name = "tables"
+extensions = ["csv", "tsv", "json", "jsonl"]
+extractor = "tabular"
+
+[[rule]]
+name = "arrays"
+extensions = ["h5", "hdf5", "nc"]
+extractor = "hdf5"
+"""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A file that the demo writes, and the extractor whose document it must get."""
+
+    path: str
+    extractor: str
+    write: Callable[[Path], None]
+
+
+def run(images: Path, say: Say, *, keep: bool) -> None:
+    """Run the demo; with `keep` go on until interrupted.
+
+    Raises:
+        LustreEventsError: something did not come about in time; the message names the log to read.
+    """
+    runtime = _runtime(images, say)
+    with _workplace(say) as place:
+        config = _write_settings(place, images.resolve(), runtime)
+        files = place / "files"
+        with _service(config, place / "service.log", say):
+            index = f"sqlite:///{place / 'index.db'}"
+            _story(files, index, place / "service.log", say)
+            if keep:
+                _keep(files, config, say)
+
+
+def _story(files: Path, index: str, log: Path, say: Say) -> None:
+    samples = _samples()
+    began = time.monotonic()
+    for sample in samples:
+        target = files / sample.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sample.write(target)
+    say(f"\nWrote {len(samples)} files of {len({s.path.rsplit('.')[-1] for s in samples})} kinds into {files}")
+
+    def settled() -> bool:
+        with open_search(index) as search:
+            found = [hit for s in samples for hit in search.search(f'path:"/{s.path}"') if s.extractor in _sources(hit)]
+            return len(found) == len(samples) and not search.stats().pending
+
+    _wait(settled, "all documents are in the index", log)
+    say(f"Everything is indexed {time.monotonic() - began:.1f} s after the first write.\n")
+    with open_search(index) as search:
+        for line in status.index_lines(status.of_index(search.stats())):
+            say(f"  {line}")
+    _ask(
+        index, say, "columns:temperature AND size:>100", "instrument:ARPES", "path:/campaign/** AND rows:[3 TO 50]"
+    )
+
+    say("\nNow a directory is renamed, one file is rewritten, one is removed:")
+    (files / "campaign").rename(files / "campaign-2026")
+    _write_table(files / "campaign-2026/run1/readings.csv", ["time", "pressure"], rows=7)
+    (files / "campaign-2026/run2/readings.tsv").unlink()
+
+    def followed() -> bool:
+        with open_search(index) as search:
+            return (
+                search.count("path:/campaign-2026/** AND columns:pressure") == 1
+                and search.count("path:/campaign/**") == 0
+                and search.count("name:readings.tsv") == 0
+                and not search.stats().pending
+            )
+
+    _wait(followed, "the index follows", log)
+    _ask(index, say, "columns:temperature", "columns:pressure", "path:/campaign-2026/**")
+
+
+def _ask(index: str, say: Say, *queries: str) -> None:
+    with open_search(index) as search:
+        for query in queries:
+            hits = search.search(query)
+            say(f"\n$ lustre-events search '{query}'   ({len(hits)} {'hit' if len(hits) == 1 else 'hits'})")
+            for hit in hits:
+                say(f"  {_line(hit)}")
+
+
+def _sources(hit: Hit) -> set[str]:
+    """Return whose work the index has of a file; `stat` writes facts, not a document."""
+    return set(hit.documents) | ({"stat"} if hit.size is not None else set())
+
+
+def _line(hit: Hit) -> str:
+    paths = " = ".join("/" + printable(path) for path in hit.paths)
+    return f"{paths}  {hit.size if hit.size is not None else '-'} bytes  [{', '.join(sorted(hit.documents))}]"
+
+
+def _wait(condition: Callable[[], bool], what: str, log: Path) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(LustreEventsError):  # the index may not be there yet
+            if condition():
+                return
+        time.sleep(LOOK_SECONDS)
+    sys.stderr.write(log.read_text(errors="replace")[-4000:])
+    raise LustreEventsError(
+        f"the demo waited {DEADLINE_SECONDS:.0f} s in vain until {what}; the log above says why"
+    )
+
+
+def _runtime(images: Path, say: Say) -> str:
+    if not (shutil.which("apptainer") or shutil.which("singularity")):
+        say("No Apptainer here: the extractors run as plain processes (every document says runtime: process).")
+        return "process"
+    build = REPOSITORY / "extractors" / "build-images.sh"
+    if not build.exists():
+        raise ImageMissing(f"{build} is not there; run the demo from a checkout of lustre-events")
+    done = subprocess.run([build, images], check=False, stdout=sys.stderr, timeout=1800)
+    if done.returncode:
+        say("The image could not be built (see above): the extractors run as plain processes instead.")
+        return "process"
+    say("Extractors run in Apptainer containers (runtime: apptainer).")
+    return "apptainer"
+
+
+@contextlib.contextmanager
+def _workplace(say: Say) -> Iterator[Path]:
+    place = Path(tempfile.mkdtemp(prefix="lustre-events-demo-"))
+    place.chmod(0o755)  # containers run as an ordinary user, who must reach the files
+    for name in ("files", "state"):
+        (place / name).mkdir()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        say("Stopped, and removed what the demo made.")
+
+
+def _write_settings(place: Path, images: Path, runtime: str) -> Path:
+    (place / "rules.toml").write_text(RULES)
+    config = place / "lustre-events.toml"
+    config.write_text(f"""\
+[filesystem]
+source = "directory"
+mount = "{place}/files"
+state = "{place}/state"
+
+[index]
+url = "sqlite:///{place}/index.db"
+
+[dispatcher]
+rules = "{place}/rules.toml"
+settle_seconds = 0.5
+
+[worker]
+runtime = "{runtime}"
+images = "{images}"
+""")
+    return config
+
+
+@contextlib.contextmanager
+def _service(config: Path, log: Path, say: Say) -> Iterator[None]:
+    say("Starting reader, dispatcher and worker with a private Redis.")
+    argv = [sys.executable, "-m", "lustre_events", "run", "--config", str(config)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _keep(files: Path, config: Path, say: Say) -> None:
+    say(f"\nKept running. Drop files into {files} and search from another terminal:")
+    say(f"  {Path(sys.argv[0]).resolve()} search --config {config} 'columns:temperature'")
+    say("End it with Ctrl-C.")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+def _samples() -> list[Sample]:
+    shipped = REPOSITORY / "extractors"
+
+    def copy(name: str) -> Callable[[Path], None]:
+        return lambda target: _write(target, (shipped / name).read_bytes())
+
+    return [
+        Sample("campaign/run1/readings.csv", "tabular", lambda p: _write_table(p, ["time", "temperature"], 40)),
+        Sample(
+            "campaign/run2/readings.tsv", "tabular", lambda p: _write_table(p, ["time", "temperature"], 20, "\t")
+        ),
+        Sample("campaign/run2/setup.json", "tabular", lambda p: _write(p, json.dumps([{"lens": 3}] * 3).encode())),
+        Sample("campaign/log, with comma.jsonl", "tabular", _write_lines),
+        Sample("beamline/sample.h5", "hdf5", copy("hdf5/samples/scan.h5")),
+        Sample("model/ocean.nc", "hdf5", copy("hdf5/samples/ocean.nc")),
+        Sample("notes.md", "stat", lambda p: _write(p, b"# notes\n")),
+    ]
+
+
+def _write_table(path: Path, columns: list[str], rows: int, delimiter: str = ",") -> None:
+    numbers = random.Random(len(path.name))  # noqa: S311 - sample data
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerow(columns)
+        writer.writerows([row] + [round(numbers.uniform(2, 300), 2) for _ in columns[1:]] for row in range(rows))
+
+
+def _write_lines(path: Path) -> None:
+    _write(path, "".join(json.dumps({"step": n, "energy": n / 7}) + "\n" for n in range(12)).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

@@ -1,0 +1,169 @@
+"""Results of workers, on their way into the index: documents, facts, failures, and what is left to do.
+
+    status   with a row of the same generation            with a row that wants more
+    ok       document or facts written; row removed        written too; row due again
+    failed   one more attempt, later and alone;            row due again: what failed is not there any more
+             after the last one the failure is kept
+    gone     row removed; `stat`, and no name is left:     row due again
+             the object is removed too. With a name:
+             tried again, it may have been renamed
+
+A failed attempt counts only while a job holds the row, so that a result that is delivered twice counts once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from lustre_events.config import DispatcherSettings
+from lustre_events.dispatcher.wishes import Question, Wishes
+from lustre_events.fid import FID
+from lustre_events.index.interface import ExtractorState, Facts, ObjectRow, Transaction
+from lustre_events.pending import SECOND_NS, Kind, PendingRow, failed, finished
+from lustre_events.work import STAT, Result
+
+log = logging.getLogger(__name__)
+
+_LATEST = (1 << 63) - 1
+_FIRST_FACTS = frozenset({Kind.CONTENT, Kind.NAME})
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What one lot of results changes, until it is written."""
+
+    now_ns: int
+    rows: dict[tuple[FID, str], PendingRow | None] = field(default_factory=dict)
+    nameless: set[FID] = field(default_factory=set)
+    questions: list[Question] = field(default_factory=list)
+
+
+class Outcomes:
+    """Takes results, in the caller's transaction."""
+
+    def __init__(
+        self, extractors: Mapping[str, ExtractorState], wishes: Wishes, settings: DispatcherSettings
+    ) -> None:
+        self._extractors = extractors
+        self._wishes = wishes
+        self._retry_ns = int(settings.retry_seconds * SECOND_NS)
+        self._tries = settings.attempts
+
+    def take(self, transaction: Transaction, results: Sequence[Result], now_ns: int) -> Counter[str]:
+        """Write results and what is left to do; return counts: results = ok + failed + gone + dropped."""
+        counters = Counter(results=len(results))
+        known = [result for result in results if self._is_known(result)]
+        counters["results_dropped"] += len(results) - len(known)
+        objects = transaction.objects({result.fid for result in known})
+        pending = transaction.pending([(result.fid, result.extractor) for result in known])
+        linked = transaction.linked({result.fid for result in known if result.status == "gone"})
+        taken = _Taken(now_ns)
+        for result in known:
+            work = (result.fid, result.extractor)
+            row = objects.get(result.fid)
+            if row is None or result.generation > row.generation:
+                # The object was removed meanwhile, or the result is of an index before this one.
+                counters["results_dropped"] += 1
+                if row is None:
+                    taken.rows[work] = None
+                continue
+            before = taken.rows.get(work, pending.get(work))
+            status, after = self._take(transaction, result, row, before, taken)
+            if status == "gone" and result.fid in linked:
+                after = self._again(result, before, now_ns)
+            elif status == "gone" and after is None and result.extractor == STAT:
+                taken.nameless.add(result.fid)
+            counters[f"results_{status}"] += 1
+            if after is not before:
+                taken.rows[work] = after
+        transaction.put_pending(row for row in taken.rows.values() if row is not None)
+        transaction.remove_pending(work for work, row in taken.rows.items() if row is None)
+        counters["removed"] += transaction.remove_objects(taken.nameless)
+        self._wishes.ask(transaction, [each for each in taken.questions if each.row.fid not in taken.nameless])
+        return +counters
+
+    def lost(self, transaction: Transaction, rows: Sequence[PendingRow], now_ns: int) -> None:
+        """Take rows whose job was lost as failed attempts, so that no file can end workers for ever."""
+        results = [
+            Result(
+                fid=row.fid,
+                extractor=row.extractor,
+                serial=self._extractors[row.extractor].serial,
+                generation=row.generation,
+                status="failed",
+                error="the worker was lost while it had this file",
+            )
+            for row in rows
+        ]
+        self.take(transaction, results, now_ns)
+
+    def _is_known(self, result: Result) -> bool:
+        known = (
+            result.extractor in self._extractors
+            and 0 <= result.generation <= _LATEST
+            and 0 <= result.serial <= self._extractors[result.extractor].serial
+        )
+        if not known:
+            log.error(
+                "a result of extractor %r, serial %d, for %s is none that this dispatcher asked for; it is dropped",
+                result.extractor, result.serial, result.fid, extra={"action": "drop"},
+            )  # fmt: skip
+        return known
+
+    def _take(
+        self,
+        transaction: Transaction,
+        result: Result,
+        row: ObjectRow,
+        before: PendingRow | None,
+        taken: _Taken,
+    ) -> tuple[str, PendingRow | None]:
+        """Write one result; return how it counts and what is left of its pending row."""
+        if result.status == "ok":
+            error = self._write(transaction, result, row, taken)
+            if not error:
+                return "ok", self._left(result, before, taken.now_ns)
+            result = msgspec.structs.replace(result, status="failed", error=error)
+        if result.status == "gone":
+            return "gone", self._left(result, before, taken.now_ns)
+        after = self._again(result, before, taken.now_ns)
+        if after is None and before is not None:
+            transaction.put_failure(row, result, before.attempts + 1)
+        return "failed", after
+
+    def _write(self, transaction: Transaction, result: Result, row: ObjectRow, taken: _Taken) -> str:
+        """Write a good result; return what is wrong with it, or nothing."""
+        if result.extractor != STAT:
+            transaction.put_document(row, result)
+            return ""
+        try:
+            facts = msgspec.convert(result.document, Facts)
+        except msgspec.ValidationError as exc:
+            return f"these are no facts of a file: {exc}"
+        if transaction.put_facts(row, result.generation, facts):
+            after = msgspec.structs.replace(row, type=facts.type, uid=facts.uid)
+            if self._wishes.needs(row, after):
+                taken.questions.append(
+                    Question(after, frozenset(), _FIRST_FACTS, taken.now_ns, taken.now_ns, "facts")
+                )
+        return ""
+
+    def _left(self, result: Result, before: PendingRow | None, now_ns: int) -> PendingRow | None:
+        if before is None:
+            return None
+        settle_ns = self._wishes.settle_ns(before.extractor, before.rule)
+        outdated = result.serial < self._extractors[result.extractor].serial
+        return finished(before, -1 if outdated else result.generation, now_ns, settle_ns)
+
+    def _again(self, result: Result, before: PendingRow | None, now_ns: int) -> PendingRow | None:
+        """Return what is left after an attempt in vain; a row that no job holds has been counted already."""
+        if before is None or before.job is None:
+            return before
+        if result.generation < before.generation:
+            return self._left(result, before, now_ns)
+        return failed(before, now_ns, self._retry_ns, self._tries)

@@ -1,0 +1,298 @@
+"""The reader: one MDT's records from its source into its stream, and the clearing behind them.
+
+It decodes nothing: it finds where records end and moves blocks of them. At most one block is in memory; what
+is not stored is still on the MDT, so in any doubt the block is dropped and read again. The stream is the
+checkpoint: after every doubt the reader asks it for its tail and reads on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from lustre_events.clearing import Clearing
+from lustre_events.config import ReaderSettings
+from lustre_events.errors import (
+    ChangelogBroken,
+    ChangelogUnavailable,
+    LeaseLost,
+    LustreEventsError,
+    StreamError,
+    StreamFull,
+    StreamMoved,
+    StreamUnavailable,
+)
+from lustre_events.gathering import Gathering
+from lustre_events.sources.interface import Source
+from lustre_events.streams.interface import Block, ReaderStream, Tail
+
+_log = logging.getLogger(__name__)
+_FIRST_BACKOFF_SECONDS = 0.1
+_LAST_BACKOFF_SECONDS = 5.0
+_PUBLISH_SECONDS = 1.0
+_SLICE_SECONDS = 0.1
+"""`stop` only sets a flag (it may run in a signal handler, where no lock may be taken): waits look at it."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What this reader did since it began: read = stored + dropped + held, for records and for blocks."""
+
+    records_read: int = 0
+    records_stored: int = 0
+    records_dropped: int = 0
+    blocks_read: int = 0
+    blocks_stored: int = 0
+    blocks_dropped: int = 0
+    bytes_read: int = 0
+    bytes_stored: int = 0
+
+
+class Reader:
+    """The loop of one MDT. `run` in one thread; `stop` from anywhere, also from a signal handler."""
+
+    def __init__(
+        self,
+        source: Source,
+        stream: ReaderStream,
+        settings: ReaderSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        time_ns: Callable[[], int] = time.time_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Take the adapters. `clock` counts seconds, `time_ns` is the wall clock, `sleep` is how it waits."""
+        self._source = source
+        self._stream = stream
+        self._settings = settings
+        self._clock = clock
+        self._time_ns = time_ns
+        self._sleep = sleep
+        self._clearing = Clearing(source, stream, settings, clock)
+        self.counters = Counters()
+        self._stopping = False
+        self._leads = False
+        self._open = False
+        self._was_open = False
+        self._tail = Tail(0, 0)
+        self._block: Block | None = None
+        self._gathering = Gathering(source, settings, clock)
+        self._waiting = ""
+        self._trouble = False
+        self._backoff = _FIRST_BACKOFF_SECONDS
+        self._renewed_at = 0.0
+        self._caught_up: tuple[Tail, int] | None = None
+        self._published = (clock(), 0)
+        self._rate = 0
+
+    def stop(self) -> None:
+        """Let `run` return soon, with what it holds stored if Redis takes it."""
+        self._stopping = True
+        self._source.wake()
+
+    def run(self) -> None:
+        """Read and store until `stop`, or until a source that ends has ended and all of it is stored and cleared.
+
+        Raises:
+            ChangelogError: the changelog cannot be opened at the beginning (later it is tried again), or there
+                is no library for it.
+            RecordDecodeError: what the source gave are not records; they stay on the MDT.
+            StreamError: Redis refuses in a way that waiting does not end.
+        """
+        try:
+            while not self._stopping and not self._finished():
+                self._turn()
+        finally:
+            self._leave()
+
+    def state(self) -> dict[str, int | str]:
+        """Return what `status` shows, as published in the reader's state hash; indexes are of `epoch`."""
+        block, clearing = self._block, self._clearing
+        state: dict[str, int | str] = {
+            **asdict(self.counters),
+            "records_held": block.count if block else 0,
+            "blocks_held": 1 if block else 0,
+            "records_per_second": self._rate,
+            "epoch": self._tail.epoch,
+            "read_index": block.last_index if block else self._tail.last_index,
+            "stored_index": self._tail.last_index,
+            "safe_index": clearing.safe_index,
+            "cleared_index": clearing.cleared_index,
+            "user": self._settings.user,
+            "user_lost": int(clearing.user_lost),
+            "waiting": self._waiting,
+            "updated_ns": self._time_ns(),
+        }
+        if self._caught_up is not None:
+            tail, at_ns = self._caught_up
+            state |= {
+                "caught_up_epoch": tail.epoch,
+                "caught_up_index": tail.last_index,
+                "caught_up_time_ns": at_ns,
+            }
+        return state
+
+    def _finished(self) -> bool:
+        return (
+            self._open
+            and self._source.ended
+            and self._block is None
+            and self._gathering.empty
+            and self._clearing.done(self._tail)
+        )
+
+    def _turn(self) -> None:
+        try:
+            self._work()
+        except StreamMoved as exc:
+            self._start_over(exc)
+        except LeaseLost as exc:
+            self._leads = False
+            self._start_over(exc)
+        except (ChangelogBroken, ChangelogUnavailable) as exc:
+            if not self._was_open:
+                raise
+            self._start_over(exc)
+        except (StreamUnavailable, StreamFull) as exc:
+            self._trouble = isinstance(exc, StreamUnavailable)
+            if not self._waiting:
+                _log.warning("waiting: %s", exc, extra={"action": "wait", "mdt": self._source.mdt})
+            self._waiting = str(exc)
+        else:
+            self._trouble = False
+            self._backoff = _FIRST_BACKOFF_SECONDS
+            return
+        self._pause(self._backoff)
+        self._backoff = min(2 * self._backoff, _LAST_BACKOFF_SECONDS)
+
+    def _work(self) -> None:
+        if not self._leads and not self._take_lease():
+            return
+        if not self._open:
+            self._resume()
+        self._keep_lease()
+        self._clearing.step(self._tail, hurry=self._source.ended)
+        self._publish(at_once=False)
+        if self._block is None:
+            self._gather()
+        if self._block is not None:
+            self._store(self._block)
+        self._waiting = ""
+
+    def _take_lease(self) -> bool:
+        if not self._stream.lease(self._settings.lease_seconds):
+            if not self._waiting:
+                _log.info("standby", extra={"action": "standby", "mdt": self._source.mdt})
+            self._waiting = "standby: another reader is at work"
+            self._pause(self._settings.lease_seconds / 3)
+            return False
+        self._leads = True
+        self._renewed_at = self._clock()
+        return True
+
+    def _keep_lease(self) -> None:
+        """Renew the lease in good time, and see that the stream still ends where we left it.
+
+        A Redis that came back without its last second would else be noticed by the next append only.
+        """
+        now = self._clock()
+        if now - self._renewed_at < self._settings.lease_seconds / 3:
+            return
+        if not self._stream.lease(self._settings.lease_seconds):
+            raise LeaseLost(f"{self._source.mdt}: another reader has taken over; this one waits as its standby")
+        self._renewed_at = now
+        tail = self._stream.tail()
+        if tail != self._tail:
+            raise StreamMoved(
+                f"{self._source.mdt}: the stream ends at {tail}, not at {self._tail}; reading on from its end"
+            )
+
+    def _resume(self) -> None:
+        mdt = self._source.mdt
+        self._tail, mark = self._stream.tail(), self._clearing.resume()
+        # Where the stream's key is gone, the records behind the mark are still on the MDT.
+        behind = self._tail.last_index if self._tail.epoch else mark
+        if behind < mark or (mark and not self._tail.epoch):
+            _log.error(
+                "%s: records up to %d were cleared on the MDT, but the stream in Redis ends at %d: what the "
+                "dispatcher had not committed of them is lost; compare the index with the file system",
+                mdt, mark, self._tail.last_index, extra={"action": "lost", "mdt": mdt},
+            )  # fmt: skip
+        self._source.open(behind + 1 if behind else 0)
+        self._open = self._was_open = True
+        _log.info("reading", extra={"action": "open", "mdt": mdt, "epoch": self._tail.epoch, "behind": behind})
+
+    def _gather(self) -> None:
+        begun_ns = self._time_ns()
+        gathered = self._gathering.next()
+        if gathered is None:
+            if not self._stopping:  # a wake would look like the end
+                self._caught_up = (self._tail, begun_ns)
+            if self._source.ended and not self._finished():
+                self._pause(_SLICE_SECONDS)
+            return
+        span, data = gathered
+        epoch = self._epoch_for(span.first_index)
+        self._block = Block(self._source.mdt, epoch, span.first_index, span.last_index, span.count, data)
+        self.counters.records_read += span.count
+        self.counters.blocks_read += 1
+        self.counters.bytes_read += span.size
+
+    def _epoch_for(self, first_index: int) -> int:
+        tail = self._tail
+        if tail.epoch and first_index > tail.last_index:
+            return tail.epoch
+        epoch = max(self._time_ns(), tail.epoch + 1)
+        _log.warning(
+            "new epoch", extra={"action": "epoch", "mdt": self._source.mdt, "epoch": epoch, "first": first_index}
+        )
+        return epoch
+
+    def _store(self, block: Block) -> None:
+        if block.epoch != self._tail.epoch:
+            self._clearing.begin_epoch(block.first_index)
+        self._tail = self._stream.append(block, self._tail)
+        self._block = None
+        self.counters.records_stored += block.count
+        self.counters.blocks_stored += 1
+        self.counters.bytes_stored += len(block.data)
+        _log.info(
+            "stored block",
+            extra={"action": "store", "mdt": block.mdt, "last_index": block.last_index, "records": block.count},
+        )
+
+    def _start_over(self, why: LustreEventsError) -> None:
+        """Drop what was read and close: the next turn reads on from where the stream is."""
+        _log.warning("starting over: %s", why, extra={"action": "resume", "mdt": self._source.mdt})
+        if self._block is not None:
+            self.counters.records_dropped += self._block.count
+            self.counters.blocks_dropped += 1
+        self._block, self._open = None, False
+        self._gathering.forget()
+        self._source.close()
+
+    def _publish(self, *, at_once: bool) -> None:
+        now, (then, stored) = self._clock(), self._published
+        if now - then < _PUBLISH_SECONDS and not at_once:
+            return
+        if now > then:
+            self._rate = round((self.counters.records_stored - stored) / (now - then))
+        self._published = (now, self.counters.records_stored)
+        self._stream.publish(self.state())
+
+    def _leave(self) -> None:
+        self._source.close()
+        if not self._leads or self._trouble:
+            return  # Redis does not answer: the lease ends by itself
+        try:
+            self._publish(at_once=True)
+            self._stream.release()
+        except StreamError as exc:
+            _log.warning("leaving: %s", exc, extra={"action": "leave", "mdt": self._source.mdt})
+
+    def _pause(self, seconds: float) -> None:
+        deadline = self._clock() + seconds
+        while not self._stopping and (left_seconds := deadline - self._clock()) > 0:
+            self._sleep(min(left_seconds, _SLICE_SECONDS))

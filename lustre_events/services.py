@@ -1,0 +1,286 @@
+"""From settings to running parts: which adapters each process gets. Nothing else knows how they fit together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lustre_events import manifest, rules
+from lustre_events.config import DispatcherSettings, Settings
+from lustre_events.dispatcher import Dispatcher
+from lustre_events.errors import ConfigError, LustreEventsError
+from lustre_events.index import open_search
+from lustre_events.index.interface import Identity
+from lustre_events.index.sqlite import SQLiteWriter
+from lustre_events.index.urls import sqlite_path
+from lustre_events.queues import RqQueues
+from lustre_events.reader import Reader
+from lustre_events.redis_server import RedisServer
+from lustre_events.sources import lustre, replay
+from lustre_events.sources.directory import DirectorySource
+from lustre_events.sources.interface import Source
+from lustre_events.status import collect
+from lustre_events.streams.redis import (
+    RedisReaderStream,
+    RedisRecordStreams,
+    RedisResults,
+    check_safe,
+    connect,
+)
+from lustre_events.supervisor import Child, Supervisor
+from lustre_events.work import Job
+
+log = logging.getLogger(__name__)
+
+LOCAL_MDT = "local-MDT0000"
+LOCAL_USER = "cl1"
+"""What the `directory` source calls itself and its one changelog user, which nobody needs to register."""
+
+
+def mdts(settings: Settings) -> list[str]:
+    """Return the MDTs to read on this node.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if settings.filesystem.source == "directory":
+        return [LOCAL_MDT]
+    found = list(settings.filesystem.mdts) or lustre.discover()
+    if not found:
+        raise ConfigError(
+            "no changelog device (/dev/changelog-*) on this node; mount the file system as a client here, "
+            "or name the MDTs in [filesystem] mdts"
+        )
+    return found
+
+
+def source(settings: Settings, mdt: str) -> Source:
+    """Return the source of one MDT's records.
+
+    Raises:
+        ConfigError: the directory to watch is not there.
+    """
+    filesystem = settings.filesystem
+    if filesystem.source == "lustre":
+        return lustre.LustreSource(mdt, filesystem.library)
+    if not Path(filesystem.mount).is_dir():
+        raise ConfigError(f"{filesystem.mount}: no such directory; name the one to watch in [filesystem] mount")
+    return DirectorySource(filesystem.mount, mdt, state_dir=Path(filesystem.state) / "directory")
+
+
+def reader(settings: Settings, mdt: str) -> Reader:
+    """Return the reader of one MDT, connected.
+
+    Raises:
+        LustreEventsError: Redis is away or not safe, or a setting is wrong.
+    """
+    client = connect(_redis_url(settings), settings.redis.timeout_seconds)
+    check_safe(client)
+    stream = RedisReaderStream(client, mdt, codec=settings.reader.codec)
+    own = settings.reader
+    if settings.filesystem.source == "directory" and not own.user:
+        own = replace(own, user=LOCAL_USER)
+    return Reader(source(settings, mdt), stream, own)
+
+
+def load_rules(settings: Settings) -> rules.Rules:
+    """Return the rules that the settings name; none where no file is named.
+
+    Raises:
+        ConfigError: the file cannot be read or a rule is wrong.
+        ManifestError: an installed extractor is wrong.
+    """
+    installed = manifest.load_all(manifest.folders(settings.worker.extractors))
+    if not settings.dispatcher.rules:
+        return rules.Rules()
+    path = Path(settings.dispatcher.rules)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: the rules cannot be read ({exc}); mend [dispatcher] rules") from exc
+    return rules.parse(text, str(path), installed)
+
+
+def dispatcher(settings: Settings, index_url: str) -> Dispatcher:
+    """Return the dispatcher, connected, with the index opened for writing.
+
+    Raises:
+        LustreEventsError: Redis or the index is away, or a setting is wrong.
+    """
+    client = connect(_redis_url(settings), settings.redis.timeout_seconds)
+    check_safe(client)
+    installed = manifest.load_all(manifest.folders(settings.worker.extractors))
+    return Dispatcher(
+        RedisRecordStreams(client),
+        RedisResults(client),
+        SQLiteWriter(sqlite_path(index_url)),
+        load_rules(settings),
+        RqQueues(client, settings.worker.job_timeout_seconds),
+        [Identity(each.name, each.version, each.digest) for each in installed.values()],
+        settings.dispatcher,
+    )
+
+
+@contextlib.contextmanager
+def node(settings: Settings, index_url: str, config_path: str | None) -> Iterator[Supervisor]:
+    """Give a supervisor of all processes of this node, with a private Redis where the settings name none.
+
+    Raises:
+        LustreEventsError: what the children need is wrong or missing; better said once, here.
+    """
+    load_rules(settings)
+    names = mdts(settings)
+    sqlite_path(index_url).parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        url = settings.redis.url
+        if not url:
+            url = stack.enter_context(RedisServer(_state(settings) / "redis")).url
+        check_safe(connect(url, settings.redis.timeout_seconds))
+        environment = {"LUSTRE_EVENTS_REDIS_URL": url, "LUSTRE_EVENTS_INDEX_URL": index_url}
+        if config_path:
+            environment["LUSTRE_EVENTS_CONFIG"] = str(Path(config_path).absolute())
+        yield Supervisor(list(_children(names, environment)))
+
+
+def _children(names: Sequence[str], environment: Mapping[str, str]) -> Iterator[Child]:
+    command = [sys.executable, "-m", "lustre_events"]
+    yield Child("dispatcher", [*command, "dispatcher"], environment)
+    yield Child("worker", [*command, "worker"], environment)
+    for mdt in names:
+        yield Child(f"reader {mdt}", [*command, "reader", "--mdt", mdt], environment)
+
+
+class NoJobs:
+    """Queues that are always full: a recording has no files behind it, so its work stays pending."""
+
+    def length(self, queue: str) -> int:  # noqa: ARG002
+        """Return more than any limit."""
+        return sys.maxsize
+
+    def unfinished(self, job_ids: Collection[str]) -> set[str]:  # noqa: ARG002
+        """Return none."""
+        return set()
+
+    def enqueue(self, queue: str, jobs: Sequence[Job]) -> None:
+        """Refuse."""
+        raise ConfigError(f"{len(jobs)} jobs for {queue}: a replay has no files to run extractors on")
+
+
+def recordings(folder: Path | None, files: Mapping[str, Path]) -> dict[str, Path]:
+    """Return which file to replay for which MDT.
+
+    Raises:
+        ConfigError: there is nothing to replay, or a file is missing.
+    """
+    found = {**(replay.discover(folder) if folder else {}), **files}
+    if not found:
+        raise ConfigError("nothing to replay; name a folder of recordings, or files with --mdt lustre-MDT0000=FILE")
+    for path in found.values():
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such file")
+    return found
+
+
+def replay_files(
+    settings: Settings, index_url: str, files: Mapping[str, Path], *, sequential: bool
+) -> dict[str, int]:
+    """Put recordings through reader, stream, dispatcher and index, and return the index's counters.
+
+    Raises:
+        LustreEventsError: a recording is torn (what is whole before the tear is in the index), or Redis or
+            the index is away.
+    """
+    with contextlib.ExitStack() as stack:
+        url = settings.redis.url
+        if not url:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lustre-events-replay-"))
+            url = stack.enter_context(RedisServer(Path(folder))).url
+        client = connect(url, settings.redis.timeout_seconds)
+        check_safe(client)
+        index = SQLiteWriter(sqlite_path(index_url))
+        stack.callback(index.close)
+        consumer = Dispatcher(
+            RedisRecordStreams(client),
+            RedisResults(client),
+            index,
+            rules.Rules(),
+            NoJobs(),
+            [],
+            DispatcherSettings(idle_ms=1),
+        )
+        own = replace(settings.reader, user="", linger_ms=0)
+        readers = [
+            Reader(replay.ReplaySource(mdt, path), RedisReaderStream(client, mdt, codec=own.codec), own)
+            for mdt, path in files.items()
+        ]
+        for group in [[each] for each in readers] if sequential else [readers]:
+            _run_together(group, consumer)
+        return index.counters()
+
+
+def _drain(consumer: Dispatcher) -> None:
+    while consumer.step():
+        pass
+
+
+def _run_together(readers: Sequence[Reader], consumer: Dispatcher) -> None:
+    with ThreadPoolExecutor(max_workers=len(readers)) as pool:
+        running = [pool.submit(each.run) for each in readers]
+        while not all(future.done() for future in running):
+            consumer.step()
+    _drain(consumer)
+    for future in running:
+        future.result()
+
+
+def status(settings: Settings, index_url: str) -> dict[str, Any]:
+    """Return what `status` shows; a Redis that is not configured or does not answer is one of its problems.
+
+    Raises:
+        IndexUnavailable: there is no index.
+    """
+    with open_search(index_url) as search:
+        stats = search.stats()
+    try:
+        client = connect(_redis_url(settings), settings.redis.timeout_seconds)
+    except LustreEventsError as exc:
+        found = collect(stats, None, None)
+        found["problems"].append(str(exc))
+        return found
+    return collect(stats, RedisRecordStreams(client), RqQueues(client, settings.worker.job_timeout_seconds))
+
+
+def _redis_url(settings: Settings) -> str:
+    """Return where Redis is: as set, else the private one of `run` on this node.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    if settings.redis.url:
+        return settings.redis.url
+    socket = _state(settings) / "redis" / "redis.sock"
+    if not socket.exists():
+        raise ConfigError(
+            "[redis] url is empty and no private Redis runs here; "
+            "set it, or start everything with: lustre-events run"
+        )
+    return f"unix://{socket}"
+
+
+def _state(settings: Settings) -> Path:
+    path = Path(settings.filesystem.state).absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: cannot be made ({os.strerror(exc.errno or 0)}); mend [filesystem] state"
+        ) from exc
+    return path

@@ -1,0 +1,173 @@
+"""The connection to Redis: time limits on purpose, our errors, the scripts, and whether Redis is safe to use.
+
+redis-py repeats a command ten times by default; a plain RPUSH during a stall was then applied twice. Here
+nothing is repeated behind the caller's back: each caller knows what may be sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from lustre_events.errors import ConfigError, StreamError, StreamFull, StreamUnavailable, StreamUnsafe
+
+OLDEST_VERSION = (6, 2)
+"""XTRIM MINID came with it."""
+
+Client = redis.Redis
+
+_TRANSIENT = ("MISCONF", "LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "EXECABORT")
+_TRANSIENT_TYPES = (redis.exceptions.ReadOnlyError, redis.exceptions.NoScriptError, redis.exceptions.ExecAbortError)
+"""Refusals that end without a change of ours: the disk of the AOF is full, a replica takes over, ..."""
+
+
+def connect(url: str, timeout_seconds: float) -> Client:
+    """Return a client of the Redis at `url` that waits at most `timeout_seconds` for anything.
+
+    Raises:
+        ConfigError: that is no Redis URL.
+        StreamUnavailable: nobody answers there.
+    """
+    try:
+        client = redis.Redis.from_url(
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            decode_responses=False,
+        )
+    except (ValueError, TypeError) as exc:
+        raise ConfigError(
+            f"[redis] url {url!r} is no Redis URL ({exc}); write redis://HOST:PORT/DB or unix:///PATH"
+        ) from exc
+    try:
+        with redis_errors(client):
+            client.ping()
+    except StreamError:
+        client.close()
+        raise
+    return client
+
+
+def place_of(client: Client) -> str:
+    """Return where a client's Redis is, for messages; without its password."""
+    where = client.get_connection_kwargs()
+    return str(where["path"]) if "path" in where else f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+
+
+@contextmanager
+def redis_errors(client: Client) -> Iterator[None]:
+    """Raise our errors for those of redis-py.
+
+    Raises:
+        StreamUnavailable: no connection, no answer in time, or Redis cannot work for the moment. Whether the
+            command was carried out is then unknown.
+        StreamFull: no memory left.
+        StreamError: any other refusal; repeating the command will not help.
+    """
+    try:
+        yield
+    except redis.AuthenticationError as exc:
+        raise StreamUnavailable(
+            f"Redis at {place_of(client)} refuses the login ({exc}); check user and password in [redis] url"
+        ) from exc
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as exc:
+        raise StreamUnavailable(
+            f"Redis at {place_of(client)} does not answer ({exc}); see that it runs and that [redis] url is right"
+        ) from exc
+    except redis.RedisError as exc:
+        text = str(exc)
+        if isinstance(exc, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in text:
+            raise StreamFull(
+                f"Redis at {place_of(client)} has no memory left; start the dispatcher if it is down, "
+                "or raise maxmemory"
+            ) from exc
+        if isinstance(exc, _TRANSIENT_TYPES) or text.startswith(_TRANSIENT):
+            raise StreamUnavailable(f"Redis at {place_of(client)} cannot work for now: {text}") from exc
+        raise StreamError(f"Redis at {place_of(client)} refused a command: {text}") from exc
+
+
+def load_script(client: Client, name: str) -> Script:
+    """Return the script `name`.lua beside this module, ready to be called with keys and arguments."""
+    return client.register_script(_script_text(name))
+
+
+@cache
+def _script_text(name: str) -> str:
+    return (files(__package__) / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def publish(client: Client, key: str, state: Mapping[str, int | str]) -> None:
+    """Merge fields into a state hash, also when Redis's memory is full. Raises as `redis_errors`."""
+    if state:
+        with redis_errors(client):
+            load_script(client, "publish")([key], [part for field in state.items() for part in field])
+
+
+_SAFE_SETTINGS = (
+    ("appendonly", ("yes",), "keeps nothing on its disk", "appendonly yes"),
+    ("appendfsync", ("everysec", "always"), "leaves it to chance when data reach its disk", "appendfsync everysec"),
+    (
+        "no-appendfsync-on-rewrite",
+        ("no",),
+        "does not bring data to its disk while it rewrites its files",
+        "no-appendfsync-on-rewrite no",
+    ),
+    (
+        "maxmemory-policy",
+        ("noeviction",),
+        "throws data away when its memory is full",
+        "maxmemory-policy noeviction",
+    ),
+)
+"""Setting, the values that lose no record, what any other value means, the safe setting."""
+
+
+def check_safe(client: Client) -> None:
+    """Refuse a Redis that could lose records.
+
+    A limit of the memory (maxmemory) is welcome: with noeviction a full Redis makes the readers wait.
+
+    Raises:
+        StreamUnsafe: the sentence contains the commands that make it safe.
+    """
+    where = place_of(client)
+    with redis_errors(client):
+        major, minor = str(client.info("server")["redis_version"]).split(".")[:2]
+    version = (int(major), int(minor))
+    if version < OLDEST_VERSION:
+        raise StreamUnsafe(
+            f"Redis at {where} is version {version[0]}.{version[1]}; upgrade it to "
+            f"{OLDEST_VERSION[0]}.{OLDEST_VERSION[1]} or later"
+        )
+    try:
+        with redis_errors(client):
+            found = {name: _setting(client, name) for name, *_ in _SAFE_SETTINGS}
+    except StreamUnavailable:
+        raise
+    except StreamError as exc:
+        raise StreamUnsafe(
+            f"Redis at {where} does not let this user see whether it is safe ({exc}); "
+            "run: redis-cli ACL SETUSER <user> +config|get"
+        ) from exc
+    wrong = [row for row in _SAFE_SETTINGS if found[row[0]] not in row[1]]
+    if wrong:
+        reasons = " and ".join(f"{why} ({name} is {found[name] or 'not set'})" for name, _, why, _ in wrong)
+        commands = "; ".join(f"redis-cli CONFIG SET {safe}" for *_, safe in wrong)
+        raise StreamUnsafe(
+            f"Redis at {where} {reasons}, so records could be lost; run: {commands}; redis-cli CONFIG REWRITE"
+        )
+
+
+def _setting(client: Client, name: str) -> str:
+    values = cast("dict[str, str]", client.config_get(name))
+    return values.get(name, "")

@@ -1,0 +1,13 @@
+-- Forget a drained epoch that is not the newest of its MDT.
+--
+-- KEYS[1]  le:stream:epochs:<mdt>          list: this MDT's epochs, oldest first
+-- KEYS[2]  le:stream:<mdt>:<epoch>         stream
+-- KEYS[3]  le:dispatcher:committed:<mdt>   hash: epoch -> committed index
+-- ARGV[1]  epoch
+-- Returns 1, or 0 where it is the newest one.
+
+if redis.call('LINDEX', KEYS[1], -1) == ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
+redis.call('LREM', KEYS[1], 0, ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
+return 1

@@ -1,0 +1,41 @@
+"""The names of the Redis keys (interface.py lists them with type, meaning and lifetime) and of lease holders."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+
+MDTS = "le:stream:mdts"
+RESULTS = "le:results"
+DISPATCHER_STATE = "le:dispatcher:state"
+
+
+def stream(mdt: str, epoch: int) -> str:
+    """Return the key of one epoch's blocks."""
+    return f"le:stream:{mdt}:{epoch}"
+
+
+def epochs(mdt: str) -> str:
+    """Return the key of the list of an MDT's epochs."""
+    return f"le:stream:epochs:{mdt}"
+
+
+def lease(mdt: str) -> str:
+    """Return the key of the lease of an MDT's reader."""
+    return f"le:reader:lease:{mdt}"
+
+
+def reader_state(mdt: str) -> str:
+    """Return the key of the state of an MDT's reader."""
+    return f"le:reader:state:{mdt}"
+
+
+def committed(mdt: str) -> str:
+    """Return the key of what the dispatcher committed of an MDT."""
+    return f"le:dispatcher:committed:{mdt}"
+
+
+def make_token() -> str:
+    """Return a token for a lease: unique, and readable for whoever wants to know who holds it."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"

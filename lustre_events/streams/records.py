@@ -1,0 +1,138 @@
+"""All MDTs' streams in Redis as the dispatcher sees them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+from lustre_events.errors import StreamError
+from lustre_events.streams import keys
+from lustre_events.streams.codec import decompress
+from lustre_events.streams.connection import Client, load_script, publish, redis_errors
+from lustre_events.streams.interface import Block
+
+_FIRST_COUNT = 4
+_MOST_COUNT = 64
+"""Entries asked for at once. Their size is not known before, so it begins small and doubles."""
+
+_Entry = tuple[bytes, dict[bytes, bytes]]
+_Place = tuple[str, int]
+
+
+class RedisRecordStreams:
+    """The record streams of one Redis; see `interface.RecordStreams`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._scripts = {name: load_script(client, name) for name in ("acknowledge", "drop", "tail")}
+        self._longest_block_ms = int(1000 * float(client.get_connection_kwargs().get("socket_timeout") or 1) / 2)
+
+    def mdts(self) -> list[str]:
+        """Return the MDTs that have a stream, sorted."""
+        with redis_errors(self._client):
+            return sorted(mdt.decode() for mdt in cast("set[bytes]", self._client.smembers(keys.MDTS)))
+
+    def epochs(self, mdt: str) -> list[int]:
+        """Return the epochs of an MDT, oldest first; consumers drain older ones first."""
+        with redis_errors(self._client):
+            return [int(epoch) for epoch in self._client.lrange(keys.epochs(mdt), 0, -1)]
+
+    def read(self, positions: Mapping[_Place, int], limit_bytes: int, timeout_seconds: float) -> list[Block]:
+        """Return blocks behind the given positions, in order per stream; see `interface.RecordStreams.read`.
+
+        Raises:
+            StreamUnavailable: Redis does not answer.
+            StreamError: a block is damaged, or of a later version; the message names its key and id.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        wanted, found, size = dict(positions), dict[_Place, list[Block]](), dict[_Place, int]()
+        count = _FIRST_COUNT
+        while wanted:
+            left_ms = 0 if found else int(1000 * (deadline - time.monotonic()))
+            answer = self._xread(wanted, count, min(left_ms, self._longest_block_ms))
+            if not answer and left_ms <= 0:
+                break
+            for place, entries in answer.items():
+                for entry_id, fields in entries:
+                    try:
+                        block = _block(place, entry_id, fields)
+                    except StreamError:
+                        if found:
+                            return _in_order(positions, found)  # what is good comes first
+                        raise
+                    size[place] = size.get(place, 0) + len(block.data)
+                    if size[place] > limit_bytes and place in found:
+                        break
+                    found.setdefault(place, []).append(block)
+                    wanted[place] = block.last_index
+            if found:
+                wanted = {
+                    place: wanted[place]
+                    for place, entries in answer.items()
+                    if len(entries) == count and size[place] < limit_bytes
+                }
+            count = min(2 * count, _MOST_COUNT)
+        if not positions:
+            time.sleep(max(0.0, timeout_seconds))
+        return _in_order(positions, found)
+
+    def tail(self, mdt: str, epoch: int) -> int:
+        """Return the last index that was appended to an epoch; 0 where its key is gone."""
+        with redis_errors(self._client):
+            last_id = self._scripts["tail"]([keys.stream(mdt, epoch)])
+        return int(last_id.partition(b"-")[0]) if last_id is not None else 0
+
+    def acknowledge(self, mdt: str, epoch: int, position: int) -> None:
+        """Say that everything up to `position` is committed, and let Redis forget it."""
+        with redis_errors(self._client):
+            self._scripts["acknowledge"]([keys.stream(mdt, epoch), keys.committed(mdt)], [epoch, position])
+
+    def drop(self, mdt: str, epoch: int) -> None:
+        """Forget a drained epoch that is not the newest."""
+        with redis_errors(self._client):
+            self._scripts["drop"]([keys.epochs(mdt), keys.stream(mdt, epoch), keys.committed(mdt)], [epoch])
+
+    def publish(self, state: Mapping[str, int | str]) -> None:
+        """Merge counters and facts into the dispatcher's state hash, for `status`."""
+        publish(self._client, keys.DISPATCHER_STATE, state)
+
+    def state(self) -> dict[str, str]:
+        """Return what the dispatcher published."""
+        return self._hash(keys.DISPATCHER_STATE)
+
+    def reader_state(self, mdt: str) -> dict[str, str]:
+        """Return what the reader of an MDT published, and its mark."""
+        return self._hash(keys.reader_state(mdt))
+
+    def _hash(self, key: str) -> dict[str, str]:
+        with redis_errors(self._client):
+            fields = cast("dict[bytes, bytes]", self._client.hgetall(key))
+        return {name.decode(): value.decode() for name, value in fields.items()}
+
+    def _xread(self, wanted: Mapping[_Place, int], count: int, block_ms: int) -> dict[_Place, Sequence[_Entry]]:
+        places = {keys.stream(*place).encode(): place for place in wanted}
+        with redis_errors(self._client):
+            answer = self._client.xread(
+                {keys.stream(*place): f"{index}-0" for place, index in wanted.items()},
+                count=count,
+                block=block_ms if block_ms > 0 else None,  # 0 would wait for ever
+            )
+        streams = cast("list[tuple[bytes, list[_Entry]]]", answer or [])
+        return {places[key]: entries for key, entries in streams}
+
+
+def _in_order(places: Iterable[_Place], found: Mapping[_Place, list[Block]]) -> list[Block]:
+    return [block for place in places for block in found.get(place, [])]
+
+
+def _block(place: _Place, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Block:
+    mdt, epoch = place
+    where = f"block {entry_id.decode()} of {keys.stream(mdt, epoch)}"
+    try:
+        codec, first, count = fields[b"codec"].decode(), int(fields[b"first"]), int(fields[b"count"])
+        compressed = fields[b"data"]
+        last = int(entry_id.partition(b"-")[0])
+    except (KeyError, ValueError) as exc:
+        raise StreamError(f"{where} is damaged: {exc!r}; look at it with redis-cli XRANGE") from exc
+    return Block(mdt, epoch, first, last, count, decompress(codec, compressed, where))

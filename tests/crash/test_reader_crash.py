@@ -1,0 +1,294 @@
+"""The reader's rows of the crash table in DESIGN.md, on a real Redis and real records, each killed there."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from lustre_events.config import ReaderSettings
+from lustre_events.reader import Reader
+from lustre_events.record import scan
+from lustre_events.redis_server import RedisServer
+from lustre_events.streams.interface import Tail
+from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
+from tests.builders import capture
+from tests.fakes import MDT, block
+from tests.need import need
+from tests.reader_driver import FileSource, start
+from tests.servers import start_redis, valkey_program
+
+MANY = "09-mdtest-defmask/lustre-MDT0001.raw"
+FEW = "02-deeprename-allmask/lustre-MDT0000.raw"
+LIMIT_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def many() -> bytes:
+    """Thousands of records of a real MDT."""
+    return capture(MANY)
+
+
+def stored(url: str) -> bytes:
+    """Return all records in the MDT's stream, epoch by epoch."""
+    with connect(url, 5.0) as client:
+        streams = RedisRecordStreams(client)
+        return b"".join(
+            found.data for epoch in streams.epochs(MDT) for found in streams.read({(MDT, epoch): 0}, 1 << 30, 0)
+        )
+
+
+def finish(process: subprocess.Popen[bytes]) -> int:
+    """Return the exit code of a driver that ends by itself."""
+    return process.wait(LIMIT_SECONDS)
+
+
+@pytest.mark.parametrize("moment", ["before append", "after append"])
+@pytest.mark.parametrize("die_at", [1, 4])
+def test_killed_around_an_append(redis_url: str, tmp_path: Path, moment: str, die_at: int) -> None:
+    """Read but not stored, or stored but not cleared: the next reader goes on, every record is there once."""
+    raw = tmp_path / "raw"
+    raw.write_bytes(capture(FEW))
+    options = {"block_bytes": 200, "lease_seconds": 0.5}
+
+    dead = start(redis_url, MDT, raw, tmp_path / "clears", die=moment, die_at=die_at, **options)
+    assert finish(dead) == -signal.SIGKILL
+    before = stored(redis_url)
+    assert len(before) < raw.stat().st_size
+    assert raw.read_bytes().startswith(before)
+    assert finish(start(redis_url, MDT, raw, tmp_path / "clears", **options)) == 0
+
+    assert stored(redis_url) == raw.read_bytes()
+
+
+@pytest.mark.parametrize("moment", ["before mark", "after mark"])
+def test_killed_around_a_clear(redis_url: str, tmp_path: Path, moment: str) -> None:
+    """Killed before the MDT was told: the next reader tells it, and never more than was stored."""
+    raw, clears = tmp_path / "raw", tmp_path / "clears"
+    raw.write_bytes(capture(FEW))
+    last = scan(raw.read_bytes()).last_index
+    options = {"user": "cl1", "clear_after": "committed", "clear_interval_seconds": 0.1, "lease_seconds": 0.5}
+    assert finish(start(redis_url, MDT, raw, clears)) == 0
+    with connect(redis_url, 5.0) as client:
+        streams = RedisRecordStreams(client)
+        streams.acknowledge(MDT, streams.epochs(MDT)[-1], last)
+
+        assert finish(start(redis_url, MDT, raw, clears, die=moment, **options)) == -signal.SIGKILL
+        assert not clears.exists()
+        mark = RedisReaderStream(client, MDT).mark()
+        assert mark == (last if moment == "after mark" else 0)
+        assert finish(start(redis_url, MDT, raw, clears, **options)) == 0
+
+    assert clears.read_text().split() == [str(last)]
+
+
+def test_killed_at_random_moments(redis_url: str, tmp_path: Path, many: bytes) -> None:
+    """However often and whenever a reader is killed, the stream holds each record exactly once, in order."""
+    raw = tmp_path / "raw"
+    raw.write_bytes(many)
+    chance, deaths = random.Random(2), 0
+    while True:
+        driver = start(redis_url, MDT, raw, tmp_path / "clears", block_bytes=300, lease_seconds=0.2)
+        try:
+            assert driver.wait(chance.uniform(0.25, 0.7)) == 0
+            break
+        except subprocess.TimeoutExpired:
+            driver.kill()
+            driver.wait(LIMIT_SECONDS)
+            deaths += 1
+            assert many.startswith(stored(redis_url))
+            if deaths == 8:
+                assert finish(start(redis_url, MDT, raw, tmp_path / "clears", lease_seconds=0.2)) == 0
+                break
+
+    assert deaths > 0
+    assert stored(redis_url) == many
+
+
+def test_a_paused_reader_writes_nothing(redis_url: str, tmp_path: Path, many: bytes) -> None:
+    """A reader stopped past its lease is replaced, and when it goes on it stores nothing a second time."""
+    raw = tmp_path / "raw"
+    raw.write_bytes(many)
+    paused = start(redis_url, MDT, raw, tmp_path / "clears", block_bytes=1000, lease_seconds=0.3)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not stored(redis_url):
+        assert time.monotonic() < deadline
+    paused.send_signal(signal.SIGSTOP)
+    begun = len(stored(redis_url))
+    assert 0 < begun < len(many)
+
+    assert finish(start(redis_url, MDT, raw, tmp_path / "clears", lease_seconds=0.3)) == 0
+    assert stored(redis_url) == many
+    paused.send_signal(signal.SIGCONT)
+    assert finish(paused) == 0
+
+    assert stored(redis_url) == many
+
+
+def test_sigterm_ends_a_reader(redis_server: RedisServer, tmp_path: Path) -> None:
+    """SIGTERM ends a reader at once, with exit code 0 and its lease free, even while it waits to clear."""
+    raw = tmp_path / "raw"
+    raw.write_bytes(capture(FEW))
+    with connect(redis_server.url, 5.0) as client:
+        reader = start(redis_server.url, MDT, raw, tmp_path / "clears", user="cl1", clear_after="committed")
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while stored(redis_server.url) != raw.read_bytes():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        reader.terminate()
+
+        assert reader.wait(5) == 0
+        assert client.get(f"le:reader:lease:{MDT}") is None
+        state = RedisRecordStreams(client).reader_state(MDT)
+        assert state["records_stored"] == state["records_read"] == str(scan(raw.read_bytes()).count)
+
+
+class Running:
+    """A reader in a thread, over a recording that can be held back."""
+
+    def __init__(self, url: str, raw: bytes, **settings: object) -> None:
+        self.source = FileSource(MDT, raw)
+        self.reader = Reader(
+            self.source,
+            RedisReaderStream(connect(url, 5.0), MDT, codec="raw"),
+            ReaderSettings(linger_ms=0, **settings),  # type: ignore[arg-type]
+        )
+        self.thread = threading.Thread(target=self.reader.run)
+        self.thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.reader.stop()
+        self.thread.join(LIMIT_SECONDS)
+        self.reader._stream._client.close()  # type: ignore[attr-defined]
+        assert not self.thread.is_alive()
+
+
+def test_redis_killed_while_reading(tmp_path: Path, many: bytes) -> None:
+    """Redis is killed and started again, several times: the reader goes on, nothing twice, nothing missing."""
+    with start_redis(tmp_path) as server, Running(server.url, many, block_bytes=1000) as running:
+        for share in (0.1, 0.3, 0.5):
+            deadline = time.monotonic() + LIMIT_SECONDS
+            while len(stored(server.url)) < share * len(many):
+                assert time.monotonic() < deadline
+            server.kill()
+            server.start()
+        running.thread.join(LIMIT_SECONDS)
+
+        assert not running.thread.is_alive()
+        assert stored(server.url) == many
+
+
+def test_a_full_redis_pushes_back(redis_server: RedisServer, many: bytes) -> None:
+    """While Redis is full the reader waits and says so; as the dispatcher commits, everything comes through."""
+    with connect(redis_server.url, 5.0) as client:
+        streams = RedisRecordStreams(client)
+        client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + len(many) // 3)
+        with Running(redis_server.url, many, block_bytes=16384, lease_seconds=3.0) as running:
+            deadline = time.monotonic() + LIMIT_SECONDS
+            while "no memory left" not in streams.reader_state(MDT).get("waiting", ""):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert client.get(f"le:reader:lease:{MDT}")
+            (epoch,) = streams.epochs(MDT)
+            found, position = b"", 0
+            while len(found) < len(many):
+                assert time.monotonic() < deadline
+                for each in streams.read({(MDT, epoch): position}, 1 << 18, 0.2):
+                    found, position = found + each.data, each.last_index
+                streams.acknowledge(MDT, epoch, position)
+            running.thread.join(LIMIT_SECONDS)
+
+        assert found == many
+        assert streams.epochs(MDT) == [epoch]
+
+
+SHIM = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <fcntl.h>
+/* A slow disk that writes down what it has: for each fdatasync of a growing file its size before the sync. */
+int fdatasync(int fd) {
+    struct stat before;
+    char line[64];
+    int log, bytes, result;
+    if (fstat(fd, &before) != 0) return -1;
+    usleep(atoi(getenv("SLOW_DISK_US")));
+    result = fsync(fd);
+    bytes = snprintf(line, sizeof line, "%lu %lld\\n", (unsigned long)before.st_ino, (long long)before.st_size);
+    log = open(getenv("SLOW_DISK_LOG"), O_WRONLY | O_APPEND | O_CREAT, 0600);
+    if (log < 0 || write(log, line, bytes) != bytes) abort();
+    close(log);
+    return result;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def slow_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that makes fdatasync slow and keeps a log of it."""
+    folder = tmp_path_factory.mktemp("slow_disk")
+    (folder / "shim.c").write_text(SHIM)
+    subprocess.run(
+        [need("gcc"), "-shared", "-fPIC", "-O1", "-o", "shim.so", "shim.c"], cwd=folder, check=True, timeout=60
+    )
+    return folder / "shim.so"
+
+
+@pytest.fixture(params=["redis", "valkey"])
+def server_on_slow_disk(
+    request: pytest.FixtureRequest, tmp_path: Path, slow_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RedisServer]:
+    """A server whose fsyncs take 0.7 s, and `synced` beside it."""
+    monkeypatch.setenv("SLOW_DISK_US", "700000")
+    monkeypatch.setenv("SLOW_DISK_LOG", str(tmp_path / "synced"))
+    monkeypatch.setenv("LD_PRELOAD", str(slow_disk))
+    program = need("redis-server") if request.param == "redis" else valkey_program()
+    with start_redis(tmp_path / "redis", program=program) as server:
+        monkeypatch.delenv("LD_PRELOAD")
+        yield server
+
+
+def test_what_is_called_stored_survives_a_power_cut(server_on_slow_disk: RedisServer, tmp_path: Path) -> None:
+    """Everything up to `stored()` is there after Redis is killed and its AOF cut at the size of the last fsync."""
+    server = server_on_slow_disk
+    (aof,) = (server.directory / "appendonlydir").glob("*.incr.aof")
+    with connect(server.url, 5.0) as client:
+        reader = RedisReaderStream(client, MDT)
+        reader.lease(60.0)
+        tail, disk_has, safe = Tail(0, 0), 0, 0
+        deadline = time.monotonic() + 30
+        while safe < 20:
+            assert time.monotonic() < deadline
+            tail = reader.append(block(1, tail.last_index + 1), tail)
+            disk_has = synced_bytes(tmp_path / "synced", aof)
+            safe = reader.stored()
+            time.sleep(0.02)
+        written = aof.stat().st_size
+    server.kill()
+    os.truncate(aof, disk_has)
+    server.start()
+
+    assert disk_has < written
+    with connect(server.url, 5.0) as client:
+        found = RedisReaderStream(client, MDT).tail()
+    assert safe <= found.last_index < tail.last_index
+
+
+def synced_bytes(log: Path, file: Path) -> int:
+    """Return the size of `file` that the last completed fsync covered."""
+    inode = str(file.stat().st_ino)
+    rows = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    return max((int(size) for number, size in rows if number == inode), default=0)

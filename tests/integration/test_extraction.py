@@ -1,0 +1,287 @@
+"""Extractors in real Apptainer containers: documents, hostile input, deadlines, and that nothing is left."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import h5py
+import pytest
+
+from lustre_events.errors import ContainerFailed, ImageMissing, ManifestError
+from lustre_events.manifest import Manifest
+from lustre_events.sources.local_fid import fid_of_fd
+from lustre_events.work import JobItem
+from tests.images import extractors, write_extractor, write_file
+from workers.container import ContainerRuntime
+from workers.files import Files, OpenFile
+from workers.privileges import account_for
+from workers.process import ProcessRuntime
+from workers.runs import Finding
+
+pytestmark = pytest.mark.apptainer
+
+CSV = b"temperature,place\n1,x\n2.5,y\n"
+HOSTILE_NAMES = (
+    b"x,/etc/hostname:/in/leak",
+    b"new\nline.csv",
+    b"q'uo\"te.csv",
+    b"\xff\xfe.csv",
+    b"$(id) `id`;.csv",
+    b"-rf",
+)
+
+
+@pytest.fixture
+def runtime(base_image: Path) -> ContainerRuntime:
+    """The container runtime with the base image, as the worker makes it."""
+    return ContainerRuntime(base_image, account_for("nobody"))
+
+
+@contextlib.contextmanager
+def opened(folder: Path, items: Sequence[JobItem]) -> Iterator[list[OpenFile]]:
+    """Open items as a worker does."""
+    with contextlib.ExitStack() as stack:
+        files = [Files(os.fsencode(folder), fid_of_fd).open(item) for item in items]
+        yield [stack.enter_context(file) for file in files if file is not None]
+
+
+def extract(
+    runtime: ContainerRuntime, manifest: Manifest, folder: Path, *items: JobItem, seconds: float = 60
+) -> list[Finding]:
+    """Run an extractor over items of `folder`."""
+    with opened(folder, items) as files:
+        return runtime.run(manifest, files, seconds)
+
+
+def left_behind() -> list[str]:
+    """Return what a run must not leave: staging folders, and processes with their traces in the command line."""
+    staged = [
+        path.name
+        for path in Path(tempfile.gettempdir()).glob("lustre-events-*")
+        if not path.name.startswith("lustre-events-test-")
+    ]
+    running = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (path / "cmdline").read_bytes()
+            if b"squashfuse" in line or b"Apptainer runtime" in line or b"appinit" in line:
+                running.append(f"{path.name} {line!r}")
+    return staged + running
+
+
+def test_tables_and_hdf5_become_documents(runtime: ContainerRuntime, open_folder: Path) -> None:
+    """The shipped extractors describe their files, and one bad file of a batch fails alone."""
+    with h5py.File(open_folder / "scan.h5", "w") as file:
+        file.attrs["instrument"] = "ARPES"
+        file.create_dataset("entry/data", data=[[1.0, 2.0]]).attrs["units"] = "K"
+    scan = write_file(open_folder, b"scan.h5", (open_folder / "scan.h5").read_bytes())
+    table = write_file(open_folder, b"table.csv", CSV)
+    torn = write_file(open_folder, b"torn.h5", b"no hdf5")
+
+    tabular = extract(runtime, extractors()["tabular"], open_folder, table)
+    good, bad = extract(runtime, extractors()["hdf5"], open_folder, scan, torn)
+
+    assert tabular[0].document["columns"] == ["temperature", "place"]
+    assert tabular[0].document["column"]["temperature"] == {"type": "number", "values": 2, "min": 1, "max": 2.5}
+    assert good.document["attributes"] == {"instrument": "ARPES"}
+    assert good.document["dataset"]["entry/data"]["attributes"] == {"units": "K"}
+    assert (bad.status, bad.document) == ("failed", {})
+    assert bad.error.startswith("OSError: ")
+    assert left_behind() == []
+
+
+def test_hostile_names_are_only_names(runtime: ContainerRuntime, open_folder: Path) -> None:
+    """A file's name, whatever it holds, neither mounts nor runs anything, and its file is read."""
+    items = [write_file(open_folder, name, CSV) for name in HOSTILE_NAMES]
+
+    found = extract(runtime, extractors()["tabular"], open_folder, *items)
+
+    assert [one.status for one in found] == ["ok"] * len(items)
+    assert {one.document["rows"] for one in found} == {2}
+
+
+SPY = """
+import json, os, socket, sys
+asked = [json.loads(line) for line in sys.stdin]
+def attempt(function):
+    try:
+        return str(function())
+    except OSError as exc:
+        return type(exc).__name__
+document = {
+    "in": sorted(os.listdir("/in")),
+    "shadow": attempt(lambda: open("/etc/shadow").read()),
+    "host": attempt(lambda: os.listdir(FOLDER)),
+    "write": attempt(lambda: open(asked[0]["path"], "a")),
+    "network": attempt(lambda: socket.create_connection(("192.0.2.1", 80), 1)),
+    "interfaces": sorted(name for _, name in socket.if_nameindex()),
+    "uid": os.getuid(),
+    "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
+    "capabilities": [line.split()[1] for line in open("/proc/self/status") if line.startswith("Cap")],
+    "environment": sorted(os.environ),
+}
+print(json.dumps({"id": asked[0]["id"], "document": document}))
+print(json.dumps({"end": 1}))
+"""
+
+
+def test_container_sees_its_inputs_and_nothing_else(
+    runtime: ContainerRuntime, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside there is no host file, no network, no process, no capability and no variable of the worker's."""
+    monkeypatch.setenv("LUSTRE_EVENTS_REDIS_URL", "redis://:secret@example/0")
+    spy = write_extractor(open_folder, "spy", SPY.replace("FOLDER", repr(str(open_folder))))
+
+    (found,) = extract(runtime, spy, open_folder, write_file(open_folder, b"a.csv", CSV))
+
+    seen = found.document
+    assert seen["in"] == ["0001.csv"]
+    assert seen["shadow"] in {"FileNotFoundError", "PermissionError"}
+    assert (seen["host"], seen["write"]) == ("FileNotFoundError", "PermissionError")
+    assert seen["network"] != "connected"
+    assert seen["interfaces"] == ["lo"]
+    assert seen["uid"] != 0
+    assert seen["processes"] < 8
+    assert set(seen["capabilities"]) == {"0" * 16}
+    assert not [name for name in seen["environment"] if name.startswith("LUSTRE")]
+
+
+HANG = """
+import json, os, subprocess, sys, time
+asked = [json.loads(line) for line in sys.stdin]
+print(json.dumps({"id": asked[0]["id"], "document": {"a": 1}}), flush=True)
+subprocess.Popen(["sleep", "600"], start_new_session=True)
+print("last words", file=sys.stderr, flush=True)
+time.sleep(600)
+"""
+
+
+def test_deadline_kills_everything(runtime: ContainerRuntime, open_folder: Path) -> None:
+    """At the deadline the whole container ends; answers given before it count, the other files fail alone."""
+    hang = write_extractor(open_folder, "hang", HANG, limits="seconds = 2")
+    items = [write_file(open_folder, name, CSV) for name in (b"a.csv", b"b.csv")]
+
+    begun = time.monotonic()
+    first, second = extract(runtime, hang, open_folder, *items)
+
+    assert time.monotonic() - begun < 6
+    assert first.document == {"a": 1}
+    assert second.error == "no answer: the extractor was killed at its deadline of 2 s"
+    assert second.stderr == "last words"
+    assert left_behind() == []
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("raise SystemExit(3)", "the program ended with exit code 3"),
+        ("import os; os.kill(os.getpid(), 11)", "the program ended with signal 11"),
+        ("x = bytearray(3_000_000_000)", "the program ended with exit code 1"),
+        ("while True: pass", "the program ended with signal 9"),
+        ("print('x' * 100_000_000)", "killed after"),
+    ],
+)
+def test_end_of_the_program_is_told(
+    runtime: ContainerRuntime, open_folder: Path, program: str, reason: str
+) -> None:
+    """A program that breaks, or takes more than its limits, fails its files with the reason."""
+    broken = write_extractor(
+        open_folder, "broken", program, limits="seconds = 20\ncpu_seconds = 1\nmemory_bytes = 500_000_000"
+    )
+
+    (found,) = extract(runtime, broken, open_folder, write_file(open_folder, b"a.csv", CSV))
+
+    assert found.status == "failed"
+    assert reason in found.error
+
+
+def test_failure_of_the_runtime_is_no_failure_of_the_program(base_image: Path, open_folder: Path) -> None:
+    """A damaged image is said to be the container's failure, which may be tried again."""
+    images = open_folder / "images"
+    images.mkdir()
+    (images / "base.sif").write_bytes((base_image / "base.sif").read_bytes()[:100_000])
+    runtime = ContainerRuntime(images, account_for("nobody"))
+
+    with pytest.raises(ContainerFailed, match="the container of tabular did not run"):
+        extract(runtime, extractors()["tabular"], open_folder, write_file(open_folder, b"a.csv", CSV))
+
+
+def test_missing_image_is_one_sentence(runtime: ContainerRuntime, open_folder: Path) -> None:
+    """A missing image is named, with the program that builds it."""
+    lost = write_extractor(open_folder, "lost", "", image='"nowhere"')
+
+    with pytest.raises(ImageMissing, match=r"nowhere: the image of lost is not there; build it with"):
+        extract(runtime, lost, open_folder, write_file(open_folder, b"a.csv", CSV))
+
+
+def test_single_contract_takes_any_program(runtime: ContainerRuntime, open_folder: Path) -> None:
+    """A program that takes a path and prints an object is an extractor; each file is a run of its own."""
+    single = write_extractor(
+        open_folder, "single", "", contract='"single"',
+        command="""["sh", "-c", 'printf "{\\"bytes\\": %d}" $(wc -c < "$0")']""",
+    )  # fmt: skip
+    items = [write_file(open_folder, name, name) for name in (b"a", b"long name,1")]
+
+    found = extract(runtime, single, open_folder, *items)
+
+    assert [one.document for one in found] == [{"bytes": 1}, {"bytes": 11}]
+
+
+def test_input_that_is_replaced_before_it_is_bound_is_gone(runtime: ContainerRuntime, open_folder: Path) -> None:
+    """A link put in a file's place between our look and the runtime's is noticed: its content reaches nobody."""
+    other = write_file(open_folder, b"other.csv", b"secret\n1\n")
+    item = write_file(open_folder, b"a.csv", CSV)
+    kept = write_file(open_folder, b"b.csv", CSV)
+
+    with opened(open_folder, [item, kept]) as files:
+        (open_folder / "a.csv").unlink()
+        (open_folder / "a.csv").symlink_to(open_folder / os.fsdecode(other.path))
+        swapped, good = runtime.run(extractors()["tabular"], files, 60)
+
+    assert swapped == Finding("gone")
+    assert good.status == "ok"
+
+
+def test_trusted_extractor_runs_as_a_process(open_folder: Path) -> None:
+    """Without a container the contract, the deadline and the answers are the same, and names are as harmless."""
+    runtime = ProcessRuntime(None)
+    hang = write_extractor(open_folder, "hang", HANG, limits="seconds = 1")
+    items = [write_file(open_folder, name, CSV) for name in HOSTILE_NAMES]
+
+    with opened(open_folder, items) as files:
+        found = runtime.run(extractors()["tabular"], files, 60)
+        first, second, *_ = runtime.run(hang, files, 60)
+
+    assert [one.document.get("rows") for one in found] == [2] * len(items)
+    assert first.document == {"a": 1}
+    assert "killed at its deadline of 1 s" in second.error
+    assert runtime.provenance(hang)["runtime"] == "process"
+    assert left_behind() == []
+
+
+def test_untrusted_extractor_is_no_process(open_folder: Path) -> None:
+    """An extractor that is not marked as trusted never runs outside of a container."""
+    foreign = write_extractor(open_folder, "foreign", "print(1)", trusted="false")
+
+    with pytest.raises(ManifestError, match="is not a trusted extractor"):
+        ProcessRuntime(None).run(foreign, [], 60)
+
+
+def test_digest_of_an_unpacked_image_is_its_markers(base_image: Path, open_folder: Path) -> None:
+    """An unpacked image has the digest of its marker, a SIF that of its bytes."""
+    (open_folder / "base" / ".singularity.d").mkdir(parents=True)
+    (open_folder / "base" / ".singularity.d" / "labels.json").write_text("{}")
+    tabular = extractors()["tabular"]
+
+    unpacked = ContainerRuntime(open_folder, account_for("nobody")).provenance(tabular)
+    packed = ContainerRuntime(base_image, account_for("nobody")).provenance(tabular)
+
+    assert unpacked["image_digest"] == hashlib.sha256(b"{}").hexdigest()
+    assert packed["image_digest"] == hashlib.sha256((base_image / "base.sif").read_bytes()).hexdigest()
+    assert packed["runtime"].startswith(("apptainer", "singularity"))

@@ -1,0 +1,355 @@
+"""The worker: real RQ, real Redis, real containers, as the process that a site runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from rq import Queue, Retry
+from rq.job import Job as RqJob
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from lustre_events.fid import FID
+from lustre_events.queues import RqQueues
+from lustre_events.sources.local_fid import fid_of_path
+from lustre_events.streams.results import RedisResults
+from lustre_events.work import STAT, Job, JobItem, Result
+from tests.images import EXTRACTORS, REPOSITORY, write_extractor, write_file
+from tests.integration.test_extraction import CSV, left_behind
+
+pytestmark = pytest.mark.apptainer
+
+WAIT_SECONDS = 30.0
+
+
+def wait_for(what: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+    """Wait until `what` is true."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if what():
+            return
+        time.sleep(0.02)
+    pytest.fail(f"waited {seconds} s in vain")
+
+
+class Site:
+    """One Redis, one folder of files and of extractors, and a worker process."""
+
+    def __init__(self, url: str, folder: Path, images: Path) -> None:
+        self.client = redis.Redis.from_url(url)
+        self.queues = RqQueues(self.client, 60)
+        self.results = RedisResults(self.client)
+        self.files = folder / "files"
+        self.files.mkdir()
+        self.extractors = folder / "extractors"
+        self.extractors.mkdir()
+        self.url = url
+        self.images = images
+        self.log = folder / "worker.log"
+        self.config = folder / "config.toml"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, runtime: str = "apptainer") -> subprocess.Popen[bytes]:
+        """Start the worker and wait until it is registered."""
+        self.config.write_text(
+            f'[filesystem]\nsource = "directory"\nmount = "{self.files}"\n[redis]\nurl = "{self.url}"\n'
+            f'[worker]\nruntime = "{runtime}"\nimages = "{self.images}"\n'
+            f'extractors = ["{EXTRACTORS}", "{self.extractors}"]\n'
+        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "workers", "--config", self.config],
+                stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True,
+            )  # fmt: skip
+        wait_for(lambda: self.queues.stats()["workers"] or self.process is None or self.process.poll() is not None)
+        return self.process
+
+    def stop(self) -> None:
+        """End the worker, if it still runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(12)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait(5)
+        self.client.close()
+
+    def write(self, name: bytes, content: bytes = CSV) -> JobItem:
+        """Write a file that is watched."""
+        return write_file(self.files, name, content)
+
+    def enqueue(self, extractor: str, *items: JobItem, job: str = "job1") -> None:
+        """Hand out a job as the dispatcher does."""
+        self.queues.enqueue("default", [Job(job, extractor, 3, -1, items)])
+
+    def wait(self, count: int = 1) -> list[Result]:
+        """Return `count` results when they are there."""
+        wait_for(lambda: len(self.found()) >= count)
+        return self.found()
+
+    def found(self) -> list[Result]:
+        """Return the results so far."""
+        return [result for _, results in self.results.read(1000) for result in results]
+
+
+@pytest.fixture
+def site(redis_url: str, open_folder: Path, base_image: Path) -> Iterator[Site]:
+    """A site with an empty Redis."""
+    made = Site(redis_url, open_folder, base_image)
+    yield made
+    made.stop()
+    if made.log.exists():
+        sys.stdout.write(made.log.read_text())
+
+
+def test_batch_becomes_results(site: Site) -> None:
+    """A job's files become one result each, with provenance; afterwards RQ has forgotten the job."""
+    items = [site.write(b"a.csv"), site.write(b"\xff,new\nline:x.csv"), site.write(b"bad.csv", b"\0\1\2")]
+    gone = JobItem(FID(1, 2, 3), 7, b"gone.csv")
+    site.enqueue("tabular", *items, gone)
+    site.start()
+
+    found = {result.fid: result for result in site.wait(4)}
+
+    assert [found[item.fid].status for item in (*items, gone)] == ["ok", "ok", "failed", "gone"]
+    good = found[items[0].fid]
+    assert (good.extractor, good.serial, good.generation) == ("tabular", 3, 1)
+    assert good.provenance.keys() >= {
+        "extractor",
+        "version",
+        "image_digest",
+        "runtime",
+        "job",
+        "host",
+        "duration_ms",
+    }
+    assert found[items[2].fid].error == "ValueError: it is a binary file, not a table"
+    wait_for(lambda: not site.client.exists("rq:job:job1"))
+    assert site.queues.stats()["queues"]["default"] == {"waiting": 0, "running": 0, "failed": 0}
+
+
+def test_stat_needs_no_container(site: Site) -> None:
+    """`stat` gives the facts of every kind of object and opens no fifo; a hint that leads elsewhere is gone."""
+    item = site.write(b"a/b.csv")
+    os.mkfifo(site.files / "fifo")
+    (site.files / "link").symlink_to("a/b.csv")
+    (site.files / "dirlink").symlink_to("a")
+    fifo, link = (JobItem(local_fid(site.files / name), 1, name.encode()) for name in ("fifo", "link"))
+    through = JobItem(item.fid, 1, b"dirlink/b.csv")
+    upwards = JobItem(item.fid, 1, b"a/../a/b.csv")
+    site.enqueue(STAT, item, fifo, link, through, upwards)
+    site.start()
+
+    found = site.wait(5)
+
+    assert [result.status for result in found] == ["ok", "ok", "ok", "gone", "gone"]
+    assert [result.document.get("type") for result in found] == ["f", "p", "l", None, None]
+    facts = (site.files / "a/b.csv").stat()
+    assert found[0].document == {
+        "type": "f", "size": len(CSV), "mtime_ns": facts.st_mtime_ns, "ctime_ns": facts.st_ctime_ns,
+        "atime_ns": facts.st_atime_ns, "uid": facts.st_uid, "gid": facts.st_gid, "mode": 0o644, "nlink": 1,
+    }  # fmt: skip
+
+
+def local_fid(path: Path) -> FID:
+    """Return the local FID of what is at `path`."""
+    return fid_of_path(os.fsencode(path))
+
+
+def test_what_cannot_run_is_said_in_each_result(site: Site) -> None:
+    """An unknown extractor, a missing image or a directory fails with one sentence, and the worker goes on."""
+    write_extractor(site.extractors, "lost", "", image='"nowhere"')
+    item = site.write(b"a.csv")
+    (site.files / "folder").mkdir()
+    folder = JobItem(local_fid(site.files / "folder"), 1, b"folder")
+    site.enqueue("tabula", item, job="job1")
+    site.enqueue("lost", item, job="job2")
+    site.enqueue("tabular", folder, job="job3")
+    site.start()
+
+    unknown, lost, directory = site.wait(3)
+
+    assert unknown.error.startswith("no extractor 'tabula' is installed on")
+    assert unknown.error.endswith("did you mean tabular?")
+    assert "the image of lost is not there" in lost.error
+    assert "no regular file" in directory.error
+
+
+def test_process_runtime_says_so(site: Site) -> None:
+    """Without containers trusted extractors run as processes, and their documents say so; others do not run."""
+    write_extractor(site.extractors, "foreign", "", trusted="false")
+    item = site.write(b"x,\n\xff.csv")
+    site.enqueue("tabular", item, job="job1")
+    site.enqueue("foreign", item, job="job2")
+    process = site.start("process")
+    if process.poll() is not None:
+        assert os.geteuid() == 0
+        assert "cannot be run by nobody" in site.log.read_text()
+        return
+
+    trusted, foreign = site.wait(2)
+
+    assert trusted.document["rows"] == 2
+    assert trusted.provenance["runtime"] == "process"
+    assert foreign.error.startswith("foreign is not a trusted extractor")
+
+
+FOREIGN = (
+    "os.system",
+    "subprocess.call",
+    "workers.jobs.run.__call__",
+    "workers.worker.Worker",
+    "tests.foreign.touch",
+)
+
+
+@pytest.mark.parametrize("function", FOREIGN)
+def test_foreign_function_is_refused(site: Site, function: str, tmp_path: Path) -> None:
+    """A job that names another function is failed for good, before anything of it is imported."""
+    queue = Queue("default", connection=site.client, serializer=JSONSerializer)
+    queue.enqueue_call(function, (f"touch {tmp_path}/owned",), job_id="evil", retry=Retry(3))
+    site.start()
+
+    wait_for(lambda: "evil" in FailedJobRegistry(queue=queue).get_job_ids())
+
+    assert not (tmp_path / "owned").exists()
+    assert "refused" in site.log.read_text()
+    assert queue.count == 0
+
+
+def test_stranger_in_redis_runs_nothing(site: Site, tmp_path: Path) -> None:
+    """Pickles and callbacks of a stranger are not touched, and the next job of ours runs."""
+    evil = b"cos\nsystem\n(S'touch " + str(tmp_path).encode() + b"/owned'\ntR."
+    item = site.write(b"a.csv")
+    for job in ("pickle", "callbacks"):
+        site.enqueue("tabular", item, job=job)
+    site.client.hset("rq:job:pickle", mapping={"data": evil, "meta": evil, "result": evil})
+    for event in ("success", "failure", "stopped"):
+        site.client.hset("rq:job:callbacks", f"{event}_callback_name", "this.callback")
+    site.start()
+
+    (result,) = site.wait(1)
+
+    assert result.status == "ok"
+    assert not (tmp_path / "owned").exists()
+    wait_for(lambda: not site.client.exists("rq:job:callbacks"))
+    assert "this.callback" not in site.log.read_text()
+
+
+HANG = """
+import sys, time
+sys.stdin.read()
+time.sleep(600)
+"""
+
+
+def hanging(site: Site) -> None:
+    """Start a worker with a job in a container that does not end."""
+    write_extractor(site.extractors, "hang", HANG, limits="seconds = 50")
+    site.enqueue("hang", site.write(b"a.csv"))
+    site.start()
+    wait_for(lambda: any("appinit" in line for line in left_behind()))
+
+
+def test_unfinished_jobs_wait_or_run_under_a_living_worker(site: Site) -> None:
+    """A running and a waiting job are unfinished; one that is done, or whose worker fell silent, is not."""
+    hanging(site)
+    site.enqueue("tabular", site.write(b"b.csv"), job="job2")
+    wait_for(lambda: site.queues.length("default") == 1)
+    asked = ["job1", "job2", "never"]
+
+    living = site.queues.unfinished(asked)
+    (execution,) = site.client.zrange("rq:wip:default", 0, -1)
+    site.client.zadd("rq:wip:default", {execution: time.time() - 1})
+    silent = site.queues.unfinished(asked)
+
+    assert living == {"job1", "job2"}
+    assert silent == {"job2"}
+
+
+def test_sigterm_ends_idle_worker_at_once(site: Site) -> None:
+    """An idle worker ends on SIGTERM with code 0."""
+    process = site.start()
+    begun = time.monotonic()
+    process.terminate()
+
+    assert process.wait(10) == 0
+    assert time.monotonic() - begun < 5
+    assert site.queues.stats()["workers"] == []
+
+
+def test_sigterm_ends_busy_worker_within_ten_seconds(site: Site) -> None:
+    """A job that does not finish soon is killed with its container; RQ has it again for another worker."""
+    hanging(site)
+    process = site.process
+    assert process is not None
+    begun = time.monotonic()
+    process.terminate()
+
+    assert process.wait(10) == 0
+    assert time.monotonic() - begun < 10
+    wait_for(lambda: not left_behind(), 2)
+    assert site.queues.length("default") == 1
+    assert site.found() == []
+
+
+def test_job_that_finishes_soon_after_sigterm_counts(site: Site) -> None:
+    """A running job may finish after SIGTERM: its results are stored."""
+    slow = "import extractor_batch, time\nextractor_batch.run(lambda path: (time.sleep(2), {'a': 1})[1])\n"
+    write_extractor(site.extractors, "slow", slow)
+    site.enqueue("slow", site.write(b"a.csv"))
+    process = site.start()
+    wait_for(lambda: any("appinit" in line for line in left_behind()))
+    process.terminate()
+
+    assert process.wait(10) == 0
+    assert [result.document for result in site.found()] == [{"a": 1}]
+
+
+@pytest.mark.parametrize("child_too", [True, False])
+def test_kill_9_leaves_nothing_running(site: Site, child_too: bool) -> None:
+    """Worker and job killed: the container ends with them. The worker alone: the job goes on, as RQ has it."""
+    hanging(site)
+    process = site.process
+    assert process is not None
+    horse = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+    process.kill()
+    process.wait(5)
+    if not child_too:
+        assert any("appinit" in line for line in left_behind())
+    os.kill(horse, signal.SIGKILL)
+    wait_for(lambda: not left_behind(), 5)
+
+    # The rows' lease gives the job out again, under another id, and any worker takes it.
+    site.enqueue("tabular", site.write(b"b.csv"), job="job2")
+    site.start()
+    assert [result.status for result in site.wait(1)] == ["ok"]
+
+
+def test_jobs_are_readable_json(redis_url: str) -> None:
+    """What RQ carries is JSON and ASCII: our function, a retry, no kept result, words for people."""
+    with contextlib.closing(redis.Redis.from_url(redis_url)) as client:
+        queues = RqQueues(client, 60)
+        item = JobItem(FID(1, 2, 3), 5, b"\xff,\n\xc3\xa9")
+        queues.enqueue("default", [Job("a-1", "tabular", 3, -1, (item, item)), Job("a-2", "stat", 1, 0, (item,))])
+
+        job = RqJob.fetch("a-1", connection=client, serializer=JSONSerializer)
+
+        assert queues.length("default") == 2
+        assert job.func_name == "workers.jobs.run"
+        assert job.data.isascii()
+        assert (job.retries_left, job.result_ttl, job.timeout) == (2, 0, 60)
+        assert job.failure_ttl
+        assert job.description == "tabular, 2 files, [0x1:0x2:0x3] ..."
+        queues.enqueue("default", [])
+        assert queues.stats()["queues"] == {"default": {"waiting": 2, "running": 0, "failed": 0}}

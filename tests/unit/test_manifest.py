@@ -1,0 +1,84 @@
+"""The manifest: what is accepted, what is refused with which sentence, and what its digest depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lustre_events import manifest
+from lustre_events.errors import ManifestError
+from tests.images import extractors, write_extractor
+
+
+def test_manifests_of_this_repository_load() -> None:
+    """Every extractor that is shipped has a valid manifest, and is trusted."""
+    found = extractors()
+
+    assert sorted(found) == ["hdf5", "tabular"]
+    assert all(one.trusted and one.contract == "batch" and one.image == "base" for one in found.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("contract", '"bach"', "contract is 'bach'; it must be one of: batch, single"),
+        ("comand", '["x"]', "unknown key comand; did you mean command?"),
+        ("command", "[]", "command is empty"),
+        ("command", '"python3 x"', "command must be a list of strings"),
+        ("image", '"../x"', "it must be a name inside the images folder"),
+        ("image", '"/x.sif"', "it must be a name inside the images folder"),
+        ("image", "3", "image must be a string, not 3"),
+        ("name", '"Bad Name"', "it must be lower-case letters"),
+        ("name", '"other"', "the folder is ours"),
+        ("accepts", '[".csv"]', "without the dot"),
+        ("trusted", '"yes"', "trusted must be true or false"),
+        ("limits", "second = 3", "unknown key second in [limits]; did you mean seconds?"),
+        ("limits", "seconds = 0", "[limits] seconds must be a whole number above 0"),
+    ],
+)
+def test_wrong_manifest_is_refused_by_file_and_key(tmp_path: Path, key: str, value: str, sentence: str) -> None:
+    """A wrong manifest is refused with its file, the key, and what would be right."""
+    with pytest.raises(ManifestError) as caught:
+        write_extractor(tmp_path, "ours", "", **{key: value})
+
+    assert sentence in str(caught.value)
+    assert str(tmp_path / "ours" / "manifest.toml") in str(caught.value)
+
+
+def test_missing_key_is_named(tmp_path: Path) -> None:
+    """A manifest without a needed key names the key."""
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "manifest.toml").write_text('name = "ours"\n')
+
+    with pytest.raises(ManifestError, match="version is missing"):
+        manifest.load(tmp_path / "ours")
+
+
+def test_digest_follows_program_and_manifest_only(tmp_path: Path) -> None:
+    """A changed program gives a new digest; samples and documentation do not."""
+    first = write_extractor(tmp_path, "ours", "print(1)\n")
+    (tmp_path / "ours" / "README.md").write_text("words")
+    (tmp_path / "ours" / "samples").mkdir()
+    (tmp_path / "ours" / "samples" / "a.csv").write_text("a\n")
+    same = manifest.load(tmp_path / "ours").digest
+    (tmp_path / "ours" / "program.py").write_text("print(2)\n")
+    other = manifest.load(tmp_path / "ours").digest
+
+    assert first.digest == same
+    assert other != same
+
+
+def test_two_extractors_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Two folders may not hold the same extractor: nobody could tell which one ran."""
+    write_extractor(tmp_path / "a", "ours", "")
+    write_extractor(tmp_path / "b", "ours", "")
+
+    with pytest.raises(ManifestError, match="an extractor of the same name"):
+        manifest.load_all((tmp_path / "a", tmp_path / "b"))
+
+
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
+    """A folder of extractors that is not there is said, not taken for an empty one."""
+    with pytest.raises(ManifestError, match="no such folder"):
+        manifest.load_all((tmp_path / "none",))

@@ -1,0 +1,28 @@
+"""What a job needs, held by the worker that runs it: RQ gives a job's function its arguments and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from lustre_events.manifest import Manifest
+from lustre_events.streams.interface import Results
+from workers.files import Files
+from workers.runs import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """Everything that jobs use. `job_seconds` bounds the extractor's part of one job."""
+
+    manifests: Mapping[str, Manifest]
+    runtime: Runtime
+    files: Files
+    results: Results
+    host: str
+    job_seconds: float
+
+
+CURRENT: ContextVar[WorkerContext] = ContextVar("CURRENT")
+"""Set by the worker before it works; the process that RQ forks for a job inherits it."""

@@ -1,0 +1,187 @@
+"""The contract between a worker and an extractor's program, as values and pure functions.
+
+batch: one JSON line per file on stdin, `{"id": ..., "path": ...}`; one JSON line per file on stdout, in any order,
+`{"id": ..., "document": {...}}` or `{"id": ..., "error": "..."}`; then the end marker `{"end": N}`.
+single: one path as argument, one JSON object on stdout.
+
+What a program says is not trusted: each file's answer is checked alone, and a bad one harms no other file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from workers.child import Ended
+
+ENVELOPE_BYTES = 256
+"""What an answer's line may have beyond its document."""
+MAX_DEPTH = 32
+MAX_VALUES = 100_000
+MAX_ERROR_CHARACTERS = 500
+MAX_REMARKS = 5
+_INT64 = range(-(1 << 63), 1 << 63)
+_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]{1,32})"')
+
+
+class AnswerRefused(ValueError):
+    """What is wrong with one answer, in words."""
+
+
+class Answers:
+    """What a batch program said about the files whose ids it was given. The first answer of a file counts."""
+
+    def __init__(self, ids: Iterable[str], limit_bytes: int) -> None:
+        self.documents: dict[str, dict[str, Any]] = {}
+        self.errors: dict[str, str] = {}
+        self.ended = False
+        self.remarks: list[str] = []
+        self._open = set(ids)
+        self._ids = frozenset(self._open)
+        self._limit_bytes = limit_bytes
+
+    def line(self, data: bytes, whole: bool) -> None:
+        """Take one line of stdout; `whole` is False where only its head is here."""
+        if not whole or len(data) > self._limit_bytes + ENVELOPE_BYTES:
+            self._refuse_unread(data, f"its document is longer than {self._limit_bytes} bytes")
+            return
+        if not data.strip():
+            return
+        try:
+            answer = json.loads(data)
+        except RecursionError:
+            self._refuse_unread(data, f"its document is nested deeper than {MAX_DEPTH}")
+            return
+        except ValueError as exc:
+            self._refuse_unread(data, f"its answer is not JSON: {exc}")
+            return
+        if not isinstance(answer, dict):
+            self._remark("a line that is no JSON object")
+        elif "end" in answer:
+            self.ended = True
+        else:
+            self._take(answer)
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        key = answer.get("id")
+        if not isinstance(key, str) or key not in self._ids:
+            self._remark(f"an answer for the unknown id {key!r:.50}")
+            return
+        if key not in self._open:
+            self._remark(f"a second answer for the id {key}")
+            return
+        self._open.discard(key)
+        if "error" in answer:
+            self.errors[key] = readable(answer["error"]) or "the program gave an empty error"
+            return
+        try:
+            self.documents[key] = checked(answer.get("document"))
+        except AnswerRefused as exc:
+            self.errors[key] = str(exc)
+
+    def _refuse_unread(self, data: bytes, reason: str) -> None:
+        match = _ID.match(data)
+        key = match[1].decode(errors="replace") if match else ""
+        if key in self._open:
+            self._open.discard(key)
+            self.errors[key] = reason
+        else:
+            self._remark(f"a line without a known id ({reason})")
+
+    def _remark(self, words: str) -> None:
+        if len(self.remarks) < MAX_REMARKS:
+            self.remarks.append(words)
+
+
+def single_document(data: bytes, whole: bool, limit_bytes: int) -> dict[str, Any]:
+    """Return the document that a `single` program printed.
+
+    Raises:
+        AnswerRefused: it is no document; the message says why.
+    """
+    if not whole or len(data) > limit_bytes:
+        raise AnswerRefused(f"its document is longer than {limit_bytes} bytes")
+    try:
+        return checked(json.loads(data))
+    except RecursionError as exc:
+        raise AnswerRefused(f"its document is nested deeper than {MAX_DEPTH}") from exc
+    except AnswerRefused:
+        raise
+    except ValueError as exc:
+        raise AnswerRefused(f"what it printed is not JSON: {exc}") from exc
+
+
+def checked(document: Any) -> dict[str, Any]:
+    """Return `document` if the index can take it.
+
+    Raises:
+        AnswerRefused: it is no object, too deep or too large, or has a value that JSON or the index cannot hold.
+    """
+    if not isinstance(document, dict):
+        raise AnswerRefused(f"its document must be a JSON object, not {_KINDS.get(type(document), 'missing')}")
+    values = 0
+    layer: list[tuple[str, Any]] = [("document", document)]
+    for _ in range(MAX_DEPTH):
+        below: list[tuple[str, Any]] = []
+        for place, value in layer:
+            below += _parts(place, value)
+        values += len(below)
+        if values > MAX_VALUES:
+            raise AnswerRefused(f"its document has more than {MAX_VALUES} values")
+        if not below:
+            return document
+        layer = below
+    raise AnswerRefused(f"its document is nested deeper than {MAX_DEPTH}")
+
+
+_KINDS = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "true or false"}
+
+
+def _parts(place: str, value: Any) -> list[tuple[str, Any]]:
+    """Return the values inside of `value`, having checked a scalar."""
+    if isinstance(value, dict):
+        for key in value:
+            _check_text(place, key)
+        return [(key, part) for key, part in value.items()]
+    if isinstance(value, list):
+        return [(place, part) for part in value]
+    if isinstance(value, str):
+        _check_text(place, value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise AnswerRefused(f"its document has {value} at {place:.50}, which JSON cannot hold")
+    elif isinstance(value, int) and value not in _INT64:
+        raise AnswerRefused(f"its document has a number beyond 64 bits at {place:.50}")
+    return []
+
+
+def _check_text(place: str, text: str) -> None:
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise AnswerRefused(f"its document has half a surrogate pair at {readable(place):.50}")
+
+
+def readable(value: Any) -> str:
+    """Return `value` as one short line of text that every later stage can hold."""
+    text = " ".join(str(value).encode(errors="replace").decode().replace("\0", " ").split())
+    return text if len(text) <= MAX_ERROR_CHARACTERS else text[: MAX_ERROR_CHARACTERS - 3] + "..."
+
+
+def no_answer(ended: Ended, marked: bool, remarks: Iterable[str] = ()) -> str:
+    """Return why a file has no answer; `marked`: the program gave its end marker."""
+    if ended.killed:
+        reason = f"the extractor was {ended.killed}"
+    elif ended.exit_code:
+        reason = f"the program ended with {exit_words(ended.exit_code)}"
+    elif not marked:
+        reason = "the program ended without its end marker"
+    else:
+        reason = "the program left this file out"
+    return "; it said ".join(["no answer: " + reason, *remarks])
+
+
+def exit_words(code: int) -> str:
+    """Return an exit code in words: negative, or above 128, it was a signal."""
+    number = -code if code < 0 else code - 128
+    return f"signal {number}" if 0 < number <= 64 else f"exit code {code}"

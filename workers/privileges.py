@@ -1,0 +1,48 @@
+"""Whose rights an extractor runs with: never root's."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from lustre_events.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user that a root worker becomes before it starts an extractor."""
+
+    name: str
+    uid: int
+    gid: int
+
+    def may_read(self, path: Path) -> bool:
+        """Return whether it may read `path` and pass through every folder above it, by their modes."""
+        needed = [(path, 0o5 if path.is_dir() else 0o4), *((above, 0o1) for above in path.parents)]
+        for place, bits in needed:
+            facts = place.stat()
+            shift = 6 if facts.st_uid == self.uid else 3 if facts.st_gid == self.gid else 0
+            if (facts.st_mode >> shift) & bits != bits:
+                return False
+        return True
+
+
+def account_for(run_as: str) -> Account | None:
+    """Return the account that extractors run under; None: this process is no root and keeps its own.
+
+    Raises:
+        ConfigError: `run_as` is no user of this machine, or is root.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(run_as)
+    except KeyError as exc:
+        raise ConfigError(
+            f"[worker] run_as names {run_as!r}, which is no user here; name one of /etc/passwd"
+        ) from exc
+    if entry.pw_uid == 0 or entry.pw_gid == 0:
+        raise ConfigError(f"[worker] run_as is {run_as!r}, which has root's rights; name an ordinary user")
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)

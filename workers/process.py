@@ -1,0 +1,92 @@
+"""Trusted extractors without a container, for machines that have no container runtime.
+
+The same contract, deadline and bounds; no isolation beyond another user's rights where the worker is root.
+Only extractors whose manifest says `trusted` run like this, and every document says runtime "process".
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lustre_events.errors import ContainerFailed, ManifestError, RuntimeMissing
+from lustre_events.manifest import Manifest
+from workers import child
+from workers.child import Ended
+from workers.files import OpenFile
+from workers.privileges import Account
+from workers.runs import PROGRAM_PATH, Finding, Start, limits, run_contract, staging
+
+HELPERS = "base"
+"""The folder beside an extractor's whose modules its program may import (in containers: part of the image)."""
+
+
+class ProcessRuntime:
+    """Runs trusted extractors with this Python.
+
+    Raises:
+        RuntimeMissing: `account` may not run this Python.
+    """
+
+    def __init__(self, account: Account | None) -> None:
+        if account and not account.may_read(Path(sys.executable).resolve()):
+            raise RuntimeMissing(
+                f"{Path(sys.executable).resolve()} cannot be run by {account.name}, as whom extractors run "
+                "here; install it where everybody may, start the worker as an ordinary user, or use containers"
+            )
+        self._account = account
+
+    def describe(self) -> str:
+        """Return in a few words what it runs extractors with."""
+        who = self._account.name if self._account else "this user"
+        return f"trusted extractors as processes of {who}, without containers"
+
+    def provenance(self, _: Manifest) -> dict[str, Any]:
+        """Return runtime and image: there is none."""
+        return {"runtime": "process", "image": "", "image_digest": ""}
+
+    def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[Finding]:
+        """Run the extractor over `files`; see runs.Runtime. Raises ManifestError for one that is not trusted."""
+        if not manifest.trusted:
+            raise ManifestError(
+                f"{manifest.name} is not a trusted extractor, so it runs only in a container; "
+                'use a worker with [worker] runtime = "apptainer"'
+            )
+        # A link to a descriptor of the program itself: what it opens is what was opened here.
+        targets = [(file, b"/proc/self/fd/%d" % file.fd) for file in files]
+
+        names = [(f"{number:04}{file.suffix}", target) for number, (file, target) in enumerate(targets, start=1)]
+        with staging(manifest, names, manifest.folder.parent / HELPERS) as folder:
+            return run_contract(
+                manifest,
+                files,
+                seconds,
+                lambda start: (self._launch(manifest, folder, start), frozenset()),
+                str(folder / "in"),
+            )
+
+    def _launch(self, manifest: Manifest, folder: Path, start: Start) -> Ended:
+        command = [
+            sys.executable if word == "python3" else word.replace(f"{PROGRAM_PATH}/", f"{folder}/extractor/", 1)
+            for word in manifest.command
+        ]
+        environment = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        try:
+            return child.run(
+                [*limits(manifest, in_container=False), *command, *start.arguments],
+                environment=environment,
+                account=self._account,
+                bounds=start.bounds,
+                on_line=start.on_line,
+                stdin=lambda _: start.stdin,
+                pass_fds=[one.file.fd for one in start.inputs],
+                folder=folder,
+            )
+        except OSError as exc:
+            raise ContainerFailed(f"the program of {manifest.name} cannot be started: {exc}") from exc

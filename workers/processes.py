@@ -1,0 +1,89 @@
+"""Finding and ending the processes of a session, in /proc.
+
+An extractor's run leads a session of its own. What is in a container cannot outlive the container's PID 1, and
+the runtime's helpers stay in the session, so the two together are everything that a run can leave behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOK_SECONDS = 0.005
+CLEAR_UP_SECONDS = 0.5
+"""How long a runtime may clear up behind its dead container."""
+END_SECONDS = 5.0
+"""Longest wait for killed processes to be gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process as /proc shows it. `inner` are its ids in the PID namespaces below ours."""
+
+    pid: int
+    session: int
+    zombie: bool
+    inner: tuple[int, ...]
+
+
+def session_processes(session: int) -> list[Process]:
+    """Return the live processes of a session."""
+    return [process for process in _processes() if process.session == session and not process.zombie]
+
+
+def container_init(pid: int) -> int:
+    """Return the pid of the PID 1 of the container that the process `pid` started; 0 while there is none."""
+    try:
+        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()]
+        for child in children:
+            if _inner(child)[-1:] == (1,):
+                return child
+        return next((init for child in children if (init := container_init(child))), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def end_session(session: int) -> None:
+    """Kill the container's PID 1 of this session, which takes all of the container along, then the rest.
+
+    The runtime's own processes get a moment to clear up behind a dead container: an ordinary user's
+    squashfuse outlives a runtime that was killed.
+
+    Raises:
+        OSError: something could not be ended within END_SECONDS.
+    """
+    begun = time.monotonic()
+    patience = 0.0
+    while alive := session_processes(session):
+        waited = time.monotonic() - begun
+        if waited > END_SECONDS:
+            raise OSError(f"processes {[process.pid for process in alive]} do not end after SIGKILL")
+        if inits := [process for process in alive if process.inner[-1:] == (1,)]:
+            patience = waited + CLEAR_UP_SECONDS
+        for process in inits or (alive if waited >= patience else ()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        time.sleep(LOOK_SECONDS)
+
+
+def _processes() -> Iterator[Process]:
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names, not paths
+        if not name.isdigit():
+            continue
+        try:
+            fields = Path(f"/proc/{name}/stat").read_bytes().rpartition(b")")[2].split()
+            # man 5 proc_pid_stat: behind the name come state, ppid, pgrp, session
+            yield Process(int(name), int(fields[3]), fields[0] in {b"Z", b"X"}, _inner(int(name)))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+
+def _inner(pid: int) -> tuple[int, ...]:
+    lines = Path(f"/proc/{pid}/status").read_bytes().splitlines()
+    ids = next((line.split()[2:] for line in lines if line.startswith(b"NSpid:")), [])
+    return tuple(int(word) for word in ids)

@@ -1,0 +1,202 @@
+"""What every runtime takes and gives: the inputs of a batch, and what became of each.
+
+Inputs get generated names (`0001.csv`), whatever they are called: a name that its owner chose stands on no
+command line and in no request, only as the target of a link in a private staging folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from lustre_events.errors import ContainerFailed
+from lustre_events.manifest import Manifest, program_files
+from workers.child import Bounds, Ended, OnLine
+from workers.contract import ENVELOPE_BYTES, AnswerRefused, Answers, no_answer, single_document
+from workers.files import OpenFile
+
+PROGRAM_PATH = "/extractor"
+_SPARE_BYTES = 1 << 16
+SPARE_SECONDS = 10
+"""A run ends itself this long after its deadline, should everybody outside be dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file of a batch: `id` in the contract, `name` inside of the run."""
+
+    id: str
+    name: str
+    file: OpenFile
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one input. `status` is ok, failed or gone, as in work.Result."""
+
+    status: str
+    document: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+    stderr: str = ""
+
+
+GONE = Finding("gone")
+
+
+class Runtime(Protocol):
+    """Runs an extractor's program."""
+
+    def describe(self) -> str:
+        """Return in a few words what it runs extractors with."""
+
+    def provenance(self, manifest: Manifest, /) -> dict[str, Any]:
+        """Return what documents say about the image and the runtime."""
+
+    def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[Finding]:
+        """Run the extractor over `files` for at most `seconds`; a finding for each, in their order.
+
+        Raises ImageMissing, ContainerFailed, RuntimeMissing.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One run of a program: its inputs, arguments behind its command, bounds, and both ends of its talk."""
+
+    inputs: Sequence[Input]
+    arguments: Sequence[str]
+    bounds: Bounds
+    stdin: bytes
+    on_line: OnLine
+
+
+Launch = Callable[[Start], tuple[Ended, frozenset[str]]]
+"""Runs in a runtime's way; returns how it ended, and the ids of inputs that were not what was opened (gone)."""
+
+
+def run_contract(
+    manifest: Manifest, files: Sequence[OpenFile], seconds: float, launch: Launch, in_folder: str
+) -> list[Finding]:
+    """Run `manifest`'s contract over `files`: one run for all, or one for each. `seconds` bounds it all."""
+    inputs = [
+        Input(f"{number:04}", f"{number:04}{file.suffix}", file) for number, file in enumerate(files, start=1)
+    ]
+    ends = time.monotonic() + seconds
+    if manifest.contract == "batch":
+        found = _batch(manifest, inputs, min(seconds, manifest.limits.seconds), launch, in_folder)
+    else:
+        found = {}
+        for one in inputs:
+            left = min(ends - time.monotonic(), manifest.limits.seconds)
+            late = Finding("failed", error=f"no answer: the job's {seconds:g} s were used up by other files")
+            found[one.id] = _single(manifest, one, left, launch, in_folder) if left > 0 else late
+    return [found[one.id] for one in inputs]
+
+
+def _batch(
+    manifest: Manifest, inputs: Sequence[Input], seconds: float, launch: Launch, in_folder: str
+) -> dict[str, Finding]:
+    limit = manifest.limits.output_bytes
+    answers = Answers((one.id for one in inputs), limit)
+    request = b"".join(
+        json.dumps({"id": one.id, "path": f"{in_folder}/{one.name}"}).encode() + b"\n" for one in inputs
+    )
+    line_bytes = limit + ENVELOPE_BYTES
+    bounds = Bounds(seconds, line_bytes, line_bytes * (len(inputs) + 1) + _SPARE_BYTES)
+    ended, swapped = launch(Start(inputs, (), bounds, request, answers.line))
+    if ended.exit_code == 255 and not ended.killed and not (answers.ended or answers.documents or answers.errors):
+        raise ContainerFailed(f"the container of {manifest.name} did not run: {_last_line(ended.stderr)}")
+    reason = no_answer(ended, answers.ended, answers.remarks)
+    found: dict[str, Finding] = {}
+    for one in inputs:
+        if one.id in swapped:
+            found[one.id] = GONE
+        elif one.id in answers.documents:
+            found[one.id] = Finding("ok", document=answers.documents[one.id])
+        else:
+            error = answers.errors.get(one.id, reason)
+            found[one.id] = Finding("failed", error=error, stderr=ended.stderr)
+    return found
+
+
+def _single(manifest: Manifest, one: Input, seconds: float, launch: Launch, in_folder: str) -> Finding:
+    limit = manifest.limits.output_bytes
+    printed: list[tuple[bytes, bool]] = []
+    bounds = Bounds(seconds, limit, limit + _SPARE_BYTES)
+    ended, swapped = launch(
+        Start([one], [f"{in_folder}/{one.name}"], bounds, b"", lambda data, whole: printed.append((data, whole)))
+    )
+    if swapped:
+        return GONE
+    if ended.killed or ended.exit_code:
+        if ended.exit_code == 255 and not ended.killed and not printed:
+            raise ContainerFailed(f"the container of {manifest.name} did not run: {_last_line(ended.stderr)}")
+        return Finding("failed", error=no_answer(ended, marked=False), stderr=ended.stderr)
+    text = b"\n".join(data for data, _ in printed)
+    try:
+        document = single_document(text, all(whole for _, whole in printed), limit)
+    except AnswerRefused as exc:
+        return Finding("failed", error=str(exc), stderr=ended.stderr)
+    return Finding("ok", document=document)
+
+
+def _last_line(stderr: str) -> str:
+    lines = stderr.splitlines()
+    return lines[-1].strip() if lines else "it said nothing"
+
+
+def limits(manifest: Manifest, *, in_container: bool) -> list[str]:
+    """Return the command that puts the manifest's limits on the command behind it.
+
+    `processes` counts all of a user's processes on the machine where there is no container, so only there.
+    """
+    most = manifest.limits
+    processes = [f"--nproc={most.processes}"] if in_container else []
+    return [
+        "timeout", "-s", "KILL", str(most.seconds + SPARE_SECONDS),
+        "prlimit", f"--cpu={most.cpu_seconds}", f"--as={most.memory_bytes}", "--core=0", *processes,
+    ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def staging(
+    manifest: Manifest, targets: Sequence[tuple[str, bytes]], helpers: Path | None = None
+) -> Iterator[Path]:
+    """Make a folder with a link per (name, target) in `in/`, and the program's files in `extractor/`.
+
+    The modules of `helpers` are put beside the program's own.
+
+
+    Others can use it but neither list nor change it. The program is copied because an installation may lie
+    where the account that runs it cannot look; inputs never are.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="lustre-events-"))
+    try:
+        folder.chmod(0o711)
+        links = folder / "in"
+        links.mkdir()
+        for name, target in targets:
+            os.symlink(target, os.fsencode(links / name))  # noqa: PTH211 - bytes
+        program = folder / "extractor"
+        program.mkdir()
+        for source in program_files(manifest.folder):
+            copy = program / source.relative_to(manifest.folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+            copy.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+        for source in sorted(helpers.glob("*.py")) if helpers else ():
+            shutil.copyfile(source, program / source.name)
+            (program / source.name).chmod(0o644)
+        for made in (links, *(path for path in (program, *program.rglob("*")) if path.is_dir())):
+            made.chmod(0o755)
+        yield folder
+    finally:
+        shutil.rmtree(folder)

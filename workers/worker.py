@@ -1,0 +1,133 @@
+"""The worker: RQ's, with everything shut that a job in Redis could use to run something else.
+
+RQ imports and calls whatever a job names: a function, three callbacks, web hooks; with its default
+serializer even reading a job runs code. Here a job is JSON, it is ours or it is failed before anything is
+imported, and callbacks and web hooks do not exist.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import rq
+from rq.job import Job as RqJob
+from rq.serializers import JSONSerializer
+
+from lustre_events.work import JOB_FUNCTION
+from workers import jobs
+from workers.context import CURRENT, WorkerContext
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 4.0
+"""How long a job may go on after SIGTERM; then it is killed, and its rows' lease brings its files back."""
+MAINTENANCE_SECONDS = 60
+
+
+class Job(RqJob):
+    """A job of ours as RQ sees it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.serializer = JSONSerializer
+
+    @property
+    def func(self) -> Callable[[dict[str, Any]], None]:
+        """The one function that there is, whatever the job names."""
+        return jobs.run
+
+    @property
+    def success_callback(self) -> None:
+        """None, whatever the job names."""
+
+    @property
+    def failure_callback(self) -> None:
+        """None, whatever the job names."""
+
+    @property
+    def stopped_callback(self) -> None:
+        """None, whatever the job names."""
+
+    def send_webhooks(self, status: object, *, exc_string: str | None = None) -> None:
+        """Send nothing, whatever the job names."""
+
+    def refusal(self) -> str:
+        """Return why this job must not run; empty: it is ours."""
+        try:
+            name, instance = self.func_name, self.instance
+            shape = [len(self.args), len(self.kwargs)]
+        except Exception as exc:  # noqa: BLE001 - what a stranger stored may break RQ's decoding in any way
+            return f"it is not JSON as this project writes it ({type(exc).__name__})"
+        if name != JOB_FUNCTION or instance is not None:
+            return f"its function is {str(name)[:80]!r}; this worker runs only {JOB_FUNCTION}"
+        if shape != [1, 0]:
+            return "it must have exactly one argument"
+        return ""
+
+
+class Worker(rq.Worker):
+    """Runs the jobs of one queue, each in a process of its own."""
+
+    job_class = Job
+
+    def __init__(self, queue: str, context: WorkerContext, client: redis.Redis, ttl_seconds: int) -> None:
+        super().__init__(
+            [queue],
+            name=f"{socket.gethostname()}.{uuid.uuid4().hex[:8]}",
+            connection=client,
+            worker_ttl=ttl_seconds,
+            maintenance_interval=MAINTENANCE_SECONDS,
+            job_class=Job,
+            serializer=JSONSerializer,
+            log_job_description=False,
+        )
+        self._context = context
+
+    def work(self, *args: Any, **kwargs: Any) -> bool:
+        """Work until SIGTERM or SIGINT; see rq.Worker.work."""
+        CURRENT.set(self._context)
+        log.info("%s", self.introduction(), extra={"action": "start", "queue": self.queue_names()[0]})
+        return bool(super().work(*args, **kwargs))
+
+    def introduction(self) -> str:
+        """Return in a sentence what this worker can do."""
+        rights = "root, which opens any file" if os.geteuid() == 0 else f"user {os.geteuid()}"
+        known = ", ".join(sorted(self._context.manifests)) or "none"
+        return (
+            f"worker of queue {self.queue_names()[0]} on {self._context.host}, as {rights}: "
+            f"{self._context.runtime.describe()}; extractors: {known}"
+        )
+
+    def execute_job(self, job: RqJob, queue: rq.Queue) -> None:
+        """Run a job of ours in a process of its own; fail any other at once and for good."""
+        refusal = job.refusal() if isinstance(job, Job) else "it was read by somebody else"
+        if not refusal:
+            super().execute_job(job, queue)
+            return
+        log.error("refused job %s: %s", job.id, refusal, extra={"action": "refuse", "job": job.id})
+        execution = self.prepare_execution(job)
+        queue.intermediate_queue.remove(job.id)
+        job.retries_left = 0
+        self.handle_job_failure(job, queue, exc_string=f"refused: {refusal}", execution=execution)
+        self.set_state("idle")
+
+    def handle_warm_shutdown_request(self) -> None:
+        """Let the running job finish if it does so soon; RQ would wait for ever."""
+        log.info("stopping", extra={"action": "stop"})
+        horse = self.horse_pid
+        if horse:
+            timer = threading.Timer(GRACE_SECONDS, self._end_horse, (horse,))
+            timer.daemon = True
+            timer.start()
+
+    def _end_horse(self, horse: int) -> None:
+        if self.horse_pid == horse:
+            log.warning("killing the job that did not finish", extra={"action": "kill"})
+            self.kill_horse()
