@@ -180,12 +180,14 @@ class DirectoryReconciler:
             if why & LISTED:
                 self._compare(fid, place, facts, why)
             return
-        if known is not None and (why & (inotify.MOVED_FROM | LISTED) or place in self._held):
+        if known is not None and (
+            why & (inotify.MOVED_FROM | LISTED) or place in self._held or self._state.children(known)
+        ):
             self._hold(self._changes.set_aside(place, known), GRACE_SECONDS)
         self._arrive(place, fid, facts, why)
 
     def _arrive(self, place: Place, fid: FID, facts: Statx, why: int) -> None:
-        """An object is at a name that it was not known to have; what is still known there is dead."""
+        """An object is at a name that it was not known to have; what is still known there is dead (and empty)."""
         names = self._state.places(fid)
         left = next((name for name in names if self._handles.has_left(fid, name)), None)
         if left is None and names and stat.S_ISDIR(facts.mode):

@@ -527,6 +527,7 @@ static void change_to_recv(struct handle *h)
     if (!any)
         return;
     h->next_index = first;
+    pthread_cond_broadcast(&changed); /* a feeder that follows may be waiting for newer records */
     if (!h->ended || h->dead)
         return;
     /* Everything had been sent: a new pair of ends is not possible, so the rest waits in a fresh socket. */
