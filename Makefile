@@ -2,13 +2,12 @@
 # make check  lint, types, layers, tests        make bench  measurements, written to bench.json
 VENV ?= .venv
 BIN := $(VENV)/bin
-IMAGES ?= images
 
 .PHONY: demo test check lint format bench images clean
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
-	@$(BIN)/lustre-events demo --images $(IMAGES) $(if $(KEEP),--keep)
+	@$(BIN)/lustre-events demo $(if $(KEEP),--keep)
 
 test:
 	@VENV=$(VENV) deploy/bootstrap.sh test
@@ -29,11 +28,11 @@ format:
 
 bench:
 	@VENV=$(VENV) deploy/bootstrap.sh bench
-	@$(BIN)/lustre-events bench --images $(IMAGES) --output bench.json
+	@$(BIN)/lustre-events bench --output bench.json
 
 images:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
-	@extractors/build-images.sh $(IMAGES)
+	@extractors/build-images.sh $$($(BIN)/python -c 'from lustre_events.demo import default_images as f; print(f())')
 
 clean:
-	rm -rf $(VENV) $(IMAGES) bench.json
+	rm -rf $(VENV) images bench.json

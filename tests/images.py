@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lustre_events import manifest
+from lustre_events.demo import default_images
 from lustre_events.manifest import Manifest
 from lustre_events.sources.local_fid import fid_of_path
 from lustre_events.work import JobItem
@@ -24,9 +25,9 @@ BUILD_SECONDS = 600
 
 @pytest.fixture(scope="session")
 def base_image() -> Path:
-    """The folder with base.sif: $LUSTRE_EVENTS_IMAGES, else images/; built if it is not up to date."""
+    """The folder with base.sif, built if it is not up to date."""
     need("apptainer")
-    folder = Path(os.environ.get("LUSTRE_EVENTS_IMAGES") or REPOSITORY / "images")
+    folder = default_images()
     built = subprocess.run(
         [EXTRACTORS / "build-images.sh", folder], capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
     )

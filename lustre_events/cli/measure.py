@@ -8,9 +8,13 @@ import click
 
 from lustre_events import bench, demo
 
+images_option = click.option(
+    "--images", default=demo.default_images, type=click.Path(path_type=Path), help="Folder of the built images."
+)
+
 
 @click.command("demo")
-@click.option("--images", default="images", type=click.Path(path_type=Path), help="Folder of the extractor images.")
+@images_option
 @click.option("--keep", is_flag=True, help="Keep it running afterwards, to drop files in.")
 def demo_command(*, images: Path, keep: bool) -> None:
     """Run the main job on this machine: write files, wait, search, change them, search again."""
@@ -19,7 +23,7 @@ def demo_command(*, images: Path, keep: bool) -> None:
 
 @click.command("bench")
 @click.argument("names", nargs=-1)
-@click.option("--images", default="images", type=click.Path(path_type=Path), help="Folder of the extractor images.")
+@images_option
 @click.option("--records", default=bench.RECORDS, show_default=True, help="Records for the stages without files.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the figures as JSON to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
