@@ -44,7 +44,8 @@ else
 fi
 
 case $goal in demo) extras=embedded ;; *) extras=embedded,dashboard,test ;; esac
-stamp=$venv/.installed-$goal; sum=$(sha256sum "$root/pyproject.toml" | cut -d' ' -f1)
+if [ "$(id -u)" != 0 ] || ! command -v apptainer >/dev/null; then extras=$extras,process; fi
+stamp=$venv/.installed-$goal; sum="$extras $(sha256sum <"$root/pyproject.toml")"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
   say "installing Python packages into ${venv#"$root"/}"
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv"

@@ -46,8 +46,9 @@ Say = Callable[[str], None]
 
 
 def default_images() -> Path:
-    """Return the folder for built images: one that the account which runs root's containers can read."""
-    return Path("/var/cache/lustre-events/images") if os.geteuid() == 0 else REPOSITORY / "images"
+    """Return the folder for built images: root's must be readable by the account that runs its containers."""
+    shared = Path("/var/cache/lustre-events/images")
+    return shared if os.geteuid() == 0 or (shared / "base.sif").exists() else REPOSITORY / "images"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,12 @@ def _files(settings: Settings) -> Files:
 def main() -> int:
     """Run one worker and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m workers", description=main.__doc__)
-    parser.add_argument("--config", type=Path, help="settings (TOML); the environment wins over it")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=os.environ.get("LUSTRE_EVENTS_CONFIG"),
+        help="settings (TOML), else $LUSTRE_EVENTS_CONFIG; variables for single settings win over it",
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s: %(message)s")
     try:

@@ -58,16 +58,6 @@ class DirectoryHandles:
             return None
         return facts if facts is not None and fid_of(facts) == fid else None
 
-    def has_left(self, fid: FID, place: Place) -> bool:
-        """Whether `fid` is not at `place` any more; no where that cannot be seen."""
-        try:
-            facts = self.look(place)
-        except DirectoryLost:
-            return True
-        except PermissionError:
-            return False
-        return facts is None or fid_of(facts) != fid
-
     def names(self, directory: FID) -> list[bytes]:
         """Return the names in a directory, sorted. Raises as `get` does."""
         fd = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.get(directory))

@@ -42,7 +42,7 @@ _NAMED = LISTED | inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify
 CHUNK_NAMES = 500
 GRACE_SECONDS = 0.1
 """How long the other half of a rename may take to arrive."""
-LOST_SECONDS = 2.0
+LOST_SECONDS = 0.5
 """How long a directory may be nowhere before everything is listed again."""
 QUIET_SECONDS = 5.0
 """A file that nobody closed (linked from a nameless one) counts as written when it is left alone for this long."""
@@ -189,9 +189,9 @@ class DirectoryReconciler:
     def _arrive(self, place: Place, fid: FID, facts: Statx, why: int) -> None:
         """An object is at a name that it was not known to have; what is still known there is dead (and empty)."""
         names = self._state.places(fid)
-        left = next((name for name in names if self._handles.has_left(fid, name)), None)
+        left = next((name for name in names if self._has_left(fid, name)), None)
         if left is None and names and stat.S_ISDIR(facts.mode):
-            left = names[0]  # moved back and forth while we look: a directory has one name only
+            left = names[0]  # a directory has one name only
         if left is not None:
             if self._inside(place.parent, fid):
                 raise Astray  # it was moved into a directory of its own that had been moved out of it before
@@ -208,6 +208,10 @@ class DirectoryReconciler:
             # The one who created it by its name has it open, and will close it: that event says when it is written.
             closing = why & inotify.CREATE and not why & inotify.MOVED_TO and facts.nlink == 1
             self._changes.create(place, fid, facts, announce=not closing)
+
+    def _has_left(self, fid: FID, place: Place) -> bool:
+        """Whether an object is not at `place` any more; no where that cannot be seen (it will be listed)."""
+        return any(facts is None or fid_of(facts) != fid for facts in self._see([place]).values())
 
     def _inside(self, directory: FID, ancestor: FID) -> bool:
         """Whether a directory is known to be `ancestor` or to lie below it."""
