@@ -122,7 +122,8 @@ def view_text(view: ObjectView) -> str:
     if view.facts is not None:
         lines += [f"  {name:11}{value}" for name, value in _facts_lines(view.facts)]
     for document in view.documents:
-        lines.append(f"  {document.extractor} (serial {document.serial}, generation {document.generation})")
+        by = document.provenance.get("runtime", "?")
+        lines.append(f"  {document.extractor} (serial {document.serial}, generation {document.generation}, by {by})")
         lines += [f"    {line}" for line in json.dumps(document.body, indent=2).splitlines()]
     for failure in view.failures:
         lines.append(f"  {failure.extractor} failed (serial {failure.serial}, generation {failure.generation})")
