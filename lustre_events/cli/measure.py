@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import click
@@ -24,13 +25,14 @@ def demo_command(*, images: Path, keep: bool) -> None:
 @click.command("bench")
 @click.argument("names", nargs=-1)
 @images_option
-@click.option("--records", default=bench.RECORDS, show_default=True, help="Records for the stages without files.")
+@click.option("--records", default=500_000, show_default=True, help="Records for the stages without files.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the figures as JSON to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 def bench_command(
     names: tuple[str, ...], *, images: Path, records: int, output: Path | None, as_json: bool
 ) -> None:
     """Measure the stages NAMES (all if none is named)."""
+    logging.getLogger().setLevel(logging.WARNING)  # a line per block is for services
     figures = bench.run(list(names), bench.Options(images, records))
     if output is not None:
         output.write_text(bench.to_json(figures) + "\n", encoding="utf-8")

@@ -82,9 +82,7 @@ def test_without_the_library_the_reader_says_where_it_looked(tmp_path: Path) -> 
     """No liblustreapi: the sentence says what to install or set, exit code 4."""
     path = tmp_path / "settings.toml"
     with RedisServer(tmp_path / "redis", program=need("redis-server")) as redis:
-        path.write_text(
-            f"[redis]\nurl = '{redis.url}'\n[filesystem]\nmdts = ['lustre-MDT0000']\nlibrary = '{tmp_path}/none.so'\n"
-        )
+        path.write_text(f"[redis]\nurl = '{redis.url}'\n[filesystem]\nlibrary = '{tmp_path}/none.so'\n")
 
         sentence = said("reader", "--mdt", "lustre-MDT0000", "--config", path, code=4)
 

@@ -1,0 +1,67 @@
+"""Measurements, never tests: each stage alone and the whole way, with ratios in one run.
+
+A figure is named `stage.figure`. `make bench` prints a table and writes a flat JSON object of names to numbers,
+with the machine, versions and commit beside them. Figures of different machines do not compare; ratios of one
+run do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lustre_events.bench import dispatch, reading, service
+from lustre_events.bench.options import Figures, Options
+from lustre_events.bench.records import copied_tree
+from lustre_events.errors import ConfigError
+
+__all__ = ["STAGES", "Figures", "Options", "circumstances", "copied_tree", "run", "to_json"]
+
+STAGES: dict[str, Callable[[Options], Figures]] = {
+    "reader": reading.throughput,
+    "reader-memory": reading.memory,
+    "dispatcher": dispatch.throughput,
+    "extract": service.extraction,
+}
+
+
+def run(names: list[str], options: Options) -> Figures:
+    """Run the named stages (all if none is named) and return their figures.
+
+    Raises:
+        ConfigError: there is no such stage.
+    """
+    figures: Figures = {}
+    for name in names or list(STAGES):
+        if name not in STAGES:
+            raise ConfigError(f"no benchmark {name!r}; known are: {', '.join(STAGES)}")
+        figures |= STAGES[name](options)
+    return figures
+
+
+def circumstances() -> dict[str, Any]:
+    """Return what a figure depends on: machine, versions, commit."""
+    packages = ("lustre-events", "redis", "rq", "msgspec", "zstandard", "spython")
+    found: dict[str, Any] = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+    }
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        found["commit"] = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True, timeout=10,
+            cwd=Path(__file__).parent,
+        ).stdout.strip()  # fmt: skip
+    return found
+
+
+def to_json(figures: Figures) -> str:
+    """Return figures and circumstances as the JSON object that bench.json holds."""
+    return json.dumps({**{name: round(value, 4) for name, value in figures.items()}, **circumstances()}, indent=2)

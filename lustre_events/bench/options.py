@@ -1,0 +1,34 @@
+"""What every stage is given, and what it gives."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lustre_events.redis_server import RedisServer
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MDT = "bench-MDT0000"
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where images are, and how many records the record stages use."""
+
+    images: Path
+    records: int = 500_000
+
+
+@contextlib.contextmanager
+def private_redis() -> Iterator[tuple[Path, RedisServer]]:
+    """Give a scratch folder and a Redis with AOF everysec in it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="lustre-events-bench-") as name,
+        RedisServer(Path(name) / "redis") as server,
+    ):
+        yield Path(name), server

@@ -1,0 +1,97 @@
+"""Synthetic records: what copying a tree of files would log."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from lustre_events.errors import ChangelogRefused
+from lustre_events.fid import FID, ROOT_FID
+from lustre_events.record import (
+    CLOSE_WRITE,
+    EXTRA_NID,
+    EXTRA_UIDGID,
+    FLAG_EXTRA,
+    FLAG_JOBID,
+    FLAG_RENAME,
+    FLAG_VERSION,
+    ChangelogRecord,
+    RecordType,
+    encode_record,
+)
+
+FLAGS = FLAG_VERSION | FLAG_RENAME | FLAG_JOBID | FLAG_EXTRA
+_PERIOD = 201
+
+
+def copied_tree(records: int, first: int = 1) -> Iterator[bytes]:
+    """Yield raw records: directories of 100 files, each created, then closed after writing."""
+    now = time.time_ns()
+    plain = ChangelogRecord(
+        index=0, type=0, time_ns=0, flags=FLAGS, extra_flags=EXTRA_UIDGID | EXTRA_NID, jobid=b"cp.1000", uid=1000,
+        gid=1000, nid=bytes(24),
+    )  # fmt: skip
+    directory = ROOT_FID
+    for index in range(first, first + records):
+        slot = (index - first) % _PERIOD
+        if slot == 0:
+            directory = FID(0x200000402, index)
+            fields = {"type": RecordType.MKDIR, "target": directory, "parent": ROOT_FID, "name": b"run%d" % index}
+        elif slot % 2:
+            name = b"frame_%08d.h5" % index
+            fields = {
+                "type": RecordType.CREAT,
+                "target": FID(0x200000402, index),
+                "parent": directory,
+                "name": name,
+            }
+        else:
+            target = FID(0x200000402, index - 1)
+            fields = {"type": RecordType.CLOSE, "target": target, "flags": FLAGS | CLOSE_WRITE}
+        yield encode_record(msgspec.structs.replace(plain, index=index, time_ns=now + index * 1000, **fields))
+
+
+class Endless:
+    """A source that makes its records when they are read: one block again and again with growing indexes."""
+
+    def __init__(self, mdt: str, records: int, block_records: int = 7_000) -> None:
+        """`records`: how many there are, rounded up to whole blocks."""
+        self.mdt = mdt
+        self._blocks_left = -(-records // block_records)
+        block = list(copied_tree(block_records))
+        self._block = bytearray(b"".join(block))
+        self._offsets = [0, *itertools.accumulate(map(len, block[:-1]))]
+        self._next = 1
+
+    def open(self, start_index: int) -> None:
+        """Begin; only the beginning is there."""
+        if start_index > 1:
+            raise ChangelogRefused(f"{self.mdt}: a synthetic changelog begins at 1, not at {start_index}")
+
+    def read(self, limit_bytes: int, timeout_seconds: float) -> bytes:  # noqa: ARG002 - it never waits
+        """Return the next block, b"" when all records were given."""
+        if self.ended:
+            return b""
+        self._blocks_left -= 1
+        block = self._block
+        for offset in self._offsets:
+            block[offset + 8 : offset + 16] = self._next.to_bytes(8, "little")
+            self._next += 1
+        return bytes(block)
+
+    def clear(self, user: str, index: int) -> None:
+        """Take any clear."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def wake(self) -> None:
+        """Nothing waits."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether all records were given."""
+        return self._blocks_left == 0
