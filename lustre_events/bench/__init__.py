@@ -17,18 +17,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lustre_events.bench import dispatch, reading, service
+from lustre_events.bench.dispatch import index_throughput
 from lustre_events.bench.options import Figures, Options
+from lustre_events.bench.reading import reader_memory, reader_throughput
 from lustre_events.bench.records import copied_tree
+from lustre_events.bench.service import extraction
 from lustre_events.errors import ConfigError
 
 __all__ = ["STAGES", "Figures", "Options", "circumstances", "copied_tree", "run", "to_json"]
 
 STAGES: dict[str, Callable[[Options], Figures]] = {
-    "reader": reading.throughput,
-    "reader-memory": reading.memory,
-    "dispatcher": dispatch.throughput,
-    "extract": service.extraction,
+    "reader": reader_throughput,
+    "reader-memory": reader_memory,
+    "dispatcher": index_throughput,
+    "extract": extraction,
 }
 
 

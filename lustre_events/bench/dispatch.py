@@ -16,7 +16,7 @@ from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 
 
-def throughput(options: Options) -> Figures:
+def index_throughput(options: Options) -> Figures:
     """Return records/s of a copied tree into an empty index, and the index's bytes per object."""
     with private_redis() as (folder, redis):
         client = connect(redis.url, 60)

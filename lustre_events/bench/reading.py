@@ -55,7 +55,7 @@ class _Ending(LustreSource):
         return self._left <= 0
 
 
-def throughput(options: Options) -> Figures:
+def reader_throughput(options: Options) -> Figures:
     """Return records/s, CPU, bytes in Redis, and how much faster it is than the plain reader."""
     with private_redis() as (folder, redis):
         library = _compiled(folder)
@@ -72,7 +72,7 @@ def throughput(options: Options) -> Figures:
         }
 
 
-def memory(_: Options) -> Figures:
+def reader_memory(_: Options) -> Figures:
     """Return the reader's peak memory after a million records, and after ten million."""
     figures = {}
     for name, records in (("reader.peak_mb_of_1m", MEMORY_RECORDS // 10), ("reader.peak_mb", MEMORY_RECORDS)):

@@ -60,6 +60,8 @@ class Endless:
     def __init__(self, mdt: str, records: int, block_records: int = 7_000) -> None:
         """`records`: how many there are, rounded up to whole blocks."""
         self.mdt = mdt
+        self.handle = 1
+        self.lag_seconds = 0.0
         self._blocks_left = -(-records // block_records)
         block = list(copied_tree(block_records))
         self._block = bytearray(b"".join(block))
@@ -81,6 +83,13 @@ class Endless:
             block[offset + 8 : offset + 16] = self._next.to_bytes(8, "little")
             self._next += 1
         return bytes(block)
+
+    def peek(self, start_index: int) -> bytes:  # noqa: ARG002
+        """Return nothing: what was given cannot be had again."""
+        return b""
+
+    def knows(self, user: str) -> None:
+        """Return None: it has no users."""
 
     def clear(self, user: str, index: int) -> None:
         """Take any clear."""

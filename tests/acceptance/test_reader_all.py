@@ -1,0 +1,133 @@
+"""`lustre-events reader --all`: a reader for every MDT of the node, also for those that come later."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lustre_events.record import scan
+from lustre_events.streams.redis import RedisRecordStreams, connect
+from tests import captures
+from tests.abi.standin import build, environment
+from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
+from tests.fakes import indexes_of
+
+MDT0, MDT1 = "lustre-MDT0000", "lustre-MDT0001"
+FOLDER = "01-basic-defmask"
+
+
+class Node:
+    """A node with a folder of devices, a stand-in for liblustreapi and `reader --all`."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.devices = folder / "dev"
+        self.devices.mkdir()
+        self.log = folder / "log"
+        self.config = folder / "settings.toml"
+        self.config.write_text(
+            f'[filesystem]\ndevices = "{self.devices}"\nlibrary = "{build(folder)}"\nstate = "{folder}/state"\n'
+            f'[redis]\nurl = "{url}"\n[reader]\nlease_seconds = 1.0\npoll_seconds = 0.1\n'
+        )
+        records = {}
+        for mdt in (MDT0, MDT1):
+            records[mdt] = folder / f"{mdt}.raw"
+            records[mdt].write_bytes(captures.read(FOLDER, f"{mdt}.raw"))
+        self.environment = environment(records)
+
+    def mount(self, mdt: str) -> None:
+        """Let an MDT's device appear."""
+        (self.devices / f"changelog-{mdt}").touch()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the command."""
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "lustre_events", "reader", "--all", "--config", self.config],
+                stdout=log, stderr=log, env=clean_environment(self.environment), cwd=REPOSITORY,
+            )  # fmt: skip
+
+    def readers(self) -> dict[str, int]:
+        """Return the processes that read, MDT to pid."""
+        found = {}
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (path / "cmdline").read_bytes().split(b"\0")
+                mine = str(self.config).encode() in (path / "environ").read_bytes()
+            except OSError:
+                continue
+            if mine and b"--mdt" in words and b"setpriv" not in words[0]:
+                found[words[words.index(b"--mdt") + 1].decode()] = int(path.name)
+        return found
+
+
+@pytest.fixture
+def node(tmp_path: Path, redis_url: str) -> Node:
+    return Node(tmp_path, redis_url)
+
+
+@pytest.fixture
+def streams(redis_url: str) -> Iterator[RedisRecordStreams]:
+    with connect(redis_url, 5.0) as client:
+        yield RedisRecordStreams(client)
+
+
+def waits_for(what: Callable[[], object], node: Node) -> None:
+    deadline = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < deadline, node.log.read_text()
+        time.sleep(0.05)
+
+
+def stored(streams: RedisRecordStreams, mdt: str) -> int:
+    """Return how many records of an MDT are in its streams."""
+    places = {(mdt, epoch): 0 for epoch in streams.epochs(mdt)}
+    return len(indexes_of(streams.read(places, 1 << 20, 0)))
+
+
+def test_every_mdt_is_read_also_later_ones_and_after_a_crash(node: Node, streams: RedisRecordStreams) -> None:
+    """One process per device; a device that appears later gets one too; a killed one comes back; none stays."""
+    counts = {mdt: scan(captures.read(FOLDER, f"{mdt}.raw")).count for mdt in (MDT0, MDT1)}
+    node.mount(MDT0)
+    with node.start() as child:
+        try:
+            waits_for(lambda: stored(streams, MDT0) == counts[MDT0], node)
+            assert streams.mdts() == [MDT0]
+            before = node.readers()
+            assert list(before) == [MDT0]
+
+            node.mount(MDT1)
+            waits_for(lambda: stored(streams, MDT1) == counts[MDT1], node)
+            os.kill(before[MDT0], signal.SIGKILL)
+            waits_for(lambda: node.readers().get(MDT0, before[MDT0]) != before[MDT0], node)
+        finally:
+            child.send_signal(signal.SIGTERM)
+            code = child.wait(30)
+
+    assert code == 0
+    assert node.readers() == {}
+    assert "will be started again" in node.log.read_text()
+    assert stored(streams, MDT0) == counts[MDT0]
+
+
+def test_without_a_device_the_sentence_names_the_folder(node: Node) -> None:
+    """No client mounted: the folder that was looked at, and what to do, exit code 2."""
+    done = lustre_events("reader", "--all", "--config", node.config)
+
+    assert done.returncode == 2
+    assert f"{node.devices}/changelog-*" in done.stderr.decode()
+
+
+def test_one_mdt_or_all(node: Node) -> None:
+    """`reader` needs either --mdt or --all."""
+    for arguments in ([], ["--all", "--mdt", MDT0]):
+        done = lustre_events("reader", *arguments, "--config", node.config)
+
+        assert done.returncode == 2
+        assert b"--all" in done.stderr
