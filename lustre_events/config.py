@@ -39,7 +39,12 @@ class FilesystemSettings:
     source: str = setting("lustre", "where records come from", ("lustre", "directory"))
     mount: str = setting("/mnt/lustre", "mount point of the client, or the directory to watch")
     mdts: tuple[str, ...] = setting((), 'MDTs to read, e.g. ["lustre-MDT0000"]; empty: every /dev/changelog-*')
+    devices: str = setting("/dev", "folder in which the client makes a device changelog-<mdt> for each MDT")
     library: str = setting("", "path of liblustreapi.so; empty: look in the usual places")
+    lctl: tuple[str, ...] = setting(
+        ("lctl",),
+        'how to run lctl on the MDS of {mdt}, e.g. ["ssh", "mds1", "lctl"]; for `lustre-events changelog`',
+    )
     state: str = setting("/var/lib/lustre-events", "folder for what this node must keep over a restart")
 
 
@@ -70,6 +75,11 @@ class ReaderSettings:
     block_bytes: int = setting(1 << 20, "largest block of raw records in one stream entry, before compression")
     linger_ms: int = setting(50, "how long a small block waits for more records")
     poll_seconds: float = setting(1.0, "longest wait for new records before looking after everything else")
+    reopen_seconds: float = setting(
+        0.0, "look for new records this often instead of the kernel's once a second, at more cost; 0: do not"
+    )
+    probe_seconds: float = setting(60.0, "how often a quiet reader looks whether the MDT's index began anew")
+    memory_share: float = setting(0.9, "stop reading while Redis uses more than this share of its maxmemory")
     lease_seconds: float = setting(10.0, "a reader that is silent for this long may be replaced by another")
     codec: str = setting("zstd", "compression of blocks", ("zstd", "raw"))
 
@@ -90,6 +100,9 @@ class DispatcherSettings:
     retry_seconds: float = setting(10.0, "wait before the first retry of a failed file; doubles each time")
     attempts: int = setting(3, "tries per file and extractor before its failure is kept")
     idle_ms: int = setting(100, "wait when there is nothing to do")
+    subscriber_max_lag: int = setting(
+        10_000_000, "records of an MDT kept in Redis for a subscriber group alone; further behind, it is cut off"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ LustreEventsError                 exit code 1
 │   ├── StreamUnavailable             cannot be reached
 │   ├── StreamUnsafe                  without AOF, or with eviction: it could lose records
 │   ├── StreamFull                    no memory left: nothing was stored
-│   └── StreamMoved                   the stream is not where this reader left it
+│   ├── StreamMoved                   the stream is not where this reader left it
+│   ├── GroupUnknown                  no subscriber group of that name
+│   └── GroupCutOff                   a subscriber group fell too far behind and lost records
 ├── IndexError_                   6   the index
 │   ├── IndexUnavailable              cannot be opened
 │   ├── IndexTooNew                   written by a later version
@@ -129,6 +131,14 @@ class StreamMoved(StreamError):
     """The stream's last id or epoch is not what the writer expected; nothing was stored."""
 
     retryable = True
+
+
+class GroupUnknown(StreamError):
+    """There is no subscriber group of that name: it was removed, or Redis has lost its data."""
+
+
+class GroupCutOff(StreamError):
+    """A subscriber group fell too far behind and lost records; the message names them."""
 
 
 class IndexError_(LustreEventsError):  # noqa: N801 - the builtin has the plain name

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lustre_events import manifest, rules
-from lustre_events.config import DispatcherSettings, Settings
+from lustre_events.config import DispatcherSettings, Settings, nearest
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index import open_search
@@ -28,6 +29,7 @@ from lustre_events.sources import lustre, replay
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.interface import Source
 from lustre_events.status import collect
+from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.redis import (
     RedisReaderStream,
     RedisRecordStreams,
@@ -39,6 +41,8 @@ from lustre_events.supervisor import Child, Supervisor
 from lustre_events.work import Job
 
 log = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-m", "lustre_events")
 
 LOCAL_MDT = "local-MDT0000"
 LOCAL_USER = "cl1"
@@ -53,13 +57,18 @@ def mdts(settings: Settings) -> list[str]:
     """
     if settings.filesystem.source == "directory":
         return [LOCAL_MDT]
-    found = list(settings.filesystem.mdts) or lustre.discover()
+    found = discovered(settings)
     if not found:
         raise ConfigError(
-            "no changelog device (/dev/changelog-*) on this node; mount the file system as a client here, "
-            "or name the MDTs in [filesystem] mdts"
+            f"no changelog device ({settings.filesystem.devices}/changelog-*) on this node; mount the file system "
+            "as a client here, or name the MDTs in [filesystem] mdts"
         )
     return found
+
+
+def discovered(settings: Settings) -> list[str]:
+    """Return the MDTs that the settings name, else those whose device is here; [] where there are none."""
+    return list(settings.filesystem.mdts) or lustre.discover(Path(settings.filesystem.devices))
 
 
 def source(settings: Settings, mdt: str) -> Source:
@@ -70,7 +79,7 @@ def source(settings: Settings, mdt: str) -> Source:
     """
     filesystem = settings.filesystem
     if filesystem.source == "lustre":
-        return lustre.LustreSource(mdt, filesystem.library)
+        return lustre.LustreSource(mdt, filesystem.library, reopen_seconds=settings.reader.reopen_seconds)
     if not Path(filesystem.mount).is_dir():
         raise ConfigError(f"{filesystem.mount}: no such directory; name the one to watch in [filesystem] mount")
     return DirectorySource(filesystem.mount, mdt, state_dir=Path(filesystem.state) / "directory")
@@ -119,13 +128,14 @@ def dispatcher(settings: Settings, index_url: str) -> Dispatcher:
     check_safe(client)
     installed = manifest.load_all(manifest.folders(settings.worker.extractors))
     return Dispatcher(
-        RedisRecordStreams(client),
+        RedisRecordStreams(client, settings.dispatcher.subscriber_max_lag),
         RedisResults(client),
         SQLiteWriter(sqlite_path(index_url)),
         load_rules(settings),
         RqQueues(client, settings.worker.job_timeout_seconds),
         [Identity(each.name, each.version, each.digest) for each in installed.values()],
         settings.dispatcher,
+        mdts=settings.filesystem.mdts,
     )
 
 
@@ -140,22 +150,67 @@ def node(settings: Settings, index_url: str, config_path: str | None) -> Iterato
     names = mdts(settings)
     sqlite_path(index_url).parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        url = settings.redis.url
+        stack.enter_context(_alone(_state(settings)))
+        url, revive = settings.redis.url, _nothing
         if not url:
-            url = stack.enter_context(RedisServer(_state(settings) / "redis")).url
+            server = stack.enter_context(RedisServer(_state(settings) / "redis"))
+            url, revive = server.url, server.revive
         check_safe(connect(url, settings.redis.timeout_seconds))
-        environment = {"LUSTRE_EVENTS_REDIS_URL": url, "LUSTRE_EVENTS_INDEX_URL": index_url}
-        if config_path:
-            environment["LUSTRE_EVENTS_CONFIG"] = str(Path(config_path).absolute())
-        yield Supervisor(list(_children(names, environment)))
+        environment = {
+            "LUSTRE_EVENTS_REDIS_URL": url,
+            "LUSTRE_EVENTS_INDEX_URL": index_url,
+            **_config_environment(config_path),
+        }
+        parts = [Child(part, [*COMMAND, part], environment) for part in ("dispatcher", "worker")]
+        yield Supervisor(
+            [*parts, *_readers(names, environment)], also=revive, discover=_later_readers(settings, environment)
+        )
 
 
-def _children(names: Sequence[str], environment: Mapping[str, str]) -> Iterator[Child]:
-    command = [sys.executable, "-m", "lustre_events"]
-    yield Child("dispatcher", [*command, "dispatcher"], environment)
-    yield Child("worker", [*command, "worker"], environment)
-    for mdt in names:
-        yield Child(f"reader {mdt}", [*command, "reader", "--mdt", mdt], environment)
+def readers(settings: Settings, config_path: str | None) -> Supervisor:
+    """Return a supervisor of one reader per MDT of this node, also of those whose device appears later.
+
+    Raises:
+        ConfigError: there is no MDT yet, or no Redis is named.
+        LustreEventsError: Redis is away or not safe; better said once, here.
+    """
+    names = mdts(settings)
+    with connect(_redis_url(settings), settings.redis.timeout_seconds) as client:
+        check_safe(client)
+    environment = _config_environment(config_path)
+    return Supervisor(_readers(names, environment), discover=_later_readers(settings, environment))
+
+
+def _config_environment(config_path: str | None) -> dict[str, str]:
+    return {"LUSTRE_EVENTS_CONFIG": str(Path(config_path).absolute())} if config_path else {}
+
+
+def _readers(names: Sequence[str], environment: Mapping[str, str]) -> list[Child]:
+    return [Child(f"reader {mdt}", [*COMMAND, "reader", "--mdt", mdt], environment) for mdt in names]
+
+
+def _later_readers(settings: Settings, environment: Mapping[str, str]) -> Callable[[], list[Child]]:
+    if settings.filesystem.source == "directory":
+        return list
+    return lambda: _readers(discovered(settings), environment)
+
+
+def _nothing() -> None:
+    """Look after a Redis that others run."""
+
+
+@contextlib.contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Hold the state folder: two `run` on it would take the index from each other for ever. Raises ConfigError."""
+    with (state / "run.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise ConfigError(
+                f"another lustre-events run is at work on {state}; stop that one, or name another folder in "
+                "[filesystem] state"
+            ) from exc
+        yield
 
 
 class NoJobs:
@@ -215,6 +270,7 @@ def replay_files(
             NoJobs(),
             [],
             DispatcherSettings(idle_ms=1),
+            mdts=files,
         )
         own = replace(settings.reader, user="", linger_ms=0)
         readers = [
@@ -252,10 +308,30 @@ def status(settings: Settings, index_url: str) -> dict[str, Any]:
     try:
         client = connect(_redis_url(settings), settings.redis.timeout_seconds)
     except LustreEventsError as exc:
-        found = collect(stats, None, None)
+        found = collect(stats, None, None, None)
         found["problems"].append(str(exc))
         return found
-    return collect(stats, RedisRecordStreams(client), RqQueues(client, settings.worker.job_timeout_seconds))
+    queues = RqQueues(client, settings.worker.job_timeout_seconds)
+    return collect(stats, RedisRecordStreams(client), RedisGroups(client), queues)
+
+
+def streams(settings: Settings) -> RedisRecordStreams:
+    """Return the record streams, to look at them. Raises ConfigError, StreamUnavailable."""
+    return RedisRecordStreams(connect(_redis_url(settings), settings.redis.timeout_seconds))
+
+
+def known_mdts(found: RedisRecordStreams, names: Sequence[str]) -> Sequence[str]:
+    """Return names of MDTs, checked. Raises ConfigError: one has no stream."""
+    known = found.mdts()
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"{name}: no stream of that name in Redis{nearest(name, tuple(known) or ('none',))}")
+    return names
+
+
+def groups(settings: Settings) -> RedisGroups:
+    """Return the subscriber groups. Raises ConfigError, StreamUnavailable."""
+    return RedisGroups(connect(_redis_url(settings), settings.redis.timeout_seconds))
 
 
 def _redis_url(settings: Settings) -> str:

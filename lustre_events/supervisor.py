@@ -1,7 +1,9 @@
 """Child processes of one node, kept running: what `lustre-events run` is made of.
 
 A child that ends is started again after a wait that doubles up to a minute and starts anew once a child has
-lived for a minute. Stopping sends SIGTERM to all, waits, then SIGKILL, so that nothing is left behind.
+lived for a minute. Children are added while it runs: `discover` is asked for them every few seconds (an MDT's
+device appears when the client is mounted). Stopping sends SIGTERM to all, waits, then SIGKILL, so that nothing
+is left behind.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,7 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
 LONG_LIFE_SECONDS = 60.0
 LOOK_SECONDS = 0.2
+DISCOVER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,25 @@ class _Running:
 class Supervisor:
     """Starts children, restarts those that end, and stops them all."""
 
-    def __init__(self, children: Sequence[Child], stop_seconds: float = 8.0) -> None:
-        self._running = [_Running(child) for child in children]
+    def __init__(
+        self,
+        children: Iterable[Child],
+        stop_seconds: float = 8.0,
+        also: Callable[[], None] = lambda: None,
+        discover: Callable[[], Iterable[Child]] = list,
+        discover_seconds: float = DISCOVER_SECONDS,
+    ) -> None:
+        """Take the children, how long they may take to stop, and what else to look after at every look.
+
+        `discover` is asked every `discover_seconds` for the children that there should be; new names are added.
+        """
+        self._also = also
+        self._running: dict[str, _Running] = {}
+        self._discover = discover
+        self._discover_seconds = discover_seconds
         self._stop_seconds = stop_seconds
         self._stop = threading.Event()
+        self._add(children)
 
     def stop(self) -> None:
         """Make `run` end; may be called from a signal handler."""
@@ -57,14 +75,23 @@ class Supervisor:
 
     def run(self) -> None:
         """Keep all children running until `stop` is called, then end them."""
+        discover_at = time.monotonic() + self._discover_seconds
         try:
             while not self._stop.is_set():
+                self._also()
                 now = time.monotonic()
-                for running in self._running:
+                if now >= discover_at:
+                    self._add(self._discover())
+                    discover_at = now + self._discover_seconds
+                for running in self._running.values():
                     self._look_after(running, now)
                 self._stop.wait(LOOK_SECONDS)
         finally:
             self._end_all()
+
+    def _add(self, children: Iterable[Child]) -> None:
+        for child in children:
+            self._running.setdefault(child.name, _Running(child))
 
     def _look_after(self, running: _Running, now: float) -> None:
         process = running.process
@@ -87,7 +114,7 @@ class Supervisor:
         running.wait_seconds = min(2 * running.wait_seconds, LONGEST_WAIT_SECONDS)
 
     def _end_all(self) -> None:
-        alive = [running.process for running in self._running if running.process is not None]
+        alive = [running.process for running in self._running.values() if running.process is not None]
         for process in alive:
             _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + self._stop_seconds

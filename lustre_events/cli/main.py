@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,16 +20,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 LAZY = {
     "bench": "measure",
+    "changelog": "changelog",
     "config": "settings",
+    "continuity": "streams",
     "decode": "look",
     "demo": "measure",
     "dispatcher": "serve",
+    "extractor": "extractor",
+    "groups": "streams",
     "reader": "serve",
     "replay": "serve",
+    "rules": "rules",
     "run": "serve",
     "search": "look",
     "show": "look",
     "status": "look",
+    "tail": "streams",
     "worker": "serve",
 }
 """Command → module of this package; imported when asked for, so that `search` does not load RQ."""
@@ -91,6 +98,12 @@ def main(argv: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)  # 128 + SIGPIPE, as a shell would say it
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Call `stop` on SIGTERM and SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
 
 
 def with_settings(command: F) -> F:

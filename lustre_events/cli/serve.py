@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from lustre_events import services, status
-from lustre_events.cli.main import index_of, with_index, with_settings
+from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
 from lustre_events.config import Settings
 from lustre_events.errors import ConfigError
-
-
-def stop_on_signals(stop: Callable[[], None]) -> None:
-    """Call `stop` on SIGTERM and SIGINT."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
+from lustre_events.reader import Reader
+from lustre_events.supervisor import Supervisor
 
 
 @click.command("reader")
-@click.option("--mdt", required=True, help="The MDT to read, e.g. lustre-MDT0000.")
+@click.option("--mdt", help="The MDT to read, e.g. lustre-MDT0000.")
+@click.option("--all", "every", is_flag=True, help="All MDTs of this node, one process each; later ones too.")
 @with_settings
-def reader_command(*, mdt: str, settings: Settings) -> None:
-    """Read one MDT's changelog into Redis until stopped."""
-    reader = services.reader(settings, mdt)
-    stop_on_signals(reader.stop)
-    reader.run()
+@click.pass_context
+def reader_command(ctx: click.Context, *, mdt: str | None, every: bool, settings: Settings) -> None:
+    """Read one MDT's changelog, or all of this node's, into Redis until stopped."""
+    if (mdt is None) is not every:
+        raise ConfigError("name one MDT with --mdt lustre-MDT0000, or read those of this node with --all")
+    if mdt is None:
+        running: Reader | Supervisor = services.readers(settings, ctx.obj["config_path"])
+    else:
+        running = services.reader(settings, mdt)
+    stop_on_signals(running.stop)
+    running.run()
 
 
 @click.command("dispatcher")

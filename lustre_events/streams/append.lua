@@ -4,6 +4,7 @@
 -- KEYS[2]  le:stream:epochs:<mdt>         list: this MDT's epochs, oldest first
 -- KEYS[3]  le:stream:mdts                 set: MDTs that ever had a stream
 -- KEYS[4]  le:stream:<mdt>:<epoch>        stream: where the block goes
+-- KEYS[5]  le:reader:state:<mdt>          hash: its field `anchor`
 -- ARGV[1]  token of the caller's lease
 -- ARGV[2]  MDT
 -- ARGV[3]  expected epoch, 0: no stream
@@ -14,6 +15,7 @@
 -- ARGV[8]  last: index of its last record, above ARGV[4] within an epoch (the caller checks)
 -- ARGV[9]  count of its records
 -- ARGV[10] data: the compressed records
+-- ARGV[11] digest of its last record
 -- Returns {"STORED"}, {"LEASE"} (the lease is not ours) or {"MOVED", epoch, last id} (the tail as it is).
 --
 -- Epochs and indexes have up to 64 bits, Lua's numbers 53: they are compared as strings only.
@@ -45,7 +47,11 @@ local begins = ARGV[5] ~= ARGV[3]
 if begins and redis.call('EXISTS', KEYS[4]) == 1 then return {'MOVED', tail_epoch, tail_id} end
 
 -- XADD comes first: it alone may fail for want of memory, and then nothing has been written.
-redis.call('XADD', KEYS[4], block_id, 'codec', ARGV[6], 'first', ARGV[7], 'count', ARGV[9], 'data', ARGV[10])
+-- `behind`: where the stream ended before, by which a reader sees whether entries were taken away.
+local behind = begins and '0' or ARGV[4]
+redis.call('XADD', KEYS[4], block_id, 'codec', ARGV[6], 'first', ARGV[7], 'count', ARGV[9], 'behind', behind,
+  'data', ARGV[10])
+redis.call('HSET', KEYS[5], 'anchor', ARGV[8] .. ' ' .. ARGV[11])
 if begins then
   redis.call('RPUSH', KEYS[2], ARGV[5])
   redis.call('SADD', KEYS[3], ARGV[2])

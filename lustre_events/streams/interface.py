@@ -1,17 +1,24 @@
 """What the reader, the dispatcher and the workers need of Redis, as interfaces with values.
 
 `streams.redis` is the real one, `streams.memory` the fake for unit tests; tests/contract runs the same tests on
-both. Three roles, three interfaces, three key prefixes (so that ACLs can separate them):
+both. Three roles, three interfaces, three key prefixes (so that ACLs can separate them); subscribers, the fourth
+role, are only in Redis (`streams.groups`):
 
     key                                   type    written by   meaning; lifetime
     le:stream:mdts                        set     reader       MDTs that ever had a stream; for ever
     le:stream:epochs:<mdt>                list    reader       epochs of this MDT, oldest first; until drained
-    le:stream:<mdt>:<epoch>               stream  reader       blocks, id <last index>-0; trimmed when committed
+    le:stream:<mdt>:<epoch>               stream  reader       blocks, id <last index>-0; trimmed when committed and
+                                                               read by the groups within the limit
     le:reader:lease:<mdt>                 string  reader       token of the reader at work; the lease time
-    le:reader:state:<mdt>                 hash    reader       mark, user, caught_up_*, counters; for ever
+    le:reader:state:<mdt>                 hash    reader       mark, anchor, user, caught_up_*, counters; for ever
+    le:reader:continuity:<mdt>            hash    reader       losses: "<epoch>:<first>:<reason>" → "<last> <time
+                                                               in ns>"; `accepted` → time in ns; for ever
     le:dispatcher:committed:<mdt>         hash    dispatcher   epoch → index committed to the index; until drained
     le:dispatcher:state                   hash    dispatcher   counters and heartbeat for `status`; for ever
     le:results                            stream  worker       results not yet in the index; deleted when committed
+    le:group:names                        set     subscriber   the subscriber groups; until removed
+    le:group:lost:<group>                 hash    dispatcher   "<mdt> <epoch>" → "<first> <last> <time in ns>":
+                                                               what it was cut off from; until accepted
     rq:*                                          RQ           queues, jobs, workers
 """
 
@@ -43,6 +50,38 @@ class Tail(msgspec.Struct, frozen=True, gc=False):
     last_index: int
 
 
+class Loss(msgspec.Struct, frozen=True, gc=False):
+    """Records of an MDT that are missing, or may be: they never came into its stream, or left it unread.
+
+    `last_index` 0: the end is not known (yet). `accepted`: somebody has seen it, and reconciled or let it be.
+    """
+
+    mdt: str
+    epoch: int
+    first_index: int
+    last_index: int
+    time_ns: int
+    reason: str
+    accepted: bool = False
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """What Redis has of one MDT, all of one moment: where a reader that begins, or is in doubt, goes on.
+
+    `newest_epoch` and `committed` (its index, 0: none) remain when the epoch's key is gone and `tail` says 0.
+    `left_index`: the last index that is no longer in the stream. Records up to there must be committed, or they
+    were thrown away. `anchor_index` and `anchor_digest` are of the last record that was appended.
+    """
+
+    tail: Tail
+    mark: int
+    newest_epoch: int
+    committed: int
+    left_index: int
+    anchor_index: int
+    anchor_digest: str
+
+
 class ReaderStream(Protocol):
     """One MDT's stream as its reader sees it. Every call may raise StreamUnavailable."""
 
@@ -55,8 +94,13 @@ class ReaderStream(Protocol):
     def tail(self) -> Tail:
         """Return the newest epoch and its last index; epoch 0 where its key is not there."""
 
-    def append(self, block: Block, expected: Tail) -> Tail:
+    def standing(self) -> Standing:
+        """Return what there is of this MDT; what `tail` says is then known too."""
+
+    def append(self, block: Block, expected: Tail, digest: str = "") -> Tail:
         """Store `block` behind `expected` and return the new tail; all or nothing.
+
+        `digest` (record.digest) is of the block's last record; it becomes the anchor.
 
         `expected` is what `tail` or the last `append` returned. A block whose epoch is not `expected.epoch`
         begins that epoch, whose key must not exist yet. Sending a block again after an unknown outcome is
@@ -75,6 +119,12 @@ class ReaderStream(Protocol):
 
     def committed(self) -> int:
         """Return the greatest index of this epoch that is committed to the index; 0: none."""
+
+    def memory_share(self) -> float:
+        """Return which share of its allowed memory Redis uses, 0 to about 1; 0 where there is no limit."""
+
+    def lose(self, loss: Loss) -> None:
+        """Keep that records are missing. Said again, a loss only gets its new end."""
 
     def publish(self, state: Mapping[str, int | str]) -> None:
         """Merge counters and facts into the reader's state hash, for `status`."""
@@ -104,8 +154,8 @@ class RecordStreams(Protocol):
     def acknowledge(self, mdt: str, epoch: int, position: int) -> None:
         """Say that everything up to `position` is committed, and let Redis forget it."""
 
-    def drop(self, mdt: str, epoch: int) -> None:
-        """Forget a drained epoch that is not the newest."""
+    def drop(self, mdt: str, epoch: int) -> bool:
+        """Forget an acknowledged epoch that is not the newest; False: a subscriber group still needs it."""
 
     def publish(self, state: Mapping[str, int | str]) -> None:
         """Merge counters and facts into the dispatcher's state hash, for `status`."""
@@ -115,6 +165,12 @@ class RecordStreams(Protocol):
 
     def reader_state(self, mdt: str) -> dict[str, str]:
         """Return what the reader of an MDT published (`Reader.state` lists it), and its mark."""
+
+    def continuity(self, mdt: str) -> list[Loss]:
+        """Return what was lost of an MDT's records, oldest first; [] is what one wants to see."""
+
+    def accept(self, mdt: str) -> int:
+        """Say that all losses so far are known and dealt with; return how many those are."""
 
 
 class Results(Protocol):

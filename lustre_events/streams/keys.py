@@ -9,6 +9,7 @@ import uuid
 MDTS = "le:stream:mdts"
 RESULTS = "le:results"
 DISPATCHER_STATE = "le:dispatcher:state"
+GROUPS = "le:group:names"
 
 
 def stream(mdt: str, epoch: int) -> str:
@@ -31,9 +32,19 @@ def reader_state(mdt: str) -> str:
     return f"le:reader:state:{mdt}"
 
 
+def continuity(mdt: str) -> str:
+    """Return the key of what was lost of an MDT's records."""
+    return f"le:reader:continuity:{mdt}"
+
+
 def committed(mdt: str) -> str:
     """Return the key of what the dispatcher committed of an MDT."""
     return f"le:dispatcher:committed:{mdt}"
+
+
+def lost(group: str) -> str:
+    """Return the key of what a subscriber group has lost."""
+    return f"le:group:lost:{group}"
 
 
 def make_token() -> str:

@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from lustre_events.errors import LeaseLost, StreamError, StreamFull, StreamMoved, StreamUnavailable
-from lustre_events.streams.interface import Block, Tail
+from lustre_events.streams.interface import Block, Loss, Standing, Tail
 from lustre_events.streams.keys import make_token
 from lustre_events.work import Result, decode_results, encode_results
 
@@ -24,6 +26,8 @@ class MemoryEpoch:
     blocks: list[Block] = field(default_factory=list)
     last_index: int = 0
     synced_index: int = 0
+    behind: dict[int, int] = field(default_factory=dict)
+    """Last index of each block to the last index before it."""
 
 
 @dataclass(slots=True)
@@ -40,6 +44,9 @@ class MemoryStore:
     epochs: dict[str, list[int]] = field(default_factory=dict)
     leases: dict[str, tuple[str, float]] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
+    anchors: dict[str, tuple[int, str]] = field(default_factory=dict)
+    losses: dict[str, list[Loss]] = field(default_factory=dict)
+    memory_share: float = 0.0
     committed: dict[tuple[str, int], int] = field(default_factory=dict)
     reader_states: dict[str, dict[str, str]] = field(default_factory=dict)
     dispatcher_state: dict[str, str] = field(default_factory=dict)
@@ -102,7 +109,18 @@ class MemoryReaderStream:
         self._tail = self._store.tail(self._mdt)
         return self._tail
 
-    def append(self, block: Block, expected: Tail) -> Tail:
+    def standing(self) -> Standing:
+        """Return what there is of this MDT; what `tail` says is then known too."""
+        store, mdt, tail = self._store, self._mdt, self.tail()
+        newest = store.epochs[mdt][-1] if store.epochs.get(mdt) else 0
+        stream = store.streams.get((mdt, newest), MemoryEpoch())
+        left_index = stream.behind.get(stream.blocks[0].last_index, 0) if stream.blocks else tail.last_index
+        return Standing(
+            tail, self.mark(), newest, store.committed.get((mdt, newest), 0), left_index,
+            *store.anchors.get(mdt, (0, "")),
+        )  # fmt: skip
+
+    def append(self, block: Block, expected: Tail, digest: str = "") -> Tail:
         """Store `block` behind `expected`, or nothing; see `interface.ReaderStream.append`."""
         store, mdt, key = self._store, self._mdt, (self._mdt, block.epoch)
         behind = expected.last_index if block.epoch == expected.epoch else 0
@@ -119,7 +137,9 @@ class MemoryReaderStream:
                 stream = store.streams.setdefault(key, MemoryEpoch())
                 if begins:
                     store.epochs.setdefault(mdt, []).append(block.epoch)
+                stream.behind[block.last_index] = 0 if begins else expected.last_index
                 stream.blocks.append(block)
+                store.anchors[mdt] = (block.last_index, digest)
                 stream.last_index = block.last_index
                 store.changed.notify_all()
         self._tail = after
@@ -153,6 +173,21 @@ class MemoryReaderStream:
         """Return the greatest index of this epoch that is committed to the index; 0: none."""
         self._store.check()
         return self._store.committed.get((self._mdt, self._tail.epoch), 0)
+
+    def memory_share(self) -> float:
+        """Return which share of its allowed memory the pretended Redis uses."""
+        self._store.check()
+        return self._store.memory_share
+
+    def lose(self, loss: Loss) -> None:
+        """Keep that records are missing. Said again, a loss only gets its new end."""
+        self._store.check()
+        losses = self._store.losses.setdefault(self._mdt, [])
+        for number, known in enumerate(losses):
+            if (known.epoch, known.first_index, known.reason) == (loss.epoch, loss.first_index, loss.reason):
+                losses[number] = msgspec.structs.replace(known, last_index=loss.last_index)
+                return
+        losses.append(loss)
 
     def publish(self, state: Mapping[str, int | str]) -> None:
         """Merge counters and facts into the reader's state."""
@@ -203,13 +238,16 @@ class MemoryRecordStreams:
         if stream is not None:
             stream.blocks = [block for block in stream.blocks if block.last_index > position]
 
-    def drop(self, mdt: str, epoch: int) -> None:
-        """Forget a drained epoch that is not the newest."""
+    def drop(self, mdt: str, epoch: int) -> bool:
+        """Forget an acknowledged epoch that is not the newest; False: it has to stay."""
         self._store.check()
-        if epoch in self._store.epochs.get(mdt, [])[:-1]:
-            self._store.epochs[mdt].remove(epoch)
-            self._store.streams.pop((mdt, epoch), None)
-            self._store.committed.pop((mdt, epoch), None)
+        stream = self._store.streams.get((mdt, epoch))
+        if epoch not in self._store.epochs.get(mdt, [])[:-1] or (stream is not None and stream.blocks):
+            return False
+        self._store.epochs[mdt].remove(epoch)
+        self._store.streams.pop((mdt, epoch), None)
+        self._store.committed.pop((mdt, epoch), None)
+        return True
 
     def publish(self, state: Mapping[str, int | str]) -> None:
         """Merge counters and facts into the dispatcher's state."""
@@ -226,6 +264,19 @@ class MemoryRecordStreams:
         self._store.check()
         mark = {"mark": str(self._store.marks[mdt])} if mdt in self._store.marks else {}
         return self._store.reader_states.get(mdt, {}) | mark
+
+    def continuity(self, mdt: str) -> list[Loss]:
+        """Return what was lost of an MDT's records, oldest first."""
+        self._store.check()
+        return sorted(self._store.losses.get(mdt, []), key=lambda loss: loss.time_ns)
+
+    def accept(self, mdt: str) -> int:
+        """Say that all losses so far are known and dealt with; return how many of them are new."""
+        new = [loss for loss in self.continuity(mdt) if not loss.accepted]
+        self._store.losses[mdt] = [
+            msgspec.structs.replace(loss, accepted=True) for loss in self._store.losses.get(mdt, [])
+        ]
+        return len(new)
 
     def _behind(self, positions: Mapping[tuple[str, int], int], limit_bytes: int) -> list[Block]:
         found = []

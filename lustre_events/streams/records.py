@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
+
+import msgspec
 
 from lustre_events.errors import StreamError
 from lustre_events.streams import keys
 from lustre_events.streams.codec import decompress
 from lustre_events.streams.connection import Client, load_script, publish, redis_errors
-from lustre_events.streams.interface import Block
+from lustre_events.streams.continuity import accept, continuity
+from lustre_events.streams.interface import Block, Loss
 
 _FIRST_COUNT = 4
 _MOST_COUNT = 64
@@ -20,12 +23,23 @@ _Entry = tuple[bytes, dict[bytes, bytes]]
 _Place = tuple[str, int]
 
 
+class StreamFacts(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of one epoch. `first_index` is behind `last_index` where nothing is."""
+
+    last_index: int = 0
+    first_index: int = 1
+    blocks: int = 0
+    bytes: int = 0
+
+
 class RedisRecordStreams:
     """The record streams of one Redis; see `interface.RecordStreams`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, subscriber_max_lag: int = 0) -> None:
+        """`subscriber_max_lag`: how many records `acknowledge` keeps for a group that has not read them."""
         self._client = client
-        self._scripts = {name: load_script(client, name) for name in ("acknowledge", "drop", "tail")}
+        self._subscriber_max_lag = subscriber_max_lag
+        self._scripts = {name: load_script(client, name) for name in ("acknowledge", "drop", "facts", "tail")}
         self._longest_block_ms = int(1000 * float(client.get_connection_kwargs().get("socket_timeout") or 1) / 2)
 
     def mdts(self) -> list[str]:
@@ -56,7 +70,7 @@ class RedisRecordStreams:
             for place, entries in answer.items():
                 for entry_id, fields in entries:
                     try:
-                        block = _block(place, entry_id, fields)
+                        block = block_of(place, entry_id, fields)
                     except StreamError:
                         if found:
                             return _in_order(positions, found)  # what is good comes first
@@ -84,14 +98,48 @@ class RedisRecordStreams:
         return int(last_id.partition(b"-")[0]) if last_id is not None else 0
 
     def acknowledge(self, mdt: str, epoch: int, position: int) -> None:
-        """Say that everything up to `position` is committed, and let Redis forget it."""
-        with redis_errors(self._client):
-            self._scripts["acknowledge"]([keys.stream(mdt, epoch), keys.committed(mdt)], [epoch, position])
+        """Say that everything up to `position` is committed, and let Redis forget it.
 
-    def drop(self, mdt: str, epoch: int) -> None:
-        """Forget a drained epoch that is not the newest."""
+        What a subscriber group within its limit has not acknowledged stays; a group beyond it is cut off.
+        """
         with redis_errors(self._client):
-            self._scripts["drop"]([keys.epochs(mdt), keys.stream(mdt, epoch), keys.committed(mdt)], [epoch])
+            self._scripts["acknowledge"](
+                [keys.stream(mdt, epoch), keys.committed(mdt), keys.GROUPS, keys.epochs(mdt)],
+                [mdt, epoch, position, self._subscriber_max_lag, time.time_ns()],
+            )
+
+    def drop(self, mdt: str, epoch: int) -> bool:
+        """Forget an acknowledged epoch that is not the newest; False: it has to stay."""
+        with redis_errors(self._client):
+            answer = self._scripts["drop"](
+                [keys.epochs(mdt), keys.stream(mdt, epoch), keys.committed(mdt)], [epoch]
+            )
+        return bool(answer)
+
+    def facts(self, mdt: str, epoch: int) -> StreamFacts:
+        """Return what is in an epoch's stream, for `status`; zeros where its key is gone."""
+        key = keys.stream(mdt, epoch)
+        with redis_errors(self._client):
+            found = self._scripts["facts"]([key])
+            size = self._client.memory_usage(key, samples=5)
+        if found is None:
+            return StreamFacts()
+        last_index = int(found[0].partition(b"-")[0])
+        return StreamFacts(last_index, int(found[2] or last_index + 1), int(found[1]), int(size or 0))
+
+    def newest_first(self, mdt: str, epoch: int) -> Iterator[Block]:
+        """Yield the blocks of an epoch that are kept, the newest one first."""
+        end = "+"
+        while True:
+            with redis_errors(self._client):
+                entries = cast(
+                    "list[_Entry]", self._client.xrevrange(keys.stream(mdt, epoch), max=end, min="-", count=1)
+                )
+            if not entries:
+                return
+            block = block_of((mdt, epoch), *entries[0])
+            yield block
+            end = f"({block.last_index}-0"
 
     def publish(self, state: Mapping[str, int | str]) -> None:
         """Merge counters and facts into the dispatcher's state hash, for `status`."""
@@ -104,6 +152,14 @@ class RedisRecordStreams:
     def reader_state(self, mdt: str) -> dict[str, str]:
         """Return what the reader of an MDT published, and its mark."""
         return self._hash(keys.reader_state(mdt))
+
+    def continuity(self, mdt: str) -> list[Loss]:
+        """Return what was lost of an MDT's records, oldest first; [] is what one wants to see."""
+        return continuity(self._client, mdt)
+
+    def accept(self, mdt: str) -> int:
+        """Say that all losses so far are known and dealt with; return how many of them are new."""
+        return accept(self._client, mdt)
 
     def _hash(self, key: str) -> dict[str, str]:
         with redis_errors(self._client):
@@ -126,7 +182,8 @@ def _in_order(places: Iterable[_Place], found: Mapping[_Place, list[Block]]) -> 
     return [block for place in places for block in found.get(place, [])]
 
 
-def _block(place: _Place, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Block:
+def block_of(place: _Place, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Block:
+    """Return the block of a stream entry. Raises StreamError: it is damaged, or of a later version."""
     mdt, epoch = place
     where = f"block {entry_id.decode()} of {keys.stream(mdt, epoch)}"
     try:

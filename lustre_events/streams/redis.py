@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from lustre_events.errors import LeaseLost, StreamError, StreamMoved
 from lustre_events.streams import keys
@@ -21,8 +22,9 @@ from lustre_events.streams.connection import (
     publish,
     redis_errors,
 )
+from lustre_events.streams.continuity import lose
 from lustre_events.streams.durability import FsyncWatch, Sample
-from lustre_events.streams.interface import Block, Tail
+from lustre_events.streams.interface import Block, Loss, Standing, Tail
 from lustre_events.streams.keys import make_token
 from lustre_events.streams.records import RedisRecordStreams
 from lustre_events.streams.results import RedisResults
@@ -30,6 +32,7 @@ from lustre_events.streams.results import RedisResults
 __all__ = ["RedisReaderStream", "RedisRecordStreams", "RedisResults", "check_safe", "connect"]
 
 NO_TAIL = Tail(0, 0)
+_SCRIPTS = ("append", "lease", "mark", "release", "standing", "tail")
 
 
 class RedisReaderStream:
@@ -50,7 +53,7 @@ class RedisReaderStream:
         self._codec = codec
         self._token = token or make_token()
         self._clock = clock
-        self._scripts = {name: load_script(client, name) for name in ("append", "lease", "mark", "release", "tail")}
+        self._scripts = {name: load_script(client, name) for name in _SCRIPTS}
         self._tail = NO_TAIL
         self._disk = self._watch()
 
@@ -75,7 +78,21 @@ class RedisReaderStream:
             last_id = self._scripts["tail"]([keys.stream(self._mdt, epoch)])
         return self._now_at(Tail(epoch, _index(last_id)) if last_id is not None else NO_TAIL)
 
-    def append(self, block: Block, expected: Tail) -> Tail:
+    def standing(self) -> Standing:
+        """Return what there is of this MDT; what `tail` says is then known too."""
+        mdt = self._mdt
+        with redis_errors(self._client):
+            newest, last_id, mark, anchor, committed, behind = self._scripts["standing"](
+                [keys.epochs(mdt), keys.reader_state(mdt), keys.committed(mdt)], [mdt]
+            )
+        epoch, committed_index = int(newest or 0), int(committed or 0)
+        tail = self._now_at(Tail(epoch, _index(last_id)) if last_id else NO_TAIL)
+        # An entry of an older version does not say behind what it was appended: no doubt can be raised then.
+        left_index = tail.last_index if behind == b"-" else int(behind or committed_index)
+        anchor_index, _, digest = anchor.decode().partition(" ")
+        return Standing(tail, int(mark or 0), epoch, committed_index, left_index, int(anchor_index or 0), digest)
+
+    def append(self, block: Block, expected: Tail, digest: str = "") -> Tail:
         """Store `block` behind `expected`, or nothing; see `interface.ReaderStream.append`."""
         behind = expected.last_index if block.epoch == expected.epoch else 0
         if not (behind < block.first_index <= block.last_index and block.count and block.data):
@@ -90,6 +107,7 @@ class RedisReaderStream:
                     keys.epochs(self._mdt),
                     keys.MDTS,
                     keys.stream(self._mdt, block.epoch),
+                    keys.reader_state(self._mdt),
                 ],
                 [
                     self._token,
@@ -102,6 +120,7 @@ class RedisReaderStream:
                     block.last_index,
                     block.count,
                     compress(self._codec, block.data),
+                    digest,
                 ],
             )
         if answer[0] == b"LEASE":
@@ -141,6 +160,17 @@ class RedisReaderStream:
         """Return the greatest index of this epoch that is committed to the index; 0: none."""
         with redis_errors(self._client):
             return int(self._client.hget(keys.committed(self._mdt), str(self._tail.epoch)) or 0)
+
+    def memory_share(self) -> float:
+        """Return which share of its allowed memory Redis uses, 0 to about 1; 0 where there is no limit."""
+        with redis_errors(self._client):
+            info = cast("dict[str, int]", self._client.info("memory"))
+        limit = int(info.get("maxmemory", 0))
+        return int(info["used_memory"]) / limit if limit else 0.0
+
+    def lose(self, loss: Loss) -> None:
+        """Keep that records are missing. Said again, a loss only gets its new end."""
+        lose(self._client, loss)
 
     def publish(self, state: Mapping[str, int | str]) -> None:
         """Merge counters and facts into the reader's state hash, for `status`."""

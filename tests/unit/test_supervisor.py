@@ -74,3 +74,26 @@ def test_children_get_their_environment(tmp_path: Path) -> None:
 
     assert written
     assert out.read_text() == "yes:" + os.environ["PATH"]
+
+
+def test_children_that_are_discovered_later_run_too(tmp_path: Path) -> None:
+    """What `discover` returns while the supervisor runs is started, once per name, beside what runs already."""
+    wanted: list[Child] = []
+
+    def child(name: str) -> Child:
+        program = f"import time; open({str(tmp_path / name)!r}, 'a').write('x'); time.sleep(600)"
+        return Child(name, [sys.executable, "-c", program], {})
+
+    supervisor = Supervisor([child("first")], discover=lambda: wanted, discover_seconds=0.05)
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    before = _wait_for((tmp_path / "first").exists)
+    wanted += [child("first"), child("later")]
+    after = _wait_for((tmp_path / "later").exists)
+    time.sleep(0.5)  # long enough for a second start, if there were one
+    supervisor.stop()
+    thread.join(20)
+
+    assert before
+    assert after
+    assert [(tmp_path / name).read_text() for name in ("first", "later")] == ["x", "x"]

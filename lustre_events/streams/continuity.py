@@ -1,0 +1,40 @@
+"""How lost records are kept in Redis: one hash per MDT, whose fields say what and whose values say until where."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from lustre_events.streams import keys
+from lustre_events.streams.connection import Client, load_script, redis_errors
+from lustre_events.streams.interface import Loss
+
+_ACCEPTED = b"accepted"
+
+
+def lose(client: Client, loss: Loss) -> None:
+    """Keep a loss, also when Redis's memory is full. Raises as `redis_errors`."""
+    field = f"{loss.epoch}:{loss.first_index}:{loss.reason}"
+    with redis_errors(client):
+        load_script(client, "lose")([keys.continuity(loss.mdt)], [field, loss.last_index, loss.time_ns])
+
+
+def continuity(client: Client, mdt: str) -> list[Loss]:
+    """Return the losses of an MDT, oldest first. Raises as `redis_errors`."""
+    with redis_errors(client):
+        fields = cast("dict[bytes, bytes]", client.hgetall(keys.continuity(mdt)))
+    accepted_ns = int(fields.pop(_ACCEPTED, 0))
+    losses = []
+    for name, value in fields.items():
+        epoch, first_index, reason = name.decode().split(":", 2)
+        last_index, time_ns = map(int, value.split())
+        losses.append(Loss(mdt, int(epoch), int(first_index), last_index, time_ns, reason, time_ns <= accepted_ns))
+    return sorted(losses, key=lambda loss: loss.time_ns)
+
+
+def accept(client: Client, mdt: str) -> int:
+    """Accept the losses that there are now, and return how many are new among them. Raises as `redis_errors`."""
+    losses = continuity(client, mdt)
+    if losses:
+        with redis_errors(client):
+            client.hset(keys.continuity(mdt), _ACCEPTED.decode(), str(losses[-1].time_ns))
+    return sum(not loss.accepted for loss in losses)

@@ -1,0 +1,227 @@
+"""Subscriber groups: other programs that read the record streams, as Redis consumer groups over all of them.
+
+A group is registered under its name (`le:group:names`) and attached to every stream, also to those that begin
+later. What it has not acknowledged is kept for it up to a limit behind the dispatcher's commit; beyond that
+acknowledge.lua, which alone trims, cuts it off and notes the range (`le:group:lost:<group>`). Nobody waits for
+a group: neither the reader nor the dispatcher.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+import msgspec
+import redis
+
+from lustre_events.errors import ConfigError, GroupUnknown
+from lustre_events.streams import keys
+from lustre_events.streams.connection import Client, load_script, redis_errors
+from lustre_events.streams.interface import Block
+from lustre_events.streams.records import RedisRecordStreams, block_of
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+_GONE = ("NOGROUP", "UNBLOCKED", "no such key")
+"""Errors that say: the stream or the group is not there any more."""
+_LOOK_BLOCKS = 4
+"""Blocks asked for at once, per stream."""
+
+_Entry = tuple[bytes | None, dict[bytes, bytes] | None]
+"""Redis 6.2 gives nothing at all for an entry that is gone, later versions its id."""
+
+Place = tuple[str, int]
+"""An MDT and an epoch."""
+
+
+class LostRange(msgspec.Struct, frozen=True, gc=False):
+    """Records that a group had not acknowledged when it was cut off: those with an index of `first` to `last`."""
+
+    mdt: str
+    epoch: int
+    first_index: int
+    last_index: int
+    time_ns: int
+
+    def __str__(self) -> str:
+        return f"{self.mdt}: {self.first_index} to {self.last_index}"
+
+
+class GroupPlace(msgspec.Struct, frozen=True, gc=False):
+    """How far a group is in one stream.
+
+    `delivered_index`: the last index given to one of its consumers; `behind`: indexes from there to the stream's
+    end; `unacknowledged`: blocks that were delivered and not acknowledged.
+    """
+
+    mdt: str
+    epoch: int
+    delivered_index: int
+    behind: int
+    unacknowledged: int
+    consumers: int
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """A stream that a group is attached to; `now`: it is the one to read next of its MDT."""
+
+    place: Place
+    now: bool
+
+
+class RedisGroups:
+    """The subscriber groups of one Redis. Every call may raise StreamUnavailable."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._streams = RedisRecordStreams(client)
+        self._scripts = {name: load_script(client, name) for name in ("acknowledge", "join", "leave", "places")}
+
+    def names(self) -> list[str]:
+        """Return the groups, sorted."""
+        with redis_errors(self._client):
+            return sorted(name.decode() for name in cast("set[bytes]", self._client.smembers(keys.GROUPS)))
+
+    def join(self, group: str, *, from_start: bool) -> bool:
+        """Make a group that begins behind the newest block, or at the oldest one kept; False: it exists already.
+
+        Raises:
+            ConfigError: that is no name for a group.
+            StreamFull: no memory left.
+        """
+        if not _NAME.match(group):
+            raise ConfigError(f"{group!r} is no name for a group; use up to 64 letters, digits, '.', '_' and '-'")
+        with redis_errors(self._client):
+            made = self._scripts["join"]([keys.GROUPS, keys.MDTS], [group, "0" if from_start else "$"])
+        return bool(made)
+
+    def remove(self, group: str) -> None:
+        """Remove a group: nothing is kept for it any more. Raises GroupUnknown."""
+        with redis_errors(self._client):
+            found = self._scripts["leave"]([keys.GROUPS, keys.MDTS, keys.lost(group)], [group])
+        if not found:
+            raise self._unknown(group)
+
+    def readings(self, group: str) -> list[Reading]:
+        """Return the streams of a group by MDT, older epochs first. Raises GroupUnknown, StreamFull."""
+        with redis_errors(self._client):
+            rows = self._scripts["places"]([keys.GROUPS, keys.MDTS], [group])
+        if rows is None:
+            raise self._unknown(group)
+        return sorted(
+            (Reading((mdt.decode(), int(epoch)), bool(now)) for mdt, epoch, now in rows),
+            key=lambda each: each.place[0],  # a stable sort: the epochs keep their order
+        )
+
+    def fresh(self, group: str, consumer: str, places: Sequence[Place], timeout_seconds: float) -> list[Block]:
+        """Return blocks that no consumer of the group was given, waiting for the first; [] after the timeout."""
+        if not places:
+            return []
+        return self._read(group, consumer, dict.fromkeys(places, ">"), max(1, int(1000 * timeout_seconds)))
+
+    def unacknowledged(self, group: str, consumer: str, place: Place, behind: int) -> list[Block]:
+        """Return the next blocks, behind an index, that this consumer was given and did not acknowledge."""
+        return self._read(group, consumer, {place: f"{behind}-0"}, None)
+
+    def claim(self, group: str, consumer: str, place: Place, idle_seconds: float) -> list[Block]:
+        """Take over blocks that a consumer was given that long ago and did not acknowledge: it may be gone."""
+        with redis_errors(self._client):
+            try:
+                answer = self._client.xautoclaim(
+                    keys.stream(*place), group, consumer, int(1000 * idle_seconds), count=_LOOK_BLOCKS
+                )
+            except redis.ResponseError as exc:
+                if str(exc).startswith(_GONE):
+                    return []
+                raise
+        return self._blocks(group, place, cast("list[_Entry]", answer[1]))
+
+    def acknowledge(self, group: str, blocks: Iterable[Block]) -> None:
+        """Say that blocks are processed, and let Redis forget those that nobody needs any more."""
+        ids: dict[Place, list[str]] = {}
+        for block in blocks:
+            ids.setdefault((block.mdt, block.epoch), []).append(f"{block.last_index}-0")
+        for (mdt, epoch), acknowledged in ids.items():
+            key = keys.stream(mdt, epoch)
+            with redis_errors(self._client):
+                self._client.xack(key, group, *acknowledged)
+                self._scripts["acknowledge"](
+                    [key, keys.committed(mdt), keys.GROUPS, keys.epochs(mdt)], [mdt, epoch, "", "", 0]
+                )
+
+    def lost(self, group: str) -> list[LostRange]:
+        """Return what the group was cut off from and has not accepted."""
+        with redis_errors(self._client):
+            rows = cast("dict[bytes, bytes]", self._client.hgetall(keys.lost(group)))
+        found = []
+        for place, value in rows.items():
+            mdt, epoch = place.decode().rsplit(" ", 1)
+            first, last, time_ns = map(int, value.split())
+            found.append(LostRange(mdt, int(epoch), first, last, time_ns))
+        return sorted(found, key=lambda each: (each.mdt, each.epoch))
+
+    def accept(self, group: str, ranges: Iterable[LostRange]) -> None:
+        """Forget ranges that the group knows of; one that has grown meanwhile stays."""
+        with redis_errors(self._client):
+            for each in ranges:
+                field, value = f"{each.mdt} {each.epoch}", f"{each.first_index} {each.last_index} {each.time_ns}"
+                if self._client.hget(keys.lost(group), field) == value.encode():
+                    self._client.hdel(keys.lost(group), field)
+
+    def places(self, group: str) -> list[GroupPlace]:
+        """Return how far a group is in every stream, for `status`."""
+        found = []
+        for mdt in self._streams.mdts():
+            for epoch in self._streams.epochs(mdt):
+                facts = self._streams.facts(mdt, epoch)
+                rows = [row for row in self._attached(mdt, epoch) if row["name"] == group.encode()]
+                # A stream that begins later is the group's from its start: it is attached at the next opportunity.
+                row = rows[0] if rows else {"last-delivered-id": b"0-0", "pending": 0, "consumers": 0}
+                delivered = int(cast("bytes", row["last-delivered-id"]).partition(b"-")[0])
+                behind = facts.last_index - max(delivered, facts.first_index - 1)
+                waiting, consumers = cast("int", row["pending"]), cast("int", row["consumers"])
+                found.append(GroupPlace(mdt, epoch, delivered, behind, waiting, consumers))
+        return found
+
+    def _attached(self, mdt: str, epoch: int) -> list[dict[str, bytes | int]]:
+        with redis_errors(self._client):
+            try:
+                return cast("list[dict[str, bytes | int]]", self._client.xinfo_groups(keys.stream(mdt, epoch)))
+            except redis.ResponseError as exc:
+                if str(exc).startswith(_GONE):
+                    return []
+                raise
+
+    def _read(self, group: str, consumer: str, places: Mapping[Place, str], block_ms: int | None) -> list[Block]:
+        names = {keys.stream(*place).encode(): place for place in places}
+        with redis_errors(self._client):
+            try:
+                answer = self._client.xreadgroup(
+                    group,
+                    consumer,
+                    {keys.stream(*place): behind for place, behind in places.items()},
+                    count=_LOOK_BLOCKS,
+                    block=block_ms,
+                )
+            except redis.ResponseError as exc:
+                if str(exc).startswith(_GONE):  # a stream or the group went: `readings` knows
+                    return []
+                raise
+        streams = cast("list[tuple[bytes, list[_Entry]]]", answer or [])
+        found = {names[key]: self._blocks(group, names[key], entries) for key, entries in streams}
+        return [block for place in places for block in found.get(place, [])]
+
+    def _blocks(self, group: str, place: Place, entries: Sequence[_Entry]) -> list[Block]:
+        """Return the blocks of entries; those whose data is gone are not waited for."""
+        gone = [entry_id for entry_id, fields in entries if entry_id and not fields]
+        if gone:
+            with redis_errors(self._client):
+                self._client.xack(keys.stream(*place), group, *gone)
+        return [block_of(place, entry_id, fields) for entry_id, fields in entries if entry_id and fields]
+
+    @staticmethod
+    def _unknown(group: str) -> GroupUnknown:
+        return GroupUnknown(
+            f"there is no subscriber group {group}: it was removed, or Redis has lost its data; "
+            "read the file system, then subscribe again"
+        )

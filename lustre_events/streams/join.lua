@@ -1,0 +1,18 @@
+-- Make a subscriber group, on every stream that there is; streams that begin later belong to it from their start.
+--
+-- KEYS[1]  le:group:names   set: the subscriber groups
+-- KEYS[2]  le:stream:mdts   set: MDTs that ever had a stream
+-- ARGV[1]  group
+-- ARGV[2]  where it begins: `$` behind the newest block, `0` at the oldest one kept
+-- Returns 1, or 0 where the group exists already (it goes on where it was).
+--
+-- The streams are named by data, not by KEYS: one Redis holds all of them.
+
+if redis.call('SADD', KEYS[1], ARGV[1]) == 0 then return 0 end
+for _, mdt in ipairs(redis.call('SMEMBERS', KEYS[2])) do
+  for _, epoch in ipairs(redis.call('LRANGE', 'le:stream:epochs:' .. mdt, 0, -1)) do
+    local key = 'le:stream:' .. mdt .. ':' .. epoch
+    if redis.call('EXISTS', key) == 1 then redis.call('XGROUP', 'CREATE', key, ARGV[1], ARGV[2]) end
+  end
+end
+return 1
