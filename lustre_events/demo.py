@@ -24,7 +24,8 @@ from pathlib import Path
 from lustre_events import status
 from lustre_events.errors import ImageMissing, LustreEventsError
 from lustre_events.index import open_search
-from lustre_events.index.hits import Hit, printable
+from lustre_events.index.hits import Hit, ObjectView, printable
+from lustre_events.work import STAT
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEADLINE_SECONDS = 60.0
@@ -66,18 +67,19 @@ def run(images: Path, say: Say, *, keep: bool) -> None:
     Raises:
         LustreEventsError: something did not come about in time; the message names the log to read.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that everything is undone
     runtime = _runtime(images, say)
     with _workplace(say) as place:
         config = _write_settings(place, images.resolve(), runtime)
         files = place / "files"
         with _service(config, place / "service.log", say):
             index = f"sqlite:///{place / 'index.db'}"
-            _story(files, index, place / "service.log", say)
+            _story(files, index, place / "service.log", runtime, say)
             if keep:
                 _keep(files, config, say)
 
 
-def _story(files: Path, index: str, log: Path, say: Say) -> None:
+def _story(files: Path, index: str, log: Path, runtime: str, say: Say) -> None:
     samples = _samples()
     began = time.monotonic()
     for sample in samples:
@@ -88,18 +90,24 @@ def _story(files: Path, index: str, log: Path, say: Say) -> None:
 
     def settled() -> bool:
         with open_search(index) as search:
-            found = [
-                hit for s in samples for hit in search.search(f'path:"/{s.path}"') if s.extractor in _sources(hit)
-            ]
+            found = [hit for s in samples for hit in search.search(f'path:"/{s.path}"') if hit.size is not None]
             return len(found) == len(samples) and not search.stats().pending
 
     _wait(settled, "all documents are in the index", log)
     say(f"Everything is indexed {time.monotonic() - began:.1f} s after the first write.\n")
     with open_search(index) as search:
+        for sample in samples:
+            (hit,) = search.search(f'path:"/{sample.path}"')
+            if sample.extractor not in {STAT, *hit.documents}:
+                _without_document(search.show(hit.fid), sample, runtime, say)
         for line in status.index_lines(status.of_index(search.stats())):
             say(f"  {line}")
     _ask(
-        index, say, "columns:temperature AND size:>100", "attributes.instrument:ARPES", "path:/campaign/** AND rows:[3 TO 50]"
+        index,
+        say,
+        "columns:temperature AND size:>100",
+        "attributes.instrument:ARPES",
+        "path:/campaign/** AND rows:[3 TO 50]",
     )
 
     say("\nNow a directory is renamed, one file is rewritten, one is removed:")
@@ -129,9 +137,13 @@ def _ask(index: str, say: Say, *queries: str) -> None:
                 say(f"  {_line(hit)}")
 
 
-def _sources(hit: Hit) -> set[str]:
-    """Return whose work the index has of a file; `stat` writes facts, not a document."""
-    return set(hit.documents) | ({"stat"} if hit.size is not None else set())
+def _without_document(view: ObjectView, sample: Sample, runtime: str, say: Say) -> None:
+    """Say why a sample has no document: a plain process may lack the packages that the image has."""
+    errors = [str(each.failure.get("stderr") or each.failure.get("error", "")) for each in view.failures]
+    why = " ".join(errors).strip().splitlines() or ["nobody knows why"]
+    if runtime != "process":
+        raise LustreEventsError(f"{sample.extractor} made no document of /{sample.path}: {why[-1]}")
+    say(f"  no document of /{sample.path}, whose extractor failed: {why[-1]}")
 
 
 def _line(hit: Hit) -> str:
@@ -195,6 +207,8 @@ url = "sqlite:///{place}/index.db"
 [dispatcher]
 rules = "{place}/rules.toml"
 settle_seconds = 0.5
+retry_seconds = 0.5
+attempts = 2
 
 [worker]
 runtime = "{runtime}"
@@ -223,8 +237,8 @@ def _service(config: Path, log: Path, say: Say) -> Iterator[None]:
 def _keep(files: Path, config: Path, say: Say) -> None:
     say(f"\nKept running. Drop files into {files} and search from another terminal:")
     say(f"  {Path(sys.argv[0]).resolve()} search --config {config} 'columns:temperature'")
-    say("End it with Ctrl-C.")
     with contextlib.suppress(KeyboardInterrupt):
+        say("End it with Ctrl-C.")
         signal.pause()
 
 
@@ -243,7 +257,7 @@ def _samples() -> list[Sample]:
         Sample("campaign/log, with comma.jsonl", "tabular", _write_lines),
         Sample("beamline/sample.h5", "hdf5", copy("hdf5/samples/scan.h5")),
         Sample("model/ocean.nc", "hdf5", copy("hdf5/samples/ocean.nc")),
-        Sample("notes.md", "stat", lambda p: _write(p, b"# notes\n")),
+        Sample("notes.md", STAT, lambda p: _write(p, b"# notes\n")),
     ]
 
 

@@ -80,8 +80,8 @@ class RqQueues:
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs that wait, or run under a worker that still gives signs of life.
 
-        A job between the two, or one whose worker has been silent for about 90 s, is not among them: to
-        give its files out again does no harm. Raises StreamUnavailable.
+        A job between the two, or one whose worker has been silent for `[worker] worker_ttl_seconds`, is not
+        among them: to give its files out again does no harm. Raises StreamUnavailable.
         """
         alive: set[str] = set()
         try:

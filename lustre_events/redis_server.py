@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import logging
 import os
 import platform
 import shutil
@@ -22,6 +23,7 @@ from typing import Self
 
 from lustre_events.errors import StreamUnavailable
 
+_log = logging.getLogger(__name__)
 _PROGRAMS = ("redis-server", "valkey-server")
 _SOCKET_PATH_BYTES = 107
 """man 7 unix: sun_path has 108 bytes, the last one a NUL."""
@@ -124,6 +126,12 @@ class RedisServer:
             raise
         return self
 
+    def revive(self) -> None:
+        """Start a server that has ended by itself again, on its data and its URL. Raises StreamUnavailable."""
+        if self._process is not None and (code := self._process.poll()) is not None:
+            _log.warning("Redis ended and is started again", extra={"action": "restart", "code": code})
+            self.start()
+
     def stop(self, timeout_seconds: float = 10.0) -> None:
         """End the server cleanly, its data on the disk; by force after `timeout_seconds`. Twice is fine."""
         process, self._process = self._process, None
@@ -165,6 +173,8 @@ class RedisServer:
         ]
 
     def _take_directory(self) -> None:
+        if self._lock is not None:
+            return
         lock = os.open(self.directory / "redis.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -187,7 +197,8 @@ class RedisServer:
     def _choose_socket(self) -> None:
         self._socket = self.directory / "redis.sock"
         if len(os.fsencode(self._socket)) > _SOCKET_PATH_BYTES:
-            self._socket_folder = Path(tempfile.mkdtemp(prefix="lustre-events-redis-"))
+            if self._socket_folder is None:
+                self._socket_folder = Path(tempfile.mkdtemp(prefix="lustre-events-redis-"))
             self._socket = self._socket_folder / "redis.sock"
 
     def _end_orphan(self, deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""`python -m workers`: a worker, configured by the same file as the service, until SIGTERM."""
+"""`python -m workers`: a worker, configured by the same file as the service, until SIGTERM; or a trial by hand."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 from lustre_events import config, llapi, manifest
-from lustre_events.config import Settings
+from lustre_events.config import Settings, WorkerSettings
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.fid import FID
 from lustre_events.sources.local_fid import fid_of_fd
 from lustre_events.streams.connection import connect
 from lustre_events.streams.results import RedisResults
+from workers import trial
 from workers.container import ContainerRuntime
 from workers.context import WorkerContext
 from workers.files import Files, fid_of_lustre_fd
@@ -39,14 +40,10 @@ def worker(settings: Settings) -> Worker:
         raise ConfigError("[redis] url is empty; a worker needs to know where Redis is")
     own = settings.worker
     manifests = manifest.load_all(manifest.folders(own.extractors))
-    account = account_for(own.run_as)
-    runtime: ContainerRuntime | ProcessRuntime
-    if own.runtime == "apptainer":
-        runtime = ContainerRuntime(Path(own.images), account)
+    runtime = _runtime(own)
+    if isinstance(runtime, ContainerRuntime):
         for sentence in runtime.prepare(manifests):
             log.warning("%s", sentence, extra={"action": "prepare"})
-    else:
-        runtime = ProcessRuntime(account)
     context = WorkerContext(
         manifests=manifests,
         runtime=runtime,
@@ -58,6 +55,21 @@ def worker(settings: Settings) -> Worker:
     # RQ waits for a job nearly as long as the worker's time to live, within one command.
     client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds)
     return Worker(own.queue, context, client, own.worker_ttl_seconds)
+
+
+def _runtime(own: WorkerSettings) -> ContainerRuntime | ProcessRuntime:
+    account = account_for(own.run_as)
+    return ContainerRuntime(Path(own.images), account) if own.runtime == "apptainer" else ProcessRuntime(account)
+
+
+def _try(settings: Settings, arguments: argparse.Namespace) -> int:
+    own = settings.worker
+    manifest_ = trial.find(arguments.target, lambda: manifest.load_all(manifest.folders(own.extractors)))
+    seconds = max(1, own.job_timeout_seconds - SPARE_SECONDS)
+    if arguments.action == "validate":
+        return trial.validate(manifest_, _runtime(own), seconds, trial.say)
+    paths = [os.fsencode(path) for path in arguments.files]
+    return trial.attempt(manifest_, paths, _runtime(own), seconds, trial.say, as_json=arguments.json)
 
 
 def _files(settings: Settings) -> Files:
@@ -75,7 +87,7 @@ def _files(settings: Settings) -> Files:
 
 
 def main() -> int:
-    """Run one worker and return its exit code."""
+    """Run one worker, or try one extractor, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m workers", description=main.__doc__)
     parser.add_argument(
         "--config",
@@ -83,12 +95,26 @@ def main() -> int:
         default=os.environ.get("LUSTRE_EVENTS_CONFIG"),
         help="settings (TOML), else $LUSTRE_EVENTS_CONFIG; variables for single settings win over it",
     )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", help="none: work")
+    trying = actions.add_parser("try", help="run an extractor on files and print what it finds")
+    trying.add_argument("--json", action="store_true", help="one JSON object per file")
+    trying.add_argument("target", metavar="FOLDER|NAME")
+    trying.add_argument("files", metavar="FILE", nargs="+")
+    validating = actions.add_parser("validate", help="check an extractor's folder")
+    validating.add_argument("target", metavar="FOLDER|NAME")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s: %(message)s")
+    level = logging.ERROR if arguments.action else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(name)s %(levelname)s: %(message)s")
     try:
-        worker(config.load(arguments.config)).work(logging_level="WARNING")
+        settings = config.load(arguments.config)
+        if arguments.action:
+            return _try(settings, arguments)
+        worker(settings).work(logging_level="WARNING")
     except LustreEventsError as exc:
-        log.error("%s", exc)  # noqa: TRY400 - an expected failure is one sentence
+        if arguments.action:
+            sys.stderr.write(f"lustre-events: {exc}\n")
+        else:
+            log.error("%s", exc)  # noqa: TRY400 - an expected failure is one sentence
         return exc.exit_code
     return 0
 

@@ -21,21 +21,24 @@ from pathlib import Path
 from typing import NoReturn
 
 from workers.privileges import Account
-from workers.processes import END_SECONDS, LOOK_SECONDS, end_session
+from workers.processes import END_SECONDS, LOOK_SECONDS, container_memory, end_session
 
 STDERR_BYTES = 4_000
 """How much of the end of stderr is kept."""
+STDERR_TOTAL_BYTES = 64 << 20
+"""How much may be said on stderr at all: reading it costs this process time."""
 POLL_SECONDS = 0.2
 _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a child may take: wall time, the bytes of one line, and the bytes of all of stdout."""
+    """What a child may take: wall time, the bytes of one line and of all of stdout, memory inside a container."""
 
     seconds: float
     line_bytes: int
     total_bytes: int
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class Ended:
     killed: str
     stderr: str
 
+
+NO_SESSION = 0
+Tell = Callable[[int], None]
+"""Tells the keeper which session to end should this process die; NO_SESSION: none."""
 
 OnLine = Callable[[bytes, bool], None]
 """Called with each line of stdout without its end, and whether it is whole: of a long one only the head is."""
@@ -62,8 +69,8 @@ def run(
     bounds: Bounds,
     on_line: OnLine,
     stdin: Stdin,
+    tell: Tell,
     pass_fds: Sequence[int] = (),
-    folder: Path | None = None,
 ) -> Ended:
     """Run `argv` to its end and return how it ended; nothing of it is left when this returns or raises.
 
@@ -74,35 +81,35 @@ def run(
         bounds: what it may take.
         on_line: what to do with its output.
         stdin: what to tell it; stdin is closed behind that.
+        tell: the `keeper`'s ear.
         pass_fds: descriptors that the child keeps under their numbers.
-        folder: a staging folder that the keeper removes if this process is killed.
 
     Raises:
         OSError: the program cannot be started.
     """
-    with _keeper(folder) as tell:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(environment),
-            cwd="/",
-            start_new_session=True,
-            pass_fds=tuple(pass_fds),
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-        )
-        try:
-            tell(process.pid)
-            return _Conversation(process, bounds, on_line).hold(stdin)
-        finally:
-            end_session(process.pid)
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
-            process.wait(END_SECONDS)
+    process = subprocess.Popen(
+        list(argv),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(environment),
+        cwd="/",
+        start_new_session=True,
+        pass_fds=tuple(pass_fds),
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
+    try:
+        tell(process.pid)
+        return _Conversation(process, bounds, on_line).hold(stdin)
+    finally:
+        end_session(process.pid)
+        tell(NO_SESSION)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        process.wait(END_SECONDS)
 
 
 class _Conversation:
@@ -120,6 +127,8 @@ class _Conversation:
         self._line = bytearray()
         self._whole = True
         self._total = 0
+        self._stderr_total = 0
+        self._weighed = time.monotonic()
         self._last_words = bytearray()
         self._to_write: memoryview | None = None
 
@@ -162,6 +171,12 @@ class _Conversation:
     def _passed(self, ends: float) -> str:
         if self._total > self._bounds.total_bytes:
             return f"killed after {self._bounds.total_bytes} bytes of output"
+        if self._stderr_total > STDERR_TOTAL_BYTES:
+            return f"killed after {STDERR_TOTAL_BYTES} bytes on stderr"
+        if time.monotonic() >= self._weighed + POLL_SECONDS:
+            self._weighed = time.monotonic()
+            if container_memory(self._process.pid) > self._bounds.memory_bytes:
+                return f"killed because it held more than {self._bounds.memory_bytes} bytes of memory"
         if time.monotonic() >= ends:
             return f"killed at its deadline of {self._bounds.seconds:g} s"
         return ""
@@ -177,6 +192,7 @@ class _Conversation:
         except BrokenPipeError:
             return False
         if pipe == self._stderr:
+            self._stderr_total += len(chunk)
             self._last_words += chunk
             del self._last_words[:-STDERR_BYTES]
         else:
@@ -210,11 +226,14 @@ class _Conversation:
 
 
 @contextlib.contextmanager
-def _keeper(folder: Path | None) -> Iterator[Callable[[int], None]]:
-    """Fork a process that ends the session it is told of, and removes `folder`, if this process dies first."""
+def keeper(folder: Path) -> Iterator[Tell]:
+    """Fork a process that ends the session it was told of last, and removes `folder`, if this process dies.
+
+    `folder` need not be there yet: whoever makes it does so in here, so that no moment is left out.
+    """
     read_end, write_end = os.pipe()
-    keeper = os.fork()
-    if keeper == 0:
+    keeper_pid = os.fork()
+    if keeper_pid == 0:
         _keep(read_end, folder)
     os.close(read_end)
     try:
@@ -222,7 +241,7 @@ def _keeper(folder: Path | None) -> Iterator[Callable[[int], None]]:
     finally:
         _tell(write_end, _DONE)
         os.close(write_end)
-        os.waitpid(keeper, 0)
+        os.waitpid(keeper_pid, 0)
 
 
 _DONE = b"done\n"
@@ -233,7 +252,7 @@ def _tell(write_end: int, words: bytes) -> None:
         os.write(write_end, words)
 
 
-def _keep(read_end: int, folder: Path | None) -> NoReturn:
+def _keep(read_end: int, folder: Path) -> NoReturn:
     """Be the keeper. This is a fork: it shares nothing that it could spoil, and leaves by _exit."""
     code = 1
     try:
@@ -246,10 +265,10 @@ def _keep(read_end: int, folder: Path | None) -> NoReturn:
         while chunk := os.read(0, 64):
             said += chunk
         if not said.endswith(_DONE):
-            if said:
-                end_session(int(said))
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+            session = int((said.split() or [b"0"])[-1])
+            if session != NO_SESSION:
+                end_session(session)
+            shutil.rmtree(folder, ignore_errors=True)
         code = 0
     finally:
         os._exit(code)

@@ -1,15 +1,15 @@
 """Extractors in Apptainer containers: one container for a whole batch.
 
 The flags are those that held when somebody tried to get out: no home, no host processes, no network, no
-capabilities, no environment, inputs bound one by one and read-only. A worker that is root never runs a
-container: it becomes `run_as` first.
+capabilities, no environment, inputs bound one by one and read-only, no system call that makes a way out. A
+worker that is root never runs a container: it becomes `run_as` first.
 
 What is bound is what was opened: an input's link could be made to lead elsewhere between our look at it
 and the runtime's. So the program gets no word on stdin before the inputs that the container's PID 1 sees
 have been compared, by device and inode, with the files that this worker holds open.
 
-spython finds the runtime and its version and builds the command line. It does not run it: it knows no
-deadline, no bounds, and no separate streams.
+spython builds the command line. It does not run it: it knows no deadline, no bounds, and no separate streams;
+and it looks only for a program called singularity, where today's is called apptainer.
 """
 
 from __future__ import annotations
@@ -17,25 +17,28 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from spython import main as spython
 
-from lustre_events.errors import ImageMissing, RuntimeMissing
+from lustre_events.errors import ContainerFailed, ImageMissing, RuntimeMissing
 from lustre_events.manifest import Manifest
-from workers import child
+from workers import child, syscalls
 from workers.child import Ended
 from workers.files import OpenFile
-from workers.privileges import Account
+from workers.privileges import Account, readable_by
 from workers.processes import container_init
-from workers.runs import PROGRAM_PATH, Finding, Input, Start, limits, run_contract, staging
+from workers.runs import GONE, PROGRAM_PATH, Finding, Input, Start, limits, run_contract, staging
 
 FLAGS = (
     "--containall", "--no-home", "--pwd", "/", "--net", "--network", "none", "--no-privs",
 )  # fmt: skip
 IN_FOLDER = "/in"
+VERSION_SECONDS = 20
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
 # A `single` program reads no stdin, so something must wait for it instead.
 _WAIT_FOR_STDIN = ("sh", "-c", 'read -r _; exec "$@" </dev/null', "sh")
@@ -56,7 +59,7 @@ class ContainerRuntime:
         account: whose rights containers run with; None: this process's own, which must not be root.
 
     Raises:
-        RuntimeMissing: neither apptainer nor singularity is on PATH.
+        RuntimeMissing: neither apptainer nor singularity is on PATH, or it does not run.
     """
 
     def __init__(self, images: Path, account: Account | None) -> None:
@@ -67,7 +70,7 @@ class ContainerRuntime:
                 'or set [worker] runtime = "process" for trusted extractors'
             )
         self._program = path
-        self._version = str(spython.Client.version())
+        self._version = _version(path)
         self._images = images.absolute()
         self._account = account
         self._digests: dict[tuple[str, int, int, int], str] = {}
@@ -98,8 +101,42 @@ class ContainerRuntime:
     def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[Finding]:
         """Run the extractor over `files`; see runs.Runtime."""
         self._image(manifest)
+        ends = time.monotonic() + seconds
+        found: dict[int, Finding] = {}
+        while len(found) < len(files):
+            found |= self._unfit(files, found)
+            left = [place for place in range(len(files)) if place not in found]
+            if not left:
+                break
+            try:
+                findings = run_contract(
+                    manifest,
+                    [files[place] for place in left],
+                    ends - time.monotonic(),
+                    lambda start: self._launch(manifest, start),
+                    IN_FOLDER,
+                )
+            except ContainerFailed:
+                # A file that went away meanwhile cannot be bound, and the runtime gives up: on with the others.
+                if not self._unfit(files, found):
+                    raise
+            else:
+                found |= zip(left, findings, strict=True)
+        return [found[place] for place in range(len(files))]
 
-        return run_contract(manifest, files, seconds, lambda start: self._launch(manifest, start), IN_FOLDER)
+    def _unfit(self, files: Sequence[OpenFile], found: Mapping[int, Finding]) -> dict[int, Finding]:
+        """Return, by place, the findings of files that cannot be bound: one of them would stop all others."""
+        unfit: dict[int, Finding] = {}
+        who = self._account.name if self._account else "this worker's user"
+        may_read = readable_by(self._account, [file.path for file in files])
+        for place, file in enumerate(files):
+            if place in found:
+                continue
+            if not file.in_place():
+                unfit[place] = GONE
+            elif not may_read[place]:
+                unfit[place] = Finding("failed", error=f"{who}, as whom containers run here, may not read it")
+        return unfit
 
     def _launch(self, manifest: Manifest, start: Start) -> tuple[Ended, frozenset[str]]:
         swapped: set[str] = set()
@@ -114,19 +151,20 @@ class ContainerRuntime:
             lines = start.stdin.splitlines(keepends=True)
             return b"".join(line for one, line in zip(start.inputs, lines, strict=False) if one.id not in found)
 
-        with staging(manifest, [(one.name, one.file.path) for one in start.inputs]) as folder:
-            mounts = [_mount(folder / "extractor", PROGRAM_PATH)]
-            mounts += [_mount(folder / "in" / one.name, f"{IN_FOLDER}/{one.name}") for one in start.inputs]
+        with staging(manifest, [(one.name, one.file.path) for one in start.inputs]) as (folder, tell):
+            options = [_mount(folder / "extractor", PROGRAM_PATH)]
+            options += [_mount(folder / "in" / one.name, f"{IN_FOLDER}/{one.name}") for one in start.inputs]
+            options.append(f"--security=seccomp:{syscalls.write(folder)}")
             command = self._command(manifest)
             at = command.index("--pwd")
             ended = child.run(
-                [*command[:at], *mounts, *command[at:], *start.arguments],
+                [*command[:at], *options, *command[at:], *start.arguments],
                 environment=_ENVIRONMENT,
                 account=self._account,
                 bounds=start.bounds,
                 on_line=start.on_line,
                 stdin=look,
-                folder=folder,
+                tell=tell,
             )
         return ended, frozenset(swapped)
 
@@ -138,6 +176,7 @@ class ContainerRuntime:
                 str(self._image(manifest)),
                 [*gate, *limits(manifest, in_container=True), *manifest.command],
                 options=list(FLAGS),
+                nv=manifest.gpu,
                 quiet=True,
             )
             self._commands[manifest.name] = [self._program, "--quiet", *built[built.index("exec") :]]
@@ -168,6 +207,16 @@ class ContainerRuntime:
             with marker.open("rb") as file:
                 self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._digests[key]
+
+
+def _version(program: str) -> str:
+    try:
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise RuntimeMissing(f"{program} does not tell its version ({exc}); mend the installation") from exc
+    return done.stdout.strip()
 
 
 def _mount(source: Path, destination: str) -> str:

@@ -164,7 +164,9 @@ def _check_text(place: str, text: str) -> None:
 
 def readable(value: Any) -> str:
     """Return `value` as one short line of text that every later stage can hold."""
-    text = " ".join(str(value).encode(errors="replace").decode().replace("\0", " ").split())
+    exact = str(value).encode(errors="replace").decode()
+    # No control character: what a program says is shown on terminals.
+    text = " ".join("".join(character if character.isprintable() else " " for character in exact).split())
     return text if len(text) <= MAX_ERROR_CHARACTERS else text[: MAX_ERROR_CHARACTERS - 3] + "..."
 
 

@@ -54,6 +54,13 @@ class OpenFile:
         extension = os.path.splitext(self.path)[1][1:]  # noqa: PTH122 - bytes
         return "." + extension.decode().lower() if extension.isalnum() and len(extension) <= 8 else ""
 
+    def in_place(self) -> bool:
+        """Return whether its path still leads to it; else it is gone from there."""
+        try:
+            return os.path.samestat(os.lstat(self.path), os.fstat(self.fd))
+        except OSError:
+            return False
+
     def facts(self) -> dict[str, Any]:
         """Return what `stat` keeps, by the index's column names; sizes in bytes, times in ns."""
         found = os.fstat(self.fd)

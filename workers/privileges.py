@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from lustre_events.errors import ConfigError
 
@@ -46,3 +48,43 @@ def account_for(run_as: str) -> Account | None:
     if entry.pw_uid == 0 or entry.pw_gid == 0:
         raise ConfigError(f"[worker] run_as is {run_as!r}, which has root's rights; name an ordinary user")
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def readable_by(account: Account | None, paths: Sequence[bytes]) -> list[bool]:
+    """Return of each path whether `account` (None: this process's own) may read what is there.
+
+    Asks the system, which knows of access lists and squashed roots what modes do not say; for an account in a
+    fork that has become it.
+
+    Raises:
+        OSError: the fork did not answer.
+    """
+    if account is None:
+        return [os.access(path, os.R_OK, effective_ids=True) for path in paths]
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _answer_as(account, paths, write_end)
+    os.close(write_end)
+    with open(read_end, "rb") as pipe:  # noqa: PTH123 - a descriptor
+        said = pipe.read()
+    os.waitpid(child, 0)
+    if len(said) != len(paths):
+        raise OSError(f"nobody could tell what {account.name} may read")
+    return [answer == _YES for answer in said]
+
+
+_YES = ord("y")
+
+
+def _answer_as(account: Account, paths: Sequence[bytes], write_end: int) -> NoReturn:
+    """Be the fork: nothing of this process is touched, and it leaves by _exit."""
+    try:
+        os.setgroups([])
+        os.setgid(account.gid)
+        os.setuid(account.uid)
+        answers = bytes(_YES if os.access(path, os.R_OK) else ord("n") for path in paths)
+        while answers:
+            answers = answers[os.write(write_end, answers) :]
+    finally:
+        os._exit(0)

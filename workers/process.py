@@ -14,7 +14,7 @@ from typing import Any
 from lustre_events.errors import ContainerFailed, ManifestError, RuntimeMissing
 from lustre_events.manifest import Manifest
 from workers import child
-from workers.child import Ended
+from workers.child import Ended, Tell
 from workers.files import OpenFile
 from workers.privileges import Account
 from workers.runs import PROGRAM_PATH, Finding, Start, limits, run_contract, staging
@@ -22,26 +22,25 @@ from workers.runs import PROGRAM_PATH, Finding, Start, limits, run_contract, sta
 HELPERS = "base"
 """The folder beside an extractor's whose modules its program may import (in containers: part of the image)."""
 
+SYSTEM_PYTHONS = (Path("/usr/bin/python3"), Path("/usr/local/bin/python3"))
+"""Run by an account that cannot reach this process's own Python; then only packages of the system are there."""
+
 
 class ProcessRuntime:
-    """Runs trusted extractors with this Python.
+    """Runs trusted extractors with this Python, or with the system's where `account` may not run this one.
 
     Raises:
-        RuntimeMissing: `account` may not run this Python.
+        RuntimeMissing: `account` may run neither.
     """
 
     def __init__(self, account: Account | None) -> None:
-        if account and not account.may_read(Path(sys.executable).resolve()):
-            raise RuntimeMissing(
-                f"{Path(sys.executable).resolve()} cannot be run by {account.name}, as whom extractors run "
-                "here; install it where everybody may, start the worker as an ordinary user, or use containers"
-            )
         self._account = account
+        self._python = _python_for(account) if account else sys.executable
 
     def describe(self) -> str:
         """Return in a few words what it runs extractors with."""
         who = self._account.name if self._account else "this user"
-        return f"trusted extractors as processes of {who}, without containers"
+        return f"trusted extractors as processes of {who} with {self._python}, without containers"
 
     def provenance(self, _: Manifest) -> dict[str, Any]:
         """Return runtime and image: there is none."""
@@ -58,18 +57,18 @@ class ProcessRuntime:
         targets = [(file, b"/proc/self/fd/%d" % file.fd) for file in files]
 
         names = [(f"{number:04}{file.suffix}", target) for number, (file, target) in enumerate(targets, start=1)]
-        with staging(manifest, names, manifest.folder.parent / HELPERS) as folder:
+        with staging(manifest, names, manifest.folder.parent / HELPERS) as (folder, tell):
             return run_contract(
                 manifest,
                 files,
                 seconds,
-                lambda start: (self._launch(manifest, folder, start), frozenset()),
+                lambda start: (self._launch(manifest, folder, tell, start), frozenset()),
                 str(folder / "in"),
             )
 
-    def _launch(self, manifest: Manifest, folder: Path, start: Start) -> Ended:
+    def _launch(self, manifest: Manifest, folder: Path, tell: Tell, start: Start) -> Ended:
         command = [
-            sys.executable if word == "python3" else word.replace(f"{PROGRAM_PATH}/", f"{folder}/extractor/", 1)
+            self._python if word == "python3" else word.replace(f"{PROGRAM_PATH}/", f"{folder}/extractor/", 1)
             for word in manifest.command
         ]
         environment = {
@@ -85,8 +84,19 @@ class ProcessRuntime:
                 bounds=start.bounds,
                 on_line=start.on_line,
                 stdin=lambda _: start.stdin,
+                tell=tell,
                 pass_fds=[one.file.fd for one in start.inputs],
-                folder=folder,
             )
         except OSError as exc:
             raise ContainerFailed(f"the program of {manifest.name} cannot be started: {exc}") from exc
+
+
+def _python_for(account: Account) -> str:
+    """Return a Python that `account` may run. A virtual environment in root's home is none."""
+    for python in (Path(sys.executable), *SYSTEM_PYTHONS):
+        if python.exists() and account.may_read(python) and account.may_read(python.resolve()):
+            return str(python)
+    raise RuntimeMissing(
+        f"{sys.executable} cannot be run by {account.name}, as whom extractors run here; install python3 or "
+        "install this where everybody may, start the worker as an ordinary user, or use containers"
+    )

@@ -48,6 +48,22 @@ def container_init(pid: int) -> int:
         return 0
 
 
+def container_memory(pid: int) -> int:
+    """Return the bytes of memory that the container of process `pid` holds; 0 while there is none.
+
+    The private pages of its processes, their part of shared ones, and what lies in its /dev/shm, which no limit
+    of a process bounds.
+    """
+    init = container_init(pid)
+    if not init:
+        return 0
+    held = sum(map(_pages, _with_descendants(init)))
+    with contextlib.suppress(OSError):
+        shared = os.statvfs(f"/proc/{init}/root/dev/shm")
+        held += (shared.f_blocks - shared.f_bfree) * shared.f_frsize
+    return held
+
+
 def end_session(session: int) -> None:
     """Kill the container's PID 1 of this session, which takes all of the container along, then the rest.
 
@@ -87,3 +103,21 @@ def _inner(pid: int) -> tuple[int, ...]:
     lines = Path(f"/proc/{pid}/status").read_bytes().splitlines()
     ids = next((line.split()[2:] for line in lines if line.startswith(b"NSpid:")), [])
     return tuple(int(word) for word in ids)
+
+
+def _with_descendants(pid: int) -> Iterator[int]:
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):  # of each thread
+        with contextlib.suppress(OSError):
+            for child in children.read_bytes().split():
+                yield from _with_descendants(int(child))
+
+
+def _pages(pid: int) -> int:
+    """Return the bytes of a process's anonymous pages, a shared one by its part; 0 where it is gone or hidden."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines()
+    except OSError:
+        return 0
+    # man 5 proc_pid_smaps_rollup: kB
+    return sum(int(line.split()[1]) for line in lines if line.startswith((b"Pss_Anon:", b"SwapPss:"))) * 1024

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 
 from lustre_events.errors import ContainerFailed
 from lustre_events.manifest import Manifest, program_files
-from workers.child import Bounds, Ended, OnLine
+from workers.child import Bounds, Ended, OnLine, Tell, keeper
 from workers.contract import ENVELOPE_BYTES, AnswerRefused, Answers, no_answer, single_document
 from workers.files import OpenFile
 
@@ -27,6 +28,8 @@ PROGRAM_PATH = "/extractor"
 _SPARE_BYTES = 1 << 16
 SPARE_SECONDS = 10
 """A run ends itself this long after its deadline, should everybody outside be dead."""
+RUNTIME_THREADS = 32
+"""What Apptainer itself has in a container's user namespace: 17 to 24 were seen on 2 cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ def _batch(
         json.dumps({"id": one.id, "path": f"{in_folder}/{one.name}"}).encode() + b"\n" for one in inputs
     )
     line_bytes = limit + ENVELOPE_BYTES
-    bounds = Bounds(seconds, line_bytes, line_bytes * (len(inputs) + 1) + _SPARE_BYTES)
+    total_bytes = line_bytes * (len(inputs) + 1) + _SPARE_BYTES
+    bounds = Bounds(seconds, line_bytes, total_bytes, manifest.limits.memory_bytes)
     ended, swapped = launch(Start(inputs, (), bounds, request, answers.line))
     if ended.exit_code == 255 and not ended.killed and not (answers.ended or answers.documents or answers.errors):
         raise ContainerFailed(f"the container of {manifest.name} did not run: {_last_line(ended.stderr)}")
@@ -130,7 +134,7 @@ def _batch(
 def _single(manifest: Manifest, one: Input, seconds: float, launch: Launch, in_folder: str) -> Finding:
     limit = manifest.limits.output_bytes
     printed: list[tuple[bytes, bool]] = []
-    bounds = Bounds(seconds, limit, limit + _SPARE_BYTES)
+    bounds = Bounds(seconds, limit, limit + _SPARE_BYTES, manifest.limits.memory_bytes)
     ended, swapped = launch(
         Start([one], [f"{in_folder}/{one.name}"], bounds, b"", lambda data, whole: printed.append((data, whole)))
     )
@@ -156,47 +160,54 @@ def _last_line(stderr: str) -> str:
 def limits(manifest: Manifest, *, in_container: bool) -> list[str]:
     """Return the command that puts the manifest's limits on the command behind it.
 
-    `processes` counts all of a user's processes on the machine where there is no container, so only there.
+    The kernel counts the processes of a user, in a container those of its user namespace (with threads of the
+    runtime itself); without one it would count all that the user has on the machine, so there is no such limit.
     """
     most = manifest.limits
-    processes = [f"--nproc={most.processes}"] if in_container else []
+    processes = [f"--nproc={most.processes + RUNTIME_THREADS}"] if in_container else []
+    # The drivers of a GPU reserve more addresses than there is memory.
+    addresses = [] if manifest.gpu else [f"--as={most.memory_bytes}"]
     return [
         "timeout", "-s", "KILL", str(most.seconds + SPARE_SECONDS),
-        "prlimit", f"--cpu={most.cpu_seconds}", f"--as={most.memory_bytes}", "--core=0", *processes,
+        "prlimit", f"--cpu={most.cpu_seconds}", f"--nofile={most.open_files}", "--core=0", *addresses, *processes,
     ]  # fmt: skip
 
 
 @contextlib.contextmanager
 def staging(
     manifest: Manifest, targets: Sequence[tuple[str, bytes]], helpers: Path | None = None
-) -> Iterator[Path]:
+) -> Iterator[tuple[Path, Tell]]:
     """Make a folder with a link per (name, target) in `in/`, and the program's files in `extractor/`.
 
-    The modules of `helpers` are put beside the program's own.
-
-
-    Others can use it but neither list nor change it. The program is copied because an installation may lie
-    where the account that runs it cannot look; inputs never are.
+    The modules of `helpers` are put beside the program's own. Gives the folder, and its keeper's ear: the
+    folder does not outlive this process. Others can use it but neither list nor change it. The program is
+    copied because an installation may lie where the account that runs it cannot look; inputs never are.
     """
-    folder = Path(tempfile.mkdtemp(prefix="lustre-events-"))
-    try:
-        folder.chmod(0o711)
-        links = folder / "in"
-        links.mkdir()
-        for name, target in targets:
-            os.symlink(target, os.fsencode(links / name))  # noqa: PTH211 - bytes
-        program = folder / "extractor"
-        program.mkdir()
-        for source in program_files(manifest.folder):
-            copy = program / source.relative_to(manifest.folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
-            copy.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
-        for source in sorted(helpers.glob("*.py")) if helpers else ():
-            shutil.copyfile(source, program / source.name)
-            (program / source.name).chmod(0o644)
-        for made in (links, *(path for path in (program, *program.rglob("*")) if path.is_dir())):
-            made.chmod(0o755)
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+    folder = Path(tempfile.gettempdir()) / f"lustre-events-{uuid.uuid4().hex}"
+    with keeper(folder) as tell:
+        folder.mkdir(0o700)
+        try:
+            folder.chmod(0o711)
+            _fill(folder, manifest, targets, helpers)
+            yield folder, tell
+        finally:
+            shutil.rmtree(folder)
+
+
+def _fill(folder: Path, manifest: Manifest, targets: Sequence[tuple[str, bytes]], helpers: Path | None) -> None:
+    links = folder / "in"
+    links.mkdir()
+    for name, target in targets:
+        os.symlink(target, os.fsencode(links / name))  # noqa: PTH211 - bytes
+    program = folder / "extractor"
+    program.mkdir()
+    for source in program_files(manifest.folder):
+        copy = program / source.relative_to(manifest.folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+        copy.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+    for source in sorted(helpers.glob("*.py")) if helpers else ():
+        shutil.copyfile(source, program / source.name)
+        (program / source.name).chmod(0o644)
+    for made in (links, *(path for path in (program, *program.rglob("*")) if path.is_dir())):
+        made.chmod(0o755)

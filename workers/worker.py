@@ -7,6 +7,7 @@ imported, and callbacks and web hooks do not exist.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import socket
@@ -20,6 +21,7 @@ import rq
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 
+from lustre_events.errors import StreamUnavailable
 from lustre_events.work import JOB_FUNCTION
 from workers import jobs
 from workers.context import CURRENT, WorkerContext
@@ -76,6 +78,7 @@ class Worker(rq.Worker):
     """Runs the jobs of one queue, each in a process of its own."""
 
     job_class = Job
+    max_connection_wait_time = 5.0  # seconds between two tries to reach Redis again; RQ would wait up to 60
 
     def __init__(self, queue: str, context: WorkerContext, client: redis.Redis, ttl_seconds: int) -> None:
         super().__init__(
@@ -83,18 +86,33 @@ class Worker(rq.Worker):
             name=f"{socket.gethostname()}.{uuid.uuid4().hex[:8]}",
             connection=client,
             worker_ttl=ttl_seconds,
+            job_monitoring_interval=max(1, ttl_seconds // 3),
             maintenance_interval=MAINTENANCE_SECONDS,
             job_class=Job,
             serializer=JSONSerializer,
             log_job_description=False,
         )
         self._context = context
+        self._stopping = False
+        self._life, self._held = os.pipe()
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
-        """Work until SIGTERM or SIGINT; see rq.Worker.work."""
+        """Work until SIGTERM or SIGINT; see rq.Worker.work.
+
+        Raises:
+            StreamUnavailable: it could not go on, in most cases for want of Redis; to be started again.
+        """
         CURRENT.set(self._context)
         log.info("%s", self.introduction(), extra={"action": "start", "queue": self.queue_names()[0]})
-        return bool(super().work(*args, **kwargs))
+        self.log.addFilter(_one_sentence)
+        reason = "the log says why"
+        try:
+            worked = bool(super().work(*args, **kwargs))
+        except redis.RedisError as exc:
+            worked, reason = False, str(exc)
+        if not self._stopping:
+            raise StreamUnavailable(f"this worker could not go on ({reason}) and ends; start it again")
+        return worked
 
     def introduction(self) -> str:
         """Return in a sentence what this worker can do."""
@@ -104,6 +122,13 @@ class Worker(rq.Worker):
             f"worker of queue {self.queue_names()[0]} on {self._context.host}, as {rights}: "
             f"{self._context.runtime.describe()}; extractors: {known}"
         )
+
+    def get_heartbeat_ttl(self, job: RqJob, working_time: float = 0.0) -> int:  # noqa: ARG002
+        """Return for how many seconds a running job counts as alive without a sign of this worker.
+
+        RQ would say 90 s or so: for so long nobody else would get the job of a worker that was lost.
+        """
+        return int(self.worker_ttl)
 
     def execute_job(self, job: RqJob, queue: rq.Queue) -> None:
         """Run a job of ours in a process of its own; fail any other at once and for good."""
@@ -118,8 +143,18 @@ class Worker(rq.Worker):
         self.handle_job_failure(job, queue, exc_string=f"refused: {refusal}", execution=execution)
         self.set_state("idle")
 
+    def main_work_horse(self, job: RqJob, queue: rq.Queue) -> None:
+        """Be the process of a job; it ends with its worker, which alone holds the other end of the pipe."""
+        os.close(self._held)
+        fcntl.fcntl(self._life, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(self._life, fcntl.F_SETFL, os.O_ASYNC)  # SIGIO, which ends a process, when it is closed
+        if os.getppid() != self.pid:
+            os._exit(1)
+        super().main_work_horse(job, queue)
+
     def handle_warm_shutdown_request(self) -> None:
         """Let the running job finish if it does so soon; RQ would wait for ever."""
+        self._stopping = True
         log.info("stopping", extra={"action": "stop"})
         horse = self.horse_pid
         if horse:
@@ -131,3 +166,10 @@ class Worker(rq.Worker):
         if self.horse_pid == horse:
             log.warning("killing the job that did not finish", extra={"action": "kill"})
             self.kill_horse()
+
+
+def _one_sentence(record: logging.LogRecord) -> bool:
+    """Take away the traceback of what RQ logs about a Redis that is gone; a filter of its log."""
+    if record.exc_info and isinstance(record.exc_info[1], redis.RedisError):
+        record.msg, record.args, record.exc_info = f"Redis does not answer ({record.exc_info[1]})", (), None
+    return True

@@ -12,11 +12,14 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def lustre_events(
-    *arguments: str | Path, stdin: bytes = b"", environment: Mapping[str, str] | None = None, seconds: float = 60
+    *arguments: str | bytes | Path,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    seconds: float = 60,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command and return what it printed and its exit code."""
     return subprocess.run(
-        [sys.executable, "-m", "lustre_events", *map(str, arguments)],
+        [sys.executable, "-m", "lustre_events", *map(os.fsdecode, arguments)],
         input=stdin,
         capture_output=True,
         timeout=seconds,

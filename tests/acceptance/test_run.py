@@ -17,7 +17,6 @@ import pytest
 from lustre_events.index import open_search
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.images import write_extractor
-from tests.integration.test_extraction import left_behind
 from tests.need import need
 from tests.service import MARK, PARTS, Churn, Service, catches_sigterm, processes_with, wait_for
 
@@ -139,14 +138,14 @@ def test_sigterm_ends_a_long_container(open_folder: Path, base_image: Path, whol
             for name in PARTS:
                 service.start_part(name)
             run = service.parts["worker"]
-        wait_for(lambda: any("appinit" in line for line in left_behind()) and documents(service) == {"tabular": 1})
+        wait_for(lambda: service.find("appinit") and documents(service) == {"tabular": 1})
 
         assert stopped(run) == 0, service.last_words()
         for name in ("reader", "dispatcher"):
             if not whole:
                 assert stopped(service.parts[name]) == 0
         service.redis.stop()
-        wait_for(lambda: not service.left() and not left_behind(), 3, lambda: f"{service.left()} {left_behind()}")
+        wait_for(lambda: not service.left(), 3, lambda: str(service.left()))
         with open_search(service.index) as search:
             stats = search.stats()
         assert stats.pending

@@ -318,16 +318,16 @@ def test_job_that_finishes_soon_after_sigterm_counts(site: Site) -> None:
 
 @pytest.mark.parametrize("child_too", [True, False])
 def test_kill_9_leaves_nothing_running(site: Site, child_too: bool) -> None:
-    """Worker and job killed: the container ends with them. The worker alone: the job goes on, as RQ has it."""
+    """Worker and job killed, or the worker alone: job and container end with it, and leave nothing."""
     hanging(site)
     process = site.process
     assert process is not None
     horse = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
     process.kill()
     process.wait(5)
-    if not child_too:
-        assert any("appinit" in line for line in left_behind())
-    os.kill(horse, signal.SIGKILL)
+    if child_too:
+        with contextlib.suppress(ProcessLookupError):  # it ends with its worker anyway
+            os.kill(horse, signal.SIGKILL)
     wait_for(lambda: not left_behind(), 5)
 
     # The rows' lease gives the job out again, under another id, and any worker takes it.

@@ -1,0 +1,127 @@
+"""`lustre-events rules check` and `rules test`, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import lustre_events
+
+RULES = """
+[[rule]]
+name = "tables"
+extensions = ["csv"]
+extractor = "tabular"
+
+[[rule]]
+name = "raw"
+directories = ["/proj/*/raw/**"]
+owners = [4711]
+extractor = "hdf5"
+queue = "big"
+"""
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """A file of rules."""
+    (tmp_path / "rules.toml").write_text(RULES)
+    return tmp_path / "rules.toml"
+
+
+def test_good_rules_are_ok(rules: Path) -> None:
+    """A file without mistakes is said to be so, with what it is for."""
+    done = lustre_events("rules", "check", rules)
+
+    assert done.stdout.decode() == f"{rules}: ok, 2 rules for hdf5, tabular\n"
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('extractor = "hdf5"', 'extracter = "hdf5"', "unknown key extracter; did you mean extractor?"),
+        ('extractor = "hdf5"', 'extractor = "hfd5"', "unknown extractor 'hfd5'; did you mean hdf5?"),
+        ('["csv"]', '"csv"', "[[rule]] 'tables': extensions must be a list"),
+        ("[[rule]]", "[[rule", "not a TOML file"),
+    ],
+)
+def test_mistake_is_one_sentence(rules: Path, old: str, new: str, sentence: str) -> None:
+    """A mistake ends with code 2 and one sentence that names file, rule and key."""
+    rules.write_text(RULES.replace(old, new, 1))
+
+    done = lustre_events("rules", "check", rules)
+
+    assert sentence in done.stderr.decode()
+    assert str(rules) in done.stderr.decode()
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+
+
+def test_unreachable_rules_are_a_mistake(rules: Path) -> None:
+    """Rules that no file can reach are printed one by one, and the check fails."""
+    rules.write_text('match = "first"\n' + RULES.replace('extensions = ["csv"]\n', ""))
+
+    done = lustre_events("rules", "check", rules)
+
+    assert done.stdout.decode().startswith("rule 'raw': 'tables' comes first and holds for every file")
+    assert done.stderr.decode() == f"lustre-events: {rules}: 1 of 2 rules can never be reached\n"
+    assert done.returncode == 2
+
+
+def test_no_rules_named_is_said(tmp_path: Path) -> None:
+    """Without a file there is nothing to check, and the setting that names one is told."""
+    done = lustre_events("rules", "check")
+
+    assert done.stderr.decode() == "lustre-events: there are no rules; name a file, or set [dispatcher] rules\n"
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_path_gets_its_reasons(rules: Path) -> None:
+    """For each path the extractors are told, and of each rule why it holds or which condition does not."""
+    done = lustre_events("rules", "test", "--rules", rules, "--owner", "4711", "/proj/x/raw/a.h5", b"b\xff\x1b.csv")
+
+    assert done.stdout.decode().splitlines() == [
+        "/proj/x/raw/a.h5: hdf5 (queue big, rule 'raw')",
+        "  rule 'tables' -> tabular: not all of its conditions are met",
+        "    yes events content, name: what happened is content",
+        "    NO  extensions csv: the name is a.h5",
+        "  rule 'raw' -> hdf5: holds",
+        "    yes events content, name: what happened is content",
+        "    yes directories /proj/*/raw/**: the directory is /proj/x/raw",
+        "    yes owners 4711: the owner is 4711",
+        "/b\\xff\\x1b.csv: tabular (queue default, rule 'tables')",
+        "  rule 'tables' -> tabular: holds",
+        "    yes events content, name: what happened is content",
+        "    yes extensions csv: the name is b\\xff\\x1b.csv",
+        "  rule 'raw' -> hdf5: not all of its conditions are met",
+        "    yes events content, name: what happened is content",
+        "    NO  directories /proj/*/raw/**: the directory is /",
+        "    yes owners 4711: the owner is 4711",
+    ]
+
+
+def test_owner_is_that_of_the_file(rules: Path, tmp_path: Path) -> None:
+    """A path below the mount point may be given whole; the owner is the file's, where it is there."""
+    (tmp_path / "a.csv").write_text("")
+    environment = {"LUSTRE_EVENTS_FILESYSTEM_MOUNT": str(tmp_path)}
+
+    done = lustre_events(
+        "rules", "test", "--json", "--rules", rules, tmp_path / "a.csv", "none.csv", environment=environment
+    )
+
+    there, missing = map(json.loads, done.stdout.splitlines())
+    assert (there["path"], there["owner"]) == ("/a.csv", os.getuid())
+    assert (missing["path"], missing["owner"]) == ("/none.csv", None)
+    assert [rule["chosen"] for rule in there["rules"]] == [True, False]
+
+
+def test_unknown_user_is_one_sentence(rules: Path) -> None:
+    """A user whom this node does not know is said, with the way out."""
+    done = lustre_events("rules", "test", "--rules", rules, "--owner", "nobody-of-that-name", "a")
+
+    assert done.stderr.decode().endswith("no such user on this node; give the uid instead\n")
+    assert done.returncode == 2
