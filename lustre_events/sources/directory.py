@@ -7,8 +7,9 @@ were missed, the whole tree is compared with what the log says, and records are 
 The first handle of a state folder watches; others (another process that stands by, a look from index 0) are
 served from the log, and take over when the first one is gone. All work happens inside `read`.
 
-What cannot be seen: who made a change, truncate(2) of a file that nobody opens (found at the next start), and what
-lies in other file systems mounted inside the tree, which are left out.
+What cannot be seen: who made a change, and what lies in other file systems mounted inside the tree. Found only at
+the next start: truncate(2) of a file that nobody opens, and a write through a hard link outside the tree (or in a
+directory made a moment before, when that link is gone again).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from lustre_events.errors import (
     ChangelogUnavailable,
     ChangelogUserUnknown,
 )
+from lustre_events.record import HEADER_BYTES
 from lustre_events.sources.directory_scan import Astray, DirectoryReconciler
 from lustre_events.sources.directory_state import DirectoryState
 from lustre_events.sources.inotify import OVERFLOW, InotifyWatcher, Watcher
@@ -53,6 +55,9 @@ class DirectorySource:
     that is gone is held for a moment (0.1 s after a rename) before its removal is a record.
     """
 
+    lag_seconds = 1.0
+    """More than the moment for which a name that is gone is held."""
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -63,6 +68,7 @@ class DirectorySource:
     ) -> None:
         """`path` is the top directory, `state_dir` a folder for the state (left out if it lies in the tree)."""
         self.mdt = name
+        self.handle = 0
         self._path = Path(path)
         self._state_dir = Path(state_dir)
         self._new_watcher = watcher
@@ -90,6 +96,7 @@ class DirectorySource:
             self._state = DirectoryState(self._state_dir)
             self._lock_fd = os.open(self._state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._next_index = start_index
+            self.handle += 1
             self._take_over()
         except OSError as exc:
             self.close()
@@ -130,6 +137,26 @@ class DirectorySource:
         except ChangelogError:
             self.close()
             raise
+
+    def peek(self, start_index: int) -> bytes:
+        """Return the header of the first record whose index is not below `start_index`, b"" for none.
+
+        Raises ChangelogUnavailable.
+        """
+        state = self._state or DirectoryState(self._state_dir)
+        try:
+            return state.records(start_index, 1)[0][:HEADER_BYTES]
+        except sqlite3.Error as exc:
+            raise ChangelogUnavailable(
+                f"{self.mdt}: the log in {self._state_dir} cannot be read ({exc}); look at its disk"
+            ) from exc
+        finally:
+            if state is not self._state:
+                state.close()
+
+    def knows(self, user: str) -> bool:  # noqa: ARG002
+        """Return True: there is one user, whatever its name."""
+        return True
 
     def clear(self, user: str, index: int) -> None:
         """Forget the records up to `index`.

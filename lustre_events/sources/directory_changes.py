@@ -59,7 +59,7 @@ class DirectoryChanges:
         self._append(RecordType.HLINK, fid, place.parent, place.name, facts=facts)
 
     def rename(self, left: Place, place: Place, fid: FID, facts: Statx | None = None) -> None:
-        """The object at `left` is at `place` now; what is known to be there, another file or empty directory, is overwritten."""
+        """The object at `left` is at `place` now; what is known to be there (no full directory) is overwritten."""
         self._state.remove(left)
         overwritten = self._state.at(place) or NO_FID
         last = bool(overwritten) and self._drop(place, overwritten)

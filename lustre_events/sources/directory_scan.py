@@ -68,6 +68,7 @@ class DirectoryReconciler:
         self._listing: Iterator[dict[Place, int]] | None = None
         self._held: dict[Place, float] = {}
         self._lost: dict[FID, float] = {}
+        self._anybody = False  # whether attributes of somebody changed who cannot be told any more
         self._moved = False  # whether names changed since the lost ones were last looked for
         self._look_around = time.monotonic() + QUIET_SECONDS
 
@@ -139,21 +140,29 @@ class DirectoryReconciler:
             # Names that were free first: they make other names free. Then those whose object did not move.
             return 0 if before[place] is None else 2 if reasons[place] & inotify.MOVED_FROM else 1
 
+        def touched(bit: int) -> Iterable[FID]:
+            # Who is at the name now may have come there since, and who was there may have left: take both.
+            fids = [fid for place, fid in before.items() if reasons[place] & bit and fid is not None]
+            fids += [fid_of(facts) for place, facts in seen.items() if reasons[place] & bit and facts is not None]
+            return dict.fromkeys(fids)
+
+        # Somebody was renamed twice, with a change of attributes between: take all who were renamed.
+        self._anybody = any(
+            reasons[place] & inotify.ATTRIB and before[place] is None and seen.get(place) is None
+            for place in reasons
+        )
         self._moved = True
         for place in sorted((place for place in seen if reasons[place] & _NAMED), key=rank):
             self._update(place, seen[place], reasons[place])
-        # A file that was written may have been renamed since: then it is `before` that tells which one it was.
-        written = [fid for place, fid in before.items() if fid is not None and reasons[place] & inotify.CLOSE_WRITE]
-        for place, facts in seen.items():
-            if facts is not None and self._state.at(place) == (fid := fid_of(facts)):
-                if reasons[place] & inotify.CLOSE_WRITE:
-                    written.append(fid)
-                if reasons[place] & inotify.ATTRIB:
-                    self._changes.change_attributes(fid, place.parent, facts)
-                if stat.S_ISDIR(facts.mode) and not self._watcher.watches(fid):
-                    self._waiting.append(fid)
-        for fid in dict.fromkeys(written):
+        for fid in touched(inotify.CLOSE_WRITE):
             self._write(fid)
+        for fid in touched(inotify.ATTRIB):
+            self._change_attributes(fid)
+        for place, facts in seen.items():
+            if facts is not None and stat.S_ISDIR(facts.mode):
+                fid = fid_of(facts)
+                if self._state.at(place) == fid and not self._watcher.watches(fid):
+                    self._waiting.append(fid)
 
     def _see(self, places: Iterable[Place]) -> dict[Place, Statx | None]:
         """Return what is at places now, without those that cannot be looked at."""
@@ -164,7 +173,7 @@ class DirectoryReconciler:
             except DirectoryLost:
                 self._lose(place.parent)
             except PermissionError:
-                self._handles.warn(place.parent, b"", "may not be searched")
+                self._forbid(place.parent)
         return seen
 
     # Deciding.
@@ -177,7 +186,7 @@ class DirectoryReconciler:
             return
         fid = fid_of(facts)
         if fid == known:
-            if why & LISTED:
+            if why & (LISTED | inotify.MOVED_TO):  # it may have been away, and was changed there
                 self._compare(fid, place, facts, why)
             return
         if known is not None and (
@@ -233,7 +242,7 @@ class DirectoryReconciler:
         ):
             self._changes.write(fid, place.parent, facts)
         elif known.ctime_ns != facts.ctime_ns:
-            if why & LISTED:
+            if why & LISTED or self._anybody:
                 self._changes.change_attributes(fid, place.parent, facts)
             else:
                 self._changes.note_ctime(fid, facts)
@@ -246,6 +255,14 @@ class DirectoryReconciler:
                 self._changes.write(fid, place.parent, facts)
                 return
         self._changes.doubt(fid)
+
+    def _change_attributes(self, fid: FID) -> None:
+        """Say that attributes changed, wherever the object is now; where it cannot be seen it will be listed."""
+        for place in self._state.places(fid):
+            facts = self._handles.find(fid, place)
+            if facts is not None:
+                self._changes.change_attributes(fid, place.parent, facts)
+                return
 
     def _announce_quiet(self) -> None:
         for fid in self._state.unannounced():
@@ -272,6 +289,11 @@ class DirectoryReconciler:
 
     def _lose(self, directory: FID) -> None:
         self._lost.setdefault(directory, time.monotonic() + LOST_SECONDS)
+
+    def _forbid(self, directory: FID) -> None:
+        """Leave a directory's content as it is known; a change of its mode is a reason to list it again."""
+        self._watcher.unwatch(directory)
+        self._handles.warn(directory, b"", "may not be read")
 
     def _find(self, directory: FID, *, late: bool) -> None:
         """List a lost directory again, if it was found; forget it, if it was removed."""
@@ -305,7 +327,7 @@ class DirectoryReconciler:
             self._lose(directory)
             return
         except PermissionError:
-            self._handles.warn(directory, b"", "may not be read")
+            self._forbid(directory)
             return
         known = self._state.children(directory)
         ordered = [name for name in names if name not in known]

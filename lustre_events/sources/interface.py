@@ -15,6 +15,12 @@ class Source(Protocol):
     mdt: str
     """The MDT's full name, e.g. `lustre-MDT0000`: it ends in MDT and four hexadecimal digits."""
 
+    handle: int
+    """The number of the open handle: it changes whenever the source opens one, also by itself."""
+
+    lag_seconds: float
+    """How long a record can exist before `read` sees it."""
+
     def open(self, start_index: int) -> None:
         """Begin at the first record whose index is not below `start_index` (0: the oldest one left).
 
@@ -28,6 +34,19 @@ class Source(Protocol):
         Returns b"" when nothing came within the timeout or `wake` was called: all records that existed
         when it was called have been returned before, so the caller has caught up.
         Raises ChangelogBroken (open again at the last index + 1).
+        """
+
+    def peek(self, start_index: int) -> bytes:
+        """Return the header (64 bytes) of the first record whose index is not below `start_index`, b"" for none.
+
+        Through a handle of its own: the one that reads is not disturbed.
+        Raises ChangelogBroken, ChangelogUnavailable.
+        """
+
+    def knows(self, user: str) -> bool | None:
+        """Return whether a changelog user is registered; None: it cannot be told.
+
+        Raises ChangelogUnavailable.
         """
 
     def clear(self, user: str, index: int) -> None:

@@ -26,15 +26,18 @@ from lustre_events.errors import (
     ChangelogBroken,
     ChangelogError,
     ChangelogUnavailable,
+    ChangelogUserUnknown,
+    LibraryMissing,
     RecordDecodeError,
     UnknownExtension,
 )
 from lustre_events.llapi.failures import READ, failure
-from lustre_events.record import scan
+from lustre_events.record import HEADER_BYTES, scan
 
 READ_BYTES = 256 << 10
 """One read. More than any record, and more than the 1,024 records that the kernel reads ahead usually have."""
 FLAGS = llapi.Flag.FOLLOW | llapi.READ_ALL
+PEEK_SECONDS = 10.0
 DEVICES = Path("/dev")
 MOUNTS = Path("/proc/self/mounts")
 
@@ -57,9 +60,23 @@ class LustreSource:
     can exist for that long before it is seen here.
     """
 
-    def __init__(self, mdt: str, library: str = "", *, mounts: Path = MOUNTS) -> None:
-        """`library`: the path of liblustreapi.so, empty for the usual places; it is loaded by the first call."""
+    lag_seconds = 2.0
+    """The kernel looks once a second, and an MDT that is busy may answer late."""
+
+    def __init__(self, mdt: str, library: str = "", *, reopen_seconds: float = 0.0, mounts: Path = MOUNTS) -> None:
+        """Open nothing yet.
+
+        Args:
+            mdt: the MDT's name.
+            library: the path of liblustreapi.so, empty for the usual places; it is loaded by the first call.
+            reopen_seconds: while nothing comes open the changelog again this often: a new handle sees new records
+                at once, an old one when the kernel looks, once a second. 0: never.
+            mounts: the kernel's list of mounts.
+        """
         self.mdt = mdt
+        self.handle = 0
+        self._reopen_seconds = reopen_seconds or math.inf
+        self._reopen_at = math.inf
         self._library_path = library
         self._library: llapi.Library | None = None
         self._mounts = mounts
@@ -69,6 +86,7 @@ class LustreSource:
         self._next_index = 0
         self._failure: ChangelogError | None = None
         self._through_library = False
+        self._woken = False
         self._poll = select.poll()
         # It lives as long as this object: `wake` may come at any time, also while another thread closes.
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -90,6 +108,8 @@ class LustreSource:
         self._poll.register(self._descriptor, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
         self._next_index = start_index
+        self._reopen_at = time.monotonic() + self._reopen_seconds
+        self.handle += 1
 
     def read(self, limit_bytes: int, timeout_seconds: float) -> bytes:
         """Return whole raw records, in order; b"" when nothing came in time or `wake` was called.
@@ -105,9 +125,49 @@ class LustreSource:
                 data = self._whole(data)
                 if data:
                     return data
-            elif self._failure is None and not self._wait(deadline):
+            elif self._failure is None and not self._wait(min(deadline, self._reopen_at)):
                 self._check_mount(ChangelogBroken)
-                return b""
+                if self._woken or time.monotonic() >= deadline:
+                    self._woken = False
+                    return b""
+                self._open_again()
+
+    def peek(self, start_index: int) -> bytes:
+        """Return the header of the first record whose index is not below `start_index`, b"" for none.
+
+        Raises ChangelogBroken, ChangelogUnavailable (also when nothing is answered in time: a client that was
+        unmounted is silent).
+        """
+        deadline = time.monotonic() + PEEK_SECONDS
+        with llapi.Changelog.open(self._loaded(), self.mdt, start_index, llapi.READ_ALL) as changelog:
+            descriptor = changelog.fileno()
+            os.set_blocking(descriptor, False)
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            while poll.poll(max(0, math.ceil(1000 * (deadline - time.monotonic())))):
+                try:
+                    return os.read(descriptor, READ_BYTES)[:HEADER_BYTES]
+                except BlockingIOError:
+                    continue
+                except OSError as exc:
+                    raise failure(READ, exc.errno or errno.EIO, mdt=self.mdt) from exc
+        raise ChangelogUnavailable(
+            f"{self.mdt}: the changelog was silent for {PEEK_SECONDS:.0f} s; see that the MDT is up: lfs check mds",
+            errno.ETIMEDOUT,
+        )
+
+    def knows(self, user: str) -> bool | None:
+        """Return whether a changelog user is registered; None: the library is older than Lustre 2.17.50.
+
+        Raises ChangelogUnavailable.
+        """
+        try:
+            llapi.Changelog.open(self._loaded(), self.mdt, 0, llapi.READ_ALL, user=user).close()
+        except ChangelogUserUnknown:
+            return False
+        except LibraryMissing:
+            return None
+        return True
 
     def clear(self, user: str, index: int) -> None:
         """Tell the MDT that `user` no longer needs any record up to `index`; see `llapi.clear`."""
@@ -173,7 +233,15 @@ class LustreSource:
             return True
         if self._wake in ready:
             os.eventfd_read(self._wake)
+            self._woken = True
         return False
+
+    def _open_again(self) -> None:
+        """Open at the next index, where a record may wait that the kernel would show later."""
+        try:
+            self.open(self._next_index)
+        except ChangelogError as exc:
+            self._failure = ChangelogBroken(str(exc), exc.errno)
 
     def _whole(self, data: bytes) -> bytes:
         """Return `data`, or the whole records at its beginning where something that cannot be read follows."""
@@ -202,10 +270,7 @@ class LustreSource:
             self.mdt, reason, extra={"action": "change_over", "mdt": self.mdt, "next_index": self._next_index},
         )  # fmt: skip
         self._through_library = True
-        try:
-            self.open(self._next_index)
-        except ChangelogError as exc:
-            self._failure = ChangelogBroken(str(exc), exc.errno)
+        self._open_again()
 
     def _check_mount(self, kind: type[ChangelogError]) -> None:
         """Raise if the client was mounted and is no more: then the device stays, and says nothing for ever.

@@ -22,7 +22,7 @@ from lustre_events.errors import (
     ConfigError,
     RecordDecodeError,
 )
-from lustre_events.record import MAX_RECORD_BYTES, boundaries, scan
+from lustre_events.record import HEADER_BYTES, MAX_RECORD_BYTES, boundaries, index_of, scan
 
 _CHUNK_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -64,9 +64,12 @@ class ReplaySource:
     again; the file is not changed. Who clears is not checked, for a recording has no users.
     """
 
+    lag_seconds = 0.0
+
     def __init__(self, mdt: str, path: Path) -> None:
         """`mdt`: the name that the records get; it need not be the file's."""
         self.mdt = mdt
+        self.handle = 0
         self._path = path
         self._cleared = 0
         self._last_index: int | None = None
@@ -87,6 +90,7 @@ class ReplaySource:
             raise ChangelogRefused(
                 f"{self.mdt}: a changelog cannot begin at index {start_index}; begin at 0 or above"
             )
+        self.handle += 1
         self._start_index = max(start_index, self._cleared + 1)
         self._skipping = True
         self._blocks = _whole_records(self._path, self._stream())
@@ -111,6 +115,25 @@ class ReplaySource:
         size = _fitting(self._rest, limit_bytes)
         data, self._rest = bytes(self._rest[:size]), self._rest[size:]
         return data
+
+    def peek(self, start_index: int) -> bytes:
+        """Return the header of the first record whose index is not below `start_index`, b"" for none.
+
+        Raises ChangelogUnavailable (the file cannot be read).
+        """
+        start_index = max(start_index, self._cleared + 1)
+        try:
+            for block in _whole_records(self._path, self._stream()):
+                for offset, _ in boundaries(block):
+                    if index_of(header := block[offset : offset + HEADER_BYTES]) >= start_index:
+                        return header
+        except RecordDecodeError:
+            pass  # `read` reports it
+        return b""
+
+    def knows(self, user: str) -> bool:  # noqa: ARG002
+        """Return True: a recording has no users."""
+        return True
 
     def clear(self, user: str, index: int) -> None:
         """Remember that everything up to `index` was cleared.

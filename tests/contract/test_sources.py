@@ -1,4 +1,4 @@
-"""What every source promises the reader: the same tests on a recording, a watched directory and the stand-in's MDT."""
+"""What every source promises the reader: the same tests on a recording, a directory and the stand-in's MDT."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lustre_events.errors import ChangelogBroken, ChangelogRefused, ChangelogUserUnknown
-from lustre_events.record import MAX_RECORD_BYTES, boundaries, iter_records, scan
+from lustre_events.record import HEADER_BYTES, MAX_RECORD_BYTES, index_of, iter_records, scan
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.interface import Source
 from lustre_events.sources.lustre import LustreSource
@@ -51,7 +51,9 @@ class Recording(Changelog):
 
     def __init__(self, tmp_path: Path) -> None:
         path = tmp_path / f"{MDT}.raw.gz"
-        path.write_bytes(gzip.compress(raw(*(create(fid=n, index=2 * n, name=b"f") for n in range(1, RECORDS + 1)))))
+        path.write_bytes(
+            gzip.compress(raw(*(create(fid=n, index=2 * n, name=b"f") for n in range(1, RECORDS + 1))))
+        )
         self.source = ReplaySource(MDT, path)
 
     def handle(self) -> Source:
@@ -219,7 +221,7 @@ def test_a_wake_from_a_signal_handler_ends_the_wait(source: Source) -> None:
         assert time.monotonic() - start < 10
 
         while not source.ended and time.monotonic() - start < 0.15:
-            source.read(LIMIT, 0.01)
+            assert source.read(LIMIT, 0.01) == b""
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
@@ -278,8 +280,41 @@ def test_closing_twice_is_fine_and_reading_then_is_not(source: Source) -> None:
     assert everything(source) == whole
 
 
-def test_blocks_can_be_cut_at_boundaries(source: Source) -> None:
-    """Boundaries found without decoding are the records."""
-    block = b"".join(everything(source))
+def test_peek_shows_the_first_record_left_and_disturbs_nothing(source: Source) -> None:
+    """A look gives the header of the first record from an index on, before, while and after the source is read."""
+    found = indexes(everything(source))
+    source.open(0)
+    first = source.read(MAX_RECORD_BYTES, 0.3)
 
-    assert len(list(boundaries(block))) == len(list(iter_records(block)))
+    assert source.peek(0) == first[:HEADER_BYTES]
+    assert [index_of(source.peek(index)) for index in found] == found
+    assert source.peek(found[-1] + 1) == b""
+    assert indexes([first, *iter(lambda: source.read(LIMIT, 0.3), b"")]) == found
+
+    source.clear(USER, found[4])
+
+    assert index_of(source.peek(0)) == found[5]
+
+    source.close()
+
+    assert index_of(source.peek(0)) == found[5]
+
+
+def test_each_opening_is_another_handle(source: Source) -> None:
+    """Whoever must know whether it is still the same handle can see it."""
+    source.open(0)
+    first = source.handle
+    source.read(LIMIT, 0)
+
+    assert source.handle == first
+
+    source.open(0)
+
+    assert source.handle != first
+
+
+def test_a_registered_user_is_known(source: Source) -> None:
+    """The user that clears is one that is known, or it cannot be told."""
+    source.open(0)
+
+    assert source.knows(USER) is not False

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
-import random
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,11 @@ import pytest
 from lustre_events.errors import ChangelogBroken, ChangelogRefused, ChangelogUnavailable
 from lustre_events.fid import FID, NO_FID, ROOT_FID
 from lustre_events.record import RecordType
-from lustre_events.sources import directory, directory_scan
+from lustre_events.sources import directory_scan, inotify
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.inotify import OVERFLOW, Event, InotifyWatcher
-from tests.tree import LIMIT, KnownTree, check, drain, exchange, real_paths, types
+from lustre_events.sources.local_fid import fid_of_path
+from tests.tree import LIMIT, Chaos, KnownTree, check, drain, exchange, hurry, real_paths, types
 
 
 class Tree:
@@ -42,7 +44,8 @@ class Tree:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Iterator[Tree]:
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tree]:
+    hurry(monkeypatch)
     tree = Tree(tmp_path)
     yield tree
     tree.source.close()
@@ -254,12 +257,16 @@ def test_a_temporary_file_that_is_renamed_is_announced_under_its_name(watched: T
 
 def test_a_nameless_file_that_gets_a_name_is_announced(watched: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     """O_TMPFILE and link give no close event; the file counts as written once it is left alone."""
-    monkeypatch.setattr(directory_scan, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(directory_scan, "QUIET_SECONDS", 0.03)
     watched.source.close()
     watched.open()
     watched.drain()
     top = os.open(watched.top, os.O_RDONLY)
-    fd = os.open(watched.top, os.O_TMPFILE | os.O_RDWR)
+    try:
+        fd = os.open(watched.top, os.O_TMPFILE | os.O_RDWR)
+    except OSError:
+        os.close(top)
+        pytest.skip("this file system has no nameless files")
     os.write(fd, b"x")
     os.link(f"/proc/self/fd/{fd}", watched.top / "f", src_dir_fd=top, follow_symlinks=True)
     found = watched.drain()
@@ -270,16 +277,47 @@ def test_a_nameless_file_that_gets_a_name_is_announced(watched: Tree, monkeypatc
     assert found == ["CREAT", "CLOSE"]
 
 
+@pytest.mark.parametrize("to", ["f", "arrived"])
+def test_what_is_done_between_two_renames_is_not_missed(watched: Tree, to: str) -> None:
+    """A write or a chmod under a name that nobody ever saw is told, whether the file came back or moved on."""
+    written, changed = watched.top / "f", watched.top / "d" / "f"
+    changed.parent.mkdir()
+    for file in (written, changed):
+        file.write_text("x")
+    watched.drain()
+    watched.known.records.clear()
+    written.rename(watched.top / "passing").write_text("longer")
+    (watched.top / "passing").rename(watched.top / to)
+    changed.rename(watched.top / "passing").chmod(0o600)
+    (watched.top / "passing").rename(changed.with_name(to))
+    watched.drain()
+
+    told = {(record.target, RecordType(record.type)) for record in watched.known.records}
+    assert (fid_of_path(os.fsencode(watched.top / to)), RecordType.CLOSE) in told
+    assert (fid_of_path(os.fsencode(changed.with_name(to))), RecordType.SATTR) in told
+    check(watched.known, watched.top)
+
+
+def test_a_change_before_a_rename_is_not_missed(watched: Tree) -> None:
+    """A chmod is told although its name is gone when somebody looks."""
+    (watched.top / "a").write_text("x")
+    watched.drain()
+    (watched.top / "a").chmod(0o600)
+    (watched.top / "a").rename(watched.top / "b")
+
+    assert watched.drain() == ["RENME", "SATTR"]
+
+
 def test_names_are_bytes(watched: Tree) -> None:
     """Newlines, bytes that are no UTF-8 and 255 bytes survive creation, rename and listing."""
-    top = os.fsencode(watched.top)
     names = [b"new\nline", b"\xff\xfe", b"x" * 255, b" ", b"%41", b'"']
-    for name in names:
-        os.mkdir(os.path.join(top, name))
-        Path(os.fsdecode(os.path.join(top, name, name))).write_text("x")
+    folders = [watched.top / os.fsdecode(name) for name in names]
+    for folder in folders:
+        folder.mkdir()
+        (folder / folder.name).write_text("x")
     watched.drain()
-    for name in names:
-        os.rename(os.path.join(top, name, name), os.path.join(top, name, b"y" * 255))
+    for folder in folders:
+        (folder / folder.name).rename(folder / ("y" * 255))
     watched.drain()
 
     check(watched.known, watched.top)
@@ -402,7 +440,7 @@ def test_changes_while_nobody_looked_are_found(watched: Tree) -> None:
 
 
 def test_names_that_were_taken_over_while_nobody_looked_end_right(watched: Tree) -> None:
-    """Renamed in a circle, moved away and made anew, a file where a directory was: every object keeps its identity."""
+    """Renamed in a circle, moved away and made anew, a file where a directory was: identities are kept."""
     top = watched.top
     for name in ("a", "b", "c"):
         (top / name).write_text(name)
@@ -432,7 +470,7 @@ def test_names_that_were_taken_over_while_nobody_looked_end_right(watched: Tree)
 
 
 def test_an_overflow_leads_to_a_comparison(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
-    """When the kernel says that events are missing, the tree is compared, and the log says which setting to raise."""
+    """When events are missing, the tree is compared, and the log says which setting to raise."""
 
     class Overflowing(InotifyWatcher):
         def events(self) -> list[Event]:
@@ -457,26 +495,33 @@ def test_an_overflow_leads_to_a_comparison(tree: Tree, caplog: pytest.LogCapture
 def test_a_directory_that_may_not_be_read_is_left_out_with_one_warning(
     tree: Tree, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The rest of the tree is told, and nobody is warned twice."""
+    """The rest of the tree is told, nobody is warned twice, and the content comes once it may be read."""
 
-    class Forbidding(InotifyWatcher):
+    class Forbidding(InotifyWatcher):  # root may read everything
         def watch(self, directory: FID, fd: int) -> None:
-            if os.readlink(f"/proc/self/fd/{fd}").endswith("/secret"):
-                raise PermissionError(13, "Permission denied")
+            if not Path(f"/proc/self/fd/{fd}").stat().st_mode & stat.S_IRUSR:
+                raise PermissionError(errno.EACCES, "Permission denied")
             super().watch(directory, fd)
 
-    (tree.top / "secret").mkdir()
-    (tree.top / "secret" / "f").write_text("x")
+    secret = tree.top / "secret"
+    secret.mkdir()
+    (secret / "f").write_text("x")
     (tree.top / "z").write_text("x")
+    secret.chmod(0)
     tree.source = DirectorySource(tree.top, state_dir=tree.state, watcher=Forbidding)
     tree.open()
     with caplog.at_level(logging.WARNING):
         tree.drain()
-        (tree.top / "secret").chmod(0o700)
+        secret.chmod(0o100)
         tree.drain()
 
     assert {name for _, name in tree.known.names} == {b"secret", b"z"}
     assert [record.getMessage() for record in caplog.records] == ["in the watched tree: 'secret' may not be read"]
+
+    secret.chmod(0o700)
+    tree.drain()
+
+    check(tree.known, tree.top)
 
 
 def test_too_many_watches_say_which_setting_to_raise(tree: Tree) -> None:
@@ -484,19 +529,13 @@ def test_too_many_watches_say_which_setting_to_raise(tree: Tree) -> None:
 
     class Limited(InotifyWatcher):
         def watch(self, directory: FID, fd: int) -> None:
-            raise directory_limit("watches")
+            raise inotify._refused("watches", OSError(errno.ENOSPC, "No space left on device"))
 
     tree.source = DirectorySource(tree.top, state_dir=tree.state, watcher=Limited)
     tree.open()
 
     with pytest.raises(ChangelogRefused, match=r"sysctl fs\.inotify\.max_user_watches=\d+"):
         tree.source.read(LIMIT, 0)
-
-
-def directory_limit(what: str) -> ChangelogRefused:
-    from lustre_events.sources import inotify
-
-    return inotify._refused(what, OSError(28, "No space left on device"))
 
 
 def test_a_missing_directory_is_unavailable(tmp_path: Path) -> None:
@@ -516,8 +555,7 @@ def test_a_removed_top_directory_breaks_the_handle(watched: Tree, monkeypatch: p
     watched.top.rmdir()
 
     with pytest.raises(ChangelogBroken, match="removed"):
-        while True:
-            watched.source.read(LIMIT, 0.2)
+        watched.source.read(LIMIT, 10)
 
 
 def test_the_state_may_lie_in_the_tree_but_not_be_the_tree(tmp_path: Path) -> None:
@@ -565,140 +603,27 @@ def test_a_state_that_cannot_be_written_breaks_the_handle_and_loses_nothing(watc
 # ---- everything at once ----
 
 
-def put(path: Path, data: bytes) -> None:
-    """Write a file; a fifo without a reader is an OSError instead of waiting for ever."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o644)
-    with open(fd, "wb") as file:
-        file.write(data)
-
-
-class Chaos:
-    """Random operations on a tree, from a seed."""
-
-    def __init__(self, tree: Tree, seed: int) -> None:
-        self.tree = tree
-        self.random = random.Random(seed)
-        self.number = 0
-
-    def run(self, operations: int) -> None:
-        """Do that many; one that cannot be done (a directory into itself, ...) does nothing."""
-        for _ in range(operations):
-            name = self.random.choice([name for name in dir(self) if name.startswith("do_")])
-            try:
-                getattr(self, name)()
-            except OSError:
-                continue
-
-    def folder(self) -> Path:
-        """Return a directory of the tree."""
-        return Path(os.fsdecode(self.random.choice([folder for folder, _, _ in os.walk(self.tree.top)])))
-
-    def some(self) -> Path:
-        """Return anything of the tree; a new name where its directory is empty."""
-        folder = self.folder()
-        return self.random.choice(sorted(folder.iterdir()) or [self.new()])
-
-    def new(self) -> Path:
-        """Return a name: of a few, so that names are often used again."""
-        return self.folder() / f"{self.random.randrange(8)}"
-
-    def do_write(self) -> None:
-        """Create or overwrite a file."""
-        put(self.new(), b"x" * self.random.randrange(100))
-
-    def do_rename(self) -> None:
-        """Rename anything, to a new name or over something."""
-        self.some().rename(self.new())
-
-    def do_rename_over(self) -> None:
-        """Rename over something that is there."""
-        self.some().rename(self.some())
-
-    def do_save(self) -> None:
-        """Write a temporary file and rename it, as editors do."""
-        target = self.new()
-        put(target.with_name("tmp"), b"y")
-        target.with_name("tmp").rename(target)
-
-    def do_exchange(self) -> None:
-        """Exchange two names."""
-        exchange(self.some(), self.some())
-
-    def do_make(self) -> None:
-        """Make directories, and a file inside at once."""
-        folder = self.new() / "a" / "b"
-        folder.mkdir(parents=True)
-        (folder / "f").write_text("x")
-
-    def do_replace(self) -> None:
-        """Move a directory away, and make a new one under its name."""
-        folder = self.folder()
-        if folder != self.tree.top:
-            folder.rename(self.new())
-            folder.mkdir()
-            (folder / "f").write_text("x")
-
-    def do_move_into_new(self) -> None:
-        """Make a directory and move something into it at once."""
-        folder, moved = self.new(), self.some()
-        folder.mkdir()
-        moved.rename(folder / "m")
-
-    def do_link(self) -> None:
-        """Link a file."""
-        os.link(self.some(), self.new(), follow_symlinks=False)
-
-    def do_special(self) -> None:
-        """Make a symbolic link or a fifo."""
-        if self.random.random() < 0.5:
-            self.new().symlink_to("somewhere")
-        else:
-            os.mkfifo(self.new())
-
-    def do_change(self) -> None:
-        """Change a mode."""
-        self.some().chmod(self.random.choice([0o700, 0o750]), follow_symlinks=True)
-
-    def do_remove(self) -> None:
-        """Remove a file, or a tree."""
-        target = self.some()
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
-        else:
-            target.unlink()
-
-    def do_move_out(self) -> None:
-        """Move something out of the tree."""
-        self.number += 1
-        self.some().rename(self.tree.outside / f"{self.number}")
-
-    def do_move_in(self) -> None:
-        """Move something into the tree that was moved out."""
-        self.random.choice(sorted(self.tree.outside.iterdir()) or [self.tree.outside / "none"]).rename(self.new())
-
-
-@pytest.mark.parametrize("seed", range(int(os.environ.get("SEEDS", "6"))))
+@pytest.mark.parametrize("seed", range(10))
 def test_random_operations_end_in_the_truth(tree: Tree, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever happens, read in whatever portions, with restarts in between: the records end in the real tree."""
-    monkeypatch.setattr(directory_scan, "QUIET_SECONDS", 0.1)
-    watched = tree
-    watched.open()
-    chaos = Chaos(watched, seed)
-    for _ in range(12):
+    monkeypatch.setattr(directory_scan, "QUIET_SECONDS", 0.03)
+    tree.open()
+    links = bool(seed % 2)
+    chaos = Chaos(tree.top, tree.outside, seed, links=links)
+    for _ in range(10):
         for _ in range(6):
             chaos.run(chaos.random.randrange(1, 25))
             if chaos.random.random() < 0.8:
-                watched.known.apply(watched.source.read(chaos.random.choice([1, 1000, LIMIT]), 0))
+                tree.known.apply(tree.source.read(chaos.random.choice([1, 1000, LIMIT]), 0))
         if chaos.random.random() < 0.3:
-            watched.source.close()
+            tree.source.close()
             chaos.run(chaos.random.randrange(30))
-            watched.open()
+            tree.open()
         if chaos.random.random() < 0.5:
-            watched.drain()
-            check(watched.known, watched.top)
-    watched.drain()
+            tree.drain()
+            check(tree.known, tree.top, writes=not links)
+    tree.drain()
+    tree.open()  # compares everything
+    tree.drain()
 
-    check(watched.known, watched.top)
-    aside = [name for _, name in watched.known.names if name.startswith(b".lustre-events")]
-    assert aside == []
-    assert directory.LOCK_NAME not in {name for _, name in watched.known.names}
+    check(tree.known, tree.top)
