@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from lustre_events.errors import RecordDecodeError
 from lustre_events.fid import FID
-from lustre_events.names import LINK_EFFECTS, Link, OrderKey, Place, effective_time, lacks_old_name, merge
+from lustre_events.names import LINK_EFFECTS, Link, Move, OrderKey, Place, effective_time, lacks_old_name, merge
 from lustre_events.pending import TYPE_OF, Kind, change_of, object_of, overwritten
 from lustre_events.record import ChangelogRecord, RecordType, iter_records
 
@@ -51,7 +52,7 @@ class ObjectChange:
 class Batch:
     """The changes of any number of blocks.
 
-    `counters` add up: records = named + changed + ignored + unknown + damaged.
+    `counters` add up: records = named + changed + ignored + unknown + damaged; `repeated` ones are none of them.
     """
 
     def __init__(self, now_ns: int) -> None:
@@ -59,14 +60,24 @@ class Batch:
         self.changes: dict[FID, ObjectChange] = {}
         self.counters: Counter[str] = Counter()
         self._now_ns = now_ns
-        self._moves: dict[bytes, tuple[FID, FID]] = {}
+        self._moves: dict[bytes, Move] = {}
 
     def add_block(
-        self, data: bytes, *, count: int, last_index: int, where: tuple[int, int], position: int, eff_time: int
+        self,
+        data: bytes,
+        *,
+        count: int,
+        last_index: int,
+        where: tuple[int, int],
+        position: int,
+        eff_time: int,
+        earlier: Sequence[tuple[int, int]] = (),
     ) -> int:
         """Add the records of a block that lie behind `position`; return the effective time reached.
 
-        `where` is (MDT number, epoch), `eff_time` the time reached before. Damage in the block ends it: what
+        `where` is (MDT number, epoch), `eff_time` the time reached before. `earlier` are the (position, effective
+        time) that earlier epochs of this MDT have reached: a record that lies within both was taken then.
+        Damage in the block ends it: what
         lies behind the damage is counted, and said in the log.
         """
         seen = 0
@@ -78,6 +89,9 @@ class Batch:
                 if record.index <= position:
                     continue
                 position = record.index
+                if earlier and any(position <= index and record.time_ns <= time for index, time in earlier):
+                    self.counters["repeated"] += 1
+                    continue
                 eff_time = effective_time(record.time_ns, eff_time)
                 self._add(record, OrderKey(eff_time, *where, record.index).pack())
         except RecordDecodeError as exc:
@@ -91,17 +105,16 @@ class Batch:
             self.counters["damaged"] += lost
         return eff_time
 
-    def moves(self) -> list[tuple[FID, FID]]:
-        """Return (old FID, new FID) of all objects that migrated, in order; their changes are the new FID's now.
+    def moves(self) -> list[Move]:
+        """Return the migrations, in order."""
+        return [move for _, move in sorted(self._moves.items())]
 
-        To be called when all blocks are added.
-        """
-        ordered = [move for _, move in sorted(self._moves.items())]
-        for source, target in ordered:
-            old = self.changes.pop(source, None)
-            if old is not None and target in self.changes:
-                self.changes[target].absorb(old)
-        return ordered
+    def follow(self, present: Mapping[FID, FID]) -> None:
+        """Make what happened to objects under old FIDs happen to the present ones. When all blocks are added."""
+        for fid, target in present.items():
+            old = self.changes.pop(fid, None)
+            if old is not None:
+                self.changes.setdefault(target, ObjectChange(old.first_ns)).absorb(old)
 
     def _add(self, record: ChangelogRecord, stamp: bytes) -> None:
         counters = self.counters
@@ -129,7 +142,7 @@ class Batch:
             if lacks_old_name(record):
                 counters["renames_without_old_name"] += 1
         elif record.type == RecordType.MIGRT and record.source and record.source != record.target:
-            self._moves[stamp] = (record.source, record.target)
+            self._moves[stamp] = Move(record.source, record.target, stamp)
 
     def _change(self, fid: FID, kind: Kind, record: ChangelogRecord) -> ObjectChange | None:
         if not fid:

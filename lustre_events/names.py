@@ -66,6 +66,14 @@ class Link(msgspec.Struct, frozen=True, gc=False):
     stamp: bytes
 
 
+class Move(msgspec.Struct, frozen=True, gc=False):
+    """A migration: an object's FID and its new one, with the packed key of the record."""
+
+    fid: FID
+    target: FID
+    stamp: bytes
+
+
 Place = tuple[FID, bytes]
 
 

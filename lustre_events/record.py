@@ -12,6 +12,7 @@ Three depths, so that nobody pays for more than is needed: `scan` finds boundari
 from __future__ import annotations
 
 import enum
+import hashlib
 import struct
 from collections.abc import Iterator
 
@@ -79,7 +80,7 @@ MAX_RECORD_BYTES = 1024
 
 _HEADER = struct.Struct("<HHIQQQQIIQII")
 _NAMELEN_FLAGS = struct.Struct("<HH")
-_INDEX_AT = 8
+_TYPE_AT, _INDEX_AT, _PREV_AT, _TIME_AT = 4, 8, 16, 24
 _RENAME = struct.Struct("<QIIQII")
 _U64 = struct.Struct("<Q")
 _U64X2 = struct.Struct("<QQ")
@@ -134,12 +135,16 @@ class ChangelogRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
-    """What `scan` found: `count` whole records in the first `size` bytes, and their first and last index."""
+    """What `scan` found: `count` whole records in the first `size` bytes, their first and last index.
+
+    `last_offset` is where the last one begins.
+    """
 
     count: int
     first_index: int
     last_index: int
     size: int
+    last_offset: int = 0
 
 
 def record_size(buffer: Buffer, offset: int = 0) -> int:
@@ -205,7 +210,22 @@ def scan(buffer: Buffer) -> Span:
         return Span(0, 0, 0, 0)
     (first_index,) = _U64.unpack_from(buffer, _INDEX_AT)
     (last_index,) = _U64.unpack_from(buffer, last + _INDEX_AT)
-    return Span(count, first_index, last_index, end)
+    return Span(count, first_index, last_index, end, last)
+
+
+def index_of(header: Buffer) -> int:
+    """Return the index of the record that begins here, of which the header is enough."""
+    return int(_U64.unpack_from(header, _INDEX_AT)[0])
+
+
+def digest(header: Buffer) -> str:
+    """Return what tells the record that begins here from every other one, of which the header is enough.
+
+    It is made of index, type, time and the two FIDs: what is the same at each reading, raw or through the
+    library, which changes flags and extensions, and leaves garbage behind the end of a jobid.
+    """
+    kept = bytes(header[_TYPE_AT:_PREV_AT]) + bytes(header[_TIME_AT:HEADER_BYTES])
+    return hashlib.blake2b(kept, digest_size=8).hexdigest()
 
 
 def decode_record(buffer: Buffer, offset: int = 0) -> tuple[ChangelogRecord, int]:

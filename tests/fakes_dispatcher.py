@@ -69,6 +69,7 @@ class Rig:
     store: MemoryStore = field(default_factory=MemoryStore)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     now_ns: int = LATER_NS
+    mdts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.streams = MemoryRecordStreams(self.store)
@@ -87,6 +88,7 @@ class Rig:
             self.extractors,
             self.settings,
             lambda: self.now_ns,
+            mdts=self.mdts,
         )
 
     def restart(self) -> None:

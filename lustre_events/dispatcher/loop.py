@@ -11,12 +11,14 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from lustre_events.batch import Batch
 from lustre_events.config import DispatcherSettings, nearest
+from lustre_events.dispatcher.intake import Intake, Place
 from lustre_events.dispatcher.jobs import JobQueue, Jobs, Plan
 from lustre_events.dispatcher.outcomes import Outcomes
+from lustre_events.dispatcher.sweeping import Sweeper
+from lustre_events.dispatcher.walking import Walks
 from lustre_events.dispatcher.wishes import STAT_IDENTITY, Wishes
 from lustre_events.errors import LustreEventsError, UnknownExtractor
 from lustre_events.index.interface import Cursor, Identity, IndexWriter, Transaction
@@ -35,9 +37,6 @@ RESULT_ENTRIES = 100
 PUBLISH_NS = SECOND_NS
 RETRY_WAIT_SECONDS = 1.0
 
-Place = tuple[str, int]
-"""An MDT and an epoch."""
-
 
 class Dispatcher:
     """Takes the index over from whoever wrote it before, and keeps it.
@@ -51,6 +50,7 @@ class Dispatcher:
         extractors: what is installed, besides the built-in `stat`.
         settings: the section [dispatcher].
         clock: the time in ns since the epoch.
+        mdts: MDTs that will have a stream, as far as this is known beforehand.
 
     Raises UnknownExtractor (a rule names one that is not installed) and IndexUnavailable.
     """
@@ -65,6 +65,8 @@ class Dispatcher:
         extractors: Sequence[Identity],
         settings: DispatcherSettings,
         clock: Callable[[], int] = time.time_ns,
+        *,
+        mdts: Collection[str] = (),
     ) -> None:
         installed = {each.name: each for each in (*extractors, STAT_IDENTITY)}
         for name in sorted(rules.extractors - installed.keys()):
@@ -79,7 +81,10 @@ class Dispatcher:
         index.take_over()
         states = index.register(list(installed.values()))
         self._wishes = Wishes(rules, settings)
+        self._walks = Walks(rules, self._wishes)
+        self._intake = Intake(self._wishes, self._walks)
         self._outcomes = Outcomes(states, self._wishes, settings)
+        self._sweeper = Sweeper(streams, self._wishes, mdts, clock())
         self._jobs = Jobs(queue, states, settings)
         self._queues = {DEFAULT_QUEUE, *rules.queues}
         self._unacknowledged: set[Place] = set()
@@ -118,21 +123,26 @@ class Dispatcher:
         entries = self._read_results()
         waiting = self._jobs.waiting(self._queues)
         now_ns = self._clock()
+        self._sweeper.look(now_ns)
+        passed_ns = self._sweeper.passed_ns(self._cursors)
         counters: Counter[str] = Counter()
         with self._index.transaction() as transaction:
-            cursors = self._take_blocks(transaction, blocks, now_ns, counters)
-            counters += self._outcomes.take(transaction, [each for _, found in entries for each in found], now_ns)
+            cursors = self._intake.take(transaction, blocks, self._cursors, now_ns, counters)
+            found = [result for _, each in entries for result in each]
+            counters += self._outcomes.take(transaction, found, now_ns, passed_ns)
+            moved = self._keep(transaction, cursors, now_ns, counters)
             plan = self._plan(transaction, waiting, now_ns, counters, drained=len(entries) < RESULT_ENTRIES)
             counters["results_damaged"] += sum(not found for _, found in entries)
             counters = +counters
             transaction.count(counters)
         self._cursors.update(cursors)
+        self._cursors.update({(cursor.mdt, cursor.epoch): cursor for cursor in moved})
         self._counters += counters
         self._unacknowledged |= cursors.keys()
         self._unacknowledged_results += [entry_id for entry_id, _ in entries]
         self._jobs.enqueue(plan)
         self._acknowledge()
-        done = bool(blocks or entries or plan.jobs)
+        done = bool(blocks or entries or plan.jobs or counters["walked"] or counters["swept"])
         if done:
             log.info("step", extra={"action": "commit", **counters})
         self._publish(now_ns)
@@ -157,9 +167,11 @@ class Dispatcher:
             if self._cursor(place).position < self._streams.tail(*place):
                 break
             # A newer one has begun, so nothing can be appended to this one any more.
-            log.info("%s: epoch %d is drained", mdt, epochs[0], extra={"action": "drop"})
-            self._streams.drop(mdt, epochs.pop(0))
+            self._streams.acknowledge(*place, self._cursor(place).position)
             self._unacknowledged.discard(place)
+            if self._streams.drop(*place):
+                log.info("%s: epoch %d is drained", *place, extra={"action": "drop"})
+            epochs.pop(0)
         if epochs and (mdt, epochs[0]) not in self._seen:
             # Perhaps committed and not acknowledged before this dispatcher began.
             self._seen.add((mdt, epochs[0]))
@@ -171,47 +183,15 @@ class Dispatcher:
         done = set(self._unacknowledged_results)
         return [entry for entry in self._results.read(RESULT_ENTRIES + len(done)) if entry[0] not in done]
 
-    def _take_blocks(
-        self, transaction: Transaction, blocks: Sequence[Block], now_ns: int, counters: Counter[str]
-    ) -> dict[Place, Cursor]:
-        """Write what blocks of records change, and return the cursors behind them."""
-        batch = Batch(now_ns)
-        cursors: dict[Place, Cursor] = {}
-        for block in blocks:
-            place = (block.mdt, block.epoch)
-            cursor = cursors.get(place) or self._cursor(place)
-            if block.last_index <= cursor.position:
-                continue
-            eff_time = batch.add_block(
-                block.data,
-                count=block.count,
-                last_index=block.last_index,
-                where=(mdt_number(block.mdt), block.epoch),
-                position=cursor.position,
-                eff_time=cursor.eff_time,
-            )
-            cursors[place] = Cursor(*place, block.last_index, eff_time)
-        if not cursors:
-            return cursors
-        for place, cursor in cursors.items():
-            transaction.advance(self._cursor(place), cursor)
-        transaction.set_links(batch.links.values())
-        moves = batch.moves()
-        for source, target in moves:
-            transaction.move_object(source, target)
-        gone = {fid for fid, change in batch.changes.items() if change.gone}
-        # Alive all the same: names that other records have given it, or flags that an old server lost. Its
-        # `stat` will find it gone if it is, and removes it when no name is left (outcomes.py).
-        alive = transaction.linked(gone)
-        for fid in alive:
-            batch.changes[fid].attributes = True
-        removed = transaction.remove_objects(gone - alive)
-        self._wishes.take(
-            transaction, {fid: change for fid, change in batch.changes.items() if fid in alive or not change.gone}
-        )
-        counters.update(batch.counters)
-        counters.update({"blocks": len(blocks), "removed": removed, "migrated": len(moves)})
-        return cursors
+    def _keep(
+        self, transaction: Transaction, cursors: Mapping[Place, Cursor], now_ns: int, counters: Counter[str]
+    ) -> list[Cursor]:
+        """Walk, sweep and go round, each a little; return cursors whose times moved on."""
+        counters["walked"] += self._walks.step(transaction, now_ns)
+        swept, moved = self._sweeper.step(transaction, {**self._cursors, **cursors}, counters["links"])
+        counters["swept"] += swept
+        counters["looked_at"] += self._sweeper.go_round(transaction, now_ns)
+        return moved
 
     def _plan(
         self,

@@ -5,8 +5,11 @@
     failed   one more attempt, later and alone;            row due again: what failed is not there any more
              after the last one the failure is kept
     gone     row removed; `stat`, and no name is left:     row due again
-             the object is removed too. With a name:
-             tried again, it may have been renamed
+             the object is removed too, but see below. With
+             a name: tried again, it may have been renamed
+
+An object that is gone and has no name may have migrated: a record that is still to come takes its documents to its
+new FID. So an object with documents goes only when all MDTs have passed the time at which it was found gone.
 
 A failed attempt counts only while a job holds the row, so that a result that is delivered twice counts once.
 """
@@ -24,13 +27,19 @@ from lustre_events.config import DispatcherSettings
 from lustre_events.dispatcher.wishes import Question, Wishes
 from lustre_events.fid import FID
 from lustre_events.index.interface import ExtractorState, Facts, ObjectRow, Transaction
-from lustre_events.pending import SECOND_NS, Kind, PendingRow, failed, finished
+from lustre_events.pending import LONGEST_RETRY_NS, SECOND_NS, Kind, PendingRow, failed, finished
 from lustre_events.work import STAT, Result
 
 log = logging.getLogger(__name__)
 
 _LATEST = (1 << 63) - 1
 _FIRST_FACTS = frozenset({Kind.CONTENT, Kind.NAME})
+
+
+GONE = "gone"
+"""The reason of a row whose object is gone, has no name, and has documents that a migration may still want."""
+
+GONE_WAIT_NS = 5 * SECOND_NS
 
 
 @dataclass(slots=True)
@@ -54,8 +63,13 @@ class Outcomes:
         self._retry_ns = int(settings.retry_seconds * SECOND_NS)
         self._tries = settings.attempts
 
-    def take(self, transaction: Transaction, results: Sequence[Result], now_ns: int) -> Counter[str]:
-        """Write results and what is left to do; return counts: results = ok + failed + gone + dropped."""
+    def take(
+        self, transaction: Transaction, results: Sequence[Result], now_ns: int, passed_ns: int
+    ) -> Counter[str]:
+        """Write results and what is left to do; return counts: results = ok + failed + gone + dropped.
+
+        No record to come is of a time before `passed_ns`.
+        """
         counters = Counter(results=len(results))
         known = [result for result in results if self._is_known(result)]
         counters["results_dropped"] += len(results) - len(known)
@@ -81,6 +95,12 @@ class Outcomes:
             counters[f"results_{status}"] += 1
             if after is not before:
                 taken.rows[work] = after
+        for fid, _ in transaction.documents(taken.nameless):
+            before = pending.get((fid, STAT))
+            since_ns = before.first_ns if before is not None and before.reason == GONE else now_ns
+            if since_ns > passed_ns:
+                taken.nameless.discard(fid)
+                taken.rows[fid, STAT] = _kept(before, since_ns, now_ns)
         transaction.put_pending(row for row in taken.rows.values() if row is not None)
         transaction.remove_pending(work for work, row in taken.rows.items() if row is None)
         counters["removed"] += transaction.remove_objects(taken.nameless)
@@ -100,7 +120,7 @@ class Outcomes:
             )
             for row in rows
         ]
-        self.take(transaction, results, now_ns)
+        self.take(transaction, results, now_ns, passed_ns=0)
 
     def _is_known(self, result: Result) -> bool:
         known = (
@@ -167,3 +187,11 @@ class Outcomes:
         if result.generation < before.generation:
             return self._left(result, before, now_ns)
         return failed(before, now_ns, self._retry_ns, self._tries)
+
+
+def _kept(row: PendingRow | None, since_ns: int, now_ns: int) -> PendingRow | None:
+    """Return the row of an object that is gone, to be looked at again when it has been so for twice as long."""
+    if row is None:
+        return None  # a result that came twice; the row that it had is due anyway, or the sweeper finds the object
+    wait_ns = min(GONE_WAIT_NS + now_ns - since_ns, LONGEST_RETRY_NS)
+    return msgspec.structs.replace(row, due_ns=now_ns + wait_ns, first_ns=since_ns, reason=GONE, job=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -17,6 +17,8 @@ from lustre_events.work import STAT
 
 STAT_IDENTITY = Identity(STAT, "1", "")
 """The built-in extractor. A new version makes it known again, with a greater serial."""
+
+SWEEP = "sweep"
 
 STAT_SETTLE_NS = SECOND_NS // 5
 """Facts are cheap: wait only for the rest of a burst such as CREAT and CLOSE."""
@@ -69,6 +71,12 @@ class Wishes:
         if self._asks:
             self._put(transaction, self._answers(transaction, questions))
 
+    def look_at(self, transaction: Transaction, fids: Collection[FID], now_ns: int) -> None:
+        """Let `stat` see whether objects are still there."""
+        rows = transaction.objects(fids)
+        asked = [Question(row, frozenset(), frozenset(), now_ns, now_ns, SWEEP) for row in rows.values()]
+        self._put(transaction, [self._wanted(each.row, each, self._stat, each.row.generation) for each in asked])
+
     def needs(self, before: ObjectRow, after: ObjectRow) -> bool:
         """Whether the rules could not be asked about a file before its facts were known, but can now."""
         return after.type == "f" and (before.type is None or (self._rules.needs_owner and before.uid is None))
@@ -84,14 +92,14 @@ class Wishes:
         if not asked:
             return []
         paths = transaction.paths(asked)
-        names = transaction.names([fid for fid in asked if not paths[fid]])
+        names = transaction.names(asked)
         documents = transaction.documents([fid for fid, question in asked.items() if question.chances])
         found = []
         for fid, question in asked.items():
             row, works = question.row, dict[str, tuple[Work, int]]()
             for events, generation in ((question.changes, row.generation), (question.chances, row.content)):
-                for path in paths[fid] or names.get(fid, []):
-                    for work in self._rules.match(path, whole=bool(paths[fid]), owner=row.uid, events=events):
+                for path, whole in _places(paths[fid], names.get(fid, [])):
+                    for work in self._rules.match(path, whole=whole, owner=row.uid, events=events):
                         if events is question.changes or documents.get((fid, work.extractor), -1) < row.content:
                             works.setdefault(work.extractor, (work, generation))
             found += [self._wanted(row, question, *each) for name, each in works.items() if name != STAT]
@@ -119,12 +127,18 @@ class Wishes:
         transaction.put_pending(merged(present.get((each.fid, each.extractor)), each) for each in wanted)
 
 
+def _places(paths: Sequence[bytes], names: Sequence[bytes]) -> list[tuple[bytes, bool]]:
+    """Return all paths as whole ones, and the names that no known path ends in."""
+    known = {path.rpartition(b"/")[2] for path in paths}
+    return [*((path, True) for path in paths), *((name, False) for name in names if name not in known)]
+
+
 def changed(row: ObjectRow, change: ObjectChange) -> ObjectRow:
     """Return an object's row after a change; a row that is not stored yet has generation 0."""
     generation, content = row.generation, row.content
     if change.content or change.attributes or not generation:
         generation += 1
-    if change.content or not content:
+    if change.content:
         content = generation
     return msgspec.structs.replace(
         row,

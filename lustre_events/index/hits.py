@@ -120,10 +120,12 @@ def view_text(view: ObjectView) -> str:
     paths = [path if path == b"/" else b"/" + path for path in view.paths]
     lines = [str(view.fid), *(f"  {printable(path)}" for path in paths or [b"(no path)"])]
     if view.facts is not None:
-        lines += [f"  {name:11}{value}" for name, value in _facts_lines(view.facts)]
+        lines += [f"  {name:18}{value}" for name, value in _facts_lines(view.facts)]
     for document in view.documents:
         by = document.provenance.get("runtime", "?")
-        lines.append(f"  {document.extractor} (serial {document.serial}, generation {document.generation}, by {by})")
+        lines.append(
+            f"  {document.extractor} (serial {document.serial}, generation {document.generation}, by {by})"
+        )
         lines += [f"    {line}" for line in json.dumps(document.body, indent=2).splitlines()]
     for failure in view.failures:
         lines.append(f"  {failure.extractor} failed (serial {failure.serial}, generation {failure.generation})")

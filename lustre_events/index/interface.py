@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 
 from lustre_events.fid import FID
-from lustre_events.names import Link
+from lustre_events.names import Link, Move
 from lustre_events.pending import PendingRow
 from lustre_events.work import Result
 
@@ -32,7 +32,8 @@ class ObjectRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the dispatcher keeps of an object. `id` is the index's own; 0: it is not stored yet.
 
     `generation` is raised by every change of content or attributes, `content` is the generation of the last
-    change of content. `type` is one of f d l p s b c; None: not known yet. `uid` None: facts not known yet.
+    change of content (0: none was seen). `type` is one of f d l p s b c; None: not known yet. `uid` None: facts
+    not known yet.
     """
 
     fid: FID
@@ -90,6 +91,14 @@ Work = tuple[FID, str]
 """A FID and the name of an extractor."""
 
 
+class Walk(msgspec.Struct, frozen=True, gc=False):
+    """A directory whose files are to be asked about again, behind the name `after`, so deep below the first."""
+
+    fid: FID
+    after: bytes = b""
+    depth: int = 0
+
+
 class Transaction(Protocol):
     """One step of the dispatcher: all of it is written or nothing. Every call may raise IndexUnavailable."""
 
@@ -114,8 +123,17 @@ class Transaction(Protocol):
     def put_objects(self, rows: Iterable[ObjectRow]) -> None:
         """Write generation, content, type and jobid; rows with id 0 are new. Facts stay as they are."""
 
+    def put_moves(self, moves: Iterable[Move]) -> None:
+        """Remember migrations, until they are swept."""
+
+    def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
+        """Return the present FID of those of `fids` that migrated, over any number of remembered migrations."""
+
     def move_object(self, source: FID, target: FID) -> None:
-        """Give all of `source` (documents, facts, generation, pending rows) to `target`; MIGRT."""
+        """Give all of `source` (documents, facts, generation, pending rows) to `target`, if it is stored.
+
+        Where `target` is stored too its changes count as later ones than all of `source`'s.
+        """
 
     def remove_objects(self, fids: Collection[FID]) -> int:
         """Remove objects with their documents and pending rows; return how many objects were stored."""
@@ -146,6 +164,27 @@ class Transaction(Protocol):
 
     def due(self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int) -> list[PendingRow]:
         """Return up to `limit` rows of `extractors` that are due, the oldest first."""
+
+    def sweep(self, stamp: bytes, limit: int) -> int:
+        """Remove tombstones and remembered migrations with smaller stamps, about `limit`; return how many."""
+
+    def nameless(self, after: int, limit: int) -> tuple[list[FID], int]:
+        """Return those of `limit` objects behind the id `after` without a name, and the id reached; 0: the end."""
+
+    def parents(self, fids: Collection[FID]) -> set[FID]:
+        """Return those of `fids` in which there is a name."""
+
+    def children(self, parent: FID, after: bytes, limit: int) -> list[tuple[bytes, FID]]:
+        """Return up to `limit` names in a directory, behind the name `after`, in order."""
+
+    def walk(self) -> Walk | None:
+        """Return the directory that is to be looked at next."""
+
+    def put_walks(self, walks: Iterable[Walk]) -> None:
+        """Write walks, over those of the same directories."""
+
+    def remove_walk(self, fid: FID) -> None:
+        """Forget a walk that is done."""
 
     def count(self, counters: Mapping[str, int]) -> None:
         """Add to the counters."""

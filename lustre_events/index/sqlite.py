@@ -1,6 +1,6 @@
 """The index in SQLite, for its one writer, the dispatcher. interface.py says what each call means.
 
-Lists of FIDs go into IN lists of a fixed length, filled up with NULL, so that each statement is prepared once.
+The pending rows are in sqlite_pending.py; what migrations, sweeping and walks need in sqlite_upkeep.py.
 """
 
 from __future__ import annotations
@@ -12,22 +12,19 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from lustre_events.errors import LeaseLost
 from lustre_events.fid import FID
-from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, Lane, ObjectRow, Work
-from lustre_events.index.sqlite_database import open_database, sqlite_errors
-from lustre_events.index.sqlite_documents import move_documents, put_document, put_failure, remove_documents
+from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, Work
+from lustre_events.index.sqlite_database import open_database, select, sqlite_errors
+from lustre_events.index.sqlite_documents import put_document, put_failure, remove_documents
 from lustre_events.index.sqlite_paths import paths_of
+from lustre_events.index.sqlite_pending import PendingTable
+from lustre_events.index.sqlite_upkeep import Upkeep
 from lustre_events.names import Link
-from lustre_events.pending import PendingRow
 from lustre_events.work import Result
 
-_CHUNK = 500
-_MARKS = ",".join("?" * _CHUNK)
 _OBJECT = "fid, id, generation, content, type, uid, jobid"
-_PENDING = "fid, extractor, generation, due_ns, first_ns, attempts, reason, rule, queue, priority, job"
 _FACTS = Facts.__struct_fields__
 
 
@@ -96,7 +93,7 @@ class SQLiteWriter:
         self._connection.close()
 
 
-class SQLiteTransaction:
+class SQLiteTransaction(PendingTable, Upkeep):
     """See `interface.Transaction`."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
@@ -134,12 +131,15 @@ class SQLiteTransaction:
 
     def linked(self, fids: Collection[FID]) -> set[FID]:
         """Return those of `fids` that have a name."""
-        return {FID.unpack(row[0]) for row in self._select("SELECT DISTINCT fid FROM link WHERE fid IN ({})", fids)}
+        return {
+            FID.unpack(row[0])
+            for row in select(self._connection, "SELECT DISTINCT fid FROM link WHERE fid IN ({})", fids)
+        }
 
     def names(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
         """Return the last parts of all paths of `fids`, also where the directories above are not known."""
         found: dict[FID, list[bytes]] = defaultdict(list)
-        for fid, name in self._select("SELECT fid, name FROM link WHERE fid IN ({})", fids):
+        for fid, name in select(self._connection, "SELECT fid, name FROM link WHERE fid IN ({})", fids):
             found[FID.unpack(fid)].append(name)
         return dict(found)
 
@@ -153,7 +153,8 @@ class SQLiteTransaction:
             ObjectRow(
                 fid=FID.unpack(fid), id=id_, generation=generation, content=content, type=type_, uid=uid, jobid=job
             )
-            for fid, id_, generation, content, type_, uid, job in self._select(
+            for fid, id_, generation, content, type_, uid, job in select(
+                self._connection,
                 f"SELECT {_OBJECT} FROM object WHERE fid IN ({{}})",  # noqa: S608 - constants
                 fids,
             )
@@ -173,29 +174,6 @@ class SQLiteTransaction:
             "UPDATE object SET generation = ?, content = ?, type = ?, jobid = ? WHERE id = ?", known
         )
 
-    def move_object(self, source: FID, target: FID) -> None:
-        """Give all of `source` (documents, facts, generation, pending rows) to `target`."""
-        old, new = source.pack(), target.pack()
-        present = self.objects([source, target])
-        if source in present and target not in present:
-            self._connection.execute("UPDATE object SET fid = ? WHERE fid = ?", (new, old))
-        elif source in present:
-            # Records of the new FID came first: both were counted up on their own, and all documents must stay
-            # below the generation that comes next.
-            was, is_ = present[source], present[target]
-            move_documents(self._connection, was.id, is_.id)
-            self._connection.execute(
-                "UPDATE object SET generation = ?, content = ?, type = ? WHERE id = ?",
-                (max(was.generation, is_.generation), max(was.content, is_.content), is_.type or was.type, is_.id),
-            )
-            self._connection.execute("DELETE FROM object WHERE id = ?", (was.id,))
-        # What a job finds under the old FID will not be taken: the rows that it holds are due again.
-        self._connection.execute(
-            "UPDATE OR REPLACE pending SET fid = ?, job = NULL,"
-            " due_ns = CASE WHEN job IS NULL THEN due_ns ELSE first_ns END WHERE fid = ?",
-            (new, old),
-        )
-
     def remove_objects(self, fids: Collection[FID]) -> int:
         """Remove objects with their documents and pending rows; return how many objects were stored."""
         present = self.objects(fids)
@@ -204,38 +182,10 @@ class SQLiteTransaction:
         self._connection.executemany("DELETE FROM pending WHERE fid = ?", [(fid.pack(),) for fid in fids])
         return len(present)
 
-    def pending(self, works: Collection[Work]) -> dict[Work, PendingRow]:
-        """Return those rows that are pending."""
-        wanted = set(works)
-        rows = self._select(
-            f"SELECT {_PENDING} FROM pending WHERE fid IN ({{}})",  # noqa: S608 - constants
-            {fid for fid, _ in wanted},
-        )
-        found = (_pending_row(row) for row in rows)
-        return {(row.fid, row.extractor): row for row in found if (row.fid, row.extractor) in wanted}
-
-    def put_pending(self, rows: Iterable[PendingRow]) -> None:
-        """Write pending rows, over those that are there."""
-        self._connection.executemany(
-            f"INSERT OR REPLACE INTO pending ({_PENDING}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-            [
-                (
-                    row.fid.pack(), row.extractor, row.generation, row.due_ns, row.first_ns, row.attempts,
-                    row.reason, row.rule, row.queue, row.priority, row.job,
-                )
-                for row in rows
-            ],
-        )  # fmt: skip
-
-    def remove_pending(self, works: Iterable[Work]) -> None:
-        """Remove pending rows."""
-        self._connection.executemany(
-            "DELETE FROM pending WHERE fid = ? AND extractor = ?", [(fid.pack(), name) for fid, name in works]
-        )
-
     def documents(self, fids: Collection[FID]) -> dict[Work, int]:
         """Return the generation of each good document of `fids`."""
-        rows = self._select(
+        rows = select(
+            self._connection,
             "SELECT object.fid, document.extractor, document.generation FROM object JOIN document"
             " ON document.object = object.id WHERE document.body IS NOT NULL AND object.fid IN ({})",
             fids,
@@ -265,27 +215,6 @@ class SQLiteTransaction:
         version = (result.generation, result.serial)
         put_failure(self._connection, row.id, result.extractor, *version, failure, result.provenance)
 
-    def lanes(self) -> list[Lane]:
-        """Return the lanes that have pending rows, per queue the greatest priority first."""
-        # From one lane to the next through the index: as quick for millions of rows as for ten.
-        found: list[Lane] = []
-        first = "SELECT queue, priority FROM pending {} ORDER BY queue, priority LIMIT 1"
-        row = self._connection.execute(first.format("")).fetchone()
-        while row is not None:
-            found.append(Lane(*row))
-            row = self._connection.execute(first.format("WHERE (queue, priority) > (?, ?)"), row).fetchone()
-        return sorted(found, key=lambda lane: (lane.queue, -lane.priority))
-
-    def due(self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int) -> list[PendingRow]:
-        """Return up to `limit` rows of `extractors` that are due, the oldest first."""
-        marks = ",".join("?" * len(extractors))
-        rows = self._connection.execute(
-            f"SELECT {_PENDING} FROM pending WHERE queue = ? AND priority = ? AND due_ns <= ?"  # noqa: S608
-            f" AND extractor IN ({marks}) ORDER BY due_ns LIMIT ?",
-            (lane.queue, lane.priority, now_ns, *extractors, limit),
-        )
-        return [_pending_row(row) for row in rows]
-
     def count(self, counters: Mapping[str, int]) -> None:
         """Add to the counters."""
         self._connection.executemany(
@@ -293,19 +222,3 @@ class SQLiteTransaction:
             " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
             sorted(counters.items()),
         )
-
-    def _select(self, statement: str, fids: Collection[FID]) -> Iterator[tuple[Any, ...]]:
-        packed = sorted(fid.pack() for fid in fids)
-        statement = statement.format(_MARKS)
-        for start in range(0, len(packed), _CHUNK):
-            chunk: list[bytes | None] = [*packed[start : start + _CHUNK]]
-            chunk += [None] * (_CHUNK - len(chunk))
-            yield from self._connection.execute(statement, chunk).fetchall()
-
-
-def _pending_row(row: tuple[Any, ...]) -> PendingRow:
-    fid, extractor, generation, due_ns, first_ns, attempts, reason, rule, queue, priority, job = row
-    return PendingRow(
-        fid=FID.unpack(fid), extractor=extractor, generation=generation, due_ns=due_ns, first_ns=first_ns,
-        attempts=attempts, reason=reason, rule=rule, queue=queue, priority=priority, job=job,
-    )  # fmt: skip

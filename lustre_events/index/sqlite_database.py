@@ -2,21 +2,28 @@
 
 The schema is made by the numbered files of schema/sqlite, each applied once, in order, in a transaction of
 its own; `user_version` says which were. `application_id` tells our files from other programs' ones.
+
+Lists of FIDs go into IN lists of a fixed length, filled up with NULL, so that each statement is prepared once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from lustre_events.errors import IndexTooNew, IndexUnavailable
+from lustre_events.fid import FID
 
 APPLICATION_ID = 0x4C755374  # "LuSt"
 BUSY_SECONDS = 10.0
 """How long a statement waits for another process's transaction."""
+
+_CHUNK = 500
+_MARKS = ",".join("?" * _CHUNK)
 
 
 @contextlib.contextmanager
@@ -51,6 +58,16 @@ def open_database(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def select(connection: sqlite3.Connection, statement: str, fids: Collection[FID]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a SELECT whose `IN ({})` is filled with `fids`."""
+    packed = sorted(fid.pack() for fid in fids)
+    statement = statement.format(_MARKS)
+    for start in range(0, len(packed), _CHUNK):
+        chunk: list[bytes | None] = [*packed[start : start + _CHUNK]]
+        chunk += [None] * (_CHUNK - len(chunk))
+        yield from connection.execute(statement, chunk).fetchall()
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:

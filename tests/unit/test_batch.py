@@ -81,7 +81,8 @@ def migration(old: int, new: int) -> ChangelogRecord:
 def test_changes_follow_a_migration() -> None:
     """What happened under the old FIDs is a change of the new one, over any number of migrations."""
     batch = batch_of(b.create(fid=1), migration(1, 2), migration(2, 3))
-    assert batch.moves() == [(fid_of(1), fid_of(2)), (fid_of(2), fid_of(3))]
+    assert [(move.fid, move.target) for move in batch.moves()] == [(fid_of(1), fid_of(2)), (fid_of(2), fid_of(3))]
+    batch.follow({fid_of(1): fid_of(3), fid_of(2): fid_of(3)})
     assert batch.changes.keys() == {fid_of(3)}
     assert batch.changes[fid_of(3)].content
     assert batch.changes[fid_of(3)].type == "f"

@@ -81,8 +81,8 @@ def test_show_for_a_person(path: Path) -> None:
         text = view_text(index.show(fid_of(1)))
 
     assert text.startswith("[0x200000401:0x1:0x0]\n  /d/a.csv\n  /\\xff\\n\n")
-    assert "mode       100644" in text
-    assert "mtime      1970-01-01T00:00:00.000000Z" in text
+    assert "mode              100644" in text
+    assert "mtime             1970-01-01T00:00:00.000000Z" in text
     assert "hdf5 failed (serial 3, generation 4)" in text
     assert "hdf5 pending (write, attempt 1, due 1970-01-01T00:00:00.000000Z)" in text
 

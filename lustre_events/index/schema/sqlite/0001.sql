@@ -19,9 +19,19 @@ CREATE TABLE link (
   PRIMARY KEY (parent, name)
 ) WITHOUT ROWID;
 CREATE INDEX link_fid ON link (fid) WHERE fid IS NOT NULL;
+CREATE INDEX link_dead ON link (stamp) WHERE fid IS NULL;
+
+-- Migrations: the FID that an object had, and the next one, until no record of the old one can come any more.
+CREATE TABLE moved (fid BLOB PRIMARY KEY, target BLOB NOT NULL, stamp BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX moved_stamp ON moved (stamp);
+
+-- Directories whose files must be asked about again, because they have another path: up to which name that is done.
+CREATE TABLE walk (
+  id INTEGER PRIMARY KEY, fid BLOB NOT NULL UNIQUE, after BLOB NOT NULL, depth INTEGER NOT NULL
+);
 
 -- Objects, with the facts that `stat` keeps. generation is raised by every change of content or
--- attributes; content is the generation of the last change of content.
+-- attributes; content is the generation of the last change of content, 0 if none was seen.
 CREATE TABLE object (
   id INTEGER PRIMARY KEY, fid BLOB NOT NULL UNIQUE,
   generation INTEGER NOT NULL DEFAULT 0, content INTEGER NOT NULL DEFAULT 0,

@@ -1,0 +1,93 @@
+"""Blocks of records, on their way into the index: links, migrations, objects that came and went, and wishes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from lustre_events.batch import Batch
+from lustre_events.dispatcher.walking import Walks
+from lustre_events.dispatcher.wishes import Wishes
+from lustre_events.index.interface import Cursor, Transaction
+from lustre_events.names import mdt_number
+from lustre_events.streams.interface import Block
+
+Place = tuple[str, int]
+"""An MDT and an epoch."""
+
+Cursors = Mapping[Place, Cursor]
+
+
+class Intake:
+    """Takes blocks, in the caller's transaction."""
+
+    def __init__(self, wishes: Wishes, walks: Walks) -> None:
+        self._wishes = wishes
+        self._walks = walks
+
+    def take(
+        self, transaction: Transaction, blocks: Sequence[Block], known: Cursors, now_ns: int, counters: Counter[str]
+    ) -> dict[Place, Cursor]:
+        """Write what blocks of records change, and return the cursors behind them; `known` are those so far."""
+        batch = Batch(now_ns)
+        cursors: dict[Place, Cursor] = {}
+        for block in blocks:
+            place = (block.mdt, block.epoch)
+            cursor = cursors.get(place) or known.get(place) or _first(place, known)
+            if block.last_index <= cursor.position:
+                continue
+            eff_time = batch.add_block(
+                block.data,
+                count=block.count,
+                last_index=block.last_index,
+                where=(mdt_number(block.mdt), block.epoch),
+                position=cursor.position,
+                eff_time=cursor.eff_time,
+                earlier=[
+                    (each.position, each.eff_time)
+                    for each in _earlier(place, known)
+                    if each.position >= block.first_index
+                ],
+            )
+            cursors[place] = Cursor(*place, block.last_index, eff_time)
+        if not cursors:
+            return cursors
+        for place, cursor in cursors.items():
+            transaction.advance(known.get(place) or Cursor(*place), cursor)
+        self._write(transaction, batch, counters)
+        counters.update(batch.counters)
+        counters.update({"blocks": len(blocks), "links": len(batch.links)})
+        return cursors
+
+    def _write(self, transaction: Transaction, batch: Batch, counters: Counter[str]) -> None:
+        moves = batch.moves()
+        transaction.put_moves(moves)
+        moving = {fid for move in moves for fid in (move.fid, move.target)}
+        present = transaction.moved(batch.changes.keys() | moving if moving else batch.changes.keys())
+        batch.follow(present)
+        before = self._walks.before(transaction, batch.changes)
+        transaction.set_links(batch.links.values())
+        # From the last to the first: what was changed under a later FID counts as a later change.
+        for move in reversed(moves):
+            transaction.move_object(move.fid, present[move.fid])
+        gone = {fid for fid, change in batch.changes.items() if change.gone}
+        # Alive all the same: names that other records have given it, or flags that an old server lost. Its
+        # `stat` will find it gone if it is, and removes it when no name is left (outcomes.py).
+        alive = transaction.linked(gone)
+        for fid in alive:
+            batch.changes[fid].attributes = True
+        removed = transaction.remove_objects(gone - alive)
+        self._wishes.take(
+            transaction, {fid: change for fid, change in batch.changes.items() if fid in alive or not change.gone}
+        )
+        walks = self._walks.begin(transaction, before)
+        counters.update({"removed": removed, "migrated": len(moves), "walks": walks})
+
+
+def _earlier(place: Place, known: Cursors) -> list[Cursor]:
+    return [cursor for (mdt, epoch), cursor in known.items() if mdt == place[0] and epoch < place[1]]
+
+
+def _first(place: Place, known: Cursors) -> Cursor:
+    """Return the cursor of a new epoch: new records come behind all that earlier epochs have reached."""
+    return Cursor(*place, eff_time=max((cursor.eff_time for cursor in _earlier(place, known)), default=0))

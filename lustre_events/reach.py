@@ -1,0 +1,89 @@
+"""Directory globs of rules, as far as a path has come in them: whether a move changes what rules say below it.
+
+A glob is a row of segments, and what it can still match below a directory depends only on the segments that the
+directory's path may have used up: its places. So two paths with the same places are the same to a glob, however
+deep the tree below them is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+_SPECIAL = re.compile(rb"[\\\[\]^&~|]")
+
+Segment = re.Pattern[bytes] | None
+"""The pattern of one name, or None for `**`: any number of names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The directory globs of one rule."""
+
+    globs: tuple[tuple[Segment, ...], ...]
+
+    def places(self, directories: Iterable[bytes]) -> frozenset[tuple[int, int]]:
+        """Return (glob, segments used up) for all ways in which globs match `directories` or go on below them."""
+        return frozenset(
+            (number, place)
+            for directory in directories
+            for number, segments in enumerate(self.globs)
+            for place in _places(segments, [name for name in directory.split(b"/") if name])
+        )
+
+
+def _places(segments: Sequence[Segment], names: Sequence[bytes]) -> set[int]:
+    places = _skip(segments, {0})
+    for name in names:
+        after = {place for place in places if place < len(segments) and segments[place] is None}
+        for place in places - after:
+            pattern = segments[place] if place < len(segments) else None
+            if pattern is not None and pattern.match(name):
+                after.add(place + 1)
+        places = _skip(segments, after)
+    return places
+
+
+def _skip(segments: Sequence[Segment], places: set[int]) -> set[int]:
+    """Return places and those behind them that `**` reaches with no name at all."""
+    found = set(places)
+    for place, segment in enumerate(segments):
+        if segment is None and place in found:
+            found.add(place + 1)
+    return found
+
+
+def directory_pattern(glob: bytes) -> bytes:
+    """Return the pattern of a directory glob over `/a/b/c`; the mount point itself is empty."""
+    segments = [segment for segment in glob.split(b"/") if segment]
+    return b"".join(rb"(?:/[^/]+)*" if segment == b"**" else b"/" + name_pattern(segment) for segment in segments)
+
+
+def segments_of(glob: bytes) -> tuple[Segment, ...]:
+    """Return the segments of a directory glob."""
+    return tuple(
+        None if segment == b"**" else re.compile(name_pattern(segment) + rb"\Z", re.DOTALL)
+        for segment in glob.split(b"/")
+        if segment
+    )
+
+
+def name_pattern(glob: bytes) -> bytes:
+    """Return the pattern of a glob over one name: `*`, `?` and `[...]`, which never match a slash."""
+    pattern, at = b"", 0
+    while at < len(glob):
+        char = glob[at : at + 1]
+        at += 1
+        if char == b"*":
+            pattern += rb"[^/]*"
+        elif char == b"?":
+            pattern += rb"[^/]"
+        elif char == b"[" and (end := glob.find(b"]", at + (2 if glob[at : at + 1] == b"!" else 1))) > 0:
+            members = glob[at:end]
+            negation, members = (b"^", members[1:]) if members[:1] == b"!" else (b"", members)
+            pattern += rb"(?!/)[" + negation + _SPECIAL.sub(rb"\\\g<0>", members) + b"]"
+            at = end + 1
+        else:
+            pattern += re.escape(char)
+    return pattern

@@ -1,0 +1,185 @@
+"""Sweeping: the index keeps nothing for records that cannot come any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lustre_events.config import DispatcherSettings
+from lustre_events.fid import ROOT_FID
+from lustre_events.record import ChangelogRecord, RecordType
+from tests import builders as b
+from tests.builders import START_NS, fid_of
+from tests.fakes_dispatcher import MDT0, MDT1, Rig, csv_rig
+
+SECOND_NS = 10**9
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = csv_rig(tmp_path / "index.db", mdts=(MDT0, MDT1))
+    made.pass_seconds(61)
+    yield made
+    made.close()
+
+
+def tombstones(rig: Rig) -> int:
+    return int(rig.select("SELECT count(*) FROM link WHERE fid IS NULL")[0])
+
+
+def caught_up(rig: Rig, mdt: str, time_ns: int) -> None:
+    """Let a reader say that at this time it had everything, which is in its stream."""
+    tail = rig.store.tail(mdt)
+    state = {"caught_up_epoch": tail.epoch, "caught_up_index": tail.last_index, "caught_up_time_ns": time_ns}
+    rig.store.reader_states[mdt] = {name: str(value) for name, value in state.items()}
+    rig.pass_seconds(1)
+
+
+def churn(first: int, count: int, time_ns: int) -> list[ChangelogRecord]:
+    """Files that are made and removed, under ever new names: two records each, a millisecond apart."""
+    records = []
+    for number in range(first, first + count):
+        name, at = b"f%d" % number, time_ns + (number - first) * 2_000_000
+        records.append(b.create(fid=number, name=name, index=2 * number - 1, time_ns=at))
+        records.append(b.unlink(fid=number, name=name, index=2 * number, time_ns=at + 1_000_000))
+    return records
+
+
+@pytest.mark.parametrize("second", ["busy", "quiet", "never heard of"])
+def test_churn_leaves_the_index_as_small_as_it_was(rig: Rig, second: str) -> None:
+    """However many files come and go, with a second MDT that is busy, silent or without any record yet."""
+    if second != "never heard of":
+        rig.feed(b.mkdir(fid=fid_of(1), name=b"d", index=1, time_ns=START_NS), mdt=MDT1)
+    sizes = []
+    for turn in range(12):
+        begin_ns = START_NS + turn * 60 * SECOND_NS
+        rig.feed(*churn(1 + turn * 1000, 1000, begin_ns))
+        end_ns = begin_ns + 10 * SECOND_NS
+        if second == "busy":
+            rig.feed(b.sattr(fid=fid_of(1), index=turn + 2, time_ns=end_ns), mdt=MDT1)
+        else:
+            caught_up(rig, MDT1, end_ns)
+        rig.settle()
+        rig.queue.take()
+        assert tombstones(rig) <= 1
+        sizes.append(rig.select("PRAGMA page_count")[0] - rig.select("PRAGMA freelist_count")[0])
+    assert rig.select("SELECT count(*) FROM moved") == [0]
+    assert rig.select("SELECT count(*) FROM object")[0] <= 1
+    assert max(sizes[1:]) <= sizes[0] + 2
+
+
+def test_nothing_is_swept_that_a_late_record_may_need(rig: Rig) -> None:
+    """While the second MDT has said nothing, or lags, tombstones stay, and its late record does not win."""
+    rig.feed(b.create(fid=1, name=b"a", index=1), b.unlink(fid=1, name=b"a", index=2))
+    rig.settle()
+    assert tombstones(rig) == 1
+    rig.feed(b.mkdir(fid=9, name=b"d", index=1, time_ns=START_NS), mdt=MDT1)
+    rig.settle()
+    assert tombstones(rig) == 1
+    rig.feed(b.link(fid=1, name=b"a", index=2, time_ns=START_NS + SECOND_NS + 1), mdt=MDT1)
+    rig.settle()
+    assert rig.paths(1) == [[]]
+    caught_up(rig, MDT1, START_NS + 3 * SECOND_NS)  # less the margin this is before the tombstone
+    rig.settle()
+    assert tombstones(rig) == 1
+    caught_up(rig, MDT1, START_NS + 9 * SECOND_NS)
+    rig.settle()
+    assert tombstones(rig) == 0
+
+
+def test_a_record_with_a_time_behind_the_horizon_counts_as_later(rig: Rig) -> None:
+    """An MDS whose clock is wrong cannot bring a name back under a key that is lower than what was swept."""
+    rig.feed(b.mkdir(fid=9, name=b"d", index=1, time_ns=START_NS), mdt=MDT1)
+    rig.feed(b.create(fid=1, name=b"a", index=5), b.unlink(fid=1, name=b"a", index=6))
+    rig.settle()
+    caught_up(rig, MDT1, START_NS + 60 * SECOND_NS)
+    rig.settle()
+    assert tombstones(rig) == 0
+    rig.feed(b.create(fid=2, name=b"a", index=2, time_ns=START_NS + SECOND_NS), mdt=MDT1)
+    rig.settle()
+    cursors = rig.writer.cursors()
+    assert cursors[MDT1, 1].eff_time > cursors[MDT0, 1].eff_time
+    assert rig.paths(2) == [[b"a"]]
+
+
+def test_one_step_sweeps_a_bounded_number(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backlog of tombstones goes over many steps, not in one long transaction."""
+    monkeypatch.setattr("lustre_events.dispatcher.sweeping.AT_ONCE", 100)
+    rig.feed(*churn(1, 1000, START_NS))
+    rig.settle()
+    caught_up(rig, MDT1, START_NS + 60 * SECOND_NS)
+    rig.dispatcher.step()
+    assert tombstones(rig) == 900
+    rig.settle()
+    assert tombstones(rig) == 0
+
+
+def test_nothing_is_swept_in_the_first_minute(tmp_path: Path) -> None:
+    """An MDT that nobody has named may follow a little later, with older records."""
+    rig = csv_rig(tmp_path / "index.db")
+    rig.feed(b.create(fid=1, name=b"a", index=1), b.unlink(fid=1, name=b"a", index=2))
+    rig.pass_seconds(30)
+    rig.settle()
+    assert tombstones(rig) == 1
+    rig.pass_seconds(61)
+    rig.settle()
+    assert tombstones(rig) == 0
+    rig.close()
+
+
+def test_an_object_without_a_name_is_found_by_going_round(tmp_path: Path) -> None:
+    """Whose `stat` was lost too often, and has no name, is looked at again, and removed if it is gone."""
+    rig = csv_rig(tmp_path / "index.db", settings=DispatcherSettings(attempts=1))
+    rig.play(b.close(fid=1))
+    rig.pass_seconds(121)
+    rig.play()
+    assert rig.pending() == set()
+    rig.pass_seconds(3_600)
+    rig.dispatcher.step()
+    rig.pass_seconds(1)
+    rig.answer(rig.play(), "gone")
+    assert rig.select("SELECT count(*) FROM object") == [0]
+    rig.close()
+
+
+def migration(old: int, new: int, **fields: int) -> ChangelogRecord:
+    return b.record(
+        RecordType.MIGRT, new, ROOT_FID, b"a.csv", 0x2000,
+        source=fid_of(old), source_parent=ROOT_FID, source_name=b"a.csv", **fields,
+    )  # fmt: skip
+
+
+def test_migrations_out_of_order_take_documents_to_the_last_fid(rig: Rig) -> None:
+    """1 → 2 on one MDT and 2 → 3 on the other: the second comes first, and the document ends at 3."""
+    rig.feed(b.create(fid=1, name=b"a.csv", index=1), mdt=MDT0)
+    rig.settle()
+    rig.answer(rig.queue.take())
+    rig.feed(migration(2, 3, index=2, time_ns=START_NS + 9 * SECOND_NS), mdt=MDT0)
+    rig.settle()
+    rig.feed(migration(1, 2, index=1, time_ns=START_NS + 5 * SECOND_NS), mdt=MDT1)
+    rig.settle()
+    assert rig.select("SELECT fid FROM object JOIN document ON object = object.id") == [fid_of(3).pack()]
+    assert rig.paths(3) == [[b"a.csv"]]
+
+
+def test_documents_wait_for_a_migration_that_is_not_read_yet(rig: Rig) -> None:
+    """The old FID is gone and its name is another's already: what it had is kept for the new one."""
+    rig.feed(b.create(fid=1, name=b"a.csv", index=1), mdt=MDT0)
+    rig.settle()
+    rig.answer(rig.queue.take())
+    rig.feed(b.close(fid=1, index=2), b.create(fid=7, name=b"a.csv", index=3), mdt=MDT0)
+    rig.settle()
+    for _ in range(4):
+        rig.answer([job for job in rig.queue.take() if any(item.fid == fid_of(1) for item in job.items)], "gone")
+        rig.pass_seconds(200)
+        rig.settle()
+    rig.feed(
+        b.record(RecordType.MIGRT, 2, ROOT_FID, b"moved", 0x2000, source=fid_of(1), source_parent=ROOT_FID,
+                 source_name=b"a.csv", index=1, time_ns=START_NS + SECOND_NS + 5), mdt=MDT1,
+    )  # fmt: skip
+    rig.settle()
+    holders = rig.select("SELECT fid FROM object JOIN document ON object = object.id")
+    assert fid_of(2).pack() in holders
+    assert fid_of(1).pack() not in holders

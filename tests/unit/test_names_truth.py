@@ -1,0 +1,72 @@
+"""Names against a model of the file system: whatever is done and however it arrives, the links are the truth."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lustre_events.names import Link, OrderKey, Place, effective_time, effects, merge
+from lustre_events.record import ChangelogRecord, RecordType, iter_records
+from tests import captures
+from tests.model import OPERATIONS, Lustre, allowed_log, any_moves
+
+small = st.integers(0, 11)
+moves = st.lists(st.tuples(st.integers(0, len(OPERATIONS) - 1), small, small, small), min_size=5, max_size=60)
+
+
+def stamped(log: list[ChangelogRecord], mdt: int, epoch: int) -> list[tuple[bytes, ChangelogRecord]]:
+    reached, found = 0, []
+    for record in log:
+        reached = effective_time(record.time_ns, reached)
+        found.append((OrderKey(reached, mdt, epoch, record.index).pack(), record))
+    return found
+
+
+@settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(moves, st.integers(0, 100), st.integers(0, 1 << 32))
+def test_names_are_the_file_system_s_truth(plan: list[tuple[int, int, int, int]], more: int, seed: int) -> None:
+    """In any order across the MDTs, with records repeated and read again under new epochs, names are right."""
+    chance = random.Random(seed)
+    system = Lustre(chance)
+    system.do(plan)
+    system.do(any_moves(chance, more))
+    arriving = []
+    for mdt, log in enumerate(system.logs):
+        arriving += stamped(log, mdt, 1)
+        arriving += stamped(log[chance.randrange(len(log) + 1) :], mdt, 2)
+        arriving += chance.sample(arriving, len(arriving) // 3)
+    chance.shuffle(arriving)
+    links: dict[Place, Link] = {}
+    for stamp, record in arriving:
+        merge(links, stamp, effects(record))
+    assert {place: link.fid for place, link in links.items() if link.fid is not None} == system.truth()
+
+
+def test_the_model_logs_where_lustre_does() -> None:
+    """Every record of the captures that names a place lies on an MDT where the model may log it."""
+    wrong = [
+        (folder, name, record.index, record.type)
+        for folder in captures.FOLDERS
+        for name in captures.mdts(folder)
+        for record in iter_records(captures.read(folder, f"{name}.raw"))
+        if not allowed_log(record, int(name[-1]))
+    ]
+    assert wrong == []
+
+
+def test_the_model_has_every_case() -> None:
+    """A long random run of the model has all types of records, overwritten and kept targets, and time backwards."""
+    chance = random.Random(1)
+    system = Lustre(chance)
+    system.do(any_moves(chance, 3000))
+    records = [record for log in system.logs for record in log]
+    seen = {(record.type, record.flags & 1) for record in records}
+    both = {(RecordType.UNLNK, 0), (RecordType.UNLNK, 1), (RecordType.RENME, 0), (RecordType.RENME, 1)}
+    once = {(RecordType.CREAT, 0), (RecordType.MKDIR, 0), (RecordType.SLINK, 0), (RecordType.HLINK, 0)}
+    assert both | once | {(RecordType.RMDIR, 1), (RecordType.MIGRT, 0)} <= seen
+    assert any(record.type == RecordType.RENME and record.target and not record.flags & 1 for record in records)
+    for log in system.logs:
+        assert [record.index for record in log] == sorted({record.index for record in log})
+        assert [record.time_ns for record in log] != sorted(record.time_ns for record in log)
