@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -20,8 +21,8 @@ from lustre_events.errors import ManifestError
 
 FILE_NAME = "manifest.toml"
 CONTRACTS = ("batch", "single")
-_KEYS = ("name", "version", "image", "command", "contract", "accepts", "description", "trusted", "limits")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
+KEYS = ("name", "version", "image", "command", "contract", "accepts", "description", "trusted", "gpu", "limits")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 _EXTENSION = re.compile(r"[a-z0-9]{1,16}\Z")
 
 
@@ -34,9 +35,11 @@ class Limits:
     cpu_seconds: int = 120
     """Processor time of each process of the run."""
     memory_bytes: int = 2_000_000_000
-    """Address space of each process of the run."""
+    """Address space of each process of the run; in a container also what all of them hold together."""
     processes: int = 64
     """Processes and threads of the run (in a container; not where it runs as a process)."""
+    open_files: int = 1024
+    """Descriptors that each process of the run may have open."""
     output_bytes: int = 1 << 20
     """Longest document of one file, as JSON."""
 
@@ -53,6 +56,8 @@ class Manifest:
     accepts: tuple[str, ...]
     description: str
     trusted: bool
+    gpu: bool
+    """Whether its containers see the node's NVIDIA GPUs."""
     limits: Limits
     folder: Path
     digest: str
@@ -73,8 +78,8 @@ def load(folder: Path) -> Manifest:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ManifestError(f"{path}: not a TOML file: {exc}") from exc
     for key in table:
-        if key not in _KEYS:
-            raise ManifestError(f"{path}: unknown key {key}{nearest(key, _KEYS)}")
+        if key not in KEYS:
+            raise ManifestError(f"{path}: unknown key {key}{nearest(key, KEYS)}")
     return Manifest(
         name=_name(path, table),
         version=_text(path, table, "version"),
@@ -83,7 +88,8 @@ def load(folder: Path) -> Manifest:
         contract=_contract(path, table),
         accepts=_accepts(path, table),
         description=_text(path, table, "description"),
-        trusted=_trusted(path, table),
+        trusted=_flag(path, table, "trusted"),
+        gpu=_flag(path, table, "gpu"),
         limits=_limits(path, table.get("limits", {})),
         folder=folder.absolute(),
         digest=folder_digest(folder),
@@ -137,6 +143,11 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def to_json(manifest: Manifest) -> str:
+    """Return a manifest as one line of JSON."""
+    return json.dumps(dataclasses.asdict(manifest), default=str)
+
+
 def _text(path: Path, table: Mapping[str, Any], key: str) -> str:
     value = table.get(key)
     if not isinstance(value, str) or not value:
@@ -154,7 +165,7 @@ def _texts(path: Path, table: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 def _name(path: Path, table: Mapping[str, Any]) -> str:
     name = _text(path, table, "name")
-    if not _NAME.match(name):
+    if not NAME.match(name):
         raise ManifestError(f"{path}: name is {name!r}; it must be lower-case letters, digits and _, at most 32")
     if name != path.parent.name:
         raise ManifestError(f"{path}: name is {name!r} but the folder is {path.parent.name}; rename one of them")
@@ -190,11 +201,11 @@ def _accepts(path: Path, table: Mapping[str, Any]) -> tuple[str, ...]:
     return accepts
 
 
-def _trusted(path: Path, table: Mapping[str, Any]) -> bool:
-    trusted = table.get("trusted", False)
-    if not isinstance(trusted, bool):
-        raise ManifestError(f"{path}: trusted must be true or false, not {trusted!r}")
-    return trusted
+def _flag(path: Path, table: Mapping[str, Any], key: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise ManifestError(f"{path}: {key} must be true or false, not {value!r}")
+    return value
 
 
 def _limits(path: Path, table: Any) -> Limits:

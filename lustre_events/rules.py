@@ -32,12 +32,13 @@ from typing import Any
 from lustre_events.config import nearest
 from lustre_events.errors import ConfigError
 from lustre_events.pending import SECOND_NS, Kind
+from lustre_events.reach import Reach, directory_pattern, name_pattern, segments_of
 from lustre_events.work import STAT
 
 EVENTS = {"content": Kind.CONTENT, "attributes": Kind.ATTRIBUTES, "name": Kind.NAME}
+CONDITIONS = ("events", "extensions", "globs", "directories", "owners")
 DEFAULT_QUEUE = "default"
 _QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
-_SPECIAL = re.compile(rb"[\\\[\]^&~|]")
 _MATCH = ("all", "first")
 
 
@@ -61,7 +62,10 @@ class Rule:
     extensions: tuple[bytes, ...] | None
     globs: re.Pattern[bytes] | None
     directories: re.Pattern[bytes] | None
+    reach: Reach
     owners: frozenset[int] | None
+    written: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The conditions as the file has them, key by key; for people and for rule_review."""
 
     def holds(self, name: bytes, directory: bytes | None, owner: int | None, events: Collection[Kind]) -> bool:
         """Whether every condition is met; a directory (None) or owner that is not known meets none."""
@@ -103,6 +107,19 @@ class Rules:
     def work_of_extractor(self, extractor: str) -> Work | None:
         """Return the work of the first rule for this extractor, or None if there is none."""
         return next((each.work for each in self.rules if each.work.extractor == extractor), None)
+
+    @property
+    def ask_for_directories(self) -> bool:
+        """Whether the place of a file matters to a rule that is asked when a file gets a new name."""
+        return any(rule.reach.globs and Kind.NAME in rule.events for rule in self.rules)
+
+    def may_differ(self, before: Collection[bytes], after: Collection[bytes]) -> bool:
+        """Whether files below a directory that had the paths `before` may have other work now, with `after`."""
+        for rule in self.rules:
+            was, is_ = rule.reach.places(before), rule.reach.places(after)
+            if is_ - was or (self.first_only and was != is_):
+                return True
+        return False
 
     def match(
         self,
@@ -205,9 +222,11 @@ def _rule(
         Work(extractor, queue, priority, None if settle is None else int(settle * SECOND_NS), name),
         _events(place, entry),
         tuple(b"." + extension.lstrip(b".").lower() for extension in extensions) or None,
-        _any_of(place, [_segment(glob) for glob in globs]),
-        _any_of(place, [_directory(glob) for glob in directories]),
+        _any_of(place, [name_pattern(glob) for glob in globs]),
+        _any_of(place, [directory_pattern(glob) for glob in directories]),
+        Reach(tuple(map(segments_of, directories))),
         _owners(place, entry, uid_of),
+        tuple((key, tuple(map(str, entry[key]))) for key in CONDITIONS if key in entry),
     )
 
 
@@ -259,29 +278,3 @@ def _any_of(place: str, patterns: Sequence[bytes]) -> re.Pattern[bytes] | None:
         return re.compile(b"(?:" + b"|".join(patterns) + rb")\Z", re.DOTALL)
     except re.error as exc:
         raise ConfigError(f"{place}: a glob cannot be understood ({exc}); look at its square brackets") from exc
-
-
-def _directory(glob: bytes) -> bytes:
-    """Return the pattern of a directory glob over `/a/b/c`; the mount point itself is empty."""
-    segments = [segment for segment in glob.split(b"/") if segment]
-    return b"".join(rb"(?:/[^/]+)*" if segment == b"**" else b"/" + _segment(segment) for segment in segments)
-
-
-def _segment(glob: bytes) -> bytes:
-    """Return the pattern of a glob over one name: `*`, `?` and `[...]`, which never match a slash."""
-    pattern, at = b"", 0
-    while at < len(glob):
-        char = glob[at : at + 1]
-        at += 1
-        if char == b"*":
-            pattern += rb"[^/]*"
-        elif char == b"?":
-            pattern += rb"[^/]"
-        elif char == b"[" and (end := glob.find(b"]", at + (2 if glob[at : at + 1] == b"!" else 1))) > 0:
-            members = glob[at:end]
-            negation, members = (b"^", members[1:]) if members[:1] == b"!" else (b"", members)
-            pattern += rb"(?!/)[" + negation + _SPECIAL.sub(rb"\\\g<0>", members) + b"]"
-            at = end + 1
-        else:
-            pattern += re.escape(char)
-    return pattern

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -64,7 +65,7 @@ def left_behind() -> list[str]:
     staged = [
         path.name
         for path in Path(tempfile.gettempdir()).glob("lustre-events-*")
-        if not path.name.startswith("lustre-events-test-")
+        if re.fullmatch(r"lustre-events-[0-9a-f]{32}", path.name)
     ]
     running = []
     for path in Path("/proc").glob("[0-9]*"):
@@ -143,7 +144,8 @@ def test_container_sees_its_inputs_and_nothing_else(
     seen = found.document
     assert seen["in"] == ["0001.csv"]
     assert seen["shadow"] in {"FileNotFoundError", "PermissionError"}
-    assert (seen["host"], seen["write"]) == ("FileNotFoundError", "PermissionError")
+    assert seen["host"] == "FileNotFoundError"
+    assert seen["write"] in {"PermissionError", "OSError"}  # to its owner it is a read-only file system
     assert seen["network"] != "connected"
     assert seen["interfaces"] == ["lo"]
     assert seen["uid"] != 0
