@@ -135,7 +135,7 @@ def dispatcher(settings: Settings, index_url: str) -> Dispatcher:
         RqQueues(client, settings.worker.job_timeout_seconds),
         [Identity(each.name, each.version, each.digest) for each in installed.values()],
         settings.dispatcher,
-        mdts=settings.filesystem.mdts,
+        mdts=[LOCAL_MDT] if settings.filesystem.source == "directory" else settings.filesystem.mdts,
     )
 
 

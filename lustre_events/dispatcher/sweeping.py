@@ -4,8 +4,8 @@ Every MDT has passed the horizon: each record to come will have a later effectiv
 that is the time that its cursor has reached. For a quiet one it is the time at which its reader had caught up,
 less a margin; once something was swept by it, the MDT's chain of effective times is moved there, so that a record
 with an earlier time cannot fall behind what is gone (the time of a record may run backwards, a clock be wrong).
-An MDT that nobody knows of yet cannot be waited for: its reader must begin before, or a minute after this
-dispatcher, or it must be named in the settings.
+An MDT that nobody knows of cannot be waited for: it must be named in the settings, or its reader must begin no
+later than an hour after this dispatcher.
 
 Tombstones and remembered migrations go by their stamps. Objects without a name, of which nobody said that they are
 gone (an old server lost a flag, workers died), are found by going round the index slowly; `stat` decides.
@@ -41,6 +41,9 @@ ROUND_NS = 3_600 * SECOND_NS
 SETTLE_NS = 60 * SECOND_NS
 """Nothing is swept for so long after the beginning, or after a new MDT was seen: others may follow."""
 
+UNNAMED_SETTLE_NS = 3_600 * SECOND_NS
+"""The same where nobody has named the MDTs, so that only time tells that none is missing."""
+
 NEVER = 0
 ALWAYS = (1 << 63) - 1
 
@@ -55,7 +58,8 @@ class Sweeper:
         self._wishes = wishes
         self._quiet: dict[str, tuple[int, int, int]] = {}
         self._mdts = set(mdts)
-        self._settled_ns = now_ns + SETTLE_NS
+        self._settle_ns = SETTLE_NS if mdts else UNNAMED_SETTLE_NS
+        self._settled_ns = now_ns + self._settle_ns
         self._now_ns = now_ns
         self._looked_ns: int | None = None
         self._at = 0
@@ -70,7 +74,7 @@ class Sweeper:
         self._is_due = True
         present = set(self._streams.mdts())
         if present - self._mdts:
-            self._settled_ns = now_ns + SETTLE_NS
+            self._settled_ns = now_ns + self._settle_ns
         self._mdts |= present
         self._quiet = {mdt: self._caught_up(mdt) for mdt in sorted(self._mdts)}
 
