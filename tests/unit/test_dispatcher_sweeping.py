@@ -123,7 +123,7 @@ def test_nothing_is_swept_in_the_first_hour_while_mdts_are_not_named(tmp_path: P
     rig.pass_seconds(3_500)
     rig.settle()
     assert tombstones(rig) == 1
-    rig.pass_seconds(101)
+    rig.pass_seconds(3_601)
     rig.settle()
     assert tombstones(rig) == 0
     rig.close()
