@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from lustre_events.backpressure import Backpressure
 from lustre_events.clearing import Clearing
 from lustre_events.config import ReaderSettings
+from lustre_events.continuity import Continuity
 from lustre_events.errors import (
     ChangelogBroken,
     ChangelogUnavailable,
@@ -24,7 +26,9 @@ from lustre_events.errors import (
     StreamMoved,
     StreamUnavailable,
 )
-from lustre_events.gathering import Gathering
+from lustre_events.gathering import Counters, Gathering
+from lustre_events.opening import Opening
+from lustre_events.record import digest
 from lustre_events.sources.interface import Source
 from lustre_events.streams.interface import Block, ReaderStream, Tail
 
@@ -34,20 +38,6 @@ _LAST_BACKOFF_SECONDS = 5.0
 _PUBLISH_SECONDS = 1.0
 _SLICE_SECONDS = 0.1
 """`stop` only sets a flag (it may run in a signal handler, where no lock may be taken): waits look at it."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What this reader did since it began: read = stored + dropped + held, for records and for blocks."""
-
-    records_read: int = 0
-    records_stored: int = 0
-    records_dropped: int = 0
-    blocks_read: int = 0
-    blocks_stored: int = 0
-    blocks_dropped: int = 0
-    bytes_read: int = 0
-    bytes_stored: int = 0
 
 
 class Reader:
@@ -70,7 +60,10 @@ class Reader:
         self._clock = clock
         self._time_ns = time_ns
         self._sleep = sleep
-        self._clearing = Clearing(source, stream, settings, clock)
+        continuity = Continuity(stream, source.mdt, time_ns, clears_committed=settings.clear_after == "committed")
+        self._clearing = Clearing(source, stream, settings, clock, continuity)
+        self._opening = Opening(source, stream, settings, clock, clearing=self._clearing, continuity=continuity)
+        self._backpressure = Backpressure(stream, settings.memory_share, clock)
         self.counters = Counters()
         self._stopping = False
         self._leads = False
@@ -78,6 +71,7 @@ class Reader:
         self._was_open = False
         self._tail = Tail(0, 0)
         self._block: Block | None = None
+        self._digest = ""
         self._gathering = Gathering(source, settings, clock)
         self._waiting = ""
         self._trouble = False
@@ -122,6 +116,7 @@ class Reader:
             "cleared_index": clearing.cleared_index,
             "user": self._settings.user,
             "user_lost": int(clearing.user_lost),
+            "memory_share": f"{self._backpressure.share:.3f}",
             "waiting": self._waiting,
             "updated_ns": self._time_ns(),
         }
@@ -152,14 +147,12 @@ class Reader:
             self._leads = False
             self._start_over(exc)
         except (ChangelogBroken, ChangelogUnavailable) as exc:
-            if not self._was_open:
+            if not self._was_open and isinstance(exc, ChangelogUnavailable):
                 raise
             self._start_over(exc)
         except (StreamUnavailable, StreamFull) as exc:
             self._trouble = isinstance(exc, StreamUnavailable)
-            if not self._waiting:
-                _log.warning("waiting: %s", exc, extra={"action": "wait", "mdt": self._source.mdt})
-            self._waiting = str(exc)
+            self._say_waiting(str(exc))
         else:
             self._trouble = False
             self._backoff = _FIRST_BACKOFF_SECONDS
@@ -171,10 +164,17 @@ class Reader:
         if not self._leads and not self._take_lease():
             return
         if not self._open:
-            self._resume()
+            self._tail = self._opening.open()
+            self._open = self._was_open = True
         self._keep_lease()
-        self._clearing.step(self._tail, hurry=self._source.ended)
+        # Before a new epoch's first block, what is safe in the old one says nothing about the MDT's records.
+        between = self._opening.begins_epoch and self._tail.epoch
+        if self._clearing.due() and not between:
+            self._opening.probe(at_once=True)
+            self._clearing.step(self._tail, hurry=self._source.ended)
         self._publish(at_once=False)
+        if self._block is None and not self._has_room():
+            return
         if self._block is None:
             self._gather()
         if self._block is not None:
@@ -193,68 +193,63 @@ class Reader:
         return True
 
     def _keep_lease(self) -> None:
-        """Renew the lease in good time, and see that the stream still ends where we left it.
-
-        A Redis that came back without its last second would else be noticed by the next append only.
-        """
+        """Renew the lease in good time, and see that the stream is as we left it."""
         now = self._clock()
         if now - self._renewed_at < self._settings.lease_seconds / 3:
             return
         if not self._stream.lease(self._settings.lease_seconds):
             raise LeaseLost(f"{self._source.mdt}: another reader has taken over; this one waits as its standby")
         self._renewed_at = now
-        tail = self._stream.tail()
-        if tail != self._tail:
-            raise StreamMoved(
-                f"{self._source.mdt}: the stream ends at {tail}, not at {self._tail}; reading on from its end"
-            )
+        self._opening.check(self._tail)
 
-    def _resume(self) -> None:
-        mdt = self._source.mdt
-        self._tail, mark = self._stream.tail(), self._clearing.resume()
-        # Where the stream's key is gone, the records behind the mark are still on the MDT.
-        behind = self._tail.last_index if self._tail.epoch else mark
-        if behind < mark or (mark and not self._tail.epoch):
-            _log.error(
-                "%s: records up to %d were cleared on the MDT, but the stream in Redis ends at %d: what the "
-                "dispatcher had not committed of them is lost; compare the index with the file system",
-                mdt, mark, self._tail.last_index, extra={"action": "lost", "mdt": mdt},
-            )  # fmt: skip
-        self._source.open(behind + 1 if behind else 0)
-        self._open = self._was_open = True
-        _log.info("reading", extra={"action": "open", "mdt": mdt, "epoch": self._tail.epoch, "behind": behind})
+    def _has_room(self) -> bool:
+        reason = self._backpressure.reason()
+        if not reason:
+            return True
+        self._say_waiting(reason)
+        self._pause(_SLICE_SECONDS)
+        return False
+
+    def _say_waiting(self, reason: str) -> None:
+        if not self._waiting:
+            _log.warning("waiting: %s", reason, extra={"action": "wait", "mdt": self._source.mdt})
+        self._waiting = reason
 
     def _gather(self) -> None:
         begun_ns = self._time_ns()
         gathered = self._gathering.next()
         if gathered is None:
             if not self._stopping:  # a wake would look like the end
-                self._caught_up = (self._tail, begun_ns)
+                self._caught_up = (self._tail, begun_ns - round(self._source.lag_seconds * 1e9))
+            self._opening.probe(at_once=False)
             if self._source.ended and not self._finished():
                 self._pause(_SLICE_SECONDS)
             return
         span, data = gathered
         epoch = self._epoch_for(span.first_index)
+        self._digest = digest(memoryview(data)[span.last_offset :])
+        self._opening.passed()
         self._block = Block(self._source.mdt, epoch, span.first_index, span.last_index, span.count, data)
         self.counters.records_read += span.count
         self.counters.blocks_read += 1
         self.counters.bytes_read += span.size
 
     def _epoch_for(self, first_index: int) -> int:
-        tail = self._tail
-        if tail.epoch and first_index > tail.last_index:
+        tail, begins = self._tail, self._opening.begins_epoch
+        if tail.epoch and first_index > tail.last_index and not begins:
             return tail.epoch
+        if tail.epoch and not begins:
+            self._opening.begin_index(tail)
         epoch = max(self._time_ns(), tail.epoch + 1)
-        _log.warning(
-            "new epoch", extra={"action": "epoch", "mdt": self._source.mdt, "epoch": epoch, "first": first_index}
-        )
+        _log.log(
+            logging.WARNING if tail.epoch else logging.INFO,
+            "new epoch", extra={"action": "epoch", "mdt": self._source.mdt, "epoch": epoch, "first": first_index},
+        )  # fmt: skip
         return epoch
 
     def _store(self, block: Block) -> None:
-        if block.epoch != self._tail.epoch:
-            self._clearing.begin_epoch(block.first_index)
-        self._tail = self._stream.append(block, self._tail)
-        self._block = None
+        self._tail = self._stream.append(block, self._tail, self._digest)
+        self._block, self._opening.begins_epoch = None, False
         self.counters.records_stored += block.count
         self.counters.blocks_stored += 1
         self.counters.bytes_stored += len(block.data)

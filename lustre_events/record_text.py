@@ -49,6 +49,9 @@ _ANY_SMALL_NID = (1 << 64) - 1
 _U64 = struct.Struct("<Q")
 _LARGE_NID = struct.Struct(">BBH")  # struct lnet_nid: bytes above 8, network type, network number; the address
 
+_HSM_EVENTS = ("archive", "restore", "cancel", "release", "remove", "state")
+"""enum hsm_event in lustre_user.h; the error has 7 bits, the event 3, the flags (1: dirty) 2."""
+
 _MODE_READ, _MODE_WRITE, _MODE_EXEC = 0x1, 0x2 | 0o1000 | 0o2000, 0x4
 """MDS_FMODE_READ; MDS_FMODE_WRITE, MDS_OPEN_TRUNC and MDS_OPEN_APPEND; MDS_FMODE_EXEC."""
 
@@ -114,6 +117,17 @@ def to_json(record: ChangelogRecord) -> dict[str, Any]:
         "nid": None if record.nid is None else nid_text(record.nid, record.extra_flags),
         "open_flags": record.open_flags,
         "xattr": None if record.xattr is None else _text(record.xattr),
+        "hsm": hsm(record.flags) if record.type == RecordType.HSM else None,
+    }
+
+
+def hsm(flags: int) -> dict[str, Any]:
+    """Return what the type's own bits of an HSM record say: event (null: unknown), error (0 or an errno), flags."""
+    event = flags >> 7 & 0x7
+    return {
+        "event": _HSM_EVENTS[event] if event < len(_HSM_EVENTS) else None,
+        "error": flags & 0x7F,
+        "flags": flags >> 10 & 0x3,
     }
 
 

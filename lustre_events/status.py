@@ -23,7 +23,7 @@ SUMS = {
 """The dispatcher's counters that are sums of others (batch.py, outcomes.py)."""
 
 READER_SUMS = {"records_read": ("records_stored", "records_dropped", "records_held")}
-"""The same for a reader (reader.Counters)."""
+"""The same for a reader (gathering.Counters)."""
 
 
 def of_index(stats: Stats) -> Status:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from lustre_events.errors import ChangelogRefused, ChangelogUserUnknown, LustreEventsError
+from lustre_events.errors import ChangelogBroken, ChangelogRefused, ChangelogUserUnknown, LustreEventsError
 from lustre_events.record import ChangelogRecord, RecordType, encode_record, iter_records
 from lustre_events.streams.interface import Block
 
@@ -36,10 +36,10 @@ class FakeClock:
         self.now += seconds
 
 
-def records(*indexes: int, name: bytes = b"name") -> bytes:
+def records(*indexes: int, name: bytes = b"name", time_ns: int = 1) -> bytes:
     """Return one raw record per index."""
     return b"".join(
-        encode_record(ChangelogRecord(index=index, type=RecordType.CREAT, time_ns=1, name=name))
+        encode_record(ChangelogRecord(index=index, type=RecordType.CREAT, time_ns=time_ns, name=name))
         for index in indexes
     )
 
@@ -71,7 +71,12 @@ class FakeSource:
         self.opened: list[int] = []
         self.reads = 0
         self.woken = 0
-        self.failures: dict[str, list[LustreEventsError]] = {"open": [], "read": [], "clear": []}
+        self.last_index = 0
+        self.time_ns = 1
+        self.handle = 0
+        self.lag_seconds = 0.0
+        self.tells_users = True
+        self.failures: dict[str, list[LustreEventsError]] = {"open": [], "read": [], "clear": [], "peek": []}
         self.on_read: Callable[[], None] = lambda: None
         self.on_clear: Callable[[int], None] = lambda index: None
         self.ignores_start = False
@@ -79,17 +84,23 @@ class FakeSource:
 
     def add(self, *indexes: int) -> None:
         """Let the MDT write records."""
-        self.log += [(index, records(index)) for index in indexes]
+        self.log += [(index, records(index, time_ns=self.time_ns)) for index in indexes]
+        self.last_index = max([self.last_index, *indexes])
 
     def restart_index(self, *indexes: int) -> None:
-        """Let the MDT forget everything and count from the start."""
-        self.log = []
+        """Restart the MDT without a user: it forgets everything and counts anew; then `cl1` is registered."""
+        self.log, self.last_index, self.users = [], 0, {"cl1": 0}
+        self.time_ns += 1
+        if self._at is not None:
+            self._at = 0
+            self.failures["read"].append(ChangelogBroken(f"{self.mdt}: restarted"))
         self.add(*indexes)
 
     def open(self, start_index: int) -> None:
         """Begin at the first record not below `start_index`."""
         self._fail("open")
         self.opened.append(start_index)
+        self.handle += 1
         start_index = 0 if self.ignores_start else start_index
         self._at = next((n for n, (index, _) in enumerate(self.log) if index >= start_index), len(self.log))
 
@@ -110,16 +121,34 @@ class FakeSource:
             self.clock.advance(timeout_seconds)
         return found
 
+    def peek(self, start_index: int) -> bytes:
+        """Return the header of the first record not below `start_index`."""
+        self._fail("peek")
+        return next((record[:64] for index, record in self.log if index >= start_index), b"")
+
+    def knows(self, user: str) -> bool | None:
+        """Return whether the user is there, if it can be told."""
+        return user in self.users if self.tells_users else None
+
     def clear(self, user: str, index: int) -> None:
         """Move a user's mark, with the error codes of a real MDT."""
         self.on_clear(index)
         self._fail("clear")
-        if index == 0 or (self.log and index > self.log[-1][0]):
+        if index == 0 or index > self.last_index:
             raise ChangelogRefused(f"{self.mdt}: there is no record {index} to clear")
         if user not in self.users or index < self.users[user]:
             raise ChangelogUserUnknown(f"{self.mdt}: no user {user}, or its mark is above {index}")
         self.clears.append(index)
         self.users[user] = index
+        self.purge()
+
+    def purge(self) -> None:
+        """Forget the records that every user has cleared; without users, all of them."""
+        slowest = min(self.users.values(), default=self.last_index)
+        kept = [(index, raw) for index, raw in self.log if index > slowest]
+        if self._at is not None:
+            self._at = max(0, self._at - (len(self.log) - len(kept)))
+        self.log = kept
 
     def close(self) -> None:
         """Close."""

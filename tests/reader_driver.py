@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,27 @@ READ_BYTES = 4096
 class FileSource:
     """The raw records of a file as one MDT's changelog; a recording: it ends."""
 
-    def __init__(self, mdt: str, raw: bytes, clears: Path | None = None) -> None:
+    def __init__(self, mdt: str, raw: bytes, clears: Path | None = None, pace_ms: int = 0) -> None:
+        """`clears`: what was cleared before is not given again; `pace_ms`: how long each read takes."""
         self.mdt = mdt
         self._raw = raw
         self._clears = clears
+        self._pace_seconds = pace_ms / 1000
         self._starts = [(offset, scan(raw[offset : offset + size]).first_index) for offset, size in boundaries(raw)]
         self._at = 0
 
+    handle = 0
+    lag_seconds = 0.0
+
     def open(self, start_index: int) -> None:
         """Find the record."""
+        self.handle += 1
+        start_index = max(start_index, self._cleared() + 1)
         self._at = next((n for n, (_, index) in enumerate(self._starts) if index >= start_index), len(self._starts))
 
     def read(self, limit_bytes: int, timeout_seconds: float) -> bytes:
         """Return some records; the end comes at once."""
+        time.sleep(self._pace_seconds)
         begin, size = self._at, min(limit_bytes, READ_BYTES)
         while self._at < len(self._starts) and self._offset(self._at + 1) - self._offset(begin) <= size:
             self._at += 1
@@ -47,11 +56,27 @@ class FileSource:
             self._at += 1
         return self._raw[self._offset(begin) : self._offset(self._at)]
 
+    def peek(self, start_index: int) -> bytes:
+        """Return the header of a record."""
+        start_index = max(start_index, self._cleared() + 1)
+        return next(
+            (self._raw[offset : offset + 64] for offset, index in self._starts if index >= start_index), b""
+        )
+
+    def knows(self, user: str) -> bool:
+        """Return True."""
+        return True
+
     def clear(self, user: str, index: int) -> None:
         """Note it."""
         if self._clears is not None:
             with self._clears.open("a") as file:
                 file.write(f"{index}\n")
+
+    def _cleared(self) -> int:
+        return (
+            int(self._clears.read_text().split()[-1]) if self._clears is not None and self._clears.exists() else 0
+        )
 
     def close(self) -> None:
         """Nothing is open."""
@@ -80,10 +105,10 @@ class MortalStream(RedisReaderStream):
             if self.moments[name] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def append(self, block: Block, expected: Tail) -> Tail:
+    def append(self, block: Block, expected: Tail, digest: str = "") -> Tail:
         """Store a block between two moments."""
         self.moment("before append")
-        tail = super().append(block, expected)
+        tail = super().append(block, expected, digest)
         self.moment("after append")
         return tail
 
@@ -104,7 +129,8 @@ def main() -> None:
     """Run one reader until its recording has ended or it is told to stop."""
     arguments = json.loads(sys.argv[1])
     url, mdt = arguments.pop("url"), arguments.pop("mdt")
-    source = FileSource(mdt, Path(arguments.pop("raw")).read_bytes(), Path(arguments.pop("clears")))
+    raw, clears = Path(arguments.pop("raw")).read_bytes(), Path(arguments.pop("clears"))
+    source = FileSource(mdt, raw, clears, arguments.pop("pace_ms", 0))
     stream = MortalStream(connect(url, 5.0), mdt)
     stream.moments = {arguments.pop("die", ""): arguments.pop("die_at", 1)}
     reader = Reader(source, stream, ReaderSettings(linger_ms=0, **arguments))

@@ -8,7 +8,7 @@
  * of at most 64 KiB, so that poll() works and no read splits a record.
  *
  * It does NOT model:
- *  - the one-second rhythm of FOLLOW (new records come at once; from a file within 20 ms);
+ *  - the one-second rhythm of FOLLOW, unless told to (new records come at once; from a file within 20 ms);
  *  - that a non-blocking read gives EAGAIN until somebody polls, and gives 0 when its buffer is too small
  *    (a packet that does not fit is cut: read with 64 KiB or more);
  *  - the kernel's limit of 1,024 records read ahead (the limit here is the socket's buffer), lseek;
@@ -16,7 +16,7 @@
  *  - the raw read's EIO when the MDT restarts (a socket can only give ECONNRESET, then 0; recv gives EIO),
  *    and that records read ahead still come before the error;
  *  - what a mask, a user or its absence keeps from being recorded: tests append what shall be there;
- *  - idle users, rights (inject EACCES), the mount and unmount of a client, RPC delays, messages on stderr;
+ *  - idle users, rights (inject EACCES), the mount of a client (unmounted, it is silent), RPC delays, messages on stderr;
  *  - path2fid, open_by_fid and everything else that is not below.
  *
  * Environment, for processes that a test starts:
@@ -25,6 +25,7 @@
  *  STANDIN_USERS    "cl1,cl2": registered on every MDT at position 0
  *  STANDIN_STATE    a file: each change of a user's position appends a line "lustre-MDT0000 cl1 812"; all
  *                   processes obey all lines. A test may append "lustre-MDT0000 cl1 gone" to deregister
+ *  STANDIN_FOLLOW_MS  how often FOLLOW looks for new records, as the kernel does every 1000 ms; unset: at once
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -62,6 +63,7 @@ struct mdt {
     uint64_t last_index;
     struct user users[MAX]; int user_count; unsigned next_user;
     char path[PATH_MAX]; off_t file_read; ino_t inode;
+    bool silent;                                 /* the client is unmounted: nothing comes, not even an error */
 };
 
 struct handle {
@@ -89,6 +91,7 @@ static struct fault faults[MAX];
 static char mount_point[PATH_MAX], state_path[PATH_MAX];
 static off_t state_read;
 static bool environment_read;
+static long follow_ms;
 static long records_out, misuses, clears;
 
 /* ---- records ---- */
@@ -358,6 +361,7 @@ static void read_environment(void)
     if (!environment_read) {
         char *records = getenv("STANDIN_RECORDS"), *users = getenv("STANDIN_USERS"), *rest, *inner;
         environment_read = true;
+        follow_ms = atol(getenv("STANDIN_FOLLOW_MS") ? getenv("STANDIN_FOLLOW_MS") : "0");
         snprintf(state_path, sizeof(state_path), "%s", getenv("STANDIN_STATE") ? getenv("STANDIN_STATE") : "");
         records = strdup(records ? records : "");
         for (char *part = strtok_r(records, ":", &rest); part; part = strtok_r(NULL, ":", &rest)) {
@@ -427,12 +431,30 @@ static size_t next_packet(const struct handle *h, uint8_t *packet, uint64_t *nex
     return filled;
 }
 
+/* Waits for `ms`, or until the handle is given up; with `early` also until something has changed. */
+static void wait_a_while(const struct handle *h, long ms, bool early)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    while (!h->stopping && !h->dead && pthread_cond_timedwait(&changed, &lock, &until) != ETIMEDOUT)
+        if (early)
+            return;
+}
+
 static void *feed(void *argument)
 {
     struct handle *h = argument;
     uint8_t *packet = grown(NULL, PACKET);
     pthread_mutex_lock(&lock);
     while (!h->stopping && !h->dead && !h->ended) {
+        if (h->mdt->silent) {
+            pthread_cond_wait(&changed, &lock);
+            continue;
+        }
         uint64_t next = h->next_index;
         size_t size = next_packet(h, packet, &next);
         if (size && send(h->feed, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
@@ -448,13 +470,8 @@ static void *feed(void *argument)
         if (!(h->flags & FLAG_FOLLOW)) {
             h->ended = true;
             shutdown(h->feed, SHUT_RDWR);
-        } else if (h->mdt->path[0]) {
-            struct timespec until;
-            clock_gettime(CLOCK_REALTIME, &until);
-            until.tv_nsec += 20000000;
-            until.tv_sec += until.tv_nsec / 1000000000;
-            until.tv_nsec %= 1000000000;
-            pthread_cond_timedwait(&changed, &lock, &until);
+        } else if (follow_ms || h->mdt->path[0]) {
+            wait_a_while(h, follow_ms ? follow_ms : 20, !follow_ms);
             refresh_file(h->mdt);
         } else {
             pthread_cond_wait(&changed, &lock);
@@ -632,6 +649,24 @@ void standin_fail_next(const char *function, int error, int times)
     pthread_mutex_unlock(&lock);
 }
 
+/* Lets FOLLOW look for new records every so many ms only; 0: at once. */
+void standin_set_follow(long ms)
+{
+    pthread_mutex_lock(&lock);
+    follow_ms = ms;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Unmounts or mounts the client: without it handles, also new ones, neither give anything nor fail. */
+void standin_set_silent(const char *name, int silent)
+{
+    pthread_mutex_lock(&lock);
+    add_mdt(name)->silent = silent;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
 void standin_set_mount(const char *path)
 {
     pthread_mutex_lock(&lock);
@@ -712,7 +747,7 @@ void standin_reset(void)
     memset(faults, 0, sizeof(faults));
     mount_point[0] = state_path[0] = 0;
     state_read = 0;
-    records_out = misuses = clears = 0;
+    records_out = misuses = clears = follow_ms = 0;
     environment_read = false;
 }
 

@@ -29,15 +29,19 @@ def build(folder: Path, *, old: bool = False) -> Path:
     return target
 
 
-def environment(records: Mapping[str, Path], users: str = "cl1", state: Path | None = None) -> dict[str, str]:
+def environment(
+    records: Mapping[str, Path], users: str = "cl1", state: Path | None = None, follow_ms: int = 0
+) -> dict[str, str]:
     """Return the variables that make the stand-in serve files of raw records in another process.
 
     The files may grow while they are read. `state` gets a line `<mdt> <user> <position>` for each clear, and
-    the stand-in obeys what stands there: also when the test appends `<mdt> <user> gone`.
+    the stand-in obeys what stands there: also when the test appends `<mdt> <user> gone`. `follow_ms`: how often
+    FOLLOW looks for new records, 0: at once.
     """
     variables = {
         "STANDIN_RECORDS": ":".join(f"{mdt}={path}" for mdt, path in records.items()),
         "STANDIN_USERS": users,
+        "STANDIN_FOLLOW_MS": str(follow_ms),
     }
     return variables if state is None else {**variables, "STANDIN_STATE": str(state)}
 
@@ -104,6 +108,18 @@ class Standin:
     def fail_next(self, function: str, error: int = errno.EIO, times: int = 1) -> None:
         """Let the next calls of start, start_user, recv, clear or fid2path fail (recv, 0: out of memory)."""
         self._c.standin_fail_next(function.encode(), error, times)
+
+    def set_follow(self, seconds: float) -> None:
+        """Let FOLLOW look for new records only so often, as the kernel does every second; 0: at once."""
+        self._c.standin_set_follow(ctypes.c_long(round(seconds * 1000)))
+
+    def unmount(self, mdt: str) -> None:
+        """Unmount the client: handles, also new ones, give nothing and do not fail."""
+        self._c.standin_set_silent(mdt.encode(), 1)
+
+    def mount(self, mdt: str) -> None:
+        """Mount the client again."""
+        self._c.standin_set_silent(mdt.encode(), 0)
 
     def set_mount(self, path: str) -> None:
         """Say where the file system is mounted (for fid2path)."""

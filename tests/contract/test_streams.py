@@ -11,7 +11,7 @@ import redis
 
 from lustre_events.errors import LeaseLost, StreamError, StreamFull, StreamMoved
 from lustre_events.fid import FID
-from lustre_events.streams.interface import ReaderStream, RecordStreams, Results, Tail
+from lustre_events.streams.interface import Loss, ReaderStream, RecordStreams, Results, Standing, Tail
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from lustre_events.work import Result
@@ -245,6 +245,94 @@ class TestAppend:
         assert streams.records.read({(MDT, E1): 0}, 1 << 20, 0) == []
         reader.release()
         assert streams.reader().lease(10.0)
+
+
+class TestStanding:
+    """What a reader that begins, or is in doubt, is told."""
+
+    def test_of_nothing(self, reader: ReaderStream) -> None:
+        """Where nothing is, everything is 0."""
+        assert reader.standing() == Standing(NOTHING, 0, 0, 0, 0, 0, "")
+
+    def test_of_a_stream(self, streams: Streams, reader: ReaderStream) -> None:
+        """Tail, mark, commits, what left the stream, and the anchor are all of one moment."""
+        tail = reader.append(block(E1, 1, 2), NOTHING, "aa")
+        reader.append(block(E1, 3, 4), tail, "bb")
+        reader.set_mark(1)
+
+        assert reader.standing() == Standing(Tail(E1, 4), 1, E1, 0, 0, 4, "bb")
+
+        streams.records.acknowledge(MDT, E1, 2)
+
+        assert reader.standing() == Standing(Tail(E1, 4), 1, E1, 2, 2, 4, "bb")
+
+        streams.records.acknowledge(MDT, E1, 4)
+
+        assert reader.standing() == Standing(Tail(E1, 4), 1, E1, 4, 4, 4, "bb")
+
+    def test_of_a_vanished_stream(self, streams: Streams, reader: ReaderStream) -> None:
+        """The epoch, what was committed, the mark and the anchor outlive the key."""
+        tail = reader.append(block(E1, 1, 2), NOTHING, "aa")
+        reader.append(block(E1, 3, 4), tail, "bb")
+        reader.set_mark(3)
+        streams.records.acknowledge(MDT, E1, 2)
+        streams.lose_stream(E1)
+
+        assert reader.standing() == Standing(NOTHING, 3, E1, 2, 0, 4, "bb")
+
+    def test_a_new_epoch_begins_behind_nothing(self, reader: ReaderStream) -> None:
+        """The first block of an epoch has nothing before it that could have left."""
+        tail = reader.append(block(E1, 100), NOTHING, "aa")
+        reader.append(block(E2, 1, 2), tail, "bb")
+
+        assert reader.standing() == Standing(Tail(E2, 2), 0, E2, 0, 0, 2, "bb")
+
+    def test_memory_has_a_limit_or_none(self, streams: Streams, reader: ReaderStream) -> None:
+        """Without a limit the share is 0."""
+        assert reader.memory_share() == 0
+
+
+class TestContinuity:
+    """Losses."""
+
+    def test_none_at_first(self, streams: Streams) -> None:
+        """An MDT that nobody said anything about has lost nothing, and there is nothing to accept."""
+        assert streams.records.continuity(MDT) == []
+        assert streams.records.accept(MDT) == 0
+
+    def test_losses_are_kept_in_order(self, streams: Streams, reader: ReaderStream) -> None:
+        """Each loss stays as it was said, per MDT, oldest first."""
+        losses = [Loss(MDT, E1, 5, 9, E2, "second: later"), Loss(MDT, E1, 1, 0, E1, "first")]
+        for loss in losses:
+            reader.lose(loss)
+
+        assert streams.records.continuity(MDT) == losses[::-1]
+        assert streams.records.continuity("lustre-MDT0001") == []
+
+    def test_said_again_it_gets_its_end(self, streams: Streams, reader: ReaderStream) -> None:
+        """A loss that was open is closed; its time stays."""
+        reader.lose(Loss(MDT, E1, 5, 0, E1, "gone"))
+        reader.lose(Loss(MDT, E1, 5, 8, E2, "gone"))
+
+        assert streams.records.continuity(MDT) == [Loss(MDT, E1, 5, 8, E1, "gone")]
+
+    def test_accepted_is_what_there_was(self, streams: Streams, reader: ReaderStream) -> None:
+        """What is lost after an acceptance is new."""
+        reader.lose(Loss(MDT, E1, 5, 8, E1, "gone"))
+
+        assert streams.records.accept(MDT) == 1
+        assert streams.records.accept(MDT) == 0
+
+        reader.lose(Loss(MDT, E1, 9, 9, E2, "gone"))
+
+        assert [loss.accepted for loss in streams.records.continuity(MDT)] == [True, False]
+
+    def test_it_is_said_though_memory_is_full(self, streams: Streams, reader: ReaderStream) -> None:
+        """Just then it must be."""
+        streams.fill()
+        reader.lose(Loss(MDT, E1, 5, 8, E1, "gone"))
+
+        assert len(streams.records.continuity(MDT)) == 1
 
 
 class TestPositions:

@@ -25,6 +25,9 @@ from tests.fakes import MDT, block
 from tests.need import need
 from tests.reader_driver import FileSource, start
 from tests.servers import start_redis, valkey_program
+from tests.slow_disk import slow_disk, synced_bytes
+
+__all__ = ["slow_disk"]
 
 MANY = "09-mdtest-defmask/lustre-MDT0001.raw"
 FEW = "02-deeprename-allmask/lustre-MDT0000.raw"
@@ -213,40 +216,6 @@ def test_a_full_redis_pushes_back(redis_server: RedisServer, many: bytes) -> Non
         assert streams.epochs(MDT) == [epoch]
 
 
-SHIM = """
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <fcntl.h>
-/* A slow disk that writes down what it has: for each fdatasync of a growing file its size before the sync. */
-int fdatasync(int fd) {
-    struct stat before;
-    char line[64];
-    int log, bytes, result;
-    if (fstat(fd, &before) != 0) return -1;
-    usleep(atoi(getenv("SLOW_DISK_US")));
-    result = fsync(fd);
-    bytes = snprintf(line, sizeof line, "%lu %lld\\n", (unsigned long)before.st_ino, (long long)before.st_size);
-    log = open(getenv("SLOW_DISK_LOG"), O_WRONLY | O_APPEND | O_CREAT, 0600);
-    if (log < 0 || write(log, line, bytes) != bytes) abort();
-    close(log);
-    return result;
-}
-"""
-
-
-@pytest.fixture(scope="module")
-def slow_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library that makes fdatasync slow and keeps a log of it."""
-    folder = tmp_path_factory.mktemp("slow_disk")
-    (folder / "shim.c").write_text(SHIM)
-    subprocess.run(
-        [need("gcc"), "-shared", "-fPIC", "-O1", "-o", "shim.so", "shim.c"], cwd=folder, check=True, timeout=60
-    )
-    return folder / "shim.so"
-
-
 @pytest.fixture(params=["redis", "valkey"])
 def server_on_slow_disk(
     request: pytest.FixtureRequest, tmp_path: Path, slow_disk: Path, monkeypatch: pytest.MonkeyPatch
@@ -285,10 +254,3 @@ def test_what_is_called_stored_survives_a_power_cut(server_on_slow_disk: RedisSe
     with connect(server.url, 5.0) as client:
         found = RedisReaderStream(client, MDT).tail()
     assert safe <= found.last_index < tail.last_index
-
-
-def synced_bytes(log: Path, file: Path) -> int:
-    """Return the size of `file` that the last completed fsync covered."""
-    inode = str(file.stat().st_ino)
-    rows = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
-    return max((int(size) for number, size in rows if number == inode), default=0)

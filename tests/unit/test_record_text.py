@@ -256,10 +256,10 @@ def test_every_record_has_a_line(record: ChangelogRecord) -> None:
 
 
 def test_json_has_every_field_of_the_record() -> None:
-    """No field is forgotten, and the additions are the type's name and the time as text."""
+    """No field is forgotten, and the additions are the type's name, the time as text and what HSM's flags say."""
     value = to_json(rename(fid=1, name=b"a", to=b"\xff"))
 
-    assert set(value) == {*ChangelogRecord.__struct_fields__, "type_name", "time"}
+    assert set(value) == {*ChangelogRecord.__struct_fields__, "type_name", "time", "hsm"}
     assert (value["type"], value["type_name"], value["time"]) == (8, "RENME", "2023-11-14T22:13:21.000000000Z")
     assert (value["nid"], value["name"], value["source"]) == ("0@lo", "\udcff", "[0x200000401:0x1:0x0]")
 
@@ -270,7 +270,7 @@ def test_json_of_what_is_not_there_is_null() -> None:
 
     assert {key for key, item in value.items() if item is None} == {
         "type_name", "source", "source_parent", "source_name", "jobid", "extra_flags", "uid", "gid", "nid",
-        "open_flags", "xattr",
+        "open_flags", "xattr", "hsm",
     }  # fmt: skip
     assert to_json(create(fid=1, jobid=b""))["jobid"] == ""
 
