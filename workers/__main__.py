@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -109,6 +110,8 @@ def main() -> int:
         settings = config.load(arguments.config)
         if arguments.action:
             return _try(settings, arguments)
+        for number in (signal.SIGTERM, signal.SIGINT):  # until RQ's own handlers are there
+            signal.signal(number, lambda *_: sys.exit(0))
         worker(settings).work(logging_level="WARNING")
     except LustreEventsError as exc:
         if arguments.action:
