@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from lustre_events import services
 from lustre_events.bench.options import MDT, Figures, Options, private_redis
 from lustre_events.bench.records import copied_tree
 from lustre_events.config import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.index.sqlite import SQLiteWriter
 from lustre_events.reader import Reader
+from lustre_events.replaying import NoJobs
 from lustre_events.rules import Rules
 from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
@@ -25,7 +25,7 @@ def index_throughput(options: Options) -> Figures:
         Reader(ReplaySource(MDT, folder / "records"), stream, ReaderSettings(user="")).run()
         index = SQLiteWriter(folder / "index.db")
         consumer = Dispatcher(
-            RedisRecordStreams(client), RedisResults(client), index, Rules(), services.NoJobs(), [],
+            RedisRecordStreams(client), RedisResults(client), index, Rules(), NoJobs(), [],
             DispatcherSettings(),
         )  # fmt: skip
         began = time.perf_counter()

@@ -28,6 +28,7 @@ LAZY = {
     "dispatcher": "serve",
     "extractor": "extractor",
     "groups": "streams",
+    "metrics": "metrics",
     "reader": "serve",
     "replay": "serve",
     "rules": "rules",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lustre_events import services, status
+from lustre_events import replaying, services, status
 from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
 from lustre_events.config import Settings
 from lustre_events.errors import ConfigError
@@ -79,8 +79,8 @@ def replay_command(
     FOLDER holds <MDT>.raw files, gzipped or not.
     """
     logging.getLogger().setLevel(logging.WARNING)  # a line per block is for services
-    recordings = services.recordings(folder, dict(_pair(word) for word in files))
-    counters = services.replay_files(settings, index_of(settings, index_url), recordings, sequential=sequential)
+    recordings = replaying.recordings(folder, dict(_pair(word) for word in files))
+    counters = replaying.replay_files(settings, index_of(settings, index_url), recordings, sequential=sequential)
     click.echo("\n".join(status.sums(counters)))
 
 

@@ -17,8 +17,8 @@ from lustre_events.dispatcher import Dispatcher
 from lustre_events.errors import LustreEventsError
 from lustre_events.index.sqlite import SQLiteWriter
 from lustre_events.redis_server import RedisServer
+from lustre_events.replaying import NoJobs
 from lustre_events.rules import Rules
-from lustre_events.services import NoJobs
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from tests.builders import capture, create
 from tests.builders import raw as records

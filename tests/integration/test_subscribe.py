@@ -16,8 +16,8 @@ from lustre_events.config import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.index.sqlite import SQLiteWriter
 from lustre_events.record import iter_records
+from lustre_events.replaying import NoJobs
 from lustre_events.rules import Rules
-from lustre_events.services import NoJobs
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect

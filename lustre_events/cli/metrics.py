@@ -1,0 +1,44 @@
+"""`lustre-events metrics`: Prometheus metrics of the whole service."""
+
+from __future__ import annotations
+
+import threading
+
+import click
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+
+from lustre_events import services
+from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
+from lustre_events.config import Settings
+from lustre_events.errors import ConfigError
+from lustre_events.metrics import ServiceCollector
+
+
+@click.command("metrics")
+@with_settings
+@with_index
+@click.option("--listen", metavar="ADDRESS:PORT", help="Serve http://ADDRESS:PORT/metrics until stopped.")
+def metrics_command(*, settings: Settings, index_url: str | None, listen: str | None) -> None:
+    """Print the metrics of all processes once, or serve them to Prometheus."""
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(lambda: services.status(settings, index_of(settings, index_url))))
+    if listen is None:
+        click.echo(generate_latest(registry), nl=False)
+        return
+    stopped = threading.Event()
+    stop_on_signals(stopped.set)
+    address, port = _address(listen)
+    try:
+        server, thread = start_http_server(port, address, registry)
+    except OSError as exc:
+        raise ConfigError(f"--listen {listen}: {exc.strerror}; choose another address or port") from exc
+    stopped.wait()
+    server.shutdown()
+    thread.join(5)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    address, _, port = listen.rpartition(":")
+    if not address or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise ConfigError(f"--listen {listen}: write it as ADDRESS:PORT, e.g. 127.0.0.1:9464")
+    return address, int(port)
