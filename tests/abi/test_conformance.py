@@ -17,10 +17,10 @@ import pytest
 
 from lustre_events import llapi
 from lustre_events.config import ReaderSettings
-from lustre_events.continuity import INDEX_BEGAN_ANEW, USER_GONE
 from lustre_events.errors import ChangelogRefused, ChangelogUnavailable, ChangelogUserUnknown
 from lustre_events.names import Link, Place, effects, merge
 from lustre_events.reader import Reader
+from lustre_events.reader.continuity import INDEX_BEGAN_ANEW, USER_GONE
 from lustre_events.record import ChangelogRecord, RecordType, iter_records
 from lustre_events.record_text import to_json
 from lustre_events.sources.lustre import LustreSource

@@ -6,7 +6,9 @@ import logging
 
 import pytest
 
-from lustre_events.continuity import (
+from lustre_events.errors import ChangelogBroken, ChangelogUnavailable
+from lustre_events.reader import Reader
+from lustre_events.reader.continuity import (
     INDEX_BEGAN_ANEW,
     PURGED,
     STREAM_BACK,
@@ -14,8 +16,6 @@ from lustre_events.continuity import (
     STREAM_TRIMMED,
     USER_GONE,
 )
-from lustre_events.errors import ChangelogBroken, ChangelogUnavailable
-from lustre_events.reader import Reader
 from lustre_events.streams.memory import MemoryRecordStreams
 from tests.fakes import MDT
 from tests.unit.test_reader import World

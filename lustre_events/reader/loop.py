@@ -12,10 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
-from lustre_events.backpressure import Backpressure
-from lustre_events.clearing import Clearing
 from lustre_events.config import ReaderSettings
-from lustre_events.continuity import Continuity
 from lustre_events.errors import (
     ChangelogBroken,
     ChangelogUnavailable,
@@ -26,8 +23,11 @@ from lustre_events.errors import (
     StreamMoved,
     StreamUnavailable,
 )
-from lustre_events.gathering import Counters, Gathering
-from lustre_events.opening import Opening
+from lustre_events.reader.backpressure import Backpressure
+from lustre_events.reader.clearing import Clearing
+from lustre_events.reader.continuity import Continuity
+from lustre_events.reader.gathering import Counters, Gathering
+from lustre_events.reader.opening import Opening
 from lustre_events.record import digest
 from lustre_events.sources.interface import Source
 from lustre_events.streams.interface import Block, ReaderStream, Tail

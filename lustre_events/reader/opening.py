@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from lustre_events.clearing import Clearing
 from lustre_events.config import ReaderSettings
-from lustre_events.continuity import INDEX_BEGAN_ANEW, Continuity, Gap, losses, suspect, trimmed
 from lustre_events.errors import ChangelogBroken, StreamMoved
-from lustre_events.probe import look
+from lustre_events.reader.clearing import Clearing
+from lustre_events.reader.continuity import INDEX_BEGAN_ANEW, Continuity, Gap, losses, suspect, trimmed
+from lustre_events.reader.probe import look
 from lustre_events.sources.interface import Source
 from lustre_events.streams.interface import ReaderStream, Tail
 

@@ -16,8 +16,8 @@ import logging
 from collections.abc import Callable
 
 from lustre_events.config import ReaderSettings
-from lustre_events.continuity import USER_GONE, Continuity, Gap
 from lustre_events.errors import ChangelogError, ChangelogRefused, ChangelogUnavailable, ChangelogUserUnknown
+from lustre_events.reader.continuity import USER_GONE, Continuity, Gap
 from lustre_events.sources.interface import Source
 from lustre_events.streams.interface import ReaderStream, Tail
 
