@@ -32,7 +32,7 @@ bench:
 
 images:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
-	@extractors/build-images.sh $$($(BIN)/python -c 'from lustre_events.demo import default_images as f; print(f())')
+	@extractors/build-images.sh $$($(BIN)/python -c 'from lustre_events.sandbox import default_images as f; print(f())')
 
 clean:
 	rm -rf $(VENV) images bench.json

@@ -9,27 +9,22 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import random
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lustre_events import status
-from lustre_events.errors import ImageMissing, LustreEventsError
+from lustre_events.errors import LustreEventsError
 from lustre_events.index import open_search
 from lustre_events.index.hits import Hit, ObjectView, printable
+from lustre_events.sandbox import REPOSITORY, Sandbox, Say, choose_runtime, sandbox
 from lustre_events.work import STAT
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 DEADLINE_SECONDS = 60.0
-LOOK_SECONDS = 0.1
 
 RULES = """\
 [[rule]]
@@ -42,14 +37,6 @@ name = "arrays"
 extensions = ["h5", "hdf5", "nc"]
 extractor = "hdf5"
 """
-
-Say = Callable[[str], None]
-
-
-def default_images() -> Path:
-    """Return the folder for built images: root's must be readable by the account that runs its containers."""
-    shared = Path("/var/cache/lustre-events/images")
-    return shared if os.geteuid() == 0 or (shared / "base.sif").exists() else REPOSITORY / "images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +55,19 @@ def run(images: Path, say: Say, *, keep: bool) -> None:
         LustreEventsError: something did not come about in time; the message names the log to read.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that everything is undone
-    runtime = _runtime(images, say)
-    with _workplace(say) as place:
-        config = _write_settings(place, images.resolve(), runtime)
-        files = place / "files"
-        with _service(config, place / "service.log", say):
-            index = f"sqlite:///{place / 'index.db'}"
-            _story(files, index, place / "service.log", runtime, say)
+    runtime = choose_runtime(images, say)
+    try:
+        with sandbox("demo", RULES, images, runtime) as box:
+            say("Starting reader, dispatcher and worker with a private Redis.")
+            _story(box, runtime, say)
             if keep:
-                _keep(files, config, say)
+                _keep(box, say)
+    finally:
+        say("Stopped, and removed what the demo made.")
 
 
-def _story(files: Path, index: str, log: Path, runtime: str, say: Say) -> None:
-    samples = _samples()
+def _story(box: Sandbox, runtime: str, say: Say) -> None:
+    samples, files, index = _samples(), box.files, box.index
     began = time.monotonic()
     for sample in samples:
         target = files / sample.path
@@ -93,7 +80,7 @@ def _story(files: Path, index: str, log: Path, runtime: str, say: Say) -> None:
             found = [hit for s in samples for hit in search.search(f'path:"/{s.path}"') if hit.size is not None]
             return len(found) == len(samples) and not search.stats().pending
 
-    _wait(settled, "all documents are in the index", log)
+    box.wait(settled, "all documents are in the index", DEADLINE_SECONDS)
     say(f"Everything is indexed {time.monotonic() - began:.1f} s after the first write.\n")
     with open_search(index) as search:
         for sample in samples:
@@ -124,7 +111,7 @@ def _story(files: Path, index: str, log: Path, runtime: str, say: Say) -> None:
                 and not search.stats().pending
             )
 
-    _wait(followed, "the index follows", log)
+    box.wait(followed, "the index follows", DEADLINE_SECONDS)
     _ask(index, say, "columns:temperature", "columns:pressure", "path:/campaign-2026/** AND type:f")
 
 
@@ -151,92 +138,9 @@ def _line(hit: Hit) -> str:
     return f"{paths}  {hit.size if hit.size is not None else '-'} bytes  [{', '.join(sorted(hit.documents))}]"
 
 
-def _wait(condition: Callable[[], bool], what: str, log: Path) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(LustreEventsError):  # the index may not be there yet
-            if condition():
-                return
-        time.sleep(LOOK_SECONDS)
-    sys.stderr.write(log.read_text(errors="replace")[-4000:])
-    raise LustreEventsError(
-        f"the demo waited {DEADLINE_SECONDS:.0f} s in vain until {what}; the log above says why"
-    )
-
-
-def _runtime(images: Path, say: Say) -> str:
-    if not (shutil.which("apptainer") or shutil.which("singularity")):
-        say("No Apptainer here: the extractors run as plain processes (every document says runtime: process).")
-        return "process"
-    build = REPOSITORY / "extractors" / "build-images.sh"
-    if not build.exists():
-        raise ImageMissing(f"{build} is not there; run the demo from a checkout of lustre-events")
-    done = subprocess.run([build, images], check=False, stdout=sys.stderr, timeout=1800)
-    if done.returncode:
-        say("The image could not be built (see above): the extractors run as plain processes instead.")
-        return "process"
-    say("Extractors run in Apptainer containers (runtime: apptainer).")
-    return "apptainer"
-
-
-@contextlib.contextmanager
-def _workplace(say: Say) -> Iterator[Path]:
-    place = Path(tempfile.mkdtemp(prefix="lustre-events-demo-"))
-    place.chmod(0o755)  # containers run as an ordinary user, who must reach the files
-    for name in ("files", "state"):
-        (place / name).mkdir()
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        say("Stopped, and removed what the demo made.")
-
-
-def _write_settings(place: Path, images: Path, runtime: str) -> Path:
-    (place / "rules.toml").write_text(RULES)
-    config = place / "lustre-events.toml"
-    config.write_text(f"""\
-[filesystem]
-source = "directory"
-mount = "{place}/files"
-state = "{place}/state"
-
-[index]
-url = "sqlite:///{place}/index.db"
-
-[dispatcher]
-rules = "{place}/rules.toml"
-settle_seconds = 0.5
-retry_seconds = 0.5
-attempts = 2
-
-[worker]
-runtime = "{runtime}"
-images = "{images}"
-""")
-    return config
-
-
-@contextlib.contextmanager
-def _service(config: Path, log: Path, say: Say) -> Iterator[None]:
-    say("Starting reader, dispatcher and worker with a private Redis.")
-    argv = [sys.executable, "-m", "lustre_events", "run", "--config", str(config)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _keep(files: Path, config: Path, say: Say) -> None:
-    say(f"\nKept running. Drop files into {files} and search from another terminal:")
-    say(f"  {Path(sys.argv[0]).resolve()} search --config {config} 'columns:temperature'")
+def _keep(box: Sandbox, say: Say) -> None:
+    say(f"\nKept running. Drop files into {box.files} and search from another terminal:")
+    say(f"  {Path(sys.argv[0]).resolve()} search --config {box.settings} 'columns:temperature'")
     with contextlib.suppress(KeyboardInterrupt):
         say("End it with Ctrl-C.")
         signal.pause()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events import manifest
-from lustre_events.demo import default_images
 from lustre_events.manifest import Manifest
+from lustre_events.sandbox import default_images
 from lustre_events.sources.local_fid import fid_of_path
 from lustre_events.work import JobItem
 from tests.need import missing, need

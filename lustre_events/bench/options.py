@@ -10,7 +10,6 @@ from pathlib import Path
 
 from lustre_events.redis_server import RedisServer
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 MDT = "bench-MDT0000"
 
 Figures = dict[str, float]

@@ -17,12 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lustre_events import llapi
-from lustre_events.bench.options import MDT, REPOSITORY, Figures, Options, private_redis
+from lustre_events.bench.options import MDT, Figures, Options, private_redis
 from lustre_events.bench.records import Endless, copied_tree
 from lustre_events.config import ReaderSettings
 from lustre_events.errors import ConfigError
 from lustre_events.reader import Reader
 from lustre_events.record import decode_record, scan
+from lustre_events.sandbox import REPOSITORY
 from lustre_events.sources.interface import Source
 from lustre_events.sources.lustre import LustreSource
 from lustre_events.sources.replay import ReplaySource

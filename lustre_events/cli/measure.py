@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from lustre_events import bench, demo
+from lustre_events.sandbox import default_images
 
 images_option = click.option(
-    "--images", default=demo.default_images, type=click.Path(path_type=Path), help="Folder of the built images."
+    "--images", default=default_images, type=click.Path(path_type=Path), help="Folder of the built images."
 )
 
 
