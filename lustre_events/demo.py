@@ -24,7 +24,7 @@ from lustre_events.index.hits import Hit, ObjectView, printable
 from lustre_events.sandbox import REPOSITORY, Sandbox, Say, choose_runtime, sandbox
 from lustre_events.work import STAT
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 50.0
 
 RULES = """\
 [[rule]]

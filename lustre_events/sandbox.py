@@ -117,10 +117,12 @@ rules = "{place}/rules.toml"
 settle_seconds = 0.5
 retry_seconds = 0.5
 attempts = 2
+job_lease_seconds = 10
 
 [worker]
 runtime = "{runtime}"
 images = "{images}"
+worker_ttl_seconds = 10
 """
 
 

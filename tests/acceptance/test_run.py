@@ -174,8 +174,8 @@ class Demo:
         )  # fmt: skip
 
     def output(self) -> str:
-        """Return what it said; it must end by itself, well, in a minute, and leave nothing."""
-        said = self.process.communicate(timeout=60)[0].decode()
+        """Return what it said; it must end by itself, well, and leave nothing."""
+        said = self.process.communicate(timeout=110)[0].decode()
         assert self.process.returncode == 0, said
         self.check_left()
         return said
