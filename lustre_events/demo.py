@@ -25,6 +25,7 @@ from lustre_events.sandbox import REPOSITORY, Sandbox, Say, choose_runtime, sand
 from lustre_events.work import STAT
 
 DEADLINE_SECONDS = 50.0
+LOOK_SECONDS = 0.2
 
 RULES = """\
 [[rule]]
@@ -143,7 +144,8 @@ def _keep(box: Sandbox, say: Say) -> None:
     say(f"  {Path(sys.argv[0]).resolve()} search --config {box.settings} 'columns:temperature'")
     with contextlib.suppress(KeyboardInterrupt):
         say("End it with Ctrl-C.")
-        signal.pause()
+        while True:  # signal.pause would sleep through a signal that comes just before it
+            time.sleep(LOOK_SECONDS)
 
 
 def _samples() -> list[Sample]:

@@ -173,9 +173,19 @@ class Demo:
             env=clean_environment({"TMPDIR": str(folder), "PATH": path, MARK: self.mark, "HOME": str(folder)}),
         )  # fmt: skip
 
+    def end(self, seconds: float) -> str:
+        """Return what it said until it ended; one that does not end is killed, and its service's log shown."""
+        try:
+            return self.process.communicate(timeout=seconds)[0].decode()
+        except subprocess.TimeoutExpired as exc:
+            logs = [log.read_text(errors="replace") for log in self.folder.glob("*/service.log")]
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.communicate(timeout=10)
+            raise AssertionError("\n".join(["the demo did not end", *logs])) from exc
+
     def output(self) -> str:
         """Return what it said; it must end by itself, well, and leave nothing."""
-        said = self.process.communicate(timeout=110)[0].decode()
+        said = self.end(110)
         assert self.process.returncode == 0, said
         self.check_left()
         return said
@@ -255,7 +265,7 @@ def test_demo_stopped_in_the_middle_leaves_nothing(open_folder: Path, tmp_path: 
     wait_for(lambda: any("workers" in each.words for each in processes_with(demo.mark)))
 
     demo.process.terminate()
-    demo.process.communicate(timeout=20)
+    demo.end(20)
 
     assert demo.process.returncode == 128 + signal.SIGTERM
     demo.check_left()
@@ -270,7 +280,7 @@ def test_kept_demo_ends_with_one_interrupt(open_folder: Path, tmp_path: Path) ->
             break
 
     os.killpg(demo.process.pid, signal.SIGINT)
-    demo.process.communicate(timeout=20)
+    demo.end(20)
 
     assert demo.process.returncode == 0
     demo.check_left()
