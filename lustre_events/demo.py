@@ -56,6 +56,7 @@ def run(images: Path, say: Say, *, keep: bool) -> None:
         LustreEventsError: something did not come about in time; the message names the log to read.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that everything is undone
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs inherit it ignored
     runtime = choose_runtime(images, say)
     try:
         with sandbox("demo", RULES, images, runtime) as box:
