@@ -15,7 +15,7 @@ from lustre_events.pending import CREATED, REASONS, SECOND_NS, Kind, Wanted, mer
 from lustre_events.rules import DEFAULT_QUEUE, Rules, Work
 from lustre_events.work import STAT
 
-STAT_IDENTITY = Identity(STAT, "1", "")
+STAT_IDENTITY = Identity(STAT, "2", "")
 """The built-in extractor. A new version makes it known again, with a greater serial."""
 
 SWEEP = "sweep"

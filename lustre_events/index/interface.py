@@ -49,7 +49,11 @@ Signed64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What `stat` found, by the names of the index's columns. Times are ns since the epoch."""
+    """What `stat` found, by the names of the index's columns. Times are ns since the epoch.
+
+    `mime` is the type by content; `released`: HSM has the content, reading would recall it; `acl` is
+    system.posix_acl_access as the kernel gives it (None: there is none; empty: it could not be read).
+    """
 
     type: Literal["f", "d", "l", "p", "s", "b", "c"]
     size: Signed64
@@ -60,6 +64,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     gid: Signed64
     mode: Signed64
     nlink: Signed64
+    mime: str | None = None
+    released: bool = False
+    acl: bytes | None = None
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
