@@ -120,7 +120,7 @@ class RedisRecordStreams:
         """Return what is in an epoch's stream, for `status`; zeros where its key is gone."""
         key = keys.stream(mdt, epoch)
         with redis_errors(self._client):
-            found = self._scripts["facts"]([key])
+            found = self._scripts["facts"]([], [key])
             size = self._client.memory_usage(key, samples=5)
         if found is None:
             return StreamFacts()

@@ -27,9 +27,10 @@ from lustre_events.streams.durability import FsyncWatch, Sample
 from lustre_events.streams.interface import Block, Loss, Standing, Tail
 from lustre_events.streams.keys import make_token
 from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.requests import RedisRequests
 from lustre_events.streams.results import RedisResults
 
-__all__ = ["RedisReaderStream", "RedisRecordStreams", "RedisResults", "check_safe", "connect"]
+__all__ = ["RedisReaderStream", "RedisRecordStreams", "RedisRequests", "RedisResults", "check_safe", "connect"]
 
 NO_TAIL = Tail(0, 0)
 _SCRIPTS = ("append", "lease", "mark", "release", "standing", "tail")
@@ -83,7 +84,7 @@ class RedisReaderStream:
         mdt = self._mdt
         with redis_errors(self._client):
             newest, last_id, mark, anchor, committed, behind = self._scripts["standing"](
-                [keys.epochs(mdt), keys.reader_state(mdt), keys.committed(mdt)], [mdt]
+                [keys.epochs(mdt), keys.reader_state(mdt)], [mdt]
             )
         epoch, committed_index = int(newest or 0), int(committed or 0)
         tail = self._now_at(Tail(epoch, _index(last_id)) if last_id else NO_TAIL)

@@ -2,17 +2,17 @@
 --
 -- KEYS[1]  le:stream:epochs:<mdt>          list: this MDT's epochs, oldest first
 -- KEYS[2]  le:reader:state:<mdt>           hash: its fields `mark` and `anchor`
--- KEYS[3]  le:dispatcher:committed:<mdt>   hash: epoch -> committed index
 -- ARGV[1]  MDT
 -- Returns {newest epoch, last id, mark, anchor, committed, behind}, all strings, '' for what is not there.
 -- `behind` is the index behind which the stream's oldest entry was appended, '-' where there is no entry.
 --
--- The newest epoch's key is named by the list, not by KEYS: one Redis holds all of them, no cluster does.
+-- The newest epoch's key is named by the list, not by KEYS: one Redis holds all of them, no cluster does. The hash
+-- le:dispatcher:committed:<mdt> is no KEY either: a key of a script may be written, and this one is only read here.
 
 local newest = redis.call('LINDEX', KEYS[1], -1) or ''
 local mark = redis.call('HGET', KEYS[2], 'mark') or ''
 local anchor = redis.call('HGET', KEYS[2], 'anchor') or ''
-local committed = redis.call('HGET', KEYS[3], newest) or ''
+local committed = redis.call('HGET', 'le:dispatcher:committed:' .. ARGV[1], newest) or ''
 local key = 'le:stream:' .. ARGV[1] .. ':' .. newest
 local last_id, behind = '', '-'
 if newest ~= '' and redis.call('EXISTS', key) == 1 then

@@ -1,0 +1,55 @@
+"""What systemd is told: that a process is up, that it is alive, that it stops (sd_notify(3), systemd.service(5)).
+
+Datagrams to the socket that $NOTIFY_SOCKET names. Without one, as on a laptop, nothing is sent. A message that
+cannot be sent is dropped: the worst is a restart by the watchdog, and restarts are harmless.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+
+_MICROSECONDS = 1e6
+
+
+class Notifier:
+    """Tells systemd about this process. Cheap enough to be called at every turn of a loop."""
+
+    def __init__(
+        self, environment: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take the variables that systemd sets (NOTIFY_SOCKET, WATCHDOG_USEC) and a clock in seconds."""
+        address = environment.get("NOTIFY_SOCKET", "")
+        # An @ stands for the NUL of an abstract address.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        watchdog = environment.get("WATCHDOG_USEC", "")
+        # Twice as often as systemd asks for, as sd_watchdog_enabled(3) advises.
+        self._interval = int(watchdog) / _MICROSECONDS / 2 if watchdog.isdecimal() else None
+        self._clock = clock
+        self._ready = False
+        self._beaten = 0.0
+
+    def beat(self) -> None:
+        """Say that the loop turns: ready at the first call, alive at later ones, as often as the watchdog needs."""
+        if not self._address:
+            return
+        now = self._clock()
+        if not self._ready:
+            self._ready, self._beaten = True, now
+            self._send(b"READY=1")
+        elif self._interval is not None and now - self._beaten >= self._interval:
+            self._beaten = now
+            self._send(b"WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """Say that this process is about to end."""
+        if self._address:
+            self._send(b"STOPPING=1")
+
+    def _send(self, message: bytes) -> None:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as endpoint:
+            endpoint.setblocking(False)
+            endpoint.sendto(message, self._address)

@@ -1,0 +1,201 @@
+"""deploy/redis: each role can do its work with its own login, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import redis
+
+from lustre_events.index import open_search
+from lustre_events.redis_server import RedisServer
+from lustre_events.streams.connection import check_safe, connect
+from lustre_events.subscribe import subscribe
+from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
+from tests.need import need
+from tests.servers import start_redis
+from tests.service import PARTS, Service, wait_for
+
+DEPLOY = REPOSITORY / "deploy" / "redis"
+ROLES = ("reader", "dispatcher", "worker", "web", "subscriber", "admin")
+
+
+@pytest.fixture(scope="module")
+def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that make-users.sh fills."""
+    folder = tmp_path_factory.mktemp("users")
+    subprocess.run(
+        [DEPLOY / "make-users.sh", folder, "localhost:6379"], check=True, timeout=30, capture_output=True
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, passwords: Path) -> Iterator[RedisServer]:
+    """A Redis that knows the roles, and nobody else."""
+    with start_redis(tmp_path_factory.mktemp("redis")) as running:
+        with redis.Redis.from_url(running.url) as client:
+            for line in reversed((passwords / "redis-users.acl").read_text().splitlines()):  # `default off` last
+                client.execute_command("ACL", "SETUSER", *line.split()[1:])
+        yield running
+
+
+@pytest.fixture(scope="module")
+def urls(server: RedisServer, passwords: Path) -> dict[str, str]:
+    """The URL of each role at this server."""
+    socket = server.url.removeprefix("unix://")
+    found = {}
+    for role in ROLES:
+        user, password = re.search(r"//(le-\w+):(\w+)@", (passwords / f"{role}.env").read_text()).groups()
+        found[role] = f"unix://{user}:{password}@{socket}"
+    return found
+
+
+def test_every_role_can_do_its_work(tmp_path: Path, server: RedisServer, urls: dict[str, str]) -> None:
+    """A file becomes a document while reader, dispatcher and worker each have only their own role's login."""
+    with Service(tmp_path) as service:
+        subscription = subscribe("others", url=urls["subscriber"], from_start=True)
+        for name, argv in PARTS.items():
+            service.start(*argv, environment={"LUSTRE_EVENTS_REDIS_URL": urls[name]})
+        (service.files / "a.csv").write_text("x,y\n1,2\n")
+        wait_for(lambda: found(service, "name:a.csv AND size:8"), failure=service.log.read_text)
+        status = looked("status", service, urls["web"])
+        with subscription:
+            names = [event.record.name for event in islice(subscription.records(), 1)]
+        with connect(urls["admin"], 5) as admin:
+            refused = [row for row in admin.acl_log() if row["reason"] != "auth"]
+    assert b"local-MDT0000: read" in status
+    assert b"problem" not in status
+    assert names == [b"a.csv"]
+    assert refused == []
+
+
+def found(service: Service, query: str) -> int:
+    try:
+        with open_search(service.index) as search:
+            return search.count(query)
+    except Exception:  # noqa: BLE001 - there is no index yet
+        return 0
+
+
+def looked(command: str, service: Service, url: str) -> bytes:
+    done = lustre_events(
+        command, "--config", str(service.config),
+        environment=clean_environment({"LUSTRE_EVENTS_REDIS_URL": url}),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+FORBIDDEN = {
+    "reader": (
+        "GET rq:job:1", "LPUSH rq:queue:default x", "XADD le:results * a b", "HSET le:dispatcher:committed:m 1 2",
+    ),
+    "dispatcher": ("CONFIG SET maxmemory 1", "SHUTDOWN", "ACL LIST"),
+    "worker": (
+        "XRANGE le:stream:m:1 - +", "HGETALL le:reader:state:m", "XRANGE le:results - +", "XDEL le:results 1-1",
+        "XTRIM le:results MAXLEN 0", "DEL le:stream:mdts",
+    ),
+    "web": (
+        "LPUSH rq:queue:default x", "HSET le:reader:state:m mark 5", "XADD le:results * a b", "DEL le:stream:mdts",
+        "DEL rq:queue:default",
+    ),
+    "subscriber": (
+        "HSET le:reader:state:m mark 5", "LPUSH rq:queue:default x", "XTRIM le:stream:m:1 MAXLEN 0",
+        "XADD le:stream:m:1 9-0 a b", "DEL le:dispatcher:state",
+    ),
+}  # fmt: skip
+EVERYBODY = ["FLUSHALL", "FLUSHDB", "CONFIG SET appendonly no", "KEYS *", "SWAPDB 0 1", "REPLICAOF a 1", "MONITOR",
+             "MODULE LIST", "BGREWRITEAOF", "CLIENT KILL ID 1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("role", FORBIDDEN)
+def test_no_role_can_do_anything_else(role: str, urls: dict[str, str]) -> None:
+    """What belongs to another role, and what would harm the server, is refused for want of permission."""
+    allowed = []
+    with redis.Redis.from_url(urls[role]) as client:
+        for words in [*FORBIDDEN[role], *EVERYBODY]:
+            try:
+                client.execute_command(*words.split())
+                allowed.append(words)
+            except redis.exceptions.NoPermissionError:
+                pass
+            except redis.ResponseError as exc:
+                allowed.append(f"{words}: {exc}")
+    assert allowed == []
+
+
+def test_nobody_comes_in_without_a_login(server: RedisServer) -> None:
+    """The user `default` is off."""
+    with redis.Redis.from_url(server.url) as client, pytest.raises(redis.AuthenticationError):
+        client.ping()
+
+
+def test_making_the_users_again_changes_no_password(passwords: Path) -> None:
+    """The script is idempotent: nodes that have their files stay able to log in."""
+    before = {path.name: path.read_text() for path in passwords.iterdir()}
+    subprocess.run(
+        [DEPLOY / "make-users.sh", passwords, "localhost:6379"], check=True, timeout=30, capture_output=True
+    )
+    assert {path.name: path.read_text() for path in passwords.iterdir()} == before
+
+
+def test_the_configuration_is_safe_and_speaks_tls_only(tmp_path: Path, passwords: Path) -> None:
+    """A real server takes lustre-events.conf; it loses nothing by its settings, and answers only over TLS."""
+    key, certificate = tmp_path / "redis.key", tmp_path / "redis.crt"
+    subprocess.run(
+        [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    port = free_port()
+    text = (DEPLOY / "lustre-events.conf").read_text()
+    for old, new in {
+        "/etc/lustre-events/redis-users.acl": passwords / "redis-users.acl",
+        "/etc/lustre-events/tls/redis.crt": certificate,
+        "/etc/lustre-events/tls/redis.key": key,
+        "/etc/lustre-events/tls/ca.crt": certificate,
+        "tls-port 6379": f"tls-port {port}",
+    }.items():
+        assert old in text
+        text = text.replace(old, str(new))
+    (tmp_path / "redis.conf").write_text(text)
+    url = (
+        (passwords / "reader.env")
+        .read_text()
+        .split("=", 1)[1]
+        .strip()
+        .replace("localhost:6379", f"localhost:{port}")
+    )
+    server = subprocess.Popen(
+        [need("redis-server"), tmp_path / "redis.conf", "--dir", tmp_path, "--daemonize", "no"],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: answers(f"{url}?ssl_ca_certs={certificate}"), 20)
+        with connect(f"{url}?ssl_ca_certs={certificate}", 5) as client:
+            check_safe(client)
+        assert not answers(url.replace("rediss://", "redis://"))
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url, socket_timeout=2) as client:
+            return bool(client.ping())
+    except (redis.ConnectionError, OSError):
+        return False
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])
