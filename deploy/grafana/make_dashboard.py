@@ -1,0 +1,71 @@
+"""Write lustre-events.json, the dashboard for Grafana: `python3 make_dashboard.py > lustre-events.json`.
+
+Every panel is one line here: title, unit, and what it asks of Prometheus.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+PREFIX = "lustre_events_"
+PANELS = (
+    ("Records read per second", "ops",
+     (("{{mdt}}", "sum by (mdt) (rate(lustre_events_reader_records_read_total[5m]))"),)),
+    ("Seconds behind the MDT", "s", (("{{mdt}}", "lustre_events_reader_caught_up_seconds"),)),
+    ("Records stored and not indexed", "short", (("{{mdt}}", "lustre_events_reader_behind"),)),
+    ("Records not cleared on the MDT", "short",
+     (("{{mdt}}", "lustre_events_reader_read_index - lustre_events_reader_cleared_index"),)),
+    ("Ranges of lost records", "short", (("{{mdt}}", "lustre_events_reader_continuity_lost"),)),
+    ("Memory of Redis in use", "percentunit", (("Redis", "max(lustre_events_redis_memory_share)"),)),
+    ("Records indexed per second", "ops",
+     (("{{event}}", 'rate(lustre_events_dispatcher_events_total{event=~"records|named|changed|ignored"}[5m])'),)),
+    ("Pending work", "short", (("{{reason}}", "lustre_events_pending_rows"),)),
+    ("Jobs", "short", (("{{queue}} {{state}}", "lustre_events_queue_jobs"),)),
+    ("Workers", "short", (("workers", "lustre_events_workers"),)),
+    ("Documents", "short", (("{{extractor}}", "lustre_events_documents"),)),
+    ("Failures", "short", (("{{extractor}}", "lustre_events_failures"),)),
+    ("Results per second", "ops",
+     (("{{event}}", 'rate(lustre_events_dispatcher_events_total{event=~"results_.*"}[5m])'),)),
+    ("Objects", "short",
+     (("objects", "lustre_events_index_objects"), ("removed names", "lustre_events_index_tombstones"))),
+    ("Subscribers behind", "short", (("{{group}}", "lustre_events_group_behind"),)),
+    ("Parts that do not answer", "short", (("problems", "lustre_events_problems"),)),
+)  # fmt: skip
+
+
+def dashboard() -> dict[str, Any]:
+    """Return the dashboard as Grafana imports it."""
+    return {
+        "title": "lustre-events",
+        "uid": "lustre-events",
+        "schemaVersion": 39,
+        "refresh": "30s",
+        "time": {"from": "now-6h", "to": "now"},
+        "templating": {
+            "list": [{"name": "source", "type": "datasource", "query": "prometheus", "label": "Prometheus"}]
+        },
+        "panels": [panel(number, *row) for number, row in enumerate(PANELS)],
+    }
+
+
+def panel(number: int, title: str, unit: str, queries: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """Return one panel; two stand in a row."""
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": title,
+        "datasource": {"type": "prometheus", "uid": "${source}"},
+        "gridPos": {"x": 12 * (number % 2), "y": 8 * (number // 2), "w": 12, "h": 8},
+        "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+        "targets": [
+            {"refId": chr(ord("A") + place), "expr": query, "legendFormat": legend}
+            for place, (legend, query) in enumerate(queries)
+        ],
+    }
+
+
+if __name__ == "__main__":
+    json.dump(dashboard(), sys.stdout, indent=1)
+    sys.stdout.write("\n")

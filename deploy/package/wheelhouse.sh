@@ -1,0 +1,16 @@
+#!/bin/bash
+# Make a wheelhouse: lustre-events and all that it needs, to be installed without internet.
+#
+#   wheelhouse.sh FOLDER        on a machine with internet, of the kind of the nodes (same Python, same architecture)
+set -euo pipefail
+[ $# = 1 ] || { echo "usage: $0 FOLDER" >&2; exit 2; }
+project=$(cd "$(dirname "$0")/../.." && pwd)
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+python3 -m venv "$work/venv"
+cp -r "$project/pyproject.toml" "$project/README.md" "$project/lustre_events" "$project/workers" "$work/"
+cd "$work"
+rm -f "$out"/lustre_events-*.whl
+"$work/venv/bin/pip" wheel -q --disable-pip-version-check --wheel-dir "$out" ".[dashboard,postgresql,web]"
+echo "$out: $(ls "$out" | wc -l) wheels, $(du -sh "$out" | cut -f1)"

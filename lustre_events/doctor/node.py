@@ -1,0 +1,83 @@
+"""A worker node's side: Apptainer, user namespaces, cgroups, the images of the extractors."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lustre_events.doctor.findings import Finding, failure, ok, warning
+from lustre_events.manifest import Manifest
+
+VERSION_SECONDS = 20
+PROC = Path("/proc/sys")
+
+
+def runtime(kind: str) -> Iterator[Finding]:
+    """Look whether the runtime of `[worker] runtime` is there and answers."""
+    if kind == "process":
+        yield warning("runtime", "extractors run as plain processes, which isolates little",
+                      'install Apptainer and set [worker] runtime = "apptainer"')  # fmt: skip
+        return
+    program = shutil.which("apptainer") or shutil.which("singularity")
+    if program is None:
+        yield failure("runtime", "neither apptainer nor singularity is on PATH", "dnf install apptainer (of EPEL)")
+        return
+    try:
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as exc:
+        yield failure("runtime", f"{program} does not tell its version ({exc})", "mend the installation")
+    else:
+        yield ok("runtime", f"{said.stdout.strip()} at {program}")
+
+
+def kernel(proc: Path = PROC) -> Iterator[Finding]:
+    """Look whether the kernel lets users make namespaces; the files are those of sysctl(8)."""
+    for name, unwanted, wanted in _SYSCTLS:
+        value = _read(proc / name.replace(".", "/"))
+        if value in unwanted:
+            yield failure("user namespaces", f"{name} is {value}, so containers cannot start",
+                          f"sysctl -w {name}={wanted}; make it last in /etc/sysctl.d")  # fmt: skip
+            return
+    yield ok("user namespaces", "users may make them")
+
+
+_SYSCTLS = (
+    ("user.max_user_namespaces", ("0",), "15000"),
+    ("kernel.unprivileged_userns_clone", ("0",), "1"),
+    ("kernel.apparmor_restrict_unprivileged_userns", ("1",), "0"),
+)
+
+
+def cgroups(root: Path = Path("/sys/fs/cgroup")) -> Iterator[Finding]:
+    """Look whether there is one tree of cgroups (version 2); limits here do not depend on it."""
+    if (root / "cgroup.controllers").exists():
+        yield ok("cgroups", "version 2")
+    else:
+        yield ok("cgroups", "version 1 or none; the limits of extractors do not depend on them")
+
+
+def images(manifests: Iterable[Manifest], folder: Path, default: str) -> Iterator[Finding]:
+    """Look whether the image of each extractor is there."""
+    missing: dict[Path, list[str]] = {}
+    count = 0
+    for manifest in manifests:
+        path = folder / (manifest.image or default)
+        count += 1
+        if not path.exists() and not path.with_name(path.name + ".sif").exists():
+            missing.setdefault(path, []).append(manifest.identity)
+    for path, names in missing.items():
+        yield failure("images", f"{path}.sif, the image of {', '.join(names)}, is not there",
+                      f"extractors/build-images.sh {folder} {path.name}, or copy it there")  # fmt: skip
+    if not missing:
+        yield ok("images", f"the images of all {count} extractors are in {folder}")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

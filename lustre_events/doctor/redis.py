@@ -1,0 +1,101 @@
+"""Redis's side: version, what it keeps, its memory, who may do what, and its clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lustre_events.doctor.findings import Finding, failure, ok, warning
+from lustre_events.errors import StreamError, StreamUnavailable, StreamUnsafe
+from lustre_events.streams.connection import Client, check_safe, place_of, redis_errors
+
+SKEW_SECONDS = 1.0
+"""The order of two MDTs' records depends on clocks; NTP keeps them within milliseconds."""
+FULL = 0.75
+NEARLY_FULL = 0.9
+MEBIBYTE = 1 << 20
+
+
+def safety(client: Client) -> Iterator[Finding]:
+    """Look whether Redis keeps what it is given."""
+    try:
+        check_safe(client)
+    except StreamUnsafe as exc:
+        text, _, command = str(exc).partition("; run: ")
+        yield failure("Redis", text, command or "upgrade it")
+        return
+    with redis_errors(client):
+        info = client.info()
+    yield ok(
+        "Redis",
+        f"version {info['redis_version']} at {place_of(client)} keeps an append-only file and evicts nothing",
+    )
+    yield from persistence(info)
+    yield from memory(info)
+
+
+def persistence(info: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look at what INFO says of the append-only file."""
+    for field in ("aof_last_write_status", "aof_last_bgrewrite_status"):
+        if info.get(field, "ok") != "ok":
+            yield failure("Redis", f"its append-only file cannot be written ({field} is {info[field]})",
+                          "make room on its disk, and look into its log")  # fmt: skip
+
+
+def memory(info: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look at its memory: a limit, and room below it."""
+    used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    if not limit:
+        yield warning("Redis memory", "it has no limit, so a long outage of the dispatcher fills the node",
+                      "redis-cli CONFIG SET maxmemory 4gb; redis-cli CONFIG REWRITE")  # fmt: skip
+        return
+    share = used / limit
+    text = f"{used // MEBIBYTE} MiB of {limit // MEBIBYTE} MiB are used ({share:.0%})"
+    if share < FULL:
+        yield ok("Redis memory", text)
+    elif share < NEARLY_FULL:
+        yield warning("Redis memory", f"{text}; subscriber groups are cut off",
+                      "see that the dispatcher runs: lustre-events status")  # fmt: skip
+    else:
+        yield failure("Redis memory", f"{text}; the readers wait",
+                      "start the dispatcher, or redis-cli CONFIG SET maxmemory to more")  # fmt: skip
+
+
+def login(client: Client) -> Iterator[Finding]:
+    """Look whether the login is one of a role (deploy/redis)."""
+    try:
+        with redis_errors(client):
+            name = str(client.acl_whoami())
+    except StreamUnavailable:
+        raise
+    except StreamError:
+        name = str(client.get_connection_kwargs().get("username") or "default")  # it may not even ask
+    if name == "default":
+        yield warning("Redis login", "this process is Redis's user `default`, who may do everything",
+                      "deploy/redis/make-users.sh makes a user for each role")  # fmt: skip
+    else:
+        yield ok("Redis login", f"this process is the user {name}")
+
+
+def clocks(
+    client: Client, readers: Mapping[str, Mapping[str, str]], now_ns: int | None = None
+) -> Iterator[Finding]:
+    """Compare the clocks of this node, of Redis's and, as far as they can be seen, of the readers' nodes."""
+    with redis_errors(client):
+        seconds, micros = client.time()
+    here_ns = time.time_ns() if now_ns is None else now_ns
+    redis_ns = (seconds * 1_000_000 + micros) * 1_000
+    skews = {"Redis's node": (redis_ns - here_ns) / 1e9}
+    for mdt, state in readers.items():
+        said = int(state.get("updated_ns", 0))
+        if said > redis_ns:  # a reader that is silent says nothing about its clock, one of the future does
+            skews[f"the node of {mdt}'s reader"] = (said - here_ns) / 1e9
+    wrong = {who: skew for who, skew in skews.items() if abs(skew) > SKEW_SECONDS}
+    if wrong:
+        text = ", ".join(
+            f"{who} is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}" for who, skew in wrong.items()
+        )
+        yield failure("clocks", f"{text} (of this node)", "chronyc tracking; start chronyd where it does not run")
+    else:
+        yield ok("clocks", f"no clock that can be seen from here is off by more than {SKEW_SECONDS:g} s")

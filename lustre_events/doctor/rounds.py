@@ -1,0 +1,106 @@
+"""The doctor's round: which checks a role needs, and what to say where one cannot even begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from lustre_events import manifest, services
+from lustre_events.config import Settings
+from lustre_events.doctor import changelog, node, redis, service
+from lustre_events.doctor.findings import Finding, failure, ok
+from lustre_events.errors import LustreEventsError
+from lustre_events.lctl import Lctl
+from lustre_events.pending import Kind
+from lustre_events.rules import Rules
+
+ROLES = ("reader", "dispatcher", "worker")
+
+Check = Callable[[Settings, str], Iterator[Finding]]
+
+
+def examine(settings: Settings, index_url: str, roles: Collection[str] = ROLES) -> Iterator[Finding]:
+    """Yield what there is to say about this node in its roles; nothing is changed, nothing is waited for long."""
+    for needed, subject, check in _CHECKS:
+        if needed.isdisjoint(roles):
+            continue
+        try:
+            yield from check(settings, index_url)
+        except LustreEventsError as exc:
+            yield failure(subject, str(exc), "see the sentence")
+
+
+def _filesystem(settings: Settings, _url: str) -> Iterator[Finding]:
+    own = settings.filesystem
+    yield from changelog.mount(own.mount, own.source, changelog.MOUNTS.read_text(encoding="utf-8"))
+
+
+def _changelog(settings: Settings, _url: str) -> Iterator[Finding]:
+    own = settings.filesystem
+    if own.source != "lustre":
+        return
+    yield from changelog.library(own.library)
+    found = services.discovered(settings)
+    yield from changelog.devices(Path(own.devices), found)
+    lctl = Lctl(own.lctl)
+    kinds = _kinds(services.load_rules(settings))
+    for mdt in found:
+        yield from changelog.user(lctl.users(mdt), settings.reader.user, lctl.mask(mdt), kinds)
+
+
+def _kinds(rules: Rules) -> set[Kind]:
+    """Return what rules want to hear of; the built-in `stat` wants to hear of content and attributes."""
+    asked = [each for rule in rules.all() for each in rule.conditions if each.key == "events"]
+    return {Kind.CONTENT, Kind.ATTRIBUTES, *(kind for each in asked for kind in each.value)}
+
+
+def _redis(settings: Settings, _url: str) -> Iterator[Finding]:
+    with services.redis_client(settings) as client:
+        yield from redis.safety(client)
+        yield from redis.login(client)
+
+
+def _clocks(settings: Settings, _url: str) -> Iterator[Finding]:
+    streams = services.streams(settings)
+    readers = {mdt: streams.reader_state(mdt) for mdt in streams.mdts()}
+    with services.redis_client(settings) as client:
+        yield from redis.clocks(client, readers)
+
+
+def _rules(settings: Settings, _url: str) -> Iterator[Finding]:
+    found = services.load_rules(settings)
+    named = f"{len(found.rules)} rules of {settings.dispatcher.rules}" if found.rules else "no rules: only `stat`"
+    yield ok("rules", named)
+
+
+def _service(settings: Settings, url: str) -> Iterator[Finding]:
+    status = services.status(settings, url)
+    yield from service.index(status, url.rpartition("@")[2])
+    yield from service.problems(status)
+    yield from service.readers(status, settings.filesystem.mdts)
+    yield from service.dispatcher(status)
+    yield from service.queues(status, {*services.load_rules(settings).queues, settings.worker.queue})
+    yield from service.groups(status)
+    yield from service.extractors(status)
+
+
+def _worker(settings: Settings, _url: str) -> Iterator[Finding]:
+    own = settings.worker
+    yield from node.runtime(own.runtime)
+    if own.runtime != "apptainer":
+        return
+    yield from node.kernel()
+    yield from node.cgroups()
+    manifests = manifest.load_all(manifest.folders(own.extractors))
+    yield from node.images(manifests.values(), Path(own.images), own.default_image)
+
+
+_CHECKS: tuple[tuple[frozenset[str], str, Check], ...] = (
+    (frozenset(ROLES), "mount", _filesystem),
+    (frozenset({"reader"}), "changelog", _changelog),
+    (frozenset(ROLES), "Redis", _redis),
+    (frozenset({"reader", "dispatcher"}), "clocks", _clocks),
+    (frozenset({"dispatcher"}), "rules", _rules),
+    (frozenset({"dispatcher"}), "index", _service),
+    (frozenset({"worker"}), "worker", _worker),
+)

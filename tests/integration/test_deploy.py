@@ -1,0 +1,154 @@
+"""deploy/: what a site installs is taken by the programs that it is for."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lustre_events.metrics import METRICS, PREFIX
+from tests.acceptance.command import REPOSITORY, clean_environment
+from tests.need import need
+
+DEPLOY = REPOSITORY / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+
+
+def run(*words: str | Path, folder: Path = REPOSITORY, seconds: float = 240) -> str:
+    """Run a command and return what it said; it must do well."""
+    done = subprocess.run(
+        [*map(str, words)], cwd=folder, capture_output=True, text=True, timeout=seconds, check=False,
+        env=clean_environment({"LUSTRE_EVENTS_WORKER_EXTRACTORS": str(REPOSITORY / "extractors")}),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_systemd_takes_the_units(unit: Path, tmp_path: Path) -> None:
+    """systemd-analyze finds nothing unknown in them; programs stand in for ours, which is not installed."""
+    name = unit.name.replace("@", "@lustre-MDT0000")
+    text = unit.read_text()
+    assert "ExecStart=/usr/bin/lustre-events " in text
+    (tmp_path / name).write_text(text.replace("/usr/bin/lustre-events", "/bin/true"))
+    shutil.copy(DEPLOY / "systemd" / "lustre-events.target", tmp_path)
+    said = run(need("systemd-analyze"), "verify", f"./{name}", folder=tmp_path)
+    assert [line for line in said.splitlines() if "lustre-events" in line] == []
+
+
+@pytest.mark.parametrize("unit", [path for path in UNITS if "worker" not in path.name], ids=lambda path: path.name)
+def test_what_needs_no_containers_is_hardened(unit: Path) -> None:
+    """None of them can gain rights, see homes or write outside of its own folders."""
+    lines = unit.read_text().splitlines()
+    for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes"):
+        assert line in lines
+    assert any(line.startswith("CapabilityBoundingSet=") for line in lines)
+
+
+def test_every_command_of_a_unit_exists() -> None:
+    """What units start are commands of ours, with options that these have."""
+    for unit in UNITS:
+        (command,) = re.findall(r"^ExecStart=/usr/bin/lustre-events (\S+)", unit.read_text(), re.MULTILINE)
+        usage = run(sys.executable, "-m", "lustre_events", command, "--help")
+        for option in re.findall(r" (--\w+)", unit.read_text().split("ExecStart=")[1].splitlines()[0]):
+            assert option in usage
+
+
+def test_prometheus_takes_the_alerts_and_they_fire() -> None:
+    """Promtool checks the rules, and its tests see each alert at its time and not before."""
+    promtool = need("promtool")
+    run(promtool, "check", "rules", "alerts.yml", folder=DEPLOY / "prometheus")
+    assert "SUCCESS" in run(promtool, "test", "rules", "alerts_test.yml", folder=DEPLOY / "prometheus")
+    alerts = set(re.findall(r"alert: (\w+)", (DEPLOY / "prometheus" / "alerts.yml").read_text()))
+    assert alerts == set(re.findall(r"alertname: (\w+)", (DEPLOY / "prometheus" / "alerts_test.yml").read_text()))
+
+
+def queries() -> list[str]:
+    """Return what the dashboard asks."""
+    dashboard = json.loads((DEPLOY / "grafana" / "lustre-events.json").read_text())
+    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+
+
+def test_dashboard_and_alerts_ask_only_for_metrics_that_there_are() -> None:
+    """Each name is one of the exporter's (a counter with _total)."""
+    asked = "\n".join([*queries(), (DEPLOY / "prometheus" / "alerts.yml").read_text()])
+    names = set(re.findall(rf"{PREFIX}(\w+)", asked))
+    assert {name.removesuffix("_total") for name in names} - set(METRICS) == set()
+
+
+def test_prometheus_understands_the_dashboards_queries(tmp_path: Path) -> None:
+    """Each query is PromQL."""
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries())]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    assert "SUCCESS" in run(need("promtool"), "check", "rules", tmp_path / "rules.yml")
+
+
+def test_the_dashboard_is_what_its_program_writes() -> None:
+    """Nobody has changed the one without the other."""
+    made = run(sys.executable, DEPLOY / "grafana" / "make_dashboard.py")
+    assert made == (DEPLOY / "grafana" / "lustre-events.json").read_text()
+
+
+def test_the_batch_script_is_a_script_and_asks_for_a_command_that_there_is() -> None:
+    """Bash can read it; `worker --until` exists."""
+    script = DEPLOY / "slurm" / "workers.sbatch"
+    run("bash", "-n", script)
+    assert "worker --until" in script.read_text()
+    assert "--until" in run(sys.executable, "-m", "workers", "--help")
+
+
+@pytest.fixture(scope="module")
+def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All wheels that an installation needs."""
+    folder = tmp_path_factory.mktemp("wheelhouse")
+    run(DEPLOY / "package" / "wheelhouse.sh", folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_wheelhouse_installs_twice_without_changing_what_is_there(wheelhouse: Path, tmp_path: Path) -> None:
+    """The installed program runs by itself; a second run keeps settings that somebody changed."""
+    root = tmp_path / "root"
+    install = (DEPLOY / "install.sh", "--root", root, wheelhouse)
+    run(*install, "reader", "web")
+    program = root / "opt" / "lustre-events" / "0.1.0" / "bin" / "lustre-events"
+    assert "reader" in run(program, "--help", folder=tmp_path)
+    settings = root / "etc" / "lustre-events" / "reader.toml"
+    run(program, "config", "check", settings, folder=tmp_path)
+    settings.write_text("# ours\n")
+    assert "installed already" in run(*install, "reader")
+    assert settings.read_text() == "# ours\n"
+    units = {path.name for path in (root / "usr" / "lib" / "systemd" / "system").iterdir()}
+    assert "lustre-events-reader@.service" in units
+    assert "lustre-events-worker@.service" not in units
+
+
+@pytest.mark.slow
+def test_the_rpm_is_built_and_names_no_path_of_the_builder(wheelhouse: Path, tmp_path: Path) -> None:
+    """The package is made from the wheelhouse, and its program says where it will lie, not where it was made."""
+    rpmbuild = need("rpmbuild")
+    version = re.search(r'^version = "(.*)"', (REPOSITORY / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    source = tmp_path / f"lustre-events-{version}"
+    source.mkdir()
+    for name in ("deploy", "extractors"):
+        shutil.copytree(REPOSITORY / name, source / name)
+    for name in ("README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
+    shutil.copytree(wheelhouse, source / "wheelhouse")
+    run("tar", "czf", f"{source.name}.tar.gz", source.name, folder=tmp_path)
+    run(rpmbuild, "-bb", "--nodeps", "--define", f"_topdir {tmp_path}", "--define", f"_sourcedir {tmp_path}",
+        "--define", "python python3", DEPLOY / "package" / "lustre-events.spec")  # fmt: skip
+    (package,) = (tmp_path / "RPMS").rglob("*.rpm")
+    listed = run("rpm", "-qpl", package)
+    assert f"/opt/lustre-events/{version}/bin/lustre-events" in listed
+    assert "/etc/lustre-events/worker.toml" in run("rpm", "-qpc", package)
+    (tmp_path / "out").mkdir()
+    run("bash", "-c", f"rpm2cpio {package} | cpio -id --quiet", folder=tmp_path / "out")
+    program = tmp_path / "out" / "opt" / "lustre-events" / version / "bin" / "lustre-events"
+    assert f"/opt/lustre-events/{version}/bin/python" in program.read_text()
+    assert str(tmp_path) not in program.read_text()

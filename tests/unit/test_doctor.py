@@ -1,0 +1,147 @@
+"""The doctor's checks: each says ok, or what is wrong and what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from lustre_events.doctor import FAILURE, OK, WARNING, Finding, changelog, node, redis, service
+from lustre_events.errors import LibraryMissing
+from lustre_events.lctl import ChangelogUser, Users
+from lustre_events.pending import Kind
+from tests.images import EXTRACTORS, extractors
+
+MDT = "lustre-MDT0000"
+MOUNT = "36 35 98:0 / {path} rw,noatime master:1 - {kind} 10.0.0.1@tcp:/lustre rw"
+ALL = {*changelog.NAMES, "CLOSE", "TRUNC", "SATTR", "XATTR", "HSM", "LYOUT"}
+
+
+def levels(findings: Iterable[Finding]) -> list[str]:
+    return [finding.level for finding in findings]
+
+
+def one(findings: Iterable[Finding]) -> Finding:
+    (finding,) = findings
+    return finding
+
+
+def test_every_finding_that_is_not_well_names_what_mends_it(tmp_path: Path) -> None:
+    """No warning and no failure leaves its reader without the next step."""
+    found = [
+        *changelog.mount(str(tmp_path / "nowhere"), "lustre", ""),
+        *changelog.mount(str(tmp_path), "lustre", ""),
+        *changelog.devices(tmp_path, []),
+        *changelog.devices(tmp_path, [MDT]),
+        *changelog.user(Users(MDT, 9, ()), "cl1", set(), {Kind.CONTENT}),
+        *changelog.user(Users(MDT, 9, ()), "", set(), {Kind.CONTENT}),
+        *node.images(extractors().values(), tmp_path, "base"),
+        *redis.memory({"used_memory": 99, "maxmemory": 100}),
+        *redis.memory({}),
+        *redis.persistence({"aof_last_write_status": "err"}),
+        *service.readers({"time_ns": 0, "mdts": {}}, [MDT]),
+        *service.dispatcher({"time_ns": 0}),
+    ]
+    assert OK not in levels(found)
+    assert [finding for finding in found if not finding.mend] == []
+
+
+def test_the_mount_must_be_a_lustre_client(tmp_path: Path) -> None:
+    """Another type of file system at the mount point is named; a watched directory is well."""
+    path = str(tmp_path.resolve())
+    assert one(changelog.mount(path, "lustre", MOUNT.format(path=path, kind="lustre"))).level == OK
+    assert "type nfs4" in one(changelog.mount(path, "lustre", MOUNT.format(path=path, kind="nfs4"))).text
+    assert one(changelog.mount(path, "directory", "")).level == OK
+
+
+def test_a_device_that_can_be_opened_is_well(tmp_path: Path) -> None:
+    """The check is the open itself."""
+    (tmp_path / f"changelog-{MDT}").touch()
+    assert one(changelog.devices(tmp_path, [MDT])).level == OK
+
+
+def test_a_missing_library_is_a_failure() -> None:
+    """What `load` says is what is said."""
+
+    def load(path: str) -> None:
+        raise LibraryMissing(f"{path or 'liblustreapi'} is not there")
+
+    assert one(changelog.library("", load)).text == "liblustreapi is not there"
+
+
+@pytest.mark.parametrize(("idle_seconds", "level"), [(None, OK), (60, OK), (6 * 86_400, FAILURE)])
+def test_a_user_about_to_be_idled_out_is_a_failure(idle_seconds: int | None, level: str) -> None:
+    """Servers remove users that clear nothing; days before that it is said."""
+    users = Users(MDT, 100, (ChangelogUser("cl1", 90, idle_seconds, ()),))
+    assert levels(changelog.user(users, "cl1", ALL, set(Kind)))[0] == level
+
+
+def test_a_mask_that_hides_names_is_a_failure_one_that_hides_a_rules_events_a_warning() -> None:
+    """The mask is compared with what names always need, and with what rules want to hear of."""
+    users = Users(MDT, 100, (ChangelogUser("cl1", 90, 0, ()),))
+    without_rename = list(changelog.user(users, "cl1", ALL - {"RENME"}, {Kind.CONTENT}))[1]
+    without_close = list(changelog.user(users, "cl1", ALL - {"CLOSE"}, {Kind.CONTENT}))[1]
+    assert (without_rename.level, without_close.level) == (FAILURE, WARNING)
+    assert without_rename.mend == f"lustre-events changelog mask +RENME --mdt {MDT}"
+    assert levels(changelog.user(users, "cl1", (ALL - {"CLOSE"}) | {"MTIME"}, {Kind.CONTENT})) == [OK, OK]
+
+
+def test_a_users_own_mask_counts_more_than_the_servers() -> None:
+    """A user that was registered with a mask hears only of that."""
+    users = Users(MDT, 100, (ChangelogUser("cl1", 90, 0, ("CREAT",)),))
+    assert list(changelog.user(users, "cl1", ALL, {Kind.CONTENT}))[1].level == FAILURE
+
+
+def test_the_memory_of_redis_has_three_levels() -> None:
+    """Below three quarters it is well, above nine tenths the readers wait."""
+    full = [levels(redis.memory({"used_memory": used, "maxmemory": 100}))[0] for used in (10, 80, 95)]
+    assert full == [OK, WARNING, FAILURE]
+
+
+def test_kernels_that_forbid_user_namespaces_are_named(tmp_path: Path) -> None:
+    """The setting, its value and the command that changes it are said."""
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / "max_user_namespaces").write_text("0\n")
+    assert one(node.kernel(tmp_path)).mend.startswith("sysctl -w user.max_user_namespaces=")
+    (tmp_path / "user" / "max_user_namespaces").write_text("96000\n")
+    assert one(node.kernel(tmp_path)).level == OK
+
+
+def test_images_are_looked_for_by_name_and_as_sif(tmp_path: Path) -> None:
+    """A missing image is named once, with all the extractors that need it."""
+    found = list(node.images(extractors().values(), tmp_path, "base"))
+    names = {finding.text.split(",", 1)[0] for finding in found}
+    assert len(names) == len(found)
+    for finding in found:
+        Path(finding.text.split(",", 1)[0]).touch()
+    assert one(node.images(extractors().values(), tmp_path, "base")).level == OK
+    assert EXTRACTORS.is_dir()
+
+
+def test_a_reader_that_is_silent_lost_or_without_its_user_is_a_failure() -> None:
+    """Silence, marks of lost records, and a user that is gone are three findings."""
+    state = {"updated_ns": "1000000000", "behind": 3, "user_lost": "1", "user": "cl1",
+             "losses": [{"accepted": False}, {"accepted": True}]}  # fmt: skip
+    status = {"time_ns": 61_000_000_000, "mdts": {MDT: state}}
+    found = list(service.readers(status, []))
+    assert levels(found) == [FAILURE] * 3
+    assert found[0].text == "it has been silent for 60 s"
+    assert found[2].mend == f"lustre-events continuity reconcile {MDT}"
+
+
+def test_a_queue_without_workers_is_a_failure() -> None:
+    """A queue that a rule names needs a worker even while nothing waits in it."""
+    rq = {"queues": {"default": {"waiting": 0}, "gpu": {"waiting": 5}}, "workers": [{"queues": ["default"]}]}
+    found = {finding.subject: finding.level for finding in service.queues({"rq": rq}, ["default", "late"])}
+    assert found == {"queue default": OK, "queue gpu": FAILURE, "queue late": FAILURE}
+
+
+def test_a_suspended_extractor_is_a_warning() -> None:
+    """Its reason and the command that resumes it are said."""
+    status = {
+        "index": {"extractors": {"hdf5": {"suspended": "the image is broken"}, "tabular": {"suspended": None}}}
+    }
+    finding = one(service.extractors(status))
+    assert (finding.level, finding.subject) == (WARNING, "extractor hdf5")
+    assert "lustre-events extractor resume hdf5" in finding.mend
