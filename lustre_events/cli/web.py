@@ -1,0 +1,64 @@
+"""`lustre-events web`: the console; `lustre-events web-password`: a line for its file of users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from lustre_events import services
+from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
+from lustre_events.config import Settings
+from lustre_events.errors import ConfigError
+
+
+@click.command("web")
+@click.option("--listen", metavar="ADDRESS:PORT", help="Default: [web] listen.")
+@with_settings
+@with_index
+def web_command(*, listen: str | None, settings: Settings, index_url: str | None) -> None:
+    """Serve the web console until stopped."""
+    serve, stop = _server(settings, index_of(settings, index_url), listen or settings.web.listen)
+    stop_on_signals(stop)
+    serve()
+
+
+@click.command("web-password")
+@click.argument("user")
+@click.password_option(help="Asked for, if it is not given.")
+def web_password_command(user: str, password: str) -> None:
+    """Print the line of USER for the file that [web] users names."""
+    from werkzeug.security import generate_password_hash  # noqa: PLC0415 - optional
+
+    click.echo(f"{user}:{generate_password_hash(password)}")
+
+
+def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return what serves, and what ends it. Raises ConfigError: Flask is missing, or the address is taken."""
+    try:
+        import waitress  # noqa: PLC0415 - optional
+
+        from lustre_events.web import make_app  # noqa: PLC0415
+        from lustre_events.web.opening import site  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        raise ConfigError(f"the console needs {exc.name}: pip install 'lustre-events[web,dashboard]'") from exc
+    opened = site(settings, index_url, services.status)
+    try:
+        server = waitress.create_server(
+            make_app(opened), listen=listen, threads=settings.web.threads, ident="lustre-events"
+        )
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{listen}: cannot be listened at ({exc}); mend [web] listen") from exc
+    opened.history.start()
+    click.echo(f"The console is at http://{listen}/", err=True)
+
+    def serve() -> None:
+        try:
+            server.run()
+        finally:
+            opened.history.stop()
+
+    def stop() -> None:
+        raise SystemExit(0)
+
+    return serve, stop

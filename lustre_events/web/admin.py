@@ -1,0 +1,112 @@
+"""The pages about the service: overview for everybody, failures of one's own files, and rq-dashboard for admins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import flask
+from werkzeug.wrappers import Response
+
+from lustre_events import status as texts
+from lustre_events.errors import StreamError
+from lustre_events.fid import FID
+from lustre_events.web import session
+
+pages = flask.Blueprint("admin", __name__)
+
+FAILED = 100
+
+DASHBOARD_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
+)
+"""rq-dashboard's pages have inline scripts and templates that are made into functions; only admins see them."""
+
+
+@pages.get("/overview")
+def overview() -> str:
+    """Show how far each MDT is, what waits, what went wrong, and how that was in the last hours."""
+    site = flask.current_app.extensions["site"]
+    found = site.status()
+    return flask.render_template(
+        "overview.html", status=found, lines=list(texts.lines(found)), charts=site.history.charts()
+    )
+
+
+@pages.get("/extractors")
+def extractors() -> str:
+    """Show the extractors: documents, failures, and whether they work."""
+    site = flask.current_app.extensions["site"]
+    found = site.status()
+    index = found["index"]
+    states = found.get("extractors", {})
+    names = sorted({*index["documents"], *index["failures"], *states})
+    rows = [
+        (name, states.get(name, {}), index["documents"].get(name, 0), index["failures"].get(name, 0))
+        for name in names
+    ]
+    return flask.render_template("extractors.html", rows=rows)
+
+
+@pages.get("/failures")
+def failures() -> str:
+    """Show failed attempts, of one extractor or of all; those of files that the viewer may see."""
+    site = flask.current_app.extensions["site"]
+    name, viewer = flask.request.args.get("extractor", ""), session.person().viewer
+    query = f'failed:"{name}"' if name else "failed:*"
+    with site.search() as index:
+        page = index.page(query, limit=FAILED, cursor=flask.request.args.get("cursor"), visible_to=viewer)
+        views = index.show_many([hit.fid for hit in page.hits], visible_to=viewer)
+        names = index.stats().failures
+    rows = [(view, failure) for view in views for failure in view.failures if not name or failure.extractor == name]
+    return flask.render_template("failures.html", rows=rows, names=names, chosen=name, cursor=page.cursor)
+
+
+@pages.post("/failures")
+def retry() -> Response:
+    """Try chosen files again, or forget that they failed."""
+    site = flask.current_app.extensions["site"]
+    viewer, form = session.person().viewer, flask.request.form
+    action = "drop" if form.get("action") == "drop" else "retry"
+    chosen = [word.split(" ", 1) for word in form.getlist("work") if " " in word]
+    with site.search() as index:
+        views = index.show_many([FID.parse(fid) for fid, _ in chosen], visible_to=viewer)
+    # Only what this viewer could see as failed: the form may say anything.
+    seen = {(str(view.fid), failure.extractor) for view in views for failure in view.failures}
+    works = [[fid, extractor] for fid, extractor in chosen if (fid, extractor) in seen]
+    if works:
+        try:
+            site.ask(action, {"works": works})
+        except StreamError as exc:
+            flask.flash(str(exc))
+        else:
+            files = "1 file" if len(works) == 1 else f"{len(works)} files"
+            flask.flash(f"To be {'forgotten' if action == 'drop' else 'tried again'}: {files}.")
+    return flask.redirect(flask.url_for("admin.failures", extractor=form.get("extractor", "")))
+
+
+def mount_dashboard(app: flask.Flask, redis_url: str) -> None:
+    """Put rq-dashboard under /rq, for admins only."""
+    import rq_dashboard.default_settings  # noqa: PLC0415 - it is optional, and slow to import
+    import rq_dashboard.web  # noqa: PLC0415
+    from rq.serializers import JSONSerializer  # noqa: PLC0415
+
+    app.config.from_object(rq_dashboard.default_settings)
+    app.config["RQ_DASHBOARD_REDIS_URL"] = redis_url
+    setattr(rq_dashboard.web.config, "serializer", JSONSerializer)  # noqa: B010 - never pickle, whoever wrote the job
+    setup: Callable[[flask.Flask], None] = rq_dashboard.web.setup_rq_connection
+    setup(app)
+    app.register_blueprint(rq_dashboard.web.blueprint, url_prefix="/rq")
+    app.before_request(_admins_only)
+    app.after_request(_relax)
+
+
+def _admins_only() -> None:
+    if flask.request.blueprint == "rq_dashboard" and not session.person().admin:
+        flask.abort(403, "The queues are for admins ([web] admins).")
+
+
+def _relax(response: Response) -> Response:
+    if flask.request.blueprint == "rq_dashboard":
+        response.headers["Content-Security-Policy"] = DASHBOARD_POLICY
+    return response

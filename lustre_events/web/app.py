@@ -1,0 +1,104 @@
+"""The Flask application: what it is made of, who comes in, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from lustre_events.config import WebSettings
+from lustre_events.errors import ConfigError, LustreEventsError, QueryError
+from lustre_events.index.searching import Search
+from lustre_events.web import admin, files, forms, rendering, session
+from lustre_events.web.history import History
+from lustre_events.web.login import Login
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Nothing but our own files: no inline script or style, so markup that came in with a name would do nothing."""
+
+BODY_BYTES = 1 << 20
+
+
+class Ask(Protocol):
+    """Asks the dispatcher; see streams.interface.Requests.ask."""
+
+    def __call__(self, action: str, arguments: Mapping[str, Any], /) -> dict[str, Any]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the pages show, and from where.
+
+    Args:
+        settings: the section [web].
+        login: decides who somebody is.
+        search: opens the index, for one request; the caller closes it.
+        status: what `lustre-events status --json` says.
+        ask: puts a request to the dispatcher.
+        history: samples of the status of the last hours.
+        secret: signs the sessions.
+        redis_url: for rq-dashboard; empty: it is left out.
+    """
+
+    settings: WebSettings
+    login: Login
+    search: Callable[[], Search]
+    status: Callable[[], dict[str, Any]]
+    ask: Ask
+    history: History
+    secret: bytes = field(repr=False, default_factory=lambda: secrets.token_bytes(32))
+    redis_url: str = field(repr=False, default="")
+
+
+def make_app(site: Site) -> flask.Flask:
+    """Return the application; a WSGI server runs it."""
+    app = flask.Flask(__name__)
+    app.config.update(
+        SECRET_KEY=site.secret,
+        MAX_CONTENT_LENGTH=BODY_BYTES,
+        SESSION_COOKIE_NAME="lustre_events",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=site.settings.https,
+        PERMANENT_SESSION_LIFETIME=int(site.settings.session_hours * 3600),
+    )
+    app.extensions["site"] = site
+    app.jinja_env.filters.update(rendering.FILTERS)
+    app.jinja_env.globals.update(csrf=forms.token, title=site.settings.title, viewer=session.current,
+                                config_blueprints=lambda: app.blueprints)  # fmt: skip
+    app.before_request(session.require)
+    app.before_request(forms.check)
+    app.after_request(_headers)
+    for blueprint in (session.pages, files.pages, admin.pages):
+        app.register_blueprint(blueprint)
+    if site.redis_url:
+        admin.mount_dashboard(app, site.redis_url)
+    app.register_error_handler(LustreEventsError, _explain)
+    app.register_error_handler(HTTPException, _explain_http)
+    return app
+
+
+def _headers(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", POLICY)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _explain(error: LustreEventsError) -> tuple[str, int]:
+    """Show an expected failure as its sentence."""
+    wrong = isinstance(error, (QueryError, ConfigError))
+    return flask.render_template("error.html", sentence=str(error)), 400 if wrong else 503
+
+
+def _explain_http(error: HTTPException) -> tuple[str, int]:
+    return flask.render_template("error.html", sentence=error.description or error.name), error.code or 500

@@ -1,0 +1,132 @@
+"""The pages for everybody: search, and one file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import flask
+from werkzeug.wrappers import Response
+
+from lustre_events.errors import ConfigError, QueryError
+from lustre_events.fid import FID
+from lustre_events.index.hits import Facet, ObjectView, name_text
+from lustre_events.web import session
+
+pages = flask.Blueprint("files", __name__)
+
+PAGE = 50
+FACETS = ("extractor", "ext", "owner", "mime")
+FACET_VALUES = 8
+SORTS = ("", "-mtime", "mtime", "-size", "size")
+
+
+@pages.get("/")
+def search() -> str | tuple[str, int]:
+    """Show the hits of a query, and what they have in common. The address of the page is all of its state."""
+    asked = flask.request.args
+    query, sort = asked.get("q", "").strip(), asked.get("sort", "")
+    shown: dict[str, Any] = {
+        "query": query,
+        "sort": sort,
+        "sorts": SORTS,
+        "facets": {},
+        "page": None,
+        "mistake": "",
+    }
+    if not query:
+        return flask.render_template("search.html", **shown)
+    site, viewer = flask.current_app.extensions["site"], session.person().viewer
+    try:
+        with site.search() as index:
+            shown["page"] = index.page(
+                query, limit=PAGE, sort=sort or None, cursor=asked.get("cursor"), visible_to=viewer
+            )
+            if "facets" in asked:
+                shown["count"] = index.count(query, visible_to=viewer)
+                found = index.facets(query, FACETS, limit=FACET_VALUES, visible_to=viewer)
+                shown["facets"] = {name: _narrowed(query, name, values) for name, values in found.items()}
+    except QueryError as exc:
+        return flask.render_template("search.html", **{**shown, "mistake": str(exc)}), 400
+    return flask.render_template("search.html", **shown)
+
+
+@pages.get("/file/<fid>")
+def file(fid: str) -> str:
+    """Show what the index knows of one object, as far as the viewer may know it."""
+    view = _view(fid)
+    return flask.render_template("file.html", view=view, events=_events(view))
+
+
+@pages.get("/file/<fid>/<path:extractor>.json")
+def document(fid: str, extractor: str) -> Response:
+    """Give one document as it is."""
+    found = next((each for each in _view(fid).documents if each.extractor == extractor), None)
+    if found is None:
+        flask.abort(404, f"There is no document of {extractor} for this file.")
+    return flask.Response(json.dumps(found.body, indent=1), mimetype="application/json")
+
+
+@pages.post("/file/<fid>/again")
+def again(fid: str) -> Response:
+    """Let an extractor look at a file again."""
+    view, extractor = _view(fid), flask.request.form.get("extractor", "")
+    known = {each.extractor for each in view.documents} | {each.extractor for each in view.failures}
+    if extractor not in known:
+        flask.abort(400, f"{extractor!r} has never looked at this file; rules decide what is extracted.")
+    site = flask.current_app.extensions["site"]
+    site.ask("retry", {"works": [[str(view.fid), extractor]]})
+    flask.flash(f"{extractor} will look at this file again.")
+    return flask.redirect(flask.url_for("files.file", fid=fid))
+
+
+def _view(text: str) -> ObjectView:
+    try:
+        fid = FID.parse(text)
+    except ConfigError as exc:
+        flask.abort(404, str(exc))
+    site = flask.current_app.extensions["site"]
+    with site.search() as index:
+        view: ObjectView = index.show(fid, visible_to=session.person().viewer)
+    if not view.paths:
+        flask.abort(404, "There is no such file, or it is not for you to see.")
+    return view
+
+
+def _narrowed(query: str, field: str, values: tuple[Facet, ...]) -> list[tuple[Facet, str]]:
+    """Return facet values, each with the query that finds only these; empty where none can be written."""
+    found = []
+    for each in values:
+        more = ""
+        if each.value not in {None, ""}:
+            value = json.dumps(str(each.value)) if not str(each.value).isalnum() else str(each.value)
+            more = f"({query}) AND {field}:{value}"
+        found.append((each, more))
+    return found
+
+
+def _events(view: ObjectView) -> list[tuple[int, str]]:
+    """Return what happened to an object, as (time in ns, sentence), the newest first."""
+    found: list[tuple[int, str]] = []
+    if view.facts is not None and view.facts.mtime_ns is not None:
+        job = f" by job {name_text(view.facts.jobid)}" if view.facts.jobid else ""
+        found.append((view.facts.mtime_ns, f"last written{job}"))
+        found.append((view.facts.ctime_ns or 0, "last changed (content, attributes or names)"))
+    for each in view.documents:
+        where = each.provenance.get("host", "?")
+        version = each.provenance.get("version", "")
+        keys = f"found {len(each.body)} keys, on {where}"
+        found.append((_time(each.provenance), f"{each.extractor} {version} {keys}"))
+    for failed in view.failures:
+        provenance = failed.failure.get("provenance") or {}
+        found.append((_time(provenance), f"{failed.extractor} failed: {failed.failure.get('error', '?')}"))
+    found += [
+        (row.due_ns, f"{row.extractor} is at work" if row.job else f"{row.extractor} is due ({row.reason})")
+        for row in view.pending
+    ]
+    return sorted(found, reverse=True)
+
+
+def _time(provenance: dict[str, Any]) -> int:
+    time_ns = provenance.get("time_ns", 0)
+    return time_ns if isinstance(time_ns, int) else 0

@@ -1,0 +1,127 @@
+"""Samples of the status over the last hours, and the charts drawn from them (SVG, without any script)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from lustre_events.errors import LustreEventsError
+
+log = logging.getLogger(__name__)
+
+SAMPLE_SECONDS = 15.0
+SAMPLES = 1440
+"""Six hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one look at the status gave. Sums are since the beginning; rates come from two samples."""
+
+    time_ns: int
+    read: int
+    indexed: int
+    behind: int
+    pending: int
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A line over time: points within 0..100 by 0..30, and what its top and its last point stand for."""
+
+    title: str
+    points: str
+    top: str
+    last: str
+
+
+def sample_of(status: dict[str, Any]) -> Sample:
+    """Return what of a status is kept."""
+    mdts = status.get("mdts", {}).values()
+    index = status["index"]
+    return Sample(
+        time_ns=status["time_ns"],
+        read=sum(int(state.get("records_read", 0)) for state in mdts),
+        indexed=index["counters"].get("records", 0),
+        behind=sum(state["behind"] for state in mdts),
+        pending=sum(index["pending"].values()),
+        documents=sum(index["documents"].values()),
+    )
+
+
+class History:
+    """Looks at the status now and then, in a thread of its own, until it is stopped."""
+
+    def __init__(self, status: Callable[[], dict[str, Any]]) -> None:
+        self._status = status
+        self._samples: deque[Sample] = deque(maxlen=SAMPLES)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="history", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def add(self, sample: Sample) -> None:
+        """Keep a sample."""
+        self._samples.append(sample)
+
+    def charts(self) -> list[Chart]:
+        """Return the charts of what there is."""
+        samples = list(self._samples)
+        times = [sample.time_ns for sample in samples]
+        return [
+            chart("records read per second", times[1:], rates(samples, "read")),
+            chart("records indexed per second", times[1:], rates(samples, "indexed")),
+            chart("records stored and not indexed", times, [sample.behind for sample in samples]),
+            chart("pending work", times, [sample.pending for sample in samples]),
+            chart("documents", times, [sample.documents for sample in samples]),
+        ]
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.add(sample_of(self._status()))
+            except LustreEventsError as exc:
+                log.warning("no sample of the status: %s", exc, extra={"action": "sample"})
+            if self._stop.wait(SAMPLE_SECONDS):
+                return
+
+
+def rates(samples: Sequence[Sample], name: str) -> list[float]:
+    """Return per second how a sum grew between samples; one that began anew counts from nothing."""
+    found = []
+    for before, after in pairwise(samples):
+        seconds = max(1e-9, (after.time_ns - before.time_ns) / 1e9)
+        grown = getattr(after, name) - getattr(before, name)
+        found.append((grown if grown >= 0 else getattr(after, name)) / seconds)
+    return found
+
+
+def chart(title: str, times: Sequence[int], values: Sequence[float]) -> Chart:
+    """Return a chart of values over times in ns."""
+    if not values:
+        return Chart(title, "", "-", "-")
+    first, span = times[0], max(1, times[-1] - times[0])
+    top = max(*values, 1e-9) if len(values) > 1 else max(values[0], 1e-9)
+    points = (
+        f"{100 * (time - first) / span:.2f},{30 - 30 * value / top:.2f}"
+        for time, value in zip(times, values, strict=True)
+    )
+    return Chart(title, " ".join(points), _number(max(values)), _number(values[-1]))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"

@@ -1,0 +1,65 @@
+"""From settings to a `Site`: which adapters the console gets."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lustre_events import services
+from lustre_events.config import Settings
+from lustre_events.errors import ConfigError
+from lustre_events.index import open_search
+from lustre_events.web.app import Site
+from lustre_events.web.history import History
+from lustre_events.web.login import Login, by_file, by_pam
+
+
+def site(settings: Settings, index_url: str, status: Callable[[Settings, str], dict[str, Any]]) -> Site:
+    """Return what the console shows.
+
+    Raises:
+        ConfigError: the users or the secret cannot be read.
+    """
+
+    def ask(action: str, arguments: Mapping[str, Any], /) -> dict[str, Any]:
+        return services.requests(settings).ask(action, arguments)
+
+    def now() -> dict[str, Any]:
+        return status(settings, index_url)
+
+    return Site(
+        settings.web,
+        _login(settings),
+        lambda: open_search(index_url),
+        now,
+        ask,
+        History(now),
+        _secret(settings.web.secret),
+        settings.redis.url,
+    )
+
+
+def _login(settings: Settings) -> Login:
+    own = settings.web
+    if own.login == "proxy":
+        return Login(None, own.header, own.proxies)
+    return Login(by_pam(own.pam_service) if own.login == "pam" else by_file(Path(own.users)))
+
+
+def _secret(path: str) -> bytes:
+    """Return the key of a file, or a new one."""
+    if not path:
+        return secrets.token_bytes(32)
+    try:
+        found = Path(path).read_bytes().strip()
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: the key cannot be read ({exc.strerror}); make it with: head -c 32 /dev/urandom | base64"
+        ) from exc
+    if len(found) < 32:
+        raise ConfigError(
+            f"{path}: the key is shorter than 32 bytes; make it with: head -c 32 /dev/urandom | base64"
+        )
+    return found

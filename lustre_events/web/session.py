@@ -1,0 +1,106 @@
+"""Coming in and going out, and who asks."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import flask
+from werkzeug.wrappers import Response
+
+from lustre_events.errors import ConfigError
+from lustre_events.index.visibility import Viewer
+
+log = logging.getLogger(__name__)
+pages = flask.Blueprint("session", __name__)
+
+_OPEN = {"session.login", "session.enter", "session.health", "static"}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who is logged in. `admin`: sees the state of the service and what fails for others."""
+
+    name: str
+    viewer: Viewer
+    admin: bool
+
+
+def current() -> Person | None:
+    """Return who asks; None: nobody has logged in."""
+    person: Person | None = flask.g.get("person")
+    return person
+
+
+def person() -> Person:
+    """Return who asks, where `require` has let somebody in."""
+    found = current()
+    if found is None:
+        flask.abort(401)
+    return found
+
+
+def require() -> Response | None:
+    """Let in who is known; send anybody else to the login, or refuse where only a proxy can name users."""
+    site = flask.current_app.extensions["site"]
+    name = site.login.by_proxy(flask.request.remote_addr or "", flask.request.headers)
+    if not site.login.header:
+        name = flask.session.get("user", "")
+    if name:
+        try:
+            flask.g.person = Person(name, Viewer.of_user(name), name in site.settings.admins)
+        except ConfigError as exc:
+            flask.session.clear()
+            flask.abort(403, str(exc))
+        return None
+    if flask.request.endpoint in _OPEN:
+        return None
+    if site.login.check is None:
+        flask.abort(401, "This console is entered through the site's proxy, which has named no user.")
+    return flask.redirect(flask.url_for("session.login", next=flask.request.full_path.rstrip("?")))
+
+
+@pages.get("/login")
+def login() -> str:
+    """Show the form."""
+    return flask.render_template("login.html", next=flask.request.args.get("next", "/"), sentence="")
+
+
+@pages.post("/login")
+def enter() -> Response | tuple[str, int]:
+    """Let somebody in who knows the password."""
+    site = flask.current_app.extensions["site"]
+    user, password = flask.request.form.get("user", ""), flask.request.form.get("password", "")
+    then = _inside(flask.request.form.get("next", "/"))
+    if site.login.check is None or not site.login.check(user, password):
+        log.warning(
+            "refused a login", extra={"action": "refuse", "user": user[:64], "from": flask.request.remote_addr}
+        )
+        sentence = "This user and password do not belong together."
+        return flask.render_template("login.html", next=then, sentence=sentence), 403
+    flask.session.clear()
+    flask.session["user"] = user
+    flask.session.permanent = True
+    return flask.redirect(then)
+
+
+@pages.post("/logout")
+def leave() -> Response:
+    """Let somebody out."""
+    flask.session.clear()
+    return flask.redirect("/login")
+
+
+@pages.get("/health")
+def health() -> str:
+    """Say that the console runs; for whoever watches over it."""
+    return "ok\n"
+
+
+def _inside(address: str) -> str:
+    """Return a place of this console, whatever the form says."""
+    parts = urlsplit(address)
+    # Browsers take a backslash for a slash.
+    outside = parts.scheme or parts.netloc or not address.startswith("/") or address[1:2] in {"/", "\\"}
+    return "/" if outside else address

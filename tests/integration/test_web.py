@@ -1,0 +1,226 @@
+"""The web console, asked as a browser would ask it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import flask
+import pytest
+from flask.testing import FlaskClient
+
+from lustre_events.config import WebSettings
+from lustre_events.redis_server import RedisServer
+from lustre_events.web.login import Login
+from lustre_events.web.session import _inside
+from tests.index_tables import node
+from tests.web import OTHER, READER, Console, make_console
+
+TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    return make_console(tmp_path)
+
+
+def enter(app: flask.Flask, user: str) -> FlaskClient:
+    """Return a browser of somebody who has logged in."""
+    client = app.test_client()
+    page = client.get("/login").text
+    answer = client.post(
+        "/login", data={"user": user, "password": f"secret {user}", "csrf": TOKEN.search(page)[1], "next": "/"}
+    )
+    assert answer.status_code == 302, answer.text
+    return client
+
+
+@pytest.fixture
+def reader(console: Console) -> FlaskClient:
+    return enter(console.app(), READER)
+
+
+def token(client: FlaskClient) -> str:
+    return TOKEN.search(client.get("/").text)[1]
+
+
+def test_nobody_sees_anything_without_a_login(console: Console) -> None:
+    """Every page but the login, the health check and our own static files leads to the login."""
+    client = console.app().test_client()
+    for path in ("/", "/?q=type:f", f"/file/{node(2)}", "/overview", "/extractors", "/failures", "/rq/"):
+        answer = client.get(path)
+        assert answer.status_code in {302, 404}
+        assert "temperature" not in answer.text
+    assert client.get("/health").text == "ok\n"
+
+
+@pytest.mark.parametrize("password", ["", "wrong", f"secret {OTHER}"])
+def test_a_wrong_password_is_refused(console: Console, password: str) -> None:
+    """Neither an empty nor another user's password lets anybody in, and the answer does not say which was wrong."""
+    client = console.app().test_client()
+    csrf = TOKEN.search(client.get("/login").text)[1]
+    for user in (READER, "unknown"):
+        answer = client.post("/login", data={"user": user, "password": password, "csrf": csrf})
+        assert answer.status_code == 403
+        assert "do not belong together" in answer.text
+    assert client.get("/?q=type:f").status_code == 302
+
+
+def test_a_user_that_the_machine_does_not_know_is_refused(console: Console) -> None:
+    """Without groups nobody can say what the user may see."""
+    client = enter(console.app(), "no-such-user")
+    answer = client.get("/?q=type:f")
+    assert answer.status_code == 403
+    assert "no such user" in answer.text
+
+
+def test_a_search_shows_hits_facets_and_an_address_that_can_be_kept(reader: FlaskClient) -> None:
+    """The address of the page is its whole state, so a link to it is the saved search."""
+    page = reader.get("/?q=columns:temperature&facets=1&sort=-size").text
+    assert "2 files" in page
+    assert "tabular" in page
+    assert 'value="columns:temperature"' in page
+
+
+def test_everybody_sees_only_what_the_file_system_allows(console: Console) -> None:
+    """A document of a file that somebody may not read is neither found, counted nor shown to that user."""
+    page = enter(console.app(), OTHER).get("/?q=columns:temperature&facets=1").text
+    assert "1 file\n" in page
+    assert "private.csv" not in page
+    private = enter(console.app(), OTHER).get(f"/file/{node(3)}").text
+    assert "temperature" not in private
+
+
+def test_hostile_names_and_values_are_text(reader: FlaskClient) -> None:
+    """Markup in names, documents, errors and queries never becomes markup; control characters are visible."""
+    pages = [
+        reader.get("/?q=type:f&facets=1"),
+        reader.get("/?q=%3Cscript%3Ealert(1)%3C/script%3E"),
+        reader.get(f"/file/{node(2)}"),
+        reader.get(f"/file/{node(4)}"),
+        reader.get("/failures"),
+    ]
+    for page in pages:
+        assert "<script>" not in page.text
+        assert "<b>bold" not in page.text
+        assert "<i" not in re.sub(r"<input", "", page.text)
+        assert "\x1b" not in page.text
+    assert "torn\\x1b[31m\\xff.h5" in unescape(pages[3].text)
+
+
+def test_every_page_forbids_foreign_and_inline_scripts(reader: FlaskClient) -> None:
+    """The content security policy stands on every answer, and no page has an inline script or style."""
+    for path in ("/", "/?q=type:f", f"/file/{node(2)}", "/overview", "/failures", "/extractors", "/nowhere"):
+        answer = reader.get(path)
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<[^>]*\s(style|on\w+)=|https?://", answer.text)
+
+
+def test_a_wrong_query_is_answered_with_its_sentence(reader: FlaskClient) -> None:
+    """The page says what is wrong and where, and keeps what was typed."""
+    answer = reader.get("/?q=size:[1 TO")
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.text
+    assert 'value="size:[1 TO"' in answer.text
+
+
+def test_pages_follow_each_other(reader: FlaskClient, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cursor leads through all hits, each once; a forged one is refused with a sentence."""
+    monkeypatch.setattr("lustre_events.web.files.PAGE", 2)
+    first = reader.get("/?q=type:f").text
+    more = unescape(re.search(r'class="more" href="([^"]+)"', first)[1])
+    links = re.compile(r'class="path" href="([^"]+)"')
+    found = links.findall(first) + links.findall(reader.get(more).text)
+    assert len(found) == len(set(found)) == 3
+    assert reader.get("/?q=type:f&cursor=forged").status_code == 400
+
+
+def test_a_file_page_tells_everything_of_the_file(reader: FlaskClient) -> None:
+    """Facts, names, documents with their origin, failed attempts and history are there."""
+    page = reader.get(f"/file/{node(4)}").text
+    for part in ("no HDF5", "Try again", "History", "7 bytes", "0644"):
+        assert part in page
+    assert reader.get(f"/file/{node(2)}/tabular.json").json["rows"] == 3
+
+
+@pytest.mark.parametrize("fid", ["nonsense", "[0x200000401:0x999:0x0]"])
+def test_a_file_that_is_not_there_is_a_sentence(reader: FlaskClient, fid: str) -> None:
+    """What is no FID and what the index does not know give 404 and a sentence."""
+    assert reader.get(f"/file/{fid}").status_code == 404
+
+
+def test_extract_again_asks_the_dispatcher(reader: FlaskClient, console: Console) -> None:
+    """The button asks for this file and this extractor; an extractor that never saw the file is refused."""
+    form = {"csrf": token(reader), "extractor": "tabular"}
+    assert reader.post(f"/file/{node(2)}/again", data=form).status_code == 302
+    assert console.asked == [("retry", {"works": [[str(node(2)), "tabular"]]})]
+    assert reader.post(f"/file/{node(2)}/again", data={**form, "extractor": "other"}).status_code == 400
+
+
+def test_failures_are_tried_again_or_forgotten(reader: FlaskClient, console: Console) -> None:
+    """Chosen rows go to the dispatcher; rows that the form has made up do not."""
+    works = [f"{node(4)} hdf5", f"{node(2)} tabular", "made-up"]
+    reader.post("/failures", data={"csrf": token(reader), "work": works, "action": "retry"})
+    reader.post("/failures", data={"csrf": token(reader), "work": works[:1], "action": "drop"})
+    mine = {"works": [[str(node(4)), "hdf5"]]}
+    assert console.asked == [("retry", mine), ("drop", mine)]
+
+
+def test_a_form_of_another_site_changes_nothing(reader: FlaskClient, console: Console) -> None:
+    """Without this session's token a change is refused, whatever cookies the browser sends along."""
+    for form in ({}, {"csrf": ""}, {"csrf": "guessed"}):
+        answer = reader.post(f"/file/{node(2)}/again", data={**form, "extractor": "tabular"})
+        assert answer.status_code == 400
+    assert console.asked == []
+    assert reader.post("/logout").status_code == 400
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(console: Console) -> None:
+    """HttpOnly and SameSite always; Secure where the proxy has TLS."""
+    console.settings = replace(console.settings, https=True)
+    client = console.app().test_client()
+    cookie = client.get("/login", base_url="https://localhost").headers["Set-Cookie"]
+    assert {"HttpOnly", "SameSite=Lax", "Secure"} <= {part.strip() for part in cookie.split(";")}
+
+
+def test_a_proxy_s_header_is_believed_from_the_proxy_only(console: Console) -> None:
+    """Anybody can send a header; only the addresses of [web] proxies may name a user."""
+    console.login = Login(None, "X-Remote-User", ("127.0.0.1",))
+    client = console.app().test_client()
+    named = {"X-Remote-User": OTHER}
+    assert client.get("/?q=type:f", headers=named).status_code == 200
+    refused = client.get("/?q=type:f", headers=named, environ_base={"REMOTE_ADDR": "192.0.2.7"})
+    assert refused.status_code == 401
+    assert client.get("/?q=type:f").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "address", ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:x", ""]
+)
+def test_the_login_leads_nowhere_else(address: str) -> None:
+    """After the login one stays in the console, whatever the form says."""
+    assert _inside(address) == "/"
+
+
+def test_the_overview_draws_the_last_hours(reader: FlaskClient) -> None:
+    """Rates and lag stand as lines, with their last value as text."""
+    page = reader.get("/overview").text
+    assert page.count("<polyline") == 5
+    assert "records read per second" in page
+    assert "3 objects" in page
+
+
+def test_the_queues_are_for_admins(tmp_path: Path, redis_server: RedisServer) -> None:
+    """rq-dashboard is inside the console, for those whom [web] admins names; others get a sentence."""
+    console = make_console(tmp_path)
+    console.redis_url = redis_server.url
+    console.settings = WebSettings(admins=(READER,))
+    app = console.app()
+    assert enter(app, OTHER).get("/rq/").status_code == 403
+    admin = enter(app, READER)
+    assert "Queues" in admin.get("/").text
+    answer = admin.get("/rq/")
+    assert answer.status_code == 200, answer.text
+    assert admin.post("/rq/queue/default/empty").status_code == 400
