@@ -1,0 +1,72 @@
+"""Write the pages of reference from the code: `python docs/generate.py`. A test sees that they are up to date."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import get_type_hints
+
+import click
+
+from lustre_events import metrics
+from lustre_events.cli.main import LAZY, cli
+from lustre_events.config import ENVIRONMENT_PREFIX, Settings
+
+HERE = Path(__file__).resolve().parent
+NOTE = "<!-- made by docs/generate.py -->\n\n"
+
+
+def settings() -> str:
+    """Return the page of all settings."""
+    lines = [
+        f"{NOTE}# Settings\n",
+        "One TOML file, named by `--config` or `LUSTRE_EVENTS_CONFIG`; a variable wins over it. `lustre-events config example` "
+        "prints such a file, `lustre-events config check FILE` checks one.\n",
+    ]
+    for name, section in get_type_hints(Settings).items():
+        lines += [f"## [{name}]\n", f"{section.__doc__}\n", "| setting | default | meaning |", "|---|---|---|"]
+        for spec in dataclasses.fields(section):
+            default = spec.default_factory() if spec.default is dataclasses.MISSING else spec.default
+            choices = spec.metadata["choices"]
+            meaning = spec.metadata["doc"] + (f" ({', '.join(choices)})" if choices else "")
+            shown = list(default) if isinstance(default, tuple) else default
+            lines.append(f"| `{spec.name}` | `{shown!r}` | {meaning.replace('|', chr(92) + '|')} |")
+        lines.append(f"\nAs variables: `{ENVIRONMENT_PREFIX}{name.upper()}_...`\n")
+    return "\n".join(lines)
+
+
+def metrics_page() -> str:
+    """Return the page of all metrics."""
+    rows = [f"| `{metrics.PREFIX}{name}` | {text} |" for name, text in metrics.METRICS.items()]
+    return "\n".join([
+        f"{NOTE}# Metrics\n",
+        "`lustre-events metrics --listen 127.0.0.1:9464` answers for all processes. Counters end in `_total`.\n",
+        "| metric | meaning |", "|---|---|", *rows, "",
+    ])  # fmt: skip
+
+
+def commands() -> str:
+    """Return the page of all commands."""
+    lines = [f"{NOTE}# Commands\n"]
+    context = click.Context(cli, info_name="lustre-events")
+    for name in sorted(LAZY):
+        command = cli.get_command(context, name)
+        if command is not None:
+            lines += list(_command(command, context, name, 2))
+    return "\n".join(lines)
+
+
+def _command(command: click.Command, above: click.Context, name: str, level: int) -> list[str]:
+    context = click.Context(command, info_name=name, parent=above)
+    lines = [f"{'#' * min(level, 3)} {context.command_path}\n", "```text", command.get_help(context), "```\n"]
+    if isinstance(command, click.Group):
+        for each in sorted(command.commands):
+            lines += _command(command.commands[each], context, each, level + 1)
+    return lines
+
+
+PAGES = {"settings.md": settings, "metrics.md": metrics_page, "commands.md": commands}
+
+if __name__ == "__main__":
+    for page, make in PAGES.items():
+        (HERE / page).write_text(make(), encoding="utf-8")

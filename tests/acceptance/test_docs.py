@@ -1,0 +1,121 @@
+"""docs/: its commands run, its Python runs, its reference is made from the code, and the site is built without a warning."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from lustre_events.index import open_search
+from tests.acceptance.command import REPOSITORY, clean_environment
+from tests.service import PARTS, Service, wait_for
+
+DOCS = REPOSITORY / "docs"
+CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FILES = {
+    "campaign/run1/readings.csv": "time,temperature\n1,20.5\n2,21.0\n3,21.5\n4,22.0\n",
+    "campaign/run2/readings.tsv": "time\ttemperature\n1\t3.5\n",
+    "campaign/run2/pressure.csv": "time,pressure\n1,1013\n",
+    "campaign/notes.txt": "nothing that a rule wants\n",
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that has indexed the files that the pages speak of."""
+    folder = tmp_path_factory.mktemp("docs")
+    with Service(folder, rules='[[rule]]\nextensions = ["tsv"]\nextractor = "tabular"\n') as running:
+        for name, text in FILES.items():
+            path = running.files / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        running.start_redis()
+        for name in PARTS:
+            running.start_part(name)
+        wait_for(lambda: documents(running) == 3, failure=running.log.read_text)
+        yield running
+
+
+def documents(service: Service) -> int:
+    try:
+        with open_search(service.index) as search:
+            stats = search.stats()
+    except Exception:  # noqa: BLE001 - there is no index yet
+        return -1
+    return stats.documents.get("tabular", 0) if not stats.pending else -1
+
+
+def blocks() -> list[tuple[str, str]]:
+    return [(path.name, block) for path in sorted(DOCS.glob("*.md")) for block in CONSOLE.findall(path.read_text())]
+
+
+def commands(block: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield each command of a block, and the lines that it is to print."""
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, *printed = part.rstrip("\n").split("\n")
+        yield shlex.split(command), printed
+
+
+def environment(service: Service) -> dict[str, str]:
+    return clean_environment({
+        "LUSTRE_EVENTS_CONFIG": str(service.config), "LUSTRE_EVENTS_REDIS_URL": service.redis.url, "COLUMNS": "120",
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "block"), blocks(), ids=lambda value: value[:20])
+def test_every_command_of_the_docs_runs(service: Service, page: str, block: str) -> None:
+    """Each exits with 0 (doctor and verify may find something), and prints what the page shows, but for dots."""
+    for words, printed in commands(block):
+        assert words[0] == "lustre-events"
+        done = subprocess.run(
+            [sys.executable, "-m", "lustre_events", *words[1:]], capture_output=True, text=True, timeout=60,
+            cwd=service.files.parent, env={**environment(service), "PYTHONPATH": str(REPOSITORY)}, check=False,
+        )  # fmt: skip
+        allowed = {0, 1} if words[1] in {"doctor", "verify"} else {0}
+        assert done.returncode in allowed, f"{page}: {words}: {done.stdout}{done.stderr}"
+        assert "Traceback" not in done.stderr
+        if printed != ["..."]:
+            assert sorted(done.stdout.splitlines()) == sorted(printed)
+
+
+@pytest.mark.parametrize("program", PYTHON.findall((DOCS / "python.md").read_text()))
+def test_every_program_of_the_docs_runs(service: Service, program: str) -> None:
+    """The examples of the Python page work as they stand."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60,
+        cwd=REPOSITORY, env=environment(service), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def generate() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["settings.md", "metrics.md", "commands.md"])
+def test_the_reference_is_made_from_the_code(page: str) -> None:
+    """A setting, metric or command that changes changes its page: run `make docs`."""
+    assert (DOCS / page).read_text() == generate().PAGES[page]()
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    """All links lead somewhere, and the site loads nothing from elsewhere."""
+    run = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    for page in (tmp_path / "site").glob("*.html"):
+        assert not re.search(r'(src|href)="https?://', page.read_text()), page.name
