@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Write the samples of the archive extractor anew: the same bytes each time."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+from pathlib import Path
+
+import zstandard
+
+FOLDER = Path(__file__).resolve().parent / "samples"
+MEMBERS = {
+    "run7/readme.txt": b"a run\n",
+    "run7/data/scan_001.csv": b"x,y\n1,2\n" * 50,
+    "run7/data/scan_002.csv": b"x,y\n",
+}
+TIME = 1_700_000_000  # 2023-11-14T22:13:20Z
+
+
+def tar() -> bytes:
+    """Return a tar archive with files, a directory and a link, one long name, and one name that leaves it."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        folder = tarfile.TarInfo("run7")
+        folder.type, folder.mtime = tarfile.DIRTYPE, TIME
+        archive.addfile(folder)
+        for name, content in MEMBERS.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(content), TIME
+            archive.addfile(member, io.BytesIO(content))
+        link = tarfile.TarInfo("run7/latest.csv")
+        link.type, link.linkname, link.mtime = tarfile.SYMTYPE, "data/scan_002.csv", TIME + 60
+        archive.addfile(link)
+        long = tarfile.TarInfo("run7/" + "Höhe_" * 30 + ".nc")
+        long.mtime = TIME
+        archive.addfile(long)
+        away = tarfile.TarInfo("../outside.txt")
+        away.mtime = TIME
+        archive.addfile(away)
+    return made.getvalue()
+
+
+def packed(members: dict[str, bytes], comment: bytes = b"") -> bytes:
+    """Return a zip file."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.comment = comment
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name, (2023, 11, 14, 22, 13, 20)), content, zipfile.ZIP_DEFLATED)
+    return made.getvalue()
+
+
+def main() -> None:
+    """Write them."""
+    FOLDER.mkdir(exist_ok=True)
+    whole, table = tar(), b"time,temperature\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(500))
+    zipped = packed(MEMBERS, b"beam time 7")
+    named = io.BytesIO()
+    with gzip.GzipFile("table.csv", "wb", 9, named, TIME) as file:
+        file.write(table)
+    samples = {
+        "run7.tar": whole,
+        "run7.tar.gz": gzip.compress(whole, 9, mtime=0),
+        "run7.tbz2": bz2.compress(whole),
+        "run7.txz": lzma.compress(whole),
+        "run7.tar.zst": zstandard.compress(whole),
+        "run7.zip": zipped,
+        "torn.zip": zipped[:-60],
+        "nested.zip": packed({"a.zip": packed({"b.zip": packed({"c.txt": b"deep"})})}),
+        "table.csv.gz": named.getvalue(),
+        "signal.xz": lzma.compress(bytes(range(256)) * 40),
+        "bad-text.zip": b"this is no archive\n",
+        "bad-empty.tar": b"",
+    }
+    for name, content in samples.items():
+        (FOLDER / name).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+import os, string
+from urllib2 import urlopen
+
+def show(x):
+    print x
