@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Write the samples of the extractor anew: small files of every kind, the same bytes each time. Needs pysam."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pysam
+
+HEADER = {
+    "HD": {"VN": "1.6", "SO": "coordinate"},
+    "SQ": [
+        {"SN": "chr1", "LN": 5000, "AS": "TOY1", "SP": "Exemplum vulgare"},
+        {"SN": "chr2", "LN": 3000, "AS": "TOY1", "SP": "Exemplum vulgare"},
+    ],
+    "RG": [
+        {"ID": "a", "SM": "leaf", "LB": "lib1", "PL": "ILLUMINA", "CN": "Centre", "DT": "2024-02-29"},
+        {"ID": "b", "SM": "root", "LB": "lib2", "PL": "ILLUMINA"},
+    ],
+    "PG": [{"ID": "bwa", "PN": "bwa", "VN": "0.7.17"}, {"ID": "x", "PN": "samtools", "VN": "1.16"}],
+    "CO": ["a comment"],
+}
+VCF = """##fileformat=VCFv4.2
+##fileDate=20240229
+##source=toycaller
+##reference=file:///toy.fa
+##contig=<ID=chr1,length=5000,assembly=TOY1>
+##contig=<ID=chr2,length=3000,assembly=TOY1>
+##FILTER=<ID=q10,Description="low">
+##INFO=<ID=DP,Number=1,Type=Integer,Description="depth">
+##FORMAT=<ID=GT,Number=1,Type=String,Description="genotype">
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tleaf\troot
+chr1\t100\trs1\tA\tG\t50\tPASS\tDP=20\tGT\t0/1\t1/1
+chr2\t200\t.\tC\tT\t8\tq10\tDP=5\tGT\t0/0\t0/1
+"""
+FASTA = ">chr1 toy chromosome\nACGTACGTNN\nGGCC\n>chr2\nTTTT\n"
+PROTEIN = ">sp|P00001|TOY a protein\nMKLVWYE*\n>short\nMK\n"
+READS = "".join(
+    f"@INST7:42:FLOW9:3:1101:{n}:2000 1:N:0:ACGT\n{'ACGGT' * (n + 1)}\n+\n{'!5?II' * (n + 1)}\n" for n in range(4)
+)
+
+
+def alignments(path: Path, mode: str) -> None:
+    """Write a SAM, BAM or CRAM file with two reads."""
+    with pysam.AlignmentFile(
+        str(path), mode, header=HEADER, format_options=[b"no_ref=1"] if mode == "wc" else None
+    ) as out:
+        for place in (100, 200):
+            read = pysam.AlignedSegment(out.header)
+            read.query_name, read.query_sequence, read.flag = f"read{place}", "ACGT", 0
+            read.reference_id, read.reference_start, read.mapping_quality = 0, place, 60
+            read.cigarstring, read.query_qualities = "4M", pysam.qualitystring_to_array("IIII")
+            out.write(read)
+
+
+def samples(folder: Path) -> None:
+    """Write all samples into `folder`."""
+    folder.mkdir(exist_ok=True)
+    for name, mode in (("toy.sam", "wh"), ("toy.bam", "wb"), ("toy.cram", "wc")):
+        alignments(folder / name, mode)
+    (folder / "toy.vcf").write_text(VCF)
+    pysam.tabix_compress(str(folder / "toy.vcf"), str(folder / "toy.vcf.gz"), force=True)
+    with (
+        pysam.VariantFile(str(folder / "toy.vcf")) as file,
+        pysam.VariantFile(str(folder / "toy.bcf"), "wb", header=file.header) as out,
+    ):
+        for record in file:
+            out.write(record)
+    (folder / "genome.fa").write_text(FASTA)
+    (folder / "proteins.fasta").write_text(PROTEIN)
+    (folder / "windows.fa").write_bytes(FASTA.replace("\n", "\r\n").encode())
+    pysam.tabix_compress(str(folder / "genome.fa"), str(folder / "genome.fa.gz"), force=True)
+    (folder / "reads.fastq").write_text(READS)
+    (folder / "reads.fastq.gz").write_bytes(gzip.compress(READS.encode(), mtime=0))
+    (folder / "torn.fastq").write_text(READS[:-30])
+    (folder / "torn.bam").write_bytes((folder / "toy.bam").read_bytes()[:-28])
+    (folder / "named.txt").write_text(READS)
+    (folder / "bad-text.fa").write_text("> a mail\nHi, how are you?\n")
+    (folder / "bad-torn.bam").write_bytes((folder / "toy.bam").read_bytes()[:60])
+
+
+if __name__ == "__main__":
+    samples(Path(__file__).resolve().parent / "samples")

@@ -1,0 +1,255 @@
+"""Counting of atoms in PDB, CIF, XYZ and mol2 files, line by line.
+
+A counter takes each line and says whether it was one of its own: the others are a header for a parser. Part of the
+extractor `molecular`; standard library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter as Tally
+from typing import Any, Protocol
+
+MAX_KINDS = 200  # of elements, chains and residues
+MAX_TEXT = 200
+MAX_NAMES = 20
+MAX_COLUMNS = 200
+SITES = re.compile(rb"_atom_site[._](?!aniso)")
+SYMBOL = re.compile(rb"[A-Za-z]{1,3}")
+
+
+class Counter(Protocol):
+    """What each format has."""
+
+    reason: str
+    """Why the count is not all; empty where it is."""
+
+    def take(self, line: bytes) -> bool:
+        """Take one line; return whether it belongs to the atoms."""
+        ...
+
+    def document(self) -> dict[str, Any]:
+        """Return what was counted."""
+        ...
+
+
+class Kinds:
+    """How often each of a bounded number of words came."""
+
+    def __init__(self) -> None:
+        self.tally: Tally[bytes] = Tally()
+
+    def add(self, word: bytes) -> None:
+        """Take one."""
+        if word in self.tally or len(self.tally) < MAX_KINDS:
+            self.tally[word] += 1
+
+    def names(self) -> list[str]:
+        """Return the words, in the order of their coming."""
+        return [text(word) for word in self.tally if word]
+
+    def counts(self) -> dict[str, int]:
+        """Return how often each came."""
+        return {text(word): count for word, count in sorted(self.tally.items()) if word}
+
+
+def text(word: bytes) -> str:
+    """Return a word such as JSON and a database can hold."""
+    return word.decode("latin-1").replace("\0", " ").strip()[:MAX_TEXT]
+
+
+def symbol(word: bytes) -> bytes:
+    """Return an element's symbol as chemistry writes it; empty where it is none."""
+    found = SYMBOL.match(word.strip())
+    return found.group().capitalize() if found else b""
+
+
+class Pdb:
+    """Atoms of a PDB file: fixed columns, by the format's description 3.3."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.atoms = self.het = self.models = self.all = 0
+        self.elements, self.chains, self.residues = Kinds(), Kinds(), Kinds()
+
+    def take(self, line: bytes) -> bool:
+        """Take one line; return whether it belongs to the atoms. Only the first model is counted."""
+        kind = line[:6]
+        if kind in {b"ATOM  ", b"HETATM"}:
+            self.all += 1
+            if self.models <= 1:
+                self.atoms += 1
+                self.het += kind == b"HETATM"
+                self.elements.add(symbol(line[76:78]) or symbol(line[12:14].strip(b" 0123456789")))
+                self.chains.add(line[21:22].strip())
+                self.residues.add(line[17:20].strip())
+            return True
+        if kind in {b"MODEL ", b"MODEL\n", b"MODEL\r"}:
+            self.models += 1
+            return True
+        return kind in {b"ANISOU", b"CONECT", b"SIGATM", b"SIGUIJ", b"TER   ", b"ENDMDL"} or line[:3] in {
+            b"TER",
+            b"END",
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return what was counted."""
+        found: dict[str, Any] = {
+            "models": max(self.models, int(self.atoms > 0)),
+            "atoms": self.atoms,
+            "hetero_atoms": self.het,
+        }
+        return found | {
+            "chains": self.chains.names(),
+            "residues": self.residues.names(),
+            "elements": self.elements.counts(),
+        }
+
+
+class Cif:
+    """Atoms of an mmCIF file or a CIF file of the core dictionary: rows of the loop of _atom_site."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.atoms = self.het = 0
+        self.elements, self.models = Kinds(), Kinds()
+        self.columns: list[bytes] = []
+        self.in_text = self.in_loop = self.in_rows = False
+        self.places: tuple[int, int, int] = (-1, -1, -1)
+
+    def take(self, line: bytes) -> bool:
+        """Take one line; return whether it is a row of atoms, which a parser need not see."""
+        if line[:1] == b";" or self.in_text:
+            self.in_text ^= line[:1] == b";"
+            return self.in_rows
+        start = line[:5].lower()
+        if self.in_rows:
+            if line[:1] in {b"_", b"#"} or start in {b"loop_", b"data_"} or not line.strip():
+                self.in_rows = False
+            else:
+                self._row(line)
+                return True
+        if start == b"loop_":
+            self.in_loop, self.columns = True, []
+        elif self.in_loop and line[:1] == b"_":
+            if len(self.columns) < MAX_COLUMNS:
+                self.columns.append(line.split(None, 1)[0].lower())
+        elif self.in_loop and line.strip() and line[:1] != b"#":
+            self.in_loop = False
+            if self.columns and SITES.match(self.columns[0]):
+                self._begin()
+                self._row(line)
+        return False  # the first row stays: a parser takes a loop without rows for broken
+
+    def _begin(self) -> None:
+        names = [column[len("_atom_site.") :] for column in self.columns]
+        wanted = (b"type_symbol", b"group_pdb", b"pdbx_pdb_model_num")
+        symbols, groups, models = (names.index(name) if name in names else -1 for name in wanted)
+        if symbols < 0 and b"label" in names:
+            symbols = names.index(b"label")
+        self.places, self.in_rows = (symbols, groups, models), True
+
+    def _row(self, line: bytes) -> None:
+        words = line.split(None, max(self.places) + 1)
+        if not words:
+            return
+        symbols, groups, models = self.places
+        self.atoms += 1
+        self.elements.add(symbol(words[symbols]) if -1 < symbols < len(words) else b"")
+        self.het += -1 < groups < len(words) and words[groups] == b"HETATM"
+        self.models.add(words[models] if -1 < models < len(words) else b"1")
+
+    def document(self) -> dict[str, Any]:
+        """Return what was counted; atoms are those of all models."""
+        return {"models": len(self.models.tally), "atoms": self.atoms, "hetero_atoms": self.het,
+                "elements": self.elements.counts()}  # fmt: skip
+
+
+class Xyz:
+    """Frames of an XYZ file: a number of atoms, a comment, then a line for each atom."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.frames = self.atoms = self.left = self.most = 0
+        self.comment: str | None = None
+        self.want_comment = False
+        self.elements = Kinds()
+
+    def take(self, line: bytes) -> bool:
+        """Take one line; all belong to the atoms."""
+        if self.want_comment:
+            self.want_comment = False
+            self.comment = text(line) if self.comment is None else self.comment
+        elif self.left:
+            self.left -= 1
+            if self.frames == 1:
+                self.elements.add(symbol(line[:8]))
+        elif line.strip() and not self.reason:
+            self._begin(line)
+        return True
+
+    def _begin(self, line: bytes) -> None:
+        word = line.strip()
+        if not word.isdigit() or len(word) > 12:
+            self.reason = f"behind frame {self.frames} comes no number of atoms"
+            return
+        self.left, self.frames, self.want_comment = int(word), self.frames + 1, True
+        self.atoms = self.left if self.frames == 1 else self.atoms
+
+    def document(self) -> dict[str, Any]:
+        """Return what was counted; atoms are those of the first frame."""
+        if self.left and not self.reason:
+            self.reason = f"frame {self.frames} lacks {self.left} of its atoms"
+        found: dict[str, Any] = {"format": "xyz", "frames": self.frames, "atoms": self.atoms}
+        found |= {"title": self.comment} if self.comment else {}
+        return found | {"elements": self.elements.counts()} | ({"partial": self.reason} if self.reason else {})
+
+
+class Mol2:
+    """Molecules of a Tripos mol2 file."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.molecules = self.atoms = self.bonds = self.row = 0
+        self.section = b""
+        self.names: list[str] = []
+        self.kinds: dict[str, None] = {}
+        self.charges: dict[str, None] = {}
+        self.elements = Kinds()
+
+    def take(self, line: bytes) -> bool:
+        """Take one line; all belong to the atoms."""
+        if line.startswith(b"@<TRIPOS>"):
+            self.section, self.row = line[9:].strip(), 0
+            self.molecules += self.section == b"MOLECULE"
+        elif line.strip() and line[:1] != b"#":
+            self.row += 1
+            if self.section == b"ATOM":
+                self.atoms += 1
+                words = line.split(None, 6)
+                self.elements.add(symbol(words[5]) if len(words) > 5 else b"")
+            elif self.section == b"BOND":
+                self.bonds += 1
+            elif self.section == b"MOLECULE" and self.molecules <= MAX_NAMES:
+                self._describe(text(line))
+        return True
+
+    def _describe(self, line: str) -> None:
+        if self.row == 1:
+            self.names.append(line)
+        elif self.row == 3:
+            self.kinds[line] = None
+        elif self.row == 4:
+            self.charges[line] = None
+
+    def document(self) -> dict[str, Any]:
+        """Return what was counted, over all molecules."""
+        found: dict[str, Any] = {
+            "format": "mol2",
+            "molecules": self.molecules,
+            "atoms": self.atoms,
+            "bonds": self.bonds,
+        }
+        found |= {"names": self.names, "elements": self.elements.counts()}
+        found |= {"molecule_types": list(self.kinds), "charge_types": list(self.charges)}
+        return found
