@@ -1,25 +1,38 @@
 #!/bin/bash
-# Build the extractors' images without a registry, from Debian packages alone.
+# Build the extractors' images without a registry of images, from Debian packages and Python wheels.
 #
-#   build-images.sh [OUT_DIR]     default: images/ beside the folder of this script
+#   build-images.sh [OUT_DIR [NAME...]]     default: images/ beside the folder of this script; all of images/*.txt
 #
-# Makes OUT_DIR/base.sif (Debian bookworm, python3, h5py; about 70 MB, half a minute). An image whose inputs have not
-# changed is left alone. Needs root, mmdebstrap and apptainer; packages come from the mirror in this machine's apt
-# sources.
+# images/NAME.txt says what OUT_DIR/NAME.sif has, a line each: `deb PACKAGE`, or `pip NAME==VERSION` (a wheel for the
+# Python of Debian bookworm, without its dependencies: they are lines too), or `drop GLOB` (below the root, removed at the
+# end). Every image has base/extractor_batch.py.
+# An image whose inputs have not changed is left alone. Needs root, mmdebstrap and apptainer, and pip for wheels;
+# packages come from the mirror in this machine's apt sources and from where this machine's pip looks.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$here/../images}
-packages=python3-minimal,python3-h5py-serial
+shift || true
 die() { echo "$*" >&2; exit 1; }
 
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-inputs=$( { cat "$here/build-images.sh" "$here/base/extractor_batch.py"; uname -m; } | sha256sum | cut -d' ' -f1)
-if [ -f "$out/base.sif" ] && [ "$(cat "$out/base.sif.inputs" 2>/dev/null)" = "$inputs" ]; then
-  echo "$out/base.sif is up to date"
-  exit 0
-fi
-[ "$(id -u)" = 0 ] || die "building base.sif needs root; as root run: $0 $out"
+exec 9>"$out/.lock"
+flock -w 1500 9 || die "$out: another build-images.sh has been at work for 25 minutes; end it and run this again"
+names=("$@")
+if [ ${#names[@]} = 0 ]; then for list in "$here"/images/*.txt; do names+=("$(basename "$list" .txt)"); done; fi
+inputs() {
+  { cat "$here/build-images.sh" "$here/base/extractor_batch.py" "$here/images/$1.txt"; uname -m; } | sha256sum | cut -d' ' -f1
+}
+stale=()
+for name in "${names[@]}"; do
+  [ -f "$here/images/$name.txt" ] || die "$here/images/$name.txt is not there; it lists what the image $name has"
+  if [ -f "$out/$name.sif" ] && [ "$(cat "$out/$name.sif.inputs" 2>/dev/null)" = "$(inputs "$name")" ]; then
+    echo "$out/$name.sif is up to date"
+  else stale+=("$name"); fi
+done
+[ ${#stale[@]} -gt 0 ] || exit 0
+
+[ "$(id -u)" = 0 ] || die "building ${stale[*]} needs root; as root run: $0 $out ${stale[*]}"
 for tool in mmdebstrap apptainer mksquashfs; do
   command -v "$tool" >/dev/null || die "$tool is not installed; on Debian 12 run deploy/setup-apptainer.sh first"
 done
@@ -27,20 +40,55 @@ mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sour
 [ -n "$mirror" ] ||
   mirror=$(sed -n 's/^deb \(\[[^]]*\] \)\?\([^ ]*\) bookworm .*/\2/p' /etc/apt/sources.list 2>/dev/null | head -1)
 [ -n "$mirror" ] || die "no Debian mirror found in this machine's apt sources"
+pip=
+for python in "${VENV:-$here/../.venv}/bin/python" python3; do
+  if [ -z "$pip" ] && "$python" -m pip --version >/dev/null 2>&1; then pip=$python; fi
+done
+platforms=(--platform "manylinux2014_$(uname -m)" --platform "linux_$(uname -m)")
+for minor in $(seq 17 36); do platforms+=(--platform "manylinux_2_${minor}_$(uname -m)"); done  # bookworm has glibc 2.36
 
 work=$(mktemp -d)
-trap 'rm -rf "$work" "$out/.base.sif.new"' EXIT
-echo "building $out/base.sif: Debian bookworm with $packages (about half a minute)"
-# variant essential: a Debian without apt; documentation is left out
-mmdebstrap --quiet --mode=root --variant=essential --include="$packages" \
+trap 'rm -rf "$work" "$out"/.*.sif.new' EXIT
+quietly() { "$@" >"$work/log" 2>&1 || { tail -20 "$work/log" >&2; die "building ${name:-the images} failed: $1"; }; }
+# variant essential: a Debian without apt; documentation is left out. All images begin with this tree.
+quietly mmdebstrap --quiet --mode=root --variant=essential --skip=cleanup/apt \
   --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-  --dpkgopt='path-exclude=/usr/share/locale/*' \
-  --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/*' \
-  --customize-hook="install -m 644 '$here/base/extractor_batch.py' \"\$1\"/usr/lib/python3/dist-packages/" \
-  bookworm "$work/base" "$mirror"
-apptainer --quiet build --force --mksquashfs-args "-comp zstd -Xcompression-level 3" "$out/.base.sif.new" "$work/base"
-chmod 644 "$out/.base.sif.new"
-mv "$out/.base.sif.new" "$out/base.sif"
-echo "$inputs" > "$out/base.sif.inputs"
-echo "built $out/base.sif, $(du -h "$out/base.sif" | cut -f1)"
+  --dpkgopt='path-exclude=/usr/share/locale/*' bookworm "$work/tree" "$mirror"
+
+for name in "${stale[@]}"; do
+  began=$SECONDS
+  list=$here/images/$name.txt root=$work/$name
+  debs=$(sed -n 's/^deb  *//p' "$list") wheels=$(sed -n 's/^pip  *//p' "$list")
+  echo "building $out/$name.sif: Debian bookworm with" $debs $wheels
+  cp -a "$work/tree" "$root"
+  mkdir -p "$root/var/cache/apt/archives/partial"
+  # apt of this machine installs into the tree
+  cat >"$work/apt.conf" <<CONF
+Dir "$root";
+Dir::Etc::Trusted "/etc/apt/trusted.gpg";
+Dir::Etc::TrustedParts "/etc/apt/trusted.gpg.d/";
+DPkg::Chroot-Directory "$root";
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+CONF
+  quietly env APT_CONFIG="$work/apt.conf" DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $debs
+  if [ -n "$wheels" ]; then
+    [ -n "$pip" ] || die "building $name needs pip for $wheels; install python3-pip, or name a venv in VENV"
+    target=$root/usr/local/lib/python3.11/dist-packages
+    quietly "$pip" -m pip install --disable-pip-version-check -q --no-deps --no-compile --only-binary=:all: \
+      --python-version 3.11 --implementation cp "${platforms[@]}" --target "$target" $wheels
+    rm -rf "$target/bin"
+    quietly chroot "$root" python3 -m compileall -q -j 0 /usr/local/lib/python3.11/dist-packages
+  fi
+  install -m 644 "$here/base/extractor_batch.py" "$root/usr/lib/python3/dist-packages/"
+  quietly chroot "$root" python3 -m compileall -q /usr/lib/python3/dist-packages/extractor_batch.py
+  (cd "$root" && rm -rf -- $(sed -n 's/^drop  *//p' "$list"))
+  rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/* "$root"/var/log/*
+  quietly apptainer --quiet build --force --mksquashfs-args "-comp zstd -Xcompression-level 3" "$out/.$name.sif.new" "$root"
+  chmod 644 "$out/.$name.sif.new"
+  mv "$out/.$name.sif.new" "$out/$name.sif"
+  inputs "$name" >"$out/$name.sif.inputs"
+  echo "built $out/$name.sif in $((SECONDS - began)) s, $(du -h "$out/$name.sif" | cut -f1), $(du -sh "$root" | cut -f1) unpacked"
+  rm -rf "$root"
+done

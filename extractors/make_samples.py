@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Write the samples of the extractors anew: small files of every kind, the same bytes each time. Needs h5py."""
+"""Write the samples of tables, arrays, images and FITS anew: small files of every kind, the same bytes each time.
+
+Needs h5py, netCDF4, pyarrow, pillow, tifffile and astropy. All contents are made up here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,13 @@ import json
 from pathlib import Path
 
 import h5py
+import netCDF4
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tifffile
+from astropy.io import fits
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 STATIONS = ("north", "south", "east")
@@ -29,6 +38,15 @@ def tables(folder: Path) -> None:
         json.dumps({"instrument": "ARPES", "beam": {"energy_eV": 21.2, "on": True}})
     )
     (folder / "bad-binary.csv").write_bytes(bytes(range(64)))
+    times = pa.array([1_000_000 * place for place in range(20)], pa.timestamp("us", "UTC"))
+    table = pa.Table.from_pylist(objects).append_column("time", times)
+    table = table.append_column("spectrum", pa.array([[1.0, 2.0]] * 20))
+    table = table.replace_schema_metadata({"instrument": "weather mast"})
+    pq.write_table(table, folder / "weather.parquet", row_group_size=8, compression="zstd")
+    with pa.OSFile(str(folder / "weather.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=8)
+    with pa.OSFile(str(folder / "weather.arrows"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=8)
 
 
 def scans(folder: Path) -> None:
@@ -53,9 +71,91 @@ def scans(folder: Path) -> None:
         surface.attrs["long_name"] = "temperature"
         surface.dims[0].attach_scale(time)
         surface.dims[1].attach_scale(point)
+    with netCDF4.Dataset(folder / "classic.nc", "w", format="NETCDF3_CLASSIC") as file:
+        file.Conventions = "CF-1.8"
+        file.title = "air temperature"
+        file.createDimension("time", None)
+        file.createDimension("lat", 2)
+        hours = file.createVariable("time", "f8", ("time",))
+        hours.units, hours.standard_name, hours.axis = "hours since 2026-01-01", "time", "T"
+        hours[:] = [0, 6, 12]
+        air = file.createVariable("tas", "f4", ("time", "lat"))
+        air.units, air.standard_name, air.valid_range = "K", "air_temperature", np.array([200, 350], "f4")
+        air[:] = 280
+    with h5py.File(folder / "nexus.nxs", "w") as file:
+        file.attrs["default"] = "entry"
+        kinds = {"entry": "NXentry", "entry/instrument": "NXinstrument", "entry/sample": "NXsample",
+                 "entry/instrument/source": "NXsource", "entry/data": "NXdata"}  # fmt: skip
+        for place, kind in kinds.items():
+            file.create_group(place).attrs["NX_class"] = kind
+        file["entry/title"], file["entry/definition"] = "powder diffraction of silicon", "NXmonopd"
+        file["entry/start_time"] = "2026-03-01T12:00:00+01:00"
+        file["entry/sample/name"], file["entry/sample/temperature"] = "Si", 293.5
+        file["entry/instrument/source/energy"] = 6.0
+        file["entry/instrument/source/energy"].attrs["units"] = "GeV"
+        file["entry/data"].attrs["signal"] = "counts"
+        file.create_dataset("entry/data/counts", data=np.arange(64), chunks=(32,), compression="gzip", shuffle=True)
     (folder / "bad-torn.h5").write_bytes((folder / "scan.h5").read_bytes()[:600])
+
+
+def sky(folder: Path) -> None:
+    """Write FITS files: an image with world coordinates, tables, and one torn in its first header."""
+    folder.mkdir(parents=True, exist_ok=True)
+    header = fits.Header([
+        ("OBJECT", "M 31"), ("TELESCOP", "Test 1 m"), ("INSTRUME", "camera"), ("FILTER", "r"), ("EXPTIME", 30.0),
+        ("DATE-OBS", "2026-01-02T03:04:05"), ("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--TAN"), ("CRVAL1", 10.6847),
+        ("CRVAL2", 41.269), ("CRPIX1", 8.5), ("CRPIX2", 8.5), ("CDELT1", -0.001), ("CDELT2", 0.001),
+        ("CUNIT1", "deg"), ("CUNIT2", "deg"), ("RADESYS", "ICRS"), ("HISTORY", "made for a test"),
+    ])  # fmt: skip
+    fits.PrimaryHDU(np.arange(256, dtype="i2").reshape(16, 16), header).writeto(folder / "m31.fits", overwrite=True)
+    columns = [
+        fits.Column("flux", "D", unit="Jy", array=np.arange(5.0)),
+        fits.Column("name", "8A", array=["a", "b", "c", "d", "e"]),
+        fits.Column("spectrum", "3E", array=np.zeros((5, 3))),
+    ]
+    table = fits.BinTableHDU.from_columns(columns, name="SOURCES")
+    packed = fits.CompImageHDU(np.zeros((16, 16), "i4"), name="MASK")
+    fits.HDUList([fits.PrimaryHDU(), table, packed]).writeto(folder / "catalogue.fits", overwrite=True)
+    (folder / "bad-torn.fits").write_bytes((folder / "m31.fits").read_bytes()[:1000])
+
+
+def pictures(folder: Path) -> None:
+    """Write images with what cameras, microscopes and maps say in their tags."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ramp = np.arange(48 * 64, dtype="u2").reshape(48, 64)
+    colours = Image.fromarray(np.stack([ramp % 256, ramp // 16 % 256, ramp // 64], axis=-1).astype("u1"))
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110], exif[0x0132], exif[0x0112] = "Maker", "Camera 1", "2026:01:02 03:04:05", 6
+    exif.get_ifd(0x8769).update({0x829A: 0.01, 0x829D: 2.8, 0x8827: 200, 0x920A: 50.0})
+    exif.get_ifd(0x8825).update({1: "N", 2: (50.0, 55.0, 12.0), 3: "W", 4: (11.0, 35.0, 6.0)})
+    colours.save(folder / "photo.jpg", exif=exif, quality=70)
+    colours.convert("P").save(folder / "palette.png", pnginfo=None)
+    colours.save(
+        folder / "moving.gif", save_all=True, append_images=[colours.transpose(Image.Transpose.ROTATE_180)]
+    )
+    colours.save(folder / "photo.webp", quality=50)
+    tifffile.imwrite(folder / "detector.tif", ramp, compression="zlib", metadata=None, resolution=(300, 300),
+                     description="detector 7", software="made by hand")  # fmt: skip
+    ome = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0" Name="cells">'
+        '<AcquisitionDate>2026-01-02T03:04:05</AcquisitionDate><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+        'Type="uint16" SizeX="64" SizeY="48" SizeZ="1" SizeC="2" SizeT="1" PhysicalSizeX="0.25" '
+        'PhysicalSizeY="0.25">'
+        '<Channel ID="Channel:0:0" Name="DAPI"/><Channel ID="Channel:0:1" Name="GFP"/><TiffData/></Pixels></Image>'
+        "</OME>"
+    )
+    tifffile.imwrite(folder / "cells.ome.tif", np.stack([ramp, ramp]), description=ome, metadata=None,
+                     photometric="minisblack", compression="zlib")  # fmt: skip
+    geo = [
+        (33550, "d", 3, (10.0, 10.0, 0.0), True), (33922, "d", 6, (0, 0, 0, 600000.0, 5640000.0, 0), True),
+        (34735, "H", 16, (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32632), True),
+    ]  # fmt: skip
+    tifffile.imwrite(folder / "map.tif", ramp.astype("f4"), metadata=None, extratags=geo, compression="zlib")
+    (folder / "bad-torn.png").write_bytes((folder / "palette.png").read_bytes()[:20])
 
 
 if __name__ == "__main__":
     tables(HERE / "tabular" / "samples")
     scans(HERE / "hdf5" / "samples")
+    sky(HERE / "fits" / "samples")
+    pictures(HERE / "image" / "samples")

@@ -1,32 +1,32 @@
-"""Tables: what columns a CSV, TSV, JSON or JSON lines file has, of which types, in which ranges, and how many rows.
+"""Tables: what columns a file has, of which types, in which ranges, and how many rows.
 
-Reads in one pass with bounded memory, however large the file is: of a column it keeps a type, a range and counts.
-Needs nothing but the standard library.
+CSV, TSV, JSON, JSON lines, Parquet and Arrow, told apart by content. Text is read once with bounded memory: types
+and ranges of the first READ_BYTES, the rows of all lines. Parquet and Arrow have their module, tabular_arrow.py,
+imported for such files only.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import io
 import itertools
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import extractor_batch
+import ijson
+from tabular_columns import MAX_COLUMNS, MAX_TEXT, Column, Records, clean, described, key_of, number_of, unique
 
-MAX_COLUMNS = 1000
-MAX_KEY = 200  # characters of a column's name that are kept
-MAX_TEXT = 200  # characters of a text value that are kept in a range
+READ_BYTES = 32 << 20  # of a text file, whose types and ranges are found
+WHOLE_BYTES = 8 << 20  # a JSON document up to this is read as a whole, a longer one as a stream
 MAX_FIELD = 1 << 20  # longest field, in characters
-MAX_JSON = 64 << 20  # a JSON document is read as a whole
+MAX_LINE = 4 << 20  # longest line, in characters
 MAX_PLACES = 200  # keys of a JSON document that is no table
+ROWS = 1000  # of a CSV file, taken at once
 SAMPLE = 1 << 16
 BINARY = 1 << 10
-MISSING = {"na", "n/a", "nan", "null", "none"}  # what programs write where they have no value
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -38,93 +38,37 @@ BOMS = (
 csv.field_size_limit(MAX_FIELD)
 
 
-class Column:
-    """What is kept of one column."""
+class Lines:
+    """The lines of a text file up to READ_BYTES, each cut at MAX_LINE; then says what was not read."""
 
-    def __init__(self) -> None:
-        self.types: set[str] = set()
-        self.count = 0
-        self.empty = 0
-        self.low: float | None = None
-        self.high: float | None = None
-        self.first: str | None = None
-        self.last: str | None = None
+    def __init__(self, stream: TextIO, path: Path, size: int) -> None:
+        self._stream, self._path, self._size = stream, path, size
+        self.read = 0
+        self.cut = False
 
-    def add(self, value: Any) -> None:
-        """Take one value: text from a CSV file, anything from JSON."""
-        if value is None or value == "":
-            self.empty += 1
-            return
-        self.count += 1
-        if isinstance(value, bool):
-            self.types.add("boolean")
-        elif isinstance(value, (int, float)):
-            self._number(value)
-        elif isinstance(value, str):
-            self._text(value)
-        else:
-            self.types.add("list" if isinstance(value, list) else "object")
+    def __iter__(self) -> Iterator[str]:
+        while self.read < READ_BYTES and (line := self._stream.readline(MAX_LINE)):
+            self.read += len(line)
+            if len(line) == MAX_LINE:
+                self.cut = True
+                while (more := self._stream.readline(MAX_LINE)) and not more.endswith("\n"):
+                    self.read += len(more)
+                line += "\n"
+            yield line.replace("\0", " ")
 
-    def add_text(self, text: str) -> None:
-        """Take one field of a CSV file, which may be a number."""
-        text = text.strip()
-        if text.lower() in MISSING:
-            text = ""
-        value = number_of(text)
-        self.add(text if value is None else value)
-
-    def _number(self, value: float) -> None:
-        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            value = float(value) if abs(value) < 1 << 1000 else math.inf
-        if isinstance(value, float) and not math.isfinite(value):
-            self.types.add("number")
-            return
-        self.types.add("integer" if isinstance(value, int) else "number")
-        self.low = value if self.low is None else min(self.low, value)
-        self.high = value if self.high is None else max(self.high, value)
-
-    def _text(self, text: str) -> None:
-        self.types.add("text")
-        text = clean(text[:MAX_TEXT])
-        self.first = text if self.first is None else min(self.first, text)
-        self.last = text if self.last is None else max(self.last, text)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the column as the document shows it."""
-        types = self.types
-        kind = "empty" if not types else next(iter(types)) if len(types) == 1 else "mixed"
-        if types == {"integer", "number"}:
-            kind = "number"
-        found: dict[str, Any] = {"type": kind, "values": self.count}
-        if self.empty:
-            found["empty"] = self.empty
-        if self.low is not None:
-            found |= {"min": self.low, "max": self.high}
-        if self.first is not None:
-            found |= {"first": self.first, "last": self.last}
-        return found
+    def rest(self, rows: int) -> tuple[int, dict[str, str]]:
+        """Return all rows where `rows` were read, and what the document says if that was not all."""
+        if self.read >= READ_BYTES and self._stream.read(1):
+            ends = _line_ends(self._path)
+            rows = max(rows, ends)
+            return rows, {"partial": f"types and ranges are of the first {READ_BYTES >> 20} MiB; rows: its lines"}
+        return rows, {"partial": f"lines are cut at {MAX_LINE} characters"} if self.cut else {}
 
 
-def number_of(text: str) -> float | None:
-    """Return the number that `text` is; None if it is none."""
-    if "_" in text:
-        return None
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return None
-
-
-def clean(text: str) -> str:
-    """Return text that JSON and a database can hold."""
-    return text.encode("utf-8", "replace").decode().replace("\0", " ")
-
-
-def key_of(name: object) -> str:
-    """Return a column's name as a key of the document."""
-    return clean(str(name).strip())[:MAX_KEY] or "unnamed"
+def _line_ends(path: Path) -> int:
+    """Return how many lines a file has, but for the first."""
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b"")) - 1
 
 
 def encoding_of(sample: bytes, *, whole: bool) -> str:
@@ -141,41 +85,47 @@ def encoding_of(sample: bytes, *, whole: bool) -> str:
     return "utf-8"
 
 
-def described(form: str, encoding: str, columns: dict[str, Column], rows: int, **more: Any) -> dict[str, Any]:
-    """Return the document of a table."""
-    return {
-        "format": form,
-        "encoding": encoding.removesuffix("-sig"),
-        "rows": rows,
-        "column_count": len(columns),
-        "columns": list(columns)[:MAX_COLUMNS],
-        "column": {name: column.describe() for name, column in itertools.islice(columns.items(), MAX_COLUMNS)},
-        **more,
-    }
+def told(columns: dict[str, Column]) -> dict[str, dict[str, Any]]:
+    """Return what is known of columns."""
+    return {name: column.describe() for name, column in columns.items()}
 
 
-def delimited(stream: TextIO, encoding: str, form: str, sample: str) -> dict[str, Any]:
+def delimited(lines: Lines, sample: str) -> dict[str, Any]:
     """Return the document of a CSV or TSV file."""
-    delimiter = "\t" if form == "tsv" else likely_delimiter(sample)
-    reader = csv.reader((line.replace("\0", " ") for line in stream), delimiter=delimiter)
+    delimiter = likely_delimiter(sample)
+    reader = csv.reader(iter(lines), delimiter=delimiter)
     rows = (row for row in reader if row)
     first = list(itertools.islice(rows, 2))
     if not first:
         raise ValueError("it is empty")
-    header = all(number_of(field.strip()) is None for field in first[0])
-    names = unique([key_of(name) if header else f"column{place}" for place, name in enumerate(first[0], 1)])
-    columns = {name: Column() for name in names[:MAX_COLUMNS]}
-    ordered = list(columns.values())
+    width = len(first[0])
+    heads = first[0][:MAX_COLUMNS]
+    header = all(number_of(field.strip()) is None for field in heads)
+    names = unique(key_of(name) if header else f"column{place}" for place, name in enumerate(heads, 1))
+    columns = {name: Column() for name in names}
     count = ragged = 0
-    for row in itertools.chain(first[1:] if header else first, rows):
-        count += 1
-        ragged += len(row) != len(names)
-        for column, field in zip(ordered, row, strict=False):
-            column.add_text(field)
-    more = {"ragged_rows": ragged} if ragged else {}
-    document = described(form, encoding, columns, count, delimiter=delimiter, header=header, **more)
-    document["column_count"] = len(names)
-    return document
+    more: dict[str, Any] = {}
+    source = itertools.chain(first[1:] if header else first, rows)
+    try:
+        while chunk := list(itertools.islice(source, ROWS if width < MAX_COLUMNS else 1)):
+            count += len(chunk)
+            even = [row for row in chunk if len(row) == width]
+            for column, fields in zip(columns.values(), zip(*even, strict=True), strict=False):
+                column.add_fields(fields)
+            for row in chunk if len(even) < len(chunk) else ():
+                if len(row) != width:
+                    ragged += 1
+                    for column, field in zip(columns.values(), row, strict=False):
+                        column.add_fields((field,))
+    except csv.Error as exc:
+        if not count:
+            raise
+        more["partial"] = f"row {reader.line_num} cannot be read: {exc}"
+    if ragged:
+        more["ragged_rows"] = ragged
+    count, rest = lines.rest(count)
+    form = "tsv" if delimiter == "\t" else "csv"
+    return described(form, told(columns), width, count, delimiter=delimiter, header=header, **more | rest)
 
 
 def likely_delimiter(sample: str) -> str:
@@ -186,42 +136,10 @@ def likely_delimiter(sample: str) -> str:
     return max(alike or ",", key=lambda mark: max(counts[mark], default=0))
 
 
-def unique(names: list[str]) -> list[str]:
-    """Return `names` with a number behind those that were there before."""
-    seen: dict[str, int] = {}
-    made = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        made.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
-    return made
-
-
-class Records:
-    """The columns of a stream of JSON objects."""
-
-    def __init__(self) -> None:
-        self.columns: dict[str, Column] = {}
-        self.rows = 0
-        self.others = 0
-
-    def add(self, value: Any) -> None:
-        """Take one row."""
-        if not isinstance(value, dict):
-            self.others += 1
-            return
-        self.rows += 1
-        for name, part in value.items():
-            key = key_of(name)
-            if key not in self.columns and len(self.columns) < MAX_COLUMNS:
-                self.columns[key] = Column()
-            if key in self.columns:
-                self.columns[key].add(part)
-
-
-def json_lines(stream: TextIO, encoding: str) -> dict[str, Any]:
+def json_lines(lines: Lines) -> dict[str, Any]:
     """Return the document of a JSON lines file."""
     records, bad = Records(), 0
-    while line := stream.readline(MAX_FIELD):
+    for line in lines:
         if not line.strip():
             continue
         try:
@@ -230,30 +148,24 @@ def json_lines(stream: TextIO, encoding: str) -> dict[str, Any]:
             bad += 1
     if not records.rows:
         raise ValueError("no line of it is a JSON object")
+    rows, rest = lines.rest(records.rows)
     more = {"bad_lines": bad + records.others} if bad or records.others else {}
-    return described("jsonl", encoding, records.columns, records.rows, **more)
+    return described("jsonl", told(records.columns), len(records.columns), rows, **more | rest)
 
 
-def json_document(stream: TextIO, encoding: str, size: int) -> dict[str, Any]:
+def json_document(text: str) -> dict[str, Any]:
     """Return the document of a JSON file: a table if it is a list of objects, else its keys and values."""
-    if size > MAX_JSON:
-        raise ValueError(f"it has {size} bytes; a JSON document may have {MAX_JSON} (JSON lines may have any)")
-    text = stream.read()
     try:
         value = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    except json.JSONDecodeError:
-        if text.lstrip()[:1] == "{" and "\n" in text.strip():
-            return json_lines(io.StringIO(text), encoding)
-        raise
-    records = Records()
     if isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        records = Records()
         for part in value:
             records.add(part)
-        return described("json", encoding, records.columns, records.rows)
+        return described("json", told(records.columns), len(records.columns), records.rows)
     kind = "object" if isinstance(value, dict) else "list" if isinstance(value, list) else "value"
-    found: dict[str, Any] = {"format": "json", "encoding": encoding.removesuffix("-sig"), "top": kind}
+    found: dict[str, Any] = {"format": "json", "top": kind}
     if isinstance(value, dict):
         found["keys"] = [key_of(key) for key in itertools.islice(value, MAX_PLACES)]
         found["value"] = {key_of(key): part for key, part in itertools.islice(scalars(value), MAX_PLACES)}
@@ -269,30 +181,110 @@ def scalars(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]
         if isinstance(part, dict):
             if place.count(".") < 8:
                 yield from scalars(part, place + ".")
-        elif isinstance(part, str):
-            yield place, clean(part[:MAX_TEXT])
-        elif isinstance(part, (bool, int, float)) and (isinstance(part, bool) or -(2**63) < part < 2**63):
-            yield place, part
+        elif (kept := scalar(part)) is not None:
+            yield place, kept
+
+
+def scalar(part: Any) -> Any:
+    """Return a number, word or truth as a document may hold it; None for anything else."""
+    if isinstance(part, str):
+        return clean(part[:MAX_TEXT])
+    if isinstance(part, bool) or (isinstance(part, (int, float)) and -(2**63) < part < 2**63):
+        return part
+    return None
+
+
+def json_stream(path: Path, why: str) -> dict[str, Any]:
+    """Return the document of a JSON file that is too long or broken: of what its first READ_BYTES hold.
+
+    Raises:
+        ValueError: nothing of it can be read; it says `why`.
+    """
+    records, keys, values = Records(), [], {}
+    with path.open("rb") as file:
+        start = file.read(SAMPLE).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+        file.seek(0)
+        taken = _items(file, records) if start == b"[" else _members(file, keys, values)
+        try:
+            while file.tell() <= READ_BYTES and next(taken, None):
+                pass
+        except (ijson.JSONError, ValueError, RecursionError, OverflowError) as exc:
+            why = clean(f"{exc}".split("\n", 1)[0][:MAX_TEXT])
+    if records.rows:
+        return described("json", told(records.columns), len(records.columns), records.rows, partial=why)
+    if keys:
+        return {"format": "json", "top": "object", "keys": keys, "value": values, "partial": why}
+    raise ValueError(f"no part of it is JSON that can be read: {why}")
+
+
+def _items(file: BinaryIO, records: Records) -> Iterator[bool]:
+    """Put the rows of a JSON list into `records`, one at each step."""
+    for item in ijson.items(file, "item", use_float=True):
+        records.add(item)
+        yield True
+
+
+def _members(file: BinaryIO, keys: list[str], values: dict[str, Any]) -> Iterator[bool]:
+    """Put the keys and the scalars of a JSON object into `keys` and `values`, one at each step."""
+    for place, event, part in ijson.parse(file, use_float=True):
+        if event == "map_key" and not place and len(keys) < MAX_PLACES:
+            keys.append(key_of(part))
+        elif event in ("string", "number", "boolean") and place.count(".") < 9 and ".item" not in f".{place}":
+            if len(values) >= MAX_PLACES:
+                continue
+            if (kept := scalar(part)) is not None:
+                values[key_of(place)] = kept
+        yield True
+
+
+def from_text(place: Path, sample: bytes) -> dict[str, Any]:
+    """Return the document of a text file."""
+    size = place.stat().st_size
+    encoding = encoding_of(sample, whole=size <= SAMPLE)
+    start = sample.decode(encoding, "replace").lstrip("\ufeff")
+    head = start.lstrip()[:1]
+    with place.open(encoding=encoding, errors="replace", newline="") as stream:
+        lines = Lines(stream, place, size)
+        if head not in ("{", "["):
+            document = delimited(lines, start)
+        elif head == "{" and is_lines(start):
+            document = json_lines(lines)
+        elif size <= WHOLE_BYTES:
+            try:
+                document = json_document(stream.read())
+            except json.JSONDecodeError as exc:
+                document = json_stream(place, f"{exc}")
+        else:
+            document = json_stream(place, f"what its first {READ_BYTES >> 20} MiB hold")
+    return {**document, "encoding": encoding.removesuffix("-sig")}
+
+
+def is_lines(start: str) -> bool:
+    """Whether the first line is a JSON object of its own, and another line follows."""
+    first, _, rest = start.lstrip().partition("\n")
+    if not rest.strip():
+        return False
+    try:
+        return isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
     place = Path(path)
-    size = place.stat().st_size
     with place.open("rb") as file:
         sample = file.read(SAMPLE)
     if not sample.strip():
         raise ValueError("it is empty")
-    encoding = encoding_of(sample, whole=size <= SAMPLE)
-    extension = place.suffix
-    with place.open(encoding=encoding, errors="replace", newline="") as stream:
-        start = sample.decode(encoding, "replace")
-        if extension in (".jsonl", ".ndjson"):
-            return json_lines(stream, encoding)
-        if extension == ".json":
-            return json_document(stream, encoding, size)
-        return delimited(stream, encoding, "tsv" if extension in (".tsv", ".tab") else "csv", start)
+    if sample.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
+        import tabular_arrow  # noqa: PLC0415 - a quarter of a second that only such files need
+
+        if sample.startswith(b"PAR1"):
+            return tabular_arrow.parquet(path)
+        return tabular_arrow.arrow(path, stream=not sample.startswith(b"ARROW1"))
+    return from_text(place, sample)
 
 
 if __name__ == "__main__":
-    extractor_batch.run(extract)
+    extractor_batch.run(extract, isolated=True, seconds_per_file=60)

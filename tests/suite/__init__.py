@@ -1,0 +1,1 @@
+"""Every family of extractors under the same rules, in its real container."""
