@@ -54,6 +54,16 @@ def hostile(folder: Path) -> None:
             file.truncate(LARGE)
 
 
+def large(folder: Path, size_bytes: int) -> Path:
+    """Write one FASTQ file of about `size_bytes`."""
+    path = folder / "large.fastq"
+    reads = b"".join(b"@read%d\n%s\n+\n%s\n" % (n, b"ACGTN" * 30, b"IIII#" * 30) for n in range(3_000))
+    with path.open("wb") as file:
+        for _ in range(size_bytes // len(reads)):
+            file.write(reads)
+    return path
+
+
 def bgzf(parts: Iterable[bytes]) -> bytes:
     """Return parts, each shorter than 64 KiB, as blocks of BGZF."""
     blocks = []

@@ -53,6 +53,16 @@ def hostile(folder: Path) -> None:
             file.truncate(LARGE)
 
 
+def large(folder: Path, size_bytes: int) -> Path:
+    """Write one DICOM file with pixels of about `size_bytes`; they are a hole."""
+    path = folder / "large.dcm"
+    modality = short(0x0008, 0x0060, b"CS", b"MR")
+    with path.open("wb") as file:
+        file.write(dicom(modality + struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW", 0, size_bytes)))
+        file.truncate(file.tell() + size_bytes)
+    return path
+
+
 def short(group: int, number: int, kind: bytes, value: bytes) -> bytes:
     """Return an element whose length has two bytes."""
     return struct.pack("<HH2sH", group, number, kind, len(value)) + value

@@ -55,3 +55,15 @@ def hostile(folder: Path) -> None:
         with (folder / name).open("wb") as file:
             file.write(start)
             file.truncate(LARGE)
+
+
+def large(folder: Path, size_bytes: int) -> Path:
+    """Write one PDB file of about `size_bytes`, all of it atoms."""
+    path = folder / "large.pdb"
+    atom = b"ATOM  %5d  N   GLY A   1       1.000   1.000   1.000  1.00 10.00           N  \n"
+    atoms = b"".join(atom % (n % 100_000) for n in range(10_000))
+    with path.open("wb") as file:
+        file.write(b"HEADER    LARGE\n")
+        for _ in range(size_bytes // len(atoms)):
+            file.write(atoms)
+    return path
