@@ -3,7 +3,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint format bench images clean
+.PHONY: demo test check lint format bench bench-large images images-report docs clean
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
@@ -30,9 +30,21 @@ bench:
 	@VENV=$(VENV) deploy/bootstrap.sh bench
 	@$(BIN)/lustre-events bench --output bench.json
 
+bench-large:
+	@VENV=$(VENV) deploy/bootstrap.sh bench
+	@$(BIN)/lustre-events bench index-growth --output bench-large.json
+
 images:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
-	@extractors/build-images.sh $$($(BIN)/python -c 'from lustre_events.sandbox import default_images as f; print(f())')
+	@VENV=$(VENV) extractors/build-images.sh $$($(BIN)/python -c 'from lustre_events.sandbox import default_images as f; print(f())')
+
+images-report: images
+	@VENV=$(VENV) extractors/images-report.sh $$($(BIN)/python -c 'from lustre_events.sandbox import default_images as f; print(f())')
+
+docs:
+	@VENV=$(VENV) deploy/bootstrap.sh test
+	@$(BIN)/python docs/generate.py
+	@$(BIN)/mkdocs build --strict --quiet
 
 clean:
-	rm -rf $(VENV) images bench.json
+	rm -rf $(VENV) images bench.json site

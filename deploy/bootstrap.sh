@@ -22,7 +22,15 @@ want redis-server redis-server
 want setpriv util-linux
 want mmdebstrap mmdebstrap
 want python3 python3
-[ "$goal" = demo ] || want gcc gcc
+if [ "$goal" != demo ]; then
+  want gcc gcc
+  ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || want postgres postgresql
+fi
+if [ "$goal" = test ]; then
+  want chromium chromium; want chromedriver chromium-driver
+  want systemd-analyze systemd; want promtool prometheus; want rpmbuild rpm; want cpio cpio; want openssl openssl
+  want munged munge; want slurmctld slurmctld; want slurmd slurmd; want sbatch slurm-client
+fi
 if command -v python3 >/dev/null; then python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 else packages+=(python3-venv); fi
 if [ "$goal" != demo ] && ! [ -e /usr/include/stdio.h ]; then packages+=(libc6-dev); fi
@@ -31,6 +39,12 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   if [ ${#packages[@]} -gt 0 ]; then
     say "installing with apt: ${packages[*]}"
     quietly apt-get -q update
+    # Packages are wanted for their programs: none of them may start a service here, nor make a database cluster.
+    [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d
+                                      trap 'rm -f "$log" /usr/sbin/policy-rc.d' EXIT; }
+    mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] ||
+      echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
     RUNLEVEL=1 quietly apt-get -q install -y --no-install-recommends "${packages[@]}"
   fi
   if ! command -v apptainer >/dev/null && ! command -v singularity >/dev/null; then
@@ -43,7 +57,7 @@ else
     || say "not root, so Apptainer is not installed: extractors will run as plain processes"
 fi
 
-case $goal in demo) extras=embedded ;; *) extras=embedded,dashboard,test ;; esac
+case $goal in demo) extras=embedded ;; *) extras=embedded,dashboard,postgresql,web,test ;; esac
 if [ "$(id -u)" != 0 ] || ! command -v apptainer >/dev/null; then extras=$extras,process; fi
 stamp=$venv/.installed-$goal; sum="$extras $(sha256sum <"$root/pyproject.toml")"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then

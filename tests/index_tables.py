@@ -3,26 +3,57 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from lustre_events.fid import FID, ROOT_FID
-from lustre_events.index.sqlite_documents import put_document
+from lustre_events.index.searching import Search
+from lustre_events.index.sqlite_documents import put_document, text_of
+from lustre_events.index.sqlite_filter import FEW
+from lustre_events.index.sqlite_search import SqliteReading
+from lustre_events.index.visibility import Viewer
 from tests.builders import Object, fid_of
 
 STAMP = bytes(26)
 
 
 def schema() -> str:
-    """Return the first version's schema."""
-    return (resources.files("lustre_events.index") / "schema" / "sqlite" / "0001.sql").read_text()
+    """Return the present schema."""
+    folder = resources.files("lustre_events.index") / "schema" / "sqlite"
+    return "".join(entry.read_text() for entry in sorted(folder.iterdir(), key=lambda entry: entry.name))
 
 
 def make_index(database: str = ":memory:") -> sqlite3.Connection:
     """Return an empty index; the caller closes it."""
     connection = sqlite3.connect(database, isolation_level=None)
+    connection.create_function("le_text", 1, text_of)
     connection.executescript(schema())
     return connection
+
+
+@dataclass(frozen=True)
+class MemoryBackend:
+    """An index of a test, opened for reading; see `SqliteReading` for `few`."""
+
+    connection: sqlite3.Connection
+    few: int = FEW
+
+    @contextmanager
+    def reading(self, viewer: Viewer | None) -> Iterator[SqliteReading]:
+        """Give the index, as `viewer` may see it."""
+        yield SqliteReading(self.connection, viewer, self.few)
+
+    def close(self) -> None:
+        """Close the index."""
+        self.connection.close()
+
+
+def searching(connection: sqlite3.Connection, few: int = FEW) -> Search:
+    """Return the search over an index of a test."""
+    return Search(MemoryBackend(connection, few))
 
 
 def node(number: Object) -> FID:

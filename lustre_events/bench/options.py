@@ -17,10 +17,11 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where images are, and how many records the record stages use."""
+    """Where images are, how many records the record stages use, and of how many files an index is made."""
 
     images: Path
     records: int = 500_000
+    files: int = 1_000_000
 
 
 @contextlib.contextmanager

@@ -6,8 +6,10 @@ The same patterns work in SQLite's GLOB.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 _BRACKETED = re.compile(r"\[([*?[])\]")
+_PIECES = re.compile(r"\[[*?[]\]|.", re.DOTALL)
 _LITERAL_PREFIX = re.compile(r"(?:[^*?[]|\[[*?[]\])*")
 
 
@@ -26,3 +28,16 @@ def literal_prefix_of(glob: str) -> str:
     """Return the text that every match begins with."""
     match = _LITERAL_PREFIX.match(glob)
     return _BRACKETED.sub(r"\1", match.group()) if match else ""
+
+
+def matcher(glob: str) -> Callable[[str], bool]:
+    """Return whether a whole text matches, as a function."""
+    wild = {"*": ".*", "?": "."}
+    parts = (wild.get(part) or re.escape(_BRACKETED.sub(r"\1", part)) for part in _PIECES.findall(glob))
+    expression = re.compile("".join(parts), re.DOTALL)
+    return lambda text: expression.fullmatch(text) is not None
+
+
+def name_bytes(text: str) -> bytes:
+    """Return a name as the file system has it; surrogate escapes stand for bytes that are not UTF-8."""
+    return text.encode("utf-8", "surrogateescape")

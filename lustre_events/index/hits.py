@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lustre_events.fid import FID
+from lustre_events.names import OrderKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,35 @@ class Hit:
     mtime_ns: int | None
     uid: int | None
     gid: int | None
+    mode: int | None
+    mime: str | None
     documents: dict[str, dict[str, Any]]  # extractor -> document
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some hits, and the cursor that gives the next ones; None: there are no more."""
+
+    hits: tuple[Hit, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """How many objects have a value, and the sum of their sizes in bytes. None: not known, or none."""
+
+    value: str | int | float | None
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the objects that match have in common; not `whole`: only the first `files` of them were looked at."""
+
+    files: int
+    whole: bool
+    facets: dict[str, tuple[Facet, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +75,14 @@ class Facts:
     mode: int | None
     nlink: int | None
     jobid: bytes | None
+    mime: str | None
+    released: int | None
+    acl: bytes | None
     generation: int
     content: int
     facts_generation: int
+    cause: bytes
+    """The packed order key (names.OrderKey) of the last record about it; empty: there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +202,19 @@ def _without_extractor(value: Document | Failure | PendingRow) -> dict[str, Any]
 
 
 def _facts_json(facts: Facts) -> dict[str, Any]:
-    return {**asdict(facts), "jobid": None if facts.jobid is None else name_text(facts.jobid)}
+    return {
+        **asdict(facts),
+        "jobid": None if facts.jobid is None else name_text(facts.jobid),
+        "acl": None if facts.acl is None else facts.acl.hex(),
+        "cause": _cause_json(facts.cause),
+    }
+
+
+def _cause_json(cause: bytes) -> dict[str, Any] | None:
+    if not cause:
+        return None
+    key = OrderKey.unpack(cause)
+    return {"mdt": f"MDT{key.mdt_number:04x}", "epoch": key.epoch, "record": key.index, "time_ns": key.eff_time}
 
 
 def _facts_lines(facts: Facts) -> list[tuple[str, str]]:
@@ -178,6 +224,11 @@ def _facts_lines(facts: Facts) -> list[tuple[str, str]]:
             continue
         if name.endswith("_ns"):
             lines.append((name.removesuffix("_ns"), _time_text(value)))
+        elif name == "acl":
+            lines.append((name, value.hex() or "not readable"))
+        elif name == "cause":
+            told = _cause_json(value)
+            lines += [(name, f"record {told['record']} of {told['mdt']}, epoch {told['epoch']}")] if told else []
         elif isinstance(value, bytes):
             lines.append((name, printable(value)))
         else:

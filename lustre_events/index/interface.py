@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 
 from lustre_events.fid import FID
-from lustre_events.names import Link, Move
+from lustre_events.names import Link, Move, Place
 from lustre_events.pending import PendingRow
 from lustre_events.work import Result
 
@@ -33,7 +33,7 @@ class ObjectRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `generation` is raised by every change of content or attributes, `content` is the generation of the last
     change of content (0: none was seen). `type` is one of f d l p s b c; None: not known yet. `uid` None: facts
-    not known yet.
+    not known yet; `known` is the generation of the facts (0: there are none). `cause` is the packed key of the last record about it (empty: there was none).
     """
 
     fid: FID
@@ -43,6 +43,9 @@ class ObjectRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     type: str | None = None
     uid: int | None = None
     jobid: bytes | None = None
+    cause: bytes = b""
+    known: int = 0
+    size: int | None = None
 
 
 Signed64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
@@ -64,27 +67,42 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     gid: Signed64
     mode: Signed64
     nlink: Signed64
-    mime: str | None = None
+    mime: Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[ -~]*\Z")] | None = None
     released: bool = False
-    acl: bytes | None = None
+    acl: Annotated[bytes, msgspec.Meta(max_length=1 << 16)] | None = None
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
-    """An installed extractor: a new version or digest (of its program and image) gives it a new serial."""
+    """An installed extractor: a new version or digest (of its program and image) gives it a new serial.
+
+    `most_jobs`: how many of its jobs may be out at a time; 0: any number.
+    """
 
     name: str
     version: str
     digest: str
+    most_jobs: int = 0
 
 
 class ExtractorState(msgspec.Struct, frozen=True, gc=False):
-    """An extractor as the index knows it. `suspended`: why its work waits, or None."""
+    """An extractor as the index knows it. `suspended`: why its work waits, or None.
+
+    `disabled`: it gets no new work either. `failing` counts the jobs in a row that failed through no file's
+    fault; a suspension with `failing` above 0 is the breaker's, one with 0 is a person's.
+    """
 
     name: str
     version: str
     digest: str
     serial: int
     suspended: str | None = None
+    disabled: bool = False
+    failing: int = 0
+
+    @property
+    def works(self) -> bool:
+        """Whether its work is given out."""
+        return self.suspended is None and not self.disabled
 
 
 class Lane(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -106,6 +124,18 @@ class Walk(msgspec.Struct, frozen=True, gc=False):
     depth: int = 0
 
 
+class ScanState(msgspec.Struct, frozen=True, gc=False):
+    """A walk of the file system below `fid`: what was listed, what is left, and what could not be read (FID, why)."""
+
+    id: int
+    fid: FID
+    began_ns: int
+    directories: int
+    files: int
+    left: int
+    unreadable: tuple[tuple[FID, str], ...]
+
+
 class Transaction(Protocol):
     """One step of the dispatcher: all of it is written or nothing. Every call may raise IndexUnavailable."""
 
@@ -114,6 +144,15 @@ class Transaction(Protocol):
 
     def set_links(self, links: Iterable[Link]) -> None:
         """Write links; one that has a higher stamp already stays."""
+
+    def links(self, places: Collection[Place]) -> dict[Place, Link]:
+        """Return what is written of those of `places` that are known, tombstones too."""
+
+    def links_between(self, parent: FID, after: bytes, last: bytes | None) -> list[Link]:
+        """Return the links of a directory behind the name `after` up to `last` (None: to the end), tombstones too."""
+
+    def links_of(self, fids: Collection[FID]) -> dict[FID, list[Link]]:
+        """Return the present names of those of `fids` that have one."""
 
     def linked(self, fids: Collection[FID]) -> set[FID]:
         """Return those of `fids` that have a name."""
@@ -128,7 +167,10 @@ class Transaction(Protocol):
         """Return those of `fids` that are stored."""
 
     def put_objects(self, rows: Iterable[ObjectRow]) -> None:
-        """Write generation, content, type and jobid; rows with id 0 are new. Facts stay as they are."""
+        """Write generation, content, type, jobid and cause; rows with id 0 are new. Facts stay as they are."""
+
+    def add_objects(self, found: Iterable[tuple[ObjectRow, Facts]]) -> None:
+        """Write new objects together with their facts, which are of the rows' generation."""
 
     def put_moves(self, moves: Iterable[Move]) -> None:
         """Remember migrations, until they are swept."""
@@ -172,6 +214,21 @@ class Transaction(Protocol):
     def due(self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int) -> list[PendingRow]:
         """Return up to `limit` rows of `extractors` that are due, the oldest first."""
 
+    def forgive(self, extractor: str) -> None:
+        """Forget the attempts of all pending rows of an extractor."""
+
+    def reprocessing(self, extractor: str, limit: int) -> int:
+        """Return how many rows of an extractor are pending for the reason `reprocess`, counted up to `limit`."""
+
+    def put_states(self, states: Iterable[ExtractorState]) -> None:
+        """Write `suspended`, `disabled` and `failing` of registered extractors."""
+
+    def facts(self, fids: Collection[FID]) -> dict[FID, tuple[int, Facts]]:
+        """Return the generation and the facts of those of `fids` that `stat` has seen."""
+
+    def remove_failures(self, works: Iterable[Work]) -> int:
+        """Forget failed attempts, not the good documents beside them; return how many there were."""
+
     def sweep(self, stamp: bytes, limit: int) -> int:
         """Remove tombstones and remembered migrations with smaller stamps, about `limit`; return how many."""
 
@@ -193,6 +250,24 @@ class Transaction(Protocol):
     def remove_walk(self, fid: FID) -> None:
         """Forget a walk that is done."""
 
+    def oldest_ask(self) -> int:
+        """Return the least `first_ns` of the `heal` and `scan` rows that a job holds; 0: there is none."""
+
+    def begin_scan(self, fid: FID, now_ns: int, keep: int) -> int:
+        """Remember a new scan and return its id; of the older ones remember only the newest `keep`."""
+
+    def count_scan(self, scan: int, directories: int, files: int) -> None:
+        """Add to what a scan has listed."""
+
+    def put_unreadable(self, scan: int, fid: FID, error: str) -> None:
+        """Remember a directory that a scan could not read."""
+
+    def scan(self, scan: int, limit: int) -> ScanState | None:
+        """Return a scan with up to `limit` of the directories that it could not read; None: it is not remembered.
+
+        What is left are the pending rows of the extractor `scan` whose rule is the id, with or without `/...`.
+        """
+
     def count(self, counters: Mapping[str, int]) -> None:
         """Add to the counters."""
 
@@ -213,7 +288,10 @@ class IndexWriter(Protocol):
         """Return all cursors by (MDT, epoch)."""
 
     def register(self, extractors: Sequence[Identity]) -> dict[str, ExtractorState]:
-        """Make extractors known and return them by name; a new version or digest raises the serial."""
+        """Make extractors known and return them by name; a new version or digest raises the serial.
+
+        It also lifts the suspension of a breaker and forgets what it has counted.
+        """
 
     def counters(self) -> dict[str, int]:
         """Return the sums of all counts so far."""

@@ -5,9 +5,10 @@
     path:/proj/run7/** (ext:h5 OR ext:nc)       * and ? stay in one directory, ** crosses them
     "silicon carbide" graph* NOT owner:alice    full text: words, phrases, beginnings of words
 
-Facts: size mtime ctime atime owner (uid) group (gid) links. Names: name path ext fid. Others: type jobid
-extractor. Every other field is a key of the documents, in dotted form, alone or behind its extractor's name:
-`columns` or `tabular.columns`. A backslash or quotes make any character literal.
+Facts: size mtime ctime atime owner (uid) group (gid) links type mime released jobid. Names: name path ext fid.
+Work: extractor (has found something), failed (an extractor whose last attempt failed). Every other field is a
+key of the documents, in dotted form, alone or behind its extractor's name: `columns` or `tabular.columns`. A
+backslash or quotes make any character literal.
 
 Text is compared without case, names and paths as in the file system. NOT matches whatever its operand does
 not, unknown facts included.
@@ -26,12 +27,14 @@ from luqum.thread import parse as parse_lucene
 
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.fid import FID
+from lustre_events.index.paths import components_of
 from lustre_events.index.query_tokens import Token, query_error, tokenise
 from lustre_events.index.query_tree import (
     All,
     And,
     Extension,
     Fact,
+    Failed,
     HasDocument,
     Identity,
     JobId,
@@ -39,11 +42,13 @@ from lustre_events.index.query_tree import (
     KeyExists,
     KeyGlob,
     KeyRange,
+    Mime,
     Name,
     Node,
     Not,
     Or,
     Path,
+    Released,
     Text,
     Type,
 )  # fmt: skip
@@ -84,9 +89,12 @@ _GLOBS: dict[str, Callable[[str], Node]] = {
     "name": Name,
     "path": Path,
     "jobid": JobId,
+    "mime": Mime,
     "extractor": HasDocument,
+    "failed": Failed,
 }
-_EXACT = {"type", "fid", "ext"}
+_EXACT = {"type", "fid", "ext", "released"}
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _WHOLE_NUMBERS = 1 << 63
 _PLACE = re.compile(r"at position (\d+)!\Z")
 
@@ -163,6 +171,7 @@ class _Converter:
                 name, *(None if term.glob == "*" else term,) * 2, include_low=True, include_high=True
             )
         if name in _GLOBS:
+            self.check_path(name, term)
             return _GLOBS[name](term.glob)
         if name in _EXACT:
             return self.exact(name, term)
@@ -174,6 +183,13 @@ class _Converter:
         if term.wild:
             return KeyGlob(key, fold(term.glob))
         return KeyEquals(key, fold(term.text), None if term.quoted else _number(term.text))
+
+    def check_path(self, name: str, term: Token) -> None:
+        if name == "path":
+            try:
+                components_of(term.glob)
+            except QueryError as exc:
+                raise self.error(str(exc), term) from exc
 
     def no_wild_field(self, field: Token) -> Node:
         raise self.error("a field's name cannot have * or ?; put a backslash before it", field)
@@ -196,6 +212,11 @@ class _Converter:
             if letter is None:
                 raise self.error("the types are file, dir, link, fifo, socket, block and char", term)
             return Type(letter)
+        if name == "released":
+            value = _BOOLEANS.get(term.text.lower())
+            if value is None:
+                raise self.error("released: is true (the content is on tape only) or false", term)
+            return Released(value)
         try:
             return Identity(FID.parse(term.text))
         except ConfigError as exc:

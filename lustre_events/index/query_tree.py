@@ -60,6 +60,13 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Among:
+    """The objects of these ids (the index's own); no query can write this."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JobId:
     """Objects last changed by a job whose id matches a glob."""
 
@@ -92,6 +99,32 @@ class HasDocument:
     """Objects with a good document of an extractor whose name matches a glob."""
 
     glob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Objects for which the last attempt of an extractor whose name matches a glob failed."""
+
+    glob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mime:
+    """Objects whose MIME type is known and matches a glob, in whatever case of ASCII letters."""
+
+    glob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Objects whose content is on tape only (or is not); not known is not."""
+
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """Objects whose content the viewer of this reading can read (reading.py); no query can write this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +171,21 @@ class KeyExists:
 
 
 Node = (
-    All | And | Or | Not | Fact | Type | Identity | JobId | Name | Extension | Path
-    | HasDocument | Text | KeyEquals | KeyRange | KeyGlob | KeyExists
+    All | And | Or | Not | Fact | Type | Identity | Among | JobId | Name | Extension | Path | Mime | Released | Readable
+    | HasDocument | Failed | Text | KeyEquals | KeyRange | KeyGlob | KeyExists
 )  # fmt: skip
+
+ABOUT_CONTENT = (Mime, HasDocument, Failed, Text, KeyEquals, KeyRange, KeyGlob, KeyExists)
+"""The nodes that tell something of a file's content."""
+
+
+def limited(node: Node) -> Node:
+    """Return the tree in which content is only matched where it can be read."""
+    match node:
+        case And(nodes):
+            return And(tuple(map(limited, nodes)))
+        case Or(nodes):
+            return Or(tuple(map(limited, nodes)))
+        case Not(item):
+            return Not(limited(item))
+    return And((node, Readable())) if isinstance(node, ABOUT_CONTENT) else node

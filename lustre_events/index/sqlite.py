@@ -17,14 +17,15 @@ from lustre_events.errors import LeaseLost
 from lustre_events.fid import FID
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, Work
 from lustre_events.index.sqlite_database import open_database, select, sqlite_errors
-from lustre_events.index.sqlite_documents import put_document, put_failure, remove_documents
+from lustre_events.index.sqlite_documents import put_document, put_failure, remove_documents, remove_failures
 from lustre_events.index.sqlite_paths import paths_of
 from lustre_events.index.sqlite_pending import PendingTable
+from lustre_events.index.sqlite_scans import Scans
 from lustre_events.index.sqlite_upkeep import Upkeep
 from lustre_events.names import Link
 from lustre_events.work import Result
 
-_OBJECT = "fid, id, generation, content, type, uid, jobid"
+_OBJECT = "fid, id, generation, content, type, uid, jobid, cause, facts_generation, size"
 _FACTS = Facts.__struct_fields__
 
 
@@ -73,15 +74,20 @@ class SQLiteWriter:
             self._connection.executemany(
                 "INSERT INTO extractor (name, version, digest, serial) VALUES (?, ?, ?, 1)"
                 " ON CONFLICT (name) DO UPDATE"
-                " SET version = excluded.version, digest = excluded.digest, serial = serial + 1"
+                " SET version = excluded.version, digest = excluded.digest, serial = serial + 1, failing = 0,"
+                " suspended = CASE WHEN failing > 0 THEN NULL ELSE suspended END"
                 " WHERE version != excluded.version OR digest != excluded.digest",
                 [(each.name, each.version, each.digest) for each in extractors],
             )
             rows = self._connection.execute(
-                "SELECT name, version, digest, serial, suspended FROM extractor"
+                "SELECT name, version, digest, serial, suspended, disabled, failing FROM extractor"
             ).fetchall()
         wanted = {each.name for each in extractors}
-        return {row[0]: ExtractorState(*row) for row in rows if row[0] in wanted}
+        return {
+            name: ExtractorState(name, version, digest, serial, suspended, bool(disabled), failing)
+            for name, version, digest, serial, suspended, disabled, failing in rows
+            if name in wanted
+        }
 
     def counters(self) -> dict[str, int]:
         """Return the sums of all counts so far."""
@@ -93,7 +99,7 @@ class SQLiteWriter:
         self._connection.close()
 
 
-class SQLiteTransaction(PendingTable, Upkeep):
+class SQLiteTransaction(PendingTable, Scans, Upkeep):
     """See `interface.Transaction`."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
@@ -151,9 +157,18 @@ class SQLiteTransaction(PendingTable, Upkeep):
         """Return those of `fids` that are stored."""
         rows = (
             ObjectRow(
-                fid=FID.unpack(fid), id=id_, generation=generation, content=content, type=type_, uid=uid, jobid=job
+                fid=FID.unpack(fid),
+                id=id_,
+                generation=generation,
+                content=content,
+                type=type_,
+                uid=uid,
+                jobid=job,
+                cause=cause,
+                known=known,
+                size=size,
             )
-            for fid, id_, generation, content, type_, uid, job in select(
+            for fid, id_, generation, content, type_, uid, job, cause, known, size in select(
                 self._connection,
                 f"SELECT {_OBJECT} FROM object WHERE fid IN ({{}})",  # noqa: S608 - constants
                 fids,
@@ -162,16 +177,16 @@ class SQLiteTransaction(PendingTable, Upkeep):
         return {row.fid: row for row in rows}
 
     def put_objects(self, rows: Iterable[ObjectRow]) -> None:
-        """Write generation, content, type and jobid; rows with id 0 are new."""
+        """Write generation, content, type, jobid and cause; rows with id 0 are new."""
         new, known = [], []
         for row in rows:
-            values = (row.generation, row.content, row.type, row.jobid)
+            values = (row.generation, row.content, row.type, row.jobid, row.cause)
             known.append((*values, row.id)) if row.id else new.append((*values, row.fid.pack()))
         self._connection.executemany(
-            "INSERT INTO object (generation, content, type, jobid, fid) VALUES (?, ?, ?, ?, ?)", new
+            "INSERT INTO object (generation, content, type, jobid, cause, fid) VALUES (?, ?, ?, ?, ?, ?)", new
         )
         self._connection.executemany(
-            "UPDATE object SET generation = ?, content = ?, type = ?, jobid = ? WHERE id = ?", known
+            "UPDATE object SET generation = ?, content = ?, type = ?, jobid = ?, cause = ? WHERE id = ?", known
         )
 
     def remove_objects(self, fids: Collection[FID]) -> int:
@@ -191,6 +206,20 @@ class SQLiteTransaction(PendingTable, Upkeep):
             fids,
         )
         return {(FID.unpack(fid), extractor): generation for fid, extractor, generation in rows}
+
+    def facts(self, fids: Collection[FID]) -> dict[FID, tuple[int, Facts]]:
+        """Return the generation and the facts of those of `fids` that `stat` has seen."""
+        rows = select(
+            self._connection,
+            f"SELECT fid, facts_generation, {', '.join(_FACTS)} FROM object"  # noqa: S608 - names of our own
+            " WHERE facts_generation > 0 AND fid IN ({})",
+            fids,
+        )
+        found = {}
+        for fid, generation, *values in rows:
+            facts = dict(zip(_FACTS, values, strict=True))
+            found[FID.unpack(fid)] = generation, Facts(**{**facts, "released": bool(facts["released"])})
+        return found
 
     def put_facts(self, row: ObjectRow, generation: int, facts: Facts) -> bool:
         """Write the facts of a stored object; False: newer ones are stored."""
@@ -214,6 +243,17 @@ class SQLiteTransaction(PendingTable, Upkeep):
         failure = {"error": result.error, "stderr": result.stderr, "attempts": attempts}
         version = (result.generation, result.serial)
         put_failure(self._connection, row.id, result.extractor, *version, failure, result.provenance)
+
+    def remove_failures(self, works: Iterable[Work]) -> int:
+        """Forget failed attempts, not the good documents beside them; return how many there were."""
+        return remove_failures(self._connection, [(fid.pack(), name) for fid, name in works])
+
+    def put_states(self, states: Iterable[ExtractorState]) -> None:
+        """Write `suspended`, `disabled` and `failing` of registered extractors."""
+        self._connection.executemany(
+            "UPDATE extractor SET suspended = ?, disabled = ?, failing = ? WHERE name = ?",
+            [(each.suspended, each.disabled, each.failing, each.name) for each in states],
+        )
 
     def count(self, counters: Mapping[str, int]) -> None:
         """Add to the counters."""

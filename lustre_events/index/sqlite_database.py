@@ -17,6 +17,8 @@ from typing import Any
 
 from lustre_events.errors import IndexTooNew, IndexUnavailable
 from lustre_events.fid import FID
+from lustre_events.index import local_disk
+from lustre_events.index.sqlite_documents import text_of
 
 APPLICATION_ID = 0x4C755374  # "LuSt"
 BUSY_SECONDS = 10.0
@@ -41,11 +43,12 @@ def open_database(path: Path) -> sqlite3.Connection:
     The connection is in autocommit mode and may move between threads, but serves one at a time.
 
     Raises:
-        IndexUnavailable: no such folder, no rights, not an index, busy for too long.
+        IndexUnavailable: no such folder, a network file system, no rights, not an index, busy for too long.
         IndexTooNew: a later version of this program wrote it.
     """
     if not path.parent.is_dir():
         raise IndexUnavailable(f"{path}: there is no folder {path.parent}; make it, or mend [index] url")
+    local_disk.check(path)
     with sqlite_errors(path):
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
@@ -94,6 +97,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     if check_version(connection, path) == len(_schemas()):
         return
     connection.execute("PRAGMA journal_mode = WAL")
+    connection.create_function("le_text", 1, text_of, deterministic=True)
     for number, schema in enumerate(_schemas(), start=1):
         connection.execute("BEGIN IMMEDIATE")
         try:

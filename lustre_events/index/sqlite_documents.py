@@ -12,42 +12,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from lustre_events.index.documents import COLUMNS, MAX_KEYS_OF_EXTRACTOR, TRUNCATED, DocumentRow
+from lustre_events.index.sqlite_origin import keep, own_members, release, whole
 from lustre_events.index.values import Flat, canonical, flatten
 
-MAX_KEYS_OF_EXTRACTOR = 50_000
-"""Different keys of one extractor over all its documents; further ones are not searched. A key stays known
-when no document has it any more, so that whether a document's key is searched never changes behind it."""
+SLOT_BITS = 12
+"""A document's id is its object's id, shifted by so many bits, and a number: so the full text, which knows
+documents by their ids, finds in the order of the objects, and tells the object without another look."""
 
-TRUNCATED = "search_truncated"
-"""Set in the provenance of a document of which not everything is searched (the bounds of values.py)."""
-
-_COLUMNS = "id, extractor, generation, serial, body, provenance, failure, failure_generation, failure_serial"
-
-
-class _Row(NamedTuple):
-    id: int
-    extractor: str
-    generation: int
-    serial: int
-    body: str | None
-    provenance: str | None
-    failure: str | None
-    failure_generation: int | None
-    failure_serial: int | None
-
-    @property
-    def version(self) -> tuple[int, int]:
-        """Of the good document; below every version where there is none."""
-        return (self.generation, self.serial) if self.body is not None else (-1, -1)
-
-    @property
-    def failure_version(self) -> tuple[int, int]:
-        """Of the failed attempt; below every version where there is none."""
-        if self.failure is None:
-            return (-1, -1)
-        return (self.failure_generation or 0, self.failure_serial or 0)
+_COLUMNS = f"{COLUMNS}, origin"
 
 
 def put_document(  # noqa: PLR0917 - a document's row
@@ -72,7 +47,7 @@ def put_document(  # noqa: PLR0917 - a document's row
     row_id = row.id if row is not None else _new_row(connection, object_id, extractor)
     provenance = {**provenance}
     if row is not None and row.body == text:
-        provenance |= {key: value for key, value in _loads(row.provenance).items() if key == TRUNCATED}
+        provenance |= {key: value for key, value in own_members(row.provenance).items() if key == TRUNCATED}
     else:
         # Flattened from the stored text, as it will be when these rows are to be removed.
         flat = flatten(json.loads(text))
@@ -80,10 +55,13 @@ def put_document(  # noqa: PLR0917 - a document's row
             _remove_search_rows(connection, object_id, row)
         _add_search_rows(connection, object_id, row_id, extractor, flat)
         provenance |= {TRUNCATED: True} if flat.truncated else {}
+    origin, own = keep(connection, provenance)
     connection.execute(
-        "UPDATE document SET generation = ?, serial = ?, body = ?, provenance = ? WHERE id = ?",
-        (generation, serial, text, canonical(provenance), row_id),
+        "UPDATE document SET generation = ?, serial = ?, body = ?, provenance = ?, origin = ? WHERE id = ?",
+        (generation, serial, text, own, origin, row_id),
     )
+    if row is not None:
+        release(connection, row.origin)
     if row is not None and row.failure is not None and row.failure_version <= version:
         connection.execute(
             "UPDATE document SET failure = NULL, failure_generation = NULL, failure_serial = NULL WHERE id = ?",
@@ -136,12 +114,11 @@ def move_documents(connection: sqlite3.Connection, source_id: int, target_id: in
     if source_id == target_id:
         return
     for row in _rows(connection, source_id):
+        provenance = _provenance(connection, row)
         _remove(connection, source_id, row)
         present = _row(connection, target_id, row.extractor)
         if row.body is not None and (present is None or row.version > present.version):
-            put_document(
-                connection, target_id, row.extractor, *row.version, json.loads(row.body), _loads(row.provenance)
-            )
+            put_document(connection, target_id, row.extractor, *row.version, json.loads(row.body), provenance)
         if row.failure is not None and (present is None or row.failure_version > present.failure_version):
             failure = json.loads(row.failure)
             provenance = failure.pop("provenance", {})
@@ -159,35 +136,65 @@ def rebuild(connection: sqlite3.Connection) -> None:
         _add_search_rows(connection, object_id, document_id, extractor, flatten(json.loads(body)))
 
 
-def _loads(text: str | None) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(text or "{}")
-    return loaded
+def remove_failures(connection: sqlite3.Connection, works: Iterable[tuple[bytes, str]]) -> int:
+    """Forget the failed attempts of (packed FID, extractor); return how many there were."""
+    wanted = list(works)
+    which = "extractor = ? AND failure IS NOT NULL AND object = (SELECT id FROM object WHERE fid = ?)"
+    found = connection.executemany(
+        "UPDATE document SET failure = NULL, failure_generation = NULL, failure_serial = NULL"  # noqa: S608
+        f" WHERE {which}",
+        [(name, fid) for fid, name in wanted],
+    ).rowcount
+    # A document that never was good was only there for its failure.
+    connection.executemany(
+        "DELETE FROM document WHERE body IS NULL AND failure IS NULL AND extractor = ?"
+        " AND object = (SELECT id FROM object WHERE fid = ?)",
+        [(name, fid) for fid, name in wanted],
+    )
+    return found
 
 
-def _row(connection: sqlite3.Connection, object_id: int, extractor: str) -> _Row | None:
+def text_of(body: str) -> str | None:
+    """Return what the full text has of a stored document; None: nothing (for migrations)."""
+    return flatten(json.loads(body)).text or None
+
+
+def _provenance(connection: sqlite3.Connection, row: DocumentRow) -> dict[str, Any]:
+    """Return all of a document's provenance."""
+    shared = connection.execute("SELECT body FROM origin WHERE id = ?", (row.origin,)).fetchone()
+    return whole(shared[0] if shared else None, row.provenance)
+
+
+def _row(connection: sqlite3.Connection, object_id: int, extractor: str) -> DocumentRow | None:
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM document WHERE object = ? AND extractor = ?",  # noqa: S608 - a constant
         (object_id, extractor),
     ).fetchone()
-    return None if row is None else _Row(*row)
+    return None if row is None else DocumentRow(*row)
 
 
-def _rows(connection: sqlite3.Connection, object_id: int) -> list[_Row]:
+def _rows(connection: sqlite3.Connection, object_id: int) -> list[DocumentRow]:
     found = connection.execute(
         f"SELECT {_COLUMNS} FROM document WHERE object = ?",  # noqa: S608 - a constant
         (object_id,),
     )
-    return [_Row(*row) for row in found.fetchall()]
+    return [DocumentRow(*row) for row in found.fetchall()]
 
 
 def _new_row(connection: sqlite3.Connection, object_id: int, extractor: str) -> int:
-    made = connection.execute("INSERT INTO document (object, extractor) VALUES (?, ?)", (object_id, extractor))
+    first = object_id << SLOT_BITS
+    made = connection.execute(
+        "INSERT INTO document (id, object, extractor) SELECT coalesce(max(id), ?1 - 1) + 1, ?2, ?3 FROM document"
+        " WHERE id BETWEEN ?1 AND ?4",
+        (first, object_id, extractor, first + (1 << SLOT_BITS) - 1),
+    )
     return int(made.lastrowid or 0)
 
 
-def _remove(connection: sqlite3.Connection, object_id: int, row: _Row) -> None:
+def _remove(connection: sqlite3.Connection, object_id: int, row: DocumentRow) -> None:
     _remove_search_rows(connection, object_id, row)
     connection.execute("DELETE FROM document WHERE id = ?", (row.id,))
+    release(connection, row.origin)
 
 
 def _add_search_rows(
@@ -203,7 +210,7 @@ def _add_search_rows(
         connection.execute("INSERT INTO fulltext (rowid, body) VALUES (?, ?)", (document_id, flat.text))
 
 
-def _remove_search_rows(connection: sqlite3.Connection, object_id: int, row: _Row) -> None:
+def _remove_search_rows(connection: sqlite3.Connection, object_id: int, row: DocumentRow) -> None:
     if row.body is None:
         return
     flat = flatten(json.loads(row.body))

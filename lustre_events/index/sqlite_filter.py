@@ -1,183 +1,253 @@
 """From the tree of a query to SQL with parameters only, over the table `object o`.
 
-Every node can be *tested* for one object. Most can also be a *source*: a SELECT of the ids of all objects
-that match. In an AND the source with the fewest objects drives, and the others are tested: an equality by
-one look into its primary key, anything else by membership in a set that is made once.
+Every node can be tested for one object in two ways: by a *probe*, a look at what belongs to that object, or by
+*membership* in the set of all objects that match. Most can also be a *driver*: a SELECT of the ids of all these.
+
+What is quickest depends on how many match, so that is counted beforehand, as far as it is cheap. Where few
+objects match a part of an AND, that part drives and the others are probed. Where all parts have many, a page is
+found sooner by probing the objects in the order asked for (sqlite_search.py).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from lustre_events.index import query_tree as q
-from lustre_events.index.globs import literal_of, literal_prefix_of
-from lustre_events.index.sqlite_paths import ABOVE, fids_of_pattern, name_bytes
+from lustre_events.index.globs import literal_of, literal_prefix_of, name_bytes
+from lustre_events.index.probing import probe
+from lustre_events.index.sqlite_clause import NOTHING, Clause, Condition, joined, plain, union, within
+from lustre_events.index.sqlite_documents import SLOT_BITS
+from lustre_events.index.sqlite_paths import ABOVE, fids_of_pattern
 
-Value = str | bytes | int | float
+FEW = 50_000
+"""Objects that are quickly collected and sorted."""
+FEW_PATHS = 2_000
+"""The same for the objects of a path pattern, which are found by a walk."""
 
-LIVE = "EXISTS (SELECT 1 FROM link WHERE link.fid = o.fid)"
-"""An object with at least one name now."""
-
-_ESTIMATE_LIMIT = 2_000
-_FULLTEXT = "SELECT object FROM document WHERE id IN (SELECT rowid FROM fulltext WHERE fulltext MATCH ?)"
-
-
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """SQL text and its parameters."""
-
-    sql: str
-    parameters: tuple[Value, ...] = ()
+LISTED = " AND le_listed(link.parent)"
+"""Further condition on a link, where a viewer does not see all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What a node means. `scans`: its source reads a whole table, so anything else drives rather.
+_Lookups = list[tuple[str, Clause]]
 
-    `counted` is a SELECT of about as many rows as `source`, where it begins to give them sooner.
+
+@dataclass(slots=True)
+class Compiler:
+    """Compiles the queries of one reading.
+
+    Args:
+        connection: knows keys and sizes, and takes functions.
+        limited: a viewer does not see everything: `le_listed` and `le_readable` decide.
+        few: see FEW; tests lower it.
     """
 
-    test: Clause
-    source: Clause | None = None
-    scans: bool = False
-    counted: Clause | None = None
-
-
-def where_of(connection: sqlite3.Connection, node: q.Node) -> Clause:
-    """Return the WHERE condition of a query over `object o`; the connection knows keys and sizes."""
-    condition = _Compiler(connection).compile(node)
-    driven = condition.test if condition.source is None else _within(condition.source)
-    return Clause(f"{driven.sql} AND {LIVE}", driven.parameters)
-
-
-def _within(source: Clause, plus: str = "") -> Clause:
-    return Clause(f"{plus}o.id IN ({source.sql})", source.parameters)
-
-
-def _by_set(source: Clause, *, scans: bool = False) -> Condition:
-    # The plus keeps SQLite from driving from it: what drives is decided here.
-    return Condition(_within(source, plus="+"), source, scans)
-
-
-def _by_fids(source: Clause, test: Clause | None = None, *, scans: bool = False) -> Condition:
-    ids = Clause(f"SELECT id FROM object WHERE fid IN ({source.sql})", source.parameters)  # noqa: S608
-    return Condition(test or _within(ids, plus="+"), ids, scans)
-
-
-def _joined(clauses: Sequence[Clause], word: str) -> Clause:
-    return Clause(
-        "(" + f" {word} ".join(clause.sql for clause in clauses) + ")",
-        tuple(value for clause in clauses for value in clause.parameters),
-    )
-
-
-def _union(sources: Sequence[Clause]) -> Clause:
-    return Clause(
-        " UNION ALL ".join(f"SELECT * FROM ({source.sql})" for source in sources),  # noqa: S608 - made here
-        tuple(value for source in sources for value in source.parameters),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiler:
     connection: sqlite3.Connection
+    limited: bool = False
+    few: int = FEW
+    _functions: int = field(default=0)
+    _compiled: dict[q.Node, Condition] = field(default_factory=dict)
 
-    def compile(self, node: q.Node) -> Condition:  # noqa: C901, PLR0911, PLR0912 - one arm for each node
+    @property
+    def live(self) -> str:
+        """The condition that an object has at least one name (that is seen)."""
+        return f"EXISTS (SELECT 1 FROM link WHERE link.fid = o.fid{self.seen})"  # noqa: S608 - a constant
+
+    @property
+    def seen(self) -> str:
+        """Further condition on a link."""
+        return LISTED if self.limited else ""
+
+    def compile(self, node: q.Node) -> Condition:
+        """Return what a node means. Raises QueryError."""
+        if node not in self._compiled:
+            self._compiled[node] = self._compile(node)
+        return self._compiled[node]
+
+    def _compile(self, node: q.Node) -> Condition:  # noqa: C901, PLR0911, PLR0912 - one arm for each node
         match node:
             case q.All():
-                return Condition(Clause("1"))
+                return plain(Clause("1"))
             case q.And(nodes):
-                return self.all_of([self.compile(item) for item in nodes])
+                return self._all_of([self.compile(item) for item in nodes])
             case q.Or(nodes):
-                return self.one_of([self.compile(item) for item in nodes])
+                return self._one_of([self.compile(item) for item in nodes])
             case q.Not(item):
-                test = self.compile(item).test
-                return Condition(Clause(f"NOT {test.sql}", test.parameters))
+                inner = self.compile(item)
+                probe_, member = (
+                    Clause(f"NOT {test.sql}", test.parameters) for test in (inner.probe, inner.member)
+                )
+                return Condition(probe_, member)
             case q.Fact():
-                return _fact(node)
+                return self._fact(node)
             case q.Type(letter):
-                return Condition(Clause("(o.type IS NOT NULL AND o.type = ?)", (letter,)))
+                return plain(Clause("(o.type IS NOT NULL AND o.type = ?)", (letter,)))
+            case q.Released(value):
+                return plain(Clause("(coalesce(o.released, 0) != 0) = ?", (int(value),)))
+            case q.Readable():
+                return plain(Clause("le_readable(o.uid, o.gid, o.mode, o.acl)" if self.limited else "1"))
+            case q.Mime(glob):
+                return plain(Clause("(o.mime IS NOT NULL AND o.mime GLOB ?)", (glob.lower(),)))
             case q.Identity(fid):
                 packed = (fid.pack(),)
-                return Condition(Clause("o.fid = ?", packed), Clause("SELECT id FROM object WHERE fid = ?", packed))
+                driver = Clause("SELECT id FROM object WHERE fid = ?", packed)
+                return plain(Clause("o.fid = ?", packed), driver, 1)
+            case q.Among(ids):
+                inside = f"id IN ({','.join(map(str, ids))})"
+                driver = Clause(f"SELECT id FROM object WHERE {inside}")  # noqa: S608 - numbers
+                return plain(Clause(f"o.{inside}"), driver, len(ids))
             case q.JobId(glob):
-                return Condition(
-                    Clause(f"(o.jobid IS NOT NULL AND {_GLOB.format('o.jobid')})", (name_bytes(glob),))
-                )
+                return plain(Clause(f"(o.jobid IS NOT NULL AND {_GLOB.format('o.jobid')})", (name_bytes(glob),)))
             case q.Name(glob):
-                literal = literal_of(glob)
-                if literal is not None:
-                    return _by_name("link.name = ?", name_bytes(literal))
-                return _by_name(_GLOB.format("link.name"), name_bytes(glob))
+                return self._name(glob)
             case q.Extension(text):
-                return _by_name(_LIKE, b"_%." + name_bytes(_like_literal(text)))
+                return self._by_link(Clause(_LIKE, (b"_%." + name_bytes(_like_literal(text)),)), scans=True)
             case q.Path(glob):
-                return _path(glob)
+                return self._path(glob)
             case q.HasDocument(glob):
-                return _document(glob)
+                return self._document("body", glob)
+            case q.Failed(glob):
+                return self._document("failure", glob)
             case q.Text(words, prefix):
-                return _by_set(Clause(_FULLTEXT, (_match(words, prefix=prefix),)))
+                return self._text(words, prefix=prefix)
             case q.KeyEquals() | q.KeyRange() | q.KeyGlob() | q.KeyExists():
-                return self.key(node)
+                return self._key(node)
 
-    def all_of(self, conditions: list[Condition]) -> Condition:
-        test = _joined([condition.test for condition in conditions], "AND")
-        sources = [condition for condition in conditions if condition.source is not None]
-        if not sources:
-            return Condition(test)
-        driver = self.smallest(sources)
-        if driver.source is None or len(conditions) == 1:
-            return Condition(test, driver.source, driver.scans)
-        rest = _joined([condition.test for condition in conditions if condition is not driver], "AND")
-        driven = _joined([_within(driver.source), rest], "AND")
-        source = Clause(f"SELECT o.id FROM object o WHERE {driven.sql}", driven.parameters)  # noqa: S608
-        return Condition(test, source, driver.scans)
+    def _all_of(self, conditions: list[Condition]) -> Condition:
+        probes = joined([condition.probe for condition in conditions], "AND")
+        members = joined([condition.member for condition in conditions], "AND")
+        drivers = [condition for condition in conditions if condition.driver is not None]
+        if not drivers:
+            return Condition(probes, members)
+        best = min(drivers, key=lambda condition: (condition.scans, condition.size))
+        few = best.size <= self.few
+        streams = tuple(stream for each in conditions for stream in each.streams)
+        others = [each.besides if each.streams else each.probe for each in conditions]
+        besides = [clause for clause in others if clause is not None]
+        rest = [each.probe if few else each.member for each in conditions if each is not best]
+        rest += [best.rest] if best.rest is not None else []
+        return Condition(
+            probes, members, best.driver, joined(rest, "AND") if rest else None, best.size, best.scans, streams,
+            joined(besides, "AND") if besides else None,
+        )  # fmt: skip
 
-    def one_of(self, conditions: list[Condition]) -> Condition:
-        test = _joined([condition.test for condition in conditions], "OR")
-        sources = [condition.source for condition in conditions if condition.source is not None]
+    def _one_of(self, conditions: list[Condition]) -> Condition:
+        probes = joined([condition.probe for condition in conditions], "OR")
+        members = joined([condition.member for condition in conditions], "OR")
+        sources = [source for condition in conditions if (source := condition.source()) is not None]
         if len(sources) < len(conditions):
-            return Condition(test)
-        return Condition(test, _union(sources), any(condition.scans for condition in conditions))
+            return Condition(probes, members)
+        size = sum(condition.size for condition in conditions)
+        return Condition(probes, members, union(sources), size=size, scans=any(each.scans for each in conditions))
 
-    def smallest(self, conditions: list[Condition]) -> Condition:
-        """Return the condition to drive from: counted as far as that is cheap, those that scan last."""
-        lookups = [condition for condition in conditions if not condition.scans]
-        if len(lookups) < 2:
-            return (lookups or conditions)[0]
-        return min(lookups, key=self.estimate)
-
-    def estimate(self, condition: Condition) -> int:
-        counted = condition.counted or condition.source
-        if counted is None:
-            return _ESTIMATE_LIMIT
-        count = self.connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM ({counted.sql}) LIMIT {_ESTIMATE_LIMIT})",  # noqa: S608
-            counted.parameters,
-        )
-        return int(count.fetchone()[0])
-
-    def key(self, node: q.KeyEquals | q.KeyRange | q.KeyGlob | q.KeyExists) -> Condition:
-        extractor, _, name = node.key.partition(".")
+    def _counted(self, source: Clause, limit: int | None = None) -> int:
+        """Return how many rows a SELECT has, counted to a little beyond the limit (`few`)."""
         found = self.connection.execute(
-            "SELECT id FROM key WHERE name = ? OR (extractor = ? AND name = ?)", (node.key, extractor, name)
+            f"SELECT count(*) FROM (SELECT 1 FROM ({source.sql}) LIMIT ?)",  # noqa: S608 - made here
+            (*source.parameters, (self.few if limit is None else limit) + 1),
         )
-        ids = ",".join(str(row[0]) for row in found)
-        if not ids:
-            return Condition(Clause("0"), Clause("SELECT id FROM object WHERE 0"))
-        lookups, probing = _key_lookups(node)
+        return int(found.fetchone()[0])
+
+    def _set_of(self, source: Clause, probe_: Clause | None = None) -> Condition:
+        # The plus keeps SQLite from driving from it: what drives is decided here.
+        member = within(source, plus="+")
+        return Condition(probe_ or member, member, source, size=self._counted(source))
+
+    def _fact(self, node: q.Fact) -> Condition:
+        limits = [(sign, value) for sign, value in ((">= ?", node.low), ("< ?", node.high)) if value is not None]
+        bounds = ["IS NOT NULL", *(sign for sign, _ in limits)]
+        parameters = tuple(value for _, value in limits)
+        test = Clause("(" + " AND ".join(f"+o.{node.column} {bound}" for bound in bounds) + ")", parameters)
+        if node.column not in _INDEXED_FACTS or not limits:
+            return plain(test)
+        condition = " AND ".join(f"{node.column} {bound}" for bound in bounds)
+        driver = Clause(f"SELECT id FROM object WHERE {condition}", parameters)  # noqa: S608
+        return plain(test, driver, self._counted(driver))
+
+    def _name(self, glob: str) -> Condition:
+        literal = literal_of(glob)
+        if literal is not None:
+            return self._by_link(Clause("link.name = ?", (name_bytes(literal),)))
+        prefix = name_bytes(literal_prefix_of(glob))
+        test = Clause(_GLOB.format("link.name"), (name_bytes(glob),))
+        if not prefix:
+            return self._by_link(test, scans=True)
+        between = Clause("link.name >= ? AND link.name < ?", (prefix, prefix + b"\xff" * 256))
+        return self._by_link(joined([between, test], "AND"))
+
+    def _by_link(self, test: Clause, *, scans: bool = False) -> Condition:
+        """Return the condition that an object has a name for which `test` holds."""
+        probe_ = Clause(
+            f"EXISTS (SELECT 1 FROM link WHERE link.fid = o.fid AND {test.sql}{self.seen})",  # noqa: S608
+            test.parameters,
+        )
+        index = "" if scans else " INDEXED BY link_name"
+        fids = f"SELECT link.fid FROM link{index} WHERE link.fid IS NOT NULL AND {test.sql}{self.seen}"  # noqa: S608
+        driver = Clause(f"SELECT id FROM object WHERE fid IN ({fids})", test.parameters)  # noqa: S608
+        if scans:
+            return Condition(probe_, probe_, driver, scans=True)
+        return plain(probe_, driver, self._counted(Clause(fids, test.parameters)))
+
+    def _path(self, glob: str) -> Condition:
+        sql, values = fids_of_pattern(glob, self.seen)
+        fids = Clause(sql, tuple(values))
+        driver = Clause(f"SELECT id FROM object WHERE fid IN ({sql})", fids.parameters)  # noqa: S608
+        size = self._counted(fids, FEW_PATHS)
+        if size > FEW_PATHS:
+            size = 1 << 61
+        member = within(driver, plus="+")
+        directory = glob.removesuffix("/**").rstrip("/")
+        if not glob.startswith("/") or not glob.endswith("/**") or literal_of(directory) is None:
+            return Condition(member, member, driver, size=size)
+        # All below one directory: climbing from an object costs less than walking a large subtree.
+        sql, values = fids_of_pattern(directory or "/")
+        above = ABOVE.format(f"SELECT parent FROM link WHERE link.fid = o.fid{self.seen}")  # noqa: S608
+        climb = Clause(f"coalesce(({sql}) IN ({above}), 0)", tuple(values))
+        return Condition(climb, climb, driver, size=size)
+
+    def _document(self, column: str, glob: str) -> Condition:
+        literal = literal_of(glob)
+        condition = f"{column} IS NOT NULL AND extractor " + ("GLOB ?" if literal is None else "= ?")
+        value = (glob if literal is None else literal,)
+        test = Clause(f"EXISTS (SELECT 1 FROM document d WHERE {_OF_OBJECT} AND {condition})", value)  # noqa: S608
+        driver = Clause(f"SELECT object FROM document WHERE {condition}", value)  # noqa: S608
+        return plain(test, driver, self._counted(driver))
+
+    def _text(self, words: str, *, prefix: bool) -> Condition:
+        # One phrase of FTS5's own query language.
+        phrase = ('"' + words.replace('"', '""') + '"' + (" *" if prefix else ""),)
+        found = f"SELECT rowid >> {SLOT_BITS} AS id FROM fulltext WHERE fulltext MATCH ?"  # noqa: S608 - a constant
+        source = Clause(found, phrase)
+        probe_ = Clause(
+            "EXISTS (SELECT 1 FROM fulltext WHERE fulltext MATCH ?"  # noqa: S608 - constants
+            f" AND rowid >= o.id << {SLOT_BITS} AND rowid < (o.id + 1) << {SLOT_BITS})",
+            phrase,
+        )
+
+        def stream(after: int) -> Clause:
+            return Clause(f"{found} AND rowid >= ? ORDER BY rowid", (*phrase, (after + 1) << SLOT_BITS))
+
+        return Condition(probe_, within(source, plus="+"), source, size=self._counted(source), streams=(stream,))
+
+    def _key(self, node: q.KeyEquals | q.KeyRange | q.KeyGlob | q.KeyExists) -> Condition:
+        keys = self.key_ids(node.key)
+        ids = ",".join(map(str, keys))
+        lookups = _key_lookups(node) if ids else []
         if not lookups:
-            return Condition(Clause("0"), Clause("SELECT id FROM object WHERE 0"))
-        source = _union(
+            return plain(Clause("0"), NOTHING, 0)
+        source = union(
             [
                 Clause(f"SELECT object FROM {table} WHERE key IN ({ids}) AND {test.sql}", test.parameters)  # noqa: S608
                 for table, test in lookups
             ]
         )
-        if not probing:
-            return _by_set(source)
+        if not isinstance(node, q.KeyEquals) or " " in node.word:
+            name = self._function(2, probe(node))
+            return self._set_of(source, Clause(
+                f"EXISTS (SELECT 1 FROM document d WHERE {_OF_OBJECT} AND d.body IS NOT NULL"  # noqa: S608
+                f" AND {name}(d.extractor, d.body))"
+            ))  # fmt: skip
         probes = [
             Clause(
                 f"EXISTS (SELECT 1 FROM {table} WHERE key IN ({ids}) AND {test.sql} AND object = o.id)",  # noqa: S608
@@ -185,34 +255,67 @@ class _Compiler:
             )
             for table, test in lookups
         ]
-        return Condition(_joined(probes, "OR"), source)
+        found = self._set_of(source, joined(probes, "OR"))
+        return replace(found, streams=(lambda after: _merged(lookups, keys, after),))
 
+    def key_ids(self, key: str) -> list[int]:
+        """Return the ids of a dotted key: of all extractors, or behind its extractor's name."""
+        extractor, _, name = key.partition(".")
+        found = self.connection.execute(
+            "SELECT id FROM key WHERE name = ? OR (extractor = ? AND name = ?)", (key, extractor, name)
+        )
+        return [row[0] for row in found]
+
+    def _function(self, arguments: int, function: Callable[..., bool]) -> str:
+        """Give SQLite a function and return the name by which a statement calls it."""
+        self._functions += 1
+        name = f"le_probe_{self._functions}"
+        self.connection.create_function(name, arguments, function)
+        return name
+
+
+_OF_OBJECT = f"d.id >= o.id << {SLOT_BITS} AND d.id < (o.id + 1) << {SLOT_BITS}"
+"""The condition on a document to be the object's."""
 
 # A name is bytes: both sides become text for the comparison, whatever their encoding.
 _GLOB = "CAST({} AS TEXT) GLOB CAST(? AS TEXT)"
 _LIKE = "CAST(link.name AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\\'"
-_INDEXED_FACTS = frozenset({"size", "mtime_ns", "uid"})
+_INDEXED_FACTS = frozenset({"size", "mtime_ns", "uid", "gid"})
+_BEHIND = "\U0010ffff" * 4
+"""Behind every text that begins like the one before it."""
 
-_Lookups = list[tuple[str, Clause]]
 
-
-def _key_lookups(node: q.KeyEquals | q.KeyRange | q.KeyGlob | q.KeyExists) -> tuple[_Lookups, bool]:
-    """Return (table, condition) of each place where a value can stand, and whether one row can be looked up."""
+def _key_lookups(node: q.KeyEquals | q.KeyRange | q.KeyGlob | q.KeyExists) -> _Lookups:
+    """Return (table, condition) of each place where a value can stand."""
     match node:
         case q.KeyEquals(_, word, number):
             numbers = [("number", Clause("value = ?", (number,)))] if number is not None else []
             words = Clause("value = ?", (word,))
             if " " in word:  # a whole value, or a run of whole words in one
-                return [("word", Clause("instr(' ' || value || ' ', ?) > 0", (f" {word} ",)))], False
-            return [*numbers, ("word", words), ("part", words)], True
+                return [("word", Clause("instr(' ' || value || ' ', ?) > 0", (f" {word} ",)))]
+            return [*numbers, ("word", words), ("part", words)]
         case q.KeyRange():
-            return _range_lookups(node), False
+            return _range_lookups(node)
         case q.KeyGlob(_, glob):
             prefix = literal_prefix_of(glob)
-            test = Clause("value >= ? AND value < ? AND value GLOB ?", (prefix, prefix + "\U0010ffff" * 4, glob))
-            return [("word", test), ("part", test)], False
+            test = Clause("value >= ? AND value < ? AND value GLOB ?", (prefix, prefix + _BEHIND, glob))
+            return [("word", test), ("part", test)]
         case q.KeyExists():
-            return [("number", Clause("1")), ("word", Clause("1"))], False
+            return [("number", Clause("1")), ("word", Clause("1"))]
+
+
+def _merged(lookups: _Lookups, keys: Sequence[int], after: int) -> Clause:
+    """Return a SELECT of the ids of objects that have one value, in order: each part is, and SQLite merges them."""
+    parts = [
+        Clause(
+            f"SELECT object AS id FROM {table} WHERE key = {key} AND {test.sql} AND object > ?",  # noqa: S608
+            (*test.parameters, after),
+        )
+        for table, test in lookups
+        for key in keys
+    ]
+    parameters = tuple(value for part in parts for value in part.parameters)
+    return Clause(" UNION ".join(part.sql for part in parts) + " ORDER BY 1", parameters)
 
 
 def _range_lookups(node: q.KeyRange) -> _Lookups:
@@ -222,51 +325,7 @@ def _range_lookups(node: q.KeyRange) -> _Lookups:
     if node.high is not None:
         clauses.append(Clause("value <= ?" if node.include_high else "value < ?", (node.high,)))
     table = "word" if isinstance(node.low, str) or isinstance(node.high, str) else "number"
-    return [(table, _joined(clauses, "AND"))]
-
-
-def _fact(node: q.Fact) -> Condition:
-    limits = [(sign, value) for sign, value in ((">= ?", node.low), ("< ?", node.high)) if value is not None]
-    bounds = ["IS NOT NULL", *(sign for sign, _ in limits)]
-    parameters = tuple(value for _, value in limits)
-    test = Clause("(" + " AND ".join(f"+o.{node.column} {bound}" for bound in bounds) + ")", parameters)
-    if node.column not in _INDEXED_FACTS or not limits:
-        return Condition(test)
-    condition = " AND ".join(f"{node.column} {bound}" for bound in bounds)
-    return Condition(test, Clause(f"SELECT id FROM object WHERE {condition}", parameters))  # noqa: S608
-
-
-def _by_name(condition: str, value: bytes) -> Condition:
-    test = Clause(f"EXISTS (SELECT 1 FROM link WHERE link.fid = o.fid AND {condition})", (value,))  # noqa: S608
-    source = Clause(f"SELECT link.fid FROM link WHERE link.fid IS NOT NULL AND {condition}", (value,))  # noqa: S608
-    return _by_fids(source, test, scans=True)
-
-
-def _path(glob: str) -> Condition:
-    sql, values = fids_of_pattern(glob)
-    matching = Clause(sql, tuple(values))
-    by_set = _by_fids(matching)
-    directory = glob.removesuffix("/**").rstrip("/")
-    if not glob.startswith("/") or not glob.endswith("/**") or literal_of(directory) is None:
-        return Condition(by_set.test, by_set.source, counted=matching)
-    # All below one directory: climbing from an object costs less than walking a large subtree.
-    sql, values = fids_of_pattern(directory or "/")
-    above = ABOVE.format("SELECT parent FROM link WHERE link.fid = o.fid")
-    return Condition(Clause(f"coalesce(({sql}) IN ({above}), 0)", tuple(values)), by_set.source, counted=matching)
-
-
-def _document(glob: str) -> Condition:
-    literal = literal_of(glob)
-    condition = "body IS NOT NULL AND extractor " + ("GLOB ?" if literal is None else "= ?")
-    test = f"EXISTS (SELECT 1 FROM document WHERE object = o.id AND {condition})"  # noqa: S608
-    source = f"SELECT object FROM document WHERE {condition}"  # noqa: S608
-    value = (glob if literal is None else literal,)
-    return Condition(Clause(test, value), Clause(source, value))
-
-
-def _match(words: str, *, prefix: bool) -> str:
-    """Return a text as one phrase of FTS5's own query language."""
-    return '"' + words.replace('"', '""') + '"' + (" *" if prefix else "")
+    return [(table, joined(clauses, "AND"))]
 
 
 def _like_literal(text: str) -> str:

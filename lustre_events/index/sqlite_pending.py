@@ -62,13 +62,36 @@ class PendingTable:
 
     def due(self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int) -> list[PendingRow]:
         """Return up to `limit` rows of `extractors` that are due, the oldest first."""
-        marks = ",".join("?" * len(extractors))
-        rows = self._connection.execute(
-            f"SELECT {_PENDING} FROM pending WHERE queue = ? AND priority = ? AND due_ns <= ?"  # noqa: S608
-            f" AND extractor IN ({marks}) ORDER BY due_ns LIMIT ?",
-            (lane.queue, lane.priority, now_ns, *extractors, limit),
+        # One by one, so that the rows of an extractor that is suspended are never looked at, however many.
+        found = [
+            row
+            for extractor in extractors
+            for row in self._connection.execute(
+                f"SELECT {_PENDING} FROM pending WHERE queue = ? AND priority = ? AND extractor = ?"  # noqa: S608
+                " AND due_ns <= ? ORDER BY due_ns LIMIT ?",
+                (lane.queue, lane.priority, extractor, now_ns, limit),
+            )
+        ]
+        found.sort(key=_due_ns)
+        return [_pending_row(row) for row in found[:limit]]
+
+    def forgive(self, extractor: str) -> None:
+        """Forget the attempts of all pending rows of an extractor."""
+        self._connection.execute(
+            "UPDATE pending SET attempts = 0 WHERE extractor = ? AND attempts > 0", (extractor,)
         )
-        return [_pending_row(row) for row in rows]
+
+    def reprocessing(self, extractor: str, limit: int) -> int:
+        """Return how many rows of an extractor are pending for the reason `reprocess`, counted up to `limit`."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM pending WHERE extractor = ? AND reason = 'reprocess' LIMIT ?)",
+            (extractor, limit),
+        ).fetchone()
+        return int(row[0])
+
+
+def _due_ns(row: tuple[Any, ...]) -> int:
+    return int(row[3])
 
 
 def _pending_row(row: tuple[Any, ...]) -> PendingRow:

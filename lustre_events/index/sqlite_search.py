@@ -1,205 +1,287 @@
-"""Searching a SQLite index: the side that only reads, beside the one writer."""
+"""Searching a SQLite index: the side that only reads. reading.py says what each call means."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import sqlite3
-import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
-from lustre_events.errors import IndexUnavailable, QueryError
+from lustre_events.errors import IndexUnavailable
 from lustre_events.fid import FID
-from lustre_events.index.hits import Document, Facts, Failure, Hit, ObjectView, PendingRow
-from lustre_events.index.query import parse
+from lustre_events.index import acl, local_disk
+from lustre_events.index.query_tree import Node
+from lustre_events.index.reading import Entry, Order, Place, Row, Stats, StoredDocument, StoredWork, Tally
+from lustre_events.index.sqlite_clause import Clause, Condition, joined
 from lustre_events.index.sqlite_database import BUSY_SECONDS, check_version, sqlite_errors
-from lustre_events.index.sqlite_filter import where_of
-from lustre_events.index.sqlite_paths import fid_of_path, paths_of
-from lustre_events.index.urls import sqlite_path
+from lustre_events.index.sqlite_filter import FEW, Compiler
+from lustre_events.index.sqlite_origin import whole
+from lustre_events.index.sqlite_paths import links_of
+from lustre_events.index.sqlite_tally import tally
+from lustre_events.index.visibility import Sight, Viewer, permits
 
 _NO_INDEX = "{}: there is no index here yet; start a dispatcher (lustre-events run), or name one with --index"
 _CHUNK = 500
+_PORTION = 250
+"""Candidates that are probed together; a page has about a hundred hits."""
+_COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
+_SORTED = frozenset({"id", "size", "mtime_ns"})
+"""Columns with an index that gives their order."""
 
-_SORTS = {"size": "size", "mtime": "mtime_ns", "ctime": "ctime_ns", "atime": "atime_ns", "fid": "fid"}
 
-
-def search(
-    connection: sqlite3.Connection,
-    query: str,
-    *,
-    limit: int | None = 100,
-    offset: int = 0,
-    sort: str | None = None,
-    now_ns: int | None = None,
-) -> list[Hit]:
-    """Return the live objects that match a query (query.py), with their paths and documents.
+class SqliteReading:
+    """See `reading.Reading`, within a transaction of the caller.
 
     Args:
         connection: an index.
-        query: what to find.
-        limit: most hits; None for all.
-        offset: how many hits to leave out first: the next page.
-        sort: `size`, `mtime`, `ctime`, `atime` or `fid`, with `-` before it from the largest down; unknown
-            facts last. Without it, in the order in which the index learned of the objects.
-        now_ns: what `now` means in the query; by default the time of this call.
-
-    Raises:
-        QueryError: the query or `sort` cannot be understood.
+        viewer: who looks; None: everything is seen.
+        few: where fewer objects match they are collected; else objects are probed in order, at first as many.
     """
-    where = where_of(connection, parse(query, now_ns=time.time_ns() if now_ns is None else now_ns))
-    rows = connection.execute(
-        "SELECT o.id, o.fid, o.type, o.size, o.mtime_ns, o.uid, o.gid FROM object o"  # noqa: S608 - of clauses
-        f" WHERE {where.sql} ORDER BY {_order(sort)} LIMIT ? OFFSET ?",
-        (*where.parameters, -1 if limit is None else limit, offset),
-    ).fetchall()
-    fids = {row[0]: FID.unpack(row[1]) for row in rows}
-    paths = paths_of(connection, fids.values())
-    documents: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for object_id, extractor, body in _rows_in(
-        connection, "SELECT object, extractor, body FROM document WHERE body IS NOT NULL AND object", fids
-    ):
-        documents[object_id][extractor] = json.loads(body)
-    return [
-        Hit(fids[id_], tuple(paths[fids[id_]]), type_, size, mtime_ns, uid, gid, documents[id_])
-        for id_, _, type_, size, mtime_ns, uid, gid in rows
-    ]
 
+    def __init__(self, connection: sqlite3.Connection, viewer: Viewer | None = None, few: int = FEW) -> None:
+        self._connection = connection
+        self._compiler = Compiler(connection, limited=viewer is not None, few=few)
+        if viewer is not None:
+            sight = Sight(viewer, lambda fids: [(fid, parent) for fid, parent, _ in self.links(fids)], self.objects)
+            connection.create_function("le_listed", 1, lambda packed: sight.listed(FID.unpack(packed)))
+            connection.create_function("le_readable", 4, functools.partial(_readable, viewer))
 
-def count(connection: sqlite3.Connection, query: str, *, now_ns: int | None = None) -> int:
-    """Return how many live objects match a query; raises as `search` does."""
-    where = where_of(connection, parse(query, now_ns=time.time_ns() if now_ns is None else now_ns))
-    counted = connection.execute(
-        f"SELECT count(*) FROM object o WHERE {where.sql}",  # noqa: S608 - of clauses
-        where.parameters,
-    )
-    return int(counted.fetchone()[0])
+    def find(self, node: Node, order: Order, after: Place | None, limit: int) -> list[Row]:
+        """Return up to `limit` objects that match, in order, behind `after`."""
+        condition = self._compiler.compile(node)
+        if order.column == "id":
+            return self._portion(condition, order, after, limit, None)
+        rows: list[Row] = []
+        if after is None or after.value is not None:
+            rows = self._portion(condition, order, after, limit, f"o.{order.column} IS NOT NULL")
+            after = None
+        if len(rows) < limit:
+            unknown = Order("id", order.descending)
+            rows += self._portion(condition, unknown, after, limit - len(rows), f"o.{order.column} IS NULL")
+        return rows
 
+    def _portion(
+        self, condition: Condition, order: Order, after: Place | None, limit: int, only: str | None
+    ) -> list[Row]:  # fmt: skip
+        start = [_behind(order, after)] if after is not None else []
+        start += [Clause(only)] if only is not None else []
+        if condition.size <= self._compiler.few or order.column not in _SORTED:
+            return self._select(condition.driven(), start, order, limit, plus="+")
+        if condition.streams and order == Order() and only is None:
+            rows = self._merged(condition, after.id if after else 0, limit)
+            if len(rows) == limit:
+                return rows
+            return self._select(condition.driven(), start, order, limit)
+        end = self._bound(start, order)
+        rows = self._select(condition.probe, [*start, *end], order, limit)
+        if len(rows) == limit or not end:
+            return rows
+        # Many match, but few of them are here: all of them then.
+        if condition.driver is not None:
+            return self._select(condition.driven(), start, order, limit, plus="+")
+        return self._select(condition.probe, start, order, limit)
 
-def _order(sort: str | None) -> str:
-    if sort is None:
-        return "o.id"
-    column = _SORTS.get(sort.removeprefix("-"))
-    if column is None:
-        raise QueryError(f"cannot sort by {sort!r}; use {', '.join(_SORTS)}, with - before it for descending")
-    return f"o.{column} IS NULL, o.{column} {'DESC' if sort.startswith('-') else 'ASC'}, o.id"
+    def _merged(self, condition: Condition, after: int, limit: int) -> list[Row]:
+        """Return up to `limit` objects behind the id `after` that match, found in the first part of the streams."""
+        streams = [
+            (
+                row[0]
+                for row in itertools.islice(self._connection.execute(each.sql, each.parameters), self._compiler.few)
+            )
+            for each in (stream(after) for stream in condition.streams)
+        ]
+        ids = common(streams)
+        rows: list[Row] = []
+        while len(rows) < limit and (portion := list(itertools.islice(ids, _PORTION))):
+            inside = Clause(f"o.id IN ({','.join(map(str, portion))})")
+            rows += self._select(
+                inside, [condition.besides] if condition.besides else [], Order(), limit - len(rows)
+            )
+        return rows
 
+    def _bound(self, start: list[Clause], order: Order) -> list[Clause]:
+        """Return the condition that ends a first look, behind as many objects as are quickly probed."""
+        where = joined(start, "AND") if start else Clause("1")
+        row = self._connection.execute(
+            f"SELECT o.{order.column}, o.id FROM object o WHERE {where.sql} ORDER BY {_by(order)} LIMIT 1 OFFSET ?",  # noqa: S608
+            (*where.parameters, self._compiler.few),
+        ).fetchone()
+        return [] if row is None else [_behind(order, Place(*row), before=True)]
 
-def _rows_in(connection: sqlite3.Connection, select: str, values: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of `select IN (values)`, in portions that SQLite takes."""
-    rest = list(values)
-    for start in range(0, len(rest), _CHUNK):
-        chunk = rest[start : start + _CHUNK]
-        yield from connection.execute(f"{select} IN ({','.join('?' * len(chunk))})", chunk)
-
-
-def show(connection: sqlite3.Connection, fids: Iterable[FID]) -> list[ObjectView]:
-    """Return all that is known of each object, in the order asked for."""
-    wanted = list(fids)
-    paths = paths_of(connection, wanted)
-    packed = {fid.pack(): fid for fid in wanted}
-    facts: dict[FID, Facts] = {}
-    ids: dict[int, FID] = {}
-    for object_id, fid, *columns in _rows_in(
-        connection,
-        "SELECT id, fid, type, size, mtime_ns, ctime_ns, atime_ns, uid, gid, mode, nlink, jobid, generation,"
-        " content, facts_generation FROM object WHERE fid",
-        packed,
-    ):
-        ids[object_id] = packed[fid]
-        facts[packed[fid]] = Facts(*columns)
-    documents: dict[FID, list[Document]] = defaultdict(list)
-    failures: dict[FID, list[Failure]] = defaultdict(list)
-    for (
-        id_,
-        extractor,
-        generation,
-        serial,
-        body,
-        provenance,
-        failure,
-        failure_generation,
-        failure_serial,
-    ) in _rows_in(
-        connection,
-        "SELECT object, extractor, generation, serial, body, provenance, failure, failure_generation,"
-        " failure_serial FROM document WHERE object",
-        ids,
-    ):
-        if body is not None:
-            found = Document(extractor, generation, serial, json.loads(body), json.loads(provenance or "{}"))
-            documents[ids[id_]].append(found)
-        if failure is not None:
-            failed = Failure(extractor, failure_generation, failure_serial, json.loads(failure))
-            failures[ids[id_]].append(failed)
-    pending: dict[FID, list[PendingRow]] = defaultdict(list)
-    for fid, *columns in _rows_in(
-        connection,
-        "SELECT fid, extractor, generation, due_ns, attempts, reason, rule, queue, job FROM pending WHERE fid",
-        packed,
-    ):
-        pending[packed[fid]].append(PendingRow(*columns))
-    return [
-        ObjectView(
-            fid, tuple(paths[fid]), facts.get(fid), tuple(documents[fid]), tuple(failures[fid]), tuple(pending[fid])
+    def _select(self, where: Clause, more: list[Clause], order: Order, limit: int, plus: str = "") -> list[Row]:
+        found = joined([*more, where, Clause(self._compiler.live)], "AND")
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM object o WHERE {found.sql} ORDER BY {_by(order, plus)} LIMIT ?",  # noqa: S608
+            (*found.parameters, limit),
         )
-        for fid in wanted
-    ]
+        return [_row(row) for row in rows]
+
+    def selective(self, node: Node) -> bool:
+        """Return whether few objects match."""
+        return self._compiler.compile(node).size <= self._compiler.few
+
+    def matching(self, node: Node, ids: Collection[int]) -> list[Row]:
+        """Return those of `ids` that match."""
+        probe = self._compiler.compile(node).probe
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM object o WHERE o.id IN ({','.join(map(str, ids))}) AND {probe.sql}",  # noqa: S608
+            probe.parameters,
+        )
+        return [_row(row) for row in rows]
+
+    def count(self, node: Node) -> int:
+        """Return how many objects match."""
+        where = self._compiler.compile(node).driven()
+        counted = self._connection.execute(
+            f"SELECT count(*) FROM object o WHERE {where.sql} AND {self._compiler.live}",  # noqa: S608 - of clauses
+            where.parameters,
+        )
+        return int(counted.fetchone()[0])
+
+    def tally(self, node: Node, by: str, limit: int | None) -> list[Tally]:
+        """Return the values of the objects that match; see sqlite_tally.py."""
+        return tally(self._connection, self._compiler, node, by, limit)
+
+    def entries(self, parent: FID, after: bytes, limit: int) -> list[Entry]:
+        """Return up to `limit` names in a directory behind the name `after`, in order."""
+        rows = self._connection.execute(
+            "SELECT link.name, link.fid, coalesce(o.id, 0), o.type FROM link LEFT JOIN object o ON o.fid = link.fid"
+            " WHERE link.parent = ? AND link.name > ? AND link.fid IS NOT NULL ORDER BY link.name LIMIT ?",
+            (parent.pack(), after, limit),
+        )
+        return [Entry(name, FID.unpack(fid), id_, type_) for name, fid, id_, type_ in rows]
+
+    def links(self, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
+        """Return (FID, parent, name) of every current name of `fids`."""
+        return links_of(self._connection, fids)
+
+    def child(self, parent: FID, name: bytes) -> FID | None:
+        """Return what a name in a directory means."""
+        row = self._connection.execute(
+            "SELECT fid FROM link WHERE parent = ? AND name = ?", (parent.pack(), name)
+        ).fetchone()
+        return None if row is None or row[0] is None else FID.unpack(row[0])
+
+    def objects(self, fids: Collection[FID]) -> dict[FID, Row]:
+        """Return those of `fids` that are stored."""
+        found = self._in(f"SELECT {_COLUMNS} FROM object o WHERE o.fid", [fid.pack() for fid in fids])  # noqa: S608
+        return {row.fid: row for row in map(_row, found)}
+
+    def documents(self, ids: Collection[int]) -> list[StoredDocument]:
+        """Return the documents and failures of objects, by their ids."""
+        columns = ", ".join(f"document.{name}" for name in StoredDocument.__struct_fields__)
+        found = self._in(
+            f"SELECT {columns}, origin.body FROM document LEFT JOIN origin ON origin.id = document.origin"  # noqa: S608
+            " WHERE document.object",
+            ids,
+        )
+        return [
+            StoredDocument(object_, extractor, generation, serial, body, json.dumps(whole(shared, own)), *failure)
+            for object_, extractor, generation, serial, body, own, *failure, shared in sorted(
+                found, key=lambda row: row[:2]
+            )
+        ]
+
+    def pending(self, fids: Collection[FID]) -> list[StoredWork]:
+        """Return the pending rows of `fids`."""
+        columns = ", ".join(StoredWork.__struct_fields__)
+        found = self._in(f"SELECT {columns} FROM pending WHERE fid", [fid.pack() for fid in fids])  # noqa: S608
+        return [StoredWork(FID.unpack(fid), *rest) for fid, *rest in found]
+
+    def stats(self) -> Stats:
+        """Return the sums."""
+        pending = self._connection.execute(
+            "SELECT reason, count(*), min(due_ns) FROM pending GROUP BY reason"
+        ).fetchall()
+        return Stats(
+            objects=self._one("SELECT count(*) FROM object"),
+            links=self._one("SELECT count(*) FROM link WHERE fid IS NOT NULL"),
+            tombstones=self._one("SELECT count(*) FROM link WHERE fid IS NULL"),
+            pending={reason: count for reason, count, _ in pending},
+            documents=self._sums(
+                "SELECT extractor, count(*) FROM document WHERE body IS NOT NULL GROUP BY extractor"
+            ),
+            failures=self._sums(
+                "SELECT extractor, count(*) FROM document WHERE failure IS NOT NULL GROUP BY extractor"
+            ),
+            counters=self._sums("SELECT name, value FROM counter ORDER BY name"),
+            cursors=tuple(self._connection.execute("SELECT mdt, epoch, position FROM cursor ORDER BY mdt, epoch")),
+            oldest_due_ns={reason: due_ns for reason, _, due_ns in pending},
+            bytes=self._one("PRAGMA page_count") * self._one("PRAGMA page_size"),
+        )
+
+    def _one(self, sql: str) -> int:
+        return int(self._connection.execute(sql).fetchone()[0])
+
+    def _sums(self, sql: str) -> dict[str, int]:
+        return dict(self._connection.execute(sql).fetchall())
+
+    def _in(self, select: str, values: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of `select IN (values)`, in portions that SQLite takes."""
+        rest = list(values)
+        for start in range(0, len(rest), _CHUNK):
+            chunk = rest[start : start + _CHUNK]
+            yield from self._connection.execute(f"{select} IN ({','.join('?' * len(chunk))})", chunk)
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """The sums of an index, for `status`. `links` are current names, `tombstones` removed ones."""
-
-    objects: int
-    links: int
-    tombstones: int
-    pending: dict[str, int]  # by reason
-    documents: dict[str, int]  # by extractor
-    failures: dict[str, int]  # by extractor
-    counters: dict[str, int]
-    cursors: tuple[tuple[str, int, int], ...]  # MDT, epoch, index reached
-
-
-def stats(connection: sqlite3.Connection) -> Stats:
-    """Return the sums of an index."""
-
-    def one(sql: str) -> int:
-        return int(connection.execute(sql).fetchone()[0])
-
-    def table(sql: str) -> dict[str, int]:
-        return dict(connection.execute(sql).fetchall())
-
-    links = one("SELECT count(*) FROM link WHERE fid IS NOT NULL")
-    return Stats(
-        objects=one("SELECT count(*) FROM object"),
-        links=links,
-        tombstones=one("SELECT count(*) FROM link") - links,
-        pending=table("SELECT reason, count(*) FROM pending GROUP BY reason"),
-        documents=table("SELECT extractor, count(*) FROM document WHERE body IS NOT NULL GROUP BY extractor"),
-        failures=table("SELECT extractor, count(*) FROM document WHERE failure IS NOT NULL GROUP BY extractor"),
-        counters=table("SELECT name, value FROM counter ORDER BY name"),
-        cursors=tuple(connection.execute("SELECT mdt, epoch, position FROM cursor ORDER BY mdt, epoch")),
-    )
+def common(streams: Sequence[Iterator[int]]) -> Iterator[int]:
+    """Yield the numbers that are in all of the streams, each once; each stream is in order."""
+    heads = [next(stream, None) for stream in streams]
+    while None not in heads:
+        highest = max(head for head in heads if head is not None)
+        if all(head == highest for head in heads):
+            yield highest
+            highest += 1
+        for number, stream in enumerate(streams):
+            while (head := heads[number]) is not None and head < highest:
+                heads[number] = next(stream, None)
 
 
-class SqliteSearch:
-    """An index opened for reading. Every call sees one moment of it; a `with` closes it.
+def _readable(
+    viewer: Viewer, uid: int | None, gid: int | None, mode: int | None, access: bytes | None
+) -> bool:  # fmt: skip
+    return permits(viewer, uid, gid, mode, access, acl.READ)
+
+
+def _by(order: Order, plus: str = "") -> str:
+    direction = "DESC" if order.descending else "ASC"
+    first = "" if order.column == "id" else f"{plus}o.{order.column} {direction}, "
+    return f"{first}o.id {direction}"
+
+
+def _behind(order: Order, place: Place, *, before: bool = False) -> Clause:
+    """Return the condition to stand behind a place, or (`before`) before it or on it."""
+    sign = "<" if order.descending else ">"
+    if before:
+        sign = ">=" if order.descending else "<="
+    if order.column == "id":
+        return Clause(f"o.id {sign} ?", (place.id,))
+    return Clause(f"(o.{order.column}, o.id) {sign} (?, ?)", (place.value or 0, place.id))
+
+
+def _row(columns: tuple[Any, ...]) -> Row:
+    id_, fid, *rest = columns
+    return Row(id_, FID.unpack(fid), *rest)
+
+
+class SqliteBackend:
+    """See `reading.Backend`: an index file opened for reading.
 
     Raises:
-        IndexUnavailable: from every method: there is no index at the path, or it cannot be read.
-        IndexTooNew: at opening: a later version of this program wrote it.
+        IndexUnavailable: there is no index at the path, or it cannot be read.
+        IndexTooNew: a later version of this program wrote it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         if not path.is_file():
             raise IndexUnavailable(_NO_INDEX.format(path))
+        local_disk.check(path)
         with sqlite_errors(path):
             # An absolute path: in a URI, `//name` would be a host.
             address = f"file:{quote(str(path.absolute()))}?mode=ro"
@@ -213,75 +295,16 @@ class SqliteSearch:
             self._connection.close()
             raise
 
-    def search(
-        self,
-        query: str,
-        *,
-        limit: int | None = 100,
-        offset: int = 0,
-        sort: str | None = None,
-        now_ns: int | None = None,
-    ) -> list[Hit]:
-        """Return hits; see `search` of this module."""
-        with self._snapshot() as connection:
-            return search(connection, query, limit=limit, offset=offset, sort=sort, now_ns=now_ns)
-
-    def count(self, query: str, *, now_ns: int | None = None) -> int:
-        """Return the number of hits."""
-        with self._snapshot() as connection:
-            return count(connection, query, now_ns=now_ns)
-
-    def show(self, fid: FID) -> ObjectView:
-        """Return all that is known of one object."""
-        return self.show_many([fid])[0]
-
-    def show_many(self, fids: Iterable[FID]) -> list[ObjectView]:
-        """Return all that is known of each object, at the cost of few statements for all."""
-        with self._snapshot() as connection:
-            return show(connection, fids)
-
-    def paths(self, fids: Iterable[FID]) -> dict[FID, list[bytes]]:
-        """Return all current paths of each object."""
-        with self._snapshot() as connection:
-            return paths_of(connection, fids)
-
-    def fid_of_path(self, path: bytes) -> FID | None:
-        """Return the object at a path relative to the file system's root, or None."""
-        with self._snapshot() as connection:
-            return fid_of_path(connection, path)
-
-    def stats(self) -> Stats:
-        """Return the sums of the index."""
-        with self._snapshot() as connection:
-            return stats(connection)
+    @contextmanager
+    def reading(self, viewer: Viewer | None) -> Iterator[SqliteReading]:
+        """Give one moment of the index, as `viewer` may see it."""
+        with sqlite_errors(self._path):
+            self._connection.execute("BEGIN")
+            try:
+                yield SqliteReading(self._connection, viewer)
+            finally:
+                self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the index."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        with sqlite_errors(self._path):
-            self._connection.execute("BEGIN")
-            try:
-                yield self._connection
-            finally:
-                self._connection.execute("ROLLBACK")
-
-
-def open_search(url: str) -> SqliteSearch:
-    """Return the index of a URL, opened for reading.
-
-    Raises:
-        ConfigError: the URL is none that this version can open.
-        IndexUnavailable: there is no index, or it cannot be read.
-    """
-    return SqliteSearch(sqlite_path(url))

@@ -63,13 +63,15 @@ def flatten(body: Mapping[str, Any]) -> Flat:
     """
     collector = _Collector()
     collector.take_object("", body, 0)
-    return Flat(
-        frozenset(collector.numbers),
-        frozenset(collector.words),
-        frozenset(collector.parts),
-        VALUE_GAP.join(collector.texts),
-        collector.truncated,
-    )
+    return collector.flat()
+
+
+def flatten_values(key: str, values: Iterable[tuple[Any, int]]) -> Flat:
+    """Return what is searched of some values under one dotted key, each with its depth in the document."""
+    collector = _Collector()
+    for value, depth in values:
+        collector.take(key, value, depth)
+    return collector.flat()
 
 
 def fold(text: str) -> str:
@@ -130,6 +132,12 @@ class _Collector:
     keys: set[str] = field(default_factory=set)
     room: int = MAX_TEXT_LENGTH
     truncated: bool = False
+
+    def flat(self) -> Flat:
+        return Flat(
+            frozenset(self.numbers), frozenset(self.words), frozenset(self.parts), VALUE_GAP.join(self.texts),
+            self.truncated,
+        )  # fmt: skip
 
     def take_object(self, prefix: str, value: Mapping[str, Any], depth: int) -> None:
         for name, item in value.items():

@@ -133,7 +133,7 @@ def test_the_read_side_cannot_write(path: Path) -> None:
         open_search(f"sqlite:///{path}") as index,
         pytest.raises(sqlite3.OperationalError, match="readonly"),
     ):
-        index._connection.execute("DELETE FROM link")
+        index._backend._connection.execute("DELETE FROM link")
 
 
 def test_a_missing_index(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_missing_index(tmp_path: Path) -> None:
         with pytest.raises(IndexUnavailable, match="no index here yet; start a dispatcher"):
             open_search(f"sqlite:///{tmp_path}/{name}")
     with pytest.raises(ConfigError, match="sqlite:///"):
-        open_search("postgresql://host/db")
+        open_search("mysql://host/db")
 
     assert not (tmp_path / "none.db").exists()
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from lustre_events.errors import QueryError
 from lustre_events.fid import FID, ROOT_FID
-from lustre_events.index.sqlite_paths import MAX_COMPONENTS, fid_of_path, fids_of_pattern, paths_of
-from tests.index_tables import add_link, make_index, node
+from lustre_events.index.paths import MAX_COMPONENTS
+from lustre_events.index.sqlite_paths import fids_of_pattern, paths_of
+from tests.index_tables import add_link, make_index, node, searching
 
 Links = dict[tuple[int, bytes], int | None]
 
@@ -72,12 +73,13 @@ def test_every_path_leads_back_to_its_object(links: Links) -> None:
     """fid_of_path is the inverse of paths_of, and finds nothing at names that are gone."""
     index = index_of(links)
 
+    search = searching(index)
     back = {
-        path: fid_of_path(index, path)
+        path: search.fid_of_path(path)
         for paths in paths_of(index, [node(number) for number in range(10)]).values()
         for path in paths
     }
-    gone = [fid_of_path(index, name) for (parent, name), fid in links.items() if parent == 0 and fid is None]
+    gone = [search.fid_of_path(name) for (parent, name), fid in links.items() if parent == 0 and fid is None]
     index.close()
 
     for number, paths in all_paths(links).items():
@@ -132,8 +134,9 @@ def test_the_root_and_slashes(index: sqlite3.Connection) -> None:
     add_link(index, 0, b"a", 1)
     add_link(index, 1, b"b", 2)
 
-    assert fid_of_path(index, b"/") == fid_of_path(index, b"") == ROOT_FID
-    assert fid_of_path(index, b"/a/b/") == fid_of_path(index, b"a/b") == node(2)
+    search = searching(index)
+    assert search.fid_of_path(b"/") == search.fid_of_path(b"") == ROOT_FID
+    assert search.fid_of_path(b"/a/b/") == search.fid_of_path(b"a/b") == node(2)
     assert paths_of(index, [ROOT_FID]) == {ROOT_FID: [b"/"]}
 
 

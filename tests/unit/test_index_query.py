@@ -17,6 +17,7 @@ from lustre_events.index.query_tree import (
     And,
     Extension,
     Fact,
+    Failed,
     HasDocument,
     Identity,
     JobId,
@@ -24,11 +25,13 @@ from lustre_events.index.query_tree import (
     KeyExists,
     KeyGlob,
     KeyRange,
+    Mime,
     Name,
     Node,
     Not,
     Or,
     Path,
+    Released,
     Text,
     Type,
 )
@@ -111,6 +114,10 @@ def word(key: str, text: str) -> KeyEquals:
         ("NOT path:/proj/*", Not(Path("/proj/*"))),
         ("jobid:cp.*", JobId("cp.*")),
         ("extractor:tabular", HasDocument("tabular")),
+        ("failed:hdf5 failed:*", And((Failed("hdf5"), Failed("*")))),
+        ("mime:image/*", Mime("image/*")),
+        ("released:true NOT released:No", And((Released(value=True), Not(Released(value=False))))),
+        ("size:[1M TO 2G]", Fact("size", 1 << 20, (2 << 30) + 1)),
         ("fid:[0x200000401:0x1:0x0]", Identity(FID(0x200000401, 1))),
         ("fid:0x200000401:0x1:0x0 x", And((Identity(FID(0x200000401, 1)), Text("x")))),
         ("(fid:[0x200000401:0x1:0x0])", Identity(FID(0x200000401, 1))),
@@ -148,6 +155,9 @@ def test_owner_and_group_by_name() -> None:
         ("owner:no-such-user", "knows no user", 6),
         ("type:x", "the types are", 5),
         ("fid:12", "not a FID", 4),
+        ("released:maybe", "true .* or false", 9),
+        ("mime:[a TO b]", "has no order", 6),
+        ("a path:" + "/a" * 101, "100 components", 7),
         (">5", "needs a field", 1),
         ("[a TO b]", "needs a field", 1),
         ("name:[a TO b]", "has no order", 6),
@@ -166,7 +176,7 @@ def test_wrong_queries(query: str, message: str, place: int) -> None:
 
     sentence, shown, caret = str(caught.value).split("\n")
     assert sentence
-    assert len(shown) == len(query) + 2
+    assert len(shown) == min(len(query), place + 60) + 2
     assert caret == "  " + " " * place + "^"
 
 

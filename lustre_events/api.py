@@ -1,0 +1,142 @@
+"""The index from Python.
+
+    >>> from lustre_events import connect
+    >>> index = connect("sqlite:///index.db")
+    >>> for hit in index.search("instrument:ARPES AND temperature:<20"):
+    ...     print(hit.paths[0].decode(), hit.size, hit.documents["hdf5"]["temperature"])
+    proj/run7/map.h5 4096 12.5
+    >>> index.count("instrument:ARPES")
+    2
+    >>> for facet in index.facets("*", ["ext"])["ext"]:
+    ...     print(facet.value, facet.files, facet.bytes)
+    h5 2 12288
+    csv 1 300
+    >>> index.close()
+
+`connect()` without a URL opens the index that the settings name: the file of LUSTRE_EVENTS_CONFIG, else
+LUSTRE_EVENTS_INDEX_URL, else the default. The query language is described in lustre_events.index.query.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lustre_events import config
+from lustre_events.errors import ConfigError
+from lustre_events.fid import FID
+from lustre_events.index import Search, open_search
+from lustre_events.index.hits import Facet, Hit, ObjectView, Page
+from lustre_events.index.visibility import Viewer
+
+__all__ = ["Facet", "Hit", "Index", "ObjectView", "Page", "Viewer", "connect"]
+
+PORTION = 1_000
+"""Hits that are looked up together."""
+
+
+def connect(url: str | None = None) -> Index:
+    """Return the index of a URL (None: of the settings), opened for reading.
+
+    Raises:
+        ConfigError: the URL or the settings are wrong.
+        IndexUnavailable: there is no index, or it cannot be read.
+    """
+    if url is None:
+        path = os.environ.get("LUSTRE_EVENTS_CONFIG")
+        url = config.load(Path(path) if path else None).index.url
+    return Index(open_search(url))
+
+
+class Index:
+    """An index opened for reading; a `with` closes it. For one thread at a time.
+
+    `visible_to` limits what a call tells to what a user could list and read in the file system itself: a Viewer,
+    or the name of a user of this machine. Every call may raise QueryError and IndexUnavailable.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int | None = None,
+        sort: str | None = None,
+        visible_to: Viewer | str | None = None,
+    ) -> Iterator[Hit]:
+        """Yield the objects that match, page by page, up to `limit` of them.
+
+        sort: `size`, `mtime`, `ctime` or `atime`, with `-` before it from the largest down. What changes while
+        pages are read may be seen or not; nothing else is given twice or left out.
+        """
+        cursor, left, viewer = None, limit, _viewer(visible_to)
+        while left is None or left > 0:
+            wanted = PORTION if left is None else min(left, PORTION)
+            page = self._search.page(query, limit=wanted, sort=sort, cursor=cursor, visible_to=viewer)
+            yield from page.hits
+            cursor, left = page.cursor, None if left is None else left - wanted
+            if cursor is None:
+                return
+
+    def page(
+        self,
+        query: str,
+        *,
+        limit: int = 100,
+        sort: str | None = None,
+        cursor: str | None = None,
+        visible_to: Viewer | str | None = None,
+    ) -> Page:
+        """Return one page of hits, and the cursor that gives the next one."""
+        return self._search.page(query, limit=limit, sort=sort, cursor=cursor, visible_to=_viewer(visible_to))
+
+    def count(self, query: str, *, visible_to: Viewer | str | None = None) -> int:
+        """Return how many objects match."""
+        return self._search.count(query, visible_to=_viewer(visible_to))
+
+    def facets(
+        self, query: str, fields: Sequence[str], *, limit: int | None = 20, visible_to: Viewer | str | None = None
+    ) -> dict[str, tuple[Facet, ...]]:
+        """Return the most frequent values of fields (owner, group, type, ext, mime, extractor, or a key)."""
+        return self._search.facets(query, fields, limit=limit, visible_to=_viewer(visible_to))
+
+    def du(self, path: bytes | str, by: str, *, visible_to: Viewer | str | None = None) -> tuple[Facet, ...]:
+        """Return files and bytes of a path and all below it, by a field as of `facets`."""
+        return self._search.du(_bytes(path), by, visible_to=_viewer(visible_to))
+
+    def show(self, target: FID | bytes | str, *, visible_to: Viewer | str | None = None) -> ObjectView:
+        """Return all that is known of an object, by its FID or path.
+
+        Raises:
+            ConfigError: the index knows no such path.
+        """
+        viewer = _viewer(visible_to)
+        fid = target if isinstance(target, FID) else self._search.fid_of_path(_bytes(target), visible_to=viewer)
+        if fid is None:
+            raise ConfigError(f"{target!r}: no such path in the index")
+        return self._search.show(fid, visible_to=viewer)
+
+    def close(self) -> None:
+        """Close the index."""
+        self._search.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _viewer(visible_to: Viewer | str | None) -> Viewer | None:
+    return Viewer.of_user(visible_to) if isinstance(visible_to, str) else visible_to
+
+
+def _bytes(path: bytes | str) -> bytes:
+    return path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")

@@ -1,0 +1,110 @@
+"""The index alone: twenty searches, its size, and the rename of a large directory, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from lustre_events.bench.options import Figures, Options
+from lustre_events.bench.postgresql_server import PostgreSQLServer
+from lustre_events.bench.synthetic import NOW_NS, PROJ, fill
+from lustre_events.errors import ConfigError, LustreEventsError
+from lustre_events.fid import ROOT_FID
+from lustre_events.index import open_search, open_writer
+from lustre_events.index.interface import IndexWriter
+from lustre_events.names import Link, OrderKey
+
+QUERIES = Path(__file__).parents[2] / "tests" / "bench" / "queries.txt"
+RUNS = 10
+_HITS = 100
+
+
+def index_figures(options: Options) -> Figures:
+    """Return the figures of an index of `options.files` files; of PostgreSQL where a server can be started."""
+    with tempfile.TemporaryDirectory(prefix="lustre-events-bench-") as folder:
+        figures = _sqlite(Path(folder) / "index.db", options.files)
+    try:
+        with PostgreSQLServer() as server:
+            found = _measured(server.url(), options.files, lambda: None)
+    except LustreEventsError as exc:
+        click.echo(f"without figures of PostgreSQL: {exc}", err=True)
+        return figures
+    return figures | {f"{name}_postgresql": value for name, value in found.items()}
+
+
+def index_growth(options: Options) -> Figures:
+    """Return how much longer the searches take in an index ten times as large (SQLite)."""
+    with tempfile.TemporaryDirectory(prefix="lustre-events-bench-") as folder:
+        small = _sqlite(Path(folder) / "small.db", options.files)
+        large = _sqlite(Path(folder) / "large.db", options.files * 10)
+    name = "index.search_p99_ms"
+    return {"index.search_growth_10x": large[name] / small[name], f"{name}_10x": large[name]}
+
+
+def _sqlite(path: Path, files: int) -> Figures:
+    size = 0
+
+    def measure() -> None:
+        nonlocal size
+        size = sum(part.stat().st_size for part in path.parent.glob(path.name + "*"))
+
+    figures = _measured(f"sqlite:///{path}", files, measure)
+    return figures | {"index.bytes_per_file": size / files}
+
+
+def _measured(url: str, files: int, filled: Callable[[], None]) -> Figures:
+    writer = open_writer(url)
+    fill(writer, files)
+    writer.close()
+    filled()
+    os.sync()  # what is still to be written would slow down the first searches
+    worst = sorted(milliseconds for _, milliseconds in slowest(url))
+    writer = open_writer(url)
+    writer.take_over()
+    renamed = max(_rename_ms(writer, turn) for turn in range(RUNS))
+    writer.close()
+    return {
+        "index.search_p99_ms": worst[-(-99 * len(worst) // 100) - 1],
+        "index.search_median_ms": worst[len(worst) // 2],
+        "index.rename_ms": renamed,
+    }
+
+
+def slowest(url: str) -> Iterator[tuple[str, float]]:
+    """Yield each of the twenty queries with the slowest of its runs, in ms: first 100 hits with paths."""
+    with open_search(url) as search:
+        for query, sort in queries(QUERIES):
+            took = []
+            for _ in range(RUNS):
+                began = time.perf_counter()
+                search.page(query, sort=sort, limit=_HITS, now_ns=NOW_NS)
+                took.append((time.perf_counter() - began) * 1000)
+            yield query, max(took)
+
+
+def queries(path: Path) -> list[tuple[str, str | None]]:
+    """Return the queries of a file, and how each is sorted.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    if not path.exists():
+        raise ConfigError(f"{path} is not there; run this benchmark from a checkout of lustre-events")
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    split = [line.partition(" sort:") for line in lines]
+    return [(query, sort or None) for query, _, sort in split]
+
+
+def _rename_ms(writer: IndexWriter, turn: int) -> float:
+    """Return the ms of a committed transaction that renames the directory of all files, to and fro."""
+    old, new = (b"proj", b"moved")[:: 1 if turn % 2 == 0 else -1]
+    stamp = OrderKey(NOW_NS * 2 + turn, 0, 1, 1).pack()
+    began = time.perf_counter()
+    with writer.transaction() as transaction:
+        transaction.set_links([Link(ROOT_FID, old, None, stamp), Link(ROOT_FID, new, PROJ, stamp)])
+    return (time.perf_counter() - began) * 1000

@@ -1,0 +1,63 @@
+"""Index URLs: where `--index` and the setting `[index] url` point, and which database that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lustre_events.errors import ConfigError
+from lustre_events.index.interface import IndexWriter
+from lustre_events.index.reading import Backend
+from lustre_events.index.searching import Search
+from lustre_events.index.sqlite import SQLiteWriter
+from lustre_events.index.sqlite_search import SqliteBackend
+from lustre_events.index.urls import is_postgresql, sqlite_path
+
+
+def open_search(url: str) -> Search:
+    """Return the index of a URL, opened for reading.
+
+    Raises:
+        ConfigError: the URL is none that this version can open, or psycopg is not installed.
+        IndexUnavailable: there is no index, or it cannot be read.
+        IndexTooNew: a later version of this program wrote it.
+    """
+    return Search(open_backend(url))
+
+
+def open_backend(url: str) -> Backend:
+    """Return what `open_search` searches, for those who compare it with something else; raises as that does."""
+    if is_postgresql(url):
+        try:
+            from lustre_events.index.postgresql_search import PostgresqlBackend  # noqa: PLC0415 - psycopg is optional
+        except ModuleNotFoundError as exc:
+            raise _no_driver(exc) from exc
+        return PostgresqlBackend(url)
+    return SqliteBackend(sqlite_path(url))
+
+
+def open_writer(url: str) -> IndexWriter:
+    """Return the index of a URL for its one writer; it is made, or brought to this version, where needed.
+
+    Raises:
+        ConfigError, IndexUnavailable, IndexTooNew: as `open_search`.
+    """
+    if is_postgresql(url):
+        try:
+            from lustre_events.index.postgresql import PostgresqlWriter  # noqa: PLC0415 - psycopg is optional
+        except ModuleNotFoundError as exc:
+            raise _no_driver(exc) from exc
+        return PostgresqlWriter(url)
+    return SQLiteWriter(sqlite_path(url))
+
+
+def make_folder(url: str) -> None:
+    """Make the folder of an index that is a file."""
+    if not is_postgresql(url):
+        folder: Path = sqlite_path(url).parent
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _no_driver(exc: ModuleNotFoundError) -> ConfigError:
+    return ConfigError(
+        f"the index is on PostgreSQL, but {exc.name} is missing; pip install 'lustre-events[postgresql]'"
+    )

@@ -1,0 +1,41 @@
+"""What a viewer sees, decided by PostgreSQL: the function `permits` of the schema is visibility.permits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from lustre_events.fid import ROOT_FID
+from lustre_events.index import acl
+from lustre_events.index.postgresql_clause import Clause
+from lustre_events.index.postgresql_database import Row
+from lustre_events.index.visibility import Viewer
+
+_PERMITS = "permits(%s, %b::bigint[], o.uid, o.gid, o.mode, o.acl, %s)"
+
+# The directories alone, with what the viewer may do in each; then from the root down through what can be searched.
+_LISTED = f"""
+WITH RECURSIVE directory AS MATERIALIZED (
+  SELECT o.fid, {_PERMITS} AS searched, {_PERMITS} AS listed FROM object o WHERE o.type = 'd' OR o.fid = %s
+),
+inside AS MATERIALIZED (
+  SELECT link.parent, directory.* FROM directory JOIN link ON link.fid = directory.fid WHERE directory.searched
+),
+reached (fid, listed) AS (
+  SELECT fid, listed FROM directory WHERE fid = %s AND searched
+  UNION
+  SELECT inside.fid, inside.listed FROM reached JOIN inside ON inside.parent = reached.fid
+)
+SELECT fid FROM reached WHERE listed
+"""  # noqa: S608 - constants
+
+
+def readable(viewer: Viewer, wanted: int) -> Clause:
+    """Return the condition that a viewer has permissions on the object `o`."""
+    return Clause(_PERMITS, (viewer.uid, sorted(viewer.gids), wanted))
+
+
+def listed_directories(run: Callable[[Clause], Iterable[Row]], viewer: Viewer) -> list[bytes]:
+    """Return the packed FIDs of all directories whose names a viewer sees (visibility.Sight.listed)."""
+    who = (viewer.uid, sorted(viewer.gids))
+    root = ROOT_FID.pack()
+    return [row[0] for row in run(Clause(_LISTED, (*who, acl.SEARCH, *who, acl.READ, root, root)))]

@@ -1,0 +1,193 @@
+"""What a database must be able to do so that `searching.Search` works on it: few calls, all on values.
+
+`searching.Search` does the rest, alike for all databases: it parses queries, pages, walks subtrees in the order
+of their paths, makes paths, hits and views, and decides what a viewer sees.
+
+What a `Reading` must know of visibility, where it was opened with a viewer (`None` and root: no limits):
+
+- The node `Readable` is true for objects whose content the viewer can read (`visibility.permits` with
+  `acl.READ` on uid, gid, mode, acl). Documents are already limited: every node about content arrives as
+  `And((node, Readable()))`, so nothing else is to be done for them.
+- A *name* counts only where its directory is `listed` (visibility.Sight): in `Name`, `Extension`, the last
+  step of `Path`, in what makes an object live (it has at least one name), and in `tally` by `ext`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from lustre_events.fid import FID
+from lustre_events.index.query_tree import Node
+from lustre_events.index.visibility import Viewer
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """An object with all its columns; None: not known. `id` is the index's own and never changes."""
+
+    id: int
+    fid: FID
+    type: str | None
+    size: int | None
+    mtime_ns: int | None
+    ctime_ns: int | None
+    atime_ns: int | None
+    uid: int | None
+    gid: int | None
+    mode: int | None
+    nlink: int | None
+    jobid: bytes | None
+    mime: str | None
+    released: int | None
+    acl: bytes | None
+    generation: int
+    content: int
+    facts_generation: int
+    cause: bytes
+
+
+class StoredDocument(msgspec.Struct, frozen=True, gc=False):
+    """A row of the table document. body, provenance and failure are JSON text (or None)."""
+
+    object: int
+    extractor: str
+    generation: int
+    serial: int
+    body: str | None
+    provenance: str | None
+    failure: str | None
+    failure_generation: int | None
+    failure_serial: int | None
+
+
+class StoredWork(msgspec.Struct, frozen=True, gc=False):
+    """A row of the table pending."""
+
+    fid: FID
+    extractor: str
+    generation: int
+    due_ns: int
+    attempts: int
+    reason: str
+    rule: str
+    queue: str
+    job: str | None
+
+
+class Entry(NamedTuple):
+    """A name in a directory, and the object behind it; id 0 and type None where that is not stored."""
+
+    name: bytes
+    fid: FID
+    id: int
+    type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """By a column of Row (`id size mtime_ns ctime_ns atime_ns`), then by id, both in one direction; NULL last."""
+
+    column: str = "id"
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ended: the last hit's value in the order's column, and its id."""
+
+    value: int | None
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many objects have a value, and the sum of their known sizes (bytes)."""
+
+    value: str | int | float | None
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The sums of an index, for `status`. `links` are current names, `tombstones` removed ones."""
+
+    objects: int
+    links: int
+    tombstones: int
+    pending: dict[str, int]  # by reason
+    documents: dict[str, int]  # by extractor
+    failures: dict[str, int]  # by extractor
+    counters: dict[str, int]
+    cursors: tuple[tuple[str, int, int], ...]  # MDT, epoch, index reached
+    oldest_due_ns: dict[str, int]  # of the pending rows, by reason
+    bytes: int
+
+
+class Reading(Protocol):
+    """One moment of an index. Objects without a name are never found."""
+
+    def find(self, node: Node, order: Order, after: Place | None, limit: int) -> list[Row]:
+        """Return up to `limit` objects that match, in order, behind `after`.
+
+        Exactly those behind it in the order, so that pages are right whatever has changed meanwhile.
+        """
+
+    def selective(self, node: Node) -> bool:
+        """Return whether `find` in the order of ids would be quick, because few objects match `node`.
+
+        Asked about a query without its subtree. Where the answer is False the subtree is walked in the order of
+        its paths, and `matching` asked about what is found there, until a page is full.
+        """
+
+    def matching(self, node: Node, ids: Collection[int]) -> list[Row]:
+        """Return those of `ids` (at most 1,000) that match, also where they are not live."""
+
+    def count(self, node: Node) -> int:
+        """Return how many objects match."""
+
+    def tally(self, node: Node, by: str, limit: int | None) -> list[Tally]:
+        """Return the values of the objects that match, the most frequent first (then by value, ascending).
+
+        by: `uid gid type mime released` (the column; None where it is not known); `ext` (of the object's first
+        name in the order of (directory's FID, name): what is behind its last dot, ASCII letters in lower case;
+        None without a dot, or where that is the first character); `extractor` (of good documents; an object
+        counts once for each, and once as None if it has none); or `.` and a dotted key (every whole value of
+        that key, words folded and numbers; an object counts once for each). For `extractor` and keys, documents
+        count only where `Readable`; an object without any value of a key does not count.
+        """
+
+    def entries(self, parent: FID, after: bytes, limit: int) -> list[Entry]:
+        """Return up to `limit` names in a directory behind the name `after`, in order, listed or not."""
+
+    def links(self, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
+        """Return (FID, parent, name) of every current name of `fids`."""
+
+    def child(self, parent: FID, name: bytes) -> FID | None:
+        """Return what a name in a directory means."""
+
+    def objects(self, fids: Collection[FID]) -> dict[FID, Row]:
+        """Return those of `fids` that are stored."""
+
+    def documents(self, ids: Collection[int]) -> list[StoredDocument]:
+        """Return the documents and failures of objects, by their ids; per object ordered by extractor."""
+
+    def pending(self, fids: Collection[FID]) -> list[StoredWork]:
+        """Return the pending rows of `fids`."""
+
+    def stats(self) -> Stats:
+        """Return the sums."""
+
+
+class Backend(Protocol):
+    """An index opened for reading."""
+
+    def reading(self, viewer: Viewer | None) -> AbstractContextManager[Reading]:
+        """Give one moment of the index, as `viewer` may see it; raises IndexUnavailable, also within."""
+
+    def close(self) -> None:
+        """Close; closing twice is fine."""

@@ -1,0 +1,160 @@
+"""What a user may see: the file system's own rules, applied to the facts that the index has.
+
+- A *name* is seen where every directory above it can be searched (x) and the one that it stands in listed (r).
+- A *document*, all that is found by it, and the MIME type, are seen where the file can be read.
+- What is not known denies. Root sees everything. The root of the index is the mount point; directories above
+  the mount are taken as searchable.
+
+An object is found through the names that are seen, and shown with these only.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lustre_events.errors import ConfigError
+from lustre_events.fid import FID, ROOT_FID
+from lustre_events.index import acl
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Somebody who searches: a user id, and all of the user's groups."""
+
+    uid: int
+    gids: frozenset[int] = frozenset()
+
+    @classmethod
+    def of_user(cls, name: str) -> Viewer:
+        """Return a user of this machine, by name or number, with the groups that the user has here.
+
+        Raises:
+            ConfigError: this machine knows no such user.
+        """
+        try:
+            number = name.isascii() and name.isdigit()
+            user = pwd.getpwuid(int(name)) if number else pwd.getpwnam(name)
+        except (KeyError, OverflowError) as exc:
+            raise ConfigError(
+                f"{name!r}: this machine knows no such user, so the user's groups are unknown"
+            ) from exc
+        return cls(user.pw_uid, frozenset(os.getgrouplist(user.pw_name, user.pw_gid)))
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether nothing is hidden (root)."""
+        return self.uid == 0
+
+
+class Owned(Protocol):
+    """The facts that decide; None: not known. `acl` as in interface.Facts."""
+
+    @property
+    def uid(self) -> int | None: ...  # noqa: D102
+    @property
+    def gid(self) -> int | None: ...  # noqa: D102
+    @property
+    def mode(self) -> int | None: ...  # noqa: D102
+    @property
+    def acl(self) -> bytes | None: ...  # noqa: D102
+
+
+def may(viewer: Viewer, owned: Owned, wanted: int) -> bool:
+    """Return whether `viewer` has the permissions `wanted` (bits of acl.py), as the kernel's own check would say.
+
+    fs/namei.c, acl_permission_check: the owner is judged by the owner's bits alone; an access list counts only
+    where the mode's group bits (its mask) are not empty.
+    """
+    return permits(viewer, owned.uid, owned.gid, owned.mode, owned.acl, wanted)
+
+
+def permits(  # noqa: PLR0917 - the facts of one object
+    viewer: Viewer, uid: int | None, gid: int | None, mode: int | None, access: bytes | None, wanted: int
+) -> bool:  # fmt: skip
+    """See `may`."""
+    if viewer.sees_all:
+        return True
+    if uid is None or gid is None or mode is None:
+        return False
+    if viewer.uid == uid:
+        return wanted & ~(mode >> 6) & 7 == 0
+    if access is not None and (mode & 0o070 or not access):
+        return acl.allows(access, viewer.uid, viewer.gids, gid, wanted)
+    bits = mode >> 3 if gid in viewer.gids else mode
+    return wanted & ~bits & 7 == 0
+
+
+@dataclass(slots=True)
+class Sight:
+    """Which directories a viewer can search and list; asks for each directory once.
+
+    Args:
+        viewer: who looks.
+        parents: the directories in which these FIDs have names (a FID without a name: none).
+        owned: the facts of these FIDs, where known.
+    """
+
+    viewer: Viewer
+    parents: Callable[[Collection[FID]], Iterable[tuple[FID, FID]]]
+    owned: Callable[[Collection[FID]], Mapping[FID, Owned]]
+    _reached: dict[FID, bool] = field(default_factory=dict)
+    _facts: dict[FID, Owned | None] = field(default_factory=dict)
+
+    def searchable(self, directory: FID) -> bool:
+        """Return whether names in a directory can be used: x on it and on all above, on one way from the root."""
+        if self.viewer.sees_all:
+            return True
+        if directory not in self._reached:
+            self._climb(directory)
+        return self._reached[directory]
+
+    def listed(self, directory: FID) -> bool:
+        """Return whether the names in a directory can be seen."""
+        return self.searchable(directory) and (self.viewer.sees_all or self._has(directory, acl.READ))
+
+    def _has(self, directory: FID, wanted: int) -> bool:
+        owned = self._facts.get(directory)
+        return owned is not None and may(self.viewer, owned, wanted)
+
+    def _climb(self, directory: FID) -> None:
+        """Decide about a directory, and all above it that had to be asked about."""
+        above: dict[FID, set[FID]] = {}
+        frontier = {directory}
+        while frontier:
+            new = frontier - self._facts.keys()
+            found = self.owned(new) if new else {}
+            self._facts |= {fid: found.get(fid) for fid in new}
+            above |= {fid: set() for fid in frontier}
+            for fid, parent in self.parents(frontier - {ROOT_FID}):
+                above[fid].add(parent)
+            reached = {parent for fid in frontier for parent in above[fid]}
+            frontier = reached - above.keys() - self._reached.keys()
+        # From the root (and what is decided) downwards; in a circle without a way from the root nothing is.
+        passable = {fid for fid in above if self._has(fid, acl.SEARCH)}
+        good = {fid for fid in passable if fid == ROOT_FID}
+        while more := {
+            fid for fid in passable - good if any(p in good or self._reached.get(p, False) for p in above[fid])
+        }:
+            good |= more
+        self._reached |= {fid: fid in good for fid in above}
+
+
+def group_name(gid: int) -> str:
+    """Return a group's name on this machine, else its number."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except (KeyError, OverflowError):
+        return str(gid)
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name on this machine, else its number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return str(uid)

@@ -1,0 +1,195 @@
+"""Documents on both databases: the newest wins, and no search row of an old one is ever left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lustre_events.index.values import MAX_ROWS
+from tests.index_contents import Contents
+from tests.indexes import BACKENDS, EmptyPlace, IndexPlace
+from tests.unit.test_index_values import documents
+
+both = pytest.mark.parametrize("backend", BACKENDS)
+
+
+@pytest.fixture
+def index(index_place: IndexPlace) -> Iterator[Contents]:
+    with Contents(index_place) as contents:
+        yield contents
+
+
+def body_of(index: Contents, object_id: int, extractor: str = "x") -> Any:
+    rows = index.execute("SELECT body FROM document WHERE object = ? AND extractor = ?", object_id, extractor)
+    return json.loads(rows[0][0]) if rows and rows[0][0] else None
+
+
+def failure_of(index: Contents, object_id: int) -> Any:
+    rows = index.execute("SELECT failure FROM document WHERE object = ? AND failure IS NOT NULL", object_id)
+    return json.loads(rows[0][0]) if rows and rows[0][0] else None
+
+
+@pytest.mark.parametrize(
+    ("version", "written"), [((2, 1), False), ((3, 4), False), ((3, 5), True), ((3, 6), True), ((4, 1), True)]
+)
+def test_the_newest_document_wins(index: Contents, version: tuple[int, int], written: bool) -> None:
+    """A document is written if its (generation, serial) is not below the stored one."""
+    one = index.object(1)
+    index.document(one, "x", (3, 5), {"v": "old"})
+
+    assert index.document(one, "x", version, {"v": "new"}) is written
+
+    assert body_of(index, one) == {"v": "new" if written else "old"}
+
+
+def test_a_failure_is_kept_beside_the_good_document(index: Contents) -> None:
+    """A failed attempt never replaces a document; the next good document clears it."""
+    one = index.object(1)
+    index.document(one, "x", (1, 1), {"v": 1}, {"host": "n1"})
+
+    assert index.failure(one, "x", (2, 1), {"error": "bad"}, {"host": "n2"})
+    assert body_of(index, one) == {"v": 1}
+    assert failure_of(index, one) == {"error": "bad", "provenance": {"host": "n2"}}
+
+    assert index.document(one, "x", (2, 1), {"v": 2})
+    assert failure_of(index, one) is None
+
+
+def test_a_late_failure_says_nothing_about_a_newer_document(index: Contents) -> None:
+    """A failure of the stored document's generation or an older one is dropped, as is one older than the last."""
+    one, two = index.object(1), index.object(2)
+    index.document(one, "x", (2, 1), {"v": 1})
+    index.failure(two, "x", (5, 1), {"error": "new"})
+
+    assert not index.failure(one, "x", (2, 1), {"error": "late"})
+    assert not index.failure(two, "x", (4, 9), {"error": "late"})
+
+    assert failure_of(index, one) is None
+    assert failure_of(index, two)["error"] == "new"
+
+
+def test_a_newer_failure_outlives_an_older_document(index: Contents) -> None:
+    """A document that arrives late does not hide that a newer generation failed."""
+    one = index.object(1)
+    index.failure(one, "x", (5, 1), {"error": "bad"})
+
+    assert index.document(one, "x", (4, 1), {"v": 1})
+
+    assert body_of(index, one) == {"v": 1}
+    assert failure_of(index, one)["error"] == "bad"
+
+
+results = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 2), st.booleans()), min_size=1, max_size=6, unique=True
+)
+
+
+@both
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(results, st.randoms(use_true_random=False))
+def test_results_in_any_order_and_any_number_of_times(
+    empty_place: EmptyPlace, backend: str, results: list[tuple[int, int, bool]], random: Any
+) -> None:
+    """Results of different versions lead to the same documents and failures in whatever order, however often."""
+    shuffled = results * 2
+    random.shuffle(shuffled)
+    good = [(generation, serial) for generation, serial, ok in results if ok]
+    bad = [(generation, serial) for generation, serial, ok in results if not ok]
+    with Contents(empty_place(backend)) as index:
+        one = index.object(1)
+        for generation, serial, ok in shuffled:
+            found = {"v": f"{generation}.{serial}"}
+            (index.document if ok else index.failure)(one, "x", (generation, serial), found)
+        body, failure = body_of(index, one), failure_of(index, one)
+
+    assert (body or {}).get("v") == ("{}.{}".format(*max(good)) if good else None)
+    failed = max(bad) if bad and (not good or max(bad) > max(good)) else None
+    assert (failure or {}).get("v") == ("{}.{}".format(*failed) if failed else None)
+
+
+def test_moving_keeps_the_newer_document(index: Contents) -> None:
+    """MIGRT: documents go to the new object, but never over a newer one, and failures go along."""
+    one, two = index.object(1), index.object(2)
+    index.document(one, "x", (3, 1), {"v": "source"}, {"host": "n1"})
+    index.document(one, "y", (3, 1), {"v": "source"})
+    index.document(two, "y", (3, 1), {"v": "target"})
+    index.failure(one, "x", (4, 1), {"error": "bad"}, {"host": "n2"})
+
+    index.move(one, two)
+
+    assert body_of(index, two, "x") == {"v": "source"}
+    assert body_of(index, two, "y") == {"v": "target"}
+    assert failure_of(index, two) == {"error": "bad", "provenance": {"host": "n2"}}
+    assert index.execute("SELECT count(*) FROM document WHERE object = ?", one) == [(0,)]
+
+
+objects = st.integers(1, 4)
+versions = st.integers(0, 3)
+steps = st.one_of(
+    st.tuples(st.just("put"), objects, st.sampled_from("xy"), versions, documents),
+    st.tuples(st.just("fail"), objects, st.sampled_from("xy"), versions),
+    st.tuples(st.just("remove"), objects),
+    st.tuples(st.just("move"), objects, objects),
+)
+
+
+@both
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(steps, max_size=12))
+def test_no_search_row_is_ever_left_behind(
+    empty_place: EmptyPlace, backend: str, story: list[tuple[Any, ...]]
+) -> None:
+    """After any story the search rows are those of an index built afresh from the stored documents."""
+    with Contents(empty_place(backend)) as index:
+        ids = {number: index.object(number) for number in range(1, 5)}
+        for kind, one, *rest in story:
+            if kind == "put":
+                index.document(ids[one], rest[0], (rest[1], 1), rest[2])
+            elif kind == "fail":
+                index.failure(ids[one], rest[0], (rest[1], 1), {"error": "bad"})
+            elif kind == "remove":
+                index.remove(one)
+                ids[one] = index.object(one)
+            else:
+                index.move(ids[one], ids[rest[0]])
+        after = index.search_rows()
+        index.rebuild()
+        afresh = index.search_rows()
+
+    assert after == afresh
+
+
+def test_keys_of_one_extractor_are_bounded(index: Contents, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extractor that invents keys fills neither the table of keys nor leaves rows that nobody can remove."""
+    for module in ("sqlite_documents", "postgresql_documents"):
+        monkeypatch.setattr(f"lustre_events.index.{module}.MAX_KEYS_OF_EXTRACTOR", 3)
+    one = index.object(1)
+    index.document(one, "x", (1, 1), {f"k{n}": n for n in range(10)})
+
+    assert index.execute("SELECT count(*) FROM key") == [(3,)]
+    assert index.execute("SELECT count(*) FROM number") == [(3,)]
+
+    index.remove(1)
+    assert not any(index.search_rows().values())
+
+
+def test_a_document_too_large_for_search_says_so(index: Contents) -> None:
+    """The provenance says that not everything is searched, also when the same document is written again."""
+    index.file(1, b"a")
+    index.file(2, b"b")
+    one, two = index.execute("SELECT id FROM object WHERE type = 'f' ORDER BY fid")
+    for generation in (1, 2):
+        index.document(one[0], "x", (generation, 1), {"a": list(range(MAX_ROWS + 1))}, {"host": "n1"})
+        index.document(two[0], "x", (generation, 1), {"a": 1}, {"host": "n1"})
+
+    hits = index.search().search("type:f")
+    views = index.search().show_many([hit.fid for hit in hits])
+
+    assert [view.documents[0].provenance for view in views] == [
+        {"host": "n1", "search_truncated": True}, {"host": "n1"}
+    ]  # fmt: skip

@@ -1,0 +1,203 @@
+"""The index as its writer sees it, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lustre_events.errors import IndexUnavailable, LeaseLost
+from lustre_events.fid import ROOT_FID
+from lustre_events.index.interface import Cursor, Facts, Identity, Lane, ObjectRow
+from lustre_events.names import Link
+from lustre_events.pending import PendingRow
+from lustre_events.work import Result
+from tests.builders import fid_of
+from tests.indexes import IndexPlace, Writer, open_writer, rows_of
+
+F1, F2 = fid_of(1), fid_of(2)
+FACTS = Facts(type="f", size=1, mtime_ns=2, ctime_ns=3, atime_ns=4, uid=5, gid=6, mode=7, nlink=8)
+
+
+@pytest.fixture
+def writer(index_place: IndexPlace) -> Iterator[Writer]:
+    made = open_writer(index_place)
+    made.take_over()
+    yield made
+    made.close()
+
+
+def pending(number: int, **fields: object) -> PendingRow:
+    values = {
+        "extractor": "tabular", "generation": 1, "due_ns": number, "first_ns": 0, "reason": "write",
+        "queue": "default", **fields,
+    }  # fmt: skip
+    return PendingRow(fid=fid_of(number), **values)  # type: ignore[arg-type]
+
+
+def result(generation: int, document: dict[str, int], serial: int = 1) -> Result:
+    return Result(fid=F1, extractor="tabular", serial=serial, generation=generation, status="ok", document=document)
+
+
+def test_a_commit_survives_and_a_failure_leaves_nothing(writer: Writer, index_place: IndexPlace) -> None:
+    """All of a transaction is written, or nothing."""
+    with pytest.raises(ZeroDivisionError), writer.transaction() as transaction:  # noqa: PT012
+        transaction.set_links([Link(ROOT_FID, b"a", F1, b"1")])
+        raise ZeroDivisionError
+    with writer.transaction() as transaction:
+        assert transaction.linked([F1]) == set()
+        transaction.set_links([Link(ROOT_FID, b"b", F2, b"1")])
+        transaction.count({"records": 2})
+
+    other = open_writer(index_place)
+    other.take_over()
+    with other.transaction() as transaction:
+        assert transaction.linked([F1, F2]) == {F2}
+    assert other.counters() == {"records": 2}
+    other.close()
+
+
+def test_whoever_was_the_writer_before_stops(writer: Writer, index_place: IndexPlace) -> None:
+    """After another writer has taken over, no transaction of the first one begins."""
+    other = open_writer(index_place)
+    other.take_over()
+    with pytest.raises(LeaseLost, match="taken over"), writer.transaction():
+        pass
+    with other.transaction():
+        pass
+    other.close()
+
+
+def test_a_cursor_moves_from_where_it_was(writer: Writer) -> None:
+    """A cursor that is not where its writer believes means that somebody else wrote."""
+    with writer.transaction() as transaction:
+        transaction.advance(Cursor("fs-MDT0000", 7), Cursor("fs-MDT0000", 7, 10, 99))
+    assert writer.cursors() == {("fs-MDT0000", 7): Cursor("fs-MDT0000", 7, 10, 99)}
+    for before in (Cursor("fs-MDT0000", 7), Cursor("fs-MDT0000", 7, 9)):
+        with pytest.raises(LeaseLost, match="no longer at"), writer.transaction() as transaction:
+            transaction.advance(before, Cursor("fs-MDT0000", 7, 11, 100))
+
+
+def test_the_highest_stamp_wins(writer: Writer) -> None:
+    """A link or tombstone is replaced only by a higher stamp."""
+    with writer.transaction() as transaction:
+        transaction.set_links([Link(ROOT_FID, b"a", F1, b"5")])
+        transaction.set_links([Link(ROOT_FID, b"a", F2, b"4")])
+        assert transaction.linked([F1, F2]) == {F1}
+        transaction.set_links([Link(ROOT_FID, b"a", None, b"6")])
+        transaction.set_links([Link(ROOT_FID, b"a", F2, b"5")])
+        assert transaction.linked([F1, F2]) == set()
+
+
+def test_many_objects_at_once(writer: Writer) -> None:
+    """Questions about more FIDs than one statement takes are answered for all of them."""
+    many = [fid_of(number) for number in range(1, 1202)]
+    with writer.transaction() as transaction:
+        transaction.put_objects(ObjectRow(fid=fid, generation=1, content=1) for fid in many)
+        assert transaction.objects(many).keys() == set(many)
+        assert transaction.remove_objects(many[:1200]) == 1200
+        assert transaction.objects(many).keys() == {many[1200]}
+
+
+def test_names_without_their_directories(writer: Writer) -> None:
+    """A name is known even where the directories above it are not."""
+    with writer.transaction() as transaction:
+        transaction.set_links([Link(F2, b"a\xff", F1, b"1"), Link(ROOT_FID, b"b", F1, b"1")])
+        assert sorted(transaction.names([F1])[F1]) == [b"a\xff", b"b"]
+        assert transaction.paths([F1]) == {F1: [b"b"]}
+
+
+def test_facts_of_an_older_generation_do_not_win(writer: Writer) -> None:
+    """Facts are written if their generation is not below that of the stored ones."""
+    with writer.transaction() as transaction:
+        transaction.put_objects([ObjectRow(fid=F1, generation=3, content=1)])
+        row = transaction.objects([F1])[F1]
+        assert transaction.put_facts(row, 2, FACTS)
+        assert not transaction.put_facts(row, 1, FACTS)
+        assert transaction.put_facts(row, 2, FACTS)
+        assert transaction.objects([F1])[F1].uid == 5
+        # What the dispatcher writes afterwards leaves the facts alone.
+        transaction.put_objects([row])
+        assert transaction.objects([F1])[F1].uid == 5
+
+
+def test_lanes_and_due_rows(writer: Writer) -> None:
+    """Lanes come by queue with the greatest priority first; due rows with the longest due first."""
+    rows = [
+        pending(1, priority=0), pending(2, priority=5), pending(3, priority=-1), pending(4, queue="big"),
+        pending(5, priority=0), pending(9, priority=0), pending(6, priority=0, extractor="hdf5"),
+    ]  # fmt: skip
+    with writer.transaction() as transaction:
+        assert transaction.lanes() == []
+        transaction.put_pending(rows)
+        lanes = transaction.lanes()
+        assert lanes == [Lane("big", 0), Lane("default", 5), Lane("default", 0), Lane("default", -1)]
+        due = transaction.due(Lane("default", 0), ["tabular"], 8, 10)
+        assert [row.fid for row in due] == [F1, fid_of(5)]
+        assert transaction.due(Lane("default", 0), [], 8, 10) == []
+        works = [(row.fid, row.extractor) for row in rows]
+        assert transaction.pending(works) == dict(zip(works, rows, strict=True))
+        transaction.remove_pending(works[1:])
+        assert transaction.pending(works).keys() == {works[0]}
+
+
+def test_a_new_version_or_digest_raises_the_serial(writer: Writer) -> None:
+    """An extractor's serial grows with each change of what it is, and only then."""
+    serials = [
+        writer.register([Identity("tabular", version, digest)])["tabular"].serial
+        for version, digest in [("1", "a"), ("1", "a"), ("1", "b"), ("2", "b"), ("1", "a")]
+    ]
+    assert serials == [1, 1, 2, 3, 4]
+
+
+def test_a_migration_takes_everything_along(writer: Writer) -> None:
+    """Documents, generation, facts and pending rows belong to the new FID; a job's row is due again."""
+    with writer.transaction() as transaction:
+        transaction.put_objects([ObjectRow(fid=F1, generation=5, content=4, type="f")])
+        row = transaction.objects([F1])[F1]
+        transaction.put_document(row, result(4, {"a": 1}))
+        transaction.put_pending([pending(1, job="j", due_ns=10**18, first_ns=3)])
+        transaction.move_object(F1, F2)
+        assert transaction.objects([F1, F2]) == {
+            F2: ObjectRow(fid=F2, id=row.id, generation=5, content=4, type="f")
+        }
+        assert transaction.documents([F1, F2]) == {(F2, "tabular"): 4}
+        (moved,) = transaction.pending([(F2, "tabular")]).values()
+        assert (moved.job, moved.due_ns) == (None, 3)
+
+
+def test_a_migration_to_an_object_that_is_known_already(writer: Writer) -> None:
+    """Where records of the new FID came first both rows become one, and what they changed counts as later."""
+    with writer.transaction() as transaction:
+        transaction.put_objects(
+            [ObjectRow(fid=F1, generation=5, content=4, type="f"), ObjectRow(fid=F2, generation=1, content=1)]
+        )
+        transaction.put_document(transaction.objects([F1])[F1], result(4, {"a": 1}))
+        transaction.put_pending([pending(1), pending(2, generation=9)])
+        transaction.move_object(F1, F2)
+        (row,) = transaction.objects([F1, F2]).values()
+        assert (row.fid, row.generation, row.content, row.type) == (F2, 6, 6, "f")
+        assert transaction.documents([F2]) == {(F2, "tabular"): 4}
+        assert transaction.pending([(F1, "tabular")]) == {}
+        transaction.move_object(fid_of(3), F2)  # never heard of: nothing happens
+        assert transaction.objects([F2])[F2].generation == 6
+
+
+def test_a_removed_object_leaves_nothing(writer: Writer) -> None:
+    """With an object go its documents, what is searched of them, and its pending rows."""
+    with writer.transaction() as transaction:
+        transaction.put_objects([ObjectRow(fid=F1, generation=1, content=1)])
+        transaction.put_document(transaction.objects([F1])[F1], result(1, {"a": 1}))
+        transaction.put_pending([pending(1)])
+        assert transaction.remove_objects([F1, F2]) == 1
+    for table in ("object", "document", "number", "pending"):
+        assert rows_of(writer, f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608 - names from the line above
+
+
+def test_closing_twice_is_fine(index_place: IndexPlace) -> None:
+    """`close` may be called again, and a closed index says that it cannot be used."""
+    made = open_writer(index_place)
+    made.close()
+    made.close()
+    with pytest.raises(IndexUnavailable):
+        made.cursors()

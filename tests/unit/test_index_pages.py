@@ -1,0 +1,146 @@
+"""Pages of hits: put together they are the whole, whatever changes between two of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lustre_events.errors import QueryError
+from lustre_events.index.hits import Hit
+from lustre_events.index.searching import MAX_PAGE, Search
+from tests.index_tables import add_file, add_link, make_index, searching
+
+NOW = 1_800_000_000_000_000_000
+
+
+@pytest.fixture
+def index() -> Iterator[sqlite3.Connection]:
+    connection = make_index()
+    yield connection
+    connection.close()
+
+
+def pages(search: Search, query: str, limit: int, **options: Any) -> list[Hit]:
+    """All hits, page by page."""
+    hits: list[Hit] = []
+    cursor = None
+    while True:
+        page = search.page(query, limit=limit, cursor=cursor, **options)
+        assert len(page.hits) == limit or page.cursor is None
+        hits += page.hits
+        cursor = page.cursor
+        if cursor is None:
+            return hits
+
+
+files = st.lists(
+    st.tuples(
+        st.sampled_from([b"d", b"d/e", b"d.x", b"f", b"d/e/g"]),
+        st.sampled_from([b"a", b"b", b"c c", b"\xff", b"z"]),
+        st.none() | st.integers(0, 3), st.sampled_from(["red", "blue", "red blue"]),
+    ),
+    unique_by=lambda file: file[:2], max_size=15,
+)  # fmt: skip
+queries = st.sampled_from(
+    ["*", "type:f", "path:/d/**", "path:/d/*", "path:/d/** k:red", "red", "k:red", "red blue", "k:r* OR size:>1",
+     "-red", "path:/** red", "size:>=0", "name:a", "red k:blue", "extractor:x red"]
+)  # fmt: skip
+
+
+@given(
+    files, queries, st.sampled_from([None, "size", "-size", "mtime", "-ctime"]), st.integers(1, 4),
+    st.sampled_from([0, 3, 1000]),
+)  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_all_pages_are_the_whole(
+    files: list[tuple[bytes, bytes, int | None, str]], query: str, sort: str | None, limit: int, few: int
+) -> None:
+    """Pages repeat nothing and leave nothing out, in one order, whichever way the hits are found."""
+    index = make_index()
+    for number, (directory, name, fact, word) in enumerate(files, 1):
+        facts = {"size": fact, "mtime_ns": fact, "ctime_ns": fact}
+        add_file(index, number, directory + b"/" + name, {"x": {"k": word}, "y": {"k": "red"}}, **facts)
+        if number % 3 == 0:
+            add_link(index, 0, b"link%d" % number, number)
+            add_link(index, 1000, b"link%d" % number, number)
+    search = searching(index, few)
+
+    hits = pages(search, query, limit, sort=sort)
+    whole = search.search(query, sort=sort)
+    index_size = search.count(query)
+    index.close()
+
+    assert hits == whole
+    assert len({hit.fid for hit in hits}) == len(hits) == index_size
+    if sort in {"size", "-size"}:
+        sizes = [hit.size for hit in hits]
+        known = [size for size in sizes if size is not None]
+        assert known == sorted(known, reverse=sort == "-size")
+        assert sizes[: len(known)] == known
+
+
+@pytest.mark.parametrize(("query", "few"), [("type:f", 1000), ("type:f", 0), ("path:/d/**", 0)])
+def test_a_change_between_two_pages_moves_nothing_else(index: sqlite3.Connection, query: str, few: int) -> None:
+    """What is removed before the next page's place, or added there, neither repeats nor hides another file."""
+    for number in range(1, 9):
+        add_file(index, number, b"d/f%d" % number)
+    search = searching(index, few)
+
+    first = search.page(query, limit=4)
+    add_link(index, 1000, b"f2", None)  # the second of the first page
+    add_link(index, 1000, b"f4", None)  # the last one: the place itself
+    add_file(index, 20, b"d/f0")
+    rest = search.page(query, limit=10, cursor=first.cursor)
+
+    assert [hit.fid.oid for hit in first.hits] == [1, 2, 3, 4]
+    assert [hit.fid.oid for hit in rest.hits if hit.fid.oid != 20] == [5, 6, 7, 8]
+
+
+def test_all_pages_mean_the_same_now(index: sqlite3.Connection) -> None:
+    """What `now` means is in the cursor: a later page answers the question of the first one."""
+    for number in range(1, 4):
+        add_file(index, number, b"f%d" % number, mtime_ns=NOW - 1000)
+    search = searching(index)
+
+    first = search.page("mtime:>now-1s", limit=2, now_ns=NOW)
+    rest = search.page("mtime:>now-1s", limit=2, cursor=first.cursor)
+
+    assert [hit.fid.oid for hit in (*first.hits, *rest.hits)] == [1, 2, 3]
+
+
+def test_a_cursor_belongs_to_its_search(index: sqlite3.Connection) -> None:
+    """A cursor of another query or order, a damaged one, and no cursor at all are refused in a sentence."""
+    for number in range(1, 4):
+        add_file(index, number, b"f%d" % number, size=number)
+    search = searching(index)
+    cursor = search.page("type:f", limit=1, sort="size").cursor or ""
+
+    wrong = [("type:d", "size", cursor), ("type:f", "-size", cursor), ("type:f", None, cursor)]
+    wrong += [("type:f", "size", text) for text in ("", "x", cursor[:-2], "A" + cursor[1:], cursor + "é", "=" * 9)]
+    for query, sort, text in wrong:
+        with pytest.raises(QueryError, match="begin again without it"):
+            search.page(query, sort=sort, cursor=text)
+    assert len(search.page("type:f", sort="size", cursor=cursor).hits) == 2
+
+
+@pytest.mark.parametrize("limit", [0, -1, MAX_PAGE + 1])
+def test_pages_have_bounds(index: sqlite3.Connection, limit: int) -> None:
+    """A page without hits, or with more than memory should hold, is refused."""
+    with pytest.raises(QueryError, match="1 to 10000 hits"):
+        searching(index).page("*", limit=limit)
+
+
+def test_a_walk_through_many_ways_ends(index: sqlite3.Connection) -> None:
+    """Links out of order can make more ways through directories than there is time for; each is walked once."""
+    for level in range(40):
+        add_link(index, 1000 + level, b"a", 1001 + level)
+        add_link(index, 1000 + level, b"b", 1001 + level)
+    add_link(index, 0, b"d", 1000)
+    add_file(index, 1, b"d/f")
+
+    assert [hit.fid.oid for hit in searching(index, few=0).search("path:/d/** type:f")] == [1]

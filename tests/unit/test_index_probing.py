@@ -1,0 +1,46 @@
+"""Probing a document: the same answer as the search rows would give."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lustre_events.index.probing import _test, _values, probe
+from lustre_events.index.query_tree import KeyExists
+from lustre_events.index.values import MAX_ROWS, canonical, flatten
+
+names = st.sampled_from(["a", "b", "a.b", "b.a", "x", "", "x.a", "é", "\0", "\ud800"])
+scalars = (
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.sampled_from(["", "red", "Red Blue", "\0x"])
+)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=12
+)
+keys = st.sampled_from(["a", "b", "a.b", "x.a", "x.a.b", "a.b.a", "x", "", "é", "?", "a..b"])
+
+
+def nested(levels: int) -> Any:
+    return 1 if levels == 0 else [nested(levels - 1)]
+
+
+@given(st.dictionaries(names, values, max_size=4), keys)
+@settings(max_examples=500)
+@example({"a": nested(20)}, "a")
+@example({"a": {"b": 1}, "a.b": "red"}, "a.b")
+@example({"a": list(range(MAX_ROWS + 5)), "b": 1}, "b")
+@example({"a": "word " * 900}, "a")
+def test_a_probe_sees_what_the_search_rows_are(body: dict[str, Any], key: str) -> None:
+    """What stands under a key, also behind its extractor's name, is what flattening the whole document gives."""
+    text = canonical(body)
+    flat = flatten(json.loads(text))
+    wanted = {key, key.removeprefix("x.")} if key.startswith("x.") else {key}
+
+    numbers, words, parts = _values("x", text, key)
+
+    assert numbers == {value for name, value in flat.numbers if name in wanted}
+    assert words == {value for name, value in flat.words if name in wanted}
+    assert parts == {value for name, value in flat.parts if name in wanted}
+    assert probe(KeyExists(key))("x", text) is _test(KeyExists(key))(numbers, words, parts)
