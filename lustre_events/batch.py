@@ -9,11 +9,23 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lustre_events.errors import RecordDecodeError
 from lustre_events.fid import FID
-from lustre_events.names import LINK_EFFECTS, Link, Move, OrderKey, Place, effective_time, lacks_old_name, merge
+from lustre_events.names import (
+    LINK_EFFECTS,
+    Effect,
+    Link,
+    Move,
+    OrderKey,
+    Place,
+    eff_time_of,
+    effective_time,
+    lacks_old_name,
+    merge,
+    rivals,
+)
 from lustre_events.pending import TYPE_OF, Kind, change_of, object_of, overwritten
 from lustre_events.record import ChangelogRecord, RecordType, iter_records
 
@@ -23,7 +35,19 @@ log = logging.getLogger(__name__)
 class ObjectChange:
     """What happened to one object in this batch. Times are those of the records, none behind `now_ns`."""
 
-    __slots__ = ("attributes", "content", "created", "first_ns", "gone", "jobid", "last_ns", "named", "type")
+    __slots__ = (
+        "attributes",
+        "cause",
+        "content",
+        "created",
+        "first_ns",
+        "gone",
+        "jobid",
+        "last_ns",
+        "named",
+        "since",
+        "type",
+    )
 
     def __init__(self, time_ns: int) -> None:
         self.content = False
@@ -36,6 +60,10 @@ class ObjectChange:
         self.type: str | None = None
         self.jobid: bytes | None = None
         self.first_ns = self.last_ns = time_ns
+        self.since = b""
+        """The packed key of the first record."""
+        self.cause = b""
+        """The packed key of the last record."""
 
     def absorb(self, other: ObjectChange) -> None:
         """Take over what happened to the same object under its old FID; that the old FID is gone is no news."""
@@ -47,15 +75,20 @@ class ObjectChange:
         self.jobid = self.jobid or other.jobid
         self.first_ns = min(self.first_ns, other.first_ns)
         self.last_ns = max(self.last_ns, other.last_ns)
+        self.cause = max(self.cause, other.cause)
 
 
 class Batch:
     """The changes of any number of blocks.
 
     `counters` add up: records = named + changed + ignored + unknown + damaged; `repeated` ones are none of them.
+    `contested` are the objects whose names may be wrong because the clocks of two MDTs differ by up to `skew_ns`
+    (0: there is one MDT only), with the latest time of the records that say so (dispatcher/healing.py).
     """
 
-    def __init__(self, now_ns: int) -> None:
+    def __init__(self, now_ns: int, skew_ns: int = 0) -> None:
+        self.contested: dict[FID, int] = {}
+        self._skew_ns = skew_ns
         self.links: dict[Place, Link] = {}
         self.changes: dict[FID, ObjectChange] = {}
         self.counters: Counter[str] = Counter()
@@ -116,6 +149,18 @@ class Batch:
             if old is not None:
                 self.changes.setdefault(target, ObjectChange(old.first_ns)).absorb(old)
 
+    def _compare(self, met: Iterable[tuple[Link, Effect]], stamp: bytes) -> None:
+        """Doubt the names of objects that a record met at its places, if their records are another MDT's."""
+        for link, effect in met:
+            if rivals(link.stamp, stamp, self._skew_ns):
+                self.contest((link.fid, effect.fid), max(link.stamp, stamp))
+
+    def contest(self, fids: Iterable[FID | None], stamp: bytes) -> None:
+        """Doubt the names of objects because of records up to the one with this packed key."""
+        for fid in fids:
+            if fid is not None:
+                self.contested[fid] = max(self.contested.get(fid, 0), eff_time_of(stamp))
+
     def _add(self, record: ChangelogRecord, stamp: bytes) -> None:
         counters = self.counters
         counters["records"] += 1
@@ -128,9 +173,11 @@ class Batch:
             return
         make = LINK_EFFECTS.get(record.type)
         found = make(record) if make is not None else ()
-        merge(self.links, stamp, found)
+        met = merge(self.links, stamp, found)
+        if met and self._skew_ns:
+            self._compare(met, stamp)
         counters["named" if found else "changed"] += 1
-        change = self._change(object_of(record), kind, record)
+        change = self._change(object_of(record), kind, record, stamp)
         if change is not None:
             change.type = TYPE_OF.get(record.type, change.type)
             change.named |= record.type in _NEW_NAME
@@ -138,23 +185,28 @@ class Batch:
         if record.type == RecordType.RENME:
             lost = overwritten(record)
             if lost is not None:
-                self._change(lost[0], lost[1], record)
+                self._change(lost[0], lost[1], record, stamp)
             if lacks_old_name(record):
                 counters["renames_without_old_name"] += 1
         elif record.type == RecordType.MIGRT and record.source and record.source != record.target:
             self._moves[stamp] = Move(record.source, record.target, stamp)
 
-    def _change(self, fid: FID, kind: Kind, record: ChangelogRecord) -> ObjectChange | None:
+    def _change(self, fid: FID, kind: Kind, record: ChangelogRecord, stamp: bytes) -> ObjectChange | None:
         if not fid:
             return None
         time_ns = min(record.time_ns, self._now_ns)
         change = self.changes.get(fid)
         if change is None:
             change = self.changes[fid] = ObjectChange(time_ns)
+            change.since = stamp
         elif time_ns > change.last_ns:
             change.last_ns = time_ns
         elif time_ns < change.first_ns:
             change.first_ns = time_ns
+        cause = change.cause
+        if cause and self._skew_ns and cause[8:10] != stamp[8:10]:
+            self.contest((fid,), max(cause, stamp))
+        change.cause = max(cause, stamp)
         if kind is Kind.CONTENT:
             change.content = True
         elif kind is Kind.ATTRIBUTES:

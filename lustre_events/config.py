@@ -89,16 +89,26 @@ class DispatcherSettings:
     """The dispatcher: the index's only writer."""
 
     rules: str = setting("", "path of the rules file (TOML); empty: only the built-in `stat`")
+    user_rules: str = setting("", "folder of users' own rules, one file USER.toml each; empty: none")
     settle_seconds: float = setting(2.0, "how long a file must be left alone before it is extracted")
     settle_max_seconds: float = setting(
         60.0, "a file that never rests is extracted this long after its first change"
     )
     batch_records: int = setting(20_000, "most records in one transaction")
     job_files: int = setting(64, "most files in one job")
-    job_lease_seconds: float = setting(120.0, "a job without results for this long is given out again")
+    job_bytes: int = setting(16 << 30, "a job that has files of so many bytes gets no more")
+    job_lease_seconds: float = setting(
+        40.0, "a job without results for this long is looked for; a lost one is given out again"
+    )
     queue_jobs: int = setting(100, "most jobs that wait in one queue; the rest stays pending in the index")
     retry_seconds: float = setting(10.0, "wait before the first retry of a failed file; doubles each time")
     attempts: int = setting(3, "tries per file and extractor before its failure is kept")
+    skew_seconds: float = setting(5.0, "most that the clocks of two MDSs, or of an MDS and this node, differ")
+    breaker_jobs: int = setting(
+        3, "jobs in a row that fail whatever the file, until their extractor is suspended"
+    )
+    breaker_probe_seconds: float = setting(60.0, "how often one job tries whether a suspended extractor works again")
+    reprocess_rows: int = setting(2_000, "most files of an extractor that are pending at a time to be reprocessed")
     idle_ms: int = setting(100, "wait when there is nothing to do")
     subscriber_max_lag: int = setting(
         10_000_000, "records of an MDT kept in Redis for a subscriber group alone; further behind, it is cut off"
@@ -115,10 +125,43 @@ class WorkerSettings:
     extractors: tuple[str, ...] = setting(
         (), "folders with extractors, one sub-folder each; empty: the ones beside the program"
     )
+    user_extractors: str = setting(
+        "", "folder with a folder per user, which holds that user's own extractors; empty: none"
+    )
     images: str = setting("/var/lib/lustre-events/images", "folder of the images that manifests name")
-    run_as: str = setting("nobody", "the user that a worker which is root becomes before it starts a container")
+    default_image: str = setting("base", "image of extractors that name none")
+    image_cache: str = setting(
+        "", "local folder for unpacked images, which start faster; empty: a usual one; none: do not unpack"
+    )
+    require_signed: bool = setting(False, "run only images whose signature `apptainer verify` accepts")
+    run_as: str = setting(
+        "nobody", "the user that a worker which is root becomes for extractors; owner: of each file, where approved"
+    )
+    min_uid: int = setting(1000, "for a file's owner or a user's extractor a worker becomes no user below this")
+    approved: str = setting(
+        "/etc/lustre-events/approved", "file of the extractors that may run as owner; see: extractor approve"
+    )
+    mime: bool = setting(True, "`stat` reads the first 4 KB of each file for its type by content")
     job_timeout_seconds: int = setting(600, "longest run of one job")
-    worker_ttl_seconds: int = setting(60, "RQ takes a worker for dead when it is silent for this long")
+    worker_ttl_seconds: int = setting(30, "RQ takes a worker for dead when it is silent for this long")
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """The web console."""
+
+    listen: str = setting("127.0.0.1:8080", "ADDRESS:PORT; put a proxy with TLS in front of it")
+    title: str = setting("lustre-events", "what the console calls itself")
+    login: str = setting("file", "who says who somebody is", ("file", "pam", "proxy"))
+    users: str = setting("/etc/lustre-events/web-users", "for login = file: lines user:hash; see: web-password")
+    pam_service: str = setting("login", "for login = pam: the name in /etc/pam.d")
+    header: str = setting("X-Remote-User", "for login = proxy: the header in which the proxy names the user")
+    proxies: tuple[str, ...] = setting(("127.0.0.1", "::1"), "for login = proxy: addresses whose header is believed")
+    admins: tuple[str, ...] = setting((), "users who see the queues")
+    https: bool = setting(False, "send cookies over https only; set it where the proxy has TLS")
+    session_hours: float = setting(12.0, "how long somebody stays logged in")
+    secret: str = setting("", "file with the key that signs sessions; empty: a new key at each start")
+    threads: int = setting(8, "requests that are answered at the same time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +174,7 @@ class Settings:
     reader: ReaderSettings = field(default_factory=ReaderSettings)
     dispatcher: DispatcherSettings = field(default_factory=DispatcherSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    web: WebSettings = field(default_factory=WebSettings)
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -200,20 +244,22 @@ def _checked(place: str, hint: Any, value: Any, choices: tuple[str, ...]) -> Any
             value = float(value)
     if type(value) is not hint or (hint is float and not math.isfinite(value)):
         raise ConfigError(f"{place} must be {_KIND[hint]}, not {value!r}")
-    if hint is not str and value < 0:
+    if hint in {int, float} and value < 0:
         raise ConfigError(f"{place} must not be negative")
     if choices and value not in choices:
         raise ConfigError(f"{place} is {value!r}; it must be one of: {', '.join(choices)}")
     return value
 
 
-_KIND = {str: "a string", int: "a whole number", float: "a finite number"}
+_KIND = {str: "a string", int: "a whole number", float: "a finite number", bool: "true or false"}
 
 
 def _from_text(hint: Any, text: str) -> Any:
     """Return the value that `text` stands for; the text itself, for `_checked` to refuse, if there is none."""
     if isinstance(hint, types.GenericAlias):
         return [part for part in text.split(",") if part]
+    if hint is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
     try:
         return hint(text)
     except ValueError:
@@ -247,4 +293,4 @@ def _default(spec: dataclasses.Field[Any]) -> Any:
 def _toml(value: Any) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -26,6 +26,7 @@ LustreEventsError                 exit code 1
 │   ├── ManifestError
 │   ├── RuntimeMissing                neither Apptainer nor Singularity
 │   ├── ImageMissing
+│   ├── ExtractorRefused              not approved, not signed, or as a user whom this worker may not become
 │   └── ContainerFailed               the runtime failed, not the extractor's program
 └── LeaseLost                     8   another process has taken over this one's work
 
@@ -181,6 +182,10 @@ class RuntimeMissing(ExtractorError):
 
 class ImageMissing(ExtractorError):
     """The extractor's image is not there."""
+
+
+class ExtractorRefused(ExtractorError):
+    """The extractor may not run here: not approved, not signed, or as a user whom this worker may not become."""
 
 
 class ContainerFailed(ExtractorError):

@@ -1,15 +1,21 @@
 """The manifest of an extractor: what it is, how it is run, and what it may use.
 
 `extractors/<name>/manifest.toml`, one per extractor. Dispatcher and workers each read their own copy: from a
-job a worker takes only the extractor's name. extractors/README.md explains every key.
+job a worker takes only the extractor's identity. extractors/README.md explains every key.
+
+A site's extractor is known by its name (`hdf5`), a user's own one as `<user>/<name>` (`ada/spectra`): that is the
+`identity`, which rules, jobs, the index and documents carry. A user's own lie in `[worker] user_extractors`, in
+`<user>/<name>/`, count only where that user owns them, and run as that user only.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
+import os
+import pwd
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +24,19 @@ from typing import Any
 
 from lustre_events.config import nearest
 from lustre_events.errors import ManifestError
+from lustre_events.program import ProgramFile, digest, read_file, read_program
 
 FILE_NAME = "manifest.toml"
 CONTRACTS = ("batch", "single")
-KEYS = ("name", "version", "image", "command", "contract", "accepts", "description", "trusted", "gpu", "limits")
+KEYS = (
+    "name", "version", "image", "image_digest", "command", "contract", "accepts", "description", "trusted", "gpu",
+    "limits",
+)  # fmt: skip
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
+USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\Z", re.IGNORECASE)
+_UNBOUNDED = ("jobs", "bytes_per_second")
+"""Limits that may be 0."""
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _EXTENSION = re.compile(r"[a-z0-9]{1,16}\Z")
 
 
@@ -42,6 +56,10 @@ class Limits:
     """Descriptors that each process of the run may have open."""
     output_bytes: int = 1 << 20
     """Longest document of one file, as JSON."""
+    jobs: int = 0
+    """Most jobs at a time, in the whole system, that read files for it; 0: as many as there are workers."""
+    bytes_per_second: int = 0
+    """What all jobs together may read, by the sizes of their files; 0: no bound. Without `jobs` that is one job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +69,7 @@ class Manifest:
     name: str
     version: str
     image: str
+    """Below the worker's images; empty: the worker's `default_image`."""
     command: tuple[str, ...]
     contract: str
     accepts: tuple[str, ...]
@@ -62,19 +81,39 @@ class Manifest:
     folder: Path
     digest: str
     """SHA-256 over the manifest and the files of the folder: a new one gives the extractor a new serial."""
+    image_digest: str = ""
+    """SHA-256 that the image must have; empty: any."""
+    owner: str = ""
+    """The user whose own extractor this is; empty: the site's."""
+    uid: int | None = None
+    """The owner's."""
+
+    @property
+    def identity(self) -> str:
+        """What it is known by outside of its folder: `name`, or `owner/name`."""
+        return f"{self.owner}/{self.name}" if self.owner else self.name
+
+    def program(self) -> list[ProgramFile]:
+        """Return its files as they are now.
+
+        Raises:
+            ManifestError: they cannot be read, or are others than those of `digest`.
+        """
+        files = read_program(self.folder, self.uid)
+        if digest(files) != self.digest:
+            raise ManifestError(f"{self.folder}: changed while it was read; it is read again with the next job")
+        return files
 
 
-def load(folder: Path) -> Manifest:
-    """Return the manifest of one extractor's folder.
+def load(folder: Path, owner: str = "", uid: int | None = None) -> Manifest:
+    """Return the manifest of one extractor's folder; `owner` and `uid` are those of the user whose own it is.
 
     Raises:
         ManifestError: it is missing or wrong; the message names file, key and the nearest valid key.
     """
     path = folder / FILE_NAME
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise ManifestError(f"{path}: cannot be read ({exc.strerror}); extractors/README.md shows one") from exc
+        table = tomllib.loads(read_file(path, uid)[0].decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ManifestError(f"{path}: not a TOML file: {exc}") from exc
     for key in table:
@@ -92,7 +131,10 @@ def load(folder: Path) -> Manifest:
         gpu=_flag(path, table, "gpu"),
         limits=_limits(path, table.get("limits", {})),
         folder=folder.absolute(),
-        digest=folder_digest(folder),
+        digest=digest(read_program(folder, uid)),
+        image_digest=_image_digest(path, table),
+        owner=owner,
+        uid=uid,
     )
 
 
@@ -118,29 +160,46 @@ def load_all(folders: tuple[Path, ...]) -> dict[str, Manifest]:
 
 
 def folders(configured: tuple[str, ...]) -> tuple[Path, ...]:
-    """Return the folders of `[worker] extractors`; where none is named, the one beside this program."""
-    return tuple(map(Path, configured)) or (Path(__file__).resolve().parent.parent / "extractors",)
+    """Return the folders of `[worker] extractors`; where none is named, the usual one."""
+    usual = (Path(__file__).resolve().parent.parent / "extractors", Path("/usr/share/lustre-events/extractors"))
+    return tuple(map(Path, configured)) or (next(filter(Path.is_dir, usual), usual[0]),)
 
 
-def program_files(folder: Path) -> list[Path]:
-    """Return the files that make the extractor: not its samples, its README, or what Python caches."""
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and path.suffix not in {".md", ".pyc", ".def"}
-        and path.relative_to(folder).parts[0] not in {"samples", "__pycache__"}
-    ]
+def load_user(folder: Path, identity: str) -> Manifest:
+    """Return a user's own extractor; `folder` has a folder per user, named after them, with their extractors.
+
+    Raises:
+        ManifestError: there is no such user or extractor, it is not that user's, or wrong.
+    """
+    user, _, name = identity.partition("/")
+    if not USER.match(user) or not NAME.match(name):
+        raise ManifestError(f"{identity!r}: no user's extractor has such a name; write it as user/name")
+    place = folder / user / name
+    try:
+        uid, facts = pwd.getpwnam(user).pw_uid, os.lstat(place)
+    except KeyError as exc:
+        raise ManifestError(f"{place}: {user} is no user here; name the folder after its user") from exc
+    except OSError as exc:
+        raise ManifestError(f"{place}: cannot be looked at ({exc.strerror}); make the extractor there") from exc
+    if facts.st_uid != uid or not stat.S_ISDIR(facts.st_mode):
+        raise ManifestError(f"{place}: not owned by {user}, so it does not count; chown -R {user} {place}")
+    return load(place, user, uid)
 
 
-def folder_digest(folder: Path) -> str:
-    """Return SHA-256 over names and contents of the extractor's files."""
-    digest = hashlib.sha256()
-    for path in program_files(folder):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
+def load_users(folder: Path) -> tuple[dict[str, Manifest], list[str]]:
+    """Return users' own extractors by identity, and a sentence for each that does not count (see load_user).
+
+    One that is wrong is left out, for it must not harm anybody else's.
+    """
+    found: dict[str, Manifest] = {}
+    wrong: list[str] = []
+    for path in sorted(folder.glob(f"*/*/{FILE_NAME}")):
+        identity = path.parent.relative_to(folder).as_posix()
+        try:
+            found[identity] = load_user(folder, identity)
+        except ManifestError as exc:
+            wrong.append(str(exc))
+    return found, wrong
 
 
 def to_json(manifest: Manifest) -> str:
@@ -173,10 +232,17 @@ def _name(path: Path, table: Mapping[str, Any]) -> str:
 
 
 def _image(path: Path, table: Mapping[str, Any]) -> str:
-    image = _text(path, table, "image")
+    image = _text(path, table, "image") if "image" in table else ""
     if image.startswith(("/", "-")) or ".." in Path(image).parts:
         raise ManifestError(f"{path}: image is {image!r}; it must be a name inside the images folder")
     return image
+
+
+def _image_digest(path: Path, table: Mapping[str, Any]) -> str:
+    found = _text(path, table, "image_digest") if "image_digest" in table else ""
+    if found and not _DIGEST.match(found):
+        raise ManifestError(f"{path}: image_digest is {found!r}; it must be the 64 hex digits of sha256sum IMAGE")
+    return found
 
 
 def _command(path: Path, table: Mapping[str, Any]) -> tuple[str, ...]:
@@ -215,6 +281,8 @@ def _limits(path: Path, table: Any) -> Limits:
     for key, value in table.items():
         if key not in names:
             raise ManifestError(f"{path}: unknown key {key} in [limits]{nearest(key, names)}")
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ManifestError(f"{path}: [limits] {key} must be a whole number above 0, not {value!r}")
-    return Limits(**table)
+        least = 0 if key in _UNBOUNDED else 1
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ManifestError(f"{path}: [limits] {key} must be a whole number above {least - 1}, not {value!r}")
+    limits = Limits(**table)
+    return dataclasses.replace(limits, jobs=limits.jobs or int(limits.bytes_per_second > 0))

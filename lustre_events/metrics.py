@@ -6,13 +6,15 @@ units follow Prometheus's conventions; METRICS lists every one with its meaning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from lustre_events import tallies
 from lustre_events.status import SECOND_NS, Status
+from lustre_events.tallies import Tally
 
 PREFIX = "lustre_events_"
 
@@ -41,10 +43,18 @@ METRICS = {
     "group_lost_ranges": "Ranges of records that a subscriber group was cut off from",
     "index_objects": "Objects in the index",
     "index_tombstones": "Removed names that the index still remembers",
+    "index_size_bytes": "What the index takes on its disk",
     "pending_rows": "Pieces of work that wait or run, by reason",
+    "pending_oldest_due_seconds": "For how long the oldest of them has been due, by reason",
     "documents": "Good documents, by extractor",
     "failures": "Objects whose last attempt failed, by extractor",
     "dispatcher_events": "What the dispatcher has counted since the index was made, by name",
+    "dispatcher_heard_seconds": "Seconds since the dispatcher said that it lives",
+    "extractor_results": "Results of an extractor since the index was made, by status: ok, failed, gone, released",
+    "extractor_file_seconds": "Seconds of an extractor for a file: a run's time, divided by its files",
+    "extractor_suspended": "1 while an extractor's work waits because somebody, or the breaker, has suspended it",
+    "extractor_disabled": "1 while rules pass over an extractor",
+    "rules_problems": "Rules and extractors that the dispatcher cannot use",
     "queue_jobs": "RQ jobs by queue and state",
     "workers": "RQ workers that are registered",
     "problems": "Parts of the service that could not be asked",
@@ -66,6 +76,8 @@ def families(status: Status) -> list[Metric]:
     """Return the metrics of a status (status.collect)."""
     mdts: dict[str, Status] = status.get("mdts", {})
     index, now_ns = status["index"], status["time_ns"]
+    extractors: dict[str, Status] = status["extractors"]
+    alive_ns = status.get("dispatcher", {}).get("alive_ns")
     found: list[Metric] = [
         *(_gauge(f"reader_{name}", "mdt", {mdt: state.get(name) for mdt, state in mdts.items()})
           for name in READER_GAUGES),
@@ -80,8 +92,19 @@ def families(status: Status) -> list[Metric]:
         _gauge("pending_rows", "reason", index["pending"]),
         _gauge("documents", "extractor", index["documents"]),
         _gauge("failures", "extractor", index["failures"]),
-        _counter("dispatcher_events", "event", index["counters"]),
+        _counter("dispatcher_events", "event",
+                 {name: count for name, count in index["counters"].items() if ":" not in name}),
         _gauge("problems", "", {"": len(status["problems"])}),
+        _gauge("index_size_bytes", "", {"": index["bytes"]}),
+        _gauge("pending_oldest_due_seconds", "reason",
+               {reason: max(0, now_ns - due_ns) / SECOND_NS for reason, due_ns in index["oldest_due_ns"].items()}),
+        _gauge("dispatcher_heard_seconds", "", {"": _since(alive_ns, now_ns)}),
+        _gauge("extractor_suspended", "extractor",
+               {name: int(each["suspended"] is not None) for name, each in extractors.items()}),
+        _gauge("extractor_disabled", "extractor",
+               {name: int(each["disabled"]) for name, each in extractors.items()}),
+        _gauge("rules_problems", "", {"": len(status["rules_problems"])}),
+        *_of_extractors(tallies.by_extractor(index["counters"])),
     ]  # fmt: skip
     groups = status.get("groups", {})
     behind = {name: sum(each["behind"].values()) for name, each in groups.items()}
@@ -113,9 +136,27 @@ def _filled(family: GaugeMetricFamily | CounterMetricFamily, label: str, values:
     return family
 
 
+def _of_extractors(found: Mapping[str, Tally]) -> Iterator[Metric]:
+    results = CounterMetricFamily(
+        PREFIX + "extractor_results", METRICS["extractor_results"], labels=["extractor", "status"]
+    )
+    took = HistogramMetricFamily(
+        PREFIX + "extractor_file_seconds", METRICS["extractor_file_seconds"], labels=["extractor"]
+    )
+    for name, tally in found.items():
+        for status, count in tally.statuses.items():
+            results.add_metric([name, status], count)
+        if any(tally.buckets):
+            took.add_metric([name], tally.cumulated(), tally.seconds)
+    yield from (results, took)
+
+
 def _age(state: Status, now_ns: int) -> float | None:
-    caught_up = int(state.get("caught_up_time_ns", 0))
-    return max(0, now_ns - caught_up) / SECOND_NS if caught_up else None
+    return _since(state.get("caught_up_time_ns"), now_ns)
+
+
+def _since(time_ns: str | None, now_ns: int) -> float | None:
+    return max(0, now_ns - int(time_ns)) / SECOND_NS if int(time_ns or 0) else None
 
 
 def _open_losses(state: Status) -> int:

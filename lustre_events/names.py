@@ -49,6 +49,34 @@ class OrderKey(msgspec.Struct, frozen=True, order=True, gc=False):
         return cls(*_KEY.unpack(packed))
 
 
+def base_stamp(time_ns: int) -> bytes:
+    """Return the stamp of what the file system itself said at a time: any record of that time or later wins."""
+    return OrderKey(max(0, time_ns), 0, 0, 0).pack()
+
+
+def refuted(stamp: bytes) -> bytes:
+    """Return the stamp of the statement that a record is no longer true: right behind it, before any other one."""
+    return (int.from_bytes(stamp) + 1).to_bytes(_KEY.size)
+
+
+def eff_time_of(stamp: bytes) -> int:
+    """Return the effective time in a packed key, in ns."""
+    return int.from_bytes(stamp[:8])
+
+
+def rivals(known: bytes, stamp: bytes, skew_ns: int) -> bool:
+    """Whether two records may be in the wrong order because the clocks of their MDTs differ by up to `skew_ns`."""
+    return (
+        known[8:10] != stamp[8:10]
+        and abs(eff_time_of(known) - eff_time_of(stamp)) <= skew_ns
+        and known[10:] != _NO_RECORD
+        and stamp[10:] != _NO_RECORD
+    )
+
+
+_NO_RECORD = bytes(16)
+
+
 class Effect(msgspec.Struct, frozen=True, gc=False):
     """What a record does to one place: the name now means `fid`; None: it is removed."""
 
@@ -103,13 +131,22 @@ def effects(record: ChangelogRecord) -> tuple[Effect, ...]:
     return make(record) if make is not None else ()
 
 
-def merge(links: MutableMapping[Place, Link], stamp: bytes, found: Iterable[Effect]) -> None:
-    """Bring the effects of the record with the packed key `stamp` into `links`: the highest key wins."""
+def merge(
+    links: MutableMapping[Place, Link], stamp: bytes, found: Iterable[Effect]
+) -> list[tuple[Link, Effect]]:
+    """Bring the effects of the record with the packed key `stamp` into `links`: the highest key wins.
+
+    Returns the links that stood at the same places, each with the effect that met it.
+    """
+    met = []
     for effect in found:
         place = (effect.parent, effect.name)
         present = links.get(place)
+        if present is not None:
+            met.append((present, effect))
         if present is None or stamp >= present.stamp:
             links[place] = Link(effect.parent, effect.name, effect.fid, stamp)
+    return met
 
 
 def lacks_old_name(record: ChangelogRecord) -> bool:

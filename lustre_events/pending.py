@@ -40,7 +40,7 @@ CHANGES: dict[int, Kind] = {
     RecordType.SATTR: Kind.ATTRIBUTES,
     RecordType.XATTR: Kind.ATTRIBUTES,
     RecordType.CTIME: Kind.ATTRIBUTES,
-    RecordType.HSM: Kind.ATTRIBUTES,  # archived, released, restored: the content is the same
+    RecordType.HSM: Kind.ATTRIBUTES,  # archived, released, restored: the content is the same; see outcomes.py
     RecordType.LYOUT: Kind.ATTRIBUTES,
     RecordType.RESYNC: Kind.ATTRIBUTES,
     RecordType.RENME: Kind.NAME,
@@ -71,6 +71,7 @@ TYPE_OF: dict[int, str] = {
 REASONS = {Kind.NAME: "name", Kind.ATTRIBUTES: "attributes", Kind.CONTENT: "write"}
 CREATED = "create"
 RETRY = "retry"
+REPROCESS = "reprocess"
 
 
 def change_of(record: ChangelogRecord) -> Kind | None:
@@ -128,6 +129,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rule: str
     queue: str
     priority: int
+    not_before_ns: int = 0
+    """A rule wants the file to be this old."""
 
 
 def due(first_ns: int, last_ns: int, settle_ns: int, settle_max_ns: int) -> int:
@@ -144,13 +147,12 @@ def merged(row: PendingRow | None, wanted: Wanted) -> PendingRow:
     """
     if row is None:
         first_ns, attempts, job = wanted.first_ns, 0, None
-        due_ns = due(first_ns, wanted.last_ns, wanted.settle_ns, wanted.settle_max_ns)
+        due_ns = _due(first_ns, wanted)
     elif wanted.generation <= row.generation:
         first_ns, attempts, job, due_ns = row.first_ns, row.attempts, row.job, row.due_ns
     else:
         first_ns, attempts, job = min(row.first_ns, wanted.first_ns), 0, row.job
-        settled = due(first_ns, wanted.last_ns, wanted.settle_ns, wanted.settle_max_ns)
-        due_ns = row.due_ns if job is not None else settled
+        due_ns = row.due_ns if job is not None else _due(first_ns, wanted)
     return PendingRow(
         fid=wanted.fid,
         extractor=wanted.extractor,
@@ -164,6 +166,15 @@ def merged(row: PendingRow | None, wanted: Wanted) -> PendingRow:
         priority=wanted.priority,
         job=job,
     )
+
+
+def _due(first_ns: int, wanted: Wanted) -> int:
+    return max(due(first_ns, wanted.last_ns, wanted.settle_ns, wanted.settle_max_ns), wanted.not_before_ns)
+
+
+def excused(row: PendingRow, now_ns: int, retry_ns: int) -> PendingRow:
+    """Return `row` due again after a wait, with all the tries that it had."""
+    return msgspec.structs.replace(row, due_ns=now_ns + retry_ns, job=None)
 
 
 def finished(row: PendingRow, generation: int, now_ns: int, settle_ns: int) -> PendingRow | None:

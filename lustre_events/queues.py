@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
 from rq import Queue, Retry, Worker
+from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 from rq.utils import parse_composite_key
 
@@ -28,6 +30,15 @@ RETRIES = 2
 """How often RQ gives a job out again whose worker was lost: without this RQ never does."""
 
 FAILURE_TTL_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job by RQ: `state` in its words (queued, started, failed, ...), its worker, and its place in the queue."""
+
+    state: str
+    worker: str
+    place: int | None
 
 
 class RqQueues:
@@ -120,6 +131,19 @@ class RqQueues:
         except redis.RedisError as exc:
             raise _unavailable(exc) from exc
         return {"queues": queues, "workers": workers}
+
+    def states(self, job_ids: Collection[str]) -> dict[str, JobState]:
+        """Return what RQ knows of jobs, but for those that it has forgotten. Raises StreamUnavailable."""
+        found = {}
+        try:
+            for job in RqJob.fetch_many(list(job_ids), connection=self._client, serializer=JSONSerializer):
+                if job is not None:
+                    state = str(job.get_status(refresh=False).value)
+                    place = job.get_position() if state == "queued" else None
+                    found[job.id] = JobState(state, job.worker_name or "", None if place is None else place + 1)
+        except redis.RedisError as exc:
+            raise _unavailable(exc) from exc
+        return found
 
     def _queue(self, name: str) -> Queue:
         return Queue(name, connection=self._client, serializer=JSONSerializer)

@@ -14,8 +14,7 @@ from lustre_events import rules
 from lustre_events.config import DispatcherSettings, Settings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.errors import ConfigError
-from lustre_events.index.sqlite import SQLiteWriter
-from lustre_events.index.urls import sqlite_path
+from lustre_events.index import open_writer
 from lustre_events.reader import Reader
 from lustre_events.redis_server import RedisServer
 from lustre_events.sources import replay
@@ -70,7 +69,7 @@ def replay_files(
             url = stack.enter_context(RedisServer(Path(folder))).url
         client = connect(url, settings.redis.timeout_seconds)
         check_safe(client)
-        index = SQLiteWriter(sqlite_path(index_url))
+        index = open_writer(index_url)
         stack.callback(index.close)
         consumer = Dispatcher(
             RedisRecordStreams(client),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from lustre_events.errors import ImageMissing, LustreEventsError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BUILD_SECONDS = 1800
+IMAGE = "base"
+"""The image of the extractors that demo and benchmarks of the service use."""
 STOP_SECONDS = 15
 
 Say = Callable[[str], None]
@@ -78,7 +80,13 @@ def choose_runtime(images: Path, say: Say) -> str:
     build = REPOSITORY / "extractors" / "build-images.sh"
     if not build.exists():
         raise ImageMissing(f"{build} is not there; run this from a checkout of lustre-events")
-    done = subprocess.run([build, images], check=False, stdout=sys.stderr, timeout=BUILD_SECONDS)
+    done = subprocess.run(
+        [build, images, IMAGE],
+        check=False,
+        stdout=sys.stderr,
+        timeout=BUILD_SECONDS,
+        env=os.environ | {"VENV": sys.prefix},
+    )
     if done.returncode:
         say("The image could not be built (see above): the extractors run as plain processes instead.")
         return "process"
@@ -87,22 +95,22 @@ def choose_runtime(images: Path, say: Say) -> str:
 
 
 @contextlib.contextmanager
-def sandbox(name: str, rules: str, images: Path, runtime: str) -> Iterator[Sandbox]:
-    """Run the service in a new folder; end it and remove the folder afterwards."""
+def sandbox(name: str, rules: str, images: Path, runtime: str, **more: str) -> Iterator[Sandbox]:
+    """Run the service in a new folder; end it and remove the folder afterwards. `more`: lines by section."""
     place = Path(tempfile.mkdtemp(prefix=f"lustre-events-{name}-"))
     place.chmod(0o755)  # containers run as an ordinary user, who must reach the files
     box = Sandbox(place)
     try:
         box.files.mkdir()
         (place / "rules.toml").write_text(rules)
-        box.settings.write_text(_settings(place, images.resolve(), runtime))
+        box.settings.write_text(_settings(place, images.resolve(), runtime, more))
         with _running(box):
             yield box
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _settings(place: Path, images: Path, runtime: str) -> str:
+def _settings(place: Path, images: Path, runtime: str, more: Mapping[str, str]) -> str:
     return f"""\
 [filesystem]
 source = "directory"
@@ -118,11 +126,12 @@ settle_seconds = 0.5
 retry_seconds = 0.5
 attempts = 2
 job_lease_seconds = 10
-
+{more.get("dispatcher", "")}
 [worker]
 runtime = "{runtime}"
 images = "{images}"
 worker_ttl_seconds = 10
+{more.get("worker", "")}
 """
 
 

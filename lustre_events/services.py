@@ -10,27 +10,26 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lustre_events import manifest, rules
+from lustre_events.catalog import Catalog, Places
 from lustre_events.config import Settings, nearest
 from lustre_events.dispatcher import Dispatcher
-from lustre_events.errors import ConfigError, LustreEventsError
-from lustre_events.index import open_search
+from lustre_events.errors import ConfigError
+from lustre_events.index import make_folder, open_writer
 from lustre_events.index.interface import Identity
-from lustre_events.index.sqlite import SQLiteWriter
-from lustre_events.index.urls import sqlite_path
 from lustre_events.queues import RqQueues
 from lustre_events.reader import Reader
 from lustre_events.redis_server import RedisServer
 from lustre_events.sources import lustre
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.interface import Source
-from lustre_events.status import collect
+from lustre_events.streams.connection import Client
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.redis import (
     RedisReaderStream,
     RedisRecordStreams,
+    RedisRequests,
     RedisResults,
     check_safe,
     connect,
@@ -44,6 +43,10 @@ COMMAND = (sys.executable, "-m", "lustre_events")
 LOCAL_MDT = "local-MDT0000"
 LOCAL_USER = "cl1"
 """What the `directory` source calls itself and its one changelog user, which nobody needs to register."""
+
+
+def _nothing() -> None:
+    """Look after what others look after: a Redis of the site, a process without a watchdog."""
 
 
 def mdts(settings: Settings) -> list[str]:
@@ -82,8 +85,8 @@ def source(settings: Settings, mdt: str) -> Source:
     return DirectorySource(filesystem.mount, mdt, state_dir=Path(filesystem.state) / "directory")
 
 
-def reader(settings: Settings, mdt: str) -> Reader:
-    """Return the reader of one MDT, connected.
+def reader(settings: Settings, mdt: str, beat: Callable[[], None] = _nothing) -> Reader:
+    """Return the reader of one MDT, connected; `beat` is called at each of its turns.
 
     Raises:
         LustreEventsError: Redis is away or not safe, or a setting is wrong.
@@ -94,7 +97,20 @@ def reader(settings: Settings, mdt: str) -> Reader:
     own = settings.reader
     if settings.filesystem.source == "directory" and not own.user:
         own = replace(own, user=LOCAL_USER)
-    return Reader(source(settings, mdt), stream, own)
+    return Reader(source(settings, mdt), stream, own, beat=beat)
+
+
+def catalog(settings: Settings) -> Catalog:
+    """Return what reads rules and extractors from where the settings say that they are."""
+    own = settings.dispatcher
+    return Catalog(
+        Places(
+            Path(own.rules) if own.rules else None,
+            Path(own.user_rules) if own.user_rules else None,
+            manifest.folders(settings.worker.extractors),
+            Path(settings.worker.user_extractors) if settings.worker.user_extractors else None,
+        )
+    )
 
 
 def load_rules(settings: Settings) -> rules.Rules:
@@ -104,35 +120,33 @@ def load_rules(settings: Settings) -> rules.Rules:
         ConfigError: the file cannot be read or a rule is wrong.
         ManifestError: an installed extractor is wrong.
     """
-    installed = manifest.load_all(manifest.folders(settings.worker.extractors))
-    if not settings.dispatcher.rules:
-        return rules.Rules()
-    path = Path(settings.dispatcher.rules)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: the rules cannot be read ({exc}); mend [dispatcher] rules") from exc
-    return rules.parse(text, str(path), installed)
+    return catalog(settings).load().rules
 
 
-def dispatcher(settings: Settings, index_url: str) -> Dispatcher:
-    """Return the dispatcher, connected, with the index opened for writing.
+def dispatcher(settings: Settings, index_url: str, beat: Callable[[], None] = _nothing) -> Dispatcher:
+    """Return the dispatcher, connected, with the index opened for writing; `beat` is called after each step.
 
     Raises:
         LustreEventsError: Redis or the index is away, or a setting is wrong.
     """
     client = connect(_redis_url(settings), settings.redis.timeout_seconds)
     check_safe(client)
-    installed = manifest.load_all(manifest.folders(settings.worker.extractors))
+    installed = catalog(settings)
+    found = installed.load()
+    for problem in found.problems:
+        log.error("%s", problem, extra={"action": "look"})
     return Dispatcher(
         RedisRecordStreams(client, settings.dispatcher.subscriber_max_lag),
         RedisResults(client),
-        SQLiteWriter(sqlite_path(index_url)),
-        load_rules(settings),
+        open_writer(index_url),
+        found.rules,
         RqQueues(client, settings.worker.job_timeout_seconds),
-        [Identity(each.name, each.version, each.digest) for each in installed.values()],
+        [Identity(name, each.version, each.digest, each.limits.jobs) for name, each in found.extractors.items()],
         settings.dispatcher,
         mdts=[LOCAL_MDT] if settings.filesystem.source == "directory" else settings.filesystem.mdts,
+        requests=RedisRequests(client),
+        look=installed.look,
+        beat=beat,
     )
 
 
@@ -145,7 +159,7 @@ def node(settings: Settings, index_url: str, config_path: str | None) -> Iterato
     """
     load_rules(settings)
     names = mdts(settings)
-    sqlite_path(index_url).parent.mkdir(parents=True, exist_ok=True)
+    make_folder(index_url)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(_state(settings)))
         url, revive = settings.redis.url, _nothing
@@ -192,10 +206,6 @@ def _later_readers(settings: Settings, environment: Mapping[str, str]) -> Callab
     return lambda: _readers(discovered(settings), environment)
 
 
-def _nothing() -> None:
-    """Look after a Redis that others run."""
-
-
 @contextlib.contextmanager
 def _alone(state: Path) -> Iterator[None]:
     """Hold the state folder: two `run` on it would take the index from each other for ever. Raises ConfigError."""
@@ -210,22 +220,14 @@ def _alone(state: Path) -> Iterator[None]:
         yield
 
 
-def status(settings: Settings, index_url: str) -> dict[str, Any]:
-    """Return what `status` shows; a Redis that is not configured or does not answer is one of its problems.
+def requests(settings: Settings) -> RedisRequests:
+    """Return what asks the dispatcher for something. Raises ConfigError, StreamUnavailable."""
+    return RedisRequests(connect(_redis_url(settings), settings.redis.timeout_seconds))
 
-    Raises:
-        IndexUnavailable: there is no index.
-    """
-    with open_search(index_url) as search:
-        stats = search.stats()
-    try:
-        client = connect(_redis_url(settings), settings.redis.timeout_seconds)
-    except LustreEventsError as exc:
-        found = collect(stats, None, None, None)
-        found["problems"].append(str(exc))
-        return found
-    queues = RqQueues(client, settings.worker.job_timeout_seconds)
-    return collect(stats, RedisRecordStreams(client), RedisGroups(client), queues)
+
+def redis_client(settings: Settings) -> Client:
+    """Return a client of the Redis that is set, or of `run`'s own. Raises ConfigError, StreamUnavailable."""
+    return connect(_redis_url(settings), settings.redis.timeout_seconds)
 
 
 def streams(settings: Settings) -> RedisRecordStreams:

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from tests.images import base_image, open_folder
+from tests.images import all_images, base_image, open_folder
+from tests.indexes import empty_place, index_place
+from tests.postgresql import make_database, postgresql_schema_url, postgresql_url, shared_postgresql
 from tests.servers import redis_server, redis_url, shared_redis_server, shared_valkey_server
+from tests.tiny_image import tiny_image
 
-__all__ = ["base_image", "open_folder", "redis_server", "redis_url", "shared_redis_server", "shared_valkey_server"]
+__all__ = [
+    "all_images",
+    "base_image",
+    "empty_place",
+    "index_place",
+    "make_database",
+    "open_folder",
+    "postgresql_schema_url",
+    "postgresql_url",
+    "redis_server",
+    "redis_url",
+    "shared_postgresql",
+    "shared_redis_server",
+    "shared_valkey_server",
+    "tiny_image",
+]

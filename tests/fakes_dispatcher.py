@@ -1,26 +1,28 @@
-"""A dispatcher with everything around it in this process, but the index, which is a real SQLite file."""
+"""A dispatcher with everything around it in this process, but the index, which is a real one."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from lustre_events.catalog import Found
 from lustre_events.config import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.fid import FID
 from lustre_events.index.interface import Identity
-from lustre_events.index.sqlite import SQLiteWriter
 from lustre_events.record import ChangelogRecord, boundaries
+from lustre_events.requests import result_of
+from lustre_events.rule_file import parse as parse_rules
 from lustre_events.rules import Rules
-from lustre_events.rules import parse as parse_rules
 from lustre_events.streams.interface import Block
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
+from lustre_events.streams.memory_requests import MemoryRequests
 from lustre_events.work import STAT, Job, Result
 from tests.builders import START_NS, Object, fid_of, raw
+from tests.indexes import IndexPlace, Writer, open_writer, rows_of
 
 MDT0, MDT1 = "lustre-MDT0000", "lustre-MDT0001"
 LATER_NS = START_NS + 10**6 * 10**9
@@ -62,7 +64,7 @@ class MemoryQueue:
 class Rig:
     """Streams, results, queue, index and a dispatcher; its clock stands still but for `pass_seconds`."""
 
-    path: Path
+    path: IndexPlace
     rules: Rules = field(default_factory=Rules)
     settings: DispatcherSettings = field(default_factory=DispatcherSettings)
     extractors: tuple[Identity, ...] = (TABULAR, HDF5)
@@ -70,14 +72,16 @@ class Rig:
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     now_ns: int = LATER_NS
     mdts: tuple[str, ...] = ()
+    look: Callable[[], Found | None] = lambda: None
 
     def __post_init__(self) -> None:
         self.streams = MemoryRecordStreams(self.store)
         self.results = MemoryResults(self.store)
-        self.writer = SQLiteWriter(self.path)
+        self.requests = MemoryRequests(self.store)
+        self.writer = open_writer(self.path)
         self.dispatcher = self.make(self.writer)
 
-    def make(self, writer: SQLiteWriter, streams: MemoryRecordStreams | None = None) -> Dispatcher:
+    def make(self, writer: Writer, streams: MemoryRecordStreams | None = None) -> Dispatcher:
         """Return a dispatcher over the same streams, queue and (through `writer`) index; it takes over."""
         return Dispatcher(
             streams or self.streams,
@@ -89,12 +93,14 @@ class Rig:
             self.settings,
             lambda: self.now_ns,
             mdts=self.mdts,
+            requests=self.requests,
+            look=self.look,
         )
 
     def restart(self) -> None:
         """Give the index to a new dispatcher, as after a crash."""
         self.writer.close()
-        self.writer = SQLiteWriter(self.path)
+        self.writer = open_writer(self.path)
         self.dispatcher = self.make(self.writer)
 
     def close(self) -> None:
@@ -127,6 +133,12 @@ class Rig:
             self.results.put(answers(job, status, **fields))
         self.settle()
 
+    def ask(self, action: str, **arguments: Any) -> dict[str, Any]:
+        """Ask the dispatcher for something, let it step, and return the answer; ConfigError if it refuses."""
+        request_id = self.requests.put(action, arguments)
+        self.dispatcher.step()
+        return result_of(self.store.replies[request_id])
+
     def paths(self, *objects: Object) -> list[list[bytes]]:
         """Return the paths of objects as the index has them."""
         fids = [fid_of(each) for each in objects]
@@ -136,7 +148,7 @@ class Rig:
 
     def select(self, statement: str, *values: Any) -> list[Any]:
         """Return what a SELECT gives; rows of one column as plain values."""
-        rows = self.writer._connection.execute(statement, values).fetchall()
+        rows = rows_of(self.writer, statement, values)
         return [row[0] if len(row) == 1 else row for row in rows]
 
     def pending(self) -> set[tuple[FID, str]]:
@@ -193,7 +205,7 @@ def answers(job: Job, status: str = "ok", **fields: Any) -> list[Result]:
             serial=job.serial,
             generation=item.generation,
             status=status,
-            **{"document": _found(job, status), **fields},
+            **{"document": _found(job, status), "provenance": {"job": job.id}, **fields},
         )
         for item in job.items
     ]
@@ -205,6 +217,6 @@ def _found(job: Job, status: str) -> dict[str, Any]:
     return dict(FACTS) if job.extractor == STAT else {"rows": 3}
 
 
-def csv_rig(path: Path, **fields: Any) -> Rig:
+def csv_rig(path: IndexPlace, **fields: Any) -> Rig:
     """Return a Rig whose rules send `*.csv` to `tabular`."""
     return Rig(path, rules=parse_rules(CSV_RULES, "rules", ("tabular", "hdf5", STAT)), **fields)

@@ -1,10 +1,11 @@
-"""The base image, built once, and files where the account that runs containers may read them."""
+"""The images, built once, and files where the account that runs containers may read them."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,13 +27,25 @@ BUILD_SECONDS = 600
 @pytest.fixture(scope="session")
 def base_image() -> Path:
     """The folder with base.sif, built if it is not up to date."""
+    return built_images("base")
+
+
+@pytest.fixture(scope="session")
+def all_images() -> Path:
+    """The folder with the images of all extractors of this repository, built if they are not up to date."""
+    return built_images(*sorted({one.image for one in extractors().values()}))
+
+
+def built_images(*names: str) -> Path:
+    """Build images that are not up to date, and return their folder."""
     need("apptainer")
     folder = default_images()
     built = subprocess.run(
-        [EXTRACTORS / "build-images.sh", folder], capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-    )
+        [EXTRACTORS / "build-images.sh", folder, *names], capture_output=True, text=True, timeout=BUILD_SECONDS,
+        check=False, env=os.environ | {"VENV": sys.prefix},
+    )  # fmt: skip
     if built.returncode:
-        missing(f"the base image cannot be built: {built.stderr}")
+        missing(f"the images {', '.join(names)} cannot be built: {built.stderr}")
     return folder
 
 

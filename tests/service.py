@@ -28,6 +28,7 @@ import pytest
 
 from lustre_events.errors import LustreEventsError
 from lustre_events.index import open_search
+from lustre_events.index.searching import MAX_PAGE
 from lustre_events.redis_server import RedisServer
 from tests.acceptance.command import REPOSITORY, clean_environment
 from tests.images import EXTRACTORS
@@ -169,7 +170,7 @@ class Service:
         """Return in what the index differs from the files as they are now; nothing: it has converged."""
         try:
             with open_search(self.index) as search:
-                stats, hits = search.stats(), search.search("*", limit=1_000_000)
+                stats, hits = search.stats(), search.search("*", limit=MAX_PAGE)
         except LustreEventsError as exc:
             return [str(exc)]
         found = [f"{name}: {table}" for name, table in

@@ -98,7 +98,7 @@ def run(
         pass_fds=tuple(pass_fds),
         user=account.uid if account else None,
         group=account.gid if account else None,
-        extra_groups=[] if account else None,
+        extra_groups=account.groups if account else None,
     )
     try:
         tell(process.pid)

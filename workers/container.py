@@ -14,22 +14,24 @@ and it looks only for a program called singularity, where today's is called appt
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import copy
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from spython import main as spython
 
-from lustre_events.errors import ContainerFailed, ImageMissing, RuntimeMissing
+from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, RuntimeMissing
 from lustre_events.manifest import Manifest
 from workers import child, syscalls
 from workers.child import Ended
 from workers.files import OpenFile
+from workers.images import Image, Images
 from workers.privileges import Account, readable_by
 from workers.processes import container_init
 from workers.runs import GONE, PROGRAM_PATH, Finding, Input, Start, limits, run_contract, staging
@@ -55,52 +57,77 @@ class ContainerRuntime:
     """Runs extractors in containers.
 
     Args:
-        images: the folder of the images that manifests name.
+        images: the images that manifests name, or the folder where they lie.
         account: whose rights containers run with; None: this process's own, which must not be root.
+        program: apptainer or singularity; empty: the one on PATH.
 
     Raises:
         RuntimeMissing: neither apptainer nor singularity is on PATH, or it does not run.
     """
 
-    def __init__(self, images: Path, account: Account | None) -> None:
-        path = shutil.which("apptainer") or shutil.which("singularity")
-        if path is None:
-            raise RuntimeMissing(
-                "neither apptainer nor singularity is on PATH; install Apptainer, "
-                'or set [worker] runtime = "process" for trusted extractors'
-            )
-        self._program = path
-        self._version = _version(path)
-        self._images = images.absolute()
+    def __init__(self, images: Images | Path, account: Account | None, program: str = "") -> None:
+        self._program = program or find_program()
+        self._version = _version(self._program)
+        self._images = Images(images) if isinstance(images, Path) else images
         self._account = account
-        self._digests: dict[tuple[str, int, int, int], str] = {}
-        self._commands: dict[str, list[str]] = {}
+        self._commands: dict[tuple[str, Path], list[str]] = {}
 
     def describe(self) -> str:
         """Return in a few words what it runs extractors with."""
-        who = self._account.name if self._account else "this user"
-        return f"{self._version} containers as {who}, images from {self._images}"
+        return f"{self._version} containers, images from {self._images.folder}"
 
-    def prepare(self, manifests: Mapping[str, Manifest]) -> list[str]:
+    def acting_as(self, account: Account | None) -> Self:
+        """Return the same runtime, with what it has learned, for another account."""
+        other = copy.copy(self)
+        other._account = account  # noqa: SLF001 - of this class
+        return other
+
+    def prepare(self, manifests: Collection[Manifest]) -> list[str]:
         """Do once what every job would have to do again; return a sentence per extractor that cannot run."""
-        missing = []
-        for manifest in manifests.values():
+        wrong, used = [], set()
+        for manifest in manifests:
             try:
-                self._digest(self._image(manifest))
-            except ImageMissing as exc:
-                missing.append(str(exc))
+                image = self._images.find(manifest, self._account)
+            except ExtractorError as exc:
+                wrong.append(str(exc))
             else:
-                self._command(manifest)
-        return missing
+                used.add(image.digest)
+                self._command(manifest, image)
+        self._images.prune(used, time.time())
+        return wrong
+
+    def packed(self, manifests: Collection[Manifest]) -> set[str]:
+        """Return the digests of images that start more slowly than they would if they were unpacked."""
+        found = set()
+        for manifest in manifests:
+            with contextlib.suppress(ExtractorError):
+                found.add(self._images.packed(manifest))
+        return found - {""}
+
+    def unpack(self, manifests: Collection[Manifest]) -> list[str]:
+        """Unpack the images that are packed; return a sentence for each that cannot be."""
+        reasons = set()
+        for manifest in manifests:
+            with contextlib.suppress(ExtractorError):
+                reasons.add(self._images.unpack(manifest))
+        return sorted(reasons - {""})
 
     def provenance(self, manifest: Manifest) -> dict[str, Any]:
-        """Return runtime and image; the digest is SHA-256 over a SIF, or over an unpacked image's marker."""
-        image = self._image(manifest)
-        return {"runtime": self._version, "image": image.name, "image_digest": self._digest(image)}
+        """Return runtime and image; the digest is SHA-256 over a SIF, or over an unpacked image's marker.
+
+        Raises:
+            ImageMissing, ExtractorRefused: as Images.find.
+        """
+        image = self._images.find(manifest, self._account)
+        return {"runtime": self._version, "image": image.path.name, "image_digest": image.digest}
 
     def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[Finding]:
         """Run the extractor over `files`; see runs.Runtime."""
-        self._image(manifest)
+        if self._account is None and os.geteuid() == 0:
+            raise ExtractorRefused(
+                f"{manifest.identity}: a container is never run as root; name an account in run_as"
+            )
+        image = self._images.find(manifest, self._account)
         ends = time.monotonic() + seconds
         found: dict[int, Finding] = {}
         while len(found) < len(files):
@@ -113,7 +140,7 @@ class ContainerRuntime:
                     manifest,
                     [files[place] for place in left],
                     ends - time.monotonic(),
-                    lambda start: self._launch(manifest, start),
+                    lambda start: self._launch(manifest, image, start),
                     IN_FOLDER,
                 )
             except ContainerFailed:
@@ -138,7 +165,7 @@ class ContainerRuntime:
                 unfit[place] = Finding("failed", error=f"{who}, as whom containers run here, may not read it")
         return unfit
 
-    def _launch(self, manifest: Manifest, start: Start) -> tuple[Ended, frozenset[str]]:
+    def _launch(self, manifest: Manifest, image: Image, start: Start) -> tuple[Ended, frozenset[str]]:
         swapped: set[str] = set()
 
         def look(session: int) -> bytes | None:
@@ -155,7 +182,7 @@ class ContainerRuntime:
             options = [_mount(folder / "extractor", PROGRAM_PATH)]
             options += [_mount(folder / "in" / one.name, f"{IN_FOLDER}/{one.name}") for one in start.inputs]
             options.append(f"--security=seccomp:{syscalls.write(folder)}")
-            command = self._command(manifest)
+            command = self._command(manifest, image)
             at = command.index("--pwd")
             ended = child.run(
                 [*command[:at], *options, *command[at:], *start.arguments],
@@ -168,45 +195,31 @@ class ContainerRuntime:
             )
         return ended, frozenset(swapped)
 
-    def _command(self, manifest: Manifest) -> list[str]:
+    def _command(self, manifest: Manifest, image: Image) -> list[str]:
         """Return the command line without mounts and arguments, as spython builds it."""
-        if manifest.name not in self._commands:
+        key = (manifest.digest, image.root)
+        if key not in self._commands:
             gate = _WAIT_FOR_STDIN if manifest.contract == "single" else ()
             built = _CommandLines().execute(
-                str(self._image(manifest)),
+                str(image.root),
                 [*gate, *limits(manifest, in_container=True), *manifest.command],
                 options=list(FLAGS),
                 nv=manifest.gpu,
                 quiet=True,
             )
-            self._commands[manifest.name] = [self._program, "--quiet", *built[built.index("exec") :]]
-        return self._commands[manifest.name]
+            self._commands[key] = [self._program, "--quiet", *built[built.index("exec") :]]
+        return self._commands[key]
 
-    def _image(self, manifest: Manifest) -> Path:
-        named = self._images / manifest.image
-        for path in (named, named.with_name(named.name + ".sif")):
-            if path.exists():
-                if self._account and not self._account.may_read(path):
-                    raise ImageMissing(
-                        f"{path}: the image of {manifest.name} cannot be read by {self._account.name}, who runs "
-                        "containers here; put images where everybody may read ([worker] images)"
-                    )
-                return path
-        raise ImageMissing(
-            f"{named}: the image of {manifest.name} is not there; build it with extractors/build-images.sh"
+
+def find_program() -> str:
+    """Return the path of apptainer, else of singularity. Raises RuntimeMissing: neither is on PATH."""
+    path = shutil.which("apptainer") or shutil.which("singularity")
+    if path is None:
+        raise RuntimeMissing(
+            "neither apptainer nor singularity is on PATH; install Apptainer, "
+            'or set [worker] runtime = "process" for trusted extractors'
         )
-
-    def _digest(self, image: Path) -> str:
-        """Return the image's digest, computed anew only when the file has changed."""
-        marker = image / ".singularity.d" / "labels.json" if image.is_dir() else image
-        if not marker.is_file():
-            return ""
-        facts = marker.stat()
-        key = (str(marker), facts.st_ino, facts.st_size, facts.st_mtime_ns)
-        if key not in self._digests:
-            with marker.open("rb") as file:
-                self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
-        return self._digests[key]
+    return path
 
 
 def _version(program: str) -> str:

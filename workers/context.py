@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 
 from lustre_events.manifest import Manifest
 from lustre_events.streams.interface import Results
 from workers.files import Files
+from workers.rights import Rights
 from workers.runs import Runtime
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """Everything that jobs use. `job_seconds` bounds the extractor's part of one job."""
+    """Everything that jobs use. `job_seconds` bounds the extractor's part of one job; `mime`: `stat` tells it.
+
+    `rights` decide who an extractor runs as; None: the runtime's own account. `extractors` are the folders with the
+    site's extractors, `user_extractors` the one with users' own: what comes there later is found by the job for it.
+    """
 
     manifests: Mapping[str, Manifest]
     runtime: Runtime
@@ -22,6 +28,10 @@ class WorkerContext:
     results: Results
     host: str
     job_seconds: float
+    rights: Rights | None = None
+    extractors: tuple[Path, ...] = ()
+    user_extractors: Path | None = None
+    mime: bool = True
 
 
 CURRENT: ContextVar[WorkerContext] = ContextVar("CURRENT")

@@ -7,6 +7,7 @@ have the FID of the job; else it is gone (which is normal: the index hears of it
 
 from __future__ import annotations
 
+import base64
 import errno
 import fcntl
 import os
@@ -22,6 +23,17 @@ from lustre_events.work import JobItem
 # lustre_user.h: #define LL_IOC_PATH2FID _IOR('f', 173, long); struct lu_fid in host byte order
 _LL_IOC_PATH2FID = 2 << 30 | 8 << 16 | ord("f") << 8 | 173
 _HOST_FID = struct.Struct("=QII")
+# lustre_user.h: LL_IOC_HSM_STATE_GET _IOR('f', 211, struct hsm_user_state): states, archive id, state and action
+# in progress (u32), offset and length of that (u64); enum hsm_states: HS_RELEASED 4
+_HSM_STATE = struct.Struct("=IIIIQQ")
+_LL_IOC_HSM_STATE_GET = 2 << 30 | _HSM_STATE.size << 16 | ord("f") << 8 | 211
+_HS_RELEASED = 4
+_NO_HSM = {errno.ENOTTY, errno.EOPNOTSUPP, errno.ENODATA}
+# lustre_user.h: struct lustre_mdt_attrs: two u32, then the object's own FID, little-endian
+_LMA = "trusted.lma"
+_LMA_FID = struct.Struct("<8xQII")
+_ACL = "system.posix_acl_access"
+_NO_ACL = {errno.ENODATA, errno.EOPNOTSUPP}
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENODEV}
 _TYPES = {
     stat.S_IFREG: "f",
@@ -42,6 +54,21 @@ class OpenFile:
     fd: int
     path: bytes
     """Absolute; where it was when it was opened."""
+    released: bool = False
+    """HSM has its content on tape only: whoever reads it recalls it."""
+    elsewhere: bool = False
+    """By the file system it has not the name that the job said."""
+
+    @property
+    def uid(self) -> int:
+        """Whose it is, as the file system says of what was opened."""
+        return os.fstat(self.fd).st_uid
+
+    @property
+    def bytes_to_read(self) -> int:
+        """What reading all of it moves: its size, or less where it is sparse."""
+        facts = os.fstat(self.fd)
+        return min(facts.st_size, facts.st_blocks * 512)
 
     @property
     def regular(self) -> bool:
@@ -64,6 +91,8 @@ class OpenFile:
     def facts(self) -> dict[str, Any]:
         """Return what `stat` keeps, by the index's column names; sizes in bytes, times in ns."""
         found = os.fstat(self.fd)
+        acl = self._acl(found.st_mode)
+        more = ({"released": True} if self.released else {}) | ({} if acl is None else {"acl": acl})
         return {
             "type": _TYPES.get(stat.S_IFMT(found.st_mode)),
             "size": found.st_size,
@@ -74,7 +103,17 @@ class OpenFile:
             "gid": found.st_gid,
             "mode": stat.S_IMODE(found.st_mode),
             "nlink": found.st_nlink,
+            **more,
         }
+
+    def _acl(self, mode: int) -> str | None:
+        """Return its access list in base64 as the kernel gives it; None: it has none; empty: it cannot be read."""
+        if stat.S_ISLNK(mode):
+            return None
+        try:
+            return base64.b64encode(os.getxattr(f"/proc/self/fd/{self.fd}", _ACL)).decode()
+        except OSError as exc:
+            return None if exc.errno in _NO_ACL else ""
 
     def __enter__(self) -> Self:
         return self
@@ -90,19 +129,26 @@ class Files:
         mount: the mount point, or the directory that is watched.
         fid_of_fd: the FID of what a descriptor (O_PATH) refers to, None where it cannot be told (then only
             a path by the file system itself is believed); raises OSError.
-        path_of_fid: the path below `mount` of a FID by the file system itself, None where it has none; or
-            None where the file system cannot tell, and only the hint is left.
+        paths_of_fid: the paths below `mount` of a FID by the file system itself, [] where it is gone; or None
+            where the file system cannot tell, and only the hint is left.
+        released: whether HSM has released the content of a regular file behind a descriptor (O_PATH); raises
+            OSError.
+        hidden: a directory of ours in the tree, which counts as not there.
     """
 
     def __init__(
         self,
         mount: bytes,
         fid_of_fd: Callable[[int], FID | None],
-        path_of_fid: Callable[[FID], bytes | None] | None = None,
+        paths_of_fid: Callable[[FID], list[bytes]] | None = None,
+        released: Callable[[int], bool] = lambda _: False,
+        hidden: FID | None = None,
     ) -> None:
+        self.hidden = hidden
         self._mount = os.path.abspath(mount)  # noqa: PTH100 - bytes
         self._fid_of_fd = fid_of_fd
-        self._path_of_fid = path_of_fid
+        self._paths_of_fid = paths_of_fid
+        self._released = released
 
     def open(self, item: JobItem) -> OpenFile | None:
         """Return the item's file, or None where it is gone.
@@ -110,47 +156,96 @@ class Files:
         Raises:
             OSError: it is there, but this worker may not reach it, or the file system does not answer.
         """
-        path = item.path if self._path_of_fid is None else self._path_of_fid(item.fid)
-        if path is None:
-            return None
+        path, names = item.path.strip(b"/"), self.paths_of(item.fid)
+        elsewhere = names is not None and path not in names
+        if elsewhere:
+            if not names:
+                return None
+            path = names[0]
         try:
-            fd = _open_below(self._mount, path)
+            fd = self.open_path(path)
         except OSError as exc:
             if exc.errno in _GONE:
                 return None
             raise
         try:
-            found = ROOT_FID if not path.strip(b"/") else self._fid_of_fd(fd)
+            found = self.fid_of(fd) if path else ROOT_FID
+            released = self.is_released(fd)
         except OSError as exc:
             os.close(fd)
             if exc.errno in _GONE:
                 return None
             raise
-        if found is None and self._path_of_fid is not None:
+        if found is None and names is not None:
             found = item.fid
         if found != item.fid:
             os.close(fd)
             return None
-        return OpenFile(item, fd, self._mount.rstrip(b"/") + b"/" + path.strip(b"/"))
+        return OpenFile(item, fd, self._mount.rstrip(b"/") + b"/" + path, released, elsewhere)
+
+    def paths_of(self, fid: FID) -> list[bytes] | None:
+        """Return all paths of an object by the file system, relative to the mount; None: it cannot tell."""
+        if self._paths_of_fid is None:
+            return None
+        return [path.strip(b"/") for path in self._paths_of_fid(fid)]
+
+    def open_path(self, path: bytes) -> int:
+        """Open a path below the mount with O_PATH, following no symbolic link below it. Raises OSError."""
+        return _open_below(self._mount, path)
+
+    def fid_of(self, fd: int) -> FID | None:
+        """Return the FID of what a descriptor (O_PATH) refers to, None where it cannot be told. Raises OSError."""
+        return self._fid_of_fd(fd)
+
+    def is_released(self, fd: int) -> bool:
+        """Return whether HSM has the content of what a descriptor (O_PATH) refers to. Raises OSError."""
+        facts = os.fstat(fd)
+        return stat.S_ISREG(facts.st_mode) and facts.st_size > 0 and self._released(fd)
 
 
 def fid_of_lustre_fd(fd: int) -> FID | None:
-    """Return the FID of a Lustre file or directory behind an O_PATH descriptor; None for other kinds.
+    """Return the FID of a Lustre object behind an O_PATH descriptor; None: only root can tell that of this kind.
 
-    A file is opened, which does not read it; a fifo or a device is not, for that could have effects.
+    A file is opened, which does not read it; a fifo or a device is not, for that could have effects, and a link
+    cannot be: of those the MDT's own attribute is read, as llapi_path2fid does.
 
     Raises:
         OSError: it cannot be opened for reading, or is not on Lustre.
     """
     kind = stat.S_IFMT(os.fstat(fd).st_mode)
     if kind not in {stat.S_IFREG, stat.S_IFDIR}:
-        return None
-    again = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            attribute = os.getxattr(f"/proc/self/fd/{fd}", _LMA)
+        except OSError:
+            return None
+        return FID(*_LMA_FID.unpack_from(attribute)) if len(attribute) >= _LMA_FID.size else None
+    return FID(*_HOST_FID.unpack(_asked(fd, _LL_IOC_PATH2FID, _HOST_FID.size)))
+
+
+def released_lustre_fd(fd: int) -> bool:
+    """Return whether HSM has released the content of a Lustre file behind an O_PATH descriptor.
+
+    To open a released file does not recall it; only to read it does.
+
+    Raises:
+        OSError: it cannot be opened for reading, or the MDT does not answer.
+    """
     try:
-        packed = fcntl.ioctl(again, _LL_IOC_PATH2FID, bytes(_HOST_FID.size))
+        states, *_ = _HSM_STATE.unpack(_asked(fd, _LL_IOC_HSM_STATE_GET, _HSM_STATE.size))
+    except OSError as exc:
+        if exc.errno in _NO_HSM:
+            return False
+        raise
+    return bool(states & _HS_RELEASED)
+
+
+def _asked(fd: int, request: int, size: int) -> bytes:
+    """Return the answer of an ioctl about what is behind an O_PATH descriptor, which takes none itself."""
+    again = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        return fcntl.ioctl(again, request, bytes(size))
     finally:
         os.close(again)
-    return FID(*_HOST_FID.unpack(packed))
 
 
 def _open_below(mount: bytes, path: bytes) -> int:

@@ -6,26 +6,23 @@ takes each once. When `run` returns, the results are stored.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from lustre_events.config import nearest
-from lustre_events.errors import ExtractorError, UnknownExtractor
-from lustre_events.manifest import Manifest
-from lustre_events.work import STAT, Job, JobItem, Result, decode_job
+import msgspec
+
+from lustre_events.errors import LustreEventsError
+from lustre_events.work import HEAL, SCAN, STAT, STATUSES, Job, JobItem, Result, decode_job
+from workers import extraction, heal, scan
 from workers.context import CURRENT, WorkerContext
 from workers.contract import readable
-from workers.files import OpenFile
+from workers.mime import mime_of_fd
 from workers.runs import GONE, Finding
 
 log = logging.getLogger(__name__)
 
-RUN_FILES = 240
-"""Most files in one container: with so many mounts a start still costs little (measured), beyond nobody looked."""
 PUT_RESULTS = 100
 
 
@@ -39,101 +36,83 @@ def run(payload: dict[str, Any]) -> None:
     context = CURRENT.get()
     job = decode_job(payload)
     begun = time.monotonic()
-    count = {"ok": 0, "failed": 0, "gone": 0}
-    results = _stat(job, context) if job.extractor == STAT else _extract(job, context, begun)
-    while batch := list(itertools.islice(results, PUT_RESULTS)):
+    count = dict.fromkeys(STATUSES, 0)
+    for batch in _batches(_MAKERS.get(job.extractor, _extract)(job, context, begun)):
         context.results.put(batch)
         for result in batch:
             count[result.status] += 1
     log.info(
-        "%s: %d files in %.3f s: %d ok, %d failed, %d gone",
-        job.extractor, len(job.items), time.monotonic() - begun, count["ok"], count["failed"], count["gone"],
-        extra={"action": "job", "job": job.id, "extractor": job.extractor, **count},
+        "%s: %d files in %.3f s: %s",
+        job.extractor, len(job.items), time.monotonic() - begun,
+        ", ".join(f"{number} {status}" for status, number in count.items()),
+        extra={
+            "action": "job", "job": job.id, "extractor": job.extractor, **count,
+            "cpu_ms": round(time.process_time() * 1000),  # of this process, which RQ has made for this job
+        },
     )  # fmt: skip
 
 
-def _stat(job: Job, context: WorkerContext) -> Iterator[Result]:
-    """Yield the facts of each file: by lstat, so nothing is opened for reading and no link is followed."""
+def _batches(results: Iterator[Result]) -> Iterator[list[Result]]:
+    """Yield results in portions to be stored: so many, or so many names of directories."""
+    batch: list[Result] = []
+    names = 0
+    for result in results:
+        batch.append(result)
+        names += len(result.document.get("entries", ())) if result.extractor == SCAN else 0
+        if len(batch) == PUT_RESULTS or names >= scan.PORTION_NAMES:
+            yield batch
+            batch, names = [], 0
+    if batch:
+        yield batch
+
+
+def _stat(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:  # noqa: ARG001 - one signature
+    """Yield the facts of each file, and what its first bytes say that it is; no link is followed."""
     provenance = _provenance(job, context)
     for item in job.items:
         try:
             file = context.files.open(item)
         except OSError as exc:
-            yield _result(job, item, _unopened(exc), provenance)
+            yield _result(job, item, extraction.unopened(exc), provenance)
             continue
         if file is None:
             yield _result(job, item, GONE, provenance)
             continue
         with file:
-            yield _result(job, item, Finding("ok", document=file.facts()), provenance)
+            facts = file.facts()
+            if context.mime:
+                facts["mime"] = mime_of_fd(file.fd, released=file.released)
+            found = _result(job, item, Finding("ok", document=facts), provenance)
+            yield msgspec.structs.replace(found, elsewhere=True) if file.elsewhere else found
+
+
+def _heal(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:  # noqa: ARG001 - as above
+    provenance = _provenance(job, context)
+    for item in job.items:
+        try:
+            finding = Finding("ok", document=heal.names(item.fid, context.files))
+        except (OSError, LustreEventsError) as exc:
+            finding = Finding("failed", error=f"its names cannot be told: {readable(exc)}")
+        yield _result(job, item, finding, provenance)
+
+
+def _scan(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:
+    provenance = _provenance(job, context)
+    until = begun + context.job_seconds
+    for item in job.items:
+        for document in scan.listing(item, context.files, until, mime=context.mime):
+            finding = GONE if document is None else Finding("ok", document=document)
+            yield _result(job, item, finding, provenance)
 
 
 def _extract(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:
-    for start in range(0, len(job.items), RUN_FILES):
-        items = job.items[start : start + RUN_FILES]
-        with contextlib.ExitStack() as stack:
-            findings: dict[int, Finding] = {}
-            files: dict[int, OpenFile] = {}
-            for place, item in enumerate(items):
-                opened = _open(item, context)
-                if isinstance(opened, Finding):
-                    findings[place] = opened
-                else:
-                    files[place] = stack.enter_context(opened)
-            left = context.job_seconds - (time.monotonic() - begun)
-            found, provenance = _run(job, context, list(files.values()), left)
-            findings.update(zip(files, found, strict=True))
-        for place, item in enumerate(items):
-            yield _result(job, item, findings[place], provenance)
-
-
-def _open(item: JobItem, context: WorkerContext) -> OpenFile | Finding:
-    try:
-        file = context.files.open(item)
-    except OSError as exc:
-        return _unopened(exc)
-    if file is None:
-        return GONE
-    if not file.regular:
-        with file:
-            return Finding("failed", error="it is no regular file, and extractors read only those")
-    return file
-
-
-def _run(
-    job: Job, context: WorkerContext, files: Sequence[OpenFile], seconds: float
-) -> tuple[list[Finding], dict[str, Any]]:
-    """Run the extractor; a failure that is nobody's file's fault is every file's finding."""
-    begun = time.monotonic()
     provenance = _provenance(job, context)
-    try:
-        manifest = _manifest(job.extractor, context)
-        provenance |= {"version": manifest.version, **context.runtime.provenance(manifest)}
-        if seconds <= 0:
-            late = Finding("failed", error=f"no answer: the job's {context.job_seconds:g} s were used up")
-            return [late] * len(files), provenance
-        found = context.runtime.run(manifest, files, seconds) if files else []
-    except ExtractorError as exc:
-        log.warning("%s", exc, extra={"action": "extract", "job": job.id, "extractor": job.extractor})
-        found = [Finding("failed", error=readable(exc))] * len(files)
-    return found, provenance | {"duration_ms": round((time.monotonic() - begun) * 1000), "files": len(files)}
-
-
-def _manifest(name: str, context: WorkerContext) -> Manifest:
-    manifest = context.manifests.get(name)
-    if manifest is None:
-        raise UnknownExtractor(
-            f"no extractor {name!r} is installed on {context.host}{nearest(name, dict(context.manifests))}"
-        )
-    return manifest
+    for item, finding, more in extraction.extract(job, context, begun):
+        yield _result(job, item, finding, provenance | more)
 
 
 def _provenance(job: Job, context: WorkerContext) -> dict[str, Any]:
     return {"extractor": job.extractor, "job": job.id, "host": context.host, "time_ns": time.time_ns()}
-
-
-def _unopened(exc: OSError) -> Finding:
-    return Finding("failed", error=f"it cannot be opened: {readable(exc.strerror)}")
 
 
 def _result(job: Job, item: JobItem, finding: Finding, provenance: dict[str, Any]) -> Result:
@@ -144,7 +123,12 @@ def _result(job: Job, item: JobItem, finding: Finding, provenance: dict[str, Any
         generation=item.generation,
         status=finding.status,
         document=finding.document,
-        provenance=provenance,
+        provenance=provenance | (item.cause.provenance() if item.cause else {}),
         error=finding.error,
         stderr=finding.stderr,
+        blame=finding.blame,
     )
+
+
+_MAKERS = {STAT: _stat, HEAL: _heal, SCAN: _scan}
+"""What is built in; everything else runs in a container."""

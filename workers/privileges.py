@@ -1,4 +1,4 @@
-"""Whose rights an extractor runs with: never root's."""
+"""The accounts that extractors run under, and what those may read: never root's."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from lustre_events.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user that a root worker becomes before it starts an extractor."""
+    """A user that a root worker becomes before it starts an extractor. `groups`: all that it is a member of."""
 
     name: str
     uid: int
     gid: int
+    groups: tuple[int, ...] = ()
 
     def may_read(self, path: Path) -> bool:
         """Return whether it may read `path` and pass through every folder above it, by their modes."""
         needed = [(path, 0o5 if path.is_dir() else 0o4), *((above, 0o1) for above in path.parents)]
         for place, bits in needed:
             facts = place.stat()
-            shift = 6 if facts.st_uid == self.uid else 3 if facts.st_gid == self.gid else 0
+            shift = 6 if facts.st_uid == self.uid else 3 if facts.st_gid in {self.gid, *self.groups} else 0
             if (facts.st_mode >> shift) & bits != bits:
                 return False
         return True
@@ -40,14 +41,30 @@ def account_for(run_as: str) -> Account | None:
     if os.geteuid() != 0:
         return None
     try:
-        entry = pwd.getpwnam(run_as)
+        account = account_named(run_as)
     except KeyError as exc:
         raise ConfigError(
             f"[worker] run_as names {run_as!r}, which is no user here; name one of /etc/passwd"
         ) from exc
-    if entry.pw_uid == 0 or entry.pw_gid == 0:
+    if account.uid == 0 or account.gid == 0:
         raise ConfigError(f"[worker] run_as is {run_as!r}, which has root's rights; name an ordinary user")
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return account
+
+
+def account_named(name: str) -> Account:
+    """Return the account of a user of this machine. Raises KeyError: there is none."""
+    return _account(pwd.getpwnam(name))
+
+
+def account_of(uid: int) -> Account:
+    """Return the account of a user of this machine. Raises KeyError: there is none."""
+    return _account(pwd.getpwuid(uid))
+
+
+def _account(entry: pwd.struct_passwd) -> Account:
+    # Root's group is nobody's: an extractor does not get it, whoever is a member.
+    groups = tuple(gid for gid in os.getgrouplist(entry.pw_name, entry.pw_gid) if gid)
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, groups)
 
 
 def readable_by(account: Account | None, paths: Sequence[bytes]) -> list[bool]:
@@ -80,7 +97,7 @@ _YES = ord("y")
 def _answer_as(account: Account, paths: Sequence[bytes], write_end: int) -> NoReturn:
     """Be the fork: nothing of this process is touched, and it leaves by _exit."""
     try:
-        os.setgroups([])
+        os.setgroups(account.groups)
         os.setgid(account.gid)
         os.setuid(account.uid)
         answers = bytes(_YES if os.access(path, os.R_OK) else ord("n") for path in paths)

@@ -7,12 +7,12 @@ Only extractors whose manifest says `trusted` run like this, and every document 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lustre_events.errors import ContainerFailed, ManifestError, RuntimeMissing
-from lustre_events.manifest import Manifest
+from lustre_events.manifest import Manifest, folders
 from workers import child
 from workers.child import Ended, Tell
 from workers.files import OpenFile
@@ -20,7 +20,7 @@ from workers.privileges import Account
 from workers.runs import PROGRAM_PATH, Finding, Start, limits, run_contract, staging
 
 HELPERS = "base"
-"""The folder beside an extractor's whose modules its program may import (in containers: part of the image)."""
+"""The folder of the shipped modules that a program may import (in containers: part of the image)."""
 
 SYSTEM_PYTHONS = (Path("/usr/bin/python3"), Path("/usr/local/bin/python3"))
 """Run by an account that cannot reach this process's own Python; then only packages of the system are there."""
@@ -37,6 +37,15 @@ class ProcessRuntime:
         self._account = account
         self._python = _python_for(account) if account else sys.executable
 
+    def acting_as(self, account: Account | None) -> Self:
+        """Return the same runtime for another account. Raises RuntimeMissing: as the class."""
+        return self if account == self._account else type(self)(account)
+
+    def prepare(self, manifests: Collection[Manifest]) -> list[str]:
+        """Return a sentence for each extractor that will not run."""
+        names = sorted(manifest.identity for manifest in manifests if not manifest.trusted or manifest.owner)
+        return [_untrusted(", ".join(names))] if names else []
+
     def describe(self) -> str:
         """Return in a few words what it runs extractors with."""
         who = self._account.name if self._account else "this user"
@@ -48,16 +57,13 @@ class ProcessRuntime:
 
     def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[Finding]:
         """Run the extractor over `files`; see runs.Runtime. Raises ManifestError for one that is not trusted."""
-        if not manifest.trusted:
-            raise ManifestError(
-                f"{manifest.name} is not a trusted extractor, so it runs only in a container; "
-                'use a worker with [worker] runtime = "apptainer"'
-            )
+        if not manifest.trusted or manifest.owner:
+            raise ManifestError(_untrusted(manifest.identity))
         # A link to a descriptor of the program itself: what it opens is what was opened here.
         targets = [(file, b"/proc/self/fd/%d" % file.fd) for file in files]
 
         names = [(f"{number:04}{file.suffix}", target) for number, (file, target) in enumerate(targets, start=1)]
-        with staging(manifest, names, manifest.folder.parent / HELPERS) as (folder, tell):
+        with staging(manifest, names, folders(())[0] / HELPERS) as (folder, tell):
             return run_contract(
                 manifest,
                 files,
@@ -89,6 +95,10 @@ class ProcessRuntime:
             )
         except OSError as exc:
             raise ContainerFailed(f"the program of {manifest.name} cannot be started: {exc}") from exc
+
+
+def _untrusted(names: str) -> str:
+    return f'not trusted, so run only in a container, by a worker with [worker] runtime = "apptainer": {names}'
 
 
 def _python_for(account: Account) -> str:

@@ -13,16 +13,17 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from lustre_events.errors import ContainerFailed
-from lustre_events.manifest import Manifest, program_files
+from lustre_events.manifest import Manifest
 from workers.child import Bounds, Ended, OnLine, Tell, keeper
 from workers.contract import ENVELOPE_BYTES, AnswerRefused, Answers, no_answer, single_document
 from workers.files import OpenFile
+from workers.privileges import Account
 
 PROGRAM_PATH = "/extractor"
 _SPARE_BYTES = 1 << 16
@@ -43,15 +44,17 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one input. `status` is ok, failed or gone, as in work.Result."""
+    """What became of one input. `status` and `blame` are as in work.Result."""
 
     status: str
     document: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     stderr: str = ""
+    blame: Literal["file", "extractor"] = "file"
 
 
 GONE = Finding("gone")
+RELEASED = Finding("released")
 
 
 class Runtime(Protocol):
@@ -60,13 +63,19 @@ class Runtime(Protocol):
     def describe(self) -> str:
         """Return in a few words what it runs extractors with."""
 
+    def acting_as(self, account: Account | None) -> Self:
+        """Return the same runtime for another account; None: this process's own user."""
+
+    def prepare(self, manifests: Collection[Manifest]) -> list[str]:
+        """Do once what every job would have to do again; return a sentence for each thing that will not work."""
+
     def provenance(self, manifest: Manifest, /) -> dict[str, Any]:
         """Return what documents say about the image and the runtime."""
 
     def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[Finding]:
         """Run the extractor over `files` for at most `seconds`; a finding for each, in their order.
 
-        Raises ImageMissing, ContainerFailed, RuntimeMissing.
+        Raises ImageMissing, ExtractorRefused, ContainerFailed, ManifestError.
         """
 
 
@@ -201,11 +210,11 @@ def _fill(folder: Path, manifest: Manifest, targets: Sequence[tuple[str, bytes]]
         os.symlink(target, os.fsencode(links / name))  # noqa: PTH211 - bytes
     program = folder / "extractor"
     program.mkdir()
-    for source in program_files(manifest.folder):
-        copy = program / source.relative_to(manifest.folder)
+    for file in manifest.program():
+        copy = program / file.name
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copy)
-        copy.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+        copy.write_bytes(file.content)
+        copy.chmod(0o755 if file.executable else 0o644)
     for source in sorted(helpers.glob("*.py")) if helpers else ():
         shutil.copyfile(source, program / source.name)
         (program / source.name).chmod(0o644)

@@ -25,6 +25,7 @@ from workers.container import ContainerRuntime
 from workers.context import CURRENT, WorkerContext
 from workers.contract import readable
 from workers.files import Files
+from workers.rights import Rights
 from workers.runs import PROGRAM_PATH, Runtime
 
 FAILED = 7
@@ -54,7 +55,9 @@ def find(target: str, installed: Callable[[], dict[str, Manifest]]) -> Manifest:
     return found[target]
 
 
-def extract(manifest: Manifest, paths: Sequence[bytes], runtime: Runtime, seconds: float) -> list[Result]:
+def extract(
+    manifest: Manifest, paths: Sequence[bytes], runtime: Runtime, seconds: float, rights: Rights | None = None
+) -> list[Result]:
     """Return what `manifest` makes of the files at `paths`, in their order.
 
     Raises:
@@ -62,14 +65,15 @@ def extract(manifest: Manifest, paths: Sequence[bytes], runtime: Runtime, second
     """
     results = MemoryResults(MemoryStore())
     context = WorkerContext(
-        manifests={manifest.name: manifest},
+        manifests={manifest.identity: manifest},
         runtime=runtime,
         files=Files(b"/", fid_of_fd),
         results=results,
         host=socket.gethostname(),
         job_seconds=seconds,
+        rights=rights,
     )
-    payload = encode_job(Job("try", manifest.name, 0, -1, tuple(map(_item, paths))))
+    payload = encode_job(Job("try", manifest.identity, 0, -1, tuple(map(_item, paths))))
 
     def job() -> None:
         CURRENT.set(context)
@@ -80,10 +84,17 @@ def extract(manifest: Manifest, paths: Sequence[bytes], runtime: Runtime, second
 
 
 def attempt(
-    manifest: Manifest, paths: Sequence[bytes], runtime: Runtime, seconds: float, say: Say, *, as_json: bool
+    manifest: Manifest,
+    paths: Sequence[bytes],
+    runtime: Runtime,
+    seconds: float,
+    say: Say,
+    *,
+    as_json: bool,
+    rights: Rights | None = None,
 ) -> int:
     """Print what `manifest` makes of the files at `paths`, and return the exit code."""
-    results = extract(manifest, paths, runtime, seconds)
+    results = extract(manifest, paths, runtime, seconds, rights)
     for path, result in zip(paths, results, strict=True):
         say(_json(path, result) if as_json else _text(path, result))
     return 0 if all(result.status == "ok" for result in results) else FAILED
@@ -93,8 +104,8 @@ def validate(manifest: Manifest, runtime: Runtime, seconds: float, say: Say) -> 
     """Print what is right and what is wrong with an extractor, and return the exit code."""
     findings = [("manifest", "", f"{manifest.name} {manifest.version}, contract {manifest.contract}")]
     findings.append(("program", _program(manifest), " ".join(manifest.command)))
-    missing = runtime.prepare({manifest.name: manifest}) if isinstance(runtime, ContainerRuntime) else []
-    findings.append(("image", " ".join(missing), manifest.image))
+    missing = runtime.prepare([manifest]) if isinstance(runtime, ContainerRuntime) else []
+    findings.append(("image", " ".join(missing), manifest.image or "the default one"))
     if not any(wrong for _, wrong, _ in findings):
         findings += _samples(manifest, runtime, seconds)
     for what, wrong, right in findings:

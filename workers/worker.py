@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +27,8 @@ from lustre_events.errors import StreamUnavailable
 from lustre_events.work import JOB_FUNCTION
 from workers import jobs
 from workers.context import CURRENT, WorkerContext
+from workers.upkeep import Upkeep
+from workers.walltime import Walltime
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +64,12 @@ class Job(RqJob):
     def send_webhooks(self, status: object, *, exc_string: str | None = None) -> None:
         """Send nothing, whatever the job names."""
 
+    @property
+    def extractor(self) -> str:
+        """The extractor that it names; empty: none that can be told."""
+        argument = self.args[0]
+        return str(argument.get("extractor", "")) if isinstance(argument, dict) else ""
+
     def refusal(self) -> str:
         """Return why this job must not run; empty: it is ours."""
         try:
@@ -80,7 +90,15 @@ class Worker(rq.Worker):
     job_class = Job
     max_connection_wait_time = 5.0  # seconds between two tries to reach Redis again; RQ would wait up to 60
 
-    def __init__(self, queue: str, context: WorkerContext, client: redis.Redis, ttl_seconds: int) -> None:
+    def __init__(
+        self,
+        queue: str,
+        context: WorkerContext,
+        client: redis.Redis,
+        ttl_seconds: int,
+        upkeep: Upkeep,
+        walltime: Walltime | None = None,
+    ) -> None:
         super().__init__(
             [queue],
             name=f"{socket.gethostname()}.{uuid.uuid4().hex[:8]}",
@@ -93,11 +111,13 @@ class Worker(rq.Worker):
             log_job_description=False,
         )
         self._context = context
+        self._upkeep = upkeep
+        self._walltime = walltime
         self._stopping = False
         self._life, self._held = os.pipe()
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
-        """Work until SIGTERM or SIGINT; see rq.Worker.work.
+        """Work until SIGTERM or SIGINT, or until the walltime is nearly up; see rq.Worker.work.
 
         Raises:
             StreamUnavailable: it could not go on, in most cases for want of Redis; to be started again.
@@ -106,17 +126,29 @@ class Worker(rq.Worker):
         log.info("%s", self.introduction(), extra={"action": "start", "queue": self.queue_names()[0]})
         self.log.addFilter(_one_sentence)
         reason = "the log says why"
+        timer = self._walltime.end_this_process() if self._walltime else None
         try:
             worked = bool(super().work(*args, **kwargs))
         except redis.RedisError as exc:
             worked, reason = False, str(exc)
+        except SystemExit:  # a signal before RQ's own handlers were there
+            self.register_death()  # type: ignore[no-untyped-call]
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._upkeep.end()
         if not self._stopping:
             raise StreamUnavailable(f"this worker could not go on ({reason}) and ends; start it again")
         return worked
 
     def introduction(self) -> str:
         """Return in a sentence what this worker can do."""
-        rights = "root, which opens any file" if os.geteuid() == 0 else f"user {os.geteuid()}"
+        rights = f"user {os.geteuid()}, on what that user may read"
+        if os.geteuid() == 0:
+            run_as = self._context.rights
+            who = run_as.account.name if run_as and run_as.account else "the owner of each file"
+            rights = f"root, which opens any file and runs extractors as {who}"
         known = ", ".join(sorted(self._context.manifests)) or "none"
         return (
             f"worker of queue {self.queue_names()[0]} on {self._context.host}, as {rights}: "
@@ -130,11 +162,33 @@ class Worker(rq.Worker):
         """
         return int(self.worker_ttl)
 
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[RqJob, rq.Queue] | None:
+        """Return the next job, or None when there is no time left for one."""
+        if self._walltime is None:
+            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+        left_seconds = self._walltime.left_seconds()
+        found = None
+        if left_seconds > 0:
+            found = super().dequeue_job_and_maintain_ttl(timeout, math.ceil(left_seconds))
+        if found is None:
+            self._stopping = True
+            log.info(
+                "leaving in good time: %.0f s are left, and a job may need %.0f s",
+                self._walltime.until - time.time(), self._walltime.room_seconds, extra={"action": "stop"},
+            )  # fmt: skip
+        return found
+
     def execute_job(self, job: RqJob, queue: rq.Queue) -> None:
         """Run a job of ours in a process of its own; fail any other at once and for good."""
         refusal = job.refusal() if isinstance(job, Job) else "it was read by somebody else"
-        if not refusal:
+        if isinstance(job, Job) and not refusal:
+            self._upkeep.use(job.extractor)
+            begun = time.monotonic()
             super().execute_job(job, queue)
+            if self._walltime is not None:
+                self._walltime.took(time.monotonic() - begun)
             return
         log.error("refused job %s: %s", job.id, refusal, extra={"action": "refuse", "job": job.id})
         execution = self.prepare_execution(job)
@@ -151,6 +205,11 @@ class Worker(rq.Worker):
         if os.getppid() != self.pid:
             os._exit(1)
         super().main_work_horse(job, queue)
+
+    def run_maintenance_tasks(self) -> None:
+        """Also look after images, here and not in the process of each job."""
+        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        self._upkeep.look()
 
     def handle_warm_shutdown_request(self) -> None:
         """Let the running job finish if it does so soon; RQ would wait for ever."""

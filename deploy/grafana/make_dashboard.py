@@ -10,6 +10,9 @@ import sys
 from typing import Any
 
 PREFIX = "lustre_events_"
+RESULTS = "lustre_events_extractor_results_total"
+TRIED = f'sum by (extractor) (rate({RESULTS}{{status=~"ok|failed"}}[15m]))'
+TOOK = "sum by (extractor, le) (rate(lustre_events_extractor_file_seconds_bucket[15m]))"
 PANELS = (
     ("Records read per second", "ops",
      (("{{mdt}}", "sum by (mdt) (rate(lustre_events_reader_records_read_total[5m]))"),)),
@@ -28,6 +31,17 @@ PANELS = (
     ("Failures", "short", (("{{extractor}}", "lustre_events_failures"),)),
     ("Results per second", "ops",
      (("{{event}}", 'rate(lustre_events_dispatcher_events_total{event=~"results_.*"}[5m])'),)),
+    ("Files per second, by extractor", "ops",
+     (("{{extractor}} {{status}}", f"sum by (extractor, status) (rate({RESULTS}[5m]))"),)),
+    ("Part of the files that fail", "percentunit",
+     (("{{extractor}}", f'sum by (extractor) (rate({RESULTS}{{status="failed"}}[15m])) / {TRIED}'),)),
+    ("Seconds per file", "s",
+     (("{{extractor}} p50", f"histogram_quantile(0.5, {TOOK})"),
+      ("{{extractor}} p95", f"histogram_quantile(0.95, {TOOK})"))),
+    ("Suspended extractors, broken rules", "short",
+     (("{{extractor}}", "lustre_events_extractor_suspended > 0"), ("rules", "lustre_events_rules_problems"))),
+    ("Age of the oldest pending work", "s", (("{{reason}}", "lustre_events_pending_oldest_due_seconds"),)),
+    ("Size of the index", "bytes", (("index", "lustre_events_index_size_bytes"),)),
     ("Objects", "short",
      (("objects", "lustre_events_index_objects"), ("removed names", "lustre_events_index_tombstones"))),
     ("Subscribers behind", "short", (("{{group}}", "lustre_events_group_behind"),)),

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import extractor_batch
-import ijson
 from tabular_columns import MAX_COLUMNS, MAX_TEXT, Column, Records, clean, described, key_of, number_of, unique
 
 READ_BYTES = 32 << 20  # of a text file, whose types and ranges are found
@@ -200,6 +199,8 @@ def json_stream(path: Path, why: str) -> dict[str, Any]:
     Raises:
         ValueError: nothing of it can be read; it says `why`.
     """
+    import ijson  # noqa: PLC0415 - only long or broken files need it
+
     records, keys, values = Records(), [], {}
     with path.open("rb") as file:
         start = file.read(SAMPLE).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
@@ -219,6 +220,8 @@ def json_stream(path: Path, why: str) -> dict[str, Any]:
 
 def _items(file: BinaryIO, records: Records) -> Iterator[bool]:
     """Put the rows of a JSON list into `records`, one at each step."""
+    import ijson  # noqa: PLC0415 - only long or broken files need it
+
     for item in ijson.items(file, "item", use_float=True):
         records.add(item)
         yield True
@@ -226,6 +229,8 @@ def _items(file: BinaryIO, records: Records) -> Iterator[bool]:
 
 def _members(file: BinaryIO, keys: list[str], values: dict[str, Any]) -> Iterator[bool]:
     """Put the keys and the scalars of a JSON object into `keys` and `values`, one at each step."""
+    import ijson  # noqa: PLC0415 - only long or broken files need it
+
     for place, event, part in ijson.parse(file, use_float=True):
         if event == "map_key" and not place and len(keys) < MAX_PLACES:
             keys.append(key_of(part))

@@ -1,17 +1,26 @@
-"""`lustre-events extractor`: a user's way to an extractor of their own: init, validate, try, list."""
+"""`lustre-events extractor`: a user's way to an extractor of their own, and what becomes of installed ones."""
 
 from __future__ import annotations
 
+import contextlib
+import getpass
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lustre_events import manifest, starter
-from lustre_events.cli.main import with_settings
-from lustre_events.config import Settings
+from lustre_events import building, installing, manifest, services, starter
+from lustre_events.cli.main import index_of, with_index, with_settings
+from lustre_events.config import Settings, load
+from lustre_events.errors import ConfigError, LustreEventsError
+from lustre_events.index.opening import open_search
+from lustre_events.reprocessing import reprocess
 
 config_option = click.option(
     "--config", "config_path", envvar="LUSTRE_EVENTS_CONFIG", metavar="FILE", help="Settings (TOML)."
@@ -57,16 +66,169 @@ def try_(target: str, files: tuple[str, ...], *, as_json: bool, config_path: str
     _workers(config_path, "try", *(["--json"] if as_json else []), target, "--", *files)
 
 
+@extractor_command.command("build")
+@click.argument("target", metavar="FOLDER|NAME")
+@with_settings
+def build(target: str, *, settings: Settings) -> None:
+    """Build an extractor's image from the definition file NAME.def in its folder into [worker] images."""
+    found = _installed_or_folder(settings, target)
+    name = found.image or settings.worker.default_image
+    image = Path(settings.worker.images) / (name if name.endswith(".sif") else f"{name}.sif")
+    way = building.build(found.folder / f"{found.name}.def", image)
+    click.echo(f"{image}: built, {way}")
+
+
+@extractor_command.command("add")
+@click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--link", is_flag=True, help="Link to FOLDER instead of copying it.")
+@click.option("--own", is_flag=True, help="As your own extractor, into [worker] user_extractors.")
+@click.option("--no-validate", is_flag=True, help="Do not run it on its samples first.")
+@config_option
+def add(folder: Path, *, link: bool, own: bool, no_validate: bool, config_path: str | None) -> None:
+    """Validate an extractor and put it where dispatcher and workers find it: the first of [worker] extractors."""
+    settings = load(Path(config_path) if config_path else None)
+    place = _place(settings, own=own)
+    if not no_validate:
+        done = subprocess.run(_workers_argv(config_path, "validate", f"{folder.absolute()}/"), check=False)
+        if done.returncode:
+            sys.exit(done.returncode)
+    click.echo(f"{installing.add(folder, place, link=link)}: added; dispatcher and workers find it by themselves")
+
+
+@extractor_command.command("approve")
+@click.argument("target", metavar="NAME")
+@config_option
+def approve(target: str, *, config_path: str | None) -> None:
+    """Let an extractor, as it is now, run as the owner of each file ([worker] run_as = "owner")."""
+    _workers(config_path, "approve", target)
+
+
 @extractor_command.command("list")
 @with_settings
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def list_(*, settings: Settings, as_json: bool) -> None:
-    """List the installed extractors."""
-    installed = manifest.load_all(manifest.folders(settings.worker.extractors))
-    for each in sorted(installed.values(), key=lambda one: one.name):
-        click.echo(manifest.to_json(each) if as_json else f"{each.name:<12} {each.version:<6} {each.description}")
+    """List the installed extractors, and which of them wait."""
+    states = _states(settings)
+    for name, each in sorted(services.catalog(settings).extractors().items()):
+        state = states.get(name, {})
+        if as_json:
+            click.echo(json.dumps(json.loads(manifest.to_json(each)) | {"identity": name, "state": state}))
+        else:
+            waits = " (disabled)" if state.get("disabled") else ""
+            waits += f" (suspended: {state['suspended']})" if state.get("suspended") else ""
+            click.echo(f"{name:<12} {each.version:<6} {each.description}{waits}")
+
+
+@extractor_command.command("suspend")
+@click.argument("name")
+@click.option("--reason", default="", help="What `status` says about it.")
+@with_settings
+def suspend(name: str, *, reason: str, settings: Settings) -> None:
+    """Let the work of NAME wait until `resume`; nothing is lost."""
+    _change(settings, "suspend", name, reason=reason)
+
+
+@extractor_command.command("resume")
+@click.argument("name")
+@with_settings
+def resume(name: str, *, settings: Settings) -> None:
+    """Give out the work of NAME again, also after the breaker has suspended it."""
+    _change(settings, "resume", name)
+
+
+@extractor_command.command("disable")
+@click.argument("name")
+@with_settings
+def disable(name: str, *, settings: Settings) -> None:
+    """Let rules pass NAME over: changes from now on are not extracted by it; see `reprocess`."""
+    _change(settings, "disable", name)
+
+
+@extractor_command.command("enable")
+@click.argument("name")
+@with_settings
+def enable(name: str, *, settings: Settings) -> None:
+    """End `disable`."""
+    _change(settings, "enable", name)
+
+
+@extractor_command.command("reprocess")
+@click.argument("name")
+@click.option(
+    "--where", "query", required=True, metavar="QUERY", help="Which files, as in `search`; type:f is all."
+)
+@click.option("--detach", is_flag=True, help="Go on in the background.")
+@with_index
+@with_settings
+def reprocess_command(name: str, *, query: str, detach: bool, index_url: str | None, settings: Settings) -> None:
+    """Extract again what matches QUERY and concerns NAME, behind all fresh work; for after a new version."""
+    if detach:
+        _detach()
+        return
+    requests = services.requests(settings)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    rows, said = 0, ""
+    with (
+        open_search(index_of(settings, index_url)) as search,
+        Progress(*columns, console=Console(stderr=True), transient=True) as bar,
+    ):
+        task = bar.add_task(name, total=None)
+        for each in reprocess(search, requests, name, query):
+            bar.update(task, total=each.total, completed=each.done)
+            rows = each.rows
+            if each.waits != said:
+                said = each.waits
+                bar.console.print(f"{name}: {said or 'it works again'}", markup=False)
+    click.echo(f"{name}: {rows} files are extracted again")
+
+
+def _change(settings: Settings, action: str, name: str, **more: str) -> None:
+    found = services.requests(settings).ask(action, {"name": name, **more})
+    state = "disabled" if found["disabled"] else "enabled"
+    state += f", suspended: {found['suspended']}" if found["suspended"] else ", at work"
+    click.echo(f"{name}: {'' if found['changed'] else 'unchanged, '}{state}")
+
+
+def _states(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return the states that the dispatcher has published; nothing is known where there is none."""
+    with contextlib.suppress(LustreEventsError, ValueError):
+        states: dict[str, dict[str, Any]] = json.loads(services.streams(settings).state().get("extractors", "{}"))
+        return states
+    return {}
+
+
+def _installed_or_folder(settings: Settings, target: str) -> manifest.Manifest:
+    if "/" in target or (Path(target) / manifest.FILE_NAME).is_file():
+        return manifest.load(Path(target).absolute())
+    installed = services.catalog(settings).extractors()
+    if target not in installed:
+        raise ConfigError(f"{target}: no folder with an extractor, and none is installed")
+    return installed[target]
+
+
+def _place(settings: Settings, *, own: bool) -> Path:
+    if own and settings.worker.user_extractors:
+        return Path(settings.worker.user_extractors) / getpass.getuser()
+    if own:
+        raise ConfigError("[worker] user_extractors is empty: this site has no users' own extractors")
+    if not settings.worker.extractors:
+        raise ConfigError("[worker] extractors is empty; name the folder that extractors are to be added to")
+    return Path(settings.worker.extractors[0])
+
+
+def _detach() -> None:
+    """Run this command again without --detach, away from the terminal."""
+    argv = [sys.executable, "-m", "lustre_events", *(word for word in sys.argv[1:] if word != "--detach")]
+    child = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    click.echo(f"goes on as process {child.pid}; see `lustre-events status`, pending for reprocess")
 
 
 def _workers(config_path: str | None, *words: str) -> NoReturn:
-    argv = [sys.executable, "-m", "workers", *(["--config", config_path] if config_path else []), *words]
+    argv = _workers_argv(config_path, *words)
     os.execv(argv[0], argv)  # noqa: S606 - the service names the workers, and never imports them
+
+
+def _workers_argv(config_path: str | None, *words: str) -> list[str]:
+    return [sys.executable, "-m", "workers", *(["--config", config_path] if config_path else []), *words]

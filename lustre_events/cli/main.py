@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import sys
@@ -15,6 +14,7 @@ import click
 
 from lustre_events import config
 from lustre_events.errors import LustreEventsError
+from lustre_events.logs import FieldFormatter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,17 +26,25 @@ LAZY = {
     "decode": "look",
     "demo": "measure",
     "dispatcher": "serve",
+    "doctor": "doctor",
+    "du": "search",
+    "explain": "explain",
     "extractor": "extractor",
+    "failed": "failed",
     "groups": "streams",
     "metrics": "metrics",
     "reader": "serve",
     "replay": "serve",
     "rules": "rules",
     "run": "serve",
-    "search": "look",
+    "scan": "scan",
+    "search": "search",
     "show": "look",
-    "status": "look",
+    "status": "status",
     "tail": "streams",
+    "web": "web",
+    "web-password": "web",
+    "verify": "scan",
     "worker": "serve",
 }
 """Command → module of this package; imported when asked for, so that `search` does not load RQ."""
@@ -50,7 +58,7 @@ class _Group(click.Group):
         if cmd_name not in LAZY:
             return None
         module = __import__(f"lustre_events.cli.{LAZY[cmd_name]}", fromlist=[cmd_name])
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def resolve_command(
@@ -70,20 +78,6 @@ def cli(ctx: click.Context, *, verbose: bool) -> None:
     ctx.obj = {"verbose": verbose}
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, stream=sys.stderr)
     logging.getLogger().handlers[0].setFormatter(FieldFormatter())
-
-
-class FieldFormatter(logging.Formatter):
-    """One line: time, level, process, sentence, then the fields given as `extra` as key=value."""
-
-    _plain = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line (and the traceback, if there is one)."""
-        fields = {key: value for key, value in record.__dict__.items() if key not in self._plain}
-        line = f"{self.formatTime(record)} {record.levelname.lower()} {record.name}: {record.getMessage()}"
-        if fields:
-            line += " " + " ".join(f"{key}={json.dumps(value, default=str)}" for key, value in fields.items())
-        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -130,7 +124,7 @@ def with_index(command: F) -> F:
         "--index",
         "index_url",
         metavar="URL",
-        help="The index: sqlite:///PATH. Default: [index] url of the settings.",
+        help="The index: sqlite:///PATH or postgresql://... Default: [index] url of the settings.",
     )(command)
 
 

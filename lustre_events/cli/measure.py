@@ -27,14 +27,15 @@ def demo_command(*, images: Path, keep: bool) -> None:
 @click.argument("names", nargs=-1)
 @images_option
 @click.option("--records", default=500_000, show_default=True, help="Records for the stages without files.")
+@click.option("--files", default=1_000_000, show_default=True, help="Files in the index that is searched.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the figures as JSON to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 def bench_command(
-    names: tuple[str, ...], *, images: Path, records: int, output: Path | None, as_json: bool
+    names: tuple[str, ...], *, images: Path, records: int, files: int, output: Path | None, as_json: bool
 ) -> None:
     """Measure the stages NAMES (all if none is named)."""
     logging.getLogger().setLevel(logging.WARNING)  # a line per block is for services
-    figures = bench.run(list(names), bench.Options(images, records))
+    figures = bench.run(list(names), bench.Options(images, records, files))
     if output is not None:
         output.write_text(bench.to_json(figures) + "\n", encoding="utf-8")
     if as_json:

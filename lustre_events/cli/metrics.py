@@ -7,7 +7,7 @@ import threading
 import click
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
-from lustre_events import services
+from lustre_events import reporting
 from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
 from lustre_events.config import Settings
 from lustre_events.errors import ConfigError
@@ -21,7 +21,7 @@ from lustre_events.metrics import ServiceCollector
 def metrics_command(*, settings: Settings, index_url: str | None, listen: str | None) -> None:
     """Print the metrics of all processes once, or serve them to Prometheus."""
     registry = CollectorRegistry()
-    registry.register(ServiceCollector(lambda: services.status(settings, index_of(settings, index_url))))
+    registry.register(ServiceCollector(lambda: reporting.status(settings, index_of(settings, index_url))))
     if listen is None:
         click.echo(generate_latest(registry), nl=False)
         return

@@ -1,25 +1,44 @@
-"""`lustre-events rules`: check a file of rules, and ask it about files."""
+"""`lustre-events rules`: check files of rules, and ask them about files."""
 
 from __future__ import annotations
 
 import json
 import os
 import pwd
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from lustre_events import services
-from lustre_events.cli.main import with_settings
+from lustre_events.catalog import user_rules
+from lustre_events.cli.main import index_of, with_index, with_settings
+from lustre_events.conditions import EVENTS, Condition, File
 from lustre_events.config import Settings
 from lustre_events.errors import ConfigError
+from lustre_events.fid import FID
 from lustre_events.index.hits import printable
-from lustre_events.rule_review import Condition, File, Verdict, explain, unreachable
-from lustre_events.rules import EVENTS, Rules
+from lustre_events.index.opening import open_search
+from lustre_events.rule_review import Verdict, explain, unreachable
+from lustre_events.rules import Rules
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def asking(command: F) -> F:
+    """Give a command the options of who asks the rules what."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One JSON object per file."),
+        click.option("--event", type=click.Choice(list(EVENTS)), default="content", show_default=True),
+        click.option(
+            "--rules", "rules_path", metavar="FILE", help="The site's rules. Default: [dispatcher] rules."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group("rules")
@@ -29,24 +48,31 @@ def rules_command() -> None:
 
 @rules_command.command("check")
 @click.argument("path", metavar="[FILE]", required=False)
+@click.option("--user", is_flag=True, help="FILE holds a user's own rules, and is named USER.toml.")
 @with_settings
-def check(path: str | None, *, settings: Settings) -> None:
-    """Check a file of rules: keys, types, and rules that no file can reach. Default: [dispatcher] rules."""
-    rules, origin = _load(settings, path)
-    sentences = unreachable(rules)
-    for sentence in sentences:
+def check(path: str | None, *, user: bool, settings: Settings) -> None:
+    """Check rules: keys, types, and rules that no file can reach. Default: [dispatcher] rules and user_rules."""
+    if user and path is not None:
+        uid, own = user_rules(Path(path), services.catalog(settings).extractors())
+        rules, origin = Rules((), {uid: own.rules}), path
+        problems: tuple[str, ...] = ()
+    else:
+        settings, origin = _named(settings, path)
+        found = services.catalog(settings).load()
+        rules, problems = found.rules, found.problems
+    wrong = [*problems, *unreachable(rules)]
+    for sentence in wrong:
         click.echo(sentence)
-    if sentences:
-        raise ConfigError(f"{origin}: {len(sentences)} of {len(rules.rules)} rules can never be reached")
-    click.echo(f"{origin}: ok, {len(rules.rules)} rules for {', '.join(sorted(rules.extractors)) or 'nothing'}")
+    count = len(list(rules.all()))
+    if wrong:
+        raise ConfigError(f"{origin}: {len(wrong)} problem{'s' * (len(wrong) > 1)} with {count} rules, told above")
+    click.echo(f"{origin}: ok, {count} rules for {', '.join(sorted(rules.extractors)) or 'nothing'}")
 
 
 @rules_command.command("test")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@click.option("--rules", "rules_path", metavar="FILE", help="The rules. Default: [dispatcher] rules.")
 @click.option("--owner", metavar="USER", help="User name or uid. Default: the file's, if it is there.")
-@click.option("--event", "event", type=click.Choice(list(EVENTS)), default="content", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per path.")
+@asking
 @with_settings
 def test(
     paths: tuple[str, ...],
@@ -58,30 +84,62 @@ def test(
     as_json: bool,
 ) -> None:
     """Say which rules a file meets, and why or why not. PATH need not exist; it is below the mount point."""
-    rules, _ = _load(settings, rules_path)
+    rules = services.load_rules(_named(settings, rules_path)[0])
     for path in paths:
-        file = _file(os.fsencode(path), os.fsencode(settings.filesystem.mount), owner, event)
-        verdicts = explain(rules, file)
-        click.echo(_json(file, verdicts) if as_json else _text(file, verdicts))
+        _say(rules, _file(os.fsencode(path), os.fsencode(settings.filesystem.mount), owner, event), as_json=as_json)
 
 
-def _load(settings: Settings, path: str | None) -> tuple[Rules, str]:
-    named = path or settings.dispatcher.rules
-    if not named:
+@rules_command.command("explain")
+@click.argument("fids", metavar="FID...", nargs=-1, required=True)
+@asking
+@with_index
+@with_settings
+def explain_command(
+    fids: tuple[str, ...],
+    *,
+    settings: Settings,
+    index_url: str | None,
+    rules_path: str | None,
+    event: str,
+    as_json: bool,
+) -> None:
+    """Say which rules an object meets by what the index knows of it: its names and facts."""
+    rules = services.load_rules(_named(settings, rules_path)[0])
+    with open_search(index_of(settings, index_url)) as search:
+        for view in search.show_many([FID.parse(text) for text in fids]):
+            facts = view.facts
+            if facts is None:
+                raise ConfigError(f"{view.fid}: not in the index")
+            if facts.type not in {"f", None}:
+                raise ConfigError(f"{view.fid}: not a regular file, and rules are asked about those only")
+            for path in view.paths:
+                file = File(
+                    path, (EVENTS[event],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,
+                    time.time_ns(),
+                )  # fmt: skip
+                _say(rules, file, as_json=as_json)
+
+
+def _named(settings: Settings, path: str | None) -> tuple[Settings, str]:
+    """Return settings with the site's rules that the command line names, and what they are called."""
+    own = settings.dispatcher
+    if not (path or own.rules or own.user_rules):
         raise ConfigError("there are no rules; name a file, or set [dispatcher] rules")
-    return services.load_rules(replace(settings, dispatcher=replace(settings.dispatcher, rules=named))), named
+    named = own if path is None else replace(own, rules=path, user_rules="")
+    return replace(settings, dispatcher=named), named.rules or named.user_rules
 
 
 def _file(path: bytes, mount: bytes, owner: str | None, event: str) -> File:
     """Return what rules ask about the file at `path`, which is absolute or relative to the mount point."""
     top = mount.rstrip(b"/") + b"/"
     below = path.removeprefix(top) if path.startswith(top) else path.lstrip(b"/")
-    uid: int | None = None
-    if owner is not None:
-        uid = _uid(owner)
-    elif os.path.lexists(top + below):
-        uid = os.lstat(top + below).st_uid
-    return File(below, uid, (EVENTS[event],))
+    file = File(below, (EVENTS[event],), now_ns=time.time_ns())
+    if os.path.lexists(top + below):
+        facts = os.lstat(top + below)
+        file = replace(
+            file, uid=facts.st_uid, gid=facts.st_gid, size=facts.st_size, mtime_ns=facts.st_mtime_ns
+        )  # fmt: skip
+    return file if owner is None else replace(file, uid=_uid(owner))
 
 
 def _uid(owner: str) -> int:
@@ -91,6 +149,11 @@ def _uid(owner: str) -> int:
         raise ConfigError(f"--owner {owner}: no such user on this node; give the uid instead") from exc
 
 
+def _say(rules: Rules, file: File, *, as_json: bool) -> None:
+    verdicts = explain(rules, file)
+    click.echo(_json(file, verdicts) if as_json else _text(file, verdicts))
+
+
 def _text(file: File, verdicts: list[Verdict]) -> str:
     given = [verdict.rule.work for verdict in verdicts if verdict.chosen]
     chosen = ", ".join(f"{work.extractor} (queue {work.queue}, rule {work.rule!r})" for work in given)
@@ -98,13 +161,13 @@ def _text(file: File, verdicts: list[Verdict]) -> str:
     for verdict in verdicts:
         work = verdict.rule.work
         lines.append(f"  rule {work.rule!r} -> {work.extractor}: {verdict.why or 'holds'}")
-        lines += [f"    {_line(condition)}" for condition in verdict.conditions]
+        lines += [f"    {_line(*each)}" for each in verdict.conditions]
     return "\n".join(lines)
 
 
-def _line(condition: Condition) -> str:
-    why = printable(condition.why.encode("utf-8", "surrogateescape"))
-    return f"{'yes' if condition.met else 'NO '} {condition.key} {', '.join(condition.written)}: {why}"
+def _line(condition: Condition, met: bool, why: str) -> str:
+    said = printable(why.encode("utf-8", "surrogateescape"))
+    return f"{'yes' if met else 'NO '} {condition.key} {', '.join(condition.written)}: {said}"
 
 
 def _json(file: File, verdicts: list[Verdict]) -> str:
@@ -116,10 +179,10 @@ def _json(file: File, verdicts: list[Verdict]) -> str:
             "chosen": verdict.chosen,
             "why": verdict.why,
             "conditions": [
-                {"key": each.key, "written": list(each.written), "met": each.met, "why": each.why}
-                for each in verdict.conditions
+                {"key": each.key, "written": list(each.written), "met": met, "why": why}
+                for each, met, why in verdict.conditions
             ],
         }
         for verdict in verdicts
     ]
-    return json.dumps({"path": "/" + printable(file.path), "owner": file.owner, "rules": rules})
+    return json.dumps({"path": "/" + printable(file.path), "owner": file.uid, "rules": rules})

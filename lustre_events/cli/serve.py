@@ -13,6 +13,7 @@ from lustre_events import replaying, services, status
 from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
 from lustre_events.config import Settings
 from lustre_events.errors import ConfigError
+from lustre_events.notify import Notifier
 from lustre_events.reader import Reader
 from lustre_events.supervisor import Supervisor
 
@@ -29,7 +30,7 @@ def reader_command(ctx: click.Context, *, mdt: str | None, every: bool, settings
     if mdt is None:
         running: Reader | Supervisor = services.readers(settings, ctx.obj["config_path"])
     else:
-        running = services.reader(settings, mdt)
+        running = services.reader(settings, mdt, Notifier().beat)
     stop_on_signals(running.stop)
     running.run()
 
@@ -39,16 +40,19 @@ def reader_command(ctx: click.Context, *, mdt: str | None, every: bool, settings
 @with_index
 def dispatcher_command(*, settings: Settings, index_url: str | None) -> None:
     """Keep the index and hand out jobs until stopped. One is active; a later one takes over."""
-    dispatcher = services.dispatcher(settings, index_of(settings, index_url))
+    dispatcher = services.dispatcher(settings, index_of(settings, index_url), Notifier().beat)
     stop_on_signals(dispatcher.stop)
     dispatcher.run()
 
 
 @click.command("worker")
 @click.option("--config", "config_path", envvar="LUSTRE_EVENTS_CONFIG", metavar="FILE", help="Settings (TOML).")
-def worker_command(*, config_path: str | None) -> None:
+@click.option("--until", metavar="EPOCH_SECONDS", help="Leave in good time before this moment (a Slurm job's end).")
+def worker_command(*, config_path: str | None, until: str | None) -> None:
     """Run extractors for one queue until stopped."""
-    argv = [sys.executable, "-m", "workers", *(["--config", config_path] if config_path else [])]
+    given = {"--config": config_path, "--until": until}
+    options = [word for name, value in given.items() if value is not None for word in (name, value)]
+    argv = [sys.executable, "-m", "workers", *options]
     os.execv(argv[0], argv)  # noqa: S606 - the service names the workers, and never imports them
 
 

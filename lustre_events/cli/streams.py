@@ -9,6 +9,7 @@ import click
 
 from lustre_events import services, status
 from lustre_events.cli.main import stop_on_signals, with_settings
+from lustre_events.cli.scan import reconcile
 from lustre_events.config import Settings
 from lustre_events.tail import Printer, Tail, View, types_of
 
@@ -88,6 +89,9 @@ def show_continuity(mdts: tuple[str, ...], *, as_json: bool, settings: Settings)
         return
     for mdt, losses in found.items():
         click.echo("\n".join(f"{mdt}: {status.loss_line(loss)}" for loss in losses) or f"{mdt}: nothing lost")
+
+
+continuity_command.add_command(reconcile)
 
 
 @continuity_command.command("accept")

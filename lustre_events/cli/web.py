@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from lustre_events import services
+from lustre_events import reporting
 from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
 from lustre_events.config import Settings
 from lustre_events.errors import ConfigError
@@ -39,14 +39,16 @@ def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[
         import waitress  # noqa: PLC0415 - optional
 
         from lustre_events.web import make_app  # noqa: PLC0415
+        from lustre_events.web.app import BODY_BYTES  # noqa: PLC0415
         from lustre_events.web.opening import site  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         raise ConfigError(f"the console needs {exc.name}: pip install 'lustre-events[web,dashboard]'") from exc
-    opened = site(settings, index_url, services.status)
+    opened = site(settings, index_url, reporting.status)
     try:
         server = waitress.create_server(
-            make_app(opened), listen=listen, threads=settings.web.threads, ident="lustre-events"
-        )
+            make_app(opened), listen=listen, threads=settings.web.threads, ident="lustre-events",
+            max_request_body_size=BODY_BYTES,  # else bodies of a GB are taken before anybody looks at them
+        )  # fmt: skip
     except (OSError, ValueError) as exc:
         raise ConfigError(f"{listen}: cannot be listened at ({exc}); mend [web] listen") from exc
     opened.history.start()

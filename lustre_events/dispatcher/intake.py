@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lustre_events.batch import Batch
+from lustre_events.dispatcher.healing import Healing
 from lustre_events.dispatcher.walking import Walks
 from lustre_events.dispatcher.wishes import Wishes
 from lustre_events.index.interface import Cursor, Transaction
@@ -21,15 +22,17 @@ Cursors = Mapping[Place, Cursor]
 class Intake:
     """Takes blocks, in the caller's transaction."""
 
-    def __init__(self, wishes: Wishes, walks: Walks) -> None:
+    def __init__(self, wishes: Wishes, walks: Walks, healing: Healing) -> None:
         self._wishes = wishes
         self._walks = walks
+        self._healing = healing
 
     def take(
         self, transaction: Transaction, blocks: Sequence[Block], known: Cursors, now_ns: int, counters: Counter[str]
     ) -> dict[Place, Cursor]:
         """Write what blocks of records change, and return the cursors behind them; `known` are those so far."""
-        batch = Batch(now_ns)
+        several = len({mdt for mdt, _ in known} | {block.mdt for block in blocks}) > 1
+        batch = Batch(now_ns, self._healing.skew_ns if several else 0)
         cursors: dict[Place, Cursor] = {}
         for block in blocks:
             place = (block.mdt, block.epoch)
@@ -54,18 +57,22 @@ class Intake:
             return cursors
         for place, cursor in cursors.items():
             transaction.advance(known.get(place) or Cursor(*place), cursor)
-        self._write(transaction, batch, counters)
+        self._write(transaction, batch, now_ns, counters, several=several)
         counters.update(batch.counters)
         counters.update({"blocks": len(blocks), "links": len(batch.links)})
         return cursors
 
-    def _write(self, transaction: Transaction, batch: Batch, counters: Counter[str]) -> None:
+    def _write(
+        self, transaction: Transaction, batch: Batch, now_ns: int, counters: Counter[str], *, several: bool
+    ) -> None:
         moves = batch.moves()
         transaction.put_moves(moves)
         moving = {fid for move in moves for fid in (move.fid, move.target)}
         present = transaction.moved(batch.changes.keys() | moving if moving else batch.changes.keys())
         batch.follow(present)
         before = self._walks.before(transaction, batch.changes)
+        if several:
+            self._healing.before(transaction, batch)
         transaction.set_links(batch.links.values())
         # From the last to the first: what was changed under a later FID counts as a later change.
         for move in reversed(moves):
@@ -77,9 +84,11 @@ class Intake:
         for fid in alive:
             batch.changes[fid].attributes = True
         removed = transaction.remove_objects(gone - alive)
-        self._wishes.take(
+        stored = self._wishes.take(
             transaction, {fid: change for fid, change in batch.changes.items() if fid in alive or not change.gone}
         )
+        if several:
+            counters["contested"] += self._healing.after(transaction, batch, stored, present, now_ns)
         walks = self._walks.begin(transaction, before)
         counters.update({"removed": removed, "migrated": len(moves), "walks": walks})
 

@@ -15,16 +15,30 @@ from typing import Protocol
 import msgspec
 
 from lustre_events.config import DispatcherSettings
+from lustre_events.dispatcher import asking
+from lustre_events.dispatcher.readers import Readers
+from lustre_events.dispatcher.roster import Roster
+from lustre_events.dispatcher.wishes import Wishes
 from lustre_events.fid import FID
-from lustre_events.index.interface import ExtractorState, ObjectRow, Transaction
+from lustre_events.index.interface import Lane, ObjectRow, Transaction
+from lustre_events.names import OrderKey
 from lustre_events.pending import SECOND_NS, PendingRow
-from lustre_events.work import STAT, Job, JobItem
+from lustre_events.work import ASKS, BUILT_IN, HEAL, SCAN, STAT, Cause, Job, JobItem
 
 STAT_FILES = 1_000
 """Most files in one `stat` job: it needs no container."""
 
+LOOK_SHARE = 4
+"""A lease that has ended while its job lives is prolonged by this part of it: a lost job is noticed soon."""
+
 ROWS = 4_000
 """Most rows of one lane that are looked at in one step; the others have their turn in the next one."""
+
+LOW_SHARE = 10
+"""Jobs of a priority below 0 go out only while less than this part of a queue's places is taken."""
+
+_AT_ONCE = {STAT: STAT_FILES, HEAL: STAT_FILES, SCAN: 200}
+"""Most files, or directories, in one job of what is built in."""
 
 LINGER_NS = SECOND_NS // 2
 """While jobs wait in the queue anyway, a batch that is not full waits this long for more files."""
@@ -59,28 +73,36 @@ class Plan:
 class Jobs:
     """Makes jobs, in the caller's transaction."""
 
-    def __init__(
-        self, queue: JobQueue, extractors: Mapping[str, ExtractorState], settings: DispatcherSettings
-    ) -> None:
+    def __init__(self, queue: JobQueue, roster: Roster, wishes: Wishes, settings: DispatcherSettings) -> None:
         self._queue = queue
-        self._extractors = extractors
-        self._active = sorted(name for name, state in extractors.items() if state.suspended is None)
+        self._roster = roster
+        self._wishes = wishes
         self._settings = settings
         self._lease_ns = int(settings.job_lease_seconds * SECOND_NS)
+        self._readers = Readers(roster.most_jobs, queue.unfinished)
 
     def waiting(self, queues: Collection[str]) -> dict[str, int]:
         """Return how many jobs wait in each of the queues."""
         return {queue: self._queue.length(queue) for queue in queues}
 
-    def plan(self, transaction: Transaction, waiting: Mapping[str, int], now_ns: int) -> Plan:
-        """Lease due rows of the queues in `waiting` and return the jobs to enqueue once this is committed."""
+    def plan(
+        self, transaction: Transaction, waiting: Mapping[str, int], now_ns: int, *, drained: bool = True
+    ) -> Plan:
+        """Lease due rows of the queues in `waiting` and return the jobs to enqueue once this is committed.
+
+        Directories are not scanned while results are not `drained`: that would fill Redis.
+        """
         plan = Plan()
+        working = self._readers.with_room(self._roster.working, now_ns)
+        probing = self._roster.probing(now_ns)
+        working = [name for name in working if drained or name != SCAN]
         for lane in transaction.lanes():
-            room = self._settings.queue_jobs - waiting.get(lane.queue, self._settings.queue_jobs)
+            room = self._most_jobs(lane) - waiting.get(lane.queue, self._settings.queue_jobs)
             room -= len(plan.jobs.get(lane.queue, ()))
             if room <= 0:
                 continue
-            rows = transaction.due(lane, self._active, now_ns, ROWS)
+            rows = transaction.due(lane, working, now_ns, ROWS)
+            rows += self._probes(transaction, lane, probing, now_ns)
             if rows:
                 free = self._settle_leases(plan, rows, now_ns)
                 patient = waiting[lane.queue] > 0
@@ -94,13 +116,26 @@ class Jobs:
         for queue, jobs in plan.jobs.items():
             self._queue.enqueue(queue, jobs)
 
+    def _most_jobs(self, lane: Lane) -> int:
+        """Return how many jobs may wait in a lane's queue before it gives no more: few where others go first."""
+        return self._settings.queue_jobs if lane.priority >= 0 else max(1, self._settings.queue_jobs // LOW_SHARE)
+
+    def _probes(self, transaction: Transaction, lane: Lane, probing: list[str], now_ns: int) -> list[PendingRow]:
+        """Return a row of each tripped extractor that has one here, and take it from `probing`."""
+        found = [row for name in probing for row in transaction.due(lane, [name], now_ns, 1)]
+        for row in found:
+            probing.remove(row.extractor)
+            self._roster.probed(row.extractor, now_ns)
+        return found
+
     def _settle_leases(self, plan: Plan, rows: Sequence[PendingRow], now_ns: int) -> list[PendingRow]:
         """Return the rows that no job holds; prolong or take away the leases of the others."""
         ended = {row.job for row in rows if row.job is not None}
         alive = self._queue.unfinished(ended) if ended else set()
         for row in rows:
             if row.job in alive:
-                plan.leased.append(msgspec.structs.replace(row, due_ns=now_ns + self._lease_ns))
+                plan.leased.append(msgspec.structs.replace(row, due_ns=now_ns + self._lease_ns // LOOK_SHARE))
+                self._readers.given(row.extractor, str(row.job), now_ns)
             elif row.job is not None:
                 plan.lost.append(row)
         return [row for row in rows if row.job is None]
@@ -120,27 +155,44 @@ class Jobs:
         batches = [
             batch
             for batch in self._batches([row for row in rows if row.fid in objects], objects)
-            if not patient or len(batch) == self._most(batch[0]) or now_ns - batch[0].due_ns >= LINGER_NS
+            if not patient or self._is_full(batch, _bytes(batch, objects)) or now_ns - batch[0].due_ns >= LINGER_NS
         ][:room]
         paths = transaction.paths({row.fid for batch in batches for row in batch})
         for batch in batches:
             first = batch[0]
+            if not self._readers.takes(first.extractor):
+                continue
             job = Job(
                 uuid.uuid4().hex,
                 first.extractor,
-                self._extractors[first.extractor].serial,
+                self._roster.states[first.extractor].serial,
                 _owner(first, objects),
-                tuple(JobItem(row.fid, row.generation, (paths[row.fid] or [b""])[0]) for row in batch),
+                tuple(self._item(row, objects[row.fid], paths[row.fid]) for row in batch),
             )
             plan.jobs[first.queue].append(job)
+            self._readers.given(job.extractor, job.id, now_ns)
+            rows = asking.held(batch, now_ns) if first.extractor in ASKS else batch
             plan.leased += [
-                msgspec.structs.replace(row, due_ns=now_ns + self._lease_ns, job=job.id) for row in batch
+                msgspec.structs.replace(row, due_ns=now_ns + self._lease_ns, job=job.id) for row in rows
             ]
 
+    def _item(self, row: PendingRow, known: ObjectRow, paths: Sequence[bytes]) -> JobItem:
+        work = self._wishes.rules.work_of(row.rule)
+        cause = None
+        if known.cause:
+            key = OrderKey.unpack(known.cause)
+            cause = Cause(key.mdt_number, key.epoch, key.index)
+        after = asking.after_of(row) if row.extractor == SCAN else b""
+        return JobItem(row.fid, row.generation, (paths or [b""])[0], work is not None and work.recall, cause, after)
+
     def _batches(self, rows: Sequence[PendingRow], objects: Mapping[FID, ObjectRow]) -> list[list[PendingRow]]:
-        """Return rows by extractor and owner, the longest due first; those that are tried again stand alone."""
+        """Return rows by extractor and owner, the longest due first; those that are tried again stand alone.
+
+        A batch is full by its number of files or by their bytes, as far as their sizes are known.
+        """
         batches: list[list[PendingRow]] = []
         filling: dict[tuple[str, int], list[PendingRow]] = {}
+        held: dict[tuple[str, int], int] = defaultdict(int)
         for row in rows:
             if row.attempts:
                 batches.append([row])
@@ -151,16 +203,25 @@ class Jobs:
                 batch = filling[group] = []
                 batches.append(batch)
             batch.append(row)
-            if len(batch) == self._most(row):
-                del filling[group]
+            held[group] += objects[row.fid].size or 0
+            if self._is_full(batch, held[group]):
+                del filling[group], held[group]
         return batches
+
+    def _is_full(self, batch: Sequence[PendingRow], size: int) -> bool:
+        first = batch[0]
+        return len(batch) >= self._most(first) or (first.extractor != STAT and size >= self._settings.job_bytes)
 
     def _most(self, row: PendingRow) -> int:
         if row.attempts:
             return 1
-        return STAT_FILES if row.extractor == STAT else self._settings.job_files
+        return _AT_ONCE.get(row.extractor, self._settings.job_files)
+
+
+def _bytes(batch: Sequence[PendingRow], objects: Mapping[FID, ObjectRow]) -> int:
+    return sum(objects[row.fid].size or 0 for row in batch)
 
 
 def _owner(row: PendingRow, objects: Mapping[FID, ObjectRow]) -> int:
     uid = objects[row.fid].uid
-    return ANY_OWNER if row.extractor == STAT or uid is None else uid
+    return ANY_OWNER if row.extractor in BUILT_IN or uid is None else uid

@@ -13,10 +13,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+import msgspec
+
+from lustre_events.catalog import Found
 from lustre_events.config import DispatcherSettings, nearest
+from lustre_events.dispatcher.answers import Answers
+from lustre_events.dispatcher.asking import HEAL_IDENTITY, SCAN_IDENTITY
+from lustre_events.dispatcher.healing import Healing
 from lustre_events.dispatcher.intake import Intake, Place
 from lustre_events.dispatcher.jobs import JobQueue, Jobs, Plan
 from lustre_events.dispatcher.outcomes import Outcomes
+from lustre_events.dispatcher.past import Past
+from lustre_events.dispatcher.repeating import Repeating
+from lustre_events.dispatcher.requests import Desk, Handler
+from lustre_events.dispatcher.roster import Roster
+from lustre_events.dispatcher.scanning import Scanning
+from lustre_events.dispatcher.surveying import Surveying
 from lustre_events.dispatcher.sweeping import Sweeper
 from lustre_events.dispatcher.walking import Walks
 from lustre_events.dispatcher.wishes import STAT_IDENTITY, Wishes
@@ -25,16 +37,22 @@ from lustre_events.index.interface import Cursor, Identity, IndexWriter, Transac
 from lustre_events.names import mdt_number
 from lustre_events.pending import SECOND_NS
 from lustre_events.rules import DEFAULT_QUEUE, Rules
-from lustre_events.streams.interface import Block, RecordStreams, Results
-from lustre_events.work import Result
+from lustre_events.streams.interface import Block, RecordStreams, Requests, Results
+from lustre_events.work import SCAN, Result
 
 log = logging.getLogger(__name__)
 
 RECORD_BYTES = 160
 """A record's usual length (captures: 150), to turn a number of records into a number of bytes."""
 
+BUILT_IN = (STAT_IDENTITY, HEAL_IDENTITY, SCAN_IDENTITY)
 RESULT_ENTRIES = 100
+LISTED_NAMES = 5_000
+"""Names in listings that one step should take: more would hold up what is happening now."""
 PUBLISH_NS = SECOND_NS
+LOOK_NS = 2 * SECOND_NS
+"""How often rules and extractors are looked at for changes."""
+
 RETRY_WAIT_SECONDS = 1.0
 
 
@@ -51,6 +69,9 @@ class Dispatcher:
         settings: the section [dispatcher].
         clock: the time in ns since the epoch.
         mdts: MDTs that will have a stream, as far as this is known beforehand.
+        requests: what people ask for; None: nobody can.
+        look: returns rules and extractors where they have changed since it was called last.
+        beat: called after every step, for whoever watches over this process.
 
     Raises UnknownExtractor (a rule names one that is not installed) and IndexUnavailable.
     """
@@ -67,8 +88,11 @@ class Dispatcher:
         clock: Callable[[], int] = time.time_ns,
         *,
         mdts: Collection[str] = (),
+        requests: Requests | None = None,
+        look: Callable[[], Found | None] = lambda: None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
-        installed = {each.name: each for each in (*extractors, STAT_IDENTITY)}
+        installed = {each.name: each for each in (*extractors, *BUILT_IN)}
         for name in sorted(rules.extractors - installed.keys()):
             raise UnknownExtractor(f"a rule names the extractor {name!r}, which is not installed"
                                    f"{nearest(name, tuple(installed))}")  # fmt: skip
@@ -78,18 +102,31 @@ class Dispatcher:
         self._settings = settings
         self._clock = clock
         self._stop = threading.Event()
+        self._beat = beat
         index.take_over()
-        states = index.register(list(installed.values()))
-        self._wishes = Wishes(rules, settings)
-        self._walks = Walks(rules, self._wishes)
-        self._intake = Intake(self._wishes, self._walks)
-        self._outcomes = Outcomes(states, self._wishes, settings)
-        self._sweeper = Sweeper(streams, self._wishes, mdts, clock())
-        self._jobs = Jobs(queue, states, settings)
+        self._look_around = look
+        self._looked_ns = clock()
+        self._problems: tuple[str, ...] = ()
+        self._roster = Roster(index, list(installed.values()), settings)
+        self._wishes = Wishes(rules, settings, self._roster.disabled)
+        self._walks = Walks(self._wishes)
+        self._healing = Healing(self._wishes, self._walks, settings.skew_seconds)
+        self._scanning = Scanning(self._wishes, self._walks, self._healing)
+        self._intake = Intake(self._wishes, self._walks, self._healing)
+        answers = Answers(self._healing, self._scanning)
+        self._outcomes = Outcomes(self._roster, self._wishes, answers, settings)
+        self._sweeper = Sweeper(streams, self._wishes, mdts, clock(), self._healing.skew_ns)
+        self._jobs = Jobs(queue, self._roster, self._wishes, settings)
+        self._surveying = Surveying(self._wishes, self._healing.skew_ns)
+        self._repeating = Repeating(self._roster, self._wishes, settings)
         self._queues = {DEFAULT_QUEUE, *rules.queues}
+        self._desk = Desk(requests, self._handlers())
         self._unacknowledged: set[Place] = set()
         self._unacknowledged_results: list[str] = []
+        self._entries = RESULT_ENTRIES
+        self._drained = True
         self._published_ns = 0
+        self._past = Past()
         self._whole = True
         self._reload()
 
@@ -105,6 +142,7 @@ class Dispatcher:
                     raise
                 log.warning("%s; trying again", exc, extra={"action": "retry"})
                 self._stop.wait(RETRY_WAIT_SECONDS)
+            self._beat()
 
     def stop(self) -> None:
         """Make `run` return after its present step; to be called from a signal handler or another thread."""
@@ -121,8 +159,10 @@ class Dispatcher:
         self._whole = False
         blocks = self._read(timeout_seconds)
         entries = self._read_results()
+        asked = self._desk.read()
         waiting = self._jobs.waiting(self._queues)
         now_ns = self._clock()
+        self._look(now_ns)
         self._sweeper.look(now_ns)
         passed_ns = self._sweeper.passed_ns(self._cursors)
         counters: Counter[str] = Counter()
@@ -130,8 +170,9 @@ class Dispatcher:
             cursors = self._intake.take(transaction, blocks, self._cursors, now_ns, counters)
             found = [result for _, each in entries for result in each]
             counters += self._outcomes.take(transaction, found, now_ns, passed_ns)
+            replies = self._desk.take(transaction, asked, now_ns, counters)
             moved = self._keep(transaction, cursors, now_ns, counters)
-            plan = self._plan(transaction, waiting, now_ns, counters, drained=len(entries) < RESULT_ENTRIES)
+            plan = self._plan(transaction, waiting, now_ns, counters, drained=self._drained)
             counters["results_damaged"] += sum(not found for _, found in entries)
             counters = +counters
             transaction.count(counters)
@@ -140,14 +181,41 @@ class Dispatcher:
         self._counters += counters
         self._unacknowledged |= cursors.keys()
         self._unacknowledged_results += [entry_id for entry_id, _ in entries]
+        self._desk.answer(replies)
         self._jobs.enqueue(plan)
         self._acknowledge()
-        done = bool(blocks or entries or plan.jobs or counters["walked"] or counters["swept"])
+        done = bool(blocks or entries or asked or plan.jobs or counters["walked"] or counters["swept"])
         if done:
-            log.info("step", extra={"action": "commit", **counters})
+            told = {name: count for name, count in counters.items() if ":" not in name}
+            log.info("step", extra={"action": "commit", **told})
         self._publish(now_ns)
         self._whole = True
         return done
+
+    def _handlers(self) -> dict[str, Handler]:
+        """Return what can be asked for, by name; each part brings its own."""
+        return {**self._roster.handlers(), **self._repeating.handlers(), **self._surveying.handlers()}
+
+    def _look(self, now_ns: int) -> None:
+        """Follow rules and extractors that have changed."""
+        if now_ns - self._looked_ns < LOOK_NS:
+            return
+        self._looked_ns = now_ns
+        found = self._look_around()
+        if found is None:
+            return
+        self._problems = found.problems
+        for problem in found.problems:
+            log.error("%s", problem, extra={"action": "look"})
+        if found.rules is self._wishes.rules:
+            return
+        own = [
+            Identity(name, each.version, each.digest, each.limits.jobs) for name, each in found.extractors.items()
+        ]
+        self._roster.install([*own, *BUILT_IN])
+        self._wishes.follow(found.rules)
+        self._queues |= found.rules.queues
+        log.info("rules and extractors are read again", extra={"action": "look", "extractors": len(own)})
 
     def _read(self, timeout_seconds: float) -> list[Block]:
         positions = {}
@@ -181,7 +249,19 @@ class Dispatcher:
 
     def _read_results(self) -> list[tuple[str, list[Result]]]:
         done = set(self._unacknowledged_results)
-        return [entry for entry in self._results.read(RESULT_ENTRIES + len(done)) if entry[0] not in done]
+        found = self._results.read(self._entries + len(done))
+        self._drained = len(found) < self._entries + len(done)
+        entries = [entry for entry in found if entry[0] not in done]
+        names = sum(
+            len(listed)
+            for _, each in entries
+            for result in each
+            if result.extractor == SCAN and isinstance(listed := result.document.get("entries"), list)
+        )
+        # So many entries the next time that their listings are about as long as they should be.
+        fitting = len(entries) * LISTED_NAMES // names if names else RESULT_ENTRIES
+        self._entries = max(2, min(2 * self._entries, RESULT_ENTRIES, fitting))
+        return entries
 
     def _keep(
         self, transaction: Transaction, cursors: Mapping[Place, Cursor], now_ns: int, counters: Counter[str]
@@ -203,7 +283,7 @@ class Dispatcher:
         drained: bool,
     ) -> Plan:
         """Lease what is due; take leases of lost jobs away once all results have been read."""
-        plan = self._jobs.plan(transaction, waiting, now_ns)
+        plan = self._jobs.plan(transaction, waiting, now_ns, drained=drained)
         if drained and plan.lost:
             self._outcomes.lost(transaction, plan.lost, now_ns)
             counters["files_of_lost_jobs"] += len(plan.lost)
@@ -223,13 +303,19 @@ class Dispatcher:
     def _publish(self, now_ns: int) -> None:
         if now_ns - self._published_ns >= PUBLISH_NS:
             self._published_ns = now_ns
-            self._streams.publish({**self._counters, "alive_ns": now_ns})
+            facts = {
+                "extractors": self._roster.published(),
+                "problems": msgspec.json.encode(self._problems).decode(),
+                "past": self._past.look(now_ns, self._counters),
+            }
+            self._streams.publish({**self._counters, "alive_ns": now_ns, **facts})
 
     def _cursor(self, place: Place) -> Cursor:
         return self._cursors.get(place) or Cursor(*place)
 
     def _reload(self) -> None:
         """Learn from the index what is committed: after a failed step nobody else knows."""
+        self._roster.reload()
         self._cursors = self._index.cursors()
         self._counters: Counter[str] = Counter(self._index.counters())
         self._seen: set[Place] = set()

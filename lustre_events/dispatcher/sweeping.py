@@ -7,6 +7,9 @@ with an earlier time cannot fall behind what is gone (the time of a record may r
 An MDT that nobody knows of cannot be waited for: it must be named in the settings, or its reader must begin no
 later than an hour after this dispatcher.
 
+The clocks of two MDTs may differ: what is still to come may be that much older than it should be. And nothing is
+swept that is younger than what workers are being asked about the file system (asking.py).
+
 Tombstones and remembered migrations go by their stamps. Objects without a name, of which nobody said that they are
 gone (an old server lost a flag, workers died), are found by going round the index slowly; `stat` decides.
 """
@@ -53,7 +56,10 @@ Cursors = Mapping[tuple[str, int], Cursor]
 class Sweeper:
     """Knows the horizon, and removes what lies behind it, in the caller's transaction."""
 
-    def __init__(self, streams: RecordStreams, wishes: Wishes, mdts: Collection[str], now_ns: int) -> None:
+    def __init__(
+        self, streams: RecordStreams, wishes: Wishes, mdts: Collection[str], now_ns: int, skew_ns: int = 0
+    ) -> None:
+        self._skew_ns = skew_ns
         self._streams = streams
         self._wishes = wishes
         self._quiet: dict[str, tuple[int, int, int]] = {}
@@ -82,7 +88,7 @@ class Sweeper:
         """Return the time which no record to come can precede; with a single MDT records come in order anyway."""
         if len(self._mdts) < 2:
             return ALWAYS
-        return min(self._passed(mdt, cursors) for mdt in self._quiet)
+        return min(self._passed(mdt, cursors) for mdt in self._quiet) - self._skew_ns
 
     def step(self, transaction: Transaction, cursors: Cursors, written: int) -> tuple[int, list[Cursor]]:
         """Remove what lies behind the horizon; return how much that was, and cursors whose times moved on with it.
@@ -92,8 +98,12 @@ class Sweeper:
         if self._now_ns < self._settled_ns or not self._quiet:
             return 0, []
         reached = max((cursor.eff_time for cursor in cursors.values()), default=0)
-        horizon = min([reached, *(self._passed(mdt, cursors) for mdt in self._quiet)])
-        if not horizon:
+        skew_ns = self._skew_ns if len(self._mdts) > 1 else 0
+        horizon = min(reached, min(self._passed(mdt, cursors) for mdt in self._quiet) - skew_ns)
+        asked_ns = transaction.oldest_ask()
+        if asked_ns:
+            horizon = min(horizon, asked_ns - self._skew_ns - 1)
+        if horizon <= 0:
             return 0, []
         swept = transaction.sweep(OrderKey(horizon + 1, 0, 0, 0).pack(), max(AT_ONCE, 2 * written))
         moved = []

@@ -17,7 +17,6 @@ from lustre_events.dispatcher.wishes import Question, Wishes
 from lustre_events.fid import FID
 from lustre_events.index.interface import ObjectRow, Transaction, Walk
 from lustre_events.pending import REASONS, Kind
-from lustre_events.rules import Rules
 
 NAMES_PER_STEP = 500
 MAX_DEPTH = 2_048
@@ -29,13 +28,12 @@ Paths = Mapping[FID, list[bytes]]
 class Walks:
     """Begins walks and goes on with them, in the caller's transaction."""
 
-    def __init__(self, rules: Rules, wishes: Wishes) -> None:
-        self._rules = rules
+    def __init__(self, wishes: Wishes) -> None:
         self._wishes = wishes
 
     def before(self, transaction: Transaction, changes: Mapping[FID, ObjectChange]) -> Paths:
         """Return the paths of those directories whose names change, before their new ones are written."""
-        if not self._rules.ask_for_directories:
+        if not self._wishes.rules.ask_for_directories:
             return {}
         named = [
             fid
@@ -49,7 +47,7 @@ class Walks:
         if not before:
             return 0
         after = transaction.paths(before)
-        walks = [Walk(fid) for fid, paths in before.items() if self._rules.may_differ(paths, after[fid])]
+        walks = [Walk(fid) for fid, paths in before.items() if self._wishes.rules.may_differ(paths, after[fid])]
         transaction.put_walks(walks)
         return len(walks)
 

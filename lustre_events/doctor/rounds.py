@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from lustre_events import manifest, services
+from lustre_events import manifest, reporting, services
 from lustre_events.config import Settings
 from lustre_events.doctor import changelog, node, redis, service
 from lustre_events.doctor.findings import Finding, failure, ok
 from lustre_events.errors import LustreEventsError
+from lustre_events.index.urls import shown
 from lustre_events.lctl import Lctl
 from lustre_events.pending import Kind
 from lustre_events.rules import Rules
@@ -74,14 +75,15 @@ def _rules(settings: Settings, _url: str) -> Iterator[Finding]:
 
 
 def _service(settings: Settings, url: str) -> Iterator[Finding]:
-    status = services.status(settings, url)
-    yield from service.index(status, url.rpartition("@")[2])
+    status = reporting.status(settings, url)
+    yield from service.index(status, shown(url))
     yield from service.problems(status)
     yield from service.readers(status, settings.filesystem.mdts)
     yield from service.dispatcher(status)
     yield from service.queues(status, {*services.load_rules(settings).queues, settings.worker.queue})
     yield from service.groups(status)
     yield from service.extractors(status)
+    yield from service.rules(status)
 
 
 def _worker(settings: Settings, _url: str) -> Iterator[Finding]:

@@ -89,10 +89,16 @@ def groups(status: Mapping[str, Any]) -> Iterator[Finding]:
 
 def extractors(status: Mapping[str, Any]) -> Iterator[Finding]:
     """Look whether an extractor's work waits because it is suspended."""
-    for name, state in status["index"].get("extractors", {}).items():
-        if state.get("suspended"):
+    for name, state in status.get("extractors", {}).items():
+        if state["suspended"] is not None:
             yield warning(f"extractor {name}", f"it is suspended: {state['suspended']}",
                           f"mend it, then: lustre-events extractor resume {name}")  # fmt: skip
+
+
+def rules(status: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look at what the dispatcher says of rules and extractors that it cannot use."""
+    for problem in status.get("rules_problems", ()):
+        yield warning("rules", problem, "mend the file; lustre-events rules check says whether it is right")
 
 
 def _seconds(status: Mapping[str, Any], time_ns: object) -> float | None:

@@ -32,9 +32,16 @@ def literal_prefix_of(glob: str) -> str:
 
 def matcher(glob: str) -> Callable[[str], bool]:
     """Return whether a whole text matches, as a function."""
-    wild = {"*": ".*", "?": "."}
-    parts = (wild.get(part) or re.escape(_BRACKETED.sub(r"\1", part)) for part in _PIECES.findall(glob))
-    expression = re.compile("".join(parts), re.DOTALL)
+    runs = [""]
+    for part in _PIECES.findall(glob):
+        if part == "*":
+            runs.append("")
+        else:
+            runs[-1] += "." if part == "?" else re.escape(_BRACKETED.sub(r"\1", part))
+    first, *behind = runs
+    # What stands between two stars is taken where it comes first: to try all its places could take hours.
+    between = "".join(f"(?>.*?{run})" for run in behind[:-1] if run)
+    expression = re.compile(first + (f"{between}.*{behind[-1]}" if behind else ""), re.DOTALL)
     return lambda text: expression.fullmatch(text) is not None
 
 

@@ -40,7 +40,7 @@ from lustre_events.index.visibility import Sight, Viewer, group_name, user_name
 MAX_PAGE = 10_000
 """Most hits of one page."""
 
-MOST_SUMMED = 1_000
+MOST_SUMMED = 500
 """Objects that a summary looks at: more would keep somebody waiting who wants to see a page."""
 
 SORTS = {"size": "size", "mtime": "mtime_ns", "ctime": "ctime_ns", "atime": "atime_ns"}

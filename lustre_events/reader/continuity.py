@@ -123,7 +123,7 @@ class Continuity:
         self._said.add((epoch, gap))
         _log.error(
             "%s: continuity lost: records from %d to %s are or may be missing, because %s; "
-            "compare the index with the file system, then run: lustre-events continuity accept",
+            "scan and compare the file system with: lustre-events continuity reconcile",
             self._mdt, gap.first_index, gap.last_index or "an index not known yet", gap.reason,
             extra={
                 "action": "lost", "mdt": self._mdt, "epoch": epoch,

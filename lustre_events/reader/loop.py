@@ -52,14 +52,19 @@ class Reader:
         clock: Callable[[], float] = time.monotonic,
         time_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], None] = time.sleep,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take the adapters. `clock` counts seconds, `time_ns` is the wall clock, `sleep` is how it waits."""
+        """Take the adapters. `clock` counts seconds, `time_ns` is the wall clock, `sleep` is how it waits.
+
+        `beat` is called at every turn, every few seconds at least: who watches over this process hears of it.
+        """
         self._source = source
         self._stream = stream
         self._settings = settings
         self._clock = clock
         self._time_ns = time_ns
         self._sleep = sleep
+        self._beat = beat
         continuity = Continuity(stream, source.mdt, time_ns, clears_committed=settings.clear_after == "committed")
         self._clearing = Clearing(source, stream, settings, clock, continuity)
         self._opening = Opening(source, stream, settings, clock, clearing=self._clearing, continuity=continuity)
@@ -98,6 +103,7 @@ class Reader:
         try:
             while not self._stopping and not self._finished():
                 self._turn()
+                self._beat()
         finally:
             self._leave()
 

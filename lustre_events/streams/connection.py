@@ -45,10 +45,11 @@ def connect(url: str, timeout_seconds: float) -> Client:
             protocol=2,
             decode_responses=False,
         )
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError):
+        # Neither the URL nor what redis-py says about it is shown: both can hold the password.
         raise ConfigError(
-            f"[redis] url {url!r} is no Redis URL ({exc}); write redis://HOST:PORT/DB or unix:///PATH"
-        ) from exc
+            "[redis] url is no Redis URL; write redis://HOST:PORT/DB or unix:///PATH, and %40 for an @ in a password"
+        ) from None
     try:
         with redis_errors(client):
             client.ping()

@@ -31,10 +31,14 @@ def continuity(client: Client, mdt: str) -> list[Loss]:
     return sorted(losses, key=lambda loss: loss.time_ns)
 
 
-def accept(client: Client, mdt: str) -> int:
-    """Accept the losses that there are now, and return how many are new among them. Raises as `redis_errors`."""
-    losses = continuity(client, mdt)
-    if losses:
+def accept(client: Client, mdt: str, until_ns: int | None = None) -> int:
+    """Accept the losses that there are now, or were up to a time (ns), and return how many are new among them.
+
+    Raises as `redis_errors`.
+    """
+    losses = [loss for loss in continuity(client, mdt) if until_ns is None or loss.time_ns <= until_ns]
+    new = sum(not loss.accepted for loss in losses)
+    if new:
         with redis_errors(client):
             client.hset(keys.continuity(mdt), _ACCEPTED.decode(), str(losses[-1].time_ns))
-    return sum(not loss.accepted for loss in losses)
+    return new

@@ -1,8 +1,8 @@
 """What the reader, the dispatcher and the workers need of Redis, as interfaces with values.
 
 `streams.redis` is the real one, `streams.memory` the fake for unit tests; tests/contract runs the same tests on
-both. Three roles, three interfaces, three key prefixes (so that ACLs can separate them); subscribers, the fourth
-role, are only in Redis (`streams.groups`):
+both. Each role has its key prefix, so that ACLs can separate them: reader, dispatcher, worker, the operator who
+asks the dispatcher for something, and subscribers, who are only in Redis (`streams.groups`):
 
     key                                   type    written by   meaning; lifetime
     le:stream:mdts                        set     reader       MDTs that ever had a stream; for ever
@@ -15,6 +15,9 @@ role, are only in Redis (`streams.groups`):
                                                                in ns>"; `accepted` → time in ns; for ever
     le:dispatcher:committed:<mdt>         hash    dispatcher   epoch → index committed to the index; until drained
     le:dispatcher:state                   hash    dispatcher   counters and heartbeat for `status`; for ever
+    le:dispatcher:reply:<request>         stream  dispatcher   one entry, the answer to a request; five minutes
+    le:request:waiting                    stream  operator     requests to the dispatcher; until answered, taken
+                                                               back by who asked, or too old to be carried out
     le:results                            stream  worker       results not yet in the index; deleted when committed
     le:group:names                        set     subscriber   the subscriber groups; until removed
     le:group:lost:<group>                 hash    dispatcher   "<mdt> <epoch>" → "<first> <last> <time in ns>":
@@ -25,10 +28,11 @@ role, are only in Redis (`streams.groups`):
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from lustre_events.requests import ANSWER_SECONDS, Reply, Request
 from lustre_events.work import Result
 
 
@@ -169,8 +173,8 @@ class RecordStreams(Protocol):
     def continuity(self, mdt: str) -> list[Loss]:
         """Return what was lost of an MDT's records, oldest first; [] is what one wants to see."""
 
-    def accept(self, mdt: str) -> int:
-        """Say that all losses so far are known and dealt with; return how many those are."""
+    def accept(self, mdt: str, until_ns: int | None = None) -> int:
+        """Say that all losses so far (up to a time) are known and dealt with; return how many of them are new."""
 
 
 class Results(Protocol):
@@ -184,3 +188,23 @@ class Results(Protocol):
 
     def acknowledge(self, ids: Sequence[str]) -> None:
         """Forget entries that are committed to the index (or refused for good)."""
+
+
+class Requests(Protocol):
+    """What people ask of the dispatcher. Every call may raise StreamUnavailable."""
+
+    def ask(
+        self, action: str, arguments: Mapping[str, Any], timeout_seconds: float = ANSWER_SECONDS
+    ) -> dict[str, Any]:
+        """Return the dispatcher's answer. Asking again after an unknown outcome is safe.
+
+        Raises ConfigError (the dispatcher refused; the sentence is its own), StreamFull, and StreamUnavailable
+        where no dispatcher answers in time: the request is taken back then, and never carried out later (only if
+        the dispatcher had it in hand at that very moment it is carried out and the answer is lost).
+        """
+
+    def read(self, limit: int) -> list[Request]:
+        """Return up to `limit` of the oldest requests that wait; those whose time is over are forgotten."""
+
+    def answer(self, replies: Sequence[Reply]) -> None:
+        """Give answers, and forget the requests; a request that has its answer already keeps it."""

@@ -10,6 +10,7 @@ MDTS = "le:stream:mdts"
 RESULTS = "le:results"
 DISPATCHER_STATE = "le:dispatcher:state"
 GROUPS = "le:group:names"
+REQUESTS = "le:request:waiting"
 
 
 def stream(mdt: str, epoch: int) -> str:
@@ -40,6 +41,11 @@ def continuity(mdt: str) -> str:
 def committed(mdt: str) -> str:
     """Return the key of what the dispatcher committed of an MDT."""
     return f"le:dispatcher:committed:{mdt}"
+
+
+def reply(request_id: str) -> str:
+    """Return the key of the dispatcher's answer to a request."""
+    return f"le:dispatcher:reply:{request_id}"
 
 
 def lost(group: str) -> str:

@@ -52,6 +52,10 @@ class MemoryStore:
     dispatcher_state: dict[str, str] = field(default_factory=dict)
     results: dict[str, bytes] = field(default_factory=dict)
     results_put: int = 0
+    requests: dict[str, tuple[bytes, float]] = field(default_factory=dict)
+    """By id: the request, and the end of its time on `clock`."""
+    requests_put: int = 0
+    replies: dict[str, bytes] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def check(self) -> None:
@@ -270,11 +274,12 @@ class MemoryRecordStreams:
         self._store.check()
         return sorted(self._store.losses.get(mdt, []), key=lambda loss: loss.time_ns)
 
-    def accept(self, mdt: str) -> int:
-        """Say that all losses so far are known and dealt with; return how many of them are new."""
-        new = [loss for loss in self.continuity(mdt) if not loss.accepted]
+    def accept(self, mdt: str, until_ns: int | None = None) -> int:
+        """Say that all losses so far (up to a time) are known and dealt with; return how many of them are new."""
+        losses = self.continuity(mdt)
+        new = [loss for loss in losses if not loss.accepted and (until_ns is None or loss.time_ns <= until_ns)]
         self._store.losses[mdt] = [
-            msgspec.structs.replace(loss, accepted=True) for loss in self._store.losses.get(mdt, [])
+            msgspec.structs.replace(loss, accepted=loss.accepted or loss in new) for loss in losses
         ]
         return len(new)
 

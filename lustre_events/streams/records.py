@@ -157,9 +157,9 @@ class RedisRecordStreams:
         """Return what was lost of an MDT's records, oldest first; [] is what one wants to see."""
         return continuity(self._client, mdt)
 
-    def accept(self, mdt: str) -> int:
-        """Say that all losses so far are known and dealt with; return how many of them are new."""
-        return accept(self._client, mdt)
+    def accept(self, mdt: str, until_ns: int | None = None) -> int:
+        """Say that all losses so far (up to a time) are known and dealt with; return how many of them are new."""
+        return accept(self._client, mdt, until_ns)
 
     def _hash(self, key: str) -> dict[str, str]:
         with redis_errors(self._client):

@@ -43,9 +43,9 @@ def search() -> str | tuple[str, int]:
                 query, limit=PAGE, sort=sort or None, cursor=asked.get("cursor"), visible_to=viewer
             )
             if "facets" in asked:
-                shown["count"] = index.count(query, visible_to=viewer)
-                found = index.facets(query, FACETS, limit=FACET_VALUES, visible_to=viewer)
-                shown["facets"] = {name: _narrowed(query, name, values) for name, values in found.items()}
+                found = index.summary(query, FACETS, limit=FACET_VALUES, visible_to=viewer)
+                shown["summary"] = found
+                shown["facets"] = {name: _narrowed(query, name, values) for name, values in found.facets.items()}
     except QueryError as exc:
         return flask.render_template("search.html", **{**shown, "mistake": str(exc)}), 400
     return flask.render_template("search.html", **shown)

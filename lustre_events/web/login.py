@@ -7,18 +7,59 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import logging
+import os
+import stat
+import threading
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from lustre_events.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 Check = Callable[[str, str], bool]
 """Whether a user's name and password belong together."""
 
 _NOBODY = generate_password_hash("nobody has this password")
+
+
+class Patience:
+    """Bounds the guessing of passwords: after `FREE` wrong ones in a row a user has one try each `WAIT_SECONDS`.
+
+    By user, not by address: behind a proxy everybody has the proxy's. So who guesses at a user's password also keeps
+    that user waiting, for as long as the guessing goes on.
+    """
+
+    FREE = 5
+    WAIT_SECONDS = 5.0
+    USERS = 10_000
+    """So many are remembered; then the one that tried the longest ago is forgotten."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._tries: dict[str, tuple[int, float]] = {}
+        self._lock = threading.Lock()
+
+    def admits(self, user: str) -> bool:
+        """Return whether a password may be tried now; if so it counts as wrong until `right` is called."""
+        with self._lock:
+            now = self._clock()
+            tries, last = self._tries.pop(user, (0, 0.0))
+            admitted = tries < self.FREE or now - last >= self.WAIT_SECONDS
+            self._tries[user] = (tries + 1, now) if admitted else (tries, last)
+            if len(self._tries) > self.USERS:
+                del self._tries[next(iter(self._tries))]
+            return admitted
+
+    def right(self, user: str) -> None:
+        """Say that the password was right."""
+        with self._lock:
+            self._tries.pop(user, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +72,7 @@ class Login:
     check: Check | None
     header: str = ""
     proxies: tuple[str, ...] = ()
+    patience: Patience = field(default_factory=Patience)
 
     def by_proxy(self, remote: str, headers: Mapping[str, str]) -> str:
         """Return the user that a trusted proxy names; empty: none."""
@@ -69,11 +111,17 @@ def by_file(path: Path) -> Check:
 def users_of(path: Path) -> dict[str, str]:
     """Return user → hash of a users file. Raises ConfigError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open(encoding="utf-8") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            lines = file.read().splitlines()
     except OSError as exc:
         raise ConfigError(
             f"{path}: the users cannot be read ({exc.strerror}); make them with: lustre-events web-password USER"
         ) from exc
+    if mode & stat.S_IWOTH:
+        raise ConfigError(f"{path}: everybody can change it, so it lets nobody in; run: chmod 640 {path}")
+    if mode & stat.S_IROTH:
+        log.warning("%s: everybody can read the hashes; run: chmod 640 %s", path, path, extra={"action": "login"})
     found = {}
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("#"):

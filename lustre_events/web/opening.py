@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,11 +55,15 @@ def _secret(path: str) -> bytes:
     if not path:
         return secrets.token_bytes(32)
     try:
-        found = Path(path).read_bytes().strip()
+        with Path(path).open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            found = file.read().strip()
     except OSError as exc:
         raise ConfigError(
             f"{path}: the key cannot be read ({exc.strerror}); make it with: head -c 32 /dev/urandom | base64"
         ) from exc
+    if mode & stat.S_IRWXO:
+        raise ConfigError(f"{path}: everybody could read the key and log in as anybody; run: chmod 640 {path}")
     if len(found) < 32:
         raise ConfigError(
             f"{path}: the key is shorter than 32 bytes; make it with: head -c 32 /dev/urandom | base64"

@@ -73,12 +73,16 @@ def enter() -> Response | tuple[str, int]:
     site = flask.current_app.extensions["site"]
     user, password = flask.request.form.get("user", ""), flask.request.form.get("password", "")
     then = _inside(flask.request.form.get("next", "/"))
-    if site.login.check is None or not site.login.check(user, password):
+    admitted = site.login.patience.admits(user)
+    if not admitted or site.login.check is None or not site.login.check(user, password):
         log.warning(
             "refused a login", extra={"action": "refuse", "user": user[:64], "from": flask.request.remote_addr}
         )
         sentence = "This user and password do not belong together."
-        return flask.render_template("login.html", next=then, sentence=sentence), 403
+        if not admitted:
+            sentence = "Too many wrong passwords for this user; wait a few seconds before the next one."
+        return flask.render_template("login.html", next=then, sentence=sentence), 403 if admitted else 429
+    site.login.patience.right(user)
     flask.session.clear()
     flask.session["user"] = user
     flask.session.permanent = True

@@ -98,15 +98,26 @@ def test_every_metric_is_explained_and_waiting_is_a_number() -> None:
     """Each metric that can be given has a line in METRICS; a reader held back by memory shows as waiting."""
     status = {
         "time_ns": 10,
-        "index": {"objects": 1, "tombstones": 0, "pending": {}, "documents": {}, "failures": {}, "counters": {}},
-        "problems": [],
+        "index": {
+            "objects": 1, "tombstones": 0, "pending": {"write": 2}, "oldest_due_ns": {"write": 4}, "documents": {},
+            "failures": {}, "bytes": 4096,
+            "counters": {"records": 3, "extractor:t:ok": 3, "extractor:t:failed": 1, "extractor:t:le:0.1": 3,
+                         "extractor:t:le:+Inf": 1, "extractor:t:us": 7_500_000},
+        },
+        "problems": [], "rules_problems": ["r.toml: no"], "extractors": {"t": {"suspended": "", "disabled": False}},
         "mdts": {MDT: {"waiting": "Redis is nearly full", "memory_share": "0.950", "losses": []}},
         "groups": {"g": {"behind": {MDT: 3}, "lost": []}},
         "rq": {"queues": {"default": {"waiting": 1}}, "workers": []},
-    }
+    }  # fmt: skip
 
     found = {family.name: family for family in families(status)}
 
     assert {name.removeprefix(PREFIX) for name in found} == set(METRICS)
     assert [sample.value for sample in found[f"{PREFIX}reader_waiting"].samples] == [1]
     assert [sample.value for sample in found[f"{PREFIX}redis_memory_share"].samples] == [0.95]
+    assert [sample.labels for sample in found[f"{PREFIX}dispatcher_events"].samples] == [{"event": "records"}]
+    took = {(sample.name.removeprefix(f"{PREFIX}extractor_file_seconds"), sample.labels.get("le")): sample.value
+            for sample in found[f"{PREFIX}extractor_file_seconds"].samples}  # fmt: skip
+    assert (took["_bucket", "0.05"], took["_bucket", "0.1"], took["_bucket", "60"]) == (0, 3, 3)
+    assert (took["_bucket", "+Inf"], took["_count", None], took["_sum", None]) == (4, 4, 7.5)
+    assert [sample.value for sample in found[f"{PREFIX}extractor_suspended"].samples] == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from lustre_events import starter
 from tests.acceptance.command import lustre_events
+from workers.privileges import account_named
 
 pytestmark = pytest.mark.apptainer
 
@@ -124,3 +126,27 @@ def test_try_of_nothing_is_one_sentence(bench: Bench) -> None:
     assert missing.stderr.decode() == "lustre-events: /nowhere/a.txt: No such file or directory\n"
     assert unknown.stderr.decode().endswith("none is installed; did you mean tabular?\n")
     assert (missing.returncode, unknown.returncode) == (2, 7)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's worker runs extractors as the owner of each file")
+def test_approved_extractor_reads_as_the_owner(bench: Bench) -> None:
+    """With run_as owner `try` runs as the file's owner once the extractor is approved, and says how until then."""
+    private = bench.folder / "private.txt"
+    private.write_text("one two\n")
+    nobody = account_named("nobody")
+    os.chown(private, nobody.uid, nobody.gid)
+    private.chmod(0o600)
+    bench.environment |= {
+        "LUSTRE_EVENTS_WORKER_RUN_AS": "owner",
+        "LUSTRE_EVENTS_WORKER_APPROVED": str(bench.folder.parent / "approved"),
+        "LUSTRE_EVENTS_WORKER_EXTRACTORS": str(bench.folder.parent),
+    }
+
+    before = bench.run("try", "mine", private)
+    approved = bench.run("approve", "mine")
+    after = bench.run("try", "--json", "mine", private)
+
+    assert b"run: lustre-events extractor approve mine" in before.stdout
+    assert approved.stdout == f"{bench.folder.parent}/approved: mine 1 may run as the owner of each file\n".encode()
+    assert json.loads(after.stdout)["document"] == {"lines": 1, "words": 2}
+    assert json.loads(after.stdout)["provenance"]["run_as"] == "nobody"

@@ -28,6 +28,7 @@ from tests.need import need
 from workers.container import ContainerRuntime
 from workers.contract import MAX_DEPTH
 from workers.files import Files, OpenFile
+from workers.images import Image
 from workers.privileges import account_for
 from workers.runs import GONE, Finding
 
@@ -288,12 +289,12 @@ class Swapping(ContainerRuntime):
         super().__init__(images, account_for("nobody"))
         self._swap = (target, secret)
 
-    def _command(self, manifest: Manifest) -> list[str]:
+    def _command(self, manifest: Manifest, image: Image) -> list[str]:
         target, secret = self._swap
         target.unlink(missing_ok=True)
         if secret is not None:
             target.symlink_to(secret)
-        return super()._command(manifest)
+        return super()._command(manifest, image)
 
 
 @pytest.mark.parametrize("secret", ["elsewhere", None])

@@ -24,7 +24,8 @@ from lustre_events.sources.local_fid import fid_of_path
 from lustre_events.streams.results import RedisResults
 from lustre_events.work import STAT, Job, JobItem, Result
 from tests.images import EXTRACTORS, REPOSITORY, write_extractor, write_file
-from tests.integration.test_extraction import CSV, left_behind
+from tests.integration.test_extraction import CSV
+from tests.leftovers import adopting, left_behind
 
 pytestmark = pytest.mark.apptainer
 
@@ -54,24 +55,31 @@ class Site:
         self.extractors.mkdir()
         self.url = url
         self.images = images
+        self.staging = folder / "staging"
+        self.staging.mkdir(mode=0o755)
         self.log = folder / "worker.log"
         self.config = folder / "config.toml"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, runtime: str = "apptainer") -> subprocess.Popen[bytes]:
+    def start(self, runtime: str = "apptainer", more: str = "") -> subprocess.Popen[bytes]:
         """Start the worker and wait until it is registered."""
         self.config.write_text(
             f'[filesystem]\nsource = "directory"\nmount = "{self.files}"\n[redis]\nurl = "{self.url}"\n'
-            f'[worker]\nruntime = "{runtime}"\nimages = "{self.images}"\n'
-            f'extractors = ["{EXTRACTORS}", "{self.extractors}"]\n'
+            f'[worker]\nimage_cache = "none"\nruntime = "{runtime}"\nimages = "{self.images}"\n'
+            f'extractors = ["{EXTRACTORS}", "{self.extractors}"]\n{more}'
         )
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "workers", "--config", self.config],
                 stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True,
+                env={**os.environ, "TMPDIR": str(self.staging)},
             )  # fmt: skip
         wait_for(lambda: self.queues.stats()["workers"] or self.process is None or self.process.poll() is not None)
         return self.process
+
+    def left(self) -> list[str]:
+        """Return what the worker's runs have left, or have now."""
+        return left_behind(self.staging)
 
     def stop(self) -> None:
         """End the worker, if it still runs."""
@@ -106,8 +114,9 @@ class Site:
 def site(redis_url: str, open_folder: Path, base_image: Path) -> Iterator[Site]:
     """A site with an empty Redis."""
     made = Site(redis_url, open_folder, base_image)
-    yield made
-    made.stop()
+    with adopting():
+        yield made
+        made.stop()
     if made.log.exists():
         sys.stdout.write(made.log.read_text())
 
@@ -158,6 +167,7 @@ def test_stat_needs_no_container(site: Site) -> None:
     assert found[0].document == {
         "type": "f", "size": len(CSV), "mtime_ns": facts.st_mtime_ns, "ctime_ns": facts.st_ctime_ns,
         "atime_ns": facts.st_atime_ns, "uid": facts.st_uid, "gid": facts.st_gid, "mode": 0o644, "nlink": 1,
+        "mime": "text/csv",
     }  # fmt: skip
 
 
@@ -188,8 +198,9 @@ def test_what_cannot_run_is_said_in_each_result(site: Site) -> None:
 def test_process_runtime_says_so(site: Site) -> None:
     """Without containers trusted extractors run as processes, and their documents say so; others do not run."""
     write_extractor(site.extractors, "foreign", "", trusted="false")
+    write_extractor(site.extractors, "ours", "import extractor_batch\nextractor_batch.run(lambda _: {'rows': 2})\n")
     item = site.write(b"x,\n\xff.csv")
-    site.enqueue("tabular", item, job="job1")
+    site.enqueue("ours", item, job="job1")
     site.enqueue("foreign", item, job="job2")
     process = site.start("process")
     if process.poll() is not None:
@@ -201,7 +212,8 @@ def test_process_runtime_says_so(site: Site) -> None:
 
     assert trusted.document["rows"] == 2
     assert trusted.provenance["runtime"] == "process"
-    assert foreign.error.startswith("foreign is not a trusted extractor")
+    assert foreign.error.startswith("not trusted, so run only in a container")
+    assert (foreign.blame, trusted.blame) == ("extractor", "file")
 
 
 FOREIGN = (
@@ -253,12 +265,12 @@ time.sleep(600)
 """
 
 
-def hanging(site: Site) -> None:
+def hanging(site: Site, more: str = "") -> None:
     """Start a worker with a job in a container that does not end."""
     write_extractor(site.extractors, "hang", HANG, limits="seconds = 50")
     site.enqueue("hang", site.write(b"a.csv"))
-    site.start()
-    wait_for(lambda: any("appinit" in line for line in left_behind()))
+    site.start(more=more)
+    wait_for(lambda: any("appinit" in line for line in site.left()))
 
 
 def test_unfinished_jobs_wait_or_run_under_a_living_worker(site: Site) -> None:
@@ -275,6 +287,34 @@ def test_unfinished_jobs_wait_or_run_under_a_living_worker(site: Site) -> None:
 
     assert living == {"job1", "job2"}
     assert silent == {"job2"}
+
+
+def test_job_of_a_lost_node_is_unfinished_no_longer_than_promised(site: Site) -> None:
+    """`worker_ttl_seconds` after its node is gone a job counts as lost; the lease of its rows does the rest."""
+    hanging(site, "worker_ttl_seconds = 2\n")
+    process = site.process
+    assert process is not None
+    assert site.queues.unfinished(["job1"]) == {"job1"}
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(5)
+    begun = time.monotonic()
+
+    wait_for(lambda: not site.queues.unfinished(["job1"]), 4)
+
+    assert time.monotonic() - begun < 3
+    wait_for(lambda: not site.left(), 5)
+
+
+def test_log_is_that_of_the_service(site: Site) -> None:
+    """A worker logs as the other processes do: a sentence, then fields; a job's line adds up."""
+    site.enqueue(STAT, site.write(b"a.csv"), JobItem(FID(1, 2, 3), 7, b"gone.csv"))
+    site.start("process" if os.geteuid() else "apptainer")
+    site.wait(2)
+    wait_for(lambda: 'action="job"' in site.log.read_text())
+
+    (line,) = [line for line in site.log.read_text().splitlines() if 'action="job"' in line]
+    assert " info workers.jobs: stat: 2 files in " in line
+    assert 'job="job1" extractor="stat" ok=1 failed=0 gone=1 released=0 cpu_ms=' in line
 
 
 def test_sigterm_ends_idle_worker_at_once(site: Site) -> None:
@@ -298,7 +338,7 @@ def test_sigterm_ends_busy_worker_within_ten_seconds(site: Site) -> None:
 
     assert process.wait(10) == 0
     assert time.monotonic() - begun < 10
-    wait_for(lambda: not left_behind(), 2)
+    wait_for(lambda: not site.left(), 2)
     assert site.queues.length("default") == 1
     assert site.found() == []
 
@@ -309,7 +349,7 @@ def test_job_that_finishes_soon_after_sigterm_counts(site: Site) -> None:
     write_extractor(site.extractors, "slow", slow)
     site.enqueue("slow", site.write(b"a.csv"))
     process = site.start()
-    wait_for(lambda: any("appinit" in line for line in left_behind()))
+    wait_for(lambda: any("appinit" in line for line in site.left()))
     process.terminate()
 
     assert process.wait(10) == 0
@@ -328,7 +368,7 @@ def test_kill_9_leaves_nothing_running(site: Site, child_too: bool) -> None:
     if child_too:
         with contextlib.suppress(ProcessLookupError):  # it ends with its worker anyway
             os.kill(horse, signal.SIGKILL)
-    wait_for(lambda: not left_behind(), 5)
+    wait_for(lambda: not site.left(), 5)
 
     # The rows' lease gives the job out again, under another id, and any worker takes it.
     site.enqueue("tabular", site.write(b"b.csv"), job="job2")

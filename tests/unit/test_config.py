@@ -23,6 +23,7 @@ SETTINGS = [
     for spec in dataclasses.fields(section)
 ]
 IDS = [f"{name}.{spec.name}" for name, spec, _ in SETTINGS]
+TEXTS = {str: ("x", "x"), int: ("7", 7), float: ("7.5", 7.5), bool: ("false", False)}
 
 
 def parse(environment: Mapping[str, str] | None = None, **tables: Any) -> Settings:
@@ -46,7 +47,7 @@ def test_every_setting_is_documented(section: str, spec: dataclasses.Field[Any],
 
     assert doc
     assert "\n" not in doc
-    assert hint in (str, int, float, tuple[str, ...])
+    assert hint in (str, int, float, bool, tuple[str, ...])
     assert isinstance(default, tuple if hint == tuple[str, ...] else hint)
     assert not spec.metadata["choices"] or default in spec.metadata["choices"]
 
@@ -98,7 +99,7 @@ def test_the_environment_wins_over_the_file_over_the_default() -> None:
 @pytest.mark.parametrize(("section", "spec", "hint"), SETTINGS, ids=IDS)
 def test_every_setting_has_an_environment_variable(section: str, spec: dataclasses.Field[Any], hint: Any) -> None:
     """Any setting can come from the environment, and has its type then."""
-    text, value = {str: ("x", "x"), int: ("7", 7), float: ("7.5", 7.5)}.get(hint, ("a,b", ("a", "b")))
+    text, value = TEXTS.get(hint, ("a,b", ("a", "b")))
     if spec.metadata["choices"]:
         text = value = spec.metadata["choices"][-1]
     variable = f"{ENVIRONMENT_PREFIX}{section}_{spec.name}".upper()
@@ -137,6 +138,7 @@ def test_a_whole_number_may_stand_for_a_number() -> None:
         ({"reader": {"lease_seconds": float("inf")}}, "[reader] lease_seconds must be a finite number, not inf"),
         ({"reader": {"lease_seconds": float("nan")}}, "[reader] lease_seconds must be a finite number, not nan"),
         ({"reader": {"lease_seconds": 10**400}}, "[reader] lease_seconds must be a finite number, not 1000"),
+        ({"worker": {"mime": 1}}, "node.toml: [worker] mime must be true or false, not 1"),
         ({"reader": {"codec": "gzip"}}, "node.toml: [reader] codec is 'gzip'; it must be one of: zstd, raw"),
         ({"filesystem": {"mdts": "x-MDT0000"}}, '[filesystem] mdts must be a list of strings, e.g. ["a", "b"]'),
         ({"filesystem": {"mdts": [1]}}, '[filesystem] mdts must be a list of strings, e.g. ["a", "b"]'),

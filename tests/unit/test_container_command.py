@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lustre_events.errors import RuntimeMissing
+from lustre_events.manifest import Manifest
 from tests.images import write_extractor
 from workers.container import ContainerRuntime
 
@@ -23,12 +24,17 @@ def runtime(folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str, says: st
     return ContainerRuntime(folder, None)
 
 
+def command_of(runtime: ContainerRuntime, made: Manifest) -> list[str]:
+    """Return the command line without mounts."""
+    return runtime._command(made, runtime._images.find(made))
+
+
 @pytest.mark.parametrize("gpu", [False, True])
 def test_gpu_is_passed_through_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: bool) -> None:
     """Only an extractor that asks for it sees the node's GPUs; its address space has no limit then."""
     made = write_extractor(tmp_path / "extractors", "ours", "", gpu=str(gpu).lower(), limits="memory_bytes = 77")
 
-    command = runtime(tmp_path, monkeypatch, "apptainer")._command(made)
+    command = command_of(runtime(tmp_path, monkeypatch, "apptainer"), made)
 
     at_image = command.index(str(tmp_path / "base.sif"))
     assert ("--nv" in command[:at_image]) is gpu
@@ -40,7 +46,7 @@ def test_every_run_is_shut_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     limits = "seconds = 5\ncpu_seconds = 6\nmemory_bytes = 7\nprocesses = 8\nopen_files = 9"
     made = write_extractor(tmp_path / "extractors", "ours", "", limits=limits)
 
-    command = runtime(tmp_path, monkeypatch, "apptainer")._command(made)
+    command = command_of(runtime(tmp_path, monkeypatch, "apptainer"), made)
 
     at_image, at_program = command.index(str(tmp_path / "base.sif")), command.index("python3")
     assert {"--containall", "--no-home", "--net", "none", "--no-privs"} <= set(command[:at_image])
@@ -53,7 +59,7 @@ def test_runtime_is_found_by_either_name(tmp_path: Path, monkeypatch: pytest.Mon
     found = runtime(tmp_path, monkeypatch, name)
     made = write_extractor(tmp_path / "extractors", "ours", "")
 
-    assert found._command(made)[0] == str(tmp_path / "bin" / name)
+    assert command_of(found, made)[0] == str(tmp_path / "bin" / name)
     assert found.provenance(made)["runtime"] == "1.9"
 
 

@@ -1,4 +1,4 @@
-"""The dispatcher: from records and results to names, work and documents. SQLite is real, the rest is in memory."""
+"""The dispatcher: from records and results to names, work and documents. The index is real, the rest is in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lustre_events.errors import ConfigError, StreamUnavailable, UnknownExtracto
 from lustre_events.fid import ROOT_FID
 from lustre_events.index.interface import Identity
 from lustre_events.record import ChangelogRecord, RecordType
-from lustre_events.rules import parse as parse_rules
+from lustre_events.rule_file import parse as parse_rules
 from lustre_events.work import STAT, Job
 from tests import builders as b
 from tests.builders import START_NS, fid_of, raw
@@ -33,19 +33,20 @@ from tests.fakes_dispatcher import (
     csv_rig,
     number,
 )
+from tests.indexes import IndexPlace
 
 MakeRig = Callable[..., Rig]
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[MakeRig]:
+def make(index_place: IndexPlace) -> Iterator[MakeRig]:
     """Build rigs with `*.csv` → tabular, or with the rules given, and close them."""
     made: list[Rig] = []
 
     def build(rules: str = CSV_RULES, **settings: object) -> Rig:
         made.append(
             Rig(
-                tmp_path / "index.db",
+                index_place,
                 rules=parse_rules(rules, "rules", ("tabular", "hdf5", STAT)),
                 settings=DispatcherSettings(**settings),  # type: ignore[arg-type]
             )

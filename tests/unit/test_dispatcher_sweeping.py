@@ -19,7 +19,7 @@ SECOND_NS = 10**9
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
-    made = csv_rig(tmp_path / "index.db", mdts=(MDT0, MDT1))
+    made = csv_rig(tmp_path / "index.db", mdts=(MDT0, MDT1), settings=DispatcherSettings(skew_seconds=0))
     made.pass_seconds(61)
     yield made
     made.close()

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 
 from lustre_events.dispatcher import walking
 from lustre_events.fid import ROOT_FID
-from lustre_events.rules import parse
+from lustre_events.rule_file import parse
+from lustre_events.rules import File
 from tests import builders as b
 from tests.fakes_dispatcher import MDT0, MDT1, Rig, csv_rig
+from tests.indexes import IndexPlace
 
 RULES = '[[rule]]\nextensions = ["csv"]\ndirectories = ["/watched/**"]\nextractor = "tabular"\n'
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(tmp_path / "index.db", rules=parse(RULES, "rules", ("tabular", "hdf5")))
+def rig(index_place: IndexPlace) -> Iterator[Rig]:
+    made = Rig(index_place, rules=parse(RULES, "rules", ("tabular", "hdf5")))
     yield made
     made.close()
 
@@ -142,7 +144,7 @@ def test_where_no_walk_is_needed_no_answer_differs(
     if rules.may_differ([b"/".join(before)], [b"/".join(after)]):
         return
     was, is_ = (
-        {work.extractor for work in rules.match(b"/".join([*top, *below, b"f.x"]))} for top in (before, after)
+        {work.extractor for work in rules.match(File(b"/".join([*top, *below, b"f.x"])))} for top in (before, after)
     )
     assert is_ <= was
 

@@ -139,9 +139,14 @@ def test_a_queue_without_workers_is_a_failure() -> None:
 
 def test_a_suspended_extractor_is_a_warning() -> None:
     """Its reason and the command that resumes it are said."""
-    status = {
-        "index": {"extractors": {"hdf5": {"suspended": "the image is broken"}, "tabular": {"suspended": None}}}
-    }
+    status = {"extractors": {"hdf5": {"suspended": "the image is broken"}, "tabular": {"suspended": None}}}
     finding = one(service.extractors(status))
     assert (finding.level, finding.subject) == (WARNING, "extractor hdf5")
     assert "lustre-events extractor resume hdf5" in finding.mend
+
+
+def test_what_the_dispatcher_cannot_use_is_a_warning() -> None:
+    """A broken file of rules is told with the command that checks it, not as a Redis that is away."""
+    finding = one(service.rules({"rules_problems": ["rules.toml: no such key"]}))
+    assert (finding.level, finding.text) == (WARNING, "rules.toml: no such key")
+    assert "lustre-events rules check" in finding.mend

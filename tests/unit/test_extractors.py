@@ -27,7 +27,8 @@ Extract = Callable[[Path], dict[str, Any]]
 
 def load(name: str) -> ModuleType:
     """Import an extractor's program as Python would in its run."""
-    sys.path.insert(0, str(EXTRACTORS / "base"))
+    places = [str(EXTRACTORS / "base"), str(EXTRACTORS / name)]
+    sys.path[:0] = places
     try:
         spec = importlib.util.spec_from_file_location(f"extractor_{name}", EXTRACTORS / name / f"{name}.py")
         assert spec is not None
@@ -35,7 +36,7 @@ def load(name: str) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     finally:
-        sys.path.remove(str(EXTRACTORS / "base"))
+        sys.path[:] = [place for place in sys.path if place not in places]
     return module
 
 
@@ -82,6 +83,27 @@ def test_json_that_is_no_table_shows_its_values() -> None:
     assert document["value"] == {"instrument": "ARPES", "beam.energy_eV": 21.2, "beam.on": True}
 
 
+def test_a_torn_json_document_shows_what_it_has(tmp_path: Path) -> None:
+    """Of a document that ends too early, rows and keys up to there are told, and that it is partial."""
+    table = written(tmp_path, "a.json", b'[{"a": 1}, {"a": 2}, {"a"')
+    nested = written(tmp_path, "b.json", b'{"a": 1, "b": {"c": 2}, "d')
+
+    assert (table["rows"], table["column"]["a"]["max"]) == (2, 2)
+    assert nested["value"] == {"a": 1, "b.c": 2}
+    assert table["partial"]
+    assert nested["partial"]
+
+
+def test_a_long_table_counts_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Types and ranges are of a table's beginning, rows are of all of it."""
+    monkeypatch.setattr(TABULAR, "READ_BYTES", 1000)
+    document = written(tmp_path, "a.csv", b"a\n" + b"".join(b"%d\n" % n for n in range(5000)))
+
+    assert document["rows"] == 5000
+    assert document["column"]["a"]["max"] < 5000
+    assert "partial" in document
+
+
 def test_torn_lines_are_counted() -> None:
     """A line that is no JSON does not spoil the others."""
     assert tabular("weather.jsonl")["bad_lines"] == 1
@@ -93,9 +115,9 @@ def test_torn_lines_are_counted() -> None:
         ("a.csv", b"", "it is empty"),
         ("a.csv", b" \n\n", "it is empty"),
         ("a.csv", b"\x89PNG\0\0", "binary"),
-        ("a.json", b"{", "Expecting"),
+        ("a.json", b"{", "no part of it is JSON"),
         ("a.json", b"[" * 100_000, "nested too deeply"),
-        ("a.jsonl", b"1\n2\n", "no line of it is a JSON object"),
+        ("a.jsonl", b"{}{\n[]\n", "no part of it is JSON"),
         ("a.csv", b'a\n"' + b"x" * 2_000_000, "field larger"),
     ],
 )
@@ -143,6 +165,7 @@ def test_hdf5_structure_is_described() -> None:
     assert document["group_attributes"] == {"entry": {"title": "a scan"}}
     assert document["dataset"]["entry/data"] == {
         "dtype": "float64", "shape": [4, 8], "size": 32, "chunks": [2, 8], "compression": "gzip",
+        "compression_level": 4, "filters": ["deflate"],
         "attributes": {"units": "counts", "scale": [1.0, 2.0]},
     }  # fmt: skip
     assert document["dataset"]["entry/label"]["dtype"] == "string"
@@ -202,3 +225,30 @@ def test_batch_loop_answers_every_file(tmp_path: Path) -> None:
     assert answers[3]["error"].startswith("ValueError")
     assert answers[4] == {"end": 4}
     assert "noise" in done.stderr
+
+
+def test_a_crash_or_hang_costs_one_file() -> None:
+    """With a child for the work, a file that kills or holds it fails alone, and memory that is out is had again."""
+    program = (
+        "import os, sys, time\n"
+        "import extractor_batch\n"
+        "def extract(path):\n"
+        "    if path == '1': os.abort()\n"
+        "    if path == '2': time.sleep(60)\n"
+        "    if path == '3': raise MemoryError\n"
+        "    if path == '4': sys.exit(3)\n"
+        "    return {'path': path}\n"
+        "extractor_batch.run(extract, isolated=True, seconds_per_file=0.5)\n"
+    )
+    asked = "".join(json.dumps({"id": f"{number}", "path": f"{number}"}) + "\n" for number in range(6))
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=asked, capture_output=True, text=True, timeout=30,
+        check=True, env={**os.environ, "PYTHONPATH": str(EXTRACTORS / "base")},
+    )  # fmt: skip
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert [answer.get("error", "") for answer in answers] == [
+        "", "the program crashed on it (signal 6)", "it took longer than 0.5 s",
+        "it needs more memory than the extractor may use", "the program crashed on it (exit code 1)", "", "",
+    ]  # fmt: skip
+    assert answers[-2:] == [{"id": "5", "document": {"path": "5"}}, {"end": 6}]

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.pending import Kind
-from lustre_events.rule_review import File, explain, unreachable
-from lustre_events.rules import EVENTS, Rules, parse
+from lustre_events.conditions import EVENTS, Accounts, File
+from lustre_events.rule_file import parse
+from lustre_events.rule_review import explain, unreachable
+from lustre_events.rules import Rules
 
 EXTRACTORS = ("tabular", "hdf5")
 
 
 def rules(text: str) -> Rules:
-    return parse(text, "rules.toml", EXTRACTORS, {"alice": 1000}.__getitem__)
+    return parse(text, "rules.toml", EXTRACTORS, Accounts({"alice": 1000}.__getitem__, {"physics": 50}.__getitem__))
 
 
 CONDITIONS = {
@@ -23,6 +24,12 @@ CONDITIONS = {
     "globs": ['["*"]', '["a*"]', '["a*", "b?.csv"]'],
     "directories": ['["**"]', '["/a/**"]', '["/a", "/a/**"]', '["/*/b"]'],
     "owners": ["[1000]", '["alice", 0]'],
+    "groups": ['["physics"]', "[50, 60]"],
+    "min_size": ["1", '"1k"'],
+    "max_size": ["5000", '"1k"'],
+    "max_age_seconds": ["1", "10"],
+    "mimes": ['["image/*"]', '["image/png"]', '["*/*"]'],
+    "last": ["true"],
 }
 
 
@@ -44,8 +51,13 @@ FILES = st.builds(
         st.sampled_from([b"", b"a/", b"a/b/", b"c/b/", b"c/"]),
         st.sampled_from([b"a.csv", b"b1.csv", b"x.TAR.GZ", b"a", b"x.z", b"\xff\n.csv"]),
     ).map(b"".join),
-    st.sampled_from([None, 0, 1000, 7]),
     st.sets(st.sampled_from(list(EVENTS.values())), min_size=1).map(tuple),
+    uid=st.sampled_from([None, 0, 1000, 7]),
+    gid=st.sampled_from([None, 50, 7]),
+    size=st.sampled_from([None, 0, 1024, 5000]),
+    mtime_ns=st.sampled_from([None, 0, 10**9 * 99]),
+    mime=st.sampled_from([None, "image/png", "text/plain"]),
+    now_ns=st.just(10**9 * 100),
 )
 
 
@@ -55,7 +67,7 @@ def test_explanation_is_what_happens(rule_set: Rules, file: File) -> None:
     verdicts = explain(rule_set, file)
 
     chosen = tuple(verdict.rule.work for verdict in verdicts if verdict.chosen)
-    assert chosen == rule_set.match(file.path, owner=file.owner, events=file.events)
+    assert chosen == rule_set.match(file)
     assert len(verdicts) == len(rule_set.rules)
     assert all(verdict.chosen is not bool(verdict.why) for verdict in verdicts)
 
@@ -68,7 +80,7 @@ def test_rule_that_is_never_reached_is_never_used(rule_set: Rules, files: list[F
 
     assert len(named) == len(sentences)
     for file in files:
-        assert not named & {work.rule for work in rule_set.match(file.path, owner=file.owner, events=file.events)}
+        assert not named & {work.rule for work in rule_set.match(file)}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +91,7 @@ def test_rule_that_is_never_reached_is_never_used(rule_set: Rules, files: list[F
                 'match = "first"\n[[rule]]\nname = "all"\nextractor = "tabular"\n'
                 '[[rule]]\nname = "h5"\nextensions = ["h5"]\nextractor = "hdf5"\n'
             ),
-            "rule 'h5': 'all' comes first and holds for every file that it could hold for",
+            "rule 'h5': 'all' comes first, holds for every file that it could hold for, and is the last one",
         ),
         (
             (
@@ -135,9 +147,9 @@ def test_each_condition_says_what_the_file_has() -> None:
         '[[rule]]\nextensions = ["csv"]\ndirectories = ["/a/**"]\nowners = ["alice"]\nextractor = "tabular"\n'
     )
 
-    (verdict,) = explain(rule_set, File(b"b/x.csv", 7, (Kind.CONTENT,)))
+    (verdict,) = explain(rule_set, File(b"b/x.csv", uid=7))
 
-    assert [(each.key, each.met, each.why) for each in verdict.conditions] == [
+    assert [(each.key, met, why) for each, met, why in verdict.conditions] == [
         ("events", True, "what happened is content"),
         ("extensions", True, "the name is x.csv"),
         ("directories", False, "the directory is /b"),
@@ -153,6 +165,6 @@ def test_rule_behind_the_first_one_says_so() -> None:
         '[[rule]]\nextractor = "hdf5"\n'
     )
 
-    _, second = explain(rule_set, File(b"x.csv", None, (Kind.CONTENT,)))
+    _, second = explain(rule_set, File(b"x.csv"))
 
-    assert second.why == "match is \"first\", and rule 'a' holds"
+    assert second.why == "rule 'a' holds, and is the last one to be asked then"

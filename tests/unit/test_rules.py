@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 
+from lustre_events.conditions import Accounts
 from lustre_events.errors import ConfigError
 from lustre_events.pending import Kind
-from lustre_events.rules import Rules, parse
+from lustre_events.rule_file import parse
+from lustre_events.rules import File, Rules
 from tests.strategies import paths
 
-EXTRACTORS = ("tabular", "hdf5")
+EXTRACTORS = ("tabular", "hdf5", "alice/tables", "bob/tables")
+ACCOUNTS = Accounts({"alice": 1000}.__getitem__, {"physics": 50}.__getitem__)
 
 
-def rules(text: str) -> Rules:
-    return parse(text, "rules.toml", EXTRACTORS, {"alice": 1000}.__getitem__)
+def rules(text: str, user: str = "") -> Rules:
+    return parse(text, "rules.toml", EXTRACTORS, ACCOUNTS, user)
 
 
 def one(conditions: str) -> Rules:
     return rules(f'[[rule]]\nextractor = "tabular"\n{conditions}')
 
 
-def holds(conditions: str, path: bytes, owner: int | None = None, *, whole: bool = True) -> bool:
-    return bool(one(conditions).match(path, owner=owner, whole=whole))
+def holds(conditions: str, path: bytes = b"a", owner: int | None = None, **known: Any) -> bool:
+    return bool(one(conditions).match(File(path, uid=owner, **known)))
 
 
 def test_without_rules_nothing_is_extracted() -> None:
     """An empty file is a valid rule set that asks for nothing."""
-    assert rules("").match(b"a.csv") == ()
+    assert rules("").match(File(b"a.csv")) == ()
     assert rules("") == Rules()
 
 
@@ -124,10 +129,10 @@ def test_stat_is_always_installed() -> None:
 
 def test_events() -> None:
     """A rule is asked about content and names, unless it says otherwise."""
-    assert one("").match(b"a", events=(Kind.CONTENT,))
-    assert one("").match(b"a", events=(Kind.NAME,))
-    assert not one("").match(b"a", events=(Kind.ATTRIBUTES,))
-    assert one('events = ["attributes"]').match(b"a", events=(Kind.CONTENT, Kind.ATTRIBUTES))
+    assert one("").match(File(b"a", events=(Kind.CONTENT,)))
+    assert one("").match(File(b"a", events=(Kind.NAME,)))
+    assert not one("").match(File(b"a", events=(Kind.ATTRIBUTES,)))
+    assert one('events = ["attributes"]').match(File(b"a", events=(Kind.CONTENT, Kind.ATTRIBUTES)))
 
 
 TWO = (
@@ -137,17 +142,17 @@ TWO = (
 
 def test_all_rules_or_the_first() -> None:
     """All rules that hold count, the first one per extractor; with match = "first" only the first rule."""
-    assert [(work.extractor, work.rule) for work in rules(TWO).match(b"a")] == [
+    assert [(work.extractor, work.rule) for work in rules(TWO).match(File(b"a"))] == [
         ("tabular", "rule 1"),
         ("hdf5", "rule 2"),
     ]
-    assert [work.extractor for work in rules('match = "first"\n' + TWO).match(b"a")] == ["tabular"]
+    assert [work.extractor for work in rules('match = "first"\n' + TWO).match(File(b"a"))] == ["tabular"]
 
 
 def test_what_a_rule_asks_for() -> None:
     """Queue, priority and settling come from the rule."""
     made = one('name = "n"\nqueue = "big"\npriority = 3\nsettle_seconds = 1.5')
-    (work,) = made.match(b"a")
+    (work,) = made.match(File(b"a"))
     assert (work.queue, work.priority, work.settle_ns, work.rule) == ("big", 3, 1_500_000_000, "n")
     assert made.work_of("n") == work
     assert made.work_of("other") is None
@@ -172,14 +177,22 @@ def test_what_a_rule_asks_for() -> None:
         ("[[rule]]\nextractor = 'tabular'\nevents = ['contents']", "did you mean content"),
         ("[[rule]]\nextractor = 'tabular'\nevents = [[1]]", "unknown event"),
         ("[[rule]]\nextractor = 'tabular'\nevents = []", "events must not be empty"),
-        ("[[rule]]\nextractor = 'tabular'\nowners = []", "user names or uids"),
+        ("[[rule]]\nextractor = 'tabular'\nowners = []", "user names or numbers"),
         ("[[rule]]\nextractor = 'tabular'\nowners = ['nobody-here']", "no user 'nobody-here'"),
-        ("[[rule]]\nextractor = 'tabular'\nowners = [true]", "user names or uids"),
+        ("[[rule]]\nextractor = 'tabular'\nowners = [true]", "user names or numbers"),
         ("[[rule]]\nextractor = 'tabular'\nqueue = 'a b'", "no name for a queue"),
         ("[[rule]]\nextractor = 'tabular'\npriority = true", "must be a whole number"),
         ("[[rule]]\nextractor = 'tabular'\npriority = 99999999", "priority must lie"),
         ("[[rule]]\nextractor = 'tabular'\nsettle_seconds = -1", "settle_seconds must lie"),
         ("[[rule]]\nextractor = 'tabular'\nsettle_seconds = nan", "settle_seconds must lie"),
+        ("[[rule]]\nextractor = 'tabular'\nmin_size = '1 kB'", "must be a size like 1000"),
+        ("[[rule]]\nextractor = 'tabular'\nmax_size = true", "must be a size like 1000"),
+        ("[[rule]]\nextractor = 'tabular'\nmax_age_seconds = 'old'", "must be a number of seconds"),
+        ("[[rule]]\nextractor = 'tabular'\nmin_age_seconds = -1", "min_age_seconds must lie"),
+        ("[[rule]]\nextractor = 'tabular'\ngroups = ['nobody-here']", "no group 'nobody-here'"),
+        ("[[rule]]\nextractor = 'tabular'\nmimes = 'text/csv'", "must be a list"),
+        ("[[rule]]\nextractor = 'tabular'\nlast = 1", "last must be true or false"),
+        ("[[rule]]\nextractor = 'tabular'\nrecall = 'yes'", "recall must be true or false"),
         ("[[rule]]\nextractor = 'tabular'\nname='x'\n[[rule]]\nextractor='hdf5'\nname='x'", "two rules are named"),
     ],
 )
@@ -190,10 +203,114 @@ def test_a_mistake_is_named(text: str, message: str) -> None:
     assert str(caught.value).startswith("rules.toml: ")
 
 
+def test_groups() -> None:
+    """Groups are names or gids, and must be known first, as owners."""
+    assert holds('groups = ["physics", 7]', gid=50)
+    assert not holds('groups = ["physics", 7]', gid=51)
+    assert not holds('groups = ["physics", 7]')
+    assert one("groups = [7]").needs_owner
+
+
+@pytest.mark.parametrize(
+    ("conditions", "size", "expected"),
+    [
+        ("min_size = 1000", 1000, True),
+        ("min_size = 1000", 999, False),
+        ('min_size = "1k"', 1023, False),
+        ('max_size = "1M"', 1 << 20, True),
+        ('max_size = "1M"', (1 << 20) + 1, False),
+        ('min_size = "1k"\nmax_size = "2K"', 1500, True),
+        ('max_size = "2G"', None, False),
+    ],
+)
+def test_sizes(conditions: str, size: int | None, expected: bool) -> None:
+    """Sizes are bytes, or with k, M, G, T, P, factors of 1024; both ends count; an unknown size meets none."""
+    assert holds(conditions, size=size) is expected
+    assert one(conditions).needs_facts
+
+
+def test_ages() -> None:
+    """A file is as old as its last change of content; what must be older only waits, which is not a condition."""
+    assert holds("max_age_seconds = 60", mtime_ns=40 * 10**9, now_ns=100 * 10**9)
+    assert not holds("max_age_seconds = 60", mtime_ns=39 * 10**9, now_ns=100 * 10**9)
+    assert not holds("max_age_seconds = 60", now_ns=100 * 10**9)
+    (work,) = one("min_age_seconds = 3600").match(File(b"a", mtime_ns=10**9, now_ns=10**9))
+    assert work.min_age_ns == 3600 * 10**9
+    assert one("min_age_seconds = 3600").needs_facts
+
+
+def test_mimes() -> None:
+    """Types by content are globs in which * does not cross the slash."""
+    assert holds('mimes = ["image/*", "text/csv"]', mime="image/png")
+    assert holds('mimes = ["image/*", "text/csv"]', mime="text/csv")
+    assert not holds('mimes = ["image/*", "text/csv"]', mime="text/plain")
+    assert not holds('mimes = ["*"]', mime="image/png")
+    assert not holds('mimes = ["image/*"]')
+
+
+def test_recall_is_off_unless_the_rule_says_so() -> None:
+    """Reading what is on tape only is allowed by a rule, never by default."""
+    assert not one("").match(File(b"a"))[0].recall
+    assert one("recall = true").match(File(b"a"))[0].recall
+
+
+def test_a_rule_can_be_the_last_one() -> None:
+    """Behind a rule with `last` that holds no later rule is asked; where it does not hold they are."""
+    text = '[[rule]]\nextractor = "tabular"\nextensions = ["csv"]\nlast = true\n[[rule]]\nextractor = "hdf5"\n'
+    assert [work.extractor for work in rules(text).match(File(b"a.csv"))] == ["tabular"]
+    assert [work.extractor for work in rules(text).match(File(b"a.h5"))] == ["hdf5"]
+
+
+def of_alice(text: str, site: str = "") -> Rules:
+    return Rules(rules(site).rules, {1000: rules(text, "alice").rules})
+
+
+def test_a_users_rules_are_about_that_users_files() -> None:
+    """Alice's rules hold for files that she owns and for no others, and the owner must be known first."""
+    made = of_alice('[[rule]]\nextractor = "hdf5"\n', '[[rule]]\nextractor = "tabular"\n')
+
+    assert [work.rule for work in made.match(File(b"a", uid=1000))] == ["rule 1", "alice/rule 1"]
+    assert [work.rule for work in made.match(File(b"a", uid=1001))] == ["rule 1"]
+    assert [work.rule for work in made.match(File(b"a"))] == ["rule 1"]
+    assert made.needs_owner
+
+
+def test_a_site_rule_that_is_the_last_one_does_not_end_a_users() -> None:
+    """Each list of rules ends on its own."""
+    made = of_alice('[[rule]]\nextractor = "hdf5"\n', 'match = "first"\n[[rule]]\nextractor = "tabular"\n')
+
+    assert [work.extractor for work in made.match(File(b"a", uid=1000))] == ["tabular", "hdf5"]
+
+
+def test_a_users_own_extractor_comes_before_the_sites() -> None:
+    """In alice's file `tables` is hers; those of other users she cannot name."""
+    (work,) = of_alice('[[rule]]\nextractor = "tables"\n').match(File(b"a", uid=1000))
+    assert work.extractor == "alice/tables"
+    with pytest.raises(ConfigError, match="unknown extractor 'bob/tables'"):
+        rules('[[rule]]\nextractor = "bob/tables"\n', "alice")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("extractor = 'stat'", "unknown extractor 'stat'"),
+        ("extractor = 'hdf5'\npriority = 1", "between -1000000 and 0"),
+        ("extractor = 'hdf5'\nqueue = 'gpu'", "default, alice or alice-"),
+    ],
+)
+def test_a_user_cannot_go_before_others(keys: str, message: str) -> None:
+    """A user's rules have no priority over the site's, no queue of others, and no say about `stat`."""
+    with pytest.raises(ConfigError, match=message):
+        rules(f"[[rule]]\n{keys}", "alice")
+    assert rules("[[rule]]\nextractor = 'hdf5'\nqueue = 'alice-gpu'\npriority = -5", "alice").queues == {
+        "alice-gpu"
+    }
+
+
 @given(paths)
 def test_any_path_can_be_asked_about(path: bytes) -> None:
     """Every path of bytes gets an answer, and the rule without conditions holds for it."""
     both = rules(
         TWO + '[[rule]]\nextractor = "hdf5"\nname = "d"\ndirectories = ["**/a*/[!b]?"]\nglobs = ["*[0-9]"]\n'
     )
-    assert [work.extractor for work in both.match(path)] == ["tabular", "hdf5"]
+    assert [work.extractor for work in both.match(File(path))] == ["tabular", "hdf5"]

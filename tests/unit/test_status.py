@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,11 +60,12 @@ def test_the_sums_of_a_real_run_add_up(rig: Rig) -> None:
 
 def test_what_the_sums_look_like() -> None:
     """Each sum is a line with its parts in words; what is in no sum stands on a line of its own."""
-    counters = {"records": 5, "named": 3, "changed": 2, "results": 2, "results_ok": 1, "results_gone": 1, "jobs": 4}
+    counters = {"records": 5, "named": 3, "changed": 2, "results": 2, "results_ok": 1, "results_gone": 1, "jobs": 4,
+                "extractor:tabular:ok": 9}  # fmt: skip
 
     assert list(status.sums(counters)) == [
         "records 5 = 3 named + 2 changed + 0 ignored + 0 unknown + 0 damaged",
-        "results 2 = 1 ok + 0 failed + 1 gone + 0 dropped",
+        "results 2 = 1 ok + 0 failed + 1 gone + 0 released + 0 dropped",
         "jobs 4",
     ]
 
@@ -135,3 +137,100 @@ def test_a_group_is_one_line_and_what_it_lost() -> None:
         "group audit: 5 behind on x-MDT0000, 0 behind on x-MDT0001; 1 blocks unacknowledged, 2 consumers",
         "  cut off: lost x-MDT0000 3 to 9, 2027-01-15T08:00:00Z",
     ]
+
+
+def looked(counters: dict[str, int], **fields: Any) -> dict[str, Any]:
+    """Return what a look at a service gives, whose index has these counters."""
+    index = {"objects": 2, "links": 2, "tombstones": 0, "pending": {"write": 3},
+             "oldest_due_ns": {"write": NOW_NS - 5 * 10**9}, "documents": {}, "failures": {},
+             "counters": counters, "bytes": 3 << 20}  # fmt: skip
+    return {"time_ns": NOW_NS, "index": index, "problems": [], "rules_problems": [], **fields}
+
+
+def test_rates_come_from_two_looks() -> None:
+    """What has grown between them, per second; an index that was made anew counts from nothing."""
+    before = {"time_ns": NOW_NS - 10 * status.SECOND_NS, "counters": {"records": 100, "results": 50}}
+
+    found = status.with_rates(looked({"records": 150, "results": 20}), before)
+
+    assert found["rates"]["records"] == 5
+    assert found["rates"]["results"] == 2
+    assert status.with_rates(looked({}), {})["rates"] is None
+
+
+def test_an_extractor_is_one_line_of_what_it_does_of_late() -> None:
+    """State and results of all time; files per second, failures and durations of the last look on."""
+    state = json.dumps({"tabular": {"version": "1", "suspended": None, "disabled": False, "failing": 0}})
+    old = {"extractor:tabular:ok": 100, "extractor:tabular:le:10": 100, "extractor:tabular:us": 10**9}
+    new = {"extractor:tabular:ok": 130, "extractor:tabular:failed": 10, "extractor:tabular:le:10": 100,
+           "extractor:tabular:le:0.1": 40, "extractor:tabular:us": 10**9}  # fmt: skip
+    before = {"time_ns": NOW_NS - 10 * status.SECOND_NS, "counters": old}
+
+    found = status.with_rates(looked(new, dispatcher={"extractors": state}), before)
+
+    (line,) = (line for line in status.lines(found) if line.startswith("extractor"))
+    assert line == (
+        "extractor tabular: version 1, works; 130 ok, 10 failed; 4 files/s; 25.0 % failed; "
+        "p50 75 ms, p95 97.5 ms a file"
+    )
+    later = status.with_rates(found, {"time_ns": NOW_NS - status.SECOND_NS, "counters": new})
+    assert later["extractors"]["tabular"]["files_per_second"] == 0
+    assert later["extractors"]["tabular"]["failure_rate"] == 10 / 140
+
+
+def test_suspended_extractors_and_broken_rules_are_problems_said_last() -> None:
+    """The reason and what ends it stand at the end; a hostile name moves no cursor."""
+    state = {"tabular": {"version": "1", "suspended": "no image \x1b[2J", "disabled": False, "failing": 3}}
+    found = status.with_rates(
+        looked({}, dispatcher={"extractors": json.dumps(state)}, rules_problems=["r.toml: no"]), {}
+    )
+
+    *_, suspended, rules = status.lines(found)
+
+    assert suspended.startswith("problem: extractor tabular is suspended: no image \\x1b[2J; see: ")
+    assert rules == "problem: r.toml: no"
+
+
+def test_an_index_that_is_away_hides_nothing_else() -> None:
+    """Readers and dispatcher are shown, and what cannot be known is a question mark."""
+    state = mdt_state(committed_index=None)
+    found = status.with_rates(
+        {"time_ns": NOW_NS, "problems": ["index.db: gone"], "rules_problems": [], "mdts": {"x-MDT0000": state},
+         "dispatcher": {"alive_ns": str(NOW_NS)}}, {},
+    )  # fmt: skip
+
+    text = list(status.lines(found))
+
+    assert "committed ?," in text[0]
+    assert "dispatcher: heard 0.0 s ago" in text
+    assert "continuity: nothing lost" in text
+    assert text[-1] == "problem: index.db: gone"
+
+
+def test_pending_rows_have_their_age_and_the_index_its_size() -> None:
+    """By reason, how long the oldest row has been due."""
+    text = list(status.lines(status.with_rates(looked({"named": 4, "changed": 6, "job_files": 4}), {})))
+
+    assert "  pending:   write 3 (the oldest due 5 s ago)" in text
+    assert "  size:      3.0 MiB" in text
+    assert "  coalescing: 2.5 changes for each file given to a worker" in text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.0123, "12.3 ms"), (5, "5 s"), (300, "5 min"), (1e6, "11.6 days")])
+def test_spans_of_time_have_their_usual_unit(seconds: float, text: str) -> None:
+    """Three digits and a unit."""
+    assert status.span_text(seconds) == text
+
+
+def test_what_a_dispatcher_publishes_gives_rates_to_one_look(rig: Rig) -> None:
+    """The counters of up to a minute ago are published beside the present ones."""
+    rig.play(b.create(fid=1, name=b"a.csv"))
+    first = json.loads(rig.store.dispatcher_state["past"])
+    rig.pass_seconds(11)
+    rig.play(b.create(fid=2, name=b"b.csv"))
+
+    past = json.loads(rig.store.dispatcher_state["past"])
+    found = status.with_rates(looked(rig.writer.counters(), time_ns=rig.now_ns), past)
+
+    assert past["time_ns"] == first["time_ns"]
+    assert found["rates"]["records"] == pytest.approx(1 / 11)

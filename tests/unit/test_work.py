@@ -13,6 +13,7 @@ from lustre_events.errors import ConfigError
 from lustre_events.fid import FID
 from lustre_events.work import (
     VERSION,
+    Cause,
     Job,
     JobItem,
     Result,
@@ -38,9 +39,18 @@ jobs = st.builds(
     extractor=words,
     serial=st.integers(0, 1 << 31),
     owner=st.integers(-1, (1 << 32) - 1),
-    items=st.lists(st.builds(JobItem, fids, st.integers(0, 1 << 62), st.binary(max_size=40)), max_size=4).map(
-        tuple
-    ),
+    items=st.lists(
+        st.builds(
+            JobItem,
+            fids,
+            st.integers(0, 1 << 62),
+            st.binary(max_size=40),
+            recall=st.booleans(),
+            cause=st.none()
+            | st.builds(Cause, st.integers(0, 0xFFFF), st.integers(0, 1 << 62), st.integers(0, 1 << 62)),
+        ),
+        max_size=4,
+    ).map(tuple),
 )
 results = st.builds(
     Result,
@@ -53,9 +63,12 @@ results = st.builds(
     provenance=documents,
     error=texts,
     stderr=texts,
+    blame=st.sampled_from(["file", "extractor"]),
 )
 
-JOB = Job("j1", "tabular", 3, 1000, (JobItem(FID(0x200000401, 1, 0), 7, b"proj/run 7/\xff%.csv"),))
+JOB = Job(
+    "j1", "tabular", 3, 1000, (JobItem(FID(0x200000401, 1, 0), 7, b"proj/run 7/\xff%.csv", True, Cause(1, 5, 9)),)
+)
 RESULT = Result(fid=FID(0x200000401, 1, 0), extractor="tabular", serial=3, generation=7, status="ok")
 
 
@@ -77,12 +90,14 @@ def test_results_come_back(values: list[Result]) -> None:
 def test_a_job_reads_well() -> None:
     """What stands in Redis can be read by a person: names as names, other bytes percent-encoded."""
     assert encode_job(JOB) == {
-        "v": 1,
+        "v": 2,
         "id": "j1",
         "extractor": "tabular",
         "serial": 3,
         "owner": 1000,
-        "items": [["[0x200000401:0x1:0x0]", 7, "proj/run%207/%FF%25.csv"]],
+        "items": [
+            ["[0x200000401:0x1:0x0]", 7, "proj/run%207/%FF%25.csv", True, {"mdt": 1, "epoch": 5, "record": 9}, ""]
+        ],
     }
 
 
@@ -100,7 +115,15 @@ def test_version_1_is_read() -> None:
     ]
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, 99])
+def test_blame_is_of_the_file_or_of_the_extractor() -> None:
+    """Whose fault a failure is decides over its tries, so nothing else is taken."""
+    data = json.loads(encode_results([RESULT]))
+    data["results"][0]["blame"] = "weather"
+    with pytest.raises(ConfigError):
+        decode_results(json.dumps(data).encode())
+
+
+@pytest.mark.parametrize("version", [0, 3, "1", None, 99])
 def test_another_version_is_refused(version: object) -> None:
     """A job or results of another version are refused, and nothing is guessed."""
     with pytest.raises(ConfigError):

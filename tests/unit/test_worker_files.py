@@ -73,12 +73,12 @@ def test_path_by_the_file_system_wins_over_the_hint(tmp_path: Path) -> None:
     """Where the file system tells a FID's path the hint does not count, and it is believed for special files."""
     (tmp_path / "now").write_text("x")
     os.mkfifo(tmp_path / "fifo")
-    paths = {FID(1, 1, 0): b"now", FID(1, 2, 0): b"fifo"}
+    paths = {FID(1, 1, 0): [b"now"], FID(1, 2, 0): [b"fifo"]}
 
     def fid_of(fd: int) -> FID | None:
         return FID(1, 1, 0) if stat.S_ISREG(os.fstat(fd).st_mode) else None
 
-    files = Files(os.fsencode(tmp_path), fid_of, paths.get)
+    files = Files(os.fsencode(tmp_path), fid_of, lambda fid: paths.get(fid, []))
 
     found = [files.open(JobItem(fid, 1, b"before")) for fid in (FID(1, 1, 0), FID(1, 2, 0), FID(1, 3, 0))]
 

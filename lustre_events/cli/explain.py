@@ -1,0 +1,54 @@
+"""`lustre-events explain`: everything that happened to one file, from record to document."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator
+
+import click
+
+from lustre_events import explaining, reporting, services
+from lustre_events.cli.look import resolve
+from lustre_events.cli.main import index_of, with_index, with_settings
+from lustre_events.config import Settings
+from lustre_events.errors import ConfigError, LustreEventsError
+from lustre_events.explaining import Circumstances, Sentence
+from lustre_events.index import Search, open_search
+
+
+@click.command("explain")
+@click.argument("target", metavar="FID|PATH")
+@with_settings
+@with_index
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per sentence.")
+def explain_command(target: str, *, settings: Settings, index_url: str | None, as_json: bool) -> None:
+    """Say what happened to a file, from record to document, and what it waits for."""
+    with open_search(index_of(settings, index_url)) as search:
+        for each in _sentences(search, _below(target, settings.filesystem.mount), settings):
+            told = {"sentence": each.text, "waits_for": each.waits_for}
+            click.echo(json.dumps(told) if as_json else each.line())
+
+
+def _sentences(search: Search, target: bytes, settings: Settings) -> Iterator[Sentence]:
+    try:
+        view = search.show(resolve(search, target, None))
+    except ConfigError:
+        yield from explaining.unknown(target, _circumstances(settings, ()).status)
+        return
+    known = _circumstances(settings, {row.job for row in view.pending if row.job is not None})
+    yield from explaining.sentences(view, known)
+
+
+def _circumstances(settings: Settings, jobs: Collection[str]) -> Circumstances:
+    status, states = reporting.standing(settings, jobs)
+    try:
+        return Circumstances(status, states, services.load_rules(settings))
+    except LustreEventsError as exc:
+        return Circumstances(status, states, None, str(exc))
+
+
+def _below(target: str, mount: str) -> bytes:
+    """Return a path as the index has it: also one that begins with the mount point will do."""
+    top, whole = os.fsencode(mount).rstrip(b"/") + b"/", os.fsencode(target)
+    return whole.removeprefix(top)

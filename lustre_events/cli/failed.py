@@ -1,0 +1,111 @@
+"""`lustre-events failed`: look at failed files, have them tried again, or forget them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+import click
+
+from lustre_events import failures, services
+from lustre_events.cli.main import index_of, with_index, with_settings
+from lustre_events.config import Settings
+from lustre_events.errors import ConfigError
+from lustre_events.failures import Choice, Failed
+from lustre_events.fid import FID
+from lustre_events.index.hits import view_json, view_text
+from lustre_events.index.opening import open_search
+
+F = TypeVar("F", bound=Callable[..., Any])
+PORTION = 1_000
+"""Most failures that one request may name."""
+
+
+def choosing(command: F) -> F:
+    """Give a command the filters, and pass it a `choice`; no filter: all."""
+
+    @functools.wraps(command)  # with the options that it has already
+    def made(*args: Any, since: str | None, **fields: Any) -> Any:
+        own = {name: fields.pop(name) or default for name, default in _FILTERS.items()}
+        since_ns = time.time_ns() - failures.age_seconds(since) * 10**9 if since else 0
+        return command(*args, choice=Choice(**own, since_ns=since_ns), **fields)
+
+    found: Any = made
+    for option in (
+        click.option("--since", metavar="SPAN", help="Failed within the last 90s, 30m, 12h, 7d or 2w."),
+        click.option("--owner", metavar="USER", help="The files of this user (name or uid)."),
+        click.option("--error", metavar="TEXT", help="The error has this text in it."),
+        click.option("--path", metavar="GLOB", help="The path matches, e.g. /proj/**."),
+        click.option("--extractor", metavar="GLOB", help="Failures of this extractor."),
+    ):
+        found = option(found)
+    return found  # type: ignore[no-any-return]
+
+
+_FILTERS = {"extractor": "*", "path": "", "error": "", "owner": ""}
+
+
+@click.group("failed")
+def failed_command() -> None:
+    """List failed files, show why, retry or drop them."""
+
+
+@failed_command.command("list")
+@choosing
+@click.option("--limit", default=100, show_default=True, help="Most failures to print.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per failure.")
+@with_index
+@with_settings
+def list_(*, choice: Choice, limit: int, as_json: bool, index_url: str | None, settings: Settings) -> None:
+    """List files whose last attempt failed after all its tries, and why."""
+    with open_search(index_of(settings, index_url)) as search:
+        for each in islice(failures.find(search, choice), limit):
+            click.echo(json.dumps(each.json()) if as_json else each.line())
+
+
+@failed_command.command("show")
+@click.argument("fids", metavar="FID...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per file.")
+@with_index
+@with_settings
+def show(fids: tuple[str, ...], *, as_json: bool, index_url: str | None, settings: Settings) -> None:
+    """Show all that is known of failed files, with the last lines of stderr."""
+    with open_search(index_of(settings, index_url)) as search:
+        for view in search.show_many([FID.parse(text) for text in fids]):
+            if not view.failures:
+                raise ConfigError(f"{view.fid}: nothing has failed for it")
+            click.echo(json.dumps(view_json(view)) if as_json else view_text(view))
+
+
+@failed_command.command("retry")
+@choosing
+@with_index
+@with_settings
+def retry(*, choice: Choice, index_url: str | None, settings: Settings) -> None:
+    """Try failed files again, at once and with all their tries."""
+    click.echo(f"{_ask('retry', 'rows', choice, index_url, settings)} files are tried again")
+
+
+@failed_command.command("drop")
+@choosing
+@with_index
+@with_settings
+def drop(*, choice: Choice, index_url: str | None, settings: Settings) -> None:
+    """Forget failures; good documents of the files stay."""
+    click.echo(f"{_ask('drop', 'dropped', choice, index_url, settings)} failures are forgotten")
+
+
+def _ask(action: str, counted: str, choice: Choice, index_url: str | None, settings: Settings) -> int:
+    requests = services.requests(settings)
+    with open_search(index_of(settings, index_url)) as search:
+        chosen = list(failures.find(search, choice))
+    return sum(requests.ask(action, {"works": works})[counted] for works in _portions(iter(chosen)))
+
+
+def _portions(chosen: Iterator[Failed]) -> Iterator[list[list[str]]]:
+    while portion := [[str(each.fid), each.failure.extractor] for each in islice(chosen, PORTION)]:
+        yield portion

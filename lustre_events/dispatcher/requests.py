@@ -1,0 +1,71 @@
+"""What people ask of the dispatcher, carried out in the step's transaction.
+
+A handler checks everything before it writes anything, and raises ConfigError to refuse: the sentence is the
+answer. A crash between the commit and the answer makes it run again, so each one is idempotent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lustre_events.config import nearest
+from lustre_events.errors import ConfigError
+from lustre_events.index.interface import Transaction
+from lustre_events.requests import Reply, Request
+from lustre_events.streams.interface import Requests
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Transaction, Mapping[str, Any], int], dict[str, Any]]
+"""From the transaction, the arguments and the time in ns to the result, all of JSON types."""
+
+AT_ONCE = 8
+"""Most requests of one step: each may carry 1,000 FIDs."""
+
+
+class Desk:
+    """Takes requests and gives the answers, by a table of handlers; `requests` None: nobody can ask."""
+
+    def __init__(self, requests: Requests | None, handlers: Mapping[str, Handler]) -> None:
+        self._requests = requests
+        self._handlers = handlers
+        self._answered: list[Reply] = []
+
+    def read(self) -> list[Request]:
+        """Return requests that wait, as far as they are not answered. Raises StreamUnavailable."""
+        if self._requests is None:
+            return []
+        self.answer(())
+        return self._requests.read(AT_ONCE)
+
+    def take(
+        self, transaction: Transaction, requests: Sequence[Request], now_ns: int, counters: Counter[str]
+    ) -> list[Reply]:
+        """Carry requests out, and return the answers to be given once this is committed."""
+        counters["requests"] += len(requests)
+        return [self._take(transaction, request, now_ns) for request in requests]
+
+    def answer(self, replies: Sequence[Reply]) -> None:
+        """Give the answers to what is committed, and those that Redis did not take before."""
+        self._answered += replies
+        if self._answered and self._requests is not None:
+            self._requests.answer(self._answered)
+            self._answered = []
+
+    def _take(self, transaction: Transaction, request: Request, now_ns: int) -> Reply:
+        handler = self._handlers.get(request.action)
+        try:
+            if request.refusal:
+                raise ConfigError(request.refusal)
+            if handler is None:
+                raise ConfigError(f"this dispatcher knows no request {request.action!r}"
+                                  f"{nearest(request.action, tuple(self._handlers))}")  # fmt: skip
+            result = handler(transaction, request.arguments, now_ns)
+        except ConfigError as exc:
+            log.warning("refused the request %r: %s", request.action, exc, extra={"action": "refuse"})
+            return Reply(request.id, error=str(exc))
+        log.info("did what was asked: %s", request.action, extra={"action": request.action, "request": request.id})
+        return Reply(request.id, result)

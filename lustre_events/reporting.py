@@ -1,0 +1,54 @@
+"""The status of a service that the settings name: whom to ask for it, and what to do where nobody answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from lustre_events import services
+from lustre_events.config import Settings
+from lustre_events.errors import IndexUnavailable, LustreEventsError, StreamError
+from lustre_events.index import open_search
+from lustre_events.index.reading import Stats
+from lustre_events.queues import JobState, RqQueues
+from lustre_events.status import Status, collect
+from lustre_events.streams.groups import RedisGroups
+from lustre_events.streams.redis import RedisRecordStreams
+
+
+def status(settings: Settings, index_url: str, *, index_may_be_away: bool = False) -> Status:
+    """Return what `status` shows; a Redis that is not configured or does not answer is one of its problems.
+
+    Raises:
+        IndexUnavailable: there is no index; or, where that may be, it is one of the problems too.
+    """
+    problems: list[str] = []
+    stats = None
+    try:
+        with open_search(index_url) as search:
+            stats = search.stats()
+    except IndexUnavailable as exc:
+        if not index_may_be_away:
+            raise
+        problems.append(str(exc))
+    found, _ = _asked(settings, stats, ())
+    return {**found, "problems": problems + found["problems"]}
+
+
+def standing(settings: Settings, jobs: Collection[str]) -> tuple[Status, dict[str, JobState]]:
+    """Return a status without the index, whose sums cost time, and what RQ knows of some jobs."""
+    return _asked(settings, None, jobs)
+
+
+def _asked(settings: Settings, stats: Stats | None, jobs: Collection[str]) -> tuple[Status, dict[str, JobState]]:
+    try:
+        client = services.redis_client(settings)
+    except LustreEventsError as exc:
+        found = collect(stats, None, None, None)
+        return {**found, "problems": [str(exc)]}, {}
+    with client:
+        queues = RqQueues(client, settings.worker.job_timeout_seconds)
+        found = collect(stats, RedisRecordStreams(client), RedisGroups(client), queues)
+        try:
+            return found, queues.states(jobs) if jobs else {}
+        except StreamError as exc:
+            return {**found, "problems": [*found["problems"], str(exc)]}, {}

@@ -1,0 +1,89 @@
+"""The commands search and du, as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from lustre_events.index.sqlite_database import open_database
+from tests.acceptance.command import lustre_events
+from tests.index_tables import add_file, add_object
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> str:
+    """Three files: one with a name that is no text, one that only its owner can read."""
+    path = tmp_path / "index.db"
+    writer = open_database(path)
+    access = {"gid": 0, "mode": 0o755}
+    add_object(writer, 0, type="d", uid=0, **access)
+    add_file(writer, 1, b"a,b\n\xff.csv", {"tabular": {"columns": ["x"]}}, size=5, uid=0, **access)
+    add_file(writer, 2, b"d/two.csv", {"tabular": {"columns": ["x"]}}, size=7, uid=0, gid=0, mode=0o600)
+    add_file(writer, 3, b"d/three.h5", size=9, uid=61_001, **access)
+    writer.execute("UPDATE object SET uid = 0, gid = 0, mode = ? WHERE type = 'd'", (0o755,))
+    writer.close()
+    return f"sqlite:///{path}"
+
+
+def out(index: str, *arguments: str) -> bytes:
+    done = lustre_events(*arguments, "--index", index)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_paths_for_people_and_programs(index: str) -> None:
+    """Text is safe on a terminal; paths with NUL, and CSV, have every byte of a name; JSON is a line each."""
+    assert out(index, "search", "ext:csv") == b"/a,b\\n\\xff.csv\n/d/two.csv\n"
+    assert out(index, "search", "ext:csv", "--null") == b"/a,b\n\xff.csv\0/d/two.csv\0"
+    text = out(index, "search", "ext:csv", "--csv").decode("utf-8", "surrogateescape")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["path"], row["size"], row["mode"]) for row in rows] == [
+        ("/a,b\n\udcff.csv", "5", "755"), ("/d/two.csv", "7", "600"),
+    ]  # fmt: skip
+    hits = [json.loads(line) for line in out(index, "search", "ext:csv", "--json").splitlines()]
+    assert [hit["paths"] for hit in hits] == [["a,b\n\udcff.csv"], ["d/two.csv"]]
+
+
+def test_pages_go_on_with_a_cursor(index: str) -> None:
+    """When there are more hits the cursor is told on stderr, and gives exactly the rest."""
+    first = lustre_events("search", "type:f", "--sort", "-size", "--limit", "2", "--index", index)
+    cursor = first.stderr.decode().split("--cursor ")[1].strip()
+    rest = lustre_events("search", "type:f", "--sort", "-size", "--cursor", cursor, "--index", index)
+    other = lustre_events("search", "type:d", "--sort", "-size", "--cursor", cursor, "--index", index)
+
+    assert first.stdout.splitlines() == [b"/d/three.h5", b"/d/two.csv"]
+    assert (rest.stdout, rest.stderr) == (b"/a,b\\n\\xff.csv\n", b"")
+    assert other.returncode == 6
+    assert b"begin again without it" in other.stderr
+
+
+def test_counts_facets_and_sums(index: str) -> None:
+    """--count prints a number, --facets and du values with files and bytes, in all styles."""
+    assert out(index, "search", "type:f", "--count") == b"3\n"
+    facets = json.loads(out(index, "search", "type:f", "--facets", "ext,columns", "--json"))
+    assert facets["ext"] == [{"value": "csv", "files": 2, "bytes": 12}, {"value": "h5", "files": 1, "bytes": 9}]
+    assert facets["columns"] == [{"value": "x", "files": 2, "bytes": 12}]
+    assert out(index, "du", "/d", "--by", "ext", "--csv").splitlines()[1:] == [
+        b"ext,,1,0", b"ext,csv,1,7", b"ext,h5,1,9",
+    ]  # fmt: skip
+    assert b"61001" in out(index, "du", "/")
+    missing = lustre_events("du", "/none", "--index", index)
+    assert (missing.returncode, b"/none: no such path" in missing.stderr) == (2, True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may search as somebody else")
+def test_searching_as_somebody_else(index: str) -> None:
+    """--as shows what that user could see; a user whom this machine does not know is refused."""
+    nobody = pwd.getpwnam("nobody").pw_name
+
+    assert out(index, "search", "columns:x", "--as", nobody) == b"/a,b\\n\\xff.csv\n"
+    assert out(index, "search", "type:f", "--as", nobody, "--count") == b"3\n"
+    assert json.loads(out(index, "show", "/d/two.csv", "--as", nobody, "--json"))["documents"] == {}
+    refused = lustre_events("search", "*", "--as", "no-such-user", "--index", index)
+    assert (refused.returncode, b"no such user" in refused.stderr) == (2, True)

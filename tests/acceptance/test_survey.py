@@ -1,0 +1,97 @@
+"""`lustre-events scan`, `verify` and `continuity reconcile`, as processes on a tree that nobody watched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lustre_events.streams import continuity
+from lustre_events.streams.connection import connect
+from lustre_events.streams.interface import Loss
+from tests.acceptance.command import lustre_events
+from tests.need import need
+from tests.service import Service
+
+
+@pytest.fixture
+def service(open_folder: Path) -> Iterator[Service]:
+    """Dispatcher and worker, and no reader: what changes has no record."""
+    need("redis-server")
+    with Service(open_folder, dispatcher="skew_seconds = 0.2\n", rules="") as made:
+        made.start_redis()
+        for name in ("dispatcher", "worker"):
+            made.start_part(name)
+        yield made
+
+
+def command(service: Service, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command with the service's settings."""
+    return lustre_events(*words, environment={
+        "LUSTRE_EVENTS_CONFIG": str(service.config), "LUSTRE_EVENTS_REDIS_URL": service.redis.url,
+    })  # fmt: skip
+
+
+def said(done: subprocess.CompletedProcess[bytes]) -> str:
+    return f"{done.stdout.decode()}\n{done.stderr.decode()}"
+
+
+def make_tree(top: Path) -> None:
+    for number in range(30):
+        folder = top / f"run{number % 3}" / f"part{number % 5}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.csv").write_text("a,b\n1,2\n")
+    os.link(top / "run0" / "part0" / "0.csv", top / "run1" / "again.csv")
+
+
+def test_a_tree_is_scanned_verified_repaired_and_reconciled(service: Service) -> None:
+    """The index of a tree without records becomes right, what is wrong is mended, losses are made good."""
+    top = service.files
+    make_tree(top)
+
+    done = command(service, "scan", str(top))
+    assert done.returncode == 0, said(done) + service.last_words()
+    assert done.stdout.decode() == f"{top}: 31 files in 19 directories\n"
+    done = command(service, "verify", str(top))
+    assert (done.returncode, done.stdout) == (0, b""), said(done)
+    assert b"0 differences" in done.stderr
+
+    (top / "run0" / "part0" / "0.csv").unlink()
+    (top / "run2" / "new").mkdir()
+    (top / "run2" / "new" / "deep.csv").write_text("a\n1\n")
+    (top / "run1" / "again.csv").chmod(0o600)
+    done = command(service, "verify", str(top), "--repair")
+    lines = done.stdout.decode().splitlines()
+    assert done.returncode == 1, said(done)
+    assert [line.split(" (")[0] for line in lines] == [
+        "only in the index: run0/part0/0.csv",
+        "facts differ: run1/again.csv",
+        "missing in the index: run2/new",
+        "missing in the index: run2/new/deep.csv",
+    ]
+    done = command(service, "verify", str(top))
+    assert done.returncode == 0, said(done)
+
+    with connect(service.redis.url, 5) as client:
+        client.sadd("le:stream:mdts", "local-MDT0000")
+        continuity.lose(client, Loss("local-MDT0000", 1, 5, 9, time.time_ns(), "a test", accepted=False))
+    (top / "run2" / "new" / "deep.csv").rename(top / "unseen.csv")
+    done = command(service, "continuity", "reconcile", "--all", "--sample", "100%")
+    assert done.returncode == 0, said(done)
+    assert done.stdout.decode() == "local-MDT0000: 1 losses made good\n"
+    found = command(service, "search", "name:unseen.csv")
+    assert b"unseen.csv" in found.stdout
+    assert command(service, "continuity", "reconcile", "--all").stdout == b"nothing was lost\n"
+
+
+def test_wrong_places_are_refused_with_a_sentence(service: Service, tmp_path: Path) -> None:
+    """A directory that is not below the mount cannot be scanned or verified."""
+    top = str(service.files)
+    for words in (("scan", str(tmp_path)), ("verify", str(tmp_path)), ("verify", top, "--sample", "no")):
+        done = command(service, *words)
+        assert done.returncode == 2
+        assert b"Traceback" not in done.stderr

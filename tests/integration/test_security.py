@@ -1,0 +1,279 @@
+"""What the section "Security" of DESIGN.md claims, as far as no other test covers it."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from lustre_events.conditions import File
+from lustre_events.errors import ConfigError, QueryError
+from lustre_events.index import open_search
+from lustre_events.index.globs import matcher
+from lustre_events.reach import directory_pattern, name_pattern
+from lustre_events.redis_server import RedisServer
+from lustre_events.rule_file import parse
+from lustre_events.web.login import Login, Patience, users_of
+from lustre_events.web.opening import _secret
+from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
+from tests.integration.test_redis_roles import found
+from tests.integration.test_web import TOKEN, enter
+from tests.service import PARTS, Service, wait_for
+from tests.web import OTHER, READER, Console, make_console
+
+CANARY = "c4naryPassword"
+SOURCES = sorted(path for folder in ("lustre_events", "workers", "extractors") for path in (REPOSITORY / folder).rglob("*.py") if "samples" not in path.parts)
+
+MANY = """
+import json, sys
+from lustre_events.cli.main import main
+for argv in json.loads(sys.argv[1]):
+    print("==", argv, flush=True)
+    try:
+        main(["-v", *argv])
+    except SystemExit:
+        pass
+"""
+COMMANDS = [
+    ["status"], ["status", "--json"], ["doctor"], ["doctor", "--json"], ["search", "type:f"], ["du", "/"],
+    ["show", "[0x1:0x2:0x3]"], ["explain", "[0x1:0x2:0x3]"], ["tail"], ["continuity", "show"], ["scan", "/"],
+    ["reader", "--mdt", "x-MDT0000"], ["dispatcher"], ["extractor", "list"], ["failed", "list"], ["verify", "/"],
+    ["metrics", "--listen", "127.0.0.1:0"], ["web", "--listen", "127.0.0.1:1"],
+]  # fmt: skip
+URLS = [
+    (f"redis://le:{CANARY}@127.0.0.1:1/0", f"postgresql://u:{CANARY}@127.0.0.1:1/db"),
+    (f"redis://le:{CANARY}@127.0.0.1:port/0", f"postgresql://127.0.0.1:1/db?password={CANARY}"),
+    (f"redis://le:{CANARY}/x@127.0.0.1", f"mysql://h/db?password={CANARY}"),
+    (f"redis://127.0.0.1:1?socket_timeout={CANARY}", f"postgresql://u:{CANARY}@[bad:port/db"),
+]
+
+
+@pytest.mark.parametrize(("redis_url", "index_url"), URLS, ids=["away", "port", "slash", "query"])
+def test_no_message_shows_a_password(tmp_path: Path, redis_url: str, index_url: str) -> None:
+    """Servers that do not answer and URLs that are none are said without them, in JSON and tracebacks too."""
+    config = tmp_path / "config.toml"
+    config.write_text(f'[redis]\nurl = "{redis_url}"\n[index]\nurl = "{index_url}"\n[web]\nusers = "{tmp_path}/none"\n')
+    commands = [*COMMANDS, ["config", "check", str(config)]]
+    done = subprocess.run(
+        [sys.executable, "-c", MANY, json.dumps(commands)], cwd=REPOSITORY, capture_output=True, text=True,
+        timeout=60, check=False, env=clean_environment({"LUSTRE_EVENTS_CONFIG": str(config)}),
+    )  # fmt: skip
+    worker = lustre_events("worker", "--config", config)
+    said = done.stdout + done.stderr + worker.stderr.decode()
+    assert done.stdout.count("==") == len(commands)
+    assert "lustre-events: " in said
+    assert CANARY not in said
+
+
+def with_login(server: RedisServer) -> str:
+    """Give a server a user with the canary as its password, and return that user's URL."""
+    with redis.Redis.from_url(server.url) as client:
+        client.execute_command("ACL", "SETUSER", "le", "on", f">{CANARY}", "allkeys", "allchannels", "+@all")
+    return server.url.replace("unix://", f"unix://le:{CANARY}@")
+
+
+def test_no_command_line_page_or_log_shows_a_password(tmp_path: Path, redis_server: RedisServer) -> None:
+    """While everything runs with a password: not in the process list, status, doctor, logs, or the console's pages."""
+    url = with_login(redis_server)
+    with Service(tmp_path) as service:
+        environment = {"LUSTRE_EVENTS_REDIS_URL": url}
+        for argv in PARTS.values():
+            service.start(*argv, environment=environment)
+        (service.files / "a.csv").write_text("x\n1\n")
+        wait_for(lambda: found(service, "name:a.csv AND size:4"), failure=service.log.read_text)
+        said = [
+            lustre_events(command, *more, "--config", service.config, environment=clean_environment(environment))
+            for command, more in (("status", ()), ("status", ("--json",)), ("doctor", ("--json",)))
+        ]
+        processes, log = command_lines(), service.log.read_text()
+    assert b"dispatcher" in processes
+    console = make_console(tmp_path)
+    console.redis_url = url
+    admin = enter(console.app(), READER)
+    pages = [admin.get(path).text for path in ("/rq/", "/rq/instances.json", "/rq/queues.json", "/rq/workers", "/overview")]
+
+    assert CANARY.encode() not in processes
+    assert all(CANARY.encode() not in done.stdout + done.stderr for done in said)
+    assert CANARY not in log
+    assert all(CANARY not in page for page in pages)
+
+
+def command_lines() -> bytes:
+    """Return the command lines of all processes but the tests' own."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes())
+    return b"\n".join(found)
+
+
+def test_nothing_that_runs_code_is_read() -> None:
+    """No pickle, marshal, shelve or YAML is imported, and no text evaluated, in service, workers and extractors."""
+    forbidden = {"pickle", "cPickle", "dill", "marshal", "shelve", "yaml", "joblib", "cloudpickle"}
+    found = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [each.name.partition(".")[0] for each in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [str(node.module).partition(".")[0]]
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"eval", "exec"}:
+                names = [node.func.id]
+            elif isinstance(node, ast.keyword) and node.arg in {"shell", "allow_pickle"}:
+                names = [node.arg] if getattr(node.value, "value", True) else []
+            found += [(str(path.relative_to(REPOSITORY)), name) for name in names if name in forbidden | {"eval", "exec", "shell", "allow_pickle"}]
+    assert len(SOURCES) > 100
+    assert found == []
+
+
+STARS = [
+    (b"*a" * 120 + b"*b", b"a" * 255), (b"*a?" * 80 + b"b*", b"a" * 255), (b"*" * 250 + b"b", b"a" * 255),
+    (b"*[ab]" * 60 + b"c", b"ab" * 127), (b"*aab" * 40 + b"*", b"aaab" * 63),
+]  # fmt: skip
+DIRECTORIES = [
+    (b"/" + b"**/a/" * 100 + b"b", b"/a" * 2000), (b"/" + b"**/*a*/" * 100 + b"*b", b"/aaa" * 1000),
+    (b"/" + b"*a*a*a*a/" * 100 + b"b", b"/" + b"a" * 20 + b"/aaaaaaaaaaaaaaaa" * 200),
+]  # fmt: skip
+SECONDS = 0.5
+
+
+def test_no_glob_of_a_rule_takes_long() -> None:
+    """A user's own rule with any number of stars is answered at once, for the longest names and paths there are."""
+    for glob, name in STARS:
+        assert seconds(re.compile(name_pattern(glob) + rb"\Z", re.DOTALL), name) < SECONDS
+    for glob, path in DIRECTORIES:
+        assert seconds(re.compile(directory_pattern(glob) + rb"\Z", re.DOTALL), path) < SECONDS
+    globs = json.dumps([glob.decode() for glob, _ in STARS])
+    text = f'[[rule]]\nname = "slow"\nglobs = {globs}\nextractor = "stat"\n'
+    rules = parse(text, "rules", ("stat",))
+    begun = time.monotonic()
+    for _, name in STARS:
+        rules.match(File(b"x/" + name))
+    assert time.monotonic() - begun < SECONDS
+
+
+def seconds(pattern: re.Pattern[bytes], text: bytes) -> float:
+    """Return how long a match takes."""
+    begun = time.monotonic()
+    pattern.match(text)
+    return time.monotonic() - begun
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Console]:
+    """The console over a small index."""
+    return make_console(tmp_path)
+
+
+def test_no_wildcard_of_a_query_takes_long(console: Console) -> None:
+    """Neither over names nor over documents, as the database or as this process compares them."""
+    begun = time.monotonic()
+    with open_search(f"sqlite:///{console.index}") as search:
+        for glob, _ in STARS:
+            for field in ("name", "columns", "path", "jobid", "mime"):
+                try:
+                    search.count(f"{field}:{glob.decode().replace('[ab]', '')}")
+                except QueryError:
+                    continue
+    for glob, name in STARS:
+        matcher(glob.decode())(name.decode())
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("query", ["(" * 5_000 + "a" + ")" * 5_000, "NOT " * 5_000 + "a", "a OR " * 5_000 + "a", "a:" * 5_000, "[" * 9_999])
+def test_no_query_is_too_deep(console: Console, query: str) -> None:
+    """A query that nests or repeats without end is answered, or refused with a sentence."""
+    begun = time.monotonic()
+    with open_search(f"sqlite:///{console.index}") as search:
+        try:
+            search.count(query)
+        except QueryError as exc:
+            assert len(str(exc)) < 2_000
+    assert time.monotonic() - begun < 10
+
+
+def test_passwords_cannot_be_guessed_quickly() -> None:
+    """After five wrong ones in a row a user has one try each five seconds; a right one starts anew; others may go on."""
+    now = [0.0]
+    patience = Patience(lambda: now[0])
+    assert [patience.admits("alice") for _ in range(7)] == [True] * 5 + [False] * 2
+    assert patience.admits("bob")
+    now[0] += Patience.WAIT_SECONDS
+    assert [patience.admits("alice") for _ in range(2)] == [True, False]
+    now[0] += Patience.WAIT_SECONDS
+    assert patience.admits("alice")
+    patience.right("alice")
+    assert [patience.admits("alice") for _ in range(6)] == [True] * 5 + [False]
+    for number in range(Patience.USERS + 10):
+        patience.admits(f"user{number}")
+    assert patience.admits("alice")  # memory is bounded, so the longest silent one is forgotten
+
+
+def test_the_console_refuses_further_guesses(console: Console) -> None:
+    """The sixth wrong password in a row is not looked at, and not the right one either; the page says to wait."""
+    asked = []
+    console.login = Login(lambda _user, password: asked.append(password) is None and password == "right")  # noqa: S105
+    client = console.app().test_client()
+    csrf = TOKEN.search(client.get("/login").text)[1]
+    answers = [
+        client.post("/login", data={"user": READER, "password": word, "csrf": csrf}) for word in ["wrong"] * 5 + ["right"]
+    ]
+    assert [answer.status_code for answer in answers] == [403] * 5 + [429]
+    assert "wait" in answers[-1].text
+    assert asked == ["wrong"] * 5
+
+
+def test_a_session_is_a_new_one_after_the_login(console: Console) -> None:
+    """What somebody put into a browser before the login is worth nothing after it (session fixation)."""
+    client = console.app().test_client()
+    before = TOKEN.search(client.get("/login").text)[1]
+    client.post("/login", data={"user": READER, "password": f"secret {READER}", "csrf": before})
+    after = TOKEN.search(client.get("/").text)[1]
+    assert after != before
+    assert client.post("/logout", data={"csrf": before}).status_code == 400
+
+
+def test_a_host_header_leads_nowhere(console: Console) -> None:
+    """Redirects and pages do not repeat the name that a request gave to this host."""
+    client = enter(console.app(), OTHER)
+    for path in ("/", "/?q=type:f", "/login", "/nowhere"):
+        assert "evil.example" not in client.get(path, headers={"Host": "evil.example"}).text
+    stranger = console.app().test_client().get("/?q=a", headers={"Host": "evil.example"})
+    assert stranger.headers["Location"].startswith("/login")
+
+
+def test_a_cookie_that_was_made_up_opens_nothing(console: Console) -> None:
+    """A session counts only with this site's signature."""
+    client = console.app().test_client()
+    client.set_cookie("lustre_events", "eyJ1c2VyIjoicm9vdCJ9.aaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbb")
+    assert client.get("/?q=type:f").status_code == 302
+
+
+def test_files_with_secrets_that_others_can_change_or_read_are_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file of users that everybody can write, and a signing key that everybody can read, let nobody in."""
+    users, key = tmp_path / "users", tmp_path / "key"
+    users.write_text("alice:hash\n")
+    key.write_bytes(b"k" * 40)
+    users.chmod(0o666)
+    key.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 640"):
+        users_of(users)
+    with pytest.raises(ConfigError, match="chmod 640"):
+        _secret(str(key))
+    users.chmod(0o644)
+    key.chmod(0o640)
+    assert users_of(users) == {"alice": "hash"}
+    assert "everybody can read the hashes" in caplog.text
+    assert _secret(str(key)) == b"k" * 40

@@ -1,0 +1,115 @@
+"""What a stolen login of a worker could write to the results stream: the dispatcher takes answers to what it asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+import tests.builders as b
+from lustre_events.errors import ConfigError
+from lustre_events.fid import ROOT_FID
+from lustre_events.work import HEAL, SCAN, STAT, Job, decode_results, encode_results
+from tests.builders import fid_of
+from tests.fakes_dispatcher import FACTS, Rig, answers, csv_rig
+from tests.indexes import IndexPlace
+
+DEEP: Any = 1
+for _ in range(400):
+    DEEP = [DEEP]
+VALUES: list[Any] = [
+    10**400, -(1 << 70), 1e308, 1.5, "\0", "a\0b", "\x1b[31m", "\uf8ff", "\ud800", "x" * 300_000, DEEP, [], {}, None, True,
+    [[[]]] * 1000, {"": {"": ""}}, {"\0": "\0"}, {"k" * 5_000: 1}, {f"k{n}": n for n in range(3_000)},
+    list(range(20_000)), [["a", "b"]], [["a"]], [["[0x1:0x2:0x3]", "\0"]], [["\ud800", "\ud800"]],
+]  # fmt: skip
+A, B = (str(fid_of(number)) for number in (1, 2))
+NAMES = ["", ".", "..", "a%2Fb", "a/b", "%00", "a" * 300, "%ff%fe", "\u00e9", "%zz"]
+
+
+@pytest.fixture
+def rig(index_place: IndexPlace) -> Iterator[Rig]:
+    """A dispatcher with a rule for CSV files."""
+    made = csv_rig(index_place)
+    yield made
+    made.close()
+
+
+def asked(rig: Rig, extractor: str, number: int) -> Job:
+    """Return a job that holds the row of a new object."""
+    fid = fid_of(number)
+    jobs = rig.play(b.create(fid=number, name=f"{number}.csv".encode()))
+    if extractor == SCAN:
+        rig.pass_seconds(5)  # who is still at work is looked at now and then
+        rig.ask("repair", directories=[str(fid)])
+        jobs += rig.play()
+    if extractor == HEAL:
+        rig.answer([job for job in jobs if job.extractor == STAT], elsewhere=True)
+        rig.pass_seconds(60)
+        jobs += rig.play()
+    (job,) = (
+        msgspec.structs.replace(job, items=(item,))
+        for job in jobs
+        for item in job.items
+        if job.extractor == extractor and item.fid == fid
+    )
+    return job
+
+
+def put(rig: Rig, job: Job, **fields: Any) -> bool:
+    """Write an answer with some fields changed, and let the dispatcher take it; False: nobody could read it."""
+    row = json.loads(encode_results(answers(job)))["results"][0] | fields
+    data = json.dumps({"v": 2, "results": [row]}).encode()
+    try:
+        decode_results(data)
+    except ConfigError:
+        rig.answer([job])
+        return False
+    rig.store.results["9-9"] = data
+    rig.dispatcher.step()
+    assert rig.results.read(10) == []
+    while jobs := [job for job in rig.play() if job.extractor == SCAN]:
+        rig.answer(jobs, document={})  # only so many are given out at a time
+    return True
+
+
+@pytest.mark.parametrize("extractor", ["tabular", STAT, SCAN, HEAL])
+def test_no_value_in_a_result_stops_the_dispatcher(rig: Rig, extractor: str) -> None:
+    """Whatever stands in an answer to what was asked is written or refused, and what comes behind it is taken."""
+    keys = ("x", "entries", "names", "mime", "acl", "after", "last", "more")
+    taken, number = 0, 0
+    for value in VALUES:
+        variants: list[dict[str, Any]] = [
+            {"document": {**FACTS, key: value}} for key in (("x",) if extractor == "tabular" else keys)
+        ]
+        variants += [{"status": "failed", "error": str(value), "stderr": str(value)}]
+        variants += [{"provenance": {"x": value, "host": value}}]
+        for variant in variants:
+            number += 1
+            job = asked(rig, extractor, number)
+            provenance = {"job": job.id, **variant.get("provenance", {})}
+            taken += put(rig, job, **{**variant, "provenance": provenance})
+    assert taken > len(VALUES)
+    rig.answer([asked(rig, "tabular", 5_000)])
+    assert '{"rows":3}' in rig.select("SELECT body FROM document WHERE failure IS NULL")
+
+
+@pytest.mark.parametrize("extractor", [SCAN, HEAL])
+def test_no_name_in_a_result_stops_the_dispatcher(rig: Rig, extractor: str) -> None:
+    """What is no name of a directory's entry is refused; an object inside of itself has no endless path."""
+    number = 10
+    for name in NAMES:
+        for fid in (A, B, str(ROOT_FID), "[0:0x0:0x0]", "nonsense"):
+            number += 1
+            job = asked(rig, extractor, number)
+            own = str(fid_of(number))
+            for target in (fid, own):
+                entries = [[name, target, {**FACTS, "type": "d"}]]
+                document = {"entries": entries, "after": "", "names": [[target, name]], "whole": True}
+                put(rig, job, document=document)
+    rig.settle()
+    names = {bytes(name) for name in rig.select("SELECT name FROM link WHERE fid IS NOT NULL")}
+    assert [name for name in names if name in {b"", b".", b".."} or b"/" in name or b"\0" in name or len(name) > 255] == []
+    assert rig.paths(1, 2, 11, 12) is not None

@@ -1,0 +1,132 @@
+"""Which image an extractor gets: by name or by default, as expected, signed, unpacked or not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lustre_events.errors import ExtractorRefused, ImageMissing
+from lustre_events.manifest import Manifest
+from tests.images import write_extractor
+from workers.images import Images
+from workers.unpacked import KEEP_SECONDS, ImageCache
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Manifest:
+    """An extractor that names the image `base`, which is there."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "base.sif").write_bytes(b"one")
+    return write_extractor(tmp_path / "extractors", "ours", "")
+
+
+def sha(content: bytes) -> str:
+    """Return its SHA-256."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_default_image_is_for_those_that_name_none(tmp_path: Path, made: Manifest) -> None:
+    """An extractor that names no image gets the worker's default one; one that names a missing image gets none."""
+    (tmp_path / "images" / "site.sif").write_bytes(b"site")
+    images = Images(tmp_path / "images", "site")
+
+    assert images.find(replace(made, image="")).path.name == "site.sif"
+    assert images.find(made).path.name == "base.sif"
+    with pytest.raises(ImageMissing, match="the image of ours is not there"):
+        images.find(replace(made, image="other"))
+
+
+def test_image_that_changes_under_a_worker_is_noticed(tmp_path: Path, made: Manifest) -> None:
+    """The digest follows the file, and an expected digest that does not hold any more is refused."""
+    images = Images(tmp_path / "images")
+    expecting = replace(made, image_digest=sha(b"one"))
+    before = images.find(expecting).digest
+
+    (tmp_path / "images" / "base.sif").write_bytes(b"two!")
+
+    assert before == sha(b"one")
+    assert images.find(made).digest == sha(b"two!")
+    with pytest.raises(ExtractorRefused, match=r"wants the image 7692c3ad3540\.\.\., this is"):
+        images.find(expecting)
+
+
+def test_signature_is_asked_once_per_image(tmp_path: Path, made: Manifest) -> None:
+    """Where signatures are required each image is verified once, a changed one again, a directory never runs."""
+    asked = []
+
+    def verify(path: Path) -> str:
+        asked.append(path.read_bytes())
+        return "" if asked[-1] == b"one" else "not signed"
+
+    images = Images(tmp_path / "images", verify=verify)
+    assert [images.find(made).digest for _ in range(2)] == [sha(b"one")] * 2
+    (tmp_path / "images" / "base.sif").write_bytes(b"two")
+    for _ in range(2):
+        with pytest.raises(ExtractorRefused, match="its signature does not hold: not signed"):
+            images.find(made)
+    (tmp_path / "images" / "base").mkdir()
+    with pytest.raises(ExtractorRefused, match="an unpacked directory cannot be signed"):
+        images.find(made)
+
+    assert asked == [b"one", b"two"]
+
+
+def test_unpacked_image_is_run_and_the_sif_is_recorded(tmp_path: Path, made: Manifest) -> None:
+    """An image in the cache is what is started; path and digest stay the SIF's; a user's own runs from the SIF."""
+    cache = tmp_path / "cache"
+    (cache / sha(b"one")).mkdir(parents=True)
+    images = Images(tmp_path / "images", cache=ImageCache(cache, "none"))
+
+    found = images.find(made)
+
+    assert (found.path.name, found.digest, found.root) == ("base.sif", sha(b"one"), cache / sha(b"one"))
+    assert images.packed(made) == ""
+    assert images.find(replace(made, owner="ada", uid=1)).root == found.path
+    (tmp_path / "images" / "base.sif").write_bytes(b"two")
+    assert images.packed(made) == sha(b"two")
+    assert images.find(made).root == found.path
+
+
+def test_own_image_lies_beside_own_extractors(tmp_path: Path, made: Manifest) -> None:
+    """A user's image of the same name comes before the site's for that user's extractors, but not by a link."""
+    own = tmp_path / "extractors" / "images"
+    own.mkdir()
+    (own / "base.sif").write_bytes(b"own")
+    images = Images(tmp_path / "images")
+    adas = replace(made, owner="ada", uid=os.getuid())
+
+    assert (images.find(adas).digest, images.find(made).digest) == (sha(b"own"), sha(b"one"))
+    (own / "base.sif").unlink()
+    (own / "base.sif").symlink_to("/etc/shadow")
+    assert images.find(adas).digest == ""
+
+
+def test_cache_that_others_could_fill_is_not_used(tmp_path: Path) -> None:
+    """A cache folder that others may write to is refused in a sentence, and nothing is unpacked there."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o777)
+
+    said = ImageCache(tmp_path / "cache", "none").make(tmp_path / "x.sif", "0")
+
+    assert "others may write to it" in said
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_images_that_nobody_uses_are_removed_in_the_end(tmp_path: Path) -> None:
+    """What no worker has used for a week goes; what is used stays, and so does what another worker used lately."""
+    for digest in ("used", "lately", "old"):
+        (tmp_path / digest / "usr").mkdir(parents=True)
+        (tmp_path / digest / "usr").chmod(0o555)
+        (tmp_path / f"{digest}.lock").touch()
+    now = time.time()
+    for digest in ("used", "old"):
+        os.utime(tmp_path / f"{digest}.lock", (0, now - KEEP_SECONDS - 1))
+
+    assert ImageCache(tmp_path, "none").prune({"used"}, now) == ["old"]
+
+    assert {path.name for path in tmp_path.iterdir()} == {"used", "used.lock", "lately", "lately.lock"}

@@ -1,0 +1,60 @@
+"""Which extractors a site allows to run as the owner of each file: a file with a line `identity sha256` for each.
+
+What is approved is one state of an extractor: its manifest, its program and its image. Any change of these needs a
+new approval, for a program that runs as a file's owner can read all that this owner can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from lustre_events.errors import ConfigError
+from lustre_events.manifest import Manifest
+
+
+def digest(manifest: Manifest, image_digest: str) -> str:
+    """Return SHA-256 over what is approved."""
+    return hashlib.sha256(f"{manifest.identity}\n{manifest.digest}\n{image_digest}\n".encode()).hexdigest()
+
+
+def read(path: Path) -> dict[str, str]:
+    """Return the approved digest of each extractor; none where there is no such file.
+
+    Raises:
+        ConfigError: it cannot be read, or others than root and this user could change it.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            facts = os.fstat(file.fileno())
+            lines = [line.split() for line in file if line.strip() and not line.startswith("#")]
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: cannot be read ({exc}); mend [worker] approved") from exc
+    if facts.st_uid not in {0, os.geteuid()} or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigError(f"{path}: others could change it, so it approves nothing; chown root, chmod 644")
+    if any(len(words) != 2 for words in lines):
+        raise ConfigError(f"{path}: each line must be an extractor and a digest; approve anew what is wrong")
+    return dict(lines)
+
+
+def write(path: Path, manifest: Manifest, image_digest: str) -> None:
+    """Approve one extractor as it is now, in place of what was approved of it before.
+
+    Raises:
+        ConfigError: the file cannot be read or written.
+    """
+    approved = read(path) | {manifest.identity: digest(manifest, image_digest)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            file.writelines(f"{identity} {found}\n" for identity, found in sorted(approved.items()))
+        made = Path(file.name)
+        made.chmod(0o644)
+        made.replace(path)
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be written ({exc.strerror}); approve as root") from exc

@@ -1,0 +1,163 @@
+"""The images that manifests name: where they lie, which digest they have, and whether they may be used.
+
+An image is a SIF or an unpacked directory. Its digest is computed once and again when the file has changed, so a
+SIF that is replaced under a running worker is noticed, and what a manifest or an approval expects is compared with
+what is there now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lustre_events.errors import ExtractorRefused, ImageMissing
+from lustre_events.manifest import Manifest
+from workers.privileges import Account
+from workers.unpacked import ImageCache
+
+VERIFY_SECONDS = 60
+USER_IMAGES = "images"
+"""The folder beside a user's own extractors where that user's own images are looked for first."""
+
+Verify = Callable[[Path], str]
+"""Returns why the signature of a SIF does not hold, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image: what the manifest named, its digest, and what a container is started from."""
+
+    path: Path
+    digest: str
+    root: Path
+
+
+class Images:
+    """The images of one node.
+
+    Args:
+        folder: where they lie ([worker] images).
+        default: what a manifest means that names none.
+        cache: where SIFs are unpacked; None: they are not.
+        verify: how signatures are checked; None: they need not be signed.
+    """
+
+    def __init__(
+        self, folder: Path, default: str = "base", cache: ImageCache | None = None, verify: Verify | None = None
+    ) -> None:
+        self.folder = folder.absolute()
+        self._default = default
+        self._cache = cache
+        self._verify = verify
+        self._digests: dict[tuple[int, ...], str] = {}
+        self._verified: dict[str, str] = {}
+
+    def find(self, manifest: Manifest, account: Account | None = None) -> Image:
+        """Return the image of `manifest` for containers of `account` (None: this process's user).
+
+        Raises:
+            ImageMissing: it is not there, or that account cannot read it.
+            ExtractorRefused: it is not the one that the manifest names, or not signed.
+        """
+        path = self._path(manifest)
+        if account and not account.may_read(path):
+            raise ImageMissing(
+                f"{path}: the image of {manifest.identity} cannot be read by {account.name}, who runs "
+                "containers here; put images where everybody may read ([worker] images)"
+            )
+        own = bool(manifest.owner) and path.parent == manifest.folder.parent / USER_IMAGES
+        digest = self._digest(path, manifest.uid if own else None)
+        if manifest.image_digest and digest != manifest.image_digest:
+            raise ExtractorRefused(
+                f"{path}: the manifest of {manifest.identity} wants the image {manifest.image_digest:.12}..., this "
+                f"is {digest or 'unknown':.12}...; put the right image there, or change image_digest"
+            )
+        if self._verify is not None and (reason := self._signature(path, digest)):
+            raise ExtractorRefused(
+                f"{path}: its signature does not hold: {reason}; sign it, or import the signer's key"
+            )
+        root = self._cache.find(digest) if self._cache and digest and not manifest.owner else None
+        return Image(path, digest, root if root and (account is None or account.may_read(root)) else path)
+
+    def packed(self, manifest: Manifest) -> str:
+        """Return the digest of the image if it should be unpacked and is not yet; else nothing.
+
+        A user's own extractor runs from the SIF: those bytes are for that user's rights alone.
+
+        Raises:
+            ImageMissing, ExtractorRefused: as find.
+        """
+        image = self.find(manifest)
+        wanted = (
+            self._cache is not None and not manifest.owner and not image.path.is_dir() and image.root == image.path
+        )
+        return image.digest if wanted else ""
+
+    def unpack(self, manifest: Manifest) -> str:
+        """Unpack what is `packed`; return why it could not be done, or nothing. Raises: as packed."""
+        digest = self.packed(manifest)
+        return self._cache.make(self.find(manifest).path, digest) if digest and self._cache else ""
+
+    def prune(self, used: set[str], now: float) -> None:
+        """Remove unpacked images that nobody has used for long; `used` are digests."""
+        if self._cache is not None:
+            self._cache.prune(used, now)
+
+    def _path(self, manifest: Manifest) -> Path:
+        name = manifest.image or self._default
+        own = [manifest.folder.parent / USER_IMAGES / name] if manifest.owner else []
+        for place in (*own, self.folder / name):
+            for path in (place, place.with_name(place.name + ".sif")):
+                if path.exists():
+                    return path
+        raise ImageMissing(
+            f"{self.folder / name}: the image of {manifest.identity} is not there; build it with "
+            "extractors/build-images.sh"
+        )
+
+    def _digest(self, image: Path, uid: int | None) -> str:
+        """Return SHA-256 over a SIF, or over an unpacked image's marker; computed anew only if that has changed."""
+        marker = image / ".singularity.d" / "labels.json" if image.is_dir() else image
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            fd = os.open(marker, flags if uid is None else flags | os.O_NOFOLLOW)
+        except OSError:
+            return ""
+        with os.fdopen(fd, "rb") as file:
+            facts = os.fstat(fd)
+            if not stat.S_ISREG(facts.st_mode) or uid not in {None, facts.st_uid}:
+                return ""
+            key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+            if key not in self._digests:
+                self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+            return self._digests[key]
+
+    def _signature(self, image: Path, digest: str) -> str:
+        if image.is_dir():
+            return "an unpacked directory cannot be signed"
+        if self._verify is not None and digest not in self._verified:
+            self._verified[digest] = self._verify(image)
+        return self._verified[digest]
+
+
+def verifier(program: str) -> Verify:
+    """Return a check by `apptainer verify` with the keys of this user and machine, without network."""
+
+    def verify(image: Path) -> str:
+        try:
+            done = subprocess.run(
+                [program, "verify", "--local", str(image)],
+                capture_output=True, text=True, errors="replace", timeout=VERIFY_SECONDS, check=False,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError) as exc:
+            return str(exc)
+        lines = done.stderr.strip().splitlines()
+        return "" if done.returncode == 0 else (lines[-1] if lines else f"exit code {done.returncode}")
+
+    return verify

@@ -1,0 +1,108 @@
+"""Who an extractor runs as: by what this worker may, who owns the opened file, and what the site has approved.
+
+    worker        extractor       [worker] run_as    runs as
+    root          the site's      an account         that account, for every file
+    root          the site's      owner              the owner of the opened file, if the site approved it by digest
+    root          a user's own    (any)              that user, on whatever files that user may read
+    a user's      the site's      an account         the worker's user
+    a user's      the site's      owner              the worker's user, on that user's files only
+    a user's      a user's own    (any)              the worker's user, if it is that user's
+
+The uid is that of the file that was opened (fstat), never one that came through Redis, and neither it nor that of a
+user's own extractor may be below `min_uid`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from lustre_events.errors import ExtractorRefused
+from lustre_events.manifest import Manifest
+from workers import approvals
+from workers.privileges import Account, account_named, account_of
+
+OWNER = "owner"
+
+
+class OwnerRefused(ExtractorRefused):
+    """Nothing runs as the owner of this file; other owners' files are not concerned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The settings that decide, and how accounts are found (KeyError: no such user)."""
+
+    account: Account | None
+    """That of `run_as`; None: the worker keeps its own user, or `run_as` is owner."""
+    as_owner: bool = False
+    min_uid: int = 1000
+    approved: Callable[[], Mapping[str, str]] = dict
+    own_uid: int = os.geteuid()
+    by_uid: Callable[[int], Account] = account_of
+    by_name: Callable[[str], Account] = account_named
+
+    def account_for(self, manifest: Manifest, image_digest: str, uid: int) -> Account | None:
+        """Return who runs `manifest` on a file of `uid`; None: this worker's own user.
+
+        Raises:
+            OwnerRefused: nothing runs as the owner of this file.
+            ExtractorRefused: the extractor may not run here at all.
+        """
+        if manifest.owner:
+            return self._user(manifest)
+        if not self.as_owner:
+            return self.account
+        if self.own_uid != 0:
+            if uid == self.own_uid:
+                return None
+            raise ExtractorRefused(
+                f'the file belongs to uid {uid}, and with run_as = "owner" a worker that is no root reads only '
+                f"files of its own user (uid {self.own_uid}); run a worker as root, or as that user"
+            )
+        if self.approved().get(manifest.identity) != approvals.digest(manifest, image_digest):
+            raise ExtractorRefused(
+                f"{manifest.identity} as it is now is not approved to run as the owner of each file; look at it, "
+                f"then run: lustre-events extractor approve {manifest.identity}"
+            )
+        if uid < self.min_uid:
+            raise OwnerRefused(f"it belongs to uid {uid}, which is below [worker] min_uid = {self.min_uid}")
+        try:
+            return self.by_uid(uid)
+        except KeyError as exc:
+            raise OwnerRefused(f"it belongs to uid {uid}, which is no user of this node") from exc
+
+    def _user(self, manifest: Manifest) -> Account | None:
+        try:
+            account = self.by_name(manifest.owner)
+        except KeyError as exc:
+            raise ExtractorRefused(f"{manifest.identity}: {manifest.owner} is no user of this node") from exc
+        if account.uid == self.own_uid and self.own_uid != 0:
+            return None
+        if self.own_uid != 0:
+            raise ExtractorRefused(
+                f"{manifest.identity} runs as {manifest.owner} only, and this worker is not root, so it stays uid "
+                f"{self.own_uid}; run a worker as root, or as {manifest.owner}"
+            )
+        if account.uid < self.min_uid or account.gid == 0:
+            raise ExtractorRefused(
+                f"{manifest.identity}: uid {account.uid} of {manifest.owner} is below min_uid = {self.min_uid}"
+            )
+        return account
+
+    def said_at_start(self, manifests: Iterable[Manifest]) -> list[str]:
+        """Return a sentence for each thing that this worker will refuse for want of rights."""
+        said = []
+        if self.as_owner and self.own_uid != 0:
+            said.append(
+                'run_as is "owner", but this worker is not root and cannot become another user: it refuses files '
+                f"that are not of uid {self.own_uid}"
+            )
+        for manifest in manifests:
+            try:
+                if manifest.owner:
+                    self._user(manifest)
+            except ExtractorRefused as exc:
+                said.append(str(exc))
+        return said
