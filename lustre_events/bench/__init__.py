@@ -20,12 +20,14 @@ from typing import Any
 from lustre_events.bench.churn import index_churn
 from lustre_events.bench.dispatch import index_throughput
 from lustre_events.bench.index import index_figures, index_growth
+from lustre_events.bench.metering import metrics_overhead
 from lustre_events.bench.options import Figures, Options
 from lustre_events.bench.reading import reader_memory, reader_throughput
 from lustre_events.bench.records import copied_tree
 from lustre_events.bench.scan import scan_throughput
 from lustre_events.bench.service import extraction
 from lustre_events.bench.suite import extractors
+from lustre_events.bench.web import web_search
 from lustre_events.errors import ConfigError
 
 __all__ = ["STAGES", "Figures", "Options", "circumstances", "copied_tree", "run", "to_json"]
@@ -39,6 +41,8 @@ STAGES: dict[str, Callable[[Options], Figures]] = {
     "scan": scan_throughput,
     "extract": extraction,
     "suite": extractors,
+    "web": web_search,
+    "metrics": metrics_overhead,
 }
 
 

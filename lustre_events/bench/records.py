@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import time
 from collections.abc import Iterator
 
@@ -21,10 +22,12 @@ from lustre_events.record import (
     ChangelogRecord,
     RecordType,
     encode_record,
+    iter_records,
 )
 
 FLAGS = FLAG_VERSION | FLAG_RENAME | FLAG_JOBID | FLAG_EXTRA
 _PERIOD = 201
+FIRST = 20_000_000
 
 
 def copied_tree(records: int, first: int = 1) -> Iterator[bytes]:
@@ -52,6 +55,43 @@ def copied_tree(records: int, first: int = 1) -> Iterator[bytes]:
             target = FID(0x200000402, index - 1)
             fields = {"type": RecordType.CLOSE, "target": target, "flags": FLAGS | CLOSE_WRITE}
         yield encode_record(msgspec.structs.replace(plain, index=index, time_ns=now + index * 1000, **fields))
+
+
+def shuffled_tree(records: int, writers: int = 50) -> Iterator[bytes]:
+    """Yield raw records as `writers` copying programs at once would log them: the next is of a random one."""
+    chance = random.Random(1)  # noqa: S311 - the same records in every run
+    # Behind the FIDs that a synthetic index has.
+    trees = [copied_tree(records // writers, FIRST + number * records) for number in range(writers)]
+    index = 0
+    while trees:
+        place = chance.randrange(len(trees))
+        record = next(trees[place], None)
+        if record is None:
+            trees.pop(place)
+            continue
+        index += 1
+        yield record[:8] + index.to_bytes(8, "little") + record[16:]  # cr_index, which stands behind 8 bytes
+
+
+def repeated(raw: bytes, least: int) -> Iterator[bytes]:
+    """Yield recorded records again and again, indexes and times go on, each turn has its own FIDs."""
+    once = list(iter_records(raw))
+    span_ns = max(record.time_ns for record in once) - min(record.time_ns for record in once) + 1
+    index = 0
+    for turn in range(-(-least // len(once))):
+        for record in once:
+            index += 1
+            fids = {name: _moved(getattr(record, name), turn) for name in _FIDS}
+            yield encode_record(
+                msgspec.structs.replace(record, index=index, time_ns=record.time_ns + turn * span_ns, **fids)
+            )
+
+
+_FIDS = ("target", "parent", "source", "source_parent")
+
+
+def _moved(fid: FID, turn: int) -> FID:
+    return msgspec.structs.replace(fid, seq=fid.seq + (turn << 24)) if fid and fid != ROOT_FID else fid
 
 
 class Endless:

@@ -52,6 +52,22 @@ def fill(writer: IndexWriter, files: int) -> None:
                     transaction.put_document(row, _result(row.fid, number))
 
 
+def fill_names(writer: IndexWriter, files: int) -> None:
+    """Write only names and objects of these files."""
+    writer.take_over()
+    for start in range(0, files, _PORTION):
+        links = [link for number in range(start, min(start + _PORTION, files)) for link in _links(number)]
+        with writer.transaction() as transaction:
+            transaction.set_links(links)
+            transaction.put_objects(
+                ObjectRow(
+                    fid=link.fid, generation=1, content=1, type=_type(link), jobid=b"cp.1000", cause=link.stamp
+                )
+                for link in links
+                if link.fid is not None
+            )
+
+
 _FILES, _SCANS, _RUNS = 0x200000402, 0x200000403, 0x200000404
 PROJ = FID(0x200000405, 1)
 

@@ -134,30 +134,40 @@ class Search:
             hidden = node if viewer is None else limited(node)
             return {name: _tallied(reading, hidden, name, viewer, limit) for name in fields}
 
-    def summary(
+    def overview(
         self,
         query: str,
         fields: Sequence[str],
         *,
+        limit: int = 100,
+        sort: str | None = None,
+        values: int | None = 20,
         most: int = MOST_SUMMED,
-        limit: int | None = 20,
         visible_to: Viewer | None = None,
         now_ns: int | None = None,
-    ) -> Summary:
-        """Return how many objects match and their facets, as `count` and `facets` do, soon: by `most` of them.
+    ) -> tuple[Page, Summary]:
+        """Return the first page, and how many objects match and their facets, by looking at `most` of them.
+
+        So it takes no longer where millions match. `most` is at least `limit`; `values` are most of a facet.
 
         Raises:
-            QueryError: the query is wrong.
+            QueryError: the query or `sort` is wrong.
         """
-        start = Cursor(_now(now_ns))
+        order, start = _order(sort), Cursor(_now(now_ns))
         node = parse(query, now_ns=start.now_ns)
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
+            sight = _sight(reading, viewer)
             hidden = node if viewer is None else limited(node)
-            rows, _ = _rows(reading, hidden, None, start, most + 1, _sight(reading, viewer))
-            found = Among(tuple(row.id for row in rows[:most]))
-            facets = {name: _tallied(reading, found, name, viewer, limit) for name in fields}
-        return Summary(len(found.ids), len(rows) <= most, facets)
+            found, ends = _rows(reading, hidden, None, start, most + 1, sight)
+            among = Among(tuple(row.id for row in found[:most]))
+            facets = {name: _tallied(reading, among, name, viewer, values) for name in fields}
+            rows = found
+            if order is not None:
+                rows, ends = _rows(reading, hidden, order, start, limit + 1, sight)
+            hits = hits_of(reading, rows[:limit], viewer, sight)
+        more = cursors.token(ends[limit - 1], query, sort) if len(rows) > limit else None
+        return Page(tuple(hits), more), Summary(len(among.ids), len(found) <= most, facets)
 
     def du(self, path: bytes, by: str, *, visible_to: Viewer | None = None) -> tuple[Facet, ...]:
         """Return files and bytes of a file, or of a directory and all below it, by a field as of `facets`.

@@ -9,6 +9,7 @@ Lists of FIDs go into IN lists of a fixed length, filled up with NULL, so that e
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Collection, Iterator
 from importlib import resources
@@ -49,6 +50,9 @@ def open_database(path: Path) -> sqlite3.Connection:
     if not path.parent.is_dir():
         raise IndexUnavailable(f"{path}: there is no folder {path.parent}; make it, or mend [index] url")
     local_disk.check(path)
+    with contextlib.suppress(OSError):  # SQLite says it better
+        # Not for everybody: what a file's document says is for who may read the file. The WAL gets the same mode.
+        os.close(os.open(path, os.O_CREAT | os.O_RDONLY, 0o640))
     with sqlite_errors(path):
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:

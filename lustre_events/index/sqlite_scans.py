@@ -30,7 +30,9 @@ class Scans:
             values: list[bytes | None] = [value for place in chunk for value in place]
             values += [None] * (2 * _PLACES - len(values))  # one statement for all, prepared once
             for parent, name, fid, stamp in self._connection.execute(
-                f"SELECT parent, name, fid, stamp FROM link WHERE (parent, name) IN (VALUES {_PLACE_MARKS})",  # noqa: S608
+                # A join: for `(parent, name) IN` SQLite would look up every parent with every name.
+                f"WITH place (parent, name) AS (VALUES {_PLACE_MARKS}) SELECT link.parent, link.name, fid, stamp"  # noqa: S608
+                " FROM place CROSS JOIN link ON link.parent = place.parent AND link.name = place.name",
                 values,
             ):
                 link = _link(parent, name, fid, stamp)
