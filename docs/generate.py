@@ -13,6 +13,9 @@ from lustre_events.cli.main import LAZY, cli
 from lustre_events.config import ENVIRONMENT_PREFIX, Settings
 
 HERE = Path(__file__).resolve().parent
+INTRODUCTION = """One TOML file, named by `--config` or `LUSTRE_EVENTS_CONFIG`; a variable wins over it.
+`lustre-events config example` prints such a file, `lustre-events config check FILE` checks one.
+"""
 NOTE = "<!-- made by docs/generate.py -->\n\n"
 
 
@@ -20,8 +23,7 @@ def settings() -> str:
     """Return the page of all settings."""
     lines = [
         f"{NOTE}# Settings\n",
-        "One TOML file, named by `--config` or `LUSTRE_EVENTS_CONFIG`; a variable wins over it. `lustre-events config example` "
-        "prints such a file, `lustre-events config check FILE` checks one.\n",
+        INTRODUCTION,
     ]
     for name, section in get_type_hints(Settings).items():
         lines += [f"## [{name}]\n", f"{section.__doc__}\n", "| setting | default | meaning |", "|---|---|---|"]

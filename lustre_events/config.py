@@ -104,10 +104,8 @@ class DispatcherSettings:
     retry_seconds: float = setting(10.0, "wait before the first retry of a failed file; doubles each time")
     attempts: int = setting(3, "tries per file and extractor before its failure is kept")
     skew_seconds: float = setting(5.0, "most that the clocks of two MDSs, or of an MDS and this node, differ")
-    breaker_jobs: int = setting(
-        3, "jobs in a row that fail whatever the file, until their extractor is suspended"
-    )
-    breaker_probe_seconds: float = setting(60.0, "how often one job tries whether a suspended extractor works again")
+    breaker_jobs: int = setting(3, "jobs in a row that fail whatever the file, until their extractor is suspended")
+    breaker_probe_seconds: float = setting(60.0, "how often a job tries a suspended extractor")
     reprocess_rows: int = setting(2_000, "most files of an extractor that are pending at a time to be reprocessed")
     idle_ms: int = setting(100, "wait when there is nothing to do")
     subscriber_max_lag: int = setting(
@@ -156,7 +154,7 @@ class WebSettings:
     users: str = setting("/etc/lustre-events/web-users", "for login = file: lines user:hash; see: web-password")
     pam_service: str = setting("login", "for login = pam: the name in /etc/pam.d")
     header: str = setting("X-Remote-User", "for login = proxy: the header in which the proxy names the user")
-    proxies: tuple[str, ...] = setting(("127.0.0.1", "::1"), "for login = proxy: addresses whose header is believed")
+    proxies: tuple[str, ...] = setting(("127.0.0.1", "::1"), "login = proxy: addresses whose header is believed")
     admins: tuple[str, ...] = setting((), "users who see the queues")
     https: bool = setting(False, "send cookies over https only; set it where the proxy has TLS")
     session_hours: float = setting(12.0, "how long somebody stays logged in")

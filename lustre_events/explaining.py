@@ -172,7 +172,7 @@ def _rules(
 def _verdict(verdict: Verdict) -> str:
     work = verdict.rule.work
     conditions = [
-        f"{each.key} {', '.join(each.written)} (it has {why})"
+        f"{each.key} {', '.join(each.written)} ({why})"
         for each, met, why in verdict.conditions
         if met == verdict.chosen
     ]
@@ -190,8 +190,8 @@ def _document(document: Document, facts: Facts, status: Status) -> Sentence:
     words = [
         f"on {told['host']}" if "host" in told else "",
         f"at {time_text(told['time_ns'])}" if isinstance(told.get("time_ns"), int) else "",
-        f"as {told['run_as']}" if "run_as" in told else "",
-        f"with image {told['image']}" if "image" in told else "",
+        f"as {told['run_as']}" if told.get("run_as") else "",
+        f"with image {told['image']}" if told.get("image") else "",
         f"in job {told['job']}" if "job" in told else "",
         f"for record {told['record']} of {told.get('mdt', '?')}" if "record" in told else "",
         f"in {told['duration_ms']} ms for {told.get('files', '?')} files" if "duration_ms" in told else "",
@@ -244,7 +244,7 @@ def _pending(row: PendingRow, known: Circumstances) -> Sentence:  # noqa: PLR091
         return Sentence(f"{text}, and {name} is suspended: {state['suspended']}",
                         f"lustre-events extractor resume {name}")  # fmt: skip
     if left > 0:
-        return Sentence(f"{text}, due in {span_text(left)}", "that time; files settle, and what failed waits")
+        return Sentence(f"{text}, due in {span_text(left)}", "that time: files settle, failures rest")
     return Sentence(
         f"{text}, due {span_text(-left)} ago", f"room in queue {row.queue}: {_worker_for(row.queue, status)}"
     )

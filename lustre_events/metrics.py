@@ -156,7 +156,8 @@ def _age(state: Status, now_ns: int) -> float | None:
 
 
 def _since(time_ns: str | None, now_ns: int) -> float | None:
-    return max(0, now_ns - int(time_ns)) / SECOND_NS if int(time_ns or 0) else None
+    then_ns = int(time_ns or 0)
+    return max(0, now_ns - then_ns) / SECOND_NS if then_ns else None
 
 
 def _open_losses(state: Status) -> int:

@@ -131,9 +131,7 @@ def effects(record: ChangelogRecord) -> tuple[Effect, ...]:
     return make(record) if make is not None else ()
 
 
-def merge(
-    links: MutableMapping[Place, Link], stamp: bytes, found: Iterable[Effect]
-) -> list[tuple[Link, Effect]]:
+def merge(links: MutableMapping[Place, Link], stamp: bytes, found: Iterable[Effect]) -> list[tuple[Link, Effect]]:
     """Bring the effects of the record with the packed key `stamp` into `links`: the highest key wins.
 
     Returns the links that stood at the same places, each with the effect that met it.

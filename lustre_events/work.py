@@ -84,7 +84,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `document`, by their column names, with `released` among them.
 
     `blame` says whose fault a failure is. `extractor`: no file could have been extracted (no image or a refused
-    one, the runtime failed, the extractor is not installed, not approved, or of a user whom this worker may not become):
+    one, the runtime failed, the extractor is not installed, not approved, or of a user whom this worker cannot be):
     such a job counts for the breaker, not against its files. `file`: anything else.
 
     `elsewhere`: by the file system the object has not the name that the job said.

@@ -1,4 +1,4 @@
-"""A worker whose only kind of job never ends, as a process: python -m tests.hanging_worker REDIS_URL UNTIL JOB_SECONDS."""
+"""A worker whose jobs never end, as a process: python -m tests.hanging_worker REDIS_URL UNTIL JOB_SECONDS."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from lustre_events.config import WebSettings
 from lustre_events.index import open_search
 from lustre_events.index.sqlite_database import APPLICATION_ID
 from lustre_events.index.sqlite_database import _schemas as schemas
+from lustre_events.status import with_rates
 from lustre_events.web import Site, make_app
 from lustre_events.web.history import History, Sample
 from lustre_events.web.login import Login, by_file
@@ -59,8 +60,9 @@ class Console:
     def status(self) -> dict[str, Any]:
         """Return a small status."""
         index = {"objects": 3, "links": 3, "tombstones": 0, "pending": {}, "documents": {"tabular": 2},
-                 "failures": {"hdf5": 1}, "counters": {"records": 9}, "cursors": []}  # fmt: skip
-        return {"time_ns": 10**18, "index": index, "problems": [], "mdts": {}}
+                 "failures": {"hdf5": 1}, "counters": {"records": 9}, "cursors": [], "oldest_due_ns": {},
+                 "bytes": 4096}  # fmt: skip
+        return with_rates({"time_ns": 10**18, "index": index, "problems": [], "rules_problems": [], "mdts": {}}, {})
 
 
 def make_console(folder: Path) -> Console:
@@ -75,6 +77,7 @@ def make_console(folder: Path) -> Console:
     users.write_text(
         "".join(f"{name}:{generate_password_hash('secret ' + name)}\n" for name in {READER, OTHER, "no-such-user"})
     )
+    users.chmod(0o640)
     return Console(database, users)
 
 

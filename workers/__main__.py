@@ -180,7 +180,7 @@ def main() -> int:
         "--until",
         type=_moment,
         metavar="EPOCH_SECONDS",
-        help="leave in good time before this moment, e.g. the end of a Slurm job: take no job for which it is too late",
+        help="leave in good time before this moment (the end of a Slurm job): take no job for which it is too late",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", help="none: work")
     trying = actions.add_parser("try", help="run an extractor on files and print what it finds")

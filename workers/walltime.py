@@ -1,4 +1,4 @@
-"""When a worker has to leave, because its node is lent for so long only (Slurm's walltime), and when it stops in time.
+"""When a worker has to leave because its node is lent for so long only (Slurm's walltime): it stops in time.
 
 A worker takes a job only while there is room for one before the end. How long the next one takes nobody knows, so
 room is three times the longest job that this worker has had, half a minute at least, and never more than a job may

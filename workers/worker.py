@@ -90,7 +90,7 @@ class Worker(rq.Worker):
     job_class = Job
     max_connection_wait_time = 5.0  # seconds between two tries to reach Redis again; RQ would wait up to 60
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - adapters arrive as arguments
         self,
         queue: str,
         context: WorkerContext,

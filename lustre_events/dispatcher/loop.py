@@ -33,7 +33,8 @@ from lustre_events.dispatcher.sweeping import Sweeper
 from lustre_events.dispatcher.walking import Walks
 from lustre_events.dispatcher.wishes import STAT_IDENTITY, Wishes
 from lustre_events.errors import LustreEventsError, UnknownExtractor
-from lustre_events.index.interface import Cursor, Identity, IndexWriter, Transaction
+from lustre_events.fid import ROOT_FID
+from lustre_events.index.interface import Cursor, Identity, IndexWriter, ObjectRow, Transaction
 from lustre_events.names import mdt_number
 from lustre_events.pending import SECOND_NS
 from lustre_events.rules import DEFAULT_QUEUE, Rules
@@ -133,9 +134,10 @@ class Dispatcher:
     def run(self) -> None:
         """Step until `stop` is called. Raises LeaseLost when another dispatcher takes over."""
         idle_seconds = self._settings.idle_ms / 1000
-        busy = False
+        busy = rooted = False
         while not self._stop.is_set():
             try:
+                rooted = rooted or self._look_at_root()
                 busy = self.step(0.0 if busy else idle_seconds)
             except LustreEventsError as exc:
                 if not exc.retryable:
@@ -143,6 +145,14 @@ class Dispatcher:
                 log.warning("%s; trying again", exc, extra={"action": "retry"})
                 self._stop.wait(RETRY_WAIT_SECONDS)
             self._beat()
+
+    def _look_at_root(self) -> bool:
+        """Let `stat` see the root directory, which no record names: who may pass it decides who sees anything."""
+        with self._index.transaction() as transaction:
+            if not transaction.objects([ROOT_FID]):
+                transaction.put_objects([ObjectRow(fid=ROOT_FID, generation=1, type="d")])
+            self._wishes.look_at(transaction, [ROOT_FID], self._clock())
+        return True
 
     def stop(self) -> None:
         """Make `run` return after its present step; to be called from a signal handler or another thread."""
@@ -250,7 +260,7 @@ class Dispatcher:
     def _read_results(self) -> list[tuple[str, list[Result]]]:
         done = set(self._unacknowledged_results)
         found = self._results.read(self._entries + len(done))
-        self._drained = len(found) < self._entries + len(done)
+        self._drained = len(found) < self._entries + len(done) and not self._results.more
         entries = [entry for entry in found if entry[0] not in done]
         names = sum(
             len(listed)

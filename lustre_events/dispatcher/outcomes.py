@@ -18,8 +18,8 @@ new FID. So an object with documents goes only when all MDTs have passed the tim
 What workers say about the file system itself (`heal`, `scan`) is taken by answers.py. An object that was found
 elsewhere, or in vain as often as it is tried although it has a name, has its names asked for (healing.py).
 
-A result counts only while its own job holds the row: one that is delivered twice counts once, one that comes when the
-work was given out anew is left to that job, and whoever can write results can write none that nobody asked for.
+A result counts only while its own job holds the row: one that is delivered twice counts once, one that comes when
+the work was given out anew is left to that job, and whoever can write results can write none that nobody asked for.
 """
 
 from __future__ import annotations
@@ -76,8 +76,9 @@ class Outcomes:
         self._tries = settings.attempts
 
     def take(
-        self, transaction: Transaction, results: Sequence[Result], now_ns: int, passed_ns: int, *, lost: bool = False
-    ) -> Counter[str]:
+        self, transaction: Transaction, results: Sequence[Result], now_ns: int, passed_ns: int, *,
+        lost: bool = False,
+    ) -> Counter[str]:  # fmt: skip
         """Write results and what is left to do; return counts: results = ok + failed + gone + dropped.
 
         No record to come is of a time before `passed_ns`. `lost`: these are said of jobs that were lost.
@@ -96,15 +97,13 @@ class Outcomes:
         for result in known:
             work = (result.fid, result.extractor)
             row = objects.get(result.fid)
-            if row is None or result.generation > row.generation:
-                # The object was removed meanwhile, or the result is of an index before this one.
+            before = taken.rows.get(work, pending.get(work))
+            in_time = lost or asking.in_time(before, result)
+            if row is None or result.generation > row.generation or not in_time:
+                # The object was removed meanwhile, the result is of an index before this one, or nobody asked.
                 counters["results_dropped"] += 1
                 if row is None:
                     taken.rows[work] = None
-                continue
-            before = taken.rows.get(work, pending.get(work))
-            if not lost and not asking.in_time(before, result):
-                counters["results_dropped"] += 1
                 continue
             asked.append(result)
             status, after = self._take(transaction, result, row, before, taken, counters)

@@ -33,7 +33,8 @@ class ObjectRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `generation` is raised by every change of content or attributes, `content` is the generation of the last
     change of content (0: none was seen). `type` is one of f d l p s b c; None: not known yet. `uid` None: facts
-    not known yet; `known` is the generation of the facts (0: there are none). `cause` is the packed key of the last record about it (empty: there was none).
+    not known yet; `known` is the generation of the facts (0: there are none). `cause` is the packed key
+    of the last record about it (empty: there was none).
     """
 
     fid: FID
@@ -125,7 +126,7 @@ class Walk(msgspec.Struct, frozen=True, gc=False):
 
 
 class ScanState(msgspec.Struct, frozen=True, gc=False):
-    """A walk of the file system below `fid`: what was listed, what is left, and what could not be read (FID, why)."""
+    """A walk of the file system below `fid`: what was listed, what is left, what could not be read (FID, why)."""
 
     id: int
     fid: FID
@@ -149,7 +150,7 @@ class Transaction(Protocol):
         """Return what is written of those of `places` that are known, tombstones too."""
 
     def links_between(self, parent: FID, after: bytes, last: bytes | None) -> list[Link]:
-        """Return the links of a directory behind the name `after` up to `last` (None: to the end), tombstones too."""
+        """Return the links of a directory behind `after` up to `last` (None: to the end), tombstones too."""
 
     def links_of(self, fids: Collection[FID]) -> dict[FID, list[Link]]:
         """Return the present names of those of `fids` that have one."""

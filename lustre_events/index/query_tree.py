@@ -171,7 +171,8 @@ class KeyExists:
 
 
 Node = (
-    All | And | Or | Not | Fact | Type | Identity | Among | JobId | Name | Extension | Path | Mime | Released | Readable
+    All | And | Or | Not | Fact | Type | Identity | Among | JobId | Name | Extension | Path | Mime | Released
+    | Readable
     | HasDocument | Failed | Text | KeyEquals | KeyRange | KeyGlob | KeyExists
 )  # fmt: skip
 

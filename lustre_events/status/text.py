@@ -22,8 +22,7 @@ def lines(status: Status) -> Iterator[str]:
     for mdt, state in status.get("mdts", {}).items():
         yield from mdt_lines(mdt, state, now_ns)
     yield from dispatcher_lines(status)
-    for name, each in status.get("extractors", {}).items():
-        yield extractor_line(name, each)
+    yield from extractor_lines(status.get("extractors", {}))
     for name, group in status.get("groups", {}).items():
         yield from group_lines(name, group)
     yield from _rq_lines(status.get("rq"))
@@ -85,6 +84,18 @@ def dispatcher_lines(status: Status) -> Iterator[str]:
     if counters.get("job_files"):
         changes = counters.get("named", 0) + counters.get("changed", 0)
         yield f"  coalescing: {changes / counters['job_files']:.1f} changes for each file given to a worker"
+
+
+def extractor_lines(extractors: Mapping[str, Status]) -> Iterator[str]:
+    """Yield a line for each extractor that did something or waits, and one for all others."""
+    idle = [name for name, each in extractors.items() if _idle(each)]
+    yield from (extractor_line(name, each) for name, each in extractors.items() if name not in idle)
+    if idle:
+        yield f"extractors that work and had nothing to do yet: {', '.join(idle)}"
+
+
+def _idle(each: Status) -> bool:
+    return each["suspended"] is None and not each["disabled"] and not any(each["results"].values())
 
 
 def extractor_line(name: str, each: Status) -> str:

@@ -48,7 +48,7 @@ def connect(url: str, timeout_seconds: float) -> Client:
     except (ValueError, TypeError):
         # Neither the URL nor what redis-py says about it is shown: both can hold the password.
         raise ConfigError(
-            "[redis] url is no Redis URL; write redis://HOST:PORT/DB or unix:///PATH, and %40 for an @ in a password"
+            "[redis] url is no Redis URL; write redis://HOST:PORT/DB or unix:///PATH, with %40 for @ in a password"
         ) from None
     try:
         with redis_errors(client):

@@ -178,7 +178,9 @@ class RecordStreams(Protocol):
 
 
 class Results(Protocol):
-    """What workers found, on its way to the index."""
+    """What workers found, on its way to the index. `more`: the last `read` left entries out, for they are large."""
+
+    more: bool
 
     def put(self, results: Sequence[Result]) -> None:
         """Store results; when this returns the job may end. Raises StreamUnavailable, StreamFull."""

@@ -302,6 +302,7 @@ class MemoryResults:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
+        self.more = False
 
     def put(self, results: Sequence[Result]) -> None:
         """Store results. Raises StreamUnavailable, StreamFull."""

@@ -39,13 +39,16 @@ def search() -> str | tuple[str, int]:
     site, viewer = flask.current_app.extensions["site"], session.person().viewer
     try:
         with site.search() as index:
-            shown["page"] = index.page(
-                query, limit=PAGE, sort=sort or None, cursor=asked.get("cursor"), visible_to=viewer
-            )
-            if "facets" in asked:
-                found = index.summary(query, FACETS, limit=FACET_VALUES, visible_to=viewer)
+            if "facets" in asked and "cursor" not in asked:
+                shown["page"], found = index.overview(
+                    query, FACETS, limit=PAGE, sort=sort or None, values=FACET_VALUES, visible_to=viewer
+                )
                 shown["summary"] = found
                 shown["facets"] = {name: _narrowed(query, name, values) for name, values in found.facets.items()}
+            else:
+                shown["page"] = index.page(
+                    query, limit=PAGE, sort=sort or None, cursor=asked.get("cursor"), visible_to=viewer
+                )
     except QueryError as exc:
         return flask.render_template("search.html", **{**shown, "mistake": str(exc)}), 400
     return flask.render_template("search.html", **shown)

@@ -29,9 +29,9 @@ _NOBODY = generate_password_hash("nobody has this password")
 
 
 class Patience:
-    """Bounds the guessing of passwords: after `FREE` wrong ones in a row a user has one try each `WAIT_SECONDS`.
+    """Bounds the guessing of passwords: after `FREE` wrong ones in a row a user has one each `WAIT_SECONDS`.
 
-    By user, not by address: behind a proxy everybody has the proxy's. So who guesses at a user's password also keeps
+    By user, not by address: behind a proxy all have the proxy's. So who guesses at a user's password also keeps
     that user waiting, for as long as the guessing goes on.
     """
 

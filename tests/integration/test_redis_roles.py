@@ -64,12 +64,14 @@ def test_every_role_can_do_its_work(tmp_path: Path, server: RedisServer, urls: d
         (service.files / "a.csv").write_text("x,y\n1,2\n")
         wait_for(lambda: found(service, "name:a.csv AND size:8"), failure=service.log.read_text)
         status = looked("status", service, urls["web"])
+        suspended = looked("extractor", service, urls["web"], "suspend", "stat")
         with subscription:
             names = [event.record.name for event in islice(subscription.records(), 1)]
         with connect(urls["admin"], 5) as admin:
             refused = [row for row in admin.acl_log() if row["reason"] != "auth"]
     assert b"local-MDT0000: read" in status
     assert b"problem" not in status
+    assert b"stat" in suspended
     assert names == [b"a.csv"]
     assert refused == []
 
@@ -82,9 +84,9 @@ def found(service: Service, query: str) -> int:
         return 0
 
 
-def looked(command: str, service: Service, url: str) -> bytes:
+def looked(command: str, service: Service, url: str, *more: str) -> bytes:
     done = lustre_events(
-        command, "--config", str(service.config),
+        command, *more, "--config", str(service.config),
         environment=clean_environment({"LUSTRE_EVENTS_REDIS_URL": url}),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -98,15 +100,18 @@ FORBIDDEN = {
     "dispatcher": ("CONFIG SET maxmemory 1", "SHUTDOWN", "ACL LIST"),
     "worker": (
         "XRANGE le:stream:m:1 - +", "HGETALL le:reader:state:m", "XRANGE le:results - +", "XDEL le:results 1-1",
-        "XTRIM le:results MAXLEN 0", "DEL le:stream:mdts",
+        "XTRIM le:results MAXLEN 0", "DEL le:stream:mdts", "DEL le:results", "DUMP le:results",
+        "XINFO STREAM le:results FULL", "COPY le:results rq:mine", "RENAME le:results rq:mine",
+        "XGROUP CREATE le:results mine 0", "XADD le:request:waiting * request {}", "GET le:reader:lease:m",
     ),
     "web": (
         "LPUSH rq:queue:default x", "HSET le:reader:state:m mark 5", "XADD le:results * a b", "DEL le:stream:mdts",
-        "DEL rq:queue:default",
+        "DEL rq:queue:default", "XADD le:dispatcher:reply:1-0 * reply {}", "PUBLISH rq:pubsub:worker x",
     ),
     "subscriber": (
         "HSET le:reader:state:m mark 5", "LPUSH rq:queue:default x", "XTRIM le:stream:m:1 MAXLEN 0",
-        "XADD le:stream:m:1 9-0 a b", "DEL le:dispatcher:state",
+        "XADD le:stream:m:1 9-0 a b", "DEL le:dispatcher:state", "DEL le:stream:m:1", "DEL le:stream:mdts",
+        "SADD le:stream:mdts other", "XDEL le:stream:m:1 1-0", "XRANGE le:results - +", "GET rq:job:1",
     ),
 }  # fmt: skip
 EVERYBODY = ["FLUSHALL", "FLUSHDB", "CONFIG SET appendonly no", "KEYS *", "SWAPDB 0 1", "REPLICAOF a 1", "MONITOR",

@@ -79,7 +79,7 @@ def test_a_worker_takes_jobs_until_it_is_too_late_for_one(
 def test_a_job_that_does_not_end_is_left_to_another_worker(
     tmp_path: Path, redis_url: str, client: redis.Redis
 ) -> None:
-    """A batch that is still at work shortly before the end is ended; its job waits again, and the exit code is 0."""
+    """A batch that is still at work shortly before the end is ended; its job waits again; the exit code is 0."""
     queues, log = RqQueues(client, 60), tmp_path / "log"
     queues.enqueue("default", [Job("job1", STAT, 1, -1, (ITEM,))])
     until = time.time() + END_SECONDS + 4
@@ -104,7 +104,7 @@ def test_a_moment_that_is_none_is_refused(until: str) -> None:
 def test_slurm_runs_the_workers_and_they_leave_before_its_limit(
     open_folder: Path, redis_url: str, client: redis.Redis
 ) -> None:
-    """workers.sbatch, as a job of one minute: its workers do the work that is there, and Slurm sees them end well."""
+    """workers.sbatch, as a job of one minute: its workers do the work that is there, and end well."""
     queues, results = RqQueues(client, 60), RedisResults(client)
     login = open_folder / "worker.env"
     login.write_text(f"LUSTRE_EVENTS_REDIS_URL={redis_url}\n")

@@ -1,4 +1,4 @@
-"""The dispatcher: from records and results to names, work and documents. The index is real, the rest is in memory."""
+"""The dispatcher: from records and results to names, work and documents. The index is real, the rest a fake."""
 
 from __future__ import annotations
 

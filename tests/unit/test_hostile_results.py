@@ -1,4 +1,4 @@
-"""What a stolen login of a worker could write to the results stream: the dispatcher takes answers to what it asked."""
+"""What a stolen login of a worker could write: the dispatcher takes answers to what it asked, and only these."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ DEEP: Any = 1
 for _ in range(400):
     DEEP = [DEEP]
 VALUES: list[Any] = [
-    10**400, -(1 << 70), 1e308, 1.5, "\0", "a\0b", "\x1b[31m", "\uf8ff", "\ud800", "x" * 300_000, DEEP, [], {}, None, True,
+    10**400, -(1 << 70), 1e308, 1.5, "\0", "a\0b", "\x1b[31m", "\uf8ff", "\ud800", "x" * 300_000, DEEP, [], {},
+    None, True,
     [[[]]] * 1000, {"": {"": ""}}, {"\0": "\0"}, {"k" * 5_000: 1}, {f"k{n}": n for n in range(3_000)},
     list(range(20_000)), [["a", "b"]], [["a"]], [["[0x1:0x2:0x3]", "\0"]], [["\ud800", "\ud800"]],
 ]  # fmt: skip
@@ -85,7 +86,7 @@ def test_no_value_in_a_result_stops_the_dispatcher(rig: Rig, extractor: str) -> 
             {"document": {**FACTS, key: value}} for key in (("x",) if extractor == "tabular" else keys)
         ]
         variants += [{"status": "failed", "error": str(value), "stderr": str(value)}]
-        variants += [{"provenance": {"x": value, "host": value}}]
+        variants += [{"provenance": {"x": value, "host": value, "duration_ms": value, "files": value}}]
         for variant in variants:
             number += 1
             job = asked(rig, extractor, number)
@@ -111,5 +112,45 @@ def test_no_name_in_a_result_stops_the_dispatcher(rig: Rig, extractor: str) -> N
                 put(rig, job, document=document)
     rig.settle()
     names = {bytes(name) for name in rig.select("SELECT name FROM link WHERE fid IS NOT NULL")}
-    assert [name for name in names if name in {b"", b".", b".."} or b"/" in name or b"\0" in name or len(name) > 255] == []
+    assert [
+        name for name in names if name in {b"", b".", b".."} or b"/" in name or b"\0" in name or len(name) > 255
+    ] == []
     assert rig.paths(1, 2, 11, 12) is not None
+
+
+@pytest.mark.parametrize("status", ["ok", "failed", "gone", "released"])
+@pytest.mark.parametrize("extractor", ["tabular", STAT])
+def test_an_answer_that_nobody_asked_for_changes_nothing(rig: Rig, extractor: str, status: str) -> None:
+    """Of another job, of none, or for a file that no job has now: dropped, whatever it says."""
+    jobs = rig.play(b.create(fid=1, name=b"1.csv"))
+    job = next(each for each in jobs if each.extractor == extractor)
+    rig.answer(each for each in jobs if each is not job)
+    before = state(rig)
+    for provenance in ({}, {"job": "made-up"}, {"job": 5}, {"job": [job.id]}):
+        put(rig, job, provenance=provenance, status=status, elsewhere=True)
+    assert state(rig) == before
+    rig.answer([job])
+    after = state(rig)
+    put(rig, job, status=status, document={**FACTS, "mode": 0o777, "forged": 1}, elsewhere=True)
+    assert state(rig) == after
+    assert rig.writer.counters()["results_dropped"] == 5
+
+
+def test_answers_that_nobody_asked_for_suspend_no_extractor(rig: Rig) -> None:
+    """The breaker counts jobs of ours only; nor does it let a made-up success resume what is suspended."""
+    job = asked(rig, "tabular", 1)
+    for number in range(10):
+        put(rig, job, provenance={"job": f"made-up {number}"}, status="failed", blame="extractor")
+    assert rig.select("SELECT suspended, failing FROM extractor WHERE name = 'tabular'") == [(None, 0)]
+    rig.ask("suspend", name="tabular")
+    put(rig, job, provenance={"job": "made-up"})
+    assert rig.select("SELECT suspended IS NULL FROM extractor WHERE name = 'tabular'") in ([False], [0])
+
+
+def state(rig: Rig) -> list[object]:
+    """Return what results could change."""
+    return [
+        rig.select("SELECT fid, mode, facts_generation FROM object ORDER BY fid"),
+        rig.select("SELECT extractor, body, failure FROM document ORDER BY extractor"),
+        rig.select("SELECT extractor, attempts, job FROM pending ORDER BY extractor"),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.tallies import BOUNDS, LABELS, STATUSES, Tallies, by_extractor
+from lustre_events.work import Result
+from tests.builders import create, fid_of
+from tests.fakes_dispatcher import csv_rig
 
 NAMES = st.sampled_from(["tabular", "ada/spectra"])
 RESULTS = st.lists(st.tuples(NAMES, st.sampled_from(STATUSES), st.integers(0, 10**7), st.integers(1, 99)))
@@ -78,3 +82,23 @@ def test_a_counter_of_another_kind_is_no_tally() -> None:
     assert found["stat"].failure_rate is None
     assert found["stat"].quantile_seconds(0.5) is None
     assert len(LABELS) == len(BOUNDS) + 1
+
+
+def test_the_dispatcher_counts_per_extractor(tmp_path: Path) -> None:
+    """Each result that it takes is in one status of its extractor; those that it drops are in none."""
+    rig = csv_rig(tmp_path / "index.db")
+    for job in rig.play(create(fid=1, name=b"a.csv"), create(fid=2, name=b"b.csv")):
+        status = "ok" if job.extractor == "stat" else "failed"
+        rig.answer([job], status, provenance={"job": job.id, "duration_ms": 80, "files": 2})
+    rig.results.put([Result(fid=fid_of(9), extractor="unheard", serial=1, generation=1, status="ok")])
+    rig.settle()
+
+    counters = rig.writer.counters()
+    found = by_extractor(counters)
+    rig.close()
+
+    assert sum(tally.results for tally in found.values()) == counters["results"] - counters["results_dropped"]
+    assert set(found) == {"stat", "tabular"}
+    assert found["stat"].quantile_seconds(1.0) == 0.05
+    assert found["tabular"].failure_rate == 1
+    assert counters["results_dropped"] == 1

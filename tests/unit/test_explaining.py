@@ -1,0 +1,167 @@
+"""What `explain` says of a file: each sentence is true, and names what it waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lustre_events.explaining import Circumstances, Sentence, sentences, unknown
+from lustre_events.index.hits import Document, Facts, Failure, ObjectView, PendingRow
+from lustre_events.names import OrderKey
+from lustre_events.queues import JobState
+from lustre_events.rule_file import parse
+from lustre_events.rules import Rules
+from tests.builders import fid_of
+
+NOW_NS = 1_800_000_000 * 10**9
+MDT = "x-MDT0000"
+RULES = parse('[[rule]]\nname = "tables"\nextensions = ["csv"]\nextractor = "tabular"\n', "rules", ("tabular",))
+CAUSE = OrderKey(NOW_NS, 0, 9, 77).pack()
+
+
+def facts(**changed: Any) -> Facts:
+    """Return the facts of a file that is fine."""
+    told = {
+        "type": "f", "size": 2048, "mtime_ns": NOW_NS, "ctime_ns": NOW_NS, "atime_ns": NOW_NS, "uid": 1, "gid": 1,
+        "mode": 0o644, "nlink": 1, "jobid": None, "mime": "text/csv", "released": 0, "acl": None, "generation": 4,
+        "content": 4, "facts_generation": 4, "cause": CAUSE,
+    }  # fmt: skip
+    return Facts(**{**told, **changed})
+
+
+def view(*pending: PendingRow, paths: tuple[bytes, ...] = (b"d/a.csv",), **changed: Any) -> ObjectView:
+    """Return what the index knows of a file."""
+    parts = {
+        "documents": (),
+        "failures": (),
+        **{name: changed.pop(name) for name in ("documents", "failures") if name in changed},
+    }
+    return ObjectView(fid_of(1), paths, facts(**changed), parts["documents"], parts["failures"], pending)
+
+
+def row(**changed: Any) -> PendingRow:
+    """Return a pending row of `tabular`."""
+    told = {"extractor": "tabular", "generation": 4, "due_ns": NOW_NS, "attempts": 0, "reason": "write",
+            "rule": "tables", "queue": "default", "job": None}  # fmt: skip
+    return PendingRow(**{**told, **changed})
+
+
+def status(**changed: Any) -> dict[str, Any]:
+    """Return the status of a service that is fine."""
+    stream = {"epoch": 9, "first_index": 70, "last_index": 80}
+    return {
+        "time_ns": NOW_NS, "problems": [], "dispatcher": {"alive_ns": str(NOW_NS)}, "extractors": {},
+        "mdts": {MDT: {"behind": 0, "losses": [], "streams": [stream]}},
+        "rq": {"queues": {}, "workers": [{"queues": ["default"]}]}, **changed,
+    }  # fmt: skip
+
+
+def lines(
+    seen: ObjectView, *, rules: Rules | None = RULES, jobs: dict[str, JobState] | None = None, **changed: Any
+) -> str:
+    """Return all that is said, a line each."""
+    known = Circumstances(status(**changed), jobs or {}, rules, "no such key")
+    return "\n".join(each.line() for each in sentences(seen, known))
+
+
+def test_a_file_is_told_from_record_to_document() -> None:
+    """Names, the record and whether it is still there, facts, rules and the document with its origin."""
+    told = {"version": "2", "host": "n1", "job": "j", "record": 77, "mdt": "MDT0000", "duration_ms": 40, "files": 8,
+            "time_ns": NOW_NS, "image": ""}  # fmt: skip
+    said = lines(view(documents=(Document("tabular", 4, 1, {"rows": 3}, told),))).splitlines()
+
+    assert said[0] == "[0x200000401:0x1:0x0] is a file, at /d/a.csv"
+    assert said[1] == (
+        "generation 4, the present one, comes from record 77 of x-MDT0000 (epoch 9) of 2027-01-15T08:00:00Z; "
+        "the record is still in the stream"
+    )
+    assert said[2] == (
+        "stat has seen its present state: 2.0 KiB, owner 1, group 1, mode 0644, written 2027-01-15T08:00:00Z, "
+        "content text/csv"
+    )
+    assert said[3] == (
+        "/d/a.csv: rule 'tables' gives it tabular, queue default: events content, name (what happened is content); "
+        "extensions csv (the name is a.csv)"
+    )
+    assert said[4] == (
+        "tabular 2 found 1 keys in its present content, on n1, at 2027-01-15T08:00:00Z, in job j, "
+        "for record 77 of MDT0000, in 40 ms for 8 files"
+    )
+    assert len(said) == 5
+
+
+@pytest.mark.parametrize(
+    ("pending", "jobs", "changed", "waits"),
+    [
+        (row(due_ns=NOW_NS + 5 * 10**9), {}, {}, "due in 5 s; it waits for that time"),
+        (row(), {}, {}, "room in queue default: one of 1 workers of queue default"),
+        (row(), {}, {"rq": {"workers": []}}, "none serves queue default"),
+        (
+            row(),
+            {},
+            {"extractors": {"tabular": {"suspended": "no image"}}},
+            "lustre-events extractor resume tabular",
+        ),
+        (row(), {}, {"extractors": {"tabular": {"disabled": True}}}, "lustre-events extractor enable tabular"),
+        (row(job="j", due_ns=NOW_NS + 9 * 10**9), {}, {}, "its lease to end in 9 s; then it is given out again"),
+        (row(job="j"), {}, {}, "since its lease has ended"),
+        (row(job="j"), {"j": JobState("queued", "", 3)}, {}, "queued at place 3 of queue default"),
+        (
+            row(job="j"),
+            {"j": JobState("started", "n1.7", None)},
+            {},
+            "runs on worker n1.7; it waits for its result",
+        ),
+    ],
+)
+def test_pending_work_says_what_it_waits_for(
+    pending: PendingRow, jobs: dict[str, JobState], changed: dict[str, Any], waits: str
+) -> None:
+    """Time, a place in a queue, a worker, somebody's command, or a lease."""
+    assert waits in lines(view(pending), jobs=jobs, **changed).splitlines()[-1]
+
+
+def test_what_keeps_a_document_away_is_said() -> None:
+    """No rule, an old content, tape, a failure, and a rule that is newer than the file."""
+    old = Document("tabular", 2, 1, {}, {"version": "1"})
+    failed = Failure("tabular", 4, 1, {"error": "bad \x1b[2J", "attempts": 5})
+
+    assert "no rule gives it an extractor" in lines(view(paths=(b"a.h5",)))
+    assert "its content has changed since, in generation 4" in lines(view(documents=(old,)))
+    assert "version 2 is installed now" in lines(view(documents=(old,)), extractors={"tabular": {"version": "2"}})
+    assert "the content is on tape only; it waits for its restore" in lines(view(released=1))
+    assert "failed for generation 4 after 5 tries: bad \\x1b[2J; it waits for its next" in lines(
+        view(failures=(failed,))
+    )
+    assert "reprocess tabular --where 'fid:\"[0x200000401:0x1:0x0]\"'" in lines(view())
+    assert "the rules cannot be read: no such key" in lines(view(), rules=None)
+
+
+def test_what_holds_everything_up_is_said_first() -> None:
+    """A silent dispatcher, records that wait, and records that were lost."""
+    mdts = {MDT: {"behind": 7, "losses": [{"accepted": False}], "streams": [], "waiting": "Redis is full"}}
+    said = lines(view(), mdts=mdts, dispatcher={"alive_ns": str(NOW_NS - 10**12)})
+
+    assert "the dispatcher has been silent for 16.7 min" in said
+    assert "up to 7 records are stored and not in the index yet" in said
+    assert "its reader does not read: Redis is full" in said
+    assert f"it waits for lustre-events continuity reconcile {MDT}" in said
+    assert "the record is in the stream no more" in said
+
+
+def test_an_unknown_path_says_what_it_may_wait_for() -> None:
+    """Nothing is known of it but that a record or a scan must come; a name is only text."""
+    assert [each.line() for each in unknown(b"\x1b.csv", status())] == [
+        "/\\x1b.csv: no such path in the index; it waits for a record that tells of it, or a scan of its directory"
+    ]
+    gone = ObjectView(fid_of(1), (), None, (), (), ())
+    assert "the index does not know it" in lines(gone)
+    assert Sentence("so it is").line() == "so it is"
+
+
+def test_what_a_scan_found_has_no_record() -> None:
+    """An object that only a scan has told of says so."""
+    assert "is what a scan found at 2027" in lines(view(cause=OrderKey(NOW_NS, 0, 0, 0).pack()))
+    assert "no record has told of a change of it" in lines(view(cause=b""))
+    assert "stat has not looked at it yet" in lines(view(facts_generation=0))
