@@ -12,11 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lustre_events import config, llapi, manifest
+from lustre_events import config, llapi, logs, manifest
 from lustre_events.config import Settings, WorkerSettings
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.fid import FID
-from lustre_events.logs import FieldFormatter
 from lustre_events.manifest import Manifest
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
 from lustre_events.streams.connection import connect
@@ -197,8 +196,7 @@ def main() -> int:
     parser.add_argument("--as-mounted", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     level = logging.INFO if arguments.action in {None, "unpack"} else logging.ERROR
-    logging.basicConfig(level=level)
-    logging.getLogger().handlers[0].setFormatter(FieldFormatter())
+    logging.basicConfig(level=level, handlers=[logs.handler()])
     try:
         settings = config.load(arguments.config)
         if arguments.action:

@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
-from lustre_events import config
+from lustre_events import config, logs
 from lustre_events.errors import LustreEventsError
-from lustre_events.logs import FieldFormatter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,8 +75,7 @@ class _Group(click.Group):
 def cli(ctx: click.Context, *, verbose: bool) -> None:
     """Turn every change in a Lustre file system into a searchable document."""
     ctx.obj = {"verbose": verbose}
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, stream=sys.stderr)
-    logging.getLogger().handlers[0].setFormatter(FieldFormatter())
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[logs.handler()])
 
 
 def main(argv: list[str] | None = None) -> None:
