@@ -47,7 +47,8 @@ def test_journald_gets_sentence_priority_and_fields(journal: socket.socket, tmp_
     found = fields(journal.recv(10_000))
     assert found == {
         "MESSAGE": "waiting:\nMESSAGE=forged", "PRIORITY": "4", "LOGGER": "reader",
-        "SYSLOG_IDENTIFIER": "lustre-events", "LE_ACTION": "wait", "LE_MDT": "lustre-MDT0000", "LE_BLOCKS": "3", "LE_NAME_": "\\udcff",
+        "SYSLOG_IDENTIFIER": "lustre-events", "LE_ACTION": "wait", "LE_MDT": "lustre-MDT0000", "LE_BLOCKS": "3",
+        "LE_NAME_": "\\udcff",
     }  # fmt: skip
 
 
