@@ -47,6 +47,10 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
       echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
     RUNLEVEL=1 quietly apt-get -q install -y --no-install-recommends "${packages[@]}"
   fi
+  if [ "$goal" = test ] && ! getent passwd | awk -F: '$3 >= 1000 && $3 < 60000 {found = 1} END {exit !found}'; then
+    say "adding the user le-test: tests become an ordinary user, and this machine has none"
+    quietly useradd --no-create-home --shell /usr/sbin/nologin le-test
+  fi
   if ! command -v apptainer >/dev/null && ! command -v singularity >/dev/null; then
     say "installing Apptainer, rebuilt for Debian 12 (demo and CI only; production uses Apptainer's own packages)"
     quietly "$here/setup-apptainer.sh" || say "going on without Apptainer"
