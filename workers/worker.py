@@ -20,6 +20,7 @@ from typing import Any
 
 import redis
 import rq
+from rq.exceptions import StopRequested
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 
@@ -131,6 +132,9 @@ class Worker(rq.Worker):
             worked = bool(super().work(*args, **kwargs))
         except redis.RedisError as exc:
             worked, reason = False, str(exc)
+        except StopRequested:  # a signal while RQ takes leave
+            worked = True
+            self.register_death()  # type: ignore[no-untyped-call]
         except SystemExit:  # a signal before RQ's own handlers were there
             self.register_death()  # type: ignore[no-untyped-call]
             raise
