@@ -689,21 +689,16 @@ def test_run_takes_what_comes_until_it_is_stopped(tmp_path: Path) -> None:
     thread = running(rig.dispatcher)
     try:
         rig.feed(*number([b.create(name=b"a.csv")], 0))
-        done = set()
-
-        def answered() -> bool:
-            for job in rig.queue.take():
-                done.update((item.fid, job.extractor) for item in job.items)
-                rig.results.put(answers(job))
-            return len(done) == 3 and not rig.store.results
-
-        wait_for(answered)
+        wait_for(lambda: rig.queue.length("default") == 2)
+        for job in rig.queue.take():
+            rig.results.put(answers(job))
+        wait_for(lambda: not rig.store.results)
     finally:
         rig.dispatcher.stop()
         thread.join(10)
     assert not thread.is_alive()
-    assert (ROOT_FID, "stat") in done  # no record names the root, but its mode decides who sees anything
-    assert rig.pending() == set()
+    # No record names the root, but its mode decides who sees anything: it is asked for at the start.
+    assert rig.pending() == {(ROOT_FID, "stat")}
     rig.close()
 
 
