@@ -145,6 +145,13 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """What each process tells Prometheus of itself; `lustre-events metrics` tells of the service."""
+
+    listen: str = setting("", "ADDRESS:PORT; later processes of a node take the ports behind it; empty: nowhere")
+
+
+@dataclass(frozen=True, slots=True)
 class WebSettings:
     """The web console."""
 
@@ -172,6 +179,7 @@ class Settings:
     reader: ReaderSettings = field(default_factory=ReaderSettings)
     dispatcher: DispatcherSettings = field(default_factory=DispatcherSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     web: WebSettings = field(default_factory=WebSettings)
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lustre_events import config, llapi, logs, manifest
+from lustre_events import config, llapi, logs, manifest, process_metrics
 from lustre_events.config import Settings, WorkerSettings
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.fid import FID
@@ -206,7 +206,9 @@ def main() -> int:
             os.execvp(command[0], command)  # noqa: S606 - this process itself, in a namespace of its own
         for number in (signal.SIGTERM, signal.SIGINT):  # until RQ's own handlers are there
             signal.signal(number, lambda *_: sys.exit(0))
-        worker(settings, arguments.until).work(logging_level="WARNING")
+        own = worker(settings, arguments.until)
+        process_metrics.serve(settings.metrics.listen, "worker", settings.worker.queue)
+        own.work(logging_level="WARNING")
     except LustreEventsError as exc:
         if arguments.action:
             sys.stderr.write(f"lustre-events: {exc}\n")

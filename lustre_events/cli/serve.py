@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lustre_events import replaying, services, status
+from lustre_events import process_metrics, replaying, services, status
 from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
 from lustre_events.config import Settings
 from lustre_events.errors import ConfigError
@@ -31,6 +31,7 @@ def reader_command(ctx: click.Context, *, mdt: str | None, every: bool, settings
         running: Reader | Supervisor = services.readers(settings, ctx.obj["config_path"])
     else:
         running = services.reader(settings, mdt, Notifier().beat)
+        process_metrics.serve(settings.metrics.listen, "reader", mdt)
     stop_on_signals(running.stop)
     running.run()
 
@@ -41,6 +42,7 @@ def reader_command(ctx: click.Context, *, mdt: str | None, every: bool, settings
 def dispatcher_command(*, settings: Settings, index_url: str | None) -> None:
     """Keep the index and hand out jobs until stopped. One is active; a later one takes over."""
     dispatcher = services.dispatcher(settings, index_of(settings, index_url), Notifier().beat)
+    process_metrics.serve(settings.metrics.listen, "dispatcher")
     stop_on_signals(dispatcher.stop)
     dispatcher.run()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from lustre_events.doctor.findings import Finding, failure, ok, warning
 from lustre_events.manifest import Manifest
 
 VERSION_SECONDS = 20
+VERIFY_SECONDS = 120
 PROC = Path("/proc/sys")
 
 
@@ -60,20 +61,46 @@ def cgroups(root: Path = Path("/sys/fs/cgroup")) -> Iterator[Finding]:
         yield ok("cgroups", "version 1 or none; the limits of extractors do not depend on them")
 
 
-def images(manifests: Iterable[Manifest], folder: Path, default: str) -> Iterator[Finding]:
-    """Look whether the image of each extractor is there."""
+def images(
+    manifests: Iterable[Manifest], folder: Path, default: str, verify: Callable[[Path], str] | None = None
+) -> Iterator[Finding]:
+    """Look whether the image of each extractor is there, and signed where that is required.
+
+    `verify` returns why a signature is not accepted, or nothing; None: images need not be signed.
+    """
     missing: dict[Path, list[str]] = {}
+    present: set[Path] = set()
     count = 0
     for manifest in manifests:
         path = folder / (manifest.image or default)
         count += 1
-        if not path.exists() and not path.with_name(path.name + ".sif").exists():
+        found = next((each for each in (path, path.with_name(path.name + ".sif")) if each.exists()), None)
+        if found is None:
             missing.setdefault(path, []).append(manifest.identity)
+        else:
+            present.add(found)
+    for path in sorted(present) if verify is not None else ():
+        if reason := verify(path):
+            yield failure("images", f"{path} must be signed and is not: {reason}", f"apptainer sign {path}")
     for path, names in missing.items():
         yield failure("images", f"{path}.sif, the image of {', '.join(names)}, is not there",
                       f"extractors/build-images.sh {folder} {path.name}, or copy it there")  # fmt: skip
     if not missing:
         yield ok("images", f"the images of all {count} extractors are in {folder}")
+
+
+def signature(path: Path) -> str:
+    """Return why `apptainer verify` does not accept an image; empty: it does."""
+    program = shutil.which("apptainer") or shutil.which("singularity") or "apptainer"
+    try:
+        done = subprocess.run(
+            [program, "verify", "--local", str(path)],
+            capture_output=True, text=True, errors="replace", timeout=VERIFY_SECONDS, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as exc:
+        return str(exc)
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
 
 
 def _read(path: Path) -> str:

@@ -94,7 +94,8 @@ def _worker(settings: Settings, _url: str) -> Iterator[Finding]:
     yield from node.kernel()
     yield from node.cgroups()
     manifests = manifest.load_all(manifest.folders(own.extractors))
-    yield from node.images(manifests.values(), Path(own.images), own.default_image)
+    verify = node.signature if own.require_signed else None
+    yield from node.images(manifests.values(), Path(own.images), own.default_image, verify)
 
 
 _CHECKS: tuple[tuple[frozenset[str], str, Check], ...] = (

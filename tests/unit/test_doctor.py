@@ -119,6 +119,16 @@ def test_images_are_looked_for_by_name_and_as_sif(tmp_path: Path) -> None:
     assert EXTRACTORS.is_dir()
 
 
+def test_images_that_must_be_signed_are_verified(tmp_path: Path) -> None:
+    """Where signatures are required, an image without one is a failure, once per image, with the reason."""
+    for manifest in extractors().values():
+        (tmp_path / f"{manifest.image}.sif").touch()
+    found = list(node.images(extractors().values(), tmp_path, "base", lambda path: f"{path.name} has none"))
+    assert len(found) == 1 + len(list(tmp_path.iterdir()))
+    assert levels(found) == [*[FAILURE] * (len(found) - 1), OK]
+    assert "base.sif has none" in found[0].text
+
+
 def test_a_reader_that_is_silent_lost_or_without_its_user_is_a_failure() -> None:
     """Silence, marks of lost records, and a user that is gone are three findings."""
     state = {"updated_ns": "1000000000", "behind": 3, "user_lost": "1", "user": "cl1",
