@@ -79,8 +79,8 @@ def images(
             missing.setdefault(path, []).append(manifest.identity)
         else:
             present.add(found)
-    for path in sorted(present) if verify is not None else ():
-        if reason := verify(path):
+    for path, reason in [(path, verify(path)) for path in sorted(present)] if verify is not None else []:
+        if reason:
             yield failure("images", f"{path} must be signed and is not: {reason}", f"apptainer sign {path}")
     for path, names in missing.items():
         yield failure("images", f"{path}.sif, the image of {', '.join(names)}, is not there",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from lustre_events.web.files import PAGE
+from tests.index_tables import add_file
 from tests.need import need
 from tests.web import READER, SCRIPT, Console, make_console
 
@@ -21,7 +25,11 @@ WAIT_SECONDS = 20
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
-    return make_console(tmp_path_factory.mktemp("console"))
+    made = make_console(tmp_path_factory.mktemp("console"))
+    with contextlib.closing(sqlite3.connect(made.index, isolation_level=None)) as connection:
+        for number in range(PAGE + 10):
+            add_file(connection, 100 + number, b"many/%03d.dat" % number, size=number, mode=0o644)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +105,18 @@ def test_from_a_search_over_a_facet_to_a_file(browser: Chrome, address: str, tmp
     assert "temperature, <b>bold</b>" in text(browser)
     assert browser.find_elements(By.TAG_NAME, "img") == []
     look(browser, "file", tmp_path)
+
+
+def test_one_page_follows_the_other(browser: Chrome, address: str) -> None:
+    """The link below the hits leads to the following ones, until there are no more; no file is shown twice."""
+    browser.get(f"{address}/?q=ext:dat&facets=1&sort=size")
+    first = [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".hits .path")]
+    browser.find_element(By.CSS_SELECTOR, ".more").click()
+    wait(browser, ".hits li")
+    second = [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".hits .path")]
+    assert (len(first), len(second)) == (PAGE, 10)
+    assert set(first).isdisjoint(second)
+    assert browser.find_elements(By.CSS_SELECTOR, ".more") == []
 
 
 def test_a_search_is_saved_and_forgotten(browser: Chrome, address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import replace
 from html import unescape
@@ -12,8 +13,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from lustre_events.config import WebSettings
+from lustre_events.errors import ConfigError
 from lustre_events.redis_server import RedisServer
-from lustre_events.web.login import Login
+from lustre_events.web.login import Login, by_pam
 from lustre_events.web.session import _inside
 from tests.index_tables import node
 from tests.web import OTHER, READER, Console, make_console
@@ -194,6 +196,15 @@ def test_a_proxy_s_header_is_believed_from_the_proxy_only(console: Console) -> N
     refused = client.get("/?q=type:f", headers=named, environ_base={"REMOTE_ADDR": "192.0.2.7"})
     assert refused.status_code == 401
     assert client.get("/?q=type:f").status_code == 401
+
+
+def test_login_by_pam_needs_its_module() -> None:
+    """Where python-pam is missing the sentence says how to get it; it is optional, and no part of the tests."""
+    if importlib.util.find_spec("pam") is None:
+        with pytest.raises(ConfigError, match=r"pip install 'lustre-events\[web-pam\]'"):
+            by_pam("login")
+    else:
+        assert by_pam("login")("nobody", "wrong") is False
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,7 @@ def test_every_process_answers_at_a_port_of_its_own() -> None:
         first = min(probe.getsockname()[1], 60_000)
     ports = [serve(f"127.0.0.1:{first}", "reader", "lustre-MDT0000"), serve(f"127.0.0.1:{first}", "worker", "gpu")]
     texts = [
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
-        for port in ports
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode() for port in ports
     ]
     assert first <= ports[0] < ports[1]
     assert 'part="reader"' in texts[0]
