@@ -16,23 +16,25 @@ die() { echo "$*" >&2; exit 1; }
 
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-exec 9>"$out/.lock"
-flock -w 1500 9 || die "$out: another build-images.sh has been at work for 25 minutes; end it and run this again"
 names=("$@")
 if [ ${#names[@]} = 0 ]; then for list in "$here"/images/*.txt; do names+=("$(basename "$list" .txt)"); done; fi
 inputs() {
   { cat "$here/build-images.sh" "$here/base/extractor_batch.py" "$here/images/$1.txt"; uname -m; } | sha256sum | cut -d' ' -f1
 }
+is_stale() { ! { [ -f "$out/$1.sif" ] && [ "$(cat "$out/$1.sif.inputs" 2>/dev/null)" = "$(inputs "$1")" ]; }; }
 stale=()
 for name in "${names[@]}"; do
   [ -f "$here/images/$name.txt" ] || die "$here/images/$name.txt is not there; it lists what the image $name has"
-  if [ -f "$out/$name.sif" ] && [ "$(cat "$out/$name.sif.inputs" 2>/dev/null)" = "$(inputs "$name")" ]; then
-    echo "$out/$name.sif is up to date"
-  else stale+=("$name"); fi
+  if is_stale "$name"; then stale+=("$name"); else echo "$out/$name.sif is up to date"; fi
 done
 [ ${#stale[@]} -gt 0 ] || exit 0
 
 [ "$(id -u)" = 0 ] || die "building ${stale[*]} needs root; as root run: $0 $out ${stale[*]}"
+exec 9>"$out/.lock"
+flock -w 1500 9 || die "$out: another build-images.sh has been at work for 25 minutes; end it and run this again"
+names=("${stale[@]}") stale=()
+for name in "${names[@]}"; do if is_stale "$name"; then stale+=("$name"); fi; done  # the other one may have built it
+[ ${#stale[@]} -gt 0 ] || exit 0
 for tool in mmdebstrap apptainer mksquashfs; do
   command -v "$tool" >/dev/null || die "$tool is not installed; on Debian 12 run deploy/setup-apptainer.sh first"
 done
