@@ -247,7 +247,9 @@ def test_input_that_is_replaced_before_it_is_bound_is_gone(runtime: ContainerRun
 def test_trusted_extractor_runs_as_a_process(open_folder: Path, staging: Path) -> None:
     """Without a container the contract, the deadline and the answers are the same, and names are as harmless."""
     runtime = ProcessRuntime(None)
-    hang = write_extractor(open_folder, "hang", HANG, limits="seconds = 1")
+    # Without a container, what begins a session of its own is not found: only trusted programs run so.
+    alone = "\n".join(line for line in HANG.splitlines() if "start_new_session" not in line)
+    hang = write_extractor(open_folder, "hang", alone, limits="seconds = 1")
     items = [write_file(open_folder, name, CSV) for name in HOSTILE_NAMES]
 
     with opened(open_folder, items) as files:
