@@ -10,9 +10,10 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from lustre_events import config, llapi, logs, manifest, process_metrics
+from lustre_events import config, llapi, logs, manifest, process_metrics, signing
 from lustre_events.config import Settings, WorkerSettings
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.fid import FID
@@ -24,7 +25,7 @@ from workers import approvals, looking, trial
 from workers.container import ContainerRuntime, find_program
 from workers.context import WorkerContext
 from workers.files import Files, fid_of_lustre_fd, released_lustre_fd
-from workers.images import Images, verifier
+from workers.images import Images
 from workers.privileges import Account, account_for
 from workers.process import ProcessRuntime
 from workers.quiet import quietly
@@ -96,7 +97,7 @@ def _runtime(own: WorkerSettings) -> ContainerRuntime | ProcessRuntime:
     if own.runtime == "process":
         return ProcessRuntime(account)
     program = find_program()
-    verify = verifier(program) if own.require_signed else None
+    verify = partial(signing.refusal, program) if own.require_signed else None
     images = Images(Path(own.images), own.default_image, _cache(own, program, account), verify)
     return ContainerRuntime(images, account, program)
 

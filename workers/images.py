@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from lustre_events.manifest import Manifest
 from workers.privileges import Account
 from workers.unpacked import ImageCache
 
-VERIFY_SECONDS = 60
 USER_IMAGES = "images"
 """The folder beside a user's own extractors where that user's own images are looked for first."""
 
@@ -143,21 +141,3 @@ class Images:
         if self._verify is not None and digest not in self._verified:
             self._verified[digest] = self._verify(image)
         return self._verified[digest]
-
-
-def verifier(program: str) -> Verify:
-    """Return a check by `apptainer verify` with the keys of this user and machine, without network."""
-
-    def verify(image: Path) -> str:
-        try:
-            done = subprocess.run(
-                [program, "verify", "--local", str(image)],
-                capture_output=True, text=True, errors="replace", timeout=VERIFY_SECONDS, check=False,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        except (OSError, subprocess.SubprocessError) as exc:
-            return str(exc)
-        lines = done.stderr.strip().splitlines()
-        return "" if done.returncode == 0 else (lines[-1] if lines else f"exit code {done.returncode}")
-
-    return verify

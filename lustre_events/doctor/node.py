@@ -11,7 +11,6 @@ from lustre_events.doctor.findings import Finding, failure, ok, warning
 from lustre_events.manifest import Manifest
 
 VERSION_SECONDS = 20
-VERIFY_SECONDS = 120
 PROC = Path("/proc/sys")
 
 
@@ -87,20 +86,6 @@ def images(
                       f"extractors/build-images.sh {folder} {path.name}, or copy it there")  # fmt: skip
     if not missing:
         yield ok("images", f"the images of all {count} extractors are in {folder}")
-
-
-def signature(path: Path) -> str:
-    """Return why `apptainer verify` does not accept an image; empty: it does."""
-    program = shutil.which("apptainer") or shutil.which("singularity") or "apptainer"
-    try:
-        done = subprocess.run(
-            [program, "verify", "--local", str(path)],
-            capture_output=True, text=True, errors="replace", timeout=VERIFY_SECONDS, check=False,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError) as exc:
-        return str(exc)
-    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
 
 
 def _read(path: Path) -> str:

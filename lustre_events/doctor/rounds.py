@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 
-from lustre_events import manifest, reporting, services
+from lustre_events import manifest, reporting, services, signing
 from lustre_events.config import Settings
 from lustre_events.doctor import changelog, node, redis, service
 from lustre_events.doctor.findings import Finding, failure, ok
@@ -94,7 +96,8 @@ def _worker(settings: Settings, _url: str) -> Iterator[Finding]:
     yield from node.kernel()
     yield from node.cgroups()
     manifests = manifest.load_all(manifest.folders(own.extractors))
-    verify = node.signature if own.require_signed else None
+    program = shutil.which("apptainer") or shutil.which("singularity") or "apptainer"
+    verify = partial(signing.refusal, program) if own.require_signed else None
     yield from node.images(manifests.values(), Path(own.images), own.default_image, verify)
 
 

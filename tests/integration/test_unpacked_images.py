@@ -10,18 +10,20 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from lustre_events.errors import ExtractorRefused
 from lustre_events.manifest import Manifest
+from lustre_events.signing import refusal
 from lustre_events.sources.local_fid import fid_of_fd
 from tests.images import write_extractor, write_file
 from tests.need import need
 from workers.container import ContainerRuntime
 from workers.files import Files
-from workers.images import Images, verifier
+from workers.images import Images
 from workers.privileges import account_for
 from workers.runs import Finding
 from workers.unpacked import ImageCache
@@ -125,7 +127,7 @@ def test_only_signed_images_run(
     shutil.copy(place / "images" / "tiny.sif", sif)
 
     def image() -> str:
-        return Images(images, verify=verifier(apptainer)).find(spoiler).digest
+        return Images(images, verify=partial(refusal, apptainer)).find(spoiler).digest
 
     with pytest.raises(ExtractorRefused, match=r"tiny\.sif: its signature does not hold"):
         image()
