@@ -93,7 +93,8 @@ def mount_dashboard(app: flask.Flask, redis_url: str) -> None:
 
     app.config.from_object(rq_dashboard.default_settings)
     app.config["RQ_DASHBOARD_REDIS_URL"] = redis_url
-    setattr(rq_dashboard.web.config, "serializer", JSONSerializer)  # noqa: B010 - never pickle, whoever wrote the job
+    # Never pickle, whoever wrote the job.
+    rq_dashboard.web.config.serializer = JSONSerializer  # type: ignore[assignment]
     setup: Callable[[flask.Flask], None] = rq_dashboard.web.setup_rq_connection
     setup(app)
     app.register_blueprint(rq_dashboard.web.blueprint, url_prefix="/rq")
