@@ -94,7 +94,7 @@ class DispatcherSettings:
     settle_max_seconds: float = setting(
         60.0, "a file that never rests is extracted this long after its first change"
     )
-    batch_records: int = setting(20_000, "most records in one transaction")
+    batch_records: int = setting(20_000, "most records in one transaction; fewer where they take longer than 16 ms")
     job_files: int = setting(64, "most files in one job")
     job_bytes: int = setting(16 << 30, "a job that has files of so many bytes gets no more")
     job_lease_seconds: float = setting(

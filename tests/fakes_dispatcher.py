@@ -62,7 +62,10 @@ class MemoryQueue:
 
 @dataclass
 class Rig:
-    """Streams, results, queue, index and a dispatcher; its clock stands still but for `pass_seconds`."""
+    """Streams, results, queue, index and a dispatcher; its clock stands still but for `pass_seconds`.
+
+    So does its `timer`, unless another is given: all that a step writes goes into one transaction.
+    """
 
     path: IndexPlace
     rules: Rules = field(default_factory=Rules)
@@ -73,6 +76,7 @@ class Rig:
     now_ns: int = LATER_NS
     mdts: tuple[str, ...] = ()
     look: Callable[[], Found | None] = lambda: None
+    timer: Callable[[], float] = lambda: 0.0
 
     def __post_init__(self) -> None:
         self.streams = MemoryRecordStreams(self.store)
@@ -95,6 +99,7 @@ class Rig:
             mdts=self.mdts,
             requests=self.requests,
             look=self.look,
+            timer=self.timer,
         )
 
     def restart(self) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from lustre_events.bench.churn import index_churn
 from lustre_events.bench.dispatch import index_throughput
+from lustre_events.bench.holding import lock_held
 from lustre_events.bench.index import index_figures, index_growth
 from lustre_events.bench.metering import metrics_overhead
 from lustre_events.bench.options import Figures, Options
@@ -36,6 +37,7 @@ STAGES: dict[str, Callable[[Options], Figures]] = {
     "reader": reader_throughput,
     "reader-memory": reader_memory,
     "dispatcher": index_throughput,
+    "lock": lock_held,
     "index": index_figures,
     "churn": index_churn,
     "scan": scan_throughput,

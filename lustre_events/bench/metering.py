@@ -7,13 +7,12 @@ over that alone. Most results of a run are of `stat`; here all of them are timed
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-import msgspec
-
+from lustre_events.bench.answering import Answering
 from lustre_events.bench.options import MDT, Figures, Options, private_redis
 from lustre_events.bench.records import copied_tree
-from lustre_events.bench.synthetic import facts
+from lustre_events.bench.synthetic import FILES_OF_JOB
 from lustre_events.config import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.dispatcher.past import Past
@@ -23,11 +22,8 @@ from lustre_events.rules import Rules
 from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from lustre_events.tallies import Tallies
-from lustre_events.work import Job, Result
 
 TURNS = 300
-JOB_FILES = 64
-_FACTS = msgspec.to_builtins(facts(1))
 
 
 class _Reading(RedisReaderStream):
@@ -50,36 +46,6 @@ class _Dispatching(RedisRecordStreams):
         """Count and publish."""
         self.published += 1
         super().publish(state)
-
-
-class _Workers:
-    """Queues whose jobs are answered at once; `cpu` is what that took."""
-
-    def __init__(self, results: RedisResults) -> None:
-        self._results = results
-        self.answered = 0
-        self.cpu = 0.0
-
-    def length(self, _queue: str) -> int:
-        """Return that there is room."""
-        return 0
-
-    def enqueue(self, _queue: str, jobs: Sequence[Job]) -> None:
-        """Answer every file."""
-        began = time.process_time()
-        for job in jobs:
-            told = {"duration_ms": 400, "files": JOB_FILES, "job": job.id}
-            self._results.put([
-                Result(fid=item.fid, extractor=job.extractor, serial=job.serial, generation=item.generation,
-                       status="ok", document=_FACTS, provenance=told)
-                for item in job.items
-            ])  # fmt: skip
-            self.answered += len(job.items)
-        self.cpu += time.process_time() - began
-
-    def unfinished(self, _job_ids: Collection[str]) -> set[str]:
-        """Return that all are done."""
-        return set()
 
 
 def metrics_overhead(options: Options) -> Figures:
@@ -105,7 +71,7 @@ def metrics_overhead(options: Options) -> Figures:
 
 
 def _dispatcher(client_streams: _Dispatching, results: RedisResults, index: SQLiteWriter) -> float:
-    workers = _Workers(results)
+    workers = Answering(results)
     # A file is due at once, so that as many results as possible come while records do.
     settings = DispatcherSettings(settle_seconds=0.0)
     consumer = Dispatcher(client_streams, results, index, Rules(), workers, [], settings)
@@ -126,7 +92,7 @@ def _dispatcher(client_streams: _Dispatching, results: RedisResults, index: SQLi
             pass
 
     tallies = Tallies()
-    told = {"duration_ms": 400, "files": JOB_FILES}
+    told = {"duration_ms": 400, "files": FILES_OF_JOB}
     spent = workers.answered * _each(lambda: tallies.add("stat", "ok", told), 100 * TURNS)
     spent += steps * max(0.0, _each(count) - _each(nothing))
     spent += client_streams.published * _each(

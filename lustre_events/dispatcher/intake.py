@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from lustre_events.batch import Batch
 from lustre_events.dispatcher.healing import Healing
@@ -19,18 +20,27 @@ Place = tuple[str, int]
 Cursors = Mapping[Place, Cursor]
 
 
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What some blocks change, before it is written, and the cursors before and behind them."""
+
+    batch: Batch
+    before: Sequence[Cursor]
+    cursors: Mapping[Place, Cursor]
+    several: bool
+    """There are several MDTs, whose clocks may differ."""
+
+
 class Intake:
-    """Takes blocks, in the caller's transaction."""
+    """Gathers what blocks change, and writes it in the caller's transaction."""
 
     def __init__(self, wishes: Wishes, walks: Walks, healing: Healing) -> None:
         self._wishes = wishes
         self._walks = walks
         self._healing = healing
 
-    def take(
-        self, transaction: Transaction, blocks: Sequence[Block], known: Cursors, now_ns: int, counters: Counter[str]
-    ) -> dict[Place, Cursor]:
-        """Write what blocks of records change, and return the cursors behind them; `known` are those so far."""
+    def gather(self, blocks: Sequence[Block], known: Cursors, now_ns: int) -> Gathered:
+        """Return what blocks of records change; `known` are the cursors so far."""
         several = len({mdt for mdt, _ in known} | {block.mdt for block in blocks}) > 1
         batch = Batch(now_ns, self._healing.skew_ns if several else 0)
         cursors: dict[Place, Cursor] = {}
@@ -53,14 +63,17 @@ class Intake:
                 ],
             )
             cursors[place] = Cursor(*place, block.last_index, eff_time)
-        if not cursors:
-            return cursors
-        for place, cursor in cursors.items():
-            transaction.advance(known.get(place) or Cursor(*place), cursor)
-        self._write(transaction, batch, now_ns, counters, several=several)
-        counters.update(batch.counters)
-        counters.update({"blocks": len(blocks), "links": len(batch.links)})
-        return cursors
+        before = [known.get(place) or Cursor(*place) for place in cursors]
+        return Gathered(batch, before, cursors, several)
+
+    def write(self, transaction: Transaction, counters: Counter[str], gathered: Gathered, now_ns: int) -> None:
+        """Write what was gathered, and move the cursors."""
+        for before, after in zip(gathered.before, gathered.cursors.values(), strict=True):
+            transaction.advance(before, after)
+        if gathered.cursors:
+            self._write(transaction, gathered.batch, now_ns, counters, several=gathered.several)
+        counters.update(gathered.batch.counters)
+        counters["links"] += len(gathered.batch.links)
 
     def _write(
         self, transaction: Transaction, batch: Batch, now_ns: int, counters: Counter[str], *, several: bool

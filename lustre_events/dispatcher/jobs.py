@@ -32,7 +32,7 @@ LOOK_SHARE = 4
 """A lease that has ended while its job lives is prolonged by this part of it: a lost job is noticed soon."""
 
 ROWS = 4_000
-"""Most rows of one lane that are looked at in one step; the others have their turn in the next one."""
+"""About so many rows of one lane are looked at in one step; the others have their turn in the next one."""
 
 LOW_SHARE = 10
 """Jobs of a priority below 0 go out only while less than this part of a queue's places is taken."""
@@ -61,10 +61,27 @@ class JobQueue(Protocol):
 
 @dataclass(slots=True)
 class Plan:
-    """What one step hands out, and what it found to be lost."""
+    """What one step hands out.
 
+    `working` and `probing` are the extractors whose rows may be leased, and of which one row may be tried.
+    """
+
+    lanes: Sequence[Lane] = ()
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    working: Sequence[str] = ()
+    probing: list[str] = field(default_factory=list)
     jobs: dict[str, list[Job]] = field(default_factory=lambda: defaultdict(list))
-    leased: list[PendingRow] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Leased:
+    """What was found in a lane at once."""
+
+    looked_at: int = 0
+    """How many rows were due."""
+    jobs: list[Job] = field(default_factory=list)
+    rows: list[PendingRow] = field(default_factory=list)
+    """Those that a job holds now, or still."""
     lost: list[PendingRow] = field(default_factory=list)
     unknown: list[tuple[FID, str]] = field(default_factory=list)
     """Work for objects that are not stored."""
@@ -85,31 +102,38 @@ class Jobs:
         """Return how many jobs wait in each of the queues."""
         return {queue: self._queue.length(queue) for queue in queues}
 
-    def plan(
+    def begin(
         self, transaction: Transaction, waiting: Mapping[str, int], now_ns: int, *, drained: bool = True
     ) -> Plan:
-        """Lease due rows of the queues in `waiting` and return the jobs to enqueue once this is committed.
+        """Return a plan without jobs, for the queues in `waiting`; `lease` fills it.
 
         Directories are not scanned while results are not `drained`: that would fill Redis.
         """
-        plan = Plan()
         working = self._readers.with_room(self._roster.working, now_ns)
-        probing = self._roster.probing(now_ns)
-        working = [name for name in working if drained or name != SCAN]
-        for lane in transaction.lanes():
-            room = self._most_jobs(lane) - waiting.get(lane.queue, self._settings.queue_jobs)
-            room -= len(plan.jobs.get(lane.queue, ()))
-            if room <= 0:
-                continue
-            rows = transaction.due(lane, working, now_ns, ROWS)
-            rows += self._probes(transaction, lane, probing, now_ns)
-            if rows:
-                free = self._settle_leases(plan, rows, now_ns)
-                patient = waiting[lane.queue] > 0
-                self._give_out(transaction, plan, free, now_ns, room=room, patient=patient)
-        transaction.put_pending(plan.leased)
-        transaction.remove_pending(plan.unknown)
-        return plan
+        return Plan(
+            tuple(transaction.lanes()),
+            waiting,
+            [name for name in working if drained or name != SCAN],
+            self._roster.probing(now_ns),
+        )
+
+    def lease(self, transaction: Transaction, plan: Plan, lane: Lane, now_ns: int, limit: int) -> Leased:
+        """Lease up to `limit` of the rows that are due in a lane, and put jobs into the plan."""
+        leased = Leased()
+        room = self._most_jobs(lane) - plan.waiting.get(lane.queue, self._settings.queue_jobs)
+        room -= len(plan.jobs.get(lane.queue, ()))
+        if room <= 0:
+            return leased
+        rows = transaction.due(lane, plan.working, now_ns, limit)
+        leased.looked_at = len(rows)
+        rows += self._probes(transaction, lane, plan.probing, now_ns)
+        if rows:
+            free = self._settle_leases(leased, rows, now_ns)
+            patient = plan.waiting[lane.queue] > 0
+            self._give_out(transaction, plan, leased, free, now_ns, room=room, patient=patient)
+            transaction.put_pending(leased.rows)
+            transaction.remove_pending(leased.unknown)
+        return leased
 
     def enqueue(self, plan: Plan) -> None:
         """Hand out the jobs of a plan that is committed."""
@@ -128,22 +152,23 @@ class Jobs:
             self._roster.probed(row.extractor, now_ns)
         return found
 
-    def _settle_leases(self, plan: Plan, rows: Sequence[PendingRow], now_ns: int) -> list[PendingRow]:
+    def _settle_leases(self, leased: Leased, rows: Sequence[PendingRow], now_ns: int) -> list[PendingRow]:
         """Return the rows that no job holds; prolong or take away the leases of the others."""
         ended = {row.job for row in rows if row.job is not None}
         alive = self._queue.unfinished(ended) if ended else set()
         for row in rows:
             if row.job in alive:
-                plan.leased.append(msgspec.structs.replace(row, due_ns=now_ns + self._lease_ns // LOOK_SHARE))
+                leased.rows.append(msgspec.structs.replace(row, due_ns=now_ns + self._lease_ns // LOOK_SHARE))
                 self._readers.given(row.extractor, str(row.job), now_ns)
             elif row.job is not None:
-                plan.lost.append(row)
+                leased.lost.append(row)
         return [row for row in rows if row.job is None]
 
     def _give_out(
         self,
         transaction: Transaction,
         plan: Plan,
+        leased: Leased,
         rows: Sequence[PendingRow],
         now_ns: int,
         *,
@@ -151,7 +176,7 @@ class Jobs:
         patient: bool,
     ) -> None:
         objects = transaction.objects({row.fid for row in rows})
-        plan.unknown += [(row.fid, row.extractor) for row in rows if row.fid not in objects]
+        leased.unknown += [(row.fid, row.extractor) for row in rows if row.fid not in objects]
         batches = [
             batch
             for batch in self._batches([row for row in rows if row.fid in objects], objects)
@@ -170,9 +195,10 @@ class Jobs:
                 tuple(self._item(row, objects[row.fid], paths[row.fid]) for row in batch),
             )
             plan.jobs[first.queue].append(job)
+            leased.jobs.append(job)
             self._readers.given(job.extractor, job.id, now_ns)
             rows = asking.held(batch, now_ns) if first.extractor in ASKS else batch
-            plan.leased += [
+            leased.rows += [
                 msgspec.structs.replace(row, due_ns=now_ns + self._lease_ns, job=job.id) for row in rows
             ]
 

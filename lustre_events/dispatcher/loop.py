@@ -1,8 +1,9 @@
 """The dispatcher's loop: records and results in, names, documents and pending work into the index, jobs out.
 
-One step is one transaction: the records behind each cursor, the results that wait, the leases of the rows that
-go out, and the cursors themselves. Only when it is committed are jobs enqueued and stream entries
-acknowledged; both may be repeated. What is not acknowledged is read again, and the cursor says that it is done.
+One step takes the records behind each cursor, the results that wait, and what is asked for, and leases the rows
+that go out, in transactions of a bounded length (turns.py); a cursor moves together with what its records change.
+Only when all is committed are jobs enqueued and stream entries acknowledged; both may be repeated. What is not
+acknowledged is read again, and the cursor says that it is done.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -20,8 +23,9 @@ from lustre_events.config import DispatcherSettings, nearest
 from lustre_events.dispatcher.answers import Answers
 from lustre_events.dispatcher.asking import HEAL_IDENTITY, SCAN_IDENTITY
 from lustre_events.dispatcher.healing import Healing
-from lustre_events.dispatcher.intake import Intake, Place
-from lustre_events.dispatcher.jobs import JobQueue, Jobs, Plan
+from lustre_events.dispatcher.incoming import Incoming
+from lustre_events.dispatcher.intake import Gathered, Intake, Place
+from lustre_events.dispatcher.jobs import ROWS, JobQueue, Jobs, Leased, Plan
 from lustre_events.dispatcher.outcomes import Outcomes
 from lustre_events.dispatcher.past import Past
 from lustre_events.dispatcher.repeating import Repeating
@@ -30,31 +34,48 @@ from lustre_events.dispatcher.roster import Roster
 from lustre_events.dispatcher.scanning import Scanning
 from lustre_events.dispatcher.surveying import Surveying
 from lustre_events.dispatcher.sweeping import Sweeper
+from lustre_events.dispatcher.turns import Pace, Part, Turns, lots, portions
 from lustre_events.dispatcher.walking import Walks
 from lustre_events.dispatcher.wishes import STAT_IDENTITY, Wishes
 from lustre_events.errors import LustreEventsError, UnknownExtractor
 from lustre_events.fid import ROOT_FID
-from lustre_events.index.interface import Cursor, Identity, IndexWriter, ObjectRow, Transaction
-from lustre_events.names import mdt_number
+from lustre_events.index.interface import Identity, IndexWriter, Lane, ObjectRow, Transaction
 from lustre_events.pending import SECOND_NS
+from lustre_events.requests import Reply, Request
 from lustre_events.rules import DEFAULT_QUEUE, Rules
 from lustre_events.streams.interface import Block, RecordStreams, Requests, Results
-from lustre_events.work import SCAN, Result
+from lustre_events.work import Result
 
 log = logging.getLogger(__name__)
 
-RECORD_BYTES = 160
-"""A record's usual length (captures: 150), to turn a number of records into a number of bytes."""
-
 BUILT_IN = (STAT_IDENTITY, HEAL_IDENTITY, SCAN_IDENTITY)
-RESULT_ENTRIES = 100
-LISTED_NAMES = 5_000
-"""Names in listings that one step should take: more would hold up what is happening now."""
+LEAST_RECORDS = 300
+LEAST_ROWS = 200
+"""One part takes so many at least, however long that takes."""
+
 PUBLISH_NS = SECOND_NS
 LOOK_NS = 2 * SECOND_NS
 """How often rules and extractors are looked at for changes."""
 
 RETRY_WAIT_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Step:
+    """What one step has read, and what it has to say when all is written."""
+
+    now_ns: int
+    passed_ns: int
+    blocks: Sequence[Block]
+    entries: Sequence[tuple[str, list[Result]]]
+    asked: Sequence[Request]
+    waiting: Mapping[str, int]
+    moved: set[Place] = field(default_factory=set)
+    """Where records were taken."""
+    replies: list[Reply] = field(default_factory=list)
+    plan: Plan = field(default_factory=Plan)
+    leased: Leased = field(default_factory=Leased)
+    swept: int = 0
 
 
 class Dispatcher:
@@ -73,6 +94,7 @@ class Dispatcher:
         requests: what people ask for; None: nobody can.
         look: returns rules and extractors where they have changed since it was called last.
         beat: called after every step, for whoever watches over this process.
+        timer: seconds from any beginning, to tell how long a transaction lasts.
 
     Raises UnknownExtractor (a rule names one that is not installed) and IndexUnavailable.
     """
@@ -92,19 +114,23 @@ class Dispatcher:
         requests: Requests | None = None,
         look: Callable[[], Found | None] = lambda: None,
         beat: Callable[[], None] = lambda: None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         installed = {each.name: each for each in (*extractors, *BUILT_IN)}
         for name in sorted(rules.extractors - installed.keys()):
             raise UnknownExtractor(f"a rule names the extractor {name!r}, which is not installed"
                                    f"{nearest(name, tuple(installed))}")  # fmt: skip
         self._streams = streams
-        self._results = results
+        self._incoming = Incoming(streams, results)
         self._index = index
         self._settings = settings
         self._clock = clock
         self._stop = threading.Event()
         self._beat = beat
         index.take_over()
+        self._turns = Turns(index, timer)
+        self._records_pace = Pace(timer, LEAST_RECORDS, settings.batch_records)
+        self._rows_pace = Pace(timer, LEAST_ROWS, ROWS)
         self._look_around = look
         self._looked_ns = clock()
         self._problems: tuple[str, ...] = ()
@@ -122,10 +148,6 @@ class Dispatcher:
         self._repeating = Repeating(self._roster, self._wishes, settings)
         self._queues = {DEFAULT_QUEUE, *rules.queues}
         self._desk = Desk(requests, self._handlers())
-        self._unacknowledged: set[Place] = set()
-        self._unacknowledged_results: list[str] = []
-        self._entries = RESULT_ENTRIES
-        self._drained = True
         self._published_ns = 0
         self._past = Past()
         self._whole = True
@@ -167,40 +189,99 @@ class Dispatcher:
         if not self._whole:
             self._reload()
         self._whole = False
-        blocks = self._read(timeout_seconds)
-        entries = self._read_results()
+        blocks = self._incoming.blocks(self._cursors, timeout_seconds)
+        entries = self._incoming.results()
         asked = self._desk.read()
         waiting = self._jobs.waiting(self._queues)
         now_ns = self._clock()
         self._look(now_ns)
         self._sweeper.look(now_ns)
-        passed_ns = self._sweeper.passed_ns(self._cursors)
-        counters: Counter[str] = Counter()
-        with self._index.transaction() as transaction:
-            cursors = self._intake.take(transaction, blocks, self._cursors, now_ns, counters)
-            found = [result for _, each in entries for result in each]
-            counters += self._outcomes.take(transaction, found, now_ns, passed_ns)
-            replies = self._desk.take(transaction, asked, now_ns, counters)
-            moved = self._keep(transaction, cursors, now_ns, counters)
-            plan = self._plan(transaction, waiting, now_ns, counters, drained=self._drained)
-            counters["results_damaged"] += sum(not found for _, found in entries)
-            counters = +counters
-            transaction.count(counters)
-        self._cursors.update(cursors)
-        self._cursors.update({(cursor.mdt, cursor.epoch): cursor for cursor in moved})
+        step = _Step(now_ns, self._sweeper.passed_ns(self._cursors), blocks, entries, asked, waiting)
+        counters = self._turns.carry_out(self._parts(step))
         self._counters += counters
-        self._unacknowledged |= cursors.keys()
-        self._unacknowledged_results += [entry_id for entry_id, _ in entries]
-        self._desk.answer(replies)
-        self._jobs.enqueue(plan)
-        self._acknowledge()
-        done = bool(blocks or entries or asked or plan.jobs or counters["walked"] or counters["swept"])
+        self._incoming.committed(step.moved, [entry_id for entry_id, _ in entries])
+        self._desk.answer(step.replies)
+        self._jobs.enqueue(step.plan)
+        self._incoming.acknowledge(self._cursors)
+        done = bool(blocks or entries or asked or step.plan.jobs or counters["walked"] or counters["swept"])
         if done:
             told = {name: count for name, count in counters.items() if ":" not in name}
             log.info("step", extra={"action": "commit", **told})
         self._publish(now_ns)
         self._whole = True
         return done
+
+    def _parts(self, step: _Step) -> Iterator[Part]:
+        """Yield what there is to write. Only when a part is asked for is the one before it written."""
+        now_ns = step.now_ns
+        written = 0
+        for portion in portions(step.blocks, lambda: self._records_pace.size):
+            gathered = self._intake.gather(portion, self._cursors, now_ns)
+            yield partial(self._write, gathered=gathered, now_ns=now_ns)
+            self._cursors.update(gathered.cursors)
+            step.moved |= gathered.cursors.keys()
+            written += len(gathered.batch.links)
+        for lot in lots(step.entries):
+            yield partial(self._outcomes.take, results=lot, now_ns=now_ns, passed_ns=step.passed_ns)
+        damaged = sum(not found for _, found in step.entries)
+        if damaged:
+            yield lambda _transaction, counters: counters.update(results_damaged=damaged)
+        for request in step.asked:
+            yield partial(self._answer, step=step, request=request)
+        yield partial(self._walk, now_ns=now_ns)
+        for _ in range(self._sweeper.rounds(written)):
+            yield partial(self._sweep, step=step)
+            if not step.swept:
+                break
+        yield partial(self._go_round, now_ns=now_ns)
+        yield from self._plan(step)
+
+    def _write(self, transaction: Transaction, counters: Counter[str], *, gathered: Gathered, now_ns: int) -> None:
+        with self._records_pace.part(gathered.batch.counters["records"]):
+            self._intake.write(transaction, counters, gathered, now_ns)
+
+    def _answer(self, transaction: Transaction, counters: Counter[str], *, step: _Step, request: Request) -> None:
+        counters["requests"] += 1
+        step.replies.append(self._desk.take(transaction, request, step.now_ns))
+
+    def _walk(self, transaction: Transaction, counters: Counter[str], *, now_ns: int) -> None:
+        counters["walked"] += self._walks.step(transaction, now_ns)
+
+    def _sweep(self, transaction: Transaction, counters: Counter[str], *, step: _Step) -> None:
+        step.swept, moved = self._sweeper.step(transaction, self._cursors)
+        counters["swept"] += step.swept
+        self._cursors.update({(cursor.mdt, cursor.epoch): cursor for cursor in moved})
+
+    def _go_round(self, transaction: Transaction, counters: Counter[str], *, now_ns: int) -> None:
+        counters["looked_at"] += self._sweeper.go_round(transaction, now_ns)
+
+    def _plan(self, step: _Step) -> Iterator[Part]:
+        """Yield the parts in which due rows are leased, lane by lane."""
+        yield partial(self._begin_plan, step=step)
+        for lane in step.plan.lanes:
+            left = ROWS
+            while left > 0:
+                size = min(left, self._rows_pace.size)
+                left -= size
+                yield partial(self._lease, step=step, lane=lane, size=size)
+                if step.leased.looked_at < size:
+                    break
+
+    def _begin_plan(self, transaction: Transaction, _: Counter[str], *, step: _Step) -> None:
+        step.plan = self._jobs.begin(transaction, step.waiting, step.now_ns, drained=self._incoming.drained)
+        self._queues |= {lane.queue for lane in step.plan.lanes}
+
+    def _lease(
+        self, transaction: Transaction, counters: Counter[str], *, step: _Step, lane: Lane, size: int
+    ) -> None:
+        """Lease rows of a lane; take leases of lost jobs away once all results have been read."""
+        with self._rows_pace.part(size):
+            leased = step.leased = self._jobs.lease(transaction, step.plan, lane, step.now_ns, size)
+            if self._incoming.drained and leased.lost:
+                self._outcomes.lost(transaction, leased.lost, step.now_ns)
+                counters["files_of_lost_jobs"] += len(leased.lost)
+        counters["jobs"] += len(leased.jobs)
+        counters["job_files"] += sum(len(job.items) for job in leased.jobs)
 
     def _handlers(self) -> dict[str, Handler]:
         """Return what can be asked for, by name; each part brings its own."""
@@ -227,89 +308,6 @@ class Dispatcher:
         self._queues |= found.rules.queues
         log.info("rules and extractors are read again", extra={"action": "look", "extractors": len(own)})
 
-    def _read(self, timeout_seconds: float) -> list[Block]:
-        positions = {}
-        for mdt in self._streams.mdts():
-            mdt_number(mdt)  # a name without a number cannot be ordered: refuse it before anything is read
-            place = (mdt, self._oldest_epoch(mdt))
-            if place[1]:
-                positions[place] = self._cursor(place).position
-        limit_bytes = self._settings.batch_records * RECORD_BYTES // max(1, len(positions))
-        return self._streams.read(positions, limit_bytes, timeout_seconds)
-
-    def _oldest_epoch(self, mdt: str) -> int:
-        """Return the oldest epoch that is not drained, and drop those that are; 0: there is none."""
-        epochs = self._streams.epochs(mdt)
-        while len(epochs) > 1:
-            place = (mdt, epochs[0])
-            if self._cursor(place).position < self._streams.tail(*place):
-                break
-            # A newer one has begun, so nothing can be appended to this one any more.
-            self._streams.acknowledge(*place, self._cursor(place).position)
-            self._unacknowledged.discard(place)
-            if self._streams.drop(*place):
-                log.info("%s: epoch %d is drained", *place, extra={"action": "drop"})
-            epochs.pop(0)
-        if epochs and (mdt, epochs[0]) not in self._seen:
-            # Perhaps committed and not acknowledged before this dispatcher began.
-            self._seen.add((mdt, epochs[0]))
-            if self._cursor((mdt, epochs[0])).position:
-                self._unacknowledged.add((mdt, epochs[0]))
-        return epochs[0] if epochs else 0
-
-    def _read_results(self) -> list[tuple[str, list[Result]]]:
-        done = set(self._unacknowledged_results)
-        found = self._results.read(self._entries + len(done))
-        self._drained = len(found) < self._entries + len(done) and not self._results.more
-        entries = [entry for entry in found if entry[0] not in done]
-        names = sum(
-            len(listed)
-            for _, each in entries
-            for result in each
-            if result.extractor == SCAN and isinstance(listed := result.document.get("entries"), list)
-        )
-        # So many entries the next time that their listings are about as long as they should be.
-        fitting = len(entries) * LISTED_NAMES // names if names else RESULT_ENTRIES
-        self._entries = max(2, min(2 * self._entries, RESULT_ENTRIES, fitting))
-        return entries
-
-    def _keep(
-        self, transaction: Transaction, cursors: Mapping[Place, Cursor], now_ns: int, counters: Counter[str]
-    ) -> list[Cursor]:
-        """Walk, sweep and go round, each a little; return cursors whose times moved on."""
-        counters["walked"] += self._walks.step(transaction, now_ns)
-        swept, moved = self._sweeper.step(transaction, {**self._cursors, **cursors}, counters["links"])
-        counters["swept"] += swept
-        counters["looked_at"] += self._sweeper.go_round(transaction, now_ns)
-        return moved
-
-    def _plan(
-        self,
-        transaction: Transaction,
-        waiting: Mapping[str, int],
-        now_ns: int,
-        counters: Counter[str],
-        *,
-        drained: bool,
-    ) -> Plan:
-        """Lease what is due; take leases of lost jobs away once all results have been read."""
-        plan = self._jobs.plan(transaction, waiting, now_ns, drained=drained)
-        if drained and plan.lost:
-            self._outcomes.lost(transaction, plan.lost, now_ns)
-            counters["files_of_lost_jobs"] += len(plan.lost)
-        counters["jobs"] += sum(map(len, plan.jobs.values()))
-        counters["job_files"] += sum(len(job.items) for jobs in plan.jobs.values() for job in jobs)
-        self._queues |= {lane.queue for lane in transaction.lanes()}
-        return plan
-
-    def _acknowledge(self) -> None:
-        for place in sorted(self._unacknowledged):
-            self._streams.acknowledge(*place, self._cursor(place).position)
-            self._unacknowledged.discard(place)
-        if self._unacknowledged_results:
-            self._results.acknowledge(self._unacknowledged_results)
-            self._unacknowledged_results = []
-
     def _publish(self, now_ns: int) -> None:
         if now_ns - self._published_ns >= PUBLISH_NS:
             self._published_ns = now_ns
@@ -320,12 +318,9 @@ class Dispatcher:
             }
             self._streams.publish({**self._counters, "alive_ns": now_ns, **facts})
 
-    def _cursor(self, place: Place) -> Cursor:
-        return self._cursors.get(place) or Cursor(*place)
-
     def _reload(self) -> None:
         """Learn from the index what is committed: after a failed step nobody else knows."""
         self._roster.reload()
         self._cursors = self._index.cursors()
         self._counters: Counter[str] = Counter(self._index.counters())
-        self._seen: set[Place] = set()
+        self._incoming.forget()

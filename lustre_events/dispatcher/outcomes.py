@@ -76,14 +76,14 @@ class Outcomes:
         self._tries = settings.attempts
 
     def take(
-        self, transaction: Transaction, results: Sequence[Result], now_ns: int, passed_ns: int, *,
-        lost: bool = False,
-    ) -> Counter[str]:  # fmt: skip
-        """Write results and what is left to do; return counts: results = ok + failed + gone + dropped.
+        self, transaction: Transaction, counters: Counter[str], *, results: Sequence[Result], now_ns: int,
+        passed_ns: int, lost: bool = False,
+    ) -> None:  # fmt: skip
+        """Write results and what is left to do; count them: results = ok + failed + gone + dropped.
 
         No record to come is of a time before `passed_ns`. `lost`: these are said of jobs that were lost.
         """
-        counters = Counter(results=len(results))
+        counters["results"] += len(results)
         tallies = Tallies()
         self._answers.begin()
         known = [result for result in results if self._is_known(result)]
@@ -129,7 +129,7 @@ class Outcomes:
         self._answers.write(transaction, taken.doubted - taken.nameless, now_ns, counters)
         self._roster.judge(transaction, asked, now_ns)
         self._wishes.ask(transaction, [each for each in taken.questions if each.row.fid not in taken.nameless])
-        return counters + tallies.counters()
+        counters.update(tallies.counters())
 
     def lost(self, transaction: Transaction, rows: Sequence[PendingRow], now_ns: int) -> None:
         """Take rows whose job was lost as failed attempts, so that no file can end workers for ever."""
@@ -144,7 +144,7 @@ class Outcomes:
             )
             for row in rows
         ]
-        self.take(transaction, results, now_ns, passed_ns=0, lost=True)
+        self.take(transaction, Counter(), results=results, now_ns=now_ns, passed_ns=0, lost=True)
 
     def _is_known(self, result: Result) -> bool:
         known = (

@@ -7,7 +7,6 @@ answer. A crash between the commit and the answer makes it run again, so each on
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -41,13 +40,6 @@ class Desk:
         self.answer(())
         return self._requests.read(AT_ONCE)
 
-    def take(
-        self, transaction: Transaction, requests: Sequence[Request], now_ns: int, counters: Counter[str]
-    ) -> list[Reply]:
-        """Carry requests out, and return the answers to be given once this is committed."""
-        counters["requests"] += len(requests)
-        return [self._take(transaction, request, now_ns) for request in requests]
-
     def answer(self, replies: Sequence[Reply]) -> None:
         """Give the answers to what is committed, and those that Redis did not take before."""
         self._answered += replies
@@ -55,7 +47,8 @@ class Desk:
             self._requests.answer(self._answered)
             self._answered = []
 
-    def _take(self, transaction: Transaction, request: Request, now_ns: int) -> Reply:
+    def take(self, transaction: Transaction, request: Request, now_ns: int) -> Reply:
+        """Carry a request out, and return the answer to be given once this is committed."""
         handler = self._handlers.get(request.action)
         try:
             if request.refusal:

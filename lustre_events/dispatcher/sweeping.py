@@ -32,7 +32,7 @@ MARGIN_NS = 2 * SECOND_NS
 
 LOOK_NS = SECOND_NS
 AT_ONCE = 1_000
-"""Least number of tombstones that one step may remove; it is twice what the step has written, if that is more."""
+"""About so many tombstones are removed at once."""
 
 OBJECTS = 500
 """Objects that are looked at for names, once per second while a round goes on."""
@@ -90,11 +90,13 @@ class Sweeper:
             return ALWAYS
         return min(self._passed(mdt, cursors) for mdt in self._quiet) - self._skew_ns
 
-    def step(self, transaction: Transaction, cursors: Cursors, written: int) -> tuple[int, list[Cursor]]:
-        """Remove what lies behind the horizon; return how much that was, and cursors whose times moved on with it.
+    @staticmethod
+    def rounds(written: int) -> int:
+        """Return how many times `step` may be called in turn: twice as much may go as was written."""
+        return max(1, 2 * written // AT_ONCE)
 
-        `written` is how many links this step has written.
-        """
+    def step(self, transaction: Transaction, cursors: Cursors) -> tuple[int, list[Cursor]]:
+        """Remove some of what lies behind the horizon; return how much, and cursors whose times moved with it."""
         if self._now_ns < self._settled_ns or not self._quiet:
             return 0, []
         reached = max((cursor.eff_time for cursor in cursors.values()), default=0)
@@ -105,7 +107,7 @@ class Sweeper:
             horizon = min(horizon, asked_ns - self._skew_ns - 1)
         if horizon <= 0:
             return 0, []
-        swept = transaction.sweep(OrderKey(horizon + 1, 0, 0, 0).pack(), max(AT_ONCE, 2 * written))
+        swept = transaction.sweep(OrderKey(horizon + 1, 0, 0, 0).pack(), AT_ONCE)
         moved = []
         for mdt, (epoch, _, _) in self._quiet.items() if swept else ():
             cursor = cursors.get((mdt, epoch)) or Cursor(mdt, epoch)

@@ -25,6 +25,9 @@ from lustre_events.index.sqlite_upkeep import Upkeep
 from lustre_events.names import Link
 from lustre_events.work import Result
 
+CHECKPOINT_ROWS = 5_000
+"""A checkpoint comes after so many rows. SQLite's own, in COMMIT, is for large ones (sqlite_database.py)."""
+
 _OBJECT = "fid, id, generation, content, type, uid, jobid, cause, facts_generation, size"
 _FACTS = Facts.__struct_fields__
 
@@ -37,6 +40,7 @@ class SQLiteWriter:
         self._path = path
         self._connection = open_database(path)
         self._token = uuid.uuid4().hex
+        self._checkpointed = 0
 
     def take_over(self) -> None:
         """Become the index's one writer; whoever was it before gets LeaseLost."""
@@ -61,6 +65,15 @@ class SQLiteWriter:
                 with contextlib.suppress(sqlite3.Error):  # some errors have rolled back already
                     self._connection.execute("ROLLBACK")
                 raise
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Move what was written lately from the WAL into the file, if it is much; called when the lock is free."""
+        if self._connection.total_changes - self._checkpointed < CHECKPOINT_ROWS:
+            return
+        self._checkpointed = self._connection.total_changes
+        with contextlib.suppress(sqlite3.Error):  # the data is safe in the WAL; the next COMMIT says what is wrong
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def cursors(self) -> dict[tuple[str, int], Cursor]:
         """Return all cursors by (MDT, epoch)."""

@@ -25,6 +25,9 @@ APPLICATION_ID = 0x4C755374  # "LuSt"
 BUSY_SECONDS = 10.0
 """How long a statement waits for another process's transaction."""
 
+WAL_PAGES = 16_384
+"""64 MB in the WAL, where the writer's own checkpoints (sqlite.py) leave so much."""
+
 _CHUNK = 500
 _MARKS = ",".join("?" * _CHUNK)
 
@@ -59,7 +62,10 @@ def open_database(path: Path) -> sqlite3.Connection:
         with sqlite_errors(path):
             _migrate(connection, path)
             # FULL: a clear of the changelog may depend on a commit, which must survive a loss of power.
-            for pragma in ("synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY", "cache_size = -65536"):
+            for pragma in (
+                "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY", "cache_size = -65536",
+                f"wal_autocheckpoint = {WAL_PAGES}",
+            ):  # fmt: skip
                 connection.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()

@@ -7,6 +7,7 @@ the SQLite file is all that the next one has.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from lustre_events.config import DispatcherSettings
 from lustre_events.errors import LeaseLost
-from lustre_events.index.sqlite import SQLiteWriter
+from lustre_events.index.sqlite import SQLiteTransaction, SQLiteWriter
 from lustre_events.streams.memory import MemoryRecordStreams, MemoryResults
 from lustre_events.work import STAT, Job
 from tests import builders as b
@@ -119,6 +120,45 @@ def test_killed_before_the_commit(rig: Rig, tmp_path: Path, monkeypatch: pytest.
     rig.restart()
     work_through(rig)
     assert state(rig) == expected(tmp_path / "other.db")
+
+
+class KilledAtCommit(SQLiteWriter):
+    """An index where the commit of one transaction is the end."""
+
+    left = 0
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[SQLiteTransaction]:
+        """Begin; be killed in the last one."""
+        with super().transaction() as transaction:
+            yield transaction
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
+
+
+@pytest.mark.parametrize("last", range(1, 12))
+def test_killed_between_the_transactions_of_a_step(tmp_path: Path, last: int) -> None:
+    """A step of many transactions, one for each record and part, may end in any of them: the next goes on there."""
+    rig = csv_rig(
+        tmp_path / "index.db", settings=DispatcherSettings(batch_records=1), timer=itertools.count().__next__
+    )
+    rig.feed(*HISTORY)
+    writer = KilledAtCommit(tmp_path / "index.db")
+    dispatcher = rig.make(writer)
+    writer.left = last
+    with pytest.raises(Killed):
+        dispatcher.step()
+    writer.close()
+    committed = min(last - 1, len(HISTORY))
+    assert [cursor.position for cursor in rig.writer.cursors().values()] == [committed][:committed]
+    assert rig.writer.counters().get("records", 0) == committed
+    rig.restart()
+    work_through(rig)
+    assert rig.writer.counters()["records"] == len(HISTORY)
+    # Names, documents; a file's generation says how often it changed, as far as that was seen at once.
+    assert state(rig)[::2] == expected(tmp_path / "other.db")[::2]
+    rig.close()
 
 
 class KilledAtEnqueue(MemoryQueue):

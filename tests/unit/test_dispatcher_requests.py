@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -46,7 +45,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def answers(desk: Desk, store: MemoryStore) -> list[str]:
-    desk.answer(desk.take(NO_TRANSACTION, desk.read(), 7, Counter()))
+    desk.answer([desk.take(NO_TRANSACTION, request, 7) for request in desk.read()])
     return [data.decode() for data in store.replies.values()]
 
 
@@ -75,7 +74,7 @@ def test_an_unknown_action_names_the_nearest(desk: Desk, store: MemoryStore) -> 
 def test_an_answer_that_redis_did_not_take_is_given_later(desk: Desk, store: MemoryStore) -> None:
     """What is committed is not carried out again because Redis was away for a moment."""
     MemoryRequests(store).put("double", {"number": 1})
-    replies = desk.take(NO_TRANSACTION, desk.read(), 7, Counter())
+    replies = [desk.take(NO_TRANSACTION, request, 7) for request in desk.read()]
     store.unavailable = True
     with pytest.raises(StreamUnavailable):
         desk.answer(replies)
