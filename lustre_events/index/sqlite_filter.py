@@ -23,12 +23,19 @@ from lustre_events.index.sqlite_paths import ABOVE, fids_of_pattern
 
 FEW = 50_000
 """Objects that are quickly collected and sorted."""
+MANY = 4
+"""So many times FEW are still quickly found by their ids alone."""
+MANY_SHARE = 50
+"""The first of more than one in so many objects are found as quickly by looking at objects in order."""
 FEW_PATHS = 2_000
 """The same for the objects of a path pattern, which are found by a walk."""
 
 LISTED = " AND le_listed(link.parent)"
 """Further condition on a link, where a viewer does not see all."""
 
+
+MOST = 1 << 61
+"""The size of what is not counted; what cannot drive at all has more."""
 
 _Lookups = list[tuple[str, Clause]]
 
@@ -47,7 +54,17 @@ class Compiler:
     limited: bool = False
     few: int = FEW
     _functions: int = field(default=0)
-    _compiled: dict[q.Node, Condition] = field(default_factory=dict)
+    _compiled: dict[tuple[q.Node, bool], Condition] = field(default_factory=dict)
+    _counts: dict[tuple[Clause, int], int] = field(default_factory=dict)
+    _many: int = field(default=-1)
+
+    @property
+    def many(self) -> int:
+        """Where more objects match, an index of values is no quick way to the first ones."""
+        if self._many < 0:
+            (objects,) = self.connection.execute("SELECT coalesce(max(id), 0) FROM object").fetchone()
+            self._many = min(max(self.few, objects // MANY_SHARE), MANY * self.few)
+        return self._many
 
     @property
     def live(self) -> str:
@@ -59,22 +76,25 @@ class Compiler:
         """Further condition on a link."""
         return LISTED if self.limited else ""
 
-    def compile(self, node: q.Node) -> Condition:
-        """Return what a node means. Raises QueryError."""
-        if node not in self._compiled:
-            self._compiled[node] = self._compile(node)
-        return self._compiled[node]
+    def compile(self, node: q.Node, *, count_texts: bool = True) -> Condition:
+        """Return what a node means. Raises QueryError.
 
-    def _compile(self, node: q.Node) -> Condition:  # noqa: C901, PLR0911, PLR0912 - one arm for each node
+        To count where words stand takes long in a large index; else they are taken as standing in too many.
+        """
+        if (node, count_texts) not in self._compiled:
+            self._compiled[node, count_texts] = self._compile(node, count_texts)
+        return self._compiled[node, count_texts]
+
+    def _compile(self, node: q.Node, count_texts: bool) -> Condition:  # noqa: C901, PLR0911, PLR0912 - one arm for each node
         match node:
             case q.All():
                 return plain(Clause("1"))
             case q.And(nodes):
-                return self._all_of([self.compile(item) for item in nodes])
+                return self._all_of([self.compile(item, count_texts=count_texts) for item in nodes])
             case q.Or(nodes):
-                return self._one_of([self.compile(item) for item in nodes])
+                return self._one_of([self.compile(item, count_texts=count_texts) for item in nodes])
             case q.Not(item):
-                inner = self.compile(item)
+                inner = self.compile(item, count_texts=count_texts)
                 probe_, member = (
                     Clause(f"NOT {test.sql}", test.parameters) for test in (inner.probe, inner.member)
                 )
@@ -110,7 +130,7 @@ class Compiler:
             case q.Failed(glob):
                 return self._document("failure", glob)
             case q.Text(words, prefix):
-                return self._text(words, prefix=prefix)
+                return self._text(words, prefix=prefix, count=count_texts)
             case q.KeyEquals() | q.KeyRange() | q.KeyGlob() | q.KeyExists():
                 return self._key(node)
 
@@ -142,12 +162,15 @@ class Compiler:
         return Condition(probes, members, union(sources), size=size, scans=any(each.scans for each in conditions))
 
     def _counted(self, source: Clause, limit: int | None = None) -> int:
-        """Return how many rows a SELECT has, counted to a little beyond the limit (`few`)."""
-        found = self.connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM ({source.sql}) LIMIT ?)",  # noqa: S608 - made here
-            (*source.parameters, (self.few if limit is None else limit) + 1),
-        )
-        return int(found.fetchone()[0])
+        """Return how many rows a SELECT has, counted to a little beyond the limit (`many`)."""
+        wanted = (source, (self.many if limit is None else limit) + 1)
+        if wanted not in self._counts:
+            found = self.connection.execute(
+                f"SELECT count(*) FROM (SELECT 1 FROM ({source.sql}) LIMIT ?)",  # noqa: S608 - made here
+                (*source.parameters, wanted[1]),
+            )
+            self._counts[wanted] = int(found.fetchone()[0])
+        return self._counts[wanted]
 
     def _set_of(self, source: Clause, probe_: Clause | None = None) -> Condition:
         # The plus keeps SQLite from driving from it: what drives is decided here.
@@ -195,7 +218,7 @@ class Compiler:
         driver = Clause(f"SELECT id FROM object WHERE fid IN ({sql})", fids.parameters)  # noqa: S608
         size = self._counted(fids, FEW_PATHS)
         if size > FEW_PATHS:
-            size = 1 << 61
+            size = MOST
         member = within(driver, plus="+")
         directory = glob.removesuffix("/**").rstrip("/")
         if not glob.startswith("/") or not glob.endswith("/**") or literal_of(directory) is None:
@@ -214,7 +237,7 @@ class Compiler:
         driver = Clause(f"SELECT object FROM document WHERE {condition}", value)  # noqa: S608
         return plain(test, driver, self._counted(driver))
 
-    def _text(self, words: str, *, prefix: bool) -> Condition:
+    def _text(self, words: str, *, prefix: bool, count: bool) -> Condition:
         # One phrase of FTS5's own query language.
         phrase = ('"' + words.replace('"', '""') + '"' + (" *" if prefix else ""),)
         found = f"SELECT rowid >> {SLOT_BITS} AS id FROM fulltext WHERE fulltext MATCH ?"  # noqa: S608 - a constant
@@ -228,7 +251,8 @@ class Compiler:
         def stream(after: int) -> Clause:
             return Clause(f"{found} AND rowid >= ? ORDER BY rowid", (*phrase, (after + 1) << SLOT_BITS))
 
-        return Condition(probe_, within(source, plus="+"), source, size=self._counted(source), streams=(stream,))
+        size = self._counted(source, self.few) if count else MOST
+        return Condition(probe_, within(source, plus="+"), source, size=size, streams=(stream,))
 
     def _key(self, node: q.KeyEquals | q.KeyRange | q.KeyGlob | q.KeyExists) -> Condition:
         keys = self.key_ids(node.key)

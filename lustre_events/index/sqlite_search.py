@@ -53,6 +53,11 @@ class SqliteReading:
 
     def find(self, node: Node, order: Order, after: Place | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
+        if order == Order():
+            quick = self._compiler.compile(node, count_texts=False)
+            first = self._first(quick, after.id if after else 0, limit)
+            if first is not None:
+                return first
         condition = self._compiler.compile(node)
         if order.column == "id":
             return self._portion(condition, order, after, limit, None)
@@ -72,11 +77,6 @@ class SqliteReading:
         start += [Clause(only)] if only is not None else []
         if condition.size <= self._compiler.few or order.column not in _SORTED:
             return self._select(condition.driven(), start, order, limit, plus="+")
-        if condition.streams and order == Order() and only is None:
-            rows = self._merged(condition, after.id if after else 0, limit)
-            if len(rows) == limit:
-                return rows
-            return self._select(condition.driven(), start, order, limit)
         end = self._bound(start, order)
         rows = self._select(condition.probe, [*start, *end], order, limit)
         if len(rows) == limit or not end:
@@ -86,8 +86,22 @@ class SqliteReading:
             return self._select(condition.driven(), start, order, limit, plus="+")
         return self._select(condition.probe, start, order, limit)
 
-    def _merged(self, condition: Condition, after: int, limit: int) -> list[Row]:
-        """Return up to `limit` objects behind the id `after` that match, found in the first part of the streams."""
+    def _first(self, condition: Condition, after: int, limit: int) -> list[Row] | None:
+        """Return the first `limit` objects behind the id `after`, if a few ids of those that match give them.
+
+        None: they do not; there may be more objects than those found.
+        """
+        if condition.driver is not None and condition.rest is None and condition.size <= self._compiler.many:
+            ids = self._connection.execute(
+                f"WITH found (id) AS ({condition.driver.sql})"  # noqa: S608 - made here
+                " SELECT id FROM found WHERE id > ? ORDER BY id LIMIT ?",
+                (*condition.driver.parameters, after, limit + _PORTION),
+            )
+            found = [row[0] for row in ids]
+            rows = self._among(found, None, limit)
+            return rows if len(rows) == limit or len(found) < limit + _PORTION else None
+        if not condition.streams or condition.size <= self._compiler.few:
+            return None
         streams = [
             (
                 row[0]
@@ -95,14 +109,16 @@ class SqliteReading:
             )
             for each in (stream(after) for stream in condition.streams)
         ]
-        ids = common(streams)
-        rows: list[Row] = []
-        while len(rows) < limit and (portion := list(itertools.islice(ids, _PORTION))):
-            inside = Clause(f"o.id IN ({','.join(map(str, portion))})")
-            rows += self._select(
-                inside, [condition.besides] if condition.besides else [], Order(), limit - len(rows)
-            )
-        return rows
+        common_ids = common(streams)
+        rows = []
+        while len(rows) < limit and (portion := list(itertools.islice(common_ids, _PORTION))):
+            rows += self._among(portion, condition.besides, limit - len(rows))
+        return rows if len(rows) == limit else None
+
+    def _among(self, ids: Collection[int], condition: Clause | None, limit: int) -> list[Row]:
+        """Return up to `limit` of `ids` that match, in order."""
+        inside = Clause(f"o.id IN ({','.join(map(str, ids))})")
+        return self._select(inside, [condition] if condition else [], Order(), limit)
 
     def _bound(self, start: list[Clause], order: Order) -> list[Clause]:
         """Return the condition that ends a first look, behind as many objects as are quickly probed."""
