@@ -22,8 +22,6 @@ from lustre_events.fid import FID
 CONNECT_SECONDS = 10
 WRITE_SECONDS = 60
 """How long a statement of the writer may take."""
-SEARCH_SECONDS = 60
-"""How long a statement of a search may take."""
 LOCK_SECONDS = 10
 """How long a statement waits for another session's transaction."""
 IDLE_SECONDS = 60

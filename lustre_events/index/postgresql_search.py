@@ -15,13 +15,23 @@ from lustre_events.errors import IndexUnavailable
 from lustre_events.fid import FID
 from lustre_events.index import acl
 from lustre_events.index.postgresql_clause import TRUE, Clause, Condition, joined
-from lustre_events.index.postgresql_database import SEARCH_SECONDS, Connection, Database, packed, unpacked_links
+from lustre_events.index.postgresql_database import Connection, Database, packed, unpacked_links
 from lustre_events.index.postgresql_database import Row as Values
 from lustre_events.index.postgresql_filter import FEW, Compiler
 from lustre_events.index.postgresql_tally import tally
 from lustre_events.index.postgresql_visibility import listed_directories, readable
 from lustre_events.index.query_tree import Node
-from lustre_events.index.reading import Entry, Order, Place, Row, Stats, StoredDocument, StoredWork, Tally
+from lustre_events.index.reading import (
+    SEARCH_SECONDS,
+    Entry,
+    Order,
+    Place,
+    Row,
+    Stats,
+    StoredDocument,
+    StoredWork,
+    Tally,
+)
 from lustre_events.index.visibility import Viewer
 
 LOOK = 2_000

@@ -25,6 +25,9 @@ from lustre_events.fid import FID
 from lustre_events.index.query_tree import Node
 from lustre_events.index.visibility import Viewer
 
+SEARCH_SECONDS = 60.0
+"""How long one call of a search may take (in PostgreSQL: one of its statements)."""
+
 
 class Row(msgspec.Struct, frozen=True, gc=False):
     """An object with all its columns; None: not known. `id` is the index's own and never changes."""

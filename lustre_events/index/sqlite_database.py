@@ -153,5 +153,6 @@ _ADVICE = {
     "not a database": "the file is no SQLite database; mend [index] url or --index",
     "malformed": "the file is damaged; restore it, or move it away and build the index anew",
     "locked": "another process holds it for too long; see who has it open",
+    "interrupted": "that took too long; ask for less, by one more condition or a narrower path",
     "full": "the disk is full; make room",
 }

@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 import sqlite3
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,17 @@ from lustre_events.errors import IndexUnavailable
 from lustre_events.fid import FID
 from lustre_events.index import acl, local_disk
 from lustre_events.index.query_tree import Node
-from lustre_events.index.reading import Entry, Order, Place, Row, Stats, StoredDocument, StoredWork, Tally
+from lustre_events.index.reading import (
+    SEARCH_SECONDS,
+    Entry,
+    Order,
+    Place,
+    Row,
+    Stats,
+    StoredDocument,
+    StoredWork,
+    Tally,
+)
 from lustre_events.index.sqlite_clause import Clause, Condition, joined
 from lustre_events.index.sqlite_database import BUSY_SECONDS, check_version, sqlite_errors
 from lustre_events.index.sqlite_filter import FEW, Compiler
@@ -29,6 +40,8 @@ _NO_INDEX = "{}: there is no index here yet; start a dispatcher (lustre-events r
 _CHUNK = 500
 _PORTION = 250
 """Candidates that are probed together; a page has about a hundred hits."""
+_LOOK_STEPS = 100_000
+"""SQLite's own steps, some milliseconds, between two looks at the clock."""
 _COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
 _SORTED = frozenset({"id", "size", "mtime_ns"})
 """Columns with an index that gives their order."""
@@ -288,13 +301,18 @@ def _row(columns: tuple[Any, ...]) -> Row:
 class SqliteBackend:
     """See `reading.Backend`: an index file opened for reading.
 
+    Args:
+        path: the file.
+        seconds: how long what is done in one `reading` may take.
+
     Raises:
         IndexUnavailable: there is no index at the path, or it cannot be read.
         IndexTooNew: a later version of this program wrote it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, seconds: float = SEARCH_SECONDS) -> None:
         self._path = path
+        self._seconds = seconds
         if not path.is_file():
             raise IndexUnavailable(_NO_INDEX.format(path))
         local_disk.check(path)
@@ -314,11 +332,14 @@ class SqliteBackend:
     @contextmanager
     def reading(self, viewer: Viewer | None) -> Iterator[SqliteReading]:
         """Give one moment of the index, as `viewer` may see it."""
+        end = time.monotonic() + self._seconds
         with sqlite_errors(self._path):
             self._connection.execute("BEGIN")
+            self._connection.set_progress_handler(lambda: time.monotonic() > end, _LOOK_STEPS)
             try:
                 yield SqliteReading(self._connection, viewer)
             finally:
+                self._connection.set_progress_handler(None, 0)
                 self._connection.execute("ROLLBACK")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Readers of a SQLite index and its writer do not wait for each other."""
+"""Readers of a SQLite index: they and its writer do not wait for each other, and none of them waits for ever."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from lustre_events.errors import IndexUnavailable
 from lustre_events.fid import ROOT_FID
+from lustre_events.index.interface import ObjectRow
+from lustre_events.index.searching import Search
 from lustre_events.index.sqlite import SQLiteWriter
+from lustre_events.index.sqlite_search import SqliteBackend
 from lustre_events.names import Link, OrderKey
 from tests.builders import fid_of
 
@@ -77,3 +83,21 @@ def test_the_log_of_the_index_is_bounded(tmp_path: Path) -> None:
     writer.close()
 
     assert largest < 2_500 * PAGE_BYTES
+
+
+def test_a_search_that_takes_too_long_ends_with_a_sentence(tmp_path: Path) -> None:
+    """What is asked for next has its whole time again, and a search that is quick is never late."""
+    path = tmp_path / "index.db"
+    writer = SQLiteWriter(path)
+    writer.take_over()
+    with writer.transaction() as transaction:
+        transaction.set_links(links(0, 20_000))
+        transaction.put_objects(ObjectRow(fid=fid_of(number), generation=1) for number in range(20_000))
+    writer.close()
+    with Search(SqliteBackend(path, seconds=0.0)) as search:
+        for _ in range(2):
+            with pytest.raises(IndexUnavailable, match="took too long; ask for less"):
+                search.count("name:*x*")
+            assert len(search.page("name:f7").hits) == 1
+    with Search(SqliteBackend(path)) as search:
+        assert search.count("name:*f*") == 20_000
