@@ -6,33 +6,37 @@ from pathlib import Path
 
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import IndexWriter
-from lustre_events.index.reading import Backend
+from lustre_events.index.reading import LONGEST_SECONDS, Backend
 from lustre_events.index.searching import Search
 from lustre_events.index.sqlite import SQLiteWriter
 from lustre_events.index.sqlite_search import SqliteBackend
 from lustre_events.index.urls import is_postgresql, sqlite_path
 
 
-def open_search(url: str) -> Search:
+def open_search(url: str, seconds: float = LONGEST_SECONDS) -> Search:
     """Return the index of a URL, opened for reading.
+
+    Args:
+        url: as in `[index] url`.
+        seconds: how long one call may take; then it raises IndexUnavailable.
 
     Raises:
         ConfigError: the URL is none that this version can open, or psycopg is not installed.
         IndexUnavailable: there is no index, or it cannot be read.
         IndexTooNew: a later version of this program wrote it.
     """
-    return Search(open_backend(url))
+    return Search(open_backend(url, seconds))
 
 
-def open_backend(url: str) -> Backend:
+def open_backend(url: str, seconds: float = LONGEST_SECONDS) -> Backend:
     """Return what `open_search` searches, for those who compare it with something else; raises as that does."""
     if is_postgresql(url):
         try:
             from lustre_events.index.postgresql_search import PostgresqlBackend  # noqa: PLC0415 - psycopg is optional
         except ModuleNotFoundError as exc:
             raise _no_driver(exc) from exc
-        return PostgresqlBackend(url)
-    return SqliteBackend(sqlite_path(url))
+        return PostgresqlBackend(url, seconds)
+    return SqliteBackend(sqlite_path(url), seconds)
 
 
 def open_writer(url: str) -> IndexWriter:

@@ -22,7 +22,7 @@ from lustre_events.index.postgresql_tally import tally
 from lustre_events.index.postgresql_visibility import listed_directories, readable
 from lustre_events.index.query_tree import Node
 from lustre_events.index.reading import (
-    SEARCH_SECONDS,
+    LONGEST_SECONDS,
     Entry,
     Order,
     Place,
@@ -240,8 +240,9 @@ class PostgresqlBackend:
         IndexTooNew: a later version of this program wrote it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, seconds: float = LONGEST_SECONDS) -> None:
         self._url = url
+        self._seconds = seconds
         self._closed = False
         self._database = self._connect()
 
@@ -259,7 +260,7 @@ class PostgresqlBackend:
         self._database.close()
 
     def _connect(self) -> Database:
-        database = Database(self._url, statement_seconds=SEARCH_SECONDS, settings=_SETTINGS)
+        database = Database(self._url, statement_seconds=self._seconds, settings=_SETTINGS)
         try:
             if database.version() == 0:
                 raise IndexUnavailable(

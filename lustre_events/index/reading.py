@@ -25,8 +25,8 @@ from lustre_events.fid import FID
 from lustre_events.index.query_tree import Node
 from lustre_events.index.visibility import Viewer
 
-SEARCH_SECONDS = 60.0
-"""How long one call of a search may take (in PostgreSQL: one of its statements)."""
+LONGEST_SECONDS = 3600.0
+"""How long one call of a search may take (in PostgreSQL: one of its statements), unless less is said."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):

@@ -18,7 +18,7 @@ from lustre_events.fid import FID
 from lustre_events.index import acl, local_disk
 from lustre_events.index.query_tree import Node
 from lustre_events.index.reading import (
-    SEARCH_SECONDS,
+    LONGEST_SECONDS,
     Entry,
     Order,
     Place,
@@ -310,7 +310,7 @@ class SqliteBackend:
         IndexTooNew: a later version of this program wrote it.
     """
 
-    def __init__(self, path: Path, seconds: float = SEARCH_SECONDS) -> None:
+    def __init__(self, path: Path, seconds: float = LONGEST_SECONDS) -> None:
         self._path = path
         self._seconds = seconds
         if not path.is_file():

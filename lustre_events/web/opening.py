@@ -17,6 +17,9 @@ from lustre_events.web.app import Site
 from lustre_events.web.history import History
 from lustre_events.web.login import Login, by_file, by_pam
 
+SEARCH_SECONDS = 60.0
+"""How long a search may hold one of the console's threads."""
+
 
 def site(settings: Settings, index_url: str, status: Callable[[Settings, str], dict[str, Any]]) -> Site:
     """Return what the console shows.
@@ -34,7 +37,7 @@ def site(settings: Settings, index_url: str, status: Callable[[Settings, str], d
     return Site(
         settings.web,
         _login(settings),
-        lambda: open_search(index_url),
+        lambda: open_search(index_url, SEARCH_SECONDS),
         now,
         ask,
         History(now),

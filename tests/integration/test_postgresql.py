@@ -15,6 +15,7 @@ from lustre_events.fid import ROOT_FID
 from lustre_events.index import open_search, open_writer, postgresql_database
 from lustre_events.index.postgresql import PostgresqlWriter
 from lustre_events.index.postgresql_database import shown
+from lustre_events.index.postgresql_search import PostgresqlBackend
 from lustre_events.names import Link
 from tests.builders import fid_of
 from tests.postgresql import start_postgresql
@@ -207,3 +208,15 @@ def test_a_statement_that_takes_too_long_ends(postgresql_url: str, monkeypatch: 
     assert late.value.retryable
     assert writer.counters() == {}
     writer.close()
+
+
+def test_a_search_has_the_time_that_it_is_given(postgresql_url: str) -> None:
+    """Whoever opens an index for many people says how long one of them may keep the others waiting."""
+    open_writer(postgresql_url).close()
+    backend = PostgresqlBackend(postgresql_url, seconds=0.2)
+    with (
+        pytest.raises(IndexUnavailable, match="took too long"),
+        backend._database.transaction() as connection,
+    ):
+        connection.execute("SELECT pg_sleep(60)")
+    backend.close()
