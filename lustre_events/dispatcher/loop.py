@@ -224,8 +224,7 @@ class Dispatcher:
         for lot in lots(step.entries):
             yield partial(self._outcomes.take, results=lot, now_ns=now_ns, passed_ns=step.passed_ns)
         damaged = sum(not found for _, found in step.entries)
-        if damaged:
-            yield lambda _transaction, counters: counters.update(results_damaged=damaged)
+        yield lambda _, counters: counters.update(blocks=len(step.blocks), results_damaged=damaged)
         for request in step.asked:
             yield partial(self._answer, step=step, request=request)
         yield partial(self._walk, now_ns=now_ns)
