@@ -61,15 +61,17 @@ def container_memory(pid: int) -> int:
     """Return the bytes of memory that the container of process `pid` holds; 0 while there is none.
 
     The private pages of its processes, their part of shared ones, and what lies in its /dev/shm, which no limit
-    of a process bounds.
+    of a process bounds. A container that is still being made sees the node's /dev/shm, where others keep their own.
     """
     init = container_init(pid)
     if not init:
         return 0
     held = sum(map(_pages, _with_descendants(init)))
     with contextlib.suppress(OSError):
-        shared = os.statvfs(f"/proc/{init}/root/dev/shm")
-        held += (shared.f_blocks - shared.f_bfree) * shared.f_frsize
+        place = f"/proc/{init}/root/dev/shm"
+        if os.stat(place).st_dev != os.stat("/dev/shm").st_dev:  # noqa: PTH116, S108 - /proc's links, not paths
+            shared = os.statvfs(place)
+            held += (shared.f_blocks - shared.f_bfree) * shared.f_frsize
     return held
 
 

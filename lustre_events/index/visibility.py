@@ -126,14 +126,15 @@ class Sight:
         above: dict[FID, set[FID]] = {}
         frontier = {directory}
         while frontier:
-            new = frontier - self._facts.keys()
+            # Not `frontier - self._facts.keys()`: that goes through all keys, each time.
+            new = {fid for fid in frontier if fid not in self._facts}
             found = self.owned(new) if new else {}
             self._facts |= {fid: found.get(fid) for fid in new}
             above |= {fid: set() for fid in frontier}
             for fid, parent in self.parents(frontier - {ROOT_FID}):
                 above[fid].add(parent)
             reached = {parent for fid in frontier for parent in above[fid]}
-            frontier = reached - above.keys() - self._reached.keys()
+            frontier = {fid for fid in reached if fid not in above and fid not in self._reached}
         # From the root (and what is decided) downwards; in a circle without a way from the root nothing is.
         passable = {fid for fid in above if self._has(fid, acl.SEARCH)}
         good = {fid for fid in passable if fid == ROOT_FID}

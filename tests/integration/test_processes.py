@@ -1,0 +1,68 @@
+"""What a container holds, told by /proc: of real processes in namespaces of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.need import need
+from tests.service import wait_for
+from workers.processes import container_init, container_memory
+
+SIZE = 64 << 20
+NAMESPACES = ("--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")
+OWN_SHM = f"mount -t tmpfs shm /dev/shm && head -c {SIZE} /dev/zero > /dev/shm/mine && echo && exec sleep 60"
+
+
+@contextlib.contextmanager
+def container(script: str) -> Iterator[int]:
+    """Run a script as PID 1 of new namespaces, as a container's runtime does; give that runtime's pid."""
+    argv = ["unshare", *NAMESPACES, "sh", "-c", script]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != b"\n":
+                need("this kernel lets nobody make namespaces")
+            yield process.pid
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A large file of somebody else in this node's /dev/shm."""
+    if shutil.disk_usage("/dev/shm").free < 2 * SIZE:
+        need("there is no room in /dev/shm")
+    with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="lustre-events-test-") as file:
+        file.truncate(SIZE)
+        os.posix_fallocate(file.fileno(), 0, SIZE)
+        yield Path(file.name)
+
+
+def test_what_others_have_in_dev_shm_is_not_the_container_s(shared: Path) -> None:
+    """Until a container has its own /dev/shm it sees the node's, where other people's jobs keep what they like."""
+    with container("echo && exec sleep 60") as pid:
+        assert container_init(pid)
+        assert container_memory(pid) < SIZE
+    assert shared.exists()
+
+
+def test_what_a_container_has_in_its_own_dev_shm_counts() -> None:
+    """No limit of a process bounds it, so it is memory that the container holds."""
+    with container(OWN_SHM) as pid:
+        assert SIZE <= container_memory(pid) < 2 * SIZE
+
+
+def test_without_a_container_nothing_is_held() -> None:
+    """A runtime that has not begun its container yet has no PID 1."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n")
+        assert container_memory(process.pid) == 0
+        process.kill()
