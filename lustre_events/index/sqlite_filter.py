@@ -13,13 +13,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 
 from lustre_events.index import query_tree as q
 from lustre_events.index.globs import literal_of, literal_prefix_of, name_bytes
 from lustre_events.index.probing import probe
 from lustre_events.index.sqlite_clause import NOTHING, Clause, Condition, joined, plain, union, within
 from lustre_events.index.sqlite_documents import SLOT_BITS
-from lustre_events.index.sqlite_paths import ABOVE, fids_of_pattern
+from lustre_events.index.sqlite_paths import ABOVE, fids_of_pattern, probe_of_pattern
 
 FEW = 50_000
 """Objects that are quickly collected and sorted."""
@@ -40,6 +41,17 @@ MOST = 1 << 61
 _Lookups = list[tuple[str, Clause]]
 
 
+class Effort(IntEnum):
+    """What is counted before a search begins. What is not counted is taken as very many."""
+
+    QUICK = 0
+    """Not where words stand: in a large index that takes long, and a first page is often found without it."""
+    USUAL = 1
+    """Objects below a path only up to FEW_PATHS: they are found by a walk."""
+    THOROUGH = 2
+    """All up to what is quickly collected."""
+
+
 @dataclass(slots=True)
 class Compiler:
     """Compiles the queries of one reading.
@@ -54,7 +66,7 @@ class Compiler:
     limited: bool = False
     few: int = FEW
     _functions: int = field(default=0)
-    _compiled: dict[tuple[q.Node, bool], Condition] = field(default_factory=dict)
+    _compiled: dict[tuple[q.Node, Effort], Condition] = field(default_factory=dict)
     _counts: dict[tuple[Clause, int], int] = field(default_factory=dict)
     _many: int = field(default=-1)
 
@@ -76,25 +88,22 @@ class Compiler:
         """Further condition on a link."""
         return LISTED if self.limited else ""
 
-    def compile(self, node: q.Node, *, count_texts: bool = True) -> Condition:
-        """Return what a node means. Raises QueryError.
+    def compile(self, node: q.Node, effort: Effort = Effort.USUAL) -> Condition:
+        """Return what a node means; `effort` says what is counted for that. Raises QueryError."""
+        if (node, effort) not in self._compiled:
+            self._compiled[node, effort] = self._compile(node, effort)
+        return self._compiled[node, effort]
 
-        To count where words stand takes long in a large index; else they are taken as standing in too many.
-        """
-        if (node, count_texts) not in self._compiled:
-            self._compiled[node, count_texts] = self._compile(node, count_texts)
-        return self._compiled[node, count_texts]
-
-    def _compile(self, node: q.Node, count_texts: bool) -> Condition:  # noqa: C901, PLR0911, PLR0912 - one arm for each node
+    def _compile(self, node: q.Node, effort: Effort) -> Condition:  # noqa: C901, PLR0911, PLR0912 - one arm for each node
         match node:
             case q.All():
                 return plain(Clause("1"))
             case q.And(nodes):
-                return self._all_of([self.compile(item, count_texts=count_texts) for item in nodes])
+                return self._all_of([self.compile(item, effort) for item in nodes])
             case q.Or(nodes):
-                return self._one_of([self.compile(item, count_texts=count_texts) for item in nodes])
+                return self._one_of([self.compile(item, effort) for item in nodes])
             case q.Not(item):
-                inner = self.compile(item, count_texts=count_texts)
+                inner = self.compile(item, effort)
                 probe_, member = (
                     Clause(f"NOT {test.sql}", test.parameters) for test in (inner.probe, inner.member)
                 )
@@ -124,13 +133,13 @@ class Compiler:
             case q.Extension(text):
                 return self._by_link(Clause(_LIKE, (b"_%." + name_bytes(_like_literal(text)),)), scans=True)
             case q.Path(glob):
-                return self._path(glob)
+                return self._path(glob, FEW_PATHS if effort < Effort.THOROUGH else self.few)
             case q.HasDocument(glob):
                 return self._document("body", glob)
             case q.Failed(glob):
                 return self._document("failure", glob)
             case q.Text(words, prefix):
-                return self._text(words, prefix=prefix, count=count_texts)
+                return self._text(words, prefix=prefix, count=effort > Effort.QUICK)
             case q.KeyEquals() | q.KeyRange() | q.KeyGlob() | q.KeyExists():
                 return self._key(node)
 
@@ -212,14 +221,18 @@ class Compiler:
             return Condition(probe_, probe_, driver, scans=True)
         return plain(probe_, driver, self._counted(Clause(fids, test.parameters)))
 
-    def _path(self, glob: str) -> Condition:
+    def _path(self, glob: str, few: int) -> Condition:
         sql, values = fids_of_pattern(glob, self.seen)
         fids = Clause(sql, tuple(values))
         driver = Clause(f"SELECT id FROM object WHERE fid IN ({sql})", fids.parameters)  # noqa: S608
-        size = self._counted(fids, FEW_PATHS)
-        if size > FEW_PATHS:
+        size = self._counted(fids, few)
+        if size > few:
             size = MOST
         member = within(driver, plus="+")
+        rising = probe_of_pattern(glob, self.seen)
+        if rising is not None:
+            probe_ = Clause(rising[0], tuple(rising[1]))
+            return Condition(probe_, probe_, driver, size=size)
         directory = glob.removesuffix("/**").rstrip("/")
         if not glob.startswith("/") or not glob.endswith("/**") or literal_of(directory) is None:
             return Condition(member, member, driver, size=size)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
 
 from lustre_events.fid import FID, ROOT_FID
 from lustre_events.index import paths
@@ -45,6 +46,8 @@ def fids_of_pattern(pattern: str, seen: str = "") -> tuple[str, list[bytes]]:
     says what patterns mean; each component becomes a step of the statement.
     """
     components = components_of(pattern)
+    if rises(components) and literal_prefix_of(components[-1]):
+        return _from_below(components, seen)
     steps: list[str] = ["s0 (fid) AS MATERIALIZED (SELECT ?)"]
     parameters = [_ROOT]
     for number, component in enumerate(components, 1):
@@ -74,6 +77,41 @@ def fids_of_pattern(pattern: str, seen: str = "") -> tuple[str, list[bytes]]:
     return f"WITH RECURSIVE {', '.join(steps)} SELECT fid FROM s{len(components)}", parameters  # noqa: S608
 
 
+def probe_of_pattern(pattern: str, seen: str = "") -> tuple[str, list[bytes]] | None:
+    """Return the condition that the object `o` has a path that matches, and its parameters.
+
+    None: that is no quick look, only the whole set of `fids_of_pattern` tells.
+    """
+    components = components_of(pattern)
+    if rises(components):
+        sql, parameters = _from_below(components, f" AND link.fid = o.fid{seen}")
+        return f"EXISTS ({sql})", parameters
+    return None
+
+
+def rises(components: Sequence[str]) -> bool:
+    """Whether a pattern gives the last components of a path only, so that a look from below decides."""
+    return components[:1] == ["**"] and "**" not in components[1:]
+
+
+def _from_below(components: Sequence[str], also: str) -> tuple[str, list[bytes]]:
+    """Return the SELECT of FIDs whose names, and those of the directories above them, match from the last one on.
+
+    From the highest of them the root must be reached: what is in a removed directory has no path.
+    """
+    tables = ["link", *(f"up{number}" for number in range(1, len(components) - 1))]
+    joined = "link" + "".join(
+        f" CROSS JOIN link AS {upper} ON {upper}.fid = {lower}.parent" for lower, upper in pairwise(tables)
+    )
+    conditions, parameters = ["link.fid IS NOT NULL"], list[bytes]()
+    for table, component in zip(tables, reversed(components[1:]), strict=True):
+        condition, values = _name_condition(component, table)
+        conditions.append(condition)
+        parameters += values
+    conditions.append(f"? IN ({ABOVE.format(f'SELECT {tables[-1]}.parent')})")
+    return f"SELECT link.fid FROM {joined} WHERE {' AND '.join(conditions)}{also}", [*parameters, _ROOT]  # noqa: S608
+
+
 ABOVE = (
     "WITH RECURSIVE above (fid) AS ({} UNION SELECT upper.parent FROM above"
     " CROSS JOIN link AS upper ON upper.fid = above.fid) SELECT fid FROM above"
@@ -81,13 +119,13 @@ ABOVE = (
 """A SELECT of some directories (a SELECT of their FIDs, to be filled in) and of all directories above them."""
 
 
-def _name_condition(glob: str) -> tuple[str, list[bytes]]:
+def _name_condition(glob: str, table: str = "link") -> tuple[str, list[bytes]]:
     literal = literal_of(glob)
     if literal is not None:
-        return "link.name = ?", [name_bytes(literal)]
+        return f"{table}.name = ?", [name_bytes(literal)]
     prefix = name_bytes(literal_prefix_of(glob))
     # The range finds names by the primary key where a pattern begins with a literal.
     return (
-        "link.name >= ? AND link.name < ? AND CAST(link.name AS TEXT) GLOB CAST(? AS TEXT)",
+        f"{table}.name >= ? AND {table}.name < ? AND CAST({table}.name AS TEXT) GLOB CAST(? AS TEXT)",
         [prefix, prefix + b"\xff" * 256, name_bytes(glob)],
     )

@@ -30,7 +30,7 @@ from lustre_events.index.reading import (
 )
 from lustre_events.index.sqlite_clause import Clause, Condition, joined
 from lustre_events.index.sqlite_database import BUSY_SECONDS, check_version, sqlite_errors
-from lustre_events.index.sqlite_filter import FEW, Compiler
+from lustre_events.index.sqlite_filter import FEW, Compiler, Effort
 from lustre_events.index.sqlite_origin import whole
 from lustre_events.index.sqlite_paths import links_of
 from lustre_events.index.sqlite_tally import tally
@@ -67,25 +67,25 @@ class SqliteReading:
     def find(self, node: Node, order: Order, after: Place | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
         if order == Order():
-            quick = self._compiler.compile(node, count_texts=False)
+            quick = self._compiler.compile(node, Effort.QUICK)
             first = self._first(quick, after.id if after else 0, limit)
             if first is not None:
                 return first
-        condition = self._compiler.compile(node)
         if order.column == "id":
-            return self._portion(condition, order, after, limit, None)
+            return self._portion(node, order, after, limit, None)
         rows: list[Row] = []
         if after is None or after.value is not None:
-            rows = self._portion(condition, order, after, limit, f"o.{order.column} IS NOT NULL")
+            rows = self._portion(node, order, after, limit, f"o.{order.column} IS NOT NULL")
             after = None
         if len(rows) < limit:
             unknown = Order("id", order.descending)
-            rows += self._portion(condition, unknown, after, limit - len(rows), f"o.{order.column} IS NULL")
+            rows += self._portion(node, unknown, after, limit - len(rows), f"o.{order.column} IS NULL")
         return rows
 
     def _portion(
-        self, condition: Condition, order: Order, after: Place | None, limit: int, only: str | None
+        self, node: Node, order: Order, after: Place | None, limit: int, only: str | None
     ) -> list[Row]:  # fmt: skip
+        condition = self._compiler.compile(node)
         start = [_behind(order, after)] if after is not None else []
         start += [Clause(only)] if only is not None else []
         if condition.size <= self._compiler.few or order.column not in _SORTED:
@@ -95,6 +95,7 @@ class SqliteReading:
         if len(rows) == limit or not end:
             return rows
         # Many match, but few of them are here: all of them then.
+        condition = self._compiler.compile(node, Effort.THOROUGH)
         if condition.driver is not None:
             return self._select(condition.driven(), start, order, limit, plus="+")
         return self._select(condition.probe, start, order, limit)
