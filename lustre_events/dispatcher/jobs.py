@@ -70,15 +70,20 @@ class Plan:
     waiting: Mapping[str, int] = field(default_factory=dict)
     working: Sequence[str] = ()
     probing: list[str] = field(default_factory=list)
+    drained: bool = True
+    """All results have been read, so what a lost job had is known to be lost."""
     jobs: dict[str, list[Job]] = field(default_factory=lambda: defaultdict(list))
+    objects: dict[FID, ObjectRow] = field(default_factory=dict)
+    seen: dict[Lane, dict[tuple[FID, str], PendingRow]] = field(default_factory=lambda: defaultdict(dict))
+    """The rows of a lane that were looked at and are due as before: their job is not full, or there is no room."""
 
 
 @dataclass(slots=True)
 class Leased:
-    """What was found in a lane at once."""
+    """What was found in a lane at once: so many rows; `more`: there may be further ones that are due."""
 
     looked_at: int = 0
-    """How many rows were due."""
+    more: bool = False
     jobs: list[Job] = field(default_factory=list)
     rows: list[PendingRow] = field(default_factory=list)
     """Those that a job holds now, or still."""
@@ -115,24 +120,40 @@ class Jobs:
             waiting,
             [name for name in working if drained or name != SCAN],
             self._roster.probing(now_ns),
+            drained,
         )
 
-    def lease(self, transaction: Transaction, plan: Plan, lane: Lane, now_ns: int, limit: int) -> Leased:
-        """Lease up to `limit` of the rows that are due in a lane, and put jobs into the plan."""
+    def lease(
+        self, transaction: Transaction, plan: Plan, lane: Lane, now_ns: int, limit: int, *, last: bool = True
+    ) -> Leased:
+        """Look at the next `limit` rows that are due in a lane, and put jobs into the plan.
+
+        Unless it is the `last` look, jobs wait for the rows that may follow.
+        """
         leased = Leased()
         room = self._most_jobs(lane) - plan.waiting.get(lane.queue, self._settings.queue_jobs)
         room -= len(plan.jobs.get(lane.queue, ()))
         if room <= 0:
             return leased
-        rows = transaction.due(lane, plan.working, now_ns, limit)
+        seen = plan.seen[lane]
+        skip = sum(row.extractor in plan.working for row in seen.values())
+        rows = transaction.due(lane, plan.working, now_ns, limit, skip)
         leased.looked_at = len(rows)
+        leased.more = len(rows) == limit and not last
         rows += self._probes(transaction, lane, plan.probing, now_ns)
-        if rows:
-            free = self._settle_leases(leased, rows, now_ns)
-            patient = plan.waiting[lane.queue] > 0
-            self._give_out(transaction, plan, leased, free, now_ns, room=room, patient=patient)
-            transaction.put_pending(leased.rows)
-            transaction.remove_pending(leased.unknown)
+        if not rows and not seen:
+            return leased
+        plan.objects.update(transaction.objects({row.fid for row in rows}))
+        seen.update({(row.fid, row.extractor): row for row in rows})
+        self._settle_leases(leased, rows, now_ns)
+        leased.unknown = [work for work, row in seen.items() if row.job is None and row.fid not in plan.objects]
+        for work in leased.unknown:
+            del seen[work]
+        self._give_out(transaction, plan, leased, lane, now_ns, room)
+        for row in (*leased.rows, *(leased.lost if plan.drained else ())):
+            seen.pop((row.fid, row.extractor), None)
+        transaction.put_pending(leased.rows)
+        transaction.remove_pending(leased.unknown)
         return leased
 
     def enqueue(self, plan: Plan) -> None:
@@ -152,8 +173,8 @@ class Jobs:
             self._roster.probed(row.extractor, now_ns)
         return found
 
-    def _settle_leases(self, leased: Leased, rows: Sequence[PendingRow], now_ns: int) -> list[PendingRow]:
-        """Return the rows that no job holds; prolong or take away the leases of the others."""
+    def _settle_leases(self, leased: Leased, rows: Sequence[PendingRow], now_ns: int) -> None:
+        """Prolong the leases of those rows that a job still holds, and find those whose job was lost."""
         ended = {row.job for row in rows if row.job is not None}
         alive = self._queue.unfinished(ended) if ended else set()
         for row in rows:
@@ -162,25 +183,17 @@ class Jobs:
                 self._readers.given(row.extractor, str(row.job), now_ns)
             elif row.job is not None:
                 leased.lost.append(row)
-        return [row for row in rows if row.job is None]
 
-    def _give_out(
-        self,
-        transaction: Transaction,
-        plan: Plan,
-        leased: Leased,
-        rows: Sequence[PendingRow],
-        now_ns: int,
-        *,
-        room: int,
-        patient: bool,
+    def _give_out(  # noqa: PLR0917 - as `lease`
+        self, transaction: Transaction, plan: Plan, leased: Leased, lane: Lane, now_ns: int, room: int
     ) -> None:
-        objects = transaction.objects({row.fid for row in rows})
-        leased.unknown += [(row.fid, row.extractor) for row in rows if row.fid not in objects]
+        objects = plan.objects
+        patient = plan.waiting[lane.queue] > 0
         batches = [
             batch
-            for batch in self._batches([row for row in rows if row.fid in objects], objects)
-            if not patient or self._is_full(batch, _bytes(batch, objects)) or now_ns - batch[0].due_ns >= LINGER_NS
+            for batch in self._batches([row for row in plan.seen[lane].values() if row.job is None], objects)
+            if self._is_full(batch, _bytes(batch, objects))
+            or (not leased.more and (not patient or now_ns - batch[0].due_ns >= LINGER_NS))
         ][:room]
         paths = transaction.paths({row.fid for batch in batches for row in batch})
         for batch in batches:

@@ -128,9 +128,10 @@ class Dispatcher:
         self._stop = threading.Event()
         self._beat = beat
         index.take_over()
+        self._timer = timer
         self._turns = Turns(index, timer)
-        self._records_pace = Pace(timer, LEAST_RECORDS, settings.batch_records)
-        self._rows_pace = Pace(timer, LEAST_ROWS, ROWS)
+        self._records_pace = Pace(LEAST_RECORDS, settings.batch_records)
+        self._rows_pace = Pace(LEAST_ROWS, ROWS)
         self._look_around = look
         self._looked_ns = clock()
         self._problems: tuple[str, ...] = ()
@@ -236,8 +237,9 @@ class Dispatcher:
         yield from self._plan(step)
 
     def _write(self, transaction: Transaction, counters: Counter[str], *, gathered: Gathered, now_ns: int) -> None:
-        with self._records_pace.part(gathered.batch.counters["records"]):
-            self._intake.write(transaction, counters, gathered, now_ns)
+        began = self._timer()
+        self._intake.write(transaction, counters, gathered, now_ns)
+        self._records_pace.took(gathered.batch.counters["records"], self._timer() - began)
 
     def _answer(self, transaction: Transaction, counters: Counter[str], *, step: _Step, request: Request) -> None:
         counters["requests"] += 1
@@ -258,27 +260,26 @@ class Dispatcher:
         """Yield the parts in which due rows are leased, lane by lane."""
         yield partial(self._begin_plan, step=step)
         for lane in step.plan.lanes:
-            left = ROWS
-            while left > 0:
+            left, step.leased = ROWS, Leased(more=True)
+            while step.leased.more:
                 size = min(left, self._rows_pace.size)
                 left -= size
-                yield partial(self._lease, step=step, lane=lane, size=size)
-                if step.leased.looked_at < size:
-                    break
+                yield partial(self._lease, step=step, lane=lane, size=size, last=left == 0)
 
     def _begin_plan(self, transaction: Transaction, _: Counter[str], *, step: _Step) -> None:
         step.plan = self._jobs.begin(transaction, step.waiting, step.now_ns, drained=self._incoming.drained)
         self._queues |= {lane.queue for lane in step.plan.lanes}
 
     def _lease(
-        self, transaction: Transaction, counters: Counter[str], *, step: _Step, lane: Lane, size: int
+        self, transaction: Transaction, counters: Counter[str], *, step: _Step, lane: Lane, size: int, last: bool
     ) -> None:
         """Lease rows of a lane; take leases of lost jobs away once all results have been read."""
-        with self._rows_pace.part(size):
-            leased = step.leased = self._jobs.lease(transaction, step.plan, lane, step.now_ns, size)
-            if self._incoming.drained and leased.lost:
-                self._outcomes.lost(transaction, leased.lost, step.now_ns)
-                counters["files_of_lost_jobs"] += len(leased.lost)
+        began = self._timer()
+        leased = step.leased = self._jobs.lease(transaction, step.plan, lane, step.now_ns, size, last=last)
+        if step.plan.drained and leased.lost:
+            self._outcomes.lost(transaction, leased.lost, step.now_ns)
+            counters["files_of_lost_jobs"] += len(leased.lost)
+        self._rows_pace.took(leased.looked_at, self._timer() - began)
         counters["jobs"] += len(leased.jobs)
         counters["job_files"] += sum(len(job.items) for job in leased.jobs)
 

@@ -83,29 +83,18 @@ def _without_collection() -> Iterator[None]:
 
 
 class Pace:
-    """How much of something fits into one part, as its last ones took so and so long.
+    """How much of something fits into one part, by how long its last ones took: from `least` to `most`."""
 
-    Args:
-        timer: seconds from any beginning.
-        least: so much at least.
-        most: so much at most.
-    """
-
-    def __init__(self, timer: Callable[[], float], least: int, most: int) -> None:
-        self._timer = timer
+    def __init__(self, least: int, most: int) -> None:
         self._least = min(least, most)
         self._most = most
         self.size = self._least
 
-    @contextlib.contextmanager
-    def part(self, size: int) -> Iterator[None]:
-        """Measure a part of this size."""
-        began = self._timer()
-        yield
-        seconds = self._timer() - began
-        fitting = int(size * PART_SECONDS / seconds) if seconds > 0 else self._most
-        if fitting < self.size or size >= self.size:
-            # A small part says nothing for a large one: what each part costs anyway is in it.
+    def took(self, size: int, seconds: float) -> None:
+        """Learn how long a part of this size took."""
+        if seconds > PART_SECONDS or size >= self.size:
+            # Else it says nothing for a large one: what each part costs anyway is in it.
+            fitting = int(size * PART_SECONDS / seconds) if seconds > 0 else self._most
             self.size = max(self._least, min(fitting, self.size + self.size // 4, self._most))
 
 

@@ -212,8 +212,10 @@ class Transaction(Protocol):
     def lanes(self) -> list[Lane]:
         """Return the lanes that have pending rows, per queue the greatest priority first."""
 
-    def due(self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int) -> list[PendingRow]:
-        """Return up to `limit` rows of `extractors` that are due, the oldest first."""
+    def due(
+        self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int, skip: int = 0
+    ) -> list[PendingRow]:
+        """Return up to `limit` rows of `extractors` that are due, the oldest first, without the `skip` oldest."""
 
     def forgive(self, extractor: str) -> None:
         """Forget the attempts of all pending rows of an extractor."""

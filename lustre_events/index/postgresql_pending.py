@@ -41,7 +41,7 @@ FROM unnest(%b::text[]) AS asked (extractor) CROSS JOIN LATERAL (
   WHERE queue = %s AND priority = %s AND pending.extractor = asked.extractor AND due_ns <= %s
   ORDER BY due_ns LIMIT %s
 ) AS p
-ORDER BY p.due_ns LIMIT %s
+ORDER BY p.due_ns LIMIT %s OFFSET %s
 """  # noqa: S608 - constants
 
 
@@ -86,9 +86,11 @@ class PendingTable(Session):
         """Return the lanes that have pending rows, per queue the greatest priority first."""
         return sorted((Lane(*row) for row in self._run(_LANES)), key=lambda lane: (lane.queue, -lane.priority))
 
-    def due(self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int) -> list[PendingRow]:
-        """Return up to `limit` rows of `extractors` that are due, the oldest first."""
-        rows = self._run(_DUE, list(extractors), lane.queue, lane.priority, now_ns, limit, limit)
+    def due(
+        self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int, skip: int = 0
+    ) -> list[PendingRow]:
+        """Return up to `limit` rows of `extractors` that are due, the oldest first, without the `skip` oldest."""
+        rows = self._run(_DUE, list(extractors), lane.queue, lane.priority, now_ns, skip + limit, limit, skip)
         return [_pending_row(row) for row in rows]
 
     def forgive(self, extractor: str) -> None:

@@ -65,8 +65,10 @@ class PendingTable:
         row: tuple[str, int] | None = self._connection.execute(statement, values).fetchone()
         return row
 
-    def due(self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int) -> list[PendingRow]:
-        """Return up to `limit` rows of `extractors` that are due, the oldest first."""
+    def due(
+        self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int, skip: int = 0
+    ) -> list[PendingRow]:
+        """Return up to `limit` rows of `extractors` that are due, the oldest first, without the `skip` oldest."""
         # One by one, so that the rows of an extractor that is suspended are never looked at, however many.
         found = [
             row
@@ -74,11 +76,11 @@ class PendingTable:
             for row in self._connection.execute(
                 f"SELECT {_PENDING} FROM pending WHERE queue = ? AND priority = ? AND extractor = ?"  # noqa: S608
                 " AND due_ns <= ? ORDER BY due_ns LIMIT ?",
-                (lane.queue, lane.priority, extractor, now_ns, limit),
+                (lane.queue, lane.priority, extractor, now_ns, skip + limit),
             )
         ]
         found.sort(key=_due_ns)
-        return [_pending_row(row) for row in found[:limit]]
+        return [_pending_row(row) for row in found[skip : skip + limit]]
 
     def forgive(self, extractor: str) -> None:
         """Forget the attempts of all pending rows of an extractor."""

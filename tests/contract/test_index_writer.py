@@ -134,6 +134,11 @@ def test_lanes_and_due_rows(writer: Writer) -> None:
         assert lanes == [Lane("big", 0), Lane("default", 5), Lane("default", 0), Lane("default", -1)]
         due = transaction.due(Lane("default", 0), ["tabular"], 8, 10)
         assert [row.fid for row in due] == [F1, fid_of(5)]
+        assert transaction.due(Lane("default", 0), ["tabular"], 8, 1) == due[:1]
+        assert transaction.due(Lane("default", 0), ["tabular"], 8, 10, 1) == due[1:]
+        assert transaction.due(Lane("default", 0), ["tabular"], 8, 10, 2) == []
+        both = transaction.due(Lane("default", 0), ["tabular", "hdf5"], 8, 10)
+        assert [transaction.due(Lane("default", 0), ["tabular", "hdf5"], 8, 1, n)[0] for n in range(3)] == both
         assert transaction.due(Lane("default", 0), [], 8, 10) == []
         works = [(row.fid, row.extractor) for row in rows]
         assert transaction.pending(works) == dict(zip(works, rows, strict=True))

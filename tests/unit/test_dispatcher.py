@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ import pytest
 
 from lustre_events.config import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
+from lustre_events.dispatcher.jobs import STAT_FILES
+from lustre_events.dispatcher.loop import LEAST_ROWS
 from lustre_events.errors import ConfigError, StreamUnavailable, UnknownExtractor
 from lustre_events.fid import ROOT_FID
 from lustre_events.index.interface import Identity
@@ -468,6 +471,50 @@ def test_jobs_are_batches_of_one_extractor_and_one_owner(make: MakeRig) -> None:
     jobs = rig.play()
     assert sorted((job.owner, len(job.items)) for job in jobs) == [(1, 1), (1, 3), (2, 1), (2, 3)]
     assert stat.owner == -1
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Rig]:
+    """A rig where everything takes a second, so that each part is as small as may be, in its own transaction."""
+    bounded = (Identity("tabular", "1", "", most_jobs=1), Identity("hdf5", "1", ""))
+    made = csv_rig(tmp_path / "slow.db", timer=itertools.count().__next__, extractors=bounded)
+    yield made
+    made.close()
+
+
+def test_jobs_are_full_where_rows_are_looked_at_in_small_parts(slow: Rig) -> None:
+    """However few rows one transaction takes, jobs wait for those that may follow in the next one."""
+    slow.feed(*number((b.create(fid=n, name=b"%d.dat" % n) for n in range(1, 2 * STAT_FILES + 51)), 0))
+    slow.dispatcher.step()
+    assert [len(job.items) for job in slow.queue.take()] == [STAT_FILES, STAT_FILES, 50]
+    assert slow.writer.counters()["job_files"] == 2 * STAT_FILES + 50
+
+
+def test_rows_that_wait_do_not_hide_the_others(slow: Rig) -> None:
+    """An extractor that has as many jobs as it may leaves its rows where they are; those behind them go out."""
+    tables = 5 * LEAST_ROWS
+    slow.feed(*number((b.create(fid=n, name=b"%d.csv" % n) for n in range(1, tables + 1)), 0))
+    slow.dispatcher.step()
+    slow.queue.take()
+    slow.pass_seconds(10)
+    slow.feed(*number([b.create(fid=tables + 1, name=b"last")], tables))
+    slow.dispatcher.step()
+    jobs = slow.queue.take()
+    assert sorted((job.extractor, len(job.items)) for job in jobs) == [(STAT, 1), ("tabular", 64)]
+
+
+def test_lost_jobs_are_found_in_small_parts(slow: Rig) -> None:
+    """All files of lost jobs are tried again, each counted once, though one transaction looks at some only."""
+    files = 3 * LEAST_ROWS + 7
+    slow.feed(*number((b.create(fid=n, name=b"%d.dat" % n) for n in range(1, files + 1)), 0))
+    slow.settle()
+    slow.queue.take()
+    slow.pass_seconds(121)
+    slow.dispatcher.step()
+    assert slow.writer.counters()["files_of_lost_jobs"] == files
+    slow.pass_seconds(30)
+    again = slow.play()
+    assert {len(job.items) for job in again} == {1}
 
 
 def test_the_greatest_priority_goes_first(make: MakeRig) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -218,56 +217,52 @@ def test_garbage_is_collected_outside_transactions() -> None:
     assert gc.isenabled()
 
 
-def pass_parts(pace: Pace, timer: Timer, each_seconds: float, parts: int) -> None:
+def take_parts(pace: Pace, each_seconds: float, parts: int) -> None:
     for _ in range(parts):
-        with pace.part(pace.size):
-            timer.now += pace.size * each_seconds
+        pace.took(pace.size, pace.size * each_seconds)
 
 
 @pytest.mark.parametrize("each_seconds", [1e-6, 1e-5, 1e-4, 1e-2])
 def test_the_size_of_parts_follows_what_they_take(each_seconds: float) -> None:
     """After some parts they take as long as they should, within the bounds of their size."""
-    timer = Timer()
-    pace = Pace(timer, 100, 20_000)
-    pass_parts(pace, timer, each_seconds, 50)
+    pace = Pace(100, 20_000)
+    take_parts(pace, each_seconds, 50)
     assert pace.size == pytest.approx(min(max(PART_SECONDS / each_seconds, 100), 20_000), rel=0.01, abs=1)
 
 
 def test_a_part_that_took_too_long_makes_the_next_one_smaller_at_once() -> None:
     """Slow parts are not repeated; quick ones make the size grow by and by."""
-    timer = Timer()
-    pace = Pace(timer, 100, 20_000)
-    pass_parts(pace, timer, 1e-6, 50)
+    pace = Pace(100, 20_000)
+    take_parts(pace, 1e-6, 50)
     large = pace.size
-    pass_parts(pace, timer, 1e-5, 1)
+    take_parts(pace, 1e-5, 1)
     assert pace.size <= large / 10 + 1
     small = pace.size
-    pass_parts(pace, timer, 1e-6, 1)
+    take_parts(pace, 1e-6, 1)
     assert small < pace.size <= small * 1.25
 
 
 def test_a_small_part_says_nothing_about_large_ones() -> None:
-    """What a part costs anyway, however small it is, does not make the next ones larger."""
-    timer = Timer()
-    pace = Pace(timer, 100, 1_000)
-    with pace.part(1):
-        timer.now += 1e-6
-    assert pace.size == 100
+    """What a part costs anyway, however small it is, makes the next ones neither larger nor smaller."""
+    pace = Pace(100, 1_000)
+    take_parts(pace, 1e-6, 5)
+    size = pace.size
+    pace.took(1, 1e-6)
+    pace.took(1, PART_SECONDS / 2)
+    assert 100 < pace.size == size
 
 
 def test_a_timer_that_stands_still_is_no_error() -> None:
     """Time that was not measured means that there is room."""
-    pace = Pace(lambda: 1.0, 100, 130)
+    pace = Pace(100, 130)
     for size in (125, 130, 130):
-        with pace.part(pace.size):
-            pass
+        pace.took(pace.size, 0.0)
         assert pace.size == size
 
 
 def test_least_is_never_more_than_most() -> None:
     """A setting below the usual least size is kept to."""
-    pace = Pace(itertools.count().__next__, 300, 7)
+    pace = Pace(300, 7)
     assert pace.size == 7
-    with pace.part(7):
-        pass
+    pace.took(7, 1.0)
     assert pace.size == 7
