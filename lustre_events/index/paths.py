@@ -9,7 +9,7 @@ root.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from lustre_events.errors import QueryError
@@ -64,6 +64,11 @@ def components_of(pattern: str) -> list[str]:
     if len(components) > MAX_COMPONENTS:
         raise QueryError(f"a path in a query may have {MAX_COMPONENTS} components; write ** for some of them")
     return components
+
+
+def rises(components: Sequence[str]) -> bool:
+    """Whether a pattern gives the last components of a path only, so that a look from below decides."""
+    return components[:1] == ["**"] and "**" not in components[1:]
 
 
 def _links_above(links: Links, fids: Iterable[FID]) -> _Children:

@@ -26,7 +26,7 @@ from lustre_events.index.postgresql_clause import (
 )
 from lustre_events.index.postgresql_database import Row
 from lustre_events.index.postgresql_glob import escaped, like_literal, name_test, text_like
-from lustre_events.index.postgresql_paths import ABOVE, fids_of_pattern, name_condition
+from lustre_events.index.postgresql_paths import ABOVE, fids_of_pattern, name_condition, probe_of_pattern
 from lustre_events.index.postgresql_text import phrase
 from lustre_events.index.values import clean
 
@@ -204,6 +204,9 @@ class Compiler:
         fids, size = self.collected(fids_of_pattern(glob, self.seen), "bytea", min(self.few, FEW_PATHS))
         driver = _of_fids(fids)
         member = member_of(driver)
+        rising = probe_of_pattern(glob, self.seen)
+        if rising is not None:
+            return Condition(rising, rising, driver, size=size)
         directory = glob.removesuffix("/**").rstrip("/")
         if not glob.startswith("/") or not glob.endswith("/**") or literal_of(directory) is None:
             return Condition(member, member, driver, size=size)

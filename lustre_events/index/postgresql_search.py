@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +20,7 @@ from lustre_events.index.postgresql_database import Connection, Database, packed
 from lustre_events.index.postgresql_database import Row as Values
 from lustre_events.index.postgresql_filter import FEW, Compiler
 from lustre_events.index.postgresql_tally import tally
-from lustre_events.index.postgresql_visibility import listed_directories, readable
+from lustre_events.index.postgresql_visibility import listed_directories, readable, seen
 from lustre_events.index.query_tree import Node
 from lustre_events.index.reading import (
     LONGEST_SECONDS,
@@ -43,6 +44,9 @@ _COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
 _SORTED = frozenset({"id", "size", "mtime_ns"})
 """Columns with an index that gives their order."""
 
+FEW_JUDGED = 2_000
+"""Objects whose names are looked at one by one to tell whether a viewer sees them."""
+
 _SETTINGS = (("work_mem", "64MB"), ("max_parallel_workers_per_gather", "0"))
 
 
@@ -64,14 +68,23 @@ class PostgresqlReading:
         self._few = few
         self._look = look
         self._compiled: dict[Node, Condition] = {}
+        self._compiler = Compiler(self._run, few=few)
+        if viewer is not None:
+            self._compiler = Compiler(self._run, seen(viewer), readable(viewer, acl.READ), few)
 
     @cached_property
-    def _compiler(self) -> Compiler:
+    def _counting(self) -> Compiler:
+        """The compiler for what goes through all objects that match."""
         if self._viewer is None:
-            return Compiler(self._run, few=self._few)
+            return self._compiler
         directories = listed_directories(self._run, self._viewer)
-        seen = Clause("link.parent = ANY(%b::bytea[])", (directories,))
-        return Compiler(self._run, seen, readable(self._viewer, acl.READ), self._few)
+        return replace(self._compiler, seen=Clause("link.parent = ANY(%b::bytea[])", (directories,)))
+
+    def _for_all(self, node: Node) -> tuple[Compiler, Condition]:
+        condition = self._compile(node)
+        if self._viewer is None or condition.size <= FEW_JUDGED:
+            return self._compiler, condition
+        return self._counting, self._counting.compile(node)
 
     def _compile(self, node: Node) -> Condition:
         """Return what a node means; a subtree asks for the same one again and again."""
@@ -106,10 +119,13 @@ class PostgresqlReading:
         # Few match, or few of them are here: all of them then, in an order that no index gives.
         driven = condition.driver is not None
         where = condition.driven() if driven else condition.probe
-        found = joined([start, where, self._compiler.live], "AND")
+        found = joined([start, where], "AND")
+        live = self._compiler.live
+        # Sorted first: whether a name is seen is asked only until the page is full.
+        ordered = f"SELECT * FROM object o WHERE {found.sql} ORDER BY {_by(order, made=driven)} OFFSET 0"  # noqa: S608
         return self._rows(
-            f"SELECT {_COLUMNS} FROM object o WHERE {found.sql} ORDER BY {_by(order, made=driven)} LIMIT %s",  # noqa: S608
-            *found.parameters, limit,
+            f"SELECT {_COLUMNS} FROM ({ordered}) AS o WHERE {live.sql} LIMIT %s",  # noqa: S608
+            *found.parameters, *live.parameters, limit,
         )  # fmt: skip
 
     def _first(self, condition: Condition, start: Clause, order: Order, limit: int) -> list[Row]:
@@ -139,12 +155,13 @@ class PostgresqlReading:
 
     def count(self, node: Node) -> int:
         """Return how many objects match."""
-        found = joined([self._compile(node).driven(), self._compiler.live], "AND")
+        compiler, condition = self._for_all(node)
+        found = joined([condition.driven(), compiler.live], "AND")
         return self._one(f"SELECT count(*) FROM object o WHERE {found.sql}", *found.parameters)  # noqa: S608
 
     def tally(self, node: Node, by: str, limit: int | None) -> list[Tally]:
         """Return the values of the objects that match; see postgresql_tally.py."""
-        return tally(self._compiler, self._compile(node), by, limit)
+        return tally(*self._for_all(node), by, limit)
 
     def entries(self, parent: FID, after: bytes, limit: int) -> list[Entry]:
         """Return up to `limit` names in a directory behind the name `after`, in order."""

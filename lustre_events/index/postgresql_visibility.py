@@ -29,13 +29,38 @@ SELECT fid FROM reached WHERE listed
 """  # noqa: S608 - constants
 
 
+# From a name's directory up to the root, by directories that can be searched (OFFSET 0: one after the other).
+_SEEN = f"""
+%s IN (
+  WITH RECURSIVE way (fid) AS (
+    SELECT o.fid FROM object o WHERE o.fid = link.parent AND {_PERMITS} AND {_PERMITS}
+    UNION
+    SELECT upper.fid FROM way CROSS JOIN LATERAL (
+      SELECT o.fid FROM link AS step JOIN object o ON o.fid = step.parent
+      WHERE step.fid = way.fid AND {_PERMITS} OFFSET 0
+    ) AS upper
+  )
+  SELECT fid FROM way
+)
+"""  # noqa: S608 - constants
+
+
+def seen(viewer: Viewer) -> Clause:
+    """Return the condition that a viewer sees the name `link`: a look at each directory above, for each name."""
+    who = (viewer.uid, sorted(viewer.gids))
+    return Clause(_SEEN, (ROOT_FID.pack(), *who, acl.SEARCH, *who, acl.READ, *who, acl.SEARCH))
+
+
 def readable(viewer: Viewer, wanted: int) -> Clause:
     """Return the condition that a viewer has permissions on the object `o`."""
     return Clause(_PERMITS, (viewer.uid, sorted(viewer.gids), wanted))
 
 
 def listed_directories(run: Callable[[Clause], Iterable[Row]], viewer: Viewer) -> list[bytes]:
-    """Return the packed FIDs of all directories whose names a viewer sees (visibility.Sight.listed)."""
+    """Return the packed FIDs of all directories whose names a viewer sees (visibility.Sight.listed).
+
+    That is quicker than `seen` where very many names are to be judged.
+    """
     who = (viewer.uid, sorted(viewer.gids))
     root = ROOT_FID.pack()
     return [row[0] for row in run(Clause(_LISTED, (*who, acl.SEARCH, *who, acl.READ, root, root)))]

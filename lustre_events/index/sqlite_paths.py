@@ -9,7 +9,7 @@ from itertools import pairwise
 from lustre_events.fid import FID, ROOT_FID
 from lustre_events.index import paths
 from lustre_events.index.globs import literal_of, literal_prefix_of, name_bytes
-from lustre_events.index.paths import components_of
+from lustre_events.index.paths import components_of, rises
 
 _ROOT = ROOT_FID.pack()
 _CHUNK = 500
@@ -87,11 +87,6 @@ def probe_of_pattern(pattern: str, seen: str = "") -> tuple[str, list[bytes]] | 
         sql, parameters = _from_below(components, f" AND link.fid = o.fid{seen}")
         return f"EXISTS ({sql})", parameters
     return None
-
-
-def rises(components: Sequence[str]) -> bool:
-    """Whether a pattern gives the last components of a path only, so that a look from below decides."""
-    return components[:1] == ["**"] and "**" not in components[1:]
 
 
 def _from_below(components: Sequence[str], also: str) -> tuple[str, list[bytes]]:

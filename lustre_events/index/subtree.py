@@ -56,13 +56,19 @@ def walk(  # noqa: PLR0917 - one page
     paths in the subtree comes with the first of them only.
     """
     found: list[tuple[bytes, Row]] = []
+    circling: set[int] = set()
     base = b"/".join(subtree.directory)
     entries = _below(reading, root, base, _names_behind(base, after), sight, deep=subtree.deep)
     while len(found) < limit and (portion := _portion(entries)):
         rows = {row.id: row for row in reading.matching(subtree.rest, {entry.id for _, entry in portion})}
         hits = [(path, rows[entry.id]) for path, entry in portion if entry.id in rows]
         paths = paths_of(reading.links, {row.fid for _, row in hits}, sight)
-        found += [(path, row) for path, row in hits if path == _first(paths[row.fid], base, deep=subtree.deep)]
+        for path, row in hits:
+            first = _first(paths[row.fid], base, deep=subtree.deep)
+            # Links out of order can make a directory lie in itself: then it has no path here, and is here.
+            if path == first or (first is None and row.id not in circling):
+                circling.add(row.id)
+                found.append((path, row))
     return found[:limit]
 
 

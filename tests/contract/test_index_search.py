@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lustre_events.errors import QueryError
@@ -50,6 +50,7 @@ def test_search_finds_what_a_naive_filter_finds(
 @both
 @examples(60)
 @given(links, patterns)
+@example({(0, b"b"): 1, (1, b"a"): 1}, "/b/*")
 def test_patterns_find_what_the_naive_model_finds(
     empty_place: EmptyPlace, backend: str, links: Links, pattern: str
 ) -> None:
