@@ -33,8 +33,11 @@ _WORDS = (
 
 
 def fill(writer: IndexWriter, files: int) -> None:
-    """Write `files` files into an empty index: /proj/runN/scanM/frame_NNNNNNNN.h5."""
+    """Write `files` files into an empty index: /proj/runN/scanM/frame_NNNNNNNN.h5, all for everybody to read."""
     writer.take_over()
+    with writer.transaction() as transaction:
+        transaction.put_objects([ObjectRow(fid=ROOT_FID, generation=1, content=1, type="d")])
+        transaction.put_facts(transaction.objects([ROOT_FID])[ROOT_FID], 1, facts(-1))
     for start in range(0, files, _PORTION):
         numbers = range(start, min(start + _PORTION, files))
         with writer.transaction() as transaction:

@@ -10,12 +10,10 @@ from typing import Any, NoReturn
 
 from lustre_events.bench.index import QUERIES, queries
 from lustre_events.bench.options import Figures, Options
-from lustre_events.bench.synthetic import facts, fill
+from lustre_events.bench.synthetic import fill
 from lustre_events.config import WebSettings
 from lustre_events.errors import ConfigError
-from lustre_events.fid import ROOT_FID
 from lustre_events.index import open_search, open_writer
-from lustre_events.index.interface import IndexWriter, ObjectRow
 
 RUNS = 10
 VIEWER = "nobody"
@@ -30,21 +28,12 @@ def web_search(options: Options) -> Figures:
         path = Path(folder) / "index.db"
         writer = open_writer(f"sqlite:///{path}")
         fill(writer, options.files)
-        open_root(writer)
         writer.close()
         took = sorted(milliseconds for _, milliseconds in pages(f"sqlite:///{path}"))
     return {
         "web.search_p95_ms": took[-(-95 * len(took) // 100) - 1],
         "web.search_median_ms": took[len(took) // 2],
     }
-
-
-def open_root(writer: IndexWriter) -> None:
-    """Let everybody into the root directory, of which `fill` says nothing."""
-    with writer.transaction() as transaction:
-        transaction.put_objects([ObjectRow(fid=ROOT_FID, generation=1, content=1, type="d")])
-        row = transaction.objects([ROOT_FID])[ROOT_FID]
-        transaction.put_facts(row, 1, facts(-1))
 
 
 def pages(url: str) -> Iterator[tuple[str, float]]:
