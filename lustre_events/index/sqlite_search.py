@@ -90,10 +90,13 @@ class SqliteReading:
         start += [Clause(only)] if only is not None else []
         if condition.size <= self._compiler.few or order.column not in _SORTED:
             return self._select(condition.driven(), start, order, limit, plus="+")
-        end = self._bound(start, order)
-        rows = self._select(condition.probe, [*start, *end], order, limit)
-        if len(rows) == limit or not end:
-            return rows
+        if not (
+            condition.streams and order == Order() and only is None
+        ):  # else `_first` has looked at the first ones
+            end = self._bound(start, order)
+            rows = self._select(condition.probe, [*start, *end], order, limit)
+            if len(rows) == limit or not end:
+                return rows
         # Many match, but few of them are here: all of them then.
         condition = self._compiler.compile(node, Effort.THOROUGH)
         if condition.driver is not None:
