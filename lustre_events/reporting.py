@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 
 from lustre_events import services
 from lustre_events.config import Settings
 from lustre_events.errors import IndexUnavailable, LustreEventsError, StreamError
 from lustre_events.index import open_search
-from lustre_events.index.reading import Stats
+from lustre_events.index.reading import Counts, Stats
+from lustre_events.index.searching import Search
 from lustre_events.queues import JobState, RqQueues
 from lustre_events.status import Status, collect
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.redis import RedisRecordStreams
 
+SHARE = 30
+"""Rows are counted again when so many times as long has passed as counting took."""
 
-def status(settings: Settings, index_url: str, *, index_may_be_away: bool = False) -> Status:
+
+class Counting:
+    """Remembers how many rows an index has, for who asks again and again; `timer` counts seconds."""
+
+    def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
+        self._timer = timer
+        self._counts: Counts | None = None
+        self._good_until = 0.0
+
+    def stats(self, search: Search) -> Stats:
+        """Return the sums of an index, whose rows are counted if it is time for that."""
+        began = self._timer()
+        known = self._counts if began < self._good_until else None
+        stats = search.stats(known)
+        if known is None:
+            took = self._timer() - began
+            self._counts, self._good_until = stats.counts, began + SHARE * took
+        return stats
+
+
+def status(
+    settings: Settings, index_url: str, *, index_may_be_away: bool = False, counting: Counting | None = None
+) -> Status:
     """Return what `status` shows; a Redis that is not configured or does not answer is one of its problems.
+
+    Args:
+        settings: of the service.
+        index_url: the index.
+        index_may_be_away: that is one of the problems too, not the end.
+        counting: knows the rows of earlier looks at this index; None: they are counted.
 
     Raises:
         IndexUnavailable: there is no index; or, where that may be, it is one of the problems too.
@@ -25,7 +57,7 @@ def status(settings: Settings, index_url: str, *, index_may_be_away: bool = Fals
     stats = None
     try:
         with open_search(index_url) as search:
-            stats = search.stats()
+            stats = (counting or Counting()).stats(search)
     except IndexUnavailable as exc:
         if not index_may_be_away:
             raise

@@ -174,7 +174,7 @@ class Service:
         except LustreEventsError as exc:
             return [str(exc)]
         found = [f"{name}: {table}" for name, table in
-                 (("pending", stats.pending), ("failures", stats.failures)) if table]  # fmt: skip
+                 (("pending", stats.pending), ("failures", stats.counts.failures)) if table]  # fmt: skip
         truth = files_of(self.files)
         seen: dict[frozenset[bytes], object] = {}
         for hit in hits:

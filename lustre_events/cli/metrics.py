@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import click
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
@@ -21,7 +22,8 @@ from lustre_events.metrics import ServiceCollector
 def metrics_command(*, settings: Settings, index_url: str | None, listen: str | None) -> None:
     """Print the metrics of all processes once, or serve them to Prometheus."""
     registry = CollectorRegistry()
-    registry.register(ServiceCollector(lambda: reporting.status(settings, index_of(settings, index_url))))
+    look = partial(reporting.status, settings, index_of(settings, index_url), counting=reporting.Counting())
+    registry.register(ServiceCollector(look))
     if listen is None:
         click.echo(generate_latest(registry), nl=False)
         return

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import click
 from rich.console import Console
@@ -33,7 +34,8 @@ def status_command(*, settings: Settings, index_url: str | None, as_json: bool, 
     if watch:
         stopped = threading.Event()
         stop_on_signals(stopped.set)
-        _watch(lambda: reporting.status(settings, url, index_may_be_away=True), Console(), stopped, as_json=as_json)
+        look = partial(reporting.status, settings, url, index_may_be_away=True, counting=reporting.Counting())
+        _watch(look, Console(), stopped, as_json=as_json)
         return
     _say(reporting.status(settings, url), as_json=as_json)
 

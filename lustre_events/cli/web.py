@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import click
 
@@ -43,7 +44,7 @@ def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[
         from lustre_events.web.opening import site  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         raise ConfigError(f"the console needs {exc.name}: pip install 'lustre-events[web,dashboard]'") from exc
-    opened = site(settings, index_url, reporting.status)
+    opened = site(settings, index_url, partial(reporting.status, counting=reporting.Counting()))
     try:
         server = waitress.create_server(
             make_app(opened), listen=listen, threads=settings.web.threads, ident="lustre-events",

@@ -24,6 +24,7 @@ from lustre_events.index.postgresql_visibility import listed_directories, readab
 from lustre_events.index.query_tree import Node
 from lustre_events.index.reading import (
     LONGEST_SECONDS,
+    Counts,
     Entry,
     Order,
     Place,
@@ -212,17 +213,23 @@ class PostgresqlReading:
         rows = self._run(Clause(f"SELECT {columns} FROM pending WHERE fid = ANY(%b::bytea[])", (packed(fids),)))  # noqa: S608
         return [StoredWork(FID.unpack(row[0]), *row[1:]) for row in rows]
 
-    def stats(self) -> Stats:
-        """Return the sums."""
-        pending = self._run(Clause("SELECT reason, count(*), min(due_ns) FROM pending GROUP BY reason"))
+    def counts(self) -> Counts:
+        """Return how many rows there are, counted."""
         sums = "SELECT extractor, count(*) FROM document WHERE {} IS NOT NULL GROUP BY extractor"
-        return Stats(
+        return Counts(
             objects=self._one("SELECT count(*) FROM object"),
             links=self._one("SELECT count(*) FROM link WHERE fid IS NOT NULL"),
             tombstones=self._one("SELECT count(*) FROM link WHERE fid IS NULL"),
-            pending={reason: count for reason, count, _ in pending},
             documents=self._sums(sums.format("body")),
             failures=self._sums(sums.format("failure")),
+        )
+
+    def stats(self, counts: Counts) -> Stats:
+        """Return the sums, with these counts."""
+        pending = self._run(Clause("SELECT reason, count(*), min(due_ns) FROM pending GROUP BY reason"))
+        return Stats(
+            counts=counts,
+            pending={reason: count for reason, count, _ in pending},
             counters=self._sums("SELECT name, value FROM counter ORDER BY name"),
             cursors=tuple(
                 (mdt, epoch, position)

@@ -116,15 +116,22 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
-    """The sums of an index, for `status`. `links` are current names, `tombstones` removed ones."""
+class Counts:
+    """How many rows an index has, which takes seconds to count in a large one. `links` are current names."""
 
     objects: int
     links: int
     tombstones: int
-    pending: dict[str, int]  # by reason
     documents: dict[str, int]  # by extractor
     failures: dict[str, int]  # by extractor
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The sums of an index, for `status`; all but `counts` are quickly told."""
+
+    counts: Counts
+    pending: dict[str, int]  # by reason
     counters: dict[str, int]
     cursors: tuple[tuple[str, int, int], ...]  # MDT, epoch, index reached
     oldest_due_ns: dict[str, int]  # of the pending rows, by reason
@@ -182,8 +189,11 @@ class Reading(Protocol):
     def pending(self, fids: Collection[FID]) -> list[StoredWork]:
         """Return the pending rows of `fids`."""
 
-    def stats(self) -> Stats:
-        """Return the sums."""
+    def counts(self) -> Counts:
+        """Return how many rows there are, counted."""
+
+    def stats(self, counts: Counts) -> Stats:
+        """Return the sums, with these counts."""
 
 
 class Backend(Protocol):

@@ -32,7 +32,7 @@ from lustre_events.index.hits import (
 from lustre_events.index.paths import paths_of
 from lustre_events.index.query import parse
 from lustre_events.index.query_tree import Among, And, Identity, Node, Or, Path, Readable, limited
-from lustre_events.index.reading import Backend, Order, Place, Reading, Row, Stats, Tally
+from lustre_events.index.reading import Backend, Counts, Order, Place, Reading, Row, Stats, Tally
 from lustre_events.index.subtree import Subtree, walk
 from lustre_events.index.views import hits_of, views_of
 from lustre_events.index.visibility import Sight, Viewer, group_name, user_name
@@ -211,10 +211,10 @@ class Search:
         with self._backend.reading(viewer) as reading:
             return _resolve(reading, path, _sight(reading, viewer))
 
-    def stats(self) -> Stats:
-        """Return the sums of the index."""
+    def stats(self, counts: Counts | None = None) -> Stats:
+        """Return the sums of the index; with `counts` of a while ago its rows are not counted again."""
         with self._backend.reading(None) as reading:
-            return reading.stats()
+            return reading.stats(counts or reading.counts())
 
     def close(self) -> None:
         """Close the index."""

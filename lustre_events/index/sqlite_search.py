@@ -19,6 +19,7 @@ from lustre_events.index import acl, local_disk
 from lustre_events.index.query_tree import Node
 from lustre_events.index.reading import (
     LONGEST_SECONDS,
+    Counts,
     Entry,
     Order,
     Place,
@@ -226,22 +227,28 @@ class SqliteReading:
         found = self._in(f"SELECT {columns} FROM pending WHERE fid", [fid.pack() for fid in fids])  # noqa: S608
         return [StoredWork(FID.unpack(fid), *rest) for fid, *rest in found]
 
-    def stats(self) -> Stats:
-        """Return the sums."""
-        pending = self._connection.execute(
-            "SELECT reason, count(*), min(due_ns) FROM pending GROUP BY reason"
-        ).fetchall()
-        return Stats(
+    def counts(self) -> Counts:
+        """Return how many rows there are, counted."""
+        return Counts(
             objects=self._one("SELECT count(*) FROM object"),
             links=self._one("SELECT count(*) FROM link WHERE fid IS NOT NULL"),
             tombstones=self._one("SELECT count(*) FROM link WHERE fid IS NULL"),
-            pending={reason: count for reason, count, _ in pending},
             documents=self._sums(
                 "SELECT extractor, count(*) FROM document WHERE body IS NOT NULL GROUP BY extractor"
             ),
             failures=self._sums(
                 "SELECT extractor, count(*) FROM document WHERE failure IS NOT NULL GROUP BY extractor"
             ),
+        )
+
+    def stats(self, counts: Counts) -> Stats:
+        """Return the sums, with these counts."""
+        pending = self._connection.execute(
+            "SELECT reason, count(*), min(due_ns) FROM pending GROUP BY reason"
+        ).fetchall()
+        return Stats(
+            counts=counts,
+            pending={reason: count for reason, count, _ in pending},
             counters=self._sums("SELECT name, value FROM counter ORDER BY name"),
             cursors=tuple(self._connection.execute("SELECT mdt, epoch, position FROM cursor ORDER BY mdt, epoch")),
             oldest_due_ns={reason: due_ns for reason, _, due_ns in pending},

@@ -105,13 +105,13 @@ def _extractors(
 def of_index(stats: Stats) -> Status:
     """Return the index's part."""
     return {
-        "objects": stats.objects,
-        "links": stats.links,
-        "tombstones": stats.tombstones,
+        "objects": stats.counts.objects,
+        "links": stats.counts.links,
+        "tombstones": stats.counts.tombstones,
         "pending": stats.pending,
         "oldest_due_ns": stats.oldest_due_ns,
-        "documents": stats.documents,
-        "failures": stats.failures,
+        "documents": stats.counts.documents,
+        "failures": stats.counts.failures,
         "counters": stats.counters,
         "cursors": [{"mdt": mdt, "epoch": epoch, "position": position} for mdt, epoch, position in stats.cursors],
         "bytes": stats.bytes,

@@ -58,7 +58,7 @@ def documents(service: Service) -> int:
             stats = search.stats()
     except Exception:  # noqa: BLE001 - there is no index yet
         return -1
-    return stats.documents.get("tabular", 0) if not stats.pending else -1
+    return stats.counts.documents.get("tabular", 0) if not stats.pending else -1
 
 
 def blocks() -> list[tuple[str, str]]:

@@ -149,7 +149,7 @@ def test_sigterm_ends_a_long_container(open_folder: Path, base_image: Path, whol
         with open_search(service.index) as search:
             stats = search.stats()
         assert stats.pending
-        assert not stats.failures
+        assert not stats.counts.failures
 
 
 def documents(service: Service) -> Mapping[str, int]:
@@ -157,7 +157,7 @@ def documents(service: Service) -> Mapping[str, int]:
     if not Path(service.index.removeprefix("sqlite:///")).exists():
         return {}
     with open_search(service.index) as search:
-        return search.stats().documents
+        return search.stats().counts.documents
 
 
 class Demo:

@@ -108,7 +108,7 @@ def test_a_user_who_only_reads_can_search(postgresql_url: str) -> None:
 
     with open_search(url) as search:
         assert search.search("type:f OR red OR path:/a/** OR k:>1", sort="mtime") == []
-        assert search.stats().objects == 0
+        assert search.stats().counts.objects == 0
     writer = PostgresqlWriter(url)
     with pytest.raises(IndexUnavailable, match="may only read"):
         writer.take_over()

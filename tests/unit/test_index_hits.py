@@ -104,10 +104,10 @@ def test_stats(path: Path) -> None:
     with open_search(f"sqlite:///{path}") as index:
         stats = index.stats()
 
-    assert (stats.objects, stats.links, stats.tombstones) == (2, 3, 1)
+    assert (stats.counts.objects, stats.counts.links, stats.counts.tombstones) == (2, 3, 1)
     assert stats.pending == {"write": 1}
-    assert stats.documents == {"hdf5": 1, "tabular": 1}
-    assert stats.failures == {"hdf5": 1}
+    assert stats.counts.documents == {"hdf5": 1, "tabular": 1}
+    assert stats.counts.failures == {"hdf5": 1}
     assert stats.counters == {"records": 7}
     assert stats.cursors == (("fs-MDT0000", 1, 42),)
 
