@@ -44,8 +44,7 @@ def index_figures(options: Options) -> Figures:
 class _Seeding(SQLiteWriter):
     """A writer of an index that nobody else opens yet: no WAL, nothing durable, more memory.
 
-    The pages are the same. Ten million files take forty minutes, not hours, where its folder lies in memory
-    (TMPDIR=/dev/shm; it needs 12 GB).
+    The pages are the same. For ten million files its folder should lie in memory (TMPDIR=/dev/shm; it needs 12 GB).
     """
 
     def __init__(self, path: Path) -> None:
