@@ -42,7 +42,8 @@ def metrics_page() -> str:
     rows = [f"| `{metrics.PREFIX}{name}` | {text} |" for name, text in metrics.METRICS.items()]
     return "\n".join([
         f"{NOTE}# Metrics\n",
-        "`lustre-events metrics --listen 127.0.0.1:9464` answers for all processes. Counters end in `_total`.\n",
+        "`lustre-events metrics --listen 127.0.0.1:9464` answers for all processes. Counters end in `_total`.",
+        "Rows of the index are counted again when thirty times as long has passed as counting them took.\n",
         "| metric | meaning |", "|---|---|", *rows, "",
     ])  # fmt: skip
 

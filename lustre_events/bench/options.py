@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,12 @@ class Options:
     images: Path
     records: int = 500_000
     files: int = 1_000_000
+
+
+def percentile(values: Iterable[float], percent: int) -> float:
+    """Return the value that so many percent of the values do not exceed (by the nearest rank)."""
+    ordered = sorted(values)
+    return ordered[-(-percent * len(ordered) // 100) - 1]
 
 
 @contextlib.contextmanager

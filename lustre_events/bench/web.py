@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lustre_events.bench.index import QUERIES, queries
-from lustre_events.bench.options import Figures, Options
+from lustre_events.bench.options import Figures, Options, percentile
 from lustre_events.bench.synthetic import fill
 from lustre_events.config import WebSettings
 from lustre_events.errors import ConfigError
@@ -29,10 +29,10 @@ def web_search(options: Options) -> Figures:
         writer = open_writer(f"sqlite:///{path}")
         fill(writer, options.files)
         writer.close()
-        took = sorted(milliseconds for _, milliseconds in pages(f"sqlite:///{path}"))
+        took = [milliseconds for _, milliseconds in pages(f"sqlite:///{path}")]
     return {
-        "web.search_p95_ms": took[-(-95 * len(took) // 100) - 1],
-        "web.search_median_ms": took[len(took) // 2],
+        "web.search_p95_ms": percentile(took, 95),
+        "web.search_median_ms": percentile(took, 50),
     }
 
 

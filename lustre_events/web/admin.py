@@ -57,7 +57,7 @@ def failures() -> str:
     with site.search() as index:
         page = index.page(query, limit=FAILED, cursor=flask.request.args.get("cursor"), visible_to=viewer)
         views = index.show_many([hit.fid for hit in page.hits], visible_to=viewer)
-        names = index.stats().counts.failures
+    names = site.status()["index"]["failures"]
     rows = [(view, failure) for view in views for failure in view.failures if not name or failure.extractor == name]
     return flask.render_template("failures.html", rows=rows, names=names, chosen=name, cursor=page.cursor)
 

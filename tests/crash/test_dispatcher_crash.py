@@ -161,6 +161,30 @@ def test_killed_between_the_transactions_of_a_step(tmp_path: Path, last: int) ->
     rig.close()
 
 
+@pytest.mark.parametrize("last", range(1, 12))
+def test_a_step_that_failed_between_its_transactions_is_gone_on_with(tmp_path: Path, last: int) -> None:
+    """The same dispatcher asks the index how far it came: nothing counts twice, and all ends as if never failed."""
+    rig = csv_rig(
+        tmp_path / "index.db", settings=DispatcherSettings(batch_records=1), timer=itertools.count().__next__
+    )
+    writer = KilledAtCommit(tmp_path / "index.db")
+    rig.dispatcher = rig.make(writer)
+    rig.feed(*HISTORY)
+    writer.left = last
+    with pytest.raises(Killed):
+        rig.dispatcher.step()
+    work_through(rig)
+    counters = rig.writer.counters()
+    assert counters["records"] == len(HISTORY)
+    assert counters["results"] == sum(
+        counters.get(f"results_{end}", 0) for end in ("ok", "failed", "gone", "dropped")
+    )
+    assert rig.store.committed == {(MDT0, 1): len(HISTORY)}
+    assert state(rig)[::2] == expected(tmp_path / "other.db")[::2]
+    writer.close()
+    rig.close()
+
+
 class KilledAtEnqueue(MemoryQueue):
     """A queue whose first job is the end."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.need import need
+from tests.need import missing, need
 from tests.service import wait_for
 from workers.processes import container_init, container_memory
 
@@ -24,12 +24,12 @@ OWN_SHM = f"mount -t tmpfs shm /dev/shm && head -c {SIZE} /dev/zero > /dev/shm/m
 @contextlib.contextmanager
 def container(script: str) -> Iterator[int]:
     """Run a script as PID 1 of new namespaces, as a container's runtime does; give that runtime's pid."""
-    argv = ["unshare", *NAMESPACES, "sh", "-c", script]
+    argv = [need("unshare"), *NAMESPACES, "sh", "-c", script]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             if process.stdout.readline() != b"\n":
-                need("this kernel lets nobody make namespaces")
+                missing("this kernel lets nobody make namespaces")
             yield process.pid
         finally:
             process.kill()
@@ -39,7 +39,7 @@ def container(script: str) -> Iterator[int]:
 def shared() -> Iterator[Path]:
     """A large file of somebody else in this node's /dev/shm."""
     if shutil.disk_usage("/dev/shm").free < 2 * SIZE:
-        need("there is no room in /dev/shm")
+        missing("there is no room in /dev/shm")
     with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="lustre-events-test-") as file:
         file.truncate(SIZE)
         os.posix_fallocate(file.fileno(), 0, SIZE)

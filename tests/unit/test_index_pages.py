@@ -84,6 +84,21 @@ def test_all_pages_are_the_whole(
         assert sizes[: len(known)] == known
 
 
+@pytest.mark.parametrize("query", ["n:>0", "n:>0 AND size:>=0", "red", "red AND k:red", "n:>0 OR blue"])
+@pytest.mark.parametrize("limit", [7, 100])
+def test_a_first_part_without_hits_ends_no_page(index: sqlite3.Connection, query: str, limit: int) -> None:
+    """Where the first few hundred objects that match have no name any more, the ones behind them are found."""
+    for number in range(1, 901):
+        documents = {name: {"n": number, "k": "red"} for name in ("x", "y")}  # two values for each object
+        add_file(index, number, b"f%d" % number, documents, size=number)
+        if number <= 400 or number % 2:
+            add_link(index, 0, b"f%d" % number, None)
+
+    hits = pages(searching(index, 2_000), query, limit)
+
+    assert [hit.fid.oid for hit in hits] == list(range(402, 901, 2))
+
+
 @pytest.mark.parametrize(("query", "few"), [("type:f", 1000), ("type:f", 0), ("path:/d/**", 0)])
 def test_a_change_between_two_pages_moves_nothing_else(index: sqlite3.Connection, query: str, few: int) -> None:
     """What is removed before the next page's place, or added there, neither repeats nor hides another file."""

@@ -100,10 +100,9 @@ def result(extractor: str = STAT, names: int = 0) -> Result:
 
 def test_small_entries_of_results_go_together() -> None:
     """A lot ends with the entry with which it is large: by results, or by names in listings."""
-    small, listing = [result()] * 20, [result(SCAN, NAMES)]
+    small, listing = [result()] * (RESULTS // 2 - 1), [result(SCAN, NAMES)]
     entries = [(str(each), found) for each, found in enumerate([small, small, small, listing, listing, small, []])]
-    assert [len(lot) for lot in lots(entries)] == [60, 1, 1, 20]
-    assert max(60, RESULTS) == 60
+    assert [len(lot) for lot in lots(entries)] == [3 * len(small), 1, 1, len(small)]
 
 
 def test_a_listing_that_is_none_counts_no_names() -> None:
