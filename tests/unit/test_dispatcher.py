@@ -14,7 +14,7 @@ import pytest
 from lustre_events.config import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.dispatcher.jobs import STAT_FILES
-from lustre_events.dispatcher.loop import LEAST_ROWS
+from lustre_events.dispatcher.loop import LEAST_RECORDS, LEAST_ROWS
 from lustre_events.errors import ConfigError, StreamUnavailable, UnknownExtractor
 from lustre_events.fid import ROOT_FID
 from lustre_events.index.interface import Identity
@@ -488,6 +488,21 @@ def test_jobs_are_full_where_rows_are_looked_at_in_small_parts(slow: Rig) -> Non
     slow.dispatcher.step()
     assert [len(job.items) for job in slow.queue.take()] == [STAT_FILES, STAT_FILES, 50]
     assert slow.writer.counters()["job_files"] == 2 * STAT_FILES + 50
+
+
+def test_parts_grow_while_they_are_quick(tmp_path: Path) -> None:
+    """Records, and rows that are due, are taken in ever larger parts as long as time allows."""
+    rig = csv_rig(tmp_path / "index.db")
+    records = 5 * LEAST_RECORDS
+    said: list[str] = []
+    rig.writer._connection.set_trace_callback(said.append)
+    rig.feed(*number((b.create(fid=n, name=b"%d.dat" % n) for n in range(1, records + 1)), 0))
+    rig.dispatcher.step()
+    moved = sum(each.startswith("UPDATE cursor SET position") for each in said)
+    looked = sum("FROM pending WHERE queue = 'default'" in each and "extractor = 'stat'" in each for each in said)
+    assert 1 < moved < records // LEAST_RECORDS
+    assert 1 < looked < records // LEAST_ROWS
+    rig.close()
 
 
 def test_rows_that_wait_do_not_hide_the_others(slow: Rig) -> None:

@@ -116,6 +116,18 @@ def test_one_step_sweeps_a_bounded_number(rig: Rig, monkeypatch: pytest.MonkeyPa
     assert tombstones(rig) == 0
 
 
+def test_a_step_sweeps_twice_what_it_writes(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under steady churn tombstones go faster than they come, a bounded number in each transaction."""
+    monkeypatch.setattr("lustre_events.dispatcher.sweeping.AT_ONCE", 100)
+    rig.feed(*churn(1, 1000, START_NS))
+    rig.settle()
+    rig.feed(*churn(1001, 150, START_NS + 2 * SECOND_NS))
+    caught_up(rig, MDT1, START_NS + 60 * SECOND_NS)
+    swept = rig.writer.counters().get("swept", 0)
+    rig.dispatcher.step()
+    assert rig.writer.counters()["swept"] == swept + 300
+
+
 def test_nothing_is_swept_in_the_first_hour_while_mdts_are_not_named(tmp_path: Path) -> None:
     """An MDT that nobody has named may follow later, with older records."""
     rig = csv_rig(tmp_path / "index.db")

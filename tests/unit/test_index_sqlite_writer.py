@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from lustre_events.errors import IndexTooNew, IndexUnavailable
-from lustre_events.index.sqlite import SQLiteWriter
+from lustre_events.fid import ROOT_FID
+from lustre_events.index.sqlite import CHECKPOINT_ROWS, SQLiteWriter
+from lustre_events.names import Link
 
 
 @pytest.fixture
@@ -27,6 +29,19 @@ def test_commits_are_durable_and_readers_do_not_wait(writer: SQLiteWriter) -> No
         for name in ("journal_mode", "synchronous", "foreign_keys")
     ]
     assert settings == ["wal", 2, 1]
+
+
+def test_what_is_written_moves_into_the_file(writer: SQLiteWriter, tmp_path: Path) -> None:
+    """The writer checkpoints by itself, behind a commit: the WAL does not grow to SQLite's own bound."""
+    path, size = tmp_path / "index.db", 0
+    for number in range(3):
+        with writer.transaction() as transaction:
+            transaction.set_links(
+                Link(ROOT_FID, b"%d-%d" % (number, each), ROOT_FID, b"%026d" % each)
+                for each in range(CHECKPOINT_ROWS)
+            )
+        assert path.stat().st_size > size + CHECKPOINT_ROWS * 20
+        size = path.stat().st_size
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
