@@ -27,7 +27,7 @@ LustreEventsError                 exit code 1
 │   ├── RuntimeMissing                neither Apptainer nor Singularity
 │   ├── ImageMissing
 │   ├── ExtractorRefused              not approved, not signed, or as a user whom this worker may not become
-│   └── ContainerFailed               the runtime failed, not the extractor's program
+│   └── ContainerFailed               the runtime failed before the extractor's program began
 └── LeaseLost                     8   another process has taken over this one's work
 
 The message of each says what happened, to what, and what to do next. `retryable` says whether the same
@@ -189,7 +189,7 @@ class ExtractorRefused(ExtractorError):
 
 
 class ContainerFailed(ExtractorError):
-    """The container runtime failed (not the extractor's program)."""
+    """The container runtime failed before the extractor's program had begun."""
 
     retryable = True
 

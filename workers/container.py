@@ -8,6 +8,9 @@ What is bound is what was opened: an input's link could be made to lead elsewher
 and the runtime's. So the program gets no word on stdin before the inputs that the container's PID 1 sees
 have been compared, by device and inode, with the files that this worker holds open.
 
+Once a program has begun (see beginning.py), its files are to blame however it ends. Where it has not, a second run with
+no file in it decides: only an extractor that does not begin there either is to blame.
+
 spython builds the command line. It does not run it: it knows no deadline, no bounds, and no separate streams;
 and it looks only for a program called singularity, where today's is called apptainer.
 """
@@ -21,6 +24,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,10 +33,11 @@ from spython import main as spython
 from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, RuntimeMissing
 from lustre_events.manifest import Manifest
 from workers import child, syscalls
-from workers.child import Ended
+from workers.beginning import GATE, SIGN, WAITING_GATE, Beginning, last_words
+from workers.child import Bounds, Ended
 from workers.files import OpenFile
 from workers.images import Image, Images
-from workers.privileges import Account, readable_by
+from workers.privileges import Account, account_for, readable_by
 from workers.processes import container_init
 from workers.runs import GONE, PROGRAM_PATH, Finding, Input, Start, limits, run_contract, staging
 
@@ -42,8 +47,10 @@ FLAGS = (
 IN_FOLDER = "/in"
 VERSION_SECONDS = 20
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
-# A `single` program reads no stdin, so something must wait for it instead.
-_WAIT_FOR_STDIN = ("sh", "-c", 'read -r _; exec "$@" </dev/null', "sh")
+TRIAL_SECONDS = 30.0
+TRIAL_BYTES = 1 << 16
+TRIES_AS = "nobody"
+"""Who tries whether an image starts, where a root worker's containers run as the owner of each file."""
 
 
 class _CommandLines(type(spython.Client)):  # type: ignore[misc]
@@ -70,6 +77,8 @@ class ContainerRuntime:
         self._version = _version(self._program)
         self._images = Images(images) if isinstance(images, Path) else images
         self._account = account
+        # A user can end what runs as that user: that must not count against the extractor.
+        self._tries_as = account or (account_for(TRIES_AS) if os.geteuid() == 0 else None)
         self._commands: dict[tuple[str, Path], list[str]] = {}
 
     def describe(self) -> str:
@@ -143,10 +152,14 @@ class ContainerRuntime:
                     lambda start: self._launch(manifest, image, start),
                     IN_FOLDER,
                 )
-            except ContainerFailed:
+            except ContainerFailed as exc:
                 # A file that went away meanwhile cannot be bound, and the runtime gives up: on with the others.
-                if not self._unfit(files, found):
+                if self._unfit(files, found):
+                    continue
+                if not self._begins(manifest, image):
                     raise
+                blamed = Finding("failed", error=f"no container could be made with it and its batch: {exc}")
+                found |= dict.fromkeys(left, blamed)
             else:
                 found |= zip(left, findings, strict=True)
         return [found[place] for place in range(len(files))]
@@ -165,8 +178,28 @@ class ContainerRuntime:
                 unfit[place] = Finding("failed", error=f"{who}, as whom containers run here, may not read it")
         return unfit
 
+    def _begins(self, manifest: Manifest, image: Image) -> bool:
+        """Whether a container without any file comes as far as its program, in which `true` stands in for it."""
+        begun = Beginning(lambda _data, _whole: None)
+        command = [*self._command(manifest, image)[: -len(manifest.command)], "true"]
+        with staging(manifest, []) as (folder, tell):
+            at = command.index("--pwd")
+            options = [_mount(folder / "extractor", PROGRAM_PATH), f"--security=seccomp:{syscalls.write(folder)}"]
+            ended = child.run(
+                [*command[:at], *options, *command[at:]],
+                environment=_ENVIRONMENT,
+                account=self._tries_as,
+                bounds=Bounds(TRIAL_SECONDS, TRIAL_BYTES, TRIAL_BYTES, manifest.limits.memory_bytes),
+                on_line=begun.line,
+                stdin=lambda _: b"",
+                tell=tell,
+            )
+        # A node that is too slow says nothing about the extractor.
+        return begun.seen or bool(ended.killed)
+
     def _launch(self, manifest: Manifest, image: Image, start: Start) -> tuple[Ended, frozenset[str]]:
         swapped: set[str] = set()
+        begun = Beginning(start.on_line)
 
         def look(session: int) -> bytes | None:
             found = _swapped(container_init(session), start.inputs)
@@ -188,21 +221,23 @@ class ContainerRuntime:
                 [*command[:at], *options, *command[at:], *start.arguments],
                 environment=_ENVIRONMENT,
                 account=self._account,
-                bounds=start.bounds,
-                on_line=start.on_line,
+                bounds=replace(start.bounds, line_bytes=max(start.bounds.line_bytes, len(SIGN))),
+                on_line=begun.line,
                 stdin=look,
                 tell=tell,
             )
+        if not begun.seen and not ended.killed:
+            raise ContainerFailed(f"the container of {manifest.name} did not run: {last_words(ended)}")
         return ended, frozenset(swapped)
 
     def _command(self, manifest: Manifest, image: Image) -> list[str]:
         """Return the command line without mounts and arguments, as spython builds it."""
         key = (manifest.digest, image.root)
         if key not in self._commands:
-            gate = _WAIT_FOR_STDIN if manifest.contract == "single" else ()
+            gate = WAITING_GATE if manifest.contract == "single" else GATE
             built = _CommandLines().execute(
                 str(image.root),
-                [*gate, *limits(manifest, in_container=True), *manifest.command],
+                [*limits(manifest, in_container=True), *gate, *manifest.command],
                 options=list(FLAGS),
                 nv=manifest.gpu,
                 quiet=True,

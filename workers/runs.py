@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
-from lustre_events.errors import ContainerFailed
 from lustre_events.manifest import Manifest
 from workers.child import Bounds, Ended, OnLine, Tell, keeper
 from workers.contract import ENVELOPE_BYTES, AnswerRefused, Answers, no_answer, single_document
@@ -91,7 +90,10 @@ class Start:
 
 
 Launch = Callable[[Start], tuple[Ended, frozenset[str]]]
-"""Runs in a runtime's way; returns how it ended, and the ids of inputs that were not what was opened (gone)."""
+"""Runs in a runtime's way; returns how it ended, and the ids of inputs that were not what was opened (gone).
+
+Raises ContainerFailed: the program never began. How a program ends never says that: it can choose any exit code.
+"""
 
 
 def run_contract(
@@ -125,8 +127,6 @@ def _batch(
     total_bytes = line_bytes * (len(inputs) + 1) + _SPARE_BYTES
     bounds = Bounds(seconds, line_bytes, total_bytes, manifest.limits.memory_bytes)
     ended, swapped = launch(Start(inputs, (), bounds, request, answers.line))
-    if ended.exit_code == 255 and not ended.killed and not (answers.ended or answers.documents or answers.errors):
-        raise ContainerFailed(f"the container of {manifest.name} did not run: {_last_line(ended.stderr)}")
     reason = no_answer(ended, answers.ended, answers.remarks)
     found: dict[str, Finding] = {}
     for one in inputs:
@@ -150,8 +150,6 @@ def _single(manifest: Manifest, one: Input, seconds: float, launch: Launch, in_f
     if swapped:
         return GONE
     if ended.killed or ended.exit_code:
-        if ended.exit_code == 255 and not ended.killed and not printed:
-            raise ContainerFailed(f"the container of {manifest.name} did not run: {_last_line(ended.stderr)}")
         return Finding("failed", error=no_answer(ended, marked=False), stderr=ended.stderr)
     text = b"\n".join(data for data, _ in printed)
     try:
@@ -159,11 +157,6 @@ def _single(manifest: Manifest, one: Input, seconds: float, launch: Launch, in_f
     except AnswerRefused as exc:
         return Finding("failed", error=str(exc), stderr=ended.stderr)
     return Finding("ok", document=document)
-
-
-def _last_line(stderr: str) -> str:
-    lines = stderr.splitlines()
-    return lines[-1].strip() if lines else "it said nothing"
 
 
 def limits(manifest: Manifest, *, in_container: bool) -> list[str]:

@@ -19,7 +19,7 @@ from lustre_events.sources.local_fid import fid_of_fd
 from lustre_events.work import JobItem
 from tests.images import extractors, write_extractor, write_file
 from tests.leftovers import adopting, left_behind
-from workers.container import ContainerRuntime
+from workers.container import ContainerRuntime, find_program
 from workers.files import Files, OpenFile
 from workers.privileges import account_for
 from workers.process import ProcessRuntime
@@ -206,6 +206,49 @@ def test_failure_of_the_runtime_is_no_failure_of_the_program(base_image: Path, o
 
     with pytest.raises(ContainerFailed, match="the container of tabular did not run"):
         extract(runtime, extractors()["tabular"], open_folder, write_file(open_folder, b"a.csv", CSV))
+
+
+ENDINGS = {
+    "code 255": "os._exit(255)",
+    "its container is killed": "os.kill(1, 9); os.kill(os.getppid(), 9); os.kill(os.getpid(), 9)",
+    "the sign is printed": "print('lustre-events: the program begins', flush=True); os._exit(255)",
+}
+
+
+@pytest.mark.parametrize("contract", ["batch", "single"])
+@pytest.mark.parametrize("kind", ["container", "process"])
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_no_end_of_a_program_blames_the_extractor(
+    runtime: ContainerRuntime, open_folder: Path, ending: str, kind: str, contract: str
+) -> None:
+    """However a program ends that has begun, its file has failed: no file suspends the extractor for others."""
+    chosen = runtime if kind == "container" else ProcessRuntime(account_for("nobody"))
+    if kind == "process":
+        ending = ending.replace("os.kill(1, 9); os.kill(os.getppid(), 9); ", "")  # those are not its own there
+    leaves = write_extractor(open_folder, "leaves", f"import os\n{ending}\n", contract=f'"{contract}"')
+
+    (found,) = extract(chosen, leaves, open_folder, write_file(open_folder, b"a.csv", CSV))
+
+    assert (found.status, found.blame) == ("failed", "file")
+    assert found.error.startswith("no answer: the program ended with")
+
+
+def test_a_file_that_no_container_can_be_made_with_is_to_blame(
+    base_image: Path, runtime: ContainerRuntime, open_folder: Path
+) -> None:
+    """Where the runtime gives up over the files of a run, and begins without them, the extractor is not to blame."""
+    refusing = open_folder / "apptainer"
+    refusing.write_text(
+        '#!/bin/sh\ncase "$*" in *destination=/in/*) echo "cannot bind" >&2; exit 255;; esac\n'
+        f'exec {find_program()} "$@"\n'
+    )
+    refusing.chmod(0o755)
+    picky = ContainerRuntime(base_image, account_for("nobody"), str(refusing))
+
+    (found,) = extract(picky, extractors()["tabular"], open_folder, write_file(open_folder, b"a.csv", CSV))
+
+    assert (found.status, found.blame) == ("failed", "file")
+    assert "cannot bind" in found.error
 
 
 def test_missing_image_is_one_sentence(runtime: ContainerRuntime, open_folder: Path) -> None:
