@@ -18,7 +18,7 @@ import fastjsonschema
 from lustre_events.manifest import Manifest
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
 from lustre_events.work import JobItem
-from tests.images import extractors
+from tests.images import EXTRACTORS, extractors
 from workers.container import ContainerRuntime
 from workers.files import Files
 from workers.privileges import account_for
@@ -26,6 +26,7 @@ from workers.runs import Finding
 
 BATCH = 200
 BAD = "bad-"
+SHARED = ("common", "preview")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,11 @@ class Family:
     def schema(self) -> Callable[[Any], Any]:
         """Return the check of its documents; it raises fastjsonschema.JsonSchemaException."""
         text = (self.manifest.folder / "schema.json").read_text(encoding="utf-8")
-        check: Callable[[Any], Any] = fastjsonschema.compile(json.loads(text))
+        schema = json.loads(text)
+        for key in SHARED:
+            if schema["properties"].get(key) == {"$ref": f"../schema/{key}.json"}:
+                schema["properties"][key] = shared_schema(key)
+        check: Callable[[Any], Any] = fastjsonschema.compile(schema, use_default=False)
         return check
 
     def hostile(self) -> ModuleType | None:
@@ -82,6 +87,17 @@ class Family:
                 held = [stack.enter_context(file) for file in opened if file is not None]
                 found += runtime.run(self.manifest, held, self.manifest.limits.seconds)
         return found
+
+
+def shared_schema(key: str) -> dict[str, Any]:
+    """Return the schema of a key that all families share, with its definitions in place."""
+    text = (EXTRACTORS / "schema" / f"{key}.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    definitions = schema.pop("definitions", {})
+    for name, found in schema["properties"].items():
+        if "$ref" in found:
+            schema["properties"][name] = definitions[found["$ref"].rpartition("/")[2]]
+    return schema
 
 
 def _item(path: Path) -> JobItem:

@@ -1,0 +1,150 @@
+"""The keys `common` and `preview`: their helper keeps to their schemas, and every family has the same helper."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import fastjsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.images import EXTRACTORS
+from tests.suite.families import SHARED, Family, families, shared_schema
+
+HELPER = EXTRACTORS / "base" / "extractor_facts.py"
+CHECKS: dict[str, Callable[[Any], Any]] = {key: fastjsonschema.compile(shared_schema(key)) for key in SHARED}
+GOLDENS = [path for path in sorted(EXTRACTORS.glob("*/golden/*.json")) if not path.name.startswith("bad-")]
+ANYTHING = st.one_of(
+    st.none(),
+    st.integers(),
+    st.text(max_size=20),
+    st.lists(st.text(max_size=9), max_size=9),
+    st.just("x" * 3000),
+    st.just([f"see https://doi.org/10.1000/A{n}." for n in range(120)]),
+)
+NUMBERS = st.lists(st.floats(width=32), max_size=500)
+
+
+@pytest.fixture(scope="module")
+def facts() -> ModuleType:
+    """The helper, as a program imports it."""
+    sys.path.insert(0, str(HELPER.parent))
+    import extractor_facts
+
+    sys.path.remove(str(HELPER.parent))
+    return extractor_facts
+
+
+@pytest.mark.parametrize("family", families().values(), ids=families().keys())
+def test_every_family_has_the_same_helper(family: Family) -> None:
+    """A copy that differs is an error: change the one in base, and copy it."""
+    folder = family.manifest.folder
+    assert (folder / HELPER.name).read_bytes() == HELPER.read_bytes()
+    assert f"{HELPER.name} /extractor/" in (folder / f"{folder.name}.def").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+def test_goldens_keep_to_the_shared_schemas(golden: Path) -> None:
+    """What a golden document says under the shared keys fits their schemas and 64 KiB."""
+    document = json.loads(golden.read_text(encoding="utf-8"))
+    for key in SHARED:
+        if key in document:
+            CHECKS[key](document[key])
+    assert len(json.dumps(document.get("preview", {}))) <= 65_536
+
+
+@pytest.mark.parametrize("key", SHARED)
+def test_the_pages_name_every_key(key: str) -> None:
+    """COMMON.md and PREVIEW.md have each key of their schema, and the README leads to them."""
+    page = (EXTRACTORS / f"{key.upper()}.md").read_text(encoding="utf-8")
+    assert {name for name in shared_schema(key)["properties"] if f"`{name}`" not in page} == set()
+    assert f"({key.upper()}.md)" in (EXTRACTORS / "README.md").read_text(encoding="utf-8")
+
+
+@given(values=st.dictionaries(st.sampled_from(sorted(shared_schema("common")["properties"])), ANYTHING))
+def test_common_is_valid_whatever_is_given(facts: ModuleType, values: dict[str, Any]) -> None:
+    """Of any texts and numbers only what the schema allows is kept."""
+    values.pop("bbox", None)
+    found = facts.common(**values)
+    assert found == {} or CHECKS["common"](found["common"])
+
+
+@given(sides=st.tuples(*[st.floats(-400, 400)] * 4))
+def test_a_box_is_valid_or_absent(facts: ModuleType, sides: tuple[float, ...]) -> None:
+    """A box out of the world is no box; longitudes of 0 to 360 become those of -180 to 180."""
+    found = facts.box(*sides)
+    assert found is None or CHECKS["common"]({"bbox": found})
+    assert facts.box(350, -10, 370, 10) == [-10, -10, 10, 10]
+    assert facts.box(0, -90, 360, 90) == [-180, -90, 180, 90]
+    assert facts.box(170, 0, 190, 1) == [170, 0, -170, 1]
+
+
+@given(when=st.datetimes(), minutes=st.one_of(st.none(), st.integers(-840, 840)))
+def test_a_time_is_the_same_in_utc(facts: ModuleType, when: datetime, minutes: int | None) -> None:
+    """A time with a zone is told in UTC, one without stays without."""
+    zone = None if minutes is None else timezone(timedelta(minutes=minutes))
+    found = facts.moment(when.replace(tzinfo=zone).isoformat())
+    if zone is None:
+        assert datetime.fromisoformat(found) == when
+    elif found is not None:  # beyond the years 1 to 9999 there is none
+        assert datetime.fromisoformat(found) == when.replace(tzinfo=zone)
+        assert found.endswith("Z")
+        assert datetime.fromisoformat(found).tzinfo == UTC
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("2026-03-01T12:00:00+01:00", "2026-03-01T11:00:00Z"), ("2026:03:01 12:00:00", "2026-03-01T12:00:00"),
+        ("20260301T120000Z", "2026-03-01T12:00:00Z"), ("2026-03-01 12:00:00.500 UTC", "2026-03-01T12:00:00.5Z"),
+        ("2026-03", "2026-03"), ("2026", "2026"), ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+        ("0000-01-01", None), ("2026-02-30", None), ("202603", None), ("yesterday", None), ("", None),
+        (20260301, None),
+    ],
+)  # fmt: skip
+def test_times_are_taken_as_they_are_written(facts: ModuleType, given: Any, found: str | None) -> None:
+    """The forms of ISO 8601, EXIF and logs are read; what is no date of a calendar is none."""
+    assert facts.moment(given) == found
+
+
+@given(values=NUMBERS, step=st.integers(1, 50))
+def test_a_line_holds_its_numbers_between_low_and_high(facts: ModuleType, values: list[float], step: int) -> None:
+    """A line has at most 64 points, the extremes of all finite numbers, and their count."""
+    line = facts.Line("x", "K")
+    for place in range(0, len(values), step):
+        line.add(values[place : place + step])
+    found = line.shown()
+    finite = [value for value in values if abs(value) < float("inf")]
+    if found is None:
+        assert not finite
+        return
+    CHECKS["preview"]({"lines": [found]})
+    assert found["count"] == len(finite)
+    assert min(found["low"]) == pytest.approx(min(finite), rel=1e-5)
+    assert max(found.get("high", found["low"])) == pytest.approx(max(finite), rel=1e-5)
+
+
+@settings(max_examples=20)
+@given(
+    row=st.lists(st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=300)), min_size=1, max_size=30),
+    picture=st.integers(0, 60_000),
+)
+def test_a_preview_is_valid_and_small_whatever_is_given(facts: ModuleType, row: list[Any], picture: int) -> None:
+    """However much there is to show, it fits the schema and 64 KiB, and a thumbnail that fits is kept."""
+    found = facts.preview(
+        thumbnail=facts.thumbnail("image/png", bytes(picture)),
+        table=facts.table([f"column {n}" for n in range(len(row))], [row] * 20),
+        lines=[facts.Line(f"{n}").shown() for n in range(3)] + [{"name": "x", "count": 1, "low": [1.0]}] * 30,
+        tree=[{"path": f"{n}/" + "é" * 900, "about": "group"} for n in range(500)],
+        excerpt="ü\0\n" * 5000,
+    )["preview"]
+    CHECKS["preview"](found)
+    assert len(json.dumps(found)) <= 65_536
+    assert ("thumbnail" in found) == (0 < picture < 49_000)
