@@ -7,20 +7,23 @@ the old one, and a user's broken file harms nobody else.
 
 from __future__ import annotations
 
-import os
+import contextlib
 import pwd
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lustre_events import manifest
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.manifest import Manifest
-from lustre_events.program import read_file
+from lustre_events.program import Room, listed, read_file, walk
 from lustre_events.rule_file import parse
 from lustre_events.rules import Rule, Rules
+from lustre_events.toml_text import sentence
 
-MOST_RULE_BYTES = 1 << 20
+MOST_RULE_BYTES = 64 << 10
+MOST_RULE_FILES = 10_000
+MOST_PROBLEMS = 200
 SUFFIX = ".toml"
 
 Stamp = tuple[tuple[str, int, int, int], ...]
@@ -65,7 +68,7 @@ class Catalog:
         site = _site_rules(self._places.rules, extractors)
         users, wrong = _users_rules(self._places.user_rules, extractors)
         self._stamp = stamp
-        self.found = Found(Rules(site.rules, users), extractors, (*problems, *wrong))
+        self.found = Found(Rules(site.rules, users), extractors, _told([*problems, *wrong]))
         return self.found
 
     def extractors(self) -> dict[str, Manifest]:
@@ -85,14 +88,19 @@ class Catalog:
             return self.load()
         except LustreEventsError as exc:
             self._stamp = stamp
-            kept = f"{exc}; until that is mended, rules and extractors stay as they were"
+            kept = f"{sentence(exc)}; until that is mended, rules and extractors stay as they were"
             self.found = Found(before.rules, before.extractors, (kept,))
             return self.found
 
     def _extractors(self) -> tuple[dict[str, Manifest], list[str]]:
         found, folder = manifest.load_all(self._places.extractors), self._places.user_extractors
-        own, problems = manifest.load_users(folder) if folder is not None and folder.is_dir() else ({}, [])
+        own, problems = manifest.load_users(folder) if folder is not None else ({}, [])
         return {**found, **own}, problems
+
+
+def _told(problems: Sequence[str]) -> tuple[str, ...]:
+    more = len(problems) - MOST_PROBLEMS
+    return (*problems[:MOST_PROBLEMS], *([f"{more} more things are wrong with users' files"] if more > 0 else []))
 
 
 def _site_rules(path: Path | None, extractors: Collection[str]) -> Rules:
@@ -109,14 +117,29 @@ def _users_rules(folder: Path | None, extractors: Collection[str]) -> tuple[dict
     """Return users' rules by uid, and a sentence for each file that does not count."""
     found: dict[int, tuple[Rule, ...]] = {}
     wrong: list[str] = []
-    for path in sorted(folder.glob(f"*{SUFFIX}")) if folder is not None else ():
+    try:
+        paths = _rule_files(folder)
+    except OSError as exc:
+        return {}, [f"{folder}: cannot be read ({exc.strerror}); repair [dispatcher] user_rules"]
+    for path in paths:
         try:
             uid, rules = user_rules(path, extractors)
         except LustreEventsError as exc:
-            wrong.append(str(exc))
+            wrong.append(sentence(exc))
+        except Exception as exc:  # noqa: BLE001 - a stranger wrote it: whatever it does is about that user only
+            wrong.append(sentence(f"{path}: cannot be read ({type(exc).__name__}: {exc}), so it does not count"))
         else:
             found[uid] = rules.rules
     return found, wrong
+
+
+def _rule_files(folder: Path | None) -> list[Path]:
+    """Return the files of rules in the users' folder; there are none where it is not there. Raises OSError."""
+    try:
+        entries = listed(folder, MOST_RULE_FILES) if folder is not None else []
+    except FileNotFoundError:
+        return []
+    return [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
 
 
 def user_rules(path: Path, extractors: Collection[str]) -> tuple[int, Rules]:
@@ -139,30 +162,35 @@ def user_rules(path: Path, extractors: Collection[str]) -> tuple[int, Rules]:
         raise ConfigError(f"{path}: owned by neither {user} nor root, so it does not count; chown {user} {path}")
     if mode & 0o022:
         raise ConfigError(f"{path}: others may write to it, so it does not count; chmod go-w {path}")
-    text = read_file(path, owner, MOST_RULE_BYTES)[0]
-    try:
-        return uid, parse(text.decode(), str(path), extractors, user=user)
-    except UnicodeDecodeError as exc:
-        raise ConfigError(f"{path}: not a TOML file: {exc}") from exc
+    return uid, parse(read_file(path, owner, MOST_RULE_BYTES)[0], str(path), extractors, user=user)
 
 
 def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
     if places.rules is not None:
         yield from _stamp(places.rules)
-    if places.user_rules is not None:
-        for path in sorted(places.user_rules.glob(f"*{SUFFIX}")):
-            yield from _stamp(path)
-    for folder, depth in [*((each, "*") for each in places.extractors), (places.user_extractors, "*/*")]:
-        for path in sorted(folder.glob(f"{depth}/{manifest.FILE_NAME}")) if folder is not None else ():
-            for top, folders, names in os.walk(path.parent):
-                folders[:] = sorted(set(folders) - {"samples", "__pycache__"})
-                for name in sorted(names):
-                    yield from _stamp(Path(top, name))
+    with contextlib.suppress(OSError):
+        for path in _rule_files(places.user_rules):
+            yield from _stamp(path, follow=False)
+    for folder in places.extractors:
+        for path in sorted(folder.glob(f"*/{manifest.FILE_NAME}")):
+            yield from _folder_stamps(path.parent, Room(), follow=True)
+    own = manifest.own_folders(places.user_extractors)[0] if places.user_extractors is not None else {}
+    for folders in own.values():
+        room = Room()
+        for path in folders:
+            yield from _folder_stamps(path, room, follow=False)
 
 
-def _stamp(path: Path) -> Iterator[tuple[str, int, int, int]]:
+def _folder_stamps(folder: Path, room: Room, *, follow: bool) -> Iterator[tuple[str, int, int, int]]:
+    """Yield the stamps of an extractor's files as far as they can be walked: to read them says what is wrong."""
+    with contextlib.suppress(LustreEventsError):
+        for _, entry in sorted(walk(folder, room), key=lambda each: each[0]):
+            yield from _stamp(Path(entry.path), follow=follow)
+
+
+def _stamp(path: Path, *, follow: bool = True) -> Iterator[tuple[str, int, int, int]]:
     try:
-        facts = path.stat()
+        facts = path.stat(follow_symlinks=follow)
     except OSError:
         return
     yield str(path), facts.st_ino, facts.st_mtime_ns, facts.st_size

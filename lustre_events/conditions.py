@@ -149,7 +149,7 @@ def _globs(pattern_of: Callable[[bytes], bytes]) -> Callable[[str, Any, Accounts
         patterns = [pattern_of(each) for each in _strings(place, value)]
         try:
             pattern = re.compile(b"(?:" + b"|".join(patterns) + rb")\Z", re.DOTALL)
-        except re.error as exc:
+        except (re.error, RecursionError, OverflowError) as exc:
             raise ConfigError(f"{place}: a glob cannot be understood ({exc}); look at its square brackets") from exc
         return Globs(frozenset(value), pattern)
 

@@ -16,15 +16,15 @@ import os
 import pwd
 import re
 import stat
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lustre_events.config import nearest
-from lustre_events.errors import ManifestError
-from lustre_events.program import ProgramFile, digest, read_file, read_program
+from lustre_events.errors import ConfigError, LustreEventsError, ManifestError
+from lustre_events.program import ProgramFile, Room, digest, listed, read_file, read_program
+from lustre_events.toml_text import MOST_CHARACTERS, read_toml, sentence
 
 FILE_NAME = "manifest.toml"
 CONTRACTS = ("batch", "single")
@@ -34,6 +34,14 @@ KEYS = (
 )  # fmt: skip
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\Z", re.IGNORECASE)
+MOST_MANIFEST_BYTES = 64 << 10
+MOST_OWN = 20
+"""Extractors of one user. All of them together have the room of one (program.Room)."""
+MOST_NAMES = 1_000
+"""Entries of a user's folder of which each may be an extractor."""
+MOST_USERS = 10_000
+MOST_SENTENCES = 5
+"""About one user's extractors."""
 _UNBOUNDED = ("jobs", "bytes_per_second")
 """Limits that may be 0."""
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
@@ -60,6 +68,13 @@ class Limits:
     """Most jobs at a time, in the whole system, that read files for it; 0: as many as there are workers."""
     bytes_per_second: int = 0
     """What all jobs together may read, by the sizes of their files; 0: no bound. Without `jobs` that is one job."""
+
+
+OWN_MOST = Limits(
+    seconds=3_600, cpu_seconds=3_600, memory_bytes=16_000_000_000, processes=256, open_files=4_096,
+    output_bytes=4 << 20, jobs=10_000, bytes_per_second=1 << 40,
+)  # fmt: skip
+"""The most that a user's own extractor may ask for: its documents go through Redis and the dispatcher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +120,19 @@ class Manifest:
         return files
 
 
-def load(folder: Path, owner: str = "", uid: int | None = None) -> Manifest:
+def load(folder: Path, owner: str = "", uid: int | None = None, room: Room | None = None) -> Manifest:
     """Return the manifest of one extractor's folder; `owner` and `uid` are those of the user whose own it is.
+
+    `room`: what its files may have, which shrinks by them.
 
     Raises:
         ManifestError: it is missing or wrong; the message names file, key and the nearest valid key.
     """
     path = folder / FILE_NAME
     try:
-        table = tomllib.loads(read_file(path, uid)[0].decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ManifestError(f"{path}: not a TOML file: {exc}") from exc
+        table = read_toml(read_file(path, uid, MOST_MANIFEST_BYTES)[0], str(path))
+    except ConfigError as exc:
+        raise ManifestError(str(exc)) from exc
     for key in table:
         if key not in KEYS:
             raise ManifestError(f"{path}: unknown key {key}{nearest(key, KEYS)}")
@@ -129,9 +146,9 @@ def load(folder: Path, owner: str = "", uid: int | None = None) -> Manifest:
         description=_text(path, table, "description"),
         trusted=_flag(path, table, "trusted"),
         gpu=_flag(path, table, "gpu"),
-        limits=_limits(path, table.get("limits", {})),
+        limits=_limits(path, table.get("limits", {}), own=bool(owner)),
         folder=folder.absolute(),
-        digest=digest(read_program(folder, uid)),
+        digest=digest(read_program(folder, uid, room)),
         image_digest=_image_digest(path, table),
         owner=owner,
         uid=uid,
@@ -165,7 +182,7 @@ def folders(configured: tuple[str, ...]) -> tuple[Path, ...]:
     return tuple(map(Path, configured)) or (next(filter(Path.is_dir, usual), usual[0]),)
 
 
-def load_user(folder: Path, identity: str) -> Manifest:
+def load_user(folder: Path, identity: str, room: Room | None = None) -> Manifest:
     """Return a user's own extractor; `folder` has a folder per user, named after them, with their extractors.
 
     Raises:
@@ -183,23 +200,66 @@ def load_user(folder: Path, identity: str) -> Manifest:
         raise ManifestError(f"{place}: cannot be looked at ({exc.strerror}); make the extractor there") from exc
     if facts.st_uid != uid or not stat.S_ISDIR(facts.st_mode):
         raise ManifestError(f"{place}: not owned by {user}, so it does not count; chown -R {user} {place}")
-    return load(place, user, uid)
+    try:
+        return load(place, user, uid, room)
+    except LustreEventsError:
+        raise
+    except Exception as exc:  # a stranger wrote it: whatever it does to this program is about this folder only
+        raise ManifestError(f"{place}: cannot be read ({type(exc).__name__}: {exc}); look at its manifest") from exc
 
 
 def load_users(folder: Path) -> tuple[dict[str, Manifest], list[str]]:
-    """Return users' own extractors by identity, and a sentence for each that does not count (see load_user).
+    """Return users' own extractors by identity, and sentences about those that do not count (see load_user).
 
     One that is wrong is left out, for it must not harm anybody else's.
     """
     found: dict[str, Manifest] = {}
-    wrong: list[str] = []
-    for path in sorted(folder.glob(f"*/*/{FILE_NAME}")):
-        identity = path.parent.relative_to(folder).as_posix()
-        try:
-            found[identity] = load_user(folder, identity)
-        except ManifestError as exc:
-            wrong.append(str(exc))
+    users, wrong = own_folders(folder)
+    for user, places in users.items():
+        own, sentences = _load_own(folder, user, places)
+        found |= own
+        wrong += sentences
     return found, wrong
+
+
+def own_folders(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return users' folders with a manifest, by user, and what is wrong with folders there."""
+    found: dict[str, list[Path]] = {}
+    wrong: list[str] = []
+    for user in _entries(folder, MOST_USERS, wrong):
+        places = [place for place in _entries(user, MOST_NAMES, wrong) if os.path.lexists(place / FILE_NAME)]
+        if len(places) > MOST_OWN:
+            wrong.append(f"{user}: more than {MOST_OWN} extractors, so only the first ones count; remove some")
+        found[user.name] = places[:MOST_OWN]
+    return found, [sentence(each) for each in wrong]
+
+
+def _entries(folder: Path, most: int, wrong: list[str]) -> list[Path]:
+    """Return the first entries of a folder; what is no folder has none. What cannot be read is put into `wrong`."""
+    try:
+        names = [entry.name for entry in listed(folder, most)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as exc:
+        wrong.append(f"{folder}: cannot be read ({exc.strerror}), so nothing in it counts; let it be read")
+        return []
+    if len(names) > most:
+        wrong.append(f"{folder}: more than {most} entries, so not all of them count; remove some")
+    return [folder / name for name in names[:most]]
+
+
+def _load_own(folder: Path, user: str, places: Sequence[Path]) -> tuple[dict[str, Manifest], list[str]]:
+    room = Room()
+    found: dict[str, Manifest] = {}
+    wrong: list[str] = []
+    for place in places:
+        identity = f"{user}/{place.name}"
+        try:
+            found[identity] = load_user(folder, identity, room)
+        except LustreEventsError as exc:
+            wrong.append(sentence(exc))
+    more = len(wrong) - MOST_SENTENCES
+    return found, [*wrong[:MOST_SENTENCES], *([f"{user} has {more} more that do not count"] if more > 0 else [])]
 
 
 def to_json(manifest: Manifest) -> str:
@@ -212,6 +272,8 @@ def _text(path: Path, table: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value:
         missing = "is missing" if key not in table else f"must be a string, not {value!r}"
         raise ManifestError(f"{path}: {key} {missing}; extractors/README.md shows a manifest")
+    if len(value) > MOST_CHARACTERS:
+        raise ManifestError(f"{path}: {key} has more than {MOST_CHARACTERS} characters; make it shorter")
     return value
 
 
@@ -274,7 +336,7 @@ def _flag(path: Path, table: Mapping[str, Any], key: str) -> bool:
     return value
 
 
-def _limits(path: Path, table: Any) -> Limits:
+def _limits(path: Path, table: Any, *, own: bool) -> Limits:
     names = tuple(spec.name for spec in dataclasses.fields(Limits))
     if not isinstance(table, dict):
         raise ManifestError(f"{path}: limits must be a section: write [limits]")
@@ -284,5 +346,7 @@ def _limits(path: Path, table: Any) -> Limits:
         least = 0 if key in _UNBOUNDED else 1
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ManifestError(f"{path}: [limits] {key} must be a whole number above {least - 1}, not {value!r}")
+        if own and value > getattr(OWN_MOST, key):
+            raise ManifestError(f"{path}: [limits] {key} of a user's own is {getattr(OWN_MOST, key)} at most")
     limits = Limits(**table)
     return dataclasses.replace(limits, jobs=limits.jobs or int(limits.bytes_per_second > 0))

@@ -2,15 +2,17 @@
 
 A user's extractor lies where that user can change it at any moment, also while a worker that is root reads it. So
 its files are opened without following a link, count only where they are regular ones of that user, and are
-bounded all together: nothing of somebody else can be read in this way, and nobody waits for a fifo.
+bounded all together: nothing of somebody else can be read in this way, and nobody waits for a fifo. Folders are
+walked one after the other, within bounds of their depth and of all their entries, whatever these are called.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from lustre_events.errors import ManifestError
 
 MOST_BYTES = 64 << 20
 MOST_FILES = 1_000
+MOST_ENTRIES = 2_000
+"""Files and folders of any kind: also those that are not of a program."""
+MOST_DEPTH = 16
 NOT_THE_PROGRAM = {"samples", "golden", "schema.json", "make_samples.py", "hostile.py", "__pycache__"}
 """What an extractor's folder has besides its program: a change of these makes no new version of it."""
 
@@ -31,26 +36,78 @@ class ProgramFile:
     executable: bool
 
 
-def read_program(folder: Path, uid: int | None = None) -> list[ProgramFile]:
+@dataclass(slots=True)
+class Room:
+    """What the folders of one extractor, or of all that one user has, may still have: it shrinks."""
+
+    entries: int = MOST_ENTRIES
+    size: int = MOST_BYTES
+
+
+def listed(folder: Path, most: int) -> list[os.DirEntry[str]]:
+    """Return the entries of a folder by name, or of a larger one just more than `most` of them. Raises OSError."""
+    with os.scandir(folder) as entries:
+        return sorted(itertools.islice(entries, most + 1), key=lambda entry: entry.name)
+
+
+def walk(folder: Path, room: Room) -> Iterator[tuple[tuple[str, ...], os.DirEntry[str]]]:
+    """Yield what is in an extractor's folder besides folders: its place below it, by names, and its entry.
+
+    No link to a folder is followed. What is known not to be the program is left out, at the top.
+
+    Raises:
+        ManifestError: a folder cannot be read, or they are too many or too deep.
+    """
+    waiting: list[tuple[str, ...]] = [()]
+    while waiting:
+        place = waiting.pop()
+        try:
+            entries = listed(folder.joinpath(*place), room.entries)
+        except OSError as exc:
+            raise ManifestError(
+                f"{folder.joinpath(*place)}: cannot be read ({exc.strerror}); its user must let it be read"
+            ) from exc
+        if len(entries) > room.entries:
+            raise ManifestError(f"{folder}: more than {MOST_ENTRIES} entries; put what they hold into the image")
+        room.entries -= len(entries)
+        for entry in entries:
+            inside = (*place, entry.name)
+            if inside[0] in NOT_THE_PROGRAM:
+                continue
+            if not _is_folder(entry):
+                yield inside, entry
+            elif len(inside) > MOST_DEPTH:
+                raise ManifestError(f"{folder}: more than {MOST_DEPTH} folders deep; put it into the image")
+            else:
+                waiting.append(inside)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # it went, or its file system cannot say: to open it will tell
+        return False
+
+
+def read_program(folder: Path, uid: int | None = None, room: Room | None = None) -> list[ProgramFile]:
     """Return the files that make the extractor: not what describes or tests it, or what Python caches.
 
     Args:
         folder: where they lie.
         uid: whose extractor it is, if it is a user's own; None: the site's, whose links are followed.
+        room: what they may have, all together; it shrinks by it.
 
     Raises:
         ManifestError: a file cannot be read or is not that user's, or it is all too much.
     """
     files: list[ProgramFile] = []
-    room = MOST_BYTES
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        left_out = path.suffix in {".md", ".pyc", ".def"} or inside.parts[0] in NOT_THE_PROGRAM
-        if left_out or (path.is_dir() and not path.is_symlink()) or (uid is None and not path.is_file()):
+    room = room or Room()
+    for inside, entry in sorted(walk(folder, room), key=lambda each: each[0]):
+        if Path(entry.name).suffix in {".md", ".pyc", ".def"} or (uid is None and not Path(entry.path).is_file()):
             continue
-        content, mode = read_file(path, uid, room)
-        room -= len(content)
-        files.append(ProgramFile(inside.as_posix(), content, bool(mode & stat.S_IXUSR)))
+        content, mode = read_file(Path(entry.path), uid, room.size)
+        room.size -= len(content)
+        files.append(ProgramFile("/".join(inside), content, bool(mode & stat.S_IXUSR)))
         if len(files) > MOST_FILES:
             raise ManifestError(f"{folder}: more than {MOST_FILES} files; put what they hold into the image")
     return files
@@ -69,8 +126,12 @@ def read_file(path: Path, uid: int | None, limit_bytes: int = MOST_BYTES) -> tup
     except OSError as exc:
         raise ManifestError(f"{path}: cannot be read ({exc.strerror}); extractors/README.md shows one") from exc
     if len(content) > limit_bytes:
-        raise ManifestError(f"{path}: with it the program has more than {MOST_BYTES >> 20} MiB; use the image")
+        raise ManifestError(f"{path}: more than the {_size(limit_bytes)} that are left for it; make it shorter")
     return content, facts.st_mode
+
+
+def _size(limit_bytes: int) -> str:
+    return f"{limit_bytes >> 20} MiB" if limit_bytes >= 1 << 20 else f"{limit_bytes >> 10} KiB"
 
 
 def digest(files: Iterable[ProgramFile]) -> str:

@@ -26,14 +26,14 @@ A rule holds if each condition that it names holds; of a list one entry is enoug
 
 A user's file is written in the same way. Its rules are about that user's files only, whatever they say; their
 names and those of the user's own extractors get `USER/` in front; they may use the queue `default` and queues that
-are named after the user (`alice`, `alice-gpu`), and no priority above 0.
+are named after the user (`alice`, `alice-gpu`), and no priority above 0. There are at most 100
+of them, with 500 entries in their lists.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lustre_events.conditions import KEYS, Accounts, read
@@ -42,8 +42,13 @@ from lustre_events.errors import ConfigError
 from lustre_events.pending import SECOND_NS
 from lustre_events.reach import Reach, segments_of
 from lustre_events.rules import DEFAULT_QUEUE, Rule, Rules, Work
+from lustre_events.toml_text import read_toml
 from lustre_events.work import STAT
 
+MOST_RULES = 100
+"""In one user's file; `MOST_LISTED`: globs, extensions and other entries of lists, all together."""
+MOST_LISTED = 500
+MOST_NAME = 100
 _QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _MATCH = ("all", "first")
 _MOST_PRIORITY = 1_000_000
@@ -65,7 +70,9 @@ _WORK_KEYS: dict[str, type | tuple[type, ...]] = {
 _KIND = {str: "a string", bool: "true or false", int: "a whole number", (int, float): "a number"}
 
 
-def parse(text: str, origin: str, extractors: Collection[str], accounts: Accounts = HERE, user: str = "") -> Rules:
+def parse(
+    text: str | bytes, origin: str, extractors: Collection[str], accounts: Accounts = HERE, user: str = ""
+) -> Rules:
     """Return the rules of a TOML text. `extractors` are the installed ones; `user`: whose file it is, if one's.
 
     The built-in `stat` is always installed.
@@ -74,10 +81,7 @@ def parse(text: str, origin: str, extractors: Collection[str], accounts: Account
         ConfigError: not TOML, or a key or value is wrong; the message names the rule, the key and the
             nearest valid one.
     """
-    try:
-        table = tomllib.loads(text)
-    except ValueError as exc:  # of TOML, or of a number with thousands of digits
-        raise ConfigError(f"{origin}: not a TOML file: {exc}") from exc
+    table = read_toml(text, origin)
     for key in table:
         if key not in ("match", "rule"):
             raise ConfigError(f"{origin}: unknown key {key}{nearest(key, ('match', 'rule'))}")
@@ -87,18 +91,34 @@ def parse(text: str, origin: str, extractors: Collection[str], accounts: Account
     entries = table.get("rule", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{origin}: rules are written as [[rule]], with double brackets")
+    if user:
+        _check_amount(origin, entries)
     rules: list[Rule] = []
+    names: set[str] = set()
     for number, entry in enumerate(entries, start=1):
         name = entry.get("name", f"rule {number}")
         place = f"{origin}: [[rule]] {name!r}"
         _check_keys(place, entry)
         work = _work(place, name, entry, extractors, user)
-        if any(work.rule == other.work.rule for other in rules):
+        if work.rule in names:
             raise ConfigError(f"{origin}: two rules are named {name!r}; give each its own name")
+        names.add(work.rule)
         conditions = read(place, entry, accounts)
         globs = tuple(segments_of(glob.encode("utf-8", "surrogateescape")) for glob in entry.get("directories", ()))
         rules.append(Rule(work, conditions, Reach(globs), match == "first" or entry.get("last", False)))
     return Rules(tuple(rules))
+
+
+def _check_amount(origin: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse more rules of one user than can be asked about every file of that user's in no time."""
+    if len(entries) > MOST_RULES:
+        raise ConfigError(f"{origin}: more than {MOST_RULES} rules; ask the site for rules of its own")
+    listed = sum(len(value) for entry in entries for value in entry.values() if isinstance(value, list))
+    if listed > MOST_LISTED:
+        raise ConfigError(f"{origin}: its lists have more than {MOST_LISTED} entries; make them shorter")
+    for entry in entries:
+        if len(str(entry.get("name", ""))) > MOST_NAME:
+            raise ConfigError(f"{origin}: the name of a rule has more than {MOST_NAME} characters; make it shorter")
 
 
 def _check_keys(place: str, entry: Mapping[str, Any]) -> None:

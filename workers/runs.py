@@ -172,6 +172,7 @@ def limits(manifest: Manifest, *, in_container: bool) -> list[str]:
     return [
         "timeout", "-s", "KILL", str(most.seconds + SPARE_SECONDS),
         "prlimit", f"--cpu={most.cpu_seconds}", f"--nofile={most.open_files}", "--core=0", *addresses, *processes,
+        "--",
     ]  # fmt: skip
 
 

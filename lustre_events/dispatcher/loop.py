@@ -305,7 +305,10 @@ class Dispatcher:
         ]
         self._roster.install([*own, *BUILT_IN])
         self._wishes.follow(found.rules)
-        self._queues |= found.rules.queues
+        self._queues = {
+            DEFAULT_QUEUE,
+            *found.rules.queues,
+        }  # those of rows that still wait are added with their lanes
         log.info("rules and extractors are read again", extra={"action": "look", "extractors": len(own)})
 
     def _publish(self, now_ns: int) -> None:

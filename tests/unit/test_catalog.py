@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
+import socket
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from lustre_events import starter
-from lustre_events.catalog import Catalog, Places, user_rules
+from lustre_events import manifest, program, starter
+from lustre_events.catalog import MOST_RULE_BYTES, Catalog, Places, user_rules
 from lustre_events.errors import ConfigError, ManifestError
 from lustre_events.rules import File
 
@@ -176,3 +180,135 @@ def test_a_file_of_nobody_is_said(site: Site) -> None:
     site.user_file(RULE, "nobody-of-that-name")
 
     assert "is no user here" in site.catalog.load().problems[0]
+
+
+MANIFEST = 'name = "spy"\nversion = "1"\ncommand = ["x"]\ncontract = "batch"\ndescription = "d"\n'
+
+
+def deep(folder: Path, name: bytes, levels: int) -> None:
+    """Make folders within each other, deeper than a path can say."""
+    at = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=at)
+        inner = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = inner
+    os.close(at)
+
+
+HOSTILE_RULES = {
+    "nested arrays": b"a = " + b"[" * 5_000,
+    "a long number": b"a = " + b"1" * 5_000,
+    "a long number, printed": RULE.encode() + b"priority = 0x" + b"f" * 5_000,
+    "deep tables": RULE.encode() + b"name.a" + b".a" * 12 + b" = 1",
+    "a name with NUL": RULE.encode() + b'owners = ["a\\u0000b"]',
+    "no text": b"\xff",
+    "many rules": RULE.encode() * 1_000,
+    "many globs": RULE.encode() + b"globs = [" + b'"*a*b*c*",' * 600 + b"]",
+    "a long file": b"#" * (MOST_RULE_BYTES + 1),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_RULES)
+def test_no_rules_of_a_user_harm_anybody_else(site: Site, name: str) -> None:
+    """Whatever a user's file of rules holds costs that user's rules, and is one sentence that can be stored."""
+    site.user_file("").write_bytes(HOSTILE_RULES[name])
+
+    found = site.catalog.load()
+
+    assert found.rules.users == {}
+    assert found.extractors.keys() == {"words"}
+    assert [ME.pw_name in each for each in found.problems] == [True]
+    msgspec.json.encode(found.problems)
+
+
+def _growing(folder: Path) -> None:
+    with (folder / "grows").open("wb") as file:
+        file.truncate(10 << 40)
+
+
+def _many_readmes(folder: Path) -> None:
+    for number in range(program.MOST_ENTRIES + 1):
+        (folder / f"{number}.md").touch()
+
+
+def _bytes_name(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff\x1b")).symlink_to("/etc/passwd")
+
+
+def _socket(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(f"/proc/self/fd/{os.open(folder, os.O_RDONLY)}/socket")
+
+
+HOSTILE_EXTRACTORS: dict[str, Callable[[Path], object]] = {
+    "nested arrays": lambda folder: (folder / "manifest.toml").write_text(MANIFEST + "a = " + "[" * 5_000),
+    "a long number": lambda folder: (folder / "manifest.toml").write_text(MANIFEST + "a = " + "1" * 5_000),
+    "limits above all": lambda folder: (folder / "manifest.toml").write_text(
+        MANIFEST + "[limits]\noutput_bytes = 250000000"
+    ),
+    "a long version": lambda folder: (folder / "manifest.toml").write_text(
+        MANIFEST.replace('"1"', f'"{"1" * 5_000}"')
+    ),
+    "a command with NUL": lambda folder: (folder / "manifest.toml").write_text(
+        MANIFEST.replace('"x"', '"\\u0000"')
+    ),
+    "deep folders": lambda folder: deep(folder, b"d", 1_500),
+    "a path beyond PATH_MAX": lambda folder: deep(folder, b"d" * 255, 25),
+    "many entries": _many_readmes,
+    "a fifo": lambda folder: os.mkfifo(folder / "fifo"),
+    "a socket": _socket,
+    "a loop of links": lambda folder: (folder / "loop").symlink_to("loop"),
+    "a link to itself": lambda folder: (folder / "loop").symlink_to("."),
+    "a name of bytes": _bytes_name,
+    "a file without end": _growing,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_EXTRACTORS)
+def test_no_extractor_of_a_user_harms_anybody_else(site: Site, name: str) -> None:
+    """Whatever a user's folder holds costs that extractor, and is one sentence; what is repaired counts again."""
+    for each in ("good", "spy"):
+        (site.own / ME.pw_name / each).mkdir(parents=True)
+        (site.own / ME.pw_name / each / "manifest.toml").write_text(MANIFEST.replace("spy", each))
+    HOSTILE_EXTRACTORS[name](site.own / ME.pw_name / "spy")
+
+    found = site.catalog.load()
+
+    assert found.extractors.keys() == {"words", f"{ME.pw_name}/good"}
+    assert ["spy" in each for each in found.problems] == [True]
+    msgspec.json.encode(found.problems)
+    subprocess.run(["rm", "-r", site.own / ME.pw_name / "spy"], check=True, timeout=60)  # of any depth
+    (site.own / ME.pw_name / "spy").mkdir()
+    (site.own / ME.pw_name / "spy" / "manifest.toml").write_text(MANIFEST)
+    after = site.catalog.look()
+    assert after is not None
+    assert after.problems == ()
+    assert f"{ME.pw_name}/spy" in after.extractors
+
+
+def test_many_extractors_of_a_user_are_bounded(site: Site) -> None:
+    """Only so many of one user count, and of those that are wrong only some are told."""
+    for number in range(2 * manifest.MOST_OWN):
+        folder = site.own / ME.pw_name / f"e{number}"
+        folder.mkdir(parents=True)
+        (folder / "manifest.toml").write_text("[" * 99)
+
+    found = site.catalog.load()
+
+    assert found.extractors.keys() == {"words"}
+    assert f"{manifest.MOST_OWN - manifest.MOST_SENTENCES} more" in found.problems[-1]
+    assert len(found.problems) == manifest.MOST_SENTENCES + 2
+
+
+def test_a_folder_that_cannot_be_listed_is_said(site: Site) -> None:
+    """What is no folder, or not there, has nothing in it; nobody ends for it."""
+    site.own.rmdir()
+    site.users.rmdir()
+    assert site.catalog.load().problems == ()
+    site.own.symlink_to(site.own)
+    site.users.symlink_to(site.users)
+
+    problems = site.catalog.load().problems
+
+    assert ["cannot be read" in each for each in problems] == [True, True]

@@ -119,7 +119,7 @@ def test_program_that_is_too_large_is_refused(tmp_path: Path) -> None:
     with (made.folder / "large").open("wb") as file:
         file.truncate(program.MOST_BYTES + 1)
 
-    with pytest.raises(ManifestError, match="more than 64 MiB"):
+    with pytest.raises(ManifestError, match="more than the 64 MiB that are left"):
         manifest.load(made.folder)
 
 
