@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,13 @@ import redis
 
 from lustre_events.errors import StreamUnavailable
 from lustre_events.redis_server import RedisServer, embedded_server, find_server
-from tests.need import missing
+from tests.acceptance.command import REPOSITORY
+from tests.need import missing, need
+
+MAKE_USERS = REPOSITORY / "deploy" / "redis" / "make-users.sh"
+ROLES = ("reader", "dispatcher", "worker", "web", "subscriber", "admin")
+KINDS = ("redis", "redis with roles", "valkey with roles")
+"""The servers that what is durable is shown on: Redis as `run` starts it, and both with the roles as shipped."""
 
 
 def start_redis(directory: Path, *options: str, program: str = "") -> RedisServer:
@@ -20,6 +28,62 @@ def start_redis(directory: Path, *options: str, program: str = "") -> RedisServe
     except StreamUnavailable as exc:
         missing(str(exc))
     return RedisServer(directory, options=options, program=program).start()
+
+
+class RolesServer(RedisServer):
+    """A server with the users that deploy/redis ships; its own `url` is the administrator's."""
+
+    def __init__(self, directory: Path, *, options: Sequence[str] = (), program: str = "") -> None:
+        self._users = directory.with_name(f"{directory.name}-users")
+        make_users(self._users)
+        acl = ("--aclfile", str(self._users / "redis-users.acl"))
+        super().__init__(directory, options=(*options, *acl), program=program)
+
+    @property
+    def url(self) -> str:
+        """What the administrator connects to."""
+        return self.login("admin")
+
+    def login(self, role: str) -> str:
+        """Return the URL with the user and the password of a role."""
+        user, password = password_of(self._users, role)
+        return f"unix://{user}:{password}@{self._socket}"
+
+    def _ask(self, command: bytes) -> bytes | None:
+        said = super()._ask(command)
+        return self._ask_as_admin(command) if said is not None and said.startswith(b"-NOAUTH") else said
+
+    def _ask_as_admin(self, command: bytes) -> bytes:
+        try:
+            with redis.Redis.from_url(self.url, socket_timeout=1.0) as client:
+                return b"+PONG" if client.execute_command(*command.decode().split()) is True else b""
+        except redis.RedisError:
+            return b""
+
+
+def make_users(folder: Path) -> None:
+    """Let make-users.sh fill a folder, as an administrator does; what is there stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run([MAKE_USERS, folder, "localhost:6379"], check=True, timeout=30, capture_output=True)
+
+
+def password_of(folder: Path, role: str) -> tuple[str, str]:
+    """Return user and password of a role, from the file that its nodes get."""
+    found = re.search(r"//(le-\w+):(\w+)@", (folder / f"{role}.env").read_text())
+    assert found is not None
+    return found[1], found[2]
+
+
+def start_kind(directory: Path, kind: str, *options: str) -> RedisServer:
+    """Return a running server of one of KINDS."""
+    program = valkey_program() if kind.startswith("valkey") else need("redis-server")
+    made = RolesServer if kind.endswith("with roles") else RedisServer
+    return made(directory, options=options, program=program).start()
+
+
+def login(server: RedisServer, role: str) -> str:
+    """Return the URL that a role uses; a server without roles has one for everybody."""
+    return server.login(role) if isinstance(server, RolesServer) else server.url
 
 
 def valkey_program() -> str:

@@ -11,7 +11,7 @@ umask 077
 folder=$1; where=$2; scheme=${3:-rediss}
 here=$(cd "$(dirname "$0")" && pwd)
 [ -d "$folder" ] || { echo "$folder: no such folder; make it first" >&2; exit 1; }
-acl=$(cat "$here/users.acl.in")
+acl=$(grep -v '^#' "$here/users.acl.in")  # Redis takes no comments in an ACL file
 for role in reader dispatcher worker web subscriber admin; do
   file=$folder/$role.env
   if [ -f "$file" ]; then

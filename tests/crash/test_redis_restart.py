@@ -1,0 +1,121 @@
+"""Redis with the shipped roles, killed and started again: what it was given is there, and nobody else comes in."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from lustre_events.fid import FID
+from lustre_events.queues import RqQueues
+from lustre_events.redis_server import RedisServer
+from lustre_events.streams.connection import Client
+from lustre_events.streams.interface import Tail
+from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
+from lustre_events.subscribe import subscribe
+from lustre_events.work import Job, Result
+from tests.fakes import MDT, block
+from tests.servers import KINDS, login, start_kind
+
+WITH_ROLES = [kind for kind in KINDS if kind.endswith("with roles")]
+
+
+@pytest.fixture(scope="module", params=WITH_ROLES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server with the shipped roles."""
+    with start_kind(tmp_path_factory.mktemp("restart") / "redis", request.param) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def logged_in(server: RedisServer, role: str) -> Iterator[Client]:
+    """Connect as a role."""
+    with connect(login(server, role), 5.0) as client:
+        yield client
+
+
+def every_role_stores_something(server: RedisServer) -> None:
+    """Let each role write what it writes, by scripts and by transactions."""
+    with logged_in(server, "reader") as client:
+        reader, tail = RedisReaderStream(client, MDT), Tail(0, 0)
+        assert reader.lease(60.0)
+        for index in range(1, 51):
+            tail = reader.append(block(1, index), tail)
+        reader.set_mark(7)
+        reader.publish({"records_read": 50})
+    with subscribe("others", login(server, "subscriber"), from_start=True) as subscription:
+        assert subscription.read(5.0)
+    with logged_in(server, "dispatcher") as client:
+        RedisRecordStreams(client).acknowledge(MDT, 1, 7)
+        RqQueues(client, 60).enqueue("default", [Job("1", "stat", 1, -1, ())])
+    with logged_in(server, "worker") as client:
+        RedisResults(client).put([Result(fid=FID(1, 2), extractor="stat", serial=1, generation=1, status="ok")])
+    with logged_in(server, "web") as client:
+        client.xadd("le:request:waiting", {"request": b"{}", "seconds": 60})
+
+
+def contents(server: RedisServer) -> dict[bytes, object]:
+    """Return everything that is in Redis."""
+    read = {
+        b"string": lambda client, key: client.get(key),
+        b"hash": lambda client, key: client.hgetall(key),
+        b"set": lambda client, key: client.smembers(key),
+        b"list": lambda client, key: client.lrange(key, 0, -1),
+        b"zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
+        b"stream": lambda client, key: (client.xrange(key), client.xinfo_groups(key)),
+    }
+    with logged_in(server, "admin") as client:
+        return {key: read[client.type(key)](client, key) for key in client.scan_iter()}
+
+
+def test_what_every_role_stored_survives_a_restart_of_redis(server: RedisServer) -> None:
+    """Streams, marks, committed positions, groups, jobs, results and requests: all of them, as they were."""
+    every_role_stores_something(server)
+    before = contents(server)
+    server.kill()
+    server.start()
+
+    assert contents(server) == before
+    families = ("stream", "reader:state", "reader:lease", "dispatcher:committed", "group", "results", "request")
+    for family in (*(f"le:{name}".encode() for name in families), b"rq:job", b"rq:queue"):
+        assert any(key.startswith(family) for key in before), family
+
+
+REFUSALS = (b"-NOAUTH", b"-WRONGPASS", b"-ERR AUTH <password> called", b"-EXECABORT")
+ANONYMOUS = ("PING", "SET a b", "MULTI", "AUTH default ''", "AUTH default x", "AUTH ''", "AUTH x", "HELLO 3",
+             "HELLO 3 AUTH default ''", "HELLO 3 AUTH default nopass", "GET a", "EXEC", "ACL WHOAMI",
+             "CONFIG GET dir", "SUBSCRIBE le", "EVAL 'return 1' 0")  # fmt: skip
+
+
+def test_nobody_comes_in_without_a_role(server: RedisServer) -> None:
+    """A client without a login, or with any word as the password of `default`, is refused whatever it sends."""
+    allowed = []
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.settimeout(5.0)
+        raw.connect(login(server, "admin").rpartition("@")[2])
+        answers = raw.makefile("rb")
+        for words in ANONYMOUS:
+            raw.sendall(f"{words}\r\n".encode())
+            said = answers.readline()
+            if not said.startswith(REFUSALS):
+                allowed.append((words, said))
+        answers.close()
+    assert allowed == []
+
+
+def test_after_a_login_that_ended_nobody_is_anybody(server: RedisServer) -> None:
+    """RESET makes a connection that of nobody, not that of the user who may replay."""
+    user, password = login(server, "reader").removeprefix("unix://").partition("@")[0].split(":")
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.settimeout(5.0)
+        raw.connect(login(server, "admin").rpartition("@")[2])
+        answers = raw.makefile("rb")
+        said = []
+        for words in (f"AUTH {user} {password}", "PING", "RESET", "PING"):
+            raw.sendall(f"{words}\r\n".encode())
+            said.append(answers.readline())
+        answers.close()
+    assert said[:3] == [b"+OK\r\n", b"+PONG\r\n", b"+RESET\r\n"]
+    assert said[3].startswith(b"-NOAUTH")
