@@ -17,8 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-import msgspec
-
+from lustre_events.bounds import converted
 from lustre_events.config import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.fid import FID
@@ -71,7 +70,7 @@ class Looker:
             for name, fid, facts in answer["entries"]:
                 found[unquote_to_bytes(name)] = (
                     None if fid is None else FID.parse(fid),
-                    None if facts is None else msgspec.convert(facts, Facts),
+                    None if facts is None else converted(facts, Facts),
                 )
         return found
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+from lustre_events.bounds import within
 from lustre_events.fid import FID, ROOT_FID
 from lustre_events.work import JobItem
 
@@ -89,20 +90,20 @@ class OpenFile:
             return False
 
     def facts(self) -> dict[str, Any]:
-        """Return what `stat` keeps, by the index's column names; sizes in bytes, times in ns."""
+        """Return what `stat` keeps, by the index's column names; sizes in bytes, times in ns, within its range."""
         found = os.fstat(self.fd)
         acl = self._acl(found.st_mode)
         more = ({"released": True} if self.released else {}) | ({} if acl is None else {"acl": acl})
         return {
             "type": _TYPES.get(stat.S_IFMT(found.st_mode)),
-            "size": found.st_size,
-            "mtime_ns": found.st_mtime_ns,
-            "ctime_ns": found.st_ctime_ns,
-            "atime_ns": found.st_atime_ns,
-            "uid": found.st_uid,
-            "gid": found.st_gid,
+            "size": within(found.st_size),
+            "mtime_ns": within(found.st_mtime_ns),
+            "ctime_ns": within(found.st_ctime_ns),
+            "atime_ns": within(found.st_atime_ns),
+            "uid": within(found.st_uid),
+            "gid": within(found.st_gid),
             "mode": stat.S_IMODE(found.st_mode),
-            "nlink": found.st_nlink,
+            "nlink": within(found.st_nlink),
             **more,
         }
 

@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from lustre_events.bounds import converted
 from lustre_events.config import DispatcherSettings
 from lustre_events.dispatcher import asking
 from lustre_events.dispatcher.answers import Answers
@@ -194,7 +195,7 @@ class Outcomes:
             transaction.put_document(row, result)
             return ""
         try:
-            facts = msgspec.convert(result.document, Facts)
+            facts = converted(result.document, Facts)
         except msgspec.ValidationError as exc:
             return f"these are no facts of a file: {exc}"
         if transaction.put_facts(row, result.generation, facts):

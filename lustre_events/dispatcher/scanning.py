@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from lustre_events.batch import ObjectChange
+from lustre_events.bounds import converted
 from lustre_events.dispatcher import asking
 from lustre_events.dispatcher.healing import Healing
 from lustre_events.dispatcher.walking import Walks
@@ -89,7 +90,7 @@ class Scanning:
             ConfigError: it is no listing.
         """
         try:
-            said = msgspec.convert(result.document, Listing)
+            said = converted(result.document, Listing)
             names = {
                 asking.name_of(name): (None if fid is None else FID.parse(fid), facts)
                 for name, fid, facts in said.entries

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lustre_events.bounds import far_time, within
 from lustre_events.fid import FID
 from lustre_events.names import OrderKey
 
@@ -240,7 +241,5 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _time_text(time_ns: int) -> str:
-    try:
-        return (_EPOCH + timedelta(microseconds=time_ns // 1000)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    except OverflowError:
-        return f"{time_ns} ns"
+    moment = _EPOCH + timedelta(microseconds=within(time_ns) // 1000)
+    return far_time(time_ns) or moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

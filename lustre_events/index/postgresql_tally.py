@@ -44,14 +44,14 @@ def tally(compiler: Compiler, condition: Condition, by: str, limit: int | None) 
         )
     rows = compiler.run(
         Clause(
-            "SELECT number, word, count(*), coalesce(sum(size), 0)::bigint"  # noqa: S608 - of clauses
+            "SELECT number, word, count(*), coalesce(sum(size), 0)"  # noqa: S608 - of clauses
             f" FROM ({values.sql}) AS value GROUP BY number, word"
             ' ORDER BY 3 DESC, (number IS NULL AND word IS NULL) DESC, number NULLS LAST, word COLLATE "C"'
             " LIMIT %s",
             (*values.parameters, None if by == "ext" else limit),
         )
     )
-    found = [Tally(word if number is None else number, files, size) for number, word, files, size in rows]
+    found = [Tally(word if number is None else number, files, int(size)) for number, word, files, size in rows]
     return _of_names(found)[:limit] if by == "ext" else found
 
 

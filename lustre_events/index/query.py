@@ -25,6 +25,7 @@ from luqum import tree as lucene
 from luqum.exceptions import ParseError
 from luqum.thread import parse as parse_lucene
 
+from lustre_events.bounds import LEAST, MOST, within
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.fid import FID
 from lustre_events.index.paths import components_of
@@ -95,7 +96,6 @@ _GLOBS: dict[str, Callable[[str], Node]] = {
 }
 _EXACT = {"type", "fid", "ext", "released"}
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_WHOLE_NUMBERS = 1 << 63
 _PLACE = re.compile(r"at position (\d+)!\Z")
 
 
@@ -226,10 +226,9 @@ class _Converter:
         if term.wild:
             raise self.error(f"{name}: takes no * or ?", term)
         try:
-            low, high = _FACTS[name][1](term.text, self.now_ns)
+            return _FACTS[name][1](term.text, self.now_ns)
         except ValueError as exc:
             raise self.error(f"{name}: {exc}", term) from exc
-        return _bounded(low), _bounded(high)
 
     def between(
         self, field: Token | None, low: Token | None, high: Token | None, include_low: bool, include_high: bool
@@ -257,13 +256,17 @@ class _Converter:
     def fact_between(
         self, name: str, low: Token | None, high: Token | None, include_low: bool, include_high: bool
     ) -> Node:
-        first = None if low is None else self.interval(name, low)[0 if include_low else 1]
-        behind = None if high is None else self.interval(name, high)[1 if include_high else 0]
+        first = None if low is None else within(self.interval(name, low)[0 if include_low else 1])
+        behind = None if high is None else _behind(self.interval(name, high)[1 if include_high else 0])
         return Fact(_FACTS[name][0], first, behind)
 
 
-def _bounded(number: int) -> int:
-    return max(-_WHOLE_NUMBERS, min(number, _WHOLE_NUMBERS - 1))
+def _behind(number: int) -> int | None:
+    """Return the bound below which a fact is to be, so that one at an end of the index's range is found.
+
+    It stands for all beyond that end (bounds.py), so it is found by whatever may be true of one of these.
+    """
+    return None if number > MOST else max(number, LEAST + 1)
 
 
 def _number(text: str) -> float | None:

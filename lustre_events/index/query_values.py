@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import pwd
 import re
+from calendar import isleap, monthrange
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -70,9 +71,9 @@ def _date_interval(match: re.Match[str]) -> Interval:
     start = datetime(year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0, tzinfo=zone)
     first = _nanoseconds(start)
     if month is None:
-        return first, _nanoseconds(start.replace(year=start.year + 1))
+        return first, first + (366 if isleap(start.year) else 365) * 86400 * _SECOND
     if day is None:
-        return first, _nanoseconds((start + timedelta(days=31)).replace(day=1))
+        return first, first + monthrange(start.year, month)[1] * 86400 * _SECOND
     if hour is None:
         return first, first + 86400 * _SECOND
     if second is None:

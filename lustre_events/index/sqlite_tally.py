@@ -31,11 +31,13 @@ def tally(
             where.parameters,
         )
     rows = connection.execute(
-        f"SELECT value, count(*), coalesce(sum(size), 0) FROM ({values.sql}) GROUP BY value"  # noqa: S608
+        # In halves, because a sum of 64 bits may need more.
+        "SELECT value, count(*), coalesce(sum(size >> 32), 0), coalesce(sum(size & 4294967295), 0)"  # noqa: S608
+        f" FROM ({values.sql}) GROUP BY value"
         " ORDER BY 2 DESC, 1 LIMIT ?",
         (*values.parameters, -1 if limit is None else limit),
     )
-    return [Tally(*row) for row in rows]
+    return [Tally(value, files, (high << 32) + low) for value, files, high, low in rows]
 
 
 def _value(connection: sqlite3.Connection, compiler: Compiler, by: str) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from lustre_events.bounds import within
+
 _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100
 _AT_NO_AUTOMOUNT = 0x800
@@ -33,9 +35,10 @@ _SECOND = 1_000_000_000
 
 
 class Statx(msgspec.Struct, frozen=True, gc=False):
-    """What the kernel knows of one object; times in ns since the epoch.
+    """What the kernel knows of one object; times in ns since the epoch, numbers within signed 64 bits (bounds.py).
 
-    `btime_ns` is 0 where the file system keeps no time of birth, `mnt_id` is 0 before Linux 5.8.
+    The inode number and the time of birth are exact, for they tell objects apart. `btime_ns` is 0 where the file
+    system keeps no time of birth, `mnt_id` is 0 before Linux 5.8.
     """
 
     ino: int
@@ -75,9 +78,9 @@ def statx(path: bytes = b"", dir_fd: int = _AT_FDCWD) -> Statx:
         nlink=nlink,
         uid=uid,
         gid=gid,
-        size=size,
-        mtime_ns=mtime * _SECOND + mtime_ns,
-        ctime_ns=ctime * _SECOND + ctime_ns,
+        size=within(size),
+        mtime_ns=within(mtime * _SECOND + mtime_ns),
+        ctime_ns=within(ctime * _SECOND + ctime_ns),
         btime_ns=btime * _SECOND + btime_ns if mask & _BTIME else 0,
         dev_major=dev_major,
         dev_minor=dev_minor,

@@ -24,11 +24,12 @@ from lustre_events.llapi.statx import Statx, statx
 _BIRTH = struct.Struct("<QI")
 _MINOR_BITS = 20
 _U32 = 0xFFFF_FFFF
+_U64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def fid_of(facts: Statx) -> FID:
     """Return the FID of the object that `facts` describe."""
-    birth = zlib.crc32(_BIRTH.pack(facts.btime_ns, stat.S_IFMT(facts.mode)))
+    birth = zlib.crc32(_BIRTH.pack(facts.btime_ns & _U64, stat.S_IFMT(facts.mode)))
     device = (facts.dev_major << _MINOR_BITS | facts.dev_minor) & _U32
     return FID(facts.ino, birth, device or 1)
 

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from lustre_events.bounds import far_time
 from lustre_events.index.hits import printable
 from lustre_events.status.collect import SECOND_NS, Status
 from lustre_events.status.sums import READER_SUMS, sum_line, sums
@@ -137,7 +138,7 @@ def loss_line(loss: Status) -> str:
 
 def time_text(time_ns: int) -> str:
     """Return a time as UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_ns // SECOND_NS))
+    return far_time(time_ns) or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_ns // SECOND_NS))
 
 
 def size_text(size: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lustre_events.bounds import far_time, within
 from lustre_events.index.hits import printable
 from lustre_events.index.visibility import group_name, user_name
 
@@ -35,9 +36,11 @@ def time_text(time_ns: int | str | None) -> str:
     if not time_ns:
         return "?"
     try:
-        return (_EPOCH + timedelta(seconds=int(time_ns) // 1_000_000_000)).strftime("%Y-%m-%d %H:%M:%S UTC")
+        number = int(time_ns)
     except (OverflowError, ValueError):
         return "?"
+    seconds = timedelta(seconds=within(number) // 1_000_000_000)
+    return far_time(number) or (_EPOCH + seconds).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def value_text(value: object) -> str:

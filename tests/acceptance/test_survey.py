@@ -46,6 +46,8 @@ def make_tree(top: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.csv").write_text("a,b\n1,2\n")
     os.link(top / "run0" / "part0" / "0.csv", top / "run1" / "again.csv")
+    far = 10_413_792_000  # 2300-01-01, later than ns since the epoch in 64 bits can say
+    os.utime(top / "run0" / "part0" / "15.csv", (far, far))
 
 
 def test_a_tree_is_scanned_verified_repaired_and_reconciled(service: Service) -> None:
@@ -59,6 +61,8 @@ def test_a_tree_is_scanned_verified_repaired_and_reconciled(service: Service) ->
     done = command(service, "verify", str(top))
     assert (done.returncode, done.stdout) == (0, b""), said(done)
     assert b"0 differences" in done.stderr
+    done = command(service, "search", "mtime:>2262")
+    assert done.stdout.splitlines() == [b"/run0/part0/15.csv"], said(done)
 
     (top / "run0" / "part0" / "0.csv").unlink()
     (top / "run2" / "new").mkdir()

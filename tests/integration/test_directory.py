@@ -396,6 +396,27 @@ def test_the_first_start_tells_the_whole_tree_parents_first(tree: Tree) -> None:
     check(tree.known, tree.top)
 
 
+def test_a_time_beyond_the_range_costs_itself_only(watched: Tree) -> None:
+    """A file of the year 2300 is watched, found again at a restart, and hides nothing that comes behind it."""
+    far = watched.top / "far"
+    far.write_text("x")
+    os.utime(far, ns=(10_413_792_000 * 10**9,) * 2)
+    first = watched.drain()
+    (watched.top / "later").write_text("x")
+    assert first[0] == "CREAT"
+    assert watched.drain() == ["CREAT", "CLOSE"]
+    watched.source.close()
+    far.write_text("longer")
+    os.utime(far, ns=(10_445_328_000 * 10**9,) * 2)
+    watched.open()
+    changed = watched.drain()
+    watched.source.close()
+    watched.open()
+
+    assert "CLOSE" in changed
+    assert watched.drain() == []
+
+
 def test_a_restart_without_changes_tells_nothing(watched: Tree) -> None:
     """A tree that did not change gives no record at the next start."""
     (watched.top / "d").mkdir()
