@@ -6,6 +6,7 @@ Needs h5py, netCDF4, pyarrow, pillow, tifffile and astropy. All contents are mad
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -95,7 +96,44 @@ def scans(folder: Path) -> None:
         file["entry/instrument/source/energy"].attrs["units"] = "GeV"
         file["entry/data"].attrs["signal"] = "counts"
         file.create_dataset("entry/data/counts", data=np.arange(64), chunks=(32,), compression="gzip", shuffle=True)
+    climate(folder)
     (folder / "bad-torn.h5").write_bytes((folder / "scan.h5").read_bytes()[:600])
+
+
+def climate(folder: Path) -> None:
+    """Write NetCDF-4 as models and observatories do, one within gzip; and HDF5 with what is easily lost."""
+    with netCDF4.Dataset(folder / "model.nc", "w", format="NETCDF4") as file:
+        file.Conventions, file.title, file.institution = (
+            "CF-1.8, ACDD-1.3",
+            "near-surface air",
+            "Institute of Tests",
+        )
+        file.source, file.date_created, file.keywords = "model 7", "2026-02-03T04:05:06Z", "air, temperature"
+        file.references = "https://doi.org/10.5072/Test.7."
+        for name, size in (("time", 4), ("lat", 3), ("lon", 5)):
+            file.createDimension(name, size)
+        days = file.createVariable("time", "f8", ("time",))
+        days.units, days.calendar, days.standard_name = "days since 1970-01-01", "noleap", "time"
+        days[:] = [0, 59, 365, 730.5]
+        lat, lon = file.createVariable("lat", "f4", ("lat",)), file.createVariable("lon", "f4", ("lon",))
+        lat.units, lon.units, lat[:], lon[:] = (
+            "degrees_north",
+            "degrees_east",
+            [-10, 0, 10],
+            [340, 350, 360, 370, 380],
+        )
+        grid = file.createVariable("crs", "i4", ())
+        grid.grid_mapping_name, grid.epsg_code = "latitude_longitude", "EPSG:4326"
+        air = file.createVariable("tas", "f4", ("time", "lat", "lon"), zlib=True, fill_value=np.float32("nan"))
+        air.units, air.standard_name, air.grid_mapping = "K", "air_temperature", "crs"
+        air[:] = 280
+    (folder / "model.nc.gz").write_bytes(gzip.compress((folder / "model.nc").read_bytes(), mtime=0))
+    with h5py.File(folder / "lost.h5", "w", userblock_size=4096) as file:
+        for number in range(70):
+            file.attrs[f"a{number:03}"] = number
+        file.attrs["instrument"], file.attrs["large"] = "ARPES", np.uint64(2**64 - 1)
+        file.attrs["nothing"], file.attrs["long"] = np.nan, np.arange(200)
+        file["table"] = np.array([(1, 2.5, b"a"), (2, 3.5, b"b")], dtype="i4,f8,S1")
 
 
 def sky(folder: Path) -> None:

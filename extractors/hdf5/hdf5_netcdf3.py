@@ -10,10 +10,15 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
+import numpy as np
+from hdf5_coverage import MAX_COORDINATES, MAX_ELEMENTS, Coordinate, crs_of, kind_of
+from hdf5_values import MAX_ITEMS, MAX_TEXT, Room, plain
+from hdf5_values import clean as shown
+
 MAX_HEADER = 16 << 20
-MAX_LIST = 2000  # dimensions, variables or attributes that are listed
-MAX_ITEMS = 16
-MAX_TEXT = 500
+MAX_LIST = 100_000  # dimensions, variables or attributes that are read
+MAX_LISTED = 500  # variables that are listed
+MAX_RECORDS = 200_000  # of a variable whose values lie apart
 TAGS = {10: "dimensions", 11: "variables", 12: "attributes"}
 # nc_type: (name, format, bytes)
 TYPES = {
@@ -27,10 +32,16 @@ class Header:
     """The header of one file, read from its beginning to its end."""
 
     def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._data = file.read(MAX_HEADER)
         self._at = 4
         self.version = self._data[3]
         self._count = ">q" if self.version == 5 else ">i"
+        self.room = Room()
+        self.records = self.record_bytes = 0
+        self.variables: dict[str, dict[str, Any]] = {}
+        self._places: dict[str, tuple[int, bool]] = {}  # where values begin, and whether they are in records
+        self._sizes: list[int] = []  # of the variables that are in records
 
     def document(self) -> dict[str, Any]:
         """Return what the header says.
@@ -38,23 +49,81 @@ class Header:
         Raises:
             ValueError: it is broken before its variables begin.
         """
-        records = self._number()
+        self.records = max(self._number(), 0)
         dimensions = list(self._list("dimensions", self._dimension))
-        attributes = dict(one for one in self._list("attributes", self._attribute) if one[1] is not None)
+        attributes = self._attributes("")
         found: dict[str, Any] = {
             "format": "netcdf3",
             "attributes": attributes,
-            "dimensions": {name: length or max(records, 0) for name, length in dimensions},
+            "dimensions": {name: length or self.records for name, length in dimensions},
         }
         if unlimited := [name for name, length in dimensions if not length]:
             found["unlimited"] = unlimited
-        variables: dict[str, Any] = {}
+        reasons = []
         try:
-            for name, variable in self._list("variables", lambda: self._variable(dimensions, records)):
-                variables[name] = variable  # noqa: PERF403 - those before a broken one are kept
+            for name, variable in self._list("variables", lambda: self._variable(dimensions)):
+                self.variables[name] = variable
         except ValueError as exc:
-            found["partial"] = f"{exc}"
-        return {**found, "dataset_count": len(variables), "datasets": list(variables), "dataset": variables}
+            reasons.append(f"{exc}")
+        listed = dict(list(self.variables.items())[:MAX_LISTED])
+        found |= {"dataset_count": len(self.variables), "datasets": list(listed), "dataset": listed}
+        if len(self.variables) > MAX_LISTED:
+            found["objects_not_listed"] = len(self.variables) - MAX_LISTED
+            reasons.append(f"of {len(self.variables)} variables {MAX_LISTED} are listed")
+        reasons += [reason] if (reason := self.room.reason()) else []
+        return found | ({"partial": "; ".join(reasons)} if reasons else {})
+
+    def conventions(self) -> dict[str, list[str]]:
+        """Return what CF's attributes of all variables say."""
+        found: dict[str, dict[str, None]] = {}
+        for one in self.variables.values():
+            for key, names in (("standard_name", "standard_names"), ("units", "units"), ("axis", "axes")):
+                if isinstance(value := one.get("attributes", {}).get(key), str) and value:
+                    found.setdefault(names, {})[value] = None
+        return {names: list(values)[:MAX_LISTED] for names, values in found.items()}
+
+    def crs(self) -> str:
+        """Return the coordinate system; empty where none is told."""
+        return next((found for one in self.variables.values() if (found := crs_of(one.get("attributes", {})))), "")
+
+    def coordinates(self) -> Iterator[Coordinate]:
+        """Yield what says when and where."""
+        count = 0
+        for name, one in self.variables.items():
+            kind = kind_of(name, attributes := one.get("attributes", {}), one["dimensions"])
+            if kind and count < MAX_COORDINATES:
+                count += 1
+                yield Coordinate(kind, attributes, lambda name=name: self.values(name))
+
+    def columns(self) -> list[tuple[str, int, Callable[[], Any]]]:
+        """Return name, size and reader of the variables with one dimension."""
+        found = [(name, one["shape"][0]) for name, one in self.variables.items() if len(one["shape"]) == 1]
+        return [(name, size, lambda name=name: self.values(name)) for name, size in found[:40]]
+
+    def values(self, name: str) -> Any:
+        """Return the numbers of a variable; None where it has none, too many, or is cut off."""
+        one, (begin, in_records) = self.variables[name], self._places[name]
+        form = next((form for kind, form, _ in TYPES.values() if kind == one["dtype"] and kind != "char"), "")
+        shape, dtype = one["shape"], np.dtype(f">{form}") if form else None
+        if dtype is None or not 0 < math.prod(shape) <= MAX_ELEMENTS:
+            return None
+        if not in_records:
+            data = self._read(begin, math.prod(shape) * dtype.itemsize)
+        elif self.records > MAX_RECORDS:
+            return None
+        else:
+            size = math.prod(shape[1:]) * dtype.itemsize
+            places = range(begin, begin + self.records * self.record_bytes, self.record_bytes or 1)
+            data = b"".join(self._read(place, size) for place in places)
+        if len(data) != math.prod(shape) * dtype.itemsize:
+            return None
+        return np.frombuffer(data, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
+
+    def _read(self, place: int, size: int) -> bytes:
+        if place < 0:
+            return b""
+        self._file.seek(place)
+        return self._file.read(size)
 
     def _take(self, length: int) -> bytes:
         if not 0 <= length <= len(self._data) - self._at:
@@ -85,15 +154,25 @@ class Header:
     def _dimension(self) -> tuple[str, int]:
         return self._name(), self._number()
 
-    def _attribute(self) -> tuple[str, Any]:
+    def _attributes(self, owner: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value, cut in self._list("attributes", self._attribute):
+            where = f"{owner}@{name}" if owner else name
+            if value is None or cut:
+                self.room.drop(where)
+            if value is not None and self.room.take(where, value):
+                found[name] = value
+        return found
+
+    def _attribute(self) -> tuple[str, Any, bool]:
         name, (kind, form, size) = self._name(), self._type()
         raw = self._take(length := self._number() * size)
         self._take(-length % 4)
         if kind == "char":
-            return name, clean(raw)
+            return name, clean(raw), len(raw) > MAX_TEXT
         few = struct.unpack_from(f">{min(length // size, MAX_ITEMS)}{form}", raw)
-        values = [value if math.isfinite(value) and value < 1 << 63 else None for value in few]
-        return name, None if None in values or not values else values[0] if len(values) == 1 else values
+        values = [plain(value) for value in few]
+        return name, values[0] if len(values) == 1 else values, length // size > MAX_ITEMS
 
     def _type(self) -> tuple[str, str, int]:
         number = self._number(">i")
@@ -101,18 +180,22 @@ class Header:
             raise ValueError(f"the NetCDF header has the unknown type {number}")
         return TYPES[number]
 
-    def _variable(self, dimensions: list[tuple[str, int]], records: int) -> tuple[str, dict[str, Any]]:
+    def _variable(self, dimensions: list[tuple[str, int]]) -> tuple[str, dict[str, Any]]:
         name, rank = self._name(), self._number()
         if not 0 <= rank <= 1024:  # NC_MAX_VAR_DIMS
             raise ValueError(f"the variable {name} has {rank} dimensions")
         places = [self._number() for _ in range(rank)]
         if any(not 0 <= place < len(dimensions) for place in places):
             raise ValueError(f"the variable {name} has a dimension that is not there")
-        attributes = dict(one for one in self._list("attributes", self._attribute) if one[1] is not None)
-        kind = self._type()[0]
-        self._number()  # vsize
-        self._number(">i" if self.version == 1 else ">q")  # begin
-        shape = [dimensions[place][1] or max(records, 0) for place in places]
+        attributes = self._attributes(name)
+        kind, _, itemsize = self._type()
+        self._number()  # vsize, which may be too small to be told
+        begin = self._number(">i" if self.version == 1 else ">q")
+        shape = [dimensions[place][1] or self.records for place in places]
+        in_records = bool(places) and not dimensions[places[0]][1]
+        self._places[name] = (begin, in_records)
+        if in_records:
+            self._record(math.prod(shape[1:]) * itemsize)
         found: dict[str, Any] = {
             "dtype": kind,
             "shape": shape,
@@ -123,7 +206,13 @@ class Header:
             found["size"] = size
         return name, found | ({"attributes": attributes} if attributes else {})
 
+    def _record(self, size: int) -> None:
+        """Add one variable to the length of a record; each begins at a multiple of four, but not a sole one."""
+        self._sizes.append(size)
+        padded = [one + -one % 4 for one in self._sizes]
+        self.record_bytes = size if len(self._sizes) == 1 else sum(padded)
+
 
 def clean(raw: bytes) -> str:
     """Return text that JSON and a database can hold."""
-    return raw[:MAX_TEXT].rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
+    return shown(raw[: 4 * MAX_TEXT].decode("utf-8", "replace"))
