@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from lustre_events.doctor.findings import Finding, failure, ok, warning
 from lustre_events.errors import StreamError, StreamUnavailable, StreamUnsafe
-from lustre_events.streams.connection import Client, check_safe, place_of, redis_errors
+from lustre_events.streams.connection import Client, place_of, redis_errors
+from lustre_events.streams.safety import acl_file, check_safe, default_may_everything, replays_transactions
 
 SKEW_SECONDS = 1.0
 """The order of two MDTs' records depends on clocks; NTP keeps them within milliseconds."""
@@ -60,6 +62,36 @@ def memory(info: Mapping[str, Any]) -> Iterator[Finding]:
     else:
         yield failure("Redis memory", f"{text}; the readers wait",
                       "start the dispatcher, or redis-cli CONFIG SET maxmemory to more")  # fmt: skip
+
+
+def transactions(client: Client) -> Iterator[Finding]:
+    """Look whether Redis still has the transactions after its next start; that a login sees they go, `safety` says.
+
+    What counts then is the ACL file: it is read where it lies on this node.
+    """
+    running, path = replays_transactions(client), Path(acl_file(client))
+    written = _file_replays(path)
+    remedy = f"deploy/redis/make-users.sh {path.parent} HOST:PORT; redis-cli ACL LOAD"
+    if written is False:
+        yield failure(
+            "Redis transactions",
+            f"{path} takes rights from the user default, so Redis drops all transactions at its next start", remedy,
+        )  # fmt: skip
+    elif running or written:
+        yield ok("Redis transactions", "they survive a restart of Redis")
+    elif running is None:
+        yield warning(
+            "Redis transactions",
+            "this login may not see whether they survive a restart of Redis, and with older roles they do not",
+            f"on Redis's node: {remedy}",
+        )  # fmt: skip
+
+
+def _file_replays(path: Path) -> bool | None:
+    try:
+        return default_may_everything(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError):  # there is none, or it lies on Redis's node
+        return None
 
 
 def login(client: Client) -> Iterator[Finding]:

@@ -63,6 +63,11 @@ def _redis(settings: Settings, _url: str) -> Iterator[Finding]:
         yield from redis.login(client)
 
 
+def _transactions(settings: Settings, _url: str) -> Iterator[Finding]:
+    with services.redis_client(settings) as client:
+        yield from redis.transactions(client)
+
+
 def _clocks(settings: Settings, _url: str) -> Iterator[Finding]:
     streams = services.streams(settings)
     readers = {mdt: streams.reader_state(mdt) for mdt in streams.mdts()}
@@ -105,6 +110,7 @@ _CHECKS: tuple[tuple[frozenset[str], str, Check], ...] = (
     (frozenset(ROLES), "mount", _filesystem),
     (frozenset({"reader"}), "changelog", _changelog),
     (frozenset(ROLES), "Redis", _redis),
+    (frozenset({"reader", "dispatcher"}), "Redis transactions", _transactions),
     (frozenset({"reader", "dispatcher"}), "clocks", _clocks),
     (frozenset({"dispatcher"}), "rules", _rules),
     (frozenset({"dispatcher"}), "index", _service),

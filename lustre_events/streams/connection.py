@@ -1,4 +1,4 @@
-"""The connection to Redis: time limits on purpose, our errors, the scripts, and whether Redis is safe to use.
+"""The connection to Redis: time limits on purpose, our errors, and the scripts.
 
 redis-py repeats a command ten times by default; a plain RPUSH during a stall was then applied twice. Here
 nothing is repeated behind the caller's back: each caller knows what may be sent again.
@@ -10,17 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import cast
 
 import redis
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from lustre_events.errors import ConfigError, StreamError, StreamFull, StreamUnavailable, StreamUnsafe
-
-OLDEST_VERSION = (6, 2)
-"""XTRIM MINID came with it."""
+from lustre_events.errors import ConfigError, StreamError, StreamFull, StreamUnavailable
 
 Client = redis.Redis
 
@@ -112,63 +108,3 @@ def publish(client: Client, key: str, state: Mapping[str, int | str]) -> None:
     if state:
         with redis_errors(client):
             load_script(client, "publish")([key], [part for field in state.items() for part in field])
-
-
-_SAFE_SETTINGS = (
-    ("appendonly", ("yes",), "keeps nothing on its disk", "appendonly yes"),
-    ("appendfsync", ("everysec", "always"), "leaves it to chance when data reach its disk", "appendfsync everysec"),
-    (
-        "no-appendfsync-on-rewrite",
-        ("no",),
-        "does not bring data to its disk while it rewrites its files",
-        "no-appendfsync-on-rewrite no",
-    ),
-    (
-        "maxmemory-policy",
-        ("noeviction",),
-        "throws data away when its memory is full",
-        "maxmemory-policy noeviction",
-    ),
-)
-"""Setting, the values that lose no record, what any other value means, the safe setting."""
-
-
-def check_safe(client: Client) -> None:
-    """Refuse a Redis that could lose records.
-
-    A limit of the memory (maxmemory) is welcome: with noeviction a full Redis makes the readers wait.
-
-    Raises:
-        StreamUnsafe: the sentence contains the commands that make it safe.
-    """
-    where = place_of(client)
-    with redis_errors(client):
-        major, minor = str(client.info("server")["redis_version"]).split(".")[:2]
-    version = (int(major), int(minor))
-    if version < OLDEST_VERSION:
-        raise StreamUnsafe(
-            f"Redis at {where} is version {version[0]}.{version[1]}; upgrade it to "
-            f"{OLDEST_VERSION[0]}.{OLDEST_VERSION[1]} or later"
-        )
-    try:
-        with redis_errors(client):
-            found = {name: _setting(client, name) for name, *_ in _SAFE_SETTINGS}
-    except StreamUnavailable:
-        raise
-    except StreamError as exc:
-        raise StreamUnsafe(
-            f"Redis at {where} does not let this user see whether it is safe ({exc}); "
-            "run: redis-cli ACL SETUSER <user> +config|get"
-        ) from exc
-    wrong = [row for row in _SAFE_SETTINGS if found[row[0]] not in row[1]]
-    if wrong:
-        reasons = " and ".join(f"{why} ({name} is {found[name] or 'not set'})" for name, _, why, _ in wrong)
-        commands = "; ".join(f"redis-cli CONFIG SET {safe}" for *_, safe in wrong)
-        raise StreamUnsafe(
-            f"Redis at {where} {reasons}, so records could be lost; run: {commands}; redis-cli CONFIG REWRITE"
-        )
-
-
-def _setting(client: Client, name: str) -> str:
-    values = cast("dict[str, str]", client.config_get(name))
-    return values.get(name, "")

@@ -16,7 +16,6 @@ from lustre_events.streams import keys
 from lustre_events.streams.codec import compress
 from lustre_events.streams.connection import (
     Client,
-    check_safe,
     connect,
     load_script,
     publish,
@@ -29,6 +28,7 @@ from lustre_events.streams.keys import make_token
 from lustre_events.streams.records import RedisRecordStreams
 from lustre_events.streams.requests import RedisRequests
 from lustre_events.streams.results import RedisResults
+from lustre_events.streams.safety import check_safe
 
 __all__ = ["RedisReaderStream", "RedisRecordStreams", "RedisRequests", "RedisResults", "check_safe", "connect"]
 

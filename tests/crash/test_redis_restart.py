@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import shlex
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from lustre_events.doctor import FAILURE, OK, WARNING, Finding
+from lustre_events.doctor import redis as doctor
+from lustre_events.errors import StreamUnsafe
 from lustre_events.fid import FID
 from lustre_events.queues import RqQueues
 from lustre_events.redis_server import RedisServer
 from lustre_events.streams.connection import Client
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
+from lustre_events.streams.safety import check_safe, default_may_everything, replays_transactions
 from lustre_events.subscribe import subscribe
 from lustre_events.work import Job, Result
 from tests.fakes import MDT, block
@@ -98,9 +105,9 @@ def test_nobody_comes_in_without_a_role(server: RedisServer) -> None:
         answers = raw.makefile("rb")
         for words in ANONYMOUS:
             raw.sendall(f"{words}\r\n".encode())
-            said = answers.readline()
-            if not said.startswith(REFUSALS):
-                allowed.append((words, said))
+            answer = answers.readline()
+            if not answer.startswith(REFUSALS):
+                allowed.append((words, answer))
         answers.close()
     assert allowed == []
 
@@ -112,10 +119,80 @@ def test_after_a_login_that_ended_nobody_is_anybody(server: RedisServer) -> None
         raw.settimeout(5.0)
         raw.connect(login(server, "admin").rpartition("@")[2])
         answers = raw.makefile("rb")
-        said = []
+        heard = []
         for words in (f"AUTH {user} {password}", "PING", "RESET", "PING"):
             raw.sendall(f"{words}\r\n".encode())
-            said.append(answers.readline())
+            heard.append(answers.readline())
         answers.close()
-    assert said[:3] == [b"+OK\r\n", b"+PONG\r\n", b"+RESET\r\n"]
-    assert said[3].startswith(b"-NOAUTH")
+    assert heard[:3] == [b"+OK\r\n", b"+PONG\r\n", b"+RESET\r\n"]
+    assert heard[3].startswith(b"-NOAUTH")
+
+
+def said(server: RedisServer, role: str) -> Finding:
+    """Return what doctor says of transactions with a role's login."""
+    with logged_in(server, role) as client:
+        (finding,) = doctor.transactions(client)
+    return finding
+
+
+@pytest.mark.parametrize("role", ["reader", "dispatcher", "admin"])
+def test_the_shipped_roles_are_well(server: RedisServer, role: str) -> None:
+    """Doctor and the start of reader and dispatcher find nothing wrong with the shipped roles, and can see that."""
+    with logged_in(server, role) as client:
+        check_safe(client)
+        assert replays_transactions(client)
+    assert said(server, role).level == OK
+
+
+def test_roles_that_lose_transactions_are_refused_until_the_command_of_the_refusal_ran(server: RedisServer) -> None:
+    """Reader and dispatcher do not start on such a Redis, and the sentence has the commands that put it right."""
+    with logged_in(server, "admin") as admin, logged_in(server, "reader") as reader:
+        admin.execute_command("ACL", "SETUSER", "default", "reset", "off")
+        with pytest.raises(StreamUnsafe, match=r"drops transactions.*ACL SETUSER.*; .*ACL SAVE") as exc:
+            check_safe(reader)
+        for command in str(exc.value).partition("run: ")[2].split("; "):
+            admin.execute_command(*shlex.split(command.removeprefix("redis-cli ")))
+        check_safe(reader)
+        assert said(server, "reader").level == OK
+    test_nobody_comes_in_without_a_role(server)
+
+
+def test_doctor_reads_the_acl_file_where_it_lies(server: RedisServer) -> None:
+    """The file counts at the next start, whatever the running server has; a role that may not ask is told so."""
+    with logged_in(server, "admin") as admin:
+        path = Path(admin.config_get("aclfile")["aclfile"])
+        admin.execute_command("ACL", "SETUSER", "le-reader", "-acl|dryrun")  # as in roles of before
+    shipped = path.read_text()
+    try:
+        path.write_text(re.sub("^user default .*$", "user default off", shipped, flags=re.MULTILINE))
+        lost = said(server, "reader")
+        path.rename(path.with_suffix(".away"))
+        unseen = said(server, "reader")
+    finally:
+        path.with_suffix(".away").unlink(missing_ok=True)
+        path.write_text(shipped)
+        with logged_in(server, "admin") as admin:
+            admin.acl_load()
+    assert said(server, "reader").level == OK
+    assert (lost.level, unseen.level) == (FAILURE, WARNING)
+    for finding in (lost, unseen):
+        assert "make-users.sh" in finding.mend
+        assert "ACL LOAD" in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("line", "everything"),
+    [
+        ("user other off", True),
+        ("user default off", False),
+        ("user default off ~* &* +@all", True),
+        ("user default off sanitize-payload resetchannels -@all", False),
+        ("user default on nopass allkeys allcommands", True),
+        ("user default off +@all", False),
+        ("user default off ~* &* +@all reset", False),
+        ("user default off ~le:* &* +@all", False),
+    ],
+)
+def test_the_rights_of_default_are_read_from_its_line(line: str, everything: bool) -> None:
+    """The last word of a kind counts; a user `default` that the file does not name has all rights."""
+    assert default_may_everything([line]) is everything

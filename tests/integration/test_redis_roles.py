@@ -12,7 +12,8 @@ import redis
 
 from lustre_events.index import open_search
 from lustre_events.redis_server import RedisServer
-from lustre_events.streams.connection import check_safe, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.safety import check_safe
 from lustre_events.subscribe import subscribe
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.need import need
