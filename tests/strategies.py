@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from hypothesis import strategies as st
 
 from lustre_events.fid import FID, NO_FID
@@ -61,3 +63,35 @@ def records(draw: st.DrawFn) -> ChangelogRecord:
         open_flags=draw(u32) if extra & EXTRA_OPEN_MODE else None,
         xattr=draw(texts(256)) if extra & EXTRA_XATTR else None,
     )
+
+
+_NO_ID = 0xFFFF_FFFF
+_few_ids = st.integers(0, 3)
+_permissions = st.integers(0, 7)
+
+
+@st.composite
+def access_lists(draw: st.DrawFn) -> bytes:
+    """Values of system.posix_acl_access: what the kernel makes, and nearly that, down to any bytes."""
+    named = [[(tag, draw(_permissions), draw(_few_ids)) for _ in range(draw(st.integers(0, 2)))] for tag in (2, 8)]
+    users, groups = named
+    mask = [(0x10, draw(_permissions), _NO_ID)] if users or groups or draw(st.booleans()) else []
+    owner, group, others = ((tag, draw(_permissions), _NO_ID) for tag in (1, 4, 0x20))
+    entries = [owner, *users, group, *groups, *mask, others]
+    odd = st.tuples(
+        st.sampled_from([1, 2, 4, 8, 0x10, 0x20, 0x40, 0x102]), st.integers(0, 9), _few_ids | st.just(_NO_ID)
+    )
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        at = draw(st.integers(0, len(entries)))
+        entries[at : at + draw(st.integers(0, 2))] = draw(
+            st.lists(odd | st.sampled_from(entries or [owner]), max_size=2)
+        )
+    value = b"\2\0\0\0" + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    if draw(st.sampled_from([False, False, False, True])):
+        at = draw(st.integers(0, len(value)))
+        value = value[:at] + draw(st.binary(max_size=2)) + value[at + draw(st.integers(0, 2)) :]
+    return value
+
+
+TWO_OF_ONE_KIND = bytes.fromhex("02000000 2000000000000000 2000010000000000".replace(" ", ""))
+"""Two entries for others: PostgreSQL and Python once disagreed about it."""

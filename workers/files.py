@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+from lustre_events import acl
 from lustre_events.bounds import within
 from lustre_events.fid import FID, ROOT_FID
 from lustre_events.work import JobItem
@@ -92,8 +93,8 @@ class OpenFile:
     def facts(self) -> dict[str, Any]:
         """Return what `stat` keeps, by the index's column names; sizes in bytes, times in ns, within its range."""
         found = os.fstat(self.fd)
-        acl = self._acl(found.st_mode)
-        more = ({"released": True} if self.released else {}) | ({} if acl is None else {"acl": acl})
+        access = self._acl(found.st_mode)
+        more = ({"released": True} if self.released else {}) | ({} if access is None else {"acl": access})
         return {
             "type": _TYPES.get(stat.S_IFMT(found.st_mode)),
             "size": within(found.st_size),
@@ -108,13 +109,14 @@ class OpenFile:
         }
 
     def _acl(self, mode: int) -> str | None:
-        """Return its access list in base64 as the kernel gives it; None: it has none; empty: it cannot be read."""
+        """Return its access list in base64; None: it has none; empty: it cannot be read, or is not well-formed."""
         if stat.S_ISLNK(mode):
             return None
         try:
-            return base64.b64encode(os.getxattr(f"/proc/self/fd/{self.fd}", _ACL)).decode()
+            found = os.getxattr(f"/proc/self/fd/{self.fd}", _ACL)
         except OSError as exc:
             return None if exc.errno in _NO_ACL else ""
+        return acl_text(found)
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +204,11 @@ class Files:
         """Return whether HSM has the content of what a descriptor (O_PATH) refers to. Raises OSError."""
         facts = os.fstat(fd)
         return stat.S_ISREG(facts.st_mode) and facts.st_size > 0 and self._released(fd)
+
+
+def acl_text(value: bytes) -> str:
+    """Return an access list in base64; nothing of one that the kernel would not take, so that it denies."""
+    return base64.b64encode(value).decode() if acl.is_well_formed(value) else ""
 
 
 def fid_of_lustre_fd(fd: int) -> FID | None:

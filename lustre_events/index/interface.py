@@ -56,7 +56,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What `stat` found, by the names of the index's columns. Times are ns since the epoch.
 
     `mime` is the type by content; `released`: HSM has the content, reading would recall it; `acl` is
-    system.posix_acl_access as the kernel gives it (None: there is none; empty: it could not be read).
+    system.posix_acl_access as the kernel gives it (None: there is none; empty: it could not be read, or is not
+    well-formed).
     """
 
     type: Literal["f", "d", "l", "p", "s", "b", "c"]

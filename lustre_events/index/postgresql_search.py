@@ -12,9 +12,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from lustre_events import acl
 from lustre_events.errors import IndexUnavailable
 from lustre_events.fid import FID
-from lustre_events.index import acl
 from lustre_events.index.postgresql_clause import TRUE, Clause, Condition, joined
 from lustre_events.index.postgresql_database import Connection, Database, packed, unpacked_links
 from lustre_events.index.postgresql_database import Row as Values

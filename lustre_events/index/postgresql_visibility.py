@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from lustre_events import acl
 from lustre_events.fid import ROOT_FID
-from lustre_events.index import acl
 from lustre_events.index.postgresql_clause import Clause
 from lustre_events.index.postgresql_database import Row
 from lustre_events.index.visibility import Viewer

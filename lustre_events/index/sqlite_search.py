@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lustre_events import acl
 from lustre_events.errors import IndexUnavailable
 from lustre_events.fid import FID
-from lustre_events.index import acl, local_disk
+from lustre_events.index import local_disk
 from lustre_events.index.query_tree import Node
 from lustre_events.index.reading import (
     LONGEST_SECONDS,

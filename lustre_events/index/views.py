@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from lustre_events import acl
 from lustre_events.fid import FID
-from lustre_events.index import acl
 from lustre_events.index.hits import Document, Facts, Failure, Hit, ObjectView, PendingRow
 from lustre_events.index.paths import paths_of
 from lustre_events.index.reading import Reading, Row, StoredDocument

@@ -17,9 +17,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lustre_events import acl
 from lustre_events.errors import ConfigError
 from lustre_events.fid import FID, ROOT_FID
-from lustre_events.index import acl
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def may(viewer: Viewer, owned: Owned, wanted: int) -> bool:
     """Return whether `viewer` has the permissions `wanted` (bits of acl.py), as the kernel's own check would say.
 
     fs/namei.c, acl_permission_check: the owner is judged by the owner's bits alone; an access list counts only
-    where the mode's group bits (its mask) are not empty.
+    where the mode's group bits (its mask) are not empty. One that the kernel would not take denies.
     """
     return permits(viewer, owned.uid, owned.gid, owned.mode, owned.acl, wanted)
 
@@ -83,7 +83,7 @@ def permits(  # noqa: PLR0917 - the facts of one object
         return False
     if viewer.uid == uid:
         return wanted & ~(mode >> 6) & 7 == 0
-    if access is not None and (mode & 0o070 or not access):
+    if access is not None and (mode & 0o070 or not acl.is_well_formed(access)):
         return acl.allows(access, viewer.uid, viewer.gids, gid, wanted)
     bits = mode >> 3 if gid in viewer.gids else mode
     return wanted & ~bits & 7 == 0

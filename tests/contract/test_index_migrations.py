@@ -17,6 +17,7 @@ from lustre_events.index.opening import open_search
 from lustre_events.index.sqlite_database import APPLICATION_ID
 from tests.builders import fid_of
 from tests.indexes import IndexPlace, open_writer, place_of
+from tests.strategies import TWO_OF_ONE_KIND
 
 F1 = fid_of(1).pack()
 BODY = '{"title":"silicon carbide","rows":3}'
@@ -120,3 +121,14 @@ def test_an_old_index_keeps_its_data(place: IndexPlace, backend: str, version: i
 @pytest.fixture
 def place(request: pytest.FixtureRequest) -> IndexPlace:
     return place_of(request)
+
+
+def test_an_old_index_judges_access_lists_anew(postgresql_schema_url: str) -> None:
+    """A list that the kernel would not take granted something in version 2; in the upgraded index it denies."""
+    ask = "SELECT permits(1, ARRAY[0::bigint], 0, 5, 55, %s, 0)"
+    old_postgresql(postgresql_schema_url, 2)
+    with psycopg.connect(postgresql_schema_url, autocommit=True) as connection:
+        before = connection.execute(ask, (TWO_OF_ONE_KIND,)).fetchone()
+        open_writer(postgresql_schema_url).close()
+        after = connection.execute(ask, (TWO_OF_ONE_KIND,)).fetchone()
+    assert (before, after) == ((True,), (False,))

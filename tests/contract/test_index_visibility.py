@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lustre_events.fid import ROOT_FID
@@ -15,17 +14,16 @@ from lustre_events.index.visibility import Viewer, permits
 from tests.index_contents import Contents
 from tests.index_tables import node
 from tests.indexes import BACKENDS, EmptyPlace
+from tests.strategies import TWO_OF_ONE_KIND, access_lists
 from tests.unit.test_index_paths import Links, all_paths, links
 
 few_ids = st.integers(0, 3)
-entries = st.lists(
-    st.tuples(
-        st.sampled_from([0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40]), st.integers(0, 7), few_ids | st.just(2**32 - 1)
-    ),
-    max_size=7,
+acls = (
+    st.none()
+    | access_lists()
+    | st.sampled_from([b"", b"\2\0\0", b"\1\0\0\0", b"\2\0\0\0"])
+    | st.binary(max_size=30)
 )
-access_lists = entries.map(lambda found: b"\2\0\0\0" + b"".join(struct.pack("<HHI", *entry) for entry in found))
-acls = st.none() | access_lists | st.sampled_from([b"", b"\2\0\0", b"\1\0\0\0", b"\2\0\0\0\1"])
 modes = st.sampled_from([0, 0o755, 0o700, 0o711, 0o055, 0o070, 0o007, 0o744, 0o750, 0o100640])
 viewers = st.builds(Viewer, st.integers(1, 3), st.frozensets(few_ids, max_size=3))
 
@@ -41,6 +39,8 @@ def connection(empty_place: EmptyPlace) -> Iterator[Connection]:
 
 @settings(max_examples=400, deadline=None)
 @given(viewers, st.none() | few_ids, st.none() | few_ids, st.none() | modes, acls, st.sampled_from([1, 4, 5]))
+@example(Viewer(1), 0, 0, 0o055, TWO_OF_ONE_KIND, 1)
+@example(Viewer(1), 0, 0, 0o005, TWO_OF_ONE_KIND, 1)
 def test_permissions_are_decided_alike(  # noqa: PLR0917 - drawn by hypothesis
     connection: Connection,
     viewer: Viewer,

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lustre_events import acl
 from lustre_events.errors import ConfigError
-from lustre_events.index import acl
 from lustre_events.index.visibility import Viewer, permits
 from tests.builders import fid_of
 from tests.index_tables import add_file, add_link, add_object, make_index, searching
