@@ -67,7 +67,12 @@ class IndexSettings:
 class ReaderSettings:
     """The reader, one per MDT."""
 
-    user: str = setting("", "the registered changelog user, e.g. cl1; empty: read only, never clear")
+    user: str = setting(
+        "", "the changelog user: its name, e.g. lustre-events, or its id where one MDT is read; empty: never clear"
+    )
+    users: tuple[str, ...] = setting(
+        (), 'ids per MDT, for MDTs that lctl does not reach from here, e.g. ["lustre-MDT0001:cl3-lustre-events"]'
+    )
     clear_after: str = setting("stored", "clear a record when it is on Redis's disk, or committed to the index",
                                ("stored", "committed"))  # fmt: skip
     clear_interval_seconds: float = setting(5.0, "how often safe records are cleared")

@@ -26,7 +26,7 @@ _USER = re.compile(r"(?P<id>cl\d+\S*)\s+(?P<index>\d+)(?:\s+\((?P<idle>\d+)\))?(
 _PARAMETER = re.compile(r"^mdd\.(\S+-MDT[0-9a-f]{4})\.changelog_users$", re.MULTILINE)
 _ID = re.compile(r"\bcl\d+[A-Za-z0-9_.-]*")
 _OLD_LCTL = re.compile(r"invalid option|unrecognized option|usage:", re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}\Z")
+USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}\Z")
 _NOT_HERE = re.compile(
     r"No such device|No device found|No such file or directory|param_path|not found", re.IGNORECASE
 )
@@ -97,7 +97,7 @@ class Lctl:
         Raises:
             ConfigError: a wrong name or mask.
         """
-        if name and not _NAME.match(name):
+        if name and not USER_NAME.match(name):
             raise ConfigError(f"{name!r} is no name for a changelog user; use up to 15 letters, digits, _ . and -")
         mask = ",".join(mask_symbols(mask))
         command = ["--device", mdt, "changelog_register"]

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lustre_events import manifest, rules
+from lustre_events import changelog_users, manifest, rules
 from lustre_events.catalog import Catalog, Places
 from lustre_events.config import Settings, nearest
 from lustre_events.dispatcher import Dispatcher
-from lustre_events.errors import ConfigError
+from lustre_events.errors import ChangelogUserUnknown, ConfigError
 from lustre_events.index import make_folder, open_writer
 from lustre_events.index.interface import Identity
+from lustre_events.lctl import Lctl
 from lustre_events.queues import RqQueues
 from lustre_events.reader import Reader
 from lustre_events.redis_server import RedisServer
@@ -39,6 +40,9 @@ from lustre_events.supervisor import Child, Supervisor
 log = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "lustre_events")
+
+LOOK_SECONDS = 5.0
+"""How long a reader waits for lctl; its lease is not renewed meanwhile."""
 
 LOCAL_MDT = "local-MDT0000"
 LOCAL_USER = "cl1"
@@ -94,10 +98,30 @@ def reader(settings: Settings, mdt: str, beat: Callable[[], None] = _nothing) ->
     client = connect(_redis_url(settings), settings.redis.timeout_seconds)
     check_safe(client)
     stream = RedisReaderStream(client, mdt, codec=settings.reader.codec)
-    own = settings.reader
-    if settings.filesystem.source == "directory" and not own.user:
-        own = replace(own, user=LOCAL_USER)
-    return Reader(source(settings, mdt), stream, own, beat=beat)
+    if settings.filesystem.source == "directory":
+        local = replace(settings.reader, user=LOCAL_USER, users=())
+        return Reader(source(settings, mdt), stream, local, beat=beat)
+    own_user = changelog_user(settings, mdt)
+    try:
+        user = own_user.find()
+    except ChangelogUserUnknown as exc:  # reading goes on without it, and it is looked for again and again
+        log.warning("%s", exc, extra={"action": "clear", "mdt": mdt})
+        user = changelog_users.written(settings.reader, mdt)
+    return Reader(
+        source(settings, mdt),
+        stream,
+        replace(settings.reader, user=user),
+        beat=beat,
+        own_user=own_user if user else None,
+    )
+
+
+def changelog_user(settings: Settings, mdt: str) -> changelog_users.OwnUser:
+    """Return what looks for our changelog user on an MDT."""
+    lctl = Lctl(settings.filesystem.lctl, LOOK_SECONDS)
+    return changelog_users.OwnUser(
+        settings.reader, mdt, mdts=discovered(settings), users=lctl.users, state=Path(settings.filesystem.state)
+    )
 
 
 def catalog(settings: Settings) -> Catalog:
@@ -159,6 +183,7 @@ def node(settings: Settings, index_url: str, config_path: str | None) -> Iterato
     """
     load_rules(settings)
     names = mdts(settings)
+    changelog_users.check(settings.reader, names)
     make_folder(index_url)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(_state(settings)))
@@ -186,6 +211,7 @@ def readers(settings: Settings, config_path: str | None) -> Supervisor:
         LustreEventsError: Redis is away or not safe; better said once, here.
     """
     names = mdts(settings)
+    changelog_users.check(settings.reader, names)
     with connect(_redis_url(settings), settings.redis.timeout_seconds) as client:
         check_safe(client)
     environment = _config_environment(config_path)

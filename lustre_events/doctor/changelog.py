@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from lustre_events import llapi
+from lustre_events.changelog_users import number
 from lustre_events.doctor.findings import Finding, failure, ok, warning
 from lustre_events.errors import LustreEventsError
 from lustre_events.lctl import Users
@@ -90,22 +91,22 @@ def user(users: Users, name: str, server_mask: Collection[str], kinds: Collectio
 
     Args:
         users: who is registered.
-        name: `[reader] user`.
+        name: our user's id on this MDT.
         server_mask: the types that the server records for everybody.
         kinds: what the rules want to hear of.
     """
     subject = f"changelog {users.mdt}"
-    own = next((each for each in users.users if each.id == name), None)
+    own = next((each for each in users.users if number(each.id) == number(name)), None)
     if not name:
         yield warning(
             subject, "no changelog user is set, so nothing is ever cleared",
-            f"lustre-events changelog register --mdt {users.mdt}; then set [reader] user",
+            f"lustre-events changelog register --mdt {users.mdt}, and do what it says",
         )  # fmt: skip
     elif own is None:
         known = ", ".join(each.id for each in users.users) or "none"
         yield failure(
             subject, f"the user {name} is not registered (registered: {known})",
-            f"lustre-events changelog register --mdt {users.mdt}; then set [reader] user",
+            f"lustre-events changelog register --mdt {users.mdt}, and do what it says",
         )  # fmt: skip
     elif own.idle_seconds is not None and own.idle_seconds > IDLE_DAYS_SECONDS * IDLE_SHARE:
         yield failure(

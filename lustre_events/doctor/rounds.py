@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
-from lustre_events import manifest, reporting, services, signing
+from lustre_events import changelog_users, manifest, reporting, services, signing
 from lustre_events.config import Settings
 from lustre_events.doctor import changelog, node, redis, service
 from lustre_events.doctor.findings import Finding, failure, ok
@@ -48,7 +48,14 @@ def _changelog(settings: Settings, _url: str) -> Iterator[Finding]:
     lctl = Lctl(own.lctl)
     kinds = _kinds(services.load_rules(settings))
     for mdt in found:
-        yield from changelog.user(lctl.users(mdt), settings.reader.user, lctl.mask(mdt), kinds)
+        listed = lctl.users(mdt)
+        try:
+            kept = changelog_users.recall(Path(own.state), mdt)
+            user = changelog_users.own_id(settings.reader, listed, found, kept)
+        except LustreEventsError as exc:
+            yield failure(f"changelog {mdt}", str(exc), "see the sentence")
+            continue
+        yield from changelog.user(listed, user, lctl.mask(mdt), kinds)
 
 
 def _kinds(rules: Rules) -> set[Kind]:

@@ -46,8 +46,8 @@ def readers(status: Mapping[str, Any], expected: Collection[str]) -> Iterator[Fi
         else:
             yield ok(subject, f"it lives, {state['behind']} records are not committed yet")
         if state.get("user_lost") == "1":
-            yield failure(subject, f"its changelog user {state.get('user')} is gone",
-                          f"lustre-events changelog register --mdt {mdt}; then set [reader] user")  # fmt: skip
+            yield failure(subject, f"the MDT does not know its changelog user {state.get('user')}",
+                          f"lustre-events changelog users --mdt {mdt}; then register, or write ours")  # fmt: skip
         lost = [loss for loss in state["losses"] if not loss["accepted"]]
         if lost:
             yield failure(f"continuity {mdt}", f"{len(lost)} ranges of records are or may be lost",

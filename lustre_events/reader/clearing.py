@@ -8,15 +8,27 @@ the only way to learn that it is gone.
 -ENOENT has two meanings: the user is gone, or it has cleared more already (Redis forgot the mark). So after every
 opening the mark is cleared first: if that works, the user was there all the time and nothing was purged behind its
 back. If not, the MDT is asked whether it knows the user, where it can tell; else the user is taken for gone.
+
+That holds for an id for which a clear has worked on this MDT (Redis keeps it beside the mark). An id that the MDT
+never took is a wrong setting: it is said, and no loss is marked. Where another id takes over, what came after the
+last clear for the old one may be missing, unless the old one is still registered.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
+from lustre_events.changelog_users import OwnUser, example, number, short
 from lustre_events.config import ReaderSettings
-from lustre_events.errors import ChangelogError, ChangelogRefused, ChangelogUnavailable, ChangelogUserUnknown
+from lustre_events.errors import (
+    ChangelogError,
+    ChangelogRefused,
+    ChangelogUnavailable,
+    ChangelogUserUnknown,
+    ConfigError,
+)
 from lustre_events.reader.continuity import USER_GONE, Continuity, Gap
 from lustre_events.sources.interface import Source
 from lustre_events.streams.interface import ReaderStream, Tail
@@ -27,7 +39,10 @@ _NEVER = float("-inf")
 
 
 class Clearing:
-    """The clearing of one reader. `cleared_index` is the last clear of this reader that the MDT took."""
+    """The clearing of one reader. `cleared_index` is the last clear of this reader that the MDT took.
+
+    `user` is the id, its name while it is looked for, "" where nothing is cleared. `own_user` looks for it.
+    """
 
     def __init__(
         self,
@@ -36,12 +51,20 @@ class Clearing:
         settings: ReaderSettings,
         clock: Callable[[], float],
         continuity: Continuity,
+        *,
+        own_user: OwnUser | None,
     ) -> None:
         self._source = source
         self._stream = stream
         self._settings = settings
         self._clock = clock
         self._continuity = continuity
+        self._own_user = own_user
+        self.user = settings.user
+        self._stale = own_user is not None and not number(self.user)
+        self._kept = ""
+        self._taken = ""
+        self._taken_index = 0
         self.mark = 0
         self.safe_index = 0
         self.cleared_index = 0
@@ -60,22 +83,27 @@ class Clearing:
         self._next_at = self._cleared_at = self._barred_until = _NEVER
         self._asked = mark == 0
         self._suspect = suspect
-        if suspect is not None and not (mark and self._settings.user):
+        self._kept = self._stream.cleared_for()
+        self._taken, _, index = self._kept.partition(" ")
+        self._taken_index = int(index or mark)
+        if suspect is not None and not (mark and self.user):
             self._lose(epoch, suspect)  # nobody to ask
 
     def begin_index(self) -> None:
         """Forget the mark: the MDT's index has started again. Raises LeaseLost."""
         if self.mark or self._stream.mark():
             self._stream.set_mark(0)
+        self._keep("")
+        self._stale = self._own_user is not None  # ids begin anew, too
         self.resume(0, None, 0)
 
     def done(self, tail: Tail) -> bool:
         """Whether nothing is left to clear."""
-        return not self._settings.user or self.user_lost or max(self.mark, tail.last_index) == self.cleared_index
+        return not self.user or self.user_lost or max(self.mark, tail.last_index) == self.cleared_index
 
     def due(self) -> bool:
         """Whether it is time for `step`."""
-        return bool(self._settings.user) and self._clock() >= self._next_at
+        return bool(self.user) and self._clock() >= self._next_at
 
     def step(self, tail: Tail, *, hurry: bool) -> None:
         """Clear what has become safe; `hurry`: the source has ended, so do not wait long for the next time.
@@ -86,7 +114,7 @@ class Clearing:
         now = self._clock()
         self._next_at = now + (_HURRY_SECONDS if hurry else self._settings.clear_interval_seconds)
         self.safe_index = self._safe(tail)
-        if now < self._barred_until:
+        if now < self._barred_until or (self._stale and not self._found(now, tail)):
             return
         if self.safe_index > self.mark and self._asked:
             self._stream.set_mark(self.safe_index)
@@ -102,66 +130,146 @@ class Clearing:
         return min(safe, tail.last_index)
 
     def _clear(self, now: float, tail: Tail) -> None:
-        mdt, user = self._source.mdt, self._settings.user
-        extra = {"action": "clear", "mdt": mdt, "user": user, "index": self.mark}
+        mdt, user = self._source.mdt, self.user
         try:
-            self._source.clear(user, self.mark)
+            self._source.clear(short(user), self.mark)
         except ChangelogUserUnknown as exc:
             self._barred_until = now + self._settings.keepalive_seconds
             self._unknown(exc, tail)
         except ChangelogRefused as exc:
             self._barred_until = now + self._settings.keepalive_seconds
-            _log.error("%s: clearing up to %d was refused: %s", mdt, self.mark, exc, extra=extra)
+            _log.error("%s: clearing up to %d was refused: %s", mdt, self.mark, exc, extra=self._extra())
         except ChangelogUnavailable as exc:
-            _log.warning("%s: clearing has to wait: %s", mdt, exc, extra=extra)
+            _log.warning("%s: clearing has to wait: %s", mdt, exc, extra=self._extra())
         else:
             if self.user_lost:
-                _log.warning("%s: the changelog user %s is there again", mdt, user, extra=extra)
-                self._found_again(tail)
+                _log.warning("%s: the changelog user %s is there again", mdt, user, extra=self._extra())
             if not self._asked:
                 self._next_at = _NEVER  # that was for asking: what is safe comes next
+            self._confirm(tail)
+            self._end_loss(tail)
             self.user_lost, self._asked, self._suspect = False, True, None
             self.cleared_index, self._cleared_at = self.mark, now
-            _log.info("cleared", extra=extra)
+            self._taken_index = self.mark
+            _log.info("cleared", extra=self._extra())
 
     def _unknown(self, why: ChangelogUserUnknown, tail: Tail) -> None:
-        """Say that the user is gone, or, where the MDT still knows it, that it is ahead of the mark."""
-        mdt, user = self._source.mdt, self._settings.user
-        extra = {"action": "clear", "mdt": mdt, "user": user, "index": self.mark}
-        known, self._asked = self._knows(user), True
+        """Say that the user is gone, is not ours, or, where the MDT knows it, that it is ahead of the mark."""
+        known, self._asked = self._knows(self.user), True
+        took = self._took(self.user)
         # With `committed` this user has cleared nothing that the index does not have.
-        if self._suspect is not None and not (known and self._settings.clear_after == "committed"):
+        legal = known and (took and self._settings.clear_after == "committed")
+        if self._suspect is not None and not legal and not (known and self._taken and not took):
             self._lose(tail.epoch, self._suspect)
-        self._suspect = None
+            self._suspect = None
         if known:
             _log.warning(
-                "%s: the changelog user %s has cleared more than %d already, so Redis forgot the mark; "
-                "clearing goes on above it", mdt, user, self.mark, extra=extra,
+                "%s: the changelog user %s has cleared more than %d already, so Redis forgot the mark or it was "
+                "registered later; clearing goes on above it",
+                self._source.mdt, self.user, self.mark, extra=self._extra(),
             )  # fmt: skip
-            return
-        if not self.user_lost:
-            self._lost = (tail.epoch, Gap((self.cleared_index or self.mark) + 1, 0, USER_GONE))
+            self._confirm(tail)
+        elif took:
+            self._gone(str(why), tail)
+        else:
+            self._not_ours()
+        self._suspect = None
+        if not known and self._own_user is not None:
+            self._stale = True  # it may have been registered again, with another id
+
+    def _gone(self, why: str, tail: Tail) -> None:
+        """Say that records may be missing: the MDT took clears for this user, and keeps nothing for it any more."""
+        mdt = self._source.mdt
+        if not self.user_lost or self._lost is None:
+            self._lost = (tail.epoch, Gap(self._taken_index + 1, 0, USER_GONE))
             self._lose(*self._lost)
         self.user_lost = True
+        self._keep(f"{self._taken} {self._taken_index}")
         _log.error(
-            "%s: the changelog user %s is gone (%s), so records may be missing from now on; on the MDS run: "
-            "lctl --device %s changelog_register, put the user that it prints into [reader] user, restart",
-            mdt, user, why, mdt, extra=extra,
+            "%s: the changelog user %s is gone (%s), so records may be missing from now on; "
+            "run: lustre-events changelog register --mdt %s, and do what it says",
+            mdt, self._taken, why, mdt, extra=self._extra(),
         )  # fmt: skip
 
-    def _knows(self, user: str) -> bool:
-        try:
-            return self._source.knows(user) is True
-        except ChangelogError:
-            return False
+    def _not_ours(self) -> None:
+        """Say that the setting is wrong: the MDT never took a clear for this id, so nothing is known to be lost."""
+        mdt = self._source.mdt
+        self.user_lost = True
+        if self._taken:
+            self._keep(f"{self._taken} {self._taken_index}")
+        _log.error(
+            "%s: the settings name the changelog user %s, which this MDT does not know (or it has cleared more "
+            "than %d already), so nothing is cleared here; ids differ from MDT to MDT: look with lustre-events "
+            "changelog users --mdt %s, write %s, and restart the reader",
+            mdt, self.user, self.mark, mdt, example(mdt), extra=self._extra(),
+        )  # fmt: skip
 
-    def _found_again(self, tail: Tail) -> None:
-        """Say until where records may be missing."""
-        if self._lost is not None:
-            epoch, gap = self._lost
-            if epoch == tail.epoch:
-                self._lose(epoch, Gap(gap.first_index, tail.last_index, gap.reason))
-            self._lost = None
+    def _found(self, now: float, tail: Tail) -> bool:
+        """Look for the user, which may have another id now; say so and come again later where there is none."""
+        if self._own_user is None:
+            return True
+        try:
+            found = self._own_user.find()
+        except (ConfigError, ChangelogError) as exc:
+            self._barred_until = now + self._settings.keepalive_seconds
+            if isinstance(exc, ChangelogUserUnknown) and self._taken and self.mark:
+                self._gone(str(exc), tail)
+            else:
+                self.user_lost = True
+                _log.error("nothing is cleared: %s", exc, extra=self._extra())
+            return False
+        if number(found) != number(self.user):
+            _log.warning(
+                "%s: our changelog user is %s", self._source.mdt, found, extra={**self._extra(), "user": found}
+            )
+        self.user, self._stale = found, False
+        return True
+
+    def _confirm(self, tail: Tail) -> None:
+        """Keep that the MDT takes this user for registered; after another one records may be missing."""
+        mdt, before = self._source.mdt, self._taken
+        if before and not self._took(self.user):
+            if self._knows(before):
+                _log.warning(
+                    "%s: clearing goes on for %s; %s is still registered and fills the MDT: "
+                    "lustre-events changelog deregister %s --mdt %s",
+                    mdt, self.user, before, before, mdt, extra=self._extra(),
+                )  # fmt: skip
+            elif self._lost is None:
+                last_index = self._suspect.last_index if self._suspect is not None else 0
+                self._lost = (tail.epoch, Gap(self._taken_index + 1, last_index, USER_GONE))
+                self._lose(*self._lost)
+        self._taken = self.user
+        self._keep(self.user)
+
+    def _keep(self, cleared_for: str) -> None:
+        if self._kept != cleared_for:
+            self._stream.set_cleared_for(cleared_for)
+            self._kept = cleared_for
+
+    def _took(self, user: str) -> bool:
+        """Whether the MDT has taken a clear for that id."""
+        return bool(self._taken) and number(self._taken) == number(user)
+
+    def _knows(self, user: str) -> bool:
+        with suppress(ChangelogError):
+            if self._source.knows(short(user)) is True:
+                return True
+        return self._own_user is not None and self._own_user.registered(user) is True
+
+    def _end_loss(self, tail: Tail) -> None:
+        """Say until where records may be missing, as soon as a later one has come."""
+        if self._lost is None:
+            return
+        epoch, gap = self._lost
+        if epoch == tail.epoch and not gap.last_index:
+            if tail.last_index < gap.first_index:
+                return
+            self._lose(epoch, Gap(gap.first_index, tail.last_index, gap.reason))
+        self._lost = None
 
     def _lose(self, epoch: int, gap: Gap) -> None:
         self._continuity.lose(epoch, gap)
+
+    def _extra(self) -> dict[str, object]:
+        return {"action": "clear", "mdt": self._source.mdt, "user": self.user, "index": self.mark}

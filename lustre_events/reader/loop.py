@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
+from lustre_events.changelog_users import OwnUser
 from lustre_events.config import ReaderSettings
 from lustre_events.errors import (
     ChangelogBroken,
@@ -53,10 +54,12 @@ class Reader:
         time_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], None] = time.sleep,
         beat: Callable[[], None] = lambda: None,
+        own_user: OwnUser | None = None,
     ) -> None:
         """Take the adapters. `clock` counts seconds, `time_ns` is the wall clock, `sleep` is how it waits.
 
         `beat` is called at every turn, every few seconds at least: who watches over this process hears of it.
+        `own_user` looks for the changelog user, which may get another id while the reader lives; None: it does not.
         """
         self._source = source
         self._stream = stream
@@ -66,7 +69,7 @@ class Reader:
         self._sleep = sleep
         self._beat = beat
         continuity = Continuity(stream, source.mdt, time_ns, clears_committed=settings.clear_after == "committed")
-        self._clearing = Clearing(source, stream, settings, clock, continuity)
+        self._clearing = Clearing(source, stream, settings, clock, continuity, own_user=own_user)
         self._opening = Opening(source, stream, settings, clock, clearing=self._clearing, continuity=continuity)
         self._backpressure = Backpressure(stream, settings.memory_share, clock)
         self.counters = Counters()
@@ -120,7 +123,7 @@ class Reader:
             "stored_index": self._tail.last_index,
             "safe_index": clearing.safe_index,
             "cleared_index": clearing.cleared_index,
-            "user": self._settings.user,
+            "user": clearing.user,
             "user_lost": int(clearing.user_lost),
             "memory_share": f"{self._backpressure.share:.3f}",
             "waiting": self._waiting,

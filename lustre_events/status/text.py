@@ -59,7 +59,7 @@ def mdt_lines(mdt: str, state: Status, now_ns: int) -> Iterator[str]:
     if state.get("waiting"):
         yield f"  waiting: {state['waiting']}"
     if state.get("user_lost") == "1":
-        yield f"  the changelog user {state.get('user')} is gone: register one and set [reader] user"
+        yield f"  the MDT does not know the changelog user {state.get('user')}: see lustre-events changelog users"
     for loss in state["losses"]:
         if not loss["accepted"]:
             yield f"  {loss_line(loss)}; compare with the file system, then: lustre-events continuity accept {mdt}"

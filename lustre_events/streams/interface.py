@@ -10,7 +10,8 @@ asks the dispatcher for something, and subscribers, who are only in Redis (`stre
     le:stream:<mdt>:<epoch>               stream  reader       blocks, id <last index>-0; trimmed when committed and
                                                                read by the groups within the limit
     le:reader:lease:<mdt>                 string  reader       token of the reader at work; the lease time
-    le:reader:state:<mdt>                 hash    reader       mark, anchor, user, caught_up_*, counters; for ever
+    le:reader:state:<mdt>                 hash    reader       mark, cleared_for, anchor, user, caught_up_*,
+                                                               counters; for ever
     le:reader:continuity:<mdt>            hash    reader       losses: "<epoch>:<first>:<reason>" → "<last> <time
                                                                in ns>"; `accepted` → time in ns; for ever
     le:dispatcher:committed:<mdt>         hash    dispatcher   epoch → index committed to the index; until drained
@@ -117,6 +118,15 @@ class ReaderStream(Protocol):
 
     def set_mark(self, index: int) -> None:
         """Keep the mark; written before each clear. Raises LeaseLost."""
+
+    def cleared_for(self) -> str:
+        """Return the id of the changelog user for whom a clear last worked on this MDT; "" for none.
+
+        Behind a blank the index up to which it was cleared, where the mark has gone on without it.
+        """
+
+    def set_cleared_for(self, user: str) -> None:
+        """Keep that. Raises LeaseLost."""
 
     def stored(self) -> int:
         """Return the greatest index of this epoch that is known to be on Redis's disk; 0: none."""

@@ -44,6 +44,7 @@ class MemoryStore:
     epochs: dict[str, list[int]] = field(default_factory=dict)
     leases: dict[str, tuple[str, float]] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
+    cleared_for: dict[str, str] = field(default_factory=dict)
     anchors: dict[str, tuple[int, str]] = field(default_factory=dict)
     losses: dict[str, list[Loss]] = field(default_factory=dict)
     memory_share: float = 0.0
@@ -162,6 +163,17 @@ class MemoryReaderStream:
         self._store.check()
         self._check_lease()
         self._store.marks[self._mdt] = index
+
+    def cleared_for(self) -> str:
+        """Return for which changelog user a clear last worked, and how far."""
+        self._store.check()
+        return self._store.cleared_for.get(self._mdt, "")
+
+    def set_cleared_for(self, user: str) -> None:
+        """Keep that. Raises LeaseLost."""
+        self._store.check()
+        self._check_lease()
+        self._store.cleared_for[self._mdt] = user
 
     def stored(self) -> int:
         """Return the greatest index of this epoch that is known to be on the pretended disk; 0: none."""

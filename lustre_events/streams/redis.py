@@ -140,9 +140,22 @@ class RedisReaderStream:
 
     def set_mark(self, index: int) -> None:
         """Keep the mark; written before each clear. Raises LeaseLost."""
+        self._keep("mark", index)
+
+    def cleared_for(self) -> str:
+        """Return for which changelog user a clear last worked; see `interface.ReaderStream.cleared_for`."""
+        with redis_errors(self._client):
+            user = self._client.hget(keys.reader_state(self._mdt), "cleared_for") or ""
+        return user.decode() if isinstance(user, bytes) else user
+
+    def set_cleared_for(self, user: str) -> None:
+        """Keep that. Raises LeaseLost."""
+        self._keep("cleared_for", user)
+
+    def _keep(self, field: str, value: int | str) -> None:
         with redis_errors(self._client):
             kept = self._scripts["mark"](
-                [keys.lease(self._mdt), keys.reader_state(self._mdt)], [self._token, index]
+                [keys.lease(self._mdt), keys.reader_state(self._mdt)], [self._token, field, value]
             )
         if not kept:
             raise self._lease_lost()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,12 +16,22 @@ import pytest
 from lustre_events.record import scan
 from lustre_events.streams.redis import RedisRecordStreams, connect
 from tests import captures
-from tests.abi.standin import build, environment
+from tests.abi.standin import build, environment, positions
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.fakes import indexes_of
 
 MDT0, MDT1 = "lustre-MDT0000", "lustre-MDT0001"
 FOLDER = "01-basic-defmask"
+
+USERS = {MDT0: ("cl1-lustre-events", "cl2-audit"), MDT1: ("cl1-audit", "cl2-lustre-events")}
+"""Ours and another consumer's: each has the other's id on the other MDT."""
+
+LCTL = """\
+import pathlib, sys
+
+name = sys.argv[-1].removeprefix("mdd.").removesuffix(".changelog_users")
+print(pathlib.Path(sys.argv[1], f"{name}.users").read_text())
+"""
 
 
 class Node:
@@ -39,17 +50,33 @@ class Node:
         for mdt in (MDT0, MDT1):
             records[mdt] = folder / f"{mdt}.raw"
             records[mdt].write_bytes(captures.read(FOLDER, f"{mdt}.raw"))
-        self.environment = environment(records)
+        self.positions = folder / "positions"
+        self.environment = environment(records, users="", state=self.positions)
+
+    def register(self, clear_after: str) -> None:
+        """Register the users, and let the settings name ours."""
+        folder = self.config.parent
+        (folder / "lctl.py").write_text(LCTL)
+        for mdt, users in USERS.items():
+            listed = "".join(f"{user} 0 (1)\n" for user in users)
+            (folder / f"{mdt}.users").write_text(f"current_index: 9\nID index (idle) mask\n{listed}")
+        self.positions.write_text("".join(f"{mdt} cl{n} 0\n" for mdt in USERS for n in (1, 2)))
+        lctl = json.dumps([sys.executable, str(folder / "lctl.py"), str(folder)])
+        text = self.config.read_text().replace("[filesystem]", f"[filesystem]\nlctl = {lctl}")
+        self.config.write_text(
+            f'{text}user = "lustre-events"\nclear_after = "{clear_after}"\nclear_interval_seconds = 0.2\n'
+            f'[index]\nurl = "sqlite:///{folder}/index.db"\n[worker]\nruntime = "process"\n'
+        )
 
     def mount(self, mdt: str) -> None:
         """Let an MDT's device appear."""
         (self.devices / f"changelog-{mdt}").touch()
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start the command."""
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start the command, `reader --all` if none is named."""
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "lustre_events", "reader", "--all", "--config", self.config],
+                [sys.executable, "-m", "lustre_events", *(command or ("reader", "--all")), "--config", self.config],
                 stdout=log, stderr=log, env=clean_environment(self.environment), cwd=REPOSITORY,
             )  # fmt: skip
 
@@ -114,6 +141,48 @@ def test_every_mdt_is_read_also_later_ones_and_after_a_crash(node: Node, streams
     assert node.readers() == {}
     assert "will be started again" in node.log.read_text()
     assert stored(streams, MDT0) == counts[MDT0]
+
+
+@pytest.mark.parametrize(
+    ("command", "clear_after"), [(("reader", "--all"), "stored"), (("run",), "committed")], ids=["reader", "run"]
+)
+def test_each_mdts_own_user_is_cleared_for(
+    node: Node, streams: RedisRecordStreams, command: tuple[str, ...], clear_after: str
+) -> None:
+    """One name in the settings, other ids on each MDT: nobody clears for the other consumer, nothing is lost."""
+    last = {mdt: scan(captures.read(FOLDER, f"{mdt}.raw")).last_index for mdt in USERS}
+    ours = {(MDT0, "cl1"): last[MDT0], (MDT1, "cl2"): last[MDT1]}
+    node.register(clear_after)
+    for mdt in USERS:
+        node.mount(mdt)
+
+    def cleared() -> bool:
+        found = positions(node.positions)
+        return all(found[who] == index for who, index in ours.items())
+
+    with node.start(*command) as child:
+        try:
+            waits_for(cleared, node)
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.wait(30)
+
+    assert positions(node.positions) == ours | {(MDT0, "cl2"): 0, (MDT1, "cl1"): 0}
+    assert [streams.continuity(mdt) for mdt in USERS] == [[], []]
+
+
+@pytest.mark.parametrize("command", [("reader", "--all"), ("run",)])
+def test_one_id_for_two_mdts_starts_nothing(node: Node, command: tuple[str, ...]) -> None:
+    """It is another consumer's on one of them: one sentence says how to write it, and no process is started."""
+    for mdt in USERS:
+        node.mount(mdt)
+    node.config.write_text(f'{node.config.read_text()}user = "cl1"\n')
+    done = lustre_events(*command, "--config", node.config)
+
+    assert done.returncode == 2
+    assert done.stderr.decode().count("\n") == 1
+    assert 'write [reader] user = "lustre-events"' in done.stderr.decode()
+    assert not node.positions.exists()
 
 
 def test_without_a_device_the_sentence_names_the_folder(node: Node) -> None:

@@ -338,6 +338,16 @@ class TestContinuity:
 class TestPositions:
     """How far clearing may go."""
 
+    def test_the_user_that_was_cleared_for_is_kept(self, streams: Streams, reader: ReaderStream) -> None:
+        """Beside the mark, by the holder of the lease alone; none is an empty text."""
+        assert reader.cleared_for() == ""
+        reader.lease(10)
+        reader.set_cleared_for("cl3-lustre-events 812")
+
+        assert streams.reader().cleared_for() == "cl3-lustre-events 812"
+        with pytest.raises(LeaseLost):
+            streams.reader().set_cleared_for("cl1")
+
     def test_the_mark_is_kept(self, streams: Streams, reader: ReaderStream) -> None:
         """The mark is there for the next reader, beside what is published."""
         reader.publish({"mdt": MDT, "records_read": 5})

@@ -93,6 +93,13 @@ def test_a_users_own_mask_counts_more_than_the_servers() -> None:
     assert list(changelog.user(users, "cl1", ALL, {Kind.CONTENT}))[1].level == FAILURE
 
 
+def test_a_user_is_looked_for_by_its_number() -> None:
+    """An id is ours with and without the name that was registered with it."""
+    users = Users(MDT, 100, (ChangelogUser("cl3-lustre-events", 90, 0, ()),))
+    assert levels(changelog.user(users, "cl3", ALL, set(Kind)))[0] == OK
+    assert levels(changelog.user(users, "cl1", ALL, set(Kind)))[0] == FAILURE
+
+
 def test_the_memory_of_redis_has_three_levels() -> None:
     """Below three quarters it is well, above nine tenths the readers wait."""
     full = [levels(redis.memory({"used_memory": used, "maxmemory": 100}))[0] for used in (10, 80, 95)]
