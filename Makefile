@@ -37,10 +37,10 @@ bench-large:
 
 images:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
-	@VENV=$(VENV) extractors/build-images.sh $$($(BIN)/python -c 'from lustre_events.sandbox import default_images as f; print(f())')
+	@VENV=$(VENV) extractors/build-images.sh $$($(BIN)/python -P -c 'from lustre_events.sandbox import default_images as f; print(f())')
 
 images-report: images
-	@VENV=$(VENV) extractors/images-report.sh $$($(BIN)/python -c 'from lustre_events.sandbox import default_images as f; print(f())')
+	@VENV=$(VENV) extractors/images-report.sh $$($(BIN)/python -P -c 'from lustre_events.sandbox import default_images as f; print(f())')
 
 docs:
 	@VENV=$(VENV) deploy/bootstrap.sh test

@@ -31,7 +31,7 @@ if [ "$goal" = test ]; then
   want systemd-analyze systemd; want promtool prometheus; want rpmbuild rpm; want cpio cpio; want openssl openssl
   want munged munge; want slurmctld slurmctld; want slurmd slurmd; want sbatch slurm-client
 fi
-if command -v python3 >/dev/null; then python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+if command -v python3 >/dev/null; then python3 -I -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 else packages+=(python3-venv); fi
 if [ "$goal" != demo ] && ! [ -e /usr/include/stdio.h ]; then packages+=(libc6-dev); fi
 
@@ -66,7 +66,7 @@ if [ "$(id -u)" != 0 ] || ! command -v apptainer >/dev/null; then extras=$extras
 stamp=$venv/.installed-$goal; sum="$extras $(sha256sum <"$root/pyproject.toml")"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
   say "installing Python packages into ${venv#"$root"/}"
-  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+  [ -x "$venv/bin/python" ] || python3 -I -m venv "$venv"
   quietly "$venv/bin/pip" install --disable-pip-version-check -q -e "$root[$extras]"
   echo "$sum" >"$stamp"
 fi

@@ -21,7 +21,7 @@ wheel=$(ls "$wheels"/lustre_events-*.whl 2>/dev/null | sort -V | tail -1)
 version=$(basename "$wheel" | cut -d- -f2)
 python=""
 for each in python3 python3.13 python3.12 python3.11; do
-  if "$each" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$each; break; fi
+  if "$each" -I -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$each; break; fi
 done
 [ -n "$python" ] || { echo "Python 3.11 or later is needed (dnf install python3.11)" >&2; exit 1; }
 
@@ -30,7 +30,7 @@ if [ -x "$root$target/bin/lustre-events" ] && cmp -s "$wheel" "$root$target/inst
   echo "$target is installed already"
 else
   mkdir -p "$root/opt/lustre-events"
-  "$python" -m venv "$root$target"
+  "$python" -I -m venv "$root$target"
   "$root$target/bin/pip" install -q --disable-pip-version-check --no-index --find-links "$wheels" --force-reinstall \
     "$wheel[dashboard,postgresql,web]"
   cp "$wheel" "$root$target/installed.whl"

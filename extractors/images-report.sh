@@ -14,7 +14,7 @@ for list in "$here"/images/*.txt; do
   [ -f "$sif" ] || { echo "$sif is not there; build it with $here/build-images.sh $images" >&2; exit 1; }
   apptainer sif dump "$(apptainer sif list "$sif" | awk -F'|' '/FS \(Squashfs/ {print $1+0}')" "$sif" >"$work/fs"
   unpacked=$(unsquashfs -lls "$work/fs" | awk '{bytes += $3} END {printf "%.0f", bytes / 1e6}')
-  start() { apptainer -q exec --containall --no-home "$sif" python3 -c 'import extractor_batch'; }
+  start() { apptainer -q exec --containall --no-home "$sif" python3 -I -c 'import extractor_batch'; }
   start
   began=$(date +%s%N)
   for _ in 1 2 3; do start; done

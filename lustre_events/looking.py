@@ -1,6 +1,6 @@
 """Looking into the file system from this node, by the workers' own code in a process of its own.
 
-The service never imports the workers; it starts them by name (`python -m workers look`), as everywhere.
+The service never imports the workers; it starts them by name (`python -P -m workers look`), as everywhere.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Looker:
         if config_path:
             environment["LUSTRE_EVENTS_CONFIG"] = str(Path(config_path).absolute())
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "workers", "look"],
+            [sys.executable, "-P", "-m", "workers", "look"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

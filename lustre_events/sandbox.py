@@ -137,7 +137,7 @@ worker_ttl_seconds = 10
 
 @contextlib.contextmanager
 def _running(box: Sandbox) -> Iterator[None]:
-    argv = [sys.executable, "-m", "lustre_events", "run", "--config", str(box.settings)]
+    argv = [sys.executable, "-P", "-m", "lustre_events", "run", "--config", str(box.settings)]
     with box.log.open("wb") as output:
         process = subprocess.Popen(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
     try:

@@ -39,7 +39,7 @@ from lustre_events.supervisor import Child, Supervisor
 
 log = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-m", "lustre_events")
+COMMAND = (sys.executable, "-P", "-m", "lustre_events")
 
 LOOK_SECONDS = 5.0
 """How long a reader waits for lctl; its lease is not renewed meanwhile."""

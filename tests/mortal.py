@@ -104,7 +104,7 @@ def run_dispatcher(settings: Settings) -> None:
 
 
 def run_worker(settings: Settings) -> None:
-    """Run a worker as `python -m workers` does, until its moment."""
+    """Run a worker as `python -P -m workers` does, until its moment."""
     made = worker(settings)
     results = MortalResults(connect(settings.redis.url, settings.redis.timeout_seconds))
     made._context = replace(made._context, results=results)

@@ -122,7 +122,10 @@ class MortalStream(RedisReaderStream):
 def start(url: str, mdt: str, raw: Path, clears: Path, **options: Any) -> subprocess.Popen[bytes]:
     """Start a driver; options: die, die_at, and settings of the reader."""
     arguments = {"url": url, "mdt": mdt, "raw": str(raw), "clears": str(clears), **options}
-    return subprocess.Popen([sys.executable, "-m", "tests.reader_driver", json.dumps(arguments)], cwd=ROOT)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "tests.reader_driver", json.dumps(arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
 
 
 def main() -> None:

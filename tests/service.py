@@ -97,11 +97,12 @@ class Service:
     def start(
         self, *words: str, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
     ) -> subprocess.Popen[bytes]:
-        """Start `python -m WORDS...` with our settings."""
-        added = {"LUSTRE_EVENTS_CONFIG": str(self.config), "TMPDIR": str(self.temporary), MARK: self._mark}
+        """Start `python -P -m WORDS...` with our settings; WORDS may name a module of tests."""
+        added = {"LUSTRE_EVENTS_CONFIG": str(self.config), "TMPDIR": str(self.temporary), MARK: self._mark,
+                 "PYTHONPATH": str(REPOSITORY)}  # fmt: skip
         with self.log.open("ab") as log:
             child = subprocess.Popen(
-                [*prefix, sys.executable, "-m", *words],
+                [*prefix, sys.executable, "-P", "-m", *words],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True,
                 env=clean_environment(added | dict(environment or {})),
             )  # fmt: skip

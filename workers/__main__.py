@@ -1,6 +1,12 @@
-"""`python -m workers`: a worker, configured by the same file as the service, until SIGTERM; or a trial by hand."""
+"""`python -P -m workers`: a worker, set up by the service's file, until SIGTERM; or a trial by hand."""
 
 from __future__ import annotations
+
+import sys
+
+# Without -P, `-m` puts the current directory first: a file rq.py in it would run in place of the module.
+if not sys.flags.safe_path and not (__file__ or "").startswith(sys.path[0] + "/"):
+    del sys.path[0]
 
 import argparse
 import contextlib
@@ -8,7 +14,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -70,7 +75,7 @@ def worker(settings: Settings, until: float | None = None) -> Worker:
     )
     # RQ waits for a job nearly as long as the worker's time to live, within one command.
     client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds)
-    upkeep = Upkeep(runtime, manifests, [sys.executable, "-m", "workers", *sys.argv[1:], "unpack"])
+    upkeep = Upkeep(runtime, manifests, [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "unpack"])
     walltime = None if until is None else Walltime(until, own.job_timeout_seconds)
     return Worker(own.queue, context, client, own.worker_ttl_seconds, upkeep, walltime)
 
@@ -169,7 +174,7 @@ _YEAR_3000 = 32_503_680_000.0
 
 def main() -> int:
     """Run one worker, or try one extractor, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m workers", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -P -m workers", description=main.__doc__)
     parser.add_argument(
         "--config",
         type=Path,
@@ -202,7 +207,7 @@ def main() -> int:
         settings = config.load(arguments.config)
         if arguments.action:
             return _by_hand(settings, arguments)
-        again = [sys.executable, "-m", "workers", *sys.argv[1:], "--as-mounted"]
+        again = [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "--as-mounted"]
         if not arguments.as_mounted and (command := quietly(settings.filesystem.mount, again)):
             os.execvp(command[0], command)  # noqa: S606 - this process itself, in a namespace of its own
         for number in (signal.SIGTERM, signal.SIGINT):  # until RQ's own handlers are there

@@ -1,8 +1,8 @@
 """Whether the program in a container has begun, told by a sign that comes before it.
 
-Every failure of Apptainer is exit code 255, and a program may end with any code. So the last thing before the program
-is a line on stdout. A program can print that line too, but then it only says that it has begun; it cannot take the line
-back, however it ends and whatever it kills.
+Every failure of Apptainer is exit code 255, and a program may end with any code. So the last thing before the
+program is a line on stdout. A program can print that line too, but then it only says that it has begun; it cannot
+take the line back, however it ends and whatever it kills.
 """
 
 from __future__ import annotations

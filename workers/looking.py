@@ -1,4 +1,4 @@
-"""`python -m workers look`: what is in directories, for `lustre-events scan` and `verify` on this node.
+"""`python -P -m workers look`: what is in directories, for `lustre-events scan` and `verify` on this node.
 
 Reads one JSON line per question from stdin, answers on stdout; paths are percent-encoded, relative to the mount.
 

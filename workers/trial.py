@@ -1,4 +1,4 @@
-"""An extractor run by hand, before any rule sends it files: `python -m workers try` and `validate`.
+"""An extractor run by hand, before any rule sends it files: `python -P -m workers try` and `validate`.
 
 It goes the way of every job: the same opening of files, the same runtime with the same limits, the same check of
 documents. Only the results are printed instead of stored.

@@ -8,7 +8,7 @@ project=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-python3 -m venv "$work/venv"
+python3 -I -m venv "$work/venv"
 cp -r "$project/pyproject.toml" "$project/README.md" "$project/lustre_events" "$project/workers" "$work/"
 cd "$work"
 rm -f "$out"/lustre_events-*.whl

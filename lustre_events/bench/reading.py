@@ -166,6 +166,7 @@ def _write_records(folder: Path, count: int) -> None:
 
 def _in_child(work: Callable[..., dict[str, float]], *arguments: object) -> dict[str, float]:
     """Run `work` in a new process, so that memory and CPU are its own."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # as -P: the new process looks for no module in the current directory
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         return pool.submit(work, *arguments).result()

@@ -34,7 +34,7 @@ def scan_throughput(options: Options) -> Figures:
         }
         parts = [
             subprocess.Popen(
-                [sys.executable, "-m", "lustre_events", part], env=environment, stderr=subprocess.DEVNULL
+                [sys.executable, "-P", "-m", "lustre_events", part], env=environment, stderr=subprocess.DEVNULL
             )
             for part in ("dispatcher", "worker")
         ]

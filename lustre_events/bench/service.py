@@ -86,7 +86,7 @@ def _prepared(options: Options, runtime: str, dispatcher: str = "") -> Iterator[
         worker = f'extractors = ["{REPOSITORY}/extractors", "{name}"]\n'
         with sandbox("bench", RULES, options.images, runtime, dispatcher=dispatcher, worker=worker) as box:
             subprocess.run(
-                [sys.executable, "-m", "workers", "--config", str(box.settings), "unpack", "tabular", "hdf5"],
+                [sys.executable, "-P", "-m", "workers", "--config", str(box.settings), "unpack", "tabular", "hdf5"],
                 check=True, timeout=BUILD_SECONDS, cwd=REPOSITORY, stderr=subprocess.DEVNULL,
             )  # fmt: skip
             yield box
@@ -130,7 +130,7 @@ def _tables(box: Sandbox, name: str, files: int) -> float:
 def _one_worker_more(box: Sandbox) -> Iterator[None]:
     """Have a second worker, as a site with more than one core has."""
     redis = {"LUSTRE_EVENTS_REDIS_URL": f"unix://{box.place}/state/redis/redis.sock"}
-    argv = [sys.executable, "-m", "lustre_events", "worker", "--config", str(box.settings)]
+    argv = [sys.executable, "-P", "-m", "lustre_events", "worker", "--config", str(box.settings)]
     with (box.place / "second.log").open("wb") as log:
         worker = subprocess.Popen(argv, stdout=log, stderr=log, env=os.environ | redis, cwd=REPOSITORY)
     try:

@@ -218,7 +218,7 @@ def _place(settings: Settings, *, own: bool) -> Path:
 
 def _detach() -> None:
     """Run this command again without --detach, away from the terminal."""
-    argv = [sys.executable, "-m", "lustre_events", *(word for word in sys.argv[1:] if word != "--detach")]
+    argv = [sys.executable, "-P", "-m", "lustre_events", *(word for word in sys.argv[1:] if word != "--detach")]
     child = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -231,4 +231,4 @@ def _workers(config_path: str | None, *words: str) -> NoReturn:
 
 
 def _workers_argv(config_path: str | None, *words: str) -> list[str]:
-    return [sys.executable, "-m", "workers", *(["--config", config_path] if config_path else []), *words]
+    return [sys.executable, "-P", "-m", "workers", *(["--config", config_path] if config_path else []), *words]

@@ -54,7 +54,7 @@ def worker_command(*, config_path: str | None, until: str | None) -> None:
     """Run extractors for one queue until stopped."""
     given = {"--config": config_path, "--until": until}
     options = [word for name, value in given.items() if value is not None for word in (name, value)]
-    argv = [sys.executable, "-m", "workers", *options]
+    argv = [sys.executable, "-P", "-m", "workers", *options]
     os.execv(argv[0], argv)  # noqa: S606 - the service names the workers, and never imports them
 
 

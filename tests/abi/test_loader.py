@@ -32,7 +32,9 @@ def test_importing_loads_no_library() -> None:
         "print('imported')\n"
     )
 
-    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=30, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], check=False, timeout=30, capture_output=True, text=True
+    )
 
     assert done.stdout == "imported\n", done.stderr
 

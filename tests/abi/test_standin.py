@@ -46,7 +46,7 @@ class Child:
 
     def __init__(self, library: Path, variables: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", READER, MDT, str(library)],
+            [sys.executable, "-P", "-c", READER, MDT, str(library)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **variables},
         )  # fmt: skip
 

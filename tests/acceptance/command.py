@@ -19,7 +19,7 @@ def lustre_events(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command and return what it printed and its exit code."""
     return subprocess.run(
-        [sys.executable, "-m", "lustre_events", *map(os.fsdecode, arguments)],
+        [sys.executable, "-P", "-m", "lustre_events", *map(os.fsdecode, arguments)],
         input=stdin,
         capture_output=True,
         timeout=seconds,

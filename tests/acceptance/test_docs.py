@@ -84,7 +84,7 @@ def test_every_command_of_the_docs_runs(service: Service, page: str, block: str)
     for words, printed in commands(block):
         assert words[0] == "lustre-events"
         done = subprocess.run(
-            [sys.executable, "-m", "lustre_events", *words[1:]], capture_output=True, text=True, timeout=60,
+            [sys.executable, "-P", "-m", "lustre_events", *words[1:]], capture_output=True, text=True, timeout=60,
             cwd=service.files.parent, env={**environment(service), "PYTHONPATH": str(REPOSITORY)}, check=False,
         )  # fmt: skip
         allowed = {0, 1} if words[1] in {"doctor", "verify"} else {0}
@@ -106,7 +106,8 @@ def _trust(extractor: Path) -> None:
 def test_every_program_of_the_docs_runs(service: Service, program: str) -> None:
     """The examples of the Python page work as they stand."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-P", "-W", "error", "-c", textwrap.dedent(program)],
+        capture_output=True, text=True, timeout=60,
         cwd=REPOSITORY, env=environment(service), check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -128,7 +129,7 @@ def test_the_reference_is_made_from_the_code(page: str) -> None:
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     """All links lead somewhere, and the site loads nothing from elsewhere."""
     run = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"],
+        [sys.executable, "-P", "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr

@@ -61,7 +61,7 @@ def test_metrics_are_served_until_stopped(settings: Path) -> None:
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = chosen.getsockname()[1]
-    argv = [sys.executable, "-m", "lustre_events", "metrics", "--config", str(settings)]
+    argv = [sys.executable, "-P", "-m", "lustre_events", "metrics", "--config", str(settings)]
     process = subprocess.Popen(
         [*argv, "--listen", f"127.0.0.1:{port}"], env=clean_environment(), cwd=REPOSITORY, stderr=subprocess.PIPE
     )

@@ -50,7 +50,7 @@ class Place:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the reader as a process."""
-        argv = [sys.executable, "-m", "lustre_events", "reader", "--mdt", MDT, "--config", str(self.settings)]
+        argv = [sys.executable, "-P", "-m", "lustre_events", "reader", "--mdt", MDT, "--config", str(self.settings)]
         return subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE, cwd=REPOSITORY)
 
     def stored(self) -> list[int]:

@@ -167,7 +167,7 @@ class Demo:
         self.folder = folder
         self.mark = f"{folder.name}-demo"
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "lustre_events", "demo", *map(str, options)],
+            [*prefix, sys.executable, "-P", "-m", "lustre_events", "demo", *map(str, options)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=REPOSITORY,
             start_new_session=True,
             env=clean_environment({"TMPDIR": str(folder), "PATH": path, MARK: self.mark, "HOME": str(folder)}),

@@ -32,7 +32,7 @@ def settings(tmp_path: Path) -> Iterator[Path]:
 
 
 def watch(settings: Path, *words: str, **streams: int) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-m", "lustre_events", "status", "--watch", "--config", str(settings), *words]
+    argv = [sys.executable, "-P", "-m", "lustre_events", "status", "--watch", "--config", str(settings), *words]
     return subprocess.Popen(argv, env=clean_environment({"TERM": "xterm"}), cwd=REPOSITORY, **streams)
 
 

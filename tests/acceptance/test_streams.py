@@ -121,7 +121,7 @@ def test_tail_follows_until_it_is_interrupted(site: Site, tmp_path: Path) -> Non
     errors = tmp_path / "stderr"
     with errors.open("wb") as err:
         child = subprocess.Popen(
-            [sys.executable, "-m", "lustre_events", "tail", "--follow", "--format", "json"],
+            [sys.executable, "-P", "-m", "lustre_events", "tail", "--follow", "--format", "json"],
             stdout=subprocess.PIPE, stderr=err, cwd=REPOSITORY,
             env=clean_environment({"LUSTRE_EVENTS_REDIS_URL": site.url}),
         )  # fmt: skip

@@ -50,7 +50,7 @@ def measure(records: int = 60, reopen_seconds: float = 0.0, follow_ms: int = 100
                 **environment({MDT: log}, follow_ms=follow_ms),
             }
             reader = subprocess.Popen(
-                [sys.executable, "-m", "lustre_events", "reader", "--mdt", MDT],
+                [sys.executable, "-P", "-m", "lustre_events", "reader", "--mdt", MDT],
                 env=clean_environment(variables), stderr=subprocess.DEVNULL,
             )  # fmt: skip
             try:

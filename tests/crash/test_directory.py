@@ -57,7 +57,7 @@ def test_a_killed_watcher_loses_nothing(tmp_path: Path, seed: int, monkeypatch: 
     for _ in range(12):
         start = scan(whole_records(output)).last_index + 1
         size = len(whole_records(output))
-        watcher = subprocess.Popen([sys.executable, "-c", WATCHER, top, state, str(start), output])
+        watcher = subprocess.Popen([sys.executable, "-P", "-c", WATCHER, top, state, str(start), output])
         try:
             deadline = time.monotonic() + 30
             while (not output.exists() or output.stat().st_size == size) and time.monotonic() < deadline:

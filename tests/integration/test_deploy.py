@@ -54,7 +54,7 @@ def test_every_command_of_a_unit_exists() -> None:
     """What units start are commands of ours, with options that these have."""
     for unit in UNITS:
         (command,) = re.findall(r"^ExecStart=/usr/bin/lustre-events (\S+)", unit.read_text(), re.MULTILINE)
-        usage = run(sys.executable, "-m", "lustre_events", command, "--help")
+        usage = run(sys.executable, "-P", "-m", "lustre_events", command, "--help")
         for option in re.findall(r" (--\w+)", unit.read_text().split("ExecStart=")[1].splitlines()[0]):
             assert option in usage
 
@@ -99,7 +99,7 @@ def test_the_batch_script_is_a_script_and_asks_for_a_command_that_there_is() -> 
     script = DEPLOY / "slurm" / "workers.sbatch"
     run("bash", "-n", script)
     assert "worker --until" in script.read_text()
-    assert "--until" in run(sys.executable, "-m", "workers", "--help")
+    assert "--until" in run(sys.executable, "-P", "-m", "workers", "--help")
 
 
 @pytest.fixture(scope="module")

@@ -236,7 +236,7 @@ def test_no_end_of_a_program_blames_the_extractor(
 def test_a_file_that_no_container_can_be_made_with_is_to_blame(
     base_image: Path, runtime: ContainerRuntime, open_folder: Path
 ) -> None:
-    """Where the runtime gives up over the files of a run, and begins without them, the extractor is not to blame."""
+    """Where the runtime gives up over a run's files, and begins without them, the extractor is not to blame."""
     refusing = open_folder / "apptainer"
     refusing.write_text(
         '#!/bin/sh\ncase "$*" in *destination=/in/*) echo "cannot bind" >&2; exit 255;; esac\n'

@@ -204,7 +204,7 @@ if mark == "first":
     os.utime(f"{folder}/file", ns=(1, 1))
     with open(f"{folder}/outside", "w") as file:
         file.write("x")
-    command = quiet.quietly(folder, [sys.executable, "-c", sys.argv[3], folder, "again", ""])
+    command = quiet.quietly(folder, [sys.executable, "-P", "-c", sys.argv[3], folder, "again", ""])
     subprocess.run(command, check=True, timeout=20)
     print(quiet.quietly("/proc/self/no", []), os.stat(f"{folder}/file").st_atime_ns)
     open(f"{folder}/file").read()
@@ -220,7 +220,7 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
     """In a root worker's namespace reading changes no access time; outside it does as before."""
     if shutil.which("unshare") is None:
         pytest.skip("unshare is not installed")
-    script = [sys.executable, "-c", READS, str(tmp_path), "first", READS]
+    script = [sys.executable, "-P", "-c", READS, str(tmp_path), "first", READS]
 
     said = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", *script],

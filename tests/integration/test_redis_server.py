@@ -107,7 +107,7 @@ def parent_of_a_server(directory: Path, path: str) -> tuple[subprocess.Popen[str
     need("redis-server")
     environment = {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join(sys.path)}
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(directory)], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-P", "-c", PARENT, str(directory)], stdout=subprocess.PIPE, text=True, env=environment
     )
     assert parent.stdout is not None
     return parent, int(parent.stdout.readline())

@@ -84,7 +84,7 @@ def test_no_message_shows_a_password(tmp_path: Path, redis_url: str, index_url: 
     )
     commands = [*COMMANDS, ["config", "check", str(config)]]
     done = subprocess.run(
-        [sys.executable, "-c", MANY, json.dumps(commands)], cwd=REPOSITORY, capture_output=True, text=True,
+        [sys.executable, "-P", "-c", MANY, json.dumps(commands)], cwd=REPOSITORY, capture_output=True, text=True,
         timeout=60, check=False, env=clean_environment({"LUSTRE_EVENTS_CONFIG": str(config)}),
     )  # fmt: skip
     worker = lustre_events("worker", "--config", config)

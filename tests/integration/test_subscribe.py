@@ -134,7 +134,7 @@ def test_a_subscriber_that_is_killed_again_and_again_misses_nothing(
 
 
 def start(url: str, out: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", SUBSCRIBER, url, str(out)], cwd=REPOSITORY)
+    return subprocess.Popen([sys.executable, "-P", "-c", SUBSCRIBER, url, str(out)], cwd=REPOSITORY)
 
 
 def test_the_dispatcher_never_waits_for_a_group(client: redis.Redis, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_tutorial_is_true(open_folder: Path, base_image: Path) -> None:
     commands = open_folder / "bin"
     commands.mkdir()
     program = commands / "lustre-events"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lustre_events "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m lustre_events "$@"\n')
     program.chmod(0o755)
     environment = clean_environment(
         {

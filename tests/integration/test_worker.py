@@ -70,7 +70,7 @@ class Site:
         )
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "workers", "--config", self.config],
+                [sys.executable, "-P", "-m", "workers", "--config", self.config],
                 stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True,
                 env={**os.environ, "TMPDIR": str(self.staging)},
             )  # fmt: skip

@@ -38,7 +38,10 @@ def start(*words: str | Path, log: Path) -> subprocess.Popen[bytes]:
     """Start a Python module, with its output in a file."""
     with log.open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", *words], stdout=file, stderr=file, cwd=REPOSITORY, env=clean_environment()
+            [sys.executable, "-P", "-m", *words],
+            stdout=file,
+            stderr=file,
+            env=clean_environment({"PYTHONPATH": str(REPOSITORY)}),
         )
 
 
@@ -111,7 +114,7 @@ def test_slurm_runs_the_workers_and_they_leave_before_its_limit(
     path = settings(open_folder, "unix:///nowhere")
     queues.enqueue("default", [Job(f"job{number}", STAT, 1, -1, (ITEM,)) for number in range(4)])
     log, program = open_folder / "log", make(open_folder / "bin") / "lustre-events"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m lustre_events "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m lustre_events "$@"\n')
     program.chmod(0o755)
     with slurm(make(open_folder / "slurm")) as environment:
         subprocess.run(

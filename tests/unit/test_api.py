@@ -84,7 +84,7 @@ def test_objects_and_sums(path: Path) -> None:
 def test_the_package_is_light() -> None:
     """Importing it loads nothing of the index, and an unknown name is refused as usual."""
     code = "import sys, lustre_events; assert 'lustre_events.index' not in sys.modules; lustre_events.connect"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=60, cwd=Path(__file__).parents[2])
 
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         lustre_events.nothing  # noqa: B018

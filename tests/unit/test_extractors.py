@@ -215,7 +215,7 @@ def test_batch_loop_answers_every_file(tmp_path: Path) -> None:
     for number in range(4):
         asked.write(json.dumps({"id": f"{number}", "path": f"{number}"}) + "\n")
     done = subprocess.run(
-        [sys.executable, "-c", program], input=asked.getvalue(), capture_output=True, text=True, timeout=30,
+        [sys.executable, "-P", "-c", program], input=asked.getvalue(), capture_output=True, text=True, timeout=30,
         check=True, env={**os.environ, "PYTHONPATH": str(EXTRACTORS / "base")},
     )  # fmt: skip
     answers = [json.loads(line) for line in done.stdout.splitlines()]
@@ -242,7 +242,7 @@ def test_a_crash_or_hang_costs_one_file() -> None:
     )
     asked = "".join(json.dumps({"id": f"{number}", "path": f"{number}"}) + "\n" for number in range(6))
     done = subprocess.run(
-        [sys.executable, "-c", program], input=asked, capture_output=True, text=True, timeout=30,
+        [sys.executable, "-P", "-c", program], input=asked, capture_output=True, text=True, timeout=30,
         check=True, env={**os.environ, "PYTHONPATH": str(EXTRACTORS / "base")},
     )  # fmt: skip
     answers = [json.loads(line) for line in done.stdout.splitlines()]

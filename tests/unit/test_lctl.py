@@ -185,12 +185,12 @@ def test_without_lctl_the_command_is_given(tmp_path: Path) -> None:
 def test_a_command_that_hangs_is_ended() -> None:
     """An ssh that gets no answer does not hang the command for ever."""
     with pytest.raises(ChangelogUnavailable, match="no answer within 0 s"):
-        Lctl([sys.executable, "-c", "import time; time.sleep(60)"], timeout_seconds=0.3).mask(MDT)
+        Lctl([sys.executable, "-P", "-c", "import time; time.sleep(60)"], timeout_seconds=0.3).mask(MDT)
 
 
 def test_the_command_may_depend_on_the_mdt(tmp_path: Path) -> None:
     """{mdt} in the command stands for the MDT: each may live on another server."""
     program = "import sys; print('current_index: 1' if sys.argv[1] == 'mds-of-x-MDT0003' else 'wrong')"
-    lctl = Lctl([sys.executable, "-c", program, "mds-of-{mdt}"])
+    lctl = Lctl([sys.executable, "-P", "-c", program, "mds-of-{mdt}"])
 
     assert lctl.users("x-MDT0003").current_index == 1

@@ -29,7 +29,7 @@ def test_a_child_that_ends_is_started_again(tmp_path: Path) -> None:
     """A process that dies comes back."""
     log = tmp_path / "starts"
     program = f"open({str(log)!r}, 'a').write('x')"
-    supervisor = Supervisor([Child("dies", [sys.executable, "-c", program], {})])
+    supervisor = Supervisor([Child("dies", [sys.executable, "-P", "-c", program], {})])
     thread = threading.Thread(target=supervisor.run)
     thread.start()
 
@@ -47,7 +47,7 @@ def test_stop_ends_children_that_ignore_sigterm(tmp_path: Path) -> None:
         "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         f"open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     )
-    supervisor = Supervisor([Child("deaf", [sys.executable, "-c", program], {})], stop_seconds=0.5)
+    supervisor = Supervisor([Child("deaf", [sys.executable, "-P", "-c", program], {})], stop_seconds=0.5)
     thread = threading.Thread(target=supervisor.run)
     thread.start()
     assert _wait_for(lambda: pid_file.exists() and pid_file.read_text() != "")
@@ -64,7 +64,7 @@ def test_children_get_their_environment(tmp_path: Path) -> None:
     """A child sees the supervisor's environment and its own additions."""
     out = tmp_path / "env"
     program = f"import os; open({str(out)!r}, 'w').write(os.environ['EXTRA'] + os.environ['PATH'])"
-    supervisor = Supervisor([Child("env", [sys.executable, "-c", program], {"EXTRA": "yes:"})])
+    supervisor = Supervisor([Child("env", [sys.executable, "-P", "-c", program], {"EXTRA": "yes:"})])
     thread = threading.Thread(target=supervisor.run)
     thread.start()
 
@@ -82,7 +82,7 @@ def test_children_that_are_discovered_later_run_too(tmp_path: Path) -> None:
 
     def child(name: str) -> Child:
         program = f"import time; open({str(tmp_path / name)!r}, 'a').write('x'); time.sleep(600)"
-        return Child(name, [sys.executable, "-c", program], {})
+        return Child(name, [sys.executable, "-P", "-c", program], {})
 
     supervisor = Supervisor([child("first")], discover=lambda: wanted, discover_seconds=0.05)
     thread = threading.Thread(target=supervisor.run)
