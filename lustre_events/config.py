@@ -136,7 +136,9 @@ class WorkerSettings:
     image_cache: str = setting(
         "", "local folder for unpacked images, which start faster; empty: a usual one; none: do not unpack"
     )
-    require_signed: bool = setting(False, "run only images whose signature `apptainer verify` accepts")
+    require_signed: bool = setting(
+        False, "run only images whose signature `apptainer verify` accepts, from copies in `image_cache`"
+    )
     run_as: str = setting(
         "nobody", "the user that a worker which is root becomes for extractors; owner: of each file, where approved"
     )

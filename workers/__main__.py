@@ -103,18 +103,23 @@ def _runtime(own: WorkerSettings) -> ContainerRuntime | ProcessRuntime:
         return ProcessRuntime(account)
     program = find_program()
     verify = partial(signing.refusal, program) if own.require_signed else None
-    images = Images(Path(own.images), own.default_image, _cache(own, program, account), verify)
+    cache = _cache(own, program, account)
+    images = Images(Path(own.images), own.default_image, cache, verify, _cached(own) / "signed")
     return ContainerRuntime(images, account, program)
 
 
 def _cache(own: WorkerSettings, program: str, account: Account | None) -> ImageCache | None:
     if own.image_cache == "none":
         return None
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    usual = (Path("/var/cache") if os.geteuid() == 0 else home) / "lustre-events" / "unpacked"
     if account is None and os.geteuid() == 0:
         account = account_for(UNPACKS)
-    return ImageCache(Path(own.image_cache) if own.image_cache else usual, program, account)
+    return ImageCache(_cached(own), program, account)
+
+
+def _cached(own: WorkerSettings) -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    usual = (Path("/var/cache") if os.geteuid() == 0 else home) / "lustre-events" / "unpacked"
+    return usual if own.image_cache in {"", "none"} else Path(own.image_cache)
 
 
 def _by_hand(settings: Settings, arguments: argparse.Namespace) -> int:

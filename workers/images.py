@@ -10,20 +10,17 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lustre_events.errors import ExtractorRefused, ImageMissing
 from lustre_events.manifest import Manifest
 from workers.privileges import Account
+from workers.signed import SignedImages, Verify
 from workers.unpacked import ImageCache
 
 USER_IMAGES = "images"
 """The folder beside a user's own extractors where that user's own images are looked for first."""
-
-Verify = Callable[[Path], str]
-"""Returns why the signature of a SIF does not hold, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +40,22 @@ class Images:
         default: what a manifest means that names none.
         cache: where SIFs are unpacked; None: they are not.
         verify: how signatures are checked; None: they need not be signed.
+        copies: where verified images are copied to; None: below `folder`.
     """
 
     def __init__(
-        self, folder: Path, default: str = "base", cache: ImageCache | None = None, verify: Verify | None = None
+        self,
+        folder: Path,
+        default: str = "base",
+        cache: ImageCache | None = None,
+        verify: Verify | None = None,
+        copies: Path | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self._default = default
         self._cache = cache
-        self._verify = verify
+        self._signed = SignedImages(copies or self.folder / ".signed", verify) if verify else None
         self._digests: dict[tuple[int, ...], str] = {}
-        self._verified: dict[str, str] = {}
 
     def find(self, manifest: Manifest, account: Account | None = None) -> Image:
         """Return the image of `manifest` for containers of `account` (None: this process's user).
@@ -69,18 +71,18 @@ class Images:
                 "containers here; put images where everybody may read ([worker] images)"
             )
         own = bool(manifest.owner) and path.parent == manifest.folder.parent / USER_IMAGES
-        digest = self._digest(path, manifest.uid if own else None)
+        uid, packed = manifest.uid if own else None, path
+        if self._signed is not None:
+            digest, packed = self._signed.find(path, uid)
+        else:
+            digest = self._digest(path, uid)
         if manifest.image_digest and digest != manifest.image_digest:
             raise ExtractorRefused(
                 f"{path}: the manifest of {manifest.identity} wants the image {manifest.image_digest:.12}..., this "
                 f"is {digest or 'unknown':.12}...; put the right image there, or change image_digest"
             )
-        if self._verify is not None and (reason := self._signature(path, digest)):
-            raise ExtractorRefused(
-                f"{path}: its signature does not hold: {reason}; sign it, or import the signer's key"
-            )
         root = self._cache.find(digest) if self._cache and digest and not manifest.owner else None
-        return Image(path, digest, root if root and (account is None or account.may_read(root)) else path)
+        return Image(path, digest, root if root and (account is None or account.may_read(root)) else packed)
 
     def packed(self, manifest: Manifest) -> str:
         """Return the digest of the image if it should be unpacked and is not yet; else nothing.
@@ -91,18 +93,18 @@ class Images:
             ImageMissing, ExtractorRefused: as find.
         """
         image = self.find(manifest)
-        wanted = (
-            self._cache is not None and not manifest.owner and not image.path.is_dir() and image.root == image.path
-        )
+        wanted = self._cache is not None and not manifest.owner and not image.root.is_dir()
         return image.digest if wanted else ""
 
     def unpack(self, manifest: Manifest) -> str:
         """Unpack what is `packed`; return why it could not be done, or nothing. Raises: as packed."""
         digest = self.packed(manifest)
-        return self._cache.make(self.find(manifest).path, digest) if digest and self._cache else ""
+        return self._cache.make(self.find(manifest).root, digest) if digest and self._cache else ""
 
     def prune(self, used: set[str], now: float) -> None:
-        """Remove unpacked images that nobody has used for long; `used` are digests."""
+        """Remove unpacked and copied images that nobody has used for long; `used` are digests."""
+        if self._signed is not None:
+            self._signed.prune(used, now)
         if self._cache is not None:
             self._cache.prune(used, now)
 
@@ -134,10 +136,3 @@ class Images:
             if key not in self._digests:
                 self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
             return self._digests[key]
-
-    def _signature(self, image: Path, digest: str) -> str:
-        if image.is_dir():
-            return "an unpacked directory cannot be signed"
-        if self._verify is not None and digest not in self._verified:
-            self._verified[digest] = self._verify(image)
-        return self._verified[digest]

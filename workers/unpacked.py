@@ -47,13 +47,13 @@ class ImageCache:
     def find(self, digest: str) -> Path | None:
         """Return the root folder of the SIF with this digest, if it is unpacked."""
         place = self._folder / digest
-        return place if place.is_dir() else None
+        return place if place.is_dir() and not unsafe(self._folder) else None
 
     def make(self, image: Path, digest: str) -> str:
         """Unpack a SIF unless it is there; return why it could not be done, or nothing."""
         try:
             self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-            if reason := _unsafe(self._folder):
+            if reason := unsafe(self._folder):
                 return f"{self._folder}: {reason}, so images are not unpacked; name another [worker] image_cache"
             with self._locked(digest):
                 if self.find(digest) is None:
@@ -122,7 +122,7 @@ class ImageCache:
         )
 
 
-def _unsafe(folder: Path) -> str:
+def unsafe(folder: Path) -> str:
     """Return why others could put their own files into `folder`, or nothing."""
     facts = folder.lstat()
     if facts.st_uid not in {0, os.geteuid()} or not stat.S_ISDIR(facts.st_mode):

@@ -127,7 +127,7 @@ def test_only_signed_images_run(
     shutil.copy(place / "images" / "tiny.sif", sif)
 
     def image() -> str:
-        return Images(images, verify=partial(refusal, apptainer)).find(spoiler).digest
+        return Images(images, verify=partial(refusal, apptainer), copies=tmp_path / "copies").find(spoiler).digest
 
     with pytest.raises(ExtractorRefused, match=r"tiny\.sif: its signature does not hold"):
         image()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -56,15 +57,16 @@ def test_image_that_changes_under_a_worker_is_noticed(tmp_path: Path, made: Mani
 
 
 def test_signature_is_asked_once_per_image(tmp_path: Path, made: Manifest) -> None:
-    """Where signatures are required each image is verified once, a changed one again, a directory never runs."""
+    """An image is verified in its place and as the copy that runs, a changed one again; a directory never runs."""
     asked = []
 
     def verify(path: Path) -> str:
         asked.append(path.read_bytes())
         return "" if asked[-1] == b"one" else "not signed"
 
-    images = Images(tmp_path / "images", verify=verify)
-    assert [images.find(made).digest for _ in range(2)] == [sha(b"one")] * 2
+    images = Images(tmp_path / "images", verify=verify, copies=tmp_path / "copies")
+    found = [images.find(made) for _ in range(2)]
+    assert [(one.digest, one.root.read_bytes()) for one in found] == [(sha(b"one"), b"one")] * 2
     (tmp_path / "images" / "base.sif").write_bytes(b"two")
     for _ in range(2):
         with pytest.raises(ExtractorRefused, match="its signature does not hold: not signed"):
@@ -73,7 +75,73 @@ def test_signature_is_asked_once_per_image(tmp_path: Path, made: Manifest) -> No
     with pytest.raises(ExtractorRefused, match="an unpacked directory cannot be signed"):
         images.find(made)
 
-    assert asked == [b"one", b"two"]
+    assert asked == [b"one", b"one", b"two"]
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == [f"{sha(b'one')}.sif"]
+
+
+@pytest.mark.parametrize("how", ["link", "replaced", "written to", "of another user"])
+def test_a_signature_counts_for_the_bytes_that_run(tmp_path: Path, made: Manifest, how: str) -> None:
+    """An own image that its owner swaps behind the look at its signature is refused, or the signed bytes run."""
+    own = tmp_path / "extractors" / "images" / "base.sif"
+    own.parent.mkdir()
+    (tmp_path / "signed.sif").write_bytes(b"signed")
+    if how == "link":
+        own.symlink_to(tmp_path / "signed.sif")
+    else:
+        own.write_bytes(b"signed")
+    seen = []
+
+    def verify(path: Path) -> str:
+        reason = "" if path.read_bytes() == b"signed" else "not signed"
+        seen.append(path)
+        if len(seen) == 1 and how == "replaced":
+            own.unlink()
+        if len(seen) == 1 and how != "link":
+            own.write_bytes(b"evil!!")
+        return reason
+
+    images = Images(tmp_path / "images", verify=verify, copies=tmp_path / "copies")
+    adas = replace(made, owner="ada", uid=os.getuid() + (how == "of another user"))
+
+    def run() -> bytes:
+        try:
+            found = images.find(adas)
+        except (ExtractorRefused, ImageMissing):
+            return b"refused"
+        assert found.digest == sha(found.root.read_bytes())
+        return found.root.read_bytes()
+
+    first = run()
+    own.unlink()
+    own.symlink_to(tmp_path / "images" / "base.sif")
+
+    assert first == (b"signed" if how == "replaced" else b"refused")
+    assert run() == b"refused"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only a worker that is root reads images of others")
+def test_a_verified_copy_is_for_those_who_may_read_the_image(open_folder: Path) -> None:
+    """A user's own image is copied for that user alone, and nobody but the worker can change a copy."""
+    made = write_extractor(open_folder / "extractors", "ours", "", image='"x"')
+    for place in (open_folder / "extractors" / "images" / "x.sif", open_folder / "images" / "x.sif"):
+        place.parent.mkdir()
+        place.write_bytes(b"an image")
+    os.chown(open_folder / "extractors" / "images" / "x.sif", 4321, 4321)
+    images = Images(open_folder / "images", verify=lambda _: "", copies=open_folder / "copies")
+
+    adas, sites = images.find(replace(made, owner="ada", uid=4321)).root, images.find(made).root
+
+    assert adas != sites
+    assert [[may(uid, "-r", path) for uid in (4321, 4322)] for path in (adas, sites)] == [
+        [True, False],
+        [True, True],
+    ]
+    assert not any(may(uid, "-w", path) for uid in (4321, 4322) for path in (adas, sites, adas.parent))
+
+
+def may(uid: int, right: str, path: Path) -> bool:
+    """Whether a process of that user has a right to a file."""
+    return not subprocess.run(["test", right, path], user=uid, group=uid, extra_groups=[], check=False).returncode
 
 
 def test_unpacked_image_is_run_and_the_sif_is_recorded(tmp_path: Path, made: Manifest) -> None:
