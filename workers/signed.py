@@ -18,7 +18,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from lustre_events.errors import ExtractorRefused, ImageMissing
 from workers.unpacked import KEEP_SECONDS, unsafe
@@ -125,7 +125,7 @@ def _unfit(facts: os.stat_result, uid: int | None) -> str:
     return f"it is larger than {MOST_BYTES} bytes" if facts.st_size > MOST_BYTES else ""
 
 
-def _pour(source: BinaryIO, copy: BinaryIO) -> str:
+def _pour(source: BinaryIO, copy: IO[bytes]) -> str:
     """Copy all of `source`, and return SHA-256 over what was copied. Raises OSError: it grows without end."""
     source.seek(0)
     sum_, size = hashlib.sha256(), 0
