@@ -76,7 +76,8 @@ class Node:
         """Start the command, `reader --all` if none is named."""
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "lustre_events", *(command or ("reader", "--all")), "--config", self.config],
+                [sys.executable, "-P", "-m", "lustre_events", *(command or ("reader", "--all")),
+                 "--config", self.config],
                 stdout=log, stderr=log, env=clean_environment(self.environment), cwd=REPOSITORY,
             )  # fmt: skip
 
