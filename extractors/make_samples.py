@@ -154,6 +154,17 @@ def sky(folder: Path) -> None:
     table = fits.BinTableHDU.from_columns(columns, name="SOURCES")
     packed = fits.CompImageHDU(np.zeros((16, 16), "i4"), name="MASK")
     fits.HDUList([fits.PrimaryHDU(), table, packed]).writeto(folder / "catalogue.fits", overwrite=True)
+    (folder / "m31.fits.gz").write_bytes(gzip.compress((folder / "m31.fits").read_bytes(), mtime=0))
+    first = fits.PrimaryHDU(header=fits.Header([("ORIGIN", "Test Observatory"), ("COMMENT", "two units")]))
+    plane = fits.Header([
+        ("OBJECT", "M 31"), ("INSTRUME", "WFC"), ("DATE-OBS", "31/12/98"), ("UT", "23:59:59.5"),
+        ("MJD-END", 51179.5),
+        ("CTYPE1", "GLON-CAR"), ("CTYPE2", "GLAT-CAR"), ("CRVAL1", 121.1743), ("CRVAL2", -21.5733), ("BUNIT", "Jy"),
+        *((f"KEY{number}", number) for number in range(250)), ("LARGE", 2**64),
+    ])  # fmt: skip
+    fits.HDUList([first, fits.ImageHDU(np.eye(8), plane, name="SCI")]).writeto(
+        folder / "galactic.fits", overwrite=True
+    )
     (folder / "bad-torn.fits").write_bytes((folder / "m31.fits").read_bytes()[:1000])
 
 

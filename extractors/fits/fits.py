@@ -1,22 +1,30 @@
 """FITS: what the headers of its units say, where an image lies on the sky, and which columns its tables have.
 
-Reads headers only, by astropy, and skips the data, so a file of any size is quick. Keywords keep their names.
+Reads headers by astropy and skips the data, but for some rows of the first image and table, so a file of any size
+is quick. Keywords keep their names. Gzip is seen through.
 """
 
 from __future__ import annotations
 
+import gzip
+import json
 import math
 import warnings
+import zlib
 from typing import Any, BinaryIO
 
 import extractor_batch
+import extractor_facts as facts
+import fits_preview as previews
 from astropy.io import fits
+from fits_common import from_keywords, place_on_sky
 
-MAX_UNITS = 100
-MAX_CARDS = 200  # keywords of one header that are in the document
-MAX_VALUES = 3000  # of the whole document
-MAX_COLUMNS = 200
-MAX_TEXT = 500
+MAX_UNITS = 200
+MAX_CARDS = 1000  # keywords of one header that are in the document
+MAX_BYTES = 500_000  # of all keywords and columns, as JSON
+MAX_COLUMNS = 1000
+MAX_TEXT = 4000
+SECONDS = 15  # of reading units, per file
 MAX_HEADER = 8 << 20  # of the first unit, in bytes
 BLOCK = 2880
 # What describes the layout of the data, and is told in other keys
@@ -29,14 +37,44 @@ DTYPES = {8: "uint8", 16: "int16", 32: "int32", 64: "int64", -32: "float32", -64
 WCS_KEYS = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT")
 
 
+class Room:
+    """What the document has room for, and what it had none for."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.cut: dict[str, int] = {}
+
+    def take(self, where: str, value: Any) -> bool:
+        """Whether there is room for a value, which then takes it."""
+        size = len(json.dumps(value)) + 16
+        if self.bytes + size > MAX_BYTES:
+            self.drop(where)
+            return False
+        self.bytes += size
+        return True
+
+    def drop(self, where: str, count: int = 1) -> None:
+        """Remember that values are missing, or one is not all there."""
+        self.cut[where] = self.cut.get(where, 0) + count
+
+    def reasons(self) -> list[str]:
+        """Return what is missing."""
+        names = list(self.cut.items())
+        return [f"{count} {where} are cut or left out" for where, count in names[:10]] + (
+            ["..."] if len(names) > 10 else []
+        )
+
+
 def plain(value: Any) -> Any:
-    """Return a keyword's value as JSON knows it; None where JSON cannot hold it."""
+    """Return a keyword's value as JSON knows it; None where it has none. Whole numbers beyond 64 bits are texts."""
     if isinstance(value, str):
         return value[:MAX_TEXT].replace("\0", " ").encode("utf-8", "replace").decode()
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if -(1 << 63) <= value < 1 << 63 else float(value)
+        return value if -(1 << 63) <= value < 1 << 63 else str(value)
+    if isinstance(value, complex):
+        return str(value)
     return value if isinstance(value, float) and math.isfinite(value) else None
 
 
@@ -54,16 +92,38 @@ def number_of(header: fits.Header, key: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62 else 0
 
 
-def keywords(header: fits.Header, room: int) -> dict[str, Any]:
-    """Return at most `room` of a header's keywords that do not describe the layout of its data."""
+def keywords(header: fits.Header, name: str, room: Room) -> dict[str, Any]:
+    """Return a header's keywords that do not describe the layout of its data; of equal ones the first."""
     found: dict[str, Any] = {}
-    for key in list(header)[: 10 * MAX_CARDS]:
-        if key in STRUCTURE or key in found or (key.rstrip("0123456789") in NUMBERED and key[-1:].isdigit()):
-            continue
-        if len(found) >= min(room, MAX_CARDS):
-            break
-        if (value := value_of(header, key)) is not None:
+    kept = [
+        key
+        for key in dict.fromkeys(header)
+        if key not in STRUCTURE and not (key.rstrip("0123456789") in NUMBERED and key[-1:].isdigit())
+    ]
+    if len(kept) > MAX_CARDS:
+        room.drop(f"keywords of {name}", len(kept) - MAX_CARDS)
+    for key in kept[:MAX_CARDS]:
+        value = value_of(header, key)
+        if isinstance(value, str) and len(value) == MAX_TEXT:
+            room.drop(f"texts of {name}")
+        if value is not None and room.take(f"keywords of {name}", value):
             found[key[:MAX_TEXT]] = value
+    return found
+
+
+def remarks_of(header: fits.Header, name: str, room: Room) -> dict[str, str]:
+    """Return the texts of COMMENT and HISTORY."""
+    found: dict[str, str] = {}
+    for keyword in ("COMMENT", "HISTORY"):
+        try:
+            text = "\n".join(str(line) for line in header[keyword]) if keyword in header else ""
+        except (ValueError, TypeError, KeyError, fits.VerifyError):
+            text = ""
+        text = str(plain(text)).strip()
+        if len(text) >= MAX_TEXT - 80:
+            room.drop(f"lines of {keyword} of {name}")
+        if text and room.take(f"lines of {keyword} of {name}", text):
+            found[keyword.lower()] = text
     return found
 
 
@@ -86,24 +146,29 @@ def wcs(header: fits.Header) -> dict[str, Any]:
     return found
 
 
-def columns(header: fits.Header) -> dict[str, dict[str, Any]]:
+def columns(header: fits.Header, name_of_unit: str, room: Room) -> dict[str, dict[str, Any]]:
     """Return the columns of a table by name."""
     found: dict[str, dict[str, Any]] = {}
-    for place in range(1, min(number_of(header, "TFIELDS"), MAX_COLUMNS) + 1):
+    count = number_of(header, "TFIELDS")
+    if count > MAX_COLUMNS:
+        room.drop(f"columns of {name_of_unit}", count - MAX_COLUMNS)
+    for place in range(1, min(count, MAX_COLUMNS) + 1):
         name = str(value_of(header, f"TTYPE{place}") or f"column{place}").strip()
         column = {"format": value_of(header, f"TFORM{place}"), "unit": value_of(header, f"TUNIT{place}")}
+        if not room.take(f"columns of {name_of_unit}", [name, name, column]):
+            continue
         found[name if name not in found else f"{name}_{place}"] = {
             key: value for key, value in column.items() if value is not None
         }
     return found
 
 
-def unit(hdu: Any, room: int) -> dict[str, Any]:
+def unit(hdu: Any, name: str, room: Room) -> dict[str, Any]:
     """Return what one unit is: an image, a compressed image, or a table."""
     header = hdu.header
     packed = value_of(header, "ZIMAGE") is True
     if "TFIELDS" in header and not packed:
-        described = columns(header)
+        described = columns(header, name, room)
         found = {
             "type": "table",
             "rows": number_of(header, "NAXIS2"),
@@ -122,22 +187,8 @@ def unit(hdu: Any, room: int) -> dict[str, Any]:
             found["compression"] = value_of(header, "ZCMPTYPE") or "unknown"
     if coordinates := wcs(header):
         found["wcs"] = coordinates
-    found["header"] = keywords(header, room)
-    return found
-
-
-def sky(units: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Return right ascension and declination of the first reference pixel that has both, in degrees."""
-    for one in units.values():
-        found = {}
-        for axis in one.get("wcs", {}).values():
-            kind = axis.get("ctype") if isinstance(axis, dict) else None
-            for start, key in (("RA-", "ra_deg"), ("DEC", "dec_deg")):
-                if isinstance(kind, str) and kind.startswith(start) and isinstance(axis.get("crval"), (int, float)):
-                    found[key] = axis["crval"]
-        if len(found) == 2:
-            return found
-    return {}
+    found["header"] = keywords(header, name, room)
+    return found | remarks_of(header, name, room)
 
 
 def check_start(file: BinaryIO) -> None:
@@ -153,39 +204,128 @@ def check_start(file: BinaryIO) -> None:
     raise ValueError(f"its first header is longer than {MAX_HEADER} bytes")
 
 
+class Units:
+    """The units of one file, and what of them is shown."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.room = file, Room()
+        self.units: dict[str, dict[str, Any]] = {}
+        self.shown: dict[str, Any] = {}
+        self.headers: list[dict[str, Any]] = []
+        self.reasons: list[str] = []
+
+    def read(self) -> None:
+        """Take unit by unit, as far as they are sound and time goes."""
+        place = 0
+        try:
+            with (
+                extractor_batch.within(SECONDS),
+                fits.open(self.file, memmap=False, lazy_load_hdus=True, disable_image_compression=True) as hdus,
+            ):
+                while place < MAX_UNITS:
+                    self.take(place, hdus[place])
+                    place += 1
+                self.reasons.append(f"units beyond {MAX_UNITS} are left out")
+        except IndexError:
+            pass
+        except extractor_batch.OutOfTime:
+            self.reasons.append(f"units are read as far as {SECONDS} s go")
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, fits.VerifyError) as exc:
+            if not self.units:
+                raise
+            self.reasons.append(f"unit {place} cannot be read: {plain(str(exc))}")
+        if not self.units:
+            raise ValueError(f"its first unit cannot be read: {'; '.join(self.reasons) or 'it has none'}")
+
+    def take(self, place: int, hdu: Any) -> None:
+        """Take one unit."""
+        name = str(plain(str(hdu.name)) or "").strip() or f"unit{place}"
+        name = name if name not in self.units else f"{name}_{place}"
+        found = unit(hdu, name, self.room)
+        self.units[name] = found
+        self.headers.append(found["header"])
+        if place < 20:
+            self.show(hdu, found)
+
+    def show(self, hdu: Any, found: dict[str, Any]) -> None:
+        """Look at the data of the first image and of the first table."""
+        if found["type"] in self.shown or "compression" in found:
+            return
+        before = self.file.tell()
+        try:
+            start = hdu.fileinfo()["datLoc"]
+            if found["type"] == "image":
+                picture = previews.thumbnail(self.file, start, hdu.header, found["axes"], hdu.header["BITPIX"])
+                self.shown |= {"image": picture} if picture else {}
+            elif rows := previews.rows_of(self.file, start, hdu.header):
+                self.shown["table"], self.shown["lines"] = previews.table(rows, len(rows.data) == found["rows"])
+        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, fits.VerifyError):
+            pass  # the facts stay; there is just nothing to look at
+        finally:
+            self.file.seek(before)
+
+
+def units_of(units: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the units of images and columns."""
+    found = []
+    for one in units.values():
+        found += [one.get("header", {}).get("BUNIT")] + [
+            each.get("unit") for each in one.get("column", {}).values()
+        ]
+    return [str(each) for each in found if each]
+
+
+def about(one: dict[str, Any]) -> str:
+    """Return what a unit is, in words."""
+    if one["type"] == "table":
+        return f"table, {one['rows']} rows, {one['column_count']} columns"
+    return f"image {one['dtype']} {' x '.join(map(str, one['axes']))}".strip()
+
+
+def document_of(file: BinaryIO) -> dict[str, Any]:
+    """Return the document of an open file."""
+    check_start(file)
+    file.seek(0)
+    found = Units(file)
+    with warnings.catch_warnings(record=True) as remarks:
+        warnings.simplefilter("always")
+        found.read()
+    reasons = found.reasons + found.room.reasons()
+    for remark in remarks:
+        if "truncated" in str(remark.message):
+            reasons.append(str(plain(str(remark.message))))
+            break
+    units = found.units
+    systems = (one.get("wcs", {}) for one in units.values())
+    place, system = next(
+        ((there, wcs.get("radesys")) for wcs in systems if (there := place_on_sky(wcs))), ({}, None)
+    )
+    common = facts.common(**from_keywords(found.headers), crs=system, units=units_of(units))
+    tree = [{"path": name, "about": about(one)} for name, one in units.items()]
+    preview = facts.preview(
+        tree=tree,
+        table=found.shown.get("table"),
+        lines=found.shown.get("lines"),
+        thumbnail=found.shown.get("image"),
+    )
+    first = next(iter(units.values()))
+    document = {"format": "fits", "unit_count": len(units), "units": list(units), "header": first.pop("header"),
+                "unit": units, **place, **common, **preview}  # fmt: skip
+    return {**document, **({"partial": "; ".join(reasons)} if reasons else {})}
+
+
 def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
     with open(path, "rb") as file:  # noqa: PTH123
-        check_start(file)
-    units: dict[str, dict[str, Any]] = {}
-    partial, room = "", MAX_VALUES
-    with warnings.catch_warnings(record=True) as remarks:
-        warnings.simplefilter("always")
-        with fits.open(path, memmap=False, lazy_load_hdus=True, disable_image_compression=True) as hdus:
-            place = 0
-            try:
-                while place < MAX_UNITS:
-                    hdu = hdus[place]
-                    name = str(plain(str(hdu.name)) or "").strip() or f"unit{place}"
-                    found = unit(hdu, room)
-                    room = max(0, room - len(found["header"]) - 3 * found.get("column_count", 0))
-                    units[name if name not in units else f"{name}_{place}"] = found
-                    place += 1
-            except IndexError:
-                pass
-            except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as exc:
-                if not units:
-                    raise
-                partial = f"unit {place} cannot be read: {plain(str(exc))}"
-    if place >= MAX_UNITS:
-        partial = f"units beyond {MAX_UNITS} are left out"
-    for remark in remarks:
-        if "truncated" in str(remark.message):
-            partial = partial or plain(str(remark.message))
-    first = next(iter(units.values()))
-    document = {"format": "fits", "unit_count": len(units), "units": list(units), "header": first.pop("header"),
-                "unit": units, **sky(units)}  # fmt: skip
-    return {**document, **({"partial": partial} if partial else {})}
+        compressed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not compressed:
+            return document_of(file)
+        try:
+            with gzip.open(file) as inner:
+                return document_of(inner) | {"compression": "gzip"}
+        except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+            raise ValueError(f"its compressed content is broken: {plain(str(exc))}") from None
 
 
 if __name__ == "__main__":

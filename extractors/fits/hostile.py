@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 BLOCK = 2880
@@ -28,6 +29,8 @@ def hostile(folder: Path) -> None:
     fields = ["XTENSION= 'BINTABLE'", "BITPIX  = 8", "NAXIS   = 2", "NAXIS1  = 1", "NAXIS2  = 99999999999",
               "PCOUNT  = 0", "GCOUNT  = 1", "TFIELDS = 99999999"]  # fmt: skip
     (folder / "many-fields.fits").write_bytes(empty + _header(*fields, "END"))
+    (folder / "bomb.fits.gz").write_bytes(gzip.compress(_header(simple) + bytes(60_000_000)))
+    (folder / "torn.fits.gz").write_bytes(gzip.compress(empty + extension * 300)[:-20])
     cards = [f"K{number:07}= '{'x' * 60}'" for number in range(60_000)]
     (folder / "many-cards.fits").write_bytes(_header(simple, "BITPIX  = 8", "NAXIS   = 0", *cards, "END"))
     (folder / "loop.fits").write_bytes(

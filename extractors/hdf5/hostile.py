@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def hostile(folder: Path) -> None:
         (folder / f"counts-{number}.nc").write_bytes(b"CDF\x01" + bytes(4) + lists + b"\x00" * 100)
     name = struct.pack(">i", 0x7FFFFFF0)
     (folder / "name.nc").write_bytes(b"CDF\x01" + bytes(4) + struct.pack(">ii", 10, 1) + name)
+    (folder / "bomb.h5.gz").write_bytes(gzip.compress(b"\x89HDF\r\n\x1a\n" + bytes(120_000_000)))
+    (folder / "torn.nc.gz").write_bytes(gzip.compress(b"CDF\x01" + bytes(99_999))[:-20])
     signature = b"\x89HDF\r\n\x1a\n"
     (folder / "signature.h5").write_bytes(signature + b"\xff" * 2048)
     (folder / "far-signature.h5").write_bytes(bytes(1 << 20) + signature + bytes(64))

@@ -1,0 +1,118 @@
+"""What the keywords of FITS say under the keys of `common` (FITS standard 4.0, sections 4.4 and 9)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import extractor_facts as facts
+
+# The first keyword that has a value counts; those of a list all count
+TEXTS = {
+    "title": ("TITLE",),
+    "creator": ("OBSERVER", "AUTHOR", "ORIGIN"),
+    "instrument": ("INSTRUME", "TELESCOP"),
+    "sample": ("OBJECT",),
+    "technique": ("OBSTYPE", "OBS_TYPE", "EXP_TYPE", "OBSMODE", "OBS_MODE"),
+    "software": ("CREATOR", "PROGRAM", "SOFTWARE"),
+}
+ALL = ("instrument", "software")
+DOIS = ("DOI", "REFERENC")
+OLD_DATE = re.compile(r"(\d\d)/(\d\d)/(\d\d)")  # of the twentieth century, DD/MM/YY
+MJD_OF_1970 = 40587
+# Directions of axes of the galaxy in ICRS coordinates (Hipparcos catalogue, 1.5.3); the obliquity of J2000
+GALAXY = (
+    (-0.0548755604, -0.8734370902, -0.4838350155),
+    (0.4941094279, -0.4448296300, 0.7469822445),
+    (-0.8676661490, -0.1980763734, 0.4559837762),
+)
+OBLIQUITY = math.radians(23.4392911)
+
+
+def from_keywords(headers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the headers of all units say, that of the first unit first."""
+    headers = list(headers)
+    found: dict[str, Any] = {}
+    for key, names in TEXTS.items():
+        values = [value for name in names if (value := _first(headers, name)) and isinstance(value, str)]
+        if values:
+            found[key] = values if key in ALL else values[0]
+    found["doi"] = [value for name in DOIS if isinstance(value := _first(headers, name), str)]
+    zone = "" if str(_first(headers, "TIMESYS") or "UTC").strip().upper() not in {"UTC", "UT", "GMT"} else "Z"
+    for key, names in (("start", ("DATE-BEG", "DATE-OBS", "DATE_OBS", "MJD-BEG", "MJD-OBS")),
+                       ("end", ("DATE-END", "MJD-END"))):  # fmt: skip
+        for name in names:
+            if when := moment(headers, name, zone):
+                found[key] = when
+                break
+    found["created"] = moment(headers, "DATE", "Z")  # which is in UTC by the standard
+    return found
+
+
+def _first(headers: Iterable[Mapping[str, Any]], name: str) -> Any:
+    for header in headers:
+        value = header.get(name)
+        if value is not None and value != "" and not (isinstance(value, str) and not value.strip()):
+            return value
+    return None
+
+
+def moment(headers: list[Mapping[str, Any]], name: str, zone: str) -> str | None:
+    """Return a time: a date of the standard or the old one, with a time of its own; or a day's modified number."""
+    value = _first(headers, name)
+    if name.startswith("MJD"):
+        is_day = isinstance(value, (int, float)) and not isinstance(value, bool)
+        when = facts.epoch((value - MJD_OF_1970) * 86400) if is_day else None
+        return when if when is None or zone else when.removesuffix("Z")
+    if not isinstance(value, str):
+        return None
+    word = value.strip()
+    if old := OLD_DATE.fullmatch(word):
+        word = f"19{old[3]}-{old[2]}-{old[1]}"
+    clock = next(
+        (clock for key in ("TIME-OBS", "UTC-OBS", "UT") if isinstance(clock := _first(headers, key), str)), ""
+    )
+    if name == "DATE-OBS" and "T" not in word and facts.moment(f"{word}T{clock.strip()}"):
+        word = f"{word}T{clock.strip()}"
+    return facts.moment(word + zone) if "T" in word else facts.moment(word)
+
+
+def equatorial(system: str, longitude: float, latitude: float) -> tuple[float, float]:
+    """Return right ascension and declination (ICRS, to some milliarcseconds) of a place on the sky, in degrees."""
+    if system == "R":
+        return longitude, latitude
+    angle, height = math.radians(longitude), math.radians(latitude)
+    x, y, z = math.cos(angle) * math.cos(height), math.sin(angle) * math.cos(height), math.sin(height)
+    if system == "G":
+        x, y, z = (sum(a * GALAXY[row][place] for row, a in enumerate((x, y, z))) for place in range(3))
+    else:
+        y, z = (
+            y * math.cos(OBLIQUITY) - z * math.sin(OBLIQUITY),
+            y * math.sin(OBLIQUITY) + z * math.cos(OBLIQUITY),
+        )
+    return round(math.degrees(math.atan2(y, x)) % 360, 7), round(math.degrees(math.asin(max(-1.0, min(1.0, z)))), 7)
+
+
+def place_on_sky(wcs: Mapping[str, Any]) -> dict[str, float]:
+    """Return right ascension and declination of the reference pixel; nothing where it has none in degrees."""
+    found: dict[str, tuple[str, float]] = {}
+    for axis in wcs.values():
+        kind = axis.get("ctype") if isinstance(axis, dict) else None
+        value = axis.get("crval") if isinstance(axis, dict) else None
+        if not isinstance(kind, str) or not isinstance(value, (int, float)) or isinstance(value, bool):
+            continue
+        if str(axis.get("cunit", "deg")).strip().lower() not in {"deg", "degree", "degrees", ""}:
+            continue
+        for start, side, system in (("RA--", "lon", "R"), ("DEC-", "lat", "R"), ("GLON", "lon", "G"),
+                                    ("GLAT", "lat", "G"), ("ELON", "lon", "E"), ("ELAT", "lat", "E")):  # fmt: skip
+            if kind.ljust(4, "-")[:4] == start:
+                found.setdefault(side, (system, float(value)))
+    if len(found) != 2 or found["lon"][0] != found["lat"][0] or abs(found["lat"][1]) > 90:
+        return {}
+    system = found["lon"][0]
+    if system == "E" and wcs.get("equinox", 2000.0) not in (2000, 2000.0):
+        return {}
+    ra, dec = equatorial(system, found["lon"][1], found["lat"][1])
+    return {"ra_deg": ra, "dec_deg": dec}

@@ -1,0 +1,104 @@
+"""Facts of FITS: what was written is what the document says, in any unit and within gzip."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.programs import program
+
+extractor = program("fits")
+common = program("fits", "fits_common")
+quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+CARDS = st.dictionaries(
+    st.text("ABCXYZ_", min_size=1, max_size=8).filter(lambda key: not key.startswith(("SIMPLE", "END"))),
+    st.one_of(
+        st.booleans(), st.integers(-(1 << 70), 1 << 70), st.text("abc .-", max_size=60).map(str.rstrip),
+        st.floats(-1e30, 1e30).map(lambda number: float(f"{number:.10G}")),
+    ),
+    max_size=300,
+)  # fmt: skip
+
+
+@quick
+@given(
+    cards=CARDS, rows=st.lists(st.tuples(st.integers(-1000, 1000), st.floats(-1e3, 1e3)), min_size=1, max_size=80)
+)
+def test_a_random_file_is_told_as_it_was_written(
+    tmp_path: Path, cards: dict[str, Any], rows: list[tuple[int, float]]
+) -> None:
+    """Every keyword is there, whole numbers exactly; so are the rows of a table, within gzip too."""
+    header = fits.Header(list(cards.items()))
+    columns = [fits.Column("n", "K", unit="m", array=[n for n, _ in rows]),
+               fits.Column("x", "D", array=[x for _, x in rows])]  # fmt: skip
+    table = fits.BinTableHDU.from_columns(columns, name="ROWS")
+    fits.HDUList([fits.PrimaryHDU(header=header), table]).writeto(tmp_path / "a.fits", overwrite=True)
+    (tmp_path / "a.gz").write_bytes(gzip.compress((tmp_path / "a.fits").read_bytes()))
+
+    found = extractor.extract(str(tmp_path / "a.fits"))
+
+    assert {**found, "compression": "gzip"} == extractor.extract(str(tmp_path / "a.gz"))
+    assert found["header"] == {
+        key: str(value) if type(value) is int and abs(value) >= 1 << 63 and value != -(1 << 63) else value
+        for key, value in cards.items()
+    }
+    assert found["unit"]["ROWS"]["rows"] == len(rows)
+    assert found["preview"]["table"] == {"columns": ["n", "x"], "rows": [list(row) for row in rows[:10]]}
+    for line, place in zip(found["preview"].get("lines", []), (0, 1), strict=False):
+        assert line["count"] == len(rows)
+        assert min(line["low"]) == pytest.approx(min(row[place] for row in rows), rel=1e-5)
+    assert found["common"]["units"] == ["m"]
+    assert "partial" not in found
+
+
+@quick
+@given(
+    frame=st.sampled_from([("G", "galactic"), ("E", "barycentrictrueecliptic")]), longitude=st.floats(0, 360),
+    latitude=st.floats(-89, 89),
+)  # fmt: skip
+def test_places_on_the_sky_are_those_of_astropy(frame: tuple[str, str], longitude: float, latitude: float) -> None:
+    """Galactic coordinates are converted to a tenth of an arcsecond, ecliptic ones to some arcseconds."""
+    place = SkyCoord(longitude * u.deg, latitude * u.deg, frame=frame[1])
+    ra, dec = common.equatorial(frame[0], longitude, latitude)
+    away = place.icrs.separation(SkyCoord(ra * u.deg, dec * u.deg)).arcsec
+    assert away < (0.1 if frame[0] == "G" else 30)
+
+
+@pytest.mark.parametrize(
+    ("cards", "start"),
+    [
+        ({"DATE-OBS": "2026-01-02T03:04:05.5"}, "2026-01-02T03:04:05.5Z"),
+        ({"DATE-OBS": "2026-01-02"}, "2026-01-02"),
+        ({"DATE-OBS": "31/12/98", "UT": "23:59:59"}, "1998-12-31T23:59:59Z"),
+        ({"DATE-OBS": "2026-01-02T03:04:05", "TIMESYS": "TT"}, "2026-01-02T03:04:05"),
+        ({"DATE-OBS": "2026-01-02", "DATE-BEG": "2026-01-02T01:00:00"}, "2026-01-02T01:00:00Z"),
+        ({"MJD-OBS": 51544.5}, "2000-01-01T12:00:00Z"), ({"DATE-OBS": "some day"}, None), ({"DATE-OBS": 7}, None),
+    ],
+)  # fmt: skip
+def test_times_are_those_of_the_standard(cards: dict[str, Any], start: str | None) -> None:
+    """Dates of all forms are read; they are in UTC unless TIMESYS says else; none is guessed."""
+    assert common.from_keywords([{}, cards]).get("start") == start
+
+
+def test_instrument_and_sample_may_stand_in_any_unit_and_long_lists_are_named(tmp_path: Path) -> None:
+    """Keywords of an extension fill `common`; keywords and columns beyond the room are counted in `partial`."""
+    header = fits.Header([("OBJECT", "M 31"), ("INSTRUME", "WFC"), ("TELESCOP", "HST"), ("CREATOR", "pipe 7")])
+    header.extend([(f"KEY{number}", number) for number in range(1100)])
+    picture = fits.ImageHDU(np.arange(64.0).reshape(8, 8), header, name="SCI")
+    fits.HDUList([fits.PrimaryHDU(), picture]).writeto(tmp_path / "a.fits")
+
+    found = extractor.extract(str(tmp_path / "a.fits"))
+
+    assert found["common"] == {"sample": ["M 31"], "instrument": ["WFC", "HST"], "software": ["pipe 7"]}
+    assert found["unit"]["SCI"]["header"]["KEY900"] == 900
+    assert found["partial"] == "105 keywords of SCI are cut or left out"
+    assert found["preview"]["thumbnail"]["mime"] == "image/jpeg"
