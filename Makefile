@@ -28,19 +28,19 @@ format:
 
 bench:
 	@VENV=$(VENV) deploy/bootstrap.sh bench
-	@$(BIN)/lustre-events bench --output bench.json
+	@$(BIN)/python -m bench --output bench.json
 
 # An index of ten million files: 52 minutes with TMPDIR=/dev/shm (12 GB) on 2 busy cores, longer on a disk.
 bench-large:
 	@VENV=$(VENV) deploy/bootstrap.sh bench
-	@$(BIN)/lustre-events bench index-growth --output bench-large.json
+	@$(BIN)/python -m bench index-growth --output bench-large.json
 
 images:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
-	@VENV=$(VENV) extractors/build-images.sh $$($(BIN)/python -P -c 'from lustre_events.sandbox import default_images as f; print(f())')
+	@VENV=$(VENV) extractors/build-images.sh $$($(BIN)/python -P -c 'from lustre_events.node.sandbox import default_images as f; print(f())')
 
 images-report: images
-	@VENV=$(VENV) extractors/images-report.sh $$($(BIN)/python -P -c 'from lustre_events.sandbox import default_images as f; print(f())')
+	@VENV=$(VENV) extractors/images-report.sh $$($(BIN)/python -P -c 'from lustre_events.node.sandbox import default_images as f; print(f())')
 
 docs:
 	@VENV=$(VENV) deploy/bootstrap.sh test

@@ -8,9 +8,9 @@ from typing import get_type_hints
 
 import click
 
-from lustre_events import metrics
 from lustre_events.cli.main import LAZY, cli
-from lustre_events.config import ENVIRONMENT_PREFIX, Settings
+from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings
+from lustre_events.inspect import metrics
 
 HERE = Path(__file__).resolve().parent
 INTRODUCTION = """One TOML file, named by `--config` or `LUSTRE_EVENTS_CONFIG`; a variable wins over it.

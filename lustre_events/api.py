@@ -14,7 +14,7 @@
     >>> index.close()
 
 `connect()` without a URL opens the index that the settings name: the file of LUSTRE_EVENTS_CONFIG, else
-LUSTRE_EVENTS_INDEX_URL, else the default. The query language is described in lustre_events.index.query.
+LUSTRE_EVENTS_INDEX_URL, else the default. The query language is described in lustre_events.index.query.parser.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lustre_events import config
+from lustre_events.changelog.fid import FID
+from lustre_events.config import settings
 from lustre_events.errors import ConfigError
-from lustre_events.fid import FID
 from lustre_events.index import Search, open_search
-from lustre_events.index.hits import Facet, Hit, ObjectView, Page
+from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page
 from lustre_events.index.visibility import Viewer
 
 __all__ = ["Facet", "Hit", "Index", "ObjectView", "Page", "Viewer", "connect"]
@@ -47,7 +47,7 @@ def connect(url: str | None = None) -> Index:
     """
     if url is None:
         path = os.environ.get("LUSTRE_EVENTS_CONFIG")
-        url = config.load(Path(path) if path else None).index.url
+        url = settings.load(Path(path) if path else None).index.url
     return Index(open_search(url))
 
 

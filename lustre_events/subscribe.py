@@ -29,9 +29,9 @@ from typing import Self
 
 import msgspec
 
-from lustre_events import config
+from lustre_events.changelog.record import ChangelogRecord, iter_records
+from lustre_events.config import settings
 from lustre_events.errors import ConfigError, GroupCutOff
-from lustre_events.record import ChangelogRecord, iter_records
 from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.groups import LostRange, Place, RedisGroups
 from lustre_events.streams.interface import Block
@@ -79,7 +79,7 @@ def subscribe(
 
 def _url() -> str:
     path = os.environ.get("LUSTRE_EVENTS_CONFIG")
-    url = config.load(Path(path) if path else None).redis.url
+    url = settings.load(Path(path) if path else None).redis.url
     if not url:
         raise ConfigError("no Redis is named; give its URL, or set [redis] url in the file LUSTRE_EVENTS_CONFIG")
     return url

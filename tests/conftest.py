@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from tests.images import all_images, base_image, open_folder
-from tests.indexes import empty_place, index_place
-from tests.postgresql import make_database, postgresql_schema_url, postgresql_url, shared_postgresql
-from tests.servers import redis_server, redis_url, shared_redis_server, shared_valkey_server
-from tests.tiny_image import tiny_image
+from tests.support.index.places import empty_place, index_place
+from tests.support.servers.postgresql import (
+    make_database,
+    postgresql_schema_url,
+    postgresql_url,
+    shared_postgresql,
+)
+from tests.support.servers.redis import redis_server, redis_url, shared_redis_server, shared_valkey_server
+from tests.support.service.images import all_images, base_image, open_folder
+from tests.support.service.tiny_image import tiny_image
 
 __all__ = [
     "all_images",

@@ -18,25 +18,28 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from lustre_events import config, llapi, logs, manifest, process_metrics, signing
-from lustre_events.config import Settings, WorkerSettings
+from lustre_events import llapi
+from lustre_events.catalog import manifest, signature
+from lustre_events.catalog.manifest import Manifest
+from lustre_events.changelog.fid import FID
+from lustre_events.config import settings as config
+from lustre_events.config.settings import Settings, WorkerSettings
 from lustre_events.errors import ConfigError, LustreEventsError
-from lustre_events.fid import FID
-from lustre_events.manifest import Manifest
+from lustre_events.node import logs, process_metrics
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
 from lustre_events.streams.connection import connect
 from lustre_events.streams.results import RedisResults
-from workers import approvals, looking, trial
+from workers import approvals, listing, trial
 from workers.container import ContainerRuntime, find_program
 from workers.context import WorkerContext
 from workers.files import Files, fid_of_lustre_fd, released_lustre_fd
+from workers.image_upkeep import Upkeep
 from workers.images import Images
 from workers.privileges import Account, account_for
 from workers.process import ProcessRuntime
 from workers.quiet import quietly
 from workers.rights import OWNER, Rights
 from workers.unpacked import ImageCache
-from workers.upkeep import Upkeep
 from workers.walltime import Walltime
 from workers.worker import Worker
 
@@ -102,7 +105,7 @@ def _runtime(own: WorkerSettings) -> ContainerRuntime | ProcessRuntime:
     if own.runtime == "process":
         return ProcessRuntime(account)
     program = find_program()
-    verify = partial(signing.refusal, program) if own.require_signed else None
+    verify = partial(signature.refusal, program) if own.require_signed else None
     cache = _cache(own, program, account)
     images = Images(Path(own.images), own.default_image, cache, verify, _cached(own) / "signed")
     return ContainerRuntime(images, account, program)
@@ -125,7 +128,7 @@ def _cached(own: WorkerSettings) -> Path:
 def _by_hand(settings: Settings, arguments: argparse.Namespace) -> int:
     own = settings.worker
     if arguments.action == "look":
-        return looking.serve(sys.stdin, lambda line: print(line, flush=True), _files(settings))  # noqa: T201
+        return listing.serve(sys.stdin, lambda line: print(line, flush=True), _files(settings))  # noqa: T201
     if arguments.action == "unpack":
         return _unpack(own, arguments.names)
     manifest_ = trial.find(arguments.target, lambda: _installed(own)[0])

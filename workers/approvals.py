@@ -12,8 +12,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ConfigError
-from lustre_events.manifest import Manifest
 
 
 def digest(manifest: Manifest, image_digest: str) -> str:

@@ -30,8 +30,8 @@ from typing import Any, Self
 
 from spython import main as spython
 
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, RuntimeMissing
-from lustre_events.manifest import Manifest
 from workers import child, syscalls
 from workers.beginning import GATE, SIGN, WAITING_GATE, Beginning, last_words
 from workers.child import Bounds, Ended

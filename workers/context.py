@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from lustre_events.manifest import Manifest
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.streams.interface import Results
 from workers.files import Files
 from workers.rights import Rights

@@ -14,11 +14,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lustre_events import manifest as manifests
-from lustre_events.config import nearest
+from lustre_events.catalog import manifest as manifests
+from lustre_events.catalog.manifest import Manifest
+from lustre_events.config.settings import nearest
 from lustre_events.errors import ExtractorError, UnknownExtractor
-from lustre_events.manifest import Manifest
-from lustre_events.work import Job, JobItem
+from lustre_events.jobs.messages import Job, JobItem
 from workers.context import WorkerContext
 from workers.contract import readable
 from workers.files import OpenFile

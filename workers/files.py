@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from lustre_events import acl
-from lustre_events.bounds import within
-from lustre_events.fid import FID, ROOT_FID
-from lustre_events.work import JobItem
+from lustre_events.changelog.fid import FID, ROOT_FID
+from lustre_events.domain import acl
+from lustre_events.domain.bounds import within
+from lustre_events.jobs.messages import JobItem
 
 # lustre_user.h: #define LL_IOC_PATH2FID _IOR('f', 173, long); struct lu_fid in host byte order
 _LL_IOC_PATH2FID = 2 << 30 | 8 << 16 | ord("f") << 8 | 173

@@ -8,7 +8,7 @@ import stat
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from lustre_events.fid import FID, ROOT_FID
+from lustre_events.changelog.fid import FID, ROOT_FID
 from workers.files import Files
 
 LOOKS = 3

@@ -13,8 +13,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ExtractorRefused, ImageMissing
-from lustre_events.manifest import Manifest
 from workers.privileges import Account
 from workers.signed import SignedImages, Verify
 from workers.unpacked import ImageCache

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from lustre_events.errors import LustreEventsError
-from lustre_events.work import HEAL, SCAN, STAT, STATUSES, Job, JobItem, Result, decode_job
+from lustre_events.jobs.messages import HEAL, SCAN, STAT, STATUSES, Job, JobItem, Result, decode_job
 from workers import extraction, heal, scan
 from workers.context import CURRENT, WorkerContext
 from workers.contract import readable

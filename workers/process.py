@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from lustre_events.catalog.manifest import Manifest, folders
 from lustre_events.errors import ContainerFailed, ManifestError, RuntimeMissing
-from lustre_events.manifest import Manifest, folders
 from workers import child
 from workers.child import Ended, Tell
 from workers.files import OpenFile

@@ -18,8 +18,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ExtractorRefused
-from lustre_events.manifest import Manifest
 from workers import approvals
 from workers.privileges import Account, account_named, account_of
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
-from lustre_events.manifest import Manifest
+from lustre_events.catalog.manifest import Manifest
 from workers.child import Bounds, Ended, OnLine, Tell, keeper
 from workers.contract import ENVELOPE_BYTES, AnswerRefused, Answers, no_answer, single_document
 from workers.files import OpenFile

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from lustre_events.fid import NO_FID
+from lustre_events.changelog.fid import NO_FID
+from lustre_events.jobs.messages import JobItem
 from lustre_events.llapi.statx import statx
-from lustre_events.work import JobItem
 from workers.contract import readable
 from workers.files import Files, OpenFile
 from workers.mime import mime_of_fd

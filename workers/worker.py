@@ -25,10 +25,10 @@ from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 
 from lustre_events.errors import StreamUnavailable
-from lustre_events.work import JOB_FUNCTION
+from lustre_events.jobs.messages import JOB_FUNCTION
 from workers import jobs
 from workers.context import CURRENT, WorkerContext
-from workers.upkeep import Upkeep
+from workers.image_upkeep import Upkeep
 from workers.walltime import Walltime
 
 log = logging.getLogger(__name__)

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from lustre_events import changelog_users, services
-from lustre_events.changelog_users import DEFAULT_NAME
+from lustre_events.changelog import users as changelog_users
+from lustre_events.changelog.lctl import Lctl, Users
+from lustre_events.changelog.users import DEFAULT_NAME
 from lustre_events.cli.main import with_settings
-from lustre_events.config import Settings
+from lustre_events.config.settings import Settings
 from lustre_events.errors import ChangelogUserUnknown, ConfigError, LustreEventsError
-from lustre_events.lctl import Lctl, Users
+from lustre_events.node import wiring
 
 mdt_option = click.option(
     "--mdt", "mdts", multiple=True, help="This MDT; may be repeated. Default: all that are known here."
@@ -109,14 +110,14 @@ def mask_command(mask: str | None, *, mdts: tuple[str, ...], settings: Settings)
 
 def _mdts(lctl: Lctl, settings: Settings) -> list[str]:
     """Return the MDTs that the settings name, of this client, or of the MDS."""
-    return services.discovered(settings) or lctl.mdts()
+    return wiring.discovered(settings) or lctl.mdts()
 
 
 def _ours(found: Users, settings: Settings) -> str:
     """Return the id of this node's reader on an MDT; "" where it has none, or the settings are wrong."""
     kept = changelog_users.recall(Path(settings.filesystem.state), found.mdt)
     try:
-        return changelog_users.own_id(settings.reader, found, services.discovered(settings), kept)
+        return changelog_users.own_id(settings.reader, found, wiring.discovered(settings), kept)
     except LustreEventsError:
         return ""
 

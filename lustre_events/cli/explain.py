@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterator
 
 import click
 
-from lustre_events import explaining, reporting, services
 from lustre_events.cli.look import resolve
 from lustre_events.cli.main import index_of, with_index, with_settings
-from lustre_events.config import Settings
+from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError, LustreEventsError
-from lustre_events.explaining import Circumstances, Sentence
 from lustre_events.index import Search, open_search
+from lustre_events.inspect import explain
+from lustre_events.inspect.explain import Circumstances, Sentence
+from lustre_events.node import status_report, wiring
 
 
 @click.command("explain")
@@ -34,16 +35,16 @@ def _sentences(search: Search, target: bytes, settings: Settings) -> Iterator[Se
     try:
         view = search.show(resolve(search, target, None))
     except ConfigError:
-        yield from explaining.unknown(target, _circumstances(settings, ()).status)
+        yield from explain.unknown(target, _circumstances(settings, ()).status)
         return
     known = _circumstances(settings, {row.job for row in view.pending if row.job is not None})
-    yield from explaining.sentences(view, known)
+    yield from explain.sentences(view, known)
 
 
 def _circumstances(settings: Settings, jobs: Collection[str]) -> Circumstances:
-    status, states = reporting.standing(settings, jobs)
+    status, states = status_report.standing(settings, jobs)
     try:
-        return Circumstances(status, states, services.load_rules(settings))
+        return Circumstances(status, states, wiring.load_rules(settings))
     except LustreEventsError as exc:
         return Circumstances(status, states, None, str(exc))
 

@@ -15,12 +15,14 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lustre_events import building, installing, manifest, services, starter
+from lustre_events.catalog import build as building
+from lustre_events.catalog import install, manifest, template
 from lustre_events.cli.main import index_of, with_index, with_settings
-from lustre_events.config import Settings, load
+from lustre_events.config.settings import Settings, load
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.opening import open_search
-from lustre_events.reprocessing import reprocess
+from lustre_events.node import wiring
+from lustre_events.repair.reprocess import reprocess
 
 config_option = click.option(
     "--config", "config_path", envvar="LUSTRE_EVENTS_CONFIG", metavar="FILE", help="Settings (TOML)."
@@ -44,7 +46,7 @@ def extractor_command() -> None:
 )
 def init(folder: Path, *, contract: str) -> None:
     """Make a folder with an extractor that works at once, to be changed. NAME may be a path."""
-    for path in starter.write(folder, contract):
+    for path in template.write(folder, contract):
         click.echo(path)
 
 
@@ -92,7 +94,7 @@ def add(folder: Path, *, link: bool, own: bool, no_validate: bool, config_path: 
         done = subprocess.run(_workers_argv(config_path, "validate", f"{folder.absolute()}/"), check=False)
         if done.returncode:
             sys.exit(done.returncode)
-    click.echo(f"{installing.add(folder, place, link=link)}: added; dispatcher and workers find it by themselves")
+    click.echo(f"{install.add(folder, place, link=link)}: added; dispatcher and workers find it by themselves")
 
 
 @extractor_command.command("approve")
@@ -109,7 +111,7 @@ def approve(target: str, *, config_path: str | None) -> None:
 def list_(*, settings: Settings, as_json: bool) -> None:
     """List the installed extractors, and which of them wait."""
     states = _states(settings)
-    for name, each in sorted(services.catalog(settings).extractors().items()):
+    for name, each in sorted(wiring.catalog(settings).extractors().items()):
         state = states.get(name, {})
         if as_json:
             click.echo(json.dumps(json.loads(manifest.to_json(each)) | {"identity": name, "state": state}))
@@ -165,7 +167,7 @@ def reprocess_command(name: str, *, query: str, detach: bool, index_url: str | N
     if detach:
         _detach()
         return
-    requests = services.requests(settings)
+    requests = wiring.requests(settings)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     rows, said = 0, ""
     with (
@@ -183,7 +185,7 @@ def reprocess_command(name: str, *, query: str, detach: bool, index_url: str | N
 
 
 def _change(settings: Settings, action: str, name: str, **more: str) -> None:
-    found = services.requests(settings).ask(action, {"name": name, **more})
+    found = wiring.requests(settings).ask(action, {"name": name, **more})
     state = "disabled" if found["disabled"] else "enabled"
     state += f", suspended: {found['suspended']}" if found["suspended"] else ", at work"
     click.echo(f"{name}: {'' if found['changed'] else 'unchanged, '}{state}")
@@ -192,7 +194,7 @@ def _change(settings: Settings, action: str, name: str, **more: str) -> None:
 def _states(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the states that the dispatcher has published; nothing is known where there is none."""
     with contextlib.suppress(LustreEventsError, ValueError):
-        states: dict[str, dict[str, Any]] = json.loads(services.streams(settings).state().get("extractors", "{}"))
+        states: dict[str, dict[str, Any]] = json.loads(wiring.streams(settings).state().get("extractors", "{}"))
         return states
     return {}
 
@@ -200,7 +202,7 @@ def _states(settings: Settings) -> dict[str, dict[str, Any]]:
 def _installed_or_folder(settings: Settings, target: str) -> manifest.Manifest:
     if "/" in target or (Path(target) / manifest.FILE_NAME).is_file():
         return manifest.load(Path(target).absolute())
-    installed = services.catalog(settings).extractors()
+    installed = wiring.catalog(settings).extractors()
     if target not in installed:
         raise ConfigError(f"{target}: no folder with an extractor, and none is installed")
     return installed[target]

@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 
 import click
 
-from lustre_events import failures, services
+from lustre_events.changelog.fid import FID
 from lustre_events.cli.main import index_of, with_index, with_settings
-from lustre_events.config import Settings
+from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
-from lustre_events.failures import Choice, Failed
-from lustre_events.fid import FID
-from lustre_events.index.hits import view_json, view_text
 from lustre_events.index.opening import open_search
+from lustre_events.index.search.hits import view_json, view_text
+from lustre_events.node import wiring
+from lustre_events.repair import failed
+from lustre_events.repair.failed import Choice, Failed
 
 F = TypeVar("F", bound=Callable[..., Any])
 PORTION = 1_000
@@ -31,7 +32,7 @@ def choosing(command: F) -> F:
     @functools.wraps(command)  # with the options that it has already
     def made(*args: Any, since: str | None, **fields: Any) -> Any:
         own = {name: fields.pop(name) or default for name, default in _FILTERS.items()}
-        since_ns = time.time_ns() - failures.age_seconds(since) * 10**9 if since else 0
+        since_ns = time.time_ns() - failed.age_seconds(since) * 10**9 if since else 0
         return command(*args, choice=Choice(**own, since_ns=since_ns), **fields)
 
     found: Any = made
@@ -63,7 +64,7 @@ def failed_command() -> None:
 def list_(*, choice: Choice, limit: int, as_json: bool, index_url: str | None, settings: Settings) -> None:
     """List files whose last attempt failed after all its tries, and why."""
     with open_search(index_of(settings, index_url)) as search:
-        for each in islice(failures.find(search, choice), limit):
+        for each in islice(failed.find(search, choice), limit):
             click.echo(json.dumps(each.json()) if as_json else each.line())
 
 
@@ -100,9 +101,9 @@ def drop(*, choice: Choice, index_url: str | None, settings: Settings) -> None:
 
 
 def _ask(action: str, counted: str, choice: Choice, index_url: str | None, settings: Settings) -> int:
-    requests = services.requests(settings)
+    requests = wiring.requests(settings)
     with open_search(index_of(settings, index_url)) as search:
-        chosen = list(failures.find(search, choice))
+        chosen = list(failed.find(search, choice))
     return sum(requests.ask(action, {"works": works})[counted] for works in _portions(iter(chosen)))
 
 

@@ -13,15 +13,15 @@ from typing import BinaryIO, cast
 
 import click
 
+from lustre_events.changelog.fid import FID
+from lustre_events.changelog.text import decode_file
 from lustre_events.cli.main import index_of, with_index, with_settings
 from lustre_events.cli.search import with_viewer
-from lustre_events.config import Settings
+from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
-from lustre_events.fid import FID
 from lustre_events.index import Search, open_search
-from lustre_events.index.hits import printable, view_json, view_text
+from lustre_events.index.search.hits import printable, view_json, view_text
 from lustre_events.index.visibility import Viewer
-from lustre_events.record_text import decode_file
 
 SHOW_AT_ONCE = 500
 """Objects of a long list that are looked up together."""

@@ -12,18 +12,18 @@ from typing import Any, TypeVar
 
 import click
 
-from lustre_events import config, logs
+from lustre_events.config import settings as config
 from lustre_events.errors import LustreEventsError
+from lustre_events.node import logs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 LAZY = {
-    "bench": "measure",
     "changelog": "changelog",
-    "config": "settings",
+    "config": "config",
     "continuity": "streams",
     "decode": "look",
-    "demo": "measure",
+    "demo": "demo",
     "dispatcher": "serve",
     "doctor": "doctor",
     "du": "search",

@@ -8,11 +8,11 @@ from functools import partial
 import click
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
-from lustre_events import reporting
 from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
-from lustre_events.config import Settings
+from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
-from lustre_events.metrics import ServiceCollector
+from lustre_events.inspect.metrics import ServiceCollector
+from lustre_events.node import status_report
 
 
 @click.command("metrics")
@@ -22,7 +22,7 @@ from lustre_events.metrics import ServiceCollector
 def metrics_command(*, settings: Settings, index_url: str | None, listen: str | None) -> None:
     """Print the metrics of all processes once, or serve them to Prometheus."""
     registry = CollectorRegistry()
-    look = partial(reporting.status, settings, index_of(settings, index_url), counting=reporting.Counting())
+    look = partial(status_report.status, settings, index_of(settings, index_url), counting=status_report.Counting())
     registry.register(ServiceCollector(look))
     if listen is None:
         click.echo(generate_latest(registry), nl=False)

@@ -13,17 +13,17 @@ from typing import Any, TypeVar
 
 import click
 
-from lustre_events import services
-from lustre_events.catalog import user_rules
+from lustre_events.catalog.catalog import user_rules
+from lustre_events.changelog.fid import FID
 from lustre_events.cli.main import index_of, with_index, with_settings
-from lustre_events.conditions import EVENTS, Condition, File
-from lustre_events.config import Settings
+from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
-from lustre_events.fid import FID
-from lustre_events.index.hits import printable
 from lustre_events.index.opening import open_search
-from lustre_events.rule_review import Verdict, explain, unreachable
-from lustre_events.rules import Rules
+from lustre_events.index.search.hits import printable
+from lustre_events.node import wiring
+from lustre_events.rules.conditions import EVENTS, Condition, File
+from lustre_events.rules.review import Verdict, explain, unreachable
+from lustre_events.rules.rules import Rules
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,12 +53,12 @@ def rules_command() -> None:
 def check(path: str | None, *, user: bool, settings: Settings) -> None:
     """Check rules: keys, types, and rules that no file can reach. Default: [dispatcher] rules and user_rules."""
     if user and path is not None:
-        uid, own = user_rules(Path(path), services.catalog(settings).extractors())
+        uid, own = user_rules(Path(path), wiring.catalog(settings).extractors())
         rules, origin = Rules((), {uid: own.rules}), path
         problems: tuple[str, ...] = ()
     else:
         settings, origin = _named(settings, path)
-        found = services.catalog(settings).load()
+        found = wiring.catalog(settings).load()
         rules, problems = found.rules, found.problems
     wrong = [*problems, *unreachable(rules)]
     for sentence in wrong:
@@ -84,7 +84,7 @@ def test(
     as_json: bool,
 ) -> None:
     """Say which rules a file meets, and why or why not. PATH need not exist; it is below the mount point."""
-    rules = services.load_rules(_named(settings, rules_path)[0])
+    rules = wiring.load_rules(_named(settings, rules_path)[0])
     for path in paths:
         _say(rules, _file(os.fsencode(path), os.fsencode(settings.filesystem.mount), owner, event), as_json=as_json)
 
@@ -104,7 +104,7 @@ def explain_command(
     as_json: bool,
 ) -> None:
     """Say which rules an object meets by what the index knows of it: its names and facts."""
-    rules = services.load_rules(_named(settings, rules_path)[0])
+    rules = wiring.load_rules(_named(settings, rules_path)[0])
     with open_search(index_of(settings, index_url)) as search:
         for view in search.show_many([FID.parse(text) for text in fids]):
             facts = view.facts

@@ -9,11 +9,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lustre_events import services, surveying
 from lustre_events.cli.main import index_of, with_index, with_settings
-from lustre_events.config import Settings
+from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
-from lustre_events.verifying import Outcome, printable
+from lustre_events.node import wiring
+from lustre_events.repair import scan as surveying
+from lustre_events.repair.verify import Outcome, printable
 
 
 class Share(click.ParamType[float]):
@@ -49,7 +50,7 @@ def scan_command(ctx: click.Context, path: str, *, detach: bool, settings: Setti
     For a tree that was there before the changelog was read. It can be done at any time and again: what happens
     meanwhile wins. Workers list the directories; if it is interrupted they go on, or where they were.
     """
-    requests = services.requests(settings)
+    requests = wiring.requests(settings)
     scan = surveying.begin(requests, settings, ctx.obj["config_path"], path)
     if detach:
         click.echo(f"scan {scan} of {path} has begun")
@@ -84,7 +85,7 @@ def verify_command(
         err=True,
     )
     if repair and outcome.differences:
-        surveying.repair(services.requests(settings), ctx.obj["config_path"], outcome.differences)
+        surveying.repair(wiring.requests(settings), ctx.obj["config_path"], outcome.differences)
         click.echo("they are being mended; see: lustre-events status", err=True)
     if outcome.differences:
         sys.exit(1)
@@ -112,8 +113,8 @@ def reconcile(
 
     Losses that are noticed meanwhile stay. Needs the file system and the index on this node.
     """
-    streams = services.streams(settings)
-    names = streams.mdts() if every else services.known_mdts(streams, mdts)
+    streams = wiring.streams(settings)
+    names = streams.mdts() if every else wiring.known_mdts(streams, mdts)
     if not names:
         raise ConfigError("name the MDTs to reconcile, or --all")
     began = surveying.last_losses(streams, names)
@@ -122,7 +123,7 @@ def reconcile(
         return
     mount = settings.filesystem.mount
     surveying.wait_for_clocks(settings, began)
-    _watched(settings, surveying.begin(services.requests(settings), settings, ctx.obj["config_path"], mount))
+    _watched(settings, surveying.begin(wiring.requests(settings), settings, ctx.obj["config_path"], mount))
     outcome = _verified(ctx, settings, index_of(settings, index_url), mount, sample)
     if outcome.differences:
         for difference in outcome.differences:
@@ -139,7 +140,7 @@ def _watched(settings: Settings, scan: int) -> surveying.ScanProgress:
     columns = (TextColumn("{task.fields[what]}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=None, what="scanning")
-        for at in surveying.progress(services.requests(settings), scan):
+        for at in surveying.progress(wiring.requests(settings), scan):
             what = f"{at.directories} directories done, {at.left} left, {at.files} files"
             bar.update(task, completed=at.directories, total=at.directories + at.left, what=what)
     return at

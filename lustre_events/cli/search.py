@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import click
 
 from lustre_events.cli.main import index_of, with_index, with_settings
-from lustre_events.config import Settings
+from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index import Search, open_search
-from lustre_events.index.hits import Facet, Hit, hit_json, name_text, printable
+from lustre_events.index.search.hits import Facet, Hit, hit_json, name_text, printable
 from lustre_events.index.visibility import Viewer
 
 F = TypeVar("F", bound=Callable[..., Any])

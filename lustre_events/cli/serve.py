@@ -9,13 +9,15 @@ from pathlib import Path
 
 import click
 
-from lustre_events import process_metrics, replaying, services, status
 from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
-from lustre_events.config import Settings
+from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
-from lustre_events.notify import Notifier
+from lustre_events.inspect import status
+from lustre_events.node import process_metrics, wiring
+from lustre_events.node.supervisor import Supervisor
+from lustre_events.node.systemd import Notifier
 from lustre_events.reader import Reader
-from lustre_events.supervisor import Supervisor
+from lustre_events.repair import replay
 
 
 @click.command("reader")
@@ -28,9 +30,9 @@ def reader_command(ctx: click.Context, *, mdt: str | None, every: bool, settings
     if (mdt is None) is not every:
         raise ConfigError("name one MDT with --mdt lustre-MDT0000, or read those of this node with --all")
     if mdt is None:
-        running: Reader | Supervisor = services.readers(settings, ctx.obj["config_path"])
+        running: Reader | Supervisor = wiring.readers(settings, ctx.obj["config_path"])
     else:
-        running = services.reader(settings, mdt, Notifier().beat)
+        running = wiring.reader(settings, mdt, Notifier().beat)
         process_metrics.serve(settings.metrics.listen, "reader", mdt)
     stop_on_signals(running.stop)
     running.run()
@@ -41,7 +43,7 @@ def reader_command(ctx: click.Context, *, mdt: str | None, every: bool, settings
 @with_index
 def dispatcher_command(*, settings: Settings, index_url: str | None) -> None:
     """Keep the index and hand out jobs until stopped. One is active; a later one takes over."""
-    dispatcher = services.dispatcher(settings, index_of(settings, index_url), Notifier().beat)
+    dispatcher = wiring.dispatcher(settings, index_of(settings, index_url), Notifier().beat)
     process_metrics.serve(settings.metrics.listen, "dispatcher")
     stop_on_signals(dispatcher.stop)
     dispatcher.run()
@@ -64,7 +66,7 @@ def worker_command(*, config_path: str | None, until: str | None) -> None:
 @click.pass_context
 def run_command(ctx: click.Context, *, settings: Settings, index_url: str | None) -> None:
     """Run readers, dispatcher and a worker on this node, with a private Redis where none is named."""
-    with services.node(settings, index_of(settings, index_url), ctx.obj["config_path"]) as supervisor:
+    with wiring.node(settings, index_of(settings, index_url), ctx.obj["config_path"]) as supervisor:
         stop_on_signals(supervisor.stop)
         supervisor.run()
 
@@ -85,8 +87,8 @@ def replay_command(
     FOLDER holds <MDT>.raw files, gzipped or not.
     """
     logging.getLogger().setLevel(logging.WARNING)  # a line per block is for services
-    recordings = replaying.recordings(folder, dict(_pair(word) for word in files))
-    counters = replaying.replay_files(settings, index_of(settings, index_url), recordings, sequential=sequential)
+    recordings = replay.recordings(folder, dict(_pair(word) for word in files))
+    counters = replay.replay_files(settings, index_of(settings, index_url), recordings, sequential=sequential)
     click.echo("\n".join(status.sums(counters)))
 
 

@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from lustre_events import reporting, status
 from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
-from lustre_events.config import Settings
-from lustre_events.status import Status
+from lustre_events.config.settings import Settings
+from lustre_events.inspect import status
+from lustre_events.inspect.status import Status
+from lustre_events.node import status_report
 
 WATCH_SECONDS = 2.0
 BUSY_SHARE = 5
@@ -34,10 +35,12 @@ def status_command(*, settings: Settings, index_url: str | None, as_json: bool, 
     if watch:
         stopped = threading.Event()
         stop_on_signals(stopped.set)
-        look = partial(reporting.status, settings, url, index_may_be_away=True, counting=reporting.Counting())
+        look = partial(
+            status_report.status, settings, url, index_may_be_away=True, counting=status_report.Counting()
+        )
         _watch(look, Console(), stopped, as_json=as_json)
         return
-    _say(reporting.status(settings, url), as_json=as_json)
+    _say(status_report.status(settings, url), as_json=as_json)
 
 
 def _say(found: Status, *, as_json: bool) -> None:

@@ -7,11 +7,12 @@ import sys
 
 import click
 
-from lustre_events import services, status
 from lustre_events.cli.main import stop_on_signals, with_settings
 from lustre_events.cli.scan import reconcile
-from lustre_events.config import Settings
-from lustre_events.tail import Printer, Tail, View, types_of
+from lustre_events.config.settings import Settings
+from lustre_events.inspect import status
+from lustre_events.inspect.tail import Printer, Tail, View, types_of
+from lustre_events.node import wiring
 
 
 @click.command("tail")
@@ -31,7 +32,7 @@ def tail_command(
     record can be gone before it is shown. A program that must see every record subscribes: lustre_events.subscribe.
     """
     view = View(frozenset(mdts), types_of(types), None if from_start else newest)
-    streams = services.streams(settings)
+    streams = wiring.streams(settings)
     out = sys.stdout.buffer
     printer = Printer(out.write, as_json=form == "json", titles=len(view.mdts) != 1, escape=sys.stdout.isatty())
     tail = Tail(streams, view, printer.show, _say_missed, out.flush)
@@ -55,7 +56,7 @@ def groups_command() -> None:
 @with_settings
 def list_groups(*, as_json: bool, settings: Settings) -> None:
     """Show how far each group is, and what it has lost."""
-    found = status.of_groups(services.groups(settings))
+    found = status.of_groups(wiring.groups(settings))
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -68,7 +69,7 @@ def list_groups(*, as_json: bool, settings: Settings) -> None:
 @with_settings
 def remove_group(group: str, *, settings: Settings) -> None:
     """Remove GROUP: nothing is kept for it any more, and its programs are told."""
-    services.groups(settings).remove(group)
+    wiring.groups(settings).remove(group)
     click.echo(f"{group}: removed")
 
 
@@ -83,7 +84,7 @@ def continuity_command() -> None:
 @with_settings
 def show_continuity(mdts: tuple[str, ...], *, as_json: bool, settings: Settings) -> None:
     """Show what was lost, from where to where and when; also what was accepted."""
-    found = status.of_continuity(services.streams(settings), mdts)
+    found = status.of_continuity(wiring.streams(settings), mdts)
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -99,6 +100,6 @@ continuity_command.add_command(reconcile)
 @with_settings
 def accept_continuity(mdts: tuple[str, ...], *, settings: Settings) -> None:
     """Say that the losses of each MDT so far are known and dealt with."""
-    streams = services.streams(settings)
-    for mdt in services.known_mdts(streams, mdts):
+    streams = wiring.streams(settings)
+    for mdt in wiring.known_mdts(streams, mdts):
         click.echo(f"{mdt}: {streams.accept(mdt)} losses accepted")

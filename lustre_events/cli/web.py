@@ -7,10 +7,10 @@ from functools import partial
 
 import click
 
-from lustre_events import reporting
 from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
-from lustre_events.config import Settings
+from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
+from lustre_events.node import status_report
 
 
 @click.command("web")
@@ -41,10 +41,10 @@ def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[
 
         from lustre_events.web import make_app  # noqa: PLC0415
         from lustre_events.web.app import BODY_BYTES  # noqa: PLC0415
-        from lustre_events.web.opening import site  # noqa: PLC0415
+        from lustre_events.web.wiring import site  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         raise ConfigError(f"the console needs {exc.name}: pip install 'lustre-events[web,dashboard]'") from exc
-    opened = site(settings, index_url, partial(reporting.status, counting=reporting.Counting()))
+    opened = site(settings, index_url, partial(status_report.status, counting=status_report.Counting()))
     try:
         server = waitress.create_server(
             make_app(opened), listen=listen, threads=settings.web.threads, ident="lustre-events",

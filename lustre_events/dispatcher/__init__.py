@@ -2,6 +2,6 @@
 
 from lustre_events.dispatcher.jobs import JobQueue
 from lustre_events.dispatcher.loop import Dispatcher
-from lustre_events.dispatcher.wishes import STAT_IDENTITY
+from lustre_events.dispatcher.work_planner import STAT_IDENTITY
 
 __all__ = ["STAT_IDENTITY", "Dispatcher", "JobQueue"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
-from lustre_events.dispatcher import asking
-from lustre_events.dispatcher.healing import Healing
-from lustre_events.dispatcher.scanning import Scanning
-from lustre_events.fid import FID
+from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher import questions
+from lustre_events.dispatcher.heal import Healing
+from lustre_events.dispatcher.scan import Scanning
+from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import ObjectRow, Transaction
-from lustre_events.pending import PendingRow
-from lustre_events.work import HEAL, SCAN, Result
+from lustre_events.jobs.messages import HEAL, SCAN, Result
 
 
 class Answers:
@@ -30,7 +30,7 @@ class Answers:
         Raises:
             ConfigError: it is no answer to what was asked.
         """
-        if before is None or not asking.in_time(before, result):
+        if before is None or not questions.in_time(before, result):
             return "dropped", before
         if result.extractor == HEAL:
             return "ok", self._healing.take(transaction, result, row, before, now_ns, counters)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from lustre_events.dispatcher.intake import Cursors, Place
-from lustre_events.dispatcher.turns import names_in
+from lustre_events.dispatcher.records import Cursors, Place
+from lustre_events.dispatcher.transactions import names_in
+from lustre_events.domain.namespace import mdt_number
 from lustre_events.index.interface import Cursor
-from lustre_events.names import mdt_number
+from lustre_events.jobs.messages import Result
 from lustre_events.streams.interface import Block, RecordStreams, Results
-from lustre_events.work import Result
 
 log = logging.getLogger(__name__)
 

@@ -14,16 +14,16 @@ from typing import Protocol
 
 import msgspec
 
-from lustre_events.config import DispatcherSettings
-from lustre_events.dispatcher import asking
-from lustre_events.dispatcher.readers import Readers
-from lustre_events.dispatcher.roster import Roster
-from lustre_events.dispatcher.wishes import Wishes
-from lustre_events.fid import FID
+from lustre_events.changelog.fid import FID
+from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher import questions
+from lustre_events.dispatcher.extractor_registry import Roster
+from lustre_events.dispatcher.read_limits import Readers
+from lustre_events.dispatcher.work_planner import Wishes
+from lustre_events.domain.namespace import OrderKey
+from lustre_events.domain.pending import SECOND_NS, PendingRow
 from lustre_events.index.interface import Lane, ObjectRow, Transaction
-from lustre_events.names import OrderKey
-from lustre_events.pending import SECOND_NS, PendingRow
-from lustre_events.work import ASKS, BUILT_IN, HEAL, SCAN, STAT, Cause, Job, JobItem
+from lustre_events.jobs.messages import ASKS, BUILT_IN, HEAL, SCAN, STAT, Cause, Job, JobItem
 
 STAT_FILES = 1_000
 """Most files in one `stat` job: it needs no container."""
@@ -210,7 +210,7 @@ class Jobs:
             plan.jobs[first.queue].append(job)
             leased.jobs.append(job)
             self._readers.given(job.extractor, job.id, now_ns)
-            rows = asking.held(batch, now_ns) if first.extractor in ASKS else batch
+            rows = questions.held(batch, now_ns) if first.extractor in ASKS else batch
             leased.rows += [
                 msgspec.structs.replace(row, due_ns=now_ns + self._lease_ns, job=job.id) for row in rows
             ]
@@ -221,7 +221,7 @@ class Jobs:
         if known.cause:
             key = OrderKey.unpack(known.cause)
             cause = Cause(key.mdt_number, key.epoch, key.index)
-        after = asking.after_of(row) if row.extractor == SCAN else b""
+        after = questions.after_of(row) if row.extractor == SCAN else b""
         return JobItem(row.fid, row.generation, (paths or [b""])[0], work is not None and work.recall, cause, after)
 
     def _batches(self, rows: Sequence[PendingRow], objects: Mapping[FID, ObjectRow]) -> list[list[PendingRow]]:

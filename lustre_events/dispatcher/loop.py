@@ -1,7 +1,8 @@
 """The dispatcher's loop: records and results in, names, documents and pending work into the index, jobs out.
 
 One step takes the records behind each cursor, the results that wait, and what is asked for, and leases the rows
-that go out, in transactions of a bounded length (turns.py); a cursor moves together with what its records change.
+that go out, in transactions of a bounded length (transactions.py); a cursor moves together with what its records
+change.
 Only when all is committed are jobs enqueued and stream entries acknowledged; both may be repeated. What is not
 acknowledged is read again, and the cursor says that it is done.
 """
@@ -18,33 +19,33 @@ from functools import partial
 
 import msgspec
 
-from lustre_events.catalog import Found
-from lustre_events.config import DispatcherSettings, nearest
+from lustre_events.catalog.catalog import Found
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.config.settings import DispatcherSettings, nearest
 from lustre_events.dispatcher.answers import Answers
-from lustre_events.dispatcher.asking import HEAL_IDENTITY, SCAN_IDENTITY
-from lustre_events.dispatcher.healing import Healing
+from lustre_events.dispatcher.directory_walks import Walks
+from lustre_events.dispatcher.extractor_registry import Roster
+from lustre_events.dispatcher.heal import Healing
 from lustre_events.dispatcher.incoming import Incoming
-from lustre_events.dispatcher.intake import Gathered, Intake, Place
 from lustre_events.dispatcher.jobs import ROWS, JobQueue, Jobs, Leased, Plan
-from lustre_events.dispatcher.outcomes import Outcomes
-from lustre_events.dispatcher.past import Past
-from lustre_events.dispatcher.repeating import Repeating
+from lustre_events.dispatcher.questions import HEAL_IDENTITY, SCAN_IDENTITY
+from lustre_events.dispatcher.rates import Past
+from lustre_events.dispatcher.records import Gathered, Intake, Place
+from lustre_events.dispatcher.reprocess_requests import Repeating
 from lustre_events.dispatcher.requests import Desk, Handler
-from lustre_events.dispatcher.roster import Roster
-from lustre_events.dispatcher.scanning import Scanning
-from lustre_events.dispatcher.surveying import Surveying
-from lustre_events.dispatcher.sweeping import Sweeper
-from lustre_events.dispatcher.turns import Pace, Part, Turns, lots, portions
-from lustre_events.dispatcher.walking import Walks
-from lustre_events.dispatcher.wishes import STAT_IDENTITY, Wishes
+from lustre_events.dispatcher.results import Outcomes
+from lustre_events.dispatcher.scan import Scanning
+from lustre_events.dispatcher.scan_requests import Surveying
+from lustre_events.dispatcher.sweep import Sweeper
+from lustre_events.dispatcher.transactions import Pace, Part, Turns, lots, portions
+from lustre_events.dispatcher.work_planner import STAT_IDENTITY, Wishes
+from lustre_events.domain.pending import SECOND_NS
 from lustre_events.errors import LustreEventsError, UnknownExtractor
-from lustre_events.fid import ROOT_FID
 from lustre_events.index.interface import Identity, IndexWriter, Lane, ObjectRow, Transaction
-from lustre_events.pending import SECOND_NS
-from lustre_events.requests import Reply, Request
-from lustre_events.rules import DEFAULT_QUEUE, Rules
+from lustre_events.jobs.messages import Result
+from lustre_events.jobs.requests import Reply, Request
+from lustre_events.rules.rules import DEFAULT_QUEUE, Rules
 from lustre_events.streams.interface import Block, RecordStreams, Requests, Results
-from lustre_events.work import Result
 
 log = logging.getLogger(__name__)
 

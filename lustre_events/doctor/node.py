@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.doctor.findings import Finding, failure, ok, warning
-from lustre_events.manifest import Manifest
 
 VERSION_SECONDS = 20
 PROC = Path("/proc/sys")

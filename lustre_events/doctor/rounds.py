@@ -7,15 +7,17 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
-from lustre_events import changelog_users, manifest, reporting, services, signing
-from lustre_events.config import Settings
+from lustre_events.catalog import manifest, signature
+from lustre_events.changelog import users
+from lustre_events.changelog.lctl import Lctl
+from lustre_events.config.settings import Settings
 from lustre_events.doctor import changelog, node, redis, service
 from lustre_events.doctor.findings import Finding, failure, ok
+from lustre_events.domain.pending import Kind
 from lustre_events.errors import LustreEventsError
 from lustre_events.index.urls import shown
-from lustre_events.lctl import Lctl
-from lustre_events.pending import Kind
-from lustre_events.rules import Rules
+from lustre_events.node import status_report, wiring
+from lustre_events.rules.rules import Rules
 
 ROLES = ("reader", "dispatcher", "worker")
 
@@ -43,15 +45,15 @@ def _changelog(settings: Settings, _url: str) -> Iterator[Finding]:
     if own.source != "lustre":
         return
     yield from changelog.library(own.library)
-    found = services.discovered(settings)
+    found = wiring.discovered(settings)
     yield from changelog.devices(Path(own.devices), found)
     lctl = Lctl(own.lctl)
-    kinds = _kinds(services.load_rules(settings))
+    kinds = _kinds(wiring.load_rules(settings))
     for mdt in found:
         listed = lctl.users(mdt)
         try:
-            kept = changelog_users.recall(Path(own.state), mdt)
-            user = changelog_users.own_id(settings.reader, listed, found, kept)
+            kept = users.recall(Path(own.state), mdt)
+            user = users.own_id(settings.reader, listed, found, kept)
         except LustreEventsError as exc:
             yield failure(f"changelog {mdt}", str(exc), "see the sentence")
             continue
@@ -65,36 +67,36 @@ def _kinds(rules: Rules) -> set[Kind]:
 
 
 def _redis(settings: Settings, _url: str) -> Iterator[Finding]:
-    with services.redis_client(settings) as client:
+    with wiring.redis_client(settings) as client:
         yield from redis.safety(client)
         yield from redis.login(client)
 
 
 def _transactions(settings: Settings, _url: str) -> Iterator[Finding]:
-    with services.redis_client(settings) as client:
+    with wiring.redis_client(settings) as client:
         yield from redis.transactions(client)
 
 
 def _clocks(settings: Settings, _url: str) -> Iterator[Finding]:
-    streams = services.streams(settings)
+    streams = wiring.streams(settings)
     readers = {mdt: streams.reader_state(mdt) for mdt in streams.mdts()}
-    with services.redis_client(settings) as client:
+    with wiring.redis_client(settings) as client:
         yield from redis.clocks(client, readers)
 
 
 def _rules(settings: Settings, _url: str) -> Iterator[Finding]:
-    found = services.load_rules(settings)
+    found = wiring.load_rules(settings)
     named = f"{len(found.rules)} rules of {settings.dispatcher.rules}" if found.rules else "no rules: only `stat`"
     yield ok("rules", named)
 
 
 def _service(settings: Settings, url: str) -> Iterator[Finding]:
-    status = reporting.status(settings, url)
+    status = status_report.status(settings, url)
     yield from service.index(status, shown(url))
     yield from service.problems(status)
     yield from service.readers(status, settings.filesystem.mdts)
     yield from service.dispatcher(status)
-    yield from service.queues(status, {*services.load_rules(settings).queues, settings.worker.queue})
+    yield from service.queues(status, {*wiring.load_rules(settings).queues, settings.worker.queue})
     yield from service.groups(status)
     yield from service.extractors(status)
     yield from service.rules(status)
@@ -109,7 +111,7 @@ def _worker(settings: Settings, _url: str) -> Iterator[Finding]:
     yield from node.cgroups()
     manifests = manifest.load_all(manifest.folders(own.extractors))
     program = shutil.which("apptainer") or shutil.which("singularity") or "apptainer"
-    verify = partial(signing.refusal, program) if own.require_signed else None
+    verify = partial(signature.refusal, program) if own.require_signed else None
     yield from node.images(manifests.values(), Path(own.images), own.default_image, verify)
 
 

@@ -16,7 +16,7 @@ COLUMNS = "id, extractor, generation, serial, body, provenance, failure, failure
 
 
 class DocumentRow(NamedTuple):
-    """The COLUMNS of one row. `origin` is SQLite's: the id of the rest of the provenance (sqlite_origin.py)."""
+    """The COLUMNS of one row. `origin` is SQLite's: the id of the rest of the provenance (origin.py)."""
 
     id: int
     extractor: str

@@ -13,14 +13,14 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from lustre_events.fid import FID
-from lustre_events.names import Link, Move, Place
-from lustre_events.pending import PendingRow
-from lustre_events.work import Result
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.namespace import Link, Move, Place
+from lustre_events.domain.pending import PendingRow
+from lustre_events.jobs.messages import Result
 
 
 class Cursor(msgspec.Struct, frozen=True, gc=False):
-    """How far one epoch of one MDT's stream is in the index, and the effective time reached (names.py)."""
+    """How far one epoch of one MDT's stream is in the index, and the effective time reached (namespace.py)."""
 
     mdt: str
     epoch: int

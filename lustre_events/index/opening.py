@@ -7,9 +7,9 @@ from pathlib import Path
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import IndexWriter
 from lustre_events.index.reading import LONGEST_SECONDS, Backend
-from lustre_events.index.searching import Search
-from lustre_events.index.sqlite import SQLiteWriter
-from lustre_events.index.sqlite_search import SqliteBackend
+from lustre_events.index.search.search import Search
+from lustre_events.index.sqlite.search import SqliteBackend
+from lustre_events.index.sqlite.writer import SQLiteWriter
 from lustre_events.index.urls import is_postgresql, sqlite_path
 
 
@@ -32,7 +32,7 @@ def open_backend(url: str, seconds: float = LONGEST_SECONDS) -> Backend:
     """Return what `open_search` searches, for those who compare it with something else; raises as that does."""
     if is_postgresql(url):
         try:
-            from lustre_events.index.postgresql_search import PostgresqlBackend  # noqa: PLC0415 - psycopg is optional
+            from lustre_events.index.postgresql.search import PostgresqlBackend  # noqa: PLC0415 - psycopg is optional
         except ModuleNotFoundError as exc:
             raise _no_driver(exc) from exc
         return PostgresqlBackend(url, seconds)
@@ -47,7 +47,7 @@ def open_writer(url: str) -> IndexWriter:
     """
     if is_postgresql(url):
         try:
-            from lustre_events.index.postgresql import PostgresqlWriter  # noqa: PLC0415 - psycopg is optional
+            from lustre_events.index.postgresql.writer import PostgresqlWriter  # noqa: PLC0415 - psycopg is optional
         except ModuleNotFoundError as exc:
             raise _no_driver(exc) from exc
         return PostgresqlWriter(url)

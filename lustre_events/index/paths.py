@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import QueryError
-from lustre_events.fid import FID, ROOT_FID
 from lustre_events.index.visibility import Sight
 
 _STEPS_PER_LINK = 64

@@ -21,8 +21,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from lustre_events.fid import FID
-from lustre_events.index.query_tree import Node
+from lustre_events.changelog.fid import FID
+from lustre_events.index.query.tree import Node
 from lustre_events.index.visibility import Viewer
 
 LONGEST_SECONDS = 3600.0

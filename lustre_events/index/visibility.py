@@ -17,9 +17,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lustre_events import acl
+from lustre_events.changelog.fid import FID, ROOT_FID
+from lustre_events.domain import acl
 from lustre_events.errors import ConfigError
-from lustre_events.fid import FID, ROOT_FID
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from lustre_events.changelog.fid import FID
+from lustre_events.changelog.record import MAX_RECORD_BYTES, record_size
 from lustre_events.errors import ChangelogBroken, ChangelogError, ChangelogRefused, RecordDecodeError
-from lustre_events.fid import FID
-from lustre_events.llapi.failures import CLEAR, FID2PATH, READ, START, START_USER, failure
 from lustre_events.llapi.loader import Library
+from lustre_events.llapi.return_codes import CLEAR, FID2PATH, READ, START, START_USER, failure
 from lustre_events.llapi.signatures import ChangelogRec, ExtraFlag, Flag
-from lustre_events.record import MAX_RECORD_BYTES, record_size
 
 READ_ALL = Flag.JOBID | Flag.EXTRA_FLAGS
 CLOSE_WAIT_SECONDS = 10.0

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from lustre_events.bounds import within
+from lustre_events.domain.bounds import within
 
 _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100

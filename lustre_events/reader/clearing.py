@@ -20,8 +20,8 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from lustre_events.changelog_users import OwnUser, example, number, short
-from lustre_events.config import ReaderSettings
+from lustre_events.changelog.users import OwnUser, example, number, short
+from lustre_events.config.settings import ReaderSettings
 from lustre_events.errors import (
     ChangelogError,
     ChangelogRefused,

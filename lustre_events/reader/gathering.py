@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lustre_events.config import ReaderSettings
+from lustre_events.changelog.record import Span, scan
+from lustre_events.config.settings import ReaderSettings
 from lustre_events.errors import RecordDecodeError
-from lustre_events.record import Span, scan
 from lustre_events.sources.interface import Source
 
 _log = logging.getLogger(__name__)

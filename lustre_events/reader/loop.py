@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
-from lustre_events.changelog_users import OwnUser
-from lustre_events.config import ReaderSettings
+from lustre_events.changelog.record import digest
+from lustre_events.changelog.users import OwnUser
+from lustre_events.config.settings import ReaderSettings
 from lustre_events.errors import (
     ChangelogBroken,
     ChangelogUnavailable,
@@ -28,8 +29,7 @@ from lustre_events.reader.backpressure import Backpressure
 from lustre_events.reader.clearing import Clearing
 from lustre_events.reader.continuity import Continuity
 from lustre_events.reader.gathering import Counters, Gathering
-from lustre_events.reader.opening import Opening
-from lustre_events.record import digest
+from lustre_events.reader.resume import Opening
 from lustre_events.sources.interface import Source
 from lustre_events.streams.interface import Block, ReaderStream, Tail
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lustre_events import record
+from lustre_events.changelog import record
 from lustre_events.sources.interface import Source
 
 _ATTEMPTS = 2

@@ -25,6 +25,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
+from lustre_events.changelog.record import HEADER_BYTES
 from lustre_events.errors import (
     ChangelogBroken,
     ChangelogError,
@@ -32,7 +33,6 @@ from lustre_events.errors import (
     ChangelogUnavailable,
     ChangelogUserUnknown,
 )
-from lustre_events.record import HEADER_BYTES
 from lustre_events.sources.directory_scan import Astray, DirectoryReconciler
 from lustre_events.sources.directory_state import DirectoryState
 from lustre_events.sources.inotify import OVERFLOW, InotifyWatcher, Watcher

@@ -11,9 +11,8 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
-from lustre_events.fid import FID, NO_FID
-from lustre_events.llapi.statx import Statx
-from lustre_events.record import (
+from lustre_events.changelog.fid import FID, NO_FID
+from lustre_events.changelog.record import (
     CLOSE_WRITE,
     EXTRA_UIDGID,
     FLAG_EXTRA,
@@ -24,6 +23,7 @@ from lustre_events.record import (
     ChangelogRecord,
     RecordType,
 )
+from lustre_events.llapi.statx import Statx
 from lustre_events.sources.directory_state import DirectoryState, Known, Place
 
 _ASIDE = b".lustre-events-moved-"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 
-from lustre_events.fid import FID, ROOT_FID
+from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.llapi.statx import Statx, statx
 from lustre_events.sources.directory_state import DirectoryState, Place
 from lustre_events.sources.local_fid import fid_of, fid_of_fd

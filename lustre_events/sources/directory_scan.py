@@ -25,8 +25,8 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
+from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import ChangelogBroken
-from lustre_events.fid import FID, ROOT_FID
 from lustre_events.llapi.statx import Statx, statx
 from lustre_events.sources import inotify
 from lustre_events.sources.directory_changes import DirectoryChanges

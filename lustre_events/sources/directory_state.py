@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
+from lustre_events.changelog.fid import FID
+from lustre_events.changelog.record import ChangelogRecord, encode_record
 from lustre_events.errors import ChangelogRefused, ChangelogUnavailable
-from lustre_events.fid import FID
-from lustre_events.record import ChangelogRecord, encode_record
 
 FILE_NAME = "directory.db"
 SCHEMA_VERSION = 1

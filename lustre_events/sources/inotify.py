@@ -14,8 +14,8 @@ from typing import Protocol, cast
 import inotify_simple
 import msgspec
 
+from lustre_events.changelog.fid import FID, NO_FID
 from lustre_events.errors import ChangelogRefused, ChangelogUnavailable
-from lustre_events.fid import FID, NO_FID
 
 ATTRIB = int(inotify_simple.flags.ATTRIB)
 CLOSE_WRITE = int(inotify_simple.flags.CLOSE_WRITE)

@@ -18,7 +18,7 @@ import stat
 import struct
 import zlib
 
-from lustre_events.fid import FID
+from lustre_events.changelog.fid import FID
 from lustre_events.llapi.statx import Statx, statx
 
 _BIRTH = struct.Struct("<QI")

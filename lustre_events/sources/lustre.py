@@ -22,6 +22,7 @@ import weakref
 from pathlib import Path
 
 from lustre_events import llapi
+from lustre_events.changelog.record import HEADER_BYTES, scan
 from lustre_events.errors import (
     ChangelogBroken,
     ChangelogError,
@@ -31,8 +32,7 @@ from lustre_events.errors import (
     RecordDecodeError,
     UnknownExtension,
 )
-from lustre_events.llapi.failures import READ, failure
-from lustre_events.record import HEADER_BYTES, scan
+from lustre_events.llapi.return_codes import READ, failure
 
 READ_BYTES = 256 << 10
 """One read. More than any record, and more than the 1,024 records that the kernel reads ahead usually have."""

@@ -14,6 +14,7 @@ from collections.abc import Generator
 from io import BufferedReader
 from pathlib import Path
 
+from lustre_events.changelog.record import HEADER_BYTES, MAX_RECORD_BYTES, boundaries, index_of, scan
 from lustre_events.errors import (
     ChangelogBroken,
     ChangelogRefused,
@@ -22,7 +23,6 @@ from lustre_events.errors import (
     ConfigError,
     RecordDecodeError,
 )
-from lustre_events.record import HEADER_BYTES, MAX_RECORD_BYTES, boundaries, index_of, scan
 
 _CHUNK_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"

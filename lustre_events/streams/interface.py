@@ -33,8 +33,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from lustre_events.requests import ANSWER_SECONDS, Reply, Request
-from lustre_events.work import Result
+from lustre_events.jobs.messages import Result
+from lustre_events.jobs.requests import ANSWER_SECONDS, Reply, Request
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from lustre_events.errors import LeaseLost, StreamError, StreamFull, StreamMoved, StreamUnavailable
+from lustre_events.jobs.messages import Result, decode_results, encode_results
 from lustre_events.streams.interface import Block, Loss, Standing, Tail
 from lustre_events.streams.keys import make_token
-from lustre_events.work import Result, decode_results, encode_results
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lustre_events.errors import StreamUnavailable
-from lustre_events.requests import (
+from lustre_events.jobs.requests import (
     ANSWER_SECONDS,
     Reply,
     Request,

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 from lustre_events.errors import ConfigError
+from lustre_events.jobs.messages import Result, decode_results, encode_results
 from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, load_script, redis_errors
-from lustre_events.work import Result, decode_results, encode_results
 
 _log = logging.getLogger(__name__)
 _FIELD = "results"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import flask
 from werkzeug.wrappers import Response
 
-from lustre_events import status as texts
+from lustre_events.changelog.fid import FID
 from lustre_events.errors import StreamError
-from lustre_events.fid import FID
+from lustre_events.inspect import status as texts
 from lustre_events.web import session
 
 pages = flask.Blueprint("admin", __name__)

@@ -11,11 +11,11 @@ import flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from lustre_events.config import WebSettings
+from lustre_events.config.settings import WebSettings
 from lustre_events.errors import ConfigError, LustreEventsError, QueryError
-from lustre_events.index.searching import Search
+from lustre_events.index.search.search import Search
 from lustre_events.web import admin, files, forms, rendering, session
-from lustre_events.web.history import History
+from lustre_events.web.charts import History
 from lustre_events.web.login import Login
 
 POLICY = (

@@ -8,9 +8,9 @@ from typing import Any
 import flask
 from werkzeug.wrappers import Response
 
+from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
-from lustre_events.fid import FID
-from lustre_events.index.hits import Facet, ObjectView, name_text
+from lustre_events.index.search.hits import Facet, ObjectView, name_text
 from lustre_events.web import session
 
 pages = flask.Blueprint("files", __name__)

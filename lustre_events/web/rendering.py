@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lustre_events.bounds import far_time, within
-from lustre_events.index.hits import printable
+from lustre_events.domain.bounds import far_time, within
+from lustre_events.index.search.hits import printable
 from lustre_events.index.visibility import group_name, user_name
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lustre_events import llapi
-from lustre_events.fid import FID
-from lustre_events.record import (
+from lustre_events.changelog.fid import FID
+from lustre_events.changelog.record import (
     EXTRA_UIDGID,
     FLAG_EXTRA,
     FLAG_VERSION,

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.need import need
+from tests.support.need import need
 
 SOURCE = Path(__file__).with_name("standin.c")
 FUTURE_EXTENSION = 0x20

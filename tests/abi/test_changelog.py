@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lustre_events import llapi
+from lustre_events.changelog.record import EXTRA_UIDGID, decode_record
 from lustre_events.errors import (
     ChangelogBroken,
     ChangelogRefused,
@@ -19,7 +20,6 @@ from lustre_events.errors import (
     LibraryMissing,
 )
 from lustre_events.llapi import changelog as module
-from lustre_events.record import EXTRA_UIDGID, decode_record
 from tests.abi.records import (
     FOLDERS,
     all_records,

@@ -16,18 +16,18 @@ from typing import Any
 import pytest
 
 from lustre_events import llapi
-from lustre_events.config import ReaderSettings
+from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
+from lustre_events.changelog.text import to_json
+from lustre_events.config.settings import ReaderSettings
+from lustre_events.domain.namespace import Link, Place, effects, merge
 from lustre_events.errors import ChangelogRefused, ChangelogUnavailable, ChangelogUserUnknown
-from lustre_events.names import Link, Place, effects, merge
 from lustre_events.reader import Reader
 from lustre_events.reader.continuity import INDEX_BEGAN_ANEW, USER_GONE
-from lustre_events.record import ChangelogRecord, RecordType, iter_records
-from lustre_events.record_text import to_json
 from lustre_events.sources.lustre import LustreSource
 from lustre_events.streams.memory import MemoryReaderStream, MemoryStore
-from tests import builders as b
 from tests.abi.records import as_recv_gives, capture, create, creates, from_the_future, indexes, until
 from tests.abi.standin import Standin
+from tests.support.records import builders as b
 
 MDT = "lustre-MDT0000"
 QUICK: dict[str, Any] = {

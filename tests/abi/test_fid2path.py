@@ -7,12 +7,12 @@ import errno
 import pytest
 
 from lustre_events import llapi
+from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import (
     ChangelogError,
     ChangelogRefused,
     ChangelogUnavailable,
 )
-from lustre_events.fid import FID, ROOT_FID
 from tests.abi.standin import Standin
 
 FILE = FID(0x200000401, 5)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lustre_events import llapi
-from lustre_events import record as codec
+from lustre_events.changelog import record as codec
 from lustre_events.llapi.signatures import ChangelogRec, LuFid
-from tests.need import need
+from tests.support.need import need
 
 
 @pytest.fixture(scope="session")

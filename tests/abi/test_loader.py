@@ -11,7 +11,7 @@ import pytest
 from lustre_events import llapi
 from lustre_events.errors import LibraryMissing
 from lustre_events.llapi.loader import ENVIRONMENT_NAME
-from tests.need import need
+from tests.support.need import need
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.changelog.record import UNLNK_LAST, iter_records
 from lustre_events.errors import (
     ChangelogBroken,
     ChangelogRefused,
@@ -20,7 +21,6 @@ from lustre_events.errors import (
     ChangelogUserUnknown,
     LibraryMissing,
 )
-from lustre_events.record import UNLNK_LAST, iter_records
 from lustre_events.sources.interface import Source
 from lustre_events.sources.lustre import LustreSource, discover
 from tests.abi.records import (

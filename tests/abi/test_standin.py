@@ -19,7 +19,7 @@ MDT = "lustre-MDT0000"
 READER = """
 import sys
 from lustre_events.errors import LustreEventsError
-from lustre_events.record import scan
+from lustre_events.changelog.record import scan
 from lustre_events.sources.lustre import LustreSource
 
 source = LustreSource(sys.argv[1], sys.argv[2])

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.redis_server import RedisServer
-from tests import captures
+from lustre_events.node.redis_server import RedisServer
 from tests.acceptance.command import lustre_events
-from tests.need import need
+from tests.support.need import need
+from tests.support.records import captures
 
 
 def said(*arguments: str | Path, code: int, environment: dict[str, str] | None = None) -> str:

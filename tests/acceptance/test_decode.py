@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.record import scan
-from tests import captures
+from lustre_events.changelog.record import scan
 from tests.acceptance.command import lustre_events
+from tests.support.records import captures
 
 
 @pytest.mark.parametrize("folder", captures.FOLDERS)

@@ -17,7 +17,7 @@ import pytest
 
 from lustre_events.index import open_search
 from tests.acceptance.command import REPOSITORY, clean_environment
-from tests.service import PARTS, Service, wait_for
+from tests.support.service.service import PARTS, Service, wait_for
 
 DOCS = REPOSITORY / "docs"
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)

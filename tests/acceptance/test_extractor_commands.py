@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from lustre_events import starter
+from lustre_events.catalog import template
 from lustre_events.errors import IndexUnavailable
 from lustre_events.index import open_search
 from tests.acceptance.command import lustre_events
-from tests.service import Service, wait_for
+from tests.support.service.service import Service, wait_for
 
 RULES = '[[rule]]\nname = "texts"\nextensions = ["txt", "doc"]\nextractor = "words"\n'
 RUN = {"LUSTRE_EVENTS_DISPATCHER_ATTEMPTS": "1"}
@@ -68,7 +68,7 @@ def _open(folder: Path) -> Path:
 def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory() as name, Service(_open(Path(name))) as service:
         folder = Path(name)
-        starter.write(service.extractors / "words", "single")
+        template.write(service.extractors / "words", "single")
         trust(service.extractors / "words")
         (folder / "rules.toml").write_text(RULES)
         service.start("lustre_events", "run", environment=RUN)
@@ -148,7 +148,7 @@ def test_rules_are_followed_without_a_restart(site: Site) -> None:
 def test_a_new_extractor_works_without_a_restart(site: Site) -> None:
     """A folder that is added and a rule for it are enough: dispatcher and worker find both."""
     folder = site.service.extractors
-    starter.write(folder / "later", "single")
+    template.write(folder / "later", "single")
     trust(folder / "later")
     site.rules.write_text(site.rules.read_text() + '[[rule]]\nglobs = ["*.new"]\nextractor = "later"\n')
     wait_for(lambda: "later " in site.run("extractor", "list"))

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.metrics import METRICS, PREFIX, families
-from lustre_events.redis_server import RedisServer
+from lustre_events.inspect.metrics import METRICS, PREFIX, families
+from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.continuity import lose
 from lustre_events.streams.interface import Loss
 from lustre_events.streams.redis import connect
-from tests import captures
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
-from tests.need import need
+from tests.support.need import need
+from tests.support.records import captures
 
 MDT = "lustre-MDT0000"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.record import boundaries, iter_records, scan
-from lustre_events.redis_server import RedisServer
+from lustre_events.changelog.record import boundaries, iter_records, scan
+from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.redis import RedisRecordStreams, connect
-from tests import captures
 from tests.abi import standin
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
-from tests.need import need
+from tests.support.need import need
+from tests.support.records import captures
 
 MDT = "lustre-MDT0000"
 DEADLINE_SECONDS = 30

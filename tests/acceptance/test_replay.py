@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.fid import FID, NO_FID, ROOT_FID
-from lustre_events.record import RecordType, iter_records
-from tests import captures
+from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID
+from lustre_events.changelog.record import RecordType, iter_records
 from tests.acceptance.command import lustre_events
-from tests.need import need
+from tests.support.need import need
+from tests.support.records import captures
 
 NAMING = {
     RecordType.CREAT, RecordType.MKDIR, RecordType.HLINK, RecordType.SLINK, RecordType.MKNOD, RecordType.RENME,

@@ -16,9 +16,17 @@ import pytest
 
 from lustre_events.index import open_search
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
-from tests.images import write_extractor
-from tests.need import need
-from tests.service import MARK, PARTS, Churn, Service, catches_sigterm, processes_with, wait_for
+from tests.support.need import need
+from tests.support.service.images import write_extractor
+from tests.support.service.service import (
+    MARK,
+    PARTS,
+    Churn,
+    Service,
+    catches_sigterm,
+    processes_with,
+    wait_for,
+)
 
 STOP_SECONDS = 10
 SLOW = "import sys, time\nsys.stdin.read()\ntime.sleep(60)\n"

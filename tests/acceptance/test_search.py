@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.index.sqlite_database import open_database
+from lustre_events.index.sqlite.database import open_database
 from tests.acceptance.command import lustre_events
-from tests.index_tables import add_file, add_object
+from tests.support.index.tables import add_file, add_object
 
 
 @pytest.fixture

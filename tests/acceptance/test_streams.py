@@ -16,15 +16,15 @@ from typing import IO
 import pytest
 import redis
 
-from lustre_events.index.sqlite import SQLiteWriter
-from lustre_events.record import scan
+from lustre_events.changelog.record import scan
+from lustre_events.index.sqlite.writer import SQLiteWriter
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Loss, Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
 from lustre_events.subscribe import subscribe
-from tests import captures
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
-from tests.fakes_dispatcher import cut
+from tests.support.model.dispatcher import cut
+from tests.support.records import captures
 
 MDT0, MDT1 = "lustre-MDT0000", "lustre-MDT0001"
 FOLDERS = {MDT0: "02-deeprename-defmask", MDT1: "05-lfs-defmask"}

@@ -14,8 +14,8 @@ from lustre_events.streams import continuity
 from lustre_events.streams.connection import connect
 from lustre_events.streams.interface import Loss
 from tests.acceptance.command import lustre_events
-from tests.need import need
-from tests.service import Service
+from tests.support.need import need
+from tests.support.service.service import Service
 
 
 @pytest.fixture

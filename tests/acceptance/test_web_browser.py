@@ -16,9 +16,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from lustre_events.web.files import PAGE
-from tests.index_tables import add_file
-from tests.need import need
-from tests.web import READER, SCRIPT, Console, make_console
+from tests.support.index.tables import add_file
+from tests.support.need import need
+from tests.support.service.web import READER, SCRIPT, Console, make_console
 
 WAIT_SECONDS = 20
 

@@ -17,11 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from lustre_events.redis_server import RedisServer
+from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.redis import RedisRecordStreams, connect
 from tests.abi.standin import build, environment
 from tests.acceptance.command import clean_environment
-from tests.builders import create, raw
+from tests.support.records.builders import create, raw
 
 MDT = "lustre-MDT0000"
 IDLE_SECONDS = 10.0

@@ -15,8 +15,8 @@ from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
 from lustre_events.subscribe import Subscription, subscribe
-from tests.fakes import MDT, block, indexes_of
-from tests.servers import emptied
+from tests.support.model.fakes import MDT, block, indexes_of
+from tests.support.servers.redis import emptied
 
 E1, E2, E3 = 1_700_000_000_000_000_001, 1_700_000_000_000_000_002, 1_700_000_000_000_000_003
 MDT1 = "lustre-MDT0001"

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import tests.builders as b
-from lustre_events.bounds import LEAST, MOST, within
-from lustre_events.index.hits import hit_json
-from lustre_events.work import STAT, decode_results, encode_results
-from tests.fakes_dispatcher import FACTS, Rig, answers
-from tests.index_contents import Contents
-from tests.indexes import BACKENDS, EmptyPlace
+import tests.support.records.builders as b
+from lustre_events.domain.bounds import LEAST, MOST, within
+from lustre_events.index.search.hits import hit_json
+from lustre_events.jobs.messages import STAT, decode_results, encode_results
+from tests.support.index.contents import Contents
+from tests.support.index.places import BACKENDS, EmptyPlace
+from tests.support.model.dispatcher import FACTS, Rig, answers
 from tests.unit.test_bounds import NUMBERS, any_number
 
 both = pytest.mark.parametrize("backend", BACKENDS)

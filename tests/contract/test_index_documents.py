@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lustre_events.index.values import MAX_ROWS
-from tests.index_contents import Contents
-from tests.indexes import BACKENDS, EmptyPlace, IndexPlace
+from tests.support.index.contents import Contents
+from tests.support.index.places import BACKENDS, EmptyPlace, IndexPlace
 from tests.unit.test_index_values import documents
 
 both = pytest.mark.parametrize("backend", BACKENDS)
@@ -166,8 +166,8 @@ def test_no_search_row_is_ever_left_behind(
 
 def test_keys_of_one_extractor_are_bounded(index: Contents, monkeypatch: pytest.MonkeyPatch) -> None:
     """An extractor that invents keys fills neither the table of keys nor leaves rows that nobody can remove."""
-    for module in ("sqlite_documents", "postgresql_documents"):
-        monkeypatch.setattr(f"lustre_events.index.{module}.MAX_KEYS_OF_EXTRACTOR", 3)
+    for database in ("sqlite", "postgresql"):
+        monkeypatch.setattr(f"lustre_events.index.{database}.documents.MAX_KEYS_OF_EXTRACTOR", 3)
     one = index.object(1)
     index.document(one, "x", (1, 1), {f"k{n}": n for n in range(10)})
 

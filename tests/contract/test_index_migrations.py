@@ -11,13 +11,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from lustre_events.fid import ROOT_FID
+from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.index.interface import Cursor, Lane
 from lustre_events.index.opening import open_search
-from lustre_events.index.sqlite_database import APPLICATION_ID
-from tests.builders import fid_of
-from tests.indexes import IndexPlace, open_writer, place_of
-from tests.strategies import TWO_OF_ONE_KIND
+from lustre_events.index.sqlite.database import APPLICATION_ID
+from tests.support.index.places import IndexPlace, open_writer, place_of
+from tests.support.records.builders import fid_of
+from tests.support.records.strategies import TWO_OF_ONE_KIND
 
 F1 = fid_of(1).pack()
 BODY = '{"title":"silicon carbide","rows":3}'
@@ -43,7 +43,7 @@ ROWS: list[tuple[str, tuple[Any, ...]]] = [
 
 
 def schemas(database: str) -> list[str]:
-    folder = resources.files("lustre_events.index") / "schema" / database
+    folder = resources.files(f"lustre_events.index.{database}") / "schema"
     return [entry.read_text() for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)]
 
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import QueryError
-from lustre_events.fid import FID, ROOT_FID
-from lustre_events.index.query import parse
+from lustre_events.index.query.parser import parse
 from lustre_events.index.reading import Counts
-from tests.builders import fid_of
-from tests.index_contents import Contents
-from tests.index_tables import node
-from tests.indexes import BACKENDS, EmptyPlace, IndexPlace
+from tests.support.index.contents import Contents
+from tests.support.index.places import BACKENDS, EmptyPlace, IndexPlace
+from tests.support.index.tables import node
+from tests.support.records.builders import fid_of
 from tests.unit.test_index_paths import Links, all_paths, expression, links, patterns
 from tests.unit.test_index_search import NOW, File, files, matches, queries
 

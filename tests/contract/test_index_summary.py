@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lustre_events.index.visibility import Viewer
-from tests.index_contents import Contents
-from tests.indexes import BACKENDS, EmptyPlace
+from tests.support.index.contents import Contents
+from tests.support.index.places import BACKENDS, EmptyPlace
 
 FIELDS = ("extractor", "ext", "owner", "mime", "columns")
 NAMES = st.sampled_from([b"a.csv", b"b.CSV", b"c", b"d.h5"])

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.indexes import BACKENDS, EmptyPlace
-from tests.model import OPERATIONS, Move, any_moves
-from tests.world import World
+from tests.support.index.places import BACKENDS, EmptyPlace
+from tests.support.model.model import OPERATIONS, Move, any_moves
+from tests.support.model.world import World
 
 Plan = list[tuple[list[Move], str, int]]
 

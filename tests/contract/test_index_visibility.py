@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lustre_events.fid import ROOT_FID
-from lustre_events.index.postgresql_database import Connection, Database
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.index.postgresql.database import Connection, Database
 from lustre_events.index.visibility import Viewer, permits
-from tests.index_contents import Contents
-from tests.index_tables import node
-from tests.indexes import BACKENDS, EmptyPlace
-from tests.strategies import TWO_OF_ONE_KIND, access_lists
+from tests.support.index.contents import Contents
+from tests.support.index.places import BACKENDS, EmptyPlace
+from tests.support.index.tables import node
+from tests.support.records.strategies import TWO_OF_ONE_KIND, access_lists
 from tests.unit.test_index_paths import Links, all_paths, links
 
 few_ids = st.integers(0, 3)

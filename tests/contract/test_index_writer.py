@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.domain.namespace import Link
+from lustre_events.domain.pending import PendingRow
 from lustre_events.errors import IndexUnavailable, LeaseLost
-from lustre_events.fid import ROOT_FID
 from lustre_events.index.interface import Cursor, Facts, Identity, Lane, ObjectRow
-from lustre_events.names import Link
-from lustre_events.pending import PendingRow
-from lustre_events.work import Result
-from tests.builders import fid_of
-from tests.indexes import IndexPlace, Writer, open_writer, rows_of
+from lustre_events.jobs.messages import Result
+from tests.support.index.places import IndexPlace, Writer, open_writer, rows_of
+from tests.support.records.builders import fid_of
 
 F1, F2 = fid_of(1), fid_of(2)
 FACTS = Facts(type="f", size=1, mtime_ns=2, ctime_ns=3, atime_ns=4, uid=5, gid=6, mode=7, nlink=8)

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
+from lustre_events.changelog.record import HEADER_BYTES, MAX_RECORD_BYTES, index_of, iter_records, scan
 from lustre_events.errors import ChangelogBroken, ChangelogRefused, ChangelogUserUnknown
-from lustre_events.record import HEADER_BYTES, MAX_RECORD_BYTES, index_of, iter_records, scan
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.interface import Source
 from lustre_events.sources.lustre import LustreSource
 from lustre_events.sources.replay import ReplaySource
 from tests.abi.standin import Standin, build
-from tests.builders import create, raw
+from tests.support.records.builders import create, raw
 
 MDT = "lustre-MDT0000"
 USER = "cl1"

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import pytest
 import redis
 
+from lustre_events.changelog.fid import FID
 from lustre_events.errors import LeaseLost, StreamError, StreamFull, StreamMoved
-from lustre_events.fid import FID
+from lustre_events.jobs.messages import Result
 from lustre_events.streams.interface import Loss, ReaderStream, RecordStreams, Results, Standing, Tail
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
-from lustre_events.work import Result
-from tests.fakes import MDT, FakeClock, block, indexes_of
-from tests.servers import emptied
+from tests.support.model.fakes import MDT, FakeClock, block, indexes_of
+from tests.support.servers.redis import emptied
 
 NOTHING = Tail(0, 0)
 E1, E2 = 1_700_000_000_000_000_001, 1_700_000_000_000_000_002

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.changelog.record import boundaries, scan
 from lustre_events.errors import RecordDecodeError
-from lustre_events.record import boundaries, scan
 from lustre_events.sources.directory import DirectorySource
-from tests.tree import Chaos, KnownTree, check, drain, hurry
+from tests.support.model.tree import Chaos, KnownTree, check, drain, hurry
 
 WATCHER = """
 import sys
-from lustre_events.record import scan
+from lustre_events.changelog.record import scan
 from lustre_events.sources.directory import DirectorySource
 top, state, start, output = sys.argv[1:]
 source = DirectorySource(top, state_dir=state)

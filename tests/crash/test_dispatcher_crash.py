@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lustre_events.config import DispatcherSettings
+from lustre_events.config.settings import DispatcherSettings
 from lustre_events.errors import LeaseLost
-from lustre_events.index.sqlite import SQLiteTransaction, SQLiteWriter
+from lustre_events.index.sqlite.writer import SQLiteTransaction, SQLiteWriter
+from lustre_events.jobs.messages import STAT, Job
 from lustre_events.streams.memory import MemoryRecordStreams, MemoryResults
-from lustre_events.work import STAT, Job
-from tests import builders as b
-from tests import captures
-from tests.fakes_dispatcher import MDT0, MDT1, MemoryQueue, Rig, append, csv_rig, cut, number
+from tests.support.model.dispatcher import MDT0, MDT1, MemoryQueue, Rig, append, csv_rig, cut, number
+from tests.support.records import builders as b
+from tests.support.records import captures
 
 
 class Killed(Exception):
@@ -110,7 +110,7 @@ def test_killed_before_the_commit(rig: Rig, tmp_path: Path, monkeypatch: pytest.
     """Nothing is written, nothing is acknowledged, no job goes out, and the block is read again."""
     rig.feed(*HISTORY)
     with monkeypatch.context() as patch:
-        patch.setattr("lustre_events.index.sqlite.SQLiteTransaction.count", kill)
+        patch.setattr("lustre_events.index.sqlite.writer.SQLiteTransaction.count", kill)
         with pytest.raises(Killed):
             rig.dispatcher.step()
     assert rig.select("SELECT count(*) FROM link") == [0]

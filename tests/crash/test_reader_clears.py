@@ -12,22 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.config import DispatcherSettings
+from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.errors import LustreEventsError
-from lustre_events.index.sqlite import SQLiteWriter
-from lustre_events.redis_server import RedisServer
-from lustre_events.replaying import NoJobs
-from lustre_events.rules import Rules
+from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.node.redis_server import RedisServer
+from lustre_events.repair.replay import NoJobs
+from lustre_events.rules.rules import Rules
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
-from tests.builders import capture, create
-from tests.builders import raw as records
 from tests.crash.test_reader_crash import stored
-from tests.fakes import MDT
-from tests.need import need
-from tests.reader_driver import start
-from tests.servers import start_redis
-from tests.slow_disk import slow_disk, synced_bytes
+from tests.support.model.fakes import MDT
+from tests.support.need import need
+from tests.support.records.builders import capture, create
+from tests.support.records.builders import raw as records
+from tests.support.servers.redis import start_redis
+from tests.support.servers.slow_disk import slow_disk, synced_bytes
+from tests.support.service.reader_driver import start
 
 __all__ = ["slow_disk"]
 

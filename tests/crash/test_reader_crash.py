@@ -14,18 +14,18 @@ from typing import Self
 
 import pytest
 
-from lustre_events.config import ReaderSettings
+from lustre_events.changelog.record import scan
+from lustre_events.config.settings import ReaderSettings
+from lustre_events.node.redis_server import RedisServer
 from lustre_events.reader import Reader
-from lustre_events.record import scan
-from lustre_events.redis_server import RedisServer
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
-from tests.builders import capture
-from tests.fakes import MDT, block
-from tests.need import need
-from tests.reader_driver import FileSource, start
-from tests.servers import start_redis, valkey_program
-from tests.slow_disk import slow_disk, synced_bytes
+from tests.support.model.fakes import MDT, block
+from tests.support.need import need
+from tests.support.records.builders import capture
+from tests.support.servers.redis import start_redis, valkey_program
+from tests.support.servers.slow_disk import slow_disk, synced_bytes
+from tests.support.service.reader_driver import FileSource, start
 
 __all__ = ["slow_disk"]
 

@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.changelog.fid import FID
 from lustre_events.doctor import FAILURE, OK, WARNING, Finding
 from lustre_events.doctor import redis as doctor
 from lustre_events.errors import StreamUnsafe
-from lustre_events.fid import FID
-from lustre_events.queues import RqQueues
-from lustre_events.redis_server import RedisServer
+from lustre_events.jobs.messages import Job, Result
+from lustre_events.jobs.queues import RqQueues
+from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.connection import Client
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from lustre_events.streams.safety import check_safe, default_may_everything, replays_transactions
 from lustre_events.subscribe import subscribe
-from lustre_events.work import Job, Result
-from tests.fakes import MDT, block
-from tests.servers import KINDS, login, start_kind
+from tests.support.model.fakes import MDT, block
+from tests.support.servers.redis import KINDS, login, start_kind
 
 WITH_ROLES = [kind for kind in KINDS if kind.endswith("with roles")]
 

@@ -1,7 +1,8 @@
 """Parts of the service killed at random moments while files change: the index ends as the file system is.
 
 And the rows of the crash table in DESIGN.md that want an exact moment, each with a process that kills itself
-there (tests/mortal.py), everything around it real. The reader's own rows are in test_reader_crash.py.
+there (tests/support/service/mortal.py), everything around it real.
+The reader's own rows are in test_reader_crash.py.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import pytest
 
 from lustre_events.index import open_search
 from lustre_events.streams.redis import RedisRecordStreams, connect
-from tests.images import write_extractor
-from tests.need import need
-from tests.service import PARTS, Churn, Service, catches_sigterm, kill, wait_for
+from tests.support.need import need
+from tests.support.service.images import write_extractor
+from tests.support.service.service import PARTS, Churn, Service, catches_sigterm, kill, wait_for
 
 SEEDS = (1, 2)
 TARGETS = ("reader", "dispatcher", "worker", "job", "worker and job", "redis", "redis")
@@ -173,7 +174,7 @@ DISPATCHER_MOMENTS = (
 def test_a_dispatcher_killed_at_a_moment_is_followed(service: Service, moment: str, count: int) -> None:
     """The next dispatcher goes on from the index: no record counts twice, no row is forgotten, nothing differs."""
     write_files(service)
-    start_all(service, dispatcher=("tests.mortal", "dispatcher", moment, str(count)))
+    start_all(service, dispatcher=("tests.support.service.mortal", "dispatcher", moment, str(count)))
 
     assert service.parts["dispatcher"].wait(20) == -signal.SIGKILL
     committed = position(service)
@@ -195,7 +196,7 @@ WORKER_MOMENTS = ("before results", "results stored", "results stored, worker to
 def test_a_worker_killed_at_a_moment_is_followed(service: Service, moment: str) -> None:
     """Results that were stored by a job that never finished are stored again at worst, and nothing changes."""
     write_files(service)
-    start_all(service, worker=("tests.mortal", "worker", moment, "1"))
+    start_all(service, worker=("tests.support.service.mortal", "worker", moment, "1"))
     if moment != WORKER_MOMENTS[-1]:
         wait_for(lambda: "terminated unexpectedly" in service.last_words(), failure=service.last_words)
         service.parts["worker"].terminate()

@@ -10,7 +10,7 @@ import pytest
 
 from lustre_events.errors import ContainerFailed
 from tests.acceptance.command import lustre_events
-from tests.need import need
+from tests.support.need import need
 
 pytestmark = pytest.mark.apptainer
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.metrics import METRICS, PREFIX
+from lustre_events.inspect.metrics import METRICS, PREFIX
 from tests.acceptance.command import REPOSITORY, clean_environment
-from tests.need import need
+from tests.support.need import need
 
 DEPLOY = REPOSITORY / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))

@@ -12,14 +12,24 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID
+from lustre_events.changelog.record import RecordType
 from lustre_events.errors import ChangelogBroken, ChangelogRefused, ChangelogUnavailable
-from lustre_events.fid import FID, NO_FID, ROOT_FID
-from lustre_events.record import RecordType
 from lustre_events.sources import directory_scan, inotify
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.inotify import OVERFLOW, Event, InotifyWatcher
 from lustre_events.sources.local_fid import fid_of_path
-from tests.tree import LIMIT, Chaos, KnownTree, check, drain, exchange, hurry, real_paths, types
+from tests.support.model.tree import (
+    LIMIT,
+    Chaos,
+    KnownTree,
+    check,
+    drain,
+    exchange,
+    hurry,
+    real_paths,
+    types,
+)
 
 
 class Tree:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.fid import FID, ROOT_FID
-from tests import captures
+from lustre_events.changelog.fid import FID, ROOT_FID
 from tests.acceptance.test_replay import answerable, named_by
-from tests.fakes_dispatcher import Rig, append, cut
+from tests.support.model.dispatcher import Rig, append, cut
+from tests.support.records import captures
 
 
 @pytest.mark.parametrize("order", ["by name", "backwards", "interleaved"])

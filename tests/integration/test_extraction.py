@@ -13,12 +13,12 @@ from pathlib import Path
 import h5py
 import pytest
 
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ContainerFailed, ImageMissing, ManifestError
-from lustre_events.manifest import Manifest
+from lustre_events.jobs.messages import JobItem
 from lustre_events.sources.local_fid import fid_of_fd
-from lustre_events.work import JobItem
-from tests.images import extractors, write_extractor, write_file
-from tests.leftovers import adopting, left_behind
+from tests.support.service.images import extractors, write_extractor, write_file
+from tests.support.service.leftovers import adopting, left_behind
 from workers.container import ContainerRuntime, find_program
 from workers.files import Files, OpenFile
 from workers.privileges import account_for

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events import starter
+from lustre_events.catalog import template
 from tests.acceptance.command import lustre_events
 from workers.privileges import account_named
 
@@ -22,7 +22,7 @@ class Bench:
     def __init__(self, folder: Path, images: Path) -> None:
         self.folder = folder / "mine"
         self.environment = {"LUSTRE_EVENTS_WORKER_IMAGES": str(images)}
-        starter.write(self.folder, "batch")
+        template.write(self.folder, "batch")
 
     def replace(self, old: str, new: str, file: str = "manifest.toml") -> None:
         """Change a file of the extractor."""

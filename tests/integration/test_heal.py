@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.config import DispatcherSettings
-from lustre_events.fid import ROOT_FID
-from lustre_events.work import HEAL, STAT
-from tests import builders as b
-from tests.fakes_dispatcher import MDT0, MDT1, Rig, csv_rig
-from tests.tree_workers import TreeWorkers
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.config.settings import DispatcherSettings
+from lustre_events.jobs.messages import HEAL, STAT
+from tests.support.model.dispatcher import MDT0, MDT1, Rig, csv_rig
+from tests.support.model.tree_workers import TreeWorkers
+from tests.support.records import builders as b
 
 SECOND_NS = 10**9
 SETTINGS = DispatcherSettings(settle_seconds=0, retry_seconds=1)

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.manifest import Manifest
+from lustre_events.catalog.manifest import Manifest
+from lustre_events.jobs.messages import JobItem
 from lustre_events.sources.local_fid import fid_of_fd
-from lustre_events.work import JobItem
-from tests.hostile import DEEDS, ENDS, FIRST_THEN, MANY, MARK, NAMES, PORT, PRELUDE, READ
-from tests.images import write_extractor, write_file
-from tests.need import need
+from tests.support.need import need
+from tests.support.service.hostile import DEEDS, ENDS, FIRST_THEN, MANY, MARK, NAMES, PORT, PRELUDE, READ
+from tests.support.service.images import write_extractor, write_file
 from workers.container import ContainerRuntime
 from workers.contract import MAX_DEPTH
 from workers.files import Files, OpenFile

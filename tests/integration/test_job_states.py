@@ -6,8 +6,8 @@ import redis
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 
-from lustre_events.queues import JobState, RqQueues
-from lustre_events.work import Job
+from lustre_events.jobs.messages import Job
+from lustre_events.jobs.queues import JobState, RqQueues
 
 
 def test_a_job_has_a_state_a_place_or_a_worker(redis_url: str) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from lustre_events.manifest import Manifest
+from lustre_events.catalog.manifest import Manifest
+from lustre_events.jobs.messages import STAT, Job, JobItem, Result, encode_job
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
 from lustre_events.streams.memory import MemoryResults, MemoryStore
-from lustre_events.work import STAT, Job, JobItem, Result, encode_job
-from tests.images import REPOSITORY, write_extractor, write_file
+from tests.support.service.images import REPOSITORY, write_extractor, write_file
 from workers import jobs, quiet
 from workers.container import ContainerRuntime
 from workers.context import CURRENT, WorkerContext

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import zstandard
 
-from lustre_events.config import ReaderSettings
+from lustre_events.config.settings import ReaderSettings
 from lustre_events.reader import Reader
 from lustre_events.streams import keys
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
-from tests.fakes import MDT, indexes_of, records
-from tests.reader_driver import FileSource
+from tests.support.model.fakes import MDT, indexes_of, records
+from tests.support.service.reader_driver import FileSource
 
 EPOCH = 1_700_000_000_000_000_000
 

@@ -9,16 +9,17 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from lustre_events.bench.postgresql_server import PostgreSQLServer
+from bench.postgresql_server import PostgreSQLServer
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.domain.namespace import Link
 from lustre_events.errors import ConfigError, IndexTooNew, IndexUnavailable, LeaseLost, LustreEventsError
-from lustre_events.fid import ROOT_FID
-from lustre_events.index import open_search, open_writer, postgresql_database
-from lustre_events.index.postgresql import PostgresqlWriter
-from lustre_events.index.postgresql_database import shown
-from lustre_events.index.postgresql_search import PostgresqlBackend
-from lustre_events.names import Link
-from tests.builders import fid_of
-from tests.postgresql import start_postgresql
+from lustre_events.index import open_search, open_writer
+from lustre_events.index.postgresql import database
+from lustre_events.index.postgresql.database import shown
+from lustre_events.index.postgresql.search import PostgresqlBackend
+from lustre_events.index.postgresql.writer import PostgresqlWriter
+from tests.support.records.builders import fid_of
+from tests.support.servers.postgresql import start_postgresql
 
 SECRET = "h%40rd@2:guess"  # noqa: S105 - of nobody
 
@@ -70,7 +71,7 @@ def test_nobody_takes_over_within_a_transaction(postgresql_url: str, monkeypatch
     """Who takes over waits for the step that is under way; then the one before may not begin another one."""
     first = PostgresqlWriter(postgresql_url)
     first.take_over()
-    monkeypatch.setattr(postgresql_database, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.2)
     second = PostgresqlWriter(postgresql_url)
     with first.transaction() as transaction:
         with pytest.raises(IndexUnavailable, match="another session holds it"):
@@ -197,7 +198,7 @@ def test_a_database_of_another_encoding(shared_postgresql: PostgreSQLServer) -> 
 
 def test_a_statement_that_takes_too_long_ends(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything has a deadline, and may be tried again."""
-    monkeypatch.setattr("lustre_events.index.postgresql.WRITE_SECONDS", 0.2)
+    monkeypatch.setattr("lustre_events.index.postgresql.writer.WRITE_SECONDS", 0.2)
     writer = PostgresqlWriter(postgresql_url)
     with (
         pytest.raises(IndexUnavailable, match="took too long") as late,

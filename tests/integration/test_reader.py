@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from lustre_events.config import ReaderSettings
+from lustre_events.changelog.record import scan
+from lustre_events.config.settings import ReaderSettings
 from lustre_events.reader import Reader
-from lustre_events.record import scan
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
-from tests.builders import capture
-from tests.fakes import MDT
-from tests.reader_driver import FileSource
+from tests.support.model.fakes import MDT
+from tests.support.records.builders import capture
+from tests.support.service.reader_driver import FileSource
 
 RAW = "11-random-defmask/lustre-MDT0000.raw"
 

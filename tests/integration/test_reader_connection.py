@@ -9,12 +9,12 @@ import pytest
 import redis
 
 from lustre_events.errors import ConfigError, StreamError, StreamUnavailable, StreamUnsafe
-from lustre_events.redis_server import RedisServer
+from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.codec import MAX_BLOCK_BYTES, compress, decompress
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, check_safe, connect
-from tests.fakes import MDT, block, indexes_of
-from tests.servers import start_redis
+from tests.support.model.fakes import MDT, block, indexes_of
+from tests.support.servers.redis import start_redis
 
 
 def test_a_private_server_is_safe(redis_server: RedisServer) -> None:

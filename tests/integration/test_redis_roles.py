@@ -11,14 +11,14 @@ import pytest
 import redis
 
 from lustre_events.index import open_search
-from lustre_events.redis_server import RedisServer
+from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.connection import connect
 from lustre_events.streams.safety import check_safe
 from lustre_events.subscribe import subscribe
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
-from tests.need import need
-from tests.servers import ROLES, login, make_users, start_kind
-from tests.service import PARTS, Service, wait_for
+from tests.support.need import need
+from tests.support.servers.redis import ROLES, login, make_users, start_kind
+from tests.support.service.service import PARTS, Service, wait_for
 
 DEPLOY = REPOSITORY / "deploy" / "redis"
 

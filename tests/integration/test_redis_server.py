@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from lustre_events.errors import StreamUnavailable
-from lustre_events.redis_server import RedisServer, find_server
+from lustre_events.node.redis_server import RedisServer, find_server
 from lustre_events.streams.redis import check_safe, connect
-from tests.need import need
-from tests.servers import start_redis, valkey_program
+from tests.support.need import need
+from tests.support.servers.redis import start_redis, valkey_program
 
 
 def alive(pid: int) -> bool:
@@ -96,7 +96,7 @@ def test_one_server_per_directory(tmp_path: Path) -> None:
 PARENT = """
 import sys, time
 from pathlib import Path
-from lustre_events.redis_server import RedisServer
+from lustre_events.node.redis_server import RedisServer
 server = RedisServer(Path(sys.argv[1])).start()
 print(server.pid, flush=True)
 time.sleep(60)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.config import DispatcherSettings
-from lustre_events.fid import FID, ROOT_FID
-from lustre_events.work import SCAN, Job, Result
-from tests import builders as b
-from tests.fakes_dispatcher import Rig, csv_rig
-from tests.tree_workers import TreeWorkers
+from lustre_events.changelog.fid import FID, ROOT_FID
+from lustre_events.config.settings import DispatcherSettings
+from lustre_events.jobs.messages import SCAN, Job, Result
+from tests.support.model.dispatcher import Rig, csv_rig
+from tests.support.model.tree_workers import TreeWorkers
+from tests.support.records import builders as b
 
 SETTINGS = DispatcherSettings(settle_seconds=0, skew_seconds=1)
 

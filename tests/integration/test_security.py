@@ -19,28 +19,28 @@ import psycopg
 import pytest
 import redis
 
-from lustre_events.conditions import File
+from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
-from lustre_events.fid import FID
 from lustre_events.index import open_search
-from lustre_events.index.globs import matcher
-from lustre_events.index.postgresql import PostgresqlWriter
-from lustre_events.index.sqlite_database import open_database
-from lustre_events.reach import directory_pattern, name_pattern
-from lustre_events.redis_server import RedisServer
-from lustre_events.rule_file import parse
+from lustre_events.index.postgresql.writer import PostgresqlWriter
+from lustre_events.index.query.wildcards import matcher
+from lustre_events.index.sqlite.database import open_database
+from lustre_events.jobs.messages import Result
+from lustre_events.node.redis_server import RedisServer
+from lustre_events.rules.conditions import File
+from lustre_events.rules.directories import directory_pattern, name_pattern
+from lustre_events.rules.rule_file import parse
 from lustre_events.streams.connection import connect
 from lustre_events.streams.results import PUT_BYTES, READ_BYTES, RedisResults
 from lustre_events.web.login import Login, Patience, users_of
-from lustre_events.web.opening import _secret
-from lustre_events.work import Result
+from lustre_events.web.wiring import _secret
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.integration.test_redis_roles import found
 from tests.integration.test_web import TOKEN, enter
-from tests.need import need
-from tests.postgresql import MakeDatabase
-from tests.service import PARTS, Service, wait_for
-from tests.web import OTHER, READER, Console, make_console
+from tests.support.need import need
+from tests.support.servers.postgresql import MakeDatabase
+from tests.support.service.service import PARTS, Service, wait_for
+from tests.support.service.web import OTHER, READER, Console, make_console
 
 CANARY = "c4naryPassword"
 ROLES = REPOSITORY / "deploy" / "postgresql" / "roles.sql"

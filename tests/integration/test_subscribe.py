@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 import redis
 
-from lustre_events.config import DispatcherSettings
+from lustre_events.changelog.record import iter_records
+from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
-from lustre_events.index.sqlite import SQLiteWriter
-from lustre_events.record import iter_records
-from lustre_events.replaying import NoJobs
-from lustre_events.rules import Rules
+from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.repair.replay import NoJobs
+from lustre_events.rules.rules import Rules
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from lustre_events.subscribe import subscribe
-from tests import captures
 from tests.acceptance.command import REPOSITORY
-from tests.fakes_dispatcher import cut
+from tests.support.model.dispatcher import cut
+from tests.support.records import captures
 
 FOLDER = "11-random-defmask"
 SUBSCRIBER = """\

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.command import clean_environment
-from tests.images import EXTRACTORS, REPOSITORY
+from tests.support.service.images import EXTRACTORS, REPOSITORY
 
 pytestmark = pytest.mark.apptainer
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.catalog.manifest import Manifest
+from lustre_events.catalog.signature import refusal
 from lustre_events.errors import ExtractorRefused
-from lustre_events.manifest import Manifest
-from lustre_events.signing import refusal
 from lustre_events.sources.local_fid import fid_of_fd
-from tests.images import write_extractor, write_file
-from tests.need import need
+from tests.support.need import need
+from tests.support.service.images import write_extractor, write_file
 from workers.container import ContainerRuntime
 from workers.files import Files
 from workers.images import Images

@@ -17,10 +17,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lustre_events.index.sqlite_documents import put_document
+from lustre_events.index.sqlite.documents import put_document
 from lustre_events.index.visibility import Viewer
-from tests.index_tables import add_link, add_object, make_index, searching
-from tests.need import missing
+from tests.support.index.tables import add_link, add_object, make_index, searching
+from tests.support.need import missing
 
 USERS = (Viewer(61_001, frozenset({62_001})), Viewer(61_002, frozenset({62_001, 62_002})), Viewer(61_003))
 """Somebody who owns some of the files, somebody of two groups, and somebody who is only one of the others."""

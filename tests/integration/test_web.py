@@ -12,13 +12,13 @@ import flask
 import pytest
 from flask.testing import FlaskClient
 
-from lustre_events.config import WebSettings
+from lustre_events.config.settings import WebSettings
 from lustre_events.errors import ConfigError
-from lustre_events.redis_server import RedisServer
+from lustre_events.node.redis_server import RedisServer
 from lustre_events.web.login import Login, by_pam
 from lustre_events.web.session import _inside
-from tests.index_tables import node
-from tests.web import OTHER, READER, Console, make_console
+from tests.support.index.tables import node
+from tests.support.service.web import OTHER, READER, Console, make_console
 
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from lustre_events import manifest as manifests
+from lustre_events.catalog import manifest as manifests
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ManifestError
-from lustre_events.manifest import Manifest
-from lustre_events.work import Result
-from tests.images import write_extractor
-from tests.need import missing
+from lustre_events.jobs.messages import Result
+from tests.support.need import missing
+from tests.support.service.images import write_extractor
 from workers import approvals, trial
 from workers.container import ContainerRuntime
 from workers.privileges import Account, account_named
@@ -110,7 +110,7 @@ def test_unapproved_and_changed_programs_are_refused(runtime: ContainerRuntime, 
     rights = Rights(None, as_owner=True, approved=lambda: approvals.read(folder / "approved"))
 
     (approved,) = trial.extract(spy, [path], runtime, SECONDS, rights)
-    (spy.folder / "program.py").write_text(TELL + "# changed\n")
+    (spy.folder / "program_files.py").write_text(TELL + "# changed\n")
     (changed,) = trial.extract(spy, [path], runtime, SECONDS, rights)
 
     assert approved.status == "ok"

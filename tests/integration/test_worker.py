@@ -18,14 +18,14 @@ from rq.job import Job as RqJob
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from lustre_events.fid import FID
-from lustre_events.queues import RqQueues
+from lustre_events.changelog.fid import FID
+from lustre_events.jobs.messages import STAT, Job, JobItem, Result
+from lustre_events.jobs.queues import RqQueues
 from lustre_events.sources.local_fid import fid_of_path
 from lustre_events.streams.results import RedisResults
-from lustre_events.work import STAT, Job, JobItem, Result
-from tests.images import EXTRACTORS, REPOSITORY, write_extractor, write_file
 from tests.integration.test_extraction import CSV
-from tests.leftovers import adopting, left_behind
+from tests.support.service.images import EXTRACTORS, REPOSITORY, write_extractor, write_file
+from tests.support.service.leftovers import adopting, left_behind
 
 pytestmark = pytest.mark.apptainer
 

@@ -14,14 +14,14 @@ import redis
 from rq.serializers import JSONSerializer
 from rq.worker import Worker as RqWorker
 
-from lustre_events.fid import FID
-from lustre_events.queues import RqQueues
+from lustre_events.changelog.fid import FID
+from lustre_events.jobs.messages import STAT, Job, JobItem
+from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams.results import RedisResults
-from lustre_events.work import STAT, Job, JobItem
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
-from tests.need import need
-from tests.service import wait_for
-from tests.slurm import said, slurm
+from tests.support.need import need
+from tests.support.servers.slurm import said, slurm
+from tests.support.service.service import wait_for
 from workers.walltime import END_SECONDS
 
 ITEM = JobItem(FID(1, 2, 3), 1, b"gone.csv")
@@ -86,7 +86,7 @@ def test_a_job_that_does_not_end_is_left_to_another_worker(
     queues, log = RqQueues(client, 60), tmp_path / "log"
     queues.enqueue("default", [Job("job1", STAT, 1, -1, (ITEM,))])
     until = time.time() + END_SECONDS + 4
-    process = start("tests.hanging_worker", redis_url, f"{until}", "1", log=log)
+    process = start("tests.support.service.hanging_worker", redis_url, f"{until}", "1", log=log)
     wait_for(lambda: "opening" in log.read_text(), failure=log.read_text)
 
     assert process.wait(END_SECONDS + 5) == 0, log.read_text()

@@ -15,10 +15,10 @@ from typing import Any
 
 import fastjsonschema
 
-from lustre_events.manifest import Manifest
+from lustre_events.catalog.manifest import Manifest
+from lustre_events.jobs.messages import JobItem
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
-from lustre_events.work import JobItem
-from tests.images import EXTRACTORS, extractors
+from tests.support.service.images import EXTRACTORS, extractors
 from workers.container import ContainerRuntime
 from workers.files import Files
 from workers.privileges import account_for

@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.images import built_images
 from tests.suite.families import copied, families, said
+from tests.support.service.images import built_images
 
 
 def write(names: list[str]) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lustre_events import acl
+from lustre_events.domain import acl
 from lustre_events.index.visibility import Viewer, permits
-from tests.need import missing
-from tests.strategies import TWO_OF_ONE_KIND, access_lists
+from tests.support.need import missing
+from tests.support.records.strategies import TWO_OF_ONE_KIND, access_lists
 from workers.files import acl_text
 
 NAME = "system.posix_acl_access"

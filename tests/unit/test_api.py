@@ -12,9 +12,9 @@ import pytest
 import lustre_events
 from lustre_events import api
 from lustre_events.errors import ConfigError, IndexUnavailable, QueryError
-from lustre_events.index.sqlite_database import open_database
-from tests.builders import fid_of
-from tests.index_tables import add_file
+from lustre_events.index.sqlite.database import open_database
+from tests.support.index.tables import add_file
+from tests.support.records.builders import fid_of
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.batch import Batch
-from lustre_events.record import ChangelogRecord, RecordType
-from tests import builders as b
-from tests.builders import START_NS, fid_of, raw
-from tests.fakes_dispatcher import LATER_NS, number
-from tests.strategies import records
+from lustre_events.changelog.record import ChangelogRecord, RecordType
+from lustre_events.domain.batch import Batch
+from tests.support.model.dispatcher import LATER_NS, number
+from tests.support.records import builders as b
+from tests.support.records.builders import START_NS, fid_of, raw
+from tests.support.records.strategies import records
 
 
 def batch_of(*given_records: ChangelogRecord, position: int = 0, now_ns: int = LATER_NS) -> Batch:

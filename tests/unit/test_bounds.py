@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.bounds import LEAST, MOST, at_end, converted, far_time, within
-from lustre_events.dispatcher.scanning import Listing
-from lustre_events.fid import NO_FID
-from lustre_events.index.hits import Facts as ShownFacts
-from lustre_events.index.hits import ObjectView, view_text
+from lustre_events.changelog.fid import NO_FID
+from lustre_events.dispatcher.scan import Listing
+from lustre_events.domain.bounds import LEAST, MOST, at_end, converted, far_time, within
 from lustre_events.index.interface import Facts
-from lustre_events.index.query import parse
-from lustre_events.index.query_tree import Fact
+from lustre_events.index.query.parser import parse
+from lustre_events.index.query.tree import Fact
+from lustre_events.index.search.hits import Facts as ShownFacts
+from lustre_events.index.search.hits import ObjectView, view_text
+from lustre_events.inspect.status import time_text
+from lustre_events.jobs.messages import JobItem
 from lustre_events.llapi.statx import Statx, statx
 from lustre_events.sources.local_fid import fid_of
-from lustre_events.status import time_text
 from lustre_events.web.rendering import time_text as web_time_text
-from lustre_events.work import JobItem
-from tests.fakes_dispatcher import FACTS
+from tests.support.model.dispatcher import FACTS
 from workers.files import OpenFile
 
 YEAR_2300 = 10_413_792_000 * 10**9

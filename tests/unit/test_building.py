@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events import building, manifest, starter
+from lustre_events.catalog import build, manifest, template
+from lustre_events.catalog.install import add
 from lustre_events.errors import ConfigError, ContainerFailed, ImageMissing, ManifestError
-from lustre_events.installing import add
 
 TEXT = """\
 Bootstrap: localimage
@@ -26,7 +26,7 @@ From: base.sif
 
 def test_post_is_taken_apart(tmp_path: Path) -> None:
     """What cannot be run everywhere is kept apart from the rest, and the base is looked for beside the file."""
-    found = building.parse(TEXT, tmp_path)
+    found = build.parse(TEXT, tmp_path)
 
     assert found.base == tmp_path / "base.sif"
     assert found.post.strip() == "echo made > /made"
@@ -37,7 +37,7 @@ def test_post_is_taken_apart(tmp_path: Path) -> None:
 
 def test_an_image_of_a_registry_has_no_local_base(tmp_path: Path) -> None:
     """Only local images can be unpacked here."""
-    assert building.parse("bootstrap: docker\nfrom: debian\n", tmp_path).base is None
+    assert build.parse("bootstrap: docker\nfrom: debian\n", tmp_path).base is None
 
 
 def runtime(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,11 +54,11 @@ def test_an_image_is_there_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch:
     image = tmp_path / "images" / "mine.sif"
     runtime(tmp_path, "echo it is so; exit 3", monkeypatch)
     with pytest.raises(ContainerFailed, match="ended with 3: it is so"):
-        building.build(tmp_path / "mine.def", image)
+        build.build(tmp_path / "mine.def", image)
     assert not image.exists()
 
     runtime(tmp_path, 'for word; do last2="$last"; last="$word"; done; echo image > "$last2"', monkeypatch)
-    assert building.build(tmp_path / "mine.def", image) == "by apptainer build"
+    assert build.build(tmp_path / "mine.def", image) == "by apptainer build"
     assert image.read_text() == "image\n"
     assert list(image.parent.iterdir()) == [image]
 
@@ -68,15 +68,15 @@ def test_a_missing_base_is_said_before_anything_is_built(tmp_path: Path, monkeyp
     (tmp_path / "mine.def").write_text("Bootstrap: localimage\nFrom: {{ IMAGES }}/base.sif\n")
     runtime(tmp_path, "exit 0", monkeypatch)
     with pytest.raises(ImageMissing, match=f"{tmp_path}/images/base.sif, which is not there"):
-        building.build(tmp_path / "mine.def", tmp_path / "images" / "mine.sif")
+        build.build(tmp_path / "mine.def", tmp_path / "images" / "mine.sif")
     with pytest.raises(ConfigError, match="No such file"):
-        building.build(tmp_path / "none.def", tmp_path / "images" / "mine.sif")
+        build.build(tmp_path / "none.def", tmp_path / "images" / "mine.sif")
 
 
 def test_an_extractor_is_added_and_replaced(tmp_path: Path) -> None:
     """It is there as a whole, over the one before, and nothing else is left in the folder."""
     folder = tmp_path / "site"
-    starter.write(tmp_path / "words", "single")
+    template.write(tmp_path / "words", "single")
     assert add(tmp_path / "words", folder, link=False) == folder / "words"
     (tmp_path / "words" / "words.py").write_text("print({})\n")
     add(tmp_path / "words", folder, link=False)
@@ -88,7 +88,7 @@ def test_an_extractor_is_added_and_replaced(tmp_path: Path) -> None:
 def test_an_extractor_is_linked(tmp_path: Path) -> None:
     """With a link changes count at once; linking what is there is refused, as is a folder that is no extractor."""
     folder = tmp_path / "site"
-    starter.write(tmp_path / "words", "single")
+    template.write(tmp_path / "words", "single")
     add(tmp_path / "words", folder, link=True)
 
     assert (folder / "words").is_symlink()

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lustre_events import manifest, program, starter
-from lustre_events.catalog import MOST_RULE_BYTES, Catalog, Places, user_rules
+from lustre_events.catalog import manifest, program_files, template
+from lustre_events.catalog.catalog import MOST_RULE_BYTES, Catalog, Places, user_rules
 from lustre_events.errors import ConfigError, ManifestError
-from lustre_events.rules import File
+from lustre_events.rules.rules import File
 
 RULE = '[[rule]]\nextractor = "words"\n'
 ME = pwd.getpwuid(os.geteuid())
@@ -30,7 +30,7 @@ class Site:
         self.own = folder / "own"
         for each in (self.users, self.extractors, self.own):
             each.mkdir()
-        starter.write(self.extractors / "words", "single")
+        template.write(self.extractors / "words", "single")
         self.rules.write_text(RULE)
         self.catalog = Catalog(Places(self.rules, self.users, (self.extractors,), self.own))
         self.catalog.load()
@@ -88,7 +88,7 @@ def test_broken_rules_keep_the_old_ones(site: Site, text: str | None) -> None:
 def test_extractors_come_and_go(site: Site) -> None:
     """A new folder is a new extractor, a changed program a new digest, a folder that is gone none."""
     before = site.catalog.found.extractors["words"].digest
-    starter.write(site.extractors / "more", "single")
+    template.write(site.extractors / "more", "single")
     (site.extractors / "words" / "words.py").write_text("print({})\n")
     assert site.catalog.look() is not None
     assert site.catalog.found.extractors.keys() == {"words", "more"}
@@ -228,7 +228,7 @@ def _growing(folder: Path) -> None:
 
 
 def _many_readmes(folder: Path) -> None:
-    for number in range(program.MOST_ENTRIES + 1):
+    for number in range(program_files.MOST_ENTRIES + 1):
         (folder / f"{number}.md").touch()
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.changelog_users import OwnUser, check, keep, own_id, recall
-from lustre_events.config import ReaderSettings
+from lustre_events.changelog.lctl import ChangelogUser, Users
+from lustre_events.changelog.users import OwnUser, check, keep, own_id, recall
+from lustre_events.config.settings import ReaderSettings
 from lustre_events.errors import ChangelogUnavailable, ChangelogUserUnknown, ConfigError
-from lustre_events.lctl import ChangelogUser, Users
 
 MDT0, MDT1 = "lustre-MDT0000", "lustre-MDT0001"
 LISTED = {MDT0: ("cl1-lustre-events",), MDT1: ("cl1", "cl2-audit", "cl3-lustre-events")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lustre_events.bench.churn import BATCH, churn_growth
+from bench.churn import BATCH, churn_growth
 
 
 def test_the_index_does_not_grow_under_churn_beside_a_silent_mdt(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.images import EXTRACTORS
+from tests.support.service.images import EXTRACTORS
 
 
 @pytest.fixture

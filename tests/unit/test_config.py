@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events import config
-from lustre_events.config import ENVIRONMENT_PREFIX, Settings
+from lustre_events.config import settings as config
+from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings
 from lustre_events.errors import ConfigError
 
 SECTIONS = get_type_hints(Settings)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import RuntimeMissing
-from lustre_events.manifest import Manifest
-from tests.images import write_extractor
+from tests.support.service.images import write_extractor
 from workers.container import ContainerRuntime
 
 

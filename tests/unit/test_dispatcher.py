@@ -11,19 +11,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lustre_events.config import DispatcherSettings
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.changelog.record import ChangelogRecord, RecordType
+from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.dispatcher.jobs import STAT_FILES
 from lustre_events.dispatcher.loop import LEAST_RECORDS, LEAST_ROWS
 from lustre_events.errors import ConfigError, StreamUnavailable, UnknownExtractor
-from lustre_events.fid import ROOT_FID
 from lustre_events.index.interface import Identity
-from lustre_events.record import ChangelogRecord, RecordType
-from lustre_events.rule_file import parse as parse_rules
-from lustre_events.work import STAT, Job
-from tests import builders as b
-from tests.builders import START_NS, fid_of, raw
-from tests.fakes_dispatcher import (
+from lustre_events.jobs.messages import STAT, Job
+from lustre_events.rules.rule_file import parse as parse_rules
+from tests.support.index.places import IndexPlace
+from tests.support.model.dispatcher import (
     CSV_RULES,
     FACTS,
     HDF5,
@@ -36,7 +35,8 @@ from tests.fakes_dispatcher import (
     csv_rig,
     number,
 )
-from tests.indexes import IndexPlace
+from tests.support.records import builders as b
+from tests.support.records.builders import START_NS, fid_of, raw
 
 MakeRig = Callable[..., Rig]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.config import DispatcherSettings
+from lustre_events.config.settings import DispatcherSettings
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import Identity
-from lustre_events.work import STAT, Job
-from tests.builders import create, fid_of
-from tests.fakes_dispatcher import HDF5, Rig, answers, csv_rig
+from lustre_events.jobs.messages import STAT, Job
+from tests.support.model.dispatcher import HDF5, Rig, answers, csv_rig
+from tests.support.records.builders import create, fid_of
 
 SETTINGS = DispatcherSettings(job_files=1, settle_seconds=0.0, breaker_jobs=3, breaker_probe_seconds=60)
 NO_IMAGE = "base: the image of tabular is not there"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.config import DispatcherSettings
+from lustre_events.config.settings import DispatcherSettings
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import Identity
-from tests.builders import create, fid_of, mkdir, unlink
-from tests.fakes_dispatcher import HDF5, Rig, csv_rig, number
+from tests.support.model.dispatcher import HDF5, Rig, csv_rig, number
+from tests.support.records.builders import create, fid_of, mkdir, unlink
 
 SETTINGS = DispatcherSettings(settle_seconds=0.0, reprocess_rows=4, queue_jobs=20, job_files=2)
 

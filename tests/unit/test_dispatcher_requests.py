@@ -11,10 +11,10 @@ import pytest
 from lustre_events.dispatcher.requests import Desk
 from lustre_events.errors import ConfigError, StreamUnavailable
 from lustre_events.index.interface import Transaction
-from lustre_events.requests import arguments_as
+from lustre_events.jobs.requests import arguments_as
 from lustre_events.streams.memory import MemoryStore
 from lustre_events.streams.memory_requests import MemoryRequests
-from tests.fakes_dispatcher import Rig, csv_rig
+from tests.support.model.dispatcher import Rig, csv_rig
 
 NO_TRANSACTION = cast("Transaction", None)
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from lustre_events import manifest, starter
-from lustre_events.catalog import Found
-from lustre_events.config import DispatcherSettings
+from lustre_events.catalog import manifest, template
+from lustre_events.catalog.catalog import Found
+from lustre_events.config.settings import DispatcherSettings
+from lustre_events.domain.namespace import OrderKey
 from lustre_events.index.interface import Identity
-from lustre_events.names import OrderKey
-from lustre_events.rule_file import parse
-from lustre_events.rules import Rules
-from lustre_events.work import STAT, Cause, Job
-from tests.builders import START_NS, close, create, fid_of, rename, sattr
-from tests.fakes_dispatcher import FACTS, HDF5, TABULAR, Rig, number
+from lustre_events.jobs.messages import STAT, Cause, Job
+from lustre_events.rules.rule_file import parse
+from lustre_events.rules.rules import Rules
+from tests.support.model.dispatcher import FACTS, HDF5, TABULAR, Rig, number
+from tests.support.records.builders import START_NS, close, create, fid_of, rename, sattr
 
 SETTINGS = DispatcherSettings(settle_seconds=0.0, settle_max_seconds=0.0)
 EXTRACTORS = ("tabular", "hdf5", "alice/tables")
@@ -163,7 +163,7 @@ def test_rules_that_change_are_followed(rigs: list[Rig], tmp_path: Path) -> None
     feed(rig, create(fid=1, name=b"a.txt"))
     assert tabular(rig) == []
     for name in ("tabular", "new"):
-        starter.write(tmp_path / name, "batch")
+        template.write(tmp_path / name, "batch")
     installed = manifest.load_all((tmp_path,))
     found[0] = Found(rules('extensions = ["txt"]\nqueue = "other"'), installed, ("oh",))
     rig.pass_seconds(3)

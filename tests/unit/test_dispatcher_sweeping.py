@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.config import DispatcherSettings
-from lustre_events.fid import ROOT_FID
-from lustre_events.record import ChangelogRecord, RecordType
-from tests import builders as b
-from tests.builders import START_NS, fid_of
-from tests.fakes_dispatcher import MDT0, MDT1, Rig, csv_rig
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.changelog.record import ChangelogRecord, RecordType
+from lustre_events.config.settings import DispatcherSettings
+from tests.support.model.dispatcher import MDT0, MDT1, Rig, csv_rig
+from tests.support.records import builders as b
+from tests.support.records.builders import START_NS, fid_of
 
 SECOND_NS = 10**9
 
@@ -106,7 +106,7 @@ def test_a_record_with_a_time_behind_the_horizon_counts_as_later(rig: Rig) -> No
 
 def test_one_step_sweeps_a_bounded_number(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backlog of tombstones goes over many steps, not in one long transaction."""
-    monkeypatch.setattr("lustre_events.dispatcher.sweeping.AT_ONCE", 100)
+    monkeypatch.setattr("lustre_events.dispatcher.sweep.AT_ONCE", 100)
     rig.feed(*churn(1, 1000, START_NS))
     rig.settle()
     caught_up(rig, MDT1, START_NS + 60 * SECOND_NS)
@@ -118,7 +118,7 @@ def test_one_step_sweeps_a_bounded_number(rig: Rig, monkeypatch: pytest.MonkeyPa
 
 def test_a_step_sweeps_twice_what_it_writes(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under steady churn tombstones go faster than they come, a bounded number in each transaction."""
-    monkeypatch.setattr("lustre_events.dispatcher.sweeping.AT_ONCE", 100)
+    monkeypatch.setattr("lustre_events.dispatcher.sweep.AT_ONCE", 100)
     rig.feed(*churn(1, 1000, START_NS))
     rig.settle()
     rig.feed(*churn(1001, 150, START_NS + 2 * SECOND_NS))

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.dispatcher import walking
-from lustre_events.fid import ROOT_FID
-from lustre_events.rule_file import parse
-from lustre_events.rules import File
-from tests import builders as b
-from tests.fakes_dispatcher import MDT0, MDT1, Rig, csv_rig
-from tests.indexes import IndexPlace
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.dispatcher import directory_walks
+from lustre_events.rules.rule_file import parse
+from lustre_events.rules.rules import File
+from tests.support.index.places import IndexPlace
+from tests.support.model.dispatcher import MDT0, MDT1, Rig, csv_rig
+from tests.support.records import builders as b
 
 RULES = '[[rule]]\nextensions = ["csv"]\ndirectories = ["/watched/**"]\nextractor = "tabular"\n'
 
@@ -91,7 +91,7 @@ def test_a_directory_whose_name_comes_after_its_files_is_walked(rig: Rig) -> Non
 
 def test_a_walk_is_bounded_and_survives_a_crash(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """One step looks at few names; after a crash in the middle the rest is looked at all the same."""
-    monkeypatch.setattr(walking, "NAMES_PER_STEP", 3)
+    monkeypatch.setattr(directory_walks, "NAMES_PER_STEP", 3)
     files = [b.create(fid=100 + n, parent=60, name=b"%02d.csv" % n) for n in range(10)]
     feed(rig, b.mkdir(fid=50, name=b"watched"), b.mkdir(fid=60, name=b"other"), *files)
     position = rig.store.tail(MDT0).last_index + 1
@@ -104,7 +104,7 @@ def test_a_walk_is_bounded_and_survives_a_crash(rig: Rig, monkeypatch: pytest.Mo
 
 def test_links_in_a_circle_end_a_walk(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Directories that contain each other for a while (records out of order) are not walked for ever."""
-    monkeypatch.setattr(walking, "MAX_DEPTH", 20)
+    monkeypatch.setattr(directory_walks, "MAX_DEPTH", 20)
     tree(rig)
     feed(
         rig,

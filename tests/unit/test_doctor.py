@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.changelog.lctl import ChangelogUser, Users
 from lustre_events.doctor import FAILURE, OK, WARNING, Finding, changelog, node, redis, service
+from lustre_events.domain.pending import Kind
 from lustre_events.errors import LibraryMissing
-from lustre_events.lctl import ChangelogUser, Users
-from lustre_events.pending import Kind
-from tests.images import extractors
+from tests.support.service.images import extractors
 
 MDT = "lustre-MDT0000"
 MOUNT = "36 35 98:0 / {path} rw,noatime master:1 - {kind} 10.0.0.1@tcp:/lustre rw"

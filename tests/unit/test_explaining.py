@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from lustre_events.explaining import Circumstances, Sentence, sentences, unknown
-from lustre_events.index.hits import Document, Facts, Failure, ObjectView, PendingRow
-from lustre_events.names import OrderKey
-from lustre_events.queues import JobState
-from lustre_events.rule_file import parse
-from lustre_events.rules import Rules
-from tests.builders import fid_of
+from lustre_events.domain.namespace import OrderKey
+from lustre_events.index.search.hits import Document, Facts, Failure, ObjectView, PendingRow
+from lustre_events.inspect.explain import Circumstances, Sentence, sentences, unknown
+from lustre_events.jobs.queues import JobState
+from lustre_events.rules.rule_file import parse
+from lustre_events.rules.rules import Rules
+from tests.support.records.builders import fid_of
 
 NOW_NS = 1_800_000_000 * 10**9
 MDT = "x-MDT0000"

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.images import EXTRACTORS
 from tests.suite.families import SHARED, Family, families, shared_schema
+from tests.support.service.images import EXTRACTORS
 
 HELPER = EXTRACTORS / "base" / "extractor_facts.py"
 CHECKS: dict[str, Callable[[Any], Any]] = {key: fastjsonschema.compile(shared_schema(key)) for key in SHARED}

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lustre_events import manifest, starter
+from lustre_events.catalog import manifest, template
+from lustre_events.catalog.manifest import Limits
 from lustre_events.errors import ManifestError
-from lustre_events.manifest import Limits
-from tests.images import EXTRACTORS, extractors
+from tests.support.service.images import EXTRACTORS, extractors
 from workers.contract import AnswerRefused, Answers, checked
 
 SCHEMAS = {
@@ -104,7 +104,7 @@ def test_schema_has_all_keys_and_defaults() -> None:
 def test_manifests_of_this_project_follow_the_schema() -> None:
     """What is shipped, what `init` writes and what the README shows are valid."""
     texts = [(one.folder / "manifest.toml").read_text() for one in extractors().values()]
-    texts += [starter.files("ours", contract)["manifest.toml"].decode() for contract in manifest.CONTRACTS]
+    texts += [template.files("ours", contract)["manifest.toml"].decode() for contract in manifest.CONTRACTS]
     blocks = re.findall(r"```toml\n(.*?)```", (EXTRACTORS / "README.md").read_text(), re.DOTALL)
     shown = [block for block in blocks if "contract = " in block]
 

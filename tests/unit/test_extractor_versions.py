@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.manifest import Manifest
-from tests.images import extractors
+from lustre_events.catalog.manifest import Manifest
+from tests.support.service.images import extractors
 
 KNOWN = json.loads((Path(__file__).parents[1] / "data" / "extractor_versions.json").read_text())
 FAMILIES = list(extractors().values())

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.images import EXTRACTORS
+from tests.support.service.images import EXTRACTORS
 from workers.contract import AnswerRefused, checked
 
 Extract = Callable[[Path], dict[str, Any]]

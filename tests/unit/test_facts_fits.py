@@ -14,7 +14,7 @@ from astropy.io import fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.programs import program
+from tests.support.programs import program
 
 extractor = program("fits")
 common = program("fits", "fits_common")

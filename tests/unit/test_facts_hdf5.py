@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tests.programs import program
+from tests.support.programs import program
 
 hdf5 = program("hdf5")
 calendar = program("hdf5", "hdf5_calendar")

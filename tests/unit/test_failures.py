@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from lustre_events.config import DispatcherSettings
+from lustre_events.config.settings import DispatcherSettings
 from lustre_events.errors import ConfigError
-from lustre_events.failures import Choice, age_seconds, find
 from lustre_events.index import open_search
-from lustre_events.reprocessing import reprocess
-from lustre_events.requests import Request
-from tests.builders import create
-from tests.fakes_dispatcher import Rig, csv_rig, number
+from lustre_events.jobs.requests import Request
+from lustre_events.repair.failed import Choice, age_seconds, find
+from lustre_events.repair.reprocess import reprocess
+from tests.support.model.dispatcher import Rig, csv_rig, number
+from tests.support.records.builders import create
 
 SETTINGS = DispatcherSettings(settle_seconds=0.0, attempts=1, reprocess_rows=3)
 ODD = b'we:ird "na(me)" *.csv'

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID
 from lustre_events.errors import ConfigError
-from lustre_events.fid import FID, NO_FID, ROOT_FID
-from tests.strategies import fids
+from tests.support.records.strategies import fids
 
 
 @given(fids)

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-import tests.builders as b
+import tests.support.records.builders as b
+from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.errors import ConfigError
-from lustre_events.fid import ROOT_FID
-from lustre_events.work import HEAL, SCAN, STAT, Job, decode_results, encode_results
-from tests.builders import fid_of
-from tests.fakes_dispatcher import FACTS, Rig, answers, csv_rig
-from tests.indexes import IndexPlace
+from lustre_events.jobs.messages import HEAL, SCAN, STAT, Job, decode_results, encode_results
+from tests.support.index.places import IndexPlace
+from tests.support.model.dispatcher import FACTS, Rig, answers, csv_rig
+from tests.support.records.builders import fid_of
 
 DEEP: Any = 1
 for _ in range(400):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.images import EXTRACTORS, extractors
+from tests.support.service.images import EXTRACTORS, extractors
 
 LISTS = {path.stem: path.read_text(encoding="utf-8").splitlines() for path in (EXTRACTORS / "images").glob("*.txt")}
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.errors import ConfigError, IndexTooNew, IndexUnavailable
-from lustre_events.fid import ROOT_FID
 from lustre_events.index import open_search
-from lustre_events.index.hits import hit_json, name_text, printable, view_json, view_text
-from lustre_events.index.sqlite_database import open_database
-from lustre_events.index.sqlite_documents import put_document, put_failure
-from tests.builders import fid_of
-from tests.index_tables import add_file, add_link
+from lustre_events.index.search.hits import hit_json, name_text, printable, view_json, view_text
+from lustre_events.index.sqlite.database import open_database
+from lustre_events.index.sqlite.documents import put_document, put_failure
+from tests.support.index.tables import add_file, add_link
+from tests.support.records.builders import fid_of
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ from importlib import resources
 from pathlib import Path
 
 from lustre_events.index import open_search
-from lustre_events.index.sqlite_database import APPLICATION_ID, open_database
-from lustre_events.index.sqlite_documents import put_document, remove_documents
+from lustre_events.index.sqlite.database import APPLICATION_ID, open_database
+from lustre_events.index.sqlite.documents import put_document, remove_documents
 from lustre_events.index.values import flatten
-from tests.index_tables import add_link, add_object, search_rows
+from tests.support.index.tables import add_link, add_object, search_rows
 
 
 def first_version(path: Path) -> None:
     """Make an index as the first version did: two files, three documents and a failure."""
     writer = sqlite3.connect(path, isolation_level=None)
-    folder = resources.files("lustre_events.index") / "schema" / "sqlite"
+    folder = resources.files("lustre_events.index.sqlite") / "schema"
     writer.executescript((folder / "0001.sql").read_text())
     writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     writer.execute("PRAGMA user_version = 1")

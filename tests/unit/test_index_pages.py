@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lustre_events.errors import QueryError
-from lustre_events.index.hits import Hit
-from lustre_events.index.searching import MAX_PAGE, Search
-from tests.index_tables import add_file, add_link, make_index, searching
+from lustre_events.index.search.hits import Hit
+from lustre_events.index.search.search import MAX_PAGE, Search
+from tests.support.index.tables import add_file, add_link, make_index, searching
 
 NOW = 1_800_000_000_000_000_000
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import QueryError
-from lustre_events.fid import FID, ROOT_FID
 from lustre_events.index.paths import MAX_COMPONENTS
-from lustre_events.index.sqlite_paths import fids_of_pattern, paths_of
-from tests.index_tables import add_link, make_index, node, searching
+from lustre_events.index.sqlite.paths import fids_of_pattern, paths_of
+from tests.support.index.tables import add_link, make_index, node, searching
 
 Links = dict[tuple[int, bytes], int | None]
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lustre_events.index.probing import _test, _values, probe
-from lustre_events.index.query_tree import KeyExists
+from lustre_events.index.query.matching import _test, _values, probe
+from lustre_events.index.query.tree import KeyExists
 from lustre_events.index.values import MAX_ROWS, canonical, flatten
 
 names = st.sampled_from(["a", "b", "a.b", "b.a", "x", "", "x.a", "é", "\0", "\ud800"])

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lustre_events.changelog.fid import FID
 from lustre_events.errors import QueryError
-from lustre_events.fid import FID
-from lustre_events.index.query import parse
-from lustre_events.index.query_tree import (
+from lustre_events.index.query.parser import parse
+from lustre_events.index.query.tree import (
     All,
     And,
     Extension,

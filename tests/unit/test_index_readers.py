@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.domain.namespace import Link, OrderKey
 from lustre_events.errors import IndexUnavailable
-from lustre_events.fid import ROOT_FID
 from lustre_events.index.interface import ObjectRow
-from lustre_events.index.searching import Search
-from lustre_events.index.sqlite import SQLiteWriter
-from lustre_events.index.sqlite_search import SqliteBackend
-from lustre_events.names import Link, OrderKey
-from tests.builders import fid_of
+from lustre_events.index.search.search import Search
+from lustre_events.index.sqlite.search import SqliteBackend
+from lustre_events.index.sqlite.writer import SQLiteWriter
+from tests.support.records.builders import fid_of
 
 PAGE_BYTES = 4096
 

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lustre_events.changelog.fid import FID
 from lustre_events.errors import QueryError
-from lustre_events.fid import FID
-from lustre_events.index import query_tree as q
-from lustre_events.index.hits import Hit
-from lustre_events.index.query import parse
-from lustre_events.index.sqlite_documents import put_document, put_failure, remove_documents
+from lustre_events.index.query import tree as q
+from lustre_events.index.query.parser import parse
+from lustre_events.index.search.hits import Hit
+from lustre_events.index.sqlite.documents import put_document, put_failure, remove_documents
 from lustre_events.index.values import VALUE_GAP, flatten
-from tests.builders import fid_of
-from tests.index_tables import add_file, add_link, add_object, make_index, searching
+from tests.support.index.tables import add_file, add_link, add_object, make_index, searching
+from tests.support.records.builders import fid_of
 from tests.unit.test_index_paths import Links, expression, links, patterns
 
 NOW = 1_800_000_000_000_000_000

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.domain.namespace import Link
 from lustre_events.errors import IndexTooNew, IndexUnavailable
-from lustre_events.fid import ROOT_FID
-from lustre_events.index.sqlite import CHECKPOINT_ROWS, SQLiteWriter
-from lustre_events.names import Link
+from lustre_events.index.sqlite.writer import CHECKPOINT_ROWS, SQLiteWriter
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lustre_events.errors import ConfigError
-from lustre_events.index.hits import Facet
-from lustre_events.index.sqlite_tally import extension_of
-from tests.index_tables import add_file, add_link, make_index, searching
+from lustre_events.index.search.hits import Facet
+from lustre_events.index.sqlite.tally import extension_of
+from tests.support.index.tables import add_file, add_link, make_index, searching
 
 
 @pytest.fixture

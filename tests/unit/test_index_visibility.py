@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events import acl
+from lustre_events.domain import acl
 from lustre_events.errors import ConfigError
 from lustre_events.index.visibility import Viewer, permits
-from tests.builders import fid_of
-from tests.index_tables import add_file, add_link, add_object, make_index, searching
+from tests.support.index.tables import add_file, add_link, add_object, make_index, searching
+from tests.support.records.builders import fid_of
 
 ANN = Viewer(1, frozenset({10}))
 OPEN = {"uid": 5, "gid": 5, "mode": 0o755}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.changelog.lctl import ChangelogUser, Lctl, Users, parse_users
 from lustre_events.errors import ChangelogRefused, ChangelogUnavailable, ChangelogUserUnknown, ConfigError
-from lustre_events.lctl import ChangelogUser, Lctl, Users, parse_users
 
 MDT = "lustre-MDT0000"
 

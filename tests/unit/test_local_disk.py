@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events.errors import IndexUnavailable
-from lustre_events.index import local_disk
-from lustre_events.index.sqlite import SQLiteWriter
+from lustre_events.index.sqlite import local_disk
+from lustre_events.index.sqlite.writer import SQLiteWriter
 
 TABLE = rb"""22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/root rw
 30 22 0:50 / /home rw shared:9 - nfs4 server:/home rw

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.fid import FID, ROOT_FID
+from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.llapi.statx import Statx, statx
 from lustre_events.sources.local_fid import fid_of, fid_of_fd, fid_of_path
 

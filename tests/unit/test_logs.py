@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.logs import FieldFormatter, JournalHandler, handler
+from lustre_events.node.logs import FieldFormatter, JournalHandler, handler
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.images import EXTRACTORS
+from tests.support.service.images import EXTRACTORS
 from workers.mime import EMPTY, HEAD_BYTES, UNKNOWN, mime_of, mime_of_fd
 
 BEGINNINGS = {

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.errors import ConfigError
-from lustre_events.fid import NO_FID, ROOT_FID
-from lustre_events.names import (
+from lustre_events.changelog.fid import NO_FID, ROOT_FID
+from lustre_events.changelog.record import ChangelogRecord, RecordType
+from lustre_events.domain.namespace import (
     LATEST_TIME_NS,
     LINK_EFFECTS,
     Effect,
@@ -23,10 +23,10 @@ from lustre_events.names import (
     mdt_number,
     merge,
 )
-from lustre_events.record import ChangelogRecord, RecordType
-from tests import builders as b
-from tests.builders import fid_of
-from tests.strategies import records
+from lustre_events.errors import ConfigError
+from tests.support.records import builders as b
+from tests.support.records.builders import fid_of
+from tests.support.records.strategies import records
 
 u16, u64 = st.integers(0, (1 << 16) - 1), st.integers(0, (1 << 64) - 1)
 keys = st.builds(OrderKey, u64, u16, u64, u64)

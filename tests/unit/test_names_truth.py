@@ -7,10 +7,10 @@ import random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lustre_events.names import Link, OrderKey, Place, effective_time, effects, merge
-from lustre_events.record import ChangelogRecord, RecordType, iter_records
-from tests import captures
-from tests.model import OPERATIONS, Lustre, allowed_log, any_moves
+from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
+from lustre_events.domain.namespace import Link, OrderKey, Place, effective_time, effects, merge
+from tests.support.model.model import OPERATIONS, Lustre, allowed_log, any_moves
+from tests.support.records import captures
 
 small = st.integers(0, 11)
 moves = st.lists(st.tuples(st.integers(0, len(OPERATIONS) - 1), small, small, small), min_size=5, max_size=60)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.notify import Notifier
+from lustre_events.node.systemd import Notifier
 
 
 @pytest.fixture

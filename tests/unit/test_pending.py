@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.pending import (
+from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
+from lustre_events.domain.pending import (
     CHANGES,
     LONGEST_RETRY_NS,
     Kind,
@@ -20,11 +21,10 @@ from lustre_events.pending import (
     object_of,
     overwritten,
 )
-from lustre_events.record import ChangelogRecord, RecordType, iter_records
-from tests import builders as b
-from tests import captures
-from tests.builders import fid_of
-from tests.strategies import records
+from tests.support.records import builders as b
+from tests.support.records import captures
+from tests.support.records.builders import fid_of
+from tests.support.records.strategies import records
 
 SECOND = 10**9
 

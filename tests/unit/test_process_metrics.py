@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 
 from lustre_events.errors import ConfigError
-from lustre_events.process_metrics import serve
+from lustre_events.node.process_metrics import serve
 
 
 def test_every_process_answers_at_a_port_of_its_own() -> None:

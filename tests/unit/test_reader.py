@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.config import ReaderSettings
+from lustre_events.config.settings import ReaderSettings
 from lustre_events.errors import (
     ChangelogBroken,
     ChangelogRefused,
@@ -21,7 +21,7 @@ from lustre_events.errors import (
 )
 from lustre_events.reader import Reader
 from lustre_events.streams.memory import MemoryEpoch, MemoryReaderStream, MemoryRecordStreams, MemoryStore
-from tests.fakes import MDT, FakeClock, FakeSource, indexes_of, records
+from tests.support.model.fakes import MDT, FakeClock, FakeSource, indexes_of, records
 
 MANY_TURNS = 3000
 

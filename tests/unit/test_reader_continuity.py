@@ -17,7 +17,7 @@ from lustre_events.reader.continuity import (
     USER_GONE,
 )
 from lustre_events.streams.memory import MemoryRecordStreams
-from tests.fakes import MDT
+from tests.support.model.fakes import MDT
 from tests.unit.test_reader import World
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lustre_events.streams.durability import FsyncWatch, Sample
-from tests.fakes import FakeClock
+from tests.support.model.fakes import FakeClock
 
 QUIET = Sample(
     run_id="a",

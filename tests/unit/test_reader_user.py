@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.changelog_users import OwnUser
-from lustre_events.config import ReaderSettings
-from lustre_events.lctl import ChangelogUser, Users
+from lustre_events.changelog.lctl import ChangelogUser, Users
+from lustre_events.changelog.users import OwnUser
+from lustre_events.config.settings import ReaderSettings
 from lustre_events.reader import Reader
 from lustre_events.reader.continuity import PURGED, USER_GONE
 from lustre_events.streams.memory import MemoryReaderStream
-from tests.fakes import MDT
+from tests.support.model.fakes import MDT
 from tests.unit.test_reader import World
 
 

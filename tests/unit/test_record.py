@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.errors import RecordDecodeError, UnknownExtension
-from lustre_events.fid import FID
-from lustre_events.record import (
+from lustre_events.changelog.fid import FID
+from lustre_events.changelog.record import (
     EXTRA_KNOWN,
     FLAG_EXTRA,
     FLAG_JOBID,
@@ -31,8 +30,9 @@ from lustre_events.record import (
     record_size,
     scan,
 )
-from tests.builders import capture, captures, create, raw, rename, xattr
-from tests.strategies import records
+from lustre_events.errors import RecordDecodeError, UnknownExtension
+from tests.support.records.builders import capture, captures, create, raw, rename, xattr
+from tests.support.records.strategies import records
 
 NAMES = captures(".raw") + captures(".nidbe.raw")
 

@@ -12,12 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lustre_events.changelog.fid import FID
+from lustre_events.changelog.record import (
+    EXTRA_NID_BIG_ENDIAN,
+    FLAG_RENAME,
+    ChangelogRecord,
+    boundaries,
+    iter_records,
+    scan,
+)
+from lustre_events.changelog.text import decode_file, json_line, lfs_line, nid_text, open_mode, to_json
 from lustre_events.errors import RecordDecodeError, UnknownExtension
-from lustre_events.fid import FID
-from lustre_events.record import EXTRA_NID_BIG_ENDIAN, FLAG_RENAME, ChangelogRecord, boundaries, iter_records, scan
-from lustre_events.record_text import decode_file, json_line, lfs_line, nid_text, open_mode, to_json
-from tests.builders import capture, captures, create, mark, open_, raw, rename, unlink, xattr
-from tests.strategies import records
+from tests.support.records.builders import capture, captures, create, mark, open_, raw, rename, unlink, xattr
+from tests.support.records.strategies import records
 
 BIG = captures(".nidbe.raw")
 

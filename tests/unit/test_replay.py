@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lustre_events.changelog.record import iter_records
 from lustre_events.errors import ChangelogUnavailable, ConfigError, RecordDecodeError
-from lustre_events.record import iter_records
 from lustre_events.sources.replay import ReplaySource, discover
-from tests.builders import CAPTURES, capture, captures, create, raw
+from tests.support.records.builders import CAPTURES, capture, captures, create, raw
 
 MDT = "lustre-MDT0000"
 LIMIT = 1 << 20

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lustre_events.reporting import SHARE, Counting
-from tests.index_tables import add_object, make_index, searching
+from lustre_events.node.status_report import SHARE, Counting
+from tests.support.index.tables import add_object, make_index, searching
 
 
 class Timer:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ConfigError, ExtractorRefused
-from lustre_events.manifest import Manifest
-from tests.images import write_extractor
+from tests.support.service.images import write_extractor
 from workers import approvals
 from workers.privileges import Account, account_named, account_of
 from workers.rights import OwnerRefused, Rights

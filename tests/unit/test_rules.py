@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from lustre_events.conditions import Accounts
+from lustre_events.domain.pending import Kind
 from lustre_events.errors import ConfigError
-from lustre_events.pending import Kind
-from lustre_events.rule_file import parse
-from lustre_events.rules import File, Rules
-from tests.strategies import paths
+from lustre_events.rules.conditions import Accounts
+from lustre_events.rules.rule_file import parse
+from lustre_events.rules.rules import File, Rules
+from tests.support.records.strategies import paths
 
 EXTRACTORS = ("tabular", "hdf5", "alice/tables", "bob/tables")
 ACCOUNTS = Accounts({"alice": 1000}.__getitem__, {"physics": 50}.__getitem__)

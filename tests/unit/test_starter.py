@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events import manifest, starter
+from lustre_events.catalog import manifest, template
 from lustre_events.errors import ManifestError
-from tests.images import EXTRACTORS
+from tests.support.service.images import EXTRACTORS
 
 
 @pytest.mark.parametrize("contract", manifest.CONTRACTS)
 def test_new_extractor_has_a_valid_manifest(tmp_path: Path, contract: str) -> None:
     """What is written is an extractor of the name and contract that were asked for, with samples and README."""
-    made = starter.write(tmp_path / "mine", contract)
+    made = template.write(tmp_path / "mine", contract)
 
     found = manifest.load(tmp_path / "mine")
     assert (found.name, found.contract, found.trusted) == ("mine", contract, False)
@@ -30,7 +30,7 @@ def test_new_extractor_has_a_valid_manifest(tmp_path: Path, contract: str) -> No
 
 def test_single_program_needs_nothing_of_ours(tmp_path: Path) -> None:
     """A `single` program runs by hand: a path in, a JSON object out; what it does not understand fails."""
-    starter.write(tmp_path / "mine", "single")
+    template.write(tmp_path / "mine", "single")
 
     good, bad = (
         subprocess.run(
@@ -46,7 +46,7 @@ def test_single_program_needs_nothing_of_ours(tmp_path: Path) -> None:
 
 def test_batch_program_answers_every_line(tmp_path: Path) -> None:
     """A `batch` program answers each file, one that it does not understand with an error, then the end marker."""
-    starter.write(tmp_path / "mine", "batch")
+    template.write(tmp_path / "mine", "batch")
     samples = ("sample.txt", "bad-binary.txt")
     asked = "".join(
         json.dumps({"id": f"{number:04}", "path": str(tmp_path / "mine/samples" / sample)}) + "\n"
@@ -69,9 +69,9 @@ def test_existing_folder_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
 
     with pytest.raises(ManifestError, match="it is there already; choose another name"):
-        starter.write(tmp_path / "mine", "batch")
+        template.write(tmp_path / "mine", "batch")
     with pytest.raises(ManifestError, match="'My-Own' is no name for an extractor; use lower-case letters"):
-        starter.write(tmp_path / "My-Own", "batch")
+        template.write(tmp_path / "My-Own", "batch")
     with pytest.raises(ManifestError, match="cannot be made"):
-        starter.write(tmp_path / "none" / "mine", "batch")
+        template.write(tmp_path / "none" / "mine", "batch")
     assert [path.name for path in tmp_path.rglob("*")] == ["mine"]

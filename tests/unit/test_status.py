@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from lustre_events import status
-from tests import builders as b
-from tests import captures
-from tests.fakes_dispatcher import MDT0, Rig, append, csv_rig, cut
+from lustre_events.inspect import status
+from tests.support.model.dispatcher import MDT0, Rig, append, csv_rig, cut
+from tests.support.records import builders as b
+from tests.support.records import captures
 
 NOW_NS = 1_800_000_000 * status.SECOND_NS
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lustre_events.supervisor import Child, Supervisor
+from lustre_events.node.supervisor import Child, Supervisor
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from lustre_events.changelog.record import RecordType
 from lustre_events.errors import ConfigError
-from lustre_events.record import RecordType
-from lustre_events.tail import Printer, types_of
-from tests import builders as b
-from tests.fakes import block
+from lustre_events.inspect.tail import Printer, types_of
+from tests.support.model.fakes import block
+from tests.support.records import builders as b
 
 ONE, TWO = block(7, 1), block(7, 1, mdt="lustre-MDT0001")
 EVIL = b.create(name=b"\x1b[2Jred\nfile\x7f")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.tallies import BOUNDS, LABELS, STATUSES, Tallies, by_extractor
-from lustre_events.work import Result
-from tests.builders import create, fid_of
-from tests.fakes_dispatcher import csv_rig
+from lustre_events.domain.tallies import BOUNDS, LABELS, STATUSES, Tallies, by_extractor
+from lustre_events.jobs.messages import Result
+from tests.support.model.dispatcher import csv_rig
+from tests.support.records.builders import create, fid_of
 
 NAMES = st.sampled_from(["tabular", "ada/spectra"])
 RESULTS = st.lists(st.tuples(NAMES, st.sampled_from(STATUSES), st.integers(0, 10**7), st.integers(1, 99)))

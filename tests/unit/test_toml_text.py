@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from lustre_events.config.toml_text import MOST_BYTES, MOST_DEPTH, read_toml, sentence
 from lustre_events.errors import ConfigError
-from lustre_events.toml_text import MOST_BYTES, MOST_DEPTH, read_toml, sentence
 
 LONG = 200_000
 

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.dispatcher.turns import (
+from lustre_events.changelog.fid import FID
+from lustre_events.changelog.record import iter_records
+from lustre_events.dispatcher.transactions import (
     ENOUGH_SECONDS,
     NAMES,
     PART_SECONDS,
@@ -25,13 +27,11 @@ from lustre_events.dispatcher.turns import (
     lots,
     portions,
 )
-from lustre_events.fid import FID
 from lustre_events.index.interface import IndexWriter, Transaction
-from lustre_events.record import iter_records
+from lustre_events.jobs.messages import SCAN, STAT, Result
 from lustre_events.streams.interface import Block
-from lustre_events.work import SCAN, STAT, Result
-from tests import builders as b
-from tests.fakes_dispatcher import MDT0, number
+from tests.support.model.dispatcher import MDT0, number
+from tests.support.records import builders as b
 
 
 def block(count: int, first: int = 1) -> Block:

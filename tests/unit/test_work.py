@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError
-from lustre_events.fid import FID
-from lustre_events.work import (
+from lustre_events.jobs.messages import (
     VERSION,
     Cause,
     Job,
@@ -22,7 +22,7 @@ from lustre_events.work import (
     encode_job,
     encode_results,
 )
-from tests.strategies import fids
+from tests.support.records.strategies import fids
 
 words = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=12)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.fid import FID, ROOT_FID
+from lustre_events.changelog.fid import FID, ROOT_FID
+from lustre_events.jobs.messages import JobItem
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
-from lustre_events.work import JobItem
 from workers.files import Files, fid_of_lustre_fd
 
 

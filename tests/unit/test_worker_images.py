@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ExtractorRefused, ImageMissing
-from lustre_events.manifest import Manifest
-from tests.images import write_extractor
+from tests.support.service.images import write_extractor
 from workers.images import Images
 from workers.unpacked import KEEP_SECONDS, ImageCache
 

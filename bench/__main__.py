@@ -1,0 +1,45 @@
+"""`python -m bench [STAGE...]`: run measurements and print their figures; `make bench` runs all of them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+import bench
+from lustre_events.errors import LustreEventsError
+from lustre_events.node.sandbox import default_images
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option(
+    "--images", default=default_images, type=click.Path(path_type=Path), help="Folder of the built images."
+)
+@click.option("--records", default=500_000, show_default=True, help="Records for the stages without files.")
+@click.option("--files", default=1_000_000, show_default=True, help="Files in the index that is searched.")
+@click.option("--output", type=click.Path(path_type=Path), help="Also write the figures as JSON to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
+def main(
+    names: tuple[str, ...], *, images: Path, records: int, files: int, output: Path | None, as_json: bool
+) -> None:
+    """Measure the stages NAMES (all if none is named)."""
+    logging.getLogger().setLevel(logging.WARNING)  # a line per block is for services
+    figures = bench.run(list(names), bench.Options(images, records, files))
+    if output is not None:
+        output.write_text(bench.to_json(figures) + "\n", encoding="utf-8")
+    if as_json:
+        click.echo(bench.to_json(figures))
+        return
+    for name, value in figures.items():
+        click.echo(f"{name:34}{value:14,.2f}")
+    click.echo(", ".join(f"{key} {value}" for key, value in bench.circumstances().items()))
+
+
+try:
+    main(prog_name="python -m bench")
+except LustreEventsError as exc:
+    click.echo(f"bench: {exc}", err=True)
+    sys.exit(exc.exit_code)

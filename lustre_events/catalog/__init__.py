@@ -1,0 +1,1 @@
+"""Extractors: manifests, program files, templates, builds, signatures, and what is installed now."""

@@ -1,0 +1,22 @@
+"""`lustre-events demo`: the main job on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lustre_events.node import demo
+from lustre_events.node.sandbox import default_images
+
+images_option = click.option(
+    "--images", default=default_images, type=click.Path(path_type=Path), help="Folder of the built images."
+)
+
+
+@click.command("demo")
+@images_option
+@click.option("--keep", is_flag=True, help="Keep it running afterwards, to drop files in.")
+def demo_command(*, images: Path, keep: bool) -> None:
+    """Run the main job on this machine: write files, wait, search, change them, search again."""
+    demo.run(images, click.echo, keep=keep)

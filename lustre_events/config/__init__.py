@@ -1,0 +1,1 @@
+"""Settings: what they are, their defaults, and how TOML files become values."""

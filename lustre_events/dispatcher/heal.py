@@ -1,0 +1,190 @@
+"""Names that may be wrong are asked of the file system itself: `heal`.
+
+The clocks of two MDSs differ, so the records of two MDTs can be in the wrong order. What a name means is wrong only
+if two records about it were: of different MDTs, with times that differ by no more than the clocks. So an object is
+*contested*
+
+- when a record meets a link of another MDT's at its place, within the skew: both objects. The last record about a
+  name is always in such a pair if it has lost, so the object that is really there is asked for;
+- when it has records of two MDTs of which the one that was read later is not clearly the later one. The record
+  that ended the reign of a wrong winner is about that very object, so the one that is gone from there is asked for;
+- when it has migrated, and a name still leads to its old FID.
+
+Also asked for: an object that a worker found under another name than the job said, or not at all although the index
+has a name for it; that also finds what a lost record would have told.
+
+An answer that says which names the object has is written with the stamp of the asking (questions.py). A name in the
+index that the object has not becomes a tombstone right behind the record that gave it: the answer does not say
+what is there now, and a record that is still to come may. Where index and answer disagree about a stamp that is
+too young, it is asked again. A worker that cannot tell names (no fid2path: not root, or a local directory) says so;
+then the directories of the names are listed instead.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher import questions
+from lustre_events.dispatcher.directory_walks import Walks
+from lustre_events.dispatcher.work_planner import Question, Wishes
+from lustre_events.domain.batch import Batch, ObjectChange
+from lustre_events.domain.namespace import Link, base_stamp, eff_time_of, refuted, rivals
+from lustre_events.domain.pending import SECOND_NS, Kind, PendingRow
+from lustre_events.errors import ConfigError
+from lustre_events.index.interface import ObjectRow, Transaction
+from lustre_events.jobs.messages import HEAL, Result
+
+
+class Names(msgspec.Struct, frozen=True, gc=False):
+    """What a worker says: pairs of the parent's FID and the percent-encoded name; None: it cannot tell.
+
+    `whole`: these are all of them (a file with many hard links has more names than Lustre can tell).
+    """
+
+    names: list[tuple[str, str]] | None
+    whole: bool = False
+
+    def places(self) -> set[tuple[FID, bytes]]:
+        """Return the names, decoded. Raises ConfigError."""
+        return {(FID.parse(parent), questions.name_of(name)) for parent, name in self.names or ()}
+
+
+class Healing:
+    """Puts and takes `heal` rows, in the caller's transaction."""
+
+    def __init__(self, wishes: Wishes, walks: Walks, skew_seconds: float) -> None:
+        self._wishes = wishes
+        self._walks = walks
+        self.skew_ns = questions.skew_ns(skew_seconds)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what a step that failed has left."""
+        self._lists: set[FID] = set()
+        self._looks: set[FID] = set()
+        self._questions: list[Question] = []
+
+    def before(self, transaction: Transaction, batch: Batch) -> None:
+        """Find which names of the batch meet another MDT's; before its links are written."""
+        for place, known in transaction.links(batch.links).items():
+            link = batch.links[place]
+            if rivals(known.stamp, link.stamp, self.skew_ns):
+                batch.contest((known.fid, link.fid), max(known.stamp, link.stamp))
+
+    def after(
+        self, transaction: Transaction, batch: Batch, stored: Mapping[FID, ObjectRow], present: Mapping[FID, FID],
+        now_ns: int,
+    ) -> int:  # fmt: skip
+        """Let the contested objects' names be asked for; return how many.
+
+        `stored` are the objects as they were before the batch, `present` the FIDs that migrated ones have now.
+        """
+        for fid, row in stored.items():
+            change = batch.changes.get(fid)
+            if change is not None and row.cause and _late(row.cause, change.since, self.skew_ns):
+                batch.contest((fid,), max(row.cause, change.cause))
+        for fid, links in transaction.links_of(present).items():
+            batch.contest((fid,), max(link.stamp for link in links))
+        if not batch.contested:
+            return 0
+        times: dict[FID, int] = {}
+        for fid, time_ns in batch.contested.items():
+            for each in {fid, present.get(fid, fid)}:
+                times[each] = max(times.get(each, 0), time_ns)
+        return self.want(transaction, times, now_ns)
+
+    def want(self, transaction: Transaction, times: Mapping[FID, int], now_ns: int) -> int:
+        """Let objects' names be asked for, once what was logged about each up to a time (ns) is old enough."""
+        missing = times.keys() - transaction.objects(times).keys()
+        linked = transaction.linked(missing) if missing else set()
+        # A name that leads to nothing (an old FID, a record that came late): `stat` will find that it is gone.
+        transaction.put_objects([ObjectRow(fid=fid, generation=1) for fid in sorted(linked)])
+        self._wishes.look_at(transaction, linked, now_ns)
+        asked = times.keys() - (missing - linked)
+        return questions.heals(
+            transaction, self._wishes.facts_lane, {fid: self._ripe(times[fid], now_ns) for fid in asked}, now_ns
+        )
+
+    def doubt(self, transaction: Transaction, fids: Collection[FID], now_ns: int) -> int:
+        """Let the names be asked for of stored objects that workers found elsewhere, or not at all."""
+        return questions.heals(
+            transaction, self._wishes.facts_lane, {fid: self._ripe(now_ns, now_ns) for fid in fids}, now_ns
+        )
+
+    def take(  # noqa: PLR0917 - all that one result is about
+        self, transaction: Transaction, result: Result, row: ObjectRow, before: PendingRow, now_ns: int,
+        counters: Counter[str],
+    ) -> PendingRow | None:  # fmt: skip
+        """Write what a worker said about an object's names; return what is left to be asked. `write` ends it.
+
+        Raises:
+            ConfigError: it is no answer.
+        """
+        try:
+            said = msgspec.convert(result.document, Names)
+        except msgspec.ValidationError as exc:
+            raise ConfigError(f"these are no names of an object: {exc}") from exc
+        places = said.places()
+        known = {(link.parent, link.name): link for link in transaction.links_of([row.fid]).get(row.fid, [])}
+        if said.names is None or not (said.whole or places >= known.keys()):
+            self._lists |= {parent for parent, _ in known.keys() - places}
+        wrong = known.keys() - places if said.whole and said.names is not None else set()
+        missing = places - known.keys()
+        if not wrong and not missing:
+            return None
+        stamp = base_stamp(before.first_ns - self.skew_ns)
+        young = [known[place].stamp for place in wrong if known[place].stamp >= stamp]
+        there = transaction.links(missing)
+        young += [link.stamp for link in there.values() if link.stamp >= stamp]
+        # That an object is not at a place does not say what is there: records that are still to come decide.
+        links = [Link(*place, None, refuted(known[place].stamp)) for place in wrong if known[place].stamp < stamp]
+        links += [Link(*place, row.fid, stamp) for place in missing]
+        counters["healed"] += self._write(transaction, row, links, {**known, **there}, now_ns)
+        return questions.again(before, self._ripe(max(map(eff_time_of, young)), now_ns)) if young else None
+
+    def _write(
+        self, transaction: Transaction, row: ObjectRow, links: list[Link], known: Mapping[tuple[FID, bytes], Link],
+        now_ns: int,
+    ) -> int:  # fmt: skip
+        winning = [
+            link
+            for link in links
+            if (place := (link.parent, link.name)) not in known or known[place].stamp < link.stamp
+        ]
+        if not winning:
+            return 0
+        change = ObjectChange(now_ns)
+        change.named, change.type = True, row.type
+        before = self._walks.before(transaction, {row.fid: change})
+        transaction.set_links(winning)
+        self._walks.begin(transaction, before)
+        self._questions.append(Question(row, frozenset(), frozenset({Kind.NAME}), now_ns, now_ns, HEAL))
+        # Who lost a name to this object, and this one if no name is left: are they still there?
+        others = {known[place].fid for link in winning if (place := (link.parent, link.name)) in known}
+        self._looks |= {fid for fid in (row.fid, *others) if fid is not None}
+        return len(winning)
+
+    def write(self, transaction: Transaction, now_ns: int) -> None:
+        """Write the work that the answers ask for; once what is left of all rows is written."""
+        questions.listings(transaction, self._wishes.facts_lane, sorted(self._lists), now_ns)
+        nameless = self._looks - transaction.linked(self._looks)
+        self._wishes.look_at(transaction, nameless, now_ns)
+        self._wishes.ask(transaction, [each for each in self._questions if each.row.fid not in nameless])
+        self.begin()
+
+    def _ripe(self, time_ns: int, now_ns: int) -> int:
+        """Return when an answer overrules all that was logged up to a time, by whatever clock, in ns."""
+        return min(time_ns, now_ns + self.skew_ns) + 2 * self.skew_ns + SECOND_NS
+
+
+def _late(known: bytes, stamp: bytes, skew_ns: int) -> bool:
+    """Whether a record about an object may really be older than the last one, another MDT's, though it came later.
+
+    There is no lower bound: of an object only the last record is remembered, and where an MDT is read hours behind
+    the other one, its rival may be any of those before that.
+    """
+    return known[8:10] != stamp[8:10] and eff_time_of(stamp) <= eff_time_of(known) + skew_ns

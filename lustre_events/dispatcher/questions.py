@@ -1,0 +1,129 @@
+"""Asking the file system itself: what `heal` and `scan` are told, and why that can be merged with the records.
+
+A worker is asked for the names of an object (`heal`) or for what is in a directory (`scan`). When its row is handed
+out, at S by this node's clock, S is kept in the row (`first_ns`); the answer is found later than S. It is written
+with the stamp S - skew, that of no record, where `skew` bounds by how much two clocks differ. For every name:
+
+- What changed it after the worker looked has a record of a time above S - skew, whatever its MDT's clock says. That
+  record wins, may it come before the answer or after it.
+- What changed it before the worker looked is in the answer. Its record may have a stamp above the answer's; then it
+  says the same as the answer, or something newer does.
+- So the answer decides only where the last record about a name is older than S - skew, and there it is right: a
+  record was lost, or its rival of another MDT has won by a wrong clock.
+
+Three things could break that, and do not:
+
+- *A tombstone is swept, then an answer from before the removal comes.* The sweeper stays behind the oldest row that
+  a job holds (`Transaction.oldest_ask`), and an answer counts only while its own job holds the row: a late one, or
+  one that is delivered twice, is dropped (`in_time`).
+- *A portion of a listing is lost.* A portion is a full statement about the names behind one name up to another, so
+  each stands for itself, and the row remembers the name up to which portions have come without a gap.
+- *An answer and a record disagree, and the record's stamp is not old enough.* It may be right, or be the rival with
+  the wrong clock. Then it is asked again, when S - skew has passed that stamp (`healing`).
+
+Rows are made here. One that a job holds already is taken away from it: that answer may be older than the doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import msgspec
+
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.pending import SECOND_NS, PendingRow
+from lustre_events.errors import ConfigError
+from lustre_events.index.interface import Identity, Lane, Transaction, Work
+from lustre_events.jobs.messages import HEAL, SCAN, Result
+
+MAX_NAME_BYTES = 255
+"""NAME_MAX of Lustre and of Linux."""
+HEAL_IDENTITY = Identity(HEAL, "1", "")
+SCAN_JOBS = 32
+SCAN_IDENTITY = Identity(SCAN, "1", "", SCAN_JOBS)
+"""So many jobs at a time: enough for many workers, and the others have their places in the queue too."""
+
+
+def lane_of(facts: Lane) -> Lane:
+    """Return where questions about the file system wait: before the work in the lane of `stat`."""
+    return Lane(facts.queue, facts.priority + 1)
+
+
+def heals(transaction: Transaction, facts: Lane, due_ns: Mapping[FID, int], now_ns: int) -> int:
+    """Let objects' names be asked for, each from its time on; return how many. They must be stored."""
+    present = transaction.pending([(fid, HEAL) for fid in due_ns])
+    rows = []
+    for fid, each in due_ns.items():
+        row = present.get((fid, HEAL))
+        if row is None or row.job is not None:
+            rows.append(_row((fid, HEAL), lane_of(facts), max(each, now_ns), now_ns, HEAL, ""))
+    transaction.put_pending(rows)
+    return len(rows)
+
+
+def listings(
+    transaction: Transaction, facts: Lane, directories: Collection[FID], now_ns: int, scan: int = 0
+) -> None:
+    """Let directories be listed; with `scan` for that scan, which goes on with the directories in them."""
+    present = transaction.pending([(fid, SCAN) for fid in directories])
+    rows = []
+    for fid in directories:
+        row = present.get((fid, SCAN))
+        part_of = scan or (scan_of(row) if row is not None else 0)
+        reason = SCAN if part_of else HEAL
+        rows.append(_row((fid, SCAN), lane_of(facts), now_ns, now_ns, reason, str(part_of or "")))
+    transaction.put_pending(rows)
+
+
+def name_of(text: str) -> bytes:
+    """Return the name of a directory's entry, as it travels. Raises ConfigError: no entry can have it."""
+    name = unquote_to_bytes(text)
+    if name in {b"", b".", b".."} or len(name) > MAX_NAME_BYTES or b"/" in name or b"\0" in name:
+        raise ConfigError(f"no directory has an entry of the name {text[:80]!r}")
+    return name
+
+
+def in_time(row: PendingRow | None, result: Result) -> bool:
+    """Whether a result is of the job that holds the row."""
+    return row is not None and row.job is not None and row.job == result.provenance.get("job")
+
+
+def scan_of(row: PendingRow) -> int:
+    """Return the scan to which a listing belongs; 0: to none."""
+    return int(row.rule.partition("/")[0] or 0)
+
+
+def after_of(row: PendingRow) -> bytes:
+    """Return the name up to which a directory is listed."""
+    return unquote_to_bytes(row.rule.partition("/")[2])
+
+
+def gone_on(row: PendingRow, after: bytes) -> PendingRow:
+    """Return a listing's row with the name up to which it is done."""
+    return msgspec.structs.replace(row, rule=f"{row.rule.partition('/')[0]}/{quote_from_bytes(after, safe='')}")
+
+
+def again(row: PendingRow, due_ns: int) -> PendingRow:
+    """Return a row that no job holds, due at a time; what was asked so far does not count as a failure."""
+    return msgspec.structs.replace(row, due_ns=due_ns, job=None, attempts=0)
+
+
+def held(rows: Iterable[PendingRow], now_ns: int) -> list[PendingRow]:
+    """Return rows of asks that are being handed out: from now on the file system is asked."""
+    return [msgspec.structs.replace(row, first_ns=now_ns) for row in rows]
+
+
+def _row(  # noqa: PLR0917 - a row's fields
+    work: Work, lane: Lane, due_ns: int, now_ns: int, reason: str, rule: str
+) -> PendingRow:
+    fid, extractor = work
+    return PendingRow(
+        fid=fid, extractor=extractor, generation=0, due_ns=due_ns, first_ns=now_ns, reason=reason, rule=rule,
+        queue=lane.queue, priority=lane.priority,
+    )  # fmt: skip
+
+
+def skew_ns(skew_seconds: float) -> int:
+    """Return the setting in ns."""
+    return int(skew_seconds * SECOND_NS)

@@ -1,0 +1,259 @@
+"""From what happened to objects to what shall be done: generations are raised, rules asked, rows made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from lustre_events.changelog.fid import FID
+from lustre_events.config.settings import DispatcherSettings
+from lustre_events.domain.batch import ObjectChange
+from lustre_events.domain.pending import CREATED, REASONS, SECOND_NS, Kind, Wanted, merged
+from lustre_events.index.interface import Facts, Identity, Lane, ObjectRow, Transaction
+from lustre_events.index.interface import Work as Asked
+from lustre_events.jobs.messages import STAT
+from lustre_events.rules.rules import DEFAULT_QUEUE, File, Rules, Work
+
+STAT_IDENTITY = Identity(STAT, "2", "")
+"""The built-in extractor. A new version makes it known again, with a greater serial."""
+
+SWEEP = "sweep"
+
+STAT_SETTLE_NS = SECOND_NS // 5
+"""Facts are cheap: wait only for the rest of a burst such as CREAT and CLOSE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A regular file that the rules are asked about.
+
+    Extractors whose rules name one of `changes` have work in any case; those whose rules name one of `chances`
+    only if they have no good document of the file's present content (a renamed file, for example).
+    """
+
+    row: ObjectRow
+    changes: frozenset[Kind]
+    chances: frozenset[Kind]
+    first_ns: int
+    last_ns: int
+    reason: str
+
+
+class Wishes:
+    """Makes pending rows, in the caller's transaction. Extractors that are `disabled` get none."""
+
+    def __init__(
+        self, rules: Rules, settings: DispatcherSettings, disabled: Callable[[str], bool] = lambda _name: False
+    ) -> None:
+        self._disabled = disabled
+        self._settle_ns = int(settings.settle_seconds * SECOND_NS)
+        self._settle_max_ns = int(settings.settle_max_seconds * SECOND_NS)
+        self.follow(rules)
+
+    def follow(self, rules: Rules) -> None:
+        """Ask these rules from now on."""
+        self.rules = rules
+        own = rules.work_of_extractor(STAT)
+        self._stat = own or Work(STAT, DEFAULT_QUEUE, 0, STAT_SETTLE_NS, "")
+        self._asks = bool(rules.extractors - {STAT})
+
+    @property
+    def facts_lane(self) -> Lane:
+        """Where `stat` waits."""
+        return Lane(self._stat.queue, self._stat.priority)
+
+    def settle_ns(self, extractor: str, rule: str) -> int:
+        """Return how long a file must be left alone before this work, in ns."""
+        work = self._stat if extractor == STAT else self.rules.work_of(rule)
+        return self._settle_ns if work is None or work.settle_ns is None else work.settle_ns
+
+    def take(self, transaction: Transaction, changes: Mapping[FID, ObjectChange]) -> dict[FID, ObjectRow]:
+        """Write the objects that changed, and the work that this asks for; return those that were stored before."""
+        stored = transaction.objects(changes)
+        rows = {fid: changed(stored.get(fid) or ObjectRow(fid=fid), change) for fid, change in changes.items()}
+        transaction.put_objects(rows.values())
+        wanted = [self._wanted(row, changes[fid], self._stat, row.generation) for fid, row in rows.items()]
+        if self._asks:
+            wanted += self._answers(transaction, [_question(row, changes[fid]) for fid, row in rows.items()])
+        self._put(transaction, wanted)
+        return stored
+
+    def ask(self, transaction: Transaction, questions: Sequence[Question]) -> None:
+        """Ask the rules about files of which more is known now, and write the work that this asks for."""
+        if self._asks:
+            self._put(transaction, self._answers(transaction, questions))
+
+    def look_at(self, transaction: Transaction, fids: Collection[FID], now_ns: int) -> None:
+        """Let `stat` see whether objects are still there."""
+        rows = transaction.objects(fids)
+        asked = [Question(row, frozenset(), frozenset(), now_ns, now_ns, SWEEP) for row in rows.values()]
+        self._put(transaction, [self._wanted(each.row, each, self._stat, each.row.generation) for each in asked])
+
+    def facts_came(
+        self, before: ObjectRow, generation: int, facts: Facts, now_ns: int, *, restored: bool
+    ) -> Question | None:
+        """Return what the rules can be asked now that `stat` has seen an object in `generation`; None: nothing new.
+
+        `restored`: HSM had its content on tape only, so nobody may have extracted it.
+        """
+        if facts.type != "f":
+            return None
+        after = msgspec.structs.replace(before, type=facts.type, uid=facts.uid, known=generation)
+        chances = {Kind.NAME} | ({Kind.CONTENT} if restored or before.known < before.content else set())
+        changes: set[Kind] = set()
+        if before.type is None or (self.rules.needs_owner and before.uid is None):
+            chances.add(Kind.CONTENT)
+        elif not self.rules.needs_facts or before.known >= before.generation:
+            if not restored:
+                return None
+        elif before.generation > max(before.content, before.known):
+            changes.add(Kind.ATTRIBUTES)
+        return Question(after, frozenset(changes), frozenset(chances), now_ns, now_ns, "facts")
+
+    def concerned(
+        self, transaction: Transaction, extractor: str, rows: Sequence[ObjectRow], now_ns: int
+    ) -> list[FID]:
+        """Return those files that have a document of an extractor, or to which a rule would give it."""
+        files = [row for row in rows if row.type == "f"]
+        documents = transaction.documents([row.fid for row in files])
+        asked = [Question(row, frozenset(Kind), frozenset(), now_ns, now_ns, "") for row in files]
+        given = {
+            question.row.fid
+            for question, _, _, works in self._works(transaction, asked)
+            if any(work.extractor == extractor for work in works)
+        }
+        return [row.fid for row in files if (row.fid, extractor) in documents or row.fid in given]
+
+    def again(
+        self, transaction: Transaction, asked: Sequence[Asked], now_ns: int, reason: str, priority: int
+    ) -> int:
+        """Write work that a person asks for, due at once; what is pending anyway stays. Return how much is new."""
+        rows = transaction.objects({fid for fid, _ in asked})
+        pending = transaction.pending(asked)
+        wanted = []
+        for fid, extractor in dict.fromkeys(asked):
+            if fid not in rows or (fid, extractor) in pending:
+                continue
+            work = self.rules.work_of_extractor(extractor) or Work(extractor, DEFAULT_QUEUE, 0, 0, "")
+            work = replace(
+                work, settle_ns=0, priority=min(work.priority, 0) + priority if priority else work.priority
+            )
+            question = Question(rows[fid], frozenset(), frozenset(), now_ns, now_ns, reason)
+            wanted.append(self._wanted(rows[fid], question, work, rows[fid].generation))
+        self._put(transaction, wanted)
+        return len(wanted)
+
+    def _answers(self, transaction: Transaction, questions: Iterable[Question]) -> list[Wanted]:
+        asked = [question for question in questions if question.changes or question.chances]
+        found: dict[FID, dict[str, Wanted]] = {}
+        documents = transaction.documents([each.row.fid for each in asked if each.chances]) if asked else {}
+        for question, events, facts, works in self._works(transaction, asked):
+            row, chance = question.row, events is not question.changes
+            mine = found.setdefault(row.fid, {})
+            for work in works:
+                if chance and documents.get((row.fid, work.extractor), -1) >= row.content:
+                    continue
+                if work.extractor != STAT and not self._disabled(work.extractor):
+                    generation = row.content if chance else row.generation
+                    mine.setdefault(work.extractor, self._wanted(row, question, work, generation, facts))
+        return [wanted for mine in found.values() for wanted in mine.values()]
+
+    def _works(
+        self, transaction: Transaction, questions: Sequence[Question]
+    ) -> Iterator[tuple[Question, frozenset[Kind], Facts | None, tuple[Work, ...]]]:
+        """Yield what rules give to regular files of which enough is known: for their changes, then for chances."""
+        asked = {each.row.fid: each for each in questions if each.row.type == "f" and self._is_known(each.row)}
+        if not asked:
+            return
+        paths, names = transaction.paths(asked), transaction.names(asked)
+        known = transaction.facts(asked) if self.rules.needs_owner or self.rules.needs_facts else {}
+        for fid, question in asked.items():
+            _, facts = known.get(fid, (0, None))
+            for events in (question.changes, question.chances):
+                for path, whole in _places(paths[fid], names.get(fid, [])) if events else ():
+                    file = _file(path, events, facts, question.last_ns, whole=whole)
+                    yield question, events, facts, self.rules.match(file)
+
+    def _is_known(self, row: ObjectRow) -> bool:
+        """Whether the rules can be asked about a file; else they are when its facts come."""
+        if self.rules.needs_facts:
+            return row.known >= row.generation
+        return not self.rules.needs_owner or row.uid is not None
+
+    def _wanted(
+        self,
+        row: ObjectRow,
+        change: ObjectChange | Question,
+        work: Work,
+        generation: int,
+        facts: Facts | None = None,
+    ) -> Wanted:
+        return Wanted(
+            fid=row.fid,
+            extractor=work.extractor,
+            generation=generation,
+            first_ns=change.first_ns,
+            last_ns=change.last_ns,
+            settle_ns=self._settle_ns if work.settle_ns is None else work.settle_ns,
+            settle_max_ns=self._settle_max_ns,
+            reason=change.reason if isinstance(change, Question) else _reason(change),
+            rule=work.rule,
+            queue=work.queue,
+            priority=work.priority,
+            not_before_ns=min(facts.mtime_ns, change.last_ns) + work.min_age_ns if facts and work.min_age_ns else 0,
+        )
+
+    def _put(self, transaction: Transaction, wanted: Sequence[Wanted]) -> None:
+        if not wanted:
+            return
+        present = transaction.pending([(each.fid, each.extractor) for each in wanted])
+        transaction.put_pending(merged(present.get((each.fid, each.extractor)), each) for each in wanted)
+
+
+def _places(paths: Sequence[bytes], names: Sequence[bytes]) -> list[tuple[bytes, bool]]:
+    """Return all paths as whole ones, and the names that no known path ends in."""
+    known = {path.rpartition(b"/")[2] for path in paths}
+    return [*((path, True) for path in paths), *((name, False) for name in names if name not in known)]
+
+
+def _file(path: bytes, events: frozenset[Kind], facts: Facts | None, now_ns: int, *, whole: bool) -> File:
+    if facts is None:
+        return File(path, events, whole, now_ns=now_ns)
+    return File(
+        path, events, whole, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime, now_ns=now_ns
+    )  # fmt: skip
+
+
+def changed(row: ObjectRow, change: ObjectChange) -> ObjectRow:
+    """Return an object's row after a change; a row that is not stored yet has generation 0."""
+    generation, content = row.generation, row.content
+    if change.content or change.attributes or not generation:
+        generation += 1
+    if change.content:
+        content = generation
+    return msgspec.structs.replace(
+        row,
+        generation=generation,
+        content=content,
+        type=change.type or row.type,
+        jobid=change.jobid or row.jobid,
+        cause=max(row.cause, change.cause),
+    )
+
+
+def _question(row: ObjectRow, change: ObjectChange) -> Question:
+    changes = {Kind.CONTENT} if change.content else set()
+    if change.attributes:
+        changes.add(Kind.ATTRIBUTES)
+    chances = frozenset({Kind.NAME}) if change.named else frozenset()
+    return Question(row, frozenset(changes), chances, change.first_ns, change.last_ns, _reason(change))
+
+
+def _reason(change: ObjectChange) -> str:
+    if change.created:
+        return CREATED
+    if change.content:
+        return REASONS[Kind.CONTENT]
+    return REASONS[Kind.ATTRIBUTES if change.attributes else Kind.NAME]

@@ -1,0 +1,1 @@
+"""What records mean, as pure functions over values: names, pending work, batches of changes. No I/O."""

@@ -1,0 +1,202 @@
+"""The namespace as records tell it: which name means which object, whatever order the records come in.
+
+A link is `(parent FID, name) → FID`, or → None once the name is removed (a tombstone). Every link carries
+the order key of the record that made it, and the highest key wins. So links can be merged one by one, in
+batches, twice, and in any order of the MDTs, and the result is the same.
+
+The key begins with the effective time, not with the index: indexes of two MDTs cannot be compared, and the
+time alone can run backwards within one MDT (seen 7 times in real captures). The effective time is the
+record's time, pushed behind the record before it in its MDT's log.
+
+Only the types in LINK_EFFECTS name a place. The parent in all other records is not to be trusted
+(lustre-changelog.md 6: 143 of 162 XATTR records held an unrelated directory).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterable, MutableMapping
+
+import msgspec
+
+from lustre_events.changelog.fid import FID
+from lustre_events.changelog.record import ChangelogRecord, RecordType
+from lustre_events.errors import ConfigError
+
+_KEY = struct.Struct(">QHQQ")
+_MDT_NAME = re.compile(r".*MDT([0-9a-fA-F]{4})\Z", re.DOTALL)
+
+LATEST_TIME_NS = 1 << 62
+"""In the year 2116. A record's time behind it is a fault, and one such time would make its MDT win for ever."""
+
+
+class OrderKey(msgspec.Struct, frozen=True, order=True, gc=False):
+    """Where a record stands among the records of all MDTs. Keys compare by their fields, in this order."""
+
+    eff_time: int
+    mdt_number: int
+    epoch: int
+    index: int
+
+    def pack(self) -> bytes:
+        """Return 26 bytes, big-endian, so that their order is the keys' order (the `stamp` of a link)."""
+        return _KEY.pack(self.eff_time, self.mdt_number, self.epoch, self.index)
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> OrderKey:
+        """Return the key of 26 bytes that `pack` made."""
+        return cls(*_KEY.unpack(packed))
+
+
+def base_stamp(time_ns: int) -> bytes:
+    """Return the stamp of what the file system itself said at a time: any record of that time or later wins."""
+    return OrderKey(max(0, time_ns), 0, 0, 0).pack()
+
+
+def refuted(stamp: bytes) -> bytes:
+    """Return the stamp of the statement that a record is no longer true: right behind it, before any other one."""
+    return (int.from_bytes(stamp) + 1).to_bytes(_KEY.size)
+
+
+def eff_time_of(stamp: bytes) -> int:
+    """Return the effective time in a packed key, in ns."""
+    return int.from_bytes(stamp[:8])
+
+
+def rivals(known: bytes, stamp: bytes, skew_ns: int) -> bool:
+    """Whether two records may be in the wrong order because the clocks of their MDTs differ by up to `skew_ns`."""
+    return (
+        known[8:10] != stamp[8:10]
+        and abs(eff_time_of(known) - eff_time_of(stamp)) <= skew_ns
+        and known[10:] != _NO_RECORD
+        and stamp[10:] != _NO_RECORD
+    )
+
+
+_NO_RECORD = bytes(16)
+
+
+class Effect(msgspec.Struct, frozen=True, gc=False):
+    """What a record does to one place: the name now means `fid`; None: it is removed."""
+
+    parent: FID
+    name: bytes
+    fid: FID | None
+
+
+class Link(msgspec.Struct, frozen=True, gc=False):
+    """One place of the namespace with the packed key of the record that wrote it last."""
+
+    parent: FID
+    name: bytes
+    fid: FID | None
+    stamp: bytes
+
+
+class Move(msgspec.Struct, frozen=True, gc=False):
+    """A migration: an object's FID and its new one, with the packed key of the record."""
+
+    fid: FID
+    target: FID
+    stamp: bytes
+
+
+Place = tuple[FID, bytes]
+
+
+def mdt_number(mdt: str) -> int:
+    """Return the number of an MDT: `lustre-MDT000a` is 10.
+
+    Raises:
+        ConfigError: the name does not end in MDT and four hexadecimal digits.
+    """
+    match = _MDT_NAME.match(mdt)
+    if match is None:
+        raise ConfigError(f"{mdt!r} is not an MDT's name; write it as FSNAME-MDT and four hexadecimal digits")
+    return int(match[1], 16)
+
+
+def effective_time(time_ns: int, previous: int) -> int:
+    """Return the effective time of a record behind one whose effective time is `previous` (0: none), in ns.
+
+    Within one (MDT, epoch) it grows strictly. A time that cannot be (LATEST_TIME_NS) counts as none.
+    """
+    return time_ns if previous < time_ns <= LATEST_TIME_NS else previous + 1
+
+
+def effects(record: ChangelogRecord) -> tuple[Effect, ...]:
+    """Return what `record` does to the namespace, in order: of two effects on one place the later counts."""
+    make = LINK_EFFECTS.get(record.type)
+    return make(record) if make is not None else ()
+
+
+def merge(links: MutableMapping[Place, Link], stamp: bytes, found: Iterable[Effect]) -> list[tuple[Link, Effect]]:
+    """Bring the effects of the record with the packed key `stamp` into `links`: the highest key wins.
+
+    Returns the links that stood at the same places, each with the effect that met it.
+    """
+    met = []
+    for effect in found:
+        place = (effect.parent, effect.name)
+        present = links.get(place)
+        if present is not None:
+            met.append((present, effect))
+        if present is None or stamp >= present.stamp:
+            links[place] = Link(effect.parent, effect.name, effect.fid, stamp)
+    return met
+
+
+def lacks_old_name(record: ChangelogRecord) -> bool:
+    """Whether this is a RENME of an old server that does not say where the object came from.
+
+    The old name then stays in the index until something else is found there.
+    """
+    return record.type == RecordType.RENME and not (record.source_parent and record.source_name)
+
+
+def _set(record: ChangelogRecord) -> tuple[Effect, ...]:
+    if not (record.parent and record.name and record.target):
+        return ()
+    return (Effect(record.parent, record.name, record.target),)
+
+
+def _remove(record: ChangelogRecord) -> tuple[Effect, ...]:
+    if not (record.parent and record.name):
+        return ()
+    return (Effect(record.parent, record.name, None),)
+
+
+def _rename(record: ChangelogRecord) -> tuple[Effect, ...]:
+    # The object that moved is the source; the target is what was overwritten, or zero.
+    if not (record.parent and record.name and record.source):
+        return ()
+    moved = Effect(record.parent, record.name, record.source)
+    if lacks_old_name(record):
+        return (moved,)
+    return (Effect(record.source_parent, record.source_name, None), moved)
+
+
+def _migrate(record: ChangelogRecord) -> tuple[Effect, ...]:
+    # Only the parents are the other way round, the names stand as in RENME: the object was
+    # (parent, source_name) and is (source_parent, name). Seen where both differ: captures/11-random-defmask.
+    old_name = record.source_name or record.name
+    if not (record.source_parent and record.name and record.target):
+        return ()
+    moved = Effect(record.source_parent, record.name, record.target)
+    return (Effect(record.parent, old_name, None), moved) if record.parent else (moved,)
+
+
+LINK_EFFECTS: dict[int, Callable[[ChangelogRecord], tuple[Effect, ...]]] = {
+    RecordType.CREAT: _set,
+    RecordType.MKDIR: _set,
+    RecordType.HLINK: _set,
+    RecordType.SLINK: _set,
+    RecordType.MKNOD: _set,
+    RecordType.UNLNK: _remove,
+    RecordType.RMDIR: _remove,
+    RecordType.RENME: _rename,
+    RecordType.MIGRT: _migrate,
+}
+"""Every type that names a place, and how to read its places. RNMTO, the second half of a RENME of servers
+before 2.2, repeats what its RENME said; it never appeared in captures."""

@@ -1,0 +1,252 @@
+"""Connections to an index in PostgreSQL: settings, schema version, and errors that say what to do.
+
+The schema is made by the numbered files of schema/postgresql, each applied once, in order, in a transaction of
+its own; the table `meta` says which were. It stands in the first schema of the connection's search_path.
+
+Messages name an index by host and database only: its URL may hold a password.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator
+from importlib import resources
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from lustre_events.changelog.fid import FID
+from lustre_events.errors import ConfigError, IndexTooNew, IndexUnavailable
+
+CONNECT_SECONDS = 10
+WRITE_SECONDS = 60
+"""How long a statement of the writer may take."""
+LOCK_SECONDS = 10
+"""How long a statement waits for another session's transaction."""
+IDLE_SECONDS = 60
+"""How long a session may pause within a transaction: a dispatcher that hangs does not hold up the next one."""
+MIGRATE_SECONDS = 3600
+
+_OLDEST_SERVER = 130_000
+_MIGRATION_LOCK = 0x4C755374  # "LuSt": an advisory lock, so that two programs do not make the same tables
+_NO_SCHEMA = 0
+
+Row = tuple[Any, ...]
+Connection = psycopg.Connection[Row]
+
+
+class Database:
+    """One session with an index. Not for two threads at a time. `name` is what messages call the index."""
+
+    def __init__(self, url: str, *, statement_seconds: float, settings: tuple[tuple[str, str], ...] = ()) -> None:
+        """Connect, in autocommit mode; `settings` are the server's, for this session.
+
+        Raises:
+            ConfigError: the URL cannot be read.
+            IndexUnavailable: no connection.
+        """
+        self.name = shown(url)
+        with self.errors():
+            self.connection = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS,
+                                              application_name="lustre-events", **_missing(url))  # fmt: skip
+        try:
+            self._check_server()
+            with self.errors():
+                for name, value in (
+                    ("statement_timeout", f"{statement_seconds:g}s"),
+                    ("lock_timeout", f"{LOCK_SECONDS}s"),
+                    ("idle_in_transaction_session_timeout", f"{IDLE_SECONDS}s"),
+                    ("client_encoding", "UTF8"),
+                    ("jit", "off"),  # compiling costs more than these statements take
+                    *settings,
+                ):
+                    self.set(name, value)
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def set(self, name: str, value: str) -> None:
+        """Change one of the server's settings for this session."""
+        self.connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn psycopg's errors into IndexUnavailable."""
+        try:
+            yield
+        except psycopg.Error as exc:
+            raise IndexUnavailable(
+                f"{self.name}: the index cannot be used ({_first_line(exc)}); {_advice(exc)}"
+            ) from exc
+
+    @contextlib.contextmanager
+    def transaction(self, begin: LiteralString = "BEGIN") -> Iterator[Connection]:
+        """Begin; commit at the end, or undo everything if an exception comes."""
+        with self.errors():
+            self.connection.execute(begin)
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(psycopg.Error):  # a lost connection has rolled back already
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def version(self) -> int:
+        """Return the version of the index's schema; 0: there is no index yet.
+
+        Raises:
+            IndexUnavailable: the tables are another program's.
+            IndexTooNew: a later version of this program made them.
+        """
+        with self.errors():
+            if self.connection.execute("SELECT to_regclass('meta') IS NULL").fetchone() == (True,):
+                return _NO_SCHEMA
+            try:
+                row = self.connection.execute(
+                    "SELECT value FROM meta WHERE key = 'lustre-events schema'"
+                ).fetchone()
+            except psycopg.errors.UndefinedColumn:
+                row = None
+        if row is None:
+            raise IndexUnavailable(
+                f"{self.name}: another program has a table named meta here; give the index a database of its own"
+            )
+        if int(row[0]) > len(_schemas()):
+            raise IndexTooNew(
+                f"{self.name}: the index has version {row[0]}, this program knows {len(_schemas())}; "
+                "upgrade this program"
+            )
+        return int(row[0])
+
+    def migrate(self) -> None:
+        """Make the index, or bring it to this version, where needed. Raises as `version` does."""
+        if self.version() == len(_schemas()):
+            return
+        for number, schema in enumerate(_schemas(), start=1):
+            with self.transaction():
+                self.connection.execute(
+                    "SELECT set_config('statement_timeout', %s, true)", (f"{MIGRATE_SECONDS}s",)
+                )
+                self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+                # Looked at again: another process may have done it meanwhile.
+                if self.version() < number:
+                    self.connection.execute(
+                        "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
+                    )
+                    self.connection.execute(schema)
+                    self.connection.execute(
+                        "INSERT INTO meta (key, value) VALUES ('lustre-events schema', %s)"
+                        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                        (str(number),),
+                    )
+
+    def close(self) -> None:
+        """Close; closing twice is fine."""
+        self.connection.close()
+
+    def _check_server(self) -> None:
+        info = self.connection.info
+        if info.server_version < _OLDEST_SERVER:
+            raise IndexUnavailable(
+                f"{self.name}: the server is PostgreSQL {info.server_version // 10_000}; use 13 or later"
+            )
+        encoding = info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise IndexUnavailable(
+                f"{self.name}: the database has the encoding {encoding}; make one with: "
+                "createdb --encoding UTF8 --template template0"
+            )
+
+
+def packed(fids: Collection[FID]) -> list[bytes]:
+    """Return FIDs as a parameter `%b::bytea[]` takes them, in the order of the index."""
+    return sorted(fid.pack() for fid in fids)
+
+
+def unpacked_links(rows: Iterable[Row]) -> list[tuple[FID, FID, bytes]]:
+    """Return rows of (packed FID, packed parent, name) with FIDs; the few parents are made once."""
+    parents: dict[bytes, FID] = {}
+    found = []
+    for fid, parent, name in rows:
+        above = parents.get(parent) or parents.setdefault(parent, FID.unpack(parent))
+        found.append((FID.unpack(fid), above, name))
+    return found
+
+
+def shown(url: str) -> str:
+    """Return what a message may say of an index's URL: neither user nor password.
+
+    Raises:
+        ConfigError: the URL cannot be read.
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        # What libpq says about it can hold a part of the password.
+        raise ConfigError(
+            "the URL of the index cannot be read; write postgresql://user@host:5432/database, with %40 for an @ in "
+            "the password (better: keep the password in ~/.pgpass)"
+        ) from None
+    host = str(parts.get("host") or "")
+    port = f":{parts['port']}" if parts.get("port") else ""
+    return f"postgresql://{'' if host.startswith('/') else host}{port}/{parts.get('dbname') or ''}"
+
+
+def _missing(url: str) -> dict[str, Any]:
+    """Return what keeps a session from waiting for a dead server, where the URL does not say otherwise."""
+    given = conninfo_to_dict(url)
+    return {name: value for name, value in _KEEPALIVE.items() if name not in given}
+
+
+_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+
+
+def _schemas() -> list[str]:
+    folder = resources.files("lustre_events.index.postgresql") / "schema"
+    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda e: e.name)
+    return [entry.read_text(encoding="utf-8") for entry in files]
+
+
+def _first_line(exc: psycopg.Error) -> str:
+    """Return an error in few words; what a statement's values were stays out of it."""
+    lines = (exc.diag.message_primary or str(exc)).strip().splitlines()
+    return lines[0] if lines else type(exc).__name__
+
+
+def _advice(exc: psycopg.Error) -> str:
+    if exc.sqlstate is None:
+        text = str(exc)
+        return next((advice for sign, advice in _SIGNS.items() if sign in text), _AWAY)
+    for length in (5, 3, 2):
+        if exc.sqlstate[:length] in _STATES:
+            return _STATES[exc.sqlstate[:length]]
+    return "look at the server's log"
+
+
+_AWAY = "check that the server runs and can be reached from this machine"
+_SIGNS = {
+    "authentication failed": "check the user and the password in [index] url, or ~/.pgpass",
+    "no password supplied": "put the password into ~/.pgpass, or into [index] url",
+    "pg_hba.conf": "let this user and machine in, in the server's pg_hba.conf",
+    "does not exist": "make it (deploy/postgresql/roles.sql), or mend [index] url",
+    "permission denied for database": "grant the user CONNECT on it",
+    "too many": "the server has no connection left; raise its max_connections",
+    "starting up": "it will take connections soon",
+}
+"""libpq gives no code for a connection that could not be made, only the server's words."""
+
+# PostgreSQL's documentation, appendix A: error codes; the first two characters are the class.
+_STATES = {
+    "08": _AWAY,
+    "57P": "the server is being stopped or started; it will be back",
+    "57014": "the statement took too long; look at the server's load",
+    "55P03": "another session holds it for too long; see who, in pg_locks",
+    "25006": "the user or the server may only read; the dispatcher needs the primary server and its owner",
+    "42501": "grant the user the rights on the tables (deploy/postgresql/roles.sql)",
+    "42P07": "another program's tables are here; give the index a database of its own",
+    "53": "the server has no memory, disk or connections left; make room",
+    "58": "look at the server's disk and log",
+    "XX": "the index may be damaged; look at the server's log",
+}

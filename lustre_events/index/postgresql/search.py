@@ -1,0 +1,311 @@
+"""Searching an index in PostgreSQL: the side that only reads. reading.py says what each call means.
+
+Everything is one SELECT after another in a transaction that sees one moment (REPEATABLE READ, READ ONLY), so a user
+who may only read, and a replica, will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from lustre_events.changelog.fid import FID
+from lustre_events.domain import acl
+from lustre_events.errors import IndexUnavailable
+from lustre_events.index.postgresql.clause import TRUE, Clause, Condition, joined
+from lustre_events.index.postgresql.database import Connection, Database, packed, unpacked_links
+from lustre_events.index.postgresql.database import Row as Values
+from lustre_events.index.postgresql.filter import FEW, Compiler
+from lustre_events.index.postgresql.tally import tally
+from lustre_events.index.postgresql.visibility import listed_directories, readable, seen
+from lustre_events.index.query.tree import Node
+from lustre_events.index.reading import (
+    LONGEST_SECONDS,
+    Counts,
+    Entry,
+    Order,
+    Place,
+    Row,
+    Stats,
+    StoredDocument,
+    StoredWork,
+    Tally,
+)
+from lustre_events.index.visibility import Viewer
+
+LOOK = 2_000
+"""Objects that are probed at first, in the order asked for, where many match."""
+MOST_LOOKED_AT = 30_000
+"""Objects that are probed at most, before all that match are collected."""
+
+_COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
+_SORTED = frozenset({"id", "size", "mtime_ns"})
+"""Columns with an index that gives their order."""
+
+FEW_JUDGED = 2_000
+"""Objects whose names are looked at one by one to tell whether a viewer sees them."""
+
+_SETTINGS = (("work_mem", "64MB"), ("max_parallel_workers_per_gather", "0"))
+
+
+class PostgresqlReading:
+    """See `reading.Reading`, within a transaction of the caller.
+
+    Args:
+        connection: an index.
+        viewer: who looks; None: everything is seen.
+        few: where fewer objects match they are collected; else objects are probed in order.
+        look: how many are probed at first.
+    """
+
+    def __init__(
+        self, connection: Connection, viewer: Viewer | None = None, few: int = FEW, look: int = LOOK
+    ) -> None:
+        self._connection = connection
+        self._viewer = viewer
+        self._few = few
+        self._look = look
+        self._compiled: dict[Node, Condition] = {}
+        self._compiler = Compiler(self._run, few=few)
+        if viewer is not None:
+            self._compiler = Compiler(self._run, seen(viewer), readable(viewer, acl.READ), few)
+
+    @cached_property
+    def _counting(self) -> Compiler:
+        """The compiler for what goes through all objects that match."""
+        if self._viewer is None:
+            return self._compiler
+        directories = listed_directories(self._run, self._viewer)
+        return replace(self._compiler, seen=Clause("link.parent = ANY(%b::bytea[])", (directories,)))
+
+    def _for_all(self, node: Node) -> tuple[Compiler, Condition]:
+        condition = self._compile(node)
+        if self._viewer is None or condition.size <= FEW_JUDGED:
+            return self._compiler, condition
+        return self._counting, self._counting.compile(node)
+
+    def _compile(self, node: Node) -> Condition:
+        """Return what a node means; a subtree asks for the same one again and again."""
+        if node not in self._compiled:
+            self._compiled[node] = self._compiler.compile(node)
+        return self._compiled[node]
+
+    def find(self, node: Node, order: Order, after: Place | None, limit: int) -> list[Row]:
+        """Return up to `limit` objects that match, in order, behind `after`."""
+        condition = self._compile(node)
+        if order.column == "id":
+            return self._portion(condition, order, after, limit, [])
+        rows: list[Row] = []
+        if after is None or after.value is not None:
+            rows = self._portion(condition, order, after, limit, [Clause(f"o.{order.column} IS NOT NULL")])
+            after = None
+        if len(rows) < limit:
+            unknown = Order("id", order.descending)
+            only = [Clause(f"o.{order.column} IS NULL")]
+            rows += self._portion(condition, unknown, after, limit - len(rows), only)
+        return rows
+
+    def _portion(
+        self, condition: Condition, order: Order, after: Place | None, limit: int, only: list[Clause]
+    ) -> list[Row]:
+        start = joined([*([_behind(order, after)] if after is not None else []), *only, TRUE], "AND")
+        many = self._few if order.column == "id" else min(self._few, self._look)
+        if condition.size > many and order.column in _SORTED:
+            rows = self._first(condition, start, order, limit)
+            if len(rows) == limit:
+                return rows
+        # Few match, or few of them are here: all of them then, in an order that no index gives.
+        driven = condition.driver is not None
+        where = condition.driven() if driven else condition.probe
+        found = joined([start, where], "AND")
+        live = self._compiler.live
+        # Sorted first: whether a name is seen is asked only until the page is full.
+        ordered = f"SELECT * FROM object o WHERE {found.sql} ORDER BY {_by(order, made=driven)} OFFSET 0"  # noqa: S608
+        return self._rows(
+            f"SELECT {_COLUMNS} FROM ({ordered}) AS o WHERE {live.sql} LIMIT %s",  # noqa: S608
+            *found.parameters, *live.parameters, limit,
+        )  # fmt: skip
+
+    def _first(self, condition: Condition, start: Clause, order: Order, limit: int) -> list[Row]:
+        """Probe the first objects in order, and more of them if that seems to fill the page."""
+        found = joined([condition.probe, self._compiler.live], "AND")
+        looked_at = f"SELECT * FROM object o WHERE {start.sql} ORDER BY {_by(order)} LIMIT %s"  # noqa: S608
+        statement = f"SELECT {_COLUMNS} FROM ({looked_at}) AS o WHERE {found.sql} ORDER BY {_by(order)} LIMIT %s"  # noqa: S608
+        look = self._look
+        while True:
+            rows = self._rows(statement, *start.parameters, look, *found.parameters, limit)
+            needed = look * limit * 3 // (2 * len(rows)) if rows else MOST_LOOKED_AT + 1
+            if len(rows) == limit or needed > MOST_LOOKED_AT or look >= needed:
+                return rows
+            look = needed
+
+    def selective(self, node: Node) -> bool:
+        """Return whether few objects match."""
+        return self._compile(node).size <= self._few
+
+    def matching(self, node: Node, ids: Collection[int]) -> list[Row]:
+        """Return those of `ids` that match."""
+        probe = self._compile(node).probe
+        return self._rows(
+            f"SELECT {_COLUMNS} FROM object o WHERE o.id = ANY(%b::bigint[]) AND {probe.sql}",  # noqa: S608
+            sorted(ids), *probe.parameters,
+        )  # fmt: skip
+
+    def count(self, node: Node) -> int:
+        """Return how many objects match."""
+        compiler, condition = self._for_all(node)
+        found = joined([condition.driven(), compiler.live], "AND")
+        return self._one(f"SELECT count(*) FROM object o WHERE {found.sql}", *found.parameters)  # noqa: S608
+
+    def tally(self, node: Node, by: str, limit: int | None) -> list[Tally]:
+        """Return the values of the objects that match; see tally.py."""
+        return tally(*self._for_all(node), by, limit)
+
+    def entries(self, parent: FID, after: bytes, limit: int) -> list[Entry]:
+        """Return up to `limit` names in a directory behind the name `after`, in order."""
+        rows = self._run(Clause(
+            "SELECT l.name, l.fid, coalesce(o.id, 0), o.type FROM"
+            " (SELECT name, fid FROM link WHERE parent = %s AND name > %s AND fid IS NOT NULL"
+            " ORDER BY name LIMIT %s) AS l LEFT JOIN object o ON o.fid = l.fid ORDER BY l.name",
+            (parent.pack(), after, limit),
+        ))  # fmt: skip
+        return [Entry(name, FID.unpack(fid), id_, type_) for name, fid, id_, type_ in rows]
+
+    def links(self, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
+        """Return (FID, parent, name) of every current name of `fids`."""
+        if not fids:
+            return []
+        return unpacked_links(self._run(Clause(
+            "SELECT fid, parent, name FROM link WHERE fid = ANY(%b::bytea[])", (packed(fids),)
+        )))  # fmt: skip
+
+    def child(self, parent: FID, name: bytes) -> FID | None:
+        """Return what a name in a directory means."""
+        rows = self._run(Clause("SELECT fid FROM link WHERE parent = %s AND name = %s", (parent.pack(), name)))
+        return FID.unpack(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    def objects(self, fids: Collection[FID]) -> dict[FID, Row]:
+        """Return those of `fids` that are stored."""
+        if not fids:
+            return {}
+        rows = self._rows(f"SELECT {_COLUMNS} FROM object o WHERE o.fid = ANY(%b::bytea[])", packed(fids))  # noqa: S608
+        return {row.fid: row for row in rows}
+
+    def documents(self, ids: Collection[int]) -> list[StoredDocument]:
+        """Return the documents and failures of objects, by their ids."""
+        if not ids:
+            return []
+        columns = ", ".join(StoredDocument.__struct_fields__)
+        rows = self._run(Clause(
+            f"SELECT {columns} FROM document WHERE object = ANY(%b::bigint[]) ORDER BY object, extractor",  # noqa: S608
+            (sorted(ids),),
+        ))  # fmt: skip
+        return [StoredDocument(*row) for row in rows]
+
+    def pending(self, fids: Collection[FID]) -> list[StoredWork]:
+        """Return the pending rows of `fids`."""
+        if not fids:
+            return []
+        columns = ", ".join(StoredWork.__struct_fields__)
+        rows = self._run(Clause(f"SELECT {columns} FROM pending WHERE fid = ANY(%b::bytea[])", (packed(fids),)))  # noqa: S608
+        return [StoredWork(FID.unpack(row[0]), *row[1:]) for row in rows]
+
+    def counts(self) -> Counts:
+        """Return how many rows there are, counted."""
+        sums = "SELECT extractor, count(*) FROM document WHERE {} IS NOT NULL GROUP BY extractor"
+        return Counts(
+            objects=self._one("SELECT count(*) FROM object"),
+            links=self._one("SELECT count(*) FROM link WHERE fid IS NOT NULL"),
+            tombstones=self._one("SELECT count(*) FROM link WHERE fid IS NULL"),
+            documents=self._sums(sums.format("body")),
+            failures=self._sums(sums.format("failure")),
+        )
+
+    def stats(self, counts: Counts) -> Stats:
+        """Return the sums, with these counts."""
+        pending = self._run(Clause("SELECT reason, count(*), min(due_ns) FROM pending GROUP BY reason"))
+        return Stats(
+            counts=counts,
+            pending={reason: count for reason, count, _ in pending},
+            counters=self._sums("SELECT name, value FROM counter ORDER BY name"),
+            cursors=tuple(
+                (mdt, epoch, position)
+                for mdt, epoch, position in self._run(
+                    Clause("SELECT mdt, epoch, position FROM cursor ORDER BY mdt, epoch")
+                )
+            ),
+            oldest_due_ns={reason: due_ns for reason, _, due_ns in pending},
+            bytes=self._one("SELECT pg_database_size(current_database())"),
+        )
+
+    def _run(self, clause: Clause) -> list[Values]:
+        # Never prepared: what is best depends on the values.
+        return self._connection.execute(clause.sql, clause.parameters, prepare=False, binary=True).fetchall()
+
+    def _rows(self, sql: str, *parameters: Any) -> list[Row]:
+        return [Row(id_, FID.unpack(fid), *rest) for id_, fid, *rest in self._run(Clause(sql, parameters))]
+
+    def _one(self, sql: str, *parameters: Any) -> int:
+        return int(self._run(Clause(sql, parameters))[0][0])
+
+    def _sums(self, sql: str) -> dict[str, int]:
+        return {row[0]: row[1] for row in self._run(Clause(sql))}
+
+
+class PostgresqlBackend:
+    """See `reading.Backend`. A lost session is replaced by the next reading.
+
+    Raises:
+        ConfigError: the URL cannot be read.
+        IndexUnavailable: there is no index in the database, or no connection.
+        IndexTooNew: a later version of this program wrote it.
+    """
+
+    def __init__(self, url: str, seconds: float = LONGEST_SECONDS) -> None:
+        self._url = url
+        self._seconds = seconds
+        self._closed = False
+        self._database = self._connect()
+
+    @contextmanager
+    def reading(self, viewer: Viewer | None) -> Iterator[PostgresqlReading]:
+        """Give one moment of the index, as `viewer` may see it."""
+        if self._database.connection.closed and not self._closed:
+            self._database = self._connect()
+        with self._database.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
+            yield PostgresqlReading(connection, viewer)
+
+    def close(self) -> None:
+        """Close; closing twice is fine."""
+        self._closed = True
+        self._database.close()
+
+    def _connect(self) -> Database:
+        database = Database(self._url, statement_seconds=self._seconds, settings=_SETTINGS)
+        try:
+            if database.version() == 0:
+                raise IndexUnavailable(
+                    f"{database.name}: there is no index here yet; start a dispatcher (lustre-events run), "
+                    "or name one with --index"
+                )
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+
+def _by(order: Order, *, made: bool = False) -> str:
+    """Return what comes behind ORDER BY; `made`: so that no index can give it, which would not end soon."""
+    direction = "DESC" if order.descending else "ASC"
+    first = "" if order.column == "id" else f"o.{order.column}{' + 0' if made else ''} {direction}, "
+    return f"{first}o.id {direction}"
+
+
+def _behind(order: Order, place: Place) -> Clause:
+    sign = "<" if order.descending else ">"
+    if order.column == "id":
+        return Clause(f"o.id {sign} %s", (place.id,))
+    return Clause(f"(o.{order.column}, o.id) {sign} (%s, %s)", (place.value or 0, place.id))

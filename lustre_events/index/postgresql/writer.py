@@ -1,0 +1,349 @@
+"""The index in PostgreSQL, for its one writer, the dispatcher. interface.py says what each call means.
+
+Every call is one statement for all of its objects, with arrays as parameters: what counts is the number of round
+trips. Who may write is decided by a lock on the row of `writer`: while one dispatcher is in a transaction no
+other can take over, and afterwards the first one's token is found to be gone.
+
+The pending rows are in pending.py; migrations, sweeping and walks in upkeep.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.namespace import Link
+from lustre_events.errors import LeaseLost
+from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, Work
+from lustre_events.index.paths import paths_of
+from lustre_events.index.postgresql.database import WRITE_SECONDS, Database, packed, unpacked_links
+from lustre_events.index.postgresql.pending import PendingTable
+from lustre_events.index.postgresql.scans import Scans
+from lustre_events.index.postgresql.session import FACTS, columns
+from lustre_events.index.postgresql.upkeep import Upkeep
+from lustre_events.index.values import clean
+from lustre_events.jobs.messages import Result
+
+log = logging.getLogger(__name__)
+
+_SETTINGS = (
+    # A clear of the changelog may depend on a commit, which must survive a loss of power.
+    ("synchronous_commit", "on"),
+    # The writer finds every row by an index; tables that have grown since they were last analysed must not
+    # make the planner read them as a whole.
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+)
+
+
+class PostgresqlWriter:
+    """See `interface.IndexWriter`. Not for two threads at a time. A lost session is replaced by the next call."""
+
+    def __init__(self, url: str) -> None:
+        """Open the index, or make it; raises as `Database` and its `migrate` do."""
+        self._url = url
+        self._token = uuid.uuid4().hex
+        self._closed = False
+        self._database = self._connect()
+        try:
+            with self._database.errors():
+                (fsync,) = self._database.connection.execute("SHOW fsync").fetchone() or ("on",)
+        except BaseException:
+            self._database.close()
+            raise
+        if fsync == "off":
+            log.warning(
+                "%s: the server runs with fsync off; a loss of power can damage the index", self._database.name
+            )
+
+    def take_over(self) -> None:
+        """Become the index's one writer; whoever was it before gets LeaseLost."""
+        with self._open().transaction() as connection:
+            connection.execute(
+                "INSERT INTO writer (one, token, since_ns) VALUES (1, %s, %s)"
+                " ON CONFLICT (one) DO UPDATE SET token = excluded.token, since_ns = excluded.since_ns",
+                (self._token, time.time_ns()),
+            )
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[PostgresqlTransaction]:
+        """Begin; commit durably at the end, or undo everything if an exception comes."""
+        database = self._open()
+        with database.transaction() as connection:
+            holder = connection.execute("SELECT token FROM writer FOR UPDATE").fetchone()
+            if holder is None or holder[0] != self._token:
+                raise LeaseLost(f"{database.name}: another dispatcher has taken over; this one stops")
+            transaction = PostgresqlTransaction(connection, database.name)
+            yield transaction
+            transaction.flush()
+
+    def cursors(self) -> dict[tuple[str, int], Cursor]:
+        """Return all cursors by (MDT, epoch)."""
+        database = self._open()
+        with database.errors():
+            rows = database.connection.execute("SELECT mdt, epoch, position, eff_time FROM cursor").fetchall()
+        return {(row[0], row[1]): Cursor(*row) for row in rows}
+
+    def register(self, extractors: Sequence[Identity]) -> dict[str, ExtractorState]:
+        """Make extractors known and return them by name; a new version or digest raises the serial."""
+        with self.transaction() as transaction:
+            return transaction.register(extractors)
+
+    def counters(self) -> dict[str, int]:
+        """Return the sums of all counts so far."""
+        database = self._open()
+        with database.errors():
+            rows = database.connection.execute("SELECT name, value FROM counter").fetchall()
+        return {row[0]: row[1] for row in rows}
+
+    def close(self) -> None:
+        """Close; closing twice is fine."""
+        self._closed = True
+        self._database.close()
+
+    def _connect(self) -> Database:
+        database = Database(self._url, statement_seconds=WRITE_SECONDS, settings=_SETTINGS)
+        try:
+            database.migrate()
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _open(self) -> Database:
+        """Return the session, a new one where the last was lost: the token decides whether it may write."""
+        if self._database.connection.closed and not self._closed:
+            self._database = self._connect()
+        return self._database
+
+
+class PostgresqlTransaction(PendingTable, Scans, Upkeep):
+    """See `interface.Transaction`."""
+
+    def advance(self, before: Cursor, after: Cursor) -> None:
+        """Move a cursor. Raises LeaseLost if it does not stand at `before`."""
+        if before.position == 0:
+            self._run(
+                "INSERT INTO cursor (mdt, epoch, position, eff_time) VALUES (%s, %s, 0, 0) ON CONFLICT DO NOTHING",
+                before.mdt, before.epoch,
+            )  # fmt: skip
+        moved = self._run(
+            "UPDATE cursor SET position = %s, eff_time = %s WHERE mdt = %s AND epoch = %s AND position = %s",
+            after.position, after.eff_time, before.mdt, before.epoch, before.position,
+        )  # fmt: skip
+        if moved.rowcount != 1:
+            raise LeaseLost(
+                f"{self._name}: the cursor of {before.mdt} is no longer at {before.position}; "
+                "another dispatcher has moved it, this one stops"
+            )
+
+    def set_links(self, links: Iterable[Link]) -> None:
+        """Write links; one that has a higher stamp already stays."""
+        # In the order of the key, which is quicker for large tables; of several for one place the last is left.
+        ordered = sorted(
+            ((link.parent.pack(), link.name, link.stamp, link.fid.pack() if link.fid is not None else None)
+             for link in links),
+            key=_by_place_and_stamp,
+        )  # fmt: skip
+        rows = {row[:2]: row for row in ordered}
+        if rows:
+            self._run(
+                "INSERT INTO link (parent, name, stamp, fid)"
+                " SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[])"
+                " ON CONFLICT (parent, name) DO UPDATE SET fid = excluded.fid, stamp = excluded.stamp"
+                " WHERE excluded.stamp > link.stamp",
+                *columns([*rows.values()]),
+            )
+
+    def linked(self, fids: Collection[FID]) -> set[FID]:
+        """Return those of `fids` that have a name."""
+        if not fids:
+            return set()
+        rows = self._run("SELECT DISTINCT fid FROM link WHERE fid = ANY(%b::bytea[])", packed(fids))
+        return {FID.unpack(row[0]) for row in rows}
+
+    def names(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
+        """Return the last parts of all paths of `fids`, also where the directories above are not known."""
+        found: dict[FID, list[bytes]] = defaultdict(list)
+        if fids:
+            for fid, name in self._run("SELECT fid, name FROM link WHERE fid = ANY(%b::bytea[])", packed(fids)):
+                found[FID.unpack(fid)].append(name)
+        return dict(found)
+
+    def paths(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
+        """Return all paths of each of `fids`, relative to the root; [] where none is known."""
+        return paths_of(self._links, fids)
+
+    def _links(self, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
+        """Return (FID, parent, name) of every current name of `fids`."""
+        rows = self._run("SELECT fid, parent, name FROM link WHERE fid = ANY(%b::bytea[])", packed(fids))
+        return unpacked_links(rows)
+
+    def objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
+        """Return those of `fids` that are stored."""
+        if not fids:
+            return {}
+        found = {}
+        for packed_fid, id_, generation, content, type_, uid, jobid, cause, known, size in self._run(
+            "SELECT fid, id, generation, content, type, uid, jobid, cause, facts_generation, size FROM object"
+            " WHERE fid = ANY(%b::bytea[])",
+            packed(fids),
+        ):
+            self._facts_generations[id_] = known
+            fid = FID.unpack(packed_fid)
+            found[fid] = ObjectRow(
+                fid=fid, id=id_, generation=generation, content=content, type=type_, uid=uid, jobid=jobid,
+                cause=cause, known=known, size=size,
+            )  # fmt: skip
+        self._recent = [row.id for row in found.values()]
+        return found
+
+    def put_objects(self, rows: Iterable[ObjectRow]) -> None:
+        """Write generation, content, type, jobid and cause; rows with id 0 are new."""
+        new, known = [], []
+        for row in rows:
+            values = (row.generation, row.content, row.type, row.jobid, row.cause)
+            known.append((*values, row.id)) if row.id else new.append((*values, row.fid.pack()))
+        if new:
+            self._run(
+                "INSERT INTO object (generation, content, type, jobid, cause, fid) SELECT * FROM"
+                " unnest(%b::bigint[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[], %b::bytea[])",
+                *columns(new),
+            )
+        if known:
+            self._run(
+                "UPDATE object SET generation = new.generation, content = new.content, type = new.type,"
+                " jobid = new.jobid, cause = new.cause"
+                " FROM unnest(%b::bigint[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[], %b::bigint[])"
+                " AS new (generation, content, type, jobid, cause, id) WHERE object.id = new.id",
+                *columns(known),
+            )
+
+    def remove_objects(self, fids: Collection[FID]) -> int:
+        """Remove objects with their documents and pending rows; return how many objects were stored."""
+        if not fids:
+            return 0
+        self._facts_generations.clear()
+        (count,) = self._run(_REMOVE, packed(fids)).fetchone() or (0,)
+        return int(count)
+
+    def documents(self, fids: Collection[FID]) -> dict[Work, int]:
+        """Return the generation of each good document of `fids`."""
+        if not fids:
+            return {}
+        rows = self._run(
+            "SELECT object.fid, document.extractor, document.generation FROM object JOIN document"
+            " ON document.object = object.id WHERE document.body IS NOT NULL AND object.fid = ANY(%b::bytea[])",
+            packed(fids),
+        )
+        return {(FID.unpack(fid), extractor): generation for fid, extractor, generation in rows}
+
+    def facts(self, fids: Collection[FID]) -> dict[FID, tuple[int, Facts]]:
+        """Return the generation and the facts of those of `fids` that `stat` has seen."""
+        if not fids:
+            return {}
+        rows = self._run(
+            f"SELECT fid, facts_generation, {', '.join(FACTS)} FROM object"  # noqa: S608 - names of our own
+            " WHERE facts_generation > 0 AND fid = ANY(%b::bytea[])",
+            packed(fids),
+        )
+        found = {}
+        for fid, generation, *values in rows:
+            facts = dict(zip(FACTS, values, strict=True))
+            found[FID.unpack(fid)] = generation, Facts(**{**facts, "released": bool(facts["released"])})
+        return found
+
+    def put_facts(self, row: ObjectRow, generation: int, facts: Facts) -> bool:
+        """Write the facts of a stored object; False: newer ones are stored."""
+        if row.id not in self._facts_generations:
+            self.objects([row.fid])
+        if generation < self._facts_generations.get(row.id, generation + 1):
+            return False
+        self._keep_facts(row.id, generation, facts)
+        return True
+
+    def put_document(self, row: ObjectRow, result: Result) -> bool:
+        """Write the document that was found in a stored object; False: a newer one is stored."""
+        version = (result.generation, result.serial)
+        return self.write_document(row.id, result.extractor, version, result.document, result.provenance)
+
+    def put_failure(self, row: ObjectRow, result: Result, attempts: int) -> None:
+        """Keep a failed attempt, the last of so many, beside the last good document."""
+        failure = {"error": result.error, "stderr": result.stderr, "attempts": attempts}
+        version = (result.generation, result.serial)
+        self.write_failure(row.id, result.extractor, version, failure, result.provenance)
+
+    def remove_failures(self, works: Iterable[Work]) -> int:
+        """Forget failed attempts, not the good documents beside them; return how many there were."""
+        return self.forget_failures([(fid.pack(), name) for fid, name in works])
+
+    def register(self, extractors: Sequence[Identity]) -> dict[str, ExtractorState]:
+        """See `interface.IndexWriter`."""
+        if not extractors:
+            return {}
+        identities = [(each.name, clean(each.version), each.digest) for each in extractors]
+        self._run(
+            "INSERT INTO extractor (name, version, digest, serial)"
+            " SELECT name, version, digest, 1"
+            " FROM unnest(%b::text[], %b::text[], %b::text[]) AS new (name, version, digest)"
+            " ON CONFLICT (name) DO UPDATE"
+            " SET version = excluded.version, digest = excluded.digest, serial = extractor.serial + 1, failing = 0,"
+            " suspended = CASE WHEN extractor.failing > 0 THEN NULL ELSE extractor.suspended END"
+            " WHERE extractor.version != excluded.version OR extractor.digest != excluded.digest",
+            *columns(identities),
+        )
+        rows = self._run(
+            "SELECT name, version, digest, serial, suspended, disabled, failing FROM extractor"
+            " WHERE name = ANY(%b::text[])",
+            [each.name for each in extractors],
+        )
+        return {
+            name: ExtractorState(name, version, digest, serial, suspended, bool(disabled), failing)
+            for name, version, digest, serial, suspended, disabled, failing in rows
+        }
+
+    def put_states(self, states: Iterable[ExtractorState]) -> None:
+        """Write `suspended`, `disabled` and `failing` of registered extractors."""
+        rows = [
+            (each.name, None if each.suspended is None else clean(each.suspended), int(each.disabled), each.failing)
+            for each in states
+        ]
+        if rows:
+            self._run(
+                "UPDATE extractor SET suspended = new.suspended, disabled = new.disabled, failing = new.failing"
+                " FROM unnest(%b::text[], %b::text[], %b::integer[], %b::integer[])"
+                " AS new (name, suspended, disabled, failing) WHERE extractor.name = new.name",
+                *columns(rows),
+            )
+
+    def count(self, counters: Mapping[str, int]) -> None:
+        """Add to the counters."""
+        if counters:
+            self._run(
+                "INSERT INTO counter (name, value) SELECT * FROM unnest(%b::text[], %b::bigint[])"
+                " ON CONFLICT (name) DO UPDATE SET value = counter.value + excluded.value",
+                *columns(sorted(counters.items())),
+            )
+
+
+def _by_place_and_stamp(row: tuple[bytes, bytes, bytes, bytes | None]) -> tuple[bytes, bytes, bytes]:
+    return row[:3]
+
+
+_REMOVE = """
+WITH fids AS (SELECT unnest(%b::bytea[]) AS fid),
+rows AS (DELETE FROM pending USING fids WHERE pending.fid = fids.fid),
+gone AS (DELETE FROM object USING fids WHERE object.fid = fids.fid RETURNING object.id),
+documents AS (DELETE FROM document USING gone WHERE document.object = gone.id RETURNING document.id),
+texts AS (DELETE FROM fulltext USING documents WHERE fulltext.document = documents.id),
+numbers AS (DELETE FROM number USING gone WHERE number.object = gone.id),
+words AS (DELETE FROM word USING gone WHERE word.object = gone.id),
+parts AS (DELETE FROM part USING gone WHERE part.object = gone.id)
+SELECT count(*) FROM gone
+"""

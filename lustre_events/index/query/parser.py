@@ -1,0 +1,277 @@
+"""The query language: Lucene-like text to a small tree that knows no database.
+
+    columns:temperature AND size:>1k            a document's key, a fact
+    instrument:ARPES temperature:[10 TO 20]     no operator means AND
+    path:/proj/run7/** (ext:h5 OR ext:nc)       * and ? stay in one directory, ** crosses them
+    "silicon carbide" graph* NOT owner:alice    full text: words, phrases, beginnings of words
+
+Facts: size mtime ctime atime owner (uid) group (gid) links type mime released jobid. Names: name path ext fid.
+Work: extractor (has found something), failed (an extractor whose last attempt failed). Every other field is a
+key of the documents, in dotted form, alone or behind its extractor's name: `columns` or `tabular.columns`. A
+backslash or quotes make any character literal.
+
+Text is compared without case, names and paths as in the file system. NOT matches whatever its operand does
+not, unknown facts included.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from luqum import tree as lucene
+from luqum.exceptions import ParseError
+from luqum.thread import parse as parse_lucene
+
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.bounds import LEAST, MOST, within
+from lustre_events.errors import ConfigError, QueryError
+from lustre_events.index.paths import components_of
+from lustre_events.index.query.literals import (
+    Interval,
+    group_interval,
+    owner_interval,
+    size_interval,
+    time_interval,
+)
+from lustre_events.index.query.tokens import Token, query_error, tokenise
+from lustre_events.index.query.tree import (
+    All,
+    And,
+    Extension,
+    Fact,
+    Failed,
+    HasDocument,
+    Identity,
+    JobId,
+    KeyEquals,
+    KeyExists,
+    KeyGlob,
+    KeyRange,
+    Mime,
+    Name,
+    Node,
+    Not,
+    Or,
+    Path,
+    Released,
+    Text,
+    Type,
+)  # fmt: skip
+from lustre_events.index.values import clean, fold
+
+MAX_DEPTH = 50
+"""Operators inside each other."""
+
+
+_FACTS: dict[str, tuple[str, Callable[[str, int], Interval]]] = {
+    "size": ("size", size_interval),
+    "links": ("nlink", size_interval),
+    "mtime": ("mtime_ns", time_interval),
+    "ctime": ("ctime_ns", time_interval),
+    "atime": ("atime_ns", time_interval),
+    "owner": ("uid", owner_interval),
+    "uid": ("uid", owner_interval),
+    "group": ("gid", group_interval),
+    "gid": ("gid", group_interval),
+}
+_TYPES = {
+    "f": "f", "file": "f",
+    "d": "d", "dir": "d", "directory": "d",
+    "l": "l", "link": "l", "symlink": "l",
+    "p": "p", "fifo": "p", "pipe": "p",
+    "s": "s", "socket": "s",
+    "b": "b", "block": "b",
+    "c": "c", "char": "c",
+}  # fmt: skip
+_GLOBS: dict[str, Callable[[str], Node]] = {
+    "name": Name,
+    "path": Path,
+    "jobid": JobId,
+    "mime": Mime,
+    "extractor": HasDocument,
+    "failed": Failed,
+}
+_EXACT = {"type", "fid", "ext", "released"}
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_PLACE = re.compile(r"at position (\d+)!\Z")
+
+
+def parse(query: str, *, now_ns: int) -> Node:
+    """Return the tree of a query. `now_ns` is what `now` means in it.
+
+    Raises:
+        QueryError: the query cannot be understood; the message shows the place with a caret.
+    """
+    tokens = tokenise(query)
+    if not tokens:
+        raise query_error("the query is empty; write * to find everything", query, 0)
+    # What luqum sees: operators as they are, fields and terms as f and t with the number of their token.
+    seen = [f"{token.kind}{i}:" if token.kind == "f" else f"t{i}" if token.kind == "t" else token.kind
+            for i, token in enumerate(tokens)]  # fmt: skip
+    try:
+        parsed = parse_lucene(" ".join(seen))  # type: ignore[no-untyped-call]
+    except ParseError as exc:
+        raise _syntax_error(query, tokens, seen, str(exc)) from exc
+    return _Converter(query, tokens, now_ns).convert(parsed, None, 0)
+
+
+def _syntax_error(query: str, tokens: list[Token], seen: list[str], message: str) -> QueryError:
+    at = _PLACE.search(message)
+    if at is None:
+        return query_error("the query ends too early", query, len(query))
+    token = tokens[" ".join(seen)[: int(at[1])].count(" ")]
+    return query_error(f"{query[token.start : token.end] or token.kind!r} cannot stand here", query, token.start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Converter:
+    query: str
+    tokens: list[Token]
+    now_ns: int
+
+    def convert(self, node: lucene.Item, field: Token | None, depth: int) -> Node:  # noqa: PLR0911 - one for each kind
+        if depth > MAX_DEPTH:
+            raise query_error(f"a query may have {MAX_DEPTH} operators inside each other", self.query, 0)
+        match node:
+            case lucene.AndOperation():
+                return And(tuple(self.convert(item, field, depth + 1) for item in node.operands))
+            case lucene.OrOperation():
+                return Or(tuple(self.convert(item, field, depth + 1) for item in node.operands))
+            case lucene.Not() | lucene.Prohibit():
+                return Not(self.convert(node.a, field, depth + 1))
+            case lucene.Group() | lucene.FieldGroup() | lucene.Plus():
+                return self.convert(node.children[0], field, depth + 1)
+            case lucene.SearchField():
+                return self.convert(node.expr, self.token(node.name), depth + 1)
+            case lucene.Range():
+                low, high = self.token(node.low), self.token(node.high)
+                return self.between(field, low, high, node.include_low, node.include_high)
+            case lucene.From():
+                return self.between(field, self.token(node.a), None, node.include, include_high=True)
+            case lucene.To():
+                return self.between(field, None, self.token(node.a), include_low=True, include_high=node.include)
+        return self.term(field, self.token(node))
+
+    def token(self, placeholder: lucene.Item | str) -> Token:
+        """Return the token of a number that luqum saw."""
+        return self.tokens[int(str(placeholder)[1:])]
+
+    def error(self, message: str, token: Token) -> QueryError:
+        return query_error(message, self.query, token.start)
+
+    def term(self, field: Token | None, term: Token) -> Node:  # noqa: PLR0911 - one for each kind
+        if field is None:
+            return All() if term.glob == "*" else self.text(term)
+        name = field.text
+        if name in _FACTS:
+            return self.fact_between(
+                name, *(None if term.glob == "*" else term,) * 2, include_low=True, include_high=True
+            )
+        if name in _GLOBS:
+            self.check_path(name, term)
+            return _GLOBS[name](term.glob)
+        if name in _EXACT:
+            return self.exact(name, term)
+        if field.wild:
+            return All() if field.glob == term.glob == "*" else self.no_wild_field(field)
+        key = clean(name)
+        if term.glob == "*":
+            return KeyExists(key)
+        if term.wild:
+            return KeyGlob(key, fold(term.glob))
+        return KeyEquals(key, fold(term.text), None if term.quoted else _number(term.text))
+
+    def check_path(self, name: str, term: Token) -> None:
+        if name == "path":
+            try:
+                components_of(term.glob)
+            except QueryError as exc:
+                raise self.error(str(exc), term) from exc
+
+    def no_wild_field(self, field: Token) -> Node:
+        raise self.error("a field's name cannot have * or ?; put a backslash before it", field)
+
+    def text(self, term: Token) -> Node:
+        words = term.text
+        if not term.wild:
+            return Text(clean(words))
+        if words.count("*") + words.count("?") > 1 or not words.endswith("*"):
+            raise self.error("a word of the full text may have one *, at its end; name:*abc* searches names", term)
+        return Text(clean(words[:-1]), prefix=True)
+
+    def exact(self, name: str, term: Token) -> Node:
+        if term.wild:
+            raise self.error(f"{name}: takes no * or ?", term)
+        if name == "ext":
+            return Extension(term.text.removeprefix("."))
+        if name == "type":
+            letter = _TYPES.get(term.text.lower())
+            if letter is None:
+                raise self.error("the types are file, dir, link, fifo, socket, block and char", term)
+            return Type(letter)
+        if name == "released":
+            value = _BOOLEANS.get(term.text.lower())
+            if value is None:
+                raise self.error("released: is true (the content is on tape only) or false", term)
+            return Released(value)
+        try:
+            return Identity(FID.parse(term.text))
+        except ConfigError as exc:
+            raise self.error(str(exc), term) from exc
+
+    def interval(self, name: str, term: Token) -> Interval:
+        if term.wild:
+            raise self.error(f"{name}: takes no * or ?", term)
+        try:
+            return _FACTS[name][1](term.text, self.now_ns)
+        except ValueError as exc:
+            raise self.error(f"{name}: {exc}", term) from exc
+
+    def between(
+        self, field: Token | None, low: Token | None, high: Token | None, include_low: bool, include_high: bool
+    ) -> Node:
+        place = low or high
+        if field is None and place is not None:
+            raise self.error("a range or comparison needs a field before it: size:>1k", place)
+        low, high = (None if token is None or token.glob == "*" else token for token in (low, high))
+        if field is None or place is None or (low is None and high is None):
+            return self.term(field, Token("t", 0, 0, "*", "*", wild=True))
+        if field.text in _FACTS:
+            return self.fact_between(field.text, low, high, include_low, include_high)
+        if field.text in _GLOBS or field.text in _EXACT:
+            raise self.error(f"{field.text}: has no order; write one value", place)
+        for token in (low, high):
+            if token is not None and token.wild:
+                raise self.error("the ends of a range take no * or ? inside", token)
+        ends = [token.text for token in (low, high) if token is not None]
+        numeric = all(_number(end) is not None for end in ends)
+        first, last = (
+            None if token is None else _number(token.text) if numeric else fold(token.text) for token in (low, high)
+        )
+        return KeyRange(clean(field.text), first, last, include_low, include_high)
+
+    def fact_between(
+        self, name: str, low: Token | None, high: Token | None, include_low: bool, include_high: bool
+    ) -> Node:
+        first = None if low is None else within(self.interval(name, low)[0 if include_low else 1])
+        behind = None if high is None else _behind(self.interval(name, high)[1 if include_high else 0])
+        return Fact(_FACTS[name][0], first, behind)
+
+
+def _behind(number: int) -> int | None:
+    """Return the bound below which a fact is to be, so that one at an end of the index's range is found.
+
+    It stands for all beyond that end (bounds.py), so it is found by whatever may be true of one of these.
+    """
+    return None if number > MOST else max(number, LEAST + 1)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text) if "_" not in text else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

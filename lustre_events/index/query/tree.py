@@ -1,0 +1,192 @@
+"""The tree of a query, which knows no database: what each node stands for is said in its docstring.
+
+Globs are those of wildcards.py. "Matches" is about one object; objects without a name are never found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lustre_events.changelog.fid import FID
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every object."""
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Objects that match all of them."""
+
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Objects that match one of them."""
+
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Objects that do not match it."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Objects whose fact (a column of the table object) is known and low <= fact < high (None: no bound)."""
+
+    column: str
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """Objects of one type (a letter of the column type)."""
+
+    letter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The object of this FID."""
+
+    fid: FID
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """The objects of these ids (the index's own); no query can write this."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobId:
+    """Objects last changed by a job whose id matches a glob."""
+
+    glob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Objects with a name that matches a glob (`*`, `?`; literal ones as `[*]`)."""
+
+    glob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """Objects with a name that ends with a dot and this, in whatever case of ASCII letters."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Objects with a path that matches a glob; `**` as a component stands for any number of directories."""
+
+    glob: str
+
+
+@dataclass(frozen=True, slots=True)
+class HasDocument:
+    """Objects with a good document of an extractor whose name matches a glob."""
+
+    glob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Objects for which the last attempt of an extractor whose name matches a glob failed."""
+
+    glob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mime:
+    """Objects whose MIME type is known and matches a glob, in whatever case of ASCII letters."""
+
+    glob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Objects whose content is on tape only (or is not); not known is not."""
+
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """Objects whose content the viewer of this reading can read (reading.py); no query can write this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Objects with these words, in this order, in one text of a document; `prefix`: the last word may go on."""
+
+    words: str
+    prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEquals:
+    """Objects with this number, or this folded word or run of words, under a key of a document."""
+
+    key: str
+    word: str
+    number: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """Objects with a number (bounds are floats) or a whole folded value (strings) in a range under a key."""
+
+    key: str
+    low: float | str | None
+    high: float | str | None
+    include_low: bool
+    include_high: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyGlob:
+    """Objects with a folded word or whole value under a key that matches a glob."""
+
+    key: str
+    glob: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyExists:
+    """Objects with any value under a key."""
+
+    key: str
+
+
+Node = (
+    All | And | Or | Not | Fact | Type | Identity | Among | JobId | Name | Extension | Path | Mime | Released
+    | Readable
+    | HasDocument | Failed | Text | KeyEquals | KeyRange | KeyGlob | KeyExists
+)  # fmt: skip
+
+ABOUT_CONTENT = (Mime, HasDocument, Failed, Text, KeyEquals, KeyRange, KeyGlob, KeyExists)
+"""The nodes that tell something of a file's content."""
+
+
+def limited(node: Node) -> Node:
+    """Return the tree in which content is only matched where it can be read."""
+    match node:
+        case And(nodes):
+            return And(tuple(map(limited, nodes)))
+        case Or(nodes):
+            return Or(tuple(map(limited, nodes)))
+        case Not(item):
+            return Not(limited(item))
+    return And((node, Readable())) if isinstance(node, ABOUT_CONTENT) else node

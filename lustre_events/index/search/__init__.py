@@ -1,0 +1,1 @@
+"""Searches over any database that `reading` describes: pages, hits, views, cursors, subtrees."""

@@ -1,0 +1,245 @@
+r"""What a search gives: hits and views of one object, as values, as JSON and as text for a terminal.
+
+Names are bytes in the values. In JSON they are text with surrogate escapes for bytes that are not UTF-8
+(`json.dumps` writes these as \udcXX); on a terminal every character that could do harm is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.bounds import far_time, within
+from lustre_events.domain.namespace import OrderKey
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One object that a search found. Facts are None while `stat` has not read them."""
+
+    fid: FID
+    paths: tuple[bytes, ...]
+    type: str | None
+    size: int | None
+    mtime_ns: int | None
+    uid: int | None
+    gid: int | None
+    mode: int | None
+    mime: str | None
+    documents: dict[str, dict[str, Any]]  # extractor -> document
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some hits, and the cursor that gives the next ones; None: there are no more."""
+
+    hits: tuple[Hit, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """How many objects have a value, and the sum of their sizes in bytes. None: not known, or none."""
+
+    value: str | int | float | None
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the objects that match have in common; not `whole`: only the first `files` of them were looked at."""
+
+    files: int
+    whole: bool
+    facets: dict[str, tuple[Facet, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the index knows of an object besides its names; None: not known yet.
+
+    `generation` counts its changes, `content` is the generation of the last change of content, and
+    `facts_generation` the one that `stat` saw last.
+    """
+
+    type: str | None
+    size: int | None
+    mtime_ns: int | None
+    ctime_ns: int | None
+    atime_ns: int | None
+    uid: int | None
+    gid: int | None
+    mode: int | None
+    nlink: int | None
+    jobid: bytes | None
+    mime: str | None
+    released: int | None
+    acl: bytes | None
+    generation: int
+    content: int
+    facts_generation: int
+    cause: bytes
+    """The packed order key (names.OrderKey) of the last record about it; empty: there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The last good document of one extractor."""
+
+    extractor: str
+    generation: int
+    serial: int
+    body: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last attempt of one extractor, which failed. `failure` holds what was told, and the provenance."""
+
+    extractor: str
+    generation: int
+    serial: int
+    failure: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRow:
+    """Work that is wanted for the object and not done yet."""
+
+    extractor: str
+    generation: int
+    due_ns: int
+    attempts: int
+    reason: str
+    rule: str
+    queue: str
+    job: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectView:
+    """All that the index knows of one object; no paths and no facts if it is gone or unknown."""
+
+    fid: FID
+    paths: tuple[bytes, ...]
+    facts: Facts | None
+    documents: tuple[Document, ...]
+    failures: tuple[Failure, ...]
+    pending: tuple[PendingRow, ...]
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """Return a hit as JSON types."""
+    return {**asdict(hit), "fid": str(hit.fid), "paths": [name_text(path) for path in hit.paths]}
+
+
+def view_json(view: ObjectView) -> dict[str, Any]:
+    """Return an object as JSON types: `fid` and `paths` first."""
+    return {
+        "fid": str(view.fid),
+        "paths": [name_text(path) for path in view.paths],
+        "facts": None if view.facts is None else _facts_json(view.facts),
+        "documents": {document.extractor: _without_extractor(document) for document in view.documents},
+        "failures": {failure.extractor: _without_extractor(failure) for failure in view.failures},
+        "pending": {row.extractor: _without_extractor(row) for row in view.pending},
+    }
+
+
+def view_text(view: ObjectView) -> str:
+    """Return an object as lines for a person."""
+    paths = [path if path == b"/" else b"/" + path for path in view.paths]
+    lines = [str(view.fid), *(f"  {printable(path)}" for path in paths or [b"(no path)"])]
+    if view.facts is not None:
+        lines += [f"  {name:18}{value}" for name, value in _facts_lines(view.facts)]
+    for document in view.documents:
+        by = document.provenance.get("runtime", "?")
+        lines.append(
+            f"  {document.extractor} (serial {document.serial}, generation {document.generation}, by {by})"
+        )
+        lines += [f"    {line}" for line in json.dumps(document.body, indent=2).splitlines()]
+    for failure in view.failures:
+        lines.append(f"  {failure.extractor} failed (serial {failure.serial}, generation {failure.generation})")
+        lines += [f"    {line}" for line in json.dumps(failure.failure, indent=2).splitlines()]
+    for row in view.pending:
+        state = f"in job {row.job}" if row.job else f"due {_time_text(row.due_ns)}"
+        lines.append(f"  {row.extractor} pending ({row.reason}, attempt {row.attempts + 1}, {state})")
+    return "\n".join(lines)
+
+
+def name_text(name: bytes) -> str:
+    """Return a name as text in which bytes that are not UTF-8 are surrogate escapes."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def printable(name: bytes) -> str:
+    r"""Return a name as text that is safe on a terminal and names it exactly.
+
+    Control and invisible characters, bytes that are not UTF-8 (`\xff`) and backslashes are escaped.
+    """
+    return "".join(map(_printable_character, name_text(name)))
+
+
+def _printable_character(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    if char != "\\" and char.isprintable():
+        return char
+    return {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(char) or _escaped(ord(char))
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _without_extractor(value: Document | Failure | PendingRow) -> dict[str, Any]:
+    members = asdict(value)
+    del members["extractor"]
+    return members
+
+
+def _facts_json(facts: Facts) -> dict[str, Any]:
+    return {
+        **asdict(facts),
+        "jobid": None if facts.jobid is None else name_text(facts.jobid),
+        "acl": None if facts.acl is None else facts.acl.hex(),
+        "cause": _cause_json(facts.cause),
+    }
+
+
+def _cause_json(cause: bytes) -> dict[str, Any] | None:
+    if not cause:
+        return None
+    key = OrderKey.unpack(cause)
+    return {"mdt": f"MDT{key.mdt_number:04x}", "epoch": key.epoch, "record": key.index, "time_ns": key.eff_time}
+
+
+def _facts_lines(facts: Facts) -> list[tuple[str, str]]:
+    lines = []
+    for name, value in asdict(facts).items():
+        if value is None:
+            continue
+        if name.endswith("_ns"):
+            lines.append((name.removesuffix("_ns"), _time_text(value)))
+        elif name == "acl":
+            lines.append((name, value.hex() or "not readable"))
+        elif name == "cause":
+            told = _cause_json(value)
+            lines += [(name, f"record {told['record']} of {told['mdt']}, epoch {told['epoch']}")] if told else []
+        elif isinstance(value, bytes):
+            lines.append((name, printable(value)))
+        else:
+            lines.append((name, f"{value:o}" if name == "mode" else str(value)))
+    return lines
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _time_text(time_ns: int) -> str:
+    moment = _EPOCH + timedelta(microseconds=within(time_ns) // 1000)
+    return far_time(time_ns) or moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,292 @@
+"""The search: what is the same on every database. A database gives the few calls of reading.py.
+
+    with open_search("sqlite:///index.db") as index:
+        page = index.page("instrument:ARPES AND size:>1G", limit=20)
+        following = index.page("instrument:ARPES AND size:>1G", limit=20, cursor=page.cursor)
+
+Every call sees one moment of the index. With `visible_to` it tells what that user may know, and nothing else
+(visibility.py). Every call may raise IndexUnavailable.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from lustre_events.changelog.fid import FID, ROOT_FID
+from lustre_events.errors import ConfigError, QueryError
+from lustre_events.index.paths import paths_of
+from lustre_events.index.query.parser import parse
+from lustre_events.index.query.tree import Among, And, Identity, Node, Or, Path, Readable, limited
+from lustre_events.index.query.wildcards import escape
+from lustre_events.index.reading import Backend, Counts, Order, Place, Reading, Row, Stats, Tally
+from lustre_events.index.search import cursors
+from lustre_events.index.search.cursors import Cursor
+from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page, Summary, name_text, printable
+from lustre_events.index.search.subtree import Subtree, walk
+from lustre_events.index.search.views import hits_of, views_of
+from lustre_events.index.visibility import Sight, Viewer, group_name, user_name
+
+MAX_PAGE = 10_000
+"""Most hits of one page."""
+
+MOST_SUMMED = 500
+"""Objects that a summary looks at: more would keep somebody waiting who wants to see a page."""
+
+SORTS = {"size": "size", "mtime": "mtime_ns", "ctime": "ctime_ns", "atime": "atime_ns"}
+_COLUMNS = {"owner": "uid", "uid": "uid", "group": "gid", "gid": "gid"}
+_PLAIN = frozenset({"type", "mime", "released", "ext", "extractor"})
+
+
+class Search:
+    """An index opened for reading. A `with` closes it."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def page(
+        self,
+        query: str,
+        *,
+        limit: int = 100,
+        sort: str | None = None,
+        cursor: str | None = None,
+        visible_to: Viewer | None = None,
+        now_ns: int | None = None,
+    ) -> Page:
+        """Return hits with all their paths and documents, and the cursor of the next page.
+
+        Args:
+            query: what to find (parser.py).
+            limit: most hits, up to MAX_PAGE.
+            sort: `size`, `mtime`, `ctime` or `atime`, with `-` before it from the largest down; unknown ones
+                last. Without it the order is what is found most quickly, and stays the same over all pages.
+            cursor: the one of the page before; None: the first page. The query and `sort` must be the same.
+            visible_to: who searches; None: everything is shown.
+            now_ns: what `now` means in the query; by default the time of the first page.
+
+        Raises:
+            QueryError: the query, `sort` or the cursor is wrong.
+        """
+        if not 0 < limit <= MAX_PAGE:
+            raise QueryError(f"a page has 1 to {MAX_PAGE} hits, not {limit}; use the cursor for more")
+        order = _order(sort)
+        start = Cursor(_now(now_ns)) if cursor is None else cursors.read(cursor, query, sort)
+        node = parse(query, now_ns=start.now_ns)
+        viewer = _limits(visible_to)
+        with self._backend.reading(viewer) as reading:
+            sight = _sight(reading, viewer)
+            hidden = node if viewer is None else limited(node)
+            # One more than the page tells whether there is another one.
+            rows, ends = _rows(reading, hidden, order, start, limit + 1, sight)
+            hits = hits_of(reading, rows[:limit], viewer, sight)
+        more = cursors.token(ends[limit - 1], query, sort) if len(rows) > limit else None
+        return Page(tuple(hits), more)
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = 100,
+        sort: str | None = None,
+        visible_to: Viewer | None = None,
+        now_ns: int | None = None,
+    ) -> list[Hit]:
+        """Return the hits of the first page; see `page`."""
+        return list(self.page(query, limit=limit, sort=sort, visible_to=visible_to, now_ns=now_ns).hits)
+
+    def count(self, query: str, *, visible_to: Viewer | None = None, now_ns: int | None = None) -> int:
+        """Return how many objects match a query, each once. Raises QueryError."""
+        node = parse(query, now_ns=_now(now_ns))
+        viewer = _limits(visible_to)
+        with self._backend.reading(viewer) as reading:
+            return reading.count(node if viewer is None else limited(node))
+
+    def facets(
+        self,
+        query: str,
+        fields: Sequence[str],
+        *,
+        limit: int | None = 20,
+        visible_to: Viewer | None = None,
+        now_ns: int | None = None,
+    ) -> dict[str, tuple[Facet, ...]]:
+        """Return for each field the most frequent values among the objects that match, and how many these are.
+
+        A field is `owner`, `group`, `type`, `ext`, `mime`, `released`, `extractor`, or a key of the documents.
+
+        Raises:
+            QueryError: the query is wrong.
+        """
+        node = parse(query, now_ns=_now(now_ns))
+        viewer = _limits(visible_to)
+        with self._backend.reading(viewer) as reading:
+            hidden = node if viewer is None else limited(node)
+            return {name: _tallied(reading, hidden, name, viewer, limit) for name in fields}
+
+    def overview(
+        self,
+        query: str,
+        fields: Sequence[str],
+        *,
+        limit: int = 100,
+        sort: str | None = None,
+        values: int | None = 20,
+        most: int = MOST_SUMMED,
+        visible_to: Viewer | None = None,
+        now_ns: int | None = None,
+    ) -> tuple[Page, Summary]:
+        """Return the first page, and how many objects match and their facets, by looking at `most` of them.
+
+        So it takes no longer where millions match. `most` is at least `limit`; `values` are most of a facet.
+
+        Raises:
+            QueryError: the query or `sort` is wrong.
+        """
+        order, start = _order(sort), Cursor(_now(now_ns))
+        node = parse(query, now_ns=start.now_ns)
+        viewer = _limits(visible_to)
+        with self._backend.reading(viewer) as reading:
+            sight = _sight(reading, viewer)
+            hidden = node if viewer is None else limited(node)
+            found, ends = _rows(reading, hidden, None, start, most + 1, sight)
+            among = Among(tuple(row.id for row in found[:most]))
+            facets = {name: _tallied(reading, among, name, viewer, values) for name in fields}
+            rows = found
+            if order is not None:
+                rows, ends = _rows(reading, hidden, order, start, limit + 1, sight)
+            hits = hits_of(reading, rows[:limit], viewer, sight)
+        more = cursors.token(ends[limit - 1], query, sort) if len(rows) > limit else None
+        return Page(tuple(hits), more), Summary(len(among.ids), len(found) <= most, facets)
+
+    def du(self, path: bytes, by: str, *, visible_to: Viewer | None = None) -> tuple[Facet, ...]:
+        """Return files and bytes of a file, or of a directory and all below it, by a field as of `facets`.
+
+        An object with several names counts once. By `extractor`, it counts once for each extractor.
+
+        Raises:
+            ConfigError: the index knows no such path, or the viewer does not see it.
+        """
+        viewer = _limits(visible_to)
+        with self._backend.reading(viewer) as reading:
+            fid = _resolve(reading, path, _sight(reading, viewer))
+            if fid is None:
+                raise ConfigError(f"/{printable(path.strip(b'/'))}: no such path in the index")
+            inside = "".join(escape(char) for char in name_text(path.strip(b"/")))
+            node = Or((Identity(fid), Path(f"/{inside}/**" if inside else "/**")))
+            return _tallied(reading, node, by, viewer, None)
+
+    def show(self, fid: FID, *, visible_to: Viewer | None = None) -> ObjectView:
+        """Return all that is known of one object."""
+        return self.show_many([fid], visible_to=visible_to)[0]
+
+    def show_many(self, fids: Iterable[FID], *, visible_to: Viewer | None = None) -> list[ObjectView]:
+        """Return all that is known of each object, in the order asked for, at the cost of few statements for all.
+
+        An object of which `visible_to` sees no name is shown as one that the index does not know.
+        """
+        viewer = _limits(visible_to)
+        with self._backend.reading(viewer) as reading:
+            return views_of(reading, list(fids), viewer, _sight(reading, viewer))
+
+    def paths(self, fids: Iterable[FID], *, visible_to: Viewer | None = None) -> dict[FID, list[bytes]]:
+        """Return all current paths of each object."""
+        viewer = _limits(visible_to)
+        with self._backend.reading(viewer) as reading:
+            return paths_of(reading.links, fids, _sight(reading, viewer))
+
+    def fid_of_path(self, path: bytes, *, visible_to: Viewer | None = None) -> FID | None:
+        """Return the object at a path relative to the root (slashes at its ends do not matter), or None."""
+        viewer = _limits(visible_to)
+        with self._backend.reading(viewer) as reading:
+            return _resolve(reading, path, _sight(reading, viewer))
+
+    def stats(self, counts: Counts | None = None) -> Stats:
+        """Return the sums of the index; with `counts` of a while ago its rows are not counted again."""
+        with self._backend.reading(None) as reading:
+            return reading.stats(counts or reading.counts())
+
+    def close(self) -> None:
+        """Close the index."""
+        self._backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _now(now_ns: int | None) -> int:
+    return time.time_ns() if now_ns is None else now_ns
+
+
+def _limits(viewer: Viewer | None) -> Viewer | None:
+    return None if viewer is None or viewer.sees_all else viewer
+
+
+def _sight(reading: Reading, viewer: Viewer | None) -> Sight | None:
+    if viewer is None:
+        return None
+    return Sight(viewer, lambda fids: [(fid, parent) for fid, parent, _ in reading.links(fids)], reading.objects)
+
+
+def _order(sort: str | None) -> Order | None:
+    if sort is None:
+        return None
+    column = SORTS.get(sort.removeprefix("-"))
+    if column is None:
+        raise QueryError(f"cannot sort by {sort!r}; use {', '.join(SORTS)}, with - before it for descending")
+    return Order(column, descending=sort.startswith("-"))
+
+
+def _rows(  # noqa: PLR0917 - one page
+    reading: Reading, node: Node, order: Order | None, start: Cursor, limit: int, sight: Sight | None
+) -> tuple[list[Row], list[Cursor]]:
+    """Return rows, and the cursor that each would end a page with."""
+    subtree = Subtree.of(node) if order is None and start.place is None else None
+    if subtree is not None and (start.path is not None or not reading.selective(subtree.rest)):
+        root = _resolve(reading, b"/".join(subtree.directory), None)
+        found = [] if root is None else walk(reading, root, subtree, start.path, limit, sight)
+        return [row for _, row in found], [Cursor(start.now_ns, path=path) for path, _ in found]
+    order = order or Order()
+    rows = reading.find(node, order, start.after, limit)
+    places = (Place(getattr(row, order.column), row.id) for row in rows)
+    return rows, [Cursor(start.now_ns, (place.value, place.id)) for place in places]
+
+
+def _resolve(reading: Reading, path: bytes, sight: Sight | None) -> FID | None:
+    """Return the object at a path; None also where the viewer may not pass on the way, or not list its name."""
+    fid, parent = ROOT_FID, ROOT_FID
+    for name in filter(None, path.split(b"/")):
+        if sight is not None and not sight.searchable(fid):
+            return None
+        following = reading.child(fid, name)
+        if following is None:
+            return None
+        fid, parent = following, fid
+    return fid if sight is None or fid == ROOT_FID or sight.listed(parent) else None
+
+
+def _by(field: str) -> str:
+    return _COLUMNS.get(field) or (field if field in _PLAIN else f".{field}")
+
+
+def _tallied(
+    reading: Reading, node: Node, field: str, viewer: Viewer | None, limit: int | None
+) -> tuple[Facet, ...]:  # fmt: skip
+    # A MIME type tells of the content.
+    seen = And((node, Readable())) if field == "mime" and viewer is not None else node
+    return _facets(field, reading.tally(seen, _by(field), limit))
+
+
+def _facets(field: str, tallies: Iterable[Tally]) -> tuple[Facet, ...]:
+    name = {"uid": user_name, "gid": group_name}.get(_by(field))
+    return tuple(
+        Facet(name(each.value) if name and isinstance(each.value, int) else each.value, each.files, each.bytes)
+        for each in tallies
+    )

@@ -1,0 +1,132 @@
+"""Everything below one directory in the order of the paths, found by walking: as far as a page needs, no further.
+
+A tree knows no order of ids: in the order of ids a large subtree would have to be listed as a whole, or searched
+for among all other objects, before the first hit is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lustre_events.changelog.fid import FID
+from lustre_events.index.paths import paths_of
+from lustre_events.index.query.tree import All, And, Node, Path
+from lustre_events.index.query.wildcards import literal_of, name_bytes
+from lustre_events.index.reading import Entry, Reading, Row
+from lustre_events.index.visibility import Sight
+
+_PORTION = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Subtree:
+    """What a query asks within one directory: below it (`deep`) or only in it."""
+
+    directory: tuple[bytes, ...]
+    deep: bool
+    rest: Node
+
+    @classmethod
+    def of(cls, node: Node) -> Subtree | None:
+        """Return the subtree of a query that has to lie in one (`path:/literal/**`), else None."""
+        nodes = node.nodes if isinstance(node, And) else (node,)
+        for number, item in enumerate(nodes):
+            if isinstance(item, Path) and (found := _literal(item.glob)) is not None:
+                others = nodes[:number] + nodes[number + 1 :]
+                rest = And(others) if len(others) > 1 else others[0] if others else All()
+                return cls(found, item.glob.endswith("/**"), rest)
+        return None
+
+
+def _literal(glob: str) -> tuple[bytes, ...] | None:
+    above, _, last = glob.rpartition("/")
+    directory = literal_of(above)
+    if not glob.startswith("/") or last not in {"*", "**"} or directory is None:
+        return None
+    return tuple(name_bytes(part) for part in directory.split("/") if part)
+
+
+def walk(  # noqa: PLR0917 - one page
+    reading: Reading, root: FID, subtree: Subtree, after: bytes | None, limit: int, sight: Sight | None
+) -> list[tuple[bytes, Row]]:  # fmt: skip
+    """Return up to `limit` objects of a subtree that match its rest, with the path by which each was found.
+
+    They are in the order of their paths, compared name by name; behind the path `after`. An object with several
+    paths in the subtree comes with the first of them only.
+    """
+    found: list[tuple[bytes, Row]] = []
+    circling: set[int] = set()
+    base = b"/".join(subtree.directory)
+    entries = _below(reading, root, base, _names_behind(base, after), sight, deep=subtree.deep)
+    while len(found) < limit and (portion := _portion(entries)):
+        rows = {row.id: row for row in reading.matching(subtree.rest, {entry.id for _, entry in portion})}
+        hits = [(path, rows[entry.id]) for path, entry in portion if entry.id in rows]
+        paths = paths_of(reading.links, {row.fid for _, row in hits}, sight)
+        for path, row in hits:
+            first = _first(paths[row.fid], base, deep=subtree.deep)
+            # Links out of order can make a directory lie in itself: then it has no path here, and is here.
+            if path == first or (first is None and row.id not in circling):
+                circling.add(row.id)
+                found.append((path, row))
+    return found[:limit]
+
+
+def _portion(entries: Iterator[tuple[bytes, Entry]]) -> list[tuple[bytes, Entry]]:
+    """Return the next entries whose objects are stored."""
+    portion: list[tuple[bytes, Entry]] = []
+    while len(portion) < _PORTION and (item := next(entries, None)) is not None:
+        if item[1].id:
+            portion.append(item)
+    return portion
+
+
+def _first(paths: list[bytes], base: bytes, *, deep: bool) -> bytes | None:
+    prefix = base + b"/" if base else b""
+    inside = [path for path in paths if path.startswith(prefix) and (deep or b"/" not in path[len(prefix) :])]
+    return min(inside, key=lambda path: path.split(b"/"), default=None)
+
+
+def _names_behind(base: bytes, after: bytes | None) -> list[bytes]:
+    """Return the names below `base` that lead to where the walk goes on."""
+    return [] if after is None else after[len(base) + 1 if base else 0 :].split(b"/")
+
+
+def _below(
+    reading: Reading, root: FID, base: bytes, names: list[bytes], sight: Sight | None, *, deep: bool
+) -> Iterator[tuple[bytes, Entry]]:  # fmt: skip
+    """Yield (path, entry) of what is below a directory and can be seen, behind the names given."""
+    if sight is not None and not sight.searchable(root):
+        return
+    stack = [(root, base + b"/" if base else b"", _listing(reading, root, names[0] if names else b""))]
+    # A directory is walked once, on the first way to it: links out of order can make many ways, and circles.
+    walked = {root}
+    here: FID | None = root
+    for number, name in enumerate(names, 1):  # down to where the last page ended
+        here = reading.child(here, name) if deep and here is not None else None
+        if here is None or here in walked or (sight is not None and not sight.searchable(here)):
+            break
+        walked.add(here)
+        following = names[number] if number < len(names) else b""
+        stack.append((here, stack[-1][1] + name + b"/", _listing(reading, here, following)))
+    while stack:
+        directory, prefix, entries = stack[-1]
+        entry = next(entries, None)
+        if entry is None:
+            stack.pop()
+            continue
+        if sight is None or sight.listed(directory):
+            yield prefix + entry.name, entry
+        if not deep or entry.type not in {"d", None} or entry.fid in walked:
+            continue
+        if sight is None or sight.searchable(entry.fid):
+            walked.add(entry.fid)
+            stack.append((entry.fid, prefix + entry.name + b"/", _listing(reading, entry.fid, b"")))
+
+
+def _listing(reading: Reading, directory: FID, after: bytes) -> Iterator[Entry]:
+    while entries := reading.entries(directory, after, _PORTION):
+        yield from entries
+        if len(entries) < _PORTION:
+            return
+        after = entries[-1].name

@@ -1,0 +1,83 @@
+"""From rows to what a search gives: hits, and views of single objects, limited to what a viewer sees."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from lustre_events.changelog.fid import FID
+from lustre_events.domain import acl
+from lustre_events.index.paths import paths_of
+from lustre_events.index.reading import Reading, Row, StoredDocument
+from lustre_events.index.search.hits import Document, Facts, Failure, Hit, ObjectView, PendingRow
+from lustre_events.index.visibility import Sight, Viewer, may
+
+
+def hits_of(reading: Reading, rows: Sequence[Row], viewer: Viewer | None, sight: Sight | None) -> list[Hit]:
+    """Return a hit for each row, with all paths and documents that the viewer sees; none without a path."""
+    paths = paths_of(reading.links, [row.fid for row in rows], sight)
+    documents: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for found in reading.documents([row.id for row in rows if _readable(row, viewer)]):
+        if found.body is not None:
+            documents[found.object][found.extractor] = json.loads(found.body)
+    return [
+        Hit(
+            fid=row.fid, paths=tuple(paths[row.fid]), type=row.type, size=row.size, mtime_ns=row.mtime_ns,
+            uid=row.uid, gid=row.gid, mode=row.mode, mime=row.mime if _readable(row, viewer) else None,
+            documents=documents[row.id],
+        )
+        for row in rows
+        if viewer is None or paths[row.fid]
+    ]  # fmt: skip
+
+
+def _readable(row: Row, viewer: Viewer | None) -> bool:
+    return viewer is None or may(viewer, row, acl.READ)
+
+
+def views_of(reading: Reading, fids: list[FID], viewer: Viewer | None, sight: Sight | None) -> list[ObjectView]:
+    """Return all that the viewer may know of each object, in the order asked for."""
+    paths = paths_of(reading.links, fids, sight)
+    seen = [fid for fid in fids if viewer is None or paths[fid]]
+    rows = reading.objects(seen)
+    stored: dict[int, list[StoredDocument]] = defaultdict(list)
+    for document in reading.documents([row.id for row in rows.values() if _readable(row, viewer)]):
+        stored[document.object].append(document)
+    pending = _pending(reading, seen)
+    return [
+        ObjectView(
+            fid,
+            tuple(paths[fid]),
+            None if row is None else _facts(row, readable=_readable(row, viewer)),
+            tuple(_document(each) for each in found if each.body is not None),
+            tuple(_failure(each) for each in found if each.failure is not None),
+            tuple(pending[fid]),
+        )
+        for fid in fids
+        for row in [rows.get(fid)]
+        for found in [stored[row.id] if row is not None else []]
+    ]
+
+
+def _pending(reading: Reading, fids: Collection[FID]) -> dict[FID, list[PendingRow]]:
+    pending: dict[FID, list[PendingRow]] = defaultdict(list)
+    for work in reading.pending(fids):
+        pending[work.fid].append(PendingRow(**{name: getattr(work, name) for name in PendingRow.__slots__}))
+    return pending
+
+
+def _facts(row: Row, *, readable: bool) -> Facts:
+    facts = {name: getattr(row, name) for name in Facts.__slots__}
+    return Facts(**facts if readable else facts | {"mime": None})
+
+
+def _document(stored: StoredDocument) -> Document:
+    body, provenance = json.loads(stored.body or "{}"), json.loads(stored.provenance or "{}")
+    return Document(stored.extractor, stored.generation, stored.serial, body, provenance)
+
+
+def _failure(stored: StoredDocument) -> Failure:
+    generation, serial = stored.failure_generation or 0, stored.failure_serial or 0
+    return Failure(stored.extractor, generation, serial, json.loads(stored.failure or "{}"))

@@ -1,0 +1,158 @@
+"""Opening the SQLite file: settings, schema version, and errors that say what to do.
+
+The schema is made by the numbered files of schema/sqlite, each applied once, in order, in a transaction of
+its own; `user_version` says which were. `application_id` tells our files from other programs' ones.
+
+Lists of FIDs go into IN lists of a fixed length, filled up with NULL, so that each statement is prepared once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Collection, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from lustre_events.changelog.fid import FID
+from lustre_events.errors import IndexTooNew, IndexUnavailable
+from lustre_events.index.sqlite import local_disk
+from lustre_events.index.sqlite.documents import text_of
+
+APPLICATION_ID = 0x4C755374  # "LuSt"
+BUSY_SECONDS = 10.0
+"""How long a statement waits for another process's transaction."""
+
+WAL_PAGES = 16_384
+"""64 MB in the WAL, where the writer's own checkpoints (writer.py) leave so much."""
+
+_CHUNK = 500
+_MARKS = ",".join("?" * _CHUNK)
+
+
+@contextlib.contextmanager
+def sqlite_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into IndexUnavailable."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise IndexUnavailable(f"{path}: the index cannot be used ({exc}); {_advice(exc)}") from exc
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open an index for writing; make it, or bring it to this version, where needed.
+
+    The connection is in autocommit mode and may move between threads, but serves one at a time.
+
+    Raises:
+        IndexUnavailable: no such folder, a network file system, no rights, not an index, busy for too long.
+        IndexTooNew: a later version of this program wrote it.
+    """
+    if not path.parent.is_dir():
+        raise IndexUnavailable(f"{path}: there is no folder {path.parent}; make it, or mend [index] url")
+    local_disk.check(path)
+    with contextlib.suppress(OSError):  # SQLite says it better
+        # Not for everybody: what a file's document says is for who may read the file. The WAL gets the same mode.
+        os.close(os.open(path, os.O_CREAT | os.O_RDONLY, 0o640))
+    with sqlite_errors(path):
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        with sqlite_errors(path):
+            _migrate(connection, path)
+            # FULL: a clear of the changelog may depend on a commit, which must survive a loss of power.
+            for pragma in (
+                "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY", "cache_size = -65536",
+                f"wal_autocheckpoint = {WAL_PAGES}",
+            ):  # fmt: skip
+                connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def select(connection: sqlite3.Connection, statement: str, fids: Collection[FID]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a SELECT whose `IN ({})` is filled with `fids`."""
+    packed = sorted(fid.pack() for fid in fids)
+    statement = statement.format(_MARKS)
+    for start in range(0, len(packed), _CHUNK):
+        chunk: list[bytes | None] = [*packed[start : start + _CHUNK]]
+        chunk += [None] * (_CHUNK - len(chunk))
+        yield from connection.execute(statement, chunk).fetchall()
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of an index's schema; 0: the file is empty.
+
+    Raises:
+        IndexUnavailable: it is another program's database.
+        IndexTooNew: a later version of this program wrote it.
+    """
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    if application == 0 and version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        return 0
+    if application != APPLICATION_ID:
+        raise IndexUnavailable(f"{path}: this is another program's database; mend [index] url or --index")
+    if version > len(_schemas()):
+        raise IndexTooNew(
+            f"{path}: the index has version {version}, this program knows {len(_schemas())}; upgrade this program"
+        )
+    return version
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    if check_version(connection, path) == len(_schemas()):
+        return
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.create_function("le_text", 1, text_of, deterministic=True)
+    for number, schema in enumerate(_schemas(), start=1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Looked at again: another process may have done it meanwhile.
+            if check_version(connection, path) < number:
+                for statement in _statements(schema):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def _schemas() -> list[str]:
+    folder = resources.files("lustre_events.index.sqlite") / "schema"
+    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda e: e.name)
+    return [entry.read_text(encoding="utf-8") for entry in files]
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script; `executescript` would commit the transaction that holds it."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _advice(exc: sqlite3.Error) -> str:
+    text = str(exc)
+    for sign, advice in _ADVICE.items():
+        if sign in text:
+            return advice
+    return "look at the disk and at who else uses the file"
+
+
+_ADVICE = {
+    "unable to open": "check that the file and its folder may be read and written by this user",
+    "readonly": "check that the file and its folder may be written by this user",
+    "not a database": "the file is no SQLite database; mend [index] url or --index",
+    "malformed": "the file is damaged; restore it, or move it away and build the index anew",
+    "locked": "another process holds it for too long; see who has it open",
+    "interrupted": "that took too long; ask for less, by one more condition or a narrower path",
+    "full": "the disk is full; make room",
+}

@@ -1,0 +1,277 @@
+"""The index in SQLite, for its one writer, the dispatcher. interface.py says what each call means.
+
+The pending rows are in pending.py; what migrations, sweeping and walks need in upkeep.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.namespace import Link
+from lustre_events.errors import LeaseLost
+from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, Work
+from lustre_events.index.sqlite.database import open_database, select, sqlite_errors
+from lustre_events.index.sqlite.documents import put_document, put_failure, remove_documents, remove_failures
+from lustre_events.index.sqlite.paths import paths_of
+from lustre_events.index.sqlite.pending import PendingTable
+from lustre_events.index.sqlite.scans import Scans
+from lustre_events.index.sqlite.upkeep import Upkeep
+from lustre_events.jobs.messages import Result
+
+CHECKPOINT_ROWS = 5_000
+"""A checkpoint comes after so many rows. SQLite's own, in COMMIT, is for large ones (database.py)."""
+
+_OBJECT = "fid, id, generation, content, type, uid, jobid, cause, facts_generation, size"
+_FACTS = Facts.__struct_fields__
+
+
+class SQLiteWriter:
+    """See `interface.IndexWriter`. Not for two threads at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the index at `path`, or make it; raises as `open_database` does."""
+        self._path = path
+        self._connection = open_database(path)
+        self._token = uuid.uuid4().hex
+        self._checkpointed = 0
+
+    def take_over(self) -> None:
+        """Become the index's one writer; whoever was it before gets LeaseLost."""
+        with sqlite_errors(self._path):
+            self._connection.execute(
+                "INSERT OR REPLACE INTO writer (one, token, since_ns) VALUES (1, ?, ?)",
+                (self._token, time.time_ns()),
+            )
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[SQLiteTransaction]:
+        """Begin; commit durably at the end, or undo everything if an exception comes."""
+        with sqlite_errors(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                holder = self._connection.execute("SELECT token FROM writer").fetchone()
+                if holder is None or holder[0] != self._token:
+                    raise LeaseLost(f"{self._path}: another dispatcher has taken over; this one stops")
+                yield SQLiteTransaction(self._connection, self._path)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # some errors have rolled back already
+                    self._connection.execute("ROLLBACK")
+                raise
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Move what was written lately from the WAL into the file, if it is much; called when the lock is free."""
+        if self._connection.total_changes - self._checkpointed < CHECKPOINT_ROWS:
+            return
+        self._checkpointed = self._connection.total_changes
+        with contextlib.suppress(sqlite3.Error):  # the data is safe in the WAL; the next COMMIT says what is wrong
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def cursors(self) -> dict[tuple[str, int], Cursor]:
+        """Return all cursors by (MDT, epoch)."""
+        with sqlite_errors(self._path):
+            rows = self._connection.execute("SELECT mdt, epoch, position, eff_time FROM cursor").fetchall()
+        return {(mdt, epoch): Cursor(mdt, epoch, position, eff_time) for mdt, epoch, position, eff_time in rows}
+
+    def register(self, extractors: Sequence[Identity]) -> dict[str, ExtractorState]:
+        """Make extractors known and return them by name; a new version or digest raises the serial."""
+        with self.transaction(), sqlite_errors(self._path):
+            self._connection.executemany(
+                "INSERT INTO extractor (name, version, digest, serial) VALUES (?, ?, ?, 1)"
+                " ON CONFLICT (name) DO UPDATE"
+                " SET version = excluded.version, digest = excluded.digest, serial = serial + 1, failing = 0,"
+                " suspended = CASE WHEN failing > 0 THEN NULL ELSE suspended END"
+                " WHERE version != excluded.version OR digest != excluded.digest",
+                [(each.name, each.version, each.digest) for each in extractors],
+            )
+            rows = self._connection.execute(
+                "SELECT name, version, digest, serial, suspended, disabled, failing FROM extractor"
+            ).fetchall()
+        wanted = {each.name for each in extractors}
+        return {
+            name: ExtractorState(name, version, digest, serial, suspended, bool(disabled), failing)
+            for name, version, digest, serial, suspended, disabled, failing in rows
+            if name in wanted
+        }
+
+    def counters(self) -> dict[str, int]:
+        """Return the sums of all counts so far."""
+        with sqlite_errors(self._path):
+            return dict(self._connection.execute("SELECT name, value FROM counter").fetchall())
+
+    def close(self) -> None:
+        """Close; closing twice is fine."""
+        self._connection.close()
+
+
+class SQLiteTransaction(PendingTable, Scans, Upkeep):
+    """See `interface.Transaction`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def advance(self, before: Cursor, after: Cursor) -> None:
+        """Move a cursor. Raises LeaseLost if it does not stand at `before`."""
+        if before.position == 0:
+            self._connection.execute(
+                "INSERT OR IGNORE INTO cursor (mdt, epoch, position, eff_time) VALUES (?, ?, 0, 0)",
+                (before.mdt, before.epoch),
+            )
+        moved = self._connection.execute(
+            "UPDATE cursor SET position = ?, eff_time = ? WHERE mdt = ? AND epoch = ? AND position = ?",
+            (after.position, after.eff_time, before.mdt, before.epoch, before.position),
+        )
+        if moved.rowcount != 1:
+            raise LeaseLost(
+                f"{self._path}: the cursor of {before.mdt} is no longer at {before.position}; "
+                "another dispatcher has moved it, this one stops"
+            )
+
+    def set_links(self, links: Iterable[Link]) -> None:
+        """Write links; one that has a higher stamp already stays."""
+        self._connection.executemany(
+            "INSERT INTO link (parent, name, fid, stamp) VALUES (?, ?, ?, ?) ON CONFLICT (parent, name)"
+            " DO UPDATE SET fid = excluded.fid, stamp = excluded.stamp WHERE excluded.stamp > stamp",
+            # In the order of the key, which is quicker for large tables.
+            sorted(
+                (link.parent.pack(), link.name, None if link.fid is None else link.fid.pack(), link.stamp)
+                for link in links
+            ),
+        )
+
+    def linked(self, fids: Collection[FID]) -> set[FID]:
+        """Return those of `fids` that have a name."""
+        return {
+            FID.unpack(row[0])
+            for row in select(self._connection, "SELECT DISTINCT fid FROM link WHERE fid IN ({})", fids)
+        }
+
+    def names(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
+        """Return the last parts of all paths of `fids`, also where the directories above are not known."""
+        found: dict[FID, list[bytes]] = defaultdict(list)
+        for fid, name in select(self._connection, "SELECT fid, name FROM link WHERE fid IN ({})", fids):
+            found[FID.unpack(fid)].append(name)
+        return dict(found)
+
+    def paths(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
+        """Return all paths of each of `fids`, relative to the root; [] where none is known."""
+        return paths_of(self._connection, fids)
+
+    def objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
+        """Return those of `fids` that are stored."""
+        rows = (
+            ObjectRow(
+                fid=FID.unpack(fid),
+                id=id_,
+                generation=generation,
+                content=content,
+                type=type_,
+                uid=uid,
+                jobid=job,
+                cause=cause,
+                known=known,
+                size=size,
+            )
+            for fid, id_, generation, content, type_, uid, job, cause, known, size in select(
+                self._connection,
+                f"SELECT {_OBJECT} FROM object WHERE fid IN ({{}})",  # noqa: S608 - constants
+                fids,
+            )
+        )
+        return {row.fid: row for row in rows}
+
+    def put_objects(self, rows: Iterable[ObjectRow]) -> None:
+        """Write generation, content, type, jobid and cause; rows with id 0 are new."""
+        new, known = [], []
+        for row in rows:
+            values = (row.generation, row.content, row.type, row.jobid, row.cause)
+            known.append((*values, row.id)) if row.id else new.append((*values, row.fid.pack()))
+        self._connection.executemany(
+            "INSERT INTO object (generation, content, type, jobid, cause, fid) VALUES (?, ?, ?, ?, ?, ?)", new
+        )
+        self._connection.executemany(
+            "UPDATE object SET generation = ?, content = ?, type = ?, jobid = ?, cause = ? WHERE id = ?", known
+        )
+
+    def remove_objects(self, fids: Collection[FID]) -> int:
+        """Remove objects with their documents and pending rows; return how many objects were stored."""
+        present = self.objects(fids)
+        remove_documents(self._connection, [row.id for row in present.values()])
+        self._connection.executemany("DELETE FROM object WHERE id = ?", [(row.id,) for row in present.values()])
+        self._connection.executemany("DELETE FROM pending WHERE fid = ?", [(fid.pack(),) for fid in fids])
+        return len(present)
+
+    def documents(self, fids: Collection[FID]) -> dict[Work, int]:
+        """Return the generation of each good document of `fids`."""
+        rows = select(
+            self._connection,
+            "SELECT object.fid, document.extractor, document.generation FROM object JOIN document"
+            " ON document.object = object.id WHERE document.body IS NOT NULL AND object.fid IN ({})",
+            fids,
+        )
+        return {(FID.unpack(fid), extractor): generation for fid, extractor, generation in rows}
+
+    def facts(self, fids: Collection[FID]) -> dict[FID, tuple[int, Facts]]:
+        """Return the generation and the facts of those of `fids` that `stat` has seen."""
+        rows = select(
+            self._connection,
+            f"SELECT fid, facts_generation, {', '.join(_FACTS)} FROM object"  # noqa: S608 - names of our own
+            " WHERE facts_generation > 0 AND fid IN ({})",
+            fids,
+        )
+        found = {}
+        for fid, generation, *values in rows:
+            facts = dict(zip(_FACTS, values, strict=True))
+            found[FID.unpack(fid)] = generation, Facts(**{**facts, "released": bool(facts["released"])})
+        return found
+
+    def put_facts(self, row: ObjectRow, generation: int, facts: Facts) -> bool:
+        """Write the facts of a stored object; False: newer ones are stored."""
+        columns = ", ".join(f"{name} = ?" for name in _FACTS)
+        done = self._connection.execute(
+            f"UPDATE object SET {columns}, facts_generation = ?"  # noqa: S608 - names of our own
+            " WHERE id = ? AND facts_generation <= ?",
+            (*(getattr(facts, name) for name in _FACTS), generation, row.id, generation),
+        )
+        return done.rowcount == 1
+
+    def put_document(self, row: ObjectRow, result: Result) -> bool:
+        """Write the document that was found in a stored object; False: a newer one is stored."""
+        version = (result.generation, result.serial)
+        return put_document(
+            self._connection, row.id, result.extractor, *version, result.document, result.provenance
+        )
+
+    def put_failure(self, row: ObjectRow, result: Result, attempts: int) -> None:
+        """Keep a failed attempt, the last of so many, beside the last good document."""
+        failure = {"error": result.error, "stderr": result.stderr, "attempts": attempts}
+        version = (result.generation, result.serial)
+        put_failure(self._connection, row.id, result.extractor, *version, failure, result.provenance)
+
+    def remove_failures(self, works: Iterable[Work]) -> int:
+        """Forget failed attempts, not the good documents beside them; return how many there were."""
+        return remove_failures(self._connection, [(fid.pack(), name) for fid, name in works])
+
+    def put_states(self, states: Iterable[ExtractorState]) -> None:
+        """Write `suspended`, `disabled` and `failing` of registered extractors."""
+        self._connection.executemany(
+            "UPDATE extractor SET suspended = ?, disabled = ?, failing = ? WHERE name = ?",
+            [(each.suspended, each.disabled, each.failing, each.name) for each in states],
+        )
+
+    def count(self, counters: Mapping[str, int]) -> None:
+        """Add to the counters."""
+        self._connection.executemany(
+            "INSERT INTO counter (name, value) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+            sorted(counters.items()),
+        )

@@ -1,0 +1,1 @@
+"""Commands and pages that look and change nothing: status, metrics, explain, tail."""

@@ -1,0 +1,284 @@
+"""All that happened to one file, from record to document, as sentences: `lustre-events explain`.
+
+Everything comes as values: what the index knows, what a status says without its index, the rules, RQ's jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lustre_events.domain.namespace import OrderKey, mdt_number
+from lustre_events.index.search.hits import (
+    Document,
+    Facts,
+    Failure,
+    ObjectView,
+    PendingRow,
+    name_text,
+    printable,
+)
+from lustre_events.inspect.status import SECOND_NS, Status, size_text, span_text, time_text
+from lustre_events.jobs.messages import BUILT_IN, STAT
+from lustre_events.jobs.queues import JobState
+from lustre_events.rules.conditions import EVENTS, File
+from lustre_events.rules.review import Verdict, explain
+from lustre_events.rules.rules import Rules
+
+SILENT_SECONDS = 30.0
+"""The dispatcher says every second that it lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What is so, and what it waits for (empty: nothing)."""
+
+    text: str
+    waits_for: str = ""
+
+    def line(self) -> str:
+        """Return it on one line, safe for a terminal."""
+        whole = f"{self.text}; it waits for {self.waits_for}" if self.waits_for else self.text
+        return printable(whole.encode("utf-8", "surrogateescape"))
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What is known besides the index: a status without it (status.collect), RQ's jobs by id, the rules.
+
+    `rules` None: they cannot be read, and `problem` says why.
+    """
+
+    status: Status
+    jobs: Mapping[str, JobState]
+    rules: Rules | None
+    problem: str = ""
+
+
+def sentences(view: ObjectView, known: Circumstances) -> Iterator[Sentence]:
+    """Yield what happened to an object and what is still to come, from record to document."""
+    facts = view.facts
+    yield _names(view)
+    yield from service(known.status)
+    if facts is None:
+        return
+    yield _cause(facts, known.status)
+    yield _facts(view, facts)
+    wanted: dict[str, str] = {}
+    if facts.type == "f":
+        yield from _rules(view, facts, known, wanted)
+    for document in view.documents:
+        yield _document(document, facts, known.status)
+    for failure in view.failures:
+        yield _failure(failure, facts)
+    for row in view.pending:
+        yield _pending(row, known)
+    seen = {each.extractor for each in view.documents} | {each.extractor for each in view.failures}
+    seen |= {each.extractor for each in view.pending}
+    for name in sorted(wanted.keys() - seen):
+        yield _missing(name, wanted[name], facts, view, known.status)
+
+
+def unknown(path: bytes, status: Status) -> Iterator[Sentence]:
+    """Yield why the index may not know a path."""
+    yield Sentence(
+        f"{_quoted(path)}: no such path in the index", "a record that tells of it, or a scan of its directory"
+    )
+    yield from service(status)
+
+
+def service(status: Status) -> Iterator[Sentence]:
+    """Yield what holds everything up; nothing where all is well."""
+    for problem in status["problems"]:
+        yield Sentence(problem, "that to be mended")
+    if "dispatcher" in status:
+        alive = int(status["dispatcher"].get("alive_ns", 0))
+        silent = (status["time_ns"] - alive) / SECOND_NS
+        if silent > SILENT_SECONDS:
+            since = f"has been silent for {span_text(silent)}" if alive else "was never heard of"
+            yield Sentence(f"the dispatcher {since}, so nothing new comes into the index", "a dispatcher that runs")
+    for mdt, state in status.get("mdts", {}).items():
+        if state["behind"]:
+            yield Sentence(
+                f"{mdt}: up to {state['behind']} records are stored and not in the index yet", "the dispatcher"
+            )
+        if state.get("waiting"):
+            yield Sentence(f"{mdt}: its reader does not read: {state['waiting']}", "that to end")
+        if any(not loss["accepted"] for loss in state["losses"]):
+            yield Sentence(f"{mdt}: records were lost, perhaps those of this file",
+                           f"lustre-events continuity reconcile {mdt}")  # fmt: skip
+
+
+def _names(view: ObjectView) -> Sentence:
+    if view.facts is None and not view.paths:
+        return Sentence(f"{view.fid}: the index does not know it: it is gone, or nobody has told of it",
+                        "a record that tells of it, or a scan")  # fmt: skip
+    if not view.paths:
+        return Sentence(f"{view.fid}: the index knows no name of it: it was removed, or a record is still to come",
+                        "the sweeper, or `heal`")  # fmt: skip
+    kind = _KINDS.get((view.facts.type if view.facts else None) or "", "object of unknown type")
+    names = ", ".join(map(_quoted, view.paths))
+    return Sentence(f"{view.fid} is a {kind}, at {names}")
+
+
+def _cause(facts: Facts, status: Status) -> Sentence:
+    if not facts.cause:
+        return Sentence("no record has told of a change of it: other records name it, or a scan has found it")
+    key = OrderKey.unpack(facts.cause)
+    at = time_text(key.eff_time)
+    if not key.index:
+        return Sentence(f"generation {facts.generation}, the present one, is what a scan found at {at}")
+    mdt, where = f"MDT{key.mdt_number:04x}", ""
+    for name, state in status.get("mdts", {}).items():
+        if mdt_number(name) == key.mdt_number:
+            mdt = name
+            rows = [row for row in state["streams"] if row["epoch"] == key.epoch]
+            kept = any(row["first_index"] <= key.index <= row["last_index"] for row in rows)
+            where = "; the record is still in the stream" if kept else "; the record is in the stream no more"
+    return Sentence(f"generation {facts.generation}, the present one, comes from record {key.index} of {mdt} "
+                    f"(epoch {key.epoch}) of {at}{where}")  # fmt: skip
+
+
+def _facts(view: ObjectView, facts: Facts) -> Sentence:
+    waiting = any(row.extractor == STAT for row in view.pending)
+    if not facts.facts_generation:
+        return Sentence(f"{STAT} has not looked at it yet", STAT if waiting else "its next change")
+    age = "its present state"
+    if facts.facts_generation < facts.generation:
+        age = f"generation {facts.facts_generation} of it, not the present {facts.generation}"
+    told = [
+        "size not known" if facts.size is None else size_text(facts.size),
+        f"owner {facts.uid}, group {facts.gid}, mode {facts.mode or 0:04o}",
+        *([f"written {time_text(facts.mtime_ns)}"] if facts.mtime_ns is not None else []),
+        *([f"content {facts.mime}"] if facts.mime else []),
+        *(["on tape only"] if facts.released else []),
+    ]
+    text = f"{STAT} has seen {age}: {', '.join(told)}"
+    return Sentence(text, STAT if waiting and facts.facts_generation < facts.generation else "")
+
+
+def _rules(
+    view: ObjectView, facts: Facts, known: Circumstances, wanted: dict[str, str]
+) -> Iterator[Sentence]:  # fmt: skip
+    """Yield what the rules say of each name, and note in `wanted` which extractor is to run by which rule."""
+    if known.rules is None:
+        yield Sentence(f"the rules cannot be read: {known.problem}", "that to be mended")
+        return
+    for path in view.paths:
+        file = File(path, (EVENTS["content"],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,
+                    known.status["time_ns"])  # fmt: skip
+        verdicts = explain(known.rules, file)
+        for verdict in verdicts:
+            yield Sentence(f"{_quoted(path)}: {_verdict(verdict)}")
+            if verdict.chosen:
+                wanted.setdefault(verdict.rule.work.extractor, verdict.rule.work.rule)
+        if not any(verdict.chosen for verdict in verdicts):
+            yield Sentence(f"{_quoted(path)}: no rule gives it an extractor, so only {STAT} looks at it")
+
+
+def _verdict(verdict: Verdict) -> str:
+    work = verdict.rule.work
+    conditions = [
+        f"{each.key} {', '.join(each.written)} ({why})"
+        for each, met, why in verdict.conditions
+        if met == verdict.chosen
+    ]
+    because = f": {'; '.join(conditions)}" if conditions else ""
+    if verdict.chosen:
+        return f"rule {work.rule!r} gives it {work.extractor}, queue {work.queue}{because}"
+    return f"rule {work.rule!r} does not give it {work.extractor}, because {verdict.why}{because}"
+
+
+def _document(document: Document, facts: Facts, status: Status) -> Sentence:
+    told, name = document.provenance, document.extractor
+    of = "its present content"
+    if document.generation < facts.content:
+        of = f"generation {document.generation} of it; its content has changed since, in generation {facts.content}"
+    words = [
+        f"on {told['host']}" if "host" in told else "",
+        f"at {time_text(told['time_ns'])}" if isinstance(told.get("time_ns"), int) else "",
+        f"as {told['run_as']}" if told.get("run_as") else "",
+        f"with image {told['image']}" if told.get("image") else "",
+        f"in job {told['job']}" if "job" in told else "",
+        f"for record {told['record']} of {told.get('mdt', '?')}" if "record" in told else "",
+        f"in {told['duration_ms']} ms for {told.get('files', '?')} files" if "duration_ms" in told else "",
+    ]
+    text = f"{name} {told.get('version', '')} found {len(document.body)} keys in {of}".replace("  ", " ")
+    text = ", ".join([text, *(str(word) for word in words if word)])
+    installed = status.get("extractors", {}).get(name, {}).get("version")
+    if installed is not None and "version" in told and told["version"] != installed:
+        return Sentence(f"{text}; version {installed} is installed now",
+                        f"its next change, or lustre-events extractor reprocess {name} --where ...")  # fmt: skip
+    return Sentence(text)
+
+
+def _failure(failure: Failure, facts: Facts) -> Sentence:
+    told: dict[str, Any] = failure.failure.get("provenance") or {}
+    at = f" at {time_text(told['time_ns'])}" if isinstance(told.get("time_ns"), int) else ""
+    where = f" on {told['host']}" if "host" in told else ""
+    old = "" if failure.generation >= facts.content else ", an older content"
+    tries = f" after {failure.failure['attempts']} tries" if "attempts" in failure.failure else ""
+    return Sentence(
+        f"{failure.extractor} failed for generation {failure.generation}{old}{at}{where}{tries}: "
+        f"{failure.failure.get('error', 'nothing was told')}",
+        f"its next change, or lustre-events failed retry --extractor {failure.extractor}",
+    )
+
+
+def _pending(row: PendingRow, known: Circumstances) -> Sentence:  # noqa: PLR0911 - one per case
+    status, name = known.status, row.extractor
+    state = status.get("extractors", {}).get(name, {})
+    text = f"{name} is pending for generation {row.generation} (reason {row.reason}, try {row.attempts + 1}"
+    text += f", rule {row.rule!r})" if row.rule and name not in BUILT_IN else ")"
+    left = (row.due_ns - status["time_ns"]) / SECOND_NS
+    if row.job is not None:
+        text += f", in job {row.job}"
+        job = known.jobs.get(row.job)
+        if job is None:
+            until = (
+                f"its lease to end in {span_text(left)}"
+                if left > 0
+                else "the dispatcher, since its lease has ended"
+            )
+            return Sentence(f"{text}, of which RQ knows nothing", f"{until}; then it is given out again")
+        if job.state == "started":
+            return Sentence(f"{text}, which runs on worker {job.worker}", "its result")
+        place = f" at place {job.place} of queue {row.queue}" if job.place else ""
+        return Sentence(f"{text}, which is {job.state}{place}", _worker_for(row.queue, status))
+    if state.get("disabled"):
+        return Sentence(f"{text}, and {name} is disabled", f"lustre-events extractor enable {name}")
+    if state.get("suspended") is not None:
+        return Sentence(f"{text}, and {name} is suspended: {state['suspended']}",
+                        f"lustre-events extractor resume {name}")  # fmt: skip
+    if left > 0:
+        return Sentence(f"{text}, due in {span_text(left)}", "that time: files settle, failures rest")
+    return Sentence(
+        f"{text}, due {span_text(-left)} ago", f"room in queue {row.queue}: {_worker_for(row.queue, status)}"
+    )
+
+
+def _worker_for(queue: str, status: Status) -> str:
+    workers = status.get("rq", {}).get("workers", [])
+    serving = sum(queue in worker["queues"] for worker in workers)
+    return f"one of {serving} workers of queue {queue}" if serving else f"a worker: none serves queue {queue}"
+
+
+def _missing(name: str, rule: str, facts: Facts, view: ObjectView, status: Status) -> Sentence:
+    if status.get("extractors", {}).get(name, {}).get("disabled"):
+        return Sentence(f"{name} is wanted by rule {rule!r} and is disabled, so changes make no work for it",
+                        f"lustre-events extractor enable {name}, then reprocess")  # fmt: skip
+    if facts.released:
+        return Sentence(f"{name} is wanted by rule {rule!r}, and the content is on tape only", "its restore")
+    return Sentence(
+        f"{name} is wanted by rule {rule!r}, and nothing is pending: no change came since that rule was written",
+        f"its next change, or lustre-events extractor reprocess {name} --where 'fid:\"{view.fid}\"'",
+    )
+
+
+_KINDS = {"f": "file", "d": "directory", "l": "symbolic link", "p": "pipe", "s": "socket", "b": "block device",
+          "c": "character device"}  # fmt: skip
+
+
+def _quoted(path: bytes) -> str:
+    return "/" + name_text(path.strip(b"/"))

@@ -1,0 +1,164 @@
+"""Prometheus metrics of the whole service, made from what the processes publish in Redis and the index.
+
+One exporter answers for all processes, so a reader next to an MDS opens no port: `lustre-events metrics`. Names and
+units follow Prometheus's conventions; METRICS lists every one with its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from lustre_events.domain import tallies
+from lustre_events.domain.tallies import Tally
+from lustre_events.inspect.status import SECOND_NS, Status
+
+PREFIX = "lustre_events_"
+
+READER_GAUGES = {
+    "read_index": "Index of the last record read from the MDT",
+    "stored_index": "Index of the last record stored in Redis",
+    "safe_index": "Index up to which records may be cleared",
+    "cleared_index": "Index up to which records were cleared on the MDT",
+    "committed_index": "Index of the last record committed to the index",
+    "behind": "Indexes stored in Redis and not committed yet",
+    "user_lost": "1 while the changelog user is not registered on the MDT",
+}
+READER_COUNTERS = {
+    "records_read": "Records read from the MDT since the reader started",
+    "records_stored": "Records stored in Redis since the reader started",
+    "records_dropped": "Records read and dropped, to be read again, since the reader started",
+    "bytes_stored": "Bytes of raw records stored in Redis since the reader started",
+}
+METRICS = {
+    **{f"reader_{name}": text for name, text in {**READER_GAUGES, **READER_COUNTERS}.items()},
+    "reader_waiting": "1 while the reader waits: for Redis, for memory in Redis (back-pressure), or as a standby",
+    "reader_caught_up_seconds": "Seconds since the reader had read everything that there was",
+    "reader_continuity_lost": "Marks of possibly lost records that nobody has accepted",
+    "redis_memory_share": "Part of Redis's maxmemory in use as the reader saw it; reading stops near the limit",
+    "group_behind": "Indexes that a subscriber group has not acknowledged",
+    "group_lost_ranges": "Ranges of records that a subscriber group was cut off from",
+    "index_objects": "Objects in the index",
+    "index_tombstones": "Removed names that the index still remembers",
+    "index_size_bytes": "What the index takes on its disk",
+    "pending_rows": "Pieces of work that wait or run, by reason",
+    "pending_oldest_due_seconds": "For how long the oldest of them has been due, by reason",
+    "documents": "Good documents, by extractor",
+    "failures": "Objects whose last attempt failed, by extractor",
+    "dispatcher_events": "What the dispatcher has counted since the index was made, by name",
+    "dispatcher_heard_seconds": "Seconds since the dispatcher said that it lives",
+    "extractor_results": "Results of an extractor since the index was made, by status: ok, failed, gone, released",
+    "extractor_file_seconds": "Seconds of an extractor for a file: a run's time, divided by its files",
+    "extractor_suspended": "1 while an extractor's work waits because somebody, or the breaker, has suspended it",
+    "extractor_disabled": "1 while rules pass over an extractor",
+    "rules_problems": "Rules and extractors that the dispatcher cannot use",
+    "queue_jobs": "RQ jobs by queue and state",
+    "workers": "RQ workers that are registered",
+    "problems": "Parts of the service that could not be asked",
+}
+
+
+class ServiceCollector(Collector):
+    """Asks for the status at every scrape."""
+
+    def __init__(self, ask: Callable[[], Status]) -> None:
+        self._ask = ask
+
+    def collect(self) -> Iterable[Metric]:
+        """Return all metrics of this moment."""
+        return families(self._ask())
+
+
+def families(status: Status) -> list[Metric]:
+    """Return the metrics of a status (status.collect)."""
+    mdts: dict[str, Status] = status.get("mdts", {})
+    index, now_ns = status["index"], status["time_ns"]
+    extractors: dict[str, Status] = status["extractors"]
+    alive_ns = status.get("dispatcher", {}).get("alive_ns")
+    found: list[Metric] = [
+        *(_gauge(f"reader_{name}", "mdt", {mdt: state.get(name) for mdt, state in mdts.items()})
+          for name in READER_GAUGES),
+        *(_counter(f"reader_{name}", "mdt", {mdt: state.get(name) for mdt, state in mdts.items()})
+          for name in READER_COUNTERS),
+        _gauge("reader_waiting", "mdt", {mdt: int(bool(state.get("waiting"))) for mdt, state in mdts.items()}),
+        _gauge("reader_caught_up_seconds", "mdt", {mdt: _age(state, now_ns) for mdt, state in mdts.items()}),
+        _gauge("reader_continuity_lost", "mdt", {mdt: _open_losses(state) for mdt, state in mdts.items()}),
+        _gauge("redis_memory_share", "mdt", {mdt: state.get("memory_share") for mdt, state in mdts.items()}),
+        _gauge("index_objects", "", {"": index["objects"]}),
+        _gauge("index_tombstones", "", {"": index["tombstones"]}),
+        _gauge("pending_rows", "reason", index["pending"]),
+        _gauge("documents", "extractor", index["documents"]),
+        _gauge("failures", "extractor", index["failures"]),
+        _counter("dispatcher_events", "event",
+                 {name: count for name, count in index["counters"].items() if ":" not in name}),
+        _gauge("problems", "", {"": len(status["problems"])}),
+        _gauge("index_size_bytes", "", {"": index["bytes"]}),
+        _gauge("pending_oldest_due_seconds", "reason",
+               {reason: max(0, now_ns - due_ns) / SECOND_NS for reason, due_ns in index["oldest_due_ns"].items()}),
+        _gauge("dispatcher_heard_seconds", "", {"": _since(alive_ns, now_ns)}),
+        _gauge("extractor_suspended", "extractor",
+               {name: int(each["suspended"] is not None) for name, each in extractors.items()}),
+        _gauge("extractor_disabled", "extractor",
+               {name: int(each["disabled"]) for name, each in extractors.items()}),
+        _gauge("rules_problems", "", {"": len(status["rules_problems"])}),
+        *_of_extractors(tallies.by_extractor(index["counters"])),
+    ]  # fmt: skip
+    groups = status.get("groups", {})
+    behind = {name: sum(each["behind"].values()) for name, each in groups.items()}
+    found.append(_gauge("group_behind", "group", behind))
+    found.append(_gauge("group_lost_ranges", "group", {name: len(each["lost"]) for name, each in groups.items()}))
+    if "rq" in status:
+        jobs = GaugeMetricFamily(PREFIX + "queue_jobs", METRICS["queue_jobs"], labels=["queue", "state"])
+        for queue, states in status["rq"]["queues"].items():
+            for state, count in states.items():
+                jobs.add_metric([queue, state], count)
+        found += [jobs, _gauge("workers", "", {"": len(status["rq"]["workers"])})]
+    return found
+
+
+def _gauge(name: str, label: str, values: dict[str, Any]) -> Metric:
+    family = GaugeMetricFamily(PREFIX + name, METRICS[name], labels=[label] if label else [])
+    return _filled(family, label, values)
+
+
+def _counter(name: str, label: str, values: dict[str, Any]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, METRICS[name], labels=[label] if label else [])
+    return _filled(family, label, values)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, label: str, values: dict[str, Any]) -> Metric:
+    for key, value in values.items():
+        if value is not None:
+            family.add_metric([key] if label else [], float(value))
+    return family
+
+
+def _of_extractors(found: Mapping[str, Tally]) -> Iterator[Metric]:
+    results = CounterMetricFamily(
+        PREFIX + "extractor_results", METRICS["extractor_results"], labels=["extractor", "status"]
+    )
+    took = HistogramMetricFamily(
+        PREFIX + "extractor_file_seconds", METRICS["extractor_file_seconds"], labels=["extractor"]
+    )
+    for name, tally in found.items():
+        for status, count in tally.statuses.items():
+            results.add_metric([name, status], count)
+        if any(tally.buckets):
+            took.add_metric([name], tally.cumulated(), tally.seconds)
+    yield from (results, took)
+
+
+def _age(state: Status, now_ns: int) -> float | None:
+    return _since(state.get("caught_up_time_ns"), now_ns)
+
+
+def _since(time_ns: str | None, now_ns: int) -> float | None:
+    then_ns = int(time_ns or 0)
+    return max(0, now_ns - then_ns) / SECOND_NS if then_ns else None
+
+
+def _open_losses(state: Status) -> int:
+    return sum(not loss["accepted"] for loss in state["losses"])

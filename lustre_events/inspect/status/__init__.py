@@ -1,0 +1,45 @@
+"""What the service says of itself: collected as JSON types, and as text for a screen."""
+
+from lustre_events.inspect.status.collect import (
+    SECOND_NS,
+    Status,
+    collect,
+    of_continuity,
+    of_groups,
+    of_index,
+    of_mdt,
+    with_rates,
+)
+from lustre_events.inspect.status.sums import READER_SUMS, SUMS, sums
+from lustre_events.inspect.status.text import (
+    group_lines,
+    index_lines,
+    lines,
+    loss_line,
+    mdt_lines,
+    size_text,
+    span_text,
+    time_text,
+)
+
+__all__ = [
+    "READER_SUMS",
+    "SECOND_NS",
+    "SUMS",
+    "Status",
+    "collect",
+    "group_lines",
+    "index_lines",
+    "lines",
+    "loss_line",
+    "mdt_lines",
+    "of_continuity",
+    "of_groups",
+    "of_index",
+    "of_mdt",
+    "size_text",
+    "span_text",
+    "sums",
+    "time_text",
+    "with_rates",
+]

@@ -1,0 +1,206 @@
+"""What travels between dispatcher and workers: jobs and results, as versioned JSON.
+
+File names are bytes; in JSON they are percent-encoded, which is readable for ordinary names and exact for all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import msgspec
+
+from lustre_events.changelog.fid import FID
+from lustre_events.errors import ConfigError
+
+VERSION = 2
+"""1 had items without `recall`, `cause`, `after`, and results without `blame`, `elsewhere`; both are understood."""
+STAT = "stat"
+"""The built-in extractor: the facts of an object, read without a container."""
+HEAL = "heal"
+"""Built in: the names that an object has by the file system itself."""
+SCAN = "scan"
+"""Built in: what is in a directory, by name, with the facts of each object."""
+ASKS = frozenset({HEAL, SCAN})
+"""What is asked about the file system itself, and not about what is in a file."""
+BUILT_IN = frozenset({STAT}) | ASKS
+
+STATUSES = ("ok", "failed", "gone", "released")
+"""What a Result's `status` can be."""
+
+JOB_FUNCTION = "workers.jobs.run"
+"""What RQ calls; the service names the workers by this string only. Its one argument is an encoded Job."""
+
+
+class Cause(msgspec.Struct, frozen=True, gc=False):
+    """The last change of a file when its work was given out: number of the MDT, epoch, and index of the record."""
+
+    mdt: int
+    epoch: int
+    record: int
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what documents say about it."""
+        return {"mdt": f"MDT{self.mdt:04x}", "epoch": self.epoch, "record": self.record}
+
+
+class JobItem(msgspec.Struct, frozen=True, gc=False):
+    """One file of a job. `path` is where the index last saw it, relative to the mount point; a hint only.
+
+    `recall`: the file's rule allows to read it even if HSM has released its content to tape, which recalls it.
+    `cause` is None where no record has told of the file (a scan found it). `after`: `scan` goes on behind this
+    name.
+    """
+
+    fid: FID
+    generation: int
+    path: bytes
+    recall: bool = False
+    cause: Cause | None = None
+    after: bytes = b""
+
+
+class Job(msgspec.Struct, frozen=True, gc=False):
+    """One extractor over a batch of files of one owner (uid; -1 where it does not matter).
+
+    `extractor` is the identity of its manifest: `tables` for one of the site, `alice/tables` for one of the user
+    alice, who has it in her own folder (`manifest.load_user`). That one runs as alice only, on files that she may
+    read.
+    """
+
+    id: str
+    extractor: str
+    serial: int
+    owner: int
+    items: tuple[JobItem, ...]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What one extractor found in one file.
+
+    `status` is `ok` (document), `failed` (error, stderr; tried again until its tries are used up), `gone` (the file
+    is not there any more; normal) or `released` (HSM has its content on tape only and the item says no `recall`, so
+    it was not read: a document of this content stays, and a restore asks again). `stat` puts the facts into
+    `document`, by their column names, with `released` among them.
+
+    `blame` says whose fault a failure is. `extractor`: no file could have been extracted (no image or a refused
+    one, the runtime failed, the extractor is not installed, not approved, or of a user whom this worker cannot be):
+    such a job counts for the breaker, not against its files. `file`: anything else.
+
+    `elsewhere`: by the file system the object has not the name that the job said.
+    """
+
+    fid: FID
+    extractor: str
+    serial: int
+    generation: int
+    status: str
+    document: dict[str, Any] = {}
+    provenance: dict[str, Any] = {}
+    error: str = ""
+    stderr: str = ""
+    blame: Literal["file", "extractor"] = "file"
+    elsewhere: bool = False
+
+
+def encode_job(job: Job) -> dict[str, Any]:
+    """Return what RQ carries: only JSON types, only ASCII."""
+    return {
+        "v": VERSION,
+        "id": job.id,
+        "extractor": job.extractor,
+        "serial": job.serial,
+        "owner": job.owner,
+        "items": [_item(item) for item in job.items],
+    }
+
+
+def decode_job(data: Any) -> Job:
+    """Return the job that `encode_job` made.
+
+    Raises:
+        ConfigError: it is no job of a version that this worker understands.
+    """
+    try:
+        version = msgspec.convert(data, _Versioned).v
+        if version not in _KNOWN:
+            raise ConfigError(f"a job of version {version}: this worker understands version {VERSION}; upgrade it")
+        job: _Job | _JobOf1 = msgspec.convert(data, _Job) if version > 1 else msgspec.convert(data, _JobOf1)
+        items = tuple(
+            JobItem(FID.parse(fid), generation, unquote_to_bytes(path), recall, cause, unquote_to_bytes(after))
+            for fid, generation, path, recall, cause, after in map(_whole, job.items)
+        )
+    except (msgspec.MsgspecError, ValueError) as exc:
+        raise ConfigError(f"not a job of ours: {exc}") from exc
+    return Job(job.id, job.extractor, job.serial, job.owner, items)
+
+
+def encode_results(results: list[Result]) -> bytes:
+    """Return results as JSON bytes."""
+    rows = [{**msgspec.structs.asdict(result), "fid": str(result.fid)} for result in results]
+    return msgspec.json.encode({"v": VERSION, "results": rows})
+
+
+def decode_results(data: bytes) -> list[Result]:
+    """Return the results that `encode_results` made.
+
+    Raises:
+        ConfigError: they are not results of a version that this dispatcher understands.
+    """
+    try:
+        version = msgspec.json.decode(data, type=_Versioned).v
+        if version not in _KNOWN:
+            raise ConfigError(f"results of version {version}: this dispatcher understands version {VERSION}")
+        rows = msgspec.json.decode(data, type=_Results).results
+        return [_result(row) for row in rows]
+    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError) as exc:
+        raise ConfigError(f"not results of ours: {exc}") from exc
+
+
+_KNOWN = (1, VERSION)
+
+
+def _item(item: JobItem) -> list[Any]:
+    cause = None if item.cause is None else msgspec.structs.asdict(item.cause)
+    path, after = quote_from_bytes(item.path), quote_from_bytes(item.after)
+    return [str(item.fid), item.generation, path, item.recall, cause, after]
+
+
+def _whole(item: _Item | _ItemOf1) -> _Item:
+    return item if len(item) > 3 else (*item, False, None, "")
+
+
+class _Versioned(msgspec.Struct):
+    v: int
+
+
+_ItemOf1 = tuple[str, int, str]
+_Item = tuple[str, int, str, bool, Cause | None, str]
+
+
+class _JobOf1(msgspec.Struct):
+    id: str
+    extractor: str
+    serial: int
+    owner: int
+    items: list[_ItemOf1]
+
+
+class _Job(msgspec.Struct):
+    id: str
+    extractor: str
+    serial: int
+    owner: int
+    items: list[_Item]
+
+
+class _Results(msgspec.Struct):
+    results: list[dict[str, Any]]
+
+
+def _result(row: dict[str, Any]) -> Result:
+    fid = FID.parse(msgspec.convert(row["fid"], str))
+    result = msgspec.convert({**row, "fid": msgspec.structs.asdict(fid)}, Result)
+    if result.status not in STATUSES:
+        raise ConfigError(f"a result of status {result.status!r}: known are {', '.join(STATUSES)}")
+    return result

@@ -1,0 +1,184 @@
+"""The main job on one machine in a minute: files change, documents appear, searches follow.
+
+Everything real but Lustre: a temporary directory is watched (source `directory`), a private Redis holds the
+stream and the queues, an RQ worker runs the extractors in Apptainer containers, the index is SQLite.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lustre_events.errors import LustreEventsError
+from lustre_events.index import open_search
+from lustre_events.index.search.hits import Hit, ObjectView, printable
+from lustre_events.inspect import status
+from lustre_events.jobs.messages import STAT
+from lustre_events.node.sandbox import REPOSITORY, Sandbox, Say, choose_runtime, sandbox
+
+DEADLINE_SECONDS = 50.0
+LOOK_SECONDS = 0.2
+
+RULES = """\
+[[rule]]
+name = "tables"
+extensions = ["csv", "tsv", "json", "jsonl"]
+extractor = "tabular"
+
+[[rule]]
+name = "arrays"
+extensions = ["h5", "hdf5", "nc"]
+extractor = "hdf5"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A file that the demo writes, and the extractor whose document it must get."""
+
+    path: str
+    extractor: str
+    write: Callable[[Path], None]
+
+
+def run(images: Path, say: Say, *, keep: bool) -> None:
+    """Run the demo; with `keep` go on until interrupted.
+
+    Raises:
+        LustreEventsError: something did not come about in time; the message names the log to read.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that everything is undone
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs inherit it ignored
+    runtime = choose_runtime(images, say)
+    try:
+        with sandbox("demo", RULES, images, runtime) as box:
+            say("Starting reader, dispatcher and worker with a private Redis.")
+            _story(box, runtime, say)
+            if keep:
+                _keep(box, say)
+    finally:
+        say("Stopped, and removed what the demo made.")
+
+
+def _story(box: Sandbox, runtime: str, say: Say) -> None:
+    samples, files, index = _samples(), box.files, box.index
+    began = time.monotonic()
+    for sample in samples:
+        target = files / sample.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sample.write(target)
+    say(f"\nWrote {len(samples)} files of {len({s.path.rsplit('.')[-1] for s in samples})} kinds into {files}")
+
+    def settled() -> bool:
+        with open_search(index) as search:
+            found = [hit for s in samples for hit in search.search(f'path:"/{s.path}"') if hit.size is not None]
+            return len(found) == len(samples) and not search.stats().pending
+
+    box.wait(settled, "all documents are in the index", DEADLINE_SECONDS)
+    say(f"Everything is indexed {time.monotonic() - began:.1f} s after the first write.\n")
+    with open_search(index) as search:
+        for sample in samples:
+            (hit,) = search.search(f'path:"/{sample.path}"')
+            if sample.extractor not in {STAT, *hit.documents}:
+                _without_document(search.show(hit.fid), sample, runtime, say)
+        for line in status.index_lines(status.of_index(search.stats())):
+            say(f"  {line}")
+    _ask(
+        index,
+        say,
+        "columns:temperature AND size:>100",
+        "attributes.instrument:ARPES",
+        "path:/campaign/** AND rows:[3 TO 50]",
+    )
+
+    say("\nNow a directory is renamed, one file is rewritten, one is removed:")
+    (files / "campaign").rename(files / "campaign-2026")
+    _write_table(files / "campaign-2026/run1/readings.csv", ["time", "pressure"], rows=7)
+    (files / "campaign-2026/run2/readings.tsv").unlink()
+
+    def followed() -> bool:
+        with open_search(index) as search:
+            return (
+                search.count("path:/campaign-2026/** AND columns:pressure") == 1
+                and search.count("path:/campaign/**") == 0
+                and search.count("name:readings.tsv") == 0
+                and not search.stats().pending
+            )
+
+    box.wait(followed, "the index follows", DEADLINE_SECONDS)
+    _ask(index, say, "columns:temperature", "columns:pressure", "path:/campaign-2026/** AND type:f")
+
+
+def _ask(index: str, say: Say, *queries: str) -> None:
+    with open_search(index) as search:
+        for query in queries:
+            hits = search.search(query)
+            say(f"\n$ lustre-events search '{query}'   ({len(hits)} {'hit' if len(hits) == 1 else 'hits'})")
+            for hit in hits:
+                say(f"  {_line(hit)}")
+
+
+def _without_document(view: ObjectView, sample: Sample, runtime: str, say: Say) -> None:
+    """Say why a sample has no document: a plain process may lack the packages that the image has."""
+    errors = [str(each.failure.get("stderr") or each.failure.get("error", "")) for each in view.failures]
+    why = " ".join(errors).strip().splitlines() or ["nobody knows why"]
+    if runtime != "process":
+        raise LustreEventsError(f"{sample.extractor} made no document of /{sample.path}: {why[-1]}")
+    say(f"  no document of /{sample.path}, whose extractor failed: {why[-1]}")
+
+
+def _line(hit: Hit) -> str:
+    paths = " = ".join("/" + printable(path) for path in hit.paths)
+    return f"{paths}  {hit.size if hit.size is not None else '-'} bytes  [{', '.join(sorted(hit.documents))}]"
+
+
+def _keep(box: Sandbox, say: Say) -> None:
+    say(f"\nKept running. Drop files into {box.files} and search from another terminal:")
+    say(f"  {Path(sys.argv[0]).resolve()} search --config {box.settings} 'columns:temperature'")
+    with contextlib.suppress(KeyboardInterrupt):
+        say("End it with Ctrl-C.")
+        while True:  # signal.pause would sleep through a signal that comes just before it
+            time.sleep(LOOK_SECONDS)
+
+
+def _samples() -> list[Sample]:
+    shipped = REPOSITORY / "extractors"
+
+    def copy(name: str) -> Callable[[Path], None]:
+        return lambda target: _write(target, (shipped / name).read_bytes())
+
+    return [
+        Sample("campaign/run1/readings.csv", "tabular", lambda p: _write_table(p, ["time", "temperature"], 40)),
+        Sample(
+            "campaign/run2/readings.tsv", "tabular", lambda p: _write_table(p, ["time", "temperature"], 20, "\t")
+        ),
+        Sample("campaign/run2/setup.json", "tabular", lambda p: _write(p, json.dumps([{"lens": 3}] * 3).encode())),
+        Sample("campaign/log, with comma.jsonl", "tabular", _write_lines),
+        Sample("beamline/sample.h5", "hdf5", copy("hdf5/samples/scan.h5")),
+        Sample("model/ocean.nc", "hdf5", copy("hdf5/samples/ocean.nc")),
+        Sample("notes.md", STAT, lambda p: _write(p, b"# notes\n")),
+    ]
+
+
+def _write_table(path: Path, columns: list[str], rows: int, delimiter: str = ",") -> None:
+    numbers = random.Random(len(path.name))  # noqa: S311 - sample data
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerow(columns)
+        writer.writerows([row] + [round(numbers.uniform(2, 300), 2) for _ in columns[1:]] for row in range(rows))
+
+
+def _write_lines(path: Path) -> None:
+    _write(path, "".join(json.dumps({"step": n, "energy": n / 7}) + "\n" for n in range(12)).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

@@ -1,0 +1,151 @@
+"""The whole service on a temporary directory, for demo and benchmarks: real parts, ended and removed after."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lustre_events.errors import ImageMissing, LustreEventsError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BUILD_SECONDS = 1800
+IMAGE = "base"
+"""The image of the extractors that demo and benchmarks of the service use."""
+STOP_SECONDS = 15
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Where things lie: `files` is watched."""
+
+    place: Path
+
+    @property
+    def files(self) -> Path:
+        """The watched directory."""
+        return self.place / "files"
+
+    @property
+    def settings(self) -> Path:
+        """The settings file of the service."""
+        return self.place / "lustre-events.toml"
+
+    @property
+    def log(self) -> Path:
+        """What the service says."""
+        return self.place / "service.log"
+
+    @property
+    def index(self) -> str:
+        """The URL of the index."""
+        return f"sqlite:///{self.place / 'index.db'}"
+
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float, every: float = 0.1) -> None:
+        """Wait until `condition` holds; our errors in it count as no (the index may not be there yet).
+
+        Raises:
+            LustreEventsError: it did not come true in time; the end of the log went to stderr.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with contextlib.suppress(LustreEventsError):
+                if condition():
+                    return
+            time.sleep(every)
+        sys.stderr.write(self.log.read_text(errors="replace")[-4000:])
+        raise LustreEventsError(f"waited {seconds:.0f} s in vain until {what}; the log above says why")
+
+
+def default_images() -> Path:
+    """Return the folder for built images: root's must be readable by the account that runs its containers."""
+    shared = Path("/var/cache/lustre-events/images")
+    return shared if os.geteuid() == 0 or (shared / "base.sif").exists() else REPOSITORY / "images"
+
+
+def choose_runtime(images: Path, say: Say) -> str:
+    """Build the image if it is not up to date; return how extractors can run here: `apptainer` or `process`."""
+    if not (shutil.which("apptainer") or shutil.which("singularity")):
+        say("No Apptainer here: the extractors run as plain processes (every document says runtime: process).")
+        return "process"
+    build = REPOSITORY / "extractors" / "build-images.sh"
+    if not build.exists():
+        raise ImageMissing(f"{build} is not there; run this from a checkout of lustre-events")
+    done = subprocess.run(
+        [build, images, IMAGE],
+        check=False,
+        stdout=sys.stderr,
+        timeout=BUILD_SECONDS,
+        env=os.environ | {"VENV": sys.prefix},
+    )
+    if done.returncode:
+        say("The image could not be built (see above): the extractors run as plain processes instead.")
+        return "process"
+    say("Extractors run in Apptainer containers (runtime: apptainer).")
+    return "apptainer"
+
+
+@contextlib.contextmanager
+def sandbox(name: str, rules: str, images: Path, runtime: str, **more: str) -> Iterator[Sandbox]:
+    """Run the service in a new folder; end it and remove the folder afterwards. `more`: lines by section."""
+    place = Path(tempfile.mkdtemp(prefix=f"lustre-events-{name}-"))
+    place.chmod(0o755)  # containers run as an ordinary user, who must reach the files
+    box = Sandbox(place)
+    try:
+        box.files.mkdir()
+        (place / "rules.toml").write_text(rules)
+        box.settings.write_text(_settings(place, images.resolve(), runtime, more))
+        with _running(box):
+            yield box
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _settings(place: Path, images: Path, runtime: str, more: Mapping[str, str]) -> str:
+    return f"""\
+[filesystem]
+source = "directory"
+mount = "{place}/files"
+state = "{place}/state"
+
+[index]
+url = "sqlite:///{place}/index.db"
+
+[dispatcher]
+rules = "{place}/rules.toml"
+settle_seconds = 0.5
+retry_seconds = 0.5
+attempts = 2
+job_lease_seconds = 10
+{more.get("dispatcher", "")}
+[worker]
+runtime = "{runtime}"
+images = "{images}"
+worker_ttl_seconds = 10
+{more.get("worker", "")}
+"""
+
+
+@contextlib.contextmanager
+def _running(box: Sandbox) -> Iterator[None]:
+    argv = [sys.executable, "-P", "-m", "lustre_events", "run", "--config", str(box.settings)]
+    with box.log.open("wb") as output:
+        process = subprocess.Popen(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,305 @@
+"""From settings to running parts: which adapters each process gets. Nothing else knows how they fit together."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lustre_events.catalog import manifest
+from lustre_events.catalog.catalog import Catalog, Places
+from lustre_events.changelog import users
+from lustre_events.changelog.lctl import Lctl
+from lustre_events.config.settings import Settings, nearest
+from lustre_events.dispatcher import Dispatcher
+from lustre_events.errors import ChangelogUserUnknown, ConfigError
+from lustre_events.index import make_folder, open_writer
+from lustre_events.index.interface import Identity
+from lustre_events.jobs.queues import RqQueues
+from lustre_events.node.redis_server import RedisServer
+from lustre_events.node.supervisor import Child, Supervisor
+from lustre_events.reader import Reader
+from lustre_events.rules import rules
+from lustre_events.sources import lustre
+from lustre_events.sources.directory import DirectorySource
+from lustre_events.sources.interface import Source
+from lustre_events.streams.connection import Client
+from lustre_events.streams.groups import RedisGroups
+from lustre_events.streams.redis import (
+    RedisReaderStream,
+    RedisRecordStreams,
+    RedisRequests,
+    RedisResults,
+    check_safe,
+    connect,
+)
+
+log = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-P", "-m", "lustre_events")
+
+LOOK_SECONDS = 5.0
+"""How long a reader waits for lctl; its lease is not renewed meanwhile."""
+
+LOCAL_MDT = "local-MDT0000"
+LOCAL_USER = "cl1"
+"""What the `directory` source calls itself and its one changelog user, which nobody needs to register."""
+
+
+def _nothing() -> None:
+    """Look after what others look after: a Redis of the site, a process without a watchdog."""
+
+
+def mdts(settings: Settings) -> list[str]:
+    """Return the MDTs to read on this node.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if settings.filesystem.source == "directory":
+        return [LOCAL_MDT]
+    found = discovered(settings)
+    if not found:
+        raise ConfigError(
+            f"no changelog device ({settings.filesystem.devices}/changelog-*) on this node; mount the file system "
+            "as a client here, or name the MDTs in [filesystem] mdts"
+        )
+    return found
+
+
+def discovered(settings: Settings) -> list[str]:
+    """Return the MDTs that the settings name, else those whose device is here; [] where there are none."""
+    return list(settings.filesystem.mdts) or lustre.discover(Path(settings.filesystem.devices))
+
+
+def source(settings: Settings, mdt: str) -> Source:
+    """Return the source of one MDT's records.
+
+    Raises:
+        ConfigError: the directory to watch is not there.
+    """
+    filesystem = settings.filesystem
+    if filesystem.source == "lustre":
+        return lustre.LustreSource(mdt, filesystem.library, reopen_seconds=settings.reader.reopen_seconds)
+    if not Path(filesystem.mount).is_dir():
+        raise ConfigError(f"{filesystem.mount}: no such directory; name the one to watch in [filesystem] mount")
+    return DirectorySource(filesystem.mount, mdt, state_dir=Path(filesystem.state) / "directory")
+
+
+def reader(settings: Settings, mdt: str, beat: Callable[[], None] = _nothing) -> Reader:
+    """Return the reader of one MDT, connected; `beat` is called at each of its turns.
+
+    Raises:
+        LustreEventsError: Redis is away or not safe, or a setting is wrong.
+    """
+    client = connect(_redis_url(settings), settings.redis.timeout_seconds)
+    check_safe(client)
+    stream = RedisReaderStream(client, mdt, codec=settings.reader.codec)
+    if settings.filesystem.source == "directory":
+        local = replace(settings.reader, user=LOCAL_USER, users=())
+        return Reader(source(settings, mdt), stream, local, beat=beat)
+    own_user = changelog_user(settings, mdt)
+    try:
+        user = own_user.find()
+    except ChangelogUserUnknown as exc:  # reading goes on without it, and it is looked for again and again
+        log.warning("%s", exc, extra={"action": "clear", "mdt": mdt})
+        user = users.written(settings.reader, mdt)
+    return Reader(
+        source(settings, mdt),
+        stream,
+        replace(settings.reader, user=user),
+        beat=beat,
+        own_user=own_user if user else None,
+    )
+
+
+def changelog_user(settings: Settings, mdt: str) -> users.OwnUser:
+    """Return what looks for our changelog user on an MDT."""
+    lctl = Lctl(settings.filesystem.lctl, LOOK_SECONDS)
+    return users.OwnUser(
+        settings.reader, mdt, mdts=discovered(settings), users=lctl.users, state=Path(settings.filesystem.state)
+    )
+
+
+def catalog(settings: Settings) -> Catalog:
+    """Return what reads rules and extractors from where the settings say that they are."""
+    own = settings.dispatcher
+    return Catalog(
+        Places(
+            Path(own.rules) if own.rules else None,
+            Path(own.user_rules) if own.user_rules else None,
+            manifest.folders(settings.worker.extractors),
+            Path(settings.worker.user_extractors) if settings.worker.user_extractors else None,
+        )
+    )
+
+
+def load_rules(settings: Settings) -> rules.Rules:
+    """Return the rules that the settings name; none where no file is named.
+
+    Raises:
+        ConfigError: the file cannot be read or a rule is wrong.
+        ManifestError: an installed extractor is wrong.
+    """
+    return catalog(settings).load().rules
+
+
+def dispatcher(settings: Settings, index_url: str, beat: Callable[[], None] = _nothing) -> Dispatcher:
+    """Return the dispatcher, connected, with the index opened for writing; `beat` is called after each step.
+
+    Raises:
+        LustreEventsError: Redis or the index is away, or a setting is wrong.
+    """
+    client = connect(_redis_url(settings), settings.redis.timeout_seconds)
+    check_safe(client)
+    installed = catalog(settings)
+    found = installed.load()
+    for problem in found.problems:
+        log.error("%s", problem, extra={"action": "look"})
+    return Dispatcher(
+        RedisRecordStreams(client, settings.dispatcher.subscriber_max_lag),
+        RedisResults(client),
+        open_writer(index_url),
+        found.rules,
+        RqQueues(client, settings.worker.job_timeout_seconds),
+        [Identity(name, each.version, each.digest, each.limits.jobs) for name, each in found.extractors.items()],
+        settings.dispatcher,
+        mdts=[LOCAL_MDT] if settings.filesystem.source == "directory" else settings.filesystem.mdts,
+        requests=RedisRequests(client),
+        look=installed.look,
+        beat=beat,
+    )
+
+
+@contextlib.contextmanager
+def node(settings: Settings, index_url: str, config_path: str | None) -> Iterator[Supervisor]:
+    """Give a supervisor of all processes of this node, with a private Redis where the settings name none.
+
+    Raises:
+        LustreEventsError: what the children need is wrong or missing; better said once, here.
+    """
+    load_rules(settings)
+    names = mdts(settings)
+    users.check(settings.reader, names)
+    make_folder(index_url)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_alone(_state(settings)))
+        url, revive = settings.redis.url, _nothing
+        if not url:
+            server = stack.enter_context(RedisServer(_state(settings) / "redis"))
+            url, revive = server.url, server.revive
+        check_safe(connect(url, settings.redis.timeout_seconds))
+        environment = {
+            "LUSTRE_EVENTS_REDIS_URL": url,
+            "LUSTRE_EVENTS_INDEX_URL": index_url,
+            **_config_environment(config_path),
+        }
+        parts = [Child(part, [*COMMAND, part], environment) for part in ("dispatcher", "worker")]
+        yield Supervisor(
+            [*parts, *_readers(names, environment)], also=revive, discover=_later_readers(settings, environment)
+        )
+
+
+def readers(settings: Settings, config_path: str | None) -> Supervisor:
+    """Return a supervisor of one reader per MDT of this node, also of those whose device appears later.
+
+    Raises:
+        ConfigError: there is no MDT yet, or no Redis is named.
+        LustreEventsError: Redis is away or not safe; better said once, here.
+    """
+    names = mdts(settings)
+    users.check(settings.reader, names)
+    with connect(_redis_url(settings), settings.redis.timeout_seconds) as client:
+        check_safe(client)
+    environment = _config_environment(config_path)
+    return Supervisor(_readers(names, environment), discover=_later_readers(settings, environment))
+
+
+def _config_environment(config_path: str | None) -> dict[str, str]:
+    return {"LUSTRE_EVENTS_CONFIG": str(Path(config_path).absolute())} if config_path else {}
+
+
+def _readers(names: Sequence[str], environment: Mapping[str, str]) -> list[Child]:
+    return [Child(f"reader {mdt}", [*COMMAND, "reader", "--mdt", mdt], environment) for mdt in names]
+
+
+def _later_readers(settings: Settings, environment: Mapping[str, str]) -> Callable[[], list[Child]]:
+    if settings.filesystem.source == "directory":
+        return list
+    return lambda: _readers(discovered(settings), environment)
+
+
+@contextlib.contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Hold the state folder: two `run` on it would take the index from each other for ever. Raises ConfigError."""
+    with (state / "run.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise ConfigError(
+                f"another lustre-events run is at work on {state}; stop that one, or name another folder in "
+                "[filesystem] state"
+            ) from exc
+        yield
+
+
+def requests(settings: Settings) -> RedisRequests:
+    """Return what asks the dispatcher for something. Raises ConfigError, StreamUnavailable."""
+    return RedisRequests(connect(_redis_url(settings), settings.redis.timeout_seconds))
+
+
+def redis_client(settings: Settings) -> Client:
+    """Return a client of the Redis that is set, or of `run`'s own. Raises ConfigError, StreamUnavailable."""
+    return connect(_redis_url(settings), settings.redis.timeout_seconds)
+
+
+def streams(settings: Settings) -> RedisRecordStreams:
+    """Return the record streams, to look at them. Raises ConfigError, StreamUnavailable."""
+    return RedisRecordStreams(connect(_redis_url(settings), settings.redis.timeout_seconds))
+
+
+def known_mdts(found: RedisRecordStreams, names: Sequence[str]) -> Sequence[str]:
+    """Return names of MDTs, checked. Raises ConfigError: one has no stream."""
+    known = found.mdts()
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"{name}: no stream of that name in Redis{nearest(name, tuple(known) or ('none',))}")
+    return names
+
+
+def groups(settings: Settings) -> RedisGroups:
+    """Return the subscriber groups. Raises ConfigError, StreamUnavailable."""
+    return RedisGroups(connect(_redis_url(settings), settings.redis.timeout_seconds))
+
+
+def _redis_url(settings: Settings) -> str:
+    """Return where Redis is: as set, else the private one of `run` on this node.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    if settings.redis.url:
+        return settings.redis.url
+    socket = _state(settings) / "redis" / "redis.sock"
+    if not socket.exists():
+        raise ConfigError(
+            "[redis] url is empty and no private Redis runs here; "
+            "set it, or start everything with: lustre-events run"
+        )
+    return f"unix://{socket}"
+
+
+def _state(settings: Settings) -> Path:
+    path = Path(settings.filesystem.state).absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: cannot be made ({os.strerror(exc.errno or 0)}); mend [filesystem] state"
+        ) from exc
+    return path

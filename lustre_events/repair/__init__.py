@@ -1,0 +1,1 @@
+"""Commands that make the index right again: scan, verify, reprocess, failed files, replay."""

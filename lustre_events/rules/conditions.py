@@ -1,0 +1,281 @@
+"""The conditions of rules: of each, what may be written, whether a file meets it, and what is said about it.
+
+KEYS is the list of them. A condition never asks for more than a `File` has; what is not known meets nothing.
+"""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lustre_events.config.settings import nearest
+from lustre_events.domain.pending import SECOND_NS, Kind
+from lustre_events.errors import ConfigError
+from lustre_events.rules.directories import directory_pattern, name_pattern
+
+EVENTS = {"content": Kind.CONTENT, "attributes": Kind.ATTRIBUTES, "name": Kind.NAME}
+DEFAULT_EVENTS = ("content", "name")
+_SIZE = re.compile(r"([0-9]{1,18})([kmgtp]?)\Z", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What rules ask about a regular file; None: not known. `path` is relative to the mount point.
+
+    Not `whole`: only the end of the path is known, so no condition on the directory holds. Times are in ns.
+    """
+
+    path: bytes
+    events: Collection[Kind] = (Kind.CONTENT,)
+    whole: bool = True
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    mtime_ns: int | None = None
+    mime: str | None = None
+    now_ns: int = 0
+    name: bytes = field(init=False, default=b"")
+    directory: bytes | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        directory, _, name = self.path.strip(b"/").rpartition(b"/")
+        object.__setattr__(self, "name", name)
+        if self.whole:
+            object.__setattr__(self, "directory", b"/" + directory if directory else b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Globs:
+    """Globs as written, and the one pattern that they make."""
+
+    written: frozenset[str]
+    pattern: re.Pattern[bytes]
+
+    def match(self, text: bytes | None) -> bool:
+        """Whether one of them matches the whole text."""
+        return text is not None and self.pattern.match(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """How names of users and groups become numbers; both raise KeyError."""
+
+    uid_of: Callable[[str], int] = lambda name: pwd.getpwnam(name).pw_uid
+    gid_of: Callable[[str], int] = lambda name: grp.getgrnam(name).gr_gid
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One kind of condition. `covers(wide, narrow)`: surely every file that meets `narrow` meets `wide`.
+
+    `needs` says what must be known of a file: "" (its name), "owner", or "facts" of its present content.
+    """
+
+    read: Callable[[str, Any, Accounts], Any]
+    holds: Callable[[Any, File], bool]
+    says: Callable[[File], str]
+    covers: Callable[[Any, Any], bool]
+    needs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of a rule: its key, as it is written, and what that means."""
+
+    key: str
+    written: tuple[str, ...]
+    value: Any
+
+    def holds(self, file: File) -> bool:
+        """Whether a file meets it."""
+        return KEYS[self.key].holds(self.value, file)
+
+    def covers(self, other: Condition) -> bool:
+        """Whether every file that meets `other` meets this one (globs are compared as written)."""
+        return self.key == other.key and KEYS[self.key].covers(self.value, other.value)
+
+
+def read(place: str, entry: Mapping[str, Any], accounts: Accounts) -> tuple[Condition, ...]:
+    """Return the conditions of a [[rule]], in the order of KEYS; that on events is always there.
+
+    Raises:
+        ConfigError: a value is wrong; the message begins with `place` and names the key.
+    """
+    given = {"events": list(DEFAULT_EVENTS), **entry}
+    return tuple(
+        Condition(name, _written(given[name]), key.read(f"{place}: {name}", given[name], accounts))
+        for name, key in KEYS.items()
+        if name in given
+    )
+
+
+def size_of(text: int | str) -> int:
+    """Return the bytes of 1000, "10k", "10M", "2G" (factors of 1024). Raises ValueError."""
+    match = _SIZE.match(str(text))
+    if match is None or isinstance(text, bool):
+        raise ValueError(text)
+    return int(match[1]) << 10 * (" kmgtp".index(match[2].lower()) if match[2] else 0)
+
+
+def _written(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else (str(value),)
+
+
+def _strings(place: str, value: Any) -> list[bytes]:
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
+        raise ConfigError(f'{place} must be a list of strings, e.g. ["a", "b"]')
+    return [each.encode("utf-8", "surrogateescape") for each in value]
+
+
+def _events(place: str, value: Any, _accounts: Accounts) -> frozenset[Kind]:
+    if not isinstance(value, list) or not value:
+        raise ConfigError(f"{place} must not be empty, and be a list; known are: {', '.join(EVENTS)}")
+    for name in value:
+        if not isinstance(name, str) or name not in EVENTS:
+            raise ConfigError(f"{place} has an unknown event {name!r}{nearest(str(name), tuple(EVENTS))}")
+    return frozenset(EVENTS[name] for name in value)
+
+
+def _extensions(place: str, value: Any, _accounts: Accounts) -> tuple[bytes, ...]:
+    return tuple(b"." + each.lstrip(b".").lower() for each in _strings(place, value))
+
+
+def _globs(pattern_of: Callable[[bytes], bytes]) -> Callable[[str, Any, Accounts], Globs]:
+    def read_globs(place: str, value: Any, _accounts: Accounts) -> Globs:
+        patterns = [pattern_of(each) for each in _strings(place, value)]
+        try:
+            pattern = re.compile(b"(?:" + b"|".join(patterns) + rb")\Z", re.DOTALL)
+        except (re.error, RecursionError, OverflowError) as exc:
+            raise ConfigError(f"{place}: a glob cannot be understood ({exc}); look at its square brackets") from exc
+        return Globs(frozenset(value), pattern)
+
+    return read_globs
+
+
+def _numbers(kind: str, of: Callable[[Accounts], Callable[[str], int]]) -> Callable[[str, Any, Accounts], Any]:
+    def read_numbers(place: str, value: Any, accounts: Accounts) -> frozenset[int]:
+        numbers = set()
+        for each in (value if isinstance(value, list) else ()) or [None]:
+            if isinstance(each, str):
+                try:
+                    numbers.add(of(accounts)(each))
+                except KeyError as exc:
+                    raise ConfigError(
+                        f"{place}: no {kind} {each!r} on this node; write the number instead"
+                    ) from exc
+            elif isinstance(each, int) and not isinstance(each, bool) and each >= 0:
+                numbers.add(each)
+            else:
+                raise ConfigError(f'{place} must be a list of {kind} names or numbers, e.g. ["alice", 1000]')
+        return frozenset(numbers)
+
+    return read_numbers
+
+
+def _size(place: str, value: Any, _accounts: Accounts) -> int:
+    try:
+        return size_of(value)
+    except ValueError as exc:
+        raise ConfigError(f'{place} must be a size like 1000, "10k", "10M" or "2G", not {value!r}') from exc
+
+
+def _age(place: str, value: Any, _accounts: Accounts) -> int:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1e10:
+        raise ConfigError(f"{place} must be a number of seconds, not {value!r}")
+    return int(value * SECOND_NS)
+
+
+def _globs_cover(everything: frozenset[str]) -> Callable[[Globs, Globs], bool]:
+    return lambda wide, narrow: bool(wide.written & everything) or narrow.written <= wide.written
+
+
+def _happened(file: File) -> str:
+    return f"what happened is {', '.join(name for name, kind in EVENTS.items() if kind in file.events)}"
+
+
+def _directory(file: File) -> str:
+    if file.directory is None:
+        return "the directory is not known"
+    return f"the directory is {file.directory.decode(errors='surrogateescape') or '/'}"
+
+
+def _name(file: File) -> str:
+    return f"the name is {file.name.decode(errors='surrogateescape')}"
+
+
+def _said(what: str, of: Callable[[File], object]) -> Callable[[File], str]:
+    def say(file: File) -> str:
+        value = of(file)
+        return f"{what} is not known" if value is None else f"{what} is {value}"
+
+    return say
+
+
+def _age_of(file: File) -> str | None:
+    return None if file.mtime_ns is None else f"{max(0, file.now_ns - file.mtime_ns) / SECOND_NS:.0f} s"
+
+
+KEYS: dict[str, Key] = {
+    "events": Key(_events, lambda value, file: not value.isdisjoint(file.events), _happened, frozenset.__ge__),
+    "extensions": Key(
+        _extensions,
+        lambda value, file: file.name.lower().endswith(value),
+        _name,
+        lambda wide, narrow: all(each.endswith(wide) for each in narrow),
+    ),
+    "globs": Key(
+        _globs(name_pattern), lambda value, file: value.match(file.name), _name, _globs_cover(frozenset({"*"}))
+    ),
+    "directories": Key(
+        _globs(directory_pattern),
+        lambda value, file: value.match(file.directory),
+        _directory,
+        _globs_cover(frozenset({"**", "/**", "/**/"})),
+    ),
+    "owners": Key(
+        _numbers("user", lambda accounts: accounts.uid_of),
+        lambda value, file: file.uid in value,
+        _said("the owner", lambda file: file.uid),
+        frozenset.__ge__,
+        "owner",
+    ),
+    "groups": Key(
+        _numbers("group", lambda accounts: accounts.gid_of),
+        lambda value, file: file.gid in value,
+        _said("the group", lambda file: file.gid),
+        frozenset.__ge__,
+        "owner",
+    ),
+    "min_size": Key(
+        _size,
+        lambda value, file: file.size is not None and file.size >= value,
+        _said("the size", lambda file: file.size),
+        int.__le__,
+        "facts",
+    ),
+    "max_size": Key(
+        _size,
+        lambda value, file: file.size is not None and file.size <= value,
+        _said("the size", lambda file: file.size),
+        int.__ge__,
+        "facts",
+    ),
+    "max_age_seconds": Key(
+        _age,
+        lambda value, file: file.mtime_ns is not None and file.now_ns - file.mtime_ns <= value,
+        _said("the age", _age_of),
+        int.__ge__,
+        "facts",
+    ),
+    "mimes": Key(
+        _globs(name_pattern),
+        lambda value, file: file.mime is not None and value.match(file.mime.encode()),
+        _said("the type", lambda file: file.mime),
+        _globs_cover(frozenset({"*/*"})),
+        "facts",
+    ),
+}

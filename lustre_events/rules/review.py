@@ -1,0 +1,78 @@
+"""What can be said about rules: which are never reached, and why one holds for a file or does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lustre_events.jobs.messages import STAT
+from lustre_events.rules.conditions import KEYS, Condition, File
+from lustre_events.rules.rules import Rule, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a rule says about a file. `chosen`: the file gets the rule's extractor; else `why` says why not."""
+
+    rule: Rule
+    conditions: tuple[tuple[Condition, bool, str], ...]
+    """Each with whether the file meets it, and what the file has."""
+    chosen: bool
+    why: str
+
+
+def unreachable(rules: Rules) -> list[str]:
+    """Return a sentence for each rule that no file can ever reach, in their order."""
+    found = []
+    for one in (rules.rules, *rules.users.values()):
+        for place, rule in enumerate(one):
+            sentences = (_shadow(earlier, rule) for earlier in one[:place])
+            found += [sentence for sentence in sentences if sentence][:1]
+    return found
+
+
+def _shadow(earlier: Rule, rule: Rule) -> str:
+    """Return why `rule` is never reached behind `earlier`; empty: it can be."""
+    name, before = repr(rule.work.rule), repr(earlier.work.rule)
+    same = earlier.work.extractor == rule.work.extractor
+    if same and rule.work.extractor == STAT:
+        return f"rule {name}: of the rules for {STAT} only the first counts, which is {before}; remove one"
+    if not _covers(earlier, rule) or not (earlier.last or same):
+        return ""
+    if same and _covers(rule, earlier):
+        return f"rule {name}: it has the conditions and the extractor of {before}, which comes first; remove one"
+    reason = (
+        "is the last one to be asked then" if earlier.last else f"has the same extractor ({rule.work.extractor})"
+    )
+    return (
+        f"rule {name}: {before} comes first, holds for every file that it could hold for, and {reason}; "
+        "put it before, or remove it"
+    )
+
+
+def _covers(wide: Rule, narrow: Rule) -> bool:
+    """Whether `wide` surely holds for every file that `narrow` holds for."""
+    return all(any(each.covers(other) for other in narrow.conditions) for each in wide.conditions)
+
+
+def explain(rules: Rules, file: File) -> list[Verdict]:
+    """Return what each rule says about a regular file, in their order; chosen are those of `Rules.match`."""
+    verdicts: list[Verdict] = []
+    for one in rules.lists(file.uid):
+        end = ""
+        for rule in one:
+            conditions = tuple((each, each.holds(file), KEYS[each.key].says(file)) for each in rule.conditions)
+            holds = all(met for _, met, _ in conditions)
+            why = end if holds else "not all of its conditions are met"
+            verdicts.append(Verdict(rule, conditions, not (why or (why := _given(rule, verdicts))), why))
+            if holds and rule.last and not end:
+                end = f"rule {rule.work.rule!r} holds, and is the last one to be asked then"
+    return verdicts
+
+
+def _given(rule: Rule, verdicts: Sequence[Verdict]) -> str:
+    """Return why a rule that holds gives nothing: an earlier one has given the same extractor."""
+    for earlier in verdicts:
+        if earlier.chosen and earlier.rule.work.extractor == rule.work.extractor:
+            return f"rule {earlier.rule.work.rule!r} gives it {rule.work.extractor} already"
+    return ""

@@ -1,0 +1,133 @@
+"""The rules: which extractor runs on which files. rule_file.py reads them, conditions.py knows what they ask.
+
+A rule holds if each of its conditions does. Only regular files are asked about; the built-in `stat` needs no rule
+(the first one for it, whatever its conditions, sets its queue, priority and settling). All rules that hold count,
+in their order, up to the first that is marked as the last one; of several for the same extractor the first.
+
+A user's rules come behind those of the site, on their own, and are asked about that user's files only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lustre_events.domain.pending import Kind
+from lustre_events.rules.conditions import EVENTS, KEYS, Condition, File
+from lustre_events.rules.directories import Reach
+
+__all__ = ["DEFAULT_QUEUE", "EVENTS", "File", "Rule", "Rules", "Work"]
+
+DEFAULT_QUEUE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a rule asks for. `settle_ns` None: as set for the dispatcher.
+
+    `min_age_ns`: it waits until the file's last change is so long ago. `recall`: the worker may read a file that
+    HSM has released, which brings it back from tape.
+    """
+
+    extractor: str
+    queue: str
+    priority: int
+    settle_ns: int | None
+    rule: str
+    min_age_ns: int = 0
+    recall: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Conditions, the work for files that meet them, and whether no later rule is asked then."""
+
+    work: Work
+    conditions: tuple[Condition, ...]
+    reach: Reach
+    last: bool = False
+
+    def holds(self, file: File) -> bool:
+        """Whether a file meets every condition."""
+        return all(condition.holds(file) for condition in self.conditions)
+
+    @property
+    def asks_for_names(self) -> bool:
+        """Whether a new name is a reason to ask it."""
+        return any(Kind.NAME in each.value for each in self.conditions if each.key == "events")
+
+    def needs(self, what: str) -> bool:
+        """Whether a condition needs that of a file (conditions.Key)."""
+        return any(KEYS[each.key].needs == what for each in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The ordered rules of a site, and those of its users by uid."""
+
+    rules: tuple[Rule, ...] = ()
+    users: Mapping[int, tuple[Rule, ...]] = field(default_factory=dict)
+    needs_owner: bool = field(init=False)
+    """Whether a file must not be asked about before its owner and group are known."""
+    needs_facts: bool = field(init=False)
+    """Whether it must not be asked about before all facts of its present content are known."""
+    _works: Mapping[str, Work] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rules = list(self.all())
+        put = object.__setattr__
+        put(self, "needs_owner", bool(self.users) or any(rule.needs("owner") for rule in rules))
+        put(self, "needs_facts", any(rule.needs("facts") or rule.work.min_age_ns for rule in rules))
+        put(self, "_works", {rule.work.rule: rule.work for rule in rules})
+
+    def all(self) -> Iterator[Rule]:
+        """Yield all rules, those of the site first."""
+        yield from self.rules
+        for rules in self.users.values():
+            yield from rules
+
+    def lists(self, uid: int | None) -> tuple[tuple[Rule, ...], ...]:
+        """Return the lists of rules that are asked about the files of a user."""
+        return self.rules, self.users.get(-1 if uid is None else uid, ())
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """All queues that rules name."""
+        return frozenset(rule.work.queue for rule in self.all())
+
+    @property
+    def extractors(self) -> frozenset[str]:
+        """All extractors that rules name."""
+        return frozenset(rule.work.extractor for rule in self.all())
+
+    def work_of(self, rule: str) -> Work | None:
+        """Return the work of the rule with this name, or None if there is none any more."""
+        return self._works.get(rule)
+
+    def work_of_extractor(self, extractor: str) -> Work | None:
+        """Return the work of the first rule for this extractor, or None if there is none."""
+        return next((each.work for each in self.all() if each.work.extractor == extractor), None)
+
+    @property
+    def ask_for_directories(self) -> bool:
+        """Whether the place of a file matters to a rule that is asked when a file gets a new name."""
+        return any(rule.reach.globs and rule.asks_for_names for rule in self.all())
+
+    def may_differ(self, before: Collection[bytes], after: Collection[bytes]) -> bool:
+        """Whether files below a directory that had the paths `before` may have other work now, with `after`."""
+        for rule in self.all():
+            was, is_ = rule.reach.places(before), rule.reach.places(after)
+            if is_ - was or (rule.last and was != is_):
+                return True
+        return False
+
+    def match(self, file: File) -> tuple[Work, ...]:
+        """Return the work for a regular file, one per extractor, in the order of the rules."""
+        found: dict[str, Work] = {}
+        for rules in self.lists(file.uid):
+            for rule in rules:
+                if rule.holds(file):
+                    found.setdefault(rule.work.extractor, rule.work)
+                    if rule.last:
+                        break
+        return tuple(found.values())

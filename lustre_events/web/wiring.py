@@ -1,0 +1,74 @@
+"""From settings to a `Site`: which adapters the console gets."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lustre_events.config.settings import Settings
+from lustre_events.errors import ConfigError
+from lustre_events.index import open_search
+from lustre_events.node import wiring
+from lustre_events.web.app import Site
+from lustre_events.web.charts import History
+from lustre_events.web.login import Login, by_file, by_pam
+
+SEARCH_SECONDS = 60.0
+"""How long a search may hold one of the console's threads."""
+
+
+def site(settings: Settings, index_url: str, status: Callable[[Settings, str], dict[str, Any]]) -> Site:
+    """Return what the console shows.
+
+    Raises:
+        ConfigError: the users or the secret cannot be read.
+    """
+
+    def ask(action: str, arguments: Mapping[str, Any], /) -> dict[str, Any]:
+        return wiring.requests(settings).ask(action, arguments)
+
+    def now() -> dict[str, Any]:
+        return status(settings, index_url)
+
+    return Site(
+        settings.web,
+        _login(settings),
+        lambda: open_search(index_url, SEARCH_SECONDS),
+        now,
+        ask,
+        History(now),
+        _secret(settings.web.secret),
+        settings.redis.url,
+    )
+
+
+def _login(settings: Settings) -> Login:
+    own = settings.web
+    if own.login == "proxy":
+        return Login(None, own.header, own.proxies)
+    return Login(by_pam(own.pam_service) if own.login == "pam" else by_file(Path(own.users)))
+
+
+def _secret(path: str) -> bytes:
+    """Return the key of a file, or a new one."""
+    if not path:
+        return secrets.token_bytes(32)
+    try:
+        with Path(path).open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            found = file.read().strip()
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: the key cannot be read ({exc.strerror}); make it with: head -c 32 /dev/urandom | base64"
+        ) from exc
+    if mode & stat.S_IRWXO:
+        raise ConfigError(f"{path}: everybody could read the key and log in as anybody; run: chmod 640 {path}")
+    if len(found) < 32:
+        raise ConfigError(
+            f"{path}: the key is shorter than 32 bytes; make it with: head -c 32 /dev/urandom | base64"
+        )
+    return found

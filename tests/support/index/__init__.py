@@ -1,0 +1,1 @@
+"""Indexes for tests, on both databases, and what they hold."""

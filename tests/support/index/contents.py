@@ -1,0 +1,197 @@
+"""What an index holds, said in few words, on both databases: say what matters."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from lustre_events.changelog.fid import FID
+from lustre_events.index.postgresql.filter import FEW
+from lustre_events.index.postgresql.search import PostgresqlReading
+from lustre_events.index.postgresql.writer import PostgresqlTransaction, PostgresqlWriter
+from lustre_events.index.reading import Backend
+from lustre_events.index.search.search import Search
+from lustre_events.index.sqlite import documents as sqlite_documents
+from lustre_events.index.visibility import Viewer
+from tests.support.index.places import IndexPlace, Writer, open_writer, rows_of
+from tests.support.index.tables import STAMP, MemoryBackend, node
+from tests.support.records.builders import Object
+
+Version = tuple[int, int]
+
+
+class Contents:
+    """An index that a test fills row by row, in one transaction that is never committed."""
+
+    def __init__(self, place: IndexPlace) -> None:
+        self.writer: Writer = open_writer(place)
+        self.execute("BEGIN")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.writer.close()
+
+    def execute(self, statement: str, *values: Any) -> list[Any]:
+        """Run a statement; `?` stands for a value."""
+        return rows_of(self.writer, statement, values)
+
+    def search(self, few: int = FEW) -> Search:
+        """Return the search over what the index holds now; `few` decides how it searches."""
+        return Search(self._backend(few))
+
+    def found(self, query: str, *, few: int = FEW, **options: Any) -> list[int]:
+        """Return the numbers of the objects that a query finds."""
+        return [hit.fid.oid for hit in self.search(few).search(query, **options)]
+
+    def link(self, parent: Object, name: bytes, fid: Object | None) -> None:
+        """Say what (parent, name) means; None is a tombstone."""
+        self.execute(
+            "INSERT INTO link (parent, name, fid, stamp) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (parent, name) DO UPDATE SET fid = excluded.fid",
+            node(parent).pack(), name, None if fid is None else node(fid).pack(), STAMP,
+        )  # fmt: skip
+
+    def object(self, fid: Object, **facts: Any) -> int:
+        """Add an object and return its id."""
+        columns = {"fid": node(fid).pack(), **facts}
+        marks = ", ".join("?" * len(columns))
+        statement = f"INSERT INTO object ({', '.join(columns)}) VALUES ({marks}) RETURNING id"  # noqa: S608
+        return int(self.execute(statement, *columns.values())[0][0])
+
+    def file(
+        self, fid: int, path: bytes, documents: dict[str, dict[str, Any]] | None = None, **facts: Any
+    ) -> int:  # fmt: skip
+        """Add a file in a directory of the root (made where needed, numbered from 1000), with its documents."""
+        parent: Object = 0
+        *directories, name = path.split(b"/")
+        for directory in directories:
+            known = self.execute(
+                "SELECT fid FROM link WHERE parent = ? AND name = ?", node(parent).pack(), directory
+            )
+            if known:
+                parent = FID.unpack(known[0][0])
+                continue
+            number = 1000 + self.execute("SELECT count(*) FROM link")[0][0]
+            self.link(parent, directory, number)
+            self.object(number, type="d")
+            parent = number
+        self.link(parent, name, fid)
+        object_id = self.object(fid, **{"type": "f", **facts})
+        for extractor, body in (documents or {}).items():
+            self.document(object_id, extractor, (1, 1), body)
+        return object_id
+
+    def document(
+        self,
+        object_id: int,
+        extractor: str,
+        version: Version,
+        body: dict[str, Any],
+        provenance: dict[str, Any] | None = None,
+    ) -> bool:
+        """Put a document."""
+        if isinstance(self.writer, PostgresqlWriter):
+            transaction = self._transaction()
+            written = transaction.write_document(object_id, extractor, version, body, provenance or {})
+            transaction.flush()
+            return written
+        connection = self.writer._connection
+        return sqlite_documents.put_document(connection, object_id, extractor, *version, body, provenance or {})
+
+    def failure(
+        self,
+        object_id: int,
+        extractor: str,
+        version: Version,
+        failure: dict[str, Any],
+        provenance: dict[str, Any] | None = None,
+    ) -> bool:
+        """Put a failed attempt."""
+        if isinstance(self.writer, PostgresqlWriter):
+            return self._transaction().write_failure(object_id, extractor, version, failure, provenance or {})
+        connection = self.writer._connection
+        return sqlite_documents.put_failure(connection, object_id, extractor, *version, failure, provenance or {})
+
+    def move(self, source_id: int, target_id: int) -> None:
+        """Give the documents of one object to another."""
+        if isinstance(self.writer, PostgresqlWriter):
+            transaction = self._transaction()
+            transaction.move_documents(source_id, target_id)
+            transaction.flush()
+        else:
+            sqlite_documents.move_documents(self.writer._connection, source_id, target_id)
+
+    def remove(self, fid: Object) -> None:
+        """Remove an object with its documents, as the dispatcher does."""
+        if isinstance(self.writer, PostgresqlWriter):
+            self._transaction().remove_objects([node(fid)])
+            return
+        (object_id,) = self.execute("SELECT id FROM object WHERE fid = ?", node(fid).pack())[0]
+        sqlite_documents.remove_documents(self.writer._connection, [object_id])
+        self.execute("DELETE FROM object WHERE id = ?", object_id)
+
+    def rebuild(self) -> None:
+        """Make all search rows anew."""
+        if isinstance(self.writer, PostgresqlWriter):
+            self._transaction().rebuild()
+        else:
+            sqlite_documents.rebuild(self.writer._connection)
+
+    def search_rows(self) -> dict[str, set[tuple[Any, ...]]]:
+        """Return all search rows, with keys by name, and what full-text search holds: (document, word, place)."""
+        rows = {
+            table: set(self.execute(
+                f"SELECT extractor, name, value, object FROM {table} JOIN key ON key.id = {table}.key"  # noqa: S608
+            ))
+            for table in ("number", "word", "part")
+        }  # fmt: skip
+        if isinstance(self.writer, PostgresqlWriter):
+            words = "SELECT document, piece, object, lexeme, positions FROM fulltext, unnest(body)"
+            rows["fulltext"] = {(*row[:4], tuple(row[4])) for row in self.execute(words)}
+            return rows
+        self.execute("INSERT INTO fulltext (fulltext) VALUES ('integrity-check')")
+        self.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab (main, fulltext, instance)")
+        rows["fulltext"] = set(self.execute("SELECT term, doc, offset FROM temp.vocabulary"))
+        self.execute("DROP TABLE temp.vocabulary")
+        return rows
+
+    def _transaction(self) -> PostgresqlTransaction:
+        assert isinstance(self.writer, PostgresqlWriter)
+        return PostgresqlTransaction(self.writer._database.connection, "test")
+
+    def _backend(self, few: int) -> Backend:
+        if isinstance(self.writer, PostgresqlWriter):
+            return _Within(self.writer, few)
+        return MemoryBackend(self.writer._connection, few)
+
+
+class _Within:
+    """Readings within the transaction of the test."""
+
+    def __init__(self, writer: PostgresqlWriter, few: int) -> None:
+        self._writer = writer
+        self._few = few
+
+    def reading(self, viewer: Viewer | None) -> _Reading:
+        """See `reading.Backend`."""
+        return _Reading(
+            PostgresqlReading(self._writer._database.connection, viewer, self._few, look=self._few // 4 + 1)
+        )
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+class _Reading:
+    def __init__(self, reading: PostgresqlReading) -> None:
+        self._reading = reading
+
+    def __enter__(self) -> PostgresqlReading:
+        return self._reading
+
+    def __exit__(self, *error: object) -> None:
+        pass

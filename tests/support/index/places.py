@@ -1,0 +1,76 @@
+"""The index on both of its databases, for tests that must hold on each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from lustre_events.index.postgresql.writer import PostgresqlWriter
+from lustre_events.index.sqlite.writer import SQLiteWriter
+from tests.support.servers.postgresql import MakeDatabase
+
+IndexPlace = Path | str
+"""A SQLite file, or the URL of a PostgreSQL database."""
+
+Writer = SQLiteWriter | PostgresqlWriter
+
+EmptyPlace = Callable[[str], IndexPlace]
+
+BACKENDS = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(params=BACKENDS)
+def index_place(request: pytest.FixtureRequest) -> IndexPlace:
+    """A place without an index yet; the test runs once for each backend."""
+    return place_of(request)
+
+
+def place_of(request: pytest.FixtureRequest) -> IndexPlace:
+    """Return a place on the backend that is a fixture's parameter."""
+    if request.param == "sqlite":
+        folder: Path = request.getfixturevalue("tmp_path")
+        return folder / "index.db"
+    url: str = request.getfixturevalue("postgresql_schema_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+def empty_place(tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase) -> EmptyPlace:
+    """Give a place without any content on a backend, quickly: for tests with many examples."""
+    urls: list[str] = []
+
+    def make(backend: str) -> IndexPlace:
+        if backend == "sqlite":
+            return tmp_path_factory.mktemp("index") / "index.db"
+        if not urls:
+            urls.append(make_database())
+            PostgresqlWriter(urls[0]).close()
+        with psycopg.connect(urls[0], autocommit=True) as connection:
+            # Quicker than TRUNCATE for a handful of rows.
+            connection.execute("".join(f"DELETE FROM {table};" for table in _TABLES))  # noqa: S608
+        return urls[0]
+
+    return make
+
+
+_TABLES = [
+    "writer", "cursor", "link", "moved", "walk", "object", "pending", "extractor", "document", "key", "number",
+    "word", "part", "fulltext", "counter", "unreadable", "scan",
+]  # fmt: skip
+
+
+def open_writer(place: IndexPlace) -> Writer:
+    """Open an index for writing."""
+    return PostgresqlWriter(place) if isinstance(place, str) else SQLiteWriter(place)
+
+
+def rows_of(writer: Writer, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+    """Return the rows of a statement, beside the writer's own calls; `?` stands for a value."""
+    if isinstance(writer, SQLiteWriter):
+        return writer._connection.execute(statement, values).fetchall()
+    found = writer._database.connection.execute(statement.replace("?", "%s"), values, binary=True)
+    return found.fetchall() if found.description else []

