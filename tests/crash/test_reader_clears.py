@@ -22,12 +22,12 @@ from lustre_events.rules.rules import Rules
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from tests.crash.test_reader_crash import stored
 from tests.support.model.fakes import MDT
-from tests.support.need import need
 from tests.support.records.builders import capture, create
 from tests.support.records.builders import raw as records
-from tests.support.servers.redis import start_redis
+from tests.support.servers.redis import KINDS, WITH_ROLES, login, start_kind
 from tests.support.servers.slow_disk import slow_disk, synced_bytes
 from tests.support.service.reader_driver import start
+from tests.support.service.service import wait_for
 
 __all__ = ["slow_disk"]
 
@@ -41,17 +41,20 @@ def cleared(clears: Path) -> list[int]:
     return [int(line) for line in clears.read_text().split()] if clears.exists() else []
 
 
-def test_stored_means_on_the_disk(tmp_path: Path, slow_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", WITH_ROLES)
+def test_stored_means_on_the_disk(
+    tmp_path: Path, slow_disk: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """Redis dies at random moments, and its AOF ends where the last fsync did: what was cleared is there."""
     monkeypatch.setenv("SLOW_DISK_US", "300000")
     monkeypatch.setenv("SLOW_DISK_LOG", str(tmp_path / "synced"))
     monkeypatch.setenv("LD_PRELOAD", str(slow_disk))
     raw, clears, chance = tmp_path / "raw", tmp_path / "clears", random.Random(3)
     raw.write_bytes(capture(RAW))
-    with start_redis(tmp_path / "redis", program=need("redis-server")) as server:
+    with start_kind(tmp_path / "redis", kind) as server:
         with monkeypatch.context() as plain:
             plain.delenv("LD_PRELOAD")
-            reader = start(server.url, MDT, raw, clears, pace_ms=20, **READER)
+            reader = start(login(server, "reader"), MDT, raw, clears, pace_ms=20, **READER)
         cuts, told = 0, []
         for _ in range(3):
             before = len(cleared(clears))
@@ -103,13 +106,13 @@ def names(path: Path) -> list[tuple[bytes, bytes, bytes | None]]:
         connection.close()
 
 
-@pytest.mark.parametrize("how", ["flushed", "disk lost"])
-def test_committed_means_in_the_index(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(("how", "kind"), list(zip(("flushed", "disk lost", "disk lost"), KINDS, strict=True)))
+def test_committed_means_in_the_index(tmp_path: Path, how: str, kind: str) -> None:
     """Redis forgets everything at random moments: what was cleared is in the index, and in the end all of it."""
     raw, clears, chance, last = tmp_path / "raw", tmp_path / "clears", random.Random(4), 12_000
     raw.write_bytes(records(*(create(fid=n, name=b"f%d" % n, index=n) for n in range(1, last + 1))))
-    with start_redis(tmp_path / "redis") as server:
-        client = connect(server.url, 5.0)
+    with start_kind(tmp_path / "redis", kind) as server:
+        client = connect(login(server, "dispatcher"), 5.0)
         dispatcher = Dispatcher(
             RedisRecordStreams(client), RedisResults(client), SQLiteWriter(tmp_path / "index.db"), Rules(),
             NoJobs(), [], DispatcherSettings(),
@@ -117,7 +120,8 @@ def test_committed_means_in_the_index(tmp_path: Path, how: str) -> None:
         ended = threading.Event()
         thread = threading.Thread(target=dispatch_slowly, args=(dispatcher, ended))
         thread.start()
-        reader = start(server.url, MDT, raw, clears, pace_ms=8, clear_after="committed", **READER)
+        reader = start(login(server, "reader"), MDT, raw, clears, pace_ms=8, clear_after="committed", **READER)
+        wait_for(lambda: stored(server.url))
         for _ in range(5):
             time.sleep(chance.uniform(0.3, 1.2))
             if how == "flushed":

@@ -21,9 +21,8 @@ from lustre_events.reader import Reader
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
 from tests.support.model.fakes import MDT, block
-from tests.support.need import need
 from tests.support.records.builders import capture
-from tests.support.servers.redis import start_redis, valkey_program
+from tests.support.servers.redis import KINDS, login, start_kind
 from tests.support.servers.slow_disk import slow_disk, synced_bytes
 from tests.support.service.reader_driver import FileSource, start
 
@@ -177,9 +176,13 @@ class Running:
         assert not self.thread.is_alive()
 
 
-def test_redis_killed_while_reading(tmp_path: Path, many: bytes) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_redis_killed_while_reading(tmp_path: Path, many: bytes, kind: str) -> None:
     """Redis is killed and started again, several times: the reader goes on, nothing twice, nothing missing."""
-    with start_redis(tmp_path) as server, Running(server.url, many, block_bytes=1000) as running:
+    with (
+        start_kind(tmp_path / "redis", kind) as server,
+        Running(login(server, "reader"), many, block_bytes=1000) as running,
+    ):
         for share in (0.1, 0.3, 0.5):
             deadline = time.monotonic() + LIMIT_SECONDS
             while len(stored(server.url)) < share * len(many):
@@ -216,7 +219,7 @@ def test_a_full_redis_pushes_back(redis_server: RedisServer, many: bytes) -> Non
         assert streams.epochs(MDT) == [epoch]
 
 
-@pytest.fixture(params=["redis", "valkey"])
+@pytest.fixture(params=KINDS)
 def server_on_slow_disk(
     request: pytest.FixtureRequest, tmp_path: Path, slow_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RedisServer]:
@@ -224,8 +227,7 @@ def server_on_slow_disk(
     monkeypatch.setenv("SLOW_DISK_US", "700000")
     monkeypatch.setenv("SLOW_DISK_LOG", str(tmp_path / "synced"))
     monkeypatch.setenv("LD_PRELOAD", str(slow_disk))
-    program = need("redis-server") if request.param == "redis" else valkey_program()
-    with start_redis(tmp_path / "redis", program=program) as server:
+    with start_kind(tmp_path / "redis", request.param) as server:
         monkeypatch.delenv("LD_PRELOAD")
         yield server
 
@@ -234,7 +236,7 @@ def test_what_is_called_stored_survives_a_power_cut(server_on_slow_disk: RedisSe
     """Everything up to `stored()` is there after Redis is killed and its AOF cut at the size of the last fsync."""
     server = server_on_slow_disk
     (aof,) = (server.directory / "appendonlydir").glob("*.incr.aof")
-    with connect(server.url, 5.0) as client:
+    with connect(login(server, "reader"), 5.0) as client:
         reader = RedisReaderStream(client, MDT)
         reader.lease(60.0)
         tail, disk_has, safe = Tail(0, 0), 0, 0

@@ -24,9 +24,7 @@ from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, R
 from lustre_events.streams.safety import check_safe, default_may_everything, replays_transactions
 from lustre_events.subscribe import subscribe
 from tests.support.model.fakes import MDT, block
-from tests.support.servers.redis import KINDS, login, start_kind
-
-WITH_ROLES = [kind for kind in KINDS if kind.endswith("with roles")]
+from tests.support.servers.redis import WITH_ROLES, login, start_kind
 
 
 @pytest.fixture(scope="module", params=WITH_ROLES)

@@ -22,6 +22,7 @@ import pytest
 from lustre_events.index import open_search
 from lustre_events.streams.redis import RedisRecordStreams, connect
 from tests.support.need import need
+from tests.support.servers.redis import KINDS, WITH_ROLES
 from tests.support.service.images import write_extractor
 from tests.support.service.service import PARTS, Churn, Service, catches_sigterm, kill, wait_for
 
@@ -116,10 +117,11 @@ def counters(service: Service) -> dict[str, int]:
         return dict(search.stats().counters)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_killed_parts_lose_nothing(service: Service, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "kind"), list(enumerate(KINDS, 1)))
+def test_killed_parts_lose_nothing(service: Service, seed: int, kind: str) -> None:
     """Whatever part is killed while files change, and started again: the index ends as the file system is."""
     chance = random.Random(seed)
+    service.redis_kind = kind
     start_all(service)
     with churning(service, seed):
         for target in chance.sample(TARGETS, len(TARGETS)):
@@ -233,10 +235,11 @@ def test_a_lost_job_is_done_again_after_its_lease(service: Service) -> None:
 SLOW = "import sys, time\nsys.stdin.read()\ntime.sleep(60)\n"
 
 
-def test_all_of_redis_lost(open_folder: Path) -> None:
+@pytest.mark.parametrize("kind", WITH_ROLES)
+def test_all_of_redis_lost(open_folder: Path, kind: str) -> None:
     """With `clear_after = committed` the whole Redis may be lost: the source still has what the index has not."""
-    need("redis-server")
     with Service(open_folder, reader='clear_after = "committed"\n') as service:
+        service.redis_kind = kind
         start_all(service)
         with churning(service, 3):
             for _ in range(2):

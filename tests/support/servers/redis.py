@@ -19,6 +19,7 @@ MAKE_USERS = REPOSITORY / "deploy" / "redis" / "make-users.sh"
 ROLES = ("reader", "dispatcher", "worker", "web", "subscriber", "admin")
 KINDS = ("redis", "redis with roles", "valkey with roles")
 """The servers that what is durable is shown on: Redis as `run` starts it, and both with the roles as shipped."""
+WITH_ROLES = KINDS[1:]
 
 
 def start_redis(directory: Path, *options: str, program: str = "") -> RedisServer:

@@ -31,7 +31,7 @@ from lustre_events.index import open_search
 from lustre_events.index.search.search import MAX_PAGE
 from lustre_events.node.redis_server import RedisServer
 from tests.acceptance.command import REPOSITORY, clean_environment
-from tests.support.servers.redis import start_redis
+from tests.support.servers.redis import login, start_kind
 from tests.support.service.images import EXTRACTORS
 
 MARK = "TESTS_SERVICE_MARK"
@@ -91,7 +91,7 @@ class Service:
         self._seen: set[tuple[int, int]] = set()
         self._folder = folder
         self._children: list[subprocess.Popen[bytes]] = []
-        self.redis = RedisServer(folder / "redis")
+        self.redis, self.redis_kind = RedisServer(folder / "redis"), "redis"
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(
@@ -110,13 +110,13 @@ class Service:
         return child
 
     def start_redis(self) -> None:
-        """Start the Redis of the parts, on the data that it has."""
-        self.redis = start_redis(self._folder / "redis")
+        """Start the Redis of the parts (`redis_kind` is one of servers.KINDS), on the data that it has."""
+        self.redis = start_kind(self._folder / "redis", self.redis_kind)
 
     def start_part(self, name: str, *words: str) -> None:
-        """Start one of PARTS (or WORDS in its place) as a process, with the Redis of `start_redis`."""
+        """Start one of PARTS (or WORDS in its place) as a process, with its login at the Redis of `start_redis`."""
         self.parts[name] = self.start(
-            *(words or PARTS[name]), environment={"LUSTRE_EVENTS_REDIS_URL": self.redis.url}
+            *(words or PARTS[name]), environment={"LUSTRE_EVENTS_REDIS_URL": login(self.redis, name)}
         )
 
     def keep_running(self) -> None:
