@@ -1,13 +1,16 @@
-"""Parquet, and Arrow's files and streams, by pyarrow: schema, rows, and Parquet's statistics, not the data."""
+"""Parquet, and Arrow's files and streams, by pyarrow: schema, rows, Parquet's statistics, and the first rows."""
 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 import os
 from typing import Any
 
-from tabular_columns import MAX_COLUMNS, MAX_DESCRIBED, MAX_TEXT, clean, described, key_of, unique
+from extractor_facts import MAX_COLUMNS as MAX_SHOWN
+from extractor_facts import MAX_ROWS, preview, table
+from tabular_columns import MAX_COLUMNS, MAX_DESCRIBED, MAX_TEXT, clean, key_of, listed, unique
 
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # takes no address space in advance
 import pyarrow as pa
@@ -17,6 +20,7 @@ MAX_CHUNKS = 50_000  # column chunks (row groups x columns) whose statistics are
 MAX_BATCHES = 10_000
 MAX_FOOTER = 64 << 20
 MAX_METADATA = 50
+MAX_GROUP = 16 << 20  # bytes of the first row group of which rows are shown
 KINDS = (
     ("integer", pa.types.is_integer), ("number", pa.types.is_floating), ("number", pa.types.is_decimal),
     ("boolean", pa.types.is_boolean), ("text", pa.types.is_string), ("text", pa.types.is_large_string),
@@ -42,7 +46,7 @@ def parquet(path: str) -> dict[str, Any]:
     with pq.ParquetFile(path, pre_buffer=False) as opened:
         metadata, schema = opened.metadata, opened.schema_arrow
         columns, count = _columns(schema)
-        partial = _statistics(metadata, columns)
+        reasons = _statistics(metadata, columns)
         codecs = sorted({
             metadata.row_group(0).column(place).compression.lower()
             for place in range(min(metadata.num_columns, MAX_COLUMNS))
@@ -53,14 +57,15 @@ def parquet(path: str) -> dict[str, Any]:
             "created_by": clean(str(metadata.created_by or "")[:MAX_TEXT]),
             **_metadata(schema.metadata),
         }
-        return described("parquet", columns, count, metadata.num_rows, **more, **partial)
+        found = _document("parquet", columns, count, metadata.num_rows, reasons, **more)
+        return found | preview(table=_parquet_head(opened))
 
 
 def arrow(path: str, *, stream: bool) -> dict[str, Any]:
     """Return the document of an Arrow file (Feather version 2), or of a stream of record batches."""
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    rows, partial = 0, {}
+    rows, reasons, head = 0, [], None
     with pa.OSFile(path) as source:
         options = pa.ipc.IpcReadOptions(use_threads=False, ensure_alignment=pa.ipc.Alignment.Any)
         reader = (pa.ipc.open_stream if stream else pa.ipc.open_file)(source, options=options)
@@ -72,15 +77,50 @@ def arrow(path: str, *, stream: bool) -> dict[str, Any]:
             for place in range(min(batches, MAX_BATCHES)):
                 batch = reader.read_next_batch() if stream else reader.get_batch(place)
                 rows += batch.num_rows
+                head = head or _head(batch)
                 done += 1
             if not stream and batches > done:
-                partial = {"partial": f"the rows of the first {done} of {batches} record batches are counted"}
+                reasons.append(f"the rows of the first {done} of {batches} record batches are counted")
         except StopIteration:
             pass
         except (pa.ArrowException, OSError) as exc:
-            partial = {"partial": clean(f"a record batch cannot be read: {exc}"[:MAX_TEXT])}
+            reasons.append(clean(f"a record batch cannot be read: {exc}"[:MAX_TEXT]))
     form = "arrow-stream" if stream else "arrow"
-    return described(form, columns, count, rows, batches=done, **_metadata(schema.metadata), **partial)
+    more = {"batches": done, **_metadata(schema.metadata)}
+    return _document(form, columns, count, rows, reasons, **more) | preview(table=head)
+
+
+def _document(
+    form: str, columns: dict[str, dict[str, Any]], count: int, rows: int, reasons: list[str], **more: Any
+) -> dict[str, Any]:
+    told = dict(itertools.islice(columns.items(), MAX_DESCRIBED))
+    found = listed(form, told, count, rows, reasons, names=list(columns), **more)
+    return found | ({"partial": "; ".join(reasons)} if reasons else {})
+
+
+def _parquet_head(opened: pq.ParquetFile) -> dict[str, Any] | None:
+    """Return the first rows, where the first row group is no large one."""
+    metadata = opened.metadata
+    if not metadata.num_row_groups or metadata.row_group(0).total_byte_size > MAX_GROUP:
+        return None
+    names = opened.schema_arrow.names[:MAX_SHOWN]
+    if len(set(names)) < len(names):
+        return None
+    try:
+        return _head(next(opened.iter_batches(MAX_ROWS, [0], names, use_threads=False)))
+    except (pa.ArrowException, OSError, StopIteration):
+        return None
+
+
+def _head(batch: pa.RecordBatch) -> dict[str, Any] | None:
+    """Return the head of a table for the preview."""
+    try:
+        columns = [
+            batch.column(place).slice(0, MAX_ROWS).to_pylist() for place in range(batch.num_columns)[:MAX_SHOWN]
+        ]
+    except (pa.ArrowException, ValueError, OverflowError):
+        return None  # a time zone that nobody knows, or a date beyond Python's
+    return table([key_of(name) for name in batch.schema.names[:MAX_SHOWN]], zip(*columns, strict=True))
 
 
 def _columns(schema: pa.Schema) -> tuple[dict[str, dict[str, Any]], int]:
@@ -92,7 +132,7 @@ def _columns(schema: pa.Schema) -> tuple[dict[str, dict[str, Any]], int]:
     return found, len(schema.names)
 
 
-def _statistics(metadata: pq.FileMetaData, columns: dict[str, dict[str, Any]]) -> dict[str, str]:
+def _statistics(metadata: pq.FileMetaData, columns: dict[str, dict[str, Any]]) -> list[str]:
     """Add values, empties and ranges to the flat columns, as the writer counted them for each row group."""
     flat = {}
     for place in range(min(metadata.num_columns, 4 * MAX_COLUMNS)):
@@ -103,8 +143,8 @@ def _statistics(metadata: pq.FileMetaData, columns: dict[str, dict[str, Any]]) -
     for place, column in flat.items():
         column.update(_over_groups(metadata, place, groups))
     if groups < metadata.num_row_groups:
-        return {"partial": f"ranges are of the first {groups} of {metadata.num_row_groups} row groups"}
-    return {}
+        return [f"ranges are of the first {groups} of {metadata.num_row_groups} row groups"]
+    return []
 
 
 def _over_groups(metadata: pq.FileMetaData, place: int, groups: int) -> dict[str, Any]:

@@ -94,16 +94,6 @@ def test_a_torn_json_document_shows_what_it_has(tmp_path: Path) -> None:
     assert nested["partial"]
 
 
-def test_a_long_table_counts_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Types and ranges are of a table's beginning, rows are of all of it."""
-    monkeypatch.setattr(TABULAR, "READ_BYTES", 1000)
-    document = written(tmp_path, "a.csv", b"a\n" + b"".join(b"%d\n" % n for n in range(5000)))
-
-    assert document["rows"] == 5000
-    assert document["column"]["a"]["max"] < 5000
-    assert "partial" in document
-
-
 def test_torn_lines_are_counted() -> None:
     """A line that is no JSON does not spoil the others."""
     assert tabular("weather.jsonl")["bad_lines"] == 1
