@@ -200,7 +200,7 @@ class Clearing:
         _log.error(
             "%s: the settings name the changelog user %s, which this MDT does not know (or it has cleared more "
             "than %d already), so nothing is cleared here; ids differ from MDT to MDT: look with lustre-events "
-            "changelog users --mdt %s, write %s, and restart the reader",
+            "changelog users --mdt %s, register one where none is ours, write %s, and restart the reader",
             mdt, self.user, self.mark, mdt, example(mdt), extra=self._extra(),
         )  # fmt: skip
 

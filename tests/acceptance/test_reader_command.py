@@ -146,7 +146,7 @@ def test_a_wrong_mdt_gives_one_sentence(tmp_path: Path, redis: RedisServer, libr
 def test_an_unregistered_user_is_said_and_reading_goes_on(
     tmp_path: Path, redis: RedisServer, library: Path
 ) -> None:
-    """Clearing for a user that is not registered gives the command to run; nothing is lost meanwhile."""
+    """Clearing for a user that is not registered gives the command to run; no loss is marked."""
     place = Place(tmp_path, redis, library, user="cl7")
 
     process = place.start()
@@ -157,5 +157,5 @@ def test_an_unregistered_user_is_said_and_reading_goes_on(
 
     assert stored
     assert lost
-    assert b"changelog_register" in said
+    assert f"changelog users --mdt {MDT}, register one".encode() in said
     assert b"cl7" in said

@@ -105,7 +105,7 @@ def test_trouble_of_an_mdt_is_said_below() -> None:
 
     assert list(status.mdt_lines(mdt, state, NOW_NS))[2:] == [
         "  waiting: Redis is full",
-        "  the changelog user cl3 is gone: register one and set [reader] user",
+        "  the MDT does not know the changelog user cl3: see lustre-events changelog users",
         f"  {status.loss_line(losses[0])}; compare with the file system, then: {accept}",
     ]
 
