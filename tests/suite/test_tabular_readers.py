@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.images import EXTRACTORS
-from tests.need import missing
+from tests.support.need import missing
+from tests.support.service.images import EXTRACTORS
 
 try:
     import pandas as pd
