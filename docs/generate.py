@@ -8,7 +8,7 @@ from typing import get_type_hints
 
 import click
 
-from lustre_events.cli.main import LAZY, cli
+from lustre_events.cli.main import COMMANDS, cli
 from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings
 from lustre_events.inspect import metrics
 
@@ -52,7 +52,7 @@ def commands() -> str:
     """Return the page of all commands."""
     lines = [f"{NOTE}# Commands\n"]
     context = click.Context(cli, info_name="lustre-events")
-    for name in sorted(LAZY):
+    for name in COMMANDS:
         command = cli.get_command(context, name)
         if command is not None:
             lines += list(_command(command, context, name, 2))

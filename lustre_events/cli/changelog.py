@@ -11,7 +11,7 @@ import msgspec
 from lustre_events.changelog import users as changelog_users
 from lustre_events.changelog.lctl import Lctl, Users
 from lustre_events.changelog.users import DEFAULT_NAME
-from lustre_events.cli.main import with_settings
+from lustre_events.cli.options import with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ChangelogUserUnknown, ConfigError, LustreEventsError
 from lustre_events.node import wiring

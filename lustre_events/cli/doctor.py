@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from lustre_events.cli.main import index_of, with_index, with_settings
+from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.doctor import FAILURE, OK, ROLES, WARNING, Finding, examine
 

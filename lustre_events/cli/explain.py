@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterator
 
 import click
 
-from lustre_events.cli.look import resolve
-from lustre_events.cli.main import index_of, with_index, with_settings
+from lustre_events.cli.options import index_of, resolve, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index import Search, open_search

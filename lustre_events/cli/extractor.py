@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lustre_events.catalog import build as building
 from lustre_events.catalog import install, manifest, template
-from lustre_events.cli.main import index_of, with_index, with_settings
+from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings, load
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.opening import open_search

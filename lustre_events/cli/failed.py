@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from lustre_events.changelog.fid import FID
-from lustre_events.cli.main import index_of, with_index, with_settings
+from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index.opening import open_search

@@ -8,7 +8,8 @@ from functools import partial
 import click
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
-from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
+from lustre_events.cli.main import stop_on_signals
+from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.inspect.metrics import ServiceCollector

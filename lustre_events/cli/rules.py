@@ -15,7 +15,7 @@ import click
 
 from lustre_events.catalog.catalog import user_rules
 from lustre_events.changelog.fid import FID
-from lustre_events.cli.main import index_of, with_index, with_settings
+from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index.opening import open_search

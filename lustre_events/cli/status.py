@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
+from lustre_events.cli.main import stop_on_signals
+from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.inspect import status
 from lustre_events.inspect.status import Status

@@ -7,7 +7,8 @@ from functools import partial
 
 import click
 
-from lustre_events.cli.main import index_of, stop_on_signals, with_index, with_settings
+from lustre_events.cli.main import stop_on_signals
+from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.node import status_report
@@ -22,16 +23,6 @@ def web_command(*, listen: str | None, settings: Settings, index_url: str | None
     serve, stop = _server(settings, index_of(settings, index_url), listen or settings.web.listen)
     stop_on_signals(stop)
     serve()
-
-
-@click.command("web-password")
-@click.argument("user")
-@click.password_option(help="Asked for, if it is not given.")
-def web_password_command(user: str, password: str) -> None:
-    """Print the line of USER for the file that [web] users names."""
-    from werkzeug.security import generate_password_hash  # noqa: PLC0415 - optional
-
-    click.echo(f"{user}:{generate_password_hash(password)}")
 
 
 def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[], None], Callable[[], None]]:

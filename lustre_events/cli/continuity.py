@@ -1,0 +1,89 @@
+"""`lustre-events continuity`: records that were lost: show, reconcile, accept."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from lustre_events.cli.options import index_of, with_index, with_settings
+from lustre_events.cli.progress import Share, verified, watched
+from lustre_events.config.settings import Settings
+from lustre_events.errors import ConfigError
+from lustre_events.inspect import status
+from lustre_events.node import wiring
+from lustre_events.repair import scan as scans
+
+
+@click.group("continuity")
+def continuity_command() -> None:
+    """Show or accept losses: records that the MDT, or Redis, no longer had."""
+
+
+@continuity_command.command("show")
+@click.option("--mdt", "mdts", multiple=True, help="Only this MDT; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, by MDT.")
+@with_settings
+def show_continuity(mdts: tuple[str, ...], *, as_json: bool, settings: Settings) -> None:
+    """Show what was lost, from where to where and when; also what was accepted."""
+    found = status.of_continuity(wiring.streams(settings), mdts)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for mdt, losses in found.items():
+        click.echo("\n".join(f"{mdt}: {status.loss_line(loss)}" for loss in losses) or f"{mdt}: nothing lost")
+
+
+@continuity_command.command("reconcile")
+@click.argument("mdts", nargs=-1, metavar="[MDT ...]")
+@click.option("--all", "every", is_flag=True, help="All MDTs that have lost something.")
+@click.option(
+    "--sample", type=Share(), default="1%", show_default=True, help="Verify this part of the directories."
+)
+@with_index
+@with_settings
+@click.pass_context
+def reconcile(
+    ctx: click.Context,
+    mdts: tuple[str, ...],
+    *,
+    every: bool,
+    sample: float,
+    index_url: str | None,
+    settings: Settings,
+) -> None:
+    """Make good what was lost: scan the file system, verify a sample, then accept the losses that there were.
+
+    Losses that are noticed meanwhile stay. Needs the file system and the index on this node.
+    """
+    streams = wiring.streams(settings)
+    names = streams.mdts() if every else wiring.known_mdts(streams, mdts)
+    if not names:
+        raise ConfigError("name the MDTs to reconcile, or --all")
+    began = scans.last_losses(streams, names)
+    if not began:
+        click.echo("nothing was lost")
+        return
+    mount = settings.filesystem.mount
+    scans.wait_for_clocks(settings, began)
+    watched(settings, scans.begin(wiring.requests(settings), settings, ctx.obj["config_path"], mount))
+    outcome = verified(ctx, settings, index_of(settings, index_url), mount, sample)
+    if outcome.differences:
+        for difference in outcome.differences:
+            click.echo(difference.line())
+        raise ConfigError(
+            f"{len(outcome.differences)} differences are left, so the losses stay; "
+            f"run: lustre-events verify {mount} --repair, then this again"
+        )
+    for mdt, until_ns in began.items():
+        click.echo(f"{mdt}: {streams.accept(mdt, until_ns)} losses made good")
+
+
+@continuity_command.command("accept")
+@click.argument("mdts", nargs=-1, required=True, metavar="MDT ...")
+@with_settings
+def accept_continuity(mdts: tuple[str, ...], *, settings: Settings) -> None:
+    """Say that the losses of each MDT so far are known and dealt with."""
+    streams = wiring.streams(settings)
+    for mdt in wiring.known_mdts(streams, mdts):
+        click.echo(f"{mdt}: {streams.accept(mdt)} losses accepted")

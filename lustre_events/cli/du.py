@@ -1,0 +1,36 @@
+"""`lustre-events du`: sums of a tree."""
+
+from __future__ import annotations
+
+import click
+
+from lustre_events.cli.options import index_of, with_index, with_settings, with_viewer
+from lustre_events.cli.output import as_csv, as_json, print_facets
+from lustre_events.config.settings import Settings
+from lustre_events.index import open_search
+from lustre_events.index.visibility import Viewer
+
+
+@click.command("du")
+@click.argument("path")
+@with_settings
+@with_index
+@with_viewer
+@click.option(
+    "--by", default="owner", show_default=True, help="owner, group, ext, extractor, type, mime, or a key."
+)
+@as_json
+@as_csv
+def du_command(
+    path: str,
+    *,
+    settings: Settings,
+    index_url: str | None,
+    viewer: Viewer | None,
+    by: str,
+    style: str | None,
+) -> None:
+    """Sum files and bytes of PATH and all below it; a file with several names counts once."""
+    with open_search(index_of(settings, index_url)) as index:
+        found = index.du(path.encode("utf-8", "surrogateescape"), by, visible_to=viewer)
+        print_facets({by: found}, style)

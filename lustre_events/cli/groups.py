@@ -1,0 +1,39 @@
+"""`lustre-events groups`: other programs that read the streams."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from lustre_events.cli.options import with_settings
+from lustre_events.config.settings import Settings
+from lustre_events.inspect import status
+from lustre_events.node import wiring
+
+
+@click.group("groups")
+def groups_command() -> None:
+    """Show or remove subscriber groups: other programs that read the streams."""
+
+
+@groups_command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@with_settings
+def list_groups(*, as_json: bool, settings: Settings) -> None:
+    """Show how far each group is, and what it has lost."""
+    found = status.of_groups(wiring.groups(settings))
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for name, group in found.items():
+        click.echo("\n".join(status.group_lines(name, group)))
+
+
+@groups_command.command("remove")
+@click.argument("group")
+@with_settings
+def remove_group(group: str, *, settings: Settings) -> None:
+    """Remove GROUP: nothing is kept for it any more, and its programs are told."""
+    wiring.groups(settings).remove(group)
+    click.echo(f"{group}: removed")

@@ -1,0 +1,85 @@
+"""Options and arguments that many commands share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lustre_events.changelog.fid import FID
+from lustre_events.config.settings import Settings
+from lustre_events.config.settings import load as load_settings
+from lustre_events.errors import ConfigError
+from lustre_events.index import Search
+from lustre_events.index.search.hits import printable
+from lustre_events.index.visibility import Viewer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def with_settings(command: F) -> F:
+    """Give a command `--config FILE` and pass it the loaded settings as `settings`."""
+
+    def load(ctx: click.Context, _option: click.Parameter, path: str | None) -> Settings:
+        ctx.obj["config_path"] = path  # for children that load the same file
+        return load_settings(Path(path) if path else None)
+
+    return click.option(
+        "--config",
+        "settings",
+        envvar="LUSTRE_EVENTS_CONFIG",
+        metavar="FILE",
+        callback=load,
+        help="Settings (TOML); see: lustre-events config example",
+    )(command)
+
+
+def with_index(command: F) -> F:
+    """Give a command `--index URL`, which wins over the settings."""
+    return click.option(
+        "--index",
+        "index_url",
+        metavar="URL",
+        help="The index: sqlite:///PATH or postgresql://... Default: [index] url of the settings.",
+    )(command)
+
+
+def index_of(settings: Settings, url: str | None) -> str:
+    """Return the URL that the command line gave, else the one of the settings."""
+    return url or settings.index.url
+
+
+def _viewer(_ctx: click.Context, _option: click.Parameter, name: str | None) -> Viewer | None:
+    """Return who is to see: others only for root, who could read everything anyway."""
+    if name is None:
+        return None
+    viewer = Viewer.of_user(name)
+    if os.geteuid() not in {0, viewer.uid}:
+        raise ConfigError("only root may search with the eyes of somebody else; leave --as out, or name yourself")
+    return viewer
+
+
+def with_viewer(command: F) -> F:
+    """Give a command `--as USER`."""
+    return click.option(
+        "--as",
+        "viewer",
+        metavar="USER",
+        callback=_viewer,
+        help="Only what this user could list and read in the file system itself.",
+    )(command)
+
+
+def resolve(search: Search, target: bytes, viewer: Viewer | None) -> FID:
+    """Return the object that a FID or a path names. Raises ConfigError: the index knows no such path."""
+    if target.lstrip(b"[").startswith(b"0"):
+        with contextlib.suppress(ConfigError, UnicodeDecodeError):
+            return FID.parse(target.decode("ascii"))
+    fid = search.fid_of_path(target.strip(b"/"), visible_to=viewer)
+    if fid is None:
+        raise ConfigError(f"/{printable(target.strip(b'/'))}: no such path in the index")
+    return fid

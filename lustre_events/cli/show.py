@@ -1,0 +1,45 @@
+"""`lustre-events show`: everything that the index knows of objects."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from itertools import islice
+
+import click
+
+from lustre_events.cli.options import index_of, resolve, with_index, with_settings, with_viewer
+from lustre_events.config.settings import Settings
+from lustre_events.index import open_search
+from lustre_events.index.search.hits import view_json, view_text
+from lustre_events.index.visibility import Viewer
+
+SHOW_AT_ONCE = 500
+"""Objects of a long list that are looked up together."""
+
+
+@click.command("show")
+@click.argument("targets", nargs=-1, required=True, metavar="FID|PATH ...")
+@with_settings
+@with_index
+@with_viewer
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per target.")
+def show_command(
+    targets: tuple[str, ...], *, settings: Settings, index_url: str | None, viewer: Viewer | None, as_json: bool
+) -> None:
+    """Show what the index knows of objects: names, facts, documents, failures. `-` reads a list from stdin."""
+    with open_search(index_of(settings, index_url)) as search:
+        words = _targets(targets)
+        while chunk := list(islice(words, SHOW_AT_ONCE)):
+            fids = [resolve(search, word, viewer) for word in chunk]
+            for view in search.show_many(fids, visible_to=viewer):
+                click.echo(json.dumps(view_json(view)) if as_json else view_text(view))
+
+
+def _targets(words: tuple[str, ...]) -> Iterator[bytes]:
+    for word in words:
+        if word == "-":
+            yield from (line.rstrip(b"\n") for line in sys.stdin.buffer if line.strip())
+        else:
+            yield word.encode("utf-8", "surrogateescape")

@@ -1,0 +1,15 @@
+"""`lustre-events web-password`: a line for the file of users of the console."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("web-password")
+@click.argument("user")
+@click.password_option(help="Asked for, if it is not given.")
+def web_password_command(user: str, password: str) -> None:
+    """Print the line of USER for the file that [web] users names."""
+    from werkzeug.security import generate_password_hash  # noqa: PLC0415 - optional
+
+    click.echo(f"{user}:{generate_password_hash(password)}")

@@ -1,0 +1,19 @@
+"""`lustre-events worker`: run extractors."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+
+@click.command("worker")
+@click.option("--config", "config_path", envvar="LUSTRE_EVENTS_CONFIG", metavar="FILE", help="Settings (TOML).")
+@click.option("--until", metavar="EPOCH_SECONDS", help="Leave in good time before this moment (a Slurm job's end).")
+def worker_command(*, config_path: str | None, until: str | None) -> None:
+    """Run extractors for one queue until stopped."""
+    given = {"--config": config_path, "--until": until}
+    options = [word for name, value in given.items() if value is not None for word in (name, value)]
+    argv = [sys.executable, "-P", "-m", "workers", *options]
+    os.execv(argv[0], argv)  # noqa: S606 - the service names the workers, and never imports them
