@@ -1,9 +1,11 @@
 # make demo   the main job, from nothing        make test   all tests
 # make check  lint, types, layers, tests        make bench  measurements, written to bench.json
+# make explore  hypothesis's tests with other examples than CI's, and ten times as many (EXPLORE=100: more). What it
+#               finds is written down beside the test as an @example; CI draws the same examples each time.
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint format bench bench-large images images-report docs clean
+.PHONY: demo test explore check lint format bench bench-large images images-report docs clean
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
@@ -12,6 +14,11 @@ demo:
 test:
 	@VENV=$(VENV) deploy/bootstrap.sh test
 	@$(BIN)/python -m pytest $(PYTEST)
+
+EXPLORE ?= 10
+explore:
+	@VENV=$(VENV) deploy/bootstrap.sh test
+	@LUSTRE_EVENTS_EXPLORE=$(EXPLORE) $(BIN)/python -m pytest -m hypothesis --timeout=7200 $(PYTEST)
 
 check: lint test
 

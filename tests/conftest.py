@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support import profiles
 from tests.support.index.places import empty_place, index_place
 from tests.support.servers.postgresql import (
     make_database,
@@ -22,6 +23,7 @@ __all__ = [
     "open_folder",
     "postgresql_schema_url",
     "postgresql_url",
+    "profiles",
     "redis_server",
     "redis_url",
     "shared_postgresql",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tests.support.records.builders as b
@@ -15,13 +15,14 @@ from lustre_events.jobs.messages import STAT, decode_results, encode_results
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace
 from tests.support.model.dispatcher import FACTS, Rig, answers
+from tests.support.profiles import examples
 from tests.unit.test_bounds import NUMBERS, any_number
 
 both = pytest.mark.parametrize("backend", BACKENDS)
 
 
 @both
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(25)
 @given(odd=st.dictionaries(st.sampled_from(NUMBERS), any_number, min_size=1), position=st.integers(0, 2))
 def test_any_number_costs_itself_only(
     empty_place: EmptyPlace, backend: str, odd: dict[str, int], position: int

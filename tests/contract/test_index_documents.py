@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.index.values import MAX_ROWS
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace, IndexPlace
+from tests.support.profiles import examples
 from tests.unit.test_index_values import documents
 
 both = pytest.mark.parametrize("backend", BACKENDS)
@@ -90,7 +91,7 @@ results = st.lists(
 
 
 @both
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(40)
 @given(results, st.randoms(use_true_random=False))
 def test_results_in_any_order_and_any_number_of_times(
     empty_place: EmptyPlace, backend: str, results: list[tuple[int, int, bool]], random: Any
@@ -139,7 +140,7 @@ steps = st.one_of(
 
 
 @both
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(80)
 @given(st.lists(steps, max_size=12))
 def test_no_search_row_is_ever_left_behind(
     empty_place: EmptyPlace, backend: str, story: list[tuple[Any, ...]]

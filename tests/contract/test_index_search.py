@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import FID, ROOT_FID
@@ -15,16 +15,12 @@ from lustre_events.index.reading import Counts
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace, IndexPlace
 from tests.support.index.tables import node
+from tests.support.profiles import examples
 from tests.support.records.builders import fid_of
 from tests.unit.test_index_paths import Links, all_paths, expression, links, patterns
 from tests.unit.test_index_search import NOW, File, files, matches, queries
 
 both = pytest.mark.parametrize("backend", BACKENDS)
-
-
-def examples(count: int) -> settings:
-    """So many examples, on a machine of any speed."""
-    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @both

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.index.visibility import Viewer
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace
+from tests.support.profiles import examples
 
 FIELDS = ("extractor", "ext", "owner", "mime", "columns")
 NAMES = st.sampled_from([b"a.csv", b"b.CSV", b"c", b"d.h5"])
@@ -16,7 +17,7 @@ FILES = st.lists(st.tuples(NAMES, st.integers(1, 3), st.booleans(), st.sampled_f
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(25)
 @given(
     files=FILES,
     most=st.integers(1, 9),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.index.places import BACKENDS, EmptyPlace
 from tests.support.model.model import OPERATIONS, Move, any_moves
 from tests.support.model.world import World
+from tests.support.profiles import examples
 
 Plan = list[tuple[list[Move], str, int]]
 
@@ -37,7 +38,7 @@ def carry_out(world: World, plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100)
 @given(plans, st.integers(0, 1 << 32))
 def test_the_index_is_the_file_system_s_truth(empty_place: EmptyPlace, backend: str, plan: Plan, seed: int) -> None:
     """Whatever is done, however it arrives, whoever dies: names, objects and documents are the file system's."""
@@ -60,7 +61,7 @@ def test_the_index_is_the_file_system_s_truth(empty_place: EmptyPlace, backend: 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100)
 @given(plans, st.integers(0, 1 << 32), st.sampled_from([(3, 0), (0, 3), (-3, 0), (0, -3), (2, -1), (-2, 1)]))
 def test_the_index_heals_where_the_clocks_of_mdss_differ(
     empty_place: EmptyPlace, backend: str, plan: Plan, seed: int, skew_seconds: tuple[int, int]

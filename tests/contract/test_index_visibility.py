@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import ROOT_FID
@@ -14,6 +14,7 @@ from lustre_events.index.visibility import Viewer, permits
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace
 from tests.support.index.tables import node
+from tests.support.profiles import examples
 from tests.support.records.strategies import TWO_OF_ONE_KIND, access_lists
 from tests.unit.test_index_paths import Links, all_paths, links
 
@@ -37,7 +38,7 @@ def connection(empty_place: EmptyPlace) -> Iterator[Connection]:
     database.close()
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(viewers, st.none() | few_ids, st.none() | few_ids, st.none() | modes, acls, st.sampled_from([1, 4, 5]))
 @example(Viewer(1), 0, 0, 0o055, TWO_OF_ONE_KIND, 1)
 @example(Viewer(1), 0, 0, 0o005, TWO_OF_ONE_KIND, 1)
@@ -63,7 +64,7 @@ owned = st.fixed_dictionaries({"uid": few_ids, "gid": few_ids, "mode": modes}) |
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(60)
 @given(links, st.lists(owned, min_size=10, max_size=10), viewers)
 def test_only_what_can_be_seen_is_found(
     empty_place: EmptyPlace, backend: str, links: Links, facts: list[dict[str, int]], viewer: Viewer

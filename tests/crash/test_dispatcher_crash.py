@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.config.settings import DispatcherSettings
@@ -22,6 +22,7 @@ from lustre_events.index.sqlite.writer import SQLiteTransaction, SQLiteWriter
 from lustre_events.jobs.messages import STAT, Job
 from lustre_events.streams.memory import MemoryRecordStreams, MemoryResults
 from tests.support.model.dispatcher import MDT0, MDT1, MemoryQueue, Rig, append, csv_rig, cut, number
+from tests.support.profiles import examples
 from tests.support.records import builders as b
 from tests.support.records import captures
 
@@ -308,7 +309,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=4), steps, st.randoms(use_true_random=False))
 def test_any_cut_any_order_and_any_crash_give_the_same_names(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], plan: list[tuple[str, str]], chance: object

@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.index.sqlite.documents import put_document
 from lustre_events.index.visibility import Viewer
 from tests.support.index.tables import add_link, add_object, make_index, searching
 from tests.support.need import missing
+from tests.support.profiles import examples
 
 USERS = (Viewer(61_001, frozenset({62_001})), Viewer(61_002, frozenset({62_001, 62_002})), Viewer(61_003))
 """Somebody who owns some of the files, somebody of two groups, and somebody who is only one of the others."""
@@ -159,7 +160,7 @@ def takes_acl() -> bool:
 
 
 @given(tree=trees, root=accesses, links=links)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_the_index_shows_what_the_kernel_shows(tree: dict[str, Access], root: Access, links: set[str]) -> None:
     """For every user: the same names, and documents (also by search, count and facets) of the files it can open."""
     if os.geteuid() != 0:

@@ -9,12 +9,13 @@ import re
 import struct
 from pathlib import Path
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from lustre_events.domain import acl
 from lustre_events.index.visibility import Viewer, permits
 from tests.support.need import missing
+from tests.support.profiles import examples
 from tests.support.records.strategies import TWO_OF_ONE_KIND, access_lists
 from workers.files import acl_text
 
@@ -55,7 +56,7 @@ def test_what_is_not_well_formed_denies(value: bytes, mode: int, wanted: int) ->
     assert permits(owner, 2, 3, mode, value, wanted) is permits(owner, 2, 3, mode, None, wanted)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100, HealthCheck.function_scoped_fixture)
 @given(value=access_lists())
 def test_this_kernel_agrees(tmp_path: Path, value: bytes) -> None:
     """What this machine's kernel stores as an access list is well-formed, and what it refuses is not."""

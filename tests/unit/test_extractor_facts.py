@@ -12,10 +12,11 @@ from typing import Any
 
 import fastjsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.suite.families import SHARED, Family, families, shared_schema
+from tests.support.profiles import examples
 from tests.support.service.images import EXTRACTORS
 
 HELPER = EXTRACTORS / "base" / "extractor_facts.py"
@@ -131,7 +132,7 @@ def test_a_line_holds_its_numbers_between_low_and_high(facts: ModuleType, values
     assert max(found.get("high", found["low"])) == pytest.approx(max(finite), rel=1e-5)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(
     row=st.lists(st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=300)), min_size=1, max_size=30),
     picture=st.integers(0, 60_000),

@@ -12,12 +12,13 @@ from typing import Any
 
 import fastjsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from lustre_events.catalog import manifest, template
 from lustre_events.catalog.manifest import Limits
 from lustre_events.errors import ManifestError
+from tests.support.profiles import examples
 from tests.support.service.images import EXTRACTORS, extractors
 from workers.contract import AnswerRefused, Answers, checked
 
@@ -77,7 +78,7 @@ def toml(value: Any) -> str:
     return json.dumps(value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@examples(200, HealthCheck.function_scoped_fixture)
 @given(
     change=st.dictionaries(st.sampled_from([*GOOD, "nmae"]), VALUES, max_size=2), drop=st.sampled_from(["", *GOOD])
 )

@@ -16,9 +16,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from tests.support.profiles import examples
 from tests.support.service.images import EXTRACTORS
 from workers.contract import AnswerRefused, checked
 
@@ -131,7 +132,7 @@ def test_odd_tables_are_described(tmp_path: Path) -> None:
     assert (utf16["encoding"], utf16["rows"]) == ("utf-16", 1)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100, HealthCheck.function_scoped_fixture)
 @given(name=st.sampled_from(["a.csv", "a.tsv", "a.json", "a.jsonl"]), content=st.binary(max_size=200))
 def test_any_bytes_give_a_document_or_an_error(tmp_path: Path, name: str, content: bytes) -> None:
     """Whatever a file holds, its document is one that the index takes, or there is an exception and no document."""

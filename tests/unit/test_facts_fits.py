@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from tests.support.profiles import examples
 from tests.support.programs import program
 
 extractor = program("fits")
 common = program("fits", "fits_common")
-quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+quick = examples(30, HealthCheck.function_scoped_fixture)
 CARDS = st.dictionaries(
     st.text("ABCXYZ_", min_size=1, max_size=8).filter(lambda key: not key.startswith(("SIMPLE", "END"))),
     st.one_of(

@@ -14,10 +14,11 @@ import h5py
 import netCDF4
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from tests.support.profiles import examples
 from tests.support.programs import program
 
 hdf5 = program("hdf5")
@@ -28,7 +29,7 @@ VALUES = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=50),
 )  # fmt: skip
 CALENDARS = ["standard", "proleptic_gregorian", "julian", "noleap", "all_leap", "360_day"]
-quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+quick = examples(40, HealthCheck.function_scoped_fixture)
 
 
 @quick

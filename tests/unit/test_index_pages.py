@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.errors import QueryError
 from lustre_events.index.search.hits import Hit
 from lustre_events.index.search.search import MAX_PAGE, Search
 from tests.support.index.tables import add_file, add_link, make_index, searching
+from tests.support.profiles import examples
 
 NOW = 1_800_000_000_000_000_000
 
@@ -56,7 +57,7 @@ queries = st.sampled_from(
     files, queries, st.sampled_from([None, "size", "-size", "mtime", "-ctime"]), st.integers(1, 4),
     st.sampled_from([0, 3, 1000]),
 )  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_all_pages_are_the_whole(
     files: list[tuple[bytes, bytes, int | None, str]], query: str, sort: str | None, limit: int, few: int
 ) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import FID, ROOT_FID
@@ -15,6 +15,7 @@ from lustre_events.errors import QueryError
 from lustre_events.index.paths import MAX_COMPONENTS
 from lustre_events.index.sqlite.paths import fids_of_pattern, paths_of
 from tests.support.index.tables import add_link, make_index, node, searching
+from tests.support.profiles import examples
 
 Links = dict[tuple[int, bytes], int | None]
 
@@ -56,7 +57,7 @@ def all_paths(links: Links) -> dict[int, list[bytes]]:
 
 
 @given(links)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_paths_are_those_of_the_naive_model(links: Links) -> None:
     """All paths from the root, of hard links too; none through tombstones, unknown parents or cycles."""
     index = index_of(links)
@@ -68,7 +69,7 @@ def test_paths_are_those_of_the_naive_model(links: Links) -> None:
 
 
 @given(links)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_every_path_leads_back_to_its_object(links: Links) -> None:
     """fid_of_path is the inverse of paths_of, and finds nothing at names that are gone."""
     index = index_of(links)
@@ -110,7 +111,7 @@ def expression(pattern: str) -> re.Pattern[bytes]:
 
 
 @given(links, patterns)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_patterns_find_what_the_naive_model_finds(links: Links, pattern: str) -> None:
     """* and ? stay in one component, ** crosses them, a pattern without a first slash matches at any depth."""
     # Out-of-order links can close cycles; then a directory has no paths of its own to compare with.

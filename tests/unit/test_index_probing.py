@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lustre_events.index.query.matching import _test, _values, probe
 from lustre_events.index.query.tree import KeyExists
 from lustre_events.index.values import MAX_ROWS, canonical, flatten
+from tests.support.profiles import examples
 
 names = st.sampled_from(["a", "b", "a.b", "b.a", "x", "", "x.a", "é", "\0", "\ud800"])
 scalars = (
@@ -27,7 +28,7 @@ def nested(levels: int) -> Any:
 
 
 @given(st.dictionaries(names, values, max_size=4), keys)
-@settings(max_examples=500)
+@examples(500)
 @example({"a": nested(20)}, "a")
 @example({"a": {"b": 1}, "a.b": "red"}, "a.b")
 @example({"a": list(range(MAX_ROWS + 5)), "b": 1}, "b")

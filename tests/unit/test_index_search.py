@@ -11,7 +11,7 @@ from fnmatch import translate
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import FID
@@ -22,6 +22,7 @@ from lustre_events.index.search.hits import Hit
 from lustre_events.index.sqlite.documents import put_document, put_failure, remove_documents
 from lustre_events.index.values import VALUE_GAP, flatten
 from tests.support.index.tables import add_file, add_link, add_object, make_index, searching
+from tests.support.profiles import examples
 from tests.support.records.builders import fid_of
 from tests.unit.test_index_paths import Links, expression, links, patterns
 
@@ -290,7 +291,7 @@ queries = st.recursive(
 
 
 @given(files, st.lists(queries, min_size=5, max_size=5))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_search_finds_what_a_naive_filter_finds(files: list[File], queries: list[str]) -> None:
     """Every query over every set of files finds exactly the files that a filter in Python finds."""
     index = make_index()
@@ -311,7 +312,7 @@ def test_search_finds_what_a_naive_filter_finds(files: list[File], queries: list
 
 
 @given(links, patterns)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_not_is_the_complement(links: Links, pattern: str) -> None:
     """Whatever the links are, cycles included, each object matches a path pattern or NOT the same pattern."""
     index = make_index()
@@ -329,7 +330,7 @@ def test_not_is_the_complement(links: Links, pattern: str) -> None:
 
 
 @given(st.text(max_size=20), st.sampled_from(["", "k:", "name:", "path:", "ext:", "jobid:", "x.k:>", "extractor:"]))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_query_that_parses_can_be_run(text: str, prefix: str) -> None:
     """No text reaches SQLite in a form that it refuses."""
     index = make_index()

@@ -6,13 +6,14 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.errors import ConfigError
 from lustre_events.index.search.hits import Facet
 from lustre_events.index.sqlite.tally import extension_of
 from tests.support.index.tables import add_file, add_link, make_index, searching
+from tests.support.profiles import examples
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_du_of_names_that_look_like_patterns(index: sqlite3.Connection) -> None:
 
 
 @given(st.binary(max_size=12))
-@settings(max_examples=200)
+@examples(200)
 def test_extensions(name: bytes) -> None:
     """An extension is what is behind the last dot, of whatever bytes; a first dot begins no extension."""
     found = extension_of(name)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
 from lustre_events.domain.namespace import Link, OrderKey, Place, effective_time, effects, merge
 from tests.support.model.model import OPERATIONS, Lustre, allowed_log, any_moves
+from tests.support.profiles import examples
 from tests.support.records import captures
 
 small = st.integers(0, 11)
@@ -24,7 +25,7 @@ def stamped(log: list[ChangelogRecord], mdt: int, epoch: int) -> list[tuple[byte
     return found
 
 
-@settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(2_000)
 @given(moves, st.integers(0, 100), st.integers(0, 1 << 32))
 def test_names_are_the_file_system_s_truth(plan: list[tuple[int, int, int, int]], more: int, seed: int) -> None:
     """In any order across the MDTs, with records repeated and read again under new epochs, names are right."""

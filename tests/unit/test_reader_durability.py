@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.streams.durability import FsyncWatch, Sample
 from tests.support.model.fakes import FakeClock
+from tests.support.profiles import examples
 
 QUIET = Sample(
     run_id="a",
@@ -171,7 +172,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=1500)
+@examples(1500)
 @given(steps=STEPS)
 def test_never_more_than_the_disk_has(steps: list[tuple[str, float, float]]) -> None:
     """However slow the disk and whatever the times of writes and looks: what is called stored is on the disk."""
