@@ -131,7 +131,7 @@ class WorkerSettings:
     user_extractors: str = setting(
         "", "folder with a folder per user, which holds that user's own extractors; empty: none"
     )
-    images: str = setting("/var/lib/lustre-events/images", "folder of the images that manifests name")
+    images: str = setting("/var/cache/lustre-events/images", "folder of the images that manifests name")
     default_image: str = setting("base", "image of extractors that name none")
     image_cache: str = setting(
         "", "local folder for unpacked images, which start faster; empty: a usual one; none: do not unpack"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -86,6 +87,17 @@ def images(
                       f"extractors/build-images.sh {folder} {path.name}, or copy it there")  # fmt: skip
     if not missing:
         yield ok("images", f"the images of all {count} extractors are in {folder}")
+
+
+def open_to_all(folder: Path) -> Iterator[Finding]:
+    """Look whether every account may look into the folder of images: root's workers start containers as another."""
+    for each in filter(Path.exists, (folder, *folder.parents)):
+        mode = stat.S_IMODE(each.stat().st_mode)
+        if not mode & stat.S_IXOTH:
+            yield failure(
+                "images", f"{each} is closed to others (mode {mode:04o}): containers cannot read the images in {folder}",
+                f"chmod o+x {each}, or move the images and set [worker] images",
+            )  # fmt: skip
 
 
 def _read(path: Path) -> str:

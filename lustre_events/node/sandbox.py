@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lustre_events.config.settings import WorkerSettings
 from lustre_events.errors import ImageMissing, LustreEventsError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -68,7 +69,7 @@ class Sandbox:
 
 def default_images() -> Path:
     """Return the folder for built images: root's must be readable by the account that runs its containers."""
-    shared = Path("/var/cache/lustre-events/images")
+    shared = Path(WorkerSettings().images)
     return shared if os.geteuid() == 0 or (shared / "base.sif").exists() else REPOSITORY / "images"
 
 
