@@ -12,6 +12,7 @@ LustreEventsError                 exit code 1
 │   └── ChangelogBroken               the open handle is dead: close it and open again
 ├── StreamError                   5   Redis and what is in it
 │   ├── StreamUnavailable             cannot be reached
+│   ├── StreamDamaged                 a key holds what does not belong there
 │   ├── StreamUnsafe                  without AOF, or with eviction: it could lose records
 │   ├── StreamFull                    no memory left: nothing was stored
 │   ├── StreamMoved                   the stream is not where this reader left it
@@ -114,6 +115,12 @@ class StreamError(LustreEventsError):
 
 class StreamUnavailable(StreamError):
     """Redis cannot be reached or does not answer."""
+
+    retryable = True
+
+
+class StreamDamaged(StreamError):
+    """A key holds something else than what belongs there: somebody with a login wrote it, or a later version."""
 
     retryable = True
 

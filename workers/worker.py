@@ -7,15 +7,18 @@ imported, and callbacks and web hooks do not exist.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import math
 import os
+import re
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -26,8 +29,10 @@ from rq.serializers import JSONSerializer
 
 from lustre_events.errors import StreamUnavailable
 from lustre_events.jobs.messages import JOB_FUNCTION
+from lustre_events.jobs.queues import WRONG_TYPE
 from workers import jobs
 from workers.context import CURRENT, WorkerContext
+from workers.contract import readable
 from workers.image_upkeep import Upkeep
 from workers.walltime import Walltime
 
@@ -36,6 +41,9 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 4.0
 """How long a job may go on after SIGTERM; then it is killed, and its rows' lease brings its files back."""
 MAINTENANCE_SECONDS = 60
+DAMAGED_SECONDS = 1.0
+MEMBER = re.compile(rb"[A-Za-z0-9_.:-]{1,300}\Z")
+"""A job's id, or that of one of its runs."""
 
 
 class Job(RqJob):
@@ -171,11 +179,11 @@ class Worker(rq.Worker):
     ) -> tuple[RqJob, rq.Queue] | None:
         """Return the next job, or None when there is no time left for one."""
         if self._walltime is None:
-            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+            return self._dequeue(timeout, max_idle_time)
         left_seconds = self._walltime.left_seconds()
         found = None
         if left_seconds > 0:
-            found = super().dequeue_job_and_maintain_ttl(timeout, math.ceil(left_seconds))
+            found = self._dequeue(timeout, math.ceil(left_seconds))
         if found is None:
             self._stopping = True
             log.info(
@@ -183,6 +191,34 @@ class Worker(rq.Worker):
                 self._walltime.until - time.time(), self._walltime.room_seconds, extra={"action": "stop"},
             )  # fmt: skip
         return found
+
+    def _dequeue(self, timeout: int | None, max_idle_time: int | None) -> tuple[RqJob, rq.Queue] | None:
+        """Return the next job that can be read; pass over one that cannot, which somebody has put there."""
+        while True:
+            try:
+                return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+            except (StopRequested, redis.ConnectionError, redis.TimeoutError):
+                raise
+            except Exception as exc:
+                if isinstance(exc, redis.RedisError) and WRONG_TYPE not in str(exc):
+                    raise
+                log.warning("a job, or a key of RQ's, cannot be read and is passed over (%s: %s)",
+                            type(exc).__name__, readable(exc), extra={"action": "refuse"})  # fmt: skip
+                self._forget_unreadable(getattr(exc, "job_id", None))
+                time.sleep(DAMAGED_SECONDS)
+
+    def _forget_unreadable(self, job_id: str | None) -> None:
+        """Take members that RQ did not write out of the lists that RQ goes through again and again."""
+        for queue in self.queues:
+            for key, members, remove in (
+                (queue.intermediate_queue.key, "lrange", lambda key, each: self.connection.lrem(key, 0, each)),
+                (queue.started_job_registry.key, "zrange", self.connection.zrem),
+                (queue.failed_job_registry.key, "zrange", self.connection.zrem),
+            ):
+                with contextlib.suppress(redis.ResponseError):
+                    for each in getattr(self.connection, members)(key, 0, -1):
+                        if not MEMBER.match(each) or each.decode() == job_id:
+                            remove(key, each)
 
     def execute_job(self, job: RqJob, queue: rq.Queue) -> None:
         """Run a job of ours in a process of its own; fail any other at once and for good."""
@@ -212,7 +248,16 @@ class Worker(rq.Worker):
 
     def run_maintenance_tasks(self) -> None:
         """Also look after images, here and not in the process of each job."""
-        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        try:
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        except (redis.ConnectionError, redis.TimeoutError):
+            raise
+        except Exception as exc:
+            if isinstance(exc, redis.RedisError) and WRONG_TYPE not in str(exc):
+                raise
+            log.warning("RQ's lists cannot be cleaned (%s: %s)", type(exc).__name__, readable(exc))
+            self._forget_unreadable(None)
+            self.last_cleaned_at = datetime.now(UTC)  # type: ignore[assignment]
         self._upkeep.look()
 
     def handle_warm_shutdown_request(self) -> None:

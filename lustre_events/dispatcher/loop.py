@@ -94,6 +94,7 @@ class Dispatcher:
         mdts: MDTs that will have a stream, as far as this is known beforehand.
         requests: what people ask for; None: nobody can.
         look: returns rules and extractors where they have changed since it was called last.
+        tend: looks after subscriber groups; called every second.
         beat: called after every step, for whoever watches over this process.
         timer: seconds from any beginning, to tell how long a transaction lasts.
 
@@ -114,6 +115,7 @@ class Dispatcher:
         mdts: Collection[str] = (),
         requests: Requests | None = None,
         look: Callable[[], Found | None] = lambda: None,
+        tend: Callable[[], None] = lambda: None,
         beat: Callable[[], None] = lambda: None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -128,6 +130,7 @@ class Dispatcher:
         self._clock = clock
         self._stop = threading.Event()
         self._beat = beat
+        self._tend = tend
         index.take_over()
         self._timer = timer
         self._turns = Turns(index, timer)
@@ -315,6 +318,7 @@ class Dispatcher:
     def _publish(self, now_ns: int) -> None:
         if now_ns - self._published_ns >= PUBLISH_NS:
             self._published_ns = now_ns
+            self._tend()
             facts = {
                 "extractors": self._roster.published(),
                 "problems": msgspec.json.encode(self._problems).decode(),

@@ -69,6 +69,12 @@ def queues(status: Mapping[str, Any], named: Collection[str]) -> Iterator[Findin
     found = status.get("rq")
     if found is None:
         return
+    if found.get("damaged"):
+        yield warning(
+            "RQ",
+            f"{found['damaged']} members or keys of rq:* are not RQ's and are passed over",
+            "look at rq:queues, rq:workers and their members with redis-cli; delete what is wrong",
+        )
     served = {queue for worker in found["workers"] for queue in worker["queues"]}
     for queue in sorted({*named, *(name for name, counts in found["queues"].items() if counts["waiting"])}):
         waiting = found["queues"].get(queue, {}).get("waiting", 0)

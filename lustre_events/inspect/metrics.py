@@ -57,6 +57,7 @@ METRICS = {
     "rules_problems": "Rules and extractors that the dispatcher cannot use",
     "queue_jobs": "RQ jobs by queue and state",
     "workers": "RQ workers that are registered",
+    "queue_damaged": "Members and keys of RQ's in Redis that are not RQ's, and are passed over",
     "problems": "Parts of the service that could not be asked",
 }
 
@@ -115,7 +116,11 @@ def families(status: Status) -> list[Metric]:
         for queue, states in status["rq"]["queues"].items():
             for state, count in states.items():
                 jobs.add_metric([queue, state], count)
-        found += [jobs, _gauge("workers", "", {"": len(status["rq"]["workers"])})]
+        found += [
+            jobs,
+            _gauge("workers", "", {"": len(status["rq"]["workers"])}),
+            _gauge("queue_damaged", "", {"": status["rq"].get("damaged", 0)}),
+        ]
     return found
 
 

@@ -6,30 +6,48 @@
     rq:job:<id>      hash    one job, as JSON; until it is done, a failed one for `FAILURE_TTL_SECONDS`
     rq:workers       set     workers at work; until they end
 
+Workers may write to all of them, and so may whoever has their login: what is read here is taken apart with care.
+A key of another type, or a member that RQ did not write, is passed over and counted.
+
 A job's function is the string `work.JOB_FUNCTION` and its one argument an encoded `work.Job`: only JSON, only
 ASCII. Redis holds nothing here that the index could not make again: every job's rows have a lease.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import redis
 from rq import Queue, Retry, Worker
 from rq.job import Job as RqJob
+from rq.job import JobStatus
 from rq.serializers import JSONSerializer
-from rq.utils import parse_composite_key
 
 from lustre_events.errors import StreamFull, StreamUnavailable
 from lustre_events.jobs.messages import JOB_FUNCTION, Job, encode_job
+
+log = logging.getLogger(__name__)
 
 RETRIES = 2
 """How often RQ gives a job out again whose worker was lost: without this RQ never does."""
 
 FAILURE_TTL_SECONDS = 86_400
+
+NO_ROOM = 1 << 40
+"""Jobs in a queue that cannot be used: whoever asks how many wait gives it no more."""
+MOST_MEMBERS = 10_000
+"""Queues, or workers, that are looked at."""
+MOST_JOBS = 100_000
+WRONG_TYPE = "WRONGTYPE"
+_QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+_WORKER = re.compile(r"[A-Za-z0-9_.:-]{1,300}\Z")
+_STATES = frozenset(str(each.value) for each in JobStatus)
+_MOST_BYTES = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +70,18 @@ class RqQueues:
     def __init__(self, client: redis.Redis, timeout_seconds: int) -> None:
         self._client = client
         self._timeout_seconds = timeout_seconds
+        self._broken: set[str] = set()
 
     def length(self, queue: str) -> int:
-        """Return how many jobs wait in `queue`. Raises StreamUnavailable."""
-        try:
-            return self._queue(queue).count
-        except redis.RedisError as exc:
-            raise _unavailable(exc) from exc
+        """Return how many jobs wait in `queue`; NO_ROOM where its keys are not RQ's. Raises StreamUnavailable."""
+        waiting, known = self._ask([("LLEN", self._queue(queue).key), ("SISMEMBER", Queue.redis_queues_keys, "")])
+        broken = waiting is None or known is None
+        if broken and queue not in self._broken:
+            log.error("queue %s gets no jobs: its keys in Redis are not RQ's; look at rq:queues and %s with "
+                      "redis-cli TYPE, and delete what is of another type than set and list",
+                      queue, self._queue(queue).key, extra={"action": "wait"})  # fmt: skip
+        (self._broken.add if broken else self._broken.discard)(queue)
+        return NO_ROOM if broken else int(waiting)
 
     def enqueue(self, queue: str, jobs: Sequence[Job]) -> None:
         """Put `jobs` into `queue`, in one round trip and all or none.
@@ -86,7 +109,10 @@ class RqQueues:
         except redis.OutOfMemoryError as exc:
             raise StreamFull(f"Redis has no memory left for jobs ({exc}); raise its maxmemory") from exc
         except redis.RedisError as exc:
-            raise _unavailable(exc) from exc
+            if WRONG_TYPE not in str(exc):
+                raise _unavailable(exc) from exc
+            log.warning("jobs of queue %s may be lost (%s); their files are given out again", queue, exc,
+                        extra={"action": "lose"})  # fmt: skip
 
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs that wait, or run under a worker that still gives signs of life.
@@ -94,56 +120,94 @@ class RqQueues:
         A job between the two, or one whose worker has been silent for `[worker] worker_ttl_seconds`, is not
         among them: to give its files out again does no harm. Raises StreamUnavailable.
         """
-        alive: set[str] = set()
-        try:
-            for queue in Queue.all(connection=self._client, serializer=JSONSerializer):
-                alive.update(queue.get_job_ids())
-                # Members are "<job>:<execution>", scored with the time until which the worker has promised to live.
-                members = self._client.zrangebyscore(queue.started_job_registry.key, time.time(), "+inf")
-                alive.update(parse_composite_key(member.decode())[0] for member in cast("list[bytes]", members))
-        except redis.RedisError as exc:
-            raise _unavailable(exc) from exc
-        return alive.intersection(job_ids)
+        alive: set[bytes] = set()
+        names, _ = self._members(Queue.redis_queues_keys, Queue.redis_queue_namespace_prefix, _QUEUE)
+        for queue in map(self._queue, names):
+            # Members are "<job>:<execution>", scored with the time until which the worker has promised to live.
+            waiting, running = self._ask([
+                ("LRANGE", queue.key, 0, MOST_JOBS),
+                ("ZRANGEBYSCORE", queue.started_job_registry.key, time.time(), "+inf", "LIMIT", 0, MOST_JOBS),
+            ])  # fmt: skip
+            alive.update(waiting or ())
+            alive.update(member.partition(b":")[0] for member in running or ())
+        return {job_id for job_id in job_ids if job_id.encode() in alive}
 
     def stats(self) -> dict[str, Any]:
-        """Return what `status` shows: per queue the jobs that wait, run and failed; and the workers.
+        """Return what `status` shows: per queue the jobs that wait, run and failed; the workers; what is damaged.
 
-        Raises StreamUnavailable.
+        `damaged` counts members and keys that are not RQ's: they are passed over. Raises StreamUnavailable.
         """
-        try:
-            queues = {
-                queue.name: {
-                    "waiting": queue.count,
-                    "running": queue.started_job_registry.get_job_count(cleanup=False),
-                    "failed": queue.failed_job_registry.get_job_count(cleanup=False),
-                }
-                for queue in Queue.all(connection=self._client, serializer=JSONSerializer)
-            }
-            workers = [
-                {
-                    "name": worker.name,
-                    "host": worker.hostname,
-                    "state": worker.get_state(),
-                    "queues": [name for name in worker.queue_names() if name],
-                }
-                for worker in Worker.all(connection=self._client, serializer=JSONSerializer)
-            ]
-        except redis.RedisError as exc:
-            raise _unavailable(exc) from exc
-        return {"queues": queues, "workers": workers}
+        names, damaged = self._members(Queue.redis_queues_keys, Queue.redis_queue_namespace_prefix, _QUEUE)
+        queues = {}
+        for queue in map(self._queue, sorted(names)):
+            counts = self._ask([
+                ("LLEN", queue.key),
+                ("ZCARD", queue.started_job_registry.key),
+                ("ZCARD", queue.failed_job_registry.key),
+            ])  # fmt: skip
+            damaged += sum(count is None for count in counts)
+            waiting, running, failed = (int(count or 0) for count in counts)
+            queues[queue.name] = {"waiting": waiting, "running": running, "failed": failed}
+        workers, wrong = self._workers()
+        return {"queues": queues, "workers": workers, "damaged": damaged + wrong}
 
     def states(self, job_ids: Collection[str]) -> dict[str, JobState]:
         """Return what RQ knows of jobs, but for those that it has forgotten. Raises StreamUnavailable."""
         found = {}
-        try:
-            for job in RqJob.fetch_many(list(job_ids), connection=self._client, serializer=JSONSerializer):
-                if job is not None:
-                    state = str(job.get_status(refresh=False).value)
-                    place = job.get_position() if state == "queued" else None
-                    found[job.id] = JobState(state, job.worker_name or "", None if place is None else place + 1)
-        except redis.RedisError as exc:
-            raise _unavailable(exc) from exc
+        asked = [("HMGET", RqJob.key_for(job_id), "status", "worker_name", "origin") for job_id in job_ids]
+        for job_id, fields in zip(job_ids, self._ask(asked), strict=True):
+            state, worker, origin = (_text(each) for each in fields or (None, None, None))
+            if state not in _STATES:
+                continue
+            place = None
+            if state == "queued" and _QUEUE.match(origin):
+                place = self._ask([("LPOS", self._queue(origin).key, job_id)])[0]
+            found[job_id] = JobState(state, worker, None if place is None else int(place) + 1)
         return found
+
+    def _workers(self) -> tuple[list[dict[str, Any]], int]:
+        """Return the workers that give signs of life, and how many members are not RQ's."""
+        names, damaged = self._members(Worker.redis_workers_keys, Worker.redis_worker_namespace_prefix, _WORKER)
+        workers = []
+        asked = [
+            ("HMGET", f"{Worker.redis_worker_namespace_prefix}{name}", "hostname", "state", "queues", "birth")
+            for name in sorted(names)
+        ]
+        for name, fields in zip(sorted(names), self._ask(asked), strict=True):
+            if fields is None:
+                damaged += 1
+            elif any(each is not None for each in fields):  # else it is gone, and did not say so
+                queues = [each for each in _text(fields[2]).split(",") if _QUEUE.match(each)]
+                workers.append(
+                    {"name": name, "host": _text(fields[0]), "state": _text(fields[1]), "queues": queues}
+                )
+        return workers, damaged
+
+    def _members(self, key: str, prefix: str, pattern: re.Pattern[str]) -> tuple[list[str], int]:
+        """Return the names in one of RQ's sets, at most MOST_MEMBERS, and how many members are none."""
+        members = self._ask([("SRANDMEMBER", key, MOST_MEMBERS)])[0]
+        if members is None:
+            return [], 1
+        texts = [member.decode(errors="replace") for member in members]
+        names = [text.removeprefix(prefix) for text in texts if text.startswith(prefix)]
+        good = [name for name in names if pattern.match(name)]
+        return good, len(members) - len(good)
+
+    def _ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Return the answers in one round trip; None where a key is of another type. Raises StreamUnavailable."""
+        if not commands:
+            return []
+        with self._client.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+            try:
+                answers = pipe.execute(raise_on_error=False)
+            except redis.RedisError as exc:
+                raise _unavailable(exc) from exc
+        for answer in answers:
+            if isinstance(answer, Exception) and WRONG_TYPE not in str(answer):
+                raise _unavailable(answer) from answer
+        return [None if isinstance(answer, Exception) else answer for answer in answers]
 
     def _queue(self, name: str) -> Queue:
         return Queue(name, connection=self._client, serializer=JSONSerializer)
@@ -157,5 +221,11 @@ def describe(job: Job) -> str:
     return f"{job.extractor}, {len(job.items)} file{'s' * (len(job.items) > 1)}, {job.items[0].fid}{more}"
 
 
-def _unavailable(exc: redis.RedisError) -> StreamUnavailable:
+def _text(value: bytes | None) -> str:
+    """Return what a worker wrote as short text that can be shown."""
+    text = (value or b"")[:_MOST_BYTES].decode(errors="backslashreplace")
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def _unavailable(exc: Exception) -> StreamUnavailable:
     return StreamUnavailable(f"Redis does not answer ({exc}); check [redis] url and the server")

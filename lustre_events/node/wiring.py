@@ -172,6 +172,7 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[], None] = _n
         mdts=[LOCAL_MDT] if settings.filesystem.source == "directory" else settings.filesystem.mdts,
         requests=RedisRequests(client),
         look=installed.look,
+        tend=RedisGroups(client).tend,
         beat=beat,
     )
 

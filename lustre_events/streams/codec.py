@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zstandard
 
-from lustre_events.errors import StreamError
+from lustre_events.errors import StreamDamaged, StreamError
 
 MAX_BLOCK_BYTES = 64 << 20
 """No block is larger, uncompressed; what claims to be is damaged."""
@@ -38,18 +38,18 @@ def decompress(codec: str, data: bytes, place: str) -> bytes:
     """Return what `compress` was given; `place` says in a message where the data was found.
 
     Raises:
-        StreamError: the codec is unknown, or the data is damaged.
+        StreamDamaged: the codec is unknown, or the data is damaged.
     """
     if codec == "raw":
         return data
     if codec != "zstd":
-        raise StreamError(
+        raise StreamDamaged(
             f"{place}: codec {codec!r} is unknown (known are: {', '.join(CODECS)}); "
             "it was written by a later version: upgrade this one"
         )
     try:
         if not 0 <= zstandard.frame_content_size(data) <= MAX_BLOCK_BYTES:
-            raise StreamError(f"{place}: the block is damaged: no size, or one that no block has")
+            raise StreamDamaged(f"{place}: the block is damaged: no size, or one that no block has")
         return zstandard.ZstdDecompressor().decompress(data)
     except zstandard.ZstdError as exc:
-        raise StreamError(f"{place}: the block is damaged: {exc}") from exc
+        raise StreamDamaged(f"{place}: the block is damaged: {exc}") from exc

@@ -16,13 +16,18 @@ from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from lustre_events.errors import ConfigError, StreamError, StreamFull, StreamUnavailable
+from lustre_events.errors import ConfigError, StreamDamaged, StreamError, StreamFull, StreamUnavailable
 
 Client = redis.Redis
 
 _TRANSIENT = ("MISCONF", "LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "EXECABORT")
 _TRANSIENT_TYPES = (redis.exceptions.ReadOnlyError, redis.exceptions.NoScriptError, redis.exceptions.ExecAbortError)
 """Refusals that end without a change of ours: the disk of the AOF is full, a replica takes over, ..."""
+
+
+_DAMAGED = ("WRONGTYPE", "user_script", "Invalid stream ID")
+"""A key of another type, or a script that could not go on with what it found."""
+_MOST_CHARACTERS = 300
 
 
 def connect(url: str, timeout_seconds: float) -> Client:
@@ -69,6 +74,7 @@ def redis_errors(client: Client) -> Iterator[None]:
         StreamUnavailable: no connection, no answer in time, or Redis cannot work for the moment. Whether the
             command was carried out is then unknown.
         StreamFull: no memory left.
+        StreamDamaged: a key is of another type, or what it holds cannot be understood.
         StreamError: any other refusal; repeating the command will not help.
     """
     try:
@@ -88,9 +94,27 @@ def redis_errors(client: Client) -> Iterator[None]:
                 f"Redis at {place_of(client)} has no memory left; start the dispatcher if it is down, "
                 "or raise maxmemory"
             ) from exc
+        if any(sign in text for sign in _DAMAGED):
+            raise _damaged(client, text) from exc
         if isinstance(exc, _TRANSIENT_TYPES) or text.startswith(_TRANSIENT):
             raise StreamUnavailable(f"Redis at {place_of(client)} cannot work for now: {text}") from exc
         raise StreamError(f"Redis at {place_of(client)} refused a command: {text}") from exc
+    except (ValueError, TypeError, LookupError) as exc:  # of reading an answer
+        raise _damaged(client, f"{type(exc).__name__}: {exc}") from exc
+
+
+def _damaged(client: Client, text: str) -> StreamDamaged:
+    return StreamDamaged(
+        f"Redis at {place_of(client)} holds something that does not belong there ({printable_text(text)}); "
+        "look with redis-cli at the type and content of its keys, and remove what is not of lustre-events"
+    )
+
+
+def printable_text(value: bytes | str) -> str:
+    """Return what a stranger may have written as a short line that can be shown, stored and compared."""
+    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+    exact = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return exact if len(exact) <= _MOST_CHARACTERS else f"{exact[:_MOST_CHARACTERS]}..."
 
 
 def load_script(client: Client, name: str) -> Script:

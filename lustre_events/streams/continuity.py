@@ -22,12 +22,13 @@ def continuity(client: Client, mdt: str) -> list[Loss]:
     """Return the losses of an MDT, oldest first. Raises as `redis_errors`."""
     with redis_errors(client):
         fields = cast("dict[bytes, bytes]", client.hgetall(keys.continuity(mdt)))
-    accepted_ns = int(fields.pop(_ACCEPTED, 0))
-    losses = []
-    for name, value in fields.items():
-        epoch, first_index, reason = name.decode().split(":", 2)
-        last_index, time_ns = map(int, value.split())
-        losses.append(Loss(mdt, int(epoch), int(first_index), last_index, time_ns, reason, time_ns <= accepted_ns))
+        accepted_ns = int(fields.pop(_ACCEPTED, 0))
+        losses = []
+        for name, value in fields.items():
+            epoch, first_index, reason = name.decode().split(":", 2)
+            last_index, time_ns = map(int, value.split())
+            accepted = time_ns <= accepted_ns
+            losses.append(Loss(mdt, int(epoch), int(first_index), last_index, time_ns, reason, accepted))
     return sorted(losses, key=lambda loss: loss.time_ns)
 
 

@@ -19,8 +19,9 @@ asks the dispatcher for something, and subscribers, who are only in Redis (`stre
     le:dispatcher:reply:<request>         stream  dispatcher   one entry, the answer to a request; five minutes
     le:request:waiting                    stream  operator     requests to the dispatcher; until answered, taken
                                                                back by who asked, or too old to be carried out
-    le:results                            stream  worker       results not yet in the index; deleted when committed
-    le:group:names                        set     subscriber   the subscriber groups; until removed
+    le:result:waiting                     list    worker       results not yet in the index; deleted when committed
+    le:group:names                        set     dispatcher   the subscriber groups; until removed
+    le:group:asked                        list    subscriber   requests: join, accept a loss; until they are done
     le:group:lost:<group>                 hash    dispatcher   "<mdt> <epoch>" → "<first> <last> <time in ns>":
                                                                what it was cut off from; until accepted
     rq:*                                          RQ           queues, jobs, workers

@@ -7,9 +7,10 @@ import socket
 import uuid
 
 MDTS = "le:stream:mdts"
-RESULTS = "le:results"
+RESULTS = "le:result:waiting"
 DISPATCHER_STATE = "le:dispatcher:state"
 GROUPS = "le:group:names"
+ASKED = "le:group:asked"
 REQUESTS = "le:request:waiting"
 
 

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import msgspec
 
-from lustre_events.errors import StreamError
+from lustre_events.errors import StreamDamaged, StreamError
 from lustre_events.streams import keys
 from lustre_events.streams.codec import decompress
-from lustre_events.streams.connection import Client, load_script, publish, redis_errors
+from lustre_events.streams.connection import Client, load_script, printable_text, publish, redis_errors
 from lustre_events.streams.continuity import accept, continuity
 from lustre_events.streams.interface import Block, Loss
 
 _FIRST_COUNT = 4
 _MOST_COUNT = 64
 """Entries asked for at once. Their size is not known before, so it begins small and doubles."""
+
+_NUMBERS = re.compile(r"(records|blocks|bytes)_|.*_(ns|index|share|epoch|lost)\Z|(epoch|mark)\Z")
+"""The fields of a reader's state that are numbers."""
+_WHOLE = re.compile(r"-?[0-9]{1,20}\Z")
+_SHARE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z")
+
+_LAST_INDEX = (1 << 63) - 1
+"""What the index can hold; MDTs count from 1."""
 
 _Entry = tuple[bytes, dict[bytes, bytes]]
 _Place = tuple[str, int]
@@ -95,7 +104,7 @@ class RedisRecordStreams:
         """Return the last index that was appended to an epoch; 0 where its key is gone."""
         with redis_errors(self._client):
             last_id = self._scripts["tail"]([keys.stream(mdt, epoch)])
-        return int(last_id.partition(b"-")[0]) if last_id is not None else 0
+            return int(last_id.partition(b"-")[0]) if last_id is not None else 0
 
     def acknowledge(self, mdt: str, epoch: int, position: int) -> None:
         """Say that everything up to `position` is committed, and let Redis forget it.
@@ -122,10 +131,10 @@ class RedisRecordStreams:
         with redis_errors(self._client):
             found = self._scripts["facts"]([], [key])
             size = self._client.memory_usage(key, samples=5)
-        if found is None:
-            return StreamFacts()
-        last_index = int(found[0].partition(b"-")[0])
-        return StreamFacts(last_index, int(found[2] or last_index + 1), int(found[1]), int(size or 0))
+            if found is None:
+                return StreamFacts()
+            last_index = int(found[0].partition(b"-")[0])
+            return StreamFacts(last_index, int(found[2] or last_index + 1), int(found[1]), int(size or 0))
 
     def newest_first(self, mdt: str, epoch: int) -> Iterator[Block]:
         """Yield the blocks of an epoch that are kept, the newest one first."""
@@ -150,8 +159,9 @@ class RedisRecordStreams:
         return self._hash(keys.DISPATCHER_STATE)
 
     def reader_state(self, mdt: str) -> dict[str, str]:
-        """Return what the reader of an MDT published, and its mark."""
-        return self._hash(keys.reader_state(mdt))
+        """Return what the reader of an MDT published, and its mark; numbers that are none are left out."""
+        found = self._hash(keys.reader_state(mdt))
+        return {name: value for name, value in found.items() if not _NUMBERS.match(name) or _is_number(name, value)}
 
     def continuity(self, mdt: str) -> list[Loss]:
         """Return what was lost of an MDT's records, oldest first; [] is what one wants to see."""
@@ -164,7 +174,7 @@ class RedisRecordStreams:
     def _hash(self, key: str) -> dict[str, str]:
         with redis_errors(self._client):
             fields = cast("dict[bytes, bytes]", self._client.hgetall(key))
-        return {name.decode(): value.decode() for name, value in fields.items()}
+        return {printable_text(name): value.decode("utf-8", "backslashreplace") for name, value in fields.items()}
 
     def _xread(self, wanted: Mapping[_Place, int], count: int, block_ms: int) -> dict[_Place, Sequence[_Entry]]:
         places = {keys.stream(*place).encode(): place for place in wanted}
@@ -178,12 +188,17 @@ class RedisRecordStreams:
         return {places[key]: entries for key, entries in streams}
 
 
+def _is_number(name: str, value: str) -> bool:
+    pattern = _SHARE if name.endswith("_share") else _WHOLE
+    return pattern.match(value) is not None
+
+
 def _in_order(places: Iterable[_Place], found: Mapping[_Place, list[Block]]) -> list[Block]:
     return [block for place in places for block in found.get(place, [])]
 
 
 def block_of(place: _Place, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Block:
-    """Return the block of a stream entry. Raises StreamError: it is damaged, or of a later version."""
+    """Return the block of a stream entry. Raises StreamDamaged: it is, or of a later version."""
     mdt, epoch = place
     where = f"block {entry_id.decode()} of {keys.stream(mdt, epoch)}"
     try:
@@ -191,5 +206,7 @@ def block_of(place: _Place, entry_id: bytes, fields: Mapping[bytes, bytes]) -> B
         compressed = fields[b"data"]
         last = int(entry_id.partition(b"-")[0])
     except (KeyError, ValueError) as exc:
-        raise StreamError(f"{where} is damaged: {exc!r}; look at it with redis-cli XRANGE") from exc
+        raise StreamDamaged(f"{where} is damaged: {exc!r}; look at it with redis-cli XRANGE") from exc
+    if not 0 < first <= last <= _LAST_INDEX:
+        raise StreamDamaged(f"{where} is damaged: its records are {first} to {last}; look with redis-cli XRANGE")
     return Block(mdt, epoch, first, last, count, decompress(codec, compressed, where))

@@ -1,8 +1,13 @@
-"""What workers found, in Redis, on its way to the index."""
+"""What workers found, in Redis, on its way to the index: a list, to which a worker's login can only append.
+
+Of a stream, whoever may append may also choose the last of all ids, after which nobody can append, or a length that
+throws away what is there. An entry of a list has nothing but its place; so each begins with an id of its own.
+"""
 
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -12,7 +17,7 @@ from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, load_script, redis_errors
 
 _log = logging.getLogger(__name__)
-_FIELD = "results"
+ID_BYTES = 32
 
 PUT_BYTES = 4 << 20
 """An entry is no longer, unless one result alone is."""
@@ -26,13 +31,14 @@ class RedisResults:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._read = load_script(client, "read_results")
+        self._forget = load_script(client, "forget_results")
         self.more = False
 
     def put(self, results: Sequence[Result]) -> None:
         """Store results; when this returns the job may end. Raises StreamUnavailable, StreamFull."""
         for data in _portions(results):
             with redis_errors(self._client):
-                self._client.xadd(keys.RESULTS, {_FIELD: data})
+                self._client.rpush(keys.RESULTS, uuid.uuid4().hex.encode() + data)
 
     def read(self, limit: int) -> list[tuple[str, list[Result]]]:
         """Return up to `limit` of the oldest entries not yet acknowledged: (id, results).
@@ -41,16 +47,17 @@ class RedisResults:
         work becomes due again.
         """
         with redis_errors(self._client):
-            answer = self._read([keys.RESULTS], [limit, READ_BYTES, READ_BYTES])
+            answer = self._read([keys.RESULTS], [limit, READ_BYTES, READ_BYTES, ID_BYTES])
         entries, more = cast("tuple[list[tuple[bytes, bytes]], int]", answer)
         self.more = bool(more)
-        return [(entry_id.decode(), _decoded(entry_id, data)) for entry_id, data in entries]
+        named = [(entry_id.decode("latin-1"), data) for entry_id, data in entries]  # whatever its bytes are
+        return [(entry_id, _decoded(entry_id, data)) for entry_id, data in named]
 
     def acknowledge(self, ids: Sequence[str]) -> None:
         """Forget entries that are committed to the index (or refused for good)."""
         if ids:
             with redis_errors(self._client):
-                self._client.xdel(keys.RESULTS, *ids)
+                self._forget([keys.RESULTS], [ID_BYTES, *(entry_id.encode("latin-1") for entry_id in ids)])
 
 
 def _portions(results: Sequence[Result]) -> Iterator[bytes]:
@@ -66,11 +73,9 @@ def _portions(results: Sequence[Result]) -> Iterator[bytes]:
     yield from _portions(results[half:])
 
 
-def _decoded(entry_id: bytes, data: bytes) -> list[Result]:
+def _decoded(entry_id: str, data: bytes) -> list[Result]:
     try:
         return decode_results(data)
     except ConfigError as exc:
-        _log.error(
-            "entry %s of %s cannot be used: %s", entry_id.decode(), keys.RESULTS, exc, extra={"action": "refuse"}
-        )
+        _log.error("entry %r of %s cannot be used: %s", entry_id, keys.RESULTS, exc, extra={"action": "refuse"})
         return []

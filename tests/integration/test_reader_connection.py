@@ -8,13 +8,19 @@ from pathlib import Path
 import pytest
 import redis
 
+from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, StreamError, StreamUnavailable, StreamUnsafe
+from lustre_events.jobs.messages import Result
 from lustre_events.node.redis_server import RedisServer
+from lustre_events.streams import keys
 from lustre_events.streams.codec import MAX_BLOCK_BYTES, compress, decompress
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, check_safe, connect
+from lustre_events.streams.results import ID_BYTES
 from tests.support.model.fakes import MDT, block, indexes_of
 from tests.support.servers.redis import start_redis
+
+RESULT = Result(fid=FID(1, 1), extractor="x", serial=1, generation=1, status="gone")
 
 
 def test_a_private_server_is_safe(redis_server: RedisServer) -> None:
@@ -148,9 +154,31 @@ def test_results_that_cannot_be_read_block_nobody(redis_url: str) -> None:
     """An entry of nonsense comes without results, so that it can be acknowledged."""
     with connect(redis_url, 5.0) as client:
         results = RedisResults(client)
-        entry = client.xadd("le:results", {"results": b"{nonsense"})
+        entries = [b"", b"short", b"\xff" * ID_BYTES, b"a" * ID_BYTES + b"{nonsense", b"b" * ID_BYTES + b"\xff"]
+        client.rpush(keys.RESULTS, *entries)
 
-        assert results.read(10) == [(entry.decode(), [])]
+        found = results.read(10)
+        assert [each for _, each in found] == [[]] * len(entries)
+        results.acknowledge([entry_id for entry_id, _ in found])
+        assert results.read(10) == []
+
+
+def test_results_that_nobody_has_read_are_not_forgotten(redis_url: str) -> None:
+    """Who acknowledges late, or twice, forgets nothing that came meanwhile."""
+    with connect(redis_url, 5.0) as client:
+        results = RedisResults(client)
+        results.put([RESULT])
+        [(first, _)] = results.read(10)
+        results.put([RESULT])
+        results.acknowledge([first])
+        results.acknowledge([first])
+
+        [(second, found)] = results.read(10)
+        assert second != first
+        assert found == [RESULT]
+        results.put([RESULT])
+        results.acknowledge([results.read(10)[1][0]])
+        assert len(results.read(10)) == 2
 
 
 def test_codecs() -> None:

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from lustre_events.domain import tallies
 from lustre_events.domain.tallies import Tally
-from lustre_events.errors import StreamError
+from lustre_events.errors import StreamError, StreamUnavailable
 from lustre_events.index.reading import Stats
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams.groups import GroupPlace, RedisGroups
@@ -42,24 +43,47 @@ def collect(
     stats: Stats | None, streams: RedisRecordStreams | None, groups: RedisGroups | None, queues: RqQueues | None
 ) -> Status:
     """Return everything; what cannot be reached is left out and said under `problems`."""
-    status: Status = {"time_ns": time.time_ns(), "problems": [], "rules_problems": []}
+    problems: list[str] = []
+    status: Status = {"time_ns": time.time_ns(), "problems": problems, "rules_problems": []}
     cursors = None
     if stats is not None:
         status["index"] = of_index(stats)
         cursors = {(mdt, epoch): position for mdt, epoch, position in stats.cursors}
     try:
         if streams is not None:
-            status["mdts"] = {mdt: of_mdt(streams, mdt, cursors) for mdt in streams.mdts()}
-            status["dispatcher"] = streams.state()
+            _put(
+                status,
+                "mdts",
+                lambda: _each(streams.mdts(), partial(of_mdt, streams, cursors=cursors), problems),
+                problems,
+            )
+            _put(status, "dispatcher", streams.state, problems)
         if groups is not None:
-            status["groups"] = of_groups(groups)
+            _put(status, "groups", lambda: _each(groups.names(), partial(of_group, groups), problems), problems)
         if queues is not None:
-            status["rq"] = queues.stats()
-    except StreamError as exc:
-        status["problems"].append(str(exc))
+            _put(status, "rq", queues.stats, problems)
+    except StreamUnavailable as exc:
+        problems.append(str(exc))
     state = status.get("dispatcher", {})
     status["rules_problems"] = json.loads(state.get("problems", "[]"))
     return with_rates(status, json.loads(state.get("past", "{}")))
+
+
+def _put(into: Status, name: str, ask: Callable[[], Any], problems: list[str]) -> None:
+    """Put a part into a status; what cannot be understood costs itself only. Raises StreamUnavailable."""
+    try:
+        into[name] = ask()
+    except StreamUnavailable:
+        raise
+    except StreamError as exc:
+        problems.append(str(exc))
+
+
+def _each(names: Sequence[str], ask: Callable[[str], Status], problems: list[str]) -> Status:
+    found: Status = {}
+    for name in names:
+        _put(found, name, partial(ask, name), problems)
+    return found
 
 
 def with_rates(status: Status, before: Status) -> Status:
@@ -148,20 +172,22 @@ def of_continuity(streams: RedisRecordStreams, mdts: Sequence[str] = ()) -> Stat
 
 def of_groups(groups: RedisGroups) -> Status:
     """Return, per subscriber group, how far it is and what it lost. Raises StreamUnavailable."""
-    found: Status = {}
-    for name in groups.names():
-        places = groups.places(name)
-        found[name] = {
-            "behind": {mdt: sum(each.behind for each in places if each.mdt == mdt) for mdt in _mdts(places)},
-            "unacknowledged_blocks": sum(each.unacknowledged for each in places),
-            "consumers": max((each.consumers for each in places), default=0),
-            "lost": [
-                {"mdt": each.mdt, "epoch": each.epoch, "first_index": each.first_index,
-                 "last_index": each.last_index, "time_ns": each.time_ns}
-                for each in groups.lost(name)
-            ],
-        }  # fmt: skip
-    return found
+    return {name: of_group(groups, name) for name in groups.names()}
+
+
+def of_group(groups: RedisGroups, name: str) -> Status:
+    """Return how far a subscriber group is and what it lost. Raises StreamUnavailable."""
+    places = groups.places(name)
+    return {
+        "behind": {mdt: sum(each.behind for each in places if each.mdt == mdt) for mdt in _mdts(places)},
+        "unacknowledged_blocks": sum(each.unacknowledged for each in places),
+        "consumers": max((each.consumers for each in places), default=0),
+        "lost": [
+            {"mdt": each.mdt, "epoch": each.epoch, "first_index": each.first_index,
+             "last_index": each.last_index, "time_ns": each.time_ns}
+            for each in groups.lost(name)
+        ],
+    }  # fmt: skip
 
 
 def _loss(loss: Loss) -> Status:

@@ -169,6 +169,8 @@ def _rq_lines(rq: Status | None) -> Iterator[str]:
         return
     for name, queue in rq["queues"].items():
         yield f"queue {name}: {queue['waiting']} jobs waiting, {queue['running']} running, {queue['failed']} failed"
+    if rq.get("damaged"):
+        yield f"  {rq['damaged']} members or keys of rq:* are not RQ's and are passed over; look with redis-cli"
     states = Counter(str(worker["state"]) for worker in rq["workers"])
     hosts = len({worker["host"] for worker in rq["workers"]})
     more = f" ({', '.join(f'{count} {state}' for state, count in sorted(states.items()))}) on {hosts} hosts"

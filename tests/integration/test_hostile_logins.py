@@ -1,0 +1,228 @@
+"""What a role may write can have any shape: nobody who reads it ends, and nobody says nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+from rq.exceptions import StopRequested
+
+from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher.loop import Dispatcher
+from lustre_events.doctor import service
+from lustre_events.errors import LustreEventsError
+from lustre_events.index import open_search
+from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.inspect.metrics import families
+from lustre_events.inspect.status import collect, lines
+from lustre_events.jobs.messages import Job
+from lustre_events.jobs.queues import RqQueues
+from lustre_events.node.redis_server import RedisServer
+from lustre_events.rules.rules import Rules
+from lustre_events.streams import keys
+from lustre_events.streams.groups import RedisGroups
+from lustre_events.streams.interface import Tail
+from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisRequests, RedisResults, connect
+from lustre_events.subscribe import subscribe
+from tests.integration.test_redis_roles import passwords, server, urls  # noqa: F401 - fixtures
+from tests.support.model.fakes import MDT, block
+from workers.worker import Worker
+
+EPOCH = 1_700_000_000_000_000_001
+GARBAGE = ("evil", "rq:queue:\x1b[2J", "rq:worker:w", b"\xff", "1", "")
+SHAPES: dict[str, Callable[[redis.Redis, str], object]] = {
+    "string": lambda client, key: client.set(key, b"\xff"),
+    "list": lambda client, key: client.rpush(key, *GARBAGE),
+    "set": lambda client, key: client.sadd(key, *GARBAGE),
+    "hash": lambda client, key: client.hset(
+        key, mapping={"a": b"\xff", b"\xff": "a", "birth": "x", "created_at": "x", "status": "x", "updated_ns": "x",
+                      "caught_up_time_ns": "x", "records_read": "x", "memory_share": "x", "mark": "x", "data": "x"}
+    ),
+    "sorted set": lambda client, key: client.zadd(key, dict.fromkeys(GARBAGE, 9e18)),
+    "stream": lambda client, key: client.xadd(key, {"a": b"\xff"}, id="18446744073709551615-18446744073709551615"),
+    "consumer group": lambda client, key: client.xgroup_create(key, "g", "0", mkstream=True),
+}  # fmt: skip
+STREAM = keys.stream(MDT, EPOCH)
+OF_STREAMS = (keys.MDTS, keys.epochs(MDT), STREAM, keys.epochs("lustre-MDT0009"))
+KEYS = {
+    "worker": ("rq:queues", "rq:workers", "rq:queue:default", "rq:wip:default", "rq:failed:default", "rq:job:j",
+               "rq:worker:w", "rq:clean_registries:default", keys.RESULTS),
+    "subscriber": (keys.GROUPS, keys.ASKED, keys.lost("audit"), *OF_STREAMS),
+    "reader": (*OF_STREAMS, keys.reader_state(MDT), keys.lease(MDT), keys.continuity(MDT)),
+    "web": (keys.REQUESTS, keys.RESULTS, keys.DISPATCHER_STATE, "rq:queues"),
+}  # fmt: skip
+
+
+@dataclass
+class Place:
+    """A Redis with everything in it that the service has, and who reads it, each with the login of its role."""
+
+    url: Callable[[str], str]
+    admin: redis.Redis
+    dispatcher: Dispatcher
+    console: redis.Redis
+    index: str
+
+    def look(self) -> list[str]:
+        """Do what status, metrics, console and doctor do, and return what they say is wrong."""
+        with open_search(self.index) as search:
+            stats = search.stats()
+        streams, groups = RedisRecordStreams(self.console), RedisGroups(self.console)
+        status = collect(stats, streams, groups, RqQueues(self.console, 60))
+        said = list(lines(status))
+        assert all(line.isprintable() for line in said)
+        assert families(status)
+        json.dumps(status)
+        for part in (service.readers(status, [MDT]), service.queues(status, ["default"]), service.groups(status)):
+            list(part)
+        RqQueues(self.console, 60).states(["j"])
+        return [line for line in said if line.startswith("problem:") or "are not RQ's" in line]
+
+    def step(self) -> str:
+        """Let the dispatcher take a step as its loop does; return what it says, after which it tries again."""
+        try:
+            self.dispatcher._published_ns = 0
+            self.dispatcher.step()
+            self.dispatcher._jobs._queue.unfinished(["j"])
+        except LustreEventsError as exc:
+            if not exc.retryable:
+                raise
+            return str(exc)
+        return ""
+
+
+@pytest.fixture
+def place(tmp_path: Path, server: RedisServer, urls: dict[str, str]) -> Iterator[Place]:  # noqa: F811
+    """Make one; nothing is wrong in it."""
+    admin, own, console = (connect(urls[role], 5) for role in ("admin", "dispatcher", "web"))
+    admin.flushall()
+    reader = RedisReaderStream(admin, MDT, token="reader")  # noqa: S106
+    assert reader.lease(600)
+    reader.append(block(EPOCH, 1, 2), Tail(0, 0))
+    reader.publish({"updated_ns": 5, "records_read": 2, "memory_share": "0.1"})
+    own_groups = RedisGroups(own)
+    own_groups._join("audit", from_start=True)
+    RqQueues(own, 60).enqueue("default", [Job("j", "text", 1, -1, ())])
+    admin.sadd("rq:workers", "rq:worker:w")
+    admin.hset("rq:worker:w", mapping={"hostname": "n1", "state": "idle", "queues": "default", "birth": "x"})
+    dispatcher = Dispatcher(
+        RedisRecordStreams(own, 1000), RedisResults(own), SQLiteWriter(tmp_path / "index.db"), Rules(),
+        RqQueues(own, 60), [], DispatcherSettings(idle_ms=1), requests=RedisRequests(own), tend=own_groups.tend,
+    )  # fmt: skip
+    found = Place(urls.__getitem__, admin, dispatcher, console, f"sqlite:///{tmp_path / 'index.db'}")
+    assert found.step() == ""
+    assert found.look() == []
+    yield found
+    for client in (admin, own, console):
+        client.close()
+
+
+@pytest.mark.parametrize("role", KEYS)
+def test_no_shape_of_a_key_stops_anybody(role: str, place: Place) -> None:
+    """Each key that a role may write is made into each type: all go on or say why, and recover with the key."""
+    written = 0
+    with connect(place.url(role), 5) as client:
+        for key in KEYS[role]:
+            for shape in SHAPES.values():
+                before = place.admin.dump(key)
+                with contextlib.suppress(redis.ResponseError):
+                    client.delete(key)
+                try:
+                    shape(client, key)
+                except (redis.ResponseError, redis.DataError):
+                    if place.admin.dump(key) == before:
+                        continue
+                written += 1
+                place.step()
+                place.look()
+                place.admin.delete(key)
+                if before is not None:
+                    place.admin.restore(key, 0, before)
+                assert place.step() == "", key
+                assert place.look() == [], key
+    assert written or role == "subscriber"
+
+
+def test_a_subscriber_can_change_nothing_but_what_it_asks_for(place: Place) -> None:
+    """Its login makes no key of the wrong type, and neither removes a group nor lets go of what it needs."""
+    with connect(place.url("subscriber"), 5) as client:
+        for key in (keys.GROUPS, keys.MDTS, keys.epochs("lustre-MDT0001"), keys.stream("lustre-MDT0001", 1)):
+            for shape in SHAPES.values():
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    shape(client, key)
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.xgroup_destroy(STREAM, "audit")
+    assert [group["name"] for group in place.admin.xinfo_groups(STREAM)] == [b"audit"]
+    assert place.admin.smembers(keys.GROUPS) == {b"audit"}
+
+
+def test_what_a_subscriber_asks_for_is_bounded(place: Place) -> None:
+    """Requests that are none, too long or too many are passed over; a good one behind them is carried out."""
+    with connect(place.url("subscriber"), 5) as client:
+        client.rpush(keys.ASKED, b"\xff", "{}", "[" * 5_000, '{"group":"a b"}', "x" * (1 << 20))
+        client.rpush(keys.ASKED, *(json.dumps({"group": f"g{number}"}) for number in range(300)))
+    for _ in range(5):
+        assert place.step() == ""
+
+    assert len(place.admin.smembers(keys.GROUPS)) == 100
+    assert place.admin.llen(keys.ASKED) == 0
+
+
+def test_a_subscriber_reads_with_its_role(place: Place) -> None:
+    """The dispatcher makes its group and forgets what it has acknowledged; an older group's needs are kept."""
+    place.admin.rpush(keys.ASKED, json.dumps({"group": "backup", "from_start": True}))
+    assert place.step() == ""
+    with subscribe("backup", place.url("subscriber"), from_start=True) as subscription:
+        [found] = subscription.read(5.0)
+        subscription.ack()
+    assert place.step() == ""
+    assert place.admin.xlen(STREAM) == 1
+    with subscribe("audit", place.url("subscriber")) as subscription:
+        assert subscription.read(5.0) == [found]
+        subscription.ack()
+    assert place.step() == ""
+    assert place.admin.xlen(STREAM) == 0
+
+
+class Waiting(Worker):
+    """A worker that ends when there is no job for it."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.looked = 0
+        upkeep = type("Nothing", (), {"look": lambda _self: None})()
+        super().__init__("default", None, client, 30, upkeep)  # type: ignore[arg-type]
+
+    def heartbeat(self, *args: object, **kwargs: object) -> None:
+        """Count, and end at last."""
+        self.looked += 1
+        if self.looked > 40:
+            raise StopRequested
+        super().heartbeat(*args, **kwargs)
+
+
+@pytest.mark.parametrize("key", ["rq:queue:default", "rq:wip:default", "rq:intermediate:default", "rq:job:j"])
+def test_no_member_ends_a_worker(key: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker passes over what it cannot read, and takes the good job behind it."""
+    monkeypatch.setattr("workers.worker.DAMAGED_SECONDS", 0.01)
+    with connect(place.url("worker"), 5) as client:
+        intermediate = "rq:queue:default:intermediate"
+        if key == "rq:job:j":
+            client.hset(key, "created_at", "x")
+        elif key == "rq:wip:default":
+            client.zadd(key, {b"\xff": 1, "evil": 1})
+        else:
+            client.lpush(intermediate if "intermediate" in key else key, b"\xff")
+        RqQueues(place.dispatcher._jobs._queue._client, 60).enqueue("default", [Job("good", "text", 1, -1, ())])
+        worker = Waiting(client)
+        taken = []
+        while (found := worker.dequeue_job_and_maintain_ttl(1)) is not None:
+            taken.append(found[0].id)
+            if "good" in taken:
+                break
+        assert taken[-1] == "good"
+        assert b"\xff" not in client.lrange(intermediate, 0, -1)
