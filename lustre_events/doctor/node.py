@@ -95,7 +95,8 @@ def open_to_all(folder: Path) -> Iterator[Finding]:
         mode = stat.S_IMODE(each.stat().st_mode)
         if not mode & stat.S_IXOTH:
             yield failure(
-                "images", f"{each} is closed to others (mode {mode:04o}): containers cannot read the images in {folder}",
+                "images",
+                f"{each} is closed to others (mode {mode:04o}): containers cannot read the images in {folder}",
                 f"chmod o+x {each}, or move the images and set [worker] images",
             )  # fmt: skip
 
