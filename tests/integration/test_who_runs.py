@@ -110,7 +110,7 @@ def test_unapproved_and_changed_programs_are_refused(runtime: ContainerRuntime, 
     rights = Rights(None, as_owner=True, approved=lambda: approvals.read(folder / "approved"))
 
     (approved,) = trial.extract(spy, [path], runtime, SECONDS, rights)
-    (spy.folder / "program_files.py").write_text(TELL + "# changed\n")
+    (spy.folder / "program.py").write_text(TELL + "# changed\n")
     (changed,) = trial.extract(spy, [path], runtime, SECONDS, rights)
 
     assert approved.status == "ok"

@@ -62,7 +62,7 @@ def test_digest_follows_program_and_manifest_only(tmp_path: Path) -> None:
     (tmp_path / "ours" / "samples").mkdir()
     (tmp_path / "ours" / "samples" / "a.csv").write_text("a\n")
     same = manifest.load(tmp_path / "ours").digest
-    (tmp_path / "ours" / "program_files.py").write_text("print(2)\n")
+    (tmp_path / "ours" / "program.py").write_text("print(2)\n")
     other = manifest.load(tmp_path / "ours").digest
 
     assert first.digest == same
@@ -126,8 +126,8 @@ def test_program_that_is_too_large_is_refused(tmp_path: Path) -> None:
 def test_program_that_changes_is_not_run_as_what_it_was(tmp_path: Path) -> None:
     """What a manifest's digest says is what is read for a run, or nothing is."""
     made = write_extractor(tmp_path, "ours", "print(1)")
-    assert {file.name for file in made.program()} == {"manifest.toml", "program_files.py"}
-    (made.folder / "program_files.py").write_text("print(2)")
+    assert {file.name for file in made.program()} == {"manifest.toml", "program.py"}
+    (made.folder / "program.py").write_text("print(2)")
 
     with pytest.raises(ManifestError, match="changed while it was read"):
         made.program()

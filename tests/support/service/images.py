@@ -74,7 +74,7 @@ def write_extractor(folder: Path, name: str, program: str, /, **keys: str) -> Ma
     limits = lines.pop("limits", "")
     text = "\n".join(f"{key} = {value}" for key, value in lines.items())
     (place / "manifest.toml").write_text(f"{text}\n[limits]\n{limits}\n")
-    (place / "program_files.py").write_text(program)
+    (place / "program.py").write_text(program)
     return manifest.load(place)
 
 
