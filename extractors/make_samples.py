@@ -200,7 +200,62 @@ def pictures(folder: Path) -> None:
         (34735, "H", 16, (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32632), True),
     ]  # fmt: skip
     tifffile.imwrite(folder / "map.tif", ramp.astype("f4"), metadata=None, extratags=geo, compression="zlib")
+    described(folder, colours)
     (folder / "bad-torn.png").write_bytes((folder / "palette.png").read_bytes()[:20])
+
+
+XMP = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+  xmp:CreateDate="2026-03-04T05:06:07+02:00" xmp:CreatorTool="Editor 7">
+<dc:title><rdf:Alt><rdf:li xml:lang="de">Wafer</rdf:li>
+<rdf:li xml:lang="x-default">Silicon wafer</rdf:li></rdf:Alt></dc:title>
+<dc:creator><rdf:Seq><rdf:li>Noether, Emmy</rdf:li><rdf:li>Curie, Marie</rdf:li></rdf:Seq></dc:creator>
+<dc:subject><rdf:Bag><rdf:li>wafer</rdf:li></rdf:Bag></dc:subject><dc:identifier>doi:10.5072/ABC</dc:identifier>
+</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="r"?>"""
+
+
+def described(folder: Path, colours: Image.Image) -> None:
+    """Write pictures of more kinds, with XMP and IPTC, and maps whose place is told in other ways."""
+    datasets = b"".join(
+        b"\x1c\x02" + bytes([number]) + len(text).to_bytes(2, "big") + text
+        for number, text in (
+            (5, b"From IPTC"),
+            (25, b"semiconductor"),
+            (25, "Größe".encode()),
+            (80, b"Curie, Marie"),
+        )
+    )
+    resource = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + len(datasets).to_bytes(4, "big") + datasets
+    resource += bytes(len(datasets) % 2)
+    colours.save(folder / "described.jpg", xmp=XMP.encode(), quality=50)
+    content = (folder / "described.jpg").read_bytes()
+    part = b"\xff\xed" + (len(resource) + 2).to_bytes(2, "big") + resource
+    (folder / "described.jpg").write_bytes(content[:2] + part + content[2:])
+    for name in ("photo.avif", "photo.tga", "photo.pcx", "photo.dds"):
+        colours.save(folder / name)
+    (folder / "plain.pgm.gz").write_bytes(gzip.compress(b"P5 4 2 255\n" + bytes(range(8)), mtime=0))
+    box = lambda kind, data: (len(data) + 8).to_bytes(4, "big") + kind + data  # noqa: E731 - a line is enough
+    sizes = b"".join(
+        box(b"ispe", bytes(4) + w.to_bytes(4, "big") + h.to_bytes(4, "big")) for w, h in ((80, 60), (800, 600))
+    )
+    links = bytes(4) + (2).to_bytes(4, "big") + bytes([0, 1, 1, 1]) + bytes([0, 2, 2, 2, 3])
+    properties = box(b"iprp", box(b"ipco", sizes + box(b"irot", b"\1")) + box(b"ipma", links))
+    meta = box(b"meta", bytes(4) + box(b"pitm", bytes(4) + b"\0\2") + properties)
+    (folder / "photo.heic").write_bytes(
+        box(b"ftyp", b"heic" + bytes(4) + b"mif1heic") + meta + box(b"mdat", bytes(64))
+    )
+    ramp = np.arange(8 * 4, dtype="u1").reshape(4, 8)
+    degrees = [
+        (33550, "d", 3, (0.5, 0.5, 0.0), True), (33922, "d", 6, (0, 0, 0, -10.0, 50.0, 0), True),
+        (34735, "H", 16, (1, 1, 0, 3, 1024, 0, 1, 2, 1025, 0, 1, 2, 2048, 0, 1, 4326), True),
+    ]  # fmt: skip
+    tifffile.imwrite(folder / "degrees.tif", ramp, metadata=None, extratags=degrees)
+    turned = [
+        (34264, "d", 16, (0, -100.0, 0, 1_000_000.0, -100.0, 0, 0, 6_000_000.0, *[0] * 7, 1.0), True),
+        (34735, "H", 16, (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 3857), True),
+    ]  # fmt: skip
+    tifffile.imwrite(folder / "turned.tif", ramp, metadata=None, extratags=turned)
 
 
 if __name__ == "__main__":

@@ -1,115 +1,68 @@
-"""Pictures: size, kind, EXIF and place, and a thumbnail of 64 pixels as JPEG in base64.
+"""Pictures: size, kind, EXIF, IPTC, XMP and place, and a thumbnail.
 
-Reads headers by Pillow, TIFF's by tifffile (image_tiff.py); pixels are decoded only for the thumbnail, and only
-where they take little memory.
+Reads headers by Pillow, TIFF's by tifffile (image_tiff.py), HEIC's by a reader of its boxes (image_heif.py); pixels
+are decoded only for the thumbnail, and only where they take little memory. Gzip is seen through.
 """
 
 from __future__ import annotations
 
-import base64
+import gzip
 import io
-import math
 import os
 import re
 import warnings
-from typing import Any
+import zlib
+from typing import Any, BinaryIO
 
 import extractor_batch
-from PIL import ExifTags, Image
+import extractor_facts as facts
+import image_heif
+import image_tags as tags
+from PIL import Image
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "JPEG2000", "PPM")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "JPEG2000", "PPM", "PSD", "PCX", "DDS", "ICO", "ICNS",
+           "SGI", "QOI", "XPM", "SUN")  # fmt: skip
+MOVING = ("GIF", "PNG", "WEBP", "AVIF", "MPO")  # that may have more than one frame
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-THUMBNAIL = 64  # pixels of its longer edge
+THUMBNAIL = 128  # pixels of its longer edge
 MAX_PIXELS = 24_000_000  # of a picture that is decoded
 MAX_DECODED = 256 << 20  # bytes of a file that is decoded
-MAX_TEXT = 500
-MAX_ITEMS = 16
-MAX_TAGS = 100
+MAX_UNPACKED = 64 << 20  # bytes of a file within gzip
+# How a picture must be turned to stand upright, by EXIF's Orientation
+TURNS = dict(zip(range(2, 9), (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180,
+                               Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE,
+                               Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
+                               Image.Transpose.ROTATE_90), strict=True))  # fmt: skip
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+READING = (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError, ZeroDivisionError, RuntimeError,
+           IndexError, AttributeError, NotImplementedError)  # fmt: skip
+TARGA_END = b"TRUEVISION-XFILE.\0"
 
 Image.MAX_IMAGE_PIXELS = None  # reading a header is no bomb; MAX_PIXELS holds where pixels are decoded
 
 
-def plain(value: Any) -> Any:
-    """Return a tag's value as JSON knows it; None where JSON cannot hold it, or would become too long."""
-    if isinstance(value, bytes):
-        return plain(value.decode("ascii")) if len(value) <= MAX_TEXT and value.isascii() else None
-    if isinstance(value, str):
-        return value[:MAX_TEXT].replace("\0", " ").strip().encode("utf-8", "replace").decode()
-    if isinstance(value, (bool, int)):
-        return value if -(1 << 63) <= value < 1 << 63 else None
-    if isinstance(value, (tuple, list)):
-        parts = [plain(part) for part in value] if len(value) <= MAX_ITEMS else [None]
-        return parts if all(part is not None for part in parts) else None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def named(values: Any, names: Any) -> dict[str, Any]:
-    """Return tags by name; those that have none, or no value for JSON, are left out."""
-    found: dict[str, Any] = {}
-    for number, value in list(values.items())[:MAX_TAGS]:
-        if (name := names.get(number)) and name not in ("MakerNote", "UserComment"):
-            kept = plain(value)
-            if kept is not None and kept != "":
-                found[name] = kept
-    return found
-
-
-def exif(picture: Image.Image) -> dict[str, Any]:
-    """Return what the camera says: `exif` by names of the tags, and the place in degrees and metres."""
-    tags = picture.getexif()
-    first = {} if picture.format == "TIFF" else tags  # those of a TIFF file are image_tiff's
-    found = named({key: value for key, value in first.items() if key not in (0x8769, 0x8825)}, ExifTags.TAGS)
-    found |= named(tags.get_ifd(ExifTags.IFD.Exif), ExifTags.TAGS)
-    document: dict[str, Any] = {"exif": found} if found else {}
-    gps = named(tags.get_ifd(ExifTags.IFD.GPSInfo), ExifTags.GPSTAGS)
-    for key, limit in (("Latitude", 90), ("Longitude", 180)):
-        place = gps.get(f"GPS{key}")
-        if isinstance(place, list) and len(place) == 3 and all(isinstance(part, (int, float)) for part in place):
-            degrees = place[0] + place[1] / 60 + place[2] / 3600
-            if abs(degrees) <= limit:
-                south_or_west = gps.get(f"GPS{key}Ref") in ("S", "W")
-                document[f"{key.lower()}_deg"] = round(-degrees if south_or_west else degrees, 7)
-    if isinstance(height := gps.get("GPSAltitude"), (int, float)):
-        document["altitude_m"] = height
-    return document
-
-
-def texts(picture: Image.Image) -> dict[str, Any]:
-    """Return the words that a PNG file, or a comment, has beside the picture, and its dots per inch."""
-    document: dict[str, Any] = {}
-    words = {key: kept for key, value in list(picture.info.items())[:MAX_TAGS]
-             if isinstance(value, str) and isinstance(kept := plain(value), str)}  # fmt: skip
-    if isinstance(comment := picture.info.get("comment"), bytes):
-        words["comment"] = plain(comment[:MAX_TEXT].decode("utf-8", "replace"))
-    if words:
-        document["text"] = {str(plain(key)): value for key, value in words.items()}
-    dpi = plain(picture.info.get("dpi"))
-    if isinstance(dpi, list) and dpi:
-        document["dpi"] = round(float(dpi[0]), 2)
-    return document
-
-
-def thumbnail(picture: Image.Image, size: int) -> dict[str, Any]:
-    """Return the picture as a JPEG of at most 64 pixels; nothing where it is large, a reason where it is broken."""
+def thumbnail(picture: Image.Image, size: int) -> tuple[dict[str, str] | None, str]:
+    """Return the picture as a JPEG of at most 128 pixels; None where it is large, with a reason where broken."""
     picture.draft("RGB", (THUMBNAIL, THUMBNAIL))  # JPEG can be decoded at an eighth
     if picture.width * picture.height > MAX_PIXELS or size > MAX_DECODED:
-        return {}
+        return None, ""
     try:
+        turn = TURNS.get(picture.getexif().get(0x0112, 1))
         if picture.mode in DEEP:
             small = _deep(picture)
         else:
             picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
             small = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-        out = io.BytesIO()
-        small.save(out, "JPEG", quality=60, optimize=True)
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, ZeroDivisionError) as exc:
-        return {"partial": f"its pixels cannot be decoded: {_words(exc)}"}
-    return {"thumbnail_jpeg": base64.b64encode(out.getvalue()).decode()}
+        return jpeg(small if turn is None else small.transpose(turn)), ""
+    except READING as exc:
+        return None, f"its pixels cannot be decoded: {words(exc)}"
+
+
+def jpeg(small: Image.Image) -> dict[str, str]:
+    """Return a small picture for the preview."""
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=60, optimize=True)
+    return facts.thumbnail("image/jpeg", out.getvalue())
 
 
 def _deep(picture: Image.Image) -> Image.Image:
@@ -123,61 +76,131 @@ def _deep(picture: Image.Image) -> Image.Image:
     return Image.fromarray(((pixels - low) * (255 / (high - low or 1))).clip(0, 255).astype("u1"))
 
 
-def _words(exc: BaseException) -> str:
-    return re.sub(r"'?/in/[^ ']*'?", "the file", str(plain(str(exc))))
+def words(exc: BaseException) -> str:
+    """Return what went wrong, without the name that the file has for us."""
+    return re.sub(r"'?/in/[^ ']*'?|<_io\.[^>]*>|<gzip[^>]*>", "the file", str(tags.plain(str(exc))))
 
 
-def picture_document(path: str, size: int) -> dict[str, Any]:
-    """Return the document of any picture but TIFF."""
+def is_targa(file: BinaryIO, size: int) -> bool:
+    """Whether a file has Targa's end, or a header that makes sense and no more pixels than it could have."""
+    file.seek(max(0, size - len(TARGA_END)))
+    if file.read() == TARGA_END:
+        return True
+    file.seek(0)
+    head = file.read(18)
+    if len(head) < 18 or head[1] > 1 or head[2] not in {1, 2, 3, 9, 10, 11} or head[16] not in {8, 15, 16, 24, 32}:
+        return False
+    width, height = int.from_bytes(head[12:14], "little"), int.from_bytes(head[14:16], "little")
+    mapped, colours = head[1], int.from_bytes(head[5:7], "little")
+    if not width or not height or (head[2] & 7 == 1) != (mapped == 1) or (not mapped and any(head[3:8])):
+        return False
+    table = colours * -(-head[7] // 8) if mapped else 0
+    pixels = width * height * -(-head[16] // 8)
+    start = 18 + head[0] + table
+    return start < size if head[2] > 8 else start + pixels <= size <= start + pixels + 65_536
+
+
+def picture_document(file: BinaryIO, size: int) -> dict[str, Any]:
+    """Return the document of any picture but TIFF and HEIC."""
     try:
-        picture = Image.open(path, formats=FORMATS)
+        file.seek(0)
+        picture = Image.open(file, formats=FORMATS)
     except Image.UnidentifiedImageError:
-        raise ValueError("it is no picture of a kind that is read, or its header is broken") from None
+        if not is_targa(file, size):
+            raise ValueError("it is no picture of a kind that is read, or its header is broken") from None
+        file.seek(0)
+        picture = Image.open(file, formats=["TGA"])
     with picture:
+        cut, reasons = tags.Cut(), []
         document: dict[str, Any] = {
             "format": str(picture.format).lower(),
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,
             "bands": len(picture.getbands()),
-            "frames": 1,
         }
         try:
-            document |= exif(picture)
-            document |= texts(picture)
-            if size <= MAX_DECODED and picture.width * picture.height <= MAX_PIXELS:
-                document["frames"] = int(getattr(picture, "n_frames", 1))
-                picture.seek(0)
-        except (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError, ZeroDivisionError) as exc:
-            document["partial"] = f"its tags cannot be read: {_words(exc)}"
-        return {
-            **document,
-            **{key: value for key, value in thumbnail(picture, size).items() if key not in document},
-        }
+            document |= tags.exif(picture, cut)
+            document |= tags.texts(picture, cut)
+            document |= tags.iptc(picture)
+            document |= tags.xmp(picture)
+        except READING as exc:
+            reasons.append(f"its tags cannot be read: {words(exc)}")
+        try:
+            document |= frames(picture, size)
+        except READING as exc:
+            reasons.append(f"its frames cannot be counted: {words(exc)}")
+        small, reason = thumbnail(picture, size)
+        reasons += [each for each in (reason, cut.reason()) if each]
+    document |= facts.common(**tags.common(document))
+    document |= facts.preview(thumbnail=small)
+    return document | ({"partial": "; ".join(reasons)} if reasons else {})
 
 
-def tiff_document(path: str, size: int) -> dict[str, Any]:
+def frames(picture: Image.Image, size: int) -> dict[str, int]:
+    """Return how many frames there are; nothing where that would take reading a large file."""
+    if picture.format not in MOVING:
+        return {"frames": 1}
+    if size > MAX_DECODED or picture.width * picture.height > MAX_PIXELS:
+        return {}
+    count = int(getattr(picture, "n_frames", 1))
+    picture.seek(0)
+    return {"frames": count}
+
+
+def tiff_document(file: BinaryIO, size: int) -> dict[str, Any]:
     """Return the document of a TIFF file; its thumbnail is Pillow's, which knows more compressions."""
     import image_tiff  # noqa: PLC0415 - only such files need it
 
-    document = image_tiff.document(path)
-    if document["width"] * document["height"] > MAX_PIXELS or document["bands"] > 4:
-        return document
-    try:
-        with Image.open(path, formats=["TIFF"]) as picture:
-            return {**thumbnail(picture, size), **exif(picture), **document}
-    except (OSError, ValueError, SyntaxError, KeyError, TypeError, ZeroDivisionError, RuntimeError):
-        return document  # a kind of pixels that Pillow has no word for
+    cut = tags.Cut()
+    document, said = image_tiff.document(file, cut)
+    small = None
+    reasons = [document.pop("partial")] if "partial" in document else []
+    if document["width"] * document["height"] <= MAX_PIXELS and document["bands"] <= 4:
+        try:
+            file.seek(0)
+            with Image.open(file, formats=["TIFF"]) as picture:
+                document = {**tags.exif(picture, cut), **tags.iptc(picture), **tags.xmp(picture), **document}
+                small, reason = thumbnail(picture, size)
+                reasons += [reason] if reason else []
+        except READING:
+            pass  # a kind of pixels that Pillow has no word for
+    told = tags.common(document)
+    told |= {key: value for key, value in said.items() if value}
+    document |= facts.common(**told) | facts.preview(thumbnail=small)
+    reasons += [reason] if (reason := cut.reason()) else []
+    return document | ({"partial": "; ".join(reasons)} if reasons else {})
+
+
+def document_of(file: BinaryIO, size: int) -> dict[str, Any]:
+    """Return the document of an open file by how it begins."""
+    start = file.read(16)
+    if start[:4] in TIFF:
+        file.seek(0)
+        return tiff_document(file, size)
+    if image_heif.is_heif(start):
+        return image_heif.document(file)
+    return picture_document(file, size)
 
 
 def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
-    with open(path, "rb") as file:  # noqa: PTH123
-        start = file.read(4)
-        size = os.fstat(file.fileno()).st_size
-    with warnings.catch_warnings():
+    with open(path, "rb") as file, warnings.catch_warnings():  # noqa: PTH123
         warnings.simplefilter("ignore")
-        return tiff_document(path, size) if start in TIFF else picture_document(path, size)
+        compressed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not compressed:
+            return document_of(file, os.fstat(file.fileno()).st_size)
+        try:
+            with gzip.open(file) as inner:
+                content = inner.read(MAX_UNPACKED + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+            raise ValueError(f"its compressed content is broken: {words(exc)}") from None
+        if len(content) > MAX_UNPACKED:
+            raise ValueError(
+                f"it is compressed with gzip and longer than {MAX_UNPACKED >> 20} MiB; unpack it to read it"
+            )
+        return document_of(io.BytesIO(content), len(content)) | {"packed": "gzip"}
 
 
 if __name__ == "__main__":

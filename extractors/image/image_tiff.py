@@ -5,19 +5,23 @@ from __future__ import annotations
 import enum
 import math
 import xml.etree.ElementTree as ET
-from typing import Any
+from typing import Any, BinaryIO
 
+import extractor_facts as facts
 import tifffile
+from image_place import box_of
 
-MAX_PAGES = 1000
-MAX_TEXT = 500
+MAX_PAGES = 10_000
+MAX_TEXT = 4000
 MAX_XML = 8 << 20
-MAX_IMAGES = 20
-MAX_ITEMS = 16
+MAX_TAGS = 1000
+MAX_CHANNELS = 1000
+MAX_IMAGES = 100
+MAX_ITEMS = 100
 # Tags that are told in other keys, or hold the data's places
 LAYOUT = {"ImageWidth", "ImageLength", "BitsPerSample", "StripOffsets", "StripByteCounts", "TileOffsets",
           "TileByteCounts", "FreeOffsets", "FreeByteCounts", "JPEGTables", "InterColorProfile",
-          "ColorMap"}  # fmt: skip
+          "ColorMap", "XMP", "IPTCNAA", "ImageResources", "ExifTag", "GPSTag"}  # fmt: skip
 SIZES = ("SizeX", "SizeY", "SizeZ", "SizeC", "SizeT")
 PHYSICAL = ("PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ", "TimeIncrement")
 
@@ -31,18 +35,19 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - a type a line
     if isinstance(value, str):
         return value[:MAX_TEXT].replace("\0", " ").strip().encode("utf-8", "replace").decode()
     if isinstance(value, (bool, int)):
-        return value if -(1 << 63) <= value < 1 << 63 else None
+        return value if -(1 << 63) <= value < 1 << 63 else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, (tuple, list)) and 0 < len(value) <= MAX_ITEMS:
-        parts = [plain(part) for part in value]
+    if isinstance(value, (tuple, list)) and value:
+        parts = [plain(part) for part in value[:MAX_ITEMS]]
         return parts if all(part is not None for part in parts) else None
     return None
 
 
-def document(path: str) -> dict[str, Any]:
-    """Return what the tags of a TIFF file say."""
-    with tifffile.TiffFile(path) as tiff:
+def document(file: BinaryIO, cut: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the tags of a TIFF file say, and what of it is for `common`."""
+    said: dict[str, Any] = {}
+    with tifffile.TiffFile(file) as tiff:
         first = tiff.pages.first
         found: dict[str, Any] = {
             "format": "bigtiff" if tiff.is_bigtiff else "tiff",
@@ -50,7 +55,7 @@ def document(path: str) -> dict[str, Any]:
             "height": int(first.imagelength),
             "bands": int(first.samplesperpixel),
             "dtype": str(first.dtype),
-            "tags": tags(first),
+            "tags": tags(first, cut),
         }
         compression = plain(first.compression)
         if isinstance(compression, (str, int)):
@@ -59,24 +64,34 @@ def document(path: str) -> dict[str, Any]:
         try:
             if first.is_geotiff and (place := geo(first)):
                 found["geo"] = place
-            if isinstance(xml := first.description, str) and tiff.is_ome and (ome := from_ome(xml)):
+                said |= where(place)
+            if isinstance(xml := first.description, str) and tiff.is_ome and (ome := from_ome(xml, cut)):
+                said |= ome.pop("said")
                 found["ome"] = ome
         except (ValueError, TypeError, KeyError, IndexError, ET.ParseError) as exc:
             partial = partial or f"its OME or GeoTIFF tags cannot be read: {plain(str(exc))}"
-        return {**found, **({"partial": partial} if partial else {})}
+        return {**found, **({"partial": partial} if partial else {})}, said
 
 
-def tags(page: Any) -> dict[str, Any]:
-    """Return the tags of a page by their names."""
+def tags(page: Any, cut: Any) -> dict[str, Any]:
+    """Return the tags of a page by their names; those without a name are left out."""
     found: dict[str, Any] = {}
-    for tag in list(page.tags)[:200]:
-        if tag.name in LAYOUT or tag.count > 1 << 16 or tag.name.isdigit() or tag.name.startswith(("Geo", "Model")):
+    for tag in page.tags:
+        if tag.name in LAYOUT or tag.name.isdigit() or tag.name.startswith(("Geo", "Model")):
+            continue
+        told = tag.name == "ImageDescription" and page.is_ome  # under `ome`, however long it is
+        if (tag.count > 1 << 16 and not told) or len(found) >= MAX_TAGS:
+            cut.add(tag.name)
             continue
         try:
-            value = plain(tag.value)
+            value = tag.value
         except (ValueError, TypeError, OSError, tifffile.TiffFileError):
+            cut.add(tag.name)
             continue
-        if value is not None and value != "":
+        most = MAX_TEXT if isinstance(value, (str, bytes)) else MAX_ITEMS
+        if isinstance(value, (str, bytes, tuple)) and len(value) > most and not told:
+            cut.add(tag.name)
+        if (value := plain(value)) is not None and value != "":
             found[tag.name] = rational(tag, value)
     return found
 
@@ -115,22 +130,49 @@ def geo(page: Any) -> dict[str, Any]:
             found.setdefault("epsg", int(number))
     if isinstance(words := keys.get("GTCitationGeoKey"), str):
         found["citation"] = plain(words)
-    scale, tie = keys.get("ModelPixelScale"), keys.get("ModelTiepoint")
+    scale, tie, matrix = keys.get("ModelPixelScale"), keys.get("ModelTiepoint"), keys.get("ModelTransformation")
+    width, height = page.imagewidth, page.imagelength
+    half = (
+        0.5 if keys.get("GTRasterTypeGeoKey") == 2 else 0.0
+    )  # a place is that of a pixel's middle, not its corner
     if scale and tie and len(scale) >= 2 and len(tie) >= 6 and all(map(math.isfinite, [*scale[:2], *tie[:6]])):
-        west, north = tie[3] - tie[0] * scale[0], tie[4] + tie[1] * scale[1]
+        west, north = tie[3] - (tie[0] + half) * scale[0], tie[4] + (tie[1] + half) * scale[1]
         found["pixel_size"] = [float(scale[0]), float(scale[1])]
         found |= {"west": west, "north": north}
-        found |= {"east": west + page.imagewidth * scale[0], "south": north - page.imagelength * scale[1]}
+        found |= {"east": west + width * scale[0], "south": north - height * scale[1]}
+    elif matrix is not None and len(cells := [float(each) for row in matrix for each in _row(row)]) >= 8:
+        corners = [(x - half, y - half) for x in (0, width) for y in (0, height)]
+        across = [cells[0] * x + cells[1] * y + cells[3] for x, y in corners]
+        along = [cells[4] * x + cells[5] * y + cells[7] for x, y in corners]
+        if all(map(math.isfinite, [*across, *along])):
+            found["pixel_size"] = [math.hypot(cells[0], cells[4]), math.hypot(cells[1], cells[5])]
+            found |= {"west": min(across), "north": max(along), "east": max(across), "south": min(along)}
     return found
 
 
-def from_ome(xml: str) -> dict[str, Any]:
+def _row(row: Any) -> Any:
+    return row if hasattr(row, "__iter__") else (row,)
+
+
+def where(place: dict[str, Any]) -> dict[str, Any]:
+    """Return coordinate system and box in degrees for `common`."""
+    epsg = place.get("epsg")
+    found: dict[str, Any] = {"crs": f"EPSG:{epsg}" if epsg else place.get("citation")}
+    if epsg and "west" in place:
+        found["bbox"] = box_of(epsg, [place[side] for side in ("west", "south", "east", "north")])
+    return found
+
+
+def from_ome(xml: str, cut: Any) -> dict[str, Any]:
     """Return what OME-XML says of its images: names, sizes in pixels and physical units, channels, time."""
     if len(xml) > MAX_XML or "<!DOCTYPE" in xml[:4096] or "<!ENTITY" in xml:
         raise ValueError("its OME-XML is too long, or has entities")
     images: dict[str, Any] = {}
     root = ET.fromstring(xml)  # noqa: S314 - no entities
-    for place, image in enumerate(root.findall("{*}Image")[:MAX_IMAGES]):
+    described = root.findall("{*}Image")
+    if len(described) > MAX_IMAGES:
+        cut.add(f"{len(described) - MAX_IMAGES} images of OME")
+    for place, image in enumerate(described[:MAX_IMAGES]):
         found: dict[str, Any] = {}
         pixels = image.find("{*}Pixels")
         attributes = {} if pixels is None else pixels.attrib
@@ -143,11 +185,31 @@ def from_ome(xml: str) -> dict[str, Any]:
                 }
         if pixels is not None:
             names = [channel.get("Name") or channel.get("ID", "") for channel in pixels.findall("{*}Channel")]
+            if len(names) > MAX_CHANNELS:
+                cut.add(f"{len(names) - MAX_CHANNELS} channels of OME")
             found |= {
                 "Type": attributes.get("Type", "")[:20],
-                "channels": [name[:MAX_TEXT] for name in names[:100]],
+                "channels": [name[:MAX_TEXT] for name in names[:MAX_CHANNELS]],
             }
         if (date := image.findtext("{*}AcquisitionDate")) is not None:
             found["AcquisitionDate"] = date[:50]
         images[(image.get("Name") or f"image{place}")[:MAX_TEXT]] = found
-    return {"images": list(images), "image": images}
+    return {"images": list(images), "image": images, "said": about(root, images)}
+
+
+def about(root: ET.Element, images: dict[str, Any]) -> dict[str, Any]:
+    """Return what OME says for `common`: when, with which microscope, by whom."""
+    dates = [when for image in images.values() if (when := facts.moment(image.get("AcquisitionDate")))]
+    scopes = [each.find("{*}Microscope") for each in root.findall("{*}Instrument")]
+    makes = [
+        " ".join(filter(None, (one.get("Manufacturer"), one.get("Model")))) for one in scopes if one is not None
+    ]
+    people = [
+        " ".join(filter(None, (one.get("FirstName"), one.get("LastName")))) for one in root.iter("{*}Experimenter")
+    ]
+    return {
+        "start": min(dates, default=None),
+        "instrument": [make for make in makes if make],
+        "creator": [name for name in people if name],
+        "software": [root.get("Creator", "")] if root.get("Creator") else [],
+    }

@@ -1,0 +1,140 @@
+"""Facts of pictures: what was written is what the document says; places in degrees are those of PROJ."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyproj
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from tests.support.programs import program
+from tests.support.service.images import EXTRACTORS
+
+image = program("image")
+place = program("image", "image_place")
+xmp = program("image", "extractor_xmp")
+SAMPLES = EXTRACTORS / "image" / "samples"
+quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+EPSG = [4326, 3857, 32601, 32632, 32660, 32701, 32733, 25828, 25832, 25838, 26910, 26923, 28355, 7855, 31965, 31976,
+        31977, 31985]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TGA", "PCX", "DDS", "PPM", "TIFF"])
+@quick
+@given(width=st.integers(1, 300), height=st.integers(1, 300))
+def test_size_and_thumbnail_are_those_of_the_picture(tmp_path: Path, form: str, width: int, height: int) -> None:
+    """Every format that is named gives its size, under any name and within gzip, and a thumbnail of its shape."""
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 100, 50)).save(out, form)
+    (tmp_path / "a").write_bytes(out.getvalue())
+    (tmp_path / "b").write_bytes(gzip.compress(out.getvalue()))
+
+    found = image.extract(str(tmp_path / "a"))
+
+    assert (found["format"], found["width"], found["height"]) == (form.lower(), width, height)
+    assert image.extract(str(tmp_path / "b")) == found | {"packed": "gzip"}
+    with Image.open(io.BytesIO(base64.b64decode(found["preview"]["thumbnail"]["base64"]))) as small:
+        assert max(small.size) == min(128, max(width, height))
+
+
+@pytest.mark.parametrize("epsg", EPSG)
+@quick
+@given(east=st.floats(100_000, 900_000), north=st.floats(100_000, 9_000_000), size=st.floats(10, 50_000))
+def test_boxes_in_degrees_are_those_of_proj(epsg: int, east: float, north: float, size: float) -> None:
+    """A box of a projected system is the one that PROJ makes of it, to a ten thousandth of a degree."""
+    if epsg == 4326:
+        east, north, size = east / 5000 - 100, north / 100_000 - 20, size / 50_000
+    crs = pyproj.CRS.from_epsg(epsg)
+    convert = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    expected = convert.transform_bounds(east, north, east + size, north + size, densify_pts=21)
+
+    found = place.box_of(epsg, [east, north, east + size, north + size])
+
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("epsg", [2154, 3031, 27700, 5514, 31467, 32661])
+def test_a_system_whose_formulas_are_not_here_has_no_box(epsg: int) -> None:
+    """Lambert, polar and national systems have their number, and no guessed box."""
+    assert place.box_of(epsg, [0, 0, 1000, 1000]) is None
+
+
+@quick
+@given(
+    words=st.dictionaries(
+        st.sampled_from(["Title", "Author", "Software", "Comment", "Other"]),
+        st.text("abc é", min_size=1, max_size=40).map(str.strip).filter(bool),
+    )
+)
+def test_texts_of_png_are_told(tmp_path: Path, words: dict[str, str]) -> None:
+    """Each text is there, and title, author and software stand under the shared keys too."""
+    info = PngImagePlugin.PngInfo()
+    for key, value in words.items():
+        info.add_itxt(key, value)
+    Image.new("L", (2, 2)).save(tmp_path / "a.png", pnginfo=info)
+    found = image.extract(str(tmp_path / "a.png"))
+    assert found.get("text", {}) == words
+    common = found.get("common", {})
+    assert common.get("title") == (" ".join(words["Title"].split()) if "Title" in words else None)
+    assert len(common.get("creator", [])) == ("Author" in words)
+
+
+def test_xmp_and_iptc_are_read() -> None:
+    """Title of the default language, all creators, keywords of both, the date in UTC, and the DOI are there."""
+    assert image.extract(str(SAMPLES / "described.jpg"))["common"] == {
+        "title": "Silicon wafer", "creator": ["Noether, Emmy", "Curie, Marie"], "created": "2026-03-04T03:06:07Z",
+        "keywords": ["wafer", "semiconductor", "Größe"], "software": ["Editor 7"], "doi": ["10.5072/abc"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("packet", [b"<x", b"<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", b"<x>" + bytes(5_000_000)])
+def test_broken_xmp_is_an_error_of_its_own(packet: bytes) -> None:
+    """XMP that is no XML, that has entities, or is too long, is refused with a sentence."""
+    with pytest.raises(ValueError, match="its XMP is"):
+        xmp.read(packet)
+
+
+def test_a_picture_stands_upright(tmp_path: Path) -> None:
+    """The thumbnail is turned as EXIF says; the size is that of the stored pixels."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg", exif=exif)
+    found = image.extract(str(tmp_path / "a.jpg"))
+    with Image.open(io.BytesIO(base64.b64decode(found["preview"]["thumbnail"]["base64"]))) as small:
+        assert small.size == (40, 60)
+    assert (found["width"], found["height"]) == (60, 40)
+
+
+def test_a_map_of_pixel_middles_begins_half_a_pixel_before(tmp_path: Path) -> None:
+    """GeoTIFF may tell the place of a pixel's corner or of its middle; the edges are those of the pixels."""
+    geo: list[Any] = [
+        (33550, "d", 3, (0.5, 0.5, 0.0), True), (33922, "d", 6, (0, 0, 0, -10.0, 50.0, 0), True),
+        (34735, "H", 12, (1, 1, 0, 2, 1025, 0, 1, 2, 2048, 0, 1, 4326), True),
+    ]  # fmt: skip
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 8), "u1"), metadata=None, extratags=geo)
+    assert image.extract(str(tmp_path / "a.tif"))["common"]["bbox"] == [-10.25, 48.25, -6.25, 50.25]
+
+
+def test_bytes_that_only_look_like_targa_are_no_picture(tmp_path: Path) -> None:
+    """A format without a signature is only taken where its header and its length fit."""
+    (tmp_path / "a").write_bytes(bytes((0, 0, 2)) + bytes(9) + b"\x08\0\x08\0\x18\0" + bytes(50))
+    with pytest.raises(ValueError, match="no picture"):
+        image.extract(str(tmp_path / "a"))
+
+
+def test_long_lists_and_texts_are_named(tmp_path: Path) -> None:
+    """A tag that is too long keeps its beginning, and `partial` has its name."""
+    tags: list[Any] = [(65000, "H", 300, tuple(range(300)), True), (270, "s", 0, "x" * 5000, True)]
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 8), "u1"), metadata=None, extratags=tags)
+    found = image.extract(str(tmp_path / "a.tif"))
+    assert len(found["tags"]["ImageDescription"]) == 4000
+    assert "ImageDescription" in found["partial"]
