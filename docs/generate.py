@@ -10,6 +10,7 @@ import click
 
 from lustre_events.cli.main import COMMANDS, cli
 from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings
+from lustre_events.index.fields import FIELDS
 from lustre_events.inspect import metrics
 
 HERE = Path(__file__).resolve().parent
@@ -48,6 +49,22 @@ def metrics_page() -> str:
     ])  # fmt: skip
 
 
+def fields() -> str:
+    """Return the page of all fields of the query language."""
+    rows = [
+        f"| `{field.name}` | {field.type.value} | {field.help} | {field.visibility.value} |"
+        f" {'yes' if field.sortable else ''} | {'yes' if field.countable else ''} |"
+        for field in FIELDS.values()
+    ]
+    return "\n".join([
+        f"{NOTE}# Fields of a search\n",
+        "Every other field is a key of the documents: `columns`, or `tabular.columns`, with its extractor.\n",
+        "| field | value | what it tells | who sees it | `--sort` | `--facets`, `du --by` |",
+        "|---|---|---|---|---|---|",
+        *rows, "",
+    ])  # fmt: skip
+
+
 def commands() -> str:
     """Return the page of all commands."""
     lines = [f"{NOTE}# Commands\n"]
@@ -68,7 +85,7 @@ def _command(command: click.Command, above: click.Context, name: str, level: int
     return lines
 
 
-PAGES = {"settings.md": settings, "metrics.md": metrics_page, "commands.md": commands}
+PAGES = {"settings.md": settings, "metrics.md": metrics_page, "fields.md": fields, "commands.md": commands}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

@@ -12,6 +12,7 @@ from lustre_events.cli.options import index_of, with_index, with_settings, with_
 from lustre_events.cli.output import as_csv, as_json, print_csv, print_facets
 from lustre_events.config.settings import Settings
 from lustre_events.index import Search, open_search
+from lustre_events.index.fields import FIELDS
 from lustre_events.index.search.hits import Hit, hit_json, name_text, printable
 from lustre_events.index.visibility import Viewer
 
@@ -19,8 +20,14 @@ PORTION = 1_000
 """Hits that are looked up together."""
 
 
+def _fields(_ctx: click.Context, _argument: click.Parameter, typed: str) -> list[str]:
+    """Return what the word that is being typed can become: the fields that begin so."""
+    before, space, word = typed.rpartition(" ")
+    return [f"{before}{space}{name}:" for name in FIELDS if name.startswith(word)]
+
+
 @click.command("search")
-@click.argument("query")
+@click.argument("query", shell_complete=_fields)
 @with_settings
 @with_index
 @with_viewer

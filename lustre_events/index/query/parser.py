@@ -5,10 +5,8 @@
     path:/proj/run7/** (ext:h5 OR ext:nc)       * and ? stay in one directory, ** crosses them
     "silicon carbide" graph* NOT owner:alice    full text: words, phrases, beginnings of words
 
-Facts: size mtime ctime atime owner (uid) group (gid) links type mime released jobid. Names: name path ext fid.
-Work: extractor (has found something), failed (an extractor whose last attempt failed). Every other field is a
-key of the documents, in dotted form, alone or behind its extractor's name: `columns` or `tabular.columns`. A
-backslash or quotes make any character literal.
+The fields are those of index/fields.py. Every other field is a key of the documents, in dotted form, alone or
+behind its extractor's name: `columns` or `tabular.columns`. A backslash or quotes make any character literal.
 
 Text is compared without case, names and paths as in the file system. NOT matches whatever its operand does
 not, unknown facts included.
@@ -28,6 +26,7 @@ from luqum.thread import parse as parse_lucene
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.bounds import LEAST, MOST, within
 from lustre_events.errors import ConfigError, QueryError
+from lustre_events.index.fields import FIELDS, Field, FieldType
 from lustre_events.index.paths import components_of
 from lustre_events.index.query.literals import (
     Interval,
@@ -66,16 +65,12 @@ MAX_DEPTH = 50
 """Operators inside each other."""
 
 
-_FACTS: dict[str, tuple[str, Callable[[str, int], Interval]]] = {
-    "size": ("size", size_interval),
-    "links": ("nlink", size_interval),
-    "mtime": ("mtime_ns", time_interval),
-    "ctime": ("ctime_ns", time_interval),
-    "atime": ("atime_ns", time_interval),
-    "owner": ("uid", owner_interval),
-    "uid": ("uid", owner_interval),
-    "group": ("gid", group_interval),
-    "gid": ("gid", group_interval),
+_INTERVALS: dict[FieldType, Callable[[str, int], Interval]] = {
+    FieldType.SIZE: size_interval,
+    FieldType.COUNT: size_interval,
+    FieldType.TIME: time_interval,
+    FieldType.USER: owner_interval,
+    FieldType.GROUP: group_interval,
 }
 _TYPES = {
     "f": "f", "file": "f",
@@ -94,7 +89,6 @@ _GLOBS: dict[str, Callable[[str], Node]] = {
     "extractor": HasDocument,
     "failed": Failed,
 }
-_EXACT = {"type", "fid", "ext", "released"}
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _PLACE = re.compile(r"at position (\d+)!\Z")
 
@@ -166,15 +160,16 @@ class _Converter:
         if field is None:
             return All() if term.glob == "*" else self.text(term)
         name = field.text
-        if name in _FACTS:
+        known = FIELDS.get(name)
+        if known is not None and known.ranged:
             return self.fact_between(
-                name, *(None if term.glob == "*" else term,) * 2, include_low=True, include_high=True
+                known, *(None if term.glob == "*" else term,) * 2, include_low=True, include_high=True
             )
-        if name in _GLOBS:
+        if known is not None and known.type is FieldType.GLOB:
             self.check_path(name, term)
             return _GLOBS[name](term.glob)
-        if name in _EXACT:
-            return self.exact(name, term)
+        if known is not None:
+            return self.exact(known, term)
         if field.wild:
             return All() if field.glob == term.glob == "*" else self.no_wild_field(field)
         key = clean(name)
@@ -202,17 +197,17 @@ class _Converter:
             raise self.error("a word of the full text may have one *, at its end; name:*abc* searches names", term)
         return Text(clean(words[:-1]), prefix=True)
 
-    def exact(self, name: str, term: Token) -> Node:
+    def exact(self, field: Field, term: Token) -> Node:
         if term.wild:
-            raise self.error(f"{name}: takes no * or ?", term)
-        if name == "ext":
+            raise self.error(f"{field.name}: takes no * or ?", term)
+        if field.type is FieldType.EXTENSION:
             return Extension(term.text.removeprefix("."))
-        if name == "type":
+        if field.type is FieldType.FILE_TYPE:
             letter = _TYPES.get(term.text.lower())
             if letter is None:
                 raise self.error("the types are file, dir, link, fifo, socket, block and char", term)
             return Type(letter)
-        if name == "released":
+        if field.type is FieldType.BOOLEAN:
             value = _BOOLEANS.get(term.text.lower())
             if value is None:
                 raise self.error("released: is true (the content is on tape only) or false", term)
@@ -222,13 +217,13 @@ class _Converter:
         except ConfigError as exc:
             raise self.error(str(exc), term) from exc
 
-    def interval(self, name: str, term: Token) -> Interval:
+    def interval(self, field: Field, term: Token) -> Interval:
         if term.wild:
-            raise self.error(f"{name}: takes no * or ?", term)
+            raise self.error(f"{field.name}: takes no * or ?", term)
         try:
-            return _FACTS[name][1](term.text, self.now_ns)
+            return _INTERVALS[field.type](term.text, self.now_ns)
         except ValueError as exc:
-            raise self.error(f"{name}: {exc}", term) from exc
+            raise self.error(f"{field.name}: {exc}", term) from exc
 
     def between(
         self, field: Token | None, low: Token | None, high: Token | None, include_low: bool, include_high: bool
@@ -239,9 +234,10 @@ class _Converter:
         low, high = (None if token is None or token.glob == "*" else token for token in (low, high))
         if field is None or place is None or (low is None and high is None):
             return self.term(field, Token("t", 0, 0, "*", "*", wild=True))
-        if field.text in _FACTS:
-            return self.fact_between(field.text, low, high, include_low, include_high)
-        if field.text in _GLOBS or field.text in _EXACT:
+        known = FIELDS.get(field.text)
+        if known is not None and known.ranged:
+            return self.fact_between(known, low, high, include_low, include_high)
+        if known is not None:
             raise self.error(f"{field.text}: has no order; write one value", place)
         for token in (low, high):
             if token is not None and token.wild:
@@ -254,11 +250,11 @@ class _Converter:
         return KeyRange(clean(field.text), first, last, include_low, include_high)
 
     def fact_between(
-        self, name: str, low: Token | None, high: Token | None, include_low: bool, include_high: bool
+        self, field: Field, low: Token | None, high: Token | None, include_low: bool, include_high: bool
     ) -> Node:
-        first = None if low is None else within(self.interval(name, low)[0 if include_low else 1])
-        behind = None if high is None else _behind(self.interval(name, high)[1 if include_high else 0])
-        return Fact(_FACTS[name][0], first, behind)
+        first = None if low is None else within(self.interval(field, low)[0 if include_low else 1])
+        behind = None if high is None else _behind(self.interval(field, high)[1 if include_high else 0])
+        return Fact(field.source, first, behind)
 
 
 def _behind(number: int) -> int | None:

@@ -17,6 +17,7 @@ from typing import Self
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import ConfigError, QueryError
+from lustre_events.index.fields import FIELDS, FieldType
 from lustre_events.index.paths import paths_of
 from lustre_events.index.query.parser import parse
 from lustre_events.index.query.tree import Among, And, Identity, Node, Or, Path, Readable, limited
@@ -35,9 +36,13 @@ MAX_PAGE = 10_000
 MOST_SUMMED = 500
 """Objects that a summary looks at: more would keep somebody waiting who wants to see a page."""
 
-SORTS = {"size": "size", "mtime": "mtime_ns", "ctime": "ctime_ns", "atime": "atime_ns"}
-_COLUMNS = {"owner": "uid", "uid": "uid", "group": "gid", "gid": "gid"}
-_PLAIN = frozenset({"type", "mime", "released", "ext", "extractor"})
+SORTS = {field.name: field.source for field in FIELDS.values() if field.sortable}
+_TALLIES = {
+    field.name: field.source if field.type in {FieldType.USER, FieldType.GROUP} else field.name
+    for field in FIELDS.values()
+    if field.countable
+}
+"""What `Reading.tally` calls a field."""
 
 
 class Search:
@@ -273,7 +278,7 @@ def _resolve(reading: Reading, path: bytes, sight: Sight | None) -> FID | None:
 
 
 def _by(field: str) -> str:
-    return _COLUMNS.get(field) or (field if field in _PLAIN else f".{field}")
+    return _TALLIES.get(field, f".{field}")
 
 
 def _tallied(
