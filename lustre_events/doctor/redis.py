@@ -77,9 +77,11 @@ def transactions(client: Client) -> Iterator[Finding]:
             "Redis transactions",
             f"{path} takes rights from the user default, so Redis drops all transactions at its next start", remedy,
         )  # fmt: skip
+    elif running is False:
+        return
     elif running or written:
         yield ok("Redis transactions", "they survive a restart of Redis")
-    elif running is None:
+    else:
         yield warning(
             "Redis transactions",
             "this login may not see whether they survive a restart of Redis, and with older roles they do not",

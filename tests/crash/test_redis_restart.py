@@ -148,6 +148,8 @@ def test_roles_that_lose_transactions_are_refused_until_the_command_of_the_refus
         admin.execute_command("ACL", "SETUSER", "default", "reset", "off")
         with pytest.raises(StreamUnsafe, match=r"drops transactions.*ACL SETUSER.*; .*ACL SAVE") as exc:
             check_safe(reader)
+        assert OK not in {finding.level for finding in doctor.transactions(reader)}
+        assert [finding.level for finding in doctor.safety(reader)] == [FAILURE]
         for command in str(exc.value).partition("run: ")[2].split("; "):
             admin.execute_command(*shlex.split(command.removeprefix("redis-cli ")))
         check_safe(reader)
