@@ -33,7 +33,8 @@ from lustre_events.changelog.record import ChangelogRecord, iter_records
 from lustre_events.config import settings
 from lustre_events.errors import ConfigError, GroupCutOff
 from lustre_events.streams.connection import Client, connect
-from lustre_events.streams.groups import LostRange, Place, RedisGroups
+from lustre_events.streams.group_keeper import LostRange
+from lustre_events.streams.groups import Place, RedisGroups
 from lustre_events.streams.interface import Block
 
 __all__ = ["Block", "Event", "LostRange", "Subscription", "subscribe"]

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from lustre_events import llapi
-from lustre_events.catalog import manifest, signature
+from lustre_events.catalog import manifest, own_extractors, signature
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.changelog.fid import FID
 from lustre_events.config import settings as config
@@ -86,7 +86,7 @@ def worker(settings: Settings, until: float | None = None) -> Worker:
 def _installed(own: WorkerSettings) -> tuple[dict[str, Manifest], list[str]]:
     """Return the site's and the users' extractors, and what is wrong with users' ones."""
     folder = _users(own)
-    users, wrong = manifest.load_users(folder) if folder else ({}, [])
+    users, wrong = own_extractors.load_users(folder) if folder else ({}, [])
     return manifest.load_all(manifest.folders(own.extractors)) | users, wrong
 
 

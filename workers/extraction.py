@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lustre_events.catalog import manifest as manifests
+from lustre_events.catalog import own_extractors
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.config.settings import nearest
 from lustre_events.errors import ExtractorError, UnknownExtractor
@@ -112,7 +113,7 @@ def _manifest(identity: str, context: WorkerContext) -> Manifest:
         ManifestError: it is wrong.
     """
     if "/" in identity and context.user_extractors is not None:
-        return manifests.load_user(context.user_extractors, identity)
+        return own_extractors.load_user(context.user_extractors, identity)
     known = context.manifests.get(identity)
     if known is not None:
         return manifests.load(known.folder, known.owner, known.uid)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lustre_events.catalog import manifest
+from lustre_events.catalog import manifest, own_extractors
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import Room, listed, read_file, walk
 from lustre_events.config.toml_text import sentence
@@ -94,7 +94,7 @@ class Catalog:
 
     def _extractors(self) -> tuple[dict[str, Manifest], list[str]]:
         found, folder = manifest.load_all(self._places.extractors), self._places.user_extractors
-        own, problems = manifest.load_users(folder) if folder is not None else ({}, [])
+        own, problems = own_extractors.load_users(folder) if folder is not None else ({}, [])
         return {**found, **own}, problems
 
 
@@ -174,7 +174,7 @@ def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
     for folder in places.extractors:
         for path in sorted(folder.glob(f"*/{manifest.FILE_NAME}")):
             yield from _folder_stamps(path.parent, Room(), follow=True)
-    own = manifest.own_folders(places.user_extractors)[0] if places.user_extractors is not None else {}
+    own = own_extractors.own_folders(places.user_extractors)[0] if places.user_extractors is not None else {}
     for folders in own.values():
         room = Room()
         for path in folders:

@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import pwd
 import re
-import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lustre_events.catalog.program_files import ProgramFile, Room, digest, listed, read_file, read_program
+from lustre_events.catalog.program_files import ProgramFile, Room, digest, read_file, read_program
 from lustre_events.config.settings import nearest
-from lustre_events.config.toml_text import MOST_CHARACTERS, read_toml, sentence
-from lustre_events.errors import ConfigError, LustreEventsError, ManifestError
+from lustre_events.config.toml_text import MOST_CHARACTERS, read_toml
+from lustre_events.errors import ConfigError, ManifestError
 
 FILE_NAME = "manifest.toml"
 CONTRACTS = ("batch", "single")
@@ -33,15 +30,7 @@ KEYS = (
     "limits",
 )  # fmt: skip
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
-USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\Z", re.IGNORECASE)
 MOST_MANIFEST_BYTES = 64 << 10
-MOST_OWN = 20
-"""Extractors of one user. All of them together have the room of one (program.Room)."""
-MOST_NAMES = 1_000
-"""Entries of a user's folder of which each may be an extractor."""
-MOST_USERS = 10_000
-MOST_SENTENCES = 5
-"""About one user's extractors."""
 _UNBOUNDED = ("jobs", "bytes_per_second")
 """Limits that may be 0."""
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
@@ -180,86 +169,6 @@ def folders(configured: tuple[str, ...]) -> tuple[Path, ...]:
     """Return the folders of `[worker] extractors`; where none is named, the usual one."""
     usual = (Path(__file__).resolve().parents[2] / "extractors", Path("/usr/share/lustre-events/extractors"))
     return tuple(map(Path, configured)) or (next(filter(Path.is_dir, usual), usual[0]),)
-
-
-def load_user(folder: Path, identity: str, room: Room | None = None) -> Manifest:
-    """Return a user's own extractor; `folder` has a folder per user, named after them, with their extractors.
-
-    Raises:
-        ManifestError: there is no such user or extractor, it is not that user's, or wrong.
-    """
-    user, _, name = identity.partition("/")
-    if not USER.match(user) or not NAME.match(name):
-        raise ManifestError(f"{identity!r}: no user's extractor has such a name; write it as user/name")
-    place = folder / user / name
-    try:
-        uid, facts = pwd.getpwnam(user).pw_uid, os.lstat(place)
-    except KeyError as exc:
-        raise ManifestError(f"{place}: {user} is no user here; name the folder after its user") from exc
-    except OSError as exc:
-        raise ManifestError(f"{place}: cannot be looked at ({exc.strerror}); make the extractor there") from exc
-    if facts.st_uid != uid or not stat.S_ISDIR(facts.st_mode):
-        raise ManifestError(f"{place}: not owned by {user}, so it does not count; chown -R {user} {place}")
-    try:
-        return load(place, user, uid, room)
-    except LustreEventsError:
-        raise
-    except Exception as exc:  # a stranger wrote it: whatever it does to this program is about this folder only
-        raise ManifestError(f"{place}: cannot be read ({type(exc).__name__}: {exc}); look at its manifest") from exc
-
-
-def load_users(folder: Path) -> tuple[dict[str, Manifest], list[str]]:
-    """Return users' own extractors by identity, and sentences about those that do not count (see load_user).
-
-    One that is wrong is left out, for it must not harm anybody else's.
-    """
-    found: dict[str, Manifest] = {}
-    users, wrong = own_folders(folder)
-    for user, places in users.items():
-        own, sentences = _load_own(folder, user, places)
-        found |= own
-        wrong += sentences
-    return found, wrong
-
-
-def own_folders(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
-    """Return users' folders with a manifest, by user, and what is wrong with folders there."""
-    found: dict[str, list[Path]] = {}
-    wrong: list[str] = []
-    for user in _entries(folder, MOST_USERS, wrong):
-        places = [place for place in _entries(user, MOST_NAMES, wrong) if os.path.lexists(place / FILE_NAME)]
-        if len(places) > MOST_OWN:
-            wrong.append(f"{user}: more than {MOST_OWN} extractors, so only the first ones count; remove some")
-        found[user.name] = places[:MOST_OWN]
-    return found, [sentence(each) for each in wrong]
-
-
-def _entries(folder: Path, most: int, wrong: list[str]) -> list[Path]:
-    """Return the first entries of a folder; what is no folder has none. What cannot be read is put into `wrong`."""
-    try:
-        names = [entry.name for entry in listed(folder, most)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as exc:
-        wrong.append(f"{folder}: cannot be read ({exc.strerror}), so nothing in it counts; let it be read")
-        return []
-    if len(names) > most:
-        wrong.append(f"{folder}: more than {most} entries, so not all of them count; remove some")
-    return [folder / name for name in names[:most]]
-
-
-def _load_own(folder: Path, user: str, places: Sequence[Path]) -> tuple[dict[str, Manifest], list[str]]:
-    room = Room()
-    found: dict[str, Manifest] = {}
-    wrong: list[str] = []
-    for place in places:
-        identity = f"{user}/{place.name}"
-        try:
-            found[identity] = load_user(folder, identity, room)
-        except LustreEventsError as exc:
-            wrong.append(sentence(exc))
-    more = len(wrong) - MOST_SENTENCES
-    return found, [*wrong[:MOST_SENTENCES], *([f"{user} has {more} more that do not count"] if more > 0 else [])]
 
 
 def to_json(manifest: Manifest) -> str:

@@ -64,8 +64,8 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     """One extractor over a batch of files of one owner (uid; -1 where it does not matter).
 
     `extractor` is the identity of its manifest: `tables` for one of the site, `alice/tables` for one of the user
-    alice, who has it in her own folder (`manifest.load_user`). That one runs as alice only, on files that she may
-    read.
+    alice, who has it in her own folder (`own_extractors.load_user`). That one runs as alice only, on files that she
+    may read.
     """
 
     id: str

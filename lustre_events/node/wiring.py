@@ -29,6 +29,7 @@ from lustre_events.sources import lustre
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.interface import Source
 from lustre_events.streams.connection import Client
+from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.redis import (
     RedisReaderStream,
@@ -172,7 +173,7 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[], None] = _n
         mdts=[LOCAL_MDT] if settings.filesystem.source == "directory" else settings.filesystem.mdts,
         requests=RedisRequests(client),
         look=installed.look,
-        tend=RedisGroups(client).tend,
+        tend=GroupKeeper(client).tend,
         beat=beat,
     )
 

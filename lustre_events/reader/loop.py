@@ -20,6 +20,7 @@ from lustre_events.errors import (
     ChangelogUnavailable,
     LeaseLost,
     LustreEventsError,
+    StreamDamaged,
     StreamError,
     StreamFull,
     StreamMoved,
@@ -159,8 +160,8 @@ class Reader:
             if not self._was_open and isinstance(exc, ChangelogUnavailable):
                 raise
             self._start_over(exc)
-        except (StreamUnavailable, StreamFull) as exc:
-            self._trouble = isinstance(exc, StreamUnavailable)
+        except (StreamUnavailable, StreamDamaged, StreamFull) as exc:
+            self._trouble = not isinstance(exc, StreamFull)
             self._say_waiting(str(exc))
         else:
             self._trouble = False

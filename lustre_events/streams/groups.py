@@ -1,8 +1,9 @@
 """Subscriber groups: other programs that read the record streams, as Redis consumer groups over all of them.
 
 A group is registered under its name (`le:group:names`) and attached to every stream, also to those that begin
-later. Where Redis knows roles only the dispatcher does both, and forgets what is read (`tend`): a subscriber asks
-for it (`le:group:asked`), and may make and remove no key, so it can put nothing where others keep what they need.
+later. Where Redis knows roles only the dispatcher does both, and forgets what is read (group_keeper.py): a
+subscriber asks for it (`le:group:asked`), and may make and remove no key, so it can put nothing where others keep
+what they need.
 
 What a group has not acknowledged is kept for it up to a limit behind the dispatcher's commit; beyond that
 acknowledge.lua, which alone trims, cuts it off and notes the range (`le:group:lost:<group>`). Nobody waits for
@@ -11,8 +12,6 @@ a group: neither the reader nor the dispatcher.
 
 from __future__ import annotations
 
-import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
@@ -23,17 +22,12 @@ import redis
 from lustre_events.errors import ConfigError, GroupUnknown, StreamUnavailable
 from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, load_script, redis_errors
+from lustre_events.streams.group_keeper import NAME, Asked, GroupKeeper, LostRange
 from lustre_events.streams.interface import Block
 from lustre_events.streams.records import RedisRecordStreams, block_of
 
-log = logging.getLogger(__name__)
-
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _GONE = ("NOGROUP", "UNBLOCKED", "no such key")
 """Errors that say: the stream or the group is not there any more."""
-MOST_GROUPS = 100
-_ASKED = 100
-_ASKED_BYTES = 4_096
 _ANSWER_SECONDS = 10.0
 _LOOK_SECONDS = 0.1
 _LOOK_BLOCKS = 4
@@ -44,19 +38,6 @@ _Entry = tuple[bytes | None, dict[bytes, bytes] | None]
 
 Place = tuple[str, int]
 """An MDT and an epoch."""
-
-
-class LostRange(msgspec.Struct, frozen=True, gc=False):
-    """Records that a group had not acknowledged when it was cut off: those with an index of `first` to `last`."""
-
-    mdt: str
-    epoch: int
-    first_index: int
-    last_index: int
-    time_ns: int
-
-    def __str__(self) -> str:
-        return f"{self.mdt}: {self.first_index} to {self.last_index}"
 
 
 class GroupPlace(msgspec.Struct, frozen=True, gc=False):
@@ -81,30 +62,20 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     now: bool
 
 
-class _Asked(msgspec.Struct, forbid_unknown_fields=True):
-    """What a subscriber asks of the dispatcher: to join, or to accept ranges."""
-
-    group: str
-    from_start: bool = False
-    accept: list[LostRange] = []
-
-
 class RedisGroups:
     """The subscriber groups of one Redis. Every call may raise StreamUnavailable."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._keeper = GroupKeeper(client)
         self._streams = RedisRecordStreams(client)
-        self._scripts = {
-            name: load_script(client, name) for name in ("acknowledge", "asked", "join", "leave", "places")
-        }
+        self._scripts = {name: load_script(client, name) for name in ("leave", "places")}
         # Whoever has a login has that of a role; without logins everybody may do everything.
         self._direct = client.get_connection_kwargs().get("username") in {None, "", "default"}
 
     def names(self) -> list[str]:
         """Return the groups, sorted."""
-        with redis_errors(self._client):
-            return sorted(name.decode() for name in cast("set[bytes]", self._client.smembers(keys.GROUPS)))
+        return self._keeper.names()
 
     def join(self, group: str, *, from_start: bool) -> bool:
         """Make a group that begins behind the newest block, or at the oldest one kept; False: it exists already.
@@ -114,13 +85,13 @@ class RedisGroups:
             StreamFull: no memory left.
             StreamUnavailable: also where no dispatcher does it in time; it will when it comes back.
         """
-        if not _NAME.match(group):
+        if not NAME.match(group):
             raise ConfigError(f"{group!r} is no name for a group; use up to 64 letters, digits, '.', '_' and '-'")
         if self._direct:
-            return self._join(group, from_start=from_start)
-        if self._is_known(group):
+            return self._keeper.join(group, from_start=from_start)
+        if self._keeper.knows(group):
             return False
-        self._ask(_Asked(group, from_start=from_start), lambda: self._is_known(group))
+        self._ask(Asked(group, from_start=from_start), lambda: self._keeper.knows(group))
         return True
 
     def remove(self, group: str) -> None:
@@ -174,7 +145,7 @@ class RedisGroups:
             with redis_errors(self._client):
                 self._client.xack(key, group, *acknowledged)
             if self._direct:
-                self._forget(mdt, epoch)
+                self._keeper.forget(mdt, epoch)
 
     def lost(self, group: str) -> list[LostRange]:
         """Return what the group was cut off from and has not accepted."""
@@ -191,38 +162,11 @@ class RedisGroups:
         """Forget ranges that the group knows of; one that has grown meanwhile stays."""
         known = list(ranges)
         if self._direct:
-            self._accept(group, known)
+            self._keeper.accept(group, known)
         elif known:
-            self._ask(_Asked(group, accept=known), lambda: not set(known).intersection(self.lost(group)))
+            self._ask(Asked(group, accept=known), lambda: not set(known).intersection(self.lost(group)))
 
-    def tend(self) -> None:
-        """Do what subscribers have asked for, attach groups to new streams, forget what no group needs any more.
-
-        For the dispatcher, every second or so. What cannot be understood is passed over.
-        """
-        with redis_errors(self._client):
-            asked = cast("list[bytes]", self._scripts["asked"]([keys.ASKED], [_ASKED, _ASKED_BYTES]))
-        for data in asked:
-            try:
-                self._carry_out(msgspec.json.decode(data, type=_Asked))
-            except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError) as exc:
-                log.warning("a subscriber asks for what cannot be done: %s", exc, extra={"action": "refuse"})
-        if self.names():
-            for mdt in self._streams.mdts():
-                for epoch in self._streams.epochs(mdt):
-                    self._forget(mdt, epoch)
-
-    def _carry_out(self, asked: _Asked) -> None:
-        if not _NAME.match(asked.group):
-            raise ConfigError(f"{asked.group!r} is no name for a group")
-        if asked.accept:
-            self._accept(asked.group, asked.accept)
-        elif not self._is_known(asked.group) and len(self.names()) >= MOST_GROUPS:
-            raise ConfigError(f"there are {MOST_GROUPS} groups; remove one: lustre-events groups remove NAME")
-        else:
-            self._join(asked.group, from_start=asked.from_start)
-
-    def _ask(self, asked: _Asked, done: Callable[[], bool]) -> None:
+    def _ask(self, asked: Asked, done: Callable[[], bool]) -> None:
         """Ask the dispatcher, and wait until it is done."""
         deadline = time.monotonic() + _ANSWER_SECONDS
         with redis_errors(self._client):
@@ -234,28 +178,6 @@ class RedisGroups:
                     "see that it runs, and try again"
                 )
             time.sleep(_LOOK_SECONDS)
-
-    def _is_known(self, group: str) -> bool:
-        with redis_errors(self._client):
-            return bool(self._client.sismember(keys.GROUPS, group))
-
-    def _join(self, group: str, *, from_start: bool) -> bool:
-        with redis_errors(self._client):
-            return bool(self._scripts["join"]([keys.GROUPS, keys.MDTS], [group, "0" if from_start else "$"]))
-
-    def _forget(self, mdt: str, epoch: int) -> None:
-        with redis_errors(self._client):
-            self._scripts["acknowledge"](
-                [keys.stream(mdt, epoch), keys.committed(mdt), keys.GROUPS, keys.epochs(mdt)],
-                [mdt, epoch, "", "", 0],
-            )
-
-    def _accept(self, group: str, ranges: Iterable[LostRange]) -> None:
-        with redis_errors(self._client):
-            for each in ranges:
-                field, value = f"{each.mdt} {each.epoch}", f"{each.first_index} {each.last_index} {each.time_ns}"
-                if self._client.hget(keys.lost(group), field) == value.encode():
-                    self._client.hdel(keys.lost(group), field)
 
     def places(self, group: str) -> list[GroupPlace]:
         """Return how far a group is in every stream, for `status`."""

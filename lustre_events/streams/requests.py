@@ -7,6 +7,7 @@ clocks say. The answer is a stream of one entry, which can be waited for by who 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -25,8 +26,14 @@ from lustre_events.jobs.requests import (
 from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, load_script, redis_errors
 
+log = logging.getLogger(__name__)
+
 REPLY_SECONDS = 300
 """How long an answer is kept, for whoever lost the connection while waiting for it."""
+
+
+RENEW_SECONDS = 10.0
+AHEAD_MS = 86_400_000
 
 
 class RedisRequests:
@@ -36,6 +43,8 @@ class RedisRequests:
         self._client = client
         self._answer = load_script(client, "answer")
         self._ask = load_script(client, "ask")
+        self._renew = load_script(client, "renew")
+        self._renew_at = 0.0
         self._longest_block_ms = int(1000 * float(client.get_connection_kwargs().get("socket_timeout") or 1) / 2)
 
     def ask(
@@ -62,10 +71,15 @@ class RedisRequests:
             entries = cast(
                 "list[tuple[bytes, dict[bytes, bytes]]]", self._client.xrange(keys.REQUESTS, count=limit)
             )
-            if not entries:
+            if not entries and time.monotonic() < self._renew_at:
                 return []
             seconds, micros = self._client.time()
             now_ms = 1000 * seconds + micros // 1000
+            if time.monotonic() >= self._renew_at:
+                self._renew_at = time.monotonic() + RENEW_SECONDS
+                if self._renew([keys.REQUESTS], [now_ms + AHEAD_MS]):
+                    log.error("requests with an id of the future are forgotten", extra={"action": "renew"})
+                    return []
             late = [entry_id for entry_id, fields in entries if _ends_ms(entry_id, fields) <= now_ms]
             if late:
                 self._client.xdel(keys.REQUESTS, *late)

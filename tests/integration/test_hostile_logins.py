@@ -25,6 +25,7 @@ from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.rules.rules import Rules
 from lustre_events.streams import keys
+from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisRequests, RedisResults, connect
@@ -105,14 +106,14 @@ def place(tmp_path: Path, server: RedisServer, urls: dict[str, str]) -> Iterator
     assert reader.lease(600)
     reader.append(block(EPOCH, 1, 2), Tail(0, 0))
     reader.publish({"updated_ns": 5, "records_read": 2, "memory_share": "0.1"})
-    own_groups = RedisGroups(own)
-    own_groups._join("audit", from_start=True)
+    keeper = GroupKeeper(own)
+    keeper.join("audit", from_start=True)
     RqQueues(own, 60).enqueue("default", [Job("j", "text", 1, -1, ())])
     admin.sadd("rq:workers", "rq:worker:w")
     admin.hset("rq:worker:w", mapping={"hostname": "n1", "state": "idle", "queues": "default", "birth": "x"})
     dispatcher = Dispatcher(
         RedisRecordStreams(own, 1000), RedisResults(own), SQLiteWriter(tmp_path / "index.db"), Rules(),
-        RqQueues(own, 60), [], DispatcherSettings(idle_ms=1), requests=RedisRequests(own), tend=own_groups.tend,
+        RqQueues(own, 60), [], DispatcherSettings(idle_ms=1), requests=RedisRequests(own), tend=keeper.tend,
     )  # fmt: skip
     found = Place(urls.__getitem__, admin, dispatcher, console, f"sqlite:///{tmp_path / 'index.db'}")
     assert found.step() == ""
@@ -146,6 +147,17 @@ def test_no_shape_of_a_key_stops_anybody(role: str, place: Place) -> None:
                 assert place.step() == "", key
                 assert place.look() == [], key
     assert written or role == "subscriber"
+
+
+def test_requests_go_on_after_the_last_of_all_ids(place: Place) -> None:
+    """Whoever may ask cannot keep others from asking: the dispatcher begins the requests anew."""
+    with connect(place.url("web"), 5) as client:
+        client.xadd(keys.REQUESTS, {"a": "b"}, id="18446744073709551615-18446744073709551615")
+        client.xdel(keys.REQUESTS, "18446744073709551615-18446744073709551615")
+        place.dispatcher._desk._requests._renew_at = 0.0
+        assert place.step() == ""
+
+        assert client.xadd(keys.REQUESTS, {"a": "b"})
 
 
 def test_a_subscriber_can_change_nothing_but_what_it_asks_for(place: Place) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lustre_events.catalog import manifest as manifests
+from lustre_events.catalog import own_extractors
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ManifestError
 from lustre_events.jobs.messages import Result
@@ -77,7 +77,7 @@ def own(folder: Path, user: Account, name: str = "spy") -> Manifest:
     made = write_extractor(folder / "users" / user.name, name, TELL).folder
     for path in (made, *made.rglob("*")):
         os.chown(path, user.uid, user.gid)
-    return manifests.load_user(folder / "users", f"{user.name}/{name}")
+    return own_extractors.load_user(folder / "users", f"{user.name}/{name}")
 
 
 def told(result: Result) -> tuple[str, Any, Any, Any]:
@@ -139,15 +139,15 @@ def test_own_extractor_cannot_make_root_read(runtime: ContainerRuntime, folder: 
     made = own(folder, ada).folder
     (made / "loot.py").symlink_to("/etc/shadow")
     with pytest.raises(ManifestError, match=r"loot\.py: cannot be read"):
-        manifests.load_user(folder / "users", f"{ada.name}/spy")
+        own_extractors.load_user(folder / "users", f"{ada.name}/spy")
     (made / "loot.py").unlink()
     owned(made / "loot.py", 0, 0)
     with pytest.raises(ManifestError, match="not a regular file of its user"):
-        manifests.load_user(folder / "users", f"{ada.name}/spy")
+        own_extractors.load_user(folder / "users", f"{ada.name}/spy")
     (made / "loot.py").unlink()
     os.chown(made, 0, 0)
 
-    found, wrong = manifests.load_users(folder / "users")
+    found, wrong = own_extractors.load_users(folder / "users")
 
     assert found == {}
     assert wrong == [f"{made}: not owned by {ada.name}, so it does not count; chown -R {ada.name} {made}"]

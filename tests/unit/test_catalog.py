@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lustre_events.catalog import manifest, program_files, template
+from lustre_events.catalog import own_extractors, program_files, template
 from lustre_events.catalog.catalog import MOST_RULE_BYTES, Catalog, Places, user_rules
 from lustre_events.errors import ConfigError, ManifestError
 from lustre_events.rules.rules import File
@@ -289,7 +289,7 @@ def test_no_extractor_of_a_user_harms_anybody_else(site: Site, name: str) -> Non
 
 def test_many_extractors_of_a_user_are_bounded(site: Site) -> None:
     """Only so many of one user count, and of those that are wrong only some are told."""
-    for number in range(2 * manifest.MOST_OWN):
+    for number in range(2 * own_extractors.MOST_OWN):
         folder = site.own / ME.pw_name / f"e{number}"
         folder.mkdir(parents=True)
         (folder / "manifest.toml").write_text("[" * 99)
@@ -297,8 +297,8 @@ def test_many_extractors_of_a_user_are_bounded(site: Site) -> None:
     found = site.catalog.load()
 
     assert found.extractors.keys() == {"words"}
-    assert f"{manifest.MOST_OWN - manifest.MOST_SENTENCES} more" in found.problems[-1]
-    assert len(found.problems) == manifest.MOST_SENTENCES + 2
+    assert f"{own_extractors.MOST_OWN - own_extractors.MOST_SENTENCES} more" in found.problems[-1]
+    assert len(found.problems) == own_extractors.MOST_SENTENCES + 2
 
 
 def test_a_folder_that_cannot_be_listed_is_said(site: Site) -> None:

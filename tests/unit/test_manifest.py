@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.catalog import manifest, program_files
+from lustre_events.catalog import manifest, own_extractors, program_files
 from lustre_events.errors import ManifestError
 from tests.support.service.images import extractors, write_extractor
 
@@ -99,7 +99,7 @@ def test_bytes_per_second_alone_means_one_job(tmp_path: Path) -> None:
 def test_odd_identity_is_refused_unseen(tmp_path: Path, identity: str) -> None:
     """What a job calls a user's extractor is checked before it becomes a path."""
     with pytest.raises(ManifestError, match="no user's extractor has such a name"):
-        manifest.load_user(tmp_path, identity)
+        own_extractors.load_user(tmp_path, identity)
 
 
 def test_image_is_optional_and_its_digest_is_one(tmp_path: Path) -> None:

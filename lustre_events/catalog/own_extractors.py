@@ -1,0 +1,107 @@
+"""Users' own extractors: `<user>/<name>/` in `[worker] user_extractors`, found and read within bounds.
+
+Everything there is written by somebody else. It costs that user's extractors at most, and a sentence says why.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from lustre_events.catalog.manifest import FILE_NAME, NAME, Manifest, load
+from lustre_events.catalog.program_files import Room, listed
+from lustre_events.config.toml_text import sentence
+from lustre_events.errors import LustreEventsError, ManifestError
+
+USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\Z", re.IGNORECASE)
+MOST_OWN = 20
+"""Extractors of one user. All of them together have the room of one (program_files.Room)."""
+MOST_NAMES = 1_000
+"""Entries of a user's folder of which each may be an extractor."""
+MOST_USERS = 10_000
+MOST_SENTENCES = 5
+"""About one user's extractors."""
+
+
+def load_user(folder: Path, identity: str, room: Room | None = None) -> Manifest:
+    """Return a user's own extractor; `folder` has a folder per user, named after them, with their extractors.
+
+    Raises:
+        ManifestError: there is no such user or extractor, it is not that user's, or wrong.
+    """
+    user, _, name = identity.partition("/")
+    if not USER.match(user) or not NAME.match(name):
+        raise ManifestError(f"{identity!r}: no user's extractor has such a name; write it as user/name")
+    place = folder / user / name
+    try:
+        uid, facts = pwd.getpwnam(user).pw_uid, os.lstat(place)
+    except KeyError as exc:
+        raise ManifestError(f"{place}: {user} is no user here; name the folder after its user") from exc
+    except OSError as exc:
+        raise ManifestError(f"{place}: cannot be looked at ({exc.strerror}); make the extractor there") from exc
+    if facts.st_uid != uid or not stat.S_ISDIR(facts.st_mode):
+        raise ManifestError(f"{place}: not owned by {user}, so it does not count; chown -R {user} {place}")
+    try:
+        return load(place, user, uid, room)
+    except LustreEventsError:
+        raise
+    except Exception as exc:  # a stranger wrote it: whatever it does to this program is about this folder only
+        raise ManifestError(f"{place}: cannot be read ({type(exc).__name__}: {exc}); look at its manifest") from exc
+
+
+def load_users(folder: Path) -> tuple[dict[str, Manifest], list[str]]:
+    """Return users' own extractors by identity, and sentences about those that do not count (see load_user).
+
+    One that is wrong is left out, for it must not harm anybody else's.
+    """
+    found: dict[str, Manifest] = {}
+    users, wrong = own_folders(folder)
+    for user, places in users.items():
+        own, sentences = _load_own(folder, user, places)
+        found |= own
+        wrong += sentences
+    return found, wrong
+
+
+def own_folders(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return users' folders with a manifest, by user, and what is wrong with folders there."""
+    found: dict[str, list[Path]] = {}
+    wrong: list[str] = []
+    for user in _entries(folder, MOST_USERS, wrong):
+        places = [place for place in _entries(user, MOST_NAMES, wrong) if os.path.lexists(place / FILE_NAME)]
+        if len(places) > MOST_OWN:
+            wrong.append(f"{user}: more than {MOST_OWN} extractors, so only the first ones count; remove some")
+        found[user.name] = places[:MOST_OWN]
+    return found, [sentence(each) for each in wrong]
+
+
+def _entries(folder: Path, most: int, wrong: list[str]) -> list[Path]:
+    """Return the first entries of a folder; what is no folder has none. What cannot be read is put into `wrong`."""
+    try:
+        names = [entry.name for entry in listed(folder, most)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as exc:
+        wrong.append(f"{folder}: cannot be read ({exc.strerror}), so nothing in it counts; let it be read")
+        return []
+    if len(names) > most:
+        wrong.append(f"{folder}: more than {most} entries, so not all of them count; remove some")
+    return [folder / name for name in names[:most]]
+
+
+def _load_own(folder: Path, user: str, places: Sequence[Path]) -> tuple[dict[str, Manifest], list[str]]:
+    room = Room()
+    found: dict[str, Manifest] = {}
+    wrong: list[str] = []
+    for place in places:
+        identity = f"{user}/{place.name}"
+        try:
+            found[identity] = load_user(folder, identity, room)
+        except LustreEventsError as exc:
+            wrong.append(sentence(exc))
+    more = len(wrong) - MOST_SENTENCES
+    return found, [*wrong[:MOST_SENTENCES], *([f"{user} has {more} more that do not count"] if more > 0 else [])]
