@@ -19,6 +19,7 @@ from lustre_events.jobs.messages import Job, Result
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.connection import Client
+from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from lustre_events.streams.safety import check_safe, default_may_everything, replays_transactions
@@ -50,6 +51,8 @@ def every_role_stores_something(server: RedisServer) -> None:
             tail = reader.append(block(1, index), tail)
         reader.set_mark(7)
         reader.publish({"records_read": 50})
+    with logged_in(server, "dispatcher") as client:
+        RedisGroups(client)._join("others", from_start=True)  # what a subscriber asks for
     with subscribe("others", login(server, "subscriber"), from_start=True) as subscription:
         assert subscription.read(5.0)
     with logged_in(server, "dispatcher") as client:
