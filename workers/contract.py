@@ -9,12 +9,11 @@ What a program says is not trusted: each file's answer is checked alone, and a b
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Iterable
 from typing import Any
 
+from workers import odd_values
 from workers.child import Ended
 
 ENVELOPE_BYTES = 256
@@ -23,7 +22,6 @@ MAX_DEPTH = 32
 MAX_VALUES = 100_000
 MAX_ERROR_CHARACTERS = 500
 MAX_REMARKS = 5
-_INT64 = range(-(1 << 63), 1 << 63)
 _ID = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]{1,32})"')
 
 
@@ -51,7 +49,7 @@ class Answers:
         if not data.strip():
             return
         try:
-            answer = json.loads(data)
+            answer = odd_values.loads(data)
         except RecursionError:
             self._refuse_unread(data, f"its document is nested deeper than {MAX_DEPTH}")
             return
@@ -105,7 +103,7 @@ def single_document(data: bytes, whole: bool, limit_bytes: int) -> dict[str, Any
     if not whole or len(data) > limit_bytes:
         raise AnswerRefused(f"its document is longer than {limit_bytes} bytes")
     try:
-        return checked(json.loads(data))
+        return checked(odd_values.loads(data))
     except RecursionError as exc:
         raise AnswerRefused(f"its document is nested deeper than {MAX_DEPTH}") from exc
     except AnswerRefused:
@@ -115,51 +113,35 @@ def single_document(data: bytes, whole: bool, limit_bytes: int) -> dict[str, Any
 
 
 def checked(document: Any) -> dict[str, Any]:
-    """Return `document` if the index can take it.
+    """Return `document` as the index can take it; what it cannot hold is left out, and named under `partial`.
 
     Raises:
-        AnswerRefused: it is no object, too deep or too large, or has a value that JSON or the index cannot hold.
+        AnswerRefused: it is no object, or has too many values.
     """
     if not isinstance(document, dict):
         raise AnswerRefused(f"its document must be a JSON object, not {_KINDS.get(type(document), 'missing')}")
-    values = 0
-    layer: list[tuple[str, Any]] = [("document", document)]
+    values, whole = 0, True
+    layer: list[Any] = [document]
     for _ in range(MAX_DEPTH):
-        below: list[tuple[str, Any]] = []
-        for place, value in layer:
-            below += _parts(place, value)
+        below: list[Any] = []
+        for value in layer:
+            if isinstance(value, dict):
+                whole = whole and all(map(odd_values.holds, value))
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+            else:
+                whole = whole and odd_values.holds(value)
         values += len(below)
         if values > MAX_VALUES:
             raise AnswerRefused(f"its document has more than {MAX_VALUES} values")
-        if not below:
-            return document
         layer = below
-    raise AnswerRefused(f"its document is nested deeper than {MAX_DEPTH}")
+        if not below:
+            break
+    return document if whole and not layer else odd_values.without(document, MAX_DEPTH)
 
 
 _KINDS = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "true or false"}
-
-
-def _parts(place: str, value: Any) -> list[tuple[str, Any]]:
-    """Return the values inside of `value`, having checked a scalar."""
-    if isinstance(value, dict):
-        for key in value:
-            _check_text(place, key)
-        return [(key, part) for key, part in value.items()]
-    if isinstance(value, list):
-        return [(place, part) for part in value]
-    if isinstance(value, str):
-        _check_text(place, value)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise AnswerRefused(f"its document has {value} at {place:.50}, which JSON cannot hold")
-    elif isinstance(value, int) and value not in _INT64:
-        raise AnswerRefused(f"its document has a number beyond 64 bits at {place:.50}")
-    return []
-
-
-def _check_text(place: str, text: str) -> None:
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise AnswerRefused(f"its document has half a surrogate pair at {readable(place):.50}")
 
 
 def readable(value: Any) -> str:

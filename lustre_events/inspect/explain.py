@@ -203,6 +203,7 @@ def _document(document: Document, facts: Facts, status: Status) -> Sentence:
         f"in job {told['job']}" if "job" in told else "",
         f"for record {told['record']} of {told.get('mdt', '?')}" if "record" in told else "",
         f"in {told['duration_ms']} ms for {told.get('files', '?')} files" if "duration_ms" in told else "",
+        f"not whole ({document.body['partial']})" if document.body.get("partial") else "",
     ]
     text = f"{name} {told.get('version', '')} found {len(document.body)} keys in {of}".replace("  ", " ")
     text = ", ".join([text, *(str(word) for word in words if word)])

@@ -69,7 +69,7 @@ def test_a_file_is_told_from_record_to_document() -> None:
     """Names, the record and whether it is still there, facts, rules and the document with its origin."""
     told = {"version": "2", "host": "n1", "job": "j", "record": 77, "mdt": "MDT0000", "duration_ms": 40, "files": 8,
             "time_ns": NOW_NS, "image": ""}  # fmt: skip
-    said = lines(view(documents=(Document("tabular", 4, 1, {"rows": 3}, told),))).splitlines()
+    said = lines(view(documents=(Document("tabular", 4, 1, {"rows": 3, "partial": "its end"}, told),))).splitlines()
 
     assert said[0] == "[0x200000401:0x1:0x0] is a file, at /d/a.csv"
     assert said[1] == (
@@ -85,8 +85,8 @@ def test_a_file_is_told_from_record_to_document() -> None:
         "extensions csv (the name is a.csv)"
     )
     assert said[4] == (
-        "tabular 2 found 1 keys in its present content, on n1, at 2027-01-15T08:00:00Z, in job j, "
-        "for record 77 of MDT0000, in 40 ms for 8 files"
+        "tabular 2 found 2 keys in its present content, on n1, at 2027-01-15T08:00:00Z, in job j, "
+        "for record 77 of MDT0000, in 40 ms for 8 files, not whole (its end)"
     )
     assert len(said) == 5
 
