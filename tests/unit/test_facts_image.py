@@ -12,10 +12,11 @@ import numpy as np
 import pyproj
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
+from tests.support.profiles import examples
 from tests.support.programs import program
 from tests.support.service.images import EXTRACTORS
 
@@ -23,7 +24,7 @@ image = program("image")
 place = program("image", "image_place")
 xmp = program("image", "extractor_xmp")
 SAMPLES = EXTRACTORS / "image" / "samples"
-quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+quick = examples(40, HealthCheck.function_scoped_fixture)
 EPSG = [4326, 3857, 32601, 32632, 32660, 32701, 32733, 25828, 25832, 25838, 26910, 26923, 28355, 7855, 31965, 31976,
         31977, 31985]  # fmt: skip
 

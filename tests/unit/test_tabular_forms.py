@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.profiles import examples
 from tests.unit.test_extractors import TABULAR, written
 from workers.contract import checked
 
@@ -97,7 +98,7 @@ def test_forms_of_tables_are_told(form: str, tmp_path: Path) -> None:
         assert {key: found.get(key) for key in expected} == expected
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@examples()
 @given(
     rows=TABLES, end=st.sampled_from(ENDS), separator=st.sampled_from(",;\t|"),
     closely=st.sampled_from([1, 60, 1 << 20]), last=st.booleans(),
