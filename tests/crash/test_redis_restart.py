@@ -18,8 +18,9 @@ from lustre_events.errors import StreamUnsafe
 from lustre_events.jobs.messages import Job, Result
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.redis_server import RedisServer
+from lustre_events.streams import keys
 from lustre_events.streams.connection import Client
-from lustre_events.streams.groups import RedisGroups
+from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from lustre_events.streams.safety import check_safe, default_may_everything, replays_transactions
@@ -52,7 +53,7 @@ def every_role_stores_something(server: RedisServer) -> None:
         reader.set_mark(7)
         reader.publish({"records_read": 50})
     with logged_in(server, "dispatcher") as client:
-        RedisGroups(client)._join("others", from_start=True)  # what a subscriber asks for
+        GroupKeeper(client).join("others", from_start=True)  # what a subscriber asks for
     with subscribe("others", login(server, "subscriber"), from_start=True) as subscription:
         assert subscription.read(5.0)
     with logged_in(server, "dispatcher") as client:
@@ -86,8 +87,8 @@ def test_what_every_role_stored_survives_a_restart_of_redis(server: RedisServer)
     server.start()
 
     assert contents(server) == before
-    families = ("stream", "reader:state", "reader:lease", "dispatcher:committed", "group", "results", "request")
-    for family in (*(f"le:{name}".encode() for name in families), b"rq:job", b"rq:queue"):
+    families = ("stream", "reader:state", "reader:lease", "dispatcher:committed", "group", "request")
+    for family in (*(f"le:{name}".encode() for name in families), keys.RESULTS.encode(), b"rq:job", b"rq:queue"):
         assert any(key.startswith(family) for key in before), family
 
 
