@@ -1,15 +1,17 @@
 """Genomics: what FASTA and FASTQ files hold, and what the headers of VCF, BCF, SAM, BAM and CRAM files say.
 
-FASTA and FASTQ are counted in one pass with bounded memory, as far as SECONDS go (genomics_sequences.py); of the
-others only the headers are read, and the records of a VCF text counted. Gzip and bgzip are seen through. Needs
-pysam.
+FASTA and FASTQ are counted in one pass with bounded memory, as far as SECONDS go (genomics_sequences.py,
+genomics_fastq.py); of the others only the headers are read, and the records of a VCF text counted. Gzip and bgzip
+are seen through. Needs pysam.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import os
+import re
 import resource
 import warnings
 import zlib
@@ -17,19 +19,27 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import extractor_batch
+import extractor_facts as facts
+import genomics_fastq
 import genomics_sequences as sequences
 
 MEMORY_BYTES = 800_000_000  # so that what a broken header asks for fails here, and not the whole batch
 SECONDS = 20  # of counting, per file
 BLOCK = 1 << 20
 HEAD = 1 << 16
-MAX_NAMES = 100  # of each list
-MAX_FIELDS = 200
-MAX_TEXT = 200
+MAX_NAMES = 5000  # of each list
+LIST_CHARACTERS = 100_000
+MAX_TEXT = 500
 # SAM format specification 4.1.2: the empty block at the end of each BGZF file
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 # CRAM format specification 9: the empty container at the end of version 3
 CRAM_END = bytes.fromhex("0f000000ffffffff0fe0454f4600000000010005bdd94f0001000606010001000100ee63014b")
+VCF_COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT"
+# The first eleven fields of a line of SAM (SAM specification 1.4)
+SAM_LINE = re.compile(
+    rb"[!-?A-~]{1,254}\t\d{1,5}\t[^\t\n ]+\t\d{1,10}\t\d{1,3}\t(\*|(\d+[MIDNSHPX=])+)\t[^\t\n ]+\t"
+    rb"\d{1,10}\t-?\d{1,10}\t(\*|[A-Za-z=.]+)\t[!-~]+(\s|$)"
+)
 SAM_LINES = (b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t")
 # Standard tags of header lines, and the keys under which their values are listed
 READ_GROUP = {"SM": "samples", "LB": "libraries", "PL": "platforms", "PM": "platform_models", "CN": "centers",
@@ -42,11 +52,19 @@ class Names:
 
     def __init__(self) -> None:
         self.kept: dict[str, None] = {}
+        self.room = LIST_CHARACTERS
+        self.more = False
 
     def add(self, text: str) -> None:
         """Take one."""
-        if len(self.kept) < MAX_NAMES:
-            self.kept[clean(text)] = None
+        shown = clean(text)
+        if shown in self.kept:
+            return
+        if len(self.kept) < MAX_NAMES and len(shown) <= self.room:
+            self.kept[shown] = None
+            self.room -= len(shown)
+        else:
+            self.more = True
 
 
 def clean(text: str) -> str:
@@ -59,7 +77,7 @@ def alignments(path: str) -> dict[str, Any]:
     import pysam  # noqa: PLC0415 - a batch without such files does not wait for it
 
     pysam.set_verbosity(0)
-    with pysam.AlignmentFile(path, check_sq=False, ignore_truncation=True) as file:
+    with pysam.AlignmentFile(path, check_sq=False, check_header=False, ignore_truncation=True) as file:
         header = file.header
         document: dict[str, Any] = {"format": file.format.lower()}
         document |= (
@@ -68,11 +86,26 @@ def alignments(path: str) -> dict[str, Any]:
             else {}
         )
         document["reference_count"] = header.nreferences
-        document["references"] = [
-            clean(header.get_reference_name(n)) for n in range(min(header.nreferences, MAX_NAMES))
-        ]
+        document["references"] = first((header.get_reference_name(n) for n in range(header.nreferences)), MAX_NAMES)
         document["reference_bases"] = sum(header.lengths)
-        return document | header_lines(str(header).split("\n"))
+        document |= header_lines(str(header).split("\n"))
+        if file.format != "CRAM":  # whose reads may need a reference sequence from elsewhere
+            document |= facts.preview(table=first_reads(file))
+        if header.nreferences > len(document["references"]):
+            reason = f"of {header.nreferences} references {len(document['references'])} are listed"
+            document["partial"] = "; ".join(filter(None, (document.get("partial"), reason)))
+        return document
+
+
+def first_reads(file: Any) -> dict[str, Any]:
+    """Return the head of the table of reads."""
+    rows = []
+    with contextlib.suppress(OSError, ValueError, NotImplementedError):  # pysam reads none without a header
+        for read in itertools.islice(file, facts.MAX_ROWS):
+            place = None if read.reference_start < 0 else read.reference_start + 1
+            rows.append((read.query_name, read.flag, read.reference_name, place, read.mapping_quality,
+                         read.cigarstring, read.query_sequence))  # fmt: skip
+    return facts.table(("name", "flag", "reference", "position", "quality", "cigar", "sequence"), rows)
 
 
 def header_lines(lines: Iterable[str]) -> dict[str, Any]:
@@ -96,7 +129,9 @@ def header_lines(lines: Iterable[str]) -> dict[str, Any]:
             if tag in tags:
                 lists.setdefault(key, Names()).add(tags[tag])
     found |= {"read_groups": counts["RG"], "program_lines": counts["PG"], "comment_lines": counts["CO"]}
-    return found | {key: list(names.kept) for key, names in lists.items()}
+    cut = [key for key, names in lists.items() if names.more]
+    partial = {"partial": f"not all of these are listed: {', '.join(cut)}"} if cut else {}
+    return found | {key: list(names.kept) for key, names in lists.items()} | partial
 
 
 def variants(path: str) -> dict[str, Any]:
@@ -107,12 +142,9 @@ def variants(path: str) -> dict[str, Any]:
     with pysam.VariantFile(path, ignore_truncation=True) as file:
         header = file.header
         document: dict[str, Any] = {"format": file.format.lower(), "format_version": clean(header.version)}
-        document["contig_count"] = len(header.contigs)
-        document["contigs"] = first(header.contigs, MAX_NAMES)
-        document["sample_count"] = len(header.samples)
-        document["samples"] = first(header.samples, MAX_NAMES)
-        for key, found in (("info", header.info), ("formats", header.formats), ("filters", header.filters)):
-            document[key] = first(found, MAX_FIELDS)
+        lists = {"contigs": header.contigs, "samples": header.samples, "info": header.info,
+                 "formats": header.formats, "filters": header.filters}  # fmt: skip
+        document |= listed({key: (len(names), names) for key, names in lists.items()})
         assemblies = Names()
         for record in header.records:
             if record.key in {"reference", "source", "fileDate", "phasing"} and record.value:
@@ -122,9 +154,74 @@ def variants(path: str) -> dict[str, Any]:
         return document | ({"assemblies": list(assemblies.kept)} if assemblies.kept else {})
 
 
+def listed(lists: dict[str, tuple[int, Iterable[str]]]) -> dict[str, Any]:
+    """Return the names of each list, how many contigs and samples there are, and which lists are cut."""
+    document: dict[str, Any] = {key: first(names, MAX_NAMES) for key, (_, names) in lists.items()}
+    document |= {f"{key.removesuffix('s')}_count": lists[key][0] for key in ("contigs", "samples")}
+    cut = [
+        f"of {count} {key} {len(document[key])}" for key, (count, _) in lists.items() if count > len(document[key])
+    ]
+    return document | ({"partial": f"{', '.join(cut)} are listed"} if cut else {})
+
+
+def vcf(path: str, stream: BinaryIO, head: bytes) -> dict[str, Any]:
+    """Return the document of a VCF text; of one that htslib refuses, what its lines say all the same."""
+    try:
+        document = variants(path)
+    except (ValueError, OSError) as exc:
+        header = sequences.VcfHeader()
+        with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):
+            header.read(itertools.islice(stream, 1_000_000))
+        keys = {"contigs": "contig", "info": "info", "formats": "format", "filters": "filter"}
+        lists = {key: (len(header.lists[kind]), header.lists[kind]) for key, kind in keys.items()}
+        document = {"format": "vcf", "format_version": clean(header.plain.pop("fileformat", "")) or "unknown"}
+        document |= {key: clean(value) for key, value in header.plain.items() if value}
+        document |= listed({**lists, "samples": (len(header.samples), header.samples)})
+        why = clean(str(exc)).replace(path, "the file")
+        document["partial"] = f"htslib refuses its header, so its lines were read one by one: {why}"
+        stream.seek(0)
+    found = counted(stream, sequences.vcf_records)
+    reasons = [each["partial"] for each in (document, found) if "partial" in each]
+    document |= found | facts.preview(table=first_records(head))
+    return document | ({"partial": "; ".join(reasons)} if reasons else {})
+
+
+def first_records(head: bytes) -> dict[str, Any] | None:
+    """Return the head of the table of variants, as far as it stands in the beginning of the file."""
+    place = head.find(b"\n#CHROM") + 1
+    if not place and not head.startswith(b"#CHROM"):
+        return None
+    lines = [line.rstrip(b"\r").decode("utf-8", "replace") for line in head[place:].split(b"\n")[:-1]]
+    names, *rows = [line.lstrip("#").rstrip("\t").split("\t") for line in lines[: facts.MAX_ROWS + 1] if line]
+    width = len(names)
+    return facts.table(names, [(row + [""] * width)[:width] for row in rows])
+
+
+def common(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what the header says under the shared keys."""
+    machine = [document["instrument"]] if "instrument" in document else []
+    times = [when for date in document.get("dates", ()) if (when := facts.moment(date))]
+    return facts.common(
+        creator=document.get("centers"),
+        instrument=document.get("platform_models") or document.get("platforms") or machine,
+        sample=[*document.get("samples", ()), *document.get("species", ())],
+        start=min(times, default=None),
+        end=max(times, default=None),
+        created=document.get("fileDate"),
+        software=[*document.get("programs", ()), document.get("source")],
+    )
+
+
 def first(names: Iterable[str], count: int) -> list[str]:
-    """Return the first names."""
-    return [clean(name) for _, name in zip(range(count), names, strict=False)]
+    """Return the first names, as far as there is room for them."""
+    found: list[str] = []
+    room = LIST_CHARACTERS
+    for name in itertools.islice(names, count):
+        room -= len(shown := clean(name))
+        if room < 0:
+            break
+        found.append(shown)
+    return found
 
 
 def blocks(stream: Any) -> Iterator[bytes]:
@@ -145,7 +242,8 @@ def counted(stream: BinaryIO, count: Any) -> dict[str, Any]:
         reason = f"counted as far as {SECONDS} s go"
     except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
         reason = f"its compressed content is broken: {clean(str(exc))}"
-    return found | ({"partial": reason} if reason else {})
+    reasons = "; ".join(each for each in (found.get("partial", ""), reason) if each)
+    return found | ({"partial": reasons} if reasons else {})
 
 
 def compression_of(file: BinaryIO) -> tuple[str, bytes]:
@@ -177,23 +275,24 @@ def extract(path: str) -> dict[str, Any]:
             file.seek(max(0, os.fstat(file.fileno()).st_size - len(end)))
             if file.read() != end:
                 document["partial"] = "the file ends without the end mark of its format"
-        return document | ({"compression": compression} if compression else {})
+        return document | common(document) | ({"compression": compression} if compression else {})
 
 
 def described(path: str, file: BinaryIO, compression: str, head: bytes) -> dict[str, Any]:
     """Return the document of a file by how its content begins."""
     file.seek(0)
     stream: Any = gzip.GzipFile(fileobj=file) if compression else file
-    if head[:4] in {b"CRAM", b"BAM\1"} or head.startswith(SAM_LINES):
+    if head[:4] in {b"CRAM", b"BAM\1"} or head.startswith(SAM_LINES) or SAM_LINE.match(head):
         return alignments(path)
     if head[:3] == b"BCF":
         return variants(path)
-    if head.startswith(b"##fileformat=VCF"):
-        return variants(path) | counted(stream, sequences.vcf_records)
+    if head.startswith(b"##fileformat=VCF") or (head[:1] == b"#" and VCF_COLUMNS in head):
+        return vcf(path, stream, head)
+    excerpt = facts.preview(excerpt=head[:8000].decode("latin-1"))
     if head[:1] == b">":
-        return {"format": "fasta"} | counted(stream, sequences.fasta)
+        return {"format": "fasta"} | counted(stream, sequences.fasta) | excerpt
     if head[:1] == b"@":
-        return {"format": "fastq"} | counted(stream, sequences.fastq)
+        return {"format": "fastq"} | counted(stream, genomics_fastq.fastq) | excerpt
     raise ValueError("it is no FASTA, FASTQ, VCF, BCF, SAM, BAM or CRAM file")
 
 

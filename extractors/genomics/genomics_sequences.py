@@ -1,25 +1,20 @@
-"""Counting of FASTA, FASTQ and VCF text, block by block: each generator yields what it has found so far.
+"""Counting of FASTA and VCF text, block by block: each generator yields what it has found so far.
 
 Who uses one may stop at any time and keep the last document. Part of the extractor `genomics`; standard library.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-MAX_NAMES = 20
+MAX_NAMES = 1000
 MAX_NAME = 200
-MAX_LINE = 16 << 20  # of FASTQ; the longest reads have some 5 million bases
-SAMPLE_READS = 10_000  # whose qualities are looked at
 SAMPLE_LETTERS = 1 << 20  # of the composition
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz*-.~"
 SPACE = b"\n\r \t"
 DNA, RNA = b"ACGTNacgtnRYKMSWBDHVrykmswbdhv-.*", b"ACGUNacgunRYKMSWBDHVrykmswbdhv-.*"
-# Names of reads that Illumina's instruments write: instrument:run:flowcell:lane:tile:x:y
-ILLUMINA = re.compile(rb"@([\w-]+):(\d+):([\w-]+):(\d+):\d+:\d+:\d+")
 
 
 class Records:
@@ -65,7 +60,12 @@ class Records:
         return {
             "sequences": self.count, "letters": self.letters, "longest": max(self.longest, self.length),
             "shortest": self.length if self.shortest is None else self.shortest, "names": self.names, **about,
+            **self.cut(),
         }  # fmt: skip
+
+    def cut(self) -> dict[str, str]:
+        """Return why not all names are listed; nothing where they are."""
+        return {"partial": f"of {self.count} names {MAX_NAMES} are listed"} if self.count > MAX_NAMES else {}
 
 
 def about_letters(sample: bytes) -> dict[str, Any]:
@@ -120,68 +120,6 @@ def word(name: bytes) -> str:
     return name.strip().split(b" ", 1)[0].split(b"\t", 1)[0][:MAX_NAME].decode("latin-1").replace("\0", " ")
 
 
-def fastq(blocks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield what a FASTQ file holds, whose records have four lines.
-
-    Raises:
-        ValueError: it is none.
-    """
-    found: dict[str, Any] = {"reads": 0, "bases": 0}
-    lines: list[bytes] = []
-    extremes = b""  # the lowest and the highest quality
-    for block in itertools.chain(blocks, (b"\n",)):  # the last line may have no end
-        *new, rest = ((lines.pop() if lines else b"") + block).split(b"\n")
-        lines += new
-        whole = len(lines) // 4 * 4
-        headers, reads, quality = lines[:whole:4], lines[1:whole:4], lines[3:whole:4]
-        if not all(line[:1] == b"@" for line in headers) or not all(line[:1] == b"+" for line in lines[2:whole:4]):
-            if found["reads"]:
-                yield found | {"partial": f"behind read {found['reads']} not every record has four lines"}
-                return
-            raise ValueError("it is no FASTQ file with four lines for each read")
-        if reads:
-            lengths = [len(line.rstrip(b"\r")) for line in reads]
-            if not found["reads"]:
-                found |= (
-                    {"name": word(headers[0][1:])}
-                    | run_of(headers[0])
-                    | composition(b"".join(reads)[:SAMPLE_LETTERS])
-                )
-            if found["reads"] < SAMPLE_READS:
-                seen = extremes + b"".join(line.rstrip(b"\r") for line in quality[:SAMPLE_READS])
-                extremes = bytes((min(seen), max(seen))) if seen else b""
-            found["reads"] += len(reads)
-            found["bases"] += sum(lengths)
-            shortest, longest = min(lengths), max(lengths)
-            found["shortest"] = min(found.get("shortest", shortest), shortest)
-            found["longest"] = max(found.get("longest", longest), longest)
-        lines = [*lines[whole:], rest]
-        if len(rest) > MAX_LINE:
-            raise ValueError(f"it is no FASTQ file: a line is longer than {MAX_LINE >> 20} MiB")
-        yield found | scale(extremes)
-    if len([line for line in lines if line.strip()]) % 4:
-        yield found | scale(extremes) | {"partial": "the file ends within a read"}
-
-
-def run_of(header: bytes) -> dict[str, str]:
-    """Return what Illumina's names of reads tell of the run."""
-    match = ILLUMINA.match(header)
-    keys = ("instrument", "run", "flowcell", "lane")
-    return dict(zip(keys, map(bytes.decode, match.groups()), strict=True)) if match else {}
-
-
-def scale(extremes: bytes) -> dict[str, Any]:
-    """Return the range of qualities.
-
-    Below ASCII 59 they count from 33; a file that has none so low, but some above 74, counts from 64.
-    """
-    if not extremes:
-        return {}
-    low, high = extremes
-    offset = 33 if low < 59 or high <= 74 else 64
-    return {"quality_offset": offset, "quality_min": low - offset, "quality_max": high - offset}
-
-
 def vcf_records(blocks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """Yield how many records a VCF text has: its lines that begin with no #."""
     count, end = 0, b"\n"
@@ -189,3 +127,29 @@ def vcf_records(blocks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         count += len(re.findall(rb"\n(?=[^#\n])", end + block))
         end = b"\n" if block.endswith(b"\n") else b""
         yield {"records": count}
+
+
+class VcfHeader:
+    """The header of a VCF text, read leniently, for files that htslib refuses."""
+
+    LINES = re.compile(rb"##(contig|INFO|FORMAT|FILTER)=<ID=([^,>]+)", re.IGNORECASE)
+    PLAIN = re.compile(rb"##(fileformat|reference|source|fileDate|phasing)=(.*)")
+
+    def __init__(self) -> None:
+        self.lists: dict[str, list[str]] = {"contig": [], "info": [], "format": [], "filter": []}
+        self.plain: dict[str, str] = {}
+        self.samples: list[str] = []
+
+    def read(self, lines: Iterable[bytes]) -> None:
+        """Take lines up to the first record."""
+        for raw in lines:
+            line = raw.rstrip(b"\r\n")
+            if found := self.LINES.match(line):
+                self.lists[found[1].decode().lower()].append(found[2].decode("utf-8", "replace"))
+            elif found := self.PLAIN.match(line):
+                self.plain.setdefault(found[1].decode(), found[2].decode("utf-8", "replace").strip())
+            elif line[:6].upper() == b"#CHROM":
+                self.samples = [name.decode("utf-8", "replace") for name in line.split(b"\t")[9:] if name.strip()]
+                return
+            elif line.strip() and line[:1] != b"#":
+                return

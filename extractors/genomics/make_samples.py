@@ -76,6 +76,12 @@ def samples(folder: Path) -> None:
     (folder / "torn.fastq").write_text(READS[:-30])
     (folder / "torn.bam").write_bytes((folder / "toy.bam").read_bytes()[:-28])
     (folder / "named.txt").write_text(READS)
+    wrapped = "@r1\nACGTACGT\nACGT\n+\nIIIIIIII\n@III\n@r2\nAC\nGT\n+r2\n+I\n@I\n"
+    (folder / "wrapped.fastq").write_text(wrapped)
+    (folder / "refused.vcf").write_text(
+        VCF.replace("leaf\troot\n", "leaf\troot\t\n").replace("##source", "##\n##source")
+    )
+    (folder / "headerless.sam").write_text("r1\t0\tchr1\t1\t30\t4M\t*\t0\t0\tACGT\tIIII\n")
     (folder / "bad-text.fa").write_text("> a mail\nHi, how are you?\n")
     (folder / "bad-torn.bam").write_bytes((folder / "toy.bam").read_bytes()[:60])
 
