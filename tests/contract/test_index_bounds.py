@@ -47,6 +47,22 @@ def test_any_number_costs_itself_only(
 
 
 @both
+def test_a_record_of_any_time_is_taken(empty_place: EmptyPlace, backend: str) -> None:
+    """A record of the last time that the wire can carry, in the year 2514, is taken, and so is the next one."""
+    rig = Rig(empty_place(backend))
+    try:
+        last = (1 << 34) * 10**9 - 1
+        jobs = rig.play(b.create(fid=1, name=b"far", time_ns=last), b.create(fid=2, name=b"near"))
+        rig.answer(jobs)
+        rig.pass_seconds(60)
+        rig.answer(rig.play())
+        assert rig.paths(1, 2) == [[b"far"], [b"near"]]
+        assert rig.pending() == set()
+    finally:
+        rig.close()
+
+
+@both
 def test_ends_of_the_range_are_found_sorted_and_summed(empty_place: EmptyPlace, backend: str) -> None:
     """Files at the ends are found by dates beyond them, come first and last in order, and their sizes add up."""
     with Contents(empty_place(backend)) as index:
