@@ -81,7 +81,7 @@ def _stat(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:  
         with file:
             facts = file.facts()
             if context.mime:
-                facts["mime"] = mime_of_fd(file.fd, released=file.released)
+                facts["mime"] = mime_of_fd(file.fd, name=item.path, released=file.released)
             found = _result(job, item, Finding("ok", document=facts), provenance)
             yield msgspec.structs.replace(found, elsewhere=True) if file.elsewhere else found
 

@@ -112,7 +112,7 @@ def _entry(  # noqa: PLR0911 - each of the ways not to know
         file = OpenFile(JobItem(NO_FID, 0, b""), fd, name, files.is_released(fd))
         facts = file.facts()
         if mime:
-            facts["mime"] = mime_of_fd(fd, released=file.released)
+            facts["mime"] = mime_of_fd(fd, name=name, released=file.released)
     except OSError:
         return _quoted(name), None, None
     finally:
