@@ -4,7 +4,7 @@
 #   make-users.sh FOLDER HOST:PORT [rediss|redis]
 #
 # FOLDER gets redis-users.acl (hashes only), and ROLE.env with LUSTRE_EVENTS_REDIS_URL for reader, dispatcher, worker, web,
-# subscriber and admin (mode 0600). Give each node only the files of the roles that it has.
+# dashboard, subscriber and admin (mode 0600). Give each node only the files of the roles that it has.
 set -euo pipefail
 umask 077
 [ $# -ge 2 ] || { echo "usage: $0 FOLDER HOST:PORT [rediss|redis]" >&2; exit 2; }
@@ -12,7 +12,7 @@ folder=$1; where=$2; scheme=${3:-rediss}
 here=$(cd "$(dirname "$0")" && pwd)
 [ -d "$folder" ] || { echo "$folder: no such folder; make it first" >&2; exit 1; }
 acl=$(grep -v '^#' "$here/users.acl.in")  # Redis takes no comments in an ACL file
-for role in reader dispatcher worker web subscriber admin; do
+for role in reader dispatcher worker web dashboard subscriber admin; do
   file=$folder/$role.env
   if [ -f "$file" ]; then
     password=$(sed -n "s,^LUSTRE_EVENTS_REDIS_URL=[a-z]*://le-$role:\([0-9a-f]*\)@.*,\1,p" "$file")

@@ -19,7 +19,7 @@ from lustre_events.node import logs
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMMANDS = (
-    "changelog", "config", "continuity", "decode", "demo", "dispatcher", "doctor", "du", "explain", "extractor",
+    "changelog", "config", "continuity", "dashboard", "decode", "demo", "dispatcher", "doctor", "du", "explain", "extractor",
     "failed", "groups", "metrics", "reader", "replay", "rules", "run", "scan", "search", "show", "status", "tail",
     "verify", "web", "web-password", "worker",
 )  # fmt: skip

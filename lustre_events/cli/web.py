@@ -34,7 +34,7 @@ def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[
         from lustre_events.web.app import BODY_BYTES  # noqa: PLC0415
         from lustre_events.web.wiring import site  # noqa: PLC0415
     except ModuleNotFoundError as exc:
-        raise ConfigError(f"the console needs {exc.name}: pip install 'lustre-events[web,dashboard]'") from exc
+        raise ConfigError(f"the console needs {exc.name}: pip install 'lustre-events[web]'") from exc
     opened = site(settings, index_url, partial(status_report.status, counting=status_report.Counting()))
     try:
         server = waitress.create_server(

@@ -170,6 +170,7 @@ class WebSettings:
     header: str = setting("X-Remote-User", "for login = proxy: the header in which the proxy names the user")
     proxies: tuple[str, ...] = setting(("127.0.0.1", "::1"), "login = proxy: addresses whose header is believed")
     admins: tuple[str, ...] = setting((), "users who see the queues")
+    dashboard: str = setting("", "address of `lustre-events dashboard`, to which the page of the queues links")
     https: bool = setting(False, "send cookies over https only; set it where the proxy has TLS")
     session_hours: float = setting(12.0, "how long somebody stays logged in")
     secret: str = setting("", "file with the key that signs sessions; empty: a new key at each start")

@@ -98,7 +98,7 @@ def reader(settings: Settings, mdt: str, beat: Callable[[], None] = _nothing) ->
     Raises:
         LustreEventsError: Redis is away or not safe, or a setting is wrong.
     """
-    client = connect(_redis_url(settings), settings.redis.timeout_seconds)
+    client = connect(redis_url(settings), settings.redis.timeout_seconds)
     check_safe(client)
     stream = RedisReaderStream(client, mdt, codec=settings.reader.codec)
     if settings.filesystem.source == "directory":
@@ -156,7 +156,7 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[], None] = _n
     Raises:
         LustreEventsError: Redis or the index is away, or a setting is wrong.
     """
-    client = connect(_redis_url(settings), settings.redis.timeout_seconds)
+    client = connect(redis_url(settings), settings.redis.timeout_seconds)
     check_safe(client)
     installed = catalog(settings)
     found = installed.load()
@@ -216,7 +216,7 @@ def readers(settings: Settings, config_path: str | None) -> Supervisor:
     """
     names = mdts(settings)
     users.check(settings.reader, names)
-    with connect(_redis_url(settings), settings.redis.timeout_seconds) as client:
+    with connect(redis_url(settings), settings.redis.timeout_seconds) as client:
         check_safe(client)
     environment = _config_environment(config_path)
     return Supervisor(_readers(names, environment), discover=_later_readers(settings, environment))
@@ -252,17 +252,17 @@ def _alone(state: Path) -> Iterator[None]:
 
 def requests(settings: Settings) -> RedisRequests:
     """Return what asks the dispatcher for something. Raises ConfigError, StreamUnavailable."""
-    return RedisRequests(connect(_redis_url(settings), settings.redis.timeout_seconds))
+    return RedisRequests(connect(redis_url(settings), settings.redis.timeout_seconds))
 
 
 def redis_client(settings: Settings) -> Client:
     """Return a client of the Redis that is set, or of `run`'s own. Raises ConfigError, StreamUnavailable."""
-    return connect(_redis_url(settings), settings.redis.timeout_seconds)
+    return connect(redis_url(settings), settings.redis.timeout_seconds)
 
 
 def streams(settings: Settings) -> RedisRecordStreams:
     """Return the record streams, to look at them. Raises ConfigError, StreamUnavailable."""
-    return RedisRecordStreams(connect(_redis_url(settings), settings.redis.timeout_seconds))
+    return RedisRecordStreams(connect(redis_url(settings), settings.redis.timeout_seconds))
 
 
 def known_mdts(found: RedisRecordStreams, names: Sequence[str]) -> Sequence[str]:
@@ -276,10 +276,10 @@ def known_mdts(found: RedisRecordStreams, names: Sequence[str]) -> Sequence[str]
 
 def groups(settings: Settings) -> RedisGroups:
     """Return the subscriber groups. Raises ConfigError, StreamUnavailable."""
-    return RedisGroups(connect(_redis_url(settings), settings.redis.timeout_seconds))
+    return RedisGroups(connect(redis_url(settings), settings.redis.timeout_seconds))
 
 
-def _redis_url(settings: Settings) -> str:
+def redis_url(settings: Settings) -> str:
     """Return where Redis is: as set, else the private one of `run` on this node.
 
     Raises:

@@ -1,8 +1,6 @@
-"""The pages about the service: overview for everybody, failures of one's own files, and rq-dashboard for admins."""
+"""The pages about the service: overview, extractors, and failures of one's own files."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import flask
 from werkzeug.wrappers import Response
@@ -15,12 +13,6 @@ from lustre_events.web import session
 pages = flask.Blueprint("admin", __name__)
 
 FAILED = 100
-
-DASHBOARD_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
-)
-"""rq-dashboard's pages have inline scripts and templates that are made into functions; only admins see them."""
 
 
 @pages.get("/overview")
@@ -83,31 +75,3 @@ def retry() -> Response:
             files = "1 file" if len(works) == 1 else f"{len(works)} files"
             flask.flash(f"To be {'forgotten' if action == 'drop' else 'tried again'}: {files}.")
     return flask.redirect(flask.url_for("admin.failures", extractor=form.get("extractor", "")))
-
-
-def mount_dashboard(app: flask.Flask, redis_url: str) -> None:
-    """Put rq-dashboard under /rq, for admins only."""
-    import rq_dashboard.default_settings  # noqa: PLC0415 - it is optional, and slow to import
-    import rq_dashboard.web  # noqa: PLC0415
-    from rq.serializers import JSONSerializer  # noqa: PLC0415
-
-    app.config.from_object(rq_dashboard.default_settings)
-    app.config["RQ_DASHBOARD_REDIS_URL"] = redis_url
-    # Never pickle, whoever wrote the job.
-    rq_dashboard.web.config.serializer = JSONSerializer  # type: ignore[assignment]
-    setup: Callable[[flask.Flask], None] = rq_dashboard.web.setup_rq_connection
-    setup(app)
-    app.register_blueprint(rq_dashboard.web.blueprint, url_prefix="/rq")
-    app.before_request(_admins_only)
-    app.after_request(_relax)
-
-
-def _admins_only() -> None:
-    if flask.request.blueprint == "rq_dashboard" and not session.person().admin:
-        flask.abort(403, "The queues are for admins ([web] admins).")
-
-
-def _relax(response: Response) -> Response:
-    if flask.request.blueprint == "rq_dashboard":
-        response.headers["Content-Security-Policy"] = DASHBOARD_POLICY
-    return response

@@ -14,7 +14,8 @@ from werkzeug.wrappers import Response
 from lustre_events.config.settings import WebSettings
 from lustre_events.errors import ConfigError, LustreEventsError, QueryError
 from lustre_events.index.search.search import Search
-from lustre_events.web import admin, files, forms, rendering, session
+from lustre_events.jobs.queue_view import QueueView
+from lustre_events.web import admin, files, forms, queues, rendering, session
 from lustre_events.web.charts import History
 from lustre_events.web.login import Login
 
@@ -45,7 +46,7 @@ class Site:
         ask: puts a request to the dispatcher.
         history: samples of the status of the last hours.
         secret: signs the sessions.
-        redis_url: for rq-dashboard; empty: it is left out.
+        queues: what is in RQ's queues.
     """
 
     settings: WebSettings
@@ -55,7 +56,7 @@ class Site:
     ask: Ask
     history: History
     secret: bytes = field(repr=False, default_factory=lambda: secrets.token_bytes(32))
-    redis_url: str = field(repr=False, default="")
+    queues: Callable[[], QueueView] = lambda: QueueView((), (), ())
 
 
 def make_app(site: Site) -> flask.Flask:
@@ -72,15 +73,12 @@ def make_app(site: Site) -> flask.Flask:
     )
     app.extensions["site"] = site
     app.jinja_env.filters.update(rendering.FILTERS)
-    app.jinja_env.globals.update(csrf=forms.token, title=site.settings.title, viewer=session.current,
-                                config_blueprints=lambda: app.blueprints)  # fmt: skip
+    app.jinja_env.globals.update(csrf=forms.token, title=site.settings.title, viewer=session.current)
     app.before_request(session.require)
     app.before_request(forms.check)
     app.after_request(_headers)
-    for blueprint in (session.pages, files.pages, admin.pages):
+    for blueprint in (session.pages, files.pages, admin.pages, queues.pages):
         app.register_blueprint(blueprint)
-    if site.redis_url:
-        admin.mount_dashboard(app, site.redis_url)
     app.register_error_handler(LustreEventsError, _explain)
     app.register_error_handler(HTTPException, _explain_http)
     return app

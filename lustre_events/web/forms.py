@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from urllib.parse import urlsplit
 
 import flask
 
@@ -21,22 +20,8 @@ def token() -> str:
 
 
 def check() -> None:
-    """Refuse a change that does not come from a page of ours.
-
-    rq-dashboard's pages know no token: there the browser's own word counts (Sec-Fetch-Site, else Origin).
-    """
+    """Refuse a change that does not come from a page of ours."""
     if flask.request.method in _SAFE:
         return
-    if flask.request.blueprint == "rq_dashboard":
-        allowed = _from_here()
-    else:
-        allowed = same(flask.request.form.get(FIELD, ""), flask.session.get(FIELD, "\0"))
-    if not allowed:
+    if not same(flask.request.form.get(FIELD, ""), flask.session.get(FIELD, "\0")):
         flask.abort(400, "This form is no longer valid; load the page again and repeat what you did.")
-
-
-def _from_here() -> bool:
-    site = flask.request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site == "same-origin"
-    return urlsplit(flask.request.headers.get("Origin", "")).netloc == flask.request.host

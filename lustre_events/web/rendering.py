@@ -79,6 +79,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "size": size_text,
     "time": time_text,
     "value": value_text,
+    "stored": printable,
     "rows": rows_of,
     "mode": mode_text,
     "user": lambda uid: "?" if uid is None else user_name(uid),

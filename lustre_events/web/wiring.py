@@ -12,6 +12,8 @@ from typing import Any
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index import open_search
+from lustre_events.jobs import queue_view
+from lustre_events.jobs.queue_view import QueueView
 from lustre_events.node import wiring
 from lustre_events.web.app import Site
 from lustre_events.web.charts import History
@@ -34,19 +36,24 @@ def site(settings: Settings, index_url: str, status: Callable[[Settings, str], d
     def now() -> dict[str, Any]:
         return status(settings, index_url)
 
+    def queues() -> QueueView:
+        with wiring.redis_client(settings) as client:
+            return queue_view.look(client)
+
     return Site(
         settings.web,
-        _login(settings),
+        login(settings),
         lambda: open_search(index_url, SEARCH_SECONDS),
         now,
         ask,
         History(now),
         _secret(settings.web.secret),
-        settings.redis.url,
+        queues,
     )
 
 
-def _login(settings: Settings) -> Login:
+def login(settings: Settings) -> Login:
+    """Return who comes in, by the section [web]. Raises ConfigError: the users cannot be read."""
     own = settings.web
     if own.login == "proxy":
         return Login(None, own.header, own.proxies)

@@ -113,6 +113,10 @@ FORBIDDEN = {
         "DEL le:stream:mdts",
         "DEL rq:queue:default", "XADD le:dispatcher:reply:1-0 * reply {}", "PUBLISH rq:pubsub:worker x",
     ),
+    "dashboard": (
+        "SADD rq:queues x", "LREM rq:queue:default 0 x", "DEL rq:job:1", "HSET rq:job:1 a b", "EVAL return 0",
+        "GET le:reader:lease:m", "XRANGE le:stream:m:1 - +", "SMEMBERS le:stream:mdts",
+    ),
     "subscriber": (
         "HSET le:reader:state:m mark 5", "LPUSH rq:queue:default x", "XTRIM le:stream:m:1 MAXLEN 0",
         "XADD le:stream:m:1 9-0 a b", "DEL le:dispatcher:state", "DEL le:stream:m:1", "DEL le:stream:mdts",

@@ -12,9 +12,7 @@ import flask
 import pytest
 from flask.testing import FlaskClient
 
-from lustre_events.config.settings import WebSettings
 from lustre_events.errors import ConfigError
-from lustre_events.node.redis_server import RedisServer
 from lustre_events.web.login import Login, by_pam
 from lustre_events.web.session import _inside
 from tests.support.index.tables import node
@@ -51,7 +49,7 @@ def token(client: FlaskClient) -> str:
 def test_nobody_sees_anything_without_a_login(console: Console) -> None:
     """Every page but the login, the health check and our own static files leads to the login."""
     client = console.app().test_client()
-    for path in ("/", "/?q=type:f", f"/file/{node(2)}", "/overview", "/extractors", "/failures", "/rq/"):
+    for path in ("/", "/?q=type:f", f"/file/{node(2)}", "/overview", "/extractors", "/failures", "/queues"):
         answer = client.get(path)
         assert answer.status_code in {302, 404}
         assert "temperature" not in answer.text
@@ -221,17 +219,3 @@ def test_the_overview_draws_the_last_hours(reader: FlaskClient) -> None:
     assert page.count("<polyline") == 5
     assert "records read per second" in page
     assert "3 objects" in page
-
-
-def test_the_queues_are_for_admins(tmp_path: Path, redis_server: RedisServer) -> None:
-    """rq-dashboard is inside the console, for those whom [web] admins names; others get a sentence."""
-    console = make_console(tmp_path)
-    console.redis_url = redis_server.url
-    console.settings = WebSettings(admins=(READER,))
-    app = console.app()
-    assert enter(app, OTHER).get("/rq/").status_code == 403
-    admin = enter(app, READER)
-    assert "Queues" in admin.get("/").text
-    answer = admin.get("/rq/")
-    assert answer.status_code == 200, answer.text
-    assert admin.post("/rq/queue/default/empty").status_code == 400

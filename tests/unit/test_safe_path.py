@@ -44,7 +44,7 @@ def test_what_is_looked_for_is_found() -> None:
     assert not SHELL.search("python3 -I -m venv x")
 
 
-@pytest.mark.parametrize("folder", ["lustre_events", "workers", "deploy", "docs", "extractors", "tests"])
+@pytest.mark.parametrize("folder", ["lustre_events", "workers", "bench", "deploy", "docs", "extractors", "tests"])
 def test_every_python_child_is_started_safely(folder: str) -> None:
     """Wherever this Python is started with -m or -c, -P or -I comes first; so it does in scripts and units."""
     found = [

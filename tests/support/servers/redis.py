@@ -16,7 +16,7 @@ from tests.acceptance.command import REPOSITORY
 from tests.support.need import missing, need
 
 MAKE_USERS = REPOSITORY / "deploy" / "redis" / "make-users.sh"
-ROLES = ("reader", "dispatcher", "worker", "web", "subscriber", "admin")
+ROLES = ("reader", "dispatcher", "worker", "web", "dashboard", "subscriber", "admin")
 KINDS = ("redis", "redis with roles", "valkey with roles")
 """The servers that what is durable is shown on: Redis as `run` starts it, and both with the roles as shipped."""
 WITH_ROLES = KINDS[1:]

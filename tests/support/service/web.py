@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import flask
+import redis
 from werkzeug.security import generate_password_hash
 
 from lustre_events.config.settings import WebSettings
@@ -18,6 +19,7 @@ from lustre_events.index import open_search
 from lustre_events.index.sqlite.database import APPLICATION_ID
 from lustre_events.index.sqlite.database import _schemas as schemas
 from lustre_events.inspect.status import with_rates
+from lustre_events.jobs.queue_view import QueueView, look
 from lustre_events.web import Site, make_app
 from lustre_events.web.charts import History, Sample
 from lustre_events.web.login import Login, by_file
@@ -48,7 +50,7 @@ class Console:
         login = self.login or Login(by_file(self.users))
         site = Site(
             self.settings, login, lambda: open_search(f"sqlite:///{self.index}"), self.status, self.ask, history,
-            b"0" * 32, self.redis_url,
+            b"0" * 32, self.queues,
         )  # fmt: skip
         return make_app(site)
 
@@ -56,6 +58,11 @@ class Console:
         """Keep what is asked for."""
         self.asked.append((action, dict(arguments)))
         return {}
+
+    def queues(self) -> QueueView:
+        """Return what is in the queues of `redis_url`."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            return look(client)
 
     def status(self) -> dict[str, Any]:
         """Return a small status."""

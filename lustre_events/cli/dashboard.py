@@ -1,0 +1,41 @@
+"""`lustre-events dashboard`: rq-dashboard as a process of its own, which only looks."""
+
+from __future__ import annotations
+
+import click
+
+from lustre_events.cli.main import stop_on_signals, with_settings
+from lustre_events.config.settings import Settings
+from lustre_events.errors import ConfigError
+from lustre_events.node.wiring import redis_url
+
+LISTEN = "127.0.0.1:9181"
+THREADS = 4
+
+
+@click.command("dashboard")
+@click.option("--listen", metavar="ADDRESS:PORT", default=LISTEN, show_default=True)
+@with_settings
+def dashboard_command(*, listen: str, settings: Settings) -> None:
+    """Serve rq-dashboard, which only looks, to the admins of the console until stopped."""
+    try:
+        import waitress  # noqa: PLC0415 - optional
+
+        from lustre_events import dashboard  # noqa: PLC0415
+        from lustre_events.web.wiring import login  # noqa: PLC0415
+
+        dashboard.never_unpickle()
+        app = dashboard.make_app(redis_url(settings), login(settings), settings.web.admins)
+    except ModuleNotFoundError as exc:
+        raise ConfigError(f"the dashboard needs {exc.name}: pip install 'lustre-events[web,dashboard]'") from exc
+    try:
+        server = waitress.create_server(app, listen=listen, threads=THREADS, ident="lustre-events")
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{listen}: cannot be listened at ({exc}); name another --listen") from exc
+    stop_on_signals(_leave)
+    click.echo(f"The dashboard is at http://{listen}/", err=True)
+    server.run()
+
+
+def _leave() -> None:
+    raise SystemExit(0)

@@ -1,0 +1,174 @@
+"""What is in RQ's queues, for people to look at: read with plain commands and JSON, never with RQ's own classes.
+
+Whoever has a worker's login can write anything there. So nothing is unpickled and nothing is imported, sizes and
+numbers are bounded, what cannot be understood is shown as such, and reading changes nothing (RQ's classes tidy up).
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, cast
+
+import redis
+
+from lustre_events.errors import ConfigError, StreamUnavailable
+from lustre_events.jobs.messages import JOB_FUNCTION, Job, decode_job
+
+MOST_QUEUES = 100
+MOST_WORKERS = 500
+MOST_JOBS = 10
+"""So many of each queue and state are shown."""
+JOB_BYTES = 16 << 20
+TEXT_BYTES = 200
+_STATES = (("running", "rq:wip:"), ("failed", "rq:failed:"))
+_FIELDS = ("status", "worker_name", "enqueued_at", "started_at", "ended_at")
+_WORKER_FIELDS = ("hostname", "state", "queues", "current_job", "last_heartbeat")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLine:
+    """One queue, and how many jobs are where."""
+
+    name: bytes
+    waiting: int
+    running: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLine:
+    """One worker, in RQ's words."""
+
+    name: bytes
+    host: bytes
+    state: bytes
+    queues: bytes
+    job: bytes
+    seen: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """One job; `job` is None where what is stored is no job of ours."""
+
+    id: bytes
+    queue: bytes
+    state: str
+    worker: bytes
+    since: bytes
+    job: Job | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """All of it."""
+
+    queues: Sequence[QueueLine]
+    workers: Sequence[WorkerLine]
+    jobs: Sequence[JobLine]
+
+
+def look(client: redis.Redis) -> QueueView:
+    """Return what is in the queues. Raises StreamUnavailable: Redis does not answer.
+
+    `client` must not decode responses.
+    """
+    try:
+        names = _members(client, "rq:queues", b"rq:queue:", MOST_QUEUES)
+        workers = _members(client, "rq:workers", b"rq:worker:", MOST_WORKERS)
+        return QueueView(_queues(client, names), _workers(client, workers), _jobs(client, names))
+    except redis.RedisError as exc:
+        raise StreamUnavailable(f"Redis does not answer ({exc}); check [redis] url and the server") from exc
+
+
+def _members(client: redis.Redis, key: str, prefix: bytes, most: int) -> list[bytes]:
+    """Return names in a set of RQ's, without its prefix; what has not that prefix is left out."""
+    try:
+        found = list(islice(cast("Iterable[bytes]", client.sscan_iter(key)), most))
+    except redis.ResponseError:
+        return []
+    return sorted({name.removeprefix(prefix) for name in found if name.startswith(prefix)})
+
+
+def _ask(client: redis.Redis, commands: Iterable[Sequence[Any]]) -> list[Any]:
+    """Return the answers to commands, in one round trip; None for one that is refused (a key of another type)."""
+    with client.pipeline(transaction=False) as pipeline:
+        for words in commands:
+            pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
+        answers = pipeline.execute(raise_on_error=False)
+    return [None if isinstance(answer, redis.ResponseError) else answer for answer in answers]
+
+
+def _queues(client: redis.Redis, names: Sequence[bytes]) -> list[QueueLine]:
+    commands = [
+        words
+        for name in names
+        for words in (
+            ("LLEN", b"rq:queue:" + name),
+            ("ZCARD", b"rq:wip:" + name),
+            ("ZCARD", b"rq:failed:" + name),
+        )
+    ]
+    counts = iter([answer or 0 for answer in _ask(client, commands)])
+    return [QueueLine(name, next(counts), next(counts), next(counts)) for name in names]
+
+
+def _workers(client: redis.Redis, names: Sequence[bytes]) -> list[WorkerLine]:
+    rows = _hashes(client, [b"rq:worker:" + name for name in names], _WORKER_FIELDS)
+    return [WorkerLine(name, *row) for name, row in zip(names, rows, strict=True) if any(row)]
+
+
+def _hashes(client: redis.Redis, keys: Sequence[bytes], fields: Sequence[str]) -> list[list[bytes]]:
+    """Return these fields of each hash, empty where there is none or where it is too long for a page."""
+    sizes = _ask(client, [("HSTRLEN", key, field) for key in keys for field in fields])
+    short = [size is not None and size <= TEXT_BYTES for size in sizes]
+    wanted = [(key, field) for key in keys for field in fields]
+    asked = [place for place, fits in zip(wanted, short, strict=True) if fits]
+    found = dict(zip(asked, _ask(client, [("HGET", *place) for place in asked]), strict=True))
+    return [[found.get((key, field)) or b"" for field in fields] for key in keys]
+
+
+def _jobs(client: redis.Redis, queues: Sequence[bytes]) -> list[JobLine]:
+    places = [(queue, "waiting", ("LRANGE", b"rq:queue:" + queue, 0, MOST_JOBS - 1)) for queue in queues]
+    places += [
+        (queue, state, ("ZREVRANGE", prefix.encode() + queue, 0, MOST_JOBS - 1))
+        for queue in queues
+        for state, prefix in _STATES
+    ]
+    answers = _ask(client, [command for _, _, command in places])
+    # A running job's member is "<job>:<execution>".
+    found = [
+        (id_.rpartition(b":")[0] if state == "running" else id_, queue, state)
+        for (queue, state, _), ids in zip(places, answers, strict=True)
+        for id_ in ids or ()
+        if len(id_) <= TEXT_BYTES
+    ]
+    keys = [b"rq:job:" + id_ for id_, _, _ in found]
+    rows = _hashes(client, keys, _FIELDS)
+    sizes = _ask(client, [("HSTRLEN", key, "data") for key in keys])
+    lines = []
+    for (id_, queue, state), key, row, size in zip(found, keys, rows, sizes, strict=True):
+        data = _ask(client, [("HGET", key, "data")])[0] if size and size <= JOB_BYTES else None
+        _, worker, enqueued, started, ended = row
+        since = {"waiting": enqueued, "running": started, "failed": ended}[state]
+        lines.append(JobLine(id_, queue, state, worker, since or enqueued, _job(data or b"")))
+    return lines
+
+
+def _job(data: bytes) -> Job | None:
+    """Return the job of ours that is in what RQ has stored; None: there is none."""
+    try:
+        try:
+            text = zlib.decompressobj().decompress(data, JOB_BYTES)
+        except zlib.error:
+            text = data
+        match json.loads(text):
+            case [str(function), None, [argument], dict()] if function == JOB_FUNCTION:
+                return decode_job(argument)
+    except (ConfigError, ValueError, RecursionError):
+        pass
+    return None

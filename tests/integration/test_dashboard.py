@@ -1,0 +1,146 @@
+"""`lustre-events dashboard`: rq-dashboard as it is shipped, over what somebody with a worker's login has left."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+from werkzeug.security import generate_password_hash
+
+from lustre_events.changelog.fid import FID
+from lustre_events.jobs.messages import Job, JobItem
+from lustre_events.jobs.queues import RqQueues
+from lustre_events.node.redis_server import RedisServer
+from tests.acceptance.command import clean_environment
+from tests.support.servers.redis import login, start_kind
+from tests.support.servers.slurm import free_ports
+from tests.support.service.hostile_queues import everything, plant
+
+PAGES = (
+    "/", "/0/view/workers", "/0/view/jobs", "/0/view/job/x", "/0/data/queues.json", "/0/data/workers.json",
+    "/0/data/job/x.json", "/0/data/jobs/default/queued/8/asc/1.json", "/0/data/jobs/default/started/8/asc/1.json",
+    "/0/data/jobs/default/failed/8/dsc/1.json",
+)  # fmt: skip
+CHANGES = (
+    "/requeue/default", "/job/x/delete", "/job/x/requeue", "/queue/default/failed/empty", "/queue/default/compact",
+)  # fmt: skip
+
+
+@dataclass
+class Dashboard:
+    """The process's address, and the Redis that it looks at."""
+
+    address: str
+    redis: redis.Redis
+
+    def ask(self, path: str, method: str = "GET", word: str = "right", **headers: str) -> tuple[int, str, str]:
+        """Return status, body and content security policy."""
+        who = base64.b64encode(f"root:{word}".encode()).decode()
+        request = urllib.request.Request(  # noqa: S310 - ours
+            self.address + path, method=method, headers={"Authorization": f"Basic {who}"} | headers
+        )
+        with contextlib.ExitStack() as stack:
+            try:
+                answer = stack.enter_context(urllib.request.urlopen(request, timeout=20))  # noqa: S310
+            except urllib.error.HTTPError as exc:
+                answer = stack.enter_context(exc)
+            return answer.status, answer.read().decode(), answer.headers.get("Content-Security-Policy", "")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis with the roles as shipped."""
+    with start_kind(tmp_path_factory.mktemp("dashboard") / "redis", "redis with roles") as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["its own login", "a login that can write"])
+def dashboard(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, server: RedisServer
+) -> Iterator[Dashboard]:
+    """The command, with its own login of Redis, and with one that it should never have had."""
+    folder = tmp_path_factory.mktemp("settings")
+    (folder / "users").write_text(f"root:{generate_password_hash('right')}\n")
+    (folder / "users").chmod(0o640)
+    (folder / "web.toml").write_text(f'[web]\nusers = "{folder}/users"\nadmins = ["root"]\n')
+    (port,) = free_ports(1)
+    role = "dashboard" if request.param == "its own login" else "admin"
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "lustre_events", "dashboard", "--listen", f"127.0.0.1:{port}",
+         "--config", str(folder / "web.toml")],
+        env=clean_environment({"LUSTRE_EVENTS_REDIS_URL": login(server, role)}),
+    )  # fmt: skip
+    with redis.Redis.from_url(login(server, "admin")) as client:
+        found = Dashboard(f"http://127.0.0.1:{port}", client)
+        ends = time.monotonic() + 30
+        while time.monotonic() < ends:
+            with contextlib.suppress(OSError):
+                found.ask("/")
+                break
+            time.sleep(0.1)
+        yield found
+    process.terminate()
+    process.wait(10)
+
+
+def test_it_shows_queues_and_jobs(dashboard: Dashboard) -> None:
+    """Its own pages work with our jobs: they are JSON."""
+    dashboard.redis.flushall()
+    job = Job("j1", "tabular", 1, 0, (JobItem(FID(1, 2, 3), 1, b"a.csv"),))
+    RqQueues(dashboard.redis, 60).enqueue("default", [job])
+
+    for path in PAGES[:3]:
+        assert dashboard.ask(path)[0] == 200
+    assert json.loads(dashboard.ask("/0/data/queues.json")[1])["queues"][0]["count"] == 1
+    (shown,) = json.loads(dashboard.ask("/0/data/jobs/default/queued/8/asc/1.json")[1])["jobs"]
+    assert "tabular, 1 file" in shown["description"] + shown.get("name", "")
+    assert dashboard.ask("/0/view/job/j1")[0] == dashboard.ask("/0/data/job/j1.json")[0] == 200
+
+
+def test_nothing_is_unpickled_markup_or_changed(dashboard: Dashboard, tmp_path: Path) -> None:
+    """No page runs a pickle, has markup that somebody wrote, or changes Redis; nor does any way to change it."""
+    dashboard.redis.flushall()
+    plant(dashboard.redis, tmp_path / "owned")
+    before = everything(dashboard.redis)
+
+    answers = {path: dashboard.ask(path) for path in PAGES}
+    refused = [
+        dashboard.ask(path, method, **{"Sec-Fetch-Site": site})[0]
+        for path in CHANGES
+        for method in ("GET", "POST")
+        for site in ("same-origin", "cross-site")
+    ]
+
+    assert not (tmp_path / "owned").exists()
+    for _, body, policy in answers.values():
+        assert "<img src=x" not in body
+        assert "<script>document" not in body
+        assert "script-src 'nonce-" in policy
+        assert "script-src 'self' 'unsafe-inline'" not in policy
+    assert {status for status, _, _ in answers.values()} <= {200, 404, 502}
+    assert set(refused) <= {404, 405}
+    assert everything(dashboard.redis) == before
+
+
+def test_an_address_cannot_bring_a_script(dashboard: Dashboard) -> None:
+    """A link of another site with a script in a queue's name gets no page."""
+    for name in ("'-alert(1)-'", "%5C", "%3Cscript%3Ealert(1)%3C%2Fscript%3E"):
+        assert dashboard.ask(f"/0/view/jobs/{name}/queued/8/asc/1")[0] == 404
+
+
+def test_only_admins_come_in(dashboard: Dashboard) -> None:
+    """Every page asks for the password of an admin, also one that is not there."""
+    for path in (*PAGES, "/nowhere"):
+        assert dashboard.ask(path, word="wrong")[0] in {401, 404}
+    assert dashboard.ask("/", word="wrong")[0] == 401
