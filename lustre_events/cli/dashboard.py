@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lustre_events.cli.main import stop_on_signals, with_settings
+from lustre_events.cli.main import stop_on_signals
+from lustre_events.cli.options import with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.node.wiring import redis_url
