@@ -1,14 +1,16 @@
 """Names that may be wrong are asked of the file system itself: `heal`.
 
 The clocks of two MDSs differ, so the records of two MDTs can be in the wrong order. What a name means is wrong only
-if two records about it were: of different MDTs, with times that differ by no more than the clocks. So an object is
-*contested*
+if two records about it were: of different MDTs, with times that differ by no more than the clocks, or of epochs
+that came in the wrong order. So an object is *contested*
 
 - when a record meets a link of another MDT's at its place, within the skew: both objects. The last record about a
   name is always in such a pair if it has lost, so the object that is really there is asked for;
 - when it has records of two MDTs of which the one that was read later is not clearly the later one. The record
   that ended the reign of a wrong winner is about that very object, so the one that is gone from there is asked for;
-- when it has migrated, and a name still leads to its old FID.
+- when it has migrated, and a name still leads to its old FID;
+- when a record came late (spans.py): what was removed since its time is forgotten, so it may bring back what is
+  gone. What it names is asked for, and what it meets there.
 
 Also asked for: an object that a worker found under another name than the job said, or not at all although the index
 has a name for it; that also finds what a lost record would have told.
@@ -69,10 +71,10 @@ class Healing:
         self._questions: list[Question] = []
 
     def before(self, transaction: Transaction, batch: Batch) -> None:
-        """Find which names of the batch meet another MDT's; before its links are written."""
+        """Find which names of the batch meet another MDT's, or came late; before its links are written."""
         for place, known in transaction.links(batch.links).items():
             link = batch.links[place]
-            if rivals(known.stamp, link.stamp, self.skew_ns):
+            if place in batch.late or rivals(known.stamp, link.stamp, self.skew_ns):
                 batch.contest((known.fid, link.fid), max(known.stamp, link.stamp))
 
     def after(

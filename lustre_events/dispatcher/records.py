@@ -11,6 +11,7 @@ from lustre_events.dispatcher.heal import Healing
 from lustre_events.dispatcher.work_planner import Wishes
 from lustre_events.domain.batch import Batch
 from lustre_events.domain.namespace import mdt_number
+from lustre_events.domain.spans import Span
 from lustre_events.index.interface import Cursor, Transaction
 from lustre_events.streams.interface import Block
 
@@ -46,23 +47,18 @@ class Intake:
         cursors: dict[Place, Cursor] = {}
         for block in blocks:
             place = (block.mdt, block.epoch)
-            cursor = cursors.get(place) or known.get(place) or _first(place, known)
+            cursor = cursors.get(place) or known.get(place) or Cursor(*place)
             if block.last_index <= cursor.position:
                 continue
-            eff_time = batch.add_block(
+            taken = batch.add_block(
                 block.data,
                 count=block.count,
                 last_index=block.last_index,
                 where=(mdt_number(block.mdt), block.epoch),
-                position=cursor.position,
-                eff_time=cursor.eff_time,
-                earlier=[
-                    (each.position, each.eff_time)
-                    for each in _earlier(place, known)
-                    if each.position >= block.first_index
-                ],
+                taken=span_of(cursor),
+                others=_others(cursor, known),
             )
-            cursors[place] = Cursor(*place, block.last_index, eff_time)
+            cursors[place] = Cursor(*place, taken.last_index, taken.last_ns, taken.first_index, taken.first_ns)
         before = [known.get(place) or Cursor(*place) for place in cursors]
         return Gathered(batch, before, cursors, several)
 
@@ -84,7 +80,7 @@ class Intake:
         present = transaction.moved(batch.changes.keys() | moving if moving else batch.changes.keys())
         batch.follow(present)
         before = self._walks.before(transaction, batch.changes)
-        if several:
+        if several or batch.late:
             self._healing.before(transaction, batch)
         transaction.set_links(batch.links.values())
         # From the last to the first: what was changed under a later FID counts as a later change.
@@ -100,16 +96,19 @@ class Intake:
         stored = self._wishes.take(
             transaction, {fid: change for fid, change in batch.changes.items() if fid in alive or not change.gone}
         )
-        if several:
+        if several or batch.contested:
             counters["contested"] += self._healing.after(transaction, batch, stored, present, now_ns)
         walks = self._walks.begin(transaction, before)
         counters.update({"removed": removed, "migrated": len(moves), "walks": walks})
 
 
-def _earlier(place: Place, known: Cursors) -> list[Cursor]:
-    return [cursor for (mdt, epoch), cursor in known.items() if mdt == place[0] and epoch < place[1]]
+def span_of(cursor: Cursor) -> Span:
+    """Return which records an epoch has brought."""
+    return Span(cursor.first_index, cursor.position, cursor.first_ns, cursor.eff_time)
 
 
-def _first(place: Place, known: Cursors) -> Cursor:
-    """Return the cursor of a new epoch: new records come behind all that earlier epochs have reached."""
-    return Cursor(*place, eff_time=max((cursor.eff_time for cursor in _earlier(place, known)), default=0))
+def _others(cursor: Cursor, known: Cursors) -> list[Span]:
+    """Return what other epochs of an MDT have brought, earlier and newer ones, where more than this one has."""
+    own = span_of(cursor)
+    others = [span_of(each) for (mdt, epoch), each in known.items() if mdt == cursor.mdt and epoch != cursor.epoch]
+    return [span for span in others if not own.passed(span)]

@@ -130,11 +130,13 @@ class Sweeper:
         return len(lost)
 
     def _passed(self, mdt: str, cursors: Cursors) -> int:
-        own = [cursor for (name, _), cursor in cursors.items() if name == mdt]
         epoch, index, time_ns = self._quiet[mdt]
-        newest = max(own, key=lambda cursor: cursor.epoch, default=Cursor(mdt, 0))
         reached = _reached(mdt, cursors)
-        if newest.epoch == epoch and newest.position >= index:
+        # Of the epoch that the reader is at, which is an older one where an older copy of Redis has come back.
+        own = cursors.get((mdt, epoch))
+        if own is None and epoch == 0 and reached == NEVER:
+            own = Cursor(mdt, 0)
+        if own is not None and own.position >= index:
             reached = max(reached, time_ns - MARGIN_NS)
         return reached
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
 from lustre_events.domain.namespace import (
+    LATEST_TIME_NS,
     LINK_EFFECTS,
     Effect,
     Link,
@@ -27,9 +28,13 @@ from lustre_events.domain.namespace import (
     rivals,
 )
 from lustre_events.domain.pending import TYPE_OF, Kind, change_of, object_of, overwritten
+from lustre_events.domain.spans import Span, floor_of
 from lustre_events.errors import RecordDecodeError
 
 log = logging.getLogger(__name__)
+
+
+NOTHING = Span()
 
 
 class ObjectChange:
@@ -83,11 +88,14 @@ class Batch:
 
     `counters` add up: records = named + changed + ignored + unknown + damaged; `repeated` ones are none of them.
     `contested` are the objects whose names may be wrong because the clocks of two MDTs differ by up to `skew_ns`
-    (0: there is one MDT only), with the latest time of the records that say so (dispatcher/healing.py).
+    (0: there is one MDT only), or because a record came late, with the latest time of the records that say so
+    (dispatcher/healing.py).
     """
 
     def __init__(self, now_ns: int, skew_ns: int = 0) -> None:
         self.contested: dict[FID, int] = {}
+        self.late: set[Place] = set()
+        """Where records came late: who is there is in doubt, too."""
         self._skew_ns = skew_ns
         self.links: dict[Place, Link] = {}
         self.changes: dict[FID, ObjectChange] = {}
@@ -102,18 +110,18 @@ class Batch:
         count: int,
         last_index: int,
         where: tuple[int, int],
-        position: int,
-        eff_time: int,
-        earlier: Sequence[tuple[int, int]] = (),
-    ) -> int:
-        """Add the records of a block that lie behind `position`; return the effective time reached.
+        taken: Span = NOTHING,
+        others: Sequence[Span] = (),
+    ) -> Span:
+        """Add the records of a block that lie behind what was `taken` of its epoch; return what is taken then.
 
-        `where` is (MDT number, epoch), `eff_time` the time reached before. `earlier` are the (position, effective
-        time) that earlier epochs of this MDT have reached: a record that lies within both was taken then.
-        Damage in the block ends it: what
-        lies behind the damage is counted, and said in the log.
+        `where` is (MDT number, epoch). `others` are what was taken under other epochs of this MDT: a record among
+        that is not applied again, and one that should have come before it is late: its names may be gone since
+        then, or be somebody else's, so the objects are asked for (`contested`).
+        Damage in the block ends it: what lies behind the damage is counted, and said in the log.
         """
-        seen = 0
+        seen, position, eff_time = 0, taken.last_index, taken.last_ns
+        first = None if taken.empty else (taken.first_index, taken.first_ns)
         try:
             for record in iter_records(data):
                 if record.index > last_index:
@@ -122,11 +130,16 @@ class Batch:
                 if record.index <= position:
                     continue
                 position = record.index
-                if earlier and any(position <= index and record.time_ns <= time for index, time in earlier):
-                    self.counters["repeated"] += 1
-                    continue
-                eff_time = effective_time(record.time_ns, eff_time)
-                self._add(record, OrderKey(eff_time, *where, record.index).pack())
+                time_ns = record.time_ns if record.time_ns <= LATEST_TIME_NS else eff_time
+                first = (position, time_ns) if first is None else (first[0], min(first[1], time_ns))
+                floor, late = 0, False
+                if others:
+                    if any(span.holds(position, record.time_ns) for span in others):
+                        self.counters["repeated"] += 1
+                        continue
+                    floor, late = floor_of(others, position, record.time_ns)
+                eff_time = effective_time(record.time_ns, max(eff_time, floor))
+                self._add(record, OrderKey(eff_time, *where, record.index).pack(), late=late)
         except RecordDecodeError as exc:
             lost = max(1, count - seen)
             log.error(  # noqa: TRY400 - one sentence; there is nothing to see in a traceback
@@ -136,7 +149,8 @@ class Batch:
             )  # fmt: skip
             self.counters["records"] += lost
             self.counters["damaged"] += lost
-        return eff_time
+        first_index, first_ns = first or (last_index + 1, 0)
+        return Span(first_index, last_index, first_ns, eff_time)
 
     def moves(self) -> list[Move]:
         """Return the migrations, in order."""
@@ -161,7 +175,7 @@ class Batch:
             if fid is not None:
                 self.contested[fid] = max(self.contested.get(fid, 0), eff_time_of(stamp))
 
-    def _add(self, record: ChangelogRecord, stamp: bytes) -> None:
+    def _add(self, record: ChangelogRecord, stamp: bytes, *, late: bool) -> None:
         counters = self.counters
         counters["records"] += 1
         kind = change_of(record)
@@ -177,6 +191,11 @@ class Batch:
         if met and self._skew_ns:
             self._compare(met, stamp)
         counters["named" if found else "changed"] += 1
+        if late:
+            counters["late"] += 1
+            self.late |= {(effect.parent, effect.name) for effect in found}
+            named = {fid for link, effect in met for fid in (link.fid, effect.fid)}
+            self.contest({object_of(record) or None, *named, *(effect.fid for effect in found)}, stamp)
         change = self._change(object_of(record), kind, record, stamp)
         if change is not None:
             change.type = TYPE_OF.get(record.type, change.type)

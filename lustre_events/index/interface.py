@@ -20,12 +20,17 @@ from lustre_events.jobs.messages import Result
 
 
 class Cursor(msgspec.Struct, frozen=True, gc=False):
-    """How far one epoch of one MDT's stream is in the index, and the effective time reached (namespace.py)."""
+    """How far one epoch of one MDT's stream is in the index, and the effective time reached (namespace.py).
+
+    `first_index` and `first_ns`: the first index and the least time that it has brought (spans.py); 0: any.
+    """
 
     mdt: str
     epoch: int
     position: int = 0
     eff_time: int = 0
+    first_index: int = 0
+    first_ns: int = 0
 
 
 class ObjectRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -15,12 +15,13 @@ Plan = list[tuple[list[Move], str, int]]
 
 small = st.integers(0, 11)
 moves = st.lists(st.tuples(st.integers(0, len(OPERATIONS) - 1), small, small, small), max_size=40)
-plans = st.lists(st.tuples(moves, st.sampled_from(["send", "send", "step", "work", "lose"]), small), max_size=8)
+actions = st.sampled_from(["send", "send", "step", "work", "lose", "restore"])
+plans = st.lists(st.tuples(moves, actions, small), max_size=8)
 SECOND_NS = 10**9
 
 
 def carry_out(world: World, plan: Plan) -> None:
-    """Do, send, step, work and lose what a plan says, then let everything settle."""
+    """Do, send, step, work, lose and restore what a plan says, then let everything settle."""
     for done, action, number in plan:
         world.do(done)
         world.do(any_moves(world.chance, 3 * number))
@@ -31,9 +32,15 @@ def carry_out(world: World, plan: Plan) -> None:
         elif action == "work":
             world.step()
             world.work(share=0.8)
-        else:
+        elif action == "lose":
             world.lose_redis(number % 2)
+        else:
+            world.restore_redis(number % 2)
         world.pass_seconds(1 + number * 15)
+    world.settle()
+    # Removed names are swept now; older copies of Redis come back all the same.
+    for mdt in (0, 1):
+        world.restore_redis(mdt)
     world.settle()
 
 

@@ -71,8 +71,8 @@ def test_whoever_was_the_writer_before_stops(writer: Writer, index_place: IndexP
 def test_a_cursor_moves_from_where_it_was(writer: Writer) -> None:
     """A cursor that is not where its writer believes means that somebody else wrote."""
     with writer.transaction() as transaction:
-        transaction.advance(Cursor("fs-MDT0000", 7), Cursor("fs-MDT0000", 7, 10, 99))
-    assert writer.cursors() == {("fs-MDT0000", 7): Cursor("fs-MDT0000", 7, 10, 99)}
+        transaction.advance(Cursor("fs-MDT0000", 7), Cursor("fs-MDT0000", 7, 10, 99, 3, 90))
+    assert writer.cursors() == {("fs-MDT0000", 7): Cursor("fs-MDT0000", 7, 10, 99, 3, 90)}
     for before in (Cursor("fs-MDT0000", 7), Cursor("fs-MDT0000", 7, 9)):
         with pytest.raises(LeaseLost, match="no longer at"), writer.transaction() as transaction:
             transaction.advance(before, Cursor("fs-MDT0000", 7, 11, 100))

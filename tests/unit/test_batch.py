@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lustre_events.changelog.record import ChangelogRecord, RecordType
 from lustre_events.domain.batch import Batch
+from lustre_events.domain.spans import Span
 from tests.support.model.dispatcher import LATER_NS, number
 from tests.support.records import builders as b
 from tests.support.records.builders import START_NS, fid_of, raw
@@ -24,8 +25,7 @@ def batch_of(*given_records: ChangelogRecord, position: int = 0, now_ns: int = L
         count=len(numbered),
         last_index=len(numbered),
         where=(0, 1),
-        position=position,
-        eff_time=0,
+        taken=Span(last_index=position),
     )
     return batch
 
@@ -108,7 +108,7 @@ def test_damage_ends_a_block_and_is_counted(damage: str, caplog: pytest.LogCaptu
     with caplog.at_level(logging.ERROR):
         batch.add_block(
             data[:-1] if damage == "torn" else data,
-            count=3, last_index=3 if damage == "torn" else 2, where=(0, 1), position=0, eff_time=0,
+            count=3, last_index=3 if damage == "torn" else 2, where=(0, 1),
         )  # fmt: skip
     assert batch.changes.keys() == {fid_of(1), fid_of(2)}
     assert batch.counters == {"records": 3, "named": 2, "damaged": 1}
@@ -124,7 +124,7 @@ def test_any_block_is_survived(given_records: list[ChangelogRecord], tail: bytes
     try:
         batch.add_block(
             raw(*given_records) + tail,
-            count=len(given_records) + 1, last_index=(1 << 63) - 1, where=(0, 1), position=0, eff_time=0,
+            count=len(given_records) + 1, last_index=(1 << 63) - 1, where=(0, 1),
         )  # fmt: skip
     finally:
         logging.disable(logging.NOTSET)

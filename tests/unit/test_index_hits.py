@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
         (fid_of(1).pack(),),
     )
     writer.execute("INSERT INTO counter VALUES ('records', 7)")
-    writer.execute("INSERT INTO cursor VALUES ('fs-MDT0000', 1, 42, 0)")
+    writer.execute("INSERT INTO cursor (mdt, epoch, position, eff_time) VALUES ('fs-MDT0000', 1, 42, 0)")
     writer.close()
     return path
 

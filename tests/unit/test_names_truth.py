@@ -8,10 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
+from lustre_events.domain.batch import Batch
 from lustre_events.domain.namespace import Link, OrderKey, Place, effective_time, effects, merge
+from lustre_events.domain.spans import Span
+from tests.support.model.dispatcher import LATER_NS
 from tests.support.model.model import OPERATIONS, Lustre, allowed_log, any_moves
 from tests.support.profiles import examples
 from tests.support.records import captures
+from tests.support.records.builders import raw
 
 small = st.integers(0, 11)
 moves = st.lists(st.tuples(st.integers(0, len(OPERATIONS) - 1), small, small, small), min_size=5, max_size=60)
@@ -71,3 +75,47 @@ def test_the_model_has_every_case() -> None:
     for log in system.logs:
         assert [record.index for record in log] == sorted({record.index for record in log})
         assert [record.time_ns for record in log] != sorted(record.time_ns for record in log)
+
+
+def played(
+    names: dict[Place, Link], log: list[ChangelogRecord], where: tuple[int, int], spans: dict[int, Span]
+) -> None:
+    """Take records under an epoch as the dispatcher does; `spans` are those of this MDT's epochs."""
+    epoch = where[1]
+    if not log or log[-1].index <= spans.get(epoch, Span()).last_index:
+        return
+    batch = Batch(LATER_NS)
+    spans[epoch] = batch.add_block(
+        raw(*log),
+        count=len(log),
+        last_index=log[-1].index,
+        where=where,
+        taken=spans.get(epoch, Span()),
+        others=[span for other, span in spans.items() if other != epoch],
+    )
+    for place, link in batch.links.items():
+        known = names.get(place)
+        if known is None or link.stamp > known.stamp:
+            names[place] = link
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(moves, st.integers(0, 100), st.integers(0, 1 << 32))
+def test_a_stale_redis_brings_no_name_back(plan: list[tuple[int, int, int, int]], more: int, seed: int) -> None:
+    """Removed names are forgotten; then epochs that come back with what others have taken change nothing."""
+    chance = random.Random(seed)
+    system = Lustre(chance)
+    system.do(plan)
+    system.do(any_moves(chance, more))
+    names: dict[Place, Link] = {}
+    epochs: list[dict[int, Span]] = [{}, {}]
+    for mdt, log in enumerate(system.logs):
+        first, again = sorted((chance.randrange(len(log) + 1), chance.randrange(len(log) + 1)), reverse=True)
+        played(names, log[:first], (mdt, 1), epochs[mdt])
+        played(names, log[again:], (mdt, 2), epochs[mdt])
+    names = {place: link for place, link in names.items() if link.fid is not None}
+    for mdt, log in enumerate(system.logs):
+        for epoch in chance.sample([1, 1, 2, 3], 2):
+            start = chance.randrange(len(log) + 1)
+            played(names, log[start : start + 20], (mdt, epoch), epochs[mdt])
+    assert {place: link.fid for place, link in names.items() if link.fid is not None} == system.truth()

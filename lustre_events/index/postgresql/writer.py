@@ -87,7 +87,9 @@ class PostgresqlWriter:
         """Return all cursors by (MDT, epoch)."""
         database = self._open()
         with database.errors():
-            rows = database.connection.execute("SELECT mdt, epoch, position, eff_time FROM cursor").fetchall()
+            rows = database.connection.execute(
+                "SELECT mdt, epoch, position, eff_time, first_index, first_ns FROM cursor"
+            ).fetchall()
         return {(row[0], row[1]): Cursor(*row) for row in rows}
 
     def register(self, extractors: Sequence[Identity]) -> dict[str, ExtractorState]:
@@ -130,12 +132,15 @@ class PostgresqlTransaction(PendingTable, Scans, Upkeep):
         """Move a cursor. Raises LeaseLost if it does not stand at `before`."""
         if before.position == 0:
             self._run(
-                "INSERT INTO cursor (mdt, epoch, position, eff_time) VALUES (%s, %s, 0, 0) ON CONFLICT DO NOTHING",
+                "INSERT INTO cursor (mdt, epoch, position, eff_time, first_index, first_ns)"
+                " VALUES (%s, %s, 0, 0, 0, 0) ON CONFLICT DO NOTHING",
                 before.mdt, before.epoch,
             )  # fmt: skip
         moved = self._run(
-            "UPDATE cursor SET position = %s, eff_time = %s WHERE mdt = %s AND epoch = %s AND position = %s",
-            after.position, after.eff_time, before.mdt, before.epoch, before.position,
+            "UPDATE cursor SET position = %s, eff_time = %s, first_index = %s, first_ns = %s"
+            " WHERE mdt = %s AND epoch = %s AND position = %s",
+            after.position, after.eff_time, after.first_index, after.first_ns,
+            before.mdt, before.epoch, before.position,
         )  # fmt: skip
         if moved.rowcount != 1:
             raise LeaseLost(

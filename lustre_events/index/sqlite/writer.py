@@ -78,8 +78,10 @@ class SQLiteWriter:
     def cursors(self) -> dict[tuple[str, int], Cursor]:
         """Return all cursors by (MDT, epoch)."""
         with sqlite_errors(self._path):
-            rows = self._connection.execute("SELECT mdt, epoch, position, eff_time FROM cursor").fetchall()
-        return {(mdt, epoch): Cursor(mdt, epoch, position, eff_time) for mdt, epoch, position, eff_time in rows}
+            rows = self._connection.execute(
+                "SELECT mdt, epoch, position, eff_time, first_index, first_ns FROM cursor"
+            ).fetchall()
+        return {(row[0], row[1]): Cursor(*row) for row in rows}
 
     def register(self, extractors: Sequence[Identity]) -> dict[str, ExtractorState]:
         """Make extractors known and return them by name; a new version or digest raises the serial."""
@@ -123,13 +125,18 @@ class SQLiteTransaction(PendingTable, Scans, Upkeep):
         """Move a cursor. Raises LeaseLost if it does not stand at `before`."""
         if before.position == 0:
             self._connection.execute(
-                "INSERT OR IGNORE INTO cursor (mdt, epoch, position, eff_time) VALUES (?, ?, 0, 0)",
+                "INSERT OR IGNORE INTO cursor (mdt, epoch, position, eff_time, first_index, first_ns)"
+                " VALUES (?, ?, 0, 0, 0, 0)",
                 (before.mdt, before.epoch),
             )
         moved = self._connection.execute(
-            "UPDATE cursor SET position = ?, eff_time = ? WHERE mdt = ? AND epoch = ? AND position = ?",
-            (after.position, after.eff_time, before.mdt, before.epoch, before.position),
-        )
+            "UPDATE cursor SET position = ?, eff_time = ?, first_index = ?, first_ns = ?"
+            " WHERE mdt = ? AND epoch = ? AND position = ?",
+            (
+                after.position, after.eff_time, after.first_index, after.first_ns,
+                before.mdt, before.epoch, before.position,
+            ),
+        )  # fmt: skip
         if moved.rowcount != 1:
             raise LeaseLost(
                 f"{self._path}: the cursor of {before.mdt} is no longer at {before.position}; "

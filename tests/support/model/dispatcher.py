@@ -18,7 +18,7 @@ from lustre_events.jobs.messages import STAT, Job, Result
 from lustre_events.jobs.requests import result_of
 from lustre_events.rules.rule_file import parse as parse_rules
 from lustre_events.rules.rules import Rules
-from lustre_events.streams.interface import Block
+from lustre_events.streams.interface import Block, RecordStreams
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
 from lustre_events.streams.memory_requests import MemoryRequests
 from tests.support.index.places import IndexPlace, Writer, open_writer, rows_of
@@ -85,7 +85,7 @@ class Rig:
         self.writer = open_writer(self.path)
         self.dispatcher = self.make(self.writer)
 
-    def make(self, writer: Writer, streams: MemoryRecordStreams | None = None) -> Dispatcher:
+    def make(self, writer: Writer, streams: RecordStreams | None = None) -> Dispatcher:
         """Return a dispatcher over the same streams, queue and (through `writer`) index; it takes over."""
         return Dispatcher(
             streams or self.streams,

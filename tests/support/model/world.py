@@ -7,7 +7,8 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from urllib.parse import quote_from_bytes
 
 import msgspec
@@ -17,7 +18,7 @@ from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.jobs.messages import HEAL, STAT, Job, Result
 from lustre_events.rules.rule_file import parse as parse_rules
-from lustre_events.streams.memory import MemoryRecordStreams
+from lustre_events.streams.memory import MemoryEpoch, MemoryRecordStreams
 from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import FACTS, MDT0, MDT1, Rig, answers, append
 from tests.support.model.model import Inode, Lustre, Move, Place, pieces
@@ -32,6 +33,15 @@ class Unacknowledged(MemoryRecordStreams):
 
     def acknowledge(self, mdt: str, epoch: int, position: int) -> None:
         """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What Redis had of one MDT at some time."""
+
+    epochs: list[int]
+    streams: dict[tuple[str, int], MemoryEpoch]
+    committed: dict[tuple[str, int], int]
 
 
 class World:
@@ -54,6 +64,8 @@ class World:
         )
         self.sent = [0, 0]
         self.epochs = [1, 1]
+        self.made = 1
+        self.copies: tuple[list[Copy], list[Copy]] = ([], [])
         self.kept: set[int] = set()
         self.extracted: Counter[tuple[int, int]] = Counter()
 
@@ -85,14 +97,38 @@ class World:
         name = (MDT0, MDT1)[mdt]
         if not self.sent[mdt] or self.rig.store.epochs.get(name, [0])[-1] != self.epochs[mdt]:
             return
-        log = self.system.logs[mdt]
-        committed = self.rig.store.committed.get((name, self.epochs[mdt]), 0)
+        self.copies[mdt].append(self._copy(name))
         if self.chance.random() < 0.5:  # and the stream was lost, too
-            self.rig.store.streams[name, self.epochs[mdt]].blocks.clear()
-            self.rig.store.streams[name, self.epochs[mdt]].last_index = committed
-        behind = sum(record.index <= committed for record in log)
-        self.sent[mdt] = self.chance.randrange(behind + 1)
-        self.epochs[mdt] += 1
+            stream = self.rig.store.streams[name, self.epochs[mdt]]
+            stream.blocks.clear()
+            stream.last_index = self.rig.store.committed.get((name, self.epochs[mdt]), 0)
+        if self.chance.random() < 0.5:  # with all the others
+            for epoch in self.rig.store.epochs.pop(name):
+                self.rig.store.streams.pop((name, epoch), None)
+        self.sent[mdt] = self.chance.randrange(self._committed(mdt) + 1)
+        self.made += 1
+        self.epochs[mdt] = self.made
+
+    def restore_redis(self, mdt: int) -> None:
+        """Put an MDT's streams back to an older copy; its reader goes on behind the copy's end.
+
+        What was committed may have been cleared on the MDT meanwhile.
+        """
+        if not self.copies[mdt]:
+            return
+        name, store = (MDT0, MDT1)[mdt], self.rig.store
+        copy = self.chance.choice(self.copies[mdt])
+        for epoch in store.epochs.get(name, []):
+            store.streams.pop((name, epoch), None)
+        store.epochs[name] = list(copy.epochs)
+        store.streams |= deepcopy(copy.streams)
+        for key in [key for key in store.committed if key[0] == name]:
+            del store.committed[key]
+        store.committed |= copy.committed
+        self.epochs[mdt] = copy.epochs[-1]
+        tail = store.tail(name).last_index
+        stored = sum(record.index <= tail for record in self.system.logs[mdt])
+        self.sent[mdt] = self.chance.randint(stored, max(stored, self._committed(mdt)))
 
     def step(self) -> None:
         """Let the dispatcher take a step, perhaps as its last one."""
@@ -157,6 +193,21 @@ class World:
         )
         bodies = {FID.unpack(fid): json.loads(body) for fid, body in rows}
         return {fid: (body["inode"], body["content"]) for fid, body in bodies.items()}
+
+    def _committed(self, mdt: int) -> int:
+        """Return how many records of an MDT the index has."""
+        name = (MDT0, MDT1)[mdt]
+        cursors = self.rig.writer.cursors().values()
+        position = max((cursor.position for cursor in cursors if cursor.mdt == name), default=0)
+        return sum(record.index <= position for record in self.system.logs[mdt])
+
+    def _copy(self, name: str) -> Copy:
+        store = self.rig.store
+        return Copy(
+            list(store.epochs[name]),
+            deepcopy({key: stream for key, stream in store.streams.items() if key[0] == name}),
+            {key: index for key, index in store.committed.items() if key[0] == name},
+        )
 
     def _answer(self, job: Job) -> None:
         living = self.system.living()
