@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from lustre_events.dispatcher.records import Cursors, Place
 from lustre_events.dispatcher.transactions import names_in
 from lustre_events.domain.namespace import mdt_number
+from lustre_events.errors import StreamDamaged
 from lustre_events.index.interface import Cursor
 from lustre_events.jobs.messages import Result
 from lustre_events.streams.interface import Block, RecordStreams, Results
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 READ_BYTES = 3 << 20
 """How much of all streams one step reads: some 20,000 records (captures: 150 bytes each)."""
 
+LAST_INDEX = (1 << 63) - 1
 RESULT_ENTRIES = 100
 LISTED_NAMES = 5_000
 """Names in listings that one step should take: more would hold up what is happening now."""
@@ -49,7 +51,7 @@ class Incoming:
             place = (mdt, self._oldest_epoch(mdt, cursors))
             if place[1]:
                 positions[place] = _position(place, cursors)
-        return self._streams.read(positions, READ_BYTES // max(1, len(positions)), timeout_seconds)
+        return _that_fit(self._streams.read(positions, READ_BYTES // max(1, len(positions)), timeout_seconds))
 
     def results(self) -> list[tuple[str, list[Result]]]:
         """Return entries of results that are not committed yet, by their ids. Raises StreamError."""
@@ -96,6 +98,17 @@ class Incoming:
             if _position((mdt, epochs[0]), cursors):
                 self._unacknowledged.add((mdt, epochs[0]))
         return epochs[0] if epochs else 0
+
+
+def _that_fit(blocks: list[Block]) -> list[Block]:
+    """Return the blocks whose indexes the index can hold. Raises StreamDamaged: there are only others."""
+    found = [block for block in blocks if block.last_index <= LAST_INDEX]
+    if blocks and not found:
+        raise StreamDamaged(
+            f"{blocks[0].mdt}: a block ends at index {blocks[0].last_index}, which no MDT has reached; "
+            f"somebody wrote it: look at epoch {blocks[0].epoch} with redis-cli XRANGE, and XDEL it"
+        )
+    return found
 
 
 def _position(place: Place, cursors: Mapping[Place, Cursor]) -> int:

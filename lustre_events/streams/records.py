@@ -25,9 +25,6 @@ _NUMBERS = re.compile(r"(records|blocks|bytes)_|.*_(ns|index|share|epoch|lost)\Z
 _WHOLE = re.compile(r"-?[0-9]{1,20}\Z")
 _SHARE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z")
 
-_LAST_INDEX = (1 << 63) - 1
-"""What the index can hold; MDTs count from 1."""
-
 _Entry = tuple[bytes, dict[bytes, bytes]]
 _Place = tuple[str, int]
 
@@ -207,6 +204,6 @@ def block_of(place: _Place, entry_id: bytes, fields: Mapping[bytes, bytes]) -> B
         last = int(entry_id.partition(b"-")[0])
     except (KeyError, ValueError) as exc:
         raise StreamDamaged(f"{where} is damaged: {exc!r}; look at it with redis-cli XRANGE") from exc
-    if not 0 < first <= last <= _LAST_INDEX:
+    if not 0 < first <= last:
         raise StreamDamaged(f"{where} is damaged: its records are {first} to {last}; look with redis-cli XRANGE")
     return Block(mdt, epoch, first, last, count, decompress(codec, compressed, where))

@@ -149,6 +149,18 @@ def test_no_shape_of_a_key_stops_anybody(role: str, place: Place) -> None:
     assert written or role == "subscriber"
 
 
+def test_an_index_that_no_mdt_has_reached_is_said(place: Place) -> None:
+    """A block whose index the database cannot hold is a sentence, until it is taken away; then records go on."""
+    fields = next(iter(place.admin.xrange(STREAM)))[1]
+    last = f"{(1 << 64) - 1}-0"
+    with connect(place.url("reader"), 5) as client:
+        client.xadd(STREAM, fields, id=last)
+    assert "which no MDT has reached" in place.step()
+    place.look()
+    place.admin.xdel(STREAM, last)
+    assert place.step() == ""
+
+
 def test_requests_go_on_after_the_last_of_all_ids(place: Place) -> None:
     """Whoever may ask cannot keep others from asking: the dispatcher begins the requests anew."""
     with connect(place.url("web"), 5) as client:
