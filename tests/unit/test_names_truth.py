@@ -99,7 +99,7 @@ def played(
             names[place] = link
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(500)
 @given(moves, st.integers(0, 100), st.integers(0, 1 << 32))
 def test_a_stale_redis_brings_no_name_back(plan: list[tuple[int, int, int, int]], more: int, seed: int) -> None:
     """Removed names are forgotten; then epochs that come back with what others have taken change nothing."""
