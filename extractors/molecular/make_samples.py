@@ -119,6 +119,45 @@ def pdb() -> str:
     return HEADER + "".join(f"MODEL     {model:4d}\n{rows}ENDMDL\n" for model in (1, 2)) + "END\n"
 
 
+SDF = """water
+  made by hand
+
+  3  2  0  0  0  0  0  0  0  0999 V2000
+    0.0000    0.0000    0.1170 O   0  0  0  0  0  0  0  0  0  0  0  0
+    0.0000    0.7570   -0.4670 H   0  0  0  0  0  0  0  0  0  0  0  0
+    0.0000   -0.7570   -0.4670 H   0  0  0  0  0  0  0  0  0  0  0  0
+  1  2  1  0
+  1  3  1  0
+M  END
+> <melting_point>
+273.15
+
+$$$$
+chloride
+  made by hand
+
+  0  0  0     0  0            999 V3000
+M  V30 BEGIN CTAB
+M  V30 COUNTS 1 0 0 0 0
+M  V30 BEGIN ATOM
+M  V30 1 Cl 0 0 0 0 CHG=-1
+M  V30 END ATOM
+M  V30 END CTAB
+M  END
+$$$$
+"""
+
+
+def charmm() -> str:
+    """Return a PDB file as CHARMM writes it: names begin in the first column, and no column has elements."""
+    names = (("N", "MET"), ("HT1", "MET"), ("CA", "MET"), ("CD", "LYS"), ("HG1", "LYS"), ("NE", "ARG"),
+             ("SOD", "SOD"), ("CLA", "CLA"), ("OH2", "TIP3"))  # fmt: skip
+    return "MODEL\n" + "".join(
+        f"ATOM  {n:5d} {name:<4s} {residue:<4s} {n:4d}    {n:8.3f}{n:8.3f}{n:8.3f}  1.00  0.00      PROT\n"
+        for n, (name, residue) in enumerate(names, 1)
+    )
+
+
 def mmcif() -> str:
     """Return an mmCIF file."""
     rows = "".join(
@@ -141,6 +180,10 @@ def samples(folder: Path) -> None:
         ("torn-header.cif", MMCIF[:700]),
         ("torn.xyz", XYZ + XYZ[:-30]),
         ("bad-text.pdb", "no structure at all\n"),
+        ("charmm.pdb", charmm()),
+        ("names.xyz", "4\nMD frame\nCA 0.0 0.0 0.0\nHA 1.0 0.0 0.0\nOW 0.0 1.0 0.0\nNA 0.0 0.0 1.0\n"),
+        ("numbers.xyz", "2\n\n6 0.0 0.0 0.0\n17 1.0 0.0 0.0\n"),
+        ("water.sdf", SDF),
         ("torn-quote.cif", "data_x\n_entry.id 'without an end\n"),
     ):
         (folder / name).write_text(content)

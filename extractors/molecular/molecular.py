@@ -1,7 +1,7 @@
-"""Molecular structures: what PDB, mmCIF, CIF, XYZ and mol2 files hold.
+"""Molecular structures: what PDB, mmCIF, CIF, XYZ, mol2 and SD files hold.
 
 A file is read once, line by line with bounded memory, as far as SECONDS go: the lines of atoms are counted
-(molecular_atoms.py), of the rest the first HEADER_BYTES are parsed by gemmi, which does not know XYZ and mol2.
+(molecular_atoms.py), of the rest the first HEADER_BYTES are parsed by gemmi, which does not know XYZ, mol2 and SD.
 Gzip is seen through.
 """
 
@@ -16,23 +16,27 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import extractor_batch
+import extractor_facts as facts
 import molecular_atoms as atoms
+import molecular_sdf as sdf
 
 MEMORY_BYTES = 800_000_000  # so that what a broken file asks for fails here, and not the whole batch
 SECONDS = 20  # of reading, per file
 HEADER_BYTES = 8 << 20
 TORN_BYTES = 1 << 18  # of a header whose torn end is looked for
 MAX_LINE = 1 << 20
-MAX_TEXT = 500
-MAX_ITEMS = 50
+MAX_TEXT = 4000
+MAX_ITEMS = 1000
 HEAD = 1 << 16
 PDB_LINES = re.compile(
     rb"\s*(HEADER|OBSLTE|TITLE |SPLIT |CAVEAT|COMPND|SOURCE|KEYWDS|EXPDTA|NUMMDL|AUTHOR|REVDAT|JRNL  |REMARK|"
-    rb"DBREF |SEQRES|HET   |HELIX |SHEET |CRYST1|ORIGX1|SCALE1|MODEL |ATOM  |HETATM)"
+    rb"DBREF |SEQRES|HET   |HELIX |SHEET |CRYST1|ORIGX1|SCALE1|MODEL\s|ATOM  |HETATM)"
 )
 CIF_LINES = re.compile(rb"(\s|#[^\n]*\n)*data_\S*\s", re.IGNORECASE)
 MOL2_LINES = re.compile(rb"(\s|#[^\n]*\n)*@<TRIPOS>")
-XYZ_LINES = re.compile(rb"[ \t]*\d+[ \t]*\r?\n[^\n]*\n[ \t]*[A-Za-z]{1,3}\w*([ \t]+[-+]?\d[\d.eE+-]*){3}")
+XYZ_LINES = re.compile(
+    rb"[ \t]*\d+[ \t]*\r?\n[^\n]*\n[ \t]*(?:[A-Za-z]{1,3}[\w+-]*|\d{1,3})([ \t]+[-+]?\d[\d.eE+-]*){3}"
+)
 DEPOSITED = "_pdbx_database_status.recvd_initial_deposition_date"
 # Items of mmCIF (PDB exchange dictionary), and the keys under which their values stand
 MMCIF = {
@@ -64,6 +68,7 @@ CORE = {
 LISTS = {"methods", "authors", "organisms", "entities", "chains", "residues"}
 NUMBERS = {"resolution_angstrom", "temperature_kelvin"}
 PDB_ITEMS = ("_entry.id", "_struct.title", "_struct_keywords.pdbx_keywords", "_struct_keywords.text", DEPOSITED)
+JRNL_DOI = re.compile(rb"^JRNL        DOI    (\S+)", re.MULTILINE)
 CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 
 
@@ -100,16 +105,20 @@ def cif(header: bytes) -> dict[str, Any]:
     block = parser.read_string(header.decode("utf-8", "replace"))[0]
     macro = bool(block.find_value("_entry.id") or block.find_mmcif_category("_atom_site."))
     document: dict[str, Any] = {"format": "mmcif" if macro else "cif", "block": clean(block.name)}
+    cut = []
     for item, key in (MMCIF if macro else CORE).items():
         values = [clean(parser.as_string(value)) for value in block.find_values(item) if not parser.is_null(value)]
-        values = [value for value in dict.fromkeys(values) if value][:MAX_ITEMS]
+        values = [value for value in dict.fromkeys(values) if value]
+        cut += [key] if key in LISTS and len(values) > MAX_ITEMS else []
+        values = values[:MAX_ITEMS]
         if not values or key in document:
             continue
         found = values if key in LISTS else number(values[0]) if key in NUMBERS else values[0]
         document |= {key: found} if found is not None else {}
     prefix = "_cell." if macro else "_cell_"
     cell = [number(block.find_value(prefix + name) or "") for name in CELL]
-    return document | ({"cell": cell} if all(cell) else {})
+    reason = {"partial": f"only {MAX_ITEMS} of these are listed: {', '.join(cut)}"} if cut else {}
+    return document | ({"cell": cell} if all(cell) else {}) | reason
 
 
 def pdb(header: bytes) -> dict[str, Any]:
@@ -127,12 +136,42 @@ def pdb(header: bytes) -> dict[str, Any]:
         document["resolution_angstrom"] = round(structure.resolution, 4)
     if authors := list(structure.meta.authors):
         document["authors"] = [clean(author) for author in authors[:MAX_ITEMS]]
+    document |= compounds(header)
+    if found := facts.dois(b" ".join(JRNL_DOI.findall(header)).decode("latin-1")):
+        document["doi"] = found[0]
     cell = structure.cell
     lengths = (cell.a, cell.b, cell.c, cell.alpha, cell.beta, cell.gamma)
     if cell.is_crystal() and all(map(math.isfinite, lengths)):
         document["cell"] = [round(each, 4) for each in lengths]
         document |= {"space_group": clean(structure.spacegroup_hm)} if structure.spacegroup_hm else {}
     return document
+
+
+def compounds(header: bytes) -> dict[str, list[str]]:
+    """Return molecules and organisms of the records COMPND and SOURCE, whose lines hold `KEY: value;`."""
+    found: dict[str, list[str]] = {}
+    for record, word, key in ((b"COMPND", "MOLECULE", "entities"), (b"SOURCE", "ORGANISM_SCIENTIFIC", "organisms")):
+        lines_of = [line[10:80] for line in header.split(b"\n") if line.startswith(record)]
+        text = " ".join(line.decode("latin-1").strip() for line in lines_of)
+        values = [
+            value for part in text.split(";") for name, _, value in (part.partition(":"),) if name.strip() == word
+        ]
+        if kept := list(dict.fromkeys(clean(value) for value in values if value.strip())):
+            found[key] = kept[:MAX_ITEMS]
+    return found
+
+
+def common(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what a structure says under the shared keys."""
+    return facts.common(
+        title=document.get("title"),
+        creator=document.get("authors"),
+        sample=[document.get("formula"), *document.get("entities", ()), *document.get("organisms", ())],
+        technique=document.get("methods"),
+        created=document.get("deposition_date"),
+        keywords=[word.strip() for word in document.get("keywords", "").split(",")],
+        doi=document.get("doi"),
+    )
 
 
 def read(stream: BinaryIO, counter: atoms.Counter) -> tuple[bytes, str]:
@@ -194,6 +233,7 @@ def beginning(head: bytes) -> bytes:
 def described(stream: BinaryIO, head: bytes) -> dict[str, Any]:
     """Return the document of a file by how its content begins."""
     for pattern, counter, parse in (
+        (sdf.LINES, sdf.Sdf(), None),
         (MOL2_LINES, atoms.Mol2(), None),
         (CIF_LINES, atoms.Cif(), cif),
         (PDB_LINES, atoms.Pdb(), pdb),
@@ -203,8 +243,10 @@ def described(stream: BinaryIO, head: bytes) -> dict[str, Any]:
             header, reason = read(stream, counter)
             counted = counter.document()
             document = (parsed(header, parse, counted["atoms"]) if parse else {}) | counted
-            return document | ({"partial": reason} if reason else {})
-    raise ValueError("it is no PDB, mmCIF, CIF, XYZ or mol2 file")
+            reasons = dict.fromkeys(each for each in (document.get("partial"), reason, counter.reason) if each)
+            document |= common(document) | facts.preview(excerpt=head.decode("latin-1"))
+            return document | ({"partial": "; ".join(reasons)} if reasons else {})
+    raise ValueError("it is no PDB, mmCIF, CIF, XYZ, mol2 or SD file")
 
 
 if __name__ == "__main__":

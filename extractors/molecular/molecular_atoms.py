@@ -10,12 +10,14 @@ import re
 from collections import Counter as Tally
 from typing import Any, Protocol
 
-MAX_KINDS = 200  # of elements, chains and residues
+import molecular_elements as elements
+
+MAX_KINDS = 2000  # of chains and residues
+MAX_ATOM_NAMES = 20_000  # different ones, by residue
 MAX_TEXT = 200
-MAX_NAMES = 20
+MAX_NAMES = 100
 MAX_COLUMNS = 200
 SITES = re.compile(rb"_atom_site[._](?!aniso)")
-SYMBOL = re.compile(rb"[A-Za-z]{1,3}")
 
 
 class Counter(Protocol):
@@ -38,30 +40,23 @@ class Kinds:
 
     def __init__(self) -> None:
         self.tally: Tally[bytes] = Tally()
+        self.more = False
 
     def add(self, word: bytes) -> None:
         """Take one."""
         if word in self.tally or len(self.tally) < MAX_KINDS:
             self.tally[word] += 1
+        else:
+            self.more = True
 
     def names(self) -> list[str]:
         """Return the words, in the order of their coming."""
         return [text(word) for word in self.tally if word]
 
-    def counts(self) -> dict[str, int]:
-        """Return how often each came."""
-        return {text(word): count for word, count in sorted(self.tally.items()) if word}
-
 
 def text(word: bytes) -> str:
     """Return a word such as JSON and a database can hold."""
     return word.decode("latin-1").replace("\0", " ").strip()[:MAX_TEXT]
-
-
-def symbol(word: bytes) -> bytes:
-    """Return an element's symbol as chemistry writes it; empty where it is none."""
-    found = SYMBOL.match(word.strip())
-    return found.group().capitalize() if found else b""
 
 
 class Pdb:
@@ -70,7 +65,9 @@ class Pdb:
     def __init__(self) -> None:
         self.reason = ""
         self.atoms = self.het = self.models = self.all = 0
-        self.elements, self.chains, self.residues = Kinds(), Kinds(), Kinds()
+        self.elements: Tally[bytes] = Tally()
+        self.names: Tally[tuple[bytes, bytes, bool]] = Tally()  # of atoms without an element
+        self.chains, self.residues = Kinds(), Kinds()
 
     def take(self, line: bytes) -> bool:
         """Take one line; return whether it belongs to the atoms. Only the first model is counted."""
@@ -80,7 +77,10 @@ class Pdb:
             if self.models <= 1:
                 self.atoms += 1
                 self.het += kind == b"HETATM"
-                self.elements.add(symbol(line[76:78]) or symbol(line[12:14].strip(b" 0123456789")))
+                if element := elements.SYMBOLS.get(line[76:78].strip().upper()):
+                    self.elements[element] += 1
+                else:
+                    self._name(line, kind == b"HETATM")
                 self.chains.add(line[21:22].strip())
                 self.residues.add(line[17:20].strip())
             return True
@@ -92,8 +92,17 @@ class Pdb:
             b"END",
         }
 
+    def _name(self, line: bytes, hetero: bool) -> None:
+        key = (line[12:16].rstrip(b"\r\n").ljust(4), line[17:21].strip(), hetero)
+        if key in self.names or len(self.names) < MAX_ATOM_NAMES:
+            self.names[key] += 1
+        else:
+            self.reason = f"elements of atoms with more than {MAX_ATOM_NAMES} names are not told"
+
     def document(self) -> dict[str, Any]:
         """Return what was counted."""
+        if self.chains.more or self.residues.more:
+            self.reason = self.reason or f"only {MAX_KINDS} chains and residues are listed"
         found: dict[str, Any] = {
             "models": max(self.models, int(self.atoms > 0)),
             "atoms": self.atoms,
@@ -102,7 +111,7 @@ class Pdb:
         return found | {
             "chains": self.chains.names(),
             "residues": self.residues.names(),
-            "elements": self.elements.counts(),
+            "elements": elements.counts((self.elements + elements.of_pdb(self.names)).items()),
         }
 
 
@@ -112,7 +121,9 @@ class Cif:
     def __init__(self) -> None:
         self.reason = ""
         self.atoms = self.het = 0
-        self.elements, self.models = Kinds(), Kinds()
+        self.elements: Tally[bytes] = Tally()
+        self.models = Kinds()
+        self.read = elements.symbol
         self.columns: list[bytes] = []
         self.in_text = self.in_loop = self.in_rows = False
         self.places: tuple[int, int, int] = (-1, -1, -1)
@@ -146,7 +157,7 @@ class Cif:
         wanted = (b"type_symbol", b"group_pdb", b"pdbx_pdb_model_num")
         symbols, groups, models = (names.index(name) if name in names else -1 for name in wanted)
         if symbols < 0 and b"label" in names:
-            symbols = names.index(b"label")
+            symbols, self.read = names.index(b"label"), elements.of_label
         self.places, self.in_rows = (symbols, groups, models), True
 
     def _row(self, line: bytes) -> None:
@@ -155,14 +166,14 @@ class Cif:
             return
         symbols, groups, models = self.places
         self.atoms += 1
-        self.elements.add(symbol(words[symbols]) if -1 < symbols < len(words) else b"")
+        self.elements[self.read(words[symbols].strip(b"'\"")) if -1 < symbols < len(words) else b""] += 1
         self.het += -1 < groups < len(words) and words[groups] == b"HETATM"
         self.models.add(words[models] if -1 < models < len(words) else b"1")
 
     def document(self) -> dict[str, Any]:
         """Return what was counted; atoms are those of all models."""
         return {"models": len(self.models.tally), "atoms": self.atoms, "hetero_atoms": self.het,
-                "elements": self.elements.counts()}  # fmt: skip
+                "elements": elements.counts(self.elements.items())}  # fmt: skip
 
 
 class Xyz:
@@ -173,7 +184,7 @@ class Xyz:
         self.frames = self.atoms = self.left = self.most = 0
         self.comment: str | None = None
         self.want_comment = False
-        self.elements = Kinds()
+        self.words = Kinds()
 
     def take(self, line: bytes) -> bool:
         """Take one line; all belong to the atoms."""
@@ -183,7 +194,7 @@ class Xyz:
         elif self.left:
             self.left -= 1
             if self.frames == 1:
-                self.elements.add(symbol(line[:8]))
+                self.words.add(line.split(None, 1)[0] if line.strip() else b"")
         elif line.strip() and not self.reason:
             self._begin(line)
         return True
@@ -202,7 +213,8 @@ class Xyz:
             self.reason = f"frame {self.frames} lacks {self.left} of its atoms"
         found: dict[str, Any] = {"format": "xyz", "frames": self.frames, "atoms": self.atoms}
         found |= {"title": self.comment} if self.comment else {}
-        return found | {"elements": self.elements.counts()} | ({"partial": self.reason} if self.reason else {})
+        known = elements.counts(elements.of_words(self.words.tally).items())
+        return found | {"elements": known} | ({"partial": self.reason} if self.reason else {})
 
 
 class Mol2:
@@ -215,7 +227,7 @@ class Mol2:
         self.names: list[str] = []
         self.kinds: dict[str, None] = {}
         self.charges: dict[str, None] = {}
-        self.elements = Kinds()
+        self.elements: Tally[bytes] = Tally()
 
     def take(self, line: bytes) -> bool:
         """Take one line; all belong to the atoms."""
@@ -227,7 +239,7 @@ class Mol2:
             if self.section == b"ATOM":
                 self.atoms += 1
                 words = line.split(None, 6)
-                self.elements.add(symbol(words[5]) if len(words) > 5 else b"")
+                self.elements[elements.of_types(words[5]) if len(words) > 5 else b""] += 1
             elif self.section == b"BOND":
                 self.bonds += 1
             elif self.section == b"MOLECULE" and self.molecules <= MAX_NAMES:
@@ -250,6 +262,8 @@ class Mol2:
             "atoms": self.atoms,
             "bonds": self.bonds,
         }
-        found |= {"names": self.names, "elements": self.elements.counts()}
+        if self.molecules > MAX_NAMES:
+            self.reason = f"of {self.molecules} molecules {MAX_NAMES} names are listed"
+        found |= {"names": self.names, "elements": elements.counts(self.elements.items())}
         found |= {"molecule_types": list(self.kinds), "charge_types": list(self.charges)}
         return found

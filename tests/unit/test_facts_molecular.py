@@ -1,0 +1,113 @@
+"""Facts of structures: elements are those of the periodic table, and those that gemmi finds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import gemmi
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.programs import program
+
+molecular = program("molecular")
+elements = program("molecular", "molecular_elements")
+quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+SYMBOLS = st.sampled_from(elements.TABLE)
+# Atoms of residues as the PDB and CHARMM name them, with their elements
+ATOMS = [("N", "MET", "N"), ("CA", "MET", "C"), ("CD", "LYS", "C"), ("CE", "LYS", "C"), ("SD", "MET", "S"),
+         ("HG1", "LYS", "H"),
+         ("NE", "ARG", "N"), ("HE", "ARG", "H"), ("HH12", "ARG", "H"), ("CD1", "PHE", "C"), ("OG", "SER", "O"),
+         ("CB", "HSD", "C"), ("P", "DA", "P"), ("HO5'", "DA", "H"), ("OH2", "TIP3", "O")]  # fmt: skip
+IONS = [("CA", "CA", "Ca"), ("ZN", "ZN", "Zn"), ("NA", "NA", "Na"), ("SOD", "SOD", "Na"), ("CLA", "CLA", "Cl"),
+        ("CAL", "CAL", "Ca"), ("FE", "HEM", "Fe")]  # fmt: skip
+
+
+def line(name: str, residue: str, element: str, kind: str = "ATOM  ") -> str:
+    """Return an atom's line; the name has its four columns."""
+    place = "   0.000   0.000   0.000  1.00  0.00"
+    return f"{kind}    1 {name:<4s} {residue:<4s}    1    {place}          {element:>2s}\n"
+
+
+@quick
+@given(atoms=st.lists(SYMBOLS, min_size=1, max_size=40))
+def test_a_column_of_elements_is_taken_as_gemmi_takes_it(tmp_path: Path, atoms: list[str]) -> None:
+    """Symbols of a PDB file with elements, and of XYZ in capitals or not or by numbers, are counted."""
+    pdb = "".join(line(symbol.upper(), "LIG", symbol.upper()) for symbol in atoms)
+    (tmp_path / "a.pdb").write_text(pdb)
+    known = Counter(
+        atom.element.name for model in gemmi.read_pdb_string(pdb) for chain in model for r in chain for atom in r
+    )
+    assert molecular.extract(str(tmp_path / "a.pdb"))["elements"] == known == Counter(atoms)
+    numbers = [str(elements.TABLE.index(symbol) + 1) for symbol in atoms]
+    for words in (atoms, [symbol.upper() for symbol in atoms], numbers):
+        rows = "".join(f"{word} 0.0 0.0 0.0\n" for word in words)
+        (tmp_path / "a.xyz").write_text(f"{len(atoms)}\nframe\n{rows}")
+        assert molecular.extract(str(tmp_path / "a.xyz"))["elements"] == Counter(atoms)
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_names_of_atoms_are_no_metals(tmp_path: Path, left: bool) -> None:
+    """Without a column of elements, a carbon CA is carbon and an ion CA is calcium, wherever the names begin."""
+    rows = ""
+    for name, residue, element in ATOMS + IONS:
+        aligned = name if left or len(element) == 2 or len(name) == 4 else f" {name}"
+        rows += line(aligned, residue, "", "HETATM" if residue == "HEM" else "ATOM  ")
+    (tmp_path / "a.pdb").write_text(rows)
+    expected = Counter(element for _, _, element in ATOMS + IONS)
+    assert molecular.extract(str(tmp_path / "a.pdb"))["elements"] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["CA", "HA", "OW"], {"C": 1, "H": 1, "O": 1}), (["CL", "NA", "O"], {"Cl": 1, "Na": 1, "O": 1}),
+        (["Ca", "Fe2+", "O2-"], {"Ca": 1, "Fe": 1, "O": 1}),
+        (["OW", "HW1", "HW2", "Na"], {"O": 1, "H": 2, "Na": 1}),
+        (["C1", "H1A", "Cl2"], {"C": 1, "H": 1, "Cl": 1}), (["Q", "QQ"], {}), (["D", "O"], {"H": 1, "O": 1}),
+    ],
+)  # fmt: skip
+def test_words_of_xyz_are_symbols_or_names(tmp_path: Path, words: list[str], expected: dict[str, int]) -> None:
+    """Where all words are symbols they are elements; where one is a name, all in capitals are."""
+    rows = "".join(f"{word} 0.0 0.0 0.0\n" for word in words)
+    (tmp_path / "a.xyz").write_text(f"{len(words)}\nframe\n{rows}")
+    found = molecular.extract(str(tmp_path / "a.xyz"))
+    assert (found["elements"], found["atoms"]) == (expected, len(words))
+
+
+@quick
+@given(word=st.binary(max_size=6))
+def test_whatever_stands_there_an_element_is_one_or_none(word: bytes) -> None:
+    """No bytes make an element that is not in the periodic table."""
+    table = {symbol.encode() for symbol in elements.TABLE} | {b""}
+    assert {
+        elements.symbol(word),
+        elements.of_label(word),
+        elements.of_name(word),
+        elements.of_types(word),
+    } <= table
+
+
+def test_mol2_types_of_sybyl_and_force_fields_differ(tmp_path: Path) -> None:
+    """A type with a capital is a symbol, one in small letters of a force field; dummies are no element."""
+    types = ("C.ar", "Ca", "ca", "hc", "cl", "Du", "LP", "N.pl3")
+    rows = "".join(f"{n} X 0 0 0 {kind} 1 R 0\n" for n, kind in enumerate(types))
+    (tmp_path / "a").write_text(f"@<TRIPOS>MOLECULE\nm\n8 0\nSMALL\nX\n@<TRIPOS>ATOM\n{rows}")
+    assert molecular.extract(str(tmp_path / "a"))["elements"] == {"C": 2, "Ca": 1, "Cl": 1, "H": 1, "N": 1}
+
+
+def test_pdb_tells_what_it_is_of_and_its_doi(tmp_path: Path) -> None:
+    """Title, authors, molecules, organisms, date and DOI stand under the shared keys."""
+    text = (
+        "HEADER    TOY                                     29-FEB-24   9XYZ\nTITLE     A TOY\n"
+        "COMPND    MOL_ID: 1;\nCOMPND   2 MOLECULE: TOYASE;\nSOURCE    ORGANISM_SCIENTIFIC: EXEMPLUM VULGARE;\n"
+        "EXPDTA    X-RAY DIFFRACTION\nAUTHOR    E.NOETHER\nJRNL        DOI    10.5072/ABC.1\n"
+        + line(" CA", "GLY", "C")
+    )
+    (tmp_path / "a").write_text(text)
+    assert molecular.extract(str(tmp_path / "a"))["common"] == {
+        "title": "A TOY", "creator": ["NOETHER, E."], "sample": ["TOYASE", "EXEMPLUM VULGARE"],
+        "technique": ["X-RAY DIFFRACTION"], "created": "2024-02-29", "doi": ["10.5072/abc.1"],
+    }  # fmt: skip
