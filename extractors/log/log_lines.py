@@ -11,6 +11,8 @@ import datetime as dt
 import re
 from typing import Any
 
+import log_judge
+
 MAX_VALUE = 200
 MAX_EXCEPTIONS = 20
 STATES = "COMPLETED|FAILED|TIMEOUT|CANCELLED|OUT_OF_MEMORY|NODE_FAIL|PREEMPTED|DEADLINE|BOOT_FAIL|REVOKED"
@@ -61,29 +63,25 @@ MESSAGES = (  # what slurmstepd and srun say of an end, by the state that it mea
     ("CANCELLED", ("cancelled at", "force terminated")),
     ("FAILED", ("exited with exit", ": segmentation fault", ": aborted", ": killed", ": bus error")),
 )
-PROBLEMS = {
-    "due to time limit": "time_limit", "oom-kill": "out_of_memory", "oom_kill": "out_of_memory",
-    "out of memory": "out_of_memory", "memoryerror": "out_of_memory", "std::bad_alloc": "out_of_memory",
-    "memory limit": "out_of_memory", "segmentation fault": "segmentation_fault", "bus error": "bus_error",
-    "floating point exception": "floating_point_exception", "core dumped": "core_dumped", "mpi_abort": "mpi_abort",
-    "traceback (most recent": "python_traceback", "no space left on device": "no_space",
-    "disk quota exceeded": "quota_exceeded", "command not found": "command_not_found",
-    "permission denied": "permission_denied", "no such file or directory": "missing_file",
-    "unable to locate a modulefile": "missing_module", "these module(s)": "missing_module",
-    "cannot open shared object": "missing_library", "stale file handle": "stale_file_handle",
-    "input/output error": "io_error", "node failure": "node_failure", "transport endpoint": "network",
-    "cuda error": "gpu_error", "cuda_error": "gpu_error",
-}  # fmt: skip
 EXCEPTION = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,10}([A-Z]\w{0,60}(?:Error|Exception|Interrupt|Exit))(?::|$)")
 ISO_TIME = re.compile(r"\b(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 DATE = re.compile(rf"\b({'|'.join(MONTHS)}) +(\d\d?) (\d\d):(\d\d):(\d\d) (?:[A-Z]{{1,5}} )?(\d{{4}})\b")
-WORDS = tuple(
-    b"job slurm srun stepid state: exit nodes: cluster: efficiency: real wall maximum error warn fatal".split()
-) + tuple(words.encode() for words in PROBLEMS)
+DAY_FIRST = re.compile(rf"\b(\d\d?) ({'|'.join(MONTHS)}) (\d{{4}}),? (\d\d):(\d\d):(\d\d)(?: ([AP]M)\b)?")
+# words on a line before a time that is none of the run
+OF_A_BUILD = re.compile(
+    r"\b(?:configur\w+|compil\w+|buil[dt]\w*|version|releas\w+|revision|copyright|commit\w*|install\w*|licen[cs]\w*|expir\w+|"
+    r"updated|modified|linked|publish\w+|valid (?:until|to)|deadline|born|birth\w*)\b",
+    re.IGNORECASE,
+)
+WORDS = tuple(b"job slurm srun stepid state: exit nodes: cluster: efficiency: real wall maximum".split()) + tuple(
+    words.encode() for words in log_judge.PROBLEM_WORDS
+)
 """A line with one of these, in lower case, is looked at."""
-FEW_WORDS = (b"slurm", b"srun", b"error", b"warn", b"fatal")
+FEW_WORDS = (b"slurm", b"srun")
 """The same in the middle of a large file, where all of them would take too long."""
+JUDGED = (b"error", b"fatal", b"warn", b"exception", b"severe", b"critical")
+"""Lines with one of these, wherever they stand, are judged: errors and warnings are counted to the end."""
 
 
 class Found:
@@ -109,8 +107,8 @@ class Found:
             if (match := pattern.search(line)) and (seconds := duration(match[1])) is not None:
                 self.runtime = (rank, seconds, name)
                 break
-        self.problems.update(problem for words, problem in PROBLEMS.items() if words in low)
-        if (match := EXCEPTION.match(line)) and len(self.exceptions) < MAX_EXCEPTIONS:
+        self.problems.update(log_judge.problems(line))
+        if (match := EXCEPTION.match(line)) and len(self.exceptions) <= MAX_EXCEPTIONS:
             self.exceptions[match[1][:MAX_VALUE]] = None
         if "slurm" in low or "srun:" in low:
             self.slurm = True
@@ -146,14 +144,21 @@ def duration(text: str) -> float | None:
 
 
 def times(text: str) -> list[dt.datetime]:
-    """Return the times that stand in `text`, in their order: ISO 8601 ones and those that `date` writes."""
+    """Return the times in `text`, in their order: ISO 8601 ones and those that `date` writes, but not of builds."""
     found = [(match.start(), tuple(map(int, match.groups()))) for match in ISO_TIME.finditer(text)]
     for match in DATE.finditer(text):
         month, day, hour, minute, second, year = match.groups()
         parts = (int(year), MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second))
         found.append((match.start(), parts))
+    for match in DAY_FIRST.finditer(text):
+        day, month, year, hour, minute, second, half = match.groups()
+        shift = 0 if half is None else 12 * (half == "PM") - 12 * (int(hour) == 12)
+        parts = (int(year), MONTHS.index(month) + 1, int(day), int(hour) + shift, int(minute), int(second))
+        found.append((match.start(), parts))
     made = []
-    for _, parts in sorted(found):
+    for place, parts in sorted(found):
+        if OF_A_BUILD.search(text, text.rfind("\n", 0, place) + 1, place):
+            continue
         with contextlib.suppress(ValueError):
             made.append(dt.datetime(*parts))  # noqa: DTZ001 - logs seldom name a zone
     return made

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "samples"
@@ -54,6 +55,16 @@ real\t10m2.345s
 user\t0m1.000s
 sys\t0m0.100s
 """
+CHEMISTRY = """ Configuration time       | 2021-09-18 20:48:41
+ Program begins on Thu Sep 22 23:33:19 2022
+ Total memory limit      2000 MB
+ DIIS Error 1.0e-3
+ DIIS: error= 7.64D-02 at cycle   1
+ root mean square error = 0.2, standard error 3
+ reading /scratch/error.log with --error=job.err
+ finished, 0 errors, no warnings
+ Thu Sep 22 23:33:23 2022
+"""
 
 
 def main() -> None:
@@ -68,6 +79,8 @@ def main() -> None:
     }
     for name, content in samples.items():
         (FOLDER / name).write_bytes(content.encode())
+    (FOLDER / "chemistry.out").write_text(CHEMISTRY)
+    (FOLDER / "server.log.gz").write_bytes(gzip.compress(PLAIN.encode(), mtime=0))
     (FOLDER / "bad-binary.log").write_bytes(b"\x7fELF\x02\x01\x01\0\0\0")
 
 

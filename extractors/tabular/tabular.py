@@ -18,10 +18,11 @@ import tabular_json
 from extractor_batch import OutOfTime, within
 from extractor_facts import MAX_ROWS as HEAD_ROWS
 from extractor_facts import Line, common
+from extractor_open import SAMPLE, Source
 from tabular_cells import MISSING, number_of
 from tabular_columns import MAX_COLUMNS, MAX_LINED, MAX_TEXT, Column, clean, described, key_of, shown_as, unique
 from tabular_form import Form, form_of
-from tabular_source import MAX_LINE, READ_CHARACTERS, SAMPLE, Lines, Source, encoding_of
+from tabular_source import MAX_LINE, READ_CHARACTERS, Lines, encoding_of
 
 SECONDS = 40  # of one file; then its rows are those counted so far
 MAX_FIELD = 1 << 20  # longest field, in characters

@@ -13,8 +13,9 @@ from typing import Any
 
 import tabular_shapes
 from extractor_batch import OutOfTime, within
+from extractor_open import PIECE
 from tabular_columns import MAX_TEXT, Records, clean, key_of
-from tabular_source import PIECE, READ_CHARACTERS, Lines
+from tabular_source import READ_CHARACTERS, Lines
 from tabular_values import Values
 
 MAX_ITEM = 64 << 20  # characters of one member or item

@@ -1,93 +1,20 @@
-"""The text of a table: out of which compression, in which encoding; read forward, in bounded memory."""
+"""The text of a table: in which encoding, and its lines; read forward, in bounded memory."""
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
 import io
-import lzma
-import zlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
 
-SAMPLE = 1 << 18  # by which compression, encoding and form are told
+from extractor_open import PIECE, Source
+
 BINARY = 1 << 10
 MAX_LINE = 4 << 20  # longest line, in characters
 READ_CHARACTERS = 32 << 20  # of a text, whose types and ranges are found
-PIECE = 1 << 20
-WINDOW_BYTES = 1 << 27  # of zstd, as its own program allows
-COMPRESSIONS = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
-DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-
-
-class Source(io.RawIOBase):
-    """What a file holds, expanded where it is compressed. Where it is torn it ends, and `damage` says so."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        magic = file.read(16)
-        file.seek(0)
-        self.compression = next((name for start, name in COMPRESSIONS if magic.startswith(start)), None)
-        if self.compression == "bzip2" and magic[4:10] not in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"):
-            self.compression = None  # a text that begins so
-        self._stream: Any = expanding(file, self.compression) if self.compression else file
-        self._piece = getattr(self._stream, "read1", self._stream.read)  # read would lose what is before a tear
-        self.damage = ""
-        self._ahead = b""
-        self.sample = self._ahead = self._read(SAMPLE)
-        if self.damage and not self.sample:
-            raise ValueError(f"its {self.compression} stream is damaged: {self.damage}")
-
-    def _read(self, size: int) -> bytes:
-        parts = []
-        while size and not self.damage:
-            try:
-                part = self._piece(min(size, PIECE))
-            except DAMAGED as exc:
-                self.damage = f"{exc}" or type(exc).__name__
-                break
-            except Exception as exc:
-                if type(exc).__name__ != "ZstdError":  # the module is imported for such files only
-                    raise
-                self.damage = f"{exc}"
-                break
-            if not part:
-                break
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
-
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer."""
-        size = len(buffer)
-        part, self._ahead = self._ahead[:size], self._ahead[size:]
-        part = part or self._read(size)
-        buffer[: len(part)] = part
-        return len(part)
-
-    @property
-    def whole(self) -> bool:
-        """Whether the sample is all there is."""
-        return len(self.sample) < SAMPLE
-
-
-def expanding(file: BinaryIO, compression: str) -> Any:
-    """Return a reader of what is compressed in `file`."""
-    if compression == "zstd":
-        import zstandard  # noqa: PLC0415 - only a few files need it
-
-        return zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(file, read_across_frames=True)
-    if compression == "gzip":
-        return gzip.GzipFile(fileobj=file)
-    return bz2.BZ2File(file) if compression == "bzip2" else lzma.LZMAFile(file)
 
 
 def encoding_of(sample: bytes, *, whole: bool) -> str:
