@@ -70,6 +70,16 @@ def dicom(syntax: str, elements: Elements = ()) -> bytes:
     return bytes(128) + b"DICM" + element(2, 0, "UL", struct.pack("<I", len(meta))) + meta + data
 
 
+def directory() -> bytes:
+    """Return a DICOMDIR with a record of a person."""
+    entity = element(4, 0x1130, "CS", "TESTSET")
+    record = element(4, 0x1430, "CS", "PATIENT") + element(0x10, 0x10, "PN", "Doe^Jane")
+    records = element(4, 0x1220, "SQ", struct.pack("<HHI", 0xFFFE, 0xE000, len(record)) + record)
+    meta = element(2, 2, "UI", "1.2.840.10008.1.3.10") + element(2, 0x10, "UI", EXPLICIT)
+    prefix = bytes(128) + b"DICM" + element(2, 0, "UL", struct.pack("<I", len(meta)))
+    return prefix + meta + entity + records
+
+
 def nifti(order: str = "<", *, version: int = 1, magic: bytes = b"n+1\0") -> bytes:
     """Return a NIfTI file of 4 x 3 x 2 voxels and 5 times, with a comment as an extension."""
     dim, pixdim = (4, 4, 3, 2, 5, 1, 1, 1), (1.0, 2.0, 2.0, 3.5, 2.2, 0.0, 0.0, 0.0)
@@ -101,6 +111,9 @@ def samples(folder: Path) -> None:
         ("deflated.dcm", dicom(DEFLATED)),
         ("ct-named.txt", dicom(EXPLICIT, ct)),
         ("no-prefix.dcm", dataset(EXPLICIT)),
+        ("mr.dcm.gz", gzip.compress(dicom(EXPLICIT), mtime=0)),
+        ("htj2k.dcm", dicom("1.2.840.10008.1.2.4.201")),
+        ("DICOMDIR", directory()),
         ("torn.dcm", dicom(EXPLICIT)[:-40]),
         ("brain.nii", nifti()),
         ("brain.nii.gz", gzip.compress(nifti(), mtime=0)),

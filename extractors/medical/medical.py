@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import functools
 import gzip
+import io
 import math
 import os
 import struct
 import sys
 import warnings
+import zlib
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 import extractor_batch
+import extractor_facts as facts
 
 HEAD = 352
 HEADER_BYTES = 16 << 20
-MAX_EXTENSIONS = 64
+MAX_EXTENSIONS = 1000
+UNPACKED = 8 << 20  # bytes of a DICOM file within gzip that are looked at
 CODES = ("qform_code", "sform_code", "intent_code", "slice_code")
 MAX_LENGTH = 64  # of an element, in a DICOM file without its prefix
 # Texts of a NIfTI header in which programs put names, dates and paths
@@ -78,6 +82,8 @@ def nifti(file: BinaryIO, size: int | None, more: Iterable[str]) -> dict[str, An
         and (document["vox_offset"] or 0) + math.prod(shape) * int(header["bitpix"]) / 8 > size
     ):
         document["partial"] = "the file ends within its data"
+    units = [document.get("xyz_units", "unknown"), document.get("t_units", "unknown")]
+    document |= facts.common(units=[each for each in units if each != "unknown"])
     return {key: value for key, value in document.items() if value is not None}
 
 
@@ -142,10 +148,26 @@ def extract(path: str) -> dict[str, Any]:
         if is_nifti(head):
             return nifti(file, size, more)
         if head[:2] == b"\x1f\x8b":
-            with gzip.open(file) as inner:
-                if is_nifti(inner.read(HEAD)):
-                    inner.seek(0)
-                    return nifti(inner, None, more) | {"compression": "gzip"}
+            return packed(file, more)
+    raise ValueError("it is neither DICOM nor NIfTI")
+
+
+def packed(file: BinaryIO, more: list[str]) -> dict[str, Any]:
+    """Return the document of a file within gzip."""
+    try:
+        with gzip.open(file) as inner:
+            head = inner.read(HEAD)
+            inner.seek(0)
+            if is_nifti(head):
+                return nifti(inner, None, more) | {"compression": "gzip"}
+            if is_dicom(head):
+                import medical_dicom  # noqa: PLC0415
+
+                content = inner.read(UNPACKED)
+                size = len(content) if len(content) < UNPACKED else None
+                return medical_dicom.document_of(io.BytesIO(content), size, more) | {"compression": "gzip"}
+    except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+        raise ValueError(f"its compressed content is broken: {exc}") from None
     raise ValueError("it is neither DICOM nor NIfTI")
 
 

@@ -14,13 +14,17 @@ from collections.abc import Iterable, MutableSequence
 from decimal import Decimal
 from typing import Any, BinaryIO
 
+import extractor_facts as facts
+import medical_uids
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 HEADER_BYTES = 2 << 20  # of a header that are read; what is skipped does not count
 MAX_TEXT = 64  # characters, as many as the DICOM types of the allowed elements may have
-MAX_ITEMS = 16
+MAX_ITEMS = 100
+DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage, a DICOMDIR
 NUMBERS = {"DS", "IS", "FL", "FD", "SS", "US", "SL", "UL", "SV", "UV"}
 CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
 # What describes image, device and method. None of them is in table E.1-1 of DICOM PS3.15, which lists what a
@@ -116,8 +120,11 @@ class Reading:
     def _read(self) -> Any:
         self.file.seek(0)
         tags = list(self.tags)
+        header = Header(self.file, "file")
+        if DIRECTORY.encode() in self.file.read(1024):
+            return self._directory(header, tags)
+        self.file.seek(0)
         try:
-            header = Header(self.file, "file")
             return read_partial(header, self.stop, force=True, specific_tags=tags)
         except WholeRead:
             inflate = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -126,9 +133,20 @@ class Reading:
             self.inflated = True
             return found
 
+    def _directory(self, header: Header, tags: list[int]) -> Any:
+        """Return the elements of a DICOMDIR, which is explicit and little-endian; its records are not looked at."""
+        header.seek(132)  # behind the prefix
+        meta = read_dataset(header, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
+        found = read_dataset(header, False, True, stop_when=self.stop, specific_tags=tags)
+        found.file_meta = FileMetaDataset(meta)
+        return found
 
-def document_of(file: BinaryIO, size: int, more: Iterable[str]) -> dict[str, Any]:
-    """Return the document of a DICOM file of `size` bytes; `more` are keywords besides those of ALLOWED."""
+
+def document_of(file: BinaryIO, size: int | None, more: Iterable[str]) -> dict[str, Any]:
+    """Return the document of a DICOM file of `size` bytes, None where that is not known.
+
+    `more` are keywords besides those of ALLOWED.
+    """
     reading = Reading(file, (*ALLOWED, *more))
     dataset = reading.dataset()
     document: dict[str, Any] = {"format": "dicom"}
@@ -136,7 +154,7 @@ def document_of(file: BinaryIO, size: int, more: Iterable[str]) -> dict[str, Any
     syntax = DeflatedExplicitVRLittleEndian if reading.inflated else meta.get("TransferSyntaxUID")
     document |= registered("TransferSyntax", syntax)
     document |= registered("SOPClass", dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID"))
-    unreadable = []
+    unreadable, long = [], []
     for tag, keyword in sorted(reading.tags.items()):
         if tag not in dataset or keyword == "SOPClassUID":
             continue
@@ -147,6 +165,7 @@ def document_of(file: BinaryIO, size: int, more: Iterable[str]) -> dict[str, Any
             continue
         if value is not None:
             document[keyword] = value
+            long += [keyword] if isinstance(value, list) and len(dataset[tag].value) > MAX_ITEMS else []
     if len(document) == 1:
         raise ValueError("it begins like a DICOM file, but no element of it can be read")
     if unreadable:
@@ -154,9 +173,25 @@ def document_of(file: BinaryIO, size: int, more: Iterable[str]) -> dict[str, Any
     if reading.bad is not None:
         place = f"({reading.bad >> 16:04X},{reading.bad & 0xFFFF:04X})"
         document["partial"] = f"reading stopped at {place}: {reading.reason}"
-    elif reason := cut(reading, size, document):
+    elif size is not None and (reason := cut(reading, size, document)):
         document["partial"] = reason
-    return document
+    if long:
+        reason = f"of the lists {', '.join(long)} {MAX_ITEMS} values are told"
+        document["partial"] = "; ".join(filter(None, (document.get("partial"), reason)))
+    return document | common(document)
+
+
+def common(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what the allowed elements say under the shared keys: nothing of the person."""
+    device = [document.get(key) for key in ("Manufacturer", "ManufacturerModelName")]
+    software = document.get("SoftwareVersions")
+    return facts.common(
+        instrument=[" ".join(part for part in device if isinstance(part, str))],
+        sample=document.get("BodyPartExamined"),
+        technique=[document.get("Modality")],
+        software=[str(each) for each in software] if isinstance(software, list) else software,
+        units=[document.get(key) for key in ("RescaleType", "Units", "DoseUnits")],
+    )
 
 
 def cut(reading: Reading, size: int, document: dict[str, Any]) -> str:
@@ -175,9 +210,10 @@ def cut(reading: Reading, size: int, document: dict[str, Any]) -> str:
 
 def registered(what: str, uid: Any) -> dict[str, str]:
     """Return a UID and its name; nothing for one that is not in DICOM's registry and could be anybody's."""
-    if uid is None or not str(uid).startswith("1.2.840.10008.") or uid.name == str(uid):
+    if uid is None:
         return {}
-    return {f"{what}UID": str(uid), f"{what}Name": str(uid.name)}
+    number_, name = medical_uids.registered(uid, str(getattr(uid, "name", uid)))
+    return ({f"{what}UID": number_} if number_ else {}) | ({f"{what}Name": name} if name else {})
 
 
 def value_of(element: Any, tag: int) -> Any:
@@ -190,10 +226,10 @@ def value_of(element: Any, tag: int) -> Any:
     return take(element.value)
 
 
-def number(value: Any) -> float | None:
+def number(value: Any) -> float | str | None:
     """Return a number; None where it is none, whatever its type was to be."""
     if isinstance(value, int):
-        return int(value) if -(1 << 63) <= value < 1 << 63 else None
+        return int(value) if -(1 << 63) <= value < 1 << 63 else str(int(value))
     if not isinstance(value, (float, Decimal)) or not math.isfinite(value):
         return None
     return int(value) if value == int(value) and abs(value) < 1e15 else float(value)

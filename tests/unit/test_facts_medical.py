@@ -1,0 +1,114 @@
+"""Facts of medical images: what pydicom and nibabel wrote is what the document says, and nothing of the person."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import UID
+
+from tests.support.programs import program
+
+medical = program("medical")
+uids = program("medical", "medical_uids")
+quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.203"]
+
+
+def written(path: Path, syntax: str, sop: str, **elements: Any) -> Path:
+    """Write a DICOM file by pydicom."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(sop), UID("1.2.3")
+    meta.TransferSyntaxUID = UID(syntax)
+    data = FileDataset(str(path), {}, file_meta=meta, preamble=bytes(128))
+    data.PatientName, data.StudyDate, data.SOPClassUID = "Doe^Jane", "20240229", sop
+    for keyword, value in elements.items():
+        setattr(data, keyword, value)
+    data.save_as(path, implicit_vr=False, little_endian=True, enforce_file_format=False)
+    return path
+
+
+@quick
+@given(
+    rows=st.integers(1, 65_535), spacing=st.floats(0.01, 99).map(lambda x: round(x, 3)),
+    syntax=st.sampled_from(SYNTAXES), echoes=st.lists(st.integers(-1000, 1000), min_size=1, max_size=120),
+)  # fmt: skip
+def test_elements_are_those_that_pydicom_wrote(
+    tmp_path: Path, rows: int, spacing: float, syntax: str, echoes: list[int]
+) -> None:
+    """Numbers, lists and syntaxes, old or new, are told within gzip too; nothing of the person is."""
+    path = written(
+        tmp_path / "a.dcm", syntax, "1.2.840.10008.5.1.4.1.1.4", Rows=rows, PixelSpacing=[spacing, spacing],
+        Modality="MR", EchoNumbers=echoes, Manufacturer="Example", ManufacturerModelName="Magnet 3000",
+    )  # fmt: skip
+    (tmp_path / "a.gz").write_bytes(gzip.compress(path.read_bytes()))
+
+    found = medical.extract(str(path))
+
+    assert (found["Rows"], found["PixelSpacing"], found["TransferSyntaxUID"]) == (rows, [spacing, spacing], syntax)
+    assert found["TransferSyntaxName"]
+    assert np.atleast_1d(found["EchoNumbers"]).tolist() == echoes[:100]
+    assert ("EchoNumbers" in found.get("partial", "")) == (len(echoes) > 100)
+    assert found["common"] == {"instrument": ["Example Magnet 3000"], "technique": ["MR"]}
+    assert "Doe" not in json.dumps(found)
+    assert medical.extract(str(tmp_path / "a.gz")) == found | {"compression": "gzip"}
+
+
+def test_a_dicomdir_is_told_without_its_records(tmp_path: Path) -> None:
+    """A directory of a medium has its class, and nothing of the persons in its records."""
+    record = pydicom.Dataset()
+    record.DirectoryRecordType, record.PatientName = "PATIENT", "Doe^Jane"
+    path = written(
+        tmp_path / "DICOMDIR", "1.2.840.10008.1.2.1", "1.2.840.10008.1.3.10", DirectoryRecordSequence=[record]
+    )
+    found = medical.extract(str(path))
+    assert (found["SOPClassUID"], found["SOPClassName"]) == (
+        "1.2.840.10008.1.3.10",
+        "Media Storage Directory Storage",
+    )
+    assert "Doe" not in json.dumps(found)
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.8.1", "1.2.840.10008.1.2.4.201"])
+def test_a_syntax_of_the_standard_is_told_though_the_library_is_older(uid: str) -> None:
+    """A syntax that the library has no name for has its name of the standard."""
+    assert uids.registered(uid, uid) == (uid, uids.YOUNGER[uid])
+
+
+@pytest.mark.parametrize(
+    "uid", ["1.2.840.10008.19700101.1", "1.2.840.10008.1.2.19700101", "1.2.3.4", "1.2.840.10008.1.2.4.7x"]
+)
+def test_a_uid_that_could_be_anybodys_is_not_told(uid: str) -> None:
+    """Only UIDs below the standard's own roots, of short parts, are told without being known."""
+    assert uids.registered(uid, uid) == ("", "")
+
+
+@quick
+@given(
+    shape=st.lists(st.integers(1, 9), min_size=1, max_size=7), kind=st.sampled_from(["u1", "i2", "f4", "f8"]),
+    sizes=st.floats(0.1, 9).map(lambda x: round(x, 2)), version=st.sampled_from([1, 2]),
+)  # fmt: skip
+def test_nifti_is_told_as_nibabel_wrote_it(
+    tmp_path: Path, shape: list[int], kind: str, sizes: float, version: int
+) -> None:
+    """Extents, sizes, type and units are those of nibabel, within gzip too."""
+    image = (nibabel.Nifti1Image if version == 1 else nibabel.Nifti2Image)(np.zeros(shape, kind), np.eye(4))
+    image.header.set_zooms([sizes] * len(shape))
+    image.header.set_xyzt_units("mm", "sec")
+    for name in ("a.nii", "a.nii.gz"):
+        nibabel.save(image, tmp_path / name)
+        found = medical.extract(str(tmp_path / name))
+        header = nibabel.load(tmp_path / name).header
+        assert (found["nifti_version"], found["bitpix"]) == (version, int(header["bitpix"]))
+        assert found["dim"] == list(header.get_data_shape())
+        assert found["pixdim"] == pytest.approx(list(map(float, header.get_zooms())), rel=1e-6)
+        assert found["common"]["units"] == ["mm", "sec"]
