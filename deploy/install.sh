@@ -1,20 +1,21 @@
 #!/bin/bash
 # Install lustre-events on a node from a wheelhouse, without internet; running it again upgrades and changes nothing else.
 #
-#   install.sh [--root DIR] WHEELHOUSE ROLE...      roles: reader dispatcher worker web dashboard
+#   install.sh [--root DIR] WHEELHOUSE ROLE...      roles: those of the file `roles` beside this one that have units
 #
 # Makes a venv in /opt/lustre-events/VERSION, the link /usr/bin/lustre-events to it, accounts, folders, the units of the
 # roles, and /etc/lustre-events/ROLE.toml where there is none. It starts nothing: see README.md. With --root everything
 # goes below DIR, and accounts and systemd are left alone (for building images of nodes, and for tests).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-usage() { echo "usage: $0 [--root DIR] WHEELHOUSE ROLE...   roles: reader dispatcher worker web dashboard" >&2; exit 2; }
+units_of() { sed -n "s/^$1 //p" "$here/roles"; }  # units_of ROLE
+usage() { echo "usage: $0 [--root DIR] WHEELHOUSE ROLE...   roles:" $(sed -n "s/ .*//p" "$here/roles") >&2; exit 2; }
 root=""
 if [ "${1:-}" = --root ]; then [ $# -ge 2 ] || usage; root=${2%/}; shift 2; fi
 [ $# -ge 2 ] || usage
 wheels=$(cd "$1" 2>/dev/null && pwd) || { echo "$1: no such folder; make it with deploy/package/wheelhouse.sh" >&2; exit 1; }
 shift
-for role in "$@"; do case $role in reader | dispatcher | worker | web | dashboard) ;; *) usage ;; esac; done
+for role in "$@"; do [[ $role =~ ^[a-z]+$ && -n $(units_of "$role") ]] || usage; done
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || { echo "installing needs root; or name a folder with --root" >&2; exit 1; }
 wheel=$(ls "$wheels"/lustre_events-*.whl 2>/dev/null | sort -V | tail -1)
 [ -n "$wheel" ] || { echo "$wheels: no wheel of lustre-events in it; make it with deploy/package/wheelhouse.sh" >&2; exit 1; }
@@ -45,8 +46,7 @@ install -m 644 "$here/systemd/lustre-events.sysusers" "$root/usr/lib/sysusers.d/
 install -m 644 "$here/systemd/lustre-events.tmpfiles" "$root/usr/lib/tmpfiles.d/lustre-events.conf"
 install -m 644 "$here/systemd/lustre-events.target" "$root/usr/lib/systemd/system/"
 for role in "$@"; do
-  for unit in "$here/systemd/lustre-events-$role"*.service; do install -m 644 "$unit" "$root/usr/lib/systemd/system/"; done
-  if [ "$role" = web ]; then install -m 644 "$here/systemd/lustre-events-metrics.service" "$root/usr/lib/systemd/system/"; fi
+  for unit in $(units_of "$role"); do install -m 644 "$here/systemd/$unit" "$root/usr/lib/systemd/system/"; done
   if [ -e "$root/etc/lustre-events/$role.toml" ]; then
     echo "/etc/lustre-events/$role.toml stays as it is"
   else

@@ -1,6 +1,6 @@
 """What `lustre-events doctor` looks at: everything that this service needs, and what mends what is missing."""
 
 from lustre_events.doctor.findings import FAILURE, OK, WARNING, Finding
-from lustre_events.doctor.rounds import ROLES, examine
+from lustre_events.doctor.rounds import examine
 
-__all__ = ["FAILURE", "OK", "ROLES", "WARNING", "Finding", "examine"]
+__all__ = ["FAILURE", "OK", "WARNING", "Finding", "examine"]

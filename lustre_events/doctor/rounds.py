@@ -18,17 +18,17 @@ from lustre_events.domain.pending import Kind
 from lustre_events.errors import LustreEventsError
 from lustre_events.index.urls import shown
 from lustre_events.node import status_report, wiring
+from lustre_events.node.roles import EXAMINED, ROLES
 from lustre_events.rules.rules import Rules
-
-ROLES = ("reader", "dispatcher", "worker")
 
 Check = Callable[[Settings, str], Iterator[Finding]]
 
 
-def examine(settings: Settings, index_url: str, roles: Collection[str] = ROLES) -> Iterator[Finding]:
+def examine(settings: Settings, index_url: str, roles: Collection[str] = EXAMINED) -> Iterator[Finding]:
     """Yield what there is to say about this node in its roles; nothing is changed, nothing is waited for long."""
-    for needed, subject, check in _CHECKS:
-        if needed.isdisjoint(roles):
+    needed = {name for role in roles for name in ROLES[role].checks}
+    for name, (subject, check) in CHECKS.items():
+        if name not in needed:
             continue
         try:
             yield from check(settings, index_url)
@@ -118,13 +118,14 @@ def _worker(settings: Settings, _url: str) -> Iterator[Finding]:
         yield from node.open_to_all(Path(own.images))
 
 
-_CHECKS: tuple[tuple[frozenset[str], str, Check], ...] = (
-    (frozenset(ROLES), "mount", _filesystem),
-    (frozenset({"reader"}), "changelog", _changelog),
-    (frozenset(ROLES), "Redis", _redis),
-    (frozenset({"reader", "dispatcher"}), "Redis transactions", _transactions),
-    (frozenset({"reader", "dispatcher"}), "clocks", _clocks),
-    (frozenset({"dispatcher"}), "rules", _rules),
-    (frozenset({"dispatcher"}), "index", _service),
-    (frozenset({"worker"}), "worker", _worker),
-)
+CHECKS: dict[str, tuple[str, Check]] = {
+    "mount": ("mount", _filesystem),
+    "changelog": ("changelog", _changelog),
+    "redis": ("Redis", _redis),
+    "transactions": ("Redis transactions", _transactions),
+    "clocks": ("clocks", _clocks),
+    "rules": ("rules", _rules),
+    "service": ("index", _service),
+    "worker": ("worker", _worker),
+}
+"""By the names that node/roles.py has, in this order: what it is about, and what looks at it."""

@@ -11,12 +11,13 @@ import pytest
 import redis
 
 from lustre_events.errors import StreamUnavailable
+from lustre_events.node import roles
 from lustre_events.node.redis_server import RedisServer, embedded_server, find_server
 from tests.acceptance.command import REPOSITORY
 from tests.support.need import missing, need
 
 MAKE_USERS = REPOSITORY / "deploy" / "redis" / "make-users.sh"
-ROLES = ("reader", "dispatcher", "worker", "web", "dashboard", "subscriber", "admin")
+ROLES = tuple(roles.ROLES)
 KINDS = ("redis", "redis with roles", "valkey with roles")
 """The servers that what is durable is shown on: Redis as `run` starts it, and both with the roles as shipped."""
 WITH_ROLES = KINDS[1:]

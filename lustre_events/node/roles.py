@@ -1,0 +1,129 @@
+"""The roles that a node can have: one row for each, which deployment and doctor read.
+
+`deploy/make_roles.py` writes Redis's users (deploy/redis/users.acl.in) and the list for the install scripts
+(deploy/roles) from here. A new role is a row here, its units in deploy/systemd, and its checks in doctor/rounds.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One role.
+
+    Args:
+        name: also of its settings (NAME.toml) and its login (NAME.env; `le-NAME` in Redis).
+        help: what it does.
+        units: of systemd; none for people and programs of others.
+        redis: its rights in Redis, as `ACL SETUSER` takes them.
+        database: its role in PostgreSQL, where the index lies there.
+        checks: what the doctor looks at on its node, by the names of doctor/rounds.py.
+    """
+
+    name: str
+    help: str
+    units: tuple[str, ...]
+    redis: str
+    database: str
+    checks: tuple[str, ...]
+
+
+ROLES: dict[str, Role] = {
+    role.name: role
+    for role in (
+        Role(
+            name="reader",
+            help="reads the changelogs of MDTs into Redis",
+            units=("lustre-events-reader@.service",),
+            redis=(
+                "resetkeys ~le:stream:* ~le:reader:* %R~le:dispatcher:committed:* resetchannels -@all "
+                "+@connection +ping +info +config|get +acl|dryrun +eval +evalsha +script|load "
+                "+script|exists +multi +exec +discard +get +set +del +exists +pexpire +hget +hgetall "
+                "+hset +hdel +lindex +lrange +rpush +sadd +smembers +xadd +xinfo|stream +xlen +xrange "
+                "-client|kill -client|pause -client|unpause -client|list"
+            ),
+            database="",
+            checks=("mount", "changelog", "redis", "transactions", "clocks"),
+        ),
+        Role(
+            name="dispatcher",
+            help="keeps the index and hands out jobs",
+            units=("lustre-events-dispatcher.service",),
+            redis=(
+                "resetkeys ~le:* ~rq:* resetchannels &rq:* +@all -@admin -@dangerous +info +config|get +acl|dryrun"
+            ),
+            database="lustre_events",
+            checks=("mount", "redis", "transactions", "clocks", "rules", "service"),
+        ),
+        Role(
+            name="worker",
+            help="runs extractors on compute nodes",
+            units=("lustre-events-worker@.service",),
+            redis=(
+                "resetkeys ~rq:* resetchannels &rq:* -@all +@connection +info +multi +exec +discard "
+                "+watch +unwatch +publish +subscribe +unsubscribe +psubscribe +punsubscribe +get +set "
+                "+del +exists +expire +persist +ttl +hget +hgetall +hmget +hexists +hset +hdel +hincrby "
+                "+hincrbyfloat +blmove +lmove +blpop +lpop +lpos +llen +lrange +lrem +rpush +lpush +sadd "
+                "+srem +scard +smembers +sismember +zadd +zcard +zrange +zrangebyscore +zscore +zrem "
+                "+zremrangebyrank +zremrangebyscore +xadd +xlen +xread +xrevrange +xtrim -client|kill "
+                "-client|pause -client|unpause -client|list (~le:result:waiting +rpush)"
+            ),
+            database="",
+            checks=("mount", "redis", "worker"),
+        ),
+        Role(
+            name="web",
+            help="the web console, and metrics for Prometheus",
+            units=("lustre-events-web.service", "lustre-events-metrics.service"),
+            redis=(
+                "resetkeys %R~le:* %R~rq:* ~le:request* resetchannels -@all +@connection +@read +info "
+                "+config|get +eval +evalsha +script|load +script|exists +multi +exec +discard "
+                "+xinfo|stream +xinfo|groups +xinfo|consumers +xpending +xadd +xdel +pexpire -keys "
+                "-client|kill -client|pause -client|unpause -client|list"
+            ),
+            database="lustre_events_search",
+            checks=("redis", "service"),
+        ),
+        Role(
+            name="dashboard",
+            help="rq-dashboard, which only looks",
+            units=("lustre-events-dashboard.service",),
+            redis=(
+                "resetkeys %R~rq:* resetchannels -@all +@connection +@read -keys -client|kill "
+                "-client|pause -client|unpause -client|list"
+            ),
+            database="",
+            checks=("redis",),
+        ),
+        Role(
+            name="subscriber",
+            help="other programs that read the record streams",
+            units=(),
+            redis=(
+                "resetkeys %R~le:group:* %R~le:stream:* resetchannels -@all +@connection +@read +info "
+                "+config|get +eval +evalsha +script|load +script|exists +multi +exec +discard +xpending "
+                "+xinfo|groups +xinfo|stream +xinfo|consumers -keys -scan -randomkey -client|kill "
+                "-client|pause -client|unpause -client|list (~le:stream:* +xreadgroup +xack +xclaim "
+                "+xautoclaim +xgroup|createconsumer +xgroup|delconsumer) (~le:group:asked +rpush)"
+            ),
+            database="",
+            checks=(),
+        ),
+        Role(
+            name="admin",
+            help="people who look after Redis",
+            units=(),
+            redis="allkeys allchannels +@all",
+            database="",
+            checks=(),
+        ),
+    )
+}
+"""By name."""
+
+INSTALLED = tuple(role.name for role in ROLES.values() if role.units)
+"""Roles that a node is installed for."""
+EXAMINED = tuple(role.name for role in ROLES.values() if role.checks)
+"""Roles that the doctor knows."""
