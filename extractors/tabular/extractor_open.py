@@ -86,7 +86,10 @@ class Source(io.RawIOBase):
 def expanding(file: BinaryIO, compression: str) -> Any:
     """Return a reader of what is compressed in `file`."""
     if compression == "zstd":
-        import zstandard  # noqa: PLC0415 - only a few files need it
+        try:
+            import zstandard  # noqa: PLC0415 - only a few files need it
+        except ImportError:
+            raise ValueError("it is compressed with zstd, which the image of this extractor cannot read") from None
 
         return zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(file, read_across_frames=True)
     if compression == "gzip":

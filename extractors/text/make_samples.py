@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "samples"
@@ -58,6 +59,11 @@ def main() -> None:
         "notes.html": HTML.encode(),
         "calibration.rst": REST.encode(),
         "two-languages.txt": (ENGLISH + GERMAN).encode("utf-8-sig"),
+        "german-utf16-no-mark.txt": GERMAN.encode("utf-16-le"),
+        "korean.xml": b'<?xml version="1.0" encoding="euc-kr"?>\n'
+        + "<a>측정 데이터의 온도 값</a>\n".encode("euc-kr") * 20
+        + b"<a>\xc7\x80</a>\n",  # one wrong byte
+        "russian.txt.gz": gzip.compress(RUSSIAN.encode(), mtime=0),
         "bad-binary.txt": bytes(range(256)),
         "bad-empty.txt": b" \n",
     }

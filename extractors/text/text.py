@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import html
+import io
 import itertools
 import re
 from collections.abc import Iterator
@@ -17,25 +18,23 @@ from typing import Any, BinaryIO
 import extractor_batch
 import text_words
 from extractor_batch import OutOfTime, within
+from extractor_facts import common, preview
+from extractor_open import PIECE, Source
+from text_encoding import encoding_of
 
 SECONDS = 20  # of one file; then its document is partial
-PIECE = 1 << 20
-SAMPLE = 1 << 15  # bytes by which an encoding is told that is not UTF-8
 BEGINNING = 4 << 20  # characters of which words are compared
 MARKED = 1 << 19  # characters in which headings are looked for
 MAX_LINE = 1000  # characters of a line in which they are
 MAX_HEADINGS = 50
+MAX_DOIS = 100
 MAX_NAME = 300
 MAX_EXCERPT = 2000
-BOMS = (
-    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
-USUAL = ("cp1252", "latin_1", "cp1251", "koi8_r", "gb18030", "shift_jis", "euc_jp", "euc_kr", "big5")
-CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
 DOI = re.compile(r"\b10\.\d{4,9}/[-._;()/:A-Za-z0-9]{1,100}")
 LINK = re.compile(r"https?://")
 TAG = re.compile(r"<[^<>]{0,2000}>")
+AUTHOR = re.compile(r"\\author(?:\[[^\]]{0,200}\])?\{((?:[^{}]|\{[^{}]{0,500}\}){1,2000})\}")
+META_AUTHOR = re.compile(r"(?i)<meta\s+name=[\"']author[\"']\s+content=[\"']([^\"'<>]{1,500})[\"']")
 COMMAND = re.compile(r"\\[A-Za-z]{1,40}\*?|[{}$]|%.*")
 MARKUP = (  # (format, what stands in it, its headings)
     (
@@ -57,40 +56,6 @@ MARKUP = (  # (format, what stands in it, its headings)
     ),
 )
 UNDERLINED = re.compile(r"(?m)^(\S.{0,200})\n([=\-~^\"'`#*+])\2{2,}[ \t]*$")
-
-
-def encoding_of(sample: bytes) -> str:
-    """Return the encoding of a file's beginning, by Python's name. Raise ValueError for a binary file."""
-    for bom, name in BOMS:
-        if sample.startswith(bom):
-            return name
-    head = sample[:SAMPLE]
-    if b"\0" in head or len(head.translate(None, CONTROLS)) < 0.9 * len(head):
-        raise ValueError("it is a binary file, not a text")
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
-    except UnicodeDecodeError:
-        return guessed(head)
-    return "ascii" if sample.isascii() else "utf-8"
-
-
-def guessed(head: bytes) -> str:
-    """Return the likeliest encoding of a text that is not UTF-8; of those that read it alike the most usual."""
-    import charset_normalizer  # noqa: PLC0415 - few files need it
-
-    best = charset_normalizer.from_bytes(head, cp_exclusion=["utf_7", "cp037", "cp500"]).best()
-    if best is None:
-        return "latin-1"
-    alike = [best.encoding, *best.could_be_from_charset]
-    for name in USUAL:
-        if name in alike or (name == "cp1252" and reads_alike(head, best.encoding)):
-            return codecs.lookup(name).name
-    return codecs.lookup(best.encoding).name
-
-
-def reads_alike(head: bytes, other: str) -> bool:
-    """Say whether Windows-1252 reads the same text."""
-    return head.decode("cp1252", "replace") == head.decode(other, "replace")
 
 
 def decoded(file: BinaryIO, encoding: str) -> Iterator[str]:
@@ -128,15 +93,15 @@ class Counted:
         self._last = text[-1]
 
     def _lengths(self, text: str) -> None:
-        first, *others = text.split("\n")
+        first, *others = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         self.longest = max(self.longest, self._line + len(first), max(map(len, others), default=0))
         self._line = len(others[-1]) if others else self._line + len(first)
 
     def describe(self) -> dict[str, Any]:
         """Return the counts as the document shows them."""
         alone = self.returns - self.pairs
-        lines = self.lines + alone * (not self.lines)
-        ends = {"lf": self.lines > self.pairs, "crlf": self.pairs > 0, "cr": alone > 0 and not self.lines}
+        lines = self.lines + alone
+        ends = {"lf": self.lines > self.pairs, "crlf": self.pairs > 0, "cr": alone > 0}
         used = [name for name, holds in ends.items() if holds]
         return {
             "lines": lines + (self._last not in ("\n", "\r")),
@@ -166,18 +131,20 @@ def markup(text: str) -> tuple[str, list[tuple[str, str]]]:
     return "plain", []
 
 
-def titled(form: str, headings: list[tuple[str, str]]) -> dict[str, Any]:
+def titled(form: str, headings: list[tuple[str, str]], reasons: list[str]) -> dict[str, Any]:
     """Return title and headings: the title that is marked as such, else the first heading."""
     shown = [(level, clean(html.unescape(words.rstrip("# ")), MAX_NAME)) for level, words in headings]
     titles = [words for level, words in shown if level == "title"] + [words for _, words in shown]
-    rest = [words for level, words in shown if level != "title" and words][:MAX_HEADINGS]
+    rest = [words for level, words in shown if level != "title" and words]
+    if len(rest) > MAX_HEADINGS:
+        reasons.append(f"headings are the first {MAX_HEADINGS}")
     found: dict[str, Any] = {"format": form}
     if titles:
         found["title"] = titles[0]
-    return found | ({"headings": rest} if rest else {})
+    return found | ({"headings": rest[:MAX_HEADINGS]} if rest else {})
 
 
-def words_of(form: str, text: str) -> dict[str, Any]:
+def words_of(form: str, text: str, reasons: list[str]) -> dict[str, Any]:
     """Return language, keywords and what else the words of a text say."""
     plain = TAG.sub(" ", text) if form in ("html", "xml") else COMMAND.sub(" ", text) if form == "latex" else text
     plain = html.unescape(plain) if form in ("html", "xml") else plain
@@ -193,33 +160,52 @@ def words_of(form: str, text: str) -> dict[str, Any]:
         found["mean_word_length"] = round(words.letters / words.total, 2)
     if keywords := words.keywords([code for code, _ in told]):
         found["keywords"] = keywords
-    dois = list(dict.fromkeys(doi.rstrip(".;:)") for doi in DOI.findall(text[:MARKED])))[:20]
-    found |= {"dois": dois} if dois else {}
+    dois = list(dict.fromkeys(doi.rstrip(".;:)") for doi in DOI.findall(text)))
+    if len(dois) > MAX_DOIS:
+        reasons.append(f"dois are the first {MAX_DOIS}")
+    found |= {"dois": dois[:MAX_DOIS]} if dois else {}
     return found | {"excerpt": clean(plain, MAX_EXCERPT)}
+
+
+def people(form: str, text: str) -> list[str]:
+    """Return who wrote a text, where its form has a place for that."""
+    if form == "latex":
+        found = [part for match in AUTHOR.findall(text[:MARKED]) for part in re.split(r"\\and\b|\\\\", match)]
+    else:
+        found = META_AUTHOR.findall(text[:MARKED]) if form == "html" else []
+    return [name for one in found[:MAX_HEADINGS] if (name := clean(COMMAND.sub(" ", html.unescape(one)), MAX_NAME))]
 
 
 def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
-    partial = ""
+    reasons: list[str] = []
     counted = Counted()
-    with Path(path).open("rb") as file:
-        sample = file.read(PIECE)
+    with Path(path).open("rb") as raw:
+        source = Source(raw)
+        file = io.BufferedReader(source, PIECE)
+        sample = source.sample
         if not sample.strip():
             raise ValueError("it is empty")
-        encoding = encoding_of(sample)
-        file.seek(0)
+        encoding = encoding_of(sample, whole=source.whole)
         try:
             with within(SECONDS):
                 for piece in decoded(file, encoding):
                     counted.add(piece)
         except OutOfTime:
-            partial = f"the first {file.tell()} bytes of it were counted, in {SECONDS} seconds"
+            reasons.append(f"its first {counted.characters} characters were counted, in {SECONDS} seconds")
+        if source.damage:
+            reasons.append(f"it is torn or damaged: {clean(source.damage, MAX_NAME)}")
     text = "".join(counted.beginning)
     form, headings = markup(text)
-    found = titled(form, headings) | {"encoding": encoding} | counted.describe() | words_of(form, text)
-    if counted.characters > BEGINNING + PIECE:
+    found = titled(form, headings, reasons) | {"encoding": encoding} | counted.describe()
+    found |= words_of(form, text, reasons)
+    if counted.characters > len(text):
         found["compared_characters"] = len(text)
-    return found | ({"partial": partial} if partial else {})
+        reasons.append(f"language, keywords, links and DOIs are of its first {len(text)} characters")
+    if source.compression:
+        found["compression"] = source.compression
+    found |= common(title=found.get("title"), creator=people(form, text)) | preview(excerpt=text[: 2 * MAX_EXCERPT])
+    return found | ({"partial": "; ".join(reasons)} if reasons else {})
 
 
 if __name__ == "__main__":
