@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from pathlib import Path
 
@@ -61,6 +62,34 @@ def article(information: bytes, first: bytes) -> bytes:
     )
 
 
+XMP = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
+ xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+ xmlns:pdf="http://ns.adobe.com/pdf/1.3/" xmlns:prism="http://prismstandard.org/namespaces/basic/2.0/"
+ pdf:Producer="made by hand" xmp:CreateDate="2024-05-01T12:00:00+02:00"><prism:doi>10.5072/XMP.1</prism:doi>
+<dc:title><rdf:Alt><rdf:li xml:lang="x-default">Superconductivity</rdf:li></rdf:Alt></dc:title>
+<dc:creator><rdf:Seq><rdf:li>Emmy Noether</rdf:li><rdf:li>Marie Curie</rdf:li></rdf:Seq></dc:creator>
+<dc:subject><rdf:Bag><rdf:li>superconductors</rdf:li></rdf:Bag></dc:subject>
+</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
+
+
+def with_xmp(packed: bool) -> bytes:
+    """Return a PDF of one page whose metadata stands in XMP only, beside that of a picture."""
+    plain = b"<</Type /Metadata /Subtype /XML /Length %d>>\nstream\n%b\nendstream"
+    other = XMP.replace(b"Superconductivity", b"A picture")
+    own = stream(XMP, b"/Type /Metadata /Subtype /XML") if packed else plain % (len(XMP), XMP)
+    return pdf(
+        [
+            b"<</Type /Catalog /Pages 2 0 R /Metadata 5 0 R>>",
+            b"<</Type /Pages /Kids [3 0 R] /Count 1>>",
+            page(4),
+            stream(text((12, "Some plain text, all in one size"))),
+            own,
+            plain % (len(other), other),
+        ]
+    )
+
+
 def main() -> None:
     """Write them."""
     FOLDER.mkdir(exist_ok=True)
@@ -78,6 +107,10 @@ def main() -> None:
         "untitled.pdf": article(b"<<>>", heading),
         "utf16.pdf": article(b"<</Title <FEFF004800F600680065> /Author (Smith, A.)>>", heading),
         "no-table.pdf": told.replace(b"startxref", b"startxrfe"),
+        "xmp.pdf": with_xmp(packed=False),
+        "xmp-packed.pdf": with_xmp(packed=True),
+        "article.pdf.gz": gzip.compress(told, mtime=0),
+        "axis.pdf": article(b"<</CreationDate (D:00000101000000Z)>>", text((10, "0"), (10, "2"), (10, "Energy"))),
         "picture.pdf": article(b"<<>>", b"10 10 100 100 re f"),
         "bad-locked.pdf": pdf(
             [

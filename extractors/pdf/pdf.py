@@ -1,126 +1,64 @@
 """PDF files: title, authors, dates, pages, outline and text, read with PDFium, the library of the Chrome browser.
 
 PDFium reads from the file only what it needs, so size does not matter. Text is taken from the first pages, up to a
-bound. A file on which PDFium crashes or hangs costs no other file its document (`isolated`).
+bound. A file on which PDFium crashes or hangs costs no other file its document (`isolated`). Gzip is seen through.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gzip
+import io
 import itertools
 import json
 import os
 import re
 import resource
 import signal
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import extractor_batch
+import extractor_facts as facts
+import extractor_xmp
+import pdf_xmp
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 from extractor_batch import OutOfTime, within
+from pdf_pages import pages, png
+from pdf_words import MAX_NAME, authors, clean, iso
 
 SECONDS = 15  # of its facts, its outline and its pages each; then its document is partial
 SECONDS_WHOLE = 30  # of one file; then its child is killed, as where PDFium opens it without end
 MEMORY_BYTES = 400 << 20  # address space
 MAX_VALUE = 4000  # characters
-MAX_NAME = 300
-MAX_AUTHORS = 100
-MAX_OUTLINE = 100
-MAX_PAGES = 50  # of which text is taken
-MAX_TEXT = 60_000  # characters of text
-MAX_ATTACHMENTS = 50
-TITLE_CHARACTERS = 2000  # of the first page that are looked at for the largest
+MAX_AUTHORS = 500
+MAX_OUTLINE = 1000
+MAX_ATTACHMENTS = 500
+MAX_UNPACKED = 64 << 20  # bytes of a file within gzip
+THUMBNAIL_SECONDS = 2
 HEAD = 1024  # the header may stand anywhere in it (ISO 32000-1, annex H.3.4.1)
-DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:(Z)|([+-]\d\d)'?(\d\d)?)?")
 DOI = re.compile(r"\b10\.\d{4,9}/[-._;()/:A-Za-z0-9]{1,100}")
 ARXIV = re.compile(r"\barXiv:\s?(\d{4}\.\d{4,5}(?:v\d+)?)")
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 FORMS = {1: "acroform", 2: "xfa", 3: "xfa"}
 PASSWORD = 4  # FPDF_ERR_PASSWORD
 
 
-def clean(text: str, limit: int) -> str:
-    """Return text that JSON and a database can hold, cut at `limit` characters."""
-    return UNPRINTABLE.sub(" ", text[:limit].encode("utf-8", "replace").decode()).strip()
-
-
-def iso(date: str) -> str:
-    """Return a PDF date (ISO 32000-1, 7.9.4) as ISO 8601; empty for what is none."""
-    match = DATE.match(date.strip())
-    if not match:
-        return ""
-    year, month, day, hour, minute, second, zulu, zone, zone_minutes = match.groups()
-    made = "-".join(part for part in (year, month, day) if part)
-    if day and hour:
-        made += f"T{hour}:{minute or '00'}:{second or '00'}"
-        made += "Z" if zulu else f"{zone}:{zone_minutes or '00'}" if zone else ""
-    return made
-
-
-def authors(text: str) -> list[str]:
-    """Return the names in the author's field: apart by ; and & `and`, by commas only between full names."""
-    parts = [part.strip() for part in re.split(r";|&|\band\b", text)]
-    if len(parts) == 1:
-        names = [part.strip() for part in text.split(",")]
-        parts = names if all(" " in name for name in names) else [text.strip()]
-    return [clean(part, MAX_NAME) for part in parts if part][:MAX_AUTHORS]
-
-
-def largest(text: Any, count: int) -> str:
-    """Return what stands in the largest letters on a page: its title, most of the time."""
-    best, best_size, run, run_size = "", 0.0, "", 0.0
-    for place in range(min(count, TITLE_CHARACTERS)):
-        letter = chr(pdfium_c.FPDFText_GetUnicode(text.raw, place))
-        size = round(pdfium_c.FPDFText_GetFontSize(text.raw, place), 1)
-        if not letter.isspace() and size != run_size:
-            run, run_size = "", size
-        run += letter
-        if (run_size > best_size and len(run.strip()) > 3) or (run_size == best_size and run.startswith(best)):
-            best, best_size = run, run_size
-    return clean(" ".join(best.split()), MAX_NAME)
-
-
-def pages(document: Any, found: dict[str, Any]) -> None:
-    """Add what the first pages say: their size, their text."""
-    count = found["pages"]
-    texts, total, without = [], 0, 0
-    for number in range(min(count, MAX_PAGES)):
-        try:
-            page = document[number]
-        except pdfium.PdfiumError:
-            found["damaged_pages"] = found.get("damaged_pages", 0) + 1
-            continue
-        if "page_width_mm" not in found:
-            found |= {"page_width_mm": mm(page.get_width()), "page_height_mm": mm(page.get_height())}
-        text = page.get_textpage()
-        characters = max(0, text.count_chars())
-        if not number and "title" not in found and (title := largest(text, characters)):
-            found |= {"title": title, "title_source": "largest letters"}
-        part = clean(text.get_text_range(0, min(characters, MAX_VALUE)), MAX_VALUE) if characters else ""
-        without += not part
-        if part:
-            texts.append(part[: MAX_TEXT - total])
-            total += len(texts[-1])
-            found["text"] = texts
-        text.close()
-        page.close()
-        found["text_pages"], found["pages_without_text"] = number + 1, without
-        if total >= MAX_TEXT:
-            break
-
-
 def pages_apart(document: Any, found: dict[str, Any]) -> None:
-    """Do `pages` in a child: where PDFium crashes on a page or is slow, what is known without it stays."""
+    """Do `pages` in a child, then the thumbnail: where PDFium crashes or is slow, what is known before stays."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
         with contextlib.suppress(BaseException), os.fdopen(writing, "w", encoding="utf-8") as out:
             pages(document, found)
-            out.write(json.dumps(found))
+            out.write(json.dumps(found) + "\n")
+            out.flush()
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, THUMBNAIL_SECONDS)
+            out.write(json.dumps({"thumbnail": png(document[0])}))
         os._exit(0)
     os.close(writing)
     try:
@@ -129,22 +67,46 @@ def pages_apart(document: Any, found: dict[str, Any]) -> None:
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    if not text:
+    told, _, drawn = text.partition("\n")
+    if not told:
         raise ValueError("PDFium cannot read its pages")
-    found |= json.loads(text)
-
-
-def mm(points: float) -> float:
-    """Return points (1/72 inch) in mm, 0 for what is no length."""
-    return round(points * 25.4 / 72, 1) if 0 < points < 1e6 else 0.0
+    found |= json.loads(told)
+    with contextlib.suppress(ValueError):
+        found |= json.loads(drawn or "{}")
 
 
 def identifiers(found: dict[str, Any]) -> None:
     """Add DOIs and arXiv numbers of the first two pages and of the metadata."""
-    text = "\n".join([*found.get("text", [])[:2], *(str(found.get(key, "")) for key in ("subject", "keywords"))])
-    dois = list(dict.fromkeys(doi.rstrip(".;:)") for doi in DOI.findall(text)))[:20]
-    arxiv = list(dict.fromkeys(ARXIV.findall(text)))[:20]
+    said = [found.get("subject", ""), *found.get("keywords", ()), *found.pop("identifiers", ())]
+    text = "\n".join([*said, *found.get("text", [])[:2]])
+    dois = list(dict.fromkeys(doi.rstrip(".;:)") for doi in DOI.findall(text)))[:100]
+    arxiv = list(dict.fromkeys(ARXIV.findall(text)))[:100]
     found |= ({"dois": dois} if dois else {}) | ({"arxiv": arxiv} if arxiv else {})
+
+
+def xmp(file: BinaryIO, size: int, found: dict[str, Any]) -> None:
+    """Add what only the XMP says; what the information dictionary says stays."""
+    told = extractor_xmp.read(packet) if (packet := pdf_xmp.packet(file, size)) else {}
+    told |= {key: moment for key in ("created", "modified") if (moment := facts.moment(told.pop(key, None)))}
+    for key, name in (("title", "title"), ("authors", "creator"), ("subject", "description"),
+                      ("keywords", "subject"), ("created", "created"), ("modified", "modified"),
+                      ("creator", "creator_tool"), ("producer", "producer")):  # fmt: skip
+        if value := told.get(name):
+            found.setdefault(key, value[:MAX_AUTHORS] if isinstance(value, list) else value)
+    if words := told.get("keywords"):
+        found.setdefault("keywords", [word for part in re.split(r"[;,]", words) if (word := part.strip())])
+    found["identifiers"] = told.get("identifier", [])
+
+
+def shared(found: dict[str, Any]) -> dict[str, Any]:
+    """Return `common` and `preview`."""
+    common = facts.common(
+        title=found.get("title"), creator=found.get("authors"), created=found.get("created"),
+        keywords=found.get("keywords"), software=[found.get("creator"), found.get("producer")],
+        doi=found.get("dois"),
+    )  # fmt: skip
+    excerpt = "\n\n".join(found.get("text", ())[:3])
+    return common | facts.preview(thumbnail=found.pop("thumbnail", None), excerpt=excerpt)
 
 
 def information(document: Any, name: str) -> str:
@@ -157,7 +119,7 @@ def information(document: Any, name: str) -> str:
     return buffer.raw[: length - 2].decode("utf-16-le", "replace")
 
 
-def facts(document: Any, found: dict[str, Any]) -> None:
+def information_of(document: Any, found: dict[str, Any]) -> None:
     """Add what the file says of itself."""
     if version := document.get_version():
         found["pdf_version"] = f"{version // 10}.{version % 10}"
@@ -166,7 +128,7 @@ def facts(document: Any, found: dict[str, Any]) -> None:
         if value := clean(information(document, name), MAX_VALUE):
             found[key] = value
     if names := authors(information(document, "Author")):
-        found["authors"] = names
+        found["authors"] = names[:MAX_AUTHORS]
     words = re.split(r"[;,]", information(document, "Keywords"))
     if keywords := [clean(word, MAX_NAME) for word in words if word.strip()]:
         found["keywords"] = keywords[:MAX_AUTHORS]
@@ -183,34 +145,61 @@ def facts(document: Any, found: dict[str, Any]) -> None:
 
 
 def outline(document: Any, found: dict[str, Any]) -> None:
-    """Add the titles of the outline (bookmarks), the first of them."""
-    titles = [mark.get_title() for mark in itertools.islice(document.get_toc(max_depth=8), MAX_OUTLINE)]
-    if titles := [shown for title in titles if (shown := clean(title or "", MAX_NAME))]:
+    """Add the titles of the outline (bookmarks)."""
+    titles = [mark.get_title() for mark in itertools.islice(document.get_toc(max_depth=8), MAX_OUTLINE + 1)]
+    if len(titles) > MAX_OUTLINE:
+        found["partial"] = f"its outline beyond the first {MAX_OUTLINE} titles is left out"
+    if titles := [shown for title in titles[:MAX_OUTLINE] if (shown := clean(title or "", MAX_NAME))]:
         found["outline"] = titles
 
 
-def extract(path: str) -> dict[str, Any]:
-    """Return the document of one file."""
-    with Path(path).open("rb") as file:
-        if b"%PDF-" not in file.read(HEAD):
-            raise ValueError("it is no PDF file")
+def document_of(opened: Path | bytes, file: BinaryIO, size: int) -> dict[str, Any]:
+    """Return the document of a PDF file, which PDFium opens by its path or from memory."""
+    file.seek(0)
+    if b"%PDF-" not in file.read(HEAD):
+        raise ValueError("it is no PDF file")
     try:
-        document = pdfium.PdfDocument(path)
+        document = pdfium.PdfDocument(opened)
     except pdfium.PdfiumError as exc:
         if pdfium_c.FPDF_GetLastError() == PASSWORD:
             raise ValueError("it is encrypted, and can only be read with its password") from None
         raise ValueError("it is damaged beyond what PDFium can read") from exc
     found: dict[str, Any] = {"format": "pdf"}
-    for part in (facts, outline, pages_apart):
+    reasons: list[str] = []
+    steps = {
+        "facts": lambda: information_of(document, found), "XMP": lambda: xmp(file, size, found),
+        "outline": lambda: outline(document, found), "pages": lambda: pages_apart(document, found),
+    }  # fmt: skip
+    for name, step in steps.items():
         try:
             with within(SECONDS):
-                part(document, found)
+                step()
         except OutOfTime:
-            found["partial"] = f"its {part.__name__.removesuffix('_apart')} could not be read in {SECONDS} seconds"
+            reasons.append(f"its {name} could not be read in {SECONDS} seconds")
         except (pdfium.PdfiumError, ValueError, OverflowError) as exc:
-            found["partial"] = f"it is damaged: {clean(str(exc), MAX_NAME)}"
+            reasons.append(f"it is damaged: {clean(str(exc), MAX_NAME)}")
+        reasons += [found.pop("partial")] if "partial" in found else []
     identifiers(found)
-    return found
+    found |= shared(found)
+    return found | ({"partial": "; ".join(reasons)} if reasons else {})
+
+
+def extract(path: str) -> dict[str, Any]:
+    """Return the document of one file."""
+    with Path(path).open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return document_of(Path(path), file, os.fstat(file.fileno()).st_size)
+        file.seek(0)
+        try:
+            with gzip.open(file) as inner:
+                content = inner.read(MAX_UNPACKED + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+            raise ValueError(f"its compressed content is broken: {exc}") from None
+        if len(content) > MAX_UNPACKED:
+            raise ValueError(
+                f"it is compressed with gzip and longer than {MAX_UNPACKED >> 20} MiB; unpack it to read it"
+            )
+        return document_of(content, io.BytesIO(content), len(content)) | {"compression": "gzip"}
 
 
 if __name__ == "__main__":

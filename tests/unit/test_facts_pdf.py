@@ -1,0 +1,148 @@
+"""Facts of PDF files: what pypdf wrote is what the document says, from the information dictionary or from XMP."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import zlib
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pypdf
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pypdf.generic import DecodedStreamObject, NameObject
+
+from tests.support.programs import program
+from tests.support.service.images import EXTRACTORS
+
+pdf = program("pdf")
+words = program("pdf", "pdf_words")
+packets = program("pdf", "pdf_xmp")
+maker = program("pdf", "extractor_xmp")
+SAMPLES = EXTRACTORS / "pdf" / "samples"
+quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
+TEXT = st.text("abc äé", min_size=1, max_size=40).map(lambda text: " ".join(text.split())).filter(bool)
+
+
+def with_text(*lines: tuple[float, float, str]) -> bytes:
+    """Return a PDF of one page with lines of (font size, matrix, words)."""
+    writer = pypdf.PdfWriter()
+    page = writer.add_blank_page(595, 842)
+    parts = [
+        f"/F1 {size} Tf {scale} 0 0 {scale} 50 {700 - 50 * n} Tm ({line}) Tj"
+        for n, (size, scale, line) in enumerate(lines)
+    ]
+    content = DecodedStreamObject()
+    content.set_data(("BT " + " ".join(parts) + " ET").encode("latin-1"))
+    page[NameObject("/Contents")] = writer._add_object(content)
+    font = pypdf.generic.DictionaryObject(
+        {NameObject("/Type"): NameObject("/Font"), NameObject("/Subtype"): NameObject("/Type1"),
+         NameObject("/BaseFont"): NameObject("/Helvetica")}
+    )  # fmt: skip
+    fonts = pypdf.generic.DictionaryObject({NameObject("/F1"): font})
+    page[NameObject("/Resources")] = pypdf.generic.DictionaryObject({NameObject("/Font"): fonts})
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+@quick
+@given(
+    title=TEXT, author=TEXT, pages=st.integers(1, 5),
+    written=st.tuples(st.integers(-2_000_000_000, 4_000_000_000), st.integers(-720, 720)),
+)  # fmt: skip
+def test_metadata_is_what_pypdf_wrote(
+    tmp_path: Path, title: str, author: str, pages: int, written: tuple[int, int]
+) -> None:
+    """Title, author, pages and dates are those of the information dictionary, within gzip too."""
+    zone = timezone(timedelta(minutes=written[1]))
+    when = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=written[0])).astimezone(zone)
+    offset = when.strftime("%z")
+    writer = pypdf.PdfWriter()
+    for _ in range(pages):
+        writer.add_blank_page(200, 100)
+    writer.add_metadata(
+        {"/Title": title, "/Author": author, "/CreationDate": f"D:{when:%Y%m%d%H%M%S}{offset[:3]}'{offset[3:5]}'"}
+    )
+    writer.write(tmp_path / "a.pdf")
+    (tmp_path / "a.gz").write_bytes(gzip.compress((tmp_path / "a.pdf").read_bytes()))
+
+    found = pdf.extract(str(tmp_path / "a.pdf"))
+
+    read = pypdf.PdfReader(tmp_path / "a.pdf")
+    assert (found["title"], found["pages"]) == (read.metadata.title, len(read.pages)) == (title, pages)
+    assert found["common"]["creator"] == found["authors"]
+    assert datetime.fromisoformat(found["created"]) == when
+    assert datetime.fromisoformat(found["common"]["created"]) == when.astimezone(UTC)
+    assert pdf.extract(str(tmp_path / "a.gz")) == found | {"compression": "gzip"}
+    with Image.open(io.BytesIO(base64.b64decode(found["preview"]["thumbnail"]["base64"]))) as small:
+        assert small.size == (128, 64)
+
+
+@pytest.mark.parametrize(
+    ("lines", "title"),
+    [
+        ([(10, 1, "0"), (10, 1, "2"), (10, 1, "4")], None), ([(12, 1, "Some plain text, all in one size")], None),
+        ([(20, 1, "Band gaps"), (10, 1, "of graphene, and what else the first page tells")], "Band gaps"),
+        ([(1, 20, "Band gaps"), (1, 10, "of graphene, and what else the first page tells")], "Band gaps"),
+        ([(30, 1, "A cover with a long title of many words"), (12, 1, "by somebody")],
+         "A cover with a long title of many words"),
+        ([(14, 1, "0 2 4"), (10, 1, "Energy of photons")], None),
+    ],
+)  # fmt: skip
+def test_only_larger_words_are_a_title(
+    tmp_path: Path, lines: list[tuple[float, float, str]], title: str | None
+) -> None:
+    """Without metadata a title is what is larger than the rest, by font or matrix; numbers are none."""
+    (tmp_path / "a.pdf").write_bytes(with_text(*lines))
+    found = pdf.extract(str(tmp_path / "a.pdf"))
+    assert found.get("title") == title
+    assert found.get("title_source") == (title and "largest letters")
+
+
+@pytest.mark.parametrize("name", ["xmp.pdf", "xmp-packed.pdf"])
+def test_xmp_of_the_document_is_read_and_not_that_of_a_picture(name: str) -> None:
+    """The packet that the catalogue names is the one that pypdf finds, compressed or not."""
+    found = pdf.extract(str(SAMPLES / name))
+    read = pypdf.PdfReader(SAMPLES / name).xmp_metadata
+    assert read is not None
+    assert found["title"] == read.dc_title["x-default"] == "Superconductivity"
+    assert found["authors"] == read.dc_creator
+    assert found["common"]["created"] == "2024-05-01T10:00:00Z"
+    assert found["common"]["doi"] == ["10.5072/xmp.1"]
+
+
+@pytest.mark.parametrize(
+    ("date", "found"),
+    [
+        ("D:00000101000000Z", ""), ("D:20240230", ""), ("D:20240229", "2024-02-29"), ("D:2024", "2024"),
+        ("D:20240501100000+02'00'", "2024-05-01T10:00:00+02:00"), ("D:20241301", ""), ("soon", ""),
+    ],
+)  # fmt: skip
+def test_what_is_no_date_is_absent(date: str, found: str) -> None:
+    """A date that no calendar has is none."""
+    assert words.iso(date) == found
+
+
+@given(
+    data=st.binary(max_size=200),
+    filler=st.sampled_from([b"1 0 obj<<", b"/Type/Metadata", b"/Type /Catalog", b"stream"]),
+)
+def test_looking_for_xmp_survives_anything(data: bytes, filler: bytes) -> None:
+    """Whatever stands where a packet is looked for, what is found is bytes or nothing, soon."""
+    content = data + filler * 5000 + zlib.compress(data)
+    assert isinstance(packets.packet(io.BytesIO(content), len(content)), bytes)
+
+
+def test_a_long_text_that_is_cut_is_told(tmp_path: Path) -> None:
+    """Where only the first pages are read for text, `partial` says how many."""
+    writer = pypdf.PdfWriter()
+    for _ in range(60):
+        writer.add_blank_page(100, 100)
+    writer.write(tmp_path / "a.pdf")
+    found = pdf.extract(str(tmp_path / "a.pdf"))
+    assert (found["pages"], found["text_pages"], found["partial"]) == (60, 50, "text of the first 50 of 60 pages")
