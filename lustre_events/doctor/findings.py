@@ -1,15 +1,17 @@
-"""A finding of the doctor: how bad it is, about what, in one sentence, and the command that mends it."""
+"""A finding of the doctor: how bad it is, about what, in one sentence, and the command that fixes it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from lustre_events.errors import LustreEventsError
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`mend` is a command or the change of a setting; empty where nothing is to be done."""
+    """`mend` is a command or the change of a setting; empty where nothing is to be done, or `text` says it."""
 
     level: str
     subject: str
@@ -30,3 +32,8 @@ def warning(subject: str, text: str, mend: str) -> Finding:
 def failure(subject: str, text: str, mend: str) -> Finding:
     """Return that something cannot work as it is."""
     return Finding(FAILURE, subject, text, mend)
+
+
+def refused(subject: str, error: LustreEventsError) -> Finding:
+    """Return that something could not be looked at; the error's own sentence says what to do next."""
+    return Finding(FAILURE, subject, str(error))

@@ -13,7 +13,7 @@ from lustre_events.changelog import users
 from lustre_events.changelog.lctl import Lctl
 from lustre_events.config.settings import Settings
 from lustre_events.doctor import changelog, node, redis, service
-from lustre_events.doctor.findings import Finding, failure, ok
+from lustre_events.doctor.findings import Finding, ok, refused
 from lustre_events.domain.pending import Kind
 from lustre_events.errors import LustreEventsError
 from lustre_events.index.urls import shown
@@ -33,7 +33,7 @@ def examine(settings: Settings, index_url: str, roles: Collection[str] = EXAMINE
         try:
             yield from check(settings, index_url)
         except LustreEventsError as exc:
-            yield failure(subject, str(exc), "see the sentence")
+            yield refused(subject, exc)
 
 
 def _filesystem(settings: Settings, _url: str) -> Iterator[Finding]:
@@ -56,7 +56,7 @@ def _changelog(settings: Settings, _url: str) -> Iterator[Finding]:
             kept = users.recall(Path(own.state), mdt)
             user = users.own_id(settings.reader, listed, found, kept)
         except LustreEventsError as exc:
-            yield failure(f"changelog {mdt}", str(exc), "see the sentence")
+            yield refused(f"changelog {mdt}", exc)
             continue
         yield from changelog.user(listed, user, lctl.mask(mdt), kinds)
 

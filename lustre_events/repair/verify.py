@@ -6,7 +6,6 @@ looked at anew after the index had time to follow.
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 
 from lustre_events.changelog.fid import FID
 from lustre_events.index.reading import Backend, Entry, Reading, Row
+from lustre_events.index.search.hits import printable
 from lustre_events.repair.listing import Listed, Looker, Unreadable
 
 MISSING, ONLY, OTHER, FACTS, STALE = (
@@ -46,7 +46,7 @@ class Difference:
     def line(self) -> str:
         """Return it as one line."""
         more = f" ({self.detail})" if self.detail else ""
-        return f"{self.kind}: {printable(self.path)}{more}"
+        return f"{self.kind}: {printable(self.path) or '.'}{more}"
 
 
 @dataclass(slots=True)
@@ -57,13 +57,6 @@ class Outcome:
     names: int = 0
     differences: list[Difference] = field(default_factory=list)
     unreadable: list[tuple[bytes, str]] = field(default_factory=list)
-
-
-def printable(path: bytes) -> str:
-    """Return a path as text for a terminal: what cannot be shown is escaped."""
-    return os.fsdecode(path).encode("unicode_escape", "surrogateescape").decode("ascii", "replace") if (
-        not path.isascii() or any(byte < 32 for byte in path)
-    ) else path.decode("ascii") or "."  # fmt: skip
 
 
 def verify(  # noqa: PLR0917 - adapters

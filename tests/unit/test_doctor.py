@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events.changelog.lctl import ChangelogUser, Users
-from lustre_events.doctor import FAILURE, OK, WARNING, Finding, changelog, node, redis, service
+from lustre_events.config.settings import Settings
+from lustre_events.doctor import FAILURE, OK, WARNING, Finding, changelog, examine, node, redis, service
 from lustre_events.domain.pending import Kind
 from lustre_events.errors import LibraryMissing
 from tests.support.service.images import extractors
@@ -45,6 +46,13 @@ def test_every_finding_that_is_not_well_names_what_mends_it(tmp_path: Path) -> N
     ]
     assert OK not in levels(found)
     assert [finding for finding in found if not finding.mend] == []
+
+
+def test_what_cannot_be_looked_at_says_so_in_one_sentence() -> None:
+    """Where a check cannot begin, the error's sentence is the next step, and no other one is made up."""
+    *_, found = examine(Settings(), "sqlite:////nowhere/index.db", ["web"])
+    assert (found.level, found.subject, found.mend) == (FAILURE, "index", "")
+    assert found.text.startswith("/nowhere/index.db: there is no index")
 
 
 def test_the_mount_must_be_a_lustre_client(tmp_path: Path) -> None:
