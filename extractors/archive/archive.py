@@ -6,11 +6,10 @@ within a time and up to what looks like a bomb. Memory does not grow with the fi
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
 import io
 import lzma
+import re
 import struct
 import tarfile
 import zlib
@@ -21,18 +20,21 @@ import archive_zip
 import extractor_batch
 from archive_listing import Listing, clean, is_bomb, iso, ratio
 from extractor_batch import OutOfTime, within
+from extractor_open import compression_of, expanding
 
 SECONDS = 20  # of one file; then its document is partial
 BLOCK = 512  # of tar
 PIECE = 1 << 18
 MAX_HEADER = 1 << 20  # longest header of tar, in bytes
-WINDOW_BYTES = 1 << 27  # of zstd, as its own program allows
 NEST_BYTES = 16 << 20  # a zip file up to this is looked into for zip files within zip files
-COMPRESSIONS = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
-CONTENTS = (  # of a compressed file that is no tar archive, by its first bytes
-    (b"\x89HDF\r\n\x1a\n", "hdf5"), (b"CDF", "netcdf"), (b"SIMPLE  =", "fits"), (b"PK\3\4", "zip"),
-    (b"%PDF", "pdf"), (b"@", "fastq"), (b">", "fasta"), (b"##fileformat=VCF", "vcf"), (b"BAM\1", "bam"),
-    (b"PAR1", "parquet"), (b"\x5c\x01\0\0", "nifti"), (b"\0\0\x01\x5c", "nifti"), *COMPRESSIONS,
+CONTENTS = tuple(  # of a compressed file that is no tar archive, by its first bytes
+    (re.compile(pattern, re.DOTALL), name)
+    for pattern, name in (
+        (rb"\x89HDF\r\n\x1a\n", "hdf5"), (rb"CDF[\x01\x02\x05]", "netcdf"), (rb"SIMPLE  =", "fits"),
+        (rb"PK\x03\x04", "zip"), (rb"%PDF-", "pdf"), (rb"@[^\n]*\n[A-Za-z.*-]+\r?\n\+", "fastq"),
+        (rb">[^\n]*\n[A-Za-z*-]+\r?(?:\n|\Z)", "fasta"), (rb"##fileformat=VCF", "vcf"), (rb"BAM\x01", "bam"),
+        (rb"PAR1(?![ -~\s])", "parquet"), (rb"\x5c\x01\0\0|\0\0\x01\x5c", "nifti"),
+    )
 )  # fmt: skip
 UNREADABLE = (
     OSError,
@@ -139,17 +141,6 @@ def tar_members(stream: Any, listing: Listing) -> None:
         raise ValueError("its end mark is missing")
 
 
-def expanding(file: BinaryIO, compression: str) -> Any:
-    """Return a reader of what is compressed in `file`."""
-    if compression == "zstd":
-        import zstandard  # noqa: PLC0415 - only a few files need it
-
-        return zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(file, read_across_frames=True)
-    if compression == "gzip":
-        return gzip.GzipFile(fileobj=file)
-    return bz2.BZ2File(file) if compression == "bzip2" else lzma.LZMAFile(file)
-
-
 def gzip_header(file: BinaryIO) -> dict[str, Any]:
     """Return what the header of a gzip file says of its content (RFC 1952, 2.3)."""
     head = file.read(PIECE)
@@ -173,8 +164,10 @@ def gzip_header(file: BinaryIO) -> dict[str, Any]:
 
 def content_of(beginning: bytes) -> str:
     """Return what a compressed file holds, by its first bytes."""
-    for magic, name in CONTENTS:
-        if beginning.startswith(magic):
+    if inner := compression_of(beginning):
+        return inner
+    for pattern, name in CONTENTS:
+        if pattern.match(beginning):
             return name
     if b"\0" in beginning:
         return "binary"
@@ -227,10 +220,9 @@ def describe(file: BinaryIO, extension: str, document: dict[str, Any], listing: 
     file.seek(0)
     if not head:
         raise ValueError("it is empty")
-    for magic, compression in COMPRESSIONS:
-        if head.startswith(magic):
-            compressed(file, compression, size, document, listing)
-            return
+    if compression := compression_of(head):
+        compressed(file, compression, size, document, listing)
+        return
     if is_tar(head, extension):
         document["format"] = "tar"
         tar_members(Seekable(file), listing)
@@ -243,22 +235,24 @@ def describe(file: BinaryIO, extension: str, document: dict[str, Any], listing: 
 def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
     document: dict[str, Any] = {"format": "compressed"}
-    listing = Listing()
+    listing, reasons = Listing(), []
     size = Path(path).stat().st_size
     try:
         with within(SECONDS), Path(path).open("rb") as file:
             describe(file, Path(path).suffix[1:].lower(), document, listing)
     except OutOfTime:
-        document["partial"] = f"it was not read to its end in {SECONDS} seconds"
+        reasons.append(f"it was not read to its end in {SECONDS} seconds")
     except UNREADABLE as exc:
         if not listing.counts["members"] and not document.get("content_bytes"):
             raise
-        document["partial"] = clean(f"it is damaged: {exc}", 500)
+        reasons.append(clean(f"it is damaged: {exc}", 500))
     if document["format"] != "compressed":
-        document |= listing.describe(size)
+        document |= listing.describe(size, reasons)
     elif listing.suspicious:
         document["suspicious"] = listing.suspicious
-    return document
+    if "partial" in document:
+        reasons.insert(0, document["partial"])
+    return document | ({"partial": "; ".join(reasons)} if reasons else {})
 
 
 if __name__ == "__main__":

@@ -6,14 +6,18 @@ import collections
 import contextlib
 import datetime as dt
 import re
+from collections.abc import Iterator
 from typing import Any
 
-MAX_NAMES = 400
-MAX_NAME = 255  # characters
-MAX_TOP = 50
+from extractor_facts import MAX_BRANCHES, preview
+
+MAX_NAMES = 2000
+MAX_NAME = 1000  # characters
+MAX_CHARACTERS = 300_000  # of all names
+MAX_TOP = 200
 MAX_BYTES = (1 << 63) - 1  # the largest number of a document
 MAX_EXTENSIONS = 5000  # counted; the most frequent are told
-TOLD_EXTENSIONS = 30
+TOLD_EXTENSIONS = 100
 BOMB_BYTES = 256 << 20  # what expands to more than this ...
 BOMB_RATIO = 200  # ... and by more than this factor
 NESTED = re.compile(r"\.(zip|jar|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar)$", re.IGNORECASE)
@@ -36,6 +40,8 @@ class Listing:
         self.suspicious: list[str] = []
         self.bytes = 0
         self._names: list[str] = []
+        self._room = MAX_CHARACTERS
+        self._tree: list[dict[str, str]] = []
         self._top: dict[str, None] = {}
         self._extensions: collections.Counter[str] = collections.Counter()
         self._kind = ""
@@ -49,10 +55,16 @@ class Listing:
         self.counts["unsafe_names"] += UNSAFE.search(name) is not None
         self.bytes = min(self.bytes + size, MAX_BYTES)
         shown = clean(name)
-        if len(self._names) < MAX_NAMES:
+        if len(self._tree) < MAX_BRANCHES:
+            about = (
+                f"{size} bytes" if what == "files" else what.rstrip("s") if what != "directories" else "directory"
+            )
+            self._tree.append({"path": shown or ".", "about": about})
+        if len(self._names) < MAX_NAMES and len(shown) <= self._room:
             self._names.append(shown)
+            self._room -= len(shown)
         first = re.sub(r"^[./]+", "", shown).split("/")[0]
-        if first and len(self._top) < MAX_TOP:
+        if first and len(self._top) <= MAX_TOP:
             self._top[first] = None
         if time:
             self._times = (min(self._times[0] or time, time), max(self._times[1], time))
@@ -69,14 +81,24 @@ class Listing:
         if not self._kind and len(name) < MAX_NAME:
             self._kind = KINDS.get(name, "") or KINDS.get(name.partition("/")[2], "")
 
-    def describe(self, packed: int) -> dict[str, Any]:
+    def _left_out(self) -> Iterator[str]:
+        """Yield what the lists leave out."""
+        if self.counts["members"] > len(self._names):
+            yield f"names are {len(self._names)} of {self.counts['members']}"
+        if len(self._top) > MAX_TOP:
+            yield f"top_level has the first {MAX_TOP}"
+        if len(self._extensions) > TOLD_EXTENSIONS:
+            yield f"extensions are the {TOLD_EXTENSIONS} most frequent"
+
+    def describe(self, packed: int, reasons: list[str]) -> dict[str, Any]:
         """Return the listing as the document shows it. `packed` bytes hold what the members hold expanded."""
+        reasons += self._left_out()
         found: dict[str, Any] = {key: self.counts[key] for key in ("members", "files", "directories", "links")}
         for key in ("specials", "encrypted_members", "nested_archives", "unsafe_names"):
             if self.counts[key]:
                 found[key] = self.counts[key]
         found |= {"content_bytes": self.bytes, "ratio": ratio(self.bytes, packed)}
-        found |= {"names": self._names, "top_level": list(self._top)}
+        found |= {"names": self._names, "top_level": list(self._top)[:MAX_TOP]}
         found["extensions"] = [name for name, _ in self._extensions.most_common(TOLD_EXTENSIONS)]
         if self.methods:
             found["methods"] = sorted(self.methods)
@@ -90,7 +112,7 @@ class Listing:
             self.suspicious.append(f"its members claim {ratio(self.bytes, packed)} times its size")
         if self.suspicious:
             found["suspicious"] = self.suspicious
-        return found
+        return found | preview(tree=self._tree)
 
 
 def clean(text: str, limit: int = MAX_NAME) -> str:

@@ -69,6 +69,7 @@ def main() -> None:
         "run7.tbz2": bz2.compress(whole),
         "run7.txz": lzma.compress(whole),
         "run7.tar.zst": zstandard.compress(whole),
+        "run7-pzstd.tar.zst": b"\x50\x2aM\x18\4\0\0\0size" + zstandard.compress(whole),
         "run7.zip": zipped,
         "torn.zip": zipped[:-60],
         "nested.zip": packed({"a.zip": packed({"b.zip": packed({"c.txt": b"deep"})})}),

@@ -1,0 +1,124 @@
+"""Archives hold what bsdtar lists of them, and what was put into them at random."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.need import need
+from tests.support.service.images import EXTRACTORS
+from tests.unit.test_extractors import load
+from workers.contract import checked
+
+FOLDER = EXTRACTORS / "archive"
+ARCHIVE = load("archive")
+SAMPLES = (
+    "nested.zip",
+    "run7-pzstd.tar.zst",
+    "run7.tar",
+    "run7.tar.gz",
+    "run7.tar.zst",
+    "run7.tbz2",
+    "run7.txz",
+    "run7.zip",
+)
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes, "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstandard.compress,
+}  # fmt: skip
+NAMES = st.lists(
+    st.text("abcé ", min_size=1, max_size=120).map(str.strip).filter(bool), min_size=1, max_size=20, unique=True
+)
+TAR_FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_an_archive_has_the_members_that_bsdtar_lists(sample: str) -> None:
+    """Names and their number are those of an independent reader."""
+    listed = subprocess.run(
+        [need("bsdtar"), "-tf", FOLDER / "samples" / sample], capture_output=True, check=True, timeout=60,
+        env={"LC_ALL": "C.UTF-8"},
+    ).stdout.decode().splitlines()  # fmt: skip
+    document = json.loads((FOLDER / "golden" / f"{sample}.json").read_text(encoding="utf-8"))
+
+    assert [name.rstrip("/") for name in document["names"]] == [name.rstrip("/") for name in listed]
+    assert document["members"] == len(listed)
+
+
+def written(form: int | None, members: dict[str, int]) -> bytes:
+    """Return a tar archive in a format, or a zip archive where there is none, with members of some sizes."""
+    out = io.BytesIO()
+    if form is None:
+        with zipfile.ZipFile(out, "w") as archive:
+            for name, size in members.items():
+                archive.writestr(name, bytes(size))
+        return out.getvalue()
+    with tarfile.open(fileobj=out, mode="w", format=form) as tar:
+        for name, size in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = size
+            tar.addfile(member, io.BytesIO(bytes(size)))
+    return out.getvalue()
+
+
+def document(path: Path, content: bytes) -> dict[str, Any]:
+    """Return the document of an archive."""
+    path.write_bytes(content)
+    return checked(ARCHIVE.extract(str(path)))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    names=NAMES,
+    size=st.integers(0, 2000),
+    form=st.sampled_from([None, *TAR_FORMATS]),
+    packed=st.sampled_from([*PACKED]),
+)
+def test_a_random_archive_has_its_members(
+    tmp_path: Path, names: list[str], size: int, form: int | None, packed: str
+) -> None:
+    """Whatever its format and compression, an archive has the names and the sizes that were put in."""
+    if form == tarfile.USTAR_FORMAT:
+        names = [name for name in names if len(name.encode()) < 100] or ["a"]
+    members = {name: size + place for place, name in enumerate(names)}
+    if form is None:
+        packed = ""
+    found = document(tmp_path / "a", PACKED[packed](written(form, members)))
+
+    assert found["names"] == names
+    assert (found["members"], found["content_bytes"]) == (len(names), sum(members.values()))
+    assert (found["format"], found.get("compression", "")) == ("zip" if form is None else "tar", packed)
+    assert found["largest_bytes"] == max(members.values())
+    assert "partial" not in found
+
+
+def test_more_names_than_are_kept_are_said(tmp_path: Path) -> None:
+    """A long archive has all members counted, and says that not all names are there."""
+    found = document(tmp_path / "a", written(tarfile.GNU_FORMAT, {f"{n}.{n}": 0 for n in range(2500)}))
+
+    assert (found["members"], len(found["names"])) == (2500, 2000)
+    assert found["partial"].split("; ") == [
+        "names are 2000 of 2500", "top_level has the first 200", "extensions are the 100 most frequent",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"@prefix x: <y> .\n", "text"), (b"> a quotation\nof prose.\n", "text"), (b"@r\nAC\n+\nII\n", "fastq")],
+)
+def test_a_text_is_no_sequence_for_its_first_sign(tmp_path: Path, content: bytes, kind: str) -> None:
+    """What is compressed is told by more than its first letter."""
+    assert document(tmp_path / "a.gz", gzip.compress(content))["content"] == kind
