@@ -38,6 +38,8 @@ class Incoming:
         self._seen: set[Place] = set()
         self._entries = RESULT_ENTRIES
         self.drained = True
+        self.reading: dict[Place, int] = {}
+        """The epochs that are read now, and the first index that was read of each; 0: nothing was."""
 
     def forget(self) -> None:
         """Look again at what may be committed and not acknowledged: after a failed step nobody knows."""
@@ -51,7 +53,13 @@ class Incoming:
             place = (mdt, self._oldest_epoch(mdt, cursors))
             if place[1]:
                 positions[place] = _position(place, cursors)
-        return _that_fit(self._streams.read(positions, READ_BYTES // max(1, len(positions)), timeout_seconds))
+        share = READ_BYTES // max(1, len(positions))
+        blocks = _that_fit(self._streams.read(positions, share, timeout_seconds))
+        self.reading = dict.fromkeys(positions, 0)
+        for block in blocks:
+            place = (block.mdt, block.epoch)
+            self.reading[place] = self.reading[place] or block.first_index
+        return blocks
 
     def results(self) -> list[tuple[str, list[Result]]]:
         """Return entries of results that are not committed yet, by their ids. Raises StreamError."""

@@ -23,6 +23,7 @@ from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.config.settings import DispatcherSettings, nearest
 from lustre_events.dispatcher.answers import Answers
+from lustre_events.dispatcher.continuity import Advance, Continuity
 from lustre_events.dispatcher.directory_walks import Walks
 from lustre_events.dispatcher.extractor_registry import Roster
 from lustre_events.dispatcher.heal import Healing
@@ -67,6 +68,8 @@ class _Step:
 
     now_ns: int
     passed_ns: int
+    behind: Sequence[Advance]
+    """How cursors go on behind what is lost."""
     blocks: Sequence[Block]
     entries: Sequence[tuple[str, list[Result]]]
     asked: Sequence[Request]
@@ -125,6 +128,7 @@ class Dispatcher:
                                    f"{nearest(name, tuple(installed))}")  # fmt: skip
         self._streams = streams
         self._incoming = Incoming(streams, results)
+        self._continuity = Continuity(streams)
         self._index = index
         self._settings = settings
         self._clock = clock
@@ -196,12 +200,13 @@ class Dispatcher:
         self._whole = False
         blocks = self._incoming.blocks(self._cursors, timeout_seconds)
         entries = self._incoming.results()
+        behind = self._continuity.look(self._incoming.reading, self._cursors, self._clock())
         asked = self._desk.read()
         waiting = self._jobs.waiting(self._queues)
         now_ns = self._clock()
         self._look(now_ns)
         self._sweeper.look(now_ns)
-        step = _Step(now_ns, self._sweeper.passed_ns(self._cursors), blocks, entries, asked, waiting)
+        step = _Step(now_ns, self._sweeper.passed_ns(self._cursors), behind, blocks, entries, asked, waiting)
         counters = self._turns.carry_out(self._parts(step))
         self._counters += counters
         self._incoming.committed(step.moved, [entry_id for entry_id, _ in entries])
@@ -220,6 +225,10 @@ class Dispatcher:
         """Yield what there is to write. Only when a part is asked for is the one before it written."""
         now_ns = step.now_ns
         written = 0
+        if step.behind:
+            yield partial(self._go_on, behind=step.behind)
+            self._cursors.update({(after.mdt, after.epoch): after for _, after in step.behind})
+            step.moved |= self._incoming.reading.keys()
         for portion in portions(step.blocks, lambda: self._records_pace.size):
             gathered = self._intake.gather(portion, self._cursors, now_ns)
             yield partial(self._write, gathered=gathered, now_ns=now_ns)
@@ -239,6 +248,12 @@ class Dispatcher:
                 break
         yield partial(self._go_round, now_ns=now_ns)
         yield from self._plan(step)
+
+    @staticmethod
+    def _go_on(transaction: Transaction, counters: Counter[str], *, behind: Sequence[Advance]) -> None:
+        for before, after in behind:
+            transaction.advance(before, after)
+            counters["skipped_gaps"] += 1
 
     def _write(self, transaction: Transaction, counters: Counter[str], *, gathered: Gathered, now_ns: int) -> None:
         began = self._timer()
@@ -332,3 +347,4 @@ class Dispatcher:
         self._cursors = self._index.cursors()
         self._counters: Counter[str] = Counter(self._index.counters())
         self._incoming.forget()
+        self._continuity.forget()

@@ -76,3 +76,13 @@ def floor_of(spans: Collection[Span], index: int, time_ns: int) -> tuple[int, bo
     """
     floor = max((span.last_ns for span in spans if span.precedes(index, time_ns)), default=0)
     return floor, not all(span.surely_precedes(index, time_ns) for span in spans)
+
+
+def reach(span: Span, others: Collection[Span]) -> int:
+    """Return up to which index all records behind a span's beginning were brought, under whatever epoch."""
+    index = span.last_index
+    for other in sorted(others, key=lambda each: each.first_index):
+        anew = other.first_index <= span.last_index and other.first_ns > span.last_ns
+        if not other.empty and other.first_index <= index + 1 and not anew:
+            index = max(index, other.last_index)
+    return index

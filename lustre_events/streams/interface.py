@@ -12,9 +12,11 @@ asks the dispatcher for something, and subscribers, who are only in Redis (`stre
     le:reader:lease:<mdt>                 string  reader       token of the reader at work; the lease time
     le:reader:state:<mdt>                 hash    reader       mark, cleared_for, anchor, user, caught_up_*,
                                                                counters; for ever
-    le:reader:continuity:<mdt>            hash    reader       losses: "<epoch>:<first>:<reason>" → "<last> <time
-                                                               in ns>"; `accepted` → time in ns; for ever
+    le:reader:continuity:<mdt>            hash    reader,      losses: "<epoch>:<first>:<reason>" → "<last> <time
+                                                  dispatcher   in ns>"; `accepted` → time in ns; for ever
     le:dispatcher:committed:<mdt>         hash    dispatcher   epoch → index committed to the index; until drained
+    le:dispatcher:dropped:<mdt>           string  dispatcher   "<epoch> <committed index>" of the newest epoch that
+                                                               was drained and forgotten; for ever
     le:dispatcher:state                   hash    dispatcher   counters and heartbeat for `status`; for ever
     le:dispatcher:reply:<request>         stream  dispatcher   one entry, the answer to a request; five minutes
     le:request:waiting                    stream  operator     requests to the dispatcher; until answered, taken
@@ -54,6 +56,18 @@ class Tail(msgspec.Struct, frozen=True, gc=False):
 
     epoch: int
     last_index: int
+
+
+class Start(msgspec.Struct, frozen=True, gc=False):
+    """Where an epoch's stream begins: the last index that left it (0: it is whole), the first one in it (0: none).
+
+    `dropped` is the newest epoch of this MDT that was drained and forgotten, and
+    how far it was committed.
+    """
+
+    left_index: int = 0
+    first_index: int = 0
+    dropped: Tail = Tail(0, 0)
 
 
 class Loss(msgspec.Struct, frozen=True, gc=False):
@@ -165,6 +179,12 @@ class RecordStreams(Protocol):
 
     def tail(self, mdt: str, epoch: int) -> int:
         """Return the last index that was appended to an epoch; 0 where its key is gone."""
+
+    def start(self, mdt: str, epoch: int) -> Start:
+        """Return where an epoch's stream begins."""
+
+    def lose(self, loss: Loss) -> None:
+        """Keep that records are missing, as `ReaderStream.lose` does."""
 
     def acknowledge(self, mdt: str, epoch: int, position: int) -> None:
         """Say that everything up to `position` is committed, and let Redis forget it."""

@@ -44,6 +44,11 @@ def committed(mdt: str) -> str:
     return f"le:dispatcher:committed:{mdt}"
 
 
+def dropped(mdt: str) -> str:
+    """Return the key of the newest epoch of an MDT that was dropped."""
+    return f"le:dispatcher:dropped:{mdt}"
+
+
 def reply(request_id: str) -> str:
     """Return the key of the dispatcher's answer to a request."""
     return f"le:dispatcher:reply:{request_id}"

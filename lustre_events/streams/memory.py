@@ -15,7 +15,7 @@ import msgspec
 
 from lustre_events.errors import LeaseLost, StreamError, StreamFull, StreamMoved, StreamUnavailable
 from lustre_events.jobs.messages import Result, decode_results, encode_results
-from lustre_events.streams.interface import Block, Loss, Standing, Tail
+from lustre_events.streams.interface import Block, Loss, Standing, Start, Tail
 from lustre_events.streams.keys import make_token
 
 
@@ -49,6 +49,7 @@ class MemoryStore:
     losses: dict[str, list[Loss]] = field(default_factory=dict)
     memory_share: float = 0.0
     committed: dict[tuple[str, int], int] = field(default_factory=dict)
+    dropped: dict[str, Tail] = field(default_factory=dict)
     reader_states: dict[str, dict[str, str]] = field(default_factory=dict)
     dispatcher_state: dict[str, str] = field(default_factory=dict)
     results: dict[str, bytes] = field(default_factory=dict)
@@ -83,6 +84,15 @@ class MemoryStore:
         epoch = self.epochs[mdt][-1] if self.epochs.get(mdt) else 0
         stream = self.streams.get((mdt, epoch))
         return Tail(epoch, stream.last_index) if stream else Tail(0, 0)
+
+    def lose(self, loss: Loss) -> None:
+        """Keep a loss; said again, it only gets its new end."""
+        losses = self.losses.setdefault(loss.mdt, [])
+        for number, known in enumerate(losses):
+            if (known.epoch, known.first_index, known.reason) == (loss.epoch, loss.first_index, loss.reason):
+                losses[number] = msgspec.structs.replace(known, last_index=loss.last_index)
+                return
+        losses.append(loss)
 
 
 class MemoryReaderStream:
@@ -198,12 +208,7 @@ class MemoryReaderStream:
     def lose(self, loss: Loss) -> None:
         """Keep that records are missing. Said again, a loss only gets its new end."""
         self._store.check()
-        losses = self._store.losses.setdefault(self._mdt, [])
-        for number, known in enumerate(losses):
-            if (known.epoch, known.first_index, known.reason) == (loss.epoch, loss.first_index, loss.reason):
-                losses[number] = msgspec.structs.replace(known, last_index=loss.last_index)
-                return
-        losses.append(loss)
+        self._store.lose(loss)
 
     def publish(self, state: Mapping[str, int | str]) -> None:
         """Merge counters and facts into the reader's state."""
@@ -246,6 +251,22 @@ class MemoryRecordStreams:
         stream = self._store.streams.get((mdt, epoch))
         return stream.last_index if stream else 0
 
+    def start(self, mdt: str, epoch: int) -> Start:
+        """Return where an epoch's stream begins."""
+        self._store.check()
+        stream, dropped = self._store.streams.get((mdt, epoch)), self._store.dropped.get(mdt, Tail(0, 0))
+        if stream is None:
+            return Start(dropped=dropped)
+        if not stream.blocks:
+            return Start(stream.last_index, 0, dropped)
+        first = stream.blocks[0]
+        return Start(stream.behind.get(first.last_index, 0), first.first_index, dropped)
+
+    def lose(self, loss: Loss) -> None:
+        """Keep that records are missing. Said again, a loss only gets its new end."""
+        self._store.check()
+        self._store.lose(loss)
+
     def acknowledge(self, mdt: str, epoch: int, position: int) -> None:
         """Say that everything up to `position` is committed, and forget it."""
         self._store.check()
@@ -262,7 +283,7 @@ class MemoryRecordStreams:
             return False
         self._store.epochs[mdt].remove(epoch)
         self._store.streams.pop((mdt, epoch), None)
-        self._store.committed.pop((mdt, epoch), None)
+        self._store.dropped[mdt] = Tail(epoch, self._store.committed.pop((mdt, epoch), 0))
         return True
 
     def publish(self, state: Mapping[str, int | str]) -> None:

@@ -13,8 +13,8 @@ from lustre_events.errors import StreamDamaged, StreamError
 from lustre_events.streams import keys
 from lustre_events.streams.codec import decompress
 from lustre_events.streams.connection import Client, load_script, printable_text, publish, redis_errors
-from lustre_events.streams.continuity import accept, continuity
-from lustre_events.streams.interface import Block, Loss
+from lustre_events.streams.continuity import accept, continuity, lose
+from lustre_events.streams.interface import Block, Loss, Start, Tail
 
 _FIRST_COUNT = 4
 _MOST_COUNT = 64
@@ -45,7 +45,9 @@ class RedisRecordStreams:
         """`subscriber_max_lag`: how many records `acknowledge` keeps for a group that has not read them."""
         self._client = client
         self._subscriber_max_lag = subscriber_max_lag
-        self._scripts = {name: load_script(client, name) for name in ("acknowledge", "drop", "facts", "tail")}
+        self._scripts = {
+            name: load_script(client, name) for name in ("acknowledge", "drop", "facts", "start", "tail")
+        }
         self._longest_block_ms = int(1000 * float(client.get_connection_kwargs().get("socket_timeout") or 1) / 2)
 
     def mdts(self) -> list[str]:
@@ -103,6 +105,18 @@ class RedisRecordStreams:
             last_id = self._scripts["tail"]([keys.stream(mdt, epoch)])
             return int(last_id.partition(b"-")[0]) if last_id is not None else 0
 
+    def start(self, mdt: str, epoch: int) -> Start:
+        """Return where an epoch's stream begins."""
+        with redis_errors(self._client):
+            left, first, dropped = self._scripts["start"]([keys.stream(mdt, epoch), keys.dropped(mdt)])
+            epoch_dropped, _, index = dropped.partition(b" ")
+            # An entry of an older version does not say behind what it was appended: no doubt can be raised then.
+            return Start(int(left or 0), int(first or 0), Tail(int(epoch_dropped or 0), int(index or 0)))
+
+    def lose(self, loss: Loss) -> None:
+        """Keep that records are missing. Said again, a loss only gets its new end."""
+        lose(self._client, loss)
+
     def acknowledge(self, mdt: str, epoch: int, position: int) -> None:
         """Say that everything up to `position` is committed, and let Redis forget it.
 
@@ -118,7 +132,7 @@ class RedisRecordStreams:
         """Forget an acknowledged epoch that is not the newest; False: it has to stay."""
         with redis_errors(self._client):
             answer = self._scripts["drop"](
-                [keys.epochs(mdt), keys.stream(mdt, epoch), keys.committed(mdt)], [epoch]
+                [keys.epochs(mdt), keys.stream(mdt, epoch), keys.committed(mdt), keys.dropped(mdt)], [epoch]
             )
         return bool(answer)
 

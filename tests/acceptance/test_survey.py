@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.index import open_search
 from lustre_events.streams import continuity
 from lustre_events.streams.connection import connect
 from lustre_events.streams.interface import Loss
+from lustre_events.streams.redis import RedisRecordStreams
 from tests.acceptance.command import lustre_events
 from tests.support.need import need
-from tests.support.service.service import Service
+from tests.support.service.service import Service, wait_for
 
 
 @pytest.fixture
@@ -90,6 +93,55 @@ def test_a_tree_is_scanned_verified_repaired_and_reconciled(service: Service) ->
     found = command(service, "search", "name:unseen.csv")
     assert b"unseen.csv" in found.stdout
     assert command(service, "continuity", "reconcile", "--all").stdout == b"nothing was lost\n"
+
+
+def positions(service: Service) -> list[int]:
+    """Return how far each epoch is in the index."""
+    with open_search(service.index) as search:
+        return [position for _, _, position in search.stats().cursors]
+
+
+def stop(service: Service, name: str) -> None:
+    """End a part as systemd does."""
+    service.parts[name].terminate()
+    service.parts[name].wait(20)
+
+
+@pytest.mark.parametrize("index", ["older", "new"])
+def test_an_index_behind_the_stream_is_reconciled(service: Service, tmp_path: Path, index: str) -> None:
+    """A copy of the index put back, or none, behind a stream that was trimmed: it is said, and made good."""
+    service.start_part("reader")
+    (service.files / "kept.csv").write_text("a\n1\n")
+    (service.files / "old.csv").write_text("a\n1\n")
+    service.converge("before the copy")
+    database = Path(service.index.removeprefix("sqlite:///"))
+    stop(service, "dispatcher")
+    shutil.copy(database, tmp_path / "copy.db")
+    service.start_part("dispatcher")
+    (service.files / "old.csv").rename(service.files / "new.csv")
+    service.converge("after the rename")
+    with connect(service.redis.url, 5) as client:
+        (epoch,) = RedisRecordStreams(client).epochs("local-MDT0000")
+        key = f"le:stream:local-MDT0000:{epoch}"
+        wait_for(lambda: not client.xlen(key), failure=service.last_words)
+    stop(service, "dispatcher")
+    (reached,) = positions(service)
+    for path in database.parent.glob(f"{database.name}*"):
+        path.unlink()
+    if index == "older":
+        shutil.copy(tmp_path / "copy.db", database)
+    service.start_part("dispatcher")
+
+    def marked() -> bool:
+        return b"the index is behind the stream" in command(service, "continuity", "show").stdout
+
+    wait_for(marked, failure=service.last_words)
+    wait_for(lambda: positions(service) == [reached], failure=service.last_words)
+    done = command(service, "continuity", "reconcile", "--all", "--sample", "100%")
+    assert done.returncode == 0, said(done) + service.last_words()
+    assert done.stdout == b"local-MDT0000: 1 losses made good\n"
+    found = command(service, "search", "name:*.csv")
+    assert sorted(found.stdout.splitlines()) == [b"/kept.csv", b"/new.csv"], said(found)
 
 
 def test_wrong_places_are_refused_with_a_sentence(service: Service, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_the_index_is_the_file_system_s_truth(empty_place: EmptyPlace, backend: 
         if inode.type == "f" and any(name.endswith(b".csv") for _, name in world.system.names(inode)):
             assert content == inode.content or fid in world.failed()
     assert world.tombstones() == 0
+    assert world.rig.store.losses == {}, "nothing was lost"
     assert world.rig.select("SELECT count(*) FROM moved") == [0]
     world.rig.close()
 

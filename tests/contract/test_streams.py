@@ -12,7 +12,7 @@ import redis
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import LeaseLost, StreamError, StreamFull, StreamMoved
 from lustre_events.jobs.messages import Result
-from lustre_events.streams.interface import Loss, ReaderStream, RecordStreams, Results, Standing, Tail
+from lustre_events.streams.interface import Loss, ReaderStream, RecordStreams, Results, Standing, Start, Tail
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from tests.support.model.fakes import MDT, FakeClock, block, indexes_of
@@ -292,8 +292,47 @@ class TestStanding:
         assert reader.memory_share() == 0
 
 
+class TestStart:
+    """Where an epoch's stream begins, for an index that may be behind it."""
+
+    def test_of_what_is_not_there(self, streams: Streams) -> None:
+        """No stream begins nowhere."""
+        assert streams.records.start(MDT, E1) == Start()
+
+    def test_it_moves_with_what_is_committed(self, streams: Streams, reader: ReaderStream) -> None:
+        """A stream is whole until it is trimmed; a legal gap in the index is nothing that left it."""
+        tail = reader.append(block(E1, 50, 51), NOTHING)
+        reader.append(block(E1, 90, 91), tail)
+
+        assert streams.records.start(MDT, E1) == Start(0, 50)
+
+        streams.records.acknowledge(MDT, E1, 51)
+
+        assert streams.records.start(MDT, E1) == Start(51, 90)
+
+        streams.records.acknowledge(MDT, E1, 91)
+
+        assert streams.records.start(MDT, E1) == Start(91, 0)
+
+    def test_a_dropped_epoch_is_remembered(self, streams: Streams, reader: ReaderStream) -> None:
+        """The newest epoch that was drained and forgotten, and how far it was committed."""
+        tail = reader.append(block(E1, 1, 2), NOTHING)
+        reader.append(block(E2, 1, 2), tail)
+        streams.records.acknowledge(MDT, E1, 2)
+
+        assert streams.records.drop(MDT, E1)
+        assert streams.records.start(MDT, E2) == Start(0, 1, Tail(E1, 2))
+
+
 class TestContinuity:
     """Losses."""
+
+    def test_a_dispatcher_keeps_them_too(self, streams: Streams, reader: ReaderStream) -> None:
+        """Said twice, by whoever, it is one loss."""
+        reader.lose(Loss(MDT, E1, 5, 0, E1, "gone"))
+        streams.records.lose(Loss(MDT, E1, 5, 9, E2, "gone"))
+
+        assert streams.records.continuity(MDT) == [Loss(MDT, E1, 5, 9, E1, "gone")]
 
     def test_none_at_first(self, streams: Streams) -> None:
         """An MDT that nobody said anything about has lost nothing, and there is nothing to accept."""

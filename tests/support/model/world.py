@@ -18,6 +18,7 @@ from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.jobs.messages import HEAL, STAT, Job, Result
 from lustre_events.rules.rule_file import parse as parse_rules
+from lustre_events.streams.interface import Tail
 from lustre_events.streams.memory import MemoryEpoch, MemoryRecordStreams
 from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import FACTS, MDT0, MDT1, Rig, answers, append
@@ -42,6 +43,7 @@ class Copy:
     epochs: list[int]
     streams: dict[tuple[str, int], MemoryEpoch]
     committed: dict[tuple[str, int], int]
+    dropped: Tail
 
 
 class World:
@@ -102,10 +104,13 @@ class World:
             stream = self.rig.store.streams[name, self.epochs[mdt]]
             stream.blocks.clear()
             stream.last_index = self.rig.store.committed.get((name, self.epochs[mdt]), 0)
-        if self.chance.random() < 0.5:  # with all the others
+        committed = self._committed(mdt)
+        self.sent[mdt] = self.chance.randrange(committed + 1)
+        if self.chance.random() < 0.5:  # with all the others; the MDT still has a record that the index has, too
+            self.sent[mdt] = self.chance.randrange(committed or 1)
+            self.rig.store.dropped.pop(name, None)
             for epoch in self.rig.store.epochs.pop(name):
                 self.rig.store.streams.pop((name, epoch), None)
-        self.sent[mdt] = self.chance.randrange(self._committed(mdt) + 1)
         self.made += 1
         self.epochs[mdt] = self.made
 
@@ -125,6 +130,7 @@ class World:
         for key in [key for key in store.committed if key[0] == name]:
             del store.committed[key]
         store.committed |= copy.committed
+        store.dropped[name] = copy.dropped
         self.epochs[mdt] = copy.epochs[-1]
         tail = store.tail(name).last_index
         stored = sum(record.index <= tail for record in self.system.logs[mdt])
@@ -207,6 +213,7 @@ class World:
             list(store.epochs[name]),
             deepcopy({key: stream for key, stream in store.streams.items() if key[0] == name}),
             {key: index for key, index in store.committed.items() if key[0] == name},
+            store.dropped.get(name, Tail(0, 0)),
         )
 
     def _answer(self, job: Job) -> None:
