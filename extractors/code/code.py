@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import code_python
 import code_shell
 import extractor_batch
 from extractor_batch import OutOfTime, within
+from extractor_facts import common, preview
+from extractor_open import PIECE, Source
 
 SECONDS = 20  # of one file; then its document is partial
 MAX_SOURCE = 8 << 20  # bytes of a script that are read
 HEAD = 1 << 16
+PACKED = {".gz", ".bz2", ".xz", ".zst"}
 PYTHON = {"py", "pyw", "pyi"}
 SHELL = {"sh", "bash", "zsh", "ksh", "csh", "tcsh", "slurm", "sbatch", "job"}
 INTERPRETER = re.compile(r"#![ \t]*(\S+)[ \t]*(?:-S[ \t]+)?(\S*)")
@@ -93,41 +97,58 @@ def script(source: str, extension: str) -> dict[str, Any]:
 def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
     place = Path(path)
-    with place.open("rb") as file:
-        head = file.read(HEAD)
+    with place.open("rb") as raw:
+        source = Source(raw)
+        file = io.BufferedReader(source, PIECE)
+        head = source.sample[:HEAD]
         if not head.strip():
             raise ValueError("it is empty")
-        file.seek(0)
+        reasons: list[str] = []
         if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{":
-            file.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
-            return notebook(file)
-        data = file.read(MAX_SOURCE)
-        larger = bool(file.read(1))
-    source = decoded(data)
+            file.read(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
+            document = notebook(file, reasons)
+        else:
+            document = of_script(file, place, reasons)
+    if source.damage:
+        reasons.append(f"it is torn or damaged: {source.damage}"[: code_python.MAX_NAME])
+    if source.compression:
+        document["compression"] = source.compression
+    document = code_python.bounded(document, reasons)
+    return document | ({"partial": "; ".join(reasons)} if reasons else {})
+
+
+def of_script(file: Any, place: Path, reasons: list[str]) -> dict[str, Any]:
+    """Return the document of a script, as far as it is read."""
+    data = file.read(MAX_SOURCE)
+    if file.read(1):
+        reasons.append(f"only its first {MAX_SOURCE} bytes were read")
+    text = decoded(data)
+    if len(text) > code_python.MAX_TREE:
+        reasons.append(f"it is longer than {code_python.MAX_TREE} characters: names are told line by line")
+    suffixes = [part[1:].lower() for part in place.suffixes[-2:] if part.lower() not in PACKED]
     try:
         with within(SECONDS):
-            document = script(source, place.suffix[1:].lower())
+            document = script(text, suffixes[-1] if suffixes else "")
     except OutOfTime:
         raise ValueError(f"it could not be read in {SECONDS} seconds") from None
-    if larger:
-        document["partial"] = f"only its first {MAX_SOURCE} bytes were read"
-    return document
+    return document | preview(excerpt=text)
 
 
-def notebook(file: Any) -> dict[str, Any]:
+def notebook(file: Any, reasons: list[str]) -> dict[str, Any]:
     """Return the document of a Jupyter notebook, as far as it can be read."""
     found = code_notebook.Notebook()
-    partial = ""
     try:
         with within(SECONDS):
             code_notebook.read(file, found)
     except OutOfTime:
-        partial = f"it was not read to its end in {SECONDS} seconds"
+        reasons.append(f"it was not read to its end in {SECONDS} seconds")
     except ValueError as exc:
         if not found.counts["cells"]:
             raise
-        partial = str(exc)
-    return found.describe() | ({"partial": partial} if partial else {})
+        reasons.append(str(exc))
+    reasons += found.left_out()
+    document = found.describe()
+    return document | common(title=document.get("title")) | preview(excerpt=found.excerpt)
 
 
 if __name__ == "__main__":

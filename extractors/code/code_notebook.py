@@ -12,10 +12,11 @@ from typing import Any, BinaryIO
 
 import code_python
 import ijson
+from extractor_facts import MAX_EXCERPT
 
 PIECE = 1 << 18
 MAX_STRING = 1 << 16  # bytes of a string that are kept
-MAX_HEADINGS = 50
+MAX_HEADINGS = 200
 MAX_DEPTH = 8  # of JSON, that is looked at
 ESCAPE = 12  # bytes of a pair of surrogates, the longest escape of JSON
 BODY = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
@@ -103,6 +104,8 @@ class Notebook:
         self.errors: dict[str, None] = {}
         self.headings: list[str] = []
         self.lines = 0
+        self.cut = False
+        self.excerpt = ""
         self._cell: dict[str, Any] = {}
         self._others: list[tuple[str, ...]] = []
 
@@ -124,6 +127,7 @@ class Notebook:
         elif place in SOURCES and event == "string" and self._cell["size"] < MAX_STRING:
             self._cell["source"].append(value)
             self._cell["size"] += len(value)
+            self.cut = self.cut or self._cell["size"] >= MAX_STRING
         elif place == "cell_type" and event == "string":
             self._cell["type"] = value
         elif place in ("execution_count", "prompt_number"):
@@ -136,6 +140,8 @@ class Notebook:
 
     def _end(self) -> None:
         source = "".join(self._cell["source"])
+        if len(self.excerpt) < MAX_EXCERPT:
+            self.excerpt += source[:MAX_EXCERPT] + "\n\n"
         self.counts["cells"] += 1
         if self._cell["type"] == "code":
             self.counts["code_cells"] += 1
@@ -144,7 +150,7 @@ class Notebook:
         elif self._cell["type"] == "markdown":
             self.counts["markdown_cells"] += 1
             for match in HEADING.finditer(code_python.cut_lines(source)):
-                if len(self.headings) < MAX_HEADINGS:
+                if len(self.headings) <= MAX_HEADINGS:
                     self.headings.append(code_python.clean(match[1])[: code_python.MAX_NAME])
 
     def _code(self, source: str) -> None:
@@ -158,6 +164,15 @@ class Notebook:
             source = rest if first.startswith(TRANSPARENT) else ""
         code_python.take(MAGIC.sub(r"\1pass", source), self.found)
 
+    def left_out(self) -> Iterator[str]:
+        """Yield what the document leaves out."""
+        if self.cut:
+            yield f"cells are cut at {MAX_STRING} characters"
+        if len(self.headings) > MAX_HEADINGS:
+            yield f"headings are the first {MAX_HEADINGS}"
+        if len(self._others) >= code_python.MAX_NAMES:
+            yield f"imports are of the first {code_python.MAX_NAMES}"
+
     def describe(self) -> dict[str, Any]:
         """Return the notebook as the document shows it."""
         language = self.facts.get("language", "python")
@@ -167,9 +182,9 @@ class Notebook:
         else:
             shown["imports"] = sorted({name for told, name in self._others if told == language})
         if self.errors:
-            shown["error_names"] = list(self.errors)[: code_python.MAX_NAMES]
+            shown["error_names"] = list(self.errors)
         if self.headings:
-            shown = {"title": self.headings[0]} | shown | {"headings": self.headings}
+            shown = {"title": self.headings[0]} | shown | {"headings": self.headings[:MAX_HEADINGS]}
         return shown
 
 

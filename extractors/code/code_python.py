@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_TREE = 1 << 18  # characters of source that are parsed; a tree takes up to 500 times as much memory
-MAX_NAMES = 300
+MAX_NAMES = 1000
 MAX_NAME = 200
 MAX_TEXT = 4000
 MAX_LINE = 2000  # characters of a line that patterns see: some take a time that grows with its square
@@ -31,15 +31,16 @@ class Found:
     docstring: str = ""
     runs: bool = False
     problem: str = ""
+    long: bool = False  # more source than is parsed at once
 
     def describe(self) -> dict[str, Any]:
         """Return it as a document shows it."""
         packages = {name.partition(".")[0] for name in self.modules if not name.startswith(".")}
         shown: dict[str, Any] = {
-            "imports": sorted(packages)[:MAX_NAMES],
-            "imported_modules": sorted(self.modules)[:MAX_NAMES],
-            "functions": list(self.functions)[:MAX_NAMES],
-            "classes": list(self.classes)[:MAX_NAMES],
+            "imports": sorted(packages),
+            "imported_modules": sorted(self.modules),
+            "functions": list(self.functions),
+            "classes": list(self.classes),
         }
         if self.docstring:
             shown["docstring"] = self.docstring
@@ -51,6 +52,7 @@ class Found:
 def take(source: str, found: Found) -> None:
     """Add what `source` has to `found`."""
     if len(source) > MAX_TREE:
+        found.long = True
         by_line(source, found)
         return
     try:
@@ -91,8 +93,17 @@ def by_line(source: str, found: Found) -> None:
 
 def keep(kept: dict[str, None], name: str) -> None:
     """Keep a name, if there is room."""
-    if name and len(kept) < 4 * MAX_NAMES:
+    if name and len(kept) <= MAX_NAMES:  # one more tells that there are more
         kept[clean(name)[:MAX_NAME]] = None
+
+
+def bounded(document: dict[str, Any], reasons: list[str]) -> dict[str, Any]:
+    """Return a document whose lists are cut, and add what they leave out to `reasons`."""
+    for key, value in document.items():
+        if isinstance(value, list) and len(value) > MAX_NAMES:
+            reasons.append(f"{key} are the first {MAX_NAMES}")
+            document[key] = value[:MAX_NAMES]
+    return document
 
 
 def clean(text: str) -> str:

@@ -9,7 +9,7 @@ import re
 import shlex
 from typing import Any
 
-from code_python import MAX_NAME, MAX_NAMES, clean, cut_lines, keep
+from code_python import MAX_NAME, clean, cut_lines, keep
 
 SHORT = {
     "A": "account", "a": "array", "b": "begin", "C": "constraint", "c": "cpus_per_task", "D": "chdir",
@@ -103,7 +103,7 @@ def modules(source: str) -> list[str]:
         for word in words:
             if not word.startswith("-"):
                 keep(found, word)
-    return list(found)[:MAX_NAMES]
+    return list(found)
 
 
 def programs(source: str) -> list[str]:
@@ -116,7 +116,7 @@ def programs(source: str) -> list[str]:
                 keep(found, word.strip("\"'"))
                 break
             takes_value = re.fullmatch(r"-\w|--[\w-]+", word) is not None
-    return list(found)[:MAX_NAMES]
+    return list(found)
 
 
 def describe(source: str) -> dict[str, Any]:
@@ -125,20 +125,15 @@ def describe(source: str) -> dict[str, Any]:
     functions: dict[str, None] = {}
     for match in FUNCTION.finditer(source):
         keep(functions, match[1] or match[2])
-    found: dict[str, Any] = {"functions": list(functions)[:MAX_NAMES], "modules": modules(source)}
+    found: dict[str, Any] = {"functions": list(functions), "modules": modules(source)}
     environments: dict[str, None] = {}
     for match in ENVIRONMENT.finditer(source):
         keep(environments, match[1] or match[2])
     images: dict[str, None] = {}
     for match in IMAGE.finditer(source):
         keep(images, match[1])
-    for key, value in (
-        ("programs", programs(source)),
-        ("environments", list(environments)),
-        ("images", list(images)),
-    ):
-        if value:
-            found[key] = value[:MAX_NAMES]
+    lists = {"programs": programs(source), "environments": list(environments), "images": list(images)}
+    found |= {key: value for key, value in lists.items() if value}
     return found | slurm(source)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -108,6 +109,7 @@ def main() -> None:
     }
     for name, content in samples.items():
         (FOLDER / name).write_text(content)
+    (FOLDER / "fit.py.gz").write_bytes(gzip.compress(PYTHON.encode(), mtime=0))
 
 
 if __name__ == "__main__":

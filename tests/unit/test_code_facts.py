@@ -1,0 +1,57 @@
+"""Code: what a script defines and imports is what was written into it; what is left out is said."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.test_extractors import load
+from workers.contract import checked
+
+CODE = load("code")
+NAMES = st.lists(st.from_regex(r"[a-z]{2,8}_[a-z]{1,8}", fullmatch=True), min_size=1, max_size=8, unique=True)
+
+
+def document(path: Path, content: bytes) -> dict[str, Any]:
+    """Return the document of a script or notebook."""
+    path.write_bytes(content)
+    return checked(CODE.extract(str(path)))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(modules=NAMES, functions=NAMES, classes=NAMES, form=st.sampled_from(["script", "gzip", "notebook"]))
+def test_random_python_has_its_names(
+    tmp_path: Path, modules: list[str], functions: list[str], classes: list[str], form: str
+) -> None:
+    """Imports, functions and classes are those that were written, in scripts and in the cells of notebooks."""
+    parts = [f"import {name}.part as p" for name in modules]
+    parts += [f"def {name}(x):\n    return 'import nothing'" for name in functions]
+    parts += [f"class {name}:\n    pass" for name in classes]
+    if form == "notebook":
+        cells = [{"cell_type": "code", "source": part.splitlines(keepends=True), "outputs": []} for part in parts]
+        content = json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
+    else:
+        content = "\n".join(parts).encode()
+    found = document(tmp_path / "a.py", gzip.compress(content) if form == "gzip" else content)
+
+    assert found["imports"] == sorted(modules)
+    assert found["imported_modules"] == sorted(f"{name}.part" for name in modules)
+    assert (found["functions"], found["classes"]) == (functions, classes)
+    assert "partial" not in found
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    """More names, headings or source than are kept make a document partial, with the reason."""
+    many = document(tmp_path / "a.py", "".join(f"def f{n}(): pass\n" for n in range(1500)).encode())
+    cell = {"cell_type": "markdown", "source": "".join(f"# h{n}\n" for n in range(300))}
+    notebook = document(tmp_path / "b", json.dumps({"cells": [cell], "nbformat": 4}).encode())
+    long = document(tmp_path / "c.py", b"import a\n" + b"# comment\n" * 30_000)
+
+    assert (len(many["functions"]), many["partial"]) == (1000, "functions are the first 1000")
+    assert (len(notebook["headings"]), notebook["partial"]) == (200, "headings are the first 200")
+    assert "line by line" in long["partial"]
