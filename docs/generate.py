@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import get_type_hints
 
 import click
 
 from lustre_events.cli.main import COMMANDS, cli
-from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings
+from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings, described
 from lustre_events.index.fields import FIELDS
 from lustre_events.inspect import metrics
 
@@ -28,12 +27,10 @@ def settings() -> str:
     ]
     for name, section in get_type_hints(Settings).items():
         lines += [f"## [{name}]\n", f"{section.__doc__}\n", "| setting | default | meaning |", "|---|---|---|"]
-        for spec in dataclasses.fields(section):
-            default = spec.default_factory() if spec.default is dataclasses.MISSING else spec.default
-            choices = spec.metadata["choices"]
-            meaning = spec.metadata["doc"] + (f" ({', '.join(choices)})" if choices else "")
+        for key, default, of in described(section):
+            meaning = of.doc + (f" ({', '.join(of.choices)})" if of.choices else "")
             shown = list(default) if isinstance(default, tuple) else default
-            lines.append(f"| `{spec.name}` | `{shown!r}` | {meaning.replace('|', chr(92) + '|')} |")
+            lines.append(f"| `{key}` | `{shown!r}` | {meaning.replace('|', chr(92) + '|')} |")
         lines.append(f"\nAs variables: `{ENVIRONMENT_PREFIX}{name.upper()}_...`\n")
     return "\n".join(lines)
 

@@ -38,7 +38,7 @@ from workers.images import Images
 from workers.privileges import Account, account_for
 from workers.process import ProcessRuntime
 from workers.quiet import quietly
-from workers.rights import OWNER, Rights
+from workers.rights import Rights
 from workers.unpacked import ImageCache
 from workers.walltime import Walltime
 from workers.worker import Worker
@@ -47,8 +47,6 @@ log = logging.getLogger("workers")
 
 SPARE_SECONDS = 15
 """What of a job's time is kept for opening files and storing results."""
-UNPACKS = "nobody"
-"""Who unpacks images for a root worker whose extractors run as the owner of each file."""
 
 
 def worker(settings: Settings, until: float | None = None) -> Worker:
@@ -95,9 +93,8 @@ def _users(own: WorkerSettings) -> Path | None:
 
 
 def _rights(own: WorkerSettings) -> Rights:
-    as_owner = own.run_as == OWNER
-    account = None if as_owner else account_for(own.run_as)
-    return Rights(account, as_owner, own.min_uid, lambda: approvals.read(Path(own.approved)))
+    account = None if own.run_as_owner else account_for(own.run_as)
+    return Rights(account, own.run_as_owner, own.min_uid, lambda: approvals.read(Path(own.approved)))
 
 
 def _runtime(own: WorkerSettings) -> ContainerRuntime | ProcessRuntime:
@@ -112,17 +109,15 @@ def _runtime(own: WorkerSettings) -> ContainerRuntime | ProcessRuntime:
 
 
 def _cache(own: WorkerSettings, program: str, account: Account | None) -> ImageCache | None:
-    if own.image_cache == "none":
+    if not own.unpack_images:
         return None
-    if account is None and os.geteuid() == 0:
-        account = account_for(UNPACKS)
-    return ImageCache(_cached(own), program, account)
+    return ImageCache(_cached(own), program, account or account_for(own.run_as))
 
 
 def _cached(own: WorkerSettings) -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     usual = (Path("/var/cache") if os.geteuid() == 0 else home) / "lustre-events" / "unpacked"
-    return usual if own.image_cache in {"", "none"} else Path(own.image_cache)
+    return Path(own.image_cache) if own.image_cache else usual
 
 
 def _by_hand(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from lustre_events.catalog import manifest as manifests
 from lustre_events.catalog import own_extractors
 from lustre_events.catalog.manifest import Manifest
-from lustre_events.config.settings import nearest
+from lustre_events.config.nearest import nearest
 from lustre_events.errors import ExtractorError, UnknownExtractor
 from lustre_events.jobs.messages import Job, JobItem
 from workers.context import WorkerContext

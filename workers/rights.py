@@ -1,12 +1,12 @@
 """Who an extractor runs as: by what this worker may, who owns the opened file, and what the site has approved.
 
-    worker        extractor       [worker] run_as    runs as
-    root          the site's      an account         that account, for every file
-    root          the site's      owner              the owner of the opened file, if the site approved it by digest
-    root          a user's own    (any)              that user, on whatever files that user may read
-    a user's      the site's      an account         the worker's user
-    a user's      the site's      owner              the worker's user, on that user's files only
-    a user's      a user's own    (any)              the worker's user, if it is that user's
+    worker        extractor       [worker]               runs as
+    root          the site's      run_as_owner = false   the account `run_as`, for every file
+    root          the site's      run_as_owner = true    the owner of the opened file, if approved by digest
+    root          a user's own    (any)                  that user, on whatever files that user may read
+    a user's      the site's      run_as_owner = false   the worker's user
+    a user's      the site's      run_as_owner = true    the worker's user, on that user's files only
+    a user's      a user's own    (any)                  the worker's user, if it is that user's
 
 The uid is that of the file that was opened (fstat), never one that came through Redis, and neither it nor that of a
 user's own extractor may be below `min_uid`.
@@ -23,8 +23,6 @@ from lustre_events.errors import ExtractorRefused
 from workers import approvals
 from workers.privileges import Account, account_named, account_of
 
-OWNER = "owner"
-
 
 class OwnerRefused(ExtractorRefused):
     """Nothing runs as the owner of this file; other owners' files are not concerned."""
@@ -35,7 +33,7 @@ class Rights:
     """The settings that decide, and how accounts are found (KeyError: no such user)."""
 
     account: Account | None
-    """That of `run_as`; None: the worker keeps its own user, or `run_as` is owner."""
+    """That of `run_as`; None: the worker keeps its own user, or `run_as_owner` holds."""
     as_owner: bool = False
     min_uid: int = 1000
     approved: Callable[[], Mapping[str, str]] = dict
@@ -58,7 +56,7 @@ class Rights:
             if uid == self.own_uid:
                 return None
             raise ExtractorRefused(
-                f'the file belongs to uid {uid}, and with run_as = "owner" a worker that is no root reads only '
+                f"the file belongs to uid {uid}, and with run_as_owner = true a worker that is no root reads only "
                 f"files of its own user (uid {self.own_uid}); run a worker as root, or as that user"
             )
         if self.approved().get(manifest.identity) != approvals.digest(manifest, image_digest):
@@ -96,8 +94,8 @@ class Rights:
         said = []
         if self.as_owner and self.own_uid != 0:
             said.append(
-                'run_as is "owner", but this worker is not root and cannot become another user: it refuses files '
-                f"that are not of uid {self.own_uid}"
+                "run_as_owner is true, but this worker is not root and cannot become another user: it refuses "
+                f"files that are not of uid {self.own_uid}"
             )
         for manifest in manifests:
             try:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lustre_events.catalog.manifest import FILE_NAME, Manifest, load
-from lustre_events.config.settings import nearest
+from lustre_events.config.nearest import nearest
 from lustre_events.errors import ConfigError, UnknownExtractor
 from lustre_events.jobs.messages import Job, JobItem, Result, encode_job
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from lustre_events.changelog.record import RecordType
-from lustre_events.config.settings import nearest
+from lustre_events.config.nearest import nearest
 from lustre_events.errors import ChangelogRefused, ChangelogUnavailable, ChangelogUserUnknown, ConfigError
 
 TIMEOUT_SECONDS = 30.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lustre_events.config import settings as config
+from lustre_events.config.settings import example, load
 from lustre_events.node import wiring
 
 
@@ -16,15 +16,15 @@ def config_command() -> None:
 
 
 @config_command.command("example")
-def example() -> None:
+def print_example() -> None:
     """Print a settings file with every setting, its default and what it means."""
-    click.echo(config.example(), nl=False)
+    click.echo(example(), nl=False)
 
 
 @config_command.command("check")
 @click.argument("path", type=click.Path(path_type=Path))
 def check(path: Path) -> None:
     """Check a settings file, and the rules file that it names."""
-    settings = config.load(path)
+    settings = load(path)
     rules = wiring.load_rules(settings)
     click.echo(f"{path}: ok, rules for {', '.join(sorted(rules.extractors)) or 'nothing but the built-in stat'}")

@@ -101,7 +101,7 @@ def add(folder: Path, *, link: bool, own: bool, no_validate: bool, config_path: 
 @click.argument("target", metavar="NAME")
 @config_option
 def approve(target: str, *, config_path: str | None) -> None:
-    """Let an extractor, as it is now, run as the owner of each file ([worker] run_as = "owner")."""
+    """Let an extractor, as it is now, run as the owner of each file ([worker] run_as_owner)."""
     _workers(config_path, "approve", target)
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from lustre_events.config.settings import nearest
+from lustre_events.config.nearest import nearest
 from lustre_events.errors import LustreEventsError
 from lustre_events.node import logs
 

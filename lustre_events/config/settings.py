@@ -7,29 +7,38 @@ An environment variable wins over the file, the file over the default.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import difflib
-import math
 import os
-import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
+from lustre_events.config import tables
+from lustre_events.config.former import FORMER
+from lustre_events.config.nearest import nearest
+from lustre_events.config.tables import Key, Place
+from lustre_events.config.toml_text import read_toml
 from lustre_events.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "LUSTRE_EVENTS_"
 
 
-def setting(default: Any, doc: str, choices: tuple[str, ...] = ()) -> Any:
-    """Declare a setting: its default, one line about it, and the values that it may have if they are few."""
-    metadata = {"doc": doc, "choices": choices}
-    if isinstance(default, tuple):
-        return field(default_factory=lambda: default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+def setting(default: Any, doc: str, choices: tuple[str, ...] = (), former: tuple[str, str] | None = None) -> Any:
+    """Declare a setting: its default, one line about it, and the values that it may have if they are few.
+
+    `former`: a value that once had a meaning of its own, and what to write instead of it.
+    """
+    key: dict[str, Any] = {"doc": doc, "choices": choices, "least": None if isinstance(default, str | tuple) else 0}
+    if former is not None:
+        value, instead = former
+        key |= {"fits": value.__ne__, "expected": f"write {instead} instead"}
+    return tables.key(default, **key)
+
+
+def internal(default: Any, doc: str) -> Any:
+    """Declare a value that only code and tests choose: in a file it is refused."""
+    return tables.key(default, doc, internal=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +85,16 @@ class ReaderSettings:
     clear_after: str = setting("stored", "clear a record when it is on Redis's disk, or committed to the index",
                                ("stored", "committed"))  # fmt: skip
     clear_interval_seconds: float = setting(5.0, "how often safe records are cleared")
-    keepalive_seconds: float = setting(60.0, "how often the last clear is repeated while nothing is new")
     block_bytes: int = setting(1 << 20, "largest block of raw records in one stream entry, before compression")
     linger_ms: int = setting(50, "how long a small block waits for more records")
-    poll_seconds: float = setting(1.0, "longest wait for new records before looking after everything else")
     reopen_seconds: float = setting(
         0.0, "look for new records this often instead of the kernel's once a second, at more cost; 0: do not"
     )
-    probe_seconds: float = setting(60.0, "how often a quiet reader looks whether the MDT's index began anew")
     memory_share: float = setting(0.9, "stop reading while Redis uses more than this share of its maxmemory")
     lease_seconds: float = setting(10.0, "a reader that is silent for this long may be replaced by another")
-    codec: str = setting("zstd", "compression of blocks", ("zstd", "raw"))
+    keepalive_seconds: float = internal(60.0, "how often the last clear is repeated while nothing is new")
+    poll_seconds: float = internal(1.0, "longest wait for new records before looking after everything else")
+    probe_seconds: float = internal(60.0, "how often a quiet reader looks whether the MDT's index began anew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +107,24 @@ class DispatcherSettings:
     settle_max_seconds: float = setting(
         60.0, "a file that never rests is extracted this long after its first change"
     )
-    batch_records: int = setting(20_000, "most records in one transaction; fewer where they take longer than 16 ms")
     job_files: int = setting(64, "most files in one job")
-    job_bytes: int = setting(16 << 30, "a job that has files of so many bytes gets no more")
+    job_bytes: int = setting(16 << 30, "close a job once its files reach this size")
     job_lease_seconds: float = setting(
-        40.0, "a job without results for this long is looked for; a lost one is given out again"
+        40.0, "check on a job after this long without results; a lost one is given out again"
     )
     queue_jobs: int = setting(100, "most jobs that wait in one queue; the rest stays pending in the index")
     retry_seconds: float = setting(10.0, "wait before the first retry of a failed file; doubles each time")
     attempts: int = setting(3, "tries per file and extractor before its failure is kept")
     skew_seconds: float = setting(5.0, "most that the clocks of two MDSs, or of an MDS and this node, differ")
-    breaker_jobs: int = setting(3, "jobs in a row that fail whatever the file, until their extractor is suspended")
-    breaker_probe_seconds: float = setting(60.0, "how often a job tries a suspended extractor")
-    reprocess_rows: int = setting(2_000, "most files of an extractor that are pending at a time to be reprocessed")
-    idle_ms: int = setting(100, "wait when there is nothing to do")
+    breaker_jobs: int = setting(3, "consecutive job failures before the extractor is suspended")
     subscriber_max_lag: int = setting(
         10_000_000, "records of an MDT kept in Redis for a subscriber group alone; further behind, it is cut off"
     )
+    batch_records: int = internal(
+        20_000, "most records in one transaction; fewer where they take longer than 16 ms"
+    )
+    reprocess_rows: int = internal(2_000, "most files of an extractor that are pending for reprocess at once")
+    idle_ms: int = internal(100, "wait when there is nothing to do")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +142,20 @@ class WorkerSettings:
     )
     images: str = setting("/var/cache/lustre-events/images", "folder of the images that manifests name")
     default_image: str = setting("base", "image of extractors that name none")
+    unpack_images: bool = setting(True, "unpack images on this node, once each: containers start faster")
     image_cache: str = setting(
-        "", "local folder for unpacked images, which start faster; empty: a usual one; none: do not unpack"
+        "", "local folder for unpacked images; empty: a usual one", former=("none", "unpack_images = false")
     )
     require_signed: bool = setting(
         False, "run only images whose signature `apptainer verify` accepts, from copies in `image_cache`"
     )
     run_as: str = setting(
-        "nobody", "the user that a worker which is root becomes for extractors; owner: of each file, where approved"
+        "nobody", "account that extractors run as under a root worker", former=("owner", "run_as_owner = true")
     )
-    min_uid: int = setting(1000, "for a file's owner or a user's extractor a worker becomes no user below this")
+    run_as_owner: bool = setting(
+        False, "run approved extractors as the owner of each file instead of `run_as`, and no others"
+    )
+    min_uid: int = setting(1000, "lowest UID a worker may switch to for a file's owner or a user's extractor")
     approved: str = setting(
         "/etc/lustre-events/approved", "file of the extractors that may run as owner; see: extractor approve"
     )
@@ -155,7 +168,7 @@ class WorkerSettings:
 class MetricsSettings:
     """What each process tells Prometheus of itself; `lustre-events metrics` tells of the service."""
 
-    listen: str = setting("", "ADDRESS:PORT; later processes of a node take the ports behind it; empty: nowhere")
+    listen: str = setting("", "ADDRESS:PORT; later processes of a node take the ports behind it; empty: disabled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +176,7 @@ class WebSettings:
     """The web console."""
 
     listen: str = setting("127.0.0.1:8080", "ADDRESS:PORT; put a proxy with TLS in front of it")
-    title: str = setting("lustre-events", "what the console calls itself")
-    login: str = setting("file", "who says who somebody is", ("file", "pam", "proxy"))
+    login: str = setting("file", "authentication backend", ("file", "pam", "proxy"))
     users: str = setting("/etc/lustre-events/web-users", "for login = file: lines user:hash; see: web-password")
     pam_service: str = setting("login", "for login = pam: the name in /etc/pam.d")
     header: str = setting("X-Remote-User", "for login = proxy: the header in which the proxy names the user")
@@ -201,75 +213,52 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     if path is None:
         return parse({}, environment, "the defaults")
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
     except OSError as exc:
         raise ConfigError(
             f"{path}: cannot be read ({exc.strerror}); make one with: lustre-events config example"
         ) from exc
-    except ValueError as exc:  # of TOML, of UTF-8, or of a number with thousands of digits
-        raise ConfigError(f"{path}: not a TOML file: {exc}") from exc
-    return parse(tables, environment, str(path))
+    return parse(read_toml(data, str(path)), environment, str(path))
 
 
-def parse(tables: Mapping[str, Any], environment: Mapping[str, str], origin: str) -> Settings:
-    """Return the settings of parsed TOML tables and the environment; raises as `load` does."""
+def parse(table: Mapping[str, Any], environment: Mapping[str, str], origin: str) -> Settings:
+    """Return the settings of a parsed TOML file and the environment; raises as `load` does."""
     sections = get_type_hints(Settings)
-    for name, table in tables.items():
+    for name, section in table.items():
         if name not in sections:
             raise ConfigError(f"{origin}: unknown section [{name}]{nearest(name, sections)}")
-        if not isinstance(table, dict):
+        if not isinstance(section, dict):
             raise ConfigError(f"{origin}: {name} must be a section: write [{name}]")
     built = {
-        name: _section(name, section, tables.get(name, {}), environment, origin)
+        name: section(
+            **tables.values(section, table.get(name, {}), Place(origin, f"[{name}]"), gone=FORMER.get(name, {}))
+            | _from_environment(name, section, environment)
+        )
         for name, section in sections.items()
     }
     return Settings(**built)
 
 
-def _section(
-    section_name: str, section: type, table: Mapping[str, Any], environment: Mapping[str, str], origin: str
-) -> Any:
-    hints = get_type_hints(section)
-    choices = {spec.name: spec.metadata["choices"] for spec in dataclasses.fields(section)}
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in hints:
-            raise ConfigError(f"{origin}: unknown key {key} in [{section_name}]{nearest(key, hints)}")
-        values[key] = _checked(f"{origin}: [{section_name}] {key}", hints[key], value, choices[key])
+def _from_environment(section_name: str, section: type, environment: Mapping[str, str]) -> dict[str, Any]:
     prefix = f"{ENVIRONMENT_PREFIX}{section_name}_".upper()
-    variables = {f"{prefix}{key.upper()}": key for key in hints}
+    known = {f"{prefix}{key.upper()}": key for key in tables.keys(section)}
+    gone = {f"{prefix}{key.upper()}": words for key, words in FORMER.get(section_name, {}).items()}
+    found: dict[str, Any] = {}
     for variable, text in environment.items():
         if not variable.startswith(prefix):
             continue
-        if variable not in variables:
-            raise ConfigError(f"unknown environment variable {variable}{nearest(variable, variables)}")
-        key, place = variables[variable], f"the environment variable {variable}"
-        values[key] = _checked(place, hints[key], _from_text(hints[key], text), choices[key])
-    return section(**values)
-
-
-def _checked(place: str, hint: Any, value: Any, choices: tuple[str, ...]) -> Any:
-    if isinstance(hint, types.GenericAlias):
-        if not isinstance(value, list) or not all(isinstance(item, get_args(hint)[0]) for item in value):
-            raise ConfigError(f'{place} must be a list of strings, e.g. ["a", "b"]')
-        return tuple(value)
-    if hint is float and type(value) is int:
-        with contextlib.suppress(OverflowError):  # too large: stays whole and is refused below
-            value = float(value)
-    if type(value) is not hint or (hint is float and not math.isfinite(value)):
-        raise ConfigError(f"{place} must be {_KIND[hint]}, not {value!r}")
-    if hint in {int, float} and value < 0:
-        raise ConfigError(f"{place} must not be negative")
-    if choices and value not in choices:
-        raise ConfigError(f"{place} is {value!r}; it must be one of: {', '.join(choices)}")
-    return value
-
-
-_KIND = {str: "a string", int: "a whole number", float: "a finite number", bool: "true or false"}
+        place = Place(f"the environment variable {variable}")
+        if variable in gone:
+            raise place.refusal(gone[variable])
+        if variable not in known:
+            raise ConfigError(f"unknown environment variable {variable}{nearest(variable, known)}")
+        hint, key = tables.keys(section)[known[variable]]
+        found[known[variable]] = tables.value(hint, key, _from_text(hint, text), place)
+    return found
 
 
 def _from_text(hint: Any, text: str) -> Any:
-    """Return the value that `text` stands for; the text itself, for `_checked` to refuse, if there is none."""
+    """Return the value that `text` stands for; the text itself, to be refused, if there is none."""
     if isinstance(hint, types.GenericAlias):
         return [part for part in text.split(",") if part]
     if hint is bool:
@@ -280,10 +269,11 @@ def _from_text(hint: Any, text: str) -> Any:
         return text
 
 
-def nearest(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    """Return the end of a sentence about an unknown name: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else f"; known are: {', '.join(sorted(known))}"
+def described(section: type) -> Iterator[tuple[str, Any, Key]]:
+    """Return the settings of a section: name, default, and what is known of it."""
+    defaults = section()
+    for name, (_, key) in tables.keys(section).items():
+        yield name, getattr(defaults, name), key
 
 
 def example() -> str:
@@ -291,20 +281,16 @@ def example() -> str:
     lines = ["# lustre-events: every setting with its default. Remove what you do not change.", ""]
     for section_name, section in get_type_hints(Settings).items():
         lines += [f"# {(section.__doc__ or '').strip()}", f"[{section_name}]"]
-        for spec in dataclasses.fields(section):
-            choices = f" ({' | '.join(spec.metadata['choices'])})" if spec.metadata["choices"] else ""
-            lines += [f"# {spec.metadata['doc']}{choices}", f"{spec.name} = {_toml(_default(spec))}"]
+        for name, default, key in described(section):
+            choices = f" ({' | '.join(key.choices)})" if key.choices else ""
+            lines += [f"# {key.doc}{choices}", f"{name} = {_toml(default)}"]
         lines.append("")
     return "\n".join(lines)
-
-
-def _default(spec: dataclasses.Field[Any]) -> Any:
-    if spec.default_factory is not dataclasses.MISSING:
-        return list(spec.default_factory())
-    return spec.default
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -21,7 +21,8 @@ from typing import Any
 
 import msgspec
 
-from lustre_events.config.settings import DispatcherSettings, nearest
+from lustre_events.config.nearest import nearest
+from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.requests import Handler
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.errors import ConfigError
@@ -32,6 +33,8 @@ from lustre_events.jobs.requests import arguments_as
 log = logging.getLogger(__name__)
 
 BY_HAND = "by hand"
+PROBE_NS = 60 * SECOND_NS
+"""How often a job tries a suspended extractor."""
 
 
 class Roster:
@@ -43,7 +46,6 @@ class Roster:
     def __init__(self, index: IndexWriter, installed: Sequence[Identity], settings: DispatcherSettings) -> None:
         self._index = index
         self._jobs = settings.breaker_jobs
-        self._probe_ns = int(settings.breaker_probe_seconds * SECOND_NS)
         self._blamed: dict[str, set[str]] = defaultdict(set)
         self._probe_at_ns: dict[str, int] = {}
         self.install(installed)
@@ -81,7 +83,7 @@ class Roster:
 
     def probed(self, name: str, now_ns: int) -> None:
         """Say that a job of a tripped extractor goes out: the next one no sooner than after the wait."""
-        self._probe_at_ns[name] = now_ns + self._probe_ns
+        self._probe_at_ns[name] = now_ns + PROBE_NS
 
     def disabled(self, name: str) -> bool:
         """Whether changes make no work for an extractor."""

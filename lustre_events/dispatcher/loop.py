@@ -21,7 +21,8 @@ import msgspec
 
 from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
-from lustre_events.config.settings import DispatcherSettings, nearest
+from lustre_events.config.nearest import nearest
+from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.answers import Answers
 from lustre_events.dispatcher.continuity import Advance, Continuity
 from lustre_events.dispatcher.directory_walks import Walks

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lustre_events.config.settings import nearest
+from lustre_events.config.nearest import nearest
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import Transaction
 from lustre_events.jobs.requests import Reply, Request

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
 from lustre_events.changelog.text import lfs_line, to_json
-from lustre_events.config.settings import nearest
+from lustre_events.config.nearest import nearest
 from lustre_events.errors import ConfigError
 from lustre_events.streams.interface import Block
 from lustre_events.streams.records import RedisRecordStreams

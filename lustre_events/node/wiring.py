@@ -15,7 +15,8 @@ from lustre_events.catalog import manifest
 from lustre_events.catalog.catalog import Catalog, Places
 from lustre_events.changelog import users
 from lustre_events.changelog.lctl import Lctl
-from lustre_events.config.settings import Settings, nearest
+from lustre_events.config.nearest import nearest
+from lustre_events.config.settings import Settings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.errors import ChangelogUserUnknown, ConfigError
 from lustre_events.index import make_folder, open_writer
@@ -100,7 +101,7 @@ def reader(settings: Settings, mdt: str, beat: Callable[[], None] = _nothing) ->
     """
     client = connect(redis_url(settings), settings.redis.timeout_seconds)
     check_safe(client)
-    stream = RedisReaderStream(client, mdt, codec=settings.reader.codec)
+    stream = RedisReaderStream(client, mdt)
     if settings.filesystem.source == "directory":
         local = replace(settings.reader, user=LOCAL_USER, users=())
         return Reader(source(settings, mdt), stream, local, beat=beat)

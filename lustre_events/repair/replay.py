@@ -83,7 +83,7 @@ def replay_files(
         )
         own = replace(settings.reader, user="", linger_ms=0)
         readers = [
-            Reader(replay.ReplaySource(mdt, path), RedisReaderStream(client, mdt, codec=own.codec), own)
+            Reader(replay.ReplaySource(mdt, path), RedisReaderStream(client, mdt), own)
             for mdt, path in files.items()
         ]
         for group in [[each] for each in readers] if sequential else [readers]:

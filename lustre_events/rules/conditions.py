@@ -12,13 +12,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lustre_events.config.settings import nearest
+from lustre_events.config.nearest import nearest
+from lustre_events.config.tables import Place, typed
 from lustre_events.domain.pending import SECOND_NS, Kind
-from lustre_events.errors import ConfigError
 from lustre_events.rules.directories import directory_pattern, name_pattern
 
 EVENTS = {"content": Kind.CONTENT, "attributes": Kind.ATTRIBUTES, "name": Kind.NAME}
 DEFAULT_EVENTS = ("content", "name")
+_MOST_AGE_SECONDS = 10_000_000_000
 _SIZE = re.compile(r"([0-9]{1,18})([kmgtp]?)\Z", re.IGNORECASE)
 
 
@@ -75,7 +76,7 @@ class Key:
     `needs` says what must be known of a file: "" (its name), "owner", or "facts" of its present content.
     """
 
-    read: Callable[[str, Any, Accounts], Any]
+    read: Callable[[Place, Any, Accounts], Any]
     holds: Callable[[Any, File], bool]
     says: Callable[[File], str]
     covers: Callable[[Any, Any], bool]
@@ -99,15 +100,15 @@ class Condition:
         return self.key == other.key and KEYS[self.key].covers(self.value, other.value)
 
 
-def read(place: str, entry: Mapping[str, Any], accounts: Accounts) -> tuple[Condition, ...]:
+def conditions_of(place: Place, entry: Mapping[str, Any], accounts: Accounts) -> tuple[Condition, ...]:
     """Return the conditions of a [[rule]], in the order of KEYS; that on events is always there.
 
     Raises:
-        ConfigError: a value is wrong; the message begins with `place` and names the key.
+        ConfigError: a value is wrong.
     """
     given = {"events": list(DEFAULT_EVENTS), **entry}
     return tuple(
-        Condition(name, _written(given[name]), key.read(f"{place}: {name}", given[name], accounts))
+        Condition(name, _written(given[name]), key.read(place.at(name), given[name], accounts))
         for name, key in KEYS.items()
         if name in given
     )
@@ -125,68 +126,72 @@ def _written(value: Any) -> tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, list) else (str(value),)
 
 
-def _strings(place: str, value: Any) -> list[bytes]:
-    if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
-        raise ConfigError(f'{place} must be a list of strings, e.g. ["a", "b"]')
-    return [each.encode("utf-8", "surrogateescape") for each in value]
+def _strings(place: Place, value: Any) -> list[bytes]:
+    found = typed(tuple[str, ...], value, place)
+    if not found or not all(found):
+        raise place.refusal('must be a list of strings, none of them empty, e.g. ["a", "b"]')
+    return [each.encode("utf-8", "surrogateescape") for each in found]
 
 
-def _events(place: str, value: Any, _accounts: Accounts) -> frozenset[Kind]:
+def _events(place: Place, value: Any, _accounts: Accounts) -> frozenset[Kind]:
     if not isinstance(value, list) or not value:
-        raise ConfigError(f"{place} must not be empty, and be a list; known are: {', '.join(EVENTS)}")
+        raise place.refusal(f"must not be empty, and be a list; known are: {', '.join(EVENTS)}")
     for name in value:
         if not isinstance(name, str) or name not in EVENTS:
-            raise ConfigError(f"{place} has an unknown event {name!r}{nearest(str(name), tuple(EVENTS))}")
+            raise place.refusal(f"has an unknown event {name!r}{nearest(str(name), EVENTS)}")
     return frozenset(EVENTS[name] for name in value)
 
 
-def _extensions(place: str, value: Any, _accounts: Accounts) -> tuple[bytes, ...]:
+def _extensions(place: Place, value: Any, _accounts: Accounts) -> tuple[bytes, ...]:
     return tuple(b"." + each.lstrip(b".").lower() for each in _strings(place, value))
 
 
-def _globs(pattern_of: Callable[[bytes], bytes]) -> Callable[[str, Any, Accounts], Globs]:
-    def read_globs(place: str, value: Any, _accounts: Accounts) -> Globs:
+def _globs(pattern_of: Callable[[bytes], bytes]) -> Callable[[Place, Any, Accounts], Globs]:
+    def read_globs(place: Place, value: Any, _accounts: Accounts) -> Globs:
         patterns = [pattern_of(each) for each in _strings(place, value)]
         try:
             pattern = re.compile(b"(?:" + b"|".join(patterns) + rb")\Z", re.DOTALL)
         except (re.error, RecursionError, OverflowError) as exc:
-            raise ConfigError(f"{place}: a glob cannot be understood ({exc}); look at its square brackets") from exc
+            raise place.refusal(
+                f"has a glob that cannot be understood ({exc}); look at its square brackets"
+            ) from exc
         return Globs(frozenset(value), pattern)
 
     return read_globs
 
 
-def _numbers(kind: str, of: Callable[[Accounts], Callable[[str], int]]) -> Callable[[str, Any, Accounts], Any]:
-    def read_numbers(place: str, value: Any, accounts: Accounts) -> frozenset[int]:
+def _numbers(kind: str, of: Callable[[Accounts], Callable[[str], int]]) -> Callable[[Place, Any, Accounts], Any]:
+    def read_numbers(place: Place, value: Any, accounts: Accounts) -> frozenset[int]:
         numbers = set()
         for each in (value if isinstance(value, list) else ()) or [None]:
             if isinstance(each, str):
                 try:
                     numbers.add(of(accounts)(each))
                 except KeyError as exc:
-                    raise ConfigError(
-                        f"{place}: no {kind} {each!r} on this node; write the number instead"
+                    raise place.refusal(
+                        f"has {each!r}: there is no {kind} of that name on this node; write the number instead"
                     ) from exc
             elif isinstance(each, int) and not isinstance(each, bool) and each >= 0:
                 numbers.add(each)
             else:
-                raise ConfigError(f'{place} must be a list of {kind} names or numbers, e.g. ["alice", 1000]')
+                raise place.refusal(f'must be a list of {kind} names or numbers, e.g. ["alice", 1000]')
         return frozenset(numbers)
 
     return read_numbers
 
 
-def _size(place: str, value: Any, _accounts: Accounts) -> int:
+def _size(place: Place, value: Any, _accounts: Accounts) -> int:
     try:
         return size_of(value)
     except ValueError as exc:
-        raise ConfigError(f'{place} must be a size like 1000, "10k", "10M" or "2G", not {value!r}') from exc
+        raise place.refusal(f'must be a size like 1000, "10k", "10M" or "2G", not {value!r}') from exc
 
 
-def _age(place: str, value: Any, _accounts: Accounts) -> int:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1e10:
-        raise ConfigError(f"{place} must be a number of seconds, not {value!r}")
-    return int(value * SECOND_NS)
+def _age(place: Place, value: Any, _accounts: Accounts) -> int:
+    seconds = typed(float, value, place)
+    if not 0 <= seconds <= _MOST_AGE_SECONDS:
+        raise place.refusal(f"must lie between 0 and {_MOST_AGE_SECONDS}, not {value!r}")
+    return int(seconds * SECOND_NS)
 
 
 def _globs_cover(everything: frozenset[str]) -> Callable[[Globs, Globs], bool]:

@@ -34,14 +34,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from lustre_events.config.settings import nearest
+from lustre_events.config.tables import Place, key, values
 from lustre_events.config.toml_text import read_toml
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.messages import STAT
-from lustre_events.rules.conditions import KEYS, Accounts, read
+from lustre_events.rules.conditions import KEYS, Accounts, conditions_of
 from lustre_events.rules.directories import Reach, segments_of
 from lustre_events.rules.rules import DEFAULT_QUEUE, Rule, Rules, Work
 
@@ -50,24 +51,33 @@ MOST_RULES = 100
 MOST_LISTED = 500
 MOST_NAME = 100
 _QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
-_MATCH = ("all", "first")
 _MOST_PRIORITY = 1_000_000
 _DAY = 86_400
 HERE = Accounts()
 """Users and groups as this node knows them."""
 _YEAR = 366 * _DAY
 
-_WORK_KEYS: dict[str, type | tuple[type, ...]] = {
-    "name": str,
-    "extractor": str,
-    "last": bool,
-    "queue": str,
-    "priority": int,
-    "settle_seconds": (int, float),
-    "min_age_seconds": (int, float),
-    "recall": bool,
-}
-_KIND = {str: "a string", bool: "true or false", int: "a whole number", (int, float): "a number"}
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What stands in a file beside its rules."""
+
+    match: str = key("all", choices=("all", "first"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a [[rule]] says beside its conditions."""
+
+    name: str = ""
+    extractor: str | None = None
+    last: bool = False
+    queue: str = key(DEFAULT_QUEUE, fits=_QUEUE.match,
+                     expected="a queue's name has letters, digits, dot, - and _, at most 64")  # fmt: skip
+    priority: int = 0
+    settle_seconds: float | None = key(None, least=0, most=_DAY)
+    min_age_seconds: float = key(0.0, least=0, most=_YEAR)
+    recall: bool = False
 
 
 def parse(
@@ -82,12 +92,7 @@ def parse(
             nearest valid one.
     """
     table = read_toml(text, origin)
-    for key in table:
-        if key not in ("match", "rule"):
-            raise ConfigError(f"{origin}: unknown key {key}{nearest(key, ('match', 'rule'))}")
-    match = table.get("match", "all")
-    if match not in _MATCH:
-        raise ConfigError(f"{origin}: match is {match!r}; it must be one of: {', '.join(_MATCH)}")
+    file = _File(**values(_File, table, Place(origin), others=("rule",)))
     entries = table.get("rule", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{origin}: rules are written as [[rule]], with double brackets")
@@ -95,17 +100,17 @@ def parse(
         _check_amount(origin, entries)
     rules: list[Rule] = []
     names: set[str] = set()
-    for number, entry in enumerate(entries, start=1):
-        name = entry.get("name", f"rule {number}")
-        place = f"{origin}: [[rule]] {name!r}"
-        _check_keys(place, entry)
-        work = _work(place, name, entry, extractors, user)
-        if work.rule in names:
+    for number, table in enumerate(entries, start=1):
+        name = table.get("name", f"rule {number}")
+        place = Place(origin, f"[[rule]] {name!r}")
+        entry = _Entry(**values(_Entry, table, place, others=KEYS))
+        if name in names:
             raise ConfigError(f"{origin}: two rules are named {name!r}; give each its own name")
-        names.add(work.rule)
-        conditions = read(place, entry, accounts)
-        globs = tuple(segments_of(glob.encode("utf-8", "surrogateescape")) for glob in entry.get("directories", ()))
-        rules.append(Rule(work, conditions, Reach(globs), match == "first" or entry.get("last", False)))
+        names.add(name)
+        conditions = conditions_of(place, table, accounts)
+        globs = tuple(segments_of(glob.encode("utf-8", "surrogateescape")) for glob in table.get("directories", ()))
+        work = _work(place, name, entry, extractors, user)
+        rules.append(Rule(work, conditions, Reach(globs), file.match == "first" or entry.last))
     return Rules(tuple(rules))
 
 
@@ -121,56 +126,32 @@ def _check_amount(origin: str, entries: Sequence[Mapping[str, Any]]) -> None:
             raise ConfigError(f"{origin}: the name of a rule has more than {MOST_NAME} characters; make it shorter")
 
 
-def _check_keys(place: str, entry: Mapping[str, Any]) -> None:
-    for key, value in entry.items():
-        if key in KEYS:
-            continue
-        if key not in _WORK_KEYS:
-            raise ConfigError(f"{place}: unknown key {key}{nearest(key, (*_WORK_KEYS, *KEYS))}")
-        kind = _WORK_KEYS[key]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise ConfigError(f"{place}: {key} must be {_KIND[kind]}, not {value!r}")
-
-
-def _work(place: str, name: str, entry: Mapping[str, Any], extractors: Collection[str], user: str) -> Work:
-    queue = entry.get("queue", DEFAULT_QUEUE)
-    if _QUEUE.match(queue) is None:
-        raise ConfigError(f"{place}: {queue!r} is no name for a queue; use letters, digits, dot, - and _")
-    if user and queue not in (DEFAULT_QUEUE, user) and not queue.startswith(f"{user}-"):
-        raise ConfigError(
-            f"{place}: the queue of a user's rule is {DEFAULT_QUEUE}, {user} or {user}-..., not {queue!r}"
+def _work(place: Place, name: str, entry: _Entry, extractors: Collection[str], user: str) -> Work:
+    if user and entry.queue not in (DEFAULT_QUEUE, user) and not entry.queue.startswith(f"{user}-"):
+        raise place.at("queue").refusal(
+            f"is {entry.queue!r}; that of a user's rule is {DEFAULT_QUEUE}, {user} or {user}-..."
         )
-    priority, most = entry.get("priority", 0), 0 if user else _MOST_PRIORITY
-    if not -_MOST_PRIORITY <= priority <= most:
-        raise ConfigError(f"{place}: priority must lie between {-_MOST_PRIORITY} and {most}")
-    settle_ns = _seconds(place, entry, "settle_seconds", _DAY)
+    most = 0 if user else _MOST_PRIORITY
+    if not -_MOST_PRIORITY <= entry.priority <= most:
+        raise place.at("priority").refusal(f"must lie between {-_MOST_PRIORITY} and {most}, not {entry.priority}")
     return Work(
-        extractor=_extractor(place, entry.get("extractor"), extractors, user),
-        queue=queue,
-        priority=priority,
-        settle_ns=settle_ns,
+        extractor=_extractor(place.at("extractor"), entry.extractor, extractors, user),
+        queue=entry.queue,
+        priority=entry.priority,
+        settle_ns=None if entry.settle_seconds is None else int(entry.settle_seconds * SECOND_NS),
         rule=f"{user}/{name}" if user else name,
-        min_age_ns=_seconds(place, entry, "min_age_seconds", _YEAR) or 0,
-        recall=entry.get("recall", False),
+        min_age_ns=int(entry.min_age_seconds * SECOND_NS),
+        recall=entry.recall,
     )
 
 
-def _extractor(place: str, name: str | None, extractors: Collection[str], user: str) -> str:
+def _extractor(place: Place, name: str | None, extractors: Collection[str], user: str) -> str:
     usable = {each for each in extractors if "/" not in each or each.startswith(f"{user}/")}
     if not user:
         usable.add(STAT)
     if name is None:
-        raise ConfigError(f"{place}: extractor is missing; installed are: {', '.join(sorted(usable))}")
+        raise place.refusal(f"is missing; installed are: {', '.join(sorted(usable))}")
     for each in (f"{user}/{name}", name):
         if each in usable:
             return each
-    raise ConfigError(f"{place}: unknown extractor {name!r}{nearest(name, tuple(usable))}")
-
-
-def _seconds(place: str, entry: Mapping[str, Any], key: str, most: int) -> int | None:
-    value = entry.get(key)
-    if value is None:
-        return None
-    if not 0 <= value <= most:
-        raise ConfigError(f"{place}: {key} must lie between 0 and {most} ({most // _DAY} days)")
-    return int(value * SECOND_NS)
+    raise place.unknown(f"extractor {name!r}", name, usable)

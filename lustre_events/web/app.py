@@ -26,6 +26,7 @@ POLICY = (
 """Nothing but our own files: no inline script or style, so markup that came in with a name would do nothing."""
 
 BODY_BYTES = 1 << 20
+TITLE = "lustre-events"
 
 
 class Ask(Protocol):
@@ -73,7 +74,7 @@ def make_app(site: Site) -> flask.Flask:
     )
     app.extensions["site"] = site
     app.jinja_env.filters.update(rendering.FILTERS)
-    app.jinja_env.globals.update(csrf=forms.token, title=site.settings.title, viewer=session.current)
+    app.jinja_env.globals.update(csrf=forms.token, title=TITLE, viewer=session.current)
     app.before_request(session.require)
     app.before_request(forms.check)
     app.after_request(_headers)

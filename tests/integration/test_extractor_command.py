@@ -130,14 +130,14 @@ def test_try_of_nothing_is_one_sentence(bench: Bench) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's worker runs extractors as the owner of each file")
 def test_approved_extractor_reads_as_the_owner(bench: Bench) -> None:
-    """With run_as owner `try` runs as the file's owner once the extractor is approved, and says how until then."""
+    """With run_as_owner `try` runs as the file's owner once the extractor is approved, and says how until then."""
     private = bench.folder / "private.txt"
     private.write_text("one two\n")
     nobody = account_named("nobody")
     os.chown(private, nobody.uid, nobody.gid)
     private.chmod(0o600)
     bench.environment |= {
-        "LUSTRE_EVENTS_WORKER_RUN_AS": "owner",
+        "LUSTRE_EVENTS_WORKER_RUN_AS_OWNER": "true",
         "LUSTRE_EVENTS_WORKER_APPROVED": str(bench.folder.parent / "approved"),
         "LUSTRE_EVENTS_WORKER_EXTRACTORS": str(bench.folder.parent),
     }

@@ -86,7 +86,7 @@ def told(result: Result) -> tuple[str, Any, Any, Any]:
 
 
 def test_each_owner_has_a_run_of_its_own(runtime: ContainerRuntime, folder: Path, ada: Account) -> None:
-    """With run_as owner private files are read as their owners, never two in one container, never as root."""
+    """With run_as_owner private files are read as their owners, never two in one container, never as root."""
     nobody, spy = account_named("nobody"), write_extractor(folder, "spy", TELL)
     paths = [owned(folder / "a", ada.uid, ada.gid), owned(folder / "n", nobody.uid, nobody.gid)]
     paths += [owned(folder / "r", 0, 0, 0o644), owned(folder / "b", ada.uid, ada.gid)]

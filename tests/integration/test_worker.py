@@ -65,7 +65,7 @@ class Site:
         """Start the worker and wait until it is registered."""
         self.config.write_text(
             f'[filesystem]\nsource = "directory"\nmount = "{self.files}"\n[redis]\nurl = "{self.url}"\n'
-            f'[worker]\nimage_cache = "none"\nruntime = "{runtime}"\nimages = "{self.images}"\n'
+            f'[worker]\nunpack_images = false\nruntime = "{runtime}"\nimages = "{self.images}"\n'
             f'extractors = ["{EXTRACTORS}", "{self.extractors}"]\n{more}'
         )
         with self.log.open("ab") as log:

@@ -52,7 +52,7 @@ def settings(folder: Path, url: str, more: str = "") -> Path:
     path = folder / "worker.toml"
     path.write_text(
         f'[filesystem]\nsource = "directory"\nmount = "{folder}/files"\n[redis]\nurl = "{url}"\n'
-        f'[worker]\nextractors = ["{folder}/none"]\nimage_cache = "none"\n{more}'
+        f'[worker]\nextractors = ["{folder}/none"]\nunpack_images = false\n{more}'
     )
     return path
 

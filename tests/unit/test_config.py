@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,23 +11,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.config import settings as config
-from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings
+from lustre_events.config.former import FORMER
+from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings, _toml, described, example, load
+from lustre_events.config.settings import parse as parse_settings
+from lustre_events.config.tables import Key, keys
 from lustre_events.errors import ConfigError
 
 SECTIONS = get_type_hints(Settings)
 SETTINGS = [
-    (name, spec, get_type_hints(section)[spec.name])
-    for name, section in SECTIONS.items()
-    for spec in dataclasses.fields(section)
+    (section, name, key, keys(kind)[name][0])
+    for section, kind in SECTIONS.items()
+    for name, _, key in described(kind)
 ]
-IDS = [f"{name}.{spec.name}" for name, spec, _ in SETTINGS]
+IDS = [f"{section}.{name}" for section, name, _, _ in SETTINGS]
 TEXTS = {str: ("x", "x"), int: ("7", 7), float: ("7.5", 7.5), bool: ("false", False)}
 
 
 def parse(environment: Mapping[str, str] | None = None, **tables: Any) -> Settings:
     """Return the settings of `tables`, as if they stood in node.toml."""
-    return config.parse(tables, environment or {}, "node.toml")
+    return parse_settings(tables, environment or {}, "node.toml")
 
 
 def refusal(environment: Mapping[str, str] | None = None, **tables: Any) -> str:
@@ -39,17 +40,16 @@ def refusal(environment: Mapping[str, str] | None = None, **tables: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("section", "spec", "hint"), SETTINGS, ids=IDS)
-def test_every_setting_is_documented(section: str, spec: dataclasses.Field[Any], hint: Any) -> None:
+@pytest.mark.parametrize(("section", "name", "key", "hint"), SETTINGS, ids=IDS)
+def test_every_setting_is_documented(section: str, name: str, key: Key, hint: Any) -> None:
     """Each setting has one line about it, a type that the check knows, and a default among its choices."""
-    doc = spec.metadata["doc"]
-    default = getattr(getattr(Settings(), section), spec.name)
+    default = getattr(getattr(Settings(), section), name)
 
-    assert doc
-    assert "\n" not in doc
+    assert key.doc
+    assert "\n" not in key.doc
     assert hint in (str, int, float, bool, tuple[str, ...])
     assert isinstance(default, tuple if hint == tuple[str, ...] else hint)
-    assert not spec.metadata["choices"] or default in spec.metadata["choices"]
+    assert not key.choices or default in key.choices
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -63,48 +63,46 @@ def test_every_section_is_documented(section: str) -> None:
 
 def test_the_example_is_the_defaults() -> None:
     """The example file names every setting, and what it says is what holds without it."""
-    tables = tomllib.loads(config.example())
+    tables = tomllib.loads(example())
 
-    assert [(name, key) for name, table in tables.items() for key in table] == [
-        (name, spec.name) for name, spec, _ in SETTINGS
-    ]
+    assert [f"{name}.{key}" for name, table in tables.items() for key in table] == IDS
     assert parse(**tables) == Settings()
 
 
 def test_the_example_explains_every_setting() -> None:
     """The line above each setting in the example is its explanation, with the choices where there are some."""
-    lines = config.example().splitlines()
-    for name, spec, _ in SETTINGS:
-        start = lines.index(f"[{name}]")
-        at = next(n for n in range(start, len(lines)) if lines[n].startswith(f"{spec.name} = "))
+    lines = example().splitlines()
+    for section, name, key, _ in SETTINGS:
+        start = lines.index(f"[{section}]")
+        at = next(n for n in range(start, len(lines)) if lines[n].startswith(f"{name} = "))
 
-        assert spec.metadata["doc"] in lines[at - 1]
-        assert all(choice in lines[at - 1] for choice in spec.metadata["choices"])
+        assert key.doc in lines[at - 1]
+        assert all(choice in lines[at - 1] for choice in key.choices)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_any_text_is_written_as_toml(text: str) -> None:
     """A default with quotes or backslashes in it still makes a valid example."""
-    assert tomllib.loads(f"x = {config._toml(text)}") == {"x": text}
+    assert tomllib.loads(f"x = {_toml(text)}") == {"x": text}
 
 
 def test_the_environment_wins_over_the_file_over_the_default() -> None:
     """LUSTRE_EVENTS_<SECTION>_<KEY> counts more than the file, and the file more than the default."""
-    settings = parse({"LUSTRE_EVENTS_READER_USER": "cl2", "PATH": "/bin"}, reader={"user": "cl1", "codec": "raw"})
+    settings = parse({"LUSTRE_EVENTS_READER_USER": "cl2", "PATH": "/bin"}, reader={"user": "cl1", "linger_ms": 7})
 
-    assert (settings.reader.user, settings.reader.codec) == ("cl2", "raw")
-    assert settings.reader.linger_ms == Settings().reader.linger_ms
+    assert (settings.reader.user, settings.reader.linger_ms) == ("cl2", 7)
+    assert settings.reader.block_bytes == Settings().reader.block_bytes
 
 
-@pytest.mark.parametrize(("section", "spec", "hint"), SETTINGS, ids=IDS)
-def test_every_setting_has_an_environment_variable(section: str, spec: dataclasses.Field[Any], hint: Any) -> None:
+@pytest.mark.parametrize(("section", "name", "key", "hint"), SETTINGS, ids=IDS)
+def test_every_setting_has_an_environment_variable(section: str, name: str, key: Key, hint: Any) -> None:
     """Any setting can come from the environment, and has its type then."""
     text, value = TEXTS.get(hint, ("a,b", ("a", "b")))
-    if spec.metadata["choices"]:
-        text = value = spec.metadata["choices"][-1]
-    variable = f"{ENVIRONMENT_PREFIX}{section}_{spec.name}".upper()
+    if key.choices:
+        text = value = key.choices[-1]
+    variable = f"{ENVIRONMENT_PREFIX}{section}_{name}".upper()
 
-    assert getattr(getattr(parse({variable: text}), section), spec.name) == value
+    assert getattr(getattr(parse({variable: text}), section), name) == value
 
 
 def test_a_list_may_be_empty_in_the_environment() -> None:
@@ -139,7 +137,7 @@ def test_a_whole_number_may_stand_for_a_number() -> None:
         ({"reader": {"lease_seconds": float("nan")}}, "[reader] lease_seconds must be a finite number, not nan"),
         ({"reader": {"lease_seconds": 10**400}}, "[reader] lease_seconds must be a finite number, not 1000"),
         ({"worker": {"mime": 1}}, "node.toml: [worker] mime must be true or false, not 1"),
-        ({"reader": {"codec": "gzip"}}, "node.toml: [reader] codec is 'gzip'; it must be one of: zstd, raw"),
+        ({"web": {"login": "ldap"}}, "node.toml: [web] login is 'ldap'; it must be one of: file, pam, proxy"),
         ({"filesystem": {"mdts": "x-MDT0000"}}, '[filesystem] mdts must be a list of strings, e.g. ["a", "b"]'),
         ({"filesystem": {"mdts": [1]}}, '[filesystem] mdts must be a list of strings, e.g. ["a", "b"]'),
     ],
@@ -158,7 +156,7 @@ def test_a_mistake_in_the_file_is_named(tables: dict[str, Any], message: str) ->
         ("READER_LEASE_SECONDS", "ten", "READER_LEASE_SECONDS must be a finite number, not 'ten'"),
         ("READER_LEASE_SECONDS", "1e999", "READER_LEASE_SECONDS must be a finite number, not inf"),
         ("READER_LEASE_SECONDS", "nan", "READER_LEASE_SECONDS must be a finite number, not nan"),
-        ("READER_CODEC", "gzip", "READER_CODEC is 'gzip'; it must be one of: zstd, raw"),
+        ("WEB_LOGIN", "ldap", "WEB_LOGIN is 'ldap'; it must be one of: file, pam, proxy"),
         ("READER_USR", "cl1", "READER_USR; did you mean LUSTRE_EVENTS_READER_USER?"),
     ],
 )
@@ -175,6 +173,29 @@ def test_variables_of_other_kinds_are_left_alone() -> None:
     assert parse({"LUSTRE_EVENTS_CONFIG": "/etc/x.toml", "READER_USER": "cl9", "REDIS_URL": "x"}) == Settings()
 
 
+@pytest.mark.parametrize(("section", "key"), [(section, key) for section, gone in FORMER.items() for key in gone])
+def test_a_setting_of_an_earlier_version_is_refused_with_what_to_do(section: str, key: str) -> None:
+    """What is gone is no unknown key: one sentence says why, and what to do, wherever it stands."""
+    words = FORMER[section][key]
+    variable = f"LUSTRE_EVENTS_{section}_{key}".upper()
+
+    assert refusal(**{section: {key: 1}}) == f"node.toml: [{section}] {key} {words}"
+    assert refusal({variable: "1"}) == f"the environment variable {variable} {words}"
+    assert words.startswith("is gone: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "instead"),
+    [("run_as", "owner", "run_as_owner = true"), ("image_cache", "none", "unpack_images = false")],
+)
+def test_a_value_that_was_a_magic_word_names_its_setting(key: str, value: str, instead: str) -> None:
+    """A word with a meaning of its own in earlier versions is refused with the setting that says it now."""
+    sentence = f"is '{value}'; write {instead} instead"
+
+    assert refusal(worker={key: value}) == f"node.toml: [worker] {key} {sentence}"
+    assert sentence in refusal({f"LUSTRE_EVENTS_WORKER_{key}".upper(): value})
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
@@ -185,7 +206,7 @@ json_values = st.recursive(
 @given(
     st.dictionaries(
         st.sampled_from(list(SECTIONS)),
-        st.dictionaries(st.sampled_from([spec.name for _, spec, _ in SETTINGS]), json_values, max_size=2)
+        st.dictionaries(st.sampled_from([name for _, name, _, _ in SETTINGS]), json_values, max_size=2)
         | json_values,
         max_size=3,
     )
@@ -197,8 +218,8 @@ def test_whatever_stands_in_the_file_is_settings_or_a_config_error(tables: dict[
     except ConfigError:
         return
 
-    for name, spec, hint in SETTINGS:
-        value = getattr(getattr(settings, name), spec.name)
+    for section, name, _, hint in SETTINGS:
+        value = getattr(getattr(settings, section), name)
         assert type(value) is (tuple if hint == tuple[str, ...] else hint)
 
 
@@ -207,15 +228,15 @@ def test_a_file_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "node.toml"
     path.write_text('[filesystem]\nmdts = ["lustre-MDT0000"]\n')
 
-    assert config.load(path, {}).filesystem.mdts == ("lustre-MDT0000",)
-    assert config.load(None, {}) == Settings()
+    assert load(path, {}).filesystem.mdts == ("lustre-MDT0000",)
+    assert load(None, {}) == Settings()
 
 
 def test_a_file_that_cannot_be_read_says_how_to_make_one(tmp_path: Path) -> None:
     """A missing file, or a folder, is a ConfigError with the path, the reason and the command that helps."""
     for path, reason in ((tmp_path / "none.toml", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(ConfigError) as caught:
-            config.load(path, {})
+            load(path, {})
 
         assert str(path) in str(caught.value)
         assert reason in str(caught.value)
@@ -230,6 +251,6 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
     path = tmp_path / "node.toml"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
-        config.load(path, {})
+        load(path, {})
 
     assert f"{path}: not a TOML file" in str(caught.value)

@@ -15,7 +15,7 @@ from lustre_events.jobs.messages import STAT, Job
 from tests.support.model.dispatcher import HDF5, Rig, answers, csv_rig
 from tests.support.records.builders import create, fid_of
 
-SETTINGS = DispatcherSettings(job_files=1, settle_seconds=0.0, breaker_jobs=3, breaker_probe_seconds=60)
+SETTINGS = DispatcherSettings(job_files=1, settle_seconds=0.0, breaker_jobs=3)
 NO_IMAGE = "base: the image of tabular is not there"
 
 

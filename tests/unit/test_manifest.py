@@ -34,7 +34,7 @@ def test_manifests_of_this_repository_load() -> None:
         ("accepts", '[".csv"]', "without the dot"),
         ("trusted", '"yes"', "trusted must be true or false"),
         ("limits", "second = 3", "unknown key second in [limits]; did you mean seconds?"),
-        ("limits", "seconds = 0", "[limits] seconds must be a whole number above 0"),
+        ("limits", "seconds = 0", "[limits] seconds must be at least 1, not 0"),
     ],
 )
 def test_wrong_manifest_is_refused_by_file_and_key(tmp_path: Path, key: str, value: str, sentence: str) -> None:

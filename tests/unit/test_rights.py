@@ -102,7 +102,7 @@ def test_worker_without_rights_says_and_refuses(site: Manifest, adas: Manifest) 
     assert not isinstance(caught.value, OwnerRefused)
     assert as_owner(bobs).account_for(site, IMAGE, 1002) is None
     assert [said[:27] for said in as_owner(bobs).said_at_start([site, adas])] == [
-        'run_as is "owner", but this', "ada/tables runs as ada only",
+        "run_as_owner is true, but t", "ada/tables runs as ada only",
     ]  # fmt: skip
     assert ROOT.said_at_start([site, adas]) == []
 

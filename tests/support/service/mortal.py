@@ -17,8 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lustre_events.catalog import manifest
-from lustre_events.config import settings as config
-from lustre_events.config.settings import Settings
+from lustre_events.config.settings import Settings, load
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.index.interface import Identity, Transaction
 from lustre_events.index.sqlite.writer import SQLiteWriter
@@ -115,6 +114,4 @@ def run_worker(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    {"dispatcher": run_dispatcher, "worker": run_worker}[ROLE](
-        config.load(Path(os.environ["LUSTRE_EVENTS_CONFIG"]))
-    )
+    {"dispatcher": run_dispatcher, "worker": run_worker}[ROLE](load(Path(os.environ["LUSTRE_EVENTS_CONFIG"])))
