@@ -44,7 +44,7 @@ class Node:
         self.config = folder / "settings.toml"
         self.config.write_text(
             f'[filesystem]\ndevices = "{self.devices}"\nlibrary = "{build(folder)}"\nstate = "{folder}/state"\n'
-            f'[redis]\nurl = "{url}"\n[reader]\nlease_seconds = 1.0\npoll_seconds = 0.1\n'
+            f'[redis]\nurl = "{url}"\n[reader]\nlease_seconds = 1.0\n'
         )
         records = {}
         for mdt in (MDT0, MDT1):
