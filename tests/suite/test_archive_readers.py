@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.support.need import need
+from tests.support.profiles import examples
 from tests.support.service.images import EXTRACTORS
 from tests.unit.test_extractors import load
 from workers.contract import checked
@@ -80,7 +81,7 @@ def document(path: Path, content: bytes) -> dict[str, Any]:
     return checked(ARCHIVE.extract(str(path)))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@examples(60, HealthCheck.function_scoped_fixture)
 @given(
     names=NAMES,
     size=st.integers(0, 2000),

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from tests.support.profiles import examples
 from tests.unit.test_extractors import load
 from workers.contract import checked
 
@@ -23,7 +24,7 @@ def document(path: Path, content: bytes) -> dict[str, Any]:
     return checked(CODE.extract(str(path)))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@examples(50, HealthCheck.function_scoped_fixture)
 @given(modules=NAMES, functions=NAMES, classes=NAMES, form=st.sampled_from(["script", "gzip", "notebook"]))
 def test_random_python_has_its_names(
     tmp_path: Path, modules: list[str], functions: list[str], classes: list[str], form: str

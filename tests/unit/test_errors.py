@@ -67,6 +67,7 @@ def test_only_what_can_pass_by_itself_is_retryable() -> None:
         "StreamUnavailable",
         "StreamFull",
         "StreamMoved",
+        "StreamDamaged",
         "IndexUnavailable",
         "ContainerFailed",
     }

@@ -10,14 +10,15 @@ from typing import Any
 import pysam
 import pytest
 from Bio import SeqIO
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from tests.support.profiles import examples
 from tests.support.programs import program
 
 genomics = program("genomics")
 fastq = program("genomics", "genomics_fastq")
-quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+quick = examples(60, HealthCheck.function_scoped_fixture)
 QUALITIES = "".join(map(chr, range(33, 127)))
 READS = st.lists(
     st.text("ACGT", min_size=1, max_size=40).flatmap(

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import gemmi
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from tests.support.profiles import examples
 from tests.support.programs import program
 
 molecular = program("molecular")
 elements = program("molecular", "molecular_elements")
-quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+quick = examples(50, HealthCheck.function_scoped_fixture)
 SYMBOLS = st.sampled_from(elements.TABLE)
 # Atoms of residues as the PDB and CHARMM name them, with their elements
 ATOMS = [("N", "MET", "N"), ("CA", "MET", "C"), ("CD", "LYS", "C"), ("CE", "LYS", "C"), ("SD", "MET", "S"),

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pypdf
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from PIL import Image
 from pypdf.generic import DecodedStreamObject, NameObject
 
+from tests.support.profiles import examples
 from tests.support.programs import program
 from tests.support.service.images import EXTRACTORS
 
@@ -24,7 +25,7 @@ words = program("pdf", "pdf_words")
 packets = program("pdf", "pdf_xmp")
 maker = program("pdf", "extractor_xmp")
 SAMPLES = EXTRACTORS / "pdf" / "samples"
-quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
+quick = examples(15, HealthCheck.function_scoped_fixture)
 TEXT = st.text("abc äé", min_size=1, max_size=40).map(lambda text: " ".join(text.split())).filter(bool)
 
 
