@@ -138,7 +138,7 @@ class Healing:
         missing = places - known.keys()
         if not wrong and not missing:
             return None
-        stamp = base_stamp(before.first_ns - self.skew_ns)
+        stamp = base_stamp(before.handed_out_ns - self.skew_ns)
         young = [known[place].stamp for place in wrong if known[place].stamp >= stamp]
         there = transaction.links(missing)
         young += [link.stamp for link in there.values() if link.stamp >= stamp]

@@ -12,18 +12,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import msgspec
-
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher import questions
 from lustre_events.dispatcher.extractor_registry import Roster
 from lustre_events.dispatcher.read_limits import Readers
 from lustre_events.dispatcher.work_planner import Wishes
 from lustre_events.domain.namespace import OrderKey
-from lustre_events.domain.pending import SECOND_NS, PendingRow
+from lustre_events.domain.pending import SECOND_NS, PendingRow, held, prolonged
 from lustre_events.index.interface import Lane, ObjectRow, Transaction
-from lustre_events.jobs.messages import ASKS, BUILT_IN, HEAL, SCAN, STAT, Cause, Job, JobItem
+from lustre_events.jobs.messages import BUILT_IN, HEAL, SCAN, STAT, Cause, Job, JobItem
 
 STAT_FILES = 1_000
 """Most files in one `stat` job: it needs no container."""
@@ -179,7 +176,7 @@ class Jobs:
         alive = self._queue.unfinished(ended) if ended else set()
         for row in rows:
             if row.job in alive:
-                leased.rows.append(msgspec.structs.replace(row, due_ns=now_ns + self._lease_ns // LOOK_SHARE))
+                leased.rows.append(prolonged(row, now_ns, self._lease_ns // LOOK_SHARE))
                 self._readers.given(row.extractor, str(row.job), now_ns)
             elif row.job is not None:
                 leased.lost.append(row)
@@ -210,10 +207,7 @@ class Jobs:
             plan.jobs[first.queue].append(job)
             leased.jobs.append(job)
             self._readers.given(job.extractor, job.id, now_ns)
-            rows = questions.held(batch, now_ns) if first.extractor in ASKS else batch
-            leased.rows += [
-                msgspec.structs.replace(row, due_ns=now_ns + self._lease_ns, job=job.id) for row in rows
-            ]
+            leased.rows += [held(row, job.id, now_ns, self._lease_ns) for row in batch]
 
     def _item(self, row: PendingRow, known: ObjectRow, paths: Sequence[bytes]) -> JobItem:
         work = self._wishes.rules.work_of(row.rule)
@@ -221,8 +215,8 @@ class Jobs:
         if known.cause:
             key = OrderKey.unpack(known.cause)
             cause = Cause(key.mdt_number, key.epoch, key.index)
-        after = questions.after_of(row) if row.extractor == SCAN else b""
-        return JobItem(row.fid, row.generation, (paths or [b""])[0], work is not None and work.recall, cause, after)
+        recall = work is not None and work.recall
+        return JobItem(row.fid, row.generation, (paths or [b""])[0], recall, cause, row.after)
 
     def _batches(self, rows: Sequence[PendingRow], objects: Mapping[FID, ObjectRow]) -> list[list[PendingRow]]:
         """Return rows by extractor and owner, the longest due first; those that are tried again stand alone.
@@ -231,7 +225,7 @@ class Jobs:
         """
         batches: list[list[PendingRow]] = []
         filling: dict[tuple[str, int], list[PendingRow]] = {}
-        held: dict[tuple[str, int], int] = defaultdict(int)
+        sizes: dict[tuple[str, int], int] = defaultdict(int)
         for row in rows:
             if row.attempts:
                 batches.append([row])
@@ -242,9 +236,9 @@ class Jobs:
                 batch = filling[group] = []
                 batches.append(batch)
             batch.append(row)
-            held[group] += objects[row.fid].size or 0
-            if self._is_full(batch, held[group]):
-                del filling[group], held[group]
+            sizes[group] += objects[row.fid].size or 0
+            if self._is_full(batch, sizes[group]):
+                del filling[group], sizes[group]
         return batches
 
     def _is_full(self, batch: Sequence[PendingRow], size: int) -> bool:

@@ -1,8 +1,8 @@
 """Asking the file system itself: what `heal` and `scan` are told, and why that can be merged with the records.
 
-A worker is asked for the names of an object (`heal`) or for what is in a directory (`scan`). When its row is handed
-out, at S by this node's clock, S is kept in the row (`first_ns`); the answer is found later than S. It is written
-with the stamp S - skew, that of no record, where `skew` bounds by how much two clocks differ. For every name:
+A worker is asked for the names of an object (`heal`) or for what is in a directory (`scan`). S is when its row is
+handed out, by this node's clock (`PendingRow.handed_out_ns`); the answer is found later than S. It is written with
+the stamp S - skew, that of no record, where `skew` bounds by how much two clocks differ. For every name:
 
 - What changed it after the worker looked has a record of a time above S - skew, whatever its MDT's clock says. That
   record wins, may it come before the answer or after it.
@@ -26,8 +26,8 @@ Rows are made here. One that a job holds already is taken away from it: that ans
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from collections.abc import Collection, Mapping
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -57,7 +57,7 @@ def heals(transaction: Transaction, facts: Lane, due_ns: Mapping[FID, int], now_
     for fid, each in due_ns.items():
         row = present.get((fid, HEAL))
         if row is None or row.job is not None:
-            rows.append(_row((fid, HEAL), lane_of(facts), max(each, now_ns), now_ns, HEAL, ""))
+            rows.append(_row((fid, HEAL), lane_of(facts), max(each, now_ns), now_ns, HEAL))
     transaction.put_pending(rows)
     return len(rows)
 
@@ -70,9 +70,9 @@ def listings(
     rows = []
     for fid in directories:
         row = present.get((fid, SCAN))
-        part_of = scan or (scan_of(row) if row is not None else 0)
+        part_of = scan or (row.scan if row is not None else 0)
         reason = SCAN if part_of else HEAL
-        rows.append(_row((fid, SCAN), lane_of(facts), now_ns, now_ns, reason, str(part_of or "")))
+        rows.append(_row((fid, SCAN), lane_of(facts), now_ns, now_ns, reason, part_of))
     transaction.put_pending(rows)
 
 
@@ -89,38 +89,18 @@ def in_time(row: PendingRow | None, result: Result) -> bool:
     return row is not None and row.job is not None and row.job == result.provenance.get("job")
 
 
-def scan_of(row: PendingRow) -> int:
-    """Return the scan to which a listing belongs; 0: to none."""
-    return int(row.rule.partition("/")[0] or 0)
-
-
-def after_of(row: PendingRow) -> bytes:
-    """Return the name up to which a directory is listed."""
-    return unquote_to_bytes(row.rule.partition("/")[2])
-
-
-def gone_on(row: PendingRow, after: bytes) -> PendingRow:
-    """Return a listing's row with the name up to which it is done."""
-    return msgspec.structs.replace(row, rule=f"{row.rule.partition('/')[0]}/{quote_from_bytes(after, safe='')}")
-
-
 def again(row: PendingRow, due_ns: int) -> PendingRow:
     """Return a row that no job holds, due at a time; what was asked so far does not count as a failure."""
     return msgspec.structs.replace(row, due_ns=due_ns, job=None, attempts=0)
 
 
-def held(rows: Iterable[PendingRow], now_ns: int) -> list[PendingRow]:
-    """Return rows of asks that are being handed out: from now on the file system is asked."""
-    return [msgspec.structs.replace(row, first_ns=now_ns) for row in rows]
-
-
 def _row(  # noqa: PLR0917 - a row's fields
-    work: Work, lane: Lane, due_ns: int, now_ns: int, reason: str, rule: str
+    work: Work, lane: Lane, due_ns: int, now_ns: int, reason: str, scan: int = 0
 ) -> PendingRow:
     fid, extractor = work
     return PendingRow(
-        fid=fid, extractor=extractor, generation=0, due_ns=due_ns, first_ns=now_ns, reason=reason, rule=rule,
-        queue=lane.queue, priority=lane.priority,
+        fid=fid, extractor=extractor, generation=0, due_ns=due_ns, changed_ns=now_ns, reason=reason,
+        queue=lane.queue, priority=lane.priority, scan=scan,
     )  # fmt: skip
 
 

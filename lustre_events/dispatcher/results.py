@@ -38,7 +38,15 @@ from lustre_events.dispatcher.answers import Answers
 from lustre_events.dispatcher.extractor_registry import Roster
 from lustre_events.dispatcher.work_planner import Question, Wishes
 from lustre_events.domain.bounds import converted
-from lustre_events.domain.pending import LONGEST_RETRY_NS, SECOND_NS, PendingRow, excused, failed, finished
+from lustre_events.domain.pending import (
+    LONGEST_RETRY_NS,
+    SECOND_NS,
+    PendingRow,
+    excused,
+    failed,
+    finished,
+    found_gone,
+)
 from lustre_events.domain.tallies import Tallies
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import Facts, ObjectRow, Transaction
@@ -47,9 +55,6 @@ from lustre_events.jobs.messages import ASKS, STAT, Result
 log = logging.getLogger(__name__)
 
 _LATEST = (1 << 63) - 1
-GONE = "gone"
-"""The reason of a row whose object is gone, has no name, and has documents that a migration may still want."""
-
 GONE_WAIT_NS = 5 * SECOND_NS
 
 
@@ -120,7 +125,7 @@ class Outcomes:
                 taken.rows[work] = after
         for fid, _ in transaction.documents(taken.nameless):
             before = pending.get((fid, STAT))
-            since_ns = before.first_ns if before is not None and before.reason == GONE else now_ns
+            since_ns = before.gone_ns if before is not None and before.gone_ns else now_ns
             if since_ns > passed_ns:
                 taken.nameless.discard(fid)
                 taken.rows[fid, STAT] = _kept(before, since_ns, now_ns)
@@ -234,7 +239,7 @@ def _kept(row: PendingRow | None, since_ns: int, now_ns: int) -> PendingRow | No
     if row is None:
         return None  # a result that came twice; the row that it had is due anyway, or the sweeper finds the object
     wait_ns = min(GONE_WAIT_NS + now_ns - since_ns, LONGEST_RETRY_NS)
-    return msgspec.structs.replace(row, due_ns=now_ns + wait_ns, first_ns=since_ns, reason=GONE, job=None)
+    return found_gone(row, since_ns, now_ns + wait_ns)
 
 
 def _in_vain(result: Result, before: PendingRow | None, after: PendingRow | None) -> bool:

@@ -97,27 +97,27 @@ class Scanning:
             }
         except msgspec.ValidationError as exc:
             raise ConfigError(f"this is no listing of a directory: {exc}") from exc
-        scan = asking.scan_of(before)
+        scan = before.scan
         if said.error:
             self._done.append((scan, result.fid, said.error))
             return None
-        after, reached = asking.name_of(said.after) if said.after else b"", asking.after_of(before)
+        after, reached = asking.name_of(said.after) if said.after else b"", before.after
         if after < reached:
             return before  # it came twice
         if after > reached:
             return asking.again(before, now_ns)  # a portion between was lost
         last = None if said.last is None else asking.name_of(said.last)
-        stamp = base_stamp(before.first_ns - self._healing.skew_ns)
+        stamp = base_stamp(before.handed_out_ns - self._healing.skew_ns)
         self._portions.append(_Portion(result.fid, scan, stamp, after, last, names))
         if last is not None:
-            row = asking.gone_on(before, last)
+            row = msgspec.structs.replace(before, after=last)
             return asking.again(row, now_ns) if said.more else row
         self._done.append((scan, result.fid, ""))
         return None
 
     def gave_up(self, before: PendingRow, error: str) -> None:
         """Take a directory whose tries are used up as one that cannot be read."""
-        self._done.append((asking.scan_of(before), before.fid, error))
+        self._done.append((before.scan, before.fid, error))
 
     def write(self, transaction: Transaction, now_ns: int, counters: Counter[str]) -> None:
         """Write what was accepted, and the work that it asks for."""

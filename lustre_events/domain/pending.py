@@ -72,6 +72,8 @@ REASONS = {Kind.NAME: "name", Kind.ATTRIBUTES: "attributes", Kind.CONTENT: "writ
 CREATED = "create"
 RETRY = "retry"
 REPROCESS = "reprocess"
+VANISHED = "gone"
+"""The reason of a row whose object is gone, has no name, and has documents that a migration may still want."""
 
 
 def change_of(record: ChangelogRecord) -> Kind | None:
@@ -99,20 +101,31 @@ def overwritten(record: ChangelogRecord) -> tuple[FID, Kind] | None:
 class PendingRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One piece of work: an extractor over an object, in the wanted generation or a later one.
 
-    While a job holds the row, `job` is its id and `due_ns` the end of the lease.
+    Attributes:
+        due_ns: when the work is due. While a job holds the row, the end of the lease: then it is due again.
+        changed_ns: the first change that the work stands for; it bounds settling.
+        job: who holds the row; None: nobody.
+        handed_out_ns: when a job took the row last; 0: never.
+        gone_ns: since when the object is gone, while its documents wait for a migration; 0: it is not.
+        scan: the scan that a directory's listing is part of; 0: of none.
+        after: the name up to which the directory is listed.
     """
 
     fid: FID
     extractor: str
     generation: int
     due_ns: int
-    first_ns: int
+    changed_ns: int
     attempts: int = 0
     reason: str
     rule: str = ""
     queue: str
     priority: int = 0
     job: str | None = None
+    handed_out_ns: int = 0
+    gone_ns: int = 0
+    scan: int = 0
+    after: bytes = b""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -141,30 +154,33 @@ def due(first_ns: int, last_ns: int, settle_ns: int, settle_max_ns: int) -> int:
 def merged(row: PendingRow | None, wanted: Wanted) -> PendingRow:
     """Return the row for `wanted`, where `row` is what is pending already.
 
-    A newer generation waits for the file to settle again, bounded by the row's first change, and has all its
+    A newer generation waits for the file to settle again, bounded by the first change, and has all its
     tries before it. A row that a job holds keeps its lease: the result will show that more is wanted. Work
     that is pending for this generation anyway keeps its due time.
     """
     if row is None:
-        first_ns, attempts, job = wanted.first_ns, 0, None
-        due_ns = _due(first_ns, wanted)
+        changed_ns, attempts, job, handed_out_ns = wanted.first_ns, 0, None, 0
+        due_ns = _due(changed_ns, wanted)
     elif wanted.generation <= row.generation:
-        first_ns, attempts, job, due_ns = row.first_ns, row.attempts, row.job, row.due_ns
+        changed_ns, attempts, job, handed_out_ns = row.changed_ns, row.attempts, row.job, row.handed_out_ns
+        due_ns = row.due_ns
     else:
-        first_ns, attempts, job = min(row.first_ns, wanted.first_ns), 0, row.job
-        due_ns = row.due_ns if job is not None else _due(first_ns, wanted)
+        changed_ns, attempts, job = min(row.changed_ns, wanted.first_ns), 0, row.job
+        handed_out_ns = row.handed_out_ns
+        due_ns = row.due_ns if job is not None else _due(changed_ns, wanted)
     return PendingRow(
         fid=wanted.fid,
         extractor=wanted.extractor,
         generation=max(wanted.generation, row.generation if row is not None else 0),
         due_ns=due_ns,
-        first_ns=first_ns,
+        changed_ns=changed_ns,
         attempts=attempts,
         reason=wanted.reason,
         rule=wanted.rule,
         queue=wanted.queue,
         priority=wanted.priority,
         job=job,
+        handed_out_ns=handed_out_ns,
     )
 
 
@@ -181,7 +197,9 @@ def finished(row: PendingRow, generation: int, now_ns: int, settle_ns: int) -> P
     """Return what is left of `row` after a good result of `generation`; None: nothing, the work is done."""
     if generation >= row.generation:
         return None
-    return msgspec.structs.replace(row, due_ns=now_ns + settle_ns, first_ns=now_ns, attempts=0, job=None)
+    return msgspec.structs.replace(
+        row, due_ns=now_ns + settle_ns, changed_ns=now_ns, gone_ns=0, attempts=0, job=None
+    )
 
 
 def failed(row: PendingRow, now_ns: int, retry_ns: int, tries: int) -> PendingRow | None:
@@ -190,4 +208,23 @@ def failed(row: PendingRow, now_ns: int, retry_ns: int, tries: int) -> PendingRo
     if attempts >= tries:
         return None
     wait_ns = min(retry_ns << min(row.attempts, 32), LONGEST_RETRY_NS)
-    return msgspec.structs.replace(row, due_ns=now_ns + wait_ns, attempts=attempts, reason=RETRY, job=None)
+    return msgspec.structs.replace(
+        row, due_ns=now_ns + wait_ns, attempts=attempts, reason=RETRY, gone_ns=0, job=None
+    )
+
+
+def held(row: PendingRow, job: str, now_ns: int, lease_ns: int) -> PendingRow:
+    """Return `row` held by a job that goes out now."""
+    return msgspec.structs.replace(row, due_ns=now_ns + lease_ns, handed_out_ns=now_ns, job=job)
+
+
+def prolonged(row: PendingRow, now_ns: int, lease_ns: int) -> PendingRow:
+    """Return `row` still held by its job, with a lease that ends later."""
+    return msgspec.structs.replace(row, due_ns=now_ns + lease_ns)
+
+
+def found_gone(row: PendingRow, since_ns: int, due_ns: int) -> PendingRow:
+    """Return `row` of an object that is gone since a time, to be looked at again."""
+    return msgspec.structs.replace(
+        row, due_ns=due_ns, changed_ns=since_ns, gone_ns=since_ns, reason=VANISHED, job=None
+    )

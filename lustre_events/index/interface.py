@@ -260,7 +260,7 @@ class Transaction(Protocol):
         """Forget a walk that is done."""
 
     def oldest_ask(self) -> int:
-        """Return the least `first_ns` of the `heal` and `scan` rows that a job holds; 0: there is none."""
+        """Return the earliest `handed_out_ns` of the `heal` and `scan` rows that a job holds; 0: there is none."""
 
     def begin_scan(self, fid: FID, now_ns: int, keep: int) -> int:
         """Remember a new scan and return its id; of the older ones remember only the newest `keep`."""
@@ -274,7 +274,7 @@ class Transaction(Protocol):
     def scan(self, scan: int, limit: int) -> ScanState | None:
         """Return a scan with up to `limit` of the directories that it could not read; None: it is not remembered.
 
-        What is left are the pending rows of the extractor `scan` whose rule is the id, with or without `/...`.
+        What is left are the pending rows of the extractor `scan` that have its id.
         """
 
     def count(self, counters: Mapping[str, int]) -> None:

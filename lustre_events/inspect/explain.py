@@ -20,7 +20,7 @@ from lustre_events.index.search.hits import (
     printable,
 )
 from lustre_events.inspect.status import SECOND_NS, Status, size_text, span_text, time_text
-from lustre_events.jobs.messages import BUILT_IN, STAT
+from lustre_events.jobs.messages import STAT
 from lustre_events.jobs.queues import JobState
 from lustre_events.rules.conditions import EVENTS, File
 from lustre_events.rules.review import Verdict, explain
@@ -231,7 +231,7 @@ def _pending(row: PendingRow, known: Circumstances) -> Sentence:  # noqa: PLR091
     status, name = known.status, row.extractor
     state = status.get("extractors", {}).get(name, {})
     text = f"{name} is pending for generation {row.generation} (reason {row.reason}, try {row.attempts + 1}"
-    text += f", rule {row.rule!r})" if row.rule and name not in BUILT_IN else ")"
+    text += f", rule {row.rule!r})" if row.rule else ")"
     left = (row.due_ns - status["time_ns"]) / SECOND_NS
     if row.job is not None:
         text += f", in job {row.job}"

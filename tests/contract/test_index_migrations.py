@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.changelog.fid import FID, ROOT_FID
+from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import Cursor, Lane
 from lustre_events.index.opening import open_search
 from lustre_events.index.sqlite.database import APPLICATION_ID
@@ -19,6 +20,7 @@ from tests.support.index.places import IndexPlace, open_writer, place_of
 from tests.support.records.builders import fid_of
 from tests.support.records.strategies import TWO_OF_ONE_KIND
 
+Execute = Callable[[str, tuple[Any, ...]], Any]
 F1 = fid_of(1).pack()
 BODY = '{"title":"silicon carbide","rows":3}'
 
@@ -69,6 +71,31 @@ def old_postgresql(url: str, version: int) -> None:
         connection.execute("INSERT INTO fulltext VALUES (7, 1, 1, '''silicon'':1 ''carbide'':2')")
 
 
+def sqlite_at(path: Path, version: int) -> Execute:
+    """Return what runs a statement on an empty index of a version."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.create_function("le_text", 1, str)
+    connection.executescript("PRAGMA journal_mode = WAL;" + "".join(schemas("sqlite")[:version]))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {version}")
+    return connection.execute
+
+
+def postgresql_at(url: str, version: int) -> Execute:
+    """Return the same for PostgreSQL."""
+
+    def execute(statement: str, values: tuple[Any, ...] = ()) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statement.replace("?", "%s") if values else statement, values or None)
+
+    execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    execute("INSERT INTO meta VALUES ('lustre-events schema', %s)", (str(version),))
+    for schema in schemas("postgresql")[:version]:
+        execute(schema)
+    return execute
+
+
+AT_VERSION: dict[str, Callable[[Any, int], Execute]] = {"sqlite": sqlite_at, "postgresql": postgresql_at}
 MAKERS: dict[str, Callable[[Any, int], None]] = {"sqlite": old_sqlite, "postgresql": old_postgresql}
 
 
@@ -121,6 +148,78 @@ def test_an_old_index_keeps_its_data(place: IndexPlace, backend: str, version: i
 @pytest.fixture
 def place(request: pytest.FixtureRequest) -> IndexPlace:
     return place_of(request)
+
+
+# (FID, extractor, generation, due, first, attempts, reason, rule, job), as the program before version 5 wrote them.
+OLD_WORK = [
+    (1, "tabular", 3, 500, 400, 2, "retry", "tables", None),  # waits: first change
+    (1, "hdf5", 3, 900, 400, 0, "write", "", "job-1"),  # leased: due at the end of the lease
+    (1, "stat", 3, 700, 600, 0, "gone", "", None),  # gone since
+    (2, "heal", 0, 950, 620, 0, "heal", "", "job-2"),  # handed out
+    (3, "heal", 0, 650, 610, 0, "heal", "", None),  # not yet
+    (4, "scan", 0, 960, 630, 0, "scan", "12/caf%C3%A9%FF%2F", "job-3"),  # of a scan, up to a name, handed out
+    (5, "scan", 0, 660, 640, 0, "scan", "12", None),
+    (6, "scan", 0, 670, 650, 0, "heal", "/b%25", None),  # of no scan
+    (7, "scan", 0, 680, 660, 1, "retry", "", None),
+]
+NEW_WORK = [
+    PendingRow(fid=fid_of(1), extractor="tabular", generation=3, due_ns=500, changed_ns=400, attempts=2,
+               reason="retry", rule="tables", queue="q", priority=1),
+    PendingRow(fid=fid_of(1), extractor="hdf5", generation=3, due_ns=900, changed_ns=400, reason="write",
+               queue="q", priority=1, job="job-1"),
+    PendingRow(fid=fid_of(1), extractor="stat", generation=3, due_ns=700, changed_ns=600, gone_ns=600,
+               reason="gone", queue="q", priority=1),
+    PendingRow(fid=fid_of(2), extractor="heal", generation=0, due_ns=950, changed_ns=620, handed_out_ns=620,
+               reason="heal", queue="q", priority=1, job="job-2"),
+    PendingRow(fid=fid_of(3), extractor="heal", generation=0, due_ns=650, changed_ns=610, reason="heal",
+               queue="q", priority=1),
+    PendingRow(fid=fid_of(4), extractor="scan", generation=0, due_ns=960, changed_ns=630, handed_out_ns=630,
+               reason="scan", queue="q", priority=1, job="job-3", scan=12, after="café".encode() + b"\xff/"),
+    PendingRow(fid=fid_of(5), extractor="scan", generation=0, due_ns=660, changed_ns=640, reason="scan",
+               queue="q", priority=1, scan=12),
+    PendingRow(fid=fid_of(6), extractor="scan", generation=0, due_ns=670, changed_ns=650, reason="heal",
+               queue="q", priority=1, after=b"b%"),
+    PendingRow(fid=fid_of(7), extractor="scan", generation=0, due_ns=680, changed_ns=660, attempts=1,
+               reason="retry", queue="q", priority=1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "backend", "version"),
+    [
+        ("sqlite", "sqlite", 3),
+        ("sqlite", "sqlite", 4),
+        ("postgresql", "postgresql", 2),
+        ("postgresql", "postgresql", 4),
+    ],
+    indirect=["place"],
+)
+def test_pending_work_of_every_kind_goes_on_after_an_upgrade(place: IndexPlace, backend: str, version: int) -> None:
+    """What waits, is leased, is asked of the file system, is gone, or is half listed, stays what it was."""
+    execute = AT_VERSION[backend](place, version)
+    for number, *rest in OLD_WORK:
+        execute(
+            "INSERT INTO pending (fid, extractor, generation, due_ns, first_ns, attempts, reason, rule, job, queue,"
+            " priority) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'q', 1)", (fid_of(number).pack(), *rest),
+        )  # fmt: skip
+    execute("INSERT INTO scan (id, fid, began_ns, directories) VALUES (12, ?, 5, 4)", (ROOT_FID.pack(),))
+
+    writer = open_writer(place)
+    writer.take_over()
+    with writer.transaction() as transaction:
+        found = transaction.pending([(row.fid, row.extractor) for row in NEW_WORK])
+        oldest = transaction.oldest_ask()
+        scan = transaction.scan(12, 1)
+    writer.close()
+
+    assert sorted(found.values(), key=key) == sorted(NEW_WORK, key=key)
+    assert oldest == 620
+    assert scan is not None
+    assert (scan.directories, scan.left) == (4, 2)
+
+
+def key(row: PendingRow) -> tuple[FID, str]:
+    return row.fid, row.extractor
 
 
 def test_an_old_index_judges_access_lists_anew(postgresql_schema_url: str) -> None:

@@ -228,7 +228,7 @@ def test_show_gives_all_that_is_known(index_place: IndexPlace) -> None:
         index.document(one, "h5", (2, 3), {"a": 1}, {"host": "n1"})
         index.failure(one, "h5", (4, 3), {"error": "bad"}, {"host": "n2"})
         index.execute(
-            "INSERT INTO pending (fid, extractor, generation, due_ns, first_ns, reason, queue)"
+            "INSERT INTO pending (fid, extractor, generation, due_ns, changed_ns, reason, queue)"
             " VALUES (?, 'h5', 5, 0, 0, 'write', 'q')",
             fid_of(1).pack(),
         )

@@ -29,7 +29,7 @@ def writer(index_place: IndexPlace) -> Iterator[Writer]:
 
 def pending(number: int, **fields: object) -> PendingRow:
     values = {
-        "extractor": "tabular", "generation": 1, "due_ns": number, "first_ns": 0, "reason": "write",
+        "extractor": "tabular", "generation": 1, "due_ns": number, "changed_ns": 0, "reason": "write",
         "queue": "default", **fields,
     }  # fmt: skip
     return PendingRow(fid=fid_of(number), **values)  # type: ignore[arg-type]
@@ -161,7 +161,7 @@ def test_a_migration_takes_everything_along(writer: Writer) -> None:
         transaction.put_objects([ObjectRow(fid=F1, generation=5, content=4, type="f")])
         row = transaction.objects([F1])[F1]
         transaction.put_document(row, result(4, {"a": 1}))
-        transaction.put_pending([pending(1, job="j", due_ns=10**18, first_ns=3)])
+        transaction.put_pending([pending(1, job="j", due_ns=10**18, changed_ns=3)])
         transaction.move_object(F1, F2)
         assert transaction.objects([F1, F2]) == {
             F2: ObjectRow(fid=F2, id=row.id, generation=5, content=4, type="f")

@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
     put_document(writer, one, "hdf5", 2, 3, {"a": 1}, {"host": "n1"})
     put_failure(writer, one, "hdf5", 4, 3, {"error": "bad"}, {"host": "n2"})
     writer.execute(
-        "INSERT INTO pending (fid, extractor, generation, due_ns, first_ns, reason, queue)"
+        "INSERT INTO pending (fid, extractor, generation, due_ns, changed_ns, reason, queue)"
         " VALUES (?, 'hdf5', 5, 0, 0, 'write', 'q')",
         (fid_of(1).pack(),),
     )

@@ -30,7 +30,7 @@ SECOND = 10**9
 
 
 def row(**fields: object) -> PendingRow:
-    values = {"generation": 3, "due_ns": 100, "first_ns": 50, "reason": "write", "queue": "default", **fields}
+    values = {"generation": 3, "due_ns": 100, "changed_ns": 50, "reason": "write", "queue": "default", **fields}
     return PendingRow(fid=fid_of(1), extractor="tabular", **values)  # type: ignore[arg-type]
 
 
@@ -119,7 +119,7 @@ def test_a_file_that_never_rests_is_due_in_the_end(first: int, later: int, settl
 def test_new_work_waits_until_the_file_has_settled() -> None:
     """A new row is due `settle` after the last change."""
     made = merged(None, wanted())
-    assert (made.due_ns, made.first_ns, made.generation, made.attempts, made.job) == (90, 60, 4, 0, None)
+    assert (made.due_ns, made.changed_ns, made.generation, made.attempts, made.job) == (90, 60, 4, 0, None)
 
 
 def test_a_change_while_waiting_moves_the_due_time() -> None:
@@ -146,7 +146,7 @@ def test_a_good_result_ends_the_work_that_it_did() -> None:
     assert finished(row(job="j"), 3, 1000, 10) is None
     left = finished(row(job="j", attempts=1), 2, 1000, 10)
     assert left is not None
-    assert (left.due_ns, left.first_ns, left.attempts, left.job) == (1010, 1000, 0, None)
+    assert (left.due_ns, left.changed_ns, left.attempts, left.job) == (1010, 1000, 0, None)
 
 
 def test_retries_wait_longer_each_time() -> None:

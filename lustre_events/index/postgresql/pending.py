@@ -12,11 +12,15 @@ from lustre_events.index.interface import Lane, Work
 from lustre_events.index.postgresql.database import packed
 from lustre_events.index.postgresql.session import Session, columns
 
-_PENDING = "fid, extractor, generation, due_ns, first_ns, attempts, reason, rule, queue, priority, job"
+_PENDING = (
+    "fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns, "
+    "gone_ns, scan, after"
+)
 _NAMES = _PENDING.split(", ")
 _PUT = (
     f"INSERT INTO pending ({_PENDING}) SELECT * FROM unnest(%b::bytea[], %b::text[], %b::bigint[], %b::bigint[],"  # noqa: S608
-    " %b::bigint[], %b::integer[], %b::text[], %b::text[], %b::text[], %b::integer[], %b::text[])"
+    " %b::bigint[], %b::integer[], %b::text[], %b::text[], %b::text[], %b::integer[], %b::text[],"
+    " %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[])"
     f" ON CONFLICT (fid, extractor) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES[2:])}"
 )
 
@@ -64,8 +68,9 @@ class PendingTable(Session):
         """Write pending rows, over those that are there."""
         values = {
             (row.fid, row.extractor): (
-                row.fid.pack(), row.extractor, row.generation, row.due_ns, row.first_ns, row.attempts,
-                row.reason, row.rule, row.queue, row.priority, row.job,
+                row.fid.pack(), row.extractor, row.generation, row.due_ns, row.changed_ns, row.attempts,
+                row.reason, row.rule, row.queue, row.priority, row.job, row.handed_out_ns, row.gone_ns,
+                row.scan, row.after,
             )
             for row in rows
         }  # fmt: skip

@@ -66,9 +66,9 @@ class Scans(Session):
             self._run(_ADD_OBJECTS, *columns(rows))
 
     def oldest_ask(self) -> int:
-        """Return the least `first_ns` of the `heal` and `scan` rows that a job holds; 0: there is none."""
+        """Return the earliest `handed_out_ns` of the `heal` and `scan` rows that a job holds; 0: there is none."""
         row = self._run(
-            "SELECT min(first_ns) FROM pending WHERE extractor IN ('heal', 'scan') AND job IS NOT NULL"
+            "SELECT min(handed_out_ns) FROM pending WHERE extractor IN ('heal', 'scan') AND job IS NOT NULL"
         ).fetchone()
         return int((row and row[0]) or 0)
 
@@ -101,10 +101,7 @@ class Scans(Session):
         row = self._run("SELECT fid, began_ns, directories, files FROM scan WHERE id = %s", scan).fetchone()
         if row is None:
             return None
-        left = self._run(
-            "SELECT count(*) FROM pending WHERE extractor = 'scan' AND (rule = %s OR starts_with(rule, %s))",
-            str(scan), f"{scan}/",
-        ).fetchone()  # fmt: skip
+        left = self._run("SELECT count(*) FROM pending WHERE extractor = 'scan' AND scan = %s", scan).fetchone()
         unreadable = self._run(
             "SELECT fid, error FROM unreadable WHERE scan = %s ORDER BY fid LIMIT %s", scan, limit
         )

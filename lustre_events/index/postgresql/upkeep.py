@@ -61,7 +61,7 @@ class Upkeep(Documents):
         # What a job finds under the old FID will not be taken: the rows that it holds are due again.
         self._run(
             "UPDATE pending SET fid = %s, job = NULL,"
-            " due_ns = CASE WHEN job IS NULL THEN due_ns ELSE first_ns END WHERE fid = %s"
+            " due_ns = CASE WHEN job IS NULL THEN due_ns ELSE changed_ns END WHERE fid = %s"
             " AND NOT EXISTS (SELECT 1 FROM pending p WHERE p.fid = %s AND p.extractor = pending.extractor)",
             new, old, new,
         )  # fmt: skip

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import IndexTooNew, IndexUnavailable
@@ -108,6 +109,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         return
     connection.execute("PRAGMA journal_mode = WAL")
     connection.create_function("le_text", 1, text_of, deterministic=True)
+    connection.create_function("le_unquoted", 1, unquote_to_bytes, deterministic=True)
     for number, schema in enumerate(_schemas(), start=1):
         connection.execute("BEGIN IMMEDIATE")
         try:

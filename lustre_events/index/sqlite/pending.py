@@ -11,7 +11,11 @@ from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import Lane, Work
 from lustre_events.index.sqlite.database import select
 
-_PENDING = "fid, extractor, generation, due_ns, first_ns, attempts, reason, rule, queue, priority, job"
+_PENDING = (
+    "fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns,"
+    " gone_ns, scan, after"
+)
+_MARKS = ", ".join("?" * len(_PENDING.split(",")))
 
 
 class PendingTable:
@@ -33,11 +37,12 @@ class PendingTable:
     def put_pending(self, rows: Iterable[PendingRow]) -> None:
         """Write pending rows, over those that are there."""
         self._connection.executemany(
-            f"INSERT OR REPLACE INTO pending ({_PENDING}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT OR REPLACE INTO pending ({_PENDING}) VALUES ({_MARKS})",  # noqa: S608
             [
                 (
-                    row.fid.pack(), row.extractor, row.generation, row.due_ns, row.first_ns, row.attempts,
-                    row.reason, row.rule, row.queue, row.priority, row.job,
+                    row.fid.pack(), row.extractor, row.generation, row.due_ns, row.changed_ns,
+                    row.attempts, row.reason, row.rule, row.queue, row.priority, row.job,
+                    row.handed_out_ns, row.gone_ns, row.scan, row.after,
                 )
                 for row in rows
             ],
@@ -102,8 +107,12 @@ def _due_ns(row: tuple[Any, ...]) -> int:
 
 
 def _pending_row(row: tuple[Any, ...]) -> PendingRow:
-    fid, extractor, generation, due_ns, first_ns, attempts, reason, rule, queue, priority, job = row
+    (
+        fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns,
+        gone_ns, scan, after,
+    ) = row  # fmt: skip
     return PendingRow(
-        fid=FID.unpack(fid), extractor=extractor, generation=generation, due_ns=due_ns, first_ns=first_ns,
+        fid=FID.unpack(fid), extractor=extractor, generation=generation, due_ns=due_ns, changed_ns=changed_ns,
         attempts=attempts, reason=reason, rule=rule, queue=queue, priority=priority, job=job,
+        handed_out_ns=handed_out_ns, gone_ns=gone_ns, scan=scan, after=after,
     )  # fmt: skip

@@ -71,9 +71,9 @@ class Scans:
         )  # fmt: skip
 
     def oldest_ask(self) -> int:
-        """Return the least `first_ns` of the `heal` and `scan` rows that a job holds; 0: there is none."""
+        """Return the earliest `handed_out_ns` of the `heal` and `scan` rows that a job holds; 0: there is none."""
         row = self._connection.execute(
-            "SELECT min(first_ns) FROM pending WHERE extractor IN ('heal', 'scan') AND job IS NOT NULL"
+            "SELECT min(handed_out_ns) FROM pending WHERE extractor IN ('heal', 'scan') AND job IS NOT NULL"
         ).fetchone()
         return int(row[0] or 0)
 
@@ -106,9 +106,7 @@ class Scans:
         if row is None:
             return None
         left = self._connection.execute(
-            "SELECT count(*) FROM pending WHERE extractor = 'scan'"
-            " AND (rule = ?1 OR rule >= ?1 || '/' AND rule < ?1 || '0')",
-            (str(scan),),
+            "SELECT count(*) FROM pending WHERE extractor = 'scan' AND scan = ?", (scan,)
         ).fetchone()[0]
         unreadable = self._connection.execute(
             "SELECT fid, error FROM unreadable WHERE scan = ? ORDER BY fid LIMIT ?", (scan, limit)

@@ -72,7 +72,7 @@ class Upkeep:
         # What a job finds under the old FID will not be taken: the rows that it holds are due again.
         self._connection.execute(
             "UPDATE OR IGNORE pending SET fid = ?, job = NULL,"
-            " due_ns = CASE WHEN job IS NULL THEN due_ns ELSE first_ns END WHERE fid = ?",
+            " due_ns = CASE WHEN job IS NULL THEN due_ns ELSE changed_ns END WHERE fid = ?",
             (new, old),
         )
         self._connection.execute("DELETE FROM pending WHERE fid = ?", (old,))
