@@ -5,7 +5,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test explore check lint format bench bench-large images images-report docs clean
+.PHONY: demo test explore check lint format bench bench-large images images-report constraints docs clean
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
@@ -48,6 +48,10 @@ images:
 
 images-report: images
 	@VENV=$(VENV) extractors/images-report.sh $$($(BIN)/python -P -c 'from lustre_events.node.sandbox import default_images as f; print(f())')
+
+# Newest versions of all dependencies into deploy/constraints.txt: test and commit it.
+constraints:
+	@deploy/constraints.sh
 
 docs:
 	@VENV=$(VENV) deploy/bootstrap.sh test

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.options import Figures, Options, private_redis
+from bench.options import REPOSITORY, Figures, Options, private_redis
 from bench.postgresql_server import PostgreSQLServer
 from bench.records import repeated, shuffled_tree
 from bench.synthetic import fill_names
@@ -17,7 +17,6 @@ from lustre_events.dispatcher import Dispatcher
 from lustre_events.errors import LustreEventsError
 from lustre_events.index import open_writer
 from lustre_events.index.interface import IndexWriter
-from lustre_events.node.sandbox import REPOSITORY
 from lustre_events.reader import Reader
 from lustre_events.repair.replay import NoJobs
 from lustre_events.rules.rules import Rules

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lustre_events.node.redis_server import RedisServer
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 MDT = "bench-MDT0000"
 
 Figures = dict[str, float]

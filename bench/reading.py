@@ -16,13 +16,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.options import MDT, Figures, Options, private_redis
+from bench.options import MDT, REPOSITORY, Figures, Options, private_redis
 from bench.records import Endless, copied_tree
 from lustre_events import llapi
 from lustre_events.changelog.record import decode_record, scan
 from lustre_events.config.settings import ReaderSettings
 from lustre_events.errors import ConfigError
-from lustre_events.node.sandbox import REPOSITORY
 from lustre_events.reader import Reader
 from lustre_events.sources.interface import Source
 from lustre_events.sources.lustre import LustreSource

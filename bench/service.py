@@ -21,9 +21,9 @@ from pathlib import Path
 
 import click
 
-from bench.options import Figures, Options
+from bench.options import REPOSITORY, Figures, Options
 from lustre_events.index import open_search
-from lustre_events.node.sandbox import BUILD_SECONDS, REPOSITORY, Sandbox, choose_runtime, sandbox
+from lustre_events.node.sandbox import BUILD_SECONDS, Sandbox, choose_runtime, sandbox
 
 RULES = "".join(
     f'[[rule]]\nextensions = ["{extension}"]\nextractor = "{extractor}"\n'

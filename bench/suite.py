@@ -22,10 +22,10 @@ from types import ModuleType
 from typing import Any
 
 from bench.options import Figures, Options
-from lustre_events.catalog import manifest
+from lustre_events.catalog import manifest, shipped
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ConfigError, LustreEventsError
-from lustre_events.node.sandbox import BUILD_SECONDS, REPOSITORY
+from lustre_events.node.sandbox import BUILD_SECONDS
 
 BATCH = 64
 BATCHES = 5
@@ -56,9 +56,8 @@ def extractors(options: Options) -> Figures:
 
 
 def _build(images: Path, names: Sequence[str]) -> None:
-    build = REPOSITORY / "extractors" / "build-images.sh"
     done = subprocess.run(
-        [build, images, *names], check=False, stdout=sys.stderr, timeout=BUILD_SECONDS,
+        ["bash", shipped.build_script(), images, *names], check=False, stdout=sys.stderr, timeout=BUILD_SECONDS,
         env=os.environ | {"VENV": sys.prefix},
     )  # fmt: skip
     if done.returncode:

@@ -63,10 +63,10 @@ fi
 
 case $goal in demo) extras=embedded ;; *) extras=embedded,dashboard,postgresql,web,test ;; esac
 if [ "$(id -u)" != 0 ] || ! command -v apptainer >/dev/null; then extras=$extras,process; fi
-stamp=$venv/.installed-$goal; sum="$extras $(sha256sum <"$root/pyproject.toml")"
+stamp=$venv/.installed-$goal; sum="$extras $(cat "$root/pyproject.toml" "$root/deploy/constraints.txt" | sha256sum)"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
   say "installing Python packages into ${venv#"$root"/}"
   [ -x "$venv/bin/python" ] || python3 -I -m venv "$venv"
-  quietly "$venv/bin/pip" install --disable-pip-version-check -q -e "$root[$extras]"
+  quietly "$venv/bin/pip" install --disable-pip-version-check -q --constraint "$root/deploy/constraints.txt" -e "$root[$extras]"
   echo "$sum" >"$stamp"
 fi

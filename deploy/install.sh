@@ -41,7 +41,10 @@ mkdir -p "$root/usr/bin" "$root/etc/lustre-events" "$root/usr/lib/systemd/system
   "$root/usr/lib/tmpfiles.d" "$root/usr/share/lustre-events"
 ln -sfn "$target/bin/lustre-events" "$root/usr/bin/lustre-events"
 cp -r "$here" "$root/usr/share/lustre-events/"
-[ ! -d "$here/../extractors" ] || cp -r "$here/../extractors" "$root/usr/share/lustre-events/"
+# The extractors that are shipped, and the script that builds their images, under a path that outlives versions.
+within=$(cd "$root$target" && ls -d lib/python3*/site-packages/lustre_events/extractors)
+rm -rf "$root/usr/share/lustre-events/extractors"
+ln -s "$target/$within" "$root/usr/share/lustre-events/extractors"
 install -m 644 "$here/systemd/lustre-events.sysusers" "$root/usr/lib/sysusers.d/lustre-events.conf"
 install -m 644 "$here/systemd/lustre-events.tmpfiles" "$root/usr/lib/tmpfiles.d/lustre-events.conf"
 install -m 644 "$here/systemd/lustre-events.target" "$root/usr/lib/systemd/system/"

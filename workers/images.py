@@ -13,6 +13,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from lustre_events.catalog import shipped
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ExtractorRefused, ImageMissing
 from workers.privileges import Account
@@ -117,7 +118,7 @@ class Images:
                     return path
         raise ImageMissing(
             f"{self.folder / name}: the image of {manifest.identity} is not there; build it with "
-            "extractors/build-images.sh"
+            f"{shipped.build_script()}"
         )
 
     def _digest(self, image: Path, uid: int | None) -> str:

@@ -11,16 +11,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from lustre_events.catalog.manifest import Manifest, folders
+from lustre_events.catalog import shipped
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ContainerFailed, ManifestError, RuntimeMissing
 from workers import child
 from workers.child import Ended, Tell
 from workers.files import OpenFile
 from workers.privileges import Account
 from workers.runs import PROGRAM_PATH, Finding, Start, limits, run_contract, staging
-
-HELPERS = "base"
-"""The folder of the shipped modules that a program may import (in containers: part of the image)."""
 
 SYSTEM_PYTHONS = (Path("/usr/bin/python3"), Path("/usr/local/bin/python3"))
 """Run by an account that cannot reach this process's own Python; then only packages of the system are there."""
@@ -62,7 +60,7 @@ class ProcessRuntime:
         targets = [(file, b"/proc/self/fd/%d" % file.fd) for file in files]
 
         names = [(f"{number:04}{file.suffix}", target) for number, (file, target) in enumerate(targets, start=1)]
-        with staging(manifest, names, folders(())[0] / HELPERS) as (folder, tell):
+        with staging(manifest, names, shipped.extractors() / shipped.HELPERS) as (folder, tell):
             return run_contract(
                 manifest,
                 files,

@@ -9,8 +9,9 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 python3 -I -m venv "$work/venv"
-cp -r "$project/pyproject.toml" "$project/README.md" "$project/lustre_events" "$project/workers" "$work/"
+for part in pyproject.toml setup.py README.md LICENSE lustre_events workers extractors; do cp -r "$project/$part" "$work/"; done
 cd "$work"
 rm -f "$out"/lustre_events-*.whl
-"$work/venv/bin/pip" wheel -q --disable-pip-version-check --wheel-dir "$out" ".[dashboard,postgresql,web]"
+"$work/venv/bin/pip" wheel -q --disable-pip-version-check --constraint "$project/deploy/constraints.txt" \
+  --wheel-dir "$out" ".[dashboard,postgresql,web]"
 echo "$out: $(ls "$out" | wc -l) wheels, $(du -sh "$out" | cut -f1)"

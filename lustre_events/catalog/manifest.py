@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lustre_events.catalog import shipped
 from lustre_events.catalog.program_files import ProgramFile, Room, digest, read_file, read_program
 from lustre_events.config.tables import Place, key, values
 from lustre_events.config.toml_text import MOST_CHARACTERS, read_toml
@@ -172,9 +173,8 @@ def load_all(folders: tuple[Path, ...]) -> dict[str, Manifest]:
 
 
 def folders(configured: tuple[str, ...]) -> tuple[Path, ...]:
-    """Return the folders of `[worker] extractors`; where none is named, the usual one."""
-    usual = (Path(__file__).resolve().parents[2] / "extractors", Path("/usr/share/lustre-events/extractors"))
-    return tuple(map(Path, configured)) or (next(filter(Path.is_dir, usual), usual[0]),)
+    """Return the folders of `[worker] extractors`; where none is named, that of the shipped ones."""
+    return tuple(map(Path, configured)) or (shipped.extractors(),)
 
 
 def to_json(manifest: Manifest) -> str:

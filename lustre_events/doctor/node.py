@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from lustre_events.catalog import shipped
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.doctor.findings import Finding, failure, ok, warning
 
@@ -84,7 +85,7 @@ def images(
             yield failure("images", f"{path} must be signed and is not: {reason}", f"apptainer sign {path}")
     for path, names in missing.items():
         yield failure("images", f"{path}.sif, the image of {', '.join(names)}, is not there",
-                      f"extractors/build-images.sh {folder} {path.name}, or copy it there")  # fmt: skip
+                      f"{shipped.build_script()} {folder} {path.name}, or copy it there")  # fmt: skip
     if not missing:
         yield ok("images", f"the images of all {count} extractors are in {folder}")
 

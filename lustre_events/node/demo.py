@@ -17,12 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lustre_events.catalog import shipped
 from lustre_events.errors import LustreEventsError
 from lustre_events.index import open_search
 from lustre_events.index.search.hits import Hit, ObjectView, printable
 from lustre_events.inspect import status
 from lustre_events.jobs.messages import STAT
-from lustre_events.node.sandbox import REPOSITORY, Sandbox, Say, choose_runtime, sandbox
+from lustre_events.node.sandbox import Sandbox, Say, choose_runtime, sandbox
 
 DEADLINE_SECONDS = 50.0
 LOOK_SECONDS = 0.2
@@ -150,10 +151,8 @@ def _keep(box: Sandbox, say: Say) -> None:
 
 
 def _samples() -> list[Sample]:
-    shipped = REPOSITORY / "extractors"
-
     def copy(name: str) -> Callable[[Path], None]:
-        return lambda target: _write(target, (shipped / name).read_bytes())
+        return lambda target: _write(target, (shipped.extractors() / name).read_bytes())
 
     return [
         Sample("campaign/run1/readings.csv", "tabular", lambda p: _write_table(p, ["time", "temperature"], 40)),

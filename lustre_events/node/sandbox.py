@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lustre_events.catalog import shipped
 from lustre_events.config.settings import WorkerSettings
-from lustre_events.errors import ImageMissing, LustreEventsError
+from lustre_events.errors import LustreEventsError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 BUILD_SECONDS = 1800
 IMAGE = "base"
 """The image of the extractors that demo and benchmarks of the service use."""
@@ -70,7 +70,7 @@ class Sandbox:
 def default_images() -> Path:
     """Return the folder for built images: root's must be readable by the account that runs its containers."""
     shared = Path(WorkerSettings().images)
-    return shared if os.geteuid() == 0 or (shared / "base.sif").exists() else REPOSITORY / "images"
+    return shared if os.geteuid() == 0 or (shared / "base.sif").exists() else shipped.own_images()
 
 
 def choose_runtime(images: Path, say: Say) -> str:
@@ -78,11 +78,8 @@ def choose_runtime(images: Path, say: Say) -> str:
     if not (shutil.which("apptainer") or shutil.which("singularity")):
         say("No Apptainer here: the extractors run as plain processes (every document says runtime: process).")
         return "process"
-    build = REPOSITORY / "extractors" / "build-images.sh"
-    if not build.exists():
-        raise ImageMissing(f"{build} is not there; run this from a checkout of lustre-events")
     done = subprocess.run(
-        [build, images, IMAGE],
+        ["bash", shipped.build_script(), images, IMAGE],
         check=False,
         stdout=sys.stderr,
         timeout=BUILD_SECONDS,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -116,13 +119,14 @@ def test_a_wheelhouse_installs_twice_without_changing_what_is_there(wheelhouse: 
     root = tmp_path / "root"
     install = (DEPLOY / "install.sh", "--root", root, wheelhouse)
     run(*install, "reader", "web")
-    program = root / "opt" / "lustre-events" / "0.1.0" / "bin" / "lustre-events"
+    program = root / "opt" / "lustre-events" / metadata.version("lustre-events") / "bin" / "lustre-events"
     assert "reader" in run(program, "--help", folder=tmp_path)
     settings = root / "etc" / "lustre-events" / "reader.toml"
     run(program, "config", "check", settings, folder=tmp_path)
     settings.write_text("# ours\n")
     assert "installed already" in run(*install, "reader")
     assert settings.read_text() == "# ours\n"
+    assert os.readlink(root / "usr" / "share" / "lustre-events" / "extractors").endswith("lustre_events/extractors")
     units = {path.name for path in (root / "usr" / "lib" / "systemd" / "system").iterdir()}
     assert "lustre-events-reader@.service" in units
     assert "lustre-events-worker@.service" not in units
@@ -131,19 +135,11 @@ def test_a_wheelhouse_installs_twice_without_changing_what_is_there(wheelhouse: 
 @pytest.mark.slow
 def test_the_rpm_is_built_and_names_no_path_of_the_builder(wheelhouse: Path, tmp_path: Path) -> None:
     """The package is made from the wheelhouse, and its program says where it will lie, not where it was made."""
-    rpmbuild = need("rpmbuild")
-    version = re.search(r'^version = "(.*)"', (REPOSITORY / "pyproject.toml").read_text(), re.MULTILINE)[1]
-    source = tmp_path / f"lustre-events-{version}"
-    source.mkdir()
-    for name in ("deploy", "extractors"):
-        shutil.copytree(REPOSITORY / name, source / name)
-    for name in ("README.md", "LICENSE"):
-        shutil.copy(REPOSITORY / name, source)
-    shutil.copytree(wheelhouse, source / "wheelhouse")
-    run("tar", "czf", f"{source.name}.tar.gz", source.name, folder=tmp_path)
-    run(rpmbuild, "-bb", "--nodeps", "--define", f"_topdir {tmp_path}", "--define", f"_sourcedir {tmp_path}",
-        "--define", "python python3", DEPLOY / "package" / "lustre-events.spec")  # fmt: skip
-    (package,) = (tmp_path / "RPMS").rglob("*.rpm")
+    need("rpmbuild")
+    run(DEPLOY / "package" / "rpm.sh", wheelhouse, tmp_path / "rpms", "--nodeps", "--define", "python python3")
+    (package,) = (tmp_path / "rpms").rglob("*.rpm")
+    version = run("rpm", "-qp", "--queryformat", "%{VERSION}", package)
+    assert version == metadata.version("lustre-events")
     listed = run("rpm", "-qpl", package)
     assert f"/opt/lustre-events/{version}/bin/lustre-events" in listed
     assert "/etc/lustre-events/worker.toml" in run("rpm", "-qpc", package)
@@ -151,4 +147,4 @@ def test_the_rpm_is_built_and_names_no_path_of_the_builder(wheelhouse: Path, tmp
     run("bash", "-c", f"rpm2cpio {package} | cpio -id --quiet", folder=tmp_path / "out")
     program = tmp_path / "out" / "opt" / "lustre-events" / version / "bin" / "lustre-events"
     assert f"/opt/lustre-events/{version}/bin/python" in program.read_text()
-    assert str(tmp_path) not in program.read_text()
+    assert tempfile.gettempdir() not in program.read_text()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.catalog import template
+from lustre_events.catalog import shipped, template
 from tests.acceptance.command import lustre_events
 from workers.privileges import account_named
 
@@ -46,7 +46,7 @@ def bench(open_folder: Path, base_image: Path) -> Bench:
     [
         ("/mine.py", "/mien.py", "program: WRONG: the command names /extractor/mien.py, but"),
         ('"base"', '"bass"', "image: WRONG: "),
-        ('"base"', '"bass"', "the image of mine is not there; build it with extractors/build-images.sh"),
+        ('"base"', '"bass"', "the image of mine is not there; build it with {build}"),
     ],
 )
 def test_validate_says_what_is_wrong(bench: Bench, old: str, new: str, line: str) -> None:
@@ -55,7 +55,7 @@ def test_validate_says_what_is_wrong(bench: Bench, old: str, new: str, line: str
 
     done = bench.run("validate", bench.folder)
 
-    assert line in done.stdout.decode()
+    assert line.format(build=shipped.build_script()) in done.stdout.decode()
     assert b"samples/" not in done.stdout
     assert (done.returncode, done.stderr) == (7, b"")
 

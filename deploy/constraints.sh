@@ -1,0 +1,20 @@
+#!/bin/bash
+# Renew constraints.txt: the newest versions that pyproject.toml allows, of everything that its extras need.
+#
+#   deploy/constraints.sh        then run the tests, and commit the file
+#
+# bootstrap.sh (demo, tests, CI) and package/wheelhouse.sh install these versions and no others.
+set -euo pipefail
+project=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+python3 -I -m venv "$work/venv"
+for part in pyproject.toml setup.py README.md LICENSE lustre_events workers extractors; do cp -r "$project/$part" "$work/"; done
+extras=$(sed -n '/^\[project.optional-dependencies\]/,/^\[/s/^\([a-z-]*\) = .*/\1/p' "$project/pyproject.toml" | paste -sd,)
+"$work/venv/bin/pip" install -q --disable-pip-version-check "$work[$extras]"
+{
+  echo "# Versions that demo, tests, CI and the wheelhouse install. Made by deploy/constraints.sh."
+  "$work/venv/bin/pip" freeze --all --disable-pip-version-check --exclude lustre-events --exclude pip |
+    LC_ALL=C sort -f
+} >"$work/constraints.txt"
+cp "$work/constraints.txt" "$project/deploy/constraints.txt"
+echo "deploy/constraints.txt: $(grep -c == "$project/deploy/constraints.txt") versions"

@@ -1,0 +1,83 @@
+"""What is released: the version stands once, and the versions of all dependencies are written down."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import metadata
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.acceptance.command import REPOSITORY, lustre_events
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+CONSTRAINTS = REPOSITORY / "deploy" / "constraints.txt"
+
+
+def pinned() -> dict[str, str]:
+    """Return the versions that constraints.txt gives, by name of the package."""
+    lines = [line for line in CONSTRAINTS.read_text("ascii").splitlines() if not line.startswith("#")]
+    pairs = [line.split("==") for line in lines]
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def closure() -> set[str]:
+    """Return the names of all packages that pyproject.toml asks for, directly or by others that are installed."""
+    optional = [each for extra in PROJECT["optional-dependencies"].values() for each in extra]
+    waiting = [Requirement(each) for each in PROJECT["dependencies"] + optional]
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        one = waiting.pop()
+        for extra in {"", *one.extras}:
+            key = (canonicalize_name(one.name), extra)
+            if key in seen:
+                continue
+            seen.add(key)
+            try:
+                needs = metadata.requires(one.name) or []
+            except metadata.PackageNotFoundError:  # an extra that this environment goes without
+                continue
+            found = map(Requirement, needs)
+            waiting += [each for each in found if each.marker is None or each.marker.evaluate({"extra": extra})]
+    return {name for name, _ in seen}
+
+
+def test_every_dependency_has_an_exact_version() -> None:
+    """What any extra needs, directly or not, is in constraints.txt, and nothing that nobody needs."""
+    assert closure() - set(pinned()) == set()
+    assert set(pinned()) - closure() == set()
+
+
+def test_the_environment_of_the_tests_has_these_versions() -> None:
+    """The tests run with the versions that are written down."""
+    here = {canonicalize_name(each.name): each.version for each in metadata.distributions()}
+
+    assert {name: here[name] for name in pinned() if name in here} == {
+        name: version for name, version in pinned().items() if name in here
+    }
+    assert len(set(pinned()) & set(here)) > 80
+
+
+@pytest.mark.parametrize("script", ["deploy/bootstrap.sh", "deploy/package/wheelhouse.sh"])
+def test_what_installs_packages_keeps_to_the_constraints(script: str) -> None:
+    """Each pip that installs from an index is given constraints.txt."""
+    commands = re.findall(r'/pip" (?:[^\\\n]|\\\n)+', (REPOSITORY / script).read_text("utf-8"))
+
+    assert commands
+    assert all("constraints.txt" in each for each in commands)
+
+
+def test_the_version_stands_once() -> None:
+    """Only pyproject.toml has it; programs, packages and documents ask for it."""
+    version = PROJECT["version"]
+    literal = re.compile(rf"(?<![\d.]){re.escape(version)}(?![\d.])".encode())
+    folders = ("deploy", "lustre_events", "workers", "docs", "tests", "bench", ".ci")
+    files = [path for folder in folders for path in (REPOSITORY / folder).rglob("*") if path.is_file()]
+    files += [path for path in REPOSITORY.iterdir() if path.is_file() and path.name != "CHANGELOG.md"]
+
+    assert lustre_events("--version").stdout.decode().split()[-1] == version
+    assert [str(path.relative_to(REPOSITORY)) for path in files
+            if path != CONSTRAINTS and path.suffix not in {".pyc", ".bin"} and literal.search(path.read_bytes())
+            ] == ["pyproject.toml"]  # fmt: skip
