@@ -1,6 +1,6 @@
 """Where the files lie that come with the program and are not Python of ours: the shipped extractors.
 
-A wheel has them within the package, a checkout in `extractors/` at its top. The folder holds the extractors with their
+A wheel has them within the package, a checkout in `extractors/` at its top. The folder holds the extractors, their
 samples and schemas, the lists of the images, and the script that builds these.
 """
 
