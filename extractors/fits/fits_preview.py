@@ -9,7 +9,6 @@ from typing import Any, BinaryIO
 import extractor_facts as facts
 import numpy as np
 from astropy.io import fits
-from PIL import Image
 
 THUMBNAIL = 128  # pixels of its longer edge
 MAX_IMAGE = 1 << 30  # bytes of an image of which single rows are read
@@ -46,6 +45,8 @@ def thumbnail(file: BinaryIO, place: int, header: Any, axes: list[int], dtype: i
         return None
     low, high = np.percentile(finite, (1, 99))
     shown = np.nan_to_num((pixels - low) * (255 / ((high - low) or 1)), nan=0, posinf=255, neginf=0)
+    from PIL import Image  # noqa: PLC0415 - a batch without images does not wait for it
+
     out = io.BytesIO()
     Image.fromarray(shown.clip(0, 255).astype("u1")).save(out, "JPEG", quality=60, optimize=True)
     return facts.thumbnail("image/jpeg", out.getvalue())

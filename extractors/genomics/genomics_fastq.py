@@ -13,6 +13,8 @@ from typing import Any
 from genomics_sequences import LETTERS, SAMPLE_LETTERS, composition, word
 
 MAX_LINE = 16 << 20  # the longest reads have some 5 million bases
+COLOUR_LETTERS = b"0123"
+QUALITIES = bytes(range(33, 127))
 SAMPLE_READS = 10_000  # whose qualities are looked at
 # Sequences of SOLiD, in colours; names of reads of Illumina: instrument:run:flowcell:lane:tile:x:y
 COLOURS = re.compile(rb"[ACGTacgt][0-3.]+")
@@ -102,7 +104,8 @@ def four_by_four(lines: list[bytes], reads: Reads, slow: Wrapped) -> list[bytes]
     whole = len(lines) // 4 * 4
     headers, sequences, marks, qualities = (lines[place:whole:4] for place in range(4))
     alike = list(map(len, sequences)) == list(map(len, qualities))  # quick, and so nearly always
-    if alike and all(line[:1] == b"@" for line in headers) and all(line[:1] == b"+" for line in marks):
+    pure = not b"".join(sequences).translate(None, LETTERS) and not b"".join(qualities).translate(None, QUALITIES)
+    if pure and alike and all(line[:1] == b"@" for line in headers) and all(line[:1] == b"+" for line in marks):
         count = len(headers)
     else:
         records = enumerate(zip(headers, sequences, marks, qualities, strict=True))
@@ -116,7 +119,8 @@ def four_by_four(lines: list[bytes], reads: Reads, slow: Wrapped) -> list[bytes]
 def is_whole(record: tuple[bytes, ...], reads: Reads) -> bool:
     """Whether four lines are a read."""
     header, read, mark, quality = record
-    return header[:1] == b"@" and mark[:1] == b"+" and reads.fits(read, quality)
+    pure = not read.translate(None, LETTERS + COLOUR_LETTERS) and not quality.translate(None, QUALITIES)
+    return pure and header[:1] == b"@" and mark[:1] == b"+" and reads.fits(read, quality)
 
 
 class Wrapped:
@@ -128,7 +132,7 @@ class Wrapped:
         self.sequence: list[bytes] = []
         self.quality: list[bytes] = []
         self.part = ""  # "" between reads, else what comes: sequence, quality
-        self.length = 0
+        self.length = self.left = 0  # of the sequence; qualities that are still to come
         self.why = ""
 
     def take(self, line: bytes, reads: Reads) -> None:
@@ -141,19 +145,31 @@ class Wrapped:
             elif line.strip():
                 self.why = "comes a line that begins with no @"
         elif self.part == "sequence":
-            if line[:1] == b"+":
-                self.part = "quality"
-                if not self.length:
-                    self._finish(reads)
-            elif line.translate(None, LETTERS + b"0123 "):
-                self.why = "a sequence has something else than letters"
-            else:
-                self.sequence.append(line.strip())
-                self.length += len(self.sequence[-1])
-                if self.length > MAX_LINE:
-                    self.why = f"a sequence is longer than {MAX_LINE >> 20} MiB"
+            self._letters(line, reads)
         else:
-            self.quality.append(line)
+            self._qualities(line, reads)
+
+    def _letters(self, line: bytes, reads: Reads) -> None:
+        part = line.rstrip()
+        if line[:1] == b"+":
+            self.part, self.left = "quality", self.length
+            if not self.length:
+                self._finish(reads)
+        elif part.translate(None, LETTERS + COLOUR_LETTERS):
+            self.why = "a sequence has something else than letters"
+        else:
+            self.sequence.append(part)
+            self.length += len(part)
+            if self.length > MAX_LINE:
+                self.why = f"a sequence is longer than {MAX_LINE >> 20} MiB"
+
+    def _qualities(self, line: bytes, reads: Reads) -> None:
+        part = line.rstrip()
+        self.quality.append(part)
+        self.left -= len(part)
+        if part.translate(None, QUALITIES):
+            self.why = "a quality is no letter, digit or sign"
+        elif self.left <= 1:  # one may be that of a first letter of SOLiD
             self._finish(reads)
 
     def _finish(self, reads: Reads) -> None:

@@ -72,7 +72,7 @@ def hdf5(opened: str | BinaryIO) -> dict[str, Any]:
             document["nexus"] = {"classes": walk.classes(), "fields": walk.fields}
             said.pop("creator", None)
             said |= from_nexus(walk.class_of, walk.fields, top)
-        said |= coverage(walk.coordinates)
+        said |= coverage(walk.coordinates, walk.named_coordinates, said)
         document |= facts.common(**said, crs=walk.crs, units=document.get("units"))
         columns = [(name, int(thing.size), lambda thing=thing: numbers_of(thing)) for name, thing in walk.columns]
         document |= preview(document, columns, table_of(thing for _, thing in walk.columns))
@@ -110,7 +110,8 @@ def classic(file: BinaryIO) -> dict[str, Any]:
     header = Header(file)
     document = header.document()
     document |= conventions(document) | header.conventions()
-    said = from_attributes(document["attributes"]) | coverage(header.coordinates())
+    said = from_attributes(document["attributes"])
+    said |= coverage(header.coordinates(), header.named_coordinates(), said)
     document |= facts.common(**said, crs=header.crs(), units=document.get("units"))
     return document | preview(document, header.columns(), None)
 

@@ -27,7 +27,7 @@ NEXUS = (
     ("title", "NXentry", ("title",)),
     ("creator", "NXuser", ("name",)),
     ("instrument", "NXinstrument", ("name",)),
-    ("sample", "NXsample", ("name", "chemical_formula")),
+    ("sample", "NXsample", ("name", "sample_name", "chemical_formula")),
     ("technique", "NXentry", ("definition",)),
     ("technique", "NXsubentry", ("definition",)),
     ("start", "NXentry", ("start_time",)),

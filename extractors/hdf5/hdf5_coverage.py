@@ -13,6 +13,9 @@ import numpy as np
 
 MAX_ELEMENTS = 4_000_000  # of a coordinate that is read
 MAX_COORDINATES = 30
+# What the NetCDF library writes where nothing was written
+UNWRITTEN = {"i2": -32767, "i4": -2147483647, "i8": -9223372036854775806, "f4": 9.969209968386869e36,
+             "f8": 9.969209968386869e36}  # fmt: skip
 NORTH = re.compile(r"degrees?_?n(orth)?", re.IGNORECASE)
 EAST = re.compile(r"degrees?_?e(ast)?", re.IGNORECASE)
 EPSG = re.compile(r"""(?:AUTHORITY|ID)\[\s*"EPSG"\s*,\s*"?(\d{4,6})"?\s*\]""")
@@ -23,6 +26,8 @@ class Coordinate:
     """A variable that says when or where."""
 
     kind: str
+    name: str
+    scalar: bool
     attributes: dict[str, Any]
     read: Callable[[], Any]  # its values as an array, None where they cannot be read
 
@@ -50,6 +55,8 @@ def decoded(values: Any, attributes: dict[str, Any]) -> Any:
     if numbers.dtype.kind not in "iuf":
         return np.empty(0)
     valid = np.isfinite(numbers)
+    if "_FillValue" not in attributes and numbers.dtype.str[1:] in UNWRITTEN:
+        valid &= numbers != numbers.dtype.type(UNWRITTEN[numbers.dtype.str[1:]])
     for key in ("_FillValue", "missing_value"):
         fill = attributes.get(key)
         if isinstance(fill, (int, float)):
@@ -68,12 +75,18 @@ def _fits(fill: float, dtype: Any) -> bool:
     return int(limits.min) <= fill <= int(limits.max)
 
 
-def coverage(coordinates: Iterable[Coordinate]) -> dict[str, Any]:
-    """Return `start`, `end` and `bbox`, as far as coordinates that can be read tell them."""
+def coverage(coordinates: Iterable[Coordinate], named: set[str], said: dict[str, Any]) -> dict[str, Any]:
+    """Return `start`, `end` and `bbox`, as far as coordinates that can be read tell them.
+
+    A place that is one number may be a satellite's: it counts only where an attribute `coordinates` has its name, in
+    `named`. Of one moment, what the attributes say of the time around it counts, in `said`.
+    """
     ranges: dict[str, list[tuple[float, float]]] = {"latitude": [], "longitude": []}
     first: list[str] = []
     last: list[str] = []
     for one in coordinates:
+        if one.scalar and one.kind != "time" and one.name.rpartition("/")[2] not in named:
+            continue
         values = one.read()
         if values is None or not np.size(kept := decoded(values, one.attributes)):
             continue
@@ -88,7 +101,9 @@ def coverage(coordinates: Iterable[Coordinate]) -> dict[str, Any]:
             ranges["longitude"].append(longitudes(kept, np.ndim(values) == 1))
     document: dict[str, Any] = {}
     if first and last:
-        document |= {"start": min(first), "end": max(last)}
+        start, end = facts.moment(said.get("start")), facts.moment(said.get("end"))
+        around = min(first) == max(last) and start and end and start <= min(first) <= end
+        document |= {"start": start, "end": end} if around else {"start": min(first), "end": max(last)}
     south, north = _joined(ranges["latitude"])
     west, east = ranges["longitude"][0] if len(ranges["longitude"]) == 1 else _joined(ranges["longitude"])
     if box := facts.box(west, south, east, north):

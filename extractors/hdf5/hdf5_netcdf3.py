@@ -93,7 +93,13 @@ class Header:
             kind = kind_of(name, attributes := one.get("attributes", {}), one["dimensions"])
             if kind and count < MAX_COORDINATES:
                 count += 1
-                yield Coordinate(kind, attributes, lambda name=name: self.values(name))
+                scalar = one["shape"] in ([], [1])
+                yield Coordinate(kind, name, scalar, attributes, lambda name=name: self.values(name))
+
+    def named_coordinates(self) -> set[str]:
+        """Return the names in attributes `coordinates`."""
+        words = (one.get("attributes", {}).get("coordinates") for one in self.variables.values())
+        return {name for each in words if isinstance(each, str) for name in each.split()}
 
     def columns(self) -> list[tuple[str, int, Callable[[], Any]]]:
         """Return name, size and reader of the variables with one dimension."""

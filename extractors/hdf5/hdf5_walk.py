@@ -24,7 +24,7 @@ UNNAMED_DIMENSION = b"This is a netCDF dimension but not a netCDF variable"
 # Fields of NeXus base classes (NXentry, NXsample, NXinstrument, NXsource, NXdetector...) that people search for
 NEXUS_FIELDS = {"title", "definition", "start_time", "end_time", "experiment_identifier", "name", "program_name",
                 "energy", "incident_energy", "incident_wavelength", "wavelength", "temperature", "probe", "type",
-                "description", "chemical_formula", "count_time", "program", "doi"}  # fmt: skip
+                "description", "chemical_formula", "count_time", "sample_name", "program", "doi"}  # fmt: skip
 CONVENTIONS = {"standard_name": "standard_names", "units": "units", "axis": "axes"}
 
 
@@ -41,6 +41,7 @@ class Walk:
         self.named: dict[str, dict[str, None]] = {}
         self.coordinates: list[Coordinate] = []
         self.columns: list[tuple[str, h5py.Dataset]] = []  # datasets with one dimension, for the preview
+        self.named_coordinates: set[str] = set()  # by attributes `coordinates`
         self.crs = ""
         self.room = Room()
         self.objects = self.group_count = self.dataset_count = 0
@@ -133,9 +134,12 @@ class Walk:
         if listed is None or not attributes:
             return
         self.crs = self.crs or crs_of(attributes)
+        if isinstance(words := attributes.get("coordinates"), str):
+            self.named_coordinates.update(words.split()[:MAX_NAMES])
         kind = kind_of(name, attributes, [name] if is_scale(thing) else None)
         if kind and len(self.coordinates) < MAX_COORDINATES:
-            self.coordinates.append(Coordinate(kind, attributes, lambda: numbers_of(thing)))
+            scalar = thing.shape in ((), (1,))
+            self.coordinates.append(Coordinate(kind, name, scalar, attributes, lambda: numbers_of(thing)))
 
     def _name(self, names: str, value: str) -> None:
         kept = self.named.setdefault(names, {})

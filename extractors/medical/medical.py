@@ -125,6 +125,8 @@ def is_dicom(head: bytes) -> bool:
         return True
     group, element, length = struct.unpack("<HHI", head[:8].ljust(8, b"\xff"))
     explicit = head[4:6] in {b"UL", b"UI", b"CS", b"OB", b"LO", b"SH", b"DA"}
+    if head[:2] == b"\0\x08" and head[2:3] == b"\0" and explicit:  # group 8, big-endian
+        return True
     return group in {2, 8} and element < 0x100 and (explicit or length <= MAX_LENGTH)
 
 

@@ -19,7 +19,7 @@ import medical_uids
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 HEADER_BYTES = 2 << 20  # of a header that are read; what is skipped does not count
 MAX_TEXT = 64  # characters, as many as the DICOM types of the allowed elements may have
@@ -134,10 +134,14 @@ class Reading:
             return found
 
     def _directory(self, header: Header, tags: list[int]) -> Any:
-        """Return the elements of a DICOMDIR, which is explicit and little-endian; its records are not looked at."""
+        """Return the elements of a DICOMDIR; its records are not looked at."""
         header.seek(132)  # behind the prefix
         meta = read_dataset(header, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
-        found = read_dataset(header, False, True, stop_when=self.stop, specific_tags=tags)
+        syntax = str(
+            meta.get("TransferSyntaxUID", "")
+        )  # explicit and little-endian by the standard, but not always
+        forms = (syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
+        found = read_dataset(header, *forms, stop_when=self.stop, specific_tags=tags)
         found.file_meta = FileMetaDataset(meta)
         return found
 

@@ -59,6 +59,27 @@ def test_fastq_that_is_cut_off_says_so(reads: list[tuple[str, str]], cut: int) -
     assert found.get("partial") == (None if cut == 1 else "the file ends within a read")
 
 
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [("@b\nAC GT\n+\nIIIII\n", "a sequence has something else than letters"),
+     ("@b\nACGT\n+\nII\x01I\n", "a quality is no letter, digit or sign"),
+     ("oops\n", "comes a line that begins with no @")],
+)  # fmt: skip
+def test_what_is_no_read_ends_the_count(record: str, why: str) -> None:
+    """A later record that breaks the rules ends the count, with the reason."""
+    *_, found = fastq.fastq([b"@a\nACGT\n+\nIIII\n" + record.encode()])
+    assert (found["reads"], found["partial"]) == (1, f"behind read 1 {why}")
+
+
+def test_long_wrapped_reads_are_counted_in_one_pass() -> None:
+    """A read of a million bases in short lines is counted, and colours of SOLiD have one quality less."""
+    lines, qualities = b"ACGTACGTAC\n" * 100_000, b"IIIIIIIIII\n" * 100_000
+    *_, found = fastq.fastq([b"@a\n" + lines + b"+\n" + qualities])
+    assert (found["reads"], found["bases"]) == (1, 1_000_000)
+    *_, found = fastq.fastq([b"@a\nT0123\n+\nIIII\n@b\nT0.\n+\nII\n"])
+    assert found["reads"] == 2
+
+
 def test_sequences_and_qualities_of_different_lengths_are_no_reads() -> None:
     """A later read whose qualities are too many ends the count, with the reason; a first one is no FASTQ file."""
     *_, found = fastq.fastq([b"@a\nACGT\n+\nIIII\n@b\nACGT\n+\nIIIIII\n"])

@@ -151,6 +151,7 @@ def test_coverage_is_that_of_the_coordinates(
         times = file.createVariable("time", "f8", ("time",), fill_value=9.96e36)
         times.units = "seconds since 1970-01-01"
         times[:] = [*seconds, 9.96e36]
+        file.createVariable("unwritten", "f4", ("y",)).standard_name = "latitude"
         file.createVariable("odd", "i1", ("time",))[:] = 1  # records have a length that is rounded up
         lat = file.createVariable("lat", "i2", ("y", "x"))
         lat.standard_name, lat.scale_factor, lat.add_offset = "latitude", 0.5, float(south)
@@ -166,6 +167,24 @@ def test_coverage_is_that_of_the_coordinates(
         assert common["bbox"] == [west, south, west + 10, south + 10]
         assert datetime.fromisoformat(common["start"]) == datetime.fromtimestamp(min(seconds), UTC)
         assert datetime.fromisoformat(common["end"]) == datetime.fromtimestamp(max(seconds), UTC)
+
+
+@pytest.mark.parametrize("named", ["lat lon", ""])
+def test_a_place_that_is_one_number_counts_where_data_have_it(tmp_path: Path, named: str) -> None:
+    """A scalar place is that of the data only if their attribute `coordinates` names it."""
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        file.time_coverage_start, file.time_coverage_end = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+        for name, standard, unit, value in (
+            ("lat", "latitude", "degrees_north", 5),
+            ("lon", "longitude", "degrees_east", 7),
+            ("t", "time", "hours since 2026-01-01", 12),
+        ):
+            made = file.createVariable(name, "f8", ())
+            made.standard_name, made.units, made[()] = standard, unit, value
+        file.createVariable("data", "f4", ()).coordinates = f"{named} t"
+    common = hdf5.extract(str(tmp_path / "a.nc"))["common"]
+    assert common.get("bbox") == ([7, 5, 7, 5] if named else None)
+    assert (common["start"], common["end"]) == ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,14 @@ def written(path: Path, syntax: str, sop: str, **elements: Any) -> Path:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(sop), UID("1.2.3")
     meta.TransferSyntaxUID = UID(syntax)
-    data = FileDataset(str(path), {}, file_meta=meta, preamble=bytes(128))
+    implicit, big = syntax == "1.2.840.10008.1.2", syntax == "1.2.840.10008.1.2.2"
+    data = FileDataset(
+        str(path), {}, file_meta=meta, preamble=bytes(128), is_implicit_VR=implicit, is_little_endian=not big
+    )
     data.PatientName, data.StudyDate, data.SOPClassUID = "Doe^Jane", "20240229", sop
     for keyword, value in elements.items():
         setattr(data, keyword, value)
-    data.save_as(path, implicit_vr=False, little_endian=True, enforce_file_format=False)
+    data.save_as(path, implicit_vr=implicit, little_endian=not big, enforce_file_format=False)
     return path
 
 
@@ -64,19 +67,25 @@ def test_elements_are_those_that_pydicom_wrote(
     assert medical.extract(str(tmp_path / "a.gz")) == found | {"compression": "gzip"}
 
 
-def test_a_dicomdir_is_told_without_its_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"])
+def test_a_dicomdir_is_told_without_its_records(tmp_path: Path, syntax: str) -> None:
     """A directory of a medium has its class, and nothing of the persons in its records."""
     record = pydicom.Dataset()
     record.DirectoryRecordType, record.PatientName = "PATIENT", "Doe^Jane"
-    path = written(
-        tmp_path / "DICOMDIR", "1.2.840.10008.1.2.1", "1.2.840.10008.1.3.10", DirectoryRecordSequence=[record]
-    )
+    path = written(tmp_path / "DICOMDIR", syntax, "1.2.840.10008.1.3.10", DirectoryRecordSequence=[record])
     found = medical.extract(str(path))
     assert (found["SOPClassUID"], found["SOPClassName"]) == (
         "1.2.840.10008.1.3.10",
         "Media Storage Directory Storage",
     )
     assert "Doe" not in json.dumps(found)
+
+
+def test_a_big_endian_file_without_a_prefix_is_dicom(tmp_path: Path) -> None:
+    """A data set that begins with its first element is read, in either order of bytes."""
+    (tmp_path / "a").write_bytes(b"\0\x08\0\x60CS\0\x02MR" + b"\0\x28\0\x10US\0\x02\0\x08")
+    found = medical.extract(str(tmp_path / "a"))
+    assert (found["Modality"], found["Rows"]) == ("MR", 8)
 
 
 @pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.8.1", "1.2.840.10008.1.2.4.201"])
