@@ -6,7 +6,6 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from tabular_cells import decimal_of, kind_of, number_of
 from tabular_header import are_words, ecsv_units, header_by_contrast, is_units, names_in
@@ -23,21 +22,21 @@ BRACKETS = re.compile(r".*\S\s*\[([^\[\]]{1,20})\]\s*\Z")
 AMID_DIGITS = re.compile(r"\d,\d")
 
 
-@dataclass(slots=True)
 class Form:
     """How a table is written."""
 
-    delimiter: str = ","
-    width: int = 0
-    skip: int = 0  # lines before the first row or header
-    mark: str = ""  # what a comment begins with
-    names: list[str] = field(default_factory=list)  # empty: it has no header
-    header_lines: int = 0  # rows that are header or units
-    units: list[str] = field(default_factory=list)
-    decimal: str = "."
-    ragged: int = 0  # lines before it that are of another width
-    places: tuple[tuple[int, int], ...] = ()  # where fixed fields stand
-    comments: list[str] = field(default_factory=list)
+    def __init__(self, delimiter: str = ",", mark: str = "") -> None:
+        self.delimiter = delimiter
+        self.mark = mark  # what a comment begins with
+        self.decimal = "."
+        self.width = 0
+        self.skip = 0  # lines before the first row or header
+        self.header_lines = 0  # rows that are header or units
+        self.ragged = 0  # lines before it that are of another width
+        self.names: list[str] = []  # empty: it has no header
+        self.units: list[str] = []
+        self.comments: list[str] = []
+        self.places: tuple[tuple[int, int], ...] = ()  # where fixed fields stand
 
     def rows(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """Yield the fields of the rows of lines; blank lines and comments are none."""
@@ -237,6 +236,9 @@ def _widths(form: Form, lines: Sequence[str], rows: Sequence[list[str]]) -> int:
         return 0
     widths = Counter(map(len, rows))
     form.width = max(widths, key=lambda width: (widths[width], width))
+    if 1 < form.width < len(rows[0]) and _names_more(rows):
+        form.width = len(rows[0])
+        return 0
     place = _place(rows, form.width) if form.width > 1 else 0
     if not place:
         form.width = len(rows[0]) if len(rows) == 2 and len(rows[0]) > len(rows[1]) else form.width
@@ -259,6 +261,13 @@ def _widths(form: Form, lines: Sequence[str], rows: Sequence[list[str]]) -> int:
     _skip(form, lines, lead)
     form.header_lines = place - lead
     return place
+
+
+def _names_more(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row names all columns, of which rows below leave out the last ones."""
+    first = [name.strip() for name in rows[0]]
+    words = all(kind_of(name) == "text" for name in first) and len(set(first)) == len(first)
+    return words and max(map(len, rows[1:])) <= len(first)
 
 
 def _are_row_names(names: Sequence[str], below: Sequence[Sequence[str]], width: int) -> bool:

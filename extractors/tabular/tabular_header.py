@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from tabular_cells import kind_of, number_of
 
+UNITLESS = {"", "-", "--", "none", "n/a", "1", "text", "string", "str", "char", "name", "(-)", "[-]", "()", "[]"}
 NAMING = re.compile(r"(?:columns?|fields|names|header)\s*[:=]\s*", re.IGNORECASE)
 ECSV_COLUMN = re.compile(
     r"\{\s*name: *('[^']*'|\"[^\"]*\"|[^,{}]+?) *(?:, *unit: *('[^']*'|\"[^\"]*\"|[^,{}]+?) *)?[,}]"
@@ -99,9 +100,13 @@ def _differ(first: Sequence[str], below: Sequence[Sequence[str]], decimal: str) 
 
 
 def is_units(below: Sequence[Sequence[str]], decimal: str, width: int) -> bool:
-    """Whether the first row below a header has units: words over numbers, and no number in it."""
-    if len(below) < 2 or len(below[0]) != width:
+    """Whether the first row below a header has units: words over numbers, no number, and no word over words."""
+    if len(below) < 3 or len(below[0]) != width:
         return False
     if any(kind_of(cell, decimal) in ("number", "time") or len(cell) > 20 for cell in below[0]):
         return False
+    for place, cell in enumerate(below[0]):
+        kinds = {kind_of(row[place], decimal) for row in below[1:] if len(row) == width}
+        if "text" in kinds and cell.strip().lower() not in UNITLESS:
+            return False
     return header_by_contrast(below, decimal, width) is True

@@ -62,6 +62,8 @@ FORMS = {
     "a separator at the end": ("a,b\n1,2,\n3,4,\n", {"columns": ["a", "b"], "rows": 2, "column_count": 2}),
     "units below names": ("t,v\ns,m/s\n0,1\n1,2\n", {"units": {"t": "s", "v": "m/s"}, "rows": 2}),
     "units in names": ("t [s],v\n0,1\n", {"units": {"t [s]": "s"}, "rows": 1}),
+    "words are no units": ("part,no\nwmo,v30\ndeg,2.25\n", {"rows": 2, "units": None}),
+    "rows that leave out the last": ("a,b,c\n1,2\n3,4\n5,6,7\n", {"columns": ["a", "b", "c"], "ragged_rows": 2}),
     "names only": ("a,b,c\n", {"columns": ["a", "b", "c"], "rows": 0}),
     "equal names": ("a,a,a_2\n1,2,3\n", {"columns": ["a", "a_2", "a_2_2"], "rows": 1}),
     "quoted ends of lines": ('a,b\n"x\n\n# y",1\n"",2\n', {"columns": ["a", "b"], "rows": 2}),
