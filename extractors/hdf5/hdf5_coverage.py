@@ -78,8 +78,8 @@ def _fits(fill: float, dtype: Any) -> bool:
 def coverage(coordinates: Iterable[Coordinate], named: set[str], said: dict[str, Any]) -> dict[str, Any]:
     """Return `start`, `end` and `bbox`, as far as coordinates that can be read tell them.
 
-    A place that is one number may be a satellite's: it counts only where an attribute `coordinates` has its name, in
-    `named`. Of one moment, what the attributes say of the time around it counts, in `said`.
+    A place that is one number may be a satellite's: it counts only where an attribute `coordinates` has its name,
+    which is in `named`. Of one moment, what the attributes say of the time around it counts, in `said`.
     """
     ranges: dict[str, list[tuple[float, float]]] = {"latitude": [], "longitude": []}
     first: list[str] = []
