@@ -26,7 +26,7 @@ from lustre_events.jobs.messages import Job, Result
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.wiring import load_rules
 from lustre_events.streams.redis import RedisRecordStreams, RedisResults, connect
-from workers.__main__ import worker
+from workers.wiring import worker
 
 ROLE, MOMENT, COUNT = sys.argv[1], sys.argv[2], int(sys.argv[3])
 left = COUNT

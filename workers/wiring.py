@@ -1,0 +1,134 @@
+"""What the settings describe, put together: a worker, its extractors, its runtime and whose rights they get."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+
+from lustre_events import llapi
+from lustre_events.catalog import manifest, own_extractors, signature
+from lustre_events.catalog.manifest import Manifest
+from lustre_events.changelog.fid import FID
+from lustre_events.config.settings import Settings, WorkerSettings
+from lustre_events.errors import ConfigError
+from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
+from lustre_events.streams.connection import connect
+from lustre_events.streams.results import RedisResults
+from workers import approvals
+from workers.container import ContainerRuntime, find_program
+from workers.context import WorkerContext
+from workers.files import Files, fid_of_lustre_fd, released_lustre_fd
+from workers.image_upkeep import Upkeep
+from workers.images import Images
+from workers.privileges import Account, account_for
+from workers.process import ProcessRuntime
+from workers.rights import Rights
+from workers.unpacked import ImageCache
+from workers.walltime import Walltime
+from workers.worker import Worker
+
+log = logging.getLogger("workers")
+
+SPARE_SECONDS = 15
+"""What of a job's time is kept for opening files and storing results."""
+
+
+def job_seconds(own: WorkerSettings) -> float:
+    """Return how long the extractors of one job may take together."""
+    return max(1, own.job_timeout_seconds - SPARE_SECONDS)
+
+
+def worker(settings: Settings, until: float | None = None) -> Worker:
+    """Return the worker that `settings` describe, connected and ready to `work`; it leaves before `until`.
+
+    Raises:
+        LustreEventsError: a setting is wrong, Redis does not answer, or the runtime is missing.
+    """
+    if not settings.redis.url:
+        raise ConfigError("[redis] url is empty; a worker needs to know where Redis is")
+    own = settings.worker
+    manifests, wrong = installed(own)
+    runtime, rights = runtime_of(own), rights_of(own)
+    for sentence in [*wrong, *rights.said_at_start(manifests.values()), *runtime.prepare(list(manifests.values()))]:
+        log.warning("%s", sentence, extra={"action": "prepare"})
+    context = WorkerContext(
+        manifests=manifests,
+        runtime=runtime,
+        files=files_of(settings),
+        results=RedisResults(connect(settings.redis.url, settings.redis.timeout_seconds)),
+        host=socket.gethostname(),
+        job_seconds=job_seconds(own),
+        rights=rights,
+        extractors=manifest.folders(own.extractors),
+        user_extractors=_users(own),
+        mime=own.mime,
+    )
+    # RQ waits for a job nearly as long as the worker's time to live, within one command.
+    client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds)
+    upkeep = Upkeep(runtime, manifests, [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "unpack"])
+    walltime = None if until is None else Walltime(until, own.job_timeout_seconds)
+    return Worker(own.queue, context, client, own.worker_ttl_seconds, upkeep, walltime)
+
+
+def installed(own: WorkerSettings) -> tuple[dict[str, Manifest], list[str]]:
+    """Return the site's and the users' extractors, and what is wrong with users' ones."""
+    folder = _users(own)
+    users, wrong = own_extractors.load_users(folder) if folder else ({}, [])
+    return manifest.load_all(manifest.folders(own.extractors)) | users, wrong
+
+
+def _users(own: WorkerSettings) -> Path | None:
+    return Path(own.user_extractors) if own.user_extractors else None
+
+
+def rights_of(own: WorkerSettings) -> Rights:
+    """Return whose rights extractors get here. Raises ConfigError: `run_as` is no account for them."""
+    account = None if own.run_as_owner else account_for(own.run_as)
+    return Rights(account, own.run_as_owner, own.min_uid, lambda: approvals.read(Path(own.approved)))
+
+
+def runtime_of(own: WorkerSettings) -> ContainerRuntime | ProcessRuntime:
+    """Return how extractors run here. Raises LustreEventsError: the runtime is missing, or a setting is wrong."""
+    account = rights_of(own).account
+    if own.runtime == "process":
+        return ProcessRuntime(account)
+    program = find_program()
+    verify = partial(signature.refusal, program) if own.require_signed else None
+    cache = _cache(own, program, account)
+    images = Images(Path(own.images), own.default_image, cache, verify, _cached(own) / "signed")
+    return ContainerRuntime(images, account, program)
+
+
+def _cache(own: WorkerSettings, program: str, account: Account | None) -> ImageCache | None:
+    if not own.unpack_images:
+        return None
+    return ImageCache(_cached(own), program, account or account_for(own.run_as))
+
+
+def _cached(own: WorkerSettings) -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    usual = (Path("/var/cache") if os.geteuid() == 0 else home) / "lustre-events" / "unpacked"
+    return Path(own.image_cache) if own.image_cache else usual
+
+
+def files_of(settings: Settings) -> Files:
+    """Return how files are opened by their FIDs."""
+    mount = os.fsencode(settings.filesystem.mount)
+    if settings.filesystem.source == "directory":
+        with contextlib.suppress(OSError):  # the state of the source, where it lies in the tree
+            own = fid_of_path(os.fsencode(Path(settings.filesystem.state) / "directory"))
+            return Files(mount, fid_of_fd, hidden=own)
+        return Files(mount, fid_of_fd)
+    if os.geteuid() != 0:  # fid2path is root's, unless the client was mounted with user_fid2path
+        return Files(mount, fid_of_lustre_fd, released=released_lustre_fd)
+    library = llapi.load(settings.filesystem.library)
+
+    def paths_of_fid(fid: FID) -> list[bytes]:
+        return llapi.fid2path(library, mount, fid)
+
+    return Files(mount, fid_of_lustre_fd, paths_of_fid, released_lustre_fd)
