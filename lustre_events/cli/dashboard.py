@@ -22,7 +22,7 @@ def dashboard_command(*, listen: str, settings: Settings) -> None:
     try:
         import waitress  # noqa: PLC0415 - optional
 
-        from lustre_events import dashboard  # noqa: PLC0415
+        from lustre_events.web import dashboard  # noqa: PLC0415
         from lustre_events.web.wiring import login  # noqa: PLC0415
 
         dashboard.never_unpickle()
