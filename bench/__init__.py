@@ -19,14 +19,14 @@ from typing import Any
 
 from bench.churn import index_churn
 from bench.dispatch import index_throughput
+from bench.extract import extraction
 from bench.holding import lock_held
 from bench.index import index_figures, index_growth
 from bench.metering import metrics_overhead
 from bench.options import Figures, Options
-from bench.reading import reader_memory, reader_throughput
+from bench.reader import reader_memory, reader_throughput
 from bench.records import copied_tree
 from bench.scan import scan_throughput
-from bench.service import extraction
 from bench.suite import extractors
 from bench.web import web_search
 from lustre_events.errors import ConfigError

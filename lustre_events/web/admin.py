@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import StreamError
 from lustre_events.inspect import status as texts
-from lustre_events.web import session
+from lustre_events.web import signin
 
 pages = flask.Blueprint("admin", __name__)
 
@@ -44,7 +44,7 @@ def extractors() -> str:
 def failures() -> str:
     """Show failed attempts, of one extractor or of all; those of files that the viewer may see."""
     site = flask.current_app.extensions["site"]
-    name, viewer = flask.request.args.get("extractor", ""), session.person().viewer
+    name, viewer = flask.request.args.get("extractor", ""), signin.person().viewer
     query = f'failed:"{name}"' if name else "failed:*"
     with site.search() as index:
         page = index.page(query, limit=FAILED, cursor=flask.request.args.get("cursor"), visible_to=viewer)
@@ -58,7 +58,7 @@ def failures() -> str:
 def retry() -> Response:
     """Try chosen files again, or forget that they failed."""
     site = flask.current_app.extensions["site"]
-    viewer, form = session.person().viewer, flask.request.form
+    viewer, form = signin.person().viewer, flask.request.form
     action = "drop" if form.get("action") == "drop" else "retry"
     chosen = [word.split(" ", 1) for word in form.getlist("work") if " " in word]
     with site.search() as index:

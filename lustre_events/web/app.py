@@ -15,7 +15,7 @@ from lustre_events.config.settings import WebSettings
 from lustre_events.errors import ConfigError, LustreEventsError, QueryError
 from lustre_events.index.search.search import Search
 from lustre_events.jobs.queue_view import QueueView
-from lustre_events.web import admin, files, forms, queues, rendering, session
+from lustre_events.web import admin, forms, queues, rendering, search, signin
 from lustre_events.web.charts import History
 from lustre_events.web.login import Login
 
@@ -74,11 +74,11 @@ def make_app(site: Site) -> flask.Flask:
     )
     app.extensions["site"] = site
     app.jinja_env.filters.update(rendering.FILTERS)
-    app.jinja_env.globals.update(csrf=forms.token, title=TITLE, viewer=session.current)
-    app.before_request(session.require)
+    app.jinja_env.globals.update(csrf=forms.token, title=TITLE, viewer=signin.current)
+    app.before_request(signin.require)
     app.before_request(forms.check)
     app.after_request(_headers)
-    for blueprint in (session.pages, files.pages, admin.pages, queues.pages):
+    for blueprint in (signin.pages, search.pages, admin.pages, queues.pages):
         app.register_blueprint(blueprint)
     app.register_error_handler(LustreEventsError, _explain)
     app.register_error_handler(HTTPException, _explain_http)

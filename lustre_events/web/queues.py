@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask
 
-from lustre_events.web import session
+from lustre_events.web import signin
 
 pages = flask.Blueprint("queues", __name__)
 
@@ -12,7 +12,7 @@ pages = flask.Blueprint("queues", __name__)
 @pages.get("/queues")
 def queues() -> str:
     """Show RQ's queues, its workers, and the last jobs."""
-    if not session.person().admin:
+    if not signin.person().admin:
         flask.abort(403, "The queues are for admins ([web] admins).")
     site = flask.current_app.extensions["site"]
     return flask.render_template("queues.html", view=site.queues(), dashboard=site.settings.dashboard)

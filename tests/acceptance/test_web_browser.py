@@ -15,7 +15,7 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from lustre_events.web.files import PAGE
+from lustre_events.web.search import PAGE
 from tests.support.index.tables import add_file
 from tests.support.need import need
 from tests.support.service.web import READER, SCRIPT, Console, make_console

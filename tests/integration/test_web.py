@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from lustre_events.errors import ConfigError
 from lustre_events.web.login import Login, by_pam
-from lustre_events.web.session import _inside
+from lustre_events.web.signin import _inside
 from tests.support.index.tables import node
 from tests.support.service.web import OTHER, READER, Console, make_console
 
@@ -128,7 +128,7 @@ def test_a_wrong_query_is_answered_with_its_sentence(reader: FlaskClient) -> Non
 
 def test_pages_follow_each_other(reader: FlaskClient, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cursor leads through all hits, each once; a forged one is refused with a sentence."""
-    monkeypatch.setattr("lustre_events.web.files.PAGE", 2)
+    monkeypatch.setattr("lustre_events.web.search.PAGE", 2)
     first = reader.get("/?q=type:f").text
     more = unescape(re.search(r'class="more" href="([^"]+)"', first)[1])
     links = re.compile(r'class="path" href="([^"]+)"')

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.search.hits import Facet, ObjectView, name_text
-from lustre_events.web import session
+from lustre_events.web import signin
 
 pages = flask.Blueprint("files", __name__)
 
@@ -36,7 +36,7 @@ def search() -> str | tuple[str, int]:
     }
     if not query:
         return flask.render_template("search.html", **shown)
-    site, viewer = flask.current_app.extensions["site"], session.person().viewer
+    site, viewer = flask.current_app.extensions["site"], signin.person().viewer
     try:
         with site.search() as index:
             if "facets" in asked and "cursor" not in asked:
@@ -90,7 +90,7 @@ def _view(text: str) -> ObjectView:
         flask.abort(404, str(exc))
     site = flask.current_app.extensions["site"]
     with site.search() as index:
-        view: ObjectView = index.show(fid, visible_to=session.person().viewer)
+        view: ObjectView = index.show(fid, visible_to=signin.person().viewer)
     if not view.paths:
         flask.abort(404, "There is no such file, or it is not for you to see.")
     return view

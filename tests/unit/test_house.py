@@ -1,0 +1,80 @@
+"""The house stays one in which a stranger finds the room of any change: few rooms, each name with one meaning."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from tests.acceptance.command import REPOSITORY
+
+PACKAGES = ("lustre_events", "workers", "bench")
+MOST_ENTRIES, MOST_MODULES = 24, 5
+DATABASES = {"index.sqlite", "index.postgresql"}
+"""One room here: each module of the one does what its namesake in the other does."""
+
+SHARED = {
+    "changelog": ("an MDT's changelog: its users, its health, its device", {"cli", "doctor", "llapi"}),
+    "continuity": ("lost records: noticed, kept, shown", {"cli", "dispatcher", "reader", "streams"}),
+    "dashboard": ("rq-dashboard as a process of its own: command, application", {"cli", "web"}),
+    "demo": ("the demo: command, what it does", {"cli", "node"}),
+    "documents": ("the table `document`: rows, statements", {"index", "index.databases"}),
+    "explain": ("why a file is as it is: command, sentences", {"cli", "inspect"}),
+    "failed": ("failed files: command, finding them", {"cli", "repair"}),
+    "groups": ("groups of subscribers: command, keys", {"cli", "streams"}),
+    "heal": ("names asked of the file system: asking, answering", {"dispatcher", "workers"}),
+    "interface": ("what a room promises to the loops", {"index", "sources", "streams"}),
+    "jobs": ("jobs: made, run", {"dispatcher", "workers"}),
+    "listing": ("directories listed on this node: asked for, done", {"repair", "workers"}),
+    "loop": ("the loop of a process", {"dispatcher", "reader"}),
+    "metrics": ("Prometheus metrics: command, text", {"cli", "inspect"}),
+    "options": ("what is given on the command line", {"bench", "cli"}),
+    "paths": ("paths from links: the rule, the statements", {"index", "index.databases"}),
+    "pending": ("pending work: what it means, its table", {"domain", "index.databases"}),
+    "queues": ("RQ's queues: used, shown", {"jobs", "web"}),
+    "reader": ("the reader: command, measured", {"bench", "cli"}),
+    "records": ("records: read from Redis, taken into the index, made up", {"bench", "dispatcher", "streams"}),
+    "redis": ("Redis: used, examined", {"doctor", "streams"}),
+    "replay": ("recorded changelogs: command, source, the whole way", {"cli", "repair", "sources"}),
+    "requests": ("requests of people: as JSON, in Redis, carried out", {"dispatcher", "jobs", "streams"}),
+    "results": ("results of workers: in Redis, taken into the index", {"dispatcher", "streams"}),
+    "rules": ("rules: command, values", {"cli", "rules"}),
+    "scan": ("scan: command, request, walk, look, measured", {"bench", "cli", "dispatcher", "repair", "workers"}),
+    "search": (
+        "search: command, page, pages of hits, statements",
+        {"cli", "index.databases", "index.search", "web"},
+    ),
+    "tail": ("records as they come: command, looking", {"cli", "inspect"}),
+    "text": ("values as text for a person", {"changelog", "inspect.status"}),
+    "verify": ("verify: command, comparison", {"cli", "repair"}),
+    "visibility": ("what a user may see: the rule, the statements", {"index", "index.databases"}),
+    "web": ("the console: command, measured", {"bench", "cli"}),
+    "wildcards": ("patterns: read, as statements", {"index.databases", "index.query"}),
+    "wiring": ("from settings to parts", {"node", "web"}),
+    "worker": ("the worker: command, process", {"cli", "workers"}),
+}
+"""Basenames that several rooms have, the job that they share, and who has which part of it."""
+
+
+def rooms_by_basename() -> dict[str, set[str]]:
+    """Return the rooms that have a module of a name, by name."""
+    found = defaultdict(set)
+    for package in PACKAGES:
+        for path in (REPOSITORY / package).rglob("*.py"):
+            room = ".".join(path.relative_to(REPOSITORY).parent.parts).removeprefix("lustre_events.")
+            if not path.stem.startswith("__"):
+                found[path.stem].add("index.databases" if room in DATABASES else room)
+    return found
+
+
+def test_the_top_has_few_entries() -> None:
+    """lustre_events/ has at most 24 entries, at most five of them modules: what is new goes into a room."""
+    entries = {path.name for path in (REPOSITORY / "lustre_events").iterdir()} - {"__pycache__"}
+
+    assert len(entries) <= MOST_ENTRIES
+    assert len([name for name in entries if name.endswith(".py")]) <= MOST_MODULES
+
+
+def test_modules_of_one_name_share_one_job() -> None:
+    """Two rooms have modules of one name only where SHARED names the job that they share."""
+    shared = {name: rooms for name, rooms in rooms_by_basename().items() if len(rooms) > 1}
+
+    assert shared == {name: rooms for name, (_, rooms) in SHARED.items()}
