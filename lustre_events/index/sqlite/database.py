@@ -108,8 +108,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     if check_version(connection, path) == len(_schemas()):
         return
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.create_function("le_text", 1, text_of, deterministic=True)
-    connection.create_function("le_unquoted", 1, unquote_to_bytes, deterministic=True)
+    add_functions(connection)
     for number, schema in enumerate(_schemas(), start=1):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -123,6 +122,12 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         except BaseException:
             connection.execute("ROLLBACK")
             raise
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Give a connection the functions that the scripts of the schema call."""
+    connection.create_function("le_text", 1, text_of, deterministic=True)
+    connection.create_function("le_unquoted", 1, unquote_to_bytes, deterministic=True)
 
 
 def _schemas() -> list[str]:

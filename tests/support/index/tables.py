@@ -11,7 +11,8 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.index.search.search import Search
-from lustre_events.index.sqlite.documents import put_document, text_of
+from lustre_events.index.sqlite.database import add_functions
+from lustre_events.index.sqlite.documents import put_document
 from lustre_events.index.sqlite.filter import FEW
 from lustre_events.index.sqlite.search import SqliteReading
 from lustre_events.index.visibility import Viewer
@@ -29,7 +30,7 @@ def schema() -> str:
 def make_index(database: str = ":memory:") -> sqlite3.Connection:
     """Return an empty index; the caller closes it."""
     connection = sqlite3.connect(database, isolation_level=None)
-    connection.create_function("le_text", 1, text_of)
+    add_functions(connection)
     connection.executescript(schema())
     return connection
 
