@@ -89,7 +89,7 @@ def mime_of(head: bytes, name: bytes = b"", tail: bytes = b"") -> str:
     elif found := mime_binary.signed(head, text=True):
         return found
     if text is None:
-        return UNKNOWN
+        return mime_binary.guessed(head) or UNKNOWN
     return mime_text.type_of(text, _extension(name), whole=len(head) < HEAD_BYTES)
 
 

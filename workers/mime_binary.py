@@ -115,7 +115,7 @@ def signed(head: bytes, *, text: bool) -> str | None:
 
 
 def binary(head: bytes, tail: bytes) -> str | None:
-    """Return the type of a file that is no text; None where nothing tells it."""
+    """Return the type of a file that is no UTF-8 text; None where no signature and no structure tells it."""
     if found := signed(head, text=False):
         return found
     if head.startswith(b"PK\x03\x04"):
@@ -124,7 +124,7 @@ def binary(head: bytes, tail: bytes) -> str | None:
         return _elf(head)
     if head.startswith((b"\0\1\0\0", b"true\0")):
         return "font/sfnt" if _is_font(head) else None
-    return next((mime for holds, mime in CHECKS if holds(head)), None) or _guessed(head)
+    return next((mime for holds, mime in CHECKS if holds(head)), None)
 
 
 def has_hdf5(head: bytes) -> bool:
@@ -132,8 +132,8 @@ def has_hdf5(head: bytes) -> bool:
     return any(head.startswith(HDF5, offset) for offset in HDF5_OFFSETS)
 
 
-def _guessed(head: bytes) -> str | None:
-    """Return what the library says, where it looks at more than a few bytes that anything may have."""
+def guessed(head: bytes) -> str | None:
+    """Return what the library says of a file that is no text; its signatures are short, as `BM` for a picture."""
     found = _known(head)
     if found in ("application/font-sfnt", "application/x-executable"):
         return None

@@ -24,7 +24,7 @@ from tabular_columns import MAX_COLUMNS, MAX_LINED, MAX_TEXT, Column, clean, des
 from tabular_form import Form, form_of
 from tabular_source import MAX_LINE, READ_CHARACTERS, Lines, encoding_of
 
-SECONDS = 40  # of one file; then its rows are those counted so far
+SECONDS = 60  # of one file; then its rows are those counted so far
 MAX_FIELD = 1 << 20  # longest field, in characters
 MAX_COMMENTS = 100
 ROWS = 1000  # of a text table, taken at once
@@ -235,4 +235,4 @@ def extract(path: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    extractor_batch.run(extract, isolated=True, seconds_per_file=60)
+    extractor_batch.run(extract, isolated=True, seconds_per_file=100)

@@ -44,6 +44,8 @@ ERROR 1045 (28000): Access denied
 [error] client denied
 fatal: not a git repository
  ERROR STOP
+Error in f(x) : object 'y' not found
+ *** Error in `./a.out': double free or corruption
 Error while loading shared libraries""".splitlines()
 WARNINGS = """WARNING: box is small
 2024-06-01 00:00:02,000 [main] WARN  disk nearly full
@@ -76,6 +78,11 @@ Errors detected: 0
 Error (mm)  0.5  0.3
 iter  energy   error
  ERROR ON DENSITY 1.0E-3
+ Errors in energies
+ Checking for errors in input ... done
+ fatal errors: 0
+ Error on total polarization charges =  0.00728
+ ITER EX     TOTAL ENERGY        E CHANGE  DENSITY CHANGE    DIIS ERROR
 ordinary line""".splitlines()
 PROBLEMS = {
     " Total QAlloc Memory Limit   2000 MB": [], "memory limit: 4 GB": [],

@@ -47,7 +47,10 @@ TEXTS = {
     # a text that begins as a binary format does, or says by itself what it is
     "text/plain": (
         b"GRIB fields used in this study\n", b"BZh or not\n", b"CRAMER rule\n", b"root:x:0:0:root:/root:/bin/sh\n",
-        b"BUFR\xe4nder\n", b"ORC h\xf6rt\n", "Grüße ohne Marke\n".encode("utf-16-le"), b"N\x08NA\x08A\n",
+        b"BUFR\xe4nder\n", b"ORC h\xf6rt\n",
+        b"BMBF-F\xf6rderung der Forschung, und mehr davon\n",
+        b"MZ: Messung \xfcber zwei Stunden, und dann noch eine\n", "Grüße ohne Marke\n".encode("utf-16-le"),
+        b"N\x08NA\x08A\n",
     ),
     "text/csv": (
         b"ORCID,name\n0-1,Ann\n0-2,Bob\n", b"PARENT,CHILD\n1,2\n2,3\n", b'# x\na,b\n"1,5",2\n2,3\n',
