@@ -17,6 +17,7 @@ MAX_DESCRIBED = 200  # columns whose types and ranges are in the document
 MAX_KEY = 200  # characters of a column's name that are kept
 MAX_TEXT = 200  # characters of a text value that are kept in a range
 MAX_LINED = 60  # columns whose course may be shown
+LARGEST = 1 << 62
 WAITING = 500  # numbers of JSON that are looked at together
 
 
@@ -59,7 +60,12 @@ class Column:
         numbers = all_numbers(fields, self._decimal)
         if numbers is not None:
             self.count += len(numbers)
-            self._numbers(numbers)
+            low, high = min(numbers), max(numbers)
+            if low > -LARGEST and high < LARGEST:  # all are, and of one type: the quick way
+                self.types.add("integer" if isinstance(low, int) else "number")
+                self._range(low, high, numbers)
+            else:
+                self._numbers(numbers)
             return
         filled = [text for field in fields if (text := field.strip()) and text.lower() not in MISSING]
         self.empty += len(fields) - len(filled)
@@ -92,7 +98,9 @@ class Column:
                 finite.append(value)
         if not finite:
             return
-        low, high = min(finite), max(finite)
+        self._range(min(finite), max(finite), finite)
+
+    def _range(self, low: float, high: float, finite: Sequence[float]) -> None:
         self.low = low if self.low is None else min(self.low, low)
         self.high = high if self.high is None else max(self.high, high)
         if self.line:
