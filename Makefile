@@ -1,11 +1,12 @@
 # make demo   the main job, from nothing        make test   all tests
 # make check  lint, types, layers, tests        make bench  measurements, written to bench.json
+# make quick-newer  unit and contract tests on Debian 13 (Python 3.13), as root
 # make explore  hypothesis's tests with other examples than CI's, and ten times as many (EXPLORE=100: more). What it
 #               finds is written down beside the test as an @example; CI draws the same examples each time.
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test explore check lint format bench bench-large images images-report constraints docs clean
+.PHONY: demo test quick-newer explore check lint format bench bench-large images images-report constraints docs clean
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
@@ -14,6 +15,10 @@ demo:
 test:
 	@VENV=$(VENV) deploy/bootstrap.sh test
 	@$(BIN)/python -m pytest $(PYTEST)
+
+quick-newer:
+	@VENV=$(VENV) deploy/bootstrap.sh test
+	@VENV=$(VENV) tests/newer-python.sh $(PYTEST)
 
 EXPLORE ?= 10
 explore:

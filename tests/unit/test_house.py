@@ -48,7 +48,7 @@ SHARED = {
     "visibility": ("what a user may see: the rule, the statements", {"index", "index.databases"}),
     "web": ("the console: command, measured", {"bench", "cli"}),
     "wildcards": ("patterns: read, as statements", {"index.databases", "index.query"}),
-    "wiring": ("from settings to parts", {"node", "web"}),
+    "wiring": ("from settings to parts", {"node", "web", "workers"}),
     "worker": ("the worker: command, process", {"cli", "workers"}),
 }
 """Basenames that several rooms have, the job that they share, and who has which part of it."""
