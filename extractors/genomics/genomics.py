@@ -108,6 +108,22 @@ def first_reads(file: Any) -> dict[str, Any]:
     return facts.table(("name", "flag", "reference", "position", "quality", "cigar", "sequence"), rows)
 
 
+def sam(path: str, stream: BinaryIO) -> dict[str, Any]:
+    """Return the document of a SAM text; of one that htslib refuses, what its header's lines say all the same."""
+    try:
+        return alignments(path)
+    except (ValueError, OSError) as exc:
+        lines = [line.decode("utf-8", "replace").rstrip("\r\n") for line in itertools.islice(stream, 100_000)]
+        lines = list(itertools.takewhile(lambda line: line.startswith("@"), lines))
+        named = [re.search(r"\tSN:([^\t]+)", line) for line in lines if line.startswith("@SQ\t")]
+        names = [found[1] for found in named if found]
+        document = {"format": "sam", "reference_count": len(names), "references": first(names, MAX_NAMES)}
+        why = clean(str(exc)).replace(path, "the file")
+        reason = f"htslib refuses its header, so its lines were read one by one: {why}"
+        found = header_lines(lines)
+        return document | found | {"partial": "; ".join(filter(None, (reason, found.get("partial"))))}
+
+
 def header_lines(lines: Iterable[str]) -> dict[str, Any]:
     """Return what the lines of a SAM header say, by the tags of the SAM specification."""
     found: dict[str, Any] = {}
@@ -192,7 +208,10 @@ def first_records(head: bytes) -> dict[str, Any] | None:
     if not place and not head.startswith(b"#CHROM"):
         return None
     lines = [line.rstrip(b"\r").decode("utf-8", "replace") for line in head[place:].split(b"\n")[:-1]]
-    names, *rows = [line.lstrip("#").rstrip("\t").split("\t") for line in lines[: facts.MAX_ROWS + 1] if line]
+    rows = [line.lstrip("#").rstrip("\t").split("\t") for line in lines[: facts.MAX_ROWS + 1] if line]
+    if not rows:
+        return None
+    names, *rows = rows
     width = len(names)
     return facts.table(names, [(row + [""] * width)[:width] for row in rows])
 
@@ -282,8 +301,10 @@ def described(path: str, file: BinaryIO, compression: str, head: bytes) -> dict[
     """Return the document of a file by how its content begins."""
     file.seek(0)
     stream: Any = gzip.GzipFile(fileobj=file) if compression else file
-    if head[:4] in {b"CRAM", b"BAM\1"} or head.startswith(SAM_LINES) or SAM_LINE.match(head):
+    if head[:4] in {b"CRAM", b"BAM\1"}:
         return alignments(path)
+    if head.startswith(SAM_LINES) or SAM_LINE.match(head):
+        return sam(path, stream)
     if head[:3] == b"BCF":
         return variants(path)
     if head.startswith(b"##fileformat=VCF") or (head[:1] == b"#" and VCF_COLUMNS in head):

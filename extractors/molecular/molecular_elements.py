@@ -82,7 +82,7 @@ def _of_pdb(name: bytes, residue: bytes, hetero: bool, left: bool) -> bytes:
         return of_name(name)
     two = SYMBOLS.get(name[:2].upper(), b"")  # in its column, a symbol of two letters
     long_hydrogen = name[:1] == b"H" and len(name.strip()) > 2
-    return two if two and not long_hydrogen and (hetero or name[2:] == b"  ") else of_name(name)
+    return two if two and hetero and not long_hydrogen else of_name(name)  # other metals than the sure are hetero
 
 
 def of_words(words: Tally[bytes]) -> Tally[bytes]:
@@ -90,6 +90,9 @@ def of_words(words: Tally[bytes]) -> Tally[bytes]:
     kept = {word: word.strip() for word in words}
     symbols = {word: symbol(text) for word, text in kept.items() if text and not text.isdigit()}
     are_names = not all(symbols.values())
+    kinds = set(kept.values())
+    # alpha carbons alone, or the backbone of a protein: calcium or carbon, nobody knows
+    unknown = {b"CA", b"CD", b"CE", b"NE", b"HG"} if kinds == {b"CA"} or {b"C", b"N", b"CA"} <= kinds else set()
     found: Tally[bytes] = Tally()
     for word, count in words.items():
         text = kept[word]
@@ -98,6 +101,8 @@ def of_words(words: Tally[bytes]) -> Tally[bytes]:
             found[TABLE[number - 1].encode() if 1 <= number <= len(TABLE) else b""] += count
         elif are_names and not text[1:2].islower():
             found[of_name(text)] += count
+        elif text in unknown:
+            found[b""] += count
         else:
             found[symbols.get(word, b"") or of_label(text)] += count
     return found

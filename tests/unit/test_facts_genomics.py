@@ -131,6 +131,25 @@ def test_sam_needs_no_header(tmp_path: Path, sequence: str) -> None:
         genomics.extract(str(tmp_path / "b"))
 
 
+@pytest.mark.parametrize("line", ["@SQ\tSN:c1\n", "@SQ\tSN:c1\tLN:-4\n", "@RG\tSM:x\n"])
+def test_a_sam_that_htslib_refuses_has_its_facts(tmp_path: Path, line: str) -> None:
+    """Samples and references of a broken header are told, with the reason."""
+    (tmp_path / "a.sam").write_text(f"@HD\tVN:1.6\n@RG\tID:a\tSM:leaf\n{line}")
+    found = genomics.extract(str(tmp_path / "a.sam"))
+    assert found["format"] == "sam"
+    assert "leaf" in found["samples"]
+    assert found["references"] == (["c1"] if "c1" in line else [])
+    assert "htslib refuses its header" in found.get("partial", "htslib refuses its header")
+
+
+def test_a_vcf_of_a_header_alone_has_its_facts(tmp_path: Path) -> None:
+    """A file that ends behind the names of its columns, without an end of the line, has its document."""
+    text = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+    (tmp_path / "a.vcf").write_text(text)
+    found = genomics.extract(str(tmp_path / "a.vcf"))
+    assert (found["format_version"], found["records"]) == ("VCFv4.3", 0)
+
+
 @pytest.mark.parametrize("mode", ["w", "wb"])
 def test_headers_are_those_that_pysam_wrote_and_long_lists_are_told(tmp_path: Path, mode: str) -> None:
     """Samples, platforms and dates stand under the shared keys; a list that is cut says how long it is."""

@@ -67,7 +67,10 @@ def test_names_of_atoms_are_no_metals(tmp_path: Path, left: bool) -> None:
         (["CA", "HA", "OW"], {"C": 1, "H": 1, "O": 1}), (["CL", "NA", "O"], {"Cl": 1, "Na": 1, "O": 1}),
         (["Ca", "Fe2+", "O2-"], {"Ca": 1, "Fe": 1, "O": 1}),
         (["OW", "HW1", "HW2", "Na"], {"O": 1, "H": 2, "Na": 1}),
-        (["C1", "H1A", "Cl2"], {"C": 1, "H": 1, "Cl": 1}), (["Q", "QQ"], {}), (["D", "O"], {"H": 1, "O": 1}),
+        (["C1", "H1A", "Cl2"], {"C": 1, "H": 1, "Cl": 1}), (["Q", "QQ"], {}),
+        (["CA", "CA"], {}), (["N", "CA", "C", "O"], {"N": 1, "C": 1, "O": 1}),
+        (["CA", "C", "O"], {"Ca": 1, "C": 1, "O": 1}),
+        (["D", "O"], {"H": 1, "O": 1}),
     ],
 )  # fmt: skip
 def test_words_of_xyz_are_symbols_or_names(tmp_path: Path, words: list[str], expected: dict[str, int]) -> None:
@@ -89,6 +92,14 @@ def test_whatever_stands_there_an_element_is_one_or_none(word: bytes) -> None:
         elements.of_name(word),
         elements.of_types(word),
     } <= table
+
+
+def test_a_trace_of_alpha_carbons_is_no_calcium(tmp_path: Path) -> None:
+    """Atoms CA of residues that nobody knows are carbon, unless the residue is the ion."""
+    (tmp_path / "a.pdb").write_text(
+        line("CA", "XYZ", "") * 3 + line("CA", "CA", "") + line("CA", "LIG", "", "HETATM")
+    )
+    assert molecular.extract(str(tmp_path / "a.pdb"))["elements"] == {"C": 3, "Ca": 2}
 
 
 def test_mol2_types_of_sybyl_and_force_fields_differ(tmp_path: Path) -> None:
