@@ -33,9 +33,9 @@ def build_script() -> Path:
     return extractors() / "build-images.sh"
 
 
-def own_images() -> Path:
-    """Return the folder for images that an ordinary user builds: in the checkout, or among that user's caches."""
-    top = checkout()
+def own_images(package: Path = PACKAGE) -> Path:
+    """Return the folder of an ordinary user's images: in the checkout, or among that user's caches."""
+    top = checkout(package)
     if top is not None:
         return top / "images"
     caches = os.environ.get("XDG_CACHE_HOME", "")

@@ -110,3 +110,18 @@ def test_a_folder_called_extractors_beside_the_package_is_not_ours(tmp_path: Pat
 
     assert shipped.checkout(package) is None
     assert shipped.extractors(package) == package / "extractors"
+
+
+@pytest.mark.parametrize(
+    ("caches", "folder"),
+    [("/scratch/caches", "/scratch/caches"), ("", "/home/ada/.cache"), ("relative", "/home/ada/.cache")],
+)
+def test_images_of_an_installed_program_go_into_the_users_caches(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caches: str, folder: str
+) -> None:
+    """An ordinary user cannot write where the program was installed; a checkout keeps its images in itself."""
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("XDG_CACHE_HOME", caches)
+
+    assert shipped.own_images(tmp_path / "lustre_events") == Path(folder) / "lustre-events" / "images"
+    assert shipped.own_images() == REPOSITORY / "images"
