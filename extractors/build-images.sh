@@ -44,7 +44,7 @@ mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sour
 [ -n "$mirror" ] || die "no Debian mirror found in this machine's apt sources"
 pip=
 for python in "${VENV:-$here/../.venv}/bin/python" python3; do
-  if [ -z "$pip" ] && "$python" -m pip --version >/dev/null 2>&1; then pip=$python; fi
+  if [ -z "$pip" ] && "$python" -I -m pip --version >/dev/null 2>&1; then pip=$python; fi
 done
 platforms=(--platform "manylinux2014_$(uname -m)" --platform "linux_$(uname -m)")
 for minor in $(seq 17 36); do platforms+=(--platform "manylinux_2_${minor}_$(uname -m)"); done  # bookworm has glibc 2.36
@@ -78,13 +78,13 @@ CONF
   if [ -n "$wheels" ]; then
     [ -n "$pip" ] || die "building $name needs pip for $wheels; install python3-pip, or name a venv in VENV"
     target=$root/usr/local/lib/python3.11/dist-packages
-    quietly "$pip" -m pip install --disable-pip-version-check -q --no-deps --no-compile --only-binary=:all: \
+    quietly "$pip" -I -m pip install --disable-pip-version-check -q --no-deps --no-compile --only-binary=:all: \
       --python-version 3.11 --implementation cp "${platforms[@]}" --target "$target" $wheels
     rm -rf "$target/bin"
-    quietly chroot "$root" python3 -m compileall -q -j 0 /usr/local/lib/python3.11/dist-packages
+    quietly chroot "$root" python3 -I -m compileall -q -j 0 /usr/local/lib/python3.11/dist-packages
   fi
   install -m 644 "$here/base/extractor_batch.py" "$root/usr/lib/python3/dist-packages/"
-  quietly chroot "$root" python3 -m compileall -q /usr/lib/python3/dist-packages/extractor_batch.py
+  quietly chroot "$root" python3 -I -m compileall -q /usr/lib/python3/dist-packages/extractor_batch.py
   (cd "$root" && rm -rf -- $(sed -n 's/^drop  *//p' "$list"))
   rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/* "$root"/var/log/*
   quietly apptainer --quiet build --force --mksquashfs-args "-comp zstd -Xcompression-level 3" "$out/.$name.sif.new" "$root"
