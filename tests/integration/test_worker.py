@@ -376,6 +376,27 @@ def test_kill_9_leaves_nothing_running(site: Site, child_too: bool) -> None:
     assert [result.status for result in site.wait(1)] == ["ok"]
 
 
+def test_a_job_that_waited_through_an_upgrade_still_runs(site: Site) -> None:
+    """What an earlier version, whose modules had other names, has put into Redis gives its results."""
+    item = site.write(b"a b.csv")
+    cause = {"mdt": 0, "epoch": 1, "record": 7}
+    payload = {
+        "v": 2, "id": "old1", "extractor": "stat", "serial": 1, "owner": -1,
+        "items": [[str(item.fid), 4, "a%20b.csv", False, cause, ""], ["[0x1:0x2:0x0]", 1, "gone", True, None, ""]],
+    }  # fmt: skip
+    Queue("default", connection=site.client, serializer=JSONSerializer).enqueue(
+        "workers.jobs.run", args=(payload,), job_id="old1", job_timeout=60, result_ttl=0, failure_ttl=86_400,
+        description="stat, 2 files", retry=Retry(max=2),
+    )  # fmt: skip
+    site.start(runtime="process")
+
+    found = {result.generation: result for result in site.wait(2)}
+
+    assert (found[4].fid, found[4].status, found[4].document["size"]) == (item.fid, "ok", len(CSV))
+    assert found[1].status == "gone"
+    wait_for(lambda: not site.client.exists("rq:job:old1"))
+
+
 def test_jobs_are_readable_json(redis_url: str) -> None:
     """What RQ carries is JSON and ASCII: our function, a retry, no kept result, words for people."""
     with contextlib.closing(redis.Redis.from_url(redis_url)) as client:
