@@ -30,6 +30,7 @@ from typing import Any, Self
 
 from spython import main as spython
 
+from lustre_events import subprocesses
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, RuntimeMissing
 from workers import child, syscalls
@@ -259,12 +260,11 @@ def find_program() -> str:
 
 def _version(program: str) -> str:
     try:
-        done = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
-        )
+        done = subprocesses.run([program, "--version"], VERSION_SECONDS)
+        done.check_returncode()
     except (OSError, subprocess.SubprocessError) as exc:
         raise RuntimeMissing(f"{program} does not tell its version ({exc}); mend the installation") from exc
-    return done.stdout.strip()
+    return done.stdout.decode(errors="replace").strip()
 
 
 def _mount(source: Path, destination: str) -> str:

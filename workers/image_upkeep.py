@@ -6,9 +6,9 @@ SIF until it is done.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping, Sequence
 
+from lustre_events import subprocesses
 from lustre_events.catalog.manifest import Manifest
 from workers.container import ContainerRuntime
 from workers.runs import Runtime
@@ -31,7 +31,7 @@ class Upkeep:
         self._command = list(unpack)
         self._used: dict[str, Manifest] = {}
         self._tried: set[str] = set()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocesses.Child | None = None
 
     def use(self, extractor: str) -> None:
         """Say that there is a job for an extractor."""
@@ -48,10 +48,9 @@ class Upkeep:
         packed = self._runtime.packed(used) if isinstance(self._runtime, ContainerRuntime) else set()
         if packed - self._tried:
             self._tried |= packed
-            self._process = subprocess.Popen([*self._command, *self._used], stdin=subprocess.DEVNULL)
+            self._process = subprocesses.start([*self._command, *self._used])
 
     def end(self) -> None:
         """End what is still at work; the next worker begins it again."""
         if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(END_SECONDS)
+            subprocesses.end(self._process, END_SECONDS)

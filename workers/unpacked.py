@@ -21,6 +21,7 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from lustre_events import subprocesses
 from workers.privileges import Account
 
 log = logging.getLogger(__name__)
@@ -101,13 +102,13 @@ class ImageCache:
             account = self._account
             if account is not None:
                 os.chown(private, account.uid, account.gid)
-            subprocess.run(
-                [self._program, "--quiet", "build", "--sandbox", "--fix-perms", str(private / "root"), str(image)],
-                check=True, capture_output=True, timeout=BUILD_SECONDS, stdin=subprocess.DEVNULL, cwd="/",
-                env={"PATH": os.environ.get("PATH", ""), "HOME": str(private), "TMPDIR": str(private)},
+            subprocesses.run(
+                [self._program, "--quiet", "build", "--sandbox", "--fix-perms", private / "root", image],
+                BUILD_SECONDS, cwd="/", own_session=False,  # the worker ends the session that this process leads
+                environment={"PATH": os.environ.get("PATH", ""), "HOME": str(private), "TMPDIR": str(private)},
                 user=account.uid if account else None, group=account.gid if account else None,
                 extra_groups=account.groups if account else None,
-            )  # fmt: skip
+            ).check_returncode()  # fmt: skip
             if account is not None:
                 os.chown(private, 0, 0)
             _make_harmless(private / "root", take=account is not None)

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lustre_events import subprocesses
 from lustre_events.errors import ConfigError, ContainerFailed, ImageMissing, RuntimeMissing
 
 RUNTIMES = ("apptainer", "singularity")
@@ -113,12 +114,11 @@ def _unpack(runtime: str, image: Path, folder: Path) -> str:
         shutil.copytree(image, folder, symlinks=True, ignore=shutil.ignore_patterns("dev"))
         return ""
     try:
-        listed = subprocess.run(
-            [runtime, "sif", "list", image], capture_output=True, timeout=SECONDS, check=True, text=True
-        ).stdout
+        done = subprocesses.run([runtime, "sif", "list", image], SECONDS)
+        done.check_returncode()
     except (OSError, subprocess.SubprocessError) as exc:
         return str(exc)
-    found = _SQUASHFS.search(listed)
+    found = _SQUASHFS.search(done.stdout.decode(errors="replace"))
     if found is None:
         return f"{image} has no file system that can be unpacked"
     unpack = ["unsquashfs", "-q", "-n", "-no-xattrs", "-no-exit-code", "-o", found[1], "-d", folder]
@@ -129,10 +129,7 @@ def _run(argv: Sequence[str | Path], folder: Path, script: Path | None = None) -
     """Run one step; return why it failed, with the last lines of what it said, or nothing."""
     try:
         with (script or Path(os.devnull)).open("rb") as stdin:
-            done = subprocess.run(
-                argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, timeout=SECONDS,
-                check=False,
-            )  # fmt: skip
+            done = subprocesses.run(argv, SECONDS, stdin=stdin, stderr=subprocess.STDOUT, cwd=folder)
     except (OSError, subprocess.SubprocessError) as exc:
         return str(exc)
     said = done.stdout[-_TAIL:].decode(errors="backslashreplace").strip()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from lustre_events import subprocesses
+
 VERIFY_SECONDS = 60
 
 
@@ -14,12 +16,8 @@ def refusal(program: str, image: Path) -> str:
     With the keys of this user and machine, without network. `program` is apptainer or singularity.
     """
     try:
-        done = subprocess.run(
-            [program, "verify", "--local", str(image)],
-            capture_output=True, text=True, errors="replace", timeout=VERIFY_SECONDS, check=False,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        done = subprocesses.run([program, "verify", "--local", image], VERIFY_SECONDS)
     except (OSError, subprocess.SubprocessError) as exc:
         return str(exc)
-    lines = done.stderr.strip().splitlines()
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
     return "" if done.returncode == 0 else (lines[-1] if lines else f"exit code {done.returncode}")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from lustre_events import subprocesses
 from lustre_events.changelog.record import RecordType
 from lustre_events.config.nearest import nearest
 from lustre_events.errors import ChangelogRefused, ChangelogUnavailable, ChangelogUserUnknown, ConfigError
@@ -142,9 +143,7 @@ class Lctl:
         argv = [part.replace("{mdt}", mdt) for part in self._command] + list(arguments)
         by_hand = f"on the MDS run: {shlex.join(['lctl', *arguments])}"
         try:
-            done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=self._timeout_seconds, check=False
-            )
+            done = subprocesses.run(argv, self._timeout_seconds, own_session=False)  # ssh may ask at the terminal
         except OSError as exc:
             raise ChangelogUnavailable(
                 f"{mdt}: {argv[0]} cannot be run here ({exc.strerror}); {by_hand}", exc.errno or 0

@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lustre_events import subprocesses
 from lustre_events.catalog import build as building
 from lustre_events.catalog import install, manifest, template
 from lustre_events.cli.options import index_of, with_index, with_settings
@@ -221,9 +222,7 @@ def _place(settings: Settings, *, own: bool) -> Path:
 def _detach() -> None:
     """Run this command again without --detach, away from the terminal."""
     argv = [sys.executable, "-P", "-m", "lustre_events", *(word for word in sys.argv[1:] if word != "--detach")]
-    child = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    child = subprocesses.start(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     click.echo(f"goes on as process {child.pid}; see `lustre-events status`, pending for reprocess")
 
 

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from lustre_events import subprocesses
 from lustre_events.catalog import shipped
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.doctor.findings import Finding, failure, ok, warning
@@ -27,13 +28,12 @@ def runtime(kind: str) -> Iterator[Finding]:
         yield failure("runtime", "neither apptainer nor singularity is on PATH", "dnf install apptainer (of EPEL)")
         return
     try:
-        said = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
-        )
+        said = subprocesses.run([program, "--version"], VERSION_SECONDS)
+        said.check_returncode()
     except (OSError, subprocess.SubprocessError) as exc:
         yield failure("runtime", f"{program} does not tell its version ({exc})", "mend the installation")
     else:
-        yield ok("runtime", f"{said.stdout.strip()} at {program}")
+        yield ok("runtime", f"{said.stdout.decode(errors='replace').strip()} at {program}")
 
 
 def kernel(proc: Path = PROC) -> Iterator[Finding]:

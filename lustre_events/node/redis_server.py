@@ -11,7 +11,6 @@ import logging
 import os
 import platform
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lustre_events import subprocesses
 from lustre_events.errors import StreamUnavailable
 
 _log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class RedisServer:
         self.directory = directory.absolute()
         self._options = tuple(options)
         self._program = program
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocesses.Child | None = None
         self._lock: int | None = None
         self._socket_folder: Path | None = None
         self._socket = self.directory / "redis.sock"
@@ -110,12 +110,8 @@ class RedisServer:
             self._end_orphan(deadline)
             with (self.directory / "redis.log").open("ab") as log:
                 self._log_start = log.tell()
-                self._process = subprocess.Popen(
-                    self._arguments(program),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # a Ctrl-C at the terminal is for the parent, which still needs us
+                self._process = subprocesses.start(
+                    self._arguments(program), ends_with_parent=True, stdout=log, stderr=subprocess.STDOUT
                 )
             self._wait_until_ready(deadline)
         except OSError as exc:
@@ -136,20 +132,14 @@ class RedisServer:
         """End the server cleanly, its data on the disk; by force after `timeout_seconds`. Twice is fine."""
         process, self._process = self._process, None
         if process is not None:
-            process.terminate()
-            try:
-                process.wait(timeout_seconds)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(timeout_seconds)
+            subprocesses.end(process, timeout_seconds)
         self._leave_directory()
 
     def kill(self) -> None:
         """End the server with SIGKILL, as a crash would."""
         process, self._process = self._process, None
         if process is not None:
-            process.send_signal(signal.SIGKILL)
-            process.wait(10.0)
+            subprocesses.kill(process)
         self._leave_directory()
 
     def __enter__(self) -> Self:
@@ -161,9 +151,7 @@ class RedisServer:
         self.stop()
 
     def _arguments(self, program: str) -> list[str]:
-        setpriv = shutil.which("setpriv")
         return [
-            *([setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []),
             program,
             *("--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"),
             *("--dir", str(self.directory), "--pidfile", str(self.directory / "redis.pid")),

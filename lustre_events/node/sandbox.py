@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lustre_events import subprocesses
 from lustre_events.catalog import shipped
 from lustre_events.config.settings import WorkerSettings
 from lustre_events.errors import LustreEventsError
@@ -78,12 +78,12 @@ def choose_runtime(images: Path, say: Say) -> str:
     if not (shutil.which("apptainer") or shutil.which("singularity")):
         say("No Apptainer here: the extractors run as plain processes (every document says runtime: process).")
         return "process"
-    done = subprocess.run(
+    done = subprocesses.run(
         ["bash", shipped.build_script(), images, IMAGE],
-        check=False,
+        BUILD_SECONDS,
         stdout=sys.stderr,
-        timeout=BUILD_SECONDS,
-        env=os.environ | {"VENV": sys.prefix},
+        stderr=None,
+        environment=os.environ | {"VENV": sys.prefix},
     )
     if done.returncode:
         say("The image could not be built (see above): the extractors run as plain processes instead.")
@@ -137,13 +137,8 @@ worker_ttl_seconds = 10
 def _running(box: Sandbox) -> Iterator[None]:
     argv = [sys.executable, "-P", "-m", "lustre_events", "run", "--config", str(box.settings)]
     with box.log.open("wb") as output:
-        process = subprocess.Popen(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        process = subprocesses.start(argv, own_session=False, stdout=output, stderr=output)
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        subprocesses.end(process, STOP_SECONDS)

@@ -8,16 +8,14 @@ is left behind.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import shutil
-import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from lustre_events import subprocesses
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +38,7 @@ class Child:
 @dataclass(slots=True)
 class _Running:
     child: Child
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocesses.Child | None = None
     started: float = 0.0
     wait_seconds: float = FIRST_WAIT_SECONDS
     start_at: float = 0.0
@@ -115,31 +113,9 @@ class Supervisor:
 
     def _end_all(self) -> None:
         alive = [running.process for running in self._running.values() if running.process is not None]
-        for process in alive:
-            _signal_group(process, signal.SIGTERM)
-        deadline = time.monotonic() + self._stop_seconds
-        for process in alive:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline - time.monotonic()))
-        for process in alive:
-            if process.poll() is None:
-                _signal_group(process, signal.SIGKILL)
-                process.wait()
+        subprocesses.end(alive, self._stop_seconds)
 
 
-def _start(child: Child) -> subprocess.Popen[bytes]:
-    # If this process is killed, the kernel ends the children: setpriv (util-linux) asks it to.
-    setpriv = shutil.which("setpriv")
-    argv = [setpriv, "--pdeathsig", "TERM", *child.argv] if setpriv else list(child.argv)
-    environment = {**os.environ, **child.environment}
+def _start(child: Child) -> subprocesses.Child:
     log.info("starting", extra={"action": "start", "child": child.name})
-    return subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    """Signal the child itself on SIGTERM (it ends its own children), its whole group on SIGKILL."""
-    with contextlib.suppress(ProcessLookupError):
-        if number == signal.SIGKILL:
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
+    return subprocesses.start(child.argv, environment={**os.environ, **child.environment}, ends_with_parent=True)

@@ -17,12 +17,14 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from lustre_events import subprocesses
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import Settings
 from lustre_events.domain.bounds import converted
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import Facts
 
+END_SECONDS = 5.0
 ANSWER_SECONDS = 120.0
 """A portion of a directory takes no longer; where the file system hangs, the command says so."""
 
@@ -41,11 +43,11 @@ class Looker:
         environment = {**os.environ}
         if config_path:
             environment["LUSTRE_EVENTS_CONFIG"] = str(Path(config_path).absolute())
-        self._process = subprocess.Popen(
+        self._process = subprocesses.start(
             [sys.executable, "-P", "-m", "workers", "look"],
+            environment=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
         )
         self._rest = b""
 
@@ -78,11 +80,7 @@ class Looker:
         """End the process."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        subprocesses.finish(self._process, END_SECONDS)
         if self._process.stdout is not None:
             self._process.stdout.close()
 
