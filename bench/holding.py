@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from bench.synthetic import EXTRACTOR, fill_names
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher, questions
+from lustre_events.dispatcher.turn import Turn
 from lustre_events.index.interface import Identity, Lane, ObjectRow
 from lustre_events.index.sqlite.writer import SQLiteTransaction, SQLiteWriter
 from lustre_events.reader import Reader
@@ -63,7 +65,8 @@ def lock_held(options: Options) -> Figures:
         with before.transaction() as transaction:
             found = [FID(1, number) for number in range(1, DIRECTORIES + 1)]
             transaction.put_objects(ObjectRow(fid=fid, generation=1, type="d") for fid in found)
-            questions.listings(transaction, Lane(DEFAULT_QUEUE, 0), found, time.time_ns())
+            turn = Turn(transaction, Counter(), time.time_ns())
+            questions.listings(turn, Lane(DEFAULT_QUEUE, 0), found)
         before.close()
         index, results = Timed(folder / "index.db"), RedisResults(client)
         consumer = Dispatcher(

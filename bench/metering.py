@@ -15,7 +15,7 @@ from bench.records import copied_tree
 from bench.synthetic import FILES_OF_JOB
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher
-from lustre_events.dispatcher.rates import Past
+from lustre_events.dispatcher.rates import Rates
 from lustre_events.domain.tallies import Tallies
 from lustre_events.index.sqlite.writer import SQLiteWriter
 from lustre_events.reader import Reader
@@ -81,7 +81,7 @@ def _dispatcher(client_streams: _Dispatching, results: RedisResults, index: SQLi
     cpu = time.process_time() - began - workers.cpu
     counters = index.counters()
     state = client_streams.state()
-    past = Past()
+    past = Rates()
 
     def count() -> None:
         with index.transaction() as transaction:

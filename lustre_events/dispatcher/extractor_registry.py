@@ -24,9 +24,10 @@ import msgspec
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.requests import Handler
+from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.errors import ConfigError
-from lustre_events.index.interface import ExtractorState, Identity, IndexWriter, Transaction
+from lustre_events.index.interface import ExtractorState, Identity, IndexWriter
 from lustre_events.jobs.messages import STAT, Result
 from lustre_events.jobs.requests import arguments_as
 
@@ -37,7 +38,7 @@ PROBE_NS = 60 * SECOND_NS
 """How often a job tries a suspended extractor."""
 
 
-class Roster:
+class ExtractorRegistry:
     """Knows the state of every installed extractor, and changes it in the caller's transaction.
 
     `states` is what is committed or about to be; after a failed step `reload` learns it from the index again.
@@ -95,7 +96,7 @@ class Roster:
         state = self.states.get(result.extractor)
         return result.blame == "extractor" and state is not None and (state.failing > 0 or not state.works)
 
-    def judge(self, transaction: Transaction, results: Sequence[Result], now_ns: int) -> None:
+    def judge(self, turn: Turn, results: Sequence[Result]) -> None:
         """Count what results say about their extractors; trip the breaker, or reset it."""
         blamed: dict[str, list[Result]] = defaultdict(list)
         fine = set()
@@ -110,9 +111,9 @@ class Roster:
             if state is not None and state.failing:
                 if state.suspended is not None:
                     log.warning("%s works again and is resumed", name, extra={"action": "resume"})
-                self._put(transaction, state, suspended=None, failing=0)
+                self._put(turn, state, suspended=None, failing=0)
         for name in sorted(blamed.keys() - fine):
-            self._count(transaction, name, blamed[name], now_ns)
+            self._count(turn, name, blamed[name])
 
     def handlers(self) -> dict[str, Handler]:
         """Return what can be asked for."""
@@ -139,7 +140,7 @@ class Roster:
         }  # fmt: skip
         return msgspec.json.encode(rows).decode()
 
-    def _count(self, transaction: Transaction, name: str, results: Sequence[Result], now_ns: int) -> None:
+    def _count(self, turn: Turn, name: str, results: Sequence[Result]) -> None:
         state = self.states.get(name)
         if state is None or (state.suspended is not None and not state.failing):
             return  # suspended by a person: what was under way says nothing new
@@ -148,30 +149,30 @@ class Roster:
         failing = state.failing + len(jobs)
         suspended = state.suspended
         if failing >= self._jobs:
-            self.probed(name, now_ns)
+            self.probed(name, turn.now_ns)
         if failing >= self._jobs and suspended is None:
             suspended = f"{failing} jobs in a row failed, whatever the file: {results[-1].error}"
-            transaction.forgive(name)
+            turn.transaction.forgive(name)
             log.error("%s is suspended: %s", name, suspended, extra={"action": "suspend", "extractor": name})
-        self._put(transaction, state, suspended=suspended, failing=failing)
+        self._put(turn, state, suspended=suspended, failing=failing)
 
     def _handler(self, change: Callable[[ExtractorState, str], dict[str, Any]]) -> Handler:
-        def handle(transaction: Transaction, arguments: Mapping[str, Any], _now_ns: int) -> dict[str, Any]:
+        def handle(turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
             asked = arguments_as(_Change, arguments)
             state = self.state_of(asked.name)
             changes = change(state, asked.reason)
             if changes.get("disabled") and asked.name == STAT:
                 raise ConfigError(f"{STAT} keeps the facts of every file; it can be suspended, not disabled")
             self._blamed.pop(asked.name, None)
-            after = self._put(transaction, state, **changes)
+            after = self._put(turn, state, **changes)
             return {"changed": after != state, "suspended": after.suspended, "disabled": after.disabled}
 
         return handle
 
-    def _put(self, transaction: Transaction, state: ExtractorState, **changes: Any) -> ExtractorState:
+    def _put(self, turn: Turn, state: ExtractorState, **changes: Any) -> ExtractorState:
         after = msgspec.structs.replace(state, **changes)
         if after != state:
-            transaction.put_states([after])
+            turn.transaction.put_states([after])
             self.states[state.name] = after
         return after
 

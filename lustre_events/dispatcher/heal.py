@@ -24,20 +24,20 @@ then the directories of the names are listed instead.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher import questions
-from lustre_events.dispatcher.directory_walks import Walks
-from lustre_events.dispatcher.work_planner import Question, Wishes
+from lustre_events.dispatcher.directory_walks import DirectoryWalks
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.work_planner import Question, WorkPlanner
 from lustre_events.domain.batch import Batch, ObjectChange
-from lustre_events.domain.namespace import Link, base_stamp, eff_time_of, refuted, rivals
+from lustre_events.domain.namespace import Link, Place, base_stamp, eff_time_of, refuted, rivals
 from lustre_events.domain.pending import SECOND_NS, Kind, PendingRow
 from lustre_events.errors import ConfigError
-from lustre_events.index.interface import ObjectRow, Transaction
+from lustre_events.index.interface import ObjectRow
 from lustre_events.jobs.messages import HEAL, Result
 
 
@@ -58,8 +58,8 @@ class Names(msgspec.Struct, frozen=True, gc=False):
 class Healing:
     """Puts and takes `heal` rows, in the caller's transaction."""
 
-    def __init__(self, wishes: Wishes, walks: Walks, skew_seconds: float) -> None:
-        self._wishes = wishes
+    def __init__(self, planner: WorkPlanner, walks: DirectoryWalks, skew_seconds: float) -> None:
+        self._planner = planner
         self._walks = walks
         self.skew_ns = questions.skew_ns(skew_seconds)
         self.begin()
@@ -70,17 +70,14 @@ class Healing:
         self._looks: set[FID] = set()
         self._questions: list[Question] = []
 
-    def before(self, transaction: Transaction, batch: Batch) -> None:
+    def before(self, turn: Turn, batch: Batch) -> None:
         """Find which names of the batch meet another MDT's, or came late; before its links are written."""
-        for place, known in transaction.links(batch.links).items():
+        for place, known in turn.transaction.links(batch.links).items():
             link = batch.links[place]
             if place in batch.late or rivals(known.stamp, link.stamp, self.skew_ns):
                 batch.contest((known.fid, link.fid), max(known.stamp, link.stamp))
 
-    def after(
-        self, transaction: Transaction, batch: Batch, stored: Mapping[FID, ObjectRow], present: Mapping[FID, FID],
-        now_ns: int,
-    ) -> int:  # fmt: skip
+    def after(self, turn: Turn, batch: Batch, stored: Mapping[FID, ObjectRow], present: Mapping[FID, FID]) -> int:
         """Let the contested objects' names be asked for; return how many.
 
         `stored` are the objects as they were before the batch, `present` the FIDs that migrated ones have now.
@@ -89,7 +86,7 @@ class Healing:
             change = batch.changes.get(fid)
             if change is not None and row.cause and _late(row.cause, change.since, self.skew_ns):
                 batch.contest((fid,), max(row.cause, change.cause))
-        for fid, links in transaction.links_of(present).items():
+        for fid, links in turn.transaction.links_of(present).items():
             batch.contest((fid,), max(link.stamp for link in links))
         if not batch.contested:
             return 0
@@ -97,61 +94,51 @@ class Healing:
         for fid, time_ns in batch.contested.items():
             for each in {fid, present.get(fid, fid)}:
                 times[each] = max(times.get(each, 0), time_ns)
-        return self.want(transaction, times, now_ns)
+        return self.want(turn, times)
 
-    def want(self, transaction: Transaction, times: Mapping[FID, int], now_ns: int) -> int:
+    def want(self, turn: Turn, times: Mapping[FID, int]) -> int:
         """Let objects' names be asked for, once what was logged about each up to a time (ns) is old enough."""
-        missing = times.keys() - transaction.objects(times).keys()
-        linked = transaction.linked(missing) if missing else set()
+        missing = times.keys() - turn.transaction.objects(times).keys()
+        linked = turn.transaction.linked(missing) if missing else set()
         # A name that leads to nothing (an old FID, a record that came late): `stat` will find that it is gone.
-        transaction.put_objects([ObjectRow(fid=fid, generation=1) for fid in sorted(linked)])
-        self._wishes.look_at(transaction, linked, now_ns)
+        turn.transaction.put_objects([ObjectRow(fid=fid, generation=1) for fid in sorted(linked)])
+        self._planner.look_at(turn, linked)
         asked = times.keys() - (missing - linked)
         return questions.heals(
-            transaction, self._wishes.facts_lane, {fid: self._ripe(times[fid], now_ns) for fid in asked}, now_ns
+            turn, self._planner.facts_lane, {fid: self._ripe(times[fid], turn.now_ns) for fid in asked}
         )
 
-    def doubt(self, transaction: Transaction, fids: Collection[FID], now_ns: int) -> int:
-        """Let the names be asked for of stored objects that workers found elsewhere, or not at all."""
-        return questions.heals(
-            transaction, self._wishes.facts_lane, {fid: self._ripe(now_ns, now_ns) for fid in fids}, now_ns
-        )
+    def doubt(self, turn: Turn, fids: Collection[FID]) -> int:
+        """Let the names be asked for of objects that workers found elsewhere, or not at all; return how many."""
+        stored = turn.transaction.objects(fids) if fids else {}
+        due_ns = dict.fromkeys(stored, self._ripe(turn.now_ns, turn.now_ns))
+        return questions.heals(turn, self._planner.facts_lane, due_ns)
 
-    def take(  # noqa: PLR0917 - all that one result is about
-        self, transaction: Transaction, result: Result, row: ObjectRow, before: PendingRow, now_ns: int,
-        counters: Counter[str],
-    ) -> PendingRow | None:  # fmt: skip
+    def take(self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow) -> PendingRow | None:
         """Write what a worker said about an object's names; return what is left to be asked. `write` ends it.
 
         Raises:
             ConfigError: it is no answer.
         """
-        try:
-            said = msgspec.convert(result.document, Names)
-        except msgspec.ValidationError as exc:
-            raise ConfigError(f"these are no names of an object: {exc}") from exc
+        said = _names(result)
         places = said.places()
-        known = {(link.parent, link.name): link for link in transaction.links_of([row.fid]).get(row.fid, [])}
-        if said.names is None or not (said.whole or places >= known.keys()):
-            self._lists |= {parent for parent, _ in known.keys() - places}
-        wrong = known.keys() - places if said.whole and said.names is not None else set()
-        missing = places - known.keys()
+        known = {(link.parent, link.name): link for link in turn.transaction.links_of([row.fid]).get(row.fid, [])}
+        wrong, missing = known.keys() - places, places - known.keys()
+        if said.names is None or not said.whole:
+            self._lists |= {parent for parent, _ in wrong}
+            wrong = set()
         if not wrong and not missing:
             return None
+        known |= turn.transaction.links(missing)
         stamp = base_stamp(before.handed_out_ns - self.skew_ns)
-        young = [known[place].stamp for place in wrong if known[place].stamp >= stamp]
-        there = transaction.links(missing)
-        young += [link.stamp for link in there.values() if link.stamp >= stamp]
-        # That an object is not at a place does not say what is there: records that are still to come decide.
-        links = [Link(*place, None, refuted(known[place].stamp)) for place in wrong if known[place].stamp < stamp]
-        links += [Link(*place, row.fid, stamp) for place in missing]
-        counters["healed"] += self._write(transaction, row, links, {**known, **there}, now_ns)
-        return questions.again(before, self._ripe(max(map(eff_time_of, young)), now_ns)) if young else None
+        turn.counters["healed"] += self._write(turn, row, _links(row.fid, wrong, missing, known, stamp), known)
+        young = [known[place].stamp for place in (wrong | missing) & known.keys() if known[place].stamp >= stamp]
+        return questions.again(before, self._ripe(max(map(eff_time_of, young)), turn.now_ns)) if young else None
 
-    def _write(
-        self, transaction: Transaction, row: ObjectRow, links: list[Link], known: Mapping[tuple[FID, bytes], Link],
-        now_ns: int,
-    ) -> int:  # fmt: skip
+    def gave_up(self, before: PendingRow, error: str) -> None:
+        """Nothing is left to do where nobody could tell an object's names: the failure is kept."""
+
+    def _write(self, turn: Turn, row: ObjectRow, links: Sequence[Link], known: Mapping[Place, Link]) -> int:
         winning = [
             link
             for link in links
@@ -159,28 +146,45 @@ class Healing:
         ]
         if not winning:
             return 0
-        change = ObjectChange(now_ns)
+        change = ObjectChange(turn.now_ns)
         change.named, change.type = True, row.type
-        before = self._walks.before(transaction, {row.fid: change})
-        transaction.set_links(winning)
-        self._walks.begin(transaction, before)
-        self._questions.append(Question(row, frozenset(), frozenset({Kind.NAME}), now_ns, now_ns, HEAL))
+        before = self._walks.before(turn, {row.fid: change})
+        turn.transaction.set_links(winning)
+        self._walks.begin(turn, before)
+        self._questions.append(Question(row, frozenset(), frozenset({Kind.NAME}), turn.now_ns, turn.now_ns, HEAL))
         # Who lost a name to this object, and this one if no name is left: are they still there?
         others = {known[place].fid for link in winning if (place := (link.parent, link.name)) in known}
         self._looks |= {fid for fid in (row.fid, *others) if fid is not None}
         return len(winning)
 
-    def write(self, transaction: Transaction, now_ns: int) -> None:
+    def write(self, turn: Turn) -> None:
         """Write the work that the answers ask for; once what is left of all rows is written."""
-        questions.listings(transaction, self._wishes.facts_lane, sorted(self._lists), now_ns)
-        nameless = self._looks - transaction.linked(self._looks)
-        self._wishes.look_at(transaction, nameless, now_ns)
-        self._wishes.ask(transaction, [each for each in self._questions if each.row.fid not in nameless])
+        questions.listings(turn, self._planner.facts_lane, sorted(self._lists))
+        nameless = self._looks - turn.transaction.linked(self._looks)
+        self._planner.look_at(turn, nameless)
+        self._planner.ask(turn, [each for each in self._questions if each.row.fid not in nameless])
         self.begin()
 
     def _ripe(self, time_ns: int, now_ns: int) -> int:
         """Return when an answer overrules all that was logged up to a time, by whatever clock, in ns."""
         return min(time_ns, now_ns + self.skew_ns) + 2 * self.skew_ns + SECOND_NS
+
+
+def _names(result: Result) -> Names:
+    """Return what a worker said. Raises ConfigError: these are no names."""
+    try:
+        return msgspec.convert(result.document, Names)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(f"these are no names of an object: {exc}") from exc
+
+
+def _links(
+    fid: FID, wrong: Collection[Place], missing: Collection[Place], known: Mapping[Place, Link], stamp: bytes
+) -> list[Link]:
+    """Return what an answer of a stamp says of an object's places: which are not its own, and which are."""
+    # That an object is not at a place does not say what is there: records that are still to come decide.
+    refused = [Link(*place, None, refuted(known[place].stamp)) for place in wrong if known[place].stamp < stamp]
+    return refused + [Link(*place, fid, stamp) for place in missing]
 
 
 def _late(known: bytes, stamp: bytes, skew_ns: int) -> bool:

@@ -14,12 +14,13 @@ from typing import Protocol
 
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher.extractor_registry import Roster
-from lustre_events.dispatcher.read_limits import Readers
-from lustre_events.dispatcher.work_planner import Wishes
+from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
+from lustre_events.dispatcher.read_limits import ReadLimits
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.pending import SECOND_NS, PendingRow, held, prolonged
-from lustre_events.index.interface import Lane, ObjectRow, Transaction
+from lustre_events.index.interface import Lane, ObjectRow, WorkKey
 from lustre_events.jobs.messages import BUILT_IN, HEAL, SCAN, STAT, Cause, Job, JobItem
 
 STAT_FILES = 1_000
@@ -71,7 +72,7 @@ class Plan:
     """All results have been read, so what a lost job had is known to be lost."""
     jobs: dict[str, list[Job]] = field(default_factory=lambda: defaultdict(list))
     objects: dict[FID, ObjectRow] = field(default_factory=dict)
-    seen: dict[Lane, dict[tuple[FID, str], PendingRow]] = field(default_factory=lambda: defaultdict(dict))
+    seen: dict[Lane, dict[WorkKey, PendingRow]] = field(default_factory=lambda: defaultdict(dict))
     """The rows of a lane that were looked at and are due as before: their job is not full, or there is no room."""
 
 
@@ -85,72 +86,65 @@ class Leased:
     rows: list[PendingRow] = field(default_factory=list)
     """Those that a job holds now, or still."""
     lost: list[PendingRow] = field(default_factory=list)
-    unknown: list[tuple[FID, str]] = field(default_factory=list)
+    unknown: list[WorkKey] = field(default_factory=list)
     """Work for objects that are not stored."""
 
 
 class Jobs:
     """Makes jobs, in the caller's transaction."""
 
-    def __init__(self, queue: JobQueue, roster: Roster, wishes: Wishes, settings: DispatcherSettings) -> None:
+    def __init__(
+        self, queue: JobQueue, registry: ExtractorRegistry, planner: WorkPlanner, settings: DispatcherSettings
+    ) -> None:
         self._queue = queue
-        self._roster = roster
-        self._wishes = wishes
+        self._registry = registry
+        self._planner = planner
         self._settings = settings
         self._lease_ns = int(settings.job_lease_seconds * SECOND_NS)
-        self._readers = Readers(roster.most_jobs, queue.unfinished)
+        self._read_limits = ReadLimits(registry.most_jobs, queue.unfinished)
 
     def waiting(self, queues: Collection[str]) -> dict[str, int]:
         """Return how many jobs wait in each of the queues."""
         return {queue: self._queue.length(queue) for queue in queues}
 
-    def begin(
-        self, transaction: Transaction, waiting: Mapping[str, int], now_ns: int, *, drained: bool = True
-    ) -> Plan:
+    def begin(self, turn: Turn, waiting: Mapping[str, int], *, drained: bool = True) -> Plan:
         """Return a plan without jobs, for the queues in `waiting`; `lease` fills it.
 
         Directories are not scanned while results are not `drained`: that would fill Redis.
         """
-        working = self._readers.with_room(self._roster.working, now_ns)
+        working = self._read_limits.with_room(self._registry.working, turn.now_ns)
         return Plan(
-            tuple(transaction.lanes()),
+            tuple(turn.transaction.lanes()),
             waiting,
             [name for name in working if drained or name != SCAN],
-            self._roster.probing(now_ns),
+            self._registry.probing(turn.now_ns),
             drained,
         )
 
-    def lease(
-        self, transaction: Transaction, plan: Plan, lane: Lane, now_ns: int, limit: int, *, last: bool = True
-    ) -> Leased:
+    def lease(self, turn: Turn, plan: Plan, lane: Lane, limit: int, *, last: bool = True) -> Leased:
         """Look at the next `limit` rows that are due in a lane, and put jobs into the plan.
 
         Unless it is the `last` look, jobs wait for the rows that may follow.
         """
         leased = Leased()
-        room = self._most_jobs(lane) - plan.waiting.get(lane.queue, self._settings.queue_jobs)
-        room -= len(plan.jobs.get(lane.queue, ()))
+        room = self._room(plan, lane)
         if room <= 0:
             return leased
         seen = plan.seen[lane]
-        skip = sum(row.extractor in plan.working for row in seen.values())
-        rows = transaction.due(lane, plan.working, now_ns, limit, skip)
+        rows = self._due(turn, plan, lane, limit)
         leased.looked_at = len(rows)
         leased.more = len(rows) == limit and not last
-        rows += self._probes(transaction, lane, plan.probing, now_ns)
+        rows += self._probes(turn, lane, plan.probing)
         if not rows and not seen:
             return leased
-        plan.objects.update(transaction.objects({row.fid for row in rows}))
+        plan.objects.update(turn.transaction.objects({row.fid for row in rows}))
         seen.update({(row.fid, row.extractor): row for row in rows})
-        self._settle_leases(leased, rows, now_ns)
-        leased.unknown = [work for work, row in seen.items() if row.job is None and row.fid not in plan.objects]
-        for work in leased.unknown:
-            del seen[work]
-        self._give_out(transaction, plan, leased, lane, now_ns, room)
+        self._settle_leases(turn, leased, rows)
+        self._forget_unknown(turn, plan, leased, seen)
+        self._give_out(turn, plan, leased, lane, room)
         for row in (*leased.rows, *(leased.lost if plan.drained else ())):
             seen.pop((row.fid, row.extractor), None)
-        transaction.put_pending(leased.rows)
-        transaction.remove_pending(leased.unknown)
+        turn.transaction.put_pending(leased.rows)
         return leased
 
     def enqueue(self, plan: Plan) -> None:
@@ -158,59 +152,84 @@ class Jobs:
         for queue, jobs in plan.jobs.items():
             self._queue.enqueue(queue, jobs)
 
-    def _most_jobs(self, lane: Lane) -> int:
-        """Return how many jobs may wait in a lane's queue before it gives no more: few where others go first."""
-        return self._settings.queue_jobs if lane.priority >= 0 else max(1, self._settings.queue_jobs // LOW_SHARE)
+    def _room(self, plan: Plan, lane: Lane) -> int:
+        """Return how many jobs a lane may still give to its queue: few where others go first."""
+        most = self._settings.queue_jobs
+        if lane.priority < 0:
+            most = max(1, most // LOW_SHARE)
+        return most - plan.waiting.get(lane.queue, self._settings.queue_jobs) - len(plan.jobs.get(lane.queue, ()))
 
-    def _probes(self, transaction: Transaction, lane: Lane, probing: list[str], now_ns: int) -> list[PendingRow]:
+    @staticmethod
+    def _due(turn: Turn, plan: Plan, lane: Lane, limit: int) -> list[PendingRow]:
+        """Return the next rows of a lane that are due, behind those that were seen."""
+        skip = sum(row.extractor in plan.working for row in plan.seen[lane].values())
+        return turn.transaction.due(lane, plan.working, turn.now_ns, limit, skip)
+
+    def _probes(self, turn: Turn, lane: Lane, probing: list[str]) -> list[PendingRow]:
         """Return a row of each tripped extractor that has one here, and take it from `probing`."""
-        found = [row for name in probing for row in transaction.due(lane, [name], now_ns, 1)]
+        found = [row for name in probing for row in turn.transaction.due(lane, [name], turn.now_ns, 1)]
         for row in found:
             probing.remove(row.extractor)
-            self._roster.probed(row.extractor, now_ns)
+            self._registry.probed(row.extractor, turn.now_ns)
         return found
 
-    def _settle_leases(self, leased: Leased, rows: Sequence[PendingRow], now_ns: int) -> None:
+    def _settle_leases(self, turn: Turn, leased: Leased, rows: Sequence[PendingRow]) -> None:
         """Prolong the leases of those rows that a job still holds, and find those whose job was lost."""
         ended = {row.job for row in rows if row.job is not None}
         alive = self._queue.unfinished(ended) if ended else set()
         for row in rows:
             if row.job in alive:
-                leased.rows.append(prolonged(row, now_ns, self._lease_ns // LOOK_SHARE))
-                self._readers.given(row.extractor, str(row.job), now_ns)
+                leased.rows.append(prolonged(row, turn.now_ns, self._lease_ns // LOOK_SHARE))
+                self._read_limits.given(row.extractor, str(row.job), turn.now_ns)
             elif row.job is not None:
                 leased.lost.append(row)
 
-    def _give_out(  # noqa: PLR0917 - as `lease`
-        self, transaction: Transaction, plan: Plan, leased: Leased, lane: Lane, now_ns: int, room: int
-    ) -> None:
-        objects = plan.objects
-        patient = plan.waiting[lane.queue] > 0
-        batches = [
-            batch
-            for batch in self._batches([row for row in plan.seen[lane].values() if row.job is None], objects)
-            if self._is_full(batch, _bytes(batch, objects))
-            or (not leased.more and (not patient or now_ns - batch[0].due_ns >= LINGER_NS))
-        ][:room]
-        paths = transaction.paths({row.fid for batch in batches for row in batch})
+    @staticmethod
+    def _forget_unknown(turn: Turn, plan: Plan, leased: Leased, seen: dict[WorkKey, PendingRow]) -> None:
+        """Remove the rows of objects that are not stored."""
+        leased.unknown = [work for work, row in seen.items() if row.job is None and row.fid not in plan.objects]
+        for work in leased.unknown:
+            del seen[work]
+        turn.transaction.remove_pending(leased.unknown)
+
+    def _give_out(self, turn: Turn, plan: Plan, leased: Leased, lane: Lane, room: int) -> None:
+        """Make jobs of the rows that nobody holds, as many as there is room for."""
+        batches = self._ready(turn, plan, lane, more=leased.more)[:room]
+        paths = turn.transaction.paths({row.fid for batch in batches for row in batch})
         for batch in batches:
-            first = batch[0]
-            if not self._readers.takes(first.extractor):
+            if not self._read_limits.takes(batch[0].extractor):
                 continue
-            job = Job(
-                uuid.uuid4().hex,
-                first.extractor,
-                self._roster.states[first.extractor].serial,
-                _owner(first, objects),
-                tuple(self._item(row, objects[row.fid], paths[row.fid]) for row in batch),
-            )
-            plan.jobs[first.queue].append(job)
+            job = self._job(batch, plan.objects, paths)
+            plan.jobs[batch[0].queue].append(job)
             leased.jobs.append(job)
-            self._readers.given(job.extractor, job.id, now_ns)
-            leased.rows += [held(row, job.id, now_ns, self._lease_ns) for row in batch]
+            self._read_limits.given(job.extractor, job.id, turn.now_ns)
+            leased.rows += [held(row, job.id, turn.now_ns, self._lease_ns) for row in batch]
+
+    def _ready(self, turn: Turn, plan: Plan, lane: Lane, *, more: bool) -> list[list[PendingRow]]:
+        """Return the batches that are full, or need not wait for further files; `more`: the next look has some."""
+        patient = plan.waiting[lane.queue] > 0
+        waiting = [row for row in plan.seen[lane].values() if row.job is None]
+        return [
+            batch
+            for batch in self._batches(waiting, plan.objects)
+            if self._is_full(batch, _bytes(batch, plan.objects))
+            or (not more and (not patient or turn.now_ns - batch[0].due_ns >= LINGER_NS))
+        ]
+
+    def _job(
+        self, batch: Sequence[PendingRow], objects: Mapping[FID, ObjectRow], paths: Mapping[FID, Sequence[bytes]]
+    ) -> Job:
+        first = batch[0]
+        return Job(
+            uuid.uuid4().hex,
+            first.extractor,
+            self._registry.states[first.extractor].serial,
+            _owner(first, objects),
+            tuple(self._item(row, objects[row.fid], paths[row.fid]) for row in batch),
+        )
 
     def _item(self, row: PendingRow, known: ObjectRow, paths: Sequence[bytes]) -> JobItem:
-        work = self._wishes.rules.work_of(row.rule)
+        work = self._planner.rules.work_of(row.rule)
         cause = None
         if known.cause:
             key = OrderKey.unpack(known.cause)

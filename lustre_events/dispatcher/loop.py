@@ -23,43 +23,45 @@ from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher.answers import Answers
 from lustre_events.dispatcher.continuity import Advance, Continuity
-from lustre_events.dispatcher.directory_walks import Walks
-from lustre_events.dispatcher.extractor_registry import Roster
+from lustre_events.dispatcher.directory_walks import DirectoryWalks
+from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.heal import Healing
 from lustre_events.dispatcher.incoming import Incoming
+from lustre_events.dispatcher.installed import BUILT_IN, Installed
 from lustre_events.dispatcher.jobs import ROWS, JobQueue, Jobs, Leased, Plan
-from lustre_events.dispatcher.questions import HEAL_IDENTITY, SCAN_IDENTITY
-from lustre_events.dispatcher.rates import Past
-from lustre_events.dispatcher.records import Gathered, Intake, Place
-from lustre_events.dispatcher.reprocess_requests import Repeating
-from lustre_events.dispatcher.requests import Desk, Handler
-from lustre_events.dispatcher.results import Outcomes
+from lustre_events.dispatcher.rates import Rates
+from lustre_events.dispatcher.records import Gathered, Place, RecordWriter
+from lustre_events.dispatcher.reprocess_requests import ReprocessRequests
+from lustre_events.dispatcher.requests import RequestHandler
+from lustre_events.dispatcher.results import Ask, ResultWriter
 from lustre_events.dispatcher.scan import Scanning
-from lustre_events.dispatcher.scan_requests import Surveying
+from lustre_events.dispatcher.scan_requests import ScanRequests
 from lustre_events.dispatcher.sweep import Sweeper
-from lustre_events.dispatcher.transactions import Pace, Part, Turns, lots, portions
-from lustre_events.dispatcher.work_planner import STAT_IDENTITY, Wishes
+from lustre_events.dispatcher.transactions import (
+    BatchSize,
+    TransactionBatches,
+    Write,
+    record_batches,
+    result_batches,
+)
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.errors import LustreEventsError, UnknownExtractor
-from lustre_events.index.interface import Identity, IndexWriter, Lane, ObjectRow, Transaction
-from lustre_events.jobs.messages import Result
+from lustre_events.index.interface import Identity, IndexWriter, Lane, ObjectRow
+from lustre_events.jobs.messages import HEAL, SCAN, Result
 from lustre_events.jobs.requests import Reply, Request
-from lustre_events.rules.rules import DEFAULT_QUEUE, Rules
+from lustre_events.rules.rules import Rules
 from lustre_events.streams.interface import Block, RecordStreams, Requests, Results
 
 log = logging.getLogger(__name__)
 
-BUILT_IN = (STAT_IDENTITY, HEAL_IDENTITY, SCAN_IDENTITY)
 LEAST_RECORDS = 300
 LEAST_ROWS = 200
-"""One part takes so many at least, however long that takes."""
+"""One write takes this many at least, however long that takes."""
 
 PUBLISH_NS = SECOND_NS
-LOOK_NS = 2 * SECOND_NS
-"""How often rules and extractors are looked at for changes."""
-
 RETRY_WAIT_SECONDS = 1.0
 
 
@@ -80,6 +82,8 @@ class _Step:
     replies: list[Reply] = field(default_factory=list)
     plan: Plan = field(default_factory=Plan)
     leased: Leased = field(default_factory=Leased)
+    links: int = 0
+    """How many were written."""
     swept: int = 0
 
 
@@ -138,28 +142,26 @@ class Dispatcher:
         self._tend = tend
         index.take_over()
         self._timer = timer
-        self._turns = Turns(index, timer)
-        self._records_pace = Pace(LEAST_RECORDS, settings.batch_records)
-        self._rows_pace = Pace(LEAST_ROWS, ROWS)
-        self._look_around = look
-        self._looked_ns = clock()
-        self._problems: tuple[str, ...] = ()
-        self._roster = Roster(index, list(installed.values()), settings)
-        self._wishes = Wishes(rules, settings, self._roster.disabled)
-        self._walks = Walks(self._wishes)
-        self._healing = Healing(self._wishes, self._walks, settings.skew_seconds)
-        self._scanning = Scanning(self._wishes, self._walks, self._healing)
-        self._intake = Intake(self._wishes, self._walks, self._healing)
-        answers = Answers(self._healing, self._scanning)
-        self._outcomes = Outcomes(self._roster, self._wishes, answers, settings)
-        self._sweeper = Sweeper(streams, self._wishes, mdts, clock(), self._healing.skew_ns)
-        self._jobs = Jobs(queue, self._roster, self._wishes, settings)
-        self._surveying = Surveying(self._wishes, self._healing.skew_ns)
-        self._repeating = Repeating(self._roster, self._wishes, settings)
-        self._queues = {DEFAULT_QUEUE, *rules.queues}
-        self._desk = Desk(requests, self._handlers())
+        self._batches = TransactionBatches(index, timer)
+        self._records_size = BatchSize(LEAST_RECORDS, settings.batch_records)
+        self._rows_size = BatchSize(LEAST_ROWS, ROWS)
+        self._registry = ExtractorRegistry(index, list(installed.values()), settings)
+        self._planner = planner = WorkPlanner(rules, settings, self._registry.disabled)
+        self._installed = Installed(look, self._registry, planner, clock())
+        self._walks = DirectoryWalks(planner)
+        healing = Healing(planner, self._walks, settings.skew_seconds)
+        asks: dict[str, Ask] = {HEAL: healing, SCAN: Scanning(planner, self._walks, healing)}
+        self._records = RecordWriter(planner, self._walks, healing)
+        self._results = ResultWriter(self._registry, planner, asks, healing.doubt, settings)
+        self._sweeper = Sweeper(streams, planner, mdts, clock(), healing.skew_ns)
+        self._jobs = Jobs(queue, self._registry, planner, settings)
+        self._requests = RequestHandler(requests, {
+            **self._registry.handlers(),
+            **ReprocessRequests(self._registry, planner, settings).handlers(),
+            **ScanRequests(planner, healing.skew_ns).handlers(),
+        })  # fmt: skip
         self._published_ns = 0
-        self._past = Past()
+        self._rates = Rates()
         self._whole = True
         self._reload()
 
@@ -183,7 +185,7 @@ class Dispatcher:
         with self._index.transaction() as transaction:
             if not transaction.objects([ROOT_FID]):
                 transaction.put_objects([ObjectRow(fid=ROOT_FID, generation=1, type="d")])
-            self._wishes.look_at(transaction, [ROOT_FID], self._clock())
+            self._planner.look_at(Turn(transaction, Counter(), self._clock()), [ROOT_FID])
         return True
 
     def stop(self) -> None:
@@ -202,16 +204,16 @@ class Dispatcher:
         blocks = self._incoming.blocks(self._cursors, timeout_seconds)
         entries = self._incoming.results()
         behind = self._continuity.look(self._incoming.reading, self._cursors, self._clock())
-        asked = self._desk.read()
-        waiting = self._jobs.waiting(self._queues)
+        asked = self._requests.read()
+        waiting = self._jobs.waiting(self._installed.queues)
         now_ns = self._clock()
-        self._look(now_ns)
+        self._installed.follow(now_ns)
         self._sweeper.look(now_ns)
         step = _Step(now_ns, self._sweeper.passed_ns(self._cursors), behind, blocks, entries, asked, waiting)
-        counters = self._turns.carry_out(self._parts(step))
+        counters = self._batches.carry_out(self._writes(step), now_ns)
         self._counters += counters
         self._incoming.committed(step.moved, [entry_id for entry_id, _ in entries])
-        self._desk.answer(step.replies)
+        self._requests.answer(step.replies)
         self._jobs.enqueue(step.plan)
         self._incoming.acknowledge(self._cursors)
         done = bool(blocks or entries or asked or step.plan.jobs or counters["walked"] or counters["swept"])
@@ -222,129 +224,102 @@ class Dispatcher:
         self._whole = True
         return done
 
-    def _parts(self, step: _Step) -> Iterator[Part]:
-        """Yield what there is to write. Only when a part is asked for is the one before it written."""
-        now_ns = step.now_ns
-        written = 0
-        if step.behind:
-            yield partial(self._go_on, behind=step.behind)
-            self._cursors.update({(after.mdt, after.epoch): after for _, after in step.behind})
-            step.moved |= self._incoming.reading.keys()
-        for portion in portions(step.blocks, lambda: self._records_pace.size):
-            gathered = self._intake.gather(portion, self._cursors, now_ns)
-            yield partial(self._write, gathered=gathered, now_ns=now_ns)
-            self._cursors.update(gathered.cursors)
-            step.moved |= gathered.cursors.keys()
-            written += len(gathered.batch.links)
-        for lot in lots(step.entries):
-            yield partial(self._outcomes.take, results=lot, now_ns=now_ns, passed_ns=step.passed_ns)
-        damaged = sum(not found for _, found in step.entries)
-        yield lambda _, counters: counters.update(blocks=len(step.blocks), results_damaged=damaged)
+    def _writes(self, step: _Step) -> Iterator[Write]:
+        """Yield what there is to write. Only when a write is asked for is the one before it done."""
+        yield from self._write_records(step)
+        for results in result_batches(step.entries):
+            yield partial(self._results.take, results=results, passed_ns=step.passed_ns)
+        yield partial(self._count, step=step)
         for request in step.asked:
             yield partial(self._answer, step=step, request=request)
-        yield partial(self._walk, now_ns=now_ns)
-        for _ in range(self._sweeper.rounds(written)):
-            yield partial(self._sweep, step=step)
-            if not step.swept:
-                break
-        yield partial(self._go_round, now_ns=now_ns)
-        yield from self._plan(step)
+        yield self._walks.step
+        yield from self._sweep(step)
+        yield self._sweeper.go_round
+        yield from self._lease_rows(step)
+
+    def _write_records(self, step: _Step) -> Iterator[Write]:
+        if step.behind:
+            yield partial(self._skip, behind=step.behind)
+            self._cursors.update({(after.mdt, after.epoch): after for _, after in step.behind})
+            step.moved |= self._incoming.reading.keys()
+        for blocks in record_batches(step.blocks, lambda: self._records_size.size):
+            gathered = self._records.gather(blocks, self._cursors, step.now_ns)
+            yield partial(self._write, gathered=gathered)
+            self._cursors.update(gathered.cursors)
+            step.moved |= gathered.cursors.keys()
+            step.links += len(gathered.batch.links)
 
     @staticmethod
-    def _go_on(transaction: Transaction, counters: Counter[str], *, behind: Sequence[Advance]) -> None:
+    def _skip(turn: Turn, *, behind: Sequence[Advance]) -> None:
         for before, after in behind:
-            transaction.advance(before, after)
-            counters["skipped_gaps"] += 1
+            turn.transaction.advance(before, after)
+            turn.counters["skipped_gaps"] += 1
 
-    def _write(self, transaction: Transaction, counters: Counter[str], *, gathered: Gathered, now_ns: int) -> None:
+    def _write(self, turn: Turn, *, gathered: Gathered) -> None:
         began = self._timer()
-        self._intake.write(transaction, counters, gathered, now_ns)
-        self._records_pace.took(gathered.batch.counters["records"], self._timer() - began)
+        self._records.write(turn, gathered)
+        self._records_size.took(gathered.batch.counters["records"], self._timer() - began)
 
-    def _answer(self, transaction: Transaction, counters: Counter[str], *, step: _Step, request: Request) -> None:
-        counters["requests"] += 1
-        step.replies.append(self._desk.take(transaction, request, step.now_ns))
+    @staticmethod
+    def _count(turn: Turn, *, step: _Step) -> None:
+        turn.counters["blocks"] += len(step.blocks)
+        turn.counters["results_damaged"] += sum(not found for _, found in step.entries)
 
-    def _walk(self, transaction: Transaction, counters: Counter[str], *, now_ns: int) -> None:
-        counters["walked"] += self._walks.step(transaction, now_ns)
+    def _answer(self, turn: Turn, *, step: _Step, request: Request) -> None:
+        turn.counters["requests"] += 1
+        step.replies.append(self._requests.take(turn, request))
 
-    def _sweep(self, transaction: Transaction, counters: Counter[str], *, step: _Step) -> None:
-        step.swept, moved = self._sweeper.step(transaction, self._cursors)
-        counters["swept"] += step.swept
+    def _sweep(self, step: _Step) -> Iterator[Write]:
+        """Yield sweeps until nothing is left, or as much went as was written."""
+        for _ in range(self._sweeper.rounds(step.links)):
+            yield partial(self._sweep_some, step=step)
+            if not step.swept:
+                break
+
+    def _sweep_some(self, turn: Turn, *, step: _Step) -> None:
+        step.swept, moved = self._sweeper.step(turn, self._cursors)
+        turn.counters["swept"] += step.swept
         self._cursors.update({(cursor.mdt, cursor.epoch): cursor for cursor in moved})
 
-    def _go_round(self, transaction: Transaction, counters: Counter[str], *, now_ns: int) -> None:
-        counters["looked_at"] += self._sweeper.go_round(transaction, now_ns)
-
-    def _plan(self, step: _Step) -> Iterator[Part]:
-        """Yield the parts in which due rows are leased, lane by lane."""
+    def _lease_rows(self, step: _Step) -> Iterator[Write]:
+        """Yield the writes in which due rows are leased, lane by lane."""
         yield partial(self._begin_plan, step=step)
         for lane in step.plan.lanes:
             left, step.leased = ROWS, Leased(more=True)
             while step.leased.more:
-                size = min(left, self._rows_pace.size)
+                size = min(left, self._rows_size.size)
                 left -= size
                 yield partial(self._lease, step=step, lane=lane, size=size, last=left == 0)
 
-    def _begin_plan(self, transaction: Transaction, _: Counter[str], *, step: _Step) -> None:
-        step.plan = self._jobs.begin(transaction, step.waiting, step.now_ns, drained=self._incoming.drained)
-        self._queues |= {lane.queue for lane in step.plan.lanes}
+    def _begin_plan(self, turn: Turn, *, step: _Step) -> None:
+        step.plan = self._jobs.begin(turn, step.waiting, drained=self._incoming.drained)
+        self._installed.add_queues(lane.queue for lane in step.plan.lanes)
 
-    def _lease(
-        self, transaction: Transaction, counters: Counter[str], *, step: _Step, lane: Lane, size: int, last: bool
-    ) -> None:
+    def _lease(self, turn: Turn, *, step: _Step, lane: Lane, size: int, last: bool) -> None:
         """Lease rows of a lane; take leases of lost jobs away once all results have been read."""
         began = self._timer()
-        leased = step.leased = self._jobs.lease(transaction, step.plan, lane, step.now_ns, size, last=last)
+        leased = step.leased = self._jobs.lease(turn, step.plan, lane, size, last=last)
         if step.plan.drained and leased.lost:
-            self._outcomes.lost(transaction, leased.lost, step.now_ns)
-            counters["files_of_lost_jobs"] += len(leased.lost)
-        self._rows_pace.took(leased.looked_at, self._timer() - began)
-        counters["jobs"] += len(leased.jobs)
-        counters["job_files"] += sum(len(job.items) for job in leased.jobs)
-
-    def _handlers(self) -> dict[str, Handler]:
-        """Return what can be asked for, by name; each part brings its own."""
-        return {**self._roster.handlers(), **self._repeating.handlers(), **self._surveying.handlers()}
-
-    def _look(self, now_ns: int) -> None:
-        """Follow rules and extractors that have changed."""
-        if now_ns - self._looked_ns < LOOK_NS:
-            return
-        self._looked_ns = now_ns
-        found = self._look_around()
-        if found is None:
-            return
-        self._problems = found.problems
-        for problem in found.problems:
-            log.error("%s", problem, extra={"action": "look"})
-        if found.rules is self._wishes.rules:
-            return
-        own = [
-            Identity(name, each.version, each.digest, each.limits.jobs) for name, each in found.extractors.items()
-        ]
-        self._roster.install([*own, *BUILT_IN])
-        self._wishes.follow(found.rules)
-        self._queues = {
-            DEFAULT_QUEUE,
-            *found.rules.queues,
-        }  # those of rows that still wait are added with their lanes
-        log.info("rules and extractors are read again", extra={"action": "look", "extractors": len(own)})
+            self._results.lost(turn, leased.lost)
+            turn.counters["files_of_lost_jobs"] += len(leased.lost)
+        self._rows_size.took(leased.looked_at, self._timer() - began)
+        turn.counters["jobs"] += len(leased.jobs)
+        turn.counters["job_files"] += sum(len(job.items) for job in leased.jobs)
 
     def _publish(self, now_ns: int) -> None:
         if now_ns - self._published_ns >= PUBLISH_NS:
             self._published_ns = now_ns
             self._tend()
             facts = {
-                "extractors": self._roster.published(),
-                "problems": msgspec.json.encode(self._problems).decode(),
-                "past": self._past.look(now_ns, self._counters),
+                "extractors": self._registry.published(),
+                "problems": msgspec.json.encode(self._installed.problems).decode(),
+                "past": self._rates.look(now_ns, self._counters),
             }
             self._streams.publish({**self._counters, "alive_ns": now_ns, **facts})
 
     def _reload(self) -> None:
         """Learn from the index what is committed: after a failed step nobody else knows."""
-        self._roster.reload()
+        self._registry.reload()
         self._cursors = self._index.cursors()
         self._counters: Counter[str] = Counter(self._index.counters())
         self._incoming.forget()

@@ -32,9 +32,10 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.pending import SECOND_NS, PendingRow
 from lustre_events.errors import ConfigError
-from lustre_events.index.interface import Identity, Lane, Transaction, Work
+from lustre_events.index.interface import Identity, Lane, WorkKey
 from lustre_events.jobs.messages import HEAL, SCAN, Result
 
 MAX_NAME_BYTES = 255
@@ -50,30 +51,28 @@ def lane_of(facts: Lane) -> Lane:
     return Lane(facts.queue, facts.priority + 1)
 
 
-def heals(transaction: Transaction, facts: Lane, due_ns: Mapping[FID, int], now_ns: int) -> int:
+def heals(turn: Turn, facts: Lane, due_ns: Mapping[FID, int]) -> int:
     """Let objects' names be asked for, each from its time on; return how many. They must be stored."""
-    present = transaction.pending([(fid, HEAL) for fid in due_ns])
+    present = turn.transaction.pending([(fid, HEAL) for fid in due_ns])
     rows = []
     for fid, each in due_ns.items():
         row = present.get((fid, HEAL))
         if row is None or row.job is not None:
-            rows.append(_row((fid, HEAL), lane_of(facts), max(each, now_ns), now_ns, HEAL))
-    transaction.put_pending(rows)
+            rows.append(_row((fid, HEAL), lane_of(facts), max(each, turn.now_ns), turn.now_ns, HEAL))
+    turn.transaction.put_pending(rows)
     return len(rows)
 
 
-def listings(
-    transaction: Transaction, facts: Lane, directories: Collection[FID], now_ns: int, scan: int = 0
-) -> None:
+def listings(turn: Turn, facts: Lane, directories: Collection[FID], scan: int = 0) -> None:
     """Let directories be listed; with `scan` for that scan, which goes on with the directories in them."""
-    present = transaction.pending([(fid, SCAN) for fid in directories])
+    present = turn.transaction.pending([(fid, SCAN) for fid in directories])
     rows = []
     for fid in directories:
         row = present.get((fid, SCAN))
         part_of = scan or (row.scan if row is not None else 0)
         reason = SCAN if part_of else HEAL
-        rows.append(_row((fid, SCAN), lane_of(facts), now_ns, now_ns, reason, part_of))
-    transaction.put_pending(rows)
+        rows.append(_row((fid, SCAN), lane_of(facts), turn.now_ns, turn.now_ns, reason, part_of))
+    turn.transaction.put_pending(rows)
 
 
 def name_of(text: str) -> bytes:
@@ -95,7 +94,7 @@ def again(row: PendingRow, due_ns: int) -> PendingRow:
 
 
 def _row(  # noqa: PLR0917 - a row's fields
-    work: Work, lane: Lane, due_ns: int, now_ns: int, reason: str, scan: int = 0
+    work: WorkKey, lane: Lane, due_ns: int, now_ns: int, reason: str, scan: int = 0
 ) -> PendingRow:
     fid, extractor = work
     return PendingRow(

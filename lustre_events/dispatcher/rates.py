@@ -13,7 +13,7 @@ EVERY_NS = 10 * SECOND_NS
 KEPT = 7
 
 
-class Past:
+class Rates:
     """Keeps a sample every ten seconds, for a minute."""
 
     def __init__(self) -> None:

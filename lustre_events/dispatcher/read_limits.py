@@ -15,7 +15,7 @@ BETWEEN_NS = 2 * SECOND_NS
 """For so long a job may be seen neither waiting nor running, while a worker is just taking it."""
 
 
-class Readers:
+class ReadLimits:
     """Counts the jobs of extractors that are bounded.
 
     Args:

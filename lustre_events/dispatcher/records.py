@@ -1,18 +1,19 @@
-"""Blocks of records, on their way into the index: links, migrations, objects that came and went, and wishes."""
+"""Blocks of records, on their way into the index: links, migrations, objects that came and went, new work."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lustre_events.dispatcher.directory_walks import Walks
+from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.heal import Healing
-from lustre_events.dispatcher.work_planner import Wishes
-from lustre_events.domain.batch import Batch
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.work_planner import WorkPlanner
+from lustre_events.domain.batch import Batch, ObjectChange
 from lustre_events.domain.namespace import mdt_number
 from lustre_events.domain.spans import Span
-from lustre_events.index.interface import Cursor, Transaction
+from lustre_events.index.interface import Cursor
 from lustre_events.streams.interface import Block
 
 Place = tuple[str, int]
@@ -32,11 +33,11 @@ class Gathered:
     """There are several MDTs, whose clocks may differ."""
 
 
-class Intake:
+class RecordWriter:
     """Gathers what blocks change, and writes it in the caller's transaction."""
 
-    def __init__(self, wishes: Wishes, walks: Walks, healing: Healing) -> None:
-        self._wishes = wishes
+    def __init__(self, planner: WorkPlanner, walks: DirectoryWalks, healing: Healing) -> None:
+        self._planner = planner
         self._walks = walks
         self._healing = healing
 
@@ -62,44 +63,54 @@ class Intake:
         before = [known.get(place) or Cursor(*place) for place in cursors]
         return Gathered(batch, before, cursors, several)
 
-    def write(self, transaction: Transaction, counters: Counter[str], gathered: Gathered, now_ns: int) -> None:
+    def write(self, turn: Turn, gathered: Gathered) -> None:
         """Write what was gathered, and move the cursors."""
         for before, after in zip(gathered.before, gathered.cursors.values(), strict=True):
-            transaction.advance(before, after)
+            turn.transaction.advance(before, after)
         if gathered.cursors:
-            self._write(transaction, gathered.batch, now_ns, counters, several=gathered.several)
-        counters.update(gathered.batch.counters)
-        counters["links"] += len(gathered.batch.links)
+            self._write(turn, gathered.batch, several=gathered.several)
+        turn.counters.update(gathered.batch.counters)
+        turn.counters["links"] += len(gathered.batch.links)
 
-    def _write(
-        self, transaction: Transaction, batch: Batch, now_ns: int, counters: Counter[str], *, several: bool
-    ) -> None:
+    def _write(self, turn: Turn, batch: Batch, *, several: bool) -> None:
+        present = self._follow_moves(turn, batch)
+        before = self._walks.before(turn, batch.changes)
+        self._write_names(turn, batch, present, several=several)
+        stored = self._planner.take(turn, self._remaining(turn, batch))
+        if several or batch.contested:
+            turn.counters["contested"] += self._healing.after(turn, batch, stored, present)
+        turn.counters["walks"] += self._walks.begin(turn, before)
+
+    @staticmethod
+    def _follow_moves(turn: Turn, batch: Batch) -> Mapping[FID, FID]:
+        """Remember the migrations, and let changes of old FIDs be those of the present ones, which are returned."""
         moves = batch.moves()
-        transaction.put_moves(moves)
+        turn.transaction.put_moves(moves)
         moving = {fid for move in moves for fid in (move.fid, move.target)}
-        present = transaction.moved(batch.changes.keys() | moving if moving else batch.changes.keys())
+        present = turn.transaction.moved(batch.changes.keys() | moving if moving else batch.changes.keys())
         batch.follow(present)
-        before = self._walks.before(transaction, batch.changes)
+        turn.counters["migrated"] += len(moves)
+        return present
+
+    def _write_names(self, turn: Turn, batch: Batch, present: Mapping[FID, FID], *, several: bool) -> None:
         if several or batch.late:
-            self._healing.before(transaction, batch)
-        transaction.set_links(batch.links.values())
+            self._healing.before(turn, batch)
+        turn.transaction.set_links(batch.links.values())
         # From the last to the first: what was changed under a later FID counts as a later change.
-        for move in reversed(moves):
-            transaction.move_object(move.fid, present[move.fid])
+        for move in reversed(batch.moves()):
+            turn.transaction.move_object(move.fid, present[move.fid])
+
+    @staticmethod
+    def _remaining(turn: Turn, batch: Batch) -> Mapping[FID, ObjectChange]:
+        """Remove the objects that are gone, and return the changes of the others."""
         gone = {fid for fid, change in batch.changes.items() if change.gone}
         # Alive all the same: names that other records have given it, or flags that an old server lost. Its
         # `stat` will find it gone if it is, and removes it when no name is left (results.py).
-        alive = transaction.linked(gone)
+        alive = turn.transaction.linked(gone)
         for fid in alive:
             batch.changes[fid].attributes = True
-        removed = transaction.remove_objects(gone - alive)
-        stored = self._wishes.take(
-            transaction, {fid: change for fid, change in batch.changes.items() if fid in alive or not change.gone}
-        )
-        if several or batch.contested:
-            counters["contested"] += self._healing.after(transaction, batch, stored, present, now_ns)
-        walks = self._walks.begin(transaction, before)
-        counters.update({"removed": removed, "migrated": len(moves), "walks": walks})
+        turn.counters["removed"] += turn.transaction.remove_objects(gone - alive)
+        return {fid: change for fid, change in batch.changes.items() if fid in alive or not change.gone}
 
 
 def span_of(cursor: Cursor) -> Span:

@@ -11,21 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lustre_events.config.nearest import nearest
+from lustre_events.dispatcher.turn import Turn
 from lustre_events.errors import ConfigError
-from lustre_events.index.interface import Transaction
 from lustre_events.jobs.requests import Reply, Request
 from lustre_events.streams.interface import Requests
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Transaction, Mapping[str, Any], int], dict[str, Any]]
-"""From the transaction, the arguments and the time in ns to the result, all of JSON types."""
+Handler = Callable[[Turn, Mapping[str, Any]], dict[str, Any]]
+"""From the turn and the arguments to the result, all of JSON types."""
 
 AT_ONCE = 8
 """Most requests of one step: each may carry 1,000 FIDs."""
 
 
-class Desk:
+class RequestHandler:
     """Takes requests and gives the answers, by a table of handlers; `requests` None: nobody can ask."""
 
     def __init__(self, requests: Requests | None, handlers: Mapping[str, Handler]) -> None:
@@ -47,7 +47,7 @@ class Desk:
             self._requests.answer(self._answered)
             self._answered = []
 
-    def take(self, transaction: Transaction, request: Request, now_ns: int) -> Reply:
+    def take(self, turn: Turn, request: Request) -> Reply:
         """Carry a request out, and return the answer to be given once this is committed."""
         handler = self._handlers.get(request.action)
         try:
@@ -56,7 +56,7 @@ class Desk:
             if handler is None:
                 raise ConfigError(f"this dispatcher knows no request {request.action!r}"
                                   f"{nearest(request.action, tuple(self._handlers))}")  # fmt: skip
-            result = handler(transaction, request.arguments, now_ns)
+            result = handler(turn, request.arguments)
         except ConfigError as exc:
             log.warning("refused the request %r: %s", request.action, exc, extra={"action": "refuse"})
             return Reply(request.id, error=str(exc))

@@ -15,8 +15,8 @@
 An object that is gone and has no name may have migrated: a record that is still to come takes its documents to its
 new FID. So an object with documents goes only when all MDTs have passed the time at which it was found gone.
 
-What workers say about the file system itself (`heal`, `scan`) is taken by answers.py. An object that was found
-elsewhere, or in vain as often as it is tried although it has a name, has its names asked for (heal.py).
+What workers say about the file system itself (`heal`, `scan`) is taken by heal.py and scan.py. An object that was
+found elsewhere, or in vain as often as it is tried although it has a name, has its names asked for (heal.py).
 
 A result counts only while its own job holds the row: one that is delivered twice counts once, one that comes when
 the work was given out anew is left to that job, and whoever can write results can write none that nobody asked for.
@@ -26,17 +26,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import questions as asking
-from lustre_events.dispatcher.answers import Answers
-from lustre_events.dispatcher.extractor_registry import Roster
-from lustre_events.dispatcher.work_planner import Question, Wishes
+from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.work_planner import Question, WorkPlanner
 from lustre_events.domain.bounds import converted
 from lustre_events.domain.pending import (
     LONGEST_RETRY_NS,
@@ -49,8 +50,8 @@ from lustre_events.domain.pending import (
 )
 from lustre_events.domain.tallies import Tallies
 from lustre_events.errors import ConfigError
-from lustre_events.index.interface import Facts, ObjectRow, Transaction
-from lustre_events.jobs.messages import ASKS, STAT, Result
+from lustre_events.index.interface import Facts, ObjectRow, WorkKey
+from lustre_events.jobs.messages import STAT, Result
 
 log = logging.getLogger(__name__)
 
@@ -58,105 +59,144 @@ _LATEST = (1 << 63) - 1
 GONE_WAIT_NS = 5 * SECOND_NS
 
 
+class Ask(Protocol):
+    """What is asked of the file system itself: `heal` (heal.py) and `scan` (scan.py)."""
+
+    def begin(self) -> None:
+        """Forget what a step that failed has left."""
+
+    def take(self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow) -> PendingRow | None:
+        """Take a good answer; return what is left of its row. Raises ConfigError: it answers something else."""
+
+    def gave_up(self, before: PendingRow, error: str) -> None:
+        """Take note of a row whose tries are used up."""
+
+    def write(self, turn: Turn) -> None:
+        """Write what answers ask for, once what is left of all rows is written: it may be theirs."""
+
+
 @dataclass(slots=True)
 class _Taken:
-    """What one lot of results changes, until it is written."""
+    """Some results: what the index knows of their objects, and what they change until that is written."""
 
-    now_ns: int
-    rows: dict[tuple[FID, str], PendingRow | None] = field(default_factory=dict)
-    nameless: set[FID] = field(default_factory=set)
-    released: set[FID] = field(default_factory=set)
+    objects: Mapping[FID, ObjectRow]
+    pending: Mapping[WorkKey, PendingRow]
+    linked: Collection[FID]
+    """Objects that were not found, and have a name."""
+    released: Collection[FID]
     """Objects whose content HSM had released, as far as is known."""
+    rows: dict[WorkKey, PendingRow | None] = field(default_factory=dict)
+    """What is left of pending rows that change."""
+    nameless: set[FID] = field(default_factory=set)
+    """Objects that are gone, and have no name."""
     doubted: set[FID] = field(default_factory=set)
+    """Objects whose names are to be asked for."""
     questions: list[Question] = field(default_factory=list)
+    judged: list[Result] = field(default_factory=list)
+    tallies: Tallies = field(default_factory=Tallies)
 
 
-class Outcomes:
-    """Takes results, in the caller's transaction."""
+class ResultWriter:
+    """Takes results, in the caller's transaction. `asks` take the answers about the file system, by extractor."""
 
-    def __init__(self, roster: Roster, wishes: Wishes, answers: Answers, settings: DispatcherSettings) -> None:
-        self._roster = roster
-        self._wishes = wishes
-        self._answers = answers
+    def __init__(
+        self,
+        registry: ExtractorRegistry,
+        planner: WorkPlanner,
+        asks: Mapping[str, Ask],
+        doubt: Callable[[Turn, Collection[FID]], int],
+        settings: DispatcherSettings,
+    ) -> None:
+        self._registry = registry
+        self._planner = planner
+        self._asks = asks
+        self._doubt = doubt
         self._retry_ns = int(settings.retry_seconds * SECOND_NS)
         self._tries = settings.attempts
 
-    def take(
-        self, transaction: Transaction, counters: Counter[str], *, results: Sequence[Result], now_ns: int,
-        passed_ns: int, lost: bool = False,
-    ) -> None:  # fmt: skip
+    def take(self, turn: Turn, results: Sequence[Result], passed_ns: int, *, lost: bool = False) -> None:
         """Write results and what is left to do; count them: results = ok + failed + gone + dropped.
 
         No record to come is of a time before `passed_ns`. `lost`: these are said of jobs that were lost.
         """
-        counters["results"] += len(results)
-        tallies = Tallies()
-        self._answers.begin()
+        turn.counters["results"] += len(results)
+        for ask in self._asks.values():
+            ask.begin()
         known = [result for result in results if self._is_known(result)]
-        counters["results_dropped"] += len(results) - len(known)
-        objects = transaction.objects({result.fid for result in known})
-        pending = transaction.pending([(result.fid, result.extractor) for result in known])
-        linked = transaction.linked({result.fid for result in known if result.status == "gone"})
-        taken = _Taken(now_ns)
-        asked = []
-        taken.released = _released(transaction, objects.values())
+        turn.counters["results_dropped"] += len(results) - len(known)
+        taken = _looked_up(turn, known)
         for result in known:
-            work = (result.fid, result.extractor)
-            row = objects.get(result.fid)
-            before = taken.rows.get(work, pending.get(work))
-            in_time = lost or asking.in_time(before, result)
-            if row is None or result.generation > row.generation or not in_time:
-                # The object was removed meanwhile, the result is of an index before this one, or nobody asked.
-                counters["results_dropped"] += 1
-                if row is None:
-                    taken.rows[work] = None
-                continue
-            asked.append(result)
-            status, after = self._take(transaction, result, row, before, taken, counters)
-            if status == "gone" and result.fid in linked:
-                after = self._again(result, before, now_ns)
-            elif status == "gone" and after is None and result.extractor == STAT:
-                taken.nameless.add(result.fid)
-            if result.elsewhere or (result.fid in linked and _in_vain(result, before, after)):
-                taken.doubted.add(result.fid)
-            counters[f"results_{status}"] += 1
-            tallies.add(result.extractor, status, result.provenance)
-            if after is not before:
-                taken.rows[work] = after
-        for fid, _ in transaction.documents(taken.nameless):
-            before = pending.get((fid, STAT))
-            since_ns = before.gone_ns if before is not None and before.gone_ns else now_ns
-            if since_ns > passed_ns:
-                taken.nameless.discard(fid)
-                taken.rows[fid, STAT] = _kept(before, since_ns, now_ns)
-        transaction.put_pending(row for row in taken.rows.values() if row is not None)
-        transaction.remove_pending(work for work, row in taken.rows.items() if row is None)
-        counters["removed"] += transaction.remove_objects(taken.nameless)
-        self._answers.write(transaction, taken.doubted - taken.nameless, now_ns, counters)
-        self._roster.judge(transaction, asked, now_ns)
-        self._wishes.ask(transaction, [each for each in taken.questions if each.row.fid not in taken.nameless])
-        counters.update(tallies.counters())
+            self._take_one(turn, result, taken, lost=lost)
+        _keep_for_migrations(turn, taken, passed_ns)
+        self._write(turn, taken)
 
-    def lost(self, transaction: Transaction, rows: Sequence[PendingRow], now_ns: int) -> None:
+    def _take_one(self, turn: Turn, result: Result, taken: _Taken, *, lost: bool) -> None:
+        work = (result.fid, result.extractor)
+        row = taken.objects.get(result.fid)
+        before = taken.rows.get(work, taken.pending.get(work))
+        in_time = lost or asking.in_time(before, result)
+        if row is None or result.generation > row.generation or not in_time:
+            # The object was removed meanwhile, the result is of an index before this one, or nobody asked.
+            turn.counters["results_dropped"] += 1
+            if row is None:
+                taken.rows[work] = None
+            return
+        taken.judged.append(result)
+        status, after = self._outcome(turn, result, row, before, taken)
+        if status == "gone":
+            after = self._not_found(turn, result, before, after, taken)
+        if result.elsewhere:
+            taken.doubted.add(result.fid)
+        turn.counters[f"results_{status}"] += 1
+        taken.tallies.add(result.extractor, status, result.provenance)
+        if after is not before:
+            taken.rows[work] = after
+
+    def _not_found(
+        self, turn: Turn, result: Result, before: PendingRow | None, after: PendingRow | None, taken: _Taken
+    ) -> PendingRow | None:
+        """Return what is left of the row of an object that was not found: with a name it may have been renamed."""
+        if result.fid in taken.linked:
+            after = self._again(turn, result, before)
+            if before is not None and before.job is not None and after is None:
+                taken.doubted.add(result.fid)  # in vain as often as it is tried
+        elif after is None and result.extractor == STAT:
+            taken.nameless.add(result.fid)
+        return after
+
+    def _write(self, turn: Turn, taken: _Taken) -> None:
+        """Write what is left of rows, then what depends on that."""
+        turn.transaction.put_pending(row for row in taken.rows.values() if row is not None)
+        turn.transaction.remove_pending(work for work, row in taken.rows.items() if row is None)
+        turn.counters["removed"] += turn.transaction.remove_objects(taken.nameless)
+        for ask in self._asks.values():
+            ask.write(turn)
+        turn.counters["doubted"] += self._doubt(turn, taken.doubted - taken.nameless)
+        self._registry.judge(turn, taken.judged)
+        self._planner.ask(turn, [each for each in taken.questions if each.row.fid not in taken.nameless])
+        turn.counters.update(taken.tallies.counters())
+
+    def lost(self, turn: Turn, rows: Sequence[PendingRow]) -> None:
         """Take rows whose job was lost as failed attempts, so that no file can end workers for ever."""
         results = [
             Result(
                 fid=row.fid,
                 extractor=row.extractor,
-                serial=self._roster.states[row.extractor].serial,
+                serial=self._registry.states[row.extractor].serial,
                 generation=row.generation,
                 status="failed",
                 error="the worker was lost while it had this file",
             )
             for row in rows
         ]
-        self.take(transaction, Counter(), results=results, now_ns=now_ns, passed_ns=0, lost=True)
+        # Their count is not that of results which came.
+        self.take(replace(turn, counters=Counter()), results, 0, lost=True)
 
     def _is_known(self, result: Result) -> bool:
         known = (
-            result.extractor in self._roster.states
+            result.extractor in self._registry.states
             and 0 <= result.generation <= _LATEST
-            and 0 <= result.serial <= self._roster.states[result.extractor].serial
+            and 0 <= result.serial <= self._registry.states[result.extractor].serial
         )
         if not known:
             log.error(
@@ -165,73 +205,88 @@ class Outcomes:
             )  # fmt: skip
         return known
 
-    def _take(  # noqa: PLR0917 - all that one result is about
-        self,
-        transaction: Transaction,
-        result: Result,
-        row: ObjectRow,
-        before: PendingRow | None,
-        taken: _Taken,
-        counters: Counter[str],
+    def _outcome(
+        self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow | None, taken: _Taken
     ) -> tuple[str, PendingRow | None]:
         """Write one result; return how it counts and what is left of its pending row."""
         if result.status == "ok":
-            if result.extractor in ASKS:
-                try:
-                    return self._answers.take(transaction, result, row, before, taken.now_ns, counters)
-                except ConfigError as exc:
-                    error = str(exc)
-            else:
-                error = self._write(transaction, result, row, taken)
-            if not error:
-                return "ok", self._left(result, before, taken.now_ns)
-            result = msgspec.structs.replace(result, status="failed", error=error)
+            try:
+                return "ok", self._good(turn, result, row, before, taken)
+            except ConfigError as exc:
+                result = msgspec.structs.replace(result, status="failed", error=str(exc))
         if result.status in {"gone", "released"}:
-            return result.status, self._left(result, before, taken.now_ns)
-        after = self._again(result, before, taken.now_ns)
+            return result.status, self._left(turn, result, before)
+        after = self._again(turn, result, before)
         if after is None and before is not None:
-            transaction.put_failure(row, result, before.attempts + 1)
-            self._answers.gave_up(before, result.error)
+            turn.transaction.put_failure(row, result, before.attempts + 1)
+            if before.extractor in self._asks:
+                self._asks[before.extractor].gave_up(before, result.error)
         return "failed", after
 
-    def _write(self, transaction: Transaction, result: Result, row: ObjectRow, taken: _Taken) -> str:
-        """Write a good result; return what is wrong with it, or nothing."""
-        if result.extractor != STAT:
-            transaction.put_document(row, result)
-            return ""
+    def _good(
+        self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow | None, taken: _Taken
+    ) -> PendingRow | None:
+        """Write a good result; return what is left of its row. Raises ConfigError: it is not what it should be."""
+        if result.extractor in self._asks:
+            return None if before is None else self._asks[result.extractor].take(turn, result, row, before)
+        if result.extractor == STAT:
+            self._write_facts(turn, result, row, taken)
+        else:
+            turn.transaction.put_document(row, result)
+        return self._left(turn, result, before)
+
+    def _write_facts(self, turn: Turn, result: Result, row: ObjectRow, taken: _Taken) -> None:
         try:
             facts = converted(result.document, Facts)
         except msgspec.ValidationError as exc:
-            return f"these are no facts of a file: {exc}"
-        if transaction.put_facts(row, result.generation, facts):
-            restored = row.fid in taken.released and not facts.released
-            question = self._wishes.facts_came(row, result.generation, facts, taken.now_ns, restored=restored)
-            if question is not None:
-                taken.questions.append(question)
-        return ""
+            raise ConfigError(f"these are no facts of a file: {exc}") from exc
+        if not turn.transaction.put_facts(row, result.generation, facts):
+            return
+        restored = row.fid in taken.released and not facts.released
+        question = self._planner.facts_came(row, result.generation, facts, turn.now_ns, restored=restored)
+        if question is not None:
+            taken.questions.append(question)
 
-    def _left(self, result: Result, before: PendingRow | None, now_ns: int) -> PendingRow | None:
+    def _left(self, turn: Turn, result: Result, before: PendingRow | None) -> PendingRow | None:
         if before is None:
             return None
-        settle_ns = self._wishes.settle_ns(before.extractor, before.rule)
-        outdated = result.serial < self._roster.states[result.extractor].serial
-        return finished(before, -1 if outdated else result.generation, now_ns, settle_ns)
+        settle_ns = self._planner.settle_ns(before.extractor, before.rule)
+        outdated = result.serial < self._registry.states[result.extractor].serial
+        return finished(before, -1 if outdated else result.generation, turn.now_ns, settle_ns)
 
-    def _again(self, result: Result, before: PendingRow | None, now_ns: int) -> PendingRow | None:
+    def _again(self, turn: Turn, result: Result, before: PendingRow | None) -> PendingRow | None:
         """Return what is left after an attempt in vain; a row that no job holds has been counted already."""
         if before is None or before.job is None:
             return before
         if result.generation < before.generation:
-            return self._left(result, before, now_ns)
-        if self._roster.excuses(result):
-            return excused(before, now_ns, self._retry_ns)
-        return failed(before, now_ns, self._retry_ns, self._tries)
+            return self._left(turn, result, before)
+        if self._registry.excuses(result):
+            return excused(before, turn.now_ns, self._retry_ns)
+        return failed(before, turn.now_ns, self._retry_ns, self._tries)
 
 
-def _released(transaction: Transaction, rows: Iterable[ObjectRow]) -> set[FID]:
+def _looked_up(turn: Turn, results: Sequence[Result]) -> _Taken:
+    """Return what the index knows of the objects of results."""
+    objects = turn.transaction.objects({result.fid for result in results})
+    pending = turn.transaction.pending([(result.fid, result.extractor) for result in results])
+    linked = turn.transaction.linked({result.fid for result in results if result.status == "gone"})
+    return _Taken(objects, pending, linked, _released(turn, objects.values()))
+
+
+def _keep_for_migrations(turn: Turn, taken: _Taken, passed_ns: int) -> None:
+    """Keep objects that are gone with documents, as long as a record of a migration may still come for these."""
+    for fid, _ in turn.transaction.documents(taken.nameless):
+        before = taken.pending.get((fid, STAT))
+        since_ns = before.gone_ns if before is not None and before.gone_ns else turn.now_ns
+        if since_ns > passed_ns:
+            taken.nameless.discard(fid)
+            taken.rows[fid, STAT] = _kept(before, since_ns, turn.now_ns)
+
+
+def _released(turn: Turn, rows: Iterable[ObjectRow]) -> set[FID]:
     """Return which objects HSM had released when `stat` saw them last; those with newer content do not matter."""
     seen = [row.fid for row in rows if row.known and row.generation > row.content]
-    return {fid for fid, (_, facts) in transaction.facts(seen).items() if facts.released} if seen else set()
+    return {fid for fid, (_, facts) in turn.transaction.facts(seen).items() if facts.released} if seen else set()
 
 
 def _kept(row: PendingRow | None, since_ns: int, now_ns: int) -> PendingRow | None:
@@ -240,8 +295,3 @@ def _kept(row: PendingRow | None, since_ns: int, now_ns: int) -> PendingRow | No
         return None  # a result that came twice; the row that it had is due anyway, or the sweeper finds the object
     wait_ns = min(GONE_WAIT_NS + now_ns - since_ns, LONGEST_RETRY_NS)
     return found_gone(row, since_ns, now_ns + wait_ns)
-
-
-def _in_vain(result: Result, before: PendingRow | None, after: PendingRow | None) -> bool:
-    """Whether an object was not found in the last of its tries."""
-    return result.status == "gone" and before is not None and before.job is not None and after is None

@@ -16,11 +16,12 @@ import msgspec
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.dispatcher import questions
 from lustre_events.dispatcher.requests import Handler
-from lustre_events.dispatcher.work_planner import Question, Wishes
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.work_planner import Question, WorkPlanner
 from lustre_events.domain.namespace import Link, base_stamp
 from lustre_events.domain.pending import Kind
 from lustre_events.errors import ConfigError
-from lustre_events.index.interface import ObjectRow, Transaction
+from lustre_events.index.interface import ObjectRow
 from lustre_events.jobs.requests import arguments_as
 
 KEPT_SCANS = 100
@@ -35,7 +36,7 @@ class _Scan(msgspec.Struct):
     """The directories from below the root down to the one to scan: percent-encoded name and FID."""
 
 
-class _Progress(msgspec.Struct):
+class _ScanProgress(msgspec.Struct):
     scan: int
 
 
@@ -45,41 +46,41 @@ class _Repair(msgspec.Struct):
     stale: list[str] = []
 
 
-class Surveying:
+class ScanRequests:
     """Carries such requests out, in the caller's transaction."""
 
-    def __init__(self, wishes: Wishes, skew_ns: int) -> None:
-        self._wishes = wishes
+    def __init__(self, planner: WorkPlanner, skew_ns: int) -> None:
+        self._planner = planner
         self._skew_ns = skew_ns
 
     def handlers(self) -> dict[str, Handler]:
         """Return the table of requests."""
         return {"scan": self._scan, "scan-progress": self._progress, "repair": self._repair}
 
-    def _scan(self, transaction: Transaction, arguments: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+    def _scan(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
         asked = arguments_as(_Scan, arguments)
         steps = [(unquote_to_bytes(name), FID.parse(fid)) for name, fid in asked.path]
         directories = [ROOT_FID, *(fid for _, fid in steps)]
-        stamp = base_stamp(now_ns - self._skew_ns)
+        stamp = base_stamp(turn.now_ns - self._skew_ns)
         links = [Link(parent, *step, stamp) for parent, step in zip(directories, steps, strict=False)]
-        stored = transaction.objects(directories)
-        transaction.put_objects(
+        stored = turn.transaction.objects(directories)
+        turn.transaction.put_objects(
             ObjectRow(fid=fid, generation=1, type="d") for fid in directories if fid not in stored
         )
-        transaction.set_links(links)
-        self._wishes.look_at(transaction, set(directories) - stored.keys(), now_ns)
-        scan = transaction.begin_scan(directories[-1], now_ns, KEPT_SCANS)
-        questions.listings(transaction, self._wishes.facts_lane, directories[-1:], now_ns, scan)
+        turn.transaction.set_links(links)
+        self._planner.look_at(turn, set(directories) - stored.keys())
+        scan = turn.transaction.begin_scan(directories[-1], turn.now_ns, KEPT_SCANS)
+        questions.listings(turn, self._planner.facts_lane, directories[-1:], scan)
         return {"scan": scan}
 
-    def _progress(self, transaction: Transaction, arguments: Mapping[str, Any], _now_ns: int) -> dict[str, Any]:
-        asked = arguments_as(_Progress, arguments)
-        found = transaction.scan(asked.scan, UNREADABLE)
+    def _progress(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        asked = arguments_as(_ScanProgress, arguments)
+        found = turn.transaction.scan(asked.scan, UNREADABLE)
         if found is None:
             raise ConfigError(
                 f"there is no scan {asked.scan}, or it was long ago; begin one with: lustre-events scan PATH"
             )
-        paths = transaction.paths([fid for fid, _ in found.unreadable])
+        paths = turn.transaction.paths([fid for fid, _ in found.unreadable])
         return {
             "directories": found.directories,
             "files": found.files,
@@ -89,17 +90,17 @@ class Surveying:
             ],
         }
 
-    def _repair(self, transaction: Transaction, arguments: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+    def _repair(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
         asked = arguments_as(_Repair, arguments)
         wanted = {key: {FID.parse(fid) for fid in getattr(asked, key)} for key in _Repair.__struct_fields__}
-        stored = transaction.objects(set().union(*wanted.values()))
+        stored = turn.transaction.objects(set().union(*wanted.values()))
         directories = wanted["directories"] & stored.keys()
-        questions.listings(transaction, self._wishes.facts_lane, sorted(directories), now_ns)
+        questions.listings(turn, self._planner.facts_lane, sorted(directories))
         objects = wanted["objects"] & stored.keys()
-        self._wishes.look_at(transaction, objects, now_ns)
+        self._planner.look_at(turn, objects)
         stale = [stored[fid] for fid in sorted(wanted["stale"] & stored.keys())]
         chances = frozenset({Kind.CONTENT, Kind.NAME})
-        self._wishes.ask(
-            transaction, [Question(row, frozenset(), chances, now_ns, now_ns, REPAIR) for row in stale]
+        self._planner.ask(
+            turn, [Question(row, frozenset(), chances, turn.now_ns, turn.now_ns, REPAIR) for row in stale]
         )
         return {"rows": len(directories) + len(objects) + len(stale)}

@@ -20,10 +20,11 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from lustre_events.dispatcher.work_planner import Wishes
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.index.interface import Cursor, Transaction
+from lustre_events.index.interface import Cursor
 from lustre_events.jobs.messages import STAT
 from lustre_events.streams.interface import RecordStreams
 
@@ -57,11 +58,11 @@ class Sweeper:
     """Knows the horizon, and removes what lies behind it, in the caller's transaction."""
 
     def __init__(
-        self, streams: RecordStreams, wishes: Wishes, mdts: Collection[str], now_ns: int, skew_ns: int = 0
+        self, streams: RecordStreams, planner: WorkPlanner, mdts: Collection[str], now_ns: int, skew_ns: int = 0
     ) -> None:
         self._skew_ns = skew_ns
         self._streams = streams
-        self._wishes = wishes
+        self._planner = planner
         self._quiet: dict[str, tuple[int, int, int]] = {}
         self._mdts = set(mdts)
         self._settle_ns = SETTLE_NS if mdts else UNNAMED_SETTLE_NS
@@ -95,39 +96,39 @@ class Sweeper:
         """Return how many times `step` may be called in turn: twice as much may go as was written."""
         return max(1, 2 * written // AT_ONCE)
 
-    def step(self, transaction: Transaction, cursors: Cursors) -> tuple[int, list[Cursor]]:
+    def step(self, turn: Turn, cursors: Cursors) -> tuple[int, list[Cursor]]:
         """Remove some of what lies behind the horizon; return how much, and cursors whose times moved with it."""
         if self._now_ns < self._settled_ns or not self._quiet:
             return 0, []
         reached = max((cursor.eff_time for cursor in cursors.values()), default=0)
         skew_ns = self._skew_ns if len(self._mdts) > 1 else 0
         horizon = min(reached, min(self._passed(mdt, cursors) for mdt in self._quiet) - skew_ns)
-        asked_ns = transaction.oldest_ask()
+        asked_ns = turn.transaction.oldest_ask()
         if asked_ns:
             horizon = min(horizon, asked_ns - self._skew_ns - 1)
         if horizon <= 0:
             return 0, []
-        swept = transaction.sweep(OrderKey(horizon + 1, 0, 0, 0).pack(), AT_ONCE)
+        swept = turn.transaction.sweep(OrderKey(horizon + 1, 0, 0, 0).pack(), AT_ONCE)
         moved = []
         for mdt, (epoch, _, _) in self._quiet.items() if swept else ():
             cursor = cursors.get((mdt, epoch)) or Cursor(mdt, epoch)
             if _reached(mdt, cursors) < horizon:
                 moved.append(msgspec.structs.replace(cursor, eff_time=horizon))
-                transaction.advance(cursor, moved[-1])
+                turn.transaction.advance(cursor, moved[-1])
         return swept, moved
 
-    def go_round(self, transaction: Transaction, now_ns: int) -> int:
-        """Let `stat` look at some objects that have no name; return how many."""
-        if not self._is_due or (not self._at and now_ns - self._round_ns < ROUND_NS):
-            return 0
+    def go_round(self, turn: Turn) -> None:
+        """Let `stat` look at some objects that have no name, and count them."""
+        if not self._is_due or (not self._at and turn.now_ns - self._round_ns < ROUND_NS):
+            return
         self._is_due = False
         if not self._at:
-            self._round_ns = now_ns
-        found, self._at = transaction.nameless(self._at, OBJECTS)
-        pending = transaction.pending([(fid, STAT) for fid in found])
+            self._round_ns = turn.now_ns
+        found, self._at = turn.transaction.nameless(self._at, OBJECTS)
+        pending = turn.transaction.pending([(fid, STAT) for fid in found])
         lost = [fid for fid in found if (fid, STAT) not in pending]
-        self._wishes.look_at(transaction, lost, now_ns)
-        return len(lost)
+        self._planner.look_at(turn, lost)
+        turn.counters["looked_at"] += len(lost)
 
     def _passed(self, mdt: str, cursors: Cursors) -> int:
         epoch, index, time_ns = self._quiet[mdt]

@@ -1,7 +1,7 @@
-"""Work in turns: many small parts, written in transactions that end soon.
+"""Batches of writes: many small writes, put together into transactions that end soon.
 
-While a transaction lasts SQLite's one write lock is held, and PostgreSQL keeps what others delete. So a step's work
-comes in parts of a bounded size, and a transaction ends behind the part with which it has lasted long enough. Where
+While a transaction lasts SQLite's one write lock is held, and PostgreSQL keeps what others delete. So a step writes
+in pieces of a bounded size, and a transaction ends behind the write with which it has lasted long enough. Where
 there is little to do one transaction takes all of it.
 """
 
@@ -17,27 +17,28 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from lustre_events.changelog.record import HEADER_BYTES, boundaries, index_of
+from lustre_events.dispatcher.turn import Turn
 from lustre_events.errors import RecordDecodeError
-from lustre_events.index.interface import IndexWriter, Transaction
+from lustre_events.index.interface import IndexWriter
 from lustre_events.jobs.messages import SCAN, Result
 from lustre_events.streams.interface import Block
 
 ENOUGH_SECONDS = 0.01
-"""A transaction that has lasted so long takes no further part."""
+"""A transaction that has lasted this long takes no further write."""
 
-PART_SECONDS = 0.016
-"""What one part should take, where its size can be chosen."""
+WRITE_SECONDS = 0.016
+"""What one write should take, where its size can be chosen."""
 
 RESULTS = 50
 NAMES = 500
-"""A part that has so many results, or names in listings, takes no more of them."""
+"""A write that has this many results, or names in listings, takes no more of them."""
 
-Part = Callable[[Transaction, "Counter[str]"], None]
-"""Work to be written, and counted."""
+Write = Callable[[Turn], None]
+"""Writes a piece of a step, and counts it. All of it is in one transaction."""
 
 
-class Turns:
-    """Carries parts out, each of them whole in one transaction.
+class TransactionBatches:
+    """Carries writes out, several in one transaction.
 
     Args:
         index: where to.
@@ -48,25 +49,25 @@ class Turns:
         self._index = index
         self._timer = timer
 
-    def carry_out(self, parts: Iterator[Part]) -> Counter[str]:
-        """Write all parts, in order, and return what they have counted; the counts are committed with the parts.
+    def carry_out(self, writes: Iterator[Write], now_ns: int) -> Counter[str]:
+        """Do all writes, in order, and return what they have counted; the counts are committed with them.
 
-        The first part of a transaction is made before it begins: what `parts` does to make it holds no lock.
+        The first write of a transaction is made before it begins: what `writes` does to make it holds no lock.
         Raises as `IndexWriter.transaction` does; the transactions before are committed.
         """
         total: Counter[str] = Counter()
-        first = next(parts, None)
+        first = next(writes, None)
         while first is not None:
-            counters: Counter[str] = Counter()
             with _without_collection(), self._index.transaction() as transaction:
+                turn = Turn(transaction, Counter(), now_ns)
                 end = self._timer() + ENOUGH_SECONDS
-                for part in itertools.chain((first,), parts):
-                    part(transaction, counters)
+                for write in itertools.chain((first,), writes):
+                    write(turn)
                     if self._timer() >= end:
                         break
-                transaction.count(+counters)
-            total += counters
-            first = next(parts, None)
+                transaction.count(+turn.counters)
+            total += turn.counters
+            first = next(writes, None)
         return total
 
 
@@ -82,8 +83,8 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-class Pace:
-    """How much of something fits into one part, by how long its last ones took: from `least` to `most`."""
+class BatchSize:
+    """How much of something fits into one write, by how long the last ones took: from `least` to `most`."""
 
     def __init__(self, least: int, most: int) -> None:
         self._least = min(least, most)
@@ -91,31 +92,31 @@ class Pace:
         self.size = self._least
 
     def took(self, size: int, seconds: float) -> None:
-        """Learn how long a part of this size took."""
-        if seconds > PART_SECONDS or size >= self.size:
-            # Else it says nothing for a large one: what each part costs anyway is in it.
-            fitting = int(size * PART_SECONDS / seconds) if seconds > 0 else self._most
+        """Learn how long a write of this size took."""
+        if seconds > WRITE_SECONDS or size >= self.size:
+            # Else it says nothing for a large one: what each write costs anyway is in it.
+            fitting = int(size * WRITE_SECONDS / seconds) if seconds > 0 else self._most
             self.size = max(self._least, min(fitting, self.size + self.size // 4, self._most))
 
 
-def portions(blocks: Sequence[Block], most: Callable[[], int]) -> Iterator[list[Block]]:
-    """Yield blocks in portions of up to `most` records, in order; a block may be cut into several.
+def record_batches(blocks: Sequence[Block], most: Callable[[], int]) -> Iterator[list[Block]]:
+    """Yield blocks in batches of up to `most` records, in order; a block may be cut into several.
 
-    `most` is asked before each portion.
+    `most` is asked before each batch.
     """
-    portion: list[Block] = []
+    batch: list[Block] = []
     room = most()
     for block in blocks:
         rest: Block | None = block
         while rest is not None:
             head, rest = cut(rest, room)
-            portion.append(head)
+            batch.append(head)
             room -= head.count
             if room <= 0:
-                yield portion
-                portion, room = [], most()
-    if portion:
-        yield portion
+                yield batch
+                batch, room = [], most()
+    if batch:
+        yield batch
 
 
 def cut(block: Block, most: int) -> tuple[Block, Block | None]:
@@ -138,18 +139,18 @@ def cut(block: Block, most: int) -> tuple[Block, Block | None]:
     return head, rest
 
 
-def lots(entries: Sequence[tuple[str, list[Result]]]) -> Iterator[list[Result]]:
+def result_batches(entries: Sequence[tuple[str, list[Result]]]) -> Iterator[list[Result]]:
     """Yield the results of entries, several small ones together; what one entry has stays together."""
-    lot: list[Result] = []
+    batch: list[Result] = []
     names = 0
     for _, results in entries:
-        lot += results
+        batch += results
         names += sum(map(names_in, results))
-        if len(lot) >= RESULTS or names >= NAMES:
-            yield lot
-            lot, names = [], 0
-    if lot:
-        yield lot
+        if len(batch) >= RESULTS or names >= NAMES:
+            yield batch
+            batch, names = [], 0
+    if batch:
+        yield batch
 
 
 def names_in(result: Result) -> int:

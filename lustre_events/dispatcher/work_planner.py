@@ -9,10 +9,10 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.batch import ObjectChange
 from lustre_events.domain.pending import CREATED, REASONS, SECOND_NS, Kind, Wanted, merged
-from lustre_events.index.interface import Facts, Identity, Lane, ObjectRow, Transaction
-from lustre_events.index.interface import Work as Asked
+from lustre_events.index.interface import Facts, Identity, Lane, ObjectRow, WorkKey
 from lustre_events.jobs.messages import STAT
 from lustre_events.rules.rules import DEFAULT_QUEUE, File, Rules, Work
 
@@ -41,7 +41,16 @@ class Question:
     reason: str
 
 
-class Wishes:
+class _Match(msgspec.Struct, frozen=True, gc=False):
+    """What the rules give to a file under one of its names; `chance`: for one of the question's chances."""
+
+    question: Question
+    chance: bool
+    facts: Facts | None
+    works: tuple[Work, ...]
+
+
+class WorkPlanner:
     """Makes pending rows, in the caller's transaction. Extractors that are `disabled` get none."""
 
     def __init__(
@@ -69,27 +78,27 @@ class Wishes:
         work = self._stat if extractor == STAT else self.rules.work_of(rule)
         return self._settle_ns if work is None or work.settle_ns is None else work.settle_ns
 
-    def take(self, transaction: Transaction, changes: Mapping[FID, ObjectChange]) -> dict[FID, ObjectRow]:
+    def take(self, turn: Turn, changes: Mapping[FID, ObjectChange]) -> dict[FID, ObjectRow]:
         """Write the objects that changed, and the work that this asks for; return those that were stored before."""
-        stored = transaction.objects(changes)
+        stored = turn.transaction.objects(changes)
         rows = {fid: changed(stored.get(fid) or ObjectRow(fid=fid), change) for fid, change in changes.items()}
-        transaction.put_objects(rows.values())
+        turn.transaction.put_objects(rows.values())
         wanted = [self._wanted(row, changes[fid], self._stat, row.generation) for fid, row in rows.items()]
         if self._asks:
-            wanted += self._answers(transaction, [_question(row, changes[fid]) for fid, row in rows.items()])
-        self._put(transaction, wanted)
+            wanted += self._answers(turn, [_question(row, changes[fid]) for fid, row in rows.items()])
+        self._put(turn, wanted)
         return stored
 
-    def ask(self, transaction: Transaction, questions: Sequence[Question]) -> None:
+    def ask(self, turn: Turn, questions: Sequence[Question]) -> None:
         """Ask the rules about files of which more is known now, and write the work that this asks for."""
         if self._asks:
-            self._put(transaction, self._answers(transaction, questions))
+            self._put(turn, self._answers(turn, questions))
 
-    def look_at(self, transaction: Transaction, fids: Collection[FID], now_ns: int) -> None:
+    def look_at(self, turn: Turn, fids: Collection[FID]) -> None:
         """Let `stat` see whether objects are still there."""
-        rows = transaction.objects(fids)
-        asked = [Question(row, frozenset(), frozenset(), now_ns, now_ns, SWEEP) for row in rows.values()]
-        self._put(transaction, [self._wanted(each.row, each, self._stat, each.row.generation) for each in asked])
+        rows = turn.transaction.objects(fids)
+        asked = [Question(row, frozenset(), frozenset(), turn.now_ns, turn.now_ns, SWEEP) for row in rows.values()]
+        self._put(turn, [self._wanted(each.row, each, self._stat, each.row.generation) for each in asked])
 
     def facts_came(
         self, before: ObjectRow, generation: int, facts: Facts, now_ns: int, *, restored: bool
@@ -112,26 +121,22 @@ class Wishes:
             changes.add(Kind.ATTRIBUTES)
         return Question(after, frozenset(changes), frozenset(chances), now_ns, now_ns, "facts")
 
-    def concerned(
-        self, transaction: Transaction, extractor: str, rows: Sequence[ObjectRow], now_ns: int
-    ) -> list[FID]:
+    def concerned(self, turn: Turn, extractor: str, rows: Sequence[ObjectRow]) -> list[FID]:
         """Return those files that have a document of an extractor, or to which a rule would give it."""
         files = [row for row in rows if row.type == "f"]
-        documents = transaction.documents([row.fid for row in files])
-        asked = [Question(row, frozenset(Kind), frozenset(), now_ns, now_ns, "") for row in files]
+        documents = turn.transaction.documents([row.fid for row in files])
+        asked = [Question(row, frozenset(Kind), frozenset(), turn.now_ns, turn.now_ns, "") for row in files]
         given = {
-            question.row.fid
-            for question, _, _, works in self._works(transaction, asked)
-            if any(work.extractor == extractor for work in works)
+            match.question.row.fid
+            for match in self._matches(turn, asked)
+            if any(work.extractor == extractor for work in match.works)
         }
         return [row.fid for row in files if (row.fid, extractor) in documents or row.fid in given]
 
-    def again(
-        self, transaction: Transaction, asked: Sequence[Asked], now_ns: int, reason: str, priority: int
-    ) -> int:
+    def again(self, turn: Turn, asked: Sequence[WorkKey], reason: str, priority: int) -> int:
         """Write work that a person asks for, due at once; what is pending anyway stays. Return how much is new."""
-        rows = transaction.objects({fid for fid, _ in asked})
-        pending = transaction.pending(asked)
+        rows = turn.transaction.objects({fid for fid, _ in asked})
+        pending = turn.transaction.pending(asked)
         wanted = []
         for fid, extractor in dict.fromkeys(asked):
             if fid not in rows or (fid, extractor) in pending:
@@ -140,41 +145,48 @@ class Wishes:
             work = replace(
                 work, settle_ns=0, priority=min(work.priority, 0) + priority if priority else work.priority
             )
-            question = Question(rows[fid], frozenset(), frozenset(), now_ns, now_ns, reason)
+            question = Question(rows[fid], frozenset(), frozenset(), turn.now_ns, turn.now_ns, reason)
             wanted.append(self._wanted(rows[fid], question, work, rows[fid].generation))
-        self._put(transaction, wanted)
+        self._put(turn, wanted)
         return len(wanted)
 
-    def _answers(self, transaction: Transaction, questions: Iterable[Question]) -> list[Wanted]:
+    def _answers(self, turn: Turn, questions: Iterable[Question]) -> list[Wanted]:
+        """Return the work that the rules give to files: of several rules for an extractor the first one's."""
         asked = [question for question in questions if question.changes or question.chances]
-        found: dict[FID, dict[str, Wanted]] = {}
-        documents = transaction.documents([each.row.fid for each in asked if each.chances]) if asked else {}
-        for question, events, facts, works in self._works(transaction, asked):
-            row, chance = question.row, events is not question.changes
-            mine = found.setdefault(row.fid, {})
-            for work in works:
-                if chance and documents.get((row.fid, work.extractor), -1) >= row.content:
-                    continue
-                if work.extractor != STAT and not self._disabled(work.extractor):
-                    generation = row.content if chance else row.generation
-                    mine.setdefault(work.extractor, self._wanted(row, question, work, generation, facts))
-        return [wanted for mine in found.values() for wanted in mine.values()]
+        documents = turn.transaction.documents([each.row.fid for each in asked if each.chances]) if asked else {}
+        found: dict[WorkKey, Wanted] = {}
+        for match in self._matches(turn, asked):
+            row = match.question.row
+            generation = row.content if match.chance else row.generation
+            for work in self._undone(match, documents):
+                if (row.fid, work.extractor) not in found:
+                    wanted = self._wanted(row, match.question, work, generation, match.facts)
+                    found[row.fid, work.extractor] = wanted
+        return list(found.values())
 
-    def _works(
-        self, transaction: Transaction, questions: Sequence[Question]
-    ) -> Iterator[tuple[Question, frozenset[Kind], Facts | None, tuple[Work, ...]]]:
+    def _undone(self, match: _Match, documents: Mapping[WorkKey, int]) -> Iterator[Work]:
+        """Yield the work of a match that is not done: `stat` has its own, and a document may be good enough."""
+        row = match.question.row
+        for work in match.works:
+            if match.chance and documents.get((row.fid, work.extractor), -1) >= row.content:
+                continue
+            if work.extractor != STAT and not self._disabled(work.extractor):
+                yield work
+
+    def _matches(self, turn: Turn, questions: Sequence[Question]) -> Iterator[_Match]:
         """Yield what rules give to regular files of which enough is known: for their changes, then for chances."""
         asked = {each.row.fid: each for each in questions if each.row.type == "f" and self._is_known(each.row)}
         if not asked:
             return
-        paths, names = transaction.paths(asked), transaction.names(asked)
-        known = transaction.facts(asked) if self.rules.needs_owner or self.rules.needs_facts else {}
+        paths, names = turn.transaction.paths(asked), turn.transaction.names(asked)
+        known = turn.transaction.facts(asked) if self.rules.needs_owner or self.rules.needs_facts else {}
         for fid, question in asked.items():
             _, facts = known.get(fid, (0, None))
-            for events in (question.changes, question.chances):
-                for path, whole in _places(paths[fid], names.get(fid, [])) if events else ():
+            places = _places(paths[fid], names.get(fid, []))
+            for chance, events in ((False, question.changes), (True, question.chances)):
+                for path, whole in places if events else ():
                     file = _file(path, events, facts, question.last_ns, whole=whole)
-                    yield question, events, facts, self.rules.match(file)
+                    yield _Match(question, chance, facts, self.rules.match(file))
 
     def _is_known(self, row: ObjectRow) -> bool:
         """Whether the rules can be asked about a file; else they are when its facts come."""
@@ -205,11 +217,11 @@ class Wishes:
             not_before_ns=min(facts.mtime_ns, change.last_ns) + work.min_age_ns if facts and work.min_age_ns else 0,
         )
 
-    def _put(self, transaction: Transaction, wanted: Sequence[Wanted]) -> None:
+    def _put(self, turn: Turn, wanted: Sequence[Wanted]) -> None:
         if not wanted:
             return
-        present = transaction.pending([(each.fid, each.extractor) for each in wanted])
-        transaction.put_pending(merged(present.get((each.fid, each.extractor)), each) for each in wanted)
+        present = turn.transaction.pending([(each.fid, each.extractor) for each in wanted])
+        turn.transaction.put_pending(merged(present.get((each.fid, each.extractor)), each) for each in wanted)
 
 
 def _places(paths: Sequence[bytes], names: Sequence[bytes]) -> list[tuple[bytes, bool]]:

@@ -119,7 +119,7 @@ class Lane(msgspec.Struct, frozen=True, order=True, gc=False):
     priority: int
 
 
-Work = tuple[FID, str]
+WorkKey = tuple[FID, str]
 """A FID and the name of an extractor."""
 
 
@@ -194,16 +194,16 @@ class Transaction(Protocol):
     def remove_objects(self, fids: Collection[FID]) -> int:
         """Remove objects with their documents and pending rows; return how many objects were stored."""
 
-    def pending(self, works: Collection[Work]) -> dict[Work, PendingRow]:
+    def pending(self, works: Collection[WorkKey]) -> dict[WorkKey, PendingRow]:
         """Return those rows that are pending."""
 
     def put_pending(self, rows: Iterable[PendingRow]) -> None:
         """Write pending rows, over those that are there."""
 
-    def remove_pending(self, works: Iterable[Work]) -> None:
+    def remove_pending(self, works: Iterable[WorkKey]) -> None:
         """Remove pending rows."""
 
-    def documents(self, fids: Collection[FID]) -> dict[Work, int]:
+    def documents(self, fids: Collection[FID]) -> dict[WorkKey, int]:
         """Return the generation of each good document of `fids`."""
 
     def put_facts(self, row: ObjectRow, generation: int, facts: Facts) -> bool:
@@ -235,7 +235,7 @@ class Transaction(Protocol):
     def facts(self, fids: Collection[FID]) -> dict[FID, tuple[int, Facts]]:
         """Return the generation and the facts of those of `fids` that `stat` has seen."""
 
-    def remove_failures(self, works: Iterable[Work]) -> int:
+    def remove_failures(self, works: Iterable[WorkKey]) -> int:
         """Forget failed attempts, not the good documents beside them; return how many there were."""
 
     def sweep(self, stamp: bytes, limit: int) -> int:

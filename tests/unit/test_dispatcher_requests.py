@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from lustre_events.dispatcher.requests import Desk
+from lustre_events.dispatcher.requests import RequestHandler
+from lustre_events.dispatcher.turn import Turn
 from lustre_events.errors import ConfigError, StreamUnavailable
 from lustre_events.index.interface import Transaction
 from lustre_events.jobs.requests import arguments_as
@@ -16,14 +18,14 @@ from lustre_events.streams.memory import MemoryStore
 from lustre_events.streams.memory_requests import MemoryRequests
 from tests.support.model.dispatcher import Rig, csv_rig
 
-NO_TRANSACTION = cast("Transaction", None)
+AT_7 = Turn(cast("Transaction", None), Counter(), 7)
 
 
-def double(transaction: Transaction, arguments: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
-    return {"twice": 2 * arguments["number"], "now_ns": now_ns}
+def double(turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {"twice": 2 * arguments["number"], "now_ns": turn.now_ns}
 
 
-def refuse(transaction: Transaction, arguments: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+def refuse(turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
     raise ConfigError("not today; come back tomorrow")
 
 
@@ -33,8 +35,8 @@ def store() -> MemoryStore:
 
 
 @pytest.fixture
-def desk(store: MemoryStore) -> Desk:
-    return Desk(MemoryRequests(store), {"double": double, "refuse": refuse})
+def handler(store: MemoryStore) -> RequestHandler:
+    return RequestHandler(MemoryRequests(store), {"double": double, "refuse": refuse})
 
 
 @pytest.fixture
@@ -44,43 +46,43 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig.close()
 
 
-def answers(desk: Desk, store: MemoryStore) -> list[str]:
-    desk.answer([desk.take(NO_TRANSACTION, request, 7) for request in desk.read()])
+def answers(handler: RequestHandler, store: MemoryStore) -> list[str]:
+    handler.answer([handler.take(AT_7, request) for request in handler.read()])
     return [data.decode() for data in store.replies.values()]
 
 
-def test_a_handler_gets_arguments_and_time(desk: Desk, store: MemoryStore) -> None:
+def test_a_handler_gets_arguments_and_time(handler: RequestHandler, store: MemoryStore) -> None:
     """The action names the handler, and what it returns is the answer."""
     MemoryRequests(store).put("double", {"number": 4})
 
-    assert answers(desk, store) == ['{"v":1,"result":{"twice":8,"now_ns":7},"error":""}']
+    assert answers(handler, store) == ['{"v":1,"result":{"twice":8,"now_ns":7},"error":""}']
     assert store.requests == {}
 
 
-def test_a_refusal_is_answered(desk: Desk, store: MemoryStore) -> None:
+def test_a_refusal_is_answered(handler: RequestHandler, store: MemoryStore) -> None:
     """ConfigError of a handler is the answer and ends nothing."""
     MemoryRequests(store).put("refuse", {})
 
-    assert answers(desk, store) == ['{"v":1,"result":{},"error":"not today; come back tomorrow"}']
+    assert answers(handler, store) == ['{"v":1,"result":{},"error":"not today; come back tomorrow"}']
 
 
-def test_an_unknown_action_names_the_nearest(desk: Desk, store: MemoryStore) -> None:
+def test_an_unknown_action_names_the_nearest(handler: RequestHandler, store: MemoryStore) -> None:
     """A request that this version does not know is answered, not kept."""
     MemoryRequests(store).put("dubble", {})
 
-    assert "knows no request 'dubble'; did you mean double?" in answers(desk, store)[0]
+    assert "knows no request 'dubble'; did you mean double?" in answers(handler, store)[0]
 
 
-def test_an_answer_that_redis_did_not_take_is_given_later(desk: Desk, store: MemoryStore) -> None:
+def test_an_answer_that_redis_did_not_take_is_given_later(handler: RequestHandler, store: MemoryStore) -> None:
     """What is committed is not carried out again because Redis was away for a moment."""
     MemoryRequests(store).put("double", {"number": 1})
-    replies = [desk.take(NO_TRANSACTION, request, 7) for request in desk.read()]
+    replies = [handler.take(AT_7, request) for request in handler.read()]
     store.unavailable = True
     with pytest.raises(StreamUnavailable):
-        desk.answer(replies)
+        handler.answer(replies)
     store.unavailable = False
 
-    assert desk.read() == []
+    assert handler.read() == []
     assert len(store.replies) == 1
 
 

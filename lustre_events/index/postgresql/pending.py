@@ -8,7 +8,7 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import PendingRow
-from lustre_events.index.interface import Lane, Work
+from lustre_events.index.interface import Lane, WorkKey
 from lustre_events.index.postgresql.database import packed
 from lustre_events.index.postgresql.session import Session, columns
 
@@ -52,7 +52,7 @@ ORDER BY p.due_ns LIMIT %s OFFSET %s
 class PendingTable(Session):
     """The calls of `interface.Transaction` about pending rows."""
 
-    def pending(self, works: Collection[Work]) -> dict[Work, PendingRow]:
+    def pending(self, works: Collection[WorkKey]) -> dict[WorkKey, PendingRow]:
         """Return those rows that are pending."""
         wanted = set(works)
         if not wanted:
@@ -77,7 +77,7 @@ class PendingTable(Session):
         if values:
             self._run(_PUT, *columns(sorted(values.values(), key=itemgetter(0, 1))))
 
-    def remove_pending(self, works: Iterable[Work]) -> None:
+    def remove_pending(self, works: Iterable[WorkKey]) -> None:
         """Remove pending rows."""
         rows = [(fid.pack(), name) for fid, name in works]
         if rows:

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
-from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, Work
+from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
 from lustre_events.index.paths import paths_of
 from lustre_events.index.postgresql.database import WRITE_SECONDS, Database, packed, unpacked_links
 from lustre_events.index.postgresql.pending import PendingTable
@@ -238,7 +238,7 @@ class PostgresqlTransaction(PendingTable, Scans, Upkeep):
         (count,) = self._run(_REMOVE, packed(fids)).fetchone() or (0,)
         return int(count)
 
-    def documents(self, fids: Collection[FID]) -> dict[Work, int]:
+    def documents(self, fids: Collection[FID]) -> dict[WorkKey, int]:
         """Return the generation of each good document of `fids`."""
         if not fids:
             return {}
@@ -284,7 +284,7 @@ class PostgresqlTransaction(PendingTable, Scans, Upkeep):
         version = (result.generation, result.serial)
         self.write_failure(row.id, result.extractor, version, failure, result.provenance)
 
-    def remove_failures(self, works: Iterable[Work]) -> int:
+    def remove_failures(self, works: Iterable[WorkKey]) -> int:
         """Forget failed attempts, not the good documents beside them; return how many there were."""
         return self.forget_failures([(fid.pack(), name) for fid, name in works])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import PendingRow
-from lustre_events.index.interface import Lane, Work
+from lustre_events.index.interface import Lane, WorkKey
 from lustre_events.index.sqlite.database import select
 
 _PENDING = (
@@ -23,7 +23,7 @@ class PendingTable:
 
     _connection: sqlite3.Connection
 
-    def pending(self, works: Collection[Work]) -> dict[Work, PendingRow]:
+    def pending(self, works: Collection[WorkKey]) -> dict[WorkKey, PendingRow]:
         """Return those rows that are pending."""
         wanted = set(works)
         rows = select(
@@ -48,7 +48,7 @@ class PendingTable:
             ],
         )  # fmt: skip
 
-    def remove_pending(self, works: Iterable[Work]) -> None:
+    def remove_pending(self, works: Iterable[WorkKey]) -> None:
         """Remove pending rows."""
         self._connection.executemany(
             "DELETE FROM pending WHERE fid = ? AND extractor = ?", [(fid.pack(), name) for fid, name in works]

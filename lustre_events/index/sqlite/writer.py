@@ -16,7 +16,7 @@ from pathlib import Path
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
-from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, Work
+from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
 from lustre_events.index.sqlite.database import open_database, select, sqlite_errors
 from lustre_events.index.sqlite.documents import put_document, put_failure, remove_documents, remove_failures
 from lustre_events.index.sqlite.paths import paths_of
@@ -217,7 +217,7 @@ class SQLiteTransaction(PendingTable, Scans, Upkeep):
         self._connection.executemany("DELETE FROM pending WHERE fid = ?", [(fid.pack(),) for fid in fids])
         return len(present)
 
-    def documents(self, fids: Collection[FID]) -> dict[Work, int]:
+    def documents(self, fids: Collection[FID]) -> dict[WorkKey, int]:
         """Return the generation of each good document of `fids`."""
         rows = select(
             self._connection,
@@ -264,7 +264,7 @@ class SQLiteTransaction(PendingTable, Scans, Upkeep):
         version = (result.generation, result.serial)
         put_failure(self._connection, row.id, result.extractor, *version, failure, result.provenance)
 
-    def remove_failures(self, works: Iterable[Work]) -> int:
+    def remove_failures(self, works: Iterable[WorkKey]) -> int:
         """Forget failed attempts, not the good documents beside them; return how many there were."""
         return remove_failures(self._connection, [(fid.pack(), name) for fid, name in works])
 

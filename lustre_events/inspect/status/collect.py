@@ -36,7 +36,7 @@ RATES = ("records", "results", "jobs", "job_files", "links")
 """The counters of which `status` tells how fast they grow."""
 
 STATE = {"version": None, "suspended": None, "disabled": False, "failing": 0}
-"""An extractor of which the dispatcher has told nothing (dispatcher.roster.Roster.published)."""
+"""An extractor of which the dispatcher has told nothing (ExtractorRegistry.published)."""
 
 
 def collect(

@@ -18,16 +18,17 @@ from lustre_events.changelog.record import iter_records
 from lustre_events.dispatcher.transactions import (
     ENOUGH_SECONDS,
     NAMES,
-    PART_SECONDS,
     RESULTS,
-    Pace,
-    Part,
-    Turns,
+    WRITE_SECONDS,
+    BatchSize,
+    TransactionBatches,
+    Write,
     cut,
-    lots,
-    portions,
+    record_batches,
+    result_batches,
 )
-from lustre_events.index.interface import IndexWriter, Transaction
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.index.interface import IndexWriter
 from lustre_events.jobs.messages import SCAN, STAT, Result
 from lustre_events.streams.interface import Block
 from tests.support.model.dispatcher import MDT0, number
@@ -49,7 +50,7 @@ def test_portions_are_the_same_records_in_the_same_order(counts: list[int], most
     """However blocks are cut, each record is in one portion, none is too large, and each says what it holds."""
     firsts = [1 + sum(counts[:each]) for each in range(len(counts))]
     blocks = [block(count, first) for count, first in zip(counts, firsts, strict=True)]
-    found = list(portions(blocks, lambda: most))
+    found = list(record_batches(blocks, lambda: most))
     assert [sum(each.count for each in portion) for portion in found[:-1]] == [most] * (len(found) - 1)
     pieces = [each for portion in found for each in portion]
     assert b"".join(each.data for each in pieces) == b"".join(each.data for each in blocks)
@@ -61,7 +62,7 @@ def test_portions_are_the_same_records_in_the_same_order(counts: list[int], most
 def test_the_size_is_asked_for_before_each_portion() -> None:
     """A portion may be larger or smaller than the one before."""
     sizes = iter([1, 3, 2, 9])
-    found = list(portions([block(7)], lambda: next(sizes)))
+    found = list(record_batches([block(7)], lambda: next(sizes)))
     assert [[each.count for each in portion] for portion in found] == [[1], [3], [2], [1]]
 
 
@@ -82,7 +83,7 @@ WHOLE = block(5)
 def test_a_damaged_block_stays_whole(damaged: Block) -> None:
     """No cursor is ever set by an index that stands in damaged data: who reads the block says what is lost."""
     assert cut(damaged, 3) == (damaged, None)
-    assert list(portions([damaged], lambda: 3)) == [[damaged]]
+    assert list(record_batches([damaged], lambda: 3)) == [[damaged]]
 
 
 def test_damage_behind_a_cut_is_in_the_rest() -> None:
@@ -99,16 +100,16 @@ def result(extractor: str = STAT, names: int = 0) -> Result:
 
 
 def test_small_entries_of_results_go_together() -> None:
-    """A lot ends with the entry with which it is large: by results, or by names in listings."""
+    """A batch ends with the entry with which it is large: by results, or by names in listings."""
     small, listing = [result()] * (RESULTS // 2 - 1), [result(SCAN, NAMES)]
     entries = [(str(each), found) for each, found in enumerate([small, small, small, listing, listing, small, []])]
-    assert [len(lot) for lot in lots(entries)] == [3 * len(small), 1, 1, len(small)]
+    assert [len(batch) for batch in result_batches(entries)] == [3 * len(small), 1, 1, len(small)]
 
 
 def test_a_listing_that_is_none_counts_no_names() -> None:
     """Whatever a worker says, it can be counted; what is wrong with it is said where it is taken."""
     odd = [Result(fid=FID(1, 1), extractor=SCAN, serial=1, generation=1, status="ok", document={"entries": 7})]
-    assert list(lots([("1", odd)])) == [odd]
+    assert list(result_batches([("1", odd)])) == [odd]
 
 
 class Timer:
@@ -150,55 +151,55 @@ class Index:
         self.new += counters
 
 
-def part(timer: Timer, name: str, seconds: float = 0.0) -> Part:
-    def write(transaction: Transaction, counters: Counter[str]) -> None:
-        cast("Index", transaction).written.append(name)
-        counters[name] += 1
-        counters["nothing"] += 0
+def writing(timer: Timer, name: str, seconds: float = 0.0) -> Write:
+    def write(turn: Turn) -> None:
+        cast("Index", turn.transaction).written.append(name)
+        turn.counters[name] += 1
+        turn.counters["nothing"] += 0
         timer.now += seconds
 
     return write
 
 
-def carry_out(index: Index, timer: Timer, parts: Iterator[Part]) -> Counter[str]:
-    return Turns(cast("IndexWriter", index), timer).carry_out(parts)
+def carry_out(index: Index, timer: Timer, writes: Iterator[Write]) -> Counter[str]:
+    return TransactionBatches(cast("IndexWriter", index), timer).carry_out(writes, 7)
 
 
-def test_quick_parts_share_a_transaction_and_slow_ones_end_it() -> None:
-    """A transaction takes no further part once it has lasted long enough; what is counted is counted with it."""
+def test_quick_writes_share_a_transaction_and_slow_ones_end_it() -> None:
+    """A transaction takes no further write once it has lasted long enough; what is counted is counted with it."""
     index, timer = Index(), Timer()
     seconds = {"a": 0.0, "b": ENOUGH_SECONDS, "c": 5.0, "d": 0.0, "e": 0.0}
-    counters = carry_out(index, timer, (part(timer, *each) for each in seconds.items()))
+    counters = carry_out(index, timer, (writing(timer, *each) for each in seconds.items()))
     assert index.committed == [["a", "b"], ["c"], ["d", "e"]]
     assert index.counted == counters == Counter(seconds.keys())
 
 
-def test_without_parts_there_is_no_transaction() -> None:
+def test_without_writes_there_is_no_transaction() -> None:
     """Nothing to do takes no lock."""
     index = Index()
     assert carry_out(index, Timer(), iter(())) == Counter()
     assert index.committed == []
 
 
-def test_a_part_is_asked_for_when_the_one_before_is_written() -> None:
-    """The first part of a transaction is made while no lock is held, and knows what the others have written."""
+def test_a_write_is_asked_for_when_the_one_before_is_written() -> None:
+    """The first write of a transaction is made while no lock is held, and knows what the others have written."""
     index, timer = Index(), Timer()
     seen = []
 
-    def parts() -> Iterator[Part]:
+    def writes() -> Iterator[Write]:
         for each in "abc":
             seen.append((index.inside, sum(map(len, index.committed))))
-            yield part(timer, each, ENOUGH_SECONDS)
+            yield writing(timer, each, ENOUGH_SECONDS)
 
-    carry_out(index, timer, parts())
+    carry_out(index, timer, writes())
     assert seen == [(False, 0), (False, 1), (False, 2)]
 
 
 def test_what_was_committed_before_a_failure_stays() -> None:
-    """A failing transaction ends the step: later parts are not begun, earlier ones are written."""
+    """A failing transaction ends the step: later writes are not begun, earlier ones are written."""
     index, timer = Index(fail=2), Timer()
     with pytest.raises(OSError, match="no room"):
-        carry_out(index, timer, (part(timer, each, ENOUGH_SECONDS) for each in "abc"))
+        carry_out(index, timer, (writing(timer, each, ENOUGH_SECONDS) for each in "abc"))
     assert index.committed == [["a"]]
     assert index.counted == {"a": 1}
     assert gc.isenabled()
@@ -208,7 +209,7 @@ def test_garbage_is_collected_outside_transactions() -> None:
     """Python's collector, which takes its time, does not run while the lock is held."""
     enabled = []
 
-    def look(_transaction: Transaction, _counters: Counter[str]) -> None:
+    def look(_turn: Turn) -> None:
         enabled.append(gc.isenabled())
 
     carry_out(Index(), Timer(), iter([look]))
@@ -216,52 +217,52 @@ def test_garbage_is_collected_outside_transactions() -> None:
     assert gc.isenabled()
 
 
-def take_parts(pace: Pace, each_seconds: float, parts: int) -> None:
-    for _ in range(parts):
-        pace.took(pace.size, pace.size * each_seconds)
+def take_writes(batch: BatchSize, each_seconds: float, writes: int) -> None:
+    for _ in range(writes):
+        batch.took(batch.size, batch.size * each_seconds)
 
 
 @pytest.mark.parametrize("each_seconds", [1e-6, 1e-5, 1e-4, 1e-2])
-def test_the_size_of_parts_follows_what_they_take(each_seconds: float) -> None:
-    """After some parts they take as long as they should, within the bounds of their size."""
-    pace = Pace(100, 20_000)
-    take_parts(pace, each_seconds, 50)
-    assert pace.size == pytest.approx(min(max(PART_SECONDS / each_seconds, 100), 20_000), rel=0.01, abs=1)
+def test_the_size_of_writes_follows_what_they_take(each_seconds: float) -> None:
+    """After some writes they take as long as they should, within the bounds of their size."""
+    batch = BatchSize(100, 20_000)
+    take_writes(batch, each_seconds, 50)
+    assert batch.size == pytest.approx(min(max(WRITE_SECONDS / each_seconds, 100), 20_000), rel=0.01, abs=1)
 
 
-def test_a_part_that_took_too_long_makes_the_next_one_smaller_at_once() -> None:
-    """Slow parts are not repeated; quick ones make the size grow by and by."""
-    pace = Pace(100, 20_000)
-    take_parts(pace, 1e-6, 50)
-    large = pace.size
-    take_parts(pace, 1e-5, 1)
-    assert pace.size <= large / 10 + 1
-    small = pace.size
-    take_parts(pace, 1e-6, 1)
-    assert small < pace.size <= small * 1.25
+def test_a_write_that_took_too_long_makes_the_next_one_smaller_at_once() -> None:
+    """Slow writes are not repeated; quick ones make the size grow by and by."""
+    batch = BatchSize(100, 20_000)
+    take_writes(batch, 1e-6, 50)
+    large = batch.size
+    take_writes(batch, 1e-5, 1)
+    assert batch.size <= large / 10 + 1
+    small = batch.size
+    take_writes(batch, 1e-6, 1)
+    assert small < batch.size <= small * 1.25
 
 
-def test_a_small_part_says_nothing_about_large_ones() -> None:
-    """What a part costs anyway, however small it is, makes the next ones neither larger nor smaller."""
-    pace = Pace(100, 1_000)
-    take_parts(pace, 1e-6, 5)
-    size = pace.size
-    pace.took(1, 1e-6)
-    pace.took(1, PART_SECONDS / 2)
-    assert 100 < pace.size == size
+def test_a_small_write_says_nothing_about_large_ones() -> None:
+    """What a write costs anyway, however small it is, makes the next ones neither larger nor smaller."""
+    batch = BatchSize(100, 1_000)
+    take_writes(batch, 1e-6, 5)
+    size = batch.size
+    batch.took(1, 1e-6)
+    batch.took(1, WRITE_SECONDS / 2)
+    assert 100 < batch.size == size
 
 
 def test_a_timer_that_stands_still_is_no_error() -> None:
     """Time that was not measured means that there is room."""
-    pace = Pace(100, 130)
+    batch = BatchSize(100, 130)
     for size in (125, 130, 130):
-        pace.took(pace.size, 0.0)
-        assert pace.size == size
+        batch.took(batch.size, 0.0)
+        assert batch.size == size
 
 
 def test_least_is_never_more_than_most() -> None:
     """A setting below the usual least size is kept to."""
-    pace = Pace(300, 7)
-    assert pace.size == 7
-    pace.took(7, 1.0)
-    assert pace.size == 7
+    batch = BatchSize(300, 7)
+    assert batch.size == 7
+    batch.took(7, 1.0)
+    assert batch.size == 7

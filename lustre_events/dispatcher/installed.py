@@ -1,0 +1,63 @@
+"""What is installed: rules and extractors, followed where they change while the dispatcher runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from lustre_events.catalog.catalog import Found
+from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
+from lustre_events.dispatcher.questions import HEAL_IDENTITY, SCAN_IDENTITY
+from lustre_events.dispatcher.work_planner import STAT_IDENTITY, WorkPlanner
+from lustre_events.domain.pending import SECOND_NS
+from lustre_events.index.interface import Identity
+from lustre_events.rules.rules import DEFAULT_QUEUE
+
+log = logging.getLogger(__name__)
+
+BUILT_IN = (STAT_IDENTITY, HEAL_IDENTITY, SCAN_IDENTITY)
+LOOK_NS = 2 * SECOND_NS
+"""How often rules and extractors are looked at for changes."""
+
+
+class Installed:
+    """Tells the registry and the planner what is installed now.
+
+    `problems` are what is wrong with rules or extractors, a sentence each; `queues` are those that jobs may go to.
+    """
+
+    def __init__(
+        self, look: Callable[[], Found | None], registry: ExtractorRegistry, planner: WorkPlanner, now_ns: int
+    ) -> None:
+        """Take the adapters. `look` returns rules and extractors where they have changed since its last call."""
+        self._look = look
+        self._registry = registry
+        self._planner = planner
+        self._looked_ns = now_ns
+        self.problems: tuple[str, ...] = ()
+        self.queues = {DEFAULT_QUEUE, *planner.rules.queues}
+
+    def follow(self, now_ns: int) -> None:
+        """Take what has changed, if it is time to look."""
+        if now_ns - self._looked_ns < LOOK_NS:
+            return
+        self._looked_ns = now_ns
+        found = self._look()
+        if found is None:
+            return
+        self.problems = found.problems
+        for problem in found.problems:
+            log.error("%s", problem, extra={"action": "look"})
+        if found.rules is self._planner.rules:
+            return
+        own = [
+            Identity(name, each.version, each.digest, each.limits.jobs) for name, each in found.extractors.items()
+        ]
+        self._registry.install([*own, *BUILT_IN])
+        self._planner.follow(found.rules)
+        self.queues = {DEFAULT_QUEUE, *found.rules.queues}
+        log.info("rules and extractors are read again", extra={"action": "look", "extractors": len(own)})
+
+    def add_queues(self, names: Iterable[str]) -> None:
+        """Take queues of rows that still wait, though no rule names them any more."""
+        self.queues |= set(names)
