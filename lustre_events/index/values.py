@@ -31,6 +31,9 @@ MAX_WORD_LENGTH = 256
 MAX_TEXT_LENGTH = 200_000
 """Characters of a document's full text."""
 
+PREVIEW_KEYS = frozenset({"thumbnail", "table", "lines", "tree", "excerpt"})
+"""What a preview has. A `preview` with anything else is an extractor's own, and searched."""
+
 VALUE_GAP = " \uf8ff "
 """Stands between two values in the text: a private-use character, which full-text search takes for a word of
 its own, so that no phrase reaches from one value into the next."""
@@ -62,8 +65,16 @@ def flatten(body: Mapping[str, Any]) -> Flat:
     infinities give nothing.
     """
     collector = _Collector()
-    collector.take_object("", body, 0)
+    collector.take_object("", searched(body), 0)
     return collector.flat()
+
+
+def searched(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a document without its preview (extractors/PREVIEW.md): that is for eyes, and would fill the index."""
+    preview = body.get("preview")
+    if isinstance(preview, Mapping) and preview and preview.keys() <= PREVIEW_KEYS:
+        return {name: value for name, value in body.items() if name != "preview"}
+    return body
 
 
 def flatten_values(key: str, values: Iterable[tuple[Any, int]]) -> Flat:

@@ -14,9 +14,10 @@ from lustre_events.errors import ConfigError
 from lustre_events.index import values
 from lustre_events.index.urls import sqlite_path
 from lustre_events.index.values import canonical, flatten, fold
+from tests.acceptance.command import REPOSITORY
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-keys = st.text(max_size=8) | st.sampled_from(["a", "b", "a.b"])
+keys = st.text(max_size=8) | st.sampled_from(["a", "b", "a.b", "preview", "excerpt"])
 documents = st.dictionaries(
     keys,
     st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4)),
@@ -126,3 +127,19 @@ def test_index_urls_of_other_kinds_are_refused(url: str) -> None:
     """Anything else is refused with what may be written."""
     with pytest.raises(ConfigError, match="sqlite:////absolute/path"):
         sqlite_path(url)
+
+
+def test_a_preview_is_not_searched() -> None:
+    """What a document shows to the eye is no key, no word and no text; what only has its name is."""
+    shown = flatten({"rows": 2, "preview": {"excerpt": "some words", "thumbnail": {"mime": "image/png"}}})
+    own = flatten({"preview": {"excerpt": "some words", "quality": 3}})
+
+    assert (shown.words, shown.text, shown.numbers) == (frozenset(), "", {("rows", 2.0)})
+    assert own.numbers == {("preview.quality", 3.0)}
+
+
+def test_a_preview_is_what_its_schema_says() -> None:
+    """The members that make a preview are those of the schema that extractors share."""
+    schema = json.loads((REPOSITORY / "extractors" / "schema" / "preview.json").read_text())
+
+    assert set(schema["properties"]) == values.PREVIEW_KEYS

@@ -11,7 +11,7 @@ from typing import Any
 
 from lustre_events.index.query.tree import KeyEquals, KeyExists, KeyGlob, KeyRange
 from lustre_events.index.query.wildcards import matcher
-from lustre_events.index.values import MAX_DEPTH, Flat, flatten, flatten_values
+from lustre_events.index.values import MAX_DEPTH, Flat, flatten, flatten_values, searched
 
 KeyNode = KeyEquals | KeyRange | KeyGlob | KeyExists
 
@@ -68,7 +68,7 @@ def _values(extractor: str, body: str, key: str) -> tuple[set[float], set[str], 
     names = [key]
     if key.startswith(extractor + "."):
         names.append(key[len(extractor) + 1 :])
-    loaded: dict[str, Any] = json.loads(body)
+    loaded = searched(json.loads(body))
     if len(body) > _SHORT or any(odd in body for odd in _ODD):
         flats = [flatten(loaded)]
     else:
