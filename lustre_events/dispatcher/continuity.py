@@ -11,12 +11,13 @@ epochs only the indexes tell. The mark is written before the index moves: who is
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
 from lustre_events.dispatcher.records import Cursors, Place, span_of
 from lustre_events.domain.spans import Span, reach
+from lustre_events.errors import StreamDamaged
 from lustre_events.index.interface import Cursor
 from lustre_events.streams.interface import Loss, RecordStreams, Start
 
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 INDEX_BEHIND = "the index is behind the stream, which has them no more: it is new, or an older copy"
 NEITHER_HAS = "neither the stream nor the index has them"
+
+LAST_INDEX = (1 << 63) - 1
+"""The last one that an index can keep; no MDT has reached it."""
 
 Advance = tuple[Cursor, Cursor]
 """A cursor as it is, and as it has to be: behind what is missing."""
@@ -40,23 +44,27 @@ class Continuity:
         """Look again at every stream: after a failed step Redis or the index may be another one."""
         self._looked.clear()
 
-    def look(self, reading: Mapping[Place, int], cursors: Cursors, now_ns: int) -> list[Advance]:
-        """Mark what is lost of the epochs that are read now, and return how the index has to go on.
+    def look(self, place: Place, first_index: int, cursors: Cursors, now_ns: int) -> list[Advance]:
+        """Mark what is lost of an epoch that is read now, and return how the index has to go on.
 
-        `reading` has the first index that was read of each, 0: nothing was. Raises StreamError.
+        `first_index` is the first that was read of it, 0: nothing was. Raises StreamError.
         """
+        position = cursors[place].position if place in cursors else 0
+        if place in self._looked and first_index <= position + 1:
+            return []
+        start = self._streams.start(*place)
+        if max(start.left_index, start.dropped.last_index) > LAST_INDEX:
+            raise StreamDamaged(
+                f"{place[0]}: epoch {place[1]} ends at index {start.left_index}, which no MDT has reached; "
+                "somebody wrote an entry with that id: remove the key of this epoch, then restart the reader"
+            )
         advances = []
-        for place, first_index in reading.items():
-            position = cursors[place].position if place in cursors else 0
-            if place in self._looked and first_index <= position + 1:
-                continue
-            start = self._streams.start(*place)
-            for before, after, gap in missing(place, cursors, start):
-                if gap is not None:
-                    self._lose(msgspec.structs.replace(gap, time_ns=now_ns))
-                if after != before:
-                    advances.append((before, after))
-            self._looked.add(place)
+        for before, after, gap in missing(place, cursors, start):
+            if gap is not None:
+                self._lose(msgspec.structs.replace(gap, time_ns=now_ns))
+            if after != before:
+                advances.append((before, after))
+        self._looked.add(place)
         return advances
 
     def _lose(self, loss: Loss) -> None:

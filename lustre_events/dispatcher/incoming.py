@@ -5,15 +5,17 @@ Both are acknowledged only when they are committed, and as often as it takes. Ol
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from lustre_events.dispatcher.continuity import LAST_INDEX, Advance, Continuity
 from lustre_events.dispatcher.records import Cursors, Place
 from lustre_events.dispatcher.transactions import names_in
-from lustre_events.domain.namespace import mdt_number
 from lustre_events.errors import StreamDamaged
 from lustre_events.index.interface import Cursor
 from lustre_events.jobs.messages import Result
+from lustre_events.streams import keys
 from lustre_events.streams.interface import Block, RecordStreams, Results
 
 log = logging.getLogger(__name__)
@@ -21,45 +23,94 @@ log = logging.getLogger(__name__)
 READ_BYTES = 3 << 20
 """How much of all streams one step reads: some 20,000 records (captures: 150 bytes each)."""
 
-LAST_INDEX = (1 << 63) - 1
 RESULT_ENTRIES = 100
 LISTED_NAMES = 5_000
 """Names in listings that one step should take: more would hold up what is happening now."""
 
 
 class Incoming:
-    """Reads both kinds of streams. `drained`: the last look at results has found all that there were."""
+    """Reads both kinds of streams. `drained`: the last look at results has found all that there were.
 
-    def __init__(self, streams: RecordStreams, results: Results) -> None:
+    `reading` are the epochs that are read now. `behind` says how cursors have to go on, behind what is lost, before
+    the blocks are taken; `troubles` what is wrong with an MDT's streams. Such an MDT is left alone until it can be
+    read again; the others go on.
+    """
+
+    def __init__(self, streams: RecordStreams, results: Results, clock: Callable[[], int]) -> None:
         self._streams = streams
         self._results = results
+        self._clock = clock
+        self._continuity = Continuity(streams)
+        self.behind: list[Advance] = []
+        self.reading: set[Place] = set()
+        self.troubles: dict[str, str] = {}
+        self._said: set[str] = set()
         self._unacknowledged: set[Place] = set()
         self._unacknowledged_results: list[str] = []
         self._seen: set[Place] = set()
         self._entries = RESULT_ENTRIES
         self.drained = True
-        self.reading: dict[Place, int] = {}
-        """The epochs that are read now, and the first index that was read of each; 0: nothing was."""
 
     def forget(self) -> None:
         """Look again at what may be committed and not acknowledged: after a failed step nobody knows."""
         self._seen.clear()
+        self._continuity.forget()
 
     def blocks(self, cursors: Cursors, timeout_seconds: float) -> list[Block]:
         """Return blocks behind the cursors, waiting up to the timeout. Raises StreamError."""
+        self.behind, self.troubles = [], {}
         positions = {}
         for mdt in self._streams.mdts():
-            mdt_number(mdt)  # a name without a number cannot be ordered: refuse it before anything is read
-            place = (mdt, self._oldest_epoch(mdt, cursors))
-            if place[1]:
-                positions[place] = _position(place, cursors)
-        share = READ_BYTES // max(1, len(positions))
-        blocks = _that_fit(self._streams.read(positions, share, timeout_seconds))
-        self.reading = dict.fromkeys(positions, 0)
+            with self._alone(mdt):
+                place = (mdt, self._oldest_epoch(mdt, cursors))
+                if place[1]:
+                    positions[place] = _position(place, cursors)
+        blocks = self._read(positions, timeout_seconds)
+        self.reading = set(positions)
+        first: dict[Place, int] = {}
         for block in blocks:
-            place = (block.mdt, block.epoch)
-            self.reading[place] = self.reading[place] or block.first_index
+            first.setdefault((block.mdt, block.epoch), block.first_index)
+        for place in positions:
+            with self._alone(place[0]):
+                self.behind += self._continuity.look(place, first.get(place, 0), cursors, self._clock())
+        self._say()
+        return [block for block in blocks if block.mdt not in self.troubles]
+
+    def _read(self, positions: dict[Place, int], timeout_seconds: float) -> list[Block]:
+        share = READ_BYTES // max(1, len(positions))
+        blocks = self._streams.read(positions, share, timeout_seconds)
+        beyond = {(block.mdt, block.epoch): block for block in blocks if block.last_index > LAST_INDEX}
+        for place, block in beyond.items():
+            self.troubles[place[0]] = (
+                f"a block ends at index {block.last_index}, which no MDT has reached; "
+                f"somebody wrote it: look at epoch {block.epoch} with redis-cli XRANGE, and XDEL it"
+            )
+            del positions[place]
+        if beyond:
+            blocks = [block for block in blocks if (block.mdt, block.epoch) not in beyond]
+            blocks = blocks or self._streams.read(positions, share, timeout_seconds)
+        for place, damage in self._streams.damaged.items():
+            self.troubles.setdefault(place[0], damage)
         return blocks
+
+    @contextlib.contextmanager
+    def _alone(self, mdt: str) -> Iterator[None]:
+        """Let what is wrong in the keys of one MDT stop nothing of the others."""
+        try:
+            yield
+        except StreamDamaged as exc:
+            self.troubles[mdt] = str(exc)
+
+    def left_alone(self) -> list[str]:
+        """Return which MDTs' streams are left alone, and why, as sentences."""
+        return [f"{mdt} is left alone: {trouble}" for mdt, trouble in sorted(self.troubles.items())]
+
+    def _say(self) -> None:
+        """Log what is new about streams that are left alone, and what has ended."""
+        said = {*self.left_alone(), *map(keys.stranger, self._streams.strangers)}
+        for each in sorted(said - self._said):
+            log.error("%s", each, extra={"action": "skip"})
+        self._said = said
 
     def results(self) -> list[tuple[str, list[Result]]]:
         """Return entries of results that are not committed yet, by their ids. Raises StreamError."""
@@ -81,7 +132,8 @@ class Incoming:
     def acknowledge(self, cursors: Cursors) -> None:
         """Acknowledge what is committed, also what Redis did not take before. Raises StreamError."""
         for place in sorted(self._unacknowledged):
-            self._streams.acknowledge(*place, _position(place, cursors))
+            with self._alone(place[0]):
+                self._streams.acknowledge(*place, _position(place, cursors))
             self._unacknowledged.discard(place)
         if self._unacknowledged_results:
             self._results.acknowledge(self._unacknowledged_results)
@@ -106,17 +158,6 @@ class Incoming:
             if _position((mdt, epochs[0]), cursors):
                 self._unacknowledged.add((mdt, epochs[0]))
         return epochs[0] if epochs else 0
-
-
-def _that_fit(blocks: list[Block]) -> list[Block]:
-    """Return the blocks whose indexes the index can hold. Raises StreamDamaged: there are only others."""
-    found = [block for block in blocks if block.last_index <= LAST_INDEX]
-    if blocks and not found:
-        raise StreamDamaged(
-            f"{blocks[0].mdt}: a block ends at index {blocks[0].last_index}, which no MDT has reached; "
-            f"somebody wrote it: look at epoch {blocks[0].epoch} with redis-cli XRANGE, and XDEL it"
-        )
-    return found
 
 
 def _position(place: Place, cursors: Mapping[Place, Cursor]) -> int:

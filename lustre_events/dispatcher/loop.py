@@ -23,7 +23,7 @@ from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher.continuity import Advance, Continuity
+from lustre_events.dispatcher.continuity import Advance
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.heal import Healing
@@ -132,8 +132,7 @@ class Dispatcher:
             raise UnknownExtractor(f"a rule names the extractor {name!r}, which is not installed"
                                    f"{nearest(name, tuple(installed))}")  # fmt: skip
         self._streams = streams
-        self._incoming = Incoming(streams, results)
-        self._continuity = Continuity(streams)
+        self._incoming = Incoming(streams, results, clock)
         self._index = index
         self._settings = settings
         self._clock = clock
@@ -203,12 +202,12 @@ class Dispatcher:
         self._whole = False
         blocks = self._incoming.blocks(self._cursors, timeout_seconds)
         entries = self._incoming.results()
-        behind = self._continuity.look(self._incoming.reading, self._cursors, self._clock())
         asked = self._requests.read()
         waiting = self._jobs.waiting(self._installed.queues)
         now_ns = self._clock()
         self._installed.follow(now_ns)
         self._sweeper.look(now_ns)
+        behind = self._incoming.behind
         step = _Step(now_ns, self._sweeper.passed_ns(self._cursors), behind, blocks, entries, asked, waiting)
         counters = self._batches.carry_out(self._writes(step), now_ns)
         self._counters += counters
@@ -241,7 +240,7 @@ class Dispatcher:
         if step.behind:
             yield partial(self._skip, behind=step.behind)
             self._cursors.update({(after.mdt, after.epoch): after for _, after in step.behind})
-            step.moved |= self._incoming.reading.keys()
+            step.moved |= self._incoming.reading & {(after.mdt, after.epoch) for _, after in step.behind}
         for blocks in record_batches(step.blocks, lambda: self._records_size.size):
             gathered = self._records.gather(blocks, self._cursors, step.now_ns)
             yield partial(self._write, gathered=gathered)
@@ -312,7 +311,7 @@ class Dispatcher:
             self._tend()
             facts = {
                 "extractors": self._registry.published(),
-                "problems": msgspec.json.encode(self._installed.problems).decode(),
+                "problems": msgspec.json.encode([*self._installed.problems, *self._incoming.left_alone()]).decode(),
                 "past": self._rates.look(now_ns, self._counters),
             }
             self._streams.publish({**self._counters, "alive_ns": now_ns, **facts})
@@ -323,4 +322,3 @@ class Dispatcher:
         self._cursors = self._index.cursors()
         self._counters: Counter[str] = Counter(self._index.counters())
         self._incoming.forget()
-        self._continuity.forget()

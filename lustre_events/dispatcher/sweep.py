@@ -24,6 +24,7 @@ from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.pending import SECOND_NS
+from lustre_events.errors import StreamDamaged
 from lustre_events.index.interface import Cursor
 from lustre_events.jobs.messages import STAT
 from lustre_events.streams.interface import RecordStreams
@@ -143,12 +144,15 @@ class Sweeper:
 
     def _caught_up(self, mdt: str) -> tuple[int, int, int]:
         """Return what the reader said: epoch (0: it has never had a record), index, and time."""
-        state = self._streams.reader_state(mdt)
+        try:
+            state, epochs = self._streams.reader_state(mdt), self._streams.epochs(mdt)
+        except StreamDamaged:  # said where it is read (incoming.py); nobody knows how far it is
+            return _SILENT
         values = [state.get(f"caught_up_{name}", "") for name in ("epoch", "index", "time_ns")]
         if not all(value.isdecimal() for value in values):
             return _SILENT
         epoch, index, time_ns = map(int, values)
-        return (epoch, index, time_ns) if (self._streams.epochs(mdt) or [0])[-1] == epoch else _SILENT
+        return (epoch, index, time_ns) if (epochs or [0])[-1] == epoch else _SILENT
 
 
 def _reached(mdt: str, cursors: Cursors) -> int:

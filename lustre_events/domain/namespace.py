@@ -25,7 +25,7 @@ from lustre_events.changelog.record import ChangelogRecord, RecordType
 from lustre_events.errors import ConfigError
 
 _KEY = struct.Struct(">QHQQ")
-_MDT_NAME = re.compile(r".*MDT([0-9a-fA-F]{4})\Z", re.DOTALL)
+_MDT_NAME = re.compile(r"[A-Za-z0-9_.-]*MDT([0-9a-fA-F]{4})\Z")
 
 LATEST_TIME_NS = 1 << 62
 """In the year 2116. A record's time behind it is a fault, and one such time would make its MDT win for ever."""
@@ -105,15 +105,21 @@ class Move(msgspec.Struct, frozen=True, gc=False):
 Place = tuple[FID, bytes]
 
 
+def is_mdt(name: str) -> bool:
+    """Whether a name can be an MDT's: else its records have no place among those of others."""
+    return _MDT_NAME.match(name) is not None
+
+
 def mdt_number(mdt: str) -> int:
     """Return the number of an MDT: `lustre-MDT000a` is 10.
 
     Raises:
-        ConfigError: the name does not end in MDT and four hexadecimal digits.
+        ConfigError: that is no name of an MDT.
     """
     match = _MDT_NAME.match(mdt)
     if match is None:
-        raise ConfigError(f"{mdt!r} is not an MDT's name; write it as FSNAME-MDT and four hexadecimal digits")
+        raise ConfigError(f"{mdt!r} is not an MDT's name; write it as FSNAME-MDT and four hexadecimal digits, "
+                          "as `lctl dl` shows it: lustre-MDT0000")  # fmt: skip
     return int(match[1], 16)
 
 

@@ -6,7 +6,9 @@ blocks is said (`missed`), although it may as well be a legal gap in the index.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,9 +16,11 @@ from dataclasses import dataclass
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
 from lustre_events.changelog.text import lfs_line, to_json
 from lustre_events.config.nearest import nearest
-from lustre_events.errors import ConfigError
+from lustre_events.errors import ConfigError, StreamDamaged
 from lustre_events.streams.interface import Block
 from lustre_events.streams.records import RedisRecordStreams
+
+log = logging.getLogger(__name__)
 
 READ_BYTES = 8 << 20
 WAIT_SECONDS = 1.0
@@ -63,6 +67,7 @@ class Tail:
         self._flush = flush
         self._positions: dict[tuple[str, int], int] = {}
         self._stopping = False
+        self._said: set[tuple[str, str]] = set()
 
     def stop(self) -> None:
         """Let `follow` end within a second."""
@@ -80,10 +85,11 @@ class Tail:
         for mdt in sorted(self._view.mdts - set(known)):
             raise ConfigError(f"{mdt}: no stream of that name in Redis{nearest(mdt, tuple(known) or ('none',))}")
         for mdt in self._mdts():
-            for epoch in self._streams.epochs(mdt):
-                self._positions[mdt, epoch] = 0
-            if self._view.newest is not None:
-                self._show_newest(mdt, self._view.newest)
+            with self._alone(mdt):
+                for epoch in self._streams.epochs(mdt):
+                    self._positions[mdt, epoch] = 0
+                if self._view.newest is not None:
+                    self._show_newest(mdt, self._view.newest)
         if self._view.newest is None:
             while self._step(0.0):
                 pass
@@ -110,9 +116,12 @@ class Tail:
 
     def _step(self, timeout_seconds: float) -> bool:
         for mdt in self._mdts():
-            for epoch in self._streams.epochs(mdt):
-                self._positions.setdefault((mdt, epoch), 0)
+            with self._alone(mdt):
+                for epoch in self._streams.epochs(mdt):
+                    self._positions.setdefault((mdt, epoch), 0)
         blocks = self._streams.read(self._positions, READ_BYTES, timeout_seconds)
+        for (mdt, _), damage in self._streams.damaged.items():
+            self._leave_alone(mdt, damage)
         for block in blocks:
             place = (block.mdt, block.epoch)
             position = self._positions[place]
@@ -125,6 +134,19 @@ class Tail:
         if blocks:
             self._flush()
         return bool(blocks)
+
+    @contextlib.contextmanager
+    def _alone(self, mdt: str) -> Iterator[None]:
+        """Let what is wrong in the keys of one MDT hold up none of the others."""
+        try:
+            yield
+        except StreamDamaged as exc:
+            self._leave_alone(mdt, str(exc))
+
+    def _leave_alone(self, mdt: str, damage: str) -> None:
+        if (mdt, damage) not in self._said:
+            log.warning("%s is left alone: %s", mdt, damage, extra={"action": "skip"})
+        self._said.add((mdt, damage))
 
     def _records(self, block: Block) -> Iterator[ChangelogRecord]:
         for record in iter_records(block.data):

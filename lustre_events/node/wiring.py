@@ -18,6 +18,7 @@ from lustre_events.changelog.lctl import Lctl
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import Settings
 from lustre_events.dispatcher import Dispatcher
+from lustre_events.domain.namespace import mdt_number
 from lustre_events.errors import ChangelogUserUnknown, ConfigError
 from lustre_events.index import make_folder, open_writer
 from lustre_events.index.interface import Identity
@@ -99,6 +100,7 @@ def reader(settings: Settings, mdt: str, beat: Callable[[], None] = _nothing) ->
     Raises:
         LustreEventsError: Redis is away or not safe, or a setting is wrong.
     """
+    mdt_number(mdt)  # refuses what is no MDT's name, before anything is stored under it
     client = connect(redis_url(settings), settings.redis.timeout_seconds)
     check_safe(client)
     stream = RedisReaderStream(client, mdt)

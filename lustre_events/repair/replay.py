@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lustre_events.config.settings import DispatcherSettings, Settings
 from lustre_events.dispatcher import Dispatcher
+from lustre_events.domain.namespace import mdt_number
 from lustre_events.errors import ConfigError
 from lustre_events.index import open_writer
 from lustre_events.jobs.messages import Job
@@ -42,12 +43,13 @@ def recordings(folder: Path | None, files: Mapping[str, Path]) -> dict[str, Path
     """Return which file to replay for which MDT.
 
     Raises:
-        ConfigError: there is nothing to replay, or a file is missing.
+        ConfigError: there is nothing to replay, a file is missing, or a name is no MDT's.
     """
     found = {**(replay.discover(folder) if folder else {}), **files}
     if not found:
         raise ConfigError("nothing to replay; name a folder of recordings, or files with --mdt lustre-MDT0000=FILE")
-    for path in found.values():
+    for mdt, path in found.items():
+        mdt_number(mdt)
         if not path.is_file():
             raise ConfigError(f"{path}: no such file")
     return found

@@ -12,6 +12,7 @@ a group: neither the reader nor the dispatcher.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
@@ -19,12 +20,14 @@ from typing import cast
 import msgspec
 import redis
 
-from lustre_events.errors import ConfigError, GroupUnknown, StreamUnavailable
+from lustre_events.errors import ConfigError, GroupUnknown, StreamDamaged, StreamUnavailable
 from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, load_script, redis_errors
 from lustre_events.streams.group_keeper import NAME, Asked, GroupKeeper, LostRange
 from lustre_events.streams.interface import Block
 from lustre_events.streams.records import RedisRecordStreams, block_of
+
+log = logging.getLogger(__name__)
 
 _GONE = ("NOGROUP", "UNBLOCKED", "no such key")
 """Errors that say: the stream or the group is not there any more."""
@@ -68,6 +71,7 @@ class RedisGroups:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._keeper = GroupKeeper(client)
+        self._said: set[tuple[Place, bytes]] = set()
         self._streams = RedisRecordStreams(client)
         self._scripts = {name: load_script(client, name) for name in ("leave", "places")}
         # Whoever has a login has that of a role; without logins everybody may do everything.
@@ -228,7 +232,17 @@ class RedisGroups:
         if gone:
             with redis_errors(self._client):
                 self._client.xack(keys.stream(*place), group, *gone)
-        return [block_of(place, entry_id, fields) for entry_id, fields in entries if entry_id and fields]
+        found = []
+        for entry_id, fields in entries:
+            if not entry_id or not fields:
+                continue
+            try:
+                found.append(block_of(place, entry_id, fields))
+            except StreamDamaged as exc:  # it stays unacknowledged, and holds up nothing
+                if (place, entry_id) not in self._said:
+                    log.warning("group %s passes over what is no block: %s", group, exc, extra={"action": "skip"})
+                self._said.add((place, entry_id))
+        return found
 
     @staticmethod
     def _unknown(group: str) -> GroupUnknown:

@@ -160,10 +160,17 @@ class ReaderStream(Protocol):
 
 
 class RecordStreams(Protocol):
-    """All MDTs' streams as the dispatcher sees them."""
+    """All MDTs' streams as the dispatcher sees them.
+
+    `strangers` are the names among them that no MDT has, as of the last `mdts`; `damaged` says what is wrong with
+    the streams that the last `read` left alone.
+    """
+
+    strangers: Sequence[str]
+    damaged: Mapping[tuple[str, int], str]
 
     def mdts(self) -> list[str]:
-        """Return the MDTs that have a stream, sorted."""
+        """Return the MDTs that have a stream, sorted. What is no MDT's name is left out."""
 
     def epochs(self, mdt: str) -> list[int]:
         """Return the epochs of an MDT, oldest first; consumers drain older ones first."""
@@ -174,7 +181,8 @@ class RecordStreams(Protocol):
         """Return blocks behind the given position (an index) of each (mdt, epoch), in order per stream.
 
         A block may begin at or below the position; its records up to it were seen. At least one block
-        where there is one, else about `limit_bytes` per stream. [] after the timeout.
+        where there is one, else about `limit_bytes` per stream. [] after the timeout. A stream of another kind, or
+        one that goes on with a damaged block, holds up none of the others.
         """
 
     def tail(self, mdt: str, epoch: int) -> int:

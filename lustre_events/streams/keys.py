@@ -49,6 +49,14 @@ def dropped(mdt: str) -> str:
     return f"le:dispatcher:dropped:{mdt}"
 
 
+def stranger(name: str) -> str:
+    """Return what to do about a name among the MDTs that is none, as a sentence."""
+    return (
+        f"{name!r} is no MDT's name, so what is stored under it is left alone; "
+        f"if a reader was started for it, stop that, then run: redis-cli SREM {MDTS} NAME"
+    )
+
+
 def reply(request_id: str) -> str:
     """Return the key of the dispatcher's answer to a request."""
     return f"le:dispatcher:reply:{request_id}"

@@ -10,10 +10,20 @@
 
 if redis.call('SREM', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('DEL', KEYS[3])
+-- Epochs of an MDT. What is no MDT's name, no list, no number is somebody's who may write here, and no epoch.
+local function epochs_of(mdt)
+  local key, found = 'le:stream:epochs:' .. mdt, {}
+  if not string.match(mdt, '^[%w_.-]*MDT%x%x%x%x$') or redis.call('TYPE', key).ok ~= 'list' then return found end
+  for _, epoch in ipairs(redis.call('LRANGE', key, 0, -1)) do
+    if string.match(epoch, '^%d+$') then found[#found + 1] = epoch end
+  end
+  return found
+end
+
 for _, mdt in ipairs(redis.call('SMEMBERS', KEYS[2])) do
-  for _, epoch in ipairs(redis.call('LRANGE', 'le:stream:epochs:' .. mdt, 0, -1)) do
+  for _, epoch in ipairs(epochs_of(mdt)) do
     local key = 'le:stream:' .. mdt .. ':' .. epoch
-    if redis.call('EXISTS', key) == 1 then redis.call('XGROUP', 'DESTROY', key, ARGV[1]) end
+    if redis.call('TYPE', key).ok == 'stream' then redis.call('XGROUP', 'DESTROY', key, ARGV[1]) end
   end
 end
 return 1

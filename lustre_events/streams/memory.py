@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from lustre_events.domain.namespace import is_mdt
 from lustre_events.errors import LeaseLost, StreamError, StreamFull, StreamMoved, StreamUnavailable
 from lustre_events.jobs.messages import Result, decode_results, encode_results
 from lustre_events.streams.interface import Block, Loss, Standing, Start, Tail
@@ -225,11 +226,14 @@ class MemoryRecordStreams:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
+        self.strangers: Sequence[str] = ()
+        self.damaged: Mapping[tuple[str, int], str] = {}
 
     def mdts(self) -> list[str]:
-        """Return the MDTs that have a stream, sorted."""
+        """Return the MDTs that have a stream, sorted. What is no MDT's name is left out."""
         self._store.check()
-        return sorted(self._store.epochs)
+        self.strangers = sorted(name for name in self._store.epochs if not is_mdt(name))
+        return sorted(filter(is_mdt, self._store.epochs))
 
     def epochs(self, mdt: str) -> list[int]:
         """Return the epochs of an MDT, oldest first."""

@@ -12,6 +12,16 @@
 
 if redis.call('SISMEMBER', 'le:group:names', ARGV[1]) == 0 then return nil end
 
+-- Epochs of an MDT. What is no MDT's name, no list, no number is somebody's who may write here, and no epoch.
+local function epochs_of(mdt)
+  local key, found = 'le:stream:epochs:' .. mdt, {}
+  if not string.match(mdt, '^[%w_.-]*MDT%x%x%x%x$') or redis.call('TYPE', key).ok ~= 'list' then return found end
+  for _, epoch in ipairs(redis.call('LRANGE', key, 0, -1)) do
+    if string.match(epoch, '^%d+$') then found[#found + 1] = epoch end
+  end
+  return found
+end
+
 local function delivered_of(key)
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', key)) do
     local group = {}
@@ -22,10 +32,10 @@ end
 
 local places = {}
 for _, mdt in ipairs(redis.call('SMEMBERS', 'le:stream:mdts')) do
-  local epochs, reading = redis.call('LRANGE', 'le:stream:epochs:' .. mdt, 0, -1), false
+  local epochs, reading = epochs_of(mdt), false
   for i, epoch in ipairs(epochs) do
     local key = 'le:stream:' .. mdt .. ':' .. epoch
-    if redis.call('EXISTS', key) == 1 then
+    if redis.call('TYPE', key).ok == 'stream' then
       local delivered = delivered_of(key)
       if not delivered and ARGV[2] == '1' then
         redis.call('XGROUP', 'CREATE', key, ARGV[1], '0')

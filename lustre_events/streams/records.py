@@ -9,7 +9,8 @@ from typing import cast
 
 import msgspec
 
-from lustre_events.errors import StreamDamaged, StreamError
+from lustre_events.domain.namespace import is_mdt
+from lustre_events.errors import StreamDamaged
 from lustre_events.streams import keys
 from lustre_events.streams.codec import decompress
 from lustre_events.streams.connection import Client, load_script, printable_text, publish, redis_errors
@@ -48,12 +49,17 @@ class RedisRecordStreams:
         self._scripts = {
             name: load_script(client, name) for name in ("acknowledge", "drop", "facts", "start", "tail")
         }
+        self.strangers: Sequence[str] = ()
+        self.damaged: Mapping[_Place, str] = {}
         self._longest_block_ms = int(1000 * float(client.get_connection_kwargs().get("socket_timeout") or 1) / 2)
 
     def mdts(self) -> list[str]:
-        """Return the MDTs that have a stream, sorted."""
+        """Return the MDTs that have a stream, sorted. What is no MDT's name is left out."""
         with redis_errors(self._client):
-            return sorted(mdt.decode() for mdt in cast("set[bytes]", self._client.smembers(keys.MDTS)))
+            members = cast("set[bytes]", self._client.smembers(keys.MDTS))
+        names = {member: member.decode("ascii", "replace") for member in members}
+        self.strangers = sorted(printable_text(member) for member, name in names.items() if not is_mdt(name))
+        return sorted(filter(is_mdt, names.values()))
 
     def epochs(self, mdt: str) -> list[int]:
         """Return the epochs of an MDT, oldest first; consumers drain older ones first."""
@@ -63,10 +69,30 @@ class RedisRecordStreams:
     def read(self, positions: Mapping[_Place, int], limit_bytes: int, timeout_seconds: float) -> list[Block]:
         """Return blocks behind the given positions, in order per stream; see `interface.RecordStreams.read`.
 
-        Raises:
-            StreamUnavailable: Redis does not answer.
-            StreamError: a block is damaged, or of a later version; the message names its key and id.
+        Raises StreamUnavailable.
         """
+        self.damaged = {}
+        try:
+            return self._read(positions, limit_bytes, timeout_seconds)
+        except StreamDamaged:
+            found, damaged = [], {}
+            for place, position in positions.items():
+                try:
+                    found += self._read({place: position}, limit_bytes, 0.0)
+                except StreamDamaged as exc:
+                    damaged[place] = str(exc)
+            self.damaged = damaged
+            healthy = {place: position for place, position in positions.items() if place not in damaged}
+            return found or self._wait(healthy, limit_bytes, timeout_seconds)
+
+    def _wait(self, positions: Mapping[_Place, int], limit_bytes: int, timeout_seconds: float) -> list[Block]:
+        """Wait for blocks of streams that were all right a moment ago."""
+        try:
+            return self._read(positions, limit_bytes, timeout_seconds)
+        except StreamDamaged:
+            return []  # the next one was just appended: it is looked at by the next `read`
+
+    def _read(self, positions: Mapping[_Place, int], limit_bytes: int, timeout_seconds: float) -> list[Block]:
         deadline = time.monotonic() + timeout_seconds
         wanted, found, size = dict(positions), dict[_Place, list[Block]](), dict[_Place, int]()
         count = _FIRST_COUNT
@@ -79,7 +105,7 @@ class RedisRecordStreams:
                 for entry_id, fields in entries:
                     try:
                         block = block_of(place, entry_id, fields)
-                    except StreamError:
+                    except StreamDamaged:
                         if found:
                             return _in_order(positions, found)  # what is good comes first
                         raise

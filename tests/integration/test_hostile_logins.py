@@ -155,8 +155,8 @@ def test_an_index_that_no_mdt_has_reached_is_said(place: Place) -> None:
     last = f"{(1 << 64) - 1}-0"
     with connect(place.url("reader"), 5) as client:
         client.xadd(STREAM, fields, id=last)
-    assert "which no MDT has reached" in place.step()
-    place.look()
+    assert place.step() == ""
+    assert any("which no MDT has reached" in line for line in place.look())
     place.admin.xdel(STREAM, last)
     assert place.step() == ""
 
@@ -166,7 +166,7 @@ def test_requests_go_on_after_the_last_of_all_ids(place: Place) -> None:
     with connect(place.url("web"), 5) as client:
         client.xadd(keys.REQUESTS, {"a": "b"}, id="18446744073709551615-18446744073709551615")
         client.xdel(keys.REQUESTS, "18446744073709551615-18446744073709551615")
-        place.dispatcher._desk._requests._renew_at = 0.0
+        place.dispatcher._requests._requests._renew_at = 0.0
         assert place.step() == ""
 
         assert client.xadd(keys.REQUESTS, {"a": "b"})

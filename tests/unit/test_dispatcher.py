@@ -17,7 +17,7 @@ from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.dispatcher.jobs import STAT_FILES
 from lustre_events.dispatcher.loop import LEAST_RECORDS, LEAST_ROWS
-from lustre_events.errors import ConfigError, StreamUnavailable, UnknownExtractor
+from lustre_events.errors import StreamUnavailable, UnknownExtractor
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import STAT, Job
 from lustre_events.rules.rule_file import parse as parse_rules
@@ -679,11 +679,12 @@ def test_a_torn_block_does_not_stop_the_rest(rig: Rig, caplog: pytest.LogCapture
     assert "cannot be read and are skipped" in caplog.text
 
 
-def test_an_mdt_without_a_number_is_refused(rig: Rig) -> None:
-    """A stream whose name cannot be ordered is refused before anything of it is read."""
-    append(rig.store, "lustre", raw(b.create()), 1, 1, 1)
-    with pytest.raises(ConfigError, match="'lustre' is not an MDT's name"):
-        rig.dispatcher.step()
+def test_what_is_no_mdt_s_is_left_alone(rig: Rig) -> None:
+    """A stream whose name cannot be ordered is not read, and holds up none of the others."""
+    append(rig.store, "lustre", raw(b.create(fid=9, name=b"z")), 1, 1, 1)
+    rig.play(b.create(fid=1, name=b"a"))
+    assert rig.paths(1, 9) == [[b"a"], []]
+    assert set(rig.writer.cursors()) == {(MDT0, 1)}
 
 
 def test_several_mdts_in_one_step(rig: Rig) -> None:

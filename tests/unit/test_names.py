@@ -47,7 +47,18 @@ def test_mdt_number_is_hexadecimal(name: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "lustre", "lustre-MDT000", "lustre-MDT00000", "lustre-MDT0000\n", "fs-OST0000"]
+    "name",
+    [
+        "",
+        "lustre",
+        "lustre-MDT000",
+        "lustre-MDT00000",
+        "lustre-MDT0000\n",
+        "fs-OST0000",
+        "lustre MDT0000",
+        "a:MDT0000",
+        "é-MDT0000",
+    ],
 )
 def test_other_names_are_refused(name: str) -> None:
     """What does not end in MDT and four hexadecimal digits cannot be ordered, and the message shows it."""

@@ -25,6 +25,7 @@ from lustre_events.domain.tallies import Tally
 from lustre_events.errors import StreamError, StreamUnavailable
 from lustre_events.index.reading import Stats
 from lustre_events.jobs.queues import RqQueues
+from lustre_events.streams import keys
 from lustre_events.streams.groups import GroupPlace, RedisGroups
 from lustre_events.streams.interface import Loss
 from lustre_events.streams.records import RedisRecordStreams
@@ -57,6 +58,7 @@ def collect(
                 lambda: _each(streams.mdts(), partial(of_mdt, streams, cursors=cursors), problems),
                 problems,
             )
+            problems += map(keys.stranger, streams.strangers)
             _put(status, "dispatcher", streams.state, problems)
         if groups is not None:
             _put(status, "groups", lambda: _each(groups.names(), partial(of_group, groups), problems), problems)
