@@ -16,12 +16,12 @@ from typing import IO
 import pytest
 import redis
 
+from lustre_events import subscribe
 from lustre_events.changelog.record import scan
 from lustre_events.index.sqlite.writer import SQLiteWriter
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Loss, Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
-from lustre_events.subscribe import subscribe
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.model.dispatcher import cut
 from tests.support.records import captures

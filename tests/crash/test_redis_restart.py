@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events import subscribe
 from lustre_events.changelog.fid import FID
 from lustre_events.doctor import FAILURE, OK, WARNING, Finding
 from lustre_events.doctor import redis as doctor
@@ -24,7 +25,6 @@ from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from lustre_events.streams.safety import check_safe, default_may_everything, replays_transactions
-from lustre_events.subscribe import subscribe
 from tests.support.model.fakes import MDT, block
 from tests.support.servers.redis import WITH_ROLES, login, start_kind
 

@@ -12,6 +12,7 @@ import pytest
 import redis
 from rq.exceptions import StopRequested
 
+from lustre_events import subscribe
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.loop import Dispatcher
 from lustre_events.doctor import service
@@ -29,7 +30,6 @@ from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisRequests, RedisResults, connect
-from lustre_events.subscribe import subscribe
 from tests.integration.test_redis_roles import passwords, server, urls  # noqa: F401 - fixtures
 from tests.support.model.fakes import MDT, block
 from workers.worker import Worker

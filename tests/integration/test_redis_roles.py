@@ -11,6 +11,7 @@ import redis
 from rq import Queue, Retry
 from rq.serializers import JSONSerializer
 
+from lustre_events import subscribe
 from lustre_events.changelog.record import iter_records
 from lustre_events.index import open_search
 from lustre_events.jobs.messages import JOB_FUNCTION
@@ -18,7 +19,6 @@ from lustre_events.node.redis_server import RedisServer
 from lustre_events.rules.rules import DEFAULT_QUEUE
 from lustre_events.streams.connection import connect
 from lustre_events.streams.safety import check_safe
-from lustre_events.subscribe import subscribe
 from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.need import need
 from tests.support.servers.redis import ROLES, login, make_users, start_kind

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from lustre_events import subscribe
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index import open_search
@@ -20,7 +21,6 @@ from lustre_events.streams import keys
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
-from lustre_events.subscribe import subscribe
 from tests.support.model.dispatcher import MDT0, Rig, csv_rig, number
 from tests.support.records import builders as b
 from tests.support.records.builders import raw

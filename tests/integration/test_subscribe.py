@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from lustre_events import subscribe
 from lustre_events.changelog.record import iter_records
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
@@ -21,7 +22,6 @@ from lustre_events.rules.rules import Rules
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
-from lustre_events.subscribe import subscribe
 from tests.acceptance.command import REPOSITORY
 from tests.support.model.dispatcher import cut
 from tests.support.records import captures
@@ -29,7 +29,7 @@ from tests.support.records import captures
 FOLDER = "11-random-defmask"
 SUBSCRIBER = """\
 import sys
-from lustre_events.subscribe import subscribe
+from lustre_events import subscribe
 
 with subscribe("audit", sys.argv[1], consumer="one") as subscription, open(sys.argv[2], "a") as out:
     for event in subscription.records():

@@ -1,6 +1,6 @@
 """Subscribing: how another program gets every changelog record, of all MDTs, while the service runs.
 
-    from lustre_events.subscribe import subscribe
+    from lustre_events import subscribe
 
     with subscribe("audit", "redis://mds1:6379/0") as subscription:
         for event in subscription.records():
