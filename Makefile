@@ -1,12 +1,14 @@
 # make demo   the main job, from nothing        make test   all tests
 # make check  lint, types, layers, tests        make bench  measurements, written to bench.json
+# make quick  for each save: lint, types, layers, unit and contract tests with fewer of hypothesis's examples
 # make quick-newer  unit and contract tests on Debian 13 (Python 3.13), as root
 # make explore  hypothesis's tests with other examples than CI's, and ten times as many (EXPLORE=100: more). What it
 #               finds is written down beside the test as an @example; CI draws the same examples each time.
 VENV ?= .venv
 BIN := $(VENV)/bin
+PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test quick-newer explore check lint format bench bench-large images images-report constraints docs clean
+.PHONY: demo test quick quick-newer explore check lint format bench bench-large images images-report constraints docs clean
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
@@ -14,7 +16,10 @@ demo:
 
 test:
 	@VENV=$(VENV) deploy/bootstrap.sh test
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
+
+quick: lint
+	@LUSTRE_EVENTS_QUICK=1 $(BIN)/python -m pytest $(PARALLEL) tests/unit tests/contract tests/abi $(PYTEST)
 
 quick-newer:
 	@VENV=$(VENV) deploy/bootstrap.sh test

@@ -13,6 +13,7 @@ from tests.support.servers.postgresql import (
 from tests.support.servers.redis import redis_server, redis_url, shared_redis_server, shared_valkey_server
 from tests.support.service.images import all_images, base_image, open_folder
 from tests.support.service.tiny_image import tiny_image
+from tests.support.turns import pytest_runtest_protocol
 
 __all__ = [
     "all_images",
@@ -24,6 +25,7 @@ __all__ = [
     "postgresql_schema_url",
     "postgresql_url",
     "profiles",
+    "pytest_runtest_protocol",
     "redis_server",
     "redis_url",
     "shared_postgresql",

@@ -3,31 +3,48 @@
 Tests run from a fixed seed, so that a change is judged by what it changes: what has passed passes again. An example
 that was found to fail is written down beside its test (`@example`), for nothing else remembers it. `make explore`
 looks for new ones: another seed each time, and as many times the examples as LUSTRE_EVENTS_EXPLORE says.
+`make quick` looks at a fifth of the examples (LUSTRE_EVENTS_QUICK), and CI at all.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from hypothesis import HealthCheck, settings
 
 EXPLORE = "LUSTRE_EVENTS_EXPLORE"
+QUICK = "LUSTRE_EVENTS_QUICK"
 _DEFAULT = 100
+_QUICK_SHARE = 5
+_QUICK_LEAST = 10
 
-factor = int(os.environ.get(EXPLORE) or 0)
-"""How many times the usual number of examples is looked at; 0: nobody explores."""
-
-settings.register_profile(
-    "ci", derandomize=True, database=None, deadline=None, print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)  # fmt: skip
-settings.register_profile(
-    "explore", derandomize=False, deadline=None, print_blob=True, max_examples=_DEFAULT * max(1, factor),
-    suppress_health_check=[HealthCheck.too_slow],
-)  # fmt: skip
-settings.load_profile("explore" if factor else "ci")
+def scaled(count: int, environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many examples are looked at where a test asks for `count`."""
+    explored = _factor(environment)
+    if environment.get(QUICK) and not explored:
+        return min(count, max(_QUICK_LEAST, count // _QUICK_SHARE))
+    return count * max(1, explored)
 
 
 def examples(count: int = _DEFAULT, *unchecked: HealthCheck) -> settings:
-    """Return the settings of a test that looks at `count` examples, and at more where somebody explores."""
-    return settings(max_examples=count * max(1, factor), suppress_health_check=[HealthCheck.too_slow, *unchecked])
+    """Return the settings of a test that looks at `count` examples, or at fewer or more by who asks."""
+    return settings(max_examples=scaled(count), suppress_health_check=[HealthCheck.too_slow, *unchecked])
+
+
+def _factor(environment: Mapping[str, str]) -> int:
+    return int(environment.get(EXPLORE) or 0)
+
+
+factor = _factor(os.environ)
+"""How many times the usual number of examples is looked at; 0: nobody explores."""
+
+settings.register_profile(
+    "ci", derandomize=True, database=None, deadline=None, print_blob=True, max_examples=scaled(_DEFAULT),
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
+settings.register_profile(
+    "explore", derandomize=False, deadline=None, print_blob=True, max_examples=scaled(_DEFAULT),
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
+settings.load_profile("explore" if factor else "ci")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.acceptance.command import REPOSITORY
-from tests.support.profiles import examples, factor
+from tests.support.profiles import EXPLORE, QUICK, examples, factor, scaled
 
 
 def drawn() -> list[int]:
@@ -33,8 +33,12 @@ def test_the_same_examples_are_drawn_each_time() -> None:
 
 
 def test_a_count_of_examples_is_scaled() -> None:
-    """A test that asks for its own number of examples gets many times that where somebody explores."""
-    assert examples(20).max_examples == 20 * max(1, factor)
+    """A test's own number of examples holds in CI, grows where somebody explores, and shrinks in `make quick`."""
+    assert examples(20).max_examples == scaled(20)
+    assert [scaled(count, {}) for count in (20, 500)] == [20, 500]
+    assert [scaled(count, {EXPLORE: "10"}) for count in (20, 500)] == [200, 5000]
+    assert [scaled(count, {QUICK: "1"}) for count in (5, 20, 500)] == [5, 10, 100]
+    assert scaled(500, {QUICK: "1", EXPLORE: "2"}) == 1000
 
 
 def test_every_test_goes_through_the_profile() -> None:
