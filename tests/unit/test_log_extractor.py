@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.support.service.images import EXTRACTORS
@@ -124,7 +124,7 @@ def test_problems_are_told_only_where_there_are_some(judge: ModuleType) -> None:
     assert {line: judge.problems(line) for line in PROBLEMS} == PROBLEMS
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100, HealthCheck.function_scoped_fixture)
 @given(
     lines=st.lists(st.sampled_from(ERRORS + WARNINGS + NONE), min_size=1, max_size=60),
     end=st.sampled_from(["\n", ""]),
