@@ -19,6 +19,7 @@ _DEFAULT = 100
 _QUICK_SHARE = 4
 _QUICK_LEAST = 10
 
+
 def scaled(count: int, environment: Mapping[str, str] = os.environ) -> int:
     """Return how many examples are looked at where a test asks for `count`."""
     explored = _factor(environment)
