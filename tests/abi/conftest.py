@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lustre_events import llapi
-from tests.abi.standin import Standin, build
+from tests.support.servers.standin import Standin, build
 
 
 @pytest.fixture(scope="session")

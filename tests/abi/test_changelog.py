@@ -20,7 +20,7 @@ from lustre_events.errors import (
     LibraryMissing,
 )
 from lustre_events.llapi import changelog as module
-from tests.abi.records import (
+from tests.support.records.raw import (
     FOLDERS,
     all_records,
     as_recv_gives,
@@ -31,7 +31,7 @@ from tests.abi.records import (
     indexes,
     until,
 )
-from tests.abi.standin import Standin
+from tests.support.servers.standin import Standin
 
 MDT = "lustre-MDT0000"
 

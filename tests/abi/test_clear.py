@@ -14,11 +14,11 @@ from lustre_events.errors import (
     ChangelogUnavailable,
     ChangelogUserUnknown,
 )
-from tests.abi.records import (
+from tests.support.records.raw import (
     creates,
     indexes,
 )
-from tests.abi.standin import Standin
+from tests.support.servers.standin import Standin
 
 MDT = "lustre-MDT0000"
 

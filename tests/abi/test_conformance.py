@@ -25,9 +25,9 @@ from lustre_events.reader import Reader
 from lustre_events.reader.continuity import INDEX_BEGAN_ANEW, USER_GONE
 from lustre_events.sources.lustre import LustreSource
 from lustre_events.streams.memory import MemoryReaderStream, MemoryStore
-from tests.abi.records import as_recv_gives, capture, create, creates, from_the_future, indexes, until
-from tests.abi.standin import Standin
 from tests.support.records import builders as b
+from tests.support.records.raw import as_recv_gives, capture, create, creates, from_the_future, indexes, until
+from tests.support.servers.standin import Standin
 
 MDT = "lustre-MDT0000"
 QUICK: dict[str, Any] = {

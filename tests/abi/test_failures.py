@@ -15,14 +15,14 @@ from lustre_events.errors import (
     ChangelogRefused,
     ChangelogUnavailable,
 )
-from tests.abi.records import (
+from tests.support.records.raw import (
     all_records,
     create,
     creates,
     indexes,
     until,
 )
-from tests.abi.standin import Standin
+from tests.support.servers.standin import Standin
 
 MDT = "lustre-MDT0000"
 

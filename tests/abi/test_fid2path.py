@@ -13,7 +13,7 @@ from lustre_events.errors import (
     ChangelogRefused,
     ChangelogUnavailable,
 )
-from tests.abi.standin import Standin
+from tests.support.servers.standin import Standin
 
 FILE = FID(0x200000401, 5)
 

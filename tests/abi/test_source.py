@@ -23,7 +23,7 @@ from lustre_events.errors import (
 )
 from lustre_events.sources.interface import Source
 from lustre_events.sources.lustre import LustreSource, discover
-from tests.abi.records import (
+from tests.support.records.raw import (
     FOLDERS,
     as_recv_gives,
     capture,
@@ -33,7 +33,7 @@ from tests.abi.records import (
     indexes,
     until,
 )
-from tests.abi.standin import Standin
+from tests.support.servers.standin import Standin
 
 MDT = "lustre-MDT0000"
 LIMIT = 1 << 20

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.abi.records import create, creates
-from tests.abi.standin import Standin, environment, positions
+from tests.support.records.raw import create, creates
+from tests.support.servers.standin import Standin, environment, positions
 
 MDT = "lustre-MDT0000"
 

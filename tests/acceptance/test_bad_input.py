@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lustre_events.node.redis_server import RedisServer
-from tests.acceptance.command import lustre_events
 from tests.support.need import need
 from tests.support.records import captures
+from tests.support.service.command import lustre_events
 
 
 def said(*arguments: str | Path, code: int, environment: dict[str, str] | None = None) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import lustre_events
-from tests.unit.test_lctl import MDT, fake_lctl
+from tests.support.servers.lctl import MDT, fake_lctl
+from tests.support.service.command import lustre_events
 
 
 @pytest.fixture

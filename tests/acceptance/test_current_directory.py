@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import clean_environment
+from tests.support.service.command import clean_environment
 
 PROGRAM = Path(sys.executable).with_name("lustre-events")
 PYTHON = Path(sys.executable)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events.changelog.record import scan
-from tests.acceptance.command import lustre_events
 from tests.support.records import captures
+from tests.support.service.command import lustre_events
 
 
 @pytest.mark.parametrize("folder", captures.FOLDERS)

@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from lustre_events.index import open_search
-from tests.acceptance.command import REPOSITORY, clean_environment
+from tests.support.service.command import REPOSITORY, clean_environment
 from tests.support.service.service import PARTS, Service, wait_for
 
 DOCS = REPOSITORY / "docs"

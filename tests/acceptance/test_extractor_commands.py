@@ -14,7 +14,7 @@ import pytest
 from lustre_events.catalog import template
 from lustre_events.errors import IndexUnavailable
 from lustre_events.index import open_search
-from tests.acceptance.command import lustre_events
+from tests.support.service.command import lustre_events
 from tests.support.service.service import Service, wait_for
 
 RULES = '[[rule]]\nname = "texts"\nextensions = ["txt", "doc"]\nextractor = "words"\n'

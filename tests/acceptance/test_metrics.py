@@ -18,9 +18,9 @@ from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.continuity import lose
 from lustre_events.streams.interface import Loss
 from lustre_events.streams.redis import connect
-from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.need import need
 from tests.support.records import captures
+from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
 
 MDT = "lustre-MDT0000"
 

@@ -15,10 +15,10 @@ import pytest
 
 from lustre_events.changelog.record import scan
 from lustre_events.streams.redis import RedisRecordStreams, connect
-from tests.abi.standin import build, environment, positions
-from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.model.fakes import indexes_of
 from tests.support.records import captures
+from tests.support.servers.standin import build, environment, positions
+from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
 
 MDT0, MDT1 = "lustre-MDT0000", "lustre-MDT0001"
 FOLDER = "01-basic-defmask"

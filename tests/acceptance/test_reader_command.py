@@ -15,9 +15,9 @@ from lustre_events.changelog.record import boundaries, iter_records, scan
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.redis import RedisRecordStreams, connect
 from tests.abi import standin
-from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.need import need
 from tests.support.records import captures
+from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
 
 MDT = "lustre-MDT0000"
 DEADLINE_SECONDS = 30

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import REPOSITORY, lustre_events
+from tests.support.service.command import REPOSITORY, lustre_events
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 

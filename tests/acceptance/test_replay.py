@@ -7,45 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID
-from lustre_events.changelog.record import RecordType, iter_records
-from tests.acceptance.command import lustre_events
+from lustre_events.changelog.fid import FID, ROOT_FID
 from tests.support.need import need
 from tests.support.records import captures
-
-NAMING = {
-    RecordType.CREAT, RecordType.MKDIR, RecordType.HLINK, RecordType.SLINK, RecordType.MKNOD, RecordType.RENME,
-    RecordType.MIGRT,
-}  # fmt: skip
-
-
-def named_by(folder: str) -> dict[FID, set[FID]]:
-    """Return, for every FID that records of the folder place in the namespace, the parents it ever had."""
-    parents: dict[FID, set[FID]] = {}
-    for mdt in captures.mdts(folder):
-        for record in iter_records(captures.read(folder, f"{mdt}.raw")):
-            if record.type not in NAMING:
-                continue
-            moved = record.source if record.type == RecordType.RENME else record.target
-            parent = record.source_parent if record.type == RecordType.MIGRT else record.parent
-            if parent != NO_FID:
-                parents.setdefault(moved, set()).add(parent)
-    return parents
-
-
-def answerable(fid: FID, parents: dict[FID, set[FID]]) -> bool:
-    """Whether every possible chain of parents of `fid` is named by records, up to the root."""
-    seen: set[FID] = set()
-    waiting = [fid]
-    while waiting:
-        current = waiting.pop()
-        if current == ROOT_FID or current in seen:
-            continue
-        seen.add(current)
-        if current not in parents:
-            return False
-        waiting += parents[current]
-    return True
+from tests.support.records.answers import answerable, named_by
+from tests.support.service.command import lustre_events
 
 
 def orders(folder: str) -> list[list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import lustre_events
+from tests.support.service.command import lustre_events
 
 RULES = """
 [[rule]]

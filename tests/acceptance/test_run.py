@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events.index import open_search
-from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.need import need
+from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.service.images import write_extractor
 from tests.support.service.service import (
     MARK,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events.index.sqlite.database import open_database
-from tests.acceptance.command import lustre_events
 from tests.support.index.tables import add_file, add_object
+from tests.support.service.command import lustre_events
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lustre_events.index.sqlite.writer import SQLiteWriter
-from tests.acceptance.command import REPOSITORY, clean_environment
+from tests.support.service.command import REPOSITORY, clean_environment
 
 LINES_SECONDS = 20.0
 

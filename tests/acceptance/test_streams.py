@@ -22,9 +22,9 @@ from lustre_events.index.sqlite.writer import SQLiteWriter
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Loss, Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
-from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.model.dispatcher import cut
 from tests.support.records import captures
+from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
 
 MDT0, MDT1 = "lustre-MDT0000", "lustre-MDT0001"
 FOLDERS = {MDT0: "02-deeprename-defmask", MDT1: "05-lfs-defmask"}

@@ -16,8 +16,8 @@ from lustre_events.streams import continuity
 from lustre_events.streams.connection import connect
 from lustre_events.streams.interface import Loss
 from lustre_events.streams.redis import RedisRecordStreams
-from tests.acceptance.command import lustre_events
 from tests.support.need import need
+from tests.support.service.command import lustre_events
 from tests.support.service.service import Service, wait_for
 
 

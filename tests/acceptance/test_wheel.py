@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lustre_events.catalog import manifest, shipped
-from tests.acceptance.command import REPOSITORY, clean_environment
+from tests.support.service.command import REPOSITORY, clean_environment
 
 PARTS = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "lustre_events", "workers", "extractors")
 

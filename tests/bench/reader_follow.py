@@ -19,9 +19,9 @@ from pathlib import Path
 
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.redis import RedisRecordStreams, connect
-from tests.abi.standin import build, environment
-from tests.acceptance.command import clean_environment
 from tests.support.records.builders import create, raw
+from tests.support.servers.standin import build, environment
+from tests.support.service.command import clean_environment
 
 MDT = "lustre-MDT0000"
 IDLE_SECONDS = 10.0

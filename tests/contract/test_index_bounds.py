@@ -16,7 +16,7 @@ from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace
 from tests.support.model.dispatcher import FACTS, Rig, answers
 from tests.support.profiles import examples
-from tests.unit.test_bounds import NUMBERS, any_number
+from tests.support.records.numbers import NUMBERS, any_number
 
 both = pytest.mark.parametrize("backend", BACKENDS)
 

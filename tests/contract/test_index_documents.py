@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from lustre_events.index.values import MAX_ROWS
 from tests.support.index.contents import Contents
+from tests.support.index.documents import documents
 from tests.support.index.places import BACKENDS, EmptyPlace, IndexPlace
 from tests.support.profiles import examples
-from tests.unit.test_index_values import documents
 
 both = pytest.mark.parametrize("backend", BACKENDS)
 

@@ -13,12 +13,12 @@ from lustre_events.errors import QueryError
 from lustre_events.index.query.parser import parse
 from lustre_events.index.reading import Counts
 from tests.support.index.contents import Contents
+from tests.support.index.paths import Links, all_paths, expression, links, patterns
 from tests.support.index.places import BACKENDS, EmptyPlace, IndexPlace
+from tests.support.index.queries import NOW, File, files, matches, queries
 from tests.support.index.tables import node
 from tests.support.profiles import examples
 from tests.support.records.builders import fid_of
-from tests.unit.test_index_paths import Links, all_paths, expression, links, patterns
-from tests.unit.test_index_search import NOW, File, files, matches, queries
 
 both = pytest.mark.parametrize("backend", BACKENDS)
 

@@ -12,11 +12,11 @@ from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.index.postgresql.database import Connection, Database
 from lustre_events.index.visibility import Viewer, permits
 from tests.support.index.contents import Contents
+from tests.support.index.paths import Links, all_paths, links
 from tests.support.index.places import BACKENDS, EmptyPlace
 from tests.support.index.tables import node
 from tests.support.profiles import examples
 from tests.support.records.strategies import TWO_OF_ONE_KIND, access_lists
-from tests.unit.test_index_paths import Links, all_paths, links
 
 few_ids = st.integers(0, 3)
 acls = (

@@ -18,8 +18,8 @@ from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.interface import Source
 from lustre_events.sources.lustre import LustreSource
 from lustre_events.sources.replay import ReplaySource
-from tests.abi.standin import Standin, build
 from tests.support.records.builders import create, raw
+from tests.support.servers.standin import Standin, build
 
 MDT = "lustre-MDT0000"
 USER = "cl1"

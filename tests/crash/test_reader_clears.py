@@ -20,7 +20,6 @@ from lustre_events.node.redis_server import RedisServer
 from lustre_events.repair.replay import NoJobs
 from lustre_events.rules.rules import Rules
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
-from tests.crash.test_reader_crash import stored
 from tests.support.model.fakes import MDT
 from tests.support.records.builders import capture, create
 from tests.support.records.builders import raw as records
@@ -28,6 +27,7 @@ from tests.support.servers.redis import KINDS, WITH_ROLES, login, start_kind
 from tests.support.servers.slow_disk import slow_disk, synced_bytes
 from tests.support.service.reader_driver import start
 from tests.support.service.service import wait_for
+from tests.support.service.stored import stored
 
 __all__ = ["slow_disk"]
 

@@ -25,6 +25,7 @@ from tests.support.records.builders import capture
 from tests.support.servers.redis import KINDS, login, start_kind
 from tests.support.servers.slow_disk import slow_disk, synced_bytes
 from tests.support.service.reader_driver import FileSource, start
+from tests.support.service.stored import stored
 
 __all__ = ["slow_disk"]
 
@@ -37,15 +38,6 @@ LIMIT_SECONDS = 60
 def many() -> bytes:
     """Thousands of records of a real MDT."""
     return capture(MANY)
-
-
-def stored(url: str) -> bytes:
-    """Return all records in the MDT's stream, epoch by epoch."""
-    with connect(url, 5.0) as client:
-        streams = RedisRecordStreams(client)
-        return b"".join(
-            found.data for epoch in streams.epochs(MDT) for found in streams.read({(MDT, epoch): 0}, 1 << 30, 0)
-        )
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events.errors import ContainerFailed
-from tests.acceptance.command import lustre_events
 from tests.support.need import need
+from tests.support.service.command import lustre_events
 
 pytestmark = pytest.mark.apptainer
 

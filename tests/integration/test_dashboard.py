@@ -22,9 +22,9 @@ from lustre_events.changelog.fid import FID
 from lustre_events.jobs.messages import Job, JobItem
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.redis_server import RedisServer
-from tests.acceptance.command import clean_environment
 from tests.support.servers.redis import login, start_kind
 from tests.support.servers.slurm import free_ports
+from tests.support.service.command import clean_environment
 from tests.support.service.hostile_queues import everything, plant
 
 PAGES = (

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events.inspect.metrics import METRICS, PREFIX
-from tests.acceptance.command import REPOSITORY, clean_environment
 from tests.support.need import need
+from tests.support.service.command import REPOSITORY, clean_environment
 
 DEPLOY = REPOSITORY / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))

@@ -14,8 +14,8 @@ from lustre_events.config.settings import Settings
 from lustre_events.doctor import FAILURE
 from lustre_events.doctor.node import open_to_all
 from lustre_events.index.urls import sqlite_path
-from tests.acceptance.command import REPOSITORY
 from tests.support.need import need
+from tests.support.service.command import REPOSITORY
 
 SYSTEMD = REPOSITORY / "deploy" / "systemd"
 

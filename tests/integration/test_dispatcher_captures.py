@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lustre_events.changelog.fid import FID, ROOT_FID
-from tests.acceptance.test_replay import answerable, named_by
 from tests.support.model.dispatcher import Rig, append, cut
 from tests.support.records import captures
+from tests.support.records.answers import answerable, named_by
 
 
 @pytest.mark.parametrize("order", ["by name", "backwards", "interleaved"])

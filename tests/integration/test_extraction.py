@@ -17,6 +17,7 @@ from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ContainerFailed, ImageMissing, ManifestError
 from lustre_events.jobs.messages import JobItem
 from lustre_events.sources.local_fid import fid_of_fd
+from tests.support.service.contents import CSV
 from tests.support.service.images import extractors, write_extractor, write_file
 from tests.support.service.leftovers import adopting, left_behind
 from workers.container import ContainerRuntime, find_program
@@ -27,7 +28,6 @@ from workers.runs import Finding
 
 pytestmark = pytest.mark.apptainer
 
-CSV = b"temperature,place\n1,x\n2.5,y\n"
 HOSTILE_NAMES = (
     b"x,/etc/hostname:/in/leak",
     b"new\nline.csv",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lustre_events.catalog import shipped, template
-from tests.acceptance.command import lustre_events
+from tests.support.service.command import lustre_events
 from workers.privileges import account_named
 
 pytestmark = pytest.mark.apptainer

@@ -30,8 +30,8 @@ from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisRequests, RedisResults, connect
-from tests.integration.test_redis_roles import passwords, server, urls  # noqa: F401 - fixtures
 from tests.support.model.fakes import MDT, block
+from tests.support.servers.roles import passwords, server, urls  # noqa: F401 - fixtures
 from workers.worker import Worker
 
 EPOCH = 1_700_000_000_000_000_001

@@ -17,9 +17,8 @@ from lustre_events.jobs.messages import Job, JobItem
 from lustre_events.jobs.queue_view import look
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.redis_server import RedisServer
-from tests.integration.test_web import enter
 from tests.support.service.hostile_queues import QUEUE, WORKER, everything, plant
-from tests.support.service.web import OTHER, READER, Console, make_console
+from tests.support.service.web import OTHER, READER, Console, enter, make_console
 
 JOB = Job("j1", "tabular", 1, 0, (JobItem(FID(1, 2, 3), 1, b"run/<b>\x1b.csv"), JobItem(FID(1, 2, 4), 1, b"b")))
 

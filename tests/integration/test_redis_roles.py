@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,39 +12,18 @@ from rq.serializers import JSONSerializer
 
 from lustre_events import subscribe
 from lustre_events.changelog.record import iter_records
-from lustre_events.index import open_search
 from lustre_events.jobs.messages import JOB_FUNCTION
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.rules.rules import DEFAULT_QUEUE
 from lustre_events.streams.connection import connect
 from lustre_events.streams.safety import check_safe
-from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.need import need
-from tests.support.servers.redis import ROLES, login, make_users, start_kind
+from tests.support.servers.redis import make_users
+from tests.support.servers.roles import found, passwords, server, urls  # noqa: F401 - fixtures
+from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.service.service import PARTS, Service, wait_for
 
 DEPLOY = REPOSITORY / "deploy" / "redis"
-
-
-@pytest.fixture(scope="module")
-def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that make-users.sh fills."""
-    folder = tmp_path_factory.mktemp("users")
-    make_users(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis that knows the roles, and nobody else."""
-    with start_kind(tmp_path_factory.mktemp("roles") / "redis", "redis with roles") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def urls(server: RedisServer) -> dict[str, str]:
-    """The URL of each role at this server."""
-    return {role: login(server, role) for role in ROLES}
 
 
 def test_every_role_can_do_its_work(tmp_path: Path, server: RedisServer, urls: dict[str, str]) -> None:
@@ -73,14 +51,6 @@ def test_every_role_can_do_its_work(tmp_path: Path, server: RedisServer, urls: d
     assert b"stat" in suspended
     assert names[:1] == [b"a.csv"]
     assert refused == []
-
-
-def found(service: Service, query: str) -> int:
-    try:
-        with open_search(service.index) as search:
-            return search.count(query)
-    except Exception:  # noqa: BLE001 - there is no index yet
-        return 0
 
 
 def looked(command: str, service: Service, url: str, *more: str) -> bytes:

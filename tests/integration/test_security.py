@@ -35,13 +35,12 @@ from lustre_events.streams.connection import connect
 from lustre_events.streams.results import ID_BYTES, PUT_BYTES, READ_BYTES, RedisResults
 from lustre_events.web.login import Login, Patience, users_of
 from lustre_events.web.wiring import _secret
-from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
-from tests.integration.test_redis_roles import found
-from tests.integration.test_web import TOKEN, enter
 from tests.support.need import need
 from tests.support.servers.postgresql import MakeDatabase
+from tests.support.servers.roles import found
+from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.service.service import PARTS, Service, wait_for
-from tests.support.service.web import OTHER, READER, Console, make_console
+from tests.support.service.web import OTHER, READER, TOKEN, Console, enter, make_console
 
 CANARY = "c4naryPassword"
 ROLES = REPOSITORY / "deploy" / "postgresql" / "roles.sql"

@@ -22,9 +22,9 @@ from lustre_events.rules.rules import Rules
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
-from tests.acceptance.command import REPOSITORY
 from tests.support.model.dispatcher import cut
 from tests.support.records import captures
+from tests.support.service.command import REPOSITORY
 
 FOLDER = "11-random-defmask"
 SUBSCRIBER = """\

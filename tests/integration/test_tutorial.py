@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import clean_environment
+from tests.support.service.command import clean_environment
 from tests.support.service.images import EXTRACTORS, REPOSITORY
 
 pytestmark = pytest.mark.apptainer

@@ -8,7 +8,6 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
-import flask
 import pytest
 from flask.testing import FlaskClient
 
@@ -16,25 +15,12 @@ from lustre_events.errors import ConfigError
 from lustre_events.web.login import Login, by_pam
 from lustre_events.web.signin import _inside
 from tests.support.index.tables import node
-from tests.support.service.web import OTHER, READER, Console, make_console
-
-TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
+from tests.support.service.web import OTHER, READER, TOKEN, Console, enter, make_console
 
 
 @pytest.fixture
 def console(tmp_path: Path) -> Console:
     return make_console(tmp_path)
-
-
-def enter(app: flask.Flask, user: str) -> FlaskClient:
-    """Return a browser of somebody who has logged in."""
-    client = app.test_client()
-    page = client.get("/login").text
-    answer = client.post(
-        "/login", data={"user": user, "password": f"secret {user}", "csrf": TOKEN.search(page)[1], "next": "/"}
-    )
-    assert answer.status_code == 302, answer.text
-    return client
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from lustre_events.jobs.messages import STAT, Job, JobItem, Result
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.sources.local_fid import fid_of_path
 from lustre_events.streams.results import RedisResults
-from tests.integration.test_extraction import CSV
+from tests.support.service.contents import CSV
 from tests.support.service.images import EXTRACTORS, REPOSITORY, write_extractor, write_file
 from tests.support.service.leftovers import adopting, left_behind
 

@@ -18,9 +18,9 @@ from lustre_events.changelog.fid import FID
 from lustre_events.jobs.messages import STAT, Job, JobItem
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams.results import RedisResults
-from tests.acceptance.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.need import need
 from tests.support.servers.slurm import said, slurm
+from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.service.service import wait_for
 from workers.walltime import END_SECONDS
 

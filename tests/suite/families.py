@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import fastjsonschema
+import pytest
 
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.jobs.messages import JobItem
@@ -122,3 +123,19 @@ def copied(sample: Path, folder: Path, name: str) -> Path:
 def said(finding: Finding) -> dict[str, Any]:
     """Return a finding in the form of a golden file."""
     return finding.document if finding.status == "ok" else {"error": finding.error}
+
+
+def check_fates(family: Family, findings: Sequence[Finding], names: Sequence[str]) -> None:
+    """Every file has a document that fits the schema, or failed with a sentence of the program."""
+    schema = family.schema()
+    for name, finding in zip(names, findings, strict=True):
+        if finding.status == "ok":
+            try:
+                schema(finding.document)
+            except fastjsonschema.JsonSchemaException as exc:
+                pytest.fail(f"{name}: its document does not fit the schema: {exc}: {str(finding.document)[:500]}")
+        else:
+            assert finding.status == "failed", (name, finding)
+            assert finding.error, name
+            assert not finding.error.startswith("no answer"), (name, finding.error, finding.stderr)
+            assert "/in/" not in finding.error, (name, finding.error)

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from tests.support.need import need
 from tests.support.profiles import examples
+from tests.support.programs import load
 from tests.support.service.images import EXTRACTORS
-from tests.unit.test_extractors import load
 from workers.contract import checked
 
 FOLDER = EXTRACTORS / "archive"

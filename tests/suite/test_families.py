@@ -6,10 +6,9 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-import fastjsonschema
 import pytest
 
-from tests.suite.families import BAD, Family, copied, families, said
+from tests.suite.families import BAD, Family, check_fates, copied, families, said
 from tests.suite.mutations import flipped, truncated, written
 from workers.runs import Finding
 
@@ -23,22 +22,6 @@ pytestmark = [
     pytest.mark.timeout(900),  # the first of them builds the images
     pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES.keys()),
 ]
-
-
-def check_fates(family: Family, findings: Sequence[Finding], names: Sequence[str]) -> None:
-    """Every file has a document that fits the schema, or failed with a sentence of the program."""
-    schema = family.schema()
-    for name, finding in zip(names, findings, strict=True):
-        if finding.status == "ok":
-            try:
-                schema(finding.document)
-            except fastjsonschema.JsonSchemaException as exc:
-                pytest.fail(f"{name}: its document does not fit the schema: {exc}: {str(finding.document)[:500]}")
-        else:
-            assert finding.status == "failed", (name, finding)
-            assert finding.error, name
-            assert not finding.error.startswith("no answer"), (name, finding.error, finding.stderr)
-            assert "/in/" not in finding.error, (name, finding.error)
 
 
 def check_batch(family: Family, images: Path, folder: Path, broken: Sequence[Path]) -> list[Finding]:

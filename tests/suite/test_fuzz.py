@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.suite.families import Family, families
+from tests.suite.families import Family, check_fates, families
 from tests.suite.mutations import mutated, written
-from tests.suite.test_families import check_fates
 
 FAMILIES = families()
 SECONDS = float(os.environ.get("LUSTRE_EVENTS_FUZZ_SECONDS", "60")) / max(1, len(FAMILIES))

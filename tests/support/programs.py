@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from tests.support.service.images import EXTRACTORS
+from workers.contract import checked
 
 
 def program(family: str, module: str = "") -> ModuleType:
@@ -15,3 +19,27 @@ def program(family: str, module: str = "") -> ModuleType:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
     return importlib.import_module(module or family)
+
+
+def load(name: str) -> ModuleType:
+    """Import an extractor's program as Python would in its run."""
+    places = [str(EXTRACTORS / "base"), str(EXTRACTORS / name)]
+    sys.path[:0] = places
+    try:
+        spec = importlib.util.spec_from_file_location(f"extractor_{name}", EXTRACTORS / name / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path[:] = [place for place in sys.path if place not in places]
+    return module
+
+
+TABULAR = load("tabular")
+
+
+def written(folder: Path, name: str, content: bytes) -> dict[str, Any]:
+    """Return the document of a table with this content."""
+    (folder / name).write_bytes(content)
+    return checked(TABULAR.extract(str(folder / name)))

@@ -25,11 +25,10 @@ from lustre_events.llapi.statx import Statx, statx
 from lustre_events.sources.local_fid import fid_of
 from lustre_events.web.rendering import time_text as web_time_text
 from tests.support.model.dispatcher import FACTS
+from tests.support.records.numbers import NUMBERS, any_number
 from workers.files import OpenFile
 
 YEAR_2300 = 10_413_792_000 * 10**9
-NUMBERS = ("size", "mtime_ns", "ctime_ns", "atime_ns", "uid", "gid", "mode", "nlink")
-any_number = st.integers(-(1 << 127), (1 << 128) - 1) | st.sampled_from([LEAST - 1, LEAST, MOST, MOST + 1, 1 << 64])
 
 
 @given(any_number)

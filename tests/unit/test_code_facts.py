@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.support.profiles import examples
-from tests.unit.test_extractors import load
+from tests.support.programs import load
 from workers.contract import checked
 
 CODE = load("code")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.acceptance.command import REPOSITORY
+from tests.support.service.command import REPOSITORY
 
 NAMED = sorted(set(re.findall(r"`(\w+/test_\w+\.py)::(test_\w+)`", (REPOSITORY / "DESIGN.md").read_text("utf-8"))))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -10,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import h5py
@@ -20,40 +18,19 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.support.profiles import examples
+from tests.support.programs import TABULAR, load, written
 from tests.support.service.images import EXTRACTORS
 from workers.contract import AnswerRefused, checked
 
 Extract = Callable[[Path], dict[str, Any]]
 
 
-def load(name: str) -> ModuleType:
-    """Import an extractor's program as Python would in its run."""
-    places = [str(EXTRACTORS / "base"), str(EXTRACTORS / name)]
-    sys.path[:0] = places
-    try:
-        spec = importlib.util.spec_from_file_location(f"extractor_{name}", EXTRACTORS / name / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path[:] = [place for place in sys.path if place not in places]
-    return module
-
-
-TABULAR = load("tabular")
 HDF5 = load("hdf5")
 
 
 def tabular(name: str) -> dict[str, Any]:
     """Return the document of one of the tabular samples."""
     return checked(TABULAR.extract(str(EXTRACTORS / "tabular" / "samples" / name)))
-
-
-def written(folder: Path, name: str, content: bytes) -> dict[str, Any]:
-    """Return the document of a table with this content."""
-    (folder / name).write_bytes(content)
-    return checked(TABULAR.extract(str(folder / name)))
 
 
 @pytest.mark.parametrize("name", ["weather.csv", "weather.tsv", "weather.json", "weather.jsonl"])

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import QueryError
 from lustre_events.index.paths import MAX_COMPONENTS
 from lustre_events.index.sqlite.paths import fids_of_pattern, paths_of
+from tests.support.index.paths import Links, all_paths, expression, links, patterns
 from tests.support.index.tables import add_link, make_index, node, searching
 from tests.support.profiles import examples
-
-Links = dict[tuple[int, bytes], int | None]
-
-# Objects 1 to 6 under the root 0, and 9, which nothing leads to.
-links = st.dictionaries(
-    st.tuples(st.sampled_from([0, 0, 1, 2, 3, 4, 9]), st.sampled_from([b"a", b"b", b"a.h5", b"\xff[", b"*"])),
-    st.none() | st.integers(1, 6),
-    max_size=14,
-)
 
 
 @pytest.fixture
@@ -39,21 +29,6 @@ def index_of(links: Links) -> sqlite3.Connection:
     for (parent, name), fid in links.items():
         add_link(connection, parent, name, fid)
     return connection
-
-
-def all_paths(links: Links) -> dict[int, list[bytes]]:
-    """The naive model: walk from the root along every link, never through an object twice."""
-    found: dict[int, list[bytes]] = {number: [] for number in range(10)}
-
-    def walk(directory: int, prefix: bytes, above: frozenset[int]) -> None:
-        for (parent, name), fid in links.items():
-            if parent == directory and fid is not None and fid not in above:
-                found[fid].append(prefix + name)
-                walk(fid, prefix + name + b"/", above | {fid})
-
-    walk(0, b"", frozenset({0}))
-    found[0] = [b"/"]
-    return {number: sorted(paths) for number, paths in found.items()}
 
 
 @given(links)
@@ -86,28 +61,6 @@ def test_every_path_leads_back_to_its_object(links: Links) -> None:
     for number, paths in all_paths(links).items():
         assert all(back[path] == node(number) for path in paths)
     assert gone == [None] * len(gone)
-
-
-components = st.sampled_from(["a", "b", "a.h5", "*", "a*", "?", "*.h5", "**", "**", "\udcff[[]", "[*]", "?.?5"])
-patterns = st.tuples(st.sampled_from(["/", ""]), st.lists(components, min_size=1, max_size=4)).map(
-    lambda parts: parts[0] + "/".join(parts[1])
-)
-
-
-def expression(pattern: str) -> re.Pattern[bytes]:
-    """The naive model of a path pattern: a regular expression over the whole path."""
-    text = ("" if pattern.startswith("/") else "**/") + pattern.strip("/")
-    parts = []
-    for component in text.split("/"):
-        if component == "**":
-            parts.append("(?:[^/]+/)*")
-        else:
-            wild = component.replace("[[]", "\x01").replace("[*]", "\x02")
-            wild = re.escape(wild).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-            parts.append(wild.replace("\x01", r"\[").replace("\x02", r"\*") + "/")
-    if parts[-1] == "(?:[^/]+/)*":
-        parts[-1] = "(?:[^/]+/)+"
-    return re.compile("".join(parts).encode("utf-8", "surrogateescape") + rb"\Z")
 
 
 @given(links, patterns)

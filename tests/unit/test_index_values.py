@@ -14,15 +14,8 @@ from lustre_events.errors import ConfigError
 from lustre_events.index import values
 from lustre_events.index.urls import sqlite_path
 from lustre_events.index.values import canonical, flatten, fold
-from tests.acceptance.command import REPOSITORY
-
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-keys = st.text(max_size=8) | st.sampled_from(["a", "b", "a.b", "preview", "excerpt"])
-documents = st.dictionaries(
-    keys,
-    st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4)),
-    max_size=6,
-)
+from tests.support.index.documents import documents
+from tests.support.service.command import REPOSITORY
 
 
 def test_dotted_keys_lists_and_types() -> None:

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.support.profiles import examples
+from tests.support.programs import load
 from tests.support.service.images import EXTRACTORS
-from tests.unit.test_extractors import load
 from workers.contract import checked
 
 LOG = load("log")

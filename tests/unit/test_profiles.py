@@ -7,8 +7,8 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.acceptance.command import REPOSITORY
 from tests.support.profiles import EXPLORE, QUICK, examples, factor, scaled
+from tests.support.service.command import REPOSITORY
 
 
 def drawn() -> list[int]:

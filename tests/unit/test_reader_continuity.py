@@ -18,7 +18,7 @@ from lustre_events.reader.continuity import (
 )
 from lustre_events.streams.memory import MemoryRecordStreams
 from tests.support.model.fakes import MDT
-from tests.unit.test_reader import World
+from tests.support.model.reader import World
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from lustre_events.reader import Reader
 from lustre_events.reader.continuity import PURGED, USER_GONE
 from lustre_events.streams.memory import MemoryReaderStream
 from tests.support.model.fakes import MDT
-from tests.unit.test_reader import World
+from tests.support.model.reader import World
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.acceptance.command import REPOSITORY, lustre_events
+from tests.support.service.command import REPOSITORY, lustre_events
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 CONSTRAINTS = REPOSITORY / "deploy" / "constraints.txt"

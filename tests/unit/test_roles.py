@@ -8,7 +8,7 @@ import pytest
 
 from lustre_events.doctor.rounds import CHECKS
 from lustre_events.node.roles import INSTALLED, ROLES
-from tests.acceptance.command import REPOSITORY
+from tests.support.service.command import REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
 FILES = runpy.run_path(str(DEPLOY / "make_roles.py"))["FILES"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import REPOSITORY
+from tests.support.service.command import REPOSITORY
 
 SAFE = {"-P", "-I"}
 SHELL = re.compile(r"""python[0-9.]*["']?\s+(?!-[PI]\b)-[mc]\b|"\$(?:python|each|pip)"\s+(?!-[PI]\b)-[mc]\b""")

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.profiles import examples
-from tests.unit.test_extractors import TABULAR, written
+from tests.support.programs import TABULAR, written
 from workers.contract import checked
 
 FORMS = {

@@ -13,8 +13,8 @@ import redis
 from lustre_events.errors import StreamUnavailable
 from lustre_events.node import roles
 from lustre_events.node.redis_server import RedisServer, embedded_server, find_server
-from tests.acceptance.command import REPOSITORY
 from tests.support.need import missing, need
+from tests.support.service.command import REPOSITORY
 
 MAKE_USERS = REPOSITORY / "deploy" / "redis" / "make-users.sh"
 ROLES = tuple(roles.ROLES)

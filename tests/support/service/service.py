@@ -30,8 +30,8 @@ from lustre_events.errors import LustreEventsError
 from lustre_events.index import open_search
 from lustre_events.index.search.search import MAX_PAGE
 from lustre_events.node.redis_server import RedisServer
-from tests.acceptance.command import REPOSITORY, clean_environment
 from tests.support.servers.redis import login, start_kind
+from tests.support.service.command import REPOSITORY, clean_environment
 from tests.support.service.images import EXTRACTORS
 
 MARK = "TESTS_SERVICE_MARK"

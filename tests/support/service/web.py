@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 
 import flask
 import redis
+from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
 
 from lustre_events.config.settings import WebSettings
@@ -101,3 +103,17 @@ def fill(connection: sqlite3.Connection) -> None:
         " VALUES (?, ?, ?, 1, 1)",
         (failed, "hdf5", '{"error": "no HDF5 <i>superblock</i>", "stderr": "</pre><script>", "attempts": 3}'),
     )
+
+
+TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+def enter(app: flask.Flask, user: str) -> FlaskClient:
+    """Return a browser of somebody who has logged in."""
+    client = app.test_client()
+    page = client.get("/login").text
+    answer = client.post(
+        "/login", data={"user": user, "password": f"secret {user}", "csrf": TOKEN.search(page)[1], "next": "/"}
+    )
+    assert answer.status_code == 302, answer.text
+    return client

@@ -21,9 +21,9 @@ from lustre_events.changelog.record import (
     encode_record,
     iter_records,
 )
-from tests.abi.standin import FUTURE_BYTES, FUTURE_EXTENSION
+from tests.support.servers.standin import FUTURE_BYTES, FUTURE_EXTENSION
 
-CAPTURES = Path(__file__).parents[1] / "data" / "captures"
+CAPTURES = Path(__file__).parents[2] / "data" / "captures"
 FOLDERS = sorted(path.name for path in CAPTURES.iterdir() if path.is_dir())
 
 
