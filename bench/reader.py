@@ -1,7 +1,7 @@
 """The reader: from the device of the C stand-in for liblustreapi into a real Redis, each in a process of its own.
 
-The stand-in (tests/abi/standin.c) is compiled for the run, so these stages need a checkout and gcc. To compare:
-what one writes first, a reader that decodes each record through recv and sends XADDs by the thousand.
+The stand-in (tests/support/servers/standin.c) is compiled for the run, so these stages need a checkout and gcc. To
+compare: what one writes first, a reader that decodes each record through recv and sends XADDs by the thousand.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from tests.support.servers.postgresql import (
     shared_postgresql,
 )
 from tests.support.servers.redis import redis_server, redis_url, shared_redis_server, shared_valkey_server
+from tests.support.servers.roles import role_passwords, role_urls, roles_server
 from tests.support.service.images import all_images, base_image, open_folder
 from tests.support.service.tiny_image import tiny_image
 from tests.support.turns import pytest_runtest_protocol
@@ -28,6 +29,9 @@ __all__ = [
     "pytest_runtest_protocol",
     "redis_server",
     "redis_url",
+    "role_passwords",
+    "role_urls",
+    "roles_server",
     "shared_postgresql",
     "shared_redis_server",
     "shared_valkey_server",

@@ -29,9 +29,9 @@ from tests.support.records.raw import (
     creates,
     from_the_future,
     indexes,
-    until,
 )
 from tests.support.servers.standin import Standin
+from tests.support.waiting import wait_for
 
 MDT = "lustre-MDT0000"
 
@@ -97,7 +97,7 @@ def test_follow_waits_for_new_records(standin: Standin, library: llapi.Library) 
     with llapi.Changelog.open(library, MDT, 0, llapi.READ_ALL | llapi.Flag.FOLLOW) as changelog:
         thread = threading.Thread(target=lambda: received.append(changelog.recv()))
         thread.start()
-        until(lambda: standin.waiting(MDT) == 1)
+        wait_for(lambda: standin.waiting(MDT) == 1)
         standin.append(MDT, create(7))
         thread.join(10)
 
@@ -260,7 +260,7 @@ def test_close_waits_for_recv_of_another_thread(
     changelog = llapi.Changelog.open(library, MDT, 0, llapi.READ_ALL | llapi.Flag.FOLLOW)
     thread = threading.Thread(target=changelog.recv)
     thread.start()
-    until(lambda: standin.waiting(MDT) == 1)
+    wait_for(lambda: standin.waiting(MDT) == 1)
 
     with pytest.raises(ChangelogRefused, match="while another thread waits in recv"):
         changelog.close()

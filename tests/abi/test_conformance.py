@@ -26,8 +26,9 @@ from lustre_events.reader.continuity import INDEX_BEGAN_ANEW, USER_GONE
 from lustre_events.sources.lustre import LustreSource
 from lustre_events.streams.memory import MemoryReaderStream, MemoryStore
 from tests.support.records import builders as b
-from tests.support.records.raw import as_recv_gives, capture, create, creates, from_the_future, indexes, until
+from tests.support.records.raw import as_recv_gives, capture, create, creates, from_the_future, indexes
 from tests.support.servers.standin import Standin
+from tests.support.waiting import wait_for
 
 MDT = "lustre-MDT0000"
 QUICK: dict[str, Any] = {
@@ -160,7 +161,7 @@ def test_longest_names_survive(reading: Reading, standin: Standin) -> None:
     old, new = b"\xff\n " * 85, b"\xe9" * 255
     standin.append(MDT, b.raw(b.rename(fid=1, name=old, to=new, index=1)))
     reading.start()
-    until(lambda: reading.indexes == [[1]])
+    wait_for(lambda: reading.indexes == [[1]])
     (record,) = iter_records(reading.raw[0])
 
     assert (record.name, record.source_name) == (new, old)
@@ -180,11 +181,11 @@ def test_a_dropped_user_is_noticed(reading: Reading, standin: Standin) -> None:
     other = standin.register(MDT)
     standin.append(MDT, creates(1, 5))
     reading.start()
-    until(lambda: standin.position(MDT, "cl1") == 5)
+    wait_for(lambda: standin.position(MDT, "cl1") == 5)
     standin.deregister(MDT, "cl1")
-    until(lambda: bool(reading.losses()))
+    wait_for(lambda: bool(reading.losses()))
     standin.append(MDT, creates(6, 7))
-    until(lambda: reading.indexes == [list(range(1, 8))])
+    wait_for(lambda: reading.indexes == [list(range(1, 8))])
 
     assert reading.losses() == [(6, 0, USER_GONE)]
     assert standin.position(MDT, other) == 0
@@ -210,7 +211,7 @@ def test_records_that_race_with_the_reader_arrive(reading: Reading, standin: Sta
     reading.start()
     for first in range(1, 20_000, 50):
         standin.append(MDT, creates(first, first + 49))
-    until(lambda: standin.position(MDT, "cl1") == 20_000)
+    wait_for(lambda: standin.position(MDT, "cl1") == 20_000)
 
     assert reading.indexes == [list(range(1, 20_001))]
     assert reading.losses() == []
@@ -222,16 +223,16 @@ def test_an_unmounted_client_is_said(
     """160j: the device stays and is silent; the reader says so, does not crash, and goes on when it is mounted."""
     standin.append(MDT, creates(1, 3))
     reading.start()
-    until(lambda: reading.indexes == [[1, 2, 3]])
+    wait_for(lambda: reading.indexes == [[1, 2, 3]])
     mounted = mounts.read_text()
     with caplog.at_level(logging.WARNING):
         standin.unmount(MDT)
         mounts.write_text("")
-        until(lambda: "no longer mounted" in caplog.text)
+        wait_for(lambda: "no longer mounted" in caplog.text)
     standin.append(MDT, creates(4, 5))
     mounts.write_text(mounted)
     standin.mount(MDT)
-    until(lambda: reading.indexes == [[1, 2, 3, 4, 5]])
+    wait_for(lambda: reading.indexes == [[1, 2, 3, 4, 5]])
 
     assert reading.losses() == []
 
@@ -294,11 +295,11 @@ def test_small_gaps_are_legal(reading: Reading, standin: Standin) -> None:
     """163: failed writes use up indexes, also where a reader goes on: nothing is said to be lost."""
     standin.append(MDT, b"".join(create(index) for index in (1, 2, 5)))
     reading.start()
-    until(lambda: standin.position(MDT, "cl1") == 5)
+    wait_for(lambda: standin.position(MDT, "cl1") == 5)
     reading.stop()
     standin.append(MDT, create(9))
     reading.start()
-    until(lambda: standin.position(MDT, "cl1") == 9)
+    wait_for(lambda: standin.position(MDT, "cl1") == 9)
 
     assert reading.indexes == [[1, 2, 5, 9]]
     assert reading.losses() == []
@@ -312,7 +313,7 @@ def test_5000_unlinks_across_a_failover(reading: Reading, standin: Standin) -> N
         standin.append(MDT, b"".join(removals[at : at + 500]))
         if at % 1500 == 0:
             standin.restart(MDT)
-    until(lambda: standin.position(MDT, "cl1") == 5000)
+    wait_for(lambda: standin.position(MDT, "cl1") == 5000)
 
     assert reading.raw == [b"".join(removals)]
     assert reading.losses() == []
@@ -337,7 +338,7 @@ def test_an_index_that_began_anew(
     """Seen: a restart without a user counts from 1 again. A new epoch, none of its records lost, and it is said."""
     standin.append(MDT, creates(1, 5))
     reading.start()
-    until(lambda: standin.position(MDT, "cl1") == 5)
+    wait_for(lambda: standin.position(MDT, "cl1") == 5)
     if not follows:
         reading.stop()
     standin.deregister(MDT, "cl1")
@@ -350,7 +351,7 @@ def test_an_index_that_began_anew(
     )
     if not follows:
         reading.start()
-    until(lambda: len(reading.indexes) == 2 and standin.position(MDT, "cl1") == last)
+    wait_for(lambda: len(reading.indexes) == 2 and standin.position(MDT, "cl1") == last)
 
     assert reading.indexes == [[1, 2, 3, 4, 5], list(range(first, last + 1))]
     assert (6, 0, INDEX_BEGAN_ANEW) in reading.losses()
@@ -360,7 +361,7 @@ def through_the_library(standin: Standin, reading: Reading) -> None:
     """Let the reader change over to recv."""
     standin.append(MDT, from_the_future(1))
     reading.start()
-    until(lambda: reading.indexes == [[1]])
+    wait_for(lambda: reading.indexes == [[1]])
 
 
 TROUBLES: dict[str, Callable[[Standin], None]] = {
@@ -387,7 +388,7 @@ def test_trouble_loses_nothing(
         standin.append(MDT, create(index))
         if index % 20 == 0:
             trouble(standin)
-    until(lambda: standin.position(MDT, "cl1") == 59)
+    wait_for(lambda: standin.position(MDT, "cl1") == 59)
 
     assert reading.indexes == [list(range(1, 60))]
     assert reading.losses() == []
@@ -401,7 +402,7 @@ def test_both_ways_store_the_same_records(reading: Reading, standin: Standin, fo
     standin.append(MDT, from_the_future(first - 1))
     standin.append(MDT, raw)
     reading.start()
-    until(lambda: sum(map(len, reading.raw)) >= len(raw))
+    wait_for(lambda: sum(map(len, reading.raw)) >= len(raw))
     (stored,) = reading.raw
 
     assert as_recv_gives(stored)[1:] == as_recv_gives(raw)

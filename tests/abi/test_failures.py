@@ -20,9 +20,9 @@ from tests.support.records.raw import (
     create,
     creates,
     indexes,
-    until,
 )
 from tests.support.servers.standin import Standin
+from tests.support.waiting import wait_for
 
 MDT = "lustre-MDT0000"
 
@@ -91,7 +91,7 @@ def test_signal_during_recv_loses_no_record(standin: Standin, library: llapi.Lib
         standin.append(MDT, create(1))
 
     def interrupt() -> None:
-        until(lambda: standin.waiting(MDT) == 1)
+        wait_for(lambda: standin.waiting(MDT) == 1)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, handler)

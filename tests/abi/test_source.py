@@ -31,9 +31,9 @@ from tests.support.records.raw import (
     creates,
     from_the_future,
     indexes,
-    until,
 )
 from tests.support.servers.standin import Standin
+from tests.support.waiting import wait_for
 
 MDT = "lustre-MDT0000"
 LIMIT = 1 << 20
@@ -136,7 +136,7 @@ def test_no_timeout_only_looks(standin: Standin, source: LustreSource, timeout_s
     """A timeout of 0 or less gives what is there and does not wait."""
     standin.append(MDT, create(1))
     source.open(0)
-    until(lambda: source.read(LIMIT, timeout_seconds) != b"")
+    wait_for(lambda: source.read(LIMIT, timeout_seconds) != b"")
 
     assert source.read(LIMIT, timeout_seconds) == b""
 

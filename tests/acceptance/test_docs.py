@@ -17,7 +17,8 @@ import pytest
 
 from lustre_events.index import open_search
 from tests.support.service.command import REPOSITORY, clean_environment
-from tests.support.service.service import PARTS, Service, wait_for
+from tests.support.service.service import PARTS, Service
+from tests.support.waiting import wait_for
 
 DOCS = REPOSITORY / "docs"
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -15,7 +15,8 @@ from lustre_events.catalog import template
 from lustre_events.errors import IndexUnavailable
 from lustre_events.index import open_search
 from tests.support.service.command import lustre_events
-from tests.support.service.service import Service, wait_for
+from tests.support.service.service import Service
+from tests.support.waiting import wait_for
 
 RULES = '[[rule]]\nname = "texts"\nextensions = ["txt", "doc"]\nextractor = "words"\n'
 RUN = {"LUSTRE_EVENTS_DISPATCHER_ATTEMPTS": "1"}

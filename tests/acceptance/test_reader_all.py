@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from tests.support.model.fakes import indexes_of
 from tests.support.records import captures
 from tests.support.servers.standin import build, environment, positions
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
+from tests.support.waiting import wait_for
 
 MDT0, MDT1 = "lustre-MDT0000", "lustre-MDT0001"
 FOLDER = "01-basic-defmask"
@@ -106,13 +106,6 @@ def streams(redis_url: str) -> Iterator[RedisRecordStreams]:
         yield RedisRecordStreams(client)
 
 
-def waits_for(what: Callable[[], object], node: Node) -> None:
-    deadline = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < deadline, node.log.read_text()
-        time.sleep(0.05)
-
-
 def stored(streams: RedisRecordStreams, mdt: str) -> int:
     """Return how many records of an MDT are in its streams."""
     places = {(mdt, epoch): 0 for epoch in streams.epochs(mdt)}
@@ -125,15 +118,15 @@ def test_every_mdt_is_read_also_later_ones_and_after_a_crash(node: Node, streams
     node.mount(MDT0)
     with node.start() as child:
         try:
-            waits_for(lambda: stored(streams, MDT0) == counts[MDT0], node)
+            wait_for(lambda: stored(streams, MDT0) == counts[MDT0], failure=node.log.read_text)
             assert streams.mdts() == [MDT0]
             before = node.readers()
             assert list(before) == [MDT0]
 
             node.mount(MDT1)
-            waits_for(lambda: stored(streams, MDT1) == counts[MDT1], node)
+            wait_for(lambda: stored(streams, MDT1) == counts[MDT1], failure=node.log.read_text)
             os.kill(before[MDT0], signal.SIGKILL)
-            waits_for(lambda: node.readers().get(MDT0, before[MDT0]) != before[MDT0], node)
+            wait_for(lambda: node.readers().get(MDT0, before[MDT0]) != before[MDT0], failure=node.log.read_text)
         finally:
             child.send_signal(signal.SIGTERM)
             code = child.wait(30)
@@ -163,7 +156,7 @@ def test_each_mdts_own_user_is_cleared_for(
 
     with node.start(*command) as child:
         try:
-            waits_for(cleared, node)
+            wait_for(cleared, failure=node.log.read_text)
         finally:
             child.send_signal(signal.SIGTERM)
             child.wait(30)

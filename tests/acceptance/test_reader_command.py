@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,11 @@ import pytest
 from lustre_events.changelog.record import boundaries, iter_records, scan
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.redis import RedisRecordStreams, connect
-from tests.abi import standin
 from tests.support.need import need
 from tests.support.records import captures
+from tests.support.servers import standin
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
+from tests.support.waiting import came_true, wait_for
 
 MDT = "lustre-MDT0000"
 DEADLINE_SECONDS = 30
@@ -64,16 +65,6 @@ class Place:
         return found
 
 
-def wait_for(condition: Callable[[], bool]) -> bool:
-    """Return whether `condition` came true in time."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """Give a private Redis."""
@@ -89,7 +80,7 @@ def test_records_are_stored_then_cleared_and_sigterm_ends_it(
     last = scan(place.raw).last_index
 
     process = place.start()
-    cleared = wait_for(lambda: standin.positions(place.state).get((MDT, "cl1")) == last)
+    cleared = came_true(lambda: standin.positions(place.state).get((MDT, "cl1")) == last)
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=20)
@@ -113,11 +104,11 @@ def test_killed_at_any_time_it_stores_each_record_once(tmp_path: Path, redis: Re
             file.write(whole[begin:end])
         process = place.start()
         count = scan(whole[:end]).count
-        assert wait_for(lambda count=count: len(place.stored()) >= count // 2)
+        wait_for(lambda count=count: len(place.stored()) >= count // 2)
         process.kill()
         process.communicate(timeout=20)
     process = place.start()
-    finished = wait_for(lambda: len(place.stored()) >= len(expected))
+    finished = came_true(lambda: len(place.stored()) >= len(expected))
     process.terminate()
     process.communicate(timeout=20)
 
@@ -150,8 +141,8 @@ def test_an_unregistered_user_is_said_and_reading_goes_on(
     place = Place(tmp_path, redis, library, user="cl7")
 
     process = place.start()
-    stored = wait_for(lambda: len(place.stored()) == scan(place.raw).count)
-    lost = wait_for(lambda: place.streams.reader_state(MDT).get("user_lost") == "1")
+    stored = came_true(lambda: len(place.stored()) == scan(place.raw).count)
+    lost = came_true(lambda: place.streams.reader_state(MDT).get("user_lost") == "1")
     process.terminate()
     _, said = process.communicate(timeout=20)
 

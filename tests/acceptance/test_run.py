@@ -25,8 +25,8 @@ from tests.support.service.service import (
     Service,
     catches_sigterm,
     processes_with,
-    wait_for,
 )
+from tests.support.waiting import wait_for
 
 STOP_SECONDS = 10
 SLOW = "import sys, time\nsys.stdin.read()\ntime.sleep(60)\n"

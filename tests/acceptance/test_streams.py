@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, c
 from tests.support.model.dispatcher import cut
 from tests.support.records import captures
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
+from tests.support.waiting import wait_for
 
 MDT0, MDT1 = "lustre-MDT0000", "lustre-MDT0001"
 FOLDERS = {MDT0: "02-deeprename-defmask", MDT1: "05-lfs-defmask"}
@@ -129,11 +129,11 @@ def test_tail_follows_until_it_is_interrupted(site: Site, tmp_path: Path) -> Non
         thread = threading.Thread(target=collect, args=(child.stdout, seen))
         thread.start()
         try:
-            waits_for(seen, 10)
+            wait_for(lambda: len(seen) >= 10, failure=lambda: str(seen))
             site.store(MDT1, slice(0, 2))
-            waits_for(seen, 30)
+            wait_for(lambda: len(seen) >= 30, failure=lambda: str(seen))
             site.store(MDT0, slice(3, 4))
-            waits_for(seen, 40)
+            wait_for(lambda: len(seen) >= 40, failure=lambda: str(seen))
         finally:
             child.send_signal(signal.SIGTERM)
             code = child.wait(20)
@@ -150,13 +150,6 @@ def collect(out: IO[bytes] | None, seen: list[tuple[str, int]]) -> None:
     for line in out or ():
         row = json.loads(line)
         seen.append((row["mdt"], row["index"]))
-
-
-def waits_for(seen: list[tuple[str, int]], count: int) -> None:
-    deadline = time.monotonic() + 20
-    while len(seen) < count:
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.02)
 
 
 def test_groups_are_listed_and_removed(site: Site) -> None:

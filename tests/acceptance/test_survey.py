@@ -18,7 +18,8 @@ from lustre_events.streams.interface import Loss
 from lustre_events.streams.redis import RedisRecordStreams
 from tests.support.need import need
 from tests.support.service.command import lustre_events
-from tests.support.service.service import Service, wait_for
+from tests.support.service.service import Service
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

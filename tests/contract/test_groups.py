@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -18,6 +18,7 @@ from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, c
 from lustre_events.streams.subscription import Subscription
 from tests.support.model.fakes import MDT, block, indexes_of
 from tests.support.servers.redis import emptied
+from tests.support.waiting import came_true
 
 E1, E2, E3 = 1_700_000_000_000_000_001, 1_700_000_000_000_000_002, 1_700_000_000_000_000_003
 MDT1 = "lustre-MDT0001"
@@ -360,7 +361,7 @@ def test_a_reader_that_waits_gets_the_block_at_once(place: Place) -> None:
         time.sleep(0.05)
         stored = time.monotonic()
         place.store(2, mdt=MDT1)
-        arrived = waits_for(lambda: bool(seen))
+        arrived = came_true(lambda: bool(seen))
         subscription.stop()
         thread.join(10)
 
@@ -368,15 +369,6 @@ def test_a_reader_that_waits_gets_the_block_at_once(place: Place) -> None:
     assert seen[0][0] == 2
     assert seen[0][1] - stored < 1.0
     assert not thread.is_alive()
-
-
-def waits_for(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def test_a_full_redis_still_cuts_off_and_trims(place: Place) -> None:

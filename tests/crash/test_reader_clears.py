@@ -26,8 +26,8 @@ from tests.support.records.builders import raw as records
 from tests.support.servers.redis import KINDS, WITH_ROLES, login, start_kind
 from tests.support.servers.slow_disk import slow_disk, synced_bytes
 from tests.support.service.reader_driver import start
-from tests.support.service.service import wait_for
 from tests.support.service.stored import stored
+from tests.support.waiting import wait_for
 
 __all__ = ["slow_disk"]
 

@@ -24,7 +24,8 @@ from lustre_events.streams.redis import RedisRecordStreams, connect
 from tests.support.need import need
 from tests.support.servers.redis import KINDS, WITH_ROLES
 from tests.support.service.images import write_extractor
-from tests.support.service.service import PARTS, Churn, Service, catches_sigterm, kill, wait_for
+from tests.support.service.service import PARTS, Churn, Service, catches_sigterm, kill
+from tests.support.waiting import wait_for
 
 SEEDS = (1, 2)
 TARGETS = ("reader", "dispatcher", "worker", "job", "worker and job", "redis", "redis")

@@ -31,7 +31,6 @@ from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisRequests, RedisResults, connect
 from tests.support.model.fakes import MDT, block
-from tests.support.servers.roles import passwords, server, urls  # noqa: F401 - fixtures
 from workers.worker import Worker
 
 EPOCH = 1_700_000_000_000_000_001
@@ -98,9 +97,9 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, server: RedisServer, urls: dict[str, str]) -> Iterator[Place]:  # noqa: F811
+def place(tmp_path: Path, roles_server: RedisServer, role_urls: dict[str, str]) -> Iterator[Place]:
     """Make one; nothing is wrong in it."""
-    admin, own, console = (connect(urls[role], 5) for role in ("admin", "dispatcher", "web"))
+    admin, own, console = (connect(role_urls[role], 5) for role in ("admin", "dispatcher", "web"))
     admin.flushall()
     reader = RedisReaderStream(admin, MDT, token="reader")  # noqa: S106
     assert reader.lease(600)
@@ -115,7 +114,7 @@ def place(tmp_path: Path, server: RedisServer, urls: dict[str, str]) -> Iterator
         RedisRecordStreams(own, 1000), RedisResults(own), SQLiteWriter(tmp_path / "index.db"), Rules(),
         RqQueues(own, 60), [], DispatcherSettings(idle_ms=1), requests=RedisRequests(own), tend=keeper.tend,
     )  # fmt: skip
-    found = Place(urls.__getitem__, admin, dispatcher, console, f"sqlite:///{tmp_path / 'index.db'}")
+    found = Place(role_urls.__getitem__, admin, dispatcher, console, f"sqlite:///{tmp_path / 'index.db'}")
     assert found.step() == ""
     assert found.look() == []
     yield found

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.need import missing, need
-from tests.support.service.service import wait_for
+from tests.support.waiting import wait_for
 from workers.processes import container_init, container_memory
 
 SIZE = 64 << 20

@@ -19,32 +19,33 @@ from lustre_events.streams.connection import connect
 from lustre_events.streams.safety import check_safe
 from tests.support.need import need
 from tests.support.servers.redis import make_users
-from tests.support.servers.roles import found, passwords, server, urls  # noqa: F401 - fixtures
+from tests.support.servers.roles import found
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
-from tests.support.service.service import PARTS, Service, wait_for
+from tests.support.service.service import PARTS, Service
+from tests.support.waiting import wait_for
 
 DEPLOY = REPOSITORY / "deploy" / "redis"
 
 
-def test_every_role_can_do_its_work(tmp_path: Path, server: RedisServer, urls: dict[str, str]) -> None:
+def test_every_role_can_do_its_work(tmp_path: Path, roles_server: RedisServer, role_urls: dict[str, str]) -> None:
     """A file becomes a document while reader, dispatcher and worker each have only their own role's login."""
     with Service(tmp_path) as service:
         for name, argv in PARTS.items():
-            service.start(*argv, environment={"LUSTRE_EVENTS_REDIS_URL": urls[name]})
-        subscription = subscribe("others", url=urls["subscriber"], from_start=True)
+            service.start(*argv, environment={"LUSTRE_EVENTS_REDIS_URL": role_urls[name]})
+        subscription = subscribe("others", url=role_urls["subscriber"], from_start=True)
         (service.files / "a.csv").write_text("x,y\n1,2\n")
         wait_for(lambda: found(service, "name:a.csv AND size:8"), failure=service.log.read_text)
-        status = looked("status", service, urls["web"])
-        with connect(urls["dispatcher"], 5) as client:  # one job that is refused, one that is tried again
+        status = looked("status", service, role_urls["web"])
+        with connect(role_urls["dispatcher"], 5) as client:  # one job that is refused, one that is tried again
             queue = Queue(DEFAULT_QUEUE, connection=client, serializer=JSONSerializer)
             queue.enqueue("os.getcwd")
             queue.enqueue(JOB_FUNCTION, {"v": 99}, retry=Retry(max=1))
             wait_for(lambda: client.zcard(queue.failed_job_registry.key) == 2, failure=service.log.read_text)
-        suspended = looked("extractor", service, urls["web"], "suspend", "stat")
+        suspended = looked("extractor", service, role_urls["web"], "suspend", "stat")
         with subscription:
             names = [record.name for block in subscription.read(30.0) for record in iter_records(block.data)]
             subscription.ack()
-        with connect(urls["admin"], 5) as admin:
+        with connect(role_urls["admin"], 5) as admin:
             refused = [row for row in admin.acl_log() if row["reason"] != "auth"]
     assert b"local-MDT0000: read" in status
     assert b"problem" not in status
@@ -101,10 +102,10 @@ EVERYBODY = ["FLUSHALL", "FLUSHDB", "CONFIG SET appendonly no", "KEYS *", "SWAPD
 
 
 @pytest.mark.parametrize("role", FORBIDDEN)
-def test_no_role_can_do_anything_else(role: str, urls: dict[str, str]) -> None:
+def test_no_role_can_do_anything_else(role: str, role_urls: dict[str, str]) -> None:
     """What belongs to another role, and what would harm the server, is refused for want of permission."""
     allowed = []
-    with redis.Redis.from_url(urls[role]) as client:
+    with redis.Redis.from_url(role_urls[role]) as client:
         for words in [*FORBIDDEN[role], *EVERYBODY]:
             try:
                 client.execute_command(*words.split())
@@ -116,14 +117,14 @@ def test_no_role_can_do_anything_else(role: str, urls: dict[str, str]) -> None:
     assert allowed == []
 
 
-def test_making_the_users_again_changes_no_password(passwords: Path) -> None:
+def test_making_the_users_again_changes_no_password(role_passwords: Path) -> None:
     """The script is idempotent: nodes that have their files stay able to log in."""
-    before = {path.name: path.read_text() for path in passwords.iterdir()}
-    make_users(passwords)
-    assert {path.name: path.read_text() for path in passwords.iterdir()} == before
+    before = {path.name: path.read_text() for path in role_passwords.iterdir()}
+    make_users(role_passwords)
+    assert {path.name: path.read_text() for path in role_passwords.iterdir()} == before
 
 
-def test_the_configuration_is_safe_and_speaks_tls_only(tmp_path: Path, passwords: Path) -> None:
+def test_the_configuration_is_safe_and_speaks_tls_only(tmp_path: Path, role_passwords: Path) -> None:
     """A real server takes lustre-events.conf; it loses nothing by its settings, and answers only over TLS."""
     key, certificate = tmp_path / "redis.key", tmp_path / "redis.crt"
     subprocess.run(
@@ -134,7 +135,7 @@ def test_the_configuration_is_safe_and_speaks_tls_only(tmp_path: Path, passwords
     port = free_port()
     text = (DEPLOY / "lustre-events.conf").read_text()
     for old, new in {
-        "/etc/lustre-events/redis-users.acl": passwords / "redis-users.acl",
+        "/etc/lustre-events/redis-users.acl": role_passwords / "redis-users.acl",
         "/etc/lustre-events/tls/redis.crt": certificate,
         "/etc/lustre-events/tls/redis.key": key,
         "/etc/lustre-events/tls/ca.crt": certificate,
@@ -144,7 +145,7 @@ def test_the_configuration_is_safe_and_speaks_tls_only(tmp_path: Path, passwords
         text = text.replace(old, str(new))
     (tmp_path / "redis.conf").write_text(text)
     url = (
-        (passwords / "reader.env")
+        (role_passwords / "reader.env")
         .read_text()
         .split("=", 1)[1]
         .strip()

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from lustre_events.node.redis_server import RedisServer, find_server
 from lustre_events.streams.redis import check_safe, connect
 from tests.support.need import need
 from tests.support.servers.redis import start_redis, valkey_program
+from tests.support.waiting import wait_for
 
 
 def alive(pid: int) -> bool:
@@ -27,10 +27,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while alive(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: not alive(pid), 10)
 
 
 def test_starts_and_stops(tmp_path: Path) -> None:

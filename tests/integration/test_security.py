@@ -39,8 +39,9 @@ from tests.support.need import need
 from tests.support.servers.postgresql import MakeDatabase
 from tests.support.servers.roles import found
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
-from tests.support.service.service import PARTS, Service, wait_for
+from tests.support.service.service import PARTS, Service
 from tests.support.service.web import OTHER, READER, TOKEN, Console, enter, make_console
+from tests.support.waiting import wait_for
 
 CANARY = "c4naryPassword"
 ROLES = REPOSITORY / "deploy" / "postgresql" / "roles.sql"

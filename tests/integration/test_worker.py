@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,20 +26,11 @@ from lustre_events.streams.results import RedisResults
 from tests.support.service.contents import CSV
 from tests.support.service.images import EXTRACTORS, REPOSITORY, write_extractor, write_file
 from tests.support.service.leftovers import adopting, left_behind
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.apptainer
 
 WAIT_SECONDS = 30.0
-
-
-def wait_for(what: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
-    """Wait until `what` is true."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if what():
-            return
-        time.sleep(0.02)
-    pytest.fail(f"waited {seconds} s in vain")
 
 
 class Site:

@@ -21,7 +21,7 @@ from lustre_events.streams.results import RedisResults
 from tests.support.need import need
 from tests.support.servers.slurm import said, slurm
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
-from tests.support.service.service import wait_for
+from tests.support.waiting import wait_for
 from workers.walltime import END_SECONDS
 
 ITEM = JobItem(FID(1, 2, 3), 1, b"gone.csv")

@@ -20,7 +20,7 @@ ALONE = "alone"
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Wait for the turn of a test before its time begins to run."""
-    cache = item.config.cache
+    cache = getattr(item.config, "cache", None)
     if not hasattr(item.config, "workerinput") or cache is None:
         return (yield)
     with turn(cache.mkdir("turns"), alone=item.get_closest_marker(ALONE) is not None):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.acceptance.command import REPOSITORY
+from tests.support.service.command import REPOSITORY
 
 KINDS = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
 

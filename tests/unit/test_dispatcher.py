@@ -37,6 +37,7 @@ from tests.support.model.dispatcher import (
 )
 from tests.support.records import builders as b
 from tests.support.records.builders import START_NS, fid_of, raw
+from tests.support.waiting import wait_for
 
 MakeRig = Callable[..., Rig]
 
@@ -734,16 +735,6 @@ def running(dispatcher: Dispatcher) -> threading.Thread:
     thread = threading.Thread(target=dispatcher.run)
     thread.start()
     return thread
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds, for ten seconds at most."""
-    wake = threading.Event()
-    for _ in range(1000):
-        if condition():
-            return
-        wake.wait(0.01)
-    pytest.fail("it did not come about within ten seconds")
 
 
 def test_run_takes_what_comes_until_it_is_stopped(tmp_path: Path) -> None:

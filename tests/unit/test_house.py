@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from tests.acceptance.command import REPOSITORY
+from tests.support.service.command import REPOSITORY
 
 PACKAGES = ("lustre_events", "workers", "bench")
 MOST_ENTRIES, MOST_MODULES = 24, 5

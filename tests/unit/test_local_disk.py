@@ -48,8 +48,10 @@ def test_a_network_file_system_is_refused_with_a_sentence(tmp_path: Path, kind: 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "tmpfs", "overlay", "btrfs", "zfs", "fuseblk"])
 def test_a_local_file_system_is_taken(tmp_path: Path, kind: str) -> None:
-    """Local ones, and those that nothing is known about."""
-    (tmp_path / "mounts").write_text(f"1 0 0:1 / / rw - {kind} x rw\n")
+    """Local ones, and those that nothing is known about, are not refused."""
+    table = f"1 0 0:1 / / rw - {kind} x rw\n".encode()
+    assert local_disk.type_at(b"/index.db", table) == kind
+    (tmp_path / "mounts").write_bytes(table)
     local_disk.check(tmp_path / "index.db", tmp_path / "mounts")
     local_disk.check(tmp_path / "index.db", tmp_path / "no such table")
 

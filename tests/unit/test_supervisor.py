@@ -6,19 +6,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from lustre_events.node.supervisor import Child, Supervisor
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
+from tests.support.waiting import came_true, wait_for
 
 
 def _alive(pid: int) -> bool:
@@ -33,7 +24,7 @@ def test_a_child_that_ends_is_started_again(tmp_path: Path) -> None:
     thread = threading.Thread(target=supervisor.run)
     thread.start()
 
-    came_back = _wait_for(lambda: log.exists() and len(log.read_text()) >= 2)
+    came_back = came_true(lambda: log.exists() and len(log.read_text()) >= 2)
     supervisor.stop()
     thread.join(20)
 
@@ -50,14 +41,14 @@ def test_stop_ends_children_that_ignore_sigterm(tmp_path: Path) -> None:
     supervisor = Supervisor([Child("deaf", [sys.executable, "-P", "-c", program], {})], stop_seconds=0.5)
     thread = threading.Thread(target=supervisor.run)
     thread.start()
-    assert _wait_for(lambda: pid_file.exists() and pid_file.read_text() != "")
+    wait_for(lambda: pid_file.exists() and pid_file.read_text() != "")
     pid = int(pid_file.read_text())
 
     supervisor.stop()
     thread.join(20)
 
     assert not thread.is_alive()
-    assert _wait_for(lambda: not _alive(pid))
+    wait_for(lambda: not _alive(pid))
 
 
 def test_children_get_their_environment(tmp_path: Path) -> None:
@@ -68,7 +59,7 @@ def test_children_get_their_environment(tmp_path: Path) -> None:
     thread = threading.Thread(target=supervisor.run)
     thread.start()
 
-    written = _wait_for(lambda: out.exists() and out.read_text() != "")
+    written = came_true(lambda: out.exists() and out.read_text() != "")
     supervisor.stop()
     thread.join(20)
 
@@ -87,9 +78,9 @@ def test_children_that_are_discovered_later_run_too(tmp_path: Path) -> None:
     supervisor = Supervisor([child("first")], discover=lambda: wanted, discover_seconds=0.05)
     thread = threading.Thread(target=supervisor.run)
     thread.start()
-    before = _wait_for((tmp_path / "first").exists)
+    before = came_true((tmp_path / "first").exists)
     wanted += [child("first"), child("later")]
-    after = _wait_for((tmp_path / "later").exists)
+    after = came_true((tmp_path / "later").exists)
     time.sleep(0.5)  # long enough for a second start, if there were one
     supervisor.stop()
     thread.join(20)

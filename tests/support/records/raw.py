@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import struct
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +78,3 @@ def as_recv_gives(raw: bytes) -> list[bytes]:
 def all_records(changelog: llapi.Changelog) -> list[bytes]:
     """Return what recv gives until its end."""
     return list(iter(changelog.recv, None))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)

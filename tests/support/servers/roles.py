@@ -14,7 +14,7 @@ from tests.support.service.service import Service
 
 
 @pytest.fixture(scope="module")
-def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def role_passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that make-users.sh fills."""
     folder = tmp_path_factory.mktemp("users")
     make_users(folder)
@@ -22,16 +22,16 @@ def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def roles_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis that knows the roles, and nobody else."""
     with start_kind(tmp_path_factory.mktemp("roles") / "redis", "redis with roles") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def urls(server: RedisServer) -> dict[str, str]:
+def role_urls(roles_server: RedisServer) -> dict[str, str]:
     """The URL of each role at this server."""
-    return {role: login(server, role) for role in ROLES}
+    return {role: login(roles_server, role) for role in ROLES}
 
 
 def found(service: Service, query: str) -> int:

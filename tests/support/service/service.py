@@ -16,15 +16,12 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-
-import pytest
 
 from lustre_events.errors import LustreEventsError
 from lustre_events.index import open_search
@@ -33,6 +30,7 @@ from lustre_events.node.redis_server import RedisServer
 from tests.support.servers.redis import login, start_kind
 from tests.support.service.command import REPOSITORY, clean_environment
 from tests.support.service.images import EXTRACTORS
+from tests.support.waiting import wait_for
 
 MARK = "TESTS_SERVICE_MARK"
 WAIT_SECONDS = 45.0
@@ -42,15 +40,6 @@ PARTS = {
     "dispatcher": ("lustre_events", "dispatcher"),
     "worker": ("lustre_events", "worker"),
 }
-
-
-def wait_for(what: Callable[[], object], seconds: float = WAIT_SECONDS, failure: Callable[[], str] = str) -> None:
-    """Wait until `what` is true; else fail with what `failure` says."""
-    ends = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > ends:
-            pytest.fail(f"waited {seconds} s in vain: {failure()}")
-        time.sleep(0.05)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,111 @@
+"""The tests themselves: each can fail, and none leans on another."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from tests.support.service.command import REPOSITORY
+
+TESTS = REPOSITORY / "tests"
+EXPECTS = {"raises", "fail"}
+"""What of pytest fails a test by itself."""
+HELPERS = {"tests.support.waiting": {"wait_for"}, "tests.suite.families": {"check_fates"},
+           "tests.suite.test_families": {"check_batch"}, "tests.support.service.service": {"converge"},
+           "tests.support.model.tree": {"check"}}  # fmt: skip
+"""Functions of ours that assert, by their modules."""
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Return the modules of the tests by their names."""
+    return {
+        ".".join(path.relative_to(REPOSITORY).with_suffix("").parts): ast.parse(path.read_bytes())
+        for path in TESTS.rglob("*.py")
+    }
+
+
+def imported(module: ast.Module) -> Iterator[str]:
+    """Return the names of modules that a module imports, wherever it does."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+
+
+def functions(module: ast.Module) -> Iterator[ast.FunctionDef]:
+    """Return all functions and methods of a module."""
+    return (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef))
+
+
+def fails_by_itself(function: ast.FunctionDef, helpers: set[str]) -> bool:
+    """Whether a function asserts, raises, or calls what does."""
+    called = {
+        node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute))
+    }
+    return bool(called & (helpers | EXPECTS)) or any(
+        isinstance(node, (ast.Assert, ast.Raise)) for node in ast.walk(function)
+    )
+
+
+def weak(name: str, module: ast.Module) -> list[str]:
+    """Return the tests of a module that nothing can fail but an error."""
+    near = {name, *imported(module)}
+    helpers = {helper for place, names in HELPERS.items() if place in near for helper in names}
+    return [
+        function.name
+        for function in functions(module)
+        if function.name.startswith("test_") and not fails_by_itself(function, helpers)
+    ]
+
+
+def test_every_test_asserts_something() -> None:
+    """A test has an assertion, an error that it expects, or a helper of HELPERS, which has one of them."""
+    assert {name: found for name, module in modules().items() if (found := weak(name, module))} == {}
+    helpers = {
+        (name, function.name)
+        for name, names in HELPERS.items()
+        for function in functions(modules()[name])
+        if function.name in names and fails_by_itself(function, {"wait_for"})
+    }
+    assert helpers == {(name, helper) for name, names in HELPERS.items() for helper in names}
+
+
+def test_a_test_without_an_assertion_is_noticed() -> None:
+    """One that only calls something is weak; one that asserts, itself or by a helper, is not."""
+    module = ast.parse(
+        """
+from tests.suite.families import check_fates
+def test_nothing(): run()
+def test_something(): assert run()
+def test_refusal():
+    with pytest.raises(OSError): run()
+def test_by_a_helper(): check_fates(run())
+def test_by_another_of_its_name(): wait_for(run())
+"""
+    )
+    assert weak("tests.unit.test_x", module) == ["test_nothing", "test_by_another_of_its_name"]
+
+
+def test_no_test_imports_another() -> None:
+    """What tests share is in tests/support: a test can be read, moved or removed alone."""
+    assert [
+        (name, other)
+        for name, module in modules().items()
+        for other in imported(module)
+        if other.startswith("tests.") and Path(other.replace(".", "/")).name.startswith("test_")
+    ] == []
+
+
+def test_every_test_says_what_it_proves() -> None:
+    """The rule stands in the test's docstring."""
+    tests = [(name, function) for name, module in modules().items() for function in functions(module)
+             if function.name.startswith("test_") and name.split(".")[-1].startswith("test_")]  # fmt: skip
+    assert len(tests) > 1000
+    assert [f"{name}.{function.name}" for name, function in tests if not ast.get_docstring(function)] == []
