@@ -19,6 +19,7 @@ from lustre_events.dispatcher.records import Cursors, Place, span_of
 from lustre_events.domain.spans import Span, reach
 from lustre_events.errors import StreamDamaged
 from lustre_events.index.interface import Cursor
+from lustre_events.streams.continuity import STREAM_GONE
 from lustre_events.streams.interface import Loss, RecordStreams, Start
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,26 @@ class Continuity:
                 advances.append((before, after))
         self._looked.add(place)
         return advances
+
+    def review(self, mdt: str, cursors: Cursors) -> None:
+        """Take back what a reader has marked as lost with its stream, and the index has. Raises StreamError.
+
+        After a loss of Redis a reader knows only of the commits that it saw.
+        """
+        for loss in self._streams.continuity(mdt):
+            cursor = cursors.get((mdt, loss.epoch))
+            if loss.accepted or loss.reason != STREAM_GONE or cursor is None:
+                continue
+            reached = min(reach(span_of(cursor), _spans(cursor, cursors)), loss.last_index)
+            if not span_of(cursor).first_index <= loss.first_index <= reached:
+                continue
+            if reached < loss.last_index:
+                self._streams.lose(msgspec.structs.replace(loss, first_index=reached + 1))
+            self._streams.withdraw(loss)
+            log.warning(
+                "%s: records from %d to %d are not lost: the index has them", mdt, loss.first_index, reached,
+                extra={"action": "found", "mdt": mdt, "epoch": loss.epoch},
+            )  # fmt: skip
 
     def _lose(self, loss: Loss) -> None:
         self._streams.lose(loss)

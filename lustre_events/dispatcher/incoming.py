@@ -76,6 +76,12 @@ class Incoming:
         self._say()
         return [block for block in blocks if block.mdt not in self.troubles]
 
+    def review(self, cursors: Cursors) -> None:
+        """Take back marks of losses that the index refutes. Raises StreamError."""
+        for mdt in sorted({mdt for mdt, _ in cursors}):
+            with self._alone(mdt):
+                self._continuity.review(mdt, cursors)
+
     def _read(self, positions: dict[Place, int], timeout_seconds: float) -> list[Block]:
         share = READ_BYTES // max(1, len(positions))
         blocks = self._streams.read(positions, share, timeout_seconds)

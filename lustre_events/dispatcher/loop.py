@@ -309,6 +309,7 @@ class Dispatcher:
         if now_ns - self._published_ns >= PUBLISH_NS:
             self._published_ns = now_ns
             self._tend()
+            self._incoming.review(self._cursors)
             facts = {
                 "extractors": self._registry.published(),
                 "problems": msgspec.json.encode([*self._installed.problems, *self._incoming.left_alone()]).decode(),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from lustre_events.streams.continuity import STREAM_GONE
 from lustre_events.streams.interface import Loss, ReaderStream, Standing
 
 _log = logging.getLogger(__name__)
@@ -21,7 +22,6 @@ _log = logging.getLogger(__name__)
 USER_GONE = "the changelog user was gone"
 INDEX_BEGAN_ANEW = "the MDT's index began anew, so no changelog user was registered for a while"
 PURGED = "the MDT no longer had them"
-STREAM_GONE = "the stream vanished from Redis before they were committed"
 STREAM_TRIMMED = "the stream was trimmed before they were committed"
 STREAM_BACK = "Redis went back in time"
 

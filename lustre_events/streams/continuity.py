@@ -10,12 +10,24 @@ from lustre_events.streams.interface import Loss
 
 _ACCEPTED = b"accepted"
 
+STREAM_GONE = "the stream vanished from Redis before they were committed"
+"""Why records are lost, as their reader says it, who cannot see the index; the dispatcher can."""
+
 
 def lose(client: Client, loss: Loss) -> None:
     """Keep a loss, also when Redis's memory is full. Raises as `redis_errors`."""
-    field = f"{loss.epoch}:{loss.first_index}:{loss.reason}"
     with redis_errors(client):
-        load_script(client, "lose")([keys.continuity(loss.mdt)], [field, loss.last_index, loss.time_ns])
+        load_script(client, "lose")([keys.continuity(loss.mdt)], [_field(loss), loss.last_index, loss.time_ns])
+
+
+def withdraw(client: Client, loss: Loss) -> None:
+    """Forget a loss that was none. Raises as `redis_errors`."""
+    with redis_errors(client):
+        client.hdel(keys.continuity(loss.mdt), _field(loss))
+
+
+def _field(loss: Loss) -> str:
+    return f"{loss.epoch}:{loss.first_index}:{loss.reason}"
 
 
 def continuity(client: Client, mdt: str) -> list[Loss]:

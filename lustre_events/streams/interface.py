@@ -194,6 +194,9 @@ class RecordStreams(Protocol):
     def lose(self, loss: Loss) -> None:
         """Keep that records are missing, as `ReaderStream.lose` does."""
 
+    def withdraw(self, loss: Loss) -> None:
+        """Forget a loss that was none."""
+
     def acknowledge(self, mdt: str, epoch: int, position: int) -> None:
         """Say that everything up to `position` is committed, and let Redis forget it."""
 

@@ -271,6 +271,11 @@ class MemoryRecordStreams:
         self._store.check()
         self._store.lose(loss)
 
+    def withdraw(self, loss: Loss) -> None:
+        """Forget a loss that was none."""
+        self._store.check()
+        self._store.losses[loss.mdt].remove(loss)
+
     def acknowledge(self, mdt: str, epoch: int, position: int) -> None:
         """Say that everything up to `position` is committed, and forget it."""
         self._store.check()

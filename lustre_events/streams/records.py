@@ -14,7 +14,7 @@ from lustre_events.errors import StreamDamaged
 from lustre_events.streams import keys
 from lustre_events.streams.codec import decompress
 from lustre_events.streams.connection import Client, load_script, printable_text, publish, redis_errors
-from lustre_events.streams.continuity import accept, continuity, lose
+from lustre_events.streams.continuity import accept, continuity, lose, withdraw
 from lustre_events.streams.interface import Block, Loss, Start, Tail
 
 _FIRST_COUNT = 4
@@ -142,6 +142,10 @@ class RedisRecordStreams:
     def lose(self, loss: Loss) -> None:
         """Keep that records are missing. Said again, a loss only gets its new end."""
         lose(self._client, loss)
+
+    def withdraw(self, loss: Loss) -> None:
+        """Forget a loss that was none."""
+        withdraw(self._client, loss)
 
     def acknowledge(self, mdt: str, epoch: int, position: int) -> None:
         """Say that everything up to `position` is committed, and let Redis forget it.

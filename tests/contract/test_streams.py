@@ -355,6 +355,15 @@ class TestContinuity:
 
         assert streams.records.continuity(MDT) == [Loss(MDT, E1, 5, 8, E1, "gone")]
 
+    def test_one_that_was_none_is_forgotten(self, streams: Streams, reader: ReaderStream) -> None:
+        """The others stay."""
+        false, true = Loss(MDT, E1, 5, 8, E1, "gone"), Loss(MDT, E1, 6, 8, E2, "gone")
+        reader.lose(false)
+        reader.lose(true)
+        streams.records.withdraw(false)
+
+        assert streams.records.continuity(MDT) == [true]
+
     def test_accepted_is_what_there_was(self, streams: Streams, reader: ReaderStream) -> None:
         """What is lost after an acceptance is new."""
         reader.lose(Loss(MDT, E1, 5, 8, E1, "gone"))

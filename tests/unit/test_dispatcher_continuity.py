@@ -12,7 +12,8 @@ from lustre_events.dispatcher.continuity import INDEX_BEHIND, NEITHER_HAS, missi
 from lustre_events.index.interface import Cursor
 from lustre_events.index.postgresql.writer import PostgresqlTransaction
 from lustre_events.index.sqlite.writer import SQLiteTransaction
-from lustre_events.streams.interface import Start, Tail
+from lustre_events.streams.continuity import STREAM_GONE
+from lustre_events.streams.interface import Loss, Start, Tail
 from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import MDT0, Rig, csv_rig, number
 from tests.support.model.world import Unacknowledged
@@ -157,6 +158,18 @@ def test_killed_between_the_mark_and_the_commit(rig: Rig, older: Rig, monkeypatc
     older.settle()
     assert losses(older) == [(1, 3, 5, INDEX_BEHIND)]
     assert older.writer.cursors()[MDT0, 1].position == 5
+
+
+def test_a_mark_that_the_index_refutes_is_taken_back(rig: Rig) -> None:
+    """Redis was lost, and its reader did not know what was committed: only what the index has not stays marked."""
+    rig.feed(*LOG[:4])
+    rig.settle()
+    for first, last, reason in ((1, 4, STREAM_GONE), (3, 6, STREAM_GONE), (2, 4, "another reason")):
+        rig.store.lose(Loss(MDT0, 1, first, last, first, reason))
+    rig.store.lose(Loss(MDT0, 9, 1, 4, 9, STREAM_GONE))  # of an epoch that never came here
+    rig.pass_seconds(2)
+    rig.dispatcher.step()
+    assert losses(rig) == [(1, 2, 4, "another reason"), (1, 5, 6, STREAM_GONE), (9, 1, 4, STREAM_GONE)]
 
 
 def test_what_other_epochs_have_brought_is_no_loss() -> None:
