@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import click
+import msgspec
 
 from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.cli.progress import Share, verified, watched
@@ -28,7 +29,7 @@ def show_continuity(mdts: tuple[str, ...], *, as_json: bool, settings: Settings)
     """Show what was lost, from where to where and when; also what was accepted."""
     found = status.of_continuity(wiring.streams(settings), mdts)
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(msgspec.to_builtins(found)))
         return
     for mdt, losses in found.items():
         click.echo("\n".join(f"{mdt}: {status.loss_line(loss)}" for loss in losses) or f"{mdt}: nothing lost")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import click
+import msgspec
 
 from lustre_events.cli.options import with_settings
 from lustre_events.config.settings import Settings
@@ -24,7 +25,7 @@ def list_groups(*, as_json: bool, settings: Settings) -> None:
     """Show how far each group is, and what it has lost."""
     found = status.of_groups(wiring.groups(settings))
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(msgspec.to_builtins(found)))
         return
     for name, group in found.items():
         click.echo("\n".join(status.group_lines(name, group)))

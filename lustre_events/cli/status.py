@@ -45,23 +45,21 @@ def status_command(*, settings: Settings, index_url: str | None, as_json: bool, 
 
 
 def _say(found: Status, *, as_json: bool) -> None:
-    click.echo(json.dumps(found) if as_json else "\n".join(status.lines(found)))
+    click.echo(json.dumps(found.json()) if as_json else "\n".join(status.lines(found)))
 
 
 def _watch(look: Callable[[], Status], console: Console, stopped: threading.Event, *, as_json: bool) -> None:
     """Show one status after the other, with rates by the two last ones; as JSON, one line each."""
-    before: Status = {}
+    before: status.Earlier | None = None
     with Live(console=console, auto_refresh=False, screen=console.is_terminal and not as_json) as live:
         while not stopped.is_set():
             began = time.monotonic()
             found = look()
-            shown = status.with_rates(found, before) if before else found
-            if "index" in found:
-                before = {"time_ns": found["time_ns"], "counters": found["index"]["counters"]}
+            shown = status.with_rates(found, before) if before is not None else found
+            if found.index is not None:
+                before = status.Earlier(found.time_ns, found.index.counters)
             if as_json or not console.is_terminal:
                 _say(shown, as_json=as_json)
             else:
-                live.update(
-                    Text("\n".join([status.time_text(found["time_ns"]), *status.lines(shown)])), refresh=True
-                )
+                live.update(Text("\n".join([status.time_text(found.time_ns), *status.lines(shown)])), refresh=True)
             stopped.wait(max(WATCH_SECONDS, BUSY_SHARE * (time.monotonic() - began)))

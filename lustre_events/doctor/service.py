@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator
 
 from lustre_events.doctor.findings import Finding, failure, ok, warning
+from lustre_events.inspect.status import Status
+from lustre_events.jobs.queues import QueueCounts
 
 SECOND_NS = 1_000_000_000
 SILENT_SECONDS = 30.0
 """Readers and the dispatcher say every second that they live."""
 
 
-def index(status: Mapping[str, Any], url: str) -> Iterator[Finding]:
+def index(status: Status, url: str) -> Iterator[Finding]:
     """Look at what the index says of itself; that it could be opened says that its schema is of this version."""
-    found = status["index"]
-    yield ok(
-        "index",
-        f"{url} is of this version: {found['objects']} objects, {sum(found['pending'].values())} pending rows",
-    )
+    found = status.index
+    if found is not None:
+        pending = sum(found.pending.values())
+        yield ok("index", f"{url} is of this version: {found.objects} objects, {pending} pending rows")
 
 
-def problems(status: Mapping[str, Any]) -> Iterator[Finding]:
+def problems(status: Status) -> Iterator[Finding]:
     """Look at what could not be asked."""
-    for problem in status["problems"]:
+    for problem in status.problems:
         yield failure("status", problem, "mend [redis] url, or start Redis")
 
 
-def readers(status: Mapping[str, Any], expected: Collection[str]) -> Iterator[Finding]:
+def readers(status: Status, expected: Collection[str]) -> Iterator[Finding]:
     """Look whether each MDT has a reader that lives, and whether records were lost."""
-    mdts: Mapping[str, Mapping[str, Any]] = status.get("mdts", {})
+    mdts = status.mdts or {}
     for mdt in sorted({*mdts, *expected}):
         subject = f"reader {mdt}"
         state = mdts.get(mdt)
@@ -37,26 +37,25 @@ def readers(status: Mapping[str, Any], expected: Collection[str]) -> Iterator[Fi
         if state is None:
             yield failure(subject, "no reader has ever stored a record of it", start)
             continue
-        silent = _seconds(status, state.get("updated_ns"))
+        silent = _seconds(status, state.updated_ns)
         if silent is None or silent > SILENT_SECONDS:
             since = "for ever" if silent is None else f"for {silent:.0f} s"
             yield failure(subject, f"it has been silent {since}", start)
-        elif state.get("waiting"):
-            yield warning(subject, f"it waits: {state['waiting']}", "lustre-events status")
+        elif state.waiting:
+            yield warning(subject, f"it waits: {state.waiting}", "lustre-events status")
         else:
-            yield ok(subject, f"it lives, {state['behind']} records are not committed yet")
-        if state.get("user_lost") == "1":
-            yield failure(subject, f"the MDT does not know its changelog user {state.get('user')}",
+            yield ok(subject, f"it lives, {state.behind} records are not committed yet")
+        if state.user_lost:
+            yield failure(subject, f"the MDT does not know its changelog user {state.user}",
                           f"lustre-events changelog users --mdt {mdt}; then register, or write ours")  # fmt: skip
-        lost = [loss for loss in state["losses"] if not loss["accepted"]]
-        if lost:
-            yield failure(f"continuity {mdt}", f"{len(lost)} ranges of records are or may be lost",
+        if state.open_losses:
+            yield failure(f"continuity {mdt}", f"{len(state.open_losses)} ranges of records are or may be lost",
                           f"lustre-events continuity reconcile {mdt}")  # fmt: skip
 
 
-def dispatcher(status: Mapping[str, Any]) -> Iterator[Finding]:
+def dispatcher(status: Status) -> Iterator[Finding]:
     """Look whether the dispatcher lives."""
-    silent = _seconds(status, status.get("dispatcher", {}).get("alive_ns"))
+    silent = _seconds(status, status.dispatcher.alive_ns if status.dispatcher is not None else 0)
     if silent is None or silent > SILENT_SECONDS:
         since = "has never said anything" if silent is None else f"has been silent for {silent:.0f} s"
         yield failure("dispatcher", f"it {since}", "systemctl start lustre-events-dispatcher")
@@ -64,20 +63,20 @@ def dispatcher(status: Mapping[str, Any]) -> Iterator[Finding]:
         yield ok("dispatcher", f"it lives, heard {silent:.0f} s ago")
 
 
-def queues(status: Mapping[str, Any], named: Collection[str]) -> Iterator[Finding]:
+def queues(status: Status, named: Collection[str]) -> Iterator[Finding]:
     """Look whether each queue that rules name, or in which jobs wait, has a worker."""
-    found = status.get("rq")
+    found = status.rq
     if found is None:
         return
-    if found.get("damaged"):
+    if found.damaged:
         yield warning(
             "RQ",
-            f"{found['damaged']} members or keys of rq:* are not RQ's and are passed over",
+            f"{found.damaged} members or keys of rq:* are not RQ's and are passed over",
             "look at rq:queues, rq:workers and their members with redis-cli; delete what is wrong",
         )
-    served = {queue for worker in found["workers"] for queue in worker["queues"]}
-    for queue in sorted({*named, *(name for name, counts in found["queues"].items() if counts["waiting"])}):
-        waiting = found["queues"].get(queue, {}).get("waiting", 0)
+    served = {queue for worker in found.workers for queue in worker.queues}
+    for queue in sorted({*named, *(name for name, counts in found.queues.items() if counts.waiting)}):
+        waiting = found.queues.get(queue, QueueCounts()).waiting
         if queue in served:
             yield ok(f"queue {queue}", f"{waiting} jobs wait, and it has workers")
         else:
@@ -85,28 +84,27 @@ def queues(status: Mapping[str, Any], named: Collection[str]) -> Iterator[Findin
                           f'systemctl start lustre-events-worker@1, with [worker] queue = "{queue}"')  # fmt: skip
 
 
-def groups(status: Mapping[str, Any]) -> Iterator[Finding]:
+def groups(status: Status) -> Iterator[Finding]:
     """Look whether a subscriber was cut off."""
-    for name, group in status.get("groups", {}).items():
-        if group["lost"]:
-            yield warning(f"group {name}", f"it was cut off from {len(group['lost'])} ranges of records",
+    for name, group in (status.groups or {}).items():
+        if group.lost:
+            yield warning(f"group {name}", f"it was cut off from {len(group.lost)} ranges of records",
                           f"see lustre-events groups list; or: lustre-events groups remove {name}")  # fmt: skip
 
 
-def extractors(status: Mapping[str, Any]) -> Iterator[Finding]:
+def extractors(status: Status) -> Iterator[Finding]:
     """Look whether an extractor's work waits because it is suspended."""
-    for name, state in status.get("extractors", {}).items():
-        if state["suspended"] is not None:
-            yield warning(f"extractor {name}", f"it is suspended: {state['suspended']}",
+    for name, state in status.extractors.items():
+        if state.suspended is not None:
+            yield warning(f"extractor {name}", f"it is suspended: {state.suspended}",
                           f"mend it, then: lustre-events extractor resume {name}")  # fmt: skip
 
 
-def rules(status: Mapping[str, Any]) -> Iterator[Finding]:
+def rules(status: Status) -> Iterator[Finding]:
     """Look at what the dispatcher says of rules and extractors that it cannot use."""
-    for problem in status.get("rules_problems", ()):
+    for problem in status.rules_problems:
         yield warning("rules", problem, "mend the file; lustre-events rules check says whether it is right")
 
 
-def _seconds(status: Mapping[str, Any], time_ns: object) -> float | None:
-    text = str(time_ns or "")
-    return max(0, status["time_ns"] - int(text)) / SECOND_NS if text.isdecimal() else None
+def _seconds(status: Status, time_ns: int) -> float | None:
+    return max(0, status.time_ns - time_ns) / SECOND_NS if time_ns else None

@@ -90,22 +90,22 @@ def unknown(path: bytes, status: Status) -> Iterator[Sentence]:
 
 def service(status: Status) -> Iterator[Sentence]:
     """Yield what holds everything up; nothing where all is well."""
-    for problem in status["problems"]:
+    for problem in status.problems:
         yield Sentence(problem, "that to be mended")
-    if "dispatcher" in status:
-        alive = int(status["dispatcher"].get("alive_ns", 0))
-        silent = (status["time_ns"] - alive) / SECOND_NS
+    if status.dispatcher is not None:
+        alive = status.dispatcher.alive_ns
+        silent = (status.time_ns - alive) / SECOND_NS
         if silent > SILENT_SECONDS:
             since = f"has been silent for {span_text(silent)}" if alive else "was never heard of"
             yield Sentence(f"the dispatcher {since}, so nothing new comes into the index", "a dispatcher that runs")
-    for mdt, state in status.get("mdts", {}).items():
-        if state["behind"]:
+    for mdt, state in (status.mdts or {}).items():
+        if state.behind:
             yield Sentence(
-                f"{mdt}: up to {state['behind']} records are stored and not in the index yet", "the dispatcher"
+                f"{mdt}: up to {state.behind} records are stored and not in the index yet", "the dispatcher"
             )
-        if state.get("waiting"):
-            yield Sentence(f"{mdt}: its reader does not read: {state['waiting']}", "that to end")
-        if any(not loss["accepted"] for loss in state["losses"]):
+        if state.waiting:
+            yield Sentence(f"{mdt}: its reader does not read: {state.waiting}", "that to end")
+        if state.open_losses:
             yield Sentence(f"{mdt}: records were lost, perhaps those of this file",
                            f"lustre-events continuity reconcile {mdt}")  # fmt: skip
 
@@ -130,11 +130,11 @@ def _cause(facts: Facts, status: Status) -> Sentence:
     if not key.index:
         return Sentence(f"generation {facts.generation}, the present one, is what a scan found at {at}")
     mdt, where = f"MDT{key.mdt_number:04x}", ""
-    for name, state in status.get("mdts", {}).items():
+    for name, state in (status.mdts or {}).items():
         if mdt_number(name) == key.mdt_number:
             mdt = name
-            rows = [row for row in state["streams"] if row["epoch"] == key.epoch]
-            kept = any(row["first_index"] <= key.index <= row["last_index"] for row in rows)
+            rows = [row for row in state.streams if row.epoch == key.epoch]
+            kept = any(row.first_index <= key.index <= row.last_index for row in rows)
             where = "; the record is still in the stream" if kept else "; the record is in the stream no more"
     return Sentence(f"generation {facts.generation}, the present one, comes from record {key.index} of {mdt} "
                     f"(epoch {key.epoch}) of {at}{where}")  # fmt: skip
@@ -167,7 +167,7 @@ def _rules(
         return
     for path in view.paths:
         file = File(path, (EVENTS["content"],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,
-                    known.status["time_ns"])  # fmt: skip
+                    known.status.time_ns)  # fmt: skip
         verdicts = explain(known.rules, file)
         for verdict in verdicts:
             yield Sentence(f"{_quoted(path)}: {_verdict(verdict)}")
@@ -207,7 +207,7 @@ def _document(document: Document, facts: Facts, status: Status) -> Sentence:
     ]
     text = f"{name} {told.get('version', '')} found {len(document.body)} keys in {of}".replace("  ", " ")
     text = ", ".join([text, *(str(word) for word in words if word)])
-    installed = status.get("extractors", {}).get(name, {}).get("version")
+    installed = status.extractor(name).version
     if installed is not None and "version" in told and told["version"] != installed:
         return Sentence(f"{text}; version {installed} is installed now",
                         f"its next change, or lustre-events extractor reprocess {name} --where ...")  # fmt: skip
@@ -229,10 +229,10 @@ def _failure(failure: Failure, facts: Facts) -> Sentence:
 
 def _pending(row: PendingRow, known: Circumstances) -> Sentence:  # noqa: PLR0911 - one per case
     status, name = known.status, row.extractor
-    state = status.get("extractors", {}).get(name, {})
+    state = status.extractor(name)
     text = f"{name} is pending for generation {row.generation} (reason {row.reason}, try {row.attempts + 1}"
     text += f", rule {row.rule!r})" if row.rule else ")"
-    left = (row.due_ns - status["time_ns"]) / SECOND_NS
+    left = (row.due_ns - status.time_ns) / SECOND_NS
     if row.job is not None:
         text += f", in job {row.job}"
         job = known.jobs.get(row.job)
@@ -247,10 +247,10 @@ def _pending(row: PendingRow, known: Circumstances) -> Sentence:  # noqa: PLR091
             return Sentence(f"{text}, which runs on worker {job.worker}", "its result")
         place = f" at place {job.place} of queue {row.queue}" if job.place else ""
         return Sentence(f"{text}, which is {job.state}{place}", _worker_for(row.queue, status))
-    if state.get("disabled"):
+    if state.disabled:
         return Sentence(f"{text}, and {name} is disabled", f"lustre-events extractor enable {name}")
-    if state.get("suspended") is not None:
-        return Sentence(f"{text}, and {name} is suspended: {state['suspended']}",
+    if state.suspended is not None:
+        return Sentence(f"{text}, and {name} is suspended: {state.suspended}",
                         f"lustre-events extractor resume {name}")  # fmt: skip
     if left > 0:
         return Sentence(f"{text}, due in {span_text(left)}", "that time: files settle, failures rest")
@@ -260,13 +260,13 @@ def _pending(row: PendingRow, known: Circumstances) -> Sentence:  # noqa: PLR091
 
 
 def _worker_for(queue: str, status: Status) -> str:
-    workers = status.get("rq", {}).get("workers", [])
-    serving = sum(queue in worker["queues"] for worker in workers)
+    workers = status.rq.workers if status.rq is not None else ()
+    serving = sum(queue in worker.queues for worker in workers)
     return f"one of {serving} workers of queue {queue}" if serving else f"a worker: none serves queue {queue}"
 
 
 def _missing(name: str, rule: str, facts: Facts, view: ObjectView, status: Status) -> Sentence:
-    if status.get("extractors", {}).get(name, {}).get("disabled"):
+    if status.extractor(name).disabled:
         return Sentence(f"{name} is wanted by rule {rule!r} and is disabled, so changes make no work for it",
                         f"lustre-events extractor enable {name}, then reprocess")  # fmt: skip
     if facts.released:

@@ -7,14 +7,15 @@ units follow Prometheus's conventions; METRICS lists every one with its meaning.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from lustre_events.domain import tallies
 from lustre_events.domain.tallies import Tally
-from lustre_events.inspect.status import SECOND_NS, Status
+from lustre_events.inspect.status import SECOND_NS, MdtStatus, Status
+from lustre_events.inspect.status.parts import DispatcherStatus
+from lustre_events.jobs.queues import RqStats
 
 PREFIX = "lustre_events_"
 
@@ -75,66 +76,83 @@ class ServiceCollector(Collector):
 
 def families(status: Status) -> list[Metric]:
     """Return the metrics of a status (status.collect)."""
-    mdts: dict[str, Status] = status.get("mdts", {})
-    index, now_ns = status["index"], status["time_ns"]
-    extractors: dict[str, Status] = status["extractors"]
-    alive_ns = status.get("dispatcher", {}).get("alive_ns")
-    found: list[Metric] = [
-        *(_gauge(f"reader_{name}", "mdt", {mdt: state.get(name) for mdt, state in mdts.items()})
-          for name in READER_GAUGES),
-        *(_counter(f"reader_{name}", "mdt", {mdt: state.get(name) for mdt, state in mdts.items()})
-          for name in READER_COUNTERS),
-        _gauge("reader_waiting", "mdt", {mdt: int(bool(state.get("waiting"))) for mdt, state in mdts.items()}),
-        _gauge("reader_caught_up_seconds", "mdt", {mdt: _age(state, now_ns) for mdt, state in mdts.items()}),
-        _gauge("reader_continuity_lost", "mdt", {mdt: _open_losses(state) for mdt, state in mdts.items()}),
-        _gauge("redis_memory_share", "mdt", {mdt: state.get("memory_share") for mdt, state in mdts.items()}),
-        _gauge("index_objects", "", {"": index["objects"]}),
-        _gauge("index_tombstones", "", {"": index["tombstones"]}),
-        _gauge("pending_rows", "reason", index["pending"]),
-        _gauge("documents", "extractor", index["documents"]),
-        _gauge("failures", "extractor", index["failures"]),
-        _counter("dispatcher_events", "event",
-                 {name: count for name, count in index["counters"].items() if ":" not in name}),
-        _gauge("problems", "", {"": len(status["problems"])}),
-        _gauge("index_size_bytes", "", {"": index["bytes"]}),
-        _gauge("pending_oldest_due_seconds", "reason",
-               {reason: max(0, now_ns - due_ns) / SECOND_NS for reason, due_ns in index["oldest_due_ns"].items()}),
-        _gauge("dispatcher_heard_seconds", "", {"": _since(alive_ns, now_ns)}),
+    found = [
+        *_of_readers(status),
+        *_of_index(status),
+        _gauge("dispatcher_heard_seconds", "", {"": _since(status.dispatcher, status.time_ns)}),
         _gauge("extractor_suspended", "extractor",
-               {name: int(each["suspended"] is not None) for name, each in extractors.items()}),
+               {name: int(each.suspended is not None) for name, each in status.extractors.items()}),
         _gauge("extractor_disabled", "extractor",
-               {name: int(each["disabled"]) for name, each in extractors.items()}),
-        _gauge("rules_problems", "", {"": len(status["rules_problems"])}),
-        *_of_extractors(tallies.by_extractor(index["counters"])),
+               {name: int(each.disabled) for name, each in status.extractors.items()}),
+        _gauge("rules_problems", "", {"": len(status.rules_problems)}),
+        _gauge("problems", "", {"": len(status.problems)}),
+        *_of_extractors(tallies.by_extractor(status.counters)),
     ]  # fmt: skip
-    groups = status.get("groups", {})
-    behind = {name: sum(each["behind"].values()) for name, each in groups.items()}
-    found.append(_gauge("group_behind", "group", behind))
-    found.append(_gauge("group_lost_ranges", "group", {name: len(each["lost"]) for name, each in groups.items()}))
-    if "rq" in status:
-        jobs = GaugeMetricFamily(PREFIX + "queue_jobs", METRICS["queue_jobs"], labels=["queue", "state"])
-        for queue, states in status["rq"]["queues"].items():
-            for state, count in states.items():
-                jobs.add_metric([queue, state], count)
-        found += [
-            jobs,
-            _gauge("workers", "", {"": len(status["rq"]["workers"])}),
-            _gauge("queue_damaged", "", {"": status["rq"].get("damaged", 0)}),
-        ]
-    return found
+    groups = status.groups or {}
+    found.append(
+        _gauge("group_behind", "group", {name: sum(each.behind.values()) for name, each in groups.items()})
+    )
+    found.append(_gauge("group_lost_ranges", "group", {name: len(each.lost) for name, each in groups.items()}))
+    return found + _of_queues(status.rq)
 
 
-def _gauge(name: str, label: str, values: dict[str, Any]) -> Metric:
+def _of_readers(status: Status) -> Iterator[Metric]:
+    mdts, now_ns = status.mdts or {}, status.time_ns
+    for name in READER_GAUGES:
+        yield _gauge(f"reader_{name}", "mdt", {mdt: _reader_gauge(state, name) for mdt, state in mdts.items()})
+    for name in READER_COUNTERS:
+        yield _counter(f"reader_{name}", "mdt", {mdt: state.number(name) for mdt, state in mdts.items()})
+    yield _gauge("reader_waiting", "mdt", {mdt: int(bool(state.waiting)) for mdt, state in mdts.items()})
+    yield _gauge("reader_caught_up_seconds", "mdt",
+                 {mdt: _age(state.caught_up_ns, now_ns) for mdt, state in mdts.items()})  # fmt: skip
+    yield _gauge("reader_continuity_lost", "mdt", {mdt: len(state.open_losses) for mdt, state in mdts.items()})
+    yield _gauge("redis_memory_share", "mdt", {mdt: state.number("memory_share") for mdt, state in mdts.items()})
+
+
+def _reader_gauge(state: MdtStatus, name: str) -> float | None:
+    """Return a number that the reader published, or one that the index and its stream tell."""
+    return {"committed_index": state.committed_index, "behind": state.behind}.get(name, state.number(name))
+
+
+def _of_index(status: Status) -> Iterator[Metric]:
+    index, now_ns = status.index, status.time_ns
+    if index is None:
+        return
+    yield _gauge("index_objects", "", {"": index.objects})
+    yield _gauge("index_tombstones", "", {"": index.tombstones})
+    yield _gauge("index_size_bytes", "", {"": index.bytes})
+    yield _gauge("pending_rows", "reason", index.pending)
+    ages = {reason: max(0, now_ns - due_ns) / SECOND_NS for reason, due_ns in index.oldest_due_ns.items()}
+    yield _gauge("pending_oldest_due_seconds", "reason", ages)
+    yield _gauge("documents", "extractor", index.documents)
+    yield _gauge("failures", "extractor", index.failures)
+    yield _counter("dispatcher_events", "event",
+                   {name: count for name, count in index.counters.items() if ":" not in name})  # fmt: skip
+
+
+def _of_queues(rq: RqStats | None) -> list[Metric]:
+    if rq is None:
+        return []
+    jobs = GaugeMetricFamily(PREFIX + "queue_jobs", METRICS["queue_jobs"], labels=["queue", "state"])
+    for queue, states in rq.queues.items():
+        for state in states.__struct_fields__:
+            jobs.add_metric([queue, state], getattr(states, state))
+    return [jobs, _gauge("workers", "", {"": len(rq.workers)}), _gauge("queue_damaged", "", {"": rq.damaged})]
+
+
+def _gauge(name: str, label: str, values: Mapping[str, float | None]) -> Metric:
     family = GaugeMetricFamily(PREFIX + name, METRICS[name], labels=[label] if label else [])
     return _filled(family, label, values)
 
 
-def _counter(name: str, label: str, values: dict[str, Any]) -> Metric:
+def _counter(name: str, label: str, values: Mapping[str, float | None]) -> Metric:
     family = CounterMetricFamily(PREFIX + name, METRICS[name], labels=[label] if label else [])
     return _filled(family, label, values)
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, label: str, values: dict[str, Any]) -> Metric:
+def _filled(
+    family: GaugeMetricFamily | CounterMetricFamily, label: str, values: Mapping[str, float | None]
+) -> Metric:
     for key, value in values.items():
         if value is not None:
             family.add_metric([key] if label else [], float(value))
@@ -156,14 +174,9 @@ def _of_extractors(found: Mapping[str, Tally]) -> Iterator[Metric]:
     yield from (results, took)
 
 
-def _age(state: Status, now_ns: int) -> float | None:
-    return _since(state.get("caught_up_time_ns"), now_ns)
+def _since(dispatcher: DispatcherStatus | None, now_ns: int) -> float | None:
+    return None if dispatcher is None else _age(dispatcher.alive_ns, now_ns)
 
 
-def _since(time_ns: str | None, now_ns: int) -> float | None:
-    then_ns = int(time_ns or 0)
+def _age(then_ns: int, now_ns: int) -> float | None:
     return max(0, now_ns - then_ns) / SECOND_NS if then_ns else None
-
-
-def _open_losses(state: Status) -> int:
-    return sum(not loss["accepted"] for loss in state["losses"])

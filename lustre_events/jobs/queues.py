@@ -18,10 +18,11 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import redis
 from rq import Queue, Retry, Worker
 from rq.job import Job as RqJob
@@ -57,6 +58,31 @@ class JobState:
     state: str
     worker: str
     place: int | None
+
+
+class QueueCounts(msgspec.Struct, frozen=True):
+    """How many jobs of a queue are where."""
+
+    waiting: int = 0
+    running: int = 0
+    failed: int = 0
+
+
+class RqWorker(msgspec.Struct, frozen=True):
+    """A worker that gives signs of life, in RQ's words."""
+
+    name: str
+    host: str
+    state: str
+    queues: Sequence[str]
+
+
+class RqStats(msgspec.Struct, frozen=True):
+    """Queues by name, workers, and how many members and keys of `rq:*` are not RQ's."""
+
+    queues: Mapping[str, QueueCounts] = {}
+    workers: Sequence[RqWorker] = ()
+    damaged: int = 0
 
 
 class RqQueues:
@@ -132,7 +158,7 @@ class RqQueues:
             alive.update(member.partition(b":")[0] for member in running or ())
         return {job_id for job_id in job_ids if job_id.encode() in alive}
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> RqStats:
         """Return what `status` shows: per queue the jobs that wait, run and failed; the workers; what is damaged.
 
         `damaged` counts members and keys that are not RQ's: they are passed over. Raises StreamUnavailable.
@@ -147,9 +173,9 @@ class RqQueues:
             ])  # fmt: skip
             damaged += sum(count is None for count in counts)
             waiting, running, failed = (int(count or 0) for count in counts)
-            queues[queue.name] = {"waiting": waiting, "running": running, "failed": failed}
+            queues[queue.name] = QueueCounts(waiting, running, failed)
         workers, wrong = self._workers()
-        return {"queues": queues, "workers": workers, "damaged": damaged + wrong}
+        return RqStats(queues, workers, damaged + wrong)
 
     def states(self, job_ids: Collection[str]) -> dict[str, JobState]:
         """Return what RQ knows of jobs, but for those that it has forgotten. Raises StreamUnavailable."""
@@ -165,7 +191,7 @@ class RqQueues:
             found[job_id] = JobState(state, worker, None if place is None else int(place) + 1)
         return found
 
-    def _workers(self) -> tuple[list[dict[str, Any]], int]:
+    def _workers(self) -> tuple[list[RqWorker], int]:
         """Return the workers that give signs of life, and how many members are not RQ's."""
         names, damaged = self._members(Worker.redis_workers_keys, Worker.redis_worker_namespace_prefix, _WORKER)
         workers = []
@@ -178,9 +204,7 @@ class RqQueues:
                 damaged += 1
             elif any(each is not None for each in fields):  # else it is gone, and did not say so
                 queues = [each for each in _text(fields[2]).split(",") if _QUEUE.match(each)]
-                workers.append(
-                    {"name": name, "host": _text(fields[0]), "state": _text(fields[1]), "queues": queues}
-                )
+                workers.append(RqWorker(name, _text(fields[0]), _text(fields[1]), queues))
         return workers, damaged
 
     def _members(self, key: str, prefix: str, pattern: re.Pattern[str]) -> tuple[list[str], int]:

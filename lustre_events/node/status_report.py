@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 
+import msgspec
+
 from lustre_events.config.settings import Settings
 from lustre_events.errors import IndexUnavailable, LustreEventsError, StreamError
 from lustre_events.index import open_search
@@ -63,7 +65,7 @@ def status(
             raise
         problems.append(str(exc))
     found, _ = _asked(settings, stats, ())
-    return {**found, "problems": problems + found["problems"]}
+    return msgspec.structs.replace(found, problems=[*problems, *found.problems])
 
 
 def standing(settings: Settings, jobs: Collection[str]) -> tuple[Status, dict[str, JobState]]:
@@ -76,11 +78,11 @@ def _asked(settings: Settings, stats: Stats | None, jobs: Collection[str]) -> tu
         client = wiring.redis_client(settings)
     except LustreEventsError as exc:
         found = collect(stats, None, None, None)
-        return {**found, "problems": [str(exc)]}, {}
+        return msgspec.structs.replace(found, problems=[str(exc)]), {}
     with client:
         queues = RqQueues(client, settings.worker.job_timeout_seconds)
         found = collect(stats, RedisRecordStreams(client), RedisGroups(client), queues)
         try:
             return found, queues.states(jobs) if jobs else {}
         except StreamError as exc:
-            return {**found, "problems": [*found["problems"], str(exc)]}, {}
+            return msgspec.structs.replace(found, problems=[*found.problems, str(exc)]), {}

@@ -30,12 +30,10 @@ def extractors() -> str:
     """Show the extractors: documents, failures, and whether they work."""
     site = flask.current_app.extensions["site"]
     found = site.status()
-    index = found["index"]
-    states = found.get("extractors", {})
-    names = sorted({*index["documents"], *index["failures"], *states})
+    index = found.index
+    names = sorted({*index.documents, *index.failures, *found.extractors})
     rows = [
-        (name, states.get(name, {}), index["documents"].get(name, 0), index["failures"].get(name, 0))
-        for name in names
+        (name, found.extractor(name), index.documents.get(name, 0), index.failures.get(name, 0)) for name in names
     ]
     return flask.render_template("extractors.html", rows=rows)
 
@@ -49,7 +47,7 @@ def failures() -> str:
     with site.search() as index:
         page = index.page(query, limit=FAILED, cursor=flask.request.args.get("cursor"), visible_to=viewer)
         views = index.show_many([hit.fid for hit in page.hits], visible_to=viewer)
-    names = site.status()["index"]["failures"]
+    names = site.status().index.failures
     rows = [(view, failure) for view in views for failure in view.failures if not name or failure.extractor == name]
     return flask.render_template("failures.html", rows=rows, names=names, chosen=name, cursor=page.cursor)
 

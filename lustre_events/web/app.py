@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 from lustre_events.config.settings import WebSettings
 from lustre_events.errors import ConfigError, LustreEventsError, QueryError
 from lustre_events.index.search.search import Search
+from lustre_events.inspect.status import Status
 from lustre_events.jobs.queue_view import QueueView
 from lustre_events.web import admin, forms, queues, rendering, search, signin
 from lustre_events.web.charts import History
@@ -53,7 +54,7 @@ class Site:
     settings: WebSettings
     login: Login
     search: Callable[[], Search]
-    status: Callable[[], dict[str, Any]]
+    status: Callable[[], Status]
     ask: Ask
     history: History
     secret: bytes = field(repr=False, default_factory=lambda: secrets.token_bytes(32))

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
-from lustre_events.errors import LustreEventsError
+from lustre_events.errors import IndexUnavailable, LustreEventsError
+from lustre_events.inspect.status import Status
 
 log = logging.getLogger(__name__)
 
@@ -41,24 +41,26 @@ class Chart:
     last: str
 
 
-def sample_of(status: dict[str, Any]) -> Sample:
+def sample_of(status: Status) -> Sample:
     """Return what of a status is kept."""
-    mdts = status.get("mdts", {}).values()
-    index = status["index"]
+    mdts = (status.mdts or {}).values()
+    index = status.index
+    if index is None:
+        raise IndexUnavailable("the status has no index")
     return Sample(
-        time_ns=status["time_ns"],
-        read=sum(int(state.get("records_read", 0)) for state in mdts),
-        indexed=index["counters"].get("records", 0),
-        behind=sum(state["behind"] for state in mdts),
-        pending=sum(index["pending"].values()),
-        documents=sum(index["documents"].values()),
+        time_ns=status.time_ns,
+        read=int(sum(state.number("records_read") or 0 for state in mdts)),
+        indexed=index.counters.get("records", 0),
+        behind=sum(state.behind for state in mdts),
+        pending=sum(index.pending.values()),
+        documents=sum(index.documents.values()),
     )
 
 
 class History:
     """Looks at the status now and then, in a thread of its own, until it is stopped."""
 
-    def __init__(self, status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, status: Callable[[], Status]) -> None:
         self._status = status
         self._samples: deque[Sample] = deque(maxlen=SAMPLES)
         self._stop = threading.Event()

@@ -12,6 +12,7 @@ from typing import Any
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index import open_search
+from lustre_events.inspect.status import Status
 from lustre_events.jobs import queue_view
 from lustre_events.jobs.queue_view import QueueView
 from lustre_events.node import wiring
@@ -23,7 +24,7 @@ SEARCH_SECONDS = 60.0
 """How long a search may hold one of the console's threads."""
 
 
-def site(settings: Settings, index_url: str, status: Callable[[Settings, str], dict[str, Any]]) -> Site:
+def site(settings: Settings, index_url: str, status: Callable[[Settings, str], Status]) -> Site:
     """Return what the console shows.
 
     Raises:
@@ -33,7 +34,7 @@ def site(settings: Settings, index_url: str, status: Callable[[Settings, str], d
     def ask(action: str, arguments: Mapping[str, Any], /) -> dict[str, Any]:
         return wiring.requests(settings).ask(action, arguments)
 
-    def now() -> dict[str, Any]:
+    def now() -> Status:
         return status(settings, index_url)
 
     def queues() -> QueueView:

@@ -21,6 +21,7 @@ from lustre_events.streams.redis import connect
 from tests.support.need import need
 from tests.support.records import captures
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
+from tests.support.service.statuses import status_of
 
 MDT = "lustre-MDT0000"
 
@@ -96,7 +97,7 @@ def test_a_wrong_address_gives_one_sentence(settings: Path) -> None:
 
 def test_every_metric_is_explained_and_waiting_is_a_number() -> None:
     """Each metric that can be given has a line in METRICS; a reader held back by memory shows as waiting."""
-    status = {
+    status = status_of({
         "time_ns": 10,
         "index": {
             "objects": 1, "tombstones": 0, "pending": {"write": 2}, "oldest_due_ns": {"write": 4}, "documents": {},
@@ -108,7 +109,7 @@ def test_every_metric_is_explained_and_waiting_is_a_number() -> None:
         "mdts": {MDT: {"waiting": "Redis is nearly full", "memory_share": "0.950", "losses": []}},
         "groups": {"g": {"behind": {MDT: 3}, "lost": []}},
         "rq": {"queues": {"default": {"waiting": 1}}, "workers": []},
-    }  # fmt: skip
+    })  # fmt: skip
 
     found = {family.name: family for family in families(status)}
 

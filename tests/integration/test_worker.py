@@ -20,7 +20,7 @@ from rq.serializers import JSONSerializer
 
 from lustre_events.changelog.fid import FID
 from lustre_events.jobs.messages import STAT, Job, JobItem, Result
-from lustre_events.jobs.queues import RqQueues
+from lustre_events.jobs.queues import QueueCounts, RqQueues
 from lustre_events.sources.local_fid import fid_of_path
 from lustre_events.streams.results import RedisResults
 from tests.support.service.contents import CSV
@@ -65,7 +65,7 @@ class Site:
                 stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True,
                 env={**os.environ, "TMPDIR": str(self.staging)},
             )  # fmt: skip
-        wait_for(lambda: self.queues.stats()["workers"] or self.process is None or self.process.poll() is not None)
+        wait_for(lambda: self.queues.stats().workers or self.process is None or self.process.poll() is not None)
         return self.process
 
     def left(self) -> list[str]:
@@ -135,7 +135,7 @@ def test_batch_becomes_results(site: Site) -> None:
     }
     assert found[items[2].fid].error == "ValueError: it is a binary file, not a table"
     wait_for(lambda: not site.client.exists("rq:job:job1"))
-    assert site.queues.stats()["queues"]["default"] == {"waiting": 0, "running": 0, "failed": 0}
+    assert site.queues.stats().queues["default"] == QueueCounts()
 
 
 def test_stat_needs_no_container(site: Site) -> None:
@@ -316,7 +316,7 @@ def test_sigterm_ends_idle_worker_at_once(site: Site) -> None:
 
     assert process.wait(10) == 0
     assert time.monotonic() - begun < 5
-    assert site.queues.stats()["workers"] == []
+    assert site.queues.stats().workers == []
 
 
 def test_sigterm_ends_busy_worker_within_ten_seconds(site: Site) -> None:
@@ -404,4 +404,4 @@ def test_jobs_are_readable_json(redis_url: str) -> None:
         assert job.failure_ttl
         assert job.description == "tabular, 2 files, [0x1:0x2:0x3] ..."
         queues.enqueue("default", [])
-        assert queues.stats()["queues"] == {"default": {"waiting": 2, "running": 0, "failed": 0}}
+        assert queues.stats().queues == {"default": QueueCounts(waiting=2)}

@@ -13,6 +13,7 @@ from lustre_events.doctor import FAILURE, OK, WARNING, Finding, changelog, exami
 from lustre_events.domain.pending import Kind
 from lustre_events.errors import LibraryMissing
 from tests.support.service.images import extractors
+from tests.support.service.statuses import status_of
 
 MDT = "lustre-MDT0000"
 MOUNT = "36 35 98:0 / {path} rw,noatime master:1 - {kind} 10.0.0.1@tcp:/lustre rw"
@@ -41,8 +42,8 @@ def test_every_finding_that_is_not_well_names_what_mends_it(tmp_path: Path) -> N
         *redis.memory({"used_memory": 99, "maxmemory": 100}),
         *redis.memory({}),
         *redis.persistence({"aof_last_write_status": "err"}),
-        *service.readers({"time_ns": 0, "mdts": {}}, [MDT]),
-        *service.dispatcher({"time_ns": 0}),
+        *service.readers(status_of({"mdts": {}}), [MDT]),
+        *service.dispatcher(status_of({})),
     ]
     assert OK not in levels(found)
     assert [finding for finding in found if not finding.mend] == []
@@ -145,9 +146,10 @@ def test_images_that_must_be_signed_are_verified(tmp_path: Path) -> None:
 
 def test_a_reader_that_is_silent_lost_or_without_its_user_is_a_failure() -> None:
     """Silence, marks of lost records, and a user that is gone are three findings."""
+    loss = {"epoch": 1, "first_index": 1, "last_index": 2, "time_ns": 1, "reason": "gap", "accepted": False}
     state = {"updated_ns": "1000000000", "behind": 3, "user_lost": "1", "user": "cl1",
-             "losses": [{"accepted": False}, {"accepted": True}]}  # fmt: skip
-    status = {"time_ns": 61_000_000_000, "mdts": {MDT: state}}
+             "losses": [loss, {**loss, "accepted": True}]}  # fmt: skip
+    status = status_of({"time_ns": 61_000_000_000, "mdts": {MDT: state}})
     found = list(service.readers(status, []))
     assert levels(found) == [FAILURE] * 3
     assert found[0].text == "it has been silent for 60 s"
@@ -156,14 +158,15 @@ def test_a_reader_that_is_silent_lost_or_without_its_user_is_a_failure() -> None
 
 def test_a_queue_without_workers_is_a_failure() -> None:
     """A queue that a rule names needs a worker even while nothing waits in it."""
-    rq = {"queues": {"default": {"waiting": 0}, "gpu": {"waiting": 5}}, "workers": [{"queues": ["default"]}]}
-    found = {finding.subject: finding.level for finding in service.queues({"rq": rq}, ["default", "late"])}
+    queues = {"default": {"waiting": 0}, "gpu": {"waiting": 5}}
+    status = status_of({"rq": {"queues": queues, "workers": [{"queues": ["default"]}]}})
+    found = {finding.subject: finding.level for finding in service.queues(status, ["default", "late"])}
     assert found == {"queue default": OK, "queue gpu": FAILURE, "queue late": FAILURE}
 
 
 def test_a_suspended_extractor_is_a_warning() -> None:
     """Its reason and the command that resumes it are said."""
-    status = {"extractors": {"hdf5": {"suspended": "the image is broken"}, "tabular": {"suspended": None}}}
+    status = status_of({"extractors": {"hdf5": {"suspended": "the image is broken"}, "tabular": {}}})
     finding = one(service.extractors(status))
     assert (finding.level, finding.subject) == (WARNING, "extractor hdf5")
     assert "lustre-events extractor resume hdf5" in finding.mend
@@ -171,6 +174,6 @@ def test_a_suspended_extractor_is_a_warning() -> None:
 
 def test_what_the_dispatcher_cannot_use_is_a_warning() -> None:
     """A broken file of rules is told with the command that checks it, not as a Redis that is away."""
-    finding = one(service.rules({"rules_problems": ["rules.toml: no such key"]}))
+    finding = one(service.rules(status_of({"rules_problems": ["rules.toml: no such key"]})))
     assert (finding.level, finding.text) == (WARNING, "rules.toml: no such key")
     assert "lustre-events rules check" in finding.mend

@@ -9,10 +9,12 @@ import pytest
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.index.search.hits import Document, Facts, Failure, ObjectView, PendingRow
 from lustre_events.inspect.explain import Circumstances, Sentence, sentences, unknown
+from lustre_events.inspect.status import Status
 from lustre_events.jobs.queues import JobState
 from lustre_events.rules.rule_file import parse
 from lustre_events.rules.rules import Rules
 from tests.support.records.builders import fid_of
+from tests.support.service.statuses import status_of
 
 NOW_NS = 1_800_000_000 * 10**9
 MDT = "x-MDT0000"
@@ -47,14 +49,14 @@ def row(**changed: Any) -> PendingRow:
     return PendingRow(**{**told, **changed})
 
 
-def status(**changed: Any) -> dict[str, Any]:
+def status(**changed: Any) -> Status:
     """Return the status of a service that is fine."""
-    stream = {"epoch": 9, "first_index": 70, "last_index": 80}
-    return {
+    stream = {"epoch": 9, "committed": 0, "first_index": 70, "last_index": 80, "blocks": 1, "bytes": 1}
+    return status_of({
         "time_ns": NOW_NS, "problems": [], "dispatcher": {"alive_ns": str(NOW_NS)}, "extractors": {},
         "mdts": {MDT: {"behind": 0, "losses": [], "streams": [stream]}},
         "rq": {"queues": {}, "workers": [{"queues": ["default"]}]}, **changed,
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def lines(
@@ -140,7 +142,8 @@ def test_what_keeps_a_document_away_is_said() -> None:
 
 def test_what_holds_everything_up_is_said_first() -> None:
     """A silent dispatcher, records that wait, and records that were lost."""
-    mdts = {MDT: {"behind": 7, "losses": [{"accepted": False}], "streams": [], "waiting": "Redis is full"}}
+    loss = {"epoch": 9, "first_index": 1, "last_index": 2, "time_ns": 1, "reason": "gap", "accepted": False}
+    mdts = {MDT: {"behind": 7, "losses": [loss], "streams": [], "waiting": "Redis is full"}}
     said = lines(view(), mdts=mdts, dispatcher={"alive_ns": str(NOW_NS - 10**12)})
 
     assert "the dispatcher has been silent for 16.7 min" in said

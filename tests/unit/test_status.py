@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lustre_events.inspect import status
+from lustre_events.inspect.status import Earlier, LossStatus, MdtStatus, Status
+from lustre_events.inspect.status.parts import DispatcherStatus, GroupLoss, GroupStatus
 from tests.support.model.dispatcher import MDT0, Rig, append, csv_rig, cut
 from tests.support.records import builders as b
 from tests.support.records import captures
+from tests.support.service.statuses import mdt_of, status_of
 
 NOW_NS = 1_800_000_000 * status.SECOND_NS
 
@@ -70,15 +74,15 @@ def test_what_the_sums_look_like() -> None:
     ]
 
 
-def mdt_state(**fields: Any) -> dict[str, Any]:
+def mdt_state(**fields: Any) -> MdtStatus:
     """Return the state of an MDT that is fine."""
     rows = [{"epoch": 1, "committed": 40, "last_index": 50, "first_index": 41, "blocks": 2, "bytes": 4096}]
-    return {
+    return mdt_of({
         "read_index": "50", "stored_index": "50", "cleared_index": "30", "records_per_second": "7",
         "caught_up_time_ns": str(NOW_NS - 3 * status.SECOND_NS // 2), "streams": rows, "committed_index": 40,
         "behind": 10, "losses": [], "records_read": "60", "records_stored": "50", "records_dropped": "8",
         "records_held": "2", **fields,
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def test_an_mdt_is_one_line_and_its_sum() -> None:
@@ -106,32 +110,28 @@ def test_trouble_of_an_mdt_is_said_below() -> None:
     assert list(status.mdt_lines(mdt, state, NOW_NS))[2:] == [
         "  waiting: Redis is full",
         "  the MDT does not know the changelog user cl3: see lustre-events changelog users",
-        f"  {status.loss_line(losses[0])}; compare with the file system, then: {accept}",
+        f"  {status.loss_line(state.losses[0])}; compare with the file system, then: {accept}",
     ]
 
 
 def test_a_loss_is_one_line() -> None:
     """From where to where, when and why; an end that is not known yet is a question mark."""
-    loss = {"first_index": 7, "last_index": 0, "time_ns": NOW_NS, "reason": "gap", "accepted": True}
+    loss = LossStatus(1, 7, 0, NOW_NS, "gap", accepted=True)
 
     assert status.loss_line(loss) == "continuity lost: 7 to ?, 2027-01-15T08:00:00Z: gap (accepted)"
 
 
 def test_a_reader_that_never_ran_is_no_error() -> None:
     """An MDT of which only the stream is known can be shown too."""
-    (line,) = status.mdt_lines(
-        "x-MDT0000", {"streams": [], "committed_index": 0, "behind": 0, "losses": []}, NOW_NS
-    )
+    (line,) = status.mdt_lines("x-MDT0000", MdtStatus(committed_index=0), NOW_NS)
 
     assert line.startswith("x-MDT0000: read 0, stored 0, committed 0, cleared 0; 0 behind, not caught up yet")
 
 
 def test_a_group_is_one_line_and_what_it_lost() -> None:
     """How far it is behind on each MDT, and the ranges that it was cut off from."""
-    group = {
-        "behind": {"x-MDT0000": 5, "x-MDT0001": 0}, "unacknowledged_blocks": 1, "consumers": 2,
-        "lost": [{"mdt": "x-MDT0000", "epoch": 1, "first_index": 3, "last_index": 9, "time_ns": NOW_NS}],
-    }  # fmt: skip
+    lost = GroupLoss("x-MDT0000", 1, 3, 9, NOW_NS)
+    group = GroupStatus({"x-MDT0000": 5, "x-MDT0001": 0}, unacknowledged_blocks=1, consumers=2, lost=[lost])
 
     assert list(status.group_lines("audit", group)) == [
         "group audit: 5 behind on x-MDT0000, 0 behind on x-MDT0001; 1 blocks unacknowledged, 2 consumers",
@@ -139,23 +139,23 @@ def test_a_group_is_one_line_and_what_it_lost() -> None:
     ]
 
 
-def looked(counters: dict[str, int], **fields: Any) -> dict[str, Any]:
+def looked(counters: dict[str, int], **fields: Any) -> Status:
     """Return what a look at a service gives, whose index has these counters."""
     index = {"objects": 2, "links": 2, "tombstones": 0, "pending": {"write": 3},
              "oldest_due_ns": {"write": NOW_NS - 5 * 10**9}, "documents": {}, "failures": {},
              "counters": counters, "bytes": 3 << 20}  # fmt: skip
-    return {"time_ns": NOW_NS, "index": index, "problems": [], "rules_problems": [], **fields}
+    return status_of({"time_ns": NOW_NS, "index": index, **fields})
 
 
 def test_rates_come_from_two_looks() -> None:
     """What has grown between them, per second; an index that was made anew counts from nothing."""
-    before = {"time_ns": NOW_NS - 10 * status.SECOND_NS, "counters": {"records": 100, "results": 50}}
+    before = Earlier(NOW_NS - 10 * status.SECOND_NS, {"records": 100, "results": 50})
 
     found = status.with_rates(looked({"records": 150, "results": 20}), before)
 
-    assert found["rates"]["records"] == 5
-    assert found["rates"]["results"] == 2
-    assert status.with_rates(looked({}), {})["rates"] is None
+    assert found.rates.records == 5
+    assert found.rates.results == 2
+    assert status.with_rates(looked({}), None).rates is None
 
 
 def test_an_extractor_is_one_line_of_what_it_does_of_late() -> None:
@@ -164,7 +164,7 @@ def test_an_extractor_is_one_line_of_what_it_does_of_late() -> None:
     old = {"extractor:tabular:ok": 100, "extractor:tabular:le:10": 100, "extractor:tabular:us": 10**9}
     new = {"extractor:tabular:ok": 130, "extractor:tabular:failed": 10, "extractor:tabular:le:10": 100,
            "extractor:tabular:le:0.1": 40, "extractor:tabular:us": 10**9}  # fmt: skip
-    before = {"time_ns": NOW_NS - 10 * status.SECOND_NS, "counters": old}
+    before = Earlier(NOW_NS - 10 * status.SECOND_NS, old)
 
     found = status.with_rates(looked(new, dispatcher={"extractors": state}), before)
 
@@ -173,16 +173,16 @@ def test_an_extractor_is_one_line_of_what_it_does_of_late() -> None:
         "extractor tabular: version 1, works; 130 ok, 10 failed; 4 files/s; 25.0 % failed; "
         "p50 75 ms, p95 97.5 ms a file"
     )
-    later = status.with_rates(found, {"time_ns": NOW_NS - status.SECOND_NS, "counters": new})
-    assert later["extractors"]["tabular"]["files_per_second"] == 0
-    assert later["extractors"]["tabular"]["failure_rate"] == 10 / 140
+    later = status.with_rates(found, Earlier(NOW_NS - status.SECOND_NS, new))
+    assert later.extractors["tabular"].files_per_second == 0
+    assert later.extractors["tabular"].failure_rate == 10 / 140
 
 
 def test_suspended_extractors_and_broken_rules_are_problems_said_last() -> None:
     """The reason and what ends it stand at the end; a hostile name moves no cursor."""
     state = {"tabular": {"version": "1", "suspended": "no image \x1b[2J", "disabled": False, "failing": 3}}
     found = status.with_rates(
-        looked({}, dispatcher={"extractors": json.dumps(state)}, rules_problems=["r.toml: no"]), {}
+        looked({}, dispatcher={"extractors": json.dumps(state)}, rules_problems=["r.toml: no"]), None
     )
 
     *_, suspended, rules = status.lines(found)
@@ -195,9 +195,14 @@ def test_an_index_that_is_away_hides_nothing_else() -> None:
     """Readers and dispatcher are shown, and what cannot be known is a question mark."""
     state = mdt_state(committed_index=None)
     found = status.with_rates(
-        {"time_ns": NOW_NS, "problems": ["index.db: gone"], "rules_problems": [], "mdts": {"x-MDT0000": state},
-         "dispatcher": {"alive_ns": str(NOW_NS)}}, {},
-    )  # fmt: skip
+        Status(
+            time_ns=NOW_NS,
+            problems=["index.db: gone"],
+            mdts={"x-MDT0000": state},
+            dispatcher=DispatcherStatus({"alive_ns": str(NOW_NS)}),
+        ),
+        None,
+    )
 
     text = list(status.lines(found))
 
@@ -209,7 +214,7 @@ def test_an_index_that_is_away_hides_nothing_else() -> None:
 
 def test_pending_rows_have_their_age_and_the_index_its_size() -> None:
     """By reason, how long the oldest row has been due."""
-    text = list(status.lines(status.with_rates(looked({"named": 4, "changed": 6, "job_files": 4}), {})))
+    text = list(status.lines(status.with_rates(looked({"named": 4, "changed": 6, "job_files": 4}), None)))
 
     assert "  pending:   write 3 (the oldest due 5 s ago)" in text
     assert "  size:      3.0 MiB" in text
@@ -229,8 +234,66 @@ def test_what_a_dispatcher_publishes_gives_rates_to_one_look(rig: Rig) -> None:
     rig.pass_seconds(11)
     rig.play(b.create(fid=2, name=b"b.csv"))
 
-    past = json.loads(rig.store.dispatcher_state["past"])
+    past = msgspec.json.decode(rig.store.dispatcher_state["past"], type=Earlier)
     found = status.with_rates(looked(rig.writer.counters(), time_ns=rig.now_ns), past)
 
-    assert past["time_ns"] == first["time_ns"]
-    assert found["rates"]["records"] == pytest.approx(1 / 11)
+    assert past.time_ns == first["time_ns"]
+    assert found.rates.records == pytest.approx(1 / 11)
+
+
+# What `status --json` gave before statuses had types, for a service of which every part is there.
+WHOLE: dict[str, Any] = {
+    "time_ns": NOW_NS,
+    "problems": ["Redis is slow"],
+    "rules_problems": ["r.toml: no"],
+    "index": {
+        "objects": 2, "links": 2, "tombstones": 1, "pending": {"write": 3}, "oldest_due_ns": {"write": 5},
+        "documents": {"tabular": 1}, "failures": {"hdf5": 1}, "counters": {"records": 9},
+        "cursors": [{"mdt": "x-MDT0000", "epoch": 1, "position": 40}], "bytes": 4096,
+    },
+    "mdts": {
+        "x-MDT0000": {
+            "read_index": "50", "user": "cl1", "memory_share": "0.100", "mark": "30", "waiting": "",
+            "streams": [
+                {"epoch": 1, "committed": 40, "last_index": 50, "first_index": 41, "blocks": 2, "bytes": 4096}
+            ],
+            "committed_index": 40,
+            "behind": 10,
+            "losses": [
+                {"epoch": 1, "first_index": 7, "last_index": 9, "time_ns": 3, "reason": "gap", "accepted": False}
+            ],
+        },
+    },
+    "dispatcher": {"alive_ns": str(NOW_NS), "records": "9", "extractors": "{}", "problems": "[]", "past": "{}"},
+    "groups": {
+        "audit": {
+            "behind": {"x-MDT0000": 5}, "unacknowledged_blocks": 1, "consumers": 2,
+            "lost": [{"mdt": "x-MDT0000", "epoch": 1, "first_index": 3, "last_index": 9, "time_ns": 4}],
+        },
+    },
+    "rq": {
+        "queues": {"default": {"waiting": 1, "running": 0, "failed": 2}},
+        "workers": [{"name": "w", "host": "n1", "state": "idle", "queues": ["default"]}],
+        "damaged": 0,
+    },
+    "rates": {"records": 1.0, "results": 0.0, "jobs": 0.0, "job_files": 0.0, "links": 0.0, "seconds": 10.0},
+    "extractors": {
+        "tabular": {
+            "version": "1", "suspended": None, "disabled": False, "failing": 0, "results": {"ok": 1},
+            "files_per_second": 0.1, "failure_rate": 0.0, "p50_seconds": 0.1, "p95_seconds": None,
+        },
+    },
+}  # fmt: skip
+
+
+def test_the_json_of_a_status_is_an_interface() -> None:
+    """Scripts find each key where it was, of the same type, with all that the processes publish."""
+    assert json.dumps(status_of(WHOLE).json(), sort_keys=True) == json.dumps(WHOLE, sort_keys=True)
+    assert list(status_of(WHOLE).json()) == list(WHOLE)
+
+
+def test_what_could_not_be_asked_is_left_out_of_the_json() -> None:
+    """A script sees from the missing key that a part did not answer."""
+    assert json.loads(json.dumps(Status(time_ns=7).json())) == {
+        "time_ns": 7, "problems": [], "rules_problems": [], "rates": None, "extractors": {}
+    }  # fmt: skip

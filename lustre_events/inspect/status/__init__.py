@@ -1,8 +1,8 @@
-"""What the service says of itself: collected as JSON types, and as text for a screen."""
+"""What the service says of itself: as values, as JSON, and as text for a screen."""
 
 from lustre_events.inspect.status.collect import (
     SECOND_NS,
-    Status,
+    Earlier,
     collect,
     of_continuity,
     of_groups,
@@ -10,6 +10,7 @@ from lustre_events.inspect.status.collect import (
     of_mdt,
     with_rates,
 )
+from lustre_events.inspect.status.parts import ExtractorStatus, IndexStatus, LossStatus, MdtStatus, Status
 from lustre_events.inspect.status.sums import READER_SUMS, SUMS, sums
 from lustre_events.inspect.status.text import (
     group_lines,
@@ -26,6 +27,11 @@ __all__ = [
     "READER_SUMS",
     "SECOND_NS",
     "SUMS",
+    "Earlier",
+    "ExtractorStatus",
+    "IndexStatus",
+    "LossStatus",
+    "MdtStatus",
     "Status",
     "collect",
     "group_lines",

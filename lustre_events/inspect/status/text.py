@@ -8,86 +8,93 @@ from collections.abc import Iterator, Mapping
 
 from lustre_events.domain.bounds import far_time
 from lustre_events.index.search.hits import printable
-from lustre_events.inspect.status.collect import SECOND_NS, Status
+from lustre_events.inspect.status.collect import SECOND_NS
+from lustre_events.inspect.status.parts import (
+    ExtractorStatus,
+    GroupStatus,
+    IndexStatus,
+    LossStatus,
+    MdtStatus,
+    Status,
+)
 from lustre_events.inspect.status.sums import READER_SUMS, sum_line, sums
+from lustre_events.jobs.queues import RqStats
 
 _SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def lines(status: Status) -> Iterator[str]:
     """Yield the status as lines for a person: where something is wrong, last."""
-    now_ns = status["time_ns"]
-    if "index" in status:
-        yield from index_lines(status["index"], now_ns)
-        yield f"  size:      {size_text(status['index']['bytes'])}"
-    for mdt, state in status.get("mdts", {}).items():
-        yield from mdt_lines(mdt, state, now_ns)
+    if status.index is not None:
+        yield from index_lines(status.index, status.time_ns)
+        yield f"  size:      {size_text(status.index.bytes)}"
+    for mdt, state in (status.mdts or {}).items():
+        yield from mdt_lines(mdt, state, status.time_ns)
     yield from dispatcher_lines(status)
-    yield from extractor_lines(status.get("extractors", {}))
-    for name, group in status.get("groups", {}).items():
+    yield from extractor_lines(status.extractors)
+    for name, group in (status.groups or {}).items():
         yield from group_lines(name, group)
-    yield from _rq_lines(status.get("rq"))
-    yield from _continuity_lines(status.get("mdts", {}))
-    for problem in [*_suspended(status.get("extractors", {})), *status["rules_problems"], *status["problems"]]:
+    yield from _rq_lines(status.rq)
+    yield from _continuity_lines(status.mdts or {})
+    for problem in [*_suspended(status.extractors), *status.rules_problems, *status.problems]:
         yield f"problem: {printable(problem.encode('utf-8', 'surrogateescape'))}"
 
 
-def index_lines(index: Status, now_ns: int | None = None) -> Iterator[str]:
+def index_lines(index: IndexStatus, now_ns: int | None = None) -> Iterator[str]:
     """Yield the index's part as lines for a person; `now_ns`: with the age of what is pending."""
-    yield f"index: {index['objects']} objects, {index['links']} names, {index['tombstones']} tombstones"
-    yield f"  documents: {_table(index['documents'])}"
-    ages = {} if now_ns is None else {name: _due(now_ns, at_ns) for name, at_ns in index["oldest_due_ns"].items()}
-    yield f"  pending:   {_table(index['pending'], ages)}"
-    yield f"  failed:    {_table(index['failures'])}"
-    yield from (f"  {line}" for line in sums(index["counters"]))
+    yield f"index: {index.objects} objects, {index.links} names, {index.tombstones} tombstones"
+    yield f"  documents: {_table(index.documents)}"
+    ages = {} if now_ns is None else {name: _due(now_ns, at_ns) for name, at_ns in index.oldest_due_ns.items()}
+    yield f"  pending:   {_table(index.pending, ages)}"
+    yield f"  failed:    {_table(index.failures)}"
+    yield from (f"  {line}" for line in sums(index.counters))
 
 
-def mdt_lines(mdt: str, state: Status, now_ns: int) -> Iterator[str]:
+def mdt_lines(mdt: str, state: MdtStatus, now_ns: int) -> Iterator[str]:
     """Yield how far an MDT is, on one line, and then what is wrong with it."""
-    caught_up = int(state.get("caught_up_time_ns", 0))
+    caught_up, told = state.caught_up_ns, state.told
     age = f"caught up {max(0, now_ns - caught_up) / SECOND_NS:.1f} s ago" if caught_up else "not caught up yet"
-    kept, size = sum(row["blocks"] for row in state["streams"]), sum(row["bytes"] for row in state["streams"])
-    committed = "?" if state["committed_index"] is None else state["committed_index"]
+    kept, size = sum(row.blocks for row in state.streams), sum(row.bytes for row in state.streams)
+    committed = "?" if state.committed_index is None else state.committed_index
     yield (
-        f"{mdt}: read {state.get('read_index', 0)}, stored {state.get('stored_index', 0)}, "
-        f"committed {committed}, cleared {state.get('cleared_index', 0)}; "
-        f"{state['behind']} behind, {age}; {state.get('records_per_second', 0)} records/s; "
+        f"{mdt}: read {told.get('read_index', 0)}, stored {told.get('stored_index', 0)}, "
+        f"committed {committed}, cleared {told.get('cleared_index', 0)}; "
+        f"{state.behind} behind, {age}; {told.get('records_per_second', 0)} records/s; "
         f"stream: {kept} blocks, {size / 1024:.0f} KiB"
-        + (f" in {len(state['streams'])} epochs" if len(state["streams"]) > 1 else "")
+        + (f" in {len(state.streams)} epochs" if len(state.streams) > 1 else "")
     )
-    yield from (f"  {sum_line(name, parts, state)}" for name, parts in READER_SUMS.items() if name in state)
-    if state.get("waiting"):
-        yield f"  waiting: {state['waiting']}"
-    if state.get("user_lost") == "1":
-        yield f"  the MDT does not know the changelog user {state.get('user')}: see lustre-events changelog users"
-    for loss in state["losses"]:
-        if not loss["accepted"]:
-            yield f"  {loss_line(loss)}; compare with the file system, then: lustre-events continuity accept {mdt}"
+    yield from (f"  {sum_line(name, parts, told)}" for name, parts in READER_SUMS.items() if name in told)
+    if state.waiting:
+        yield f"  waiting: {state.waiting}"
+    if state.user_lost:
+        yield f"  the MDT does not know the changelog user {state.user}: see lustre-events changelog users"
+    for loss in state.open_losses:
+        yield f"  {loss_line(loss)}; compare with the file system, then: lustre-events continuity accept {mdt}"
 
 
 def dispatcher_lines(status: Status) -> Iterator[str]:
     """Yield whether the dispatcher lives, how fast it is, and how many records one file given out stands for."""
-    alive = status.get("dispatcher", {}).get("alive_ns")
-    if "dispatcher" in status:
+    if status.dispatcher is not None:
+        alive = status.dispatcher.alive_ns
         yield (
-            f"dispatcher: heard {max(0, status['time_ns'] - int(alive)) / SECOND_NS:.1f} s ago"
+            f"dispatcher: heard {max(0, status.time_ns - alive) / SECOND_NS:.1f} s ago"
             if alive
             else "dispatcher: never heard of"
         )
-    rates = status["rates"]
+    rates = status.rates
     if rates is not None:
         yield (
-            f"  {_number(rates['records'])} records/s, {_number(rates['links'])} names/s, "
-            f"{_number(rates['job_files'])} files/s in {_number(rates['jobs'])} jobs/s to workers, "
-            f"{_number(rates['results'])} results/s, in the last {span_text(rates['seconds'])}"
+            f"  {_number(rates.records)} records/s, {_number(rates.links)} names/s, "
+            f"{_number(rates.job_files)} files/s in {_number(rates.jobs)} jobs/s to workers, "
+            f"{_number(rates.results)} results/s, in the last {span_text(rates.seconds)}"
         )
-    counters: Mapping[str, int] = status.get("index", {}).get("counters", {})
+    counters = status.counters
     if counters.get("job_files"):
         changes = counters.get("named", 0) + counters.get("changed", 0)
         yield f"  coalescing: {changes / counters['job_files']:.1f} changes for each file given to a worker"
 
 
-def extractor_lines(extractors: Mapping[str, Status]) -> Iterator[str]:
+def extractor_lines(extractors: Mapping[str, ExtractorStatus]) -> Iterator[str]:
     """Yield a line for each extractor that did something or waits, and one for all others."""
     idle = [name for name, each in extractors.items() if _idle(each)]
     yield from (extractor_line(name, each) for name, each in extractors.items() if name not in idle)
@@ -95,45 +102,42 @@ def extractor_lines(extractors: Mapping[str, Status]) -> Iterator[str]:
         yield f"extractors that work and had nothing to do yet: {', '.join(idle)}"
 
 
-def _idle(each: Status) -> bool:
-    return each["suspended"] is None and not each["disabled"] and not any(each["results"].values())
+def _idle(each: ExtractorStatus) -> bool:
+    return each.suspended is None and not each.disabled and not any(each.results.values())
 
 
-def extractor_line(name: str, each: Status) -> str:
+def extractor_line(name: str, each: ExtractorStatus) -> str:
     """Return what an extractor does on one line: its state, how fast, how well."""
-    state = "state not known" if each["version"] is None else f"version {each['version']}, works"
-    state = f"suspended (version {each['version']})" if each["suspended"] is not None else state
-    state = f"disabled (version {each['version']})" if each["disabled"] else state
-    done = each["results"]
+    state = "state not known" if each.version is None else f"version {each.version}, works"
+    state = f"suspended (version {each.version})" if each.suspended is not None else state
+    state = f"disabled (version {each.version})" if each.disabled else state
+    done = each.results
     parts = [state, ", ".join(f"{count} {status}" for status, count in done.items() if count) or "no results yet"]
-    if each["files_per_second"] is not None:
-        parts.append(f"{_number(each['files_per_second'])} files/s")
-    if each["failure_rate"] is not None:
-        parts.append(f"{100 * each['failure_rate']:.1f} % failed")
-    if each["p50_seconds"] is not None:
-        parts.append(f"p50 {span_text(each['p50_seconds'])}, p95 {span_text(each['p95_seconds'])} a file")
+    if each.files_per_second is not None:
+        parts.append(f"{_number(each.files_per_second)} files/s")
+    if each.failure_rate is not None:
+        parts.append(f"{100 * each.failure_rate:.1f} % failed")
+    if each.p50_seconds is not None and each.p95_seconds is not None:
+        parts.append(f"p50 {span_text(each.p50_seconds)}, p95 {span_text(each.p95_seconds)} a file")
     return f"extractor {name}: {'; '.join(parts)}"
 
 
-def group_lines(name: str, group: Status) -> Iterator[str]:
+def group_lines(name: str, group: GroupStatus) -> Iterator[str]:
     """Yield how far a subscriber group is, on one line, and then what it lost."""
-    behind = (
-        ", ".join(f"{count} behind on {mdt}" for mdt, count in group["behind"].items()) or "nothing to read yet"
-    )
+    behind = ", ".join(f"{count} behind on {mdt}" for mdt, count in group.behind.items()) or "nothing to read yet"
     yield (
-        f"group {name}: {behind}; {group['unacknowledged_blocks']} blocks unacknowledged, "
-        f"{group['consumers']} consumers"
+        f"group {name}: {behind}; {group.unacknowledged_blocks} blocks unacknowledged, {group.consumers} consumers"
     )
-    for lost in group["lost"]:
-        span = f"{lost['mdt']} {lost['first_index']} to {lost['last_index']}"
-        yield f"  cut off: lost {span}, {time_text(lost['time_ns'])}"
+    for lost in group.lost:
+        span = f"{lost.mdt} {lost.first_index} to {lost.last_index}"
+        yield f"  cut off: lost {span}, {time_text(lost.time_ns)}"
 
 
-def loss_line(loss: Status) -> str:
+def loss_line(loss: LossStatus) -> str:
     """Return a loss of an MDT's records as one line."""
-    span = f"{loss['first_index']} to {loss['last_index'] or '?'}"
-    accepted = " (accepted)" if loss["accepted"] else ""
-    return f"continuity lost: {span}, {time_text(loss['time_ns'])}: {loss['reason']}{accepted}"
+    span = f"{loss.first_index} to {loss.last_index or '?'}"
+    accepted = " (accepted)" if loss.accepted else ""
+    return f"continuity lost: {span}, {time_text(loss.time_ns)}: {loss.reason}{accepted}"
 
 
 def time_text(time_ns: int) -> str:
@@ -164,30 +168,30 @@ def _due(now_ns: int, due_ns: int) -> str:
     return f" (the oldest due {span_text(seconds)} ago)" if seconds >= 0 else f" (due in {span_text(-seconds)})"
 
 
-def _rq_lines(rq: Status | None) -> Iterator[str]:
+def _rq_lines(rq: RqStats | None) -> Iterator[str]:
     if rq is None:
         return
-    for name, queue in rq["queues"].items():
-        yield f"queue {name}: {queue['waiting']} jobs waiting, {queue['running']} running, {queue['failed']} failed"
-    if rq.get("damaged"):
-        yield f"  {rq['damaged']} members or keys of rq:* are not RQ's and are passed over; look with redis-cli"
-    states = Counter(str(worker["state"]) for worker in rq["workers"])
-    hosts = len({worker["host"] for worker in rq["workers"]})
+    for name, queue in rq.queues.items():
+        yield f"queue {name}: {queue.waiting} jobs waiting, {queue.running} running, {queue.failed} failed"
+    if rq.damaged:
+        yield f"  {rq.damaged} members or keys of rq:* are not RQ's and are passed over; look with redis-cli"
+    states = Counter(worker.state for worker in rq.workers)
+    hosts = len({worker.host for worker in rq.workers})
     more = f" ({', '.join(f'{count} {state}' for state, count in sorted(states.items()))}) on {hosts} hosts"
-    yield f"workers: {len(rq['workers'])}{more if rq['workers'] else ''}"
+    yield f"workers: {len(rq.workers)}{more if rq.workers else ''}"
 
 
-def _continuity_lines(mdts: Mapping[str, Status]) -> Iterator[str]:
-    lost = [mdt for mdt, state in mdts.items() if any(not loss["accepted"] for loss in state["losses"])]
+def _continuity_lines(mdts: Mapping[str, MdtStatus]) -> Iterator[str]:
+    lost = [mdt for mdt, state in mdts.items() if state.open_losses]
     if mdts:
         yield f"continuity: records of {', '.join(lost)} are or may be lost" if lost else "continuity: nothing lost"
 
 
-def _suspended(extractors: Mapping[str, Status]) -> list[str]:
+def _suspended(extractors: Mapping[str, ExtractorStatus]) -> list[str]:
     return [
-        f"extractor {name} is suspended: {each['suspended']}; see: lustre-events extractor resume"
+        f"extractor {name} is suspended: {each.suspended}; see: lustre-events extractor resume"
         for name, each in extractors.items()
-        if each["suspended"] is not None
+        if each.suspended is not None
     ]
 
 

@@ -20,12 +20,13 @@ from lustre_events.config.settings import WebSettings
 from lustre_events.index import open_search
 from lustre_events.index.sqlite.database import APPLICATION_ID
 from lustre_events.index.sqlite.database import _schemas as schemas
-from lustre_events.inspect.status import with_rates
+from lustre_events.inspect.status import Status, with_rates
 from lustre_events.jobs.queue_view import QueueView, look
 from lustre_events.web import Site, make_app
 from lustre_events.web.charts import History, Sample
 from lustre_events.web.login import Login, by_file
 from tests.support.index.tables import add_file, add_object, make_index
+from tests.support.service.statuses import status_of
 
 SCRIPT = b"<img src=x onerror=alert(1)>.csv"
 READER = pwd.getpwuid(os.geteuid()).pw_name
@@ -66,12 +67,12 @@ class Console:
         with redis.Redis.from_url(self.redis_url) as client:
             return look(client)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """Return a small status."""
         index = {"objects": 3, "links": 3, "tombstones": 0, "pending": {}, "documents": {"tabular": 2},
                  "failures": {"hdf5": 1}, "counters": {"records": 9}, "cursors": [], "oldest_due_ns": {},
                  "bytes": 4096}  # fmt: skip
-        return with_rates({"time_ns": 10**18, "index": index, "problems": [], "rules_problems": [], "mdts": {}}, {})
+        return with_rates(status_of({"time_ns": 10**18, "index": index, "mdts": {}}), None)
 
 
 def make_console(folder: Path) -> Console:
