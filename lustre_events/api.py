@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Self
 
 from lustre_events.changelog.fid import FID
-from lustre_events.config import settings
+from lustre_events.config import places
 from lustre_events.errors import ConfigError
 from lustre_events.index import Search, open_search
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page
@@ -47,7 +47,7 @@ def connect(url: str | None = None) -> Index:
     """
     if url is None:
         path = os.environ.get("LUSTRE_EVENTS_CONFIG")
-        url = settings.load(Path(path) if path else None).index.url
+        url = places.settings(Path(path) if path else None).index.url
     return Index(open_search(url))
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import click
 
-from lustre_events.config.settings import Settings, load
+from lustre_events.config import places
+from lustre_events.config.settings import Settings
 from lustre_events.errors import LustreEventsError
 from lustre_events.node import logs, process_metrics
 from workers import approvals, listing, trial
@@ -47,7 +48,7 @@ Load = Callable[[], Settings]
     metavar="FILE",
     envvar="LUSTRE_EVENTS_CONFIG",
     type=click.Path(path_type=Path),
-    help="Settings (TOML), else $LUSTRE_EVENTS_CONFIG; variables for single settings win over it.",
+    help="Settings (TOML), else $LUSTRE_EVENTS_CONFIG, else the usual files; variables for single settings win.",
 )
 @click.option(
     "--until",
@@ -59,7 +60,7 @@ Load = Callable[[], Settings]
 @click.pass_context
 def cli(context: click.Context, *, path: Path | None, until: float | None, as_mounted: bool) -> None:
     """Run one worker, or do one ACTION by hand."""
-    context.obj = partial(load, path)
+    context.obj = partial(places.settings, path)
     by_hand = context.invoked_subcommand not in {None, "unpack"}
     logging.basicConfig(level=logging.ERROR if by_hand else logging.INFO, handlers=[logs.handler()])
     if context.invoked_subcommand is None:

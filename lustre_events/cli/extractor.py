@@ -19,7 +19,8 @@ from lustre_events import subprocesses
 from lustre_events.catalog import build as building
 from lustre_events.catalog import install, manifest, template
 from lustre_events.cli.options import index_of, with_index, with_settings
-from lustre_events.config.settings import Settings, load
+from lustre_events.config import places
+from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.opening import open_search
 from lustre_events.node import wiring
@@ -89,7 +90,7 @@ def build(target: str, *, settings: Settings) -> None:
 @config_option
 def add(folder: Path, *, link: bool, own: bool, no_validate: bool, config_path: str | None) -> None:
     """Validate an extractor and put it where dispatcher and workers find it: the first of [worker] extractors."""
-    settings = load(Path(config_path) if config_path else None)
+    settings = places.settings(Path(config_path) if config_path else None)
     place = _place(settings, own=own)
     if not no_validate:
         done = subprocess.run(_workers_argv(config_path, "validate", f"{folder.absolute()}/"), check=False)

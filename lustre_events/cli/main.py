@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -12,8 +14,9 @@ from typing import Any, TypeVar
 
 import click
 
+from lustre_events.config import places
 from lustre_events.config.nearest import nearest
-from lustre_events.errors import LustreEventsError
+from lustre_events.errors import ConfigError, IndexUnavailable, LustreEventsError, StreamError
 from lustre_events.node import logs
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,6 +27,10 @@ COMMANDS = (
     "status", "tail", "verify", "web", "web-password", "worker",
 )  # fmt: skip
 """Each stands in the module that has its name, which is imported when asked for: `search` does not load RQ."""
+
+
+_MISSING = (ConfigError, IndexUnavailable, StreamError)
+"""What settings may be missing for."""
 
 
 class _Group(click.Group):
@@ -63,11 +70,27 @@ def main(argv: list[str] | None = None) -> None:
     except LustreEventsError as exc:
         if {"-v", "--verbose"} & set(arguments[:1]):
             traceback.print_exc()
-        click.echo(f"lustre-events: {exc}", err=True)
+        more = places.advice() if isinstance(exc, _MISSING) and "--config" not in arguments else ""
+        click.echo(f"lustre-events: {exc}{more and f'; {more}'}", err=True)
         sys.exit(exc.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)  # 128 + SIGPIPE, as a shell would say it
+    except OSError as exc:
+        if {"-v", "--verbose"} & set(arguments[:1]):
+            traceback.print_exc()
+        sys.exit(_of_the_system(exc))
+
+
+def _of_the_system(error: OSError) -> int:
+    """Say what the system refused, e.g. a full disk; what is still to be written to it is given up."""
+    what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the output"
+    said = error.strerror or error
+    with contextlib.suppress(OSError):
+        click.echo(f"lustre-events: {what}: {said}", err=True)
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries once more at its end, and complains
+    return LustreEventsError.exit_code
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from lustre_events.changelog.fid import FID
+from lustre_events.config import places
 from lustre_events.config.settings import Settings
-from lustre_events.config.settings import load as load_settings
 from lustre_events.errors import ConfigError
 from lustre_events.index import Search
 from lustre_events.index.search.hits import printable
@@ -26,7 +26,7 @@ def with_settings(command: F) -> F:
 
     def load(ctx: click.Context, _option: click.Parameter, path: str | None) -> Settings:
         ctx.obj["config_path"] = path  # for children that load the same file
-        return load_settings(Path(path) if path else None)
+        return places.settings(Path(path) if path else None)
 
     return click.option(
         "--config",
@@ -34,7 +34,7 @@ def with_settings(command: F) -> F:
         envvar="LUSTRE_EVENTS_CONFIG",
         metavar="FILE",
         callback=load,
-        help="Settings (TOML); see: lustre-events config example",
+        help="Settings (TOML). Default: your own, else /etc/lustre-events/lustre-events.toml.",
     )(command)
 
 

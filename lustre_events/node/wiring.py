@@ -290,8 +290,15 @@ def redis_url(settings: Settings) -> str:
     """
     if settings.redis.url:
         return settings.redis.url
-    socket = _state(settings) / "redis" / "redis.sock"
-    if not socket.exists():
+    socket = Path(settings.filesystem.state).absolute() / "redis" / "redis.sock"
+    try:
+        there = socket.exists()
+    except PermissionError as exc:
+        raise ConfigError(
+            "this account has no login for Redis ([redis] url is empty, and the private one here is closed to it); "
+            "ask the administrators of this file system"
+        ) from exc
+    if not there:
         raise ConfigError(
             "[redis] url is empty and no private Redis runs here; "
             "set it, or start everything with: lustre-events run"

@@ -30,7 +30,7 @@ from typing import Self
 import msgspec
 
 from lustre_events.changelog.record import ChangelogRecord, iter_records
-from lustre_events.config import settings
+from lustre_events.config import places
 from lustre_events.errors import ConfigError, GroupCutOff
 from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.group_keeper import LostRange
@@ -80,7 +80,7 @@ def subscribe(
 
 def _url() -> str:
     path = os.environ.get("LUSTRE_EVENTS_CONFIG")
-    url = settings.load(Path(path) if path else None).redis.url
+    url = places.settings(Path(path) if path else None).redis.url
     if not url:
         raise ConfigError("no Redis is named; give its URL, or set [redis] url in the file LUSTRE_EVENTS_CONFIG")
     return url

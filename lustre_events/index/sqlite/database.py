@@ -51,7 +51,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         IndexUnavailable: no such folder, a network file system, no rights, not an index, busy for too long.
         IndexTooNew: a later version of this program wrote it.
     """
-    if not path.parent.is_dir():
+    if not there(path.parent):
         raise IndexUnavailable(f"{path}: there is no folder {path.parent}; make it, or mend [index] url")
     local_disk.check(path)
     with contextlib.suppress(OSError):  # SQLite says it better
@@ -72,6 +72,17 @@ def open_database(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def there(path: Path) -> bool:
+    """Return whether a file or folder is there. Raises IndexUnavailable: this account may not know."""
+    try:
+        return path.exists()
+    except PermissionError as exc:
+        raise IndexUnavailable(
+            f"{path}: this account may not read the index; ask the administrators of this file system, or search "
+            "in the web console"
+        ) from exc
 
 
 def select(connection: sqlite3.Connection, statement: str, fids: Collection[FID]) -> Iterator[tuple[Any, ...]]:
@@ -154,9 +165,13 @@ def _advice(exc: sqlite3.Error) -> str:
     return "look at the disk and at who else uses the file"
 
 
+_UNIT = (
+    "a unit of systemd writes only to /var/lib/lustre-events, unless ReadWritePaths= names another folder "
+    "(`lustre-events setup dispatcher` writes that)"
+)
 _ADVICE = {
-    "unable to open": "check that the file and its folder may be read and written by this user",
-    "readonly": "check that the file and its folder may be written by this user",
+    "unable to open": f"check that the file and its folder may be read and written by this account; {_UNIT}",
+    "readonly": f"check that the file and its folder may be written by this account; {_UNIT}",
     "not a database": "the file is no SQLite database; mend [index] url or --index",
     "malformed": "the file is damaged; restore it, or move it away and build the index anew",
     "locked": "another process holds it for too long; see who has it open",

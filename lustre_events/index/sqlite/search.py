@@ -31,7 +31,7 @@ from lustre_events.index.reading import (
 )
 from lustre_events.index.sqlite import local_disk
 from lustre_events.index.sqlite.clause import Clause, Condition, joined
-from lustre_events.index.sqlite.database import BUSY_SECONDS, check_version, sqlite_errors
+from lustre_events.index.sqlite.database import BUSY_SECONDS, check_version, sqlite_errors, there
 from lustre_events.index.sqlite.filter import FEW, Compiler, Effort
 from lustre_events.index.sqlite.origin import whole
 from lustre_events.index.sqlite.paths import links_of
@@ -325,7 +325,7 @@ class SqliteBackend:
     def __init__(self, path: Path, seconds: float = LONGEST_SECONDS) -> None:
         self._path = path
         self._seconds = seconds
-        if not path.is_file():
+        if not there(path):
             raise IndexUnavailable(_NO_INDEX.format(path))
         local_disk.check(path)
         with sqlite_errors(path):
