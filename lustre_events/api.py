@@ -30,12 +30,10 @@ from lustre_events.config import places
 from lustre_events.errors import ConfigError
 from lustre_events.index import Search, open_search
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page
+from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
 
 __all__ = ["Facet", "Hit", "Index", "ObjectView", "Page", "Viewer", "connect"]
-
-PORTION = 1_000
-"""Hits that are looked up together."""
 
 
 def connect(url: str | None = None) -> Index:
@@ -74,14 +72,9 @@ class Index:
         sort: `size`, `mtime`, `ctime` or `atime`, with `-` before it from the largest down. What changes while
         pages are read may be seen or not; nothing else is given twice or left out.
         """
-        cursor, left, viewer = None, limit, _viewer(visible_to)
-        while left is None or left > 0:
-            wanted = PORTION if left is None else min(left, PORTION)
-            page = self._search.page(query, limit=wanted, sort=sort, cursor=cursor, visible_to=viewer)
+        viewer = _viewer(visible_to)
+        for page in pages(self._search, query, limit=limit, sort=sort, visible_to=viewer):
             yield from page.hits
-            cursor, left = page.cursor, None if left is None else left - wanted
-            if cursor is None:
-                return
 
     def page(
         self,

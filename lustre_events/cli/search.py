@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
@@ -11,13 +11,11 @@ import click
 from lustre_events.cli.options import index_of, with_index, with_settings, with_viewer
 from lustre_events.cli.output import as_csv, as_json, print_csv, print_facets
 from lustre_events.config.settings import Settings
-from lustre_events.index import Search, open_search
+from lustre_events.index import open_search
 from lustre_events.index.fields import FIELDS
-from lustre_events.index.search.hits import Hit, hit_json, name_text, printable
+from lustre_events.index.search.hits import Hit, Page, hit_json, name_text, printable
+from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
-
-PORTION = 1_000
-"""Hits that are looked up together."""
 
 
 def _fields(_ctx: click.Context, _argument: click.Parameter, typed: str) -> list[str]:
@@ -59,29 +57,21 @@ def search_command(
         elif facets is not None:
             print_facets(index.facets(query, facets.split(","), visible_to=viewer), style)
         else:
-            _print_hits(_Hits(index, query, limit, sort, cursor, viewer), style)
+            found = pages(index, query, limit=limit, sort=sort, cursor=cursor, visible_to=viewer)
+            _print_hits(_Hits(found), style)
 
 
 class _Hits:
-    """Iterates over the hits of as many pages as the limit needs; then `cursor` is that of the next one."""
+    """Iterates over the hits of pages; then `cursor` is that of the next one."""
 
-    def __init__(  # noqa: PLR0917 - one search
-        self, index: Search, query: str, limit: int, sort: str | None, cursor: str | None, viewer: Viewer | None
-    ) -> None:
-        self._index, self._query, self._sort, self._viewer = index, query, sort, viewer
-        self._left, self.cursor = limit, cursor
+    def __init__(self, pages: Iterable[Page]) -> None:
+        self._pages = pages
+        self.cursor: str | None = None
 
     def __iter__(self) -> Iterator[Hit]:
-        while self._left > 0:
-            page = self._index.page(
-                self._query, limit=min(self._left, PORTION), sort=self._sort, cursor=self.cursor,
-                visible_to=self._viewer,
-            )  # fmt: skip
-            self._left -= min(self._left, PORTION)
+        for page in self._pages:
             self.cursor = page.cursor
             yield from page.hits
-            if page.cursor is None:
-                return
 
 
 def _print_hits(hits: _Hits, style: str | None) -> None:

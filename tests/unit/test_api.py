@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import lustre_events
 from lustre_events import api
 from lustre_events.errors import ConfigError, IndexUnavailable, QueryError
+from lustre_events.index.search.paging import pages
 from lustre_events.index.sqlite.database import open_database
 from tests.support.index.tables import add_file
 from tests.support.records.builders import fid_of
@@ -43,7 +45,7 @@ def test_the_documented_example_runs(path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_hits_come_over_all_pages(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search yields every hit, whatever a page holds; a limit ends it."""
-    monkeypatch.setattr(api, "PORTION", 1)
+    monkeypatch.setattr(api, "pages", partial(pages, portion=1))
     with api.connect(f"sqlite:///{path}") as index:
         names = [hit.paths[0] for hit in index.search("type:f", sort="size")]
         first = [hit.paths[0] for hit in index.search("type:f", sort="size", limit=2)]

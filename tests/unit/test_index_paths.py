@@ -11,7 +11,9 @@ from hypothesis import given
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import QueryError
 from lustre_events.index.paths import MAX_COMPONENTS
-from lustre_events.index.sqlite.paths import fids_of_pattern, paths_of
+from lustre_events.index.planner.patterns import fids_of_pattern
+from lustre_events.index.sqlite.dialect import SqliteDialect
+from lustre_events.index.sqlite.paths import paths_of
 from tests.support.index.paths import Links, all_paths, expression, links, patterns
 from tests.support.index.tables import add_link, make_index, node, searching
 from tests.support.profiles import examples
@@ -71,8 +73,8 @@ def test_patterns_find_what_the_naive_model_finds(links: Links, pattern: str) ->
     links = {place: fid for place, fid in links.items() if fid is None or fid > place[0]}
     index = index_of(links)
 
-    sql, parameters = fids_of_pattern(pattern)
-    found = {FID.unpack(row[0]) for row in index.execute(sql, parameters)}
+    dialect = SqliteDialect(index)
+    found = {FID.unpack(row[0]) for row in dialect.run(fids_of_pattern(dialect, pattern, None))}
     index.close()
 
     wanted = {
@@ -118,8 +120,9 @@ def test_directories_with_many_parents_end(index: sqlite3.Connection) -> None:
 
 def test_patterns_with_too_many_components(index: sqlite3.Connection) -> None:
     """A pattern as long as SQLite can take works, a longer one is refused in a sentence."""
-    sql, parameters = fids_of_pattern("/" + "/".join(["*"] * MAX_COMPONENTS))
+    dialect = SqliteDialect(index)
+    statement = fids_of_pattern(dialect, "/" + "/".join(["*"] * MAX_COMPONENTS), None)
 
-    assert index.execute(sql, parameters).fetchall() == []
+    assert dialect.run(statement) == []
     with pytest.raises(QueryError, match="components"):
-        fids_of_pattern("/" + "/".join(["*"] * (MAX_COMPONENTS + 1)))
+        fids_of_pattern(dialect, "/" + "/".join(["*"] * (MAX_COMPONENTS + 1)), None)

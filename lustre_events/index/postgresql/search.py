@@ -10,15 +10,16 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.errors import IndexUnavailable
-from lustre_events.index.postgresql.clause import TRUE, Clause, Condition, joined
+from lustre_events.index.planner.clause import TRUE, Clause, Condition, all_hold
+from lustre_events.index.planner.pages import Stretch, by, stretches
+from lustre_events.index.planner.planner import FEW, Planner
 from lustre_events.index.postgresql.database import Connection, Database, packed, unpacked_links
 from lustre_events.index.postgresql.database import Row as Values
-from lustre_events.index.postgresql.filter import FEW, Compiler
+from lustre_events.index.postgresql.dialect import PostgresqlDialect
 from lustre_events.index.postgresql.tally import tally
 from lustre_events.index.postgresql.visibility import listed_directories, readable, seen
 from lustre_events.index.query.tree import Node
@@ -42,8 +43,6 @@ MOST_LOOKED_AT = 30_000
 """Objects that are probed at most, before all that match are collected."""
 
 _COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
-_SORTED = frozenset({"id", "size", "mtime_ns"})
-"""Columns with an index that gives their order."""
 
 FEW_JUDGED = 2_000
 """Objects whose names are looked at one by one to tell whether a viewer sees them."""
@@ -68,75 +67,61 @@ class PostgresqlReading:
         self._viewer = viewer
         self._few = few
         self._look = look
-        self._compiled: dict[Node, Condition] = {}
-        self._compiler = Compiler(self._run, few=few)
+        dialect = PostgresqlDialect(self._run)
+        self._planner = Planner(dialect, few=few)
         if viewer is not None:
-            self._compiler = Compiler(self._run, seen(viewer), readable(viewer, acl.READ), few)
+            self._planner = Planner(dialect, seen(viewer), readable(viewer, acl.READ), few)
 
     @cached_property
-    def _counting(self) -> Compiler:
-        """The compiler for what goes through all objects that match."""
+    def _counting(self) -> Planner:
+        """The planner for what goes through all objects that match."""
         if self._viewer is None:
-            return self._compiler
+            return self._planner
         directories = listed_directories(self._run, self._viewer)
-        return replace(self._compiler, seen=Clause("link.parent = ANY(%b::bytea[])", (directories,)))
+        return replace(self._planner, seen=Clause("link.parent = ANY(%b::bytea[])", (directories,)))
 
-    def _for_all(self, node: Node) -> tuple[Compiler, Condition]:
-        condition = self._compile(node)
+    def _for_all(self, node: Node) -> tuple[Planner, Condition]:
+        condition = self._planner.plan(node)
         if self._viewer is None or condition.size <= FEW_JUDGED:
-            return self._compiler, condition
-        return self._counting, self._counting.compile(node)
-
-    def _compile(self, node: Node) -> Condition:
-        """Return what a node means; a subtree asks for the same one again and again."""
-        if node not in self._compiled:
-            self._compiled[node] = self._compiler.compile(node)
-        return self._compiled[node]
+            return self._planner, condition
+        return self._counting, self._counting.plan(node)
 
     def find(self, node: Node, order: Order, after: Place | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
-        condition = self._compile(node)
-        if order.column == "id":
-            return self._portion(condition, order, after, limit, [])
+        condition = self._planner.plan(node)
         rows: list[Row] = []
-        if after is None or after.value is not None:
-            rows = self._portion(condition, order, after, limit, [Clause(f"o.{order.column} IS NOT NULL")])
-            after = None
-        if len(rows) < limit:
-            unknown = Order("id", order.descending)
-            only = [Clause(f"o.{order.column} IS NULL")]
-            rows += self._portion(condition, unknown, after, limit - len(rows), only)
+        for stretch in stretches(order, after, "%s"):
+            if len(rows) < limit:
+                rows += self._portion(condition, stretch, limit - len(rows))
         return rows
 
-    def _portion(
-        self, condition: Condition, order: Order, after: Place | None, limit: int, only: list[Clause]
-    ) -> list[Row]:
-        start = joined([*([_behind(order, after)] if after is not None else []), *only, TRUE], "AND")
-        many = self._few if order.column == "id" else min(self._few, self._look)
-        if condition.size > many and order.column in _SORTED:
-            rows = self._first(condition, start, order, limit)
+    def _portion(self, condition: Condition, stretch: Stretch, limit: int) -> list[Row]:
+        many = self._few if stretch.order.column == "id" else min(self._few, self._look)
+        if condition.size > many and stretch.indexed:
+            rows = self._first(condition, stretch, limit)
             if len(rows) == limit:
                 return rows
         # Few match, or few of them are here: all of them then, in an order that no index gives.
         driven = condition.driver is not None
-        where = condition.driven() if driven else condition.probe
-        found = joined([start, where], "AND")
-        live = self._compiler.live
+        where = all_hold(stretch.start, self._planner.driven(condition) if driven else condition.probe)
+        order = by(stretch.order, made=driven)
         # Sorted first: whether a name is seen is asked only until the page is full.
-        ordered = f"SELECT * FROM object o WHERE {found.sql} ORDER BY {_by(order, made=driven)} OFFSET 0"  # noqa: S608
-        return self._rows(
-            f"SELECT {_COLUMNS} FROM ({ordered}) AS o WHERE {live.sql} LIMIT %s",  # noqa: S608
-            *found.parameters, *live.parameters, limit,
-        )  # fmt: skip
+        return self._rows(Clause.of(
+            f"SELECT {_COLUMNS} FROM (SELECT * FROM object o WHERE {{}} ORDER BY {order} OFFSET 0) AS o"  # noqa: S608
+            " WHERE {} LIMIT {}",
+            where, self._planner.live, Clause("%s", (limit,)),
+        ))  # fmt: skip
 
-    def _first(self, condition: Condition, start: Clause, order: Order, limit: int) -> list[Row]:
+    def _first(self, condition: Condition, stretch: Stretch, limit: int) -> list[Row]:
         """Probe the first objects in order, and more of them if that seems to fill the page."""
-        found = joined([condition.probe, self._compiler.live], "AND")
-        looked_at = f"SELECT * FROM object o WHERE {start.sql} ORDER BY {_by(order)} LIMIT %s"  # noqa: S608
-        statement = f"SELECT {_COLUMNS} FROM ({looked_at}) AS o WHERE {found.sql} ORDER BY {_by(order)} LIMIT %s"  # noqa: S608
+        found, order = all_hold(condition.probe, self._planner.live), by(stretch.order)
         look = self._look
         while True:
-            rows = self._rows(statement, *start.parameters, look, *found.parameters, limit)
+            rows = self._rows(Clause.of(
+                f"SELECT {_COLUMNS} FROM (SELECT * FROM object o WHERE {{}} ORDER BY {order} LIMIT {{}}) AS o"  # noqa: S608
+                f" WHERE {{}} ORDER BY {order} LIMIT {{}}",
+                stretch.start or TRUE, Clause("%s", (look,)), found, Clause("%s", (limit,)),
+            ))  # fmt: skip
             needed = look * limit * 3 // (2 * len(rows)) if rows else MOST_LOOKED_AT + 1
             if len(rows) == limit or needed > MOST_LOOKED_AT or look >= needed:
                 return rows
@@ -144,21 +129,18 @@ class PostgresqlReading:
 
     def selective(self, node: Node) -> bool:
         """Return whether few objects match."""
-        return self._compile(node).size <= self._few
+        return self._planner.plan(node).size <= self._few
 
     def matching(self, node: Node, ids: Collection[int]) -> list[Row]:
         """Return those of `ids` that match."""
-        probe = self._compile(node).probe
-        return self._rows(
-            f"SELECT {_COLUMNS} FROM object o WHERE o.id = ANY(%b::bigint[]) AND {probe.sql}",  # noqa: S608
-            sorted(ids), *probe.parameters,
-        )  # fmt: skip
+        found = all_hold(self._planner.dialect.among("o.id", ids), self._planner.plan(node).probe)
+        return self._rows(Clause.of("SELECT {} FROM object o WHERE {}", _COLUMNS, found))
 
     def count(self, node: Node) -> int:
         """Return how many objects match."""
-        compiler, condition = self._for_all(node)
-        found = joined([condition.driven(), compiler.live], "AND")
-        return self._one(f"SELECT count(*) FROM object o WHERE {found.sql}", *found.parameters)  # noqa: S608
+        planner, condition = self._for_all(node)
+        found = all_hold(planner.driven(condition), planner.live)
+        return self._one(Clause.of("SELECT count(*) FROM object o WHERE {}", found))
 
     def tally(self, node: Node, by: str, limit: int | None) -> list[Tally]:
         """Return the values of the objects that match; see tally.py."""
@@ -191,7 +173,8 @@ class PostgresqlReading:
         """Return those of `fids` that are stored."""
         if not fids:
             return {}
-        rows = self._rows(f"SELECT {_COLUMNS} FROM object o WHERE o.fid = ANY(%b::bytea[])", packed(fids))  # noqa: S608
+        found = f"SELECT {_COLUMNS} FROM object o WHERE o.fid = ANY(%b::bytea[])"  # noqa: S608 - constants
+        rows = self._rows(Clause(found, (packed(fids),)))
         return {row.fid: row for row in rows}
 
     def documents(self, ids: Collection[int]) -> list[StoredDocument]:
@@ -217,9 +200,9 @@ class PostgresqlReading:
         """Return how many rows there are, counted."""
         sums = "SELECT extractor, count(*) FROM document WHERE {} IS NOT NULL GROUP BY extractor"
         return Counts(
-            objects=self._one("SELECT count(*) FROM object"),
-            links=self._one("SELECT count(*) FROM link WHERE fid IS NOT NULL"),
-            tombstones=self._one("SELECT count(*) FROM link WHERE fid IS NULL"),
+            objects=self._one(Clause("SELECT count(*) FROM object")),
+            links=self._one(Clause("SELECT count(*) FROM link WHERE fid IS NOT NULL")),
+            tombstones=self._one(Clause("SELECT count(*) FROM link WHERE fid IS NULL")),
             documents=self._sums(sums.format("body")),
             failures=self._sums(sums.format("failure")),
         )
@@ -238,18 +221,18 @@ class PostgresqlReading:
                 )
             ),
             oldest_due_ns={reason: due_ns for reason, _, due_ns in pending},
-            bytes=self._one("SELECT pg_database_size(current_database())"),
+            bytes=self._one(Clause("SELECT pg_database_size(current_database())")),
         )
 
     def _run(self, clause: Clause) -> list[Values]:
         # Never prepared: what is best depends on the values.
         return self._connection.execute(clause.sql, clause.parameters, prepare=False, binary=True).fetchall()
 
-    def _rows(self, sql: str, *parameters: Any) -> list[Row]:
-        return [Row(id_, FID.unpack(fid), *rest) for id_, fid, *rest in self._run(Clause(sql, parameters))]
+    def _rows(self, statement: Clause) -> list[Row]:
+        return [Row(id_, FID.unpack(fid), *rest) for id_, fid, *rest in self._run(statement)]
 
-    def _one(self, sql: str, *parameters: Any) -> int:
-        return int(self._run(Clause(sql, parameters))[0][0])
+    def _one(self, statement: Clause) -> int:
+        return int(self._run(statement)[0][0])
 
     def _sums(self, sql: str) -> dict[str, int]:
         return {row[0]: row[1] for row in self._run(Clause(sql))}
@@ -295,17 +278,3 @@ class PostgresqlBackend:
             database.close()
             raise
         return database
-
-
-def _by(order: Order, *, made: bool = False) -> str:
-    """Return what comes behind ORDER BY; `made`: so that no index can give it, which would not end soon."""
-    direction = "DESC" if order.descending else "ASC"
-    first = "" if order.column == "id" else f"o.{order.column}{' + 0' if made else ''} {direction}, "
-    return f"{first}o.id {direction}"
-
-
-def _behind(order: Order, place: Place) -> Clause:
-    sign = "<" if order.descending else ">"
-    if order.column == "id":
-        return Clause(f"o.id {sign} %s", (place.id,))
-    return Clause(f"(o.{order.column}, o.id) {sign} (%s, %s)", (place.value or 0, place.id))

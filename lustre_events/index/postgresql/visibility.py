@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.domain import acl
-from lustre_events.index.postgresql.clause import Clause
+from lustre_events.index.planner.clause import Clause
 from lustre_events.index.postgresql.database import Row
 from lustre_events.index.visibility import Viewer
 

@@ -9,11 +9,19 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from lustre_events.index.query.tree import KeyEquals, KeyExists, KeyGlob, KeyRange
+from lustre_events.index.query.key_values import (
+    Anything,
+    Between,
+    HasRun,
+    Is,
+    KeyNode,
+    Kind,
+    Like,
+    ValueTest,
+    lookups,
+)
 from lustre_events.index.query.wildcards import matcher
 from lustre_events.index.values import MAX_DEPTH, Flat, flatten, flatten_values, searched
-
-KeyNode = KeyEquals | KeyRange | KeyGlob | KeyExists
 
 _SHORT = 4_000
 """Characters of a body in which none of the bounds of a whole document can be reached."""
@@ -36,32 +44,37 @@ _Test = Callable[[set[float], set[str], set[str]], bool]
 
 
 def _test(node: KeyNode) -> _Test:
-    match node:
-        case KeyEquals(_, word, number):
-            if " " in word:
-                run = f" {word} "
-                return lambda _, words, __: any(run in f" {value} " for value in words)
-            return lambda numbers, words, parts: number in numbers or word in words or word in parts
-        case KeyRange():
-            return _range_test(node)
-        case KeyGlob(_, glob):
+    tests = [(kind, _any_is(test)) for kind, test in lookups(node)]
+
+    def matches(numbers: set[float], words: set[str], parts: set[str]) -> bool:
+        values: dict[Kind, set[Any]] = {"number": numbers, "word": words, "part": parts}
+        return any(test(values[kind]) for kind, test in tests)
+
+    return matches
+
+
+def _any_is(test: ValueTest) -> Callable[[set[Any]], bool]:
+    """Return whether one of some values is what the test wants, as a function."""
+    match test:
+        case Is(value):
+            return lambda values: value in values
+        case HasRun(words):
+            run = f" {words} "
+            return lambda values: any(run in f" {value} " for value in values)
+        case Between():
+            return lambda values: any(_inside(value, test) for value in values)
+        case Like(glob):
             fits = matcher(glob)
-            return lambda _, words, parts: any(map(fits, words)) or any(map(fits, parts))
-        case KeyExists():
-            return lambda numbers, words, _: bool(numbers or words)
+            return lambda values: any(map(fits, values))
+        case Anything():
+            return bool
 
 
-def _range_test(node: KeyRange) -> _Test:
-    low: Any = node.low
-    high: Any = node.high
-
-    def inside(value: Any) -> bool:
-        above = low is None or value > low or (node.include_low and value == low)
-        return above and (high is None or value < high or (node.include_high and value == high))
-
-    if isinstance(low, str) or isinstance(high, str):
-        return lambda _, words, __: any(map(inside, words))
-    return lambda numbers, _, __: any(map(inside, numbers))
+def _inside(value: Any, bounds: Between) -> bool:
+    low: Any = bounds.low
+    high: Any = bounds.high
+    above = low is None or value > low or (bounds.include_low and value == low)
+    return above and (high is None or value < high or (bounds.include_high and value == high))
 
 
 def _values(extractor: str, body: str, key: str) -> tuple[set[float], set[str], set[str]]:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lustre_events.changelog.fid import FID
-from lustre_events.index.postgresql.filter import FEW
+from lustre_events.index.planner.planner import FEW
 from lustre_events.index.postgresql.search import PostgresqlReading
 from lustre_events.index.postgresql.writer import PostgresqlTransaction, PostgresqlWriter
 from lustre_events.index.reading import Backend

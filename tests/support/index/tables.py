@@ -10,10 +10,10 @@ from importlib import resources
 from typing import Any
 
 from lustre_events.changelog.fid import FID, ROOT_FID
+from lustre_events.index.planner.planner import FEW
 from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite.database import add_functions
 from lustre_events.index.sqlite.documents import put_document
-from lustre_events.index.sqlite.filter import FEW
 from lustre_events.index.sqlite.search import SqliteReading
 from lustre_events.index.visibility import Viewer
 from tests.support.records.builders import Object, fid_of

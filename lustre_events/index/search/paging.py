@@ -1,0 +1,33 @@
+"""More hits than one page has: page after page, each of which sees one moment of the index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lustre_events.index.search.hits import Page
+from lustre_events.index.search.search import Search
+from lustre_events.index.visibility import Viewer
+
+PORTION = 1_000
+"""Hits that are looked up together."""
+
+
+def pages(
+    search: Search,
+    query: str,
+    *,
+    limit: int | None = None,
+    sort: str | None = None,
+    cursor: str | None = None,
+    visible_to: Viewer | None = None,
+    portion: int = PORTION,
+) -> Iterator[Page]:
+    """Yield the pages of a query, of up to `portion` hits, up to `limit` hits in all; see `Search.page`."""
+    left = limit
+    while left is None or left > 0:
+        wanted = portion if left is None else min(left, portion)
+        page = search.page(query, limit=wanted, sort=sort, cursor=cursor, visible_to=visible_to)
+        yield page
+        cursor, left = page.cursor, None if left is None else left - wanted
+        if cursor is None:
+            return
