@@ -15,7 +15,7 @@ from lustre_events.config.settings import Settings
 from lustre_events.doctor import changelog, node, redis, service
 from lustre_events.doctor.findings import Finding, ok, refused
 from lustre_events.domain.pending import Kind
-from lustre_events.errors import LustreEventsError
+from lustre_events.errors import LustreEventsError, StreamDamaged
 from lustre_events.index.urls import shown
 from lustre_events.node import status_report, wiring
 from lustre_events.node.roles import EXAMINED, ROLES
@@ -80,7 +80,12 @@ def _transactions(settings: Settings, _url: str) -> Iterator[Finding]:
 
 def _clocks(settings: Settings, _url: str) -> Iterator[Finding]:
     streams = wiring.streams(settings)
-    readers = {mdt: streams.reader_state(mdt) for mdt in streams.mdts()}
+    readers: dict[str, dict[str, str]] = {}
+    for mdt in streams.mdts():
+        try:
+            readers[mdt] = streams.reader_state(mdt)
+        except StreamDamaged as exc:  # of this MDT only
+            yield refused(f"clocks {mdt}", exc)
     with wiring.redis_client(settings) as client:
         yield from redis.clocks(client, readers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import redis
 
 from lustre_events import subscribe
 from lustre_events.config.settings import Settings
+from lustre_events.doctor import FAILURE, examine
 from lustre_events.errors import ConfigError
 from lustre_events.index import open_search
 from lustre_events.inspect.metrics import families
@@ -137,3 +139,21 @@ def test_a_reader_refuses_what_is_no_mdt(name: str) -> None:
     """It says the form of a name in one sentence, before it has touched Redis."""
     with pytest.raises(ConfigError, match="is not an MDT's name; write it as FSNAME-MDT"):
         wiring.reader(Settings(), name)
+
+
+def test_the_doctor_looks_at_the_other_clocks(client: redis.Redis, redis_url: str, tmp_path: Path) -> None:
+    """What stands where one reader's state should be is said of that MDT; the clock of the others is compared."""
+    store(client, 1)
+    store(client, 1, "fs-MDT0001")
+    client.delete(keys.reader_state("fs-MDT0001"))
+    client.rpush(keys.reader_state("fs-MDT0001"), "text")
+    settings = replace(Settings(), redis=replace(Settings().redis, url=redis_url))
+
+    found = [
+        each for each in examine(settings, f"sqlite:///{tmp_path}/none.db", ["reader"]) if "clock" in each.subject
+    ]
+
+    assert [(each.level, each.subject) for each in found if "MDT0001" in each.subject] == [
+        (FAILURE, "clocks fs-MDT0001")
+    ]
+    assert any("fs-MDT0001" not in each.subject for each in found)
