@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import click
 
 from lustre_events.cli.main import stop_on_signals
@@ -15,8 +17,20 @@ from lustre_events.node.systemd import Notifier
 @with_settings
 @with_index
 def dispatcher_command(*, settings: Settings, index_url: str | None) -> None:
-    """Keep the index and hand out jobs until stopped. One is active; a later one takes over."""
-    dispatcher = wiring.dispatcher(settings, index_of(settings, index_url), Notifier().beat)
+    """Keep the index and hand out jobs until stopped. One is active; a second one waits until it ends."""
+    notifier, stopped = Notifier(), threading.Event()
+    stop_on_signals(stopped.set)
+    lease = wiring.dispatcher_lease(settings)
     process_metrics.serve(settings.metrics.listen, "dispatcher")
-    stop_on_signals(dispatcher.stop)
-    dispatcher.run()
+    if not lease.wait(stopped, notifier.beat):
+        return
+
+    def beat(status: str) -> None:
+        notifier.beat(status)
+        lease.check()
+
+    with lease.kept():
+        dispatcher = wiring.dispatcher(settings, index_of(settings, index_url), beat)
+        stop_on_signals(dispatcher.stop)
+        if not stopped.is_set():
+            dispatcher.run()

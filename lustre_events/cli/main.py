@@ -19,6 +19,8 @@ from lustre_events.config.nearest import nearest
 from lustre_events.errors import ConfigError, IndexUnavailable, LustreEventsError, StreamError
 from lustre_events.node import logs
 
+log = logging.getLogger(__name__)
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMMANDS = (
@@ -71,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         if {"-v", "--verbose"} & set(arguments[:1]):
             traceback.print_exc()
         more = places.advice() if isinstance(exc, _MISSING) and "--config" not in arguments else ""
-        click.echo(f"lustre-events: {exc}{more and f'; {more}'}", err=True)
+        _say_why(f"{exc}{more and f'; {more}'}")
         sys.exit(exc.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
@@ -80,6 +82,12 @@ def main(argv: list[str] | None = None) -> None:
         if {"-v", "--verbose"} & set(arguments[:1]):
             traceback.print_exc()
         sys.exit(_of_the_system(exc))
+    except Exception as exc:
+        if not logs.in_journal():
+            raise
+        log.critical("a fault of lustre-events: %s: %s", type(exc).__name__, exc, exc_info=True,
+                     extra={"action": "end"})  # fmt: skip
+        sys.exit(1)
 
 
 def _of_the_system(error: OSError) -> int:
@@ -87,10 +95,18 @@ def _of_the_system(error: OSError) -> int:
     what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the output"
     said = error.strerror or error
     with contextlib.suppress(OSError):
-        click.echo(f"lustre-events: {what}: {said}", err=True)
+        _say_why(f"{what}: {said}")
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries once more at its end, and complains
     return LustreEventsError.exit_code
+
+
+def _say_why(sentence: str) -> None:
+    """Say why this process ends: to a person as one line, to the journal as an error."""
+    if logs.in_journal():
+        log.error("%s", sentence, extra={"action": "end"})
+    else:
+        click.echo(f"lustre-events: {sentence}", err=True)
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

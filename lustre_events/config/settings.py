@@ -115,6 +115,7 @@ class DispatcherSettings:
     queue_jobs: int = setting(100, "most jobs that wait in one queue; the rest stays pending in the index")
     retry_seconds: float = setting(10.0, "wait before the first retry of a failed file; doubles each time")
     attempts: int = setting(3, "tries per file and extractor before its failure is kept")
+    lease_seconds: float = setting(10.0, "a dispatcher that is silent for this long is replaced by its standby")
     skew_seconds: float = setting(5.0, "most that the clocks of two MDSs, or of an MDS and this node, differ")
     breaker_jobs: int = setting(3, "consecutive job failures before the extractor is suspended")
     subscriber_max_lag: int = setting(

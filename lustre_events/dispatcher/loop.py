@@ -38,6 +38,7 @@ from lustre_events.dispatcher.results import Ask, ResultWriter
 from lustre_events.dispatcher.scan import Scanning
 from lustre_events.dispatcher.scan_requests import ScanRequests
 from lustre_events.dispatcher.sweep import Sweeper
+from lustre_events.dispatcher.telling import status_sentence, step_sentence
 from lustre_events.dispatcher.transactions import (
     BatchSize,
     TransactionBatches,
@@ -103,7 +104,7 @@ class Dispatcher:
         requests: what people ask for; None: nobody can.
         look: returns rules and extractors where they have changed since it was called last.
         tend: looks after subscriber groups; called every second.
-        beat: called after every step, for whoever watches over this process.
+        beat: called after every step with what was done so far, for whoever watches over this process.
         timer: seconds from any beginning, to tell how long a transaction lasts.
 
     Raises UnknownExtractor (a rule names one that is not installed) and IndexUnavailable.
@@ -124,7 +125,7 @@ class Dispatcher:
         requests: Requests | None = None,
         look: Callable[[], Found | None] = lambda: None,
         tend: Callable[[], None] = lambda: None,
-        beat: Callable[[], None] = lambda: None,
+        beat: Callable[[str], None] = lambda _status: None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         installed = {each.name: each for each in (*extractors, *BUILT_IN)}
@@ -177,7 +178,7 @@ class Dispatcher:
                     raise
                 log.warning("%s; trying again", exc, extra={"action": "retry"})
                 self._stop.wait(RETRY_WAIT_SECONDS)
-            self._beat()
+            self._beat(status_sentence(self._counters))
 
     def _look_at_root(self) -> bool:
         """Let `stat` see the root directory, which no record names: who may pass it decides who sees anything."""
@@ -218,7 +219,8 @@ class Dispatcher:
         done = bool(blocks or entries or asked or step.plan.jobs or counters["walked"] or counters["swept"])
         if done:
             told = {name: count for name, count in counters.items() if ":" not in name}
-            log.info("step", extra={"action": "commit", **told})
+            reached = [(mdt, self._cursors[mdt, epoch].position) for mdt, epoch in step.moved]
+            log.info("%s", step_sentence(counters, reached), extra={"action": "commit", **told})
         self._publish(now_ns)
         self._whole = True
         return done

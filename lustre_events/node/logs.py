@@ -70,9 +70,7 @@ class JournalHandler(logging.Handler):
 
 def handler(environment: Mapping[str, str] = os.environ, address: str = JOURNAL) -> logging.Handler:
     """Return where records go: to journald where stderr leads there anyway, else to stderr."""
-    stderr = os.fstat(2)
-    # systemd.exec(5): device and inode of the stream, which children with another stderr inherit too.
-    if environment.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}":
+    if in_journal(environment):
         try:
             return JournalHandler(address)
         except OSError:
@@ -80,6 +78,13 @@ def handler(environment: Mapping[str, str] = os.environ, address: str = JOURNAL)
     lines = logging.StreamHandler()
     lines.setFormatter(FieldFormatter())
     return lines
+
+
+def in_journal(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether stderr leads to the journal."""
+    stderr = os.fstat(2)
+    # systemd.exec(5): device and inode of the stream, which children with another stderr inherit too.
+    return environment.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}

@@ -42,6 +42,6 @@ def serve(listen: str, part: str, of: str = "") -> int:
         except OSError as exc:
             reason = str(exc.strerror)
         else:
-            log.info("metrics", extra={"action": "listen", "port": port})
+            log.info("metrics of this process are on port %d", port, extra={"action": "listen", "port": port})
             return port
     raise ConfigError(f"[metrics] listen is {listen}: no port from there on can be used ({reason}); choose another")

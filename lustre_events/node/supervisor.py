@@ -104,7 +104,10 @@ class Supervisor:
         if now - running.started > LONG_LIFE_SECONDS:
             running.wait_seconds = FIRST_WAIT_SECONDS
         log.warning(
-            "a process ended and will be started again",
+            "%s ended with code %d and is started again in %.1f s",
+            running.child.name,
+            code,
+            running.wait_seconds,
             extra={"action": "restart", "child": running.child.name, "code": code, "wait": running.wait_seconds},
         )
         running.process = None
@@ -117,5 +120,5 @@ class Supervisor:
 
 
 def _start(child: Child) -> subprocesses.Child:
-    log.info("starting", extra={"action": "start", "child": child.name})
+    log.info("starting: %s", child.name, extra={"action": "start", "child": child.name})
     return subprocesses.start(child.argv, environment={**os.environ, **child.environment}, ends_with_parent=True)

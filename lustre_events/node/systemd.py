@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 
 _MICROSECONDS = 1e6
+STATUS_SECONDS = 1.0
 
 
 class Notifier:
@@ -31,12 +32,19 @@ class Notifier:
         self._clock = clock
         self._ready = False
         self._beaten = 0.0
+        self._status, self._told = "", 0.0
 
-    def beat(self) -> None:
-        """Say that the loop turns: ready at the first call, alive at later ones, as often as the watchdog needs."""
+    def beat(self, status: str = "") -> None:
+        """Say that the loop turns: ready at the first call, alive at later ones, as often as the watchdog needs.
+
+        `status` is shown by `systemctl status`; it is told when it has changed, once a second at most.
+        """
         if not self._address:
             return
         now = self._clock()
+        if status and status != self._status and (not self._ready or now - self._told >= STATUS_SECONDS):
+            self._status, self._told = status, now
+            self._send(b"STATUS=" + " ".join(status.split()).encode("utf-8", "backslashreplace"))
         if not self._ready:
             self._ready, self._beaten = True, now
             self._send(b"READY=1")

@@ -31,6 +31,7 @@ from lustre_events.sources import lustre
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.interface import Source
 from lustre_events.streams.connection import Client
+from lustre_events.streams.dispatcher_lease import DispatcherLease
 from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.redis import (
@@ -55,7 +56,11 @@ LOCAL_USER = "cl1"
 
 
 def _nothing() -> None:
-    """Look after what others look after: a Redis of the site, a process without a watchdog."""
+    """Look after what others look after: a Redis of the site."""
+
+
+def _unwatched(_status: str) -> None:
+    """Tell nobody how it goes."""
 
 
 def mdts(settings: Settings) -> list[str]:
@@ -94,7 +99,7 @@ def source(settings: Settings, mdt: str) -> Source:
     return DirectorySource(filesystem.mount, mdt, state_dir=Path(filesystem.state) / "directory")
 
 
-def reader(settings: Settings, mdt: str, beat: Callable[[], None] = _nothing) -> Reader:
+def reader(settings: Settings, mdt: str, beat: Callable[[str], None] = _unwatched) -> Reader:
     """Return the reader of one MDT, connected; `beat` is called at each of its turns.
 
     Raises:
@@ -153,7 +158,7 @@ def load_rules(settings: Settings) -> rules.Rules:
     return catalog(settings).load().rules
 
 
-def dispatcher(settings: Settings, index_url: str, beat: Callable[[], None] = _nothing) -> Dispatcher:
+def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] = _unwatched) -> Dispatcher:
     """Return the dispatcher, connected, with the index opened for writing; `beat` is called after each step.
 
     Raises:
@@ -179,6 +184,12 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[], None] = _n
         tend=GroupKeeper(client).tend,
         beat=beat,
     )
+
+
+def dispatcher_lease(settings: Settings) -> DispatcherLease:
+    """Return the lease of the one dispatcher that is active. Raises ConfigError, StreamUnavailable."""
+    client = connect(redis_url(settings), settings.redis.timeout_seconds)
+    return DispatcherLease(client, settings.dispatcher.lease_seconds)
 
 
 @contextlib.contextmanager

@@ -151,7 +151,7 @@ class Clearing:
             self.user_lost, self._asked, self._suspect = False, True, None
             self.cleared_index, self._cleared_at = self.mark, now
             self._taken_index = self.mark
-            _log.info("cleared", extra=self._extra())
+            _log.info("%s: cleared up to %d for %s", self._source.mdt, self.mark, self.user, extra=self._extra())
 
     def _unknown(self, why: ChangelogUserUnknown, tail: Tail) -> None:
         """Say that the user is gone, is not ours, or, where the MDT knows it, that it is ahead of the mark."""

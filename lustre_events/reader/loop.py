@@ -54,7 +54,7 @@ class Reader:
         clock: Callable[[], float] = time.monotonic,
         time_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], None] = time.sleep,
-        beat: Callable[[], None] = lambda: None,
+        beat: Callable[[str], None] = lambda _status: None,
         own_user: OwnUser | None = None,
     ) -> None:
         """Take the adapters. `clock` counts seconds, `time_ns` is the wall clock, `sleep` is how it waits.
@@ -107,9 +107,17 @@ class Reader:
         try:
             while not self._stopping and not self._finished():
                 self._turn()
-                self._beat()
+                self._beat(self._status())
         finally:
             self._leave()
+
+    def _status(self) -> str:
+        """Return what systemd shows."""
+        counters, clearing = self.counters, self._clearing
+        return self._waiting or (
+            f"reading; stored {counters.records_stored} records up to {self._tail.last_index}, "
+            f"cleared up to {clearing.cleared_index}"
+        )
 
     def state(self) -> dict[str, int | str]:
         """Return what `status` shows, as published in the reader's state hash; indexes are of `epoch`."""
@@ -194,7 +202,11 @@ class Reader:
     def _take_lease(self) -> bool:
         if not self._stream.lease(self._settings.lease_seconds):
             if not self._waiting:
-                _log.info("standby", extra={"action": "standby", "mdt": self._source.mdt})
+                _log.info(
+                    "%s: another reader is at work; this one waits as its standby",
+                    self._source.mdt,
+                    extra={"action": "standby", "mdt": self._source.mdt},
+                )
             self._waiting = "standby: another reader is at work"
             self._pause(self._settings.lease_seconds / 3)
             return False
@@ -253,7 +265,8 @@ class Reader:
         epoch = max(self._time_ns(), tail.epoch + 1)
         _log.log(
             logging.WARNING if tail.epoch else logging.INFO,
-            "new epoch", extra={"action": "epoch", "mdt": self._source.mdt, "epoch": epoch, "first": first_index},
+            "a new epoch of %s begins with record %d", self._source.mdt, first_index,
+            extra={"action": "epoch", "mdt": self._source.mdt, "epoch": epoch, "first": first_index},
         )  # fmt: skip
         return epoch
 
@@ -264,7 +277,10 @@ class Reader:
         self.counters.blocks_stored += 1
         self.counters.bytes_stored += len(block.data)
         _log.info(
-            "stored block",
+            "stored %d records of %s up to %d",
+            block.count,
+            block.mdt,
+            block.last_index,
             extra={"action": "store", "mdt": block.mdt, "last_index": block.last_index, "records": block.count},
         )
 

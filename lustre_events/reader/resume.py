@@ -111,5 +111,10 @@ class Opening:
 
     def _open_behind(self, index: int) -> None:
         self._source.open(index + 1 if index else 0)
-        _log.info("reading", extra={"action": "open", "mdt": self._source.mdt, "behind": index})
+        _log.info(
+            "reading %s behind record %d",
+            self._source.mdt,
+            index,
+            extra={"action": "open", "mdt": self._source.mdt, "behind": index},
+        )
         self._handle, self._looked_at = self._source.handle, self._clock()

@@ -18,6 +18,8 @@ asks the dispatcher for something, and subscribers, who are only in Redis (`stre
     le:dispatcher:dropped:<mdt>           string  dispatcher   "<epoch> <committed index>" of the newest epoch that
                                                                was drained and forgotten; for ever
     le:dispatcher:state                   hash    dispatcher   counters and heartbeat for `status`; for ever
+    le:dispatcher:lease                   string  dispatcher   token of the active one; the lease time
+    le:dispatcher:standby                 hash    dispatcher   those that wait for the lease; a minute
     le:dispatcher:reply:<request>         stream  dispatcher   one entry, the answer to a request; five minutes
     le:request:waiting                    stream  operator     requests to the dispatcher; until answered, taken
                                                                back by who asked, or too old to be carried out

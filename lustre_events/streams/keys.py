@@ -9,6 +9,8 @@ import uuid
 MDTS = "le:stream:mdts"
 RESULTS = "le:result:waiting"
 DISPATCHER_STATE = "le:dispatcher:state"
+DISPATCHER_LEASE = "le:dispatcher:lease"
+DISPATCHER_STANDBY = "le:dispatcher:standby"
 GROUPS = "le:group:names"
 ASKED = "le:group:asked"
 REQUESTS = "le:request:waiting"

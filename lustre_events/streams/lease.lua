@@ -1,9 +1,9 @@
 -- Take or renew a lease.
 --
--- KEYS[1]  le:reader:lease:<mdt>   string: the token of the reader at work, expires with the lease
+-- KEYS[1]  le:reader:lease:<mdt> or le:dispatcher:lease   string: the token of who is at work, expires with the lease
 -- ARGV[1]  token of the caller
 -- ARGV[2]  length of the lease in ms
--- Returns 1 (ours) or 0 (another reader holds it).
+-- Returns 1 (ours) or 0 (another one holds it).
 --
 -- PEXPIRE comes first, also where there is no key: Redis allows it with its memory full, and lets a
 -- script that has begun to write go on. A few bytes of lease must not wait for memory.

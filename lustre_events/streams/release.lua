@@ -1,6 +1,6 @@
 -- Give a lease back, if it is the caller's.
 --
--- KEYS[1]  le:reader:lease:<mdt>   string: the token of the reader at work
+-- KEYS[1]  le:reader:lease:<mdt> or le:dispatcher:lease   string: the token of who is at work
 -- ARGV[1]  token of the caller
 -- Returns 1 (given back) or 0.
 

@@ -53,3 +53,18 @@ def test_a_socket_that_is_away_does_no_harm(tmp_path: Path) -> None:
     notifier.beat()
     notifier.beat()
     assert not (tmp_path / "nobody").exists()
+
+
+def test_a_status_is_told_when_it_changes_once_a_second(systemd: socket.socket, tmp_path: Path) -> None:
+    """What a process does is told on one line, with what it was last left out, and no flood of it."""
+    now = [0.0]
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}, lambda: now[0])
+    for now[0], status in (
+        (10.0, "one"),
+        (10.1, "two"),
+        (10.2, "three"),
+        (11.0, "three\nMAINPID=1"),
+        (12.5, "one"),
+    ):
+        notifier.beat(status)
+    assert said(systemd) == [b"STATUS=one", b"READY=1", b"STATUS=three MAINPID=1", b"STATUS=one"]

@@ -120,6 +120,19 @@ class DispatcherStatus(msgspec.Struct, frozen=True):
         """When it said last that it lives; 0: never."""
         return _time(self.told, "alive_ns")
 
+    @property
+    def holder(self) -> str:
+        """Host and process id of the active one; empty: it has not said so."""
+        return self.told.get("holder", "")
+
+    @property
+    def standbys(self) -> list[str]:
+        """Host and process id of those that wait."""
+        try:
+            return msgspec.json.decode(self.told.get("standbys", "[]"), type=list[str])
+        except msgspec.MsgspecError:
+            return []
+
 
 class ExtractorStatus(msgspec.Struct, frozen=True):
     """What an extractor does. `version` None: the dispatcher has told nothing of it (ExtractorRegistry.published).

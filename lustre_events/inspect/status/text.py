@@ -78,9 +78,12 @@ def dispatcher_lines(status: Status) -> Iterator[str]:
         alive = status.dispatcher.alive_ns
         yield (
             f"dispatcher: heard {max(0, status.time_ns - alive) / SECOND_NS:.1f} s ago"
+            + (f"; active: {status.dispatcher.holder}" if status.dispatcher.holder else "")
             if alive
             else "dispatcher: never heard of"
         )
+        if status.dispatcher.standbys:
+            yield f"  standby: {', '.join(status.dispatcher.standbys)}"
     rates = status.rates
     if rates is not None:
         yield (

@@ -70,7 +70,7 @@ class Service:
             "index": f'url = "{self.index}"\n',
             "reader": "lease_seconds = 1.0\nlinger_ms = 5\nclear_interval_seconds = 0.2\n",
             "dispatcher": f'rules = "{folder}/rules.toml"\nsettle_seconds = 0.1\n'
-            "job_lease_seconds = 1.0\nretry_seconds = 0.1\nattempts = 30\n",
+            "lease_seconds = 1.0\njob_lease_seconds = 1.0\nretry_seconds = 0.1\nattempts = 30\n",
             "worker": f'runtime = "{runtime}"\nimages = "{images}"\nworker_ttl_seconds = 3\n'
             f'extractors = ["{EXTRACTORS}", "{self.extractors}"]\n',
         }  # fmt: skip
