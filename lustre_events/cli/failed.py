@@ -19,7 +19,7 @@ from lustre_events.index.opening import open_search
 from lustre_events.index.search.hits import view_json, view_text
 from lustre_events.node import wiring
 from lustre_events.repair import failed
-from lustre_events.repair.failed import Choice, Failed
+from lustre_events.repair.failed import Choice, FailedFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 PORTION = 1_000
@@ -107,6 +107,6 @@ def _ask(action: str, counted: str, choice: Choice, index_url: str | None, setti
     return sum(requests.ask(action, {"works": works})[counted] for works in _portions(iter(chosen)))
 
 
-def _portions(chosen: Iterator[Failed]) -> Iterator[list[list[str]]]:
+def _portions(chosen: Iterator[FailedFile]) -> Iterator[list[list[str]]]:
     while portion := [[str(each.fid), each.failure.extractor] for each in islice(chosen, PORTION)]:
         yield portion

@@ -9,7 +9,7 @@ import click
 from lustre_events.cli.main import stop_on_signals
 from lustre_events.cli.options import with_settings
 from lustre_events.config.settings import Settings
-from lustre_events.inspect.tail import Printer, Tail, View, types_of
+from lustre_events.inspect.tail import Printer, RecordTail, View, types_of
 from lustre_events.node import wiring
 
 
@@ -33,7 +33,7 @@ def tail_command(
     streams = wiring.streams(settings)
     out = sys.stdout.buffer
     printer = Printer(out.write, as_json=form == "json", titles=len(view.mdts) != 1, escape=sys.stdout.isatty())
-    tail = Tail(streams, view, printer.show, _say_missed, out.flush)
+    tail = RecordTail(streams, view, printer.show, _say_missed, out.flush)
     stop_on_signals(tail.stop)
     tail.so_far()
     if follow:

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lustre_events.dispatcher.records import Cursors, Place, span_of
+from lustre_events.dispatcher.records import Cursors, span_of
 from lustre_events.domain.spans import Span, reach
 from lustre_events.errors import StreamDamaged
 from lustre_events.index.interface import Cursor
 from lustre_events.streams.continuity import STREAM_GONE
-from lustre_events.streams.interface import Loss, RecordStreams, Start
+from lustre_events.streams.interface import EpochKey, Loss, RecordStreams, Start
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,13 @@ class Continuity:
 
     def __init__(self, streams: RecordStreams) -> None:
         self._streams = streams
-        self._looked: set[Place] = set()
+        self._looked: set[EpochKey] = set()
 
     def forget(self) -> None:
         """Look again at every stream: after a failed step Redis or the index may be another one."""
         self._looked.clear()
 
-    def look(self, place: Place, first_index: int, cursors: Cursors, now_ns: int) -> list[Advance]:
+    def look(self, place: EpochKey, first_index: int, cursors: Cursors, now_ns: int) -> list[Advance]:
         """Mark what is lost of an epoch that is read now, and return how the index has to go on.
 
         `first_index` is the first that was read of it, 0: nothing was. Raises StreamError.
@@ -101,7 +101,7 @@ class Continuity:
         )  # fmt: skip
 
 
-def missing(place: Place, cursors: Cursors, start: Start) -> Iterator[tuple[Cursor, Cursor, Loss | None]]:
+def missing(place: EpochKey, cursors: Cursors, start: Start) -> Iterator[tuple[Cursor, Cursor, Loss | None]]:
     """Yield how cursors have to move so that reading goes on at a stream's start, and what is lost by that."""
     mdt, epoch = place
     dropped = start.dropped
@@ -135,7 +135,7 @@ def _up_to(cursor: Cursor, cursors: Cursors, index: int) -> Iterator[tuple[Curso
     yield cursor, after, Loss(cursor.mdt, cursor.epoch, first_index, index, 0, INDEX_BEHIND)
 
 
-def _before(place: Place, cursors: Cursors) -> Cursor | None:
+def _before(place: EpochKey, cursors: Cursors) -> Cursor | None:
     """Return the last epoch before one of which the index has records."""
     mdt, epoch = place
     earlier = [each for each in cursors.values() if each.mdt == mdt and each.epoch < epoch and each.position]

@@ -10,13 +10,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lustre_events.dispatcher.continuity import LAST_INDEX, Advance, Continuity
-from lustre_events.dispatcher.records import Cursors, Place
+from lustre_events.dispatcher.records import Cursors
 from lustre_events.dispatcher.transactions import names_in
 from lustre_events.errors import StreamDamaged
 from lustre_events.index.interface import Cursor
 from lustre_events.jobs.messages import Result
 from lustre_events.streams import keys
-from lustre_events.streams.interface import Block, RecordStreams, Results
+from lustre_events.streams.interface import Block, EpochKey, RecordStreams, Results
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +42,12 @@ class Incoming:
         self._clock = clock
         self._continuity = Continuity(streams)
         self.behind: list[Advance] = []
-        self.reading: set[Place] = set()
+        self.reading: set[EpochKey] = set()
         self.troubles: dict[str, str] = {}
         self._said: set[str] = set()
-        self._unacknowledged: set[Place] = set()
+        self._unacknowledged: set[EpochKey] = set()
         self._unacknowledged_results: list[str] = []
-        self._seen: set[Place] = set()
+        self._seen: set[EpochKey] = set()
         self._entries = RESULT_ENTRIES
         self.drained = True
 
@@ -67,7 +67,7 @@ class Incoming:
                     positions[place] = _position(place, cursors)
         blocks = self._read(positions, timeout_seconds)
         self.reading = set(positions)
-        first: dict[Place, int] = {}
+        first: dict[EpochKey, int] = {}
         for block in blocks:
             first.setdefault((block.mdt, block.epoch), block.first_index)
         for place in positions:
@@ -82,7 +82,7 @@ class Incoming:
             with self._alone(mdt):
                 self._continuity.review(mdt, cursors)
 
-    def _read(self, positions: dict[Place, int], timeout_seconds: float) -> list[Block]:
+    def _read(self, positions: dict[EpochKey, int], timeout_seconds: float) -> list[Block]:
         share = READ_BYTES // max(1, len(positions))
         blocks = self._streams.read(positions, share, timeout_seconds)
         beyond = {(block.mdt, block.epoch): block for block in blocks if block.last_index > LAST_INDEX}
@@ -130,7 +130,7 @@ class Incoming:
         self._entries = max(2, min(2 * self._entries, RESULT_ENTRIES, fitting))
         return entries
 
-    def committed(self, places: Iterable[Place], entry_ids: Iterable[str]) -> None:
+    def committed(self, places: Iterable[EpochKey], entry_ids: Iterable[str]) -> None:
         """Remember what is committed: records of these places, and these entries of results."""
         self._unacknowledged.update(places)
         self._unacknowledged_results += entry_ids
@@ -166,6 +166,6 @@ class Incoming:
         return epochs[0] if epochs else 0
 
 
-def _position(place: Place, cursors: Mapping[Place, Cursor]) -> int:
+def _position(place: EpochKey, cursors: Mapping[EpochKey, Cursor]) -> int:
     cursor = cursors.get(place)
     return 0 if cursor is None else cursor.position

@@ -31,7 +31,7 @@ from lustre_events.dispatcher.incoming import Incoming
 from lustre_events.dispatcher.installed import BUILT_IN, Installed
 from lustre_events.dispatcher.jobs import ROWS, JobQueue, Jobs, Leased, Plan
 from lustre_events.dispatcher.rates import Rates
-from lustre_events.dispatcher.records import Gathered, Place, RecordWriter
+from lustre_events.dispatcher.records import Gathered, RecordWriter
 from lustre_events.dispatcher.reprocess_requests import ReprocessRequests
 from lustre_events.dispatcher.requests import RequestHandler
 from lustre_events.dispatcher.results import Ask, ResultWriter
@@ -54,7 +54,7 @@ from lustre_events.index.interface import Identity, IndexWriter, Lane, ObjectRow
 from lustre_events.jobs.messages import HEAL, SCAN, Result
 from lustre_events.jobs.requests import Reply, Request
 from lustre_events.rules.rules import Rules
-from lustre_events.streams.interface import Block, RecordStreams, Requests, Results
+from lustre_events.streams.interface import Block, EpochKey, RecordStreams, Requests, Results
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class _Step:
     entries: Sequence[tuple[str, list[Result]]]
     asked: Sequence[Request]
     waiting: Mapping[str, int]
-    moved: set[Place] = field(default_factory=set)
+    moved: set[EpochKey] = field(default_factory=set)
     """Where records were taken."""
     replies: list[Reply] = field(default_factory=list)
     plan: Plan = field(default_factory=Plan)

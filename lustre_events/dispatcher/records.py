@@ -14,12 +14,9 @@ from lustre_events.domain.batch import Batch, ObjectChange
 from lustre_events.domain.namespace import mdt_number
 from lustre_events.domain.spans import Span
 from lustre_events.index.interface import Cursor
-from lustre_events.streams.interface import Block
+from lustre_events.streams.interface import Block, EpochKey
 
-Place = tuple[str, int]
-"""An MDT and an epoch."""
-
-Cursors = Mapping[Place, Cursor]
+Cursors = Mapping[EpochKey, Cursor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,7 @@ class Gathered:
 
     batch: Batch
     before: Sequence[Cursor]
-    cursors: Mapping[Place, Cursor]
+    cursors: Mapping[EpochKey, Cursor]
     several: bool
     """There are several MDTs, whose clocks may differ."""
 
@@ -45,7 +42,7 @@ class RecordWriter:
         """Return what blocks of records change; `known` are the cursors so far."""
         several = len({mdt for mdt, _ in known} | {block.mdt for block in blocks}) > 1
         batch = Batch(now_ns, self._healing.skew_ns if several else 0)
-        cursors: dict[Place, Cursor] = {}
+        cursors: dict[EpochKey, Cursor] = {}
         for block in blocks:
             place = (block.mdt, block.epoch)
             cursor = cursors.get(place) or known.get(place) or Cursor(*place)

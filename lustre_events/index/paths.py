@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import QueryError
-from lustre_events.index.visibility import Sight
+from lustre_events.index.visibility import DirectoryAccess
 
 _STEPS_PER_LINK = 64
 _STEPS_AT_LEAST = 10_000
@@ -30,16 +30,16 @@ Links = Callable[[Collection[FID]], Iterable[tuple[FID, FID, bytes]]]
 _Children = dict[FID, list[tuple[bytes, FID]]]
 
 
-def paths_of(links: Links, fids: Iterable[FID], sight: Sight | None = None) -> dict[FID, list[bytes]]:
+def paths_of(links: Links, fids: Iterable[FID], access: DirectoryAccess | None = None) -> dict[FID, list[bytes]]:
     """Return for each FID all of its current paths, sorted; none if it is gone or an ancestor is unknown.
 
-    With `sight` those that the viewer sees.
+    With `access` those that the viewer sees.
     """
     found: dict[FID, list[bytes]] = {fid: [] for fid in fids}
     children = _links_above(links, found)
     if ROOT_FID in found:
         found[ROOT_FID].append(b"/")
-    for fid, path in _walk(children, sight):
+    for fid, path in _walk(children, access):
         if fid in found:
             found[fid].append(path)
     for paths in found.values():
@@ -86,12 +86,12 @@ def _links_above(links: Links, fids: Iterable[FID]) -> _Children:
     return children
 
 
-def _walk(children: _Children, sight: Sight | None) -> Iterator[tuple[FID, bytes]]:
+def _walk(children: _Children, access: DirectoryAccess | None) -> Iterator[tuple[FID, bytes]]:
     """Yield (FID, path) for every path from the root that passes no object twice and only what can be searched."""
     steps = _STEPS_AT_LEAST + _STEPS_PER_LINK * sum(len(links) for links in children.values())
     above = {ROOT_FID}
     stack = (
-        [(ROOT_FID, b"", iter(children.get(ROOT_FID, ())))] if sight is None or sight.searchable(ROOT_FID) else []
+        [(ROOT_FID, b"", iter(children.get(ROOT_FID, ())))] if access is None or access.searchable(ROOT_FID) else []
     )
     while stack and steps:
         parent, prefix, links = stack[-1]
@@ -102,8 +102,8 @@ def _walk(children: _Children, sight: Sight | None) -> Iterator[tuple[FID, bytes
         elif fid not in above:
             steps -= 1
             path = prefix + name
-            if sight is None or sight.listed(parent):
+            if access is None or access.listed(parent):
                 yield fid, path
-            if fid in children and (sight is None or sight.searchable(fid)):
+            if fid in children and (access is None or access.searchable(fid)):
                 above.add(fid)
                 stack.append((fid, path + b"/", iter(children[fid])))

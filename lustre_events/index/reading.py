@@ -8,8 +8,8 @@ What a `Reading` must know of visibility, where it was opened with a viewer (`No
 - The node `Readable` is true for objects whose content the viewer can read (`visibility.permits` with
   `acl.READ` on uid, gid, mode, acl). Documents are already limited: every node about content arrives as
   `And((node, Readable()))`, so nothing else is to be done for them.
-- A *name* counts only where its directory is `listed` (visibility.Sight): in `Name`, `Extension`, the last
-  step of `Path`, in what makes an object live (it has at least one name), and in `tally` by `ext`.
+- A *name* counts only where its directory is `listed` (visibility.DirectoryAccess): in `Name`, `Extension`, the
+  last step of `Path`, in what makes an object live (it has at least one name), and in `tally` by `ext`.
 """
 
 from __future__ import annotations

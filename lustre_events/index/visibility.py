@@ -90,7 +90,7 @@ def permits(  # noqa: PLR0917 - the facts of one object
 
 
 @dataclass(slots=True)
-class Sight:
+class DirectoryAccess:
     """Which directories a viewer can search and list; asks for each directory once.
 
     Args:
@@ -123,26 +123,37 @@ class Sight:
 
     def _climb(self, directory: FID) -> None:
         """Decide about a directory, and all above it that had to be asked about."""
+        above = self._undecided_above(directory)
+        # From the root (and what is decided) downwards; in a circle without a way from the root nothing is.
+        passable = {fid for fid in above if self._has(fid, acl.SEARCH)}
+        good = passable & {ROOT_FID}
+        while more := {fid for fid in passable - good if any(self._is_way(each, good) for each in above[fid])}:
+            good |= more
+        self._reached |= {fid: fid in good for fid in above}
+
+    def _undecided_above(self, directory: FID) -> dict[FID, set[FID]]:
+        """Return a directory and those above it about which nothing is decided, each with its own parents."""
         above: dict[FID, set[FID]] = {}
         frontier = {directory}
         while frontier:
-            # Not `frontier - self._facts.keys()`: that goes through all keys, each time.
-            new = {fid for fid in frontier if fid not in self._facts}
-            found = self.owned(new) if new else {}
-            self._facts |= {fid: found.get(fid) for fid in new}
+            self._learn(frontier)
             above |= {fid: set() for fid in frontier}
             for fid, parent in self.parents(frontier - {ROOT_FID}):
                 above[fid].add(parent)
             reached = {parent for fid in frontier for parent in above[fid]}
             frontier = {fid for fid in reached if fid not in above and fid not in self._reached}
-        # From the root (and what is decided) downwards; in a circle without a way from the root nothing is.
-        passable = {fid for fid in above if self._has(fid, acl.SEARCH)}
-        good = {fid for fid in passable if fid == ROOT_FID}
-        while more := {
-            fid for fid in passable - good if any(p in good or self._reached.get(p, False) for p in above[fid])
-        }:
-            good |= more
-        self._reached |= {fid: fid in good for fid in above}
+        return above
+
+    def _learn(self, directories: Collection[FID]) -> None:
+        """Ask for the facts of directories that are not known."""
+        # Not `directories - self._facts.keys()`: that goes through all keys, each time.
+        new = {fid for fid in directories if fid not in self._facts}
+        found = self.owned(new) if new else {}
+        self._facts |= {fid: found.get(fid) for fid in new}
+
+    def _is_way(self, directory: FID, good: Collection[FID]) -> bool:
+        """Whether a directory can be reached: found so just now, or before."""
+        return directory in good or self._reached.get(directory, False)
 
 
 def group_name(gid: int) -> str:

@@ -15,7 +15,7 @@ from lustre_events.index.search.hits import (
     Facts,
     Failure,
     ObjectView,
-    PendingRow,
+    PendingWork,
     name_text,
     printable,
 )
@@ -227,7 +227,7 @@ def _failure(failure: Failure, facts: Facts) -> Sentence:
     )
 
 
-def _pending(row: PendingRow, known: Circumstances) -> Sentence:  # noqa: PLR0911 - one per case
+def _pending(row: PendingWork, known: Circumstances) -> Sentence:  # noqa: PLR0911 - one per case
     status, name = known.status, row.extractor
     state = status.extractor(name)
     text = f"{name} is pending for generation {row.generation} (reason {row.reason}, try {row.attempts + 1}"

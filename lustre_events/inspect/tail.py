@@ -48,7 +48,7 @@ def types_of(text: str) -> frozenset[int]:
     return frozenset(int(RecordType[name]) for name in names)
 
 
-class Tail:
+class RecordTail:
     """Records out of the streams, shown through `show(block, record)`; `missed` hears of jumps in the index."""
 
     def __init__(

@@ -42,6 +42,10 @@ class Clearing:
     """The clearing of one reader. `cleared_index` is the last clear of this reader that the MDT took.
 
     `user` is the id, its name while it is looked for, "" where nothing is cleared. `own_user` looks for it.
+
+    It is one class with much state, since each answer of the MDT touches three things at once: how far is cleared
+    (`mark`, `safe_index`, `cleared_index`), whose id it is (`user`, `_stale`, `_taken`, `_kept`), and what may be
+    lost (`user_lost`, `_asked`, `_suspect`, `_lost`). Each of its methods is one step of that.
     """
 
     def __init__(

@@ -43,7 +43,12 @@ _SLICE_SECONDS = 0.1
 
 
 class Reader:
-    """The loop of one MDT. `run` in one thread; `stop` from anywhere, also from a signal handler."""
+    """The loop of one MDT. `run` in one thread; `stop` from anywhere, also from a signal handler.
+
+    A turn (`_work`) has these steps: take the lease, open, keep the lease, clear, publish, look for room, gather,
+    store. What a step needs is in a part of its own (opening, clearing, gathering, back-pressure); the state here
+    is that of their meeting: the lease, the block in hand, and what is published.
+    """
 
     def __init__(
         self,

@@ -50,7 +50,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedFile:
     """One failure, and the object that it is about."""
 
     view: ObjectView
@@ -75,7 +75,7 @@ class Failed:
         )
 
 
-def find(search: Search, choice: Choice) -> Iterator[Failed]:
+def find(search: Search, choice: Choice) -> Iterator[FailedFile]:
     """Yield the failures that are meant. Raises QueryError, IndexUnavailable."""
     cursor = None
     while True:
@@ -83,7 +83,7 @@ def find(search: Search, choice: Choice) -> Iterator[Failed]:
         for view in search.show_many([hit.fid for hit in page.hits]):
             for failure in view.failures:
                 if choice.fits(failure):
-                    yield Failed(view, failure)
+                    yield FailedFile(view, failure)
         cursor = page.cursor
         if cursor is None:
             return

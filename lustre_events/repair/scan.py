@@ -66,11 +66,9 @@ def compare(  # noqa: PLR0917 - what the command was given
 
 
 def repair(requests: Requests, config_path: str | None, differences: Sequence[Difference]) -> None:
-    """Have differences mended: directories listed, trees that are missing scanned, objects looked at."""
-    trees = [each for each in differences if each.directory and each.kind in {MISSING, OTHER}]
-    tops = [each for each in trees if not any(each.path.startswith(other.path + b"/") for other in trees)]
+    """Have differences repaired: directories listed, trees that are missing scanned, objects looked at."""
     with Looker(config_path) as looker:
-        for tree in tops:
+        for tree in _missing_trees(differences):
             names = tree.path.split(b"/")
             _scan(requests, [(name, looker.fid(b"/".join(names[: at + 1]))) for at, name in enumerate(names)])
     by_key: dict[str, set[FID]] = {"directories": set(), "objects": set(), "stale": set()}
@@ -81,6 +79,12 @@ def repair(requests: Requests, config_path: str | None, differences: Sequence[Di
         ordered = sorted(fids)
         for start in range(0, len(ordered), PORTION):
             requests.ask("repair", {key: [str(fid) for fid in ordered[start : start + PORTION]]})
+
+
+def _missing_trees(differences: Sequence[Difference]) -> list[Difference]:
+    """Return the directories that the index does not have, without those below another one."""
+    trees = [each for each in differences if each.directory and each.kind in {MISSING, OTHER}]
+    return [each for each in trees if not any(each.path.startswith(other.path + b"/") for other in trees)]
 
 
 def last_losses(streams: RecordStreams, mdts: Sequence[str]) -> dict[str, int]:

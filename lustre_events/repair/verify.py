@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lustre_events.changelog.fid import FID
+from lustre_events.index.interface import Facts
 from lustre_events.index.reading import Backend, Entry, Reading, Row
 from lustre_events.index.search.hits import printable
 from lustre_events.repair.listing import Listed, Looker, Unreadable
@@ -165,16 +166,20 @@ def _difference(
         return Difference(MISSING, path, parent, fid, str(fid), facts.type == "d")
     if entry.fid != fid:
         return Difference(OTHER, path, parent, fid, f"{fid}, in the index {entry.fid}", facts.type == "d")
-    row = rows.get(fid)
-    differing = [name for name in _COMPARED if getattr(row, name, None) != getattr(facts, name)]
-    if facts.type == "d":  # what is mounted or made in it changes these of a directory, often without a record
-        differing = [name for name in differing if name not in {"size", "mtime_ns", "nlink"}]
-    if not differing:
-        return None
-    said = ", ".join(
-        f"{name} {getattr(facts, name)}, in the index {getattr(row, name, None)}" for name in differing
+    said = _differing_facts(facts, rows.get(fid))
+    return Difference(FACTS, path, parent, fid, said, facts.type == "d") if said else None
+
+
+def _differing_facts(facts: Facts, row: Row | None) -> str:
+    """Return which facts are others in the index, and what it says; empty: all are the same."""
+    # What is mounted or made in it changes these of a directory, often without a record.
+    passed_over = {"size", "mtime_ns", "nlink"} if facts.type == "d" else set()
+    pairs = {
+        name: (getattr(facts, name), getattr(row, name, None)) for name in _COMPARED if name not in passed_over
+    }
+    return ", ".join(
+        f"{name} {seen}, in the index {known}" for name, (seen, known) in pairs.items() if seen != known
     )
-    return Difference(FACTS, path, parent, fid, said, facts.type == "d")
 
 
 def _stale(reading: Reading, rows: Mapping[FID, Row]) -> dict[FID, str]:

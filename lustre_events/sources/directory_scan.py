@@ -23,7 +23,7 @@ import logging
 import stat
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import ChangelogBroken
@@ -135,34 +135,29 @@ class DirectoryReconciler:
         """Bring what is known of these places up to date."""
         before = {place: self._state.at(place) for place in reasons}
         seen = self._see(reasons)
-
-        def rank(place: Place) -> int:
-            # Names that were free first: they make other names free. Then those whose object did not move.
-            return 0 if before[place] is None else 2 if reasons[place] & inotify.MOVED_FROM else 1
-
-        def touched(bit: int) -> Iterable[FID]:
-            # Who is at the name now may have come there since, and who was there may have left: take both.
-            fids = [fid for place, fid in before.items() if reasons[place] & bit and fid is not None]
-            fids += [fid_of(facts) for place, facts in seen.items() if reasons[place] & bit and facts is not None]
-            return dict.fromkeys(fids)
-
         # Somebody was renamed twice, with a change of attributes between: take all who were renamed.
         self._anybody = any(
             reasons[place] & inotify.ATTRIB and before[place] is None and seen.get(place) is None
             for place in reasons
         )
         self._moved = True
-        for place in sorted((place for place in seen if reasons[place] & _NAMED), key=rank):
+        named = [place for place in seen if reasons[place] & _NAMED]
+        for place in sorted(named, key=lambda place: _rank(before[place], reasons[place])):
             self._update(place, seen[place], reasons[place])
-        for fid in touched(inotify.CLOSE_WRITE):
+        for fid in _touched(inotify.CLOSE_WRITE, reasons, before, seen):
             self._write(fid)
-        for fid in touched(inotify.ATTRIB):
+        for fid in _touched(inotify.ATTRIB, reasons, before, seen):
             self._change_attributes(fid)
+        self._watch_directories(seen)
+
+    def _watch_directories(self, seen: Mapping[Place, Statx | None]) -> None:
+        """Let directories be listed, and watched with that, of which the state knows and that nobody watches."""
         for place, facts in seen.items():
-            if facts is not None and stat.S_ISDIR(facts.mode):
-                fid = fid_of(facts)
-                if self._state.at(place) == fid and not self._watcher.watches(fid):
-                    self._waiting.append(fid)
+            if facts is None or not stat.S_ISDIR(facts.mode):
+                continue
+            fid = fid_of(facts)
+            if self._state.at(place) == fid and not self._watcher.watches(fid):
+                self._waiting.append(fid)
 
     def _see(self, places: Iterable[Place]) -> dict[Place, Statx | None]:
         """Return what is at places now, without those that cannot be looked at."""
@@ -335,3 +330,20 @@ class DirectoryReconciler:
         ordered += sorted(known.keys() - set(names))
         for start in range(0, len(ordered), CHUNK_NAMES):
             yield {Place(directory, name): LISTED for name in ordered[start : start + CHUNK_NAMES]}
+
+
+def _rank(known: FID | None, why: int) -> int:
+    """Return when a name has its turn: free ones first, which make others free; at last those that were left."""
+    if known is None:
+        return 0
+    return 2 if why & inotify.MOVED_FROM else 1
+
+
+def _touched(
+    bit: int, reasons: Mapping[Place, int], before: Mapping[Place, FID | None], seen: Mapping[Place, Statx | None]
+) -> Iterable[FID]:
+    """Return the objects that events of a kind are about, each once."""
+    # Who is at the name now may have come there since, and who was there may have left: take both.
+    fids = [fid for place, fid in before.items() if reasons[place] & bit and fid is not None]
+    fids += [fid_of(facts) for place, facts in seen.items() if reasons[place] & bit and facts is not None]
+    return dict.fromkeys(fids)

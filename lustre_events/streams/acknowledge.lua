@@ -51,6 +51,7 @@ local function oldest_needed(key, group, state, last)
   if entry then return entry[1], fields_of(entry[2])['first'] end
 end
 
+-- Let a group go on behind index `last`, and write down that it lost all from `first` to there.
 local function cut_off(key, of_epoch, group, state, first, last)
   if not state then
     redis.call('XGROUP', 'CREATE', key, group, last .. '-0')
@@ -74,10 +75,13 @@ local function memory_is_short()
   return allowed > 0 and tonumber(string.match(info, 'used_memory:(%d+)')) > 0.75 * allowed
 end
 
+-- 1. Up to where the index is committed: what the dispatcher says now, or what it said last.
 local published = position == ''
 if published then position = redis.call('HGET', KEYS[2], epoch) end
 if not position then return 0 end
 
+-- 2. What each group still needs. `keep`: the oldest block that one within the limit needs; `behind`: the groups beyond
+--    it, with the first index that each loses; `missing`: the groups that are not attached to this stream yet.
 local key, keep, behind, missing = KEYS[1], nil, {}, {}
 local exists = redis.call('EXISTS', key) == 1
 local attached = exists and attached_to(key) or {}
@@ -93,8 +97,11 @@ for _, group in ipairs(groups) do
   end
 end
 
+-- 3. Forget what is committed and needed by nobody: the first write.
 redis.call('XTRIM', key, 'MINID', '=', keep or (position .. '-1'))
+-- 4. Attach new groups, at the oldest block that is left.
 for _, group in ipairs(missing) do redis.call('XGROUP', 'CREATE', key, group, '0') end
+-- 5. Cut off the groups beyond the limit: here, and in every older epoch.
 for _, each in ipairs(behind) do
   local group = each[1]
   -- What it has not read of older epochs is further behind still.
@@ -110,5 +117,6 @@ for _, each in ipairs(behind) do
   end
   cut_off(key, epoch, group, attached[group], each[2], position)
 end
+-- 6. Publish how far the commit is.
 if not published then redis.call('HSET', KEYS[2], epoch, position) end
 return 1

@@ -24,7 +24,7 @@ from lustre_events.errors import ConfigError, GroupUnknown, StreamDamaged, Strea
 from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, load_script, redis_errors
 from lustre_events.streams.group_keeper import NAME, Asked, GroupKeeper, LostRange
-from lustre_events.streams.interface import Block
+from lustre_events.streams.interface import Block, EpochKey
 from lustre_events.streams.records import RedisRecordStreams, block_of
 
 log = logging.getLogger(__name__)
@@ -38,9 +38,6 @@ _LOOK_BLOCKS = 4
 
 _Entry = tuple[bytes | None, dict[bytes, bytes] | None]
 """Redis 6.2 gives nothing at all for an entry that is gone, later versions its id."""
-
-Place = tuple[str, int]
-"""An MDT and an epoch."""
 
 
 class GroupPlace(msgspec.Struct, frozen=True, gc=False):
@@ -61,7 +58,7 @@ class GroupPlace(msgspec.Struct, frozen=True, gc=False):
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """A stream that a group is attached to; `now`: it is the one to read next of its MDT."""
 
-    place: Place
+    place: EpochKey
     now: bool
 
 
@@ -71,7 +68,7 @@ class RedisGroups:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._keeper = GroupKeeper(client)
-        self._said: set[tuple[Place, bytes]] = set()
+        self._said: set[tuple[EpochKey, bytes]] = set()
         self._streams = RedisRecordStreams(client)
         self._scripts = {name: load_script(client, name) for name in ("leave", "places")}
         # Whoever has a login has that of a role; without logins everybody may do everything.
@@ -116,17 +113,17 @@ class RedisGroups:
             key=lambda each: each.place[0],  # a stable sort: the epochs keep their order
         )
 
-    def fresh(self, group: str, consumer: str, places: Sequence[Place], timeout_seconds: float) -> list[Block]:
+    def fresh(self, group: str, consumer: str, places: Sequence[EpochKey], timeout_seconds: float) -> list[Block]:
         """Return blocks that no consumer of the group was given, waiting for the first; [] after the timeout."""
         if not places:
             return []
         return self._read(group, consumer, dict.fromkeys(places, ">"), max(1, int(1000 * timeout_seconds)))
 
-    def unacknowledged(self, group: str, consumer: str, place: Place, behind: int) -> list[Block]:
+    def unacknowledged(self, group: str, consumer: str, place: EpochKey, behind: int) -> list[Block]:
         """Return the next blocks, behind an index, that this consumer was given and did not acknowledge."""
         return self._read(group, consumer, {place: f"{behind}-0"}, None)
 
-    def claim(self, group: str, consumer: str, place: Place, idle_seconds: float) -> list[Block]:
+    def claim(self, group: str, consumer: str, place: EpochKey, idle_seconds: float) -> list[Block]:
         """Take over blocks that a consumer was given that long ago and did not acknowledge: it may be gone."""
         with redis_errors(self._client):
             try:
@@ -141,7 +138,7 @@ class RedisGroups:
 
     def acknowledge(self, group: str, blocks: Iterable[Block]) -> None:
         """Say that blocks are processed, and let Redis forget those that nobody needs any more."""
-        ids: dict[Place, list[str]] = {}
+        ids: dict[EpochKey, list[str]] = {}
         for block in blocks:
             ids.setdefault((block.mdt, block.epoch), []).append(f"{block.last_index}-0")
         for (mdt, epoch), acknowledged in ids.items():
@@ -207,7 +204,7 @@ class RedisGroups:
                     return []
                 raise
 
-    def _read(self, group: str, consumer: str, places: Mapping[Place, str], block_ms: int | None) -> list[Block]:
+    def _read(self, group: str, consumer: str, places: Mapping[EpochKey, str], block_ms: int | None) -> list[Block]:
         names = {keys.stream(*place).encode(): place for place in places}
         with redis_errors(self._client):
             try:
@@ -226,7 +223,7 @@ class RedisGroups:
         found = {names[key]: self._blocks(group, names[key], entries) for key, entries in streams}
         return [block for place in places for block in found.get(place, [])]
 
-    def _blocks(self, group: str, place: Place, entries: Sequence[_Entry]) -> list[Block]:
+    def _blocks(self, group: str, place: EpochKey, entries: Sequence[_Entry]) -> list[Block]:
         """Return the blocks of entries; those whose data is gone are not waited for."""
         gone = [entry_id for entry_id, fields in entries if entry_id and not fields]
         if gone:

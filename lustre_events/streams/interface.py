@@ -53,6 +53,10 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
+EpochKey = tuple[str, int]
+"""An MDT and one of its epochs: a stream."""
+
+
 class Tail(msgspec.Struct, frozen=True, gc=False):
     """Where an MDT's stream ends. `epoch` 0: there is no stream (a new epoch must begin)."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 import msgspec
@@ -15,7 +16,7 @@ from lustre_events.streams import keys
 from lustre_events.streams.codec import decompress
 from lustre_events.streams.connection import Client, load_script, printable_text, publish, redis_errors
 from lustre_events.streams.continuity import accept, continuity, lose, withdraw
-from lustre_events.streams.interface import Block, Loss, Start, Tail
+from lustre_events.streams.interface import Block, EpochKey, Loss, Start, Tail
 
 _FIRST_COUNT = 4
 _MOST_COUNT = 64
@@ -27,7 +28,6 @@ _WHOLE = re.compile(r"-?[0-9]{1,20}\Z")
 _SHARE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z")
 
 _Entry = tuple[bytes, dict[bytes, bytes]]
-_Place = tuple[str, int]
 
 
 class StreamFacts(msgspec.Struct, frozen=True, gc=False):
@@ -37,6 +37,34 @@ class StreamFacts(msgspec.Struct, frozen=True, gc=False):
     first_index: int = 1
     blocks: int = 0
     bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Found:
+    """What one `read` has found so far, and behind which index it goes on in each stream."""
+
+    limit_bytes: int
+    wanted: dict[EpochKey, int]
+    blocks: dict[EpochKey, list[Block]] = field(default_factory=dict)
+    _size: dict[EpochKey, int] = field(default_factory=dict)
+
+    def add(self, place: EpochKey, entries: Sequence[_Entry]) -> None:
+        """Take entries of a stream up to its limit, at least one. Raises StreamDamaged."""
+        for entry_id, fields in entries:
+            block = block_of(place, entry_id, fields)
+            self._size[place] = self._size.get(place, 0) + len(block.data)
+            if self._size[place] > self.limit_bytes and place in self.blocks:
+                break
+            self.blocks.setdefault(place, []).append(block)
+            self.wanted[place] = block.last_index
+
+    def leave_out_ended(self, answer: Mapping[EpochKey, Sequence[_Entry]], count: int) -> None:
+        """Go on only with the streams that gave `count` entries and have room for more."""
+        self.wanted = {
+            place: self.wanted[place]
+            for place, entries in answer.items()
+            if len(entries) == count and self._size[place] < self.limit_bytes
+        }
 
 
 class RedisRecordStreams:
@@ -50,7 +78,7 @@ class RedisRecordStreams:
             name: load_script(client, name) for name in ("acknowledge", "drop", "facts", "start", "tail")
         }
         self.strangers: Sequence[str] = ()
-        self.damaged: Mapping[_Place, str] = {}
+        self.damaged: Mapping[EpochKey, str] = {}
         self._longest_block_ms = int(1000 * float(client.get_connection_kwargs().get("socket_timeout") or 1) / 2)
 
     def mdts(self) -> list[str]:
@@ -66,7 +94,7 @@ class RedisRecordStreams:
         with redis_errors(self._client):
             return [int(epoch) for epoch in self._client.lrange(keys.epochs(mdt), 0, -1)]
 
-    def read(self, positions: Mapping[_Place, int], limit_bytes: int, timeout_seconds: float) -> list[Block]:
+    def read(self, positions: Mapping[EpochKey, int], limit_bytes: int, timeout_seconds: float) -> list[Block]:
         """Return blocks behind the given positions, in order per stream; see `interface.RecordStreams.read`.
 
         Raises StreamUnavailable.
@@ -85,45 +113,35 @@ class RedisRecordStreams:
             healthy = {place: position for place, position in positions.items() if place not in damaged}
             return found or self._wait(healthy, limit_bytes, timeout_seconds)
 
-    def _wait(self, positions: Mapping[_Place, int], limit_bytes: int, timeout_seconds: float) -> list[Block]:
+    def _wait(self, positions: Mapping[EpochKey, int], limit_bytes: int, timeout_seconds: float) -> list[Block]:
         """Wait for blocks of streams that were all right a moment ago."""
         try:
             return self._read(positions, limit_bytes, timeout_seconds)
         except StreamDamaged:
             return []  # the next one was just appended: it is looked at by the next `read`
 
-    def _read(self, positions: Mapping[_Place, int], limit_bytes: int, timeout_seconds: float) -> list[Block]:
+    def _read(self, positions: Mapping[EpochKey, int], limit_bytes: int, timeout_seconds: float) -> list[Block]:
         deadline = time.monotonic() + timeout_seconds
-        wanted, found, size = dict(positions), dict[_Place, list[Block]](), dict[_Place, int]()
+        found = _Found(limit_bytes, dict(positions))
         count = _FIRST_COUNT
-        while wanted:
-            left_ms = 0 if found else int(1000 * (deadline - time.monotonic()))
-            answer = self._xread(wanted, count, min(left_ms, self._longest_block_ms))
+        while found.wanted:
+            left_ms = 0 if found.blocks else int(1000 * (deadline - time.monotonic()))
+            answer = self._xread(found.wanted, count, min(left_ms, self._longest_block_ms))
             if not answer and left_ms <= 0:
                 break
-            for place, entries in answer.items():
-                for entry_id, fields in entries:
-                    try:
-                        block = block_of(place, entry_id, fields)
-                    except StreamDamaged:
-                        if found:
-                            return _in_order(positions, found)  # what is good comes first
-                        raise
-                    size[place] = size.get(place, 0) + len(block.data)
-                    if size[place] > limit_bytes and place in found:
-                        break
-                    found.setdefault(place, []).append(block)
-                    wanted[place] = block.last_index
-            if found:
-                wanted = {
-                    place: wanted[place]
-                    for place, entries in answer.items()
-                    if len(entries) == count and size[place] < limit_bytes
-                }
+            try:
+                for place, entries in answer.items():
+                    found.add(place, entries)
+            except StreamDamaged:
+                if not found.blocks:
+                    raise
+                break  # what is good comes first
+            if found.blocks:
+                found.leave_out_ended(answer, count)
             count = min(2 * count, _MOST_COUNT)
         if not positions:
             time.sleep(max(0.0, timeout_seconds))
-        return _in_order(positions, found)
+        return _in_order(positions, found.blocks)
 
     def tail(self, mdt: str, epoch: int) -> int:
         """Return the last index that was appended to an epoch; 0 where its key is gone."""
@@ -217,7 +235,7 @@ class RedisRecordStreams:
             fields = cast("dict[bytes, bytes]", self._client.hgetall(key))
         return {printable_text(name): value.decode("utf-8", "backslashreplace") for name, value in fields.items()}
 
-    def _xread(self, wanted: Mapping[_Place, int], count: int, block_ms: int) -> dict[_Place, Sequence[_Entry]]:
+    def _xread(self, wanted: Mapping[EpochKey, int], count: int, block_ms: int) -> dict[EpochKey, Sequence[_Entry]]:
         places = {keys.stream(*place).encode(): place for place in wanted}
         with redis_errors(self._client):
             answer = self._client.xread(
@@ -234,11 +252,11 @@ def _is_number(name: str, value: str) -> bool:
     return pattern.match(value) is not None
 
 
-def _in_order(places: Iterable[_Place], found: Mapping[_Place, list[Block]]) -> list[Block]:
+def _in_order(places: Iterable[EpochKey], found: Mapping[EpochKey, list[Block]]) -> list[Block]:
     return [block for place in places for block in found.get(place, [])]
 
 
-def block_of(place: _Place, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Block:
+def block_of(place: EpochKey, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Block:
     """Return the block of a stream entry. Raises StreamDamaged: it is, or of a later version."""
     mdt, epoch = place
     where = f"block {entry_id.decode()} of {keys.stream(mdt, epoch)}"

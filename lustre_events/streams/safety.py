@@ -53,6 +53,20 @@ def check_safe(client: Client) -> None:
         StreamUnsafe: the sentence contains the commands that make it safe.
     """
     where = place_of(client)
+    _check_version(client, where)
+    wrong = _wrong_settings(client, where)
+    if replays_transactions(client) is False:
+        save = "ACL SAVE" if acl_file(client) else "CONFIG REWRITE"
+        wrong.append(("drops transactions when it starts (its user default lacks rights)", _GRANT, save))
+    if wrong:
+        commands = [command for _, command, _ in wrong] + list(dict.fromkeys(save for *_, save in wrong))
+        raise StreamUnsafe(
+            f"Redis at {where} {' and '.join(why for why, *_ in wrong)}, so records could be lost; "
+            f"run: {'; '.join(f'redis-cli {command}' for command in commands)}"
+        )
+
+
+def _check_version(client: Client, where: str) -> None:
     with redis_errors(client):
         major, minor = str(client.info("server")["redis_version"]).split(".")[:2]
     version = (int(major), int(minor))
@@ -61,6 +75,10 @@ def check_safe(client: Client) -> None:
             f"Redis at {where} is version {version[0]}.{version[1]}; upgrade it to "
             f"{OLDEST_VERSION[0]}.{OLDEST_VERSION[1]} or later"
         )
+
+
+def _wrong_settings(client: Client, where: str) -> list[tuple[str, str, str]]:
+    """Return what is wrong, the command that sets it right, and the one that keeps it so."""
     try:
         with redis_errors(client):
             found = {name: _setting(client, name) for name, *_ in _SAFE_SETTINGS}
@@ -71,20 +89,11 @@ def check_safe(client: Client) -> None:
             f"Redis at {where} does not let this user see whether it is safe ({exc}); "
             "run: redis-cli ACL SETUSER <user> +config|get"
         ) from exc
-    wrong = [
+    return [
         (f"{why} ({name} is {found[name] or 'not set'})", f"CONFIG SET {safe}", "CONFIG REWRITE")
         for name, values, why, safe in _SAFE_SETTINGS
         if found[name] not in values
     ]
-    if replays_transactions(client) is False:
-        save = "ACL SAVE" if acl_file(client) else "CONFIG REWRITE"
-        wrong.append(("drops transactions when it starts (its user default lacks rights)", _GRANT, save))
-    if wrong:
-        commands = [command for _, command, _ in wrong] + list(dict.fromkeys(save for *_, save in wrong))
-        raise StreamUnsafe(
-            f"Redis at {where} {' and '.join(why for why, *_ in wrong)}, so records could be lost; "
-            f"run: {'; '.join(f'redis-cli {command}' for command in commands)}"
-        )
 
 
 def replays_transactions(client: Client) -> bool | None:

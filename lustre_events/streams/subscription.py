@@ -34,8 +34,8 @@ from lustre_events.config import places
 from lustre_events.errors import ConfigError, GroupCutOff
 from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.group_keeper import LostRange
-from lustre_events.streams.groups import Place, RedisGroups
-from lustre_events.streams.interface import Block
+from lustre_events.streams.groups import RedisGroups
+from lustre_events.streams.interface import Block, EpochKey
 
 __all__ = ["Block", "Event", "LostRange", "Subscription", "subscribe"]
 
@@ -107,8 +107,8 @@ class Subscription:
         self._consumer = consumer
         self._claim_seconds = claim_seconds
         self._claim_at = time.monotonic()
-        self._resumed: set[Place] = set()
-        self._resuming: dict[Place, int] = {}
+        self._resumed: set[EpochKey] = set()
+        self._resuming: dict[EpochKey, int] = {}
         self._held: dict[tuple[str, int, int], Block] = {}
         self._complete: set[tuple[str, int, int]] = set()
         self._stopping = False
@@ -206,7 +206,7 @@ class Subscription:
         self._held.update((_key(block), block) for block in found)
         return found
 
-    def _left_over(self, places: Sequence[Place]) -> list[Block]:
+    def _left_over(self, places: Sequence[EpochKey]) -> list[Block]:
         """Return what this consumer got before it was started and did not acknowledge."""
         for place in places:
             while place not in self._resumed:
@@ -221,7 +221,7 @@ class Subscription:
                     self._resumed.add(place)
         return []
 
-    def _from_others(self, places: Sequence[Place]) -> list[Block]:
+    def _from_others(self, places: Sequence[EpochKey]) -> list[Block]:
         """Return what consumers that seem to be gone did not acknowledge; looks now and then."""
         now = time.monotonic()
         if now < self._claim_at:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lustre_events.domain.namespace import OrderKey
-from lustre_events.index.search.hits import Document, Facts, Failure, ObjectView, PendingRow
+from lustre_events.index.search.hits import Document, Facts, Failure, ObjectView, PendingWork
 from lustre_events.inspect.explain import Circumstances, Sentence, sentences, unknown
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queues import JobState
@@ -32,7 +32,7 @@ def facts(**changed: Any) -> Facts:
     return Facts(**{**told, **changed})
 
 
-def view(*pending: PendingRow, paths: tuple[bytes, ...] = (b"d/a.csv",), **changed: Any) -> ObjectView:
+def view(*pending: PendingWork, paths: tuple[bytes, ...] = (b"d/a.csv",), **changed: Any) -> ObjectView:
     """Return what the index knows of a file."""
     parts = {
         "documents": (),
@@ -42,11 +42,11 @@ def view(*pending: PendingRow, paths: tuple[bytes, ...] = (b"d/a.csv",), **chang
     return ObjectView(fid_of(1), paths, facts(**changed), parts["documents"], parts["failures"], pending)
 
 
-def row(**changed: Any) -> PendingRow:
+def row(**changed: Any) -> PendingWork:
     """Return a pending row of `tabular`."""
     told = {"extractor": "tabular", "generation": 4, "due_ns": NOW_NS, "attempts": 0, "reason": "write",
             "rule": "tables", "queue": "default", "job": None}  # fmt: skip
-    return PendingRow(**{**told, **changed})
+    return PendingWork(**{**told, **changed})
 
 
 def status(**changed: Any) -> Status:
@@ -118,7 +118,7 @@ def test_a_file_is_told_from_record_to_document() -> None:
     ],
 )
 def test_pending_work_says_what_it_waits_for(
-    pending: PendingRow, jobs: dict[str, JobState], changed: dict[str, Any], waits: str
+    pending: PendingWork, jobs: dict[str, JobState], changed: dict[str, Any], waits: str
 ) -> None:
     """Time, a place in a queue, a worker, somebody's command, or a lease."""
     assert waits in lines(view(pending), jobs=jobs, **changed).splitlines()[-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections import defaultdict
+from collections.abc import Iterator
 
 from tests.support.service.command import REPOSITORY
 
@@ -81,3 +83,44 @@ def test_modules_of_one_name_share_one_job() -> None:
     shared = {name: rooms for name, rooms in rooms_by_basename().items() if len(rooms) > 1}
 
     assert shared == {name: rooms for name, (_, rooms) in SHARED.items()}
+
+
+LOOPS = ("dispatcher", "reader", "repair", "sources", "streams")
+MOST_BRANCHES = 12
+
+
+def branches(function: ast.AST) -> int:
+    """Count the ways through a function, `and`, `or` and comprehensions too; what is defined in it counts alone."""
+    return 1 + sum(map(_branches, ast.iter_child_nodes(function)))
+
+
+def _branches(node: ast.AST) -> int:
+    if isinstance(node, ast.FunctionDef):
+        return 0
+    one = isinstance(node, ast.If | ast.For | ast.While | ast.ExceptHandler | ast.IfExp | ast.match_case)
+    more = len(node.values) - 1 if isinstance(node, ast.BoolOp) else 0
+    more += 1 + len(node.ifs) if isinstance(node, ast.comprehension) else 0
+    return one + more + sum(map(_branches, ast.iter_child_nodes(node)))
+
+
+def functions_of_the_loops() -> Iterator[tuple[str, ast.FunctionDef]]:
+    for room in LOOPS:
+        for path in (REPOSITORY / "lustre_events" / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.FunctionDef):
+                    yield f"{room}/{path.name}:{node.lineno} {node.name}", node
+
+
+def test_what_has_many_branches_is_counted() -> None:
+    """A condition, its `and`, a loop and a comprehension with its own condition are five ways more."""
+    (function,) = ast.parse("def f(a):\n for b in a:\n  if b and a:\n   [c for c in a if c]").body
+
+    assert branches(function) == 6
+
+
+def test_each_function_of_the_loops_can_be_read_at_once() -> None:
+    """What moves, keeps and repairs records has few branches per function: a long one is steps with names."""
+    found = {place: branches(function) for place, function in functions_of_the_loops()}
+
+    assert len(found) > 500
+    assert {place: count for place, count in found.items() if count > MOST_BRANCHES} == {}

@@ -57,7 +57,7 @@ def readable(viewer: Viewer, wanted: int) -> Clause:
 
 
 def listed_directories(run: Callable[[Clause], Iterable[Row]], viewer: Viewer) -> list[bytes]:
-    """Return the packed FIDs of all directories whose names a viewer sees (visibility.Sight.listed).
+    """Return the packed FIDs of all directories whose names a viewer sees (visibility.DirectoryAccess.listed).
 
     That is quicker than `seen` where very many names are to be judged.
     """

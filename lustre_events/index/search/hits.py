@@ -108,7 +108,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class PendingRow:
+class PendingWork:
     """Work that is wanted for the object and not done yet."""
 
     extractor: str
@@ -130,7 +130,7 @@ class ObjectView:
     facts: Facts | None
     documents: tuple[Document, ...]
     failures: tuple[Failure, ...]
-    pending: tuple[PendingRow, ...]
+    pending: tuple[PendingWork, ...]
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _escaped(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _without_extractor(value: Document | Failure | PendingRow) -> dict[str, Any]:
+def _without_extractor(value: Document | Failure | PendingWork) -> dict[str, Any]:
     members = asdict(value)
     del members["extractor"]
     return members

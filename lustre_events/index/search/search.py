@@ -28,7 +28,7 @@ from lustre_events.index.search.cursors import Cursor
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page, Summary, name_text, printable
 from lustre_events.index.search.subtree import Subtree, walk
 from lustre_events.index.search.views import hits_of, views_of
-from lustre_events.index.visibility import Sight, Viewer, group_name, user_name
+from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
 
 MAX_PAGE = 10_000
 """Most hits of one page."""
@@ -82,11 +82,11 @@ class Search:
         node = parse(query, now_ns=start.now_ns)
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            sight = _sight(reading, viewer)
+            access = _access(reading, viewer)
             hidden = node if viewer is None else limited(node)
             # One more than the page tells whether there is another one.
-            rows, ends = _rows(reading, hidden, order, start, limit + 1, sight)
-            hits = hits_of(reading, rows[:limit], viewer, sight)
+            rows, ends = _rows(reading, hidden, order, start, limit + 1, access)
+            hits = hits_of(reading, rows[:limit], viewer, access)
         more = cursors.token(ends[limit - 1], query, sort) if len(rows) > limit else None
         return Page(tuple(hits), more)
 
@@ -154,15 +154,15 @@ class Search:
         node = parse(query, now_ns=start.now_ns)
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            sight = _sight(reading, viewer)
+            access = _access(reading, viewer)
             hidden = node if viewer is None else limited(node)
-            found, ends = _rows(reading, hidden, None, start, most + 1, sight)
+            found, ends = _rows(reading, hidden, None, start, most + 1, access)
             among = Among(tuple(row.id for row in found[:most]))
             facets = {name: _tallied(reading, among, name, viewer, values) for name in fields}
             rows = found
             if order is not None:
-                rows, ends = _rows(reading, hidden, order, start, limit + 1, sight)
-            hits = hits_of(reading, rows[:limit], viewer, sight)
+                rows, ends = _rows(reading, hidden, order, start, limit + 1, access)
+            hits = hits_of(reading, rows[:limit], viewer, access)
         more = cursors.token(ends[limit - 1], query, sort) if len(rows) > limit else None
         return Page(tuple(hits), more), Summary(len(among.ids), len(found) <= most, facets)
 
@@ -176,7 +176,7 @@ class Search:
         """
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            fid = _resolve(reading, path, _sight(reading, viewer))
+            fid = _resolve(reading, path, _access(reading, viewer))
             if fid is None:
                 raise ConfigError(f"/{printable(path.strip(b'/'))}: no such path in the index")
             inside = "".join(escape(char) for char in name_text(path.strip(b"/")))
@@ -194,19 +194,19 @@ class Search:
         """
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            return views_of(reading, list(fids), viewer, _sight(reading, viewer))
+            return views_of(reading, list(fids), viewer, _access(reading, viewer))
 
     def paths(self, fids: Iterable[FID], *, visible_to: Viewer | None = None) -> dict[FID, list[bytes]]:
         """Return all current paths of each object."""
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            return paths_of(reading.links, fids, _sight(reading, viewer))
+            return paths_of(reading.links, fids, _access(reading, viewer))
 
     def fid_of_path(self, path: bytes, *, visible_to: Viewer | None = None) -> FID | None:
         """Return the object at a path relative to the root (slashes at its ends do not matter), or None."""
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            return _resolve(reading, path, _sight(reading, viewer))
+            return _resolve(reading, path, _access(reading, viewer))
 
     def stats(self, counts: Counts | None = None) -> Stats:
         """Return the sums of the index; with `counts` of a while ago its rows are not counted again."""
@@ -234,10 +234,12 @@ def _limits(viewer: Viewer | None) -> Viewer | None:
     return None if viewer is None or viewer.sees_all else viewer
 
 
-def _sight(reading: Reading, viewer: Viewer | None) -> Sight | None:
+def _access(reading: Reading, viewer: Viewer | None) -> DirectoryAccess | None:
     if viewer is None:
         return None
-    return Sight(viewer, lambda fids: [(fid, parent) for fid, parent, _ in reading.links(fids)], reading.objects)
+    return DirectoryAccess(
+        viewer, lambda fids: [(fid, parent) for fid, parent, _ in reading.links(fids)], reading.objects
+    )
 
 
 def _order(sort: str | None) -> Order | None:
@@ -250,13 +252,13 @@ def _order(sort: str | None) -> Order | None:
 
 
 def _rows(  # noqa: PLR0917 - one page
-    reading: Reading, node: Node, order: Order | None, start: Cursor, limit: int, sight: Sight | None
+    reading: Reading, node: Node, order: Order | None, start: Cursor, limit: int, access: DirectoryAccess | None
 ) -> tuple[list[Row], list[Cursor]]:
     """Return rows, and the cursor that each would end a page with."""
     subtree = Subtree.of(node) if order is None and start.place is None else None
     if subtree is not None and (start.path is not None or not reading.selective(subtree.rest)):
         root = _resolve(reading, b"/".join(subtree.directory), None)
-        found = [] if root is None else walk(reading, root, subtree, start.path, limit, sight)
+        found = [] if root is None else walk(reading, root, subtree, start.path, limit, access)
         return [row for _, row in found], [Cursor(start.now_ns, path=path) for path, _ in found]
     order = order or Order()
     rows = reading.find(node, order, start.after, limit)
@@ -264,17 +266,17 @@ def _rows(  # noqa: PLR0917 - one page
     return rows, [Cursor(start.now_ns, (place.value, place.id)) for place in places]
 
 
-def _resolve(reading: Reading, path: bytes, sight: Sight | None) -> FID | None:
+def _resolve(reading: Reading, path: bytes, access: DirectoryAccess | None) -> FID | None:
     """Return the object at a path; None also where the viewer may not pass on the way, or not list its name."""
     fid, parent = ROOT_FID, ROOT_FID
     for name in filter(None, path.split(b"/")):
-        if sight is not None and not sight.searchable(fid):
+        if access is not None and not access.searchable(fid):
             return None
         following = reading.child(fid, name)
         if following is None:
             return None
         fid, parent = following, fid
-    return fid if sight is None or fid == ROOT_FID or sight.listed(parent) else None
+    return fid if access is None or fid == ROOT_FID or access.listed(parent) else None
 
 
 def _by(field: str) -> str:

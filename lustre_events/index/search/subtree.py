@@ -14,7 +14,7 @@ from lustre_events.index.paths import paths_of
 from lustre_events.index.query.tree import All, And, Node, Path
 from lustre_events.index.query.wildcards import literal_of, name_bytes
 from lustre_events.index.reading import Entry, Reading, Row
-from lustre_events.index.visibility import Sight
+from lustre_events.index.visibility import DirectoryAccess
 
 _PORTION = 500
 
@@ -48,7 +48,7 @@ def _literal(glob: str) -> tuple[bytes, ...] | None:
 
 
 def walk(  # noqa: PLR0917 - one page
-    reading: Reading, root: FID, subtree: Subtree, after: bytes | None, limit: int, sight: Sight | None
+    reading: Reading, root: FID, subtree: Subtree, after: bytes | None, limit: int, access: DirectoryAccess | None
 ) -> list[tuple[bytes, Row]]:  # fmt: skip
     """Return up to `limit` objects of a subtree that match its rest, with the path by which each was found.
 
@@ -58,11 +58,11 @@ def walk(  # noqa: PLR0917 - one page
     found: list[tuple[bytes, Row]] = []
     circling: set[int] = set()
     base = b"/".join(subtree.directory)
-    entries = _below(reading, root, base, _names_behind(base, after), sight, deep=subtree.deep)
+    entries = _below(reading, root, base, _names_behind(base, after), access, deep=subtree.deep)
     while len(found) < limit and (portion := _portion(entries)):
         rows = {row.id: row for row in reading.matching(subtree.rest, {entry.id for _, entry in portion})}
         hits = [(path, rows[entry.id]) for path, entry in portion if entry.id in rows]
-        paths = paths_of(reading.links, {row.fid for _, row in hits}, sight)
+        paths = paths_of(reading.links, {row.fid for _, row in hits}, access)
         for path, row in hits:
             first = _first(paths[row.fid], base, deep=subtree.deep)
             # Links out of order can make a directory lie in itself: then it has no path here, and is here.
@@ -93,10 +93,10 @@ def _names_behind(base: bytes, after: bytes | None) -> list[bytes]:
 
 
 def _below(
-    reading: Reading, root: FID, base: bytes, names: list[bytes], sight: Sight | None, *, deep: bool
+    reading: Reading, root: FID, base: bytes, names: list[bytes], access: DirectoryAccess | None, *, deep: bool
 ) -> Iterator[tuple[bytes, Entry]]:  # fmt: skip
     """Yield (path, entry) of what is below a directory and can be seen, behind the names given."""
-    if sight is not None and not sight.searchable(root):
+    if access is not None and not access.searchable(root):
         return
     stack = [(root, base + b"/" if base else b"", _listing(reading, root, names[0] if names else b""))]
     # A directory is walked once, on the first way to it: links out of order can make many ways, and circles.
@@ -104,7 +104,7 @@ def _below(
     here: FID | None = root
     for number, name in enumerate(names, 1):  # down to where the last page ended
         here = reading.child(here, name) if deep and here is not None else None
-        if here is None or here in walked or (sight is not None and not sight.searchable(here)):
+        if here is None or here in walked or (access is not None and not access.searchable(here)):
             break
         walked.add(here)
         following = names[number] if number < len(names) else b""
@@ -115,11 +115,11 @@ def _below(
         if entry is None:
             stack.pop()
             continue
-        if sight is None or sight.listed(directory):
+        if access is None or access.listed(directory):
             yield prefix + entry.name, entry
         if not deep or entry.type not in {"d", None} or entry.fid in walked:
             continue
-        if sight is None or sight.searchable(entry.fid):
+        if access is None or access.searchable(entry.fid):
             walked.add(entry.fid)
             stack.append((entry.fid, prefix + entry.name + b"/", _listing(reading, entry.fid, b"")))
 

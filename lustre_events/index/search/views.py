@@ -11,13 +11,15 @@ from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.index.paths import paths_of
 from lustre_events.index.reading import Reading, Row, StoredDocument
-from lustre_events.index.search.hits import Document, Facts, Failure, Hit, ObjectView, PendingRow
-from lustre_events.index.visibility import Sight, Viewer, may
+from lustre_events.index.search.hits import Document, Facts, Failure, Hit, ObjectView, PendingWork
+from lustre_events.index.visibility import DirectoryAccess, Viewer, may
 
 
-def hits_of(reading: Reading, rows: Sequence[Row], viewer: Viewer | None, sight: Sight | None) -> list[Hit]:
+def hits_of(
+    reading: Reading, rows: Sequence[Row], viewer: Viewer | None, access: DirectoryAccess | None
+) -> list[Hit]:
     """Return a hit for each row, with all paths and documents that the viewer sees; none without a path."""
-    paths = paths_of(reading.links, [row.fid for row in rows], sight)
+    paths = paths_of(reading.links, [row.fid for row in rows], access)
     documents: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
     for found in reading.documents([row.id for row in rows if _readable(row, viewer)]):
         if found.body is not None:
@@ -37,9 +39,11 @@ def _readable(row: Row, viewer: Viewer | None) -> bool:
     return viewer is None or may(viewer, row, acl.READ)
 
 
-def views_of(reading: Reading, fids: list[FID], viewer: Viewer | None, sight: Sight | None) -> list[ObjectView]:
+def views_of(
+    reading: Reading, fids: list[FID], viewer: Viewer | None, access: DirectoryAccess | None
+) -> list[ObjectView]:
     """Return all that the viewer may know of each object, in the order asked for."""
-    paths = paths_of(reading.links, fids, sight)
+    paths = paths_of(reading.links, fids, access)
     seen = [fid for fid in fids if viewer is None or paths[fid]]
     rows = reading.objects(seen)
     stored: dict[int, list[StoredDocument]] = defaultdict(list)
@@ -61,10 +65,10 @@ def views_of(reading: Reading, fids: list[FID], viewer: Viewer | None, sight: Si
     ]
 
 
-def _pending(reading: Reading, fids: Collection[FID]) -> dict[FID, list[PendingRow]]:
-    pending: dict[FID, list[PendingRow]] = defaultdict(list)
+def _pending(reading: Reading, fids: Collection[FID]) -> dict[FID, list[PendingWork]]:
+    pending: dict[FID, list[PendingWork]] = defaultdict(list)
     for work in reading.pending(fids):
-        pending[work.fid].append(PendingRow(**{name: getattr(work, name) for name in PendingRow.__slots__}))
+        pending[work.fid].append(PendingWork(**{name: getattr(work, name) for name in PendingWork.__slots__}))
     return pending
 
 

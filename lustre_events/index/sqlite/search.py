@@ -37,7 +37,7 @@ from lustre_events.index.sqlite.origin import whole
 from lustre_events.index.sqlite.pages import COLUMNS, Pages, row_of, rows_of
 from lustre_events.index.sqlite.paths import links_of
 from lustre_events.index.sqlite.tally import tally
-from lustre_events.index.visibility import Sight, Viewer, permits
+from lustre_events.index.visibility import DirectoryAccess, Viewer, permits
 
 _NO_INDEX = "{}: there is no index here yet; start a dispatcher (lustre-events run), or name one with --index"
 _CHUNK = 500
@@ -60,8 +60,10 @@ class SqliteReading:
         self._planner = Planner(self._dialect, few=few)
         if viewer is not None:
             self._planner = Planner(self._dialect, LISTED, READABLE, few)
-            sight = Sight(viewer, lambda fids: [(fid, parent) for fid, parent, _ in self.links(fids)], self.objects)
-            connection.create_function("le_listed", 1, lambda packed: sight.listed(FID.unpack(packed)))
+            access = DirectoryAccess(
+                viewer, lambda fids: [(fid, parent) for fid, parent, _ in self.links(fids)], self.objects
+            )
+            connection.create_function("le_listed", 1, lambda packed: access.listed(FID.unpack(packed)))
             connection.create_function("le_readable", 4, functools.partial(_readable, viewer))
         self._pages = Pages(connection, self._planner)
 
