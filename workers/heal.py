@@ -14,6 +14,10 @@ from workers.files import Files
 LOOKS = 3
 
 
+class OtherDirectory(FileNotFoundError):
+    """At the path is a directory with another FID."""
+
+
 def names(fid: FID, files: Files) -> dict[str, Any]:
     """Return the names of an object as dispatcher/healing.py reads them: (parent's FID, percent-encoded name).
 
@@ -21,21 +25,30 @@ def names(fid: FID, files: Files) -> dict[str, Any]:
     come one by one, and a directory on the way may be renamed meanwhile, so each is checked by the FIDs of what is
     there now; if that fails all are asked for again.
 
+    The old FID of a directory that was split, or whose migration stopped half-way, has the directory's path and is
+    not what is there at any look: it is a stripe, which has no name of its own.
+
     Raises:
         OSError: they changed at each of three looks, or a directory cannot be reached.
     """
+    others: list[list[bytes]] = []
     for _ in range(LOOKS):
         paths = files.paths_of(fid)
         if paths is None:
             return {"names": None}
         try:
             found, links = _checked(fid, paths, files)
+        except OtherDirectory:
+            others.append(paths)
+            continue
         except (FileNotFoundError, NotADirectoryError):
             continue
         return {
             "names": [[str(parent), quote_from_bytes(name)] for parent, name in found],
             "whole": len(found) >= links,
         }
+    if len(others) == LOOKS and all(paths == others[0] for paths in others):
+        return {"names": [], "whole": True}
     raise OSError(errno.EAGAIN, "they change while they are looked at")
 
 
@@ -56,6 +69,8 @@ def _checked(fid: FID, paths: list[bytes], files: Files) -> tuple[list[tuple[FID
                 os.close(fd)
         finally:
             os.close(directory)
+        if parent is not None and seen not in {fid, None} and stat.S_ISDIR(facts.st_mode):
+            raise OtherDirectory(errno.ENOENT, "another directory is there now", os.fsdecode(path))
         if parent is None or seen not in {fid, None}:
             raise FileNotFoundError(errno.ENOENT, "something else is there now", os.fsdecode(path))
         found.append((parent, name))

@@ -8,7 +8,7 @@ that came in the wrong order. So an object is *contested*
   name is always in such a pair if it has lost, so the object that is really there is asked for;
 - when it has records of two MDTs of which the one that was read later is not clearly the later one. The record
   that ended the reign of a wrong winner is about that very object, so the one that is gone from there is asked for;
-- when it has migrated, and a name still leads to its old FID;
+- when it has migrated, and the last record of a name is of its old FID (aliases.py);
 - when a record came late (spans.py): what was removed since its time is forgotten, so it may bring back what is
   gone. What it names is asked for, and what it meets there.
 
@@ -86,8 +86,6 @@ class Healing:
             change = batch.changes.get(fid)
             if change is not None and row.cause and _late(row.cause, change.since, self.skew_ns):
                 batch.contest((fid,), max(row.cause, change.cause))
-        for fid, links in turn.transaction.links_of(present).items():
-            batch.contest((fid,), max(link.stamp for link in links))
         if not batch.contested:
             return 0
         times: dict[FID, int] = {}
@@ -121,12 +119,14 @@ class Healing:
             ConfigError: it is no answer.
         """
         said = _names(result)
-        places = said.places()
+        places = _present(turn, said.places())
         known = {(link.parent, link.name): link for link in turn.transaction.links_of([row.fid]).get(row.fid, [])}
         wrong, missing = known.keys() - places, places - known.keys()
         if said.names is None or not said.whole:
             self._lists |= {parent for parent, _ in wrong}
             wrong = set()
+        if said.whole and not places:
+            self._looks.add(row.fid)  # it has no name at all: is it still there?
         if not wrong and not missing:
             return None
         known |= turn.transaction.links(missing)
@@ -194,3 +194,9 @@ def _late(known: bytes, stamp: bytes, skew_ns: int) -> bool:
     the other one, its rival may be any of those before that.
     """
     return known[8:10] != stamp[8:10] and eff_time_of(stamp) <= eff_time_of(known) + skew_ns
+
+
+def _present(turn: Turn, places: set[Place]) -> set[Place]:
+    """Return places by the present FIDs of their directories: one that was split has other ones too."""
+    present = turn.transaction.moved({parent for parent, _ in places})
+    return {(present.get(parent, parent), name) for parent, name in places}

@@ -23,6 +23,7 @@ from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher import aliases
 from lustre_events.dispatcher.continuity import Advance
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
@@ -86,6 +87,8 @@ class _Step:
     links: int = 0
     """How many were written."""
     swept: int = 0
+    brought: int = 0
+    """Names that came under the present FID of their directory."""
 
 
 class Dispatcher:
@@ -216,7 +219,8 @@ class Dispatcher:
         self._requests.answer(step.replies)
         self._jobs.enqueue(step.plan)
         self._incoming.acknowledge(self._cursors)
-        done = bool(blocks or entries or asked or step.plan.jobs or counters["walked"] or counters["swept"])
+        under_way = counters["walked"] or counters["swept"] or step.brought
+        done = bool(blocks or entries or asked or step.plan.jobs or under_way)
         if done:
             told = {name: count for name, count in counters.items() if ":" not in name}
             reached = [(mdt, self._cursors[mdt, epoch].position) for mdt, epoch in step.moved]
@@ -228,6 +232,10 @@ class Dispatcher:
     def _writes(self, step: _Step) -> Iterator[Write]:
         """Yield what there is to write. Only when a write is asked for is the one before it done."""
         yield from self._write_records(step)
+        for _ in range(aliases.ROUNDS):
+            yield partial(self._bring, step=step)
+            if not step.brought:
+                break
         for results in result_batches(step.entries):
             yield partial(self._results.take, results=results, passed_ns=step.passed_ns)
         yield partial(self._count, step=step)
@@ -260,6 +268,9 @@ class Dispatcher:
         began = self._timer()
         self._records.write(turn, gathered)
         self._records_size.took(gathered.batch.counters["records"], self._timer() - began)
+
+    def _bring(self, turn: Turn, *, step: _Step) -> None:
+        step.brought = self._records.bring(turn)
 
     @staticmethod
     def _count(turn: Turn, *, step: _Step) -> None:

@@ -7,7 +7,7 @@ each with the object's FID (None: this worker cannot tell it, the name stays as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -41,6 +41,11 @@ class Portion:
     after: bytes
     last: bytes | None
     names: Mapping[bytes, tuple[FID | None, Facts | None]]
+
+    def followed(self, present: Mapping[FID, FID]) -> Portion:
+        """Return the portion with the FIDs that objects have now."""
+        names = {name: (present.get(fid, fid) if fid else None, facts) for name, (fid, facts) in self.names.items()}
+        return replace(self, names=names)
 
 
 def portion_of(result: Result, asked: PendingRow, skew_ns: int) -> tuple[Portion, Listing]:

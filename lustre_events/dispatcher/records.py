@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher import aliases
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.heal import Healing
 from lustre_events.dispatcher.turn import Turn
@@ -37,6 +38,8 @@ class RecordWriter:
         self._planner = planner
         self._walks = walks
         self._healing = healing
+        self._unfinished = True
+        """There may be names under old FIDs in the index."""
 
     def gather(self, blocks: Sequence[Block], known: Cursors, now_ns: int) -> Gathered:
         """Return what blocks of records change; `known` are the cursors so far."""
@@ -69,6 +72,17 @@ class RecordWriter:
         turn.counters.update(gathered.batch.counters)
         turn.counters["links"] += len(gathered.batch.links)
 
+    def bring(self, turn: Turn) -> int:
+        """Go on with directories that have another FID now; return how many names came under it."""
+        if not self._unfinished:
+            return 0
+        batch = Batch(turn.now_ns)
+        brought = aliases.bring_children(turn.transaction, batch, self._healing.skew_ns)
+        if batch.contested:
+            turn.counters["contested"] += self._healing.want(turn, batch.contested)
+        self._unfinished = brought > 0
+        return brought
+
     def _write(self, turn: Turn, batch: Batch, *, several: bool) -> None:
         present = self._follow_moves(turn, batch)
         before = self._walks.before(turn, batch.changes)
@@ -82,9 +96,7 @@ class RecordWriter:
     def _follow_moves(turn: Turn, batch: Batch) -> Mapping[FID, FID]:
         """Remember the migrations, and let changes of old FIDs be those of the present ones, which are returned."""
         moves = batch.moves()
-        turn.transaction.put_moves(moves)
-        moving = {fid for move in moves for fid in (move.fid, move.target)}
-        present = turn.transaction.moved(batch.changes.keys() | moving if moving else batch.changes.keys())
+        present = aliases.present_fids(turn.transaction, batch, moves)
         batch.follow(present)
         turn.counters["migrated"] += len(moves)
         return present
@@ -93,9 +105,16 @@ class RecordWriter:
         if several or batch.late:
             self._healing.before(turn, batch)
         turn.transaction.set_links(batch.links.values())
+        moves = batch.moves()
+        if moves:
+            self._unfinished = True
+            aliases.bring_names(turn.transaction, moves, present, batch)
+            aliases.bring_children(turn.transaction, batch, self._healing.skew_ns if several else 0)
         # From the last to the first: what was changed under a later FID counts as a later change.
-        for move in reversed(batch.moves()):
-            turn.transaction.move_object(move.fid, present[move.fid])
+        for move in reversed(moves):
+            for fid in (move.target, move.fid):
+                if fid in present:
+                    turn.transaction.move_object(fid, present[fid])
 
     @staticmethod
     def _remaining(turn: Turn, batch: Batch) -> Mapping[FID, ObjectChange]:

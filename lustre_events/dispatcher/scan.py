@@ -75,7 +75,7 @@ class Scanning:
     def write(self, turn: Turn) -> None:
         """Write what was taken, and the work that it asks for."""
         merged = Merged()
-        for portion in self._portions:
+        for portion in _present(turn, self._portions):
             known = {
                 link.name: link
                 for link in turn.transaction.links_between(portion.parent, portion.after, portion.last)
@@ -163,3 +163,12 @@ def _outside(facts: Facts) -> Sequence[object]:
         facts.type, facts.size, facts.mtime_ns, facts.ctime_ns, facts.uid, facts.gid, facts.mode, facts.nlink,
         facts.released, facts.acl,
     )  # fmt: skip
+
+
+def _present(turn: Turn, portions: Sequence[Portion]) -> Sequence[Portion]:
+    """Return portions with the present FIDs of what was listed before it migrated."""
+    if not turn.transaction.any_moved():
+        return portions
+    fids = {fid for portion in portions for fid, _ in portion.names.values() if fid is not None}
+    present = turn.transaction.moved(fids)
+    return [portion.followed(present) for portion in portions] if present else portions

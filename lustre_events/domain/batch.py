@@ -23,6 +23,7 @@ from lustre_events.domain.namespace import (
     Place,
     eff_time_of,
     effective_time,
+    followed,
     lacks_old_name,
     merge,
     rivals,
@@ -156,8 +157,20 @@ class Batch:
         """Return the migrations, in order."""
         return [move for _, move in sorted(self._moves.items())]
 
+    def fids(self) -> set[FID]:
+        """Return all objects and directories that the batch is about."""
+        found = {fid for link in self.links.values() for fid in (link.parent, link.fid) if fid is not None}
+        found.update(self.changes)
+        found.update(self.contested)
+        found.update(fid for move in self._moves.values() for fid in (move.fid, move.target))
+        return found
+
     def follow(self, present: Mapping[FID, FID]) -> None:
         """Make what happened to objects under old FIDs happen to the present ones. When all blocks are added."""
+        if not present:
+            return
+        self.links = followed(self.links.values(), present)
+        self.late = {(present.get(parent, parent), name) for parent, name in self.late}
         for fid, target in present.items():
             old = self.changes.pop(fid, None)
             if old is not None:

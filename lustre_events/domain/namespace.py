@@ -8,6 +8,11 @@ The key begins with the effective time, not with the index: indexes of two MDTs 
 time alone can run backwards within one MDT (seen 7 times in real captures). The effective time is the
 record's time, pushed behind the record before it in its MDT's log.
 
+A migration or a split (`lfs setdirstripe`) gives an object a new FID, and both FIDs are one object from then on:
+all names of the old one mean the new one, hard links without a record of their own too, and a directory's old FID
+lives on as a stripe, so that later records name either one as the parent. As no FID is used twice, it does not
+matter when the migration is heard of: each link is read as one of the present FIDs (`followed`).
+
 Only the types in LINK_EFFECTS name a place. The parent in all other records is not to be trusted
 (lustre-changelog.md 6: 143 of 162 XATTR records held an unrelated directory).
 """
@@ -16,7 +21,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
 import msgspec
 
@@ -95,7 +100,7 @@ class Link(msgspec.Struct, frozen=True, gc=False):
 
 
 class Move(msgspec.Struct, frozen=True, gc=False):
-    """A migration: an object's FID and its new one, with the packed key of the record."""
+    """A migration or a split: an object's FID and its new one, with the packed key of the record."""
 
     fid: FID
     target: FID
@@ -151,6 +156,39 @@ def merge(links: MutableMapping[Place, Link], stamp: bytes, found: Iterable[Effe
         if present is None or stamp >= present.stamp:
             links[place] = Link(effect.parent, effect.name, effect.fid, stamp)
     return met
+
+
+def present_of(steps: Mapping[FID, Move], fid: FID) -> FID:
+    """Return the FID that an object has after all its migrations; `steps` are the last ones of each FID.
+
+    A directory that is split and merged again has its first FID back: of a circle the latest step counts.
+    """
+    seen: dict[FID, int] = {}
+    path: list[Move] = []
+    while (step := steps.get(fid)) is not None:
+        if fid in seen:
+            return max(path[seen[fid] :], key=lambda each: each.stamp).target
+        seen[fid] = len(path)
+        path.append(step)
+        fid = step.target
+    return fid
+
+
+def followed(links: Iterable[Link], present: Mapping[FID, FID]) -> dict[Place, Link]:
+    """Return links with the FIDs that their directories and objects have now: the highest key wins.
+
+    Where one record has freed a place and set it, it is set.
+    """
+    found: dict[Place, Link] = {}
+    for link in links:
+        parent = present.get(link.parent, link.parent)
+        fid = None if link.fid is None else present.get(link.fid, link.fid)
+        if parent != link.parent or fid != link.fid:
+            link = Link(parent, link.name, fid, link.stamp)  # noqa: PLW2901 - the same link
+        known = found.get((parent, link.name))
+        if known is None or (link.stamp, fid is not None) >= (known.stamp, known.fid is not None):
+            found[parent, link.name] = link
+    return found
 
 
 def lacks_old_name(record: ChangelogRecord) -> bool:

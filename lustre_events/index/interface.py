@@ -150,7 +150,16 @@ class Transaction(Protocol):
         """Move a cursor. Raises LeaseLost if it does not stand at `before` (position 0: it may be new)."""
 
     def set_links(self, links: Iterable[Link]) -> None:
-        """Write links; one that has a higher stamp already stays."""
+        """Write links, each place once; one that has a higher stamp already stays.
+
+        Of one stamp a name counts more than its removal.
+        """
+
+    def take_names(self, fids: Collection[FID]) -> list[Link]:
+        """Remove all names of `fids`, and return them."""
+
+    def take_children(self, parents: Collection[FID], limit: int) -> list[Link]:
+        """Remove up to `limit` names in directories, tombstones too, and return them; fewer: there are no more."""
 
     def links(self, places: Collection[Place]) -> dict[Place, Link]:
         """Return what is written of those of `places` that are known, tombstones too."""
@@ -180,10 +189,19 @@ class Transaction(Protocol):
         """Write new objects together with their facts, which are of the rows' generation."""
 
     def put_moves(self, moves: Iterable[Move]) -> None:
-        """Remember migrations, until they are swept."""
+        """Remember migrations, until they are swept; of one FID the latest one. They are open (`open_moves`)."""
+
+    def any_moved(self) -> bool:
+        """Return whether any migration is remembered."""
 
     def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
-        """Return the present FID of those of `fids` that migrated, over any number of remembered migrations."""
+        """Return the present FID of those of `fids` that have another one, over any number of migrations."""
+
+    def open_moves(self, limit: int) -> list[FID]:
+        """Return up to `limit` old FIDs under which the index may still have names."""
+
+    def close_moves(self, fids: Collection[FID]) -> None:
+        """Remember that no name is left under these old FIDs."""
 
     def move_object(self, source: FID, target: FID) -> None:
         """Give all of `source` (documents, facts, generation, pending rows) to `target`, if it is stored.
@@ -239,7 +257,10 @@ class Transaction(Protocol):
         """Forget failed attempts, not the good documents beside them; return how many there were."""
 
     def sweep(self, stamp: bytes, limit: int) -> int:
-        """Remove tombstones and remembered migrations with smaller stamps, about `limit`; return how many."""
+        """Remove tombstones and remembered migrations with smaller stamps, about `limit`; return how many.
+
+        That of a directory stays while the directory is there: its old FID may be that of a stripe, and named yet.
+        """
 
     def nameless(self, after: int, limit: int) -> tuple[list[FID], int]:
         """Return those of `limit` objects behind the id `after` without a name, and the id reached; 0: the end."""

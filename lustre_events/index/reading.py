@@ -177,6 +177,9 @@ class Reading(Protocol):
     def links(self, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
         """Return (FID, parent, name) of every current name of `fids`."""
 
+    def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
+        """Return the present FID of those of `fids` that an object had before, as far as that is remembered."""
+
     def child(self, parent: FID, name: bytes) -> FID | None:
         """Return what a name in a directory means."""
 

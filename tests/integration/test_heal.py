@@ -139,3 +139,17 @@ def test_nonsense_is_no_answer(rig: Rig, top: Path) -> None:
 
     assert workers.names() == before
     assert rig.dispatcher._counters["results_failed"] == 1
+
+
+def test_the_old_fid_of_a_split_directory_is_gone(rig: Rig, top: Path) -> None:
+    """A FID for which fid2path gives the path of another directory is a stripe: gone, not failed."""
+    workers = TreeWorkers(rig, top, tells=True)
+    stripe = b.fid_of(77)
+    workers.stripes[stripe] = b"d/"
+    rig.feed(b.mkdir(stripe, name=b"old", index=1, time_ns=rig.now_ns))
+    rig.settle()
+    rig.pass_seconds(60)
+    drain(rig, workers)
+
+    assert rig.select("SELECT count(*) FROM document WHERE failure IS NOT NULL") == [0]
+    assert rig.select("SELECT count(*) FROM object WHERE fid = ?", stripe.pack()) == [0]

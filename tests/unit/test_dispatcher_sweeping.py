@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord, RecordType
 from lustre_events.config.settings import DispatcherSettings
-from tests.support.model.dispatcher import MDT0, MDT1, Rig, csv_rig
+from lustre_events.dispatcher.aliases import NAMES
+from tests.support.model.dispatcher import FACTS, MDT0, MDT1, Rig, csv_rig
 from tests.support.records import builders as b
 from tests.support.records.builders import START_NS, fid_of
 
@@ -195,3 +197,71 @@ def test_documents_wait_for_a_migration_that_is_not_read_yet(rig: Rig) -> None:
     holders = rig.select("SELECT fid FROM object JOIN document ON object = object.id")
     assert fid_of(2).pack() in holders
     assert fid_of(1).pack() not in holders
+
+
+def test_a_split_directory_is_one_under_both_fids(rig: Rig) -> None:
+    """What was in it, in portions, and what records of its stripe say, is in the present one."""
+    many = [b.create(fid=100 + n, parent=1, name=b"f%d" % n, index=n + 2) for n in range(2 * NAMES + 1)]
+    rig.feed(b.mkdir(fid=1, name=b"a.csv", index=1), *many, mdt=MDT0)
+    split_ns = START_NS + 9_000 * SECOND_NS
+    rig.feed(b.create(fid=50, parent=2, name=b"later", index=1, time_ns=split_ns + 5), mdt=MDT1)
+    rig.feed(b.unlink(fid=101, parent=2, name=b"f1", index=2, time_ns=split_ns + 6), mdt=MDT1)
+    rig.settle()
+    rig.feed(migration(1, 2, index=9_000, time_ns=split_ns), mdt=MDT0)
+    rig.settle()
+    rig.feed(b.rename(fid=102, parent=2, name=b"f2", to_parent=1, to=b"g", index=3, time_ns=split_ns + 9), mdt=MDT1)
+    rig.settle()
+    assert rig.paths(50, 101, 102, 103) == [[b"a.csv/later"], [], [b"a.csv/g"], [b"a.csv/f3"]]
+    assert rig.select("SELECT count(*) FROM link WHERE parent = ?", fid_of(1).pack()) == [0]
+    assert rig.select("SELECT count(*) FROM link WHERE parent = ? AND fid IS NOT NULL", fid_of(2).pack()) == [
+        2 * NAMES + 1
+    ]
+
+
+def test_the_alias_of_a_directory_stays_while_it_is_there(rig: Rig) -> None:
+    """Its stripe may be named at any later time; when it is removed the memory of its old FIDs is swept."""
+    rig.feed(b.mkdir(fid=1, name=b"a.csv", index=1), migration(1, 2, index=2), migration(2, 3, index=3), mdt=MDT0)
+    rig.settle()
+    rig.answer(rig.queue.take(), document={**FACTS, "type": "d"})
+    for turn in range(1, 4):
+        caught_up(rig, MDT0, START_NS + turn * 3_600 * SECOND_NS)
+        caught_up(rig, MDT1, START_NS + turn * 3_600 * SECOND_NS)
+        rig.settle()
+    rig.feed(b.create(fid=9, parent=1, name=b"b", index=4, time_ns=START_NS + 20_000 * SECOND_NS), mdt=MDT0)
+    rig.settle()
+    assert rig.paths(9) == [[b"a.csv/b"]]
+    end_ns = START_NS + 30_000 * SECOND_NS
+    rig.feed(
+        b.unlink(fid=9, parent=3, name=b"b", index=5, time_ns=end_ns),
+        b.rmdir(fid=3, name=b"a.csv", index=6, time_ns=end_ns + 1),
+        mdt=MDT0,
+    )
+    rig.settle()
+    assert rig.select("SELECT count(*) FROM moved") == [2], "a late record may name the stripe yet"
+    caught_up(rig, MDT0, end_ns + 60 * SECOND_NS)
+    caught_up(rig, MDT1, end_ns + 60 * SECOND_NS)
+    rig.settle()
+    assert rig.select("SELECT count(*) FROM moved") == [0]
+
+
+def test_a_directory_that_is_split_and_merged_has_its_first_fid_again(rig: Rig) -> None:
+    """1 → 2, 2 → 1, in either order of the records: the later one counts."""
+    split = migration(1, 2, index=2, time_ns=START_NS + 5 * SECOND_NS)
+    merge = migration(2, 1, index=1, time_ns=START_NS + 9 * SECOND_NS)
+    rig.feed(b.mkdir(fid=1, name=b"a.csv", index=1), b.create(fid=5, parent=1, name=b"x", index=2), mdt=MDT0)
+    rig.feed(merge, b.create(fid=6, parent=2, name=b"y", index=2, time_ns=START_NS + 10 * SECOND_NS), mdt=MDT1)
+    rig.settle()
+    rig.feed(msgspec.structs.replace(split, index=3), mdt=MDT0)
+    rig.settle()
+    assert rig.paths(1, 2, 5, 6) == [[b"a.csv"], [], [b"a.csv/x"], [b"a.csv/y"]]
+
+
+def test_all_names_of_a_file_migrate_with_it(rig: Rig) -> None:
+    """A hard link without a record of its own leads to the new FID, and a rename by the old one, read late, too."""
+    rig.feed(b.create(fid=1, name=b"a.csv", index=1), b.link(fid=1, name=b"b.csv", index=2), mdt=MDT0)
+    rig.settle()
+    rig.feed(migration(1, 2, index=3, time_ns=START_NS + 9 * SECOND_NS), mdt=MDT0)
+    rig.settle()
+    rig.feed(b.rename(fid=1, name=b"b.csv", to=b"c.csv", index=1, time_ns=START_NS + 5 * SECOND_NS), mdt=MDT1)
+    rig.settle()
+    assert rig.paths(1, 2) == [[], [b"a.csv", b"c.csv"]]

@@ -21,6 +21,7 @@ from lustre_events.index.postgresql.database import Connection, Database, packed
 from lustre_events.index.postgresql.database import Row as Values
 from lustre_events.index.postgresql.dialect import PostgresqlDialect
 from lustre_events.index.postgresql.tally import tally
+from lustre_events.index.postgresql.upkeep import MOVED, moved_of
 from lustre_events.index.postgresql.visibility import listed_directories, readable, seen
 from lustre_events.index.query.tree import Node
 from lustre_events.index.reading import (
@@ -163,6 +164,10 @@ class PostgresqlReading:
         return unpacked_links(self._run(Clause(
             "SELECT fid, parent, name FROM link WHERE fid = ANY(%b::bytea[])", (packed(fids),)
         )))  # fmt: skip
+
+    def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
+        """Return the present FID of those of `fids` that an object had before."""
+        return moved_of(lambda some: self._run(Clause(MOVED, (packed(some),))), fids)
 
     def child(self, parent: FID, name: bytes) -> FID | None:
         """Return what a name in a directory means."""

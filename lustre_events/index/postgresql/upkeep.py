@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from lustre_events.changelog.fid import FID
-from lustre_events.domain.namespace import Move
+from lustre_events.domain.namespace import Link, Move, base_stamp, present_of
 from lustre_events.index.interface import Walk
 from lustre_events.index.postgresql.database import packed
 from lustre_events.index.postgresql.documents import Documents
@@ -16,25 +16,80 @@ class Upkeep(Documents):
     """The calls of `interface.Transaction` about migrations, sweeping and walks."""
 
     def put_moves(self, moves: Iterable[Move]) -> None:
-        """Remember migrations, until they are swept."""
-        rows = {move.fid: (move.fid.pack(), move.target.pack(), move.stamp) for move in moves}
-        if rows:
-            self._run(
-                "INSERT INTO moved (fid, target, stamp) SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::bytea[])"
-                " ON CONFLICT (fid) DO UPDATE SET target = excluded.target, stamp = excluded.stamp",
-                *columns([*rows.values()]),
-            )
+        """Remember migrations, until they are swept; of one FID the latest one."""
+        latest: dict[FID, Move] = {}
+        for move in moves:
+            if move.fid not in latest or move.stamp >= latest[move.fid].stamp:
+                latest[move.fid] = move
+        if not latest:
+            return
+        reached = self._reached()
+        rows = [
+            (move.fid.pack(), move.target.pack(), move.stamp, max(move.stamp, reached)) for move in latest.values()
+        ]
+        self._run(
+            "INSERT INTO moved (fid, target, stamp, look)"
+            " SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[]) ON CONFLICT (fid)"
+            " DO UPDATE SET target = excluded.target, stamp = excluded.stamp, look = excluded.look,"
+            " open = 1, kept = 0"
+            " WHERE excluded.stamp > moved.stamp",
+            *columns(rows),
+        )
+
+    def any_moved(self) -> bool:
+        """Return whether any migration is remembered."""
+        return self._run("SELECT 1 FROM moved LIMIT 1").fetchone() is not None
 
     def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
-        """Return the present FID of those of `fids` that migrated, over any number of remembered migrations."""
-        steps: dict[FID, FID] = {}
-        frontier = set(fids)
+        """Return the present FID of those of `fids` that have another one, over any number of migrations."""
+        return moved_of(lambda some: self._run(MOVED, packed(some)), fids)
+
+    def open_moves(self, limit: int) -> list[FID]:
+        """Return up to `limit` old FIDs under which the index may still have names."""
+        return [FID.unpack(row[0]) for row in self._run("SELECT fid FROM moved WHERE open = 1 LIMIT %s", limit)]
+
+    def close_moves(self, fids: Collection[FID]) -> None:
+        """Remember that no name is left under these old FIDs."""
+        if fids:
+            self._run("UPDATE moved SET open = 0 WHERE fid = ANY(%b::bytea[])", packed(fids))
+
+    def take_names(self, fids: Collection[FID]) -> list[Link]:
+        """Remove all names of `fids`, and return them."""
+        if not fids:
+            return []
+        return _links(self._run(
+            "DELETE FROM link WHERE fid = ANY(%b::bytea[]) RETURNING parent, name, fid, stamp", packed(fids)
+        ))  # fmt: skip
+
+    def take_children(self, parents: Collection[FID], limit: int) -> list[Link]:
+        """Remove up to `limit` names in directories, tombstones too, and return them."""
+        if not parents:
+            return []
+        return _links(self._run(
+            "WITH taken AS (SELECT parent, name FROM link WHERE parent = ANY(%b::bytea[]) LIMIT %s)"
+            " DELETE FROM link USING taken WHERE link.parent = taken.parent AND link.name = taken.name"
+            " RETURNING link.parent, link.name, link.fid, link.stamp",
+            packed(parents), limit,
+        ))  # fmt: skip
+
+    def release_moves(self, fids: Collection[FID]) -> None:
+        """Let the migrations of objects that are removed be swept, once all that is logged by now is here."""
+        frontier = set(fids) if fids and self.any_moved() else set()
+        found: set[FID] = set()
         while frontier:
-            rows = self._run("SELECT fid, target FROM moved WHERE fid = ANY(%b::bytea[])", packed(frontier))
-            found = {FID.unpack(fid): FID.unpack(target) for fid, target in rows}
-            steps |= found
-            frontier = set(found.values()) - steps.keys()
-        return {fid: last_step(steps, fid) for fid in fids if fid in steps}
+            rows = self._run("SELECT fid FROM moved WHERE target = ANY(%b::bytea[])", packed(frontier))
+            frontier = {FID.unpack(row[0]) for row in rows} - found
+            found |= frontier
+        if found:
+            self._run(
+                "UPDATE moved SET kept = 0, look = greatest(look, %s) WHERE fid = ANY(%b::bytea[])",
+                self._reached(), packed(found),
+            )  # fmt: skip
+
+    def _reached(self) -> bytes:
+        """Return the stamp up to which records have come."""
+        row = self._run("SELECT coalesce(max(eff_time), 0) FROM cursor").fetchone()
+        return base_stamp(int(row[0]) if row else 0)
 
     def move_object(self, source: FID, target: FID) -> None:
         """Give all of `source` (documents, facts, generation, pending rows) to `target`, if it is stored."""
@@ -66,6 +121,8 @@ class Upkeep(Documents):
             new, old, new,
         )  # fmt: skip
         self._run("DELETE FROM pending WHERE fid = %s", old)
+        self._run("DELETE FROM walk WHERE fid = %s AND EXISTS (SELECT 1 FROM walk WHERE fid = %s)", new, old)
+        self._run("UPDATE walk SET fid = %s WHERE fid = %s", new, old)
 
     def sweep(self, stamp: bytes, limit: int) -> int:
         """Remove tombstones and remembered migrations with smaller stamps, about `limit`; return how many."""
@@ -74,11 +131,26 @@ class Upkeep(Documents):
             " DELETE FROM link USING dead WHERE link.parent = dead.parent AND link.name = dead.name",
             stamp, limit,
         )  # fmt: skip
-        moved = self._run(
-            "DELETE FROM moved WHERE fid IN (SELECT fid FROM moved WHERE stamp < %s ORDER BY stamp LIMIT %s)",
-            stamp, limit,
-        )  # fmt: skip
-        return dead.rowcount + moved.rowcount
+        return dead.rowcount + self._sweep_moves(stamp, limit)
+
+    def _sweep_moves(self, stamp: bytes, limit: int) -> int:
+        rows = self._run(
+            "SELECT fid FROM moved WHERE kept = 0 AND look < %s AND open = 0 ORDER BY look LIMIT %s", stamp, limit
+        )
+        old = [FID.unpack(row[0]) for row in rows]
+        if not old:
+            return 0
+        present = self.moved(old)
+        found = self._run(
+            "SELECT fid FROM object WHERE coalesce(type, 'd') = 'd' AND fid = ANY(%b::bytea[])",
+            packed({present.get(fid, fid) for fid in old}),
+        )
+        there = {FID.unpack(row[0]) for row in found}
+        kept = [fid for fid in old if present.get(fid, fid) in there]
+        gone = [fid for fid in old if present.get(fid, fid) not in there]
+        self._run("UPDATE moved SET kept = 1 WHERE fid = ANY(%b::bytea[])", packed(kept))
+        self._run("DELETE FROM moved WHERE fid = ANY(%b::bytea[])", packed(gone))
+        return len(gone)
 
     def nameless(self, after: int, limit: int) -> tuple[list[FID], int]:
         """Return those of `limit` objects behind the id `after` without a name, and the id reached; 0: the end."""
@@ -137,10 +209,27 @@ _SHIFT = (
 )
 
 
-def last_step(steps: dict[FID, FID], fid: FID) -> FID:
-    """Return where the steps from `fid` lead; damaged records could make a circle."""
-    seen = {fid}
-    while (after := steps.get(fid)) is not None and after not in seen:
-        seen.add(after)
-        fid = after
-    return fid
+MOVED = "SELECT fid, target, stamp FROM moved WHERE fid = ANY(%b::bytea[])"
+
+
+def moved_of(
+    ask: Callable[[Collection[FID]], Iterable[tuple[bytes, bytes, bytes]]], fids: Collection[FID]
+) -> dict[FID, FID]:
+    """See `Upkeep.moved`; `ask` gives the rows of `MOVED`."""
+    steps: dict[FID, Move] = {}
+    frontier = set(fids)
+    while frontier:
+        found = {
+            FID.unpack(fid): Move(FID.unpack(fid), FID.unpack(target), stamp)
+            for fid, target, stamp in ask(frontier)
+        }
+        steps |= found
+        frontier = {move.target for move in found.values()} - steps.keys()
+    return {fid: last for fid in fids if fid in steps and (last := present_of(steps, fid)) != fid}
+
+
+def _links(rows: Iterable[tuple[bytes, bytes, bytes | None, bytes]]) -> list[Link]:
+    return [
+        Link(FID.unpack(parent), name, None if fid is None else FID.unpack(fid), stamp)
+        for parent, name, fid, stamp in rows
+    ]

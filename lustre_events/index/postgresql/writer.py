@@ -162,7 +162,8 @@ class PostgresqlTransaction(PendingTable, Scans, Upkeep):
                 "INSERT INTO link (parent, name, stamp, fid)"
                 " SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[])"
                 " ON CONFLICT (parent, name) DO UPDATE SET fid = excluded.fid, stamp = excluded.stamp"
-                " WHERE excluded.stamp > link.stamp",
+                " WHERE excluded.stamp > link.stamp"
+                " OR (excluded.stamp = link.stamp AND link.fid IS NULL AND excluded.fid IS NOT NULL)",
                 *columns([*rows.values()]),
             )
 
@@ -236,6 +237,7 @@ class PostgresqlTransaction(PendingTable, Scans, Upkeep):
             return 0
         self._facts_generations.clear()
         (count,) = self._run(_REMOVE, packed(fids)).fetchone() or (0,)
+        self.release_moves(fids)
         return int(count)
 
     def documents(self, fids: Collection[FID]) -> dict[WorkKey, int]:

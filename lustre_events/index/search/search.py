@@ -190,11 +190,14 @@ class Search:
     def show_many(self, fids: Iterable[FID], *, visible_to: Viewer | None = None) -> list[ObjectView]:
         """Return all that is known of each object, in the order asked for, at the cost of few statements for all.
 
-        An object of which `visible_to` sees no name is shown as one that the index does not know.
+        An object of which `visible_to` sees no name is shown as one that the index does not know. A FID that an
+        object had before it migrated, or a directory before it was split, shows it under its present FID.
         """
         viewer = _limits(visible_to)
+        asked = list(fids)
         with self._backend.reading(viewer) as reading:
-            return views_of(reading, list(fids), viewer, _access(reading, viewer))
+            present = reading.moved(asked)
+            return views_of(reading, [present.get(fid, fid) for fid in asked], viewer, _access(reading, viewer))
 
     def paths(self, fids: Iterable[FID], *, visible_to: Viewer | None = None) -> dict[FID, list[bytes]]:
         """Return all current paths of each object."""

@@ -37,6 +37,7 @@ from lustre_events.index.sqlite.origin import whole
 from lustre_events.index.sqlite.pages import COLUMNS, Pages, row_of, rows_of
 from lustre_events.index.sqlite.paths import links_of
 from lustre_events.index.sqlite.tally import tally
+from lustre_events.index.sqlite.upkeep import moved_of
 from lustre_events.index.visibility import DirectoryAccess, Viewer, permits
 
 _NO_INDEX = "{}: there is no index here yet; start a dispatcher (lustre-events run), or name one with --index"
@@ -101,6 +102,10 @@ class SqliteReading:
     def links(self, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
         """Return (FID, parent, name) of every current name of `fids`."""
         return links_of(self._connection, fids)
+
+    def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
+        """Return the present FID of those of `fids` that an object had before."""
+        return moved_of(self._connection, fids)
 
     def child(self, parent: FID, name: bytes) -> FID | None:
         """Return what a name in a directory means."""

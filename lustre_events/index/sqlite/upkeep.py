@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Collection, Iterable
 
 from lustre_events.changelog.fid import FID
-from lustre_events.domain.namespace import Move
+from lustre_events.domain.namespace import Link, Move, base_stamp, present_of
 from lustre_events.index.interface import Walk
 from lustre_events.index.sqlite.database import select
 from lustre_events.index.sqlite.documents import move_documents
@@ -18,28 +19,69 @@ class Upkeep:
     _connection: sqlite3.Connection
 
     def put_moves(self, moves: Iterable[Move]) -> None:
-        """Remember migrations, until they are swept."""
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO moved (fid, target, stamp) VALUES (?, ?, ?)",
-            [(move.fid.pack(), move.target.pack(), move.stamp) for move in moves],
-        )
+        """Remember migrations, until they are swept; of one FID the latest one."""
+        rows = [(move.fid.pack(), move.target.pack(), move.stamp, move.stamp) for move in moves]
+        if rows:
+            reached = self._reached()
+            self._connection.executemany(
+                "INSERT INTO moved (fid, target, stamp, look) VALUES (?, ?, ?, max(?, ?)) ON CONFLICT (fid)"
+                " DO UPDATE SET target = excluded.target, stamp = excluded.stamp, look = excluded.look, open = 1,"
+                " kept = 0 WHERE excluded.stamp > stamp",
+                [(*row, reached) for row in rows],
+            )
+
+    def any_moved(self) -> bool:
+        """Return whether any migration is remembered."""
+        return self._connection.execute("SELECT 1 FROM moved LIMIT 1").fetchone() is not None
 
     def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
-        """Return the present FID of those of `fids` that migrated, over any number of remembered migrations."""
-        if not self._connection.execute("SELECT 1 FROM moved LIMIT 1").fetchone():
-            return {}
-        steps: dict[FID, FID] = {}
-        frontier = set(fids)
+        """Return the present FID of those of `fids` that have another one, over any number of migrations."""
+        return moved_of(self._connection, fids)
+
+    def open_moves(self, limit: int) -> list[FID]:
+        """Return up to `limit` old FIDs under which the index may still have names."""
+        rows = self._connection.execute("SELECT fid FROM moved WHERE open = 1 LIMIT ?", (limit,))
+        return [FID.unpack(row[0]) for row in rows]
+
+    def close_moves(self, fids: Collection[FID]) -> None:
+        """Remember that no name is left under these old FIDs."""
+        self._connection.executemany("UPDATE moved SET open = 0 WHERE fid = ?", [(fid.pack(),) for fid in fids])
+
+    def take_names(self, fids: Collection[FID]) -> list[Link]:
+        """Remove all names of `fids`, and return them."""
+        return self._take("SELECT parent, name, fid, stamp FROM link WHERE fid IN ({})", fids, -1)
+
+    def take_children(self, parents: Collection[FID], limit: int) -> list[Link]:
+        """Remove up to `limit` names in directories, tombstones too, and return them."""
+        return self._take("SELECT parent, name, fid, stamp FROM link WHERE parent IN ({})", parents, limit)
+
+    def _take(self, statement: str, fids: Collection[FID], limit: int) -> list[Link]:
+        bounded = f"{statement} LIMIT {limit}"
+        rows = list(itertools.islice(select(self._connection, bounded, fids), limit if limit >= 0 else None))
+        self._connection.executemany("DELETE FROM link WHERE parent = ? AND name = ?", [row[:2] for row in rows])
+        return [
+            Link(FID.unpack(parent), name, None if fid is None else FID.unpack(fid), stamp)
+            for parent, name, fid, stamp in rows
+        ]
+
+    def release_moves(self, fids: Collection[FID]) -> None:
+        """Let the migrations of objects that are removed be swept, once all that is logged by now is here."""
+        frontier = set(fids) if self.any_moved() else set()
+        found: set[FID] = set()
         while frontier:
-            found = {
-                FID.unpack(fid): FID.unpack(target)
-                for fid, target in select(
-                    self._connection, "SELECT fid, target FROM moved WHERE fid IN ({})", frontier
-                )
-            }
-            steps |= found
-            frontier = set(found.values()) - steps.keys()
-        return {fid: _last(steps, fid) for fid in fids if fid in steps}
+            rows = select(self._connection, "SELECT fid FROM moved WHERE target IN ({})", frontier)
+            frontier = {FID.unpack(row[0]) for row in rows} - found
+            found |= frontier
+        if found:
+            reached = self._reached()
+            self._connection.executemany(
+                "UPDATE moved SET kept = 0, look = max(look, ?) WHERE fid = ?",
+                [(reached, fid.pack()) for fid in found],
+            )
+
+    def _reached(self) -> bytes:
+        """Return the stamp up to which records have come."""
+        return base_stamp(self._connection.execute("SELECT coalesce(max(eff_time), 0) FROM cursor").fetchone()[0])
 
     def move_object(self, source: FID, target: FID) -> None:
         """Give all of `source` (documents, facts, generation, pending rows) to `target`, if it is stored."""
@@ -76,18 +118,35 @@ class Upkeep:
             (new, old),
         )
         self._connection.execute("DELETE FROM pending WHERE fid = ?", (old,))
+        self._connection.execute("UPDATE OR REPLACE walk SET fid = ? WHERE fid = ?", (new, old))
 
     def sweep(self, stamp: bytes, limit: int) -> int:
         """Remove tombstones and remembered migrations with smaller stamps, about `limit`; return how many."""
         dead = self._connection.execute(
             "SELECT parent, name FROM link WHERE fid IS NULL AND stamp < ? ORDER BY stamp LIMIT ?", (stamp, limit)
         ).fetchall()
-        moved = self._connection.execute(
-            "SELECT fid FROM moved WHERE stamp < ? ORDER BY stamp LIMIT ?", (stamp, limit)
-        ).fetchall()
         self._connection.executemany("DELETE FROM link WHERE parent = ? AND name = ?", sorted(dead))
-        self._connection.executemany("DELETE FROM moved WHERE fid = ?", moved)
-        return len(dead) + len(moved)
+        return len(dead) + self._sweep_moves(stamp, limit)
+
+    def _sweep_moves(self, stamp: bytes, limit: int) -> int:
+        rows = self._connection.execute(
+            "SELECT fid FROM moved WHERE kept = 0 AND look < ? AND open = 0 ORDER BY look LIMIT ?", (stamp, limit)
+        ).fetchall()
+        old = [FID.unpack(row[0]) for row in rows]
+        present = self.moved(old)
+        there = {
+            FID.unpack(row[0])
+            for row in select(
+                self._connection,
+                "SELECT fid FROM object WHERE coalesce(type, 'd') = 'd' AND fid IN ({})",
+                {present.get(fid, fid) for fid in old},
+            )
+        }
+        kept = [(fid.pack(),) for fid in old if present.get(fid, fid) in there]
+        gone = [(fid.pack(),) for fid in old if present.get(fid, fid) not in there]
+        self._connection.executemany("UPDATE moved SET kept = 1 WHERE fid = ?", kept)
+        self._connection.executemany("DELETE FROM moved WHERE fid = ?", gone)
+        return len(gone)
 
     def nameless(self, after: int, limit: int) -> tuple[list[FID], int]:
         """Return those of `limit` objects behind the id `after` without a name, and the id reached; 0: the end."""
@@ -143,9 +202,17 @@ _SHIFT = (
 )
 
 
-def _last(steps: dict[FID, FID], fid: FID) -> FID:
-    seen = {fid}
-    while (after := steps.get(fid)) is not None and after not in seen:  # damaged records could make a circle
-        seen.add(after)
-        fid = after
-    return fid
+def moved_of(connection: sqlite3.Connection, fids: Collection[FID]) -> dict[FID, FID]:
+    """See `Upkeep.moved`."""
+    steps: dict[FID, Move] = {}
+    frontier = set(fids)
+    while frontier:
+        found = {
+            FID.unpack(fid): Move(FID.unpack(fid), FID.unpack(target), stamp)
+            for fid, target, stamp in select(
+                connection, "SELECT fid, target, stamp FROM moved WHERE fid IN ({})", frontier
+            )
+        }
+        steps |= found
+        frontier = {move.target for move in found.values()} - steps.keys()
+    return {fid: last for fid in fids if fid in steps and (last := present_of(steps, fid)) != fid}

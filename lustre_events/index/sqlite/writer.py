@@ -147,7 +147,8 @@ class SQLiteTransaction(PendingTable, Scans, Upkeep):
         """Write links; one that has a higher stamp already stays."""
         self._connection.executemany(
             "INSERT INTO link (parent, name, fid, stamp) VALUES (?, ?, ?, ?) ON CONFLICT (parent, name)"
-            " DO UPDATE SET fid = excluded.fid, stamp = excluded.stamp WHERE excluded.stamp > stamp",
+            " DO UPDATE SET fid = excluded.fid, stamp = excluded.stamp WHERE excluded.stamp > stamp"
+            " OR (excluded.stamp = stamp AND fid IS NULL AND excluded.fid IS NOT NULL)",
             # In the order of the key, which is quicker for large tables.
             sorted(
                 (link.parent.pack(), link.name, None if link.fid is None else link.fid.pack(), link.stamp)
@@ -215,6 +216,7 @@ class SQLiteTransaction(PendingTable, Scans, Upkeep):
         remove_documents(self._connection, [row.id for row in present.values()])
         self._connection.executemany("DELETE FROM object WHERE id = ?", [(row.id,) for row in present.values()])
         self._connection.executemany("DELETE FROM pending WHERE fid = ?", [(fid.pack(),) for fid in fids])
+        self.release_moves(fids)
         return len(present)
 
     def documents(self, fids: Collection[FID]) -> dict[WorkKey, int]:

@@ -151,6 +151,12 @@ class Rig:
             found = transaction.paths(fids)
         return [found[fid] for fid in fids]
 
+    def moved(self) -> dict[FID, FID]:
+        """Return all FIDs that objects had before, each with the present one."""
+        fids = [FID.unpack(fid) for fid in self.select("SELECT fid FROM moved")]
+        with self.writer.transaction() as transaction:
+            return transaction.moved(fids)
+
     def select(self, statement: str, *values: Any) -> list[Any]:
         """Return what a SELECT gives; rows of one column as plain values."""
         rows = rows_of(self.writer, statement, values)

@@ -5,6 +5,11 @@ a file is made on its parent's MDT, a directory's birth and death are logged by 
 RENME by the new parent's or that of the object which it overwrites, MIGRT has its parents the other way round. A
 record's time can run backwards within its MDT; of two MDTs' records about the same name or object the later one has
 the later time, unless their clocks differ (`skew_ns`).
+
+A directory that is split has a new FID, and its old one lives on as a stripe, as after a migration that stopped
+half-way: what is in it has no record, and later records name either FID as the parent. Of a file with several
+names in a directory that migrates, some records say that one name is in the new directory, and one that all are a
+new FID's.
 """
 
 from __future__ import annotations
@@ -51,7 +56,7 @@ def mdt_of(fid: FID) -> int:
 
 
 def allowed_log(record: ChangelogRecord, mdt: int) -> bool:
-    """Whether Lustre logs such a record on this MDT."""
+    """Whether Lustre logs such a record on this MDT, where the directory has one stripe."""
     if record.type in (RecordType.CREAT, RecordType.SLINK, RecordType.MKDIR, RecordType.RMDIR, RecordType.UNLNK):
         return mdt == mdt_of(record.target)
     if record.type == RecordType.HLINK:
@@ -73,11 +78,14 @@ class Lustre:
     logs: tuple[list[ChangelogRecord], list[ChangelogRecord]] = field(default_factory=lambda: ([], []))
     now_ns: int = START_NS
     born: list[Inode] = field(default_factory=list)
+    stripes: dict[FID, list[FID]] = field(default_factory=dict)
+    """The old FIDs that a directory has yet, by its present one."""
 
     def __post_init__(self) -> None:
         self._touched: dict[tuple[int, object], int] = {}
         self._used = [0, 0]
         self.root = Inode(0, ROOT_FID, "d")
+        self._numbers = {ROOT_FID: 0}
 
     # What is there
 
@@ -121,7 +129,7 @@ class Lustre:
         if not name:
             return self.write(one, two, three)
         # Created by the parent's MDT, there.
-        inode = self._make("f", parent.mdt)
+        inode = self._make("f", self._mdt(parent))
         self._log(inode.mdt, b.create(inode.fid, parent.fid, name), parent, (parent.fid, name), inode)
         self.links[parent.fid, name] = inode
         return self._note(b.close(inode.fid, parent=self._any(three).fid), inode)
@@ -131,7 +139,7 @@ class Lustre:
         del three
         parent, name = self._free(one, two)
         if name:
-            inode = self._make("l", parent.mdt)
+            inode = self._make("l", self._mdt(parent))
             self._log(inode.mdt, b.symlink(inode.fid, parent.fid, name), parent, (parent.fid, name), inode)
             self.links[parent.fid, name] = inode
 
@@ -158,7 +166,7 @@ class Lustre:
         inode = self._some("f", one)
         parent, name = self._free(two, three)
         if inode is not None and name:
-            self._log(parent.mdt, b.link(inode.fid, parent.fid, name), parent, (parent.fid, name), inode)
+            self._log(self._mdt(parent), b.link(inode.fid, parent.fid, name), parent, (parent.fid, name), inode)
             inode.nlink += 1
             self.links[parent.fid, name] = inode
 
@@ -217,6 +225,21 @@ class Lustre:
             if self.links[place].nlink == 1 or two % 2:
                 self._migrate(place, place, 1 - self.links[place].mdt)
 
+    def split(self, one: int, two: int, three: int) -> None:
+        """`lfs setdirstripe -c`: a directory gets a new FID, what is in it is left alone."""
+        del three
+        places = [place for place, inode in self.links.items() if inode.type == "d"]
+        if places:
+            place = places[one % len(places)]
+            self._migrate(place, place, two % 2, left=len(self.links))
+
+    def stop(self, one: int, two: int, three: int) -> None:
+        """`lfs migrate -m` of a directory that is interrupted somewhere."""
+        places = [place for place, inode in self.links.items() if inode.type == "d"]
+        if places:
+            place = places[one % len(places)]
+            self._migrate(place, place, 1 - self.links[place].mdt if two % 3 else three % 2, left=1 + three % 3)
+
     # How it is done
 
     def _rename(self, old: Place, parent: Inode, name: bytes) -> None:
@@ -240,13 +263,14 @@ class Lustre:
             over=over.fid if over else 0, last=over is not None and not over.nlink,
         )  # fmt: skip
         touched = [old, new, parent, inode, *([over] if over else [])]
-        self._log(over.mdt if over else parent.mdt, record, *touched)
+        self._log(over.mdt if over else self._mdt(parent), record, *touched)
 
-    def _migrate(self, old: Place, new: Place, mdt: int) -> None:
+    def _migrate(self, old: Place, new: Place, mdt: int, left: int = 0) -> int:
+        """Move an object, and what is in it but for `left` names; return how many are still to be left."""
         inode = self.links.pop(old)
         before = inode.fid
-        if inode.nlink == 1:
-            inode.fid = self._new_fid(mdt)
+        if inode.nlink == 1 or self.chance.random() < 0.5:
+            self._rename_inode(inode, mdt)
         self.links[new] = inode
         logged = self.chance.choice([mdt_of(before), mdt_of(inode.fid)])
         record = b.record(
@@ -254,13 +278,25 @@ class Lustre:
             source=before, source_parent=new[0], source_name=old[1],
         )  # fmt: skip
         self._log(logged, record, old, new, before, inode)
-        if inode.type == "d":
-            for place in [place for place in self.links if place[0] == before]:
-                child = self.links[place]
-                self._migrate(place, (inode.fid, place[1]), mdt if child.nlink == 1 else child.mdt)
+        if inode.type != "d":
+            return left
+        below = [place for place in self.links if place[0] == before]
+        stays = below[max(0, len(below) - left) :] if left else []
+        for place in stays:  # without a record
+            self.links[inode.fid, place[1]] = self.links.pop(place)
+        if stays:
+            self.stripes[inode.fid] = [*self.stripes.pop(before, []), before]
+        for place in below[: len(below) - len(stays)]:
+            self._migrate(place, (inode.fid, place[1]), mdt)
+        return 0
+
+    def _rename_inode(self, inode: Inode, mdt: int) -> None:
+        inode.fid = self._new_fid(mdt)
+        self._numbers[inode.fid] = inode.number
 
     def _make(self, type_: str, mdt: int) -> Inode:
         inode = Inode(len(self.born) + 1, self._new_fid(mdt), type_)
+        self._numbers[inode.fid] = inode.number
         self.born.append(inode)
         return inode
 
@@ -296,17 +332,38 @@ class Lustre:
 
     def _log(self, mdt: int, record: ChangelogRecord, *touched: object) -> None:
         """Log a record whose time is behind all that the other MDT logged about what it touches."""
-        keys = [("inode", each.number) if isinstance(each, Inode) else each for each in touched]
+        keys = [self._key(each) for each in touched]
         self.now_ns += STEP_NS
         earliest = max([START_NS, *(self._touched.get((1 - mdt, key), 0) for key in keys)])
         lag_ns = self.chance.choice([0, 0, STEP_NS // 2, 3 * STEP_NS, 20 * STEP_NS])
         time_ns = max(self.now_ns - lag_ns, earliest + 1)
         log = self.logs[mdt]
         index = (log[-1].index if log else 0) + self.chance.choice([1, 1, 1, 4])  # gaps are legal
-        assert allowed_log(record, mdt), record
-        log.append(msgspec.structs.replace(record, index=index, time_ns=time_ns + self.skew_ns[mdt]))
+        assert allowed_log(record, mdt) or record.parent in self.stripes, record
+        record = msgspec.structs.replace(
+            record, index=index, time_ns=time_ns + self.skew_ns[mdt],
+            parent=self._any_fid(record.parent), source_parent=self._any_fid(record.source_parent),
+        )  # fmt: skip
+        log.append(record)
         for key in keys:
             self._touched[mdt, key] = self.now_ns
+
+    def _key(self, touched: object) -> object:
+        """Return what stays the same, whatever FIDs an object or a directory has."""
+        if isinstance(touched, Inode):
+            return "inode", touched.number
+        if isinstance(touched, tuple):
+            parent, name = touched
+            return self._numbers[parent], name
+        return touched
+
+    def _mdt(self, directory: Inode) -> int:
+        """Return the MDT of one of a directory's stripes."""
+        return mdt_of(self._any_fid(directory.fid))
+
+    def _any_fid(self, directory: FID) -> FID:
+        """Return a FID by which a record may name a directory."""
+        return self.chance.choice([directory, *self.stripes.get(directory, [])])
 
 
 OPERATIONS = (
@@ -324,6 +381,8 @@ OPERATIONS = (
     Lustre.rmdir,
     Lustre.exchange,
     Lustre.migrate,
+    Lustre.split,
+    Lustre.stop,
 )
 
 

@@ -16,11 +16,15 @@ from workers.files import Files
 
 
 class TreeWorkers:
-    """Answers the built-in extractors' jobs; the other jobs stay in the queue. `tells`: there is a fid2path."""
+    """Answers the built-in extractors' jobs; the other jobs stay in the queue. `tells`: there is a fid2path.
+
+    For the FIDs in `stripes` it gives another object's path.
+    """
 
     def __init__(self, rig: Rig, top: Path, *, tells: bool = False) -> None:
         self.rig = rig
         self.top = top
+        self.stripes: dict[FID, bytes] = {}
         self.context = WorkerContext(
             manifests={}, runtime=None, host="here", job_seconds=60, results=rig.results,
             files=Files(os.fsencode(top), fid_of_fd, self._paths if tells else None),
@@ -58,6 +62,8 @@ class TreeWorkers:
         return fid_of_path(os.fsencode(self.top / path)) if path else ROOT_FID
 
     def _paths(self, fid: FID) -> list[bytes]:
+        if fid in self.stripes:
+            return [self.stripes[fid]]
         return [b""] if fid == ROOT_FID else [path for path, each in self.truth().items() if each == fid]
 
     def names(self) -> dict[bytes, FID]:

@@ -39,3 +39,18 @@ def answerable(fid: FID, parents: dict[FID, set[FID]]) -> bool:
             return False
         waiting += parents[current]
     return True
+
+
+def present_of(folder: str) -> dict[FID, FID]:
+    """Return the FID that each object which migrated has now."""
+    steps = {
+        record.source: record.target
+        for mdt in captures.mdts(folder)
+        for record in iter_records(captures.read(folder, f"{mdt}.raw"))
+        if record.type == RecordType.MIGRT and record.source not in {NO_FID, record.target}
+    }
+
+    def last(fid: FID) -> FID:
+        return last(steps[fid]) if fid in steps else fid
+
+    return {fid: last(fid) for fid in steps}

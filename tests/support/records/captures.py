@@ -13,7 +13,10 @@ FOLDERS = sorted(path.name for path in CAPTURES.iterdir() if path.is_dir())
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What fid2path said of one FID afterwards: its return code and all paths (text with surrogate escapes)."""
+    """What fid2path said of one FID afterwards: its return code and all paths (text with surrogate escapes).
+
+    It ends the path of a directory whose migration stopped half-way with a slash, which is not part of the name.
+    """
 
     fid: str
     code: int
@@ -33,4 +36,8 @@ def mdts(folder: str) -> list[str]:
 def truths(folder: str) -> list[Truth]:
     """Return what fid2path said after the workload, for every FID that occurs in its records."""
     rows = [json.loads(line) for line in read(folder, "fidpath.jsonl").splitlines()]
-    return [Truth(row["fid"], row["rc"], tuple(row["paths"])) for row in rows]
+    return [Truth(row["fid"], row["rc"], tuple(_path(path) for path in row["paths"])) for row in rows]
+
+
+def _path(said: str) -> str:
+    return said if said == "/" else said.removesuffix("/")
