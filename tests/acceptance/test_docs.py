@@ -116,6 +116,7 @@ def test_every_program_of_the_docs_runs(service: Service, program: str) -> None:
 
 def generate() -> ModuleType:
     specification = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert specification is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,11 @@ def test_records_are_stored_then_cleared_and_sigterm_ends_it(
     assert place.stored() == [record.index for record in iter_records(place.raw)]
 
 
+def at_least(place: Place, count: int) -> bool:
+    """Whether so many records are stored."""
+    return len(place.stored()) >= count
+
+
 def test_killed_at_any_time_it_stores_each_record_once(tmp_path: Path, redis: RedisServer, library: Path) -> None:
     """Killed again and again while records arrive: in the end each is in the stream, once and in order."""
     place = Place(tmp_path, redis, library)
@@ -104,7 +110,7 @@ def test_killed_at_any_time_it_stores_each_record_once(tmp_path: Path, redis: Re
             file.write(whole[begin:end])
         process = place.start()
         count = scan(whole[:end]).count
-        wait_for(lambda count=count: len(place.stored()) >= count // 2)
+        wait_for(partial(at_least, place, count // 2))
         process.kill()
         process.communicate(timeout=20)
     process = place.start()

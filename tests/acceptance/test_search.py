@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def index(tmp_path: Path) -> str:
     """Three files: one with a name that is no text, one that only its owner can read."""
     path = tmp_path / "index.db"
     writer = open_database(path)
-    access = {"gid": 0, "mode": 0o755}
+    access: dict[str, Any] = {"gid": 0, "mode": 0o755}
     add_object(writer, 0, type="d", uid=0, **access)
     add_file(writer, 1, b"a,b\n\xff.csv", {"tabular": {"columns": ["x"]}}, size=5, uid=0, **access)
     add_file(writer, 2, b"d/two.csv", {"tabular": {"columns": ["x"]}}, size=7, uid=0, gid=0, mode=0o600)

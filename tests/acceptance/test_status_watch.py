@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +22,7 @@ LINES_SECONDS = 20.0
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Path]:
+def settings(tmp_path: Path) -> Path:
     """Settings of a service of which nothing is there."""
     path = tmp_path / "settings.toml"
     path.write_text(
@@ -31,7 +31,7 @@ def settings(tmp_path: Path) -> Iterator[Path]:
     return path
 
 
-def watch(settings: Path, *words: str, **streams: int) -> subprocess.Popen[bytes]:
+def watch(settings: Path, *words: str, **streams: Any) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-P", "-m", "lustre_events", "status", "--watch", "--config", str(settings), *words]
     return subprocess.Popen(argv, env=clean_environment({"TERM": "xterm"}), cwd=REPOSITORY, **streams)
 

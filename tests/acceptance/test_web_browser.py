@@ -98,7 +98,7 @@ def test_from_a_search_over_a_facet_to_a_file(browser: Chrome, address: str, tmp
     look(browser, "search", tmp_path)
     browser.find_element(By.CSS_SELECTOR, ".facet a").click()
     wait(browser, ".hits li")
-    assert " AND " in browser.find_element(By.ID, "q").get_attribute("value")
+    assert " AND " in str(browser.find_element(By.ID, "q").get_attribute("value"))
     browser.find_element(By.PARTIAL_LINK_TEXT, "img src").click()
     wait(browser, ".document")
     assert SCRIPT.decode() in text(browser, "h1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,9 +38,10 @@ def test_any_number_costs_itself_only(
         rig.results.put(decode_results(encode_results(results)))
         rig.settle()
 
+        facts: dict[str, Any] = {**FACTS, **odd}
         rows = rig.select(f"SELECT {', '.join(NUMBERS)} FROM object WHERE fid = ?", results[position].fid.pack())  # noqa: S608
         others = rig.select("SELECT mtime_ns FROM object WHERE fid <> ?", results[position].fid.pack())
-        assert rows == [tuple(within({**FACTS, **odd}[name]) for name in NUMBERS)]
+        assert rows == [tuple(within(facts[name]) for name in NUMBERS)]
         assert others == [FACTS["mtime_ns"]] * 2
         assert rig.pending() == set()
     finally:

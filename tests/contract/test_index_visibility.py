@@ -60,7 +60,9 @@ def test_permissions_are_decided_alike(  # noqa: PLR0917 - drawn by hypothesis
     assert asked == (permits(viewer, uid, gid, mode, acl, wanted),)
 
 
-owned = st.fixed_dictionaries({"uid": few_ids, "gid": few_ids, "mode": modes}) | st.just({})
+owned: st.SearchStrategy[dict[str, int]] = st.fixed_dictionaries(
+    {"uid": few_ids, "gid": few_ids, "mode": modes}
+) | st.just({})
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -24,8 +24,8 @@ class Place:
     """One implementation, and how to make things happen in it."""
 
     requests: Requests
-    fill: Callable[[], None]
-    put_raw: Callable[[bytes, str], None]
+    fill: Callable[[], object]
+    put_raw: Callable[[bytes, str], object]
 
     def asking(self, action: str, seconds: float = 10.0, **arguments: object) -> Asker:
         """Ask from another thread."""
@@ -76,10 +76,8 @@ def memory() -> Place:
 def real(client: redis.Redis) -> Place:
     return Place(
         requests=RedisRequests(client),
-        fill=lambda: client.config_set("maxmemory", "1mb") and None,
-        put_raw=lambda data, seconds: (
-            client.xadd("le:request:waiting", {"request": data, "seconds": seconds}) and None
-        ),
+        fill=lambda: client.config_set("maxmemory", "1mb"),
+        put_raw=lambda data, seconds: client.xadd("le:request:waiting", {"request": data, "seconds": seconds}),
     )
 
 

@@ -30,8 +30,8 @@ class Streams:
     reader: Callable[..., ReaderStream]
     records: RecordStreams
     results: Results
-    fill: Callable[[], None]
-    lose_stream: Callable[[int], None]
+    fill: Callable[[], object]
+    lose_stream: Callable[[int], object]
     clock: FakeClock
 
 
@@ -43,7 +43,7 @@ def memory() -> Streams:
         records=MemoryRecordStreams(store),
         results=MemoryResults(store),
         fill=lambda: setattr(store, "full", True),
-        lose_stream=lambda epoch: store.streams.pop((MDT, epoch)) and None,
+        lose_stream=lambda epoch: store.streams.pop((MDT, epoch)),
         clock=clock,
     )
 

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,9 @@ from lustre_events.config.settings import DispatcherSettings
 from lustre_events.errors import LeaseLost
 from lustre_events.index.sqlite.writer import SQLiteTransaction, SQLiteWriter
 from lustre_events.jobs.messages import STAT, Job
+from lustre_events.streams.interface import Block
 from lustre_events.streams.memory import MemoryRecordStreams, MemoryResults
+from tests.support.index.places import open_writer
 from tests.support.model.dispatcher import MDT0, MDT1, MemoryQueue, Rig, append, csv_rig, cut, number
 from tests.support.profiles import examples
 from tests.support.records import builders as b
@@ -272,7 +274,7 @@ def test_an_acknowledge_that_fails_is_repeated(rig: Rig) -> None:
 
 def test_a_second_dispatcher_takes_over(rig: Rig, tmp_path: Path) -> None:
     """The first one gets LeaseLost at its next step, has written nothing since, and `run` ends with it."""
-    second_writer = SQLiteWriter(rig.path)
+    second_writer = open_writer(rig.path)
     second = rig.make(second_writer)
     rig.feed(*HISTORY)
     with pytest.raises(LeaseLost):
@@ -289,13 +291,13 @@ def test_a_second_dispatcher_takes_over(rig: Rig, tmp_path: Path) -> None:
 def test_taken_over_in_the_middle_of_a_step(rig: Rig) -> None:
     """A dispatcher that read its records before another one took over writes none of them."""
     rig.feed(*HISTORY)
-    second_writer = SQLiteWriter(rig.path)
+    second_writer = open_writer(rig.path)
 
     class Slow(MemoryRecordStreams):
-        def read(self, *args: object) -> list[object]:  # type: ignore[override]
-            blocks = super().read(*args)  # type: ignore[arg-type]
+        def read(self, *args: Any, **kwargs: Any) -> list[Block]:
+            blocks = super().read(*args, **kwargs)
             rig.make(second_writer).step()
-            return blocks  # type: ignore[return-value]
+            return blocks
 
     first = rig.make(rig.writer, Slow(rig.store))
     with pytest.raises(LeaseLost):

@@ -6,10 +6,12 @@ import contextlib
 import re
 import shlex
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
 from lustre_events import subscribe
 from lustre_events.changelog.fid import FID
@@ -67,7 +69,7 @@ def every_role_stores_something(server: RedisServer) -> None:
 
 def contents(server: RedisServer) -> dict[bytes, object]:
     """Return everything that is in Redis."""
-    read = {
+    read: dict[Any, Callable[[redis.Redis, Any], object]] = {
         b"string": lambda client, key: client.get(key),
         b"hash": lambda client, key: client.hgetall(key),
         b"set": lambda client, key: client.smembers(key),
@@ -164,7 +166,7 @@ def test_roles_that_lose_transactions_are_refused_until_the_command_of_the_refus
 def test_doctor_reads_the_acl_file_where_it_lies(server: RedisServer) -> None:
     """The file counts at the next start, whatever the running server has; a role that may not ask is told so."""
     with logged_in(server, "admin") as admin:
-        path = Path(admin.config_get("aclfile")["aclfile"])
+        path = Path(str(admin.config_get("aclfile")["aclfile"]))
         admin.execute_command("ACL", "SETUSER", "le-reader", "-acl|dryrun")  # as in roles of before
     shipped = path.read_text()
     try:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def start_everything(root: Path) -> None:
 
 def reads(path: Path, uid: int, gid: int, groups: tuple[int, ...] = ()) -> bool:
     """Return whether an account can read a file."""
-    who = {"user": uid, "group": gid, "extra_groups": list(groups)}
+    who: dict[str, Any] = {"user": uid, "group": gid, "extra_groups": list(groups)}
     return subprocess.run([need("cat"), path], capture_output=True, timeout=60, check=False, **who).returncode == 0
 
 

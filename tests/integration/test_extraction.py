@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -222,7 +223,7 @@ def test_no_end_of_a_program_blames_the_extractor(
     runtime: ContainerRuntime, open_folder: Path, ending: str, kind: str, contract: str
 ) -> None:
     """However a program ends that has begun, its file has failed: no file suspends the extractor for others."""
-    chosen = runtime if kind == "container" else ProcessRuntime(account_for("nobody"))
+    chosen: Any = runtime if kind == "container" else ProcessRuntime(account_for("nobody"))
     if kind == "process":
         ending = ending.replace("os.kill(1, 9); os.kill(os.getppid(), 9); ", "")  # those are not its own there
     leaves = write_extractor(open_folder, "leaves", f"import os\n{ending}\n", contract=f'"{contract}"')

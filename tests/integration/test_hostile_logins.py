@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import redis
@@ -43,7 +44,7 @@ SHAPES: dict[str, Callable[[redis.Redis, str], object]] = {
         key, mapping={"a": b"\xff", b"\xff": "a", "birth": "x", "created_at": "x", "status": "x", "updated_ns": "x",
                       "caught_up_time_ns": "x", "records_read": "x", "memory_share": "x", "mark": "x", "data": "x"}
     ),
-    "sorted set": lambda client, key: client.zadd(key, dict.fromkeys(GARBAGE, 9e18)),
+    "sorted set": lambda client, key: client.zadd(key, cast("dict[bytes, float]", dict.fromkeys(GARBAGE, 9e18))),
     "stream": lambda client, key: client.xadd(key, {"a": b"\xff"}, id="18446744073709551615-18446744073709551615"),
     "consumer group": lambda client, key: client.xgroup_create(key, "g", "0", mkstream=True),
 }  # fmt: skip
@@ -150,7 +151,7 @@ def test_no_shape_of_a_key_stops_anybody(role: str, place: Place) -> None:
 
 def test_an_index_that_no_mdt_has_reached_is_said(place: Place) -> None:
     """A block whose index the database cannot hold is a sentence, until it is taken away; then records go on."""
-    fields = next(iter(place.admin.xrange(STREAM)))[1]
+    [(_, fields), *_] = place.admin.xrange(STREAM) or []
     last = f"{(1 << 64) - 1}-0"
     with connect(place.url("reader"), 5) as client:
         client.xadd(STREAM, fields, id=last)
@@ -220,7 +221,7 @@ class Waiting(Worker):
         upkeep = type("Nothing", (), {"look": lambda _self: None})()
         super().__init__("default", None, client, 30, upkeep)  # type: ignore[arg-type]
 
-    def heartbeat(self, *args: object, **kwargs: object) -> None:
+    def heartbeat(self, *args: Any, **kwargs: Any) -> None:
         """Count, and end at last."""
         self.looked += 1
         if self.looked > 40:
@@ -240,7 +241,9 @@ def test_no_member_ends_a_worker(key: str, place: Place, monkeypatch: pytest.Mon
             client.zadd(key, {b"\xff": 1, "evil": 1})
         else:
             client.lpush(intermediate if "intermediate" in key else key, b"\xff")
-        RqQueues(place.dispatcher._jobs._queue._client, 60).enqueue("default", [Job("good", "text", 1, -1, ())])
+        RqQueues(cast("RqQueues", place.dispatcher._jobs._queue)._client, 60).enqueue(
+            "default", [Job("good", "text", 1, -1, ())]
+        )
         worker = Waiting(client)
         taken = []
         while (found := worker.dequeue_job_and_maintain_ttl(1)) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import redis
 from rq.job import Job as RqJob
+from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
 from lustre_events.jobs.messages import Job
@@ -17,7 +18,7 @@ def test_a_job_has_a_state_a_place_or_a_worker(redis_url: str) -> None:
         queues.enqueue("default", [Job(name, "tabular", 1, -1, ()) for name in ("a", "b", "c")])
         running = RqJob.fetch("c", connection=client, serializer=JSONSerializer)
         running.worker_name = "n1.7"
-        running.set_status("started")
+        running.set_status(JobStatus.STARTED)
         running.save()
 
         assert queues.states(["a", "b", "c", "gone"]) == {

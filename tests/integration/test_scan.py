@@ -178,7 +178,9 @@ def test_an_unreadable_directory_is_named(rig: Rig, top: Path) -> None:
     rig.settle()
     [job] = rig.queue.take(extractor=SCAN)
     for item in job.items:
-        document = {"error": "Permission denied"} if item.path == b"a" else {"entries": [], "after": ""}
+        document: dict[str, object] = (
+            {"error": "Permission denied"} if item.path == b"a" else {"entries": [], "after": ""}
+        )
         rig.results.put([listing(job, item.fid, document)])
     workers.settle()
 

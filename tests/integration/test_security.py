@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -40,7 +39,7 @@ from tests.support.servers.postgresql import MakeDatabase
 from tests.support.servers.roles import found
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.service.service import PARTS, Service
-from tests.support.service.web import OTHER, READER, TOKEN, Console, enter, make_console
+from tests.support.service.web import OTHER, READER, Console, enter, make_console, token_in
 from tests.support.waiting import wait_for
 
 CANARY = "c4naryPassword"
@@ -198,7 +197,7 @@ def seconds(pattern: re.Pattern[bytes], text: bytes) -> float:
 
 
 @pytest.fixture
-def console(tmp_path: Path) -> Iterator[Console]:
+def console(tmp_path: Path) -> Console:
     """The console over a small index."""
     return make_console(tmp_path)
 
@@ -252,7 +251,7 @@ def test_the_console_refuses_further_guesses(console: Console) -> None:
     asked = []
     console.login = Login(lambda _user, password: asked.append(password) is None and password == "right")  # noqa: S105
     client = console.app().test_client()
-    csrf = TOKEN.search(client.get("/login").text)[1]
+    csrf = token_in(client.get("/login").text)
     answers = [
         client.post("/login", data={"user": READER, "password": word, "csrf": csrf})
         for word in ["wrong"] * 5 + ["right"]
@@ -265,9 +264,9 @@ def test_the_console_refuses_further_guesses(console: Console) -> None:
 def test_a_session_is_a_new_one_after_the_login(console: Console) -> None:
     """What somebody put into a browser before the login is worth nothing after it (session fixation)."""
     client = console.app().test_client()
-    before = TOKEN.search(client.get("/login").text)[1]
+    before = token_in(client.get("/login").text)
     client.post("/login", data={"user": READER, "password": f"secret {READER}", "csrf": before})
-    after = TOKEN.search(client.get("/").text)[1]
+    after = token_in(client.get("/").text)
     assert after != before
     assert client.post("/logout", data={"csrf": before}).status_code == 400
 
@@ -346,7 +345,7 @@ def test_the_role_for_searches_in_postgresql_only_reads(make_database: MakeDatab
     """roles.sql, run twice: the dispatcher's role writes, the other one sees everything and changes nothing."""
     url = make_database()
     name = url.rpartition("/")[2].partition("?")[0]
-    command = [need("psql"), "-v", "ON_ERROR_STOP=1", "-v", f"dbname={name}", "-f", ROLES, url]
+    command = [need("psql"), "-v", "ON_ERROR_STOP=1", "-v", f"dbname={name}", "-f", str(ROLES), url]
     for _ in range(2):
         subprocess.run(command, check=True, capture_output=True, timeout=60)
     PostgresqlWriter(url).close()

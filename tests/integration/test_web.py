@@ -15,7 +15,7 @@ from lustre_events.errors import ConfigError
 from lustre_events.web.login import Login, by_pam
 from lustre_events.web.signin import _inside
 from tests.support.index.tables import node
-from tests.support.service.web import OTHER, READER, TOKEN, Console, enter, make_console
+from tests.support.service.web import OTHER, READER, Console, enter, make_console, token_in
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def reader(console: Console) -> FlaskClient:
 
 
 def token(client: FlaskClient) -> str:
-    return TOKEN.search(client.get("/").text)[1]
+    return token_in(client.get("/").text)
 
 
 def test_nobody_sees_anything_without_a_login(console: Console) -> None:
@@ -46,7 +46,7 @@ def test_nobody_sees_anything_without_a_login(console: Console) -> None:
 def test_a_wrong_password_is_refused(console: Console, password: str) -> None:
     """Neither an empty nor another user's password lets anybody in, and the answer does not say which was wrong."""
     client = console.app().test_client()
-    csrf = TOKEN.search(client.get("/login").text)[1]
+    csrf = token_in(client.get("/login").text)
     for user in (READER, "unknown"):
         answer = client.post("/login", data={"user": user, "password": password, "csrf": csrf})
         assert answer.status_code == 403
@@ -116,7 +116,7 @@ def test_pages_follow_each_other(reader: FlaskClient, console: Console, monkeypa
     """The cursor leads through all hits, each once; a forged one is refused with a sentence."""
     monkeypatch.setattr("lustre_events.web.search.PAGE", 2)
     first = reader.get("/?q=type:f").text
-    more = unescape(re.search(r'class="more" href="([^"]+)"', first)[1])
+    more = unescape(re.findall(r'class="more" href="([^"]+)"', first)[0])
     links = re.compile(r'class="path" href="([^"]+)"')
     found = links.findall(first) + links.findall(reader.get(more).text)
     assert len(found) == len(set(found)) == 3
@@ -128,7 +128,7 @@ def test_a_file_page_tells_everything_of_the_file(reader: FlaskClient) -> None:
     page = reader.get(f"/file/{node(4)}").text
     for part in ("no HDF5", "Try again", "History", "7 bytes", "0644"):
         assert part in page
-    assert reader.get(f"/file/{node(2)}/tabular.json").json["rows"] == 3
+    assert reader.get(f"/file/{node(2)}/tabular.json").get_json()["rows"] == 3
 
 
 @pytest.mark.parametrize("fid", ["nonsense", "[0x200000401:0x999:0x0]"])

@@ -43,10 +43,10 @@ print(json.dumps({"end": len(asked)}))
 @pytest.fixture
 def ada() -> Account:
     """An ordinary user of this machine."""
-    for entry in pwd.getpwall():
-        if 1000 <= entry.pw_uid < 60_000:
-            return account_named(entry.pw_name)
-    return missing("this machine has no ordinary user")
+    names = [entry.pw_name for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 60_000]
+    if not names:
+        missing("this machine has no ordinary user")
+    return account_named(names[0])
 
 
 @pytest.fixture

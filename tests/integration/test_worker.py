@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import redis
@@ -273,7 +274,7 @@ def test_unfinished_jobs_wait_or_run_under_a_living_worker(site: Site) -> None:
 
     living = site.queues.unfinished(asked)
     (execution,) = site.client.zrange("rq:wip:default", 0, -1)
-    site.client.zadd("rq:wip:default", {execution: time.time() - 1})
+    site.client.zadd("rq:wip:default", {cast("bytes", execution): time.time() - 1})
     silent = site.queues.unfinished(asked)
 
     assert living == {"job1", "job2"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.apptainer, pytest.mark.timeout(SECONDS + 900)]
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES.keys())
 def test_no_mutation_costs_more_than_its_own_document(
-    family: Family, all_images: Path, open_folder: Path, record_property: pytest.RecordProperty
+    family: Family, all_images: Path, open_folder: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Whatever bytes a file has, it gets a document that fits the schema, or a sentence, within the limits.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ def structure(path: Path) -> Facts:
 def document(path: Path) -> Facts:
     """Return what pypdf says."""
     read = pypdf.PdfReader(io.BytesIO(path.read_bytes()))
-    info = read.metadata or {}
+    info: Mapping[str, Any] = read.metadata or {}
     titles = [
         info.get("/Title"),
         (read.xmp_metadata.dc_title or {}).get("x-default") if read.xmp_metadata else None,

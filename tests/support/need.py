@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -13,10 +14,10 @@ def need(program: str) -> str:
     path = shutil.which(program)
     if path is None:
         missing(f"{program} is not installed")
-    return str(path)
+    return path
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip at home, fail in CI: `what` says which real part is not there."""
     if os.environ.get("CI"):
         pytest.fail(what)

@@ -179,7 +179,7 @@ def test_a_setting_of_an_earlier_version_is_refused_with_what_to_do(section: str
     words = FORMER[section][key]
     variable = f"LUSTRE_EVENTS_{section}_{key}".upper()
 
-    assert refusal(**{section: {key: 1}}) == f"node.toml: [{section}] {key} {words}"
+    assert refusal(None, **{section: {key: 1}}) == f"node.toml: [{section}] {key} {words}"
     assert refusal({variable: "1"}) == f"the environment variable {variable} {words}"
     assert words.startswith("is gone: ")
 

@@ -12,6 +12,7 @@ from lustre_events.config.settings import Settings
 from lustre_events.doctor import FAILURE, OK, WARNING, Finding, changelog, examine, node, redis, service
 from lustre_events.domain.pending import Kind
 from lustre_events.errors import LibraryMissing
+from lustre_events.llapi import Library
 from tests.support.service.images import extractors
 from tests.support.service.statuses import status_of
 
@@ -73,7 +74,7 @@ def test_a_device_that_can_be_opened_is_well(tmp_path: Path) -> None:
 def test_a_missing_library_is_a_failure() -> None:
     """What `load` says is what is said."""
 
-    def load(path: str) -> None:
+    def load(path: str) -> Library:
         raise LibraryMissing(f"{path or 'liblustreapi'} is not there")
 
     assert one(changelog.library("", load)).text == "liblustreapi is not there"

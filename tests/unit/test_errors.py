@@ -28,7 +28,7 @@ def picture() -> dict[str, tuple[str, int | None]]:
             continue
         depth = len(match["lead"]) // 4
         del above[depth:]
-        drawn[match["name"]] = (above[-1] if above else "Exception", match["code"] and int(match["code"]))
+        drawn[match["name"]] = (above[-1] if above else "Exception", int(match["code"]) if match["code"] else None)
         above.append(match["name"])
     return drawn
 

@@ -7,7 +7,7 @@ import json
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cftime
 import h5py
@@ -86,8 +86,11 @@ def test_nexus_is_found_behind_many_other_objects_whatever_groups_are_called(tmp
     assert found["objects_not_listed"] == 113
 
 
+Form = Literal["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4"]
+
+
 @pytest.mark.parametrize("form", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_DATA", "NETCDF4"])
-def test_what_is_cut_or_has_no_json_is_named(tmp_path: Path, form: str) -> None:
+def test_what_is_cut_or_has_no_json_is_named(tmp_path: Path, form: Form) -> None:
     """A list that is too long, and attributes beyond the room, are named in `partial`; large numbers stay."""
     with netCDF4.Dataset(tmp_path / "a.nc", "w", format=form) as file:
         file.mass, file.many = 5.97e24, np.arange(101, dtype="i4")
@@ -141,7 +144,7 @@ def test_a_time_that_cannot_be_known_is_absent(value: float, units: str, found: 
     form=st.sampled_from(["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF4"]),
 )  # fmt: skip
 def test_coverage_is_that_of_the_coordinates(
-    tmp_path: Path, seconds: list[int], south: int, west: int, form: str
+    tmp_path: Path, seconds: list[int], south: int, west: int, form: Form
 ) -> None:
     """Time and box come from the coordinates, packed, missing and in records or not, within gzip or not."""
     with netCDF4.Dataset(tmp_path / "a.nc", "w", format=form) as file:

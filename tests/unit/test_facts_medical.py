@@ -117,7 +117,7 @@ def test_nifti_is_told_as_nibabel_wrote_it(
     for name in ("a.nii", "a.nii.gz"):
         nibabel.save(image, tmp_path / name)
         found = medical.extract(str(tmp_path / name))
-        header = nibabel.load(tmp_path / name).header
+        header: Any = nibabel.load(tmp_path / name).header
         assert (found["nifti_version"], found["bitpix"]) == (version, int(header["bitpix"]))
         assert found["dim"] == list(header.get_data_shape())
         assert found["pixdim"] == pytest.approx(list(map(float, header.get_zooms())), rel=1e-6)

@@ -111,7 +111,7 @@ def test_xmp_of_the_document_is_read_and_not_that_of_a_picture(name: str) -> Non
     found = pdf.extract(str(SAMPLES / name))
     read = pypdf.PdfReader(SAMPLES / name).xmp_metadata
     assert read is not None
-    assert found["title"] == read.dc_title["x-default"] == "Superconductivity"
+    assert found["title"] == (read.dc_title or {})["x-default"] == "Superconductivity"
     assert found["authors"] == read.dc_creator
     assert found["common"]["created"] == "2024-05-01T10:00:00Z"
     assert found["common"]["doi"] == ["10.5072/xmp.1"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -133,7 +134,7 @@ def test_the_read_side_cannot_write(path: Path) -> None:
         open_search(f"sqlite:///{path}") as index,
         pytest.raises(sqlite3.OperationalError, match="readonly"),
     ):
-        index._backend._connection.execute("DELETE FROM link")
+        cast("Any", index._backend)._connection.execute("DELETE FROM link")
 
 
 def test_a_missing_index(tmp_path: Path) -> None:

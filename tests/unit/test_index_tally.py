@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from tests.support.profiles import examples
 def index() -> Iterator[sqlite3.Connection]:
     """Four files in two directories, one of them with two names and two documents."""
     connection = make_index()
-    documents = {"hdf5": {"k": ["Red", "blue"], "n": 1}, "image": {"k": "red"}}
+    documents: dict[str, Any] = {"hdf5": {"k": ["Red", "blue"], "n": 1}, "image": {"k": "red"}}
     add_file(connection, 1, b"a/x.H5", documents, size=10, uid=0, gid=0, mime="text/csv", released=1)
     add_file(connection, 2, b"a/y.h5", {"hdf5": {"k": "red"}}, size=20, uid=987_654, gid=987_654)
     add_file(connection, 3, b"b/z", size=40, uid=987_654)

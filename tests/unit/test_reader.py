@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -469,7 +470,7 @@ TROUBLES = st.lists(
 def test_whatever_happens_each_record_is_stored_once(troubles: list[str], block_records: int) -> None:
     """In any order of troubles the stream holds every record exactly once, in order, in one epoch."""
     world = World()
-    settings = {"block_bytes": block_records * len(records(1)), "user": "cl1", "lease_seconds": 3.0}
+    settings: dict[str, Any] = {"block_bytes": block_records * len(records(1)), "user": "cl1", "lease_seconds": 3.0}
     written = 0
     for trouble in [*troubles, "none"]:
         world.source.add(*range(written + 1, written + 4))
@@ -495,7 +496,7 @@ def test_whatever_happens_each_record_is_stored_once(troubles: list[str], block_
 
         goal = list(range(1, written + 1))
         reader = world.reader(**settings)
-        world.run(reader, lambda goal=goal: world.stored() == [goal], turn_7=heal)
+        world.run(reader, world.all_stored(*goal), turn_7=heal)
 
     assert world.source.users["cl1"] <= written
     assert world.stored() == [list(range(1, written + 1))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def store_three(world: World, *, cleared: bool) -> None:
         world.run(reader(world, user=""), world.all_stored(1, 2, 3))
 
 
-def reader(world: World, **settings: object) -> Reader:
+def reader(world: World, **settings: Any) -> Reader:
     return world.reader(**{"user": "cl1", "block_bytes": 1, "probe_seconds": 60.0, **settings})
 
 

@@ -52,7 +52,7 @@ def test_every_dependency_has_an_exact_version() -> None:
 
 def test_the_environment_of_the_tests_has_these_versions() -> None:
     """The tests run with the versions that are written down."""
-    here = {canonicalize_name(each.name): each.version for each in metadata.distributions()}
+    here: dict[str, str] = {canonicalize_name(each.name): each.version for each in metadata.distributions()}
 
     assert {name: here[name] for name in pinned() if name in here} == {
         name: version for name, version in pinned().items() if name in here

@@ -50,7 +50,7 @@ def outer(error: type[LustreEventsError] = ConfigError, **table: Any) -> Outer:
 
 def test_a_table_becomes_a_value() -> None:
     """Every type is read, whole numbers stand for others, and what is missing is the default."""
-    table = {"words": ["a"], "kind": "two", "flag": True, "maybe": 3, "inner": {"least": 7}}
+    table: dict[str, Any] = {"words": ["a"], "kind": "two", "flag": True, "maybe": 3, "inner": {"least": 7}}
 
     assert outer(**table) == Outer("x", ("a",), "two", flag=True, maybe=3.0, inner=Inner(7, 0.5))
     assert isinstance(outer(**table).maybe, float)

@@ -8,7 +8,7 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ from tests.support.profiles import examples
 from tests.support.programs import TABULAR, written
 from workers.contract import checked
 
-FORMS = {
+FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     # what it is: content, what must be true of it
     "comments, the last with names": (
         "# made by X\n# date: 2024\n#t,x\n0,1\n1,2\n",
@@ -111,7 +111,7 @@ def test_a_random_table_has_its_rows_and_ranges(
     """Whatever ends lines, and however much is only counted, all rows are counted; ranges are of what was read."""
     out = io.StringIO()
     quoting = csv.QUOTE_NONNUMERIC if end == "\r" else csv.QUOTE_MINIMAL  # else it leaves LF without quotes
-    writer = csv.writer(out, delimiter=separator, lineterminator=end, quoting=quoting)
+    writer = csv.writer(out, delimiter=separator, lineterminator=end, quoting=cast("Any", quoting))
     writer.writerows([("size", "word", "count"), *rows])
     found = document(out.getvalue().removesuffix("" if last else end).encode(), closely)
 

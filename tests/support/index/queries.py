@@ -71,8 +71,8 @@ def matches(node: q.Node, file: File) -> bool:  # noqa: C901, PLR0911, PLR0912 -
             return bool(file.facts.get("released")) is value
         case q.Readable():
             return True
-        case q.Text(words, prefix):
-            return any(has_words(body, words, prefix=prefix) for body in file.documents.values())
+        case q.Text(text, prefix):
+            return any(has_words(body, text, prefix=prefix) for body in file.documents.values())
         case q.KeyEquals(key, word, number):
             numbers, words, parts = values_of(file, key)
             if " " in word:
@@ -80,7 +80,7 @@ def matches(node: q.Node, file: File) -> bool:  # noqa: C901, PLR0911, PLR0912 -
             return number in numbers or word in words | parts
         case q.KeyRange(key, low_, high_, include_low, include_high):
             numbers, words, _ = values_of(file, key)
-            typed: set[Any] = words if isinstance(low_, str) or isinstance(high_, str) else numbers
+            typed: set[Any] = set(words if isinstance(low_, str) or isinstance(high_, str) else numbers)
             return any(
                 (low_ is None or value > low_ or (include_low and value == low_))
                 and (high_ is None or value < high_ or (include_high and value == high_))
@@ -92,6 +92,7 @@ def matches(node: q.Node, file: File) -> bool:  # noqa: C901, PLR0911, PLR0912 -
         case q.KeyExists(key):
             numbers, words, _ = values_of(file, key)
             return bool(numbers or words)
+    raise AssertionError(node)
 
 
 def has_words(body: dict[str, Any], words: str, *, prefix: bool) -> bool:

@@ -34,7 +34,7 @@ class World:
             sleep=self.clock.sleep,
         )
 
-    def run(self, reader: Reader, until: Callable[[], bool], **hooks: Callable[[], None]) -> None:
+    def run(self, reader: Reader, until: Callable[[], bool], **hooks: Callable[[], object]) -> None:
         """Run `reader` until the condition holds; hooks are called at the n-th read or wait (`turn_3=...`)."""
         turns = 0
 

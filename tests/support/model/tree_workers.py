@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import cast
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.jobs.messages import BUILT_IN, encode_job
@@ -13,6 +14,7 @@ from tests.support.model.dispatcher import Rig
 from workers import jobs
 from workers.context import CURRENT, WorkerContext
 from workers.files import Files
+from workers.runs import Runtime
 
 
 class TreeWorkers:
@@ -26,7 +28,7 @@ class TreeWorkers:
         self.top = top
         self.stripes: dict[FID, bytes] = {}
         self.context = WorkerContext(
-            manifests={}, runtime=None, host="here", job_seconds=60, results=rig.results,
+            manifests={}, runtime=cast("Runtime", None), host="here", job_seconds=60, results=rig.results,
             files=Files(os.fsencode(top), fid_of_fd, self._paths if tells else None),
         )  # fmt: skip
 

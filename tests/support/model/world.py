@@ -167,8 +167,8 @@ class World:
             self.work()
             busy = bool(self.rig.pending())
             self.pass_seconds(130)
-            for mdt in (MDT0, MDT1):
-                self.rig.store.reader_states[mdt]["caught_up_time_ns"] = str(self.rig.now_ns)
+            for name in (MDT0, MDT1):
+                self.rig.store.reader_states[name]["caught_up_time_ns"] = str(self.rig.now_ns)
         self.rig.settle()
 
     def names(self) -> dict[Place, FID]:

@@ -75,7 +75,8 @@ def access_lists(draw: st.DrawFn) -> bytes:
     """Values of system.posix_acl_access: what the kernel makes, and nearly that, down to any bytes."""
     named = [[(tag, draw(_permissions), draw(_few_ids)) for _ in range(draw(st.integers(0, 2)))] for tag in (2, 8)]
     users, groups = named
-    mask = [(0x10, draw(_permissions), _NO_ID)] if users or groups or draw(st.booleans()) else []
+    has_mask = bool(users or groups) or draw(st.booleans())
+    mask = [(0x10, draw(_permissions), _NO_ID)] if has_mask else []
     owner, group, others = ((tag, draw(_permissions), _NO_ID) for tag in (1, 4, 0x20))
     entries = [owner, *users, group, *groups, *mask, others]
     odd = st.tuples(

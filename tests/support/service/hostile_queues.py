@@ -17,7 +17,7 @@ _DATE = "2026-01-01T00:00:00.000000Z"
 def plant(client: redis.Redis, mark: Path) -> None:
     """Leave pickles that write `mark` wherever RQ reads one, names that are markup, and keys of the wrong type."""
     evil = b"cos\nsystem\n(S'echo x >> " + str(mark).encode() + b"'\ntR."
-    fields = {"data": evil, "meta": evil, "result": evil, "created_at": _DATE, "origin": "default",
+    fields: dict[Any, Any] = {"data": evil, "meta": evil, "result": evil, "created_at": _DATE, "origin": "default",
               "description": WORKER, "worker_name": WORKER}  # fmt: skip
     for name, status in (("x", "started"), ("y", "queued"), ("z", "failed")):
         client.hset(f"rq:job:{name}", mapping=fields | {"status": status})
@@ -37,7 +37,7 @@ def plant(client: redis.Redis, mark: Path) -> None:
 
 def everything(client: redis.Redis) -> dict[bytes, Any]:
     """Return all that is in Redis."""
-    read: dict[bytes, Callable[[bytes], Any]] = {
+    read: dict[Any, Callable[[Any], Any]] = {
         b"string": client.get, b"hash": client.hgetall, b"set": client.smembers, b"stream": client.xrange,
         b"list": lambda key: client.lrange(key, 0, -1), b"zset": lambda key: client.zrange(key, 0, -1),
     }  # fmt: skip

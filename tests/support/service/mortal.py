@@ -19,8 +19,8 @@ from pathlib import Path
 from lustre_events.catalog import manifest
 from lustre_events.config.settings import Settings, load
 from lustre_events.dispatcher import Dispatcher
-from lustre_events.index.interface import Identity, Transaction
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.interface import Identity
+from lustre_events.index.sqlite.writer import SQLiteTransaction, SQLiteWriter
 from lustre_events.index.urls import sqlite_path
 from lustre_events.jobs.messages import Job, Result
 from lustre_events.jobs.queues import RqQueues
@@ -57,7 +57,7 @@ class MortalWriter(SQLiteWriter):
     """An index with a moment before the commit."""
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self) -> Iterator[SQLiteTransaction]:
         """Give a transaction that may not live to its commit."""
         with super().transaction() as transaction:
             yield transaction
@@ -77,7 +77,7 @@ class MortalQueues(RqQueues):
 class MortalResults(RedisResults):
     """Results with a moment after they are stored, and one between the commit and the acknowledgement."""
 
-    def put(self, results: list[Result]) -> None:
+    def put(self, results: Sequence[Result]) -> None:
         """Store results between moments."""
         moment("before results")
         super().put(results)

@@ -93,7 +93,7 @@ def make_console(folder: Path) -> Console:
 
 def fill(connection: sqlite3.Connection) -> None:
     """Write the objects."""
-    facts = {"mtime_ns": 10**18, "ctime_ns": 10**18, "gid": 0, "uid": 0}
+    facts: dict[str, Any] = {"mtime_ns": 10**18, "ctime_ns": 10**18, "gid": 0, "uid": 0}
     add_object(connection, 0, type="d", mode=0o755, **facts)
     documents = {"tabular": {"columns": ["temperature", "<b>bold</b>"], "rows": 3}}
     add_file(connection, 2, SCRIPT, documents, mode=0o644, size=100, **facts)
@@ -109,12 +109,19 @@ def fill(connection: sqlite3.Connection) -> None:
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
 
 
+def token_in(page: str) -> str:
+    """Return the token of the form that a page has."""
+    found = TOKEN.search(page)
+    assert found is not None
+    return found[1]
+
+
 def enter(app: flask.Flask, user: str) -> FlaskClient:
     """Return a browser of somebody who has logged in."""
     client = app.test_client()
     page = client.get("/login").text
     answer = client.post(
-        "/login", data={"user": user, "password": f"secret {user}", "csrf": TOKEN.search(page)[1], "next": "/"}
+        "/login", data={"user": user, "password": f"secret {user}", "csrf": token_in(page), "next": "/"}
     )
     assert answer.status_code == 302, answer.text
     return client
