@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 
-from tests.acceptance.command import REPOSITORY, clean_environment
+from tests.support.service.command import REPOSITORY, clean_environment
 
 NOBODY = 65534
 LATE = (
