@@ -17,7 +17,7 @@ from lustre_events.errors import ConfigError
 from lustre_events.index import open_search
 from lustre_events.inspect.metrics import families
 from lustre_events.inspect.status import collect, lines
-from lustre_events.inspect.tail import Tail, View
+from lustre_events.inspect.tail import RecordTail, View
 from lustre_events.node import wiring
 from lustre_events.streams import keys
 from lustre_events.streams.groups import RedisGroups
@@ -106,12 +106,13 @@ def test_a_stranger_stops_nobody(
 
     with open_search(f"sqlite:///{rig.path}") as search:
         status = collect(search.stats(), RedisRecordStreams(client), groups, None)
-    assert status["mdts"][MDT0]["committed_index"] == 2
+    assert status.mdts is not None
+    assert status.mdts[MDT0].committed_index == 2
     assert any(sentence in line for line in lines(status))
     assert families(status)
 
     shown: list[int] = []
-    tail = Tail(
+    tail = RecordTail(
         RedisRecordStreams(client), View(newest=None), lambda _, record: shown.append(record.index), lambda *_: None
     )
     store_more = Block(MDT0, 5, 3, 3, 1, raw(*number([b.close(fid=1)], 2)))

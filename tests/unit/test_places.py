@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,7 @@ def test_the_sites_settings_are_found_without_being_named(tmp_path: Path) -> Non
 def test_roots_home_is_that_of_passwd(tmp_path: Path) -> None:
     """HOME, which `sudo` may keep, steers an ordinary account's settings and never root's."""
     (own, _site) = places.usual({"HOME": str(tmp_path)})
-    expected = tmp_path if places.os.geteuid() else Path(places.pwd.getpwuid(0).pw_dir)
+    expected = tmp_path if os.geteuid() else Path(pwd.getpwuid(0).pw_dir)
 
     assert own == expected / ".config" / "lustre-events" / places.NAME
 

@@ -13,10 +13,10 @@ from lustre_events.reader.continuity import (
     INDEX_BEGAN_ANEW,
     PURGED,
     STREAM_BACK,
-    STREAM_GONE,
     STREAM_TRIMMED,
     USER_GONE,
 )
+from lustre_events.streams.continuity import STREAM_GONE
 from lustre_events.streams.memory import MemoryRecordStreams
 from tests.support.model.fakes import MDT
 from tests.support.model.reader import World
