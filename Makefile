@@ -23,7 +23,7 @@ quick: lint
 
 quick-newer:
 	@VENV=$(VENV) deploy/bootstrap.sh test
-	@VENV=$(VENV) tests/newer-python.sh $(PYTEST)
+	@VENV=$(VENV) tests/newer-python.sh tests/unit tests/contract $(PARALLEL) $(PYTEST)
 
 EXPLORE ?= 10
 explore:

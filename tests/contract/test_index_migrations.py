@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,13 @@ def sqlite_at(path: Path, version: int) -> Execute:
     connection.executescript("PRAGMA journal_mode = WAL;" + "".join(schemas("sqlite")[:version]))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {version}")
-    return connection.execute
+    connection.close()
+
+    def execute(statement: str, values: tuple[Any, ...] = ()) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(statement, values)
+
+    return execute
 
 
 def postgresql_at(url: str, version: int) -> Execute:

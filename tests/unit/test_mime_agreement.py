@@ -44,6 +44,12 @@ SAME = (
     ("application/gzip", "application/x-bam", "BAM is gzip by its own definition"),
     ("application/gzip", "application/x-bcf", "BCF is gzip by its own definition"),
     ("application/octet-stream", "image/x.nifti", "libmagic 5.44 gives it no type"),
+    ("application/octet-stream", "application/vnd.apache.orc", "libmagic 5.46 gives it no type"),
+    (
+        "application/pgp-keys",
+        "application/octet-stream",
+        "libmagic 5.44 gives it no type either",
+    ),
 )
 KINDS_OF_TEXT = (
     # libmagic guesses the kind of a text by words in it, we tell it by how it begins and by its name
@@ -51,7 +57,7 @@ KINDS_OF_TEXT = (
     "application/toml",
     "application/sql", "application/x-ndjson", "application/x-ipynb+json", "application/x-subrip", "chemical/",
     "application/x-setupscript", "application/x-wine-extension-ini", "application/postscript", "image/svg+xml",
-    "message/", "application/x-tex", "application/x-vtk",
+    "message/", "application/x-tex", "application/x-vtk", "application/x-pem-file",
 )  # fmt: skip
 
 

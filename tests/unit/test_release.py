@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import tomllib
 from importlib import metadata
@@ -23,7 +24,13 @@ def pinned() -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in pairs}
 
 
-def closure() -> set[str]:
+def counts(one: Requirement, extra: str, python: str) -> bool:
+    """Return whether a requirement counts with a version of Python."""
+    environment = {"extra": extra, "python_version": python, "python_full_version": f"{python}.7"}
+    return one.marker is None or one.marker.evaluate(environment)
+
+
+def closure(python: str) -> set[str]:
     """Return the names of all packages that pyproject.toml asks for, directly or by others that are installed."""
     optional = [each for extra in PROJECT["optional-dependencies"].values() for each in extra]
     waiting = [Requirement(each) for each in PROJECT["dependencies"] + optional]
@@ -39,15 +46,16 @@ def closure() -> set[str]:
                 needs = metadata.requires(one.name) or []
             except metadata.PackageNotFoundError:  # an extra that this environment goes without
                 continue
-            found = map(Requirement, needs)
-            waiting += [each for each in found if each.marker is None or each.marker.evaluate({"extra": extra})]
+            waiting += [each for each in map(Requirement, needs) if counts(each, extra, python)]
     return {name for name, _ in seen}
 
 
 def test_every_dependency_has_an_exact_version() -> None:
     """What any extra needs, directly or not, is in constraints.txt, and nothing that nobody needs."""
-    assert closure() - set(pinned()) == set()
-    assert set(pinned()) - closure() == set()
+    here, oldest = ".".join(platform.python_version_tuple()[:2]), PROJECT["requires-python"].removeprefix(">=")
+
+    assert closure(here) - set(pinned()) == set()
+    assert set(pinned()) - closure(here) - closure(oldest) == set()
 
 
 def test_the_environment_of_the_tests_has_these_versions() -> None:
