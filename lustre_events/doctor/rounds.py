@@ -118,7 +118,8 @@ def _worker(settings: Settings, _url: str) -> Iterator[Finding]:
     manifests = manifest.load_all(manifest.folders(own.extractors))
     program = shutil.which("apptainer") or shutil.which("singularity") or "apptainer"
     verify = partial(signature.refusal, program) if own.require_signed else None
-    yield from node.images(manifests.values(), Path(own.images), own.default_image, verify)
+    used = wiring.load_rules(settings).extractors
+    yield from node.images(manifests.values(), Path(own.images), own.default_image, verify, used)
     if os.geteuid() == 0:
         yield from node.open_to_all(Path(own.images))
 

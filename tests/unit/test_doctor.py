@@ -135,6 +135,15 @@ def test_images_are_looked_for_by_name_and_as_sif(tmp_path: Path) -> None:
     assert one(node.images(extractors().values(), tmp_path, "base")).level == OK
 
 
+def test_an_image_that_no_rule_uses_may_be_missing(tmp_path: Path) -> None:
+    """What rules do not name is a warning; what one rule names fails."""
+    found = list(node.images(extractors().values(), tmp_path, "base", used={"hdf5"}))
+    failing = [finding.text for finding in found if finding.level == FAILURE]
+    assert len(failing) == 1
+    assert "hdf5" in failing[0]
+    assert {finding.level for finding in node.images(extractors().values(), tmp_path, "base", used=())} == {WARNING}
+
+
 def test_images_that_must_be_signed_are_verified(tmp_path: Path) -> None:
     """Where signatures are required, an image without one is a failure, once per image, with the reason."""
     for manifest in extractors().values():
