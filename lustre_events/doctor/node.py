@@ -108,6 +108,10 @@ def open_to_all(folder: Path) -> Iterator[Finding]:
                 f"{each} is closed to others (mode {mode:04o}): containers cannot read the images in {folder}",
                 f"chmod o+x {each}, or move the images and set [worker] images",
             )  # fmt: skip
+    for image in sorted(folder.glob("*.sif")):
+        if not image.stat().st_mode & stat.S_IROTH:
+            yield failure("images", f"{image} is closed to others: containers cannot be started from it",
+                          f"chmod o+r {image}")  # fmt: skip
 
 
 def _read(path: Path) -> str:
