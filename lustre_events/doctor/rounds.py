@@ -16,7 +16,7 @@ from lustre_events.config.settings import Settings
 from lustre_events.doctor import changelog, node, redis, service, space, units
 from lustre_events.doctor.findings import Finding, info, ok, refused
 from lustre_events.domain.pending import Kind
-from lustre_events.errors import LustreEventsError, StreamDamaged, StreamForbidden
+from lustre_events.errors import ChangelogUserUnknown, LustreEventsError, StreamDamaged, StreamForbidden
 from lustre_events.index.urls import is_postgresql, shown, sqlite_path
 from lustre_events.node import status_report, wiring
 from lustre_events.node.roles import EXAMINED, ROLES
@@ -58,10 +58,25 @@ def _changelog(settings: Settings, _url: str) -> Iterator[Finding]:
         try:
             kept = users.recall(Path(own.state), mdt)
             user = users.own_id(settings.reader, listed, found, kept)
+        except ChangelogUserUnknown as exc:
+            if not kept and not _has_read(settings, mdt):
+                yield info(f"changelog {mdt}", "no changelog user of ours is registered yet",
+                           f"lustre-events changelog register --mdt {mdt}")  # fmt: skip
+            else:
+                yield refused(f"changelog {mdt}", exc)
+            continue
         except LustreEventsError as exc:
             yield refused(f"changelog {mdt}", exc)
             continue
         yield from changelog.user(listed, user, lctl.mask(mdt), kinds)
+
+
+def _has_read(settings: Settings, mdt: str) -> bool:
+    """Return whether a reader of an MDT has ever said anything; where Redis is away that is not known, so no."""
+    try:
+        return bool(wiring.streams(settings).reader_state(mdt))
+    except LustreEventsError:
+        return False
 
 
 def _kinds(rules: Rules) -> set[Kind]:

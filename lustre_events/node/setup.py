@@ -29,6 +29,7 @@ UNITS = "etc/systemd/system"
 STATE = Path("/var/lib/lustre-events")
 SECONDS = 120.0
 USUAL: Mapping[str, Mapping[str, Any]] = {
+    "filesystem": {"state": "/var/lib/lustre-events-reader"},
     "reader": {"user": "lustre-events"},
     "dispatcher": {"rules": f"{ETC}/rules.toml"},
     "web": {"secret": f"{ETC}/web-secret"},

@@ -73,8 +73,19 @@ def steps_of(place: RedisPlace) -> list[Step]:
     """Return all steps, in order."""
     return [
         *certificates(place), *logins(place.etc, place.where, Owner(Accounts(place.root)), place.scheme),
-        acl(place.etc, place.owner), _settings(place), *_start(place),
+        _acl(place), _settings(place), *_start(place),
     ]  # fmt: skip
+
+
+def _acl(place: RedisPlace) -> Step:
+    """Return the step of the users, which a Redis that runs takes at once."""
+    step = acl(place.etc, place.owner)
+
+    def do() -> None:
+        step.do()
+        _answers(place.etc, load=True)
+
+    return replace(step, do=do) if place.live else step
 
 
 def logins(etc: Path, where: str, owner: Owner, scheme: str = "rediss") -> Iterator[Step]:
@@ -213,7 +224,7 @@ def _start(place: RedisPlace) -> Iterator[Step]:
 
     yield replace(include, undo=undo)
     if place.live and unit is not None:
-        yield Step(f"restart {unit}, and load the users", lambda: _loaded(place.etc), lambda: _restart(place, unit))
+        yield Step(f"restart {unit}", lambda: _answers(place.etc), lambda: _restart(place, unit))
 
 
 def _unit(root: Path, name: str) -> bool:
@@ -224,16 +235,17 @@ def _unit(root: Path, name: str) -> bool:
 def _restart(place: RedisPlace, unit: str) -> None:
     place.run(["systemctl", "enable", unit])
     place.run(["systemctl", "restart", unit])
-    if not _loaded(place.etc):
+    if not _answers(place.etc):
         raise ConfigError(f"{unit} does not take the login of {place.etc}/admin.env; see: journalctl -u {unit}")
 
 
-def _loaded(etc: Path) -> bool:
-    """Return whether Redis answers the administrator, and bring it the users of the file then."""
+def _answers(etc: Path, *, load: bool = False) -> bool:
+    """Return whether Redis answers the administrator; `load`: it reads its users anew then."""
     url = login(etc / f"{ADMINISTRATOR}.env").get(REDIS_URL, "")
     try:
         with connect(url, CONNECT_SECONDS) as client, redis_errors(client):
-            client.acl_load()
+            if load:
+                client.acl_load()
     except LustreEventsError:
         return False
     return True

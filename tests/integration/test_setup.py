@@ -137,6 +137,16 @@ def test_one_role_is_removed_and_the_others_stay(root: Path) -> None:
     assert done(root, *(role for role in KNOWN if role != "web")) == []
 
 
+def test_readers_may_write_what_they_keep(root: Path) -> None:
+    """[filesystem] state is the one folder that the reader's unit may write to."""
+    done(root)
+    unit = (root / "etc/systemd/system/lustre-events-reader@.service").read_text()
+    state = load(root / ETC / "lustre-events.toml", {}).filesystem.state
+    assert f"StateDirectory={Path(state).name}\n" in unit
+    assert Path(state).parent == Path("/var/lib")
+    assert stat.S_IMODE((root / state.lstrip("/")).stat().st_mode) == 0o700
+
+
 def test_an_index_elsewhere_may_be_written(root: Path) -> None:
     """Where [index] url names another disk, the dispatcher's unit gets the right to write there."""
     list(steps.forward(setup.plan(Node(["dispatcher"], root, changed={"index": {"url": "sqlite:////data/i.db"}}))))

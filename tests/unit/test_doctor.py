@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lustre_events.changelog import users
 from lustre_events.changelog.lctl import ChangelogUser, Users
 from lustre_events.config.settings import Settings
 from lustre_events.doctor import (
@@ -26,6 +28,7 @@ from lustre_events.doctor import (
 from lustre_events.domain.pending import Kind
 from lustre_events.errors import LibraryMissing
 from lustre_events.llapi import Library
+from tests.support.servers.lctl import fake_lctl
 from tests.support.service.images import extractors
 from tests.support.service.statuses import status_of
 
@@ -234,3 +237,19 @@ def test_a_disk_that_is_nearly_full_is_found(tmp_path: Path) -> None:
         OK, WARNING, WARNING, OK,
     ]  # fmt: skip
     assert space.room("disk", tmp_path, gib // 2, 100 * gib).level == FAILURE
+
+
+def test_a_user_that_was_never_registered_is_not_yet_wrong(tmp_path: Path) -> None:
+    """Before `changelog register` the doctor tells the command; what was registered here and is gone is wrong."""
+    usual = Settings()
+    own = replace(usual.filesystem, lctl=tuple(fake_lctl(tmp_path)), mdts=(MDT,), state=str(tmp_path / "state"))
+    named = replace(usual, filesystem=own, reader=replace(usual.reader, user="lustre-events"))
+
+    def said() -> Finding:
+        return next(
+            each for each in examine(named, "sqlite:////none", ["reader"]) if each.subject == f"changelog {MDT}"
+        )
+
+    assert (said().level, "changelog register" in said().mend) == (INFO, True)
+    users.keep(tmp_path / "state", MDT, "cl9-lustre-events")
+    assert said().level == FAILURE
