@@ -29,11 +29,12 @@ from lustre_events.changelog.fid import FID
 from lustre_events.config import places
 from lustre_events.errors import ConfigError
 from lustre_events.index import Search, open_search
+from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page
 from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
 
-__all__ = ["Facet", "Hit", "Index", "ObjectView", "Page", "Viewer", "connect"]
+__all__ = ["Facet", "Hint", "Hit", "Index", "ObjectView", "Page", "Viewer", "connect"]
 
 
 def connect(url: str | None = None) -> Index:
@@ -97,6 +98,12 @@ class Index:
     ) -> dict[str, tuple[Facet, ...]]:
         """Return the most frequent values of fields (owner, group, type, ext, mime, extractor, or a key)."""
         return self._search.facets(query, fields, limit=limit, visible_to=_viewer(visible_to))
+
+    def hints(
+        self, query: str, *, fields: Sequence[str] = (), visible_to: Viewer | str | None = None
+    ) -> tuple[Hint, ...]:
+        """Return why a query finds nothing, or `facets` no values of some fields, in sentences."""
+        return self._search.hints(query, fields=fields, visible_to=_viewer(visible_to))
 
     def du(self, path: bytes | str, by: str, *, visible_to: Viewer | str | None = None) -> tuple[Facet, ...]:
         """Return files and bytes of a path and all below it, by a field as of `facets`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lustre_events.cli.options import index_of, with_index, with_settings, with_viewer
-from lustre_events.cli.output import as_csv, as_json, print_facets
+from lustre_events.cli.output import as_csv, as_json, print_facets, print_hints
 from lustre_events.config.settings import Settings
 from lustre_events.index import open_search
 from lustre_events.index.visibility import Viewer
@@ -34,3 +34,5 @@ def du_command(
     with open_search(index_of(settings, index_url)) as index:
         found = index.du(path.encode("utf-8", "surrogateescape"), by, visible_to=viewer)
         print_facets({by: found}, style)
+        if not found:
+            print_hints(index.hints("*", fields=[by], visible_to=viewer))

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from lustre_events.index.search.hints import Hint, counted
 from lustre_events.index.search.hits import Facet, printable
 
 as_json = click.option("--json", "style", flag_value="json", help="JSON, one object per line.")
@@ -30,6 +31,15 @@ def print_facets(facets: dict[str, tuple[Facet, ...]], style: str | None) -> Non
     for field, value, files, size in rows:
         shown = "-" if value is None else printable(str(value).encode("utf-8", "surrogateescape"))
         click.echo(f"{field:12} {shown:32} {files:12,} files {size:20,} bytes")
+
+
+def print_hints(hints: Iterable[Hint]) -> None:
+    """Tell a person on stderr why nothing was found, each with the query that finds something."""
+    for hint in hints:
+        click.echo(f"lustre-events: {hint.text}", err=True)
+        if hint.query is not None:
+            query = printable(hint.query.encode("utf-8", "surrogateescape"))
+            click.echo(f"  {counted(hint.files)}: {query}", err=True)
 
 
 def print_csv(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
 
 from lustre_events.cli.options import index_of, with_index, with_settings, with_viewer
-from lustre_events.cli.output import as_csv, as_json, print_csv, print_facets
+from lustre_events.cli.output import as_csv, as_json, print_csv, print_facets, print_hints
 from lustre_events.config.settings import Settings
 from lustre_events.index import open_search
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.search.hits import Hit, Page, hit_json, name_text, printable
 from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
+
+NOTHING_FOUND = 1
+"""The exit code of a search that finds nothing, as of grep; what is wrong has the codes of errors.py, from 2 on."""
 
 
 def _fields(_ctx: click.Context, _argument: click.Parameter, typed: str) -> list[str]:
@@ -50,15 +54,29 @@ def search_command(
     facets: str | None,
     style: str | None,
 ) -> None:
-    """Find files by what is in them, e.g. 'columns:temperature AND size:>1k'."""
+    """Find files by what is in them, e.g. 'columns:temperature AND size:>1k'.
+
+    The exit code is 0 if something was found, 1 if nothing was (stderr says why), and 2 or more if the query or
+    something else is wrong.
+    """
     with open_search(index_of(settings, index_url)) as index:
+        empty: list[str] = []
         if only_count:
-            click.echo(index.count(query, visible_to=viewer))
+            count = index.count(query, visible_to=viewer)
+            click.echo(count)
+            some = count > 0
         elif facets is not None:
-            print_facets(index.facets(query, facets.split(","), visible_to=viewer), style)
+            values = index.facets(query, facets.split(","), visible_to=viewer)
+            print_facets(values, style)
+            empty = [name for name, found in values.items() if not found]
+            some = len(empty) < len(values)
         else:
-            found = pages(index, query, limit=limit, sort=sort, cursor=cursor, visible_to=viewer)
-            _print_hits(_Hits(found), style)
+            hits = _Hits(pages(index, query, limit=limit, sort=sort, cursor=cursor, visible_to=viewer))
+            _print_hits(hits, style)
+            some = hits.some or cursor is not None
+        if empty or not some:
+            print_hints(index.hints(query, fields=empty, visible_to=viewer))
+    sys.exit(0 if some else NOTHING_FOUND)
 
 
 class _Hits:
@@ -67,10 +85,12 @@ class _Hits:
     def __init__(self, pages: Iterable[Page]) -> None:
         self._pages = pages
         self.cursor: str | None = None
+        self.some = False
 
     def __iter__(self) -> Iterator[Hit]:
         for page in self._pages:
             self.cursor = page.cursor
+            self.some |= bool(page.hits)
             yield from page.hits
 
 

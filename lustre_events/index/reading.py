@@ -189,6 +189,16 @@ class Reading(Protocol):
     def documents(self, ids: Collection[int]) -> list[StoredDocument]:
         """Return the documents and failures of objects, by their ids; per object ordered by extractor."""
 
+    def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
+        """Return up to `limit` (extractor, key) that somebody may have meant who wrote the key `near`.
+
+        Those first that have it behind or before a dot, then those of a length like its own, whatever the case
+        of their letters. Hidden files have their keys here: nothing is to be told of one that `find` does not find.
+        """
+
+    def extractors(self, limit: int) -> list[str]:
+        """Return up to `limit` extractors that have a document or a failure, in order; hidden files count."""
+
     def pending(self, fids: Collection[FID]) -> list[StoredWork]:
         """Return the pending rows of `fids`."""
 
@@ -202,8 +212,11 @@ class Reading(Protocol):
 class Backend(Protocol):
     """An index opened for reading."""
 
-    def reading(self, viewer: Viewer | None) -> AbstractContextManager[Reading]:
-        """Give one moment of the index, as `viewer` may see it; raises IndexUnavailable, also within."""
+    def reading(self, viewer: Viewer | None, seconds: float | None = None) -> AbstractContextManager[Reading]:
+        """Give one moment of the index, as `viewer` may see it; raises IndexUnavailable, also within.
+
+        seconds: how long a statement may take, where that is less than what the backend was opened with.
+        """
 
     def close(self) -> None:
         """Close; closing twice is fine."""

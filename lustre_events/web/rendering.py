@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lustre_events.domain.bounds import far_time, within
+from lustre_events.index.search.hints import counted
 from lustre_events.index.search.hits import printable
 from lustre_events.index.visibility import group_name, user_name
 
@@ -81,6 +82,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "value": value_text,
     "stored": printable,
     "rows": rows_of,
+    "files": counted,
     "mode": mode_text,
     "user": lambda uid: "?" if uid is None else user_name(uid),
     "group": lambda gid: "?" if gid is None else group_name(gid),

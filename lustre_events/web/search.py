@@ -32,6 +32,7 @@ def search() -> str | tuple[str, int]:
         "sorts": SORTS,
         "facets": {},
         "page": None,
+        "hints": (),
         "mistake": "",
     }
     if not query:
@@ -49,6 +50,8 @@ def search() -> str | tuple[str, int]:
                 shown["page"] = index.page(
                     query, limit=PAGE, sort=sort or None, cursor=asked.get("cursor"), visible_to=viewer
                 )
+            if not shown["page"].hits and "cursor" not in asked:
+                shown["hints"] = index.hints(query, visible_to=viewer)
     except QueryError as exc:
         return flask.render_template("search.html", **{**shown, "mistake": str(exc)}), 400
     return flask.render_template("search.html", **shown)

@@ -51,6 +51,23 @@ def test_paths_for_people_and_programs(index: str) -> None:
     assert [hit["paths"] for hit in hits] == [["a,b\n\udcff.csv"], ["d/two.csv"]]
 
 
+def test_a_search_without_hits_says_why(index: str) -> None:
+    """What is wrong, and what finds something, stands on stderr; stdout stays as it is, and the exit code is 1."""
+    for style in ([], ["--count"], ["--json"], ["--csv"], ["--facets", "ext"]):
+        done = lustre_events("search", "colunms:x", *style, "--index", index)
+        assert done.returncode == 1
+        assert b"no file has the key colunms; did you mean columns (2 files)?" in done.stderr
+        assert b"2 files: columns:x" in done.stderr
+    assert lustre_events("search", "colunms:x", "--json", "--index", index).stdout == b""
+    assert lustre_events("search", "colunms:x", "--count", "--index", index).stdout == b"0\n"
+    for query, better in (("columns:y or columns:x", "columns:y OR columns:x"), ("size>8", "size:>8")):
+        assert better in lustre_events("search", query, "--index", index).stderr.decode()
+    failed = lustre_events("search", "failed:tabluar", "--index", index)
+    assert (failed.returncode, b"did you mean tabular" in failed.stderr) == (1, True)
+    sums = lustre_events("du", "/", "--by", "colunms", "--index", index)
+    assert (sums.returncode, sums.stdout, b"did you mean columns" in sums.stderr) == (0, b"", True)
+
+
 def test_pages_go_on_with_a_cursor(index: str) -> None:
     """When there are more hits the cursor is told on stderr, and gives exactly the rest."""
     first = lustre_events("search", "type:f", "--sort", "-size", "--limit", "2", "--index", index)

@@ -112,6 +112,17 @@ def test_a_wrong_query_is_answered_with_its_sentence(reader: FlaskClient) -> Non
     assert 'value="size:[1 TO"' in answer.text
 
 
+def test_a_search_without_hits_links_to_a_better_one(console: Console, reader: FlaskClient) -> None:
+    """Zero hits are explained, and the repaired query is a link to a page with hits."""
+    page = reader.get("/?q=colunms:temperature&facets=1").text
+    assert "no file has the key colunms; did you mean columns (2 files)?" in page
+    link = re.search(r'<ul class="hints">.*?href="([^"]+)"', page, re.DOTALL)
+    assert link
+    assert "2 files" in reader.get(unescape(link[1])).text
+    other = enter(console.app(), OTHER).get("/?q=colunms:temperature").text
+    assert "no file that you may read has the key colunms; did you mean columns (1 file)?" in other
+
+
 def test_pages_follow_each_other(reader: FlaskClient, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cursor leads through all hits, each once; a forged one is refused with a sentence."""
     monkeypatch.setattr("lustre_events.web.search.PAGE", 2)

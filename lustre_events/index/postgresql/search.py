@@ -14,6 +14,7 @@ from functools import cached_property
 from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.errors import IndexUnavailable
+from lustre_events.index.planner import vocabulary
 from lustre_events.index.planner.clause import TRUE, Clause, Condition, all_hold
 from lustre_events.index.planner.pages import Stretch, by, stretches
 from lustre_events.index.planner.planner import FEW, Planner
@@ -193,6 +194,14 @@ class PostgresqlReading:
         ))  # fmt: skip
         return [StoredDocument(*row) for row in rows]
 
+    def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
+        """Return keys that are like one that somebody wrote."""
+        return vocabulary.keys(self._planner.dialect, near, limit)
+
+    def extractors(self, limit: int) -> list[str]:
+        """Return the names of extractors."""
+        return vocabulary.extractors(self._planner.dialect, limit)
+
     def pending(self, fids: Collection[FID]) -> list[StoredWork]:
         """Return the pending rows of `fids`."""
         if not fids:
@@ -259,11 +268,14 @@ class PostgresqlBackend:
         self._database = self._connect()
 
     @contextmanager
-    def reading(self, viewer: Viewer | None) -> Iterator[PostgresqlReading]:
+    def reading(self, viewer: Viewer | None, seconds: float | None = None) -> Iterator[PostgresqlReading]:
         """Give one moment of the index, as `viewer` may see it."""
         if self._database.connection.closed and not self._closed:
             self._database = self._connect()
         with self._database.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
+            if seconds is not None and seconds < self._seconds:
+                limit = f"{max(1, int(seconds * 1000))}ms"
+                connection.execute("SELECT set_config('statement_timeout', %s, true)", (limit,))
             yield PostgresqlReading(connection, viewer)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-from lustre_events.changelog.fid import FID, ROOT_FID
+from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.fields import FIELDS, FieldType
 from lustre_events.index.paths import paths_of
@@ -24,14 +24,21 @@ from lustre_events.index.query.tree import Among, And, Identity, Node, Or, Path,
 from lustre_events.index.query.wildcards import escape
 from lustre_events.index.reading import Backend, Counts, Order, Place, Reading, Row, Stats, Tally
 from lustre_events.index.search import cursors
+from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.cursors import Cursor
+from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page, Summary, name_text, printable
+from lustre_events.index.search.known import knowing
+from lustre_events.index.search.reasons import why
 from lustre_events.index.search.subtree import Subtree, walk
 from lustre_events.index.search.views import hits_of, views_of
 from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
 
 MAX_PAGE = 10_000
 """Most hits of one page."""
+
+HINT_SECONDS = 0.5
+"""How long the reasons are looked for why nothing was found."""
 
 MOST_SUMMED = 500
 """Objects that a summary looks at: more would keep somebody waiting who wants to see a page."""
@@ -82,7 +89,7 @@ class Search:
         node = parse(query, now_ns=start.now_ns)
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            access = _access(reading, viewer)
+            access = access_of(reading, viewer)
             hidden = node if viewer is None else limited(node)
             # One more than the page tells whether there is another one.
             rows, ends = _rows(reading, hidden, order, start, limit + 1, access)
@@ -154,7 +161,7 @@ class Search:
         node = parse(query, now_ns=start.now_ns)
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            access = _access(reading, viewer)
+            access = access_of(reading, viewer)
             hidden = node if viewer is None else limited(node)
             found, ends = _rows(reading, hidden, None, start, most + 1, access)
             among = Among(tuple(row.id for row in found[:most]))
@@ -166,6 +173,26 @@ class Search:
         more = cursors.token(ends[limit - 1], query, sort) if len(rows) > limit else None
         return Page(tuple(hits), more), Summary(len(among.ids), len(found) <= most, facets)
 
+    def hints(
+        self,
+        query: str,
+        *,
+        fields: Sequence[str] = (),
+        visible_to: Viewer | None = None,
+        now_ns: int | None = None,
+    ) -> tuple[Hint, ...]:
+        """Return why a query finds nothing, or why `facets` finds no values of some fields; for a person.
+
+        At least one sentence, within HINT_SECONDS or little more; nothing where the query finds something and no
+        `fields` are given. Only what the viewer may find is counted and told.
+
+        Raises:
+            QueryError: the query is wrong.
+        """
+        now = _now(now_ns)
+        parse(query, now_ns=now)
+        return why(knowing(self._backend, _limits(visible_to), now, HINT_SECONDS), query, fields)
+
     def du(self, path: bytes, by: str, *, visible_to: Viewer | None = None) -> tuple[Facet, ...]:
         """Return files and bytes of a file, or of a directory and all below it, by a field as of `facets`.
 
@@ -176,7 +203,7 @@ class Search:
         """
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            fid = _resolve(reading, path, _access(reading, viewer))
+            fid = resolve(reading, path, access_of(reading, viewer))
             if fid is None:
                 raise ConfigError(f"/{printable(path.strip(b'/'))}: no such path in the index")
             inside = "".join(escape(char) for char in name_text(path.strip(b"/")))
@@ -197,19 +224,19 @@ class Search:
         asked = list(fids)
         with self._backend.reading(viewer) as reading:
             present = reading.moved(asked)
-            return views_of(reading, [present.get(fid, fid) for fid in asked], viewer, _access(reading, viewer))
+            return views_of(reading, [present.get(fid, fid) for fid in asked], viewer, access_of(reading, viewer))
 
     def paths(self, fids: Iterable[FID], *, visible_to: Viewer | None = None) -> dict[FID, list[bytes]]:
         """Return all current paths of each object."""
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            return paths_of(reading.links, fids, _access(reading, viewer))
+            return paths_of(reading.links, fids, access_of(reading, viewer))
 
     def fid_of_path(self, path: bytes, *, visible_to: Viewer | None = None) -> FID | None:
         """Return the object at a path relative to the root (slashes at its ends do not matter), or None."""
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            return _resolve(reading, path, _access(reading, viewer))
+            return resolve(reading, path, access_of(reading, viewer))
 
     def stats(self, counts: Counts | None = None) -> Stats:
         """Return the sums of the index; with `counts` of a while ago its rows are not counted again."""
@@ -237,14 +264,6 @@ def _limits(viewer: Viewer | None) -> Viewer | None:
     return None if viewer is None or viewer.sees_all else viewer
 
 
-def _access(reading: Reading, viewer: Viewer | None) -> DirectoryAccess | None:
-    if viewer is None:
-        return None
-    return DirectoryAccess(
-        viewer, lambda fids: [(fid, parent) for fid, parent, _ in reading.links(fids)], reading.objects
-    )
-
-
 def _order(sort: str | None) -> Order | None:
     if sort is None:
         return None
@@ -260,26 +279,13 @@ def _rows(  # noqa: PLR0917 - one page
     """Return rows, and the cursor that each would end a page with."""
     subtree = Subtree.of(node) if order is None and start.place is None else None
     if subtree is not None and (start.path is not None or not reading.selective(subtree.rest)):
-        root = _resolve(reading, b"/".join(subtree.directory), None)
+        root = resolve(reading, b"/".join(subtree.directory), None)
         found = [] if root is None else walk(reading, root, subtree, start.path, limit, access)
         return [row for _, row in found], [Cursor(start.now_ns, path=path) for path, _ in found]
     order = order or Order()
     rows = reading.find(node, order, start.after, limit)
     places = (Place(getattr(row, order.column), row.id) for row in rows)
     return rows, [Cursor(start.now_ns, (place.value, place.id)) for place in places]
-
-
-def _resolve(reading: Reading, path: bytes, access: DirectoryAccess | None) -> FID | None:
-    """Return the object at a path; None also where the viewer may not pass on the way, or not list its name."""
-    fid, parent = ROOT_FID, ROOT_FID
-    for name in filter(None, path.split(b"/")):
-        if access is not None and not access.searchable(fid):
-            return None
-        following = reading.child(fid, name)
-        if following is None:
-            return None
-        fid, parent = following, fid
-    return fid if access is None or fid == ROOT_FID or access.listed(parent) else None
 
 
 def _by(field: str) -> str:

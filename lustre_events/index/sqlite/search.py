@@ -15,6 +15,7 @@ from urllib.parse import quote
 from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.errors import IndexUnavailable
+from lustre_events.index.planner import vocabulary
 from lustre_events.index.planner.clause import Clause, all_hold
 from lustre_events.index.planner.planner import FEW, Planner
 from lustre_events.index.query.tree import Node
@@ -134,6 +135,14 @@ class SqliteReading:
             )
         ]
 
+    def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
+        """Return keys that are like one that somebody wrote."""
+        return vocabulary.keys(self._planner.dialect, near, limit)
+
+    def extractors(self, limit: int) -> list[str]:
+        """Return the names of extractors."""
+        return vocabulary.extractors(self._planner.dialect, limit)
+
     def pending(self, fids: Collection[FID]) -> list[StoredWork]:
         """Return the pending rows of `fids`."""
         columns = ", ".join(StoredWork.__struct_fields__)
@@ -220,9 +229,9 @@ class SqliteBackend:
             raise
 
     @contextmanager
-    def reading(self, viewer: Viewer | None) -> Iterator[SqliteReading]:
+    def reading(self, viewer: Viewer | None, seconds: float | None = None) -> Iterator[SqliteReading]:
         """Give one moment of the index, as `viewer` may see it."""
-        end = time.monotonic() + self._seconds
+        end = time.monotonic() + min(self._seconds, self._seconds if seconds is None else seconds)
         with sqlite_errors(self._path):
             self._connection.execute("BEGIN")
             self._connection.set_progress_handler(lambda: time.monotonic() > end, _LOOK_STEPS)

@@ -176,7 +176,7 @@ class _Within:
         self._writer = writer
         self._few = few
 
-    def reading(self, viewer: Viewer | None) -> _Reading:
+    def reading(self, viewer: Viewer | None, seconds: float | None = None) -> _Reading:
         """See `reading.Backend`."""
         return _Reading(
             PostgresqlReading(self._writer._database.connection, viewer, self._few, look=self._few // 4 + 1)

@@ -43,7 +43,7 @@ class MemoryBackend:
     few: int = FEW
 
     @contextmanager
-    def reading(self, viewer: Viewer | None) -> Iterator[SqliteReading]:
+    def reading(self, viewer: Viewer | None, seconds: float | None = None) -> Iterator[SqliteReading]:
         """Give the index, as `viewer` may see it."""
         yield SqliteReading(self.connection, viewer, self.few)
 

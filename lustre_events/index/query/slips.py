@@ -1,0 +1,117 @@
+"""Slips of who types a query, and how its text is repaired: pure text, no database.
+
+A query is taken apart as tokens.py cuts it, so that each part is a query itself and keeps its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from lustre_events.index.query.tokens import Token, tokenise
+
+_OPENS, _CLOSES = frozenset({"(", "[", "{"}), frozenset({")", "]", "}"})
+_VALUE_SIGNS = frozenset({"f", "<", "<=", ">", ">="})
+_OPERATORS = frozenset({"AND", "OR", "NOT"})
+_WORDS = frozenset({"and", "or", "not"})
+_EQUALS = re.compile(r"(?P<field>[^\W\d][\w.\-/]*)(?P<sign>==?|[<>]=?)(?P<value>[^=<>].*)", re.DOTALL)
+_PLAIN = re.compile(r"[\w./][\w.\-/]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a query that is a query itself, from `start` to `end`; `negative`: it says what must not match."""
+
+    start: int
+    end: int
+    text: str
+    negative: bool = False
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it stands in parentheses."""
+        return self.text.startswith("(")
+
+
+def alternatives(query: str, within: Part | None = None) -> list[list[Part]]:
+    """Return the parts that are joined by AND, for each of the alternatives that are joined by OR.
+
+    `within` is a part in parentheses, of which the inside is taken apart. Raises QueryError.
+    """
+    start, text = (0, query) if within is None else (within.start + 1, within.text[1:-1])
+    found: list[list[list[Token]]] = [[[]]]
+    depth = 0
+    for token in tokenise(text):
+        if depth == 0 and token.kind == "OR":
+            found.append([[]])
+        elif depth == 0 and token.kind == "AND":
+            found[-1].append([])
+        else:
+            depth += (token.kind in _OPENS) - (token.kind in _CLOSES)
+            found[-1][-1].append(token)
+    return [[_part(text, tokens, start) for tokens in parts if tokens] for parts in found]
+
+
+def _part(text: str, tokens: list[Token], start: int) -> Part:
+    if tokens[0].kind == "+" and len(tokens) > 1:
+        tokens = tokens[1:]
+    first, end = tokens[0].start, tokens[-1].end
+    return Part(start + first, start + end, text[first:end], tokens[0].kind in {"NOT", "-"})
+
+
+def with_operators(query: str) -> str | None:
+    """Return a query with `and`, `or` and `not` in capitals where they stand as words; None: they do not."""
+    tokens = tokenise(query)
+    lower = [
+        token
+        for before, token in zip([None, *tokens], tokens, strict=False)
+        if token.kind == "t" and query[token.start : token.end].lower() in _WORDS
+        and (before is None or before.kind not in _VALUE_SIGNS)
+    ]  # fmt: skip
+    return _with(query, [(each.start, each.end, each.text.upper()) for each in lower]) if lower else None
+
+
+def with_colons(query: str) -> str | None:
+    """Return a query with `field:value` for `field=value`, `field = value` and `field>value`; None: it has none."""
+    tokens = [token for token in tokenise(query) if token.end > token.start]
+    changes: list[tuple[int, int, str]] = []
+    for at, token in enumerate(tokens):
+        if token.kind != "t" or token.quoted or (at and tokens[at - 1].kind in _VALUE_SIGNS):
+            continue
+        written = query[token.start : token.end]
+        match = _EQUALS.fullmatch(written)
+        if match:
+            sign = "" if match["sign"].startswith("=") else match["sign"]
+            changes.append((token.start, token.end, f"{match['field']}:{sign}{match['value']}"))
+        elif written in {"=", "=="} and 0 < at < len(tokens) - 1 and tokens[at - 1].kind == "t":
+            changes.append((tokens[at - 1].end, tokens[at + 1].start, ":"))
+    return _with(query, changes) if changes else None
+
+
+def replaced(query: str, part: Part, kind: str, is_meant: Callable[[str], bool], new: str) -> str:
+    """Return a query with some tokens of a part replaced: fields (kind `f`, with their colon) or terms (`t`)."""
+    changes = [
+        (part.start + token.start, part.start + token.end, new)
+        for token in tokenise(part.text)
+        if token.kind == kind and is_meant(token.text)
+    ]
+    return _with(query, changes)
+
+
+def field_text(name: str) -> str:
+    """Return a field's name as it is written in a query, with its colon."""
+    plain = _PLAIN.match(name) is not None
+    return f"{name}:" if plain else '"' + re.sub(r'(["\\])', r"\\\1", name) + '":'
+
+
+def literal(text: str) -> str:
+    """Return text as it is written in a query, with a backslash before what would be special."""
+    inside = "".join(char if char.isalnum() or char in "_./-" else "\\" + char for char in text)
+    return "\\" + inside if text in _OPERATORS or inside[:1] == "-" else inside
+
+
+def _with(query: str, changes: Iterable[tuple[int, int, str]]) -> str:
+    for start, end, text in sorted(changes, reverse=True):
+        query = query[:start] + text + query[end:]
+    return query

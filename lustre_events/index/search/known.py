@@ -1,0 +1,131 @@
+"""What a viewer may know of an index, asked for a bounded time: what hints are made of.
+
+All that is said comes from what the viewer may find: a key, an extractor or an extension that stands only in files
+that are hidden from the viewer is not there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lustre_events.changelog.fid import FID
+from lustre_events.errors import IndexUnavailable, QueryError
+from lustre_events.index.fields import FIELDS
+from lustre_events.index.query.parser import parse
+from lustre_events.index.query.slips import field_text
+from lustre_events.index.query.tree import All, Among, And, Node, Readable, limited
+from lustre_events.index.reading import Backend, Order, Reading
+from lustre_events.index.search.access import access_of, resolve
+from lustre_events.index.search.hints import MOST_COUNTED, Hint, meant, near, shown
+from lustre_events.index.visibility import DirectoryAccess, Viewer
+
+MOST_NAMES = 2_000
+"""Keys that are compared with one that is not there."""
+MOST_TRIED, MOST_MEANT = 8, 2
+"""Names whose files are counted, and of which is told."""
+SAMPLE = 500
+"""Objects from either end of the index whose values stand for those of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a viewer may know of an index, for a bounded time.
+
+    Args:
+        reading: the index.
+        access: what the viewer may list; None: everything is seen.
+        path: the object at a path, where the viewer may see it.
+        now_ns: what `now` means in a query.
+        end: when there is no time left, as `clock` tells it.
+        clock: a clock.
+    """
+
+    reading: Reading
+    access: DirectoryAccess | None
+    path: Callable[[bytes], FID | None]
+    now_ns: int
+    end: float
+    clock: Callable[[], float] = time.monotonic
+
+    def files(self, node: Node, most: int = MOST_COUNTED) -> int:
+        """Return how many files match that the viewer may find, counted to one more than `most`."""
+        self.in_time()
+        hidden = node if self.access is None else limited(node)
+        return len(self.reading.find(hidden, Order(), None, most + 1))
+
+    def some(self, node: Node) -> bool:
+        """Return whether a file matches that the viewer may find."""
+        return self.files(node, 0) > 0
+
+    def node(self, query: str) -> Node:
+        """Return the tree of a query. Raises QueryError."""
+        return parse(query, now_ns=self.now_ns)
+
+    def found_by(self, query: str) -> int:
+        """Return how many files a query finds that may be wrong, counted as `files` does."""
+        try:
+            return self.files(self.node(query))
+        except QueryError:
+            return 0
+
+    def in_time(self) -> None:
+        """Raise IndexUnavailable where no time is left."""
+        if self.clock() > self.end:
+            raise IndexUnavailable("there is no time left to look for reasons")
+
+    def keys_near(self, key: str) -> list[tuple[str, int]]:
+        """Return keys and fields like one that no file has, with the files that have them."""
+        names: dict[str, None] = {}
+        for extractor, name in self.reading.keys(key, MOST_NAMES):
+            names[name] = None
+            if "." in key:
+                names[f"{extractor}.{name}"] = None
+        return self.near(key, [*FIELDS, *names], lambda name: self.found_by(f"{field_text(name)}*"))
+
+    def near(self, name: str, names: Iterable[str], files: Callable[[str], int]) -> list[tuple[str, int]]:
+        """Return those of `names` that are like one that is not there, where `files` counts any."""
+        found: list[tuple[str, int]] = []
+        for each in near(name, names, MOST_TRIED):
+            if len(found) < MOST_MEANT and (count := files(each)):
+                found.append((each, count))
+        return found
+
+    def no_key(self, key: str, repaired: Callable[[str], str] | None) -> Hint:
+        """Return what is said of a key that no file has; `repaired` gives the query with another field."""
+        found = self.keys_near(key)
+        text = f"no file{self.you_may('read')} has the key {shown(key)}{meant(found)}"
+        for name, _ in found:
+            if repaired is None:
+                break
+            query = repaired(field_text(name))
+            files = self.found_by(query)
+            if files:
+                return Hint(text, query, files)
+        return Hint(text)
+
+    def you_may(self, what: str) -> str:
+        """Return ` that you may read` where not everything is seen."""
+        return "" if self.access is None else f" that you may {what}"
+
+    def values(self, by: str, node: Node | None = None, limit: int | None = None) -> list[str]:
+        """Return the most frequent values (see `Reading.tally`) of some of the files that match."""
+        self.in_time()
+        hidden = (node or All()) if self.access is None else limited(node or All())
+        ids = {row.id for order in (Order(), Order(descending=True))
+               for row in self.reading.find(hidden, order, None, SAMPLE)}  # fmt: skip
+        among: Node = Among(tuple(ids))
+        seen = And((among, Readable())) if by == "mime" and self.access is not None else among
+        return [str(each.value) for each in self.reading.tally(seen, by, limit) if each.value is not None]
+
+
+@contextmanager
+def knowing(backend: Backend, viewer: Viewer | None, now_ns: int, seconds: float) -> Iterator[Known]:
+    """Give what a viewer may know of one moment of an index, for some seconds."""
+    with backend.reading(viewer, seconds) as reading:
+        access = access_of(reading, viewer)
+        yield Known(
+            reading, access, lambda path: resolve(reading, path, access), now_ns, time.monotonic() + seconds
+        )

@@ -1,0 +1,155 @@
+"""Why one condition of a query matches nothing: what is there instead. See known.py for what may be told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+from lustre_events.index.paths import components_of
+from lustre_events.index.query.key_values import KeyNode
+from lustre_events.index.query.slips import Part, literal, replaced
+from lustre_events.index.query.tree import (
+    Extension,
+    Failed,
+    HasDocument,
+    KeyEquals,
+    KeyExists,
+    KeyGlob,
+    KeyRange,
+    Mime,
+    Name,
+    Node,
+    Path,
+    Text,
+)
+from lustre_events.index.query.wildcards import escape, literal_of, name_bytes
+from lustre_events.index.search.hints import Hint, counted, meant, shown
+from lustre_events.index.search.known import Known
+from lustre_events.index.values import clean, fold
+
+MOST_VALUES = 3
+"""Frequent values of a key that are told."""
+MOST_EXTRACTORS = 100
+
+
+def of_leaf(known: Known, query: str, part: Part, leaf: Node) -> Iterator[Hint]:
+    """Yield why a condition matches nothing, which stands in a part of a query."""
+
+    def with_term(new: str, is_meant: Callable[[str], bool] = lambda _: True) -> str:
+        return replaced(query, part, "t", is_meant, new)
+
+    match leaf:
+        case KeyEquals() | KeyRange() | KeyGlob() | KeyExists():
+            yield _of_key(known, query, part, leaf)
+        case Text(words):
+            yield from _of_words(known, leaf, lambda new: with_term(new, lambda text: clean(text) == words))
+        case HasDocument() | Failed() if literal_of(leaf.glob) is not None:
+            yield _of_extractor(known, leaf, with_term)
+        case Extension(text):
+            yield _of_value(known, f"no file{known.you_may('see')} has the extension", text, "ext", with_term)
+        case Mime(glob) if literal_of(glob) is not None:
+            yield _of_value(known, f"no file{known.you_may('read')} has the MIME type", glob, "mime", with_term)
+        case Name(glob) if (name := literal_of(glob)) is not None:
+            yield _of_name(known, name, with_term)
+        case Path(glob) if glob.startswith("/"):
+            yield _of_path(known, glob)
+
+
+def _try(known: Known, text: str, query: str) -> Hint:
+    """Return a sentence, with a query where that finds something."""
+    files = known.found_by(query)
+    return Hint(text, query, files) if files else Hint(text)
+
+
+def _of_key(known: Known, query: str, part: Part, node: KeyNode) -> Hint:
+    key = shown(node.key)
+    holders = known.files(KeyExists(node.key))
+    if not holders:
+        return known.no_key(
+            node.key, lambda new: replaced(query, part, "f", lambda text: clean(text) == node.key, new)
+        )
+    have = f"{counted(holders)} {'has' if holders == 1 else 'have'} the key {key}"
+    asked_number = isinstance(node, KeyRange) and not isinstance(node.high if node.low is None else node.low, str)
+    asked_text = not asked_number and not (isinstance(node, KeyEquals) and node.number is not None)
+    if asked_text and not known.some(KeyRange(node.key, "", None, include_low=True, include_high=True)):
+        return Hint(f"{have}, but with numbers, not text; write {key}:3, {key}:>3 or {key}:[1 TO 5]")
+    lowest = -sys.float_info.max
+    if asked_number and not known.some(KeyRange(node.key, lowest, None, include_low=True, include_high=True)):
+        return Hint(f"{have}, but with text, not numbers; write words, {key}:word or {key}:wor*")
+    if isinstance(node, KeyEquals) and node.number is None and " " not in node.word:
+        longer = known.files(KeyGlob(node.key, "".join(map(escape, node.word)) + "*"))
+        if longer:
+            better = replaced(query, part, "t", lambda text: fold(text) == node.word, f"{literal(node.word)}*")
+            text = f"{have}, none with {shown(node.word)}, but {counted(longer)} with words that begin so"
+            return _try(known, text, better)
+    values = known.values(f".{node.key}", KeyExists(node.key), MOST_VALUES)
+    frequent = ", ".join(shown(value) for value in values)
+    return Hint(f"{have}, but none matches {shown(part.text)}{frequent and f'; values are {frequent}'}")
+
+
+def _of_words(known: Known, node: Text, with_term: Callable[[str], str]) -> Iterator[Hint]:
+    words, glob = shown(node.words), f"*{_glob(node.words)}*"
+    text = f"no document{known.you_may('read')} has the word{'s' if ' ' in node.words else ''} {words}"
+    longer = 0 if node.prefix or " " in node.words else known.files(Text(node.words, prefix=True))
+    if longer:
+        better = with_term(f"{literal(node.words)}*")
+        yield _try(known, f"{text}, but {counted(longer)} with words that begin so", better)
+    named = known.files(Name(glob)) if node.words.strip() and "/" not in node.words else 0
+    if named:
+        better = with_term(f"name:*{literal(node.words)}*")
+        yield _try(known, f"{text}, but {counted(named)} with it in the name", better)
+    if not longer and not named:
+        yield Hint(text)
+
+
+def _of_extractor(known: Known, node: HasDocument | Failed, with_term: Callable[[str], str]) -> Hint:
+    name = literal_of(node.glob) or ""
+    kind = type(node)
+    if known.some(HasDocument(node.glob)) or known.some(Failed(node.glob)):
+        did = "has failed on" if kind is Failed else "has a document of"
+        return Hint(f"the extractor {shown(name)} {did} no file{known.you_may('read')}")
+    text = f"no extractor {shown(name)} has looked at a file{known.you_may('read')}"
+    names = known.reading.extractors(MOST_EXTRACTORS)
+    close = known.near(
+        name, names, lambda each: known.files(kind(_glob(each))) or known.files(HasDocument(_glob(each)))
+    )
+    if not close:
+        return Hint(text)
+    return _try(known, text + meant(close), with_term(literal(close[0][0])))
+
+
+def _glob(text: str) -> str:
+    return "".join(map(escape, text))
+
+
+def _of_value(known: Known, text: str, value: str, by: str, with_term: Callable[[str], str]) -> Hint:
+    def files(each: str) -> int:
+        return known.files(Extension(each) if by == "ext" else Mime(_glob(each)))
+
+    close = known.near(value, known.values(by), files)
+    text = f"{text} {shown(value)}{meant(close)}"
+    return _try(known, text, with_term(literal(close[0][0]))) if close else Hint(text)
+
+
+def _of_name(known: Known, name: str, with_term: Callable[[str], str]) -> Hint:
+    inside = known.files(Name(f"*{_glob(name)}*"))
+    text = f"no file{known.you_may('see')} has exactly the name {shown(name)}"
+    if not inside:
+        return Hint(text)
+    return _try(known, f"{text}, but {counted(inside)} with it in the name", with_term(f"*{literal(name)}*"))
+
+
+def _of_path(known: Known, glob: str) -> Hint:
+    """Tell how far a path is there: down to the first step that is wild, or that is not there to be seen."""
+    there = b""
+    for step in components_of(glob):
+        name = literal_of(step)
+        if name is None:
+            break
+        following = there + b"/" + name_bytes(name)
+        if known.path(following) is None:
+            here = shown(there.decode("utf-8", "surrogateescape")) or "/"
+            return Hint(f"there is no {shown(name)} in {here}{known.you_may('see')}")
+        there = following
+    return Hint(f"nothing{known.you_may('see')} below {shown(there.decode('utf-8', 'surrogateescape')) or '/'}"
+                f" matches {shown(glob)}")  # fmt: skip

@@ -1,0 +1,120 @@
+"""Why a search finds nothing: the parts of its query are looked up one by one. See known.py and hints.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from itertools import chain, islice
+
+from lustre_events.errors import IndexUnavailable, QueryError
+from lustre_events.index.fields import FIELDS
+from lustre_events.index.query import slips
+from lustre_events.index.query.slips import Part
+from lustre_events.index.query.tree import All, And, Node, Or
+from lustre_events.index.search.hints import Hint, counted, shown, together
+from lustre_events.index.search.known import Known
+from lustre_events.index.search.leaves import of_leaf
+
+MOST_HINTS = 5
+MOST_PARTS = 6
+"""Parts of a query that are looked at."""
+
+
+def why(knowing: AbstractContextManager[Known], query: str, fields: Sequence[str]) -> tuple[Hint, ...]:
+    """Return why a query finds nothing, or else why fields have no values in what it finds; see `Search.hints`.
+
+    Where there is no time left, what was found until then is told.
+    """
+    found: list[Hint] = []
+    with suppress(IndexUnavailable), knowing as known:
+        some = known.some(known.node(query))
+        if some and not fields:
+            return ()
+        each = chain.from_iterable(of_field(known, field) for field in fields) if some else of_query(known, query)
+        for hint in islice(each, MOST_HINTS):
+            if hint not in found:
+                found.append(hint)
+    return tuple(found) or (Hint("nothing matches, and there was no time to look for the reason"),)
+
+
+def of_query(known: Known, query: str) -> Iterator[Hint]:
+    """Yield why a query finds nothing, the likeliest first."""
+    if not known.some(All()):
+        yield Hint(f"the index holds no file{known.you_may('see')}")
+        return
+    for repair, text in (
+        (
+            slips.with_operators,
+            "and, or and not in lower case are words to search for; write AND, OR, NOT in capitals",
+        ),
+        (slips.with_colons, "a field and its value are joined by a colon, as in size:3 or size:>3"),
+    ):
+        better = repair(query)
+        if better is not None:
+            files = known.found_by(better)
+            yield Hint(text, better if files else None, files)
+            if files:
+                return
+            query = better if _is_right(known, better) else query
+    for parts in slips.alternatives(query):
+        yield from _of_parts(known, query, parts)
+
+
+def of_field(known: Known, field: str) -> Iterator[Hint]:
+    """Yield why a field has no values among the files that a query finds (facets, sums)."""
+    known_field = FIELDS.get(field)
+    if known_field is not None:
+        if not known_field.countable:
+            names = ", ".join(each.name for each in FIELDS.values() if each.countable)
+            yield Hint(f"the values of {field} are not counted; those of {names} and of every key are")
+        return
+    key = f"{slips.field_text(field)}*"
+    if known.files(known.node(key), 0):
+        files = known.found_by(key)
+        yield Hint(
+            f"{counted(files)} have the key {shown(field)}, but none of those that the query finds", key, files
+        )
+        return
+    yield known.no_key(field, None)
+
+
+def _of_parts(known: Known, query: str, parts: Sequence[Part]) -> Iterator[Hint]:
+    parts = parts[:MOST_PARTS]
+    absent = [part for part in parts if not part.negative and not known.some(known.node(part.text))]
+    for part in absent:
+        yield from _of_part(known, query, part)
+    if absent:
+        return
+    if len(parts) == 1:
+        yield Hint(f"everything is excluded by {shown(parts[0].text)}")
+        return
+    without = []
+    for part in parts:
+        rest = " AND ".join(each.text for each in parts if each is not part)
+        without.append((part.text, rest, known.found_by(rest)))
+    yield from together(without)
+
+
+def _of_part(known: Known, query: str, part: Part) -> Iterator[Hint]:
+    if part.grouped:
+        for parts in slips.alternatives(query, part):
+            yield from _of_parts(known, query, parts)
+        return
+    found = [hint for leaf in _leaves(known.node(part.text))[:MOST_PARTS] if not known.some(leaf)
+             for hint in of_leaf(known, query, part, leaf)]  # fmt: skip
+    yield from found or [Hint(f"nothing matches {shown(part.text)}")]
+
+
+def _leaves(node: Node) -> list[Node]:
+    """Return what must be found for a tree to match, without what stands behind NOT."""
+    if isinstance(node, And | Or):
+        return [leaf for each in node.nodes for leaf in _leaves(each)]
+    return [node]
+
+
+def _is_right(known: Known, query: str) -> bool:
+    try:
+        known.node(query)
+    except QueryError:
+        return False
+    return True

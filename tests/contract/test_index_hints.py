@@ -1,0 +1,114 @@
+"""Why a search finds nothing, on both databases: what is told is true, and nothing hidden is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lustre_events.index.search.search import Search
+from lustre_events.index.visibility import Viewer
+from tests.support.index.contents import Contents
+from tests.support.index.places import BACKENDS, EmptyPlace
+
+STRANGER = Viewer(7)
+
+
+@pytest.fixture(params=BACKENDS)
+def contents(request: pytest.FixtureRequest, empty_place: EmptyPlace) -> Iterator[Contents]:
+    """Two files for all with keys of both types, and two secret ones, one of them with a name that all see."""
+    with Contents(empty_place(request.param)) as index:
+        index.object(0, type="d", uid=0, gid=0, mode=0o755)
+        table = {"columns": ["temperature", "time"], "rows": 3, "EXPTIME": 30, "sample": {"colour": "red"}}
+        index.file(1, b"readings.csv", {"tabular": table}, type="f", uid=1, gid=1, mode=0o644, size=9)
+        index.file(2, b"b.h5", {"hdf5": {"instrument": "ARPES"}}, type="f", uid=1, gid=1, mode=0o644, size=5)
+        secret = {"instrumnt": "XPS", "password": "tempest"}
+        index.file(3, b"private/c.cvsx", {"secretive": secret}, type="f", uid=1, gid=1, mode=0o600, size=5)
+        index.file(4, b"d.txt", {"secretive": secret}, type="f", uid=1, gid=1, mode=0o600, size=5)
+        yield index
+
+
+@pytest.fixture
+def search(contents: Contents) -> Search:
+    return contents.search()
+
+
+@pytest.mark.parametrize(
+    ("query", "said", "better"),
+    [
+        ("colunms:time", "no file has the key colunms; did you mean columns (1 file)?", "columns:time"),
+        ("tabular.colunms:time", "did you mean tabular.columns (1 file)", "tabular.columns:time"),
+        ("exptime:30", "did you mean EXPTIME (1 file)?", "EXPTIME:30"),
+        ("colour:red", "did you mean sample.colour (1 file)?", "sample.colour:red"),
+        ("siz:9", "did you mean size (", "size:9"),
+        ("rows:many", "1 file has the key rows, but with numbers, not text", None),
+        ("columns:>3", "1 file has the key columns, but with text, not numbers", None),
+        ("columns:temp", "but 1 file with words that begin so", "columns:temp*"),
+        ("rows:4", "1 file has the key rows, but none matches rows:4; values are 3", None),
+        ("temp", "but 3 files with words that begin so", "temp*"),
+        ("readings", "but 1 file with it in the name", "name:*readings*"),
+        (
+            "extractor:tabluar",
+            "; did you mean tabular (1 file)?",
+            "extractor:tabular",
+        ),
+        ("failed:tabular", "the extractor tabular has failed on no file", None),
+        ("ext:h4", "no file has the extension h4; did you mean h5 (1 file)?", "ext:h5"),
+        ("mime:text/plain", "no file has the MIME type text/plain", None),
+        ("name:readings", "no file has exactly the name readings, but 1 file with it", "name:*readings*"),
+        ("path:/proj/a", "there is no proj in /", None),
+        ("owner:99", "nothing matches owner:99", None),
+        ("rows:3 or rows:4", "write AND, OR, NOT in capitals", "rows:3 OR rows:4"),
+        ("size=9", "joined by a colon", "size:9"),
+        ("rows:3 ext:h5", "without rows:3, 1 file would match", "ext:h5"),
+        ("rows:3 AND (colunms:x OR columns:time) AND ext:csv NOT size:9", "without NOT size:9, 1 file", None),
+        ("zzzz", "no document has the word zzzz", None),
+    ],
+)
+def test_why_nothing_is_found(search: Search, query: str, said: str, better: str | None) -> None:
+    """One of the sentences says what is there instead, and a repaired query finds as many files as it says."""
+    hints = search.hints(query)
+    assert search.count(query) == 0
+    hint = next((each for each in hints if said in each.text), None)
+    assert hint is not None, hints
+    assert better is None or hint.query == better
+    assert [search.count(each.query) for each in hints if each.query] == [
+        each.files for each in hints if each.query
+    ]  # fmt: skip
+
+
+def test_fields_without_values(search: Search) -> None:
+    """Facets of a key that no file has, or none of those found, and of a fact that is not counted are explained."""
+    texts = [hint.text for hint in search.hints("*", fields=["colunms", "mtime"])]
+    assert "did you mean columns" in texts[0]
+    assert "the values of mtime are not counted" in texts[1]
+    assert "none of those that the query finds" in search.hints("ext:h5", fields=["columns"])[0].text
+
+
+def test_nothing_is_said_where_something_is_found(search: Search) -> None:
+    """A search with hits has no hints."""
+    assert search.hints("columns:time") == ()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "instrument:XPS", "passwort:x", "password:tempest", "tempes", "tempest", "extractor:secretiv", "ext:cvs",
+        "cvsx",
+        "extractor:secretive", "mime:x/y", "passwort:x or y", "password=tempest", "name:c", "path:/private/c", "c",
+    ],
+)  # fmt: skip
+def test_hints_betray_nothing_hidden(contents: Contents, query: str) -> None:
+    """A viewer is told the same of an index with a secret document and name as of one without them."""
+    before = contents.search().hints(query, visible_to=STRANGER)
+    facets = contents.search().hints("*", fields=["passwort", "password"], visible_to=STRANGER)
+    for table in ("number", "word", "part", "document", "key"):
+        named = "SELECT id FROM key WHERE extractor = 'secretive'"
+        test = "extractor = 'secretive'" if table in {"document", "key"} else f"key IN ({named})"
+        contents.execute(f"DELETE FROM {table} WHERE {test}")  # noqa: S608 - constants
+    contents.execute("DELETE FROM link WHERE name = ?", b"c.cvsx")
+
+    assert before == contents.search().hints(query, visible_to=STRANGER)
+    assert facets == contents.search().hints("*", fields=["passwort", "password"], visible_to=STRANGER)
+    assert before
+    assert not any("(1 file" in each.text and "secretive" in each.text for each in before)
