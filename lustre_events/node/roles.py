@@ -1,7 +1,7 @@
 """The roles that a node can have: one row for each, which deployment and doctor read.
 
-`lustre-events setup` makes logins, Redis's users and units from here. A new role is a row here, its units in
-deploy/systemd, and its checks in doctor/rounds.py.
+`deploy/make_roles.py` writes Redis's users (deploy/redis/users.acl.in) and the list for the install scripts
+(deploy/roles) from here. A new role is a row here, its units in deploy/systemd, and its checks in doctor/rounds.py.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ROLES: dict[str, Role] = {
                 "-client|kill -client|pause -client|unpause -client|list"
             ),
             database="",
-            checks=("mount", "changelog", "redis", "transactions", "clocks", "units"),
+            checks=("mount", "changelog", "redis", "transactions", "clocks"),
         ),
         Role(
             name="dispatcher",
@@ -55,7 +55,7 @@ ROLES: dict[str, Role] = {
                 "resetkeys ~le:* ~rq:* resetchannels &rq:* +@all -@admin -@dangerous +info +config|get +acl|dryrun"
             ),
             database="lustre_events",
-            checks=("mount", "redis", "transactions", "clocks", "rules", "service", "space", "units"),
+            checks=("mount", "redis", "transactions", "clocks", "rules", "service"),
         ),
         Role(
             name="worker",
@@ -71,7 +71,7 @@ ROLES: dict[str, Role] = {
                 "-client|pause -client|unpause -client|list (~le:result:waiting +rpush)"
             ),
             database="",
-            checks=("mount", "redis", "worker", "units"),
+            checks=("mount", "redis", "worker"),
         ),
         Role(
             name="web",
@@ -84,7 +84,7 @@ ROLES: dict[str, Role] = {
                 "-client|kill -client|pause -client|unpause -client|list"
             ),
             database="lustre_events_search",
-            checks=("redis", "service", "units"),
+            checks=("redis", "service"),
         ),
         Role(
             name="dashboard",
@@ -95,7 +95,7 @@ ROLES: dict[str, Role] = {
                 "-client|pause -client|unpause -client|list"
             ),
             database="",
-            checks=("redis", "units"),
+            checks=("redis",),
         ),
         Role(
             name="subscriber",
