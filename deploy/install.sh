@@ -1,65 +1,69 @@
 #!/bin/bash
-# Install lustre-events on a node from a wheelhouse, without internet; running it again upgrades and changes nothing else.
+# Install the program lustre-events on a node from a wheelhouse, without internet; running it again upgrades it.
 #
-#   install.sh [--root DIR] WHEELHOUSE ROLE...      roles: those of the file `roles` beside this one that have units
+#   install.sh [--root DIR] WHEELHOUSE
+#   install.sh [--root DIR] --remove               the program; `lustre-events setup --remove` before it
 #
-# Makes a venv in /opt/lustre-events/VERSION, the link /usr/bin/lustre-events to it, accounts, folders, the units of the
-# roles, and /etc/lustre-events/ROLE.toml where there is none. It starts nothing: see README.md. With --root everything
-# goes below DIR, and accounts and systemd are left alone (for building images of nodes, and for tests).
+# Makes a venv in /opt/lustre-events/VERSION, the link /usr/bin/lustre-events to it, and /usr/share/lustre-events. What a
+# node needs besides for its roles is made by `lustre-events setup`: see README.md. With --root everything goes below DIR
+# (for building images of nodes, for packages, and for tests).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-units_of() { sed -n "s/^$1 //p" "$here/roles"; }  # units_of ROLE
-usage() { echo "usage: $0 [--root DIR] WHEELHOUSE ROLE...   roles:" $(sed -n "s/ .*//p" "$here/roles") >&2; exit 2; }
+usage() { echo "usage: $0 [--root DIR] WHEELHOUSE | --remove" >&2; exit 2; }
 root=""
 if [ "${1:-}" = --root ]; then [ $# -ge 2 ] || usage; root=${2%/}; shift 2; fi
-[ $# -ge 2 ] || usage
-wheels=$(cd "$1" 2>/dev/null && pwd) || { echo "$1: no such folder; make it with deploy/package/wheelhouse.sh" >&2; exit 1; }
-shift
-for role in "$@"; do [[ $role =~ ^[a-z]+$ && -n $(units_of "$role") ]] || usage; done
+[ $# -eq 1 ] || usage
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || { echo "installing needs root; or name a folder with --root" >&2; exit 1; }
+if [ "$1" = --remove ]; then
+  if ls "$root"/etc/systemd/system/lustre-events* >/dev/null 2>&1; then
+    echo "this node is still set up; first run: lustre-events setup --remove" >&2
+    exit 1
+  fi
+  rm -rf "$root/opt/lustre-events" "$root/usr/share/lustre-events" "$root/usr/bin/lustre-events"
+  echo "removed the program"
+  exit 0
+fi
+wheels=$(cd "$1" 2>/dev/null && pwd) || { echo "$1: no such folder; make it with deploy/package/wheelhouse.sh" >&2; exit 1; }
 wheel=$(ls "$wheels"/lustre_events-*.whl 2>/dev/null | sort -V | tail -1)
 [ -n "$wheel" ] || { echo "$wheels: no wheel of lustre-events in it; make it with deploy/package/wheelhouse.sh" >&2; exit 1; }
 version=$(basename "$wheel" | cut -d- -f2)
+# The Python that the compiled wheels are for, of those that are here: cp311 stands for every 3.11.x.
+made_for=$(ls "$wheels" | sed -n 's/.*-cp\(3[0-9]*\)-cp3[0-9]*-.*/\1/p' | sort | uniq -c | sort -rn | awk 'NR==1 {print $2}')
 python=""
-for each in python3 python3.13 python3.12 python3.11; do
-  if "$each" -I -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$each; break; fi
+for each in python3 python3.14 python3.13 python3.12 python3.11; do
+  found=$("$each" -I -c 'import sys, venv; print("%d%d" % sys.version_info[:2] if sys.version_info >= (3, 11) else "")' 2>/dev/null) || continue
+  if [ -n "$found" ] && [ "$found" = "${made_for:-$found}" ]; then python=$each; break; fi
 done
-[ -n "$python" ] || { echo "Python 3.11 or later is needed (dnf install python3.11)" >&2; exit 1; }
+if [ -z "$python" ]; then
+  need=${made_for:-311}
+  echo "$wheels is for Python 3.${need#3}, which is not on this node: install it, or make the wheelhouse with a Python of this node" >&2
+  exit 1
+fi
 
 target=/opt/lustre-events/$version
 if [ -x "$root$target/bin/lustre-events" ] && cmp -s "$wheel" "$root$target/installed.whl"; then
   echo "$target is installed already"
 else
   mkdir -p "$root/opt/lustre-events"
+  [ -d "$root$target" ] && made="" || made=$root$target
+  # No half an installation: what was begun here and cannot be finished goes away again.
+  trap '[ -z "$made" ] || rm -rf "$made"' EXIT
   "$python" -I -m venv "$root$target"
   "$root$target/bin/pip" install -q --disable-pip-version-check --no-index --find-links "$wheels" --force-reinstall \
-    "$wheel[dashboard,postgresql,web]"
+    "$wheel[dashboard,postgresql,web]" || {
+      echo "$wheels does not have all that $("$python" -V) needs here; make it on a node of this kind, with this Python" >&2
+      exit 1
+    }
   cp "$wheel" "$root$target/installed.whl"
+  made=""
   echo "installed $target"
 fi
-mkdir -p "$root/usr/bin" "$root/etc/lustre-events" "$root/usr/lib/systemd/system" "$root/usr/lib/sysusers.d" \
-  "$root/usr/lib/tmpfiles.d" "$root/usr/share/lustre-events"
+mkdir -p "$root/usr/bin" "$root/usr/share/lustre-events"
 ln -sfn "$target/bin/lustre-events" "$root/usr/bin/lustre-events"
-cp -r "$here" "$root/usr/share/lustre-events/"
+rm -rf "$root/usr/share/lustre-events/deploy"
+cp -r "$here" "$root/usr/share/lustre-events/deploy"
 # The extractors that are shipped, and the script that builds their images, under a path that outlives versions.
 within=$(cd "$root$target" && ls -d lib/python3*/site-packages/lustre_events/extractors)
 rm -rf "$root/usr/share/lustre-events/extractors"
 ln -s "$target/$within" "$root/usr/share/lustre-events/extractors"
-install -m 644 "$here/systemd/lustre-events.sysusers" "$root/usr/lib/sysusers.d/lustre-events.conf"
-install -m 644 "$here/systemd/lustre-events.tmpfiles" "$root/usr/lib/tmpfiles.d/lustre-events.conf"
-install -m 644 "$here/systemd/lustre-events.target" "$root/usr/lib/systemd/system/"
-for role in "$@"; do
-  for unit in $(units_of "$role"); do install -m 644 "$here/systemd/$unit" "$root/usr/lib/systemd/system/"; done
-  if [ -e "$root/etc/lustre-events/$role.toml" ]; then
-    echo "/etc/lustre-events/$role.toml stays as it is"
-  else
-    "$root$target/bin/lustre-events" config example >"$root/etc/lustre-events/$role.toml"
-    echo "made /etc/lustre-events/$role.toml: go through it"
-  fi
-done
-if [ -z "$root" ] && command -v systemctl >/dev/null; then
-  systemd-sysusers
-  systemd-tmpfiles --create lustre-events.conf
-  systemctl daemon-reload || echo "systemd does not run here; run: systemctl daemon-reload"
-fi
-echo "next: lustre-events doctor --config /etc/lustre-events/$1.toml; then see README.md"
+echo "next: lustre-events setup ROLE...; see /usr/share/lustre-events/deploy/README.md"

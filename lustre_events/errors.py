@@ -13,6 +13,7 @@ LustreEventsError                 exit code 1
 ├── StreamError                   5   Redis and what is in it
 │   ├── StreamUnavailable             cannot be reached
 │   ├── StreamDamaged                 a key holds what does not belong there
+│   ├── StreamForbidden               the login may not do that
 │   ├── StreamUnsafe                  without AOF, or with eviction: it could lose records
 │   ├── StreamFull                    no memory left: nothing was stored
 │   ├── StreamMoved                   the stream is not where this reader left it
@@ -123,6 +124,10 @@ class StreamDamaged(StreamError):
     """A key holds something else than what belongs there: somebody with a login wrote it, or a later version."""
 
     retryable = True
+
+
+class StreamForbidden(StreamError):
+    """The login may not do that: its role does not need it."""
 
 
 class StreamUnsafe(StreamError):

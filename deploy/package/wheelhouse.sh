@@ -9,7 +9,7 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 python3 -I -m venv "$work/venv"
-for part in pyproject.toml setup.py README.md LICENSE lustre_events workers extractors; do cp -r "$project/$part" "$work/"; done
+for part in pyproject.toml setup.py README.md LICENSE lustre_events workers extractors deploy; do cp -r "$project/$part" "$work/"; done
 cd "$work"
 rm -f "$out"/lustre_events-*.whl
 "$work/venv/bin/pip" wheel -q --disable-pip-version-check --constraint "$project/deploy/constraints.txt" \

@@ -11,6 +11,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 EXTRACTORS = "extractors"
+DEPLOY = "deploy"
 HELPERS = "base"
 """The folder of the modules that every image has, and that plain processes get put beside their program."""
 
@@ -26,6 +27,13 @@ def extractors(package: Path = PACKAGE) -> Path:
     within = package / EXTRACTORS
     top = checkout(package)
     return top / EXTRACTORS if top is not None and not within.is_dir() else within
+
+
+def deploy(package: Path = PACKAGE) -> Path:
+    """Return the folder of what a site installs: units, Redis's settings, examples."""
+    within = package / DEPLOY
+    top = checkout(package)
+    return top / DEPLOY if top is not None and not within.is_dir() else within
 
 
 def build_script() -> Path:

@@ -128,8 +128,14 @@ class Lctl:
         self._run(mdt, ["--device", mdt, "changelog_deregister", user])
 
     def mask(self, mdt: str) -> tuple[str, ...]:
-        """Return the types that the server records whatever its users ask for."""
-        said = self._run(mdt, ["get_param", "-n", f"mdd.{mdt}.changelog_mask"])
+        """Return the types that the server records, by its own mask and those of its users.
+
+        Older servers have no such parameter, and one mask for all: that is returned then.
+        """
+        try:
+            said = self._run(mdt, ["get_param", "-n", f"mdd.{mdt}.changelog_current_mask"])
+        except ChangelogUnavailable:
+            said = self._run(mdt, ["get_param", "-n", f"mdd.{mdt}.changelog_mask"])
         return tuple(said.replace(",", " ").split())
 
     def set_mask(self, mdt: str, mask: str) -> None:

@@ -258,6 +258,12 @@ def _from_environment(section_name: str, section: type, environment: Mapping[str
     return found
 
 
+def from_text(section: str, key: str, text: str) -> Any:
+    """Return the value that `text` stands for in a setting; the text itself where there is no such setting."""
+    known = tables.keys(get_type_hints(Settings).get(section, Settings))
+    return _from_text(known[key][0], text) if key in known else text
+
+
 def _from_text(hint: Any, text: str) -> Any:
     """Return the value that `text` stands for; the text itself, to be refused, if there is none."""
     if isinstance(hint, types.GenericAlias):
@@ -284,14 +290,15 @@ def example() -> str:
         lines += [f"# {(section.__doc__ or '').strip()}", f"[{section_name}]"]
         for name, default, key in described(section):
             choices = f" ({' | '.join(key.choices)})" if key.choices else ""
-            lines += [f"# {key.doc}{choices}", f"{name} = {_toml(default)}"]
+            lines += [f"# {key.doc}{choices}", f"{name} = {toml_value(default)}"]
         lines.append("")
     return "\n".join(lines)
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Return a value as TOML has it."""
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)

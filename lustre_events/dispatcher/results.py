@@ -91,6 +91,8 @@ class _Taken:
     """Objects that are gone, and have no name."""
     doubted: set[FID] = field(default_factory=set)
     """Objects whose names are to be asked for."""
+    outdated: dict[FID, ObjectRow] = field(default_factory=dict)
+    """Objects that may have documents of older content."""
     questions: list[Question] = field(default_factory=list)
     judged: list[Result] = field(default_factory=list)
     tallies: Tallies = field(default_factory=Tallies)
@@ -169,6 +171,9 @@ class ResultWriter:
         turn.transaction.put_pending(row for row in taken.rows.values() if row is not None)
         turn.transaction.remove_pending(work for work, row in taken.rows.items() if row is None)
         turn.counters["removed"] += turn.transaction.remove_objects(taken.nameless)
+        for fid in taken.nameless:
+            taken.outdated.pop(fid, None)
+        turn.counters["outdated"] += self._planner.remove_outdated(turn, list(taken.outdated.values()))
         for ask in self._asks.values():
             ask.write(turn)
         turn.counters["doubted"] += self._doubt(turn, taken.doubted - taken.nameless)
@@ -233,6 +238,8 @@ class ResultWriter:
             self._write_facts(turn, result, row, taken)
         else:
             turn.transaction.put_document(row, result)
+            if result.generation < row.content:
+                taken.outdated.setdefault(row.fid, row)
         return self._left(turn, result, before)
 
     def _write_facts(self, turn: Turn, result: Result, row: ObjectRow, taken: _Taken) -> None:
@@ -242,6 +249,11 @@ class ResultWriter:
             raise ConfigError(f"these are no facts of a file: {exc}") from exc
         if not turn.transaction.put_facts(row, result.generation, facts):
             return
+        if 1 < row.content <= result.generation and not facts.released:
+            # Of released content the last record of a change may be that of the release.
+            taken.outdated[row.fid] = msgspec.structs.replace(
+                row, type=facts.type, uid=facts.uid, known=result.generation
+            )
         restored = row.fid in taken.released and not facts.released
         question = self._planner.facts_came(row, result.generation, facts, turn.now_ns, restored=restored)
         if question is not None:

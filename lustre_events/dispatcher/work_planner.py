@@ -133,6 +133,27 @@ class WorkPlanner:
         }
         return [row.fid for row in files if (row.fid, extractor) in documents or row.fid in given]
 
+    def remove_outdated(self, turn: Turn, rows: Sequence[ObjectRow]) -> int:
+        """Remove documents of older content that no rule has made anew; return how many.
+
+        Else the file would be found by what it does not say any more. One that is asked for stays until it comes.
+        """
+        by_fid = {row.fid: row for row in rows if row.type == "f" and self._is_known(row)}
+        documents = turn.transaction.documents(by_fid) if by_fid else {}
+        old = {work for work, generation in documents.items() if generation < by_fid[work[0]].content}
+        if not old:
+            return 0
+        asked = [
+            Question(by_fid[fid], frozenset(Kind), frozenset(), turn.now_ns, turn.now_ns, "")
+            for fid in {fid for fid, _ in old}
+        ]
+        given = {
+            (match.question.row.fid, work.extractor) for match in self._matches(turn, asked) for work in match.works
+        }
+        old -= given | turn.transaction.pending(old).keys()
+        turn.transaction.remove_outdated(sorted(old))
+        return len(old)
+
     def again(self, turn: Turn, asked: Sequence[WorkKey], reason: str, priority: int) -> int:
         """Write work that a person asks for, due at once; what is pending anyway stays. Return how much is new."""
         rows = turn.transaction.objects({fid for fid, _ in asked})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lustre_events.errors import LustreEventsError
 
-OK, WARNING, FAILURE = "ok", "warning", "failure"
+OK, INFO, WARNING, FAILURE = "ok", "info", "warning", "failure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,11 @@ class Finding:
 def ok(subject: str, text: str) -> Finding:
     """Return that something is as it should be."""
     return Finding(OK, subject, text)
+
+
+def info(subject: str, text: str, mend: str = "") -> Finding:
+    """Return what is neither well nor wrong: not begun yet, or not for this login to see."""
+    return Finding(INFO, subject, text, mend)
 
 
 def warning(subject: str, text: str, mend: str) -> Finding:

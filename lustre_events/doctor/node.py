@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from lustre_events import subprocesses
@@ -63,13 +63,18 @@ def cgroups(root: Path = Path("/sys/fs/cgroup")) -> Iterator[Finding]:
 
 
 def images(
-    manifests: Iterable[Manifest], folder: Path, default: str, verify: Callable[[Path], str] | None = None
+    manifests: Iterable[Manifest],
+    folder: Path,
+    default: str,
+    verify: Callable[[Path], str] | None = None,
+    used: Collection[str] | None = None,
 ) -> Iterator[Finding]:
     """Look whether the image of each extractor is there, and signed where that is required.
 
-    `verify` returns why a signature is not accepted, or nothing; None: images need not be signed.
+    `verify` returns why a signature is not accepted, or nothing; None: images need not be signed. `used` are the
+    extractors that rules name; None: all. A missing image that only others need is a warning.
     """
-    missing: dict[Path, list[str]] = {}
+    missing: dict[Path, list[Manifest]] = {}
     present: set[Path] = set()
     count = 0
     for manifest in manifests:
@@ -77,15 +82,18 @@ def images(
         count += 1
         found = next((each for each in (path, path.with_name(path.name + ".sif")) if each.exists()), None)
         if found is None:
-            missing.setdefault(path, []).append(manifest.identity)
+            missing.setdefault(path, []).append(manifest)
         else:
             present.add(found)
     for path, reason in [(path, verify(path)) for path in sorted(present)] if verify is not None else []:
         if reason:
             yield failure("images", f"{path} must be signed and is not: {reason}", f"apptainer sign {path}")
-    for path, names in missing.items():
-        yield failure("images", f"{path}.sif, the image of {', '.join(names)}, is not there",
-                      f"{shipped.build_script()} {folder} {path.name}, or copy it there")  # fmt: skip
+    for path, needing in missing.items():
+        is_used = used is None or any(each.identity in used for each in needing)
+        names = ", ".join(each.identity for each in needing)
+        text = f"{path}.sif, the image of {names}, is not there" + ("" if is_used else "; no rule here uses it")
+        mend = f"{shipped.build_script()} {folder} {path.name}, or copy it there"
+        yield (failure if is_used else warning)("images", text, mend)
     if not missing:
         yield ok("images", f"the images of all {count} extractors are in {folder}")
 
@@ -100,6 +108,10 @@ def open_to_all(folder: Path) -> Iterator[Finding]:
                 f"{each} is closed to others (mode {mode:04o}): containers cannot read the images in {folder}",
                 f"chmod o+x {each}, or move the images and set [worker] images",
             )  # fmt: skip
+    for image in sorted(folder.glob("*.sif")):
+        if not image.stat().st_mode & stat.S_IROTH:
+            yield failure("images", f"{image} is closed to others: containers cannot be started from it",
+                          f"chmod o+r {image}")  # fmt: skip
 
 
 def _read(path: Path) -> str:

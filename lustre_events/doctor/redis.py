@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lustre_events.doctor.findings import Finding, failure, ok, warning
-from lustre_events.errors import StreamError, StreamUnavailable, StreamUnsafe
+from lustre_events.errors import StreamError, StreamForbidden, StreamUnavailable, StreamUnsafe
 from lustre_events.streams.connection import Client, place_of, redis_errors
 from lustre_events.streams.safety import acl_file, check_safe, default_may_everything, replays_transactions
 
@@ -24,6 +24,9 @@ def safety(client: Client) -> Iterator[Finding]:
     try:
         check_safe(client)
     except StreamUnsafe as exc:
+        if isinstance(exc.__cause__, StreamForbidden):
+            yield from _as_told(client)
+            return
         text, _, command = str(exc).partition("; run: ")
         yield failure("Redis", text, command or "upgrade it")
         return
@@ -33,6 +36,23 @@ def safety(client: Client) -> Iterator[Finding]:
         "Redis",
         f"version {info['redis_version']} at {place_of(client)} keeps an append-only file and evicts nothing",
     )
+    yield from persistence(info)
+    yield from memory(info)
+
+
+def _as_told(client: Client) -> Iterator[Finding]:
+    """Look at what INFO says, for a login that may not ask for settings; readers and dispatcher see the rest."""
+    with redis_errors(client):
+        info = client.info()
+    wrong = []
+    if not info.get("aof_enabled"):
+        wrong.append("it keeps nothing on its disk")
+    if info.get("maxmemory_policy", "noeviction") != "noeviction":
+        wrong.append("it throws data away when its memory is full")
+    for text in wrong:
+        yield failure("Redis", text, "on Redis's node: lustre-events setup redis")
+    if not wrong:
+        yield ok("Redis", f"version {info['redis_version']} at {place_of(client)} keeps an append-only file")
     yield from persistence(info)
     yield from memory(info)
 
@@ -71,7 +91,7 @@ def transactions(client: Client) -> Iterator[Finding]:
     """
     running, path = replays_transactions(client), Path(acl_file(client))
     written = _file_replays(path)
-    remedy = f"deploy/redis/make-users.sh {path.parent} HOST:PORT; redis-cli ACL LOAD"
+    remedy = "lustre-events setup redis"
     if written is False:
         yield failure(
             "Redis transactions",
@@ -96,6 +116,12 @@ def _file_replays(path: Path) -> bool | None:
         return None
 
 
+def folder(client: Client) -> str:
+    """Return where Redis has its data, on its own node."""
+    with redis_errors(client):
+        return str(cast("dict[str, str]", client.config_get("dir")).get("dir", ""))
+
+
 def login(client: Client) -> Iterator[Finding]:
     """Look whether the login is one of a role (deploy/redis)."""
     try:
@@ -107,7 +133,7 @@ def login(client: Client) -> Iterator[Finding]:
         name = str(client.get_connection_kwargs().get("username") or "default")  # it may not even ask
     if name == "default":
         yield warning("Redis login", "this process is Redis's user `default`, who may do everything",
-                      "deploy/redis/make-users.sh makes a user for each role")  # fmt: skip
+                      "lustre-events setup redis")  # fmt: skip
     else:
         yield ok("Redis login", f"this process is the user {name}")
 

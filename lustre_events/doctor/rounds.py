@@ -9,14 +9,15 @@ from functools import partial
 from pathlib import Path
 
 from lustre_events.catalog import manifest, signature
+from lustre_events.catalog.manifest import Manifest
 from lustre_events.changelog import users
 from lustre_events.changelog.lctl import Lctl
 from lustre_events.config.settings import Settings
-from lustre_events.doctor import changelog, node, redis, service
-from lustre_events.doctor.findings import Finding, ok, refused
+from lustre_events.doctor import changelog, node, redis, service, space, units
+from lustre_events.doctor.findings import Finding, info, ok, refused
 from lustre_events.domain.pending import Kind
-from lustre_events.errors import LustreEventsError, StreamDamaged
-from lustre_events.index.urls import shown
+from lustre_events.errors import ChangelogUserUnknown, LustreEventsError, StreamDamaged, StreamForbidden
+from lustre_events.index.urls import is_postgresql, shown, sqlite_path
 from lustre_events.node import status_report, wiring
 from lustre_events.node.roles import EXAMINED, ROLES
 from lustre_events.rules.rules import Rules
@@ -32,6 +33,8 @@ def examine(settings: Settings, index_url: str, roles: Collection[str] = EXAMINE
             continue
         try:
             yield from check(settings, index_url)
+        except StreamForbidden:
+            yield info(subject, "not asked: this login may not, and its role does not need it")
         except LustreEventsError as exc:
             yield refused(subject, exc)
 
@@ -55,10 +58,25 @@ def _changelog(settings: Settings, _url: str) -> Iterator[Finding]:
         try:
             kept = users.recall(Path(own.state), mdt)
             user = users.own_id(settings.reader, listed, found, kept)
+        except ChangelogUserUnknown as exc:
+            if not kept and not _has_read(settings, mdt):
+                yield info(f"changelog {mdt}", "no changelog user of ours is registered yet",
+                           f"lustre-events changelog register --mdt {mdt}")  # fmt: skip
+            else:
+                yield refused(f"changelog {mdt}", exc)
+            continue
         except LustreEventsError as exc:
             yield refused(f"changelog {mdt}", exc)
             continue
         yield from changelog.user(listed, user, lctl.mask(mdt), kinds)
+
+
+def _has_read(settings: Settings, mdt: str) -> bool:
+    """Return whether a reader of an MDT has ever said anything; where Redis is away that is not known, so no."""
+    try:
+        return bool(wiring.streams(settings).reader_state(mdt))
+    except LustreEventsError:
+        return False
 
 
 def _kinds(rules: Rules) -> set[Kind]:
@@ -69,8 +87,8 @@ def _kinds(rules: Rules) -> set[Kind]:
 
 def _redis(settings: Settings, _url: str) -> Iterator[Finding]:
     with wiring.redis_client(settings) as client:
-        yield from redis.safety(client)
         yield from redis.login(client)
+        yield from redis.safety(client)
 
 
 def _transactions(settings: Settings, _url: str) -> Iterator[Finding]:
@@ -97,8 +115,13 @@ def _rules(settings: Settings, _url: str) -> Iterator[Finding]:
 
 
 def _service(settings: Settings, url: str) -> Iterator[Finding]:
-    status = status_report.status(settings, url)
+    status = status_report.status(settings, url, index_may_be_away=True)
     yield from service.index(status, shown(url))
+    if not service.begun(status) and status.rq is not None:
+        yield info(
+            "service", "no dispatcher has ever run with this Redis", "systemctl start lustre-events-dispatcher"
+        )
+        return
     yield from service.problems(status)
     yield from service.readers(status, settings.filesystem.mdts)
     yield from service.dispatcher(status)
@@ -108,6 +131,27 @@ def _service(settings: Settings, url: str) -> Iterator[Finding]:
     yield from service.rules(status)
 
 
+def _needed(settings: Settings) -> list[Manifest]:
+    """Return the extractors that rules name; all, where this node has no rules of its own to look at."""
+    known = manifest.load_all(manifest.folders(settings.worker.extractors))
+    path = settings.dispatcher.rules
+    if path and not Path(path).exists():
+        return list(known.values())
+    wanted = wiring.load_rules(settings).extractors
+    return [each for name, each in known.items() if name in wanted]
+
+
+def _space(settings: Settings, url: str) -> Iterator[Finding]:
+    if not is_postgresql(url):
+        yield from space.index(sqlite_path(url))
+    with wiring.redis_client(settings) as client:
+        yield from space.redis(redis.folder(client))
+
+
+def _units(_settings: Settings, _url: str) -> Iterator[Finding]:
+    yield from units.look()
+
+
 def _worker(settings: Settings, _url: str) -> Iterator[Finding]:
     own = settings.worker
     yield from node.runtime(own.runtime)
@@ -115,10 +159,10 @@ def _worker(settings: Settings, _url: str) -> Iterator[Finding]:
         return
     yield from node.kernel()
     yield from node.cgroups()
-    manifests = manifest.load_all(manifest.folders(own.extractors))
+    manifests = _needed(settings)
     program = shutil.which("apptainer") or shutil.which("singularity") or "apptainer"
     verify = partial(signature.refusal, program) if own.require_signed else None
-    yield from node.images(manifests.values(), Path(own.images), own.default_image, verify)
+    yield from node.images(manifests, Path(own.images), own.default_image, verify)
     if os.geteuid() == 0:
         yield from node.open_to_all(Path(own.images))
 
@@ -132,5 +176,7 @@ CHECKS: dict[str, tuple[str, Check]] = {
     "rules": ("rules", _rules),
     "service": ("index", _service),
     "worker": ("worker", _worker),
+    "space": ("disk", _space),
+    "units": ("units", _units),
 }
 """By the names that node/roles.py has, in this order: what it is about, and what looks at it."""

@@ -21,10 +21,15 @@ def index(status: Status, url: str) -> Iterator[Finding]:
         yield ok("index", f"{url} is of this version: {found.objects} objects, {pending} pending rows")
 
 
+def begun(status: Status) -> bool:
+    """Return whether a dispatcher has ever run with this Redis; before that nothing can be missing."""
+    return status.dispatcher is not None and bool(status.dispatcher.alive_ns)
+
+
 def problems(status: Status) -> Iterator[Finding]:
-    """Look at what could not be asked."""
+    """Look at what could not be asked; the sentence says what to do."""
     for problem in status.problems:
-        yield failure("status", problem, "mend [redis] url, or start Redis")
+        yield failure("status", problem, "")
 
 
 def readers(status: Status, expected: Collection[str]) -> Iterator[Finding]:

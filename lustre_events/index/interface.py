@@ -253,6 +253,9 @@ class Transaction(Protocol):
     def facts(self, fids: Collection[FID]) -> dict[FID, tuple[int, Facts]]:
         """Return the generation and the facts of those of `fids` that `stat` has seen."""
 
+    def remove_outdated(self, works: Iterable[WorkKey]) -> None:
+        """Remove the documents and failures of extractors for objects."""
+
     def remove_failures(self, works: Iterable[WorkKey]) -> int:
         """Forget failed attempts, not the good documents beside them; return how many there were."""
 

@@ -194,7 +194,10 @@ def _document(document: Document, facts: Facts, status: Status) -> Sentence:
     told, name = document.provenance, document.extractor
     of = "its present content"
     if document.generation < facts.content:
-        of = f"generation {document.generation} of it; its content has changed since, in generation {facts.content}"
+        since = "a change of its content is logged since"
+        if facts.released:
+            since = "what is logged since may be its release to tape alone"
+        of = f"generation {document.generation} of it; {since}, in generation {facts.content}"
     words = [
         f"on {told['host']}" if "host" in told else "",
         f"at {time_text(told['time_ns'])}" if isinstance(told.get("time_ns"), int) else "",

@@ -1,7 +1,7 @@
 """The roles that a node can have: one row for each, which deployment and doctor read.
 
-`deploy/make_roles.py` writes Redis's users (deploy/redis/users.acl.in) and the list for the install scripts
-(deploy/roles) from here. A new role is a row here, its units in deploy/systemd, and its checks in doctor/rounds.py.
+`lustre-events setup` makes logins, Redis's users and units from here. A new role is a row here, its units in
+deploy/systemd, and its checks in doctor/rounds.py.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ROLES: dict[str, Role] = {
                 "-client|kill -client|pause -client|unpause -client|list"
             ),
             database="",
-            checks=("mount", "changelog", "redis", "transactions", "clocks"),
+            checks=("mount", "changelog", "redis", "transactions", "clocks", "units"),
         ),
         Role(
             name="dispatcher",
@@ -55,7 +55,7 @@ ROLES: dict[str, Role] = {
                 "resetkeys ~le:* ~rq:* resetchannels &rq:* +@all -@admin -@dangerous +info +config|get +acl|dryrun"
             ),
             database="lustre_events",
-            checks=("mount", "redis", "transactions", "clocks", "rules", "service"),
+            checks=("mount", "redis", "transactions", "clocks", "rules", "service", "space", "units"),
         ),
         Role(
             name="worker",
@@ -71,7 +71,7 @@ ROLES: dict[str, Role] = {
                 "-client|pause -client|unpause -client|list (~le:result:waiting +rpush)"
             ),
             database="",
-            checks=("mount", "redis", "worker"),
+            checks=("mount", "redis", "worker", "units"),
         ),
         Role(
             name="web",
@@ -84,7 +84,7 @@ ROLES: dict[str, Role] = {
                 "-client|kill -client|pause -client|unpause -client|list"
             ),
             database="lustre_events_search",
-            checks=("redis", "service"),
+            checks=("redis", "service", "units"),
         ),
         Role(
             name="dashboard",
@@ -95,7 +95,7 @@ ROLES: dict[str, Role] = {
                 "-client|pause -client|unpause -client|list"
             ),
             database="",
-            checks=("redis",),
+            checks=("redis", "units"),
         ),
         Role(
             name="subscriber",

@@ -81,7 +81,7 @@ def _asked(settings: Settings, stats: Stats | None, jobs: Collection[str]) -> tu
         return msgspec.structs.replace(found, problems=[str(exc)]), {}
     with client:
         queues = RqQueues(client, settings.worker.job_timeout_seconds)
-        found = collect(stats, RedisRecordStreams(client), RedisGroups(client), queues)
+        found = collect(stats, RedisRecordStreams(client), RedisGroups(client), queues, settings.filesystem.mdts)
         try:
             return found, queues.states(jobs) if jobs else {}
         except StreamError as exc:

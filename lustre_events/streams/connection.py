@@ -16,7 +16,14 @@ from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from lustre_events.errors import ConfigError, StreamDamaged, StreamError, StreamFull, StreamUnavailable
+from lustre_events.errors import (
+    ConfigError,
+    StreamDamaged,
+    StreamError,
+    StreamForbidden,
+    StreamFull,
+    StreamUnavailable,
+)
 
 Client = redis.Redis
 
@@ -94,6 +101,8 @@ def redis_errors(client: Client) -> Iterator[None]:
                 f"Redis at {place_of(client)} has no memory left; start the dispatcher if it is down, "
                 "or raise maxmemory"
             ) from exc
+        if isinstance(exc, redis.exceptions.NoPermissionError):
+            raise StreamForbidden(f"Redis at {place_of(client)} refused a command: {text}") from exc
         if any(sign in text for sign in _DAMAGED):
             raise _damaged(client, text) from exc
         if isinstance(exc, _TRANSIENT_TYPES) or text.startswith(_TRANSIENT):

@@ -15,7 +15,7 @@ import pytest
 from lustre_events.catalog import manifest, shipped
 from tests.support.service.command import REPOSITORY, clean_environment
 
-PARTS = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "lustre_events", "workers", "extractors")
+PARTS = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "lustre_events", "workers", "extractors", "deploy")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def run(program: Path, *words: str | Path, folder: Path, seconds: float) -> str:
 
 
 def test_the_wheel_has_every_file_of_the_package_and_the_extractors(wheel: Path) -> None:
-    """The packages and `extractors/` of the checkout are in the wheel, file for file, beside its metadata."""
+    """The packages, `extractors/` and `deploy/` are in the wheel, file for file, beside its metadata."""
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
 
@@ -79,7 +79,7 @@ def test_the_wheel_has_every_file_of_the_package_and_the_extractors(wheel: Path)
         }
 
     assert found == files("lustre_events") | files("workers") | {
-        f"lustre_events/{one}" for one in files("extractors")
+        f"lustre_events/{one}" for one in (*files("extractors"), *files("deploy"))
     }
     assert {"lustre_events/py.typed", "workers/py.typed"} <= found
 

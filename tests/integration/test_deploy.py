@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from lustre_events.inspect.metrics import METRICS, PREFIX
 from tests.support.need import need
 from tests.support.service.command import REPOSITORY, clean_environment
+from tests.support.service.images import extractors
 
 DEPLOY = REPOSITORY / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -114,21 +116,48 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_wheelhouse_installs_twice_without_changing_what_is_there(wheelhouse: Path, tmp_path: Path) -> None:
-    """The installed program runs by itself; a second run keeps settings that somebody changed."""
+    """The installed program sets up a node by itself; a second run changes nothing; it can be removed."""
     root = tmp_path / "root"
     install = (DEPLOY / "install.sh", "--root", root, wheelhouse)
-    run(*install, "reader", "web")
+    run(*install)
     program = root / "opt" / "lustre-events" / metadata.version("lustre-events") / "bin" / "lustre-events"
     assert "reader" in run(program, "--help", folder=tmp_path)
-    settings = root / "etc" / "lustre-events" / "reader.toml"
-    run(program, "config", "check", settings, folder=tmp_path)
-    settings.write_text("# ours\n")
-    assert "installed already" in run(*install, "reader")
-    assert settings.read_text() == "# ours\n"
+    assert "installed already" in run(*install)
+    told = run(program, "setup", "reader", "web", "--dry-run", "--root", root, folder=tmp_path)
+    assert "lustre-events-reader@.service" in told
+    assert "lustre-events-worker@.service" not in told
     assert (root / "usr" / "share" / "lustre-events" / "extractors").readlink().match("*/lustre_events/extractors")
-    units = {path.name for path in (root / "usr" / "lib" / "systemd" / "system").iterdir()}
-    assert "lustre-events-reader@.service" in units
-    assert "lustre-events-worker@.service" not in units
+    run(DEPLOY / "install.sh", "--root", root, "--remove")
+    assert [path for path in root.rglob("*lustre*") if path.is_file()] == []
+
+
+def test_a_wheelhouse_for_another_python_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    """The sentence names the Python that the wheels are for, and no half an installation is left."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name in ("lustre_events-1.0-py3-none-any.whl", "hiredis-3.0-cp39-cp39-manylinux_2_28_x86_64.whl"):
+        (wheels / name).touch()
+    done = subprocess.run(
+        [DEPLOY / "install.sh", "--root", tmp_path / "root", wheels], capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "for Python 3.9, which is not on this node" in done.stderr
+    assert not (tmp_path / "root").exists()
+
+
+def test_an_installation_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
+    """Where wheels are missing the venv that was begun goes away, and the sentence says what to do."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    (wheels / "lustre_events-1.0-py3-none-any.whl").write_text("no wheel")
+    done = subprocess.run(
+        [DEPLOY / "install.sh", "--root", tmp_path / "root", wheels], capture_output=True, text=True, timeout=100,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "make it on a node of this kind" in done.stderr
+    assert list((tmp_path / "root/opt/lustre-events").iterdir()) == []
 
 
 @pytest.mark.slow
@@ -141,9 +170,18 @@ def test_the_rpm_is_built_and_names_no_path_of_the_builder(wheelhouse: Path, tmp
     assert version == metadata.version("lustre-events")
     listed = run("rpm", "-qpl", package)
     assert f"/opt/lustre-events/{version}/bin/lustre-events" in listed
-    assert "/etc/lustre-events/worker.toml" in run("rpm", "-qpc", package)
+    assert "/usr/share/lustre-events/deploy/systemd/lustre-events.target" in listed
     (tmp_path / "out").mkdir()
     run("bash", "-c", f"rpm2cpio {package} | cpio -id --quiet", folder=tmp_path / "out")
     program = tmp_path / "out" / "opt" / "lustre-events" / version / "bin" / "lustre-events"
     assert f"/opt/lustre-events/{version}/bin/python" in program.read_text()
     assert tempfile.gettempdir() not in program.read_text()
+
+
+def test_the_example_rules_have_every_family() -> None:
+    """What a site may copy names the shipped extractors, each with the ends of names that it accepts."""
+    found = {
+        rule["extractor"]: rule["extensions"] for rule in tomllib.loads((DEPLOY / "rules.toml").read_text())["rule"]
+    }
+    assert found == {name: list(each.accepts) for name, each in extractors().items()}
+    run(sys.executable, "-P", "-m", "lustre_events", "rules", "check", DEPLOY / "rules.toml")

@@ -15,6 +15,7 @@ from lustre_events.config.settings import Settings
 from lustre_events.doctor import FAILURE
 from lustre_events.doctor.node import open_to_all
 from lustre_events.index.urls import sqlite_path
+from lustre_events.node.setup import KNOWN, Node, instances, settings
 from tests.support.need import need
 from tests.support.service.command import REPOSITORY
 
@@ -52,10 +53,9 @@ def wanted(root: Path, unit: str) -> set[str]:
 
 
 def test_what_was_enabled_starts_after_a_reboot(root: Path) -> None:
-    """The commands of README.md hang every unit below multi-user.target, which a booting node reaches."""
-    text = (REPOSITORY / "deploy" / "README.md").read_text()
-    lines = re.findall(r"^ +systemctl enable --now ([^#\n]*)", text, re.MULTILINE)
-    units = {unit for line in lines for unit in line.split()}
+    """What `setup` enables hangs below multi-user.target, which a booting node reaches."""
+    node = Node(KNOWN, root, changed={"filesystem": {"mdts": ["lustre-MDT0000", "lustre-MDT0001"]}})
+    units = {unit.removesuffix(".service") for unit in instances(node, settings(node))}
     run(need("systemctl"), f"--root={root}", "enable", *sorted(units))
 
     assert wanted(root, "multi-user.target") >= {f"{unit}.service" for unit in units}
@@ -111,6 +111,9 @@ def test_containers_can_read_the_images_where_all_roles_are_on_one_node(root: Pa
 
     assert reads(image, *nobody)
     assert list(open_to_all(image.parent)) == []
+    image.chmod(0o600)
+    assert [finding.mend for finding in open_to_all(image.parent)] == [f"chmod o+r {image}"]
+    image.chmod(0o644)
     assert not reads(index, *nobody)
     assert [finding.level for finding in open_to_all(index.parent)] == [FAILURE]
     assert not reads(index, *web)

@@ -150,16 +150,17 @@ def test_the_configuration_is_safe_and_speaks_tls_only(tmp_path: Path, role_pass
         .split("=", 1)[1]
         .strip()
         .replace("localhost:6379", f"localhost:{port}")
+        .replace("/etc/lustre-events/tls/ca.crt", str(certificate))
     )
     server = subprocess.Popen(
         [need("redis-server"), tmp_path / "redis.conf", "--dir", tmp_path, "--daemonize", "no"],
         stdout=subprocess.DEVNULL,
     )
     try:
-        wait_for(lambda: answers(f"{url}?ssl_ca_certs={certificate}"), 20)
-        with connect(f"{url}?ssl_ca_certs={certificate}", 5) as client:
+        wait_for(lambda: answers(url), 20)
+        with connect(url, 5) as client:
             check_safe(client)
-        assert not answers(url.replace("rediss://", "redis://"))
+        assert not answers(url.replace("rediss://", "redis://").partition("?")[0])
     finally:
         server.terminate()
         server.wait(20)

@@ -105,7 +105,8 @@ def test_a_stranger_stops_nobody(
     assert len(said) == 1
 
     with open_search(f"sqlite:///{rig.path}") as search:
-        status = collect(search.stats(), RedisRecordStreams(client), groups, None)
+        status = collect(search.stats(), RedisRecordStreams(client), groups, None, ["x-MDT0007"])
+    assert "x-MDT0007" in (status.mdts or {}), "it is named in the settings, and has no record yet"
     assert status.mdts is not None
     assert status.mdts[MDT0].committed_index == 2
     assert any(sentence in line for line in lines(status))

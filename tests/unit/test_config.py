@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.config.former import FORMER
-from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings, _toml, described, example, load
+from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings, described, example, load, toml_value
 from lustre_events.config.settings import parse as parse_settings
 from lustre_events.config.tables import Key, keys
 from lustre_events.errors import ConfigError
@@ -83,7 +83,7 @@ def test_the_example_explains_every_setting() -> None:
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_any_text_is_written_as_toml(text: str) -> None:
     """A default with quotes or backslashes in it still makes a valid example."""
-    assert tomllib.loads(f"x = {_toml(text)}") == {"x": text}
+    assert tomllib.loads(f"x = {toml_value(text)}") == {"x": text}
 
 
 def test_the_environment_wins_over_the_file_over_the_default() -> None:

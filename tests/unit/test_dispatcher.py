@@ -773,3 +773,17 @@ def test_run_outlives_a_silent_redis(tmp_path: Path, monkeypatch: pytest.MonkeyP
         thread.join(10)
     assert rig.store.committed == {(MDT0, 1): 1}
     rig.close()
+
+
+def test_a_document_of_older_content_goes_where_no_rule_makes_it_anew(rig: Rig) -> None:
+    """x.csv becomes x.txt and is written: its columns go; b.csv keeps its own until the new ones come."""
+    rig.answer(rig.play(b.create(fid=1, name=b"x.csv"), b.create(fid=2, name=b"b.csv")))
+    assert rig.select("SELECT count(*) FROM document WHERE body IS NOT NULL") == [2]
+
+    rig.answer(rig.play(b.rename(fid=1, name=b"x.csv", to=b"x.txt")))
+    assert rig.select("SELECT count(*) FROM document WHERE body IS NOT NULL") == [2], "the content is the same"
+
+    jobs = rig.play(b.close(fid=1), b.close(fid=2))
+    rig.answer(job for job in jobs if job.extractor == STAT)
+    held = rig.select("SELECT fid FROM object JOIN document ON object = object.id WHERE body IS NOT NULL")
+    assert [bytes(fid) for fid in held] == [fid_of(2).pack()]

@@ -130,7 +130,8 @@ def test_what_keeps_a_document_away_is_said() -> None:
     failed = Failure("tabular", 4, 1, {"error": "bad \x1b[2J", "attempts": 5})
 
     assert "no rule gives it an extractor" in lines(view(paths=(b"a.h5",)))
-    assert "its content has changed since, in generation 4" in lines(view(documents=(old,)))
+    assert "a change of its content is logged since, in generation 4" in lines(view(documents=(old,)))
+    assert "may be its release to tape alone, in generation 4" in lines(view(documents=(old,), released=1))
     assert "version 2 is installed now" in lines(view(documents=(old,)), extractors={"tabular": {"version": "2"}})
     assert "the content is on tape only; it waits for its restore" in lines(view(released=1))
     assert "failed for generation 4 after 5 tries: bad \\x1b[2J; it waits for its next" in lines(

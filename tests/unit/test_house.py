@@ -47,6 +47,7 @@ SHARED = {
         {"cli", "index.databases", "index.search", "web"},
     ),
     "tally": ("counted values: which they are, the statements", {"index.databases", "index.planner"}),
+    "setup": ("what a node needs: command, plan", {"cli", "node"}),
     "tail": ("records as they come: command, looking", {"cli", "inspect"}),
     "text": ("values as text for a person", {"changelog", "inspect.status"}),
     "verify": ("verify: command, comparison", {"cli", "repair"}),

@@ -101,6 +101,12 @@ def test_masks_survive_old_servers_and_ssh(lctl: Lctl, mask: str, sent: str) -> 
     assert lctl.mask(MDT) == (sent,)
 
 
+def test_the_mask_is_what_is_recorded(tmp_path: Path) -> None:
+    """A server that has a mask per user is asked for what it records for all of them, not for its own mask."""
+    assert Lctl(fake_lctl(tmp_path, "masks")).mask(MDT) == ("MARK", "CREAT", "MKDIR", "CLOSE")
+    assert Lctl(fake_lctl(tmp_path, "old")).mask(MDT) == ("MARK", "CREAT", "MKDIR")
+
+
 def test_a_wrong_mask_names_the_nearest(lctl: Lctl, tmp_path: Path) -> None:
     """An unknown symbol is refused here, before anything is set."""
     with pytest.raises(ConfigError, match=r"RENAME is no record type; did you mean RENME\?"):

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import runpy
-
-import pytest
-
 from lustre_events.doctor.rounds import CHECKS
 from lustre_events.node.roles import INSTALLED, ROLES
 from tests.support.service.command import REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
-FILES = runpy.run_path(str(DEPLOY / "make_roles.py"))["FILES"]
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_what_deployment_has_is_made_from_the_table(name: str) -> None:
-    """A role that changes changes the files of deploy/: run `python deploy/make_roles.py`."""
-    assert (DEPLOY / name).read_text() == FILES[name]()
 
 
 def test_every_unit_belongs_to_a_role() -> None:

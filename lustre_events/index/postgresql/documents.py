@@ -169,6 +169,14 @@ class Documents(Session):
         )
         return forgotten
 
+    def remove_document(self, object_id: int, extractor: str) -> None:
+        """Remove what one extractor said of an object, with its search rows."""
+        row = self._document(object_id, extractor)
+        if row is not None:
+            self._remove_search_rows([(row.id, object_id, extractor)])
+            self._run("DELETE FROM document WHERE id = %s", row.id)
+            self._rows.pop((object_id, extractor), None)
+
     def move_documents(self, source_id: int, target_id: int) -> None:
         """Give the documents and failures of one object to another (MIGRT: an object gets a new FID).
 

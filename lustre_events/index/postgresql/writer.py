@@ -286,6 +286,13 @@ class PostgresqlTransaction(PendingTable, Scans, Upkeep):
         version = (result.generation, result.serial)
         self.write_failure(row.id, result.extractor, version, failure, result.provenance)
 
+    def remove_outdated(self, works: Iterable[WorkKey]) -> None:
+        """Remove the documents and failures of extractors for objects."""
+        for fid, extractor in works:
+            row = self.objects([fid]).get(fid)
+            if row is not None:
+                self.remove_document(row.id, extractor)
+
     def remove_failures(self, works: Iterable[WorkKey]) -> int:
         """Forget failed attempts, not the good documents beside them; return how many there were."""
         return self.forget_failures([(fid.pack(), name) for fid, name in works])

@@ -105,6 +105,13 @@ def remove_documents(connection: sqlite3.Connection, object_ids: Iterable[int]) 
             _remove(connection, object_id, row)
 
 
+def remove_document(connection: sqlite3.Connection, object_id: int, extractor: str) -> None:
+    """Remove what one extractor said of an object, with its search rows."""
+    row = _row(connection, object_id, extractor)
+    if row is not None:
+        _remove(connection, object_id, row)
+
+
 def move_documents(connection: sqlite3.Connection, source_id: int, target_id: int) -> None:
     """Give the documents and failures of one object to another (MIGRT: an object gets a new FID).
 

@@ -18,7 +18,13 @@ from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
 from lustre_events.index.sqlite.database import open_database, select, sqlite_errors
-from lustre_events.index.sqlite.documents import put_document, put_failure, remove_documents, remove_failures
+from lustre_events.index.sqlite.documents import (
+    put_document,
+    put_failure,
+    remove_document,
+    remove_documents,
+    remove_failures,
+)
 from lustre_events.index.sqlite.paths import paths_of
 from lustre_events.index.sqlite.pending import PendingTable
 from lustre_events.index.sqlite.scans import Scans
@@ -265,6 +271,13 @@ class SQLiteTransaction(PendingTable, Scans, Upkeep):
         failure = {"error": result.error, "stderr": result.stderr, "attempts": attempts}
         version = (result.generation, result.serial)
         put_failure(self._connection, row.id, result.extractor, *version, failure, result.provenance)
+
+    def remove_outdated(self, works: Iterable[WorkKey]) -> None:
+        """Remove the documents and failures of extractors for objects."""
+        for fid, extractor in works:
+            row = self.objects([fid]).get(fid)
+            if row is not None:
+                remove_document(self._connection, row.id, extractor)
 
     def remove_failures(self, works: Iterable[WorkKey]) -> int:
         """Forget failed attempts, not the good documents beside them; return how many there were."""

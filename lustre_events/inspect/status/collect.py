@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -52,9 +52,16 @@ RATES = ("records", "results", "jobs", "job_files", "links")
 
 
 def collect(
-    stats: Stats | None, streams: RedisRecordStreams | None, groups: RedisGroups | None, queues: RqQueues | None
+    stats: Stats | None,
+    streams: RedisRecordStreams | None,
+    groups: RedisGroups | None,
+    queues: RqQueues | None,
+    mdts: Collection[str] = (),
 ) -> Status:
-    """Return everything; what cannot be reached is left out and said under `problems`."""
+    """Return everything; what cannot be reached is left out and said under `problems`.
+
+    `mdts` are named by the settings: they are told of though none of their records has come yet.
+    """
     time_ns = time.time_ns()
     problems: list[str] = []
     cursors = None if stats is None else {(mdt, epoch): position for mdt, epoch, position in stats.cursors}
@@ -62,7 +69,7 @@ def collect(
     try:
         if streams is not None:
             look = partial(of_mdt, streams, cursors=cursors)
-            _put(parts, "mdts", lambda: _each(streams.mdts(), look, problems), problems)
+            _put(parts, "mdts", lambda: _each(sorted({*streams.mdts(), *mdts}), look, problems), problems)
             problems += map(keys.stranger, streams.strangers)
             _put(parts, "dispatcher", lambda: DispatcherStatus(streams.state()), problems)
         if groups is not None:

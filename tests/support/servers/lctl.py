@@ -32,6 +32,8 @@ match arguments:
         print(users.read_text(), end="")
     case ["get_param", "-N", "mdd.*.changelog_users"]:
         print("mdd.lustre-MDT0000.changelog_users\\nmdd.lustre-MDT0002.changelog_users")
+    case ["get_param", "-n", "mdd.lustre-MDT0000.changelog_current_mask"] if variant == "masks":
+        print("MARK CREAT MKDIR CLOSE ")
     case ["get_param", "-n", "mdd.lustre-MDT0000.changelog_mask"]:
         mask = folder / "mask"
         print(mask.read_text() if mask.exists() else "MARK CREAT MKDIR ")

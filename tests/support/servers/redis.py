@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,12 +10,11 @@ import pytest
 import redis
 
 from lustre_events.errors import StreamUnavailable
-from lustre_events.node import roles
+from lustre_events.node import roles, setup_redis
 from lustre_events.node.redis_server import RedisServer, embedded_server, find_server
+from lustre_events.node.steps import Accounts, Owner, forward
 from tests.support.need import missing, need
-from tests.support.service.command import REPOSITORY
 
-MAKE_USERS = REPOSITORY / "deploy" / "redis" / "make-users.sh"
 ROLES = tuple(roles.ROLES)
 KINDS = ("redis", "redis with roles", "valkey with roles")
 """The servers that what is durable is shown on: Redis as `run` starts it, and both with the roles as shipped."""
@@ -64,9 +62,10 @@ class RolesServer(RedisServer):
 
 
 def make_users(folder: Path) -> None:
-    """Let make-users.sh fill a folder, as an administrator does; what is there stays."""
-    folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run([MAKE_USERS, folder, "localhost:6379"], check=True, timeout=30, capture_output=True)
+    """Write the logins of all roles and Redis's users, as `lustre-events setup redis` does; what is there stays."""
+    owner = Owner(Accounts(folder))
+    for _ in forward([*setup_redis.logins(folder, "localhost:6379", owner), setup_redis.acl(folder, owner)]):
+        pass
 
 
 def password_of(folder: Path, role: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from tests.support.service.service import Service
 
 @pytest.fixture(scope="module")
 def role_passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that make-users.sh fills."""
+    """The folder with the logins."""
     folder = tmp_path_factory.mktemp("users")
     make_users(folder)
     return folder
