@@ -80,8 +80,9 @@ def form_of(sample: str, *, whole: bool) -> Form:
         line for line in lines[form.skip :] if line.strip() and not (form.mark and _is_comment(line, form.mark))
     ]
     body = body[: 2 * ROWS]
-    if not body and form.comments:
-        _only_comments(form)
+    if not body:
+        if form.comments:
+            _only_comments(form)
         return form
     told = next((match[1] for line in form.comments if (match := ECSV_DELIMITER.search(line))), "")
     form.delimiter = asked or told or _delimiter(body, form)

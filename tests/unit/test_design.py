@@ -30,7 +30,7 @@ def collected(source: str) -> list[str]:
 
 
 @cache
-def tests_of(file: str) -> list[str]:
+def run_in(file: str) -> list[str]:
     """Return the tests of one of our files."""
     return collected((REPOSITORY / "tests" / file).read_text("utf-8"))
 
@@ -43,7 +43,7 @@ def test_threats_are_covered_by_name() -> None:
 @pytest.mark.parametrize(("file", "name"), NAMED)
 def test_every_test_that_the_design_names_is_run(file: str, name: str) -> None:
     """A test that was renamed, removed, skipped or nested leaves no promise behind."""
-    assert name in tests_of(file)
+    assert name in run_in(file)
 
 
 @pytest.mark.parametrize("row", CRASHES)
@@ -59,6 +59,12 @@ def test_the_crash_table_is_read() -> None:
 
 def test_what_is_no_test_is_not_counted() -> None:
     """A name in a text, in a call, within a function or under `skip` is not what pytest runs."""
-    lines = ["x = 'def test_a(): pass'", "def f():\n    def test_b(): pass", "@pytest.mark.skip\ndef test_c(): pass",
-             "def test_d(): pass"]  # fmt: skip
-    assert collected("\n".join(lines)) == ["test_d"]
+    source = """
+x = 'def test_a(): pass'
+def f():
+    def test_b(): pass
+@pytest.mark.skip
+def test_c(): pass
+def test_d(): pass
+"""
+    assert collected(source) == ["test_d"]
