@@ -222,12 +222,15 @@ class Dispatcher:
         under_way = counters["walked"] or counters["swept"] or step.brought
         done = bool(blocks or entries or asked or step.plan.jobs or under_way)
         if done:
-            told = {name: count for name, count in counters.items() if ":" not in name}
-            reached = [(mdt, self._cursors[mdt, epoch].position) for mdt, epoch in step.moved]
-            log.info("%s", step_sentence(counters, reached), extra={"action": "commit", **told})
+            self._say(step, counters)
         self._publish(now_ns)
         self._whole = True
         return done
+
+    def _say(self, step: _Step, counters: Counter[str]) -> None:
+        told = {name: count for name, count in counters.items() if ":" not in name}
+        reached = [(mdt, self._cursors[mdt, epoch].position) for mdt, epoch in step.moved]
+        log.info("%s", step_sentence(counters, reached), extra={"action": "commit", **told})
 
     def _writes(self, step: _Step) -> Iterator[Write]:
         """Yield what there is to write. Only when a write is asked for is the one before it done."""
