@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from lustre_events.index.query.slips import (
@@ -14,6 +16,9 @@ from lustre_events.index.query.slips import (
 )
 from lustre_events.index.query.tokens import tokenise
 from lustre_events.index.search.hints import counted, meant, near, together
+from lustre_events.index.search.known import Known
+from lustre_events.index.search.reasons import why
+from tests.support.index.tables import MemoryBackend, add_file, make_index
 
 
 @pytest.mark.parametrize(
@@ -86,6 +91,23 @@ def test_only_the_part_is_repaired() -> None:
     """A token is replaced where it stands in its part, and nowhere else."""
     part = alternatives("x:y AND x:z")[0][1]
     assert replaced("x:y AND x:z", part, "f", lambda text: text == "x", "w:") == "x:y AND w:z"
+
+
+def test_reasons_end_with_their_time() -> None:
+    """Where no time is left, what was found until then is told, and a sentence in any case."""
+    index = make_index()
+    add_file(index, 1, b"a", {"x": {"k": "red"}})
+
+    def told(looks: int) -> list[str]:
+        clock = iter([0.0] * looks)
+        with MemoryBackend(index).reading(None) as reading:
+            known = Known(reading, None, lambda _: None, now_ns=0, end=1.0, clock=lambda: next(clock, 2.0))
+            return [hint.text for hint in why(contextlib.nullcontext(known), "x=1 AND blue", [])]
+
+    assert told(0) == ["nothing matches, and there was no time to look for the reason"]
+    assert told(3) == ["a field and its value are joined by a colon, as in size:3 or size:>3"]
+    assert "no document has the word blue" in told(1_000)
+    index.close()
 
 
 def test_sentences() -> None:
