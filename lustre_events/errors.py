@@ -1,6 +1,6 @@
 """Every error that this project raises on purpose, as one tree.
 
-LustreEventsError                 exit code 1
+LustreEventsError                 exit code 1, which for `search` means that nothing was found
 ├── ConfigError                   2   a setting, a rule file, a command line
 ├── RecordDecodeError             3   bytes that are not a changelog record
 │   └── UnknownExtension              an extension of a newer Lustre: its length is unknown
@@ -32,6 +32,8 @@ LustreEventsError                 exit code 1
 │   └── ContainerFailed               the runtime failed before the extractor's program began
 └── LeaseLost                     8   another process has taken over this one's work
 
+OSError                           9   the system refused, e.g. a full disk (cli/main.py)
+
 The message of each says what happened, to what, and what to do next. `retryable` says whether the same
 call can succeed later without anybody doing anything; `exit_code` is what a command ends with. Nobody
 else decides either.
@@ -40,6 +42,9 @@ else decides either.
 from __future__ import annotations
 
 from typing import ClassVar, Self
+
+SYSTEM_REFUSED = 9
+"""The exit code where the system refused something: a full disk, a file that may not be read."""
 
 
 class LustreEventsError(Exception):

@@ -16,7 +16,7 @@ import click
 
 from lustre_events.config import places
 from lustre_events.config.nearest import nearest
-from lustre_events.errors import ConfigError, IndexUnavailable, LustreEventsError, StreamError
+from lustre_events.errors import SYSTEM_REFUSED, ConfigError, IndexUnavailable, LustreEventsError, StreamError
 from lustre_events.node import logs
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def _of_the_system(error: OSError) -> int:
         _say_why(f"{what}: {said}")
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries once more at its end, and complains
-    return LustreEventsError.exit_code
+    return SYSTEM_REFUSED
 
 
 def _say_why(sentence: str) -> None:
