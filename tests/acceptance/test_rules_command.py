@@ -43,9 +43,17 @@ def test_good_rules_are_ok(rules: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ('extractor = "hdf5"', 'extracter = "hdf5"', "unknown key extracter; did you mean extractor?"),
-        ('extractor = "hdf5"', 'extractor = "hfd5"', "unknown extractor 'hfd5'; did you mean hdf5?"),
-        ('["csv"]', '"csv"', "[[rule]] 'tables': extensions must be a list"),
+        (
+            'extractor = "hdf5"',
+            'extracter = "hdf5"',
+            "unknown key extracter in [[rule]] 'raw'; did you mean extractor?",
+        ),
+        (
+            'extractor = "hdf5"',
+            'extractor = "hfd5"',
+            "unknown extractor 'hfd5' in [[rule]] 'raw'; did you mean hdf5?",
+        ),
+        ('["csv"]', '"csv"', "[[rule]] 'tables' extensions must be a list"),
         ("[[rule]]", "[[rule", "not a TOML file"),
     ],
 )
