@@ -34,9 +34,9 @@ def scan_throughput(options: Options) -> Figures:
         }
         parts = [
             subprocess.Popen(
-                [sys.executable, "-P", "-m", "lustre_events", part], env=environment, stderr=subprocess.DEVNULL
+                [sys.executable, "-P", "-m", "lustre_events", *part], env=environment, stderr=subprocess.DEVNULL
             )
-            for part in ("dispatcher", "worker")
+            for part in (["dispatcher"], ["worker", "--instance", "builtin"])
         ]
         try:
             requests = RedisRequests(connect(redis.url, 60))

@@ -20,11 +20,12 @@ import click
 from lustre_events.config import places
 from lustre_events.config.settings import Settings
 from lustre_events.errors import LustreEventsError
+from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node import logs, process_metrics
 from workers import approvals, listing, trial
 from workers.container import ContainerRuntime
 from workers.quiet import quietly
-from workers.wiring import files_of, installed, job_seconds, rights_of, runtime_of, worker
+from workers.wiring import files_of, for_builtin, installed, job_seconds, rights_of, runtime_of, worker
 
 log = logging.getLogger("workers")
 _YEAR_3000 = 32_503_680_000.0
@@ -56,23 +57,28 @@ Load = Callable[[], Settings]
     metavar="EPOCH_SECONDS",
     help="Leave in good time before this moment (the end of a Slurm job): take no job for which it is too late.",
 )
+@click.option(
+    "--instance", metavar="NAME", default="", help="`builtin`: serve the queue of what is built in alone."
+)
 @click.option("--as-mounted", is_flag=True, hidden=True)
 @click.pass_context
-def cli(context: click.Context, *, path: Path | None, until: float | None, as_mounted: bool) -> None:
+def cli(context: click.Context, *, path: Path | None, until: float | None, instance: str, as_mounted: bool) -> None:
     """Run one worker, or do one ACTION by hand."""
     context.obj = partial(places.settings, path)
     by_hand = context.invoked_subcommand not in {None, "unpack"}
     logging.basicConfig(level=logging.ERROR if by_hand else logging.INFO, handlers=[logs.handler()])
     if context.invoked_subcommand is None:
         try:
-            _work(context.obj, until, as_mounted=as_mounted)
+            _work(context.obj, until, instance, as_mounted=as_mounted)
         except LustreEventsError as exc:
             log.error("%s", exc)  # noqa: TRY400 - an expected failure is one sentence
             sys.exit(exc.exit_code)
 
 
-def _work(get: Load, until: float | None, *, as_mounted: bool) -> None:
+def _work(get: Load, until: float | None, instance: str, *, as_mounted: bool) -> None:
     settings = get()
+    if instance == BUILTIN_QUEUE:
+        settings = for_builtin(settings)
     again = [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "--as-mounted"]
     if not as_mounted and (command := quietly(settings.filesystem.mount, again)):
         os.execvp(command[0], command)  # noqa: S606 - this process itself, in a namespace of its own

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lustre_events.catalog.manifest import Manifest
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import Settings, WorkerSettings
 from lustre_events.errors import ConfigError
+from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
 from lustre_events.streams.connection import connect
 from lustre_events.streams.results import RedisResults
@@ -43,6 +45,12 @@ def job_seconds(own: WorkerSettings) -> float:
     return max(1, own.job_timeout_seconds - SPARE_SECONDS)
 
 
+def for_builtin(settings: Settings) -> Settings:
+    """Return the settings of a worker that serves only what is built in: it runs no extractor and no container."""
+    own = replace(settings.worker, queue=BUILTIN_QUEUE, runtime="process", user_extractors="", unpack_images=False)
+    return replace(settings, worker=own)
+
+
 def worker(settings: Settings, until: float | None = None) -> Worker:
     """Return the worker that `settings` describe, connected and ready to `work`; it leaves before `until`.
 
@@ -52,7 +60,7 @@ def worker(settings: Settings, until: float | None = None) -> Worker:
     if not settings.redis.url:
         raise ConfigError("[redis] url is empty; a worker needs to know where Redis is")
     own = settings.worker
-    manifests, wrong = installed(own)
+    manifests, wrong = ({}, []) if own.queue == BUILTIN_QUEUE else installed(own)
     runtime, rights = runtime_of(own), rights_of(own)
     for sentence in [*wrong, *rights.said_at_start(manifests.values()), *runtime.prepare(list(manifests.values()))]:
         log.warning("%s", sentence, extra={"action": "prepare"})

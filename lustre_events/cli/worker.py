@@ -11,9 +11,14 @@ import click
 @click.command("worker")
 @click.option("--config", "config_path", envvar="LUSTRE_EVENTS_CONFIG", metavar="FILE", help="Settings (TOML).")
 @click.option("--until", metavar="EPOCH_SECONDS", help="Leave in good time before this moment (a Slurm job's end).")
-def worker_command(*, config_path: str | None, until: str | None) -> None:
-    """Run extractors for one queue until stopped."""
-    given = {"--config": config_path, "--until": until}
+@click.option(
+    "--instance",
+    metavar="NAME",
+    help="`builtin` serves the queue of `stat`, `heal` and `scan` alone; any other name is just a name.",
+)
+def worker_command(*, config_path: str | None, until: str | None, instance: str | None) -> None:
+    """Run extractors for one queue until stopped. Each node needs one with --instance builtin, too."""
+    given = {"--config": config_path, "--until": until, "--instance": instance}
     options = [word for name, value in given.items() if value is not None for word in (name, value)]
     argv = [sys.executable, "-P", "-m", "workers", *options]
     os.execv(argv[0], argv)  # noqa: S606 - the service names the workers, and never imports them

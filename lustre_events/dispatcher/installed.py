@@ -11,6 +11,7 @@ from lustre_events.dispatcher.questions import HEAL_IDENTITY, SCAN_IDENTITY
 from lustre_events.dispatcher.work_planner import STAT_IDENTITY, WorkPlanner
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.index.interface import Identity
+from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.rules.rules import DEFAULT_QUEUE
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Installed:
         self._planner = planner
         self._looked_ns = now_ns
         self.problems: tuple[str, ...] = ()
-        self.queues = {DEFAULT_QUEUE, *planner.rules.queues}
+        self.queues = {DEFAULT_QUEUE, BUILTIN_QUEUE, *planner.rules.queues}
 
     def follow(self, now_ns: int) -> None:
         """Take what has changed, if it is time to look."""
@@ -55,7 +56,7 @@ class Installed:
         ]
         self._registry.install([*own, *BUILT_IN])
         self._planner.follow(found.rules)
-        self.queues = {DEFAULT_QUEUE, *found.rules.queues}
+        self.queues = {DEFAULT_QUEUE, BUILTIN_QUEUE, *found.rules.queues}
         log.info("rules and extractors are read again", extra={"action": "look", "extractors": len(own)})
 
     def add_queues(self, names: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
@@ -50,11 +50,22 @@ class JobQueue(Protocol):
     def length(self, queue: str) -> int:
         """Return how many jobs wait in a queue."""
 
+    def still_waiting(self, queue: str, job_ids: Collection[str]) -> set[str]:
+        """Return those of the jobs that wait in a queue: no worker has taken them."""
+
     def enqueue(self, queue: str, jobs: Sequence[Job]) -> None:
         """Put jobs into a queue."""
 
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs that wait or run; the others are done, failed, or lost."""
+
+
+class _Group(NamedTuple):
+    """What can be in one job together."""
+
+    lane: Lane
+    extractor: str
+    owner: int
 
 
 @dataclass(slots=True)
@@ -102,10 +113,22 @@ class Jobs:
         self._settings = settings
         self._lease_ns = int(settings.job_lease_seconds * SECOND_NS)
         self._read_limits = ReadLimits(registry.most_jobs, queue.unfinished)
+        self._small: dict[_Group, str] = {}
 
     def waiting(self, queues: Collection[str]) -> dict[str, int]:
         """Return how many jobs wait in each of the queues."""
-        return {queue: self._queue.length(queue) for queue in queues}
+        lengths = {queue: self._queue.length(queue) for queue in queues}
+        small: dict[str, set[str]] = defaultdict(set)
+        for group, job in self._small.items():
+            small[group.lane.queue].add(job)
+        alive = {
+            job
+            for queue, jobs in small.items()
+            if lengths.get(queue)
+            for job in self._queue.still_waiting(queue, jobs)
+        }
+        self._small = {group: job for group, job in self._small.items() if job in alive}
+        return lengths
 
     def begin(self, turn: Turn, waiting: Mapping[str, int], *, drained: bool = True) -> Plan:
         """Return a plan without jobs, for the queues in `waiting`; `lease` fills it.
@@ -202,18 +225,28 @@ class Jobs:
             job = self._job(batch, plan.objects, paths)
             plan.jobs[batch[0].queue].append(job)
             leased.jobs.append(job)
+            if not self._is_full(batch, _bytes(batch, plan.objects)):
+                self._small[_group(batch[0], plan.objects)] = job.id
             self._read_limits.given(job.extractor, job.id, turn.now_ns)
             leased.rows += [held(row, job.id, turn.now_ns, self._lease_ns) for row in batch]
 
     def _ready(self, turn: Turn, plan: Plan, lane: Lane, *, more: bool) -> list[list[PendingRow]]:
-        """Return the batches that are full, or need not wait for further files; `more`: the next look has some."""
+        """Return the batches that are full, or need not wait for further files; `more`: the next look has some.
+
+        While workers are slow jobs grow instead of becoming more: a batch that is not full waits as long as one
+        like it is still in the queue.
+        """
         patient = plan.waiting[lane.queue] > 0
         waiting = [row for row in plan.seen[lane].values() if row.job is None]
         return [
             batch
             for batch in self._batches(waiting, plan.objects)
             if self._is_full(batch, _bytes(batch, plan.objects))
-            or (not more and (not patient or turn.now_ns - batch[0].due_ns >= LINGER_NS))
+            or (
+                not more
+                and _group(batch[0], plan.objects) not in self._small
+                and (not patient or turn.now_ns - batch[0].due_ns >= LINGER_NS)
+            )
         ]
 
     def _job(
@@ -272,6 +305,10 @@ class Jobs:
 
 def _bytes(batch: Sequence[PendingRow], objects: Mapping[FID, ObjectRow]) -> int:
     return sum(objects[row.fid].size or 0 for row in batch)
+
+
+def _group(row: PendingRow, objects: Mapping[FID, ObjectRow]) -> _Group:
+    return _Group(Lane(row.queue, row.priority), row.extractor, _owner(row, objects))
 
 
 def _owner(row: PendingRow, objects: Mapping[FID, ObjectRow]) -> int:

@@ -21,7 +21,9 @@ Three things could break that, and do not:
 - *An answer and a record disagree, and the record's stamp is not old enough.* It may be right, or be the rival with
   the wrong clock. Then it is asked again, when S - skew has passed that stamp (`healing`).
 
-Rows are made here. One that a job holds already is taken away from it: that answer may be older than the doubt.
+Rows are made here. Where a job holds the row already its answer may be older than the doubt: it counts, since it is
+right as of its own S, and then it is asked again (`once_more`). So a job that waits for long keeps its rows. A
+listing that is wanted anew is taken away from the job that holds it, since it begins again at the first name.
 """
 
 from __future__ import annotations
@@ -57,8 +59,10 @@ def heals(turn: Turn, facts: Lane, due_ns: Mapping[FID, int]) -> int:
     rows = []
     for fid, each in due_ns.items():
         row = present.get((fid, HEAL))
-        if row is None or row.job is not None:
+        if row is None:
             rows.append(_row((fid, HEAL), lane_of(facts), max(each, turn.now_ns), turn.now_ns, HEAL))
+        elif row.job is not None:
+            rows.append(msgspec.structs.replace(row, changed_ns=max(each, turn.now_ns + 1, row.changed_ns)))
     turn.transaction.put_pending(rows)
     return len(rows)
 
@@ -86,6 +90,11 @@ def name_of(text: str) -> bytes:
 def in_time(row: PendingRow | None, result: Result) -> bool:
     """Whether a result is of the job that holds the row."""
     return row is not None and row.job is not None and row.job == result.provenance.get("job")
+
+
+def once_more(row: PendingRow) -> PendingRow | None:
+    """Return what is left of an answered question: it is due again where a doubt came while a job held it."""
+    return again(row, row.changed_ns) if row.extractor == HEAL and row.changed_ns > row.handed_out_ns else None
 
 
 def again(row: PendingRow, due_ns: int) -> PendingRow:

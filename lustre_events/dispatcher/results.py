@@ -151,6 +151,8 @@ class ResultWriter:
             taken.doubted.add(result.fid)
         turn.counters[f"results_{status}"] += 1
         taken.tallies.add(result.extractor, status, result.provenance)
+        if after is None and before is not None:
+            after = asking.once_more(before)
         if after is not before:
             taken.rows[work] = after
 

@@ -13,7 +13,7 @@ from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.batch import ObjectChange
 from lustre_events.domain.pending import CREATED, REASONS, SECOND_NS, Kind, Wanted, merged
 from lustre_events.index.interface import Facts, Identity, Lane, ObjectRow, WorkKey
-from lustre_events.jobs.messages import STAT
+from lustre_events.jobs.messages import BUILT_IN, BUILTIN_QUEUE, STAT
 from lustre_events.rules.rules import DEFAULT_QUEUE, File, Rules, Work
 
 STAT_IDENTITY = Identity(STAT, "2", "")
@@ -65,7 +65,7 @@ class WorkPlanner:
         """Ask these rules from now on."""
         self.rules = rules
         own = rules.work_of_extractor(STAT)
-        self._stat = own or Work(STAT, DEFAULT_QUEUE, 0, STAT_SETTLE_NS, "")
+        self._stat = _apart(own) if own else Work(STAT, BUILTIN_QUEUE, 0, STAT_SETTLE_NS, "")
         self._asks = bool(rules.extractors - {STAT})
 
     @property
@@ -162,7 +162,9 @@ class WorkPlanner:
         for fid, extractor in dict.fromkeys(asked):
             if fid not in rows or (fid, extractor) in pending:
                 continue
-            work = self.rules.work_of_extractor(extractor) or Work(extractor, DEFAULT_QUEUE, 0, 0, "")
+            queue = self._stat.queue if extractor in BUILT_IN else DEFAULT_QUEUE
+            own = self._stat if extractor == STAT else self.rules.work_of_extractor(extractor)
+            work = own or Work(extractor, queue, 0, 0, "")
             work = replace(
                 work, settle_ns=0, priority=min(work.priority, 0) + priority if priority else work.priority
             )
@@ -243,6 +245,11 @@ class WorkPlanner:
             return
         present = turn.transaction.pending([(each.fid, each.extractor) for each in wanted])
         turn.transaction.put_pending(merged(present.get((each.fid, each.extractor)), each) for each in wanted)
+
+
+def _apart(work: Work) -> Work:
+    """Return the work of a rule for `stat`: in the queue of what is built in, unless it names another one."""
+    return replace(work, queue=BUILTIN_QUEUE) if work.queue == DEFAULT_QUEUE else work
 
 
 def _places(paths: Sequence[bytes], names: Sequence[bytes]) -> list[tuple[bytes, bool]]:

@@ -18,6 +18,7 @@ from lustre_events.doctor.findings import Finding, info, ok, refused
 from lustre_events.domain.pending import Kind
 from lustre_events.errors import ChangelogUserUnknown, LustreEventsError, StreamDamaged, StreamForbidden
 from lustre_events.index.urls import is_postgresql, shown, sqlite_path
+from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node import status_report, wiring
 from lustre_events.node.roles import EXAMINED, ROLES
 from lustre_events.rules.rules import Rules
@@ -125,7 +126,7 @@ def _service(settings: Settings, url: str) -> Iterator[Finding]:
     yield from service.problems(status)
     yield from service.readers(status, settings.filesystem.mdts)
     yield from service.dispatcher(status)
-    yield from service.queues(status, {*wiring.load_rules(settings).queues, settings.worker.queue})
+    yield from service.queues(status, {*wiring.load_rules(settings).queues, settings.worker.queue, BUILTIN_QUEUE})
     yield from service.groups(status)
     yield from service.extractors(status)
     yield from service.rules(status)

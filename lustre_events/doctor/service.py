@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from lustre_events.doctor.findings import Finding, failure, ok, warning
 from lustre_events.inspect.status import Status
+from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.jobs.queues import QueueCounts
 
 SECOND_NS = 1_000_000_000
@@ -85,8 +86,10 @@ def queues(status: Status, named: Collection[str]) -> Iterator[Finding]:
         if queue in served:
             yield ok(f"queue {queue}", f"{waiting} jobs wait, and it has workers")
         else:
-            yield failure(f"queue {queue}", f"{waiting} jobs wait, and no worker serves it",
-                          f'systemctl start lustre-events-worker@1, with [worker] queue = "{queue}"')  # fmt: skip
+            start = f'systemctl start lustre-events-worker@1, with [worker] queue = "{queue}"'
+            if queue == BUILTIN_QUEUE:
+                start = "systemctl enable --now lustre-events-worker@builtin, on each node with workers"
+            yield failure(f"queue {queue}", f"{waiting} jobs wait, and no worker serves it", start)
 
 
 def groups(status: Status) -> Iterator[Finding]:

@@ -24,6 +24,8 @@ SCAN = "scan"
 ASKS = frozenset({HEAL, SCAN})
 """What is asked about the file system itself, and not about what is in a file."""
 BUILT_IN = frozenset({STAT}) | ASKS
+BUILTIN_QUEUE = "builtin"
+"""Where their jobs wait, never behind containers; a worker on each node serves it alone."""
 
 STATUSES = ("ok", "failed", "gone", "released")
 """What a Result's `status` can be."""

@@ -109,6 +109,12 @@ class RqQueues:
         (self._broken.add if broken else self._broken.discard)(queue)
         return NO_ROOM if broken else int(waiting)
 
+    def still_waiting(self, queue: str, job_ids: Collection[str]) -> set[str]:
+        """Return those of the jobs that wait in `queue`: no worker has taken them. Raises StreamUnavailable."""
+        (waiting,) = self._ask([("LRANGE", self._queue(queue).key, 0, MOST_JOBS)])
+        found = set(waiting or ())
+        return {job_id for job_id in job_ids if job_id.encode() in found}
+
     def enqueue(self, queue: str, jobs: Sequence[Job]) -> None:
         """Put `jobs` into `queue`, in one round trip and all or none.
 

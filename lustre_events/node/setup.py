@@ -18,6 +18,7 @@ from lustre_events.config.places import NAME, REDIS_URL, login
 from lustre_events.config.settings import Settings, load, parse, toml_value
 from lustre_events.errors import ConfigError
 from lustre_events.index.urls import is_postgresql, sqlite_path
+from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node import setup_redis, steps
 from lustre_events.node.roles import INSTALLED, ROLES
 from lustre_events.node.setup_redis import ETC
@@ -218,7 +219,7 @@ def _elsewhere(drop: Path, url: str, owner: Owner) -> Step:
 def instances(node: Node, own: Settings) -> list[str]:
     """Return the names of the units that a node runs, as systemctl takes them."""
     mdts = list(own.filesystem.mdts) or ([LOCAL] if own.filesystem.source == "directory" else _devices(node, own))
-    names = {"reader": mdts, "worker": [str(number + 1) for number in range(node.workers)]}
+    names = {"reader": mdts, "worker": [BUILTIN_QUEUE, *(str(number + 1) for number in range(node.workers))]}
     return [
         unit.replace("@.", f"@{each}.")
         for role in node.roles if role in INSTALLED for unit in ROLES[role].units for each in names.get(role, [""])

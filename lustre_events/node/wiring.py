@@ -22,6 +22,7 @@ from lustre_events.domain.namespace import mdt_number
 from lustre_events.errors import ChangelogUserUnknown, ConfigError
 from lustre_events.index import make_folder, open_writer
 from lustre_events.index.interface import Identity
+from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.node.supervisor import Child, Supervisor
@@ -215,7 +216,11 @@ def node(settings: Settings, index_url: str, config_path: str | None) -> Iterato
             "LUSTRE_EVENTS_INDEX_URL": index_url,
             **_config_environment(config_path),
         }
-        parts = [Child(part, [*COMMAND, part], environment) for part in ("dispatcher", "worker")]
+        parts = [
+            Child("dispatcher", [*COMMAND, "dispatcher"], environment),
+            Child("worker builtin", [*COMMAND, "worker", "--instance", BUILTIN_QUEUE], environment),
+            Child("worker", [*COMMAND, "worker"], environment),
+        ]
         yield Supervisor(
             [*parts, *_readers(names, environment)], also=revive, discover=_later_readers(settings, environment)
         )

@@ -30,6 +30,10 @@ class NoJobs:
         """Return more than any limit."""
         return sys.maxsize
 
+    def still_waiting(self, queue: str, job_ids: Collection[str]) -> set[str]:  # noqa: ARG002
+        """Return none."""
+        return set()
+
     def unfinished(self, job_ids: Collection[str]) -> set[str]:  # noqa: ARG002
         """Return none."""
         return set()

@@ -41,7 +41,7 @@ from lustre_events.config.tables import Place, key, values
 from lustre_events.config.toml_text import read_toml
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.errors import ConfigError
-from lustre_events.jobs.messages import STAT
+from lustre_events.jobs.messages import BUILT_IN, BUILTIN_QUEUE, STAT
 from lustre_events.rules.conditions import KEYS, Accounts, conditions_of
 from lustre_events.rules.directories import Reach, segments_of
 from lustre_events.rules.rules import DEFAULT_QUEUE, Rule, Rules, Work
@@ -131,11 +131,14 @@ def _work(place: Place, name: str, entry: _Entry, extractors: Collection[str], u
         raise place.at("queue").refusal(
             f"is {entry.queue!r}; that of a user's rule is {DEFAULT_QUEUE}, {user} or {user}-..."
         )
+    extractor = _extractor(place.at("extractor"), entry.extractor, extractors, user)
+    if entry.queue == BUILTIN_QUEUE and extractor not in BUILT_IN:
+        raise place.at("queue").refusal(f"is {BUILTIN_QUEUE!r}, which is that of `stat`, `heal` and `scan` alone")
     most = 0 if user else _MOST_PRIORITY
     if not -_MOST_PRIORITY <= entry.priority <= most:
         raise place.at("priority").refusal(f"must lie between {-_MOST_PRIORITY} and {most}, not {entry.priority}")
     return Work(
-        extractor=_extractor(place.at("extractor"), entry.extractor, extractors, user),
+        extractor=extractor,
         queue=entry.queue,
         priority=entry.priority,
         settle_ns=None if entry.settle_seconds is None else int(entry.settle_seconds * SECOND_NS),

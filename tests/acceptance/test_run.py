@@ -149,7 +149,7 @@ def test_sigterm_ends_a_long_container(open_folder: Path, base_image: Path, whol
         wait_for(lambda: service.find("appinit") and documents(service) == {"tabular": 1})
 
         assert stopped(run) == 0, service.last_words()
-        for name in ("reader", "dispatcher"):
+        for name in ("reader", "dispatcher", "builtin"):
             if not whole:
                 assert stopped(service.parts[name]) == 0
         service.redis.stop()

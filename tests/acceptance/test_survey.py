@@ -28,7 +28,7 @@ def service(open_folder: Path) -> Iterator[Service]:
     need("redis-server")
     with Service(open_folder, dispatcher="skew_seconds = 0.2\n", rules="") as made:
         made.start_redis()
-        for name in ("dispatcher", "worker"):
+        for name in ("dispatcher", "worker", "builtin"):
             made.start_part(name)
         yield made
 

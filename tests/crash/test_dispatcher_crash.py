@@ -285,7 +285,7 @@ def test_a_second_dispatcher_takes_over(rig: Rig, tmp_path: Path) -> None:
     assert second.step()
     assert rig.store.committed == {(MDT0, 1): 6}
     second_writer.close()
-    assert rig.queue.length("default") == 2
+    assert rig.queue.waiting == 2
 
 
 def test_taken_over_in_the_middle_of_a_step(rig: Rig) -> None:

@@ -81,7 +81,8 @@ def test_it_is_repeated_without_harm_told_before_and_undone_as_a_whole(root: Pat
     assert done(root, enable=True) == []
     assert {path.name for path in (root / "etc/systemd/system/multi-user.target.wants").iterdir()} >= {
         "lustre-events-reader@local-MDT0000.service", "lustre-events-dispatcher.service",
-        "lustre-events-worker@1.service", "lustre-events-worker@2.service", "lustre-events-web.service",
+        "lustre-events-worker@builtin.service", "lustre-events-worker@1.service", "lustre-events-worker@2.service",
+        "lustre-events-web.service",
     }  # fmt: skip
     undone(root)
     undone(root, purge=True)

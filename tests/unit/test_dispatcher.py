@@ -19,7 +19,7 @@ from lustre_events.dispatcher.jobs import STAT_FILES
 from lustre_events.dispatcher.loop import LEAST_RECORDS, LEAST_ROWS
 from lustre_events.errors import StreamUnavailable, UnknownExtractor
 from lustre_events.index.interface import Identity
-from lustre_events.jobs.messages import STAT, Job
+from lustre_events.jobs.messages import BUILTIN_QUEUE, HEAL, STAT, Job
 from lustre_events.rules.rule_file import parse as parse_rules
 from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import (
@@ -500,7 +500,7 @@ def test_parts_grow_while_they_are_quick(tmp_path: Path) -> None:
     rig.feed(*number((b.create(fid=n, name=b"%d.dat" % n) for n in range(1, records + 1)), 0))
     rig.dispatcher.step()
     moved = sum(each.startswith("UPDATE cursor SET position") for each in said)
-    looked = sum("FROM pending WHERE queue = 'default'" in each and "extractor = 'stat'" in each for each in said)
+    looked = sum("FROM pending WHERE queue = 'builtin'" in each and "extractor = 'stat'" in each for each in said)
     assert 1 < moved < records // LEAST_RECORDS
     assert 1 < looked < records // LEAST_ROWS
     rig.close()
@@ -560,7 +560,7 @@ def test_a_full_queue_leaves_rows_pending_and_reading_goes_on(make: MakeRig) -> 
     assert rig.queue.length("default") == 2
     done = 0
     while jobs := rig.play():
-        assert len(jobs) <= 2
+        assert len(jobs) <= 2 * 2
         done += sum(len(job.items) for job in jobs)
     assert done == 7 + 8
 
@@ -576,15 +576,78 @@ def test_a_suspended_extractor_waits(rig: Rig) -> None:
 def test_small_batches_wait_while_the_queue_is_busy(rig: Rig) -> None:
     """While jobs wait anyway a batch that is not full waits a little for more files."""
     rig.play(b.create(fid=1))
-    rig.queue.enqueue("default", [Job("other", STAT, 1, -1, ())])
+    rig.queue.enqueue(BUILTIN_QUEUE, [Job("other", STAT, 1, -1, ())])
     fresh(rig, b.create(fid=2, name=b"b"))
-    rig.queue.enqueue("default", [Job("other", STAT, 1, -1, ())])
+    rig.queue.enqueue(BUILTIN_QUEUE, [Job("other", STAT, 1, -1, ())])
     rig.pass_seconds(0.3)
     rig.settle()
-    assert rig.queue.length("default") == 1
+    assert rig.queue.length(BUILTIN_QUEUE) == 1
     rig.pass_seconds(0.5)
     rig.settle()
-    assert rig.queue.length("default") == 2
+    assert rig.queue.length(BUILTIN_QUEUE) == 2
+
+
+def test_jobs_grow_while_workers_are_slow(rig: Rig) -> None:
+    """A pool that takes a job in ten seconds gets few and large ones, every file once, and no result is dropped."""
+    sizes: dict[str, list[int]] = {STAT: [], "tabular": []}
+    longest = 0
+    for second in range(1, 121):
+        rig.feed(b.create(index=second, fid=second, name=b"%d.csv" % second, time_ns=rig.now_ns))
+        rig.pass_seconds(1)
+        rig.settle()
+        longest = max(longest, *(rig.queue.length(queue) for queue in ("default", BUILTIN_QUEUE)))
+        if second % 10 == 0:
+            for queue in ("default", BUILTIN_QUEUE):
+                job = rig.queue.jobs[queue].pop(0)
+                sizes[job.extractor].append(len(job.items))
+                rig.answer([job])
+    assert longest <= 2
+    assert all(sum(each[2:]) / len(each[2:]) >= 9 for each in sizes.values())
+
+    while jobs := rig.play():
+        rig.answer(jobs)
+        rig.pass_seconds(10)
+    counters = rig.writer.counters()
+    assert rig.pending() == set()
+    assert (counters["job_files"], counters["results"]) == (240, 240)
+    assert "results_dropped" not in counters
+
+
+def test_a_question_that_waits_keeps_its_rows_and_is_asked_again(rig: Rig) -> None:
+    """What is doubted while a job has it is answered by that job, then asked once more: no second job, no loss."""
+    rig.answer(rig.play(b.create(fid=1, name=b"a.dat")), elsewhere=True)
+    for _ in range(3):
+        rig.pass_seconds(30)
+        rig.settle()
+        assert len(rig.queue.jobs[BUILTIN_QUEUE]) == 1
+        rig.feed(*number([b.sattr(fid=1)], rig.store.tail(MDT0).last_index))
+        rig.pass_seconds(30)
+        rig.settle()
+        rig.answer(rig.queue.take(BUILTIN_QUEUE, STAT), elsewhere=True)
+    (asked,) = rig.queue.take(BUILTIN_QUEUE, HEAL)
+    rig.answer([asked], document={"names": [(str(ROOT_FID), "a.dat")], "whole": True})
+    assert "results_dropped" not in rig.writer.counters()
+
+    rig.pass_seconds(60)
+    rig.settle()
+    (again,) = rig.queue.take(BUILTIN_QUEUE, HEAL)
+    rig.answer([again], document={"names": [(str(ROOT_FID), "a.dat")], "whole": True})
+    assert rig.pending() == set()
+
+
+def test_the_queue_of_what_is_built_in_is_its_own(rig: Rig) -> None:
+    """What is built in waits for no container; rows of a version that had one queue go on in theirs."""
+    rig.play(b.create(fid=1, name=b"a.csv"))
+    rig.feed(*number([b.create(fid=2, name=b"b.csv")], 1))
+    rig.settle()
+    assert {queue: extractors(jobs) for queue, jobs in rig.queue.jobs.items() if jobs} == {
+        BUILTIN_QUEUE: [STAT], "default": ["tabular"],
+    }  # fmt: skip
+    rig.queue.take()
+    rig.select("UPDATE pending SET queue = 'default', job = NULL, due_ns = 0")
+    rig.settle()
+    rig.settle()
+    assert sorted(extractors(rig.queue.take("default"))) == [STAT, "tabular"]
 
 
 def test_a_lost_job_is_given_out_again(rig: Rig) -> None:
@@ -622,7 +685,7 @@ def test_the_lease_of_a_job_that_still_waits_is_prolonged(rig: Rig) -> None:
     rig.settle()
     rig.pass_seconds(121)
     rig.settle()
-    assert rig.queue.length("default") == 2
+    assert rig.queue.waiting == 2
     jobs = rig.queue.take()
     rig.queue.running = {job.id for job in jobs}
     rig.pass_seconds(121)
@@ -743,7 +806,7 @@ def test_run_takes_what_comes_until_it_is_stopped(tmp_path: Path) -> None:
     thread = running(rig.dispatcher)
     try:
         rig.feed(*number([b.create(name=b"a.csv")], 0))
-        wait_for(lambda: rig.queue.length("default") == 2)
+        wait_for(lambda: rig.queue.waiting == 2)
         for job in rig.queue.take():
             rig.results.put(answers(job))
         wait_for(lambda: not rig.store.results)
@@ -767,7 +830,7 @@ def test_run_outlives_a_silent_redis(tmp_path: Path, monkeypatch: pytest.MonkeyP
     thread = running(rig.dispatcher)
     try:
         rig.store.unavailable = False
-        wait_for(lambda: rig.queue.length("default") == 2)
+        wait_for(lambda: rig.queue.waiting == 2)
     finally:
         rig.dispatcher.stop()
         thread.join(10)

@@ -190,6 +190,8 @@ def test_a_queue_without_workers_is_a_failure() -> None:
     status = status_of({"rq": {"queues": queues, "workers": [{"queues": ["default"]}]}})
     found = {finding.subject: finding.level for finding in service.queues(status, ["default", "late"])}
     assert found == {"queue default": OK, "queue gpu": FAILURE, "queue late": FAILURE}
+    (alone,) = service.queues(status_of({"rq": {"queues": {}, "workers": []}}), ["builtin"])
+    assert (alone.level, "lustre-events-worker@builtin" in alone.mend) == (FAILURE, True)
 
 
 def test_a_suspended_extractor_is_a_warning() -> None:

@@ -174,8 +174,10 @@ def _due(now_ns: int, due_ns: int) -> str:
 def _rq_lines(rq: RqStats | None) -> Iterator[str]:
     if rq is None:
         return
+    served = {name for worker in rq.workers for name in worker.queues}
     for name, queue in rq.queues.items():
-        yield f"queue {name}: {queue.waiting} jobs waiting, {queue.running} running, {queue.failed} failed"
+        alone = "; no worker serves it" if queue.waiting and name not in served else ""
+        yield f"queue {name}: {queue.waiting} jobs waiting, {queue.running} running, {queue.failed} failed{alone}"
     if rq.damaged:
         yield f"  {rq.damaged} members or keys of rq:* are not RQ's and are passed over; look with redis-cli"
     states = Counter(worker.state for worker in rq.workers)

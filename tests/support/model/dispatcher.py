@@ -14,10 +14,10 @@ from lustre_events.changelog.record import ChangelogRecord, boundaries
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.index.interface import Identity
-from lustre_events.jobs.messages import STAT, Job, Result
+from lustre_events.jobs.messages import BUILTIN_QUEUE, STAT, Job, Result
 from lustre_events.jobs.requests import result_of
 from lustre_events.rules.rule_file import parse as parse_rules
-from lustre_events.rules.rules import Rules
+from lustre_events.rules.rules import DEFAULT_QUEUE, Rules
 from lustre_events.streams.interface import Block, RecordStreams
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
 from lustre_events.streams.memory_requests import MemoryRequests
@@ -44,6 +44,15 @@ class MemoryQueue:
         """See `dispatcher.JobQueue`."""
         return len(self.jobs.get(queue, ()))
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait in all queues."""
+        return sum(map(len, self.jobs.values()))
+
+    def still_waiting(self, queue: str, job_ids: Collection[str]) -> set[str]:
+        """See `dispatcher.JobQueue`."""
+        return set(job_ids) & {job.id for job in self.jobs.get(queue, ())}
+
     def enqueue(self, queue: str, jobs: Sequence[Job]) -> None:
         """See `dispatcher.JobQueue`."""
         self.jobs.setdefault(queue, []).extend(jobs)
@@ -53,8 +62,13 @@ class MemoryQueue:
         waiting = {job.id for jobs in self.jobs.values() for job in jobs}
         return set(job_ids) & (waiting | self.running)
 
-    def take(self, queue: str = "default", extractor: str | None = None) -> list[Job]:
-        """Take the jobs of a queue (of one extractor), as workers do; they are neither waiting nor running then."""
+    def take(self, queue: str = "", extractor: str | None = None) -> list[Job]:
+        """Take jobs (of one extractor), as workers do; they are neither waiting nor running then.
+
+        Without a queue: those of what is built in, then those of `default`.
+        """
+        if not queue:
+            return [job for each in (BUILTIN_QUEUE, DEFAULT_QUEUE) for job in self.take(each, extractor)]
         jobs = self.jobs.get(queue, [])
         self.jobs[queue] = [job for job in jobs if extractor not in (None, job.extractor)]
         return [job for job in jobs if extractor in (None, job.extractor)]
@@ -121,7 +135,7 @@ class Rig:
         append(self.store, mdt, raw(*records), records[0].index, records[-1].index, len(records), epoch=epoch)
 
     def play(self, *records: ChangelogRecord, mdt: str = MDT0) -> list[Job]:
-        """Number and append records, step until nothing is left to do, and return the jobs taken from `default`."""
+        """Number and append records, step until nothing is left to do, and return the jobs taken."""
         if records:
             self.feed(*number(records, self.store.tail(mdt).last_index), mdt=mdt)
         self.settle()

@@ -39,6 +39,7 @@ PARTS = {
     "reader": ("lustre_events", "reader", "--mdt", "local-MDT0000"),
     "dispatcher": ("lustre_events", "dispatcher"),
     "worker": ("lustre_events", "worker"),
+    "builtin": ("lustre_events", "worker", "--instance", "builtin"),
 }
 
 
@@ -105,7 +106,8 @@ class Service:
     def start_part(self, name: str, *words: str) -> None:
         """Start one of PARTS (or WORDS in its place) as a process, with its login at the Redis of `start_redis`."""
         self.parts[name] = self.start(
-            *(words or PARTS[name]), environment={"LUSTRE_EVENTS_REDIS_URL": login(self.redis, name)}
+            *(words or PARTS[name]),
+            environment={"LUSTRE_EVENTS_REDIS_URL": login(self.redis, "worker" if name == "builtin" else name)},
         )
 
     def keep_running(self) -> None:
