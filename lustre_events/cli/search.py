@@ -114,6 +114,6 @@ _CSV_FIELDS = ("path", "fid", "type", "size", "mtime_ns", "uid", "gid", "mode", 
 
 def _csv_rows(hit: Hit) -> Iterator[list[Any]]:
     """Yield a row for each path."""
-    mode = None if hit.mode is None else f"{hit.mode:o}"
+    mode = None if hit.mode is None else f"{hit.mode:04o}"
     for path in hit.paths:
         yield ["/" + name_text(path), hit.fid, hit.type, hit.size, hit.mtime_ns, hit.uid, hit.gid, mode, hit.mime]

@@ -10,7 +10,7 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError
-from lustre_events.index.search.hits import Failure, ObjectView, name_text, printable
+from lustre_events.index.search.hits import Failure, ObjectView, from_root, printable
 from lustre_events.index.search.search import Search
 
 PAGE = 500
@@ -64,8 +64,11 @@ class FailedFile:
     def json(self) -> dict[str, Any]:
         """Return it for scripts."""
         told = {key: self.failure.failure.get(key) for key in ("error", "stderr", "attempts", "provenance")}
-        paths = [name_text(path) for path in self.view.paths]
-        return {"fid": str(self.fid), "paths": paths, "extractor": self.failure.extractor} | told
+        return {
+            "fid": str(self.fid),
+            "paths": from_root(self.view.paths),
+            "extractor": self.failure.extractor,
+        } | told
 
     def line(self) -> str:
         """Return it on one line for a person."""

@@ -92,7 +92,7 @@ def test_failed_files_are_listed_with_the_reason(site: Site) -> None:
         assert (words, site.run("failed", "list", *words).count("\n")) == (words, found)
 
     (row,) = map(json.loads, site.run("failed", "list", "--json").splitlines())
-    assert (row["paths"], row["extractor"], row["attempts"]) == (["bad.doc"], "words", 1)
+    assert (row["paths"], row["extractor"], row["attempts"]) == (["/bad.doc"], "words", 1)
     assert "words failed" in site.run("failed", "show", row["fid"])
 
 

@@ -45,10 +45,11 @@ def test_paths_for_people_and_programs(index: str) -> None:
     text = out(index, "search", "ext:csv", "--csv").decode("utf-8", "surrogateescape")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [(row["path"], row["size"], row["mode"]) for row in rows] == [
-        ("/a,b\n\udcff.csv", "5", "755"), ("/d/two.csv", "7", "600"),
+        ("/a,b\n\udcff.csv", "5", "0755"), ("/d/two.csv", "7", "0600"),
     ]  # fmt: skip
     hits = [json.loads(line) for line in out(index, "search", "ext:csv", "--json").splitlines()]
-    assert [hit["paths"] for hit in hits] == [["a,b\n\udcff.csv"], ["d/two.csv"]]
+    assert [hit["paths"] for hit in hits] == [["/a,b\n\udcff.csv"], ["/d/two.csv"]]
+    assert [hit["mode"] for hit in hits] == ["0755", "0600"]
 
 
 def test_a_search_without_hits_says_why(index: str) -> None:

@@ -53,7 +53,7 @@ def test_hits_as_json(path: Path) -> None:
     loaded = json.loads(json.dumps(hit_json(hit)))
 
     assert loaded["fid"] == "[0x200000401:0x1:0x0]"
-    assert [text.encode("utf-8", "surrogateescape") for text in loaded["paths"]] == [b"d/a.csv", b"\xff\n"]
+    assert [text.encode("utf-8", "surrogateescape") for text in loaded["paths"]] == [b"/d/a.csv", b"/\xff\n"]
     assert loaded["documents"]["tabular"] == {"columns": ["x"], "odd": "\udc80"}
     assert json.dumps(hit_json(hit)).isascii()
 

@@ -7,6 +7,7 @@ Names are bytes in the values. In JSON they are text with surrogate escapes for 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -135,19 +136,29 @@ class ObjectView:
 
 def hit_json(hit: Hit) -> dict[str, Any]:
     """Return a hit as JSON types."""
-    return {**asdict(hit), "fid": str(hit.fid), "paths": [name_text(path) for path in hit.paths]}
+    return {**asdict(hit), "fid": str(hit.fid), "paths": from_root(hit.paths), "mode": _octal(hit.mode)}
 
 
 def view_json(view: ObjectView) -> dict[str, Any]:
     """Return an object as JSON types: `fid` and `paths` first."""
     return {
         "fid": str(view.fid),
-        "paths": [name_text(path) for path in view.paths],
+        "paths": from_root(view.paths),
         "facts": None if view.facts is None else _facts_json(view.facts),
         "documents": {document.extractor: _without_extractor(document) for document in view.documents},
         "failures": {failure.extractor: _without_extractor(failure) for failure in view.failures},
         "pending": {row.extractor: _without_extractor(row) for row in view.pending},
     }
+
+
+def from_root(paths: Iterable[bytes]) -> list[str]:
+    """Return paths as everything prints them: from the root of the file system on."""
+    return ["/" + name_text(path.lstrip(b"/")) for path in paths]
+
+
+def _octal(mode: int | None) -> str | None:
+    """Return a mode as chmod takes it, in JSON and in CSV alike."""
+    return None if mode is None else f"{mode:04o}"
 
 
 def view_text(view: ObjectView) -> str:
@@ -205,6 +216,7 @@ def _without_extractor(value: Document | Failure | PendingWork) -> dict[str, Any
 def _facts_json(facts: Facts) -> dict[str, Any]:
     return {
         **asdict(facts),
+        "mode": _octal(facts.mode),
         "jobid": None if facts.jobid is None else name_text(facts.jobid),
         "acl": None if facts.acl is None else facts.acl.hex(),
         "cause": _cause_json(facts.cause),
