@@ -22,6 +22,7 @@ from lustre_events.config.settings import Settings
 from lustre_events.errors import LustreEventsError
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node import logs, process_metrics
+from lustre_events.node.systemd import Notifier
 from workers import approvals, listing, trial
 from workers.container import ContainerRuntime
 from workers.quiet import quietly
@@ -86,6 +87,7 @@ def _work(get: Load, until: float | None, instance: str, *, as_mounted: bool) ->
         signal.signal(number, lambda *_: sys.exit(0))
     own = worker(settings, until)
     process_metrics.serve(settings.metrics.listen, "worker", settings.worker.queue)
+    Notifier().beat(f"takes jobs of the queue {settings.worker.queue}")
     own.work(logging_level="WARNING")
 
 

@@ -12,6 +12,7 @@ from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.node import status_report
+from lustre_events.node.systemd import Notifier
 
 
 @click.command("web")
@@ -47,6 +48,7 @@ def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[
     click.echo(f"The console is at http://{listen}/", err=True)
 
     def serve() -> None:
+        Notifier().beat(f"serves the console at {listen}")
         try:
             server.run()
         finally:
