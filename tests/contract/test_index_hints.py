@@ -57,7 +57,7 @@ def search(contents: Contents) -> Search:
         ("mime:text/plain", "no file has the MIME type text/plain", None),
         ("name:readings", "no file has exactly the name readings, but 1 file with it", "name:*readings*"),
         ("path:/proj/a", "there is no proj in /", None),
-        ("owner:99", "nothing matches owner:99", None),
+        ("owner:99", "no file matches owner:99", None),
         ("rows:3 or rows:4", "write AND, OR, NOT in capitals", "rows:3 OR rows:4"),
         ("size=9", "joined by a colon", "size:9"),
         ("rows:3 ext:h5", "without rows:3, 1 file would match", "ext:h5"),

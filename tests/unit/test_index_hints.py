@@ -15,7 +15,7 @@ from lustre_events.index.query.slips import (
     with_operators,
 )
 from lustre_events.index.query.tokens import tokenise
-from lustre_events.index.search.hints import counted, meant, near, together
+from lustre_events.index.search.hints import best_without, counted, meant, near
 from lustre_events.index.search.known import Known
 from lustre_events.index.search.reasons import why
 from tests.support.index.tables import MemoryBackend, add_file, make_index
@@ -116,7 +116,6 @@ def test_sentences() -> None:
         "no file", "1 file", "45 files", "more than 1,000 files",
     ]  # fmt: skip
     assert meant([("columns", 45), ("a\n", 1)]) == "; did you mean columns (45 files) or a\\n (1 file)?"
-    found = together([("a", "b", 0), ("b:1", "a", 7)])
+    found = best_without([("a", "b", 0), ("b:1", "a", 7)])
     assert [(each.query, each.files) for each in found] == [("a", 7)]
     assert "without b:1, 7 files" in found[0].text
-    assert together([("a", "b", 0), ("b", "a", 0)])[0].query is None

@@ -11,6 +11,9 @@ from lustre_events.index.search.hits import printable
 MOST_COUNTED = 1_000
 """Files that are counted for a hint; of more it says that they are more."""
 
+MOST_WITHOUT = 2
+"""Parts of which is told what would match without them."""
+
 _NEAR, _NEAR_SHORT, _SHORT = 0.7, 0.5, 3
 _SAME, _LAST_STEP, _FIRST_STEP = 3.0, 2.0, 1.5
 
@@ -70,18 +73,14 @@ def meant(candidates: Sequence[tuple[str, int]]) -> str:
     return "; did you mean " + " or ".join(f"{shown(name)} ({counted(files)})" for name, files in candidates) + "?"
 
 
-def together(without: Sequence[tuple[str, str, int]]) -> list[Hint]:
-    """Return what is said where each part finds something, but not all of them together.
+def best_without(without: Sequence[tuple[str, str, int]]) -> list[Hint]:
+    """Return what is said of the parts that exclude most, where each finds something and all together nothing.
 
     Args:
         without: for each part its text, the query without it, and how many files that finds.
     """
     useful = sorted((each for each in without if each[2]), key=lambda each: -each[2])
-    if not useful:
-        text = "each part finds something, but together they find nothing; leave out more than one of them"
-        return [Hint(text)]
     return [
-        Hint(f"each part finds something, but not together: without {shown(part)}, {counted(files)} would match",
-             query, files)
-        for part, query, files in useful[:2]
-    ]  # fmt: skip
+        Hint(f"without {shown(part)}, {counted(files)} would match", query, files)
+        for part, query, files in useful[:MOST_WITHOUT]
+    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import IndexUnavailable, QueryError
@@ -49,12 +49,15 @@ class Known:
     now_ns: int
     end: float
     clock: Callable[[], float] = time.monotonic
+    _counts: dict[tuple[Node, int], int] = field(default_factory=dict)
 
     def files(self, node: Node, most: int = MOST_COUNTED) -> int:
         """Return how many files match that the viewer may find, counted to one more than `most`."""
-        self.in_time()
-        hidden = node if self.access is None else limited(node)
-        return len(self.reading.find(hidden, Order(), None, most + 1))
+        if (node, most) not in self._counts:
+            self.in_time()
+            hidden = node if self.access is None else limited(node)
+            self._counts[node, most] = len(self.reading.find(hidden, Order(), None, most + 1))
+        return self._counts[node, most]
 
     def some(self, node: Node) -> bool:
         """Return whether a file matches that the viewer may find."""

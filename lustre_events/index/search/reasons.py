@@ -11,13 +11,13 @@ from lustre_events.index.fields import FIELDS
 from lustre_events.index.query import slips
 from lustre_events.index.query.slips import Part
 from lustre_events.index.query.tree import All, And, Node, Or
-from lustre_events.index.search.hints import Hint, counted, shown, together
+from lustre_events.index.search.hints import Hint, best_without, counted, shown
 from lustre_events.index.search.known import Known
 from lustre_events.index.search.leaves import of_leaf
 
 MOST_HINTS = 5
 MOST_PARTS = 6
-"""Parts of a query that are looked at."""
+"""Parts of a query that are left out in turn, and conditions of a part that are looked at."""
 
 
 def why(knowing: AbstractContextManager[Known], query: str, fields: Sequence[str]) -> tuple[Hint, ...]:
@@ -79,20 +79,22 @@ def of_field(known: Known, field: str) -> Iterator[Hint]:
 
 
 def _of_parts(known: Known, query: str, parts: Sequence[Part]) -> Iterator[Hint]:
-    parts = parts[:MOST_PARTS]
-    absent = [part for part in parts if not part.negative and not known.some(known.node(part.text))]
-    for part in absent:
-        yield from _of_part(known, query, part)
+    absent = False
+    for part in parts:
+        if not part.negative and not known.some(known.node(part.text)):
+            absent = True
+            yield from _of_part(known, query, part)
     if absent:
         return
     if len(parts) == 1:
         yield Hint(f"everything is excluded by {shown(parts[0].text)}")
         return
+    yield Hint("each part of the query finds something, but no file matches all of them")
     without = []
-    for part in parts:
+    for part in parts[:MOST_PARTS]:
         rest = " AND ".join(each.text for each in parts if each is not part)
         without.append((part.text, rest, known.found_by(rest)))
-    yield from together(without)
+    yield from best_without(without)
 
 
 def _of_part(known: Known, query: str, part: Part) -> Iterator[Hint]:
@@ -102,7 +104,7 @@ def _of_part(known: Known, query: str, part: Part) -> Iterator[Hint]:
         return
     found = [hint for leaf in _leaves(known.node(part.text))[:MOST_PARTS] if not known.some(leaf)
              for hint in of_leaf(known, query, part, leaf)]  # fmt: skip
-    yield from found or [Hint(f"nothing matches {shown(part.text)}")]
+    yield from found or [Hint(f"no file{known.you_may('see')} matches {shown(part.text)}")]
 
 
 def _leaves(node: Node) -> list[Node]:
