@@ -44,7 +44,7 @@ def search(contents: Contents) -> Search:
         ("rows:many", "1 file has the key rows, but with numbers, not text", None),
         ("columns:>3", "1 file has the key columns, but with text, not numbers", None),
         ("columns:temp", "but 1 file with words that begin so", "columns:temp*"),
-        ("rows:4", "1 file has the key rows, but none matches rows:4; values are 3", None),
+        ("rows:4", "1 file has the key rows, but none matches rows:4; some values are 3", None),
         ("temp", "but 3 files with words that begin so", "temp*"),
         ("readings", "but 1 file with it in the name", "name:*readings*"),
         (

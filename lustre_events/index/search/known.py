@@ -6,7 +6,9 @@ that are hidden from the viewer is not there.
 
 from __future__ import annotations
 
+import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,16 +18,19 @@ from lustre_events.errors import IndexUnavailable, QueryError
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.query.parser import parse
 from lustre_events.index.query.slips import field_text
-from lustre_events.index.query.tree import All, Among, And, Node, Readable, limited
+from lustre_events.index.query.tree import All, Among, And, KeyExists, Node, Readable, limited
 from lustre_events.index.reading import Backend, Order, Reading
 from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.hints import MOST_COUNTED, Hint, meant, near, shown
+from lustre_events.index.values import flatten
 from lustre_events.index.visibility import DirectoryAccess, Viewer
 
 MOST_NAMES = 2_000
 """Keys that are compared with one that is not there."""
 MOST_TRIED, MOST_MEANT = 8, 2
 """Names whose files are counted, and of which is told."""
+FEW_DOCUMENTS = 20
+"""Documents of which the values of a key are told."""
 SAMPLE = 500
 """Objects from either end of the index whose values stand for those of all."""
 
@@ -113,15 +118,37 @@ class Known:
         """Return ` that you may read` where not everything is seen."""
         return "" if self.access is None else f" that you may {what}"
 
-    def values(self, by: str, node: Node | None = None, limit: int | None = None) -> list[str]:
-        """Return the most frequent values (see `Reading.tally`) of some of the files that match."""
+    def values(self, by: str) -> list[str]:
+        """Return the values of a column, or of `ext`, in some of the files that the viewer may find."""
         self.in_time()
-        hidden = (node or All()) if self.access is None else limited(node or All())
-        ids = {row.id for order in (Order(), Order(descending=True))
-               for row in self.reading.find(hidden, order, None, SAMPLE)}  # fmt: skip
+        ids = {
+            row.id
+            for order in (Order(), Order(descending=True))
+            for row in self.reading.find(All(), order, None, SAMPLE)
+        }
         among: Node = Among(tuple(ids))
         seen = And((among, Readable())) if by == "mime" and self.access is not None else among
-        return [str(each.value) for each in self.reading.tally(seen, by, limit) if each.value is not None]
+        return [str(each.value) for each in self.reading.tally(seen, by, None) if each.value is not None]
+
+    def values_of_key(self, key: str, limit: int) -> list[str]:
+        """Return the most frequent values of a key in the first documents that have it."""
+        self.in_time()
+        node: Node = KeyExists(key)
+        hidden = node if self.access is None else limited(node)
+        ids = [row.id for row in self.reading.find(hidden, Order(), None, FEW_DOCUMENTS)]
+        found: Counter[str] = Counter()
+        for each in self.reading.documents(ids):
+            flat = flatten(json.loads(each.body)) if each.body is not None else flatten({})
+            found.update(
+                value
+                for name, value in (*((name, _number(value)) for name, value in flat.numbers), *flat.words)
+                if key in {name, f"{each.extractor}.{name}"}
+            )
+        return sorted(found, key=lambda value: (-found[value], value))[:limit]
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
 
 
 @contextmanager

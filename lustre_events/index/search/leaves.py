@@ -82,9 +82,9 @@ def _of_key(known: Known, query: str, part: Part, node: KeyNode) -> Hint:
             better = replaced(query, part, "t", lambda text: fold(text) == node.word, f"{literal(node.word)}*")
             text = f"{have}, none with {shown(node.word)}, but {counted(longer)} with words that begin so"
             return _try(known, text, better)
-    values = known.values(f".{node.key}", KeyExists(node.key), MOST_VALUES)
+    values = known.values_of_key(node.key, MOST_VALUES)
     frequent = ", ".join(shown(value) for value in values)
-    return Hint(f"{have}, but none matches {shown(part.text)}{frequent and f'; values are {frequent}'}")
+    return Hint(f"{have}, but none matches {shown(part.text)}{frequent and f'; some values are {frequent}'}")
 
 
 def _of_words(known: Known, node: Text, with_term: Callable[[str], str]) -> Iterator[Hint]:
