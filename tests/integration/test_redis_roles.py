@@ -31,7 +31,9 @@ def test_every_role_can_do_its_work(tmp_path: Path, roles_server: RedisServer, r
     """A file becomes a document while reader, dispatcher and worker each have only their own role's login."""
     with Service(tmp_path) as service:
         for name, argv in PARTS.items():
-            service.start(*argv, environment={"LUSTRE_EVENTS_REDIS_URL": role_urls[name]})
+            service.start(
+                *argv, environment={"LUSTRE_EVENTS_REDIS_URL": role_urls["worker" if name == "builtin" else name]}
+            )
         subscription = subscribe("others", url=role_urls["subscriber"], from_start=True)
         (service.files / "a.csv").write_text("x,y\n1,2\n")
         wait_for(lambda: found(service, "name:a.csv AND size:8"), failure=service.log.read_text)
