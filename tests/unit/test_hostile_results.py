@@ -38,25 +38,32 @@ def rig(index_place: IndexPlace) -> Iterator[Rig]:
     made.close()
 
 
-def asked(rig: Rig, extractor: str, number: int) -> Job:
-    """Return a job that holds the row of a new object."""
-    fid = fid_of(number)
-    jobs = rig.play(b.create(fid=number, name=f"{number}.csv".encode()))
+def asked(rig: Rig, extractor: str, *numbers: int) -> list[Job]:
+    """Return for each of some new objects a job that holds its row."""
+    fids = [fid_of(number) for number in numbers]
+    jobs = rig.play(*(b.create(fid=number, name=f"{number}.csv".encode()) for number in numbers))
     if extractor == SCAN:
         rig.pass_seconds(5)  # who is still at work is looked at now and then
-        rig.ask("repair", directories=[str(fid)])
+        rig.ask("repair", directories=[str(fid) for fid in fids])
         jobs += rig.play()
     if extractor == HEAL:
         rig.answer([job for job in jobs if job.extractor == STAT], elsewhere=True)
         rig.pass_seconds(60)
         jobs += rig.play()
-    (job,) = (
-        msgspec.structs.replace(job, items=(item,))
+    found = {
+        item.fid: msgspec.structs.replace(job, items=(item,))
         for job in jobs
         for item in job.items
-        if job.extractor == extractor and item.fid == fid
-    )
-    return job
+        if job.extractor == extractor
+    }
+    return [found[fid] for fid in fids]
+
+
+def asked_in_turn(rig: Rig, extractor: str, first: int, count: int) -> Iterator[Job]:
+    """Yield jobs of new objects: all are asked at once, but directories, of which few are out at a time."""
+    at_once = 1 if extractor == SCAN else count
+    for number in range(first, first + count, at_once):
+        yield from asked(rig, extractor, *range(number, number + at_once))
 
 
 def put(rig: Rig, job: Job, **fields: Any) -> bool:
@@ -79,37 +86,31 @@ def put(rig: Rig, job: Job, **fields: Any) -> bool:
 @pytest.mark.parametrize("extractor", ["tabular", STAT, SCAN, HEAL])
 def test_no_value_in_a_result_stops_the_dispatcher(rig: Rig, extractor: str) -> None:
     """Whatever stands in an answer to what was asked is written or refused, and what comes behind it is taken."""
-    keys = ("x", "entries", "names", "mime", "acl", "after", "last", "more")
-    taken, number = 0, 0
+    keys = ("x",) if extractor == "tabular" else ("x", "entries", "names", "mime", "acl", "after", "last", "more")
+    variants: list[dict[str, Any]] = []
     for value in VALUES:
-        variants: list[dict[str, Any]] = [
-            {"document": {**FACTS, key: value}} for key in (("x",) if extractor == "tabular" else keys)
-        ]
+        variants += [{"document": {**FACTS, key: value}} for key in keys]
         variants += [{"status": "failed", "error": str(value), "stderr": str(value)}]
         variants += [{"provenance": {"x": value, "host": value, "duration_ms": value, "files": value}}]
-        for variant in variants:
-            number += 1
-            job = asked(rig, extractor, number)
-            provenance = {"job": job.id, **variant.get("provenance", {})}
-            taken += put(rig, job, **{**variant, "provenance": provenance})
+    taken = 0
+    for variant, job in zip(variants, asked_in_turn(rig, extractor, 1, len(variants)), strict=True):
+        provenance = {"job": job.id, **variant.get("provenance", {})}
+        taken += put(rig, job, **{**variant, "provenance": provenance})
     assert taken > len(VALUES)
-    rig.answer([asked(rig, "tabular", 5_000)])
+    assert not rig.writer.counters().get("results_dropped"), "an answer to what was asked counts as none"
+    rig.answer(asked(rig, "tabular", 5_000))
     assert '{"rows":3}' in rig.select("SELECT body FROM document WHERE failure IS NULL")
 
 
 @pytest.mark.parametrize("extractor", [SCAN, HEAL])
 def test_no_name_in_a_result_stops_the_dispatcher(rig: Rig, extractor: str) -> None:
     """What is no name of a directory's entry is refused; an object inside of itself has no endless path."""
-    number = 10
-    for name in NAMES:
-        for fid in (A, B, str(ROOT_FID), "[0:0x0:0x0]", "nonsense"):
-            number += 1
-            job = asked(rig, extractor, number)
-            own = str(fid_of(number))
-            for target in (fid, own):
-                entries = [[name, target, {**FACTS, "type": "d"}]]
-                document = {"entries": entries, "after": "", "names": [[target, name]], "whole": True}
-                put(rig, job, document=document)
+    cases = [(name, fid) for name in NAMES for fid in (A, B, str(ROOT_FID), "[0:0x0:0x0]", "nonsense")]
+    for (name, fid), job in zip(cases, asked_in_turn(rig, extractor, 11, len(cases)), strict=True):
+        for target in (fid, str(job.items[0].fid)):
+            entries = [[name, target, {**FACTS, "type": "d"}]]
+            document = {"entries": entries, "after": "", "names": [[target, name]], "whole": True}
+            put(rig, job, document=document)
     rig.settle()
     names = {bytes(name) for name in rig.select("SELECT name FROM link WHERE fid IS NOT NULL")}
     assert [
@@ -138,7 +139,7 @@ def test_an_answer_that_nobody_asked_for_changes_nothing(rig: Rig, extractor: st
 
 def test_answers_that_nobody_asked_for_suspend_no_extractor(rig: Rig) -> None:
     """The breaker counts jobs of ours only; nor does it let a made-up success resume what is suspended."""
-    job = asked(rig, "tabular", 1)
+    [job] = asked(rig, "tabular", 1)
     for number in range(10):
         put(rig, job, provenance={"job": f"made-up {number}"}, status="failed", blame="extractor")
     assert rig.select("SELECT suspended, failing FROM extractor WHERE name = 'tabular'") == [(None, 0)]
