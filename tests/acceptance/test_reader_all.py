@@ -133,7 +133,7 @@ def test_every_mdt_is_read_also_later_ones_and_after_a_crash(node: Node, streams
 
     assert code == 0
     assert node.readers() == {}
-    assert "will be started again" in node.log.read_text()
+    assert "is started again" in node.log.read_text()
     assert stored(streams, MDT0) == counts[MDT0]
 
 

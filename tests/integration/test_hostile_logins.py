@@ -78,7 +78,7 @@ class Place:
         said = list(lines(status))
         assert all(line.isprintable() for line in said)
         assert families(status)
-        json.dumps(status)
+        json.dumps(status.json())
         for part in (service.readers(status, [MDT]), service.queues(status, ["default"]), service.groups(status)):
             list(part)
         RqQueues(self.console, 60).states(["j"])
