@@ -1,12 +1,8 @@
-"""The extractors of this repository: files a second in batches of small samples, and memory on a file of 2 GB.
-
-The workers' code is named by string only, as everywhere in the service.
-"""
+"""The extractors of this repository: files a second in batches of small samples, and memory on a file of 2 GB."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import importlib.util
 import itertools
 import os
@@ -19,13 +15,16 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from bench.options import Figures, Options
 from lustre_events.catalog import manifest, shipped
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ConfigError, LustreEventsError
+from lustre_events.jobs.messages import Result
 from lustre_events.node.sandbox import BUILD_SECONDS
+from workers.container import ContainerRuntime
+from workers.privileges import account_for
+from workers.trial import extract
 
 BATCH = 64
 BATCHES = 5
@@ -129,15 +128,10 @@ def _hostile(one: Manifest) -> ModuleType | None:
     return module
 
 
-def _extract(one: Manifest, images: Path, paths: Sequence[Path]) -> list[Any]:
+def _extract(one: Manifest, images: Path, paths: Sequence[Path]) -> list[Result]:
     """Return the results of one container over `paths`."""
-    runtime = importlib.import_module("workers.container").ContainerRuntime(
-        images, importlib.import_module("workers.privileges").account_for(ACCOUNT)
-    )
-    found: list[Any] = importlib.import_module("workers.trial").extract(
-        one, [os.fsencode(path) for path in paths], runtime, one.limits.seconds
-    )
-    return found
+    runtime = ContainerRuntime(images, account_for(ACCOUNT))
+    return extract(one, [os.fsencode(path) for path in paths], runtime, one.limits.seconds)
 
 
 def _descendants_bytes(pid: int) -> int:
