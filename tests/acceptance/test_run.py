@@ -71,7 +71,7 @@ def test_each_part_ends_on_sigterm_with_nothing_lost(service: Service) -> None:
 
     service.converge("after SIGTERM")
     wait_for(lambda: all(catches_sigterm(process.pid) for process in service.parts.values()))
-    assert [stopped(process) for process in service.parts.values()] == [0, 0, 0]
+    assert [stopped(process) for process in service.parts.values()] == [0] * len(PARTS)
     service.redis.stop()
     assert not service.left()
 
