@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -17,8 +18,9 @@ from lustre_events.errors import (
     LustreEventsError,
     RecordDecodeError,
     StreamError,
+    StreamUnavailable,
 )
-from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams
+from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryStore
 from tests.support.model.fakes import MDT, indexes_of, records
 from tests.support.model.reader import World
 
@@ -121,6 +123,29 @@ def test_an_index_of_zero_is_refused(world: World) -> None:
 
     with pytest.raises(StreamError, match="cannot be stored"):
         world.reader().run()
+
+
+@dataclass
+class Asked(MemoryStore):
+    """A store that is away, and remembers when it was asked."""
+
+    times: list[float] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Remember, and be away."""
+        self.times.append(self.clock())
+        raise StreamUnavailable("away")
+
+
+def test_redis_that_is_away_is_asked_less_and_less_often(world: World) -> None:
+    """The reader waits twice as long each time, for five seconds at most."""
+    world.store = asked = Asked(clock=world.clock)
+
+    world.run(world.reader(), lambda: len(set(asked.times)) >= 9)
+
+    times = sorted(set(asked.times))
+    waits = [round(later - before, 1) for before, later in pairwise(times)]
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
 
 
 def test_unavailable_redis_is_waited_for(world: World) -> None:
@@ -314,6 +339,19 @@ class TestClearing:
         )
 
         assert world.source.users["cl1"] == 3
+
+    def test_what_is_not_written_is_never_cleared(self, world: World) -> None:
+        """Where Redis says that more is committed than was ever written, the tail is the bound."""
+        world.source.add(1, 2, 3)
+        dispatcher = MemoryRecordStreams(world.store)
+
+        world.run(
+            world.reader(user="cl1", clear_after="committed"),
+            lambda: bool(world.source.clears),
+            turn_20=lambda: dispatcher.acknowledge(MDT, world.store.epochs[MDT][-1], 10),
+        )
+
+        assert world.source.clears == [3]
 
     def test_clears_are_batched_and_repeated(self, world: World) -> None:
         """One clear per interval at most; the last one is repeated to keep a quiet user alive."""
