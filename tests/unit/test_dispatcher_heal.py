@@ -122,6 +122,19 @@ def test_an_object_that_is_gone_without_a_record_leaves_the_index(rig: Rig, top:
     assert rig.select("SELECT count(*) FROM object WHERE fid = ?", a.pack()) == [0]
 
 
+def test_who_lost_its_name_without_a_record_leaves_the_index(rig: Rig, top: Path) -> None:
+    """A file that another one was renamed over, with no record of it, has no name in the answer: it is looked for."""
+    (top / "d" / "b").touch()
+    workers = scanned(rig, top, tells=True)
+    a, b_fid = workers.fid("a"), workers.fid("d/b")
+    (top / "d/b").rename(top / "a")
+    rig.feed(b.sattr(b_fid, index=1, time_ns=rig.now_ns))
+    drain(rig, workers)
+
+    assert workers.names() == workers.truth()
+    assert rig.select("SELECT fid FROM object WHERE fid = ?", a.pack()) == []
+
+
 def test_nonsense_is_no_answer(rig: Rig, top: Path) -> None:
     """An answer that cannot be understood is a failed attempt, and writes nothing."""
     workers = scanned(rig, top, tells=True)
