@@ -123,7 +123,7 @@ def test_an_object_that_is_gone_without_a_record_leaves_the_index(rig: Rig, top:
 
 
 def test_who_lost_its_name_without_a_record_leaves_the_index(rig: Rig, top: Path) -> None:
-    """A file that another one was renamed over, with no record of it, has no name in the answer: it is looked for."""
+    """A file that another was renamed over, with no record of it, is looked for, and found to be gone."""
     (top / "d" / "b").touch()
     workers = scanned(rig, top, tells=True)
     a, b_fid = workers.fid("a"), workers.fid("d/b")
