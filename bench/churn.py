@@ -13,9 +13,9 @@ from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.changelog.record import UNLNK_LAST, ChangelogRecord, RecordType, encode_record
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.index.sqlite.writer import SQLiteWriter
 from lustre_events.repair.replay import NoJobs
-from lustre_events.rules.rules import Rules
 from lustre_events.streams.interface import Block
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
 

@@ -18,11 +18,11 @@ from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher, questions
 from lustre_events.dispatcher.turn import Turn
+from lustre_events.domain.rules.rule_file import parse
+from lustre_events.domain.rules.rules import DEFAULT_QUEUE
 from lustre_events.index.interface import Identity, Lane, ObjectRow
 from lustre_events.index.sqlite.writer import SQLiteTransaction, SQLiteWriter
 from lustre_events.reader import Reader
-from lustre_events.rules.rule_file import parse
-from lustre_events.rules.rules import DEFAULT_QUEUE
 from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisRequests, RedisResults, connect
 

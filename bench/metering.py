@@ -16,10 +16,10 @@ from bench.synthetic import FILES_OF_JOB
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.dispatcher.rates import Rates
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.domain.tallies import Tallies
 from lustre_events.index.sqlite.writer import SQLiteWriter
 from lustre_events.reader import Reader
-from lustre_events.rules.rules import Rules
 from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 

@@ -17,9 +17,9 @@ from lustre_events.catalog import manifest, own_extractors
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import Room, listed, read_file, walk
 from lustre_events.config.toml_text import sentence
+from lustre_events.domain.rules.rule_file import parse
+from lustre_events.domain.rules.rules import Rule, Rules
 from lustre_events.errors import ConfigError, LustreEventsError
-from lustre_events.rules.rule_file import parse
-from lustre_events.rules.rules import Rule, Rules
 
 MOST_RULE_BYTES = 64 << 10
 MOST_RULE_FILES = 10_000

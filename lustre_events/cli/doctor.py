@@ -12,7 +12,7 @@ import click
 
 from lustre_events.cli.options import index_of, with_index
 from lustre_events.config import places
-from lustre_events.doctor import FAILURE, INFO, OK, WARNING, Finding, examine
+from lustre_events.node.doctor import FAILURE, INFO, OK, WARNING, Finding, examine
 from lustre_events.node.roles import EXAMINED
 from lustre_events.node.setup import installed
 

@@ -17,13 +17,13 @@ from lustre_events.catalog.catalog import user_rules
 from lustre_events.changelog.fid import FID
 from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
+from lustre_events.domain.rules.conditions import EVENTS, Condition, File
+from lustre_events.domain.rules.review import Verdict, explain, unreachable
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ConfigError
 from lustre_events.index.opening import open_search
 from lustre_events.index.search.hits import printable
 from lustre_events.node import wiring
-from lustre_events.rules.conditions import EVENTS, Condition, File
-from lustre_events.rules.review import Verdict, explain, unreachable
-from lustre_events.rules.rules import Rules
 
 F = TypeVar("F", bound=Callable[..., Any])
 

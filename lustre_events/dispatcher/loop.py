@@ -50,11 +50,11 @@ from lustre_events.dispatcher.transactions import (
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import LustreEventsError, UnknownExtractor
 from lustre_events.index.interface import Identity, IndexWriter, Lane, ObjectRow
 from lustre_events.jobs.messages import HEAL, SCAN, Result
 from lustre_events.jobs.requests import Reply, Request
-from lustre_events.rules.rules import Rules
 from lustre_events.streams.interface import Block, EpochKey, RecordStreams, Requests, Results
 
 log = logging.getLogger(__name__)

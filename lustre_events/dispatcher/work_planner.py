@@ -12,9 +12,9 @@ from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.batch import ObjectChange
 from lustre_events.domain.pending import CREATED, REASONS, SECOND_NS, Kind, Wanted, merged
+from lustre_events.domain.rules.rules import DEFAULT_QUEUE, File, Rules, Work
 from lustre_events.index.interface import Facts, Identity, Lane, ObjectRow, WorkKey
 from lustre_events.jobs.messages import BUILT_IN, BUILTIN_QUEUE, STAT
-from lustre_events.rules.rules import DEFAULT_QUEUE, File, Rules, Work
 
 STAT_IDENTITY = Identity(STAT, "2", "")
 """The built-in extractor. A new version makes it known again, with a greater serial."""

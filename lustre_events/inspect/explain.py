@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lustre_events.domain.namespace import OrderKey, mdt_number
+from lustre_events.domain.rules.conditions import EVENTS, File
+from lustre_events.domain.rules.review import Verdict, explain
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.index.search.hits import (
     Document,
     Facts,
@@ -22,9 +25,6 @@ from lustre_events.index.search.hits import (
 from lustre_events.inspect.status import SECOND_NS, Status, size_text, span_text, time_text
 from lustre_events.jobs.messages import STAT
 from lustre_events.jobs.queues import JobState
-from lustre_events.rules.conditions import EVENTS, File
-from lustre_events.rules.review import Verdict, explain
-from lustre_events.rules.rules import Rules
 
 SILENT_SECONDS = 30.0
 """The dispatcher says every second that it lives."""

@@ -1,7 +1,7 @@
 """The roles that a node can have: one row for each, which deployment and doctor read.
 
 `lustre-events setup` makes logins, Redis's users and units from here. A new role is a row here, its units in
-deploy/systemd, and its checks in doctor/rounds.py.
+deploy/systemd, and its checks in node/doctor/rounds.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Role:
         units: of systemd; none for people and programs of others.
         redis: its rights in Redis, as `ACL SETUSER` takes them.
         database: its role in PostgreSQL, where the index lies there.
-        checks: what the doctor looks at on its node, by the names of doctor/rounds.py.
+        checks: what the doctor looks at on its node, by the names of node/doctor/rounds.py.
     """
 
     name: str

@@ -19,6 +19,7 @@ from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import Settings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.domain.namespace import mdt_number
+from lustre_events.domain.rules import rules
 from lustre_events.errors import ChangelogUserUnknown, ConfigError
 from lustre_events.index import make_folder, open_writer
 from lustre_events.index.interface import Identity
@@ -27,7 +28,6 @@ from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.node.supervisor import Child, Supervisor
 from lustre_events.reader import Reader
-from lustre_events.rules import rules
 from lustre_events.sources import lustre
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.interface import Source

@@ -13,12 +13,12 @@ from pathlib import Path
 from lustre_events.config.settings import DispatcherSettings, Settings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.domain.namespace import mdt_number
+from lustre_events.domain.rules import rules
 from lustre_events.errors import ConfigError
 from lustre_events.index import open_writer
 from lustre_events.jobs.messages import Job
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.reader import Reader
-from lustre_events.rules import rules
 from lustre_events.sources import replay
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, check_safe, connect
 

@@ -14,11 +14,11 @@ import pytest
 
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import LustreEventsError
 from lustre_events.index.sqlite.writer import SQLiteWriter
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.repair.replay import NoJobs
-from lustre_events.rules.rules import Rules
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from tests.support.model.fakes import MDT
 from tests.support.records.builders import capture, create

@@ -15,11 +15,11 @@ import redis
 
 from lustre_events import subscribe
 from lustre_events.changelog.fid import FID
-from lustre_events.doctor import FAILURE, OK, WARNING, Finding
-from lustre_events.doctor import redis as doctor
 from lustre_events.errors import StreamUnsafe
 from lustre_events.jobs.messages import Job, Result
 from lustre_events.jobs.queues import RqQueues
+from lustre_events.node.doctor import FAILURE, OK, WARNING, Finding
+from lustre_events.node.doctor import redis as doctor
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
 from lustre_events.streams.connection import Client

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from lustre_events.config.settings import Settings
-from lustre_events.doctor import FAILURE
-from lustre_events.doctor.node import open_to_all
 from lustre_events.index.urls import sqlite_path
+from lustre_events.node.doctor import FAILURE
+from lustre_events.node.doctor.node import open_to_all
 from lustre_events.node.setup import KNOWN, Node, instances, settings
 from tests.support.need import need
 from tests.support.service.command import REPOSITORY

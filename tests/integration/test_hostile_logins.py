@@ -16,7 +16,7 @@ from rq.exceptions import StopRequested
 from lustre_events import subscribe
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.loop import Dispatcher
-from lustre_events.doctor import service
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import LustreEventsError
 from lustre_events.index import open_search
 from lustre_events.index.sqlite.writer import SQLiteWriter
@@ -24,8 +24,8 @@ from lustre_events.inspect.metrics import families
 from lustre_events.inspect.status import collect, lines
 from lustre_events.jobs.messages import Job
 from lustre_events.jobs.queues import RqQueues
+from lustre_events.node.doctor import service
 from lustre_events.node.redis_server import RedisServer
-from lustre_events.rules.rules import Rules
 from lustre_events.streams import keys
 from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.groups import RedisGroups

@@ -12,9 +12,9 @@ from rq.serializers import JSONSerializer
 
 from lustre_events import subscribe
 from lustre_events.changelog.record import iter_records
+from lustre_events.domain.rules.rules import DEFAULT_QUEUE
 from lustre_events.jobs.messages import JOB_FUNCTION
 from lustre_events.node.redis_server import RedisServer
-from lustre_events.rules.rules import DEFAULT_QUEUE
 from lustre_events.streams.connection import connect
 from lustre_events.streams.safety import check_safe
 from tests.support.need import need

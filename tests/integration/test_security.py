@@ -19,6 +19,9 @@ import pytest
 import redis
 
 from lustre_events.changelog.fid import FID
+from lustre_events.domain.rules.conditions import File
+from lustre_events.domain.rules.directories import directory_pattern, name_pattern
+from lustre_events.domain.rules.rule_file import parse
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index import open_search
 from lustre_events.index.postgresql.writer import PostgresqlWriter
@@ -26,9 +29,6 @@ from lustre_events.index.query.wildcards import matcher
 from lustre_events.index.sqlite.database import open_database
 from lustre_events.jobs.messages import Result
 from lustre_events.node.redis_server import RedisServer
-from lustre_events.rules.conditions import File
-from lustre_events.rules.directories import directory_pattern, name_pattern
-from lustre_events.rules.rule_file import parse
 from lustre_events.streams import keys
 from lustre_events.streams.connection import connect
 from lustre_events.streams.results import ID_BYTES, PUT_BYTES, READ_BYTES, RedisResults

@@ -16,9 +16,9 @@ import redis
 from lustre_events.cli.doctor import report
 from lustre_events.config.places import REDIS_URL, login
 from lustre_events.config.settings import load
-from lustre_events.doctor.findings import FAILURE
 from lustre_events.errors import ConfigError
 from lustre_events.node import setup, steps
+from lustre_events.node.doctor.findings import FAILURE
 from lustre_events.node.roles import EXAMINED, INSTALLED, ROLES
 from lustre_events.node.setup import KNOWN, Node
 from tests.support.need import need

@@ -12,13 +12,13 @@ import redis
 
 from lustre_events import subscribe
 from lustre_events.config.settings import Settings
-from lustre_events.doctor import FAILURE, examine
 from lustre_events.errors import ConfigError
 from lustre_events.index import open_search
 from lustre_events.inspect.metrics import families
 from lustre_events.inspect.status import collect, lines
 from lustre_events.inspect.tail import RecordTail, View
 from lustre_events.node import wiring
+from lustre_events.node.doctor import FAILURE, examine
 from lustre_events.streams import keys
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block

@@ -16,9 +16,9 @@ from lustre_events import subscribe
 from lustre_events.changelog.record import iter_records
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.index.sqlite.writer import SQLiteWriter
 from lustre_events.repair.replay import NoJobs
-from lustre_events.rules.rules import Rules
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect

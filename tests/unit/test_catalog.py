@@ -14,8 +14,8 @@ import pytest
 
 from lustre_events.catalog import own_extractors, program_files, template
 from lustre_events.catalog.catalog import MOST_RULE_BYTES, Catalog, Places, user_rules
+from lustre_events.domain.rules.rules import File
 from lustre_events.errors import ConfigError, ManifestError
-from lustre_events.rules.rules import File
 
 RULE = '[[rule]]\nextractor = "words"\n'
 ME = pwd.getpwuid(os.geteuid())

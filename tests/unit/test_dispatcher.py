@@ -17,10 +17,10 @@ from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.dispatcher.jobs import STAT_FILES
 from lustre_events.dispatcher.loop import LEAST_RECORDS, LEAST_ROWS
+from lustre_events.domain.rules.rule_file import parse as parse_rules
 from lustre_events.errors import StreamUnavailable, UnknownExtractor
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import BUILTIN_QUEUE, HEAL, STAT, Job
-from lustre_events.rules.rule_file import parse as parse_rules
 from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import (
     CSV_RULES,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lustre_events.config.settings import DispatcherSettings, WorkerSettings
+from lustre_events.domain.rules.rule_file import parse as parse_rules
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import STAT, Job
-from lustre_events.rules.rule_file import parse as parse_rules
 from tests.support.model.dispatcher import CSV_RULES, FACTS, HDF5, Rig, number
 from tests.support.records import builders as b
 

@@ -12,10 +12,10 @@ from lustre_events.catalog import manifest, template
 from lustre_events.catalog.catalog import Found
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.domain.namespace import OrderKey
+from lustre_events.domain.rules.rule_file import parse
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import STAT, Cause, Job
-from lustre_events.rules.rule_file import parse
-from lustre_events.rules.rules import Rules
 from tests.support.model.dispatcher import FACTS, HDF5, TABULAR, Rig, number
 from tests.support.records.builders import START_NS, close, create, fid_of, rename, sattr
 

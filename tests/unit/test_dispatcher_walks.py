@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.dispatcher import directory_walks
-from lustre_events.rules.rule_file import parse
-from lustre_events.rules.rules import File
+from lustre_events.domain.rules.rule_file import parse
+from lustre_events.domain.rules.rules import File
 from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import MDT0, MDT1, Rig, csv_rig
 from tests.support.records import builders as b

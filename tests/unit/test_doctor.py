@@ -11,7 +11,10 @@ import pytest
 from lustre_events.changelog import users
 from lustre_events.changelog.lctl import ChangelogUser, Users
 from lustre_events.config.settings import Settings
-from lustre_events.doctor import (
+from lustre_events.domain.pending import Kind
+from lustre_events.errors import LibraryMissing
+from lustre_events.llapi import Library
+from lustre_events.node.doctor import (
     FAILURE,
     INFO,
     OK,
@@ -25,9 +28,6 @@ from lustre_events.doctor import (
     space,
     units,
 )
-from lustre_events.domain.pending import Kind
-from lustre_events.errors import LibraryMissing
-from lustre_events.llapi import Library
 from tests.support.servers.lctl import fake_lctl
 from tests.support.service.images import extractors
 from tests.support.service.statuses import status_of

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from lustre_events.domain.namespace import OrderKey
+from lustre_events.domain.rules.rule_file import parse
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.index.search.hits import Document, Facts, Failure, ObjectView, PendingWork
 from lustre_events.inspect.explain import Circumstances, Sentence, sentences, unknown
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queues import JobState
-from lustre_events.rules.rule_file import parse
-from lustre_events.rules.rules import Rules
 from tests.support.records.builders import fid_of
 from tests.support.service.statuses import status_of
 

@@ -14,7 +14,7 @@ DATABASES = {"index.sqlite", "index.postgresql"}
 """One room here: each module of the one does what its namesake in the other does."""
 
 SHARED = {
-    "changelog": ("an MDT's changelog: its users, its health, its device", {"cli", "doctor", "llapi"}),
+    "changelog": ("an MDT's changelog: its users, its health, its device", {"cli", "node.doctor", "llapi"}),
     "continuity": ("lost records: noticed, kept, shown", {"cli", "dispatcher", "reader", "streams"}),
     "dashboard": ("rq-dashboard as a process of its own: command, application", {"cli", "web"}),
     "demo": ("the demo: command, what it does", {"cli", "node"}),
@@ -36,11 +36,11 @@ SHARED = {
     "queues": ("RQ's queues: used, shown", {"jobs", "web"}),
     "reader": ("the reader: command, measured", {"bench", "cli"}),
     "records": ("records: read from Redis, taken into the index, made up", {"bench", "dispatcher", "streams"}),
-    "redis": ("Redis: used, examined", {"doctor", "streams"}),
+    "redis": ("Redis: used, examined", {"node.doctor", "streams"}),
     "replay": ("recorded changelogs: command, source, the whole way", {"cli", "repair", "sources"}),
     "requests": ("requests of people: as JSON, in Redis, carried out", {"dispatcher", "jobs", "streams"}),
     "results": ("results of workers: in Redis, taken into the index", {"dispatcher", "streams"}),
-    "rules": ("rules: command, values", {"cli", "rules"}),
+    "rules": ("rules: command, values", {"cli", "domain.rules"}),
     "scan": ("scan: command, request, walk, look, measured", {"bench", "cli", "dispatcher", "repair", "workers"}),
     "search": (
         "search: command, page, pages of hits, statements",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lustre_events.doctor.rounds import CHECKS
+from lustre_events.node.doctor.rounds import CHECKS
 from lustre_events.node.roles import INSTALLED, ROLES
 from tests.support.service.command import REPOSITORY
 

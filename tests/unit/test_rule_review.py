@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.rules.conditions import EVENTS, Accounts, File
-from lustre_events.rules.review import explain, unreachable
-from lustre_events.rules.rule_file import parse
-from lustre_events.rules.rules import Rules
+from lustre_events.domain.rules.conditions import EVENTS, Accounts, File
+from lustre_events.domain.rules.review import explain, unreachable
+from lustre_events.domain.rules.rule_file import parse
+from lustre_events.domain.rules.rules import Rules
 
 EXTRACTORS = ("tabular", "hdf5")
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 
 from lustre_events.domain.pending import Kind
+from lustre_events.domain.rules.conditions import Accounts
+from lustre_events.domain.rules.rule_file import parse
+from lustre_events.domain.rules.rules import File, Rules
 from lustre_events.errors import ConfigError
-from lustre_events.rules.conditions import Accounts
-from lustre_events.rules.rule_file import parse
-from lustre_events.rules.rules import File, Rules
 from tests.support.records.strategies import paths
 
 EXTRACTORS = ("tabular", "hdf5", "alice/tables", "bob/tables")

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from lustre_events.catalog import manifest
 from lustre_events.config.tables import Place, key, read, values
+from lustre_events.domain.rules import rule_file
+from lustre_events.domain.rules.conditions import KEYS
 from lustre_events.errors import ConfigError, LustreEventsError, ManifestError, StreamDamaged
-from lustre_events.rules import rule_file
-from lustre_events.rules.conditions import KEYS
 
 PLACE = Place("x.toml")
 

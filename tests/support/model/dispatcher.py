@@ -13,11 +13,11 @@ from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord, boundaries
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
+from lustre_events.domain.rules.rule_file import parse as parse_rules
+from lustre_events.domain.rules.rules import DEFAULT_QUEUE, Rules
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import BUILTIN_QUEUE, STAT, Job, Result
 from lustre_events.jobs.requests import result_of
-from lustre_events.rules.rule_file import parse as parse_rules
-from lustre_events.rules.rules import DEFAULT_QUEUE, Rules
 from lustre_events.streams.interface import Block, RecordStreams
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
 from lustre_events.streams.memory_requests import MemoryRequests

@@ -16,8 +16,8 @@ import msgspec
 from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.config.settings import DispatcherSettings
+from lustre_events.domain.rules.rule_file import parse as parse_rules
 from lustre_events.jobs.messages import HEAL, STAT, Job, Result
-from lustre_events.rules.rule_file import parse as parse_rules
 from lustre_events.streams.interface import Tail
 from lustre_events.streams.memory import MemoryEpoch, MemoryRecordStreams
 from tests.support.index.places import IndexPlace

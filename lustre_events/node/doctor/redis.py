@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from lustre_events.doctor.findings import Finding, failure, ok, warning
 from lustre_events.errors import StreamError, StreamForbidden, StreamUnavailable, StreamUnsafe
+from lustre_events.node.doctor.findings import Finding, failure, ok, warning
 from lustre_events.streams.connection import Client, place_of, redis_errors
 from lustre_events.streams.safety import acl_file, check_safe, default_may_everything, replays_transactions
 

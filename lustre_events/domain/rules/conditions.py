@@ -15,7 +15,7 @@ from typing import Any
 from lustre_events.config.nearest import nearest
 from lustre_events.config.tables import Place, typed
 from lustre_events.domain.pending import SECOND_NS, Kind
-from lustre_events.rules.directories import directory_pattern, name_pattern
+from lustre_events.domain.rules.directories import directory_pattern, name_pattern
 
 EVENTS = {"content": Kind.CONTENT, "attributes": Kind.ATTRIBUTES, "name": Kind.NAME}
 DEFAULT_EVENTS = ("content", "name")

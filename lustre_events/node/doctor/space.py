@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from lustre_events.doctor.findings import Finding, failure, ok, warning
+from lustre_events.node.doctor.findings import Finding, failure, ok, warning
 
 GIBIBYTE = 1 << 30
 LITTLE, TOO_LITTLE = 0.1, 0.02

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from lustre_events.doctor.findings import Finding, failure, ok, warning
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.jobs.queues import QueueCounts
+from lustre_events.node.doctor.findings import Finding, failure, ok, warning
 
 SECOND_NS = 1_000_000_000
 SILENT_SECONDS = 30.0

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 from lustre_events import subprocesses
-from lustre_events.doctor.findings import Finding, failure, info, ok, warning
+from lustre_events.node.doctor.findings import Finding, failure, info, ok, warning
 
 SECONDS = 10.0
 OFTEN = 5

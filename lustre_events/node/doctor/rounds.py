@@ -13,15 +13,15 @@ from lustre_events.catalog.manifest import Manifest
 from lustre_events.changelog import users
 from lustre_events.changelog.lctl import Lctl
 from lustre_events.config.settings import Settings
-from lustre_events.doctor import changelog, node, redis, service, space, units
-from lustre_events.doctor.findings import Finding, info, ok, refused
 from lustre_events.domain.pending import Kind
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ChangelogUserUnknown, LustreEventsError, StreamDamaged, StreamForbidden
 from lustre_events.index.urls import is_postgresql, shown, sqlite_path
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node import status_report, wiring
+from lustre_events.node.doctor import changelog, node, redis, service, space, units
+from lustre_events.node.doctor.findings import Finding, info, ok, refused
 from lustre_events.node.roles import EXAMINED, ROLES
-from lustre_events.rules.rules import Rules
 
 Check = Callable[[Settings, str], Iterator[Finding]]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lustre_events.domain.rules.conditions import KEYS, Condition, File
+from lustre_events.domain.rules.rules import Rule, Rules
 from lustre_events.jobs.messages import STAT
-from lustre_events.rules.conditions import KEYS, Condition, File
-from lustre_events.rules.rules import Rule, Rules
 
 
 @dataclass(frozen=True, slots=True)

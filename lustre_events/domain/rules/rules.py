@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lustre_events.domain.pending import Kind
-from lustre_events.rules.conditions import EVENTS, KEYS, Condition, File
-from lustre_events.rules.directories import Reach
+from lustre_events.domain.rules.conditions import EVENTS, KEYS, Condition, File
+from lustre_events.domain.rules.directories import Reach
 
 __all__ = ["DEFAULT_QUEUE", "EVENTS", "File", "Rule", "Rules", "Work"]
 

@@ -40,11 +40,11 @@ from typing import Any
 from lustre_events.config.tables import Place, key, values
 from lustre_events.config.toml_text import read_toml
 from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules.conditions import KEYS, Accounts, conditions_of
+from lustre_events.domain.rules.directories import Reach, segments_of
+from lustre_events.domain.rules.rules import DEFAULT_QUEUE, Rule, Rules, Work
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.messages import BUILT_IN, BUILTIN_QUEUE, STAT
-from lustre_events.rules.conditions import KEYS, Accounts, conditions_of
-from lustre_events.rules.directories import Reach, segments_of
-from lustre_events.rules.rules import DEFAULT_QUEUE, Rule, Rules, Work
 
 MOST_RULES = 100
 """In one user's file; `MOST_LISTED`: globs, extensions and other entries of lists, all together."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from lustre_events import subprocesses
 from lustre_events.catalog import shipped
 from lustre_events.catalog.manifest import Manifest
-from lustre_events.doctor.findings import Finding, failure, ok, warning
+from lustre_events.node.doctor.findings import Finding, failure, ok, warning
 
 VERSION_SECONDS = 20
 PROC = Path("/proc/sys")
