@@ -19,6 +19,7 @@ from typing import Any
 
 from bench.churn import index_churn
 from bench.dispatch import index_throughput
+from bench.enriched import enrichment
 from bench.extract import extraction
 from bench.holding import lock_held
 from bench.index import index_figures, index_growth
@@ -37,6 +38,7 @@ STAGES: dict[str, Callable[[Options], Figures]] = {
     "reader": reader_throughput,
     "reader-memory": reader_memory,
     "dispatcher": index_throughput,
+    "enriched": enrichment,
     "lock": lock_held,
     "index": index_figures,
     "churn": index_churn,

@@ -20,12 +20,16 @@ _FACTS = msgspec.to_builtins(facts(1))
 
 
 class Answering:
-    """See `dispatcher.JobQueue`. `answered` counts files; `cpu` is the CPU time that answering took, in seconds."""
+    """See `dispatcher.JobQueue`.
+
+    `answered` counts files; `cpu` and `seconds` are the CPU time and the time (s) that answering took.
+    """
 
     def __init__(self, results: RedisResults) -> None:
         self._results = results
         self.answered = 0
         self.cpu = 0.0
+        self.seconds = 0.0
 
     def length(self, _queue: str) -> int:
         """Return that there is room."""
@@ -37,14 +41,15 @@ class Answering:
 
     def enqueue(self, _queue: str, jobs: Sequence[Job]) -> None:
         """Answer every file."""
-        began = time.process_time()
+        began, cpu = time.perf_counter(), time.process_time()
         for job in jobs:
             results = [_result(job, item) for item in job.items]
             put = 1 if job.extractor == SCAN else _PUT
             for start in range(0, len(results), put):
                 self._results.put(results[start : start + put])
             self.answered += len(results)
-        self.cpu += time.process_time() - began
+        self.cpu += time.process_time() - cpu
+        self.seconds += time.perf_counter() - began
 
     def unfinished(self, _job_ids: Collection[str]) -> set[str]:
         """Return that all are done."""

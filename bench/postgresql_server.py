@@ -63,6 +63,11 @@ class PostgreSQLServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._call("initdb", "-D", str(self._data), "-U", _ROLE, "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
 
+    @property
+    def pid(self) -> int | None:
+        """The process of the server, whose children serve sessions; None: it does not run."""
+        return None if self._process is None else self._process.pid
+
     def url(self, database: str = "postgres") -> str:
         """Return the URL of a database of this server."""
         return f"postgresql://{_ROLE}@/{database}?host={quote(str(self.directory), safe='')}"
