@@ -129,12 +129,12 @@ def _tables(box: Sandbox, name: str, files: int) -> float:
 @contextlib.contextmanager
 def _one_worker_more(box: Sandbox) -> Iterator[None]:
     """Have a second worker, as a site with more than one core has."""
-    redis = {"LUSTRE_EVENTS_REDIS_URL": f"unix://{box.place}/state/redis/redis.sock"}
+    redis = {"LUSTRE_EVENTS_REDIS_URL": f"unix://{box.folder}/state/redis/redis.sock"}
     argv = [sys.executable, "-P", "-m", "lustre_events", "worker", "--config", str(box.settings)]
-    with (box.place / "second.log").open("wb") as log:
+    with (box.folder / "second.log").open("wb") as log:
         worker = subprocess.Popen(argv, stdout=log, stderr=log, env=os.environ | redis, cwd=REPOSITORY)
     try:
-        box.wait(lambda: b'action="start"' in (box.place / "second.log").read_bytes(), "it has started", 30)
+        box.wait(lambda: b'action="start"' in (box.folder / "second.log").read_bytes(), "it has started", 30)
         yield
     finally:
         worker.terminate()

@@ -40,7 +40,7 @@ from workers.files import OpenFile
 from workers.images import Image, Images
 from workers.privileges import Account, account_for, readable_by
 from workers.processes import container_init
-from workers.runs import GONE, PROGRAM_PATH, Finding, Input, Start, limits, run_contract, staging
+from workers.runs import GONE, PROGRAM_PATH, Input, ProgramRun, RunOutcome, limits, run_contract, staging
 
 FLAGS = (
     "--containall", "--no-home", "--pwd", "/", "--net", "--network", "none", "--no-privs",
@@ -131,7 +131,7 @@ class ContainerRuntime:
         image = self._images.find(manifest, self._account)
         return {"runtime": self._version, "image": image.path.name, "image_digest": image.digest}
 
-    def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[Finding]:
+    def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[RunOutcome]:
         """Run the extractor over `files`; see runs.Runtime."""
         if self._account is None and os.geteuid() == 0:
             raise ExtractorRefused(
@@ -139,7 +139,7 @@ class ContainerRuntime:
             )
         image = self._images.find(manifest, self._account)
         ends = time.monotonic() + seconds
-        found: dict[int, Finding] = {}
+        found: dict[int, RunOutcome] = {}
         while len(found) < len(files):
             found |= self._unfit(files, found)
             left = [place for place in range(len(files)) if place not in found]
@@ -159,15 +159,15 @@ class ContainerRuntime:
                     continue
                 if not self._begins(manifest, image):
                     raise
-                blamed = Finding("failed", error=f"no container could be made with it and its batch: {exc}")
+                blamed = RunOutcome("failed", error=f"no container could be made with it and its batch: {exc}")
                 found |= dict.fromkeys(left, blamed)
             else:
                 found |= zip(left, findings, strict=True)
         return [found[place] for place in range(len(files))]
 
-    def _unfit(self, files: Sequence[OpenFile], found: Mapping[int, Finding]) -> dict[int, Finding]:
+    def _unfit(self, files: Sequence[OpenFile], found: Mapping[int, RunOutcome]) -> dict[int, RunOutcome]:
         """Return, by place, the findings of files that cannot be bound: one of them would stop all others."""
-        unfit: dict[int, Finding] = {}
+        unfit: dict[int, RunOutcome] = {}
         who = self._account.name if self._account else "this worker's user"
         may_read = readable_by(self._account, [file.path for file in files])
         for place, file in enumerate(files):
@@ -176,7 +176,7 @@ class ContainerRuntime:
             if not file.in_place():
                 unfit[place] = GONE
             elif not may_read[place]:
-                unfit[place] = Finding("failed", error=f"{who}, as whom containers run here, may not read it")
+                unfit[place] = RunOutcome("failed", error=f"{who}, as whom containers run here, may not read it")
         return unfit
 
     def _begins(self, manifest: Manifest, image: Image) -> bool:
@@ -198,7 +198,7 @@ class ContainerRuntime:
         # A node that is too slow says nothing about the extractor.
         return begun.seen or bool(ended.killed)
 
-    def _launch(self, manifest: Manifest, image: Image, start: Start) -> tuple[Ended, frozenset[str]]:
+    def _launch(self, manifest: Manifest, image: Image, start: ProgramRun) -> tuple[Ended, frozenset[str]]:
         swapped: set[str] = set()
         begun = Beginning(start.on_line)
 

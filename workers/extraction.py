@@ -24,16 +24,16 @@ from workers.context import WorkerContext
 from workers.contract import readable
 from workers.files import OpenFile
 from workers.rights import OwnerRefused
-from workers.runs import GONE, RELEASED, Finding
+from workers.runs import GONE, RELEASED, RunOutcome
 
 log = logging.getLogger(__name__)
 
 RUN_FILES = 240
 """Most files in one container: with so many mounts a start still costs little (measured), beyond nobody looked."""
 
-NOT_REGULAR = Finding("failed", error="it is no regular file, and extractors read only those")
+NOT_REGULAR = RunOutcome("failed", error="it is no regular file, and extractors read only those")
 
-Found = tuple[JobItem, Finding, dict[str, Any]]
+Found = tuple[JobItem, RunOutcome, dict[str, Any]]
 """What became of an item, and what its document says of the run."""
 
 
@@ -43,11 +43,11 @@ def extract(job: Job, context: WorkerContext, begun: float) -> Iterator[Found]:
     for start in range(0, len(job.items), RUN_FILES):
         items = job.items[start : start + RUN_FILES]
         with contextlib.ExitStack() as stack:
-            found: dict[int, tuple[Finding, dict[str, Any]]] = {}
+            found: dict[int, tuple[RunOutcome, dict[str, Any]]] = {}
             by_owner: dict[int, dict[int, OpenFile]] = defaultdict(dict)
             for place, item in enumerate(items):
                 opened = _open(item, context)
-                if isinstance(opened, Finding):
+                if isinstance(opened, RunOutcome):
                     found[place] = (opened, {})
                 else:
                     file = stack.enter_context(opened)
@@ -59,12 +59,12 @@ def extract(job: Job, context: WorkerContext, begun: float) -> Iterator[Found]:
             yield (item, *found[place])
 
 
-def unopened(exc: OSError) -> Finding:
+def unopened(exc: OSError) -> RunOutcome:
     """Return the finding of a file that this worker may not reach."""
-    return Finding("failed", error=f"it cannot be opened: {readable(exc.strerror)}")
+    return RunOutcome("failed", error=f"it cannot be opened: {readable(exc.strerror)}")
 
 
-def _open(item: JobItem, context: WorkerContext) -> OpenFile | Finding:
+def _open(item: JobItem, context: WorkerContext) -> OpenFile | RunOutcome:
     try:
         file = context.files.open(item)
     except OSError as exc:
@@ -79,7 +79,7 @@ def _open(item: JobItem, context: WorkerContext) -> OpenFile | Finding:
 
 def _run(
     job: Job, context: WorkerContext, uid: int, files: Sequence[OpenFile], ends: float
-) -> tuple[list[Finding], dict[str, Any]]:
+) -> tuple[list[RunOutcome], dict[str, Any]]:
     """Run the extractor over files of one owner; a failure that is no file's fault is every file's finding."""
     begun = time.monotonic()
     provenance: dict[str, Any] = {}
@@ -93,15 +93,15 @@ def _run(
             runtime = runtime.acting_as(account)
             provenance |= {"run_as": account.name} if account else {}
         if begun >= ends:
-            late = Finding("failed", error=f"no answer: the job's {context.job_seconds:g} s were used up")
+            late = RunOutcome("failed", error=f"no answer: the job's {context.job_seconds:g} s were used up")
             return [late] * len(files), provenance
         found = runtime.run(manifest, files, ends - begun)
         _keep_pace(manifest, files, begun, ends)
     except OwnerRefused as exc:
-        found = [Finding("failed", error=readable(exc))] * len(files)
+        found = [RunOutcome("failed", error=readable(exc))] * len(files)
     except ExtractorError as exc:
         log.warning("%s", exc, extra={"action": "extract", "job": job.id, "extractor": job.extractor})
-        found = [Finding("failed", error=readable(exc), blame="extractor")] * len(files)
+        found = [RunOutcome("failed", error=readable(exc), blame="extractor")] * len(files)
     return found, provenance | {"duration_ms": round((time.monotonic() - begun) * 1000), "files": len(files)}
 
 

@@ -36,7 +36,7 @@ _LMA = "trusted.lma"
 _LMA_FID = struct.Struct("<8xQII")
 _ACL = "system.posix_acl_access"
 _NO_ACL = {errno.ENODATA, errno.EOPNOTSUPP}
-_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENODEV}
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENODEV}
 _TYPES = {
     stat.S_IFREG: "f",
     stat.S_IFDIR: "d",
@@ -168,7 +168,7 @@ class Files:
         try:
             fd = self.open_path(path)
         except OSError as exc:
-            if exc.errno in _GONE:
+            if exc.errno in _NOT_THERE:
                 return None
             raise
         try:
@@ -176,7 +176,7 @@ class Files:
             released = self.is_released(fd)
         except OSError as exc:
             os.close(fd)
-            if exc.errno in _GONE:
+            if exc.errno in _NOT_THERE:
                 return None
             raise
         if found is None and names is not None:

@@ -16,7 +16,7 @@ from workers.runs import Runtime
 END_SECONDS = 5.0
 
 
-class Upkeep:
+class ImageUpkeep:
     """Looks after the images of a worker.
 
     Args:

@@ -19,7 +19,7 @@ from workers import extraction, heal, scan
 from workers.context import CURRENT, WorkerContext
 from workers.contract import readable
 from workers.mime import mime_of_fd
-from workers.runs import GONE, Finding
+from workers.runs import GONE, RunOutcome
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def _stat(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:  
             facts = file.facts()
             if context.mime:
                 facts["mime"] = mime_of_fd(file.fd, name=item.path, released=file.released)
-            found = _result(job, item, Finding("ok", document=facts), provenance)
+            found = _result(job, item, RunOutcome("ok", document=facts), provenance)
             yield msgspec.structs.replace(found, elsewhere=True) if file.elsewhere else found
 
 
@@ -90,9 +90,9 @@ def _heal(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:  
     provenance = _provenance(job, context)
     for item in job.items:
         try:
-            finding = Finding("ok", document=heal.names(item.fid, context.files))
+            finding = RunOutcome("ok", document=heal.names(item.fid, context.files))
         except (OSError, LustreEventsError) as exc:
-            finding = Finding("failed", error=f"its names cannot be told: {readable(exc)}")
+            finding = RunOutcome("failed", error=f"its names cannot be told: {readable(exc)}")
         yield _result(job, item, finding, provenance)
 
 
@@ -101,7 +101,7 @@ def _scan(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:
     until = begun + context.job_seconds
     for item in job.items:
         for document in scan.listing(item, context.files, until, mime=context.mime):
-            finding = GONE if document is None else Finding("ok", document=document)
+            finding = GONE if document is None else RunOutcome("ok", document=document)
             yield _result(job, item, finding, provenance)
 
 
@@ -115,7 +115,7 @@ def _provenance(job: Job, context: WorkerContext) -> dict[str, Any]:
     return {"extractor": job.extractor, "job": job.id, "host": context.host, "time_ns": time.time_ns()}
 
 
-def _result(job: Job, item: JobItem, finding: Finding, provenance: dict[str, Any]) -> Result:
+def _result(job: Job, item: JobItem, finding: RunOutcome, provenance: dict[str, Any]) -> Result:
     return Result(
         fid=item.fid,
         extractor=job.extractor,

@@ -18,7 +18,7 @@ from workers import child
 from workers.child import Ended, Tell
 from workers.files import OpenFile
 from workers.privileges import Account
-from workers.runs import PROGRAM_PATH, Finding, Start, limits, run_contract, staging
+from workers.runs import PROGRAM_PATH, ProgramRun, RunOutcome, limits, run_contract, staging
 
 SYSTEM_PYTHONS = (Path("/usr/bin/python3"), Path("/usr/local/bin/python3"))
 """Run by an account that cannot reach this process's own Python; then only packages of the system are there."""
@@ -52,7 +52,7 @@ class ProcessRuntime:
         """Return runtime and image: there is none."""
         return {"runtime": "process", "image": "", "image_digest": ""}
 
-    def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[Finding]:
+    def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[RunOutcome]:
         """Run the extractor over `files`; see runs.Runtime. Raises ManifestError for one that is not trusted."""
         if not manifest.trusted or manifest.owner:
             raise ManifestError(_untrusted(manifest.identity))
@@ -69,7 +69,7 @@ class ProcessRuntime:
                 str(folder / "in"),
             )
 
-    def _launch(self, manifest: Manifest, folder: Path, tell: Tell, start: Start) -> Ended:
+    def _launch(self, manifest: Manifest, folder: Path, tell: Tell, start: ProgramRun) -> Ended:
         command = [
             self._python if word == "python3" else word.replace(f"{PROGRAM_PATH}/", f"{folder}/extractor/", 1)
             for word in manifest.command

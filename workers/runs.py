@@ -42,7 +42,7 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RunOutcome:
     """What became of one input. `status` and `blame` are as in work.Result."""
 
     status: str
@@ -52,8 +52,8 @@ class Finding:
     blame: Literal["file", "extractor"] = "file"
 
 
-GONE = Finding("gone")
-RELEASED = Finding("released")
+GONE = RunOutcome("gone")
+RELEASED = RunOutcome("released")
 
 
 class Runtime(Protocol):
@@ -71,7 +71,7 @@ class Runtime(Protocol):
     def provenance(self, manifest: Manifest, /) -> dict[str, Any]:
         """Return what documents say about the image and the runtime."""
 
-    def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[Finding]:
+    def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[RunOutcome]:
         """Run the extractor over `files` for at most `seconds`; a finding for each, in their order.
 
         Raises ImageMissing, ExtractorRefused, ContainerFailed, ManifestError.
@@ -79,7 +79,7 @@ class Runtime(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class ProgramRun:
     """One run of a program: its inputs, arguments behind its command, bounds, and both ends of its talk."""
 
     inputs: Sequence[Input]
@@ -89,7 +89,7 @@ class Start:
     on_line: OnLine
 
 
-Launch = Callable[[Start], tuple[Ended, frozenset[str]]]
+Launch = Callable[[ProgramRun], tuple[Ended, frozenset[str]]]
 """Runs in a runtime's way; returns how it ended, and the ids of inputs that were not what was opened (gone).
 
 Raises ContainerFailed: the program never began. How a program ends never says that: it can choose any exit code.
@@ -98,7 +98,7 @@ Raises ContainerFailed: the program never began. How a program ends never says t
 
 def run_contract(
     manifest: Manifest, files: Sequence[OpenFile], seconds: float, launch: Launch, in_folder: str
-) -> list[Finding]:
+) -> list[RunOutcome]:
     """Run `manifest`'s contract over `files`: one run for all, or one for each. `seconds` bounds it all."""
     inputs = [
         Input(f"{number:04}", f"{number:04}{file.suffix}", file) for number, file in enumerate(files, start=1)
@@ -110,14 +110,14 @@ def run_contract(
         found = {}
         for one in inputs:
             left = min(ends - time.monotonic(), manifest.limits.seconds)
-            late = Finding("failed", error=f"no answer: the job's {seconds:g} s were used up by other files")
+            late = RunOutcome("failed", error=f"no answer: the job's {seconds:g} s were used up by other files")
             found[one.id] = _single(manifest, one, left, launch, in_folder) if left > 0 else late
     return [found[one.id] for one in inputs]
 
 
 def _batch(
     manifest: Manifest, inputs: Sequence[Input], seconds: float, launch: Launch, in_folder: str
-) -> dict[str, Finding]:
+) -> dict[str, RunOutcome]:
     limit = manifest.limits.output_bytes
     answers = Answers((one.id for one in inputs), limit)
     request = b"".join(
@@ -126,37 +126,39 @@ def _batch(
     line_bytes = limit + ENVELOPE_BYTES
     total_bytes = line_bytes * (len(inputs) + 1) + _SPARE_BYTES
     bounds = Bounds(seconds, line_bytes, total_bytes, manifest.limits.memory_bytes)
-    ended, swapped = launch(Start(inputs, (), bounds, request, answers.line))
+    ended, swapped = launch(ProgramRun(inputs, (), bounds, request, answers.line))
     reason = no_answer(ended, answers.ended, answers.remarks)
-    found: dict[str, Finding] = {}
+    found: dict[str, RunOutcome] = {}
     for one in inputs:
         if one.id in swapped:
             found[one.id] = GONE
         elif one.id in answers.documents:
-            found[one.id] = Finding("ok", document=answers.documents[one.id])
+            found[one.id] = RunOutcome("ok", document=answers.documents[one.id])
         else:
             error = answers.errors.get(one.id, reason)
-            found[one.id] = Finding("failed", error=error, stderr=ended.stderr)
+            found[one.id] = RunOutcome("failed", error=error, stderr=ended.stderr)
     return found
 
 
-def _single(manifest: Manifest, one: Input, seconds: float, launch: Launch, in_folder: str) -> Finding:
+def _single(manifest: Manifest, one: Input, seconds: float, launch: Launch, in_folder: str) -> RunOutcome:
     limit = manifest.limits.output_bytes
     printed: list[tuple[bytes, bool]] = []
     bounds = Bounds(seconds, limit, limit + _SPARE_BYTES, manifest.limits.memory_bytes)
     ended, swapped = launch(
-        Start([one], [f"{in_folder}/{one.name}"], bounds, b"", lambda data, whole: printed.append((data, whole)))
+        ProgramRun(
+            [one], [f"{in_folder}/{one.name}"], bounds, b"", lambda data, whole: printed.append((data, whole))
+        )
     )
     if swapped:
         return GONE
     if ended.killed or ended.exit_code:
-        return Finding("failed", error=no_answer(ended, marked=False), stderr=ended.stderr)
+        return RunOutcome("failed", error=no_answer(ended, marked=False), stderr=ended.stderr)
     text = b"\n".join(data for data, _ in printed)
     try:
         document = single_document(text, all(whole for _, whole in printed), limit)
     except AnswerRefused as exc:
-        return Finding("failed", error=str(exc), stderr=ended.stderr)
-    return Finding("ok", document=document)
+        return RunOutcome("failed", error=str(exc), stderr=ended.stderr)
+    return RunOutcome("ok", document=document)
 
 
 def limits(manifest: Manifest, *, in_container: bool) -> list[str]:

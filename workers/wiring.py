@@ -25,7 +25,7 @@ from workers import approvals
 from workers.container import ContainerRuntime, find_program
 from workers.context import WorkerContext
 from workers.files import Files, fid_of_lustre_fd, released_lustre_fd
-from workers.image_upkeep import Upkeep
+from workers.image_upkeep import ImageUpkeep
 from workers.images import Images
 from workers.privileges import Account, account_for
 from workers.process import ProcessRuntime
@@ -78,7 +78,7 @@ def worker(settings: Settings, until: float | None = None) -> Worker:
     )
     # RQ waits for a job nearly as long as the worker's time to live, within one command.
     client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds)
-    upkeep = Upkeep(runtime, manifests, [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "unpack"])
+    upkeep = ImageUpkeep(runtime, manifests, [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "unpack"])
     walltime = None if until is None else Walltime(until, own.job_timeout_seconds)
     return Worker(own.queue, context, client, own.worker_ttl_seconds, upkeep, walltime)
 

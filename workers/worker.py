@@ -33,7 +33,7 @@ from lustre_events.jobs.queues import WRONG_TYPE
 from workers import jobs
 from workers.context import CURRENT, WorkerContext
 from workers.contract import readable
-from workers.image_upkeep import Upkeep
+from workers.image_upkeep import ImageUpkeep
 from workers.walltime import Walltime
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ MEMBER = re.compile(rb"[A-Za-z0-9_.:-]{1,300}\Z")
 """A job's id, or that of one of its runs."""
 
 
-class Job(RqJob):
+class WorkerJob(RqJob):
     """A job of ours as RQ sees it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -96,7 +96,7 @@ class Job(RqJob):
 class Worker(rq.Worker):
     """Runs the jobs of one queue, each in a process of its own."""
 
-    job_class = Job
+    job_class = WorkerJob
     max_connection_wait_time = 5.0  # seconds between two tries to reach Redis again; RQ would wait up to 60
 
     def __init__(  # noqa: PLR0917 - adapters arrive as arguments
@@ -105,7 +105,7 @@ class Worker(rq.Worker):
         context: WorkerContext,
         client: redis.Redis,
         ttl_seconds: int,
-        upkeep: Upkeep,
+        upkeep: ImageUpkeep,
         walltime: Walltime | None = None,
     ) -> None:
         super().__init__(
@@ -115,7 +115,7 @@ class Worker(rq.Worker):
             worker_ttl=ttl_seconds,
             job_monitoring_interval=max(1, ttl_seconds // 3),
             maintenance_interval=MAINTENANCE_SECONDS,
-            job_class=Job,
+            job_class=WorkerJob,
             serializer=JSONSerializer,
             log_job_description=False,
         )
@@ -222,8 +222,8 @@ class Worker(rq.Worker):
 
     def execute_job(self, job: RqJob, queue: rq.Queue) -> None:
         """Run a job of ours in a process of its own; fail any other at once and for good."""
-        refusal = job.refusal() if isinstance(job, Job) else "it was read by somebody else"
-        if isinstance(job, Job) and not refusal:
+        refusal = job.refusal() if isinstance(job, WorkerJob) else "it was read by somebody else"
+        if isinstance(job, WorkerJob) and not refusal:
             self._upkeep.use(job.extractor)
             begun = time.monotonic()
             super().execute_job(job, queue)

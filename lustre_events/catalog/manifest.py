@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lustre_events.catalog import shipped
 from lustre_events.catalog.program_files import ProgramFile, Room, digest, read_file, read_program
-from lustre_events.config.tables import Place, key, values
+from lustre_events.config.tables import Location, key, values
 from lustre_events.config.toml_text import MOST_CHARACTERS, read_toml
 from lustre_events.errors import ConfigError, ManifestError
 
@@ -134,20 +134,22 @@ def load(folder: Path, owner: str = "", uid: int | None = None, room: Room | Non
         table = read_toml(read_file(path, uid, MOST_MANIFEST_BYTES)[0], str(path))
     except ConfigError as exc:
         raise ManifestError(str(exc)) from exc
-    place = Place(str(path), error=ManifestError)
-    found = values(Written, table, place)
+    location = Location(str(path), error=ManifestError)
+    found = values(Written, table, location)
     if found["name"] != folder.name:
-        raise place.at("name").refusal(f"is {found['name']!r} but the folder is {folder.name}; rename one of them")
-    found["limits"] = _limits(found.get("limits", Limits()), place.inside("[limits]"), own=bool(owner))
+        raise location.at("name").refusal(
+            f"is {found['name']!r} but the folder is {folder.name}; rename one of them"
+        )
+    found["limits"] = _limits(found.get("limits", Limits()), location.inside("[limits]"), own=bool(owner))
     program = digest(read_program(folder, uid, room))
     return Manifest(**found, folder=folder.absolute(), digest=program, owner=owner, uid=uid)
 
 
-def _limits(limits: Limits, place: Place, *, own: bool) -> Limits:
+def _limits(limits: Limits, location: Location, *, own: bool) -> Limits:
     for spec in dataclasses.fields(Limits) if own else ():
         most = getattr(OWN_MOST, spec.name)
         if getattr(limits, spec.name) > most:
-            raise place.at(spec.name).refusal(f"of a user's own is {most} at most")
+            raise location.at(spec.name).refusal(f"of a user's own is {most} at most")
     return dataclasses.replace(limits, jobs=limits.jobs or int(limits.bytes_per_second > 0))
 
 

@@ -134,7 +134,7 @@ class ChangelogRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     xattr: bytes | None = None
 
 
-class Span(msgspec.Struct, frozen=True, gc=False):
+class ScannedBlock(msgspec.Struct, frozen=True, gc=False):
     """What `scan` found: `count` whole records in the first `size` bytes, their first and last index.
 
     `last_offset` is where the last one begins.
@@ -183,7 +183,7 @@ def boundaries(buffer: Buffer) -> Iterator[tuple[int, int]]:
         offset += size
 
 
-def scan(buffer: Buffer) -> Span:
+def scan(buffer: Buffer) -> ScannedBlock:
     """Count the records of `buffer` and find the first and the last index, decoding nothing.
 
     Raises as `record_size` does; an empty buffer gives a Span of zeros. This is the reader's only look at
@@ -207,10 +207,10 @@ def scan(buffer: Buffer) -> Span:
     if offset != end:
         record_size(buffer, last)  # raises: torn, or the loop stopped there
     if not count:
-        return Span(0, 0, 0, 0)
+        return ScannedBlock(0, 0, 0, 0)
     (first_index,) = _U64.unpack_from(buffer, _INDEX_AT)
     (last_index,) = _U64.unpack_from(buffer, last + _INDEX_AT)
-    return Span(count, first_index, last_index, end, last)
+    return ScannedBlock(count, first_index, last_index, end, last)
 
 
 def index_of(header: Buffer) -> int:

@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 from lustre_events.config import tables
 from lustre_events.config.former import FORMER
 from lustre_events.config.nearest import nearest
-from lustre_events.config.tables import Key, Place
+from lustre_events.config.tables import Key, Location
 from lustre_events.config.toml_text import read_toml
 from lustre_events.errors import ConfigError
 
@@ -232,7 +232,7 @@ def parse(table: Mapping[str, Any], environment: Mapping[str, str], origin: str)
             raise ConfigError(f"{origin}: {name} must be a section: write [{name}]")
     built = {
         name: section(
-            **tables.values(section, table.get(name, {}), Place(origin, f"[{name}]"), gone=FORMER.get(name, {}))
+            **tables.values(section, table.get(name, {}), Location(origin, f"[{name}]"), gone=FORMER.get(name, {}))
             | _from_environment(name, section, environment)
         )
         for name, section in sections.items()
@@ -248,13 +248,13 @@ def _from_environment(section_name: str, section: type, environment: Mapping[str
     for variable, text in environment.items():
         if not variable.startswith(prefix):
             continue
-        place = Place(f"the environment variable {variable}")
+        location = Location(f"the environment variable {variable}")
         if variable in gone:
-            raise place.refusal(gone[variable])
+            raise location.refusal(gone[variable])
         if variable not in known:
             raise ConfigError(f"unknown environment variable {variable}{nearest(variable, known)}")
         hint, key = tables.keys(section)[known[variable]]
-        found[known[variable]] = tables.value(hint, key, _from_text(hint, text), place)
+        found[known[variable]] = tables.value(hint, key, _from_text(hint, text), location)
     return found
 
 

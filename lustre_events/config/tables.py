@@ -29,7 +29,7 @@ _NAMES = {str: "a string", int: "a whole number", float: "a finite number", bool
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where something stands, for messages, and the error that they are: `node.toml: [reader] user`."""
 
     origin: str
@@ -37,11 +37,11 @@ class Place:
     key: str = ""
     error: type[LustreEventsError] = ConfigError
 
-    def at(self, key: str) -> Place:
+    def at(self, key: str) -> Location:
         """Return the place of a key in this section."""
         return dataclasses.replace(self, key=key)
 
-    def inside(self, section: str) -> Place:
+    def inside(self, section: str) -> Location:
         """Return the place of a section of this file."""
         return dataclasses.replace(self, section=section, key="")
 
@@ -97,93 +97,97 @@ def keys(kind: type) -> dict[str, tuple[Any, Key]]:
     return {name: (_without_none(hints[name]), key) for name, key in declared.items() if not key.internal}
 
 
-def read(kind: type[Kind], table: Mapping[str, Any], place: Place) -> Kind:
-    """Return the dataclass that a table says. Raises `place.error`."""
-    return kind(**values(kind, table, place))
+def read(kind: type[Kind], table: Mapping[str, Any], location: Location) -> Kind:
+    """Return the dataclass that a table says. Raises `location.error`."""
+    return kind(**values(kind, table, location))
 
 
 def values(
-    kind: type, table: Mapping[str, Any], place: Place, others: Collection[str] = (), gone: Mapping[str, str] = {}
+    kind: type,
+    table: Mapping[str, Any],
+    location: Location,
+    others: Collection[str] = (),
+    gone: Mapping[str, str] = {},
 ) -> dict[str, Any]:
     """Return the values of a table by key; keys that are not given have none, unless they are required.
 
     Args:
         kind: the dataclass that says what it may hold.
         table: as it was parsed.
-        place: where it stands.
+        location: where it stands.
         others: keys that the caller reads itself.
         gone: keys of earlier versions, and what is said about each.
 
     Raises:
-        LustreEventsError: `place.error`, about the first thing that is wrong.
+        LustreEventsError: `location.error`, about the first thing that is wrong.
     """
     known = keys(kind)
     found: dict[str, Any] = {}
     for name, given in table.items():
         if name in known:
-            found[name] = value(*known[name], given, place.at(name))
+            found[name] = value(*known[name], given, location.at(name))
         elif name in gone:
-            raise place.at(name).refusal(gone[name])
+            raise location.at(name).refusal(gone[name])
         elif name not in others:
-            what = "section" if isinstance(given, dict) and not place.section else "key"
+            what = "section" if isinstance(given, dict) and not location.section else "key"
             shown = f"[{name}]" if what == "section" else name
-            raise place.unknown(f"{what} {shown}", name, (*known, *others))
+            raise location.unknown(f"{what} {shown}", name, (*known, *others))
     for spec in dataclasses.fields(kind):
         if spec.name not in found and spec.default is _REQUIRED and spec.default_factory is _REQUIRED:
-            raise place.at(spec.name).refusal(f"is missing; {known[spec.name][1].needed}")
+            raise location.at(spec.name).refusal(f"is missing; {known[spec.name][1].needed}")
     return found
 
 
-def value(hint: Any, key: Key, given: Any, place: Place) -> Any:
-    """Return a value as its type and key want it. Raises `place.error`."""
+def value(hint: Any, key: Key, given: Any, location: Location) -> Any:
+    """Return a value as its type and key want it. Raises `location.error`."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(given, dict):
-            raise place.refusal(f"must be a section: write [{place.key}]")
-        return read(hint, given, place.inside(f"[{place.key}]"))
-    found = typed(hint, given, place)
+            raise location.refusal(f"must be a section: write [{location.key}]")
+        return read(hint, given, location.inside(f"[{location.key}]"))
+    found = typed(hint, given, location)
     if key.needed and not found:
-        raise place.refusal(f"is empty; {key.needed}")
+        raise location.refusal(f"is empty; {key.needed}")
     if isinstance(found, tuple | str):
-        _check_text(key, found, place)
+        _check_text(key, found, location)
     elif not isinstance(found, bool):
-        _check_bounds(key, found, place)
+        _check_bounds(key, found, location)
     return found
 
 
-def typed(hint: Any, given: Any, place: Place) -> Any:
-    """Return a value of a plain type or a list of strings. Raises `place.error`."""
+def typed(hint: Any, given: Any, location: Location) -> Any:
+    """Return a value of a plain type or a list of strings. Raises `location.error`."""
     if isinstance(hint, types.GenericAlias):
         if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-            raise place.refusal('must be a list of strings, e.g. ["a", "b"]')
+            raise location.refusal('must be a list of strings, e.g. ["a", "b"]')
         return tuple(given)
     if hint is float and type(given) is int:
         with contextlib.suppress(OverflowError):  # too large: stays whole and is refused below
             given = float(given)
     if type(given) is not hint or (hint is float and not math.isfinite(given)):
-        raise place.refusal(f"must be {_NAMES[hint]}, not {given!r}")
+        raise location.refusal(f"must be {_NAMES[hint]}, not {given!r}")
     return given
 
 
-def _check_text(key: Key, found: str | tuple[str, ...], place: Place) -> None:
+def _check_text(key: Key, found: str | tuple[str, ...], location: Location) -> None:
     if key.choices and found not in key.choices:
-        raise place.refusal(f"is {found!r}; it must be one of: {', '.join(key.choices)}")
+        raise location.refusal(f"is {found!r}; it must be one of: {', '.join(key.choices)}")
     verb, texts = ("is", (found,)) if isinstance(found, str) else ("has", found)
     for text in texts:
         if key.longest is not None and len(text) > key.longest:
-            raise place.refusal(f"has more than {key.longest} characters; make it shorter")
+            raise location.refusal(f"has more than {key.longest} characters; make it shorter")
         if key.fits is not None and not key.fits(text):
-            raise place.refusal(f"{verb} {text!r}; {key.expected}")
+            raise location.refusal(f"{verb} {text!r}; {key.expected}")
 
 
-def _check_bounds(key: Key, found: float, place: Place) -> None:
+def _check_bounds(key: Key, found: float, location: Location) -> None:
     least, most = key.least, key.most
     if (least is None or found >= least) and (most is None or found <= most):
         return
     if least is not None and most is not None:
-        raise place.refusal(f"must lie between {least} and {most}, not {found!r}")
+        raise location.refusal(f"must lie between {least} and {most}, not {found!r}")
     if least == 0:
-        raise place.refusal("must not be negative")
-    raise place.refusal(f"must be at least {least}, not {found!r}" if most is None else f"is {most} at most")
+        raise location.refusal("must not be negative")
+    raise location.refusal(f"must be at least {least}, not {found!r}" if most is None else f"is {most} at most")
 
 
 def _without_none(hint: Any) -> Any:

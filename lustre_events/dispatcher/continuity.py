@@ -45,27 +45,27 @@ class Continuity:
         """Look again at every stream: after a failed step Redis or the index may be another one."""
         self._looked.clear()
 
-    def look(self, place: EpochKey, first_index: int, cursors: Cursors, now_ns: int) -> list[Advance]:
+    def look(self, epoch_key: EpochKey, first_index: int, cursors: Cursors, now_ns: int) -> list[Advance]:
         """Mark what is lost of an epoch that is read now, and return how the index has to go on.
 
         `first_index` is the first that was read of it, 0: nothing was. Raises StreamError.
         """
-        position = cursors[place].position if place in cursors else 0
-        if place in self._looked and first_index <= position + 1:
+        position = cursors[epoch_key].position if epoch_key in cursors else 0
+        if epoch_key in self._looked and first_index <= position + 1:
             return []
-        start = self._streams.start(*place)
+        start = self._streams.start(*epoch_key)
         if max(start.left_index, start.dropped.last_index) > LAST_INDEX:
             raise StreamDamaged(
-                f"{place[0]}: epoch {place[1]} ends at index {start.left_index}, which no MDT has reached; "
+                f"{epoch_key[0]}: epoch {epoch_key[1]} ends at index {start.left_index}, which no MDT has reached; "
                 "somebody wrote an entry with that id: remove the key of this epoch, then restart the reader"
             )
         advances = []
-        for before, after, gap in missing(place, cursors, start):
+        for before, after, gap in missing(epoch_key, cursors, start):
             if gap is not None:
                 self._lose(msgspec.structs.replace(gap, time_ns=now_ns))
             if after != before:
                 advances.append((before, after))
-        self._looked.add(place)
+        self._looked.add(epoch_key)
         return advances
 
     def review(self, mdt: str, cursors: Cursors) -> None:
@@ -101,20 +101,20 @@ class Continuity:
         )  # fmt: skip
 
 
-def missing(place: EpochKey, cursors: Cursors, start: Start) -> Iterator[tuple[Cursor, Cursor, Loss | None]]:
+def missing(epoch_key: EpochKey, cursors: Cursors, start: Start) -> Iterator[tuple[Cursor, Cursor, Loss | None]]:
     """Yield how cursors have to move so that reading goes on at a stream's start, and what is lost by that."""
-    mdt, epoch = place
+    mdt, epoch = epoch_key
     dropped = start.dropped
     if dropped.epoch and dropped.epoch < epoch:
         # An epoch that is forgotten was drained, but perhaps into an index that is gone.
         yield from _up_to(
             cursors.get((mdt, dropped.epoch)) or Cursor(mdt, dropped.epoch), cursors, dropped.last_index
         )
-    cursor = cursors.get(place) or Cursor(*place)
+    cursor = cursors.get(epoch_key) or Cursor(*epoch_key)
     yield from _up_to(cursor, cursors, start.left_index)
     if cursor.position or start.left_index or not start.first_index:
         return
-    earlier = _before(place, cursors)
+    earlier = _before(epoch_key, cursors)
     if earlier is not None and earlier.epoch != dropped.epoch:
         reached = reach(span_of(earlier), _spans(earlier, cursors))
         if start.first_index > reached + 1:
@@ -135,9 +135,9 @@ def _up_to(cursor: Cursor, cursors: Cursors, index: int) -> Iterator[tuple[Curso
     yield cursor, after, Loss(cursor.mdt, cursor.epoch, first_index, index, 0, INDEX_BEHIND)
 
 
-def _before(place: EpochKey, cursors: Cursors) -> Cursor | None:
+def _before(epoch_key: EpochKey, cursors: Cursors) -> Cursor | None:
     """Return the last epoch before one of which the index has records."""
-    mdt, epoch = place
+    mdt, epoch = epoch_key
     earlier = [each for each in cursors.values() if each.mdt == mdt and each.epoch < epoch and each.position]
     return max(earlier, key=lambda cursor: cursor.epoch, default=None)
 

@@ -62,17 +62,17 @@ class Incoming:
         positions = {}
         for mdt in self._streams.mdts():
             with self._alone(mdt):
-                place = (mdt, self._oldest_epoch(mdt, cursors))
-                if place[1]:
-                    positions[place] = _position(place, cursors)
+                epoch_key = (mdt, self._oldest_epoch(mdt, cursors))
+                if epoch_key[1]:
+                    positions[epoch_key] = _position(epoch_key, cursors)
         blocks = self._read(positions, timeout_seconds)
         self.reading = set(positions)
         first: dict[EpochKey, int] = {}
         for block in blocks:
             first.setdefault((block.mdt, block.epoch), block.first_index)
-        for place in positions:
-            with self._alone(place[0]):
-                self.behind += self._continuity.look(place, first.get(place, 0), cursors, self._clock())
+        for epoch_key in positions:
+            with self._alone(epoch_key[0]):
+                self.behind += self._continuity.look(epoch_key, first.get(epoch_key, 0), cursors, self._clock())
         self._say()
         return [block for block in blocks if block.mdt not in self.troubles]
 
@@ -86,17 +86,17 @@ class Incoming:
         share = READ_BYTES // max(1, len(positions))
         blocks = self._streams.read(positions, share, timeout_seconds)
         beyond = {(block.mdt, block.epoch): block for block in blocks if block.last_index > LAST_INDEX}
-        for place, block in beyond.items():
-            self.troubles[place[0]] = (
+        for epoch_key, block in beyond.items():
+            self.troubles[epoch_key[0]] = (
                 f"a block ends at index {block.last_index}, which no MDT has reached; "
                 f"somebody wrote it: look at epoch {block.epoch} with redis-cli XRANGE, and XDEL it"
             )
-            del positions[place]
+            del positions[epoch_key]
         if beyond:
             blocks = [block for block in blocks if (block.mdt, block.epoch) not in beyond]
             blocks = blocks or self._streams.read(positions, share, timeout_seconds)
-        for place, damage in self._streams.damaged.items():
-            self.troubles.setdefault(place[0], damage)
+        for epoch_key, damage in self._streams.damaged.items():
+            self.troubles.setdefault(epoch_key[0], damage)
         return blocks
 
     @contextlib.contextmanager
@@ -130,17 +130,17 @@ class Incoming:
         self._entries = max(2, min(2 * self._entries, RESULT_ENTRIES, fitting))
         return entries
 
-    def committed(self, places: Iterable[EpochKey], entry_ids: Iterable[str]) -> None:
+    def committed(self, epoch_keys: Iterable[EpochKey], entry_ids: Iterable[str]) -> None:
         """Remember what is committed: records of these places, and these entries of results."""
-        self._unacknowledged.update(places)
+        self._unacknowledged.update(epoch_keys)
         self._unacknowledged_results += entry_ids
 
     def acknowledge(self, cursors: Cursors) -> None:
         """Acknowledge what is committed, also what Redis did not take before. Raises StreamError."""
-        for place in sorted(self._unacknowledged):
-            with self._alone(place[0]):
-                self._streams.acknowledge(*place, _position(place, cursors))
-            self._unacknowledged.discard(place)
+        for epoch_key in sorted(self._unacknowledged):
+            with self._alone(epoch_key[0]):
+                self._streams.acknowledge(*epoch_key, _position(epoch_key, cursors))
+            self._unacknowledged.discard(epoch_key)
         if self._unacknowledged_results:
             self._results.acknowledge(self._unacknowledged_results)
             self._unacknowledged_results = []
@@ -149,14 +149,14 @@ class Incoming:
         """Return the oldest epoch that is not drained, and drop those that are; 0: there is none."""
         epochs = self._streams.epochs(mdt)
         while len(epochs) > 1:
-            place = (mdt, epochs[0])
-            if _position(place, cursors) < self._streams.tail(*place):
+            epoch_key = (mdt, epochs[0])
+            if _position(epoch_key, cursors) < self._streams.tail(*epoch_key):
                 break
             # A newer one has begun, so nothing can be appended to this one any more.
-            self._streams.acknowledge(*place, _position(place, cursors))
-            self._unacknowledged.discard(place)
-            if self._streams.drop(*place):
-                log.info("%s: epoch %d is drained", *place, extra={"action": "drop"})
+            self._streams.acknowledge(*epoch_key, _position(epoch_key, cursors))
+            self._unacknowledged.discard(epoch_key)
+            if self._streams.drop(*epoch_key):
+                log.info("%s: epoch %d is drained", *epoch_key, extra={"action": "drop"})
             epochs.pop(0)
         if epochs and (mdt, epochs[0]) not in self._seen:
             # Perhaps committed and not acknowledged before this dispatcher began.
@@ -166,6 +166,6 @@ class Incoming:
         return epochs[0] if epochs else 0
 
 
-def _position(place: EpochKey, cursors: Mapping[EpochKey, Cursor]) -> int:
-    cursor = cursors.get(place)
+def _position(epoch_key: EpochKey, cursors: Mapping[EpochKey, Cursor]) -> int:
+    cursor = cursors.get(epoch_key)
     return 0 if cursor is None else cursor.position

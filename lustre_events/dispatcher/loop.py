@@ -35,7 +35,7 @@ from lustre_events.dispatcher.rates import Rates
 from lustre_events.dispatcher.records import Gathered, RecordWriter
 from lustre_events.dispatcher.reprocess_requests import ReprocessRequests
 from lustre_events.dispatcher.requests import RequestHandler
-from lustre_events.dispatcher.results import Ask, ResultWriter
+from lustre_events.dispatcher.results import FileSystemQuestion, ResultWriter
 from lustre_events.dispatcher.scan import Scanning
 from lustre_events.dispatcher.scan_requests import ScanRequests
 from lustre_events.dispatcher.sweep import Sweeper
@@ -153,7 +153,7 @@ class Dispatcher:
         self._installed = Installed(look, self._registry, planner, clock())
         self._walks = DirectoryWalks(planner)
         healing = Healing(planner, self._walks, settings.skew_seconds)
-        asks: dict[str, Ask] = {HEAL: healing, SCAN: Scanning(planner, self._walks, healing)}
+        asks: dict[str, FileSystemQuestion] = {HEAL: healing, SCAN: Scanning(planner, self._walks, healing)}
         self._records = RecordWriter(planner, self._walks, healing)
         self._results = ResultWriter(self._registry, planner, asks, healing.doubt, settings)
         self._sweeper = Sweeper(streams, planner, mdts, clock(), healing.skew_ns)

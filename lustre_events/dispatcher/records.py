@@ -47,8 +47,8 @@ class RecordWriter:
         batch = Batch(now_ns, self._healing.skew_ns if several else 0)
         cursors: dict[EpochKey, Cursor] = {}
         for block in blocks:
-            place = (block.mdt, block.epoch)
-            cursor = cursors.get(place) or known.get(place) or Cursor(*place)
+            epoch_key = (block.mdt, block.epoch)
+            cursor = cursors.get(epoch_key) or known.get(epoch_key) or Cursor(*epoch_key)
             if block.last_index <= cursor.position:
                 continue
             taken = batch.add_block(
@@ -59,8 +59,10 @@ class RecordWriter:
                 taken=span_of(cursor),
                 others=_others(cursor, known),
             )
-            cursors[place] = Cursor(*place, taken.last_index, taken.last_ns, taken.first_index, taken.first_ns)
-        before = [known.get(place) or Cursor(*place) for place in cursors]
+            cursors[epoch_key] = Cursor(
+                *epoch_key, taken.last_index, taken.last_ns, taken.first_index, taken.first_ns
+            )
+        before = [known.get(epoch_key) or Cursor(*epoch_key) for epoch_key in cursors]
         return Gathered(batch, before, cursors, several)
 
     def write(self, turn: Turn, gathered: Gathered) -> None:

@@ -34,7 +34,7 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher import questions as asking
+from lustre_events.dispatcher import questions
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question, WorkPlanner
@@ -59,7 +59,7 @@ _LATEST = (1 << 63) - 1
 GONE_WAIT_NS = 5 * SECOND_NS
 
 
-class Ask(Protocol):
+class FileSystemQuestion(Protocol):
     """What is asked of the file system itself: `heal` (heal.py) and `scan` (scan.py)."""
 
     def begin(self) -> None:
@@ -105,7 +105,7 @@ class ResultWriter:
         self,
         registry: ExtractorRegistry,
         planner: WorkPlanner,
-        asks: Mapping[str, Ask],
+        asks: Mapping[str, FileSystemQuestion],
         doubt: Callable[[Turn, Collection[FID]], int],
         settings: DispatcherSettings,
     ) -> None:
@@ -136,7 +136,7 @@ class ResultWriter:
         work = (result.fid, result.extractor)
         row = taken.objects.get(result.fid)
         before = taken.rows.get(work, taken.pending.get(work))
-        in_time = lost or asking.in_time(before, result)
+        in_time = lost or questions.in_time(before, result)
         if row is None or result.generation > row.generation or not in_time:
             # The object was removed meanwhile, the result is of an index before this one, or nobody asked.
             turn.counters["results_dropped"] += 1
@@ -152,7 +152,7 @@ class ResultWriter:
         turn.counters[f"results_{status}"] += 1
         taken.tallies.add(result.extractor, status, result.provenance)
         if after is None and before is not None:
-            after = asking.once_more(before)
+            after = questions.once_more(before)
         if after is not before:
             taken.rows[work] = after
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import msgspec
 
 from lustre_events.changelog.fid import FID
-from lustre_events.dispatcher import questions as asking
+from lustre_events.dispatcher import questions
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.heal import Healing
 from lustre_events.dispatcher.portions import Merged, Portion, portion_of
@@ -60,11 +60,11 @@ class Scanning:
         if portion.after < before.after:
             return before  # it came twice
         if portion.after > before.after:
-            return asking.again(before, turn.now_ns)  # a portion between was lost
+            return questions.again(before, turn.now_ns)  # a portion between was lost
         self._portions.append(portion)
         if portion.last is not None:
             row = msgspec.structs.replace(before, after=portion.last)
-            return asking.again(row, turn.now_ns) if said.more else row
+            return questions.again(row, turn.now_ns) if said.more else row
         self._done.append((before.scan, result.fid, ""))
         return None
 
@@ -84,7 +84,7 @@ class Scanning:
         if self._portions:
             self._write(turn, merged)
         for scan, directories in merged.below.items():
-            asking.listings(turn, self._planner.facts_lane, sorted(directories), scan)
+            questions.listings(turn, self._planner.facts_lane, sorted(directories), scan)
         self._count(turn)
         self.begin()
 
@@ -103,11 +103,11 @@ class Scanning:
         turn.transaction.add_objects(new)
         changed = self._changed(turn, merged, stored)
         self._planner.take(turn, changed)
-        questions = [_question(row, _NEW, turn.now_ns) for row, _ in new]
-        questions += [
+        asked = [_question(row, _NEW, turn.now_ns) for row, _ in new]
+        asked += [
             _question(stored[fid], _NAME, turn.now_ns) for fid in merged.named & (stored.keys() - changed.keys())
         ]
-        self._planner.ask(turn, questions)
+        self._planner.ask(turn, asked)
         # Who has lost a name and has none left: is it still there?
         self._planner.look_at(turn, merged.lost - turn.transaction.linked(merged.lost))
         self._healing.want(turn, merged.disputed)

@@ -84,12 +84,12 @@ class Tally:
         """
         wanted = share * sum(self.buckets)
         below = 0
-        for place, count in enumerate(self.buckets):
+        for bucket, count in enumerate(self.buckets):
             if count and below + count >= wanted:
-                if place == len(BOUNDS):
+                if bucket == len(BOUNDS):
                     return BOUNDS[-1]
-                low = BOUNDS[place - 1] if place else 0.0
-                return low + (BOUNDS[place] - low) * (wanted - below) / count
+                low = BOUNDS[bucket - 1] if bucket else 0.0
+                return low + (BOUNDS[bucket] - low) * (wanted - below) / count
             below += count
         return None
 

@@ -99,7 +99,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PagePosition:
     """Where a page ended: the last hit's value in the order's column, and its id."""
 
     value: int | None
@@ -107,7 +107,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ValueCount:
     """How many objects have a value, and the sum of their known sizes (bytes)."""
 
     value: str | int | float | None
@@ -141,7 +141,7 @@ class Stats:
 class Reading(Protocol):
     """One moment of an index. Objects without a name are never found."""
 
-    def find(self, node: Node, order: Order, after: Place | None, limit: int) -> list[Row]:
+    def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`.
 
         Exactly those behind it in the order, so that pages are right whatever has changed meanwhile.
@@ -160,7 +160,7 @@ class Reading(Protocol):
     def count(self, node: Node) -> int:
         """Return how many objects match."""
 
-    def tally(self, node: Node, by: str, limit: int | None) -> list[Tally]:
+    def tally(self, node: Node, by: str, limit: int | None) -> list[ValueCount]:
         """Return the values of the objects that match, the most frequent first (then by value, ascending).
 
         by: `uid gid type mime released` (the column; None where it is not known); `ext` (of the object's first

@@ -15,8 +15,8 @@ from lustre_events.domain.rules.review import Verdict, explain
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.index.search.hits import (
     Document,
-    Facts,
     Failure,
+    ObjectFacts,
     ObjectView,
     PendingWork,
     name_text,
@@ -122,7 +122,7 @@ def _names(view: ObjectView) -> Sentence:
     return Sentence(f"{view.fid} is a {kind}, at {names}")
 
 
-def _cause(facts: Facts, status: Status) -> Sentence:
+def _cause(facts: ObjectFacts, status: Status) -> Sentence:
     if not facts.cause:
         return Sentence("no record has told of a change of it: other records name it, or a scan has found it")
     key = OrderKey.unpack(facts.cause)
@@ -140,7 +140,7 @@ def _cause(facts: Facts, status: Status) -> Sentence:
                     f"(epoch {key.epoch}) of {at}{where}")  # fmt: skip
 
 
-def _facts(view: ObjectView, facts: Facts) -> Sentence:
+def _facts(view: ObjectView, facts: ObjectFacts) -> Sentence:
     waiting = any(row.extractor == STAT for row in view.pending)
     if not facts.facts_generation:
         return Sentence(f"{STAT} has not looked at it yet", STAT if waiting else "its next change")
@@ -159,7 +159,7 @@ def _facts(view: ObjectView, facts: Facts) -> Sentence:
 
 
 def _rules(
-    view: ObjectView, facts: Facts, known: Circumstances, wanted: dict[str, str]
+    view: ObjectView, facts: ObjectFacts, known: Circumstances, wanted: dict[str, str]
 ) -> Iterator[Sentence]:  # fmt: skip
     """Yield what the rules say of each name, and note in `wanted` which extractor is to run by which rule."""
     if known.rules is None:
@@ -190,7 +190,7 @@ def _verdict(verdict: Verdict) -> str:
     return f"rule {work.rule!r} does not give it {work.extractor}, because {verdict.why}{because}"
 
 
-def _document(document: Document, facts: Facts, status: Status) -> Sentence:
+def _document(document: Document, facts: ObjectFacts, status: Status) -> Sentence:
     told, name = document.provenance, document.extractor
     of = "its present content"
     if document.generation < facts.content:
@@ -217,7 +217,7 @@ def _document(document: Document, facts: Facts, status: Status) -> Sentence:
     return Sentence(text)
 
 
-def _failure(failure: Failure, facts: Facts) -> Sentence:
+def _failure(failure: Failure, facts: ObjectFacts) -> Sentence:
     told: dict[str, Any] = failure.failure.get("provenance") or {}
     at = f" at {time_text(told['time_ns'])}" if isinstance(told.get("time_ns"), int) else ""
     where = f" on {told['host']}" if "host" in told else ""
@@ -268,7 +268,7 @@ def _worker_for(queue: str, status: Status) -> str:
     return f"one of {serving} workers of queue {queue}" if serving else f"a worker: none serves queue {queue}"
 
 
-def _missing(name: str, rule: str, facts: Facts, view: ObjectView, status: Status) -> Sentence:
+def _missing(name: str, rule: str, facts: ObjectFacts, view: ObjectView, status: Status) -> Sentence:
     if status.extractor(name).disabled:
         return Sentence(f"{name} is wanted by rule {rule!r} and is disabled, so changes make no work for it",
                         f"lustre-events extractor enable {name}, then reprocess")  # fmt: skip

@@ -42,7 +42,7 @@ extractor = "hdf5"
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class DemoFile:
     """A file that the demo writes, and the extractor whose document it must get."""
 
     path: str
@@ -127,7 +127,7 @@ def _ask(index: str, say: Say, *queries: str) -> None:
                 say(f"  {_line(hit)}")
 
 
-def _without_document(view: ObjectView, sample: Sample, runtime: str, say: Say) -> None:
+def _without_document(view: ObjectView, sample: DemoFile, runtime: str, say: Say) -> None:
     """Say why a sample has no document: a plain process may lack the packages that the image has."""
     errors = [str(each.failure.get("stderr") or each.failure.get("error", "")) for each in view.failures]
     why = " ".join(errors).strip().splitlines() or ["nobody knows why"]
@@ -150,20 +150,22 @@ def _keep(box: Sandbox, say: Say) -> None:
             time.sleep(LOOK_SECONDS)
 
 
-def _samples() -> list[Sample]:
+def _samples() -> list[DemoFile]:
     def copy(name: str) -> Callable[[Path], None]:
         return lambda target: _write(target, (shipped.extractors() / name).read_bytes())
 
     return [
-        Sample("campaign/run1/readings.csv", "tabular", lambda p: _write_table(p, ["time", "temperature"], 40)),
-        Sample(
+        DemoFile("campaign/run1/readings.csv", "tabular", lambda p: _write_table(p, ["time", "temperature"], 40)),
+        DemoFile(
             "campaign/run2/readings.tsv", "tabular", lambda p: _write_table(p, ["time", "temperature"], 20, "\t")
         ),
-        Sample("campaign/run2/setup.json", "tabular", lambda p: _write(p, json.dumps([{"lens": 3}] * 3).encode())),
-        Sample("campaign/log, with comma.jsonl", "tabular", _write_lines),
-        Sample("beamline/sample.h5", "hdf5", copy("hdf5/samples/scan.h5")),
-        Sample("model/ocean.nc", "hdf5", copy("hdf5/samples/ocean.nc")),
-        Sample("notes.md", STAT, lambda p: _write(p, b"# notes\n")),
+        DemoFile(
+            "campaign/run2/setup.json", "tabular", lambda p: _write(p, json.dumps([{"lens": 3}] * 3).encode())
+        ),
+        DemoFile("campaign/log, with comma.jsonl", "tabular", _write_lines),
+        DemoFile("beamline/sample.h5", "hdf5", copy("hdf5/samples/scan.h5")),
+        DemoFile("model/ocean.nc", "hdf5", copy("hdf5/samples/ocean.nc")),
+        DemoFile("notes.md", STAT, lambda p: _write(p, b"# notes\n")),
     ]
 
 

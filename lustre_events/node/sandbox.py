@@ -29,27 +29,27 @@ Say = Callable[[str], None]
 class Sandbox:
     """Where things lie: `files` is watched."""
 
-    place: Path
+    folder: Path
 
     @property
     def files(self) -> Path:
         """The watched directory."""
-        return self.place / "files"
+        return self.folder / "files"
 
     @property
     def settings(self) -> Path:
         """The settings file of the service."""
-        return self.place / "lustre-events.toml"
+        return self.folder / "lustre-events.toml"
 
     @property
     def log(self) -> Path:
         """What the service says."""
-        return self.place / "service.log"
+        return self.folder / "service.log"
 
     @property
     def index(self) -> str:
         """The URL of the index."""
-        return f"sqlite:///{self.place / 'index.db'}"
+        return f"sqlite:///{self.folder / 'index.db'}"
 
     def wait(self, condition: Callable[[], bool], what: str, seconds: float, every: float = 0.1) -> None:
         """Wait until `condition` holds; our errors in it count as no (the index may not be there yet).
@@ -95,31 +95,31 @@ def choose_runtime(images: Path, say: Say) -> str:
 @contextlib.contextmanager
 def sandbox(name: str, rules: str, images: Path, runtime: str, **more: str) -> Iterator[Sandbox]:
     """Run the service in a new folder; end it and remove the folder afterwards. `more`: lines by section."""
-    place = Path(tempfile.mkdtemp(prefix=f"lustre-events-{name}-"))
-    place.chmod(0o755)  # containers run as an ordinary user, who must reach the files
-    box = Sandbox(place)
+    folder = Path(tempfile.mkdtemp(prefix=f"lustre-events-{name}-"))
+    folder.chmod(0o755)  # containers run as an ordinary user, who must reach the files
+    box = Sandbox(folder)
     try:
         box.files.mkdir()
-        (place / "rules.toml").write_text(rules)
-        box.settings.write_text(_settings(place, images.resolve(), runtime, more))
+        (folder / "rules.toml").write_text(rules)
+        box.settings.write_text(_settings(folder, images.resolve(), runtime, more))
         with _running(box):
             yield box
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _settings(place: Path, images: Path, runtime: str, more: Mapping[str, str]) -> str:
+def _settings(folder: Path, images: Path, runtime: str, more: Mapping[str, str]) -> str:
     return f"""\
 [filesystem]
 source = "directory"
-mount = "{place}/files"
-state = "{place}/state"
+mount = "{folder}/files"
+state = "{folder}/state"
 
 [index]
-url = "sqlite:///{place}/index.db"
+url = "sqlite:///{folder}/index.db"
 
 [dispatcher]
-rules = "{place}/rules.toml"
+rules = "{folder}/rules.toml"
 settle_seconds = 0.5
 retry_seconds = 0.5
 attempts = 2

@@ -22,7 +22,7 @@ from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node import setup_redis, steps
 from lustre_events.node.roles import INSTALLED, ROLES
 from lustre_events.node.setup_redis import ETC
-from lustre_events.node.steps import Accounts, Owner, Step
+from lustre_events.node.steps import Owner, Step, SystemAccounts
 
 REDIS = "redis"
 KNOWN = (REDIS, *INSTALLED)
@@ -66,7 +66,7 @@ class Node:
 
     def owner(self, user: str = "root", group: str = "root") -> Owner:
         """Return an owner by the node's own accounts."""
-        return Owner(Accounts(self.root), user, group)
+        return Owner(SystemAccounts(self.root), user, group)
 
 
 def plan(node: Node) -> list[Step]:
@@ -75,9 +75,9 @@ def plan(node: Node) -> list[Step]:
     Raises:
         ConfigError: a login is needed that only Redis's node has, or a setting is wrong.
     """
-    place = setup_redis.RedisPlace(node.root, node.redis, run, node.live)
+    target = setup_redis.RedisTarget(node.root, node.redis, run, node.live)
     found = [steps.folder(node.at(ETC), 0o755, node.owner())]
-    found += setup_redis.steps_of(place) if REDIS in node.roles else []
+    found += setup_redis.steps_of(target) if REDIS in node.roles else []
     if any(role in INSTALLED for role in node.roles):
         found += [*_accounts(node), *_settings(node), *_units(node)]
     return found
@@ -88,8 +88,8 @@ def removal(node: Node) -> list[Step]:
     left = {*installed(node.root)} - {*node.roles}
     if not left:
         return plan(node)
-    place = setup_redis.RedisPlace(node.root, node.redis, run, node.live)
-    found = setup_redis.steps_of(place) if REDIS in node.roles else []
+    target = setup_redis.RedisTarget(node.root, node.redis, run, node.live)
+    found = setup_redis.steps_of(target) if REDIS in node.roles else []
     if left & {*INSTALLED}:  # they need accounts, folders and settings
         return [*found, *list(_units(node))[1:]]
     return [*found, *_accounts(node), *_settings(node), *_units(node)]
@@ -135,7 +135,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def _accounts(node: Node) -> Iterator[Step]:
-    shipped, accounts = deploy() / "systemd", Accounts(node.root)
+    shipped, accounts = deploy() / "systemd", SystemAccounts(node.root)
     sysusers = node.at("etc/sysusers.d/lustre-events.conf")
     tmpfiles = node.at("etc/tmpfiles.d/lustre-events.conf")
     for path, kind in ((sysusers, "sysusers"), (tmpfiles, "tmpfiles")):
@@ -208,11 +208,11 @@ def _units(node: Node) -> Iterator[Step]:
 
 def _elsewhere(drop: Path, url: str, owner: Owner) -> Step:
     """Return the step that lets the dispatcher write its index on another disk, or no longer."""
-    place = STATE if is_postgresql(url) else sqlite_path(url).absolute().parent
-    if place.is_relative_to(STATE):
+    target = STATE if is_postgresql(url) else sqlite_path(url).absolute().parent
+    if target.is_relative_to(STATE):
         away = partial(shutil.rmtree, drop.parent)
         return Step(f"remove {drop}", lambda: not drop.is_file(), away, away, drop.is_file)
-    text = f"# [index] url lies outside of {STATE}\n[Service]\nReadWritePaths={place}\n"
+    text = f"# [index] url lies outside of {STATE}\n[Service]\nReadWritePaths={target}\n"
     return replace(steps.file(drop, text.encode, 0o644, owner), undo=partial(shutil.rmtree, drop.parent))
 
 

@@ -17,7 +17,7 @@ from lustre_events.config.places import ADMINISTRATOR, REDIS_URL, login
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.node import steps
 from lustre_events.node.roles import ROLES
-from lustre_events.node.steps import Accounts, Owner, Step
+from lustre_events.node.steps import Owner, Step, SystemAccounts
 from lustre_events.streams.connection import connect, redis_errors
 
 ETC = Path("/etc/lustre-events")
@@ -39,7 +39,7 @@ Run = Callable[[Sequence[str]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class RedisPlace:
+class RedisTarget:
     """Where Redis is set up: the root folder, how others reach it, how programs are run; `live`: it runs here."""
 
     root: Path
@@ -66,26 +66,26 @@ class RedisPlace:
     @property
     def owner(self) -> Owner:
         """Who may read what only Redis needs."""
-        return Owner(Accounts(self.root), group="redis")
+        return Owner(SystemAccounts(self.root), group="redis")
 
 
-def steps_of(place: RedisPlace) -> list[Step]:
+def steps_of(target: RedisTarget) -> list[Step]:
     """Return all steps, in order."""
     return [
-        *certificates(place), *logins(place.etc, place.where, Owner(Accounts(place.root)), place.scheme),
-        _acl(place), _settings(place), *_start(place),
+        *certificates(target), *logins(target.etc, target.where, Owner(SystemAccounts(target.root)), target.scheme),
+        _acl(target), _settings(target), *_start(target),
     ]  # fmt: skip
 
 
-def _acl(place: RedisPlace) -> Step:
+def _acl(target: RedisTarget) -> Step:
     """Return the step of the users, which a Redis that runs takes at once."""
-    step = acl(place.etc, place.owner)
+    step = acl(target.etc, target.owner)
 
     def do() -> None:
         step.do()
-        _answers(place.etc, load=True)
+        _answers(target.etc, load=True)
 
-    return replace(step, do=do) if place.live else step
+    return replace(step, do=do) if target.live else step
 
 
 def logins(etc: Path, where: str, owner: Owner, scheme: str = "rediss") -> Iterator[Step]:
@@ -121,16 +121,16 @@ def _password(etc: Path, role: str) -> str:
     return found[1]
 
 
-def certificates(place: RedisPlace) -> Iterator[Step]:
+def certificates(target: RedisTarget) -> Iterator[Step]:
     """Yield the steps that make a CA and Redis's certificate; what the site has put there stays."""
-    tls, root = place.etc / "tls", Owner(Accounts(place.root))
+    tls, root = target.etc / "tls", Owner(SystemAccounts(target.root))
     yield steps.folder(tls, 0o755, root)
     ca_files, own_files = (tls / "ca.key", tls / "ca.crt"), (tls / "redis.key", tls / "redis.crt")
 
     def make_ca() -> None:
         with tempfile.TemporaryDirectory() as made:
             key, crt = Path(made) / "key", Path(made) / "crt"
-            place.run([
+            target.run([
                 "openssl", "req", "-x509", *_KEY, "-days", DAYS, "-subj", "/CN=CA of lustre-events",
                 "-keyout", str(key), "-out", str(crt),
             ])  # fmt: skip
@@ -142,14 +142,14 @@ def certificates(place: RedisPlace) -> Iterator[Step]:
             raise ConfigError(f"{own_files[1]}: put Redis's certificate and key there, signed by {ca_files[1]}")
         with tempfile.TemporaryDirectory() as made:
             key, crt, csr, more = (Path(made) / name for name in ("key", "crt", "csr", "more"))
-            more.write_text(f"subjectAltName={','.join(_names(place.host))}\n", encoding="utf-8")
-            place.run(["openssl", "req", *_KEY, "-subj", "/CN=Redis of lustre-events", "-keyout", str(key),
+            more.write_text(f"subjectAltName={','.join(_names(target.host))}\n", encoding="utf-8")
+            target.run(["openssl", "req", *_KEY, "-subj", "/CN=Redis of lustre-events", "-keyout", str(key),
                        "-out", str(csr)])  # fmt: skip
-            place.run([
+            target.run([
                 "openssl", "x509", "-req", "-in", str(csr), "-CA", str(ca_files[1]), "-CAkey", str(ca_files[0]),
                 "-set_serial", str(secrets.randbits(63)), "-days", DAYS, "-extfile", str(more), "-out", str(crt),
             ])  # fmt: skip
-            steps.write(own_files[0], key.read_bytes(), 0o640, place.owner)
+            steps.write(own_files[0], key.read_bytes(), 0o640, target.owner)
             steps.write(own_files[1], crt.read_bytes(), 0o644, root)
 
     yield Step("make a CA for Redis's certificate", ca_files[1].is_file, make_ca,
@@ -180,17 +180,17 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _settings(place: RedisPlace) -> Step:
+def _settings(target: RedisTarget) -> Step:
     template = shipped_redis().read_text(encoding="utf-8")
 
     def content() -> bytes:
-        port = place.where.rpartition(":")[2]
-        own = ["", "# This site's, by `lustre-events setup`:", f"bind {' '.join(_addresses(place.host))}"]
+        port = target.where.rpartition(":")[2]
+        own = ["", "# This site's, by `lustre-events setup`:", f"bind {' '.join(_addresses(target.host))}"]
         own += [f"tls-port {port}"] if port != str(PORT) else []
-        own += [f"dir /{DATA}"] if (place.root / DATA).is_dir() else []
+        own += [f"dir /{DATA}"] if (target.root / DATA).is_dir() else []
         return (template + "\n".join(own) + "\n").encode()
 
-    return steps.file(place.etc / "redis.conf", content, 0o644, Owner(Accounts(place.root)))
+    return steps.file(target.etc / "redis.conf", content, 0o644, Owner(SystemAccounts(target.root)))
 
 
 def shipped_redis() -> Path:
@@ -210,21 +210,21 @@ def _addresses(host: str) -> list[str]:
     return ["127.0.0.1", *outside] if outside else ["*"]
 
 
-def _start(place: RedisPlace) -> Iterator[Step]:
-    config = next((place.root / name for name in CONFIGS if (place.root / name).is_file()), None)
+def _start(target: RedisTarget) -> Iterator[Step]:
+    config = next((target.root / name for name in CONFIGS if (target.root / name).is_file()), None)
     if config is None:
         return
     include = steps.line(config, f"include {ETC}/redis.conf")
-    unit = next((name for name in SERVICES if _unit(place.root, name)), None)
+    unit = next((name for name in SERVICES if _unit(target.root, name)), None)
 
     def undo() -> None:
         include.undo()
-        if place.live and unit is not None:
-            place.run(["systemctl", "restart", unit])
+        if target.live and unit is not None:
+            target.run(["systemctl", "restart", unit])
 
     yield replace(include, undo=undo)
-    if place.live and unit is not None:
-        yield Step(f"restart {unit}", lambda: _answers(place.etc), lambda: _restart(place, unit))
+    if target.live and unit is not None:
+        yield Step(f"restart {unit}", lambda: _answers(target.etc), lambda: _restart(target, unit))
 
 
 def _unit(root: Path, name: str) -> bool:
@@ -232,11 +232,11 @@ def _unit(root: Path, name: str) -> bool:
     return any((root / each / f"{name}.service").exists() for each in folders)
 
 
-def _restart(place: RedisPlace, unit: str) -> None:
-    place.run(["systemctl", "enable", unit])
-    place.run(["systemctl", "restart", unit])
-    if not _answers(place.etc):
-        raise ConfigError(f"{unit} does not take the login of {place.etc}/admin.env; see: journalctl -u {unit}")
+def _restart(target: RedisTarget, unit: str) -> None:
+    target.run(["systemctl", "enable", unit])
+    target.run(["systemctl", "restart", unit])
+    if not _answers(target.etc):
+        raise ConfigError(f"{unit} does not take the login of {target.etc}/admin.env; see: journalctl -u {unit}")
 
 
 def _answers(etc: Path, *, load: bool = False) -> bool:

@@ -57,7 +57,7 @@ def backward(steps: Sequence[Step], *, purge: bool, dry: bool = False) -> Iterat
 
 
 @dataclass(frozen=True, slots=True)
-class Accounts:
+class SystemAccounts:
     """The accounts of the system below a root folder, which need not be this one's."""
 
     root: Path
@@ -85,7 +85,7 @@ class Accounts:
 class Owner:
     """Who owns a file and who else may use it; names that do not exist (yet) stand for root."""
 
-    accounts: Accounts
+    accounts: SystemAccounts
     user: str = "root"
     group: str = "root"
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lustre_events.changelog.record import Span, scan
+from lustre_events.changelog.record import ScannedBlock, scan
 from lustre_events.config.settings import ReaderSettings
 from lustre_events.errors import RecordDecodeError
 from lustre_events.sources.interface import Source
@@ -50,7 +50,7 @@ class Gathering:
         """Drop what was read and not given out."""
         self._aside = b""
 
-    def next(self) -> tuple[Span, bytes] | None:
+    def next(self) -> tuple[ScannedBlock, bytes] | None:
         """Return the next block's records with rising indexes, or None where the source has nothing.
 
         A block ends when it is full, or `linger_ms` after the one before: at full speed blocks are large, and in
@@ -74,12 +74,14 @@ class Gathering:
                 self._aside = chunk  # the index starts again here: that is another epoch's block
                 break
             chunks.append(chunk)
-            whole = Span(whole.count + span.count, whole.first_index, span.last_index, whole.size + span.size,
-                         whole.size + span.last_offset)  # fmt: skip
+            whole = ScannedBlock(
+                whole.count + span.count, whole.first_index, span.last_index, whole.size + span.size,
+                whole.size + span.last_offset,
+            )  # fmt: skip
         self._given_at = self._clock()
         return whole, b"".join(chunks)
 
-    def _scan(self, chunk: bytes) -> Span:
+    def _scan(self, chunk: bytes) -> ScannedBlock:
         try:
             return scan(chunk)
         except RecordDecodeError as exc:

@@ -24,7 +24,7 @@ from lustre_events.changelog.record import (
     RecordType,
 )
 from lustre_events.llapi.statx import Statx
-from lustre_events.sources.directory_state import DirectoryState, Known, Place
+from lustre_events.sources.directory_state import DirectoryEntry, DirectoryState, KnownObject
 
 _ASIDE = b".lustre-events-moved-"
 _CREATIONS = {
@@ -42,64 +42,64 @@ class DirectoryChanges:
         self._state = state
         self._gone = gone
 
-    def create(self, place: Place, fid: FID, facts: Statx, *, announce: bool) -> None:
+    def create(self, entry: DirectoryEntry, fid: FID, facts: Statx, *, announce: bool) -> None:
         """A new object. `announce`: say at once that it was written, because no event will."""
-        self._state.put(place, fid)
+        self._state.put(entry, fid)
         regular = stat.S_ISREG(facts.mode)
         size, mtime_ns = (None, None) if regular else (facts.size, facts.mtime_ns)
-        self._state.keep(fid, Known(stat.S_ISDIR(facts.mode), size, mtime_ns, facts.ctime_ns))
+        self._state.keep(fid, KnownObject(stat.S_ISDIR(facts.mode), size, mtime_ns, facts.ctime_ns))
         type_ = _CREATIONS.get(stat.S_IFMT(facts.mode), RecordType.MKNOD)
-        self._append(type_, fid, place.parent, place.name, facts=facts)
+        self._append(type_, fid, entry.parent, entry.name, facts=facts)
         if regular and announce:
-            self.write(fid, place.parent, facts)
+            self.write(fid, entry.parent, facts)
 
-    def link(self, place: Place, fid: FID, facts: Statx) -> None:
+    def link(self, entry: DirectoryEntry, fid: FID, facts: Statx) -> None:
         """One more name of an object."""
-        self._state.put(place, fid)
-        self._append(RecordType.HLINK, fid, place.parent, place.name, facts=facts)
+        self._state.put(entry, fid)
+        self._append(RecordType.HLINK, fid, entry.parent, entry.name, facts=facts)
 
-    def rename(self, left: Place, place: Place, fid: FID, facts: Statx | None = None) -> None:
-        """The object at `left` is at `place` now; what is known to be there (no full directory) is overwritten."""
+    def rename(self, left: DirectoryEntry, entry: DirectoryEntry, fid: FID, facts: Statx | None = None) -> None:
+        """The object at `left` is at `entry` now; what is known to be there (no full directory) is overwritten."""
         self._state.remove(left)
-        overwritten = self._state.at(place) or NO_FID
-        last = bool(overwritten) and self._drop(place, overwritten)
-        self._state.put(place, fid)
+        overwritten = self._state.at(entry) or NO_FID
+        last = bool(overwritten) and self._drop(entry, overwritten)
+        self._state.put(entry, fid)
         self._append(
             RecordType.RENME,
             overwritten,
-            place.parent,
-            place.name,
+            entry.parent,
+            entry.name,
             flags=FLAG_RENAME | (RENME_LAST if last else 0),
             facts=facts,
             source=fid,
             left=left,
         )
 
-    def set_aside(self, place: Place, fid: FID) -> Place:
+    def set_aside(self, entry: DirectoryEntry, fid: FID) -> DirectoryEntry:
         """Give the object another name beside its old one, because that was taken; return the new place."""
-        aside = Place(place.parent, _ASIDE + fid.pack().hex().encode())
+        aside = DirectoryEntry(entry.parent, _ASIDE + fid.pack().hex().encode())
         if self._state.at(aside) == fid:  # it had two names, and lost both
-            self._remove(place, fid)
+            self._remove(entry, fid)
         else:
-            self.rename(place, aside, fid)
+            self.rename(entry, aside, fid)
         return aside
 
-    def remove(self, place: Place, fid: FID) -> None:
+    def remove(self, entry: DirectoryEntry, fid: FID) -> None:
         """The name is gone; of a directory everything below is gone, too."""
         for below, child in self._below(fid):
             self._remove(below, child)
-        self._remove(place, fid)
+        self._remove(entry, fid)
 
     def write(self, fid: FID, parent: FID, facts: Statx) -> None:
         """The content of a file changed."""
-        self._state.keep(fid, Known(False, facts.size, facts.mtime_ns, facts.ctime_ns))
+        self._state.keep(fid, KnownObject(False, facts.size, facts.mtime_ns, facts.ctime_ns))
         self._append(RecordType.CLOSE, fid, parent, flags=CLOSE_WRITE, facts=facts)
 
     def doubt(self, fid: FID) -> None:
         """The content of a file may have changed: it must be announced when the file can be looked at."""
         known = self._state.known(fid)
         if known is not None and not known.is_directory:
-            self._state.keep(fid, Known(False, None, None, known.ctime_ns))
+            self._state.keep(fid, KnownObject(False, None, None, known.ctime_ns))
 
     def change_attributes(self, fid: FID, parent: FID, facts: Statx) -> None:
         """Mode, owner, times or extended attributes changed."""
@@ -110,31 +110,31 @@ class DirectoryChanges:
         """The attributes were looked at, and are nothing new."""
         known = self._state.known(fid)
         if known is not None:
-            self._state.keep(fid, Known(known.is_directory, known.size, known.mtime_ns, facts.ctime_ns))
+            self._state.keep(fid, KnownObject(known.is_directory, known.size, known.mtime_ns, facts.ctime_ns))
 
-    def _below(self, fid: FID) -> Iterator[tuple[Place, FID]]:
+    def _below(self, fid: FID) -> Iterator[tuple[DirectoryEntry, FID]]:
         """Return all names below a directory, children before their parents; nothing for other objects."""
-        found: list[tuple[Place, FID]] = []
+        found: list[tuple[DirectoryEntry, FID]] = []
         waiting = [fid]
         while waiting:
             directory = waiting.pop()
             for name, child in self._state.children(directory).items():
-                found.append((Place(directory, name), child))
+                found.append((DirectoryEntry(directory, name), child))
                 waiting.append(child)
         return reversed(found)
 
-    def _remove(self, place: Place, fid: FID) -> None:
+    def _remove(self, entry: DirectoryEntry, fid: FID) -> None:
         known = self._state.known(fid)
-        last = self._drop(place, fid)
+        last = self._drop(entry, fid)
         if known is not None and known.is_directory:
-            self._append(RecordType.RMDIR, fid, place.parent, place.name)
+            self._append(RecordType.RMDIR, fid, entry.parent, entry.name)
         else:
-            self._append(RecordType.UNLNK, fid, place.parent, place.name, flags=UNLNK_LAST if last else 0)
+            self._append(RecordType.UNLNK, fid, entry.parent, entry.name, flags=UNLNK_LAST if last else 0)
 
-    def _drop(self, place: Place, fid: FID) -> bool:
+    def _drop(self, entry: DirectoryEntry, fid: FID) -> bool:
         """Forget a name, and with the last one the object; return whether it was the last one."""
-        self._state.remove(place)
-        if self._state.places(fid):
+        self._state.remove(entry)
+        if self._state.entries(fid):
             return False
         known = self._state.known(fid)
         self._state.forget(fid)
@@ -152,7 +152,7 @@ class DirectoryChanges:
         flags: int = 0,
         facts: Statx | None = None,
         source: FID = NO_FID,
-        left: Place | None = None,
+        left: DirectoryEntry | None = None,
     ) -> None:
         self._state.append(
             ChangelogRecord(

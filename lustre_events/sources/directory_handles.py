@@ -13,7 +13,7 @@ import os
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.llapi.statx import Statx, statx
-from lustre_events.sources.directory_state import DirectoryState, Place
+from lustre_events.sources.directory_state import DirectoryEntry, DirectoryState
 from lustre_events.sources.local_fid import fid_of, fid_of_fd
 
 OPEN_AT_MOST = 128
@@ -38,22 +38,22 @@ class DirectoryHandles:
         self._open: dict[FID, int] = {}
         self._warned: set[tuple[FID, bytes]] = set()
 
-    def look(self, place: Place) -> Statx | None:
-        """Return what is at `place` now, None for nothing. Raises as `get` does."""
-        fd = self.get(place.parent)
+    def look(self, entry: DirectoryEntry) -> Statx | None:
+        """Return what is at `entry` now, None for nothing. Raises as `get` does."""
+        fd = self.get(entry.parent)
         try:
-            facts = statx(place.name, fd)
+            facts = statx(entry.name, fd)
         except FileNotFoundError:
             return None
         if facts.mnt_id != self._mount:
-            self.warn(place.parent, place.name, "is a mounted file system and left out")
+            self.warn(entry.parent, entry.name, "is a mounted file system and left out")
             return None
         return None if fid_of(facts) == self._own else facts
 
-    def find(self, fid: FID, place: Place) -> Statx | None:
-        """Return the facts of `fid` if it can be seen at `place` now."""
+    def find(self, fid: FID, entry: DirectoryEntry) -> Statx | None:
+        """Return the facts of `fid` if it can be seen at `entry` now."""
         try:
-            facts = self.look(place)
+            facts = self.look(entry)
         except (DirectoryLost, PermissionError):
             return None
         return facts if facts is not None and fid_of(facts) == fid else None
@@ -76,11 +76,11 @@ class DirectoryHandles:
         missing: list[tuple[FID, bytes]] = []
         at = directory
         while at != ROOT_FID and at not in self._open:
-            places = self._state.places(at)
-            if not places:
+            entries = self._state.entries(at)
+            if not entries:
                 raise DirectoryLost
-            missing.append((at, places[0].name))
-            at = places[0].parent
+            missing.append((at, entries[0].name))
+            at = entries[0].parent
         fd = self._top_fd if at == ROOT_FID else self._used(at)
         for fid, name in reversed(missing):
             fd = self._enter(fid, fd, name)
@@ -104,9 +104,9 @@ class DirectoryHandles:
             return
         self._warned.add((directory, name))
         parts = [name] if name else []
-        while directory != ROOT_FID and (places := self._state.places(directory)):
-            parts.append(places[0].name)
-            directory = places[0].parent
+        while directory != ROOT_FID and (entries := self._state.entries(directory)):
+            parts.append(entries[0].name)
+            directory = entries[0].parent
         path = os.fsdecode(b"/".join(reversed(parts)))
         log.warning("in the watched tree: %r %s", path, what, extra={"action": "leave_out", "path": path})
 

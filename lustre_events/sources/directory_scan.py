@@ -31,8 +31,8 @@ from lustre_events.llapi.statx import Statx, statx
 from lustre_events.sources import inotify
 from lustre_events.sources.directory_changes import DirectoryChanges
 from lustre_events.sources.directory_handles import DirectoryHandles, DirectoryLost
-from lustre_events.sources.directory_state import DirectoryState, Place
-from lustre_events.sources.inotify import Event, Watcher
+from lustre_events.sources.directory_state import DirectoryEntry, DirectoryState
+from lustre_events.sources.inotify import InotifyEvent, Watcher
 from lustre_events.sources.local_fid import fid_of
 
 LISTED = 1 << 32
@@ -65,8 +65,8 @@ class DirectoryReconciler:
         self._handles = DirectoryHandles(top_fd, state, own)
         self._changes = DirectoryChanges(state, self._leave)
         self._waiting: deque[FID] = deque([ROOT_FID])
-        self._listing: Iterator[dict[Place, int]] | None = None
-        self._held: dict[Place, float] = {}
+        self._listing: Iterator[dict[DirectoryEntry, int]] | None = None
+        self._held: dict[DirectoryEntry, float] = {}
         self._lost: dict[FID, float] = {}
         self._anybody = False  # whether attributes of somebody changed who cannot be told any more
         self._moved = False  # whether names changed since the lost ones were last looked for
@@ -76,13 +76,13 @@ class DirectoryReconciler:
         """Close what it opened."""
         self._handles.close()
 
-    def notice(self, events: Sequence[Event]) -> None:
+    def notice(self, events: Sequence[InotifyEvent]) -> None:
         """Look at what events are about. Raises Astray, as the next two do: begin with a new reconciler."""
-        reasons: dict[Place, int] = {}
+        reasons: dict[DirectoryEntry, int] = {}
         for event in events:
             if event.name:
-                place = Place(event.directory, event.name)
-                reasons[place] = reasons.get(place, 0) | event.mask
+                entry = DirectoryEntry(event.directory, event.name)
+                reasons[entry] = reasons.get(entry, 0) | event.mask
             elif event.mask & inotify.IGNORED:
                 self._handles.drop(event.directory)
                 self._lose(event.directory)
@@ -117,9 +117,9 @@ class DirectoryReconciler:
             ChangelogBroken: the top directory was removed.
         """
         now = time.monotonic()
-        for place in [place for place, due in self._held.items() if due <= now]:
-            del self._held[place]
-            self._release(place)
+        for entry in [entry for entry, due in self._held.items() if due <= now]:
+            del self._held[entry]
+            self._release(entry)
         self._moved = False
         for directory, due in list(self._lost.items()):
             self._find(directory, late=due <= now)
@@ -131,102 +131,102 @@ class DirectoryReconciler:
 
     # Looking.
 
-    def _look_at(self, reasons: dict[Place, int]) -> None:
+    def _look_at(self, reasons: dict[DirectoryEntry, int]) -> None:
         """Bring what is known of these places up to date."""
-        before = {place: self._state.at(place) for place in reasons}
+        before = {entry: self._state.at(entry) for entry in reasons}
         seen = self._see(reasons)
         # Somebody was renamed twice, with a change of attributes between: take all who were renamed.
         self._anybody = any(
-            reasons[place] & inotify.ATTRIB and before[place] is None and seen.get(place) is None
-            for place in reasons
+            reasons[entry] & inotify.ATTRIB and before[entry] is None and seen.get(entry) is None
+            for entry in reasons
         )
         self._moved = True
-        named = [place for place in seen if reasons[place] & _NAMED]
-        for place in sorted(named, key=lambda place: _rank(before[place], reasons[place])):
-            self._update(place, seen[place], reasons[place])
+        named = [entry for entry in seen if reasons[entry] & _NAMED]
+        for entry in sorted(named, key=lambda entry: _rank(before[entry], reasons[entry])):
+            self._update(entry, seen[entry], reasons[entry])
         for fid in _touched(inotify.CLOSE_WRITE, reasons, before, seen):
             self._write(fid)
         for fid in _touched(inotify.ATTRIB, reasons, before, seen):
             self._change_attributes(fid)
         self._watch_directories(seen)
 
-    def _watch_directories(self, seen: Mapping[Place, Statx | None]) -> None:
+    def _watch_directories(self, seen: Mapping[DirectoryEntry, Statx | None]) -> None:
         """Let directories be listed, and watched with that, of which the state knows and that nobody watches."""
-        for place, facts in seen.items():
+        for entry, facts in seen.items():
             if facts is None or not stat.S_ISDIR(facts.mode):
                 continue
             fid = fid_of(facts)
-            if self._state.at(place) == fid and not self._watcher.watches(fid):
+            if self._state.at(entry) == fid and not self._watcher.watches(fid):
                 self._waiting.append(fid)
 
-    def _see(self, places: Iterable[Place]) -> dict[Place, Statx | None]:
+    def _see(self, entries: Iterable[DirectoryEntry]) -> dict[DirectoryEntry, Statx | None]:
         """Return what is at places now, without those that cannot be looked at."""
-        seen: dict[Place, Statx | None] = {}
-        for place in places:
+        seen: dict[DirectoryEntry, Statx | None] = {}
+        for entry in entries:
             try:
-                seen[place] = self._handles.look(place)
+                seen[entry] = self._handles.look(entry)
             except DirectoryLost:
-                self._lose(place.parent)
+                self._lose(entry.parent)
             except PermissionError:
-                self._forbid(place.parent)
+                self._forbid(entry.parent)
         return seen
 
     # Deciding.
 
-    def _update(self, place: Place, facts: Statx | None, why: int) -> None:
-        known = self._state.at(place)
+    def _update(self, entry: DirectoryEntry, facts: Statx | None, why: int) -> None:
+        known = self._state.at(entry)
         if facts is None:
             if known is not None:
-                self._hold(place, GRACE_SECONDS if why & inotify.MOVED_FROM else 0)
+                self._hold(entry, GRACE_SECONDS if why & inotify.MOVED_FROM else 0)
             return
         fid = fid_of(facts)
         if fid == known:
             if why & (LISTED | inotify.MOVED_TO):  # it may have been away, and was changed there
-                self._compare(fid, place, facts, why)
+                self._compare(fid, entry, facts, why)
             return
         if known is not None and (
-            why & (inotify.MOVED_FROM | LISTED) or place in self._held or self._state.children(known)
+            why & (inotify.MOVED_FROM | LISTED) or entry in self._held or self._state.children(known)
         ):
-            self._hold(self._changes.set_aside(place, known), GRACE_SECONDS)
-        self._arrive(place, fid, facts, why)
+            self._hold(self._changes.set_aside(entry, known), GRACE_SECONDS)
+        self._arrive(entry, fid, facts, why)
 
-    def _arrive(self, place: Place, fid: FID, facts: Statx, why: int) -> None:
+    def _arrive(self, entry: DirectoryEntry, fid: FID, facts: Statx, why: int) -> None:
         """An object is at a name that it was not known to have; what is still known there is dead (and empty)."""
-        names = self._state.places(fid)
+        names = self._state.entries(fid)
         left = next((name for name in names if self._has_left(fid, name)), None)
         if left is None and names and stat.S_ISDIR(facts.mode):
             left = names[0]  # a directory has one name only
         if left is not None:
-            if self._inside(place.parent, fid):
+            if self._inside(entry.parent, fid):
                 raise Astray  # it was moved into a directory of its own that had been moved out of it before
-            self._changes.rename(left, place, fid, facts)
-            self._compare(fid, place, facts, why)
+            self._changes.rename(left, entry, fid, facts)
+            self._compare(fid, entry, facts, why)
             return
-        overwritten = self._state.at(place)
+        overwritten = self._state.at(entry)
         if overwritten is not None:
-            self._changes.remove(place, overwritten)
-        if self._state.places(fid):
-            self._changes.link(place, fid, facts)
-            self._compare(fid, place, facts, why)
+            self._changes.remove(entry, overwritten)
+        if self._state.entries(fid):
+            self._changes.link(entry, fid, facts)
+            self._compare(fid, entry, facts, why)
         else:
             # The one who created it by its name has it open, and will close it: that event says when it is written.
             closing = why & inotify.CREATE and not why & inotify.MOVED_TO and facts.nlink == 1
-            self._changes.create(place, fid, facts, announce=not closing)
+            self._changes.create(entry, fid, facts, announce=not closing)
 
-    def _has_left(self, fid: FID, place: Place) -> bool:
-        """Whether an object is not at `place` any more; no where that cannot be seen (it will be listed)."""
-        return any(facts is None or fid_of(facts) != fid for facts in self._see([place]).values())
+    def _has_left(self, fid: FID, entry: DirectoryEntry) -> bool:
+        """Whether an object is not at `entry` any more; no where that cannot be seen (it will be listed)."""
+        return any(facts is None or fid_of(facts) != fid for facts in self._see([entry]).values())
 
     def _inside(self, directory: FID, ancestor: FID) -> bool:
         """Whether a directory is known to be `ancestor` or to lie below it."""
         while directory != ancestor:
-            places = self._state.places(directory)
-            if not places:  # the top
+            entries = self._state.entries(directory)
+            if not entries:  # the top
                 return False
-            directory = places[0].parent
+            directory = entries[0].parent
         return True
 
-    def _compare(self, fid: FID, place: Place, facts: Statx, why: int) -> None:
+    def _compare(self, fid: FID, entry: DirectoryEntry, facts: Statx, why: int) -> None:
         """Make records of what changed in the object itself while nobody looked."""
         known = self._state.known(fid)
         if known is None:
@@ -235,52 +235,52 @@ class DirectoryReconciler:
         if stat.S_ISREG(facts.mode) and (
             (known.size, known.mtime_ns) != (facts.size, facts.mtime_ns) if announced else why & LISTED
         ):
-            self._changes.write(fid, place.parent, facts)
+            self._changes.write(fid, entry.parent, facts)
         elif known.ctime_ns != facts.ctime_ns:
             if why & LISTED or self._anybody:
-                self._changes.change_attributes(fid, place.parent, facts)
+                self._changes.change_attributes(fid, entry.parent, facts)
             else:
                 self._changes.note_ctime(fid, facts)
 
     def _write(self, fid: FID) -> None:
         """Say that a file was written, wherever it is now."""
-        for place in self._state.places(fid):
-            facts = self._handles.find(fid, place)
+        for entry in self._state.entries(fid):
+            facts = self._handles.find(fid, entry)
             if facts is not None and stat.S_ISREG(facts.mode):
-                self._changes.write(fid, place.parent, facts)
+                self._changes.write(fid, entry.parent, facts)
                 return
         self._changes.doubt(fid)
 
     def _change_attributes(self, fid: FID) -> None:
         """Say that attributes changed, wherever the object is now; where it cannot be seen it will be listed."""
-        for place in self._state.places(fid):
-            facts = self._handles.find(fid, place)
+        for entry in self._state.entries(fid):
+            facts = self._handles.find(fid, entry)
             if facts is not None:
-                self._changes.change_attributes(fid, place.parent, facts)
+                self._changes.change_attributes(fid, entry.parent, facts)
                 return
 
     def _announce_quiet(self) -> None:
         for fid in self._state.unannounced():
-            for place in self._state.places(fid)[:1]:
-                facts = self._handles.find(fid, place)
+            for entry in self._state.entries(fid)[:1]:
+                facts = self._handles.find(fid, entry)
                 if facts is not None and time.time_ns() - facts.ctime_ns > QUIET_SECONDS * 1e9:
-                    self._changes.write(fid, place.parent, facts)
+                    self._changes.write(fid, entry.parent, facts)
 
     # Waiting.
 
-    def _hold(self, place: Place, seconds: float) -> None:
-        self._held.setdefault(place, time.monotonic() + seconds)
+    def _hold(self, entry: DirectoryEntry, seconds: float) -> None:
+        self._held.setdefault(entry, time.monotonic() + seconds)
 
-    def _release(self, place: Place) -> None:
+    def _release(self, entry: DirectoryEntry) -> None:
         """Remove a name that was held, unless something came back to it."""
-        known = self._state.at(place)
+        known = self._state.at(entry)
         if known is None:
             return
-        for facts in self._see([place]).values():
+        for facts in self._see([entry]).values():
             if facts is None:
-                self._changes.remove(place, known)
+                self._changes.remove(entry, known)
             else:
-                self._look_at({place: LISTED})
+                self._look_at({entry: LISTED})
 
     def _lose(self, directory: FID) -> None:
         self._lost.setdefault(directory, time.monotonic() + LOST_SECONDS)
@@ -293,7 +293,7 @@ class DirectoryReconciler:
     def _find(self, directory: FID, *, late: bool) -> None:
         """List a lost directory again, if it was found; forget it, if it was removed."""
         try:
-            if self._state.places(directory):
+            if self._state.entries(directory):
                 self._handles.get(directory)
                 self._watcher.unwatch(directory)
                 self._waiting.append(directory)
@@ -311,7 +311,7 @@ class DirectoryReconciler:
 
     # Listing.
 
-    def _list(self, directory: FID) -> Iterator[dict[Place, int]]:
+    def _list(self, directory: FID) -> Iterator[dict[DirectoryEntry, int]]:
         """Watch a directory, then yield its names in parts: first new ones, then known ones, then missing ones."""
         if self._watcher.watches(directory):
             return
@@ -329,7 +329,7 @@ class DirectoryReconciler:
         ordered += [name for name in names if name in known]
         ordered += sorted(known.keys() - set(names))
         for start in range(0, len(ordered), CHUNK_NAMES):
-            yield {Place(directory, name): LISTED for name in ordered[start : start + CHUNK_NAMES]}
+            yield {DirectoryEntry(directory, name): LISTED for name in ordered[start : start + CHUNK_NAMES]}
 
 
 def _rank(known: FID | None, why: int) -> int:
@@ -340,10 +340,13 @@ def _rank(known: FID | None, why: int) -> int:
 
 
 def _touched(
-    bit: int, reasons: Mapping[Place, int], before: Mapping[Place, FID | None], seen: Mapping[Place, Statx | None]
+    bit: int,
+    reasons: Mapping[DirectoryEntry, int],
+    before: Mapping[DirectoryEntry, FID | None],
+    seen: Mapping[DirectoryEntry, Statx | None],
 ) -> Iterable[FID]:
     """Return the objects that events of a kind are about, each once."""
     # Who is at the name now may have come there since, and who was there may have left: take both.
-    fids = [fid for place, fid in before.items() if reasons[place] & bit and fid is not None]
-    fids += [fid_of(facts) for place, facts in seen.items() if reasons[place] & bit and facts is not None]
+    fids = [fid for entry, fid in before.items() if reasons[entry] & bit and fid is not None]
+    fids += [fid_of(facts) for entry, facts in seen.items() if reasons[entry] & bit and facts is not None]
     return dict.fromkeys(fids)

@@ -42,14 +42,14 @@ CREATE INDEX object_unannounced ON object (fid) WHERE size IS NULL;
 """
 
 
-class Place(msgspec.Struct, frozen=True, gc=False):
+class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
     """A name in a directory."""
 
     parent: FID
     name: bytes
 
 
-class Known(msgspec.Struct, frozen=True, gc=False):
+class KnownObject(msgspec.Struct, frozen=True, gc=False):
     """What the state knows of an object; `size` and `mtime_ns` as of its last CLOSE, None before the first."""
 
     is_directory: bool
@@ -146,38 +146,38 @@ class DirectoryState:
 
     # The tree.
 
-    def at(self, place: Place) -> FID | None:
-        """Return what is known to be at `place`."""
+    def at(self, entry: DirectoryEntry) -> FID | None:
+        """Return what is known to be at `entry`."""
         query = "SELECT fid FROM link WHERE parent = ? AND name = ?"
-        row = self._db.execute(query, (place.parent.pack(), place.name)).fetchone()
+        row = self._db.execute(query, (entry.parent.pack(), entry.name)).fetchone()
         return FID.unpack(row[0]) if row else None
 
-    def places(self, fid: FID) -> list[Place]:
+    def entries(self, fid: FID) -> list[DirectoryEntry]:
         """Return all known names of an object."""
         rows = self._db.execute("SELECT parent, name FROM link WHERE fid = ?", (fid.pack(),))
-        return [Place(FID.unpack(parent), name) for parent, name in rows]
+        return [DirectoryEntry(FID.unpack(parent), name) for parent, name in rows]
 
     def children(self, directory: FID) -> dict[bytes, FID]:
         """Return the known names in a directory."""
         rows = self._db.execute("SELECT name, fid FROM link WHERE parent = ?", (directory.pack(),))
         return {name: FID.unpack(fid) for name, fid in rows}
 
-    def put(self, place: Place, fid: FID) -> None:
-        """Know that `fid` is at `place`, instead of what was there."""
-        row = (place.parent.pack(), place.name, fid.pack())
+    def put(self, entry: DirectoryEntry, fid: FID) -> None:
+        """Know that `fid` is at `entry`, instead of what was there."""
+        row = (entry.parent.pack(), entry.name, fid.pack())
         self._db.execute("INSERT OR REPLACE INTO link VALUES (?, ?, ?)", row)
 
-    def remove(self, place: Place) -> None:
-        """Know that nothing is at `place`."""
-        self._db.execute("DELETE FROM link WHERE parent = ? AND name = ?", (place.parent.pack(), place.name))
+    def remove(self, entry: DirectoryEntry) -> None:
+        """Know that nothing is at `entry`."""
+        self._db.execute("DELETE FROM link WHERE parent = ? AND name = ?", (entry.parent.pack(), entry.name))
 
-    def known(self, fid: FID) -> Known | None:
+    def known(self, fid: FID) -> KnownObject | None:
         """Return what is known of an object."""
         query = "SELECT is_directory, size, mtime_ns, ctime_ns FROM object WHERE fid = ?"
         row = self._db.execute(query, (fid.pack(),)).fetchone()
-        return Known(bool(row[0]), *row[1:]) if row else None
+        return KnownObject(bool(row[0]), *row[1:]) if row else None
 
-    def keep(self, fid: FID, known: Known) -> None:
+    def keep(self, fid: FID, known: KnownObject) -> None:
         """Know this of an object."""
         row = (fid.pack(), known.is_directory, known.size, known.mtime_ns, known.ctime_ns)
         self._db.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?)", row)

@@ -42,7 +42,7 @@ _MASK = (
 _LIMITS = Path("/proc/sys/fs/inotify")
 
 
-class Event(msgspec.Struct, frozen=True, gc=False):
+class InotifyEvent(msgspec.Struct, frozen=True, gc=False):
     """Something happened to `name` in `directory`; an empty name is the directory itself."""
 
     directory: FID
@@ -75,7 +75,7 @@ class Watcher(Protocol):
     def watches(self, directory: FID) -> bool:
         """Whether it is watched."""
 
-    def events(self) -> list[Event]:
+    def events(self) -> list[InotifyEvent]:
         """Return all events there are now, in order."""
 
     def close(self) -> None:
@@ -129,12 +129,12 @@ class InotifyWatcher:
         """Whether it is watched."""
         return directory in self._descriptors
 
-    def events(self) -> list[Event]:
+    def events(self) -> list[InotifyEvent]:
         """Return all events there are now, in order."""
         found = []
         for wd, mask, _, name in self._inotify.read(timeout=0):
             if mask & OVERFLOW:
-                found.append(Event(NO_FID, mask, b""))
+                found.append(InotifyEvent(NO_FID, mask, b""))
                 continue
             directory = self._directories.get(wd)
             if directory is None:
@@ -142,7 +142,7 @@ class InotifyWatcher:
             if mask & IGNORED:
                 del self._directories[wd]
                 del self._descriptors[directory]
-            found.append(Event(directory, mask, os.fsencode(name)))
+            found.append(InotifyEvent(directory, mask, os.fsencode(name)))
         return found
 
     def close(self) -> None:

@@ -34,8 +34,8 @@ def compress(codec: str, data: bytes) -> bytes:
     raise StreamError(f"no codec is called {codec!r}; known are: {', '.join(CODECS)}")
 
 
-def decompress(codec: str, data: bytes, place: str) -> bytes:
-    """Return what `compress` was given; `place` says in a message where the data was found.
+def decompress(codec: str, data: bytes, where: str) -> bytes:
+    """Return what `compress` was given; `where` says in a message where the data was found.
 
     Raises:
         StreamDamaged: the codec is unknown, or the data is damaged.
@@ -44,12 +44,12 @@ def decompress(codec: str, data: bytes, place: str) -> bytes:
         return data
     if codec != "zstd":
         raise StreamDamaged(
-            f"{place}: codec {codec!r} is unknown (known are: {', '.join(CODECS)}); "
+            f"{where}: codec {codec!r} is unknown (known are: {', '.join(CODECS)}); "
             "it was written by a later version: upgrade this one"
         )
     try:
         if not 0 <= zstandard.frame_content_size(data) <= MAX_BLOCK_BYTES:
-            raise StreamDamaged(f"{place}: the block is damaged: no size, or one that no block has")
+            raise StreamDamaged(f"{where}: the block is damaged: no size, or one that no block has")
         return zstandard.ZstdDecompressor().decompress(data)
     except zstandard.ZstdError as exc:
-        raise StreamDamaged(f"{place}: the block is damaged: {exc}") from exc
+        raise StreamDamaged(f"{where}: the block is damaged: {exc}") from exc

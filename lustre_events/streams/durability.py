@@ -24,7 +24,7 @@ QUIET_SECONDS = 3.0
 """One second until the next fsync, two for which Redis may put off a write, see above."""
 
 
-class Sample(msgspec.Struct, frozen=True, gc=False):
+class PersistenceInfo(msgspec.Struct, frozen=True, gc=False):
     """What INFO said in one moment; the fields are named there."""
 
     run_id: str
@@ -36,7 +36,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     rewriting: bool
 
     @classmethod
-    def of_info(cls, info: Mapping[str, object]) -> Sample:
+    def of_info(cls, info: Mapping[str, object]) -> PersistenceInfo:
         """Return the sample of INFO's sections `server` and `persistence`."""
 
         def number(field: str) -> int:
@@ -56,7 +56,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
         """Whether in this moment nothing was on its way to the disk, and nothing is wrong."""
         return self.aof_enabled and self.write_status_ok and not self.pending_fsyncs and not self.rewriting
 
-    def no_doubt_since(self, earlier: Sample) -> bool:
+    def no_doubt_since(self, earlier: PersistenceInfo) -> bool:
         """Whether nothing happened since `earlier` that makes a conclusion from it doubtful."""
         return (
             self.aof_enabled
@@ -70,7 +70,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
 class FsyncWatch:
     """The rule over samples of INFO."""
 
-    def __init__(self, look: Callable[[], tuple[Sample, int]], clock: Callable[[], float]) -> None:
+    def __init__(self, look: Callable[[], tuple[PersistenceInfo, int]], clock: Callable[[], float]) -> None:
         """Begin with nothing known.
 
         Args:
@@ -80,7 +80,7 @@ class FsyncWatch:
         """
         self._look = look
         self._clock = clock
-        self._moments: deque[tuple[float, int, Sample]] = deque()
+        self._moments: deque[tuple[float, int, PersistenceInfo]] = deque()
         self._stored = 0
 
     def observe(self) -> int:

@@ -29,7 +29,7 @@ from lustre_events.streams.records import RedisRecordStreams, block_of
 
 log = logging.getLogger(__name__)
 
-_GONE = ("NOGROUP", "UNBLOCKED", "no such key")
+_NO_STREAM = ("NOGROUP", "UNBLOCKED", "no such key")
 """Errors that say: the stream or the group is not there any more."""
 _ANSWER_SECONDS = 10.0
 _LOOK_SECONDS = 0.1
@@ -40,7 +40,7 @@ _Entry = tuple[bytes | None, dict[bytes, bytes] | None]
 """Redis 6.2 gives nothing at all for an entry that is gone, later versions its id."""
 
 
-class GroupPlace(msgspec.Struct, frozen=True, gc=False):
+class GroupPosition(msgspec.Struct, frozen=True, gc=False):
     """How far a group is in one stream.
 
     `delivered_index`: the last index given to one of its consumers; `behind`: indexes from there to the stream's
@@ -55,10 +55,10 @@ class GroupPlace(msgspec.Struct, frozen=True, gc=False):
     consumers: int
 
 
-class Reading(msgspec.Struct, frozen=True, gc=False):
+class GroupStream(msgspec.Struct, frozen=True, gc=False):
     """A stream that a group is attached to; `now`: it is the one to read next of its MDT."""
 
-    place: EpochKey
+    epoch_key: EpochKey
     now: bool
 
 
@@ -102,39 +102,41 @@ class RedisGroups:
         if not found:
             raise self._unknown(group)
 
-    def readings(self, group: str) -> list[Reading]:
+    def readings(self, group: str) -> list[GroupStream]:
         """Return the streams of a group by MDT, older epochs first. Raises GroupUnknown, StreamFull."""
         with redis_errors(self._client):
             rows = self._scripts["places"]([], [group, int(self._direct)])
         if rows is None:
             raise self._unknown(group)
         return sorted(
-            (Reading((mdt.decode(), int(epoch)), bool(now)) for mdt, epoch, now in rows),
-            key=lambda each: each.place[0],  # a stable sort: the epochs keep their order
+            (GroupStream((mdt.decode(), int(epoch)), bool(now)) for mdt, epoch, now in rows),
+            key=lambda each: each.epoch_key[0],  # a stable sort: the epochs keep their order
         )
 
-    def fresh(self, group: str, consumer: str, places: Sequence[EpochKey], timeout_seconds: float) -> list[Block]:
+    def fresh(
+        self, group: str, consumer: str, epoch_keys: Sequence[EpochKey], timeout_seconds: float
+    ) -> list[Block]:
         """Return blocks that no consumer of the group was given, waiting for the first; [] after the timeout."""
-        if not places:
+        if not epoch_keys:
             return []
-        return self._read(group, consumer, dict.fromkeys(places, ">"), max(1, int(1000 * timeout_seconds)))
+        return self._read(group, consumer, dict.fromkeys(epoch_keys, ">"), max(1, int(1000 * timeout_seconds)))
 
-    def unacknowledged(self, group: str, consumer: str, place: EpochKey, behind: int) -> list[Block]:
+    def unacknowledged(self, group: str, consumer: str, epoch_key: EpochKey, behind: int) -> list[Block]:
         """Return the next blocks, behind an index, that this consumer was given and did not acknowledge."""
-        return self._read(group, consumer, {place: f"{behind}-0"}, None)
+        return self._read(group, consumer, {epoch_key: f"{behind}-0"}, None)
 
-    def claim(self, group: str, consumer: str, place: EpochKey, idle_seconds: float) -> list[Block]:
+    def claim(self, group: str, consumer: str, epoch_key: EpochKey, idle_seconds: float) -> list[Block]:
         """Take over blocks that a consumer was given that long ago and did not acknowledge: it may be gone."""
         with redis_errors(self._client):
             try:
                 answer = self._client.xautoclaim(
-                    keys.stream(*place), group, consumer, int(1000 * idle_seconds), count=_LOOK_BLOCKS
+                    keys.stream(*epoch_key), group, consumer, int(1000 * idle_seconds), count=_LOOK_BLOCKS
                 )
             except redis.ResponseError as exc:
-                if str(exc).startswith(_GONE):
+                if str(exc).startswith(_NO_STREAM):
                     return []
                 raise
-        return self._blocks(group, place, cast("list[_Entry]", answer[1]))
+        return self._blocks(group, epoch_key, cast("list[_Entry]", answer[1]))
 
     def acknowledge(self, group: str, blocks: Iterable[Block]) -> None:
         """Say that blocks are processed, and let Redis forget those that nobody needs any more."""
@@ -153,8 +155,8 @@ class RedisGroups:
         with redis_errors(self._client):
             rows = cast("dict[bytes, bytes]", self._client.hgetall(keys.lost(group)))
             found = []
-            for place, value in rows.items():
-                mdt, epoch = place.decode().rsplit(" ", 1)
+            for epoch_key, value in rows.items():
+                mdt, epoch = epoch_key.decode().rsplit(" ", 1)
                 first, last, time_ns = map(int, value.split())
                 found.append(LostRange(mdt, int(epoch), first, last, time_ns))
         return sorted(found, key=lambda each: (each.mdt, each.epoch))
@@ -180,7 +182,7 @@ class RedisGroups:
                 )
             time.sleep(_LOOK_SECONDS)
 
-    def places(self, group: str) -> list[GroupPlace]:
+    def places(self, group: str) -> list[GroupPosition]:
         """Return how far a group is in every stream, for `status`."""
         found = []
         for mdt in self._streams.mdts():
@@ -192,7 +194,7 @@ class RedisGroups:
                 delivered = int(cast("bytes", row["last-delivered-id"]).partition(b"-")[0])
                 behind = facts.last_index - max(delivered, facts.first_index - 1)
                 waiting, consumers = cast("int", row["pending"]), cast("int", row["consumers"])
-                found.append(GroupPlace(mdt, epoch, delivered, behind, waiting, consumers))
+                found.append(GroupPosition(mdt, epoch, delivered, behind, waiting, consumers))
         return found
 
     def _attached(self, mdt: str, epoch: int) -> list[dict[str, bytes | int]]:
@@ -200,45 +202,47 @@ class RedisGroups:
             try:
                 return cast("list[dict[str, bytes | int]]", self._client.xinfo_groups(keys.stream(mdt, epoch)))
             except redis.ResponseError as exc:
-                if str(exc).startswith(_GONE):
+                if str(exc).startswith(_NO_STREAM):
                     return []
                 raise
 
-    def _read(self, group: str, consumer: str, places: Mapping[EpochKey, str], block_ms: int | None) -> list[Block]:
-        names = {keys.stream(*place).encode(): place for place in places}
+    def _read(
+        self, group: str, consumer: str, epoch_keys: Mapping[EpochKey, str], block_ms: int | None
+    ) -> list[Block]:
+        names = {keys.stream(*epoch_key).encode(): epoch_key for epoch_key in epoch_keys}
         with redis_errors(self._client):
             try:
                 answer = self._client.xreadgroup(
                     group,
                     consumer,
-                    {keys.stream(*place): behind for place, behind in places.items()},
+                    {keys.stream(*epoch_key): behind for epoch_key, behind in epoch_keys.items()},
                     count=_LOOK_BLOCKS,
                     block=block_ms,
                 )
             except redis.ResponseError as exc:
-                if str(exc).startswith(_GONE):  # a stream or the group went: `readings` knows
+                if str(exc).startswith(_NO_STREAM):  # a stream or the group went: `readings` knows
                     return []
                 raise
         streams = cast("list[tuple[bytes, list[_Entry]]]", answer or [])
         found = {names[key]: self._blocks(group, names[key], entries) for key, entries in streams}
-        return [block for place in places for block in found.get(place, [])]
+        return [block for epoch_key in epoch_keys for block in found.get(epoch_key, [])]
 
-    def _blocks(self, group: str, place: EpochKey, entries: Sequence[_Entry]) -> list[Block]:
+    def _blocks(self, group: str, epoch_key: EpochKey, entries: Sequence[_Entry]) -> list[Block]:
         """Return the blocks of entries; those whose data is gone are not waited for."""
         gone = [entry_id for entry_id, fields in entries if entry_id and not fields]
         if gone:
             with redis_errors(self._client):
-                self._client.xack(keys.stream(*place), group, *gone)
+                self._client.xack(keys.stream(*epoch_key), group, *gone)
         found = []
         for entry_id, fields in entries:
             if not entry_id or not fields:
                 continue
             try:
-                found.append(block_of(place, entry_id, fields))
+                found.append(block_of(epoch_key, entry_id, fields))
             except StreamDamaged as exc:  # it stays unacknowledged, and holds up nothing
-                if (place, entry_id) not in self._said:
+                if (epoch_key, entry_id) not in self._said:
                     log.warning("group %s passes over what is no block: %s", group, exc, extra={"action": "skip"})
-                self._said.add((place, entry_id))
+                self._said.add((epoch_key, entry_id))
         return found
 
     @staticmethod

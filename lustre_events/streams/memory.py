@@ -327,9 +327,9 @@ class MemoryRecordStreams:
 
     def _behind(self, positions: Mapping[tuple[str, int], int], limit_bytes: int) -> list[Block]:
         found = []
-        for place, position in positions.items():
+        for epoch_key, position in positions.items():
             size = 0
-            for block in self._store.streams.get(place, MemoryEpoch()).blocks:
+            for block in self._store.streams.get(epoch_key, MemoryEpoch()).blocks:
                 if block.last_index <= position:
                     continue
                 if size and size + len(block.data) > limit_bytes:

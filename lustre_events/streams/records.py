@@ -48,22 +48,22 @@ class _Found:
     blocks: dict[EpochKey, list[Block]] = field(default_factory=dict)
     _size: dict[EpochKey, int] = field(default_factory=dict)
 
-    def add(self, place: EpochKey, entries: Sequence[_Entry]) -> None:
+    def add(self, epoch_key: EpochKey, entries: Sequence[_Entry]) -> None:
         """Take entries of a stream up to its limit, at least one. Raises StreamDamaged."""
         for entry_id, fields in entries:
-            block = block_of(place, entry_id, fields)
-            self._size[place] = self._size.get(place, 0) + len(block.data)
-            if self._size[place] > self.limit_bytes and place in self.blocks:
+            block = block_of(epoch_key, entry_id, fields)
+            self._size[epoch_key] = self._size.get(epoch_key, 0) + len(block.data)
+            if self._size[epoch_key] > self.limit_bytes and epoch_key in self.blocks:
                 break
-            self.blocks.setdefault(place, []).append(block)
-            self.wanted[place] = block.last_index
+            self.blocks.setdefault(epoch_key, []).append(block)
+            self.wanted[epoch_key] = block.last_index
 
     def leave_out_ended(self, answer: Mapping[EpochKey, Sequence[_Entry]], count: int) -> None:
         """Go on only with the streams that gave `count` entries and have room for more."""
         self.wanted = {
-            place: self.wanted[place]
-            for place, entries in answer.items()
-            if len(entries) == count and self._size[place] < self.limit_bytes
+            epoch_key: self.wanted[epoch_key]
+            for epoch_key, entries in answer.items()
+            if len(entries) == count and self._size[epoch_key] < self.limit_bytes
         }
 
 
@@ -104,13 +104,13 @@ class RedisRecordStreams:
             return self._read(positions, limit_bytes, timeout_seconds)
         except StreamDamaged:
             found, damaged = [], {}
-            for place, position in positions.items():
+            for epoch_key, position in positions.items():
                 try:
-                    found += self._read({place: position}, limit_bytes, 0.0)
+                    found += self._read({epoch_key: position}, limit_bytes, 0.0)
                 except StreamDamaged as exc:
-                    damaged[place] = str(exc)
+                    damaged[epoch_key] = str(exc)
             self.damaged = damaged
-            healthy = {place: position for place, position in positions.items() if place not in damaged}
+            healthy = {epoch_key: position for epoch_key, position in positions.items() if epoch_key not in damaged}
             return found or self._wait(healthy, limit_bytes, timeout_seconds)
 
     def _wait(self, positions: Mapping[EpochKey, int], limit_bytes: int, timeout_seconds: float) -> list[Block]:
@@ -130,8 +130,8 @@ class RedisRecordStreams:
             if not answer and left_ms <= 0:
                 break
             try:
-                for place, entries in answer.items():
-                    found.add(place, entries)
+                for epoch_key, entries in answer.items():
+                    found.add(epoch_key, entries)
             except StreamDamaged:
                 if not found.blocks:
                     raise
@@ -236,15 +236,15 @@ class RedisRecordStreams:
         return {printable_text(name): value.decode("utf-8", "backslashreplace") for name, value in fields.items()}
 
     def _xread(self, wanted: Mapping[EpochKey, int], count: int, block_ms: int) -> dict[EpochKey, Sequence[_Entry]]:
-        places = {keys.stream(*place).encode(): place for place in wanted}
+        epoch_keys = {keys.stream(*epoch_key).encode(): epoch_key for epoch_key in wanted}
         with redis_errors(self._client):
             answer = self._client.xread(
-                {keys.stream(*place): f"{index}-0" for place, index in wanted.items()},
+                {keys.stream(*epoch_key): f"{index}-0" for epoch_key, index in wanted.items()},
                 count=count,
                 block=block_ms if block_ms > 0 else None,  # 0 would wait for ever
             )
         streams = cast("list[tuple[bytes, list[_Entry]]]", answer or [])
-        return {places[key]: entries for key, entries in streams}
+        return {epoch_keys[key]: entries for key, entries in streams}
 
 
 def _is_number(name: str, value: str) -> bool:
@@ -252,13 +252,13 @@ def _is_number(name: str, value: str) -> bool:
     return pattern.match(value) is not None
 
 
-def _in_order(places: Iterable[EpochKey], found: Mapping[EpochKey, list[Block]]) -> list[Block]:
-    return [block for place in places for block in found.get(place, [])]
+def _in_order(epoch_keys: Iterable[EpochKey], found: Mapping[EpochKey, list[Block]]) -> list[Block]:
+    return [block for epoch_key in epoch_keys for block in found.get(epoch_key, [])]
 
 
-def block_of(place: EpochKey, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Block:
+def block_of(epoch_key: EpochKey, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Block:
     """Return the block of a stream entry. Raises StreamDamaged: it is, or of a later version."""
-    mdt, epoch = place
+    mdt, epoch = epoch_key
     where = f"block {entry_id.decode()} of {keys.stream(mdt, epoch)}"
     try:
         codec, first, count = fields[b"codec"].decode(), int(fields[b"first"]), int(fields[b"count"])

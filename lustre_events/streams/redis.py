@@ -22,7 +22,7 @@ from lustre_events.streams.connection import (
     redis_errors,
 )
 from lustre_events.streams.continuity import lose
-from lustre_events.streams.durability import FsyncWatch, Sample
+from lustre_events.streams.durability import FsyncWatch, PersistenceInfo
 from lustre_events.streams.interface import Block, Loss, Standing, Tail
 from lustre_events.streams.keys import make_token
 from lustre_events.streams.records import RedisRecordStreams
@@ -204,12 +204,12 @@ class RedisReaderStream:
     def _watch(self) -> FsyncWatch:
         return FsyncWatch(self._look, self._clock)
 
-    def _look(self) -> tuple[Sample, int]:
+    def _look(self) -> tuple[PersistenceInfo, int]:
         with self._client.pipeline(transaction=True) as pipe:
             pipe.info("server", "persistence")
             self._scripts["tail"]([keys.stream(self._mdt, self._tail.epoch)], client=pipe)
             info, last_id = pipe.execute()
-        return Sample.of_info(info), _index(last_id) if last_id is not None else 0
+        return PersistenceInfo.of_info(info), _index(last_id) if last_id is not None else 0
 
 
 def _index(entry_id: bytes) -> int:

@@ -193,35 +193,35 @@ class Subscription:
                 "compare with the file system, then call accept_loss()"
             )
         readings = self._groups.readings(self._group)
-        places = [each.place for each in readings]
-        found = self._left_over(places)
+        epoch_keys = [each.epoch_key for each in readings]
+        found = self._left_over(epoch_keys)
         if not found:
-            found = self._from_others(places)
+            found = self._from_others(epoch_keys)
         if not found:
             found = self._groups.fresh(
-                self._group, self._consumer, [each.place for each in readings if each.now], timeout_seconds
+                self._group, self._consumer, [each.epoch_key for each in readings if each.now], timeout_seconds
             )
             if not found and not readings:
                 time.sleep(timeout_seconds)
         self._held.update((_key(block), block) for block in found)
         return found
 
-    def _left_over(self, places: Sequence[EpochKey]) -> list[Block]:
+    def _left_over(self, epoch_keys: Sequence[EpochKey]) -> list[Block]:
         """Return what this consumer got before it was started and did not acknowledge."""
-        for place in places:
-            while place not in self._resumed:
-                behind = self._resuming.get(place, 0)
-                found = self._groups.unacknowledged(self._group, self._consumer, place, behind)
+        for epoch_key in epoch_keys:
+            while epoch_key not in self._resumed:
+                behind = self._resuming.get(epoch_key, 0)
+                found = self._groups.unacknowledged(self._group, self._consumer, epoch_key, behind)
                 if found:
-                    self._resuming[place] = found[-1].last_index
+                    self._resuming[epoch_key] = found[-1].last_index
                     found = [block for block in found if _key(block) not in self._held]
                     if found:
                         return found
                 else:
-                    self._resumed.add(place)
+                    self._resumed.add(epoch_key)
         return []
 
-    def _from_others(self, places: Sequence[EpochKey]) -> list[Block]:
+    def _from_others(self, epoch_keys: Sequence[EpochKey]) -> list[Block]:
         """Return what consumers that seem to be gone did not acknowledge; looks now and then."""
         now = time.monotonic()
         if now < self._claim_at:
@@ -229,8 +229,8 @@ class Subscription:
         self._claim_at = now + self._claim_seconds / 2
         found = [
             block
-            for place in places
-            for block in self._groups.claim(self._group, self._consumer, place, self._claim_seconds)
+            for epoch_key in epoch_keys
+            for block in self._groups.claim(self._group, self._consumer, epoch_key, self._claim_seconds)
         ]
         return [block for block in found if _key(block) not in self._held]
 

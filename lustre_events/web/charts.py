@@ -20,7 +20,7 @@ SAMPLES = 1440
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class StatusSample:
     """What one look at the status gave. Sums are since the beginning; rates come from two samples."""
 
     time_ns: int
@@ -41,13 +41,13 @@ class Chart:
     last: str
 
 
-def sample_of(status: Status) -> Sample:
+def sample_of(status: Status) -> StatusSample:
     """Return what of a status is kept."""
     mdts = (status.mdts or {}).values()
     index = status.index
     if index is None:
         raise IndexUnavailable("the status has no index")
-    return Sample(
+    return StatusSample(
         time_ns=status.time_ns,
         read=int(sum(state.number("records_read") or 0 for state in mdts)),
         indexed=index.counters.get("records", 0),
@@ -62,7 +62,7 @@ class History:
 
     def __init__(self, status: Callable[[], Status]) -> None:
         self._status = status
-        self._samples: deque[Sample] = deque(maxlen=SAMPLES)
+        self._samples: deque[StatusSample] = deque(maxlen=SAMPLES)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
 
@@ -76,7 +76,7 @@ class History:
         if self._thread.is_alive():
             self._thread.join(5)
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: StatusSample) -> None:
         """Keep a sample."""
         self._samples.append(sample)
 
@@ -102,7 +102,7 @@ class History:
                 return
 
 
-def rates(samples: Sequence[Sample], name: str) -> list[float]:
+def rates(samples: Sequence[StatusSample], name: str) -> list[float]:
     """Return per second how a sum grew between samples; one that began anew counts from nothing."""
     found = []
     for before, after in pairwise(samples):

@@ -17,7 +17,7 @@ from lustre_events.changelog.record import RecordType
 from lustre_events.errors import ChangelogBroken, ChangelogRefused, ChangelogUnavailable
 from lustre_events.sources import directory_scan, inotify
 from lustre_events.sources.directory import DirectorySource
-from lustre_events.sources.inotify import OVERFLOW, Event, InotifyWatcher
+from lustre_events.sources.inotify import OVERFLOW, InotifyEvent, InotifyWatcher
 from lustre_events.sources.local_fid import fid_of_path
 from tests.support.model.tree import (
     LIMIT,
@@ -504,9 +504,9 @@ def test_an_overflow_leads_to_a_comparison(tree: Tree, caplog: pytest.LogCapture
     """When events are missing, the tree is compared, and the log says which setting to raise."""
 
     class Overflowing(InotifyWatcher):
-        def events(self) -> list[Event]:
+        def events(self) -> list[InotifyEvent]:
             lost = super().events()
-            return [Event(NO_FID, OVERFLOW, b"")] if lost else []
+            return [InotifyEvent(NO_FID, OVERFLOW, b"")] if lost else []
 
     tree.source = DirectorySource(tree.top, state_dir=tree.state, watcher=Overflowing)
     tree.open()

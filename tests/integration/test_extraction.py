@@ -25,7 +25,7 @@ from workers.container import ContainerRuntime, find_program
 from workers.files import Files, OpenFile
 from workers.privileges import account_for
 from workers.process import ProcessRuntime
-from workers.runs import Finding
+from workers.runs import RunOutcome
 
 pytestmark = pytest.mark.apptainer
 
@@ -65,7 +65,7 @@ def opened(folder: Path, items: Sequence[JobItem]) -> Iterator[list[OpenFile]]:
 
 def extract(
     runtime: ContainerRuntime, manifest: Manifest, folder: Path, *items: JobItem, seconds: float = 60
-) -> list[Finding]:
+) -> list[RunOutcome]:
     """Run an extractor over items of `folder`."""
     with opened(folder, items) as files:
         return runtime.run(manifest, files, seconds)
@@ -284,7 +284,7 @@ def test_input_that_is_replaced_before_it_is_bound_is_gone(runtime: ContainerRun
         (open_folder / "a.csv").symlink_to(open_folder / os.fsdecode(other.path))
         swapped, good = runtime.run(extractors()["tabular"], files, 60)
 
-    assert swapped == Finding("gone")
+    assert swapped == RunOutcome("gone")
     assert good.status == "ok"
 
 

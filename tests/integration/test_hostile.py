@@ -30,7 +30,7 @@ from workers.contract import MAX_DEPTH
 from workers.files import Files, OpenFile
 from workers.images import Image
 from workers.privileges import account_for
-from workers.runs import GONE, Finding
+from workers.runs import GONE, RunOutcome
 
 pytestmark = pytest.mark.apptainer
 
@@ -79,7 +79,7 @@ def hostile(place: Path, name: str, program: str, limits: str = "") -> Manifest:
     return write_extractor(place / "extractors", name, PRELUDE + program, limits=limits)
 
 
-def run(runtime: ContainerRuntime, manifest: Manifest, place: Path, *contents: bytes) -> list[Finding]:
+def run(runtime: ContainerRuntime, manifest: Manifest, place: Path, *contents: bytes) -> list[RunOutcome]:
     """Run `manifest` over files with `contents`."""
     items = [
         write_file(place / manifest.name, b"%d.csv" % number, content) for number, content in enumerate(contents)
@@ -135,7 +135,7 @@ def one_sentence(error: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def answers(runtime: ContainerRuntime, place: Path) -> dict[bytes, Finding]:
+def answers(runtime: ContainerRuntime, place: Path) -> dict[bytes, RunOutcome]:
     """What became of a batch in which every file means harm, by content; ordinary ones stand between them."""
     manifest = write_extractor(
         place / "extractors",
@@ -157,7 +157,7 @@ def answers(runtime: ContainerRuntime, place: Path) -> dict[bytes, Finding]:
     return dict(zip(contents, found, strict=True))
 
 
-def test_files_beside_hostile_ones_are_unharmed(answers: dict[bytes, Finding]) -> None:
+def test_files_beside_hostile_ones_are_unharmed(answers: dict[bytes, RunOutcome]) -> None:
     """Every ordinary file of a batch of hostile ones has its own document, whatever its name is."""
     ordinary = [
         b"first",
@@ -170,7 +170,7 @@ def test_files_beside_hostile_ones_are_unharmed(answers: dict[bytes, Finding]) -
     }
 
 
-def test_input_cannot_be_changed(answers: dict[bytes, Finding]) -> None:
+def test_input_cannot_be_changed(answers: dict[bytes, RunOutcome]) -> None:
     """A program that writes to its input, its own folder or the image is refused each time."""
     tried = answers[b"write"].document
 
@@ -178,7 +178,7 @@ def test_input_cannot_be_changed(answers: dict[bytes, Finding]) -> None:
     assert set(tried.values()) <= {"PermissionError", "OSError", "FileNotFoundError"}
 
 
-def test_host_and_network_cannot_be_reached(answers: dict[bytes, Finding]) -> None:
+def test_host_and_network_cannot_be_reached(answers: dict[bytes, RunOutcome]) -> None:
     """A program finds no secret of the host, no network, no device, no rights and no file but its inputs."""
     seen = answers[b"read"].document
 
@@ -192,23 +192,23 @@ def test_host_and_network_cannot_be_reached(answers: dict[bytes, Finding]) -> No
     assert seen["mount"] in {"FileNotFoundError", "PermissionError"}
 
 
-def test_nobody_is_root_in_a_namespace_of_his_own(answers: dict[bytes, Finding]) -> None:
+def test_nobody_is_root_in_a_namespace_of_his_own(answers: dict[bytes, RunOutcome]) -> None:
     """A program gets no new namespace, mounts nothing, and has no memory that belongs to no process."""
     assert answers[b"root"].document == {"unshare": -1, "mount": -1, "shared": -1, "memfd": "PermissionError"}
 
 
-def test_temporary_space_is_small(answers: dict[bytes, Finding]) -> None:
+def test_temporary_space_is_small(answers: dict[bytes, RunOutcome]) -> None:
     """A program that fills /tmp gets an error long before the node does."""
     assert answers[b"disk"].document == {"tmp": "OSError"}
 
 
-def test_answer_for_another_file_changes_nothing(answers: dict[bytes, Finding]) -> None:
+def test_answer_for_another_file_changes_nothing(answers: dict[bytes, RunOutcome]) -> None:
     """An answer for an unknown file is ignored, and so is a second one for a file that has one."""
     assert answers[b"other"].document == {"own": 1}
 
 
 @pytest.mark.parametrize(("content", "value"), [(b"nan", "NaN"), (b"huge", "Infinity")])
-def test_odd_number_costs_itself_only(answers: dict[bytes, Finding], content: bytes, value: str) -> None:
+def test_odd_number_costs_itself_only(answers: dict[bytes, RunOutcome], content: bytes, value: str) -> None:
     """A number that JSON cannot hold is null in a document that says so."""
     assert answers[content].document == {"a": None, "partial": f"a: {value}, which JSON cannot hold, left out"}
 
@@ -224,7 +224,7 @@ def test_odd_number_costs_itself_only(answers: dict[bytes, Finding], content: by
     ],
 )
 def test_bad_answer_fails_its_file_in_one_sentence(
-    answers: dict[bytes, Finding], content: bytes, reason: str
+    answers: dict[bytes, RunOutcome], content: bytes, reason: str
 ) -> None:
     """What the index cannot hold fails its own file, with one printable sentence that says why."""
     found = answers[content]

@@ -25,7 +25,7 @@ from workers.container import ContainerRuntime
 from workers.context import CURRENT, WorkerContext
 from workers.files import Files, OpenFile, released_lustre_fd
 from workers.privileges import Account, account_for
-from workers.runs import Finding
+from workers.runs import RunOutcome
 
 TERABYTE = 1 << 40
 SIZE = "import extractor_batch, os\nextractor_batch.run(lambda path: {'size': os.stat(path).st_size})\n"
@@ -53,10 +53,10 @@ class Recorder:
         """Name no image."""
         return {"image_digest": ""}
 
-    def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[Finding]:
+    def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[RunOutcome]:
         """Find nothing."""
         self.given += [file.path for file in files]
-        return [Finding("ok") for _ in files]
+        return [RunOutcome("ok") for _ in files]
 
 
 def work(

@@ -25,7 +25,7 @@ from workers.container import ContainerRuntime
 from workers.files import Files
 from workers.images import Images
 from workers.privileges import account_for
-from workers.runs import Finding
+from workers.runs import RunOutcome
 from workers.unpacked import ImageCache
 
 pytestmark = pytest.mark.apptainer
@@ -58,7 +58,7 @@ def cache(place: Path) -> ImageCache:
     return ImageCache(place / "cache", need("apptainer"), account_for("nobody"))
 
 
-def run(runtime: ContainerRuntime, manifest: Manifest, folder: Path) -> Finding:
+def run(runtime: ContainerRuntime, manifest: Manifest, folder: Path) -> RunOutcome:
     """Run an extractor over one file."""
     file = Files(os.fsencode(folder), fid_of_fd).open(write_file(folder, b"file", b"x"))
     assert file is not None
@@ -97,7 +97,7 @@ def test_what_runs_in_it_cannot_change_it(place: Path, spoiler: Manifest, cache:
 
     found = run(unpacked, spoiler, place)
 
-    assert found == Finding("ok", document={"wrote": "no"})
+    assert found == RunOutcome("ok", document={"wrote": "no"})
     assert found == run(packed, spoiler, place)
     assert unpacked.provenance(spoiler) == packed.provenance(spoiler)
     assert unpacked.packed([spoiler]) == set()

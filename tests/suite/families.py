@@ -23,7 +23,7 @@ from tests.support.service.images import EXTRACTORS, extractors
 from workers.container import ContainerRuntime
 from workers.files import Files
 from workers.privileges import account_for
-from workers.runs import Finding
+from workers.runs import RunOutcome
 
 BATCH = 200
 BAD = "bad-"
@@ -77,10 +77,10 @@ class Family:
         spec.loader.exec_module(module)
         return module
 
-    def run(self, images: Path, paths: Sequence[Path]) -> list[Finding]:
+    def run(self, images: Path, paths: Sequence[Path]) -> list[RunOutcome]:
         """Return what its program makes of the files at `paths`, in containers with the manifest's limits."""
         runtime = ContainerRuntime(images, account_for("nobody"))
-        found: list[Finding] = []
+        found: list[RunOutcome] = []
         for start in range(0, len(paths), BATCH):
             with contextlib.ExitStack() as stack:
                 files = Files(b"/", fid_of_fd)
@@ -120,12 +120,12 @@ def copied(sample: Path, folder: Path, name: str) -> Path:
     return path
 
 
-def said(finding: Finding) -> dict[str, Any]:
+def said(finding: RunOutcome) -> dict[str, Any]:
     """Return a finding in the form of a golden file."""
     return finding.document if finding.status == "ok" else {"error": finding.error}
 
 
-def check_fates(family: Family, findings: Sequence[Finding], names: Sequence[str]) -> None:
+def check_fates(family: Family, findings: Sequence[RunOutcome], names: Sequence[str]) -> None:
     """Every file has a document that fits the schema, or failed with a sentence of the program."""
     schema = family.schema()
     for name, finding in zip(names, findings, strict=True):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.suite.families import BAD, Family, check_fates, copied, families, said
 from tests.suite.mutations import flipped, truncated, written
-from workers.runs import Finding
+from workers.runs import RunOutcome
 
 FAMILIES = families()
 FLIPS = 20
@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 
-def check_batch(family: Family, images: Path, folder: Path, broken: Sequence[Path]) -> list[Finding]:
+def check_batch(family: Family, images: Path, folder: Path, broken: Sequence[Path]) -> list[RunOutcome]:
     """Run broken files between sound ones; the sound ones have their documents, the others a fate."""
     sample = family.good[0]
     first = copied(sample, folder, f"sound-first{sample.suffix}")

@@ -17,8 +17,7 @@ from lustre_events.domain.bounds import LEAST, MOST, at_end, converted, far_time
 from lustre_events.index.interface import Facts
 from lustre_events.index.query.parser import parse
 from lustre_events.index.query.tree import Fact
-from lustre_events.index.search.hits import Facts as ShownFacts
-from lustre_events.index.search.hits import ObjectView, view_text
+from lustre_events.index.search.hits import ObjectFacts, ObjectView, view_text
 from lustre_events.inspect.status import time_text
 from lustre_events.jobs.messages import JobItem
 from lustre_events.llapi.statx import Statx, statx
@@ -90,11 +89,11 @@ def test_a_time_that_the_index_cannot_hold_is_read_as_the_end(tmp_path: Path) ->
 @given(any_number)
 def test_any_time_is_shown(time_ns: int) -> None:
     """Every place that shows a time shows any, exactly or as what it is: at an end of the range or beyond it."""
-    shown = dict.fromkeys(ShownFacts.__slots__) | {"mtime_ns": time_ns, "cause": b""}
+    shown = dict.fromkeys(ObjectFacts.__slots__) | {"mtime_ns": time_ns, "cause": b""}
     texts = [
         time_text(time_ns),
         web_time_text(time_ns or 1),
-        view_text(ObjectView(NO_FID, (), ShownFacts(**shown), (), (), ())),  # type: ignore[arg-type]
+        view_text(ObjectView(NO_FID, (), ObjectFacts(**shown), (), (), ())),  # type: ignore[arg-type]
     ]
     for text in texts:
         assert far_time(time_ns) is None or str(far_time(time_ns)) in text

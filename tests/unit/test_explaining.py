@@ -9,7 +9,7 @@ import pytest
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.rules import Rules
-from lustre_events.index.search.hits import Document, Facts, Failure, ObjectView, PendingWork
+from lustre_events.index.search.hits import Document, Failure, ObjectFacts, ObjectView, PendingWork
 from lustre_events.inspect.explain import Circumstances, Sentence, sentences, unknown
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queues import JobState
@@ -22,14 +22,14 @@ RULES = parse('[[rule]]\nname = "tables"\nextensions = ["csv"]\nextractor = "tab
 CAUSE = OrderKey(NOW_NS, 0, 9, 77).pack()
 
 
-def facts(**changed: Any) -> Facts:
+def facts(**changed: Any) -> ObjectFacts:
     """Return the facts of a file that is fine."""
     told = {
         "type": "f", "size": 2048, "mtime_ns": NOW_NS, "ctime_ns": NOW_NS, "atime_ns": NOW_NS, "uid": 1, "gid": 1,
         "mode": 0o644, "nlink": 1, "jobid": None, "mime": "text/csv", "released": 0, "acl": None, "generation": 4,
         "content": 4, "facts_generation": 4, "cause": CAUSE,
     }  # fmt: skip
-    return Facts(**{**told, **changed})
+    return ObjectFacts(**{**told, **changed})
 
 
 def view(*pending: PendingWork, paths: tuple[bytes, ...] = (b"d/a.csv",), **changed: Any) -> ObjectView:

@@ -86,6 +86,33 @@ def test_modules_of_one_name_share_one_job() -> None:
     assert shared == {name: rooms for name, (_, rooms) in SHARED.items()}
 
 
+SAME_CLASSES = {
+    "Continuity": "lost records: what a reader notices, what the dispatcher keeps",
+}
+"""Classes that several rooms name alike, and what all of them are."""
+
+
+def rooms_by_class() -> dict[str, list[str]]:
+    """Return the rooms that have a public class of a name, by name; one room is there once per class."""
+    found = defaultdict(list)
+    for package in PACKAGES:
+        for path in (REPOSITORY / package).rglob("*.py"):
+            room = ".".join(path.relative_to(REPOSITORY).parent.parts).removeprefix("lustre_events.")
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found[node.name].append("index.databases" if room in DATABASES else room)
+    return found
+
+
+def test_classes_of_one_name_are_one_thing() -> None:
+    """A public class has a name of its own, but for the two databases and where SAME_CLASSES gives a reason."""
+    found = rooms_by_class()
+
+    assert len(found) > 300
+    shared = {name for name, rooms in found.items() if len(rooms) > 1 and rooms != ["index.databases"] * 2}
+    assert shared == set(SAME_CLASSES)
+
+
 LOOPS = ("dispatcher", "reader", "repair", "sources", "streams")
 MOST_BRANCHES = 12
 

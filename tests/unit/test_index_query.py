@@ -19,7 +19,7 @@ from lustre_events.index.query.tree import (
     Fact,
     Failed,
     HasDocument,
-    Identity,
+    HasFid,
     JobId,
     KeyEquals,
     KeyExists,
@@ -118,9 +118,9 @@ def word(key: str, text: str) -> KeyEquals:
         ("mime:image/*", Mime("image/*")),
         ("released:true NOT released:No", And((Released(value=True), Not(Released(value=False))))),
         ("size:[1M TO 2G]", Fact("size", 1 << 20, (2 << 30) + 1)),
-        ("fid:[0x200000401:0x1:0x0]", Identity(FID(0x200000401, 1))),
-        ("fid:0x200000401:0x1:0x0 x", And((Identity(FID(0x200000401, 1)), Text("x")))),
-        ("(fid:[0x200000401:0x1:0x0])", Identity(FID(0x200000401, 1))),
+        ("fid:[0x200000401:0x1:0x0]", HasFid(FID(0x200000401, 1))),
+        ("fid:0x200000401:0x1:0x0 x", And((HasFid(FID(0x200000401, 1)), Text("x")))),
+        ("(fid:[0x200000401:0x1:0x0])", HasFid(FID(0x200000401, 1))),
     ],
 )  # fmt: skip
 def test_forms(query: str, tree: Node) -> None:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.streams.durability import FsyncWatch, Sample
+from lustre_events.streams.durability import FsyncWatch, PersistenceInfo
 from tests.support.model.fakes import FakeClock
 from tests.support.profiles import examples
 
-QUIET = Sample(
+QUIET = PersistenceInfo(
     run_id="a",
     aof_enabled=True,
     write_status_ok=True,
@@ -27,7 +27,7 @@ class Script:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self._now: tuple[Sample, int] = (QUIET, 0)
+        self._now: tuple[PersistenceInfo, int] = (QUIET, 0)
         self._watch = FsyncWatch(lambda: self._now, self.clock)
 
     def look(self, last_index: int, after_seconds: float = 0.0, **changes: object) -> int:
@@ -102,8 +102,8 @@ def test_fields_of_info() -> None:
         "aof_rewrite_in_progress": 1,
     }
 
-    assert Sample.of_info(info) == Sample("x", True, True, 2, 3, 4, True)
-    assert not Sample.of_info({}).quiet()
+    assert PersistenceInfo.of_info(info) == PersistenceInfo("x", True, True, 2, 3, 4, True)
+    assert not PersistenceInfo.of_info({}).quiet()
 
 
 class ModelRedis:
@@ -156,9 +156,11 @@ class ModelRedis:
         self.postponed_at = self.delayed = 0
         self.life += 1
 
-    def sample(self) -> tuple[Sample, int]:
+    def sample(self) -> tuple[PersistenceInfo, int]:
         """Return what INFO and the stream say."""
-        return Sample(str(self.life), True, True, int(self.fsync_runs), self.delayed, 0, False), self.executed
+        return PersistenceInfo(
+            str(self.life), True, True, int(self.fsync_runs), self.delayed, 0, False
+        ), self.executed
 
 
 STEPS = st.lists(

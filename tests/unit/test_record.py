@@ -22,7 +22,7 @@ from lustre_events.changelog.record import (
     MAX_RECORD_BYTES,
     ChangelogRecord,
     RecordType,
-    Span,
+    ScannedBlock,
     boundaries,
     decode_record,
     encode_record,
@@ -135,7 +135,7 @@ def test_a_real_record_cut_anywhere_is_torn(data: bytes) -> None:
 
 def test_an_empty_buffer_holds_no_record() -> None:
     """Nothing is not an error where any number of records may stand; where one must stand it is."""
-    assert scan(b"") == Span(0, 0, 0, 0)
+    assert scan(b"") == ScannedBlock(0, 0, 0, 0)
     assert (list(iter_records(b"")), list(boundaries(b""))) == ([], [])
     with pytest.raises(RecordDecodeError) as caught:
         decode_record(b"")

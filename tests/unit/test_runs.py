@@ -15,7 +15,7 @@ from lustre_events.jobs.messages import JobItem
 from tests.support.service.images import write_extractor
 from workers.child import Ended
 from workers.files import OpenFile
-from workers.runs import Launch, Start, run_contract
+from workers.runs import Launch, ProgramRun, run_contract
 
 WELL = Ended(0, "", "")
 FILES = [OpenFile(JobItem(FID(1, number, 0), 1, b"%d.csv" % number), -1, b"/%d.csv" % number) for number in (1, 2)]
@@ -24,7 +24,7 @@ FILES = [OpenFile(JobItem(FID(1, number, 0), 1, b"%d.csv" % number), -1, b"/%d.c
 def launch(*, seconds: float = 0.0, swapped: frozenset[str] = frozenset(), ended: Ended = WELL) -> Launch:
     """Return a launch of a program that takes so long and has a document for each file."""
 
-    def run(start: Start) -> tuple[Ended, frozenset[str]]:
+    def run(start: ProgramRun) -> tuple[Ended, frozenset[str]]:
         time.sleep(seconds)
         asked = [json.loads(line) for line in start.stdin.splitlines()]
         for one in asked:

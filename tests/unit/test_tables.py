@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.catalog import manifest
-from lustre_events.config.tables import Place, key, read, values
+from lustre_events.config.tables import Location, key, read, values
 from lustre_events.domain.rules import rule_file
 from lustre_events.domain.rules.conditions import KEYS
 from lustre_events.errors import ConfigError, LustreEventsError, ManifestError, StreamDamaged
 
-PLACE = Place("x.toml")
+PLACE = Location("x.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Outer:
 
 def outer(error: type[LustreEventsError] = ConfigError, **table: Any) -> Outer:
     """Return what a table with a name says."""
-    return read(Outer, {"name": "x"} | table, Place("x.toml", error=error))
+    return read(Outer, {"name": "x"} | table, Location("x.toml", error=error))
 
 
 def test_a_table_becomes_a_value() -> None:
@@ -155,8 +155,8 @@ GOOD = {"name": "ours", "version": "1", "command": ["true"], "contract": "batch"
 )
 def test_any_manifest_is_a_manifest_or_one_error(text: str) -> None:
     """Whatever stands in a manifest, loading it is a manifest or one ManifestError that begins with its path."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place, "ours")
+    with tempfile.TemporaryDirectory() as location:
+        folder = Path(location, "ours")
         folder.mkdir()
         (folder / manifest.FILE_NAME).write_text(text)
         found, refused = outcome(lambda: manifest.load(folder), ManifestError)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lustre_events.config.nearest import nearest
-from lustre_events.config.tables import Place, typed
+from lustre_events.config.tables import Location, typed
 from lustre_events.domain.pending import SECOND_NS, Kind
 from lustre_events.domain.rules.directories import directory_pattern, name_pattern
 
@@ -70,13 +70,13 @@ class Accounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ConditionKind:
     """One kind of condition. `covers(wide, narrow)`: surely every file that meets `narrow` meets `wide`.
 
     `needs` says what must be known of a file: "" (its name), "owner", or "facts" of its present content.
     """
 
-    read: Callable[[Place, Any, Accounts], Any]
+    read: Callable[[Location, Any, Accounts], Any]
     holds: Callable[[Any, File], bool]
     says: Callable[[File], str]
     covers: Callable[[Any, Any], bool]
@@ -100,7 +100,7 @@ class Condition:
         return self.key == other.key and KEYS[self.key].covers(self.value, other.value)
 
 
-def conditions_of(place: Place, entry: Mapping[str, Any], accounts: Accounts) -> tuple[Condition, ...]:
+def conditions_of(location: Location, entry: Mapping[str, Any], accounts: Accounts) -> tuple[Condition, ...]:
     """Return the conditions of a [[rule]], in the order of KEYS; that on events is always there.
 
     Raises:
@@ -108,7 +108,7 @@ def conditions_of(place: Place, entry: Mapping[str, Any], accounts: Accounts) ->
     """
     given = {"events": list(DEFAULT_EVENTS), **entry}
     return tuple(
-        Condition(name, _written(given[name]), key.read(place.at(name), given[name], accounts))
+        Condition(name, _written(given[name]), key.read(location.at(name), given[name], accounts))
         for name, key in KEYS.items()
         if name in given
     )
@@ -126,33 +126,33 @@ def _written(value: Any) -> tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, list) else (str(value),)
 
 
-def _strings(place: Place, value: Any) -> list[bytes]:
-    found = typed(tuple[str, ...], value, place)
+def _strings(location: Location, value: Any) -> list[bytes]:
+    found = typed(tuple[str, ...], value, location)
     if not found or not all(found):
-        raise place.refusal('must be a list of strings, none of them empty, e.g. ["a", "b"]')
+        raise location.refusal('must be a list of strings, none of them empty, e.g. ["a", "b"]')
     return [each.encode("utf-8", "surrogateescape") for each in found]
 
 
-def _events(place: Place, value: Any, _accounts: Accounts) -> frozenset[Kind]:
+def _events(location: Location, value: Any, _accounts: Accounts) -> frozenset[Kind]:
     if not isinstance(value, list) or not value:
-        raise place.refusal(f"must not be empty, and be a list; known are: {', '.join(EVENTS)}")
+        raise location.refusal(f"must not be empty, and be a list; known are: {', '.join(EVENTS)}")
     for name in value:
         if not isinstance(name, str) or name not in EVENTS:
-            raise place.refusal(f"has an unknown event {name!r}{nearest(str(name), EVENTS)}")
+            raise location.refusal(f"has an unknown event {name!r}{nearest(str(name), EVENTS)}")
     return frozenset(EVENTS[name] for name in value)
 
 
-def _extensions(place: Place, value: Any, _accounts: Accounts) -> tuple[bytes, ...]:
-    return tuple(b"." + each.lstrip(b".").lower() for each in _strings(place, value))
+def _extensions(location: Location, value: Any, _accounts: Accounts) -> tuple[bytes, ...]:
+    return tuple(b"." + each.lstrip(b".").lower() for each in _strings(location, value))
 
 
-def _globs(pattern_of: Callable[[bytes], bytes]) -> Callable[[Place, Any, Accounts], Globs]:
-    def read_globs(place: Place, value: Any, _accounts: Accounts) -> Globs:
-        patterns = [pattern_of(each) for each in _strings(place, value)]
+def _globs(pattern_of: Callable[[bytes], bytes]) -> Callable[[Location, Any, Accounts], Globs]:
+    def read_globs(location: Location, value: Any, _accounts: Accounts) -> Globs:
+        patterns = [pattern_of(each) for each in _strings(location, value)]
         try:
             pattern = re.compile(b"(?:" + b"|".join(patterns) + rb")\Z", re.DOTALL)
         except (re.error, RecursionError, OverflowError) as exc:
-            raise place.refusal(
+            raise location.refusal(
                 f"has a glob that cannot be understood ({exc}); look at its square brackets"
             ) from exc
         return Globs(frozenset(value), pattern)
@@ -160,37 +160,37 @@ def _globs(pattern_of: Callable[[bytes], bytes]) -> Callable[[Place, Any, Accoun
     return read_globs
 
 
-def _numbers(kind: str, of: Callable[[Accounts], Callable[[str], int]]) -> Callable[[Place, Any, Accounts], Any]:
-    def read_numbers(place: Place, value: Any, accounts: Accounts) -> frozenset[int]:
+def _numbers(kind: str, of: Callable[[Accounts], Callable[[str], int]]) -> Callable[[Location, Any, Accounts], Any]:
+    def read_numbers(location: Location, value: Any, accounts: Accounts) -> frozenset[int]:
         numbers = set()
         for each in (value if isinstance(value, list) else ()) or [None]:
             if isinstance(each, str):
                 try:
                     numbers.add(of(accounts)(each))
                 except KeyError as exc:
-                    raise place.refusal(
+                    raise location.refusal(
                         f"has {each!r}: there is no {kind} of that name on this node; write the number instead"
                     ) from exc
             elif isinstance(each, int) and not isinstance(each, bool) and each >= 0:
                 numbers.add(each)
             else:
-                raise place.refusal(f'must be a list of {kind} names or numbers, e.g. ["alice", 1000]')
+                raise location.refusal(f'must be a list of {kind} names or numbers, e.g. ["alice", 1000]')
         return frozenset(numbers)
 
     return read_numbers
 
 
-def _size(place: Place, value: Any, _accounts: Accounts) -> int:
+def _size(location: Location, value: Any, _accounts: Accounts) -> int:
     try:
         return size_of(value)
     except ValueError as exc:
-        raise place.refusal(f'must be a size like 1000, "10k", "10M" or "2G", not {value!r}') from exc
+        raise location.refusal(f'must be a size like 1000, "10k", "10M" or "2G", not {value!r}') from exc
 
 
-def _age(place: Place, value: Any, _accounts: Accounts) -> int:
-    seconds = typed(float, value, place)
+def _age(location: Location, value: Any, _accounts: Accounts) -> int:
+    seconds = typed(float, value, location)
     if not 0 <= seconds <= _MOST_AGE_SECONDS:
-        raise place.refusal(f"must lie between 0 and {_MOST_AGE_SECONDS}, not {value!r}")
+        raise location.refusal(f"must lie between 0 and {_MOST_AGE_SECONDS}, not {value!r}")
     return int(seconds * SECOND_NS)
 
 
@@ -224,59 +224,61 @@ def _age_of(file: File) -> str | None:
     return None if file.mtime_ns is None else f"{max(0, file.now_ns - file.mtime_ns) / SECOND_NS:.0f} s"
 
 
-KEYS: dict[str, Key] = {
-    "events": Key(_events, lambda value, file: not value.isdisjoint(file.events), _happened, frozenset.__ge__),
-    "extensions": Key(
+KEYS: dict[str, ConditionKind] = {
+    "events": ConditionKind(
+        _events, lambda value, file: not value.isdisjoint(file.events), _happened, frozenset.__ge__
+    ),
+    "extensions": ConditionKind(
         _extensions,
         lambda value, file: file.name.lower().endswith(value),
         _name,
         lambda wide, narrow: all(each.endswith(wide) for each in narrow),
     ),
-    "globs": Key(
+    "globs": ConditionKind(
         _globs(name_pattern), lambda value, file: value.match(file.name), _name, _globs_cover(frozenset({"*"}))
     ),
-    "directories": Key(
+    "directories": ConditionKind(
         _globs(directory_pattern),
         lambda value, file: value.match(file.directory),
         _directory,
         _globs_cover(frozenset({"**", "/**", "/**/"})),
     ),
-    "owners": Key(
+    "owners": ConditionKind(
         _numbers("user", lambda accounts: accounts.uid_of),
         lambda value, file: file.uid in value,
         _said("the owner", lambda file: file.uid),
         frozenset.__ge__,
         "owner",
     ),
-    "groups": Key(
+    "groups": ConditionKind(
         _numbers("group", lambda accounts: accounts.gid_of),
         lambda value, file: file.gid in value,
         _said("the group", lambda file: file.gid),
         frozenset.__ge__,
         "owner",
     ),
-    "min_size": Key(
+    "min_size": ConditionKind(
         _size,
         lambda value, file: file.size is not None and file.size >= value,
         _said("the size", lambda file: file.size),
         int.__le__,
         "facts",
     ),
-    "max_size": Key(
+    "max_size": ConditionKind(
         _size,
         lambda value, file: file.size is not None and file.size <= value,
         _said("the size", lambda file: file.size),
         int.__ge__,
         "facts",
     ),
-    "max_age_seconds": Key(
+    "max_age_seconds": ConditionKind(
         _age,
         lambda value, file: file.mtime_ns is not None and file.now_ns - file.mtime_ns <= value,
         _said("the age", _age_of),
         int.__ge__,
         "facts",
     ),
-    "mimes": Key(
+    "mimes": ConditionKind(
         _globs(name_pattern),
         lambda value, file: file.mime is not None and value.match(file.mime.encode()),
         _said("the type", lambda file: file.mime),

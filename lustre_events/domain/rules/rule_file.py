@@ -37,7 +37,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lustre_events.config.tables import Place, key, values
+from lustre_events.config.tables import Location, key, values
 from lustre_events.config.toml_text import read_toml
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.conditions import KEYS, Accounts, conditions_of
@@ -92,7 +92,7 @@ def parse(
             nearest valid one.
     """
     table = read_toml(text, origin)
-    file = _File(**values(_File, table, Place(origin), others=("rule",)))
+    file = _File(**values(_File, table, Location(origin), others=("rule",)))
     entries = table.get("rule", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{origin}: rules are written as [[rule]], with double brackets")
@@ -102,14 +102,14 @@ def parse(
     names: set[str] = set()
     for number, table in enumerate(entries, start=1):
         name = table.get("name", f"rule {number}")
-        place = Place(origin, f"[[rule]] {name!r}")
-        entry = _Entry(**values(_Entry, table, place, others=KEYS))
+        location = Location(origin, f"[[rule]] {name!r}")
+        entry = _Entry(**values(_Entry, table, location, others=KEYS))
         if name in names:
             raise ConfigError(f"{origin}: two rules are named {name!r}; give each its own name")
         names.add(name)
-        conditions = conditions_of(place, table, accounts)
+        conditions = conditions_of(location, table, accounts)
         globs = tuple(segments_of(glob.encode("utf-8", "surrogateescape")) for glob in table.get("directories", ()))
-        work = _work(place, name, entry, extractors, user)
+        work = _work(location, name, entry, extractors, user)
         rules.append(Rule(work, conditions, Reach(globs), file.match == "first" or entry.last))
     return Rules(tuple(rules))
 
@@ -126,17 +126,21 @@ def _check_amount(origin: str, entries: Sequence[Mapping[str, Any]]) -> None:
             raise ConfigError(f"{origin}: the name of a rule has more than {MOST_NAME} characters; make it shorter")
 
 
-def _work(place: Place, name: str, entry: _Entry, extractors: Collection[str], user: str) -> Work:
+def _work(location: Location, name: str, entry: _Entry, extractors: Collection[str], user: str) -> Work:
     if user and entry.queue not in (DEFAULT_QUEUE, user) and not entry.queue.startswith(f"{user}-"):
-        raise place.at("queue").refusal(
+        raise location.at("queue").refusal(
             f"is {entry.queue!r}; that of a user's rule is {DEFAULT_QUEUE}, {user} or {user}-..."
         )
-    extractor = _extractor(place.at("extractor"), entry.extractor, extractors, user)
+    extractor = _extractor(location.at("extractor"), entry.extractor, extractors, user)
     if entry.queue == BUILTIN_QUEUE and extractor not in BUILT_IN:
-        raise place.at("queue").refusal(f"is {BUILTIN_QUEUE!r}, which is that of `stat`, `heal` and `scan` alone")
+        raise location.at("queue").refusal(
+            f"is {BUILTIN_QUEUE!r}, which is that of `stat`, `heal` and `scan` alone"
+        )
     most = 0 if user else _MOST_PRIORITY
     if not -_MOST_PRIORITY <= entry.priority <= most:
-        raise place.at("priority").refusal(f"must lie between {-_MOST_PRIORITY} and {most}, not {entry.priority}")
+        raise location.at("priority").refusal(
+            f"must lie between {-_MOST_PRIORITY} and {most}, not {entry.priority}"
+        )
     return Work(
         extractor=extractor,
         queue=entry.queue,
@@ -148,13 +152,13 @@ def _work(place: Place, name: str, entry: _Entry, extractors: Collection[str], u
     )
 
 
-def _extractor(place: Place, name: str | None, extractors: Collection[str], user: str) -> str:
+def _extractor(location: Location, name: str | None, extractors: Collection[str], user: str) -> str:
     usable = {each for each in extractors if "/" not in each or each.startswith(f"{user}/")}
     if not user:
         usable.add(STAT)
     if name is None:
-        raise place.refusal(f"is missing; installed are: {', '.join(sorted(usable))}")
+        raise location.refusal(f"is missing; installed are: {', '.join(sorted(usable))}")
     for each in (f"{user}/{name}", name):
         if each in usable:
             return each
-    raise place.unknown(f"extractor {name!r}", name, usable)
+    raise location.unknown(f"extractor {name!r}", name, usable)

@@ -32,7 +32,7 @@ Stream = Callable[[int], Clause]
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class SqlCondition:
     """What a node means, over `object o`.
 
     Args:
@@ -57,9 +57,9 @@ class Condition:
     besides: Clause | None = None
 
 
-def plain(test: Clause, driver: Clause | None = None, size: int = UNKNOWN) -> Condition:
+def plain(test: Clause, driver: Clause | None = None, size: int = UNKNOWN) -> SqlCondition:
     """Return a condition that is tested in one way only."""
-    return Condition(test, test, driver, size=size)
+    return SqlCondition(test, test, driver, size=size)
 
 
 def joined(clauses: Sequence[Clause], word: str) -> Clause:

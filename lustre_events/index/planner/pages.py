@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lustre_events.index.planner.clause import Clause, all_hold
-from lustre_events.index.reading import Order, Place
+from lustre_events.index.reading import Order, PagePosition
 
 _SORTED = frozenset({"id", "size", "mtime_ns"})
 """Columns with an index that gives their order."""
@@ -32,7 +32,7 @@ class Stretch:
         return self.order.column in _SORTED
 
 
-def stretches(order: Order, after: Place | None, mark: str) -> Iterator[Stretch]:
+def stretches(order: Order, after: PagePosition | None, mark: str) -> Iterator[Stretch]:
     """Yield what is to be looked at, one after the other, until the page is full."""
     column = order.column
     if column == "id":
@@ -45,16 +45,16 @@ def stretches(order: Order, after: Place | None, mark: str) -> Iterator[Stretch]
     yield Stretch(order, all_hold(behind(order, after, mark), Clause(f"o.{column} IS NULL")), whole=False)
 
 
-def behind(order: Order, place: Place | None, mark: str, *, before: bool = False) -> Clause | None:
+def behind(order: Order, position: PagePosition | None, mark: str, *, before: bool = False) -> Clause | None:
     """Return the condition to stand behind a place, or (`before`) before it or on it."""
-    if place is None:
+    if position is None:
         return None
     sign = "<" if order.descending else ">"
     if before:
         sign = ">=" if order.descending else "<="
     if order.column == "id":
-        return Clause(f"o.id {sign} {mark}", (place.id,))
-    return Clause(f"(o.{order.column}, o.id) {sign} ({mark}, {mark})", (place.value or 0, place.id))
+        return Clause(f"o.id {sign} {mark}", (position.id,))
+    return Clause(f"(o.{order.column}, o.id) {sign} ({mark}, {mark})", (position.value or 0, position.id))
 
 
 def by(order: Order, *, made: bool = False) -> str:

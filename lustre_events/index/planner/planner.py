@@ -16,7 +16,17 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from lustre_events.index.planner import patterns
-from lustre_events.index.planner.clause import FALSE, MANY, TRUE, Clause, Condition, Stream, all_hold, joined, plain
+from lustre_events.index.planner.clause import (
+    FALSE,
+    MANY,
+    TRUE,
+    Clause,
+    SqlCondition,
+    Stream,
+    all_hold,
+    joined,
+    plain,
+)
 from lustre_events.index.planner.dialect import Dialect, Effort
 from lustre_events.index.query import key_values
 from lustre_events.index.query import tree as q
@@ -45,15 +55,15 @@ class Planner:
     seen: Clause | None = None
     readable: Clause = TRUE
     few: int = FEW
-    _planned: dict[tuple[q.Node, Effort], Condition] = field(default_factory=dict, init=False)
+    _planned: dict[tuple[q.Node, Effort], SqlCondition] = field(default_factory=dict, init=False)
 
-    def plan(self, node: q.Node, effort: Effort = Effort.USUAL) -> Condition:
+    def plan(self, node: q.Node, effort: Effort = Effort.USUAL) -> SqlCondition:
         """Return what a node means; `effort` says what is counted for that. Raises QueryError."""
         if (node, effort) not in self._planned:
             self._planned[node, effort] = self._meaning[type(node)](self, node, effort)
         return self._planned[node, effort]
 
-    def driven(self, condition: Condition) -> Clause:
+    def driven(self, condition: SqlCondition) -> Clause:
         """Return the WHERE condition that is best for all objects that match."""
         if condition.driver is None:
             return condition.member
@@ -78,41 +88,41 @@ class Planner:
 
     # How several nodes go together.
 
-    def _every(self, _: q.All, __: Effort) -> Condition:
+    def _every(self, _: q.All, __: Effort) -> SqlCondition:
         return plain(TRUE)
 
-    def _and(self, node: q.And, effort: Effort) -> Condition:
+    def _and(self, node: q.And, effort: Effort) -> SqlCondition:
         conditions = [self.plan(item, effort) for item in node.nodes]
         probes = joined([condition.probe for condition in conditions], "AND")
         members = joined([condition.member for condition in conditions], "AND")
         drivers = [condition for condition in conditions if condition.driver is not None]
         if not drivers:
-            return Condition(probes, members)
+            return SqlCondition(probes, members)
         best = min(drivers, key=lambda condition: (condition.scans, condition.size))
         few = best.size <= self.few
         rest = [each.probe if few else each.member for each in conditions if each is not best]
         rest += [best.rest] if best.rest is not None else []
-        return Condition(
+        return SqlCondition(
             probes, members, best.driver, joined(rest, "AND") if rest else None, best.size, best.scans,
             *_streams(conditions),
         )  # fmt: skip
 
-    def _or(self, node: q.Or, effort: Effort) -> Condition:
+    def _or(self, node: q.Or, effort: Effort) -> SqlCondition:
         conditions = [self.plan(item, effort) for item in node.nodes]
         probes = joined([condition.probe for condition in conditions], "OR")
         members = joined([condition.member for condition in conditions], "OR")
         sources = [source for condition in conditions if (source := self._source(condition)) is not None]
         if len(sources) < len(conditions):
-            return Condition(probes, members)
+            return SqlCondition(probes, members)
         size = sum(condition.size for condition in conditions)
         scans = any(condition.scans for condition in conditions)
-        return Condition(probes, members, self.dialect.union(sources), size=size, scans=scans)
+        return SqlCondition(probes, members, self.dialect.union(sources), size=size, scans=scans)
 
-    def _not(self, node: q.Not, effort: Effort) -> Condition:
+    def _not(self, node: q.Not, effort: Effort) -> SqlCondition:
         inner = self.plan(node.node, effort)
-        return Condition(Clause.of("NOT {}", inner.probe), Clause.of("NOT {}", inner.member))
+        return SqlCondition(Clause.of("NOT {}", inner.probe), Clause.of("NOT {}", inner.member))
 
-    def _source(self, condition: Condition) -> Clause | None:
+    def _source(self, condition: SqlCondition) -> Clause | None:
         """Return a SELECT of the ids of all objects that match."""
         if condition.driver is None or condition.rest is None:
             return condition.driver
@@ -120,7 +130,7 @@ class Planner:
 
     # What an object's row tells.
 
-    def _fact(self, node: q.Fact, _: Effort) -> Condition:
+    def _fact(self, node: q.Fact, _: Effort) -> SqlCondition:
         bounds = _bounds(self.dialect.mark, (">=", node.low), ("<", node.high))
 
         def test(column: str) -> Clause:
@@ -131,16 +141,16 @@ class Planner:
             return plain(probe)
         return self._driven_by(Clause.of("SELECT id FROM object WHERE {}", test(node.column)), probe)
 
-    def _type(self, node: q.Type, _: Effort) -> Condition:
+    def _type(self, node: q.Type, _: Effort) -> SqlCondition:
         return plain(Clause(f"(o.type IS NOT NULL AND o.type = {self.dialect.mark})", (node.letter,)))
 
-    def _released(self, node: q.Released, _: Effort) -> Condition:
+    def _released(self, node: q.Released, _: Effort) -> SqlCondition:
         return plain(Clause(f"(coalesce(o.released, 0) != 0) = {self.dialect.mark}", (node.value,)))
 
-    def _readable(self, _: q.Readable, __: Effort) -> Condition:
+    def _readable(self, _: q.Readable, __: Effort) -> SqlCondition:
         return plain(self.readable)
 
-    def _mime(self, node: q.Mime, _: Effort) -> Condition:
+    def _mime(self, node: q.Mime, _: Effort) -> SqlCondition:
         glob = patterns.stored(node.glob).lower()
         probe = Clause.of("(o.mime IS NOT NULL AND {})", patterns.text_test(self.dialect, "o.mime", glob))
         if "mime" not in self.dialect.indexed:
@@ -148,38 +158,38 @@ class Planner:
         test = patterns.text_test(self.dialect, "mime", glob)
         return self._driven_by(Clause.of("SELECT id FROM object WHERE {}", test), probe)
 
-    def _job_id(self, node: q.JobId, _: Effort) -> Condition:
+    def _job_id(self, node: q.JobId, _: Effort) -> SqlCondition:
         test = self.dialect.name_like("o.jobid", node.glob)
         return plain(Clause.of("(o.jobid IS NOT NULL AND {})", test))
 
-    def _identity(self, node: q.Identity, _: Effort) -> Condition:
+    def _identity(self, node: q.HasFid, _: Effort) -> SqlCondition:
         test = Clause(f"fid = {self.dialect.mark}", (node.fid.pack(),))
         return plain(Clause.of("o.{}", test), Clause.of("SELECT id FROM object WHERE {}", test), 1)
 
-    def _among(self, node: q.Among, _: Effort) -> Condition:
+    def _among(self, node: q.Among, _: Effort) -> SqlCondition:
         driver = Clause.of("SELECT id FROM object WHERE {}", self.dialect.among("id", node.ids))
         return plain(self.dialect.among("o.id", node.ids), driver, len(node.ids))
 
     # What its names and paths tell.
 
-    def _name(self, node: q.Name, _: Effort) -> Condition:
+    def _name(self, node: q.Name, _: Effort) -> SqlCondition:
         scans = literal_of(node.glob) is None and not literal_prefix_of(node.glob)
         return self._by_name(patterns.name_test(self.dialect, "link.name", node.glob), scans=scans)
 
-    def _extension(self, node: q.Extension, _: Effort) -> Condition:
+    def _extension(self, node: q.Extension, _: Effort) -> SqlCondition:
         test, scans = self.dialect.name_ends(node.text)
         return self._by_name(test, scans=scans)
 
-    def _by_name(self, test: Clause, *, scans: bool) -> Condition:
+    def _by_name(self, test: Clause, *, scans: bool) -> SqlCondition:
         probe = Clause.of(self.dialect.exists, Clause.of("FROM link WHERE {}", self.name_of_object(test)))
         table = "link" if scans else self.dialect.link_by_name
         named = all_hold(Clause("link.fid IS NOT NULL"), test, self.seen)
         fids = Clause.of("SELECT link.fid FROM {} WHERE {}", table, named)
         if scans:
-            return Condition(probe, probe, self._of_fids(fids), scans=True)
+            return SqlCondition(probe, probe, self._of_fids(fids), scans=True)
         return plain(probe, self._of_fids(fids), self._counted(fids))
 
-    def _path(self, node: q.Path, effort: Effort) -> Condition:
+    def _path(self, node: q.Path, effort: Effort) -> SqlCondition:
         limit = self.few if effort is Effort.THOROUGH else min(self.few, FEW_PATHS)
         fids, size = self.dialect.collected(
             patterns.fids_of_pattern(self.dialect, node.glob, self.seen), "bytea", limit
@@ -193,34 +203,34 @@ class Planner:
         climb = patterns.climb_of_subtree(self.dialect, node.glob, self.seen)
         if climb is None:
             return plain(member, driver, size)
-        return Condition(climb, climb if size == MANY else member, driver, size=size)
+        return SqlCondition(climb, climb if size == MANY else member, driver, size=size)
 
     def _of_fids(self, fids: Clause) -> Clause:
         return Clause.of("SELECT id FROM object WHERE {}", Clause.of(self.dialect.drives, "fid", fids))
 
     # What its documents tell.
 
-    def _has_document(self, node: q.HasDocument, _: Effort) -> Condition:
+    def _has_document(self, node: q.HasDocument, _: Effort) -> SqlCondition:
         return self._document("body", node.glob)
 
-    def _failed(self, node: q.Failed, _: Effort) -> Condition:
+    def _failed(self, node: q.Failed, _: Effort) -> SqlCondition:
         return self._document("failure", node.glob)
 
-    def _document(self, column: str, glob: str) -> Condition:
+    def _document(self, column: str, glob: str) -> SqlCondition:
         matches = patterns.text_test(self.dialect, "extractor", patterns.stored(glob))
         test = all_hold(Clause(f"{column} IS NOT NULL"), matches)
         probe = Clause.of(self.dialect.exists, Clause.of("FROM {} AND {}", self.dialect.documents_of_object, test))
         table = self.dialect.documents_by_extractor(column)
         return self._driven_by(Clause.of("SELECT object FROM {} WHERE {}", table, test), probe)
 
-    def _text(self, node: q.Text, effort: Effort) -> Condition:
+    def _text(self, node: q.Text, effort: Effort) -> SqlCondition:
         found = self.dialect.words(node.words, prefix=node.prefix, few=self.few, effort=effort)
         if found is None:
             return plain(FALSE, _NOTHING, 0)
         member = Clause.of(self.dialect.member, found.source)
-        return Condition(found.probe, member, found.source, size=found.size, streams=found.streams)
+        return SqlCondition(found.probe, member, found.source, size=found.size, streams=found.streams)
 
-    def _key(self, node: key_values.KeyNode, _: Effort) -> Condition:
+    def _key(self, node: key_values.KeyNode, _: Effort) -> SqlCondition:
         ids = self.key_ids(node.key)
         if not ids:
             return plain(FALSE, _NOTHING, 0)
@@ -233,7 +243,7 @@ class Planner:
             of_object = [Clause.of(self.dialect.exists, Clause.of("{} AND object = o.id", each)) for each in found]
             probe = joined(of_object, "OR")
         streams = self.dialect.key_streams(lookups, ids) if key_values.exact(node) else ()
-        return Condition(
+        return SqlCondition(
             probe, Clause.of(self.dialect.member, source), source, size=self._counted(source), streams=streams
         )  # fmt: skip
 
@@ -252,13 +262,13 @@ class Planner:
             case key_values.Anything():
                 return TRUE
 
-    def _driven_by(self, driver: Clause, probe: Clause) -> Condition:
+    def _driven_by(self, driver: Clause, probe: Clause) -> SqlCondition:
         return plain(probe, driver, self._counted(driver))
 
     def _counted(self, source: Clause) -> int:
         return self.dialect.counted(source, self.dialect.enough(self.few))
 
-    _meaning: ClassVar[dict[type[q.Node], Callable[[Any, Any, Effort], Condition]]] = {
+    _meaning: ClassVar[dict[type[q.Node], Callable[[Any, Any, Effort], SqlCondition]]] = {
         q.All: _every,
         q.And: _and,
         q.Or: _or,
@@ -269,7 +279,7 @@ class Planner:
         q.Readable: _readable,
         q.Mime: _mime,
         q.JobId: _job_id,
-        q.Identity: _identity,
+        q.HasFid: _identity,
         q.Among: _among,
         q.Name: _name,
         q.Extension: _extension,
@@ -291,7 +301,7 @@ def _bounds(mark: str, *limits: tuple[str, float | str | None]) -> list[Clause]:
     return [Clause(f"{sign} {mark}", (value,)) for sign, value in limits if value is not None]
 
 
-def _streams(conditions: Sequence[Condition]) -> tuple[tuple[Stream, ...], Clause | None]:
+def _streams(conditions: Sequence[SqlCondition]) -> tuple[tuple[Stream, ...], Clause | None]:
     """Return all streams of conditions that must all hold, and what must hold besides."""
     streams = tuple(stream for each in conditions for stream in each.streams)
     others = [each.besides if each.streams else each.probe for each in conditions]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from lustre_events.index.planner.clause import FALSE, Clause, Condition, all_hold
+from lustre_events.index.planner.clause import FALSE, Clause, SqlCondition, all_hold
 from lustre_events.index.planner.planner import Planner
 
 _NUMBERS = frozenset({"uid", "gid", "released"})
 
 
-def values(planner: Planner, condition: Condition, by: str) -> Clause:
+def values(planner: Planner, condition: SqlCondition, by: str) -> Clause:
     """Return a SELECT of the columns of `Dialect.value` and `size`, with a row for each value of an object."""
     where = all_hold(planner.driven(condition), planner.live)
     value = planner.dialect.value

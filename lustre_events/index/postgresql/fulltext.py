@@ -29,22 +29,22 @@ _WORD_BYTES = 2_000
 def pieces(text: str) -> list[str]:
     """Return the tsvectors of a document's text, in the form that a cast from text takes."""
     found: list[str] = []
-    places: dict[str, list[int]] = {}
+    positions: dict[str, list[int]] = {}
     recent: list[tuple[str, int]] = []
     shift = 0
-    for word, place in _placed(text):
-        if place - shift > _PLACES or len(places.get(word, ())) >= _PLACES_OF_WORD:
-            found.append(_vector(places))
+    for word, position in _placed(text):
+        if position - shift > _PLACES or len(positions.get(word, ())) >= _PLACES_OF_WORD:
+            found.append(_vector(positions))
             recent = recent[-_OVERLAP:]
             shift = recent[0][1] - 1
-            places = {}
+            positions = {}
             for earlier, at in recent:
-                places.setdefault(earlier, []).append(at - shift)
-            if len(places.get(word, ())) >= _PLACES_OF_WORD:  # cannot be: the overlap is shorter
+                positions.setdefault(earlier, []).append(at - shift)
+            if len(positions.get(word, ())) >= _PLACES_OF_WORD:  # cannot be: the overlap is shorter
                 continue
-        places.setdefault(word, []).append(place - shift)
-        recent.append((word, place))
-    return [*found, _vector(places)] if places else found
+        positions.setdefault(word, []).append(position - shift)
+        recent.append((word, position))
+    return [*found, _vector(positions)] if positions else found
 
 
 def phrase(words: str, *, prefix: bool) -> str | None:
@@ -71,12 +71,12 @@ def words_of(text: str) -> Iterator[str]:
 
 
 def _placed(text: str) -> Iterator[tuple[str, int]]:
-    place = 0
+    position = 0
     for value in text.split(VALUE_GAP):
         for word in words_of(value):
-            place += 1
-            yield word, place
-        place += _GAP
+            position += 1
+            yield word, position
+        position += _GAP
 
 
 @functools.lru_cache(maxsize=4096)
@@ -99,8 +99,8 @@ def _cut(word: str) -> str:
     return word.encode()[:_WORD_BYTES].decode(errors="ignore")
 
 
-def _vector(places: dict[str, list[int]]) -> str:
-    return " ".join(f"{_quoted(word)}:{','.join(map(str, at))}" for word, at in places.items())
+def _vector(positions: dict[str, list[int]]) -> str:
+    return " ".join(f"{_quoted(word)}:{','.join(map(str, at))}" for word, at in positions.items())
 
 
 def _quoted(word: str) -> str:

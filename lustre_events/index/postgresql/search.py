@@ -15,7 +15,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.errors import IndexUnavailable
 from lustre_events.index.planner import vocabulary
-from lustre_events.index.planner.clause import TRUE, Clause, Condition, all_hold
+from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, all_hold
 from lustre_events.index.planner.pages import Stretch, by, stretches
 from lustre_events.index.planner.planner import FEW, Planner
 from lustre_events.index.postgresql.database import Connection, Database, packed, unpacked_links
@@ -30,12 +30,12 @@ from lustre_events.index.reading import (
     Counts,
     Entry,
     Order,
-    Place,
+    PagePosition,
     Row,
     Stats,
     StoredDocument,
     StoredWork,
-    Tally,
+    ValueCount,
 )
 from lustre_events.index.visibility import Viewer
 
@@ -82,13 +82,13 @@ class PostgresqlReading:
         directories = listed_directories(self._run, self._viewer)
         return replace(self._planner, seen=Clause("link.parent = ANY(%b::bytea[])", (directories,)))
 
-    def _for_all(self, node: Node) -> tuple[Planner, Condition]:
+    def _for_all(self, node: Node) -> tuple[Planner, SqlCondition]:
         condition = self._planner.plan(node)
         if self._viewer is None or condition.size <= FEW_JUDGED:
             return self._planner, condition
         return self._counting, self._counting.plan(node)
 
-    def find(self, node: Node, order: Order, after: Place | None, limit: int) -> list[Row]:
+    def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
         condition = self._planner.plan(node)
         rows: list[Row] = []
@@ -97,7 +97,7 @@ class PostgresqlReading:
                 rows += self._portion(condition, stretch, limit - len(rows))
         return rows
 
-    def _portion(self, condition: Condition, stretch: Stretch, limit: int) -> list[Row]:
+    def _portion(self, condition: SqlCondition, stretch: Stretch, limit: int) -> list[Row]:
         many = self._few if stretch.order.column == "id" else min(self._few, self._look)
         if condition.size > many and stretch.indexed:
             rows = self._first(condition, stretch, limit)
@@ -114,7 +114,7 @@ class PostgresqlReading:
             where, self._planner.live, Clause("%s", (limit,)),
         ))  # fmt: skip
 
-    def _first(self, condition: Condition, stretch: Stretch, limit: int) -> list[Row]:
+    def _first(self, condition: SqlCondition, stretch: Stretch, limit: int) -> list[Row]:
         """Probe the first objects in order, and more of them if that seems to fill the page."""
         found, order = all_hold(condition.probe, self._planner.live), by(stretch.order)
         look = self._look
@@ -144,7 +144,7 @@ class PostgresqlReading:
         found = all_hold(planner.driven(condition), planner.live)
         return self._one(Clause.of("SELECT count(*) FROM object o WHERE {}", found))
 
-    def tally(self, node: Node, by: str, limit: int | None) -> list[Tally]:
+    def tally(self, node: Node, by: str, limit: int | None) -> list[ValueCount]:
         """Return the values of the objects that match; see tally.py."""
         return tally(*self._for_all(node), by, limit)
 

@@ -6,15 +6,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from lustre_events.index.planner.clause import Clause, Condition
+from lustre_events.index.planner.clause import Clause, SqlCondition
 from lustre_events.index.planner.planner import Planner
 from lustre_events.index.planner.tally import values
-from lustre_events.index.reading import Tally
+from lustre_events.index.reading import ValueCount
 
 _ESCAPE = re.compile(r"\\(?:\\|([0-7]{3}))")
 
 
-def tally(planner: Planner, condition: Condition, by: str, limit: int | None) -> list[Tally]:
+def tally(planner: Planner, condition: SqlCondition, by: str, limit: int | None) -> list[ValueCount]:
     """Return the values of the objects that match, the most frequent first."""
     found = values(planner, condition, by)
     rows = planner.dialect.run(
@@ -26,11 +26,13 @@ def tally(planner: Planner, condition: Condition, by: str, limit: int | None) ->
             (*found.parameters, None if by == "ext" else limit),
         )
     )
-    tallies = [Tally(word if number is None else number, files, int(size)) for number, word, files, size in rows]
+    tallies = [
+        ValueCount(word if number is None else number, files, int(size)) for number, word, files, size in rows
+    ]
     return _of_names(tallies)[:limit] if by == "ext" else tallies
 
 
-def _of_names(tallies: Iterable[Tally]) -> list[Tally]:
+def _of_names(tallies: Iterable[ValueCount]) -> list[ValueCount]:
     """Return tallies by text for those by what encode(..., 'escape') made of names."""
     sums: dict[str | None, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for each in tallies:
@@ -38,7 +40,7 @@ def _of_names(tallies: Iterable[Tally]) -> list[Tally]:
         files, size = sums[value]
         sums[value] = (files + each.files, size + each.bytes)
     ordered = sorted(sums.items(), key=lambda item: (-item[1][0], item[0] is not None, item[0] or ""))
-    return [Tally(value, files, size) for value, (files, size) in ordered]
+    return [ValueCount(value, files, size) for value, (files, size) in ordered]
 
 
 def _text(escaped: str) -> str:

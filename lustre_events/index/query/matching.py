@@ -97,11 +97,11 @@ def _members(value: Mapping[str, Any], key: str, depth: int) -> Iterator[tuple[A
     """Yield what stands under a dotted key, with its depth: a name may have dots itself."""
     if key in value:
         yield value[key], depth + 1
-    place = key.find(".")
-    while place > 0:
-        if key[:place] in value:
-            yield from _descend(value[key[:place]], key[place + 1 :], depth + 1)
-        place = key.find(".", place + 1)
+    position = key.find(".")
+    while position > 0:
+        if key[:position] in value:
+            yield from _descend(value[key[:position]], key[position + 1 :], depth + 1)
+        position = key.find(".", position + 1)
 
 
 def _descend(value: Any, key: str, depth: int) -> Iterator[tuple[Any, int]]:

@@ -43,7 +43,7 @@ from lustre_events.index.query.tree import (
     Fact,
     Failed,
     HasDocument,
-    Identity,
+    HasFid,
     JobId,
     KeyEquals,
     KeyExists,
@@ -213,7 +213,7 @@ class _Converter:
                 raise self.error("released: is true (the content is on tape only) or false", term)
             return Released(value)
         try:
-            return Identity(FID.parse(term.text))
+            return HasFid(FID.parse(term.text))
         except ConfigError as exc:
             raise self.error(str(exc), term) from exc
 
@@ -228,17 +228,17 @@ class _Converter:
     def between(
         self, field: Token | None, low: Token | None, high: Token | None, include_low: bool, include_high: bool
     ) -> Node:
-        place = low or high
-        if field is None and place is not None:
-            raise self.error("a range or comparison needs a field before it: size:>1k", place)
+        position = low or high
+        if field is None and position is not None:
+            raise self.error("a range or comparison needs a field before it: size:>1k", position)
         low, high = (None if token is None or token.glob == "*" else token for token in (low, high))
-        if field is None or place is None or (low is None and high is None):
+        if field is None or position is None or (low is None and high is None):
             return self.term(field, Token("t", 0, 0, "*", "*", wild=True))
         known = FIELDS.get(field.text)
         if known is not None and known.ranged:
             return self.fact_between(known, low, high, include_low, include_high)
         if known is not None:
-            raise self.error(f"{field.text}: has no order; write one value", place)
+            raise self.error(f"{field.text}: has no order; write one value", position)
         for token in (low, high):
             if token is not None and token.wild:
                 raise self.error("the ends of a range take no * or ? inside", token)

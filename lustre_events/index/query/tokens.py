@@ -43,11 +43,11 @@ class Token:
     quoted: bool = False
 
 
-def query_error(message: str, query: str, place: int) -> QueryError:
+def query_error(message: str, query: str, position: int) -> QueryError:
     """Return the error with the query and a caret under the place."""
-    first = max(0, place - _SHOWN)
-    shown = "".join(char if char.isprintable() else "?" for char in query[first : place + _SHOWN])
-    return QueryError(f"{message}\n  {shown}\n  {' ' * (place - first)}^")
+    first = max(0, position - _SHOWN)
+    shown = "".join(char if char.isprintable() else "?" for char in query[first : position + _SHOWN])
+    return QueryError(f"{message}\n  {shown}\n  {' ' * (position - first)}^")
 
 
 def tokenise(query: str) -> list[Token]:
@@ -70,15 +70,15 @@ def tokenise(query: str) -> list[Token]:
 @dataclass(slots=True)
 class _Tokeniser:
     query: str
-    place: int = 0
+    position: int = 0
     tokens: list[Token] = field(default_factory=list)
     groups: list[bool] = field(default_factory=list)  # for each open parenthesis: is it a field's?
     in_range: bool = False
 
     def run(self) -> list[Token]:
-        while self.place < len(self.query):
-            if self.query[self.place].isspace():
-                self.place += 1
+        while self.position < len(self.query):
+            if self.query[self.position].isspace():
+                self.position += 1
             else:
                 self.add(self.next_token())
         return self.tokens
@@ -93,19 +93,19 @@ class _Tokeniser:
         if previous in _ENDS_OPERAND and token.kind in _STARTS_OPERAND and not inside:
             self.tokens.append(Token("AND", token.start, token.start))
         self.tokens.append(token)
-        self.place = token.end
+        self.position = token.end
 
     def next_token(self) -> Token:  # noqa: PLR0911 - one for each kind
-        char = self.query[self.place]
+        char = self.query[self.position]
         if char == '"':
             return self.phrase()
         if char in "()":
             return self.parenthesis(char)
         if self.after_value_sign() or self.in_range:
             return self.value(char)
-        if self.query[self.place : self.place + 2] in {"&&", "||"}:
-            return self.operator(_OPERATORS[self.query[self.place : self.place + 2]], 2)
-        following = self.query[self.place + 1 : self.place + 2]
+        if self.query[self.position : self.position + 2] in {"&&", "||"}:
+            return self.operator(_OPERATORS[self.query[self.position : self.position + 2]], 2)
+        following = self.query[self.position + 1 : self.position + 2]
         if char == "!" and following:
             return self.operator("NOT", 1)
         number = any(self.groups) and (following.isdigit() or following == ".")
@@ -119,7 +119,9 @@ class _Tokeniser:
         return bool(self.tokens) and self.tokens[-1].kind in {"f", "<", "<=", ">", ">="}
 
     def operator(self, kind: str, length: int) -> Token:
-        return Token(kind, self.place, self.place + length, self.query[self.place : self.place + length])
+        return Token(
+            kind, self.position, self.position + length, self.query[self.position : self.position + length]
+        )
 
     def parenthesis(self, char: str) -> Token:
         if char == "(":
@@ -136,10 +138,10 @@ class _Tokeniser:
         if self.in_range:
             token = self.term(" ]}")
             return self.operator("TO", 2) if self.is_plain(token, "TO") else token
-        comparison = _COMPARISON.match(self.query, self.place)
+        comparison = _COMPARISON.match(self.query, self.position)
         if comparison:
             return self.operator(comparison.group(), len(comparison.group()))
-        if char in "[{" and not _BRACKETED.match(self.query, self.place):
+        if char in "[{" and not _BRACKETED.match(self.query, self.position):
             self.in_range = True
             return self.operator(char, 1)
         return self.word()
@@ -164,31 +166,31 @@ class _Tokeniser:
 
     def term(self, ends: str) -> Token:
         """Return the term that begins here and ends before a quote, a parenthesis or one of `ends`."""
-        text, glob, wild, place = [], [], False, self.place
-        while place < len(self.query):
-            char = self.query[place]
+        text, glob, wild, position = [], [], False, self.position
+        while position < len(self.query):
+            char = self.query[position]
             if char in '"()' or char in ends or char.isspace():
                 break
-            literal = char == "\\" and place + 1 < len(self.query)
+            literal = char == "\\" and position + 1 < len(self.query)
             if literal:
-                place += 1
-                char = self.query[place]
+                position += 1
+                char = self.query[position]
             wild |= not literal and char in "*?"
             text.append(char)
             glob.append(escape(char) if literal or char == "[" else char)
-            place += 1
-        return Token("t", self.place, place, "".join(text), "".join(glob), wild)
+            position += 1
+        return Token("t", self.position, position, "".join(text), "".join(glob), wild)
 
     def phrase(self) -> Token:
-        text, place = [], self.place + 1
-        while place < len(self.query) and self.query[place] != '"':
-            if self.query[place] == "\\" and place + 1 < len(self.query):
-                place += 1
-            text.append(self.query[place])
-            place += 1
-        if place == len(self.query):
-            raise query_error("this quote is not closed", self.query, self.place)
-        end = place + 1
+        text, position = [], self.position + 1
+        while position < len(self.query) and self.query[position] != '"':
+            if self.query[position] == "\\" and position + 1 < len(self.query):
+                position += 1
+            text.append(self.query[position])
+            position += 1
+        if position == len(self.query):
+            raise query_error("this quote is not closed", self.query, self.position)
+        end = position + 1
         if self.query[end : end + 1] == ":" and not (self.after_value_sign() or self.in_range):
-            return Token("f", self.place, end + 1, "".join(text))
-        return Token("t", self.place, end, "".join(text), "".join(map(escape, text)), quoted=True)
+            return Token("f", self.position, end + 1, "".join(text))
+        return Token("t", self.position, end, "".join(text), "".join(map(escape, text)), quoted=True)

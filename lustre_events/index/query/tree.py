@@ -53,7 +53,7 @@ class Type:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class HasFid:
     """The object of this FID."""
 
     fid: FID
@@ -171,7 +171,7 @@ class KeyExists:
 
 
 Node = (
-    All | And | Or | Not | Fact | Type | Identity | Among | JobId | Name | Extension | Path | Mime | Released
+    All | And | Or | Not | Fact | Type | HasFid | Among | JobId | Name | Extension | Path | Mime | Released
     | Readable
     | HasDocument | Failed | Text | KeyEquals | KeyRange | KeyGlob | KeyExists
 )  # fmt: skip

@@ -14,32 +14,32 @@ import msgspec
 
 from lustre_events.errors import QueryError
 from lustre_events.index.interface import Signed64
-from lustre_events.index.reading import Place
+from lustre_events.index.reading import PagePosition
 
 _VERSION = 1
 _CHECK = 6
 
 
-class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """The end of a page: behind `place` in the order of a column, or behind a path in a subtree's walk."""
+class PageEnd(msgspec.Struct, frozen=True, array_like=True):
+    """The end of a page: behind `position` in the order of a column, or behind a path in a subtree's walk."""
 
     now_ns: int
-    place: tuple[Signed64 | None, Signed64] | None = None
+    position: tuple[Signed64 | None, Signed64] | None = None
     path: bytes | None = None
 
     @property
-    def after(self) -> Place | None:
+    def after(self) -> PagePosition | None:
         """The place, as a Reading takes it."""
-        return None if self.place is None else Place(*self.place)
+        return None if self.position is None else PagePosition(*self.position)
 
 
-def token(cursor: Cursor, query: str, sort: str | None) -> str:
+def token(cursor: PageEnd, query: str, sort: str | None) -> str:
     """Return a cursor of a search as letters, digits, `-` and `_`."""
     packed = msgspec.msgpack.encode((_VERSION, cursor))
     return base64.urlsafe_b64encode(_check(packed, query, sort) + packed).decode().rstrip("=")
 
 
-def read(text: str, query: str, sort: str | None) -> Cursor:
+def read(text: str, query: str, sort: str | None) -> PageEnd:
     """Return the cursor of a token.
 
     Raises:
@@ -50,7 +50,7 @@ def read(text: str, query: str, sort: str | None) -> Cursor:
         check, packed = data[:_CHECK], data[_CHECK:]
         if check != _check(packed, query, sort):
             raise ValueError
-        version, cursor = msgspec.msgpack.decode(packed, type=tuple[int, Cursor])
+        version, cursor = msgspec.msgpack.decode(packed, type=tuple[int, PageEnd])
         if version != _VERSION:
             raise ValueError
     except (ValueError, binascii.Error, msgspec.DecodeError) as exc:

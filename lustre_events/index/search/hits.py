@@ -60,7 +60,7 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ObjectFacts:
     """What the index knows of an object besides its names; None: not known yet.
 
     `generation` counts its changes, `content` is the generation of the last change of content, and
@@ -128,7 +128,7 @@ class ObjectView:
 
     fid: FID
     paths: tuple[bytes, ...]
-    facts: Facts | None
+    facts: ObjectFacts | None
     documents: tuple[Document, ...]
     failures: tuple[Failure, ...]
     pending: tuple[PendingWork, ...]
@@ -213,7 +213,7 @@ def _without_extractor(value: Document | Failure | PendingWork) -> dict[str, Any
     return members
 
 
-def _facts_json(facts: Facts) -> dict[str, Any]:
+def _facts_json(facts: ObjectFacts) -> dict[str, Any]:
     return {
         **asdict(facts),
         "mode": _octal(facts.mode),
@@ -230,7 +230,7 @@ def _cause_json(cause: bytes) -> dict[str, Any] | None:
     return {"mdt": f"MDT{key.mdt_number:04x}", "epoch": key.epoch, "record": key.index, "time_ns": key.eff_time}
 
 
-def _facts_lines(facts: Facts) -> list[tuple[str, str]]:
+def _facts_lines(facts: ObjectFacts) -> list[tuple[str, str]]:
     lines = []
     for name, value in asdict(facts).items():
         if value is None:

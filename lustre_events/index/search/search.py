@@ -20,12 +20,12 @@ from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.fields import FIELDS, FieldType
 from lustre_events.index.paths import paths_of
 from lustre_events.index.query.parser import parse
-from lustre_events.index.query.tree import Among, And, Identity, Node, Or, Path, Readable, limited
+from lustre_events.index.query.tree import Among, And, HasFid, Node, Or, Path, Readable, limited
 from lustre_events.index.query.wildcards import escape
-from lustre_events.index.reading import Backend, Counts, Order, Place, Reading, Row, Stats, Tally
+from lustre_events.index.reading import Backend, Counts, Order, PagePosition, Reading, Row, Stats, ValueCount
 from lustre_events.index.search import cursors
 from lustre_events.index.search.access import access_of, resolve
-from lustre_events.index.search.cursors import Cursor
+from lustre_events.index.search.cursors import PageEnd
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page, Summary, name_text, printable
 from lustre_events.index.search.known import knowing
@@ -85,7 +85,7 @@ class Search:
         if not 0 < limit <= MAX_PAGE:
             raise QueryError(f"a page has 1 to {MAX_PAGE} hits, not {limit}; use the cursor for more")
         order = _order(sort)
-        start = Cursor(_now(now_ns)) if cursor is None else cursors.read(cursor, query, sort)
+        start = PageEnd(_now(now_ns)) if cursor is None else cursors.read(cursor, query, sort)
         node = parse(query, now_ns=start.now_ns)
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
@@ -157,7 +157,7 @@ class Search:
         Raises:
             QueryError: the query or `sort` is wrong.
         """
-        order, start = _order(sort), Cursor(_now(now_ns))
+        order, start = _order(sort), PageEnd(_now(now_ns))
         node = parse(query, now_ns=start.now_ns)
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
@@ -207,7 +207,7 @@ class Search:
             if fid is None:
                 raise ConfigError(f"/{printable(path.strip(b'/'))}: no such path in the index")
             inside = "".join(escape(char) for char in name_text(path.strip(b"/")))
-            node = Or((Identity(fid), Path(f"/{inside}/**" if inside else "/**")))
+            node = Or((HasFid(fid), Path(f"/{inside}/**" if inside else "/**")))
             return _tallied(reading, node, by, viewer, None)
 
     def show(self, fid: FID, *, visible_to: Viewer | None = None) -> ObjectView:
@@ -274,18 +274,18 @@ def _order(sort: str | None) -> Order | None:
 
 
 def _rows(  # noqa: PLR0917 - one page
-    reading: Reading, node: Node, order: Order | None, start: Cursor, limit: int, access: DirectoryAccess | None
-) -> tuple[list[Row], list[Cursor]]:
+    reading: Reading, node: Node, order: Order | None, start: PageEnd, limit: int, access: DirectoryAccess | None
+) -> tuple[list[Row], list[PageEnd]]:
     """Return rows, and the cursor that each would end a page with."""
-    subtree = Subtree.of(node) if order is None and start.place is None else None
+    subtree = Subtree.of(node) if order is None and start.position is None else None
     if subtree is not None and (start.path is not None or not reading.selective(subtree.rest)):
         root = resolve(reading, b"/".join(subtree.directory), None)
         found = [] if root is None else walk(reading, root, subtree, start.path, limit, access)
-        return [row for _, row in found], [Cursor(start.now_ns, path=path) for path, _ in found]
+        return [row for _, row in found], [PageEnd(start.now_ns, path=path) for path, _ in found]
     order = order or Order()
     rows = reading.find(node, order, start.after, limit)
-    places = (Place(getattr(row, order.column), row.id) for row in rows)
-    return rows, [Cursor(start.now_ns, (place.value, place.id)) for place in places]
+    places = (PagePosition(getattr(row, order.column), row.id) for row in rows)
+    return rows, [PageEnd(start.now_ns, (place.value, place.id)) for place in places]
 
 
 def _by(field: str) -> str:
@@ -300,7 +300,7 @@ def _tallied(
     return _facets(field, reading.tally(seen, _by(field), limit))
 
 
-def _facets(field: str, tallies: Iterable[Tally]) -> tuple[Facet, ...]:
+def _facets(field: str, tallies: Iterable[ValueCount]) -> tuple[Facet, ...]:
     name = {"uid": user_name, "gid": group_name}.get(_by(field))
     return tuple(
         Facet(name(each.value) if name and isinstance(each.value, int) else each.value, each.files, each.bytes)

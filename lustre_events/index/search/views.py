@@ -11,7 +11,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.index.paths import paths_of
 from lustre_events.index.reading import Reading, Row, StoredDocument
-from lustre_events.index.search.hits import Document, Facts, Failure, Hit, ObjectView, PendingWork
+from lustre_events.index.search.hits import Document, Failure, Hit, ObjectFacts, ObjectView, PendingWork
 from lustre_events.index.visibility import DirectoryAccess, Viewer, may
 
 
@@ -72,9 +72,9 @@ def _pending(reading: Reading, fids: Collection[FID]) -> dict[FID, list[PendingW
     return pending
 
 
-def _facts(row: Row, *, readable: bool) -> Facts:
-    facts = {name: getattr(row, name) for name in Facts.__slots__}
-    return Facts(**facts if readable else facts | {"mime": None})
+def _facts(row: Row, *, readable: bool) -> ObjectFacts:
+    facts = {name: getattr(row, name) for name in ObjectFacts.__slots__}
+    return ObjectFacts(**facts if readable else facts | {"mime": None})
 
 
 def _document(stored: StoredDocument) -> Document:

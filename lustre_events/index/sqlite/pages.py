@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lustre_events.changelog.fid import FID
-from lustre_events.index.planner.clause import TRUE, Clause, Condition, all_hold
+from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, all_hold
 from lustre_events.index.planner.dialect import Effort
 from lustre_events.index.planner.pages import Stretch, behind, by, stretches
 from lustre_events.index.planner.planner import Planner
 from lustre_events.index.query.tree import Node
-from lustre_events.index.reading import Order, Place, Row
+from lustre_events.index.reading import Order, PagePosition, Row
 
 COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
 _PORTION = 250
@@ -33,7 +33,7 @@ class Pages:
     connection: sqlite3.Connection
     planner: Planner
 
-    def find(self, node: Node, order: Order, after: Place | None, limit: int) -> list[Row]:
+    def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
         if order == Order():
             quick = self.planner.plan(node, Effort.QUICK)
@@ -62,7 +62,7 @@ class Pages:
             return self._select(stretch, self.planner.driven(condition), limit, made=True)
         return self._select(stretch, condition.probe, limit)
 
-    def _first(self, condition: Condition, after: int, limit: int) -> list[Row] | None:
+    def _first(self, condition: SqlCondition, after: int, limit: int) -> list[Row] | None:
         """Return the first `limit` objects behind the id `after`, if a few ids of those that match give them.
 
         None: they do not; there may be more objects than those found.
@@ -105,7 +105,7 @@ class Pages:
             f"SELECT o.{order.column}, o.id FROM object o WHERE {where.sql} ORDER BY {by(order)} LIMIT 1 OFFSET ?",  # noqa: S608
             (*where.parameters, self.planner.few),
         ).fetchone()
-        return None if row is None else behind(order, Place(*row), "?", before=True)
+        return None if row is None else behind(order, PagePosition(*row), "?", before=True)
 
     def _select(self, stretch: Stretch, where: Clause, limit: int, *, made: bool = False) -> list[Row]:
         found = all_hold(stretch.start, where, self.planner.live)
@@ -138,5 +138,5 @@ def row_of(columns: tuple[Any, ...]) -> Row:
     return Row(id_, FID.unpack(fid), *rest)
 
 
-def _behind(condition: Condition, after: int) -> list[Clause]:
+def _behind(condition: SqlCondition, after: int) -> list[Clause]:
     return [stream(after) for stream in condition.streams]

@@ -24,12 +24,12 @@ from lustre_events.index.reading import (
     Counts,
     Entry,
     Order,
-    Place,
+    PagePosition,
     Row,
     Stats,
     StoredDocument,
     StoredWork,
-    Tally,
+    ValueCount,
 )
 from lustre_events.index.sqlite import local_disk
 from lustre_events.index.sqlite.database import BUSY_SECONDS, check_version, sqlite_errors, there
@@ -69,7 +69,7 @@ class SqliteReading:
             connection.create_function("le_readable", 4, functools.partial(_readable, viewer))
         self._pages = Pages(connection, self._planner)
 
-    def find(self, node: Node, order: Order, after: Place | None, limit: int) -> list[Row]:
+    def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
         return self._pages.find(node, order, after, limit)
 
@@ -87,7 +87,7 @@ class SqliteReading:
         found = all_hold(self._planner.driven(self._planner.plan(node)), self._planner.live)
         return int(self._dialect.run(Clause.of("SELECT count(*) FROM object o WHERE {}", found))[0][0])
 
-    def tally(self, node: Node, by: str, limit: int | None) -> list[Tally]:
+    def tally(self, node: Node, by: str, limit: int | None) -> list[ValueCount]:
         """Return the values of the objects that match; see tally.py."""
         return tally(self._connection, self._planner, node, by, limit)
 

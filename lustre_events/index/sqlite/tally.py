@@ -7,12 +7,12 @@ import sqlite3
 from lustre_events.index.planner.planner import Planner
 from lustre_events.index.planner.tally import values
 from lustre_events.index.query.tree import Node
-from lustre_events.index.reading import Tally
+from lustre_events.index.reading import ValueCount
 
 
 def tally(
     connection: sqlite3.Connection, planner: Planner, node: Node, by: str, limit: int | None
-) -> list[Tally]:  # fmt: skip
+) -> list[ValueCount]:  # fmt: skip
     """Return the values of the objects that match, the most frequent first."""
     if by == "ext":
         connection.create_function("le_ext", 1, extension_of, deterministic=True)
@@ -24,7 +24,7 @@ def tally(
         " ORDER BY 2 DESC, 1 LIMIT ?",
         (*found.parameters, -1 if limit is None else limit),
     )
-    return [Tally(value, files, (high << 32) + low) for value, files, high, low in rows]
+    return [ValueCount(value, files, (high << 32) + low) for value, files, high, low in rows]
 
 
 def extension_of(name: bytes | None) -> str | None:

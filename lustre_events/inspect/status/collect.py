@@ -41,7 +41,7 @@ from lustre_events.inspect.status.parts import (
 )
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams import keys
-from lustre_events.streams.groups import GroupPlace, RedisGroups
+from lustre_events.streams.groups import GroupPosition, RedisGroups
 from lustre_events.streams.interface import Loss
 from lustre_events.streams.records import RedisRecordStreams
 
@@ -211,5 +211,5 @@ def _loss(loss: Loss) -> LossStatus:
     return LossStatus(loss.epoch, loss.first_index, loss.last_index, loss.time_ns, loss.reason, loss.accepted)
 
 
-def _mdts(places: list[GroupPlace]) -> list[str]:
+def _mdts(places: list[GroupPosition]) -> list[str]:
     return sorted({each.mdt for each in places})

@@ -49,7 +49,7 @@ def matches(node: q.Node, file: File) -> bool:  # noqa: C901, PLR0911, PLR0912 -
             return isinstance(value, int) and (low is None or value >= low) and (high is None or value < high)
         case q.Type(letter):
             return letter == "f"
-        case q.Identity(fid):
+        case q.HasFid(fid):
             return fid == fid_of(file.number)
         case q.JobId(glob):
             jobid = file.facts.get("jobid")

@@ -12,7 +12,7 @@ import redis
 from lustre_events.errors import StreamUnavailable
 from lustre_events.node import roles, setup_redis
 from lustre_events.node.redis_server import RedisServer, embedded_server, find_server
-from lustre_events.node.steps import Accounts, Owner, forward
+from lustre_events.node.steps import Owner, SystemAccounts, forward
 from tests.support.need import missing, need
 
 ROLES = tuple(roles.ROLES)
@@ -63,7 +63,7 @@ class RolesServer(RedisServer):
 
 def make_users(folder: Path) -> None:
     """Write the logins of all roles and Redis's users, as `lustre-events setup redis` does; what is there stays."""
-    owner = Owner(Accounts(folder))
+    owner = Owner(SystemAccounts(folder))
     for _ in forward([*setup_redis.logins(folder, "localhost:6379", owner), setup_redis.acl(folder, owner)]):
         pass
 

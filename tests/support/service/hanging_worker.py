@@ -15,7 +15,7 @@ from lustre_events.streams.connection import connect
 from lustre_events.streams.results import RedisResults
 from workers.context import WorkerContext
 from workers.files import Files
-from workers.image_upkeep import Upkeep
+from workers.image_upkeep import ImageUpkeep
 from workers.process import ProcessRuntime
 from workers.walltime import Walltime
 from workers.worker import Worker
@@ -36,7 +36,7 @@ def main() -> int:
     runtime = ProcessRuntime(None)
     files = cast("Files", Hanging())
     context = WorkerContext({}, runtime, files, RedisResults(connect(url, 5)), "here", 600)
-    upkeep: Any = Upkeep(runtime, {}, ["false"])
+    upkeep: Any = ImageUpkeep(runtime, {}, ["false"])
     Worker("default", context, connect(url, 20), 20, upkeep, Walltime(until, job_seconds)).work()
     return 0
 

@@ -23,7 +23,7 @@ from lustre_events.index.sqlite.database import _schemas as schemas
 from lustre_events.inspect.status import Status, with_rates
 from lustre_events.jobs.queue_view import QueueView, look
 from lustre_events.web import Site, make_app
-from lustre_events.web.charts import History, Sample
+from lustre_events.web.charts import History, StatusSample
 from lustre_events.web.login import Login, by_file
 from tests.support.index.tables import add_file, add_object, make_index
 from tests.support.service.statuses import status_of
@@ -49,7 +49,9 @@ class Console:
         """Return the application."""
         history = History(self.status)
         for number in range(5):
-            history.add(Sample(10**18 + number * 15 * 10**9, 1000 * number, 900 * number, 100 * number, 5, number))
+            history.add(
+                StatusSample(10**18 + number * 15 * 10**9, 1000 * number, 900 * number, 100 * number, 5, number)
+            )
         login = self.login or Login(by_file(self.users))
         site = Site(
             self.settings, login, lambda: open_search(f"sqlite:///{self.index}"), self.status, self.ask, history,
