@@ -277,6 +277,7 @@ def changed(row: ObjectRow, change: ObjectChange) -> ObjectRow:
         row,
         generation=generation,
         content=content,
+        rights=generation if change.rights else row.rights,
         type=change.type or row.type,
         jobid=change.jobid or row.jobid,
         cause=max(row.cause, change.cause),

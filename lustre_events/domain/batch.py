@@ -28,7 +28,7 @@ from lustre_events.domain.namespace import (
     merge,
     rivals,
 )
-from lustre_events.domain.pending import TYPE_OF, Kind, change_of, object_of, overwritten
+from lustre_events.domain.pending import TYPE_OF, Kind, change_of, changes_rights, object_of, overwritten
 from lustre_events.domain.spans import Span, floor_of
 from lustre_events.errors import RecordDecodeError
 
@@ -51,6 +51,7 @@ class ObjectChange:
         "jobid",
         "last_ns",
         "named",
+        "rights",
         "since",
         "type",
     )
@@ -58,6 +59,8 @@ class ObjectChange:
     def __init__(self, time_ns: int) -> None:
         self.content = False
         self.attributes = False
+        self.rights = False
+        """Its owner, mode or access list may be another one; what `stat` saw before grants nothing any more."""
         self.named = False
         """It has a new name, so the rules may answer differently."""
         self.created = False
@@ -75,6 +78,7 @@ class ObjectChange:
         """Take over what happened to the same object under its old FID; that the old FID is gone is no news."""
         self.content |= other.content
         self.attributes |= other.attributes
+        self.rights |= other.rights
         self.named |= other.named
         self.created |= other.created
         self.type = self.type or other.type
@@ -212,6 +216,7 @@ class Batch:
         change = self._change(object_of(record), kind, record, stamp)
         if change is not None:
             change.type = TYPE_OF.get(record.type, change.type)
+            change.rights |= changes_rights(record)
             change.named |= record.type in _NEW_NAME
             change.created |= record.type in _CREATED
         if record.type == RecordType.RENME:

@@ -86,6 +86,16 @@ def change_of(record: ChangelogRecord) -> Kind | None:
     return kind
 
 
+def changes_rights(record: ChangelogRecord) -> bool:
+    """Return whether an object may have another owner, mode or access list after a record.
+
+    CTIME stands for SATTR where that is masked; access lists are attributes named `system.`, if the record says so.
+    """
+    if record.type == RecordType.XATTR:
+        return not record.xattr or record.xattr.startswith(b"system.")
+    return record.type in {RecordType.SATTR, RecordType.CTIME}
+
+
 def object_of(record: ChangelogRecord) -> FID:
     """Return the object that `record` is about: for RENME the one that moved, else the target."""
     return record.source if record.type == RecordType.RENME else record.target

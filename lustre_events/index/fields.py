@@ -87,7 +87,7 @@ FIELDS: dict[str, Field] = {
         Field("gid", _T.GROUP, "gid", _V.NAME, "the same as group", countable=True),
         Field("links", _T.COUNT, "nlink", _V.NAME, "how many hard links it has"),
         Field("fid", _T.FID, "fid", _V.NAME, "the object with this FID"),
-        Field("jobid", _T.GLOB, "jobid", _V.NAME, "the job that last changed it, as the changelog names it"),
+        Field("jobid", _T.GLOB, "jobid", _V.CONTENT, "the job that last changed it, as the changelog names it"),
         Field("released", _T.BOOLEAN, "released", _V.NAME, "whether its content is on tape only", countable=True),
         Field("mime", _T.GLOB, "mime", _V.CONTENT, "what it is by its content", countable=True),
         Field("extractor", _T.GLOB, "document", _V.CONTENT, "an extractor that found something", countable=True),

@@ -39,7 +39,8 @@ class ObjectRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `generation` is raised by every change of content or attributes, `content` is the generation of the last
     change of content (0: none was seen). `type` is one of f d l p s b c; None: not known yet. `uid` None: facts
     not known yet; `known` is the generation of the facts (0: there are none). `cause` is the packed key
-    of the last record about it (empty: there was none).
+    of the last record about it (empty: there was none). `rights` is the generation of the last change that may have
+    taken rights away: older facts grant none.
     """
 
     fid: FID
@@ -51,6 +52,7 @@ class ObjectRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     jobid: bytes | None = None
     cause: bytes = b""
     known: int = 0
+    rights: int = 0
     size: int | None = None
 
 
@@ -183,7 +185,7 @@ class Transaction(Protocol):
         """Return those of `fids` that are stored."""
 
     def put_objects(self, rows: Iterable[ObjectRow]) -> None:
-        """Write generation, content, type, jobid and cause; rows with id 0 are new. Facts stay as they are."""
+        """Write generations (also of rights), type, jobid and cause; rows with id 0 are new. Facts stay."""
 
     def add_objects(self, found: Iterable[tuple[ObjectRow, Facts]]) -> None:
         """Write new objects together with their facts, which are of the rows' generation."""

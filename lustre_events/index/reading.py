@@ -51,6 +51,12 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     content: int
     facts_generation: int
     cause: bytes
+    rights: int
+
+    @property
+    def rights_known(self) -> bool:
+        """Whether the facts are as new as the last change that may have taken rights away."""
+        return self.facts_generation >= self.rights
 
 
 class StoredDocument(msgspec.Struct, frozen=True, gc=False):

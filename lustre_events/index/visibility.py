@@ -2,8 +2,9 @@
 
 - A *name* is seen where every directory above it can be searched (x) and the one that it stands in listed (r).
 - A *document*, all that is found by it, and the MIME type, are seen where the file can be read.
-- What is not known denies. Root sees everything. The root of the index is the mount point; directories above
-  the mount are taken as searchable.
+- What is not known denies: so do facts older than the last record of a chmod, chown or setfacl, which may have
+  taken rights away, until `stat` has been there again. Root sees everything.
+- The root of the index is the mount point; directories above the mount are taken as searchable.
 
 An object is found through the names that are seen, and shown with these only.
 """
@@ -20,6 +21,9 @@ from typing import Protocol
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.domain import acl
 from lustre_events.errors import ConfigError
+
+MODE = "CASE WHEN o.rights > o.facts_generation THEN NULL ELSE o.mode END"
+"""SQL: the mode of the object `o` as far as it decides; unknown where rights may have changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Owned(Protocol):
     def mode(self) -> int | None: ...  # noqa: D102
     @property
     def acl(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def rights_known(self) -> bool: ...  # noqa: D102
 
 
 def may(viewer: Viewer, owned: Owned, wanted: int) -> bool:
@@ -70,7 +76,8 @@ def may(viewer: Viewer, owned: Owned, wanted: int) -> bool:
     fs/namei.c, acl_permission_check: the owner is judged by the owner's bits alone; an access list counts only
     where the mode's group bits (its mask) are not empty. One that the kernel would not take denies.
     """
-    return permits(viewer, owned.uid, owned.gid, owned.mode, owned.acl, wanted)
+    mode = owned.mode if owned.rights_known else None
+    return permits(viewer, owned.uid, owned.gid, mode, owned.acl, wanted)
 
 
 def permits(  # noqa: PLR0917 - the facts of one object

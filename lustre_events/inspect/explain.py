@@ -150,6 +150,11 @@ def _facts(view: ObjectView, facts: ObjectFacts) -> Sentence:
     told = [
         "size not known" if facts.size is None else size_text(facts.size),
         f"owner {facts.uid}, group {facts.gid}, mode {facts.mode or 0:04o}",
+        *(
+            ["hidden from all but root until its rights are known again"]
+            if facts.rights > facts.facts_generation
+            else []
+        ),
         *([f"written {time_text(facts.mtime_ns)}"] if facts.mtime_ns is not None else []),
         *([f"content {facts.mime}"] if facts.mime else []),
         *(["on tape only"] if facts.released else []),

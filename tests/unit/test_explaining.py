@@ -169,3 +169,10 @@ def test_what_a_scan_found_has_no_record() -> None:
     assert "is what a scan found at 2027" in lines(view(cause=OrderKey(NOW_NS, 0, 0, 0).pack()))
     assert "no record has told of a change of it" in lines(view(cause=b""))
     assert "stat has not looked at it yet" in lines(view(facts_generation=0))
+
+
+def test_what_hides_a_file_is_said() -> None:
+    """A file whose rights may have changed since `stat` saw it is said to be hidden; others are not."""
+    hidden = "hidden from all but root until"
+    assert hidden in lines(view(generation=5, facts_generation=4, rights=5))
+    assert hidden not in lines(view(generation=5, facts_generation=4, rights=4))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lustre_events.domain import acl
 from lustre_events.errors import ConfigError
 from lustre_events.index.visibility import Viewer, permits
-from tests.support.index.tables import add_file, add_link, add_object, make_index, searching
+from tests.support.index.tables import add_file, add_link, add_object, make_index, node, searching
 from tests.support.records.builders import fid_of
 
 ANN = Viewer(1, frozenset({10}))
@@ -91,6 +91,12 @@ def index() -> Iterator[sqlite3.Connection]:
     ):
         add_file(connection, number, path, {"x": {"k": f"word{number}", "n": number}}, size=number, uid=5, gid=5,
                  mode=mode, mime="text/plain")  # fmt: skip
+    for number in (1, 2):
+        connection.execute("UPDATE object SET jobid = ? WHERE fid = ?", (b"job.2", node(number).pack()))
+        connection.execute(
+            "INSERT INTO pending (fid, extractor, generation, due_ns, changed_ns, reason, queue)"
+            " VALUES (?, 'x', 1, 1, 1, 'write', 'default')", (node(number).pack(),)
+        )  # fmt: skip
     add_link(connection, 101, b"shared-elsewhere.csv", 1)
     add_link(connection, 102, b"below", 103)
     add_object(connection, 103, type="d", **OPEN)
@@ -123,6 +129,7 @@ def index() -> Iterator[sqlite3.Connection]:
         ("path:/passage/**", [4, 103], [4]),
         ("path:/passage/below/*", [4], [4]),
         ("size:3", [3], []),
+        ("jobid:job.*", [1, 2], [1]),
         ("fid:[0x200000401:0x3:0x0]", [3], []),
         ("path:/**", [1, 2, 3, 4, 100, 101, 102, 103], [1, 2, 4, 100, 101, 102]),
     ],
@@ -156,7 +163,9 @@ def test_single_objects_show_nothing_hidden(index: sqlite3.Connection) -> None:
 
     hidden = search.show(fid_of(3), visible_to=ANN)
     assert (hidden.paths, hidden.facts, hidden.documents) == ((), None, ())
-    assert search.show(fid_of(2), visible_to=ANN).documents == ()
+    secret, shared = search.show_many([fid_of(2), fid_of(1)], visible_to=ANN)
+    assert (secret.documents, secret.pending) == ((), ()) != (shared.documents, shared.pending)
+    assert (secret.facts.jobid, shared.facts.jobid) == (None, b"job.2")
     assert search.fid_of_path(b"hidden/deep.h5", visible_to=ANN) is None
     assert search.fid_of_path(b"hidden", visible_to=ANN) == fid_of(101)
     assert search.paths([fid_of(1)], visible_to=ANN) == {fid_of(1): [b"open/shared.h5"]}

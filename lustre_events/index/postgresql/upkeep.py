@@ -95,22 +95,24 @@ class Upkeep(Documents):
         """Give all of `source` (documents, facts, generation, pending rows) to `target`, if it is stored."""
         old, new = source.pack(), target.pack()
         found = self._run(
-            "SELECT fid, id, generation, content, type, cause FROM object WHERE fid = ANY(%b::bytea[])", [old, new]
+            "SELECT fid, id, generation, content, rights, type, cause FROM object WHERE fid = ANY(%b::bytea[])",
+            [old, new],
         )
         rows = {fid: rest for fid, *rest in found}
         if old in rows and new not in rows:
             self._run("UPDATE object SET fid = %s WHERE fid = %s", new, old)
         elif old in rows:
             # Records of the new FID came first and counted up on their own: they follow the old one's.
-            was_id, was, was_content, was_type, was_cause = rows[old]
-            id_, is_, content, type_, cause = rows[new]
+            was_id, was, was_content, was_rights, was_type, was_cause = rows[old]
+            id_, is_, content, rights, type_, cause = rows[new]
             self._facts_generations.clear()
             for statement, key in _SHIFT:
                 self._run(statement, was, new if key == "fid" else id_)
             self.move_documents(was_id, id_)
             self._run(
-                "UPDATE object SET generation = %s, content = %s, type = %s, cause = %s WHERE id = %s",
-                was + is_, was + content if content else was_content, type_ or was_type, max(was_cause, cause), id_,
+                "UPDATE object SET generation = %s, content = %s, rights = %s, type = %s, cause = %s WHERE id = %s",
+                was + is_, was + content if content else was_content, was + rights if rights else was_rights,
+                type_ or was_type, max(was_cause, cause), id_,
             )  # fmt: skip
             self._run("DELETE FROM object WHERE id = %s", was_id)
         # What a job finds under the old FID will not be taken: the rows that it holds are due again.

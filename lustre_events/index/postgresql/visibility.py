@@ -8,9 +8,9 @@ from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.domain import acl
 from lustre_events.index.planner.clause import Clause
 from lustre_events.index.postgresql.database import Row
-from lustre_events.index.visibility import Viewer
+from lustre_events.index.visibility import MODE, Viewer
 
-_PERMITS = "permits(%s, %b::bigint[], o.uid, o.gid, o.mode, o.acl, %s)"
+_PERMITS = f"permits(%s, %b::bigint[], o.uid, o.gid, {MODE}, o.acl, %s)"
 
 # The directories alone, with what the viewer may do in each; then from the root down through what can be searched.
 _LISTED = f"""

@@ -196,38 +196,40 @@ class PostgresqlTransaction(PendingTable, Scans, Upkeep):
         if not fids:
             return {}
         found = {}
-        for packed_fid, id_, generation, content, type_, uid, jobid, cause, known, size in self._run(
-            "SELECT fid, id, generation, content, type, uid, jobid, cause, facts_generation, size FROM object"
-            " WHERE fid = ANY(%b::bytea[])",
+        for packed_fid, id_, generation, content, type_, uid, jobid, cause, known, rights, size in self._run(
+            "SELECT fid, id, generation, content, type, uid, jobid, cause, facts_generation, rights, size"
+            " FROM object WHERE fid = ANY(%b::bytea[])",
             packed(fids),
         ):
             self._facts_generations[id_] = known
             fid = FID.unpack(packed_fid)
             found[fid] = ObjectRow(
                 fid=fid, id=id_, generation=generation, content=content, type=type_, uid=uid, jobid=jobid,
-                cause=cause, known=known, size=size,
+                cause=cause, known=known, rights=rights, size=size,
             )  # fmt: skip
         self._recent = [row.id for row in found.values()]
         return found
 
     def put_objects(self, rows: Iterable[ObjectRow]) -> None:
-        """Write generation, content, type, jobid and cause; rows with id 0 are new."""
+        """Write generations, type, jobid and cause; rows with id 0 are new."""
         new, known = [], []
         for row in rows:
-            values = (row.generation, row.content, row.type, row.jobid, row.cause)
+            values = (row.generation, row.content, row.rights, row.type, row.jobid, row.cause)
             known.append((*values, row.id)) if row.id else new.append((*values, row.fid.pack()))
         if new:
             self._run(
-                "INSERT INTO object (generation, content, type, jobid, cause, fid) SELECT * FROM"
-                " unnest(%b::bigint[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[], %b::bytea[])",
+                "INSERT INTO object (generation, content, rights, type, jobid, cause, fid) SELECT * FROM"
+                " unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[],"
+                " %b::bytea[])",
                 *columns(new),
             )
         if known:
             self._run(
-                "UPDATE object SET generation = new.generation, content = new.content, type = new.type,"
-                " jobid = new.jobid, cause = new.cause"
-                " FROM unnest(%b::bigint[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[], %b::bigint[])"
-                " AS new (generation, content, type, jobid, cause, id) WHERE object.id = new.id",
+                "UPDATE object SET generation = new.generation, content = new.content,"
+                " rights = new.rights, type = new.type, jobid = new.jobid, cause = new.cause"
+                " FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[],"
+                " %b::bigint[]) AS new (generation, content, rights, type, jobid, cause, id)"
+                " WHERE object.id = new.id",
                 *columns(known),
             )
 

@@ -176,8 +176,8 @@ Node = (
     | HasDocument | Failed | Text | KeyEquals | KeyRange | KeyGlob | KeyExists
 )  # fmt: skip
 
-ABOUT_CONTENT = (Mime, HasDocument, Failed, Text, KeyEquals, KeyRange, KeyGlob, KeyExists)
-"""The nodes that tell something of a file's content."""
+ABOUT_CONTENT = (JobId, Mime, HasDocument, Failed, Text, KeyEquals, KeyRange, KeyGlob, KeyExists)
+"""The nodes that tell something of a file's content, or of the jobs that made it."""
 
 
 def limited(node: Node) -> Node:

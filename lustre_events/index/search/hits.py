@@ -85,6 +85,8 @@ class ObjectFacts:
     facts_generation: int
     cause: bytes
     """The packed order key (names.OrderKey) of the last record about it; empty: there was none."""
+    rights: int = 0
+    """The generation of the last change that may have taken rights away; older facts show it to nobody but root."""
 
 
 @dataclass(frozen=True, slots=True)

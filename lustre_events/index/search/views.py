@@ -49,7 +49,8 @@ def views_of(
     stored: dict[int, list[StoredDocument]] = defaultdict(list)
     for document in reading.documents([row.id for row in rows.values() if _readable(row, viewer)]):
         stored[document.object].append(document)
-    pending = _pending(reading, seen)
+    whole = [fid for fid in seen if viewer is None or (fid in rows and _readable(rows[fid], viewer))]
+    pending = _pending(reading, whole)
     return [
         ObjectView(
             fid,
@@ -74,7 +75,7 @@ def _pending(reading: Reading, fids: Collection[FID]) -> dict[FID, list[PendingW
 
 def _facts(row: Row, *, readable: bool) -> ObjectFacts:
     facts = {name: getattr(row, name) for name in ObjectFacts.__slots__}
-    return ObjectFacts(**facts if readable else facts | {"mime": None})
+    return ObjectFacts(**facts if readable else facts | {"mime": None, "jobid": None})
 
 
 def _document(stored: StoredDocument) -> Document:

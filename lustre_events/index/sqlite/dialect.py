@@ -16,6 +16,7 @@ from lustre_events.index.query.key_values import KeyNode, exact
 from lustre_events.index.query.matching import probe
 from lustre_events.index.query.wildcards import name_bytes
 from lustre_events.index.sqlite.documents import SLOT_BITS
+from lustre_events.index.visibility import MODE
 
 MANY_TIMES = 4
 """So many times FEW are still quickly found by their ids alone."""
@@ -24,7 +25,7 @@ MANY_SHARE = 50
 
 LISTED = Clause("le_listed(link.parent)")
 """Condition on a link, where a viewer does not see all."""
-READABLE = Clause("le_readable(o.uid, o.gid, o.mode, o.acl)")
+READABLE = Clause(f"le_readable(o.uid, o.gid, {MODE}, o.acl)")
 """Condition on `o`, where a viewer cannot read all."""
 
 

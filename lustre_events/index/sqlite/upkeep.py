@@ -87,24 +87,23 @@ class Upkeep:
         """Give all of `source` (documents, facts, generation, pending rows) to `target`, if it is stored."""
         old, new = source.pack(), target.pack()
         rows = {fid: rest for fid, *rest in self._connection.execute(
-            "SELECT fid, id, generation, content, type, cause FROM object WHERE fid IN (?, ?)", (old, new)
+            "SELECT fid, id, generation, content, rights, type, cause FROM object WHERE fid IN (?, ?)", (old, new)
         )}  # fmt: skip
         if old in rows and new not in rows:
             self._connection.execute("UPDATE object SET fid = ? WHERE fid = ?", (new, old))
         elif old in rows:
             # Records of the new FID came first and counted up on their own: they follow the old one's.
-            (was_id, was, was_content, was_type, was_cause), (id_, is_, content, type_, cause) = (
-                rows[old],
-                rows[new],
-            )
+            was_id, was, was_content, was_rights, was_type, was_cause = rows[old]
+            id_, is_, content, rights, type_, cause = rows[new]
             for statement in _SHIFT:
                 self._connection.execute(statement, {"by": was, "id": id_, "fid": new})
             move_documents(self._connection, was_id, id_)
             self._connection.execute(
-                "UPDATE object SET generation = ?, content = ?, type = ?, cause = ? WHERE id = ?",
+                "UPDATE object SET generation = ?, content = ?, rights = ?, type = ?, cause = ? WHERE id = ?",
                 (
                     was + is_,
                     was + content if content else was_content,
+                    was + rights if rights else was_rights,
                     type_ or was_type,
                     max(was_cause, cause),
                     id_,

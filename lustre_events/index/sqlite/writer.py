@@ -34,7 +34,7 @@ from lustre_events.jobs.messages import Result
 CHECKPOINT_ROWS = 5_000
 """A checkpoint comes after so many rows. SQLite's own, in COMMIT, is for large ones (database.py)."""
 
-_OBJECT = "fid, id, generation, content, type, uid, jobid, cause, facts_generation, size"
+_OBJECT = "fid, id, generation, content, type, uid, jobid, cause, facts_generation, rights, size"
 _FACTS = Facts.__struct_fields__
 
 
@@ -193,9 +193,10 @@ class SQLiteTransaction(PendingTable, Scans, Upkeep):
                 jobid=job,
                 cause=cause,
                 known=known,
+                rights=rights,
                 size=size,
             )
-            for fid, id_, generation, content, type_, uid, job, cause, known, size in select(
+            for fid, id_, generation, content, type_, uid, job, cause, known, rights, size in select(
                 self._connection,
                 f"SELECT {_OBJECT} FROM object WHERE fid IN ({{}})",  # noqa: S608 - constants
                 fids,
@@ -204,16 +205,20 @@ class SQLiteTransaction(PendingTable, Scans, Upkeep):
         return {row.fid: row for row in rows}
 
     def put_objects(self, rows: Iterable[ObjectRow]) -> None:
-        """Write generation, content, type, jobid and cause; rows with id 0 are new."""
+        """Write generations, type, jobid and cause; rows with id 0 are new."""
         new, known = [], []
         for row in rows:
-            values = (row.generation, row.content, row.type, row.jobid, row.cause)
+            values = (row.generation, row.content, row.rights, row.type, row.jobid, row.cause)
             known.append((*values, row.id)) if row.id else new.append((*values, row.fid.pack()))
         self._connection.executemany(
-            "INSERT INTO object (generation, content, type, jobid, cause, fid) VALUES (?, ?, ?, ?, ?, ?)", new
+            "INSERT INTO object (generation, content, rights, type, jobid, cause, fid)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            new,
         )
         self._connection.executemany(
-            "UPDATE object SET generation = ?, content = ?, type = ?, jobid = ?, cause = ? WHERE id = ?", known
+            "UPDATE object SET generation = ?, content = ?, rights = ?, type = ?, jobid = ?, cause = ?"
+            " WHERE id = ?",
+            known,
         )
 
     def remove_objects(self, fids: Collection[FID]) -> int:
