@@ -21,14 +21,14 @@ from bench.records import copied_tree
 from bench.synthetic import EXTRACTOR, fill_names
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher
+from lustre_events.domain.rules.rule_file import parse
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.domain.tallies import PREFIX
 from lustre_events.errors import LustreEventsError
 from lustre_events.index import open_writer
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import STAT
 from lustre_events.reader import Reader
-from lustre_events.rules.rule_file import parse
-from lustre_events.rules.rules import Rules
 from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams.connection import Client
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
