@@ -46,6 +46,8 @@ FLAGS = (
     "--containall", "--no-home", "--pwd", "/", "--net", "--network", "none", "--no-privs",
 )  # fmt: skip
 IN_FOLDER = "/in"
+OWN_BYTES_AT_ONCE = 1 << 30
+"""So much of users' own images is read by one look of a worker; jobs read the rest, each its own."""
 VERSION_SECONDS = 20
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
 TRIAL_SECONDS = 30.0
@@ -94,9 +96,14 @@ class ContainerRuntime:
 
     def prepare(self, manifests: Collection[Manifest]) -> list[str]:
         """Do once what every job would have to do again; return a sentence per extractor that cannot run."""
-        wrong, used = [], set()
+        wrong, used, room = [], set(), OWN_BYTES_AT_ONCE
         for manifest in manifests:
             try:
+                # Who reads a large image of a user's own is that user's job, which others do not wait for.
+                unknown = self._images.unknown_bytes(manifest)
+                if unknown > room:
+                    continue
+                room -= unknown
                 image = self._images.find(manifest, self._account)
             except ExtractorError as exc:
                 wrong.append(str(exc))

@@ -165,6 +165,8 @@ class Files:
             if not names:
                 return None
             path = names[0]
+        if not path and item.fid != ROOT_FID:
+            raise OSError(errno.ENAMETOOLONG, "where it is is not known, or its path is longer than 16 KB")
         try:
             fd = self.open_path(path)
         except OSError as exc:

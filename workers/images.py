@@ -20,6 +20,9 @@ from workers.privileges import Account
 from workers.signed import SignedImages, Verify
 from workers.unpacked import ImageCache
 
+MOST_OWN_BYTES = 16 << 30
+"""A larger image of a user's own is refused; so is one with holes, which costs its owner no room."""
+
 USER_IMAGES = "images"
 """The folder beside a user's own extractors where that user's own images are looked for first."""
 
@@ -71,8 +74,9 @@ class Images:
                 f"{path}: the image of {manifest.identity} cannot be read by {account.name}, who runs "
                 "containers here; put images where everybody may read ([worker] images)"
             )
-        own = bool(manifest.owner) and path.parent == manifest.folder.parent / USER_IMAGES
-        uid, packed = manifest.uid if own else None, path
+        uid, packed = manifest.uid if _is_own(manifest, path) else None, path
+        if uid is not None:
+            _bounded(path, manifest)
         if self._signed is not None:
             digest, packed = self._signed.find(path, uid)
         else:
@@ -85,6 +89,22 @@ class Images:
         root = self._cache.find(digest) if self._cache and digest and not manifest.owner else None
         return Image(path, digest, root if root and (account is None or account.may_read(root)) else packed)
 
+    def unknown_bytes(self, manifest: Manifest) -> int:
+        """Return how much `find` has to read first because a user's own image is not known yet; 0: nothing.
+
+        Raises:
+            ImageMissing: it is not there.
+        """
+        path = self._path(manifest)
+        if not _is_own(manifest, path):
+            return 0
+        try:
+            facts = path.lstat()
+        except OSError:
+            return 0
+        known = self._digests if self._signed is None else self._signed.known
+        return 0 if _key(facts) in known else facts.st_size
+
     def packed(self, manifest: Manifest) -> str:
         """Return the digest of the image if it should be unpacked and is not yet; else nothing.
 
@@ -93,9 +113,10 @@ class Images:
         Raises:
             ImageMissing, ExtractorRefused: as find.
         """
+        if manifest.owner or self._cache is None:
+            return ""
         image = self.find(manifest)
-        wanted = self._cache is not None and not manifest.owner and not image.root.is_dir()
-        return image.digest if wanted else ""
+        return "" if image.root.is_dir() else image.digest
 
     def unpack(self, manifest: Manifest) -> str:
         """Unpack what is `packed`; return why it could not be done, or nothing. Raises: as packed."""
@@ -133,7 +154,32 @@ class Images:
             facts = os.fstat(fd)
             if not stat.S_ISREG(facts.st_mode) or uid not in {None, facts.st_uid}:
                 return ""
-            key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+            key = _key(facts)
             if key not in self._digests:
                 self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
             return self._digests[key]
+
+
+def _is_own(manifest: Manifest, path: Path) -> bool:
+    """Whether an image is a user's own, and not the site's of that name."""
+    return bool(manifest.owner) and path.parent == manifest.folder.parent / USER_IMAGES
+
+
+def _bounded(path: Path, manifest: Manifest) -> None:
+    """Refuse an own image that would take long to read and costs its owner nothing. Raises ExtractorRefused."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return  # whoever opens it says so
+    if facts.st_size > MOST_OWN_BYTES:
+        raise ExtractorRefused(
+            f"{path}: the image of {manifest.identity} is larger than {MOST_OWN_BYTES >> 30} GB; make a smaller "
+            "one, or ask the site to install it"
+        )
+    if stat.S_ISREG(facts.st_mode) and facts.st_blocks * 512 < facts.st_size // 2:
+        raise ExtractorRefused(f"{path}: the image of {manifest.identity} is mostly holes; build it again")
+
+
+def _key(facts: os.stat_result) -> tuple[int, ...]:
+    """Return what an image's bytes are known by as long as nobody changes it."""
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

@@ -49,6 +49,11 @@ class SignedImages:
         self._digests: dict[_Key, str] = {}
         self._refused: dict[_Key, str] = {}
 
+    @property
+    def known(self) -> set[_Key]:
+        """What the bytes of an image that was verified or refused are known by (without whose it is)."""
+        return {key[:-1] for key in (*self._digests, *self._refused)}
+
     def find(self, image: Path, uid: int | None) -> tuple[str, Path]:
         """Return the digest of an image and its verified copy; `uid`: it must be that user's own, and no link.
 

@@ -10,6 +10,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from lustre_events.changelog.fid import FID
@@ -34,6 +35,9 @@ ROWS = 4_000
 
 LOW_SHARE = 10
 """Jobs of a priority below 0 go out only while less than this part of a queue's places is taken."""
+
+JOB_HINT_BYTES = 1 << 20
+"""A job with hints of so many bytes is full."""
 
 _AT_ONCE = {STAT: STAT_FILES, HEAL: STAT_FILES, SCAN: 200}
 """Most files, or directories, in one job of what is built in."""
@@ -219,13 +223,15 @@ class Jobs:
         """Make jobs of the rows that nobody holds, as many as there is room for."""
         batches = self._ready(turn, plan, lane, more=leased.more)[:room]
         paths = turn.transaction.paths({row.fid for batch in batches for row in batch})
-        for batch in batches:
-            if not self._read_limits.takes(batch[0].extractor):
+        hints = {fid: (some or [b""])[0] for fid, some in paths.items()}
+        for whole in batches:
+            if not self._read_limits.takes(whole[0].extractor):
                 continue
-            job = self._job(batch, plan.objects, paths)
+            batch = _portion(whole, hints)
+            job = self._job(batch, plan.objects, hints)
             plan.jobs[batch[0].queue].append(job)
             leased.jobs.append(job)
-            if not self._is_full(batch, _bytes(batch, plan.objects)):
+            if len(batch) == len(whole) and not self._is_full(batch, _bytes(batch, plan.objects)):
                 self._small[_group(batch[0], plan.objects)] = job.id
             self._read_limits.given(job.extractor, job.id, turn.now_ns)
             leased.rows += [held(row, job.id, turn.now_ns, self._lease_ns) for row in batch]
@@ -250,7 +256,7 @@ class Jobs:
         ]
 
     def _job(
-        self, batch: Sequence[PendingRow], objects: Mapping[FID, ObjectRow], paths: Mapping[FID, Sequence[bytes]]
+        self, batch: Sequence[PendingRow], objects: Mapping[FID, ObjectRow], hints: Mapping[FID, bytes]
     ) -> Job:
         first = batch[0]
         return Job(
@@ -258,17 +264,17 @@ class Jobs:
             first.extractor,
             self._registry.states[first.extractor].serial,
             _owner(first, objects),
-            tuple(self._item(row, objects[row.fid], paths[row.fid]) for row in batch),
+            tuple(self._item(row, objects[row.fid], hints[row.fid]) for row in batch),
         )
 
-    def _item(self, row: PendingRow, known: ObjectRow, paths: Sequence[bytes]) -> JobItem:
+    def _item(self, row: PendingRow, known: ObjectRow, hint: bytes) -> JobItem:
         work = self._planner.rules.work_of(row.rule)
         cause = None
         if known.cause:
             key = OrderKey.unpack(known.cause)
             cause = Cause(key.mdt_number, key.epoch, key.index)
         recall = work is not None and work.recall
-        return JobItem(row.fid, row.generation, (paths or [b""])[0], recall, cause, row.after)
+        return JobItem(row.fid, row.generation, hint, recall, cause, row.after)
 
     def _batches(self, rows: Sequence[PendingRow], objects: Mapping[FID, ObjectRow]) -> list[list[PendingRow]]:
         """Return rows by extractor and owner, the longest due first; those that are tried again stand alone.
@@ -301,6 +307,12 @@ class Jobs:
         if row.attempts:
             return 1
         return _AT_ONCE.get(row.extractor, self._settings.job_files)
+
+
+def _portion(batch: Sequence[PendingRow], hints: Mapping[FID, bytes]) -> Sequence[PendingRow]:
+    """Return as many rows of a batch as have room in a job with their hints; the others have their turn later."""
+    sums = accumulate(len(hints[row.fid]) for row in batch)
+    return batch[: max(1, sum(size <= JOB_HINT_BYTES for size in sums))]
 
 
 def _bytes(batch: Sequence[PendingRow], objects: Mapping[FID, ObjectRow]) -> int:

@@ -179,7 +179,10 @@ class Transaction(Protocol):
         """Return the last parts of all paths of `fids`, also where the directories above are not known."""
 
     def paths(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
-        """Return all paths of each of `fids`, relative to the root; [] where none is known."""
+        """Return all paths of each of `fids`, relative to the root; [] where none is known.
+
+        Only those of a bearable length, and no more links than are bearable are looked at for them (paths.LONGEST).
+        """
 
     def objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
         """Return those of `fids` that are stored."""

@@ -10,11 +10,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import count, pairwise
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import QueryError
 from lustre_events.index.visibility import DirectoryAccess
+
+LONGEST = 16 << 10
+MOST_LINKS = 4_000
+NEAR_LEVELS = 64
+"""What bounds a look for paths: their bytes, and the links beyond so many directories above each object.
+
+Anybody can make thousands of directories inside each other, with names of 255 bytes. These bounds keep that from
+taking time or memory from who writes the index.
+"""
 
 _STEPS_PER_LINK = 64
 _STEPS_AT_LEAST = 10_000
@@ -30,18 +39,19 @@ Links = Callable[[Collection[FID]], Iterable[tuple[FID, FID, bytes]]]
 _Children = dict[FID, list[tuple[bytes, FID]]]
 
 
-def paths_of(links: Links, fids: Iterable[FID], access: DirectoryAccess | None = None) -> dict[FID, list[bytes]]:
+def paths_of(
+    links: Links, fids: Iterable[FID], access: DirectoryAccess | None = None, *, bounded: bool = False
+) -> dict[FID, list[bytes]]:
     """Return for each FID all of its current paths, sorted; none if it is gone or an ancestor is unknown.
 
-    With `access` those that the viewer sees.
+    With `access` those that the viewer sees; `bounded`: those within the bounds above.
     """
     found: dict[FID, list[bytes]] = {fid: [] for fid in fids}
-    children = _links_above(links, found)
+    children = _links_above(links, found, MOST_LINKS if bounded else None)
     if ROOT_FID in found:
         found[ROOT_FID].append(b"/")
-    for fid, path in _walk(children, access):
-        if fid in found:
-            found[fid].append(path)
+    for fid, path in _walk(children, access, found, LONGEST if bounded else None):
+        found[fid].append(path)
     for paths in found.values():
         paths.sort()
     return found
@@ -71,39 +81,50 @@ def rises(components: Sequence[str]) -> bool:
     return components[:1] == ["**"] and "**" not in components[1:]
 
 
-def _links_above(links: Links, fids: Iterable[FID]) -> _Children:
+def _links_above(links: Links, fids: Iterable[FID], most: int | None) -> _Children:
     """Return parent -> [(name, child)] for all links on the way from the root down to `fids`."""
     children: _Children = defaultdict(list)
     frontier = {fid for fid in fids if fid != ROOT_FID}
     known = {ROOT_FID} | frontier
-    while frontier:
+    looked_at = 0
+    for level in count():
+        if not frontier or (most is not None and level >= NEAR_LEVELS and looked_at > most):
+            return children
         parents = set()
         for fid, parent, name in links(frontier):
             children[parent].append((name, fid))
             parents.add(parent)
+            looked_at += 1
         frontier = parents - known
         known |= frontier
     return children
 
 
-def _walk(children: _Children, access: DirectoryAccess | None) -> Iterator[tuple[FID, bytes]]:
-    """Yield (FID, path) for every path from the root that passes no object twice and only what can be searched."""
+def _walk(
+    children: _Children, access: DirectoryAccess | None, wanted: Collection[FID], longest: int | None
+) -> Iterator[tuple[FID, bytes]]:
+    """Yield (FID, path) for every path to `wanted` that passes no object twice and only what can be searched.
+
+    The names on the way are kept apart: deep directories would make long paths at each step.
+    """
     steps = _STEPS_AT_LEAST + _STEPS_PER_LINK * sum(len(links) for links in children.values())
     above = {ROOT_FID}
-    stack = (
-        [(ROOT_FID, b"", iter(children.get(ROOT_FID, ())))] if access is None or access.searchable(ROOT_FID) else []
-    )
+    stack = [(ROOT_FID, iter(children.get(ROOT_FID, ())))] if access is None or access.searchable(ROOT_FID) else []
+    way: list[bytes] = []
+    size = 0
     while stack and steps:
-        parent, prefix, links = stack[-1]
+        parent, links = stack[-1]
         name, fid = next(links, (b"", None))
         if fid is None:
             stack.pop()
             above.discard(parent)
-        elif fid not in above:
+            size -= len(way.pop()) + 1 if way else 0
+        elif fid not in above and (longest is None or size + len(name) <= longest):
             steps -= 1
-            path = prefix + name
-            if access is None or access.listed(parent):
-                yield fid, path
+            if fid in wanted and (access is None or access.listed(parent)):
+                yield fid, b"/".join((*way, name))
             if fid in children and (access is None or access.searchable(fid)):
                 above.add(fid)
-                stack.append((fid, path + b"/", iter(children[fid])))
+                way.append(name)
+                size += len(name) + 1
+                stack.append((fid, iter(children[fid])))

@@ -5,6 +5,7 @@ Whoever comes in must be a user of this machine: what the user may see depends o
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import logging
@@ -42,16 +43,18 @@ class Patience:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._tries: dict[str, tuple[int, float]] = {}
+        self._tries: dict[bytes, tuple[int, float]] = {}
+        """By a sum of the name, which may have been made up, and be of any length."""
         self._lock = threading.Lock()
 
     def admits(self, user: str) -> bool:
         """Return whether a password may be tried now; if so it counts as wrong until `right` is called."""
         with self._lock:
             now = self._clock()
-            tries, last = self._tries.pop(user, (0, 0.0))
+            name = _sum(user)
+            tries, last = self._tries.pop(name, (0, 0.0))
             admitted = tries < self.FREE or now - last >= self.WAIT_SECONDS
-            self._tries[user] = (tries + 1, now) if admitted else (tries, last)
+            self._tries[name] = (tries + 1, now) if admitted else (tries, last)
             if len(self._tries) > self.USERS:
                 del self._tries[next(iter(self._tries))]
             return admitted
@@ -59,7 +62,7 @@ class Patience:
     def right(self, user: str) -> None:
         """Say that the password was right."""
         with self._lock:
-            self._tries.pop(user, None)
+            self._tries.pop(_sum(user), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,10 @@ def by_pam(service: str) -> Check:
         return bool(pam.pam().authenticate(user, password, service=service))
 
     return check
+
+
+def _sum(user: str) -> bytes:
+    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).digest()
 
 
 def same(first: str, second: str) -> bool:

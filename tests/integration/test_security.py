@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -244,6 +245,20 @@ def test_passwords_cannot_be_guessed_quickly() -> None:
     for number in range(Patience.USERS + 10):
         patience.admits(f"user{number}")
     assert patience.admits("alice")  # memory is bounded, so the longest silent one is forgotten
+
+
+def test_a_name_that_was_made_up_takes_no_room() -> None:
+    """Refused logins with names of half a megabyte leave a few bytes each, and a name is bounded as any other."""
+    patience = Patience(lambda: 0.0)
+    long = "x" * 500_000
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            patience.admits(f"{long}{number}")
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert [patience.admits(long + "1") for _ in range(5)] == [True] * 4 + [False]
 
 
 def test_the_console_refuses_further_guesses(console: Console) -> None:

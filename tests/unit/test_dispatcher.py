@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from lustre_events.dispatcher.loop import LEAST_RECORDS, LEAST_ROWS
 from lustre_events.domain.rules.rule_file import parse as parse_rules
 from lustre_events.errors import StreamUnavailable, UnknownExtractor
 from lustre_events.index.interface import Identity
-from lustre_events.jobs.messages import BUILTIN_QUEUE, HEAL, STAT, Job
+from lustre_events.jobs.messages import BUILTIN_QUEUE, HEAL, STAT, Job, encode_job
 from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import (
     CSV_RULES,
@@ -472,6 +473,17 @@ def test_jobs_are_batches_of_one_extractor_and_one_owner(make: MakeRig) -> None:
     jobs = rig.play()
     assert sorted((job.owner, len(job.items)) for job in jobs) == [(1, 1), (1, 3), (2, 1), (2, 3)]
     assert stat.owner == -1
+
+
+def test_jobs_are_bounded_by_the_bytes_of_their_paths(rig: Rig) -> None:
+    """Files with paths of 16 KB go out in several jobs, each of a bearable size; none is left out."""
+    deep = [b.mkdir(fid=2000 + n, parent=2000 + n - 1 if n else ROOT_FID, name=b"\xff" * 250) for n in range(60)]
+    rig.answer(rig.play(*deep))
+    jobs = rig.play(*(b.create(fid=n, parent=2059, name=b"%d.dat" % n) for n in range(1, 201)))
+    sizes = [len(json.dumps(encode_job(job))) for job in jobs if job.extractor == STAT]
+    assert len(sizes) > 2
+    assert max(sizes) < 4 << 20
+    assert {item.fid for job in jobs for item in job.items} == {fid_of(n) for n in range(1, 201)}
 
 
 @pytest.fixture

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pytest
 from hypothesis import given
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import QueryError
-from lustre_events.index.paths import MAX_COMPONENTS
+from lustre_events.index.paths import MAX_COMPONENTS, MOST_LINKS, NEAR_LEVELS
+from lustre_events.index.paths import paths_of as bounded_paths
 from lustre_events.index.planner.patterns import fids_of_pattern
 from lustre_events.index.sqlite.dialect import SqliteDialect
-from lustre_events.index.sqlite.paths import paths_of
+from lustre_events.index.sqlite.paths import links_of, paths_of
 from tests.support.index.paths import Links, all_paths, expression, links, patterns
 from tests.support.index.tables import add_link, make_index, node, searching
 from tests.support.profiles import examples
@@ -107,6 +108,47 @@ def test_many_objects_and_deep_trees(index: sqlite3.Connection) -> None:
 
     assert paths[node(1500)] == [b"/".join([b"d"] * 1500)]
     assert paths[node(12_999)] == [b"d/d/d/d/d/f2999"]
+
+
+@pytest.fixture
+def nest(index: sqlite3.Connection) -> tuple[list[FID], list[FID]]:
+    """Files in 500 directories inside each other with the longest names, and in an ordinary one."""
+    for level in range(500):
+        add_link(index, level, b"\xff" * 255, level + 1)
+    add_link(index, 0, b"ordinary", 9_000)
+    for number in range(200):
+        add_link(index, 500, b"deep%d" % number, 10_000 + number)
+        add_link(index, 9_000, b"f%d" % number, 20_000 + number)
+    return [node(10_000 + number) for number in range(200)], [node(20_000 + number) for number in range(200)]
+
+
+def test_a_nest_of_directories_costs_only_itself(index: sqlite3.Connection, nest: tuple[list[FID], ...]) -> None:
+    """What is deep below long names has no path for the writer, others do; whoever reads the index gets all."""
+    deep, ordinary = nest
+    bounded = paths_of(index, deep + ordinary, bounded=True)
+
+    assert [bounded[fid] for fid in deep] == [[]] * 200
+    assert [bounded[fid] for fid in ordinary] == [[b"ordinary/f%d" % number] for number in range(200)]
+    assert len(paths_of(index, deep[:1])[deep[0]][0]) > 500 * 255
+
+
+def test_what_is_looked_at_for_paths_is_bounded(index: sqlite3.Connection) -> None:
+    """Below very many deep directories no more links are looked at than is said; what is near the root has paths."""
+    for chain in range(100):
+        for level in range(200):
+            add_link(index, 1000 * chain + level if level else 0, b"%d" % chain, 1000 * chain + level + 1)
+    asked = [node(1000 * chain + level) for chain in range(100) for level in (NEAR_LEVELS, 200)]
+    looked_at = 0
+
+    def counted(fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
+        nonlocal looked_at
+        found = links_of(index, fids)
+        looked_at += len(found)
+        return found
+
+    found = bounded_paths(counted, asked, bounded=True)
+    assert MOST_LINKS < looked_at <= len(asked) * (NEAR_LEVELS + 1) < 100 * 200
+    assert [bool(found[fid]) for fid in asked] == [True, False] * 100
 
 
 def test_directories_with_many_parents_end(index: sqlite3.Connection) -> None:

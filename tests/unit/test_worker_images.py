@@ -14,6 +14,7 @@ import pytest
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ExtractorRefused, ImageMissing
 from tests.support.service.images import write_extractor
+from workers.container import ContainerRuntime
 from workers.images import Images
 from workers.unpacked import KEEP_SECONDS, ImageCache
 
@@ -29,6 +30,14 @@ def made(tmp_path: Path) -> Manifest:
 def sha(content: bytes) -> str:
     """Return its SHA-256."""
     return hashlib.sha256(content).hexdigest()
+
+
+def stand_in(folder: Path) -> Path:
+    """Return a program that answers as Apptainer does when it is asked for its version."""
+    program = folder / "apptainer"
+    program.write_text("#!/bin/sh\necho apptainer version 1.4.0\n")
+    program.chmod(0o755)
+    return program
 
 
 def test_default_image_is_for_those_that_name_none(tmp_path: Path, made: Manifest) -> None:
@@ -117,6 +126,44 @@ def test_a_signature_counts_for_the_bytes_that_run(tmp_path: Path, made: Manifes
 
     assert first == (b"signed" if how == "replaced" else b"refused")
     assert run() == b"refused"
+
+
+@pytest.mark.parametrize(("size", "why"), [(10 << 40, "larger than 16 GB"), (1 << 30, "mostly holes")])
+def test_an_own_image_that_costs_its_owner_nothing_is_refused_unread(
+    tmp_path: Path, made: Manifest, size: int, why: str
+) -> None:
+    """A sparse image of a user's own is refused before anybody reads it, and the site's of any size is not."""
+    own = tmp_path / "extractors" / "images" / "base.sif"
+    own.parent.mkdir()
+    own.touch()
+    os.truncate(own, size)
+    images = Images(tmp_path / "images")
+
+    with pytest.raises(ExtractorRefused, match=why):
+        images.find(replace(made, owner="ada", uid=os.getuid()))
+    assert images.find(made).digest == sha(b"one")
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_worker_s_look_reads_a_bounded_part_of_users_images(
+    tmp_path: Path, made: Manifest, monkeypatch: pytest.MonkeyPatch, *, signed: bool
+) -> None:
+    """Beyond that each own image is read by the jobs that run it; what was read once is known for nothing."""
+    monkeypatch.setattr("workers.container.OWN_BYTES_AT_ONCE", 10)
+    verify = (lambda _: "") if signed else None
+    images = Images(tmp_path / "images", verify=verify, copies=tmp_path / "copies")
+    (tmp_path / "extractors" / "images").mkdir()
+    own = [replace(made, owner="ada", uid=os.getuid(), image=name) for name in ("one", "two", "three")]
+    for manifest in own:
+        (tmp_path / "extractors" / "images" / f"{manifest.image}.sif").write_bytes(b"six..." + os.urandom(2))
+
+    runtime = ContainerRuntime(images, None, program=str(stand_in(tmp_path)))
+    left = []
+    for _ in range(3):
+        runtime.prepare([made, *own])
+        left.append(sum(images.unknown_bytes(manifest) for manifest in own))
+
+    assert left == [16, 8, 0]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only a worker that is root reads images of others")

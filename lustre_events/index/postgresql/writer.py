@@ -184,7 +184,7 @@ class PostgresqlTransaction(PendingTable, Scans, Upkeep):
 
     def paths(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
         """Return all paths of each of `fids`, relative to the root; [] where none is known."""
-        return paths_of(self._links, fids)
+        return paths_of(self._links, fids, bounded=True)
 
     def _links(self, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
         """Return (FID, parent, name) of every current name of `fids`."""

@@ -12,9 +12,11 @@ _CHUNK = 500
 """Values of one IN list."""
 
 
-def paths_of(connection: sqlite3.Connection, fids: Iterable[FID]) -> dict[FID, list[bytes]]:
+def paths_of(
+    connection: sqlite3.Connection, fids: Iterable[FID], *, bounded: bool = False
+) -> dict[FID, list[bytes]]:
     """Return for each FID all of its current paths; see paths.py."""
-    return paths.paths_of(lambda some: links_of(connection, some), fids)
+    return paths.paths_of(lambda some: links_of(connection, some), fids, bounded=bounded)
 
 
 def links_of(connection: sqlite3.Connection, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:

@@ -178,7 +178,7 @@ class SQLiteTransaction(PendingTable, Scans, Upkeep):
 
     def paths(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
         """Return all paths of each of `fids`, relative to the root; [] where none is known."""
-        return paths_of(self._connection, fids)
+        return paths_of(self._connection, fids, bounded=True)
 
     def objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
         """Return those of `fids` that are stored."""
