@@ -133,7 +133,7 @@ def test_a_nest_of_directories_costs_only_itself(index: sqlite3.Connection, nest
 
 
 def test_what_is_looked_at_for_paths_is_bounded(index: sqlite3.Connection) -> None:
-    """Below very many deep directories no more links are looked at than is said; what is near the root has paths."""
+    """Below very many deep directories no more links are looked at than said; what is near the root has a path."""
     for chain in range(100):
         for level in range(200):
             add_link(index, 1000 * chain + level if level else 0, b"%d" % chain, 1000 * chain + level + 1)
