@@ -86,8 +86,14 @@ class Images:
                 f"{path}: the manifest of {manifest.identity} wants the image {manifest.image_digest:.12}..., this "
                 f"is {digest or 'unknown':.12}...; put the right image there, or change image_digest"
             )
-        root = self._cache.find(digest) if self._cache and digest and not manifest.owner else None
-        return Image(path, digest, root if root and (account is None or account.may_read(root)) else packed)
+        return Image(path, digest, self._unpacked(manifest, digest, account) or packed)
+
+    def _unpacked(self, manifest: Manifest, digest: str, account: Account | None) -> Path | None:
+        """Return the image's unpacked folder where this account may use one."""
+        if self._cache is None or not digest or manifest.owner:
+            return None
+        root = self._cache.find(digest)
+        return root if root and (account is None or account.may_read(root)) else None
 
     def unknown_bytes(self, manifest: Manifest) -> int:
         """Return how much `find` has to read first because a user's own image is not known yet; 0: nothing.

@@ -163,6 +163,7 @@ def _blocked(head: bytes) -> str:
     return "application/gzip"
 
 
+# Branches: one for each kind of archive, in the order in which they are tried.
 def zipped(head: bytes, tail: bytes) -> str:
     """Return the type of a zip archive by its first names, and those that its end lists."""
     if match := MIMETYPE.match(head):  # EPUB OCF 4.3, OpenDocument 3.3: the type itself, stored first

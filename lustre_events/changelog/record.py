@@ -312,6 +312,7 @@ def encode_record(record: ChangelogRecord) -> bytes:
         raise ValueError(f"record {record.index} does not fit the wire: {exc}") from exc
 
 
+# Branches: one for each extension, in the order of the wire.
 def _encode(record: ChangelogRecord) -> bytes:
     name = record.name + b"\0" + record.source_name if record.source_name else record.name
     if len(name) > MAX_NAME_BYTES:

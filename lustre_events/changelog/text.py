@@ -56,6 +56,7 @@ _MODE_READ, _MODE_WRITE, _MODE_EXEC = 0x1, 0x2 | 0o1000 | 0o2000, 0x4
 """MDS_FMODE_READ; MDS_FMODE_WRITE, MDS_OPEN_TRUNC and MDS_OPEN_APPEND; MDS_FMODE_EXEC."""
 
 
+# Branches: one for each part of a line, in the order of lfs.
 def lfs_line(record: ChangelogRecord) -> bytes:
     """Return what `lfs changelog` prints for `record`, with the final newline.
 

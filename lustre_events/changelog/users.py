@@ -107,11 +107,7 @@ def own_id(settings: ReaderSettings, listed: Users, mdts: Collection[str], kept:
         return _by_name(user, listed, kept)
     found = next((each.id for each in listed.users if number(each.id) == number(user)), "")
     ours = named(listed, name_of(user) or DEFAULT_NAME)
-    if name_of(user):
-        mistaken = bool(found) and name_of(found) != name_of(user)
-    else:
-        mistaken = bool(name_of(found) and ours) and found not in ours
-    if mistaken:
+    if _is_anothers(user, found, ours):
         raise ConfigError(
             f"{mdt}: {user} is another consumer's changelog user there ({found}), whose records would be cleared; "
             + (f"write {example(mdt, ours[0])}" if ours else _register(mdt, name_of(user) or DEFAULT_NAME))
@@ -119,6 +115,13 @@ def own_id(settings: ReaderSettings, listed: Users, mdts: Collection[str], kept:
     if not (found and name_of(user)):
         _refuse_shared(settings, mdt, mdts)
     return found or user
+
+
+def _is_anothers(user: str, found: str, ours: Collection[str]) -> bool:
+    """Whether the registered user of a number that the settings name is another consumer's."""
+    if name_of(user):
+        return bool(found) and name_of(found) != name_of(user)
+    return bool(name_of(found) and ours) and found not in ours
 
 
 class OwnUser:

@@ -42,6 +42,7 @@ def is_well_formed(acl: bytes) -> bool:
     return bool(_entries(acl))
 
 
+# Branches: the order of the kernel in one piece: what comes first decides.
 def allows(acl: bytes, uid: int, gids: Collection[int], gid: int, wanted: int) -> bool:
     """Return whether an access list gives `wanted` to a user who is not the owner; one that is damaged does not.
 

@@ -192,6 +192,7 @@ class Batch:
             if fid is not None:
                 self.contested[fid] = max(self.contested.get(fid, 0), eff_time_of(stamp))
 
+    # Branches: for every record: calls would cost more than they explain.
     def _add(self, record: ChangelogRecord, stamp: bytes, *, late: bool) -> None:
         counters = self.counters
         counters["records"] += 1

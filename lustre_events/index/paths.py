@@ -100,6 +100,10 @@ def _links_above(links: Links, fids: Iterable[FID], most: int | None) -> _Childr
     return children
 
 
+def _always(_: FID) -> bool:
+    return True
+
+
 def _walk(
     children: _Children, access: DirectoryAccess | None, wanted: Collection[FID], longest: int | None
 ) -> Iterator[tuple[FID, bytes]]:
@@ -108,8 +112,9 @@ def _walk(
     The names on the way are kept apart: deep directories would make long paths at each step.
     """
     steps = _STEPS_AT_LEAST + _STEPS_PER_LINK * sum(len(links) for links in children.values())
+    searchable, listed = (access.searchable, access.listed) if access is not None else (_always, _always)
     above = {ROOT_FID}
-    stack = [(ROOT_FID, iter(children.get(ROOT_FID, ())))] if access is None or access.searchable(ROOT_FID) else []
+    stack = [(ROOT_FID, iter(children.get(ROOT_FID, ())))] if searchable(ROOT_FID) else []
     way: list[bytes] = []
     size = 0
     while stack and steps:
@@ -121,9 +126,9 @@ def _walk(
             size -= len(way.pop()) + 1 if way else 0
         elif fid not in above and (longest is None or size + len(name) <= longest):
             steps -= 1
-            if fid in wanted and (access is None or access.listed(parent)):
+            if fid in wanted and listed(parent):
                 yield fid, b"/".join((*way, name))
-            if fid in children and (access is None or access.searchable(fid)):
+            if fid in children and searchable(fid):
                 above.add(fid)
                 way.append(name)
                 size += len(name) + 1

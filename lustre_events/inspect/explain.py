@@ -203,23 +203,23 @@ def _document(document: Document, facts: ObjectFacts, status: Status) -> Sentenc
         if facts.released:
             since = "what is logged since may be its release to tape alone"
         of = f"generation {document.generation} of it; {since}, in generation {facts.content}"
-    words = [
-        f"on {told['host']}" if "host" in told else "",
-        f"at {time_text(told['time_ns'])}" if isinstance(told.get("time_ns"), int) else "",
-        f"as {told['run_as']}" if told.get("run_as") else "",
-        f"with image {told['image']}" if told.get("image") else "",
-        f"in job {told['job']}" if "job" in told else "",
-        f"for record {told['record']} of {told.get('mdt', '?')}" if "record" in told else "",
-        f"in {told['duration_ms']} ms for {told.get('files', '?')} files" if "duration_ms" in told else "",
-        f"not whole ({document.body['partial']})" if document.body.get("partial") else "",
-    ]
     text = f"{name} {told.get('version', '')} found {len(document.body)} keys in {of}".replace("  ", " ")
-    text = ", ".join([text, *(str(word) for word in words if word)])
+    partial = [f"not whole ({document.body['partial']})"] if document.body.get("partial") else []
+    text = ", ".join([text, *_provenance(told), *partial])
     installed = status.extractor(name).version
     if installed is not None and "version" in told and told["version"] != installed:
         return Sentence(f"{text}; version {installed} is installed now",
                         f"its next change, or lustre-events extractor reprocess {name} --where ...")  # fmt: skip
     return Sentence(text)
+
+
+def _provenance(told: Mapping[str, Any]) -> Iterator[str]:
+    """Yield who made a document, in what, and for which record, as far as it says."""
+    at = told.get("time_ns")
+    shown = {**told, "time_ns": time_text(at) if isinstance(at, int) else ""}
+    for key, words in _PROVENANCE.items():
+        if shown.get(key, "") not in {"", None}:
+            yield words.format(shown[key], told.get(_BESIDE.get(key, ""), "?"))
 
 
 def _failure(failure: Failure, facts: ObjectFacts) -> Sentence:
@@ -284,6 +284,18 @@ def _missing(name: str, rule: str, facts: ObjectFacts, view: ObjectView, status:
         f"its next change, or lustre-events extractor reprocess {name} --where 'fid:\"{view.fid}\"'",
     )
 
+
+_PROVENANCE = {
+    "host": "on {0}",
+    "time_ns": "at {0}",
+    "run_as": "as {0}",
+    "image": "with image {0}",
+    "job": "in job {0}",
+    "record": "for record {0} of {1}",
+    "duration_ms": "in {0} ms for {1} files",
+}
+_BESIDE = {"record": "mdt", "duration_ms": "files"}
+"""What is said beside a member of a provenance."""
 
 _KINDS = {"f": "file", "d": "directory", "l": "symbolic link", "p": "pipe", "s": "socket", "b": "block device",
           "c": "character device"}  # fmt: skip

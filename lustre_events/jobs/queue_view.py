@@ -124,29 +124,15 @@ def _workers(client: redis.Redis, names: Sequence[bytes]) -> list[WorkerLine]:
 
 def _hashes(client: redis.Redis, keys: Sequence[bytes], fields: Sequence[str]) -> list[list[bytes]]:
     """Return these fields of each hash, empty where there is none or where it is too long for a page."""
-    sizes = _ask(client, [("HSTRLEN", key, field) for key in keys for field in fields])
-    short = [size is not None and size <= TEXT_BYTES for size in sizes]
     wanted = [(key, field) for key in keys for field in fields]
-    asked = [place for place, fits in zip(wanted, short, strict=True) if fits]
-    found = dict(zip(asked, _ask(client, [("HGET", *place) for place in asked]), strict=True))
+    sizes = zip(wanted, _ask(client, [("HSTRLEN", *each) for each in wanted]), strict=True)
+    short = [each for each, size in sizes if size is not None and size <= TEXT_BYTES]
+    found = dict(zip(short, _ask(client, [("HGET", *each) for each in short]), strict=True))
     return [[found.get((key, field)) or b"" for field in fields] for key in keys]
 
 
 def _jobs(client: redis.Redis, queues: Sequence[bytes]) -> list[JobLine]:
-    places = [(queue, "waiting", ("LRANGE", b"rq:queue:" + queue, 0, MOST_JOBS - 1)) for queue in queues]
-    places += [
-        (queue, state, ("ZREVRANGE", prefix.encode() + queue, 0, MOST_JOBS - 1))
-        for queue in queues
-        for state, prefix in _STATES
-    ]
-    answers = _ask(client, [command for _, _, command in places])
-    # A running job's member is "<job>:<execution>".
-    found = [
-        (id_.rpartition(b":")[0] if state == "running" else id_, queue, state)
-        for (queue, state, _), ids in zip(places, answers, strict=True)
-        for id_ in ids or ()
-        if len(id_) <= TEXT_BYTES
-    ]
+    found = _job_ids(client, queues)
     keys = [b"rq:job:" + id_ for id_, _, _ in found]
     rows = _hashes(client, keys, _FIELDS)
     sizes = _ask(client, [("HSTRLEN", key, "data") for key in keys])
@@ -157,6 +143,24 @@ def _jobs(client: redis.Redis, queues: Sequence[bytes]) -> list[JobLine]:
         since = {"waiting": enqueued, "running": started, "failed": ended}[state]
         lines.append(JobLine(id_, queue, state, worker, since or enqueued, _job(data or b"")))
     return lines
+
+
+def _job_ids(client: redis.Redis, queues: Sequence[bytes]) -> list[tuple[bytes, bytes, str]]:
+    """Return (id, queue, state) of each job."""
+    lists = [(queue, "waiting", ("LRANGE", b"rq:queue:" + queue, 0, MOST_JOBS - 1)) for queue in queues]
+    lists += [
+        (queue, state, ("ZREVRANGE", prefix.encode() + queue, 0, MOST_JOBS - 1))
+        for queue in queues
+        for state, prefix in _STATES
+    ]
+    answers = _ask(client, [command for _, _, command in lists])
+    # A running job's member is "<job>:<execution>".
+    return [
+        (id_.rpartition(b":")[0] if state == "running" else id_, queue, state)
+        for (queue, state, _), ids in zip(lists, answers, strict=True)
+        for id_ in ids or ()
+        if len(id_) <= TEXT_BYTES
+    ]
 
 
 def _job(data: bytes) -> Job | None:

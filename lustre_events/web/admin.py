@@ -65,11 +65,15 @@ def retry() -> Response:
     seen = {(str(view.fid), failure.extractor) for view in views for failure in view.failures}
     works = [[fid, extractor] for fid, extractor in chosen if (fid, extractor) in seen]
     if works:
-        try:
-            site.ask(action, {"works": works})
-        except StreamError as exc:
-            flask.flash(str(exc))
-        else:
-            files = "1 file" if len(works) == 1 else f"{len(works)} files"
-            flask.flash(f"To be {'forgotten' if action == 'drop' else 'tried again'}: {files}.")
+        flask.flash(_asked(action, works))
     return flask.redirect(flask.url_for("admin.failures", extractor=form.get("extractor", "")))
+
+
+def _asked(action: str, works: list[list[str]]) -> str:
+    """Ask the dispatcher; return the sentence that says what became of it."""
+    try:
+        flask.current_app.extensions["site"].ask(action, {"works": works})
+    except StreamError as exc:
+        return str(exc)
+    files = "1 file" if len(works) == 1 else f"{len(works)} files"
+    return f"To be {'forgotten' if action == 'drop' else 'tried again'}: {files}."

@@ -82,22 +82,20 @@ class Documents(Session):
         if not new:
             return
         ids = self._ids(new)
-        changed = [(ids[key], *key, each.flat) for key, each in new.items() if each.flat is not None]
-        self._remove_search_rows([
-            (each.row.id, *key)
-            for key, each in new.items()
-            if each.flat is not None and each.row is not None and each.row.body is not None
-        ])  # fmt: skip
-        self._add_search_rows(changed)
+        changed = [(key, each.row, each.flat) for key, each in new.items() if each.flat is not None]
+        self._remove_search_rows(
+            [(row.id, *key) for key, row, _ in changed if row is not None and row.body is not None]
+        )
+        self._add_search_rows([(ids[key], *key, flat) for key, _, flat in changed])
         rows = [(*each.version, each.text, each.provenance, ids[key]) for key, each in new.items()]
         self._execute(_UPDATE, columns(rows))
-        mended = [
-            each.row.id
-            for each in new.values()
-            if each.row is not None and each.row.failure is not None and each.row.failure_version <= each.version
-        ]
-        if mended:
-            self._execute(_FORGET, [mended])
+        self._forget_failures(new.values())
+
+    def _forget_failures(self, new: Iterable[_New]) -> None:
+        rows = [(each.row, each.version) for each in new if each.row is not None]
+        repaired = [row.id for row, version in rows if row.failure is not None and row.failure_version <= version]
+        if repaired:
+            self._execute(_FORGET, [repaired])
 
     def write_document(
         self,
@@ -262,10 +260,7 @@ class Documents(Session):
 
     def _add_search_rows(self, documents: Sequence[tuple[int, int, str, Flat]]) -> None:
         """Add the rows of documents, given as (id, object, extractor, what is searched)."""
-        names: dict[str, set[str]] = defaultdict(set)
-        for _, _, extractor, flat in documents:
-            names[extractor] |= {name for pairs in (flat.numbers, flat.words, flat.parts) for name, _ in pairs}
-        keys = {extractor: self._keys(extractor, sorted(found)) for extractor, found in names.items()}
+        keys = {extractor: self._keys(extractor, found) for extractor, found in _key_names(documents).items()}
         for (table, type_), kind in zip(_TABLES.items(), ("numbers", "words", "parts"), strict=True):
             rows = sorted(
                 (object_id, keys[extractor][name], value)
@@ -303,3 +298,11 @@ class Documents(Session):
             "SELECT name, id FROM key WHERE extractor = %s AND name = ANY(%b::text[])", [extractor, names]
         )
         return {row[0]: row[1] for row in rows}
+
+
+def _key_names(documents: Iterable[tuple[int, int, str, Flat]]) -> dict[str, list[str]]:
+    """Return the names of the keys that documents have, sorted, by extractor."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for _, _, extractor, flat in documents:
+        names[extractor] |= {name for pairs in (flat.numbers, flat.words, flat.parts) for name, _ in pairs}
+    return {extractor: sorted(found) for extractor, found in names.items()}

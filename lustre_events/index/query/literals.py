@@ -62,6 +62,7 @@ def _no_time() -> Interval:
     raise ValueError
 
 
+# Branches: one for each part of a date that may be left out.
 def _date_interval(match: re.Match[str]) -> Interval:
     year, month, day, hour, minute, second = (int(part) if part else None for part in match.groups()[:6])
     offset = match[8] or "Z"

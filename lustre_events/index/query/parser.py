@@ -156,6 +156,7 @@ class _Converter:
     def error(self, message: str, token: Token) -> QueryError:
         return query_error(message, self.query, token.start)
 
+    # Branches: one for each kind of field.
     def term(self, field: Token | None, term: Token) -> Node:  # noqa: PLR0911 - one for each kind
         if field is None:
             return All() if term.glob == "*" else self.text(term)
@@ -231,7 +232,7 @@ class _Converter:
         position = low or high
         if field is None and position is not None:
             raise self.error("a range or comparison needs a field before it: size:>1k", position)
-        low, high = (None if token is None or token.glob == "*" else token for token in (low, high))
+        low, high = _bound(low), _bound(high)
         if field is None or position is None or (low is None and high is None):
             return self.term(field, Token("t", 0, 0, "*", "*", wild=True))
         known = FIELDS.get(field.text)
@@ -239,15 +240,16 @@ class _Converter:
             return self.fact_between(known, low, high, include_low, include_high)
         if known is not None:
             raise self.error(f"{field.text}: has no order; write one value", position)
-        for token in (low, high):
-            if token is not None and token.wild:
+        return KeyRange(clean(field.text), *self.ends(low, high), include_low, include_high)
+
+    def ends(self, low: Token | None, high: Token | None) -> tuple[float | str | None, float | str | None]:
+        """Return the ends of a key's range: numbers if all that are given are, else text."""
+        given = [token for token in (low, high) if token is not None]
+        for token in given:
+            if token.wild:
                 raise self.error("the ends of a range take no * or ? inside", token)
-        ends = [token.text for token in (low, high) if token is not None]
-        numeric = all(_number(end) is not None for end in ends)
-        first, last = (
-            None if token is None else _number(token.text) if numeric else fold(token.text) for token in (low, high)
-        )
-        return KeyRange(clean(field.text), first, last, include_low, include_high)
+        read = fold if any(_number(token.text) is None for token in given) else _number
+        return None if low is None else read(low.text), None if high is None else read(high.text)
 
     def fact_between(
         self, field: Field, low: Token | None, high: Token | None, include_low: bool, include_high: bool
@@ -255,6 +257,10 @@ class _Converter:
         first = None if low is None else within(self.interval(field, low)[0 if include_low else 1])
         behind = None if high is None else _behind(self.interval(field, high)[1 if include_high else 0])
         return Fact(field.source, first, behind)
+
+
+def _bound(token: Token | None) -> Token | None:
+    return None if token is None or token.glob == "*" else token
 
 
 def _behind(number: int) -> int | None:

@@ -6,7 +6,7 @@ A query is taken apart as tokens.py cuts it, so that each part is a query itself
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from lustre_events.index.query.tokens import Token, tokenise
@@ -76,17 +76,22 @@ def with_colons(query: str) -> str | None:
     """Return a query with `field:value` for `field=value`, `field = value` and `field>value`; None: it has none."""
     tokens = [token for token in tokenise(query) if token.end > token.start]
     changes: list[tuple[int, int, str]] = []
-    for at, token in enumerate(tokens):
-        if token.kind != "t" or token.quoted or (at and tokens[at - 1].kind in _VALUE_SIGNS):
-            continue
-        written = query[token.start : token.end]
-        match = _EQUALS.fullmatch(written)
-        if match:
-            sign = "" if match["sign"].startswith("=") else match["sign"]
-            changes.append((token.start, token.end, f"{match['field']}:{sign}{match['value']}"))
-        elif written in {"=", "=="} and 0 < at < len(tokens) - 1 and tokens[at - 1].kind == "t":
-            changes.append((tokens[at - 1].end, tokens[at + 1].start, ":"))
+    for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
+        if token.kind == "t" and not token.quoted and not (before and before.kind in _VALUE_SIGNS):
+            changes += _colon_for(query, before, token, after)
     return _with(query, changes) if changes else None
+
+
+def _colon_for(
+    query: str, before: Token | None, token: Token, after: Token | None
+) -> Iterator[tuple[int, int, str]]:  # fmt: skip
+    written = query[token.start : token.end]
+    match = _EQUALS.fullmatch(written)
+    if match:
+        sign = "" if match["sign"].startswith("=") else match["sign"]
+        yield token.start, token.end, f"{match['field']}:{sign}{match['value']}"
+    elif written in {"=", "=="} and before and after and before.kind == "t":
+        yield before.end, after.start, ":"
 
 
 def replaced(query: str, part: Part, kind: str, is_meant: Callable[[str], bool], new: str) -> str:

@@ -95,6 +95,7 @@ class _Tokeniser:
         self.tokens.append(token)
         self.position = token.end
 
+    # Branches: one for each kind of token, in the order in which they are tried.
     def next_token(self) -> Token:  # noqa: PLR0911 - one for each kind
         char = self.query[self.position]
         if char == '"':

@@ -7,7 +7,7 @@ Names are bytes in the values. In JSON they are text with surrogate escapes for 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -170,18 +170,20 @@ def view_text(view: ObjectView) -> str:
     if view.facts is not None:
         lines += [f"  {name:18}{value}" for name, value in _facts_lines(view.facts)]
     for document in view.documents:
+        version = f"serial {document.serial}, generation {document.generation}"
         by = document.provenance.get("runtime", "?")
-        lines.append(
-            f"  {document.extractor} (serial {document.serial}, generation {document.generation}, by {by})"
-        )
-        lines += [f"    {line}" for line in json.dumps(document.body, indent=2).splitlines()]
+        lines += [f"  {document.extractor} ({version}, by {by})", *_indented(document.body)]
     for failure in view.failures:
-        lines.append(f"  {failure.extractor} failed (serial {failure.serial}, generation {failure.generation})")
-        lines += [f"    {line}" for line in json.dumps(failure.failure, indent=2).splitlines()]
+        version = f"serial {failure.serial}, generation {failure.generation}"
+        lines += [f"  {failure.extractor} failed ({version})", *_indented(failure.failure)]
     for row in view.pending:
         state = f"in job {row.job}" if row.job else f"due {_time_text(row.due_ns)}"
         lines.append(f"  {row.extractor} pending ({row.reason}, attempt {row.attempts + 1}, {state})")
     return "\n".join(lines)
+
+
+def _indented(found: Mapping[str, Any]) -> Iterator[str]:
+    return (f"    {line}" for line in json.dumps(found, indent=2).splitlines())
 
 
 def name_text(name: bytes) -> str:

@@ -69,13 +69,9 @@ def _of_key(known: Known, query: str, part: Part, node: KeyNode) -> Hint:
             node.key, lambda new: replaced(query, part, "f", lambda text: clean(text) == node.key, new)
         )
     have = f"{counted(holders)} {'has' if holders == 1 else 'have'} the key {key}"
-    asked_number = isinstance(node, KeyRange) and not isinstance(node.high if node.low is None else node.low, str)
-    asked_text = not asked_number and not (isinstance(node, KeyEquals) and node.number is not None)
-    if asked_text and not known.some(KeyRange(node.key, "", None, include_low=True, include_high=True)):
-        return Hint(f"{have}, but with numbers, not text; write {key}:3, {key}:>3 or {key}:[1 TO 5]")
-    lowest = -sys.float_info.max
-    if asked_number and not known.some(KeyRange(node.key, lowest, None, include_low=True, include_high=True)):
-        return Hint(f"{have}, but with text, not numbers; write words, {key}:word or {key}:wor*")
+    other = _of_other_type(known, node, key)
+    if other:
+        return Hint(f"{have}, but {other}")
     if isinstance(node, KeyEquals) and node.number is None and " " not in node.word:
         longer = known.files(KeyGlob(node.key, "".join(map(escape, node.word)) + "*"))
         if longer:
@@ -85,6 +81,18 @@ def _of_key(known: Known, query: str, part: Part, node: KeyNode) -> Hint:
     values = known.values_of_key(node.key, MOST_VALUES)
     frequent = ", ".join(shown(value) for value in values)
     return Hint(f"{have}, but none matches {shown(part.text)}{frequent and f'; some values are {frequent}'}")
+
+
+def _of_other_type(known: Known, node: KeyNode, key: str) -> str:
+    """Return what to write where the key's values are numbers and text was asked for, or the other way round."""
+    asked_number = isinstance(node, KeyRange) and not isinstance(node.high if node.low is None else node.low, str)
+    asked_text = not asked_number and not (isinstance(node, KeyEquals) and node.number is not None)
+    if asked_text and not known.some(KeyRange(node.key, "", None, include_low=True, include_high=True)):
+        return f"with numbers, not text; write {key}:3, {key}:>3 or {key}:[1 TO 5]"
+    lowest = -sys.float_info.max
+    if asked_number and not known.some(KeyRange(node.key, lowest, None, include_low=True, include_high=True)):
+        return f"with text, not numbers; write words, {key}:word or {key}:wor*"
+    return ""
 
 
 def _of_words(known: Known, node: Text, with_term: Callable[[str], str]) -> Iterator[Hint]:

@@ -6,7 +6,7 @@ for among all other objects, before the first hit is known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lustre_events.changelog.fid import FID
@@ -96,32 +96,45 @@ def _below(
     reading: Reading, root: FID, base: bytes, names: list[bytes], access: DirectoryAccess | None, *, deep: bool
 ) -> Iterator[tuple[bytes, Entry]]:  # fmt: skip
     """Yield (path, entry) of what is below a directory and can be seen, behind the names given."""
-    if access is not None and not access.searchable(root):
+    searchable, listed = (access.searchable, access.listed) if access is not None else (_always, _always)
+    if not searchable(root):
         return
-    stack = [(root, base + b"/" if base else b"", _listing(reading, root, names[0] if names else b""))]
+    stack = [(root, base + b"/" if base else b"", _listing(reading, root, [*names, b""][0]))]
     # A directory is walked once, on the first way to it: links out of order can make many ways, and circles.
     walked = {root}
-    here: FID | None = root
-    for number, name in enumerate(names, 1):  # down to where the last page ended
-        here = reading.child(here, name) if deep and here is not None else None
-        if here is None or here in walked or (access is not None and not access.searchable(here)):
-            break
-        walked.add(here)
-        following = names[number] if number < len(names) else b""
-        stack.append((here, stack[-1][1] + name + b"/", _listing(reading, here, following)))
+    if deep:
+        _go_back(reading, names, stack, walked, searchable)
     while stack:
         directory, prefix, entries = stack[-1]
         entry = next(entries, None)
         if entry is None:
             stack.pop()
             continue
-        if access is None or access.listed(directory):
+        if listed(directory):
             yield prefix + entry.name, entry
-        if not deep or entry.type not in {"d", None} or entry.fid in walked:
-            continue
-        if access is None or access.searchable(entry.fid):
+        if deep and entry.type in {"d", None} and entry.fid not in walked and searchable(entry.fid):
             walked.add(entry.fid)
             stack.append((entry.fid, prefix + entry.name + b"/", _listing(reading, entry.fid, b"")))
+
+
+def _always(_: FID) -> bool:
+    return True
+
+
+def _go_back(
+    reading: Reading,
+    names: Sequence[bytes],
+    stack: list[tuple[FID, bytes, Iterator[Entry]]],
+    walked: set[FID],
+    searchable: Callable[[FID], bool],
+) -> None:
+    """Put the directories on the stack that lead from its root down to where the last page ended."""
+    for name, following in zip(names, [*names[1:], b""], strict=False):
+        here = reading.child(stack[-1][0], name)
+        if here is None or here in walked or not searchable(here):
+            return
+        walked.add(here)
+        stack.append((here, stack[-1][1] + name + b"/", _listing(reading, here, following)))
 
 
 def _listing(reading: Reading, directory: FID, after: bytes) -> Iterator[Entry]:

@@ -49,21 +49,23 @@ def views_of(
     stored: dict[int, list[StoredDocument]] = defaultdict(list)
     for document in reading.documents([row.id for row in rows.values() if _readable(row, viewer)]):
         stored[document.object].append(document)
-    whole = [fid for fid in seen if viewer is None or (fid in rows and _readable(rows[fid], viewer))]
-    pending = _pending(reading, whole)
-    return [
-        ObjectView(
-            fid,
-            tuple(paths[fid]),
-            None if row is None else _facts(row, readable=_readable(row, viewer)),
-            tuple(_document(each) for each in found if each.body is not None),
-            tuple(_failure(each) for each in found if each.failure is not None),
-            tuple(pending[fid]),
-        )
-        for fid in fids
-        for row in [rows.get(fid)]
-        for found in [stored[row.id] if row is not None else []]
-    ]
+    pending = _pending(
+        reading, [fid for fid in seen if viewer is None or (fid in rows and _readable(rows[fid], viewer))]
+    )
+    views = []
+    for fid in fids:
+        row = rows.get(fid)
+        facts = None if row is None else _facts(row, readable=_readable(row, viewer))
+        found = stored[row.id] if row is not None else []
+        views.append(ObjectView(fid, tuple(paths[fid]), facts, *_stored(found), tuple(pending[fid])))
+    return views
+
+
+def _stored(found: Collection[StoredDocument]) -> tuple[tuple[Document, ...], tuple[Failure, ...]]:
+    return (
+        tuple(_document(each) for each in found if each.body is not None),
+        tuple(_failure(each) for each in found if each.failure is not None),
+    )
 
 
 def _pending(reading: Reading, fids: Collection[FID]) -> dict[FID, list[PendingWork]]:

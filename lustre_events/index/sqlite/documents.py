@@ -47,7 +47,8 @@ def put_document(  # noqa: PLR0917 - a document's row
     row_id = row.id if row is not None else _new_row(connection, object_id, extractor)
     provenance = {**provenance}
     if row is not None and row.body == text:
-        provenance |= {key: value for key, value in own_members(row.provenance).items() if key == TRUNCATED}
+        before = own_members(row.provenance)
+        provenance |= {TRUNCATED: before[TRUNCATED]} if TRUNCATED in before else {}
     else:
         # Flattened from the stored text, as it will be when these rows are to be removed.
         flat = flatten(json.loads(text))
@@ -62,12 +63,16 @@ def put_document(  # noqa: PLR0917 - a document's row
     )
     if row is not None:
         release(connection, row.origin)
-    if row is not None and row.failure is not None and row.failure_version <= version:
+        _forget_failure(connection, row, version)
+    return True
+
+
+def _forget_failure(connection: sqlite3.Connection, row: DocumentRow, version: tuple[int, int]) -> None:
+    if row.failure is not None and row.failure_version <= version:
         connection.execute(
             "UPDATE document SET failure = NULL, failure_generation = NULL, failure_serial = NULL WHERE id = ?",
-            (row_id,),
+            (row.id,),
         )
-    return True
 
 
 def put_failure(  # noqa: PLR0917 - a document's row

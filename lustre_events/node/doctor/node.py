@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lustre_events import subprocesses
@@ -74,28 +74,37 @@ def images(
     `verify` returns why a signature is not accepted, or nothing; None: images need not be signed. `used` are the
     extractors that rules name; None: all. A missing image that only others need is a warning.
     """
-    missing: dict[Path, list[Manifest]] = {}
-    present: set[Path] = set()
-    count = 0
+    needed: dict[Path, list[Manifest]] = {}
     for manifest in manifests:
-        path = folder / (manifest.image or default)
-        count += 1
-        found = next((each for each in (path, path.with_name(path.name + ".sif")) if each.exists()), None)
-        if found is None:
-            missing.setdefault(path, []).append(manifest)
-        else:
-            present.add(found)
-    for path, reason in [(path, verify(path)) for path in sorted(present)] if verify is not None else []:
+        needed.setdefault(folder / (manifest.image or default), []).append(manifest)
+    found = {path: _image_at(path) for path in needed}
+    if verify is not None:
+        yield from _unsigned(sorted({path for path in found.values() if path is not None}), verify)
+    missing = [path for path, there in found.items() if there is None]
+    for path in missing:
+        yield _not_there(path, [each.identity for each in needed[path]], used)
+    if not missing:
+        count = sum(map(len, needed.values()))
+        yield ok("images", f"the images of all {count} extractors are in {folder}")
+
+
+def _not_there(path: Path, needing: Sequence[str], used: Collection[str] | None) -> Finding:
+    is_used = used is None or not set(used).isdisjoint(needing)
+    text = f"{path}.sif, the image of {', '.join(needing)}, is not there"
+    text += "" if is_used else "; no rule here uses it"
+    build = f"{shipped.build_script()} {path.parent} {path.name}, or copy it there"
+    return (failure if is_used else warning)("images", text, build)
+
+
+def _image_at(path: Path) -> Path | None:
+    return next((each for each in (path, path.with_name(path.name + ".sif")) if each.exists()), None)
+
+
+def _unsigned(images: Iterable[Path], verify: Callable[[Path], str]) -> Iterator[Finding]:
+    for path in images:
+        reason = verify(path)
         if reason:
             yield failure("images", f"{path} must be signed and is not: {reason}", f"apptainer sign {path}")
-    for path, needing in missing.items():
-        is_used = used is None or any(each.identity in used for each in needing)
-        names = ", ".join(each.identity for each in needing)
-        text = f"{path}.sif, the image of {names}, is not there" + ("" if is_used else "; no rule here uses it")
-        mend = f"{shipped.build_script()} {folder} {path.name}, or copy it there"
-        yield (failure if is_used else warning)("images", text, mend)
-    if not missing:
-        yield ok("images", f"the images of all {count} extractors are in {folder}")
 
 
 def open_to_all(folder: Path) -> Iterator[Finding]:
