@@ -47,15 +47,14 @@ def views_of(
     seen = [fid for fid in fids if viewer is None or paths[fid]]
     rows = reading.objects(seen)
     stored: dict[int, list[StoredDocument]] = defaultdict(list)
-    for document in reading.documents([row.id for row in rows.values() if _readable(row, viewer)]):
+    readable = {fid: row for fid, row in rows.items() if _readable(row, viewer)}
+    for document in reading.documents([row.id for row in readable.values()]):
         stored[document.object].append(document)
-    pending = _pending(
-        reading, [fid for fid in seen if viewer is None or (fid in rows and _readable(rows[fid], viewer))]
-    )
+    pending = _pending(reading, seen if viewer is None else readable)
     views = []
     for fid in fids:
         row = rows.get(fid)
-        facts = None if row is None else _facts(row, readable=_readable(row, viewer))
+        facts = None if row is None else _facts(row, readable=fid in readable)
         found = stored[row.id] if row is not None else []
         views.append(ObjectView(fid, tuple(paths[fid]), facts, *_stored(found), tuple(pending[fid])))
     return views
