@@ -147,20 +147,21 @@ def _facts(view: ObjectView, facts: ObjectFacts) -> Sentence:
     age = "its present state"
     if facts.facts_generation < facts.generation:
         age = f"generation {facts.facts_generation} of it, not the present {facts.generation}"
-    told = [
-        "size not known" if facts.size is None else size_text(facts.size),
-        f"owner {facts.uid}, group {facts.gid}, mode {facts.mode or 0:04o}",
-        *(
-            ["hidden from all but root until its rights are known again"]
-            if facts.rights > facts.facts_generation
-            else []
-        ),
-        *([f"written {time_text(facts.mtime_ns)}"] if facts.mtime_ns is not None else []),
-        *([f"content {facts.mime}"] if facts.mime else []),
-        *(["on tape only"] if facts.released else []),
-    ]
-    text = f"{STAT} has seen {age}: {', '.join(told)}"
+    text = f"{STAT} has seen {age}: {', '.join(_seen(facts))}"
     return Sentence(text, STAT if waiting and facts.facts_generation < facts.generation else "")
+
+
+def _seen(facts: ObjectFacts) -> Iterator[str]:
+    yield "size not known" if facts.size is None else size_text(facts.size)
+    yield f"owner {facts.uid}, group {facts.gid}, mode {facts.mode or 0:04o}"
+    if facts.rights > facts.facts_generation:
+        yield "hidden from all but root until its rights are known again"
+    if facts.mtime_ns is not None:
+        yield f"written {time_text(facts.mtime_ns)}"
+    if facts.mime:
+        yield f"content {facts.mime}"
+    if facts.released:
+        yield "on tape only"
 
 
 def _rules(
