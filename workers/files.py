@@ -159,25 +159,16 @@ class Files:
         Raises:
             OSError: it is there, but this worker may not reach it, or the file system does not answer.
         """
-        path, names = item.path.strip(b"/"), self.paths_of(item.fid)
-        elsewhere = names is not None and path not in names
-        if elsewhere:
-            if not names:
-                return None
-            path = names[0]
+        names = self.paths_of(item.fid)
+        if names is not None and not names:
+            return None
+        hint = item.path.strip(b"/")
+        path = names[0] if names and hint not in names else hint
         if not path and item.fid != ROOT_FID:
             raise OSError(errno.ENAMETOOLONG, "where it is is not known, or its path is longer than 16 KB")
         try:
-            fd = self.open_path(path)
+            fd, found, released = self._look(path)
         except OSError as exc:
-            if exc.errno in _NOT_THERE:
-                return None
-            raise
-        try:
-            found = self.fid_of(fd) if path else ROOT_FID
-            released = self.is_released(fd)
-        except OSError as exc:
-            os.close(fd)
             if exc.errno in _NOT_THERE:
                 return None
             raise
@@ -186,7 +177,16 @@ class Files:
         if found != item.fid:
             os.close(fd)
             return None
-        return OpenFile(item, fd, self._mount.rstrip(b"/") + b"/" + path, released, elsewhere)
+        return OpenFile(item, fd, self._mount.rstrip(b"/") + b"/" + path, released, path != hint)
+
+    def _look(self, path: bytes) -> tuple[int, FID | None, bool]:
+        """Open a path; return the descriptor, the FID, and whether the content is on tape. Raises OSError."""
+        fd = self.open_path(path)
+        try:
+            return fd, self.fid_of(fd) if path else ROOT_FID, self.is_released(fd)
+        except OSError:
+            os.close(fd)
+            raise
 
     def paths_of(self, fid: FID) -> list[bytes] | None:
         """Return all paths of an object by the file system, relative to the mount; None: it cannot tell."""

@@ -104,6 +104,7 @@ def _always(_: FID) -> bool:
     return True
 
 
+# Branches: a walk through very many links, whose steps share a stack, a way and its size.
 def _walk(
     children: _Children, access: DirectoryAccess | None, wanted: Collection[FID], longest: int | None
 ) -> Iterator[tuple[FID, bytes]]:
