@@ -1,0 +1,158 @@
+"""XML of a document's parts, read piece by piece: no document types, no entities, nothing from outside."""
+
+from __future__ import annotations
+
+import signal
+import zipfile
+from collections.abc import Callable
+from typing import Any
+from xml.parsers import expat
+
+import extractor_facts as facts
+from extractor_batch import OutOfTime
+
+PIECE = 1 << 16
+MAX_MARK = 4 << 20  # bytes of one element with its attributes
+MAX_WORDS = 1 << 16  # characters of one text that are kept
+MAX_MEMBERS = 200_000
+TOO_BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError)
+
+
+class Refused(ValueError):
+    """What a file has that is not read."""
+
+
+class Walk:
+    """Calls back at the beginning and end of elements, by their names without namespace."""
+
+    def __init__(
+        self, start: Callable[[str, dict[str, str]], None], end: Callable[[str, str], None] | None = None
+    ) -> None:
+        self._start, self._end = start, end
+        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._begin
+        self._parser.EndElementHandler = self._close
+        self._parser.CharacterDataHandler = self._characters
+        self._parser.StartDoctypeDeclHandler = self._doctype
+        self._text: list[str] = []
+        self._length = 0
+
+    def _doctype(self, *_: Any) -> None:
+        raise Refused("a part of it declares a document type, which is not read")
+
+    def _begin(self, name: str, attributes: dict[str, str]) -> None:
+        self._text, self._length = [], 0
+        plain = {key: value for key, value in attributes.items() if " " not in key}
+        self._start(local(name), plain | {local(key): value for key, value in attributes.items() if " " in key})
+
+    def _close(self, name: str) -> None:
+        if self._end is not None:
+            self._end(local(name), "".join(self._text))
+        self._text, self._length = [], 0
+
+    def _characters(self, text: str) -> None:
+        if self._length < MAX_WORDS:
+            self._text.append(text)
+            self._length += len(text)
+
+    def read(self, stream: Any) -> None:
+        """Read a part to its end.
+
+        Raises:
+            ValueError: it is no XML, or has a document type.
+        """
+        try:
+            fed = 0
+            while piece := stream.read(PIECE):
+                self._parser.Parse(piece, False)
+                fed += len(piece)
+                if fed - self._parser.CurrentByteIndex > MAX_MARK:
+                    raise ValueError("a part of it has an absurdly long element")
+            self._parser.Parse(b"", True)
+        except expat.ExpatError as exc:
+            raise ValueError(f"a part of it is broken XML: {exc}") from None
+
+
+def local(name: str) -> str:
+    """Return a name without its namespace."""
+    return name.rpartition(" ")[2]
+
+
+class Package:
+    """The archive that a document is."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self.archive = archive
+        self.names = {info.filename: info for info in archive.infolist()[:MAX_MEMBERS]}
+        self.reasons: list[str] = []
+        self.late = False
+
+    def walk(
+        self,
+        name: str,
+        start: Callable[[str, dict[str, str]], None],
+        end: Callable[[str, str], None] | None = None,
+    ) -> bool:
+        """Read a part, where it is there; a broken one is told and costs what comes after its break."""
+        if name not in self.names or self.late:
+            return False
+        try:
+            with self.archive.open(self.names[name]) as stream:
+                Walk(start, end).read(stream)
+        except OutOfTime:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self.late = True
+            self.reasons.append(f"time was up within {facts.text(name, 100)}")
+        except Refused:
+            raise
+        except (ValueError, *TOO_BROKEN) as exc:
+            self.reasons.append(f"{facts.text(name, 100)}: {facts.text(str(exc), 200)}")
+        return True
+
+    def start_of(self, name: str, size: int = 200) -> bytes:
+        """Return the beginning of a part; nothing where it is not there."""
+        if name not in self.names:
+            return b""
+        try:
+            with self.archive.open(self.names[name]) as stream:
+                return stream.read(size)
+        except TOO_BROKEN:
+            return b""
+
+    def count(self, *folders: str) -> int:
+        """Return how many members lie in folders."""
+        return sum(1 for name in self.names if name.startswith(folders) and not name.endswith("/"))
+
+
+class Text:
+    """Words counted, and the beginning kept."""
+
+    def __init__(self) -> None:
+        self.words = self.characters = 0
+        self.parts: list[str] = []
+        self.kept = 0
+
+    def add(self, paragraph: str) -> None:
+        """Take a paragraph."""
+        self.words += len(paragraph.split())
+        self.characters += len(paragraph)
+        if self.kept < facts.MAX_EXCERPT * 2:
+            self.parts.append(paragraph[: facts.MAX_EXCERPT * 2])
+            self.kept += len(paragraph)
+
+    def document(self) -> dict[str, Any]:
+        """Return the counts."""
+        return {"words": self.words, "characters": self.characters}
+
+    def excerpt(self) -> str:
+        """Return the beginning."""
+        return "\n".join(self.parts)
+
+
+def listed(found: list[str], most: int, what: str, reasons: list[str]) -> list[str]:
+    """Return the texts of a list that are some, up to a bound, which is told."""
+    shown = [text for one in found if (text := facts.text(one, 500))]
+    if len(shown) > most:
+        reasons.append(f"of {len(shown)} {what} {most} are listed")
+    return shown[:most]

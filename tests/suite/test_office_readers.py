@@ -1,0 +1,93 @@
+"""Documents of office programs: the golden documents are what the formats' own libraries read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+from docx import Document
+from odf import opendocument, table, teletype, text
+from pptx import Presentation
+
+from tests.suite.families import families
+from tests.support.programs import load
+
+OFFICE = families()["office"]
+SAMPLES = OFFICE.manifest.folder / "samples"
+office = load("office")  # odfpy brings a module of that name along
+
+
+def golden(name: str) -> dict[str, Any]:
+    """Return the golden document of a sample."""
+    return OFFICE.expected(SAMPLES / name)
+
+
+def test_a_text_is_as_python_docx_reads_it() -> None:
+    """Properties, headings, words and tables of a docx equal those of python-docx."""
+    document, found = Document(str(SAMPLES / "report.docx")), golden("report.docx")
+    said = document.core_properties
+    assert (found["title"], found["creator"], found["subject"]) == (said.title, said.author, said.subject)
+    assert found["created"] == said.created.strftime("%Y-%m-%dT%H:%M:%SZ")
+    cells = [cell.text for each in document.tables for row in each.rows for cell in row.cells]
+    lines = [paragraph.text for paragraph in document.paragraphs] + cells
+    assert found["words"] == sum(len(line.split()) for line in lines)
+    assert found["paragraphs"] == len([line for line in lines if line])
+    assert found["tables"] == len(document.tables)
+    assert found["headings"] == [
+        each.text for each in document.paragraphs if each.style.name.startswith(("Heading", "Title"))
+    ]
+
+
+def test_a_workbook_is_as_openpyxl_reads_it() -> None:
+    """Extents, cells, formulas and the head of sheets equal those of openpyxl."""
+    book, found = openpyxl.load_workbook(SAMPLES / "weather.xlsx"), golden("weather.xlsx")
+    assert found["sheet_names"] == book.sheetnames
+    for sheet in book:
+        cells = [cell for row in sheet.iter_rows() for cell in row if cell.value is not None]
+        assert found["sheet"][sheet.title]["cells"] == len(cells)
+        assert found["sheet"][sheet.title]["rows"] == max((cell.row for cell in cells), default=0)
+        assert found["sheet"][sheet.title]["columns"] == max((cell.column for cell in cells), default=0)
+        assert found["sheet"][sheet.title].get("formulas", 0) == len([c for c in cells if c.data_type == "f"])
+        assert found["sheet"][sheet.title].get("hidden", False) == (sheet.sheet_state != "visible")
+    rows = [list(row) for row in book["readings"].iter_rows(max_row=11, max_col=4, values_only=True)]
+    assert found["columns"] == rows[0]
+    assert found["preview"]["table"] == {"columns": rows[0], "rows": rows[1:]}
+
+
+def test_slides_are_as_python_pptx_reads_them() -> None:
+    """Slides, titles and words of a pptx equal those of python-pptx."""
+    show, found = Presentation(str(SAMPLES / "talk.pptx")), golden("talk.pptx")
+    assert found["slides"] == len(show.slides)
+    assert found["headings"] == [slide.shapes.title.text for slide in show.slides]
+    texts = [shape.text_frame.text for slide in show.slides for shape in slide.shapes if shape.has_text_frame]
+    assert found["words"] == sum(len(one.split()) for one in texts)
+    assert found["notes"] == len([slide for slide in show.slides if slide.has_notes_slide])
+
+
+def test_open_document_is_as_odfpy_reads_it() -> None:
+    """Headings and words of an odt, rows and columns of an ods equal those of odfpy."""
+    document, found = opendocument.load(str(SAMPLES / "notes.odt")), golden("notes.odt")
+    lines = [teletype.extractText(each) for each in document.text.childNodes]
+    assert found["words"] == sum(len(line.split()) for line in lines)
+    assert found["headings"] == [teletype.extractText(each) for each in document.getElementsByType(text.H)]
+    book, found = opendocument.load(str(SAMPLES / "stock.ods")), golden("stock.ods")
+    rows = [
+        [teletype.extractText(cell) for cell in row.getElementsByType(table.TableCell) if cell.childNodes]
+        for row in book.getElementsByType(table.TableRow)
+    ]
+    filled = [row for row in rows if row]
+    assert found["sheet"]["stock"] == {"rows": len(filled), "columns": 2, "cells": sum(map(len, filled))}
+    assert found["columns"] == filled[0]
+
+
+def test_a_large_sheet_is_counted_exactly(tmp_path: Path) -> None:
+    """Rows and cells far below the head count, wherever they stand and however they are written."""
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("far")
+    for number in range(3000):
+        sheet.append([number, None, f"text {number}"])
+    book.save(tmp_path / "far.xlsx")
+    found = office.extract(str(tmp_path / "far.xlsx"))
+    assert found["sheet"]["far"] == {"rows": 3000, "columns": 3, "cells": 6000}
+    assert "partial" not in found
