@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from lustre_events.changelog.users import OwnUser, example, number, short
 from lustre_events.config.settings import ReaderSettings
@@ -29,6 +30,7 @@ from lustre_events.errors import (
     ChangelogUserUnknown,
     ConfigError,
 )
+from lustre_events.reader.cleared_for import ClearedFor
 from lustre_events.reader.continuity import USER_GONE, Continuity, Gap
 from lustre_events.sources.interface import Source
 from lustre_events.streams.interface import ReaderStream, Tail
@@ -38,14 +40,23 @@ _HURRY_SECONDS = 0.2
 _NEVER = float("-inf")
 
 
+@dataclass(slots=True)
+class _Times:
+    """When the next step is due, when the MDT took the last clear, and until when it is not asked again."""
+
+    next_at: float = _NEVER
+    cleared_at: float = _NEVER
+    barred_until: float = _NEVER
+
+
 class Clearing:
     """The clearing of one reader. `cleared_index` is the last clear of this reader that the MDT took.
 
     `user` is the id, its name while it is looked for, "" where nothing is cleared. `own_user` looks for it.
 
-    It is one class with much state, since each answer of the MDT touches three things at once: how far is cleared
-    (`mark`, `safe_index`, `cleared_index`), whose id it is (`user`, `_stale`, `_taken`, `_kept`), and what may be
-    lost (`user_lost`, `_asked`, `_suspect`, `_lost`). Each of its methods is one step of that.
+    Each answer of the MDT touches three things at once: how far is cleared (`mark`, `safe_index`, `cleared_index`),
+    whose id it is (`user`, `_stale`, and `_taken`, for which the MDT has taken a clear), and what may be lost
+    (`user_lost`, `_asked`, `_suspect`, `_lost`). Each method is one step of that; `_times` says when one is due.
     """
 
     def __init__(
@@ -66,9 +77,7 @@ class Clearing:
         self._own_user = own_user
         self.user = settings.user
         self._stale = own_user is not None and not number(self.user)
-        self._kept = ""
-        self._taken = ""
-        self._taken_index = 0
+        self._taken = ClearedFor(stream)
         self.mark = 0
         self.safe_index = 0
         self.cleared_index = 0
@@ -76,20 +85,16 @@ class Clearing:
         self._asked = False
         self._suspect: Gap | None = None
         self._lost: tuple[int, Gap] | None = None
-        self._next_at = _NEVER
-        self._cleared_at = _NEVER
-        self._barred_until = _NEVER
+        self._times = _Times()
 
     def resume(self, mark: int, suspect: Gap | None, epoch: int) -> None:
         """Begin at the mark; a suspected gap is a loss unless the MDT takes a clear there. Raises as `lose`."""
         self.mark = mark
         self.safe_index = self.cleared_index = 0
-        self._next_at = self._cleared_at = self._barred_until = _NEVER
+        self._times = _Times()
         self._asked = mark == 0
         self._suspect = suspect
-        self._kept = self._stream.cleared_for()
-        self._taken, _, index = self._kept.partition(" ")
-        self._taken_index = int(index or mark)
+        self._taken.load(mark)
         if suspect is not None and not (mark and self.user):
             self._lose(epoch, suspect)  # nobody to ask
 
@@ -97,7 +102,7 @@ class Clearing:
         """Forget the mark: the MDT's index has started again. Raises LeaseLost."""
         if self.mark or self._stream.mark():
             self._stream.set_mark(0)
-        self._keep("")
+        self._taken.forget()
         self._stale = self._own_user is not None  # ids begin anew, too
         self.resume(0, None, 0)
 
@@ -107,7 +112,7 @@ class Clearing:
 
     def due(self) -> bool:
         """Whether it is time for `step`."""
-        return bool(self.user) and self._clock() >= self._next_at
+        return bool(self.user) and self._clock() >= self._times.next_at
 
     def step(self, tail: Tail, *, hurry: bool) -> None:
         """Clear what has become safe; `hurry`: the source has ended, so do not wait long for the next time.
@@ -116,14 +121,14 @@ class Clearing:
         StreamUnavailable.
         """
         now = self._clock()
-        self._next_at = now + (_HURRY_SECONDS if hurry else self._settings.clear_interval_seconds)
+        self._times.next_at = now + (_HURRY_SECONDS if hurry else self._settings.clear_interval_seconds)
         self.safe_index = self._safe(tail)
-        if now < self._barred_until or (self._stale and not self._found(now, tail)):
+        if now < self._times.barred_until or (self._stale and not self._found(now, tail)):
             return
         if self.safe_index > self.mark and self._asked:
             self._stream.set_mark(self.safe_index)
             self.mark = self.safe_index
-        repeat = now - self._cleared_at >= self._settings.keepalive_seconds
+        repeat = now - self._times.cleared_at >= self._settings.keepalive_seconds
         if self.mark and (self.mark != self.cleared_index or repeat):
             self._clear(now, tail)
 
@@ -138,10 +143,10 @@ class Clearing:
         try:
             self._source.clear(short(user), self.mark)
         except ChangelogUserUnknown as exc:
-            self._barred_until = now + self._settings.keepalive_seconds
+            self._times.barred_until = now + self._settings.keepalive_seconds
             self._unknown(exc, tail)
         except ChangelogRefused as exc:
-            self._barred_until = now + self._settings.keepalive_seconds
+            self._times.barred_until = now + self._settings.keepalive_seconds
             _log.error("%s: clearing up to %d was refused: %s", mdt, self.mark, exc, extra=self._extra())
         except ChangelogUnavailable as exc:
             _log.warning("%s: clearing has to wait: %s", mdt, exc, extra=self._extra())
@@ -149,21 +154,21 @@ class Clearing:
             if self.user_lost:
                 _log.warning("%s: the changelog user %s is there again", mdt, user, extra=self._extra())
             if not self._asked:
-                self._next_at = _NEVER  # that was for asking: what is safe comes next
+                self._times.next_at = _NEVER  # that was for asking: what is safe comes next
             self._confirm(tail)
             self._end_loss(tail)
             self.user_lost, self._asked, self._suspect = False, True, None
-            self.cleared_index, self._cleared_at = self.mark, now
-            self._taken_index = self.mark
+            self.cleared_index, self._times.cleared_at = self.mark, now
+            self._taken.index = self.mark
             _log.info("%s: cleared up to %d for %s", self._source.mdt, self.mark, self.user, extra=self._extra())
 
     def _unknown(self, why: ChangelogUserUnknown, tail: Tail) -> None:
         """Say that the user is gone, is not ours, or, where the MDT knows it, that it is ahead of the mark."""
         known, self._asked = self._knows(self.user), True
-        took = self._took(self.user)
+        took = self._taken.is_for(self.user)
         # With `committed` this user has cleared nothing that the index does not have.
         legal = known and (took and self._settings.clear_after == "committed")
-        if self._suspect is not None and not legal and not (known and self._taken and not took):
+        if self._suspect is not None and not legal and not (known and self._taken.user and not took):
             self._lose(tail.epoch, self._suspect)
             self._suspect = None
         if known:
@@ -185,22 +190,22 @@ class Clearing:
         """Say that records may be missing: the MDT took clears for this user, and keeps nothing for it any more."""
         mdt = self._source.mdt
         if not self.user_lost or self._lost is None:
-            self._lost = (tail.epoch, Gap(self._taken_index + 1, 0, USER_GONE))
+            self._lost = (tail.epoch, Gap(self._taken.index + 1, 0, USER_GONE))
             self._lose(*self._lost)
         self.user_lost = True
-        self._keep(f"{self._taken} {self._taken_index}")
+        self._taken.keep_index()
         _log.error(
             "%s: the changelog user %s is gone (%s), so records may be missing from now on; "
             "run: lustre-events changelog register --mdt %s, and do what it says",
-            mdt, self._taken, why, mdt, extra=self._extra(),
+            mdt, self._taken.user, why, mdt, extra=self._extra(),
         )  # fmt: skip
 
     def _not_ours(self) -> None:
         """Say that the setting is wrong: the MDT never took a clear for this id, so nothing is known to be lost."""
         mdt = self._source.mdt
         self.user_lost = True
-        if self._taken:
-            self._keep(f"{self._taken} {self._taken_index}")
+        if self._taken.user:
+            self._taken.keep_index()
         _log.error(
             "%s: the settings name the changelog user %s, which this MDT does not know (or it has cleared more "
             "than %d already), so nothing is cleared here; ids differ from MDT to MDT: look with lustre-events "
@@ -215,8 +220,8 @@ class Clearing:
         try:
             found = self._own_user.find()
         except (ConfigError, ChangelogError) as exc:
-            self._barred_until = now + self._settings.keepalive_seconds
-            if isinstance(exc, ChangelogUserUnknown) and self._taken and self.mark:
+            self._times.barred_until = now + self._settings.keepalive_seconds
+            if isinstance(exc, ChangelogUserUnknown) and self._taken.user and self.mark:
                 self._gone(str(exc), tail)
             else:
                 self.user_lost = True
@@ -231,8 +236,8 @@ class Clearing:
 
     def _confirm(self, tail: Tail) -> None:
         """Keep that the MDT takes this user for registered; after another one records may be missing."""
-        mdt, before = self._source.mdt, self._taken
-        if before and not self._took(self.user):
+        mdt, before = self._source.mdt, self._taken.user
+        if before and not self._taken.is_for(self.user):
             if self._knows(before):
                 _log.warning(
                     "%s: clearing goes on for %s; %s is still registered and fills the MDT: "
@@ -241,19 +246,9 @@ class Clearing:
                 )  # fmt: skip
             elif self._lost is None:
                 last_index = self._suspect.last_index if self._suspect is not None else 0
-                self._lost = (tail.epoch, Gap(self._taken_index + 1, last_index, USER_GONE))
+                self._lost = (tail.epoch, Gap(self._taken.index + 1, last_index, USER_GONE))
                 self._lose(*self._lost)
-        self._taken = self.user
-        self._keep(self.user)
-
-    def _keep(self, cleared_for: str) -> None:
-        if self._kept != cleared_for:
-            self._stream.set_cleared_for(cleared_for)
-            self._kept = cleared_for
-
-    def _took(self, user: str) -> bool:
-        """Whether the MDT has taken a clear for that id."""
-        return bool(self._taken) and number(self._taken) == number(user)
+        self._taken.keep(self.user)
 
     def _knows(self, user: str) -> bool:
         with suppress(ChangelogError):

@@ -30,6 +30,8 @@ from lustre_events.reader.backpressure import Backpressure
 from lustre_events.reader.clearing import Clearing
 from lustre_events.reader.continuity import Continuity
 from lustre_events.reader.gathering import Counters, Gathering
+from lustre_events.reader.lease import Lease
+from lustre_events.reader.publishing import Publishing, State
 from lustre_events.reader.resume import Opening
 from lustre_events.sources.interface import Source
 from lustre_events.streams.interface import Block, ReaderStream, Tail
@@ -37,7 +39,6 @@ from lustre_events.streams.interface import Block, ReaderStream, Tail
 _log = logging.getLogger(__name__)
 _FIRST_BACKOFF_SECONDS = 0.1
 _LAST_BACKOFF_SECONDS = 5.0
-_PUBLISH_SECONDS = 1.0
 _SLICE_SECONDS = 0.1
 """`stop` only sets a flag (it may run in a signal handler, where no lock may be taken): waits look at it."""
 
@@ -46,8 +47,8 @@ class Reader:
     """The loop of one MDT. `run` in one thread; `stop` from anywhere, also from a signal handler.
 
     A turn (`_work`) has these steps: take the lease, open, keep the lease, clear, publish, look for room, gather,
-    store. What a step needs is in a part of its own (opening, clearing, gathering, back-pressure); the state here
-    is that of their meeting: the lease, the block in hand, and what is published.
+    store. What a step needs is in a part of its own (lease.py, resume.py, clearing.py ...); the state here is that
+    of their meeting: whether the changelog is open, the block in hand, and what is waited for.
     """
 
     def __init__(
@@ -75,25 +76,23 @@ class Reader:
         self._sleep = sleep
         self._beat = beat
         continuity = Continuity(stream, source.mdt, time_ns, clears_committed=settings.clear_after == "committed")
+        self._lease = Lease(stream, source.mdt, settings.lease_seconds, clock)
         self._clearing = Clearing(source, stream, settings, clock, continuity, own_user=own_user)
         self._opening = Opening(source, stream, settings, clock, clearing=self._clearing, continuity=continuity)
         self._backpressure = Backpressure(stream, settings.memory_share, clock)
+        self._gathering = Gathering(source, settings, clock)
+        self._publishing = Publishing(stream, clock)
         self.counters = Counters()
         self._stopping = False
-        self._leads = False
-        self._open = False
-        self._was_open = False
+
+        self._open = self._was_open = False
         self._tail = Tail(0, 0)
         self._block: Block | None = None
         self._digest = ""
-        self._gathering = Gathering(source, settings, clock)
+
         self._waiting = ""
         self._trouble = False
         self._backoff = _FIRST_BACKOFF_SECONDS
-        self._renewed_at = 0.0
-        self._caught_up: tuple[Tail, int] | None = None
-        self._published = (clock(), 0)
-        self._rate = 0
 
     def stop(self) -> None:
         """Let `run` return soon, with what it holds stored if Redis takes it."""
@@ -124,14 +123,13 @@ class Reader:
             f"cleared up to {clearing.cleared_index}"
         )
 
-    def state(self) -> dict[str, int | str]:
+    def state(self) -> State:
         """Return what `status` shows, as published in the reader's state hash; indexes are of `epoch`."""
         block, clearing = self._block, self._clearing
-        state: dict[str, int | str] = {
+        return {
             **asdict(self.counters),
             "records_held": block.count if block else 0,
             "blocks_held": 1 if block else 0,
-            "records_per_second": self._rate,
             "epoch": self._tail.epoch,
             "read_index": block.last_index if block else self._tail.last_index,
             "stored_index": self._tail.last_index,
@@ -142,15 +140,8 @@ class Reader:
             "memory_share": f"{self._backpressure.share:.3f}",
             "waiting": self._waiting,
             "updated_ns": self._time_ns(),
+            **self._publishing.state(),
         }
-        if self._caught_up is not None:
-            tail, at_ns = self._caught_up
-            state |= {
-                "caught_up_epoch": tail.epoch,
-                "caught_up_index": tail.last_index,
-                "caught_up_time_ns": at_ns,
-            }
-        return state
 
     def _finished(self) -> bool:
         return (
@@ -167,7 +158,7 @@ class Reader:
         except StreamMoved as exc:
             self._start_over(exc)
         except LeaseLost as exc:
-            self._leads = False
+            self._lease.held = False
             self._start_over(exc)
         except (ChangelogBroken, ChangelogUnavailable) as exc:
             if not self._was_open and isinstance(exc, ChangelogUnavailable):
@@ -184,12 +175,13 @@ class Reader:
         self._backoff = min(2 * self._backoff, _LAST_BACKOFF_SECONDS)
 
     def _work(self) -> None:
-        if not self._leads and not self._take_lease():
+        if not self._lease.held and not self._take_lease():
             return
         if not self._open:
             self._tail = self._opening.open()
             self._open = self._was_open = True
-        self._keep_lease()
+        if self._lease.keep():
+            self._opening.check(self._tail)
         # Before a new epoch's first block, what is safe in the old one says nothing about the MDT's records.
         between = self._opening.begins_epoch and self._tail.epoch
         if self._clearing.due() and not between:
@@ -205,29 +197,17 @@ class Reader:
         self._waiting = ""
 
     def _take_lease(self) -> bool:
-        if not self._stream.lease(self._settings.lease_seconds):
-            if not self._waiting:
-                _log.info(
-                    "%s: another reader is at work; this one waits as its standby",
-                    self._source.mdt,
-                    extra={"action": "standby", "mdt": self._source.mdt},
-                )
-            self._waiting = "standby: another reader is at work"
-            self._pause(self._settings.lease_seconds / 3)
-            return False
-        self._leads = True
-        self._renewed_at = self._clock()
-        return True
-
-    def _keep_lease(self) -> None:
-        """Renew the lease in good time, and see that the stream is as we left it."""
-        now = self._clock()
-        if now - self._renewed_at < self._settings.lease_seconds / 3:
-            return
-        if not self._stream.lease(self._settings.lease_seconds):
-            raise LeaseLost(f"{self._source.mdt}: another reader has taken over; this one waits as its standby")
-        self._renewed_at = now
-        self._opening.check(self._tail)
+        if self._lease.take():
+            return True
+        if not self._waiting:
+            _log.info(
+                "%s: another reader is at work; this one waits as its standby",
+                self._source.mdt,
+                extra={"action": "standby", "mdt": self._source.mdt},
+            )
+        self._waiting = "standby: another reader is at work"
+        self._pause(self._lease.seconds / 3)
+        return False
 
     def _has_room(self) -> bool:
         reason = self._backpressure.reason()
@@ -247,7 +227,7 @@ class Reader:
         gathered = self._gathering.next()
         if gathered is None:
             if not self._stopping:  # a wake would look like the end
-                self._caught_up = (self._tail, begun_ns - round(self._source.lag_seconds * 1e9))
+                self._publishing.caught_up(self._tail, begun_ns - round(self._source.lag_seconds * 1e9))
             self._opening.probe(at_once=False)
             if self._source.ended and not self._finished():
                 self._pause(_SLICE_SECONDS)
@@ -300,17 +280,11 @@ class Reader:
         self._source.close()
 
     def _publish(self, *, at_once: bool) -> None:
-        now, (then, stored) = self._clock(), self._published
-        if now - then < _PUBLISH_SECONDS and not at_once:
-            return
-        if now > then:
-            self._rate = round((self.counters.records_stored - stored) / (now - then))
-        self._published = (now, self.counters.records_stored)
-        self._stream.publish(self.state())
+        self._publishing.publish(self.state, self.counters.records_stored, at_once=at_once)
 
     def _leave(self) -> None:
         self._source.close()
-        if not self._leads or self._trouble:
+        if not self._lease.held or self._trouble:
             return  # Redis does not answer: the lease ends by itself
         try:
             self._publish(at_once=True)

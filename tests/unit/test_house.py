@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -85,6 +86,19 @@ def test_modules_of_one_name_share_one_job() -> None:
 
     assert shared == {name: rooms for name, (_, rooms) in SHARED.items()}
 
+
+def test_the_ways_through_the_house_are_short() -> None:
+    """DESIGN.md leads a record through at most 12 files, a search and a job through at most 10; all are there."""
+    rows = [row.split("|")[2:5] for row in (REPOSITORY / "DESIGN.md").read_text().splitlines() if _STEP.match(row)]
+    ways = [[found[1] for cell in column if (found := _FILE.match(cell))] for column in zip(*rows, strict=True)]
+
+    assert [len(way) for way in ways] == [12, 10, 10]
+    for path in {path for way in ways for path in way}:
+        assert (REPOSITORY / path).is_file() or (REPOSITORY / "lustre_events" / path).is_file(), path
+
+
+_STEP = re.compile(r"\| \d+ \| `\w+/")
+_FILE = re.compile(r" `([\w/]+\.py)`: \w")
 
 SAME_CLASSES = {
     "Continuity": "lost records: what a reader notices, what the dispatcher keeps",
