@@ -17,6 +17,10 @@ from pathlib import Path
 LOOK_SECONDS = 0.005
 CLEAR_UP_SECONDS = 0.5
 """How long a runtime may clear up behind its dead container."""
+MUCH_BYTES = 8 << 20
+"""With less shared memory it is not looked at where that is from."""
+LAST_MESSAGE_BYTES = 1 << 16
+_HELD = {b"Pss_Anon", b"Pss_Shmem", b"SwapPss"}
 END_SECONDS = 5.0
 """Longest wait for killed processes to be gone."""
 
@@ -60,19 +64,16 @@ def container_init(pid: int) -> int:
 def container_memory(pid: int) -> int:
     """Return the bytes of memory that the container of process `pid` holds; 0 while there is none.
 
-    The private pages of its processes, their part of shared ones, and what lies in its /dev/shm, which no limit
-    of a process bounds. A container that is still being made sees the node's /dev/shm, where others keep their own.
+    The pages of its processes, a shared one by its part; what lies in its /dev/shm, which no limit of a process
+    bounds; and what its sockets may hold at most, for no process is charged with that. A container that is still
+    being made sees the node's /dev/shm and network, where others keep their own.
     """
     init = container_init(pid)
     if not init:
         return 0
-    held = sum(map(_pages, _with_descendants(init)))
-    with contextlib.suppress(OSError):
-        place = f"/proc/{init}/root/dev/shm"
-        if os.stat(place).st_dev != os.stat("/dev/shm").st_dev:  # noqa: PTH116, S108 - /proc's links, not paths
-            shared = os.statvfs(place)
-            held += (shared.f_blocks - shared.f_bfree) * shared.f_frsize
-    return held
+    processes = list(_with_descendants(init))
+    device, in_files = _shared_files(init)
+    return sum(_pages(each, device) for each in processes) + in_files + _sockets(init) * _socket_bytes()
 
 
 def end_session(session: int) -> None:
@@ -121,11 +122,55 @@ def _with_descendants(pid: int) -> Iterator[int]:
                 yield from _with_descendants(int(child))
 
 
-def _pages(pid: int) -> int:
-    """Return the bytes of a process's anonymous pages, a shared one by its part; 0 where it is gone or hidden."""
+def _pages(pid: int, device: int) -> int:
+    """Return the bytes of a process's own pages, a shared one by its part; 0 where it is gone or hidden.
+
+    Not those of files in the container's /dev/shm (on `device`), which are counted there.
+    """
     try:
         lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
+        # man 5 proc_pid_smaps_rollup: kB
+        held = {name: int(line.split()[1]) * 1024 for line in lines if (name := line.split(b":")[0]) in _HELD}
+        if held.get(b"Pss_Shmem", 0) >= MUCH_BYTES:
+            held[b"Pss_Shmem"] -= _mapped(pid, device)
     except OSError:
         return 0
-    # man 5 proc_pid_smaps_rollup: kB
-    return sum(int(line.split()[1]) for line in lines if line.startswith((b"Pss_Anon:", b"SwapPss:"))) * 1024
+    return sum(held.values())
+
+
+def _mapped(pid: int, device: int) -> int:
+    """Return a process's part of the files on a device that it has mapped. That takes a look at all of its maps."""
+    found, counts = 0, False
+    with open(f"/proc/{pid}/smaps", "rb") as maps:  # noqa: PTH123 - /proc
+        for line in maps:
+            name, *rest = line.split(None, 5)
+            if not name.endswith(b":"):
+                major, _, minor = rest[2].partition(b":")
+                counts = os.makedev(int(major, 16), int(minor, 16)) == device
+            elif counts and name == b"Pss:":
+                found += int(rest[0]) * 1024
+    return found
+
+
+def _shared_files(init: int) -> tuple[int, int]:
+    """Return the device of a container's /dev/shm, and how many bytes lie there; 0 while it is the node's."""
+    place = f"/proc/{init}/root/dev/shm"
+    with contextlib.suppress(OSError):
+        device = os.stat(place).st_dev  # noqa: PTH116 - /proc's link, not a path
+        if device != os.stat("/dev/shm").st_dev:  # noqa: PTH116, S108 - the node's own
+            shared = os.statvfs(place)
+            return device, (shared.f_blocks - shared.f_bfree) * shared.f_frsize
+    return 0, 0
+
+
+def _sockets(init: int) -> int:
+    """Return how many sockets there are in the network namespace of a container; 0 while it is the node's."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        if os.stat(f"/proc/{init}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino:  # noqa: PTH116 - links
+            return int(_read(f"/proc/{init}/net/sockstat").split(None, 3)[2])
+    return 0
+
+
+def _socket_bytes() -> int:
+    """Return what a socket may hold where nobody makes its buffer larger (syscalls.py), and its last message."""
+    return int(_read("/proc/sys/net/core/wmem_default")) + LAST_MESSAGE_BYTES

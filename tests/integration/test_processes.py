@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,16 @@ from workers.processes import container_init, container_memory
 SIZE = 64 << 20
 NAMESPACES = ("--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")
 OWN_SHM = f"mount -t tmpfs shm /dev/shm && head -c {SIZE} /dev/zero > /dev/shm/mine && echo && exec sleep 60"
+
+MAPS = f"""
+import mmap, time
+file = open("/dev/shm/mine", "r+b")
+held = [mmap.mmap(file.fileno(), {SIZE}), mmap.mmap(-1, {SIZE})]
+for place in range(0, {SIZE}, 4096):
+    held[0][place] = held[1][place] = 1
+print(flush=True)
+time.sleep(60)
+"""
 
 
 @contextlib.contextmanager
@@ -58,6 +69,12 @@ def test_what_a_container_has_in_its_own_dev_shm_counts() -> None:
     """No limit of a process bounds it, so it is memory that the container holds."""
     with container(OWN_SHM) as pid:
         assert SIZE <= container_memory(pid) < 2 * SIZE
+
+
+def test_what_is_mapped_counts_once() -> None:
+    """Shared memory that no file has counts; a file in /dev/shm that a program has mapped does not count twice."""
+    with container(f"{OWN_SHM.removesuffix('echo && exec sleep 60')}exec {sys.executable} -P -c '{MAPS}'") as pid:
+        assert 2 * SIZE <= container_memory(pid) < 2.8 * SIZE
 
 
 def test_without_a_container_nothing_is_held() -> None:

@@ -23,7 +23,7 @@ NAMES = (
     b"deep/" * 20 + b"file.csv",
 )
 PRELUDE = f"""
-import hashlib, json, os, signal, socket, subprocess, sys, time
+import hashlib, json, os, signal, socket, struct, subprocess, sys, time
 open("/proc/self/comm", "w").write("{MARK}")
 def say(answer):
     print(json.dumps(answer), flush=True)
@@ -76,11 +76,20 @@ for one in asked:
         import ctypes
         system = ctypes.CDLL(None, use_errno=True)
         new_user_and_mount = 0x10020000
+        # flags (new user and network namespace), pidfd, child_tid, parent_tid, exit_signal, stack and its size, tls
+        CLONE_ARGS = struct.pack("=8Q", 0x50000000, 0, 0, 0, signal.SIGCHLD, 0, 0, 0)
+        FAMILIES = [(family, socket.SOCK_RAW) for family in (socket.AF_NETLINK, socket.AF_PACKET)] + [
+            (each, socket.SOCK_STREAM)
+            for each in (socket.AF_INET, socket.AF_INET6, socket.AF_VSOCK, socket.AF_ALG)]
         say({"id": key, "document": {
             "unshare": system.unshare(new_user_and_mount),
             "mount": system.mount(b"tmpfs", b"/tmp", b"tmpfs", 0, None),
             "shared": system.shmget(0, 1 << 20, 0o1600),
             "memfd": attempt(lambda: os.memfd_create("hidden")),
+            "clone3": (system.syscall(435, CLONE_ARGS, 64), ctypes.get_errno()),
+            "ptrace": (system.ptrace(0, 0, 0, 0), ctypes.get_errno()),
+            "sockets": [attempt(lambda: socket.socket(family, kind)) for family, kind in FAMILIES],
+            "buffer": attempt(lambda: socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)),
         }})
     elif content == b"other":
         say({"id": "9999", "document": {"stolen": 1}})
@@ -151,6 +160,32 @@ for number in range(4096):
     open(f"/dev/shm/{number}", "wb").write(bytes(1 << 20))
 time.sleep(60)
 """
+MAPPED = """
+import mmap
+for _ in range(8):
+    if os.fork() == 0:
+        held = mmap.mmap(-1, 60_000_000)
+        for place in range(0, 60_000_000, 4096):
+            held[place] = 1
+        time.sleep(60)
+time.sleep(60)
+"""
+SOCKETS = """
+held = []
+for _ in range(8):
+    if os.fork() == 0:
+        for _ in range(150):
+            for each in socket.socketpair():
+                held.append(each)
+                each.setblocking(False)
+                try:
+                    while True:
+                        each.send(bytes(32768))
+                except BlockingIOError:
+                    pass
+        time.sleep(60)
+time.sleep(60)
+"""
 FLOOD = """
 block = b"x" * (1 << 20)
 for _ in range(10_000):
@@ -189,6 +224,8 @@ ENDS = {
     "hog": ("x = bytearray(1 << 40)", "memory_bytes = 500_000_000", NO_MORE),
     "hogs": (HOGS, "seconds = 20\nmemory_bytes = 200_000_000", HELD),
     "shared": (SHARED, "seconds = 20\nmemory_bytes = 200_000_000", HELD),
+    "mapped": (MAPPED, "seconds = 20\nmemory_bytes = 200_000_000", HELD),
+    "sockets": (SOCKETS, "seconds = 20\nmemory_bytes = 200_000_000", HELD),
     "output": (FLOOD.replace("STREAM", "1"), "output_bytes = 1_000_000", "killed after 3066304 bytes of output"),
     "stderr": (FLOOD.replace("STREAM", "2"), "", "killed after 67108864 bytes on stderr"),
     "descriptors": (DESCRIPTORS, "open_files = 64", NO_MORE),
