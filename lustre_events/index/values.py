@@ -1,8 +1,8 @@
 """What of a document is searched: every scalar under its dotted key, its words, and one text.
 
 `flatten` is pure and deterministic. The index finds a document's old search rows by flattening its stored
-body again, so a change of what `flatten` returns needs a new schema version that calls
-`sqlite_documents.rebuild`.
+body again, so a change of what `flatten` returns needs a new schema version, and `SEARCH_ROWS_SINCE` of both
+databases raised to it: then the rows are made anew.
 
 Bounds keep an extractor that went wrong from filling the index: what lies beyond them stays in the stored
 document, is not searched, and is flagged as `truncated`.
@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from lustre_events.index.meant import MAX_LENGTH, MOST_INTEGER, number_of, segmented, time_of, unaccented
 
 MAX_DEPTH = 16
 """Levels of objects and lists below the document."""
@@ -34,10 +35,14 @@ MAX_TEXT_LENGTH = 200_000
 PREVIEW_KEYS = frozenset({"thumbnail", "table", "lines", "tree", "excerpt"})
 """What a preview has. A `preview` with anything else is an extractor's own, and searched."""
 
+TABLES = ("number", "word", "part", "text_number", "text_time")
+"""The tables of values in both databases."""
+
 VALUE_GAP = " \uf8ff "
 """Stands between two values in the text: a private-use character, which full-text search takes for a word of
 its own, so that no phrase reaches from one value into the next."""
 
+_FIRST_OF_NUMBERS = frozenset("-0123456789")
 _ALPHANUMERIC = re.compile(r"[^\W_]+")
 _EDGE = re.compile(r"^[\W_]+|[\W_]+$")
 
@@ -47,14 +52,30 @@ class Flat:
     """A document's search rows: pairs with dotted keys, and the text for full-text search.
 
     `words` are whole values, folded. `parts` are the words of those values that are more than one word; they
-    are apart because a range (`date:>2026-01`) must compare whole values only.
+    are apart because a range (`grade:[a TO c]`) must compare whole values only. `text_numbers` and `text_times`
+    (nanoseconds since the epoch) are what whole values say that are text; they are apart because a value is counted
+    as what it is. An integer of up to 64 bits is an int, and compared exactly.
     """
 
     numbers: frozenset[tuple[str, float]]
     words: frozenset[tuple[str, str]]
     parts: frozenset[tuple[str, str]]
+    text_numbers: frozenset[tuple[str, float]]
+    text_times: frozenset[tuple[str, int]]
     text: str
     truncated: bool
+
+    @property
+    def rows(self) -> tuple[tuple[str, frozenset[tuple[str, Any]]], ...]:
+        """The table of each kind of value, and its rows: keys with values."""
+        return tuple(
+            zip(TABLES, (self.numbers, self.words, self.parts, self.text_numbers, self.text_times), strict=True)
+        )
+
+    @property
+    def names(self) -> set[str]:
+        """All keys that have rows."""
+        return {name for _, pairs in self.rows for name, _ in pairs}
 
 
 def flatten(body: Mapping[str, Any]) -> Flat:
@@ -86,8 +107,8 @@ def flatten_values(key: str, values: Iterable[tuple[Any, int]]) -> Flat:
 
 
 def fold(text: str) -> str:
-    """Return `text` as it is compared: without case, composed, white space as single spaces, cut to the bound."""
-    return unicodedata.normalize("NFC", " ".join(clean(text).casefold().split()))[:MAX_WORD_LENGTH].rstrip()
+    """Return `text` as it is compared: without case and accents, white space as single spaces, cut to the bound."""
+    return unaccented(" ".join(clean(text).casefold().split()))[:MAX_WORD_LENGTH].rstrip()
 
 
 def parts_of(folded: str) -> Iterable[str]:
@@ -139,6 +160,8 @@ class _Collector:
     numbers: set[tuple[str, float]] = field(default_factory=set)
     words: set[tuple[str, str]] = field(default_factory=set)
     parts: set[tuple[str, str]] = field(default_factory=set)
+    text_numbers: set[tuple[str, float]] = field(default_factory=set)
+    text_times: set[tuple[str, int]] = field(default_factory=set)
     texts: list[str] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     room: int = MAX_TEXT_LENGTH
@@ -146,8 +169,8 @@ class _Collector:
 
     def flat(self) -> Flat:
         return Flat(
-            frozenset(self.numbers), frozenset(self.words), frozenset(self.parts), VALUE_GAP.join(self.texts),
-            self.truncated,
+            frozenset(self.numbers), frozenset(self.words), frozenset(self.parts), frozenset(self.text_numbers),
+            frozenset(self.text_times), VALUE_GAP.join(map(segmented, self.texts)), self.truncated,
         )  # fmt: skip
 
     def take_object(self, prefix: str, value: Mapping[str, Any], depth: int) -> None:
@@ -171,34 +194,49 @@ class _Collector:
             self.take_text(clean(key), value)
 
     def take_number(self, key: str, value: float) -> None:
-        try:
-            number = float(value)
-        except OverflowError:  # an integer beyond the range of a double
-            return
-        if math.isfinite(number) and self.has_room(key):
-            self.numbers.add((key, number))
+        if isinstance(value, int) and abs(value) >= MOST_INTEGER:
+            if abs(value) < 10**MAX_WORD_LENGTH and self.has_room(key):
+                self.parts.add((key, str(value)))  # its digits tell it apart
+            try:
+                value = float(value)
+            except OverflowError:  # beyond the range of a double
+                return
+        if math.isfinite(value) and self.has_room(key):
+            self.numbers.add((key, value))
 
     def take_text(self, key: str, value: str) -> None:
         text = clean(value)
         folded = fold(text)
         self.add_word(key, folded)
+        if folded[:1] in _FIRST_OF_NUMBERS and len(text) <= MAX_LENGTH:
+            self.take_meant(key, text.strip())
         # A long value is cut, but all of its words are searched.
         long = len(text) > MAX_WORD_LENGTH
         self.truncated |= long or len(text) > self.room
         text = text[: self.room]
-        for part in parts_of(text.casefold() if long else folded):
+        for part in parts_of(unaccented(text.casefold()) if long else folded):
             if part != folded and self.has_room(key):
                 self.parts.add((key, fold(part)))
         if text.strip():
             self.texts.append(text)
             self.room = max(0, self.room - len(text) - len(VALUE_GAP))
 
+    def take_meant(self, key: str, text: str) -> None:
+        """Take the number or the time that a text is."""
+        number = number_of(text)
+        moment = time_of(text) if number is None else None
+        if number is not None and self.has_room(key):
+            self.text_numbers.add((key, number))
+        if moment is not None and self.has_room(key):
+            self.text_times.add((key, moment))
+
     def add_word(self, key: str, word: str) -> None:
         if self.has_room(key):
             self.words.add((key, word))
 
     def has_room(self, key: str) -> bool:
-        full = len(self.numbers) + len(self.words) + len(self.parts) >= MAX_ROWS or (
+        rows = len(self.numbers) + len(self.words) + len(self.parts) + len(self.text_numbers) + len(self.text_times)
+        full = rows >= MAX_ROWS or (
             key not in self.keys and (len(self.keys) >= MAX_KEYS or len(key) > MAX_KEY_LENGTH)
         )
         if full:

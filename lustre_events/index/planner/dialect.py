@@ -15,7 +15,7 @@ from lustre_events.index.planner.clause import MANY, Clause, Stream, in_a_row
 from lustre_events.index.query.key_values import KeyNode
 
 Lookup = tuple[str, Clause]
-"""A table of values (`number`, `word` or `part`) and the condition on them."""
+"""A table of values (see `values.TABLES`) and the condition on them."""
 
 
 class Effort(IntEnum):
@@ -113,6 +113,10 @@ class Dialect(ABC):
     def key_streams(self, lookups: Sequence[Lookup], keys: Sequence[int]) -> tuple[Stream, ...]:  # noqa: ARG002
         """Return the stream of the objects that have one value; none where pages are not found by streams."""
         return ()
+
+    def number(self, value: Any) -> Any:
+        """Return a number as a parameter that is compared with stored ones; what is no number as it is."""
+        return value
 
     def value(self, expression: str, *, number: bool) -> str:  # noqa: ARG002 - for those that need it
         """Return the columns of a value that is counted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
+from unicodedata import normalize
 
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.index.paths import components_of, rises
@@ -32,12 +33,27 @@ def text_test(dialect: Dialect, column: str, glob: str) -> Clause:
 
 
 def name_test(dialect: Dialect, column: str, glob: str) -> Clause:
-    """Return the condition that a column of names matches a glob; a literal beginning is looked up in an index."""
+    """Return the condition that a column of names matches a glob; a literal beginning is looked up in an index.
 
-    def bounds(text: str) -> tuple[bytes, bytes]:
-        return name_bytes(text), name_bytes(text) + _BEHIND_NAME
+    A name with accents is found however they are encoded: composed, or decomposed as some systems write them.
+    """
+    forms = list(dict.fromkeys((glob, normalize("NFC", glob), normalize("NFD", glob))))
+    if len(forms) == 1:
+        return _test(dialect, column, glob, dialect.name_like, _name_bounds)
+    if literal_of(glob) is not None:
+        names = tuple(name_bytes(literal_of(form) or "") for form in forms)
+        return Clause(f"{column} IN ({', '.join([dialect.mark] * len(names))})", names)
+    either = Clause.of("({})", in_a_row([dialect.name_like(column, form) for form in forms], " OR "))
+    if not literal_prefix_of(glob):
+        return either
+    # One range that has all of them, so that the index is of use.
+    bounds = [_name_bounds(literal_prefix_of(form)) for form in forms]
+    low, high = min(bounds)[0], max(bounds)[1]
+    return all_hold(Clause(f"{column} >= {dialect.mark} AND {column} < {dialect.mark}", (low, high)), either)
 
-    return _test(dialect, column, glob, dialect.name_like, bounds)
+
+def _name_bounds(text: str) -> tuple[bytes, bytes]:
+    return name_bytes(text), name_bytes(text) + _BEHIND_NAME
 
 
 def _test(

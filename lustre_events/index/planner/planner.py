@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from lustre_events.errors import QueryError
+from lustre_events.index.meant import has_unspaced, segmented
 from lustre_events.index.planner import patterns
 from lustre_events.index.planner.clause import (
     FALSE,
@@ -31,11 +33,15 @@ from lustre_events.index.planner.dialect import Dialect, Effort
 from lustre_events.index.query import key_values
 from lustre_events.index.query import tree as q
 from lustre_events.index.query.wildcards import literal_of, literal_prefix_of
+from lustre_events.index.values import clean
 
 FEW = 50_000
 """Objects that are quickly collected and sorted."""
 FEW_PATHS = 2_000
 """The same for the objects of a path pattern, which are found by a walk."""
+
+MOST_KEYS = 500
+"""Keys that a field's name with * may stand for."""
 
 _NOTHING = Clause("SELECT id FROM object WHERE false")
 
@@ -79,12 +85,28 @@ class Planner:
         """Return the condition that a link is a name of `o` (that is seen) for which a test holds."""
         return all_hold(Clause("link.fid = o.fid"), test, self.seen)
 
-    def key_ids(self, key: str) -> list[int]:
-        """Return the ids of a dotted key: of all extractors, or behind its extractor's name."""
-        extractor, _, name = key.partition(".")
+    def key_ids(self, key: str, *, wild: bool = False) -> list[int]:
+        """Return the ids of a dotted key: of all extractors, or behind its extractor's name. `wild`: of a glob.
+
+        Raises:
+            QueryError: the glob means more than MOST_KEYS.
+        """
         mark = self.dialect.mark
-        found = f"SELECT id FROM key WHERE name = {mark} OR (extractor = {mark} AND name = {mark})"  # noqa: S608
-        return [int(row[0]) for row in self.dialect.run(Clause(found, (key, extractor, name)))]
+        if wild:
+            glob = patterns.stored(key)
+            alone = patterns.text_test(self.dialect, "name", glob)
+            behind = self.dialect.text_like("extractor || '.' || name", glob)
+            found = Clause.of(
+                "SELECT id FROM key WHERE {} OR {} LIMIT {}", alone, behind, Clause(mark, (MOST_KEYS + 1,))
+            )
+        else:
+            extractor, _, name = key.partition(".")
+            test = f"SELECT id FROM key WHERE name = {mark} OR (extractor = {mark} AND name = {mark})"  # noqa: S608
+            found = Clause(test, (key, extractor, name))
+        ids = [int(row[0]) for row in self.dialect.run(found)]
+        if wild and len(ids) > MOST_KEYS:
+            raise QueryError(f"more than {MOST_KEYS:,} keys match {clean(key)}; write more of the field's name")
+        return ids
 
     # How several nodes go together.
 
@@ -224,18 +246,22 @@ class Planner:
         return self._driven_by(Clause.of("SELECT object FROM {} WHERE {}", table, test), probe)
 
     def _text(self, node: q.Text, effort: Effort) -> SqlCondition:
-        found = self.dialect.words(node.words, prefix=node.prefix, few=self.few, effort=effort)
+        words = segmented(node.words).strip() if has_unspaced(node.words) else node.words
+        found = self.dialect.words(words, prefix=node.prefix, few=self.few, effort=effort)
         if found is None:
             return plain(FALSE, _NOTHING, 0)
         member = Clause.of(self.dialect.member, found.source)
         return SqlCondition(found.probe, member, found.source, size=found.size, streams=found.streams)
 
     def _key(self, node: key_values.KeyNode, _: Effort) -> SqlCondition:
-        ids = self.key_ids(node.key)
+        ids = self.key_ids(node.key, wild=node.wild)
         if not ids:
             return plain(FALSE, _NOTHING, 0)
+        of_keys = f"key IN ({','.join(map(str, ids))})"
+        if not self.dialect.run(Clause(f"SELECT 1 FROM text_time WHERE {of_keys} LIMIT 1")):  # noqa: S608 - numbers
+            node = key_values.without_times(node)
         lookups = [(str(kind), self._value(test)) for kind, test in key_values.lookups(node)]
-        condition = f"FROM {{}} WHERE key IN ({','.join(map(str, ids))}) AND {{}}"
+        condition = f"FROM {{}} WHERE {of_keys} AND {{}}"
         found = [Clause.of(condition, table, test) for table, test in lookups]
         source = self.dialect.union([Clause.of("SELECT object {}", each) for each in found])
         probe = self.dialect.body_probe(node)
@@ -251,10 +277,13 @@ class Planner:
         mark = self.dialect.mark
         match test:
             case key_values.Is(value):
-                return Clause(f"value = {mark}", (value,))
+                return Clause(f"value = {mark}", (self.dialect.number(value),))
+            case key_values.Has(characters):
+                return Clause(f"{self.dialect.position}(value, {mark}) > 0", (characters,))
             case key_values.HasRun(words):
                 return Clause(f"{self.dialect.position}(' ' || value || ' ', {mark}) > 0", (f" {words} ",))
             case key_values.Between(low, high, include_low, include_high):
+                low, high = self.dialect.number(low), self.dialect.number(high)
                 bounds = _bounds(mark, (">=" if include_low else ">", low), ("<=" if include_high else "<", high))
                 return joined([Clause.of("value {}", bound) for bound in bounds], "AND")
             case key_values.Like(glob):
@@ -297,7 +326,7 @@ class Planner:
 _KNOWN = Clause("IS NOT NULL")
 
 
-def _bounds(mark: str, *limits: tuple[str, float | str | None]) -> list[Clause]:
+def _bounds(mark: str, *limits: tuple[str, Any]) -> list[Clause]:
     return [Clause(f"{sign} {mark}", (value,)) for sign, value in limits if value is not None]
 
 

@@ -9,7 +9,7 @@ Messages name an index by host and database only: its URL may hold a password.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib import resources
 from typing import Any, LiteralString
 
@@ -27,6 +27,8 @@ LOCK_SECONDS = 10
 IDLE_SECONDS = 60
 """How long a session may pause within a transaction: a dispatcher that hangs does not hold up the next one."""
 MIGRATE_SECONDS = 3600
+SEARCH_ROWS_SINCE = 8
+"""The version of the schema with which the search rows of documents were made as they are."""
 
 _OLDEST_SERVER = 130_000
 _MIGRATION_LOCK = 0x4C755374  # "LuSt": an advisory lock, so that two programs do not make the same tables
@@ -120,8 +122,11 @@ class Database:
             )
         return int(row[0])
 
-    def migrate(self) -> None:
-        """Make the index, or bring it to this version, where needed. Raises as `version` does."""
+    def migrate(self, rebuild: Callable[[Connection, str], None]) -> None:
+        """Make the index, or bring it to this version, where needed. Raises as `version` does.
+
+        `rebuild` makes all search rows anew, in the transaction of a connection (with the database's name).
+        """
         if self.version() == len(_schemas()):
             return
         for number, schema in enumerate(_schemas(), start=1):
@@ -136,6 +141,8 @@ class Database:
                         "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
                     )
                     self.connection.execute(schema)
+                    if number == SEARCH_ROWS_SINCE:
+                        rebuild(self.connection, self.name)
                     self.connection.execute(
                         "INSERT INTO meta (key, value) VALUES ('lustre-events schema', %s)"
                         " ON CONFLICT (key) DO UPDATE SET value = excluded.value",

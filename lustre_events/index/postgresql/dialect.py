@@ -7,10 +7,12 @@ statistics is not counted, so one effort will do.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from lustre_events.index.planner.clause import MANY, Clause, all_hold
 from lustre_events.index.planner.dialect import Dialect, Effort, Words
 from lustre_events.index.postgresql.fulltext import phrase
+from lustre_events.index.postgresql.numeric import numeric
 from lustre_events.index.postgresql.wildcards import escaped, like_literal, name_test, text_like
 
 FEW_TEXTS = 20_000
@@ -87,11 +89,15 @@ class PostgresqlDialect(Dialect):
             source, size = self.collected(source, "bigint", few)
         return Words(source, size, probe)
 
+    def number(self, value: Any) -> Any:
+        """Return a number as a parameter: stored ones are NUMERIC, which floats are not compared with exactly."""
+        return numeric(value) if isinstance(value, int | float) else value
+
     def value(self, expression: str, *, number: bool) -> str:
         """Return a number and a word, one of which is NULL."""
         if number:
             return f"{expression} AS number, NULL::text AS word"
-        return f"NULL::bigint AS number, {expression} AS word"
+        return f"NULL::numeric AS number, {expression} AS word"
 
     def collected(self, source: Clause, type_: str, limit: int) -> tuple[Clause, int]:
         """Return a SELECT of what another one has found, where that is little: it is not found twice."""

@@ -16,10 +16,11 @@ from typing import Any
 from lustre_events.index.documents import COLUMNS, MAX_KEYS_OF_EXTRACTOR, TRUNCATED, DocumentRow, loads
 from lustre_events.index.postgresql.database import Connection
 from lustre_events.index.postgresql.fulltext import pieces
+from lustre_events.index.postgresql.numeric import numeric
 from lustre_events.index.postgresql.session import Session, columns
-from lustre_events.index.values import Flat, canonical, flatten
+from lustre_events.index.values import TABLES, Flat, canonical, flatten
 
-_TABLES = {"number": "double precision", "word": "text", "part": "text"}
+_TYPES = {"number": "numeric", "word": "text", "part": "text", "text_number": "numeric", "text_time": "bigint"}
 
 _REMOVE_VALUES = (
     "DELETE FROM {} AS old USING unnest(%b::bigint[], %b::text[]) AS gone (object, extractor), key"
@@ -198,7 +199,7 @@ class Documents(Session):
 
     def rebuild(self) -> None:
         """Make all search rows anew from the stored documents (a later version searches more or otherwise)."""
-        self._run("TRUNCATE number, word, part, key, fulltext")
+        self._run(f"TRUNCATE {', '.join(TABLES)}, key, fulltext")
         last = 0
         while rows := self._run(
             "SELECT id, object, extractor, body FROM document"
@@ -254,22 +255,15 @@ class Documents(Session):
         if not documents:
             return
         ids, objects, extractors = columns(documents)
-        for table in _TABLES:
+        for table in TABLES:
             self._execute(_REMOVE_VALUES.format(table), [objects, extractors])
         self._execute(_REMOVE_TEXTS, [objects, ids])
 
     def _add_search_rows(self, documents: Sequence[tuple[int, int, str, Flat]]) -> None:
         """Add the rows of documents, given as (id, object, extractor, what is searched)."""
         keys = {extractor: self._keys(extractor, found) for extractor, found in _key_names(documents).items()}
-        for (table, type_), kind in zip(_TABLES.items(), ("numbers", "words", "parts"), strict=True):
-            rows = sorted(
-                (object_id, keys[extractor][name], value)
-                for _, object_id, extractor, flat in documents
-                for name, value in getattr(flat, kind)
-                if name in keys[extractor]
-            )
-            if rows:
-                self._execute(_ADD_VALUES.format(table, type_), columns(rows))
+        for table, rows in _value_rows(documents, keys).items():
+            self._execute(_ADD_VALUES.format(table, _TYPES[table]), columns(rows))
         texts = [
             (object_id, id_, number, piece)
             for id_, object_id, _, flat in documents
@@ -304,5 +298,22 @@ def _key_names(documents: Iterable[tuple[int, int, str, Flat]]) -> dict[str, lis
     """Return the names of the keys that documents have, sorted, by extractor."""
     names: dict[str, set[str]] = defaultdict(set)
     for _, _, extractor, flat in documents:
-        names[extractor] |= {name for pairs in (flat.numbers, flat.words, flat.parts) for name, _ in pairs}
+        names[extractor] |= flat.names
     return {extractor: sorted(found) for extractor, found in names.items()}
+
+
+def _value_rows(
+    documents: Iterable[tuple[int, int, str, Flat]], keys: Mapping[str, Mapping[str, int]]
+) -> dict[str, list[tuple[int, int, Any]]]:
+    """Return the rows of each table that gets some: (object, key, value), in order."""
+    rows: dict[str, list[tuple[int, int, Any]]] = defaultdict(list)
+    for _, object_id, extractor, flat in documents:
+        known = keys[extractor]
+        for table, pairs in flat.rows:
+            value_of = numeric if _TYPES[table] == "numeric" else _same
+            rows[table] += [(object_id, known[name], value_of(value)) for name, value in pairs if name in known]
+    return {table: sorted(found) for table, found in rows.items() if found}
+
+
+def _same(value: Any) -> Any:
+    return value

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from lustre_events.index.planner.clause import Clause, SqlCondition
 from lustre_events.index.planner.planner import Planner
 from lustre_events.index.planner.tally import values
+from lustre_events.index.postgresql.numeric import plain
 from lustre_events.index.reading import ValueCount
 
 _ESCAPE = re.compile(r"\\(?:\\|([0-7]{3}))")
@@ -27,7 +28,8 @@ def tally(planner: Planner, condition: SqlCondition, by: str, limit: int | None)
         )
     )
     tallies = [
-        ValueCount(word if number is None else number, files, int(size)) for number, word, files, size in rows
+        ValueCount(word if number is None else plain(number), files, int(size))
+        for number, word, files, size in rows
     ]
     return _of_names(tallies)[:limit] if by == "ext" else tallies
 

@@ -112,7 +112,7 @@ class PostgresqlWriter:
     def _connect(self) -> Database:
         database = Database(self._url, statement_seconds=WRITE_SECONDS, settings=_SETTINGS)
         try:
-            database.migrate()
+            database.migrate(lambda connection, name: PostgresqlTransaction(connection, name).rebuild())
         except BaseException:
             database.close()
             raise

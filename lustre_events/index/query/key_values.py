@@ -1,18 +1,19 @@
 """What a condition on a key of documents means: in which values it is looked for, and what they must be.
 
-A document's values are kept in three kinds: numbers, words (whole values, folded) and parts (the words of those
-values that are more than one word); see values.py.
+A document's values are kept in kinds: numbers, words (whole values, folded), parts (the words of those values that
+are more than one word), and the numbers and times that whole values say which are text; see values.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from lustre_events.index.meant import has_unspaced
 from lustre_events.index.query.tree import KeyEquals, KeyExists, KeyGlob, KeyRange
 
 KeyNode = KeyEquals | KeyRange | KeyGlob | KeyExists
-Kind = Literal["number", "word", "part"]
+Kind = Literal["number", "word", "part", "text_number", "text_time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,13 @@ class HasRun:
     """A whole value, or a run of whole words in one."""
 
     words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """A value with these characters inside."""
+
+    characters: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +59,50 @@ class Anything:
     """Any value."""
 
 
-ValueTest = Is | HasRun | Between | Like | Anything
+ValueTest = Is | HasRun | Has | Between | Like | Anything
 
 
 def lookups(node: KeyNode) -> list[tuple[Kind, ValueTest]]:
     """Return each kind of value that can match, and when one does."""
     match node:
-        case KeyEquals(_, word, number):
-            if " " in word:
-                return [("word", HasRun(word))]
-            numbers: list[tuple[Kind, ValueTest]] = [] if number is None else [("number", Is(number))]
-            return [*numbers, ("word", Is(word)), ("part", Is(word))]
-        case KeyRange(_, low, high, include_low, include_high):
+        case KeyEquals(_, word, number, time, _):
+            times = [] if time is None else [_in_time(*time)]
+            return [*_equal(word, number), *times]
+        case KeyRange(_, low, high, include_low, include_high, time, _):
+            times = [] if time is None else [_in_time(*time)]
+            if node.textual and times:
+                return times
             # Of words only whole values: 22 in an old date is not after 2026-06.
-            kind: Kind = "word" if isinstance(low, str) or isinstance(high, str) else "number"
-            return [(kind, Between(low, high, include_low, include_high))]
-        case KeyGlob(_, glob):
+            kinds: tuple[Kind, ...] = ("word",) if node.textual else ("number", "text_number")
+            return [*((kind, Between(low, high, include_low, include_high)) for kind in kinds), *times]
+        case KeyGlob(_, glob, _):
             return [("word", Like(glob)), ("part", Like(glob))]
         case KeyExists():
             return [("number", Anything()), ("word", Anything())]
 
 
+def _equal(word: str, number: float | None) -> list[tuple[Kind, ValueTest]]:
+    if has_unspaced(word):  # where words have no spaces between them, one is looked for inside of a value
+        return [("word", Has(word)), ("part", Has(word))]
+    if " " in word:
+        return [("word", HasRun(word))]
+    kinds: tuple[Kind, ...] = () if number is None else ("number", "text_number")
+    return [*((kind, Is(number)) for kind in kinds if number is not None), ("word", Is(word)), ("part", Is(word))]
+
+
+def _in_time(low: int | None, high: int | None) -> tuple[Kind, ValueTest]:
+    return "text_time", Between(low, high, include_low=True, include_high=False)
+
+
 def exact(node: KeyNode) -> bool:
-    """Whether only single values are looked up."""
-    return isinstance(node, KeyEquals) and " " not in node.word
+    """Whether only single values of single keys are looked up."""
+    if not isinstance(node, KeyEquals) or node.wild or node.time is not None:
+        return False
+    return " " not in node.word and not has_unspaced(node.word)
+
+
+def without_times(node: KeyNode) -> KeyNode:
+    """Return a node that finds the same under a key that has no times, and is quicker."""
+    if isinstance(node, KeyEquals) or (isinstance(node, KeyRange) and not node.textual):
+        return replace(node, time=None)
+    return node

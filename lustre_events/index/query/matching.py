@@ -12,16 +12,16 @@ from typing import Any
 from lustre_events.index.query.key_values import (
     Anything,
     Between,
+    Has,
     HasRun,
     Is,
     KeyNode,
-    Kind,
     Like,
     ValueTest,
     lookups,
 )
 from lustre_events.index.query.wildcards import matcher
-from lustre_events.index.values import MAX_DEPTH, Flat, flatten, flatten_values, searched
+from lustre_events.index.values import MAX_DEPTH, TABLES, flatten, flatten_values, searched
 
 _SHORT = 4_000
 """Characters of a body in which none of the bounds of a whole document can be reached."""
@@ -32,22 +32,18 @@ _ODD = ('""', "\\ud", "\\u0000")
 def probe(node: KeyNode) -> Callable[[str, str], bool]:
     """Return a function of an extractor's name and a document (JSON text): does it match?"""
     key, matches = node.key, _test(node)
+    fits = matcher(key) if node.wild else None
 
     def answer(extractor: str, body: str) -> bool:
-        numbers, words, parts = _values(extractor, body, key)
-        return matches(numbers, words, parts)
+        return matches(_values(extractor, body, key) if fits is None else _values_of_some(extractor, body, fits))
 
     return answer
 
 
-_Test = Callable[[set[float], set[str], set[str]], bool]
-
-
-def _test(node: KeyNode) -> _Test:
+def _test(node: KeyNode) -> Callable[[Mapping[str, set[Any]]], bool]:
     tests = [(kind, _any_is(test)) for kind, test in lookups(node)]
 
-    def matches(numbers: set[float], words: set[str], parts: set[str]) -> bool:
-        values: dict[Kind, set[Any]] = {"number": numbers, "word": words, "part": parts}
+    def matches(values: Mapping[str, set[Any]]) -> bool:
         return any(test(values[kind]) for kind, test in tests)
 
     return matches
@@ -61,6 +57,8 @@ def _any_is(test: ValueTest) -> Callable[[set[Any]], bool]:
         case HasRun(words):
             run = f" {words} "
             return lambda values: any(run in f" {value} " for value in values)
+        case Has(characters):
+            return lambda values: any(characters in value for value in values)
         case Between():
             return lambda values: any(_inside(value, test) for value in values)
         case Like(glob):
@@ -77,7 +75,8 @@ def _inside(value: Any, bounds: Between) -> bool:
     return above and (high is None or value < high or (bounds.include_high and value == high))
 
 
-def _values(extractor: str, body: str, key: str) -> tuple[set[float], set[str], set[str]]:
+def _values(extractor: str, body: str, key: str) -> dict[str, set[Any]]:
+    """Return the values of a key in a document, by their kind."""
     names = [key]
     if key.startswith(extractor + "."):
         names.append(key[len(extractor) + 1 :])
@@ -86,11 +85,19 @@ def _values(extractor: str, body: str, key: str) -> tuple[set[float], set[str], 
         flats = [flatten(loaded)]
     else:
         flats = [flatten_values(name, _members(loaded, name, 0)) for name in names]
-    return (_of(flats, "numbers", names), _of(flats, "words", names), _of(flats, "parts", names))
+    found: dict[str, set[Any]] = {kind: set() for kind in TABLES}
+    for flat in flats:
+        for kind, pairs in flat.rows:
+            found[kind].update(value for name, value in pairs if name in names)
+    return found
 
 
-def _of(flats: list[Flat], kind: str, names: list[str]) -> set[Any]:
-    return {value for flat in flats for name, value in getattr(flat, kind) if name in names}
+def _values_of_some(extractor: str, body: str, fits: Callable[[str], bool]) -> dict[str, set[Any]]:
+    """Return the values of all keys that fit, alone or behind the extractor's name, by their kind."""
+    return {
+        kind: {value for name, value in pairs if fits(name) or fits(f"{extractor}.{name}")}
+        for kind, pairs in flatten(json.loads(body)).rows
+    }
 
 
 def _members(value: Mapping[str, Any], key: str, depth: int) -> Iterator[tuple[Any, int]]:

@@ -6,15 +6,16 @@
     "silicon carbide" graph* NOT owner:alice    full text: words, phrases, beginnings of words
 
 The fields are those of index/fields.py. Every other field is a key of the documents, in dotted form, alone or
-behind its extractor's name: `columns` or `tabular.columns`. A backslash or quotes make any character literal.
+behind its extractor's name: `columns` or `tabular.columns`; with * and ? it is any such key. A backslash or quotes
+make any character literal.
 
-Text is compared without case, names and paths as in the file system. NOT matches whatever its operand does
-not, unknown facts included.
+Text is compared without case and accents, names and paths as in the file system, but for how accents are encoded.
+A value that is a time or a number as text is found as such, too. NOT matches whatever its operand does not, unknown
+facts included.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.domain.bounds import LEAST, MOST, within
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.fields import FIELDS, Field, FieldType
+from lustre_events.index.meant import number
 from lustre_events.index.paths import components_of
 from lustre_events.index.query.literals import (
     Interval,
@@ -171,14 +173,17 @@ class _Converter:
             return _GLOBS[name](term.glob)
         if known is not None:
             return self.exact(known, term)
-        if field.wild:
-            return All() if field.glob == term.glob == "*" else self.no_wild_field(field)
-        key = clean(name)
+        if field.glob == term.glob == "*":
+            return All()
+        key, wild = _key(field), field.wild
         if term.glob == "*":
-            return KeyExists(key)
+            return KeyExists(key, wild)
         if term.wild:
-            return KeyGlob(key, fold(term.glob))
-        return KeyEquals(key, fold(term.text), None if term.quoted else _number(term.text))
+            return KeyGlob(key, fold(term.glob), wild)
+        value = None if term.quoted else number(term.text)
+        if isinstance(value, float) and term.text.lstrip("-").isdigit():
+            value = None  # beyond 64 bits only the digits tell integers apart
+        return KeyEquals(key, fold(term.text), value, self.time(term), wild)
 
     def check_path(self, name: str, term: Token) -> None:
         if name == "path":
@@ -187,9 +192,6 @@ class _Converter:
             except QueryError as exc:
                 raise self.error(str(exc), term) from exc
 
-    def no_wild_field(self, field: Token) -> Node:
-        raise self.error("a field's name cannot have * or ?; put a backslash before it", field)
-
     def text(self, term: Token) -> Node:
         words = term.text
         if not term.wild:
@@ -197,6 +199,16 @@ class _Converter:
         if words.count("*") + words.count("?") > 1 or not words.endswith("*"):
             raise self.error("a word of the full text may have one *, at its end; name:*abc* searches names", term)
         return Text(clean(words[:-1]), prefix=True)
+
+    def time(self, term: Token) -> Interval | None:
+        """Return the nanoseconds of a term that is a time, within what the index holds; None: it is none."""
+        if term.quoted:
+            return None
+        try:
+            first, behind = time_interval(term.text, self.now_ns)
+        except ValueError:
+            return None
+        return within(first), within(behind)
 
     def exact(self, field: Field, term: Token) -> Node:
         if term.wild:
@@ -240,7 +252,8 @@ class _Converter:
             return self.fact_between(known, low, high, include_low, include_high)
         if known is not None:
             raise self.error(f"{field.text}: has no order; write one value", position)
-        return KeyRange(clean(field.text), *self.ends(low, high), include_low, include_high)
+        span = self.span(low, high, include_low, include_high)
+        return KeyRange(_key(field), *self.ends(low, high), include_low, include_high, time=span, wild=field.wild)
 
     def ends(self, low: Token | None, high: Token | None) -> tuple[float | str | None, float | str | None]:
         """Return the ends of a key's range: numbers if all that are given are, else text."""
@@ -248,8 +261,23 @@ class _Converter:
         for token in given:
             if token.wild:
                 raise self.error("the ends of a range take no * or ? inside", token)
-        read = fold if any(_number(token.text) is None for token in given) else _number
-        return None if low is None else read(low.text), None if high is None else read(high.text)
+        numeric = all(number(token.text) is not None for token in given)
+        first, last = (
+            None if token is None else number(token.text) if numeric else fold(token.text) for token in (low, high)
+        )
+        return first, last
+
+    def span(
+        self, low: Token | None, high: Token | None, include_low: bool, include_high: bool
+    ) -> tuple[int | None, int | None] | None:
+        """Return the nanoseconds from the first to behind the last, where all ends of a range are times."""
+        first, last = (None if token is None else self.time(token) for token in (low, high))
+        if (low is not None and first is None) or (high is not None and last is None):
+            return None
+        return (
+            None if first is None else first[0 if include_low else 1],
+            None if last is None else last[1 if include_high else 0],
+        )
 
     def fact_between(
         self, field: Field, low: Token | None, high: Token | None, include_low: bool, include_high: bool
@@ -271,9 +299,6 @@ def _behind(number: int) -> int | None:
     return None if number > MOST else max(number, LEAST + 1)
 
 
-def _number(text: str) -> float | None:
-    try:
-        number = float(text) if "_" not in text else math.nan
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+def _key(field: Token) -> str:
+    """Return the key of a document that a field is, or the glob of such keys."""
+    return clean(field.glob if field.wild else field.text)

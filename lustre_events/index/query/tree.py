@@ -137,22 +137,39 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class KeyEquals:
-    """Objects with this number, or this folded word or run of words, under a key of a document."""
+    """Objects with this number, or this folded word or run of words, under a key of a document.
+
+    `time`: or with a time from its first nanosecond to the one before its second. `wild`, here and below: the key
+    is a glob, and any key will do that matches it, alone or behind its extractor's name.
+    """
 
     key: str
     word: str
     number: float | None
+    time: tuple[int, int] | None = None
+    wild: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """Objects with a number (bounds are floats) or a whole folded value (strings) in a range under a key."""
+    """Objects with a number (bounds are numbers) or a whole folded value (strings) in a range under a key.
+
+    `time`: where the bounds are also times, or only times (then strings): from the first nanosecond to the one
+    before the second (None: no bound).
+    """
 
     key: str
     low: float | str | None
     high: float | str | None
     include_low: bool
     include_high: bool
+    time: tuple[int | None, int | None] | None = None
+    wild: bool = False
+
+    @property
+    def textual(self) -> bool:
+        """Whether its bounds are strings."""
+        return isinstance(self.low, str) or isinstance(self.high, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +178,7 @@ class KeyGlob:
 
     key: str
     glob: str
+    wild: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +186,7 @@ class KeyExists:
     """Objects with any value under a key."""
 
     key: str
+    wild: bool = False
 
 
 Node = (

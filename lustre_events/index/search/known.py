@@ -148,7 +148,8 @@ class Known:
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
+    whole = isinstance(value, int) or (value.is_integer() and abs(value) < 2**53)
+    return str(int(value)) if whole else str(value)
 
 
 @contextmanager

@@ -63,15 +63,42 @@ def _try(known: Known, text: str, query: str) -> Hint:
 
 def _of_key(known: Known, query: str, part: Part, node: KeyNode) -> Hint:
     key = shown(node.key)
-    holders = known.files(KeyExists(node.key))
+    holders = known.files(KeyExists(node.key, node.wild))
+    if not holders and node.wild:
+        return Hint(f"no file{known.you_may('read')} has a key that matches {key}")
     if not holders:
         return known.no_key(
             node.key, lambda new: replaced(query, part, "f", lambda text: clean(text) == node.key, new)
         )
-    have = f"{counted(holders)} {'has' if holders == 1 else 'have'} the key {key}"
-    other = _of_other_type(known, node, key)
-    if other:
-        return Hint(f"{have}, but {other}")
+    have = f"{counted(holders)} {'has' if holders == 1 else 'have'}"
+    if node.wild:
+        return Hint(f"{have} keys that match {key}, but none with {shown(part.text)}")
+    have = f"{have} the key {key}"
+    return _of_kind(known, have, node) or _of_value_of_key(known, query, part, node, have)
+
+
+def _of_kind(known: Known, have: str, node: KeyNode) -> Hint | None:
+    """Return what is said where a key has values of another kind than those that are asked for."""
+    key = shown(node.key)
+
+    def any_of(low: float | str, time: tuple[None, None] | None = None) -> bool:
+        return known.some(KeyRange(node.key, low, None, include_low=True, include_high=True, time=time))
+
+    if isinstance(node, KeyRange) and node.time is not None:
+        if any_of("", (None, None)):
+            return None
+        if node.textual:
+            return Hint(f"{have}, but none of its values is a time")
+    if isinstance(node, KeyRange) and not node.textual:
+        other = "with text, not numbers; write words, {0}:word or {0}:wor*"
+        return None if any_of(-sys.float_info.max) else Hint(f"{have}, but {other.format(key)}")
+    if isinstance(node, KeyEquals) and node.number is not None:
+        return None
+    other = "with numbers, not text; write {0}:3, {0}:>3 or {0}:[1 TO 5]"
+    return None if any_of("") else Hint(f"{have}, but {other.format(key)}")
+
+
+def _of_value_of_key(known: Known, query: str, part: Part, node: KeyNode, have: str) -> Hint:
     if isinstance(node, KeyEquals) and node.number is None and " " not in node.word:
         longer = known.files(KeyGlob(node.key, "".join(map(escape, node.word)) + "*"))
         if longer:
@@ -81,18 +108,6 @@ def _of_key(known: Known, query: str, part: Part, node: KeyNode) -> Hint:
     values = known.values_of_key(node.key, MOST_VALUES)
     frequent = ", ".join(shown(value) for value in values)
     return Hint(f"{have}, but none matches {shown(part.text)}{frequent and f'; some values are {frequent}'}")
-
-
-def _of_other_type(known: Known, node: KeyNode, key: str) -> str:
-    """Return what to write where the key's values are numbers and text was asked for, or the other way round."""
-    asked_number = isinstance(node, KeyRange) and not isinstance(node.high if node.low is None else node.low, str)
-    asked_text = not asked_number and not (isinstance(node, KeyEquals) and node.number is not None)
-    if asked_text and not known.some(KeyRange(node.key, "", None, include_low=True, include_high=True)):
-        return f"with numbers, not text; write {key}:3, {key}:>3 or {key}:[1 TO 5]"
-    lowest = -sys.float_info.max
-    if asked_number and not known.some(KeyRange(node.key, lowest, None, include_low=True, include_high=True)):
-        return f"with text, not numbers; write words, {key}:word or {key}:wor*"
-    return ""
 
 
 def _of_words(known: Known, node: Text, with_term: Callable[[str], str]) -> Iterator[Hint]:

@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import IndexTooNew, IndexUnavailable
 from lustre_events.index.sqlite import local_disk
-from lustre_events.index.sqlite.documents import text_of
+from lustre_events.index.sqlite.documents import rebuild, text_of
 
 APPLICATION_ID = 0x4C755374  # "LuSt"
 BUSY_SECONDS = 10.0
@@ -28,6 +28,9 @@ BUSY_SECONDS = 10.0
 
 WAL_PAGES = 16_384
 """64 MB in the WAL, where the writer's own checkpoints (writer.py) leave so much."""
+
+SEARCH_ROWS_SINCE = 8
+"""The version of the schema with which the search rows of documents were made as they are."""
 
 _CHUNK = 500
 _MARKS = ",".join("?" * _CHUNK)
@@ -127,6 +130,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             if check_version(connection, path) < number:
                 for statement in _statements(schema):
                     connection.execute(statement)
+                if number == SEARCH_ROWS_SINCE:
+                    rebuild(connection)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {number}")
             connection.execute("COMMIT")

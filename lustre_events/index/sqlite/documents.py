@@ -16,7 +16,7 @@ from typing import Any
 
 from lustre_events.index.documents import COLUMNS, MAX_KEYS_OF_EXTRACTOR, TRUNCATED, DocumentRow
 from lustre_events.index.sqlite.origin import keep, own_members, release, whole
-from lustre_events.index.values import Flat, canonical, flatten
+from lustre_events.index.values import TABLES, Flat, canonical, flatten
 
 SLOT_BITS = 12
 """A document's id is its object's id, shifted by so many bits, and a number: so the full text, which knows
@@ -139,7 +139,7 @@ def move_documents(connection: sqlite3.Connection, source_id: int, target_id: in
 
 def rebuild(connection: sqlite3.Connection) -> None:
     """Make all search rows anew from the stored documents (a later version searches more or otherwise)."""
-    for table in ("number", "word", "part", "key"):
+    for table in (*TABLES, "key"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
     connection.execute("INSERT INTO fulltext (fulltext) VALUES ('delete-all')")
     for document_id, object_id, extractor, body in connection.execute(
@@ -212,8 +212,8 @@ def _remove(connection: sqlite3.Connection, object_id: int, row: DocumentRow) ->
 def _add_search_rows(
     connection: sqlite3.Connection, object_id: int, document_id: int, extractor: str, flat: Flat
 ) -> None:
-    keys = _key_ids(connection, extractor, _names(flat), add=True)
-    for table, pairs in (("number", flat.numbers), ("word", flat.words), ("part", flat.parts)):
+    keys = _key_ids(connection, extractor, sorted(flat.names), add=True)
+    for table, pairs in flat.rows:
         connection.executemany(
             f"INSERT INTO {table} (key, value, object) VALUES (?, ?, ?)",  # noqa: S608 - names from the line above
             sorted((keys[name], value, object_id) for name, value in pairs if name in keys),
@@ -226,8 +226,8 @@ def _remove_search_rows(connection: sqlite3.Connection, object_id: int, row: Doc
     if row.body is None:
         return
     flat = flatten(json.loads(row.body))
-    keys = _key_ids(connection, row.extractor, _names(flat), add=False)
-    for table, pairs in (("number", flat.numbers), ("word", flat.words), ("part", flat.parts)):
+    keys = _key_ids(connection, row.extractor, sorted(flat.names), add=False)
+    for table, pairs in flat.rows:
         connection.executemany(
             f"DELETE FROM {table} WHERE key = ? AND value = ? AND object = ?",  # noqa: S608 - as above
             sorted((keys[name], value, object_id) for name, value in pairs if name in keys),
@@ -236,10 +236,6 @@ def _remove_search_rows(connection: sqlite3.Connection, object_id: int, row: Doc
         connection.execute(
             "INSERT INTO fulltext (fulltext, rowid, body) VALUES ('delete', ?, ?)", (row.id, flat.text)
         )
-
-
-def _names(flat: Flat) -> list[str]:
-    return sorted({name for pairs in (flat.numbers, flat.words, flat.parts) for name, _ in pairs})
 
 
 def _key_ids(connection: sqlite3.Connection, extractor: str, names: Iterable[str], *, add: bool) -> dict[str, int]:

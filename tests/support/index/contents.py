@@ -12,6 +12,7 @@ from lustre_events.index.postgresql.writer import PostgresqlTransaction, Postgre
 from lustre_events.index.reading import Backend
 from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite import documents as sqlite_documents
+from lustre_events.index.values import TABLES
 from lustre_events.index.visibility import Viewer
 from tests.support.index.places import IndexPlace, Writer, open_writer, rows_of
 from tests.support.index.tables import STAMP, MemoryBackend, node
@@ -147,7 +148,7 @@ class Contents:
             table: set(self.execute(
                 f"SELECT extractor, name, value, object FROM {table} JOIN key ON key.id = {table}.key"  # noqa: S608
             ))
-            for table in ("number", "word", "part")
+            for table in TABLES
         }  # fmt: skip
         if isinstance(self.writer, PostgresqlWriter):
             words = "SELECT document, piece, object, lexeme, positions FROM fulltext, unnest(body)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from fnmatch import translate
 from typing import Any
 
@@ -73,24 +74,32 @@ def matches(node: q.Node, file: File) -> bool:  # noqa: C901, PLR0911, PLR0912 -
             return True
         case q.Text(text, prefix):
             return any(has_words(body, text, prefix=prefix) for body in file.documents.values())
-        case q.KeyEquals(key, word, number):
-            numbers, words, parts = values_of(file, key)
+        case q.KeyEquals(key, word, number, time, wild):
+            numbers, words, parts = values_of(file, key, wild=wild)
+            if time is not None and any(time[0] <= moment < time[1] for moment in times_of(words)):
+                return True
             if " " in word:
                 return any(f" {word} " in f" {value} " for value in words)
-            return number in numbers or word in words | parts
-        case q.KeyRange(key, low_, high_, include_low, include_high):
-            numbers, words, _ = values_of(file, key)
-            typed: set[Any] = set(words if isinstance(low_, str) or isinstance(high_, str) else numbers)
+            return number in numbers | numbers_of(words) or word in words | parts
+        case q.KeyRange(key, low_, high_, include_low, include_high, span, wild):
+            numbers, words, _ = values_of(file, key, wild=wild)
+            textual = isinstance(low_, str) or isinstance(high_, str)
+            if span is not None and any(
+                (span[0] is None or moment >= span[0]) and (span[1] is None or moment < span[1])
+                for moment in times_of(words)
+            ):
+                return True
+            typed: set[Any] = set() if textual and span else words if textual else numbers | numbers_of(words)
             return any(
                 (low_ is None or value > low_ or (include_low and value == low_))
                 and (high_ is None or value < high_ or (include_high and value == high_))
                 for value in typed
             )
-        case q.KeyGlob(key, glob):
-            _, words, parts = values_of(file, key)
+        case q.KeyGlob(key, glob, wild):
+            _, words, parts = values_of(file, key, wild=wild)
             return any(glob_matches(glob, word) for word in words | parts)
-        case q.KeyExists(key):
-            numbers, words, _ = values_of(file, key)
+        case q.KeyExists(key, wild):
+            numbers, words, _ = values_of(file, key, wild=wild)
             return bool(numbers or words)
     raise AssertionError(node)
 
@@ -108,20 +117,59 @@ def has_words(body: dict[str, Any], words: str, *, prefix: bool) -> bool:
     return False
 
 
-def values_of(file: File, field_name: str) -> tuple[set[float], set[str], set[str]]:
+def numbers_of(words: set[str]) -> set[float]:
+    """The numbers that whole values are which are text."""
+    return {float(word) for word in words if re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", word)}
+
+
+def times_of(words: set[str]) -> set[int]:
+    """The times that whole values are, as Python reads ISO 8601."""
+    found = set()
+    for word in words:
+        if "-" not in word:
+            continue
+        try:
+            moment = datetime.fromisoformat(word.upper())
+        except ValueError:
+            continue
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC)
+        found.add(round(moment.timestamp()) * 10**9)
+    return found
+
+
+def values_of(file: File, field_name: str, *, wild: bool) -> tuple[set[float], set[str], set[str]]:
     numbers: set[float] = set()
     words: set[str] = set()
     parts: set[str] = set()
     for extractor, body in file.documents.items():
         flat = flatten(body)
-        for key in {field_name, field_name.removeprefix(f"{extractor}.")}:
-            numbers |= {value for name, value in flat.numbers if name == key}
-            words |= {value for name, value in flat.words if name == key}
-            parts |= {value for name, value in flat.parts if name == key}
+        keys = {name for pairs in (flat.numbers, flat.words, flat.parts) for name, _ in pairs}
+        for key in keys:
+            names = (key, f"{extractor}.{key}")
+            if any(glob_matches(field_name, name) for name in names) if wild else field_name in names:
+                numbers |= {value for name, value in flat.numbers if name == key}
+                words |= {value for name, value in flat.words if name == key}
+                parts |= {value for name, value in flat.parts if name == key}
     return numbers, words, parts
 
 
-words = st.sampled_from(["red", "green", "Red", "blue green", "green, red_blue", "red-1", "", "2026-01-05", "1"])
+words = st.sampled_from(
+    [
+        "red",
+        "green",
+        "Red",
+        "blue green",
+        "green, red_blue",
+        "red-1",
+        "",
+        "2026-01-05",
+        "1",
+        "2026-01-05T12:00:00+02:00",
+        "2025-12-31 23:59:59",
+        "-2.5",
+        "007",
+    ]
+)
 
 
 bodies = st.fixed_dictionaries(
@@ -162,6 +210,8 @@ terms = st.sampled_from([
     "type:f", "type:d", "jobid:cp.*", "jobid:tar.1", "extractor:x", "extractor:t*", "extractor:none", "nokey:1",
     "fid:[0x200000401:0x1:0x0]", "failed:x", "failed:*", "mime:text/csv", "mime:IMAGE/*",
     "mime:*/png", "released:true", "released:no", 'k:"blue  Green"', "x.x.k:>1", "n:{-1 TO 2]", "k:b*e", "x.k:*",
+    "k:2026", "k:2026-01", "*.k:red", "?:1", "x.*:>0", "n*:true", "*.*.k:*", "t*.k:re*", "*k:[* TO green]",
+    "k:<2026", "k:[2026-01-05 TO now]", "k:>now-3000d", "k:7", "k:<0", "k:2026-01-05T10:00",
 ])  # fmt: skip
 
 

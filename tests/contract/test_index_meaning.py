@@ -1,0 +1,132 @@
+"""Values as people mean them, on both databases: times, numbers, letters and names however they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lustre_events.errors import QueryError
+from tests.support.index.contents import Contents
+from tests.support.index.places import BACKENDS, EmptyPlace
+
+NOW = 1_772_668_800 * 10**9  # 2026-03-05 in UTC
+
+
+@pytest.fixture(params=BACKENDS)
+def contents(request: pytest.FixtureRequest, empty_place: EmptyPlace) -> Iterator[Contents]:
+    with Contents(empty_place(request.param)) as index:
+        index.object(0, type="d")
+        yield index
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("date:2026-03", {1, 2, 5}),
+        ("date:2026", {1, 2, 5}),
+        ("date:>2025", {1, 2, 5}),
+        ("date:[2026 TO 2027]", {1, 2, 5}),
+        ("date:2026-03-01", {1, 5}),
+        ("date:<2020", {3}),
+        ("date:>now-7d", {1, 2, 5}),
+        ("date:>now-2d", {2}),
+        ("date:[2026-03-01T06:00 TO 2026-03-01T06:30}", {5}),
+        ("*.start:2026-03", {6}),
+        ('date:"2026-03"', set()),
+    ],
+)
+def test_times_in_documents_are_times(contents: Contents, query: str, expected: set[int]) -> None:
+    """Years, months, days, ranges and now-7d find times however a document writes them, and no other text."""
+    dates = ["2026-03-01", "2026:03:04 10:00:00", "2019-05-05", "unknown", "2026-03-01T08:15:00+02:00"]
+    for number, date in enumerate(dates, start=1):
+        contents.file(number, b"f%d" % number, {"x": {"date": date}})
+    contents.file(6, b"f6", {"x": {"common": {"start": "2026-03-02 00:00"}}})
+
+    assert set(contents.found(query, now_ns=NOW)) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("exptime:[10 TO 60]", {1, 2, 3}),
+        ("exptime:30", {1, 2, 3}),
+        ("exptime:>1000", set()),
+        ('exptime:"30.0"', {2}),
+        ("exptime:7", set()),
+        ("exptime:007", {4}),
+    ],
+)
+def test_numbers_that_are_text_are_numbers(contents: Contents, query: str, expected: set[int]) -> None:
+    """A range and a value find a number that another program wrote as text; quotes find only the text."""
+    for number, value in enumerate((30.0, "30.0", [30], "007"), start=1):
+        contents.file(number, b"f%d" % number, {"x": {"exptime": value}})
+
+    assert set(contents.found(query, now_ns=NOW)) == expected
+
+
+def test_integers_are_exact(contents: Contents) -> None:
+    """Integers that differ by one are told apart, in values, ranges and facets, beyond what a float can hold."""
+    ids = (2**53 + 1, 2**53, 2**63 - 1, 2**63 - 2, 2**64 - 1, -(2**53) - 1)
+    for number, value in enumerate(ids, start=1):
+        contents.file(number, b"f%d" % number, {"x": {"id": value}})
+
+    for number, value in enumerate(ids, start=1):
+        assert contents.found(f"id:{value}", now_ns=NOW) == [number]
+    assert set(contents.found(f"id:[{2**53 + 1} TO {2**63 - 2}]", now_ns=NOW)) == {1, 4}
+    facets = contents.search().facets("id:*", ("id",), now_ns=NOW)["id"]
+    assert {2**53 + 1, 2**53, 2**63 - 1} <= {int(each.value) for each in facets if each.value is not None}
+
+
+@pytest.mark.parametrize(
+    "query", ["測定", "title:測定", "title:超伝導転移温度の測定", "민국", "memo:민국", "อุณห", "測*"]
+)
+def test_words_of_scripts_without_spaces_are_found_inside(contents: Contents, query: str) -> None:
+    """Chinese, Japanese, Korean and Thai words are found inside of a longer text, under a key and in all of it."""
+    contents.file(1, b"a", {"x": {"title": "超伝導転移温度の測定", "memo": "대한민국", "th": "วัดอุณหภูมิ"}})
+    contents.file(2, b"b", {"x": {"title": "測る定", "memo": "국민"}})
+
+    found = contents.found(query, now_ns=NOW)
+    assert found[:1] == [1]
+    assert found == [1] or query == "測*"
+
+
+@pytest.mark.parametrize(
+    "query", ["who:muller", "who:MÜLLER", "who:Mu\u0308ller", "muller", "Mu\u0308ller", "who:mül*"]
+)
+def test_words_are_found_without_case_and_accents(contents: Contents, query: str) -> None:
+    """A word is found with or without its accents, in any case, composed or decomposed."""
+    contents.file(1, b"a", {"x": {"who": "Dr. Müller"}})
+
+    assert contents.found(query, now_ns=NOW) == [1]
+
+
+@pytest.mark.parametrize("form", ["M\u00fcller.txt", "Mu\u0308ller.txt"])
+@pytest.mark.parametrize(
+    "query", ["name:{}", "name:M{u}*", "name:*{u}ll*", "path:/d/{}", "path:/d/M{u}*", "path:**/{}", "ext:txt"]
+)
+@pytest.mark.parametrize("u", ["\u00fc", "u\u0308"])
+def test_names_are_found_however_their_accents_are_encoded(
+    contents: Contents, form: str, query: str, u: str
+) -> None:
+    """A name that one system writes composed and another one decomposed is found by both, and no other name is."""
+    contents.file(1, b"d/" + form.encode(), {})
+    contents.file(2, b"d/Muller.csv", {})
+    contents.file(3, b"d/Mv\xcc\x88ller.csv", {})
+
+    assert contents.found(query.format(f"M{u}ller.txt", u=u), now_ns=NOW) == [1]
+
+
+def test_a_field_with_a_star_is_any_such_key(contents: Contents) -> None:
+    """A key is found whatever the entry is called above it; too many keys are refused with a sentence."""
+    contents.file(1, b"a", {"hdf5": {"entry1": {"definition": "NXmx", "n": 3}}})
+    contents.file(2, b"b", {"hdf5": {"raw_data": {"definition": "NXsas", "n": 5}}})
+    contents.file(3, b"c", {"x": {"k": "v"}})
+
+    assert contents.found("*.definition:NXmx", now_ns=NOW) == [1]
+    assert set(contents.found("hdf5.*.n:>2", now_ns=NOW)) == {1, 2}
+    assert contents.found("*.definition:* NOT *.n:5", now_ns=NOW) == [1]
+    assert contents.found("NOT *definition:* type:f", now_ns=NOW) == [3]
+    contents.file(4, b"d", {"y": {f"k{number}": 1 for number in range(501)}})
+    with pytest.raises(QueryError, match="more than 500 keys match"):
+        contents.found("k*:1", now_ns=NOW)
