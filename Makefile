@@ -2,13 +2,14 @@
 # make check  lint, types, layers, tests        make bench  measurements, written to bench.json
 # make quick  for each save: lint, types, layers, unit and contract tests with fewer of hypothesis's examples
 # make quick-newer  unit and contract tests on Debian 13 (Python 3.13), as root
+# make field  deploy/README.md, carried out on a Debian 12 with systemd that the test boots, as root; then what may befall it
 # make explore  hypothesis's tests with other examples than CI's, and ten times as many (EXPLORE=100: more). What it
 #               finds is written down beside the test as an @example; CI draws the same examples each time.
 VENV ?= .venv
 BIN := $(VENV)/bin
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test quick quick-newer explore check lint format bench bench-large images images-report constraints docs clean
+.PHONY: demo test field quick quick-newer explore check lint format bench bench-large images images-report constraints docs clean
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
@@ -24,6 +25,11 @@ quick: lint
 quick-newer:
 	@VENV=$(VENV) deploy/bootstrap.sh test
 	@VENV=$(VENV) tests/newer-python.sh tests/unit tests/contract $(PARALLEL) $(PYTEST)
+
+# One machine and one story: the tests run in their order, and the first that fails ends it.
+field:
+	@VENV=$(VENV) deploy/bootstrap.sh test
+	@nice $(BIN)/python -m pytest -m field -x -rsP --show-capture=stdout tests/field $(PYTEST)
 
 EXPLORE ?= 10
 explore:

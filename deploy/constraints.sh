@@ -11,6 +11,14 @@ python3 -I -m venv "$work/venv"
 for part in pyproject.toml setup.py README.md LICENSE lustre_events workers extractors; do cp -r "$project/$part" "$work/"; done
 extras=$(sed -n '/^\[project.optional-dependencies\]/,/^\[/s/^\([a-z-]*\) = .*/\1/p' "$project/pyproject.toml" | paste -sd,)
 "$work/venv/bin/pip" install -q --disable-pip-version-check "$work[$extras]"
+# And what other patches of this Python need besides.
+others() { "$work/venv/bin/python" -I "$project/deploy/package/other_patches.py" "$work"/venv/lib/python3*/site-packages; }
+more=$(others)
+while [ -n "$more" ]; do
+  mapfile -t more <<<"$more"
+  "$work/venv/bin/pip" install -q --disable-pip-version-check "${more[@]}"
+  more=$(others)
+done
 {
   echo "# Versions that demo, tests, CI and the wheelhouse install. Made by deploy/constraints.sh."
   "$work/venv/bin/pip" freeze --all --disable-pip-version-check --exclude lustre-events --exclude pip |

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Make a wheelhouse: lustre-events and all that it needs, to be installed without internet.
 #
-#   wheelhouse.sh FOLDER        on a machine with internet, of the kind of the nodes (same Python, same architecture)
+#   wheelhouse.sh FOLDER        on a machine with internet, of the kind of the nodes (same Python 3.x, same architecture)
 set -euo pipefail
 [ $# = 1 ] || { echo "usage: $0 FOLDER" >&2; exit 2; }
-project=$(cd "$(dirname "$0")/../.." && pwd)
+here=$(cd "$(dirname "$0")" && pwd); project=$(dirname "$(dirname "$here")")
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
@@ -14,4 +14,13 @@ cd "$work"
 rm -f "$out"/lustre_events-*.whl
 "$work/venv/bin/pip" wheel -q --disable-pip-version-check --constraint "$project/deploy/constraints.txt" \
   --wheel-dir "$out" ".[dashboard,postgresql,web]"
+# The nodes' Python may be another patch of this one, which needs packages that this one does not.
+others() { "$work/venv/bin/python" -I "$here/other_patches.py" "$out"/*.whl; }
+more=$(others)
+while [ -n "$more" ]; do
+  mapfile -t more <<<"$more"
+  "$work/venv/bin/pip" wheel -q --disable-pip-version-check --constraint "$project/deploy/constraints.txt" \
+    --wheel-dir "$out" "${more[@]}"
+  more=$(others)
+done
 echo "$out: $(ls "$out" | wc -l) wheels, $(du -sh "$out" | cut -f1)"

@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from lustre_events.inspect.metrics import METRICS, PREFIX
 from tests.support.need import need
@@ -129,6 +131,22 @@ def test_a_wheelhouse_installs_twice_without_changing_what_is_there(wheelhouse: 
     assert (root / "usr" / "share" / "lustre-events" / "extractors").readlink().match("*/lustre_events/extractors")
     run(DEPLOY / "install.sh", "--root", root, "--remove")
     assert [path for path in root.rglob("*lustre*") if path.is_file()] == []
+
+
+@pytest.mark.slow
+def test_a_wheelhouse_serves_every_patch_of_its_python(wheelhouse: Path) -> None:
+    """What a wheel needs on any 3.x.y of the Python it was made with is there: nodes have another patch."""
+    wheels = list(metadata.distributions(path=[*map(str, wheelhouse.glob("*.whl"))]))
+    there = {canonicalize_name(each.name) for each in wheels}
+    series = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    needed = {
+        canonicalize_name(need.name)
+        for each in wheels for need in map(Requirement, each.requires or [])
+        for patch in range(30)
+        if need.marker is None or need.marker.evaluate({"python_full_version": f"{series}.{patch}", "extra": ""})
+    }  # fmt: skip
+    assert len(there) > 25
+    assert needed - there == set()
 
 
 def test_a_wheelhouse_for_another_python_is_refused_before_anything_is_made(tmp_path: Path) -> None:

@@ -25,9 +25,11 @@ def pinned() -> dict[str, str]:
 
 
 def counts(one: Requirement, extra: str, python: str) -> bool:
-    """Return whether a requirement counts with a version of Python."""
-    environment = {"extra": extra, "python_version": python, "python_full_version": f"{python}.7"}
-    return one.marker is None or one.marker.evaluate(environment)
+    """Return whether a requirement counts with any patch of a version of Python."""
+    return one.marker is None or any(
+        one.marker.evaluate({"extra": extra, "python_version": python, "python_full_version": f"{python}.{patch}"})
+        for patch in range(30)
+    )
 
 
 def closure(python: str) -> set[str]:

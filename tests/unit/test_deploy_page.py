@@ -1,0 +1,51 @@
+"""deploy/README.md as `make field` types it: what is left out is marked, and is little."""
+
+from __future__ import annotations
+
+from tests.support.field.readme import Block, blocks
+from tests.support.service.command import REPOSITORY
+
+PAGE = (REPOSITORY / "deploy" / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_no_machine_can_do_is_all_that_is_left_out() -> None:
+    """Only blocks for Lustre's changelogs and for Slurm are skipped, each with a reason."""
+    found = list(blocks(PAGE))
+    skipped = [block for block in found if block.skipped]
+    assert len(found) > 12
+    assert {block.script.split()[0] + " " + block.script.split()[1] for block in skipped} == {
+        "lustre-events changelog", "scancel --signal=TERM",
+    }  # fmt: skip
+    assert PAGE.count("<!--") == len(skipped) + 1
+
+
+def test_blocks_are_read_as_they_are_typed() -> None:
+    """Lines of a block stay together; a mark counts for the next block only, and for none behind other text."""
+    page = """\
+## One
+
+<!-- field test: add --more -->
+
+    first
+    second
+
+Text.
+
+    third
+
+<!-- field test: skip it cannot -->
+
+    fourth
+
+### Two
+
+<!-- field test: skip never -->
+
+Text between.
+
+    fifth
+"""
+    assert list(blocks(page)) == [
+        Block("One", "first --more\nsecond --more"), Block("One", "third"), Block("One", "fourth", "it cannot"),
+        Block("Two", "fifth"),
+    ]  # fmt: skip
