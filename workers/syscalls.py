@@ -6,8 +6,8 @@ systems that lie in memory and reaches parts of the kernel that only root should
 
 A filter cannot look at the flags of clone3, so it is answered as by a kernel that has no such call (ENOSYS): then
 the C library uses clone. Apptainer gives that answer only to calls for a tracer where there is none, so nobody may
-trace here. Sockets are local ones: all others reach nothing but the kernel, and those of virtual machines (vsock) the
-node. Their buffers stay as they are, for these bound what they hold.
+trace here. Sockets are local ones: all others reach nothing but the kernel, and those of virtual machines (vsock)
+the node. Their buffers stay as they are, for these bound what they hold.
 """
 
 from __future__ import annotations
