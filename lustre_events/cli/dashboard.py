@@ -20,21 +20,17 @@ THREADS = 4
 def dashboard_command(*, listen: str, settings: Settings) -> None:
     """Serve rq-dashboard, which only looks, to the admins of the console until stopped."""
     try:
-        import waitress  # noqa: PLC0415 - optional
-
-        from lustre_events.web import dashboard  # noqa: PLC0415
+        from lustre_events.web import dashboard  # noqa: PLC0415 - optional
+        from lustre_events.web.serving import server_of, shown  # noqa: PLC0415
         from lustre_events.web.wiring import login  # noqa: PLC0415
 
         dashboard.never_unpickle()
-        app = dashboard.make_app(redis_url(settings), login(settings), settings.web.admins)
+        app = dashboard.make_app(redis_url(settings), login(settings, listen), settings.web.admins)
     except ModuleNotFoundError as exc:
         raise ConfigError(f"the dashboard needs {exc.name}: pip install 'lustre-events[web,dashboard]'") from exc
-    try:
-        server = waitress.create_server(app, listen=listen, threads=THREADS, ident="lustre-events")
-    except (OSError, ValueError) as exc:
-        raise ConfigError(f"{listen}: cannot be listened at ({exc}); name another --listen") from exc
+    server = server_of(app, listen, THREADS, settings.web.listen_group)
     stop_on_signals(_leave)
-    click.echo(f"The dashboard is at http://{listen}/", err=True)
+    click.echo(f"The dashboard is at {shown(listen)}", err=True)
     server.run()
 
 

@@ -16,7 +16,7 @@ from lustre_events.node.systemd import Notifier
 
 
 @click.command("web")
-@click.option("--listen", metavar="ADDRESS:PORT", help="Default: [web] listen.")
+@click.option("--listen", metavar="ADDRESS:PORT", help="Or unix:PATH. Default: [web] listen.")
 @with_settings
 @with_index
 def web_command(*, listen: str | None, settings: Settings, index_url: str | None) -> None:
@@ -29,23 +29,15 @@ def web_command(*, listen: str | None, settings: Settings, index_url: str | None
 def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[], None], Callable[[], None]]:
     """Return what serves, and what ends it. Raises ConfigError: Flask is missing, or the address is taken."""
     try:
-        import waitress  # noqa: PLC0415 - optional
-
-        from lustre_events.web import make_app  # noqa: PLC0415
-        from lustre_events.web.app import BODY_BYTES  # noqa: PLC0415
+        from lustre_events.web import make_app  # noqa: PLC0415 - optional
+        from lustre_events.web.serving import server_of, shown  # noqa: PLC0415
         from lustre_events.web.wiring import site  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         raise ConfigError(f"the console needs {exc.name}: pip install 'lustre-events[web]'") from exc
-    opened = site(settings, index_url, partial(status_report.status, counting=status_report.Counting()))
-    try:
-        server = waitress.create_server(
-            make_app(opened), listen=listen, threads=settings.web.threads, ident="lustre-events",
-            max_request_body_size=BODY_BYTES,  # else bodies of a GB are taken before anybody looks at them
-        )  # fmt: skip
-    except (OSError, ValueError) as exc:
-        raise ConfigError(f"{listen}: cannot be listened at ({exc}); mend [web] listen") from exc
+    opened = site(settings, index_url, partial(status_report.status, counting=status_report.Counting()), listen)
+    server = server_of(make_app(opened), listen, settings.web.threads, settings.web.listen_group)
     opened.history.start()
-    click.echo(f"The console is at http://{listen}/", err=True)
+    click.echo(f"The console is at {shown(listen)}", err=True)
 
     def serve() -> None:
         Notifier().beat(f"serves the console at {listen}")

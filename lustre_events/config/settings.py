@@ -176,12 +176,16 @@ class MetricsSettings:
 class WebSettings:
     """The web console."""
 
-    listen: str = setting("127.0.0.1:8080", "ADDRESS:PORT; put a proxy with TLS in front of it")
+    listen: str = setting("127.0.0.1:8080", "ADDRESS:PORT or unix:PATH; put a proxy with TLS in front of it")
+    listen_group: str = setting("", "group that may connect to the Unix socket: the proxy's")
     login: str = setting("file", "authentication backend", ("file", "pam", "proxy"))
     users: str = setting("/etc/lustre-events/web-users", "for login = file: lines user:hash; see: web-password")
     pam_service: str = setting("login", "for login = pam: the name in /etc/pam.d")
     header: str = setting("X-Remote-User", "for login = proxy: the header in which the proxy names the user")
     proxies: tuple[str, ...] = setting(("127.0.0.1", "::1"), "login = proxy: addresses whose header is believed")
+    proxy_secret: str = setting(
+        "", "login = proxy: file with the secret that the proxy sends; not with a Unix socket"
+    )
     admins: tuple[str, ...] = setting((), "users who see the queues")
     dashboard: str = setting("", "address of `lustre-events dashboard`, to which the page of the queues links")
     https: bool = setting(False, "send cookies over https only; set it where the proxy has TLS")

@@ -19,6 +19,7 @@ from lustre_events.jobs.queue_view import QueueView
 from lustre_events.web import admin, forms, queues, rendering, search, signin
 from lustre_events.web.charts import History
 from lustre_events.web.login import Login
+from lustre_events.web.serving import BODY_BYTES
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -26,7 +27,6 @@ POLICY = (
 )
 """Nothing but our own files: no inline script or style, so markup that came in with a name would do nothing."""
 
-BODY_BYTES = 1 << 20
 TITLE = "lustre-events"
 
 

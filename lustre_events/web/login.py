@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 Check = Callable[[str, str], bool]
 """Whether a user's name and password belong together."""
 
+SECRET_HEADER = "X-Lustre-Events-Proxy"  # noqa: S105 - a name
+"""In it a proxy tells the secret that it shares with the console."""
+
 _NOBODY = generate_password_hash("nobody has this password")
 
 
@@ -69,19 +72,22 @@ class Patience:
 class Login:
     """The ways to come in. `check` None: there is no form, the proxy decides.
 
-    `header` is believed only from `proxies`: anybody else could write it too.
+    `header` is believed from whoever could connect to a Unix socket (`by_socket`), else only from `proxies` and
+    with their `secret`: an address alone is that of all users of a machine.
     """
 
     check: Check | None
     header: str = ""
     proxies: tuple[str, ...] = ()
+    secret: bytes = field(repr=False, default=b"")
+    by_socket: bool = False
     patience: Patience = field(default_factory=Patience)
 
     def by_proxy(self, remote: str, headers: Mapping[str, str]) -> str:
         """Return the user that a trusted proxy names; empty: none."""
-        if not self.header or not self.trusts(remote):
-            return ""
-        return headers.get(self.header, "")
+        told = headers.get(SECRET_HEADER, "").encode("utf-8", "surrogatepass")
+        known = bool(self.secret) and hmac.compare_digest(told, self.secret) and self.trusts(remote)
+        return headers.get(self.header, "") if self.header and (self.by_socket or known) else ""
 
     def trusts(self, remote: str) -> bool:
         """Return whether an address is one of the proxies."""

@@ -18,14 +18,15 @@ from lustre_events.jobs.queue_view import QueueView
 from lustre_events.node import wiring
 from lustre_events.web.app import Site
 from lustre_events.web.charts import History
-from lustre_events.web.login import Login, by_file, by_pam
+from lustre_events.web.login import SECRET_HEADER, Login, by_file, by_pam
+from lustre_events.web.serving import UNIX
 
 SEARCH_SECONDS = 60.0
 """How long a search may hold one of the console's threads."""
 
 
-def site(settings: Settings, index_url: str, status: Callable[[Settings, str], Status]) -> Site:
-    """Return what the console shows.
+def site(settings: Settings, index_url: str, status: Callable[[Settings, str], Status], listen: str) -> Site:
+    """Return what the console shows, which listens at `listen`.
 
     Raises:
         ConfigError: the users or the secret cannot be read.
@@ -43,7 +44,7 @@ def site(settings: Settings, index_url: str, status: Callable[[Settings, str], S
 
     return Site(
         settings.web,
-        login(settings),
+        login(settings, listen),
         lambda: open_search(index_url, SEARCH_SECONDS),
         now,
         ask,
@@ -53,11 +54,24 @@ def site(settings: Settings, index_url: str, status: Callable[[Settings, str], S
     )
 
 
-def login(settings: Settings) -> Login:
-    """Return who comes in, by the section [web]. Raises ConfigError: the users cannot be read."""
+def login(settings: Settings, listen: str) -> Login:
+    """Return who comes in, by the section [web].
+
+    Raises:
+        ConfigError: the users or a secret cannot be read, or a proxy could not be told from anybody else.
+    """
     own = settings.web
     if own.login == "proxy":
-        return Login(None, own.header, own.proxies)
+        by_socket = listen.startswith(UNIX)
+        if not by_socket and not own.proxy_secret:
+            raise ConfigError(
+                f'{listen}: with [web] login = "proxy" every user of that machine could be anybody here; set '
+                'listen = "unix:/run/lustre-events-web/console.sock", or proxy_secret to a file with a secret that '
+                f"the proxy sends in the header {SECRET_HEADER}"
+            )
+        return Login(
+            None, own.header, own.proxies, _secret(own.proxy_secret) if own.proxy_secret else b"", by_socket
+        )
     return Login(by_pam(own.pam_service) if own.login == "pam" else by_file(Path(own.users)))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lustre_events.cli.output import print_csv
 from lustre_events.index.sqlite.database import open_database
 from tests.support.index.tables import add_file, add_object
 from tests.support.service.command import lustre_events
@@ -50,6 +51,28 @@ def test_paths_for_people_and_programs(index: str) -> None:
     hits = [json.loads(line) for line in out(index, "search", "ext:csv", "--json").splitlines()]
     assert [hit["paths"] for hit in hits] == [["/a,b\n\udcff.csv"], ["/d/two.csv"]]
     assert [hit["mode"] for hit in hits] == ["0755", "0600"]
+
+
+def test_no_cell_of_csv_is_a_formula(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """What a spreadsheet would compute gets an apostrophe in front; all else stays as it is."""
+    values = ["=cmd()", "+1+1", "-x", "@SUM(A1)", "\t=1", "a=b", "-5", "+1.5e3", "'x", "", None, -7]
+    print_csv(("value",), ([value] for value in values))
+    rows = [row[0] if row else "" for row in csv.reader(io.StringIO(capsysbinary.readouterr().out.decode()))]
+    assert rows == [
+        "value",
+        "'=cmd()",
+        "'+1+1",
+        "'-x",
+        "'@SUM(A1)",
+        "'\t=1",
+        "a=b",
+        "-5",
+        "+1.5e3",
+        "'x",
+        "",
+        "",
+        "-7",
+    ]
 
 
 def test_a_search_without_hits_says_why(index: str) -> None:

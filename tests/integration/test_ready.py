@@ -22,13 +22,16 @@ def test_a_process_says_that_it_is_ready_and_what_it_does(open_folder: Path, nam
     """Worker, metrics and console tell systemd what they do, and that they are up."""
     need("redis-server")
     address = str(open_folder / "notify")
+    secret = open_folder / "secret"
+    secret.write_text("s" * 32)
+    secret.chmod(0o600)
     with Service(open_folder) as service, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as endpoint:
         endpoint.bind(address)
         endpoint.settimeout(30)
         service.start_redis()
         service.start("lustre_events", *COMMANDS[name], environment={
             "LUSTRE_EVENTS_REDIS_URL": service.redis.url, "NOTIFY_SOCKET": address,
-            "LUSTRE_EVENTS_WEB_LOGIN": "proxy",
+            "LUSTRE_EVENTS_WEB_LOGIN": "proxy", "LUSTRE_EVENTS_WEB_PROXY_SECRET": str(secret),
         })  # fmt: skip
         assert endpoint.recv(200).startswith(b"STATUS="), service.last_words()
         assert endpoint.recv(200) == b"READY=1"

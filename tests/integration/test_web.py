@@ -183,10 +183,11 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(console: Console) -> No
 
 
 def test_a_proxy_s_header_is_believed_from_the_proxy_only(console: Console) -> None:
-    """Anybody can send a header; only the addresses of [web] proxies may name a user."""
-    console.login = Login(None, "X-Remote-User", ("127.0.0.1",))
+    """Anybody can send a header; only who has the secret may name a user, from the addresses of [web] proxies."""
+    console.login = Login(None, "X-Remote-User", ("127.0.0.1",), b"shared")
     client = console.app().test_client()
-    named = {"X-Remote-User": OTHER}
+    named = {"X-Remote-User": OTHER, "X-Lustre-Events-Proxy": "shared"}
+    assert client.get("/?q=type:f", headers={"X-Remote-User": OTHER}).status_code == 401
     assert client.get("/?q=type:f", headers=named).status_code == 200
     refused = client.get("/?q=type:f", headers=named, environ_base={"REMOTE_ADDR": "192.0.2.7"})
     assert refused.status_code == 401

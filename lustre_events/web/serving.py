@@ -1,0 +1,144 @@
+"""The server under the console: where it listens, how long a connection may take, and who always gets an answer.
+
+A connection that says nothing, or a request that comes byte by byte, holds no thread, but a place; and while all
+threads search, others wait. So slow connections are closed, the idlest first where there are many, and whoever asks
+for the health of the console needs no turn.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import waitress
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer
+
+from lustre_events.errors import ConfigError
+
+BODY_BYTES = 1 << 20
+IDLE_SECONDS = 30.0
+"""So long a connection may say nothing."""
+SLOW_SECONDS = 20.0
+"""So long a request may take to come, or an answer to be taken."""
+MOST_OPEN = 100
+"""With more connections than that the idlest are closed at once."""
+PLACES = 400
+"""So many connections are accepted; the others wait until one is closed."""
+LOOK_SECONDS = 0.25
+
+WAITING = 24
+TURN_SECONDS = 30.0
+"""So many requests wait for their turn, for so long; then they are told that the console is busy."""
+SPARE_THREADS = 2
+HEALTH = "/health"
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+"""A WSGI application."""
+
+UNIX = "unix:"
+
+
+def server_of(app: Application, listen: str, threads: int, group: str = "") -> BaseWSGIServer:
+    """Return a server for `app` that listens, not running yet.
+
+    Args:
+        app: what it serves, `threads` requests at a time.
+        listen: ADDRESS:PORT, or unix:PATH.
+        threads: how many requests are answered at a time.
+        group: who may connect to the Unix socket, besides this process's own group.
+
+    Raises:
+        ConfigError: the address is taken, is none, or the group is not known.
+    """
+    sockets: dict[int, object] = {}
+    where: dict[str, Any] = {"listen": listen}
+    if listen.startswith(UNIX):
+        where = {"unix_socket": listen.removeprefix(UNIX), "unix_socket_perms": "660"}
+    try:
+        server: BaseWSGIServer = waitress.create_server(
+            Turns(app, threads), map=sockets, threads=threads + WAITING + SPARE_THREADS, ident="lustre-events",
+            connection_limit=PLACES, asyncore_use_poll=True,
+            max_request_body_size=BODY_BYTES,  # else bodies of a GB are taken before anybody looks at them
+            **where,
+        )  # fmt: skip
+        if group and "unix_socket" in where:
+            os.chown(where["unix_socket"], -1, grp.getgrnam(group).gr_gid)
+    except (OSError, ValueError, KeyError) as exc:
+        raise ConfigError(f"{listen}: cannot be listened at ({exc}); mend [web] listen, listen_group") from exc
+    threading.Thread(target=Doorkeeper(sockets).watch, daemon=True, name="doorkeeper").start()
+    return server
+
+
+def shown(listen: str) -> str:
+    """Return an address for a person."""
+    return listen if listen.startswith(UNIX) else f"http://{listen}/"
+
+
+@dataclass(slots=True)
+class Doorkeeper:
+    """Closes connections that are idle, slow, or too many. `sockets` are the server's, by descriptor."""
+
+    sockets: dict[int, object]
+    clock: Callable[[], float] = time.time
+    _begun: dict[HTTPChannel, float] = field(default_factory=dict)
+    """When those were seen first that have a part of a request, or of an answer, on the way."""
+
+    def watch(self) -> None:
+        """Look again and again."""
+        while True:
+            time.sleep(LOOK_SECONDS)
+            self.look()
+
+    def look(self) -> None:
+        """Look once."""
+        now = self.clock()
+        channels = [each for each in list(self.sockets.values()) if isinstance(each, HTTPChannel)]
+        waiting = [each for each in channels if not each.requests]
+        self._begun = {each: self._begun.get(each, now) for each in waiting if _is_half_way(each)}
+        idlest = sorted(waiting, key=lambda each: each.last_activity)[: max(0, len(channels) - MOST_OPEN)]
+        slow = [each for each, begun in self._begun.items() if now - begun > SLOW_SECONDS]
+        idle = [each for each in waiting if now - each.last_activity > IDLE_SECONDS]
+        for channel in (*idlest, *slow, *idle):
+            channel.will_close = True
+
+
+def _is_half_way(channel: HTTPChannel) -> bool:
+    """Whether a part of a request has come, or a part of an answer is not taken yet."""
+    return channel.request is not None or channel.total_outbufs_len > 0
+
+
+class Turns:
+    """Lets so many requests at a time into an application; the others wait, but who asks for its health."""
+
+    def __init__(self, app: Application, most: int, waiting: int = WAITING, seconds: float = TURN_SECONDS) -> None:
+        self._app = app
+        self._turns = threading.BoundedSemaphore(most)
+        self._places = threading.BoundedSemaphore(most + waiting)
+        self._seconds = seconds
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request."""
+        if environ.get("PATH_INFO") == HEALTH:
+            return self._app(environ, start_response)
+        if not self._places.acquire(blocking=False):
+            return _busy(start_response)
+        try:
+            if not self._turns.acquire(timeout=self._seconds):
+                return _busy(start_response)
+            try:
+                return list(self._app(environ, start_response))
+            finally:
+                self._turns.release()
+        finally:
+            self._places.release()
+
+
+def _busy(start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "5")])
+    return [b"The console is busy: all of its threads search. Try again in a few seconds.\n"]
