@@ -1,4 +1,4 @@
-"""XML read piece by piece, in bounded memory: no document types, so no entities, and nothing from outside.
+"""XML read piece by piece, in bounded memory: no document types unless allowed, never entities or other files.
 
 Families that read XML have a copy of extractors/base/extractor_xml.py in their folder; standard library only.
 """
@@ -26,6 +26,8 @@ class Walk:
         start: Callable[[str, dict[str, str]], None],
         end: Callable[[str, str], None] | None = None,
         text: Callable[[str], None] | None = None,
+        *,
+        document_type: bool = False,
     ) -> None:
         """`end` gets the text of an element, up to MAX_WORDS of it; `text` gets all of it, piece by piece."""
         self._start, self._end = start, end
@@ -34,12 +36,17 @@ class Walk:
         self._parser.StartElementHandler = self._begin
         self._parser.EndElementHandler = self._close
         self._parser.CharacterDataHandler = text or self._characters
-        self._parser.StartDoctypeDeclHandler = self._doctype
+        self._parser.EntityDeclHandler = self._entity
+        if not document_type:
+            self._parser.StartDoctypeDeclHandler = self._doctype
         self._text: list[str] = []
         self._length = 0
 
     def _doctype(self, *_: Any) -> None:
         raise Refused("it declares a document type, which is not read")
+
+    def _entity(self, *_: Any) -> None:
+        raise Refused("it declares an entity, which is not read")
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
         self._text, self._length = [], 0

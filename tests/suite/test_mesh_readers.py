@@ -1,0 +1,117 @@
+"""Meshes: the golden documents are what independent readers say, or how the samples were made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import meshio
+import netCDF4
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.suite.families import families
+from tests.support.profiles import examples
+from tests.support.programs import program
+
+MESH = families()["mesh"]
+SAMPLES = MESH.manifest.folder / "samples"
+mesh = program("mesh")
+
+
+def golden(name: str) -> dict[str, Any]:
+    """Return the golden document of a sample."""
+    return MESH.expected(SAMPLES / name)
+
+
+def read(name: str) -> Any:
+    """Return what meshio reads."""
+    return meshio.read(SAMPLES / name, file_format={".msh": "gmsh"}.get(Path(name).suffix))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wedge.vtk", "old.vtk", "text.vtk", "wedge.vtu", "wedge.xdmf", "wedge.msh", "wedge.ply",
+        "wedge.stl",
+        ],
+)  # fmt: skip
+def test_a_mesh_is_as_meshio_reads_it(name: str) -> None:
+    """Points, cells and the arrays on them equal those of meshio."""
+    whole, found = read(name), golden(name)
+    if "stl" not in found["format"]:  # has no points of its own
+        assert found["points"] == len(whole.points)
+    assert found["cells"] == sum(len(block.data) for block in whole.cells)
+    kinds = {key for key in (*whole.point_data, *whole.cell_data) if not key.startswith(("gmsh:", "facet_"))}
+    assert set(found.get("arrays", ())) - set("xyz") == kinds
+    for key, values in whole.point_data.items():
+        if key.startswith("gmsh:"):
+            continue
+        about = found["array"][key]
+        assert about["on"] == ["point"]
+        if "dtype" in about and found["format"] != "ply":
+            assert about["dtype"] == str(values.dtype.newbyteorder("="))
+            assert about["components"] == (values.shape[1] if values.ndim > 1 else 1)
+
+
+def test_what_meshio_cannot_read_has_what_was_put_in() -> None:
+    """A Gmsh text with arrays and an STL text have the points, faces and arrays that they were made with."""
+    assert (golden("text.stl")["cells"], golden("text.stl")["blocks"]) == (1, ["wedge"])
+    found = golden("text.msh")
+    assert (found["points"], found["cells"]) == (5, 5)
+    assert {key: one["on"] for key, one in found["array"].items()} == {
+        "pressure": ["point"], "velocity": ["point"], "rank": ["cell"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["block.exo", "block4.exo"])
+def test_exodus_is_as_netcdf4_reads_it(name: str) -> None:
+    """Points, cells, times, arrays and title equal those of netCDF4."""
+    found = golden(name)
+    with netCDF4.Dataset(SAMPLES / name) as file:
+        sizes = {key: each.size for key, each in file.dimensions.items()}
+        assert (found["points"], found["cells"], found["dimension"]) == (
+            sizes["num_nodes"], sizes["num_elem"], sizes["num_dim"],
+        )  # fmt: skip
+        times = np.asarray(file["time_whole"][:])
+        assert (found["time_steps"], found["time_first"], found["time_last"]) == (
+            len(times),
+            times.min(),
+            times.max(),
+        )
+        names = netCDF4.chartostring(file["name_nod_var"][:])
+        assert found["arrays"] == [str(each).strip("\0 ") for each in names]
+        assert found["title"] == file.title
+
+
+def test_cgns_is_as_h5py_finds_it() -> None:
+    """Points and cells of all zones, and arrays by where they are, equal those of a walk over the file."""
+    found = golden("wing.cgns")
+    points = cells = 0
+    with h5py.File(SAMPLES / "wing.cgns") as file:
+        for name in found["blocks"]:
+            sizes = file[f"Wing/{name}/ data"][...]
+            points, cells = points + int(sizes[0].prod()), cells + int(sizes[1].prod())
+    assert (found["points"], found["cells"]) == (points, cells)
+    assert found["array"]["Density"] == {"on": ["cell"], "dtype": "float64"}
+
+
+@examples(20)
+@given(counts=st.tuples(st.integers(3, 30), st.integers(1, 9)), binary=st.booleans(), old=st.booleans())
+def test_any_vtk_file_is_counted(
+    tmp_path_factory: pytest.TempPathFactory, counts: tuple[int, int], binary: bool, old: bool
+) -> None:
+    """A random mesh has the points, cells and arrays that were put in, whatever its form."""
+    path = tmp_path_factory.getbasetemp() / "any.vtk"
+    points, cells = counts
+    made = meshio.Mesh(
+        np.zeros((points, 3)), [("triangle", np.arange(cells * 3).reshape(cells, 3) % points)],
+        point_data={"after": np.ones((points, 2), "float32")}, cell_data={"last": [np.arange(cells)]},
+    )  # fmt: skip
+    made.write(path, file_format="vtk42" if old else "vtk51", binary=binary)
+    found = mesh.extract(str(path))
+    assert (found["points"], found["cells"], found["arrays"]) == (points, cells, ["after", "last"])
+    assert "partial" not in found
