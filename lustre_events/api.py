@@ -13,8 +13,9 @@
     csv 1 300
     >>> index.close()
 
-`connect()` without a URL opens the index that the settings name: the file of LUSTRE_EVENTS_CONFIG, else
-LUSTRE_EVENTS_INDEX_URL, else the default. The query language is described in lustre_events.index.query.parser.
+`connect("https://HOST")` asks a server as the owner of a token, who needs no rights on the index. `connect()`
+without a URL takes what the settings name: the server of [client], else the index. The query language is described
+in lustre_events.index.query.parser.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from typing import Self
 from lustre_events.changelog.fid import FID
 from lustre_events.config import places
 from lustre_events.errors import ConfigError
-from lustre_events.index import Search, open_search
+from lustre_events.index.opening import open_search, open_server
+from lustre_events.index.remote import credentials
+from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page
 from lustre_events.index.search.paging import pages
@@ -37,27 +40,38 @@ from lustre_events.index.visibility import Viewer
 __all__ = ["Facet", "Hint", "Hit", "Index", "ObjectView", "Page", "Viewer", "connect"]
 
 
-def connect(url: str | None = None) -> Index:
+def connect(url: str | None = None, *, token: str | None = None, ca: str | None = None) -> Index:
     """Return the index of a URL (None: of the settings), opened for reading.
 
+    Args:
+        url: a server, https://HOST, or an index, sqlite:///PATH or postgresql://...
+        token: a personal token for a server; None: of LUSTRE_EVENTS_TOKEN, else of the settings' file.
+        ca: a file of certificates to trust instead of the system's; None: as the settings say.
+
     Raises:
-        ConfigError: the URL or the settings are wrong.
-        IndexUnavailable: there is no index, or it cannot be read.
+        ConfigError: the URL, the token or the settings are wrong.
+        IndexUnavailable: there is no index or server, or it cannot be read.
     """
-    if url is None:
-        path = os.environ.get("LUSTRE_EVENTS_CONFIG")
-        url = places.settings(Path(path) if path else None).index.url
-    return Index(open_search(url))
+    if url is not None and not url.startswith(("https://", "http://")):
+        return Index(open_search(url))
+    path = os.environ.get("LUSTRE_EVENTS_CONFIG")
+    settings = places.settings(Path(path) if path else None)
+    own, server = settings.client, url or settings.client.server
+    if not server:
+        return Index(open_search(settings.index.url))
+    shown = token or credentials.token(own.token_file)
+    return Index(open_server(server, shown, ca=own.ca if ca is None else ca, seconds=own.timeout_seconds))
 
 
 class Index:
     """An index opened for reading; a `with` closes it. For one thread at a time.
 
     `visible_to` limits what a call tells to what a user could list and read in the file system itself: a Viewer,
-    or the name of a user of this machine. Every call may raise QueryError and IndexUnavailable.
+    or the name of a user of this machine. A server tells what the owner of the token may see, and takes no
+    `visible_to`. Every call may raise QueryError and IndexUnavailable.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Asking) -> None:
         self._search = search
 
     def search(

@@ -2,6 +2,9 @@
 
 LustreEventsError                 exit code 1, which for `search` means that nothing was found
 ├── ConfigError                   2   a setting, a rule file, a command line
+│   ├── NotAllowed                    a token that is not known, or not for that
+│   ├── TooOften                      asked more often than a user may
+│   └── StoreUnavailable              the console's own store cannot be opened
 ├── RecordDecodeError             3   bytes that are not a changelog record
 │   └── UnknownExtension              an extension of a newer Lustre: its length is unknown
 ├── ChangelogError                4   the MDT's changelog, through liblustreapi
@@ -58,6 +61,18 @@ class ConfigError(LustreEventsError):
     """A setting, a rule or an argument is wrong."""
 
     exit_code = 2
+
+
+class NotAllowed(ConfigError):
+    """A token is missing, not known, over, or not for what is asked."""
+
+
+class TooOften(ConfigError):
+    """Somebody asks, or tries passwords, more often than is allowed."""
+
+
+class StoreUnavailable(ConfigError):
+    """The console's own store (tokens, saved searches) cannot be opened."""
 
 
 class RecordDecodeError(LustreEventsError):

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import click
 
-from lustre_events.cli.options import index_of, with_index, with_settings, with_viewer
+from lustre_events.cli.options import Source, with_search, with_viewer
 from lustre_events.cli.output import as_csv, as_json, print_facets, print_hints
-from lustre_events.config.settings import Settings
-from lustre_events.index import open_search
 from lustre_events.index.visibility import Viewer
 
 
 @click.command("du")
 @click.argument("path")
-@with_settings
-@with_index
+@with_search
 @with_viewer
 @click.option(
     "--by", default="owner", show_default=True, help="owner, group, ext, extractor, type, mime, or a key."
@@ -24,14 +21,13 @@ from lustre_events.index.visibility import Viewer
 def du_command(
     path: str,
     *,
-    settings: Settings,
-    index_url: str | None,
+    source: Source,
     viewer: Viewer | None,
     by: str,
     style: str | None,
 ) -> None:
     """Sum files and bytes of PATH and all below it; a file with several names counts once."""
-    with open_search(index_of(settings, index_url)) as index:
+    with source.opened() as index:
         found = index.du(path.encode("utf-8", "surrogateescape"), by, visible_to=viewer)
         print_facets({by: found}, style)
         if not found:

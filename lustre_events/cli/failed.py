@@ -12,18 +12,16 @@ from typing import Any, TypeVar
 import click
 
 from lustre_events.changelog.fid import FID
-from lustre_events.cli.options import index_of, with_index, with_settings
-from lustre_events.config.settings import Settings
+from lustre_events.cli.options import Source, with_search
 from lustre_events.errors import ConfigError
-from lustre_events.index.opening import open_search
+from lustre_events.index.remote.client import RemoteSearch
+from lustre_events.index.search import failures
+from lustre_events.index.search.failures import Choice, FailedFile
 from lustre_events.index.search.hits import view_json, view_text
+from lustre_events.jobs.requests import MOST_FILES
 from lustre_events.node import wiring
-from lustre_events.repair import failed
-from lustre_events.repair.failed import Choice, FailedFile
 
 F = TypeVar("F", bound=Callable[..., Any])
-PORTION = 1_000
-"""Most failures that one request may name."""
 
 
 def choosing(command: F) -> F:
@@ -32,7 +30,7 @@ def choosing(command: F) -> F:
     @functools.wraps(command)  # with the options that it has already
     def made(*args: Any, since: str | None, **fields: Any) -> Any:
         own = {name: fields.pop(name) or default for name, default in _FILTERS.items()}
-        since_ns = time.time_ns() - failed.age_seconds(since) * 10**9 if since else 0
+        since_ns = time.time_ns() - failures.age_seconds(since) * 10**9 if since else 0
         return command(*args, choice=Choice(**own, since_ns=since_ns), **fields)
 
     found: Any = made
@@ -59,23 +57,21 @@ def failed_command() -> None:
 @choosing
 @click.option("--limit", default=100, show_default=True, help="Most failures to print.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per failure.")
-@with_index
-@with_settings
-def list_(*, choice: Choice, limit: int, as_json: bool, index_url: str | None, settings: Settings) -> None:
+@with_search
+def list_(*, choice: Choice, limit: int, as_json: bool, source: Source) -> None:
     """List files whose last attempt failed after all its tries, and why."""
-    with open_search(index_of(settings, index_url)) as search:
-        for each in islice(failed.find(search, choice), limit):
+    with source.opened() as search:
+        for each in islice(failures.find(search, choice), limit):
             click.echo(json.dumps(each.json()) if as_json else each.line())
 
 
 @failed_command.command("show")
 @click.argument("fids", metavar="FID...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file.")
-@with_index
-@with_settings
-def show(fids: tuple[str, ...], *, as_json: bool, index_url: str | None, settings: Settings) -> None:
+@with_search
+def show(fids: tuple[str, ...], *, as_json: bool, source: Source) -> None:
     """Show all that is known of failed files, with the last lines of stderr."""
-    with open_search(index_of(settings, index_url)) as search:
+    with source.opened() as search:
         for view in search.show_many([FID.parse(text) for text in fids]):
             if not view.failures:
                 raise ConfigError(f"{view.fid}: nothing has failed for it")
@@ -84,29 +80,33 @@ def show(fids: tuple[str, ...], *, as_json: bool, index_url: str | None, setting
 
 @failed_command.command("retry")
 @choosing
-@with_index
-@with_settings
-def retry(*, choice: Choice, index_url: str | None, settings: Settings) -> None:
+@with_search
+def retry(*, choice: Choice, source: Source) -> None:
     """Try failed files again, at once and with all their tries."""
-    click.echo(f"{_ask('retry', 'rows', choice, index_url, settings)} files are tried again")
+    click.echo(f"{_ask('retry', 'rows', choice, source)} files are tried again")
 
 
 @failed_command.command("drop")
 @choosing
-@with_index
-@with_settings
-def drop(*, choice: Choice, index_url: str | None, settings: Settings) -> None:
+@with_search
+def drop(*, choice: Choice, source: Source) -> None:
     """Forget failures; good documents of the files stay."""
-    click.echo(f"{_ask('drop', 'dropped', choice, index_url, settings)} failures are forgotten")
+    click.echo(f"{_ask('drop', 'dropped', choice, source)} failures are forgotten")
 
 
-def _ask(action: str, counted: str, choice: Choice, index_url: str | None, settings: Settings) -> int:
-    requests = wiring.requests(settings)
-    with open_search(index_of(settings, index_url)) as search:
-        chosen = list(failed.find(search, choice))
-    return sum(requests.ask(action, {"works": works})[counted] for works in _portions(iter(chosen)))
+def _ask(action: str, counted: str, choice: Choice, source: Source) -> int:
+    with source.opened() as search:
+        if isinstance(search, RemoteSearch):
+            chosen = list(failures.find(search, choice))
+            return sum(search.ask(action, works) for works in _portions(iter(chosen)))
+        requests = wiring.requests(source.settings)
+        chosen = list(failures.find(search, choice))
+    return sum(
+        requests.ask(action, {"works": [[str(fid), name] for fid, name in works]})[counted]
+        for works in _portions(iter(chosen))
+    )
 
 
-def _portions(chosen: Iterator[FailedFile]) -> Iterator[list[list[str]]]:
-    while portion := [[str(each.fid), each.failure.extractor] for each in islice(chosen, PORTION)]:
+def _portions(chosen: Iterator[FailedFile]) -> Iterator[list[tuple[FID, str]]]:
+    while portion := [(each.fid, each.failure.extractor) for each in islice(chosen, MOST_FILES)]:
         yield portion

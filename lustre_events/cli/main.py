@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMMANDS = (
     "changelog", "config", "continuity", "dashboard", "decode", "demo", "dispatcher", "doctor", "du", "explain",
     "extractor", "failed", "groups", "metrics", "reader", "replay", "rules", "run", "scan", "search", "setup",
-    "show",    "status", "tail", "verify", "web", "web-password", "worker",
+    "show", "status", "tail", "token", "verify", "web", "web-password", "worker",
 )  # fmt: skip
 """Each stands in the module that has its name, which is imported when asked for: `search` does not load RQ."""
 

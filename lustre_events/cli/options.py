@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +16,9 @@ from lustre_events.changelog.fid import FID
 from lustre_events.config import places
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
-from lustre_events.index import Search
+from lustre_events.index.opening import open_search, open_server
+from lustre_events.index.remote import credentials
+from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hits import printable
 from lustre_events.index.visibility import Viewer
 
@@ -53,6 +57,43 @@ def index_of(settings: Settings, url: str | None) -> str:
     return url or settings.index.url
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a command asks: an index, or a server."""
+
+    settings: Settings
+    index_url: str | None = None
+    server: str | None = None
+
+    def opened(self) -> Asking:
+        """Open it; close what comes, or use it in a `with`.
+
+        `--index` wins, then `--server`, then `[client] server`, then `[index] url`.
+        """
+        asked = self.server or ("" if self.index_url else self.settings.client.server)
+        if not asked:
+            return open_search(index_of(self.settings, self.index_url))
+        own = self.settings.client
+        return open_server(asked, credentials.token(own.token_file), ca=own.ca, seconds=own.timeout_seconds)
+
+
+def with_search(command: F) -> F:
+    """Give a command `--config`, `--index URL` and `--server URL`, and pass it what it asks as `source`."""
+
+    @functools.wraps(command)  # with the options that it has already
+    def made(*args: Any, settings: Settings, index_url: str | None, server: str | None, **fields: Any) -> Any:
+        if index_url and server:
+            raise ConfigError("--index and --server name two places to ask; give one of them")
+        return command(*args, source=Source(settings, index_url, server), **fields)
+
+    option = click.option(
+        "--server",
+        metavar="URL",
+        help="Ask this server, https://HOST, with your token. Default: [client] server.",
+    )
+    return with_settings(with_index(option(made)))  # type: ignore[return-value]
+
+
 def _viewer(_ctx: click.Context, _option: click.Parameter, name: str | None) -> Viewer | None:
     """Return who is to see: others only for root, who could read everything anyway."""
     if name is None:
@@ -74,7 +115,7 @@ def with_viewer(command: F) -> F:
     )(command)
 
 
-def resolve(search: Search, target: bytes, viewer: Viewer | None) -> FID:
+def resolve(search: Asking, target: bytes, viewer: Viewer | None) -> FID:
     """Return the object that a FID or a path names. Raises ConfigError: the index knows no such path."""
     if target.lstrip(b"[").startswith(b"0"):
         with contextlib.suppress(ConfigError, UnicodeDecodeError):

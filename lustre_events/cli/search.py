@@ -9,10 +9,8 @@ from typing import Any
 
 import click
 
-from lustre_events.cli.options import index_of, with_index, with_settings, with_viewer
+from lustre_events.cli.options import Source, with_search, with_viewer
 from lustre_events.cli.output import as_csv, as_json, print_csv, print_facets, print_hints
-from lustre_events.config.settings import Settings
-from lustre_events.index import open_search
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.search.hits import Hit, Page, hit_json, name_text, printable
 from lustre_events.index.search.paging import pages
@@ -30,8 +28,7 @@ def _fields(_ctx: click.Context, _argument: click.Parameter, typed: str) -> list
 
 @click.command("search")
 @click.argument("query", shell_complete=_fields)
-@with_settings
-@with_index
+@with_search
 @with_viewer
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="Most hits to print.")
 @click.option("--sort", help="Order by size, mtime, ctime or atime; with - before it, the largest first.")
@@ -44,8 +41,7 @@ def _fields(_ctx: click.Context, _argument: click.Parameter, typed: str) -> list
 def search_command(
     query: str,
     *,
-    settings: Settings,
-    index_url: str | None,
+    source: Source,
     viewer: Viewer | None,
     limit: int,
     sort: str | None,
@@ -59,7 +55,7 @@ def search_command(
     The exit code is 0 if something was found, 1 if nothing was (stderr says why), and 2 or more if the query or
     something else is wrong.
     """
-    with open_search(index_of(settings, index_url)) as index:
+    with source.opened() as index:
         empty: list[str] = []
         if only_count:
             count = index.count(query, visible_to=viewer)

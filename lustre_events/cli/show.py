@@ -9,9 +9,7 @@ from itertools import islice
 
 import click
 
-from lustre_events.cli.options import index_of, resolve, with_index, with_settings, with_viewer
-from lustre_events.config.settings import Settings
-from lustre_events.index import open_search
+from lustre_events.cli.options import Source, resolve, with_search, with_viewer
 from lustre_events.index.search.hits import view_json, view_text
 from lustre_events.index.visibility import Viewer
 
@@ -21,15 +19,12 @@ SHOW_AT_ONCE = 500
 
 @click.command("show")
 @click.argument("targets", nargs=-1, required=True, metavar="FID|PATH ...")
-@with_settings
-@with_index
+@with_search
 @with_viewer
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per target.")
-def show_command(
-    targets: tuple[str, ...], *, settings: Settings, index_url: str | None, viewer: Viewer | None, as_json: bool
-) -> None:
+def show_command(targets: tuple[str, ...], *, source: Source, viewer: Viewer | None, as_json: bool) -> None:
     """Show what the index knows of objects: names, facts, documents, failures. `-` reads a list from stdin."""
-    with open_search(index_of(settings, index_url)) as search:
+    with source.opened() as search:
         words = _targets(targets)
         while chunk := list(islice(words, SHOW_AT_ONCE)):
             fids = [resolve(search, word, viewer) for word in chunk]

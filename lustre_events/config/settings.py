@@ -192,6 +192,24 @@ class WebSettings:
     session_hours: float = setting(12.0, "how long somebody stays logged in")
     secret: str = setting("", "file with the key that signs sessions; empty: a new key at each start")
     threads: int = setting(8, "requests that are answered at the same time")
+    store: str = setting(
+        "/var/lib/lustre-events-web/store.db",
+        "file of tokens and saved searches, in a folder of the web process's own",
+    )
+    token_days: float = setting(365.0, "longest life of a personal token")
+    requests_per_minute: int = setting(1_200, "most requests of one user to /api/v1; 0: any number")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Asking a server (`lustre-events web`) instead of an index, from any node: search, show, du, failed."""
+
+    server: str = setting("", "https://HOST of the server; empty: the index of [index] url")
+    token_file: str = setting(
+        "~/.config/lustre-events/token", "file of mode 600 with your token; LUSTRE_EVENTS_TOKEN wins over it"
+    )
+    ca: str = setting("", "file of certificates to trust instead of the system's; empty: the system's")
+    timeout_seconds: float = setting(60.0, "longest wait for an answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +224,7 @@ class Settings:
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     web: WebSettings = field(default_factory=WebSettings)
+    client: ClientSettings = field(default_factory=ClientSettings)
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -20,10 +20,7 @@ from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.pending import REPROCESS, RETRY
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.messages import STAT
-from lustre_events.jobs.requests import arguments_as
-
-PORTION = 1_000
-"""Most files of one request."""
+from lustre_events.jobs.requests import MOST_FILES, arguments_as
 
 LOW_PRIORITY = -1_000
 
@@ -67,11 +64,11 @@ class ReprocessRequests:
 
 class _Reprocess(msgspec.Struct, forbid_unknown_fields=True):
     name: str
-    fids: Annotated[list[str], msgspec.Meta(max_length=PORTION)]
+    fids: Annotated[list[str], msgspec.Meta(max_length=MOST_FILES)]
 
 
 class _Works(msgspec.Struct, forbid_unknown_fields=True):
-    works: Annotated[list[tuple[str, str]], msgspec.Meta(max_length=PORTION)]
+    works: Annotated[list[tuple[str, str]], msgspec.Meta(max_length=MOST_FILES)]
     """FIDs and extractors."""
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import IndexWriter
 from lustre_events.index.reading import LONGEST_SECONDS, Backend
+from lustre_events.index.remote.client import RemoteSearch
+from lustre_events.index.remote.transport import HttpsTransport
 from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite.search import SqliteBackend
 from lustre_events.index.sqlite.writer import SQLiteWriter
@@ -26,6 +28,21 @@ def open_search(url: str, seconds: float = LONGEST_SECONDS) -> Search:
         IndexTooNew: a later version of this program wrote it.
     """
     return Search(open_backend(url, seconds))
+
+
+def open_server(server: str, token: str, *, ca: str = "", seconds: float = 60.0) -> RemoteSearch:
+    """Return the index that a server answers for, as the owner of a token may see it.
+
+    Args:
+        server: the address of `lustre-events web`, https://HOST.
+        token: a personal token.
+        ca: a file of certificates to trust instead of the system's.
+        seconds: how long an answer may take.
+
+    Raises:
+        ConfigError: the address or the certificates are wrong.
+    """
+    return RemoteSearch(HttpsTransport(server, f"Bearer {token}", ca=ca, seconds=seconds))
 
 
 def open_backend(url: str, seconds: float = LONGEST_SECONDS) -> Backend:

@@ -14,6 +14,9 @@ import msgspec
 from lustre_events.errors import ConfigError
 
 VERSION = 1
+MOST_FILES = 1_000
+"""Most files that one request may name."""
+
 ANSWER_SECONDS = 10.0
 """How long a command waits for the answer if it has no reason to wait longer or shorter."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import flask
@@ -16,10 +17,14 @@ from lustre_events.errors import ConfigError, LustreEventsError, QueryError
 from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queue_view import QueueView
-from lustre_events.web import admin, forms, queues, rendering, search, signin
+from lustre_events.web import account, admin, api, forms, queues, rendering, search, signin
 from lustre_events.web.charts import History
 from lustre_events.web.login import Login
+from lustre_events.web.pace import Pace
+from lustre_events.web.personal_tokens import Tokens
+from lustre_events.web.saved_searches import SavedSearches
 from lustre_events.web.serving import BODY_BYTES
+from lustre_events.web.store import Store
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -49,6 +54,9 @@ class Site:
         history: samples of the status of the last hours.
         secret: signs the sessions.
         queues: what is in RQ's queues.
+        store: tokens and saved searches.
+        mount: where the file system is mounted.
+        pace: how often users may ask the API.
     """
 
     settings: WebSettings
@@ -59,6 +67,19 @@ class Site:
     history: History
     secret: bytes = field(repr=False, default_factory=lambda: secrets.token_bytes(32))
     queues: Callable[[], QueueView] = lambda: QueueView((), (), ())
+    store: Store = field(default_factory=lambda: Store(Path(WebSettings().store)))
+    mount: str = "/"
+    pace: Pace = field(default_factory=Pace)
+
+    @property
+    def tokens(self) -> Tokens:
+        """The personal tokens."""
+        return Tokens(self.store, self.settings.token_days)
+
+    @property
+    def saved(self) -> SavedSearches:
+        """The saved searches."""
+        return SavedSearches(self.store)
 
 
 def make_app(site: Site) -> flask.Flask:
@@ -79,7 +100,7 @@ def make_app(site: Site) -> flask.Flask:
     app.before_request(signin.require)
     app.before_request(forms.check)
     app.after_request(_headers)
-    for blueprint in (signin.pages, search.pages, admin.pages, queues.pages):
+    for blueprint in (signin.pages, search.pages, admin.pages, queues.pages, account.pages, api.pages):
         app.register_blueprint(blueprint)
     app.register_error_handler(LustreEventsError, _explain)
     app.register_error_handler(HTTPException, _explain_http)
@@ -94,11 +115,15 @@ def _headers(response: Response) -> Response:
     return response
 
 
-def _explain(error: LustreEventsError) -> tuple[str, int]:
+def _explain(error: LustreEventsError) -> tuple[str, int] | Response:
     """Show an expected failure as its sentence."""
+    if forms.for_programs():
+        return api.explain(error)
     wrong = isinstance(error, (QueryError, ConfigError))
     return flask.render_template("error.html", sentence=str(error)), 400 if wrong else 503
 
 
-def _explain_http(error: HTTPException) -> tuple[str, int]:
+def _explain_http(error: HTTPException) -> tuple[str, int] | Response:
+    if forms.for_programs():
+        return api.explain_http(error.code or 500, error.description or error.name)
     return flask.render_template("error.html", sentence=error.description or error.name), error.code or 500

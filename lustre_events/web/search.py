@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.search.hits import Facet, ObjectView, name_text
-from lustre_events.web import signin
+from lustre_events.web import account, signin
 
 pages = flask.Blueprint("files", __name__)
 
@@ -34,6 +34,7 @@ def search() -> str | tuple[str, int]:
         "page": None,
         "hints": (),
         "mistake": "",
+        "saved": account.saved() if not query else (),
     }
     if not query:
         return flask.render_template("search.html", **shown)

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import flask
 from werkzeug.wrappers import Response
 
-from lustre_events.errors import ConfigError
+from lustre_events.errors import ConfigError, NotAllowed, TooOften
 from lustre_events.index.visibility import Viewer
+from lustre_events.web import forms
 
 log = logging.getLogger(__name__)
 pages = flask.Blueprint("session", __name__)
@@ -41,12 +42,20 @@ def person() -> Person:
     return found
 
 
+def named() -> str:
+    """Return the name of who has logged in, or whom the proxy names; empty: nobody."""
+    site = flask.current_app.extensions["site"]
+    if site.login.header:
+        return str(site.login.by_proxy(flask.request.remote_addr or "", flask.request.headers))
+    return str(flask.session.get("user", ""))
+
+
 def require() -> Response | None:
     """Let in who is known; send anybody else to the login, or refuse where only a proxy can name users."""
+    if forms.for_programs():  # the API asks each call itself
+        return None
     site = flask.current_app.extensions["site"]
-    name = site.login.by_proxy(flask.request.remote_addr or "", flask.request.headers)
-    if not site.login.header:
-        name = flask.session.get("user", "")
+    name = named()
     if name:
         try:
             flask.g.person = Person(name, Viewer.of_user(name), name in site.settings.admins)
@@ -70,23 +79,31 @@ def login() -> str:
 @pages.post("/login")
 def enter() -> Response | tuple[str, int]:
     """Let somebody in who knows the password."""
-    site = flask.current_app.extensions["site"]
     user, password = flask.request.form.get("user", ""), flask.request.form.get("password", "")
     then = _inside(flask.request.form.get("next", "/"))
-    admitted = site.login.patience.admits(user)
-    if not admitted or site.login.check is None or not site.login.check(user, password):
-        log.warning(
-            "refused a login", extra={"action": "refuse", "user": user[:64], "from": flask.request.remote_addr}
-        )
-        sentence = "This user and password do not belong together."
-        if not admitted:
-            sentence = "Too many wrong passwords for this user; wait a few seconds before the next one."
-        return flask.render_template("login.html", next=then, sentence=sentence), 403 if admitted else 429
-    site.login.patience.right(user)
+    try:
+        admit(user, password)
+    except NotAllowed as exc:
+        return flask.render_template("login.html", next=then, sentence=str(exc)), 403
+    except TooOften as exc:
+        return flask.render_template("login.html", next=then, sentence=str(exc)), 429
     flask.session.clear()
     flask.session["user"] = user
     flask.session.permanent = True
     return flask.redirect(then)
+
+
+def admit(user: str, password: str) -> None:
+    """Return where a user and a password belong together. Raises NotAllowed, TooOften."""
+    login = flask.current_app.extensions["site"].login
+    admitted = login.patience.admits(user)
+    if admitted and login.check is not None and login.check(user, password):
+        login.patience.right(user)
+        return
+    log.warning("refused a login", extra={"action": "refuse", "user": user[:64], "from": flask.request.remote_addr})
+    if not admitted:
+        raise TooOften("Too many wrong passwords for this user; wait a few seconds before the next one.")
+    raise NotAllowed("This user and password do not belong together.")
 
 
 @pages.post("/logout")

@@ -20,6 +20,7 @@ from lustre_events.web.app import Site
 from lustre_events.web.charts import History
 from lustre_events.web.login import SECRET_HEADER, Login, by_file, by_pam
 from lustre_events.web.serving import UNIX
+from lustre_events.web.store import Store
 
 SEARCH_SECONDS = 60.0
 """How long a search may hold one of the console's threads."""
@@ -51,6 +52,8 @@ def site(settings: Settings, index_url: str, status: Callable[[Settings, str], S
         History(now),
         _secret(settings.web.secret),
         queues,
+        Store(Path(settings.web.store)),
+        settings.filesystem.mount,
     )
 
 

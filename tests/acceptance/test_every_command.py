@@ -46,6 +46,9 @@ WORDS: dict[str, str] = {
     "scan": "{here}",
     "search": "*",
     "show": FID,
+    "token create": "--server https://127.0.0.1:1",
+    "token list": "--server https://127.0.0.1:1",
+    "token revoke": "abc --server https://127.0.0.1:1",
     "verify": "{here}",
     "web": "--listen 127.0.0.1:1",
 }

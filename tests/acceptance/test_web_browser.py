@@ -120,14 +120,16 @@ def test_one_page_follows_the_other(browser: Chrome, address: str) -> None:
 
 
 def test_a_search_is_saved_and_forgotten(browser: Chrome, address: str) -> None:
-    """Saved searches stay in the browser, across pages, until they are forgotten."""
+    """Saved searches stand on the first page, until they are forgotten."""
     browser.get(f"{address}/?q=type:f&facets=1")
     browser.find_element(By.ID, "save").click()
+    wait(browser, ".said")
     browser.get(address)
     wait(browser, "#saved a")
     assert text(browser, "#saved a") == "type:f"
     browser.find_element(By.CSS_SELECTOR, "#saved button").click()
-    assert not browser.find_element(By.ID, "saved").is_displayed()
+    wait(browser, ".help")
+    assert browser.find_elements(By.ID, "saved") == []
 
 
 def test_a_failed_file_is_tried_again(browser: Chrome, address: str, console: Console, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.errors import ConfigError
 from lustre_events.index import open_search
+from lustre_events.index.search.failures import Choice, age_seconds, find
 from lustre_events.jobs.requests import Request
-from lustre_events.repair.failed import Choice, age_seconds, find
 from lustre_events.repair.reprocess import reprocess
 from tests.support.model.dispatcher import Rig, csv_rig, number
 from tests.support.records.builders import create

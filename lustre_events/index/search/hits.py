@@ -158,6 +158,11 @@ def from_root(paths: Iterable[bytes]) -> list[str]:
     return ["/" + name_text(path.lstrip(b"/")) for path in paths]
 
 
+def below_root(texts: Iterable[str]) -> tuple[bytes, ...]:
+    """Return the paths that `from_root` made texts of."""
+    return tuple(text.encode("utf-8", "surrogateescape").lstrip(b"/") or b"/" for text in texts)
+
+
 def _octal(mode: int | None) -> str | None:
     """Return a mode as chmod takes it, in JSON and in CSV alike."""
     return None if mode is None else f"{mode:04o}"
@@ -177,7 +182,7 @@ def view_text(view: ObjectView) -> str:
         version = f"serial {failure.serial}, generation {failure.generation}"
         lines += [f"  {failure.extractor} failed ({version})", *_indented(failure.failure)]
     for row in view.pending:
-        state = f"in job {row.job}" if row.job else f"due {_time_text(row.due_ns)}"
+        state = f"in job {row.job}" if row.job else f"due {time_text(row.due_ns)}"
         lines.append(f"  {row.extractor} pending ({row.reason}, attempt {row.attempts + 1}, {state})")
     return "\n".join(lines)
 
@@ -240,7 +245,7 @@ def _facts_lines(facts: ObjectFacts) -> list[tuple[str, str]]:
         if value is None:
             continue
         if name.endswith("_ns"):
-            lines.append((name.removesuffix("_ns"), _time_text(value)))
+            lines.append((name.removesuffix("_ns"), time_text(value)))
         elif name == "acl":
             lines.append((name, value.hex() or "not readable"))
         elif name == "cause":
@@ -256,6 +261,7 @@ def _facts_lines(facts: ObjectFacts) -> list[tuple[str, str]]:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _time_text(time_ns: int) -> str:
+def time_text(time_ns: int) -> str:
+    """Return a time in ns since the epoch as UTC, for a terminal."""
     moment = _EPOCH + timedelta(microseconds=within(time_ns) // 1000)
     return far_time(time_ns) or moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

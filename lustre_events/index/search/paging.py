@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hits import Page
-from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 
 PORTION = 1_000
@@ -13,7 +13,7 @@ PORTION = 1_000
 
 
 def pages(
-    search: Search,
+    search: Asking,
     query: str,
     *,
     limit: int | None = None,

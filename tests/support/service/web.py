@@ -25,6 +25,7 @@ from lustre_events.jobs.queue_view import QueueView, look
 from lustre_events.web import Site, make_app
 from lustre_events.web.charts import History, StatusSample
 from lustre_events.web.login import Login, by_file
+from lustre_events.web.store import Store
 from tests.support.index.tables import add_file, add_object, make_index
 from tests.support.service.statuses import status_of
 
@@ -44,6 +45,12 @@ class Console:
     settings: WebSettings = field(default_factory=lambda: WebSettings(admins=(READER,)))
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     redis_url: str = ""
+    answer: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Path:
+        """The console's own store."""
+        return self.index.with_name("store.db")
 
     def app(self) -> flask.Flask:
         """Return the application."""
@@ -52,17 +59,17 @@ class Console:
             history.add(
                 StatusSample(10**18 + number * 15 * 10**9, 1000 * number, 900 * number, 100 * number, 5, number)
             )
-        login = self.login or Login(by_file(self.users))
+        login = self.login or Login(by_file(self.users) if self.users.exists() else None)
         site = Site(
             self.settings, login, lambda: open_search(f"sqlite:///{self.index}"), self.status, self.ask, history,
-            b"0" * 32, self.queues,
+            b"0" * 32, self.queues, Store(self.store), "/mnt/lustre",
         )  # fmt: skip
         return make_app(site)
 
     def ask(self, action: str, arguments: Mapping[str, Any], /) -> dict[str, Any]:
         """Keep what is asked for."""
         self.asked.append((action, dict(arguments)))
-        return {}
+        return self.answer
 
     def queues(self) -> QueueView:
         """Return what is in the queues of `redis_url`."""

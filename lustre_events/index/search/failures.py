@@ -10,8 +10,8 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError
+from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hits import Failure, ObjectView, from_root, printable
-from lustre_events.index.search.search import Search
 
 PAGE = 500
 """Files that are looked at together."""
@@ -78,7 +78,7 @@ class FailedFile:
         )
 
 
-def find(search: Search, choice: Choice) -> Iterator[FailedFile]:
+def find(search: Asking, choice: Choice) -> Iterator[FailedFile]:
     """Yield the failures that are meant. Raises QueryError, IndexUnavailable."""
     cursor = None
     while True:

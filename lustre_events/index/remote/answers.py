@@ -1,0 +1,300 @@
+r"""The answers of `/api/v1` as types: the server's OpenAPI is made from them, and the client reads them back.
+
+A hit and a file are the same JSON as `search --json` and `show --json` print. Names are text; a byte that is not
+UTF-8 is a surrogate escape (`\udcff`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.namespace import OrderKey
+from lustre_events.index.search import hits
+from lustre_events.index.search.hints import Hint as HintValue
+from lustre_events.index.search.hits import below_root
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """One object that a search found. Facts are null while they are not known."""
+
+    fid: str
+    paths: list[str]
+    type: str | None
+    size: int | None
+    mtime_ns: int | None
+    uid: int | None
+    gid: int | None
+    mode: str | None
+    mime: str | None
+    documents: dict[str, dict[str, Any]]
+
+    def value(self) -> hits.Hit:
+        """Return it as the index gives it."""
+        return hits.Hit(
+            FID.parse(self.fid), below_root(self.paths), self.type, self.size, self.mtime_ns, self.uid, self.gid,
+            _mode(self.mode), self.mime, self.documents,
+        )  # fmt: skip
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """Why nothing is found. `query` is a repaired one, which finds `files` (at most 1,001 are counted)."""
+
+    text: str
+    query: str | None = None
+    files: int = 0
+
+    def value(self) -> HintValue:
+        """Return it as the index gives it."""
+        return HintValue(self.text, self.query, self.files)
+
+
+class Hits(msgspec.Struct, frozen=True):
+    """One page of a search. `cursor` gives the next one; null: there are no more."""
+
+    hits: list[Hit]
+    cursor: str | None
+    hints: list[Hint]
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many objects match."""
+
+    count: int
+    hints: list[Hint]
+
+
+class Facet(msgspec.Struct, frozen=True):
+    """A value, how many objects have it, and the sum of their sizes."""
+
+    value: str | int | float | None
+    files: int
+    bytes: int
+
+    def file_facet(self) -> hits.Facet:
+        """Return it as the index gives it."""
+        return hits.Facet(self.value, self.files, self.bytes)
+
+
+class Facets(msgspec.Struct, frozen=True):
+    """The most frequent values of each field that was asked for."""
+
+    facets: dict[str, list[Facet]]
+    hints: list[Hint]
+
+
+class Hints(msgspec.Struct, frozen=True):
+    """Why a query finds nothing; empty where it finds something."""
+
+    hints: list[Hint]
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """The last record about an object."""
+
+    mdt: str
+    epoch: int
+    record: int
+    time_ns: int
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the index knows of an object besides its names; null: not known. `acl` is hexadecimal."""
+
+    type: str | None
+    size: int | None
+    mtime_ns: int | None
+    ctime_ns: int | None
+    atime_ns: int | None
+    uid: int | None
+    gid: int | None
+    mode: str | None
+    nlink: int | None
+    jobid: str | None
+    mime: str | None
+    released: int | None
+    acl: str | None
+    generation: int
+    content: int
+    facts_generation: int
+    cause: Cause | None
+
+    def value(self) -> hits.Facts:
+        """Return them as the index gives them."""
+        plain = {name: getattr(self, name) for name in self.__struct_fields__}
+        cause = self.cause
+        return hits.Facts(**plain | {
+            "mode": _mode(self.mode),
+            "jobid": None if self.jobid is None else self.jobid.encode("utf-8", "surrogateescape"),
+            "acl": None if self.acl is None else bytes.fromhex(self.acl),
+            "cause": b"" if cause is None
+            else OrderKey(cause.time_ns, int(cause.mdt.removeprefix("MDT"), 16), cause.epoch, cause.record).pack(),
+        })  # fmt: skip
+
+
+class Document(msgspec.Struct, frozen=True):
+    """The last good document of one extractor."""
+
+    generation: int
+    serial: int
+    body: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The last attempt of one extractor, which failed."""
+
+    generation: int
+    serial: int
+    failure: dict[str, Any]
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """Work that is wanted and not done yet."""
+
+    generation: int
+    due_ns: int
+    attempts: int
+    reason: str
+    rule: str
+    queue: str
+    job: str | None
+
+
+class File(msgspec.Struct, frozen=True):
+    """All that the index knows of one object; no paths where it is gone, unknown, or not for you to see."""
+
+    fid: str
+    paths: list[str]
+    facts: Facts | None
+    documents: dict[str, Document]
+    failures: dict[str, Failure]
+    pending: dict[str, Pending]
+
+    def value(self) -> hits.ObjectView:
+        """Return it as the index gives it."""
+        return hits.ObjectView(
+            FID.parse(self.fid),
+            below_root(self.paths),
+            None if self.facts is None else self.facts.value(),
+            tuple(hits.Document(name, **msgspec.structs.asdict(each)) for name, each in self.documents.items()),
+            tuple(hits.Failure(name, **msgspec.structs.asdict(each)) for name, each in self.failures.items()),
+            tuple(hits.PendingWork(name, **msgspec.structs.asdict(each)) for name, each in self.pending.items()),
+        )
+
+
+class Files(msgspec.Struct, frozen=True):
+    """The objects that were asked for, in that order."""
+
+    files: list[File]
+
+
+class Sums(msgspec.Struct, frozen=True):
+    """Files and bytes of a tree, by the values of a field."""
+
+    sums: list[Facet]
+
+
+class FailedFile(msgspec.Struct, frozen=True):
+    """One failure of one file."""
+
+    fid: str
+    paths: list[str]
+    extractor: str
+    error: Any
+    stderr: Any
+    attempts: Any
+    provenance: Any
+
+
+class Failures(msgspec.Struct, frozen=True):
+    """Failed attempts for files that you may see. `cursor` gives the next page; null: there are no more."""
+
+    failures: list[FailedFile]
+    cursor: str | None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What was given to the dispatcher: how many files, and how many of them are now work."""
+
+    files: int
+    rows: int
+
+
+class Reprocessed(msgspec.Struct, frozen=True):
+    """A portion of files that are extracted again: taken, now work, pending; and why they wait, or nothing.
+
+    While there is `more`, ask again with `cursor`; where nothing was taken, a while later.
+    """
+
+    files: int
+    taken: int
+    rows: int
+    pending: int
+    waits: str
+    cursor: str | None
+    more: bool
+
+
+class SavedSearch(msgspec.Struct, frozen=True):
+    """A search that somebody keeps under a name."""
+
+    name: str
+    query: str
+    sort: str
+    made_ns: int
+
+
+class SavedSearches(msgspec.Struct, frozen=True):
+    """One's own saved searches, by name."""
+
+    saved: list[SavedSearch]
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A personal token, without its secret. `expires_ns` in the past, or `revoked`: it opens nothing any more."""
+
+    id: str
+    user: str
+    label: str
+    scopes: list[str]
+    made_ns: int
+    expires_ns: int
+    used_ns: int | None
+    per_minute: int
+    revoked: bool
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """One's own tokens, the newest first."""
+
+    tokens: list[Token]
+
+
+class NewToken(msgspec.Struct, frozen=True):
+    """A token that was just made; `secret` is shown this once."""
+
+    secret: str
+    token: Token
+
+
+class Site(msgspec.Struct, frozen=True):
+    """Whom one asks, as whom, and where the file system is mounted there."""
+
+    version: str
+    user: str
+    scopes: list[str]
+    mount: str
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why there is no answer: one sentence, and the class of errors.py that it is."""
+
+    error: str
+    kind: str
+
+
+def _mode(text: str | None) -> int | None:
+    return None if text is None else int(text, 8)

@@ -1,0 +1,104 @@
+"""Operations on what belongs to a user: tokens and saved searches; and about the site itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from lustre_events.index.remote import answers
+from lustre_events.web.api.calls import Call
+from lustre_events.web.api.operation import Operation, Parameter
+from lustre_events.web.personal_tokens import Token
+
+
+class Wanted(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A token to be made. `days` 0: as long as the site allows."""
+
+    label: str = ""
+    scopes: tuple[str, ...] = ("read",)
+    days: float = 0
+
+
+class Kept(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A search to be kept. `sort` empty: any order."""
+
+    query: str
+    sort: str = ""
+
+
+def about(call: Call) -> dict[str, Any]:
+    """Answer with what this is, and who asks."""
+    return {
+        "version": version("lustre-events"), "user": call.user, "scopes": sorted(call.scopes),
+        "mount": call.site.mount,
+    }  # fmt: skip
+
+
+def saved(call: Call) -> dict[str, Any]:
+    """Answer with the user's saved searches."""
+    return {"saved": [asdict(each) for each in call.site.saved.list(call.user)]}
+
+
+def save(call: Call) -> dict[str, Any]:
+    """Keep a search."""
+    return asdict(call.site.saved.save(call.user, call.given["name"], call.body.query, call.body.sort))
+
+
+def forget(call: Call) -> dict[str, Any]:
+    """Forget a search; answer with those that are left."""
+    call.site.saved.forget(call.user, call.given["name"])
+    return saved(call)
+
+
+def tokens(call: Call) -> dict[str, Any]:
+    """Answer with the user's tokens."""
+    return {"tokens": [token_json(each) for each in call.site.tokens.list(call.user)]}
+
+
+def create(call: Call) -> dict[str, Any]:
+    """Make a token for who has just shown a password."""
+    wanted = call.body
+    secret, made = call.site.tokens.create(call.user, wanted.label, scopes=wanted.scopes, days=wanted.days)
+    return {"secret": secret, "token": token_json(made)}
+
+
+def revoke(call: Call) -> dict[str, Any]:
+    """End a token of the user's; answer with all."""
+    call.site.tokens.revoke(call.given["id"], call.user)
+    return tokens(call)
+
+
+def token_json(token: Token) -> dict[str, Any]:
+    """Return a token as JSON types."""
+    return {
+        "id": token.id, "user": token.user, "label": token.label, "scopes": sorted(token.scopes),
+        "made_ns": token.made_ns, "expires_ns": token.expires_ns, "used_ns": token.used_ns,
+        "per_minute": token.per_minute, "revoked": token.revoked_ns is not None,
+    }  # fmt: skip
+
+
+NAME = Parameter("name", "the name of a saved search", needed=True, in_path=True)
+
+OPERATIONS = (
+    Operation("GET", "/", "about", "What this is, and who you are here.", answers.Site, about),
+    Operation("GET", "/saved", "saved", "Your saved searches.", answers.SavedSearches, saved),
+    Operation(
+        "PUT", "/saved/{name}", "save", "Keep a search under a name.", answers.SavedSearch, save, (NAME,), Kept,
+        "act",
+    ),
+    Operation(
+        "DELETE", "/saved/{name}", "forget", "Forget a saved search.", answers.SavedSearches, forget, (NAME,),
+        scope="act",
+    ),
+    Operation("GET", "/tokens", "tokens", "Your tokens, without their secrets.", answers.Tokens, tokens),
+    Operation(
+        "POST", "/tokens", "create", "Make a token, by name and password.", answers.NewToken, create, body=Wanted,
+        how="password",
+    ),
+    Operation("DELETE", "/tokens/{id}", "revoke", "End a token for ever.", answers.Tokens, revoke, (
+        Parameter("id", "the token's id", needed=True, in_path=True),
+    ), how="token"),
+)  # fmt: skip

@@ -1,0 +1,118 @@
+"""Operations that look at the index: search, count, facets, hints, files, sums."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from lustre_events.changelog.fid import FID
+from lustre_events.errors import ConfigError
+from lustre_events.index.remote import answers
+from lustre_events.index.remote.client import FILES_AT_ONCE, MOST_VALUES
+from lustre_events.index.search.hits import hit_json, view_json
+from lustre_events.web.api.calls import Call, hints_json
+from lustre_events.web.api.operation import Operation, Parameter
+
+QUERY = Parameter("q", "the query, as of `lustre-events search`", needed=True)
+CURSOR = Parameter("cursor", "the one of the page before, with the same query and order")
+LIMIT = Parameter("limit", "most hits of a page", 100, least=1, most=1_000)
+FIELDS = Parameter("field", "a field or a key, e.g. owner, ext, tabular.columns", many=True, most=20)
+
+
+def search(call: Call) -> dict[str, Any]:
+    """Answer with a page of hits, and with hints where nothing is found."""
+    given = call.given
+    with call.search() as index:
+        page = index.page(
+            given["q"], limit=given["limit"], sort=given["sort"], cursor=given["cursor"], visible_to=call.viewer
+        )
+        empty = not page.hits and given["cursor"] is None
+        hints = index.hints(given["q"], visible_to=call.viewer) if empty else ()
+    return {"hits": [hit_json(hit) for hit in page.hits], "cursor": page.cursor, "hints": hints_json(hints)}
+
+
+def count(call: Call) -> dict[str, Any]:
+    """Answer with how many objects match."""
+    with call.search() as index:
+        found = index.count(call.given["q"], visible_to=call.viewer)
+        hints = () if found else index.hints(call.given["q"], visible_to=call.viewer)
+    return {"count": found, "hints": hints_json(hints)}
+
+
+def facets(call: Call) -> dict[str, Any]:
+    """Answer with the most frequent values of fields, and with hints about fields without any."""
+    query, fields = call.given["q"], call.given["field"]
+    with call.search() as index:
+        found = index.facets(query, fields, limit=call.given["limit"], visible_to=call.viewer)
+        empty = [name for name, values in found.items() if not values]
+        hints = index.hints(query, fields=empty, visible_to=call.viewer) if empty else ()
+    return {
+        "facets": {name: [asdict(each) for each in values] for name, values in found.items()},
+        "hints": hints_json(hints),
+    }
+
+
+def hints(call: Call) -> dict[str, Any]:
+    """Answer with the reasons why nothing is found."""
+    with call.search() as index:
+        found = index.hints(call.given["q"], fields=call.given["field"], visible_to=call.viewer)
+    return {"hints": hints_json(found)}
+
+
+def files(call: Call) -> dict[str, Any]:
+    """Answer with all that is known of objects, by FID or path; one without a path is not to be seen."""
+    fids = [FID.parse(text) for text in call.given["fid"]]
+    with call.search() as index:
+        for text in call.given["path"]:
+            found = index.fid_of_path(text.encode("utf-8", "surrogateescape"), visible_to=call.viewer)
+            fids.append(NOWHERE if found is None else found)
+        views = index.show_many(fids, visible_to=call.viewer)
+    return {"files": [view_json(view) for view in views]}
+
+
+NOWHERE = FID.parse("[0x0:0x0:0x0]")
+"""Stands for a path that the index does not know: it has no paths."""
+
+
+def file(call: Call) -> dict[str, Any]:
+    """Answer with all that is known of one object."""
+    fid = FID.parse(call.given["fid"])
+    with call.search() as index:
+        view = index.show(fid, visible_to=call.viewer)
+    if not view.paths:
+        raise ConfigError(f"{fid}: there is no such file, or it is not for you to see")
+    return view_json(view)
+
+
+def du(call: Call) -> dict[str, Any]:
+    """Answer with the sums of a tree."""
+    path = call.given["path"].encode("utf-8", "surrogateescape")
+    with call.search() as index:
+        found = index.du(path, call.given["by"], visible_to=call.viewer)
+    return {"sums": [asdict(each) for each in found]}
+
+
+OPERATIONS = (
+    Operation("GET", "/search", "search", "Find files, page by page.", answers.Hits, search, (
+        QUERY, LIMIT, Parameter("sort", "size, mtime, ctime or atime; with - before it from the largest down"),
+        CURSOR,
+    )),
+    Operation("GET", "/count", "count", "Count the files that match.", answers.Count, count, (QUERY,)),
+    Operation("GET", "/facets", "facets", "The most frequent values of fields.", answers.Facets, facets, (
+        QUERY, FIELDS, Parameter("limit", "most values of a field", 20, least=1, most=MOST_VALUES),
+    )),
+    Operation("GET", "/hints", "hints", "Why nothing is found, or fields have no values.", answers.Hints, hints, (
+        QUERY, FIELDS,
+    )),
+    Operation("GET", "/files", "files", "All that is known of files, as asked for.", answers.Files, files, (
+        Parameter("fid", "a FID", many=True, most=FILES_AT_ONCE),
+        Parameter("path", "a path below the mount point", many=True, most=FILES_AT_ONCE),
+    )),
+    Operation("GET", "/files/{fid}", "file", "All that is known of one file.", answers.File, file, (
+        Parameter("fid", "a FID", needed=True, in_path=True),
+    )),
+    Operation("GET", "/du", "du", "Sums of a tree.", answers.Sums, du, (
+        Parameter("path", "a path below the mount point", needed=True),
+        Parameter("by", "owner, group, ext, extractor, type, mime, or a key", "owner"),
+    )),
+)  # fmt: skip

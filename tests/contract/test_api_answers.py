@@ -1,0 +1,128 @@
+"""One index, asked inside and over the API: the same questions have the same answers, for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lustre_events.changelog.fid import FID
+from lustre_events.errors import ConfigError, LustreEventsError
+from lustre_events.index import open_search
+from lustre_events.index.search.asking import Asking
+from lustre_events.index.search.failures import Choice, find
+from lustre_events.index.search.paging import pages
+from lustre_events.index.visibility import Viewer
+from tests.support.index.tables import node
+from tests.support.service.api import OTHER, OWNER, TORN, USERS, make_api, remote
+from tests.support.service.web import Console
+
+Ask = Callable[[Asking, Viewer | None], Any]
+
+
+def _pages(index: Asking, who: Viewer | None) -> Any:
+    found = list(pages(index, "ext:csv OR type:d", sort="-size", visible_to=who, portion=1))
+    return [(page.hits, page.cursor is None) for page in found]
+
+
+QUESTIONS: dict[str, Ask] = {
+    "hits": lambda index, who: index.page("columns:* AND run:>1", visible_to=who).hits,
+    "all": lambda index, who: index.page("*", limit=3, visible_to=who).hits,
+    "pages": _pages,
+    "bytes": lambda index, who: index.page("name:torn\udcff.csv", visible_to=who),
+    "count": lambda index, who: index.count("type:f", visible_to=who),
+    "hidden": lambda index, who: index.count("columns:temperature", visible_to=who),
+    "facets": lambda index, who: index.facets("*", ["owner", "mime", "columns", "rows", "none"], visible_to=who),
+    "hints": lambda index, who: index.hints("colums:own", visible_to=who),
+    "hints of a field": lambda index, who: index.hints("*", fields=["colums"], visible_to=who),
+    "du": lambda index, who: index.du(b"open", "owner", visible_to=who),
+    "du of all": lambda index, who: index.du(b"/", "ext", visible_to=who),
+    "du of nothing": lambda index, who: index.du(b"/own/run.csv", "ext", visible_to=who),
+    "files": lambda index, who: index.show_many([node(number) for number in (4, 2, 3, 5, 999)], visible_to=who),
+    "root": lambda index, who: index.show(node(0), visible_to=who),
+    "path": lambda index, who: index.fid_of_path(TORN, visible_to=who),
+    "hidden path": lambda index, who: index.fid_of_path(b"own/run.csv", visible_to=who),
+    "no path": lambda index, who: index.fid_of_path(b"none", visible_to=who),
+    "wrong query": lambda index, who: index.count("size:[1 TO", visible_to=who),
+    "wrong order": lambda index, who: index.page("*", sort="name", visible_to=who),
+    "wrong cursor": lambda index, who: index.page("*", cursor="forged", visible_to=who),
+}
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
+    return make_api(tmp_path_factory.mktemp("api"))
+
+
+def told(ask: Ask, index: Asking, who: Viewer | None) -> Any:
+    """Return an answer, or what is wrong."""
+    try:
+        return ask(index, who)
+    except LustreEventsError as exc:
+        return type(exc), str(exc)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_the_same_questions_have_the_same_answers(user: str, console: Console) -> None:
+    """Over the API a user gets what `visible_to` gives inside: value for value, refusal for refusal."""
+    with remote(console, user) as outside, open_search(f"sqlite:///{console.index}") as inside:
+        who = Viewer.of_user(user)
+        for name, ask in QUESTIONS.items():
+            assert told(ask, outside, None) == told(ask, inside, who), (user, name)
+
+
+def test_who_asks_matters(console: Console) -> None:
+    """The questions tell users apart: what one may not see is neither found, counted, summed nor hinted at."""
+    answers = {}
+    for user in USERS:
+        with remote(console, user) as index:
+            answers[user] = {name: told(ask, index, None) for name, ask in QUESTIONS.items()}
+
+    assert [answers[user]["hidden"] for user in USERS] == [2, 1, 1]
+    assert [answers[user]["count"] for user in USERS] == [4, 4, 3]
+    assert answers[OTHER]["hidden path"] is None
+    assert answers[OWNER]["hidden path"] == node(5)
+    assert "own" not in str(answers[OTHER]["hints"])
+
+
+def test_failures_are_those_of_files_that_one_may_see(console: Console) -> None:
+    """`failed` works over a server as it does on an index, with the viewer's own files only."""
+    seen = {}
+    for user in USERS:
+        with remote(console, user) as index:
+            seen[user] = {each.fid for each in find(index, Choice())}
+
+    assert seen == {"root": {node(4), node(5)}, OWNER: {node(4), node(5)}, OTHER: set()}
+
+
+def test_somebody_else_cannot_be_named(console: Console) -> None:
+    """Who asks is the owner of the token: even root's client does not choose another viewer."""
+    with remote(console, "root") as index, pytest.raises(ConfigError, match="owner of the token"):
+        index.count("*", visible_to=Viewer(4242))
+
+
+def test_a_fid_is_a_fid(console: Console) -> None:
+    """What is no FID is refused with a sentence, not with a fault."""
+    with remote(console, "root") as index, pytest.raises(ConfigError, match="FID"):
+        index.get(dict, "/files", [("fid", "nonsense")])
+    assert isinstance(node(4), FID)
+
+
+def test_works_of_others_are_not_for_the_dispatcher(tmp_path: Path) -> None:
+    """Retry and drop are for failures that the user sees, reprocess for files that the user owns."""
+    console = make_api(tmp_path)
+    console.answer = {"rows": 1, "dropped": 1, "taken": 1, "pending": 1, "waits": ""}
+    works = [(node(4), "hdf5"), (node(2), "tabular")]
+    with remote(console, OTHER) as index:
+        assert index.ask("retry", works) == 0
+        assert console.asked == []
+    with remote(console, OWNER) as index:
+        assert index.ask("drop", works) == 1
+        portions = index.reprocess("tabular", "columns:*")
+        assert [next(portions).more, next(portions).more] == [True, False]
+
+    asked: list[Any] = [("drop", {"works": [[str(node(4)), "hdf5"]]})]
+    asked += [("reprocess", {"name": "tabular", "fids": [str(node(4)), str(node(5))]})]
+    assert console.asked == [*asked, ("reprocess", {"name": "tabular", "fids": [str(node(5))]})]

@@ -1,0 +1,275 @@
+"""`/api/v1` as a program meets it: its description, who comes in, what is refused, and what the console keeps."""
+
+from __future__ import annotations
+
+import re
+import stat
+from base64 import b64encode
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fastjsonschema
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.security import generate_password_hash
+
+from lustre_events.errors import NotAllowed
+from lustre_events.index.remote.client import PREFIX
+from lustre_events.web.api.routes import OPERATIONS
+from lustre_events.web.pace import Pace
+from lustre_events.web.personal_tokens import DAY_NS, MOST_OF_A_USER, Tokens
+from lustre_events.web.store import Store
+from tests.support.index.tables import node
+from tests.support.service.api import OTHER, OWNER, make_api, remote, secret_of
+from tests.support.service.web import Console, enter, token_in
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    console = make_api(tmp_path)
+    console.users.write_text(f"{OWNER}:{generate_password_hash('secret ' + OWNER)}\n")
+    console.users.chmod(0o640)
+    console.answer = {"rows": 1, "dropped": 1, "taken": 2, "pending": 1, "waits": ""}
+    return console
+
+
+def call(client: FlaskClient, token: str, path: str, method: str = "GET", **more: Any) -> tuple[int, Any]:
+    """Return the status and the JSON of a call."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    answer = client.open(PREFIX + path, method=method, headers=headers | more.pop("headers", {}), **more)
+    return answer.status_code, answer.get_json()
+
+
+CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
+    "openapi": ("/openapi.json", None),
+    "about": ("/", None),
+    "search": ("/search?q=columns:*&limit=2&sort=-size", None),
+    "count": ("/count?q=colums:temperature", None),
+    "facets": ("/facets?q=*&field=owner&field=rows&field=none&limit=3", None),
+    "hints": ("/hints?q=none:1", None),
+    "files": (f"/files?fid={node(4)}&path=/open/map.csv&path=/none", None),
+    "file": (f"/files/{node(4)}", None),
+    "du": ("/du?path=/open&by=ext", None),
+    "failures": ("/failures?extractor=h*&since=&limit=5", None),
+    "retry": ("/failures/retry", {"works": [[str(node(4)), "hdf5"]]}),
+    "drop": ("/failures/drop", {"works": [[str(node(4)), "hdf5"]]}),
+    "reprocess": ("/reprocess", {"extractor": "tabular"}),
+    "save": ("/saved/run%207", {"query": "columns:own"}),
+    "saved": ("/saved", None),
+    "forget": ("/saved/run%207", None),
+    "tokens": ("/tokens", None),
+    "create": ("/tokens", {"label": "laptop"}),
+    "revoke": ("/tokens/{id}", None),
+}
+"""A call of each operation, by its name."""
+
+
+def closed(schema: Any) -> Any:
+    """Return a schema in which an object has no other members than those it names."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: closed(each) for name, each in schema.items()}
+    return found | ({"additionalProperties": False} if "properties" in schema else {})
+
+
+def test_the_description_is_what_the_code_does(console: Console) -> None:
+    """Each route is described and each description has a route; each answer has the shape that is described."""
+    app = console.app()
+    client, token = app.test_client(), secret_of(console, OWNER)
+    told = client.get(f"{PREFIX}/openapi.json").get_json()
+    routes = {
+        (re.sub(r"<(\w+)>", r"{\1}", rule.rule.removeprefix(PREFIX)), method.lower())
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/api/")
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert routes == {(path, method) for path, methods in told["paths"].items() for method in methods}
+    assert {each["operationId"] for methods in told["paths"].values() for each in methods.values()} == set(CALLS)
+
+    components = closed(told["components"])
+    for operation in OPERATIONS:
+        path, body = CALLS[operation.name]
+        password = {"Authorization": "Basic " + b64encode(f"{OWNER}:secret {OWNER}".encode()).decode()}
+        headers = password if operation.how == "password" else {}
+        ended = Tokens(Store(console.store), 9).create(OWNER)[1].id if "{id}" in path else ""
+        status, answer = call(
+            client, token, path.format(id=ended), operation.method, headers=headers,
+            **({} if body is None else {"json": body}),
+        )  # fmt: skip
+        assert status == 200, (operation.name, answer)
+        described = told["paths"][operation.path][operation.method.lower()]
+        schema = described["responses"]["200"]["content"]["application/json"]["schema"]
+        fastjsonschema.compile({**schema, "components": components})(answer)
+        assert {each["name"] for each in described["parameters"]} == {each.name for each in operation.parameters}
+        assert (body is not None) == ("requestBody" in described)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/search", "q is missing"),
+        ("/search?q=*&limt=3", "did you mean 'limit'|limit"),
+        ("/search?q=*&limit=1001", "from 1 to 1000"),
+        ("/search?q=*&limit=x", "whole number"),
+        ("/search?q=*&q=size:1", "once"),
+        ("/search?q=size:[1", r"\^"),
+        ("/facets?q=*" + "&field=a" * 21, "20 times"),
+        ("/files/nonsense", "FID"),
+        ("/du?path=/none", "no such path"),
+        ("/nowhere", "not found"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(console: Console, path: str, sentence: str) -> None:
+    """A parameter that is missing, unknown or out of its bounds is named; nothing is guessed or passed over."""
+    status, answer = call(console.app().test_client(), secret_of(console, OWNER), path)
+    assert status in {400, 404}
+    assert re.search(sentence, answer["error"]), answer
+
+
+def test_what_is_sent_is_checked(console: Console) -> None:
+    """A body of another type, another shape or too many files reaches nobody."""
+    client, token = console.app().test_client(), secret_of(console, OWNER)
+    bodies: list[dict[str, Any]] = [
+        {"data": "works=1"}, {"json": {"works": [["a"]]}}, {"json": {"works": [], "more": 1}},
+        {"data": "[" * 100_000, "content_type": "application/json"},
+    ]  # fmt: skip
+    for body in bodies:
+        assert call(client, token, "/failures/retry", "POST", **body)[0] == 400
+    assert console.asked == []
+
+
+def test_only_a_token_comes_in(console: Console) -> None:
+    """Without a token, with a changed, revoked or old one, all is refused; the store has no secret."""
+    client, token = console.app().test_client(), secret_of(console, OWNER)
+    tokens = Tokens(Store(console.store), 30)
+    revoked, made = tokens.create(OWNER)
+    tokens.revoke(made.id, OWNER)
+    old, _ = Tokens(Store(console.store), 30, clock=lambda: 10**18).create(OWNER, days=1)
+    for shown in ("", "le_", token[:-1], token.swapcase(), revoked, old):
+        for operation in OPERATIONS:
+            if operation.how != "anybody":
+                path, body = CALLS[operation.name]
+                assert call(client, shown, path.format(id="x"), operation.method, json=body or {})[0] in {
+                    401,
+                    429,
+                }, path
+    assert token.rpartition("_")[2].encode() not in console.store.read_bytes()
+    assert stat.S_IMODE(console.store.stat().st_mode) == 0o600
+
+
+def test_a_token_is_for_its_scopes_and_its_user(console: Console) -> None:
+    """A token to look changes nothing; one whose user's name has gone to somebody else opens nothing."""
+    client = console.app().test_client()
+    looks = secret_of(console, OWNER, ["read"])
+    assert call(client, looks, "/count?q=*")[0] == 200
+    status, answer = call(client, looks, "/failures/retry", "POST", json={"works": []})
+    assert (status, "not for 'act'" in answer["error"]) == (401, True)
+    with Store(console.store).opened() as connection:
+        connection.execute("UPDATE token SET uid = 4242")
+    assert call(client, looks, "/count?q=*")[0] == 401
+
+
+def test_a_token_has_an_end_and_a_user_few_tokens(console: Console) -> None:
+    """Its life is bounded by the site, and so is how many a user has; those that are over do not count."""
+    now = [10**18]
+    tokens = Tokens(Store(console.store), 30, clock=lambda: now[0])
+    with pytest.raises(Exception, match="30 days at most"):
+        tokens.create(OWNER, days=31)
+    with pytest.raises(Exception, match="not for everything"):
+        tokens.create(OWNER, scopes=["everything"])
+    secret, _ = tokens.create(OWNER, days=1)
+    for _ in range(MOST_OF_A_USER - 1):
+        tokens.create(OWNER, days=1)
+    with pytest.raises(Exception, match="revoke one"):
+        tokens.create(OWNER)
+    now[0] += DAY_NS
+    with pytest.raises(NotAllowed, match="over"):
+        tokens.known(secret)
+    tokens.create(OWNER)
+    now[0] += 365 * DAY_NS
+    tokens.create(OWNER)
+    assert len(tokens.list(OWNER)) == 1
+
+
+def test_a_browser_that_has_logged_in_may_look_only(console: Console) -> None:
+    """A session answers what is read, so that pages can ask; what changes something needs a token."""
+    client = enter(console.app(), OWNER)
+    assert call(client, "", "/")[1]["user"] == OWNER
+    assert call(client, "", "/failures/drop", "POST", json={"works": [[str(node(4)), "hdf5"]]})[0] == 401
+    assert call(client, "le_x_y", "/")[0] == 401
+    assert console.asked == []
+
+
+def test_passwords_make_tokens_and_cannot_be_guessed(console: Console) -> None:
+    """Name and password give a token over the API, with the patience of the login; nothing else takes them."""
+    client = console.app().test_client()
+
+    def create(password: str, path: str = "/tokens", method: str = "POST") -> tuple[int, Any]:
+        shown = {"Authorization": "Basic " + b64encode(f"{OWNER}:{password}".encode()).decode()}
+        return call(client, "", path, method, headers=shown, json={"label": "laptop", "days": 1})
+
+    status, made = create(f"secret {OWNER}")
+    assert (status, made["token"]["label"]) == (200, "laptop")
+    assert call(client, made["secret"], "/")[1]["scopes"] == ["read"]
+    assert create(f"secret {OWNER}", "/", "GET")[0] == 401
+    assert [create("guess")[0] for _ in range(6)] == [401] * 5 + [429]
+
+
+def test_who_asks_too_often_waits(console: Console) -> None:
+    """Each user has so many requests a minute, whatever token is used; the answer says how long to wait."""
+    console.settings = replace(console.settings, requests_per_minute=2)
+    app = console.app()
+    client, tokens = app.test_client(), [secret_of(console, OWNER), secret_of(console, OWNER)]
+    assert [call(client, token, "/")[0] for token in tokens] == [200, 200]
+    refused = client.get(f"{PREFIX}/", headers={"Authorization": f"Bearer {tokens[0]}"})
+    assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
+    assert call(client, secret_of(console, OTHER), "/")[0] == 200
+
+
+def test_the_pace_lets_in_again() -> None:
+    """What a minute allows comes back over a minute; 0 lets everybody in."""
+    now = [0.0]
+    pace = Pace(lambda: now[0])
+    assert [pace.wait("ada", 2) for _ in range(3)] == [0, 0, 30]
+    now[0] = 31
+    assert [pace.wait("ada", 2), pace.wait("ada", 2) > 0, pace.wait("ada", 0)] == [0, True, 0]
+
+
+def test_without_a_store_the_console_still_searches(console: Console, tmp_path: Path) -> None:
+    """Where the store cannot be opened, tokens say why, and pages that do not need it work."""
+    client = enter(console.app(), OWNER)
+    console.store.mkdir()
+    assert client.get("/").status_code == 200
+    assert client.get("/?q=*").status_code == 200
+    assert "[web] store" in client.get("/tokens").text
+    status, answer = call(client, "le_a_b", "/")
+    assert (status, answer["kind"]) == (503, "StoreUnavailable")
+
+
+def test_the_console_makes_tokens_and_keeps_searches(console: Console) -> None:
+    """A token is shown once and works until it is revoked; a saved search is on the first page and in the API."""
+    client = enter(console.app(), OWNER)
+    csrf = token_in(client.get("/tokens").text)
+    page = client.post("/tokens", data={"csrf": csrf, "label": "<b>", "days": "30", "scope": ["read"]}).text
+    found = re.search(r'id="secret">([^<]+)<', page)
+    assert found is not None
+    assert "<b>" not in page
+    assert call(client, found[1], "/count?q=*")[0] == 200
+    number = re.search(r'name="revoke" value="(\w+)"', client.get("/tokens").text)
+    assert number is not None
+    assert found[1] not in client.get("/tokens").text
+    client.post("/tokens", data={"csrf": csrf, "revoke": number[1]})
+    assert call(client, found[1], "/count?q=*")[0] == 401
+    assert client.post("/tokens", data={"label": "forged"}).status_code == 400
+
+    client.post("/saved", data={"csrf": csrf, "query": "columns:own", "name": "mine"})
+    assert "mine" in client.get("/").text
+    with remote(console, OWNER) as index:
+        assert [each["query"] for each in index.get(dict, "/saved")["saved"]] == ["columns:own"]
+    with remote(console, OTHER) as index:
+        assert index.get(dict, "/saved") == {"saved": []}
+    client.post("/saved", data={"csrf": csrf, "forget": "mine"})
+    assert "mine" not in client.get("/").text
