@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lustre_events.cli.options import Source, with_search, with_viewer
+from lustre_events.cli.options import SearchSource, with_search, with_viewer
 from lustre_events.cli.output import as_csv, as_json, print_facets, print_hints
 from lustre_events.index.visibility import Viewer
 
@@ -21,7 +21,7 @@ from lustre_events.index.visibility import Viewer
 def du_command(
     path: str,
     *,
-    source: Source,
+    source: SearchSource,
     viewer: Viewer | None,
     by: str,
     style: str | None,

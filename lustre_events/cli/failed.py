@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from lustre_events.changelog.fid import FID
-from lustre_events.cli.options import Source, with_search
+from lustre_events.cli.options import SearchSource, with_search
 from lustre_events.errors import ConfigError
 from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.search import failures
@@ -58,7 +58,7 @@ def failed_command() -> None:
 @click.option("--limit", default=100, show_default=True, help="Most failures to print.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per failure.")
 @with_search
-def list_(*, choice: Choice, limit: int, as_json: bool, source: Source) -> None:
+def list_(*, choice: Choice, limit: int, as_json: bool, source: SearchSource) -> None:
     """List files whose last attempt failed after all its tries, and why."""
     with source.opened() as search:
         for each in islice(failures.find(search, choice), limit):
@@ -69,7 +69,7 @@ def list_(*, choice: Choice, limit: int, as_json: bool, source: Source) -> None:
 @click.argument("fids", metavar="FID...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file.")
 @with_search
-def show(fids: tuple[str, ...], *, as_json: bool, source: Source) -> None:
+def show(fids: tuple[str, ...], *, as_json: bool, source: SearchSource) -> None:
     """Show all that is known of failed files, with the last lines of stderr."""
     with source.opened() as search:
         for view in search.show_many([FID.parse(text) for text in fids]):
@@ -81,7 +81,7 @@ def show(fids: tuple[str, ...], *, as_json: bool, source: Source) -> None:
 @failed_command.command("retry")
 @choosing
 @with_search
-def retry(*, choice: Choice, source: Source) -> None:
+def retry(*, choice: Choice, source: SearchSource) -> None:
     """Try failed files again, at once and with all their tries."""
     click.echo(f"{_ask('retry', 'rows', choice, source)} files are tried again")
 
@@ -89,12 +89,12 @@ def retry(*, choice: Choice, source: Source) -> None:
 @failed_command.command("drop")
 @choosing
 @with_search
-def drop(*, choice: Choice, source: Source) -> None:
+def drop(*, choice: Choice, source: SearchSource) -> None:
     """Forget failures; good documents of the files stay."""
     click.echo(f"{_ask('drop', 'dropped', choice, source)} failures are forgotten")
 
 
-def _ask(action: str, counted: str, choice: Choice, source: Source) -> int:
+def _ask(action: str, counted: str, choice: Choice, source: SearchSource) -> int:
     with source.opened() as search:
         if isinstance(search, RemoteSearch):
             chosen = list(failures.find(search, choice))

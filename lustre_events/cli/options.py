@@ -58,7 +58,7 @@ def index_of(settings: Settings, url: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SearchSource:
     """What a command asks: an index, or a server."""
 
     settings: Settings
@@ -84,7 +84,7 @@ def with_search(command: F) -> F:
     def made(*args: Any, settings: Settings, index_url: str | None, server: str | None, **fields: Any) -> Any:
         if index_url and server:
             raise ConfigError("--index and --server name two places to ask; give one of them")
-        return command(*args, source=Source(settings, index_url, server), **fields)
+        return command(*args, source=SearchSource(settings, index_url, server), **fields)
 
     option = click.option(
         "--server",

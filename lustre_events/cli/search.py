@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lustre_events.cli.options import Source, with_search, with_viewer
+from lustre_events.cli.options import SearchSource, with_search, with_viewer
 from lustre_events.cli.output import as_csv, as_json, print_csv, print_facets, print_hints
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.search.hits import Hit, Page, hit_json, name_text, printable
@@ -41,7 +41,7 @@ def _fields(_ctx: click.Context, _argument: click.Parameter, typed: str) -> list
 def search_command(
     query: str,
     *,
-    source: Source,
+    source: SearchSource,
     viewer: Viewer | None,
     limit: int,
     sort: str | None,

@@ -9,7 +9,7 @@ from itertools import islice
 
 import click
 
-from lustre_events.cli.options import Source, resolve, with_search, with_viewer
+from lustre_events.cli.options import SearchSource, resolve, with_search, with_viewer
 from lustre_events.index.search.hits import view_json, view_text
 from lustre_events.index.visibility import Viewer
 
@@ -22,7 +22,7 @@ SHOW_AT_ONCE = 500
 @with_search
 @with_viewer
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per target.")
-def show_command(targets: tuple[str, ...], *, source: Source, viewer: Viewer | None, as_json: bool) -> None:
+def show_command(targets: tuple[str, ...], *, source: SearchSource, viewer: Viewer | None, as_json: bool) -> None:
     """Show what the index knows of objects: names, facts, documents, failures. `-` reads a list from stdin."""
     with source.opened() as search:
         words = _targets(targets)

@@ -59,7 +59,7 @@ def create(
         return
     body = {"label": label, "scopes": list(scopes), "days": days}
     with _by_password(settings, server) as asking:
-        made = asking.send(answers.NewToken, "POST", "/tokens", body=body)
+        made = asking.send(answers.NewTokenAnswer, "POST", "/tokens", body=body)
     path = _keep(settings, made.secret)
     click.echo(f"the token {made.token.id} is kept in {path} until {time_text(made.token.expires_ns)}")
 
@@ -86,7 +86,7 @@ def list_(*, everybody: bool, as_json: bool, server: str | None, settings: Setti
         shown: list[dict[str, Any]] = [found.token_json(each) for each in _tokens(settings).list(None)]
     else:
         with _by_token(settings, server) as asking:
-            shown = [_plain(each) for each in asking.get(answers.Tokens, "/tokens").tokens]
+            shown = [_plain(each) for each in asking.get(answers.TokensAnswer, "/tokens").tokens]
     _print(shown, as_json=as_json)
 
 
@@ -101,7 +101,7 @@ def revoke(number: str, *, anybody: bool, server: str | None, settings: Settings
         _tokens(settings).revoke(number, None)
     else:
         with _by_token(settings, server) as asking:
-            asking.send(answers.Tokens, "DELETE", f"/tokens/{_id(number)}")
+            asking.send(answers.TokensAnswer, "DELETE", f"/tokens/{_id(number)}")
     click.echo(f"{number}: revoked")
 
 
@@ -162,7 +162,7 @@ def _id(number: str) -> str:
     return number
 
 
-def _plain(token: answers.Token) -> dict[str, Any]:
+def _plain(token: answers.TokenAnswer) -> dict[str, Any]:
     return {name: getattr(token, name) for name in token.__struct_fields__}
 
 

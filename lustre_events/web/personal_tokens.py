@@ -32,7 +32,7 @@ _COLUMNS = "id, user, uid, label, scopes, made_ns, expires_ns, used_ns, per_minu
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class PersonalToken:
     """A token without its secret. `per_minute` 0: the site's limit."""
 
     id: str
@@ -73,7 +73,7 @@ class Tokens:
         scopes: Collection[str] = ("read",),
         days: float = 0,
         per_minute: int = 0,
-    ) -> tuple[str, Token]:
+    ) -> tuple[str, PersonalToken]:
         """Make a token of a user of this machine; return its secret, which is nowhere else, and what is kept.
 
         `days` 0: as long as the site allows.
@@ -85,7 +85,7 @@ class Tokens:
         life = days or self._most_days
         _check(label, scopes, life, self._most_days)
         secret = secrets.token_urlsafe(32)
-        made = Token(
+        made = PersonalToken(
             secrets.token_hex(6), user, viewer.uid, label, frozenset(scopes), now, now + int(life * DAY_NS), None,
             per_minute, None,
         )  # fmt: skip
@@ -102,7 +102,7 @@ class Tokens:
             )  # fmt: skip
         return f"le_{made.id}_{secret}", made
 
-    def known(self, text: str) -> Token:
+    def known(self, text: str) -> PersonalToken:
         """Return the token that somebody shows. Raises NotAllowed: it opens nothing, for whatever reason."""
         _, _, rest = text.partition("le_")
         number, _, secret = rest.partition("_")
@@ -124,12 +124,12 @@ class Tokens:
         """Return the time by which tokens end."""
         return self._clock()
 
-    def list(self, user: str | None) -> list[Token]:
+    def list(self, user: str | None) -> list[PersonalToken]:
         """Return the tokens of a user (None: of all), the newest first."""
         with self._store.opened() as connection:
             return _of(connection, user)
 
-    def revoke(self, number: str, user: str | None) -> Token:
+    def revoke(self, number: str, user: str | None) -> PersonalToken:
         """End a token of a user (None: of anybody) for ever. Raises ConfigError: there is no such token."""
         with self._store.opened() as connection:
             found = next((each for each in _of(connection, user) if each.id == number), None)
@@ -150,7 +150,7 @@ def _check(label: str, scopes: Collection[str], life: float, most: float) -> Non
         raise ConfigError(f"a label is one line of at most {LONGEST_LABEL} characters")
 
 
-def _of(connection: sqlite3.Connection, user: str | None) -> list[Token]:
+def _of(connection: sqlite3.Connection, user: str | None) -> list[PersonalToken]:
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM token WHERE :user IS NULL OR user = :user ORDER BY made_ns DESC, id",  # noqa: S608
         {"user": user},
@@ -158,9 +158,9 @@ def _of(connection: sqlite3.Connection, user: str | None) -> list[Token]:
     return [_token(row) for row in rows]
 
 
-def _token(row: tuple[str, str, int, str, str, int, int, int | None, int, int | None]) -> Token:
+def _token(row: tuple[str, str, int, str, str, int, int, int | None, int, int | None]) -> PersonalToken:
     number, user, uid, label, scopes, made_ns, expires_ns, used_ns, per_minute, revoked_ns = row
-    return Token(
+    return PersonalToken(
         number, user, uid, label, frozenset(scopes.split()), made_ns, expires_ns, used_ns, per_minute, revoked_ns
     )
 

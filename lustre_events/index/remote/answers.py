@@ -17,7 +17,7 @@ from lustre_events.index.search.hints import Hint as HintValue
 from lustre_events.index.search.hits import below_root
 
 
-class Hit(msgspec.Struct, frozen=True):
+class HitAnswer(msgspec.Struct, frozen=True):
     """One object that a search found. Facts are null while they are not known."""
 
     fid: str
@@ -39,7 +39,7 @@ class Hit(msgspec.Struct, frozen=True):
         )  # fmt: skip
 
 
-class Hint(msgspec.Struct, frozen=True):
+class HintAnswer(msgspec.Struct, frozen=True):
     """Why nothing is found. `query` is a repaired one, which finds `files` (at most 1,001 are counted)."""
 
     text: str
@@ -51,22 +51,22 @@ class Hint(msgspec.Struct, frozen=True):
         return HintValue(self.text, self.query, self.files)
 
 
-class Hits(msgspec.Struct, frozen=True):
+class PageAnswer(msgspec.Struct, frozen=True):
     """One page of a search. `cursor` gives the next one; null: there are no more."""
 
-    hits: list[Hit]
+    hits: list[HitAnswer]
     cursor: str | None
-    hints: list[Hint]
+    hints: list[HintAnswer]
 
 
-class Count(msgspec.Struct, frozen=True):
+class CountAnswer(msgspec.Struct, frozen=True):
     """How many objects match."""
 
     count: int
-    hints: list[Hint]
+    hints: list[HintAnswer]
 
 
-class Facet(msgspec.Struct, frozen=True):
+class FacetAnswer(msgspec.Struct, frozen=True):
     """A value, how many objects have it, and the sum of their sizes."""
 
     value: str | int | float | None
@@ -78,20 +78,20 @@ class Facet(msgspec.Struct, frozen=True):
         return hits.Facet(self.value, self.files, self.bytes)
 
 
-class Facets(msgspec.Struct, frozen=True):
+class FacetsAnswer(msgspec.Struct, frozen=True):
     """The most frequent values of each field that was asked for."""
 
-    facets: dict[str, list[Facet]]
-    hints: list[Hint]
+    facets: dict[str, list[FacetAnswer]]
+    hints: list[HintAnswer]
 
 
-class Hints(msgspec.Struct, frozen=True):
+class HintsAnswer(msgspec.Struct, frozen=True):
     """Why a query finds nothing; empty where it finds something."""
 
-    hints: list[Hint]
+    hints: list[HintAnswer]
 
 
-class Cause(msgspec.Struct, frozen=True):
+class CauseAnswer(msgspec.Struct, frozen=True):
     """The last record about an object."""
 
     mdt: str
@@ -100,7 +100,7 @@ class Cause(msgspec.Struct, frozen=True):
     time_ns: int
 
 
-class Facts(msgspec.Struct, frozen=True):
+class FactsAnswer(msgspec.Struct, frozen=True):
     """What the index knows of an object besides its names; null: not known. `acl` is hexadecimal."""
 
     type: str | None
@@ -119,13 +119,14 @@ class Facts(msgspec.Struct, frozen=True):
     generation: int
     content: int
     facts_generation: int
-    cause: Cause | None
+    cause: CauseAnswer | None
+    rights: int
 
-    def value(self) -> hits.Facts:
+    def value(self) -> hits.ObjectFacts:
         """Return them as the index gives them."""
         plain = {name: getattr(self, name) for name in self.__struct_fields__}
         cause = self.cause
-        return hits.Facts(**plain | {
+        return hits.ObjectFacts(**plain | {
             "mode": _mode(self.mode),
             "jobid": None if self.jobid is None else self.jobid.encode("utf-8", "surrogateescape"),
             "acl": None if self.acl is None else bytes.fromhex(self.acl),
@@ -134,7 +135,7 @@ class Facts(msgspec.Struct, frozen=True):
         })  # fmt: skip
 
 
-class Document(msgspec.Struct, frozen=True):
+class DocumentAnswer(msgspec.Struct, frozen=True):
     """The last good document of one extractor."""
 
     generation: int
@@ -143,7 +144,7 @@ class Document(msgspec.Struct, frozen=True):
     provenance: dict[str, Any]
 
 
-class Failure(msgspec.Struct, frozen=True):
+class FailureAnswer(msgspec.Struct, frozen=True):
     """The last attempt of one extractor, which failed."""
 
     generation: int
@@ -151,7 +152,7 @@ class Failure(msgspec.Struct, frozen=True):
     failure: dict[str, Any]
 
 
-class Pending(msgspec.Struct, frozen=True):
+class PendingAnswer(msgspec.Struct, frozen=True):
     """Work that is wanted and not done yet."""
 
     generation: int
@@ -163,15 +164,15 @@ class Pending(msgspec.Struct, frozen=True):
     job: str | None
 
 
-class File(msgspec.Struct, frozen=True):
+class FileAnswer(msgspec.Struct, frozen=True):
     """All that the index knows of one object; no paths where it is gone, unknown, or not for you to see."""
 
     fid: str
     paths: list[str]
-    facts: Facts | None
-    documents: dict[str, Document]
-    failures: dict[str, Failure]
-    pending: dict[str, Pending]
+    facts: FactsAnswer | None
+    documents: dict[str, DocumentAnswer]
+    failures: dict[str, FailureAnswer]
+    pending: dict[str, PendingAnswer]
 
     def value(self) -> hits.ObjectView:
         """Return it as the index gives it."""
@@ -185,19 +186,19 @@ class File(msgspec.Struct, frozen=True):
         )
 
 
-class Files(msgspec.Struct, frozen=True):
+class FilesAnswer(msgspec.Struct, frozen=True):
     """The objects that were asked for, in that order."""
 
-    files: list[File]
+    files: list[FileAnswer]
 
 
-class Sums(msgspec.Struct, frozen=True):
+class SumsAnswer(msgspec.Struct, frozen=True):
     """Files and bytes of a tree, by the values of a field."""
 
-    sums: list[Facet]
+    sums: list[FacetAnswer]
 
 
-class FailedFile(msgspec.Struct, frozen=True):
+class FailedFileAnswer(msgspec.Struct, frozen=True):
     """One failure of one file."""
 
     fid: str
@@ -209,21 +210,21 @@ class FailedFile(msgspec.Struct, frozen=True):
     provenance: Any
 
 
-class Failures(msgspec.Struct, frozen=True):
+class FailuresAnswer(msgspec.Struct, frozen=True):
     """Failed attempts for files that you may see. `cursor` gives the next page; null: there are no more."""
 
-    failures: list[FailedFile]
+    failures: list[FailedFileAnswer]
     cursor: str | None
 
 
-class Asked(msgspec.Struct, frozen=True):
+class AskedAnswer(msgspec.Struct, frozen=True):
     """What was given to the dispatcher: how many files, and how many of them are now work."""
 
     files: int
     rows: int
 
 
-class Reprocessed(msgspec.Struct, frozen=True):
+class ReprocessedAnswer(msgspec.Struct, frozen=True):
     """A portion of files that are extracted again: taken, now work, pending; and why they wait, or nothing.
 
     While there is `more`, ask again with `cursor`; where nothing was taken, a while later.
@@ -238,7 +239,7 @@ class Reprocessed(msgspec.Struct, frozen=True):
     more: bool
 
 
-class SavedSearch(msgspec.Struct, frozen=True):
+class SavedSearchAnswer(msgspec.Struct, frozen=True):
     """A search that somebody keeps under a name."""
 
     name: str
@@ -247,13 +248,13 @@ class SavedSearch(msgspec.Struct, frozen=True):
     made_ns: int
 
 
-class SavedSearches(msgspec.Struct, frozen=True):
+class SavedSearchesAnswer(msgspec.Struct, frozen=True):
     """One's own saved searches, by name."""
 
-    saved: list[SavedSearch]
+    saved: list[SavedSearchAnswer]
 
 
-class Token(msgspec.Struct, frozen=True):
+class TokenAnswer(msgspec.Struct, frozen=True):
     """A personal token, without its secret. `expires_ns` in the past, or `revoked`: it opens nothing any more."""
 
     id: str
@@ -267,20 +268,20 @@ class Token(msgspec.Struct, frozen=True):
     revoked: bool
 
 
-class Tokens(msgspec.Struct, frozen=True):
+class TokensAnswer(msgspec.Struct, frozen=True):
     """One's own tokens, the newest first."""
 
-    tokens: list[Token]
+    tokens: list[TokenAnswer]
 
 
-class NewToken(msgspec.Struct, frozen=True):
+class NewTokenAnswer(msgspec.Struct, frozen=True):
     """A token that was just made; `secret` is shown this once."""
 
     secret: str
-    token: Token
+    token: TokenAnswer
 
 
-class Site(msgspec.Struct, frozen=True):
+class SiteAnswer(msgspec.Struct, frozen=True):
     """Whom one asks, as whom, and where the file system is mounted there."""
 
     version: str
@@ -289,7 +290,7 @@ class Site(msgspec.Struct, frozen=True):
     mount: str
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class RefusalAnswer(msgspec.Struct, frozen=True):
     """Why there is no answer: one sentence, and the class of errors.py that it is."""
 
     error: str

@@ -48,13 +48,13 @@ class RemoteSearch:
         """Return one page of hits, and the cursor that gives the next one."""
         _nobody_else(visible_to)
         asked = [("q", query), ("limit", str(limit)), *_given(sort=sort, cursor=cursor)]
-        found = self.get(answers.Hits, "/search", asked)
+        found = self.get(answers.PageAnswer, "/search", asked)
         return Page(tuple(hit.value() for hit in found.hits), found.cursor)
 
     def count(self, query: str, *, visible_to: Viewer | None = None) -> int:
         """Return how many objects match."""
         _nobody_else(visible_to)
-        return self.get(answers.Count, "/count", [("q", query)]).count
+        return self.get(answers.CountAnswer, "/count", [("q", query)]).count
 
     def facets(
         self, query: str, fields: Sequence[str], *, limit: int | None = 20, visible_to: Viewer | None = None
@@ -62,7 +62,7 @@ class RemoteSearch:
         """Return the most frequent values of fields; without a limit at most MOST_VALUES of each."""
         _nobody_else(visible_to)
         asked = [("q", query), ("limit", str(limit or MOST_VALUES)), *(("field", name) for name in fields)]
-        found = self.get(answers.Facets, "/facets", asked).facets
+        found = self.get(answers.FacetsAnswer, "/facets", asked).facets
         return {name: tuple(each.file_facet() for each in values) for name, values in found.items()}
 
     def hints(
@@ -70,14 +70,14 @@ class RemoteSearch:
     ) -> tuple[Hint, ...]:
         """Return why a query finds nothing, or `facets` no values of some fields."""
         _nobody_else(visible_to)
-        found = self.get(answers.Hints, "/hints", [("q", query), *(("field", name) for name in fields)])
+        found = self.get(answers.HintsAnswer, "/hints", [("q", query), *(("field", name) for name in fields)])
         return tuple(hint.value() for hint in found.hints)
 
     def du(self, path: bytes, by: str, *, visible_to: Viewer | None = None) -> tuple[Facet, ...]:
         """Return files and bytes of a path and all below it, by a field as of `facets`."""
         _nobody_else(visible_to)
         asked = [("path", from_root([path])[0]), ("by", by)]
-        return tuple(each.file_facet() for each in self.get(answers.Sums, "/du", asked).sums)
+        return tuple(each.file_facet() for each in self.get(answers.SumsAnswer, "/du", asked).sums)
 
     def show(self, fid: FID, *, visible_to: Viewer | None = None) -> ObjectView:
         """Return all that is known of one object."""
@@ -88,26 +88,26 @@ class RemoteSearch:
         _nobody_else(visible_to)
         left, found = iter(fids), []
         while portion := [("fid", str(fid)) for fid in islice(left, FILES_AT_ONCE)]:
-            found += [each.value() for each in self.get(answers.Files, "/files", portion).files]
+            found += [each.value() for each in self.get(answers.FilesAnswer, "/files", portion).files]
         return found
 
     def fid_of_path(self, path: bytes, *, visible_to: Viewer | None = None) -> FID | None:
         """Return the object at a path, or None."""
         _nobody_else(visible_to)
-        (found,) = self.get(answers.Files, "/files", [("path", from_root([path])[0])]).files
+        (found,) = self.get(answers.FilesAnswer, "/files", [("path", from_root([path])[0])]).files
         return FID.parse(found.fid) if found.paths else None
 
     def ask(self, action: str, works: Sequence[tuple[FID, str]]) -> int:
         """Have failed files tried again (`retry`) or their failures forgotten (`drop`); return how many are."""
         body = {"works": [[str(fid), extractor] for fid, extractor in works]}
-        return self.send(answers.Asked, "POST", f"/failures/{action}", body=body).rows
+        return self.send(answers.AskedAnswer, "POST", f"/failures/{action}", body=body).rows
 
-    def reprocess(self, extractor: str, query: str) -> Iterator[answers.Reprocessed]:
+    def reprocess(self, extractor: str, query: str) -> Iterator[answers.ReprocessedAnswer]:
         """Have an extractor look again at one's own files that match; a portion for each step."""
         cursor: str | None = None
         while True:
             body = {"extractor": extractor, "query": query, "cursor": cursor}
-            portion = self.send(answers.Reprocessed, "POST", "/reprocess", body=body)
+            portion = self.send(answers.ReprocessedAnswer, "POST", "/reprocess", body=body)
             yield portion
             cursor = portion.cursor
             if not portion.more:
@@ -156,7 +156,7 @@ def _nobody_else(viewer: Viewer | None) -> None:
 def _refusal(status: int, body: Any) -> LustreEventsError:
     """Return the error that a server names, as an object of its class here."""
     try:
-        told = msgspec.convert(body, answers.Refusal)
+        told = msgspec.convert(body, answers.RefusalAnswer)
     except msgspec.ValidationError:
         return IndexUnavailable(f"the server refused with status {status} and gave no reason")
     kind = getattr(errors, told.kind, None)

@@ -18,7 +18,7 @@ MOST_BYTES = 1 << 29
 Pairs = Iterable[tuple[str, str]]
 
 
-class Reply(NamedTuple):
+class HttpReply(NamedTuple):
     """What a server says: the status, and the body as JSON."""
 
     status: int
@@ -30,7 +30,7 @@ class Transport(Protocol):
 
     def __call__(  # noqa: D102
         self, method: str, path: str, query: Pairs = (), body: Mapping[str, Any] | None = None
-    ) -> Reply: ...
+    ) -> HttpReply: ...
 
     def close(self) -> None: ...  # noqa: D102
 
@@ -68,7 +68,9 @@ class HttpsTransport:
         self._context = _context(ca) if self._parts.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
 
-    def __call__(self, method: str, path: str, query: Pairs = (), body: Mapping[str, Any] | None = None) -> Reply:
+    def __call__(
+        self, method: str, path: str, query: Pairs = (), body: Mapping[str, Any] | None = None
+    ) -> HttpReply:
         """Send a request. See Transport."""
         data = None if body is None else json.dumps(body).encode("ascii")
         headers = self._headers | ({} if data is None else {"Content-Type": "application/json"})
@@ -122,7 +124,7 @@ class HttpsTransport:
                 )
         return self._connection
 
-    def _reply(self, status: int, kind: str, text: bytes, location: str) -> Reply:
+    def _reply(self, status: int, kind: str, text: bytes, location: str) -> HttpReply:
         if 300 <= status < 400:
             raise IndexUnavailable(
                 f"{self._shown}: it sends us to {location[:200]!r}, and a token goes nowhere else; name the right "
@@ -133,7 +135,7 @@ class HttpsTransport:
         try:
             if kind != "application/json":
                 raise ValueError(kind)
-            return Reply(status, json.loads(text))
+            return HttpReply(status, json.loads(text))
         except (ValueError, RecursionError) as exc:
             raise IndexUnavailable(
                 f"{self._shown}: answered with status {status} and no JSON; is `lustre-events web` there?"

@@ -93,7 +93,7 @@ def _behind(index: Search, query: str, taken: int, call: Call) -> str | None:
 
 
 OPERATIONS = (
-    Operation("GET", "/failures", "failures", "Failed attempts for files.", answers.Failures, failures, (
+    Operation("GET", "/failures", "failures", "Failed attempts for files.", answers.FailuresAnswer, failures, (
         Parameter("extractor", "failures of these extractors (* and ?)", "*"),
         Parameter("path", "the path matches, e.g. /proj/**", ""),
         Parameter("error", "the error has this text in it", ""),
@@ -102,11 +102,12 @@ OPERATIONS = (
         Parameter("limit", "most files of a page", 100, least=1, most=500),
         CURSOR,
     )),
-    Operation("POST", "/failures/retry", "retry", "Try failed files again.", answers.Asked, retry, body=Works,
+    Operation("POST", "/failures/retry", "retry", "Try failed files again.", answers.AskedAnswer, retry, body=Works,
               scope="act"),
-    Operation("POST", "/failures/drop", "drop", "Forget failures.", answers.Asked, drop, body=Works, scope="act"),
+    Operation("POST", "/failures/drop", "drop", "Forget failures.", answers.AskedAnswer, drop, body=Works,
+              scope="act"),
     Operation(
         "POST", "/reprocess", "reprocess", "Let an extractor look again at your own files, a portion at a time.",
-        answers.Reprocessed, reprocess, body=Again, scope="act",
+        answers.ReprocessedAnswer, reprocess, body=Again, scope="act",
     ),
 )  # fmt: skip

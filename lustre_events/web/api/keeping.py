@@ -11,10 +11,10 @@ import msgspec
 from lustre_events.index.remote import answers
 from lustre_events.web.api.calls import Call
 from lustre_events.web.api.operation import Operation, Parameter
-from lustre_events.web.personal_tokens import Token
+from lustre_events.web.personal_tokens import PersonalToken
 
 
-class Wanted(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class WantedToken(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A token to be made. `days` 0: as long as the site allows."""
 
     label: str = ""
@@ -71,7 +71,7 @@ def revoke(call: Call) -> dict[str, Any]:
     return tokens(call)
 
 
-def token_json(token: Token) -> dict[str, Any]:
+def token_json(token: PersonalToken) -> dict[str, Any]:
     """Return a token as JSON types."""
     return {
         "id": token.id, "user": token.user, "label": token.label, "scopes": sorted(token.scopes),
@@ -83,22 +83,24 @@ def token_json(token: Token) -> dict[str, Any]:
 NAME = Parameter("name", "the name of a saved search", needed=True, in_path=True)
 
 OPERATIONS = (
-    Operation("GET", "/", "about", "What this is, and who you are here.", answers.Site, about),
-    Operation("GET", "/saved", "saved", "Your saved searches.", answers.SavedSearches, saved),
+    Operation("GET", "/", "about", "What this is, and who you are here.", answers.SiteAnswer, about),
+    Operation("GET", "/saved", "saved", "Your saved searches.", answers.SavedSearchesAnswer, saved),
     Operation(
-        "PUT", "/saved/{name}", "save", "Keep a search under a name.", answers.SavedSearch, save, (NAME,), Kept,
+        "PUT", "/saved/{name}", "save", "Keep a search under a name.", answers.SavedSearchAnswer, save, (NAME,),
+        Kept,
         "act",
     ),
     Operation(
-        "DELETE", "/saved/{name}", "forget", "Forget a saved search.", answers.SavedSearches, forget, (NAME,),
+        "DELETE", "/saved/{name}", "forget", "Forget a saved search.", answers.SavedSearchesAnswer, forget, (NAME,),
         scope="act",
     ),
-    Operation("GET", "/tokens", "tokens", "Your tokens, without their secrets.", answers.Tokens, tokens),
+    Operation("GET", "/tokens", "tokens", "Your tokens, without their secrets.", answers.TokensAnswer, tokens),
     Operation(
-        "POST", "/tokens", "create", "Make a token, by name and password.", answers.NewToken, create, body=Wanted,
+        "POST", "/tokens", "create", "Make a token, by name and password.", answers.NewTokenAnswer, create,
+        body=WantedToken,
         how="password",
     ),
-    Operation("DELETE", "/tokens/{id}", "revoke", "End a token for ever.", answers.Tokens, revoke, (
+    Operation("DELETE", "/tokens/{id}", "revoke", "End a token for ever.", answers.TokensAnswer, revoke, (
         Parameter("id", "the token's id", needed=True, in_path=True),
     ), how="token"),
 )  # fmt: skip

@@ -93,25 +93,25 @@ def du(call: Call) -> dict[str, Any]:
 
 
 OPERATIONS = (
-    Operation("GET", "/search", "search", "Find files, page by page.", answers.Hits, search, (
+    Operation("GET", "/search", "search", "Find files, page by page.", answers.PageAnswer, search, (
         QUERY, LIMIT, Parameter("sort", "size, mtime, ctime or atime; with - before it from the largest down"),
         CURSOR,
     )),
-    Operation("GET", "/count", "count", "Count the files that match.", answers.Count, count, (QUERY,)),
-    Operation("GET", "/facets", "facets", "The most frequent values of fields.", answers.Facets, facets, (
+    Operation("GET", "/count", "count", "Count the files that match.", answers.CountAnswer, count, (QUERY,)),
+    Operation("GET", "/facets", "facets", "The most frequent values of fields.", answers.FacetsAnswer, facets, (
         QUERY, FIELDS, Parameter("limit", "most values of a field", 20, least=1, most=MOST_VALUES),
     )),
-    Operation("GET", "/hints", "hints", "Why nothing is found, or fields have no values.", answers.Hints, hints, (
+    Operation("GET", "/hints", "hints", "Why nothing is found.", answers.HintsAnswer, hints, (
         QUERY, FIELDS,
     )),
-    Operation("GET", "/files", "files", "All that is known of files, as asked for.", answers.Files, files, (
+    Operation("GET", "/files", "files", "All that is known of files, as asked for.", answers.FilesAnswer, files, (
         Parameter("fid", "a FID", many=True, most=FILES_AT_ONCE),
         Parameter("path", "a path below the mount point", many=True, most=FILES_AT_ONCE),
     )),
-    Operation("GET", "/files/{fid}", "file", "All that is known of one file.", answers.File, file, (
+    Operation("GET", "/files/{fid}", "file", "All that is known of one file.", answers.FileAnswer, file, (
         Parameter("fid", "a FID", needed=True, in_path=True),
     )),
-    Operation("GET", "/du", "du", "Sums of a tree.", answers.Sums, du, (
+    Operation("GET", "/du", "du", "Sums of a tree.", answers.SumsAnswer, du, (
         Parameter("path", "a path below the mount point", needed=True),
         Parameter("by", "owner, group, ext, extractor, type, mime, or a key", "owner"),
     )),

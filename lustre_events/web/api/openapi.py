@@ -25,7 +25,7 @@ def description(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the description of operations as JSON types."""
     bodies = [each.body for each in operations if each.body is not None]
     types = [
-        answers.Refusal,
+        answers.RefusalAnswer,
         *dict.fromkeys([*(each.answer for each in operations if each.answer is not dict), *bodies]),
     ]
     found, components = msgspec.json.schema_components(types, ref_template=_REF)
@@ -66,7 +66,7 @@ def _operation(each: Operation, schemas: dict[type, Any]) -> dict[str, Any]:
         ],
         "responses": {
             "200": _content("The answer.", schemas.get(each.answer, {"type": "object"})),
-            "default": _content("Why there is none.", schemas[answers.Refusal]),
+            "default": _content("Why there is none.", schemas[answers.RefusalAnswer]),
         },
     }  # fmt: skip
     if each.body is not None:

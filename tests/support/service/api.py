@@ -10,7 +10,7 @@ from typing import Any
 from flask.testing import FlaskClient
 
 from lustre_events.index.remote.client import RemoteSearch
-from lustre_events.index.remote.transport import Pairs, Reply, target
+from lustre_events.index.remote.transport import HttpReply, Pairs, target
 from lustre_events.index.sqlite.database import APPLICATION_ID
 from lustre_events.index.sqlite.database import _schemas as schemas
 from lustre_events.web.personal_tokens import Tokens
@@ -33,10 +33,12 @@ class ClientTransport:
         self._client = client
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    def __call__(self, method: str, path: str, query: Pairs = (), body: Mapping[str, Any] | None = None) -> Reply:
+    def __call__(
+        self, method: str, path: str, query: Pairs = (), body: Mapping[str, Any] | None = None
+    ) -> HttpReply:
         """Send a request."""
         answer = self._client.open(target(path, query), method=method, json=body, headers=self._headers)
-        return Reply(answer.status_code, json.loads(answer.data))
+        return HttpReply(answer.status_code, json.loads(answer.data))
 
     def close(self) -> None:
         """Close nothing."""
