@@ -164,8 +164,6 @@ class Files:
             return None
         hint = item.path.strip(b"/")
         path = names[0] if names and hint not in names else hint
-        if not path and item.fid != ROOT_FID:
-            raise OSError(errno.ENAMETOOLONG, "where it is is not known, or its path is longer than 16 KB")
         try:
             fd, found, released = self._look(path)
         except OSError as exc:

@@ -7,7 +7,8 @@ An answer is a portion of a directory (portions.py). Names of the index in its r
 tombstones.
 
 A file that is new to the index gets its facts from the listing, and the rules are asked (reason `scan`). One whose
-facts differ has changed without a record that was seen: it counts as written (another size or mtime) or changed.
+facts differ has changed without a record that was seen: it counts as written
+(another size or mtime, or a change that neither a record nor a new name explains: both can be put back) or changed.
 """
 
 from __future__ import annotations
@@ -25,9 +26,13 @@ from lustre_events.dispatcher.portions import Merged, Portion, portion_of
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question, WorkPlanner
 from lustre_events.domain.batch import ObjectChange
-from lustre_events.domain.pending import Kind, PendingRow
+from lustre_events.domain.namespace import OrderKey
+from lustre_events.domain.pending import SECOND_NS, Kind, PendingRow
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.jobs.messages import SCAN, Result
+
+CLOCKS_NS = 2 * SECOND_NS
+"""A change of so little after a record is the one that the record tells of: clocks differ."""
 
 _NEW = frozenset({Kind.CONTENT, Kind.NAME})
 _NAME = frozenset({Kind.NAME})
@@ -125,7 +130,11 @@ class Scanning:
                 continue
             change = changed[fid] = _change(turn.now_ns, seen)
             change.attributes, change.named = True, fid in merged.named
-            change.content = seen.type == "f" and (seen.size, seen.mtime_ns) != (known.size, known.mtime_ns)
+            change.rights = _rights(seen) != _rights(known)
+            change.content = seen.type == "f" and (
+                (seen.size, seen.mtime_ns) != (known.size, known.mtime_ns)
+                or (fid not in merged.named and _changed_unseen(seen, known, stored[fid]))
+            )
         return changed
 
     def _count(self, turn: Turn) -> None:
@@ -163,6 +172,16 @@ def _outside(facts: Facts) -> Sequence[object]:
         facts.type, facts.size, facts.mtime_ns, facts.ctime_ns, facts.uid, facts.gid, facts.mode, facts.nlink,
         facts.released, facts.acl,
     )  # fmt: skip
+
+
+def _rights(facts: Facts) -> Sequence[object]:
+    return facts.uid, facts.gid, facts.mode, facts.acl
+
+
+def _changed_unseen(seen: Facts, known: Facts, row: ObjectRow) -> bool:
+    """Whether a file was changed and no record has told so: whoever writes can put back its size and mtime."""
+    told_ns = OrderKey.unpack(row.cause).eff_time if row.cause else 0
+    return seen.ctime_ns > max(known.ctime_ns, told_ns + CLOCKS_NS)
 
 
 def _present(turn: Turn, portions: Sequence[Portion]) -> Sequence[Portion]:

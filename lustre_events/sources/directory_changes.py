@@ -134,7 +134,7 @@ class DirectoryChanges:
     def _drop(self, entry: DirectoryEntry, fid: FID) -> bool:
         """Forget a name, and with the last one the object; return whether it was the last one."""
         self._state.remove(entry)
-        if self._state.entries(fid):
+        if self._state.entries(fid, 1):
             return False
         known = self._state.known(fid)
         self._state.forget(fid)

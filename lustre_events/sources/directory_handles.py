@@ -76,7 +76,7 @@ class DirectoryHandles:
         missing: list[tuple[FID, bytes]] = []
         at = directory
         while at != ROOT_FID and at not in self._open:
-            entries = self._state.entries(at)
+            entries = self._state.entries(at, 1)
             if not entries:
                 raise DirectoryLost
             missing.append((at, entries[0].name))
@@ -104,7 +104,7 @@ class DirectoryHandles:
             return
         self._warned.add((directory, name))
         parts = [name] if name else []
-        while directory != ROOT_FID and (entries := self._state.entries(directory)):
+        while directory != ROOT_FID and (entries := self._state.entries(directory, 1)):
             parts.append(entries[0].name)
             directory = entries[0].parent
         path = os.fsdecode(b"/".join(reversed(parts)))

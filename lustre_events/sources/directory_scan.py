@@ -39,6 +39,8 @@ LISTED = 1 << 32
 """Why a name is looked at, beside inotify's bits: its directory was listed."""
 _NAMED = LISTED | inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
 
+MOST_NAMES = 50
+"""So many names of an object are looked at; of one with more a rename may be told as a new name and a lost one."""
 CHUNK_NAMES = 500
 GRACE_SECONDS = 0.1
 """How long the other half of a rename may take to arrive."""
@@ -182,7 +184,7 @@ class DirectoryReconciler:
         fid = fid_of(facts)
         if fid == known:
             if why & (LISTED | inotify.MOVED_TO):  # it may have been away, and was changed there
-                self._compare(fid, entry, facts, why)
+                self._compare(fid, entry, facts, why, renamed=False)
             return
         if known is not None and (
             why & (inotify.MOVED_FROM | LISTED) or entry in self._held or self._state.children(known)
@@ -192,7 +194,7 @@ class DirectoryReconciler:
 
     def _arrive(self, entry: DirectoryEntry, fid: FID, facts: Statx, why: int) -> None:
         """An object is at a name that it was not known to have; what is still known there is dead (and empty)."""
-        names = self._state.entries(fid)
+        names = self._state.entries(fid, MOST_NAMES)
         left = next((name for name in names if self._has_left(fid, name)), None)
         if left is None and names and stat.S_ISDIR(facts.mode):
             left = names[0]  # a directory has one name only
@@ -200,14 +202,14 @@ class DirectoryReconciler:
             if self._inside(entry.parent, fid):
                 raise Astray  # it was moved into a directory of its own that had been moved out of it before
             self._changes.rename(left, entry, fid, facts)
-            self._compare(fid, entry, facts, why)
+            self._compare(fid, entry, facts, why, renamed=True)
             return
         overwritten = self._state.at(entry)
         if overwritten is not None:
             self._changes.remove(entry, overwritten)
-        if self._state.entries(fid):
+        if self._state.entries(fid, 1):
             self._changes.link(entry, fid, facts)
-            self._compare(fid, entry, facts, why)
+            self._compare(fid, entry, facts, why, renamed=True)
         else:
             # The one who created it by its name has it open, and will close it: that event says when it is written.
             closing = why & inotify.CREATE and not why & inotify.MOVED_TO and facts.nlink == 1
@@ -220,13 +222,13 @@ class DirectoryReconciler:
     def _inside(self, directory: FID, ancestor: FID) -> bool:
         """Whether a directory is known to be `ancestor` or to lie below it."""
         while directory != ancestor:
-            entries = self._state.entries(directory)
+            entries = self._state.entries(directory, 1)
             if not entries:  # the top
                 return False
             directory = entries[0].parent
         return True
 
-    def _compare(self, fid: FID, entry: DirectoryEntry, facts: Statx, why: int) -> None:
+    def _compare(self, fid: FID, entry: DirectoryEntry, facts: Statx, why: int, *, renamed: bool) -> None:
         """Make records of what changed in the object itself while nobody looked."""
         known = self._state.known(fid)
         if known is None:
@@ -237,6 +239,9 @@ class DirectoryReconciler:
         ):
             self._changes.write(fid, entry.parent, facts)
         elif known.ctime_ns != facts.ctime_ns:
+            if why & LISTED and stat.S_ISREG(facts.mode) and not renamed:
+                # Whoever writes can put size and time back; what nobody can put back is the time of the change.
+                self._changes.write(fid, entry.parent, facts)
             if why & LISTED or self._anybody:
                 self._changes.change_attributes(fid, entry.parent, facts)
             else:
@@ -244,7 +249,7 @@ class DirectoryReconciler:
 
     def _write(self, fid: FID) -> None:
         """Say that a file was written, wherever it is now."""
-        for entry in self._state.entries(fid):
+        for entry in self._state.entries(fid, MOST_NAMES):
             facts = self._handles.find(fid, entry)
             if facts is not None and stat.S_ISREG(facts.mode):
                 self._changes.write(fid, entry.parent, facts)
@@ -253,7 +258,7 @@ class DirectoryReconciler:
 
     def _change_attributes(self, fid: FID) -> None:
         """Say that attributes changed, wherever the object is now; where it cannot be seen it will be listed."""
-        for entry in self._state.entries(fid):
+        for entry in self._state.entries(fid, MOST_NAMES):
             facts = self._handles.find(fid, entry)
             if facts is not None:
                 self._changes.change_attributes(fid, entry.parent, facts)
@@ -261,7 +266,7 @@ class DirectoryReconciler:
 
     def _announce_quiet(self) -> None:
         for fid in self._state.unannounced():
-            for entry in self._state.entries(fid)[:1]:
+            for entry in self._state.entries(fid, 1):
                 facts = self._handles.find(fid, entry)
                 if facts is not None and time.time_ns() - facts.ctime_ns > QUIET_SECONDS * 1e9:
                     self._changes.write(fid, entry.parent, facts)
@@ -293,7 +298,7 @@ class DirectoryReconciler:
     def _find(self, directory: FID, *, late: bool) -> None:
         """List a lost directory again, if it was found; forget it, if it was removed."""
         try:
-            if self._state.entries(directory):
+            if self._state.entries(directory, 1):
                 self._handles.get(directory)
                 self._watcher.unwatch(directory)
                 self._waiting.append(directory)

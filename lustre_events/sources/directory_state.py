@@ -152,9 +152,9 @@ class DirectoryState:
         row = self._db.execute(query, (entry.parent.pack(), entry.name)).fetchone()
         return FID.unpack(row[0]) if row else None
 
-    def entries(self, fid: FID) -> list[DirectoryEntry]:
-        """Return all known names of an object."""
-        rows = self._db.execute("SELECT parent, name FROM link WHERE fid = ?", (fid.pack(),))
+    def entries(self, fid: FID, most: int) -> list[DirectoryEntry]:
+        """Return known names of an object, `most` of them."""
+        rows = self._db.execute("SELECT parent, name FROM link WHERE fid = ? LIMIT ?", (fid.pack(), most))
         return [DirectoryEntry(FID.unpack(parent), name) for parent, name in rows]
 
     def children(self, directory: FID) -> dict[bytes, FID]:

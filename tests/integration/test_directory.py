@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,11 @@ import pytest
 from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID
 from lustre_events.changelog.record import RecordType
 from lustre_events.errors import ChangelogBroken, ChangelogRefused, ChangelogUnavailable
+from lustre_events.llapi.statx import Statx
 from lustre_events.sources import directory_scan, inotify
 from lustre_events.sources.directory import DirectorySource
+from lustre_events.sources.directory_scan import MOST_NAMES
+from lustre_events.sources.directory_state import DirectoryEntry
 from lustre_events.sources.inotify import OVERFLOW, InotifyEvent, InotifyWatcher
 from lustre_events.sources.local_fid import fid_of_path
 from tests.support.model.tree import (
@@ -172,6 +175,47 @@ def test_two_exchanged_names_end_right(watched: Tree) -> None:
         pytest.skip("this file system cannot exchange names")
 
     assert watched.drain() == ["RENME", "RENME", "RENME"]
+    check(watched.known, watched.top)
+
+
+def test_what_was_rewritten_with_its_old_size_and_time_is_found(watched: Tree) -> None:
+    """A file that was written while nobody looked, with its size and mtime put back, counts as written."""
+    file = watched.top / "a"
+    file.write_text("old")
+    watched.drain()
+    watched.source.close()
+
+    before = file.stat()
+    file.write_text("new")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    watched.open()
+    assert watched.drain() == ["CLOSE", "SATTR"]
+
+    watched.source.close()
+    watched.open()
+    assert watched.drain() == []
+
+
+def test_very_many_names_of_one_file_take_time_by_their_number(
+    watched: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is looked at for the thousandth hard link is no more than for the hundredth."""
+    seen: list[int] = []
+
+    def counting(entries: Iterable[DirectoryEntry]) -> dict[DirectoryEntry, Statx | None]:
+        found = real(entries)
+        seen.append(len(found))
+        return found
+
+    assert watched.source._reconciler is not None
+    real = watched.source._reconciler._see
+    monkeypatch.setattr(watched.source._reconciler, "_see", counting)
+    (watched.top / "h").write_text("x")
+    watched.drain()
+    for number in range(600):
+        os.link(watched.top / "h", watched.top / f"l{number}")
+    assert sorted(set(watched.drain())) == ["HLINK"]
+    assert sum(seen) < 600 * (MOST_NAMES + 2) < 600 * 300
     check(watched.known, watched.top)
 
 

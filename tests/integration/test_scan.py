@@ -80,6 +80,25 @@ def test_a_second_scan_changes_nothing_but_what_changed(rig: Rig, top: Path) -> 
     assert rig.dispatcher._counters["healed"] == 2
 
 
+def test_a_scan_finds_what_was_rewritten_with_its_old_size_and_time(rig: Rig, top: Path) -> None:
+    """What nobody can put back is the time of the change; files that were only read are not extracted again."""
+    workers = TreeWorkers(rig, top)
+    workers.scan()
+    workers.settle()
+    rig.answer(rig.queue.take())
+    before = (top / "a" / "y.csv").stat()
+    time.sleep(max(0.0, before.st_ctime + 2.1 - time.time()))
+    (top / "a" / "y.csv").write_text("3,4\n")
+    os.utime(top / "a" / "y.csv", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (top / "x.csv").read_text()
+    rig.pass_seconds(10)
+    workers.scan()
+    workers.settle()
+
+    [job] = [job for job in rig.queue.take() if job.extractor == "tabular"]
+    assert [item.fid for item in job.items] == [workers.fid("a/y.csv")]
+
+
 def test_a_scan_goes_on_after_any_crash(rig: Rig, top: Path) -> None:
     """The dispatcher dies between steps, jobs are lost: what is left is in the index."""
     workers = TreeWorkers(rig, top)

@@ -60,15 +60,6 @@ def test_hint_that_leads_elsewhere_is_gone(tmp_path: Path, hint: bytes) -> None:
     assert Files(os.fsencode(tmp_path), fid_of_fd).open(item(tmp_path / "b", hint)) is None
 
 
-def test_a_job_without_a_place_is_a_failure_that_says_why(tmp_path: Path) -> None:
-    """Where only the hint leads to a file and there is none, the file is not said to be gone."""
-    (tmp_path / "a").write_text("x")
-
-    with pytest.raises(OSError, match="longer than 16 KB"):
-        Files(os.fsencode(tmp_path), fid_of_fd).open(item(tmp_path / "a", b""))
-    assert Files(os.fsencode(tmp_path), fid_of_fd, lambda _: []).open(item(tmp_path / "a", b"")) is None
-
-
 def test_root_is_the_mount_point(tmp_path: Path) -> None:
     """The root directory has ROOT_FID, whatever its own FID is."""
     opened = Files(os.fsencode(tmp_path), fid_of_fd).open(JobItem(ROOT_FID, 1, b""))
