@@ -29,7 +29,7 @@ from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams import keys
 from lustre_events.streams.redis import RedisReaderStream, connect
 
-STANDIN = REPOSITORY / "tests" / "abi" / "standin.c"
+STANDIN = REPOSITORY / "tests" / "support" / "servers" / "standin.c"
 CAPTURES = REPOSITORY / "tests" / "data" / "captures"
 SETTINGS = ReaderSettings(user="")
 MEMORY_RECORDS = 10_000_000

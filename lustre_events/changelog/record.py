@@ -93,10 +93,10 @@ _NANOSECOND_MASK = (1 << _NANOSECOND_BITS) - 1
 _SECOND = 1_000_000_000
 
 # Bytes before the extra extensions, by flags >> 12; and of the extra extensions, by extra flags.
-_FIXED = tuple(
+FIXED_BYTES = tuple(
     HEADER_BYTES + (32 if n & 2 else 0) + (_JOBID_BYTES if n & 4 else 0) + (8 if n & 8 else 0) for n in range(16)
 )
-_EXTRA = tuple(
+EXTRA_BYTES = tuple(
     (16 if n & EXTRA_UIDGID else 0)
     + (_NID_BYTES if n & EXTRA_NID else 0)
     + (4 if n & EXTRA_OPEN_MODE else 0)
@@ -158,17 +158,17 @@ def record_size(buffer: Buffer, offset: int = 0) -> int:
     if available < HEADER_BYTES:
         raise RecordDecodeError(f"torn record: {available} bytes left, a header has {HEADER_BYTES}", offset)
     namelen, flags = _NAMELEN_FLAGS.unpack_from(buffer, offset)
-    size: int = _FIXED[flags >> 12] + namelen
+    size: int = FIXED_BYTES[flags >> 12] + namelen
     if namelen > MAX_NAME_BYTES:
         raise RecordDecodeError(f"not a record: a name of {namelen} bytes", offset)
     if flags & FLAG_EXTRA:
-        at = _FIXED[flags >> 12] - 8
+        at = FIXED_BYTES[flags >> 12] - 8
         if available < at + 8:
             raise RecordDecodeError(f"torn record: {available} bytes left, its extra flags lie at {at}", offset)
         (extra,) = _U64.unpack_from(buffer, offset + at)
         if extra & ~EXTRA_KNOWN:
             raise UnknownExtension(f"extra flags {extra:#x} have a bit that this version does not know", offset)
-        size += _EXTRA[extra]
+        size += EXTRA_BYTES[extra]
     if available < size:
         raise RecordDecodeError(f"torn record: {available} bytes left, it has {size}", offset)
     return size
@@ -189,7 +189,12 @@ def scan(buffer: Buffer) -> ScannedBlock:
     Raises as `record_size` does; an empty buffer gives a Span of zeros. This is the reader's only look at
     records, so it repeats `record_size` in a flat loop and leaves it to that function to say what is wrong.
     """
-    header, fixed_sizes, extra_sizes, extra_at = _NAMELEN_FLAGS.unpack_from, _FIXED, _EXTRA, _U64.unpack_from
+    header, fixed_sizes, extra_sizes, extra_at = (
+        _NAMELEN_FLAGS.unpack_from,
+        FIXED_BYTES,
+        EXTRA_BYTES,
+        _U64.unpack_from,
+    )
     offset, end, count, last = 0, len(buffer), 0, 0
     try:
         while offset < end:

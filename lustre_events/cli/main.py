@@ -25,8 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 COMMANDS = (
     "changelog", "config", "continuity", "dashboard", "decode", "demo", "dispatcher", "doctor", "du", "explain",
-    "extractor", "failed", "groups", "metrics", "reader", "replay", "rules", "run", "scan", "search", "setup",
-    "show", "status", "tail", "token", "verify", "web", "web-password", "worker",
+    "extractor", "failed", "groups", "history", "history-keeper", "metrics", "reader", "replay", "rules", "run",
+    "scan", "search", "setup", "show", "status", "tail", "token", "verify", "web", "web-password", "worker",
 )  # fmt: skip
 """Each stands in the module that has its name, which is imported when asked for: `search` does not load RQ."""
 

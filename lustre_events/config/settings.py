@@ -166,6 +166,15 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """The history: records on disk, so that `lustre-events history` says who did what to a file, and when."""
+
+    days: int = setting(0, "days that are kept; 0: no history is kept")
+    folder: str = setting("/var/lib/lustre-events/history", "where; about 20 bytes for each record")
+    max_bytes: int = setting(100 << 30, "most bytes of all of it; beyond that the oldest days are removed")
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsSettings:
     """What each process tells Prometheus of itself; `lustre-events metrics` tells of the service."""
 
@@ -222,6 +231,7 @@ class Settings:
     reader: ReaderSettings = field(default_factory=ReaderSettings)
     dispatcher: DispatcherSettings = field(default_factory=DispatcherSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     web: WebSettings = field(default_factory=WebSettings)
     client: ClientSettings = field(default_factory=ClientSettings)

@@ -30,6 +30,14 @@ class Role:
     checks: tuple[str, ...]
 
 
+_SUBSCRIBER = (
+    "resetkeys %R~le:group:* %R~le:stream:* resetchannels -@all +@connection +@read +info "
+    "+config|get +eval +evalsha +script|load +script|exists +multi +exec +discard +xpending "
+    "+xinfo|groups +xinfo|stream +xinfo|consumers -keys -scan -randomkey -client|kill "
+    "-client|pause -client|unpause -client|list (~le:stream:* +xreadgroup +xack +xclaim "
+    "+xautoclaim +xgroup|createconsumer +xgroup|delconsumer) (~le:group:asked +rpush)"
+)
+
 ROLES: dict[str, Role] = {
     role.name: role
     for role in (
@@ -98,16 +106,18 @@ ROLES: dict[str, Role] = {
             checks=("redis", "units"),
         ),
         Role(
+            name="history",
+            help="keeps who did what to a file, and when",
+            units=("lustre-events-history.service",),
+            redis=_SUBSCRIBER,
+            database="",
+            checks=("redis", "history", "units"),
+        ),
+        Role(
             name="subscriber",
             help="other programs that read the record streams",
             units=(),
-            redis=(
-                "resetkeys %R~le:group:* %R~le:stream:* resetchannels -@all +@connection +@read +info "
-                "+config|get +eval +evalsha +script|load +script|exists +multi +exec +discard +xpending "
-                "+xinfo|groups +xinfo|stream +xinfo|consumers -keys -scan -randomkey -client|kill "
-                "-client|pause -client|unpause -client|list (~le:stream:* +xreadgroup +xack +xclaim "
-                "+xautoclaim +xgroup|createconsumer +xgroup|delconsumer) (~le:group:asked +rpush)"
-            ),
+            redis=_SUBSCRIBER,
             database="",
             checks=(),
         ),

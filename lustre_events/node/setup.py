@@ -33,6 +33,7 @@ USUAL: Mapping[str, Mapping[str, Any]] = {
     "filesystem": {"state": "/var/lib/lustre-events-reader"},
     "reader": {"user": "lustre-events"},
     "dispatcher": {"rules": f"{ETC}/rules.toml"},
+    "history": {"days": 90},
     "web": {"secret": f"{ETC}/web-secret"},
 }
 """What a site sets besides the defaults."""

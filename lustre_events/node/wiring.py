@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,8 @@ from lustre_events.dispatcher import Dispatcher
 from lustre_events.domain.namespace import mdt_number
 from lustre_events.domain.rules import rules
 from lustre_events.errors import ChangelogUserUnknown, ConfigError
+from lustre_events.history.keeper import GROUP, Keeper
+from lustre_events.history.segments import SegmentWriter
 from lustre_events.index import make_folder, open_writer
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import BUILTIN_QUEUE
@@ -43,6 +46,7 @@ from lustre_events.streams.redis import (
     check_safe,
     connect,
 )
+from lustre_events.streams.subscription import Subscription
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,9 @@ COMMAND = (sys.executable, "-P", "-m", "lustre_events")
 
 LOOK_SECONDS = 5.0
 """How long a reader waits for lctl; its lease is not renewed meanwhile."""
+
+HISTORY_CLAIM_SECONDS = 30.0
+"""A writer of the history on another node that is silent for this long is taken for gone."""
 
 LOCAL_MDT = "local-MDT0000"
 LOCAL_USER = "cl1"
@@ -187,6 +194,27 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
     )
 
 
+def history_keeper(settings: Settings, beat: Callable[[str], None] = _unwatched) -> Keeper:
+    """Return what writes the history, connected; `beat` is called at each of its turns.
+
+    Raises:
+        LustreEventsError: no history is wanted, another process writes it, or Redis is away or not safe.
+    """
+    own = settings.history
+    if not own.days:
+        raise ConfigError("[history] days is 0, so no history is kept; set how many days it is to reach back")
+    client = connect(redis_url(settings), settings.redis.timeout_seconds)
+    check_safe(client)
+    try:
+        writer = SegmentWriter(Path(own.folder), own.days, own.max_bytes)
+    except OSError as exc:
+        raise ConfigError(f"{own.folder}: cannot be written ({exc.strerror}); see [history] folder") from exc
+    groups = RedisGroups(client)
+    joined = groups.join(GROUP, from_start=True)
+    subscription = Subscription(client, groups, GROUP, socket.gethostname(), HISTORY_CLAIM_SECONDS)
+    return Keeper(subscription, writer, joined=joined, beat=beat)
+
+
 def dispatcher_lease(settings: Settings) -> DispatcherLease:
     """Return the lease of the one dispatcher that is active. Raises ConfigError, StreamUnavailable."""
     client = connect(redis_url(settings), settings.redis.timeout_seconds)
@@ -221,6 +249,8 @@ def node(settings: Settings, index_url: str, config_path: str | None) -> Iterato
             Child("worker builtin", [*COMMAND, "worker", "--instance", BUILTIN_QUEUE], environment),
             Child("worker", [*COMMAND, "worker"], environment),
         ]
+        if settings.history.days:
+            parts.append(Child("history", [*COMMAND, "history-keeper"], environment))
         yield Supervisor(
             [*parts, *_readers(names, environment)], also=revive, discover=_later_readers(settings, environment)
         )

@@ -10,8 +10,9 @@ Every call sees one moment of the index. With `visible_to` it tells what that us
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -237,6 +238,13 @@ class Search:
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
             return resolve(reading, path, access_of(reading, viewer))
+
+    @contextlib.contextmanager
+    def moment(self, *, visible_to: Viewer | None = None) -> Iterator[tuple[Reading, DirectoryAccess | None]]:
+        """Give one moment of the index and what the viewer can list, for who asks step by step (history)."""
+        viewer = _limits(visible_to)
+        with self._backend.reading(viewer) as reading:
+            yield reading, access_of(reading, viewer)
 
     def stats(self, counts: Counts | None = None) -> Stats:
         """Return the sums of the index; with `counts` of a while ago its rows are not counted again."""

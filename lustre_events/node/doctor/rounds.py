@@ -20,7 +20,7 @@ from lustre_events.index.urls import is_postgresql, shown, sqlite_path
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node import status_report, wiring
 from lustre_events.node.doctor import changelog, node, redis, service, space, units
-from lustre_events.node.doctor.findings import Finding, info, ok, refused
+from lustre_events.node.doctor.findings import Finding, info, ok, refused, warning
 from lustre_events.node.roles import EXAMINED, ROLES
 
 Check = Callable[[Settings, str], Iterator[Finding]]
@@ -149,6 +149,14 @@ def _space(settings: Settings, url: str) -> Iterator[Finding]:
         yield from space.redis(redis.folder(client))
 
 
+def _history(settings: Settings, _url: str) -> Iterator[Finding]:
+    own = settings.history
+    if own.days:
+        yield from space.history(Path(own.folder), own.max_bytes)
+    else:
+        yield warning("history", "[history] days is 0, so none is kept", "set days in [history]")
+
+
 def _units(_settings: Settings, _url: str) -> Iterator[Finding]:
     yield from units.look()
 
@@ -178,6 +186,7 @@ CHECKS: dict[str, tuple[str, Check]] = {
     "service": ("index", _service),
     "worker": ("worker", _worker),
     "space": ("disk", _space),
+    "history": ("history", _history),
     "units": ("units", _units),
 }
 """By the names that node/roles.py has, in this order: what it is about, and what looks at it."""

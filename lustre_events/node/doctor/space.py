@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from lustre_events.history.segments import segments_in
 from lustre_events.node.doctor.findings import Finding, failure, ok, warning
 
 GIBIBYTE = 1 << 30
@@ -53,3 +54,14 @@ def room(subject: str, folder: Path, free: int, total: int) -> Finding:
     if free < min(LITTLE * total, LITTLE_BYTES):
         return warning(subject, text, more)
     return ok(subject, text)
+
+
+def history(folder: Path, most_bytes: int) -> Iterator[Finding]:
+    """Look at the disk of the history, and how much of what it may have it has."""
+    try:
+        used = sum(each.path.stat().st_size for each in segments_in(folder))
+    except OSError:
+        yield warning("history", f"{folder} is not there: nothing is kept yet", "lustre-events history-keeper")
+        return
+    yield ok("history", f"{used / GIBIBYTE:.1f} of {most_bytes / GIBIBYTE:.0f} GiB in {folder}")
+    yield from _disk("the history", folder)

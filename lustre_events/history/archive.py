@@ -1,0 +1,242 @@
+"""Reading the history: records by the FID of an object, by directory, and by name.
+
+All segments are looked at: the keys of each frame say whether it is worth it (frame.py). What is damaged, and what
+is known to be missing, is kept beside what was found, to be said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from lustre_events.changelog.fid import FID
+from lustre_events.changelog.record import ChangelogRecord, RecordType, decode_record
+from lustre_events.domain.namespace import LINK_EFFECTS, Place, effects
+from lustre_events.errors import ConfigError
+from lustre_events.history import frame
+from lustre_events.history.segments import Segment, frames_in, opened, segments_in
+
+_FEW = 32
+"""Up to so many keys are looked for one by one."""
+FOREVER = (0, 1 << 63)
+
+
+class Happening(msgspec.Struct, frozen=True, gc=False):
+    """One record of the history, and where it comes from.
+
+    `time_ns` is its time, but never before that of an earlier record of its MDT, where time can run backwards.
+    """
+
+    mdt: str
+    epoch: int
+    record: ChangelogRecord
+    time_ns: int
+
+
+class Missing(NamedTuple):
+    """Records that are known to be missing, around a time (0: not known)."""
+
+    mdt: str
+    epoch: int
+    first_index: int
+    last_index: int
+    time_ns: int
+
+
+@dataclass(slots=True)
+class Coverage:
+    """What a look at the history has met: where each MDT's begins and ends, what is missing, what is damaged."""
+
+    begins_ns: dict[str, int] = field(default_factory=dict)
+    ends_ns: dict[str, int] = field(default_factory=dict)
+    missing: set[Missing] = field(default_factory=set)
+    damaged: set[str] = field(default_factory=set)
+
+
+class _Hit(NamedTuple):
+    mdt: str
+    header: frame.Header
+    starts: list[int]
+    records: bytes
+    keys: Collection[int]
+
+
+class Archive:
+    """The history in a folder. Every look goes through all of it; `coverage` is what the last one has met."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder. Raises ConfigError: there is no history."""
+        self._folder = folder
+        self.coverage = Coverage()
+        self._segments()
+
+    def _segments(self) -> list[Segment]:
+        try:
+            found = segments_in(self._folder)
+        except OSError as exc:
+            raise ConfigError(
+                f"{self._folder}: the history cannot be read ({exc.strerror}); [history] folder says where it is, "
+                "and `lustre-events history-keeper` writes it"
+            ) from exc
+        if not found:
+            raise ConfigError(
+                f"{self._folder}: nothing is kept there yet; is `lustre-events history-keeper` running?"
+            )
+        return found
+
+    def by_fid(self, fids: Collection[FID], span: tuple[int, int] = FOREVER) -> list[Happening]:
+        """Return what happened to objects, in order; with renames, also to what these have overwritten."""
+        wanted = {frame.wire(fid): fid for fid in fids}
+        return self._find({frame.fid_key(fid): [wire] for wire, fid in wanted.items()}, _about, span)
+
+    def in_directories(self, fids: Collection[FID], span: tuple[int, int] = FOREVER) -> list[Happening]:
+        """Return what got names in directories, or lost them, in order."""
+        return self._find({frame.directory_key(fid): [frame.wire(fid)] for fid in fids}, _inside, span)
+
+    def by_name(self, places: Collection[Place], span: tuple[int, int] = FOREVER) -> list[Happening]:
+        """Return what names in directories came to mean, in order."""
+        keys: dict[int, list[bytes]] = {}
+        for parent, name in places:
+            keys.setdefault(frame.name_key(parent, name), []).append(frame.wire(parent))
+        wanted = set(places)
+        return [
+            each
+            for each in self._find(keys, _inside, span)
+            if any((effect.parent, effect.name) in wanted for effect in effects(each.record))
+        ]
+
+    def everything(self, span: tuple[int, int] = FOREVER) -> Iterator[Happening]:
+        """Yield all records of a time, MDT by MDT."""
+        for hit in self._frames(None, span):
+            for start in hit.starts[:-1]:
+                record, _ = decode_record(hit.records, start)
+                if span[0] <= record.time_ns < span[1]:
+                    yield Happening(hit.mdt, hit.header.epoch, record, record.time_ns)
+
+    def _find(
+        self, keys: Mapping[int, list[bytes]], fits: Callable[[bytes, int, int], bool], span: tuple[int, int]
+    ) -> list[Happening]:
+        found = {}
+        for hit in self._frames(keys, span):
+            for start in _starts(hit, keys, fits):
+                record, _ = decode_record(hit.records, start)
+                if span[0] <= record.time_ns < span[1]:
+                    found[hit.mdt, hit.header.epoch, record.index] = record
+        return _in_order(found)
+
+    def _frames(self, keys: Mapping[int, list[bytes]] | None, span: tuple[int, int]) -> Iterator[_Hit]:
+        """Yield the frames that have some of the keys (None: all frames), decompressed."""
+        self.coverage = Coverage()
+        found = self._segments()
+        newest = {each.mdt: each for each in found}
+        for segment in found:
+            with contextlib.ExitStack() as stack:
+                try:
+                    buffer = stack.enter_context(opened(segment.path))
+                except FileNotFoundError:  # removed just now: too old
+                    continue
+                yield from self._hits(segment, buffer, keys, span, last=segment is newest[segment.mdt])
+
+    def _hits(
+        self, segment: Segment, buffer: memoryview, keys: Mapping[int, list[bytes]] | None, span: tuple[int, int],
+        *, last: bool,
+    ) -> Iterator[_Hit]:  # fmt: skip
+        damage = 0
+        for offset, header in frames_in(buffer):
+            damage = self._note(segment, header, offset, damage)
+            if header is None or not _is_wanted(header, span) or len(buffer) - offset < header.size:
+                continue
+            index = frame.keys_of(header, buffer, offset)
+            hits = _common(keys, index) if index is not None else None
+            if hits == ():
+                continue
+            plain = frame.records_of(header, buffer, offset) if index is not None else None
+            if plain is None:
+                self._damage(segment, f"records {header.first_index} to {header.last_index}")
+            else:
+                yield _Hit(segment.mdt, header, *plain, hits or ())
+        if damage and not last:  # at the end of the newest one stands what is being written, or a crash has left
+            self._damage(segment, "its end")
+
+    def _note(self, segment: Segment, header: frame.Header | None, offset: int, damage: int) -> int:
+        """Note what a header tells of the reach; return where damage began that is not over."""
+        if header is None:
+            return damage or offset + 1
+        if damage:
+            self._damage(segment, f"bytes {damage - 1} to {offset}")
+        if header.kind == frame.LOSS:
+            self.coverage.missing.add(
+                Missing(segment.mdt, header.epoch, header.first_index, header.last_index, header.first_ns)
+            )
+            return 0
+        begins, ends = self.coverage.begins_ns, self.coverage.ends_ns
+        begins[segment.mdt] = min(begins.get(segment.mdt, header.first_ns), header.first_ns)
+        ends[segment.mdt] = max(ends.get(segment.mdt, 0), header.last_ns)
+        return 0
+
+    def _damage(self, segment: Segment, what: str) -> None:
+        self.coverage.damaged.add(f"{segment.path}: {what} cannot be read: the file is damaged")
+
+
+def _is_wanted(header: frame.Header, span: tuple[int, int]) -> bool:
+    return header.kind == frame.RECORDS and header.last_ns >= span[0] and header.first_ns < span[1]
+
+
+def _in_order(found: Mapping[tuple[str, int, int], ChangelogRecord]) -> list[Happening]:
+    """Return records by MDT, epoch and index in the order of their times, those of one MDT in their own."""
+    happenings: list[Happening] = []
+    before = ("", 0, 0)
+    for (mdt, epoch, _), record in sorted(found.items()):
+        earliest = before[2] if before[:2] == (mdt, epoch) else 0
+        before = (mdt, epoch, max(record.time_ns, earliest))
+        happenings.append(Happening(*before[:2], record, before[2]))
+    return sorted(happenings, key=lambda each: (each.time_ns, each.mdt, each.epoch, each.record.index))
+
+
+def _common(keys: Mapping[int, list[bytes]] | None, index: memoryview) -> Collection[int] | None:
+    """Return those of the keys that a frame has; () for none; None: all are wanted."""
+    if keys is None:
+        return None
+    if len(keys) > _FEW:
+        return tuple(keys.keys() & set(index)) if not keys.keys().isdisjoint(index) else ()
+    found = []
+    for key in keys:
+        at = bisect_left(index, key)
+        if at < len(index) and index[at] == key:
+            found.append(key)
+    return tuple(found)
+
+
+def _starts(
+    hit: _Hit, keys: Mapping[int, list[bytes]], fits: Callable[[bytes, int, int], bool]
+) -> Iterator[int]:  # fmt: skip
+    """Yield where the records begin that have one of the FIDs where it counts; one may come twice."""
+    for key in hit.keys:
+        for fid in keys[key]:
+            at = hit.records.find(fid)
+            while at >= 0:
+                start = hit.starts[bisect_right(hit.starts, at) - 1]
+                if fits(hit.records, start, at - start):
+                    yield start
+                at = hit.records.find(fid, at + 1)
+
+
+def _about(records: bytes, start: int, at: int) -> bool:
+    """Whether a FID at this offset of a record says which object it is about."""
+    return at == 32 or (at == 64 and records[start + 4] in _MOVES)
+
+
+def _inside(records: bytes, start: int, at: int) -> bool:
+    """Whether a FID at this offset of a record says in which directory something was named."""
+    type_ = records[start + 4]
+    return type_ in _LINKS and (at == 48 or (at == 80 and type_ in _MOVES))
+
+
+_LINKS = frozenset(map(int, LINK_EFFECTS))
+_MOVES = frozenset({int(RecordType.RENME), int(RecordType.MIGRT)})

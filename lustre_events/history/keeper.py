@@ -1,0 +1,172 @@
+"""The keeper: a subscriber of its own that writes every record of all MDTs into the history.
+
+Nobody waits for it. It acknowledges what is on the disk; what is not when it is killed comes again, and is written
+once, since a segment says how far it reaches. With a full disk it takes nothing more and tries again: the streams
+hold its records up to `[dispatcher] subscriber_max_lag`. Beyond that it is cut off, and the history says what is
+missing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from lustre_events.errors import GroupCutOff, StreamUnavailable
+from lustre_events.history.segments import SegmentWriter
+from lustre_events.streams.group_keeper import LostRange
+from lustre_events.streams.interface import Block, EpochKey
+
+log = logging.getLogger(__name__)
+
+GROUP = "history"
+FLUSH_SECONDS = 10.0
+"""The history lags behind by no more than this on a quiet MDT."""
+FLUSH_BYTES = 4 << 20
+RETRY_SECONDS = 5.0
+TRIM_SECONDS = 600.0
+_WAIT_SECONDS = 1.0
+
+
+class Records(Protocol):
+    """Where records come from: streams.subscription.Subscription."""
+
+    def read(self, timeout_seconds: float = ...) -> list[Block]: ...  # noqa: D102
+    def ack(self, *blocks: Block) -> None: ...  # noqa: D102
+    def lost(self) -> list[LostRange]: ...  # noqa: D102
+    def accept_loss(self, ranges: Sequence[LostRange] | None = None) -> None: ...  # noqa: D102
+    def stop(self) -> None: ...  # noqa: D102
+
+
+class Keeper:
+    """Reads and writes until `stop`.
+
+    Args:
+        records: the subscription.
+        writer: the folder.
+        joined: the group is new, so what came since the last record written may be missing.
+        beat: called at every turn with what `systemctl status` shows.
+        clock: seconds; `time_ns` is the wall clock.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        writer: SegmentWriter,
+        *,
+        joined: bool = False,
+        beat: Callable[[str], None] = lambda _status: None,
+        clock: Callable[[], float] = time.monotonic,
+        time_ns: Callable[[], int] = time.time_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._records = records
+        self._writer = writer
+        self._joined = joined
+        self._met: set[EpochKey] = set()
+        self._beat = beat
+        self._clock = clock
+        self._time_ns = time_ns
+        self._sleep = sleep
+        self._held: list[Block] = []
+        self._held_bytes = 0
+        self._held_since = 0.0
+        self._trimmed_at = float("-inf")
+        self._waiting = ""
+        self._stopping = False
+        self.written = 0
+
+    def run(self) -> None:
+        """Keep the history until `stop`; what is held then is written. Raises StreamError, ConfigError."""
+        while not self._stopping:
+            self.step(_WAIT_SECONDS)
+        self.flush()
+
+    def stop(self) -> None:
+        """Let `run` return soon; also from a signal handler."""
+        self._stopping = True
+        self._records.stop()
+
+    def step(self, timeout_seconds: float) -> None:
+        """Take what has come, and write where it is time."""
+        if not self._waiting:
+            self._take(timeout_seconds)
+        if self._waiting or (self._held and self._due()):
+            self.flush()
+        self._trim()
+        self._beat(self._waiting or f"wrote {self.written} records")
+
+    def _due(self) -> bool:
+        return self._held_bytes >= FLUSH_BYTES or self._clock() - self._held_since >= FLUSH_SECONDS
+
+    def _take(self, timeout_seconds: float) -> None:
+        try:
+            blocks = self._records.read(timeout_seconds)
+        except GroupCutOff:
+            self._note_loss()
+            return
+        except StreamUnavailable as exc:
+            log.warning("waiting: %s", exc, extra={"action": "wait"})
+            self._sleep(_WAIT_SECONDS)
+            return
+        if blocks and not self._held:
+            self._held_since = self._clock()
+        for block in blocks:
+            self._check_gap(block)
+            self._writer.add(block)
+            self._held_bytes += len(block.data)
+        self._held += blocks
+
+    def _check_gap(self, block: Block) -> None:
+        """Note what is missing in front of the first block of an epoch behind which a new group has begun."""
+        key = (block.mdt, block.epoch)
+        reached = self._writer.reached(key)
+        if self._joined and key not in self._met and reached and block.first_index > reached + 1:
+            self._writer.lose(key, reached + 1, block.first_index - 1, self._time_ns())
+        self._met.add(key)
+
+    def _note_loss(self) -> None:
+        """Write down what the group was cut off from, and go on behind it."""
+        ranges = self._records.lost()
+        for each in ranges:
+            log.error("records of %s are missing in the history", each, extra={"action": "lose", "mdt": each.mdt})
+            self._writer.lose((each.mdt, each.epoch), each.first_index, each.last_index, each.time_ns)
+        if self.flush():
+            self._records.accept_loss(ranges)
+
+    def flush(self) -> bool:
+        """Write and acknowledge what is held; False: it cannot be written now."""
+        try:
+            self.written += self._writer.flush(self._time_ns())
+        except OSError as exc:
+            if not self._waiting:
+                log.error(  # noqa: TRY400 - the disk is full, and everybody knows where
+                    "the history is not written: %s; its records wait in Redis", exc, extra={"action": "wait"}
+                )
+            self._waiting = f"waiting: {exc.strerror or exc}"
+            self._trimmed_at = float("-inf")
+            self._sleep(RETRY_SECONDS)
+            return False
+        if self._waiting:
+            log.info("the history is written again", extra={"action": "write"})
+        self._waiting = ""
+        self._acknowledge(self._held)
+        self._held, self._held_bytes = [], 0
+        return True
+
+    def _acknowledge(self, blocks: Collection[Block]) -> None:
+        try:
+            self._records.ack(*blocks) if blocks else None
+        except StreamUnavailable as exc:  # they come again, and are written once
+            log.warning("cannot acknowledge: %s", exc, extra={"action": "wait"})
+
+    def _trim(self) -> None:
+        now = self._clock()
+        if now - self._trimmed_at < TRIM_SECONDS:
+            return
+        self._trimmed_at = now
+        try:
+            self._writer.trim(self._time_ns())
+        except OSError as exc:
+            log.warning("old history is not removed: %s", exc, extra={"action": "trim"})

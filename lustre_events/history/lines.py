@@ -1,0 +1,122 @@
+"""A history as lines for a person, and as JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lustre_events.changelog.record import (
+    CLOSE_WRITE,
+    RENME_LAST,
+    TYPE_FLAGS,
+    UNLNK_LAST,
+    ChangelogRecord,
+    RecordType,
+)
+from lustre_events.changelog.text import hsm, nid_text, open_mode, to_json
+from lustre_events.history.archive import Coverage
+from lustre_events.history.story import Deed, Story
+
+_SECOND = 1_000_000_000
+
+
+# Branches: one for each kind of record that says more than its type.
+def words_of(record: ChangelogRecord) -> str:  # noqa: PLR0911 - one per kind
+    """Return what a record says that happened, as words."""
+    match record.type:
+        case RecordType.UNLNK:
+            return "removed" if record.flags & UNLNK_LAST else "one of its names removed"
+        case RecordType.RENME:
+            return "renamed" + (" over another file" if record.flags & TYPE_FLAGS & RENME_LAST else "")
+        case RecordType.CLOSE:
+            return "closed after writing" if record.flags & CLOSE_WRITE else "closed"
+        case RecordType.OPEN | RecordType.NOPEN:
+            how = f" ({open_mode(record.open_flags)})" if record.open_flags is not None else ""
+            return ("opened" if record.type == RecordType.OPEN else "refused to open") + how
+        case RecordType.XATTR | RecordType.GXATR:
+            name = (record.xattr or b"").decode("utf-8", "backslashreplace")
+            return f"extended attribute {'set' if record.type == RecordType.XATTR else 'read'} {name}".rstrip()
+        case RecordType.HSM:
+            return f"HSM: {hsm(record.flags)['event'] or 'an event'}"
+        case _:
+            return _WORDS.get(record.type, f"a record of type {record.type}")
+
+
+_WORDS = {
+    int(type_): words
+    for type_, words in {
+        RecordType.CREAT: "created",
+        RecordType.MKDIR: "directory made",
+        RecordType.HLINK: "got another name",
+        RecordType.SLINK: "symbolic link made",
+        RecordType.MKNOD: "special file made",
+        RecordType.RMDIR: "directory removed",
+        RecordType.LYOUT: "layout changed",
+        RecordType.TRUNC: "truncated",
+        RecordType.SATTR: "attributes set",
+        RecordType.MTIME: "written",
+        RecordType.CTIME: "attributes changed",
+        RecordType.ATIME: "read",
+        RecordType.MIGRT: "migrated",
+        RecordType.FLRW: "mirror written",
+        RecordType.RESYNC: "mirror synchronised",
+    }.items()
+}
+
+
+def line(deed: Deed, show: Callable[[bytes], str], user: Callable[[int], str]) -> str:
+    """Return one deed on a line: the time in UTC, what happened, where, and who did it."""
+    record = deed.happening.record
+    path = show(deed.path) if deed.path is not None else f"{deed.fid}"
+    if deed.source is not None and deed.source != deed.path:
+        path = f"{show(deed.source)} to {path}"
+    who = [f"user {user(record.uid)}"] if record.uid is not None else []
+    who += [f"job {show(record.jobid)}"] if record.jobid else []
+    who += [f"client {nid_text(record.nid, record.extra_flags)}"] if record.nid is not None else []
+    return f"{time_text(record.time_ns)}  {words_of(record)}: {path}" + (f"  ({', '.join(who)})" if who else "")
+
+
+def as_json(deed: Deed) -> dict[str, Any]:
+    """Return one deed: the record (text.to_json), where it came from, what happened, and the paths at that time."""
+    happening = deed.happening
+    return {
+        "mdt": happening.mdt,
+        "epoch": happening.epoch,
+        "happened": words_of(happening.record),
+        "fid": str(deed.fid),
+        "path": _text(deed.path),
+        "source_path": _text(deed.source),
+        **to_json(happening.record),
+        # What is not told as a path is no name either.
+        **({} if deed.path is not None else {"name": ""}),
+        **({} if deed.source is not None else {"source_name": None}),
+    }
+
+
+def remarks(story: Story, since_ns: int) -> Iterator[str]:
+    """Yield what must be said beside a history: what is left out, missing, damaged, or before its beginning."""
+    if story.hidden:
+        records = "1 record is" if story.hidden == 1 else f"{story.hidden} records are"
+        yield f"{records} left out: you could not list the directory then, or nobody knows"
+    yield from coverage_remarks(story.coverage, since_ns)
+
+
+def coverage_remarks(coverage: Coverage, since_ns: int) -> Iterator[str]:
+    """Yield where the history begins, what is missing in it, and what is damaged."""
+    for mdt, begins_ns in sorted(coverage.begins_ns.items()):
+        if since_ns < begins_ns:
+            yield f"the history of {mdt} begins at {time_text(begins_ns)}: it does not know what was before"
+    for each in sorted(coverage.missing):
+        at = f" (noticed at {time_text(each.time_ns)})" if each.time_ns else ""
+        yield f"{each.mdt}: records {each.first_index} to {each.last_index} are missing in the history{at}"
+    yield from sorted(coverage.damaged)
+
+
+def time_text(time_ns: int) -> str:
+    """Return a time in UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time_ns // _SECOND))
+
+
+def _text(path: bytes | None) -> str | None:
+    return None if path is None else path.decode("utf-8", "surrogateescape")

@@ -1,0 +1,239 @@
+"""A history: what happened to an object, at a path, or in a directory, with the paths that things had then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID
+from lustre_events.changelog.record import RecordType
+from lustre_events.domain.namespace import Place, effects
+from lustre_events.errors import ConfigError
+from lustre_events.history.archive import Archive, Coverage, Happening
+from lustre_events.history.sight import Access, Sight
+from lustre_events.history.whereabouts import Whereabouts
+
+MOST_OBJECTS = 500_000
+"""Objects of one directory whose history is told."""
+_PORTION = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What the index knows now.
+
+    Args:
+        links: (FID, parent, name) of every name of objects.
+        child: what a name in a directory means.
+        entries: names in a directory behind a name, in order: (name, FID, type).
+        access: which directories the viewer can search and list; None: all.
+        uid: the viewer's.
+    """
+
+    links: Callable[[Collection[FID]], Iterable[tuple[FID, FID, bytes]]]
+    child: Callable[[FID, bytes], FID | None]
+    entries: Callable[[FID, bytes, int], Sequence[tuple[bytes, FID, str | None]]]
+    access: Access | None = None
+    uid: int | None = None
+
+    def all_entries(self, directory: FID) -> Iterator[tuple[bytes, FID, str | None]]:
+        """Yield all names in a directory."""
+        after = b""
+        while found := self.entries(directory, after, _PORTION):
+            yield from found
+            if len(found) < _PORTION:
+                return
+            after = found[-1][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One record with its paths at that time: `path` is where it happened, `source` where a rename began.
+
+    None: there is none, it is not known, or the viewer may not see it.
+    """
+
+    happening: Happening
+    fid: FID
+    path: bytes | None
+    source: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What happened, in order; `hidden` deeds are left out because the viewer may not see them."""
+
+    deeds: Sequence[Deed]
+    hidden: int
+    coverage: Coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What stood in a directory at a time; `certain`: a record says so, else nothing speaks against it."""
+
+    name: bytes
+    fid: FID
+    certain: bool
+
+
+class Teller:
+    """Tells histories out of an archive, for one viewer."""
+
+    def __init__(self, archive: Archive, present: Present) -> None:
+        self._archive = archive
+        self._present = present
+        self._whereabouts = Whereabouts(archive, present.links)
+        self._sight = Sight(present.access, present.uid, self._whereabouts)
+
+    def fids_at(self, path: bytes) -> set[FID]:
+        """Return the objects that have a path, or had it at any time; the directories above it too, then."""
+        found = {ROOT_FID}
+        for name in filter(None, path.split(b"/")):
+            places = {(directory, name) for directory in found}
+            found = {fid for directory in found if (fid := self._present.child(directory, name)) is not None}
+            for each in self._archive.by_name(places):
+                found |= _named(each, places)
+        return found
+
+    def of_objects(self, fids: Collection[FID]) -> Story:
+        """Return what happened to objects, under all FIDs that they ever had."""
+        known, found = set(fids), self._archive.by_fid(fids)
+        while more := {fid for each in found for fid in _migrated(each)} - known:
+            known |= more
+            found = self._archive.by_fid(known)
+        coverage = self._archive.coverage
+        self._whereabouts.learn(known)
+        return self._told(found, coverage)
+
+    def of_tree(self, tops: Collection[FID]) -> Story:
+        """Return what happened in directories and all below them, also to what is gone, while it was there.
+
+        Raises:
+            ConfigError: that is too much.
+        """
+        directories: set[FID] = set()
+        objects: set[FID] = set()
+        frontier = set(tops)
+        while frontier:
+            directories |= frontier
+            below, maybe = self._below(frontier)
+            objects |= below
+            if len(objects) > MOST_OBJECTS:
+                raise ConfigError(
+                    f"more than {MOST_OBJECTS} objects were in that directory; name a directory below it"
+                )
+            frontier = maybe - directories - {NO_FID}
+        objects |= directories
+        found = self._archive.by_fid(objects)
+        coverage = self._archive.coverage
+        self._whereabouts.add(objects, found)
+        self._whereabouts.learn({parent for fid in objects for parent, _ in self._whereabouts.ever(fid)})
+        return self._told([each for each in found if self._is_inside(each, directories, tops)], coverage)
+
+    def _below(self, directories: Collection[FID]) -> tuple[set[FID], set[FID]]:
+        """Return what ever had a name in directories, and what of it may be a directory."""
+        found = self._archive.in_directories(directories)
+        below = {fid for each in found for fid in (each.record.target, each.record.source) if fid}
+        maybe = {each.record.target for each in found if each.record.type in _MAKES_DIRECTORIES}
+        maybe |= {each.record.source for each in found if each.record.type == RecordType.RENME}
+        for directory in directories:
+            for _, fid, type_ in self._present.all_entries(directory):
+                below.add(fid)
+                maybe |= {fid} if type_ == "d" else set()
+        return below, maybe
+
+    def _is_inside(self, each: Happening, directories: Collection[FID], tops: Collection[FID]) -> bool:
+        record = each.record
+        places = [(effect.parent, effect.name) for effect in effects(record)]
+        if record.target in tops and not places:
+            return True
+        if not places:
+            places = list(self._whereabouts.names(record.target, each.time_ns))
+        return any(parent in directories for parent, _ in places)
+
+    def as_of(self, directories: Collection[FID], time_ns: int) -> tuple[list[Former], Coverage]:
+        """Return what stood in a directory, or in several that were one in turn, at a time, by name.
+
+        A name was what the last record before says; else what the first one behind says of what was there; a name
+        of which none speaks was there all the time.
+
+        Raises:
+            ConfigError: the viewer may not know.
+        """
+        states = _states(self._archive.in_directories(directories), directories, time_ns)
+        coverage = self._archive.coverage
+        now = [(name, fid) for each in directories for name, fid, _ in self._present.all_entries(each)]
+        states |= {name: Former(name, fid, certain=False) for name, fid in now if name not in states}
+        self._whereabouts.learn(directories)
+        found = [state for state in states.values() if state is not None]
+        if found and not all(self._sight.name((each, b""), time_ns) for each in directories):
+            raise ConfigError("you could not list that directory then, or it is not known whether you could")
+        return sorted(found, key=lambda each: each.name), coverage
+
+    def _told(self, found: Sequence[Happening], coverage: Coverage) -> Story:
+        parents = {effect.parent for each in found for effect in effects(each.record)}
+        self._whereabouts.learn(parents)
+        deeds = [deed for each in found if (deed := self._deed(each)) is not None]
+        return Story(deeds, self._sight.hidden, coverage)
+
+    def _deed(self, each: Happening) -> Deed | None:
+        record = each.record
+        changes = effects(record)
+        places = [(effect.parent, effect.name) for effect in changes]
+        subject = record.source if record.type == RecordType.RENME else record.target
+        if not places:
+            places = list(self._whereabouts.names(subject, each.time_ns))
+        seen = self._sight.record(each, places)
+        if seen is None:
+            return None
+        paths = [self._whereabouts.path(place, each.time_ns) if seen(place) else None for place in places]
+        if len(changes) > 1:  # a rename or a migration: from the first to the last
+            return Deed(each, subject, paths[-1], paths[0])
+        return Deed(each, subject, next(filter(None, paths), None))
+
+
+def _named(each: Happening, places: Collection[Place]) -> set[FID]:
+    """Return the objects that a record gave one of the names to, or took it from."""
+    record = each.record
+    found = set()
+    for effect in effects(record):
+        if (effect.parent, effect.name) in places:
+            lost = record.source if record.type == RecordType.RENME else record.target
+            found.add(effect.fid if effect.fid is not None else lost)
+            if record.type == RecordType.RENME and effect.fid is not None and record.target:
+                found.add(record.target)  # overwritten there
+    return {fid for fid in found if fid}
+
+
+def _states(found: Iterable[Happening], directories: Collection[FID], time_ns: int) -> dict[bytes, Former | None]:
+    """Return what records say that stood in directories at a time, by name; None: nothing."""
+    states: dict[bytes, Former | None] = {}
+    for each in found:
+        for name, before, after in _turns(each, directories):
+            past = each.time_ns <= time_ns
+            if past or name not in states:
+                fid = after if past else before
+                states[name] = None if fid is None else Former(name, fid, certain=True)
+    return states
+
+
+def _turns(each: Happening, directories: Collection[FID]) -> Iterator[tuple[bytes, FID | None, FID | None]]:
+    """Yield (name, what it meant before, what it means behind a record) of a directory's names."""
+    record = each.record
+    for effect in effects(record):
+        if effect.parent not in directories:
+            continue
+        if record.type in {RecordType.RENME, RecordType.MIGRT}:
+            overwritten = record.target if record.type == RecordType.RENME and record.target else None
+            yield effect.name, record.source if effect.fid is None else overwritten, effect.fid
+        else:
+            yield effect.name, record.target if effect.fid is None else None, effect.fid
+
+
+def _migrated(each: Happening) -> Iterator[FID]:
+    if each.record.type == RecordType.MIGRT:
+        yield from filter(None, (each.record.source, each.record.target))
+
+
+_MAKES_DIRECTORIES = frozenset({RecordType.MKDIR, RecordType.RMDIR, RecordType.MIGRT})

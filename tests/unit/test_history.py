@@ -1,0 +1,244 @@
+"""The history against a file system that knows what it did: what happened, where, and what was there before."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lustre_events.changelog.fid import FID, ROOT_FID
+from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
+from lustre_events.domain.namespace import Place, effects
+from lustre_events.errors import ConfigError
+from lustre_events.history import lines
+from lustre_events.history.sight import Sight
+from lustre_events.history.story import Teller
+from lustre_events.history.whereabouts import Whereabouts
+from tests.support.history import keep, present, teller
+from tests.support.model.model import MDTS, OPERATIONS, Lustre
+from tests.support.profiles import examples
+from tests.support.records import builders as b
+from tests.support.records import captures
+
+MIGRATE = {"symlink", "exchange", "migrate", "split", "stop"}
+STEPS = [operation for operation in OPERATIONS if operation.__name__ not in MIGRATE]
+
+
+class Past:
+    """A small Lustre, what it was after each step, and its logs; each record has a later time than the last."""
+
+    def __init__(self, seed: int, steps: int) -> None:
+        self.chance = random.Random(seed)
+        system = Lustre(self.chance)
+        self.logs: dict[str, list[ChangelogRecord]] = {mdt: [] for mdt in MDTS}
+        self.moments: list[tuple[int, dict[Place, FID], dict[FID, list[bytes]]]] = []
+        time_ns = 10**18
+        for _ in range(steps):
+            operation = self.chance.choice(STEPS)
+            operation(system, *(self.chance.randrange(1000) for _ in range(3)))
+            for mdt, log in zip(MDTS, system.logs, strict=True):
+                for record in log[len(self.logs[mdt]) :]:
+                    time_ns += 1000
+                    self.logs[mdt].append(msgspec.structs.replace(record, time_ns=time_ns))
+            paths = {inode.fid: system.paths(inode) for inode in system.living().values()}
+            self.moments.append((time_ns, system.truth(), paths))
+        self.truth = system.truth()
+
+    def since(self, time_ns: int) -> dict[str, list[ChangelogRecord]]:
+        """Return the records behind a time."""
+        return {mdt: [each for each in log if each.time_ns > time_ns] for mdt, log in self.logs.items()}
+
+
+@given(st.integers(0, 1 << 32), st.integers(2, 60))
+@examples(40)
+def test_what_was_there_is_what_the_file_system_had(seed: int, steps: int) -> None:
+    """`--as-of` lists for each moment what stood in a directory, also where the history begins in the middle."""
+    past = Past(seed, steps)
+    begin = past.chance.randrange(steps)
+    logs = past.since(past.moments[begin][0])
+    if not any(logs.values()):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        told = teller(keep(Path(folder), logs, past.chance), past.truth)
+        for time_ns, truth, _ in past.moments[begin:]:
+            for directory in {ROOT_FID, *(parent for parent, _ in truth)}:
+                found, _ = told.as_of([directory], time_ns)
+                here = {name: fid for (parent, name), fid in truth.items() if parent == directory}
+                assert {each.name: each.fid for each in found} == here
+
+
+@given(st.integers(0, 1 << 32), st.integers(2, 60))
+@examples(40)
+def test_each_record_is_told_with_a_path_that_its_object_had_then(seed: int, steps: int) -> None:
+    """Every record about an object is in its history, once, where the object was at that time."""
+    past = Past(seed, steps)
+    everything = [record for log in past.logs.values() for record in log]
+    if not everything:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        told = teller(keep(Path(folder), past.logs, past.chance), past.truth)
+        for fid in {record.target for record in everything if record.target}:
+            about = {record.time_ns for record in everything if fid in {record.target, record.source}}
+            deeds = told.of_objects({fid}).deeds
+            assert sorted(deed.happening.record.time_ns for deed in deeds) == sorted(about)
+            for deed in deeds:
+                at_ns = deed.happening.record.time_ns
+                before = max((each for each in past.moments if each[0] < at_ns), default=(0, {}, {}))[2]
+                after = next(each for each in past.moments if each[0] >= at_ns)[2]
+                known = {*before.get(deed.fid, []), *after.get(deed.fid, [])}
+                assert (deed.path or b"").lstrip(b"/") in known
+
+
+@given(st.integers(0, 1 << 32), st.integers(2, 60))
+@examples(30)
+def test_a_path_that_is_gone_leads_to_what_was_there(seed: int, steps: int) -> None:
+    """Every path that an object ever had finds it, whatever was renamed or removed since."""
+    past = Past(seed, steps)
+    if not any(past.logs.values()):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        told = teller(keep(Path(folder), past.logs, past.chance), past.truth)
+        for _, _, paths in past.moments:
+            for fid, names in paths.items():
+                assert all(fid in told.fids_at(name) for name in names)
+
+
+@given(st.integers(0, 1 << 32), st.integers(2, 40))
+@examples(30)
+def test_a_tree_tells_what_happened_in_it_and_nothing_else(seed: int, steps: int) -> None:
+    """DIRECTORY/** has every record that named something in the directory or below, and none of elsewhere."""
+    past = Past(seed, steps)
+    everything = [record for log in past.logs.values() for record in log]
+    made = [record for record in everything if record.type == RecordType.MKDIR]
+    if not made:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        told = teller(keep(Path(folder), past.logs, past.chance), past.truth)
+        whole = {deed.happening.record.time_ns for deed in told.of_tree([ROOT_FID]).deeds}
+        assert whole == {record.time_ns for record in everything}
+        top = past.chance.choice(made).target
+        found = {deed.happening.record.time_ns for deed in told.of_tree([top]).deeds}
+        named = {record.time_ns for record in everything if any(effect.parent == top for effect in effects(record))}
+        assert named <= found
+
+
+@pytest.mark.parametrize("folder", ["11-random-defmask", "01-basic-allmask"])
+def test_recorded_changelogs_lead_to_the_paths_that_lustre_said(folder: str, tmp_path: Path) -> None:
+    """From the records of a live Lustre alone each object is where fid2path found it in the end."""
+    logs = {mdt: list(iter_records(captures.read(folder, f"{mdt}.raw"))) for mdt in captures.mdts(folder)}
+    archive = keep(tmp_path, logs, random.Random(1))
+    whereabouts = Whereabouts(archive, lambda _fids: ())
+    said = {FID.parse(each.fid): each.paths for each in captures.truths(folder)}
+    truth = {fid: {os.fsencode(path) for path in paths} for fid, paths in said.items() if fid != ROOT_FID and paths}
+    whereabouts.learn(truth)
+
+    found = {
+        fid: {whereabouts.path(place, 1 << 62).lstrip(b"/") for place in whereabouts.names(fid, 1 << 62)}
+        for fid in truth
+    }
+    right = sum(found[fid] == paths for fid, paths in truth.items())
+    assert right >= 0.99 * len(truth)
+
+
+class Doors:
+    """What a viewer can search and list now: all but some directories."""
+
+    def __init__(self, closed: set[FID]) -> None:
+        self.closed = closed
+
+    def searchable(self, directory: FID) -> bool:
+        """Whether it is not closed."""
+        return directory not in self.closed
+
+    def listed(self, directory: FID) -> bool:
+        """Whether it is not closed."""
+        return directory not in self.closed
+
+
+OPEN, CLOSED, OWN = b.fid_of(10), b.fid_of(11), b.fid_of(20)
+SECRETS = [
+    b.mkdir(OPEN, name=b"open", index=1, time_ns=1),
+    b.mkdir(CLOSED, name=b"closed", index=2, time_ns=2),
+    b.create(20, CLOSED, b"secret", index=3, time_ns=3, uid=7, gid=7, extra_flags=1),
+    b.rename(20, CLOSED, b"secret", to_parent=OPEN, to=b"shown", index=4, time_ns=4),
+    b.unlink(20, OPEN, b"shown", index=5, time_ns=5, last=True),
+]
+
+
+def _told(tmp_path: Path, records: list[ChangelogRecord], uid: int, closed: set[FID]) -> Teller:
+    truth = {(ROOT_FID, b"open"): OPEN, (ROOT_FID, b"closed"): CLOSED}
+    return Teller(keep(tmp_path, {MDTS[0]: records}, random.Random(1)), present(truth, Doors(closed), uid))
+
+
+def test_names_of_a_closed_directory_are_not_told(tmp_path: Path) -> None:
+    """A viewer sees no record and no name of a directory that he cannot list, nor the closed end of a rename."""
+    story = _told(tmp_path, SECRETS, 4242, {CLOSED}).of_objects({OWN})
+
+    assert [(deed.path, deed.source) for deed in story.deeds] == [(b"/open/shown", None), (b"/open/shown", None)]
+    assert story.hidden == 1
+    assert "secret" not in "".join(map(str, map(lines.as_json, story.deeds)))
+
+
+def test_who_did_it_knows_it(tmp_path: Path) -> None:
+    """What a user did himself he sees, wherever it was."""
+    story = _told(tmp_path, SECRETS, 7, {CLOSED}).of_objects({OWN})
+
+    assert story.deeds[0].path == b"/closed/secret"
+
+
+def test_rights_that_changed_since_hide_what_was_before(tmp_path: Path) -> None:
+    """A directory that was opened later tells nothing of the time before: nobody knows whether it was closed."""
+    opened = [*SECRETS, b.sattr(OPEN, index=6, time_ns=6), b.create(30, OPEN, b"new", index=7, time_ns=7)]
+    told = _told(tmp_path, opened, 4242, set())
+
+    assert [deed.happening.record.index for deed in told.of_tree([OPEN]).deeds if deed.path] == [6, 7]
+    with pytest.raises(ConfigError, match="could not list"):
+        told.as_of([OPEN], 4)
+
+
+def test_a_directory_that_is_gone_is_closed(tmp_path: Path) -> None:
+    """Names in a removed directory are told to nobody but who sees all: its rights are not known."""
+    records = [*SECRETS, b.rmdir(CLOSED, name=b"closed", index=6, time_ns=6)]
+    archive = keep(tmp_path, {MDTS[0]: records}, random.Random(1))
+    truth = {(ROOT_FID, b"open"): OPEN}
+    gone = Doors({CLOSED})  # the index knows it no more
+
+    assert not Sight(gone, 4242, Whereabouts(archive, lambda _fids: ())).name((CLOSED, b"secret"), 3)
+    assert len(teller(archive, truth).of_objects({OWN}).deeds) == 3
+
+
+def test_a_line_says_when_what_where_and_who(tmp_path: Path) -> None:
+    """A line has the time in UTC, what happened, the path at that time, user and job."""
+    records = [
+        b.mkdir(OPEN, name=b"open", index=1, time_ns=1),
+        b.unlink(20, OPEN, b"a\n", index=2, time_ns=10**18, last=True, uid=7, gid=7, extra_flags=1, jobid=b"rm.7"),
+    ]
+    (deed,) = teller(keep(tmp_path, {MDTS[0]: records}, random.Random(1)), {}).of_objects({OWN}).deeds
+
+    said = lines.line(deed, lambda name: name.decode("unicode_escape").replace("\n", "\\n"), str)
+    assert said == "2001-09-09 01:46:40  removed: /open/a\\n  (user 7, job rm.7)"
+
+
+def test_where_the_history_begins_is_said(tmp_path: Path) -> None:
+    """Who asks for a time before the first record is told where the history begins."""
+    archive = keep(tmp_path, {MDTS[0]: SECRETS}, random.Random(1))
+    story = teller(archive, {}).of_objects({OWN})
+
+    assert "begins at" in " ".join(lines.remarks(story, 0))
+    assert list(lines.remarks(story, 10)) == []
+
+
+def test_a_folder_without_history_is_said(tmp_path: Path) -> None:
+    """Where nothing is kept, a sentence says what to start."""
+    keep(tmp_path / "a", {MDTS[0]: SECRETS}, random.Random(1))
+    shutil.rmtree(tmp_path / "a" / MDTS[0])
+
+    with pytest.raises(ConfigError, match="history-keeper"):
+        teller(keep(tmp_path / "b", {}, random.Random(1)), {})
