@@ -17,7 +17,10 @@ from lustre_events.catalog import manifest, own_extractors
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import Room, listed, read_file, walk
 from lustre_events.config.toml_text import sentence
-from lustre_events.domain.rules.rule_file import parse
+from lustre_events.domain.rules import endpoints as endpoint_file
+from lustre_events.domain.rules.action_file import ActionNames, ReadWith
+from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.rules.rule_file import HERE, parse
 from lustre_events.domain.rules.rules import Rule, Rules
 from lustre_events.errors import ConfigError, LustreEventsError
 
@@ -38,6 +41,9 @@ class Places:
     user_rules: Path | None
     extractors: tuple[Path, ...]
     user_extractors: Path | None
+    endpoints: Path | None = None
+    kinds: Mapping[str, ReadWith] = field(default_factory=dict)
+    """The kinds of actions, each with what reads its `with`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ class Found:
     rules: Rules = field(default_factory=Rules)
     extractors: Mapping[str, Manifest] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
 
 
 class Catalog:
@@ -65,10 +72,13 @@ class Catalog:
         """
         stamp = tuple(_stamps(self._places))
         extractors, problems = self._extractors()
-        site = _site_rules(self._places.rules, extractors)
+        endpoints = read_endpoints(self._places.endpoints)
+        site = _site_rules(self._places.rules, extractors, ActionNames(self._places.kinds, endpoints))
         users, wrong = _users_rules(self._places.user_rules, extractors)
         self._stamp = stamp
-        self.found = Found(Rules(site.rules, users), extractors, _told([*problems, *wrong]))
+        self.found = Found(
+            Rules(site.rules, users, site.actions), extractors, _told([*problems, *wrong]), endpoints
+        )
         return self.found
 
     def extractors(self) -> dict[str, Manifest]:
@@ -89,7 +99,7 @@ class Catalog:
         except LustreEventsError as exc:
             self._stamp = stamp
             kept = f"{sentence(exc)}; until that is mended, rules and extractors stay as they were"
-            self.found = Found(before.rules, before.extractors, (kept,))
+            self.found = Found(before.rules, before.extractors, (kept,), before.endpoints)
             return self.found
 
     def _extractors(self) -> tuple[dict[str, Manifest], list[str]]:
@@ -103,14 +113,27 @@ def _told(problems: Sequence[str]) -> tuple[str, ...]:
     return (*problems[:MOST_PROBLEMS], *([f"{more} more things are wrong with users' files"] if more > 0 else []))
 
 
-def _site_rules(path: Path | None, extractors: Collection[str]) -> Rules:
+def _site_rules(path: Path | None, extractors: Collection[str], known: ActionNames) -> Rules:
     if path is None:
         return Rules()
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path}: the rules cannot be read ({exc}); mend [dispatcher] rules") from exc
-    return parse(text, str(path), extractors)
+    return parse(text, str(path), extractors, HERE, "", known)
+
+
+def read_endpoints(path: Path | None) -> dict[str, Endpoint]:
+    """Return the endpoints of a file; none where there is no file. Raises ConfigError."""
+    if path is None:
+        return {}
+    try:
+        text = path.read_bytes()
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: the endpoints cannot be read ({exc.strerror}); repair [actions] endpoints"
+        ) from exc
+    return endpoint_file.parse(text, str(path))
 
 
 def _users_rules(folder: Path | None, extractors: Collection[str]) -> tuple[dict[int, tuple[Rule, ...]], list[str]]:
@@ -168,6 +191,8 @@ def user_rules(path: Path, extractors: Collection[str]) -> tuple[int, Rules]:
 def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
     if places.rules is not None:
         yield from _stamp(places.rules)
+    if places.endpoints is not None:
+        yield from _stamp(places.endpoints)
     with contextlib.suppress(OSError):
         for path in _rule_files(places.user_rules):
             yield from _stamp(path, follow=False)

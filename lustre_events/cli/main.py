@@ -24,9 +24,10 @@ log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMMANDS = (
-    "changelog", "config", "continuity", "dashboard", "decode", "demo", "dispatcher", "doctor", "du", "explain",
-    "extractor", "failed", "groups", "history", "history-keeper", "metrics", "reader", "replay", "rules", "run",
-    "scan", "search", "setup", "show", "status", "tail", "token", "verify", "web", "web-password", "worker",
+    "actions", "changelog", "config", "continuity", "courier", "dashboard", "decode", "demo", "dispatcher",
+    "doctor", "du", "explain", "extractor", "failed", "groups", "history", "history-keeper", "metrics", "reader",
+    "replay", "rules", "run", "runs", "scan", "search", "setup", "show", "status", "tail", "token", "verify", "web",
+    "web-password", "worker",
 )  # fmt: skip
 """Each stands in the module that has its name, which is imported when asked for: `search` does not load RQ."""
 

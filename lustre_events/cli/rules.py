@@ -6,7 +6,7 @@ import json
 import os
 import pwd
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.domain.rules.conditions import EVENTS, Condition, File
-from lustre_events.domain.rules.review import Verdict, explain, unreachable
+from lustre_events.domain.rules.review import ActionVerdict, Verdict, explain, explain_actions, unreachable
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ConfigError
 from lustre_events.index.opening import open_search
@@ -66,7 +66,9 @@ def check(path: str | None, *, user: bool, settings: Settings) -> None:
     count = len(list(rules.all()))
     if wrong:
         raise ConfigError(f"{origin}: {len(wrong)} problem{'s' * (len(wrong) > 1)} with {count} rules, told above")
-    click.echo(f"{origin}: ok, {count} rules for {', '.join(sorted(rules.extractors)) or 'nothing'}")
+    actions = len(rules.actions.rules)
+    more = f", and {actions} rule{'s' * (actions != 1)} of actions" if actions else ""
+    click.echo(f"{origin}: ok, {count} rules for {', '.join(sorted(rules.extractors)) or 'nothing'}{more}")
 
 
 @rules_command.command("test")
@@ -150,8 +152,20 @@ def _uid(owner: str) -> int:
 
 
 def _say(rules: Rules, file: File, *, as_json: bool) -> None:
-    verdicts = explain(rules, file)
-    click.echo(_json(file, verdicts) if as_json else _text(file, verdicts))
+    verdicts, actions = explain(rules, file), explain_actions(rules, file, "f")
+    if as_json:
+        click.echo(_json(file, verdicts, actions))
+        return
+    click.echo(_text(file, verdicts))
+    for verdict in actions:
+        click.echo(_action_text(verdict))
+
+
+def _action_text(verdict: ActionVerdict) -> str:
+    rule = verdict.rule
+    start = f"starts on {', '.join(sorted(rule.on))}" if verdict.holds else "starts no run"
+    lines = [f"  rule {rule.name!r} -> {rule.action} to {rule.endpoint}: {start}"]
+    return "\n".join([*lines, *(f"    {_line(*each)}" for each in verdict.conditions)])
 
 
 def _text(file: File, verdicts: list[Verdict]) -> str:
@@ -170,7 +184,7 @@ def _line(condition: Condition, met: bool, why: str) -> str:
     return f"{'yes' if met else 'NO '} {condition.key} {', '.join(condition.written)}: {said}"
 
 
-def _json(file: File, verdicts: list[Verdict]) -> str:
+def _json(file: File, verdicts: list[Verdict], actions: list[ActionVerdict]) -> str:
     rules = [
         {
             "rule": verdict.rule.work.rule,
@@ -178,11 +192,25 @@ def _json(file: File, verdicts: list[Verdict]) -> str:
             "queue": verdict.rule.work.queue,
             "chosen": verdict.chosen,
             "why": verdict.why,
-            "conditions": [
-                {"key": each.key, "written": list(each.written), "met": met, "why": why}
-                for each, met, why in verdict.conditions
-            ],
+            "conditions": _conditions_json(verdict.conditions),
         }
         for verdict in verdicts
     ]
-    return json.dumps({"path": "/" + printable(file.path), "owner": file.uid, "rules": rules})
+    runs = [
+        {
+            "rule": verdict.rule.name,
+            "on": sorted(verdict.rule.on),
+            "action": verdict.rule.action,
+            "endpoint": verdict.rule.endpoint,
+            "holds": verdict.holds,
+            "conditions": _conditions_json(verdict.conditions),
+        }
+        for verdict in actions
+    ]
+    return json.dumps({"path": "/" + printable(file.path), "owner": file.uid, "rules": rules, "actions": runs})
+
+
+def _conditions_json(conditions: Iterable[tuple[Condition, bool, str]]) -> list[dict[str, Any]]:
+    return [
+        {"key": each.key, "written": list(each.written), "met": met, "why": why} for each, met, why in conditions
+    ]

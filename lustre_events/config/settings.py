@@ -129,6 +129,17 @@ class DispatcherSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ActionsSettings:
+    """Actions: what dispatcher and courier both read."""
+
+    endpoints: str = setting("", "path of the file of endpoints (TOML); empty: no rule can name one")
+    key: str = setting(
+        "",
+        "file with the key that seals deliveries; empty: actions.key in [filesystem] state, made at the start",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """The workers on the compute nodes."""
 
@@ -230,6 +241,7 @@ class Settings:
     index: IndexSettings = field(default_factory=IndexSettings)
     reader: ReaderSettings = field(default_factory=ReaderSettings)
     dispatcher: DispatcherSettings = field(default_factory=DispatcherSettings)
+    actions: ActionsSettings = field(default_factory=ActionsSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     history: HistorySettings = field(default_factory=HistorySettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

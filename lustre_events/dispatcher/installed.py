@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from lustre_events.catalog.catalog import Found
+from lustre_events.dispatcher.actions import Actions
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.questions import HEAL_IDENTITY, SCAN_IDENTITY
 from lustre_events.dispatcher.work_planner import STAT_IDENTITY, WorkPlanner
@@ -28,12 +29,18 @@ class Installed:
     """
 
     def __init__(
-        self, look: Callable[[], Found | None], registry: ExtractorRegistry, planner: WorkPlanner, now_ns: int
+        self,
+        look: Callable[[], Found | None],
+        registry: ExtractorRegistry,
+        planner: WorkPlanner,
+        actions: Actions,
+        now_ns: int,
     ) -> None:
         """Take the adapters. `look` returns rules and extractors where they have changed since its last call."""
         self._look = look
         self._registry = registry
         self._planner = planner
+        self._actions = actions
         self._looked_ns = now_ns
         self.problems: tuple[str, ...] = ()
         self.queues = {DEFAULT_QUEUE, BUILTIN_QUEUE, *planner.rules.queues}
@@ -56,6 +63,7 @@ class Installed:
         ]
         self._registry.install([*own, *BUILT_IN])
         self._planner.follow(found.rules)
+        self._actions.follow(found.rules.actions, found.endpoints)
         self.queues = {DEFAULT_QUEUE, BUILTIN_QUEUE, *found.rules.queues}
         log.info("rules and extractors are read again", extra={"action": "look", "extractors": len(own)})
 

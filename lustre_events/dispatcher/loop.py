@@ -19,11 +19,14 @@ from functools import partial
 
 import msgspec
 
+from lustre_events.actions.link import CourierLink, NoLink
 from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import aliases
+from lustre_events.dispatcher.action_runs import Documents, no_documents
+from lustre_events.dispatcher.actions import Actions
 from lustre_events.dispatcher.continuity import Advance
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
@@ -50,6 +53,7 @@ from lustre_events.dispatcher.transactions import (
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import LustreEventsError, UnknownExtractor
 from lustre_events.index.interface import Identity, IndexWriter, Lane, ObjectRow
@@ -62,6 +66,9 @@ log = logging.getLogger(__name__)
 LEAST_RECORDS = 300
 LEAST_ROWS = 200
 """One write takes this many at least, however long that takes."""
+
+NO_LINK = NoLink()
+NO_ENDPOINTS: Mapping[str, Endpoint] = {}
 
 PUBLISH_NS = SECOND_NS
 RETRY_WAIT_SECONDS = 1.0
@@ -108,6 +115,8 @@ class Dispatcher:
         look: returns rules and extractors where they have changed since it was called last.
         tend: looks after subscriber groups; called every second.
         beat: called after every step with what was done so far, for whoever watches over this process.
+        link: the way to the courier, which sends what actions say; it is told of `endpoints`.
+        documents: returns what is known of objects to the bodies of actions.
         timer: seconds from any beginning, to tell how long a transaction lasts.
 
     Raises UnknownExtractor (a rule names one that is not installed) and IndexUnavailable.
@@ -130,6 +139,9 @@ class Dispatcher:
         tend: Callable[[], None] = lambda: None,
         beat: Callable[[str], None] = lambda _status: None,
         timer: Callable[[], float] = time.monotonic,
+        link: CourierLink = NO_LINK,
+        documents: Documents = no_documents,
+        endpoints: Mapping[str, Endpoint] = NO_ENDPOINTS,
     ) -> None:
         installed = {each.name: each for each in (*extractors, *BUILT_IN)}
         for name in sorted(rules.extractors - installed.keys()):
@@ -150,11 +162,13 @@ class Dispatcher:
         self._rows_size = BatchSize(LEAST_ROWS, ROWS)
         self._registry = ExtractorRegistry(index, list(installed.values()), settings)
         self._planner = planner = WorkPlanner(rules, settings, self._registry.disabled)
-        self._installed = Installed(look, self._registry, planner, clock())
+        self._actions = Actions(link, settings, documents)
+        self._actions.follow(rules.actions, endpoints)
+        self._installed = Installed(look, self._registry, planner, self._actions, clock())
         self._walks = DirectoryWalks(planner)
         healing = Healing(planner, self._walks, settings.skew_seconds)
         asks: dict[str, FileSystemQuestion] = {HEAL: healing, SCAN: Scanning(planner, self._walks, healing)}
-        self._records = RecordWriter(planner, self._walks, healing)
+        self._records = RecordWriter(planner, self._walks, healing, self._actions.triggers)
         self._results = ResultWriter(self._registry, planner, asks, healing.doubt, settings)
         self._sweeper = Sweeper(streams, planner, mdts, clock(), healing.skew_ns)
         self._jobs = Jobs(queue, self._registry, planner, settings)
@@ -162,6 +176,7 @@ class Dispatcher:
             **self._registry.handlers(),
             **ReprocessRequests(self._registry, planner, settings).handlers(),
             **ScanRequests(planner, healing.skew_ns).handlers(),
+            **self._actions.handlers(),
         })  # fmt: skip
         self._published_ns = 0
         self._rates = Rates()
@@ -207,6 +222,7 @@ class Dispatcher:
         blocks = self._incoming.blocks(self._cursors, timeout_seconds)
         entries = self._incoming.results()
         asked = self._requests.read()
+        self._actions.read()
         waiting = self._jobs.waiting(self._installed.queues)
         now_ns = self._clock()
         self._installed.follow(now_ns)
@@ -218,9 +234,10 @@ class Dispatcher:
         self._incoming.committed(step.moved, [entry_id for entry_id, _ in entries])
         self._requests.answer(step.replies)
         self._jobs.enqueue(step.plan)
+        acted = self._actions.committed()
         self._incoming.acknowledge(self._cursors)
         under_way = counters["walked"] or counters["swept"] or step.brought
-        done = bool(blocks or entries or asked or step.plan.jobs or under_way)
+        done = bool(blocks or entries or asked or step.plan.jobs or under_way or acted)
         if done:
             self._say(step, counters)
         self._publish(now_ns)
@@ -234,6 +251,7 @@ class Dispatcher:
 
     def _writes(self, step: _Step) -> Iterator[Write]:
         """Yield what there is to write. Only when a write is asked for is the one before it done."""
+        yield from self._actions.activate()
         yield from self._write_records(step)
         for _ in range(aliases.ROUNDS):
             yield partial(self._bring, step=step)
@@ -247,6 +265,7 @@ class Dispatcher:
         yield self._walks.step
         yield from self._sweep(step)
         yield self._sweeper.go_round
+        yield from self._actions.writes()
         yield from self._lease_rows(step)
 
     def _write_records(self, step: _Step) -> Iterator[Write]:
@@ -336,6 +355,7 @@ class Dispatcher:
     def _reload(self) -> None:
         """Learn from the index what is committed: after a failed step nobody else knows."""
         self._registry.reload()
+        self._actions.forget()
         self._cursors = self._index.cursors()
         self._counters: Counter[str] = Counter(self._index.counters())
         self._incoming.forget()

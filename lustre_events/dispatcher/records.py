@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher import aliases
+from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.heal import Healing
 from lustre_events.dispatcher.turn import Turn
@@ -34,7 +35,10 @@ class Gathered:
 class RecordWriter:
     """Gathers what blocks change, and writes it in the caller's transaction."""
 
-    def __init__(self, planner: WorkPlanner, walks: DirectoryWalks, healing: Healing) -> None:
+    def __init__(
+        self, planner: WorkPlanner, walks: DirectoryWalks, healing: Healing, triggers: ActionTriggers
+    ) -> None:
+        self._triggers = triggers
         self._planner = planner
         self._walks = walks
         self._healing = healing
@@ -44,7 +48,7 @@ class RecordWriter:
     def gather(self, blocks: Sequence[Block], known: Cursors, now_ns: int) -> Gathered:
         """Return what blocks of records change; `known` are the cursors so far."""
         several = len({mdt for mdt, _ in known} | {block.mdt for block in blocks}) > 1
-        batch = Batch(now_ns, self._healing.skew_ns if several else 0)
+        batch = Batch(now_ns, self._healing.skew_ns if several else 0, self._triggers.watched)
         cursors: dict[EpochKey, Cursor] = {}
         for block in blocks:
             epoch_key = (block.mdt, block.epoch)
@@ -88,8 +92,11 @@ class RecordWriter:
     def _write(self, turn: Turn, batch: Batch, *, several: bool) -> None:
         present = self._follow_moves(turn, batch)
         before = self._walks.before(turn, batch.changes)
+        seen = self._triggers.before(turn, batch.changes)
         self._write_names(turn, batch, present, several=several)
-        stored = self._planner.take(turn, self._remaining(turn, batch))
+        remaining = self._remaining(turn, batch)
+        stored = self._planner.take(turn, remaining)
+        self._triggers.take(turn, batch.changes, remaining, stored, seen)
         if several or batch.contested:
             turn.counters["contested"] += self._healing.after(turn, batch, stored, present)
         turn.counters["walks"] += self._walks.begin(turn, before)
@@ -117,6 +124,7 @@ class RecordWriter:
             for fid in (move.target, move.fid):
                 if fid in present:
                     turn.transaction.move_object(fid, present[fid])
+                    turn.transaction.move_runs(fid, present[fid])
 
     @staticmethod
     def _remaining(turn: Turn, batch: Batch) -> Mapping[FID, ObjectChange]:

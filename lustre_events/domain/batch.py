@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
@@ -30,6 +30,7 @@ from lustre_events.domain.namespace import (
 )
 from lustre_events.domain.pending import TYPE_OF, Kind, change_of, changes_rights, object_of, overwritten
 from lustre_events.domain.spans import Span, floor_of
+from lustre_events.domain.triggers import REMOVED, triggers_of
 from lustre_events.errors import RecordDecodeError
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class ObjectChange:
         "cause",
         "content",
         "created",
+        "events",
         "first_ns",
         "gone",
         "jobid",
@@ -73,6 +75,8 @@ class ObjectChange:
         """The packed key of the first record."""
         self.cause = b""
         """The packed key of the last record."""
+        self.events: dict[str, bytes] = {}
+        """What happened by the words of rules (triggers.py), as far as one asks, with the last record's key."""
 
     def absorb(self, other: ObjectChange) -> None:
         """Take over what happened to the same object under its old FID; that the old FID is gone is no news."""
@@ -86,6 +90,9 @@ class ObjectChange:
         self.first_ns = min(self.first_ns, other.first_ns)
         self.last_ns = max(self.last_ns, other.last_ns)
         self.cause = max(self.cause, other.cause)
+        for trigger, stamp in other.events.items():
+            if trigger != REMOVED:
+                self.events[trigger] = max(stamp, self.events.get(trigger, b""))
 
 
 class Batch:
@@ -94,10 +101,10 @@ class Batch:
     `counters` add up: records = named + changed + ignored + unknown + damaged; `repeated` ones are none of them.
     `contested` are the objects whose names may be wrong because the clocks of two MDTs differ by up to `skew_ns`
     (0: there is one MDT only), or because a record came late, with the latest time of the records that say so
-    (dispatcher/healing.py).
+    (dispatcher/healing.py). `watched` are the triggers that rules ask for.
     """
 
-    def __init__(self, now_ns: int, skew_ns: int = 0) -> None:
+    def __init__(self, now_ns: int, skew_ns: int = 0, watched: Collection[str] = ()) -> None:
         self.contested: dict[FID, int] = {}
         self.late: set[Place] = set()
         """Where records came late: who is there is in doubt, too."""
@@ -106,6 +113,7 @@ class Batch:
         self.changes: dict[FID, ObjectChange] = {}
         self.counters: Counter[str] = Counter()
         self._now_ns = now_ns
+        self._watched = watched
         self._moves: dict[bytes, Move] = {}
 
     def add_block(
@@ -253,7 +261,16 @@ class Batch:
             change.gone = True
         if record.jobid:
             change.jobid = record.jobid
+        self._note(change, kind, record, stamp)
         return change
+
+    def _note(self, change: ObjectChange, kind: Kind, record: ChangelogRecord, stamp: bytes) -> None:
+        """Take note of what rules ask for."""
+        if not self._watched:
+            return
+        for trigger in triggers_of(record.type, kind):
+            if trigger in self._watched and stamp > change.events.get(trigger, b""):
+                change.events[trigger] = stamp
 
 
 _CREATED = frozenset({RecordType.CREAT, RecordType.MKDIR, RecordType.SLINK, RecordType.MKNOD})

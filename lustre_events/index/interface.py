@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 
 from lustre_events.changelog.fid import FID
+from lustre_events.domain.action_run import Hold, Run, RunsWanted
 from lustre_events.domain.namespace import Link, Move, Place
 from lustre_events.domain.pending import PendingRow
 from lustre_events.jobs.messages import Result
@@ -305,6 +306,60 @@ class Transaction(Protocol):
 
         What is left are the pending rows of the extractor `scan` that have its id.
         """
+
+    def put_runs(self, runs: Iterable[Run]) -> None:
+        """Write runs of actions, over those that are there."""
+
+    def remove_runs(self, ids: Iterable[str]) -> None:
+        """Forget runs."""
+
+    def runs(self, ids: Collection[str]) -> dict[str, Run]:
+        """Return those of the runs that are stored."""
+
+    def open_runs(self, fids: Collection[FID]) -> list[Run]:
+        """Return the runs of objects that have not ended."""
+
+    def move_runs(self, source: FID, target: FID) -> None:
+        """Give the runs of an object, and what has fired for it, to its new FID."""
+
+    def rules_with_runs(self, state: str) -> list[str]:
+        """Return the rules that have runs in a state."""
+
+    def due_runs(self, state: str, rule: str, now_ns: int, limit: int) -> list[Run]:
+        """Return up to `limit` runs of a rule in a state that are due, the oldest first."""
+
+    def count_runs(self, state: str, rule: str, limit: int) -> int:
+        """Return how many runs of a rule are in a state, counted up to `limit`."""
+
+    def runs_at(self, rule: str, place: bytes, since_ns: int, limit: int) -> int:
+        """Return how many runs of a rule for one place were made since a time, counted up to `limit`."""
+
+    def find_runs(self, wanted: RunsWanted, limit: int) -> list[Run]:
+        """Return up to `limit` runs that are wanted, the newest first."""
+
+    def forget_runs(self, before_ns: int, limit: int) -> int:
+        """Forget up to `limit` runs that ended before a time, but those that are dead; return how many."""
+
+    def fired(self, fids: Collection[FID]) -> dict[tuple[FID, str], int]:
+        """Return for which content of objects rules have fired. It goes and moves with the object."""
+
+    def put_fired(self, fired: Mapping[tuple[FID, str], int]) -> None:
+        """Remember for which content of objects rules have fired: the newest counts."""
+
+    def activated(self) -> dict[str, int]:
+        """Return since when rules of actions are active."""
+
+    def put_activated(self, since_ns: Mapping[str, int]) -> None:
+        """Remember since when rules are active; all others are not any more."""
+
+    def holds(self) -> list[Hold]:
+        """Return which rules and endpoints are held."""
+
+    def put_hold(self, hold: Hold) -> None:
+        """Hold a rule or an endpoint; a hold that is there stays as it is."""
+
+    def remove_hold(self, kind: str, name: str) -> bool:
+        """Release a rule or an endpoint; return whether it was held."""
 
     def count(self, counters: Mapping[str, int]) -> None:
         """Add to the counters."""

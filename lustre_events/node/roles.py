@@ -82,6 +82,17 @@ ROLES: dict[str, Role] = {
             checks=("mount", "redis", "worker", "units"),
         ),
         Role(
+            name="courier",
+            help="sends webhooks and mail for actions",
+            units=("lustre-events-courier.service",),
+            redis=(
+                "resetkeys resetchannels -@all +@connection +ping +info +config|get -client|kill -client|pause "
+                "-client|unpause -client|list (~le:courier:jobs +blpop) (~le:courier:answers +rpush)"
+            ),
+            database="",
+            checks=("redis", "units"),
+        ),
+        Role(
             name="web",
             help="the web console, and metrics for Prometheus",
             units=("lustre-events-web.service", "lustre-events-metrics.service"),

@@ -34,6 +34,7 @@ USUAL: Mapping[str, Mapping[str, Any]] = {
     "reader": {"user": "lustre-events"},
     "dispatcher": {"rules": f"{ETC}/rules.toml"},
     "history": {"days": 90},
+    "actions": {"endpoints": f"{ETC}/endpoints.toml", "key": f"{ETC}/actions-key"},
     "web": {"secret": f"{ETC}/web-secret"},
 }
 """What a site sets besides the defaults."""
@@ -183,6 +184,12 @@ def _settings(node: Node) -> Iterator[Step]:
     yield steps.file(node.at(ETC / NAME), content, 0o644, node.owner(), keep=True, kept=True)
     rules = node.at(ETC / "rules.toml")
     yield steps.file(rules, _NO_RULES.encode, 0o644, node.owner(), keep=True, kept=True)
+    endpoints = node.at(ETC / "endpoints.toml")
+    yield steps.file(endpoints, _NO_ENDPOINTS.encode, 0o644, node.owner(), keep=True, kept=True)
+    if "dispatcher" in node.roles:  # a courier on another node needs a copy: another key would be refused
+        both = node.owner("lustre-events", "lustre-events-courier")
+        key = node.at(ETC / "actions-key")
+        yield steps.file(key, lambda: secrets.token_hex(32).encode(), 0o640, both, keep=True, kept=True)
     for role in {"web", "dashboard"} & {*node.roles}:
         own = node.owner(group=f"lustre-events-{role}")
         yield steps.file(node.at(ETC / f"{role}-users"), bytes, 0o640, own, keep=True, kept=True)
@@ -194,6 +201,15 @@ def _settings(node: Node) -> Iterator[Step]:
 _NO_RULES = f"""\
 # Which files get which extractors; without one only the built-in `stat` looks at it. For all that are shipped:
 # cp /usr/share/lustre-events/deploy/rules.toml {ETC}/rules.toml
+"""
+
+
+_NO_ENDPOINTS = f"""\
+# Where actions send to, for rules that say `action` and `endpoint`; secrets stay in files of their own. E.g.:
+# [endpoint.beamline]
+# kind = "webhook"
+# url = "https://beamline.example.org/hooks/files"
+# secret = "{ETC}/secrets/beamline"
 """
 
 

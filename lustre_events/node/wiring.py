@@ -12,8 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lustre_events.actions.courier import Courier
+from lustre_events.actions.endpoints import SENDERS
+from lustre_events.actions.kinds import KINDS
+from lustre_events.actions.link import SealedLink
+from lustre_events.actions.seal import make_key, read_seal
 from lustre_events.catalog import manifest
-from lustre_events.catalog.catalog import Catalog, Places
+from lustre_events.catalog.catalog import Catalog, Places, read_endpoints
 from lustre_events.changelog import users
 from lustre_events.changelog.lctl import Lctl
 from lustre_events.config.nearest import nearest
@@ -21,6 +26,7 @@ from lustre_events.config.settings import Settings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.domain.namespace import mdt_number
 from lustre_events.domain.rules import rules
+from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import ChangelogUserUnknown, ConfigError
 from lustre_events.history.keeper import GROUP, Keeper
 from lustre_events.history.segments import SegmentWriter
@@ -28,6 +34,7 @@ from lustre_events.index import make_folder, open_writer
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.jobs.queues import RqQueues
+from lustre_events.node.action_parts import EndpointFile, ReadDocuments
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.node.supervisor import Child, Supervisor
 from lustre_events.reader import Reader
@@ -35,6 +42,7 @@ from lustre_events.sources import lustre
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.interface import Source
 from lustre_events.streams.connection import Client
+from lustre_events.streams.deliveries import CourierQueue, DeliveryQueue
 from lustre_events.streams.dispatcher_lease import DispatcherLease
 from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.groups import RedisGroups
@@ -152,6 +160,8 @@ def catalog(settings: Settings) -> Catalog:
             Path(own.user_rules) if own.user_rules else None,
             manifest.folders(settings.worker.extractors),
             Path(settings.worker.user_extractors) if settings.worker.user_extractors else None,
+            Path(settings.actions.endpoints) if settings.actions.endpoints else None,
+            {name: kind.read_with for name, kind in KINDS.items()},
         )
     )
 
@@ -178,6 +188,7 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
     found = installed.load()
     for problem in found.problems:
         log.error("%s", problem, extra={"action": "look"})
+    make_key(seal_path(settings))
     return Dispatcher(
         RedisRecordStreams(client, settings.dispatcher.subscriber_max_lag),
         RedisResults(client),
@@ -191,6 +202,9 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
         look=installed.look,
         tend=GroupKeeper(client).tend,
         beat=beat,
+        link=SealedLink(DeliveryQueue(client), read_seal(seal_path(settings))),
+        documents=ReadDocuments(index_url),
+        endpoints=found.endpoints,
     )
 
 
@@ -213,6 +227,27 @@ def history_keeper(settings: Settings, beat: Callable[[str], None] = _unwatched)
     joined = groups.join(GROUP, from_start=True)
     subscription = Subscription(client, groups, GROUP, socket.gethostname(), HISTORY_CLAIM_SECONDS)
     return Keeper(subscription, writer, joined=joined, beat=beat)
+
+
+def seal_path(settings: Settings) -> Path:
+    """Return where the key of deliveries is."""
+    return Path(settings.actions.key) if settings.actions.key else _state(settings) / "actions.key"
+
+
+def endpoints(settings: Settings) -> Mapping[str, Endpoint]:
+    """Return the endpoints that the settings name. Raises ConfigError."""
+    return read_endpoints(Path(settings.actions.endpoints) if settings.actions.endpoints else None)
+
+
+def courier(settings: Settings, beat: Callable[[str], None] = _unwatched) -> Courier:
+    """Return the courier, connected; `beat` is called about once a second.
+
+    Raises:
+        LustreEventsError: Redis is away, or a setting is wrong.
+    """
+    path = Path(settings.actions.endpoints) if settings.actions.endpoints else None
+    client = connect(redis_url(settings), settings.redis.timeout_seconds)
+    return Courier(CourierQueue(client), read_seal(seal_path(settings)), EndpointFile(path).look, SENDERS, beat)
 
 
 def dispatcher_lease(settings: Settings) -> DispatcherLease:
@@ -251,6 +286,9 @@ def node(settings: Settings, index_url: str, config_path: str | None) -> Iterato
         ]
         if settings.history.days:
             parts.append(Child("history", [*COMMAND, "history-keeper"], environment))
+        if settings.actions.endpoints:
+            make_key(seal_path(settings))
+            parts.append(Child("courier", [*COMMAND, "courier"], environment))
         yield Supervisor(
             [*parts, *_readers(names, environment)], also=revive, discover=_later_readers(settings, environment)
         )

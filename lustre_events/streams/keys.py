@@ -14,6 +14,8 @@ DISPATCHER_STANDBY = "le:dispatcher:standby"
 GROUPS = "le:group:names"
 ASKED = "le:group:asked"
 REQUESTS = "le:request:waiting"
+DELIVERIES = "le:courier:jobs"
+ANSWERS = "le:courier:answers"
 
 
 def stream(mdt: str, epoch: int) -> str:

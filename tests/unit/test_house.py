@@ -15,8 +15,10 @@ DATABASES = {"index.sqlite", "index.postgresql"}
 """One room here: each module of the one does what its namesake in the other does."""
 
 SHARED = {
+    "actions": ("actions: command, their part in a step", {"cli", "dispatcher"}),
     "changelog": ("an MDT's changelog: its users, its health, its device", {"cli", "node.doctor", "llapi"}),
     "continuity": ("lost records: noticed, kept, shown", {"cli", "dispatcher", "reader", "streams"}),
+    "courier": ("the courier: command, process", {"actions", "cli"}),
     "dashboard": ("rq-dashboard as a process of its own: command, application", {"cli", "web"}),
     "demo": ("the demo: command, what it does", {"cli", "node"}),
     "dialect": ("what a database says in its own way: promised, given", {"index.databases", "index.planner"}),
@@ -26,6 +28,7 @@ SHARED = {
     "heal": ("names asked of the file system: asking, answering", {"dispatcher", "workers"}),
     "interface": ("what a room promises to the loops", {"index", "sources", "streams"}),
     "jobs": ("jobs: made, run", {"dispatcher", "workers"}),
+    "ledger": ("runs of actions: what can become of them, their tables", {"actions", "index.databases"}),
     "listing": ("directories listed on this node: asked for, done", {"repair", "workers"}),
     "loop": ("the loop of a process", {"dispatcher", "reader"}),
     "metrics": ("Prometheus metrics: command, text", {"cli", "inspect"}),
@@ -41,6 +44,7 @@ SHARED = {
     "requests": ("requests of people: as JSON, in Redis, carried out", {"dispatcher", "jobs", "streams"}),
     "results": ("results of workers: in Redis, taken into the index", {"dispatcher", "streams"}),
     "rules": ("rules: command, values", {"cli", "domain.rules"}),
+    "runs": ("runs: of actions to look at, of programs in containers", {"cli", "workers"}),
     "scan": ("scan: command, request, walk, look, measured", {"bench", "cli", "dispatcher", "repair", "workers"}),
     "search": (
         "search: command, page, pages of hits, statements",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.conditions import KEYS, Condition, File
 from lustre_events.domain.rules.rules import Rule, Rules
 from lustre_events.jobs.messages import STAT
@@ -19,6 +20,27 @@ class Verdict:
     """Each with whether the file meets it, and what the file has."""
     chosen: bool
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionVerdict:
+    """What a rule of an action says about a file: whether it holds, and of each condition whether that is met."""
+
+    rule: ActionRule
+    conditions: tuple[tuple[Condition, bool, str], ...]
+    holds: bool
+
+
+def explain_actions(rules: Rules, file: File, type_: str) -> list[ActionVerdict]:
+    """Return what each rule of an action says about a file or directory, in their order."""
+    return [
+        ActionVerdict(
+            rule,
+            tuple((each, each.holds(file), KEYS[each.key].says(file)) for each in rule.conditions),
+            rule.holds(file, type_),
+        )
+        for rule in rules.actions.rules
+    ]
 
 
 def unreachable(rules: Rules) -> list[str]:

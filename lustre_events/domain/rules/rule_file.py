@@ -22,6 +22,8 @@
     min_age_seconds = 0               # wait until the content's last change is this long ago
     recall = false                    # true: read also what HSM has released, which recalls it from tape
 
+A [[rule]] that says `action` instead of `extractor` is one of action_file.py.
+
 A rule holds if each condition that it names holds; of a list one entry is enough. Names are bytes.
 
 A user's file is written in the same way. Its rules are about that user's files only, whatever they say; their
@@ -40,6 +42,8 @@ from typing import Any
 from lustre_events.config.tables import Location, key, values
 from lustre_events.config.toml_text import read_toml
 from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules.action_file import ActionNames, action_rule, is_action
+from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import KEYS, Accounts, conditions_of
 from lustre_events.domain.rules.directories import Reach, segments_of
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE, Rule, Rules, Work
@@ -53,6 +57,7 @@ MOST_NAME = 100
 _QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _MOST_PRIORITY = 1_000_000
 _DAY = 86_400
+NOTHING = ActionNames()
 HERE = Accounts()
 """Users and groups as this node knows them."""
 _YEAR = 366 * _DAY
@@ -80,12 +85,17 @@ class _Entry:
     recall: bool = False
 
 
-def parse(
-    text: str | bytes, origin: str, extractors: Collection[str], accounts: Accounts = HERE, user: str = ""
+def parse(  # noqa: PLR0917 - what a file may name
+    text: str | bytes,
+    origin: str,
+    extractors: Collection[str],
+    accounts: Accounts = HERE,
+    user: str = "",
+    known: ActionNames = NOTHING,
 ) -> Rules:
     """Return the rules of a TOML text. `extractors` are the installed ones; `user`: whose file it is, if one's.
 
-    The built-in `stat` is always installed.
+    The built-in `stat` is always installed; `known` are kinds of actions and endpoints.
 
     Raises:
         ConfigError: not TOML, or a key or value is wrong; the message names the rule, the key and the
@@ -99,19 +109,44 @@ def parse(
     if user:
         _check_amount(origin, entries)
     rules: list[Rule] = []
+    actions: list[ActionRule] = []
     names: set[str] = set()
     for number, table in enumerate(entries, start=1):
         name = table.get("name", f"rule {number}")
         location = Location(origin, f"[[rule]] {name!r}")
-        entry = _Entry(**values(_Entry, table, location, others=KEYS))
+        if is_action(table):
+            actions.append(_action(location, name, table, accounts, known, user))
+        else:
+            rules.append(_rule(location, name, table, accounts, extractors, user, first=file.match == "first"))
         if name in names:
             raise ConfigError(f"{origin}: two rules are named {name!r}; give each its own name")
         names.add(name)
-        conditions = conditions_of(location, table, accounts)
-        globs = tuple(segments_of(glob.encode("utf-8", "surrogateescape")) for glob in table.get("directories", ()))
-        work = _work(location, name, entry, extractors, user)
-        rules.append(Rule(work, conditions, Reach(globs), file.match == "first" or entry.last))
-    return Rules(tuple(rules))
+    return Rules(tuple(rules), actions=ActionRules(tuple(actions)))
+
+
+def _rule(  # noqa: PLR0917 - what a file may name
+    location: Location,
+    name: str,
+    table: Mapping[str, Any],
+    accounts: Accounts,
+    extractors: Collection[str],
+    user: str,
+    *,
+    first: bool,
+) -> Rule:
+    entry = _Entry(**values(_Entry, table, location, others=KEYS))
+    conditions = conditions_of(location, table, accounts)
+    globs = tuple(segments_of(glob.encode("utf-8", "surrogateescape")) for glob in table.get("directories", ()))
+    work = _work(location, name, entry, extractors, user)
+    return Rule(work, conditions, Reach(globs), first or entry.last)
+
+
+def _action(  # noqa: PLR0917 - what a file may name
+    location: Location, name: str, table: Mapping[str, Any], accounts: Accounts, known: ActionNames, user: str
+) -> ActionRule:
+    if user:
+        raise location.at("action").refusal("is for the site's rules only; ask the site for a rule of its own")
+    return action_rule(location, name, table, accounts, known)
 
 
 def _check_amount(origin: str, entries: Sequence[Mapping[str, Any]]) -> None:

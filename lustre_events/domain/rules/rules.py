@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lustre_events.domain.pending import Kind
+from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.conditions import EVENTS, KEYS, Condition, File
 from lustre_events.domain.rules.directories import Reach
 
@@ -67,6 +68,7 @@ class Rules:
 
     rules: tuple[Rule, ...] = ()
     users: Mapping[int, tuple[Rule, ...]] = field(default_factory=dict)
+    actions: ActionRules = field(default_factory=ActionRules)
     needs_owner: bool = field(init=False)
     """Whether a file must not be asked about before its owner and group are known."""
     needs_facts: bool = field(init=False)

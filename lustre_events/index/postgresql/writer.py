@@ -22,6 +22,7 @@ from lustre_events.errors import LeaseLost
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
 from lustre_events.index.paths import paths_of
 from lustre_events.index.postgresql.database import WRITE_SECONDS, Database, packed, unpacked_links
+from lustre_events.index.postgresql.ledger import RunTable
 from lustre_events.index.postgresql.pending import PendingTable
 from lustre_events.index.postgresql.scans import Scans
 from lustre_events.index.postgresql.session import FACTS, columns
@@ -125,7 +126,7 @@ class PostgresqlWriter:
         return self._database
 
 
-class PostgresqlTransaction(PendingTable, Scans, Upkeep):
+class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
     """See `interface.Transaction`."""
 
     def advance(self, before: Cursor, after: Cursor) -> None:
@@ -355,6 +356,7 @@ def _by_place_and_stamp(row: tuple[bytes, bytes, bytes, bytes | None]) -> tuple[
 _REMOVE = """
 WITH fids AS (SELECT unnest(%b::bytea[]) AS fid),
 rows AS (DELETE FROM pending USING fids WHERE pending.fid = fids.fid),
+fires AS (DELETE FROM fired USING fids WHERE fired.fid = fids.fid),
 gone AS (DELETE FROM object USING fids WHERE object.fid = fids.fid RETURNING object.id),
 documents AS (DELETE FROM document USING gone WHERE document.object = gone.id RETURNING document.id),
 texts AS (DELETE FROM fulltext USING documents WHERE fulltext.document = documents.id),

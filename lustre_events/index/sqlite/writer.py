@@ -25,6 +25,7 @@ from lustre_events.index.sqlite.documents import (
     remove_documents,
     remove_failures,
 )
+from lustre_events.index.sqlite.ledger import RunTable
 from lustre_events.index.sqlite.paths import paths_of
 from lustre_events.index.sqlite.pending import PendingTable
 from lustre_events.index.sqlite.scans import Scans
@@ -120,7 +121,7 @@ class SQLiteWriter:
         self._connection.close()
 
 
-class SQLiteTransaction(PendingTable, Scans, Upkeep):
+class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
     """See `interface.Transaction`."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
@@ -226,7 +227,8 @@ class SQLiteTransaction(PendingTable, Scans, Upkeep):
         present = self.objects(fids)
         remove_documents(self._connection, [row.id for row in present.values()])
         self._connection.executemany("DELETE FROM object WHERE id = ?", [(row.id,) for row in present.values()])
-        self._connection.executemany("DELETE FROM pending WHERE fid = ?", [(fid.pack(),) for fid in fids])
+        for statement in ("DELETE FROM pending WHERE fid = ?", "DELETE FROM fired WHERE fid = ?"):
+            self._connection.executemany(statement, [(fid.pack(),) for fid in fids])
         self.release_moves(fids)
         return len(present)
 

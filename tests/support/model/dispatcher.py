@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from lustre_events.actions.link import CourierLink, NoLink
 from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord, boundaries
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
+from lustre_events.dispatcher.action_runs import Documents, no_documents
+from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rule_file import parse as parse_rules
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE, Rules
 from lustre_events.index.interface import Identity
@@ -91,6 +94,9 @@ class Rig:
     mdts: tuple[str, ...] = ()
     look: Callable[[], Found | None] = lambda: None
     timer: Callable[[], float] = lambda: 0.0
+    link: CourierLink = field(default_factory=NoLink)
+    documents: Documents = no_documents
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.streams = MemoryRecordStreams(self.store)
@@ -114,6 +120,9 @@ class Rig:
             requests=self.requests,
             look=self.look,
             timer=self.timer,
+            link=self.link,
+            documents=self.documents,
+            endpoints=self.endpoints,
         )
 
     def restart(self) -> None:

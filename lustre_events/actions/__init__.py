@@ -1,0 +1,1 @@
+"""Actions: what is done when something happens. Kinds, endpoints, the ledger's rules, the courier."""

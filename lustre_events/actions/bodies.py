@@ -1,0 +1,78 @@
+"""What is sent for a run: the fields that are known of its object in the rule's body, once for all tries.
+
+A name that is no UTF-8 is percent-encoded as a whole, and `encoding` says so: JSON has no bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+from lustre_events.actions.kinds import KINDS
+from lustre_events.actions.kinds.kind import MOST_BODY, Subject
+from lustre_events.actions.kinds.webhook import when
+from lustre_events.domain.action_run import Run, Seen
+from lustre_events.domain.rules import templates
+from lustre_events.domain.rules.action_rules import ActionRule
+from lustre_events.errors import ConfigError
+
+DEFAULT_BODY = {
+    "rule": "{rule}", "trigger": "{trigger}", "path": "{path}", "old_path": "{old_path}", "encoding": "{encoding}",
+    "fid": "{fid}", "type": "{type}", "size": "{size}", "mtime": "{mtime}", "owner": "{owner}", "group": "{group}",
+    "jobid": "{jobid}",
+}  # fmt: skip
+
+
+def known_of(run: Run, path: bytes, seen: Seen, documents: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what texts of a body may name."""
+    shown, encoding = text_of(path)
+    old = run.before.paths[0] if run.before is not None and run.before.paths and run.trigger == "renamed" else None
+    return {
+        "path": shown,
+        "old_path": None if old is None else text_of(old)[0],
+        "name": text_of(path.rpartition(b"/")[2])[0].lstrip("/"),
+        "encoding": encoding,
+        "fid": str(run.fid),
+        "type": seen.type,
+        "size": seen.size,
+        "mtime": None if seen.mtime_ns is None else when(seen.mtime_ns),
+        "owner": seen.uid,
+        "group": seen.gid,
+        "mode": None if seen.mode is None else f"{seen.mode & 0o7777:04o}",
+        "mime": seen.mime,
+        "jobid": None if run.jobid is None else text_of(run.jobid)[0].lstrip("/"),
+        "trigger": run.trigger,
+        "rule": run.rule,
+        "time": when(run.event_ns),
+        "key": run.key,
+        "doc": documents,
+    }
+
+
+def text_of(path: bytes) -> tuple[str, str | None]:
+    """Return a path from the mount point on as text, and how it is encoded; None: as it is."""
+    whole = b"/" + path.lstrip(b"/")
+    try:
+        return whole.decode(), None
+    except UnicodeDecodeError:
+        return quote_from_bytes(whole), "percent"
+
+
+def rendered(rule: ActionRule, run: Run, known: Mapping[str, Any]) -> bytes:
+    """Return what is sent. Raises ConfigError: it is too large."""
+    data = templates.filled(DEFAULT_BODY if rule.body is None else rule.body, known)
+    if rule.body is None:
+        data = {name: value for name, value in data.items() if value is not None}
+    body = KINDS[rule.action].rendered(Subject(run, rule, data, known))
+    if len(body) > MOST_BODY:
+        raise ConfigError(
+            f"the body has {len(body)} bytes, and {MOST_BODY >> 10} KiB are the most; name less in the rule's body"
+        )
+    return body
+
+
+def place_of(path: bytes) -> bytes:
+    """Return what stands for a path in the index: a digest of it."""
+    return hashlib.sha256(path).digest()[:16]

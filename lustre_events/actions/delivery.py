@@ -1,0 +1,103 @@
+"""What travels between dispatcher and courier, as versioned JSON: deliveries, and how they went.
+
+A delivery is sealed (seal.py), so whoever else may write into Redis makes nothing happen. An answer counts only for
+a run that is out with the same attempt.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from lustre_events.actions.ledger import OUTCOMES, Attempt
+from lustre_events.errors import ConfigError
+
+VERSION = 1
+MOST_EVENTS = 1_000
+
+
+class Parcel(msgspec.Struct, frozen=True, gc=False):
+    """One run that is sent: its id in the ledger, its idempotency key, and its body."""
+
+    run: str
+    key: str
+    body: bytes
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """Events for one endpoint that are sent together. `attempt` names this attempt; it ends before `expires_ns`."""
+
+    attempt: str
+    endpoint: str
+    expires_ns: int
+    events: tuple[Parcel, ...]
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """How it went for one run; see `ledger.Attempt`."""
+
+    run: str
+    attempt: str
+    outcome: str
+    status: int = 0
+    error: str = ""
+    retry_after_ns: int = 0
+    together: int = 0
+
+    @property
+    def of_attempt(self) -> Attempt:
+        """What the ledger wants to know of it."""
+        return Attempt(self.outcome, self.status, self.error, self.retry_after_ns, self.together)
+
+
+class _Delivery(msgspec.Struct):
+    v: int
+    delivery: Delivery
+
+
+class _Answers(msgspec.Struct):
+    v: int
+    answers: list[Answer]
+
+
+def encode_delivery(delivery: Delivery) -> bytes:
+    """Return a delivery as JSON bytes."""
+    return msgspec.json.encode({"v": VERSION, "delivery": delivery})
+
+
+def decode_delivery(data: bytes) -> Delivery:
+    """Return the delivery that `encode_delivery` made. Raises ConfigError."""
+    found = _decoded(data, _Delivery, "delivery")
+    if not 0 < len(found.delivery.events) <= MOST_EVENTS:
+        raise ConfigError("a delivery without events, or with too many; dispatcher and courier differ in version")
+    return found.delivery
+
+
+def encode_answers(answers: list[Answer]) -> bytes:
+    """Return answers as JSON bytes."""
+    return msgspec.json.encode({"v": VERSION, "answers": answers})
+
+
+def decode_answers(data: bytes) -> list[Answer]:
+    """Return the answers that `encode_answers` made. Raises ConfigError."""
+    found = _decoded(data, _Answers, "answer").answers
+    for each in found:
+        if each.outcome not in OUTCOMES or abs(each.retry_after_ns) >= 1 << 63 or abs(each.status) >= 1 << 31:
+            raise ConfigError(
+                f"an answer with the outcome {each.outcome[:40]!r}, which this dispatcher does not know"
+            )
+    return found
+
+
+T = TypeVar("T", _Delivery, _Answers)
+
+
+def _decoded(data: bytes, kind: type[T], what: str) -> T:
+    try:
+        found = msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise ConfigError(f"this is no {what} of ours: {exc}") from exc
+    if found.v != VERSION:
+        raise ConfigError(f"{what} of another version than {VERSION}; upgrade dispatcher and courier together")
+    return found

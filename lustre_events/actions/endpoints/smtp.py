@@ -1,0 +1,165 @@
+"""Mail over SMTP: a message for each event, with a Message-ID of its key, so that mail programs see repetitions.
+
+With `secret` (a file with USER:PASSWORD) it logs in, over TLS only.
+"""
+
+from __future__ import annotations
+
+import email.policy
+import hashlib
+import json
+import smtplib
+import socket
+import ssl
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from lustre_events.actions.delivery import Parcel
+from lustre_events.actions.endpoints.addresses import AddressRefused, resolved
+from lustre_events.actions.endpoints.sender import Deadline, secrets_of
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
+from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.errors import ConfigError
+
+MOST_ANSWER = 200
+_LOGIN_REFUSED = {530, 534, 535, 538}
+
+
+class _Connection(smtplib.SMTP):
+    """SMTP over an address that was judged, each step of which ends with the attempt."""
+
+    def __init__(self, endpoint: Endpoint, deadline: Deadline) -> None:
+        self._endpoint = endpoint
+        self._deadline = deadline
+        parts = urlsplit(endpoint.url)
+        self._name = parts.hostname or ""
+        self._tls = parts.scheme == "smtps"
+        super().__init__(self._name, parts.port or (465 if self._tls else 25), timeout=deadline.left())
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002
+        problem: OSError = OSError("it has no address")
+        for address in resolved(host, port, private=self._endpoint.private)[:4]:
+            try:
+                plain = socket.create_connection((address, port), self._deadline.left())
+            except OSError as exc:
+                problem = exc
+                continue
+            return _context(self._endpoint).wrap_socket(plain, server_hostname=self._name) if self._tls else plain
+        raise problem
+
+    def putcmd(self, cmd: str, args: str = "") -> None:
+        self._bound()
+        super().putcmd(cmd, args)
+
+    def getreply(self) -> tuple[int, bytes]:
+        self._bound()
+        return super().getreply()
+
+    def _bound(self) -> None:
+        if self.sock is not None:
+            self.sock.settimeout(self._deadline.left())
+
+
+class SmtpSender:
+    """See `sender.Sender`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def send(self, batch: Sequence[Parcel]) -> list[Attempt]:
+        """Send each event as a message, over one connection."""
+        deadline = Deadline(self._endpoint.timeout_seconds)
+        found: list[Attempt] = []
+        try:
+            with _Connection(self._endpoint, deadline) as connection:
+                self._greet(connection)
+                for event in batch:
+                    found.append(self._sent(connection, event))
+                    if found[-1].outcome in {AGAIN, ENDPOINT}:
+                        break
+        except Exception as exc:  # noqa: BLE001 - whatever a stranger's server does is one sentence
+            if len(found) < len(batch):
+                found.append(self._failed(exc))
+        return [*found, *[Attempt(UNTRIED) for _ in range(len(batch) - len(found))]]
+
+    def check(self) -> str:
+        """Greet the server, log in where that is set, and send nothing. Raises ConfigError."""
+        try:
+            with _Connection(self._endpoint, Deadline(self._endpoint.timeout_seconds)) as connection:
+                self._greet(connection)
+        except (OSError, smtplib.SMTPException, AddressRefused) as exc:
+            raise ConfigError(f"endpoint {self._endpoint.name!r}: {self._failed(exc).error}") from exc
+        return f"{self._endpoint.where} takes mail"
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+    def _greet(self, connection: _Connection) -> None:
+        connection.ehlo()
+        if urlsplit(self._endpoint.url).scheme == "smtp" and connection.has_extn("starttls"):
+            connection.starttls(context=_context(self._endpoint))
+            connection.ehlo()
+        login = secrets_of(self._endpoint)
+        if login:
+            user, colon, password = login[0].partition(":")
+            if not colon:
+                raise ConfigError(f"the secret of endpoint {self._endpoint.name!r} is not USER:PASSWORD")
+            if not isinstance(connection.sock, ssl.SSLSocket):
+                raise ConfigError(f"{self._endpoint.where} has no TLS, so the password is not sent; use smtps://")
+            connection.login(user, password)
+
+    def _sent(self, connection: _Connection, event: Parcel) -> Attempt:
+        message = message_of(event, self._endpoint)
+        try:
+            connection.send_message(message, self._endpoint.sender, list(self._endpoint.to))
+        except smtplib.SMTPRecipientsRefused as exc:
+            code, text = next(iter(exc.recipients.values()))
+            return self._answered(code, text)
+        except smtplib.SMTPResponseException as exc:
+            return self._answered(exc.smtp_code, exc.smtp_error)
+        return Attempt(OK, 250)
+
+    def _answered(self, code: int, text: bytes | str) -> Attempt:
+        shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        clean = "".join(each if each.isprintable() else " " for each in shown)[:MOST_ANSWER]
+        outcome = REFUSED if 500 <= code < 600 else AGAIN
+        return Attempt(outcome, code, f"{self._endpoint.where} answered {code} ({clean})")
+
+    def _failed(self, exc: Exception) -> Attempt:
+        where = self._endpoint.where
+        if isinstance(exc, ConfigError | AddressRefused | ssl.SSLCertVerificationError):
+            return Attempt(ENDPOINT, error=str(exc))
+        if isinstance(exc, smtplib.SMTPAuthenticationError):
+            return Attempt(ENDPOINT, exc.smtp_code, f"{where} does not accept the login of the secret's file")
+        if isinstance(exc, TimeoutError):
+            return Attempt(AGAIN, error=f"{where}: no answer in time")
+        if isinstance(exc, smtplib.SMTPResponseException):
+            return self._answered(exc.smtp_code, exc.smtp_error)
+        return Attempt(AGAIN, error=f"{where}: {exc if isinstance(exc, OSError) else type(exc).__name__}")
+
+
+def message_of(event: Parcel, endpoint: Endpoint) -> EmailMessage:
+    """Return the message of an event. No value adds a header: `email` refuses a line's end in a subject."""
+    found: dict[str, Any] = json.loads(event.body)
+    message = EmailMessage(email.policy.SMTP)
+    message["From"] = endpoint.sender
+    message["To"] = ", ".join(endpoint.to)
+    message["Subject"] = str(found["subject"])
+    message["Date"] = format_datetime(datetime.fromtimestamp(found["time_ns"] // SECOND_NS, UTC))
+    digest = hashlib.sha256(event.key.encode()).hexdigest()[:40]
+    message["Message-ID"] = f"<{digest}@{endpoint.sender.rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(str(found["text"]), cte="base64")
+    return message
+
+
+def _context(endpoint: Endpoint) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=endpoint.ca or None)
+    except OSError as exc:
+        raise ConfigError(f"{endpoint.ca}: the certificates of endpoint {endpoint.name!r} cannot be read") from exc

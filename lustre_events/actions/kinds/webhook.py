@@ -1,0 +1,49 @@
+"""`webhook`: an event as CloudEvents 1.0 has it, in JSON; several together are a batch of that format.
+
+`id` is the idempotency key, `sequence` orders the events of one object, `data` is the rule's body.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from lustre_events.actions.kinds.kind import Subject
+from lustre_events.config.tables import Location
+from lustre_events.domain.pending import SECOND_NS
+
+SOURCE = "urn:lustre-events"
+TYPE = "io.lustre-events.file"
+
+
+def read_with(location: Location, table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what `with` says: nothing, so far. Raises `location.error`."""
+    for name in table:
+        raise location.unknown(f"key {name}", name, ())
+    return {}
+
+
+def rendered(subject: Subject) -> bytes:
+    """Return one event."""
+    run, known = subject.run, subject.known
+    event = {
+        "specversion": "1.0",
+        "id": run.key,
+        "source": f"{SOURCE}:{quote(subject.rule.name, safe='')}",
+        "type": f"{TYPE}.{run.trigger}",
+        "subject": known["path"],
+        "time": when(run.event_ns),
+        "datacontenttype": "application/json",
+        "sequence": run.stamp.hex(),
+        "data": subject.data,
+    }
+    return json.dumps({name: value for name, value in event.items() if value}, separators=(",", ":")).encode()
+
+
+def when(time_ns: int) -> str:
+    """Return a time as RFC 3339 has it, in microseconds."""
+    whole, rest = divmod(time_ns, SECOND_NS)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"

@@ -1,0 +1,192 @@
+"""What can become of a run: pure functions from a run, and what happened, to the run as it is then.
+
+All of them keep the key. The counters are made here too, so that they add up whatever happens:
+runs_made + runs_reopened = those that are open + runs_done + runs_dead + ... (each end has one) + runs_forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from lustre_events.domain.action_run import (
+    CANCELLED,
+    DEAD,
+    DONE,
+    DROPPED,
+    ENDS,
+    EXPIRED,
+    HELD,
+    SENT,
+    SETTLING,
+    SUPERSEDED,
+    WAITING,
+    Run,
+    key_of,
+)
+from lustre_events.domain.pending import SECOND_NS, due
+
+FIRST_RETRY_NS = 10 * SECOND_NS
+LONGEST_RETRY_NS = 3_600 * SECOND_NS
+LONGEST_WAIT_NS = 6 * 3_600 * SECOND_NS
+"""The most that an endpoint may ask for with Retry-After."""
+RETRIED_NS = 24 * 3_600 * SECOND_NS
+"""From its first failed attempt on; then a run is dead."""
+MOST_ERROR = 500
+
+OK, AGAIN, REFUSED, ENDPOINT, UNTRIED = "ok", "again", "refused", "endpoint", "untried"
+"""How an attempt ends: taken; later; never (the event is wrong); held (the endpoint is wrong); it was not made."""
+OUTCOMES = (OK, AGAIN, REFUSED, ENDPOINT, UNTRIED)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one attempt of one run ended. `together`: with how many other events it was sent."""
+
+    outcome: str
+    status: int = 0
+    error: str = ""
+    retry_after_ns: int = 0
+    together: int = 0
+
+
+def again(run: Run, newer: Run, settle_ns: int, settle_max_ns: int) -> Run:
+    """Return a run that is still settling, now that the same happened once more: the newest counts.
+
+    What was known before the first time stays: the old name, the content.
+    """
+    first_ns = min(run.first_ns, newer.first_ns)
+    latest = max(run, newer, key=_stamp)
+    return replace(
+        latest, id=run.id, made_ns=run.made_ns, first_ns=first_ns, before=run.before,
+        due_ns=due(first_ns, newer.event_ns, settle_ns, settle_max_ns),
+        generation=max(run.generation, newer.generation),
+    )  # fmt: skip
+
+
+def _stamp(run: Run) -> bytes:
+    return run.stamp
+
+
+def later(run: Run, due_ns: int) -> Run:
+    """Return a run that is looked at again at a time."""
+    return replace(run, due_ns=due_ns)
+
+
+def ready(run: Run, body: bytes, place: bytes, uid: int | None, now_ns: int) -> Run:
+    """Return a run whose rule holds, with what will be sent."""
+    return replace(
+        run, state=WAITING, body=body, place=place, uid=uid, ready_ns=now_ns, due_ns=now_ns,
+        key=run.key or key_of(run.rule, run.trigger, run.stamp),
+    )  # fmt: skip
+
+
+def handed_out(run: Run, attempt: str, now_ns: int, lease_ns: int) -> Run:
+    """Return a run that goes to the courier now."""
+    return replace(run, state=SENT, attempt=attempt, attempts=run.attempts + 1, due_ns=now_ns + lease_ns)
+
+
+def lost(run: Run, now_ns: int) -> Run:
+    """Return a run whose lease has ended without an answer: whether it arrived is not known, so it goes again."""
+    return replace(run, state=WAITING, due_ns=now_ns, error="the courier did not answer in time", status=0)
+
+
+def taken(run: Run, attempt: Attempt, now_ns: int) -> Run:
+    """Return a run after an attempt."""
+    if attempt.outcome == OK:
+        return _ended(run, DONE, now_ns, "", attempt.status)
+    if attempt.outcome == REFUSED and not attempt.together:
+        return _ended(run, DEAD, now_ns, attempt.error, attempt.status)
+    if attempt.outcome in {REFUSED, UNTRIED, ENDPOINT}:
+        # Refused together with others: which one is wrong shows when each is sent alone. The endpoint is wrong: it
+        # is held, and the run waits for it.
+        return replace(
+            run, state=WAITING, due_ns=now_ns, alone=run.alone or attempt.outcome == REFUSED,
+            attempts=run.attempts - (attempt.outcome != REFUSED), error=attempt.error[:MOST_ERROR],
+            status=attempt.status,
+        )  # fmt: skip
+    return _retry(run, attempt, now_ns)
+
+
+def _retry(run: Run, attempt: Attempt, now_ns: int) -> Run:
+    failed_ns = run.failed_ns or now_ns
+    if now_ns - failed_ns >= RETRIED_NS:
+        return _ended(run, DEAD, now_ns, attempt.error, attempt.status)
+    wait_ns = max(wait(run), min(attempt.retry_after_ns, LONGEST_WAIT_NS))
+    return replace(
+        run, state=WAITING, due_ns=now_ns + wait_ns, failed_ns=failed_ns, error=attempt.error[:MOST_ERROR],
+        status=attempt.status,
+    )  # fmt: skip
+
+
+def wait(run: Run) -> int:
+    """Return how long a run waits after an attempt in vain: twice as long each time, and not all at once."""
+    base = min(FIRST_RETRY_NS << min(max(run.attempts - 1, 0), 16), LONGEST_RETRY_NS)
+    jitter = hashlib.sha256(f"{run.key}:{run.attempts}".encode()).digest()[0]
+    return base * (205 + 102 * jitter // 255) // 256
+
+
+def superseded(run: Run, now_ns: int) -> Run:
+    """Return a run whose content is not the newest any more."""
+    return _ended(run, SUPERSEDED, now_ns, "newer content came before it was delivered", run.status)
+
+
+def cancelled(run: Run, now_ns: int, why: str) -> Run:
+    """Return a run that is not done any more."""
+    return _ended(run, CANCELLED, now_ns, why, run.status)
+
+
+def expired(run: Run, now_ns: int) -> Run:
+    """Return a run that is too old to be sent."""
+    return _ended(run, EXPIRED, now_ns, "it was too old when it could be sent", run.status)
+
+
+def refused(run: Run, now_ns: int, why: str) -> Run:
+    """Return a run that can never be sent, for a reason of its own."""
+    return _ended(run, DEAD, now_ns, why, 0)
+
+
+def held(run: Run, why: str) -> Run:
+    """Return a run that a guard stopped."""
+    return replace(run, state=HELD, error=why[:MOST_ERROR])
+
+
+def dropped(run: Run, now_ns: int) -> Run:
+    """Return a run that a person dropped."""
+    return _ended(run, DROPPED, now_ns, run.error, run.status)
+
+
+def released(run: Run, now_ns: int) -> Run:
+    """Return a dead or held run that a person tries again, with all its tries."""
+    state = WAITING if run.body else SETTLING
+    return replace(
+        run, state=state, due_ns=now_ns, ready_ns=now_ns, ended_ns=0, attempts=0, failed_ns=0, error="", status=0
+    )
+
+
+def anew(run: Run, digest: str, now_ns: int) -> Run:
+    """Return a run that nobody has tried, to be asked of a rule that was edited meanwhile."""
+    return replace(run, state=SETTLING, digest=digest, body=b"", due_ns=now_ns)
+
+
+def _ended(run: Run, state: str, now_ns: int, error: str, status: int) -> Run:
+    return replace(run, state=state, ended_ns=now_ns, error=error[:MOST_ERROR], status=status)
+
+
+def counted(before: str | None, after: str | None) -> Counter[str]:
+    """Return what a change of a run adds to the counters, from its states; None: it was not, or is no more."""
+    found: Counter[str] = Counter()
+    if before == after or (before in ENDS and after is None):
+        return found
+    if before is None:
+        found["runs_made"] += 1
+    elif before in ENDS:
+        found["runs_reopened"] += 1
+    if after is None:
+        found["runs_forgotten"] += 1
+    elif after in ENDS:
+        found[f"runs_{after}"] += 1
+    return found

@@ -1,0 +1,77 @@
+"""The seal on deliveries: an HMAC by a key that dispatcher and courier read from a file, and nobody else.
+
+Redis carries deliveries, and other roles have logins there. What has no seal of this key is refused, so a login
+alone sends nothing anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from lustre_events.errors import ConfigError
+
+_PURPOSE = b"lustre-events delivery 1\0"
+_MAC_BYTES = 32
+LEAST_KEY_BYTES = 32
+
+
+class Seal:
+    """Seals and opens deliveries."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def sealed(self, data: bytes) -> bytes:
+        """Return data with its seal in front."""
+        return self._mac(data) + data
+
+    def opened(self, data: bytes) -> bytes:
+        """Return the data behind its seal. Raises ConfigError: somebody else made it."""
+        mac, inner = data[:_MAC_BYTES], data[_MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(inner)):
+            raise ConfigError(
+                "a delivery without the seal of this site's dispatcher; look who may write to le:courier:jobs in "
+                "Redis, and whether dispatcher and courier have the same [actions] key"
+            )
+        return inner
+
+    def _mac(self, data: bytes) -> bytes:
+        return hmac.digest(self._key, _PURPOSE + data, hashlib.sha256)
+
+
+def make_key(path: Path) -> None:
+    """Make the file of the key where it is not there. Raises ConfigError."""
+    try:
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_hex(LEAST_KEY_BYTES) + "\n")
+                file.flush()
+                os.fsync(handle)
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: the key of deliveries cannot be made ({exc.strerror}); set [actions] key"
+        ) from exc
+
+
+def read_seal(path: Path) -> Seal:
+    """Return the seal of a key's file. Raises ConfigError: it is not there, is too short, or others may read it."""
+    try:
+        mode = path.stat().st_mode
+        key = path.read_bytes().strip()
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: the key of deliveries cannot be read ({exc.strerror}); the dispatcher makes it, and the "
+            "courier needs the same one: copy it, or set [actions] key"
+        ) from exc
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise ConfigError(f"{path}: others may read or change the key of deliveries; chmod 0640 {path}")
+    if len(key) < LEAST_KEY_BYTES:
+        raise ConfigError(f"{path}: the key of deliveries is too short; remove the file, and start the dispatcher")
+    return Seal(key)

@@ -1,0 +1,223 @@
+"""From what happened to runs of actions, in the transaction that moves the cursor.
+
+A run begins as `settling`: something happened, and by what is known a rule could hold. Until it has settled it
+takes in what else happens. Whether the rule holds is asked then (action_runs.py).
+
+Nothing fires for what a scan, a reprocessing or a repair finds, since no record says it, and a rename of a
+directory says nothing about what is in it. A file that gets a name for which a rule holds now, and did not before,
+counts as new content, once: rsync and editors write under another name first.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lustre_events.actions import ledger
+from lustre_events.changelog.fid import FID
+from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.domain.action_run import SETTLING, WAITING, Run, Seen
+from lustre_events.domain.batch import ObjectChange
+from lustre_events.domain.namespace import eff_time_of
+from lustre_events.domain.pending import SECOND_NS, due
+from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
+from lustre_events.domain.rules.conditions import File
+from lustre_events.domain.triggers import ATTRIBUTES, CONTENT, HSM, LAYOUT, REMOVED, RENAMED, XATTR
+from lustre_events.index.interface import Facts, ObjectRow
+
+SUPERSEDING = frozenset({CONTENT, ATTRIBUTES, XATTR, HSM})
+"""Of these only the newest counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the index knew of objects before their names were written."""
+
+    paths: Mapping[FID, Sequence[bytes]] = field(default_factory=dict)
+    facts: Mapping[FID, tuple[int, Facts]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fired:
+    """A rule that could hold for an object to which something happened."""
+
+    rule: ActionRule
+    trigger: str
+    fid: FID
+    stamp: bytes
+    change: ObjectChange
+    before: Seen | None
+    once: bool = False
+    """Only where the rule has not fired for this content yet."""
+
+
+NOTHING = Before()
+
+
+class ActionTriggers:
+    """Makes runs that settle. `floor_ns` says since when each rule is active; it fires for what happened later."""
+
+    def __init__(self, settings: DispatcherSettings) -> None:
+        self._settle_ns = int(settings.settle_seconds * SECOND_NS)
+        self._settle_max_ns = int(settings.settle_max_seconds * SECOND_NS)
+        self.rules = ActionRules()
+        self.floor_ns: Mapping[str, int] = {}
+        self.watched: Collection[str] = ()
+
+    def follow(self, rules: ActionRules, floor_ns: Mapping[str, int]) -> None:
+        """Ask these rules from now on."""
+        self.rules, self.floor_ns = rules, floor_ns
+        more = {RENAMED, LAYOUT, HSM} if CONTENT in rules.triggers else set()
+        self.watched = rules.triggers | more
+
+    def before(self, turn: Turn, changes: Mapping[FID, ObjectChange]) -> Before:
+        """Return what is known of objects that lose it now: names and facts of what is renamed or removed."""
+        if not self.watched:
+            return NOTHING
+        moved = [fid for fid, each in changes.items() if RENAMED in each.events or REMOVED in each.events]
+        asked = [
+            fid
+            for fid, each in changes.items()
+            if REMOVED in each.events or (CONTENT in each.events and (LAYOUT in each.events or HSM in each.events))
+        ]
+        return Before(
+            turn.transaction.paths(moved) if moved else {}, turn.transaction.facts(asked) if asked else {}
+        )
+
+    def take(
+        self,
+        turn: Turn,
+        changes: Mapping[FID, ObjectChange],
+        alive: Collection[FID],
+        stored: Mapping[FID, ObjectRow],
+        before: Before,
+    ) -> None:
+        """Write runs for what happened. `alive` are those of the objects that are not gone."""
+        if not self.watched:
+            return
+        happened = {fid: each for fid, each in changes.items() if each.events}
+        fired = [*self._removals(happened, alive, before), *self._others(turn, happened, alive, stored, before)]
+        if fired:
+            self._write(turn, fired)
+
+    def _removals(
+        self, happened: Mapping[FID, ObjectChange], alive: Collection[FID], before: Before
+    ) -> Iterator[_Fired]:
+        if REMOVED not in self.rules.triggers:
+            return
+        for fid, change in happened.items():
+            stamp = change.events.get(REMOVED)
+            paths = before.paths.get(fid, ())
+            if stamp is None or fid in alive or not paths:
+                continue
+            _, facts = before.facts.get(fid, (0, None))
+            seen = _seen(paths, facts, change.type)
+            for rule in self._asked(REMOVED, stamp, [File(path) for path in paths], seen.type):
+                yield _Fired(rule, REMOVED, fid, stamp, change, seen)
+
+    def _others(
+        self,
+        turn: Turn,
+        happened: Mapping[FID, ObjectChange],
+        alive: Collection[FID],
+        stored: Mapping[FID, ObjectRow],
+        before: Before,
+    ) -> Iterator[_Fired]:
+        present = {fid: change for fid, change in happened.items() if fid in alive}
+        paths = turn.transaction.paths(present)
+        unknown = [fid for fid in present if not paths.get(fid)]
+        names = turn.transaction.names(unknown) if unknown else {}
+        for fid, change in present.items():
+            known = paths.get(fid, ())
+            files = [File(path) for path in known] or [File(name, whole=False) for name in names.get(fid, ())]
+            type_ = change.type or (stored[fid].type if fid in stored else None)
+            yield from self._of_object(fid, change, files, type_, before)
+
+    def _of_object(
+        self, fid: FID, change: ObjectChange, files: Sequence[File], type_: str | None, before: Before
+    ) -> Iterator[_Fired]:
+        for trigger, stamp in change.events.items():
+            seen = _seen_before(trigger, fid, type_, before)
+            for rule in self._asked(trigger, stamp, files, type_):
+                yield _Fired(rule, trigger, fid, stamp, change, seen)
+        if RENAMED in change.events and CONTENT not in change.events and CONTENT in self.rules.triggers:
+            yield from self._named(fid, change, files, type_, before)
+
+    def _named(
+        self, fid: FID, change: ObjectChange, files: Sequence[File], type_: str | None, before: Before
+    ) -> Iterator[_Fired]:
+        """Yield rules on content that hold under the new name of a file, and did not under the old one."""
+        old = [File(path) for path in before.paths.get(fid, ())]
+        stamp = change.events[RENAMED]
+        for rule in self._asked(CONTENT, stamp, files, type_):
+            if not any(rule.may_hold(file, type_) for file in old):
+                yield _Fired(rule, CONTENT, fid, stamp, change, None, once=True)
+
+    def _asked(self, trigger: str, stamp: bytes, files: Sequence[File], type_: str | None) -> list[ActionRule]:
+        found = {rule.name: rule for file in files for rule in self.rules.asked(trigger, file, type_)}
+        time_ns = eff_time_of(stamp) if found else 0
+        return [rule for rule in found.values() if time_ns >= self.floor_ns.get(rule.name, time_ns)]
+
+    def _write(self, turn: Turn, fired: Sequence[_Fired]) -> None:
+        fids = {each.fid for each in fired}
+        rows = turn.transaction.objects(fids)
+        done = turn.transaction.fired(fids) if any(each.once for each in fired) else {}
+        open_: dict[tuple[FID, str, str], list[Run]] = defaultdict(list)
+        for run in turn.transaction.open_runs(fids):
+            open_[run.fid, run.rule, run.trigger].append(run)
+        written: list[Run] = []
+        for each in fired:
+            row = rows.get(each.fid)
+            content = row.content if row is not None else 0
+            if each.once and (not content or done.get((each.fid, each.rule.name), 0) >= content):
+                continue
+            written += self._runs(turn, each, content, open_[each.fid, each.rule.name, each.trigger])
+        turn.transaction.put_runs(written)
+
+    def _runs(self, turn: Turn, fired: _Fired, content: int, others: Sequence[Run]) -> Iterator[Run]:
+        """Yield the runs that change: a new one, or the one that is settling; older ones that wait are no more."""
+        rule = fired.rule
+        settle_ns = self._settle_of(rule, fired.trigger)
+        event_ns = min(eff_time_of(fired.stamp), turn.now_ns)
+        run = Run(
+            id=uuid.uuid4().hex, key="", rule=rule.name, digest=rule.digest, trigger=fired.trigger,
+            endpoint=rule.endpoint, action=rule.action, fid=fired.fid, stamp=fired.stamp, event_ns=event_ns,
+            first_ns=min(fired.change.first_ns, event_ns), generation=content, made_ns=turn.now_ns,
+            due_ns=due(min(fired.change.first_ns, event_ns), event_ns, settle_ns, self._settle_max_ns),
+            before=fired.before, jobid=fired.change.jobid,
+        )  # fmt: skip
+        for other in others:
+            if other.state == SETTLING:
+                yield ledger.again(other, run, settle_ns, self._settle_max_ns)
+                return
+        for other in others:
+            if other.state == WAITING and fired.trigger in SUPERSEDING:
+                ended = ledger.superseded(other, turn.now_ns)
+                turn.counters.update(ledger.counted(other.state, ended.state))
+                yield ended
+        turn.counters.update(ledger.counted(None, run.state))
+        yield run
+
+    def _settle_of(self, rule: ActionRule, trigger: str) -> int:
+        if rule.settle_ns is not None:
+            return rule.settle_ns
+        return 0 if trigger == REMOVED else self._settle_ns
+
+
+def _seen_before(trigger: str, fid: FID, type_: str | None, before: Before) -> Seen | None:
+    """Return what must be known later of an object as it was: the old name, or the content."""
+    if trigger == RENAMED:
+        return Seen(paths=tuple(before.paths.get(fid, ())))
+    return _seen((), before.facts[fid][1], type_) if trigger == CONTENT and fid in before.facts else None
+
+
+def _seen(paths: Sequence[bytes], facts: Facts | None, type_: str | None) -> Seen:
+    if facts is None:
+        return Seen(paths=tuple(paths), type=type_)
+    return Seen(
+        paths=tuple(paths), type=facts.type, uid=facts.uid, gid=facts.gid, size=facts.size, mtime_ns=facts.mtime_ns,
+        mode=facts.mode, mime=facts.mime,
+    )  # fmt: skip

@@ -1,0 +1,232 @@
+"""Actions in the dispatcher: their rules and endpoints, what is written in a step, what goes out after it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from lustre_events.actions import ledger
+from lustre_events.actions.delivery import Answer
+from lustre_events.actions.link import CourierLink
+from lustre_events.changelog.fid import FID
+from lustre_events.config.nearest import nearest
+from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher.action_runs import ActionRuns, Documents, put_runs
+from lustre_events.dispatcher.action_triggers import ActionTriggers
+from lustre_events.dispatcher.transactions import Write
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.domain.action_run import DEAD, HELD, OPEN, SENT, STATES, Hold, Run, RunsWanted
+from lustre_events.domain.rules.action_rules import ActionRules
+from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 10
+"""Most writes of one step that ask rules about runs which have settled."""
+LISTED = 500
+COUNTED = 100_000
+
+
+class Actions:
+    """See the module. `triggers` takes part in what records write."""
+
+    def __init__(self, link: CourierLink, settings: DispatcherSettings, documents: Documents) -> None:
+        self._link = link
+        self.triggers = ActionTriggers(settings)
+        self.runs = ActionRuns(documents)
+        self._rules = ActionRules()
+        self._new = True
+        self._more = False
+        self._any = True
+        """There may be runs in the index."""
+        self._answered: list[str] = []
+        self._entries: Sequence[tuple[str, Sequence[Answer]]] = ()
+
+    def follow(self, rules: ActionRules, endpoints: Mapping[str, Endpoint]) -> None:
+        """Follow these rules and endpoints from the next step on."""
+        self._rules = rules
+        self._new = True
+        self.runs.follow(rules, endpoints)
+
+    def read(self) -> None:
+        """Read the courier's answers, as far as they are not committed. Raises StreamUnavailable."""
+        if not self._any and not self._rules:
+            return
+        done = set(self._answered)
+        self._entries = [entry for entry in self._link.answers() if entry[0] not in done]
+
+    def activate(self) -> Iterator[Write]:
+        """Yield what is to be written before any record: since when new rules are active."""
+        if self._new:
+            yield self._activate
+
+    def writes(self) -> Iterator[Write]:
+        """Yield what is to be written behind records and results."""
+        if not self._any and not self._rules:
+            return
+        for _, answers in self._entries:
+            yield partial(self.runs.take, answers=answers)
+        for _ in range(ROUNDS):
+            yield self._settle
+            if not self._more:
+                break
+        yield self.runs.look_for_lost
+        yield self.runs.hand_out
+        yield self.runs.sweep
+
+    def _activate(self, turn: Turn) -> None:
+        known = turn.transaction.activated()
+        since_ns = {rule.name: known.get(rule.name, turn.now_ns) for rule in self._rules.rules}
+        if since_ns != known:
+            turn.transaction.put_activated(since_ns)
+        self.triggers.follow(self._rules, since_ns)
+        self._any = any(turn.transaction.rules_with_runs(state) for state in OPEN)
+        self._new = False
+
+    def _settle(self, turn: Turn) -> None:
+        self._more = self.runs.settle(turn)
+
+    def committed(self) -> bool:
+        """Hand out deliveries and acknowledge answers, now that all is committed; return whether there was any.
+
+        Raises StreamUnavailable: what was not handed out is due again when its lease ends.
+        """
+        deliveries, self.runs.handed_out = self.runs.handed_out, []
+        self._answered += [entry_id for entry_id, _ in self._entries]
+        busy = bool(deliveries or self._entries)
+        self._entries = ()
+        self._link.put(deliveries)
+        if self._answered:
+            self._link.acknowledge(self._answered)
+            self._answered = []
+        return busy
+
+    def forget(self) -> None:
+        """Look again at what is committed: after a failed step nobody knows."""
+        self._new = True
+        self._entries = ()
+        self.runs.reload()
+
+    # What people ask for
+
+    def handlers(self) -> dict[str, Any]:
+        """Return what carries requests out, by their names."""
+        return {
+            "runs": self._find, "retry_runs": self._retry, "drop_runs": self._drop, "cancel_runs": self._cancel,
+            "actions": self._tell, "hold_action": self._hold, "release_action": self._release,
+        }  # fmt: skip
+
+    def _find(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        limit = min(int(arguments.get("limit", LISTED)), LISTED)
+        found = turn.transaction.find_runs(_wanted(arguments), limit)
+        paths = turn.transaction.paths({run.fid for run in found})
+        return {"runs": [_shown(run, paths[run.fid]) for run in found]}
+
+    def _retry(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        found = self._chosen(turn, arguments, (DEAD, HELD))
+        put_runs(turn, found, [ledger.released(run, turn.now_ns) for run in found])
+        self._any = True
+        return {"runs": len(found)}
+
+    def _drop(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        found = self._chosen(turn, arguments, (DEAD, HELD))
+        put_runs(turn, found, [ledger.dropped(run, turn.now_ns) for run in found])
+        return {"runs": len(found)}
+
+    def _cancel(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        found = self._chosen(turn, arguments, tuple(state for state in OPEN if state != SENT))
+        put_runs(turn, found, [ledger.cancelled(run, turn.now_ns, "somebody cancelled it") for run in found])
+        return {"runs": len(found)}
+
+    @staticmethod
+    def _chosen(turn: Turn, arguments: Mapping[str, Any], states: tuple[str, ...]) -> list[Run]:
+        wanted = _wanted({**arguments, "states": list(states)})
+        if not (wanted.rule or wanted.key or wanted.fid):
+            raise ConfigError("no run is named; give a key, a rule or a file")
+        found = turn.transaction.find_runs(wanted, LISTED)
+        if not found and wanted.key:
+            raise ConfigError(f"no run {wanted.key!r} is {' or '.join(states)}; see: lustre-events runs list")
+        return found
+
+    def _tell(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        held = turn.transaction.holds()
+        counts = {
+            name: {state: turn.transaction.count_runs(state, name, COUNTED) for state in (*OPEN, DEAD)}
+            for name in self._rules.by_name
+        }
+        since_ns = self.triggers.floor_ns
+        rules = [
+            {
+                "rule": rule.name, "on": sorted(rule.on), "action": rule.action, "endpoint": rule.endpoint,
+                "since_ns": since_ns.get(rule.name, 0), "runs": counts[rule.name],
+                "held": _why(held, "rule", rule.name),
+            }
+            for rule in self._rules.rules
+        ]  # fmt: skip
+        endpoints = [
+            {
+                "endpoint": name, "kind": each.kind, "where": each.where, "held": _why(held, "endpoint", name),
+                "probed": self.runs.guards.tripped(name),
+            }
+            for name, each in sorted(self.runs.endpoints.items())
+        ]  # fmt: skip
+        return {"rules": rules, "endpoints": endpoints}
+
+    def _hold(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        kind, name = self._named(arguments)
+        turn.transaction.put_hold(Hold(kind, name, str(arguments.get("why") or "somebody holds it"), turn.now_ns))
+        return {"kind": kind}
+
+    def _release(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        kind, name = self._named(arguments)
+        released = turn.transaction.remove_hold(kind, name)
+        self.runs.guards.forgive(name)
+        return {"kind": kind, "released": released}
+
+    def _named(self, arguments: Mapping[str, Any]) -> tuple[str, str]:
+        name = str(arguments.get("name", ""))
+        if arguments.get("kind") != "endpoint" and name in self._rules.by_name:
+            return "rule", name
+        if name in self.runs.endpoints:
+            return "endpoint", name
+        known = (*self._rules.by_name, *self.runs.endpoints)
+        raise ConfigError(
+            f"no rule of an action and no endpoint is named {name!r}{nearest(name, known or ('none',))}"
+        )
+
+
+def _why(held: Sequence[Hold], kind: str, name: str) -> str:
+    return next((each.why for each in held if each.kind == kind and each.name == name), "")
+
+
+def _wanted(arguments: Mapping[str, Any]) -> RunsWanted:
+    states = tuple(map(str, arguments.get("states") or ()))
+    for state in states:
+        if state not in STATES:
+            raise ConfigError(f"no run is {state!r}{nearest(state, STATES)}")
+    fid = arguments.get("fid")
+    return RunsWanted(
+        str(arguments.get("rule") or ""),
+        states,
+        FID.parse(str(fid)) if fid else None,
+        str(arguments.get("key") or ""),
+    )
+
+
+def _shown(run: Run, paths: Sequence[bytes]) -> dict[str, Any]:
+    """Return a run for a person or a script; its body may be long, so it is told by its size."""
+    known = paths or (run.before.paths if run.before is not None else ())
+    return {
+        "key": run.key, "rule": run.rule, "trigger": run.trigger, "state": run.state, "action": run.action,
+        "endpoint": run.endpoint, "fid": str(run.fid), "paths": [_text(path) for path in known],
+        "event_ns": run.event_ns, "made_ns": run.made_ns, "due_ns": run.due_ns,
+        "ended_ns": run.ended_ns, "attempts": run.attempts, "status": run.status, "error": run.error,
+        "bytes": len(run.body),
+    }  # fmt: skip
+
+
+def _text(path: bytes) -> str:
+    return "/" + path.decode("utf-8", "backslashreplace")

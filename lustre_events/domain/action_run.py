@@ -1,0 +1,158 @@
+"""Runs: one execution of an action's rule for one object and one thing that happened to it. Values only.
+
+    settling     something happened; the rule is asked when the object has rested
+    waiting      the rule holds, and what will be sent is fixed; due at `due_ns`
+    sent         the courier has it until `due_ns`, the end of its lease
+    held         a guard stopped it; a person releases or drops it
+    done         the endpoint has taken it
+    dead         its tries are used up, or the endpoint refuses it; a person tries it again or drops it
+    superseded   newer content came before it was delivered
+    cancelled    its rule is gone, or a person stopped it
+    expired      it became too old before it could be sent
+    dropped      a person dropped it
+
+`done` and all below it are ends. A run that was settling and whose rule does not hold then is forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.namespace import OrderKey
+
+SETTLING, WAITING, SENT, HELD = "settling", "waiting", "sent", "held"
+DONE, DEAD, SUPERSEDED, CANCELLED, EXPIRED, DROPPED = (
+    "done",
+    "dead",
+    "superseded",
+    "cancelled",
+    "expired",
+    "dropped",
+)
+OPEN = (SETTLING, WAITING, SENT, HELD)
+ENDS = (DONE, DEAD, SUPERSEDED, CANCELLED, EXPIRED, DROPPED)
+STATES = (*OPEN, *ENDS)
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What was known of an object when something happened, where the index does not know it later."""
+
+    paths: tuple[bytes, ...] = ()
+    type: str | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    mtime_ns: int | None = None
+    mode: int | None = None
+    mime: str | None = None
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One run.
+
+    Attributes:
+        id: the index's own name for it.
+        key: the idempotency key, the same in all attempts.
+        rule, digest: the rule's name, and what it said when the run was made of it.
+        trigger: why.
+        fid: the object, by its present FID.
+        stamp: the packed key of the record that is the reason.
+        event_ns: that record's time. `first_ns`: the time of the first one that was taken together with it.
+        generation: of the object's content, 0 for none.
+        made_ns: when the row was made. `due_ns`: see the states. `ended_ns`: when it ended.
+        ready_ns: when what is sent was fixed. `failed_ns`: when the first attempt failed; 0: none has.
+        attempts: how often it was handed out. `attempt`: the name of the last one.
+        alone: it is sent alone, since a batch that it was in was refused.
+        body: what is sent. `place`: a digest of the path under which that was.
+        before: what was known before: of what was renamed or removed, or whose content may be the same.
+        jobid: who did it, as far as the record says.
+        error, status: of the last attempt.
+    """
+
+    id: str
+    key: str
+    rule: str
+    digest: str
+    trigger: str
+    endpoint: str
+    action: str
+    fid: FID
+    state: str = SETTLING
+    stamp: bytes = b""
+    event_ns: int = 0
+    first_ns: int = 0
+    generation: int = 0
+    made_ns: int = 0
+    due_ns: int = 0
+    ready_ns: int = 0
+    failed_ns: int = 0
+    ended_ns: int = 0
+    attempts: int = 0
+    attempt: str = ""
+    alone: bool = False
+    body: bytes = b""
+    place: bytes = b""
+    uid: int | None = None
+    before: Seen | None = None
+    jobid: bytes | None = None
+    error: str = ""
+    status: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in OPEN
+
+
+class Hold(msgspec.Struct, frozen=True, gc=False):
+    """Why nothing goes out of a rule or to an endpoint, since when. `kind` is `rule` or `endpoint`."""
+
+    kind: str
+    name: str
+    why: str
+    since_ns: int
+
+
+def key_of(rule: str, trigger: str, stamp: bytes, again: str = "") -> str:
+    """Return the idempotency key of what a record means to a rule; `again` tells deliberate repetitions apart.
+
+    A record is about one object, and its index and time stay the same when it is read again under another epoch.
+    """
+    found = OrderKey.unpack(stamp) if stamp else None
+    record = f"{found.mdt_number}:{found.index}:{found.eff_time}" if found is not None else ""
+    return hashlib.sha256(f"{rule}\0{trigger}\0{record}\0{again}".encode()).hexdigest()[:40]
+
+
+class RunsWanted(msgspec.Struct, frozen=True, gc=False):
+    """Which runs somebody asks for: all that fit everything that is given. `key`: how a key begins."""
+
+    rule: str = ""
+    states: tuple[str, ...] = ()
+    fid: FID | None = None
+    key: str = ""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Run)
+
+
+def encode_run(run: Run) -> bytes:
+    """Return a run as the index keeps it. A field with a default may be added; none may change its meaning."""
+    return _encoder.encode(run)
+
+
+def decode_run(data: bytes) -> Run:
+    """Return the run that `encode_run` made."""
+    return _decoder.decode(data)
+
+
+def fits(wanted: RunsWanted, run: Run) -> bool:
+    """Whether a run that was found by its key or object is wanted."""
+    return (
+        (not wanted.rule or run.rule == wanted.rule)
+        and (not wanted.states or run.state in wanted.states)
+        and (wanted.fid is None or run.fid == wanted.fid)
+    )

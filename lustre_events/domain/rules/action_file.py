@@ -1,0 +1,160 @@
+"""Rules of actions in a file of rules: each [[rule]] that says `action`.
+
+[[rule]]
+name = "who removes raw data"         # runs and counts are told by it
+on = ["removed", "renamed"]           # what happens: content, created, removed, renamed, attributes, xattr, hsm
+directories = ["/proj/*/raw/**"]      # conditions as for extractors: extensions, globs, owners, min_size, ...
+types = ["f", "d"]                    # files, directories; default: files
+action = "webhook"                    # or "mail"
+endpoint = "data-managers"            # of the file that [actions] endpoints names
+with = {}                             # what the action itself wants to know
+body = { path = "{path}" }            # JSON with fields in it; default: all that is known of the object
+batch = 1                             # most events that are sent together
+settle_seconds = 2.0                  # default: [dispatcher] settle_seconds; for `removed`: 0
+expires_seconds = 604800              # an event that is older is listed, and not sent
+burst = 10000                         # with more runs in a minute the rule is held; 0: never
+per_minute = 0                        # most runs that are sent in a minute; 0: any number
+running = 0                           # most runs that are out at the same time; 0: any number
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lustre_events.config.nearest import nearest
+from lustre_events.config.tables import Location, key, values
+from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules import templates
+from lustre_events.domain.rules.action_rules import ActionRule
+from lustre_events.domain.rules.conditions import KEYS, Accounts, conditions_of
+from lustre_events.domain.rules.endpoints import Endpoint, unknown
+from lustre_events.domain.triggers import CONTENT, TRIGGERS
+
+TYPES = ("f", "d")
+MOST_BATCH = 500
+_DAY = 86_400
+_LATER = ("directory", "document", "schedule")
+"""Triggers that the design has and this version has not."""
+
+ReadWith = Callable[[Location, Mapping[str, Any]], Mapping[str, Any]]
+"""Reads what `with` says to one kind of action. Raises `location.error`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionNames:
+    """What rules of actions may name: kinds of actions, each with what reads its `with`, and endpoints."""
+
+    kinds: Mapping[str, ReadWith] = field(default_factory=dict)
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a [[rule]] of an action says beside its conditions, `on`, `with` and `body`."""
+
+    name: str = key("", longest=100)
+    action: str = ""
+    endpoint: str = key("", needed="name one of the file that [actions] endpoints names")
+    types: tuple[str, ...] = key(
+        ("f",), fits=TYPES.__contains__, expected="types are f (files) and d (directories)"
+    )
+    batch: int = key(1, least=1, most=MOST_BATCH)
+    settle_seconds: float | None = key(None, least=0, most=_DAY)
+    expires_seconds: float = key(7.0 * _DAY, least=1, most=366 * _DAY)
+    burst: int = key(10_000, least=0, most=1_000_000_000)
+    per_minute: int = key(0, least=0, most=10_000_000)
+    running: int = key(0, least=0, most=100_000)
+
+
+_CONDITIONS = {name: each for name, each in KEYS.items() if name != "events"}
+_OTHERS = (*_CONDITIONS, "on", "with", "body")
+
+
+def is_action(table: Mapping[str, Any]) -> bool:
+    """Whether a [[rule]] is one of an action."""
+    return "action" in table
+
+
+def action_rule(
+    location: Location, name: str, table: Mapping[str, Any], accounts: Accounts, known: ActionNames
+) -> ActionRule:
+    """Return the rule of an action that a [[rule]] says.
+
+    Raises:
+        ConfigError: a key or value is wrong; the message names the nearest valid one.
+    """
+    if "extractor" in table:
+        raise location.at("extractor").refusal("and action exclude each other; write two rules")
+    entry = _Entry(**values(_Entry, table, location, others=_OTHERS))
+    read_with = known.kinds.get(entry.action)
+    if read_with is None:
+        raise location.unknown(f"action {entry.action!r}", entry.action, known.kinds)
+    _check_endpoint(location, entry, known.endpoints)
+    on = _triggers(location.at("on"), table.get("on", [CONTENT]))
+    conditions = tuple(each for each in conditions_of(location, table, accounts) if each.key != "events")
+    body = table.get("body")
+    if body is not None:
+        _check_body(location.at("body"), body)
+    given = table.get("with", {})
+    if not isinstance(given, dict):
+        raise location.at("with").refusal("must be a table, e.g. { subject = '...' }")
+    return ActionRule(
+        name=name, on=on, types=frozenset(entry.types), conditions=conditions, action=entry.action,
+        endpoint=entry.endpoint, settings=read_with(location.at("with"), given), body=body, batch=entry.batch,
+        settle_ns=None if entry.settle_seconds is None else int(entry.settle_seconds * SECOND_NS),
+        expires_ns=int(entry.expires_seconds * SECOND_NS), burst=entry.burst, per_minute=entry.per_minute,
+        running=entry.running, query="", uid=None, digest=_digest(table),
+    )  # fmt: skip
+
+
+def _check_endpoint(location: Location, entry: _Entry, endpoints: Mapping[str, Endpoint]) -> None:
+    if not entry.endpoint:
+        raise location.at("endpoint").refusal("is missing; name one of the file that [actions] endpoints names")
+    if entry.endpoint not in endpoints:
+        raise location.at("endpoint").refusal(
+            f"is {entry.endpoint!r}, which is none{unknown(entry.endpoint, endpoints)}"
+        )
+    kind = endpoints[entry.endpoint].kind
+    if kind != entry.action:
+        raise location.at("endpoint").refusal(
+            f"is {entry.endpoint!r}, one for {kind}; {entry.action} needs its own kind"
+        )
+
+
+def _triggers(location: Location, given: Any) -> frozenset[str]:
+    listed = [given] if isinstance(given, str) else given
+    if not isinstance(listed, list) or not listed or not all(isinstance(each, str) for each in listed):
+        raise location.refusal(f"must be one trigger or a list of them; known are: {', '.join(TRIGGERS)}")
+    for each in listed:
+        if each in _LATER:
+            raise location.refusal(
+                f"has {each!r}, which this version cannot do yet; known are: {', '.join(TRIGGERS)}"
+            )
+        if each not in TRIGGERS:
+            raise location.refusal(f"has an unknown trigger {each!r}{nearest(each, TRIGGERS)}")
+    return frozenset(listed)
+
+
+def _check_body(location: Location, body: Any) -> None:
+    if not isinstance(body, dict | list | str):
+        raise location.refusal("must be a table, a list or a text")
+    try:
+        json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError) as exc:
+        raise location.refusal(
+            "has what JSON has not (a date, or a number without an end); write it as a text"
+        ) from exc
+    templates.check(body, location)
+
+
+def _digest(table: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(table, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def names_of(rules: Collection[ActionRule]) -> str:
+    """Return the names of rules, for a sentence."""
+    return ", ".join(sorted(rule.name for rule in rules))

@@ -1,0 +1,135 @@
+"""Endpoints: named places that actions send to, of the site only, in a file of their own.
+
+    [endpoint.beamline]
+    kind = "webhook"
+    url = "https://beamline.example.org/hooks/files"
+    secret = "/etc/lustre-events/secrets/beamline"   # a file: one `whsec_...` a line, two while they change
+
+    [endpoint.data-managers]
+    kind = "mail"
+    url = "smtp://mail.example.org:25"
+    sender = "lustre-events@example.org"
+    to = ["data-managers@example.org"]
+
+Secrets are named by their files, and only the courier reads those.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from lustre_events.config.nearest import nearest
+from lustre_events.config.tables import Location, key, values
+from lustre_events.config.toml_text import read_toml
+from lustre_events.errors import ConfigError
+
+SCHEMES = {"webhook": ("https", "http"), "mail": ("smtp", "smtps")}
+"""Kinds of endpoints, and how their URLs begin."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+_ADDRESS = re.compile(r"[^\s@<>,;\"\\\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}\Z")
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    kind: str = key(choices=tuple(SCHEMES), needed=f"write one of: {', '.join(SCHEMES)}")
+    url: str = key(longest=2_000, needed="write where it is, with https:// or smtp:// in front")
+    secret: str = key("", longest=1_000)
+    private: bool = False
+    ca: str = key("", longest=1_000)
+    timeout_seconds: float = key(10.0, least=0.1, most=300)
+    at_once: int = key(4, least=1, most=64)
+    per_minute: int = key(0, least=0, most=10_000_000)
+    sender: str = key("", fits=lambda text: not text or _ADDRESS.match(text), expected="write NAME@HOST")
+    to: tuple[str, ...] = key((), fits=_ADDRESS.match, expected="write NAME@HOST")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A named location that actions send to.
+
+    Attributes:
+        name: as rules name it.
+        kind: how it is sent to.
+        url: where.
+        secret: path of a file with its secrets; empty: none.
+        private: whether it may have an address that only the site reaches.
+        ca: path of a file with the certificates of who signs its own; empty: the system's.
+        timeout_seconds: how long one attempt may take, all in all.
+        at_once: most deliveries that are under way.
+        per_minute: most events that are sent in a minute; 0: any number.
+        sender: who a mail is from.
+        to: who it goes to.
+    """
+
+    name: str
+    kind: str
+    url: str
+    secret: str = ""
+    private: bool = False
+    ca: str = ""
+    timeout_seconds: float = 10.0
+    at_once: int = 4
+    per_minute: int = 0
+    sender: str = ""
+    to: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """Scheme, host and port: what may be shown to everybody who sees the rules."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+
+
+def parse(text: str | bytes, origin: str) -> dict[str, Endpoint]:
+    """Return the endpoints of a TOML text by name.
+
+    Raises:
+        ConfigError: not TOML, or a key or value is wrong; the message names the endpoint and the key.
+    """
+    table = read_toml(text, origin)
+    for name in table:
+        if name != "endpoint":
+            raise ConfigError(f"{origin}: unknown section [{name}]{nearest(name, ('endpoint',))}")
+    entries = table.get("endpoint", {})
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise ConfigError(f"{origin}: endpoints are written as [endpoint.NAME]")
+    return {name: _endpoint(name, entry, origin) for name, entry in entries.items()}
+
+
+def unknown(name: str, known: Collection[str]) -> str:
+    """Return the end of a sentence about an endpoint that is not in the file."""
+    return nearest(name, known) if known else "; there are none: name their file in [actions] endpoints"
+
+
+def _endpoint(name: str, table: Mapping[str, object], origin: str) -> Endpoint:
+    location = Location(origin, f"[endpoint.{name}]")
+    if not _NAME.match(name):
+        raise ConfigError(f"{origin}: {name!r} is no name of an endpoint; take a-z, 0-9, - and _, at most 64")
+    found = Endpoint(name, **values(_Entry, table, location))
+    _check_url(found, location)
+    if found.kind == "mail" and not (found.sender and found.to):
+        raise location.at("to" if found.sender else "sender").refusal("is missing; a mail needs sender and to")
+    if found.kind != "mail" and (found.sender or found.to):
+        raise location.at("sender" if found.sender else "to").refusal("is for mail only; remove it")
+    return found
+
+
+def _check_url(endpoint: Endpoint, location: Location) -> None:
+    schemes = SCHEMES[endpoint.kind]
+    try:
+        parts = urlsplit(endpoint.url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as exc:
+        raise location.at("url").refusal(f"is no URL: {exc}") from exc
+    if parts.scheme not in schemes or not host:
+        raise location.at("url").refusal(f"must begin with {' or '.join(f'{each}://HOST' for each in schemes)}")
+    if parts.username is not None or parts.password is not None:
+        raise location.at("url").refusal(
+            "has a user or password in it; write them into a file, and name it in secret"
+        )
+    if not endpoint.url.isascii() or any(each <= " " for each in endpoint.url) or parts.fragment:
+        raise location.at("url").refusal("has a space, a # or a letter that no URL has; write those as %XX")

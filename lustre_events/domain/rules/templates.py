@@ -1,0 +1,95 @@
+"""Templates of bodies: JSON whose texts may name what is known of a file, as `{path}` or `{doc.hdf5.temperature}`.
+
+Only leaves are filled in, after everything was parsed, so no value can change the shape of a body. A text that is
+one field alone becomes the field's own value, a number for example; within a longer text it becomes text. `{{` and
+`}}` stand for brackets. What is not known is null, or empty within a text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lustre_events.config.nearest import nearest
+from lustre_events.config.tables import Location
+
+FIELDS = (
+    "path", "old_path", "name", "encoding", "fid", "type", "size", "mtime", "owner", "group", "mode", "mime",
+    "jobid", "trigger", "rule", "time", "key",
+)  # fmt: skip
+"""What a text may name, beside `doc.EXTRACTOR.KEY`."""
+
+DOCUMENT = "doc"
+MOST_LEAVES = 200
+_PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_DOCUMENT_FIELD = re.compile(rf"{DOCUMENT}\.([A-Za-z0-9_/-]+)\.(.+)\Z")
+
+
+def check(template: Any, location: Location) -> None:
+    """Refuse a template that names what nobody knows. Raises `location.error`."""
+    leaves = list(_texts(template))
+    if len(leaves) > MOST_LEAVES:
+        raise location.refusal(f"has more than {MOST_LEAVES} texts; make it shorter")
+    for text in leaves:
+        for part in _PART.finditer(text):
+            name = part[1]
+            if part[0] in {"{", "}"}:
+                raise location.refusal(f"has {text!r} with a bracket that stands alone; write {{{{ or }}}} for one")
+            if name is not None and name not in FIELDS and not _DOCUMENT_FIELD.match(name):
+                raise location.refusal(
+                    f"names an unknown field {{{name}}}{nearest(name, (*FIELDS, 'doc.EXTRACTOR.KEY'))}"
+                )
+
+
+def asks_documents(template: Any) -> bool:
+    """Whether a template names a key of a document."""
+    return any(
+        part[1] and _DOCUMENT_FIELD.match(part[1]) for text in _texts(template) for part in _PART.finditer(text)
+    )
+
+
+def filled(template: Any, known: Mapping[str, Any]) -> Any:
+    """Return a body: the template with its texts filled in. `known["doc"]` has documents by extractor."""
+    if isinstance(template, str):
+        return _filled_text(template, known)
+    if isinstance(template, Mapping):
+        return {key: filled(value, known) for key, value in template.items()}
+    if isinstance(template, list | tuple):
+        return [filled(value, known) for value in template]
+    return template
+
+
+def _filled_text(text: str, known: Mapping[str, Any]) -> Any:
+    alone = _PART.fullmatch(text)
+    if alone is not None and alone[1] is not None:
+        return _value(alone[1], known)
+    return _PART.sub(lambda part: _as_text(part, known), text)
+
+
+def _as_text(part: re.Match[str], known: Mapping[str, Any]) -> str:
+    if part[1] is None:
+        return part[0][0]
+    value = _value(part[1], known)
+    return "" if value is None else str(value)
+
+
+def _value(name: str, known: Mapping[str, Any]) -> Any:
+    match = _DOCUMENT_FIELD.match(name)
+    if match is None:
+        return known.get(name)
+    found = known.get(DOCUMENT, {}).get(match[1])
+    for step in match[2].split("."):
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found
+
+
+def _texts(template: Any) -> Iterator[str]:
+    if isinstance(template, str):
+        yield template
+    elif isinstance(template, Mapping):
+        for value in template.values():
+            yield from _texts(value)
+    elif isinstance(template, list | tuple):
+        for value in template:
+            yield from _texts(value)

@@ -1,0 +1,44 @@
+"""Why an action fires: what a record says about a name or an object, by the words of rules.
+
+TRIGGERS of a record type stand in one table; all other types say nothing that a rule could ask for.
+"""
+
+from __future__ import annotations
+
+from lustre_events.changelog.record import RecordType
+from lustre_events.domain.pending import Kind
+
+CONTENT, CREATED, REMOVED, RENAMED = "content", "created", "removed", "renamed"
+ATTRIBUTES, XATTR, HSM = "attributes", "xattr", "hsm"
+LAYOUT = "layout"
+"""No trigger: it tells a CLOSE that only followed a new layout from one that wrote."""
+
+TRIGGERS = (CONTENT, CREATED, REMOVED, RENAMED, ATTRIBUTES, XATTR, HSM)
+"""What `on` of a rule may say, about files and directories."""
+
+_BY_RECORD: dict[int, tuple[str, ...]] = {
+    RecordType.CREAT: (CREATED, CONTENT),
+    RecordType.MKDIR: (CREATED,),
+    RecordType.CLOSE: (CONTENT,),
+    RecordType.TRUNC: (CONTENT,),
+    RecordType.MTIME: (CONTENT,),
+    RecordType.FLRW: (CONTENT,),
+    RecordType.RENME: (RENAMED,),
+    RecordType.SATTR: (ATTRIBUTES,),
+    RecordType.CTIME: (ATTRIBUTES,),
+    RecordType.XATTR: (XATTR,),
+    RecordType.HSM: (HSM,),
+    RecordType.LYOUT: (LAYOUT,),
+    RecordType.RESYNC: (LAYOUT,),
+}
+_NONE: tuple[str, ...] = ()
+_REMOVED = (REMOVED,)
+
+
+def triggers_of(record_type: int, kind: Kind) -> tuple[str, ...]:
+    """Return what a record that changes an object in this way means to rules."""
+    if kind is Kind.GONE:
+        return _REMOVED
+    if record_type == RecordType.RENME and kind is not Kind.NAME:
+        return _NONE  # of the object that lost one of its names
+    return _BY_RECORD.get(record_type, _NONE)

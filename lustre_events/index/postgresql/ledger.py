@@ -1,0 +1,194 @@
+"""The ledger of actions in PostgreSQL: runs, what has fired, holds, as interface.py describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from msgspec.structs import replace
+
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.action_run import DEAD, OPEN, STATES, Hold, Run, RunsWanted, decode_run, encode_run, fits
+from lustre_events.index.postgresql.database import packed
+from lustre_events.index.postgresql.session import Session, columns
+
+_PUT = (
+    "INSERT INTO run (id, key, rule, trigger, fid, state, due_ns, made_ns, ended_ns, place, data) SELECT * FROM"
+    " unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::text[], %b::bigint[], %b::bigint[],"
+    " %b::bigint[], %b::bytea[], %b::bytea[]) ON CONFLICT (id) DO UPDATE SET key = excluded.key,"
+    " rule = excluded.rule, trigger = excluded.trigger, fid = excluded.fid, state = excluded.state,"
+    " due_ns = excluded.due_ns, made_ns = excluded.made_ns, ended_ns = excluded.ended_ns, place = excluded.place,"
+    " data = excluded.data"
+)
+
+_RULES = """
+WITH RECURSIVE found (rule) AS (
+  (SELECT min(rule) FROM run WHERE state = %s)
+  UNION ALL
+  SELECT (SELECT min(run.rule) FROM run WHERE state = %s AND run.rule > found.rule) FROM found
+  WHERE found.rule IS NOT NULL
+)
+SELECT rule FROM found WHERE rule IS NOT NULL
+"""
+
+
+class RunTable(Session):
+    """The calls of `interface.Transaction` about actions."""
+
+    def put_runs(self, runs: Iterable[Run]) -> None:
+        """Write runs, over those that are there."""
+        rows = {
+            run.id: (
+                run.id, run.key, run.rule, run.trigger, run.fid.pack(), run.state, run.due_ns, run.made_ns,
+                run.ended_ns, run.place, encode_run(run),
+            )
+            for run in runs
+        }  # fmt: skip
+        if rows:
+            self._run(_PUT, *columns(list(rows.values())))
+
+    def remove_runs(self, ids: Iterable[str]) -> None:
+        """Forget runs."""
+        found = list(ids)
+        if found:
+            self._run("DELETE FROM run WHERE id = ANY(%b::text[])", found)
+
+    def runs(self, ids: Collection[str]) -> dict[str, Run]:
+        """Return those of the runs that are stored."""
+        if not ids:
+            return {}
+        rows = self._run("SELECT data FROM run WHERE id = ANY(%b::text[])", list(ids))
+        return {run.id: run for run in (decode_run(row[0]) for row in rows)}
+
+    def open_runs(self, fids: Collection[FID]) -> list[Run]:
+        """Return the runs of objects that have not ended."""
+        if not fids:
+            return []
+        rows = self._run(
+            "SELECT data FROM run WHERE fid = ANY(%b::bytea[]) AND state = ANY(%b::text[])",
+            packed(fids),
+            list(OPEN),
+        )
+        return [decode_run(row[0]) for row in rows]
+
+    def move_runs(self, source: FID, target: FID) -> None:
+        """Give the runs of an object, and what has fired for it, to its new FID."""
+        old, new = source.pack(), target.pack()
+        rows = self._run("SELECT data FROM run WHERE fid = %s", old).fetchall()
+        self.put_runs(replace(decode_run(row[0]), fid=target) for row in rows)
+        self._run(
+            "DELETE FROM fired USING fired AS old WHERE fired.fid = %s AND old.fid = %s AND old.rule = fired.rule",
+            new,
+            old,
+        )
+        self._run("UPDATE fired SET fid = %s WHERE fid = %s", new, old)
+
+    def rules_with_runs(self, state: str) -> list[str]:
+        """Return the rules that have runs in a state."""
+        return [row[0] for row in self._run(_RULES, state, state)]
+
+    def due_runs(self, state: str, rule: str, now_ns: int, limit: int) -> list[Run]:
+        """Return up to `limit` runs of a rule in a state that are due, the oldest first."""
+        rows = self._run(
+            "SELECT data FROM run WHERE state = %s AND rule = %s AND due_ns <= %s ORDER BY due_ns LIMIT %s",
+            state, rule, now_ns, limit,
+        )  # fmt: skip
+        return [decode_run(row[0]) for row in rows]
+
+    def count_runs(self, state: str, rule: str, limit: int) -> int:
+        """Return how many runs of a rule are in a state, counted up to `limit`."""
+        row = self._run(
+            "SELECT count(*) FROM (SELECT 1 FROM run WHERE state = %s AND rule = %s LIMIT %s) AS r",
+            state,
+            rule,
+            limit,
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def runs_at(self, rule: str, place: bytes, since_ns: int, limit: int) -> int:
+        """Return how many runs of a rule for one place were made since a time, counted up to `limit`."""
+        row = self._run(
+            "SELECT count(*) FROM (SELECT 1 FROM run WHERE rule = %s AND place = %s AND place != ''"
+            " AND made_ns >= %s LIMIT %s) AS r",
+            rule, place, since_ns, limit,
+        ).fetchone()  # fmt: skip
+        return int(row[0]) if row else 0
+
+    def find_runs(self, wanted: RunsWanted, limit: int) -> list[Run]:
+        """Return up to `limit` runs that are wanted, the newest first."""
+        found = self._found(wanted, limit)
+        found.sort(key=lambda run: run.made_ns, reverse=True)
+        return found[:limit]
+
+    def _found(self, wanted: RunsWanted, limit: int) -> list[Run]:
+        if wanted.key:
+            return self._fitting("key >= %s AND key < %s", (wanted.key, wanted.key + "g"), wanted, limit)
+        if wanted.fid is not None:
+            return self._fitting("fid = %s", (wanted.fid.pack(),), wanted, limit)
+        places = [(state, rule) for state in wanted.states or STATES for rule in self.rules_with_runs(state)]
+        return [
+            run
+            for state, rule in places
+            if wanted.rule in {"", rule}
+            for run in self._fitting("state = %s AND rule = %s ORDER BY due_ns DESC", (state, rule), wanted, limit)
+        ]
+
+    def _fitting(
+        self, condition: str, values: tuple[str | bytes, ...], wanted: RunsWanted, limit: int
+    ) -> list[Run]:
+        rows = self._run(f"SELECT data FROM run WHERE {condition} LIMIT %s", *values, limit)  # noqa: S608 - constants
+        return [run for run in (decode_run(row[0]) for row in rows) if fits(wanted, run)]
+
+    def forget_runs(self, before_ns: int, limit: int) -> int:
+        """Forget up to `limit` runs that ended before a time, but those that are dead; return how many."""
+        done = self._run(
+            "DELETE FROM run WHERE id IN (SELECT id FROM run WHERE ended_ns > 0 AND ended_ns < %s AND state != %s"
+            " ORDER BY ended_ns LIMIT %s)",
+            before_ns, DEAD, limit,
+        )  # fmt: skip
+        return done.rowcount
+
+    def fired(self, fids: Collection[FID]) -> dict[tuple[FID, str], int]:
+        """Return for which content of objects rules have fired."""
+        if not fids:
+            return {}
+        rows = self._run("SELECT fid, rule, generation FROM fired WHERE fid = ANY(%b::bytea[])", packed(fids))
+        return {(FID.unpack(fid), rule): generation for fid, rule, generation in rows}
+
+    def put_fired(self, fired: Mapping[tuple[FID, str], int]) -> None:
+        """Remember for which content of objects rules have fired: the newest counts."""
+        if fired:
+            rows = [(fid.pack(), rule, generation) for (fid, rule), generation in fired.items()]
+            self._run(
+                "INSERT INTO fired (fid, rule, generation)"
+                " SELECT * FROM unnest(%b::bytea[], %b::text[], %b::bigint[]) ON CONFLICT (fid, rule) DO UPDATE"
+                " SET generation = greatest(fired.generation, excluded.generation)",
+                *columns(rows),
+            )
+
+    def activated(self) -> dict[str, int]:
+        """Return since when rules are active."""
+        return dict(self._run("SELECT rule, since_ns FROM activated").fetchall())
+
+    def put_activated(self, since_ns: Mapping[str, int]) -> None:
+        """Remember since when rules are active; all others are not any more."""
+        self._run("DELETE FROM activated")
+        if since_ns:
+            self._run(
+                "INSERT INTO activated (rule, since_ns) SELECT * FROM unnest(%b::text[], %b::bigint[])",
+                *columns(sorted(since_ns.items())),
+            )
+
+    def holds(self) -> list[Hold]:
+        """Return what is held."""
+        return [Hold(*row) for row in self._run("SELECT kind, name, why, since_ns FROM hold ORDER BY kind, name")]
+
+    def put_hold(self, hold: Hold) -> None:
+        """Hold a rule or an endpoint; a hold that is there stays as it is."""
+        self._run(
+            "INSERT INTO hold (kind, name, why, since_ns) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            hold.kind, hold.name, hold.why, hold.since_ns,
+        )  # fmt: skip
+
+    def remove_hold(self, kind: str, name: str) -> bool:
+        """Release a rule or an endpoint; return whether it was held."""
+        return self._run("DELETE FROM hold WHERE kind = %s AND name = %s", kind, name).rowcount == 1

@@ -1,0 +1,176 @@
+"""The ledger of actions in SQLite: runs, what has fired, holds, as interface.py describes them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+
+from msgspec.structs import replace
+
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.action_run import DEAD, OPEN, STATES, Hold, Run, RunsWanted, decode_run, encode_run, fits
+from lustre_events.index.sqlite.database import select
+
+_STATES = ", ".join(f"'{state}'" for state in OPEN)
+
+
+class RunTable:
+    """The calls of `interface.Transaction` about actions."""
+
+    _connection: sqlite3.Connection
+
+    def put_runs(self, runs: Iterable[Run]) -> None:
+        """Write runs, over those that are there."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO run (id, key, rule, trigger, fid, state, due_ns, made_ns, ended_ns, place,"
+            " data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    run.id, run.key, run.rule, run.trigger, run.fid.pack(), run.state, run.due_ns, run.made_ns,
+                    run.ended_ns, run.place, encode_run(run),
+                )
+                for run in runs
+            ],
+        )  # fmt: skip
+
+    def remove_runs(self, ids: Iterable[str]) -> None:
+        """Forget runs."""
+        self._connection.executemany("DELETE FROM run WHERE id = ?", [(each,) for each in ids])
+
+    def runs(self, ids: Collection[str]) -> dict[str, Run]:
+        """Return those of the runs that are stored."""
+        found = {}
+        for each in ids:
+            row = self._connection.execute("SELECT data FROM run WHERE id = ?", (each,)).fetchone()
+            if row is not None:
+                found[each] = decode_run(row[0])
+        return found
+
+    def open_runs(self, fids: Collection[FID]) -> list[Run]:
+        """Return the runs of objects that have not ended."""
+        rows = select(
+            self._connection,
+            f"SELECT data FROM run WHERE fid IN ({{}}) AND state IN ({_STATES})",  # noqa: S608 - constants
+            fids,
+        )
+        return [decode_run(row[0]) for row in rows]
+
+    def move_runs(self, source: FID, target: FID) -> None:
+        """Give the runs of an object, and what has fired for it, to its new FID."""
+        old, new = source.pack(), target.pack()
+        rows = self._connection.execute("SELECT data FROM run WHERE fid = ?", (old,)).fetchall()
+        self.put_runs(replace(decode_run(row[0]), fid=target) for row in rows)
+        self._connection.execute("UPDATE OR REPLACE fired SET fid = ? WHERE fid = ?", (new, old))
+
+    def rules_with_runs(self, state: str) -> list[str]:
+        """Return the rules that have runs in a state."""
+        found: list[str] = []
+        row = self._connection.execute("SELECT min(rule) FROM run WHERE state = ?", (state,)).fetchone()
+        while row[0] is not None:
+            found.append(row[0])
+            row = self._connection.execute(
+                "SELECT min(rule) FROM run WHERE state = ? AND rule > ?", (state, row[0])
+            ).fetchone()
+        return found
+
+    def due_runs(self, state: str, rule: str, now_ns: int, limit: int) -> list[Run]:
+        """Return up to `limit` runs of a rule in a state that are due, the oldest first."""
+        rows = self._connection.execute(
+            "SELECT data FROM run WHERE state = ? AND rule = ? AND due_ns <= ? ORDER BY due_ns LIMIT ?",
+            (state, rule, now_ns, limit),
+        )
+        return [decode_run(row[0]) for row in rows]
+
+    def count_runs(self, state: str, rule: str, limit: int) -> int:
+        """Return how many runs of a rule are in a state, counted up to `limit`."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM run WHERE state = ? AND rule = ? LIMIT ?)", (state, rule, limit)
+        ).fetchone()
+        return int(row[0])
+
+    def runs_at(self, rule: str, place: bytes, since_ns: int, limit: int) -> int:
+        """Return how many runs of a rule for one place were made since a time, counted up to `limit`."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM run WHERE rule = ? AND place = ? AND place != x'' AND made_ns >= ?"
+            " LIMIT ?)",
+            (rule, place, since_ns, limit),
+        ).fetchone()
+        return int(row[0])
+
+    def find_runs(self, wanted: RunsWanted, limit: int) -> list[Run]:
+        """Return up to `limit` runs that are wanted, the newest first."""
+        found = self._found(wanted, limit)
+        found.sort(key=lambda run: run.made_ns, reverse=True)
+        return found[:limit]
+
+    def _found(self, wanted: RunsWanted, limit: int) -> list[Run]:
+        if wanted.key:
+            return self._fitting("key >= ? AND key < ?", (wanted.key, wanted.key + "g"), wanted, limit)
+        if wanted.fid is not None:
+            return self._fitting("fid = ?", (wanted.fid.pack(),), wanted, limit)
+        places = [(state, rule) for state in wanted.states or STATES for rule in self.rules_with_runs(state)]
+        return [
+            run
+            for state, rule in places
+            if wanted.rule in {"", rule}
+            for run in self._fitting("state = ? AND rule = ? ORDER BY due_ns DESC", (state, rule), wanted, limit)
+        ]
+
+    def _fitting(
+        self, condition: str, values: tuple[str | bytes, ...], wanted: RunsWanted, limit: int
+    ) -> list[Run]:
+        rows = self._connection.execute(
+            f"SELECT data FROM run WHERE {condition} LIMIT ?",  # noqa: S608 - constants
+            (*values, limit),
+        )
+        return [run for run in (decode_run(row[0]) for row in rows) if fits(wanted, run)]
+
+    def forget_runs(self, before_ns: int, limit: int) -> int:
+        """Forget up to `limit` runs that ended before a time, but those that are dead; return how many."""
+        done = self._connection.execute(
+            "DELETE FROM run WHERE id IN (SELECT id FROM run WHERE ended_ns > 0 AND ended_ns < ? AND state != ?"
+            " ORDER BY ended_ns LIMIT ?)",
+            (before_ns, DEAD, limit),
+        )
+        return done.rowcount
+
+    def fired(self, fids: Collection[FID]) -> dict[tuple[FID, str], int]:
+        """Return for which content of objects rules have fired."""
+        rows = select(self._connection, "SELECT fid, rule, generation FROM fired WHERE fid IN ({})", fids)
+        return {(FID.unpack(fid), rule): generation for fid, rule, generation in rows}
+
+    def put_fired(self, fired: Mapping[tuple[FID, str], int]) -> None:
+        """Remember for which content of objects rules have fired: the newest counts."""
+        self._connection.executemany(
+            "INSERT INTO fired (fid, rule, generation) VALUES (?, ?, ?) ON CONFLICT (fid, rule)"
+            " DO UPDATE SET generation = max(generation, excluded.generation)",
+            [(fid.pack(), rule, generation) for (fid, rule), generation in fired.items()],
+        )
+
+    def activated(self) -> dict[str, int]:
+        """Return since when rules are active."""
+        return dict(self._connection.execute("SELECT rule, since_ns FROM activated").fetchall())
+
+    def put_activated(self, since_ns: Mapping[str, int]) -> None:
+        """Remember since when rules are active; all others are not any more."""
+        self._connection.execute("DELETE FROM activated")
+        self._connection.executemany(
+            "INSERT INTO activated (rule, since_ns) VALUES (?, ?)", sorted(since_ns.items())
+        )
+
+    def holds(self) -> list[Hold]:
+        """Return what is held."""
+        rows = self._connection.execute("SELECT kind, name, why, since_ns FROM hold ORDER BY kind, name")
+        return [Hold(*row) for row in rows]
+
+    def put_hold(self, hold: Hold) -> None:
+        """Hold a rule or an endpoint; a hold that is there stays as it is."""
+        self._connection.execute(
+            "INSERT OR IGNORE INTO hold (kind, name, why, since_ns) VALUES (?, ?, ?, ?)",
+            (hold.kind, hold.name, hold.why, hold.since_ns),
+        )
+
+    def remove_hold(self, kind: str, name: str) -> bool:
+        """Release a rule or an endpoint; return whether it was held."""
+        done = self._connection.execute("DELETE FROM hold WHERE kind = ? AND name = ?", (kind, name))
+        return done.rowcount == 1

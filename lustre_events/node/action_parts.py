@@ -1,0 +1,62 @@
+"""What actions need of a node: endpoints as their file says now, and documents for the bodies of what is sent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from lustre_events.catalog.catalog import read_endpoints
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.errors import ConfigError
+from lustre_events.index.opening import open_search
+
+log = logging.getLogger(__name__)
+
+READ_SECONDS = 5.0
+"""How long it may take to read the documents of a few hundred objects."""
+
+
+class ReadDocuments:
+    """Reads documents for bodies, as committed; opened when it is asked first."""
+
+    def __init__(self, index_url: str) -> None:
+        self._url = index_url
+
+    def __call__(self, fids: Collection[FID]) -> Mapping[FID, Mapping[str, Any]]:
+        """Return the good documents of objects, by extractor. Raises IndexUnavailable."""
+        with open_search(self._url, READ_SECONDS) as search:
+            return {
+                view.fid: {each.extractor: each.body for each in view.documents} for view in search.show_many(fids)
+            }
+
+
+class EndpointFile:
+    """The endpoints of a file as it is now; where it is wrong it stays as it was, and the log says why."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Read the file. Raises ConfigError."""
+        self._path = path
+        self._stamp = self._look()
+        self._endpoints = read_endpoints(path)
+
+    def look(self) -> Mapping[str, Endpoint]:
+        """Return the endpoints."""
+        stamp = self._look()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._endpoints = read_endpoints(self._path)
+            except ConfigError as exc:
+                kept = f"{exc}; until that is repaired, endpoints stay as they were"
+                log.error("%s", kept, extra={"action": "look"})  # noqa: TRY400 - one sentence
+        return self._endpoints
+
+    def _look(self) -> tuple[int, int]:
+        try:
+            facts = self._path.stat() if self._path is not None else None
+        except OSError:
+            return 0, 0
+        return (facts.st_mtime_ns, facts.st_ino) if facts is not None else (0, 0)

@@ -1,0 +1,292 @@
+"""Ways of sending, on real servers in this process: one contract for all, then what is each one's own."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ipaddress
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from standardwebhooks import Webhook
+
+from lustre_events.actions.delivery import Parcel
+from lustre_events.actions.endpoints import SENDERS
+from lustre_events.actions.endpoints.addresses import AddressRefused, is_public, resolved
+from lustre_events.actions.endpoints.http import HttpSender, retry_after_ns
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
+from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules.endpoints import SCHEMES, Endpoint
+from lustre_events.errors import ConfigError
+from tests.support.servers.http import Listener, listening
+
+PASSWORD = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
+OTHER = "whsec_" + base64.b64encode(b"another one, while they change..").decode()
+
+
+def parcels(count: int) -> list[Parcel]:
+    body = {"subject": "caf\u00e9: a", "text": "what happened", "time_ns": 1_700_000_000 * SECOND_NS, "n": 0}
+    return [Parcel(f"run{n}", f"key{n}", json.dumps({**body, "n": n}).encode()) for n in range(count)]
+
+
+class Mailbox:
+    """What a mail server got, and the answer that it gives."""
+
+    def __init__(self) -> None:
+        self.mails: list[str] = []
+        self.answer = "250 fine"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - as aiosmtpd calls it
+        """Keep a mail."""
+        self.mails.append(envelope.content.decode())
+        return self.answer
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with listening() as found:
+        yield found
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[Mailbox, str]]:
+    box = Mailbox()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    yield box, f"smtp://127.0.0.1:{port}"
+    controller.stop()
+
+
+@pytest.fixture
+def hook(listener: Listener) -> Endpoint:
+    return Endpoint("hook", "webhook", listener.url, private=True, timeout_seconds=1)
+
+
+@pytest.fixture
+def post(mailbox: tuple[Mailbox, str]) -> Endpoint:
+    return Endpoint(
+        "post", "mail", mailbox[1], private=True, timeout_seconds=2, sender="a@example.org", to=("b@example.org",)
+    )
+
+
+def sent(endpoint: Endpoint, count: int = 1) -> list[Attempt]:
+    with contextlib.closing(SENDERS[endpoint.kind](endpoint)) as sender:
+        return sender.send(parcels(count))
+
+
+def outcomes(endpoint: Endpoint, count: int = 1) -> list[str]:
+    return [each.outcome for each in sent(endpoint, count)]
+
+
+# The contract
+
+
+def test_every_kind_of_endpoint_has_a_sender() -> None:
+    """What the file of endpoints knows can be sent to."""
+    assert SENDERS.keys() == SCHEMES.keys()
+
+
+@pytest.mark.parametrize("kind", sorted(SENDERS))
+def test_each_event_has_an_outcome(kind: str, hook: Endpoint, post: Endpoint) -> None:
+    """Whatever is sent, one event or several, there is one outcome for each, and what can be reached takes them."""
+    endpoint = {"webhook": hook, "mail": post}[kind]
+    assert outcomes(endpoint) == [OK]
+    assert outcomes(endpoint, 3) == [OK] * 3
+
+
+@pytest.mark.parametrize("kind", sorted(SENDERS))
+def test_private_addresses_are_refused_unless_the_endpoint_is_private(
+    kind: str, hook: Endpoint, post: Endpoint
+) -> None:
+    """A name or address that is not public holds the endpoint, with what to set, and nothing was connected to."""
+    endpoint = replace({"webhook": hook, "mail": post}[kind], private=False)
+    (attempt, _) = sent(endpoint, 2)
+    assert attempt.outcome == ENDPOINT
+    assert "private = true" in attempt.error
+
+
+@pytest.mark.parametrize("kind", sorted(SENDERS))
+def test_who_does_not_answer_costs_the_endpoints_time_and_no_more(kind: str) -> None:
+    """A server that takes a connection and never says a word ends the attempt in time, to be made again."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{SCHEMES[kind][-1] if kind == 'webhook' else 'smtp'}://127.0.0.1:{silent.getsockname()[1]}"
+        endpoint = Endpoint("e", kind, url, private=True, timeout_seconds=0.5, sender="a@b.org", to=("b@b.org",))
+        began = time.monotonic()
+        found = sent(endpoint)
+    assert [each.outcome for each in found] == [AGAIN]
+    assert time.monotonic() - began < 10
+    refused = sent(endpoint)
+    assert [each.outcome for each in refused] == [AGAIN]
+
+
+@pytest.mark.parametrize("kind", sorted(SENDERS))
+def test_no_secret_is_said(kind: str, hook: Endpoint, post: Endpoint, tmp_path: Path) -> None:
+    """A secret's file that is missing, readable for others or nonsense holds the endpoint, and is never shown."""
+    path = tmp_path / "secret"
+    endpoint = replace({"webhook": hook, "mail": post}[kind], secret=str(path))
+    said = [sent(endpoint)[0]]
+    path.write_text("hunter2-is-secret:hunter2-is-secret\n")
+    path.chmod(0o644)
+    said.append(sent(endpoint)[0])
+    path.chmod(0o600)
+    said.append(sent(endpoint)[0])
+    assert [each.outcome for each in said] == [ENDPOINT] * 3
+    assert not any("hunter2" in each.error for each in said)
+    with pytest.raises(ConfigError) as error:
+        SENDERS[kind](endpoint).check()
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", sorted(SENDERS))
+def test_a_check_sends_nothing(kind: str, hook: Endpoint, post: Endpoint, listener: Listener,
+                               mailbox: tuple[Mailbox, str]) -> None:  # fmt: skip
+    """`actions check` connects, says what it reached, and sends nothing."""
+    endpoint = {"webhook": hook, "mail": post}[kind]
+    assert endpoint.where in SENDERS[kind](endpoint).check()
+    assert (listener.received, mailbox[0].mails) == ([], [])
+
+
+# Webhooks
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, OK), (202, OK), (204, OK), (301, ENDPOINT), (307, ENDPOINT), (400, REFUSED), (401, ENDPOINT),
+        (403, ENDPOINT), (404, ENDPOINT), (408, AGAIN), (410, ENDPOINT), (413, REFUSED), (422, REFUSED),
+        (425, AGAIN), (429, AGAIN), (500, AGAIN), (503, AGAIN),
+    ],
+)  # fmt: skip
+def test_a_status_decides(hook: Endpoint, listener: Listener, status: int, outcome: str) -> None:
+    """2xx is done; 401, 403, 404, 410, 3xx hold the endpoint; 408, 425, 429, 5xx are for later; other 4xx never."""
+    listener.status, listener.headers = status, {"location": f"{listener.url}/elsewhere", "retry-after": "7"}
+    (attempt,) = sent(hook)
+    assert (attempt.outcome, attempt.status) == (outcome, status)
+    assert len(listener.received) == 1
+    assert attempt.retry_after_ns == (7 * SECOND_NS if outcome == AGAIN else 0)
+
+
+@pytest.mark.parametrize("manner", ["hang", "trickle", "lie", "drop"])
+def test_hostile_servers_end_in_time(hook: Endpoint, listener: Listener, manner: str) -> None:
+    """A server that hangs, sends single bytes for ever, or what is no HTTP ends the attempt, to be made again."""
+    listener.manner = manner
+    began = time.monotonic()
+    assert outcomes(hook) == [AGAIN]
+    assert time.monotonic() - began < 10
+
+
+def test_an_endless_answer_is_not_read(hook: Endpoint, listener: Listener) -> None:
+    """Of an answer of 2 GB the first bytes are read; the status counts, and the next event goes out as well."""
+    listener.manner = "endless"
+    with contextlib.closing(SENDERS["webhook"](replace(hook, timeout_seconds=5))) as sender:
+        first = sender.send(parcels(1))
+        listener.manner = ""
+        assert [each.outcome for each in (*first, *sender.send(parcels(1)))] == [OK, OK]
+
+
+def test_signatures_are_those_of_the_standard(hook: Endpoint, listener: Listener, tmp_path: Path) -> None:
+    """The library of Standard Webhooks verifies what was sent, with either secret of a change, and no third."""
+    path = tmp_path / "secret"
+    path.write_text(f"{PASSWORD}\n{OTHER}\n")
+    path.chmod(0o600)
+    assert outcomes(replace(hook, secret=str(path)), 2) == [OK, OK]
+    (received,) = listener.received
+    for secret in (PASSWORD, OTHER):
+        assert Webhook(secret).verify(received.body, received.headers)[0]["n"] == 0
+    with pytest.raises(Exception, match="No matching signature"):
+        Webhook(base64.b64encode(b"a third one").decode()).verify(received.body, received.headers)
+    assert received.headers["content-type"] == "application/cloudevents-batch+json"
+
+
+def test_tries_are_identical(hook: Endpoint, listener: Listener) -> None:
+    """A run that is sent again has the same bytes and the same id of its message."""
+    outcomes(hook)
+    outcomes(hook)
+    first, second = listener.received
+    assert (first.body, first.headers["webhook-id"]) == (second.body, second.headers["webhook-id"])
+    assert first.headers["webhook-id"] == "key0"
+
+
+def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_connected_to(
+    hook: Endpoint, listener: Listener
+) -> None:
+    """A name that leads elsewhere the second time it is asked about gains nothing: it is asked about once."""
+    port = int(listener.url.rsplit(":", 1)[1].split("/")[0])
+    asked = []
+
+    def rebinding(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        address = "127.0.0.1" if len(asked) == 1 else "192.0.2.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    endpoint = replace(hook, url=f"http://rebinding.example.org:{port}/hook")
+    with contextlib.closing(HttpSender(endpoint, look=rebinding)) as sender:
+        assert [each.outcome for each in sender.send(parcels(1))] == [OK]
+    assert asked == ["rebinding.example.org"]
+    assert listener.received[0].headers["host"] == f"rebinding.example.org:{port}"
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True), ("2606:4700::1", True), ("10.0.0.1", False), ("127.0.0.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False), ("0.0.0.1", False), ("224.0.0.1", False), ("::1", False), ("fe80::1", False),
+        ("fd00::1", False), ("::ffff:10.0.0.1", False), ("64:ff9b::a00:1", False), ("2002:a00:1::", False),
+        ("::ffff:8.8.8.8", True), ("240.0.0.1", False),
+    ],
+)  # fmt: skip
+def test_what_is_public(address: str, *, public: bool) -> None:
+    """Loopback, link-local, private, shared, multicast and reserved addresses are not public, also wrapped."""
+    assert is_public(ipaddress.ip_address(address)) is public
+
+
+def test_an_address_is_judged_as_it_is_written() -> None:
+    """An address instead of a name is judged in the same way, also in its odd spellings."""
+    for spelling in ("127.0.0.1", "127.1", "0x7f000001", "2130706433"):
+        with pytest.raises((AddressRefused, OSError)):
+            resolved(spelling, 80, private=False)
+
+
+def test_how_long_an_endpoint_wants_to_be_left_alone() -> None:
+    """`Retry-After` is seconds or a date; nonsense is nothing, and no number is too large to be bounded."""
+    found = [
+        retry_after_ns({b"Retry-After": text}, 1_000_000_000) // SECOND_NS
+        for text in (b"5", b"Sun, 09 Sep 2001 01:47:00 GMT", b"soon", b"-5", b"9" * 50, b"")
+    ]
+    assert found == [5, 20, 0, 0, 10**9, 0]
+
+
+# Mail
+
+
+def test_a_mail_says_what_happened(post: Endpoint, mailbox: tuple[Mailbox, str]) -> None:
+    """A mail has subject, text, and a Message-ID of its key; what is in a name can add no header."""
+    body = {"subject": "a\r\nBcc: x@example.org", "text": "the text", "time_ns": 10**18}
+    sender = SENDERS["mail"](post)
+    good, bad = parcels(1)[0], Parcel("run", "key", json.dumps(body).encode())
+    assert [each.outcome for each in sender.send([good])] == [OK]
+    assert [each.outcome for each in sender.send([bad])] != [OK]
+    (mail,) = mailbox[0].mails
+    assert "caf" in mail
+    assert "Message-ID: <" in mail
+    assert base64.b64encode(b"what happened").decode()[:12] in mail
+
+
+def test_what_a_mail_server_says_decides(post: Endpoint, mailbox: tuple[Mailbox, str]) -> None:
+    """A mail that is refused for good is dead, and the others are sent; one to be sent later ends the batch."""
+    box, _ = mailbox
+    box.answer = "550 no such user"
+    assert outcomes(post, 2) == [REFUSED, REFUSED]
+    box.answer = "451 later"
+    assert outcomes(post, 2) == [AGAIN, UNTRIED]

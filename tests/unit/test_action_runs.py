@@ -1,0 +1,375 @@
+"""What becomes of runs: sent, answered, tried again, held, ended. The index is real; the courier is the test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lustre_events.actions import ledger
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, OUTCOMES, REFUSED, Attempt
+from lustre_events.changelog.record import ChangelogRecord
+from lustre_events.domain.action_run import ENDS, OPEN, Run, key_of
+from lustre_events.domain.namespace import OrderKey
+from lustre_events.domain.pending import SECOND_NS
+from lustre_events.errors import ConfigError
+from tests.support.index.places import IndexPlace
+from tests.support.model.actions import ActionRig, action_rig, rules_of
+from tests.support.profiles import examples
+from tests.support.records import builders as b
+
+HOUR = 3_600
+RULE = """
+[[rule]]
+name = "tell"
+action = "webhook"
+endpoint = "beamline"
+{more}
+"""
+MakeRig = Callable[..., ActionRig]
+
+
+@pytest.fixture
+def make(index_place: IndexPlace) -> Iterator[MakeRig]:
+    made: list[ActionRig] = []
+
+    def build(more: str = "", rules: str = RULE) -> ActionRig:
+        made.append(action_rig(index_place, rules.format(more=more)))
+        return made[-1]
+
+    yield build
+    for rig in made:
+        rig.close()
+
+
+@pytest.fixture
+def rig(make: MakeRig) -> ActionRig:
+    return make()
+
+
+def files(count: int, first: int = 1) -> list[ChangelogRecord]:
+    return [b.create(fid=each, name=b"f%d" % each) for each in range(first, first + count)]
+
+
+def pass_and_settle(rig: ActionRig, seconds: float) -> None:
+    rig.pass_seconds(seconds)
+    rig.settle()
+
+
+def test_a_run_is_done_when_the_endpoint_has_taken_it(rig: ActionRig) -> None:
+    """What was taken is done, and nothing goes out again."""
+    rig.tell(*files(1))
+    deliveries = rig.take()
+    assert [each.endpoint for each in deliveries] == ["beamline"]
+    rig.reply(deliveries)
+    pass_and_settle(rig, HOUR)
+    assert (rig.states(), rig.take()) == ({"done": 1}, [])
+
+
+def test_all_tries_have_one_key_and_one_body(rig: ActionRig) -> None:
+    """A run that fails is tried later and later, with the same key and bytes, for a day; then it is dead."""
+    rig.tell(*files(1))
+    seen, waited = set(), []
+    while deliveries := rig.take():
+        ((event,),) = [each.events for each in deliveries]
+        seen.add((event.key, event.body))
+        rig.reply(deliveries, AGAIN, error="the server is busy")
+        before = rig.now_ns
+        while not rig.link.deliveries and rig.states() == {"waiting": 1}:
+            pass_and_settle(rig, 30)
+        waited.append((rig.now_ns - before) / SECOND_NS)
+    assert len(seen) == 1
+    assert rig.states() == {"dead": 1}
+    assert waited[0] < 60 < waited[6] <= HOUR * 1.3
+    assert 24 * HOUR <= sum(waited) <= 27 * HOUR
+
+
+def test_an_answer_counts_for_its_own_attempt_only(rig: ActionRig) -> None:
+    """An answer that comes twice, to an attempt whose lease has ended, or to no run at all changes nothing."""
+    rig.tell(*files(1))
+    first = rig.take()
+    pass_and_settle(rig, 100)  # the lease ends
+    pass_and_settle(rig, 20)
+    second = rig.take()
+    assert [each.events for each in second] == [each.events for each in first]
+    rig.reply(first, REFUSED)
+    assert rig.states() == {"sent": 1}
+    rig.reply(second)
+    rig.reply(second, REFUSED)
+    assert rig.states() == {"done": 1}
+    assert rig.writer.counters()["answers_dropped"] == 2
+
+
+def test_a_refused_batch_is_tried_event_by_event(make: MakeRig) -> None:
+    """A batch that an endpoint refuses is sent again one by one: only the event that is refused alone is dead."""
+    rig = make("batch = 3")
+    rig.tell(*files(3))
+    (together,) = rig.take()
+    assert len(together.events) == 3
+    rig.reply([together], REFUSED, status=400, error="no")
+    alone = rig.take()
+    assert [len(each.events) for each in alone] == [1, 1, 1]
+    rig.reply(alone[:2])
+    rig.reply(alone[2:], REFUSED, status=400, error="no")
+    assert rig.states() == {"done": 2, "dead": 1}
+
+
+def test_a_wrong_endpoint_is_held_and_costs_no_run_anything(make: MakeRig) -> None:
+    """An endpoint that says it is the wrong one is held; its runs go on when it is released, all others at once."""
+    rig = make(rules=RULE + RULE.replace("tell", "too").replace("beamline", "other"))
+    rig.tell(*files(3))
+    mine = [each for each in rig.take() if each.endpoint == "beamline"]
+    rig.reply(mine, ENDPOINT, status=404, error="there is nothing at its URL")
+    pass_and_settle(rig, HOUR)
+    pass_and_settle(rig, 60)
+    assert {each.endpoint for each in rig.take()} == {"other"}
+    found = rig.ask("actions")
+    assert [each["held"] for each in found["endpoints"] if each["endpoint"] == "beamline"] == [
+        "there is nothing at its URL"
+    ]
+    assert rig.ask("release_action", name="beamline") == {"kind": "endpoint", "released": True}
+    rig.settle()
+    again = [each for each in rig.take() if each.endpoint == "beamline"]
+    rig.reply(again)
+    assert [run.attempts for run in rig.runs() if run.endpoint == "beamline"] == [1, 1, 1]
+
+
+def test_newer_content_supersedes_what_was_not_delivered(rig: ActionRig) -> None:
+    """A run that waits or fails while newer content comes ends superseded; the newer one is delivered."""
+    rig.tell(*files(1))
+    rig.reply(rig.take(), AGAIN)
+    rig.tell(b.close(fid=1, time_ns=rig.now_ns))
+    assert rig.states()["superseded"] == 1
+    pass_and_settle(rig, 10)
+    newer = rig.take()
+    rig.tell(b.close(fid=1, time_ns=rig.now_ns))
+    rig.reply(newer, AGAIN)
+    pass_and_settle(rig, 10)
+    rig.reply(rig.take())
+    assert rig.states() == {"done": 1, "superseded": 2}
+
+
+def test_a_rule_that_was_edited_is_asked_again_about_what_nobody_tried(rig: ActionRig) -> None:
+    """Runs that nobody tried follow the edited rule, a tried one keeps its own, and those of a gone rule end."""
+    rig.tell(*files(1))
+    rig.reply(rig.take(), AGAIN)
+    rig.ask("hold_action", name="tell")
+    rig.tell(*files(2, first=2))
+    rig.dispatcher._actions.follow(rules_of(RULE.format(more='extensions = ["no"]')).actions, rig.endpoints)
+    rig.ask("release_action", name="tell")
+    pass_and_settle(rig, 30)
+    assert [len(each.events) for each in rig.take()] == [1]
+    assert rig.states() == {"sent": 1}
+    rig.dispatcher._actions.follow(rules_of("").actions, rig.endpoints)
+    pass_and_settle(rig, 120)
+    pass_and_settle(rig, 120)
+    assert rig.states() == {"cancelled": 1}
+
+
+def test_what_is_too_old_is_listed_and_not_sent(make: MakeRig) -> None:
+    """After a long hold what has expired is counted as that, and not sent."""
+    rig = make("expires_seconds = 3600")
+    rig.ask("hold_action", name="tell")
+    rig.tell(*files(2))
+    rig.pass_seconds(2 * HOUR)
+    rig.ask("release_action", name="tell")
+    rig.settle()
+    assert (rig.take(), rig.states()) == ([], {"expired": 2})
+
+
+def test_a_burst_holds_the_rule_and_loses_nothing(make: MakeRig) -> None:
+    """More runs in a minute than `burst` hold the rule; all of them wait, and go out when it is released."""
+    rig = make("burst = 5\nbatch = 500")
+    rig.tell(*files(8))
+    assert rig.take() == []
+    (rule,) = rig.ask("actions")["rules"]
+    assert "8 runs within a minute" in rule["held"]
+    assert rule["runs"]["waiting"] == 8
+    rig.ask("release_action", name="tell")
+    rig.settle()
+    assert sum(len(each.events) for each in rig.take()) == 8
+
+
+def test_an_action_that_wakes_itself_is_held(rig: ActionRig) -> None:
+    """More than 20 runs within an hour for one path are held: most likely the action changes the file."""
+    for _ in range(22):
+        rig.tell(b.create(fid=1) if not rig.runs() else b.close(time_ns=rig.now_ns))
+        pass_and_settle(rig, 5)
+        rig.sent()
+    assert rig.states() == {"done": 20, "held": 2}
+    assert rig.ask("drop_runs", rule="tell") == {"runs": 2}
+
+
+def test_rates_and_bounds_make_runs_wait(make: MakeRig) -> None:
+    """No more go out in a minute than `per_minute`, and no more are out than `running`."""
+    rig = make("per_minute = 3")
+    rig.tell(*files(5))
+    first = rig.take()
+    rig.reply(first)
+    assert (len(first), rig.take()) == (3, [])
+    pass_and_settle(rig, 61)
+    assert len(rig.take()) == 2
+
+
+def test_a_failing_endpoint_is_probed_once_a_minute(make: MakeRig) -> None:
+    """After five failures in a row one run a minute tries the endpoint, until it works; then all go on."""
+    rig = make()
+    rig.tell(*files(20))
+    for _ in range(4):
+        rig.reply(rig.take(), AGAIN)
+    tried = 0
+    for _ in range(10):
+        pass_and_settle(rig, 61)
+        probes = rig.take()
+        tried += len(probes)
+        rig.reply(probes, AGAIN)
+    assert 9 <= tried <= 11
+    pass_and_settle(rig, 61)
+    rig.reply(rig.take())
+    assert len(rig.take()) > 1
+
+
+def test_one_endpoint_that_hangs_slows_no_other(make: MakeRig) -> None:
+    """What is out to an endpoint is bounded, and others get theirs meanwhile."""
+    rig = make(rules=RULE + RULE.replace("tell", "too").replace("beamline", "other"))
+    rig.tell(*files(30))
+    done = 0
+    for _ in range(20):
+        deliveries = rig.take()
+        done += len([each for each in deliveries if each.endpoint == "other"])
+        rig.reply([each for each in deliveries if each.endpoint == "other"])
+    assert done == 30
+    assert rig.states() == {"done": 30, "sent": 8, "waiting": 22}
+
+
+def test_a_body_that_is_too_large_is_dead_with_a_sentence(make: MakeRig) -> None:
+    """A body beyond 64 KiB is never sent; its run says why."""
+    rig = make('body = { a = "' + "x" * 70_000 + '" }')
+    rig.tell(*files(1))
+    (run,) = rig.ask("runs")["runs"]
+    assert (run["state"], "64 KiB" in run["error"], rig.take()) == ("dead", True, [])
+
+
+def test_a_person_retries_drops_and_cancels(rig: ActionRig) -> None:
+    """Dead runs are tried again or dropped, by key or rule; what waits is cancelled; a wrong key is a sentence."""
+    rig.tell(*files(2))
+    rig.reply(rig.take(), REFUSED)
+    first, second = rig.ask("runs", states=["dead"])["runs"]
+    assert rig.ask("retry_runs", key=first["key"]) == {"runs": 1}
+    rig.settle()
+    (again,) = rig.take()
+    assert again.events[0].key == first["key"]
+    assert rig.ask("drop_runs", rule="tell") == {"runs": 1}
+    rig.reply([again], AGAIN)
+    assert rig.ask("cancel_runs", rule="tell") == {"runs": 1}
+    assert rig.states() == {"cancelled": 1, "dropped": 1}
+    with pytest.raises(ConfigError, match="no run 'abc' is dead or held"):
+        rig.ask("retry_runs", key="abc")
+    with pytest.raises(ConfigError, match="no run is named"):
+        rig.ask("drop_runs")
+    assert second["key"] != first["key"]
+
+
+def test_ended_runs_are_forgotten_after_a_month_and_dead_ones_are_not(rig: ActionRig) -> None:
+    """The ledger forgets what ended 30 days ago, except the dead; what has fired is not forgotten."""
+    rig.tell(*files(2))
+    one, other = rig.take()
+    rig.reply([one])
+    rig.reply([other], REFUSED)
+    pass_and_settle(rig, 31 * 24 * HOUR)
+    assert rig.states() == {"dead": 1}
+    assert len(rig.select("SELECT rule FROM fired")) == 2
+
+
+def test_an_event_says_what_the_standard_wants(make: MakeRig) -> None:
+    """A body is a CloudEvent: its id is the key, and what cannot be UTF-8 is percent-encoded, and said to be."""
+    rig = make()
+    rig.tell(b.create(name=b"caf\xe9 {path}\n"))
+    ((event,),) = [each.events for each in rig.take()]
+    body = json.loads(event.body)
+    assert (body["specversion"], body["id"], body["type"]) == ("1.0", event.key, "io.lustre-events.file.content")
+    assert body["subject"] == "/caf%E9%20%7Bpath%7D%0A"
+    assert (body["data"]["path"], body["data"]["encoding"], body["data"]["size"]) == (
+        body["subject"],
+        "percent",
+        10,
+    )
+
+
+def test_documents_fill_bodies(index_place: IndexPlace) -> None:
+    """A body may name keys of documents; what no document has is null."""
+    more = 'body = { a = "{doc.tabular.rows}", b = "{doc.tabular.x.y}", c = "n={doc.tabular.rows}" }'
+    rig = action_rig(index_place, RULE.format(more=more))
+    rig.dispatcher._actions.runs._documents = lambda fids: {fid: {"tabular": {"rows": 3}} for fid in fids}
+    rig.tell(*files(1))
+    assert rig.sent() == [{"a": 3, "b": None, "c": "n=3"}]
+    rig.close()
+
+
+# The ledger alone
+
+RUN = Run(id="1", key="k", rule="r", digest="d", trigger="content", endpoint="e", action="webhook", fid=b.fid_of(1))
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[tuple[str, Attempt | None]]:
+    steps = ["ready", "out", "answer", "lost", "superseded", "cancelled", "expired", "held", "released", "dropped"]
+    attempts = st.builds(
+        Attempt, st.sampled_from(OUTCOMES), together=st.integers(0, 2), retry_after_ns=st.integers(0, 10**15)
+    )
+    return draw(st.lists(st.tuples(st.sampled_from(steps), attempts), max_size=30))
+
+
+def moved(run: Run, step: str, attempt: Attempt, now_ns: int) -> Run:
+    """Do a step where the run's state allows it, as the dispatcher would."""
+    if run.state == "settling" and step == "ready":
+        return ledger.ready(run, b"{}", b"p", 1, now_ns)
+    if run.state == "waiting" and step in {"out", "superseded", "cancelled", "expired", "held"}:
+        return {
+            "out": lambda: ledger.handed_out(run, "a", now_ns, 10),
+            "superseded": lambda: ledger.superseded(run, now_ns),
+            "cancelled": lambda: ledger.cancelled(run, now_ns, "why"),
+            "expired": lambda: ledger.expired(run, now_ns),
+            "held": lambda: ledger.held(run, "why"),
+        }[step]()
+    if run.state == "sent" and step in {"answer", "lost"}:
+        return ledger.taken(run, attempt, now_ns) if step == "answer" else ledger.lost(run, now_ns)
+    if run.state in {"dead", "held"} and step in {"released", "dropped"}:
+        return ledger.released(run, now_ns) if step == "released" else ledger.dropped(run, now_ns)
+    return run
+
+
+@examples(200)
+@given(lives())
+def test_whatever_happens_counters_add_up_and_the_key_stays(life: list[tuple[str, Attempt]]) -> None:
+    """Of any life of a run the key and what is sent stay the same, an end has a time, and the counters add up."""
+    run, counters = RUN, ledger.counted(None, RUN.state)
+    for now_ns, (step, attempt) in enumerate(life, start=1):
+        after = moved(run, step, attempt, now_ns * 3_600 * SECOND_NS)
+        counters.update(ledger.counted(run.state, after.state))
+        assert after.key == run.key
+        assert run.body in {b"", after.body}
+        assert (after.state in ENDS) == bool(after.ended_ns)
+        run = after
+    ends = sum(counters[f"runs_{state}"] for state in ENDS)
+    assert counters["runs_made"] + counters["runs_reopened"] == ends + (run.state in OPEN)
+
+
+@examples(100)
+@given(st.integers(1, 40))
+def test_waits_grow_up_to_an_hour(attempts: int) -> None:
+    """The wait before a try doubles from about 10 s up to about an hour, and differs from run to run."""
+    one = ledger.wait(Run(**{**{f: getattr(RUN, f) for f in RUN.__struct_fields__}, "attempts": attempts}))
+    assert 8 * SECOND_NS <= one <= 3_600 * 1.2 * SECOND_NS
+    assert one >= 0.8 * SECOND_NS * min(10 * 2 ** (attempts - 1), 3_600)
+
+
+def test_a_key_is_of_the_record_and_not_of_the_epoch() -> None:
+    """A record read again under another epoch has the same key; another record, rule or trigger has another one."""
+    stamp, again, following = (OrderKey(7, 1, *each).pack() for each in ((2, 5), (3, 5), (2, 6)))
+    assert key_of("r", "content", stamp) == key_of("r", "content", again)
+    assert len({key_of("r", "content", stamp), key_of("r", "content", following), key_of("s", "content", stamp),
+                key_of("r", "removed", stamp), key_of("r", "content", stamp, "2")}) == 5  # fmt: skip

@@ -1,0 +1,210 @@
+"""What fires an action, and what does not. The index is real, on both databases; the courier is the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lustre_events.changelog.record import ChangelogRecord
+from tests.support.index.places import IndexPlace
+from tests.support.model.actions import ActionRig, action_rig
+from tests.support.model.dispatcher import FACTS
+from tests.support.records import builders as b
+
+RULE = """
+[[rule]]
+name = "tell"
+on = [{on}]
+types = ["f", "d"]
+action = "webhook"
+endpoint = "beamline"
+body = {{ path = "{{path}}", old = "{{old_path}}", what = "{{trigger}}", size = "{{size}}" }}
+{more}
+"""
+MakeRig = Callable[..., ActionRig]
+
+
+@pytest.fixture
+def make(index_place: IndexPlace) -> Iterator[MakeRig]:
+    made: list[ActionRig] = []
+
+    def build(*on: str, more: str = "", **settings: object) -> ActionRig:
+        rule = RULE.format(on=", ".join(f'"{each}"' for each in on), more=more)
+        made.append(action_rig(index_place, rule, **settings))
+        return made[-1]
+
+    yield build
+    for rig in made:
+        rig.close()
+
+
+def told(rig: ActionRig) -> list[tuple[str, str]]:
+    return [(each["what"], each["path"]) for each in rig.sent()]
+
+
+DIRECTORY = {**FACTS, "type": "d"}
+
+
+@pytest.mark.parametrize(
+    ("trigger", "records"),
+    [
+        ("content", [b.close()]),
+        ("content", [b.truncate()]),
+        ("attributes", [b.sattr()]),
+        ("xattr", [b.xattr()]),
+        ("hsm", [b.hsm()]),
+        ("removed", [b.unlink()]),
+        ("renamed", [b.rename(fid=1, name=b"a", to=b"z")]),
+    ],
+)
+def test_each_trigger_fires_for_its_records_only(
+    make: MakeRig, trigger: str, records: list[ChangelogRecord]
+) -> None:
+    """A record fires the rules of its own trigger: one rule on everything is told that, and nothing else."""
+    rig = make("content", "attributes", "xattr", "hsm", "removed", "renamed")
+    rig.tell(b.create())
+    rig.sent()
+    rig.tell(*records)
+    assert [what for what, _ in told(rig)] == [trigger]
+
+
+def test_a_new_file_fires_created_and_content(make: MakeRig) -> None:
+    """A file that is created and written is one creation and one content, however many records said so."""
+    rig = make("created", "content")
+    rig.tell(b.create(), b.close(), b.mtime(), b.close())
+    assert sorted(told(rig)) == [("content", "/a"), ("created", "/a")]
+
+
+def test_directories_fire_too(make: MakeRig) -> None:
+    """A directory is created, renamed and removed like a file, under its names."""
+    rig = make("created", "renamed", "removed")
+    rig.tell(b.mkdir(name=b"d"), facts=DIRECTORY)
+    assert told(rig) == [("created", "/d")]
+    rig.tell(b.rename(fid=1, name=b"d", to=b"e"), facts=DIRECTORY)
+    (found,) = rig.sent()
+    assert (found["path"], found["old"]) == ("/e", "/d")
+    rig.tell(b.rmdir(name=b"e"))
+    assert told(rig) == [("removed", "/e")]
+
+
+def test_what_is_removed_is_told_with_what_was_known(make: MakeRig) -> None:
+    """A removal is told with the path and the facts that the object had, though the index has forgotten it."""
+    rig = make("removed", more='min_size = "5"\ndirectories = ["/d"]')
+    rig.tell(b.mkdir(fid=9, name=b"d"), facts=DIRECTORY)
+    rig.tell(b.create(parent=9), facts={**FACTS, "size": 7})
+    rig.tell(b.unlink(parent=9))
+    assert [(each["path"], each["size"]) for each in rig.sent()] == [("/d/a", 7)]
+
+
+def test_a_name_of_several_is_no_removal(make: MakeRig) -> None:
+    """A file with two names is removed when the last one goes."""
+    rig = make("removed")
+    rig.tell(b.create(), b.link(name=b"b"))
+    rig.tell(b.unlink(last=False))
+    assert told(rig) == []
+    rig.tell(b.unlink(name=b"b"))
+    assert told(rig) == [("removed", "/b")]
+
+
+def test_what_a_rename_overwrites_is_removed(make: MakeRig) -> None:
+    """A file whose last name another file takes is removed, and only that one."""
+    rig = make("removed")
+    rig.tell(b.create(fid=1, name=b"a"), b.create(fid=2, name=b"b"))
+    rig.tell(b.rename(fid=1, name=b"a", to=b"b", over=2))
+    assert told(rig) == [("removed", "/b")]
+
+
+def test_settling_brings_many_writes_to_one_run(make: MakeRig) -> None:
+    """A file that is written over and over is told once, after it has rested, with its newest state."""
+    rig = make("content", settle_seconds=30, settle_max_seconds=1000)
+    for size in range(3):
+        first = [b.create(time_ns=rig.now_ns)] if not size else []
+        rig.tell(*first, b.close(time_ns=rig.now_ns), facts={**FACTS, "size": size})
+        assert rig.states() == {"settling": 1}
+    rig.pass_seconds(100)
+    rig.settle()
+    assert [each["size"] for each in rig.sent()] == [2]
+    rig.tell(b.close())
+    assert len(rig.sent()) == 1
+
+
+def test_a_rename_fires_content_once_and_only_where_the_rule_begins_to_hold(make: MakeRig) -> None:
+    """A file that gets a name for which a rule holds now is new content for it, once; any other rename is not."""
+    rig = make("content", more='extensions = ["h5"]')
+    rig.tell(b.create(name=b".x.tmp"), b.close())
+    assert told(rig) == []
+    rig.tell(b.rename(fid=1, name=b".x.tmp", to=b"x.h5"))
+    assert told(rig) == [("content", "/x.h5")]
+    rig.tell(b.rename(fid=1, name=b"x.h5", to=b"y.h5"))
+    rig.tell(b.rename(fid=1, name=b"y.h5", to=b"y.tmp"))
+    rig.tell(b.rename(fid=1, name=b"y.tmp", to=b"z.h5"))
+    assert told(rig) == []
+
+
+def test_a_rename_of_a_tree_fires_nothing_in_it(make: MakeRig) -> None:
+    """A directory that is renamed is told itself; the files in it are not, whatever a rule says of their paths."""
+    rig = make("content", "renamed", more='directories = ["/new/**"]')
+    rig.tell(b.mkdir(fid=9, name=b"old"), b.mkdir(fid=8, name=b"new"), facts=DIRECTORY)
+    rig.tell(*[b.create(fid=10 + each, parent=9, name=b"%d" % each) for each in range(5)])
+    rig.tell(b.rename(fid=9, name=b"old", to_parent=8, to=b"old"), facts=DIRECTORY)
+    assert told(rig) == [("renamed", "/new/old")]
+
+
+def test_an_archive_or_a_new_layout_is_no_content(make: MakeRig) -> None:
+    """A CLOSE that comes with HSM or layout records and leaves size and time as they were is no content."""
+    rig = make("content")
+    rig.tell(b.create(), b.close())
+    rig.sent()
+    rig.tell(b.hsm(), b.close())
+    rig.tell(b.layout(), b.close())
+    assert told(rig) == []
+    rig.tell(b.layout(), b.close(), facts={**FACTS, "mtime_ns": 5})
+    assert told(rig) == [("content", "/a")]
+
+
+def test_a_rule_fires_for_what_happens_after_it_is_active(make: MakeRig) -> None:
+    """Records of a time before the rule became active fire nothing, though they are read later."""
+    rig = make("content")
+    early = b.START_NS - 10**9
+    rig.tell(b.create(time_ns=early), b.close(time_ns=early))
+    assert told(rig) == []
+    rig.tell(b.close())
+    assert told(rig) == [("content", "/a")]
+
+
+def test_conditions_are_asked_when_all_is_known(make: MakeRig) -> None:
+    """A rule on facts waits for those of the present content, and what does not meet it leaves no run."""
+    rig = make("content", more='min_size = "1k"')
+    jobs = rig.play(b.create(), b.close())
+    rig.pass_seconds(20)
+    rig.settle()
+    assert rig.states() == {"settling": 1}
+    rig.answer(jobs, document={**FACTS, "size": 10})
+    rig.pass_seconds(60)
+    rig.settle()
+    assert rig.states() == {}
+    rig.tell(b.close(), facts={**FACTS, "size": 5000})
+    assert told(rig) == [("content", "/a")]
+
+
+def test_what_is_gone_before_it_settled_is_forgotten(make: MakeRig) -> None:
+    """A file that is removed before it has settled is told to nobody as content."""
+    rig = make("content", settle_seconds=3000)
+    rig.tell(b.create(), b.close())
+    rig.tell(b.unlink())
+    rig.pass_seconds(4000)
+    rig.settle()
+    assert (told(rig), rig.states()) == ([], {})
+
+
+def test_a_migration_is_the_same_object(make: MakeRig) -> None:
+    """What has fired, and what waits, follows a file to its new FID; the migration itself fires nothing."""
+    rig = make("content", more='extensions = ["h5"]')
+    rig.tell(b.create(name=b"x.h5"), b.close())
+    assert told(rig) == [("content", "/x.h5")]
+    rig.tell(b.migrate(fid=1, new_fid=2, name=b"x.h5"))
+    rig.tell(b.rename(fid=2, name=b"x.h5", to=b"y"))
+    rig.tell(b.rename(fid=2, name=b"y", to=b"x.h5"))
+    assert told(rig) == []
+    assert rig.runs()[0].fid == b.fid_of(2)
