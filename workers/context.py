@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ class WorkerContext:
     extractors: tuple[Path, ...] = ()
     user_extractors: Path | None = None
     mime: bool = True
+    sleep: Callable[[float], None] = time.sleep
 
 
 CURRENT: ContextVar[WorkerContext] = ContextVar("CURRENT")

@@ -59,6 +59,10 @@ def extract(job: Job, context: WorkerContext, begun: float) -> Iterator[Found]:
             yield (item, *found[place])
 
 
+LONGEST_PATH = 4095
+"""PATH_MAX without the final NUL: the worker opens deeper files step by step, but no program could."""
+
+
 def unopened(exc: OSError) -> RunOutcome:
     """Return the finding of a file that this worker may not reach."""
     return RunOutcome("failed", error=f"it cannot be opened: {readable(exc.strerror)}")
@@ -71,6 +75,11 @@ def _open(item: JobItem, context: WorkerContext) -> OpenFile | RunOutcome:
         return unopened(exc)
     if file is None:
         return GONE
+    if len(file.path) > LONGEST_PATH:
+        with file:
+            return RunOutcome(
+                "failed", error=f"its path is longer than {LONGEST_PATH} bytes: no program can open it"
+            )
     if file.regular and (item.recall or not file.released):
         return file
     with file:

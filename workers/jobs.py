@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from lustre_events.errors import LustreEventsError
+from lustre_events.errors import LustreEventsError, StreamFull
 from lustre_events.jobs.messages import HEAL, SCAN, STAT, STATUSES, Job, JobItem, Result, decode_job
 from workers import extraction, heal, scan
 from workers.context import CURRENT, WorkerContext
@@ -24,6 +24,8 @@ from workers.runs import GONE, RunOutcome
 log = logging.getLogger(__name__)
 
 PUT_RESULTS = 100
+ROOM_SECONDS = 1.0
+"""So often a job whose results Redis has no room for tries again."""
 
 
 def run(payload: dict[str, Any]) -> None:
@@ -31,14 +33,15 @@ def run(payload: dict[str, Any]) -> None:
 
     Raises:
         ConfigError: it is no job of ours.
-        StreamUnavailable, StreamFull: the results could not be stored; RQ gives the job out again.
+        StreamUnavailable, StreamFull: the results could not be stored, the latter for as long as a job may take; RQ
+            gives the job out again.
     """
     context = CURRENT.get()
     job = decode_job(payload)
     begun = time.monotonic()
     count = dict.fromkeys(STATUSES, 0)
     for batch in _batches(_MAKERS.get(job.extractor, _extract)(job, context, begun)):
-        context.results.put(batch)
+        _put(batch, context, begun + context.job_seconds)
         for result in batch:
             count[result.status] += 1
     log.info(
@@ -50,6 +53,35 @@ def run(payload: dict[str, Any]) -> None:
             "cpu_ms": round(time.process_time() * 1000),  # of this process, which RQ has made for this job
         },
     )  # fmt: skip
+
+
+def _put(batch: list[Result], context: WorkerContext, until: float) -> None:
+    """Store results; where Redis is full, one by one, and wait for room: what was found is not to be found again.
+
+    Raises:
+        StreamUnavailable: Redis does not answer.
+        StreamFull: there was no room until `until`.
+    """
+    try:
+        context.results.put(batch)
+    except StreamFull as exc:
+        if len(batch) == 1:
+            _wait_for_room(batch, context, until, str(exc))
+            return
+        half = len(batch) // 2
+        _put(batch[:half], context, until)
+        _put(batch[half:], context, until)
+
+
+def _wait_for_room(batch: list[Result], context: WorkerContext, until: float, reason: str) -> None:
+    log.warning("waiting with what was found: %s", reason, extra={"action": "wait"})
+    while True:
+        context.sleep(ROOM_SECONDS)
+        try:
+            return context.results.put(batch)
+        except StreamFull:
+            if time.monotonic() >= until:
+                raise
 
 
 def _batches(results: Iterator[Result]) -> Iterator[list[Result]]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from lustre_events.changelog.fid import FID, ROOT_FID
-from lustre_events.jobs.messages import JobItem
+from lustre_events.jobs.messages import Job, JobItem
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
+from lustre_events.streams.memory import MemoryResults, MemoryStore
+from workers.context import WorkerContext
+from workers.extraction import extract
 from workers.files import Files, fid_of_lustre_fd
+from workers.runs import Runtime
 
 
 def item(path: Path, hint: bytes) -> JobItem:
@@ -96,3 +102,31 @@ def test_special_files_are_not_opened_to_learn_their_fid(tmp_path: Path) -> None
         assert fid_of_lustre_fd(fd) is None
     finally:
         os.close(fd)
+
+
+def test_a_file_deeper_than_a_path_can_be_is_seen_and_its_failure_says_why(tmp_path: Path) -> None:
+    """Its facts are read step by step; no program is told a path that it could not open, and the reason is kept."""
+    at = os.open(tmp_path, os.O_DIRECTORY)
+    for _ in range(25):
+        os.mkdir("d" * 200, dir_fd=at)
+        above, at = at, os.open("d" * 200, os.O_DIRECTORY, dir_fd=at)
+        os.close(above)
+    file = os.open("deep.j", os.O_CREAT | os.O_WRONLY, dir_fd=at)
+    deep = JobItem(fid_of_fd(file), 1, b"/".join([b"d" * 200] * 25) + b"/deep.j")
+    files = Files(os.fsencode(tmp_path), fid_of_fd)
+    context = WorkerContext(
+        manifests={}, runtime=cast("Runtime", None), host="here", job_seconds=60,
+        results=MemoryResults(MemoryStore()), files=files,
+    )  # fmt: skip
+
+    try:
+        with files.open(deep) as opened:
+            assert opened.facts()["size"] == 0
+        [(_, found, _)] = extract(Job("j", "echo", 1, os.getuid(), (deep,)), context, time.monotonic())
+        assert (found.status, found.error) == (
+            "failed",
+            "its path is longer than 4095 bytes: no program can open it",
+        )
+    finally:
+        os.close(file)
+        os.close(at)
