@@ -24,7 +24,7 @@ def hostile(folder: Path) -> None:
         "field-without-end.vtk": TEXT + b"FIELD f 9\nMETADATA\n" + b"x\n" * 100_000,
         "type.vtk": HEAD + b"POINTS 3 string\n",
         "line.vtk": HEAD + b"x" * 30_000_000,
-        "bomb.vtk.gz": gzip.compress(TEXT + b"0 0 0\n" * 20_000_000, 1),
+        "bomb.vtk.gz": gzip.compress(TEXT + b"0 0 0\n" * 2_000_000, 1),
         "entity.vtu": b"<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]>" + VTU,
         "laughs.xdmf": b"<!DOCTYPE a [<!ENTITY b 'ha'><!ENTITY c '&b;&b;'>]><Xdmf>&c;</Xdmf>",
         "undeclared.xdmf": b"<!DOCTYPE Xdmf SYSTEM 'Xdmf.dtd'><Xdmf><Grid Name='&x;'>&x;</Grid></Xdmf>",
@@ -47,7 +47,7 @@ def hostile(folder: Path) -> None:
     }  # fmt: skip
     for name, content in makers.items():
         (folder / name).write_bytes(content)
-    for name, start in (("sparse.vtk", TEXT), ("sparse.stl", b"solid x\nfacet\n"), ("sparse.vtu", VTU)):
+    for name, start in (("sparse.vtk", TEXT), ("sparse.vtu", VTU)):
         with (folder / name).open("wb") as file:
             file.write(start)
             file.truncate(LARGE)
