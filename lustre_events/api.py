@@ -34,10 +34,11 @@ from lustre_events.index.remote import credentials
 from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page
+from lustre_events.index.search.key_list import KeyInfo
 from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
 
-__all__ = ["Facet", "Hint", "Hit", "Index", "ObjectView", "Page", "Viewer", "connect"]
+__all__ = ["Facet", "Hint", "Hit", "Index", "KeyInfo", "ObjectView", "Page", "Viewer", "connect"]
 
 
 def connect(url: str | None = None, *, token: str | None = None, ca: str | None = None) -> Index:
@@ -118,6 +119,12 @@ class Index:
     ) -> tuple[Hint, ...]:
         """Return why a query finds nothing, or `facets` no values of some fields, in sentences."""
         return self._search.hints(query, fields=fields, visible_to=_viewer(visible_to))
+
+    def fields(
+        self, prefix: str = "", *, limit: int = 100, visible_to: Viewer | str | None = None
+    ) -> tuple[KeyInfo, ...]:
+        """Return the fields and keys of which a step begins with `prefix`, each with type, unit and examples."""
+        return self._search.fields(prefix, limit=limit, visible_to=_viewer(visible_to))
 
     def du(self, path: bytes | str, by: str, *, visible_to: Viewer | str | None = None) -> tuple[Facet, ...]:
         """Return files and bytes of a path and all below it, by a field as of `facets`."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
 from lustre_events.cli.options import SearchSource, with_search, with_viewer
 from lustre_events.cli.output import as_csv, as_json, print_csv, print_facets, print_hints
+from lustre_events.config import places
+from lustre_events.errors import LustreEventsError
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.search.hits import Hit, Page, hit_json, name_text, printable
 from lustre_events.index.search.paging import pages
@@ -20,14 +24,19 @@ NOTHING_FOUND = 1
 """The exit code of a search that finds nothing, as of grep; what is wrong has the codes of errors.py, from 2 on."""
 
 
-def _fields(_ctx: click.Context, _argument: click.Parameter, typed: str) -> list[str]:
-    """Return what the word that is being typed can become: the fields that begin so."""
-    before, space, word = typed.rpartition(" ")
-    return [f"{before}{space}{name}:" for name in FIELDS if name.startswith(word)]
+def _completions(_ctx: click.Context, _argument: click.Parameter, typed: str) -> list[str]:
+    """Return what the query that is typed can become: a field, then its value; without an index known fields."""
+    try:
+        path = os.environ.get("LUSTRE_EVENTS_CONFIG")
+        with SearchSource(places.settings(Path(path) if path else None)).opened() as index:
+            return list(index.complete(typed))
+    except (LustreEventsError, OSError):
+        before, space, word = typed.rpartition(" ")
+        return [f"{before}{space}{name}:" for name in FIELDS if name.startswith(word)]
 
 
 @click.command("search")
-@click.argument("query", shell_complete=_fields)
+@click.argument("query", shell_complete=_completions)
 @with_search
 @with_viewer
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="Most hits to print.")

@@ -202,6 +202,13 @@ class Reading(Protocol):
         of their letters. Hidden files have their keys here: nothing is to be told of one that `find` does not find.
         """
 
+    def keys_from(self, prefix: str, limit: int) -> list[tuple[str, str]]:
+        """Return up to `limit` (extractor, key) of which one step, or what follows, begins with `prefix`.
+
+        Whatever the case of letters; those first that begin so themselves, then the shorter ones. Hidden files have
+        their keys here, as in `keys`.
+        """
+
     def extractors(self, limit: int) -> list[str]:
         """Return up to `limit` extractors that have a document or a failure, in order; hidden files count."""
 

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
+from lustre_events.index.query.slips import field_text
 from lustre_events.index.search.hits import Facet, ObjectView, name_text
 from lustre_events.web import account, signin
 
@@ -18,6 +19,8 @@ pages = flask.Blueprint("files", __name__)
 PAGE = 50
 FACETS = ("extractor", "ext", "owner", "mime")
 FACET_VALUES = 8
+KEYS = 200
+"""Most keys on the page of fields."""
 SORTS = ("", "-mtime", "mtime", "-size", "size")
 
 
@@ -56,6 +59,17 @@ def search() -> str | tuple[str, int]:
     except QueryError as exc:
         return flask.render_template("search.html", **{**shown, "mistake": str(exc)}), 400
     return flask.render_template("search.html", **shown)
+
+
+@pages.get("/fields")
+def fields() -> str:
+    """Show the fields and keys that one can ask for, with what they are and examples."""
+    site, prefix = flask.current_app.extensions["site"], flask.request.args.get("prefix", "").strip()
+    with site.search() as index:
+        found = index.fields(prefix, limit=KEYS, visible_to=signin.person().viewer)
+    return flask.render_template(
+        "fields.html", fields=found, prefix=prefix, asked=lambda each: f"{field_text(each.name)}*"
+    )
 
 
 @pages.get("/file/<fid>")

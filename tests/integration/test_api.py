@@ -48,6 +48,8 @@ CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "count": ("/count?q=colums:temperature", None),
     "facets": ("/facets?q=*&field=owner&field=rows&field=none&limit=3", None),
     "hints": ("/hints?q=none:1", None),
+    "fields": ("/fields?prefix=col&limit=9", None),
+    "complete": ("/complete?q=columns:te", None),
     "files": (f"/files?fid={node(4)}&path=/open/map.csv&path=/none", None),
     "file": (f"/files/{node(4)}", None),
     "du": ("/du?path=/open&by=ext", None),

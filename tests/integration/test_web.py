@@ -123,6 +123,16 @@ def test_a_search_without_hits_links_to_a_better_one(console: Console, reader: F
     assert "no file that you may read has the key colunms; did you mean columns (1 file)?" in other
 
 
+def test_fields_are_a_page(console: Console, reader: FlaskClient) -> None:
+    """The page lists keys with their values, each a link to the files that have it; none that is hidden."""
+    page = reader.get("/fields?prefix=col").text
+    link = re.search(r'href="([^"]+)">columns</a>', page)
+    assert link
+    assert "at least 2" in page
+    assert "2 files" in reader.get(unescape(link[1])).text
+    assert "at least 1" in enter(console.app(), OTHER).get("/fields?prefix=col").text
+
+
 def test_pages_follow_each_other(reader: FlaskClient, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cursor leads through all hits, each once; a forged one is refused with a sentence."""
     monkeypatch.setattr("lustre_events.web.search.PAGE", 2)

@@ -24,6 +24,7 @@ SHARED = {
     "dialect": ("what a database says in its own way: promised, given", {"index.databases", "index.planner"}),
     "documents": ("the table `document`: rows, statements", {"index", "index.databases"}),
     "explain": ("why a file is as it is: command, sentences", {"cli", "inspect"}),
+    "fields": ("what a query can ask for: command, list", {"cli", "index"}),
     "groups": ("groups of subscribers: command, keys", {"cli", "streams"}),
     "heal": ("names asked of the file system: asking, answering", {"dispatcher", "workers"}),
     "interface": ("what a room promises to the loops", {"index", "sources", "streams"}),

@@ -24,6 +24,19 @@ def keys(dialect: Dialect, near: str, limit: int) -> list[tuple[str, str]]:
     return [(str(extractor), str(name)) for extractor, name in dialect.run(found)]
 
 
+def keys_from(dialect: Dialect, prefix: str, limit: int) -> list[tuple[str, str]]:
+    """Return keys of which a step begins so; see `Reading.keys_from`."""
+    mark = dialect.mark
+    pattern = prefix.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    begins, inside = (f"lower(name) LIKE {mark} ESCAPE '!'" for _ in range(2))
+    found = Clause(
+        f"SELECT extractor, name FROM key WHERE {begins} OR {inside}"  # noqa: S608 - constants
+        f" ORDER BY CASE WHEN {begins} THEN 0 ELSE 1 END, length(name), name, extractor LIMIT {mark}",
+        (f"{pattern}%", f"%.{pattern}%", f"{pattern}%", limit),
+    )
+    return [(str(extractor), str(name)) for extractor, name in dialect.run(found)]
+
+
 def extractors(dialect: Dialect, limit: int) -> list[str]:
     """Return the names of extractors; see `Reading.extractors`. Each costs one look into an index."""
     found: set[str] = set()

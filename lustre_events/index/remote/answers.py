@@ -15,6 +15,7 @@ from lustre_events.domain.namespace import OrderKey
 from lustre_events.index.search import hits
 from lustre_events.index.search.hints import Hint as HintValue
 from lustre_events.index.search.hits import below_root
+from lustre_events.index.search.key_list import KeyInfo
 
 
 class HitAnswer(msgspec.Struct, frozen=True):
@@ -89,6 +90,34 @@ class HintsAnswer(msgspec.Struct, frozen=True):
     """Why a query finds nothing; empty where it finds something."""
 
     hints: list[HintAnswer]
+
+
+class KeyAnswer(msgspec.Struct, frozen=True):
+    """A field or key that a query can have; `files` have it at least, `*` stands for a part that files name."""
+
+    name: str
+    type: str
+    unit: str
+    extractors: tuple[str, ...]
+    examples: tuple[str, ...]
+    help: str
+    files: int
+
+    def value(self) -> KeyInfo:
+        """Return it as the index gives it."""
+        return KeyInfo(*msgspec.structs.astuple(self))
+
+
+class KeysAnswer(msgspec.Struct, frozen=True):
+    """Fields and keys, those first that begin as was asked."""
+
+    fields: list[KeyAnswer]
+
+
+class CompletionsAnswer(msgspec.Struct, frozen=True):
+    """What a query can become while it is typed."""
+
+    queries: list[str]
 
 
 class CauseAnswer(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from lustre_events.index.remote import answers
 from lustre_events.index.remote.transport import Pairs, Transport
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, ObjectView, Page, from_root
+from lustre_events.index.search.key_list import KeyInfo
 from lustre_events.index.visibility import Viewer
 
 PREFIX = "/api/v1"
@@ -72,6 +73,21 @@ class RemoteSearch:
         _nobody_else(visible_to)
         found = self.get(answers.HintsAnswer, "/hints", [("q", query), *(("field", name) for name in fields)])
         return tuple(hint.value() for hint in found.hints)
+
+    def fields(
+        self, prefix: str = "", *, limit: int = 100, visible_to: Viewer | None = None
+    ) -> tuple[KeyInfo, ...]:
+        """Return the fields and keys of which a step begins with `prefix`."""
+        _nobody_else(visible_to)
+        found = self.get(answers.KeysAnswer, "/fields", [("prefix", prefix), ("limit", str(limit))])
+        return tuple(each.value() for each in found.fields)
+
+    def complete(self, typed: str, *, limit: int = 20, visible_to: Viewer | None = None) -> tuple[str, ...]:
+        """Return what a query can become while it is typed."""
+        _nobody_else(visible_to)
+        return tuple(
+            self.get(answers.CompletionsAnswer, "/complete", [("q", typed), ("limit", str(limit))]).queries
+        )
 
     def du(self, path: bytes, by: str, *, visible_to: Viewer | None = None) -> tuple[Facet, ...]:
         """Return files and bytes of a path and all below it, by a field as of `facets`."""

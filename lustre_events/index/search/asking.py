@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from lustre_events.changelog.fid import FID
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, ObjectView, Page
+from lustre_events.index.search.key_list import KeyInfo
 from lustre_events.index.visibility import Viewer
 
 
@@ -37,6 +38,14 @@ class Asking(Protocol):
     def hints(  # noqa: D102
         self, query: str, *, fields: Sequence[str] = (), visible_to: Viewer | None = None
     ) -> tuple[Hint, ...]: ...
+
+    def fields(  # noqa: D102
+        self, prefix: str = "", *, limit: int = 100, visible_to: Viewer | None = None
+    ) -> tuple[KeyInfo, ...]: ...
+
+    def complete(  # noqa: D102
+        self, typed: str, *, limit: int = 20, visible_to: Viewer | None = None
+    ) -> tuple[str, ...]: ...
 
     def du(self, path: bytes, by: str, *, visible_to: Viewer | None = None) -> tuple[Facet, ...]: ...  # noqa: D102
 

@@ -23,7 +23,7 @@ from lustre_events.index.reading import Backend, Order, Reading
 from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.hints import MOST_COUNTED, Hint, meant, near, shown
 from lustre_events.index.values import flatten
-from lustre_events.index.visibility import DirectoryAccess, Viewer
+from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
 
 MOST_NAMES = 2_000
 """Keys that are compared with one that is not there."""
@@ -130,6 +130,14 @@ class Known:
         seen = And((among, Readable())) if by == "mime" and self.access is not None else among
         return [str(each.value) for each in self.reading.tally(seen, by, None) if each.value is not None]
 
+    def names_of_values(self, field: str) -> list[str]:
+        """Return the values of a field that is no key, as typed, in some files that the viewer may find."""
+        if field == "extractor":
+            return [each for each in self.reading.extractors(MOST_TRIED) if self.found_by(f"extractor:{each}")]
+        by = {"owner": "uid", "group": "gid"}.get(field, field)
+        names = {"uid": user_name, "gid": group_name}.get(by)
+        return [names(int(each)) if names else each for each in self.values(by)]
+
     def values_of_key(self, key: str, limit: int) -> list[str]:
         """Return the most frequent values of a key in the first documents that have it."""
         self.in_time()
@@ -141,13 +149,14 @@ class Known:
             flat = flatten(json.loads(each.body)) if each.body is not None else flatten({})
             found.update(
                 value
-                for name, value in (*((name, _number(value)) for name, value in flat.numbers), *flat.words)
+                for name, value in (*((name, number_text(value)) for name, value in flat.numbers), *flat.words)
                 if key in {name, f"{each.extractor}.{name}"}
             )
         return sorted(found, key=lambda value: (-found[value], value))[:limit]
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Return a number as one would type it."""
     whole = isinstance(value, int) or (value.is_integer() and abs(value) < 2**53)
     return str(int(value)) if whole else str(value)
 

@@ -29,6 +29,7 @@ from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.cursors import PageEnd
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page, Summary, name_text, printable
+from lustre_events.index.search.key_list import Candidate, KeyInfo, candidates_of, completions, field_of, keys_like
 from lustre_events.index.search.known import knowing
 from lustre_events.index.search.reasons import why
 from lustre_events.index.search.subtree import Subtree, walk
@@ -40,6 +41,12 @@ MAX_PAGE = 10_000
 
 HINT_SECONDS = 0.5
 """How long the reasons are looked for why nothing was found."""
+
+KEYS_SECONDS = 0.5
+"""How long keys are looked for."""
+
+MAX_KEYS = 1_000
+"""Most keys of one call."""
 
 MOST_SUMMED = 500
 """Objects that a summary looks at: more would keep somebody waiting who wants to see a page."""
@@ -193,6 +200,25 @@ class Search:
         now = _now(now_ns)
         parse(query, now_ns=now)
         return why(knowing(self._backend, _limits(visible_to), now, HINT_SECONDS), query, fields)
+
+    def fields(
+        self, prefix: str = "", *, limit: int = 100, visible_to: Viewer | None = None
+    ) -> tuple[KeyInfo, ...]:
+        """Return the fields and keys of which a step begins with `prefix`; see key_list.py. Within KEYS_SECONDS."""
+        candidates = self._candidates(prefix, min(limit, MAX_KEYS))
+        with knowing(self._backend, _limits(visible_to), _now(None), KEYS_SECONDS) as known:
+            return keys_like(known, candidates, prefix, min(limit, MAX_KEYS))
+
+    def complete(self, typed: str, *, limit: int = 20, visible_to: Viewer | None = None) -> tuple[str, ...]:
+        """Return what a query can become while it is typed: the next field, or the value behind its colon."""
+        field = field_of(typed)
+        candidates = [] if field is None else self._candidates(field, limit)
+        with knowing(self._backend, _limits(visible_to), _now(None), KEYS_SECONDS) as known:
+            return completions(known, candidates, typed, min(limit, MAX_KEYS))
+
+    def _candidates(self, prefix: str, limit: int) -> list[Candidate]:
+        with knowing(self._backend, None, _now(None), KEYS_SECONDS) as everything:
+            return candidates_of(everything, prefix, limit)
 
     def du(self, path: bytes, by: str, *, visible_to: Viewer | None = None) -> tuple[Facet, ...]:
         """Return files and bytes of a file, or of a directory and all below it, by a field as of `facets`.

@@ -139,6 +139,10 @@ class SqliteReading:
         """Return keys that are like one that somebody wrote."""
         return vocabulary.keys(self._planner.dialect, near, limit)
 
+    def keys_from(self, prefix: str, limit: int) -> list[tuple[str, str]]:
+        """Return keys of which a step begins so."""
+        return vocabulary.keys_from(self._planner.dialect, prefix, limit)
+
     def extractors(self, limit: int) -> list[str]:
         """Return the names of extractors."""
         return vocabulary.extractors(self._planner.dialect, limit)

@@ -59,6 +59,19 @@ def hints(call: Call) -> dict[str, Any]:
     return {"hints": hints_json(found)}
 
 
+def fields(call: Call) -> dict[str, Any]:
+    """Answer with the fields and keys that one can ask for."""
+    with call.search() as index:
+        found = index.fields(call.given["prefix"], limit=call.given["limit"], visible_to=call.viewer)
+    return {"fields": [asdict(each) for each in found]}
+
+
+def complete(call: Call) -> dict[str, Any]:
+    """Answer with what a query can become."""
+    with call.search() as index:
+        return {"queries": index.complete(call.given["q"], limit=call.given["limit"], visible_to=call.viewer)}
+
+
 def files(call: Call) -> dict[str, Any]:
     """Answer with all that is known of objects, by FID or path; one without a path is not to be seen."""
     fids = [FID.parse(text) for text in call.given["fid"]]
@@ -103,6 +116,13 @@ OPERATIONS = (
     )),
     Operation("GET", "/hints", "hints", "Why nothing is found.", answers.HintsAnswer, hints, (
         QUERY, FIELDS,
+    )),
+    Operation("GET", "/fields", "fields", "Fields and keys to ask for.", answers.KeysAnswer, fields, (
+        Parameter("prefix", "how a step of the key begins; empty: all", ""),
+        Parameter("limit", "most of them", 100, least=1, most=1_000),
+    )),
+    Operation("GET", "/complete", "complete", "Complete a query.", answers.CompletionsAnswer, complete, (
+        Parameter("q", "what is typed so far", ""), Parameter("limit", "most of them", 20, least=1, most=100),
     )),
     Operation("GET", "/files", "files", "All that is known of files, as asked for.", answers.FilesAnswer, files, (
         Parameter("fid", "a FID", many=True, most=FILES_AT_ONCE),

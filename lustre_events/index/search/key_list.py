@@ -1,0 +1,222 @@
+"""The keys that one can ask for, and completion while one types: `lustre-events fields`, `/fields`, the shell.
+
+The fields of names and facts and the keys of the shipped schemas are anybody's to know. A key that only documents
+have is told where a bounded look finds a file that the viewer may find; its count is what that look found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from lustre_events.catalog import schemas
+from lustre_events.errors import IndexUnavailable
+from lustre_events.index.fields import FIELDS, FieldType
+from lustre_events.index.query.slips import field_text, literal
+from lustre_events.index.query.tree import Among, And, KeyExists, limited
+from lustre_events.index.reading import Order, Reading
+from lustre_events.index.search.known import FEW_DOCUMENTS, Known, number_text
+from lustre_events.index.values import Flat, clean, flatten
+
+LOOKED_AT = 500
+"""Objects with a key, from either end of the index, of which one that the viewer may find is looked for."""
+EXAMPLES = 3
+LONGEST_EXAMPLE = 80
+ALWAYS = ("ext", "owner", "group", "type", "mime", "extractor", "released")
+"""Fields whose values are completed from a sample of all files."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """A field or a key: what may be written before a colon.
+
+    Args:
+        name: as it is written; `*` stands for a part that files name.
+        type: what its values are.
+        unit: of its numbers; empty: none, or not known.
+        extractors: who gives it; empty: it is a field of names and facts.
+        examples: some values, the most frequent first.
+        help: one line, where there is one.
+        files: how many files have it, at least; 0: none was found, or it was not looked for.
+    """
+
+    name: str
+    type: str
+    unit: str = ""
+    extractors: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    help: str = ""
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A key of documents, and some objects that have it, whoever may find them."""
+
+    name: str
+    extractors: tuple[str, ...]
+    ids: frozenset[int]
+
+
+def keys_like(known: Known, candidates: Iterable[Candidate], prefix: str, limit: int) -> tuple[KeyInfo, ...]:
+    """Return fields and keys of which a step begins with `prefix`, those of files first; as far as time allows.
+
+    Args:
+        known: what the viewer may know.
+        candidates: keys of documents, of anybody's files.
+        prefix: what was typed; empty: all.
+        limit: most of them.
+    """
+    found = {each.name: each for each in _fields(prefix)}
+    with suppress(IndexUnavailable):
+        for each in candidates:
+            known.in_time()
+            info = _looked_up(known, each)
+            if info is not None:
+                found[each.name] = info
+    told = _of_schemas(prefix)
+    for name, info in told.items():
+        have = found.get(name)
+        if have is None:
+            found[name] = info
+        elif have.extractors:
+            found[name] = replace(have, help=info.help, unit=have.unit or info.unit)
+    return tuple(sorted(found.values(), key=lambda each: _rank(each, prefix)))[:limit]
+
+
+def _rank(info: KeyInfo, prefix: str) -> tuple[bool, int, str]:
+    """Return where a key stands: those that begin so, then those that files have, then by name."""
+    kind = 0 if not info.extractors else 1 if info.files else 2
+    return not info.name.lower().startswith(prefix.lower()), kind, info.name
+
+
+def _fields(prefix: str) -> Iterable[KeyInfo]:
+    for each in FIELDS.values():
+        if each.name.startswith(prefix.lower()):
+            yield KeyInfo(each.name, each.type.value, help=each.help)
+
+
+def _of_schemas(prefix: str) -> dict[str, KeyInfo]:
+    """Return the keys of all schemas that fit, each with all the extractors that have it."""
+    wanted, found = prefix.lower(), dict[str, KeyInfo]()
+    for key in schemas.all_keys():
+        name = key.name.lower()
+        if name.startswith(wanted) or f".{wanted}" in name:
+            have = found.get(key.name, KeyInfo(key.name, key.type, key.unit, (), (), key.help))
+            extractors = (*have.extractors, key.extractor)
+            found[key.name] = replace(have, extractors=extractors, help=have.help or key.help)
+    return found
+
+
+def candidates_of(everything: Known, prefix: str, limit: int) -> list[Candidate]:
+    """Return keys of documents of which a step begins with `prefix`, whoever may know of them."""
+    names: dict[str, list[str]] = defaultdict(list)
+    found: list[Candidate] = []
+    with suppress(IndexUnavailable):
+        for extractor, name in everything.reading.keys_from(clean(prefix), 2 * limit):
+            names[name].append(extractor)
+        for name, extractors in list(names.items())[:limit]:
+            everything.in_time()
+            ids = {row.id for order in (Order(), Order(descending=True))
+                   for row in everything.reading.find(KeyExists(name), order, None, LOOKED_AT // 2)}  # fmt: skip
+            found.append(Candidate(name, tuple(extractors), frozenset(ids)))
+    return found
+
+
+def _looked_up(known: Known, candidate: Candidate) -> KeyInfo | None:
+    """Return what is known of a key of documents; None: no file with it was found that the viewer may find."""
+    name, ids = candidate.name, set(candidate.ids)
+    node = KeyExists(name)
+    if known.access is not None:
+        hidden = limited(And((node, Among(tuple(ids)))))
+        ids = {row.id for row in known.reading.find(hidden, Order(), None, LOOKED_AT)} if ids else set()
+    if not ids:
+        return None
+    return _told(known.reading, candidate, sorted(ids), everything=known.access is None)
+
+
+def _told(reading: Reading, candidate: Candidate, ids: Sequence[int], *, everything: bool) -> KeyInfo:
+    """Return what the documents of the first of some objects tell of a key; without `everything` only that."""
+    key, seen = candidate.name, _Seen()
+    for each in reading.documents(ids[:FEW_DOCUMENTS]):
+        if each.body is not None:
+            seen.take(key, each.extractor, flatten(json.loads(each.body)))
+    extractors = candidate.extractors if everything else tuple(sorted(seen.extractors))
+    return KeyInfo(key, seen.type, seen.unit if seen.numbers else "", extractors, seen.examples, "", len(ids))
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What some documents say of a key."""
+
+    numbers: Counter[str] = field(default_factory=Counter)
+    words: Counter[str] = field(default_factory=Counter)
+    times: int = 0
+    unit: str = ""
+    extractors: set[str] = field(default_factory=set)
+
+    def take(self, key: str, extractor: str, flat: Flat) -> None:
+        """Look at one document."""
+        if key not in flat.names:
+            return
+        self.extractors.add(extractor)
+        self.numbers.update(number_text(value) for name, value in flat.numbers if name == key)
+        self.words.update(value for name, value in flat.words if name == key)
+        self.times += sum(name == key for name, _ in flat.text_times)
+        above = key.rpartition(".")[0]
+        units = [
+            value for name, value in sorted(flat.words) if above and name in {f"{above}.unit", f"{above}.units"}
+        ]
+        self.unit = self.unit or "".join(units[:1])
+
+    @property
+    def type(self) -> str:
+        """What the values are."""
+        text = bool(self.words) and not self.times
+        kinds = [kind for kind, some in (("number", self.numbers), ("time", self.times), ("text", text)) if some]
+        return " or ".join(kinds) or "text"
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Some values, the most frequent first."""
+        both = self.numbers + self.words
+        ordered = sorted(both, key=lambda value: (-both[value], value))
+        return tuple([value for value in ordered if len(value) <= LONGEST_EXAMPLE][:EXAMPLES])
+
+
+def field_of(typed: str) -> str | None:
+    """Return how a field begins that is being typed; None: it is the value behind a colon."""
+    word = _last_word(typed)[1]
+    return None if ":" in word else word
+
+
+def completions(known: Known, candidates: Iterable[Candidate], typed: str, limit: int) -> tuple[str, ...]:
+    """Return what a query can become while its last word is typed: a field, and behind its colon a value."""
+    head, word = _last_word(typed)
+    name, colon, value = word.partition(":")
+    if not colon:
+        found = keys_like(known, candidates, word, limit)
+        whole = [each.name for each in found if each.name.lower().startswith(word.lower())]
+        return tuple(f"{head}{field_text(name)}" for name in whole)
+    known_field = FIELDS.get(name)
+    values: list[str] = []
+    with suppress(IndexUnavailable):
+        if known_field is None:
+            values = known.values_of_key(name, FEW_DOCUMENTS)
+        elif known_field.type is FieldType.FILE_TYPE:
+            values = ["file", "dir", "link"]
+        elif known_field.type is FieldType.BOOLEAN:
+            values = ["true", "false"]
+        elif name in ALWAYS:
+            values = known.names_of_values(name)
+    fits = [each for each in values if each.lower().startswith(value.lower())]
+    return tuple(f"{head}{field_text(name)}{literal(each)}" for each in fits[:limit])
+
+
+def _last_word(typed: str) -> tuple[str, str]:
+    """Return what stands before the last word of a query, and that word."""
+    start = max(typed.rfind(" "), typed.rfind("(")) + 1
+    return typed[:start], typed[start:]
