@@ -9,6 +9,7 @@ acknowledged is read again, and the cursor says that it is done.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -195,8 +196,15 @@ class Dispatcher:
                 if not exc.retryable:
                     raise
                 log.warning("%s; trying again", exc, extra={"action": "retry"})
+                self._say_trouble(str(exc))
                 self._stop.wait(RETRY_WAIT_SECONDS)
             self._beat(status_sentence(self._counters))
+
+    def _say_trouble(self, trouble: str) -> None:
+        """Let status and doctor tell why nothing goes on, e.g. that the index's disk is full; if Redis answers."""
+        with contextlib.suppress(LustreEventsError):
+            self._streams.publish({"trouble": trouble, "alive_ns": self._clock()})
+        self._published_ns = 0  # the next step that is done says that it is over
 
     def _look_at_root(self) -> bool:
         """Let `stat` see the root directory, which no record names: who may pass it decides who sees anything."""
@@ -349,6 +357,7 @@ class Dispatcher:
                 "extractors": self._registry.published(),
                 "problems": msgspec.json.encode([*self._installed.problems, *self._incoming.left_alone()]).decode(),
                 "past": self._rates.look(now_ns, self._counters),
+                "trouble": "",
             }
             self._streams.publish({**self._counters, "alive_ns": now_ns, **facts})
 

@@ -7,7 +7,9 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +21,7 @@ from lustre_events.dispatcher import Dispatcher
 from lustre_events.dispatcher.jobs import STAT_FILES
 from lustre_events.dispatcher.loop import LEAST_RECORDS, LEAST_ROWS
 from lustre_events.domain.rules.rule_file import parse as parse_rules
-from lustre_events.errors import StreamUnavailable, UnknownExtractor
+from lustre_events.errors import IndexUnavailable, StreamUnavailable, UnknownExtractor
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import BUILTIN_QUEUE, HEAL, STAT, Job, encode_job
 from tests.support.index.places import IndexPlace
@@ -843,6 +845,32 @@ def test_run_outlives_a_silent_redis(tmp_path: Path, monkeypatch: pytest.MonkeyP
     try:
         rig.store.unavailable = False
         wait_for(lambda: rig.queue.waiting == 2)
+    finally:
+        rig.dispatcher.stop()
+        thread.join(10)
+    assert rig.store.committed == {(MDT0, 1): 1}
+    rig.close()
+
+
+def test_what_stops_it_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the index cannot be written the reason stands where status and doctor look; then it is gone."""
+    monkeypatch.setattr("lustre_events.dispatcher.loop.RETRY_WAIT_SECONDS", 0.01)
+    rig = csv_rig(tmp_path / "index.db", settings=DispatcherSettings(idle_ms=10))
+    writable = threading.Event()
+    transaction = rig.writer.transaction
+
+    def full() -> AbstractContextManager[Any]:
+        if not writable.is_set():
+            raise IndexUnavailable("index.db: the disk is full; make room")
+        return transaction()
+
+    monkeypatch.setattr(rig.writer, "transaction", full)
+    rig.feed(*number([b.create(name=b"a.csv")], 0))
+    thread = running(rig.dispatcher)
+    try:
+        wait_for(lambda: "the disk is full" in str(rig.streams.state().get("trouble")))
+        writable.set()
+        wait_for(lambda: rig.streams.state().get("trouble") == "")
     finally:
         rig.dispatcher.stop()
         thread.join(10)

@@ -13,6 +13,7 @@ from lustre_events.changelog.lctl import ChangelogUser, Users
 from lustre_events.config.settings import Settings
 from lustre_events.domain.pending import Kind
 from lustre_events.errors import LibraryMissing
+from lustre_events.inspect.status.text import lines as status_lines
 from lustre_events.llapi import Library
 from lustre_events.node.doctor import (
     FAILURE,
@@ -231,6 +232,14 @@ def test_units_that_end_again_and_again_or_are_not_enabled_are_found(said: dict[
     assert level == OK or "lustre-events-web.service" in finding.mend
 
 
+def test_what_stops_the_dispatcher_is_found() -> None:
+    """What the dispatcher says that it cannot do, e.g. write to a full disk, is a failure; nothing said is none."""
+    told = status_of({"dispatcher": {"trouble": "/x/index.db: the disk is full; make room"}})
+    assert (one(service.trouble(told)).level, "disk is full" in one(service.trouble(told)).text) == (FAILURE, True)
+    assert "problem: the dispatcher cannot go on: /x/index.db: the disk is full" in "\n".join(status_lines(told))
+    assert list(service.trouble(status_of({"dispatcher": {"trouble": ""}}))) == []
+
+
 def test_a_disk_that_is_nearly_full_is_found(tmp_path: Path) -> None:
     """A tenth is a warning, a fiftieth a failure; of a large disk some GiB are enough."""
     gib = space.GIBIBYTE
@@ -239,6 +248,7 @@ def test_a_disk_that_is_nearly_full_is_found(tmp_path: Path) -> None:
         OK, WARNING, WARNING, OK,
     ]  # fmt: skip
     assert space.room("disk", tmp_path, gib // 2, 100 * gib).level == FAILURE
+    assert "the disk is full" in space.room("disk", tmp_path, 0, gib).text
 
 
 def test_a_user_that_was_never_registered_is_not_yet_wrong(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,31 @@ def test_what_is_written_moves_into_the_file(writer: SQLiteWriter, tmp_path: Pat
             )
         assert path.stat().st_size > size + CHECKPOINT_ROWS * 20
         size = path.stat().st_size
+
+
+def test_the_wal_shrinks_when_a_long_reader_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody reads, the WAL grows; with the next small writes afterwards it has its usual size again."""
+    monkeypatch.setattr("lustre_events.index.sqlite.database.WAL_PAGES", 100)
+    monkeypatch.setattr("lustre_events.index.sqlite.database.WAL_BYTES", 400_000)
+    wal = tmp_path / "index.db-wal"
+    writer = SQLiteWriter(tmp_path / "index.db")
+    writer.take_over()
+    with contextlib.closing(sqlite3.connect(tmp_path / "index.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM link").fetchone()
+        for number in range(20_000 // 500):
+            with writer.transaction() as transaction:
+                transaction.set_links(
+                    Link(ROOT_FID, b"%0100d" % (500 * number + each), ROOT_FID, b"%026d" % each)
+                    for each in range(500)
+                )
+        assert wal.stat().st_size > 4_000_000
+
+    for number in range(3):
+        with writer.transaction() as transaction:
+            transaction.set_links([Link(ROOT_FID, b"later%d" % number, ROOT_FID, b"%026d" % number)])
+    assert wal.stat().st_size <= 400_000
+    writer.close()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ BUSY_SECONDS = 10.0
 WAL_PAGES = 16_384
 """64 MB in the WAL, where the writer's own checkpoints (writer.py) leave so much."""
 
+WAL_BYTES = WAL_PAGES * 4096
+"""When a reader that held the WAL has gone, it shrinks to this size again, with the next writes."""
+
 SEARCH_ROWS_SINCE = 8
 """The version of the schema with which the search rows of documents were made as they are."""
 
@@ -68,7 +71,7 @@ def open_database(path: Path) -> sqlite3.Connection:
             # FULL: a clear of the changelog may depend on a commit, which must survive a loss of power.
             for pragma in (
                 "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY", "cache_size = -65536",
-                f"wal_autocheckpoint = {WAL_PAGES}",
+                f"wal_autocheckpoint = {WAL_PAGES}", f"journal_size_limit = {WAL_BYTES}",
             ):  # fmt: skip
                 connection.execute(f"PRAGMA {pragma}")
     except BaseException:

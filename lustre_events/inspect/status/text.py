@@ -36,7 +36,9 @@ def lines(status: Status) -> Iterator[str]:
         yield from group_lines(name, group)
     yield from _rq_lines(status.rq)
     yield from _continuity_lines(status.mdts or {})
-    for problem in [*_suspended(status.extractors), *status.rules_problems, *status.problems]:
+    trouble = (status.dispatcher.told if status.dispatcher else {}).get("trouble")
+    stopped = [f"the dispatcher cannot go on: {trouble}"] if trouble else []
+    for problem in [*stopped, *_suspended(status.extractors), *status.rules_problems, *status.problems]:
         yield f"problem: {printable(problem.encode('utf-8', 'surrogateescape'))}"
 
 

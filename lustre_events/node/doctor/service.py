@@ -108,6 +108,13 @@ def extractors(status: Status) -> Iterator[Finding]:
                           f"mend it, then: lustre-events extractor resume {name}")  # fmt: skip
 
 
+def trouble(status: Status) -> Iterator[Finding]:
+    """Look whether the dispatcher says that it cannot go on."""
+    told = (status.dispatcher.told if status.dispatcher else {}).get("trouble")
+    if told:
+        yield failure("dispatcher", f"it cannot go on: {told}", "what the sentence says; it then goes on by itself")
+
+
 def rules(status: Status) -> Iterator[Finding]:
     """Look at what the dispatcher says of rules and extractors that it cannot use."""
     for problem in status.rules_problems:

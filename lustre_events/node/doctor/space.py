@@ -15,7 +15,8 @@ LITTLE, TOO_LITTLE = 0.1, 0.02
 """Shares of a disk that are free."""
 LITTLE_BYTES, TOO_LITTLE_BYTES = 10 * GIBIBYTE, GIBIBYTE
 """However large the disk is: more than this is enough."""
-LARGE_WAL = 4 * GIBIBYTE
+FULL_BYTES = 1 << 20
+LARGE_WAL = GIBIBYTE
 
 
 def index(path: Path) -> Iterator[Finding]:
@@ -50,7 +51,7 @@ def room(subject: str, folder: Path, free: int, total: int) -> Finding:
     text = f"{free / GIBIBYTE:.1f} GiB are free below {folder}"
     more = f"make room there, or move it to a larger disk (df {folder})"
     if free < min(TOO_LITTLE * total, TOO_LITTLE_BYTES):
-        return failure(subject, text, more)
+        return failure(subject, f"the disk is full: {text}" if free < FULL_BYTES else text, more)
     if free < min(LITTLE * total, LITTLE_BYTES):
         return warning(subject, text, more)
     return ok(subject, text)
