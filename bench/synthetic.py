@@ -37,7 +37,7 @@ def fill(writer: IndexWriter, files: int) -> None:
     writer.take_over()
     with writer.transaction() as transaction:
         transaction.put_objects([ObjectRow(fid=ROOT_FID, generation=1, content=1, type="d")])
-        transaction.put_facts(transaction.objects([ROOT_FID])[ROOT_FID], 1, facts(-1))
+        transaction.put_facts([(transaction.objects([ROOT_FID])[ROOT_FID], 1, facts(-1))])
     for start in range(0, files, _PORTION):
         numbers = range(start, min(start + _PORTION, files))
         with writer.transaction() as transaction:
@@ -48,11 +48,11 @@ def fill(writer: IndexWriter, files: int) -> None:
             transaction.set_links(links)
             transaction.put_objects(rows)
             stored = transaction.objects([row.fid for row in rows])
-            for row in stored.values():
-                number = row.fid.oid if row.fid.seq == _FILES else -1
-                transaction.put_facts(row, 1, facts(number))
-                if number >= 0:
-                    transaction.put_document(row, _result(row.fid, number))
+            told = [row for row in stored.values() if row.fid.seq == _FILES]
+            transaction.put_facts(
+                (row, 1, facts(row.fid.oid if row.fid.seq == _FILES else -1)) for row in stored.values()
+            )
+            transaction.put_documents((row, _result(row.fid, row.fid.oid)) for row in told)
 
 
 def fill_names(writer: IndexWriter, files: int) -> None:

@@ -129,7 +129,7 @@ class ActionTriggers:
         present = {fid: change for fid, change in happened.items() if fid in alive}
         paths = turn.transaction.paths(present)
         unknown = [fid for fid in present if not paths.get(fid)]
-        names = turn.transaction.names(unknown) if unknown else {}
+        names = turn.transaction.places(unknown)[1] if unknown else {}
         for fid, change in present.items():
             known = paths.get(fid, ())
             files = [File(path) for path in known] or [File(name, whole=False) for name in names.get(fid, ())]

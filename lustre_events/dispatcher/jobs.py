@@ -171,7 +171,7 @@ class Jobs:
         self._give_out(turn, plan, leased, lane, room)
         for row in (*leased.rows, *(leased.lost if plan.drained else ())):
             seen.pop((row.fid, row.extractor), None)
-        turn.transaction.put_pending(leased.rows)
+        turn.transaction.put_leases(leased.rows)
         return leased
 
     def enqueue(self, plan: Plan) -> None:

@@ -35,6 +35,7 @@ from lustre_events.dispatcher.heal import Healing
 from lustre_events.dispatcher.incoming import Incoming
 from lustre_events.dispatcher.installed import BUILT_IN, Installed
 from lustre_events.dispatcher.jobs import ROWS, JobQueue, Jobs, Leased, Plan
+from lustre_events.dispatcher.outcomes import Follow, nobody
 from lustre_events.dispatcher.rates import Rates
 from lustre_events.dispatcher.records import Gathered, RecordWriter
 from lustre_events.dispatcher.reprocess_requests import ReprocessRequests
@@ -45,9 +46,12 @@ from lustre_events.dispatcher.scan_requests import ScanRequests
 from lustre_events.dispatcher.sweep import Sweeper
 from lustre_events.dispatcher.telling import status_sentence, step_sentence
 from lustre_events.dispatcher.transactions import (
+    MOST_RESULTS,
+    RESULTS,
     BatchSize,
     TransactionBatches,
     Write,
+    names_in,
     record_batches,
     result_batches,
 )
@@ -119,6 +123,7 @@ class Dispatcher:
         link: the way to the courier, which sends what actions say; it is told of `endpoints`.
         documents: returns what is known of objects to the bodies of actions.
         timer: seconds from any beginning, to tell how long a transaction lasts.
+        follow: called with what results came to, in the transaction that writes it (outcomes.py).
 
     Raises UnknownExtractor (a rule names one that is not installed) and IndexUnavailable.
     """
@@ -143,6 +148,7 @@ class Dispatcher:
         link: CourierLink = NO_LINK,
         documents: Documents = no_documents,
         endpoints: Mapping[str, Endpoint] = NO_ENDPOINTS,
+        follow: Follow = nobody,
     ) -> None:
         installed = {each.name: each for each in (*extractors, *BUILT_IN)}
         for name in sorted(rules.extractors - installed.keys()):
@@ -161,6 +167,7 @@ class Dispatcher:
         self._batches = TransactionBatches(index, timer)
         self._records_size = BatchSize(LEAST_RECORDS, settings.batch_records)
         self._rows_size = BatchSize(LEAST_ROWS, ROWS)
+        self._results_size = BatchSize(RESULTS, MOST_RESULTS)
         self._registry = ExtractorRegistry(index, list(installed.values()), settings)
         self._planner = planner = WorkPlanner(rules, settings, self._registry.disabled)
         self._actions = Actions(link, settings, documents)
@@ -170,7 +177,7 @@ class Dispatcher:
         healing = Healing(planner, self._walks, settings.skew_seconds)
         asks: dict[str, FileSystemQuestion] = {HEAL: healing, SCAN: Scanning(planner, self._walks, healing)}
         self._records = RecordWriter(planner, self._walks, healing, self._actions.triggers)
-        self._results = ResultWriter(self._registry, planner, asks, healing.doubt, settings)
+        self._results = ResultWriter(self._registry, planner, asks, healing.doubt, settings, follow=follow)
         self._sweeper = Sweeper(streams, planner, mdts, clock(), healing.skew_ns)
         self._jobs = Jobs(queue, self._registry, planner, settings)
         self._requests = RequestHandler(requests, {
@@ -265,8 +272,8 @@ class Dispatcher:
             yield partial(self._bring, step=step)
             if not step.brought:
                 break
-        for results in result_batches(step.entries):
-            yield partial(self._results.take, results=results, passed_ns=step.passed_ns)
+        for results in result_batches(step.entries, lambda: self._results_size.size):
+            yield partial(self._take, results=results, passed_ns=step.passed_ns)
         yield partial(self._count, step=step)
         for request in step.asked:
             yield partial(self._answer, step=step, request=request)
@@ -298,6 +305,12 @@ class Dispatcher:
         began = self._timer()
         self._records.write(turn, gathered)
         self._records_size.took(gathered.batch.counters["records"], self._timer() - began)
+
+    def _take(self, turn: Turn, *, results: Sequence[Result], passed_ns: int) -> None:
+        began = self._timer()
+        self._results.take(turn, results, passed_ns)
+        if not any(map(names_in, results)):  # a listing is a result, and thousands of names
+            self._results_size.took(len(results), self._timer() - began)
 
     def _bring(self, turn: Turn, *, step: _Step) -> None:
         step.brought = self._records.bring(turn)

@@ -26,8 +26,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import msgspec
@@ -36,27 +36,25 @@ from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import questions
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
+from lustre_events.dispatcher.outcomes import Follow, ResultOutcome, nobody
+from lustre_events.dispatcher.taken import Taken, keep_for_migrations, looked_up
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.dispatcher.work_planner import Question, WorkPlanner
+from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.bounds import converted
 from lustre_events.domain.pending import (
-    LONGEST_RETRY_NS,
     SECOND_NS,
     PendingRow,
     excused,
     failed,
     finished,
-    found_gone,
 )
-from lustre_events.domain.tallies import Tallies
 from lustre_events.errors import ConfigError
-from lustre_events.index.interface import Facts, ObjectRow, WorkKey
+from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.jobs.messages import STAT, Result
 
 log = logging.getLogger(__name__)
 
 _LATEST = (1 << 63) - 1
-GONE_WAIT_NS = 5 * SECOND_NS
 
 
 class FileSystemQuestion(Protocol):
@@ -75,31 +73,11 @@ class FileSystemQuestion(Protocol):
         """Write what answers ask for, once what is left of all rows is written: it may be theirs."""
 
 
-@dataclass(slots=True)
-class _Taken:
-    """Some results: what the index knows of their objects, and what they change until that is written."""
-
-    objects: Mapping[FID, ObjectRow]
-    pending: Mapping[WorkKey, PendingRow]
-    linked: Collection[FID]
-    """Objects that were not found, and have a name."""
-    released: Collection[FID]
-    """Objects whose content HSM had released, as far as is known."""
-    rows: dict[WorkKey, PendingRow | None] = field(default_factory=dict)
-    """What is left of pending rows that change."""
-    nameless: set[FID] = field(default_factory=set)
-    """Objects that are gone, and have no name."""
-    doubted: set[FID] = field(default_factory=set)
-    """Objects whose names are to be asked for."""
-    outdated: dict[FID, ObjectRow] = field(default_factory=dict)
-    """Objects that may have documents of older content."""
-    questions: list[Question] = field(default_factory=list)
-    judged: list[Result] = field(default_factory=list)
-    tallies: Tallies = field(default_factory=Tallies)
-
-
 class ResultWriter:
-    """Takes results, in the caller's transaction. `asks` take the answers about the file system, by extractor."""
+    """Takes results, in the caller's transaction. `asks` take the answers about the file system, by extractor.
+
+    `follow` is called in the same transaction with the outcomes of results, when all that they change is written.
+    """
 
     def __init__(
         self,
@@ -108,8 +86,11 @@ class ResultWriter:
         asks: Mapping[str, FileSystemQuestion],
         doubt: Callable[[Turn, Collection[FID]], int],
         settings: DispatcherSettings,
+        *,
+        follow: Follow = nobody,
     ) -> None:
         self._registry = registry
+        self._follow = follow
         self._planner = planner
         self._asks = asks
         self._doubt = doubt
@@ -126,13 +107,13 @@ class ResultWriter:
             ask.begin()
         known = [result for result in results if self._is_known(result)]
         turn.counters["results_dropped"] += len(results) - len(known)
-        taken = _looked_up(turn, known)
+        taken = looked_up(turn, known)
         for result in known:
             self._take_one(turn, result, taken, lost=lost)
-        _keep_for_migrations(turn, taken, passed_ns)
+        keep_for_migrations(turn, taken, passed_ns)
         self._write(turn, taken)
 
-    def _take_one(self, turn: Turn, result: Result, taken: _Taken, *, lost: bool) -> None:
+    def _take_one(self, turn: Turn, result: Result, taken: Taken, *, lost: bool) -> None:
         work = (result.fid, result.extractor)
         row = taken.objects.get(result.fid)
         before = taken.rows.get(work, taken.pending.get(work))
@@ -151,13 +132,14 @@ class ResultWriter:
             taken.doubted.add(result.fid)
         turn.counters[f"results_{status}"] += 1
         taken.tallies.add(result.extractor, status, result.provenance)
+        taken.outcomes.append(ResultOutcome(row, result.extractor, result.generation, result.serial, status))
         if after is None and before is not None:
             after = questions.once_more(before)
         if after is not before:
             taken.rows[work] = after
 
     def _not_found(
-        self, turn: Turn, result: Result, before: PendingRow | None, after: PendingRow | None, taken: _Taken
+        self, turn: Turn, result: Result, before: PendingRow | None, after: PendingRow | None, taken: Taken
     ) -> PendingRow | None:
         """Return what is left of the row of an object that was not found: with a name it may have been renamed."""
         if result.fid in taken.linked:
@@ -168,8 +150,14 @@ class ResultWriter:
             taken.nameless.add(result.fid)
         return after
 
-    def _write(self, turn: Turn, taken: _Taken) -> None:
-        """Write what is left of rows, then what depends on that."""
+    def _write(self, turn: Turn, taken: Taken) -> None:
+        """Write what was found and what is left of rows, then what depends on that."""
+        if taken.facts:
+            turn.transaction.put_facts(taken.facts)
+        if taken.documents:
+            turn.transaction.put_documents(taken.documents)
+        if taken.failures:
+            turn.transaction.put_failures(taken.failures)
         turn.transaction.put_pending(row for row in taken.rows.values() if row is not None)
         turn.transaction.remove_pending(work for work, row in taken.rows.items() if row is None)
         turn.counters["removed"] += turn.transaction.remove_objects(taken.nameless)
@@ -182,6 +170,7 @@ class ResultWriter:
         self._registry.judge(turn, taken.judged)
         self._planner.ask(turn, [each for each in taken.questions if each.row.fid not in taken.nameless])
         turn.counters.update(taken.tallies.counters())
+        self._follow(turn, taken.outcomes)
 
     def lost(self, turn: Turn, rows: Sequence[PendingRow]) -> None:
         """Take rows whose job was lost as failed attempts, so that no file can end workers for ever."""
@@ -213,7 +202,7 @@ class ResultWriter:
         return known
 
     def _outcome(
-        self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow | None, taken: _Taken
+        self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow | None, taken: Taken
     ) -> tuple[str, PendingRow | None]:
         """Write one result; return how it counts and what is left of its pending row."""
         if result.status == "ok":
@@ -225,13 +214,13 @@ class ResultWriter:
             return result.status, self._left(turn, result, before)
         after = self._again(turn, result, before)
         if after is None and before is not None:
-            turn.transaction.put_failure(row, result, before.attempts + 1)
+            taken.failures.append((row, result, before.attempts + 1))
             if before.extractor in self._asks:
                 self._asks[before.extractor].gave_up(before, result.error)
         return "failed", after
 
     def _good(
-        self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow | None, taken: _Taken
+        self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow | None, taken: Taken
     ) -> PendingRow | None:
         """Write a good result; return what is left of its row. Raises ConfigError: it is not what it should be."""
         if result.extractor in self._asks:
@@ -239,18 +228,19 @@ class ResultWriter:
         if result.extractor == STAT:
             self._write_facts(turn, result, row, taken)
         else:
-            turn.transaction.put_document(row, result)
+            taken.documents.append((row, result))
             if result.generation < row.content:
                 taken.outdated.setdefault(row.fid, row)
         return self._left(turn, result, before)
 
-    def _write_facts(self, turn: Turn, result: Result, row: ObjectRow, taken: _Taken) -> None:
+    def _write_facts(self, turn: Turn, result: Result, row: ObjectRow, taken: Taken) -> None:
         try:
             facts = converted(result.document, Facts)
         except msgspec.ValidationError as exc:
             raise ConfigError(f"these are no facts of a file: {exc}") from exc
-        if not turn.transaction.put_facts(row, result.generation, facts):
-            return
+        if result.generation < row.known:
+            return  # newer ones are stored
+        taken.facts.append((row, result.generation, facts))
         if 1 < row.content <= result.generation and not facts.released:
             # Of released content the last record of a change may be that of the release.
             taken.outdated[row.fid] = msgspec.structs.replace(
@@ -277,35 +267,3 @@ class ResultWriter:
         if self._registry.excuses(result):
             return excused(before, turn.now_ns, self._retry_ns)
         return failed(before, turn.now_ns, self._retry_ns, self._tries)
-
-
-def _looked_up(turn: Turn, results: Sequence[Result]) -> _Taken:
-    """Return what the index knows of the objects of results."""
-    objects = turn.transaction.objects({result.fid for result in results})
-    pending = turn.transaction.pending([(result.fid, result.extractor) for result in results])
-    linked = turn.transaction.linked({result.fid for result in results if result.status == "gone"})
-    return _Taken(objects, pending, linked, _released(turn, objects.values()))
-
-
-def _keep_for_migrations(turn: Turn, taken: _Taken, passed_ns: int) -> None:
-    """Keep objects that are gone with documents, as long as a record of a migration may still come for these."""
-    for fid, _ in turn.transaction.documents(taken.nameless):
-        before = taken.pending.get((fid, STAT))
-        since_ns = before.gone_ns if before is not None and before.gone_ns else turn.now_ns
-        if since_ns > passed_ns:
-            taken.nameless.discard(fid)
-            taken.rows[fid, STAT] = _kept(before, since_ns, turn.now_ns)
-
-
-def _released(turn: Turn, rows: Iterable[ObjectRow]) -> set[FID]:
-    """Return which objects HSM had released when `stat` saw them last; those with newer content do not matter."""
-    seen = [row.fid for row in rows if row.known and row.generation > row.content]
-    return {fid for fid, (_, facts) in turn.transaction.facts(seen).items() if facts.released} if seen else set()
-
-
-def _kept(row: PendingRow | None, since_ns: int, now_ns: int) -> PendingRow | None:
-    """Return the row of an object that is gone, to be looked at again when it has been so for twice as long."""
-    if row is None:
-        return None  # a result that came twice; the row that it had is due anyway, or the sweeper finds the object
-    wait_ns = min(GONE_WAIT_NS + now_ns - since_ns, LONGEST_RETRY_NS)
-    return found_gone(row, since_ns, now_ns + wait_ns)

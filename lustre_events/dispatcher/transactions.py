@@ -30,8 +30,9 @@ WRITE_SECONDS = 0.016
 """What one write should take, where its size can be chosen."""
 
 RESULTS = 50
+MOST_RESULTS = 1_000
 NAMES = 500
-"""A write that has this many results, or names in listings, takes no more of them."""
+"""A write that has this many results (more where they are quickly written), or names in listings, takes no more."""
 
 Write = Callable[[Turn], None]
 """Writes a piece of a step, and counts it. All of it is in one transaction."""
@@ -139,14 +140,19 @@ def cut(block: Block, most: int) -> tuple[Block, Block | None]:
     return head, rest
 
 
-def result_batches(entries: Sequence[tuple[str, list[Result]]]) -> Iterator[list[Result]]:
-    """Yield the results of entries, several small ones together; what one entry has stays together."""
+def result_batches(
+    entries: Sequence[tuple[str, list[Result]]], enough: Callable[[], int] = lambda: RESULTS
+) -> Iterator[list[Result]]:
+    """Yield the results of entries, several small ones together; what one entry has stays together.
+
+    A batch that has `enough` results, which is asked each time, or NAMES names takes no more.
+    """
     batch: list[Result] = []
     names = 0
     for _, results in entries:
         batch += results
         names += sum(map(names_in, results))
-        if len(batch) >= RESULTS or names >= NAMES:
+        if len(batch) >= enough() or names >= NAMES:
             yield batch
             batch, names = [], 0
     if batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -25,8 +25,7 @@ STAT_SETTLE_NS = SECOND_NS // 5
 """Facts are cheap: wait only for the rest of a burst such as CREAT and CLOSE."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, gc=False):
     """A regular file that the rules are asked about.
 
     Extractors whose rules name one of `changes` have work in any case; those whose rules name one of `chances`
@@ -86,7 +85,7 @@ class WorkPlanner:
         wanted = [self._wanted(row, changes[fid], self._stat, row.generation) for fid, row in rows.items()]
         if self._asks:
             wanted += self._answers(turn, [_question(row, changes[fid]) for fid, row in rows.items()])
-        self._put(turn, wanted)
+        self._put(turn, wanted, new=rows.keys() - stored.keys())
         return stored
 
     def ask(self, turn: Turn, questions: Sequence[Question]) -> None:
@@ -176,7 +175,9 @@ class WorkPlanner:
     def _answers(self, turn: Turn, questions: Iterable[Question]) -> list[Wanted]:
         """Return the work that the rules give to files: of several rules for an extractor the first one's."""
         asked = [question for question in questions if question.changes or question.chances]
-        documents = turn.transaction.documents([each.row.fid for each in asked if each.chances]) if asked else {}
+        # What is new has no document.
+        stored = [each.row.fid for each in asked if each.chances and each.row.id]
+        documents = turn.transaction.documents(stored) if stored else {}
         found: dict[WorkKey, Wanted] = {}
         for match in self._matches(turn, asked):
             row = match.question.row
@@ -201,7 +202,7 @@ class WorkPlanner:
         asked = {each.row.fid: each for each in questions if each.row.type == "f" and self._is_known(each.row)}
         if not asked:
             return
-        paths, names = turn.transaction.paths(asked), turn.transaction.names(asked)
+        paths, names = turn.transaction.places(asked)
         known = turn.transaction.facts(asked) if self.rules.needs_owner or self.rules.needs_facts else {}
         for fid, question in asked.items():
             _, facts = known.get(fid, (0, None))
@@ -240,10 +241,13 @@ class WorkPlanner:
             not_before_ns=min(facts.mtime_ns, change.last_ns) + work.min_age_ns if facts and work.min_age_ns else 0,
         )
 
-    def _put(self, turn: Turn, wanted: Sequence[Wanted]) -> None:
+    @staticmethod
+    def _put(turn: Turn, wanted: Sequence[Wanted], new: Collection[FID] = ()) -> None:
+        """Write work; for objects that are `new` none is pending."""
         if not wanted:
             return
-        present = turn.transaction.pending([(each.fid, each.extractor) for each in wanted])
+        known = [(each.fid, each.extractor) for each in wanted if each.fid not in new]
+        present = turn.transaction.pending(known) if known else {}
         turn.transaction.put_pending(merged(present.get((each.fid, each.extractor)), each) for each in wanted)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+from lustre_events.index.values import Flat, canonical, flatten
 
 MAX_KEYS_OF_EXTRACTOR = 50_000
 """Different keys of one extractor over all its documents; further ones are not searched. A key stays known
@@ -40,6 +43,66 @@ class DocumentRow(NamedTuple):
         if self.failure is None:
             return (-1, -1)
         return (self.failure_generation or 0, self.failure_serial or 0)
+
+
+DocumentKey = tuple[int, str]
+"""An object's id and the name of an extractor."""
+
+
+class FoundDocument(NamedTuple):
+    """A document, or a failed attempt, of (generation, serial) `version`, with where it comes from."""
+
+    object: int
+    extractor: str
+    version: tuple[int, int]
+    body: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    @property
+    def key(self) -> DocumentKey:
+        """Whose document it is."""
+        return self.object, self.extractor
+
+
+class NewDocument(NamedTuple):
+    """A document that is to be written over `row`; `flat` None: it is searched as before."""
+
+    found: FoundDocument
+    row: DocumentRow | None
+    text: str
+    provenance: Mapping[str, Any]
+    flat: Flat | None
+
+    @property
+    def replaced(self) -> DocumentRow | None:
+        """The row of which the search rows go; None: nothing goes."""
+        return self.row if self.flat is not None and self.row is not None and self.row.body is not None else None
+
+    @property
+    def heals(self) -> DocumentRow | None:
+        """The row of which the failure is forgotten; None: there is none, or a newer one."""
+        row = self.row
+        return row if row is not None and row.failure and row.failure_version <= self.found.version else None
+
+
+def new_document(
+    found: FoundDocument, row: DocumentRow | None, members: Callable[[str | None], Mapping[str, Any]]
+) -> NewDocument | None:
+    """Return what is to be written; None: a newer one is stored. `members` are those of a stored provenance."""
+    if row is not None and row.version > found.version:
+        return None
+    text = canonical(found.body)
+    if row is not None and row.body == text:
+        kept = {name: value for name, value in members(row.provenance).items() if name == TRUNCATED}
+        return NewDocument(found, row, text, {**found.provenance, **kept}, None)
+    flat = flatten(found.body)
+    cut = {TRUNCATED: True} if flat.truncated else {}
+    return NewDocument(found, row, text, {**found.provenance, **cut}, flat)
+
+
+def is_newer_failure(failure: FoundDocument, row: DocumentRow | None) -> bool:
+    """Return whether a failed attempt is kept: neither a document nor an attempt is stored that is newer."""
+    return row is None or (row.version < failure.version and row.failure_version <= failure.version)
 
 
 def loads(text: str | None) -> dict[str, Any]:

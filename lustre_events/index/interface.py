@@ -176,14 +176,14 @@ class Transaction(Protocol):
     def linked(self, fids: Collection[FID]) -> set[FID]:
         """Return those of `fids` that have a name."""
 
-    def names(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
-        """Return the last parts of all paths of `fids`, also where the directories above are not known."""
-
     def paths(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
         """Return all paths of each of `fids`, relative to the root; [] where none is known.
 
         Only those of a bearable length, and no more links than are bearable are looked at for them (paths.LONGEST).
         """
+
+    def places(self, fids: Collection[FID]) -> tuple[dict[FID, list[bytes]], dict[FID, list[bytes]]]:
+        """Return `paths`, and the last parts of all paths of `fids`, also where directories above are not known."""
 
     def objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
         """Return those of `fids` that are stored."""
@@ -224,20 +224,23 @@ class Transaction(Protocol):
     def put_pending(self, rows: Iterable[PendingRow]) -> None:
         """Write pending rows, over those that are there."""
 
+    def put_leases(self, rows: Iterable[PendingRow]) -> None:
+        """Write `due_ns`, `job` and `handed_out_ns` of rows that are pending."""
+
     def remove_pending(self, works: Iterable[WorkKey]) -> None:
         """Remove pending rows."""
 
     def documents(self, fids: Collection[FID]) -> dict[WorkKey, int]:
         """Return the generation of each good document of `fids`."""
 
-    def put_facts(self, row: ObjectRow, generation: int, facts: Facts) -> bool:
-        """Write the facts of a stored object; False: newer ones are stored."""
+    def put_facts(self, found: Iterable[tuple[ObjectRow, int, Facts]]) -> None:
+        """Write the facts of stored objects, each with its generation; where newer ones are stored these stay."""
 
-    def put_document(self, row: ObjectRow, result: Result) -> bool:
-        """Write the document that was found in a stored object; False: a newer one is stored."""
+    def put_documents(self, found: Iterable[tuple[ObjectRow, Result]]) -> None:
+        """Write the documents that were found in stored objects; where a newer one is stored it stays."""
 
-    def put_failure(self, row: ObjectRow, result: Result, attempts: int) -> None:
-        """Keep a failed attempt, the last of so many, beside the last good document."""
+    def put_failures(self, failures: Iterable[tuple[ObjectRow, Result, int]]) -> None:
+        """Keep failed attempts, each the last of so many, beside the last good documents."""
 
     def lanes(self) -> list[Lane]:
         """Return the lanes that have pending rows, per queue the greatest priority first."""

@@ -46,11 +46,31 @@ def paths_of(
 
     With `access` those that the viewer sees; `bounded`: those within the bounds above.
     """
+    wanted = [*fids]
+    children = _links_above(links, wanted, MOST_LINKS if bounded else None)
+    return _paths_in(children, wanted, access, LONGEST if bounded else None)
+
+
+def places_of(links: Links, fids: Iterable[FID]) -> tuple[dict[FID, list[bytes]], dict[FID, list[bytes]]]:
+    """Return all paths of each FID, and the last parts of them, also where an ancestor is unknown."""
+    wanted = [*fids]
+    names: dict[FID, list[bytes]] = {fid: [] for fid in wanted}
+    children = _links_above(links, wanted, None)
+    for below in children.values():
+        for name, fid in below:
+            if fid in names:
+                names[fid].append(name)
+    return _paths_in(children, wanted, None, None), {fid: found for fid, found in names.items() if found}
+
+
+def _paths_in(
+    children: _Children, fids: Iterable[FID], access: DirectoryAccess | None, longest: int | None
+) -> dict[FID, list[bytes]]:
+    """Return the paths that links give."""
     found: dict[FID, list[bytes]] = {fid: [] for fid in fids}
-    children = _links_above(links, found, MOST_LINKS if bounded else None)
     if ROOT_FID in found:
         found[ROOT_FID].append(b"/")
-    for fid, path in _walk(children, access, found, LONGEST if bounded else None):
+    for fid, path in _walk(children, access, found, longest):
         found[fid].append(path)
     for paths in found.values():
         paths.sort()

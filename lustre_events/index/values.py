@@ -10,12 +10,13 @@ document, is not searched, and is flagged as `truncated`.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lustre_events.index.meant import MAX_LENGTH, MOST_INTEGER, number_of, segmented, time_of, unaccented
 
@@ -113,12 +114,20 @@ def fold(text: str) -> str:
 
 def parts_of(folded: str) -> Iterable[str]:
     """Return the words of folded text: what stands between white space, and the letters and digits of that."""
-    pieces = (_EDGE.sub("", piece) for piece in folded.split())
-    return dict.fromkeys(word for piece in pieces if piece for word in (piece, *_ALPHANUMERIC.findall(piece)))
+    found: dict[str, None] = {}
+    for rough in folded.split():
+        piece = rough if rough.isalnum() else _EDGE.sub("", rough)
+        if piece:
+            found[piece] = None
+            if not piece.isalnum():
+                found.update(dict.fromkeys(_ALPHANUMERIC.findall(piece)))
+    return found
 
 
 def clean(text: str) -> str:
     """Return `text` as SQLite and PostgreSQL can keep it: without NUL and lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode("utf-8", "replace").decode().replace("\0", " ")
 
 
@@ -129,7 +138,7 @@ def canonical(body: Mapping[str, Any]) -> str:
     survive as escapes.
     """
     try:
-        text = json.dumps(body, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(body)
     except (ValueError, RecursionError):
         text = ""
     if text and text.count("{") + text.count("[") <= _MAX_STORED_DEPTH:
@@ -137,6 +146,7 @@ def canonical(body: Mapping[str, Any]) -> str:
     return json.dumps(_storable(body, 0), separators=(",", ":"))
 
 
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _MAX_STORED_DEPTH = 100
 _MAX_INTEGER_BITS = 1024
 
@@ -155,6 +165,28 @@ def _storable(value: Any, depth: int) -> Any:
     return [_storable(item, depth + 1) for item in value]
 
 
+class _Short(NamedTuple):
+    """What is found of a text that is no longer than a word may be."""
+
+    text: str
+    folded: str
+    parts: tuple[str, ...]
+    number: float | None
+    moment: int | None
+
+
+@functools.lru_cache(maxsize=4096)
+def _short(value: str) -> _Short:
+    text = clean(value)
+    folded = fold(text)
+    number = moment = None
+    if folded[:1] in _FIRST_OF_NUMBERS and len(text) <= MAX_LENGTH:
+        number = number_of(text.strip())
+        moment = time_of(text.strip()) if number is None else None
+    parts = tuple(fold(part) for part in parts_of(folded) if part != folded)
+    return _Short(text, folded, parts, number, moment)
+
+
 @dataclass(slots=True)
 class _Collector:
     numbers: set[tuple[str, float]] = field(default_factory=set)
@@ -166,6 +198,8 @@ class _Collector:
     keys: set[str] = field(default_factory=set)
     room: int = MAX_TEXT_LENGTH
     truncated: bool = False
+    asked: int = 0
+    """How often room was asked for: there are at most so many rows."""
 
     def flat(self) -> Flat:
         return Flat(
@@ -178,7 +212,13 @@ class _Collector:
             self.take(f"{prefix}.{name}" if prefix else str(name), item, depth + 1)
 
     def take(self, key: str, value: Any, depth: int) -> None:
-        if isinstance(value, (Mapping, list, tuple)):
+        if isinstance(value, str):
+            self.take_text(clean(key), value)
+        elif isinstance(value, bool):
+            self.add_word(clean(key), "true" if value else "false")
+        elif isinstance(value, (int, float)):
+            self.take_number(clean(key), value)
+        elif isinstance(value, (Mapping, list, tuple)):
             if depth > MAX_DEPTH or len(key) > MAX_KEY_LENGTH:
                 self.truncated = True
             elif isinstance(value, Mapping):
@@ -186,12 +226,6 @@ class _Collector:
             else:
                 for item in value:
                     self.take(key, item, depth + 1)
-        elif isinstance(value, bool):
-            self.add_word(clean(key), "true" if value else "false")
-        elif isinstance(value, (int, float)):
-            self.take_number(clean(key), value)
-        elif isinstance(value, str):
-            self.take_text(clean(key), value)
 
     def take_number(self, key: str, value: float) -> None:
         if isinstance(value, int) and abs(value) >= MOST_INTEGER:
@@ -205,36 +239,46 @@ class _Collector:
             self.numbers.add((key, value))
 
     def take_text(self, key: str, value: str) -> None:
-        text = clean(value)
+        if len(value) > MAX_WORD_LENGTH:
+            self.take_long(key, clean(value))
+            return
+        found = _short(value)
+        self.add_word(key, found.folded)
+        if found.number is not None and self.has_room(key):
+            self.text_numbers.add((key, found.number))
+        if found.moment is not None and self.has_room(key):
+            self.text_times.add((key, found.moment))
+        for part in found.parts:
+            if self.has_room(key):
+                self.parts.add((key, part))
+        self.add_text(found.text)
+
+    def take_long(self, key: str, text: str) -> None:
+        """Take a text that is cut, but all of its words are searched."""
         folded = fold(text)
         self.add_word(key, folded)
-        if folded[:1] in _FIRST_OF_NUMBERS and len(text) <= MAX_LENGTH:
-            self.take_meant(key, text.strip())
-        # A long value is cut, but all of its words are searched.
-        long = len(text) > MAX_WORD_LENGTH
-        self.truncated |= long or len(text) > self.room
-        text = text[: self.room]
-        for part in parts_of(unaccented(text.casefold()) if long else folded):
+        self.truncated = True
+        for part in parts_of(unaccented(text[: self.room].casefold())):
             if part != folded and self.has_room(key):
                 self.parts.add((key, fold(part)))
+        self.add_text(text)
+
+    def add_text(self, text: str) -> None:
+        if len(text) > self.room:
+            self.truncated = True
+            text = text[: self.room]
         if text.strip():
             self.texts.append(text)
             self.room = max(0, self.room - len(text) - len(VALUE_GAP))
-
-    def take_meant(self, key: str, text: str) -> None:
-        """Take the number or the time that a text is."""
-        number = number_of(text)
-        moment = time_of(text) if number is None else None
-        if number is not None and self.has_room(key):
-            self.text_numbers.add((key, number))
-        if moment is not None and self.has_room(key):
-            self.text_times.add((key, moment))
 
     def add_word(self, key: str, word: str) -> None:
         if self.has_room(key):
             self.words.add((key, word))
 
     def has_room(self, key: str) -> bool:
+        self.asked += 1
+        if self.asked <= MAX_ROWS and key in self.keys:
+            return True
         rows = len(self.numbers) + len(self.words) + len(self.parts) + len(self.text_numbers) + len(self.text_times)
         full = rows >= MAX_ROWS or (
             key not in self.keys and (len(self.keys) >= MAX_KEYS or len(key) > MAX_KEY_LENGTH)

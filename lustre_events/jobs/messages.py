@@ -150,11 +150,16 @@ def decode_results(data: bytes) -> list[Result]:
         ConfigError: they are not results of a version that this dispatcher understands.
     """
     try:
-        version = msgspec.json.decode(data, type=_Versioned).v
+        try:
+            found = _RESULTS.decode(data)
+            version = found.v
+        except msgspec.ValidationError:
+            version = msgspec.json.decode(data, type=_Versioned).v
+            if version in _KNOWN:
+                raise
         if version not in _KNOWN:
             raise ConfigError(f"results of version {version}: this dispatcher understands version {VERSION}")
-        rows = msgspec.json.decode(data, type=_Results).results
-        return [_result(row) for row in rows]
+        return [_result(row) for row in found.results]
     except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError) as exc:
         raise ConfigError(f"not results of ours: {exc}") from exc
 
@@ -196,13 +201,35 @@ class _Job(msgspec.Struct):
     items: list[_Item]
 
 
+class _Row(msgspec.Struct, kw_only=True, gc=False):
+    """A Result, as it travels."""
+
+    fid: str
+    extractor: str
+    serial: int
+    generation: int
+    status: str
+    document: dict[str, Any] = {}
+    provenance: dict[str, Any] = {}
+    error: str = ""
+    stderr: str = ""
+    blame: Literal["file", "extractor"] = "file"
+    elsewhere: bool = False
+
+
 class _Results(msgspec.Struct):
-    results: list[dict[str, Any]]
+    v: int
+    results: list[_Row]
 
 
-def _result(row: dict[str, Any]) -> Result:
-    fid = FID.parse(msgspec.convert(row["fid"], str))
-    result = msgspec.convert({**row, "fid": msgspec.structs.asdict(fid)}, Result)
-    if result.status not in STATUSES:
-        raise ConfigError(f"a result of status {result.status!r}: known are {', '.join(STATUSES)}")
-    return result
+_RESULTS = msgspec.json.Decoder(_Results)
+
+
+def _result(row: _Row) -> Result:
+    if row.status not in STATUSES:
+        raise ConfigError(f"a result of status {row.status!r}: known are {', '.join(STATUSES)}")
+    return Result(
+        fid=FID.parse(row.fid), extractor=row.extractor, serial=row.serial, generation=row.generation,
+        status=row.status, document=row.document, provenance=row.provenance, error=row.error, stderr=row.stderr,
+        blame=row.blame, elsewhere=row.elsewhere,
+    )  # fmt: skip

@@ -165,10 +165,41 @@ def test_no_search_row_is_ever_left_behind(
     assert after == afresh
 
 
+@both
+@given(
+    puts=st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from("xy"), st.integers(1, 2), documents), min_size=2, max_size=6
+    )
+)
+@examples(15)
+def test_a_set_of_documents_is_written_as_each_on_its_own(
+    empty_place: EmptyPlace, backend: str, puts: list[tuple[int, str, int, dict[str, Any]]]
+) -> None:
+    """Documents that are written together leave the rows that they leave one after the other."""
+    found = []
+    for together in (True, False):
+        with Contents(empty_place(backend)) as index:
+            ids = [index.object(number) for number in range(3)]
+            index.document(ids[0], "x", (1, 1), {"k": "was here", "n": 1})
+            rows = [(ids[number], extractor, (version, 1), body) for number, extractor, version, body in puts]
+            written = index.documents(rows) if together else [index.document(*row) for row in rows]
+            stored = index.execute("SELECT id, object, extractor, generation, body FROM document")
+            of_document = {row[0]: (ids.index(row[1]), row[2]) for row in stored}
+            rows_of = index.search_rows()
+            texts = rows_of.pop("fulltext")
+            if backend == "postgresql":  # which numbers documents and objects anew
+                texts = {(of_document[row[0]], row[1], *row[3:]) for row in texts}
+            values = {kind: {(*rest, ids.index(each)) for *rest, each in rows} for kind, rows in rows_of.items()}
+            bodies = sorted((*of_document[row[0]], *row[3:]) for row in stored)
+            found.append((written, bodies, values, texts))
+
+    assert found[0] == found[1]
+
+
 def test_keys_of_one_extractor_are_bounded(index: Contents, monkeypatch: pytest.MonkeyPatch) -> None:
     """An extractor that invents keys fills neither the table of keys nor leaves rows that nobody can remove."""
     for database in ("sqlite", "postgresql"):
-        monkeypatch.setattr(f"lustre_events.index.{database}.documents.MAX_KEYS_OF_EXTRACTOR", 3)
+        monkeypatch.setattr(f"lustre_events.index.{database}.keys.MAX_KEYS_OF_EXTRACTOR", 3)
     one = index.object(1)
     index.document(one, "x", (1, 1), {f"k{n}": n for n in range(10)})
 

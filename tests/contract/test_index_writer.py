@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from lustre_events.changelog.fid import ROOT_FID
@@ -103,7 +104,7 @@ def test_names_without_their_directories(writer: Writer) -> None:
     """A name is known even where the directories above it are not."""
     with writer.transaction() as transaction:
         transaction.set_links([Link(F2, b"a\xff", F1, b"1"), Link(ROOT_FID, b"b", F1, b"1")])
-        assert sorted(transaction.names([F1])[F1]) == [b"a\xff", b"b"]
+        assert sorted(transaction.places([F1])[1][F1]) == [b"a\xff", b"b"]
         assert transaction.paths([F1]) == {F1: [b"b"]}
 
 
@@ -112,13 +113,27 @@ def test_facts_of_an_older_generation_do_not_win(writer: Writer) -> None:
     with writer.transaction() as transaction:
         transaction.put_objects([ObjectRow(fid=F1, generation=3, content=1)])
         row = transaction.objects([F1])[F1]
-        assert transaction.put_facts(row, 2, FACTS)
-        assert not transaction.put_facts(row, 1, FACTS)
-        assert transaction.put_facts(row, 2, FACTS)
+        for generation, uid in ((2, 4), (1, 6), (2, 5)):
+            transaction.put_facts([(row, generation, msgspec.structs.replace(FACTS, uid=uid))])
         assert transaction.objects([F1])[F1].uid == 5
         # What the dispatcher writes afterwards leaves the facts alone.
         transaction.put_objects([row])
         assert transaction.objects([F1])[F1].uid == 5
+
+
+def test_keys_of_a_transaction_that_was_undone_are_made_again(writer: Writer) -> None:
+    """What a writer remembers of keys is what is committed."""
+    with writer.transaction() as transaction:
+        transaction.put_objects([ObjectRow(fid=F1, generation=1)])
+        row = transaction.objects([F1])[F1]
+    with pytest.raises(ZeroDivisionError), writer.transaction() as transaction:  # noqa: PT012
+        transaction.put_documents([(row, result(1, {"k": 1}))])
+        raise ZeroDivisionError
+    with writer.transaction() as transaction:
+        transaction.put_documents([(row, result(1, {"k": 1}))])
+
+    found = rows_of(writer, "SELECT key.name FROM number JOIN key ON key.id = number.key", ())
+    assert found == [("k",)]
 
 
 def test_lanes_and_due_rows(writer: Writer) -> None:
@@ -160,7 +175,7 @@ def test_a_migration_takes_everything_along(writer: Writer) -> None:
     with writer.transaction() as transaction:
         transaction.put_objects([ObjectRow(fid=F1, generation=5, content=4, type="f")])
         row = transaction.objects([F1])[F1]
-        transaction.put_document(row, result(4, {"a": 1}))
+        transaction.put_documents([(row, result(4, {"a": 1}))])
         transaction.put_pending([pending(1, job="j", due_ns=10**18, changed_ns=3)])
         transaction.move_object(F1, F2)
         assert transaction.objects([F1, F2]) == {
@@ -177,7 +192,7 @@ def test_a_migration_to_an_object_that_is_known_already(writer: Writer) -> None:
         transaction.put_objects(
             [ObjectRow(fid=F1, generation=5, content=4, type="f"), ObjectRow(fid=F2, generation=1, content=1)]
         )
-        transaction.put_document(transaction.objects([F1])[F1], result(4, {"a": 1}))
+        transaction.put_documents([(transaction.objects([F1])[F1], result(4, {"a": 1}))])
         transaction.put_pending([pending(1), pending(2, generation=9)])
         transaction.move_object(F1, F2)
         (row,) = transaction.objects([F1, F2]).values()
@@ -192,7 +207,7 @@ def test_a_removed_object_leaves_nothing(writer: Writer) -> None:
     """With an object go its documents, what is searched of them, and its pending rows."""
     with writer.transaction() as transaction:
         transaction.put_objects([ObjectRow(fid=F1, generation=1, content=1)])
-        transaction.put_document(transaction.objects([F1])[F1], result(1, {"a": 1}))
+        transaction.put_documents([(transaction.objects([F1])[F1], result(1, {"a": 1}))])
         transaction.put_pending([pending(1)])
         assert transaction.remove_objects([F1, F2]) == 1
     for table in ("object", "document", "number", "pending"):

@@ -27,6 +27,7 @@ SHARED = {
     "fields": ("what a query can ask for: command, list", {"cli", "index"}),
     "groups": ("groups of subscribers: command, keys", {"cli", "streams"}),
     "heal": ("names asked of the file system: asking, answering", {"dispatcher", "workers"}),
+    "keys": ("keys: of Redis, of documents on each database", {"streams", "index.databases"}),
     "interface": ("what a room promises to the loops", {"index", "sources", "streams"}),
     "jobs": ("jobs: made, run", {"dispatcher", "workers"}),
     "ledger": ("runs of actions: what can become of them, their tables", {"actions", "index.databases"}),

@@ -15,6 +15,7 @@ from lustre_events.index import values
 from lustre_events.index.urls import sqlite_path
 from lustre_events.index.values import canonical, flatten, fold
 from tests.support.index.documents import documents
+from tests.support.profiles import examples
 from tests.support.service.command import REPOSITORY
 
 
@@ -27,6 +28,25 @@ def test_dotted_keys_lists_and_types() -> None:
     assert flat.parts == {("a.b", "two"), ("a.b", "words")}
     assert flat.text == "Two Words"
     assert not flat.truncated
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.floats()
+        | st.integers()
+        | st.integers(2**1020, 2**1030)
+        | st.text(max_size=300),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    )
+)
+@examples(100)
+def test_a_document_is_searched_as_it_is_stored(value: Any) -> None:
+    """What is searched of a document is what its stored text gives, so that it can be removed by that."""
+    body = {"a": value}
+
+    assert flatten(body) == flatten(json.loads(canonical(body)))
 
 
 def test_punctuation_around_and_inside_words() -> None:

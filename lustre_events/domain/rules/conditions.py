@@ -9,8 +9,10 @@ import grp
 import pwd
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from lustre_events.config.nearest import nearest
 from lustre_events.config.tables import Location, typed
@@ -23,8 +25,7 @@ _MOST_AGE_SECONDS = 10_000_000_000
 _SIZE = re.compile(r"([0-9]{1,18})([kmgtp]?)\Z", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(msgspec.Struct, frozen=True, gc=False):
     """What rules ask about a regular file; None: not known. `path` is relative to the mount point.
 
     Not `whole`: only the end of the path is known, so no condition on the directory holds. Times are in ns.
@@ -39,14 +40,19 @@ class File:
     mtime_ns: int | None = None
     mime: str | None = None
     now_ns: int = 0
-    name: bytes = field(init=False, default=b"")
-    directory: bytes | None = field(init=False, default=None)
 
-    def __post_init__(self) -> None:
-        directory, _, name = self.path.strip(b"/").rpartition(b"/")
-        object.__setattr__(self, "name", name)
-        if self.whole:
-            object.__setattr__(self, "directory", b"/" + directory if directory else b"")
+    @property
+    def name(self) -> bytes:
+        """The last part of the path."""
+        return self.path.strip(b"/").rpartition(b"/")[2]
+
+    @property
+    def directory(self) -> bytes | None:
+        """The directory, with a slash before it (of the root's files empty); None: it is not known."""
+        if not self.whole:
+            return None
+        directory = self.path.strip(b"/").rpartition(b"/")[0]
+        return b"/" + directory if directory else b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, IndexTooNew, IndexUnavailable
+from lustre_events.index.postgresql.arrays import Column, column
 
 CONNECT_SECONDS = 10
 WRITE_SECONDS = 60
@@ -167,9 +168,14 @@ class Database:
             )
 
 
-def packed(fids: Collection[FID]) -> list[bytes]:
+def pipeline(connection: Connection) -> contextlib.AbstractContextManager[object]:
+    """Return a context in which statements are sent without waiting for each other; an old libpq waits."""
+    return connection.pipeline() if psycopg.Pipeline.is_supported() else contextlib.nullcontext()
+
+
+def packed(fids: Collection[FID]) -> Column:
     """Return FIDs as a parameter `%b::bytea[]` takes them, in the order of the index."""
-    return sorted(fid.pack() for fid in fids)
+    return column(sorted(fid.pack() for fid in fids))
 
 
 def unpacked_links(rows: Iterable[Row]) -> list[tuple[FID, FID, bytes]]:

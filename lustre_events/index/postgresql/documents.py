@@ -1,22 +1,31 @@
 """Documents in PostgreSQL: one per (object, extractor), with the rows that search finds them by.
 
 The rules are those of documents.py. Search rows are found by object, so nothing old need be known to
-remove them. Documents come one by one, many in a step: they are kept, and written together before any other
-statement is run.
+remove them. Documents are written as sets: what is there is read once, then each table gets one statement.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from lustre_events.index.documents import COLUMNS, MAX_KEYS_OF_EXTRACTOR, TRUNCATED, DocumentRow, loads
+from lustre_events.index.documents import (
+    COLUMNS,
+    DocumentKey,
+    DocumentRow,
+    FoundDocument,
+    NewDocument,
+    is_newer_failure,
+    loads,
+    new_document,
+)
+from lustre_events.index.postgresql.arrays import column
 from lustre_events.index.postgresql.database import Connection
 from lustre_events.index.postgresql.fulltext import pieces
-from lustre_events.index.postgresql.numeric import numeric
+from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.session import Session, columns
 from lustre_events.index.values import TABLES, Flat, canonical, flatten
 
@@ -36,6 +45,11 @@ _ADD_TEXTS = (
     " SELECT object, document, piece, body::tsvector"
     " FROM unnest(%b::bigint[], %b::bigint[], %b::integer[], %b::text[]) AS new (object, document, piece, body)"
 )
+_INSERT = (
+    "INSERT INTO document (generation, serial, body, provenance, object, extractor) SELECT * FROM"
+    " unnest(%b::bigint[], %b::integer[], %b::text[], %b::text[], %b::bigint[], %b::text[])"
+    " RETURNING object, extractor, id"
+)
 _UPDATE = (
     "UPDATE document SET generation = new.generation, serial = new.serial, body = new.body,"
     " provenance = new.provenance"
@@ -46,105 +60,70 @@ _FORGET = (
     "UPDATE document SET failure = NULL, failure_generation = NULL, failure_serial = NULL"
     " WHERE id = ANY(%b::bigint[])"
 )
-
-_Key = tuple[int, str]
-"""An object's id and the name of an extractor."""
-
-
-@dataclass(frozen=True, slots=True)
-class _New:
-    """A document that is to be written over `row`. `flat` None: it is searched as before."""
-
-    row: DocumentRow | None
-    version: tuple[int, int]
-    text: str
-    provenance: str
-    flat: Flat | None
+_PUT_FAILURES = (
+    "INSERT INTO document (object, extractor, failure, failure_generation, failure_serial) SELECT * FROM"
+    " unnest(%b::bigint[], %b::text[], %b::text[], %b::bigint[], %b::integer[])"
+    " ON CONFLICT (object, extractor) DO UPDATE SET failure = excluded.failure,"
+    " failure_generation = excluded.failure_generation, failure_serial = excluded.failure_serial"
+)
 
 
 class Documents(Session):
-    """What a transaction does with documents.
+    """What a transaction does with documents."""
 
-    `_rows` are rows as they are in the table, all of the objects in `_fetched`; `_new` wait to be written.
-    """
-
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(self, connection: Connection, name: str, keys: Keys) -> None:
         super().__init__(connection, name)
-        self._rows: dict[_Key, DocumentRow] = {}
-        self._fetched: set[int] = set()
-        self._new: dict[_Key, _New] = {}
+        self._keys = keys
 
-    def flush(self) -> None:
-        """Write the facts and documents that are kept."""
-        super().flush()
-        self._rows.clear()
-        self._fetched.clear()
-        new, self._new = self._new, {}
-        if not new:
-            return
-        ids = self._ids(new)
-        changed = [(key, each.row, each.flat) for key, each in new.items() if each.flat is not None]
-        self._remove_search_rows(
-            [(row.id, *key) for key, row, _ in changed if row is not None and row.body is not None]
-        )
-        self._add_search_rows([(ids[key], *key, flat) for key, _, flat in changed])
-        rows = [(*each.version, each.text, each.provenance, ids[key]) for key, each in new.items()]
-        self._execute(_UPDATE, columns(rows))
-        self._forget_failures(new.values())
-
-    def _forget_failures(self, new: Iterable[_New]) -> None:
-        rows = [(each.row, each.version) for each in new if each.row is not None]
-        repaired = [row.id for row, version in rows if row.failure is not None and row.failure_version <= version]
-        if repaired:
-            self._execute(_FORGET, [repaired])
-
-    def write_document(
-        self,
-        object_id: int,
-        extractor: str,
-        version: tuple[int, int],
-        body: Mapping[str, Any],
-        provenance: Mapping[str, Any],
-    ) -> bool:
-        """Write what an extractor found in an object; False when a newer version is stored.
+    def write_documents(self, found: Sequence[FoundDocument]) -> list[bool]:
+        """Write what extractors found in objects; False where a newer version is stored.
 
         A version is (generation, serial). A failed attempt of the same or an older one is forgotten. A document
         that is too large to be searched as a whole says so in its provenance.
         """
-        key = (object_id, extractor)
-        if key in self._new:
-            self.flush()
-        row = self._row(key)
-        if row is not None and row.version > version:
-            return False
-        text = canonical(body)
-        provenance, flat = {**provenance}, None
-        if row is not None and row.body == text:
-            provenance |= {name: value for name, value in loads(row.provenance).items() if name == TRUNCATED}
-        else:
-            flat = flatten(json.loads(text))
-            provenance |= {TRUNCATED: True} if flat.truncated else {}
-        self._new[key] = _New(row, version, text, canonical(provenance), flat)
-        return True
+        if len({each.key for each in found}) < len(found):  # one after the other, as they are meant
+            return [written for each in found for written in self.write_documents([each])]
+        rows = self._stored([each.object for each in found])
+        new = [new_document(each, rows.get(each.key), loads) for each in found]
+        self._write([each for each in new if each is not None])
+        return [each is not None for each in new]
 
-    def write_failure(
-        self,
-        object_id: int,
-        extractor: str,
-        version: tuple[int, int],
-        failure: Mapping[str, Any],
-        provenance: Mapping[str, Any],
-    ) -> bool:
-        """Keep a failed attempt beside the last good document; False when a newer attempt or document is stored."""
-        row = self._document(object_id, extractor)
-        if row is not None and (row.version >= version or row.failure_version > version):
-            return False
-        row_id = row.id if row is not None else self._new_document(object_id, extractor)
-        self._run(
-            "UPDATE document SET failure = %s, failure_generation = %s, failure_serial = %s WHERE id = %s",
-            canonical({**failure, "provenance": provenance}), *version, row_id,
-        )  # fmt: skip
-        return True
+    def _write(self, new: Sequence[NewDocument]) -> None:
+        ids = self._write_rows(new)
+        self._remove_search_rows([(row.id, *each.found.key) for each in new if (row := each.replaced) is not None])
+        self._add_search_rows([
+            (ids[each.found.key], *each.found.key, each.flat) for each in new if each.flat is not None
+        ])  # fmt: skip
+
+    def _write_rows(self, new: Sequence[NewDocument]) -> dict[DocumentKey, int]:
+        """Write the rows of documents; return their ids."""
+        ids = {each.found.key: each.row.id for each in new if each.row is not None}
+        values = {each.found.key: (*each.found.version, each.text, canonical(each.provenance)) for each in new}
+        made = [(*values[key], *key) for key in values if key not in ids]
+        changed = [(*values[key], row_id) for key, row_id in ids.items()]
+        if made:
+            ids |= {(object_id, extractor): id_ for object_id, extractor, id_ in self._run(_INSERT, *columns(made))}
+        if changed:
+            self._run(_UPDATE, *columns(changed))
+            self._run(_FORGET, column([row.id for each in new if (row := each.heals) is not None]))
+        return ids
+
+    def write_failures(self, failures: Sequence[FoundDocument]) -> list[bool]:
+        """Keep failed attempts beside the last good documents; False where a newer attempt or document is stored.
+
+        Provenance becomes a member of the kept failure.
+        """
+        if len({each.key for each in failures}) < len(failures):
+            return [written for each in failures for written in self.write_failures([each])]
+        rows = self._stored([each.object for each in failures])
+        written = [is_newer_failure(each, rows.get(each.key)) for each in failures]
+        put = [
+            (*each.key, canonical({**each.body, "provenance": each.provenance}), *each.version)
+            for each in itertools.compress(failures, written)
+        ]
+        if put:
+            self._run(_PUT_FAILURES, *columns(put))
+        return written
 
     def forget_failures(self, works: Iterable[tuple[bytes, str]]) -> int:
         """Forget the failed attempts of (packed FID, extractor); return how many there were."""
@@ -153,12 +132,12 @@ class Documents(Session):
             return 0
         wanted = columns(rows)
         # A document that never was good was only there for its failure.
-        forgotten = self._run(
+        forgotten = self._count(
             "UPDATE document SET failure = NULL, failure_generation = NULL, failure_serial = NULL"
             " FROM unnest(%b::bytea[], %b::text[]) AS w (fid, extractor) JOIN object ON object.fid = w.fid"
             " WHERE document.object = object.id AND document.extractor = w.extractor AND failure IS NOT NULL",
             *wanted,
-        ).rowcount
+        )
         self._run(
             "DELETE FROM document"
             " USING unnest(%b::bytea[], %b::text[]) AS w (fid, extractor) JOIN object ON object.fid = w.fid"
@@ -168,13 +147,15 @@ class Documents(Session):
         )
         return forgotten
 
-    def remove_document(self, object_id: int, extractor: str) -> None:
-        """Remove what one extractor said of an object, with its search rows."""
-        row = self._document(object_id, extractor)
-        if row is not None:
-            self._remove_search_rows([(row.id, object_id, extractor)])
-            self._run("DELETE FROM document WHERE id = %s", row.id)
-            self._rows.pop((object_id, extractor), None)
+    def remove_some(self, documents: Collection[DocumentKey]) -> None:
+        """Remove what extractors said of objects."""
+        rows = self._stored({object_id for object_id, _ in documents})
+        gone = [(rows[key].id, *key) for key in documents if key in rows]
+        if gone:
+            self._remove_search_rows(gone)
+            self._run(
+                "DELETE FROM document WHERE id = ANY(%b::bigint[])", column([row_id for row_id, _, _ in gone])
+            )
 
     def move_documents(self, source_id: int, target_id: int) -> None:
         """Give the documents and failures of one object to another (MIGRT: an object gets a new FID).
@@ -184,18 +165,23 @@ class Documents(Session):
         """
         if source_id == target_id:
             return
-        rows = self._run(f"SELECT {COLUMNS} FROM document WHERE object = %s", source_id)  # noqa: S608 - a constant
-        for row in [DocumentRow(*values) for values in rows]:
-            self._remove_search_rows([(row.id, source_id, row.extractor)])
-            self._run("DELETE FROM document WHERE id = %s", row.id)
-            present = self._document(target_id, row.extractor)
-            if row.body is not None and (present is None or row.version > present.version):
-                body, provenance = json.loads(row.body), loads(row.provenance)
-                self.write_document(target_id, row.extractor, row.version, body, provenance)
-            if row.failure is not None and (present is None or row.failure_version > present.failure_version):
-                failure = json.loads(row.failure)
-                provenance = failure.pop("provenance", {})
-                self.write_failure(target_id, row.extractor, row.failure_version, failure, provenance)
+        rows = self._stored([source_id, target_id])
+        self.remove_some([key for key in rows if key[0] == source_id])
+        for (object_id, extractor), row in rows.items():
+            if object_id == source_id:
+                self._move(row, target_id, rows.get((target_id, extractor)))
+
+    def _move(self, row: DocumentRow, target_id: int, present: DocumentRow | None) -> None:
+        if row.body is not None and (present is None or row.version > present.version):
+            found = FoundDocument(
+                target_id, row.extractor, row.version, json.loads(row.body), loads(row.provenance)
+            )
+            self.write_documents([found])
+        if row.failure is not None and (present is None or row.failure_version > present.failure_version):
+            failure = json.loads(row.failure)
+            provenance = failure.pop("provenance", {})
+            found = FoundDocument(target_id, row.extractor, row.failure_version, failure, provenance)
+            self.write_failures([found])
 
     def rebuild(self) -> None:
         """Make all search rows anew from the stored documents (a later version searches more or otherwise)."""
@@ -211,44 +197,15 @@ class Documents(Session):
             )
             last = rows[-1][0]
 
-    def _document(self, object_id: int, extractor: str) -> DocumentRow | None:
-        row = self._run(
-            f"SELECT {COLUMNS} FROM document WHERE object = %s AND extractor = %s",  # noqa: S608 - a constant
-            object_id, extractor,
-        ).fetchone()  # fmt: skip
-        return None if row is None else DocumentRow(*row)
-
-    def _new_document(self, object_id: int, extractor: str) -> int:
-        row = self._run(
-            "INSERT INTO document (object, extractor) VALUES (%s, %s) RETURNING id", object_id, extractor
-        ).fetchone()
-        return int(row[0]) if row else 0
-
-    def _row(self, key: _Key) -> DocumentRow | None:
-        """Return a row of the table; the first one that is asked for brings those of all objects last asked for."""
-        if key[0] not in self._fetched:
-            objects = {key[0], *self._recent}
-            self._recent = ()
-            rows = self._execute(
-                f"SELECT object, {COLUMNS} FROM document WHERE object = ANY(%b::bigint[])",  # noqa: S608 - a constant
-                [sorted(objects)],
-            )
-            self._rows |= {(row[0], row[2]): DocumentRow(*row[1:]) for row in rows}
-            self._fetched |= objects
-        return self._rows.get(key)
-
-    def _ids(self, new: Mapping[_Key, _New]) -> dict[_Key, int]:
-        """Return the ids of documents; new ones get theirs."""
-        ids = {key: each.row.id for key, each in new.items() if each.row is not None}
-        missing = [key for key in new if key not in ids]
-        if missing:
-            made = self._execute(
-                "INSERT INTO document (object, extractor) SELECT * FROM unnest(%b::bigint[], %b::text[])"
-                " RETURNING object, extractor, id",
-                columns(missing),
-            )
-            ids |= {(object_id, extractor): id_ for object_id, extractor, id_ in made}
-        return ids
+    def _stored(self, object_ids: Collection[int]) -> dict[DocumentKey, DocumentRow]:
+        """Return the rows of objects."""
+        if not object_ids:
+            return {}
+        rows = self._run(
+            f"SELECT object, {COLUMNS} FROM document WHERE object = ANY(%b::bigint[])",  # noqa: S608 - a constant
+            column(sorted(object_ids)),
+        ).fetchall()
+        return {(row[0], row[2]): DocumentRow(*row[1:]) for row in rows}
 
     def _remove_search_rows(self, documents: Sequence[tuple[int, int, str]]) -> None:
         """Remove the rows of documents, given as (id, object, extractor)."""
@@ -256,42 +213,26 @@ class Documents(Session):
             return
         ids, objects, extractors = columns(documents)
         for table in TABLES:
-            self._execute(_REMOVE_VALUES.format(table), [objects, extractors])
-        self._execute(_REMOVE_TEXTS, [objects, ids])
+            self._run(_REMOVE_VALUES.format(table), objects, extractors)
+        self._run(_REMOVE_TEXTS, objects, ids)
 
     def _add_search_rows(self, documents: Sequence[tuple[int, int, str, Flat]]) -> None:
         """Add the rows of documents, given as (id, object, extractor, what is searched)."""
-        keys = {extractor: self._keys(extractor, found) for extractor, found in _key_names(documents).items()}
+        if not documents:
+            return
+        keys = {
+            extractor: self._keys.made(self._connection, extractor, names)
+            for extractor, names in _key_names(documents).items()
+        }
         for table, rows in _value_rows(documents, keys).items():
-            self._execute(_ADD_VALUES.format(table, _TYPES[table]), columns(rows))
+            self._run(_ADD_VALUES.format(table, _TYPES[table]), *columns(rows))
         texts = [
             (object_id, id_, number, piece)
             for id_, object_id, _, flat in documents
             for number, piece in enumerate(pieces(flat.text), start=1)
         ]
         if texts:
-            self._execute(_ADD_TEXTS, columns(texts))
-
-    def _keys(self, extractor: str, names: list[str]) -> dict[str, int]:
-        """Return the ids of keys; new ones are made, as many as the extractor may have."""
-        known = self._known_keys(extractor, names)
-        new = [name for name in names if name not in known]
-        if new:
-            self._execute(
-                "INSERT INTO key (extractor, name) SELECT %s, name FROM unnest(%b::text[]) AS new (name)"
-                " LIMIT greatest(0, %s - (SELECT count(*) FROM key WHERE extractor = %s))",
-                [extractor, new, MAX_KEYS_OF_EXTRACTOR, extractor],
-            )
-            known |= self._known_keys(extractor, new)
-        return known
-
-    def _known_keys(self, extractor: str, names: list[str]) -> dict[str, int]:
-        if not names:
-            return {}
-        rows = self._execute(
-            "SELECT name, id FROM key WHERE extractor = %s AND name = ANY(%b::text[])", [extractor, names]
-        )
-        return {row[0]: row[1] for row in rows}
+            self._run(_ADD_TEXTS, *columns(texts))
 
 
 def _key_names(documents: Iterable[tuple[int, int, str, Flat]]) -> dict[str, list[str]]:
@@ -310,7 +251,7 @@ def _value_rows(
     for _, object_id, extractor, flat in documents:
         known = keys[extractor]
         for table, pairs in flat.rows:
-            value_of = numeric if _TYPES[table] == "numeric" else _same
+            value_of = str if _TYPES[table] == "numeric" else _same
             rows[table] += [(object_id, known[name], value_of(value)) for name, value in pairs if name in known]
     return {table: sorted(found) for table, found in rows.items() if found}
 

@@ -11,6 +11,7 @@ text search), so a long text is cut into pieces, each with the last words of the
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -22,6 +23,7 @@ _OVERLAP = 100
 """Words: a longer phrase can be missed where a text is cut."""
 _GAP = 2
 """Places between two values, so that no phrase reaches from one into the next."""
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
 _WORD_BYTES = 2_000
 """A lexeme has less than 2 KB; a longer word is cut."""
 
@@ -57,6 +59,9 @@ def phrase(words: str, *, prefix: bool) -> str | None:
 
 def words_of(text: str) -> Iterator[str]:
     """Yield the words of a text."""
+    if text.isascii():
+        yield from map(_cut, _ASCII_WORD.findall(text.lower()))
+        return
     start: list[str] = []
     for char in text:
         folded = _folded(char)

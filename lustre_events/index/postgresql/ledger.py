@@ -140,12 +140,11 @@ class RunTable(Session):
 
     def forget_runs(self, before_ns: int, limit: int) -> int:
         """Forget up to `limit` runs that ended before a time, but those that are dead; return how many."""
-        done = self._run(
+        return self._count(
             "DELETE FROM run WHERE id IN (SELECT id FROM run WHERE ended_ns > 0 AND ended_ns < %s AND state != %s"
             " ORDER BY ended_ns LIMIT %s)",
             before_ns, DEAD, limit,
         )  # fmt: skip
-        return done.rowcount
 
     def fired(self, fids: Collection[FID]) -> dict[tuple[FID, str], int]:
         """Return for which content of objects rules have fired."""
@@ -191,4 +190,4 @@ class RunTable(Session):
 
     def remove_hold(self, kind: str, name: str) -> bool:
         """Release a rule or an endpoint; return whether it was held."""
-        return self._run("DELETE FROM hold WHERE kind = %s AND name = %s", kind, name).rowcount == 1
+        return self._count("DELETE FROM hold WHERE kind = %s AND name = %s", kind, name) == 1

@@ -60,7 +60,7 @@ class PendingTable(Session):
         rows = self._run(
             f"SELECT {_PENDING} FROM pending WHERE fid = ANY(%b::bytea[])",  # noqa: S608 - constants
             packed({fid for fid, _ in wanted}),
-        )
+        ).fetchall()
         found = map(_pending_row, rows)
         return {(row.fid, row.extractor): row for row in found if (row.fid, row.extractor) in wanted}
 
@@ -76,6 +76,18 @@ class PendingTable(Session):
         }  # fmt: skip
         if values:
             self._run(_PUT, *columns(sorted(values.values(), key=itemgetter(0, 1))))
+
+    def put_leases(self, rows: Iterable[PendingRow]) -> None:
+        """Write `due_ns`, `job` and `handed_out_ns` of rows that are pending."""
+        values = [(row.fid.pack(), row.extractor, row.due_ns, row.job, row.handed_out_ns) for row in rows]
+        if values:
+            self._run(
+                "UPDATE pending SET due_ns = new.due_ns, job = new.job, handed_out_ns = new.handed_out_ns"
+                " FROM unnest(%b::bytea[], %b::text[], %b::bigint[], %b::text[], %b::bigint[])"
+                " AS new (fid, extractor, due_ns, job, handed_out_ns)"
+                " WHERE pending.fid = new.fid AND pending.extractor = new.extractor",
+                *columns(values),
+            )
 
     def remove_pending(self, works: Iterable[WorkKey]) -> None:
         """Remove pending rows."""
@@ -96,7 +108,7 @@ class PendingTable(Session):
     ) -> list[PendingRow]:
         """Return up to `limit` rows of `extractors` that are due, the oldest first, without the `skip` oldest."""
         rows = self._run(_DUE, list(extractors), lane.queue, lane.priority, now_ns, skip + limit, limit, skip)
-        return [_pending_row(row) for row in rows]
+        return [_pending_row(row) for row in rows.fetchall()]
 
     def forgive(self, extractor: str) -> None:
         """Forget the attempts of all pending rows of an extractor."""
@@ -113,4 +125,12 @@ class PendingTable(Session):
 
 
 def _pending_row(row: tuple[Any, ...]) -> PendingRow:
-    return PendingRow(fid=FID.unpack(row[0]), **dict(zip(_NAMES[1:], row[1:], strict=True)))
+    (
+        fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns,
+        gone_ns, scan, after,
+    ) = row  # fmt: skip
+    return PendingRow(
+        fid=FID.unpack(fid), extractor=extractor, generation=generation, due_ns=due_ns, changed_ns=changed_ns,
+        attempts=attempts, reason=reason, rule=rule, queue=queue, priority=priority, job=job,
+        handed_out_ns=handed_out_ns, gone_ns=gone_ns, scan=scan, after=after,
+    )  # fmt: skip

@@ -105,7 +105,6 @@ class Upkeep(Documents):
             # Records of the new FID came first and counted up on their own: they follow the old one's.
             was_id, was, was_content, was_rights, was_type, was_cause = rows[old]
             id_, is_, content, rights, type_, cause = rows[new]
-            self._facts_generations.clear()
             for statement, key in _SHIFT:
                 self._run(statement, was, new if key == "fid" else id_)
             self.move_documents(was_id, id_)
@@ -128,12 +127,12 @@ class Upkeep(Documents):
 
     def sweep(self, stamp: bytes, limit: int) -> int:
         """Remove tombstones and remembered migrations with smaller stamps, about `limit`; return how many."""
-        dead = self._run(
+        dead = self._count(
             "WITH dead AS (SELECT parent, name FROM link WHERE fid IS NULL AND stamp < %s ORDER BY stamp LIMIT %s)"
             " DELETE FROM link USING dead WHERE link.parent = dead.parent AND link.name = dead.name",
             stamp, limit,
         )  # fmt: skip
-        return dead.rowcount + self._sweep_moves(stamp, limit)
+        return dead + self._sweep_moves(stamp, limit)
 
     def _sweep_moves(self, stamp: bytes, limit: int) -> int:
         rows = self._run(

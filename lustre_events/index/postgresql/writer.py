@@ -13,15 +13,16 @@ import contextlib
 import logging
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
+from lustre_events.index.documents import FoundDocument
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
-from lustre_events.index.paths import paths_of
-from lustre_events.index.postgresql.database import WRITE_SECONDS, Database, packed, unpacked_links
+from lustre_events.index.paths import paths_of, places_of
+from lustre_events.index.postgresql.database import WRITE_SECONDS, Database, packed, pipeline, unpacked_links
+from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.ledger import RunTable
 from lustre_events.index.postgresql.pending import PendingTable
 from lustre_events.index.postgresql.scans import Scans
@@ -51,6 +52,7 @@ class PostgresqlWriter:
         self._url = url
         self._token = uuid.uuid4().hex
         self._closed = False
+        self._keys = Keys()
         self._database = self._connect()
         try:
             with self._database.errors():
@@ -76,13 +78,15 @@ class PostgresqlWriter:
     def transaction(self) -> Iterator[PostgresqlTransaction]:
         """Begin; commit durably at the end, or undo everything if an exception comes."""
         database = self._open()
-        with database.transaction() as connection:
-            holder = connection.execute("SELECT token FROM writer FOR UPDATE").fetchone()
-            if holder is None or holder[0] != self._token:
-                raise LeaseLost(f"{database.name}: another dispatcher has taken over; this one stops")
-            transaction = PostgresqlTransaction(connection, database.name)
-            yield transaction
-            transaction.flush()
+        try:
+            with database.transaction() as connection, pipeline(connection):
+                holder = connection.execute("SELECT token FROM writer FOR UPDATE").fetchone()
+                if holder is None or holder[0] != self._token:
+                    raise LeaseLost(f"{database.name}: another dispatcher has taken over; this one stops")
+                yield PostgresqlTransaction(connection, database.name, self._keys)
+        except BaseException:
+            self._keys.undone()
+            raise
 
     def cursors(self) -> dict[tuple[str, int], Cursor]:
         """Return all cursors by (MDT, epoch)."""
@@ -113,7 +117,7 @@ class PostgresqlWriter:
     def _connect(self) -> Database:
         database = Database(self._url, statement_seconds=WRITE_SECONDS, settings=_SETTINGS)
         try:
-            database.migrate(lambda connection, name: PostgresqlTransaction(connection, name).rebuild())
+            database.migrate(lambda connection, name: PostgresqlTransaction(connection, name, Keys()).rebuild())
         except BaseException:
             database.close()
             raise
@@ -137,13 +141,13 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
                 " VALUES (%s, %s, 0, 0, 0, 0) ON CONFLICT DO NOTHING",
                 before.mdt, before.epoch,
             )  # fmt: skip
-        moved = self._run(
+        moved = self._count(
             "UPDATE cursor SET position = %s, eff_time = %s, first_index = %s, first_ns = %s"
             " WHERE mdt = %s AND epoch = %s AND position = %s",
             after.position, after.eff_time, after.first_index, after.first_ns,
             before.mdt, before.epoch, before.position,
         )  # fmt: skip
-        if moved.rowcount != 1:
+        if moved != 1:
             raise LeaseLost(
                 f"{self._name}: the cursor of {before.mdt} is no longer at {before.position}; "
                 "another dispatcher has moved it, this one stops"
@@ -175,17 +179,13 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
         rows = self._run("SELECT DISTINCT fid FROM link WHERE fid = ANY(%b::bytea[])", packed(fids))
         return {FID.unpack(row[0]) for row in rows}
 
-    def names(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
-        """Return the last parts of all paths of `fids`, also where the directories above are not known."""
-        found: dict[FID, list[bytes]] = defaultdict(list)
-        if fids:
-            for fid, name in self._run("SELECT fid, name FROM link WHERE fid = ANY(%b::bytea[])", packed(fids)):
-                found[FID.unpack(fid)].append(name)
-        return dict(found)
-
     def paths(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
         """Return all paths of each of `fids`, relative to the root; [] where none is known."""
         return paths_of(self._links, fids, bounded=True)
+
+    def places(self, fids: Collection[FID]) -> tuple[dict[FID, list[bytes]], dict[FID, list[bytes]]]:
+        """Return `paths`, and the last parts of all paths of `fids`, also where directories above are not known."""
+        return places_of(self._links, fids)
 
     def _links(self, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
         """Return (FID, parent, name) of every current name of `fids`."""
@@ -201,14 +201,12 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
             "SELECT fid, id, generation, content, type, uid, jobid, cause, facts_generation, rights, size"
             " FROM object WHERE fid = ANY(%b::bytea[])",
             packed(fids),
-        ):
-            self._facts_generations[id_] = known
+        ).fetchall():
             fid = FID.unpack(packed_fid)
             found[fid] = ObjectRow(
                 fid=fid, id=id_, generation=generation, content=content, type=type_, uid=uid, jobid=jobid,
                 cause=cause, known=known, rights=rights, size=size,
             )  # fmt: skip
-        self._recent = [row.id for row in found.values()]
         return found
 
     def put_objects(self, rows: Iterable[ObjectRow]) -> None:
@@ -238,7 +236,6 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Remove objects with their documents and pending rows; return how many objects were stored."""
         if not fids:
             return 0
-        self._facts_generations.clear()
         (count,) = self._run(_REMOVE, packed(fids)).fetchone() or (0,)
         self.release_moves(fids)
         return int(count)
@@ -269,32 +266,27 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
             found[FID.unpack(fid)] = generation, Facts(**{**facts, "released": bool(facts["released"])})
         return found
 
-    def put_facts(self, row: ObjectRow, generation: int, facts: Facts) -> bool:
-        """Write the facts of a stored object; False: newer ones are stored."""
-        if row.id not in self._facts_generations:
-            self.objects([row.fid])
-        if generation < self._facts_generations.get(row.id, generation + 1):
-            return False
-        self._keep_facts(row.id, generation, facts)
-        return True
+    def put_documents(self, found: Iterable[tuple[ObjectRow, Result]]) -> None:
+        """Write the documents that were found in stored objects; where a newer one is stored it stays."""
+        self.write_documents([
+            FoundDocument(row.id, result.extractor, (result.generation, result.serial), result.document,
+                          result.provenance)
+            for row, result in found
+        ])  # fmt: skip
 
-    def put_document(self, row: ObjectRow, result: Result) -> bool:
-        """Write the document that was found in a stored object; False: a newer one is stored."""
-        version = (result.generation, result.serial)
-        return self.write_document(row.id, result.extractor, version, result.document, result.provenance)
-
-    def put_failure(self, row: ObjectRow, result: Result, attempts: int) -> None:
-        """Keep a failed attempt, the last of so many, beside the last good document."""
-        failure = {"error": result.error, "stderr": result.stderr, "attempts": attempts}
-        version = (result.generation, result.serial)
-        self.write_failure(row.id, result.extractor, version, failure, result.provenance)
+    def put_failures(self, failures: Iterable[tuple[ObjectRow, Result, int]]) -> None:
+        """Keep failed attempts, each the last of so many, beside the last good documents."""
+        self.write_failures([
+            FoundDocument(row.id, result.extractor, (result.generation, result.serial),
+                  {"error": result.error, "stderr": result.stderr, "attempts": attempts}, result.provenance)
+            for row, result, attempts in failures
+        ])  # fmt: skip
 
     def remove_outdated(self, works: Iterable[WorkKey]) -> None:
         """Remove the documents and failures of extractors for objects."""
-        for fid, extractor in works:
-            row = self.objects([fid]).get(fid)
-            if row is not None:
-                self.remove_document(row.id, extractor)
+        wanted = list(works)
+        rows = self.objects({fid for fid, _ in wanted})
+        self.remove_some([(rows[fid].id, name) for fid, name in wanted if fid in rows])
 
     def remove_failures(self, works: Iterable[WorkKey]) -> int:
         """Forget failed attempts, not the good documents beside them; return how many there were."""

@@ -2,8 +2,6 @@
 
 The schema is made by the numbered files of schema/sqlite, each applied once, in order, in a transaction of
 its own; `user_version` says which were. `application_id` tells our files from other programs' ones.
-
-Lists of FIDs go into IN lists of a fixed length, filled up with NULL, so that each statement is prepared once.
 """
 
 from __future__ import annotations
@@ -11,13 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from lustre_events.changelog.fid import FID
 from lustre_events.errors import IndexTooNew, IndexUnavailable
 from lustre_events.index.sqlite import local_disk
 from lustre_events.index.sqlite.documents import rebuild, text_of
@@ -26,6 +22,7 @@ APPLICATION_ID = 0x4C755374  # "LuSt"
 BUSY_SECONDS = 10.0
 """How long a statement waits for another process's transaction."""
 
+STATEMENTS = 500
 WAL_PAGES = 16_384
 """64 MB in the WAL, where the writer's own checkpoints (writer.py) leave so much."""
 
@@ -34,9 +31,6 @@ WAL_BYTES = WAL_PAGES * 4096
 
 SEARCH_ROWS_SINCE = 8
 """The version of the schema with which the search rows of documents were made as they are."""
-
-_CHUNK = 500
-_MARKS = ",".join("?" * _CHUNK)
 
 
 @contextlib.contextmanager
@@ -64,7 +58,9 @@ def open_database(path: Path) -> sqlite3.Connection:
         # Not for everybody: what a file's document says is for who may read the file. The WAL gets the same mode.
         os.close(os.open(path, os.O_CREAT | os.O_RDONLY, 0o640))
     with sqlite_errors(path):
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS
+        )
     try:
         with sqlite_errors(path):
             _migrate(connection, path)
@@ -89,16 +85,6 @@ def there(path: Path) -> bool:
             f"{path}: this account may not read the index; ask the administrators of this file system, or search "
             "in the web console"
         ) from exc
-
-
-def select(connection: sqlite3.Connection, statement: str, fids: Collection[FID]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a SELECT whose `IN ({})` is filled with `fids`."""
-    packed = sorted(fid.pack() for fid in fids)
-    statement = statement.format(_MARKS)
-    for start in range(0, len(packed), _CHUNK):
-        chunk: list[bytes | None] = [*packed[start : start + _CHUNK]]
-        chunk += [None] * (_CHUNK - len(chunk))
-        yield from connection.execute(statement, chunk).fetchall()
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:

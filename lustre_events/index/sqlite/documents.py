@@ -4,25 +4,106 @@ Search rows are never found by object (there is no index for that, it would cost
 old ones are known by flattening the stored body again. The full text is contentless FTS5, which removes a
 row only when told its old text.
 
+Documents are written as sets: what is there is read once, then each table gets one call for all of them.
 Every function works in the caller's transaction and commits nothing.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from lustre_events.index.documents import COLUMNS, MAX_KEYS_OF_EXTRACTOR, TRUNCATED, DocumentRow
-from lustre_events.index.sqlite.origin import keep, own_members, release, whole
-from lustre_events.index.values import TABLES, Flat, canonical, flatten
+from lustre_events.index.documents import (
+    COLUMNS,
+    DocumentKey,
+    DocumentRow,
+    FoundDocument,
+    NewDocument,
+    is_newer_failure,
+    new_document,
+)
+from lustre_events.index.sqlite.among import select_among
+from lustre_events.index.sqlite.keys import Keys
+from lustre_events.index.sqlite.origin import Origins, own_members, whole
+from lustre_events.index.sqlite.search_rows import SearchRows
+from lustre_events.index.values import TABLES, canonical, flatten
 
 SLOT_BITS = 12
 """A document's id is its object's id, shifted by so many bits, and a number: so the full text, which knows
 documents by their ids, finds in the order of the objects, and tells the object without another look."""
 
 _COLUMNS = f"{COLUMNS}, origin"
+
+
+def put_documents(connection: sqlite3.Connection, keys: Keys, found: Sequence[FoundDocument]) -> list[bool]:
+    """Write what extractors found in objects; False where a newer (generation, serial) is stored.
+
+    A failed attempt of the same or an older (generation, serial) is forgotten. A document that is too large to
+    be searched as a whole says so in its provenance. Putting the same document again changes nothing.
+    """
+    if len({each.key for each in found}) < len(found):  # one after the other, as they are meant
+        return [written for each in found for written in put_documents(connection, keys, [each])]
+    rows, free = _stored(connection, {each.object for each in found})
+    new = [new_document(each, rows.get(each.key), own_members) for each in found]
+    _write(connection, keys, [each for each in new if each is not None], free)
+    return [each is not None for each in new]
+
+
+def _write(connection: sqlite3.Connection, keys: Keys, new: Sequence[NewDocument], free: dict[int, int]) -> None:
+    origins, search = Origins(connection), SearchRows(connection, keys)
+    made, changed = [], []
+    for found, row, text, provenance, flat in new:
+        row_id = row.id if row is not None else _next(free, found.object)
+        if row is not None and row.body is not None and flat is not None:
+            search.remove(found.object, row_id, found.extractor, flatten(json.loads(row.body)))
+        if flat is not None:
+            search.add(found.object, row_id, found.extractor, flat)
+        origin, own = origins.keep(provenance)
+        if row is None:
+            made.append((row_id, found.object, found.extractor, *found.version, text, own, origin))
+        else:
+            changed.append((*found.version, text, own, origin, row_id))
+            origins.release(row.origin)
+    connection.executemany(
+        "INSERT INTO document (id, object, extractor, generation, serial, body, provenance, origin)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        sorted(made),
+    )
+    connection.executemany(
+        "UPDATE document SET generation = ?, serial = ?, body = ?, provenance = ?, origin = ? WHERE id = ?", changed
+    )
+    connection.executemany(
+        "UPDATE document SET failure = NULL, failure_generation = NULL, failure_serial = NULL WHERE id = ?",
+        [(row.id,) for each in new if (row := each.heals) is not None],
+    )
+    origins.write()
+    search.write()
+
+
+def put_failures(connection: sqlite3.Connection, failures: Sequence[FoundDocument]) -> list[bool]:
+    """Keep failed attempts beside the last good documents; False where a newer attempt or document is stored.
+
+    `provenance` becomes a member of the kept failure. The good document and its search rows stay as they are.
+    """
+    if len({each.key for each in failures}) < len(failures):
+        return [written for each in failures for written in put_failures(connection, [each])]
+    rows, free = _stored(connection, {each.object for each in failures})
+    written = [is_newer_failure(each, rows.get(each.key)) for each in failures]
+    made, changed = [], []
+    for each in itertools.compress(failures, written):
+        row = rows.get(each.key)
+        row_id = row.id if row is not None else _next(free, each.object)
+        if row is None:
+            made.append((row_id, each.object, each.extractor))
+        changed.append((canonical({**each.body, "provenance": each.provenance}), *each.version, row_id))
+    connection.executemany("INSERT INTO document (id, object, extractor) VALUES (?, ?, ?)", made)
+    connection.executemany(
+        "UPDATE document SET failure = ?, failure_generation = ?, failure_serial = ? WHERE id = ?", changed
+    )
+    return written
 
 
 def put_document(  # noqa: PLR0917 - a document's row
@@ -34,45 +115,9 @@ def put_document(  # noqa: PLR0917 - a document's row
     body: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> bool:
-    """Write what an extractor found in an object; False when a newer (generation, serial) is stored.
-
-    A failed attempt of the same or an older (generation, serial) is forgotten. A document that is too large to
-    be searched as a whole says so in its provenance. Putting the same document again changes nothing.
-    """
-    row = _row(connection, object_id, extractor)
-    version = (generation, serial)
-    if row is not None and row.version > version:
-        return False
-    text = canonical(body)
-    row_id = row.id if row is not None else _new_row(connection, object_id, extractor)
-    provenance = {**provenance}
-    if row is not None and row.body == text:
-        before = own_members(row.provenance)
-        provenance |= {TRUNCATED: before[TRUNCATED]} if TRUNCATED in before else {}
-    else:
-        # Flattened from the stored text, as it will be when these rows are to be removed.
-        flat = flatten(json.loads(text))
-        if row is not None:
-            _remove_search_rows(connection, object_id, row)
-        _add_search_rows(connection, object_id, row_id, extractor, flat)
-        provenance |= {TRUNCATED: True} if flat.truncated else {}
-    origin, own = keep(connection, provenance)
-    connection.execute(
-        "UPDATE document SET generation = ?, serial = ?, body = ?, provenance = ?, origin = ? WHERE id = ?",
-        (generation, serial, text, own, origin, row_id),
-    )
-    if row is not None:
-        release(connection, row.origin)
-        _forget_failure(connection, row, version)
-    return True
-
-
-def _forget_failure(connection: sqlite3.Connection, row: DocumentRow, version: tuple[int, int]) -> None:
-    if row.failure is not None and row.failure_version <= version:
-        connection.execute(
-            "UPDATE document SET failure = NULL, failure_generation = NULL, failure_serial = NULL WHERE id = ?",
-            (row.id,),
-        )
+    """Write one document, as `put_documents` does."""
+    document = FoundDocument(object_id, extractor, (generation, serial), body, provenance)
+    return put_documents(connection, Keys(), [document])[0]
 
 
 def put_failure(  # noqa: PLR0917 - a document's row
@@ -84,37 +129,25 @@ def put_failure(  # noqa: PLR0917 - a document's row
     failure: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> bool:
-    """Keep a failed attempt beside the last good document; False when a newer attempt or document is stored.
-
-    `provenance` becomes a member of the kept failure. The good document and its search rows stay as they are.
-    """
-    row = _row(connection, object_id, extractor)
-    version = (generation, serial)
-    if row is not None and (row.version >= version or row.failure_version > version):
-        return False
-    row_id = row.id if row is not None else _new_row(connection, object_id, extractor)
-    connection.execute(
-        "UPDATE document SET failure = ?, failure_generation = ?, failure_serial = ? WHERE id = ?",
-        (canonical({**failure, "provenance": provenance}), generation, serial, row_id),
-    )
-    return True
+    """Keep one failed attempt, as `put_failures` does."""
+    return put_failures(
+        connection, [FoundDocument(object_id, extractor, (generation, serial), failure, provenance)]
+    )[0]
 
 
-def remove_documents(connection: sqlite3.Connection, object_ids: Iterable[int]) -> None:
+def remove_documents(connection: sqlite3.Connection, object_ids: Collection[int], keys: Keys | None = None) -> None:
     """Remove all documents and failures of these objects, with their search rows.
 
     To be called before the objects' own rows go: what a cascade removes leaves its search rows behind.
     """
-    for object_id in object_ids:
-        for row in _rows(connection, object_id):
-            _remove(connection, object_id, row)
+    rows, _ = _stored(connection, object_ids)
+    _remove(connection, keys or Keys(), rows)
 
 
-def remove_document(connection: sqlite3.Connection, object_id: int, extractor: str) -> None:
-    """Remove what one extractor said of an object, with its search rows."""
-    row = _row(connection, object_id, extractor)
-    if row is not None:
-        _remove(connection, object_id, row)
+def remove_some(connection: sqlite3.Connection, keys: Keys, documents: Collection[tuple[int, str]]) -> None:
+    """Remove what extractors said of objects, with their search rows: (object's id, extractor)."""
+    rows, _ = _stored(connection, {object_id for object_id, _ in documents})
+    _remove(connection, keys, {key: rows[key] for key in documents if key in rows})
 
 
 def move_documents(connection: sqlite3.Connection, source_id: int, target_id: int) -> None:
@@ -125,16 +158,21 @@ def move_documents(connection: sqlite3.Connection, source_id: int, target_id: in
     """
     if source_id == target_id:
         return
-    for row in _rows(connection, source_id):
-        provenance = _provenance(connection, row)
-        _remove(connection, source_id, row)
-        present = _row(connection, target_id, row.extractor)
-        if row.body is not None and (present is None or row.version > present.version):
-            put_document(connection, target_id, row.extractor, *row.version, json.loads(row.body), provenance)
-        if row.failure is not None and (present is None or row.failure_version > present.failure_version):
-            failure = json.loads(row.failure)
-            provenance = failure.pop("provenance", {})
-            put_failure(connection, target_id, row.extractor, *row.failure_version, failure, provenance)
+    rows, _ = _stored(connection, [source_id, target_id])
+    for (object_id, extractor), row in rows.items():
+        if object_id == source_id:
+            _move(connection, row, target_id, rows.get((target_id, extractor)))
+
+
+def _move(connection: sqlite3.Connection, row: DocumentRow, target_id: int, present: DocumentRow | None) -> None:
+    provenance = _provenance(connection, row)
+    _remove(connection, Keys(), {(row.id >> SLOT_BITS, row.extractor): row})
+    if row.body is not None and (present is None or row.version > present.version):
+        put_document(connection, target_id, row.extractor, *row.version, json.loads(row.body), provenance)
+    if row.failure is not None and (present is None or row.failure_version > present.failure_version):
+        failure = json.loads(row.failure)
+        provenance = failure.pop("provenance", {})
+        put_failure(connection, target_id, row.extractor, *row.failure_version, failure, provenance)
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
@@ -142,10 +180,13 @@ def rebuild(connection: sqlite3.Connection) -> None:
     for table in (*TABLES, "key"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
     connection.execute("INSERT INTO fulltext (fulltext) VALUES ('delete-all')")
+    keys = Keys()
     for document_id, object_id, extractor, body in connection.execute(
         "SELECT id, object, extractor, body FROM document WHERE body IS NOT NULL ORDER BY id"
     ):
-        _add_search_rows(connection, object_id, document_id, extractor, flatten(json.loads(body)))
+        search = SearchRows(connection, keys)
+        search.add(object_id, document_id, extractor, flatten(json.loads(body)))
+        search.write()
 
 
 def remove_failures(connection: sqlite3.Connection, works: Iterable[tuple[bytes, str]]) -> int:
@@ -177,80 +218,34 @@ def _provenance(connection: sqlite3.Connection, row: DocumentRow) -> dict[str, A
     return whole(shared[0] if shared else None, row.provenance)
 
 
-def _row(connection: sqlite3.Connection, object_id: int, extractor: str) -> DocumentRow | None:
-    row = connection.execute(
-        f"SELECT {_COLUMNS} FROM document WHERE object = ? AND extractor = ?",  # noqa: S608 - a constant
-        (object_id, extractor),
-    ).fetchone()
-    return None if row is None else DocumentRow(*row)
+def _stored(
+    connection: sqlite3.Connection, object_ids: Iterable[int]
+) -> tuple[dict[DocumentKey, DocumentRow], dict[int, int]]:
+    """Return the rows of objects, and the next free id of each object's documents."""
+    free = {object_id: object_id << SLOT_BITS for object_id in object_ids}
+    rows: dict[DocumentKey, DocumentRow] = {}
+    statement = f"SELECT object, {_COLUMNS} FROM document WHERE object IN ({{}})"  # noqa: S608 - constants
+    for object_id, *values in select_among(connection, statement, free):
+        row = DocumentRow(*values)
+        rows[object_id, row.extractor] = row
+        free[object_id] = max(free[object_id], row.id + 1)
+    return rows, free
 
 
-def _rows(connection: sqlite3.Connection, object_id: int) -> list[DocumentRow]:
-    found = connection.execute(
-        f"SELECT {_COLUMNS} FROM document WHERE object = ?",  # noqa: S608 - a constant
-        (object_id,),
-    )
-    return [DocumentRow(*row) for row in found.fetchall()]
+def _next(free: dict[int, int], object_id: int) -> int:
+    """Return the id of a new document of an object, and count it."""
+    free[object_id] += 1
+    return free[object_id] - 1
 
 
-def _new_row(connection: sqlite3.Connection, object_id: int, extractor: str) -> int:
-    first = object_id << SLOT_BITS
-    made = connection.execute(
-        "INSERT INTO document (id, object, extractor) SELECT coalesce(max(id), ?1 - 1) + 1, ?2, ?3 FROM document"
-        " WHERE id BETWEEN ?1 AND ?4",
-        (first, object_id, extractor, first + (1 << SLOT_BITS) - 1),
-    )
-    return int(made.lastrowid or 0)
-
-
-def _remove(connection: sqlite3.Connection, object_id: int, row: DocumentRow) -> None:
-    _remove_search_rows(connection, object_id, row)
-    connection.execute("DELETE FROM document WHERE id = ?", (row.id,))
-    release(connection, row.origin)
-
-
-def _add_search_rows(
-    connection: sqlite3.Connection, object_id: int, document_id: int, extractor: str, flat: Flat
-) -> None:
-    keys = _key_ids(connection, extractor, sorted(flat.names), add=True)
-    for table, pairs in flat.rows:
-        connection.executemany(
-            f"INSERT INTO {table} (key, value, object) VALUES (?, ?, ?)",  # noqa: S608 - names from the line above
-            sorted((keys[name], value, object_id) for name, value in pairs if name in keys),
-        )
-    if flat.text:
-        connection.execute("INSERT INTO fulltext (rowid, body) VALUES (?, ?)", (document_id, flat.text))
-
-
-def _remove_search_rows(connection: sqlite3.Connection, object_id: int, row: DocumentRow) -> None:
-    if row.body is None:
+def _remove(connection: sqlite3.Connection, keys: Keys, rows: Mapping[DocumentKey, DocumentRow]) -> None:
+    if not rows:
         return
-    flat = flatten(json.loads(row.body))
-    keys = _key_ids(connection, row.extractor, sorted(flat.names), add=False)
-    for table, pairs in flat.rows:
-        connection.executemany(
-            f"DELETE FROM {table} WHERE key = ? AND value = ? AND object = ?",  # noqa: S608 - as above
-            sorted((keys[name], value, object_id) for name, value in pairs if name in keys),
-        )
-    if flat.text:
-        connection.execute(
-            "INSERT INTO fulltext (fulltext, rowid, body) VALUES ('delete', ?, ?)", (row.id, flat.text)
-        )
-
-
-def _key_ids(connection: sqlite3.Connection, extractor: str, names: Iterable[str], *, add: bool) -> dict[str, int]:
-    found = {}
-    for name in names:
-        row = connection.execute(
-            "SELECT id FROM key WHERE extractor = ? AND name = ?", (extractor, name)
-        ).fetchone()
-        if row is None and add:
-            # One row, or none where the extractor has all the keys that it may have.
-            row = connection.execute(
-                "INSERT INTO key (extractor, name) SELECT ?1, ?2"
-                " WHERE (SELECT count(*) FROM key WHERE extractor = ?1) < ?3 RETURNING id",
-                (extractor, name, MAX_KEYS_OF_EXTRACTOR),
-            ).fetchone()
-        if row is not None:
-            found[name] = row[0]
-    return found
+    search, origins = SearchRows(connection, keys), Origins(connection)
+    for (object_id, extractor), row in rows.items():
+        if row.body is not None:
+            search.remove(object_id, row.id, extractor, flatten(json.loads(row.body)))
+        origins.release(row.origin)
+    search.write()
+    connection.executemany("DELETE FROM document WHERE id = ?", [(row.id,) for row in rows.values()])
+    origins.write()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.action_run import DEAD, OPEN, STATES, Hold, Run, RunsWanted, decode_run, encode_run, fits
-from lustre_events.index.sqlite.database import select
+from lustre_events.index.sqlite.among import select
 
 _STATES = ", ".join(f"'{state}'" for state in OPEN)
 

@@ -7,9 +7,7 @@ from collections.abc import Collection, Iterable
 
 from lustre_events.changelog.fid import FID
 from lustre_events.index import paths
-
-_CHUNK = 500
-"""Values of one IN list."""
+from lustre_events.index.sqlite.among import select_among
 
 
 def paths_of(
@@ -22,16 +20,11 @@ def paths_of(
 def links_of(connection: sqlite3.Connection, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
     """Return (FID, parent, name) of every current name of `fids`."""
     packed = {fid.pack(): fid for fid in fids}
-    wanted = sorted(packed)
     unpacked: dict[bytes, FID] = {}
     found = []
-    for start in range(0, len(wanted), _CHUNK):
-        chunk = wanted[start : start + _CHUNK]
-        marks = ",".join("?" * len(chunk))
-        for fid, parent, name in connection.execute(
-            f"SELECT fid, parent, name FROM link WHERE fid IN ({marks})",  # noqa: S608 - only question marks
-            chunk,
-        ):
-            above = unpacked.get(parent) or unpacked.setdefault(parent, FID.unpack(parent))
-            found.append((packed[fid], above, name))
+    for fid, parent, name in select_among(
+        connection, "SELECT fid, parent, name FROM link WHERE fid IN ({})", packed
+    ):
+        above = unpacked.get(parent) or unpacked.setdefault(parent, FID.unpack(parent))
+        found.append((packed[fid], above, name))
     return found

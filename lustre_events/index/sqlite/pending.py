@@ -9,7 +9,7 @@ from typing import Any
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import Lane, WorkKey
-from lustre_events.index.sqlite.database import select
+from lustre_events.index.sqlite.among import select
 
 _PENDING = (
     "fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns,"
@@ -47,6 +47,13 @@ class PendingTable:
                 for row in rows
             ],
         )  # fmt: skip
+
+    def put_leases(self, rows: Iterable[PendingRow]) -> None:
+        """Write `due_ns`, `job` and `handed_out_ns` of rows that are pending."""
+        self._connection.executemany(
+            "UPDATE pending SET due_ns = ?, job = ?, handed_out_ns = ? WHERE fid = ? AND extractor = ?",
+            [(row.due_ns, row.job, row.handed_out_ns, row.fid.pack(), row.extractor) for row in rows],
+        )
 
     def remove_pending(self, works: Iterable[WorkKey]) -> None:
         """Remove pending rows."""

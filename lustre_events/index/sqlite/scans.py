@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link, Place
 from lustre_events.index.interface import Facts, ObjectRow, ScanState
-from lustre_events.index.sqlite.database import select
+from lustre_events.index.sqlite.among import select
 
 _FACTS = Facts.__struct_fields__
 _PLACES = 200

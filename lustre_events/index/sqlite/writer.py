@@ -9,24 +9,29 @@ import contextlib
 import sqlite3
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import attrgetter, itemgetter
 from pathlib import Path
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
+from lustre_events.index.documents import FoundDocument
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
-from lustre_events.index.sqlite.database import open_database, select, sqlite_errors
+from lustre_events.index.paths import places_of
+from lustre_events.index.sqlite.among import select
+from lustre_events.index.sqlite.database import open_database, sqlite_errors
 from lustre_events.index.sqlite.documents import (
-    put_document,
-    put_failure,
-    remove_document,
+    put_documents,
+    put_failures,
     remove_documents,
     remove_failures,
+    remove_some,
 )
+from lustre_events.index.sqlite.keys import Keys
 from lustre_events.index.sqlite.ledger import RunTable
-from lustre_events.index.sqlite.paths import paths_of
+from lustre_events.index.sqlite.paths import links_of, paths_of
 from lustre_events.index.sqlite.pending import PendingTable
 from lustre_events.index.sqlite.scans import Scans
 from lustre_events.index.sqlite.upkeep import Upkeep
@@ -37,6 +42,11 @@ CHECKPOINT_ROWS = 5_000
 
 _OBJECT = "fid, id, generation, content, type, uid, jobid, cause, facts_generation, rights, size"
 _FACTS = Facts.__struct_fields__
+_values_of = attrgetter(*_FACTS)
+_PUT_FACTS = (
+    f"UPDATE object SET {', '.join(f'{name} = ?{number}' for number, name in enumerate(_FACTS, start=3))},"  # noqa: S608
+    " facts_generation = ?2 WHERE id = ?1 AND facts_generation <= ?2"
+)
 
 
 class SQLiteWriter:
@@ -48,6 +58,7 @@ class SQLiteWriter:
         self._connection = open_database(path)
         self._token = uuid.uuid4().hex
         self._checkpointed = 0
+        self._keys = Keys()
 
     def take_over(self) -> None:
         """Become the index's one writer; whoever was it before gets LeaseLost."""
@@ -66,9 +77,10 @@ class SQLiteWriter:
                 holder = self._connection.execute("SELECT token FROM writer").fetchone()
                 if holder is None or holder[0] != self._token:
                     raise LeaseLost(f"{self._path}: another dispatcher has taken over; this one stops")
-                yield SQLiteTransaction(self._connection, self._path)
+                yield SQLiteTransaction(self._connection, self._path, self._keys)
                 self._connection.execute("COMMIT")
             except BaseException:
+                self._keys.undone()
                 with contextlib.suppress(sqlite3.Error):  # some errors have rolled back already
                     self._connection.execute("ROLLBACK")
                 raise
@@ -124,9 +136,10 @@ class SQLiteWriter:
 class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
     """See `interface.Transaction`."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, keys: Keys) -> None:
         self._connection = connection
         self._path = path
+        self._keys = keys
 
     def advance(self, before: Cursor, after: Cursor) -> None:
         """Move a cursor. Raises LeaseLost if it does not stand at `before`."""
@@ -170,16 +183,13 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
             for row in select(self._connection, "SELECT DISTINCT fid FROM link WHERE fid IN ({})", fids)
         }
 
-    def names(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
-        """Return the last parts of all paths of `fids`, also where the directories above are not known."""
-        found: dict[FID, list[bytes]] = defaultdict(list)
-        for fid, name in select(self._connection, "SELECT fid, name FROM link WHERE fid IN ({})", fids):
-            found[FID.unpack(fid)].append(name)
-        return dict(found)
-
     def paths(self, fids: Collection[FID]) -> dict[FID, list[bytes]]:
         """Return all paths of each of `fids`, relative to the root; [] where none is known."""
         return paths_of(self._connection, fids, bounded=True)
+
+    def places(self, fids: Collection[FID]) -> tuple[dict[FID, list[bytes]], dict[FID, list[bytes]]]:
+        """Return `paths`, and the last parts of all paths of `fids`, also where directories above are not known."""
+        return places_of(partial(links_of, self._connection), fids)
 
     def objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
         """Return those of `fids` that are stored."""
@@ -225,7 +235,7 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
     def remove_objects(self, fids: Collection[FID]) -> int:
         """Remove objects with their documents and pending rows; return how many objects were stored."""
         present = self.objects(fids)
-        remove_documents(self._connection, [row.id for row in present.values()])
+        remove_documents(self._connection, [row.id for row in present.values()], self._keys)
         self._connection.executemany("DELETE FROM object WHERE id = ?", [(row.id,) for row in present.values()])
         for statement in ("DELETE FROM pending WHERE fid = ?", "DELETE FROM fired WHERE fid = ?"):
             self._connection.executemany(statement, [(fid.pack(),) for fid in fids])
@@ -256,35 +266,43 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
             found[FID.unpack(fid)] = generation, Facts(**{**facts, "released": bool(facts["released"])})
         return found
 
-    def put_facts(self, row: ObjectRow, generation: int, facts: Facts) -> bool:
-        """Write the facts of a stored object; False: newer ones are stored."""
-        columns = ", ".join(f"{name} = ?" for name in _FACTS)
-        done = self._connection.execute(
-            f"UPDATE object SET {columns}, facts_generation = ?"  # noqa: S608 - names of our own
-            " WHERE id = ? AND facts_generation <= ?",
-            (*(getattr(facts, name) for name in _FACTS), generation, row.id, generation),
-        )
-        return done.rowcount == 1
-
-    def put_document(self, row: ObjectRow, result: Result) -> bool:
-        """Write the document that was found in a stored object; False: a newer one is stored."""
-        version = (result.generation, result.serial)
-        return put_document(
-            self._connection, row.id, result.extractor, *version, result.document, result.provenance
+    def put_facts(self, found: Iterable[tuple[ObjectRow, int, Facts]]) -> None:
+        """Write the facts of stored objects, each with its generation; where newer ones are stored these stay."""
+        self._connection.executemany(
+            _PUT_FACTS,
+            sorted(
+                ((row.id, generation, *_values_of(facts)) for row, generation, facts in found), key=itemgetter(0)
+            ),
         )
 
-    def put_failure(self, row: ObjectRow, result: Result, attempts: int) -> None:
-        """Keep a failed attempt, the last of so many, beside the last good document."""
-        failure = {"error": result.error, "stderr": result.stderr, "attempts": attempts}
-        version = (result.generation, result.serial)
-        put_failure(self._connection, row.id, result.extractor, *version, failure, result.provenance)
+    def put_documents(self, found: Iterable[tuple[ObjectRow, Result]]) -> None:
+        """Write the documents that were found in stored objects; where a newer one is stored it stays."""
+        put_documents(
+            self._connection,
+            self._keys,
+            [
+                FoundDocument(row.id, result.extractor, (result.generation, result.serial), result.document,
+                      result.provenance)
+                for row, result in found
+            ],
+        )  # fmt: skip
+
+    def put_failures(self, failures: Iterable[tuple[ObjectRow, Result, int]]) -> None:
+        """Keep failed attempts, each the last of so many, beside the last good documents."""
+        put_failures(
+            self._connection,
+            [
+                FoundDocument(row.id, result.extractor, (result.generation, result.serial),
+                      {"error": result.error, "stderr": result.stderr, "attempts": attempts}, result.provenance)
+                for row, result, attempts in failures
+            ],
+        )  # fmt: skip
 
     def remove_outdated(self, works: Iterable[WorkKey]) -> None:
         """Remove the documents and failures of extractors for objects."""
-        for fid, extractor in works:
-            row = self.objects([fid]).get(fid)
-            if row is not None:
-                remove_document(self._connection, row.id, extractor)
+        wanted = list(works)
+        rows = self.objects({fid for fid, _ in wanted})
+        remove_some(self._connection, self._keys, [(rows[fid].id, name) for fid, name in wanted if fid in rows])
 
     def remove_failures(self, works: Iterable[WorkKey]) -> int:
         """Forget failed attempts, not the good documents beside them; return how many there were."""

@@ -6,12 +6,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from lustre_events.changelog.fid import FID
+from lustre_events.index.documents import FoundDocument
 from lustre_events.index.planner.planner import FEW
+from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.search import PostgresqlReading
 from lustre_events.index.postgresql.writer import PostgresqlTransaction, PostgresqlWriter
 from lustre_events.index.reading import Backend
 from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite import documents as sqlite_documents
+from lustre_events.index.sqlite.keys import Keys as SqliteKeys
 from lustre_events.index.values import TABLES
 from lustre_events.index.visibility import Viewer
 from tests.support.index.places import IndexPlace, Writer, open_writer, rows_of
@@ -96,12 +99,17 @@ class Contents:
     ) -> bool:
         """Put a document."""
         if isinstance(self.writer, PostgresqlWriter):
-            transaction = self._transaction()
-            written = transaction.write_document(object_id, extractor, version, body, provenance or {})
-            transaction.flush()
-            return written
+            found = FoundDocument(object_id, extractor, version, body, provenance or {})
+            return self._transaction().write_documents([found])[0]
         connection = self.writer._connection
         return sqlite_documents.put_document(connection, object_id, extractor, *version, body, provenance or {})
+
+    def documents(self, rows: list[tuple[int, str, Version, dict[str, Any]]]) -> list[bool]:
+        """Put documents, all at once."""
+        if isinstance(self.writer, PostgresqlWriter):
+            return self._transaction().write_documents([FoundDocument(*row, {}) for row in rows])
+        found = [FoundDocument(*row, {}) for row in rows]
+        return sqlite_documents.put_documents(self.writer._connection, SqliteKeys(), found)
 
     def failure(
         self,
@@ -113,16 +121,15 @@ class Contents:
     ) -> bool:
         """Put a failed attempt."""
         if isinstance(self.writer, PostgresqlWriter):
-            return self._transaction().write_failure(object_id, extractor, version, failure, provenance or {})
+            found = FoundDocument(object_id, extractor, version, failure, provenance or {})
+            return self._transaction().write_failures([found])[0]
         connection = self.writer._connection
         return sqlite_documents.put_failure(connection, object_id, extractor, *version, failure, provenance or {})
 
     def move(self, source_id: int, target_id: int) -> None:
         """Give the documents of one object to another."""
         if isinstance(self.writer, PostgresqlWriter):
-            transaction = self._transaction()
-            transaction.move_documents(source_id, target_id)
-            transaction.flush()
+            self._transaction().move_documents(source_id, target_id)
         else:
             sqlite_documents.move_documents(self.writer._connection, source_id, target_id)
 
@@ -162,7 +169,7 @@ class Contents:
 
     def _transaction(self) -> PostgresqlTransaction:
         assert isinstance(self.writer, PostgresqlWriter)
-        return PostgresqlTransaction(self.writer._database.connection, "test")
+        return PostgresqlTransaction(self.writer._database.connection, "test", Keys())
 
     def _backend(self, few: int) -> Backend:
         if isinstance(self.writer, PostgresqlWriter):

@@ -15,6 +15,7 @@ from lustre_events.changelog.record import ChangelogRecord, boundaries
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.dispatcher.action_runs import Documents, no_documents
+from lustre_events.dispatcher.outcomes import Follow, nobody
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rule_file import parse as parse_rules
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE, Rules
@@ -97,6 +98,7 @@ class Rig:
     link: CourierLink = field(default_factory=NoLink)
     documents: Documents = no_documents
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    follow: Follow = nobody
 
     def __post_init__(self) -> None:
         self.streams = MemoryRecordStreams(self.store)
@@ -123,6 +125,7 @@ class Rig:
             link=self.link,
             documents=self.documents,
             endpoints=self.endpoints,
+            follow=self.follow,
         )
 
     def restart(self) -> None:

@@ -1,0 +1,33 @@
+"""What results came to: the one value that is handed on when a document or facts are in the index.
+
+Whoever follows is called with the outcomes of a batch in the transaction that writes them, behind all that they
+change: it looks at the objects as they are now, and what it writes is committed together with them. A result that
+does not count (its job does not hold the row any more, its object was removed) has no outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.index.interface import ObjectRow
+
+
+class ResultOutcome(msgspec.Struct, frozen=True, gc=False):
+    """What one result came to. `row` is its object as it was before; `status` is one of a Result's."""
+
+    row: ObjectRow
+    extractor: str
+    generation: int
+    serial: int
+    status: str
+
+
+Follow = Callable[[Turn, Sequence[ResultOutcome]], None]
+"""Takes the outcomes of a batch of results."""
+
+
+def nobody(_turn: Turn, _outcomes: Sequence[ResultOutcome]) -> None:
+    """Follow nothing."""

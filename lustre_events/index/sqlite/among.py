@@ -1,0 +1,36 @@
+"""Rows of SQLite among given values: IN lists of a few lengths, filled up with NULL.
+
+So each statement is prepared once, and a short list costs little.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from lustre_events.changelog.fid import FID
+
+_CHUNKS = (4, 16, 64, 250, 900)
+"""Lengths of IN lists: each mark costs, also one that stands for nothing."""
+_MARKS = {size: ",".join("?" * size) for size in _CHUNKS}
+
+
+def select(connection: sqlite3.Connection, statement: str, fids: Collection[FID]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a SELECT whose `IN ({})` is filled with `fids`."""
+    return select_among(connection, statement, [fid.pack() for fid in fids])
+
+
+def select_among(
+    connection: sqlite3.Connection, statement: str, values: Collection[bytes | int]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a SELECT whose `IN ({})` is filled with values, in their order."""
+    ordered: list[Any] = sorted(values)
+    start = 0
+    while start < len(ordered):
+        left = len(ordered) - start
+        size = next((size for size in _CHUNKS if size >= left), _CHUNKS[-1])
+        chunk = ordered[start : start + size]
+        start += size
+        chunk += [None] * (size - len(chunk))
+        yield from connection.execute(statement.format(_MARKS[size]), chunk).fetchall()
