@@ -30,6 +30,7 @@ from workers.images import Images
 from workers.privileges import Account, account_for
 from workers.process import ProcessRuntime
 from workers.rights import Rights
+from workers.room import RoomRetry
 from workers.unpacked import ImageCache
 from workers.walltime import Walltime
 from workers.worker import Worker
@@ -76,8 +77,8 @@ def worker(settings: Settings, until: float | None = None) -> Worker:
         user_extractors=_users(own),
         mime=own.mime,
     )
-    # RQ waits for a job nearly as long as the worker's time to live, within one command.
-    client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds)
+    # RQ waits for a job nearly as long as the worker's time to live, within one command; and gives up at once.
+    client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds, RoomRetry())
     upkeep = ImageUpkeep(runtime, manifests, [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "unpack"])
     walltime = None if until is None else Walltime(until, own.job_timeout_seconds)
     return Worker(own.queue, context, client, own.worker_ttl_seconds, upkeep, walltime)

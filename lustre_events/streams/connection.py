@@ -37,8 +37,10 @@ _DAMAGED = ("WRONGTYPE", "user_script", "Invalid stream ID")
 _MOST_CHARACTERS = 300
 
 
-def connect(url: str, timeout_seconds: float) -> Client:
+def connect(url: str, timeout_seconds: float, retry: Retry | None = None) -> Client:
     """Return a client of the Redis at `url` that waits at most `timeout_seconds` for anything.
+
+    `retry` decides which commands are given again; None: none is.
 
     Raises:
         ConfigError: that is no Redis URL.
@@ -49,7 +51,7 @@ def connect(url: str, timeout_seconds: float) -> Client:
             url,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
+            retry=retry or Retry(NoBackoff(), 0),
             protocol=2,
             decode_responses=False,
         )
