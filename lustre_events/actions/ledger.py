@@ -61,7 +61,7 @@ def again(run: Run, newer: Run, settle_ns: int, settle_max_ns: int) -> Run:
     first_ns = min(run.first_ns, newer.first_ns)
     latest = max(run, newer, key=_stamp)
     return replace(
-        latest, id=run.id, made_ns=run.made_ns, first_ns=first_ns, before=run.before,
+        latest, id=run.id, made_ns=run.made_ns, first_ns=first_ns, before=run.before, merged=run.merged + 1,
         due_ns=due(first_ns, newer.event_ns, settle_ns, settle_max_ns),
         generation=max(run.generation, newer.generation),
     )  # fmt: skip

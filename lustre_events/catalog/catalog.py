@@ -18,7 +18,7 @@ from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import Room, listed, read_file, walk
 from lustre_events.config.toml_text import sentence
 from lustre_events.domain.rules import endpoints as endpoint_file
-from lustre_events.domain.rules.action_file import ActionNames, ReadWith
+from lustre_events.domain.rules.action_file import ActionNames, CheckQuery, ReadWith
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rule_file import HERE, parse
 from lustre_events.domain.rules.rules import Rule, Rules
@@ -44,6 +44,7 @@ class Places:
     endpoints: Path | None = None
     kinds: Mapping[str, ReadWith] = field(default_factory=dict)
     """The kinds of actions, each with what reads its `with`."""
+    check_query: CheckQuery = bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,9 @@ class Catalog:
         stamp = tuple(_stamps(self._places))
         extractors, problems = self._extractors()
         endpoints = read_endpoints(self._places.endpoints)
-        site = _site_rules(self._places.rules, extractors, ActionNames(self._places.kinds, endpoints))
+        site = _site_rules(
+            self._places.rules, extractors, ActionNames(self._places.kinds, endpoints, self._places.check_query)
+        )
         users, wrong = _users_rules(self._places.user_rules, extractors)
         self._stamp = stamp
         self.found = Found(

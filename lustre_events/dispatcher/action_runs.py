@@ -15,7 +15,7 @@ import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec.structs import replace
@@ -31,8 +31,8 @@ from lustre_events.domain.rules import templates
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.rules.endpoints import Endpoint
-from lustre_events.domain.triggers import CONTENT, REMOVED
-from lustre_events.errors import ConfigError
+from lustre_events.domain.triggers import CONTENT, DOCUMENT, REMOVED
+from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.interface import Facts, ObjectRow
 
 log = logging.getLogger(__name__)
@@ -48,14 +48,23 @@ KEPT_NS = 30 * 86_400 * SECOND_NS
 SWEEP_NS = 60 * SECOND_NS
 SWEEP_RUNS = 500
 MOST_OUT_EVENTS = 4_000
+MOST_MATCHES = 50_000
 
-Documents = Callable[[Collection[FID]], Mapping[FID, Mapping[str, Any]]]
-"""Returns the good documents of objects, by extractor."""
+PENDING_WAIT_NS = SECOND_NS // 4
 
 
-def no_documents(fids: Collection[FID]) -> Mapping[FID, Mapping[str, Any]]:  # noqa: ARG001
-    """Return nothing: there is nobody to ask."""
-    return {}
+@dataclass(frozen=True, slots=True)
+class ReadIndex:
+    """Reads what is committed. Both calls may raise LustreEventsError.
+
+    `documents` returns the good documents of objects, by extractor; `matching` those of some that match a query.
+    """
+
+    documents: Callable[[Collection[FID]], Mapping[FID, Mapping[str, Any]]]
+    matching: Callable[[str, Collection[FID]], Collection[FID]]
+
+
+NOTHING_TO_READ = ReadIndex(lambda _fids: {}, lambda _query, _fids: ())
 
 
 @dataclass(slots=True)
@@ -75,14 +84,21 @@ class _Known:
     rows: Mapping[FID, ObjectRow]
     facts: Mapping[FID, tuple[int, Facts]]
     paths: Mapping[FID, Sequence[bytes]]
-    documents: Mapping[FID, Mapping[str, Any]] = field(default_factory=dict)
+    documents: Mapping[FID, Mapping[str, Any]]
+    fired: Mapping[tuple[FID, str], int]
+    pending: Collection[FID]
+    """Those for which an extraction is pending, where queries are asked."""
 
 
 class ActionRuns:
     """Carries runs on, in the caller's transaction. `handed_out` are deliveries to give once it is committed."""
 
-    def __init__(self, documents: Documents = no_documents) -> None:
-        self._documents = documents
+    def __init__(self, reading: ReadIndex = NOTHING_TO_READ) -> None:
+        self._reading = reading
+        self._extractors: Collection[str] = ()
+        self._questions: dict[str, dict[tuple[str, int], FID]] = {}
+        """What queries are to be asked about: by rule, and by run and how often it was merged."""
+        self._matches: dict[tuple[str, int], bool] = {}
         self.rules = ActionRules()
         self.endpoints: Mapping[str, Endpoint] = {}
         self.guards = Guards()
@@ -90,9 +106,12 @@ class ActionRuns:
         self._out: dict[str, _Out] = {}
         self._swept_ns = 0
 
-    def follow(self, rules: ActionRules, endpoints: Mapping[str, Endpoint]) -> None:
-        """Ask these rules, and send to these endpoints, from now on."""
-        self.rules, self.endpoints = rules, endpoints
+    def follow(
+        self, rules: ActionRules, endpoints: Mapping[str, Endpoint], extractors: Collection[str] = ()
+    ) -> None:
+        """Ask these rules, and send to these endpoints, from now on; `extractors` are those that rules name."""
+        self.rules, self.endpoints, self._extractors = rules, endpoints, extractors
+        self._matches = {}
 
     def reload(self) -> None:
         """Forget what is not committed: after a failed step nobody knows."""
@@ -120,7 +139,7 @@ class ActionRuns:
         after = [self._asked(turn, rule, run, known) for run in runs]
         self._put(turn, runs, after)
         made = [run for run in after if run is not None and run.state != SETTLING]
-        fired = {(run.fid, rule.name): run.generation for run in made if run.trigger == CONTENT}
+        fired = {(run.fid, rule.name): run.generation for run in made if run.trigger in {CONTENT, DOCUMENT}}
         turn.transaction.put_fired(fired)
         why = self.guards.made(rule.name, len(made), rule.burst, turn.now_ns)
         if why:
@@ -131,7 +150,9 @@ class ActionRuns:
         asks = templates.asks_documents(rule.body) or templates.asks_documents(rule.settings)
         return _Known(
             turn.transaction.objects(fids), turn.transaction.facts(fids), turn.transaction.paths(fids),
-            self._documents(fids) if asks and fids else {},
+            self._reading.documents(fids) if asks and fids else {},
+            turn.transaction.fired(fids) if rule.query else {},
+            self._pending(turn, fids) if rule.query else (),
         )  # fmt: skip
 
     def _asked(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
@@ -148,7 +169,22 @@ class ActionRuns:
         seen = _seen(known.paths.get(run.fid, ()), row, facts)
         if run.trigger == CONTENT and _unchanged(run.before, seen):
             return None
+        if run.trigger == DOCUMENT:
+            after = self._matched(turn, rule, run, known)
+            if after is not run:
+                return after
         return self._made(turn, rule, run, seen, known.documents.get(run.fid, {}))
+
+    def _matched(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
+        """Return a run as it is where the rule's query finds its object; else what becomes of it."""
+        if known.fired.get((run.fid, rule.name), 0) >= known.rows[run.fid].content:
+            return None
+        waits = run.fid in known.pending and turn.now_ns - run.made_ns < MOST_FACTS_WAIT_NS
+        matches = self._matches.pop((run.id, run.merged), None)
+        if waits or matches is None:
+            self._questions.setdefault(rule.name, {})[run.id, run.merged] = run.fid
+            return ledger.later(run, turn.now_ns + (PENDING_WAIT_NS if waits else 0))
+        return run if matches else None
 
     def _made(self, turn: Turn, rule: ActionRule, run: Run, seen: Seen, documents: Mapping[str, Any]) -> Run | None:
         path = next((path for path in seen.paths if rule.holds(_file(path, seen, turn.now_ns), seen.type)), None)
@@ -166,6 +202,26 @@ class ActionRuns:
             why = f"more than {MOST_AT_A_PLACE} runs within an hour for this path: does the action change the file?"
             return ledger.held(run, why)
         return run
+
+    def _pending(self, turn: Turn, fids: Collection[FID]) -> set[FID]:
+        works = [(fid, extractor) for fid in fids for extractor in self._extractors]
+        return {fid for fid, _ in turn.transaction.pending(works)}
+
+    def ask_queries(self) -> None:
+        """Ask the queries of rules about what is committed, on the objects in question only; no lock is held."""
+        questions, self._questions = self._questions, {}
+        if len(self._matches) > MOST_MATCHES:
+            self._matches = {}  # of runs that are gone; those of others are asked for again
+        for name, asked in questions.items():
+            rule = self.rules.by_name.get(name)
+            if rule is None:
+                continue
+            try:
+                found = set(self._reading.matching(rule.query, set(asked.values())))
+            except LustreEventsError as exc:  # they are asked again: their runs are still settling
+                log.warning("rule %r waits: %s", name, exc, extra={"action": "retry"})
+                continue
+            self._matches.update({key: fid in found for key, fid in asked.items()})
 
     # Out
 

@@ -18,17 +18,19 @@ from dataclasses import dataclass, field
 from lustre_events.actions import ledger
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher.outcomes import ResultOutcome
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import SETTLING, WAITING, Run, Seen
 from lustre_events.domain.batch import ObjectChange
 from lustre_events.domain.namespace import eff_time_of
-from lustre_events.domain.pending import SECOND_NS, due
+from lustre_events.domain.pending import REPROCESS, SECOND_NS, due
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import File
-from lustre_events.domain.triggers import ATTRIBUTES, CONTENT, HSM, LAYOUT, REMOVED, RENAMED, XATTR
+from lustre_events.domain.triggers import ATTRIBUTES, CONTENT, DOCUMENT, HSM, LAYOUT, REMOVED, RENAMED, XATTR
 from lustre_events.index.interface import Facts, ObjectRow
+from lustre_events.jobs.messages import BUILT_IN
 
-SUPERSEDING = frozenset({CONTENT, ATTRIBUTES, XATTR, HSM})
+SUPERSEDING = frozenset({CONTENT, ATTRIBUTES, XATTR, HSM, DOCUMENT})
 """Of these only the newest counts."""
 
 
@@ -48,7 +50,8 @@ class _Fired:
     trigger: str
     fid: FID
     stamp: bytes
-    change: ObjectChange
+    first_ns: int
+    jobid: bytes | None
     before: Seen | None
     once: bool = False
     """Only where the rule has not fired for this content yet."""
@@ -103,6 +106,25 @@ class ActionTriggers:
         if fired:
             self._write(turn, fired)
 
+    def documents(self, turn: Turn, outcomes: Sequence[ResultOutcome]) -> None:
+        """Write runs for documents that are written now, of files whose content a record has told of.
+
+        What somebody asked for again is no news.
+        """
+        if DOCUMENT not in self.rules.triggers:
+            return
+        written = {each.row.fid for each in outcomes if _is_news(each)}
+        rows = turn.transaction.objects(written) if written else {}
+        known = {fid: row for fid, row in rows.items() if row.content and row.cause and row.type == "f"}
+        paths = turn.transaction.paths(known)
+        fired = [
+            _Fired(rule, DOCUMENT, fid, row.cause, eff_time_of(row.cause), row.jobid, None)
+            for fid, row in known.items()
+            for rule in self._asked(DOCUMENT, row.cause, [File(path) for path in paths[fid]], row.type)
+        ]
+        if fired:
+            self._write(turn, fired)
+
     def _removals(
         self, happened: Mapping[FID, ObjectChange], alive: Collection[FID], before: Before
     ) -> Iterator[_Fired]:
@@ -116,7 +138,7 @@ class ActionTriggers:
             _, facts = before.facts.get(fid, (0, None))
             seen = _seen(paths, facts, change.type)
             for rule in self._asked(REMOVED, stamp, [File(path) for path in paths], seen.type):
-                yield _Fired(rule, REMOVED, fid, stamp, change, seen)
+                yield _Fired(rule, REMOVED, fid, stamp, change.first_ns, change.jobid, seen)
 
     def _others(
         self,
@@ -142,7 +164,7 @@ class ActionTriggers:
         for trigger, stamp in change.events.items():
             seen = _seen_before(trigger, fid, type_, before)
             for rule in self._asked(trigger, stamp, files, type_):
-                yield _Fired(rule, trigger, fid, stamp, change, seen)
+                yield _Fired(rule, trigger, fid, stamp, change.first_ns, change.jobid, seen)
         if RENAMED in change.events and CONTENT not in change.events and CONTENT in self.rules.triggers:
             yield from self._named(fid, change, files, type_, before)
 
@@ -154,7 +176,7 @@ class ActionTriggers:
         stamp = change.events[RENAMED]
         for rule in self._asked(CONTENT, stamp, files, type_):
             if not any(rule.may_hold(file, type_) for file in old):
-                yield _Fired(rule, CONTENT, fid, stamp, change, None, once=True)
+                yield _Fired(rule, CONTENT, fid, stamp, change.first_ns, change.jobid, None, once=True)
 
     def _asked(self, trigger: str, stamp: bytes, files: Sequence[File], type_: str | None) -> list[ActionRule]:
         found = {rule.name: rule for file in files for rule in self.rules.asked(trigger, file, type_)}
@@ -185,9 +207,9 @@ class ActionTriggers:
         run = Run(
             id=uuid.uuid4().hex, key="", rule=rule.name, digest=rule.digest, trigger=fired.trigger,
             endpoint=rule.endpoint, action=rule.action, fid=fired.fid, stamp=fired.stamp, event_ns=event_ns,
-            first_ns=min(fired.change.first_ns, event_ns), generation=content, made_ns=turn.now_ns,
-            due_ns=due(min(fired.change.first_ns, event_ns), event_ns, settle_ns, self._settle_max_ns),
-            before=fired.before, jobid=fired.change.jobid,
+            first_ns=min(fired.first_ns, event_ns), generation=content, made_ns=turn.now_ns,
+            due_ns=due(min(fired.first_ns, event_ns), event_ns, settle_ns, self._settle_max_ns),
+            before=fired.before, jobid=fired.jobid,
         )  # fmt: skip
         for other in others:
             if other.state == SETTLING:
@@ -204,7 +226,12 @@ class ActionTriggers:
     def _settle_of(self, rule: ActionRule, trigger: str) -> int:
         if rule.settle_ns is not None:
             return rule.settle_ns
-        return 0 if trigger == REMOVED else self._settle_ns
+        return 0 if trigger in {REMOVED, DOCUMENT} else self._settle_ns
+
+
+def _is_news(outcome: ResultOutcome) -> bool:
+    """Whether a result is a document that nobody asked for again."""
+    return outcome.status == "ok" and outcome.reason != REPROCESS and outcome.extractor not in BUILT_IN
 
 
 def _seen_before(trigger: str, fid: FID, type_: str | None, before: Before) -> Seen | None:

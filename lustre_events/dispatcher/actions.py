@@ -13,13 +13,15 @@ from lustre_events.actions.link import CourierLink
 from lustre_events.changelog.fid import FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher.action_runs import ActionRuns, Documents, put_runs
+from lustre_events.dispatcher.action_runs import ActionRuns, ReadIndex, put_runs
 from lustre_events.dispatcher.action_triggers import ActionTriggers
+from lustre_events.dispatcher.outcomes import Follow, ResultOutcome
 from lustre_events.dispatcher.transactions import Write
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import DEAD, HELD, OPEN, SENT, STATES, Hold, Run, RunsWanted
 from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -33,10 +35,10 @@ COUNTED = 100_000
 class Actions:
     """See the module. `triggers` takes part in what records write."""
 
-    def __init__(self, link: CourierLink, settings: DispatcherSettings, documents: Documents) -> None:
+    def __init__(self, link: CourierLink, settings: DispatcherSettings, reading: ReadIndex) -> None:
         self._link = link
         self.triggers = ActionTriggers(settings)
-        self.runs = ActionRuns(documents)
+        self.runs = ActionRuns(reading)
         self._rules = ActionRules()
         self._new = True
         self._more = False
@@ -45,16 +47,25 @@ class Actions:
         self._answered: list[str] = []
         self._entries: Sequence[tuple[str, Sequence[Answer]]] = ()
 
-    def follow(self, rules: ActionRules, endpoints: Mapping[str, Endpoint]) -> None:
+    def follow(self, rules: Rules, endpoints: Mapping[str, Endpoint]) -> None:
         """Follow these rules and endpoints from the next step on."""
-        self._rules = rules
+        self._rules = rules.actions
         self._new = True
-        self.runs.follow(rules, endpoints)
+        self.runs.follow(rules.actions, endpoints, rules.extractors)
+
+    def follow_results(self, turn: Turn, outcomes: Sequence[ResultOutcome], *, others: Follow) -> None:
+        """Let rules fire for documents that were written, and others follow the results."""
+        self.triggers.documents(turn, outcomes)
+        others(turn, outcomes)
 
     def read(self) -> None:
-        """Read the courier's answers, as far as they are not committed. Raises StreamUnavailable."""
+        """Read the courier's answers, as far as they are not committed, and ask the queries of rules.
+
+        Raises StreamUnavailable.
+        """
         if not self._any and not self._rules:
             return
+        self.runs.ask_queries()
         done = set(self._answered)
         self._entries = [entry for entry in self._link.answers() if entry[0] not in done]
 

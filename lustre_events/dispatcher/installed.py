@@ -63,7 +63,7 @@ class Installed:
         ]
         self._registry.install([*own, *BUILT_IN])
         self._planner.follow(found.rules)
-        self._actions.follow(found.rules.actions, found.endpoints)
+        self._actions.follow(found.rules, found.endpoints)
         self.queues = {DEFAULT_QUEUE, BUILTIN_QUEUE, *found.rules.queues}
         log.info("rules and extractors are read again", extra={"action": "look", "extractors": len(own)})
 

@@ -26,7 +26,7 @@ from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import aliases
-from lustre_events.dispatcher.action_runs import Documents, no_documents
+from lustre_events.dispatcher.action_runs import NOTHING_TO_READ, ReadIndex
 from lustre_events.dispatcher.actions import Actions
 from lustre_events.dispatcher.continuity import Advance
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
@@ -121,7 +121,7 @@ class Dispatcher:
         tend: looks after subscriber groups; called every second.
         beat: called after every step with what was done so far, for whoever watches over this process.
         link: the way to the courier, which sends what actions say; it is told of `endpoints`.
-        documents: returns what is known of objects to the bodies of actions.
+        reading: reads what is committed of objects, for the bodies and queries of actions.
         timer: seconds from any beginning, to tell how long a transaction lasts.
         follow: called with what results came to, in the transaction that writes it (outcomes.py).
 
@@ -146,7 +146,7 @@ class Dispatcher:
         beat: Callable[[str], None] = lambda _status: None,
         timer: Callable[[], float] = time.monotonic,
         link: CourierLink = NO_LINK,
-        documents: Documents = no_documents,
+        reading: ReadIndex = NOTHING_TO_READ,
         endpoints: Mapping[str, Endpoint] = NO_ENDPOINTS,
         follow: Follow = nobody,
     ) -> None:
@@ -170,13 +170,14 @@ class Dispatcher:
         self._results_size = BatchSize(RESULTS, MOST_RESULTS)
         self._registry = ExtractorRegistry(index, list(installed.values()), settings)
         self._planner = planner = WorkPlanner(rules, settings, self._registry.disabled)
-        self._actions = Actions(link, settings, documents)
-        self._actions.follow(rules.actions, endpoints)
+        self._actions = Actions(link, settings, reading)
+        self._actions.follow(rules, endpoints)
         self._installed = Installed(look, self._registry, planner, self._actions, clock())
         self._walks = DirectoryWalks(planner)
         healing = Healing(planner, self._walks, settings.skew_seconds)
         asks: dict[str, FileSystemQuestion] = {HEAL: healing, SCAN: Scanning(planner, self._walks, healing)}
         self._records = RecordWriter(planner, self._walks, healing, self._actions.triggers)
+        follow = partial(self._actions.follow_results, others=follow)
         self._results = ResultWriter(self._registry, planner, asks, healing.doubt, settings, follow=follow)
         self._sweeper = Sweeper(streams, planner, mdts, clock(), healing.skew_ns)
         self._jobs = Jobs(queue, self._registry, planner, settings)

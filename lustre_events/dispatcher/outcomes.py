@@ -16,13 +16,17 @@ from lustre_events.index.interface import ObjectRow
 
 
 class ResultOutcome(msgspec.Struct, frozen=True, gc=False):
-    """What one result came to. `row` is its object as it was before; `status` is one of a Result's."""
+    """What one result came to.
+
+    `row` is its object as it was before; `status` is one of a Result's; `reason` is why the work was pending.
+    """
 
     row: ObjectRow
     extractor: str
     generation: int
     serial: int
     status: str
+    reason: str = ""
 
 
 Follow = Callable[[Turn, Sequence[ResultOutcome]], None]

@@ -132,7 +132,16 @@ class ResultWriter:
             taken.doubted.add(result.fid)
         turn.counters[f"results_{status}"] += 1
         taken.tallies.add(result.extractor, status, result.provenance)
-        taken.outcomes.append(ResultOutcome(row, result.extractor, result.generation, result.serial, status))
+        taken.outcomes.append(
+            ResultOutcome(
+                row,
+                result.extractor,
+                result.generation,
+                result.serial,
+                status,
+                before.reason if before is not None else "",
+            )
+        )
         if after is None and before is not None:
             after = questions.once_more(before)
         if after is not before:

@@ -65,6 +65,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         made_ns: when the row was made. `due_ns`: see the states. `ended_ns`: when it ended.
         ready_ns: when what is sent was fixed. `failed_ns`: when the first attempt failed; 0: none has.
         attempts: how often it was handed out. `attempt`: the name of the last one.
+        merged: how often it has taken in that the same happened once more.
         alone: it is sent alone, since a batch that it was in was refused.
         body: what is sent. `place`: a digest of the path under which that was.
         before: what was known before: of what was renamed or removed, or whose content may be the same.
@@ -92,6 +93,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ended_ns: int = 0
     attempts: int = 0
     attempt: str = ""
+    merged: int = 0
     alone: bool = False
     body: bytes = b""
     place: bytes = b""

@@ -13,6 +13,9 @@ ATTRIBUTES, XATTR, HSM = "attributes", "xattr", "hsm"
 LAYOUT = "layout"
 """No trigger: it tells a CLOSE that only followed a new layout from one that wrote."""
 
+DOCUMENT = "document"
+"""A document was written that a rule's query matches: no record says that."""
+
 TRIGGERS = (CONTENT, CREATED, REMOVED, RENAMED, ATTRIBUTES, XATTR, HSM)
 """What `on` of a rule may say, about files and directories."""
 

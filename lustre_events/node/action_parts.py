@@ -10,27 +10,40 @@ from typing import Any
 from lustre_events.catalog.catalog import read_endpoints
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.rules.endpoints import Endpoint
-from lustre_events.errors import ConfigError
+from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.opening import open_search
+from lustre_events.index.query.parser import parse
 
 log = logging.getLogger(__name__)
 
+_LATER_NS = 10**18
 READ_SECONDS = 5.0
 """How long it may take to read the documents of a few hundred objects."""
 
 
-class ReadDocuments:
-    """Reads documents for bodies, as committed; opened when it is asked first."""
+class ActionReader:
+    """Reads the index for the bodies and queries of actions, as it is committed."""
 
     def __init__(self, index_url: str) -> None:
         self._url = index_url
 
-    def __call__(self, fids: Collection[FID]) -> Mapping[FID, Mapping[str, Any]]:
+    def matching(self, query: str, fids: Collection[FID]) -> Collection[FID]:
+        """Return those of some objects that match a query. Raises QueryError, IndexUnavailable."""
+        with open_search(self._url, READ_SECONDS) as search:
+            return search.matching(query, fids)
+
+    def documents(self, fids: Collection[FID]) -> Mapping[FID, Mapping[str, Any]]:
         """Return the good documents of objects, by extractor. Raises IndexUnavailable."""
         with open_search(self._url, READ_SECONDS) as search:
             return {
                 view.fid: {each.extractor: each.body for each in view.documents} for view in search.show_many(fids)
             }
+
+
+def check_query(query: str) -> None:
+    """Refuse a query that cannot be understood, or whose answer changes with time alone. Raises QueryError."""
+    if parse(query, now_ns=0) != parse(query, now_ns=_LATER_NS):
+        raise QueryError("it means something else as time goes by (`now`); write a date, or the rule's own keys")
 
 
 class EndpointFile:

@@ -24,6 +24,7 @@ from lustre_events.changelog.lctl import Lctl
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import Settings
 from lustre_events.dispatcher import Dispatcher
+from lustre_events.dispatcher.action_runs import ReadIndex
 from lustre_events.domain.namespace import mdt_number
 from lustre_events.domain.rules import rules
 from lustre_events.domain.rules.endpoints import Endpoint
@@ -34,7 +35,7 @@ from lustre_events.index import make_folder, open_writer
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.jobs.queues import RqQueues
-from lustre_events.node.action_parts import EndpointFile, ReadDocuments
+from lustre_events.node.action_parts import ActionReader, EndpointFile, check_query
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.node.supervisor import Child, Supervisor
 from lustre_events.reader import Reader
@@ -162,6 +163,7 @@ def catalog(settings: Settings) -> Catalog:
             Path(settings.worker.user_extractors) if settings.worker.user_extractors else None,
             Path(settings.actions.endpoints) if settings.actions.endpoints else None,
             {name: kind.read_with for name, kind in KINDS.items()},
+            check_query,
         )
     )
 
@@ -189,6 +191,7 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
     for problem in found.problems:
         log.error("%s", problem, extra={"action": "look"})
     make_key(seal_path(settings))
+    read = ActionReader(index_url)
     return Dispatcher(
         RedisRecordStreams(client, settings.dispatcher.subscriber_max_lag),
         RedisResults(client),
@@ -203,7 +206,7 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
         tend=GroupKeeper(client).tend,
         beat=beat,
         link=SealedLink(DeliveryQueue(client), read_seal(seal_path(settings))),
-        documents=ReadDocuments(index_url),
+        reading=ReadIndex(read.documents, read.matching),
         endpoints=found.endpoints,
     )
 

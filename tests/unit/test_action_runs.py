@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lustre_events.actions import ledger
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OUTCOMES, REFUSED, Attempt
 from lustre_events.changelog.record import ChangelogRecord
+from lustre_events.dispatcher.action_runs import ReadIndex
 from lustre_events.domain.action_run import ENDS, OPEN, Run, key_of
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.pending import SECOND_NS
@@ -158,12 +159,12 @@ def test_a_rule_that_was_edited_is_asked_again_about_what_nobody_tried(rig: Acti
     rig.reply(rig.take(), AGAIN)
     rig.ask("hold_action", name="tell")
     rig.tell(*files(2, first=2))
-    rig.dispatcher._actions.follow(rules_of(RULE.format(more='extensions = ["no"]')).actions, rig.endpoints)
+    rig.dispatcher._actions.follow(rules_of(RULE.format(more='extensions = ["no"]')), rig.endpoints)
     rig.ask("release_action", name="tell")
     pass_and_settle(rig, 30)
     assert [len(each.events) for each in rig.take()] == [1]
     assert rig.states() == {"sent": 1}
-    rig.dispatcher._actions.follow(rules_of("").actions, rig.endpoints)
+    rig.dispatcher._actions.follow(rules_of(""), rig.endpoints)
     pass_and_settle(rig, 120)
     pass_and_settle(rig, 120)
     assert rig.states() == {"cancelled": 1}
@@ -303,7 +304,10 @@ def test_documents_fill_bodies(index_place: IndexPlace) -> None:
     """A body may name keys of documents; what no document has is null."""
     more = 'body = { a = "{doc.tabular.rows}", b = "{doc.tabular.x.y}", c = "n={doc.tabular.rows}" }'
     rig = action_rig(index_place, RULE.format(more=more))
-    rig.dispatcher._actions.runs._documents = lambda fids: {fid: {"tabular": {"rows": 3}} for fid in fids}
+    rows = {"tabular": {"rows": 3}}
+    rig.dispatcher._actions.runs._reading = ReadIndex(
+        lambda fids: dict.fromkeys(fids, rows), lambda _query, _fids: ()
+    )
     rig.tell(*files(1))
     assert rig.sent() == [{"a": 3, "b": None, "c": "n=3"}]
     rig.close()

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lustre_events.changelog.record import ChangelogRecord
+from lustre_events.dispatcher.action_runs import ReadIndex
+from lustre_events.jobs.messages import STAT
+from lustre_events.node.action_parts import ActionReader
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig
 from tests.support.model.dispatcher import FACTS
@@ -208,3 +211,89 @@ def test_a_migration_is_the_same_object(make: MakeRig) -> None:
     rig.tell(b.rename(fid=2, name=b"y", to=b"x.h5"))
     assert told(rig) == []
     assert rig.runs()[0].fid == b.fid_of(2)
+
+
+# Documents
+
+DOCUMENT_RULE = """
+[[rule]]
+name = "tables"
+extensions = ["csv"]
+extractor = "tabular"
+settle_seconds = 0
+
+[[rule]]
+name = "arrays"
+extensions = ["csv"]
+extractor = "hdf5"
+settle_seconds = 0
+
+[[rule]]
+name = "hot"
+on = "document"
+query = "rows:>2"
+action = "webhook"
+endpoint = "beamline"
+body = { path = "{path}", what = "{trigger}", rows = "{doc.tabular.rows}" }
+"""
+
+
+@pytest.fixture
+def documents(index_place: IndexPlace) -> Iterator[ActionRig]:
+    rig = action_rig(index_place, DOCUMENT_RULE)
+    read = ActionReader(rig.path if isinstance(rig.path, str) else f"sqlite:///{rig.path}")
+    rig.dispatcher._actions.runs._reading = ReadIndex(read.documents, read.matching)
+    yield rig
+    rig.close()
+
+
+def extracted(rig: ActionRig, rows: int, *records: ChangelogRecord) -> list[dict[str, object]]:
+    """Let a file change, and its table have so many rows; return what is told then."""
+    jobs = rig.play(*records)
+    for _ in range(6):
+        for job in jobs:
+            rig.answer([job], "ok", **({} if job.extractor == STAT else {"document": {"rows": rows}}))
+        rig.pass_seconds(1)
+        rig.settle()
+        jobs = rig.queue.take()
+    return rig.sent()
+
+
+def test_a_document_fires_when_the_query_finds_it(documents: ActionRig) -> None:
+    """A document that the query finds fires once for its content; one that it does not find leaves no run."""
+    rig = documents
+    assert extracted(rig, 2, b.create(name=b"a.csv"), b.close()) == []
+    assert rig.states() == {}
+    told = [{"path": "/a.csv", "what": "document", "rows": 3}]
+    assert extracted(rig, 3, b.close(time_ns=rig.now_ns)) == told
+    assert extracted(rig, 4, b.sattr(time_ns=rig.now_ns), b.rename(name=b"a.csv", to=b"b.csv")) == []
+    told = [{"path": "/b.csv", "what": "document", "rows": 5}]
+    assert extracted(rig, 5, b.close(time_ns=rig.now_ns)) == told
+
+
+def test_reprocessing_fires_nothing(documents: ActionRig) -> None:
+    """A document that is made again because somebody asked for it fires nothing, though the query finds it now."""
+    rig = documents
+    assert extracted(rig, 1, b.create(name=b"a.csv"), b.close()) == []
+    rig.ask("reprocess", name="tabular", fids=[str(b.fid_of(1))])
+    rig.pass_seconds(1)
+    assert extracted(rig, 9) == []
+    assert [
+        body for body in rig.select("SELECT body FROM document WHERE extractor = 'tabular'") if "9" in str(body)
+    ]
+
+
+def test_a_query_waits_until_nothing_is_pending(documents: ActionRig) -> None:
+    """While another extraction of the file is pending its rule is not asked; then it is, once for all documents."""
+    rig = documents
+    jobs = rig.play(b.create(name=b"a.csv"), b.close())
+    rig.answer([job for job in jobs if job.extractor != "hdf5"])
+    for _ in range(5):
+        rig.pass_seconds(1)
+        rig.settle()
+    assert (rig.take(), rig.states()) == ([], {"settling": 1})
+    rig.answer([job for job in jobs if job.extractor == "hdf5"])
+    for _ in range(3):
+        rig.pass_seconds(1)
+        rig.settle()
+    assert len(rig.sent()) == 1

@@ -4,6 +4,7 @@
 name = "who removes raw data"         # runs and counts are told by it
 on = ["removed", "renamed"]           # what happens: content, created, removed, renamed, attributes, xattr, hsm
 directories = ["/proj/*/raw/**"]      # conditions as for extractors: extensions, globs, owners, min_size, ...
+query = "instrument:ARPES"            # for on = "document": a document was written, and this finds the file
 types = ["f", "d"]                    # files, directories; default: files
 action = "webhook"                    # or "mail"
 endpoint = "data-managers"            # of the file that [actions] endpoints names
@@ -32,13 +33,18 @@ from lustre_events.domain.rules import templates
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.conditions import KEYS, Accounts, conditions_of
 from lustre_events.domain.rules.endpoints import Endpoint, unknown
-from lustre_events.domain.triggers import CONTENT, TRIGGERS
+from lustre_events.domain.triggers import CONTENT, DOCUMENT, TRIGGERS
+from lustre_events.errors import LustreEventsError
 
 TYPES = ("f", "d")
 MOST_BATCH = 500
+ON = (*TRIGGERS, DOCUMENT)
 _DAY = 86_400
-_LATER = ("directory", "document", "schedule")
+_LATER = ("directory", "schedule")
 """Triggers that the design has and this version has not."""
+
+CheckQuery = Callable[[str], object]
+"""Refuses a query that cannot be understood, or whose answer changes with time alone. Raises LustreEventsError."""
 
 ReadWith = Callable[[Location, Mapping[str, Any]], Mapping[str, Any]]
 """Reads what `with` says to one kind of action. Raises `location.error`."""
@@ -50,6 +56,7 @@ class ActionNames:
 
     kinds: Mapping[str, ReadWith] = field(default_factory=dict)
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    check_query: CheckQuery = bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ class _Entry:
     burst: int = key(10_000, least=0, most=1_000_000_000)
     per_minute: int = key(0, least=0, most=10_000_000)
     running: int = key(0, least=0, most=100_000)
+    query: str = key("", longest=2_000)
 
 
 _CONDITIONS = {name: each for name, each in KEYS.items() if name != "events"}
@@ -95,6 +103,7 @@ def action_rule(
         raise location.unknown(f"action {entry.action!r}", entry.action, known.kinds)
     _check_endpoint(location, entry, known.endpoints)
     on = _triggers(location.at("on"), table.get("on", [CONTENT]))
+    _check_query(location, entry, on, known)
     conditions = tuple(each for each in conditions_of(location, table, accounts) if each.key != "events")
     body = table.get("body")
     if body is not None:
@@ -107,7 +116,7 @@ def action_rule(
         endpoint=entry.endpoint, settings=read_with(location.at("with"), given), body=body, batch=entry.batch,
         settle_ns=None if entry.settle_seconds is None else int(entry.settle_seconds * SECOND_NS),
         expires_ns=int(entry.expires_seconds * SECOND_NS), burst=entry.burst, per_minute=entry.per_minute,
-        running=entry.running, query="", uid=None, digest=_digest(table),
+        running=entry.running, query=entry.query, uid=None, digest=_digest(table),
     )  # fmt: skip
 
 
@@ -128,15 +137,28 @@ def _check_endpoint(location: Location, entry: _Entry, endpoints: Mapping[str, E
 def _triggers(location: Location, given: Any) -> frozenset[str]:
     listed = [given] if isinstance(given, str) else given
     if not isinstance(listed, list) or not listed or not all(isinstance(each, str) for each in listed):
-        raise location.refusal(f"must be one trigger or a list of them; known are: {', '.join(TRIGGERS)}")
+        raise location.refusal(f"must be one trigger or a list of them; known are: {', '.join(ON)}")
     for each in listed:
         if each in _LATER:
-            raise location.refusal(
-                f"has {each!r}, which this version cannot do yet; known are: {', '.join(TRIGGERS)}"
-            )
-        if each not in TRIGGERS:
-            raise location.refusal(f"has an unknown trigger {each!r}{nearest(each, TRIGGERS)}")
+            raise location.refusal(f"has {each!r}, which this version cannot do yet; known are: {', '.join(ON)}")
+        if each not in ON:
+            raise location.refusal(f"has an unknown trigger {each!r}{nearest(each, ON)}")
     return frozenset(listed)
+
+
+def _check_query(location: Location, entry: _Entry, on: Collection[str], names: ActionNames) -> None:
+    if DOCUMENT not in on:
+        if entry.query:
+            raise location.at("query").refusal(f"is for on = {DOCUMENT!r} only; remove one of the two")
+        return
+    if len(on) > 1 or entry.types != ("f",):
+        raise location.at("on").refusal(f"has {DOCUMENT!r}, which stands alone, and is about files only")
+    if not entry.query:
+        raise location.at("query").refusal("is missing; write what documents must match, as in a search, or *")
+    try:
+        names.check_query(entry.query)
+    except LustreEventsError as exc:
+        raise location.at("query").refusal(f"cannot be asked: {exc}") from exc
 
 
 def _check_body(location: Location, body: Any) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -252,6 +252,14 @@ class Search:
         with self._backend.reading(viewer) as reading:
             present = reading.moved(asked)
             return views_of(reading, [present.get(fid, fid) for fid in asked], viewer, access_of(reading, viewer))
+
+    def matching(self, query: str, fids: Collection[FID], *, visible_to: Viewer | None = None) -> set[FID]:
+        """Return those of some objects that match a query, looking at no others. Raises QueryError."""
+        node = parse(query, now_ns=_now(None))
+        viewer = _limits(visible_to)
+        with self._backend.reading(viewer) as reading:
+            ids = [row.id for row in reading.objects(fids).values()]
+            return {row.fid for row in reading.matching(node if viewer is None else limited(node), ids)}
 
     def paths(self, fids: Iterable[FID], *, visible_to: Viewer | None = None) -> dict[FID, list[bytes]]:
         """Return all current paths of each object."""

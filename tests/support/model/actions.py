@@ -17,6 +17,7 @@ from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rule_file import HERE, parse
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import StreamUnavailable
+from lustre_events.node.action_parts import check_query
 from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import Rig
 from tests.support.records.builders import START_NS
@@ -28,14 +29,14 @@ ENDPOINTS = {
         "managers", "mail", "smtp://mail.example.org", sender="a@example.org", to=("b@example.org",)
     ),
 }
-KNOWN = ActionNames({name: kind.read_with for name, kind in KINDS.items()}, ENDPOINTS)
+KNOWN = ActionNames({name: kind.read_with for name, kind in KINDS.items()}, ENDPOINTS, check_query)
 
 NO_FIELDS: dict[str, Any] = {}
 
 
 def rules_of(text: str) -> Rules:
     """Return the rules of a text, over two webhooks and a mail."""
-    return parse(text, "rules", ("tabular",), HERE, "", KNOWN)
+    return parse(text, "rules", ("tabular", "hdf5"), HERE, "", KNOWN)
 
 
 class MemoryLink:

@@ -14,7 +14,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord, boundaries
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
-from lustre_events.dispatcher.action_runs import Documents, no_documents
+from lustre_events.dispatcher.action_runs import NOTHING_TO_READ, ReadIndex
 from lustre_events.dispatcher.outcomes import Follow, nobody
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rule_file import parse as parse_rules
@@ -96,7 +96,7 @@ class Rig:
     look: Callable[[], Found | None] = lambda: None
     timer: Callable[[], float] = lambda: 0.0
     link: CourierLink = field(default_factory=NoLink)
-    documents: Documents = no_documents
+    reading: ReadIndex = NOTHING_TO_READ
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     follow: Follow = nobody
 
@@ -123,7 +123,7 @@ class Rig:
             look=self.look,
             timer=self.timer,
             link=self.link,
-            documents=self.documents,
+            reading=self.reading,
             endpoints=self.endpoints,
             follow=self.follow,
         )

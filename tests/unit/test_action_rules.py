@@ -1,0 +1,170 @@
+"""Rules of actions and the file of endpoints: what may be written, what is refused, which rules could hold."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lustre_events.domain.rules import endpoints
+from lustre_events.domain.rules.action_rules import ActionRules
+from lustre_events.domain.rules.conditions import File
+from lustre_events.domain.rules.rule_file import parse
+from lustre_events.domain.rules.templates import FIELDS, filled
+from lustre_events.domain.triggers import TRIGGERS
+from lustre_events.errors import ConfigError
+from tests.support.model.actions import KNOWN, rules_of
+from tests.support.profiles import examples
+
+RULE = '[[rule]]\nname = "tell"\naction = "webhook"\nendpoint = "beamline"\n'
+
+
+def test_a_rule_says_what_it_says() -> None:
+    """Every key of a rule of an action is read, and rules of extractors in the same file stay what they are."""
+    rules = rules_of(
+        '[[rule]]\nextensions = ["csv"]\nextractor = "tabular"\n'
+        + RULE
+        + 'on = ["removed", "renamed"]\ntypes = ["f", "d"]\ndirectories = ["/raw/**"]\nbatch = 7\n'
+        + "settle_seconds = 1\n"
+        + 'expires_seconds = 60\nburst = 5\nper_minute = 6\nrunning = 2\nbody = { p = "{path}" }\nwith = {}\n'
+    )
+    (rule,) = rules.actions.rules
+    assert (rule.name, rule.on, rule.types) == ("tell", frozenset({"removed", "renamed"}), frozenset("fd"))
+    assert (rule.batch, rule.settle_ns, rule.expires_ns) == (7, 10**9, 60 * 10**9)
+    assert (rule.burst, rule.per_minute, rule.running, rule.body) == (5, 6, 2, {"p": "{path}"})
+    assert [each.work.extractor for each in rules.rules] == ["tabular"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('on = "contents"', "has an unknown trigger 'contents'; did you mean content?"),
+        ('on = "directory"', "has 'directory', which this version cannot do yet"),
+        ('on = "document"', "query is missing"),
+        ('query = "a:1"', "is for on = 'document' only"),
+        ('on = ["document", "content"]\nquery = "*"', "which stands alone"),
+        ('on = "document"\nquery = "a:("', "cannot be asked"),
+        ('on = "document"\nquery = "mtime:>now-7d"', "as time goes by"),
+        ("on = []", "must be one trigger or a list of them"),
+        ('extractor = "tabular"', "and action exclude each other"),
+        ('queue = "default"', "unknown key queue"),
+        ('complete = { marker = "x" }', "unknown key complete"),
+        ('outputs = "../x"', "unknown key outputs"),
+        ('after = "reduce"', "unknown key after"),
+        ('types = ["l"]', "types are f (files) and d (directories)"),
+        ("batch = 0", "batch must lie between 1 and 500"),
+        ('body = { a = "{pth}" }', "names an unknown field {pth}; did you mean path?"),
+        ('body = { a = "{" }', "with a bracket that stands alone"),
+        ("body = { a = 2020-01-01 }", "has what JSON has not"),
+        ("body = 5", "must be a table, a list or a text"),
+        ('with = { subject = "x" }', "unknown key subject"),
+        ('events = ["content"]', "unknown key events"),
+    ],
+)
+def test_a_wrong_rule_is_one_sentence(lines: str, words: str) -> None:
+    """What is wrong in a rule, or not there yet, is refused with the rule's name, the key, and what may be said."""
+    with pytest.raises(ConfigError) as error:
+        rules_of(RULE + lines)
+    assert words in str(error.value)
+    assert "[[rule]] 'tell'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (RULE.replace("webhook", "webhok"), "unknown action 'webhok' in [[rule]] 'tell'; did you mean webhook?"),
+        (RULE.replace("beamline", "beam-line"), "is 'beam-line', which is none; did you mean beamline?"),
+        (RULE.replace("beamline", "managers"), "is 'managers', one for mail; webhook needs its own kind"),
+        ('[[rule]]\naction = "webhook"\n', "endpoint is missing"),
+        (RULE + RULE, "two rules are named 'tell'"),
+        ('[[policy]]\nname = "x"\n', "unknown key policy"),
+    ],
+)
+def test_names_that_are_wrong_have_the_nearest_one(text: str, words: str) -> None:
+    """Kinds, endpoints and sections that nobody knows are refused with the nearest one."""
+    with pytest.raises(ConfigError) as error:
+        rules_of(text)
+    assert words in str(error.value)
+
+
+def test_users_rules_have_no_actions() -> None:
+    """A user's own rule of an action is refused: nothing is sent in a user's name."""
+    with pytest.raises(ConfigError, match="is for the site's rules only"):
+        parse(RULE, "alice.toml", (), user="alice", known=KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ('kind = "webhok"\nurl = "https://a"', "it must be one of: webhook, mail"),
+        ('kind = "webhook"', "url is missing; write where it is"),
+        ('kind = "webhook"\nurl = "ftp://a/"', "must begin with https://HOST or http://HOST"),
+        ('kind = "webhook"\nurl = "https:///path"', "must begin with https://HOST"),
+        ('kind = "webhook"\nurl = "https://user:secret@a/"', "has a user or password in it"),
+        ('kind = "webhook"\nurl = "https://a:port/"', "is no URL"),
+        ('kind = "webhook"\nurl = "https://a/b c"', "has a space"),
+        ('kind = "webhook"\nurl = "https://a/"\ntos = 1', "unknown key tos"),
+        ('kind = "webhook"\nurl = "https://a/"\nto = ["a@b.org"]', "is for mail only"),
+        ('kind = "mail"\nurl = "smtp://a"', "a mail needs sender and to"),
+        ('kind = "mail"\nurl = "smtp://a"\nsender = "a@b\\nBcc: c@d"\nto = ["a@b.org"]', "write NAME@HOST"),
+    ],
+)
+def test_a_wrong_endpoint_is_one_sentence(entry: str, words: str) -> None:
+    """What is wrong with an endpoint is refused with its name, and a password in a URL is not repeated."""
+    with pytest.raises(ConfigError) as error:
+        endpoints.parse(f"[endpoint.beamline]\n{entry}\n", "endpoints.toml")
+    assert words in str(error.value)
+    assert "[endpoint.beamline]" in str(error.value)
+    assert "secret@" not in str(error.value)
+
+
+def test_an_endpoint_shows_no_path_of_its_url() -> None:
+    """What is shown of an endpoint is scheme, host and port: its path or query may be a secret."""
+    found = endpoints.parse(
+        '[endpoint.a]\nkind = "webhook"\nurl = "https://b.example.org:8443/hook/t0ken?x=1"\n', "endpoints.toml"
+    )
+    assert found["a"].where == "https://b.example.org:8443"
+
+
+PATHS = st.lists(st.sampled_from([b"raw", b"new", b"a.h5", b"x.csv", b"A.H5"]), min_size=1, max_size=4)
+
+
+@examples(200)
+@given(st.lists(PATHS, min_size=1, max_size=6), st.sampled_from(["f", "d", None]))
+def test_the_quick_way_to_rules_leaves_none_out(paths: list[list[bytes]], type_: str | None) -> None:
+    """`asked`, which remembers directories, returns just the rules that could hold, whatever was asked before."""
+    rules = rules_of(
+        RULE
+        + 'directories = ["/raw/**"]\n'
+        + RULE.replace("tell", "h5")
+        + 'extensions = ["h5"]\non = ["content", "removed"]\n'
+        + RULE.replace("tell", "dirs")
+        + 'types = ["d"]\nglobs = ["n*"]\nowners = [5]\n'
+    ).actions
+    for parts in paths:
+        for file in (File(b"/".join(parts)), File(parts[-1], whole=False)):
+            wanted = [rule for rule in rules.rules if "content" in rule.on and rule.may_hold(file, type_)]
+            assert rules.asked("content", file, type_) == wanted
+
+
+VALUES = st.recursive(st.none() | st.integers() | st.text(), lambda each: st.dictionaries(st.text(), each))
+
+
+@examples(200)
+@given(st.dictionaries(st.sampled_from(FIELDS), st.text() | st.integers() | st.none()), VALUES)
+def test_no_value_changes_the_shape_of_a_body(known: dict[str, object], value: object) -> None:
+    """Values are put into leaves only, once: what is in them is never a template, and keys stay."""
+    template = {"a": "{path}", "b": ["x{name}y", 5, "{{path}}"], "c": {"d": "{doc.e.f}"}}
+    body = filled(template, {**known, "doc": {"e": {"f": value}}})
+    name = known.get("name")
+    assert body == {
+        "a": known.get("path"),
+        "b": [f"x{'' if name is None else name}y", 5, "{path}"],
+        "c": {"d": value},
+    }
+
+
+def test_nothing_asks_nothing() -> None:
+    """Without rules of actions no trigger is watched; the words of triggers are those of the guide."""
+    assert ActionRules().triggers == frozenset()
+    assert TRIGGERS == ("content", "created", "removed", "renamed", "attributes", "xattr", "hsm")
