@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lustre_events.errors import LibraryMissing
-from lustre_events.llapi.signatures import SIGNATURES
+from lustre_events.llapi.signatures import MSG_OFF, QUIET, SIGNATURES
 
 ENVIRONMENT_NAME = "LUSTRE_EVENTS_FILESYSTEM_LIBRARY"
 """The environment name of the setting `[filesystem] library`; read here too for those who use only this package."""
@@ -108,4 +108,8 @@ def _bind(path: str, library: ctypes.CDLL) -> Library:
         function.argtypes = signature.arguments
         function.restype = ctypes.c_int
         functions[name] = function
+    if QUIET in functions:
+        functions[QUIET](
+            MSG_OFF
+        )  # what went wrong is in the return codes; stderr is the journal of whoever loads it
     return Library(path, functions)

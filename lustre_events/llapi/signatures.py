@@ -59,13 +59,17 @@ class ChangelogRec(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One C function; all return an int. `since`: the Lustre release that brought it."""
+    """One C function; all return an int (QUIET's means nothing). `since`: the Lustre release that brought it."""
 
     arguments: tuple[type, ...]
     since: str = "2.0"
     optional: bool = False
     """Whether a library without it can be used."""
 
+
+QUIET = "llapi_msg_set_level"
+MSG_OFF = 0
+"""enum llapi_message_level, LLAPI_MSG_OFF: the library prints nothing."""
 
 _HANDLE = ctypes.c_void_p
 _HANDLE_OUT = ctypes.POINTER(ctypes.c_void_p)
@@ -88,6 +92,8 @@ SIGNATURES: dict[str, Signature] = {
     "llapi_changelog_fini": Signature((_HANDLE_OUT,)),
     # mdtname, idstr, endrec
     "llapi_changelog_clear": Signature((_TEXT, _TEXT, _INDEX)),
+    # level
+    QUIET: Signature((ctypes.c_int,), optional=True),
     # path or device, fidstr, path, pathlen, recno, linkno
     "llapi_fid2path": Signature(
         (_TEXT, _TEXT, _TEXT, ctypes.c_int, ctypes.POINTER(_INDEX), ctypes.POINTER(ctypes.c_int))

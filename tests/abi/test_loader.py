@@ -102,3 +102,34 @@ def test_older_library_lacks_only_its_optional_functions(old_path: Path) -> None
     assert "llapi_changelog_start_user" not in library
     with pytest.raises(LibraryMissing, match=r"llapi_changelog_in_buf, which came with Lustre 2\.13"):
         library.call("llapi_changelog_in_buf", None)
+
+
+CLEAR = """
+import ctypes, sys
+from lustre_events import llapi
+from lustre_events.errors import LustreEventsError
+quiet, path = sys.argv[1] == "quiet", sys.argv[2]
+if quiet:
+    try:
+        llapi.clear(llapi.load(path), "lustre-MDT0000", "cl9", 1)
+    except LustreEventsError:
+        print("refused")
+else:
+    ctypes.CDLL(path).llapi_changelog_clear(b"lustre-MDT0000", b"cl9", ctypes.c_longlong(1))
+"""
+
+
+@pytest.mark.parametrize("how", ["quiet", "as it is"])
+def test_the_library_prints_nothing(standin_path: Path, how: str) -> None:
+    """What the library would say on stderr is off once it is loaded: our own sentence tells the failure."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", CLEAR, how, standin_path], check=False, timeout=30, capture_output=True,
+        text=True,
+    )  # fmt: skip
+
+    assert (done.stdout, done.stderr == "") == (("refused\n", True) if how == "quiet" else ("", False))
+
+
+def test_a_library_without_levels_can_be_loaded(old_path: Path) -> None:
+    """Where the library has no function to quieten it, it is used all the same."""
+    assert "llapi_msg_set_level" not in llapi.load(str(old_path))

@@ -16,7 +16,8 @@
  *  - the raw read's EIO when the MDT restarts (a socket can only give ECONNRESET, then 0; recv gives EIO),
  *    and that records read ahead still come before the error;
  *  - what a mask, a user or its absence keeps from being recorded: tests append what shall be there;
- *  - idle users, rights (inject EACCES), the mount of a client (unmounted, it is silent), RPC delays, messages on stderr;
+ *  - idle users, rights (inject EACCES), the mount of a client (unmounted, it is silent), RPC delays, messages on
+ *    stderr but one (about a clear that fails);
  *  - path2fid, open_by_fid and everything else that is not below.
  *
  * Environment, for processes that a test starts:
@@ -26,10 +27,14 @@
  *  STANDIN_STATE    a file: each change of a user's position appends a line "lustre-MDT0000 cl1 812"; all
  *                   processes obey all lines. A test may append "lustre-MDT0000 cl1 gone" to deregister
  *  STANDIN_FOLLOW_MS  how often FOLLOW looks for new records, as the kernel does every 1000 ms; unset: at once
+ *  STANDIN_TREE     a folder that is the mounted file system: fid2path looks there, while nobody holds its flock(2)
+ *                   for himself. An object's FID is in its attribute trusted.lma, as on an MDT; the old FIDs of a
+ *                   directory that was split are in trusted.stripes, 16 bytes each
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -39,8 +44,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -93,6 +100,7 @@ static off_t state_read;
 static bool environment_read;
 static long follow_ms;
 static long records_out, misuses, clears;
+static int message_level = 7;                    /* lustreapi.h: LLAPI_MSG_MAX */
 
 /* ---- records ---- */
 
@@ -782,6 +790,8 @@ int llapi_changelog_start_user(void **priv, int flags, const char *name, const c
     return code;
 }
 
+void llapi_msg_set_level(int level) { message_level = level; }
+
 int llapi_changelog_in_buf(void *priv)
 {
     pthread_mutex_lock(&lock);
@@ -918,9 +928,47 @@ int llapi_changelog_clear(const char *name, const char *idstr, long long endrec)
         clears++;
         purge(m);
         write_state(m, u);
-    }
+    } else if (message_level >= 2) /* LLAPI_MSG_ERROR */
+        fprintf(stderr, "stand-in: %s cannot clear records of %s\n", idstr, name);
     pthread_mutex_unlock(&lock);
     return code;
+}
+
+/* What find_in_tree looks for, and the paths that it has found. */
+static struct { uint8_t fid[16]; size_t top; struct object *found; } sought;
+
+static int has_fid(const char *path, const struct stat *facts, int type, struct FTW *place)
+{
+    uint8_t own[64], old[64 * 16];
+    (void)facts; (void)type; (void)place;
+    bool same = lgetxattr(path, "trusted.lma", own, sizeof(own)) >= 24 && !memcmp(own + 8, sought.fid, 16);
+    ssize_t size = lgetxattr(path, "trusted.stripes", old, sizeof(old));
+    for (ssize_t at = 0; at + 16 <= size; at += 16)
+        same |= !memcmp(old + at, sought.fid, 16);
+    struct object *o = sought.found;
+    if (same && o->count < 8)
+        snprintf(o->paths[o->count++], sizeof(o->paths[0]), "%s", path[sought.top] ? path + sought.top + 1 : "");
+    return 0;
+}
+
+/* All paths of an object in STANDIN_TREE, NULL where there are none. */
+static struct object *find_in_tree(const char *tree, const char *fid)
+{
+    static struct object found;
+    uint64_t seq;
+    uint32_t oid, ver;
+    int folder = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 || flock(folder, LOCK_SH) || sscanf(fid, "[0x%lx:0x%x:0x%x]", &seq, &oid, &ver) != 3)
+        abort();
+    memcpy(sought.fid, &seq, 8);
+    memcpy(sought.fid + 8, &oid, 4);
+    memcpy(sought.fid + 12, &ver, 4);
+    sought.top = strlen(tree);
+    sought.found = &found;
+    found.count = 0;
+    nftw(tree, has_fid, 16, FTW_PHYS);
+    close(folder);
+    return found.count ? &found : NULL;
 }
 
 int llapi_fid2path(const char *mount, const char *fid, char *path, int size, long long *recno, int *linkno)
@@ -929,9 +977,14 @@ int llapi_fid2path(const char *mount, const char *fid, char *path, int size, lon
     (void)recno;
     pthread_mutex_lock(&lock);
     int error = fault("fid2path");
+    const char *tree = getenv("STANDIN_TREE");
     struct object *o = objects;
     while (o && strcmp(o->fid, fid))
         o = o->link;
+    if (tree) {
+        snprintf(mount_point, sizeof(mount_point), "%s", tree);
+        o = find_in_tree(tree, fid);
+    }
     int link = o && *linkno < o->count ? *linkno : 0;
     if (error > 0)
         code = -error;

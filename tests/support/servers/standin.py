@@ -23,9 +23,17 @@ FUTURE_BYTES = 16
 def build(folder: Path, *, old: bool = False) -> Path:
     """Compile the stand-in into `folder` and return its path; `old`: without start_user and in_buf."""
     target = folder / ("liblustreapi-old.so" if old else "liblustreapi.so")
-    variant = ["-DSTANDIN_OLD"] if old else []
-    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
-    subprocess.run([need("gcc"), *flags, *variant, str(SOURCE), "-o", str(target)], check=True, timeout=60)
+    return _compile(SOURCE, target, *(["-DSTANDIN_OLD"] if old else []))
+
+
+def build_ioctl(folder: Path) -> Path:
+    """Compile what a worker preloads to tell FIDs in the stand-in's tree (lustre_ioctl.c); return its path."""
+    return _compile(SOURCE.with_name("lustre_ioctl.c"), folder / "lustre_ioctl.so")
+
+
+def _compile(source: Path, target: Path, *more: str) -> Path:
+    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread", *more]
+    subprocess.run([need("gcc"), *flags, str(source), "-o", str(target)], check=True, timeout=60)
     return target
 
 
