@@ -25,11 +25,12 @@ import redis
 import rq
 from rq.exceptions import StopRequested
 from rq.job import Job as RqJob
+from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from lustre_events.errors import StreamUnavailable
 from lustre_events.jobs.messages import JOB_FUNCTION
-from lustre_events.jobs.queues import WRONG_TYPE
+from lustre_events.jobs.queues import KEPT_JOBS, WRONG_TYPE
 from workers import jobs
 from workers.context import CURRENT, WorkerContext
 from workers.contract import readable
@@ -236,6 +237,35 @@ class Worker(rq.Worker):
         job.retries_left = 0
         self.handle_job_failure(job, queue, exc_string=f"refused: {refusal}", execution=execution)
         self.set_state("idle")
+
+    def handle_job_success(self, job: RqJob, queue: rq.Queue, *args: Any, **kwargs: Any) -> None:
+        """Keep the job among the last ones that are done, for who looks at them."""
+        try:
+            super().handle_job_success(job, queue, *args, **kwargs)
+        except redis.ResponseError as exc:
+            if WRONG_TYPE not in str(exc):
+                raise
+            log.warning("job %s is done, but not kept for who looks: RQ's list of done jobs is of another type; "
+                        "delete %s with redis-cli", job.id, queue.finished_job_registry.key,
+                        extra={"action": "forget", "job": job.id})  # fmt: skip
+            job.result_ttl = 0
+            super().handle_job_success(job, queue, *args, **kwargs)
+        else:
+            self._forget_older(queue)
+
+    def _forget_older(self, queue: rq.Queue) -> None:
+        """Remove all but the last jobs that are done, or failed, so that Redis holds few of them at any speed."""
+        for registry in (queue.finished_job_registry, queue.failed_job_registry):
+            with contextlib.suppress(redis.ResponseError):  # of another type: see `_forget_unreadable`
+                old = self.connection.zrange(registry.key, 0, -KEPT_JOBS - 1)
+                if not old:
+                    continue
+                ids = [each.decode() for each in old if MEMBER.match(each)]
+                self.connection.zrem(registry.key, *old)
+                if ids:
+                    self.connection.delete(
+                        *(RqJob.key_for(each) for each in ids), *(Result.get_key(each) for each in ids)
+                    )
 
     def main_work_horse(self, job: RqJob, queue: rq.Queue) -> None:
         """Be the process of a job; it ends with its worker, which alone holds the other end of the pipe."""

@@ -3,7 +3,10 @@
     key              type    meaning; lifetime (all are RQ's own; the prefix is `rq:`)
     rq:queues        set     every queue; for ever
     rq:queue:<name>  list    ids of the jobs that wait; until a worker takes them
-    rq:job:<id>      hash    one job, as JSON; until it is done, a failed one for `FAILURE_TTL_SECONDS`
+    rq:job:<id>      hash    one job, as JSON; a done one for `DONE_TTL_SECONDS`, a failed one for
+                             `FAILURE_TTL_SECONDS`, while it is among the last `KEPT_JOBS` of its queue
+    rq:finished:<queue>, rq:failed:<queue>
+                     zset    ids of those, oldest first
     rq:workers       set     workers at work; until they end
 
 Workers may write to all of them, and so may whoever has their login: what is read here is taken apart with care.
@@ -21,6 +24,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 import msgspec
 import redis
@@ -30,14 +34,17 @@ from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
 from lustre_events.errors import StreamFull, StreamUnavailable
-from lustre_events.jobs.messages import JOB_FUNCTION, Job, encode_job
+from lustre_events.jobs.messages import JOB_FUNCTION, Job, JobItem, encode_job
 
 log = logging.getLogger(__name__)
 
 RETRIES = 2
 """How often RQ gives a job out again whose worker was lost: without this RQ never does."""
 
+DONE_TTL_SECONDS = 3_600
 FAILURE_TTL_SECONDS = 86_400
+KEPT_JOBS = 200
+"""How many done jobs of a queue are kept for who looks, and how many failed ones."""
 
 NO_ROOM = 1 << 40
 """Jobs in a queue that cannot be used: whoever asks how many wait gives it no more."""
@@ -49,6 +56,8 @@ _QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _WORKER = re.compile(r"[A-Za-z0-9_.:-]{1,300}\Z")
 _STATES = frozenset(str(each.value) for each in JobStatus)
 _MOST_BYTES = 300
+_NAMED = 3
+_MOST_NAME = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ class RqQueues:
                 JOB_FUNCTION,
                 args=(encode_job(job),),
                 timeout=self._timeout_seconds,
-                result_ttl=0,
+                result_ttl=DONE_TTL_SECONDS,
                 failure_ttl=FAILURE_TTL_SECONDS,
                 description=describe(job),
                 job_id=job.id,
@@ -244,11 +253,17 @@ class RqQueues:
 
 
 def describe(job: Job) -> str:
-    """Return the job in a few words of ASCII, as rq-dashboard shows it: `tabular, 3 files, [0x1:0x2:0x0] ...`."""
-    if not job.items:
-        return f"{job.extractor}, 0 files"
-    more = " ..." if len(job.items) > 1 else ""
-    return f"{job.extractor}, {len(job.items)} file{'s' * (len(job.items) > 1)}, {job.items[0].fid}{more}"
+    """Return the job in a few words of ASCII, as rq-dashboard shows it: `tabular, 2 files of uid 9: a, b`."""
+    names = [_name(item) for item in job.items[:_NAMED]]
+    more = ", ..." if len(job.items) > _NAMED else ""
+    owner = f" of uid {job.owner}" if job.owner >= 0 else ""
+    said = f"{job.extractor}, {len(job.items)} file{'s' * (len(job.items) != 1)}{owner}"
+    return f"{said}: {', '.join(names)}{more}" if names else said
+
+
+def _name(item: JobItem) -> str:
+    name = item.path.rpartition(b"/")[2]
+    return quote_from_bytes(name[:_MOST_NAME]) + "..." * (len(name) > _MOST_NAME) if name else str(item.fid)
 
 
 def _text(value: bytes | None) -> str:

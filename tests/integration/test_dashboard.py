@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,12 +21,14 @@ from werkzeug.security import generate_password_hash
 
 from lustre_events.changelog.fid import FID
 from lustre_events.jobs.messages import Job, JobItem
-from lustre_events.jobs.queues import RqQueues
+from lustre_events.jobs.queues import DONE_TTL_SECONDS, KEPT_JOBS, RqQueues
 from lustre_events.node.redis_server import RedisServer
+from lustre_events.sources.local_fid import fid_of_path
 from tests.support.servers.redis import login, start_kind
 from tests.support.servers.slurm import free_ports
 from tests.support.service.command import clean_environment
 from tests.support.service.hostile_queues import everything, plant
+from tests.support.waiting import wait_for
 
 PAGES = (
     "/", "/0/view/workers", "/0/view/jobs", "/0/view/job/x", "/0/data/queues.json", "/0/data/workers.json",
@@ -106,6 +109,41 @@ def test_it_shows_queues_and_jobs(dashboard: Dashboard) -> None:
     (shown,) = json.loads(dashboard.ask("/0/data/jobs/default/queued/8/asc/1.json")[1])["jobs"]
     assert "tabular, 1 file" in shown["description"] + shown.get("name", "")
     assert dashboard.ask("/0/view/job/j1")[0] == dashboard.ask("/0/data/job/j1.json")[0] == 200
+
+
+def test_the_last_jobs_that_are_done_are_shown(dashboard: Dashboard, server: RedisServer, tmp_path: Path) -> None:
+    """A done job is shown with extractor, owner and files; Redis holds the last ones alone, and not for long."""
+    dashboard.redis.flushall()
+    queues = RqQueues(dashboard.redis, 60)
+    paths = [tmp_path / name for name in ("a b.csv", "c.csv")]
+    items = []
+    for path in paths:
+        path.touch()
+        items.append(JobItem(fid_of_path(os.fsencode(path)), 1, os.fsencode(path.name)))
+    many = tuple(JobItem(FID(1, number, 0), 1, b"%d" % number) for number in range(1_000))
+    older = [f"old{number}" for number in range(KEPT_JOBS + 50)]
+    queues.enqueue("default", [Job(name, "stat", 1, 1000, many) for name in older])
+    dashboard.redis.delete("rq:queue:default")
+    soon = time.time() + 600
+    dashboard.redis.zadd("rq:finished:default", {name: soon + number for number, name in enumerate(older)})
+    queues.enqueue("default", [Job("last", "stat", 1, 1000, tuple(items))])
+    config = tmp_path / "worker.toml"
+    config.write_text(f'[filesystem]\nsource = "directory"\nmount = "{tmp_path}"\n[worker]\nruntime = "process"\n')
+
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "workers", "--config", config],
+        env=clean_environment({"LUSTRE_EVENTS_REDIS_URL": login(server, "worker")}),
+    ) as worker:  # fmt: skip
+        wait_for(lambda: dashboard.redis.zcard("rq:finished:default") == KEPT_JOBS)
+        worker.terminate()
+
+    shown = json.loads(dashboard.ask("/0/data/jobs/default/finished/8/dsc/1.json")[1])["jobs"]
+    (last,) = [each for each in shown if each["id"] == "last"]
+    assert last["description"] == "stat, 2 files of uid 1000: a%20b.csv, c.csv"
+    assert 0 < dashboard.redis.ttl("rq:job:last") <= DONE_TTL_SECONDS
+    kept = list(dashboard.redis.scan_iter("rq:job:*"))
+    assert len(kept) == KEPT_JOBS
+    assert sum(dashboard.redis.memory_usage(key) for key in kept) < 10_000_000
 
 
 def test_nothing_is_unpickled_markup_or_changed(dashboard: Dashboard, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from rq.serializers import JSONSerializer
 
 from lustre_events.changelog.fid import FID
 from lustre_events.jobs.messages import STAT, Job, JobItem, Result
-from lustre_events.jobs.queues import QueueCounts, RqQueues
+from lustre_events.jobs.queues import DONE_TTL_SECONDS, QueueCounts, RqQueues
 from lustre_events.sources.local_fid import fid_of_path
 from lustre_events.streams.results import RedisResults
 from tests.support.service.contents import CSV
@@ -114,7 +114,7 @@ def site(redis_url: str, open_folder: Path, base_image: Path) -> Iterator[Site]:
 
 
 def test_batch_becomes_results(site: Site) -> None:
-    """A job's files become one result each, with provenance; afterwards RQ has forgotten the job."""
+    """A job's files become one result each, with provenance; RQ keeps the job for a while, for who looks."""
     items = [site.write(b"a.csv"), site.write(b"\xff,new\nline:x.csv"), site.write(b"bad.csv", b"\0\1\2")]
     gone = JobItem(FID(1, 2, 3), 7, b"gone.csv")
     site.enqueue("tabular", *items, gone)
@@ -135,7 +135,8 @@ def test_batch_becomes_results(site: Site) -> None:
         "duration_ms",
     }
     assert found[items[2].fid].error == "ValueError: it is a binary file, not a table"
-    wait_for(lambda: not site.client.exists("rq:job:job1"))
+    wait_for(lambda: site.client.hget("rq:job:job1", "status") == b"finished")
+    assert 0 < site.client.ttl("rq:job:job1") <= DONE_TTL_SECONDS
     assert site.queues.stats().queues["default"] == QueueCounts()
 
 
@@ -246,7 +247,7 @@ def test_stranger_in_redis_runs_nothing(site: Site, tmp_path: Path) -> None:
 
     assert result.status == "ok"
     assert not (tmp_path / "owned").exists()
-    wait_for(lambda: not site.client.exists("rq:job:callbacks"))
+    wait_for(lambda: site.client.hget("rq:job:callbacks", "status") == b"finished")
     assert "this.callback" not in site.log.read_text()
 
 
@@ -390,7 +391,7 @@ def test_a_job_that_waited_through_an_upgrade_still_runs(site: Site) -> None:
 
 
 def test_jobs_are_readable_json(redis_url: str) -> None:
-    """What RQ carries is JSON and ASCII: our function, a retry, no kept result, words for people."""
+    """What RQ carries is JSON and ASCII: our function, a retry, words for people."""
     with contextlib.closing(redis.Redis.from_url(redis_url)) as client:
         queues = RqQueues(client, 60)
         item = JobItem(FID(1, 2, 3), 5, b"\xff,\n\xc3\xa9")
@@ -401,8 +402,8 @@ def test_jobs_are_readable_json(redis_url: str) -> None:
         assert queues.length("default") == 2
         assert job.func_name == "workers.jobs.run"
         assert job.data.isascii()
-        assert (job.retries_left, job.result_ttl, job.timeout) == (2, 0, 60)
+        assert (job.retries_left, job.result_ttl, job.timeout) == (2, DONE_TTL_SECONDS, 60)
         assert job.failure_ttl
-        assert job.description == "tabular, 2 files, [0x1:0x2:0x3] ..."
+        assert job.description == "tabular, 2 files: %FF%2C%0A%C3%A9, %FF%2C%0A%C3%A9"
         queues.enqueue("default", [])
         assert queues.stats().queues == {"default": QueueCounts(waiting=2)}
