@@ -77,9 +77,18 @@ class WorkPlanner:
         work = self._stat if extractor == STAT else self.rules.work_of(rule)
         return self._settle_ns if work is None or work.settle_ns is None else work.settle_ns
 
-    def take(self, turn: Turn, changes: Mapping[FID, ObjectChange]) -> dict[FID, ObjectRow]:
-        """Write the objects that changed, and the work that this asks for; return those that were stored before."""
-        stored = turn.transaction.objects(changes)
+    def take(
+        self, turn: Turn, changes: Mapping[FID, ObjectChange], directories: Collection[FID] = ()
+    ) -> dict[FID, ObjectRow]:
+        """Write the objects that changed, and the work that this asks for; return those that were stored before.
+
+        `directories` are those in which names came or went, which changes their time, size and links, too.
+        """
+        stored = turn.transaction.objects({*changes, *directories})
+        changes = dict(changes)
+        for fid in directories:
+            if fid in stored or fid in changes:
+                changes.setdefault(fid, ObjectChange(turn.now_ns)).attributes = True
         rows = {fid: changed(stored.get(fid) or ObjectRow(fid=fid), change) for fid, change in changes.items()}
         turn.transaction.put_objects(rows.values())
         wanted = [self._wanted(row, changes[fid], self._stat, row.generation) for fid, row in rows.items()]

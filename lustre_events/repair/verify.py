@@ -172,11 +172,7 @@ def _difference(
 
 def _differing_facts(facts: Facts, row: Row | None) -> str:
     """Return which facts are others in the index, and what it says; empty: all are the same."""
-    # What is mounted or made in it changes these of a directory, often without a record.
-    passed_over = {"size", "mtime_ns", "nlink"} if facts.type == "d" else set()
-    pairs = {
-        name: (getattr(facts, name), getattr(row, name, None)) for name in _COMPARED if name not in passed_over
-    }
+    pairs = {name: (getattr(facts, name), getattr(row, name, None)) for name in _COMPARED}
     return ", ".join(
         f"{name} {seen}, in the index {known}" for name, (seen, known) in pairs.items() if seen != known
     )

@@ -124,6 +124,30 @@ def test_unlink_before_it_is_due_deletes_the_row(make: MakeRig) -> None:
     assert rig.pending() == set()
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        b.create(fid=3, parent=9, name=b"new"),
+        b.unlink(fid=1, parent=9, name=b"a"),
+        b.rename(fid=1, parent=9, name=b"a", to=b"c", to_parent=9),
+        b.rename(fid=1, parent=9, name=b"a", to=b"a", to_parent=8),
+        b.rename(fid=2, parent=8, name=b"b", to=b"b", to_parent=9),
+        b.link(fid=2, parent=9, name=b"also"),
+    ],
+    ids=["create", "unlink", "rename", "away", "into", "link"],
+)
+def test_a_name_that_comes_or_goes_makes_the_facts_of_its_directory_due(rig: Rig, record: ChangelogRecord) -> None:
+    """A directory has another time and link count then: `stat` looks again, also where a job has it already."""
+    made = [b.mkdir(fid=9, name=b"d"), b.mkdir(fid=8, name=b"e"), b.create(fid=1, parent=9, name=b"a"),
+            b.create(fid=2, parent=8, name=b"b")]  # fmt: skip
+    jobs = rig.play(*made)
+    assert fid_of(9) not in {item.fid for job in rig.play(record) for item in job.items}, "a job has it"
+    rig.answer(jobs)
+
+    rig.pass_seconds(1)
+    assert fid_of(9) in {item.fid for job in rig.play() for item in job.items}
+
+
 def test_the_last_unlink_removes_object_and_documents(rig: Rig) -> None:
     """With its last name an object goes with its documents and what is searched of them."""
     rig.answer(rig.play(b.create(name=b"a.csv")))

@@ -15,6 +15,7 @@ new FID's.
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -101,9 +102,18 @@ class Lustre:
         """Return the root and all directories."""
         return [self.root, *(inode for inode in self.links.values() if inode.type == "d")]
 
+    def numbered(self) -> dict[tuple[int, bytes], Inode]:
+        """Return what each name means now, with the directory's number instead of its FID."""
+        return {(self._numbers[parent], name): inode for (parent, name), inode in self.links.items()}
+
     def names(self, inode: Inode) -> list[Place]:
         """Return the names of an object."""
         return [place for place, each in self.links.items() if each is inode]
+
+    def mtime_ns(self, inode: Inode) -> int:
+        """Return a number that stands for when an object was changed last: of a directory, what is in it."""
+        below = sorted((name, each.number) for (parent, name), each in self.links.items() if parent == inode.fid)
+        return inode.content if inode.type != "d" else zlib.crc32(repr(below).encode())
 
     def paths(self, inode: Inode) -> list[bytes]:
         """Return the paths of an object, as fid2path would."""

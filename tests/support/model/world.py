@@ -185,6 +185,10 @@ class World:
         """Return the objects that the index has."""
         return {FID.unpack(fid) for fid in self.rig.select("SELECT fid FROM object")}
 
+    def mtimes_ns(self) -> dict[FID, int]:
+        """Return when each object was changed last, as far as the index knows."""
+        return {FID.unpack(fid): mtime_ns for fid, mtime_ns in self.rig.select("SELECT fid, mtime_ns FROM object")}
+
     def failed(self) -> set[FID]:
         """Return the objects with a failed attempt."""
         rows = self.rig.select(
@@ -230,7 +234,8 @@ class World:
         if inode is None:
             return msgspec.structs.replace(found, status="gone", document={})
         if job.extractor == STAT:
-            return msgspec.structs.replace(found, document={**FACTS, "type": inode.type})
+            facts = {**FACTS, "type": inode.type, "mtime_ns": self.system.mtime_ns(inode)}
+            return msgspec.structs.replace(found, document=facts)
         if self.chance.random() < 0.1:
             return msgspec.structs.replace(found, status="failed", document={}, error="a bad moment")
         self.extracted[inode.number, inode.content] += 1
