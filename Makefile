@@ -5,11 +5,13 @@
 # make field  deploy/README.md, carried out on a Debian 12 with systemd that the test boots, as root; then what may befall it
 # make explore  hypothesis's tests with other examples than CI's, and ten times as many (EXPLORE=100: more). What it
 #               finds is written down beside the test as an @example; CI draws the same examples each time.
+# make chaos  everything killed, paused and filled at random while files change, and the truth compared (as root).
+#             SECONDS=600: for how long; SEED=N: the round of that seed again
 VENV ?= .venv
 BIN := $(VENV)/bin
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test field quick quick-newer explore check lint format bench bench-large images images-report constraints docs clean
+.PHONY: demo test field quick quick-newer explore chaos check lint format bench bench-large images images-report constraints docs clean
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
@@ -35,6 +37,12 @@ EXPLORE ?= 10
 explore:
 	@VENV=$(VENV) deploy/bootstrap.sh test
 	@LUSTRE_EVENTS_EXPLORE=$(EXPLORE) $(BIN)/python -m pytest -m hypothesis --timeout=7200 $(PYTEST)
+
+SECONDS ?= 300
+SEED ?= 0
+chaos:
+	@VENV=$(VENV) deploy/bootstrap.sh test
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
 check: lint test
 

@@ -52,12 +52,13 @@ class PostgreSQLServer:
     `kill` goes on with the same data, `remove` removes it.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, folder: Path | None = None) -> None:
+        """`folder`: where its own folder is made, if not in the one for temporary files."""
         self._options = options
         self._programs = find_programs()
         self._user: pwd.struct_passwd | None = _ordinary_user() if os.geteuid() == 0 else None
         # Not below a folder that only this process's user may enter.
-        self.directory = Path(tempfile.mkdtemp(prefix="lustre-events-pg-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="lustre-events-pg-", dir=folder))
         if self._user is not None:
             os.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
@@ -107,6 +108,16 @@ class PostgreSQLServer:
         process, self._process = self._process, None
         if process is not None:
             self._end(process)
+
+    @property
+    def pid(self) -> int:
+        """The server's process id; 0 while it does not run."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def remove(self) -> None:
         """Stop and remove all data."""

@@ -122,7 +122,7 @@ class Service:
 
     def processes(self) -> list[Process]:
         """Return everything that runs for this service: what carries its mark, and what that has started."""
-        running = list(_processes())
+        running = list(all_processes())
         ours = [each for each in running if self._is_ours(each) or (each.pid, each.start) in self._seen]
         found = {each.pid for each in ours}
         while children := [each for each in running if each.parent in found and each.pid not in found]:
@@ -233,7 +233,7 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
 
 def processes_with(mark: str) -> list[Process]:
     """Return the processes with this MARK in their environment."""
-    return [process for process in _processes() if _has_mark(process, mark)]
+    return [process for process in all_processes() if _has_mark(process, mark)]
 
 
 def _has_mark(process: Process, mark: str) -> bool:
@@ -244,7 +244,8 @@ def _has_mark(process: Process, mark: str) -> bool:
     return f"{MARK}={mark}".encode() in environment.split(b"\0")
 
 
-def _processes() -> Iterator[Process]:
+def all_processes() -> Iterator[Process]:
+    """Yield every process of this machine that has not ended."""
     for path in Path("/proc").glob("[0-9]*"):
         try:
             fields = (path / "stat").read_bytes().rpartition(b")")[2].split()
