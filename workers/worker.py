@@ -19,13 +19,12 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import redis
 import rq
 from rq.exceptions import StopRequested
 from rq.job import Job as RqJob
-from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from lustre_events.errors import StreamUnavailable
@@ -257,15 +256,12 @@ class Worker(rq.Worker):
         """Remove all but the last jobs that are done, or failed, so that Redis holds few of them at any speed."""
         for registry in (queue.finished_job_registry, queue.failed_job_registry):
             with contextlib.suppress(redis.ResponseError):  # of another type: see `_forget_unreadable`
-                old = self.connection.zrange(registry.key, 0, -KEPT_JOBS - 1)
-                if not old:
-                    continue
+                old = cast("list[bytes]", self.connection.zrange(registry.key, 0, -KEPT_JOBS - 1))
                 ids = [each.decode() for each in old if MEMBER.match(each)]
-                self.connection.zrem(registry.key, *old)
+                if old:
+                    self.connection.zrem(registry.key, *old)
                 if ids:
-                    self.connection.delete(
-                        *(RqJob.key_for(each) for each in ids), *(Result.get_key(each) for each in ids)
-                    )
+                    self.connection.delete(*map(RqJob.key_for, ids), *(f"rq:results:{each}" for each in ids))
 
     def main_work_horse(self, job: RqJob, queue: rq.Queue) -> None:
         """Be the process of a job; it ends with its worker, which alone holds the other end of the pipe."""
