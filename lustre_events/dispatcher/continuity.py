@@ -11,7 +11,7 @@ epochs only the indexes tell. The mark is written before the index moves: who is
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -35,10 +35,15 @@ Advance = tuple[Cursor, Cursor]
 
 
 class Continuity:
-    """Compares the index with where streams begin."""
+    """Compares the index with where streams begin.
 
-    def __init__(self, streams: RecordStreams) -> None:
+    `confirm` raises LeaseLost where the index is another dispatcher's by now: this one was paused, the other has
+    taken records and let them leave the stream, and only this one's cursors are behind.
+    """
+
+    def __init__(self, streams: RecordStreams, confirm: Callable[[], None]) -> None:
         self._streams = streams
+        self._confirm = confirm
         self._looked: set[EpochKey] = set()
 
     def forget(self) -> None:
@@ -48,7 +53,7 @@ class Continuity:
     def look(self, epoch_key: EpochKey, first_index: int, cursors: Cursors, now_ns: int) -> list[Advance]:
         """Mark what is lost of an epoch that is read now, and return how the index has to go on.
 
-        `first_index` is the first that was read of it, 0: nothing was. Raises StreamError.
+        `first_index` is the first that was read of it, 0: nothing was. Raises StreamError, LeaseLost.
         """
         position = cursors[epoch_key].position if epoch_key in cursors else 0
         if epoch_key in self._looked and first_index <= position + 1:
@@ -62,6 +67,7 @@ class Continuity:
         advances = []
         for before, after, gap in missing(epoch_key, cursors, start):
             if gap is not None:
+                self._confirm()  # now: what this start tells was let go before
                 self._lose(msgspec.structs.replace(gap, time_ns=now_ns))
             if after != before:
                 advances.append((before, after))

@@ -36,11 +36,14 @@ class Incoming:
     read again; the others go on.
     """
 
-    def __init__(self, streams: RecordStreams, results: Results, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, streams: RecordStreams, results: Results, clock: Callable[[], int], confirm: Callable[[], None]
+    ) -> None:
+        """`confirm` raises LeaseLost where the index is another dispatcher's by now."""
         self._streams = streams
         self._results = results
         self._clock = clock
-        self._continuity = Continuity(streams)
+        self._continuity = Continuity(streams, confirm)
         self.behind: list[Advance] = []
         self.reading: set[EpochKey] = set()
         self.troubles: dict[str, str] = {}
@@ -57,7 +60,7 @@ class Incoming:
         self._continuity.forget()
 
     def blocks(self, cursors: Cursors, timeout_seconds: float) -> list[Block]:
-        """Return blocks behind the cursors, waiting up to the timeout. Raises StreamError."""
+        """Return blocks behind the cursors, waiting up to the timeout. Raises StreamError, LeaseLost."""
         self.behind, self.troubles = [], {}
         positions = {}
         for mdt in self._streams.mdts():

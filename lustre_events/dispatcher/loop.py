@@ -155,7 +155,7 @@ class Dispatcher:
             raise UnknownExtractor(f"a rule names the extractor {name!r}, which is not installed"
                                    f"{nearest(name, tuple(installed))}")  # fmt: skip
         self._streams = streams
-        self._incoming = Incoming(streams, results, clock)
+        self._incoming = Incoming(streams, results, clock, self._confirm)
         self._index = index
         self._settings = settings
         self._clock = clock
@@ -259,6 +259,11 @@ class Dispatcher:
         self._publish(now_ns)
         self._whole = True
         return done
+
+    def _confirm(self) -> None:
+        """See that the index is still this dispatcher's to write. Raises LeaseLost, IndexUnavailable."""
+        with self._index.transaction():
+            pass
 
     def _say(self, step: _Step, counters: Counter[str]) -> None:
         told = {name: count for name, count in counters.items() if ":" not in name}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lustre_events.dispatcher.continuity import INDEX_BEHIND, NEITHER_HAS, missing
+from lustre_events.errors import LeaseLost
 from lustre_events.index.interface import Cursor
 from lustre_events.index.postgresql.writer import PostgresqlTransaction
 from lustre_events.index.sqlite.writer import SQLiteTransaction
@@ -81,6 +82,25 @@ def test_an_older_index_says_what_it_missed(rig: Rig, older: Rig, caplog: pytest
     older.settle()
     assert len(losses(older)) == 1
     assert older.writer.cursors()[MDT0, 1].position == 6
+
+
+def test_a_dispatcher_that_was_paused_marks_nothing(index_place: IndexPlace) -> None:
+    """Another one took over and let records leave the stream meanwhile: this one only learns that it must stop."""
+    paused = csv_rig(index_place)
+    paused.feed(*LOG[:2])
+    paused.settle()
+    active = csv_rig(index_place, store=paused.store)
+    active.feed(*LOG[2:4])
+    active.settle()
+
+    active.feed(*LOG[4:])
+    with pytest.raises(LeaseLost):
+        paused.settle()
+    assert losses(paused) == []
+    active.settle()
+    assert active.writer.cursors()[MDT0, 1].position == 6
+    for rig in (paused, active):
+        rig.close()
 
 
 def test_an_older_index_behind_an_empty_stream_says_so_at_once(rig: Rig, older: Rig) -> None:
