@@ -110,11 +110,6 @@ class PostgreSQLServer:
             self._end(process)
 
     @property
-    def pid(self) -> int:
-        """The server's process id; 0 while it does not run."""
-        return self._process.pid if self._process is not None else 0
-
-    @property
     def running(self) -> bool:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None

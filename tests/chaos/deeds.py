@@ -91,6 +91,8 @@ class Deeds:
         """Kill all of PostgreSQL, or one of its processes, after which it recovers by itself."""
         server = self.site.postgresql
         assert server is not None
+        if server.pid is None:
+            return 0
         children = [each.pid for each in self.site.all_processes() if each.parent == server.pid]
         if self.chance.random() < 0.5 and children:
             kill(self.chance.choice(children))

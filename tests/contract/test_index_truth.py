@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.index.places import BACKENDS, EmptyPlace
-from tests.support.model.model import OPERATIONS, Move, any_moves
+from tests.support.model.model import OPERATIONS, Lustre, Move, any_moves
 from tests.support.model.world import World
 from tests.support.profiles import examples
 
@@ -18,6 +18,7 @@ moves = st.lists(st.tuples(st.integers(0, len(OPERATIONS) - 1), small, small, sm
 actions = st.sampled_from(["send", "send", "step", "work", "lose", "restore"])
 plans = st.lists(st.tuples(moves, actions, small), max_size=8)
 SECOND_NS = 10**9
+MAKING = (Lustre.create, Lustre.mkdir, Lustre.create)
 
 
 def carry_out(world: World, plan: Plan) -> None:
@@ -38,8 +39,10 @@ def carry_out(world: World, plan: Plan) -> None:
             world.restore_redis(number % 2)
         world.pass_seconds(1 + number * 15)
     world.settle()
-    # Removed names are swept now; older copies of Redis come back all the same, when a little more is done.
-    world.do(any_moves(world.chance, 5))
+    # Removed names are swept now; older copies of Redis come back all the same, when a few names more are there.
+    world.do(
+        (OPERATIONS.index(kind), *move[1:]) for kind, move in zip(MAKING, any_moves(world.chance, 3), strict=True)
+    )
     for mdt in (0, 1):
         world.restore_redis(mdt)
     world.settle()
