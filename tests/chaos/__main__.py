@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import click
 
+from lustre_events.errors import LustreEventsError
 from tests.chaos.rounds import Account, run
 from tests.chaos.site import KINDS, Site, unmount
 
@@ -28,6 +31,7 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="file to which each round appends a line of JSON")
     parser.add_argument("--keep", type=Path, help="folder where what failed is kept")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left
     until = time.monotonic() + options.seconds
     seed = options.seed or random.SystemRandom().randrange(1, 1 << 31)
     rounds: list[Account] = []
@@ -48,7 +52,12 @@ def one_round(seed: int, until: float, log: Path | None, keep: Path | None) -> A
     folder = Path(tempfile.mkdtemp(prefix="lustre-events-chaos-"))
     folder.chmod(0o755)
     try:
-        account = run(Site(folder, kind, seed), seed, until, click.echo)
+        try:
+            site = Site(folder, kind, seed)
+        except (subprocess.SubprocessError, LustreEventsError) as exc:
+            click.echo(f"this round cannot begin: {exc}")
+            return Account(seed, kind)
+        account = run(site, seed, until, click.echo)
         if account.wrong:
             click.echo("\n".join([f"wrong, repeat it with SEED={seed}:", *account.wrong[:20]]))
             if keep is not None:
