@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+<<<<<<< HEAD
 from dataclasses import replace
+=======
+from copy import copy
+from dataclasses import dataclass, replace
+>>>>>>> 5484806 (Test that facts follow what changes after a quiet time)
 
 import msgspec
 
@@ -88,7 +93,8 @@ class WorkPlanner:
         changes = dict(changes)
         for fid in directories:
             if fid in stored or fid in changes:
-                changes.setdefault(fid, ObjectChange(turn.now_ns)).attributes = True
+                changes[fid] = copy(changes[fid]) if fid in changes else ObjectChange(turn.now_ns)
+                changes[fid].attributes = True
         rows = {fid: changed(stored.get(fid) or ObjectRow(fid=fid), change) for fid, change in changes.items()}
         turn.transaction.put_objects(rows.values())
         wanted = [self._wanted(row, changes[fid], self._stat, row.generation) for fid, row in rows.items()]

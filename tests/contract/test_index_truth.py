@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.index.places import BACKENDS, EmptyPlace
-from tests.support.model.model import OPERATIONS, Lustre, Move, any_moves
+from tests.support.model.model import OPERATIONS, Move, any_moves
 from tests.support.model.world import World
 from tests.support.profiles import examples
 
@@ -18,7 +18,6 @@ moves = st.lists(st.tuples(st.integers(0, len(OPERATIONS) - 1), small, small, sm
 actions = st.sampled_from(["send", "send", "step", "work", "lose", "restore"])
 plans = st.lists(st.tuples(moves, actions, small), max_size=8)
 SECOND_NS = 10**9
-MAKING = (Lustre.create, Lustre.mkdir, Lustre.create)
 
 
 def carry_out(world: World, plan: Plan) -> None:
@@ -39,10 +38,7 @@ def carry_out(world: World, plan: Plan) -> None:
             world.restore_redis(number % 2)
         world.pass_seconds(1 + number * 15)
     world.settle()
-    # Removed names are swept now; older copies of Redis come back all the same, when a few names more are there.
-    world.do(
-        (OPERATIONS.index(kind), *move[1:]) for kind, move in zip(MAKING, any_moves(world.chance, 3), strict=True)
-    )
+    # Removed names are swept now; older copies of Redis come back all the same.
     for mdt in (0, 1):
         world.restore_redis(mdt)
     world.settle()
@@ -73,6 +69,23 @@ def test_the_index_is_the_file_system_s_truth(empty_place: EmptyPlace, backend: 
     moved = world.rig.moved()
     assert len(moved) == world.rig.select("SELECT count(*) FROM moved")[0]
     assert {living[fid].type for fid in moved.values()} <= {"d"}, "the others are swept"
+    world.rig.close()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@examples(20)
+@given(moves, moves, st.integers(0, 1 << 32))
+def test_facts_follow_the_file_system(
+    empty_place: EmptyPlace, backend: str, before: list[Move], after: list[Move], seed: int
+) -> None:
+    """What changes after a quiet time changes facts, too: of a directory when names come to it or go."""
+    world = World(empty_place(backend), seed)
+    for done in (before, after):
+        world.do([*done, *any_moves(world.chance, 5)])
+        world.settle()
+
+    living = world.system.living()
+    assert world.mtimes_ns() == {fid: world.system.mtime_ns(inode) for fid, inode in living.items()}
     world.rig.close()
 
 
