@@ -21,6 +21,7 @@ from bench.churn import index_churn
 from bench.dispatch import index_throughput
 from bench.enriched import enrichment
 from bench.extract import extraction
+from bench.history import history_figures
 from bench.holding import lock_held
 from bench.index import index_figures, index_growth
 from bench.metering import metrics_overhead
@@ -41,6 +42,7 @@ STAGES: dict[str, Callable[[Options], Figures]] = {
     "enriched": enrichment,
     "lock": lock_held,
     "index": index_figures,
+    "history": history_figures,
     "churn": index_churn,
     "scan": scan_throughput,
     "extract": extraction,

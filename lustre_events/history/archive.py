@@ -7,8 +7,8 @@ is known to be missing, is kept beside what was found, to be said.
 from __future__ import annotations
 
 import contextlib
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +57,9 @@ class Coverage:
     ends_ns: dict[str, int] = field(default_factory=dict)
     missing: set[Missing] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
+
+
+_Fits = Callable[[bytes, Sequence[int], Collection[bytes]], list[int]]
 
 
 class _Hit(NamedTuple):
@@ -119,12 +122,11 @@ class Archive:
                 if span[0] <= record.time_ns < span[1]:
                     yield Happening(hit.mdt, hit.header.epoch, record, record.time_ns)
 
-    def _find(
-        self, keys: Mapping[int, list[bytes]], fits: Callable[[bytes, int, int], bool], span: tuple[int, int]
-    ) -> list[Happening]:
+    def _find(self, keys: Mapping[int, list[bytes]], fits: _Fits, span: tuple[int, int]) -> list[Happening]:
         found = {}
         for hit in self._frames(keys, span):
-            for start in _starts(hit, keys, fits):
+            fids = {fid for key in hit.keys for fid in keys[key]}
+            for start in fits(hit.records, hit.starts[:-1], fids):
                 record, _ = decode_record(hit.records, start)
                 if span[0] <= record.time_ns < span[1]:
                     found[hit.mdt, hit.header.epoch, record.index] = record
@@ -213,29 +215,27 @@ def _common(keys: Mapping[int, list[bytes]] | None, index: memoryview) -> Collec
     return tuple(found)
 
 
-def _starts(
-    hit: _Hit, keys: Mapping[int, list[bytes]], fits: Callable[[bytes, int, int], bool]
-) -> Iterator[int]:  # fmt: skip
-    """Yield where the records begin that have one of the FIDs where it counts; one may come twice."""
-    for key in hit.keys:
-        for fid in keys[key]:
-            at = hit.records.find(fid)
-            while at >= 0:
-                start = hit.starts[bisect_right(hit.starts, at) - 1]
-                if fits(hit.records, start, at - start):
-                    yield start
-                at = hit.records.find(fid, at + 1)
+def _about(records: bytes, starts: Sequence[int], fids: Collection[bytes]) -> list[int]:
+    """Return where records begin that are about objects: their target, and what a rename moves.
+
+    One look at each record, whatever else it holds: to search the bytes for FIDs is slower, and finds them in names.
+    """
+    found = [start for start in starts if records[start + 32 : start + 48] in fids]
+    found += [
+        start for start in starts if records[start + 4] in _MOVES and records[start + 64 : start + 80] in fids
+    ]
+    return found
 
 
-def _about(records: bytes, start: int, at: int) -> bool:
-    """Whether a FID at this offset of a record says which object it is about."""
-    return at == 32 or (at == 64 and records[start + 4] in _MOVES)
-
-
-def _inside(records: bytes, start: int, at: int) -> bool:
-    """Whether a FID at this offset of a record says in which directory something was named."""
-    type_ = records[start + 4]
-    return type_ in _LINKS and (at == 48 or (at == 80 and type_ in _MOVES))
+def _inside(records: bytes, starts: Sequence[int], fids: Collection[bytes]) -> list[int]:
+    """Return where records begin that name something in directories: in the one, or out of the other."""
+    links = [start for start in starts if records[start + 4] in _LINKS]
+    return [
+        start
+        for start in links
+        if records[start + 48 : start + 64] in fids
+        or (records[start + 4] in _MOVES and records[start + 80 : start + 96] in fids)
+    ]
 
 
 _LINKS = frozenset(map(int, LINK_EFFECTS))

@@ -146,7 +146,7 @@ class Teller:
     def _is_inside(self, each: Happening, directories: Collection[FID], tops: Collection[FID]) -> bool:
         record = each.record
         places = [(effect.parent, effect.name) for effect in effects(record)]
-        if record.target in tops and not places:
+        if record.target in tops or record.source in tops:
             return True
         if not places:
             places = list(self._whereabouts.names(record.target, each.time_ns))
