@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import click
 
 from lustre_events.cli.options import index_of, resolve, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError, LustreEventsError
+from lustre_events.history import lines
 from lustre_events.index import Search, open_search
-from lustre_events.inspect import explain
+from lustre_events.index.visibility import user_name
+from lustre_events.inspect import explain, history
 from lustre_events.inspect.explain import Circumstances, Sentence
 from lustre_events.node import status_report, wiring
+
+DEEDS = 5
+"""So many of the last deeds in the history are told; `lustre-events history` tells all."""
 
 
 @click.command("explain")
@@ -31,13 +37,22 @@ def explain_command(target: str, *, settings: Settings, index_url: str | None, a
 
 
 def _sentences(search: Search, target: bytes, settings: Settings) -> Iterator[Sentence]:
+    deeds = history.last_deeds(Path(settings.history.folder), search, target, None, DEEDS)
+    done = [Sentence(f"history: {lines.line(deed, _shown, user_name)}") for deed in deeds]
     try:
         view = search.show(resolve(search, target, None))
     except ConfigError:
         yield from explain.unknown(target, _circumstances(settings, ()).status)
+        yield from done
         return
+    yield from done
     known = _circumstances(settings, {row.job for row in view.pending if row.job is not None})
     yield from explain.sentences(view, known)
+
+
+def _shown(name: bytes) -> str:
+    """Return a path as text; `Sentence.line` makes it safe for a terminal."""
+    return name.decode("utf-8", "surrogateescape")
 
 
 def _circumstances(settings: Settings, jobs: Collection[str]) -> Circumstances:

@@ -7,6 +7,7 @@ is known to be missing, is kept beside what was found, to be said.
 from __future__ import annotations
 
 import contextlib
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,9 +74,11 @@ class _Hit(NamedTuple):
 class Archive:
     """The history in a folder. Every look goes through all of it; `coverage` is what the last one has met."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder. Raises ConfigError: there is no history."""
+    def __init__(self, folder: Path, seconds: float = float("inf")) -> None:
+        """Take the folder, and how long all looks together may take. Raises ConfigError: there is no history."""
         self._folder = folder
+        self._seconds = seconds
+        self._ends_at = time.monotonic() + seconds
         self.coverage = Coverage()
         self._segments()
 
@@ -151,6 +154,7 @@ class Archive:
     ) -> Iterator[_Hit]:  # fmt: skip
         damage = 0
         for offset, header in frames_in(buffer):
+            self._check_time()
             damage = self._note(segment, header, offset, damage)
             if header is None or not _is_wanted(header, span) or len(buffer) - offset < header.size:
                 continue
@@ -165,6 +169,13 @@ class Archive:
                 yield _Hit(segment.mdt, header, *plain, hits or ())
         if damage and not last:  # at the end of the newest one stands what is being written, or a crash has left
             self._damage(segment, "its end")
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._ends_at:
+            raise ConfigError(
+                f"that history cannot be told within {self._seconds:g} s; name a directory below it, or use "
+                "`lustre-events history`"
+            )
 
     def _note(self, segment: Segment, header: frame.Header | None, offset: int, damage: int) -> int:
         """Note what a header tells of the reach; return where damage began that is not over."""
@@ -218,7 +229,7 @@ def _common(keys: Mapping[int, list[bytes]] | None, index: memoryview) -> Collec
 def _about(records: bytes, starts: Sequence[int], fids: Collection[bytes]) -> list[int]:
     """Return where records begin that are about objects: their target, and what a rename moves.
 
-    One look at each record, whatever else it holds: to search the bytes for FIDs is slower, and finds them in names.
+    Each record is looked at, at those bytes: to search for FIDs is slower, and finds them in names, too.
     """
     found = [start for start in starts if records[start + 32 : start + 48] in fids]
     found += [

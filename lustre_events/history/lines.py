@@ -67,6 +67,11 @@ _WORDS = {
 
 def line(deed: Deed, show: Callable[[bytes], str], user: Callable[[int], str]) -> str:
     """Return one deed on a line: the time in UTC, what happened, where, and who did it."""
+    return f"{time_text(deed.happening.record.time_ns)}  {sentence(deed, show, user)}"
+
+
+def sentence(deed: Deed, show: Callable[[bytes], str], user: Callable[[int], str]) -> str:
+    """Return what happened, where, and who did it."""
     record = deed.happening.record
     path = show(deed.path) if deed.path is not None else f"{deed.fid}"
     if deed.source is not None and deed.source != deed.path:
@@ -74,7 +79,7 @@ def line(deed: Deed, show: Callable[[bytes], str], user: Callable[[int], str]) -
     who = [f"user {user(record.uid)}"] if record.uid is not None else []
     who += [f"job {show(record.jobid)}"] if record.jobid else []
     who += [f"client {nid_text(record.nid, record.extra_flags)}"] if record.nid is not None else []
-    return f"{time_text(record.time_ns)}  {words_of(record)}: {path}" + (f"  ({', '.join(who)})" if who else "")
+    return f"{words_of(record)}: {path}" + (f"  ({', '.join(who)})" if who else "")
 
 
 def as_json(deed: Deed) -> dict[str, Any]:

@@ -103,8 +103,8 @@ class Teller:
             known |= more
             found = self._archive.by_fid(known)
         coverage = self._archive.coverage
-        self._whereabouts.learn(known)
-        return self._told(found, coverage)
+        self._whereabouts.add(known, found)
+        return self._told(found, coverage, known)
 
     def of_tree(self, tops: Collection[FID]) -> Story:
         """Return what happened in directories and all below them, also to what is gone, while it was there.
@@ -128,7 +128,7 @@ class Teller:
         found = self._archive.by_fid(objects)
         coverage = self._archive.coverage
         self._whereabouts.add(objects, found)
-        self._whereabouts.learn({parent for fid in objects for parent, _ in self._whereabouts.ever(fid)})
+        self._whereabouts.learn(self._parents(objects))
         return self._told([each for each in found if self._is_inside(each, directories, tops)], coverage)
 
     def _below(self, directories: Collection[FID]) -> tuple[set[FID], set[FID]]:
@@ -171,9 +171,12 @@ class Teller:
             raise ConfigError("you could not list that directory then, or it is not known whether you could")
         return sorted(found, key=lambda each: each.name), coverage
 
-    def _told(self, found: Sequence[Happening], coverage: Coverage) -> Story:
+    def _parents(self, fids: Collection[FID]) -> set[FID]:
+        return {parent for fid in fids for parent, _ in self._whereabouts.ever(fid)}
+
+    def _told(self, found: Sequence[Happening], coverage: Coverage, about: Collection[FID] = ()) -> Story:
         parents = {effect.parent for each in found for effect in effects(each.record)}
-        self._whereabouts.learn(parents)
+        self._whereabouts.learn(parents | self._parents(about))
         deeds = [deed for each in found if (deed := self._deed(each)) is not None]
         return Story(deeds, self._sight.hidden, coverage)
 

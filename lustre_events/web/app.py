@@ -17,7 +17,7 @@ from lustre_events.errors import ConfigError, LustreEventsError, QueryError
 from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queue_view import QueueView
-from lustre_events.web import account, admin, api, forms, queues, rendering, search, signin
+from lustre_events.web import account, admin, api, forms, past, queues, rendering, search, signin
 from lustre_events.web.charts import History
 from lustre_events.web.login import Login
 from lustre_events.web.pace import Pace
@@ -57,6 +57,7 @@ class Site:
         store: tokens and saved searches.
         mount: where the file system is mounted.
         pace: how often users may ask the API.
+        past: the folder of the history of files; None: none is kept.
     """
 
     settings: WebSettings
@@ -70,6 +71,7 @@ class Site:
     store: Store = field(default_factory=lambda: Store(Path(WebSettings().store)))
     mount: str = "/"
     pace: Pace = field(default_factory=Pace)
+    past: Path | None = None
 
     @property
     def tokens(self) -> Tokens:
@@ -96,11 +98,11 @@ def make_app(site: Site) -> flask.Flask:
     )
     app.extensions["site"] = site
     app.jinja_env.filters.update(rendering.FILTERS)
-    app.jinja_env.globals.update(csrf=forms.token, title=TITLE, viewer=signin.current)
+    app.jinja_env.globals.update(csrf=forms.token, title=TITLE, viewer=signin.current, past=site.past)
     app.before_request(signin.require)
     app.before_request(forms.check)
     app.after_request(_headers)
-    for blueprint in (signin.pages, search.pages, admin.pages, queues.pages, account.pages, api.pages):
+    for blueprint in (signin.pages, search.pages, past.pages, admin.pages, queues.pages, account.pages, api.pages):
         app.register_blueprint(blueprint)
     app.register_error_handler(LustreEventsError, _explain)
     app.register_error_handler(HTTPException, _explain_http)

@@ -12,7 +12,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.query.slips import field_text
 from lustre_events.index.search.hits import Facet, ObjectView, name_text
-from lustre_events.web import account, signin
+from lustre_events.web import account, past, signin
 
 pages = flask.Blueprint("files", __name__)
 
@@ -76,7 +76,8 @@ def fields() -> str:
 def file(fid: str) -> str:
     """Show what the index knows of one object, as far as the viewer may know it."""
     view = _view(fid)
-    return flask.render_template("file.html", view=view, events=_events(view))
+    deeds = past.last(str(view.fid).encode())
+    return flask.render_template("file.html", view=view, events=_events(view), deeds=deeds)
 
 
 @pages.get("/file/<fid>/<path:extractor>.json")

@@ -54,6 +54,7 @@ def site(settings: Settings, index_url: str, status: Callable[[Settings, str], S
         queues,
         Store(Path(settings.web.store)),
         settings.filesystem.mount,
+        past=Path(settings.history.folder) if settings.history.days else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import stat
 from base64 import b64encode
@@ -20,7 +21,9 @@ from lustre_events.web.api.routes import OPERATIONS
 from lustre_events.web.pace import Pace
 from lustre_events.web.personal_tokens import DAY_NS, MOST_OF_A_USER, Tokens
 from lustre_events.web.store import Store
+from tests.support.history import keep
 from tests.support.index.tables import node
+from tests.support.records import builders as b
 from tests.support.service.api import OTHER, OWNER, make_api, remote, secret_of
 from tests.support.service.web import Console, enter, token_in
 
@@ -30,6 +33,8 @@ def console(tmp_path: Path) -> Console:
     console = make_api(tmp_path)
     console.users.write_text(f"{OWNER}:{generate_password_hash('secret ' + OWNER)}\n")
     console.users.chmod(0o640)
+    keep(tmp_path / "history", {"lustre-MDT0000": GONE}, random.Random(1))
+    console.past = tmp_path / "history"
     console.answer = {"rows": 1, "dropped": 1, "taken": 2, "pending": 1, "waits": ""}
     return console
 
@@ -40,6 +45,11 @@ def call(client: FlaskClient, token: str, path: str, method: str = "GET", **more
     answer = client.open(PREFIX + path, method=method, headers=headers | more.pop("headers", {}), **more)
     return answer.status_code, answer.get_json()
 
+
+GONE = [
+    b.create(9, name=b"gone.csv", index=1, time_ns=10**18),
+    b.unlink(9, name=b"gone.csv", index=2, time_ns=10**18 + 1, last=True),
+]
 
 CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "openapi": ("/openapi.json", None),
@@ -53,6 +63,7 @@ CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "files": (f"/files?fid={node(4)}&path=/open/map.csv&path=/none", None),
     "file": (f"/files/{node(4)}", None),
     "du": ("/du?path=/open&by=ext", None),
+    "history": ("/history?path=/gone.csv", None),
     "failures": ("/failures?extractor=h*&since=&limit=5", None),
     "retry": ("/failures/retry", {"works": [[str(node(4)), "hdf5"]]}),
     "drop": ("/failures/drop", {"works": [[str(node(4)), "hdf5"]]}),

@@ -28,7 +28,7 @@ SHARED = {
     "groups": ("groups of subscribers: command, keys", {"cli", "streams"}),
     "heal": ("names asked of the file system: asking, answering", {"dispatcher", "workers"}),
     "keys": ("keys: of Redis, of documents on each database", {"streams", "index.databases"}),
-    "history": ("who did what to a file: command, measured", {"bench", "cli"}),
+    "history": ("who did what to a file: command, what is asked, measured", {"bench", "cli", "inspect"}),
     "interface": ("what a room promises to the loops", {"index", "sources", "streams"}),
     "jobs": ("jobs: made, run", {"dispatcher", "workers"}),
     "ledger": ("runs of actions: what can become of them, their tables", {"actions", "index.databases"}),

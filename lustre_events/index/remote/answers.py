@@ -215,6 +215,14 @@ class FileAnswer(msgspec.Struct, frozen=True):
         )
 
 
+class HistoryAnswer(msgspec.Struct, frozen=True):
+    """What happened, the newest last: records as of `history --json`; what is left out or missing, as sentences."""
+
+    deeds: list[dict[str, Any]]
+    before: int
+    remarks: list[str]
+
+
 class FilesAnswer(msgspec.Struct, frozen=True):
     """The objects that were asked for, in that order."""
 

@@ -46,6 +46,7 @@ class Console:
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     redis_url: str = ""
     answer: dict[str, Any] = field(default_factory=dict)
+    past: Path | None = None
 
     @property
     def store(self) -> Path:
@@ -62,7 +63,7 @@ class Console:
         login = self.login or Login(by_file(self.users) if self.users.exists() else None)
         site = Site(
             self.settings, login, lambda: open_search(f"sqlite:///{self.index}"), self.status, self.ask, history,
-            b"0" * 32, self.queues, Store(self.store), "/mnt/lustre",
+            b"0" * 32, self.queues, Store(self.store), "/mnt/lustre", past=self.past,
         )  # fmt: skip
         return make_app(site)
 

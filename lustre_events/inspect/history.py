@@ -1,0 +1,113 @@
+"""A history that somebody asks for: what is told, to whom, and which of it."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import pwd
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lustre_events.changelog.fid import FID
+from lustre_events.errors import ConfigError
+from lustre_events.history.archive import Archive
+from lustre_events.history.story import Deed, Present, Story, Teller
+from lustre_events.index.query.literals import Interval, time_interval
+from lustre_events.index.search.hits import printable
+from lustre_events.index.search.search import Search
+from lustre_events.index.visibility import Viewer
+from lustre_events.inspect.tail import types_of
+
+_TREE = b"/**"
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenDeeds:
+    """Which deeds are shown; `uid` None: anybody's, `job` empty: any, `types` empty: all."""
+
+    since_ns: int = 0
+    until_ns: int = 1 << 63
+    uid: int | None = None
+    job: str = ""
+    types: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, since: str, until: str, user: str, job: str, types: str) -> ChosenDeeds:
+        """Return the choice that somebody wrote; empty texts choose nothing. Raises ConfigError: one is wrong."""
+        begin = moment("since", since)[0] if since else 0
+        end = moment("until", until)[1] if until else 1 << 63
+        return cls(begin, end, _uid(user) if user else None, job, types_of(types) if types else frozenset())
+
+    def __contains__(self, deed: Deed) -> bool:
+        """Whether a deed is shown."""
+        record = deed.happening.record
+        return (
+            self.since_ns <= record.time_ns < self.until_ns
+            and self.uid in {None, record.uid}
+            and (not self.job or fnmatch.fnmatchcase(record.jobid.decode("utf-8", "surrogateescape"), self.job))
+            and (not self.types or record.type in self.types)
+        )
+
+    def of_story(self, story: Story) -> Sequence[Deed]:
+        """Return the deeds that are shown."""
+        return [deed for deed in story.deeds if deed in self]
+
+
+def moment(name: str, text: str) -> Interval:
+    """Return the first nanosecond of a time that a text means, and the one behind it. Raises ConfigError."""
+    try:
+        return time_interval(text, time.time_ns())
+    except ValueError as exc:
+        raise ConfigError(f"{name} {text}: {exc}") from exc
+
+
+def _uid(name: str) -> int:
+    if name.isascii() and name.isdigit():
+        return int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError as exc:
+        raise ConfigError(f"user {name}: this machine knows no such user; give the UID") from exc
+
+
+@contextlib.contextmanager
+def teller(folder: Path, search: Search, viewer: Viewer | None, seconds: float = float("inf")) -> Iterator[Teller]:
+    """Give who tells the history of a folder, beside an index, to a viewer. Raises ConfigError: there is none."""
+    archive = Archive(folder, seconds)
+    with search.moment(visible_to=viewer) as (reading, access):
+
+        def entries(directory: FID, after: bytes, limit: int) -> list[tuple[bytes, FID, str | None]]:
+            return [(each.name, each.fid, each.type) for each in reading.entries(directory, after, limit)]
+
+        uid = None if viewer is None else viewer.uid
+        yield Teller(archive, Present(reading.links, reading.child, entries, access, uid))
+
+
+def story(told: Teller, target: bytes) -> Story:
+    """Return the history of a FID, a path, or a directory and all below it (`DIRECTORY/**`). Raises ConfigError."""
+    if target == _TREE[1:] or target.endswith(_TREE):
+        return told.of_tree(objects(told, target.removesuffix(_TREE[1:]).rstrip(b"/")))
+    return told.of_objects(objects(told, target))
+
+
+def last_deeds(folder: Path, search: Search, target: bytes, viewer: Viewer | None, most: int) -> list[Deed]:
+    """Return the last deeds about one FID or path, as many as `most`; none where there is no history of it."""
+    with contextlib.suppress(ConfigError), teller(folder, search, viewer) as told:
+        return list(story(told, target).deeds[-most:])
+    return []
+
+
+def objects(told: Teller, target: bytes) -> set[FID]:
+    """Return the object of a FID, or those that a path ever meant. Raises ConfigError: there was never one."""
+    if target.lstrip(b"[").startswith(b"0"):
+        with contextlib.suppress(ConfigError, UnicodeDecodeError):
+            return {FID.parse(target.decode("ascii"))}
+    found = told.fids_at(target)
+    if not found:
+        raise ConfigError(
+            f"/{printable(target.strip(b'/'))}: neither the index nor the history knows such a path; names count "
+            "as they are written, with their case"
+        )
+    return found

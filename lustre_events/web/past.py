@@ -1,0 +1,67 @@
+"""The page of the history: who did what to a file or in a directory, as far as the viewer may know it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+
+from lustre_events.errors import ConfigError
+from lustre_events.history import lines
+from lustre_events.history.story import Deed
+from lustre_events.index.visibility import user_name
+from lustre_events.inspect import history
+from lustre_events.inspect.history import ChosenDeeds
+from lustre_events.web import signin
+
+pages = flask.Blueprint("past", __name__)
+
+MOST = 1_000
+"""Deeds of one page: the last ones."""
+SECONDS = 30.0
+"""How long a history may hold one of the console's threads."""
+FEW = 10
+"""Deeds on the page of a file."""
+FIELDS = ("path", "since", "until", "user", "job", "types")
+
+
+@pages.get("/history")
+def happened() -> str | tuple[str, int]:
+    """Show what happened at a path, in a directory, or to an object. The address is all of the page's state."""
+    asked = {name: flask.request.args.get(name, "").strip() for name in FIELDS}
+    shown: dict[str, Any] = {"asked": asked, "deeds": (), "more": 0, "remarks": (), "mistake": ""}
+    if not asked["path"]:
+        return flask.render_template("history.html", **shown, told=told)
+    site = flask.current_app.extensions["site"]
+    try:
+        choice = ChosenDeeds.of(*(asked[name] for name in FIELDS[1:]))
+        if site.past is None:
+            raise ConfigError("no history is kept here; an administrator sets [history] days")
+        path = asked["path"].removeprefix(site.mount.rstrip("/") + "/").encode("utf-8", "surrogateescape")
+        viewer = signin.person().viewer
+        with site.search() as index, history.teller(site.past, index, viewer, SECONDS) as teller:
+            story = history.story(teller, path)
+    except ConfigError as exc:
+        return flask.render_template("history.html", **{**shown, "mistake": str(exc)}, told=told), 400
+    deeds = choice.of_story(story)
+    shown |= {
+        "deeds": deeds[-MOST:][::-1],
+        "more": max(0, len(deeds) - MOST),
+        "remarks": list(lines.remarks(story, choice.since_ns)),
+    }
+    return flask.render_template("history.html", **shown, told=told)
+
+
+def last(target: bytes) -> list[tuple[int, str]]:
+    """Return the last deeds about an object, as (time in ns, sentence), the newest first."""
+    site = flask.current_app.extensions["site"]
+    if site.past is None:
+        return []
+    with site.search() as index:
+        deeds = history.last_deeds(site.past, index, target, signin.person().viewer, FEW)
+    return [(deed.happening.record.time_ns, told(deed)) for deed in reversed(deeds)]
+
+
+def told(deed: Deed) -> str:
+    """Return a deed without its time; the template escapes it."""
+    return lines.sentence(deed, lambda name: name.decode("utf-8", "surrogateescape"), user_name)

@@ -1,0 +1,77 @@
+"""The console's history: who did what, for each as far as he may know it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.support.history import keep
+from tests.support.index.tables import node
+from tests.support.records import builders as b
+from tests.support.service.web import OTHER, READER, SCRIPT, Console, enter, make_console
+
+HIDDEN = b.fid_of(50)
+LOG = [
+    b.create(node(2), name=SCRIPT, index=1, time_ns=10**18),
+    b.mkdir(HIDDEN, name=b"hidden", index=2, time_ns=10**18 + 1),
+    b.create(51, HIDDEN, b"plans.txt", index=3, time_ns=10**18 + 2, uid=0, gid=0, extra_flags=1),
+    b.unlink(51, HIDDEN, b"plans.txt", index=4, time_ns=10**18 + 3, last=True, uid=0, gid=0, extra_flags=1),
+    b.create(60, name=b"gone.csv", index=5, time_ns=10**18 + 4),
+    b.unlink(60, name=b"gone.csv", index=6, time_ns=10**18 + 10**9, last=True, jobid=b"rm.7", uid=4, gid=4,
+             extra_flags=1),
+]  # fmt: skip
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    """A console with a history, one directory of which the index does not know any more."""
+    console = make_console(tmp_path)
+    keep(tmp_path / "history", {"lustre-MDT0000": LOG}, random.Random(1))
+    console.past = tmp_path / "history"
+    return console
+
+
+def test_a_file_that_is_gone_is_told(console: Console) -> None:
+    """The page says who removed a file and when, and narrows it by type and user."""
+    client = enter(console.app(), OTHER)
+    page = client.get("/history?path=/mnt/lustre/gone.csv").text
+    assert "2001-09-09 01:46:41 UTC" in page
+    assert "removed: /gone.csv" in page
+    assert "job rm.7" in page
+    assert "created: /gone.csv" not in client.get("/history?path=gone.csv&types=UNLNK&user=4").text
+
+
+def test_the_page_of_a_file_says_who_made_it_and_leads_to_the_rest(console: Console) -> None:
+    """A file's page has its last deeds, escaped, and a link to all of them."""
+    page = enter(console.app(), READER).get(f"/file/{node(2)}").text
+    assert "Who did what" in page
+    assert "/history?path=" in page
+    assert SCRIPT.decode() not in page
+
+
+def test_a_directory_that_is_gone_tells_nobody_its_names(console: Console) -> None:
+    """What was removed with a directory is hidden from all but root, by path, by FID and in the tree."""
+    client = enter(console.app(), OTHER)
+    for target in ("/hidden/plans.txt", str(b.fid_of(51)), "/**"):
+        page = client.get("/history", query_string={"path": target}).text
+        assert "plans.txt" not in page.replace('value="/hidden/plans.txt"', "").replace(
+            "History of /hidden/plans.txt", ""
+        )
+        assert "left out" in page
+
+
+def test_a_wrong_time_or_path_is_said(console: Console) -> None:
+    """A mistake is a sentence on the page, not a fault."""
+    client = enter(console.app(), OTHER)
+    assert "write a time as" in client.get("/history?path=/gone.csv&since=tomorrow").text
+    assert "neither the index nor the history" in client.get("/history?path=/never").text
+
+
+def test_without_a_history_there_is_no_link(console: Console) -> None:
+    """Where no history is kept the console does not offer one, and says so to who asks."""
+    console.past = None
+    client = enter(console.app(), OTHER)
+    assert "/history" not in client.get("/").text
+    assert "no history is kept" in client.get("/history?path=/gone.csv").text
