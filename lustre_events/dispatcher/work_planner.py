@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-<<<<<<< HEAD
-from dataclasses import replace
-=======
 from copy import copy
-from dataclasses import dataclass, replace
->>>>>>> 5484806 (Test that facts follow what changes after a quiet time)
+from dataclasses import replace
 
 import msgspec
 
