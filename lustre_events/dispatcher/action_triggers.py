@@ -113,8 +113,7 @@ class ActionTriggers:
         """
         if DOCUMENT not in self.rules.triggers:
             return
-        written = {each.row.fid for each in outcomes if _is_news(each)}
-        rows = turn.transaction.objects(written) if written else {}
+        rows = turn.transaction.objects({each.row.fid for each in outcomes if _is_news(each)})
         known = {fid: row for fid, row in rows.items() if row.content and row.cause and row.type == "f"}
         paths = turn.transaction.paths(known)
         fired = [

@@ -134,6 +134,11 @@ class Whereabouts:
             directory = names[0][0]
         return found
 
+    def directory(self, fid: FID, time_ns: int) -> bytes:
+        """Return the path that a directory had at a time, `/` for the root; its FID where that is not known."""
+        names = self.names(fid, time_ns)
+        return self.path(names[0], time_ns) if names else b"/" if fid == ROOT_FID else str(fid).encode()
+
     def path(self, place: Place, time_ns: int) -> bytes:
         """Return the path that a name had at a time; it begins with a FID where more is not known."""
         directory, name = place

@@ -107,6 +107,14 @@ def test_the_command_tells_of_a_file_that_is_gone(tmp_path: Path) -> None:
     assert (mine[-1]["path"], mine[-1]["time_ns"]) == (os.fsdecode(path), gone.time_ns)
     assert b"begins at" in said
 
+    done = command(config, "report", "--activity", "--since", "2020", "--until", "2030", "--json")
+    out, said = done.communicate(timeout=60)
+    assert done.returncode == 0, said
+    removed = sum(each["removed"] for each in json.loads(out)["hours"])
+    assert removed == sum(
+        each.type in {RecordType.UNLNK, RecordType.RMDIR} for log in logs.values() for each in log
+    )
+
     done = command(config, "history", "no/such/file")
     _, said = done.communicate(timeout=60)
     assert done.returncode == 2
