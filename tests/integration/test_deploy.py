@@ -197,8 +197,8 @@ def test_the_rpm_is_built_and_names_no_path_of_the_builder(wheelhouse: Path, tmp
 
 
 def test_the_example_rules_have_every_family() -> None:
-    """What a site may copy names the shipped extractors, each with the ends of names that it accepts."""
+    """What a site may copy names the shipped extractors, each with the ends of names that it accepts, if any."""
     rules = tomllib.loads((DEPLOY / "rules.toml").read_text())["rule"]
     found = {rule["extractor"]: rule["extensions"] for rule in rules if "extensions" in rule}
-    assert found == {name: list(each.accepts) for name, each in extractors().items()}
+    assert found == {name: list(each.accepts) for name, each in extractors().items() if each.accepts}
     run(sys.executable, "-P", "-m", "lustre_events", "rules", "check", DEPLOY / "rules.toml")

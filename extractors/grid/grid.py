@@ -1,0 +1,59 @@
+"""Grids: GRIB 1 and 2 by ecCodes, Zarr by its metadata, HDF4 by its library; data are passed over."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import extractor_batch
+import extractor_facts as facts
+
+SECONDS = 20
+HDF4 = b"\x0e\x03\x13\x01"
+MAX_SKIPPED = 4096  # bytes in front of the first message of GRIB
+Found = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
+
+
+def read(path: str, file: BinaryIO, reasons: list[str]) -> Found:
+    """Return the document of a file, its common facts, and its parts for `preview`.
+
+    Raises:
+        ValueError: it is none that is read.
+    """
+    head = file.read(MAX_SKIPPED)
+    file.seek(0)
+    if head.startswith(HDF4):
+        from grid_hdf4 import hdf4  # noqa: PLC0415 - each kind of file imports what it needs
+
+        return hdf4(path, reasons)
+    if b"GRIB" in head and not head.startswith(b"PK"):
+        from grid_grib import grib  # noqa: PLC0415
+
+        return grib(file, reasons)
+    from grid_zarr import MAX_BYTES, archived, one_file  # noqa: PLC0415
+
+    if head.startswith(b"PK\x03\x04"):
+        return archived(file, reasons).document()
+    if head.lstrip()[:1] == b"{":
+        try:
+            return one_file(file.read(MAX_BYTES + 1), reasons).document()
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+    raise ValueError("it is no grid: no GRIB, Zarr or HDF4")
+
+
+def extract(path: str) -> dict[str, Any]:
+    """Return the document of one file."""
+    reasons: list[str] = []
+    with open(path, "rb") as file:  # noqa: PTH123 - starts quicker
+        try:
+            with extractor_batch.within(SECONDS):
+                document, said, shown = read(path, file, reasons)
+        except extractor_batch.OutOfTime:
+            raise ValueError(f"it is not read within {SECONDS} s") from None
+    document |= facts.common(**said)
+    document |= facts.preview(**shown)
+    return document | ({"partial": "; ".join(dict.fromkeys(reasons))[:4000]} if reasons else {})
+
+
+if __name__ == "__main__":
+    extractor_batch.run(extract, isolated=True)

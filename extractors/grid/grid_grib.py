@@ -1,0 +1,173 @@
+"""GRIB, editions 1 and 2: which parameters, levels, times and grids its messages have, from their headers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, BinaryIO
+
+import eccodes
+import extractor_facts as facts
+from extractor_batch import OutOfTime
+
+MAX_MESSAGES = 500_000
+MAX_PARAMETERS = 300
+MAX_LISTED = 200
+CORNERS = (
+    "longitudeOfFirstGridPointInDegrees", "latitudeOfLastGridPointInDegrees",
+    "longitudeOfLastGridPointInDegrees", "latitudeOfFirstGridPointInDegrees",
+)  # fmt: skip
+ROUND = 359.999
+KEYS = {
+    "centre": "centre", "grid": "gridType", "level": "typeOfLevel", "edition": "edition", "packing": "packingType",
+}  # fmt: skip
+
+
+def get(handle: Any, key: str, kind: type | None = None) -> Any:
+    """Return a key's value; None where the message has none."""
+    try:
+        return eccodes.codes_get(handle, key, kind)
+    except (eccodes.CodesInternalError, ValueError, UnicodeDecodeError):
+        return None
+
+
+class Messages:
+    """What all messages of a file say."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.parameters: dict[str, dict[str, Any]] = {}
+        self.not_listed: set[str] = set()
+        self.names: dict[str, Counter[str]] = {key: Counter() for key in KEYS}
+        self.members: set[int] = set()
+        self.times: list[str] = []  # the first and the last that are valid
+        self.bases: list[str] = []  # the first and the last reference time
+        self.box: list[float] | None = None
+        self.boxes = True
+        self.shapes: Counter[tuple[int, int]] = Counter()
+        self.creators: dict[str, None] = {}
+
+    def take(self, handle: Any) -> None:
+        """Take one message."""
+        self.count += 1
+        for name, key in KEYS.items():
+            if (value := facts.text(get(handle, key, str), 100)) and value != "unknown":
+                self.names[name][value] += 1
+        if (creator := facts.text(get(handle, "centreDescription", str))) and creator.lower() != "unknown":
+            self.creators[creator] = None
+        self._parameter(handle)
+        if (number := get(handle, "perturbationNumber", int)) is not None and len(self.members) < 10_000:
+            self.members.add(number)
+        self.bases = widened(self.bases, when(get(handle, "dataDate", int), get(handle, "dataTime", int)))
+        self.times = widened(self.times, when(get(handle, "validityDate", int), get(handle, "validityTime", int)))
+        shape = (get(handle, "Ni", int) or 0, get(handle, "Nj", int) or 0)
+        if 0 < shape[0] < 1 << 31 and 0 < shape[1] < 1 << 31:
+            self.shapes[shape] += 1
+        self._box(handle)
+
+    def _parameter(self, handle: Any) -> None:
+        short = facts.text(get(handle, "shortName", str), 100) or "unknown"
+        if short not in self.parameters:
+            if len(self.parameters) == MAX_PARAMETERS:
+                self.not_listed.add(short)
+                return
+            about = {
+                "name": facts.text(get(handle, "name", str), 300),
+                "units": facts.text(get(handle, "units", str), 100),
+            }
+            self.parameters[short] = {"messages": 0} | {
+                key: value for key, value in about.items() if value and value.lower() != "unknown"
+            }
+        self.parameters[short]["messages"] += 1
+
+    def _box(self, handle: Any) -> None:
+        kind = get(handle, "gridType", str) or ""
+        sides = [get(handle, key, float) for key in CORNERS]
+        if not kind.endswith(("_ll", "_gg")) or kind.startswith("rotated") or None in sides:
+            self.boxes = False
+            return
+        west, south, east, north = sides
+        south, north = min(south, north), max(south, north)
+        if get(handle, "iScansNegatively", int):
+            west, east = east, west
+        across = (east - west) % 360
+        steps = max(1, (get(handle, "Ni", int) or 2) - 1)
+        step = get(handle, "iDirectionIncrementInDegrees", float) or across / steps
+        whole = across + min(step, 10) >= ROUND
+        found = facts.box(*((-180, south, 180, north) if whole else (west, south, west + across, north)))
+        if found is None or (self.box is not None and self.box != found):
+            self.boxes = False
+        self.box = self.box or found
+
+    def document(self, reasons: list[str]) -> dict[str, Any]:
+        """Return what they say."""
+        found: dict[str, Any] = {"format": "grib", "messages": self.count}
+        found |= {"parameters": list(self.parameters), "parameter": self.parameters}
+        for name, key in (("centre", "centres"), ("grid", "grids"), ("level", "levels"), ("packing", "packings")):
+            if self.names[name]:
+                found[key] = list(self.names[name])[:MAX_LISTED]
+        found["editions"] = sorted(int(one) for one in self.names["edition"] if one.isdigit())
+        if len(self.members) > 1:
+            found["members"] = len(self.members)
+        if len(self.shapes) == 1:
+            found |= dict(zip(("ni", "nj"), next(iter(self.shapes)), strict=True))
+        for key, times in (("reference", self.bases), ("valid", self.times)):
+            if times:
+                found |= {f"{key}_first": times[0], f"{key}_last": times[1]}
+        if self.not_listed:
+            reasons.append(f"{len(self.not_listed)} more parameters than {MAX_PARAMETERS} are not listed")
+        return found
+
+
+def widened(times: list[str], moment: str | None) -> list[str]:
+    """Return the first and the last of times, which sort as texts."""
+    return times if moment is None else [min([*times[:1], moment]), max([*times[1:], moment])]
+
+
+def when(day: int | None, hour: int | None) -> str | None:
+    """Return a time in UTC from numbers such as 20260302 and 1200."""
+    if day is None or hour is None:
+        return None
+    return facts.moment(f"{day:08}T{hour:04}00Z")
+
+
+def grib(file: BinaryIO, reasons: list[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the document of a file, its common facts, and its parts for `preview`.
+
+    Raises:
+        ValueError: no message can be read.
+    """
+    messages = Messages()
+    try:
+        while messages.count < MAX_MESSAGES:
+            handle = eccodes.codes_grib_new_from_file(file, headers_only=True)
+            if handle is None:
+                break
+            try:
+                messages.take(handle)
+            finally:
+                eccodes.codes_release(handle)
+        else:
+            reasons.append(f"only {MAX_MESSAGES} messages are read")
+    except OutOfTime:
+        reasons.append("time was up: messages are counted as far as it went")
+    except (eccodes.CodesInternalError, ValueError) as exc:
+        if not messages.count:
+            raise ValueError(f"it is no GRIB file: {facts.text(str(exc))[:200]}") from None
+        reasons.append(f"it is broken after {messages.count} messages: {facts.text(str(exc))[:200]}")
+    if not messages.count:
+        raise ValueError("it is no GRIB file: it has no message")
+    document = messages.document(reasons)
+    said = {
+        "creator": list(messages.creators), "start": document.get("valid_first"), "end": document.get("valid_last"),
+        "bbox": messages.box if messages.boxes else None,
+        "keywords": [one["name"] for one in messages.parameters.values() if "name" in one],
+        "units": [one["units"] for one in messages.parameters.values() if "units" in one],
+    }  # fmt: skip
+    tree = [
+        {
+            "path": short,
+            "about": facts.text(f"{one.get('name', '')} {one.get('units', '')} x {one['messages']}", 200),
+        }
+        for short, one in messages.parameters.items()
+    ]
+    return document, said, {"tree": tree}
