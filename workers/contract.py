@@ -4,6 +4,10 @@ batch: one JSON line per file on stdin, `{"id": ..., "path": ...}`; one JSON lin
 `{"id": ..., "document": {...}}` or `{"id": ..., "error": "..."}`; then the end marker `{"end": N}`.
 single: one path as argument, one JSON object on stdout.
 
+A failure is final where another try at the same content would end alike: a batch program says so with
+`"final": true` beside its error, or, as extractor_batch writes a ValueError, with an error that begins so; a single
+program with the exit code 65 (EX_DATAERR of sysexits.h).
+
 What a program says is not trusted: each file's answer is checked alone, and a bad one harms no other file.
 """
 
@@ -22,6 +26,8 @@ MAX_DEPTH = 32
 MAX_VALUES = 100_000
 MAX_ERROR_CHARACTERS = 500
 MAX_REMARKS = 5
+FINAL_ERROR = "ValueError: "
+FINAL_EXIT = 65
 _ID = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]{1,32})"')
 
 
@@ -35,6 +41,7 @@ class Answers:
     def __init__(self, ids: Iterable[str], limit_bytes: int) -> None:
         self.documents: dict[str, dict[str, Any]] = {}
         self.errors: dict[str, str] = {}
+        self.final: set[str] = set()
         self.ended = False
         self.remarks: list[str] = []
         self._open = set(ids)
@@ -73,7 +80,9 @@ class Answers:
             return
         self._open.discard(key)
         if "error" in answer:
-            self.errors[key] = readable(answer["error"]) or "the program gave an empty error"
+            self.errors[key] = error = readable(answer["error"]) or "the program gave an empty error"
+            if answer.get("final", error.startswith(FINAL_ERROR)) is True:
+                self.final.add(key)
             return
         try:
             self.documents[key] = checked(answer.get("document"))

@@ -159,6 +159,7 @@ def _result(job: Job, item: JobItem, finding: RunOutcome, provenance: dict[str, 
         error=finding.error,
         stderr=finding.stderr,
         blame=finding.blame,
+        final=finding.final,
     )
 
 

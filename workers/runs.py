@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol, Self
 
 from lustre_events.catalog.manifest import Manifest
 from workers.child import Bounds, Ended, OnLine, Tell, keeper
-from workers.contract import ENVELOPE_BYTES, AnswerRefused, Answers, no_answer, single_document
+from workers.contract import ENVELOPE_BYTES, FINAL_EXIT, AnswerRefused, Answers, no_answer, single_document
 from workers.files import OpenFile
 from workers.privileges import Account
 
@@ -43,13 +43,14 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What became of one input. `status` and `blame` are as in work.Result."""
+    """What became of one input. `status`, `blame` and `final` are as in work.Result."""
 
     status: str
     document: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     stderr: str = ""
     blame: Literal["file", "extractor"] = "file"
+    final: bool = False
 
 
 GONE = RunOutcome("gone")
@@ -136,7 +137,7 @@ def _batch(
             found[one.id] = RunOutcome("ok", document=answers.documents[one.id])
         else:
             error = answers.errors.get(one.id, reason)
-            found[one.id] = RunOutcome("failed", error=error, stderr=ended.stderr)
+            found[one.id] = RunOutcome("failed", error=error, stderr=ended.stderr, final=one.id in answers.final)
     return found
 
 
@@ -152,7 +153,8 @@ def _single(manifest: Manifest, one: Input, seconds: float, launch: Launch, in_f
     if swapped:
         return GONE
     if ended.killed or ended.exit_code:
-        return RunOutcome("failed", error=no_answer(ended, marked=False), stderr=ended.stderr)
+        final = not ended.killed and ended.exit_code == FINAL_EXIT
+        return RunOutcome("failed", error=no_answer(ended, marked=False), stderr=ended.stderr, final=final)
     text = b"\n".join(data for data, _ in printed)
     try:
         document = single_document(text, all(whole for _, whole in printed), limit)

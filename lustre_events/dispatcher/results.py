@@ -275,4 +275,4 @@ class ResultWriter:
             return self._left(turn, result, before)
         if self._registry.excuses(result):
             return excused(before, turn.now_ns, self._retry_ns)
-        return failed(before, turn.now_ns, self._retry_ns, self._tries)
+        return failed(before, turn.now_ns, self._retry_ns, 1 if result.final else self._tries)

@@ -89,6 +89,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     one, the runtime failed, the extractor is not installed, not approved, or of a user whom this worker cannot be):
     such a job counts for the breaker, not against its files. `file`: anything else.
 
+    `final`: the program says that another try at the same content would fail alike, so there is none.
+
     `elsewhere`: by the file system the object has not the name that the job said.
     """
 
@@ -103,6 +105,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stderr: str = ""
     blame: Literal["file", "extractor"] = "file"
     elsewhere: bool = False
+    final: bool = False
+
+    def failure(self, attempts: int) -> dict[str, Any]:
+        """Return what is kept of a failure, the last of so many attempts."""
+        kept = {"error": self.error, "stderr": self.stderr, "attempts": attempts}
+        return kept | ({"final": True} if self.final else {})
 
 
 def encode_job(job: Job) -> dict[str, Any]:

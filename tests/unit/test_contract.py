@@ -206,3 +206,22 @@ def test_single_document_must_be_one_object() -> None:
 def test_missing_answer_says_why(ended: Ended, marked: bool, reason: str) -> None:
     """A file without an answer gets the reason in words."""
     assert reason in no_answer(ended, marked)
+
+
+@pytest.mark.parametrize(
+    ("answer", "final"),
+    [
+        (b'"error": "torn", "final": true', True),
+        (b'"error": "ValueError: no table"', True),
+        (b'"error": "ValueError: the server is away", "final": false', False),
+        (b'"error": "OSError: [Errno 5] Input/output error"', False),
+        (b'"error": "torn", "final": "yes"', False),
+        (b'"error": "it took longer than 30 s"', False),
+    ],
+)
+def test_a_program_says_what_is_final(answer: bytes, final: bool) -> None:
+    """A failure is final where the program says so, or where extractor_batch tells of a ValueError."""
+    answers = said(b'{"id": "0001", ' + answer + b"}", GOOD, b'{"end": 2}')
+
+    assert "0001" in answers.errors
+    assert answers.final == ({"0001"} if final else set())

@@ -350,6 +350,17 @@ def test_failures_are_tried_again_later_alone_and_then_kept(rig: Rig) -> None:
     assert all('"error":"worse"' in failure and '"attempts":3' in failure for failure in failures)
 
 
+def test_a_final_failure_is_not_tried_again(rig: Rig) -> None:
+    """What the program calls final is kept at once, with that word; a new content is tried as ever."""
+    (job,) = [job for job in rig.play(b.create(name=b"a.csv")) if job.extractor == "tabular"]
+    rig.answer([job], "failed", error="ValueError: no table", final=True)
+    assert (fid_of(1), "tabular") not in rig.pending()
+    (failure,) = rig.select("SELECT failure FROM document WHERE body IS NULL")
+    assert '"attempts":1' in failure
+    assert '"final":true' in failure
+    assert "tabular" in {job.extractor for job in rig.play(b.close())}
+
+
 def test_a_failure_of_old_content_costs_no_attempt(rig: Rig) -> None:
     """If the file changed while the job ran the failure says nothing about the present content."""
     (job,) = [job for job in rig.play(b.create(name=b"a.csv")) if job.extractor == "tabular"]

@@ -57,3 +57,11 @@ def test_files_that_a_job_has_no_time_for_are_said(tmp_path: Path) -> None:
 def test_a_program_that_failed_has_no_document(tmp_path: Path, ended: Ended) -> None:
     """What a program printed before it ended badly does not count where it has one file."""
     assert [status for status, _ in told(tmp_path, "single", launch(ended=ended))] == ["failed", "failed"]
+
+
+@pytest.mark.parametrize(("code", "final"), [(65, True), (1, False), (3, False)])
+def test_a_program_for_one_file_says_by_its_exit_code_what_is_final(tmp_path: Path, code: int, final: bool) -> None:
+    """Exit code 65 (EX_DATAERR) says that another try would fail alike; others say nothing of it."""
+    manifest = write_extractor(tmp_path, "x", "", contract='"single"')
+    found = run_contract(manifest, FILES, 60, launch(ended=replace(WELL, exit_code=code)), "/in")
+    assert [one.final for one in found] == [final, final]

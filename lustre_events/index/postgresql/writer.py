@@ -278,7 +278,7 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Keep failed attempts, each the last of so many, beside the last good documents."""
         self.write_failures([
             FoundDocument(row.id, result.extractor, (result.generation, result.serial),
-                  {"error": result.error, "stderr": result.stderr, "attempts": attempts}, result.provenance)
+                  result.failure(attempts), result.provenance)
             for row, result, attempts in failures
         ])  # fmt: skip
 

@@ -293,7 +293,7 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
             self._connection,
             [
                 FoundDocument(row.id, result.extractor, (result.generation, result.serial),
-                      {"error": result.error, "stderr": result.stderr, "attempts": attempts}, result.provenance)
+                      result.failure(attempts), result.provenance)
                 for row, result, attempts in failures
             ],
         )  # fmt: skip
