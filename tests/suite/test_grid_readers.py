@@ -104,7 +104,7 @@ def test_any_array_is_described_as_it_was_made(
 ) -> None:
     """The metadata of a random array give the shape, type and chunks that it was made with."""
     path: Path = tmp_path_factory.mktemp("any") / "a.zarr"
-    made = zarr.create_array(path, shape=shape, dtype=dtype, chunks=[max(1, side // 2) for side in shape],
+    made = zarr.create_array(path, shape=shape, dtype=dtype, chunks=tuple(max(1, side // 2) for side in shape),
                              zarr_format=version)  # fmt: skip
     content = (path / ("zarr.json" if version == 3 else ".zarray")).read_bytes()
     document, _, _ = reader.one_file(content, []).document()
