@@ -374,7 +374,9 @@ class Dispatcher:
             self._incoming.review(self._cursors)
             facts = {
                 "extractors": self._registry.published(),
-                "problems": msgspec.json.encode([*self._installed.problems, *self._incoming.left_alone()]).decode(),
+                "problems": msgspec.json.encode(
+                    [*self._installed.problems, *self._incoming.left_alone(), *self._actions.runs.held]
+                ).decode(),
                 "past": self._rates.look(now_ns, self._counters),
                 "trouble": "",
             }

@@ -12,10 +12,13 @@ import json
 import random
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from lustre_events.catalog import shipped
 from lustre_events.errors import LustreEventsError
@@ -27,6 +30,7 @@ from lustre_events.node.sandbox import Sandbox, Say, choose_runtime, sandbox
 
 DEADLINE_SECONDS = 50.0
 LOOK_SECONDS = 0.2
+MOST_TOLD = 1 << 20
 
 RULES = """\
 [[rule]]
@@ -38,6 +42,20 @@ extractor = "tabular"
 name = "arrays"
 extensions = ["h5", "hdf5", "nc"]
 extractor = "hdf5"
+
+[[rule]]
+name = "who removes tables"
+on = "removed"
+extensions = ["csv", "tsv"]
+action = "webhook"
+endpoint = "listener"
+"""
+
+ENDPOINTS = """\
+[endpoint.listener]
+kind = "webhook"
+url = "{url}"
+private = true
 """
 
 
@@ -60,9 +78,13 @@ def run(images: Path, say: Say, *, keep: bool) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs inherit it ignored
     runtime = choose_runtime(images, say)
     try:
-        with sandbox("demo", RULES, images, runtime) as box:
-            say("Starting reader, dispatcher and worker with a private Redis.")
+        with (
+            _listening() as (url, told),
+            sandbox("demo", RULES, images, runtime, endpoints=ENDPOINTS.format(url=url)) as box,
+        ):
+            say("Starting reader, dispatcher, worker and courier with a private Redis.")
             _story(box, runtime, say)
+            _say_what_was_told(box, told, say)
             if keep:
                 _keep(box, say)
     finally:
@@ -116,6 +138,37 @@ def _story(box: Sandbox, runtime: str, say: Say) -> None:
 
     box.wait(followed, "the index follows", DEADLINE_SECONDS)
     _ask(index, say, "columns:temperature", "columns:pressure", "path:/campaign-2026/** AND type:f")
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[tuple[str, list[bytes]]]:
+    """Give the address of a listener on this machine, and what it is told."""
+    told: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.rfile.read(min(int(self.headers["content-length"]), MOST_TOLD)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server uses
+            """Say nothing: the demo does."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", told
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _say_what_was_told(box: Sandbox, told: list[bytes], say: Say) -> None:
+    box.wait(lambda: bool(told), "the listener is told", DEADLINE_SECONDS)
+    say("\nA rule tells a listener when a table is removed. It was told:")
+    for body in told:
+        event = json.loads(body)
+        say(f"  {event['type']}  {printable(str(event['subject']).encode())}")
 
 
 def _ask(index: str, say: Say, *queries: str) -> None:

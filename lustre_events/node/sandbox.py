@@ -93,14 +93,22 @@ def choose_runtime(images: Path, say: Say) -> str:
 
 
 @contextlib.contextmanager
-def sandbox(name: str, rules: str, images: Path, runtime: str, **more: str) -> Iterator[Sandbox]:
-    """Run the service in a new folder; end it and remove the folder afterwards. `more`: lines by section."""
+def sandbox(
+    name: str, rules: str, images: Path, runtime: str, *, endpoints: str = "", **more: str
+) -> Iterator[Sandbox]:
+    """Run the service in a new folder; end it and remove the folder afterwards.
+
+    `endpoints` is a file of those, for rules of actions; `more` are lines by section.
+    """
     folder = Path(tempfile.mkdtemp(prefix=f"lustre-events-{name}-"))
     folder.chmod(0o755)  # containers run as an ordinary user, who must reach the files
     box = Sandbox(folder)
     try:
         box.files.mkdir()
         (folder / "rules.toml").write_text(rules)
+        if endpoints:
+            (folder / "endpoints.toml").write_text(endpoints)
+            more["actions"] = f'[actions]\nendpoints = "{folder}/endpoints.toml"\n'
         box.settings.write_text(_settings(folder, images.resolve(), runtime, more))
         with _running(box):
             yield box
@@ -130,6 +138,7 @@ runtime = "{runtime}"
 images = "{images}"
 worker_ttl_seconds = 10
 {more.get("worker", "")}
+{more.get("actions", "")}
 """
 
 
