@@ -223,6 +223,7 @@ class _Row(msgspec.Struct, kw_only=True, gc=False):
     stderr: str = ""
     blame: Literal["file", "extractor"] = "file"
     elsewhere: bool = False
+    final: bool = False
 
 
 class _Results(msgspec.Struct):
@@ -239,5 +240,5 @@ def _result(row: _Row) -> Result:
     return Result(
         fid=FID.parse(row.fid), extractor=row.extractor, serial=row.serial, generation=row.generation,
         status=row.status, document=row.document, provenance=row.provenance, error=row.error, stderr=row.stderr,
-        blame=row.blame, elsewhere=row.elsewhere,
+        blame=row.blame, elsewhere=row.elsewhere, final=row.final,
     )  # fmt: skip
