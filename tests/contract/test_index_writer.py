@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.domain.namespace import Link
 from lustre_events.domain.pending import PendingRow
 from lustre_events.errors import IndexUnavailable, LeaseLost
-from lustre_events.index.interface import Cursor, Facts, Identity, Lane, ObjectRow
+from lustre_events.index.interface import Cursor, Facts, Identity, Lane, ObjectRow, Transaction
 from lustre_events.jobs.messages import Result
 from tests.support.index.places import IndexPlace, Writer, open_writer, rows_of
 from tests.support.records.builders import fid_of
@@ -119,6 +120,43 @@ def test_facts_of_an_older_generation_do_not_win(writer: Writer) -> None:
         # What the dispatcher writes afterwards leaves the facts alone.
         transaction.put_objects([row])
         assert transaction.objects([F1])[F1].uid == 5
+
+
+def test_what_is_remembered_is_what_is_stored(writer: Writer) -> None:
+    """After each change of objects and pending rows, and after one that is undone, a writer says what is stored."""
+    works = [(fid, "tabular") for fid in (F1, F2)]
+    again = msgspec.structs.replace(FACTS, uid=9)
+
+    def put(now: Transaction) -> None:
+        row = now.objects([F1]).get(F1) or ObjectRow(fid=F1)
+        now.put_objects([msgspec.structs.replace(row, generation=row.generation + 1)])
+
+    steps: list[Callable[[Transaction], object]] = [
+        put,
+        lambda now: now.add_objects([(ObjectRow(fid=F2, generation=1), FACTS)]),
+        put,
+        lambda now: now.put_facts([(now.objects([F1])[F1], 2, FACTS)]),
+        lambda now: now.put_facts([(now.objects([F1])[F1], 1, again)]),
+        lambda now: now.put_pending([pending(1), pending(2, attempts=2)]),
+        lambda now: now.put_leases([pending(1, job="j", due_ns=9, handed_out_ns=8)]),
+        lambda now: now.forgive("tabular"),
+        lambda now: now.remove_pending([(F1, "tabular")]),
+        lambda now: now.move_object(F2, F1),
+        lambda now: now.put_pending([pending(1)]),
+        lambda now: now.remove_objects([F1]),
+        put,
+    ]
+    for step in steps:
+        for undone in (True, False):
+            with contextlib.suppress(ZeroDivisionError), writer.transaction() as transaction:
+                step(transaction)
+                assert transaction.objects([F1, F2]) == transaction._stored_objects([F1, F2])
+                assert transaction.pending(works) == transaction._stored_pending(works)
+                if undone:
+                    raise ZeroDivisionError
+            with writer.transaction() as transaction:
+                assert transaction.objects([F1, F2]) == transaction._stored_objects([F1, F2])
+                assert transaction.pending(works) == transaction._stored_pending(works)
 
 
 def test_keys_of_a_transaction_that_was_undone_are_made_again(writer: Writer) -> None:

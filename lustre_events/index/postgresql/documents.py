@@ -27,6 +27,7 @@ from lustre_events.index.postgresql.database import Connection
 from lustre_events.index.postgresql.fulltext import pieces
 from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.session import Session, columns
+from lustre_events.index.remembered import Remembered
 from lustre_events.index.values import TABLES, Flat, canonical, flatten
 
 _TYPES = {"number": "numeric", "word": "text", "part": "text", "text_number": "numeric", "text_time": "bigint"}
@@ -71,8 +72,8 @@ _PUT_FAILURES = (
 class Documents(Session):
     """What a transaction does with documents."""
 
-    def __init__(self, connection: Connection, name: str, keys: Keys) -> None:
-        super().__init__(connection, name)
+    def __init__(self, connection: Connection, name: str, keys: Keys, remembered: Remembered) -> None:
+        super().__init__(connection, name, remembered)
         self._keys = keys
 
     def write_documents(self, found: Sequence[FoundDocument]) -> list[bool]:

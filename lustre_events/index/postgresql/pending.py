@@ -11,6 +11,7 @@ from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import Lane, WorkKey
 from lustre_events.index.postgresql.database import packed
 from lustre_events.index.postgresql.session import Session, columns
+from lustre_events.index.remembered import Remembering
 
 _PENDING = (
     "fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns, "
@@ -49,10 +50,10 @@ ORDER BY p.due_ns LIMIT %s OFFSET %s
 """  # noqa: S608 - constants
 
 
-class PendingTable(Session):
+class PendingTable(Remembering, Session):
     """The calls of `interface.Transaction` about pending rows."""
 
-    def pending(self, works: Collection[WorkKey]) -> dict[WorkKey, PendingRow]:
+    def _stored_pending(self, works: Collection[WorkKey]) -> dict[WorkKey, PendingRow]:
         """Return those rows that are pending."""
         wanted = set(works)
         if not wanted:
@@ -66,6 +67,8 @@ class PendingTable(Session):
 
     def put_pending(self, rows: Iterable[PendingRow]) -> None:
         """Write pending rows, over those that are there."""
+        rows = list(rows)
+        self._remembered.put(rows)
         values = {
             (row.fid, row.extractor): (
                 row.fid.pack(), row.extractor, row.generation, row.due_ns, row.changed_ns, row.attempts,
@@ -79,6 +82,8 @@ class PendingTable(Session):
 
     def put_leases(self, rows: Iterable[PendingRow]) -> None:
         """Write `due_ns`, `job` and `handed_out_ns` of rows that are pending."""
+        rows = list(rows)
+        self._remembered.put(rows)
         values = [(row.fid.pack(), row.extractor, row.due_ns, row.job, row.handed_out_ns) for row in rows]
         if values:
             self._run(
@@ -91,6 +96,8 @@ class PendingTable(Session):
 
     def remove_pending(self, works: Iterable[WorkKey]) -> None:
         """Remove pending rows."""
+        works = list(works)
+        self._remembered.done(works)
         rows = [(fid.pack(), name) for fid, name in works]
         if rows:
             self._run(
@@ -112,6 +119,7 @@ class PendingTable(Session):
 
     def forgive(self, extractor: str) -> None:
         """Forget the attempts of all pending rows of an extractor."""
+        self._remembered.pending.clear()
         self._run("UPDATE pending SET attempts = 0 WHERE extractor = %s AND attempts > 0", extractor)
 
     def reprocessing(self, extractor: str, limit: int) -> int:

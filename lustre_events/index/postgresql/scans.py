@@ -55,6 +55,8 @@ class Scans(Session):
 
     def add_objects(self, found: Iterable[tuple[ObjectRow, Facts]]) -> None:
         """Write new objects together with their facts, which are of the rows' generation."""
+        found = list(found)
+        self._remembered.changed(row.fid for row, _ in found)
         rows = [
             (
                 row.fid.pack(), row.generation, row.content, row.jobid, row.cause, row.generation,

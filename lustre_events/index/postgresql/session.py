@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.index.postgresql.arrays import Column, column
 from lustre_events.index.postgresql.database import Connection, Row
+from lustre_events.index.remembered import Remembered
 from lustre_events.index.values import clean
 
 FACTS = Facts.__struct_fields__
@@ -44,9 +45,10 @@ class Session:
     only who reads rows, or asks how many were changed (`_count`), waits.
     """
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(self, connection: Connection, name: str, remembered: Remembered) -> None:
         self._connection = connection
         self._name = name
+        self._remembered = remembered
 
     def _run(self, statement: str, *parameters: Any) -> Rows:
         """Run a statement; `%b::type[]` takes a list, in binary form."""
@@ -59,6 +61,8 @@ class Session:
 
     def put_facts(self, found: Iterable[tuple[ObjectRow, int, Facts]]) -> None:
         """Write the facts of stored objects, each with its generation; where newer ones are stored these stay."""
+        found = list(found)
+        self._remembered.seen(found)
         rows = [(row.id, generation, *facts_values(facts)) for row, generation, facts in found]
         if rows:
             self._run(_WRITE_FACTS, *columns(sorted(rows, key=itemgetter(0))))

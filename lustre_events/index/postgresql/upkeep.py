@@ -93,6 +93,7 @@ class Upkeep(Documents):
 
     def move_object(self, source: FID, target: FID) -> None:
         """Give all of `source` (documents, facts, generation, pending rows) to `target`, if it is stored."""
+        self._remembered.clear()
         old, new = source.pack(), target.pack()
         found = self._run(
             "SELECT fid, id, generation, content, rights, type, cause FROM object WHERE fid = ANY(%b::bytea[])",

@@ -28,6 +28,7 @@ from lustre_events.index.postgresql.pending import PendingTable
 from lustre_events.index.postgresql.scans import Scans
 from lustre_events.index.postgresql.session import FACTS, columns
 from lustre_events.index.postgresql.upkeep import Upkeep
+from lustre_events.index.remembered import Remembered
 from lustre_events.index.values import clean
 from lustre_events.jobs.messages import Result
 
@@ -53,6 +54,7 @@ class PostgresqlWriter:
         self._token = uuid.uuid4().hex
         self._closed = False
         self._keys = Keys()
+        self._remembered = Remembered()
         self._database = self._connect()
         try:
             with self._database.errors():
@@ -67,6 +69,7 @@ class PostgresqlWriter:
 
     def take_over(self) -> None:
         """Become the index's one writer; whoever was it before gets LeaseLost."""
+        self._undone()
         with self._open().transaction() as connection:
             connection.execute(
                 "INSERT INTO writer (one, token, since_ns) VALUES (1, %s, %s)"
@@ -83,10 +86,16 @@ class PostgresqlWriter:
                 holder = connection.execute("SELECT token FROM writer FOR UPDATE").fetchone()
                 if holder is None or holder[0] != self._token:
                     raise LeaseLost(f"{database.name}: another dispatcher has taken over; this one stops")
-                yield PostgresqlTransaction(connection, database.name, self._keys)
+                self._remembered.bound()
+                yield PostgresqlTransaction(connection, database.name, self._keys, self._remembered)
         except BaseException:
-            self._keys.undone()
+            self._undone()
             raise
+
+    def _undone(self) -> None:
+        """Forget what was remembered of a transaction that is undone, or before another writer's turn."""
+        self._keys.undone()
+        self._remembered.clear()
 
     def cursors(self) -> dict[tuple[str, int], Cursor]:
         """Return all cursors by (MDT, epoch)."""
@@ -117,7 +126,9 @@ class PostgresqlWriter:
     def _connect(self) -> Database:
         database = Database(self._url, statement_seconds=WRITE_SECONDS, settings=_SETTINGS)
         try:
-            database.migrate(lambda connection, name: PostgresqlTransaction(connection, name, Keys()).rebuild())
+            database.migrate(
+                lambda connection, name: PostgresqlTransaction(connection, name, Keys(), Remembered()).rebuild()
+            )
         except BaseException:
             database.close()
             raise
@@ -192,7 +203,7 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
         rows = self._run("SELECT fid, parent, name FROM link WHERE fid = ANY(%b::bytea[])", packed(fids))
         return unpacked_links(rows)
 
-    def objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
+    def _stored_objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
         """Return those of `fids` that are stored."""
         if not fids:
             return {}
@@ -213,6 +224,7 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Write generations, type, jobid and cause; rows with id 0 are new."""
         new, known = [], []
         for row in rows:
+            self._remembered.changed([row.fid])
             values = (row.generation, row.content, row.rights, row.type, row.jobid, row.cause)
             known.append((*values, row.id)) if row.id else new.append((*values, row.fid.pack()))
         if new:
@@ -234,6 +246,7 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
 
     def remove_objects(self, fids: Collection[FID]) -> int:
         """Remove objects with their documents and pending rows; return how many objects were stored."""
+        self._remembered.removed(fids)
         if not fids:
             return 0
         (count,) = self._run(_REMOVE, packed(fids)).fetchone() or (0,)

@@ -9,6 +9,7 @@ from typing import Any
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import Lane, WorkKey
+from lustre_events.index.remembered import Remembering
 from lustre_events.index.sqlite.among import select
 
 _PENDING = (
@@ -18,12 +19,12 @@ _PENDING = (
 _MARKS = ", ".join("?" * len(_PENDING.split(",")))
 
 
-class PendingTable:
+class PendingTable(Remembering):
     """The calls of `interface.Transaction` about pending rows."""
 
     _connection: sqlite3.Connection
 
-    def pending(self, works: Collection[WorkKey]) -> dict[WorkKey, PendingRow]:
+    def _stored_pending(self, works: Collection[WorkKey]) -> dict[WorkKey, PendingRow]:
         """Return those rows that are pending."""
         wanted = set(works)
         rows = select(
@@ -36,6 +37,8 @@ class PendingTable:
 
     def put_pending(self, rows: Iterable[PendingRow]) -> None:
         """Write pending rows, over those that are there."""
+        rows = list(rows)
+        self._remembered.put(rows)
         self._connection.executemany(
             f"INSERT OR REPLACE INTO pending ({_PENDING}) VALUES ({_MARKS})",  # noqa: S608
             [
@@ -50,6 +53,8 @@ class PendingTable:
 
     def put_leases(self, rows: Iterable[PendingRow]) -> None:
         """Write `due_ns`, `job` and `handed_out_ns` of rows that are pending."""
+        rows = list(rows)
+        self._remembered.put(rows)
         self._connection.executemany(
             "UPDATE pending SET due_ns = ?, job = ?, handed_out_ns = ? WHERE fid = ? AND extractor = ?",
             [(row.due_ns, row.job, row.handed_out_ns, row.fid.pack(), row.extractor) for row in rows],
@@ -57,6 +62,8 @@ class PendingTable:
 
     def remove_pending(self, works: Iterable[WorkKey]) -> None:
         """Remove pending rows."""
+        works = list(works)
+        self._remembered.done(works)
         self._connection.executemany(
             "DELETE FROM pending WHERE fid = ? AND extractor = ?", [(fid.pack(), name) for fid, name in works]
         )
@@ -96,6 +103,7 @@ class PendingTable:
 
     def forgive(self, extractor: str) -> None:
         """Forget the attempts of all pending rows of an extractor."""
+        self._remembered.pending.clear()
         self._connection.execute(
             "UPDATE pending SET attempts = 0 WHERE extractor = ? AND attempts > 0", (extractor,)
         )

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link, Place
 from lustre_events.index.interface import Facts, ObjectRow, ScanState
+from lustre_events.index.remembered import Remembered
 from lustre_events.index.sqlite.among import select
 
 _FACTS = Facts.__struct_fields__
@@ -20,6 +21,7 @@ class Scans:
     """The calls of `interface.Transaction` about places, heals and scans."""
 
     _connection: sqlite3.Connection
+    _remembered: Remembered
 
     def links(self, places: Collection[Place]) -> dict[Place, Link]:
         """Return what is written of those of `places` that are known, tombstones too."""
@@ -57,6 +59,8 @@ class Scans:
 
     def add_objects(self, found: Iterable[tuple[ObjectRow, Facts]]) -> None:
         """Write new objects together with their facts, which are of the rows' generation."""
+        found = list(found)
+        self._remembered.changed(row.fid for row, _ in found)
         marks = ", ".join("?" * (6 + len(_FACTS)))
         self._connection.executemany(
             "INSERT INTO object (fid, generation, content, jobid, cause, facts_generation,"  # noqa: S608 - of our own

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link, Move, base_stamp, present_of
 from lustre_events.index.interface import Walk
+from lustre_events.index.remembered import Remembered
 from lustre_events.index.sqlite.among import select
 from lustre_events.index.sqlite.documents import move_documents
 
@@ -17,6 +18,7 @@ class Upkeep:
     """The calls of `interface.Transaction` about migrations, sweeping and walks."""
 
     _connection: sqlite3.Connection
+    _remembered: Remembered
 
     def put_moves(self, moves: Iterable[Move]) -> None:
         """Remember migrations, until they are swept; of one FID the latest one."""
@@ -85,6 +87,7 @@ class Upkeep:
 
     def move_object(self, source: FID, target: FID) -> None:
         """Give all of `source` (documents, facts, generation, pending rows) to `target`, if it is stored."""
+        self._remembered.clear()
         old, new = source.pack(), target.pack()
         rows = {fid: rest for fid, *rest in self._connection.execute(
             "SELECT fid, id, generation, content, rights, type, cause FROM object WHERE fid IN (?, ?)", (old, new)

@@ -20,6 +20,7 @@ from lustre_events.errors import LeaseLost
 from lustre_events.index.documents import FoundDocument
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
 from lustre_events.index.paths import places_of
+from lustre_events.index.remembered import Remembered
 from lustre_events.index.sqlite.among import select
 from lustre_events.index.sqlite.database import open_database, sqlite_errors
 from lustre_events.index.sqlite.documents import (
@@ -59,9 +60,11 @@ class SQLiteWriter:
         self._token = uuid.uuid4().hex
         self._checkpointed = 0
         self._keys = Keys()
+        self._remembered = Remembered()
 
     def take_over(self) -> None:
         """Become the index's one writer; whoever was it before gets LeaseLost."""
+        self._undone()
         with sqlite_errors(self._path):
             self._connection.execute(
                 "INSERT OR REPLACE INTO writer (one, token, since_ns) VALUES (1, ?, ?)",
@@ -77,14 +80,20 @@ class SQLiteWriter:
                 holder = self._connection.execute("SELECT token FROM writer").fetchone()
                 if holder is None or holder[0] != self._token:
                     raise LeaseLost(f"{self._path}: another dispatcher has taken over; this one stops")
-                yield SQLiteTransaction(self._connection, self._path, self._keys)
+                self._remembered.bound()
+                yield SQLiteTransaction(self._connection, self._path, self._keys, self._remembered)
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._keys.undone()
+                self._undone()
                 with contextlib.suppress(sqlite3.Error):  # some errors have rolled back already
                     self._connection.execute("ROLLBACK")
                 raise
         self.checkpoint()
+
+    def _undone(self) -> None:
+        """Forget what was remembered of a transaction that is undone, or before another writer's turn."""
+        self._keys.undone()
+        self._remembered.clear()
 
     def checkpoint(self) -> None:
         """Move what was written lately from the WAL into the file, if it is much; called when the lock is free."""
@@ -136,10 +145,11 @@ class SQLiteWriter:
 class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
     """See `interface.Transaction`."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, keys: Keys) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, keys: Keys, remembered: Remembered) -> None:
         self._connection = connection
         self._path = path
         self._keys = keys
+        self._remembered = remembered
 
     def advance(self, before: Cursor, after: Cursor) -> None:
         """Move a cursor. Raises LeaseLost if it does not stand at `before`."""
@@ -191,7 +201,7 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Return `paths`, and the last parts of all paths of `fids`, also where directories above are not known."""
         return places_of(partial(links_of, self._connection), fids)
 
-    def objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
+    def _stored_objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
         """Return those of `fids` that are stored."""
         rows = (
             ObjectRow(
@@ -219,6 +229,7 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Write generations, type, jobid and cause; rows with id 0 are new."""
         new, known = [], []
         for row in rows:
+            self._remembered.changed([row.fid])
             values = (row.generation, row.content, row.rights, row.type, row.jobid, row.cause)
             known.append((*values, row.id)) if row.id else new.append((*values, row.fid.pack()))
         self._connection.executemany(
@@ -234,7 +245,8 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
 
     def remove_objects(self, fids: Collection[FID]) -> int:
         """Remove objects with their documents and pending rows; return how many objects were stored."""
-        present = self.objects(fids)
+        present = self._stored_objects(fids)
+        self._remembered.removed(fids)
         remove_documents(self._connection, [row.id for row in present.values()], self._keys)
         self._connection.executemany("DELETE FROM object WHERE id = ?", [(row.id,) for row in present.values()])
         for statement in ("DELETE FROM pending WHERE fid = ?", "DELETE FROM fired WHERE fid = ?"):
@@ -268,6 +280,8 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
 
     def put_facts(self, found: Iterable[tuple[ObjectRow, int, Facts]]) -> None:
         """Write the facts of stored objects, each with its generation; where newer ones are stored these stay."""
+        found = list(found)
+        self._remembered.seen(found)
         self._connection.executemany(
             _PUT_FACTS,
             sorted(

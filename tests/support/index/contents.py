@@ -12,6 +12,7 @@ from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.search import PostgresqlReading
 from lustre_events.index.postgresql.writer import PostgresqlTransaction, PostgresqlWriter
 from lustre_events.index.reading import Backend
+from lustre_events.index.remembered import Remembered
 from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite import documents as sqlite_documents
 from lustre_events.index.sqlite.keys import Keys as SqliteKeys
@@ -169,7 +170,7 @@ class Contents:
 
     def _transaction(self) -> PostgresqlTransaction:
         assert isinstance(self.writer, PostgresqlWriter)
-        return PostgresqlTransaction(self.writer._database.connection, "test", Keys())
+        return PostgresqlTransaction(self.writer._database.connection, "test", Keys(), Remembered())
 
     def _backend(self, few: int) -> Backend:
         if isinstance(self.writer, PostgresqlWriter):
