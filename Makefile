@@ -1,5 +1,5 @@
 # make demo   the main job, from nothing        make test   all tests
-# make check  lint, types, layers, tests        make bench  measurements, written to bench.json
+# make check  lint, types, layers, tests        make bench  measurements, written to bench.json; beside those in bench-release.json
 # make quick  for each save: lint, types, layers, unit and contract tests with fewer of hypothesis's examples
 # make quick-newer  unit and contract tests on Debian 13 (Python 3.13), as root
 # make field  deploy/README.md, carried out on a Debian 12 with systemd that the test boots, as root; then what may befall it
@@ -59,7 +59,7 @@ format:
 
 bench:
 	@VENV=$(VENV) deploy/bootstrap.sh bench
-	@$(BIN)/python -m bench --output bench.json
+	@$(BIN)/python -m bench --output bench.json $(if $(wildcard bench-release.json),--against bench-release.json)
 
 # An index of ten million files: 52 minutes with TMPDIR=/dev/shm (12 GB) on 2 busy cores, longer on a disk.
 bench-large:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 import bench
+from bench import comparison
 from lustre_events.errors import LustreEventsError
 from lustre_events.node.sandbox import default_images
 
@@ -21,11 +22,22 @@ from lustre_events.node.sandbox import default_images
 @click.option("--records", default=500_000, show_default=True, help="Records for the stages without files.")
 @click.option("--files", default=1_000_000, show_default=True, help="Files in the index that is searched.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the figures as JSON to this file.")
+@click.option(
+    "--against", type=click.Path(path_type=Path, exists=True), help="Print the figures of this file beside them."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 def main(
-    names: tuple[str, ...], *, images: Path, records: int, files: int, output: Path | None, as_json: bool
+    names: tuple[str, ...],
+    *,
+    images: Path,
+    records: int,
+    files: int,
+    output: Path | None,
+    against: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure the stages NAMES (all if none is named)."""
+    before = {} if against is None else comparison.read(against)
     logging.getLogger().setLevel(logging.WARNING)  # a line per block is for services
     figures = bench.run(list(names), bench.Options(images, records, files))
     if output is not None:
@@ -33,8 +45,8 @@ def main(
     if as_json:
         click.echo(bench.to_json(figures))
         return
-    for name, value in figures.items():
-        click.echo(f"{name:34}{value:14,.2f}")
+    for line in comparison.lines(figures, before, bench.circumstances()):
+        click.echo(line)
     click.echo(", ".join(f"{key} {value}" for key, value in bench.circumstances().items()))
 
 

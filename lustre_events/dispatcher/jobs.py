@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
+from lustre_events.dispatcher.job_sizes import JobSizes
 from lustre_events.dispatcher.read_limits import ReadLimits
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner
@@ -118,10 +119,12 @@ class Jobs:
         self._lease_ns = int(settings.job_lease_seconds * SECOND_NS)
         self._read_limits = ReadLimits(registry.most_jobs, queue.unfinished)
         self._small: dict[_Group, str] = {}
+        self.sizes = JobSizes(settings.job_files)
+        self._waiting: Mapping[str, int] = {}
 
     def waiting(self, queues: Collection[str]) -> dict[str, int]:
         """Return how many jobs wait in each of the queues."""
-        lengths = {queue: self._queue.length(queue) for queue in queues}
+        lengths = self._waiting = {queue: self._queue.length(queue) for queue in queues}
         small: dict[str, set[str]] = defaultdict(set)
         for group, job in self._small.items():
             small[group.lane.queue].add(job)
@@ -306,7 +309,7 @@ class Jobs:
     def _most(self, row: PendingRow) -> int:
         if row.attempts:
             return 1
-        return _AT_ONCE.get(row.extractor, self._settings.job_files)
+        return _AT_ONCE.get(row.extractor) or self.sizes.most(row.extractor, self._waiting.get(row.queue, 0))
 
 
 def _portion(batch: Sequence[PendingRow], hints: Mapping[FID, bytes]) -> Sequence[PendingRow]:

@@ -178,9 +178,11 @@ class Dispatcher:
         asks: dict[str, FileSystemQuestion] = {HEAL: healing, SCAN: Scanning(planner, self._walks, healing)}
         self._records = RecordWriter(planner, self._walks, healing, self._actions.triggers)
         follow = partial(self._actions.follow_results, others=follow)
-        self._results = ResultWriter(self._registry, planner, asks, healing.doubt, settings, follow=follow)
-        self._sweeper = Sweeper(streams, planner, mdts, clock(), healing.skew_ns)
         self._jobs = Jobs(queue, self._registry, planner, settings)
+        self._results = ResultWriter(
+            self._registry, planner, asks, healing.doubt, settings, learn=self._jobs.sizes.learn, follow=follow
+        )
+        self._sweeper = Sweeper(streams, planner, mdts, clock(), healing.skew_ns)
         self._requests = RequestHandler(requests, {
             **self._registry.handlers(),
             **ReprocessRequests(self._registry, planner, settings).handlers(),

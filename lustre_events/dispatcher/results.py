@@ -28,7 +28,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -76,7 +76,8 @@ class FileSystemQuestion(Protocol):
 class ResultWriter:
     """Takes results, in the caller's transaction. `asks` take the answers about the file system, by extractor.
 
-    `follow` is called in the same transaction with the outcomes of results, when all that they change is written.
+    `learn` is told where each result comes from (job_sizes.py). `follow` is called in the same transaction with the
+    outcomes of results, when all that they change is written.
     """
 
     def __init__(
@@ -87,9 +88,11 @@ class ResultWriter:
         doubt: Callable[[Turn, Collection[FID]], int],
         settings: DispatcherSettings,
         *,
+        learn: Callable[[str, Mapping[str, Any]], None] = lambda _extractor, _provenance: None,
         follow: Follow = nobody,
     ) -> None:
         self._registry = registry
+        self._learn = learn
         self._follow = follow
         self._planner = planner
         self._asks = asks
@@ -132,6 +135,7 @@ class ResultWriter:
             taken.doubted.add(result.fid)
         turn.counters[f"results_{status}"] += 1
         taken.tallies.add(result.extractor, status, result.provenance)
+        self._learn(result.extractor, result.provenance)
         taken.outcomes.append(
             ResultOutcome(
                 row,

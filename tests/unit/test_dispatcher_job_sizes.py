@@ -1,0 +1,40 @@
+"""Jobs grow where a queue is deep, as far as their files are quick."""
+
+from __future__ import annotations
+
+import pytest
+
+from lustre_events.dispatcher.job_sizes import DEEP, GROWTH, LONG_SECONDS, JobSizes
+
+FILES = 10
+QUICK, SLOW = LONG_SECONDS / FILES / 1_000, LONG_SECONDS / FILES / 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "waiting", "most"),
+    [
+        (None, DEEP, FILES),
+        (QUICK, DEEP - 1, FILES),
+        (QUICK, DEEP, GROWTH * FILES),
+        (SLOW, DEEP, 2 * FILES),
+        (LONG_SECONDS, DEEP, FILES),
+        (0.0, DEEP, GROWTH * FILES),
+    ],
+)
+def test_a_deep_queue_makes_jobs_of_quick_files_larger(seconds: float | None, waiting: int, most: int) -> None:
+    """A job has `job_files` files, and more only in a deep queue, as many as do not run for long."""
+    sizes = JobSizes(FILES)
+    if seconds is not None:
+        sizes.learn("x", {"duration_ms": round(seconds * 1_000 * FILES), "files": FILES})
+
+    assert sizes.most("x", waiting) == most
+
+
+@pytest.mark.parametrize("told", [{}, {"duration_ms": "5", "files": 1}, {"duration_ms": -5, "files": 1},
+                                  {"duration_ms": 5, "files": 0}])  # fmt: skip
+def test_what_says_nothing_teaches_nothing(told: dict[str, object]) -> None:
+    """Whatever a worker writes as its duration, jobs are no smaller than `job_files`, and no larger."""
+    sizes = JobSizes(FILES)
+    sizes.learn("x", told)
+
+    assert sizes.most("x", DEEP) == FILES
