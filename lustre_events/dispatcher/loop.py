@@ -36,6 +36,7 @@ from lustre_events.dispatcher.incoming import Incoming
 from lustre_events.dispatcher.installed import BUILT_IN, Installed
 from lustre_events.dispatcher.jobs import ROWS, JobQueue, Jobs, Leased, Plan
 from lustre_events.dispatcher.outcomes import Follow, nobody
+from lustre_events.dispatcher.pauses import Pauses
 from lustre_events.dispatcher.rates import Rates
 from lustre_events.dispatcher.records import Gathered, RecordWriter
 from lustre_events.dispatcher.reprocess_requests import ReprocessRequests
@@ -196,12 +197,14 @@ class Dispatcher:
 
     def run(self) -> None:
         """Step until `stop` is called. Raises LeaseLost when another dispatcher takes over."""
-        idle_seconds = self._settings.idle_ms / 1000
-        busy = rooted = False
+        pauses = Pauses(self._settings.idle_ms / 1000)
+        pause_seconds = pauses.after(self._clock(), done=False)
+        rooted = False
         while not self._stop.is_set():
             try:
                 rooted = rooted or self._look_at_root()
-                busy = self.step(0.0 if busy else idle_seconds)
+                done = self.step(pause_seconds)
+                pause_seconds = pauses.after(self._clock(), done=done)
             except LustreEventsError as exc:
                 if not exc.retryable:
                     raise
