@@ -34,7 +34,8 @@ class JobSizes:
         """Take what a result says: `duration_ms` of its run, and the `files` that it was for."""
         took_ms, files = provenance.get("duration_ms"), provenance.get("files")
         if isinstance(took_ms, int) and isinstance(files, int) and took_ms >= 0 and files > 0:
-            seconds = min(took_ms / 1000 / files, LONG_SECONDS)
+            # Whole numbers: a worker can write any.
+            seconds = min(took_ms * 1000 // files, round(LONG_SECONDS * 1e6)) / 1e6
             before = self._seconds.get(extractor, seconds)
             self._seconds[extractor] = before + _SHARE * (seconds - before)
 

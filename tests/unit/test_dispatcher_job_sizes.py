@@ -30,6 +30,15 @@ def test_a_deep_queue_makes_jobs_of_quick_files_larger(seconds: float | None, wa
     assert sizes.most("x", waiting) == most
 
 
+def test_any_number_can_be_learned_from() -> None:
+    """Whatever number a worker writes as its duration, or as its files, jobs stay within the bounds."""
+    sizes = JobSizes(FILES)
+    for took_ms, files in ((10**400, 1), (1, 10**400), (10**400, 10**400)):
+        sizes.learn("x", {"duration_ms": took_ms, "files": files})
+
+        assert FILES <= sizes.most("x", DEEP) <= GROWTH * FILES
+
+
 @pytest.mark.parametrize("told", [{}, {"duration_ms": "5", "files": 1}, {"duration_ms": -5, "files": 1},
                                   {"duration_ms": 5, "files": 0}])  # fmt: skip
 def test_what_says_nothing_teaches_nothing(told: dict[str, object]) -> None:
