@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import archive_zip
 import extractor_batch
+import extractor_facts as facts
 from archive_listing import Listing, clean, is_bomb, iso, ratio
 from extractor_batch import OutOfTime, within
 from extractor_open import compression_of, expanding
@@ -256,4 +257,4 @@ def extract(path: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    extractor_batch.run(extract, isolated=True)
+    extractor_batch.run(facts.told(extract), isolated=True)

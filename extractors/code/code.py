@@ -12,6 +12,7 @@ import code_notebook
 import code_python
 import code_shell
 import extractor_batch
+import extractor_facts as facts
 from extractor_batch import OutOfTime, within
 from extractor_facts import common, preview
 from extractor_open import PIECE, Source
@@ -152,4 +153,4 @@ def notebook(file: Any, reasons: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    extractor_batch.run(extract, isolated=True)
+    extractor_batch.run(facts.told(extract), isolated=True)

@@ -11,7 +11,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -24,6 +24,7 @@ MAX_COLUMNS, MAX_ROWS, MAX_CELL = 20, 10, 80  # of the head of a table; a cell's
 MAX_POINTS, MAX_LINES = 64, 20
 MAX_BRANCHES = 200
 MAX_EXCERPT = 2000
+CUT: dict[str, None] = {}  # what of the present file is not all listed, in words
 DOI = re.compile(r"\b10\.\d{4,9}/[^\s\"'<>{}|\\^`\[\]]+")
 # ISO 8601, its basic form, EXIF's colons, and a blank for the T
 MOMENT = re.compile(
@@ -31,6 +32,27 @@ MOMENT = re.compile(
     r"(?:[T ]+(\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?)? ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?)?)?",
     re.IGNORECASE,
 )
+
+
+def told(extract: Callable[[str], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
+    """Return an `extract` whose documents say under `partial` which lists `first` has cut."""
+
+    def whole(path: str) -> dict[str, Any]:
+        CUT.clear()
+        document = extract(path)
+        if CUT:
+            reasons = dict.fromkeys([*filter(None, [document.get("partial")]), *CUT])
+            document["partial"] = "; ".join(reasons)[:4000]
+        return document
+
+    return whole
+
+
+def first(values: Sequence[Any], most: int, what: str) -> list[Any]:
+    """Return the first of a list; that there are more of them is told (see `told`)."""
+    if len(values) > most:
+        CUT[f"of {len(values)} {what} {most} are listed"] = None
+    return list(values[:most])
 
 
 def text(value: Any, most: int = MAX_TEXT) -> str:
@@ -111,9 +133,11 @@ def common(**given: Any) -> dict[str, Any]:
     for key, value in given.items():
         kept: Any = value
         if key == "doi":
-            kept = [doi for one in _several(value) for doi in dois(one)][:MAX_NAMES]
+            found_dois = list(dict.fromkeys(doi for one in _several(value) for doi in dois(one)))
+            kept = first(found_dois, MAX_NAMES, "texts of common.doi")
         elif key in LISTS:
-            kept = list(dict.fromkeys(shown for one in _several(value) if (shown := text(one))))[:MAX_NAMES]
+            names = list(dict.fromkeys(shown for one in _several(value) if (shown := text(one))))
+            kept = first(names, MAX_NAMES, f"texts of common.{key}")
         elif key in MOMENTS:
             kept = moment(value)
         elif key != "bbox":

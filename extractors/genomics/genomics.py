@@ -1,8 +1,8 @@
-"""Genomics: what FASTA and FASTQ files hold, and what the headers of VCF, BCF, SAM, BAM and CRAM files say.
+"""Genomics: what FASTA, FASTQ, GFF, BED and PAF files hold, and what headers of VCF, BCF, SAM, BAM, CRAM say.
 
 FASTA and FASTQ are counted in one pass with bounded memory, as far as SECONDS go (genomics_sequences.py,
-genomics_fastq.py); of the others only the headers are read, and the records of a VCF text counted. Gzip and bgzip
-are seen through. Needs pysam.
+genomics_fastq.py), and so are lines of features (genomics_features.py); of the others only the headers are read,
+and the records of a VCF text counted. Gzip and bgzip are seen through. Needs pysam.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import extractor_batch
 import extractor_facts as facts
 import genomics_fastq
+import genomics_features as features
 import genomics_sequences as sequences
 
 MEMORY_BYTES = 800_000_000  # so that what a broken header asks for fails here, and not the whole batch
@@ -310,13 +311,14 @@ def described(path: str, file: BinaryIO, compression: str, head: bytes) -> dict[
     if head.startswith(b"##fileformat=VCF") or (head[:1] == b"#" and VCF_COLUMNS in head):
         return vcf(path, stream, head)
     excerpt = facts.preview(excerpt=head[:8000].decode("latin-1"))
-    if head[:1] == b">":
-        return {"format": "fasta"} | counted(stream, sequences.fasta) | excerpt
-    if head[:1] == b"@":
-        return {"format": "fastq"} | counted(stream, genomics_fastq.fastq) | excerpt
-    raise ValueError("it is no FASTA, FASTQ, VCF, BCF, SAM, BAM or CRAM file")
+    if head[:1] in {b">", b"@"}:
+        kind, count = ("fasta", sequences.fasta) if head[:1] == b">" else ("fastq", genomics_fastq.fastq)
+        return {"format": kind} | counted(stream, count) | excerpt
+    if kind := features.kind_of(head):
+        return {"format": kind} | counted(stream, features.counter(kind))
+    raise ValueError("it is no FASTA, FASTQ, VCF, BCF, SAM, BAM, CRAM, GFF, GTF, BED or PAF file")
 
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    extractor_batch.run(extract, isolated=True)
+    extractor_batch.run(facts.told(extract), isolated=True)

@@ -40,6 +40,31 @@ READS = "".join(
     f"@INST7:42:FLOW9:3:1101:{n}:2000 1:N:0:ACGT\n{'ACGGT' * (n + 1)}\n+\n{'!5?II' * (n + 1)}\n" for n in range(4)
 )
 
+GFF = """##gff-version 3.2.1
+##species Exemplum vulgare
+##sequence-region chr1 1 5000
+chr1\tmaker\tgene\t100\t900\t.\t+\t.\tID=g1;Name=leaf
+chr1\tmaker\tmRNA\t100\t900\t.\t+\t.\tID=t1;Parent=g1
+chr1\tmaker\texon\t100\t300\t.\t+\t.\tParent=t1
+chr1\tmaker\texon\t500\t900\t.\t+\t.\tParent=t1
+chr2\thand\tgene\t1\t50\t0.5\t-\t.\tID=g2
+##FASTA
+>chr1
+ACGT
+"""
+GTF = """chr1\tref\tgene\t10\t90\t.\t+\t.\tgene_id "g1"; gene_name "leaf";
+chr1\tref\texon\t10\t90\t.\t+\t.\tgene_id "g1"; transcript_id "t1";
+"""
+BED = """track name=peaks
+chr1\t100\t200\tp1\t500\t+
+chr1\t400\t450\tp2\t20\t-
+chr3\t0\t10\tp3\t1\t.
+"""
+PAF = """read1\t1000\t0\t990\t+\tchr1\t5000\t10\t1000\t900\t990\t60\ttp:A:P
+read2\t800\t5\t700\t-\tchr2\t900\t0\t695\t600\t695\t12
+read1\t1000\t0\t100\t+\tchr2\t900\t700\t800\t80\t100\t0
+"""
+
 
 def alignments(path: Path, mode: str) -> None:
     """Write a SAM, BAM or CRAM file with two reads."""
@@ -82,6 +107,10 @@ def samples(folder: Path) -> None:
         VCF.replace("leaf\troot\n", "leaf\troot\t\n").replace("##source", "##\n##source")
     )
     (folder / "headerless.sam").write_text("r1\t0\tchr1\t1\t30\t4M\t*\t0\t0\tACGT\tIIII\n")
+    (folder / "genes.gff3").write_text(GFF)
+    (folder / "genes.gtf").write_text(GTF)
+    (folder / "peaks.bed").write_text(BED)
+    (folder / "overlaps.paf").write_text(PAF)
     (folder / "bad-text.fa").write_text("> a mail\nHi, how are you?\n")
     (folder / "bad-torn.bam").write_bytes((folder / "toy.bam").read_bytes()[:60])
 

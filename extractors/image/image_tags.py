@@ -171,7 +171,11 @@ def iptc(picture: Image.Image) -> dict[str, Any]:
         several = value if isinstance(value, list) else [value] if value else []
         words = [word for each in several if isinstance(each, bytes) and (word := plain(_decoded(each)))]
         if words:
-            found[key] = words[: facts.MAX_NAMES] if key in IPTC_LISTS else words[0]
+            found[key] = (
+                facts.first(words, facts.MAX_NAMES, f"texts of {key} in its IPTC")
+                if key in IPTC_LISTS
+                else words[0]
+            )
     return {"iptc": found} if found else {}
 
 

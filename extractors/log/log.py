@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import extractor_batch
+import extractor_facts as facts
 import log_judge
 import log_lines
 from extractor_batch import OutOfTime, within
@@ -201,4 +202,4 @@ def read(log: Log, source: Source, size: int, reasons: list[str]) -> bytes:
 
 
 if __name__ == "__main__":
-    extractor_batch.run(extract, isolated=True, seconds_per_file=60)
+    extractor_batch.run(facts.told(extract), isolated=True, seconds_per_file=60)

@@ -174,4 +174,4 @@ def packed(file: BinaryIO, more: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    extractor_batch.run(extract, isolated=True)
+    extractor_batch.run(facts.told(extract), isolated=True)

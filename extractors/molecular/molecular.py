@@ -251,4 +251,4 @@ def described(stream: BinaryIO, head: bytes) -> dict[str, Any]:
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    extractor_batch.run(extract, isolated=True)
+    extractor_batch.run(facts.told(extract), isolated=True)

@@ -6,11 +6,13 @@ import re
 from collections import Counter as Tally
 from typing import Any
 
+import extractor_facts as facts
 import molecular_elements as elements
 
 LINES = re.compile(rb"[^\n]*\n[^\n]*\n[^\n]*\n[ \d]{6}[^\n]{0,30}V[23]000")
 MAX_NAMES = 100
 MAX_FIELDS = 500
+MAX_SEEN = 100_000  # fields that are told apart
 V3000 = re.compile(rb"M  V30 (BEGIN|END|COUNTS|\d+)\s*(\S*)")
 
 
@@ -64,7 +66,7 @@ class Sdf:
             self.bonds += 1
         elif line.startswith(b">"):
             name = line.partition(b"<")[2].rpartition(b">")[0].decode("latin-1").replace("\0", " ").strip()[:200]
-            if name and len(self.fields) < MAX_FIELDS:
+            if name and len(self.fields) < MAX_SEEN:
                 self.fields[name] = None
         elif found := V3000.match(line):
             self._line_3000(found)
@@ -83,9 +85,10 @@ class Sdf:
         """Return what was counted, over all molecules."""
         if self.left != (0, 0) and not self.reason:
             self.reason = "the file ends within a molecule"
+        fields = facts.first([*self.fields], MAX_FIELDS, "fields of data")
         found: dict[str, Any] = {
             "format": "sdf", "format_version": self.version or "V2000", "molecules": self.molecules,
-            "atoms": self.atoms, "bonds": self.bonds, "names": self.names, "fields": list(self.fields),
+            "atoms": self.atoms, "bonds": self.bonds, "names": self.names, "fields": fields,
             "elements": elements.counts(self.tally.items()),
         }  # fmt: skip
         if self.molecules > MAX_NAMES and len(self.names) == MAX_NAMES and not self.reason:

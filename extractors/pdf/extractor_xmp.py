@@ -1,6 +1,7 @@
 """XMP (ISO 16684-1), which pictures and PDF files carry: title, creators, subjects and dates.
 
-Families that read it have a copy of extractors/base/extractor_xmp.py in their folder; standard library only.
+Families that read it have a copy of extractors/base/extractor_xmp.py in their folder; standard library only, and
+extractor_facts.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from typing import Any
+
+import extractor_facts as facts
 
 MAX_BYTES = 4 << 20
 MAX_TEXT = 4000
@@ -58,7 +61,7 @@ def read(packet: bytes | str) -> dict[str, Any]:
         kept = [[shown for text in values.get(name, ()) if (shown := clean(text))] for name in names]
         if key in LISTS:
             if several := list(dict.fromkeys(text for each in kept for text in each)):
-                found[key] = several[:MAX_NAMES]
+                found[key] = facts.first(several, MAX_NAMES, f"texts of {key} in its XMP")
         elif first := next((each[0] for each in kept if each), None):
             found[key] = first
     return found

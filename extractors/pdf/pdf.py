@@ -35,6 +35,7 @@ SECONDS_WHOLE = 30  # of one file; then its child is killed, as where PDFium ope
 MEMORY_BYTES = 400 << 20  # address space
 MAX_VALUE = 4000  # characters
 MAX_AUTHORS = 500
+MAX_SEEN = 5000  # authors and keywords of which the first are listed
 MAX_OUTLINE = 1000
 MAX_ATTACHMENTS = 500
 MAX_UNPACKED = 64 << 20  # bytes of a file within gzip
@@ -79,9 +80,12 @@ def identifiers(found: dict[str, Any]) -> None:
     """Add DOIs and arXiv numbers of the first two pages and of the metadata."""
     said = [found.get("subject", ""), *found.get("keywords", ()), *found.pop("identifiers", ())]
     text = "\n".join([*said, *found.get("text", [])[:2]])
-    dois = list(dict.fromkeys(doi.rstrip(".;:)") for doi in DOI.findall(text)))[:100]
-    arxiv = list(dict.fromkeys(ARXIV.findall(text)))[:100]
+    dois = list(dict.fromkeys(doi.rstrip(".;:)") for doi in DOI.findall(text)))
+    arxiv = list(dict.fromkeys(ARXIV.findall(text)))
     found |= ({"dois": dois} if dois else {}) | ({"arxiv": arxiv} if arxiv else {})
+    for key, most in (("authors", MAX_AUTHORS), ("keywords", MAX_AUTHORS), ("dois", 100), ("arxiv", 100)):
+        if key in found:
+            found[key] = facts.first(found[key], most, key)
 
 
 def xmp(file: BinaryIO, size: int, found: dict[str, Any]) -> None:
@@ -92,7 +96,7 @@ def xmp(file: BinaryIO, size: int, found: dict[str, Any]) -> None:
                       ("keywords", "subject"), ("created", "created"), ("modified", "modified"),
                       ("creator", "creator_tool"), ("producer", "producer")):  # fmt: skip
         if value := told.get(name):
-            found.setdefault(key, value[:MAX_AUTHORS] if isinstance(value, list) else value)
+            found.setdefault(key, value[:MAX_SEEN] if isinstance(value, list) else value)
     if words := told.get("keywords"):
         found.setdefault("keywords", [word for part in re.split(r"[;,]", words) if (word := part.strip())])
     found["identifiers"] = told.get("identifier", [])
@@ -128,10 +132,10 @@ def information_of(document: Any, found: dict[str, Any]) -> None:
         if value := clean(information(document, name), MAX_VALUE):
             found[key] = value
     if names := authors(information(document, "Author")):
-        found["authors"] = names[:MAX_AUTHORS]
+        found["authors"] = names[:MAX_SEEN]
     words = re.split(r"[;,]", information(document, "Keywords"))
     if keywords := [clean(word, MAX_NAME) for word in words if word.strip()]:
-        found["keywords"] = keywords[:MAX_AUTHORS]
+        found["keywords"] = keywords[:MAX_SEEN]
     for key, name in (("created", "CreationDate"), ("modified", "ModDate")):
         if value := iso(information(document, name)):
             found[key] = value
@@ -204,4 +208,4 @@ def extract(path: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    extractor_batch.run(extract, isolated=True, seconds_per_file=SECONDS_WHOLE)
+    extractor_batch.run(facts.told(extract), isolated=True, seconds_per_file=SECONDS_WHOLE)

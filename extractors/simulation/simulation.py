@@ -107,4 +107,4 @@ def extract(path: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    extractor_batch.run(extract, isolated=True)
+    extractor_batch.run(facts.told(extract), isolated=True)

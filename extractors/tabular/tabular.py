@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import extractor_batch
+import extractor_facts as facts
 import tabular_json
 from extractor_batch import OutOfTime, within
 from extractor_facts import MAX_ROWS as HEAD_ROWS
@@ -235,4 +236,4 @@ def extract(path: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    extractor_batch.run(extract, isolated=True, seconds_per_file=100)
+    extractor_batch.run(facts.told(extract), isolated=True, seconds_per_file=100)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import extractor_batch
+import extractor_facts as facts
 import text_words
 from extractor_batch import OutOfTime, within
 from extractor_facts import common, preview
@@ -209,4 +210,4 @@ def extract(path: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    extractor_batch.run(extract, isolated=True, seconds_per_file=2 * SECONDS)
+    extractor_batch.run(facts.told(extract), isolated=True, seconds_per_file=2 * SECONDS)

@@ -153,3 +153,30 @@ def test_a_preview_is_valid_and_small_whatever_is_given(facts: ModuleType, row: 
     CHECKS["preview"](found)
     assert len(json.dumps(found)) <= 65_536
     assert ("thumbnail" in found) == (0 < picture < 49_000)
+
+
+def test_a_list_that_is_cut_is_told(facts: ModuleType) -> None:
+    """Where `common` keeps 100 of more texts, or a family the first of a list, `partial` says so."""
+    several = [f"name {n}" for n in range(120)]
+
+    def extract(path: str) -> dict[str, Any]:
+        if path == "short":
+            return facts.common(creator=several[:100])
+        return facts.common(creator=several) | {"keys": facts.first(several, 7, "keys"), "partial": "it is torn"}
+
+    told = facts.told(extract)
+    document = told("long")
+    assert (len(document["common"]["creator"]), len(document["keys"])) == (100, 7)
+    assert document["partial"] == (
+        "it is torn; of 120 texts of common.creator 100 are listed; of 120 keys 7 are listed"
+    )
+    assert "partial" not in told("short")
+
+
+@pytest.mark.parametrize("family", families().values(), ids=families().keys())
+def test_every_family_tells_what_it_cuts(family: Family) -> None:
+    """The program of each family that fills `common` runs its `extract` with what tells of cut lists."""
+    folder, name = family.manifest.folder, family.manifest.name
+    program = folder / family.manifest.command[-1].rpartition("/")[2]
+    if any("facts.common(" in path.read_text() for path in folder.glob(f"{name}*.py")):
+        assert "extractor_batch.run(facts.told(extract)" in program.read_text()
