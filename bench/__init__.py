@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench.actions import action_figures
 from bench.churn import index_churn
 from bench.dispatch import index_throughput
 from bench.enriched import enrichment
@@ -42,6 +43,7 @@ STAGES: dict[str, Callable[[Options], Figures]] = {
     "enriched": enrichment,
     "lock": lock_held,
     "index": index_figures,
+    "actions": action_figures,
     "history": history_figures,
     "churn": index_churn,
     "scan": scan_throughput,

@@ -40,6 +40,7 @@ class Before:
 
     paths: Mapping[FID, Sequence[bytes]] = field(default_factory=dict)
     facts: Mapping[FID, tuple[int, Facts]] = field(default_factory=dict)
+    rows: Mapping[FID, ObjectRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +82,10 @@ class ActionTriggers:
         if not self.watched:
             return NOTHING
         moved = [fid for fid, each in changes.items() if RENAMED in each.events or REMOVED in each.events]
-        asked = [
-            fid
-            for fid, each in changes.items()
-            if REMOVED in each.events or (CONTENT in each.events and (LAYOUT in each.events or HSM in each.events))
-        ]
-        return Before(
-            turn.transaction.paths(moved) if moved else {}, turn.transaction.facts(asked) if asked else {}
-        )
+        asked = [fid for fid, each in changes.items() if _facts_matter(each)]
+        gone = [fid for fid in asked if REMOVED in changes[fid].events]
+        look = turn.transaction
+        return Before(look.paths(moved), look.facts(asked), look.objects(gone)) if moved or asked else NOTHING
 
     def take(
         self,
@@ -135,7 +132,8 @@ class ActionTriggers:
             if stamp is None or fid in alive or not paths:
                 continue
             _, facts = before.facts.get(fid, (0, None))
-            seen = _seen(paths, facts, change.type)
+            row = before.rows.get(fid)
+            seen = _seen(paths, facts, change.type or (row.type if row is not None else None))
             for rule in self._asked(REMOVED, stamp, [File(path) for path in paths], seen.type):
                 yield _Fired(rule, REMOVED, fid, stamp, change.first_ns, change.jobid, seen)
 
@@ -226,6 +224,12 @@ class ActionTriggers:
         if rule.settle_ns is not None:
             return rule.settle_ns
         return 0 if trigger in {REMOVED, DOCUMENT} else self._settle_ns
+
+
+def _facts_matter(change: ObjectChange) -> bool:
+    """Whether it matters what was known of an object: it goes, or perhaps nobody wrote it."""
+    events = change.events
+    return REMOVED in events or (CONTENT in events and (LAYOUT in events or HSM in events))
 
 
 def _is_news(outcome: ResultOutcome) -> bool:

@@ -100,6 +100,14 @@ def test_what_is_removed_is_told_with_what_was_known(make: MakeRig) -> None:
     assert [(each["path"], each["size"]) for each in rig.sent()] == [("/d/a", 7)]
 
 
+def test_what_is_removed_before_anybody_looked_at_it_is_told_too(make: MakeRig) -> None:
+    """A removal is told though no facts were known yet: the record of the creation said that it is a file."""
+    rig = make("removed")
+    rig.play(b.create())
+    rig.tell(b.unlink())
+    assert [(each["path"], each["size"]) for each in rig.sent()] == [("/a", None)]
+
+
 def test_a_name_of_several_is_no_removal(make: MakeRig) -> None:
     """A file with two names is removed when the last one goes."""
     rig = make("removed")

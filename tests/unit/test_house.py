@@ -15,7 +15,7 @@ DATABASES = {"index.sqlite", "index.postgresql"}
 """One room here: each module of the one does what its namesake in the other does."""
 
 SHARED = {
-    "actions": ("actions: command, their part in a step", {"cli", "dispatcher"}),
+    "actions": ("actions: command, their part in a step, measured", {"bench", "cli", "dispatcher"}),
     "changelog": ("an MDT's changelog: its users, its health, its device", {"cli", "node.doctor", "llapi"}),
     "continuity": ("lost records: noticed, kept, shown", {"cli", "dispatcher", "reader", "streams"}),
     "courier": ("the courier: command, process", {"actions", "cli"}),
