@@ -28,7 +28,7 @@ def du_command(
 ) -> None:
     """Sum files and bytes of PATH and all below it; a file with several names counts once."""
     with source.opened() as index:
-        found = index.du(path.encode("utf-8", "surrogateescape"), by, visible_to=viewer)
+        found = index.du(source.typed(index, path.encode("utf-8", "surrogateescape")), by, visible_to=viewer)
         print_facets({by: found}, style)
         if not found:
             print_hints(index.hints("*", fields=[by], visible_to=viewer))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
-from lustre_events.cli.options import index_of, resolve, with_index, with_settings
+from lustre_events.cli.options import here, index_of, resolve, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.history import lines
 from lustre_events.index import Search, open_search
+from lustre_events.index.mount import Mount
 from lustre_events.index.visibility import user_name
 from lustre_events.inspect import explain, history
 from lustre_events.inspect.explain import Circumstances, Sentence
@@ -31,18 +32,20 @@ DEEDS = 5
 def explain_command(target: str, *, settings: Settings, index_url: str | None, as_json: bool) -> None:
     """Say what happened to a file, from record to document, and what it waits for."""
     with open_search(index_of(settings, index_url)) as search:
-        for each in _sentences(search, _below(target, settings.filesystem.mount), settings):
+        for each in _sentences(search, os.fsencode(target), settings):
             told = {"sentence": each.text, "waits_for": each.waits_for}
             click.echo(json.dumps(told) if as_json else each.line())
 
 
 def _sentences(search: Search, target: bytes, settings: Settings) -> Iterator[Sentence]:
-    deeds = history.last_deeds(Path(settings.history.folder), search, target, None, DEEDS)
+    mount = Mount.at(settings.filesystem.mount)
+    named = target if target.lstrip(b"[").startswith(b"0x") else mount.inside(target, here())
+    deeds = history.last_deeds(Path(settings.history.folder), search, named, None, DEEDS)
     done = [Sentence(f"history: {lines.line(deed, _shown, user_name)}") for deed in deeds]
     try:
-        view = search.show(resolve(search, target, None))
+        view = search.show(resolve(search, named, None, Mount(b"")))
     except ConfigError:
-        yield from explain.unknown(target, _circumstances(settings, ()).status)
+        yield from explain.unknown(named, _circumstances(settings, ()).status)
         yield from done
         return
     yield from done
@@ -61,9 +64,3 @@ def _circumstances(settings: Settings, jobs: Collection[str]) -> Circumstances:
         return Circumstances(status, states, wiring.load_rules(settings))
     except LustreEventsError as exc:
         return Circumstances(status, states, None, str(exc))
-
-
-def _below(target: str, mount: str) -> bytes:
-    """Return a path as the index has it: also one that begins with the mount point will do."""
-    top, whole = os.fsencode(mount).rstrip(b"/") + b"/", os.fsencode(target)
-    return whole.removeprefix(top)

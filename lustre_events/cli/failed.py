@@ -6,6 +6,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -61,7 +62,9 @@ def failed_command() -> None:
 def list_(*, choice: Choice, limit: int, as_json: bool, source: SearchSource) -> None:
     """List files whose last attempt failed after all its tries, and why."""
     with source.opened() as search:
-        for each in islice(failures.find(search, choice), limit):
+        mount = source.mount(search)
+        for found in islice(failures.find(search, choice), limit):
+            each = replace(found, view=mount.placed(found.view))
             click.echo(json.dumps(each.json()) if as_json else each.line())
 
 
@@ -75,7 +78,8 @@ def show(fids: tuple[str, ...], *, as_json: bool, source: SearchSource) -> None:
         for view in search.show_many([FID.parse(text) for text in fids]):
             if not view.failures:
                 raise ConfigError(f"{view.fid}: nothing has failed for it")
-            click.echo(json.dumps(view_json(view)) if as_json else view_text(view))
+            placed = source.mount(search).placed(view)
+            click.echo(json.dumps(view_json(placed)) if as_json else view_text(placed))
 
 
 @failed_command.command("retry")

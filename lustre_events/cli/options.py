@@ -16,8 +16,10 @@ from lustre_events.changelog.fid import FID
 from lustre_events.config import places
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
+from lustre_events.index.mount import Mount
 from lustre_events.index.opening import open_search, open_server
 from lustre_events.index.remote import credentials
+from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hits import printable
 from lustre_events.index.visibility import Viewer
@@ -59,7 +61,7 @@ def index_of(settings: Settings, url: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SearchSource:
-    """What a command asks: an index, or a server."""
+    """What a command asks: an index, or a server; and how paths are typed and printed here."""
 
     settings: Settings
     index_url: str | None = None
@@ -75,6 +77,22 @@ class SearchSource:
             return open_search(index_of(self.settings, self.index_url))
         own = self.settings.client
         return open_server(asked, credentials.token(own.token_file), ca=own.ca, seconds=own.timeout_seconds)
+
+    def mount(self, index: Asking) -> Mount:
+        """Return where the file system is mounted: as the settings say, or the server."""
+        return Mount.at(index.mount if isinstance(index, RemoteSearch) else self.settings.filesystem.mount)
+
+    def typed(self, index: Asking, path: bytes) -> bytes:
+        """Return a path that was typed here as the index has it."""
+        return self.mount(index).inside(path, here())
+
+
+def here() -> bytes:
+    """Return the current directory; empty where there is none any more."""
+    try:
+        return os.fsencode(Path.cwd())
+    except OSError:
+        return b""
 
 
 def with_search(command: F) -> F:
@@ -115,12 +133,13 @@ def with_viewer(command: F) -> F:
     )(command)
 
 
-def resolve(search: Asking, target: bytes, viewer: Viewer | None) -> FID:
-    """Return the object that a FID or a path names. Raises ConfigError: the index knows no such path."""
+def resolve(search: Asking, target: bytes, viewer: Viewer | None, mount: Mount) -> FID:
+    """Return the object that a FID or a path names, as typed here. Raises ConfigError: the index knows none."""
     if target.lstrip(b"[").startswith(b"0"):
         with contextlib.suppress(ConfigError, UnicodeDecodeError):
             return FID.parse(target.decode("ascii"))
-    fid = search.fid_of_path(target.strip(b"/"), visible_to=viewer)
+    path = mount.inside(target, here())
+    fid = search.fid_of_path(path, visible_to=viewer)
     if fid is None:
-        raise ConfigError(f"/{printable(target.strip(b'/'))}: no such path in the index")
+        raise ConfigError(f"{printable(mount.whole(path))}: no such path in the index")
     return fid

@@ -16,6 +16,7 @@ from lustre_events.cli.output import as_csv, as_json, print_csv, print_facets, p
 from lustre_events.config import places
 from lustre_events.errors import LustreEventsError
 from lustre_events.index.fields import FIELDS
+from lustre_events.index.mount import Mount
 from lustre_events.index.search.hits import Hit, Page, hit_json, name_text, printable
 from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
@@ -65,6 +66,8 @@ def search_command(
     something else is wrong.
     """
     with source.opened() as index:
+        mount = source.mount(index)
+        query = mount.query(query)
         empty: list[str] = []
         if only_count:
             count = index.count(query, visible_to=viewer)
@@ -77,7 +80,7 @@ def search_command(
             some = len(empty) < len(values)
         else:
             hits = _Hits(pages(index, query, limit=limit, sort=sort, cursor=cursor, visible_to=viewer))
-            _print_hits(hits, style)
+            _print_hits(hits, style, mount)
             some = hits.some or cursor is not None
         if empty or not some:
             print_hints(index.hints(query, fields=empty, visible_to=viewer))
@@ -99,20 +102,20 @@ class _Hits:
             yield from page.hits
 
 
-def _print_hits(hits: _Hits, style: str | None) -> None:
+def _print_hits(hits: _Hits, style: str | None, mount: Mount) -> None:
     if style == "csv":
-        print_csv(_CSV_FIELDS, (row for hit in hits for row in _csv_rows(hit)))
+        print_csv(_CSV_FIELDS, (row for hit in hits for row in _csv_rows(mount.placed(hit))))
     else:
         for hit in hits:
-            click.echo(_STYLES[style](hit), nl=style != "null")
+            click.echo(_STYLES[style](mount.placed(hit)), nl=style != "null")
     if hits.cursor is not None:
         click.echo(f"there are more; go on with: --cursor {hits.cursor}", err=True)
 
 
 _STYLES: dict[str | None, Callable[[Hit], str | bytes]] = {
-    None: lambda hit: "\n".join("/" + printable(path) for path in hit.paths),
+    None: lambda hit: "\n".join(map(printable, hit.paths)),
     "json": lambda hit: json.dumps(hit_json(hit)),
-    "null": lambda hit: b"".join(b"/" + path + b"\0" for path in hit.paths),
+    "null": lambda hit: b"".join(path + b"\0" for path in hit.paths),
 }
 _CSV_FIELDS = ("path", "fid", "type", "size", "mtime_ns", "uid", "gid", "mode", "mime")
 
@@ -121,4 +124,4 @@ def _csv_rows(hit: Hit) -> Iterator[list[Any]]:
     """Yield a row for each path."""
     mode = None if hit.mode is None else f"{hit.mode:04o}"
     for path in hit.paths:
-        yield ["/" + name_text(path), hit.fid, hit.type, hit.size, hit.mtime_ns, hit.uid, hit.gid, mode, hit.mime]
+        yield [name_text(path), hit.fid, hit.type, hit.size, hit.mtime_ns, hit.uid, hit.gid, mode, hit.mime]

@@ -25,11 +25,12 @@ SHOW_AT_ONCE = 500
 def show_command(targets: tuple[str, ...], *, source: SearchSource, viewer: Viewer | None, as_json: bool) -> None:
     """Show what the index knows of objects: names, facts, documents, failures. `-` reads a list from stdin."""
     with source.opened() as search:
-        words = _targets(targets)
+        words, mount = _targets(targets), source.mount(search)
         while chunk := list(islice(words, SHOW_AT_ONCE)):
-            fids = [resolve(search, word, viewer) for word in chunk]
+            fids = [resolve(search, word, viewer, mount) for word in chunk]
             for view in search.show_many(fids, visible_to=viewer):
-                click.echo(json.dumps(view_json(view)) if as_json else view_text(view))
+                placed = mount.placed(view)
+                click.echo(json.dumps(view_json(placed)) if as_json else view_text(placed))
 
 
 def _targets(words: tuple[str, ...]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from lustre_events.config.settings import WebSettings
 from lustre_events.errors import ConfigError, LustreEventsError, QueryError
+from lustre_events.index.mount import Mount
 from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queue_view import QueueView
@@ -98,6 +99,7 @@ def make_app(site: Site) -> flask.Flask:
     )
     app.extensions["site"] = site
     app.jinja_env.filters.update(rendering.FILTERS)
+    app.jinja_env.filters["path"] = lambda path: rendering.path_text(Mount.at(site.mount).whole(path))
     app.jinja_env.globals.update(csrf=forms.token, title=TITLE, viewer=signin.current, past=site.past)
     app.before_request(signin.require)
     app.before_request(forms.check)

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
+from lustre_events.index.mount import Mount
 from lustre_events.index.query.slips import field_text
 from lustre_events.index.search.hits import Facet, ObjectView, name_text
 from lustre_events.web import account, past, signin
@@ -28,7 +29,8 @@ SORTS = ("", "-mtime", "mtime", "-size", "size")
 def search() -> str | tuple[str, int]:
     """Show the hits of a query, and what they have in common. The address of the page is all of its state."""
     asked = flask.request.args
-    query, sort = asked.get("q", "").strip(), asked.get("sort", "")
+    site = flask.current_app.extensions["site"]
+    query, sort = Mount.at(site.mount).query(asked.get("q", "").strip()), asked.get("sort", "")
     shown: dict[str, Any] = {
         "query": query,
         "sort": sort,
@@ -41,7 +43,7 @@ def search() -> str | tuple[str, int]:
     }
     if not query:
         return flask.render_template("search.html", **shown)
-    site, viewer = flask.current_app.extensions["site"], signin.person().viewer
+    viewer = signin.person().viewer
     try:
         with site.search() as index:
             if "facets" in asked and "cursor" not in asked:

@@ -96,8 +96,35 @@ def test_every_command_of_the_docs_runs(service: Service, page: str, block: str)
         assert "Traceback" not in done.stderr
         if words[1:3] == ["extractor", "init"]:
             _trust(service.files.parent / words[3])
-        said = (done.stdout + done.stderr).replace(str(service.files.parent), "/etc/lustre-events")
+        said = (done.stdout + done.stderr).replace(str(service.files), "/mnt/lustre")
+        said = said.replace(str(service.files.parent), "/etc/lustre-events")
         assert shows(printed, said.splitlines()), f"{page}: {words} prints:\n{said}"
+
+
+def test_what_is_found_can_be_opened_and_named(service: Service) -> None:
+    """Each hit, given to another program as it is printed, is a file there; a path is taken as one has it."""
+
+    def run(*words: str, cwd: Path = service.files) -> bytes:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "lustre_events", *words], capture_output=True, timeout=60, check=True,
+            cwd=cwd, env={**environment(service), "PYTHONPATH": str(REPOSITORY)},
+        ).stdout  # fmt: skip
+
+    found = run("search", "--null", "ext:csv OR ext:tsv")
+    ls = ["xargs", "-0", "ls"]
+    listed = subprocess.run(ls, input=found, capture_output=True, timeout=60, check=True).stdout
+    assert sorted(listed.splitlines()) == sorted(found.rstrip(b"\0").split(b"\0"))
+    assert len(listed.splitlines()) == 3
+
+    run1 = service.files / "campaign" / "run1"
+    for path, cwd in (
+        (str(run1 / "readings.csv"), service.files.parent), ("/campaign/run1/readings.csv", service.files.parent),
+        ("readings.csv", run1), ("../run1/readings.csv", run1),
+        ("campaign/run1/readings.csv", service.files.parent),
+    ):  # fmt: skip
+        assert f"{run1}/readings.csv".encode() in run("show", path, cwd=cwd)
+    assert run("search", "--count", f"path:{service.files}/campaign/run2/*") == b"2\n"
+    assert run("du", str(run1), "--by", "ext", "--csv") == run("du", ".", "--by", "ext", "--csv", cwd=run1)
 
 
 VARIES = {

@@ -41,15 +41,15 @@ def out(index: str, *arguments: str) -> bytes:
 
 def test_paths_for_people_and_programs(index: str) -> None:
     """Text is safe on a terminal; paths with NUL, and CSV, have every byte of a name; JSON is a line each."""
-    assert out(index, "search", "ext:csv") == b"/a,b\\n\\xff.csv\n/d/two.csv\n"
-    assert out(index, "search", "ext:csv", "--null") == b"/a,b\n\xff.csv\0/d/two.csv\0"
+    assert out(index, "search", "ext:csv") == b"/mnt/lustre/a,b\\n\\xff.csv\n/mnt/lustre/d/two.csv\n"
+    assert out(index, "search", "ext:csv", "--null") == b"/mnt/lustre/a,b\n\xff.csv\0/mnt/lustre/d/two.csv\0"
     text = out(index, "search", "ext:csv", "--csv").decode("utf-8", "surrogateescape")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [(row["path"], row["size"], row["mode"]) for row in rows] == [
-        ("/a,b\n\udcff.csv", "5", "0755"), ("/d/two.csv", "7", "0600"),
+        ("/mnt/lustre/a,b\n\udcff.csv", "5", "0755"), ("/mnt/lustre/d/two.csv", "7", "0600"),
     ]  # fmt: skip
     hits = [json.loads(line) for line in out(index, "search", "ext:csv", "--json").splitlines()]
-    assert [hit["paths"] for hit in hits] == [["/a,b\n\udcff.csv"], ["/d/two.csv"]]
+    assert [hit["paths"] for hit in hits] == [["/mnt/lustre/a,b\n\udcff.csv"], ["/mnt/lustre/d/two.csv"]]
     assert [hit["mode"] for hit in hits] == ["0755", "0600"]
 
 
@@ -99,8 +99,8 @@ def test_pages_go_on_with_a_cursor(index: str) -> None:
     rest = lustre_events("search", "type:f", "--sort", "-size", "--cursor", cursor, "--index", index)
     other = lustre_events("search", "type:d", "--sort", "-size", "--cursor", cursor, "--index", index)
 
-    assert first.stdout.splitlines() == [b"/d/three.h5", b"/d/two.csv"]
-    assert (rest.stdout, rest.stderr) == (b"/a,b\\n\\xff.csv\n", b"")
+    assert first.stdout.splitlines() == [b"/mnt/lustre/d/three.h5", b"/mnt/lustre/d/two.csv"]
+    assert (rest.stdout, rest.stderr) == (b"/mnt/lustre/a,b\\n\\xff.csv\n", b"")
     assert other.returncode == 6
     assert b"begin again without it" in other.stderr
 
@@ -124,7 +124,7 @@ def test_searching_as_somebody_else(index: str) -> None:
     """--as shows what that user could see; a user whom this machine does not know is refused."""
     nobody = pwd.getpwnam("nobody").pw_name
 
-    assert out(index, "search", "columns:x", "--as", nobody) == b"/a,b\\n\\xff.csv\n"
+    assert out(index, "search", "columns:x", "--as", nobody) == b"/mnt/lustre/a,b\\n\\xff.csv\n"
     assert out(index, "search", "type:f", "--as", nobody, "--count") == b"3\n"
     assert json.loads(out(index, "show", "/d/two.csv", "--as", nobody, "--json"))["documents"] == {}
     refused = lustre_events("search", "*", "--as", "no-such-user", "--index", index)

@@ -66,7 +66,7 @@ def test_a_tree_is_scanned_verified_repaired_and_reconciled(service: Service) ->
     assert (done.returncode, done.stdout) == (0, b""), said(done)
     assert b"0 differences" in done.stderr
     done = command(service, "search", "mtime:>2262")
-    assert done.stdout.splitlines() == [b"/run0/part0/15.csv"], said(done)
+    assert done.stdout.splitlines() == [bytes(top / "run0" / "part0" / "15.csv")], said(done)
 
     (top / "run0" / "part0" / "0.csv").unlink()
     (top / "run2" / "new").mkdir()
@@ -142,7 +142,9 @@ def test_an_index_behind_the_stream_is_reconciled(service: Service, tmp_path: Pa
     assert done.returncode == 0, said(done) + service.last_words()
     assert done.stdout == b"local-MDT0000: 1 losses made good\n"
     found = command(service, "search", "name:*.csv")
-    assert sorted(found.stdout.splitlines()) == [b"/kept.csv", b"/new.csv"], said(found)
+    assert sorted(found.stdout.splitlines()) == [bytes(service.files / name) for name in ("kept.csv", "new.csv")], (
+        said(found)
+    )
 
 
 def test_wrong_places_are_refused_with_a_sentence(service: Service, tmp_path: Path) -> None:

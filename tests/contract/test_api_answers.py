@@ -49,6 +49,7 @@ QUESTIONS: dict[str, Ask] = {
     "root": lambda index, who: index.show(node(0), visible_to=who),
     "path": lambda index, who: index.fid_of_path(TORN, visible_to=who),
     "hidden path": lambda index, who: index.fid_of_path(b"own/run.csv", visible_to=who),
+    "openable path": lambda index, who: index.du(b"open", "ext", visible_to=who),
     "no path": lambda index, who: index.fid_of_path(b"none", visible_to=who),
     "wrong query": lambda index, who: index.count("size:[1 TO", visible_to=who),
     "wrong order": lambda index, who: index.page("*", sort="name", visible_to=who),

@@ -54,13 +54,13 @@ def run(*words: str) -> Result:
 
 def test_reading_commands_ask_the_server(node_settings: Path) -> None:
     """search, show, du and failed print over a server what they print over an index, as the owner of the token."""
-    assert run("search", "columns:own").stdout == "/own/run.csv\n"
+    assert run("search", "columns:own").stdout == "/mnt/lustre/own/run.csv\n"
     assert run("search", "--count", "columns:temperature").stdout == "1\n"
     hit = json.loads(run("search", "--json", "name:torn*").stdout)
-    assert hit["paths"] == ["/open/torn\udcff.csv"]
+    assert hit["paths"] == ["/mnt/lustre/open/torn\udcff.csv"]
     assert "rows" in run("search", "--facets", "rows", "*").stdout
     assert "map.csv" in run("show", "/open/map.csv").stdout
-    assert "daemon" in run("du", "/own").stdout
+    assert "daemon" in run("du", "/mnt/lustre/own").stdout
     assert run("failed", "list").stdout.count("no HDF5") == 2
     assert run("failed", "retry", "--path", "/own/**").stdout == "1 files are tried again\n"
     nothing = run("search", "colums:own")

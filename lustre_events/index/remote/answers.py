@@ -12,9 +12,9 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import OrderKey
+from lustre_events.index.mount import Mount
 from lustre_events.index.search import hits
 from lustre_events.index.search.hints import Hint as HintValue
-from lustre_events.index.search.hits import below_root
 from lustre_events.index.search.key_list import KeyInfo
 
 
@@ -32,11 +32,11 @@ class HitAnswer(msgspec.Struct, frozen=True):
     mime: str | None
     documents: dict[str, dict[str, Any]]
 
-    def value(self) -> hits.Hit:
+    def value(self, mount: Mount) -> hits.Hit:
         """Return it as the index gives it."""
         return hits.Hit(
-            FID.parse(self.fid), below_root(self.paths), self.type, self.size, self.mtime_ns, self.uid, self.gid,
-            _mode(self.mode), self.mime, self.documents,
+            FID.parse(self.fid), _inside(self.paths, mount), self.type, self.size, self.mtime_ns, self.uid,
+            self.gid, _mode(self.mode), self.mime, self.documents,
         )  # fmt: skip
 
 
@@ -53,11 +53,12 @@ class HintAnswer(msgspec.Struct, frozen=True):
 
 
 class PageAnswer(msgspec.Struct, frozen=True):
-    """One page of a search. `cursor` gives the next one; null: there are no more."""
+    """One page of a search, paths below `mount`. `cursor` gives the next; null: there are no more."""
 
     hits: list[HitAnswer]
     cursor: str | None
     hints: list[HintAnswer]
+    mount: str
 
 
 class CountAnswer(msgspec.Struct, frozen=True):
@@ -203,11 +204,11 @@ class FileAnswer(msgspec.Struct, frozen=True):
     failures: dict[str, FailureAnswer]
     pending: dict[str, PendingAnswer]
 
-    def value(self) -> hits.ObjectView:
+    def value(self, mount: Mount) -> hits.ObjectView:
         """Return it as the index gives it."""
         return hits.ObjectView(
             FID.parse(self.fid),
-            below_root(self.paths),
+            _inside(self.paths, mount),
             None if self.facts is None else self.facts.value(),
             tuple(hits.Document(name, **msgspec.structs.asdict(each)) for name, each in self.documents.items()),
             tuple(hits.Failure(name, **msgspec.structs.asdict(each)) for name, each in self.failures.items()),
@@ -224,9 +225,10 @@ class HistoryAnswer(msgspec.Struct, frozen=True):
 
 
 class FilesAnswer(msgspec.Struct, frozen=True):
-    """The objects that were asked for, in that order."""
+    """The objects that were asked for, in that order, with paths below `mount`."""
 
     files: list[FileAnswer]
+    mount: str
 
 
 class SumsAnswer(msgspec.Struct, frozen=True):
@@ -332,6 +334,10 @@ class RefusalAnswer(msgspec.Struct, frozen=True):
 
     error: str
     kind: str
+
+
+def _inside(paths: list[str], mount: Mount) -> tuple[bytes, ...]:
+    return tuple(mount.inside(path.encode("utf-8", "surrogateescape")) or b"/" for path in paths)
 
 
 def _mode(text: str | None) -> int | None:

@@ -5,6 +5,7 @@ Who asks is the owner of the token, so `visible_to` is not for the client to say
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import TracebackType
@@ -15,6 +16,7 @@ import msgspec
 from lustre_events import errors
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, IndexUnavailable, LustreEventsError
+from lustre_events.index.mount import Mount
 from lustre_events.index.remote import answers
 from lustre_events.index.remote.transport import Pairs, Transport
 from lustre_events.index.search.hints import Hint
@@ -50,7 +52,8 @@ class RemoteSearch:
         _nobody_else(visible_to)
         asked = [("q", query), ("limit", str(limit)), *_given(sort=sort, cursor=cursor)]
         found = self.get(answers.PageAnswer, "/search", asked)
-        return Page(tuple(hit.value() for hit in found.hits), found.cursor)
+        mount = Mount.at(found.mount)
+        return Page(tuple(hit.value(mount) for hit in found.hits), found.cursor)
 
     def count(self, query: str, *, visible_to: Viewer | None = None) -> int:
         """Return how many objects match."""
@@ -104,7 +107,8 @@ class RemoteSearch:
         _nobody_else(visible_to)
         left, found = iter(fids), []
         while portion := [("fid", str(fid)) for fid in islice(left, FILES_AT_ONCE)]:
-            found += [each.value() for each in self.get(answers.FilesAnswer, "/files", portion).files]
+            answer = self.get(answers.FilesAnswer, "/files", portion)
+            found += [each.value(Mount.at(answer.mount)) for each in answer.files]
         return found
 
     def fid_of_path(self, path: bytes, *, visible_to: Viewer | None = None) -> FID | None:
@@ -112,6 +116,11 @@ class RemoteSearch:
         _nobody_else(visible_to)
         (found,) = self.get(answers.FilesAnswer, "/files", [("path", from_root([path])[0])]).files
         return FID.parse(found.fid) if found.paths else None
+
+    @functools.cached_property
+    def mount(self) -> str:
+        """Where the server says that the file system is mounted."""
+        return self.get(answers.SiteAnswer, "/").mount
 
     def ask(self, action: str, works: Sequence[tuple[FID, str]]) -> int:
         """Have failed files tried again (`retry`) or their failures forgotten (`drop`); return how many are."""

@@ -72,10 +72,8 @@ class FailedFile:
 
     def line(self) -> str:
         """Return it on one line for a person."""
-        path = printable(self.view.paths[0]) if self.view.paths else str(self.fid)
-        return (
-            f"/{path}: {self.failure.extractor}: {printable(str(self.failure.failure.get('error', '')).encode())}"
-        )
+        path = "/" + printable(self.view.paths[0].lstrip(b"/")) if self.view.paths else str(self.fid)
+        return f"{path}: {self.failure.extractor}: {printable(str(self.failure.failure.get('error', '')).encode())}"
 
 
 def find(search: Asking, choice: Choice) -> Iterator[FailedFile]:

@@ -158,11 +158,6 @@ def from_root(paths: Iterable[bytes]) -> list[str]:
     return ["/" + name_text(path.lstrip(b"/")) for path in paths]
 
 
-def below_root(texts: Iterable[str]) -> tuple[bytes, ...]:
-    """Return the paths that `from_root` made texts of."""
-    return tuple(text.encode("utf-8", "surrogateescape").lstrip(b"/") or b"/" for text in texts)
-
-
 def _octal(mode: int | None) -> str | None:
     """Return a mode as chmod takes it, in JSON and in CSV alike."""
     return None if mode is None else f"{mode:04o}"
@@ -170,7 +165,7 @@ def _octal(mode: int | None) -> str | None:
 
 def view_text(view: ObjectView) -> str:
     """Return an object as lines for a person."""
-    paths = [path if path == b"/" else b"/" + path for path in view.paths]
+    paths = [b"/" + path.lstrip(b"/") for path in view.paths]
     lines = [str(view.fid), *(f"  {printable(path)}" for path in paths or [b"(no path)"])]
     if view.facts is not None:
         lines += [f"  {name:18}{value}" for name, value in _facts_lines(view.facts)]

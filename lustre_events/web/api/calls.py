@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lustre_events.index.mount import Mount
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
@@ -31,6 +32,15 @@ class Call:
     scopes: frozenset[str]
     given: Mapping[str, Any]
     body: Any = None
+
+    @property
+    def mount(self) -> Mount:
+        """Where the file system is mounted."""
+        return Mount.at(self.site.mount)
+
+    def path(self, text: str) -> bytes:
+        """Return a path that was given as the index has it."""
+        return self.mount.inside(text.encode("utf-8", "surrogateescape"))
 
     @contextlib.contextmanager
     def search(self) -> Iterator[Search]:

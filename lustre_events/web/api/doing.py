@@ -42,7 +42,8 @@ def failures(call: Call) -> dict[str, Any]:
     with call.search() as index:
         page = index.page(choice.query(), limit=given["limit"], cursor=given["cursor"], visible_to=call.viewer)
         views = index.show_many([hit.fid for hit in page.hits], visible_to=call.viewer)
-    found = [FailedFile(view, each).json() for view in views for each in view.failures if choice.fits(each)]
+    placed = map(call.mount.placed, views)
+    found = [FailedFile(view, each).json() for view in placed for each in view.failures if choice.fits(each)]
     return {"failures": found, "cursor": page.cursor}
 
 
@@ -70,7 +71,8 @@ def _ask(call: Call, action: str, counted: str) -> dict[str, Any]:
 def reprocess(call: Call) -> dict[str, Any]:
     """Have an extractor look again at a portion of the files that match and that the viewer owns."""
     body = call.body
-    query = f"({body.query})" if call.viewer.sees_all else f"({body.query}) AND uid:{call.viewer.uid}"
+    query = f"({call.mount.query(body.query)})"
+    query += "" if call.viewer.sees_all else f" AND uid:{call.viewer.uid}"
     with call.search() as index:
         page = index.page(query, limit=MOST_FILES, cursor=body.cursor, visible_to=call.viewer)
         fids = [str(hit.fid) for hit in page.hits]

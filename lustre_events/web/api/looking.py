@@ -27,26 +27,33 @@ FIELDS = Parameter("field", "a field or a key, e.g. owner, ext, tabular.columns"
 def search(call: Call) -> dict[str, Any]:
     """Answer with a page of hits, and with hints where nothing is found."""
     given = call.given
+    query, mount = call.mount.query(given["q"]), call.mount
     with call.search() as index:
         page = index.page(
-            given["q"], limit=given["limit"], sort=given["sort"], cursor=given["cursor"], visible_to=call.viewer
+            query, limit=given["limit"], sort=given["sort"], cursor=given["cursor"], visible_to=call.viewer
         )
         empty = not page.hits and given["cursor"] is None
-        hints = index.hints(given["q"], visible_to=call.viewer) if empty else ()
-    return {"hits": [hit_json(hit) for hit in page.hits], "cursor": page.cursor, "hints": hints_json(hints)}
+        hints = index.hints(query, visible_to=call.viewer) if empty else ()
+    return {
+        "hits": [hit_json(mount.placed(hit)) for hit in page.hits],
+        "cursor": page.cursor,
+        "hints": hints_json(hints),
+        "mount": call.site.mount,
+    }
 
 
 def count(call: Call) -> dict[str, Any]:
     """Answer with how many objects match."""
     with call.search() as index:
-        found = index.count(call.given["q"], visible_to=call.viewer)
-        hints = () if found else index.hints(call.given["q"], visible_to=call.viewer)
+        query = call.mount.query(call.given["q"])
+        found = index.count(query, visible_to=call.viewer)
+        hints = () if found else index.hints(query, visible_to=call.viewer)
     return {"count": found, "hints": hints_json(hints)}
 
 
 def facets(call: Call) -> dict[str, Any]:
     """Answer with the most frequent values of fields, and with hints about fields without any."""
-    query, fields = call.given["q"], call.given["field"]
+    query, fields = call.mount.query(call.given["q"]), call.given["field"]
     with call.search() as index:
         found = index.facets(query, fields, limit=call.given["limit"], visible_to=call.viewer)
         empty = [name for name, values in found.items() if not values]
@@ -60,7 +67,8 @@ def facets(call: Call) -> dict[str, Any]:
 def hints(call: Call) -> dict[str, Any]:
     """Answer with the reasons why nothing is found."""
     with call.search() as index:
-        found = index.hints(call.given["q"], fields=call.given["field"], visible_to=call.viewer)
+        query = call.mount.query(call.given["q"])
+        found = index.hints(query, fields=call.given["field"], visible_to=call.viewer)
     return {"hints": hints_json(found)}
 
 
@@ -82,10 +90,10 @@ def files(call: Call) -> dict[str, Any]:
     fids = [FID.parse(text) for text in call.given["fid"]]
     with call.search() as index:
         for text in call.given["path"]:
-            found = index.fid_of_path(text.encode("utf-8", "surrogateescape"), visible_to=call.viewer)
+            found = index.fid_of_path(call.path(text), visible_to=call.viewer)
             fids.append(NOWHERE if found is None else found)
         views = index.show_many(fids, visible_to=call.viewer)
-    return {"files": [view_json(view) for view in views]}
+    return {"files": [view_json(call.mount.placed(view)) for view in views], "mount": call.site.mount}
 
 
 NOWHERE = FID.parse("[0x0:0x0:0x0]")
@@ -99,12 +107,12 @@ def file(call: Call) -> dict[str, Any]:
         view = index.show(fid, visible_to=call.viewer)
     if not view.paths:
         raise ConfigError(f"{fid}: there is no such file, or it is not for you to see")
-    return view_json(view)
+    return view_json(call.mount.placed(view))
 
 
 def du(call: Call) -> dict[str, Any]:
     """Answer with the sums of a tree."""
-    path = call.given["path"].encode("utf-8", "surrogateescape")
+    path = call.path(call.given["path"])
     with call.search() as index:
         found = index.du(path, call.given["by"], visible_to=call.viewer)
     return {"sums": [asdict(each) for each in found]}
