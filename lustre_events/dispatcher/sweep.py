@@ -39,6 +39,9 @@ AT_ONCE = 1_000
 OBJECTS = 500
 """Objects that are looked at for names, once per second while a round goes on."""
 
+KEYS = 500
+"""Keys that are looked at for documents that have them, once per second while a round goes on."""
+
 FIRST_ROUND_NS = 600 * SECOND_NS
 ROUND_NS = 3_600 * SECOND_NS
 """A round begins this long after the one before began, or later."""
@@ -71,6 +74,8 @@ class Sweeper:
         self._now_ns = now_ns
         self._looked_ns: int | None = None
         self._at = 0
+        self._key = 0
+        self._keys_left = self._objects_left = False
         self._round_ns = now_ns - ROUND_NS + FIRST_ROUND_NS
         self._is_due = False
 
@@ -119,12 +124,21 @@ class Sweeper:
         return swept, moved
 
     def go_round(self, turn: Turn) -> None:
-        """Let `stat` look at some objects that have no name, and count them."""
-        if not self._is_due or (not self._at and turn.now_ns - self._round_ns < ROUND_NS):
+        """Let `stat` look at some objects that have no name, and count them; free some keys that nothing has."""
+        begins = not self._objects_left and not self._keys_left
+        if not self._is_due or (begins and turn.now_ns - self._round_ns < ROUND_NS):
             return
         self._is_due = False
-        if not self._at:
-            self._round_ns = turn.now_ns
+        if begins:
+            self._round_ns, self._objects_left, self._keys_left = turn.now_ns, True, True
+        if self._keys_left:
+            self._key = turn.transaction.free_keys(self._key, KEYS)
+            self._keys_left = self._key > 0
+        if self._objects_left:
+            self._look_at_some(turn)
+            self._objects_left = self._at > 0
+
+    def _look_at_some(self, turn: Turn) -> None:
         found, self._at = turn.transaction.nameless(self._at, OBJECTS)
         pending = turn.transaction.pending([(fid, STAT) for fid in found])
         lost = [fid for fid in found if (fid, STAT) not in pending]

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lustre_events.index.values import Flat, canonical, flatten
 
-MAX_KEYS_OF_EXTRACTOR = 50_000
-"""Different keys of one extractor over all its documents; further ones are not searched. A key stays known
-when no document has it any more, so that whether a document's key is searched never changes behind it."""
+MAX_KEYS_OF_OWNER = 20_000
+"""Different keys of one extractor over all documents of one owner's files; further ones are not searched there. So
+who has files with ever new keys takes none from others. Keys that no document has any more are freed (sweep.py)."""
+
+MAX_KEYS_OF_EXTRACTOR = 500_000
+"""The same over all owners: what the table of keys can bear."""
+
+NOBODY = -1
+"""The owner of files whose owner is not known."""
+
+FULL = f"SELECT extractor, owner FROM key GROUP BY extractor, owner HAVING count(*) >= {MAX_KEYS_OF_OWNER}"  # noqa: S608
+"""SQL: extractors, each with an owner who has all the keys that one may have."""
 
 TRUNCATED = "search_truncated"
-"""Set in the provenance of a document of which not everything is searched (the bounds of values.py)."""
+"""Set in the provenance of a document of which not everything is searched: the bounds of values.py, or of keys."""
 
 COLUMNS = "id, extractor, generation, serial, body, provenance, failure, failure_generation, failure_serial"
 
@@ -57,6 +67,7 @@ class FoundDocument(NamedTuple):
     version: tuple[int, int]
     body: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    owner: int = NOBODY
 
     @property
     def key(self) -> DocumentKey:
@@ -98,6 +109,25 @@ def new_document(
     flat = flatten(found.body)
     cut = {TRUNCATED: True} if flat.truncated else {}
     return NewDocument(found, row, text, {**found.provenance, **cut}, flat)
+
+
+Make = Callable[[str, int, Sequence[str]], Mapping[str, int]]
+"""Makes keys of an extractor, for an owner, as many as that owner may have; returns the ids of those there."""
+
+
+def with_keys(new: Sequence[NewDocument], make: Make) -> list[NewDocument]:
+    """Return documents, the keys of which are made; one that has a key for which there is no room says so."""
+    names: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for each in new:
+        if each.flat is not None:
+            names[each.found.extractor, each.found.owner] |= each.flat.names
+    ids = {whose: make(*whose, sorted(wanted)) for whose, wanted in names.items()}
+    return [
+        each
+        if each.flat is None or each.flat.names <= ids[each.found.extractor, each.found.owner].keys()
+        else each._replace(provenance={**each.provenance, TRUNCATED: True})
+        for each in new
+    ]
 
 
 def is_newer_failure(failure: FoundDocument, row: DocumentRow | None) -> bool:

@@ -274,6 +274,9 @@ class Transaction(Protocol):
         That of a directory stays while the directory is there: its old FID may be that of a stripe, and named yet.
         """
 
+    def free_keys(self, after: int, limit: int) -> int:
+        """Remove the unused of `limit` keys behind the id `after`; return the id reached, 0: there are no more."""
+
     def nameless(self, after: int, limit: int) -> tuple[list[FID], int]:
         """Return those of `limit` objects behind the id `after` without a name, and the id reached; 0: the end."""
 

@@ -142,6 +142,7 @@ class Stats:
     cursors: tuple[tuple[str, int, int], ...]  # MDT, epoch, index reached
     oldest_due_ns: dict[str, int]  # of the pending rows, by reason
     bytes: int
+    full: tuple[tuple[str, int], ...] = ()  # extractors, each with an owner who has no room for keys
 
 
 class Reading(Protocol):

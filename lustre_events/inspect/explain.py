@@ -13,6 +13,7 @@ from lustre_events.domain.namespace import OrderKey, mdt_number
 from lustre_events.domain.rules.conditions import EVENTS, File
 from lustre_events.domain.rules.review import Verdict, explain
 from lustre_events.domain.rules.rules import Rules
+from lustre_events.index.documents import TRUNCATED
 from lustre_events.index.search.hits import (
     Document,
     Failure,
@@ -206,6 +207,8 @@ def _document(document: Document, facts: ObjectFacts, status: Status) -> Sentenc
         of = f"generation {document.generation} of it; {since}, in generation {facts.content}"
     text = f"{name} {told.get('version', '')} found {len(document.body)} keys in {of}".replace("  ", " ")
     partial = [f"not whole ({document.body['partial']})"] if document.body.get("partial") else []
+    if told.get(TRUNCATED):
+        partial.append(f"not searched as a whole (it is too large, or uid {facts.uid} has too many keys of {name})")
     text = ", ".join([text, *_provenance(told), *partial])
     installed = status.extractor(name).version
     if installed is not None and "version" in told and told["version"] != installed:

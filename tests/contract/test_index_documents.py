@@ -6,15 +6,21 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lustre_events.index.interface import ObjectRow
+from lustre_events.index.opening import open_search
 from lustre_events.index.values import MAX_ROWS
+from lustre_events.jobs.messages import Result
 from tests.support.index.contents import Contents
 from tests.support.index.documents import documents
 from tests.support.index.places import BACKENDS, EmptyPlace, IndexPlace
+from tests.support.model.dispatcher import Rig
 from tests.support.profiles import examples
+from tests.support.records.builders import fid_of
 
 both = pytest.mark.parametrize("backend", BACKENDS)
 
@@ -199,7 +205,7 @@ def test_a_set_of_documents_is_written_as_each_on_its_own(
 def test_keys_of_one_extractor_are_bounded(index: Contents, monkeypatch: pytest.MonkeyPatch) -> None:
     """An extractor that invents keys fills neither the table of keys nor leaves rows that nobody can remove."""
     for database in ("sqlite", "postgresql"):
-        monkeypatch.setattr(f"lustre_events.index.{database}.keys.MAX_KEYS_OF_EXTRACTOR", 3)
+        monkeypatch.setattr(f"lustre_events.index.{database}.keys.MAX_KEYS_OF_OWNER", 3)
     one = index.object(1)
     index.document(one, "x", (1, 1), {f"k{n}": n for n in range(10)})
 
@@ -208,6 +214,80 @@ def test_keys_of_one_extractor_are_bounded(index: Contents, monkeypatch: pytest.
 
     index.remove(1)
     assert not any(index.search_rows().values())
+
+
+@pytest.fixture
+def three_keys_each(index_place: IndexPlace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    """An index in which each owner may have three keys of an extractor, and all together seven."""
+    for database in ("sqlite", "postgresql"):
+        monkeypatch.setattr(f"lustre_events.index.{database}.keys.MAX_KEYS_OF_OWNER", 3)
+        monkeypatch.setattr(f"lustre_events.index.{database}.keys.MAX_KEYS_OF_EXTRACTOR", 7)
+    rig = Rig(index_place)
+    yield rig
+    rig.close()
+
+
+def write(rig: Rig, number: int, owner: int, document: dict[str, Any], generation: int = 1) -> None:
+    """Write a document of a file of somebody's."""
+    with rig.writer.transaction() as transaction:
+        if fid_of(number) not in transaction.objects([fid_of(number)]):
+            transaction.put_objects([ObjectRow(fid=fid_of(number), generation=1, content=1, type="f")])
+        row = msgspec.structs.replace(transaction.objects([fid_of(number)])[fid_of(number)], uid=owner)
+        found = Result(fid=row.fid, extractor="x", serial=1, generation=generation, status="ok", document=document)
+        transaction.put_documents([(row, found)])
+
+
+def cut(rig: Rig, number: int) -> bool:
+    """Whether the document of a file says that not everything in it is searched."""
+    with open_search(rig.path if isinstance(rig.path, str) else f"sqlite:///{rig.path}") as index:
+        [document] = index.show(fid_of(number)).documents
+    return bool(document.provenance.get("search_truncated"))
+
+
+def test_who_invents_keys_takes_none_from_others(three_keys_each: Rig) -> None:
+    """Each owner has keys of his own; a document whose keys have no room says so; all share what is there."""
+    rig = three_keys_each
+    for number in range(1, 5):
+        write(rig, number, 1, {f"k{number}": 1, "common": number})
+    write(rig, 5, 2, {"mine": 1, "k1": 1, "k4": 1})
+
+    assert [cut(rig, number) for number in range(1, 6)] == [False, False, True, True, False]
+    assert sorted(rig.select("SELECT name FROM key")) == ["common", "k1", "k2", "k4", "mine"]
+
+    write(rig, 6, 3, {"a": 1, "b": 1, "c": 1})
+    assert cut(rig, 6), "the table has room for seven"
+
+
+def test_keys_that_nothing_has_are_freed(three_keys_each: Rig) -> None:
+    """When the last document with a key is gone, its owner may have another; who has it is still found."""
+    rig = three_keys_each
+    write(rig, 1, 1, {"a": 1, "b": 2})
+    write(rig, 2, 1, {"b": 3, "c": 4})
+    write(rig, 3, 1, {"d": 5})
+    with rig.writer.transaction() as transaction:
+        transaction.remove_objects([fid_of(1)])
+        at = transaction.free_keys(0, 2)
+        assert (at > 0, transaction.free_keys(at, 2)) == (True, 0)
+    assert sorted(rig.select("SELECT name FROM key")) == ["b", "c"]
+
+    write(rig, 3, 1, {"d": 5, "b": 6}, generation=2)
+    assert not cut(rig, 3)
+    found = "SELECT key.name, value FROM number JOIN key ON key.id = number.key"
+    assert sorted((name, int(value)) for name, value in rig.select(found)) == [
+        ("b", 3),
+        ("b", 6),
+        ("c", 4),
+        ("d", 5),
+    ]
+
+
+def test_a_key_that_comes_later_finds_a_document_when_it_is_written_again(three_keys_each: Rig) -> None:
+    """What had no room in one owner's document, and then was made for another, is found from the next write on."""
+    rig = three_keys_each
+    write(rig, 1, 1, {"a": 1, "b": 1, "c": 1, "d": 1})
+    write(rig, 2, 2, {"d": 1})
+    write(rig, 1, 1, {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}, generation=2)
+    assert rig.select("SELECT count(*) FROM number JOIN key ON key.id = number.key WHERE name = 'd'") == [2]
 
 
 def test_a_document_too_large_for_search_says_so(index: Contents) -> None:

@@ -232,6 +232,13 @@ def test_units_that_end_again_and_again_or_are_not_enabled_are_found(said: dict[
     assert level == OK or "lustre-events-web.service" in finding.mend
 
 
+def test_who_has_all_keys_is_found() -> None:
+    """An owner whose further keys are not searched is named, with the extractor."""
+    told = one(service.keys(status_of({"index": {"full": [["hdf5", 1000]]}})))
+    assert (told.level, told.subject, "uid 1000" in told.text) == (WARNING, "keys of hdf5", True)
+    assert list(service.keys(status_of({"index": {}}))) == []
+
+
 def test_what_stops_the_dispatcher_is_found() -> None:
     """What the dispatcher says that it cannot do, e.g. write to a full disk, is a failure; nothing said is none."""
     told = status_of({"dispatcher": {"trouble": "/x/index.db: the disk is full; make room"}})

@@ -175,6 +175,15 @@ def test_what_a_scan_found_has_no_record() -> None:
     assert "stat has not looked at it yet" in lines(view(facts_generation=0))
 
 
+def test_what_is_not_searched_is_said() -> None:
+    """A document of which not everything is searched says so, and why."""
+    whole, cut = (
+        view(documents=(Document("tabular", 4, 1, {}, told),)) for told in ({}, {"search_truncated": True})
+    )
+    assert "not searched as a whole" in lines(cut)
+    assert "not searched as a whole" not in lines(whole)
+
+
 def test_what_hides_a_file_is_said() -> None:
     """A file whose rights may have changed since `stat` saw it is said to be hidden; others are not."""
     hidden = "hidden from all but root until"

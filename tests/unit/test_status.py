@@ -249,7 +249,7 @@ WHOLE: dict[str, Any] = {
     "index": {
         "objects": 2, "links": 2, "tombstones": 1, "pending": {"write": 3}, "oldest_due_ns": {"write": 5},
         "documents": {"tabular": 1}, "failures": {"hdf5": 1}, "counters": {"records": 9},
-        "cursors": [{"mdt": "x-MDT0000", "epoch": 1, "position": 40}], "bytes": 4096,
+        "cursors": [{"mdt": "x-MDT0000", "epoch": 1, "position": 40}], "bytes": 4096, "full": [],
     },
     "mdts": {
         "x-MDT0000": {

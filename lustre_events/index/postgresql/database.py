@@ -28,7 +28,7 @@ LOCK_SECONDS = 10
 IDLE_SECONDS = 60
 """How long a session may pause within a transaction: a dispatcher that hangs does not hold up the next one."""
 MIGRATE_SECONDS = 3600
-SEARCH_ROWS_SINCE = 8
+SEARCH_ROWS_SINCE = 10
 """The version of the schema with which the search rows of documents were made as they are."""
 
 _OLDEST_SERVER = 130_000

@@ -10,6 +10,7 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from lustre_events.index.documents import (
@@ -21,6 +22,7 @@ from lustre_events.index.documents import (
     is_newer_failure,
     loads,
     new_document,
+    with_keys,
 )
 from lustre_events.index.postgresql.arrays import column
 from lustre_events.index.postgresql.database import Connection
@@ -86,7 +88,8 @@ class Documents(Session):
             return [written for each in found for written in self.write_documents([each])]
         rows = self._stored([each.object for each in found])
         new = [new_document(each, rows.get(each.key), loads) for each in found]
-        self._write([each for each in new if each is not None])
+        made = partial(self._keys.made, self._connection)
+        self._write(with_keys([each for each in new if each is not None], made))
         return [each is not None for each in new]
 
     def _write(self, new: Sequence[NewDocument]) -> None:
@@ -189,13 +192,14 @@ class Documents(Session):
         self._run(f"TRUNCATE {', '.join(TABLES)}, key, fulltext")
         last = 0
         while rows := self._run(
-            "SELECT id, object, extractor, body FROM document"
-            " WHERE body IS NOT NULL AND id > %s ORDER BY id LIMIT 1000",
+            "SELECT document.id, object, extractor, body, coalesce(uid, -1) FROM document JOIN object"
+            " ON object.id = object WHERE body IS NOT NULL AND document.id > %s ORDER BY document.id LIMIT 1000",
             last,
         ).fetchall():
-            self._add_search_rows(
-                [(id_, object_id, extractor, flatten(json.loads(body))) for id_, object_id, extractor, body in rows]
-            )
+            flat = [flatten(json.loads(row[3])) for row in rows]
+            for row, each in zip(rows, flat, strict=True):
+                self._keys.made(self._connection, row[2], row[4], each.names)
+            self._add_search_rows([(*row[:3], each) for row, each in zip(rows, flat, strict=True)])
             last = rows[-1][0]
 
     def _stored(self, object_ids: Collection[int]) -> dict[DocumentKey, DocumentRow]:
@@ -222,7 +226,7 @@ class Documents(Session):
         if not documents:
             return
         keys = {
-            extractor: self._keys.made(self._connection, extractor, names)
+            extractor: self._keys.known(self._connection, extractor, names)
             for extractor, names in _key_names(documents).items()
         }
         for table, rows in _value_rows(documents, keys).items():

@@ -1,23 +1,27 @@
-"""Keys of documents in PostgreSQL: the ids of dotted names, which every extractor may have so many of.
+"""Keys of documents in PostgreSQL: the ids of dotted names, of which every owner of files may have so many.
 
-Keys are never removed, so what is known of them stays true; only those that were made in a transaction which was
-undone are forgotten (`undone`). Several sessions may make the same key at once: each finds the one that is there.
+Per extractor. Only the one writer makes keys and frees them, here, so what is known of them stays true; only those
+of a transaction which was undone are forgotten (`undone`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from lustre_events.index.documents import MAX_KEYS_OF_EXTRACTOR
+from lustre_events.index.documents import MAX_KEYS_OF_EXTRACTOR, MAX_KEYS_OF_OWNER
 from lustre_events.index.postgresql.database import Connection
+from lustre_events.index.values import TABLES
 
 _REMEMBERED = 200_000
 """Keys of which the ids are kept: some 30 MB."""
 _KNOWN = "SELECT name, id FROM key WHERE extractor = %s AND name = ANY(%b::text[])"
 _MAKE = (
-    "INSERT INTO key (extractor, name) SELECT %s, name FROM unnest(%b::text[]) AS new (name)"
-    " LIMIT greatest(0, %s - (SELECT count(*) FROM key WHERE extractor = %s)) ON CONFLICT DO NOTHING"
+    "INSERT INTO key (extractor, owner, name) SELECT %s, %s, name FROM unnest(%b::text[]) AS new (name)"
+    " ON CONFLICT DO NOTHING"
 )
+_COUNT = "SELECT count(*), count(*) FILTER (WHERE owner = %s) FROM key WHERE extractor = %s"
+_USED = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {table}.key = key.id)" for table in TABLES)  # noqa: S608
+_LOOK = f"SELECT id, extractor, owner, name, {_USED} FROM key WHERE id > %s ORDER BY id LIMIT %s"  # noqa: S608
 
 
 class Keys:
@@ -26,10 +30,13 @@ class Keys:
     def __init__(self) -> None:
         self._ids: dict[str, dict[str, int]] = {}
         self._count = 0
+        self._sums: dict[tuple[str, int | None], int] = {}
+        """How many keys there are by extractor and owner; owner None: of all."""
 
     def undone(self) -> None:
         """Forget all: a transaction was undone, and keys that it made with it."""
         self._ids.clear()
+        self._sums.clear()
         self._count = 0
 
     def known(self, connection: Connection, extractor: str, names: Collection[str]) -> Mapping[str, int]:
@@ -44,11 +51,33 @@ class Keys:
             self._count += len(found)
         return ids
 
-    def made(self, connection: Connection, extractor: str, names: Collection[str]) -> Mapping[str, int]:
-        """Return the ids of an extractor's keys; those of `names` are made, as many as the extractor may have."""
+    def made(self, connection: Connection, extractor: str, owner: int, names: Collection[str]) -> Mapping[str, int]:
+        """Return the ids of an extractor's keys; those of `names` are made, as many as the owner may have."""
         ids = self.known(connection, extractor, names)
-        new = sorted(name for name in names if name not in ids)
+        new = sorted(name for name in names if name not in ids)[: self._room(connection, extractor, owner)]
         if new:
-            connection.execute(_MAKE, [extractor, new, MAX_KEYS_OF_EXTRACTOR, extractor])
+            connection.execute(_MAKE, [extractor, owner, new])
+            for whose in (owner, None):
+                self._sums[extractor, whose] += len(new)
             ids = self.known(connection, extractor, new)
         return ids
+
+    def free(self, connection: Connection, after: int, limit: int) -> int:
+        """Remove the unused of `limit` keys behind the id `after`; return the id reached, 0: there are no more."""
+        rows = connection.execute(_LOOK, [after, limit], binary=True).fetchall()
+        unused = [row for row in rows if not row[4]]
+        if unused:
+            connection.execute("DELETE FROM key WHERE id = ANY(%b::integer[])", [[row[0] for row in unused]])
+        for _, extractor, owner, name, _ in unused:
+            self._ids.get(extractor, {}).pop(name, None)
+            for whose in (owner, None):
+                self._sums.pop((extractor, whose), None)
+        return int(rows[-1][0]) if len(rows) == limit else 0
+
+    def _room(self, connection: Connection, extractor: str, owner: int) -> int:
+        """Return how many keys an owner may yet have. Counted once; then what is made is added."""
+        if not {(extractor, owner), (extractor, None)} <= self._sums.keys():
+            of_all, of_owner = connection.execute(_COUNT, [owner, extractor]).fetchone() or (0, 0)
+            self._sums |= {(extractor, None): of_all, (extractor, owner): of_owner}
+        of_owner, of_all = self._sums[extractor, owner], self._sums[extractor, None]
+        return max(0, min(MAX_KEYS_OF_OWNER - of_owner, MAX_KEYS_OF_EXTRACTOR - of_all))

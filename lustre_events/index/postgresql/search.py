@@ -14,6 +14,7 @@ from functools import cached_property
 from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.errors import IndexUnavailable
+from lustre_events.index.documents import FULL
 from lustre_events.index.planner import vocabulary
 from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, all_hold
 from lustre_events.index.planner.pages import Stretch, by, stretches
@@ -240,6 +241,7 @@ class PostgresqlReading:
             ),
             oldest_due_ns={reason: due_ns for reason, _, due_ns in pending},
             bytes=self._one(Clause("SELECT pg_database_size(current_database())")),
+            full=tuple(sorted((extractor, owner) for extractor, owner in self._run(Clause(FULL)))),
         )
 
     def _run(self, clause: Clause) -> list[Values]:

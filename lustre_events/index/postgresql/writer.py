@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
-from lustre_events.index.documents import FoundDocument
+from lustre_events.index.documents import NOBODY, FoundDocument
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
 from lustre_events.index.paths import paths_of, places_of
 from lustre_events.index.postgresql.database import WRITE_SECONDS, Database, packed, pipeline, unpacked_links
@@ -283,9 +283,13 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Write the documents that were found in stored objects; where a newer one is stored it stays."""
         self.write_documents([
             FoundDocument(row.id, result.extractor, (result.generation, result.serial), result.document,
-                          result.provenance)
+                          result.provenance, NOBODY if row.uid is None else row.uid)
             for row, result in found
         ])  # fmt: skip
+
+    def free_keys(self, after: int, limit: int) -> int:
+        """Remove the unused of `limit` keys behind the id `after`; return the id reached, 0: there are no more."""
+        return self._keys.free(self._connection, after, limit)
 
     def put_failures(self, failures: Iterable[tuple[ObjectRow, Result, int]]) -> None:
         """Keep failed attempts, each the last of so many, beside the last good documents."""

@@ -29,7 +29,7 @@ WAL_PAGES = 16_384
 WAL_BYTES = WAL_PAGES * 4096
 """When a reader that held the WAL has gone, it shrinks to this size again, with the next writes."""
 
-SEARCH_ROWS_SINCE = 8
+SEARCH_ROWS_SINCE = 10
 """The version of the schema with which the search rows of documents were made as they are."""
 
 

@@ -14,16 +14,19 @@ import itertools
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from lustre_events.index.documents import (
     COLUMNS,
+    TRUNCATED,
     DocumentKey,
     DocumentRow,
     FoundDocument,
     NewDocument,
     is_newer_failure,
     new_document,
+    with_keys,
 )
 from lustre_events.index.sqlite.among import select_among
 from lustre_events.index.sqlite.keys import Keys
@@ -48,7 +51,8 @@ def put_documents(connection: sqlite3.Connection, keys: Keys, found: Sequence[Fo
         return [written for each in found for written in put_documents(connection, keys, [each])]
     rows, free = _stored(connection, {each.object for each in found})
     new = [new_document(each, rows.get(each.key), own_members) for each in found]
-    _write(connection, keys, [each for each in new if each is not None], free)
+    made = partial(keys.made, connection)
+    _write(connection, keys, with_keys([each for each in new if each is not None], made), free)
     return [each is not None for each in new]
 
 
@@ -58,7 +62,8 @@ def _write(connection: sqlite3.Connection, keys: Keys, new: Sequence[NewDocument
     for found, row, text, provenance, flat in new:
         row_id = row.id if row is not None else _next(free, found.object)
         if row is not None and row.body is not None and flat is not None:
-            search.remove(found.object, row_id, found.extractor, flatten(json.loads(row.body)))
+            whole = TRUNCATED not in own_members(row.provenance)
+            search.remove(found.object, row_id, found.extractor, flatten(json.loads(row.body)), whole=whole)
         if flat is not None:
             search.add(found.object, row_id, found.extractor, flat)
         origin, own = origins.keep(provenance)
@@ -181,11 +186,13 @@ def rebuild(connection: sqlite3.Connection) -> None:
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
     connection.execute("INSERT INTO fulltext (fulltext) VALUES ('delete-all')")
     keys = Keys()
-    for document_id, object_id, extractor, body in connection.execute(
-        "SELECT id, object, extractor, body FROM document WHERE body IS NOT NULL ORDER BY id"
+    for document_id, object_id, owner, extractor, body in connection.execute(
+        "SELECT document.id, object, coalesce(uid, -1), extractor, body FROM document JOIN object"
+        " ON object.id = object WHERE body IS NOT NULL ORDER BY document.id"
     ):
-        search = SearchRows(connection, keys)
-        search.add(object_id, document_id, extractor, flatten(json.loads(body)))
+        search, flat = SearchRows(connection, keys), flatten(json.loads(body))
+        keys.made(connection, extractor, owner, flat.names)
+        search.add(object_id, document_id, extractor, flat)
         search.write()
 
 
@@ -244,7 +251,7 @@ def _remove(connection: sqlite3.Connection, keys: Keys, rows: Mapping[DocumentKe
     search, origins = SearchRows(connection, keys), Origins(connection)
     for (object_id, extractor), row in rows.items():
         if row.body is not None:
-            search.remove(object_id, row.id, extractor, flatten(json.loads(row.body)))
+            search.remove(object_id, row.id, extractor, flatten(json.loads(row.body)), whole=True)
         origins.release(row.origin)
     search.write()
     connection.executemany("DELETE FROM document WHERE id = ?", [(row.id,) for row in rows.values()])

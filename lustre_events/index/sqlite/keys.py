@@ -1,7 +1,7 @@
-"""Keys of documents in SQLite: the ids of dotted names, which every extractor may have so many of.
+"""Keys of documents in SQLite: the ids of dotted names, of which every owner of files may have so many.
 
-Keys are never removed, so what is known of them stays true; only those that were made in a transaction which was
-undone are forgotten (`undone`). So one writer asks for each key once.
+Per extractor. Only the one writer makes keys and frees them, here, so what is known of them stays true; only those
+of a transaction which was undone are forgotten (`undone`). So one writer asks for each key once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import itertools
 import sqlite3
 from collections.abc import Collection, Mapping
 
-from lustre_events.index.documents import MAX_KEYS_OF_EXTRACTOR
+from lustre_events.index.documents import MAX_KEYS_OF_EXTRACTOR, MAX_KEYS_OF_OWNER
+from lustre_events.index.values import TABLES
 
 _REMEMBERED = 200_000
 """Keys of which the ids are kept: some 30 MB."""
@@ -24,10 +25,13 @@ class Keys:
     def __init__(self) -> None:
         self._ids: dict[str, dict[str, int]] = {}
         self._count = 0
+        self._sums: dict[tuple[str, int | None], int] = {}
+        """How many keys there are by extractor and owner; owner None: of all."""
 
     def undone(self) -> None:
         """Forget all: a transaction was undone, and keys that it made with it."""
         self._ids.clear()
+        self._sums.clear()
         self._count = 0
 
     def known(self, connection: sqlite3.Connection, extractor: str, names: Collection[str]) -> Mapping[str, int]:
@@ -45,15 +49,45 @@ class Keys:
             self._count += len(found)
         return ids
 
-    def made(self, connection: sqlite3.Connection, extractor: str, names: Collection[str]) -> Mapping[str, int]:
-        """Return the ids of an extractor's keys; those of `names` are made, as many as the extractor may have."""
+    def made(
+        self, connection: sqlite3.Connection, extractor: str, owner: int, names: Collection[str]
+    ) -> Mapping[str, int]:
+        """Return the ids of an extractor's keys; those of `names` are made, as many as the owner may have."""
         ids = self.known(connection, extractor, names)
-        new = sorted(name for name in names if name not in ids)
+        new = sorted(name for name in names if name not in ids)[: self._room(connection, extractor, owner)]
         if new:
-            (count,) = connection.execute("SELECT count(*) FROM key WHERE extractor = ?", (extractor,)).fetchone()
-            room = max(0, MAX_KEYS_OF_EXTRACTOR - count)
             connection.executemany(
-                "INSERT INTO key (extractor, name) VALUES (?, ?)", [(extractor, name) for name in new[:room]]
+                "INSERT INTO key (extractor, owner, name) VALUES (?, ?, ?)",
+                [(extractor, owner, name) for name in new],
             )
-            ids = self.known(connection, extractor, new[:room])
+            for whose in (owner, None):
+                self._sums[extractor, whose] += len(new)
+            ids = self.known(connection, extractor, new)
         return ids
+
+    def free(self, connection: sqlite3.Connection, after: int, limit: int) -> int:
+        """Remove the unused of `limit` keys behind the id `after`; return the id reached, 0: there are no more."""
+        rows = connection.execute(
+            f"SELECT id, extractor, owner, name, {_USED} FROM key WHERE id > ? ORDER BY id LIMIT ?",  # noqa: S608
+            (after, limit),
+        ).fetchall()
+        unused = [row for row in rows if not row[4]]
+        connection.executemany("DELETE FROM key WHERE id = ?", [(row[0],) for row in unused])
+        for _, extractor, owner, name, _ in unused:
+            self._ids.get(extractor, {}).pop(name, None)
+            for whose in (owner, None):
+                self._sums.pop((extractor, whose), None)
+        return rows[-1][0] if len(rows) == limit else 0
+
+    def _room(self, connection: sqlite3.Connection, extractor: str, owner: int) -> int:
+        """Return how many keys an owner may yet have. Counted once; then what is made is added."""
+        for whose, condition in ((owner, "AND owner = ?2"), (None, "")):
+            if (extractor, whose) not in self._sums:
+                statement = f"SELECT count(*) FROM key WHERE extractor = ?1 {condition}"  # noqa: S608 - constants
+                values = (extractor, owner) if condition else (extractor,)
+                (self._sums[extractor, whose],) = connection.execute(statement, values).fetchone()
+        of_owner, of_all = self._sums[extractor, owner], self._sums[extractor, None]
+        return max(0, min(MAX_KEYS_OF_OWNER - of_owner, MAX_KEYS_OF_EXTRACTOR - of_all))
+
+
+_USED = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {table}.key = key.id)" for table in TABLES)  # noqa: S608

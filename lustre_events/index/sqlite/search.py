@@ -15,6 +15,7 @@ from urllib.parse import quote
 from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.errors import IndexUnavailable
+from lustre_events.index.documents import FULL
 from lustre_events.index.planner import vocabulary
 from lustre_events.index.planner.clause import Clause, all_hold
 from lustre_events.index.planner.planner import FEW, Planner
@@ -179,6 +180,7 @@ class SqliteReading:
             cursors=tuple(self._connection.execute("SELECT mdt, epoch, position FROM cursor ORDER BY mdt, epoch")),
             oldest_due_ns={reason: due_ns for reason, _, due_ns in pending},
             bytes=self._one("PRAGMA page_count") * self._one("PRAGMA page_size"),
+            full=tuple(sorted(self._connection.execute(FULL))),
         )
 
     def _one(self, sql: str) -> int:

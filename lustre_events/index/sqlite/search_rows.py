@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 
 from lustre_events.index.sqlite.keys import Keys
 from lustre_events.index.values import TABLES, Flat
 
 _Rows = dict[tuple[str, str], list[tuple[str, float | str, int]]]
 """By table and extractor: (name of the key, value, object)."""
-
-
-_AskIds = Callable[[sqlite3.Connection, str, Collection[str]], Mapping[str, int]]
 
 
 class SearchRows:
@@ -30,35 +27,29 @@ class SearchRows:
         self._removed: _Rows = defaultdict(list)
         self._texts: list[tuple[int, str]] = []
         self._old_texts: list[tuple[int, str]] = []
+        self._whole = True
 
     def add(self, object_id: int, document_id: int, extractor: str, flat: Flat) -> None:
-        """Let a document be found by these values."""
+        """Let a document be found by these values, as far as their keys are made."""
         _gather(self._added, object_id, extractor, flat)
         if flat.text:
             self._texts.append((document_id, flat.text))
 
-    def remove(self, object_id: int, document_id: int, extractor: str, flat: Flat) -> None:
-        """Let a document not be found by these values any more; what is added is added afterwards."""
+    def remove(self, object_id: int, document_id: int, extractor: str, flat: Flat, *, whole: bool) -> None:
+        """Let a document not be found by these values any more; what is added is added afterwards.
+
+        Not `whole`: some of its keys may have had no id when it was written, and have one now.
+        """
+        self._whole = self._whole and whole
         _gather(self._removed, object_id, extractor, flat)
         if flat.text:
             self._old_texts.append((document_id, flat.text))
 
     def write(self) -> None:
         """Write all of it."""
-        removed, added = self._ids(self._removed, self._keys.known), self._ids(self._added, self._keys.made)
+        removed, added = self._ids(self._removed), self._ids(self._added)
         for table in TABLES:
-            gone, new = _numbered(self._removed, table, removed), _numbered(self._added, table, added)
-            stays = set(gone).intersection(new) if gone else ()
-            if stays:
-                gone, new = ([row for row in rows if row not in stays] for rows in (gone, new))
-            self._connection.executemany(
-                f"DELETE FROM {table} WHERE key = ? AND value = ? AND object = ?",  # noqa: S608 - constants
-                gone,
-            )
-            self._connection.executemany(
-                f"INSERT INTO {table} (key, value, object) VALUES (?, ?, ?)",  # noqa: S608 - constants
-                new,
-            )
+            self._exchange(table, _numbered(self._removed, table, removed), _numbered(self._added, table, added))
         same = set(self._old_texts).intersection(self._texts) if self._old_texts else ()
         self._connection.executemany(
             "INSERT INTO fulltext (fulltext, rowid, body) VALUES ('delete', ?, ?)",
@@ -68,12 +59,30 @@ class SearchRows:
             "INSERT INTO fulltext (rowid, body) VALUES (?, ?)", [each for each in self._texts if each not in same]
         )
 
-    def _ids(self, rows: _Rows, ids: _AskIds) -> dict[str, Mapping[str, int]]:
+    def _exchange(
+        self, table: str, gone: list[tuple[int, float | str, int]], new: list[tuple[int, float | str, int]]
+    ) -> None:
+        """Remove rows of a table, then add some; what is among both is there, if all keys had ids before."""
+        stays = set(gone).intersection(new) if gone and self._whole else ()
+        if stays:
+            gone, new = ([row for row in rows if row not in stays] for rows in (gone, new))
+        self._connection.executemany(
+            f"DELETE FROM {table} WHERE key = ? AND value = ? AND object = ?",  # noqa: S608 - constants
+            gone,
+        )
+        self._connection.executemany(
+            f"INSERT INTO {table} (key, value, object) VALUES (?, ?, ?)",  # noqa: S608 - constants
+            new,
+        )
+
+    def _ids(self, rows: _Rows) -> dict[str, Mapping[str, int]]:
         """Return the ids of the keys of rows, by extractor."""
         names: dict[str, set[str]] = defaultdict(set)
         for (_, extractor), own in rows.items():
             names[extractor].update(name for name, _, _ in own)
-        return {extractor: ids(self._connection, extractor, wanted) for extractor, wanted in names.items()}
+        return {
+            extractor: self._keys.known(self._connection, extractor, wanted) for extractor, wanted in names.items()
+        }
 
 
 def _numbered(rows: _Rows, table: str, ids: Mapping[str, Mapping[str, int]]) -> list[tuple[int, float | str, int]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
-from lustre_events.index.documents import FoundDocument
+from lustre_events.index.documents import NOBODY, FoundDocument
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
 from lustre_events.index.paths import places_of
 from lustre_events.index.remembered import Remembered
@@ -296,10 +296,14 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
             self._keys,
             [
                 FoundDocument(row.id, result.extractor, (result.generation, result.serial), result.document,
-                      result.provenance)
+                      result.provenance, NOBODY if row.uid is None else row.uid)
                 for row, result in found
             ],
         )  # fmt: skip
+
+    def free_keys(self, after: int, limit: int) -> int:
+        """Remove the unused of `limit` keys behind the id `after`; return the id reached, 0: there are no more."""
+        return self._keys.free(self._connection, after, limit)
 
     def put_failures(self, failures: Iterable[tuple[ObjectRow, Result, int]]) -> None:
         """Keep failed attempts, each the last of so many, beside the last good documents."""

@@ -163,6 +163,7 @@ def of_index(stats: Stats) -> IndexStatus:
         counters=stats.counters,
         cursors=[CursorPlace(*each) for each in stats.cursors],
         bytes=stats.bytes,
+        full=stats.full,
     )
 
 

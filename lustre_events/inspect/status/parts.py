@@ -35,6 +35,8 @@ class IndexStatus(msgspec.Struct, frozen=True):
     counters: Mapping[str, int]
     cursors: Sequence[CursorPlace] = ()
     bytes: int = 0
+    full: Sequence[tuple[str, int]] = ()
+    """Extractors with an owner of files (uid) who has all the keys of documents that one owner may have."""
 
 
 class StreamStatus(msgspec.Struct, frozen=True):

@@ -115,6 +115,13 @@ def trouble(status: Status) -> Iterator[Finding]:
         yield failure("dispatcher", f"it cannot go on: {told}", "what the sentence says; it then goes on by itself")
 
 
+def keys(status: Status) -> Iterator[Finding]:
+    """Look whether somebody's documents have more different keys than are searched."""
+    for extractor, uid in status.index.full if status.index else ():
+        yield warning(f"keys of {extractor}", f"files of uid {uid} have more different keys than are searched",
+                      "look at what these files are: what is new in their documents is not found")  # fmt: skip
+
+
 def rules(status: Status) -> Iterator[Finding]:
     """Look at what the dispatcher says of rules and extractors that it cannot use."""
     for problem in status.rules_problems:
