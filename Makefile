@@ -1,4 +1,4 @@
-# make demo   the main job, from nothing        make test   all tests
+# make demo   the main job, from nothing (FULL=1: with all images, and a file of every family)   make test   all tests
 # make check  lint, types, layers, tests        make bench  measurements, written to bench.json; beside those in bench-release.json
 # make quick  for each save: lint, types, layers, unit and contract tests with fewer of hypothesis's examples
 # make quick-newer  unit and contract tests on Debian 13 (Python 3.13), as root
@@ -15,7 +15,8 @@ PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
-	@$(BIN)/lustre-events demo $(if $(KEEP),--keep)
+	@$(if $(FULL),$(MAKE) images)
+	@$(BIN)/lustre-events demo $(if $(KEEP),--keep) $(if $(FULL),--full)
 
 test:
 	@VENV=$(VENV) deploy/bootstrap.sh test

@@ -17,6 +17,7 @@ images_option = click.option(
 @click.command("demo")
 @images_option
 @click.option("--keep", is_flag=True, help="Keep it running afterwards, to drop files in.")
-def demo_command(*, images: Path, keep: bool) -> None:
+@click.option("--full", is_flag=True, help="Show a file of every family of extractors whose image is there, too.")
+def demo_command(*, images: Path, keep: bool, full: bool) -> None:
     """Run the main job on this machine: write files, wait, search, change them, search again."""
-    demo.run(images, click.echo, keep=keep)
+    demo.run(images, click.echo, keep=keep, full=full)

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,9 +26,11 @@ from lustre_events.index import open_search
 from lustre_events.index.search.hits import Hit, ObjectView, printable
 from lustre_events.inspect import status
 from lustre_events.jobs.messages import STAT
+from lustre_events.node import demo_families
 from lustre_events.node.sandbox import Sandbox, Say, choose_runtime, sandbox
 
 DEADLINE_SECONDS = 50.0
+FAMILIES_SECONDS = 240.0
 LOOK_SECONDS = 0.2
 MOST_TOLD = 1 << 20
 
@@ -68,8 +70,8 @@ class DemoFile:
     write: Callable[[Path], None]
 
 
-def run(images: Path, say: Say, *, keep: bool) -> None:
-    """Run the demo; with `keep` go on until interrupted.
+def run(images: Path, say: Say, *, keep: bool, full: bool = False) -> None:
+    """Run the demo; with `keep` go on until interrupted, with `full` show a file of every family.
 
     Raises:
         LustreEventsError: something did not come about in time; the message names the log to read.
@@ -77,13 +79,17 @@ def run(images: Path, say: Say, *, keep: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that everything is undone
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs inherit it ignored
     runtime = choose_runtime(images, say)
+    families = demo_families.chosen(images) if full else {}
+    rules = RULES + demo_families.rules(families)
     try:
         with (
             _listening() as (url, told),
-            sandbox("demo", RULES, images, runtime, endpoints=ENDPOINTS.format(url=url)) as box,
+            sandbox("demo", rules, images, runtime, endpoints=ENDPOINTS.format(url=url)) as box,
         ):
             say("Starting reader, dispatcher, worker and courier with a private Redis.")
             _story(box, runtime, say)
+            if families:
+                _show_families(box, families, runtime, say)
             _say_what_was_told(box, told, say)
             if keep:
                 _keep(box, say)
@@ -138,6 +144,34 @@ def _story(box: Sandbox, runtime: str, say: Say) -> None:
 
     box.wait(followed, "the index follows", DEADLINE_SECONDS)
     _ask(index, say, "columns:temperature", "columns:pressure", "path:/campaign-2026/** AND type:f")
+
+
+def _show_families(box: Sandbox, families: Mapping[str, Path], runtime: str, say: Say) -> None:
+    """Write a file of each family, and say what its document has."""
+    samples = [
+        DemoFile(f"{demo_families.FOLDER}/{name}/{sample.name}", name, _copy_of(sample))
+        for name, sample in families.items()
+    ]
+    for sample in samples:
+        (target := box.files / sample.path).parent.mkdir(parents=True)
+        sample.write(target)
+
+    def settled() -> bool:
+        with open_search(box.index) as search:
+            found = search.count(f"path:/{demo_families.FOLDER}/** AND type:f AND size:>=0")
+            return found == len(samples) and not search.stats().pending
+
+    box.wait(settled, "the files of all families are in the index", FAMILIES_SECONDS)
+    say(f"\nA file of each of {len(samples)} families, and what its document says:")
+    with open_search(box.index) as search:
+        views = {}
+        for sample in samples:
+            (hit,) = search.search(f'path:"/{sample.path}"')
+            views[sample.extractor] = search.show(hit.fid)
+            if sample.extractor not in hit.documents:
+                _without_document(views[sample.extractor], sample, runtime, say)
+        for line in demo_families.lines(views):
+            say(f"  {line}")
 
 
 @contextlib.contextmanager
@@ -203,9 +237,13 @@ def _keep(box: Sandbox, say: Say) -> None:
             time.sleep(LOOK_SECONDS)
 
 
+def _copy_of(source: Path) -> Callable[[Path], None]:
+    return lambda target: _write(target, source.read_bytes())
+
+
 def _samples() -> list[DemoFile]:
     def copy(name: str) -> Callable[[Path], None]:
-        return lambda target: _write(target, (shipped.extractors() / name).read_bytes())
+        return _copy_of(shipped.extractors() / name)
 
     return [
         DemoFile("campaign/run1/readings.csv", "tabular", lambda p: _write_table(p, ["time", "temperature"], 40)),
