@@ -166,7 +166,7 @@ def _jobs(site: Site) -> list[str]:
                 f"left in Redis: {key}"
                 for key in found
                 if key.startswith(("rq:queue:", "le:result:waiting", "le:request:")) and client.type(key) == b"list"
-                and client.llen(key)
+                and client.llen(key) and not key.endswith(":intermediate")  # RQ's maintenance cleans that, later
             ]  # fmt: skip
     except LustreEventsError as exc:
         return [str(exc)]
