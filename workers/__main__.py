@@ -85,9 +85,10 @@ def _work(get: Load, until: float | None, instance: str, *, as_mounted: bool) ->
         os.execvp(command[0], command)  # noqa: S606 - this process itself, in a namespace of its own
     for number in (signal.SIGTERM, signal.SIGINT):  # until RQ's own handlers are there
         signal.signal(number, lambda *_: sys.exit(0))
-    own = worker(settings, until)
+    notifier = Notifier()
+    own = worker(settings, until, notifier.beat)
     process_metrics.serve(settings.metrics.listen, "worker", settings.worker.queue)
-    Notifier().beat(f"takes jobs of the queue {settings.worker.queue}")
+    notifier.beat(f"takes jobs of the queue {settings.worker.queue}")
     own.work(logging_level="WARNING")
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -52,8 +53,10 @@ def for_builtin(settings: Settings) -> Settings:
     return replace(settings, worker=own)
 
 
-def worker(settings: Settings, until: float | None = None) -> Worker:
+def worker(settings: Settings, until: float | None = None, beat: Callable[[], None] = lambda: None) -> Worker:
     """Return the worker that `settings` describe, connected and ready to `work`; it leaves before `until`.
+
+    `beat` is called whenever it gives a sign of life, also while a job runs.
 
     Raises:
         LustreEventsError: a setting is wrong, Redis does not answer, or the runtime is missing.
@@ -81,7 +84,7 @@ def worker(settings: Settings, until: float | None = None) -> Worker:
     client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds, RoomRetry())
     upkeep = ImageUpkeep(runtime, manifests, [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "unpack"])
     walltime = None if until is None else Walltime(until, own.job_timeout_seconds)
-    return Worker(own.queue, context, client, own.worker_ttl_seconds, upkeep, walltime)
+    return Worker(own.queue, context, client, own.worker_ttl_seconds, upkeep, walltime, beat)
 
 
 def installed(own: WorkerSettings) -> tuple[dict[str, Manifest], list[str]]:

@@ -107,6 +107,7 @@ class Worker(rq.Worker):
         ttl_seconds: int,
         upkeep: ImageUpkeep,
         walltime: Walltime | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(
             [queue],
@@ -122,6 +123,7 @@ class Worker(rq.Worker):
         self._context = context
         self._upkeep = upkeep
         self._walltime = walltime
+        self._beat = beat
         self._stopping = False
         self._life, self._held = os.pipe()
 
@@ -166,6 +168,11 @@ class Worker(rq.Worker):
             f"worker of queue {self.queue_names()[0]} on {self._context.host}, as {rights}: "
             f"{self._context.runtime.describe()}; extractors: {known}"
         )
+
+    def heartbeat(self, *args: Any, **kwargs: Any) -> None:
+        """Give a sign of life to RQ, and to whoever else waits for one."""
+        super().heartbeat(*args, **kwargs)
+        self._beat()
 
     def get_heartbeat_ttl(self, job: RqJob, working_time: float = 0.0) -> int:  # noqa: ARG002
         """Return for how many seconds a running job counts as alive without a sign of this worker.

@@ -14,7 +14,7 @@ from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.inspect.metrics import ServiceCollector
 from lustre_events.node import status_report
-from lustre_events.node.systemd import Notifier
+from lustre_events.node.systemd import Notifier, answers_http
 
 
 @click.command("metrics")
@@ -36,7 +36,7 @@ def metrics_command(*, settings: Settings, index_url: str | None, listen: str | 
         server, thread = start_http_server(port, address, registry)
     except OSError as exc:
         raise ConfigError(f"--listen {listen}: {exc.strerror}; choose another address or port") from exc
-    Notifier().beat(f"serves metrics at {listen}")
+    Notifier().watch(f"serves metrics at {listen}", partial(answers_http, listen, "/favicon.ico"))
     stopped.wait()
     server.shutdown()
     thread.join(5)

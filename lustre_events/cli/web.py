@@ -12,7 +12,7 @@ from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.node import status_report
-from lustre_events.node.systemd import Notifier
+from lustre_events.node.systemd import Notifier, answers_http
 
 
 @click.command("web")
@@ -30,7 +30,7 @@ def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[
     """Return what serves, and what ends it. Raises ConfigError: Flask is missing, or the address is taken."""
     try:
         from lustre_events.web import make_app  # noqa: PLC0415 - optional
-        from lustre_events.web.serving import server_of, shown  # noqa: PLC0415
+        from lustre_events.web.serving import HEALTH, server_of, shown  # noqa: PLC0415
         from lustre_events.web.wiring import site  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         raise ConfigError(f"the console needs {exc.name}: pip install 'lustre-events[web]'") from exc
@@ -40,7 +40,7 @@ def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[
     click.echo(f"The console is at {shown(listen)}", err=True)
 
     def serve() -> None:
-        Notifier().beat(f"serves the console at {listen}")
+        Notifier().watch(f"serves the console at {listen}", partial(answers_http, listen, HEALTH))
         try:
             server.run()
         finally:

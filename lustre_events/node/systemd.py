@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 
 _MICROSECONDS = 1e6
 STATUS_SECONDS = 1.0
+ANSWER_SECONDS = 20.0
 
 
 class Notifier:
@@ -52,6 +54,18 @@ class Notifier:
             self._beaten = now
             self._send(b"WATCHDOG=1")
 
+    def watch(self, status: str, answers: Callable[[], bool]) -> None:
+        """Say that a server is up, and from now on, in a thread, that it is alive as long as it `answers`."""
+        self.beat(status)
+        if self._address and self._interval is not None:
+            threading.Thread(target=self._keep_asking, args=(answers,), daemon=True, name="watchdog").start()
+
+    def _keep_asking(self, answers: Callable[[], bool]) -> None:
+        while True:
+            time.sleep((self._interval or 1.0) / 2)
+            if answers():
+                self.beat()
+
     def stopping(self) -> None:
         """Say that this process is about to end."""
         if self._address:
@@ -61,3 +75,26 @@ class Notifier:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as endpoint:
             endpoint.setblocking(False)
             endpoint.sendto(message, self._address)
+
+
+def answers_http(listen: str, path: str) -> bool:
+    """Return whether a server at ADDRESS:PORT or unix:PATH answers a request for `path`, whatever it says."""
+    name, unix = listen.removeprefix("unix:"), listen.startswith("unix:")
+    address, _, port = name.rpartition(":")
+    try:
+        with (
+            socket.socket(socket.AF_UNIX)
+            if unix
+            else socket.create_connection((_reachable(address.strip("[]")), int(port)), ANSWER_SECONDS) as endpoint
+        ):
+            endpoint.settimeout(ANSWER_SECONDS)
+            if unix:
+                endpoint.connect(name)
+            endpoint.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            return endpoint.recv(5) == b"HTTP/"
+    except (OSError, ValueError):
+        return False
+
+
+def _reachable(address: str) -> str:
+    return {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104

@@ -19,7 +19,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_process_says_that_it_is_ready_and_what_it_does(open_folder: Path, name: str) -> None:
-    """Worker, metrics and console tell systemd what they do, and that they are up."""
+    """Worker, metrics and console tell systemd what they do, that they are up, and later that they are alive."""
     need("redis-server")
     address = str(open_folder / "notify")
     secret = open_folder / "secret"
@@ -30,8 +30,9 @@ def test_a_process_says_that_it_is_ready_and_what_it_does(open_folder: Path, nam
         endpoint.settimeout(30)
         service.start_redis()
         service.start("lustre_events", *COMMANDS[name], environment={
-            "LUSTRE_EVENTS_REDIS_URL": service.redis.url, "NOTIFY_SOCKET": address,
+            "LUSTRE_EVENTS_REDIS_URL": service.redis.url, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "500000",
             "LUSTRE_EVENTS_WEB_LOGIN": "proxy", "LUSTRE_EVENTS_WEB_PROXY_SECRET": str(secret),
         })  # fmt: skip
         assert endpoint.recv(200).startswith(b"STATUS="), service.last_words()
         assert endpoint.recv(200) == b"READY=1"
+        assert [endpoint.recv(200) for _ in range(2)] == [b"WATCHDOG=1"] * 2, service.last_words()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lustre_events.node.systemd import Notifier
+from lustre_events.node.systemd import Notifier, answers_http
 
 
 @pytest.fixture
@@ -68,3 +70,46 @@ def test_a_status_is_told_when_it_changes_once_a_second(systemd: socket.socket, 
     ):
         notifier.beat(status)
     assert said(systemd) == [b"STATUS=one", b"READY=1", b"STATUS=three MAINPID=1", b"STATUS=one"]
+
+
+def test_a_server_that_does_not_answer_is_not_alive(systemd: socket.socket, tmp_path: Path) -> None:
+    """Alive is said as long as the server answers, and no longer: then systemd starts it again."""
+    answers = iter([True, False, False, False, False])
+    asked = threading.Event()
+
+    def answer() -> bool:
+        found = next(answers, None)
+        if found is None:
+            asked.set()
+        return bool(found)
+
+    notifier = Notifier(
+        {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000"}, itertools.count().__next__
+    )
+    notifier.watch("serves", answer)
+    assert asked.wait(10)
+    assert said(systemd) == [b"STATUS=serves", b"READY=1", b"WATCHDOG=1"]
+
+
+def test_a_server_answers_where_it_listens(tmp_path: Path) -> None:
+    """Any answer in HTTP is one, at an address or a Unix socket; where nobody listens there is none."""
+    path = str(tmp_path / "socket")
+    for listen, family, at in (
+        ("127.0.0.1", socket.AF_INET, ("127.0.0.1", 0)),
+        (f"unix:{path}", socket.AF_UNIX, path),
+    ):
+        with socket.socket(family) as server:
+            server.bind(at)
+            server.listen()
+            where = listen if family == socket.AF_UNIX else f"{listen}:{server.getsockname()[1]}"
+
+            def serve(server: socket.socket = server) -> None:
+                with server.accept()[0] as peer:
+                    peer.recv(100)
+                    peer.sendall(b"HTTP/1.0 404 Not Found\r\n\r\n")
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            assert answers_http(where, "/health")
+            thread.join()
+        assert not answers_http(where, "/health")
