@@ -48,14 +48,13 @@ def carry_out(world: World, plan: Plan) -> None:
 @examples(100)
 @given(plans, st.integers(0, 1 << 32))
 def test_the_index_is_the_file_system_s_truth(empty_place: EmptyPlace, backend: str, plan: Plan, seed: int) -> None:
-    """Whatever is done, however it arrives, whoever dies: names, facts and documents are the file system's."""
+    """Whatever is done, however it arrives, whoever dies: names, objects and documents are the file system's."""
     world = World(empty_place(backend), seed)
     carry_out(world, plan)
     living, documents = world.system.living(), world.documents()
 
     assert world.names() == world.system.truth()
     assert world.objects() == living.keys()
-    assert world.mtimes_ns() == {fid: world.system.mtime_ns(inode) for fid, inode in living.items()}
     assert world.rig.pending() == set()
     for fid, inode in living.items():
         number, content = documents.get(fid, (0, 0))
