@@ -21,14 +21,14 @@ from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.outcomes import ResultOutcome
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import SETTLING, WAITING, Run, Seen
-from lustre_events.domain.batch import ObjectChange
-from lustre_events.domain.namespace import eff_time_of
+from lustre_events.domain.batch import Batch, ObjectChange
+from lustre_events.domain.namespace import OrderKey, eff_time_of
 from lustre_events.domain.pending import REPROCESS, SECOND_NS, due
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.triggers import ATTRIBUTES, CONTENT, DOCUMENT, HSM, LAYOUT, REMOVED, RENAMED, XATTR
 from lustre_events.index.interface import Facts, ObjectRow
-from lustre_events.jobs.messages import BUILT_IN
+from lustre_events.jobs.messages import BUILT_IN, SCAN
 
 SUPERSEDING = frozenset({CONTENT, ATTRIBUTES, XATTR, HSM, DOCUMENT})
 """Of these only the newest counts."""
@@ -90,7 +90,7 @@ class ActionTriggers:
     def take(
         self,
         turn: Turn,
-        changes: Mapping[FID, ObjectChange],
+        batch: Batch,
         alive: Collection[FID],
         stored: Mapping[FID, ObjectRow],
         before: Before,
@@ -98,10 +98,18 @@ class ActionTriggers:
         """Write runs for what happened. `alive` are those of the objects that are not gone."""
         if not self.watched:
             return
-        happened = {fid: each for fid, each in changes.items() if each.events}
+        passed_over = self._new_and_of_no_interest(batch)
+        happened = {fid: each for fid, each in batch.changes.items() if each.events and fid not in passed_over}
         fired = [*self._removals(happened, alive, before), *self._others(turn, happened, alive, stored, before)]
         if fired:
             self._write(turn, fired)
+
+    def _new_and_of_no_interest(self, batch: Batch) -> set[FID]:
+        """Return objects that are made in this batch (it has all of their names), if no rule wants any name."""
+        if not self.rules.all_say_endings:
+            return set()
+        wanted = {link.fid for link in batch.links.values() if self.rules.may_be_named(link.name)}
+        return {fid for fid, change in batch.changes.items() if change.created and fid not in wanted}
 
     def documents(self, turn: Turn, outcomes: Sequence[ResultOutcome]) -> None:
         """Write runs for documents that are written now, of files whose content a record has told of.
@@ -111,7 +119,7 @@ class ActionTriggers:
         if DOCUMENT not in self.rules.triggers:
             return
         rows = turn.transaction.objects({each.row.fid for each in outcomes if _is_news(each)})
-        known = {fid: row for fid, row in rows.items() if row.content and row.cause and row.type == "f"}
+        known = {fid: row for fid, row in rows.items() if row.content and row.type == "f" and _told(row)}
         paths = turn.transaction.paths(known)
         fired = [
             _Fired(rule, DOCUMENT, fid, row.cause, eff_time_of(row.cause), row.jobid, None)
@@ -232,9 +240,14 @@ def _facts_matter(change: ObjectChange) -> bool:
     return REMOVED in events or (CONTENT in events and (LAYOUT in events or HSM in events))
 
 
+def _told(row: ObjectRow) -> bool:
+    """Whether a record has told of an object: what only a scan has found happened before anybody looked."""
+    return bool(row.cause) and OrderKey.unpack(row.cause).index > 0
+
+
 def _is_news(outcome: ResultOutcome) -> bool:
-    """Whether a result is a document that nobody asked for again."""
-    return outcome.status == "ok" and outcome.reason != REPROCESS and outcome.extractor not in BUILT_IN
+    """Whether a result is a document that neither a scan nor a person has asked for."""
+    return outcome.status == "ok" and outcome.reason not in {REPROCESS, SCAN} and outcome.extractor not in BUILT_IN
 
 
 def _seen_before(trigger: str, fid: FID, type_: str | None, before: Before) -> Seen | None:

@@ -96,7 +96,7 @@ class RecordWriter:
         self._write_names(turn, batch, present, several=several)
         remaining = self._remaining(turn, batch)
         stored = self._planner.take(turn, remaining, {link.parent for link in batch.links.values()})
-        self._triggers.take(turn, batch.changes, remaining, stored, seen)
+        self._triggers.take(turn, batch, remaining, stored, seen)
         if several or batch.contested:
             turn.counters["contested"] += self._healing.after(turn, batch, stored, present)
         turn.counters["walks"] += self._walks.begin(turn, before)

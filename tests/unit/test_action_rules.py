@@ -147,6 +147,19 @@ def test_the_quick_way_to_rules_leaves_none_out(paths: list[list[bytes]], type_:
             assert rules.asked("content", file, type_) == wanted
 
 
+@examples(100)
+@given(PATHS)
+def test_no_name_that_a_rule_wants_is_passed_over(parts: list[bytes]) -> None:
+    """Where all rules name extensions, names are enough to leave out what no rule could want."""
+    rules = rules_of(
+        RULE + 'extensions = ["h5"]\n' + RULE.replace("tell", "csv") + 'extensions = ["csv"]\n'
+    ).actions
+    wanted = any(rule.may_hold(File(b"/".join(parts)), None) for rule in rules.rules)
+    assert rules.all_say_endings
+    assert rules.may_be_named(parts[-1]) is wanted
+    assert not rules_of(RULE).actions.all_say_endings
+
+
 VALUES = st.recursive(st.none() | st.integers() | st.text(), lambda each: st.dictionaries(st.text(), each))
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.dispatcher.action_runs import ReadIndex
-from lustre_events.jobs.messages import STAT
+from lustre_events.dispatcher.outcomes import ResultOutcome
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.domain.namespace import Link, base_stamp
+from lustre_events.index.interface import ObjectRow
+from lustre_events.jobs.messages import SCAN, STAT
 from lustre_events.node.action_parts import ActionReader
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig
@@ -305,3 +311,19 @@ def test_a_query_waits_until_nothing_is_pending(documents: ActionRig) -> None:
         rig.pass_seconds(1)
         rig.settle()
     assert len(rig.sent()) == 1
+
+
+def test_what_a_scan_finds_fires_nothing(documents: ActionRig) -> None:
+    """Names, facts and documents of files that a scan found fire no rule; the first record about them does."""
+    rig = documents
+    for number, cause in ((1, b""), (2, base_stamp(rig.now_ns))):
+        row = ObjectRow(fid=b.fid_of(number), generation=1, content=1, type="f", cause=cause)
+        with rig.writer.transaction() as transaction:
+            transaction.put_objects([row])
+            transaction.set_links([Link(ROOT_FID, b"%d.csv" % number, row.fid, base_stamp(rig.now_ns))])
+            turn = Turn(transaction, Counter(), rig.now_ns)
+            found = transaction.objects([row.fid])[row.fid]
+            outcomes = [ResultOutcome(found, "tabular", 1, 1, "ok", reason) for reason in (SCAN, "retry", "write")]
+            rig.dispatcher._actions.triggers.documents(turn, outcomes)
+    assert rig.runs() == []
+    assert len(extracted(rig, 5, b.close(fid=1, time_ns=rig.now_ns))) == 1

@@ -91,6 +91,8 @@ class ActionRules:
     """What any rule asks for."""
     by_name: Mapping[str, ActionRule] = field(init=False)
     _by_trigger: Mapping[str, Sequence[ActionRule]] = field(init=False)
+    _endings: tuple[bytes, ...] | None = field(init=False)
+    """What names end in, if all rules say so."""
     _by_directory: dict[tuple[str, bytes], Sequence[ActionRule]] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -103,9 +105,19 @@ class ActionRules:
         put(self, "by_name", {rule.name: rule for rule in self.rules})
         put(self, "_by_trigger", dict(by_trigger))
         put(self, "_by_directory", {})
+        put(self, "_endings", _endings(self.rules))
 
     def __bool__(self) -> bool:
         return bool(self.rules)
+
+    @property
+    def all_say_endings(self) -> bool:
+        """Whether every rule names extensions, so that names alone leave out most of what happens."""
+        return self._endings is not None
+
+    def may_be_named(self, name: bytes) -> bool:
+        """Whether any rule could hold for something of this name: one look where all rules name extensions."""
+        return self._endings is None or name.lower().endswith(self._endings)
 
     def asked(self, trigger: str, file: File, type_: str | None) -> list[ActionRule]:
         """Return the rules that could hold for an object to which this happened."""
@@ -119,3 +131,13 @@ class ActionRules:
             found = [rule for rule in self._by_trigger.get(trigger, ()) if rule.could_hold_in(place[1])]
             self._by_directory[place] = found
         return [rule for rule in found if rule.may_hold(file, type_)]
+
+
+def _endings(rules: Sequence[ActionRule]) -> tuple[bytes, ...] | None:
+    found: list[bytes] = []
+    for rule in rules:
+        said = [each.value for each in rule.conditions if each.key == "extensions"]
+        if not said:
+            return None
+        found += said[0]
+    return tuple(found)
