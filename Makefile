@@ -5,13 +5,14 @@
 # make field  deploy/README.md, carried out on a Debian 12 with systemd that the test boots, as root; then what may befall it
 # make explore  hypothesis's tests with other examples than CI's, and ten times as many (EXPLORE=100: more). What it
 #               finds is written down beside the test as an @example; CI draws the same examples each time.
+# make fuzz   each role's login of Redis with random commands, and odd input for all that reads some (FUZZ=100: more)
 # make chaos  everything killed, paused and filled at random while files change, and the truth compared (as root).
 #             SECONDS=600: for how long; SEED=N: the round of that seed again
 VENV ?= .venv
 BIN := $(VENV)/bin
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test field quick quick-newer explore chaos check lint format bench bench-large images images-report constraints docs clean
+.PHONY: demo test field quick quick-newer explore fuzz chaos check lint format bench bench-large images images-report constraints docs clean
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
@@ -33,6 +34,15 @@ quick-newer:
 field:
 	@VENV=$(VENV) deploy/bootstrap.sh test
 	@nice $(BIN)/python -m pytest -m field -x -rsP --show-capture=stdout tests/field $(PYTEST)
+
+# A minute or more of random commands with the login of each role of Redis, then of odd input for whatever reads it.
+FUZZ ?= 30
+fuzz:
+	@VENV=$(VENV) deploy/bootstrap.sh test
+	@LUSTRE_EVENTS_EXPLORE=$(FUZZ) $(BIN)/python -m pytest --timeout=7200 tests/integration/test_role_fuzzer.py $(PYTEST)
+	@LUSTRE_EVENTS_EXPLORE=$(FUZZ) $(BIN)/python -m pytest -m hypothesis --timeout=7200 $(FUZZED) $(PYTEST)
+FUZZED = $(addprefix tests/unit/test_,record.py record_text.py contract.py manifest.py toml_text.py rules.py rule_review.py \
+  index_query.py work.py bounds.py index_values.py)
 
 EXPLORE ?= 10
 explore:
