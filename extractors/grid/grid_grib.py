@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, BinaryIO
 
-import eccodes
 import extractor_facts as facts
+import gribapi
 from extractor_batch import OutOfTime
 
 MAX_MESSAGES = 500_000
@@ -25,8 +25,8 @@ KEYS = {
 def get(handle: Any, key: str, kind: type | None = None) -> Any:
     """Return a key's value; None where the message has none."""
     try:
-        return eccodes.codes_get(handle, key, kind)
-    except (eccodes.CodesInternalError, ValueError, UnicodeDecodeError):
+        return gribapi.grib_get(handle, key, kind)
+    except (gribapi.GribInternalError, ValueError, UnicodeDecodeError):
         return None
 
 
@@ -139,18 +139,18 @@ def grib(file: BinaryIO, reasons: list[str]) -> tuple[dict[str, Any], dict[str, 
     messages = Messages()
     try:
         while messages.count < MAX_MESSAGES:
-            handle = eccodes.codes_grib_new_from_file(file, headers_only=True)
+            handle = gribapi.grib_new_from_file(file, headers_only=True)
             if handle is None:
                 break
             try:
                 messages.take(handle)
             finally:
-                eccodes.codes_release(handle)
+                gribapi.grib_release(handle)
         else:
             reasons.append(f"only {MAX_MESSAGES} messages are read")
     except OutOfTime:
         reasons.append("time was up: messages are counted as far as it went")
-    except (eccodes.CodesInternalError, ValueError) as exc:
+    except (gribapi.GribInternalError, ValueError) as exc:
         if not messages.count:
             raise ValueError(f"it is no GRIB file: {facts.text(str(exc))[:200]}") from None
         reasons.append(f"it is broken after {messages.count} messages: {facts.text(str(exc))[:200]}")

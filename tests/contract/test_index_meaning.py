@@ -78,6 +78,19 @@ def test_integers_are_exact(contents: Contents) -> None:
     assert {2**53 + 1, 2**53, 2**63 - 1} <= {int(each.value) for each in facets if each.value is not None}
 
 
+def test_equal_files_are_found_by_their_checksum(contents: Contents) -> None:
+    """A checksum finds all files with that content; the most frequent checksums are those that are there twice."""
+    sums = ["a" * 64, "b" * 64, "a" * 64]
+    for number, value in enumerate(sums, start=1):
+        contents.file(number, b"f%d" % number, {"checksum": {"sha256": value}})
+
+    assert set(contents.found(f"checksum.sha256:{'a' * 64}", now_ns=NOW)) == {1, 3}
+    first, second = contents.search().facets("checksum.sha256:*", ("checksum.sha256",), now_ns=NOW)[
+        "checksum.sha256"
+    ]
+    assert [(first.value, first.files), (second.value, second.files)] == [("a" * 64, 2), ("b" * 64, 1)]
+
+
 @pytest.mark.parametrize(
     "query", ["測定", "title:測定", "title:超伝導転移温度の測定", "민국", "memo:민국", "อุณห", "測*"]
 )
