@@ -16,9 +16,10 @@ class ClearedFor:
         self.index = 0
 
     def load(self, mark: int) -> None:
-        """Read what is kept; where that tells no index, it is the mark."""
+        """Read what is kept; where that tells no index, it is the mark. This process knows what Redis lost."""
         self._kept = self._stream.cleared_for()
-        self.user, _, index = self._kept.partition(" ")
+        user, _, index = self._kept.partition(" ")
+        self.user = user or self.user
         self.index = int(index or mark)
 
     def keep(self, user: str) -> None:
@@ -32,6 +33,7 @@ class ClearedFor:
 
     def forget(self) -> None:
         """Keep nothing."""
+        self.user = ""
         self._write("")
 
     def _write(self, text: str) -> None:

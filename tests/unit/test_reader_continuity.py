@@ -212,6 +212,29 @@ class TestRedis:
         assert world.stored() == ([[4]] if clear_after == "stored" else [[3, 4]])
         assert lost(world) == ([(3, 3, STREAM_GONE)] if clear_after == "stored" else [])
 
+    @pytest.mark.parametrize("clear_after", ["stored", "committed"])
+    def test_everything_wiped_while_another_reader_was_at_work(self, world: World, clear_after: str) -> None:
+        """It cleared more, then all of Redis is lost: with `committed` the index has what is not there."""
+        committed = MemoryRecordStreams(world.store)
+
+        def lose() -> None:
+            store = world.store
+            world.source.clear("cl1", 3)
+            for table in (store.streams, store.epochs, store.leases, store.marks, store.anchors, store.committed):
+                table.clear()
+            store.cleared_for.clear()
+            world.source.add(4)
+
+        world.run(
+            reader(world, clear_after=clear_after),
+            lambda: world.store.tail(MDT).last_index == 4,
+            turn_8=lambda: committed.acknowledge(MDT, world.store.epochs[MDT][-1], 2),
+            turn_40=lose,
+        )
+
+        assert world.stored() == [[4]]
+        assert lost(world) == ([(3, 3, STREAM_GONE)] if clear_after == "stored" else [])
+
     @pytest.mark.parametrize("cleared", [True, False])
     def test_a_stream_that_was_trimmed(self, world: World, *, cleared: bool) -> None:
         """Entries taken away uncommitted are read again where the MDT has them, and are a loss where not."""
