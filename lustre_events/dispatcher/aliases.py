@@ -27,8 +27,6 @@ def present_fids(transaction: Transaction, batch: Batch, moves: Sequence[Move]) 
     """Remember migrations, and return the present FIDs of all that a batch is about and that has another one."""
     if moves:
         transaction.put_moves(moves)
-    elif not transaction.any_moved():
-        return {}
     return transaction.moved(batch.fids())
 
 

@@ -44,6 +44,8 @@ class RecordWriter:
         self._healing = healing
         self._unfinished = True
         """There may be names under old FIDs in the index."""
+        self._none_moved = False
+        """The index knows no migration; only this writer brings any, so it need not be asked again."""
 
     def gather(self, blocks: Sequence[Block], known: Cursors, now_ns: int) -> Gathered:
         """Return what blocks of records change; `known` are the cursors so far."""
@@ -101,11 +103,11 @@ class RecordWriter:
             turn.counters["contested"] += self._healing.after(turn, batch, stored, present)
         turn.counters["walks"] += self._walks.begin(turn, before)
 
-    @staticmethod
-    def _follow_moves(turn: Turn, batch: Batch) -> Mapping[FID, FID]:
+    def _follow_moves(self, turn: Turn, batch: Batch) -> Mapping[FID, FID]:
         """Remember the migrations, and let changes of old FIDs be those of the present ones, which are returned."""
         moves = batch.moves()
-        present = aliases.present_fids(turn.transaction, batch, moves)
+        self._none_moved = not moves and (self._none_moved or not turn.transaction.any_moved())
+        present = {} if self._none_moved else aliases.present_fids(turn.transaction, batch, moves)
         batch.follow(present)
         turn.counters["migrated"] += len(moves)
         return present

@@ -116,6 +116,7 @@ class Batch:
         self._watched = watched
         self._moves: dict[bytes, Move] = {}
 
+    # Branches: as in `_add`.
     def add_block(
         self,
         data: bytes,
@@ -134,7 +135,7 @@ class Batch:
         Damage in the block ends it: what lies behind the damage is counted, and said in the log.
         """
         seen, position, eff_time = 0, taken.last_index, taken.last_ns
-        first = None if taken.empty else (taken.first_index, taken.first_ns)
+        first_index, first_ns = (0, 0) if taken.empty else (taken.first_index, taken.first_ns)
         try:
             for record in iter_records(data):
                 if record.index > last_index:
@@ -143,8 +144,11 @@ class Batch:
                 if record.index <= position:
                     continue
                 position = record.index
-                time_ns = record.time_ns if record.time_ns <= LATEST_TIME_NS else eff_time
-                first = (position, time_ns) if first is None else (first[0], min(first[1], time_ns))
+                if not first_index:
+                    first_index = position
+                    first_ns = record.time_ns if record.time_ns <= LATEST_TIME_NS else eff_time
+                elif record.time_ns < first_ns:
+                    first_ns = record.time_ns
                 floor, late = 0, False
                 if others:
                     if any(span.holds(position, record.time_ns) for span in others):
@@ -162,7 +166,8 @@ class Batch:
             )  # fmt: skip
             self.counters["records"] += lost
             self.counters["damaged"] += lost
-        first_index, first_ns = first or (last_index + 1, 0)
+        if not first_index:
+            first_index, first_ns = last_index + 1, 0
         return Span(first_index, last_index, first_ns, eff_time)
 
     def moves(self) -> list[Move]:
@@ -225,7 +230,8 @@ class Batch:
         change = self._change(object_of(record), kind, record, stamp)
         if change is not None:
             change.type = TYPE_OF.get(record.type, change.type)
-            change.rights |= changes_rights(record)
+            if record.type in _MAY_CHANGE_RIGHTS and changes_rights(record):
+                change.rights = True
             change.named |= record.type in _NEW_NAME
             change.created |= record.type in _CREATED
         if record.type == RecordType.RENME:
@@ -237,6 +243,7 @@ class Batch:
         elif record.type == RecordType.MIGRT and record.source and record.source != record.target:
             self._moves[stamp] = Move(record.source, record.target, stamp)
 
+    # Branches: as in `_add`.
     def _change(self, fid: FID, kind: Kind, record: ChangelogRecord, stamp: bytes) -> ObjectChange | None:
         if not fid:
             return None
@@ -261,17 +268,17 @@ class Batch:
             change.gone = True
         if record.jobid:
             change.jobid = record.jobid
-        self._note(change, kind, record, stamp)
+        if self._watched:
+            self._note(change, kind, record, stamp)
         return change
 
     def _note(self, change: ObjectChange, kind: Kind, record: ChangelogRecord, stamp: bytes) -> None:
         """Take note of what rules ask for."""
-        if not self._watched:
-            return
         for trigger in triggers_of(record.type, kind):
             if trigger in self._watched and stamp > change.events.get(trigger, b""):
                 change.events[trigger] = stamp
 
 
+_MAY_CHANGE_RIGHTS = frozenset({RecordType.XATTR, RecordType.SATTR, RecordType.CTIME})
 _CREATED = frozenset({RecordType.CREAT, RecordType.MKDIR, RecordType.SLINK, RecordType.MKNOD})
 _NEW_NAME = frozenset({RecordType.CREAT, RecordType.HLINK, RecordType.RENME, RecordType.MIGRT})
