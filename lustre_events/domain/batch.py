@@ -230,8 +230,7 @@ class Batch:
         change = self._change(object_of(record), kind, record, stamp)
         if change is not None:
             change.type = TYPE_OF.get(record.type, change.type)
-            if record.type in _MAY_CHANGE_RIGHTS and changes_rights(record):
-                change.rights = True
+            change.rights |= record.type in _MAY_CHANGE_RIGHTS and changes_rights(record)
             change.named |= record.type in _NEW_NAME
             change.created |= record.type in _CREATED
         if record.type == RecordType.RENME:
@@ -243,7 +242,6 @@ class Batch:
         elif record.type == RecordType.MIGRT and record.source and record.source != record.target:
             self._moves[stamp] = Move(record.source, record.target, stamp)
 
-    # Branches: as in `_add`.
     def _change(self, fid: FID, kind: Kind, record: ChangelogRecord, stamp: bytes) -> ObjectChange | None:
         if not fid:
             return None
@@ -268,12 +266,13 @@ class Batch:
             change.gone = True
         if record.jobid:
             change.jobid = record.jobid
-        if self._watched:
-            self._note(change, kind, record, stamp)
+        self._note(change, kind, record, stamp)
         return change
 
     def _note(self, change: ObjectChange, kind: Kind, record: ChangelogRecord, stamp: bytes) -> None:
         """Take note of what rules ask for."""
+        if not self._watched:
+            return
         for trigger in triggers_of(record.type, kind):
             if trigger in self._watched and stamp > change.events.get(trigger, b""):
                 change.events[trigger] = stamp
