@@ -30,6 +30,9 @@ BUILTIN_QUEUE = "builtin"
 STATUSES = ("ok", "failed", "gone", "released")
 """What a Result's `status` can be."""
 
+LONGEST_HINT = 16 << 10
+"""A longer path is not told: thousands of directories inside each other would fill Redis."""
+
 JOB_FUNCTION = "workers.jobs.run"
 """What RQ calls; the service names the workers by this string only. Its one argument is an encoded Job."""
 
@@ -177,7 +180,8 @@ _KNOWN = (1, VERSION)
 
 def _item(item: JobItem) -> list[Any]:
     cause = None if item.cause is None else msgspec.structs.asdict(item.cause)
-    path, after = quote_from_bytes(item.path), quote_from_bytes(item.after)
+    hint = item.path if len(item.path) <= LONGEST_HINT else b""
+    path, after = quote_from_bytes(hint), quote_from_bytes(item.after)
     return [str(item.fid), item.generation, path, item.recall, cause, after]
 
 

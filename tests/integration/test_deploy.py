@@ -56,6 +56,12 @@ def test_what_needs_no_containers_is_hardened(unit: Path) -> None:
     assert any(line.startswith("CapabilityBoundingSet=") for line in lines)
 
 
+def test_no_unit_leaves_a_core_dump() -> None:
+    """What a process holds (logins, documents) is not written to a disk when it crashes."""
+    assert len(UNITS) > 5
+    assert [unit.name for unit in UNITS if "\nLimitCORE=0\n" not in unit.read_text()] == []
+
+
 def test_every_command_of_a_unit_exists() -> None:
     """What units start are commands of ours, with options that these have."""
     for unit in UNITS:

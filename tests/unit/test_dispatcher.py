@@ -23,7 +23,7 @@ from lustre_events.dispatcher.loop import LEAST_RECORDS, LEAST_ROWS
 from lustre_events.domain.rules.rule_file import parse as parse_rules
 from lustre_events.errors import IndexUnavailable, StreamUnavailable, UnknownExtractor
 from lustre_events.index.interface import Identity
-from lustre_events.jobs.messages import BUILTIN_QUEUE, HEAL, STAT, Job, encode_job
+from lustre_events.jobs.messages import BUILTIN_QUEUE, HEAL, LONGEST_HINT, STAT, Job, JobItem, encode_job
 from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import (
     CSV_RULES,
@@ -521,6 +521,8 @@ def test_jobs_are_bounded_by_the_bytes_of_their_paths(rig: Rig) -> None:
     assert len(sizes) > 2
     assert max(sizes) < 4 << 20
     assert {item.fid for job in jobs for item in job.items} == {fid_of(n) for n in range(1, 201)}
+    endless = msgspec.structs.replace(jobs[0], items=(JobItem(fid_of(1), 1, b"x" * LONGEST_HINT + b"x"),))
+    assert len(json.dumps(encode_job(endless))) < 1000
 
 
 @pytest.fixture
