@@ -1,4 +1,4 @@
-"""Archives: what tar, zip and compressed files hold, listed without unpacking anything to a disk.
+"""Archives: what tar, zip, cpio and compressed files hold, listed without unpacking anything to a disk.
 
 Tar and zip are listed from their headers. What is compressed as a whole is expanded piece by piece and thrown away,
 within a time and up to what looks like a bomb. Memory does not grow with the file or the number of its members.
@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import archive_zip
 import extractor_batch
 import extractor_facts as facts
+from archive_cpio import cpio_members, is_cpio
 from archive_listing import Listing, clean, is_bomb, iso, ratio
 from extractor_batch import OutOfTime, within
 from extractor_open import compression_of, expanding
@@ -187,6 +188,9 @@ def compressed(file: BinaryIO, compression: str, size: int, document: dict[str, 
         if is_tar(stream.peek(), ""):
             document["format"] = "tar"
             tar_members(stream, listing)
+        elif is_cpio(stream.peek()):
+            document["format"] = "cpio"
+            cpio_members(stream, listing)
         else:
             document["content"] = content_of(stream.peek())
             stream.seek(1 << 62)
@@ -194,7 +198,7 @@ def compressed(file: BinaryIO, compression: str, size: int, document: dict[str, 
         listing.suspicious.append(f"it expands by more than {stream.tell() // max(1, file.tell())} times")
         document["partial"] = "it looks like a bomb and was not expanded further"
     finally:
-        if document["format"] != "tar":
+        if document["format"] == "compressed":
             document |= {"content_bytes": stream.tell(), "ratio": ratio(stream.tell(), min(file.tell(), size))}
 
 
@@ -227,10 +231,13 @@ def describe(file: BinaryIO, extension: str, document: dict[str, Any], listing: 
     if is_tar(head, extension):
         document["format"] = "tar"
         tar_members(Seekable(file), listing)
+    elif is_cpio(head):
+        document["format"] = "cpio"
+        cpio_members(Seekable(file), listing)
     elif head.startswith(b"PK") or archive_zip.has_directory(file, size):
         zipped(file, size, document, listing)
     else:
-        raise ValueError("it is no tar or zip archive and not compressed with gzip, bzip2, xz or zstd")
+        raise ValueError("it is no tar, zip or cpio archive and not compressed with gzip, bzip2, xz or zstd")
 
 
 def extract(path: str) -> dict[str, Any]:

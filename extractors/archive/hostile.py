@@ -21,6 +21,9 @@ LARGE = 2 << 30
 def hostile(folder: Path) -> None:
     """Write them into `folder`: small files, or sparse ones of 2 GB."""
     makers = {
+        "members.cpio": lambda: (b"070701" + b"0" * 88 + b"00000002" + b"0" * 8 + b"a\0") * 20_000,
+        "sizes.cpio": lambda: b"070701" + b"f" * 104 + b"a\0",
+        "name.cpio": lambda: b"070707" + b"7" * 70 + b"a\0",
         "bomb.gz": lambda: gzip.compress(ZEROS, 9, mtime=0) * 200,
         "bomb.bz2": lambda: bz2.compress(ZEROS) * 200,
         "bomb.xz": lambda: lzma.compress(ZEROS, preset=0) * 200,

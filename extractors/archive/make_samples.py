@@ -7,6 +7,7 @@ import bz2
 import gzip
 import io
 import lzma
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -80,6 +81,10 @@ def main() -> None:
     }
     for name, content in samples.items():
         (FOLDER / name).write_bytes(content)
+    for name, form in (("run7.cpio", "newc"), ("run7-odc.cpio", "odc")):
+        made = ["bsdtar", f"--format={form}", "-cf", FOLDER / name, f"@{FOLDER / 'run7.tar'}"]
+        subprocess.run(made, check=True, timeout=60)
+    (FOLDER / "run7.cpio.gz").write_bytes(gzip.compress((FOLDER / "run7.cpio").read_bytes(), mtime=0))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ ARCHIVE = load("archive")
 SAMPLES = (
     "nested.zip",
     "run7-pzstd.tar.zst",
+    "run7.cpio",
+    "run7-odc.cpio",
+    "run7.cpio.gz",
     "run7.tar",
     "run7.tar.gz",
     "run7.tar.zst",
