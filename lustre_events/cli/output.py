@@ -14,6 +14,7 @@ import click
 
 from lustre_events.index.search.hints import Hint, counted
 from lustre_events.index.search.hits import Facet, printable
+from lustre_events.inspect.export import cell
 
 as_json = click.option("--json", "style", flag_value="json", help="JSON, one object per line.")
 as_csv = click.option("--csv", "style", flag_value="csv", help="CSV with a header.")
@@ -46,19 +47,5 @@ def print_csv(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Print rows below a header as CSV; names that are no UTF-8 keep their bytes."""
     for row in itertools.chain([header], rows):
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(map(_cell, row))
+        csv.writer(line, lineterminator="\n").writerow(map(cell, row))
         click.echo(line.getvalue().encode("utf-8", "surrogateescape"), nl=False)
-
-
-def _cell(value: Any) -> Any:
-    """Return a cell of CSV that no spreadsheet takes for a formula: such a text gets an apostrophe in front."""
-    if not isinstance(value, str) or not value.startswith(_FORMULAS):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return "'" + value
-    return value
-
-
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")

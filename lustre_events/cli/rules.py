@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from lustre_events.catalog.catalog import user_rules
 from lustre_events.changelog.fid import FID
@@ -138,10 +139,10 @@ def _file(path: bytes, mount: bytes, owner: str | None, event: str) -> File:
     file = File(below, (EVENTS[event],), now_ns=time.time_ns())
     if os.path.lexists(top + below):
         facts = os.lstat(top + below)
-        file = replace(
+        file = msgspec.structs.replace(
             file, uid=facts.st_uid, gid=facts.st_gid, size=facts.st_size, mtime_ns=facts.st_mtime_ns
         )  # fmt: skip
-    return file if owner is None else replace(file, uid=_uid(owner))
+    return file if owner is None else msgspec.structs.replace(file, uid=_uid(owner))
 
 
 def _uid(owner: str) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ import click
 from lustre_events.cli.options import SearchSource, with_search, with_viewer
 from lustre_events.cli.output import as_csv, as_json, print_csv, print_facets, print_hints
 from lustre_events.config import places
-from lustre_events.errors import LustreEventsError
+from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.mount import Mount
-from lustre_events.index.search.hits import Hit, Page, hit_json, name_text, printable
+from lustre_events.index.search.hits import Facet, Hit, Page, hit_json, name_text, printable
 from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
+from lustre_events.inspect.export import FORMATS, write
+
+FEW = 100
+"""Hits that are printed where nobody says how many."""
 
 NOTHING_FOUND = 1
 """The exit code of a search that finds nothing, as of grep; what is wrong has the codes of errors.py, from 2 on."""
@@ -40,11 +45,13 @@ def _completions(_ctx: click.Context, _argument: click.Parameter, typed: str) ->
 @click.argument("query", shell_complete=_completions)
 @with_search
 @with_viewer
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="Most hits to print.")
+@click.option("--limit", type=click.IntRange(min=1), help="Most hits to print. Default: 100; with --format all.")
 @click.option("--sort", help="Order by size, mtime, ctime or atime; with - before it, the largest first.")
 @click.option("--cursor", help="Go on behind the last page, with what that one printed to stderr.")
 @click.option("--count", "only_count", is_flag=True, help="Print only how many files match.")
 @click.option("--facets", metavar="FIELD,...", help="Print the most frequent values of fields, e.g. owner,ext.")
+@click.option("--format", "export", type=click.Choice(FORMATS), help="Write all hits: a row or line for each path.")
+@click.option("--output", type=click.Path(dir_okay=False), help="With --format: the file to write; else stdout.")
 @as_json
 @as_csv
 @click.option("--null", "style", flag_value="null", help="Paths as they are, each with a NUL behind it (xargs -0).")
@@ -53,11 +60,13 @@ def search_command(
     *,
     source: SearchSource,
     viewer: Viewer | None,
-    limit: int,
+    limit: int | None,
     sort: str | None,
     cursor: str | None,
     only_count: bool,
     facets: str | None,
+    export: str | None,
+    output: str | None,
     style: str | None,
 ) -> None:
     """Find files by what is in them, e.g. 'columns:temperature AND size:>1k'.
@@ -69,22 +78,48 @@ def search_command(
         mount = source.mount(index)
         query = mount.query(query)
         empty: list[str] = []
-        if only_count:
+        following = partial(pages, index, query, sort=sort, cursor=cursor, visible_to=viewer)
+        if export is not None:
+            some = _exported(
+                (mount.placed(hit) for page in following(limit=limit) for hit in page.hits), export, output
+            )
+        elif only_count:
             count = index.count(query, visible_to=viewer)
             click.echo(count)
             some = count > 0
         elif facets is not None:
             values = index.facets(query, facets.split(","), visible_to=viewer)
             print_facets(values, style)
-            empty = [name for name, found in values.items() if not found]
+            empty = _empty(values)
             some = len(empty) < len(values)
         else:
-            hits = _Hits(pages(index, query, limit=limit, sort=sort, cursor=cursor, visible_to=viewer))
+            hits = _Hits(following(limit=limit or FEW))
             _print_hits(hits, style, mount)
-            some = hits.some or cursor is not None
-        if empty or not some:
+            some = hits.some
+        if empty or not (some or cursor):
             print_hints(index.hints(query, fields=empty, visible_to=viewer))
-    sys.exit(0 if some else NOTHING_FOUND)
+    sys.exit(0 if some or cursor else NOTHING_FOUND)
+
+
+def _empty(values: Mapping[str, tuple[Facet, ...]]) -> list[str]:
+    """Return the fields without any values."""
+    return [name for name, found in values.items() if not found]
+
+
+def _exported(hits: Iterable[Hit], kind: str, output: str | None) -> bool:
+    """Write hits, and return whether there were any."""
+    if output is None:
+        if kind == "parquet" and sys.stdout.isatty():
+            raise ConfigError("a Parquet file is nothing for a terminal; name it with --output FILE")
+        return write(hits, kind, sys.stdout.buffer) > 0
+    beside = Path(f"{output}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            count = write(hits, kind, file)
+        beside.replace(output)
+    finally:
+        beside.unlink(missing_ok=True)
+    return count > 0
 
 
 class _Hits:

@@ -129,3 +129,15 @@ def test_searching_as_somebody_else(index: str) -> None:
     assert json.loads(out(index, "show", "/d/two.csv", "--as", nobody, "--json"))["documents"] == {}
     refused = lustre_events("search", "*", "--as", "no-such-user", "--index", index)
     assert (refused.returncode, b"no such user" in refused.stderr) == (2, True)
+
+
+def test_all_hits_are_written_for_other_programs(index: str, tmp_path: Path) -> None:
+    """`--format` writes every hit, to stdout or whole into a file; what is found or not is in the exit code."""
+    lines = out(index, "search", "type:f", "--format", "jsonl").splitlines()
+    assert len(lines) == int(out(index, "search", "type:f", "--count"))
+    place = tmp_path / "hits.csv"
+    assert out(index, "search", "ext:csv", "--format", "csv", "--output", str(place)) == b""
+    assert place.read_bytes().count(b"/mnt/lustre/") == 2
+    assert [path.name for path in tmp_path.glob("hits*")] == ["hits.csv"]
+    none = lustre_events("search", "colunms:x", "--format", "jsonl", "--index", index)
+    assert (none.returncode, none.stdout) == (1, b"")

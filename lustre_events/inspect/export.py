@@ -1,0 +1,112 @@
+"""All hits of a search as a file for other programs: JSON lines, CSV, Parquet. Few are held, however many."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, BinaryIO
+
+from lustre_events.errors import ConfigError
+from lustre_events.index.search.hits import Hit, hit_json, name_text, printable
+
+FORMATS = ("jsonl", "csv", "parquet")
+COLUMNS = ("path", "fid", "type", "size", "mtime_ns", "uid", "gid", "mode", "mime", "documents")
+ROWS_AT_ONCE = 10_000
+"""Rows that are held and written together, a row group of Parquet."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write(hits: Iterable[Hit], kind: str, file: BinaryIO) -> int:
+    """Write hits, whose paths are whole, and return how many they were.
+
+    Raises:
+        ConfigError: pyarrow is missing.
+        OSError: the file cannot be written.
+    """
+    counted = _Counted(hits)
+    {"jsonl": _jsonl, "csv": _csv, "parquet": _parquet}[kind](counted, file)
+    file.flush()
+    return counted.count
+
+
+class _Counted:
+    """Iterates over hits, and knows how many they were."""
+
+    def __init__(self, hits: Iterable[Hit]) -> None:
+        self._hits = hits
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Hit]:
+        for hit in self._hits:
+            self.count += 1
+            yield hit
+
+
+def _jsonl(hits: Iterable[Hit], file: BinaryIO) -> None:
+    file.writelines(json.dumps(hit_json(hit)).encode("ascii") + b"\n" for hit in hits)
+
+
+def _csv(hits: Iterable[Hit], file: BinaryIO) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in _rows(hits):
+        writer.writerow(map(cell, row))
+        file.write(text.getvalue().encode("utf-8", "surrogateescape"))
+        text.seek(0)
+        text.truncate()
+    file.write(text.getvalue().encode("utf-8"))
+
+
+def cell(value: Any) -> Any:
+    """Return a cell of CSV that no spreadsheet takes for a formula: such a text gets an apostrophe in front."""
+    if not isinstance(value, str) or not value.startswith(_FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return "'" + value
+    return value
+
+
+def _rows(hits: Iterable[Hit]) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each path."""
+    for hit in hits:
+        mode = None if hit.mode is None else f"{hit.mode:04o}"
+        rest = (str(hit.fid), hit.type, hit.size, hit.mtime_ns, hit.uid, hit.gid, mode, hit.mime)
+        documents = json.dumps(hit.documents)
+        for path in hit.paths:
+            yield name_text(path), *rest, documents
+
+
+def _parquet(hits: Iterable[Hit], file: BinaryIO) -> None:
+    """Write typed columns; a path that is not UTF-8 is escaped in `path`, and as it is in `path_bytes`."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - optional
+        from pyarrow import parquet  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        raise ConfigError("Parquet needs pyarrow: pip install 'lustre-events[parquet]'") from exc
+    text, number = pa.string(), pa.int64()
+    schema = pa.schema([
+        ("path", text), ("path_bytes", pa.binary()), ("fid", text), ("type", text), ("size", number),
+        ("mtime", pa.timestamp("ns", tz="UTC")), ("uid", number), ("gid", number), ("mode", text), ("mime", text),
+        ("documents", text),
+    ])  # fmt: skip
+    rows = _rows(hits)
+    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        while portion := list(islice(rows, ROWS_AT_ONCE)):
+            paths, *rest = (list(column) for column in zip(*portion, strict=True))
+            raw = [path.encode("utf-8", "surrogateescape") for path in paths]
+            shown = [path if _is_utf8(path) else printable(each) for path, each in zip(paths, raw, strict=True)]
+            odd = [None if _is_utf8(path) else each for path, each in zip(paths, raw, strict=True)]
+            arrays = [
+                pa.array(column, field.type) for column, field in zip([shown, odd, *rest], schema, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def _is_utf8(path: str) -> bool:
+    return not any("\udc80" <= char <= "\udcff" for char in path)
