@@ -32,7 +32,7 @@ class Role:
 
 _SUBSCRIBER = (
     "resetkeys %R~le:group:* %R~le:stream:* resetchannels -@all +@connection +@read +info "
-    "+config|get +eval +evalsha +script|load +script|exists +multi +exec +discard +xpending "
+    "+config|get +multi +exec +discard +xpending "
     "+xinfo|groups +xinfo|stream +xinfo|consumers -keys -scan -randomkey -client|kill "
     "-client|pause -client|unpause -client|list (~le:stream:* +xreadgroup +xack +xclaim "
     "+xautoclaim +xgroup|createconsumer +xgroup|delconsumer) (~le:group:asked +rpush)"

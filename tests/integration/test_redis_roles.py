@@ -99,6 +99,7 @@ FORBIDDEN = {
         "GET le:reader:lease:m", "XRANGE le:stream:m:1 - +", "SMEMBERS le:stream:mdts",
     ),
     "subscriber": (
+        "EVAL return 0", "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0", "SCRIPT LOAD x",
         "HSET le:reader:state:m mark 5", "LPUSH rq:queue:default x", "XTRIM le:stream:m:1 MAXLEN 0",
         "XADD le:stream:m:1 9-0 a b", "DEL le:dispatcher:state", "DEL le:stream:m:1", "DEL le:stream:mdts",
         "SADD le:stream:mdts other", "XGROUP CREATE le:stream:mdts g 0 MKSTREAM",
