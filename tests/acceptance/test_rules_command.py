@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.service.command import lustre_events
+from tests.support.service.command import clean_environment, lustre_events
 
 RULES = """
 [[rule]]
@@ -133,3 +133,21 @@ def test_unknown_user_is_one_sentence(rules: Path) -> None:
 
     assert done.stderr.decode().endswith("no such user on this node; give the uid instead\n")
     assert done.returncode == 2
+
+
+def test_rules_of_actions_are_asked_too(tmp_path: Path) -> None:
+    """`rules test` says which runs a file that is there would start, and on what; `check` counts them."""
+    (tmp_path / "a.csv").write_text("1\n")
+    endpoints, rules = tmp_path / "endpoints.toml", tmp_path / "rules.toml"
+    endpoints.write_text('[endpoint.here]\nkind = "webhook"\nurl = "https://example.org/"\n')
+    rules.write_text(
+        '[[rule]]\nname = "gone"\non = "removed"\nextensions = ["csv"]\naction = "webhook"\nendpoint = "here"\n'
+    )
+    told = clean_environment({
+        "LUSTRE_EVENTS_FILESYSTEM_MOUNT": str(tmp_path), "LUSTRE_EVENTS_ACTIONS_ENDPOINTS": str(endpoints),
+    })  # fmt: skip
+    tested = lustre_events("rules", "test", "/a.csv", "/b.h5", "--rules", str(rules), environment=told)
+    checked = lustre_events("rules", "check", str(rules), environment=told)
+    assert b"rule 'gone' -> webhook to here: starts on removed" in tested.stdout, tested.stderr
+    assert b"rule 'gone' -> webhook to here: starts no run" in tested.stdout
+    assert b"and 1 rule of actions" in checked.stdout
