@@ -220,7 +220,15 @@ def _units(node: Node) -> Iterator[Step]:
     own = settings(node)
     if "dispatcher" in node.roles:
         yield _elsewhere(folder / "lustre-events-dispatcher.service.d" / "index.conf", own.index.url, node.owner())
+    if node.live:
+        yield Step("systemctl daemon-reload", _read, lambda: run(["systemctl", "daemon-reload"]))
     yield _enabled(node, own)
+
+
+def _read() -> bool:
+    """Return whether systemd knows the units that run as they are on disk now."""
+    asked = subprocesses.run(["systemctl", "show", "--property=NeedDaemonReload", "lustre-events*"], SECONDS)
+    return b"=yes" not in asked.stdout
 
 
 def _elsewhere(drop: Path, url: str, owner: Owner) -> Step:

@@ -17,7 +17,7 @@ from tests.support.service.command import REPOSITORY, clean_environment
 
 RELEASE = "bookworm"
 SYSTEM = ("systemd", "systemd-sysv", "dbus", "procps")
-BROUGHT = ("redis-server", "openssl", "python3", "python3-venv", "sqlite3", "postgresql", "curl")
+BROUGHT = ("redis-server", "openssl", "python3", "python3-venv", "sqlite3", "postgresql")
 """Packages that blocks of the README install."""
 APPTAINER = Path("/var/cache/apptainer-bookworm")
 """Where deploy/setup-apptainer.sh keeps Apptainer's package."""
@@ -70,6 +70,7 @@ def _words(apptainer: Path | None) -> list[str]:
     return [
         "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(SYSTEM)}",
         '--aptopt=APT::Install-Recommends "false"', "--skip=cleanup/apt/lists,cleanup/apt/cache",
+        "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in LEFT_OUT),
         *(f"--customize-hook={hook}" for hook in hooks),
     ]  # fmt: skip
@@ -102,8 +103,10 @@ def wheelhouse(project: Path, name: str) -> None:
 
 def older_wheelhouse(project: Path, work: Path, version: str, name: str) -> None:
     """Make a wheelhouse of the version before: nothing was released yet, so it is this code by another number."""
-    shutil.copytree(project, work, ignore=shutil.ignore_patterns("wheelhouse*", "images", "*.deb"))
+    shutil.copytree(project, work, ignore=shutil.ignore_patterns("wheelhouse", "images", "*.deb"))
     settings = work / "pyproject.toml"
+    for unit in (work / "deploy/systemd").glob("*.service"):
+        unit.write_text(f"# of {version}\n{unit.read_text()}")
     text, count = re.subn(r'^version = "[^"]+"', f'version = "{version}"', settings.read_text(), flags=re.MULTILINE)
     assert count == 1
     settings.write_text(text)

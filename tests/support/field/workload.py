@@ -13,6 +13,8 @@ MOST_FILES = 120
 PAUSE_SECONDS = 0.15
 NAMES = ("a", "b", "c", "é", "two words", "x'y", "n\nl")
 ENDS = ("csv", "csv", "csv", "bin", "dat2", "")
+NUMBERS = itertools.count()
+"""Of all workloads of a run: a name or a column of an earlier one never comes again."""
 
 
 class Workload(threading.Thread):
@@ -22,7 +24,7 @@ class Workload(threading.Thread):
         """Take the folder and the seed."""
         super().__init__(daemon=True)
         self.top, self.done = top, 0
-        self._chance, self._ends, self._numbers = random.Random(seed), threading.Event(), itertools.count()
+        self._chance, self._ends = random.Random(seed), threading.Event()
         self._deeds = [
             *(self.write,) * 3, self.rewrite, self.rename, self.remove, self.make, self.move, self.link, self.mode,
         ]  # fmt: skip
@@ -30,7 +32,7 @@ class Workload(threading.Thread):
     def run(self) -> None:
         """Do one thing after the other."""
         while not self._ends.wait(PAUSE_SECONDS):
-            with contextlib.suppress(FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError):
+            with contextlib.suppress(OSError):  # what cannot be done so is not done
                 self._chance.choice(self._deeds)()
                 self.done += 1
 
@@ -74,14 +76,14 @@ class Workload(threading.Thread):
         if len(folders) > 12 and empty:
             self._chance.choice(empty).rmdir()
         elif len(folders) <= 12:
-            (self._chance.choice(folders) / f"folder{next(self._numbers)}").mkdir()
+            (self._chance.choice(folders) / f"folder{next(NUMBERS)}").mkdir()
 
     def move(self) -> None:
         """Move a folder with all that is in it."""
         if len(folders := self.folders()) > 2:
             source, target = self._chance.choice(folders[1:]), self._chance.choice(folders)
             if not target.is_relative_to(source):
-                source.rename(target / f"moved{next(self._numbers)}")
+                source.rename(target / f"moved{next(NUMBERS)}")
 
     def link(self) -> None:
         """Give a file one more name."""
@@ -89,18 +91,18 @@ class Workload(threading.Thread):
             self._fresh().hardlink_to(self._chance.choice(files))
 
     def mode(self) -> None:
-        """Change who may read a file."""
+        """Change what may be done with a file; all may read it, for containers do not run as root."""
         if files := self.files():
-            self._chance.choice(files).chmod(self._chance.choice([0o644, 0o640, 0o600]))
+            self._chance.choice(files).chmod(self._chance.choice([0o644, 0o664, 0o755]))
 
     def _fresh(self) -> Path:
         end = self._chance.choice(ENDS)
-        name = f"{self._chance.choice(NAMES)}{next(self._numbers)}{'.' if end else ''}{end}"
+        name = f"{self._chance.choice(NAMES)}{next(NUMBERS)}{'.' if end else ''}{end}"
         return self._chance.choice(self.folders()) / name
 
     def _fill(self, path: Path) -> None:
         """Write a table whose column is named like nothing before it: an old document cannot pass for a new one."""
-        number = next(self._numbers)
+        number = next(NUMBERS)
         with path.open("w") as out:
             out.write(f"column{number},other\n1,2\n" + "3,4\n" * self._chance.randrange(30))
             out.flush()

@@ -1,0 +1,62 @@
+"""The index in PostgreSQL, by the page, on the machine that had it in SQLite."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tests.support.field.disturbing import PAUSE_SECONDS, changes
+from tests.support.field.site import Site, files
+from tests.support.field.truth import check_truth, losses
+
+pytestmark = [pytest.mark.field, pytest.mark.timeout(600)]
+PAGE = "The index in PostgreSQL"
+SERVER = "postgresql@15-main"
+
+
+def test_the_index_moves_to_postgresql(site: Site) -> None:
+    """By the page's blocks the index is filled anew, the doctor is content, and search and console find it."""
+    earlier = files(site.machine.root)
+    site.step(PAGE)
+    site.before |= {path: text for path, text in files(site.machine.root).items() if path not in earlier}
+    site.step(PAGE)
+    site.step(PAGE)
+    check_truth(site.machine)
+    for role in ("dispatcher", "web"):
+        said = site.machine.says(f"lustre-events doctor --role {role} --json").splitlines()
+        assert [line for line in said if json.loads(line)["level"] not in {"ok", "info"}] == []
+    assert "lustre_events_objects" in site.machine.says(
+        "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://127.0.0.1:9464/metrics\").read().decode())'"
+    )
+
+
+def test_postgresql_may_be_killed_and_restarted(site: Site) -> None:
+    """PostgreSQL's processes are killed, it is restarted, and the dispatcher is killed: nothing is lost."""
+    with changes(site.machine):
+        site.machine.run(f"systemctl kill --signal=KILL {SERVER}; sleep 1; systemctl restart {SERVER}")
+        time.sleep(2 * PAUSE_SECONDS)
+        site.machine.run(f"systemctl restart {SERVER}")
+        time.sleep(2 * PAUSE_SECONDS)
+        site.machine.run("systemctl kill --signal=KILL lustre-events-dispatcher")
+    assert not losses(site.machine)
+
+
+def test_the_machine_may_lose_its_power_with_postgresql(site: Site) -> None:
+    """All processes end at once; after a boot PostgreSQL and the units run by themselves."""
+    with changes(site.machine):
+        site.machine.kill()
+        assert site.machine.boot() == ""
+    assert not losses(site.machine)
+
+
+def test_a_backup_of_postgresql_is_put_back(site: Site) -> None:
+    """A dump that was made while files changed is restored behind the streams; by the page it becomes the truth."""
+    with changes(site.machine):
+        site.step(PAGE)
+    with changes(site.machine):
+        time.sleep(2 * PAUSE_SECONDS)
+    site.step(PAGE)
+    assert not losses(site.machine)
+    check_truth(site.machine)
