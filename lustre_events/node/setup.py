@@ -279,8 +279,11 @@ def _enabled(node: Node, own: Settings) -> Step:
     def undo() -> None:
         if enabled(node):
             run(["systemctl", *below, "disable", *now, *enabled(node)])
-        if node.live:  # also what was started by hand
-            run(["systemctl", "stop", *(unit.replace("@.", "@*.") for unit in units)])
+        there = [
+            unit for unit in units if node.at(f"{UNITS}/{unit}").is_file()
+        ]  # of the others systemd knows nothing
+        if node.live and there:  # also what was started by hand
+            run(["systemctl", "stop", *(unit.replace("@.", "@*.") for unit in there)])
 
     return Step(
         f"enable {'and start ' if node.live else ''}{' '.join(names)}",

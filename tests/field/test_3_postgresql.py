@@ -27,7 +27,7 @@ def test_the_index_moves_to_postgresql(site: Site) -> None:
     for role in ("dispatcher", "web"):
         said = site.machine.says(f"lustre-events doctor --role {role} --json").splitlines()
         assert [line for line in said if json.loads(line)["level"] not in {"ok", "info"}] == []
-    assert "lustre_events_objects" in site.machine.says(
+    assert "lustre_events_reader_behind" in site.machine.says(
         "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://127.0.0.1:9464/metrics\").read().decode())'"
     )
 
