@@ -42,10 +42,10 @@ def machine(all_images: Path) -> Iterator[Machine]:
 def packages(machine: Machine) -> Site:
     """The machine with the packages; what lies on its disk then is what a removal must leave."""
     site = Site(machine)
-    block = site.left.pop(0)
-    site.carry_out(block)
+    while "apt-get" in site.next("Packages"):
+        site.step("Packages")
     site.before = files(machine.root)
-    site.follow(block.heading)
+    site.follow("Packages")
     return site
 
 

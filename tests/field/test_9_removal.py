@@ -16,7 +16,7 @@ def test_nothing_is_left(site: Site) -> None:
     after = files(site.machine.root)
     left = sorted(path for path in after if after[path] != site.before.get(path))
     gone = sorted(site.before.keys() - after.keys())
-    assert (left, gone) == ([], [])
+    assert not left + gone, "\n".join(left + gone)
     assert site.machine.says("grep -rl lustre /etc || true") == ""
     assert site.machine.says("systemctl list-units --all --plain --no-legend 'lustre-events*'") == ""
     assert site.machine.says("systemctl is-active redis-server") == "active"

@@ -29,6 +29,8 @@ ELSEWHERE = (
     "var/cache/ldconfig",
     "var/lib/redis",
     "var/lib/postgresql",
+    "var/lib/systemd",
+    "var/tmp",
     "backup",
 )
 """What is not compared: what is never on disk, other programs' logs and caches, and what the test put there."""
