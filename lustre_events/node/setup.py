@@ -164,7 +164,8 @@ def _accounts(node: Node) -> Iterator[Step]:
         kind, *rest = line.split() or [""]
         if kind == "d" and Path(rest[0]) != ETC:
             yield steps.folder(node.at(rest[0]), int(rest[1], 8), node.owner(rest[2], rest[3]))
-    yield steps.handed(node.at(STATE), node.owner("lustre-events", "lustre-events"))
+            if rest[2] != "root":
+                yield steps.handed(node.at(rest[0]), node.owner(rest[2], rest[3]))
 
 
 def _copy(source: Path, target: Path, node: Node) -> Step:

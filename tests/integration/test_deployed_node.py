@@ -122,6 +122,18 @@ def test_containers_can_read_the_images_where_all_roles_are_on_one_node(root: Pa
     assert not reads(index, *nobody)
 
 
+def test_every_folder_of_a_unit_goes_with_a_purge() -> None:
+    """What systemd makes for a unit is among the folders that setup makes, gives to their accounts and purges."""
+    shipped = (SYSTEMD / "lustre-events.tmpfiles").read_text()
+    for unit in SYSTEMD.glob("*.service"):
+        own = unit_settings(unit)
+        user = own.get("User", "root")
+        for kind, place in (("State", "/var/lib"), ("Cache", "/var/cache")):
+            for name in own.get(f"{kind}Directory", "").split():
+                mode = own.get(f"{kind}DirectoryMode", "0755")
+                assert re.search(rf"^d {place}/{name} +{mode} {user} +{user} ", shipped, re.MULTILINE), unit.name
+
+
 def test_images_have_one_place() -> None:
     """The folder that tmpfiles.d makes is the one that settings, demo and guides name."""
     place = Settings().worker.images

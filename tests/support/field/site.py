@@ -32,8 +32,9 @@ ELSEWHERE = (
     "var/lib/systemd",
     "var/tmp",
     "backup",
+    "etc/sysusers.d",
 )
-"""What is not compared: what is never on disk, other programs' logs and caches, and what the test put there."""
+"""Not compared: what is never on disk, others' logs and caches, a folder of systemd's, what the test put there."""
 
 
 ACCOUNTS = {f"etc/{name}" for name in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid", "ld.so.cache")}

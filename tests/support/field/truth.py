@@ -52,7 +52,7 @@ def told(machine: Machine) -> dict[str, Row]:
         for path in hit["paths"]:
             table = hit["documents"].get("tabular", {}) if path.endswith(".csv") else {}
             columns = tuple(table.get("columns", ()))
-            found[path] = (hit["type"], *rest, hit["uid"], hit["gid"], hit["mode"], columns)
+            found[path.removeprefix(MOUNT)] = (hit["type"], *rest, hit["uid"], hit["gid"], hit["mode"], columns)
     return found
 
 
