@@ -18,10 +18,10 @@ from lustre_events.jobs.messages import Result
 from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.redis import RedisResults
-from tests.integration.test_hostile_logins import EPOCH, GARBAGE, KEYS, Place, place
 from tests.support.model.fakes import MDT
 from tests.support.profiles import scaled
 from tests.support.records.builders import fid_of
+from tests.support.service.logins import EPOCH, GARBAGE, KEYS, Place, place
 
 __all__ = ["place"]
 COMMANDS = 1_500

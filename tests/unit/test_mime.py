@@ -173,15 +173,26 @@ def test_samples_have_the_type_of_their_content(family: str) -> None:
     assert {name: read(folder / name) for name in SAMPLES[family]} == SAMPLES[family]
 
 
+NO_SIGN = {
+    "array/classifier.onnx": "a message of protocol buffers begins as many another one",
+    "geo/wells.dbf": "a dBase file begins with one byte and a date",
+    "mesh/wedge.stl": "a binary STL begins with 80 bytes of any text",
+    "checksum/first.dat": "made of any bytes",
+    "checksum/other.dat": "made of any bytes",
+    "checksum/same.bin": "made of any bytes",
+}
+"""Samples whose format has no beginning of its own; rules find them by their extension."""
+
+
 def test_every_sample_of_every_family_has_a_type() -> None:
-    """No sample that an extractor understands is unknown: a rule on the type would miss it."""
+    """No sample that an extractor understands is unknown, but where a reason is written: a rule would miss it."""
     samples = [
         path for path in EXTRACTORS.glob("*/samples/*") if path.is_file() and not path.name.startswith("bad-")
     ]
     unknown = {f"{path.parent.parent.name}/{path.name}" for path in samples if read(path) in {UNKNOWN, None}}
 
     assert samples
-    assert unknown == set()
+    assert unknown == NO_SIGN.keys()
 
 
 @pytest.mark.parametrize("text", ["Grüße, ", "プレーン", "a\x1b[31m red\n", "x\r\n"])

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lustre_events.errors import LustreEventsError
+from lustre_events.errors import ConfigError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Look = Callable[..., Sequence[tuple[Any, ...]]]
@@ -19,7 +19,7 @@ Look = Callable[..., Sequence[tuple[Any, ...]]]
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
-class AddressRefused(LustreEventsError):
+class AddressRefused(ConfigError):
     """A name leads to an address that is not for endpoints of this kind. A person must change something."""
 
 
