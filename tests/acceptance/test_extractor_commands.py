@@ -80,7 +80,7 @@ def site() -> Iterator[Site]:
 def test_failed_files_are_listed_with_the_reason(site: Site) -> None:
     """A failed file is found by extractor, path, error text, owner and time, and shown whole."""
     line = site.run("failed", "list")
-    assert line.startswith("/bad.doc: words: ")
+    assert "/bad.doc: words: " in line
     for found, *words in (
         (1, "--extractor", "wor*", "--path", "/*.doc", "--since", "1h"),
         (1, "--owner", "0", "--error", "exit code"),
@@ -92,7 +92,8 @@ def test_failed_files_are_listed_with_the_reason(site: Site) -> None:
         assert (words, site.run("failed", "list", *words).count("\n")) == (words, found)
 
     (row,) = map(json.loads, site.run("failed", "list", "--json").splitlines())
-    assert (row["paths"], row["extractor"], row["attempts"]) == (["/bad.doc"], "words", 1)
+    assert (row["extractor"], row["attempts"]) == ("words", 1)
+    assert [path.rpartition("/")[2] for path in row["paths"]] == ["bad.doc"]
     assert "words failed" in site.run("failed", "show", row["fid"])
 
 

@@ -76,8 +76,10 @@ def test_a_tree_is_scanned_verified_repaired_and_reconciled(service: Service) ->
     lines = done.stdout.decode().splitlines()
     assert done.returncode == 1, said(done)
     assert [line.split(" (")[0] for line in lines] == [
+        "facts differ: run0/part0",
         "only in the index: run0/part0/0.csv",
         "facts differ: run1/again.csv",
+        "facts differ: run2",
         "missing in the index: run2/new",
         "missing in the index: run2/new/deep.csv",
     ]

@@ -116,7 +116,7 @@ document = {
     "host": attempt(lambda: os.listdir(FOLDER)),
     "write": attempt(lambda: open(asked[0]["path"], "a")),
     "network": attempt(lambda: socket.create_connection(("192.0.2.1", 80), 1)),
-    "interfaces": sorted(name for _, name in socket.if_nameindex()),
+    "interfaces": attempt(lambda: sorted(name for _, name in socket.if_nameindex())),
     "uid": os.getuid(),
     "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
     "capabilities": [line.split()[1] for line in open("/proc/self/status") if line.startswith("Cap")],
@@ -142,7 +142,7 @@ def test_container_sees_its_inputs_and_nothing_else(
     assert seen["host"] == "FileNotFoundError"
     assert seen["write"] in {"PermissionError", "OSError"}  # to its owner it is a read-only file system
     assert seen["network"] != "connected"
-    assert seen["interfaces"] == ["lo"]
+    assert seen["interfaces"] in {"PermissionError", "['lo']"}
     assert seen["uid"] != 0
     assert seen["processes"] < 8
     assert set(seen["capabilities"]) == {"0" * 16}
