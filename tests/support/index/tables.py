@@ -45,7 +45,7 @@ class MemoryBackend:
     @contextmanager
     def reading(self, viewer: Viewer | None, seconds: float | None = None) -> Iterator[SqliteReading]:
         """Give the index, as `viewer` may see it."""
-        # Full text that is not flushed yet counts as a statement under way, and keeps a function from being made anew.
+        # Full text that is not flushed yet is a statement under way, and keeps a function from being made anew.
         self.connection.execute("SAVEPOINT look")
         self.connection.execute("RELEASE look")
         yield SqliteReading(self.connection, viewer, self.few)
