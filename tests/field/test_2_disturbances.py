@@ -78,7 +78,7 @@ def test_a_worker_is_drained(site: Site) -> None:
 
 def running(machine: Machine) -> set[str]:
     """Return the versions of our programs that run."""
-    said = machine.says("for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p 2>/dev/null; echo; done")
+    said = machine.says("for p in /proc/[0-9]*/cmdline; do cat $p 2>/dev/null | tr '\\0' ' ' || true; echo; done")
     return {
         word.split("/")[3]
         for line in said.splitlines()
