@@ -33,8 +33,10 @@ ELSEWHERE = (
     "var/tmp",
     "backup",
     "etc/sysusers.d",
+    "etc/ssl/private",
 )
-"""Not compared: what is never on disk, others' logs and caches, a folder of systemd's, what the test put there."""
+"""Not compared: what is never on disk, others' logs and caches, folders of systemd's and of ssl-cert, what the test
+put there."""
 
 
 ACCOUNTS = {f"etc/{name}" for name in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid", "ld.so.cache")}
