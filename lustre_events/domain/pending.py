@@ -7,6 +7,7 @@ since the epoch, UTC.
 from __future__ import annotations
 
 import enum
+from typing import Any, Self
 
 import msgspec
 
@@ -136,6 +137,19 @@ class PendingRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     gone_ns: int = 0
     scan: int = 0
     after: bytes = b""
+
+    @classmethod
+    def stored(cls, row: tuple[Any, ...]) -> Self:
+        """Return the row of these columns, which stand in the order of the attributes, with the FID packed."""
+        (
+            fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job,
+            handed_out_ns, gone_ns, scan, after,
+        ) = row  # fmt: skip
+        return cls(
+            fid=FID.unpack(fid), extractor=extractor, generation=generation, due_ns=due_ns, changed_ns=changed_ns,
+            attempts=attempts, reason=reason, rule=rule, queue=queue, priority=priority, job=job,
+            handed_out_ns=handed_out_ns, gone_ns=gone_ns, scan=scan, after=after,
+        )  # fmt: skip
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -7,6 +7,7 @@ writer's turn, nothing is.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
 
 import msgspec
@@ -68,7 +69,7 @@ class Remembered:
             self.pending.pop(fid, None)
 
 
-class Remembering:
+class Remembering(ABC):
     """Calls of `interface.Transaction` that read only what is not remembered."""
 
     _remembered: Remembered
@@ -95,8 +96,10 @@ class Remembering:
             found |= read
         return found
 
+    @abstractmethod
     def _stored_objects(self, fids: Collection[FID]) -> dict[FID, ObjectRow]:
-        raise NotImplementedError
+        """Return those of `fids` that are stored, as the database has them."""
 
+    @abstractmethod
     def _stored_pending(self, works: Collection[WorkKey]) -> dict[WorkKey, PendingRow]:
-        raise NotImplementedError
+        """Return those rows that are pending, as the database has them."""

@@ -31,7 +31,7 @@ SHARED = {
     "history": ("who did what to a file: command, what is asked, measured", {"bench", "cli", "inspect"}),
     "interface": ("what a room promises to the loops", {"index", "sources", "streams"}),
     "jobs": ("jobs: made, run", {"dispatcher", "workers"}),
-    "ledger": ("runs of actions: what can become of them, their tables", {"actions", "index.databases"}),
+    "ledger": ("runs of actions: what can become of them, their tables", {"actions", "index", "index.databases"}),
     "listing": ("directories listed on this node: asked for, done", {"repair", "workers"}),
     "loop": ("the loop of a process", {"dispatcher", "reader"}),
     "metrics": ("Prometheus metrics: command, text", {"cli", "inspect"}),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from operator import itemgetter
-from typing import Any
 
-from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import Lane, WorkKey
 from lustre_events.index.postgresql.database import packed
@@ -62,7 +60,7 @@ class PendingTable(Remembering, Session):
             f"SELECT {_PENDING} FROM pending WHERE fid = ANY(%b::bytea[])",  # noqa: S608 - constants
             packed({fid for fid, _ in wanted}),
         ).fetchall()
-        found = map(_pending_row, rows)
+        found = map(PendingRow.stored, rows)
         return {(row.fid, row.extractor): row for row in found if (row.fid, row.extractor) in wanted}
 
     def put_pending(self, rows: Iterable[PendingRow]) -> None:
@@ -115,7 +113,7 @@ class PendingTable(Remembering, Session):
     ) -> list[PendingRow]:
         """Return up to `limit` rows of `extractors` that are due, the oldest first, without the `skip` oldest."""
         rows = self._run(_DUE, list(extractors), lane.queue, lane.priority, now_ns, skip + limit, limit, skip)
-        return [_pending_row(row) for row in rows.fetchall()]
+        return [PendingRow.stored(row) for row in rows.fetchall()]
 
     def forgive(self, extractor: str) -> None:
         """Forget the attempts of all pending rows of an extractor."""
@@ -130,15 +128,3 @@ class PendingTable(Remembering, Session):
             extractor, limit,
         ).fetchone()  # fmt: skip
         return int(row[0]) if row else 0
-
-
-def _pending_row(row: tuple[Any, ...]) -> PendingRow:
-    (
-        fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns,
-        gone_ns, scan, after,
-    ) = row  # fmt: skip
-    return PendingRow(
-        fid=FID.unpack(fid), extractor=extractor, generation=generation, due_ns=due_ns, changed_ns=changed_ns,
-        attempts=attempts, reason=reason, rule=rule, queue=queue, priority=priority, job=job,
-        handed_out_ns=handed_out_ns, gone_ns=gone_ns, scan=scan, after=after,
-    )  # fmt: skip

@@ -8,15 +8,17 @@ from collections.abc import Collection, Iterable, Mapping
 from msgspec.structs import replace
 
 from lustre_events.changelog.fid import FID
-from lustre_events.domain.action_run import DEAD, OPEN, STATES, Hold, Run, RunsWanted, decode_run, encode_run, fits
+from lustre_events.domain.action_run import DEAD, OPEN, Hold, Run, RunsWanted, decode_run, encode_run, fits
+from lustre_events.index.ledger import FindsRuns
 from lustre_events.index.sqlite.among import select
 
 _STATES = ", ".join(f"'{state}'" for state in OPEN)
 
 
-class RunTable:
+class RunTable(FindsRuns):
     """The calls of `interface.Transaction` about actions."""
 
+    mark = "?"
     _connection: sqlite3.Connection
 
     def put_runs(self, runs: Iterable[Run]) -> None:
@@ -96,25 +98,6 @@ class RunTable:
             (rule, place, since_ns, limit),
         ).fetchone()
         return int(row[0])
-
-    def find_runs(self, wanted: RunsWanted, limit: int) -> list[Run]:
-        """Return up to `limit` runs that are wanted, the newest first."""
-        found = self._found(wanted, limit)
-        found.sort(key=lambda run: run.made_ns, reverse=True)
-        return found[:limit]
-
-    def _found(self, wanted: RunsWanted, limit: int) -> list[Run]:
-        if wanted.key:
-            return self._fitting("key >= ? AND key < ?", (wanted.key, wanted.key + "g"), wanted, limit)
-        if wanted.fid is not None:
-            return self._fitting("fid = ?", (wanted.fid.pack(),), wanted, limit)
-        places = [(state, rule) for state in wanted.states or STATES for rule in self.rules_with_runs(state)]
-        return [
-            run
-            for state, rule in places
-            if wanted.rule in {"", rule}
-            for run in self._fitting("state = ? AND rule = ? ORDER BY due_ns DESC", (state, rule), wanted, limit)
-        ]
 
     def _fitting(
         self, condition: str, values: tuple[str | bytes, ...], wanted: RunsWanted, limit: int

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import Lane, WorkKey
 from lustre_events.index.remembered import Remembering
@@ -32,7 +31,7 @@ class PendingTable(Remembering):
             f"SELECT {_PENDING} FROM pending WHERE fid IN ({{}})",  # noqa: S608 - constants
             {fid for fid, _ in wanted},
         )
-        found = (_pending_row(row) for row in rows)
+        found = (PendingRow.stored(row) for row in rows)
         return {(row.fid, row.extractor): row for row in found if (row.fid, row.extractor) in wanted}
 
     def put_pending(self, rows: Iterable[PendingRow]) -> None:
@@ -99,7 +98,7 @@ class PendingTable(Remembering):
             )
         ]
         found.sort(key=_due_ns)
-        return [_pending_row(row) for row in found[skip : skip + limit]]
+        return [PendingRow.stored(row) for row in found[skip : skip + limit]]
 
     def forgive(self, extractor: str) -> None:
         """Forget the attempts of all pending rows of an extractor."""
@@ -119,15 +118,3 @@ class PendingTable(Remembering):
 
 def _due_ns(row: tuple[Any, ...]) -> int:
     return int(row[3])
-
-
-def _pending_row(row: tuple[Any, ...]) -> PendingRow:
-    (
-        fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns,
-        gone_ns, scan, after,
-    ) = row  # fmt: skip
-    return PendingRow(
-        fid=FID.unpack(fid), extractor=extractor, generation=generation, due_ns=due_ns, changed_ns=changed_ns,
-        attempts=attempts, reason=reason, rule=rule, queue=queue, priority=priority, job=job,
-        handed_out_ns=handed_out_ns, gone_ns=gone_ns, scan=scan, after=after,
-    )  # fmt: skip

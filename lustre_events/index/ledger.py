@@ -1,0 +1,47 @@
+"""The ledger of actions, as far as both databases say the same: which runs somebody wants to see."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from lustre_events.domain.action_run import STATES, Run, RunsWanted
+
+
+class FindsRuns(ABC):
+    """Finds runs by key, object, or state and rule: each is looked up in an index of its own."""
+
+    mark: ClassVar[str]
+    """Stands for a parameter."""
+
+    def find_runs(self, wanted: RunsWanted, limit: int) -> list[Run]:
+        """Return up to `limit` runs that are wanted, the newest first."""
+        found = self._found(wanted, limit)
+        found.sort(key=lambda run: run.made_ns, reverse=True)
+        return found[:limit]
+
+    def _found(self, wanted: RunsWanted, limit: int) -> list[Run]:
+        mark = self.mark
+        if wanted.key:  # or its beginning: g is behind all hexadecimal digits
+            keys = (wanted.key, wanted.key + "g")
+            return self._fitting(f"key >= {mark} AND key < {mark}", keys, wanted, limit)
+        if wanted.fid is not None:
+            return self._fitting(f"fid = {mark}", (wanted.fid.pack(),), wanted, limit)
+        of_rule = f"state = {mark} AND rule = {mark} ORDER BY due_ns DESC"
+        places = [(state, rule) for state in wanted.states or STATES for rule in self.rules_with_runs(state)]
+        return [
+            run
+            for state, rule in places
+            if wanted.rule in {"", rule}
+            for run in self._fitting(of_rule, (state, rule), wanted, limit)
+        ]
+
+    @abstractmethod
+    def rules_with_runs(self, state: str) -> list[str]:
+        """Return the rules that have runs in a state."""
+
+    @abstractmethod
+    def _fitting(
+        self, condition: str, values: tuple[str | bytes, ...], wanted: RunsWanted, limit: int
+    ) -> list[Run]:
+        """Return up to `limit` runs of those that meet a condition, as far as they are wanted."""
