@@ -69,8 +69,11 @@ def container_memory(pid: int) -> int:
     being made sees the node's /dev/shm and network, where others keep their own.
     """
     init = container_init(pid)
-    if not init:
-        return 0
+    return held_by(init) if init else 0
+
+
+def held_by(init: int) -> int:
+    """Return the bytes of memory that the container with this PID 1 holds; 0 where it has ended meanwhile."""
     processes = list(_with_descendants(init))
     device, in_files = _shared_files(init)
     return sum(_pages(each, device) for each in processes) + in_files + _sockets(init) * _socket_bytes()
@@ -115,10 +118,15 @@ def _inner(pid: int) -> tuple[int, ...]:
 
 
 def _with_descendants(pid: int) -> Iterator[int]:
+    """Yield a process and all below it, as far as they are still there."""
     yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):  # of each thread
+    folder = Path(f"/proc/{pid}/task")
+    threads: list[str] = []
+    with contextlib.suppress(OSError):
+        threads = os.listdir(folder)  # noqa: PTH208 - of /proc, many times a second
+    for thread in threads:
         with contextlib.suppress(OSError):
-            for child in children.read_bytes().split():
+            for child in (folder / thread / "children").read_bytes().split():
                 yield from _with_descendants(int(child))
 
 

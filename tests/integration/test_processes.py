@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.need import missing, need
 from tests.support.waiting import wait_for
-from workers.processes import container_init, container_memory
+from workers.processes import container_init, container_memory, held_by
 
 SIZE = 64 << 20
 NAMESPACES = ("--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")
@@ -83,3 +83,11 @@ def test_without_a_container_nothing_is_held() -> None:
         wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n")
         assert container_memory(process.pid) == 0
         process.kill()
+
+
+def test_a_container_that_ends_during_a_look_holds_nothing() -> None:
+    """What ended after it was found is neither counted nor a fault of the look, which would cost a whole job."""
+    with subprocess.Popen([sys.executable, "-P", "-c", ""]) as process:
+        process.wait()
+
+    assert held_by(process.pid) == 0
