@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lustre_events.catalog import manifest
+from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.config.settings import Settings, load
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.index.interface import Identity
@@ -68,10 +69,13 @@ class MortalQueues(RqQueues):
     """Queues with a moment on both sides of a job's way in."""
 
     def enqueue(self, queue: str, jobs: Sequence[Job]) -> None:
-        """Enqueue between two moments."""
-        moment("rows leased")
+        """Enqueue between two moments, if it is for records: the root directory is looked at before any comes."""
+        of_records = any(item.fid != ROOT_FID for job in jobs for item in job.items)
+        if of_records:
+            moment("rows leased")
         super().enqueue(queue, jobs)
-        moment("jobs enqueued")
+        if of_records:
+            moment("jobs enqueued")
 
 
 class MortalResults(RedisResults):
