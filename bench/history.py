@@ -28,8 +28,8 @@ from lustre_events.changelog.record import (
 )
 from lustre_events.history.archive import Archive
 from lustre_events.history.keeper import Keeper
+from lustre_events.history.lookup import Present, Teller
 from lustre_events.history.segments import SegmentWriter, segments_in
-from lustre_events.history.story import Present, Teller
 from lustre_events.streams.codec import compress, decompress
 from lustre_events.streams.group_keeper import LostRange
 from lustre_events.streams.interface import Block

@@ -16,7 +16,7 @@ from bench.records import copied_tree
 from bench.synthetic import EXTRACTOR, fill_names
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
-from lustre_events.dispatcher import Dispatcher, questions
+from lustre_events.dispatcher import Dispatcher, fs_answers
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE
@@ -66,7 +66,7 @@ def lock_held(options: Options) -> Figures:
             found = [FID(1, number) for number in range(1, DIRECTORIES + 1)]
             transaction.put_objects(ObjectRow(fid=fid, generation=1, type="d") for fid in found)
             turn = Turn(transaction, Counter(), time.time_ns())
-            questions.listings(turn, Lane(DEFAULT_QUEUE, 0), found)
+            fs_answers.listings(turn, Lane(DEFAULT_QUEUE, 0), found)
         before.close()
         index, results = Timed(folder / "index.db"), RedisResults(client)
         consumer = Dispatcher(

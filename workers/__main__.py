@@ -25,7 +25,7 @@ from lustre_events.node import logs, process_metrics
 from lustre_events.node.systemd import Notifier
 from workers import approvals, listing, trial
 from workers.container import ContainerRuntime
-from workers.quiet import quietly
+from workers.no_atime import quietly
 from workers.wiring import files_of, for_builtin, installed, job_seconds, rights_of, runtime_of, worker
 
 log = logging.getLogger("workers")

@@ -8,8 +8,8 @@ What is bound is what was opened: an input's link could be made to lead elsewher
 and the runtime's. So the program gets no word on stdin before the inputs that the container's PID 1 sees
 have been compared, by device and inode, with the files that this worker holds open.
 
-Once a program has begun (see beginning.py), its files are to blame however it ends. Where it has not, a second run
-with no file in it decides: only an extractor that does not begin there either is to blame.
+Once a program has begun (see program_start.py), its files are to blame however it ends. Where it has not, a second
+run with no file in it decides: only an extractor that does not begin there either is to blame.
 
 spython builds the command line. It does not run it: it knows no deadline, no bounds, and no separate streams;
 and it looks only for a program called singularity, where today's is called apptainer.
@@ -34,12 +34,12 @@ from lustre_events import subprocesses
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, RuntimeMissing
 from workers import child, syscalls
-from workers.beginning import GATE, SIGN, WAITING_GATE, Beginning, last_words
 from workers.child import Bounds, Ended
 from workers.files import OpenFile
 from workers.images import Image, Images
 from workers.privileges import Account, account_for, readable_by
 from workers.processes import container_init
+from workers.program_start import GATE, SIGN, WAITING_GATE, Beginning, last_words
 from workers.runs import GONE, PROGRAM_PATH, Input, ProgramRun, RunOutcome, limits, run_contract, staging
 
 FLAGS = (

@@ -30,8 +30,8 @@ from workers.image_upkeep import ImageUpkeep
 from workers.images import Images
 from workers.privileges import Account, account_for
 from workers.process import ProcessRuntime
+from workers.redis_full import RoomRetry
 from workers.rights import Rights
-from workers.room import RoomRetry
 from workers.unpacked import ImageCache
 from workers.walltime import Walltime
 from workers.worker import Worker

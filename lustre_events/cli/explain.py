@@ -12,7 +12,7 @@ import click
 from lustre_events.cli.options import here, index_of, resolve, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError, LustreEventsError
-from lustre_events.history import lines
+from lustre_events.history import formatting
 from lustre_events.index import Search, open_search
 from lustre_events.index.mount import Mount
 from lustre_events.index.visibility import user_name
@@ -41,7 +41,7 @@ def _sentences(search: Search, target: bytes, settings: Settings) -> Iterator[Se
     mount = Mount.at(settings.filesystem.mount)
     named = target if target.lstrip(b"[").startswith(b"0x") else mount.inside(target, here())
     deeds = history.last_deeds(Path(settings.history.folder), search, named, None, DEEDS)
-    done = [Sentence(f"history: {lines.line(deed, _shown, user_name)}") for deed in deeds]
+    done = [Sentence(f"history: {formatting.line(deed, _shown, user_name)}") for deed in deeds]
     try:
         view = search.show(resolve(search, named, None, Mount(b"")))
     except ConfigError:

@@ -10,8 +10,8 @@ import click
 
 from lustre_events.cli.options import index_of, with_index, with_settings, with_viewer
 from lustre_events.config.settings import Settings
-from lustre_events.history import lines
-from lustre_events.history.story import Former, Teller
+from lustre_events.history import formatting
+from lustre_events.history.lookup import Former, Teller
 from lustre_events.index import open_search
 from lustre_events.index.search.hits import printable
 from lustre_events.index.visibility import Viewer, user_name
@@ -63,8 +63,8 @@ def history_command(
             return
         story = history.story(teller, path)
     for deed in choice.of_story(story):
-        click.echo(json.dumps(lines.as_json(deed)) if as_json else lines.line(deed, printable, user_name))
-    for remark in lines.remarks(story, choice.since_ns):
+        click.echo(json.dumps(formatting.as_json(deed)) if as_json else formatting.line(deed, printable, user_name))
+    for remark in formatting.remarks(story, choice.since_ns):
         click.echo(remark, err=True)
 
 
@@ -72,7 +72,7 @@ def _print_former(teller: Teller, path: bytes, time_ns: int, *, as_json: bool) -
     former, coverage = teller.as_of(history.objects(teller, path), time_ns)
     for each in former:
         click.echo(json.dumps(_former_json(each)) if as_json else f"{each.fid}  {printable(each.name)}")
-    for remark in lines.coverage_remarks(coverage, time_ns):
+    for remark in formatting.coverage_remarks(coverage, time_ns):
         click.echo(remark, err=True)
 
 

@@ -12,7 +12,7 @@ from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.history.archive import Archive
-from lustre_events.history.lines import coverage_remarks
+from lustre_events.history.formatting import coverage_remarks
 from lustre_events.history.whereabouts import Whereabouts
 from lustre_events.index import open_search
 from lustre_events.index.search.hits import name_text, printable

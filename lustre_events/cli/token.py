@@ -82,7 +82,7 @@ def keep(*, settings: Settings) -> None:
 def list_(*, everybody: bool, as_json: bool, server: str | None, settings: Settings) -> None:
     """List your tokens, without their secrets."""
     if everybody:
-        found = import_module("lustre_events.web.api.keeping")
+        found = import_module("lustre_events.web.api.account_operations")
         shown: list[dict[str, Any]] = [found.token_json(each) for each in _tokens(settings).list(None)]
     else:
         with _by_token(settings, server) as asking:

@@ -15,8 +15,8 @@ that came in the wrong order. So an object is *contested*
 Also asked for: an object that a worker found under another name than the job said, or not at all although the index
 has a name for it; that also finds what a lost record would have told.
 
-An answer that says which names the object has is written with the stamp of the asking (questions.py). A name in the
-index that the object has not becomes a tombstone right behind the record that gave it: the answer does not say
+An answer that says which names the object has is written with the stamp of the asking (fs_answers.py). A name in
+the index that the object has not becomes a tombstone right behind the record that gave it: the answer does not say
 what is there now, and a record that is still to come may. Where index and answer disagree about a stamp that is
 too young, it is asked again. A worker that cannot tell names (no fid2path: not root, or a local directory) says so;
 then the directories of the names are listed instead.
@@ -29,7 +29,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from lustre_events.changelog.fid import FID
-from lustre_events.dispatcher import questions
+from lustre_events.dispatcher import fs_answers
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question, WorkPlanner
@@ -52,7 +52,7 @@ class Names(msgspec.Struct, frozen=True, gc=False):
 
     def places(self) -> set[tuple[FID, bytes]]:
         """Return the names, decoded. Raises ConfigError."""
-        return {(FID.parse(parent), questions.name_of(name)) for parent, name in self.names or ()}
+        return {(FID.parse(parent), fs_answers.name_of(name)) for parent, name in self.names or ()}
 
 
 class Healing:
@@ -61,7 +61,7 @@ class Healing:
     def __init__(self, planner: WorkPlanner, walks: DirectoryWalks, skew_seconds: float) -> None:
         self._planner = planner
         self._walks = walks
-        self.skew_ns = questions.skew_ns(skew_seconds)
+        self.skew_ns = fs_answers.skew_ns(skew_seconds)
         self.begin()
 
     def begin(self) -> None:
@@ -102,7 +102,7 @@ class Healing:
         turn.transaction.put_objects([ObjectRow(fid=fid, generation=1) for fid in sorted(linked)])
         self._planner.look_at(turn, linked)
         asked = times.keys() - (missing - linked)
-        return questions.heals(
+        return fs_answers.heals(
             turn, self._planner.facts_lane, {fid: self._ripe(times[fid], turn.now_ns) for fid in asked}
         )
 
@@ -110,7 +110,7 @@ class Healing:
         """Let the names be asked for of objects that workers found elsewhere, or not at all; return how many."""
         stored = turn.transaction.objects(fids) if fids else {}
         due_ns = dict.fromkeys(stored, self._ripe(turn.now_ns, turn.now_ns))
-        return questions.heals(turn, self._planner.facts_lane, due_ns)
+        return fs_answers.heals(turn, self._planner.facts_lane, due_ns)
 
     def take(self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow) -> PendingRow | None:
         """Write what a worker said about an object's names; return what is left to be asked. `write` ends it.
@@ -133,7 +133,7 @@ class Healing:
         stamp = base_stamp(before.handed_out_ns - self.skew_ns)
         turn.counters["healed"] += self._write(turn, row, _links(row.fid, wrong, missing, known, stamp), known)
         young = [known[place].stamp for place in (wrong | missing) & known.keys() if known[place].stamp >= stamp]
-        return questions.again(before, self._ripe(max(map(eff_time_of, young)), turn.now_ns)) if young else None
+        return fs_answers.again(before, self._ripe(max(map(eff_time_of, young)), turn.now_ns)) if young else None
 
     def gave_up(self, before: PendingRow, error: str) -> None:
         """Nothing is left to do where nobody could tell an object's names: the failure is kept."""
@@ -159,7 +159,7 @@ class Healing:
 
     def write(self, turn: Turn) -> None:
         """Write the work that the answers ask for; once what is left of all rows is written."""
-        questions.listings(turn, self._planner.facts_lane, sorted(self._lists))
+        fs_answers.listings(turn, self._planner.facts_lane, sorted(self._lists))
         nameless = self._looks - turn.transaction.linked(self._looks)
         self._planner.look_at(turn, nameless)
         self._planner.ask(turn, [each for each in self._questions if each.row.fid not in nameless])

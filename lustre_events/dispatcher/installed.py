@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from lustre_events.catalog.catalog import Found
 from lustre_events.dispatcher.actions import Actions
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
-from lustre_events.dispatcher.questions import HEAL_IDENTITY, SCAN_IDENTITY
+from lustre_events.dispatcher.fs_answers import HEAL_IDENTITY, SCAN_IDENTITY
 from lustre_events.dispatcher.work_planner import STAT_IDENTITY, WorkPlanner
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE

@@ -32,9 +32,9 @@ from lustre_events.dispatcher.continuity import Advance
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.heal import Healing
-from lustre_events.dispatcher.incoming import Incoming
 from lustre_events.dispatcher.installed import BUILT_IN, Installed
 from lustre_events.dispatcher.jobs import ROWS, JobQueue, Jobs, Leased, Plan
+from lustre_events.dispatcher.journal import status_sentence, step_sentence
 from lustre_events.dispatcher.outcomes import Follow, nobody
 from lustre_events.dispatcher.pauses import Pauses
 from lustre_events.dispatcher.rates import Rates
@@ -44,8 +44,8 @@ from lustre_events.dispatcher.requests import RequestHandler
 from lustre_events.dispatcher.results import FileSystemQuestion, ResultWriter
 from lustre_events.dispatcher.scan import Scanning
 from lustre_events.dispatcher.scan_requests import ScanRequests
+from lustre_events.dispatcher.stream_input import Incoming
 from lustre_events.dispatcher.sweep import Sweeper
-from lustre_events.dispatcher.telling import status_sentence, step_sentence
 from lustre_events.dispatcher.transactions import (
     MOST_RESULTS,
     RESULTS,

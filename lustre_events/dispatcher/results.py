@@ -34,20 +34,15 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher import questions
+from lustre_events.dispatcher import fs_answers
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.outcomes import Follow, ResultOutcome, nobody
-from lustre_events.dispatcher.taken import Taken, keep_for_migrations, looked_up
+from lustre_events.dispatcher.result_batch import Taken, keep_for_migrations, looked_up
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.bounds import converted
-from lustre_events.domain.pending import (
-    SECOND_NS,
-    PendingRow,
-    excused,
-    failed,
-    finished,
-)
+from lustre_events.domain.pending import SECOND_NS, PendingRow, finished
+from lustre_events.domain.retries import excused, failed
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.jobs.messages import STAT, Result
@@ -120,7 +115,7 @@ class ResultWriter:
         work = (result.fid, result.extractor)
         row = taken.objects.get(result.fid)
         before = taken.rows.get(work, taken.pending.get(work))
-        in_time = lost or questions.in_time(before, result)
+        in_time = lost or fs_answers.in_time(before, result)
         if row is None or result.generation > row.generation or not in_time:
             # The object was removed meanwhile, the result is of an index before this one, or nobody asked.
             turn.counters["results_dropped"] += 1
@@ -147,7 +142,7 @@ class ResultWriter:
             )
         )
         if after is None and before is not None:
-            after = questions.once_more(before)
+            after = fs_answers.once_more(before)
         if after is not before:
             taken.rows[work] = after
 

@@ -1,10 +1,10 @@
-"""Directories as they are: listed by workers (`scan`), merged into names, objects and facts (see questions.py).
+"""Directories as they are: listed by workers (`scan`), merged into names, objects and facts (see fs_answers.py).
 
 A scan begins with one directory and goes on with those that it finds; what is left are pending rows, so it survives
 every crash. The same rows without a scan list one directory alone: for `heal` and for `verify --repair`.
 
-An answer is a portion of a directory (portions.py). Names of the index in its range which were not listed become
-tombstones.
+An answer is a portion of a directory (listing_diff.py). Names of the index in its range which were not listed
+become tombstones.
 
 A file that is new to the index gets its facts from the listing, and the rules are asked (reason `scan`). One whose
 facts differ has changed without a record that was seen: it counts as written
@@ -19,10 +19,10 @@ from collections.abc import Sequence
 import msgspec
 
 from lustre_events.changelog.fid import FID
-from lustre_events.dispatcher import questions
+from lustre_events.dispatcher import fs_answers
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.heal import Healing
-from lustre_events.dispatcher.portions import Merged, Portion, portion_of
+from lustre_events.dispatcher.listing_diff import Merged, Portion, portion_of
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question, WorkPlanner
 from lustre_events.domain.batch import ObjectChange
@@ -65,11 +65,11 @@ class Scanning:
         if portion.after < before.after:
             return before  # it came twice
         if portion.after > before.after:
-            return questions.again(before, turn.now_ns)  # a portion between was lost
+            return fs_answers.again(before, turn.now_ns)  # a portion between was lost
         self._portions.append(portion)
         if portion.last is not None:
             row = msgspec.structs.replace(before, after=portion.last)
-            return questions.again(row, turn.now_ns) if said.more else row
+            return fs_answers.again(row, turn.now_ns) if said.more else row
         self._done.append((before.scan, result.fid, ""))
         return None
 
@@ -89,7 +89,7 @@ class Scanning:
         if self._portions:
             self._write(turn, merged)
         for scan, directories in merged.below.items():
-            questions.listings(turn, self._planner.facts_lane, sorted(directories), scan)
+            fs_answers.listings(turn, self._planner.facts_lane, sorted(directories), scan)
         self._count(turn)
         self.begin()
 

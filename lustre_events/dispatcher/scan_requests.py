@@ -14,7 +14,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 import msgspec
 
 from lustre_events.changelog.fid import FID, ROOT_FID
-from lustre_events.dispatcher import questions
+from lustre_events.dispatcher import fs_answers
 from lustre_events.dispatcher.requests import Handler
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question, WorkPlanner
@@ -70,7 +70,7 @@ class ScanRequests:
         turn.transaction.set_links(links)
         self._planner.look_at(turn, set(directories) - stored.keys())
         scan = turn.transaction.begin_scan(directories[-1], turn.now_ns, KEPT_SCANS)
-        questions.listings(turn, self._planner.facts_lane, directories[-1:], scan)
+        fs_answers.listings(turn, self._planner.facts_lane, directories[-1:], scan)
         return {"scan": scan}
 
     def _progress(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class ScanRequests:
         wanted = {key: {FID.parse(fid) for fid in getattr(asked, key)} for key in _Repair.__struct_fields__}
         stored = turn.transaction.objects(set().union(*wanted.values()))
         directories = wanted["directories"] & stored.keys()
-        questions.listings(turn, self._planner.facts_lane, sorted(directories))
+        fs_answers.listings(turn, self._planner.facts_lane, sorted(directories))
         objects = wanted["objects"] & stored.keys()
         self._planner.look_at(turn, objects)
         stale = [stored[fid] for fid in sorted(wanted["stale"] & stored.keys())]

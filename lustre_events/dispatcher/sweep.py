@@ -8,7 +8,7 @@ An MDT that nobody knows of cannot be waited for: it must be named in the settin
 later than an hour after this dispatcher.
 
 The clocks of two MDTs may differ: what is still to come may be that much older than it should be. And nothing is
-swept that is younger than what workers are being asked about the file system (questions.py).
+swept that is younger than what workers are being asked about the file system (fs_answers.py).
 
 Tombstones and remembered migrations go by their stamps. Objects without a name, of which nobody said that they are
 gone (an old server lost a flag, workers died), are found by going round the index slowly; `stat` decides.
@@ -160,7 +160,7 @@ class Sweeper:
         """Return what the reader said: epoch (0: it has never had a record), index, and time."""
         try:
             state, epochs = self._streams.reader_state(mdt), self._streams.epochs(mdt)
-        except StreamDamaged:  # said where it is read (incoming.py); nobody knows how far it is
+        except StreamDamaged:  # said where it is read (stream_input.py); nobody knows how far it is
             return _SILENT
         values = [state.get(f"caught_up_{name}", "") for name in ("epoch", "index", "time_ns")]
         if not all(value.isdecimal() for value in values):

@@ -15,7 +15,6 @@ from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import CLOSE_WRITE, RENME_LAST, UNLNK_LAST, ChangelogRecord, RecordType
 
 SECOND_NS = 1_000_000_000
-LONGEST_RETRY_NS = 3_600 * SECOND_NS
 
 
 class Kind(enum.IntEnum):
@@ -212,28 +211,12 @@ def _due(first_ns: int, wanted: Wanted) -> int:
     return max(due(first_ns, wanted.last_ns, wanted.settle_ns, wanted.settle_max_ns), wanted.not_before_ns)
 
 
-def excused(row: PendingRow, now_ns: int, retry_ns: int) -> PendingRow:
-    """Return `row` due again after a wait, with all the tries that it had."""
-    return msgspec.structs.replace(row, due_ns=now_ns + retry_ns, job=None)
-
-
 def finished(row: PendingRow, generation: int, now_ns: int, settle_ns: int) -> PendingRow | None:
     """Return what is left of `row` after a good result of `generation`; None: nothing, the work is done."""
     if generation >= row.generation:
         return None
     return msgspec.structs.replace(
         row, due_ns=now_ns + settle_ns, changed_ns=now_ns, gone_ns=0, attempts=0, job=None
-    )
-
-
-def failed(row: PendingRow, now_ns: int, retry_ns: int, tries: int) -> PendingRow | None:
-    """Return `row` with one more attempt, due again after a wait that doubles; None: its tries are used up."""
-    attempts = row.attempts + 1
-    if attempts >= tries:
-        return None
-    wait_ns = min(retry_ns << min(row.attempts, 32), LONGEST_RETRY_NS)
-    return msgspec.structs.replace(
-        row, due_ns=now_ns + wait_ns, attempts=attempts, reason=RETRY, gone_ns=0, job=None
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lustre_events.errors import ConfigError
+from lustre_events.index.backend import LONGEST_SECONDS, Backend
 from lustre_events.index.interface import IndexWriter
-from lustre_events.index.reading import LONGEST_SECONDS, Backend
 from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.remote.transport import HttpsTransport
 from lustre_events.index.search.search import Search

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lustre_events.index.meant import MAX_LENGTH, MOST_INTEGER, number_of, segmented, time_of, unaccented
+from lustre_events.index.typed_values import MAX_LENGTH, MOST_INTEGER, number_of, segmented, time_of, unaccented
 
 MAX_DEPTH = 16
 """Levels of objects and lists below the document."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError
 from lustre_events.history.archive import Archive
-from lustre_events.history.story import Deed, Present, Story, Teller
+from lustre_events.history.lookup import Deed, Present, Story, Teller
 from lustre_events.index.query.literals import Interval, time_interval
 from lustre_events.index.search.hits import printable
 from lustre_events.index.search.search import Search

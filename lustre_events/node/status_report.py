@@ -10,7 +10,7 @@ import msgspec
 from lustre_events.config.settings import Settings
 from lustre_events.errors import IndexUnavailable, LustreEventsError, StreamError
 from lustre_events.index import open_search
-from lustre_events.index.reading import Counts, Stats
+from lustre_events.index.backend import Counts, Stats
 from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status, collect
 from lustre_events.jobs.queues import JobState, RqQueues

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lustre_events.changelog.fid import FID
+from lustre_events.index.backend import Backend, Entry, Reading, Row
 from lustre_events.index.interface import Facts
-from lustre_events.index.reading import Backend, Entry, Reading, Row
 from lustre_events.index.search.hits import printable
 from lustre_events.repair.listing import Listed, Looker, Unreadable
 

@@ -18,11 +18,11 @@ from lustre_events.index.mount import Mount
 from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queue_view import QueueView
-from lustre_events.web import account, admin, api, forms, past, queues, rendering, search, signin
+from lustre_events.web import account, admin, api, forms, history, queues, rendering, search, signin
 from lustre_events.web.charts import History
 from lustre_events.web.login import Login
-from lustre_events.web.pace import Pace
 from lustre_events.web.personal_tokens import Tokens
+from lustre_events.web.rate_limit import Pace
 from lustre_events.web.saved_searches import SavedSearches
 from lustre_events.web.serving import BODY_BYTES
 from lustre_events.web.store import Store
@@ -104,7 +104,15 @@ def make_app(site: Site) -> flask.Flask:
     app.before_request(signin.require)
     app.before_request(forms.check)
     app.after_request(_headers)
-    for blueprint in (signin.pages, search.pages, past.pages, admin.pages, queues.pages, account.pages, api.pages):
+    for blueprint in (
+        signin.pages,
+        search.pages,
+        history.pages,
+        admin.pages,
+        queues.pages,
+        account.pages,
+        api.pages,
+    ):
         app.register_blueprint(blueprint)
     app.register_error_handler(LustreEventsError, _explain)
     app.register_error_handler(HTTPException, _explain_http)

@@ -13,7 +13,7 @@ from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.mount import Mount
 from lustre_events.index.query.slips import field_text
 from lustre_events.index.search.hits import Facet, ObjectView, name_text
-from lustre_events.web import account, past, signin
+from lustre_events.web import account, history, signin
 
 pages = flask.Blueprint("files", __name__)
 
@@ -78,7 +78,7 @@ def fields() -> str:
 def file(fid: str) -> str:
     """Show what the index knows of one object, as far as the viewer may know it."""
     view = _view(fid)
-    deeds = past.last(str(view.fid).encode())
+    deeds = history.last(str(view.fid).encode())
     return flask.render_template("file.html", view=view, events=_events(view), deeds=deeds)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import LustreEventsError
+from lustre_events.index.backend import Backend, Entry, Reading, Row
 from lustre_events.index.opening import open_backend
-from lustre_events.index.reading import Backend, Entry, Reading, Row
 from lustre_events.sources.local_fid import fid_of_path
 from tests.chaos.site import Site
 

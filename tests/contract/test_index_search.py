@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.errors import QueryError
+from lustre_events.index.backend import Counts
 from lustre_events.index.query.parser import parse
-from lustre_events.index.reading import Counts
 from tests.support.index.contents import Contents
 from tests.support.index.paths import Links, all_paths, expression, links, patterns
 from tests.support.index.places import BACKENDS, EmptyPlace, IndexPlace

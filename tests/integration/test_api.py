@@ -18,8 +18,8 @@ from werkzeug.security import generate_password_hash
 from lustre_events.errors import NotAllowed
 from lustre_events.index.remote.client import PREFIX
 from lustre_events.web.api.routes import OPERATIONS
-from lustre_events.web.pace import Pace
 from lustre_events.web.personal_tokens import DAY_NS, MOST_OF_A_USER, Tokens
+from lustre_events.web.rate_limit import Pace
 from lustre_events.web.store import Store
 from tests.support.history import keep
 from tests.support.index.tables import node

@@ -12,7 +12,7 @@ from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.connection import Client, connect
 from tests.support.servers.redis import emptied
 from tests.support.waiting import wait_for
-from workers.room import RoomRetry
+from workers.redis_full import RoomRetry
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from lustre_events.jobs.messages import STAT, Job, JobItem, Result, encode_job
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
 from lustre_events.streams.memory import MemoryResults, MemoryStore
 from tests.support.service.images import REPOSITORY, write_extractor, write_file
-from workers import jobs, quiet
+from workers import jobs, no_atime
 from workers.container import ContainerRuntime
 from workers.context import CURRENT, WorkerContext
 from workers.files import Files, OpenFile, released_lustre_fd
@@ -195,7 +195,7 @@ def test_terabyte_costs_no_more_staging_than_a_kilobyte(
 
 READS = """
 import os, subprocess, sys
-from workers import quiet
+from workers import no_atime
 folder, mark = sys.argv[1:3]
 if mark == "first":
     subprocess.run(["mount", "-t", "tmpfs", "-o", "strictatime", "none", folder], check=True)
@@ -204,13 +204,13 @@ if mark == "first":
     os.utime(f"{folder}/file", ns=(1, 1))
     with open(f"{folder}/outside", "w") as file:
         file.write("x")
-    command = quiet.quietly(folder, [sys.executable, "-P", "-c", sys.argv[3], folder, "again", ""])
+    command = no_atime.quietly(folder, [sys.executable, "-P", "-c", sys.argv[3], folder, "again", ""])
     subprocess.run(command, check=True, timeout=20)
-    print(quiet.quietly("/proc/self/no", []), os.stat(f"{folder}/file").st_atime_ns)
+    print(no_atime.quietly("/proc/self/no", []), os.stat(f"{folder}/file").st_atime_ns)
     open(f"{folder}/file").read()
     print(os.stat(f"{folder}/file").st_atime_ns > 1)
 else:
-    print(quiet.quietly(folder, []))
+    print(no_atime.quietly(folder, []))
     open(f"{folder}/file").read()
 """
 
@@ -229,4 +229,4 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
 
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout.splitlines() == ["None", "None 1", "True"]
-    assert quiet.quietly(str(tmp_path / "missing"), []) is None
+    assert no_atime.quietly(str(tmp_path / "missing"), []) is None

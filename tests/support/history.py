@@ -10,9 +10,9 @@ from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord, encode_record
 from lustre_events.domain.namespace import Place
 from lustre_events.history.archive import Archive
+from lustre_events.history.lookup import Present, Teller
 from lustre_events.history.segments import SegmentWriter
-from lustre_events.history.sight import Access
-from lustre_events.history.story import Present, Teller
+from lustre_events.history.visibility import Access
 from lustre_events.streams.interface import Block
 
 DAY_NS = 86_400 * 10**9

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import NO_FID
-from lustre_events.dispatcher.portions import Listing
+from lustre_events.dispatcher.listing_diff import Listing
 from lustre_events.domain.bounds import LEAST, MOST, at_end, converted, far_time, within
 from lustre_events.index.interface import Facts
 from lustre_events.index.query.parser import parse

@@ -17,9 +17,9 @@ from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
 from lustre_events.domain.namespace import Place, effects
 from lustre_events.errors import ConfigError
-from lustre_events.history import lines
-from lustre_events.history.sight import Sight
-from lustre_events.history.story import Teller
+from lustre_events.history import formatting
+from lustre_events.history.lookup import Teller
+from lustre_events.history.visibility import Sight
 from lustre_events.history.whereabouts import Whereabouts
 from tests.support.history import keep, present, teller
 from tests.support.model.model import MDTS, OPERATIONS, Lustre
@@ -183,7 +183,7 @@ def test_names_of_a_closed_directory_are_not_told(tmp_path: Path) -> None:
 
     assert [(deed.path, deed.source) for deed in story.deeds] == [(b"/open/shown", None), (b"/open/shown", None)]
     assert story.hidden == 1
-    assert "secret" not in "".join(map(str, map(lines.as_json, story.deeds)))
+    assert "secret" not in "".join(map(str, map(formatting.as_json, story.deeds)))
 
 
 def test_who_did_it_knows_it(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_line_says_when_what_where_and_who(tmp_path: Path) -> None:
     ]
     (deed,) = teller(keep(tmp_path, {MDTS[0]: records}, random.Random(1)), {}).of_objects({OWN}).deeds
 
-    said = lines.line(deed, lambda name: name.decode("unicode_escape").replace("\n", "\\n"), str)
+    said = formatting.line(deed, lambda name: name.decode("unicode_escape").replace("\n", "\\n"), str)
     assert said == "2001-09-09 01:46:40  removed: /open/a\\n  (user 7, job rm.7)"
 
 
@@ -231,8 +231,8 @@ def test_where_the_history_begins_is_said(tmp_path: Path) -> None:
     archive = keep(tmp_path, {MDTS[0]: SECRETS}, random.Random(1))
     story = teller(archive, {}).of_objects({OWN})
 
-    assert "begins at" in " ".join(lines.remarks(story, 0))
-    assert list(lines.remarks(story, 10)) == []
+    assert "begins at" in " ".join(formatting.remarks(story, 0))
+    assert list(formatting.remarks(story, 10)) == []
 
 
 def test_a_folder_without_history_is_said(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from lustre_events.errors import QueryError
+from lustre_events.index.backend import Row
 from lustre_events.index.fields import FIELDS, Field, FieldType, Visibility
 from lustre_events.index.query.parser import parse
 from lustre_events.index.query.tree import And, KeyEquals, KeyExists, Readable, limited
-from lustre_events.index.reading import Row
 
 EXAMPLES = {
     FieldType.SIZE: "1k",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.index.meant import number_of, segmented, time_of, unaccented
+from lustre_events.index.typed_values import number_of, segmented, time_of, unaccented
 from tests.support.profiles import examples
 
 DAY = 86_400 * 10**9

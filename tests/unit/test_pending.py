@@ -9,18 +9,17 @@ from hypothesis import strategies as st
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
 from lustre_events.domain.pending import (
     CHANGES,
-    LONGEST_RETRY_NS,
     Kind,
     PendingRow,
     Wanted,
     change_of,
     due,
-    failed,
     finished,
     merged,
     object_of,
     overwritten,
 )
+from lustre_events.domain.retries import LONGEST_RETRY_NS, failed
 from tests.support.records import builders as b
 from tests.support.records import captures
 from tests.support.records.builders import fid_of

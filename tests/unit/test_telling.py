@@ -8,7 +8,7 @@ import os
 import pytest
 
 from lustre_events.cli.main import main
-from lustre_events.dispatcher.telling import status_sentence, step_sentence
+from lustre_events.dispatcher.journal import status_sentence, step_sentence
 
 
 def test_a_step_says_what_and_how_much() -> None:

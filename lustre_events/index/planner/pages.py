@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lustre_events.index.backend import Order, PagePosition
 from lustre_events.index.planner.clause import Clause, all_hold
-from lustre_events.index.reading import Order, PagePosition
 
 _SORTED = frozenset({"id", "size", "mtime_ns"})
 """Columns with an index that gives their order."""

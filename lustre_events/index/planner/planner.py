@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from lustre_events.errors import QueryError
-from lustre_events.index.meant import has_unspaced, segmented
 from lustre_events.index.planner import patterns
 from lustre_events.index.planner.clause import (
     FALSE,
@@ -33,6 +32,7 @@ from lustre_events.index.planner.dialect import Dialect, Effort
 from lustre_events.index.query import key_values
 from lustre_events.index.query import tree as q
 from lustre_events.index.query.wildcards import literal_of, literal_prefix_of
+from lustre_events.index.typed_values import has_unspaced, segmented
 from lustre_events.index.values import clean
 
 FEW = 50_000

@@ -1,4 +1,4 @@
-"""The values of the objects that match, as a SELECT that a database counts. See `reading.Reading.tally`."""
+"""The values of the objects that match, as a SELECT that a database counts. See `backend.Reading.tally`."""
 
 from __future__ import annotations
 

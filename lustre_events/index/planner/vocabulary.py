@@ -1,4 +1,4 @@
-"""Names that an index knows, for somebody who wrote one that it does not. See `reading.Reading`."""
+"""Names that an index knows, for somebody who wrote one that it does not. See `backend.Reading`."""
 
 from __future__ import annotations
 

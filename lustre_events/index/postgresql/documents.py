@@ -29,8 +29,8 @@ from lustre_events.index.postgresql.database import Connection
 from lustre_events.index.postgresql.fulltext import pieces
 from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.session import Session, columns
-from lustre_events.index.remembered import Remembered
 from lustre_events.index.values import TABLES, Flat, canonical, flatten
+from lustre_events.index.writer_cache import Remembered
 
 _TYPES = {"number": "numeric", "word": "text", "part": "text", "text_number": "numeric", "text_time": "bigint"}
 

@@ -1,4 +1,4 @@
-"""Searching an index in PostgreSQL: the side that only reads. reading.py says what each call means.
+"""Searching an index in PostgreSQL: the side that only reads. backend.py says what each call means.
 
 Everything is one SELECT after another in a transaction that sees one moment (REPEATABLE READ, READ ONLY), so a user
 who may only read, and a replica, will do.
@@ -14,6 +14,18 @@ from functools import cached_property
 from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.errors import IndexUnavailable
+from lustre_events.index.backend import (
+    LONGEST_SECONDS,
+    Counts,
+    Entry,
+    Order,
+    PagePosition,
+    Row,
+    Stats,
+    StoredDocument,
+    StoredWork,
+    ValueCount,
+)
 from lustre_events.index.documents import FULL
 from lustre_events.index.planner import vocabulary
 from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, all_hold
@@ -26,18 +38,6 @@ from lustre_events.index.postgresql.tally import tally
 from lustre_events.index.postgresql.upkeep import MOVED, moved_of
 from lustre_events.index.postgresql.visibility import listed_directories, readable, seen
 from lustre_events.index.query.tree import Node
-from lustre_events.index.reading import (
-    LONGEST_SECONDS,
-    Counts,
-    Entry,
-    Order,
-    PagePosition,
-    Row,
-    Stats,
-    StoredDocument,
-    StoredWork,
-    ValueCount,
-)
 from lustre_events.index.visibility import Viewer
 
 LOOK = 2_000
@@ -54,7 +54,7 @@ _SETTINGS = (("work_mem", "64MB"), ("max_parallel_workers_per_gather", "0"))
 
 
 class PostgresqlReading:
-    """See `reading.Reading`, within a transaction of the caller.
+    """See `backend.Reading`, within a transaction of the caller.
 
     Args:
         connection: an index.

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.index.postgresql.arrays import Column, column
 from lustre_events.index.postgresql.database import Connection, Row
-from lustre_events.index.remembered import Remembered
 from lustre_events.index.values import clean
+from lustre_events.index.writer_cache import Remembered
 
 FACTS = Facts.__struct_fields__
 _TYPES = {"type": "text", "mime": "text", "released": "integer", "acl": "bytea"}

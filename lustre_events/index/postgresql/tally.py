@@ -1,4 +1,4 @@
-"""How many of the objects that match have which value, in PostgreSQL. See `reading.Reading.tally`."""
+"""How many of the objects that match have which value, in PostgreSQL. See `backend.Reading.tally`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
+from lustre_events.index.backend import ValueCount
 from lustre_events.index.planner.clause import Clause, SqlCondition
 from lustre_events.index.planner.planner import Planner
 from lustre_events.index.planner.tally import values
 from lustre_events.index.postgresql.numeric import plain
-from lustre_events.index.reading import ValueCount
 
 _ESCAPE = re.compile(r"\\(?:\\|([0-7]{3}))")
 

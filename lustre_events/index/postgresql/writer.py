@@ -28,8 +28,8 @@ from lustre_events.index.postgresql.pending import PendingTable
 from lustre_events.index.postgresql.scans import Scans
 from lustre_events.index.postgresql.session import FACTS, columns
 from lustre_events.index.postgresql.upkeep import Upkeep
-from lustre_events.index.remembered import Remembered
 from lustre_events.index.values import clean
+from lustre_events.index.writer_cache import Remembered
 from lustre_events.jobs.messages import Result
 
 log = logging.getLogger(__name__)

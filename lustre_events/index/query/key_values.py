@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lustre_events.index.meant import has_unspaced
 from lustre_events.index.query.tree import KeyEquals, KeyExists, KeyGlob, KeyRange
+from lustre_events.index.typed_values import has_unspaced
 
 KeyNode = KeyEquals | KeyRange | KeyGlob | KeyExists
 Kind = Literal["number", "word", "part", "text_number", "text_time"]

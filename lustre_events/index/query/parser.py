@@ -28,7 +28,6 @@ from lustre_events.changelog.fid import FID
 from lustre_events.domain.bounds import LEAST, MOST, within
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.fields import FIELDS, Field, FieldType
-from lustre_events.index.meant import number
 from lustre_events.index.paths import components_of
 from lustre_events.index.query.literals import (
     Interval,
@@ -61,6 +60,7 @@ from lustre_events.index.query.tree import (
     Text,
     Type,
 )  # fmt: skip
+from lustre_events.index.typed_values import number
 from lustre_events.index.values import clean, fold
 
 MAX_DEPTH = 50

@@ -124,7 +124,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """Objects whose content the viewer of this reading can read (reading.py); no query can write this."""
+    """Objects whose content the viewer of this reading can read (backend.py); no query can write this."""
 
 
 @dataclass(frozen=True, slots=True)

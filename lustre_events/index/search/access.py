@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lustre_events.changelog.fid import FID, ROOT_FID
-from lustre_events.index.reading import Reading
+from lustre_events.index.backend import Reading
 from lustre_events.index.visibility import DirectoryAccess, Viewer
 
 

@@ -13,8 +13,8 @@ import hashlib
 import msgspec
 
 from lustre_events.errors import QueryError
+from lustre_events.index.backend import PagePosition
 from lustre_events.index.interface import Signed64
-from lustre_events.index.reading import PagePosition
 
 _VERSION = 1
 _CHECK = 6

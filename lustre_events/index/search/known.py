@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import IndexUnavailable, QueryError
+from lustre_events.index.backend import Backend, Order, Reading
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.query.parser import parse
 from lustre_events.index.query.slips import field_text
 from lustre_events.index.query.tree import All, Among, And, KeyExists, Node, Readable, limited
-from lustre_events.index.reading import Backend, Order, Reading
 from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.hints import MOST_COUNTED, Hint, meant, near, shown
 from lustre_events.index.values import flatten

@@ -1,4 +1,4 @@
-"""The search: what is the same on every database. A database gives the few calls of reading.py.
+"""The search: what is the same on every database. A database gives the few calls of backend.py.
 
     with open_search("sqlite:///index.db") as index:
         page = index.page("instrument:ARPES AND size:>1G", limit=20)
@@ -18,12 +18,12 @@ from typing import Self
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
+from lustre_events.index.backend import Backend, Counts, Order, PagePosition, Reading, Row, Stats, ValueCount
 from lustre_events.index.fields import FIELDS, FieldType
 from lustre_events.index.paths import paths_of
 from lustre_events.index.query.parser import parse
 from lustre_events.index.query.tree import Among, And, HasFid, Node, Or, Path, Readable, limited
 from lustre_events.index.query.wildcards import escape
-from lustre_events.index.reading import Backend, Counts, Order, PagePosition, Reading, Row, Stats, ValueCount
 from lustre_events.index.search import cursors
 from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.cursors import PageEnd

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lustre_events.changelog.fid import FID
+from lustre_events.index.backend import Entry, Reading, Row
 from lustre_events.index.paths import paths_of
 from lustre_events.index.query.tree import All, And, Node, Path
 from lustre_events.index.query.wildcards import literal_of, name_bytes
-from lustre_events.index.reading import Entry, Reading, Row
 from lustre_events.index.visibility import DirectoryAccess
 
 _PORTION = 500

@@ -9,8 +9,8 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
+from lustre_events.index.backend import Reading, Row, StoredDocument
 from lustre_events.index.paths import paths_of
-from lustre_events.index.reading import Reading, Row, StoredDocument
 from lustre_events.index.search.hits import Document, Failure, Hit, ObjectFacts, ObjectView, PendingWork
 from lustre_events.index.visibility import DirectoryAccess, Viewer, may
 

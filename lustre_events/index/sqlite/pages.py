@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lustre_events.changelog.fid import FID
+from lustre_events.index.backend import Order, PagePosition, Row
 from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, all_hold
 from lustre_events.index.planner.dialect import Effort
 from lustre_events.index.planner.pages import Stretch, behind, by, stretches
 from lustre_events.index.planner.planner import Planner
 from lustre_events.index.query.tree import Node
-from lustre_events.index.reading import Order, PagePosition, Row
 
 COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
 _PORTION = 250

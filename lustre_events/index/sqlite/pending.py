@@ -8,8 +8,8 @@ from typing import Any
 
 from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import Lane, WorkKey
-from lustre_events.index.remembered import Remembering
 from lustre_events.index.sqlite.among import select
+from lustre_events.index.writer_cache import Remembering
 
 _PENDING = (
     "fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns,"

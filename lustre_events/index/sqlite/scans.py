@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link, Place
 from lustre_events.index.interface import Facts, ObjectRow, ScanState
-from lustre_events.index.remembered import Remembered
 from lustre_events.index.sqlite.among import select
+from lustre_events.index.writer_cache import Remembered
 
 _FACTS = Facts.__struct_fields__
 _PLACES = 200

@@ -1,4 +1,4 @@
-"""Searching a SQLite index: the side that only reads. reading.py says what each call means."""
+"""Searching a SQLite index: the side that only reads. backend.py says what each call means."""
 
 from __future__ import annotations
 
@@ -15,12 +15,7 @@ from urllib.parse import quote
 from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.errors import IndexUnavailable
-from lustre_events.index.documents import FULL
-from lustre_events.index.planner import vocabulary
-from lustre_events.index.planner.clause import Clause, all_hold
-from lustre_events.index.planner.planner import FEW, Planner
-from lustre_events.index.query.tree import Node
-from lustre_events.index.reading import (
+from lustre_events.index.backend import (
     LONGEST_SECONDS,
     Counts,
     Entry,
@@ -32,6 +27,11 @@ from lustre_events.index.reading import (
     StoredWork,
     ValueCount,
 )
+from lustre_events.index.documents import FULL
+from lustre_events.index.planner import vocabulary
+from lustre_events.index.planner.clause import Clause, all_hold
+from lustre_events.index.planner.planner import FEW, Planner
+from lustre_events.index.query.tree import Node
 from lustre_events.index.sqlite import local_disk
 from lustre_events.index.sqlite.database import BUSY_SECONDS, check_version, sqlite_errors, there
 from lustre_events.index.sqlite.dialect import LISTED, READABLE, SqliteDialect
@@ -49,7 +49,7 @@ _LOOK_STEPS = 100_000
 
 
 class SqliteReading:
-    """See `reading.Reading`, within a transaction of the caller.
+    """See `backend.Reading`, within a transaction of the caller.
 
     Args:
         connection: an index.

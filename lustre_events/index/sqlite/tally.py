@@ -1,13 +1,13 @@
-"""How many of the objects that match have which value, in SQLite. See `reading.Reading.tally`."""
+"""How many of the objects that match have which value, in SQLite. See `backend.Reading.tally`."""
 
 from __future__ import annotations
 
 import sqlite3
 
+from lustre_events.index.backend import ValueCount
 from lustre_events.index.planner.planner import Planner
 from lustre_events.index.planner.tally import values
 from lustre_events.index.query.tree import Node
-from lustre_events.index.reading import ValueCount
 
 
 def tally(

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link, Move, base_stamp, present_of
 from lustre_events.index.interface import Walk
-from lustre_events.index.remembered import Remembered
 from lustre_events.index.sqlite.among import select
 from lustre_events.index.sqlite.documents import move_documents
+from lustre_events.index.writer_cache import Remembered
 
 
 class Upkeep:

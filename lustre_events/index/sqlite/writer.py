@@ -20,7 +20,6 @@ from lustre_events.errors import LeaseLost
 from lustre_events.index.documents import NOBODY, FoundDocument
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
 from lustre_events.index.paths import places_of
-from lustre_events.index.remembered import Remembered
 from lustre_events.index.sqlite.among import select
 from lustre_events.index.sqlite.database import open_database, sqlite_errors
 from lustre_events.index.sqlite.documents import (
@@ -36,6 +35,7 @@ from lustre_events.index.sqlite.paths import links_of, paths_of
 from lustre_events.index.sqlite.pending import PendingTable
 from lustre_events.index.sqlite.scans import Scans
 from lustre_events.index.sqlite.upkeep import Upkeep
+from lustre_events.index.writer_cache import Remembered
 from lustre_events.jobs.messages import Result
 
 CHECKPOINT_ROWS = 5_000

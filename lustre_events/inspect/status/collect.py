@@ -25,7 +25,7 @@ import msgspec
 from lustre_events.domain import tallies
 from lustre_events.domain.tallies import Tally
 from lustre_events.errors import StreamError, StreamUnavailable
-from lustre_events.index.reading import Stats
+from lustre_events.index.backend import Stats
 from lustre_events.inspect.status.parts import (
     CursorPlace,
     DispatcherStatus,

@@ -6,18 +6,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from lustre_events.changelog.fid import FID
+from lustre_events.index.backend import Backend
 from lustre_events.index.documents import FoundDocument
 from lustre_events.index.planner.planner import FEW
 from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.search import PostgresqlReading
 from lustre_events.index.postgresql.writer import PostgresqlTransaction, PostgresqlWriter
-from lustre_events.index.reading import Backend
-from lustre_events.index.remembered import Remembered
 from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite import documents as sqlite_documents
 from lustre_events.index.sqlite.keys import Keys as SqliteKeys
 from lustre_events.index.values import TABLES
 from lustre_events.index.visibility import Viewer
+from lustre_events.index.writer_cache import Remembered
 from tests.support.index.places import IndexPlace, Writer, open_writer, rows_of
 from tests.support.index.tables import STAMP, MemoryBackend, node
 from tests.support.records.builders import Object

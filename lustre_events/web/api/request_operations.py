@@ -14,8 +14,8 @@ from lustre_events.index.search.failures import Choice, FailedFile
 from lustre_events.index.search.search import Search
 from lustre_events.jobs.requests import MOST_FILES
 from lustre_events.web.api.calls import Call
-from lustre_events.web.api.looking import CURSOR
 from lustre_events.web.api.operation import Operation, Parameter
+from lustre_events.web.api.search_operations import CURSOR
 
 
 class Works(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

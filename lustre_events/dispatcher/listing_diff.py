@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from lustre_events.changelog.fid import FID
-from lustre_events.dispatcher.questions import name_of
+from lustre_events.dispatcher.fs_answers import name_of
 from lustre_events.domain.bounds import converted
 from lustre_events.domain.namespace import Link, base_stamp, eff_time_of
 from lustre_events.domain.pending import PendingRow

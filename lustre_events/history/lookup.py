@@ -10,7 +10,7 @@ from lustre_events.changelog.record import RecordType
 from lustre_events.domain.namespace import Place, effects
 from lustre_events.errors import ConfigError
 from lustre_events.history.archive import Archive, Coverage, Happening
-from lustre_events.history.sight import Access, Sight
+from lustre_events.history.visibility import Access, Sight
 from lustre_events.history.whereabouts import Whereabouts
 
 MOST_OBJECTS = 500_000

@@ -7,8 +7,8 @@ from typing import Any
 import flask
 
 from lustre_events.errors import ConfigError
-from lustre_events.history import lines
-from lustre_events.history.story import Deed
+from lustre_events.history import formatting
+from lustre_events.history.lookup import Deed
 from lustre_events.index.visibility import user_name
 from lustre_events.inspect import history
 from lustre_events.inspect.history import ChosenDeeds
@@ -47,7 +47,7 @@ def happened() -> str | tuple[str, int]:
     shown |= {
         "deeds": deeds[-MOST:][::-1],
         "more": max(0, len(deeds) - MOST),
-        "remarks": list(lines.remarks(story, choice.since_ns)),
+        "remarks": list(formatting.remarks(story, choice.since_ns)),
     }
     return flask.render_template("history.html", **shown, told=told)
 
@@ -64,4 +64,4 @@ def last(target: bytes) -> list[tuple[int, str]]:
 
 def told(deed: Deed) -> str:
     """Return a deed without its time; the template escapes it."""
-    return lines.sentence(deed, lambda name: name.decode("utf-8", "surrogateescape"), user_name)
+    return formatting.sentence(deed, lambda name: name.decode("utf-8", "surrogateescape"), user_name)

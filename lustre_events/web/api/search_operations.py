@@ -7,7 +7,7 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError
-from lustre_events.history import lines
+from lustre_events.history import formatting
 from lustre_events.index.remote import answers
 from lustre_events.index.remote.client import FILES_AT_ONCE, MOST_VALUES
 from lustre_events.index.search.hits import hit_json, view_json
@@ -130,8 +130,8 @@ def happened(call: Call) -> dict[str, Any]:
     deeds = choice.of_story(story)
     shown = deeds[-given["limit"] :]
     return {
-        "deeds": [lines.as_json(deed) for deed in shown], "before": len(deeds) - len(shown),
-        "remarks": list(lines.remarks(story, choice.since_ns)),
+        "deeds": [formatting.as_json(deed) for deed in shown], "before": len(deeds) - len(shown),
+        "remarks": list(formatting.remarks(story, choice.since_ns)),
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from lustre_events.changelog.record import (
 )
 from lustre_events.changelog.text import hsm, nid_text, open_mode, to_json
 from lustre_events.history.archive import Coverage
-from lustre_events.history.story import Deed, Story
+from lustre_events.history.lookup import Deed, Story
 
 _SECOND = 1_000_000_000
 

@@ -9,7 +9,8 @@ from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.outcomes import ResultOutcome
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question
-from lustre_events.domain.pending import LONGEST_RETRY_NS, SECOND_NS, PendingRow, found_gone
+from lustre_events.domain.pending import SECOND_NS, PendingRow, found_gone
+from lustre_events.domain.retries import LONGEST_RETRY_NS
 from lustre_events.domain.tallies import Tallies
 from lustre_events.index.interface import Facts, ObjectRow, WorkKey
 from lustre_events.jobs.messages import STAT, Result
