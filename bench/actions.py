@@ -35,7 +35,7 @@ from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, R
 
 IDLE_RULES = 100
 IDLE_SHARE = 5
-"""The runs of idle rules use one of so many records of `options.records`."""
+"""The runs of idle rules use one in this number of records of `options.records`."""
 SENT = 5_000
 SINGLE = 1_000
 TIMED = 100

@@ -26,7 +26,7 @@ from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, R
 
 RECORDED = REPOSITORY / "tests" / "data" / "captures" / "11-random-defmask"
 RECORDED_SHARE = 5
-"""One of so many records is of the recorded changelogs of two MDTs, the others of the synthetic tree of a third."""
+"""One in this number of records is of the recorded changelogs of two MDTs, the others of a third synthetic tree."""
 
 
 def index_throughput(options: Options) -> Figures:

@@ -34,7 +34,7 @@ from lustre_events.streams.connection import Client
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 
 SHARE = 5
-"""One of so many of the records of other stages: a file costs far more here than its records."""
+"""One in this number of the records of other stages: a file costs far more here than its records."""
 _RULES = parse(f'[[rule]]\nextractor = "{EXTRACTOR}"\n', "rules", [EXTRACTOR])
 _WAIT_SECONDS = 0.5
 """Longer than anything takes to become due here, so that a step with nothing to do is the end."""

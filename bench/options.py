@@ -26,7 +26,7 @@ class Options:
 
 
 def percentile(values: Iterable[float], percent: int) -> float:
-    """Return the value that so many percent of the values do not exceed (by the nearest rank)."""
+    """Return the value that this percentage of the values do not exceed (by the nearest rank)."""
     ordered = sorted(values)
     return ordered[-(-percent * len(ordered) // 100) - 1]
 

@@ -37,7 +37,7 @@ PIPELINE = 1_000
 
 
 class _Ending(LustreSource):
-    """A live source that ends once it has given so many bytes."""
+    """A live source that ends once it has given this number of bytes."""
 
     def __init__(self, library: str, size: int) -> None:
         super().__init__(MDT, library)

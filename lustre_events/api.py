@@ -65,7 +65,7 @@ def connect(url: str | None = None, *, token: str | None = None, ca: str | None 
 
 
 class Index:
-    """An index opened for reading; a `with` closes it. For one thread at a time.
+    """An index opened for reading; a `with` closes it. For one thread only.
 
     `visible_to` limits what a call tells to what a user could list and read in the file system itself: a Viewer,
     or the name of a user of this machine. A server tells what the owner of the token may see, and takes no

@@ -31,7 +31,7 @@ LustreEventsError                 exit code 1, which for `search` means that not
 │   ├── ManifestError
 │   ├── RuntimeMissing                neither Apptainer nor Singularity
 │   ├── ImageMissing
-│   ├── ExtractorRefused              not approved, not signed, or as a user whom this worker may not become
+│   ├── ExtractorRefused              not approved, not signed, or as a user that this worker may not become
 │   └── ContainerFailed               the runtime failed before the extractor's program began
 └── LeaseLost                     8   another process has taken over this one's work
 
@@ -217,7 +217,7 @@ class ImageMissing(ExtractorError):
 
 
 class ExtractorRefused(ExtractorError):
-    """The extractor may not run here: not approved, not signed, or as a user whom this worker may not become."""
+    """The extractor may not run here: not approved, not signed, or as a user that this worker may not become."""
 
 
 class ContainerFailed(ExtractorError):

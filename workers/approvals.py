@@ -34,7 +34,7 @@ def read(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: cannot be read ({exc}); mend [worker] approved") from exc
+        raise ConfigError(f"{path}: cannot be read ({exc}); correct [worker] approved") from exc
     if facts.st_uid not in {0, os.geteuid()} or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(f"{path}: others could change it, so it approves nothing; chown root, chmod 644")
     if any(len(words) != 2 for words in lines):

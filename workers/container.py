@@ -183,7 +183,9 @@ class ContainerRuntime:
             if not file.in_place():
                 unfit[place] = GONE
             elif not may_read[place]:
-                unfit[place] = RunOutcome("failed", error=f"{who}, as whom containers run here, may not read it")
+                unfit[place] = RunOutcome(
+                    "failed", error=f"{who}, the account that runs containers here, may not read it"
+                )
         return unfit
 
     def _begins(self, manifest: Manifest, image: Image) -> bool:
@@ -270,7 +272,7 @@ def _version(program: str) -> str:
         done = subprocesses.run([program, "--version"], VERSION_SECONDS)
         done.check_returncode()
     except (OSError, subprocess.SubprocessError) as exc:
-        raise RuntimeMissing(f"{program} does not tell its version ({exc}); mend the installation") from exc
+        raise RuntimeMissing(f"{program} does not tell its version ({exc}); repair the installation") from exc
     return done.stdout.decode(errors="replace").strip()
 
 

@@ -29,7 +29,7 @@ from workers.runs import GONE, RELEASED, RunOutcome
 log = logging.getLogger(__name__)
 
 RUN_FILES = 240
-"""Most files in one container: with so many mounts a start still costs little (measured), beyond nobody looked."""
+"""Most files in one container: with this many mounts a start still costs little (measured)."""
 
 NOT_REGULAR = RunOutcome("failed", error="it is no regular file, and extractors read only those")
 
@@ -137,7 +137,7 @@ def _manifest(identity: str, context: WorkerContext) -> Manifest:
 def _keep_pace(manifest: Manifest, files: Sequence[OpenFile], begun: float, ends: float) -> None:
     """Wait until this job's share of `bytes_per_second` would have sufficed for all of its files.
 
-    The dispatcher gives out at most `jobs` at a time, so shares need no bookkeeping between nodes. An extractor
+    The dispatcher gives out at most `jobs` at once, so shares need no bookkeeping between nodes. An extractor
     that reads only the heads of its files waits longer than it must: what a program reads is not known, only what
     it got.
     """

@@ -85,7 +85,7 @@ def _wait_for_room(batch: list[Result], context: WorkerContext, until: float, re
 
 
 def _batches(results: Iterator[Result]) -> Iterator[list[Result]]:
-    """Yield results in portions to be stored: so many, or so many names of directories."""
+    """Yield results in portions to be stored: of a number of results, or of a number of names of directories."""
     batch: list[Result] = []
     names = 0
     for result in results:

@@ -104,6 +104,7 @@ def _python_for(account: Account) -> str:
         if python.exists() and account.may_read(python) and account.may_read(python.resolve()):
             return str(python)
     raise RuntimeMissing(
-        f"{sys.executable} cannot be run by {account.name}, as whom extractors run here; install python3 or "
-        "install this where everybody may, start the worker as an ordinary user, or use containers"
+        f"{sys.executable} cannot be run by {account.name}, the account that runs extractors here; "
+        "install python3 or install this where everybody may, start the worker as an ordinary user, or use "
+        "containers"
     )

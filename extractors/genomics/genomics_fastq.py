@@ -124,7 +124,7 @@ def is_whole(record: tuple[bytes, ...], reads: Reads) -> bool:
 
 
 class Wrapped:
-    """Reads whose sequences and qualities stand in any number of lines: a line at a time."""
+    """Reads whose sequences and qualities stand in any number of lines: line by line."""
 
     def __init__(self) -> None:
         self.began = False

@@ -198,7 +198,7 @@ def from_ome(xml: str, cut: Any) -> dict[str, Any]:
 
 
 def about(root: ET.Element, images: dict[str, Any]) -> dict[str, Any]:
-    """Return what OME says for `common`: when, with which microscope, by whom."""
+    """Return what OME says for `common`: when, with which microscope, and who did it."""
     dates = [when for image in images.values() if (when := facts.moment(image.get("AcquisitionDate")))]
     scopes = [each.find("{*}Microscope") for each in root.findall("{*}Instrument")]
     makes = [

@@ -13,8 +13,8 @@ from tabular_header import are_words, ecsv_units, header_by_contrast, is_units, 
 MARKS = ("#", "%", "!", "//")  # what a comment begins with
 ROWS = 200  # that are looked at
 MAX_PREAMBLE = 50  # lines of another width before a table
-ALIKE = 0.95  # so many rows of the same width make a separator sure, and
-LIKELY = 0.5  # so many likely
+ALIKE = 0.95  # this share of rows of the same width makes a separator sure, and
+LIKELY = 0.5  # this share likely
 SEPARATORS = "\t;|,"
 EXCEL = re.compile(r"\"?sep=(.)\"?\s*\Z", re.IGNORECASE)
 ECSV_DELIMITER = re.compile(r"delimiter: *['\"]?([,\s])")

@@ -22,7 +22,7 @@ DECLARED = tuple(
     )
 )
 LATEX = {"utf8": "utf-8", "utf8x": "utf-8", "latin1": "latin-1", "latin9": "iso8859-15", "ansinew": "cp1252"}
-WRONG = 0.02  # so many of the signs that are not ASCII may be wrong
+WRONG = 0.02  # this share of the signs that are not ASCII may be wrong
 
 
 def encoding_of(sample: bytes, *, whole: bool = True) -> str:

@@ -72,7 +72,7 @@ def _stamp(run: Run) -> bytes:
 
 
 def later(run: Run, due_ns: int) -> Run:
-    """Return a run that is looked at again at a time."""
+    """Return a run that is looked at again at a given time."""
     return replace(run, due_ns=due_ns)
 
 

@@ -101,7 +101,7 @@ class Catalog:
             return self.load()
         except LustreEventsError as exc:
             self._stamp = stamp
-            kept = f"{sentence(exc)}; until that is mended, rules and extractors stay as they were"
+            kept = f"{sentence(exc)}; until that is corrected, rules and extractors stay as they were"
             self.found = Found(before.rules, before.extractors, (kept,), before.endpoints)
             return self.found
 
@@ -122,7 +122,7 @@ def _site_rules(path: Path | None, extractors: Collection[str], known: ActionNam
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: the rules cannot be read ({exc}); mend [dispatcher] rules") from exc
+        raise ConfigError(f"{path}: the rules cannot be read ({exc}); correct [dispatcher] rules") from exc
     return parse(text, str(path), extractors, HERE, "", known)
 
 

@@ -47,7 +47,7 @@ class Limits:
     output_bytes: int = key(1 << 20, least=1)
     """Longest document of one file, as JSON."""
     jobs: int = key(0, least=0)
-    """Most jobs at a time, in the whole system, that read files for it; 0: as many as there are workers."""
+    """Most jobs at once, in the whole system, that read files for it; 0: as many as there are workers."""
     bytes_per_second: int = key(0, least=0)
     """What all jobs together may read, by the sizes of their files; 0: no bound. Without `jobs` that is one job."""
 

@@ -1,4 +1,4 @@
-"""Whether an image is signed by somebody whom this machine knows."""
+"""Whether an image is signed by a key that this machine knows."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ class OwnUser:
         self._state = state
 
     def find(self) -> str:
-        """Return the id; "" where nothing shall be cleared.
+        """Return the id; "" where nothing is to be cleared.
 
         Raises:
             ChangelogUserUnknown: the MDT lists no user of our name.

@@ -55,5 +55,5 @@ def report(path: Path | None, roles: Sequence[str], index_url: str | None = None
 
 def _text(finding: Finding) -> str:
     word, colour = _SIGNS[finding.level]
-    fix = f"\n         fix: {finding.mend}" if finding.mend else ""
+    fix = f"\n         fix: {finding.fix}" if finding.fix else ""
     return f"{click.style(f'{word:8}', fg=colour)} {finding.subject}: {finding.text}{fix}"

@@ -21,7 +21,7 @@ from lustre_events.inspect.explain import Circumstances, Sentence
 from lustre_events.node import status_report, wiring
 
 DEEDS = 5
-"""So many of the last deeds in the history are told; `lustre-events history` tells all."""
+"""Most entries of the history that are shown; `lustre-events history` shows all."""
 
 
 @click.command("explain")

@@ -29,7 +29,7 @@ def fields_command(
 ) -> None:  # fmt: skip
     """List the fields and keys that a query can have, or those of which a step begins with PREFIX.
 
-    Each with its type, unit, extractors and examples. Counts are of a bounded look: at least so many files have it.
+    Each with its type, unit, extractors and examples. Counts are of a bounded look: at least this many files.
     """
     with source.opened() as index:
         found = index.fields(prefix, limit=limit, visible_to=viewer)

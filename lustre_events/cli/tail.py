@@ -17,7 +17,9 @@ from lustre_events.node import wiring
 @click.option("--mdt", "mdts", multiple=True, help="Only this MDT; may be repeated. Default: all.")
 @click.option("--format", "form", type=click.Choice(["lfs", "json"]), default="lfs", show_default=True)
 @click.option("--types", default="", help="Only these record types, e.g. CREAT,RENME.")
-@click.option("-n", "--newest", default=10, show_default=True, help="Begin with so many records of each MDT.")
+@click.option(
+    "-n", "--newest", default=10, show_default=True, help="Start this number of records back in each MDT."
+)
 @click.option("--from-start", is_flag=True, help="Begin with everything that is still in Redis.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until interrupted.")
 @with_settings

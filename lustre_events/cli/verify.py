@@ -21,7 +21,7 @@ sample_option = click.option(
 @click.command("verify")
 @click.argument("path", type=click.Path(exists=True, file_okay=False))
 @sample_option
-@click.option("--repair", is_flag=True, help="Have the differences mended; they are listed all the same.")
+@click.option("--repair", is_flag=True, help="Have the differences repaired; they are listed all the same.")
 @with_index
 @with_settings
 @click.pass_context
@@ -43,6 +43,6 @@ def verify_command(
     )
     if repair and outcome.differences:
         scans.repair(wiring.requests(settings), ctx.obj["config_path"], outcome.differences)
-        click.echo("they are being mended; see: lustre-events status", err=True)
+        click.echo("they are being repaired; see: lustre-events status", err=True)
     if outcome.differences:
         sys.exit(1)

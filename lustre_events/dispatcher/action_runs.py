@@ -273,7 +273,7 @@ class ActionRuns:
         return room
 
     def _deliveries_left(self, endpoint: Endpoint) -> int:
-        # Twice as many as are sent at a time: so the courier never waits for a step of the dispatcher.
+        # Twice as many as are sent at once: so the courier never waits for a step of the dispatcher.
         out = sum(each.endpoint == endpoint.name for each in self._out.values())
         return 2 * endpoint.at_once - out
 

@@ -16,7 +16,7 @@ from lustre_events.domain.namespace import Link, Move, followed, rivals
 from lustre_events.index.interface import Transaction
 
 NAMES = 500
-"""So many names come over at once."""
+"""Most names that come over at once."""
 
 MOVES = 500
 ROUNDS = 20

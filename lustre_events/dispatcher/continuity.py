@@ -1,4 +1,4 @@
-"""Records that left the stream before this index had them: said aloud, with their range, before the index moves on.
+"""Records that left the stream before this index had them: reported, with their range, before the index moves on.
 
 A dispatcher acknowledges what its index has, and only then is a stream trimmed. So an index that is behind the
 stream's start is not the one that was here before: it is new and empty, or a backup was put back. Or Redis lost the

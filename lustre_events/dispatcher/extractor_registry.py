@@ -68,7 +68,7 @@ class ExtractorRegistry:
         return sorted(name for name, state in self.states.items() if state.works)
 
     def most_jobs(self, name: str) -> int:
-        """Return how many jobs of an extractor may be out at a time; 0: any number."""
+        """Return how many jobs of an extractor may be out at once; 0: any number."""
         return self._most_jobs.get(name, 0)
 
     def probing(self, now_ns: int) -> list[str]:

@@ -45,7 +45,7 @@ MAX_NAME_BYTES = 255
 HEAL_IDENTITY = Identity(HEAL, "1", "")
 SCAN_JOBS = 32
 SCAN_IDENTITY = Identity(SCAN, "1", "", SCAN_JOBS)
-"""So many jobs at a time: enough for many workers, and the others have their places in the queue too."""
+"""Most jobs at once: enough for many workers, and the others have their places in the queue too."""
 
 
 def lane_of(facts: Lane) -> Lane:
@@ -98,7 +98,7 @@ def once_more(row: PendingRow) -> PendingRow | None:
 
 
 def again(row: PendingRow, due_ns: int) -> PendingRow:
-    """Return a row that no job holds, due at a time; what was asked so far does not count as a failure."""
+    """Return a row that no job holds, due at a given time; what was asked so far does not count as a failure."""
     return msgspec.structs.replace(row, due_ns=due_ns, job=None, attempts=0)
 
 

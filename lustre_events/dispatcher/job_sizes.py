@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 GROWTH = 4
-"""At most so many times `job_files`."""
+"""At most this many times `job_files`."""
 
 DEEP = 10
 """Jobs that wait in a queue which is deep."""
@@ -40,7 +40,7 @@ class JobSizes:
             self._seconds[extractor] = before + _SHARE * (seconds - before)
 
     def most(self, extractor: str, waiting: int) -> int:
-        """Return the most files of a job for a queue in which so many jobs wait."""
+        """Return the most files of a job for a queue in which this number of jobs wait."""
         seconds = self._seconds.get(extractor)
         if waiting < DEEP or seconds is None:
             return self._files

@@ -32,13 +32,13 @@ LOOK_SHARE = 4
 """A lease that has ended while its job lives is prolonged by this part of it: a lost job is noticed soon."""
 
 ROWS = 4_000
-"""About so many rows of one lane are looked at in one step; the others have their turn in the next one."""
+"""Most rows of one lane that are looked at in one step; the others have their turn in the next one."""
 
 LOW_SHARE = 10
 """Jobs of a priority below 0 go out only while less than this part of a queue's places is taken."""
 
 JOB_HINT_BYTES = 1 << 20
-"""A job with hints of so many bytes is full."""
+"""A job with hints of this many bytes is full."""
 
 _AT_ONCE = {STAT: STAT_FILES, HEAL: STAT_FILES, SCAN: 200}
 """Most files, or directories, in one job of what is built in."""
@@ -94,7 +94,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Leased:
-    """What was found in a lane at once: so many rows; `more`: there may be further ones that are due."""
+    """What was found in a lane at once: how many rows; `more`: there may be further ones that are due."""
 
     looked_at: int = 0
     more: bool = False

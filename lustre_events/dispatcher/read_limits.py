@@ -1,4 +1,4 @@
-"""How many jobs of an extractor read at a time, where its manifest bounds that (`[limits] jobs`).
+"""How many jobs of an extractor read at once, where its manifest bounds that (`[limits] jobs`).
 
 What was given out and is not done is known from this process's memory and from the queue. After a restart it is
 learned again when leases end, so within one lease there may be more jobs than that.
@@ -19,7 +19,7 @@ class ReadLimits:
     """Counts the jobs of extractors that are bounded.
 
     Args:
-        most: the most jobs of an extractor at a time; 0: it is not bounded.
+        most: the most jobs of an extractor at once; 0: it is not bounded.
         unfinished: those of some jobs that wait or run; may raise StreamUnavailable.
     """
 

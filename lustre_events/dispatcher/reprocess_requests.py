@@ -1,7 +1,7 @@
 """Work that people ask for: a new version over files that are there already, and failed files once more.
 
 Files come in portions that a command has found in the index. What is repeated has a low priority, and only so much
-of it is pending at a time: fresh work goes first, and nobody fills the index with what waits for days.
+of it is pending at once: fresh work goes first, and nobody fills the index with what waits for days.
 """
 
 from __future__ import annotations

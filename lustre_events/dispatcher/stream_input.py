@@ -128,7 +128,7 @@ class Incoming:
         self.drained = len(found) < self._entries + len(done) and not self._results.more
         entries = [entry for entry in found if entry[0] not in done]
         names = sum(names_in(result) for _, each in entries for result in each)
-        # So many entries the next time that their listings are about as long as they should be.
+        # As many entries the next time that their listings are about as long as they should be.
         fitting = len(entries) * LISTED_NAMES // names if names else RESULT_ENTRIES
         self._entries = max(2, min(2 * self._entries, RESULT_ENTRIES, fitting))
         return entries

@@ -34,7 +34,7 @@ MARGIN_NS = 2 * SECOND_NS
 
 LOOK_NS = SECOND_NS
 AT_ONCE = 1_000
-"""About so many tombstones are removed at once."""
+"""Most tombstones that are removed at once."""
 
 OBJECTS = 500
 """Objects that are looked at for names, once per second while a round goes on."""

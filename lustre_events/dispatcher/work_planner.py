@@ -1,4 +1,4 @@
-"""From what happened to objects to what shall be done: generations are raised, rules asked, rows made."""
+"""From what happened to objects to what is to be done: generations are raised, rules asked, rows made."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class OrderKey(msgspec.Struct, frozen=True, order=True, gc=False):
 
 
 def base_stamp(time_ns: int) -> bytes:
-    """Return the stamp of what the file system itself said at a time: any record of that time or later wins."""
+    """Return the stamp of what the file system itself said then: any record of that time or later wins."""
     return OrderKey(max(0, time_ns), 0, 0, 0).pack()
 
 

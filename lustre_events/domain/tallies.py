@@ -2,7 +2,7 @@
 
     counter                      meaning
     extractor:<name>:<status>    results of a status: ok, failed, gone, released
-    extractor:<name>:le:<bound>  results that took so many seconds or less, and more than the next smaller bound
+    extractor:<name>:le:<bound>  results that took this many seconds or less, and more than the next smaller bound
     extractor:<name>:us          microseconds that all of these took
 
 A run of a container is over many files at once, so a file's time is the run's, divided by their number.

@@ -24,7 +24,7 @@ from lustre_events.history import frame
 from lustre_events.history.segments import Segment, frames_in, opened, segments_in
 
 _FEW = 32
-"""Up to so many keys are looked for one by one."""
+"""Up to this number of keys are looked for one by one."""
 FOREVER = (0, 1 << 63)
 
 

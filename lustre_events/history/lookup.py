@@ -70,7 +70,7 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """What stood in a directory at a time; `certain`: a record says so, else nothing speaks against it."""
+    """What stood in a directory at a given time; `certain`: a record says so, else nothing speaks against it."""
 
     name: bytes
     fid: FID
@@ -153,7 +153,7 @@ class Teller:
         return any(parent in directories for parent, _ in places)
 
     def as_of(self, directories: Collection[FID], time_ns: int) -> tuple[list[Former], Coverage]:
-        """Return what stood in a directory, or in several that were one in turn, at a time, by name.
+        """Return what stood in a directory, or in several that were one in turn, at a given time, by name.
 
         A name was what the last record before says; else what the first one behind says of what was there; a name
         of which none speaks was there all the time.
@@ -210,7 +210,7 @@ def _named(each: Happening, places: Collection[Place]) -> set[FID]:
 
 
 def _states(found: Iterable[Happening], directories: Collection[FID], time_ns: int) -> dict[bytes, Former | None]:
-    """Return what records say that stood in directories at a time, by name; None: nothing."""
+    """Return what records say that stood in directories at a given time, by name; None: nothing."""
     states: dict[bytes, Former | None] = {}
     for each in found:
         for name, before, after in _turns(each, directories):

@@ -1,6 +1,6 @@
 """What a viewer may know of the past: what he might have seen of a file or its directory then.
 
-The history knows no rights, only when they may have changed. So a name at a time is seen where the directory that
+The history knows no rights, only when they may have changed. So a past name is seen where the directory that
 it stood in can be listed now, all above it can be searched now, and the rights of none of them have changed since.
 What the viewer did himself he knows. A directory that is gone cannot be listed.
 """
@@ -33,7 +33,7 @@ class Sight:
         self.hidden = 0
 
     def name(self, place: Place, time_ns: int) -> bool:
-        """Whether a name in a directory could be seen at a time."""
+        """Whether a name in a directory could be seen at a given time."""
         access, (directory, _) = self._access, place
         if access is None:
             return True

@@ -1,4 +1,4 @@
-"""Where things were: the names of an object at a time, and the path of a directory at a time.
+"""Where things were: the names of an object at a given time, and the path of a directory at a given time.
 
 Names come from what happened to an object. What had a name before the history begins is known by its first removal
 or rename, or, where nothing ever happened to it, by the index.
@@ -33,7 +33,7 @@ class Life:
     rights_ns: int = 0
 
     def at(self, time_ns: int) -> tuple[Place, ...]:
-        """Return the names at a time; where there is none then, the last ones before, else the first behind."""
+        """Return the names then; where there is none, the last ones before, else the first behind."""
         at = bisect_right(self.times, time_ns)
         return (
             self.names[at]
@@ -79,7 +79,7 @@ def _changes(fid: FID, record: ChangelogRecord) -> Iterable[tuple[Place, bool]]:
 
 
 class Whereabouts:
-    """Where objects were at a time; ask `learn` for them first, in few calls."""
+    """Where objects were at a given time; ask `learn` for them first, in few calls."""
 
     def __init__(self, archive: Archive, links: Links) -> None:
         self._archive = archive
@@ -109,7 +109,7 @@ class Whereabouts:
         self._lives |= {fid: life(fid, each, present.get(fid, ())) for fid, each in own.items()}
 
     def names(self, fid: FID, time_ns: int) -> tuple[Place, ...]:
-        """Return the names of an object at a time, the newest first."""
+        """Return the names of an object at a given time, the newest first."""
         known = self._lives.get(fid)
         return known.at(time_ns) if known is not None else ()
 
@@ -124,7 +124,7 @@ class Whereabouts:
         return known.rights_ns if known is not None else 0
 
     def above(self, directory: FID, time_ns: int) -> list[Place] | None:
-        """Return the names from a directory up to the root at a time; None: one of them is not known."""
+        """Return the names from a directory up to the root at a given time; None: one of them is not known."""
         found: list[Place] = []
         while directory != ROOT_FID:
             names = self.names(directory, time_ns)
@@ -135,12 +135,12 @@ class Whereabouts:
         return found
 
     def directory(self, fid: FID, time_ns: int) -> bytes:
-        """Return the path that a directory had at a time, `/` for the root; its FID where that is not known."""
+        """Return the path that a directory had then, `/` for the root; its FID where that is not known."""
         names = self.names(fid, time_ns)
         return self.path(names[0], time_ns) if names else b"/" if fid == ROOT_FID else str(fid).encode()
 
     def path(self, place: Place, time_ns: int) -> bytes:
-        """Return the path that a name had at a time; it begins with a FID where more is not known."""
+        """Return the path that a name had at a given time; it begins with a FID where more is not known."""
         directory, name = place
         above = self.above(directory, time_ns)
         if above is None:

@@ -85,7 +85,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Identity(msgspec.Struct, frozen=True, gc=False):
     """An installed extractor: a new version or digest (of its program and image) gives it a new serial.
 
-    `most_jobs`: how many of its jobs may be out at a time; 0: any number.
+    `most_jobs`: how many of its jobs may be out at once; 0: any number.
     """
 
     name: str
@@ -240,7 +240,7 @@ class Transaction(Protocol):
         """Write the documents that were found in stored objects; where a newer one is stored it stays."""
 
     def put_failures(self, failures: Iterable[tuple[ObjectRow, Result, int]]) -> None:
-        """Keep failed attempts, each the last of so many, beside the last good documents."""
+        """Keep failed attempts, each the last of a number of tries, beside the last good documents."""
 
     def lanes(self) -> list[Lane]:
         """Return the lanes that have pending rows, per queue the greatest priority first."""

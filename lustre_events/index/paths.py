@@ -19,7 +19,7 @@ from lustre_events.index.visibility import DirectoryAccess
 LONGEST = 16 << 10
 MOST_LINKS = 4_000
 NEAR_LEVELS = 64
-"""What bounds a look for paths: their bytes, and the links beyond so many directories above each object.
+"""What bounds a look for paths: their bytes, and the links beyond this number of directories above each object.
 
 Anybody can make thousands of directories inside each other, with names of 255 bytes. These bounds keep that from
 taking time or memory from who writes the index.

@@ -199,7 +199,7 @@ class _Collector:
     room: int = MAX_TEXT_LENGTH
     truncated: bool = False
     asked: int = 0
-    """How often room was asked for: there are at most so many rows."""
+    """How often room was asked for: there are at most that many rows."""
 
     def flat(self) -> Flat:
         return Flat(

@@ -92,7 +92,7 @@ def unknown(path: bytes, status: Status) -> Iterator[Sentence]:
 def service(status: Status) -> Iterator[Sentence]:
     """Yield what holds everything up; nothing where all is well."""
     for problem in status.problems:
-        yield Sentence(problem, "that to be mended")
+        yield Sentence(problem, "that to be fixed")
     if status.dispatcher is not None:
         alive = status.dispatcher.alive_ns
         silent = (status.time_ns - alive) / SECOND_NS
@@ -170,7 +170,7 @@ def _rules(
 ) -> Iterator[Sentence]:  # fmt: skip
     """Yield what the rules say of each name, and note in `wanted` which extractor is to run by which rule."""
     if known.rules is None:
-        yield Sentence(f"the rules cannot be read: {known.problem}", "that to be mended")
+        yield Sentence(f"the rules cannot be read: {known.problem}", "that to be fixed")
         return
     for path in view.paths:
         file = File(path, (EVENTS["content"],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,

@@ -1,4 +1,4 @@
-"""A history that somebody asks for: what is told, to whom, and which of it."""
+"""A history that somebody asks for: what is told, to which viewer, and which part of it."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `document`, by their column names, with `released` among them.
 
     `blame` says whose fault a failure is. `extractor`: no file could have been extracted (no image or a refused
-    one, the runtime failed, the extractor is not installed, not approved, or of a user whom this worker cannot be):
+    one, the runtime failed, the extractor is not installed, not approved, or of a user that this worker cannot be):
     such a job counts for the breaker, not against its files. `file`: anything else.
 
     `final`: the program says that another try at the same content would fail alike, so there is none.
@@ -111,7 +111,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     final: bool = False
 
     def failure(self, attempts: int) -> dict[str, Any]:
-        """Return what is kept of a failure, the last of so many attempts."""
+        """Return what is kept of a failure, the last of a number of attempts."""
         kept = {"error": self.error, "stderr": self.stderr, "attempts": attempts}
         return kept | ({"final": True} if self.final else {})
 

@@ -21,7 +21,7 @@ from lustre_events.jobs.messages import JOB_FUNCTION, Job, decode_job
 MOST_QUEUES = 100
 MOST_WORKERS = 500
 MOST_JOBS = 10
-"""So many of each queue and state are shown."""
+"""Most jobs of each queue and state that are shown."""
 JOB_BYTES = 16 << 20
 TEXT_BYTES = 200
 _STATES = (("running", "rq:wip:"), ("failed", "rq:failed:"))

@@ -89,7 +89,7 @@ class Changelog:
         self.close()
 
     def set_xflags(self, flags: ExtraFlag) -> None:
-        """Say which extra extensions `recv` shall give; right after `open`, which must have EXTRA_FLAGS."""
+        """Say which extra extensions `recv` is to give; right after `open`, which must have EXTRA_FLAGS."""
         with self._lock:
             code = self._library.call("llapi_changelog_set_xflags", self._open_handle(), int(flags))
         if code < 0:

@@ -113,7 +113,7 @@ def check(node: Node) -> None:
 
 
 def wanted_settings(node: Node) -> dict[str, dict[str, Any]]:
-    """Return what the file of settings shall say, by section."""
+    """Return what the file of settings is to say, by section."""
     return {
         section: {**USUAL.get(section, {}), **node.changed.get(section, {})}
         for section in [*USUAL, *(each for each in node.changed if each not in USUAL)]

@@ -1,4 +1,4 @@
-"""The status of a service that the settings name: whom to ask for it, and what to do where nobody answers."""
+"""The status of a service that the settings name: collected from its parts, or what to do where one is silent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.redis import RedisRecordStreams
 
 SHARE = 30
-"""Rows are counted again when so many times as long has passed as counting took."""
+"""Rows are counted again when this many times as long has passed as counting took."""
 
 
 class Counting:

@@ -111,7 +111,7 @@ def file(
 
     Args:
         path: of the file.
-        content: what shall be in it; asked for only when it is needed.
+        content: what is to be in it; asked for only when it is needed.
         mode: its permissions.
         owner: its owner.
         keep: what is in it stays, where it is there already.
@@ -182,9 +182,9 @@ def handed(path: Path, owner: Owner) -> Step:
     """
     root = Owner(owner.accounts)
 
-    def give(whom: Owner) -> None:
+    def give(owner: Owner) -> None:
         for each in path.rglob("*"):
-            whom.give(each)
+            owner.give(each)
 
     def undo() -> None:
         give(root)

@@ -399,6 +399,6 @@ def _state(settings: Settings) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigError(
-            f"{path}: cannot be made ({os.strerror(exc.errno or 0)}); mend [filesystem] state"
+            f"{path}: cannot be made ({os.strerror(exc.errno or 0)}); correct [filesystem] state"
         ) from exc
     return path

@@ -1,9 +1,9 @@
-"""Continuity: what must be there, compared with what is there, and losses said aloud.
+"""Continuity: what must be there, compared with what is there, and losses reported.
 
 Gaps in the index are legal, so a missing index alone proves nothing. What proves a loss: records that were in the
 stream, left it without being committed, and are no longer on the MDT; a changelog user that is gone; an index
 that began anew. A gap at the place where a reader goes on is suspected until a clear there tells that the user,
-for whom the MDT keeps records, was never gone.
+whose records the MDT keeps, was never gone.
 """
 
 from __future__ import annotations

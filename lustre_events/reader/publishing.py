@@ -27,7 +27,7 @@ class Publishing:
         self.rate = 0
 
     def caught_up(self, tail: Tail, at_ns: int) -> None:
-        """Remember that everything up to the tail was stored at a time."""
+        """Remember that everything up to the tail was stored at a given time."""
         self._caught_up = (tail, at_ns)
 
     def state(self) -> State:

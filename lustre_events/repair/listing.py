@@ -138,7 +138,7 @@ def steps(settings: Settings, looker: Looker, path: str) -> list[tuple[bytes, FI
     whole = os.path.realpath(os.fsencode(path))
     if whole != top and not whole.startswith(top.rstrip(b"/") + b"/"):
         raise ConfigError(
-            f"{path}: not below {settings.filesystem.mount}; name a directory there, or mend [filesystem] mount"
+            f"{path}: not below {settings.filesystem.mount}; name a directory there, or correct [filesystem] mount"
         )
     if not os.path.isdir(whole):  # noqa: PTH112 - bytes
         raise ConfigError(f"{path}: no directory; name one below {settings.filesystem.mount}")

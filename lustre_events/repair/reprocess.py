@@ -1,6 +1,6 @@
 """A new version of an extractor over files that are there already: `lustre-events extractor reprocess`.
 
-The index is searched here; the dispatcher takes the files a portion at a time, as fast as its limit on what is
+The index is searched here; the dispatcher takes the files in portions, as fast as its limit on what is
 pending allows. Stopped at any point and begun again, it only does some files twice.
 """
 

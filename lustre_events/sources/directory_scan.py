@@ -40,7 +40,7 @@ LISTED = 1 << 32
 _NAMED = LISTED | inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
 
 MOST_NAMES = 50
-"""So many names of an object are looked at; of one with more a rename may be told as a new name and a lost one."""
+"""Most names of an object that are compared; of one with more a rename may be told as a new and a lost one."""
 CHUNK_NAMES = 500
 GRACE_SECONDS = 0.1
 """How long the other half of a rename may take to arrive."""

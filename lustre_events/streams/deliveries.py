@@ -4,7 +4,7 @@
     le:courier:jobs         list   sealed deliveries that no courier has taken
     le:courier:answers      list   answers that are not yet in the index; an entry begins with an id of its own
 
-The dispatcher bounds what waits: so many deliveries per endpoint. What is lost here goes again when its lease ends.
+The dispatcher bounds what waits: the deliveries per endpoint. What is lost here goes again when its lease ends.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ class ReaderStream(Protocol):
         """Keep the mark; written before each clear. Raises LeaseLost."""
 
     def cleared_for(self) -> str:
-        """Return the id of the changelog user for whom a clear last worked on this MDT; "" for none.
+        """Return the id of the changelog user whose clear last worked on this MDT; "" for none.
 
         Behind a blank the index up to which it was cleared, where the mark has gone on without it.
         """

@@ -115,7 +115,7 @@ def _only_look() -> None:
 
 
 def _admit(login: Login, admins: tuple[str, ...]) -> Response | None:
-    """Let in whom the proxy names, or who says the password of one of `admins`."""
+    """Let in the user that the proxy names, or who gives the password of one of `admins`."""
     user = login.by_proxy(flask.request.remote_addr or "", cast("Mapping[str, str]", flask.request.headers))
     given = flask.request.authorization
     if login.check is not None and given is not None and given.type == "basic":
@@ -126,7 +126,7 @@ def _admit(login: Login, admins: tuple[str, ...]) -> Response | None:
     if user in admins and user:
         return None
     if login.check is None:
-        flask.abort(403, "The queues are for admins ([web] admins), whom the site's proxy names.")
+        flask.abort(403, "The queues are for admins ([web] admins), named by the site's proxy.")
     return flask.Response("Log in as an admin ([web] admins).\n", 401, {"WWW-Authenticate": 'Basic realm="queues"'})
 
 

@@ -42,7 +42,7 @@ class Patience:
     FREE = 5
     WAIT_SECONDS = 5.0
     USERS = 10_000
-    """So many are remembered; then the one that tried the longest ago is forgotten."""
+    """Most that are remembered; then the one that tried the longest ago is forgotten."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

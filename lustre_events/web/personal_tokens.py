@@ -47,7 +47,7 @@ class PersonalToken:
     revoked_ns: int | None
 
     def open_at(self, now_ns: int) -> bool:
-        """Return whether it opens anything at a time."""
+        """Return whether it opens anything at a given time."""
         return self.revoked_ns is None and now_ns < self.expires_ns
 
 

@@ -11,7 +11,7 @@ class Pace:
     """Lets each user ask some times a minute; what was not used is kept for a minute at most."""
 
     USERS = 10_000
-    """So many are remembered; then the one that asked the longest ago is forgotten."""
+    """Most that are remembered; then the one that asked the longest ago is forgotten."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -29,12 +29,12 @@ SLOW_SECONDS = 20.0
 MOST_OPEN = 100
 """With more connections than that the idlest are closed at once."""
 PLACES = 400
-"""So many connections are accepted; the others wait until one is closed."""
+"""Most connections that are accepted; the others wait until one is closed."""
 LOOK_SECONDS = 0.25
 
 WAITING = 24
 TURN_SECONDS = 30.0
-"""So many requests wait for their turn, for so long; then they are told that the console is busy."""
+"""Most requests that wait for their turn, and for how long; then they are told that the console is busy."""
 SPARE_THREADS = 2
 HEALTH = "/health"
 
@@ -48,9 +48,9 @@ def server_of(app: Application, listen: str, threads: int, group: str = "") -> B
     """Return a server for `app` that listens, not running yet.
 
     Args:
-        app: what it serves, `threads` requests at a time.
+        app: what it serves, `threads` requests at once.
         listen: ADDRESS:PORT, or unix:PATH.
-        threads: how many requests are answered at a time.
+        threads: how many requests are answered at once.
         group: who may connect to the Unix socket, besides this process's own group.
 
     Raises:
@@ -70,7 +70,7 @@ def server_of(app: Application, listen: str, threads: int, group: str = "") -> B
         if group and "unix_socket" in where:
             os.chown(where["unix_socket"], -1, grp.getgrnam(group).gr_gid)
     except (OSError, ValueError, KeyError) as exc:
-        raise ConfigError(f"{listen}: cannot be listened at ({exc}); mend [web] listen, listen_group") from exc
+        raise ConfigError(f"{listen}: cannot be listened at ({exc}); correct [web] listen, listen_group") from exc
     threading.Thread(target=Doorkeeper(sockets).watch, daemon=True, name="doorkeeper").start()
     return server
 
@@ -114,7 +114,7 @@ def _is_half_way(channel: HTTPChannel) -> bool:
 
 
 class Turns:
-    """Lets so many requests at a time into an application; the others wait, but who asks for its health."""
+    """Lets a number of requests at once into an application; the others wait, but who asks for its health."""
 
     def __init__(self, app: Application, most: int, waiting: int = WAITING, seconds: float = TURN_SECONDS) -> None:
         self._app = app

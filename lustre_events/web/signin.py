@@ -43,7 +43,7 @@ def person() -> Person:
 
 
 def named() -> str:
-    """Return the name of who has logged in, or whom the proxy names; empty: nobody."""
+    """Return the name of who has logged in, or who the proxy names; empty: nobody."""
     site = flask.current_app.extensions["site"]
     if site.login.header:
         return str(site.login.by_proxy(flask.request.remote_addr or "", flask.request.headers))

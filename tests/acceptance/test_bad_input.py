@@ -104,7 +104,7 @@ def test_redis_that_is_down_gives_one_sentence(tmp_path: Path) -> None:
     [(("--appendonly", "no"), "appendonly"), (("--maxmemory-policy", "allkeys-lru"), "noeviction")],
 )
 def test_a_redis_that_can_lose_records_is_refused(options: tuple[str, ...], word: str, tmp_path: Path) -> None:
-    """Without AOF, or with eviction, nothing starts; the sentence has the command that mends it."""
+    """Without AOF, or with eviction, nothing starts; the sentence has the command that fixes it."""
     with RedisServer(tmp_path / "redis", program=need("redis-server"), options=options) as redis:
         path = settings(tmp_path, f'[redis]\nurl = "{redis.url}"')
 

@@ -135,7 +135,7 @@ def test_files_are_extracted_again(site: Site) -> None:
 
 
 def test_rules_are_followed_without_a_restart(site: Site) -> None:
-    """A broken file keeps the old rules and says so; a mended one counts within seconds."""
+    """A broken file keeps the old rules and says so; a repaired one counts within seconds."""
     before = site.rules.read_text()
     site.rules.write_text(before + "[[rule]\n")
     wait_for(lambda: any("not a TOML file" in each for each in site.status()["rules_problems"]))

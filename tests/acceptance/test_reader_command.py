@@ -93,7 +93,7 @@ def test_records_are_stored_then_cleared_and_sigterm_ends_it(
 
 
 def at_least(place: Place, count: int) -> bool:
-    """Whether so many records are stored."""
+    """Whether this number of records is stored."""
     return len(place.stored()) >= count
 
 

@@ -128,7 +128,7 @@ def test_owner_is_that_of_the_file(rules: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_user_is_one_sentence(rules: Path) -> None:
-    """A user whom this node does not know is said, with the way out."""
+    """A user that this node does not know is said, with the way out."""
     done = lustre_events("rules", "test", "--rules", rules, "--owner", "nobody-of-that-name", "a")
 
     assert done.stderr.decode().endswith("no such user on this node; give the uid instead\n")

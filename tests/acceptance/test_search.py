@@ -121,7 +121,7 @@ def test_counts_facets_and_sums(index: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may search as somebody else")
 def test_searching_as_somebody_else(index: str) -> None:
-    """--as shows what that user could see; a user whom this machine does not know is refused."""
+    """--as shows what that user could see; a user that this machine does not know is refused."""
     nobody = pwd.getpwnam("nobody").pw_name
 
     assert out(index, "search", "columns:x", "--as", nobody) == b"/mnt/lustre/a,b\\n\\xff.csv\n"

@@ -55,7 +55,7 @@ def make_tree(top: Path) -> None:
 
 
 def test_a_tree_is_scanned_verified_repaired_and_reconciled(service: Service) -> None:
-    """The index of a tree without records becomes right, what is wrong is mended, losses are made good."""
+    """The index of a tree without records becomes right, what is wrong is repaired, losses are made good."""
     top = service.files
     make_tree(top)
 

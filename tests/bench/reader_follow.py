@@ -2,7 +2,7 @@
 
     python -m tests.bench.reader_follow [RECORDS] [REOPEN_SECONDS]
 
-The stand-in's FOLLOW looks for new records once a second, as the kernel does. Records come one at a time at random
+The stand-in's FOLLOW looks for new records once a second, as the kernel does. Records come one by one at random
 moments; the reader is the real command in a process of its own, with a real Redis. Not part of any test.
 """
 

@@ -82,7 +82,7 @@ class Changes:
 
 
 def run(site: Site, seed: int, until: float, say: Callable[[str], None], looks: int = 4) -> Account:
-    """Do a round, until that time (of time.monotonic) or so many looks; what it finds wrong ends it."""
+    """Do a round, until that time (of time.monotonic) or this number of looks; what it finds wrong ends it."""
     account = Account(seed, site.kind)
     began = time.monotonic()
     chance = random.Random(seed)

@@ -182,7 +182,7 @@ def test_doctor_reads_the_acl_file_where_it_lies(server: RedisServer) -> None:
     assert said(server, "reader").level == OK
     assert (lost.level, unseen.level) == (FAILURE, WARNING)
     for finding in (lost, unseen):
-        assert "lustre-events setup redis" in finding.mend
+        assert "lustre-events setup redis" in finding.fix
 
 
 @pytest.mark.parametrize(

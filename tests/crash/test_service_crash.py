@@ -69,7 +69,7 @@ def pause(seconds: float) -> None:
 
 
 def start_all(service: Service, **others: tuple[str, ...]) -> None:
-    """Start Redis and every part; `others` are the words of those that shall be something else."""
+    """Start Redis and every part; `others` are the words of those that are to be something else."""
     service.start_redis()
     for name in PARTS:
         service.start_part(name, *others.get(name, ()))

@@ -232,7 +232,7 @@ def test_passwords_make_tokens_and_cannot_be_guessed(console: Console) -> None:
 
 
 def test_who_asks_too_often_waits(console: Console) -> None:
-    """Each user has so many requests a minute, whatever token is used; the answer says how long to wait."""
+    """Each user has a number of requests a minute, whatever token is used; the answer says how long to wait."""
     console.settings = replace(console.settings, requests_per_minute=2)
     app = console.app()
     client, tokens = app.test_client(), [secret_of(console, OWNER), secret_of(console, OWNER)]

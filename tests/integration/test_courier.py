@@ -41,7 +41,7 @@ class Site:
         self.thread = threading.Thread(target=self.courier.run, daemon=True)
 
     def answers(self, count: int) -> list[Answer]:
-        """Wait for so many answers and take them."""
+        """Wait for this number of answers and take them."""
         found: list[Answer] = []
 
         def came() -> bool:

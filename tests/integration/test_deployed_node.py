@@ -112,7 +112,7 @@ def test_containers_can_read_the_images_where_all_roles_are_on_one_node(root: Pa
     assert reads(image, *nobody)
     assert list(open_to_all(image.parent)) == []
     image.chmod(0o600)
-    assert [finding.mend for finding in open_to_all(image.parent)] == [f"chmod o+r {image}"]
+    assert [finding.fix for finding in open_to_all(image.parent)] == [f"chmod o+r {image}"]
     image.chmod(0o644)
     assert not reads(index, *nobody)
     assert [finding.level for finding in open_to_all(index.parent)] == [FAILURE]

@@ -334,7 +334,7 @@ def test_unreadable_file_harms_no_other(runtime: ContainerRuntime, place: Path) 
     with opened(place / "private", items) as files:
         own, inner, readable = runtime.run(manifest, files, SECONDS)
 
-    assert own.error == inner.error == "nobody, as whom containers run here, may not read it"
+    assert own.error == inner.error == "nobody, the account that runs containers here, may not read it"
     assert readable.status == "ok"
 
 

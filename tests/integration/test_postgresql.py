@@ -119,7 +119,7 @@ def test_a_user_who_only_reads_can_search(postgresql_url: str) -> None:
 def test_sentences_tell_what_to_do_and_no_password(
     server: PostgreSQLServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No connection, no database, a wrong password: each says what to mend, and none tells a password."""
+    """No connection, no database, a wrong password: each says what to correct, and none tells a password."""
     caplog.set_level(logging.DEBUG)
     with connect(server.url()) as admin:
         admin.execute("ALTER ROLE lustre_events PASSWORD 'another'")

@@ -46,7 +46,7 @@ def admin(console: Console) -> FlaskClient:
 
 
 def test_the_queues_are_for_admins(console: Console, client: redis.Redis) -> None:
-    """Those whom [web] admins names see queues, jobs and the way to the dashboard; others get a sentence."""
+    """The users that [web] admins names see queues, jobs and the way to the dashboard; others get a sentence."""
     RqQueues(client, 60).enqueue("default", [JOB])
     app = console.app()
 

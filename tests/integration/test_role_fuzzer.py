@@ -85,7 +85,7 @@ def test_no_command_of_a_role_reaches_what_is_others(role: str, place: Place) ->
 
 
 def attack(url: str, own: tuple[str, ...], count: int) -> int:
-    """Give so many commands; return how many were carried out. From a fixed seed."""
+    """Give this number of commands; return how many were carried out. From a fixed seed."""
     chance = random.Random(9)
     names = [
         STREAM,

@@ -1,4 +1,4 @@
-"""Whose rights a container has: really another user's, with that user's groups, on files of one owner at a time."""
+"""Whose rights a container has: really another user's, with that user's groups, on files of one owner each."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_own_extractor_reads_what_its_user_may(runtime: ContainerRuntime, folder
     assert told(its) == ("ok", ada.uid, "own", 1)
     assert told(shared)[:3] == ("ok", ada.uid, "shared")
     assert its.extractor == f"{ada.name}/spy"
-    assert private.error == f"{ada.name}, as whom containers run here, may not read it"
+    assert private.error == f"{ada.name}, the account that runs containers here, may not read it"
 
 
 def test_own_extractor_cannot_make_root_read(runtime: ContainerRuntime, folder: Path, ada: Account) -> None:

@@ -262,7 +262,7 @@ def documents(index_place: IndexPlace) -> Iterator[ActionRig]:
 
 
 def extracted(rig: ActionRig, rows: int, *records: ChangelogRecord) -> list[dict[str, object]]:
-    """Let a file change, and its table have so many rows; return what is told then."""
+    """Let a file change, and its table have this number of rows; return what is told then."""
     jobs = rig.play(*records)
     for _ in range(6):
         for job in jobs:

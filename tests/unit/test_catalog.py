@@ -67,7 +67,7 @@ def test_changed_rules_count(site: Site) -> None:
 
 @pytest.mark.parametrize("text", ["[[rule", '[[rule]]\nextractor = "wrods"\n', None])
 def test_broken_rules_keep_the_old_ones(site: Site, text: str | None) -> None:
-    """The old rules go on, one sentence says why; when the file is mended it counts."""
+    """The old rules go on, one sentence says why; when the file is repaired it counts."""
     before = site.catalog.found.rules
     if text is None:
         site.rules.unlink()
@@ -78,9 +78,9 @@ def test_broken_rules_keep_the_old_ones(site: Site, text: str | None) -> None:
 
     assert found is not None
     assert found.rules is before
-    assert "until that is mended" in found.problems[0]
+    assert "until that is corrected" in found.problems[0]
     assert site.catalog.look() is None
-    site.rules.write_text(RULE + "# mended\n")
+    site.rules.write_text(RULE + "# repaired\n")
     assert site.catalog.look() is not None
     assert site.catalog.found.problems == ()
 
@@ -288,7 +288,7 @@ def test_no_extractor_of_a_user_harms_anybody_else(site: Site, name: str) -> Non
 
 
 def test_many_extractors_of_a_user_are_bounded(site: Site) -> None:
-    """Only so many of one user count, and of those that are wrong only some are told."""
+    """Only a number of one user count, and of those that are wrong only some are told."""
     for number in range(2 * own_extractors.MOST_OWN):
         folder = site.own / ME.pw_name / f"e{number}"
         folder.mkdir(parents=True)

@@ -27,7 +27,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def tabular(rig: Rig, count: int = 1) -> list[Job]:
-    """Make so many new files, and return the jobs of `tabular` for them."""
+    """Make this number of new files, and return the jobs of `tabular` for them."""
     first = rig.select("SELECT count(*) FROM object")[0] + 1
     jobs = rig.play(*[create(fid=number, name=b"%d.csv" % number) for number in range(first, first + count)])
     rig.answer([job for job in jobs if job.extractor == STAT])
@@ -131,7 +131,7 @@ def test_the_breaker_survives_a_restart(rig: Rig) -> None:
 
 
 def test_a_new_version_lifts_the_breaker(rig: Rig) -> None:
-    """Whoever mends the extractor need not resume it."""
+    """Whoever fixes the extractor need not resume it."""
     blame(rig, tabular(rig, 3))
     rig.extractors = (Identity("tabular", "2", "sha256:9"), HDF5)
     rig.restart()

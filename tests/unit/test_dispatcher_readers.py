@@ -44,7 +44,7 @@ def tables(jobs: list[Job]) -> list[Job]:
 
 
 def test_no_more_jobs_read_than_the_manifest_allows(make: MakeRig) -> None:
-    """Of an extractor with `jobs = 2` two jobs are out at a time, waiting ones too; others are not held up."""
+    """Of an extractor with `jobs = 2` two jobs are out at once, waiting ones too; others are not held up."""
     rig = make(FEW, job_files=1)
     rig.feed(*number([b.create(fid=fid, name=b"%d.csv" % fid) for fid in range(1, 6)], 0))
     rig.settle()

@@ -44,7 +44,7 @@ def fids(*numbers: int) -> list[str]:
 
 
 def test_files_are_extracted_again_in_portions(rig: Rig) -> None:
-    """Only so many rows are pending at a time; the answer says how many files of the portion were taken."""
+    """Only a number of rows are pending at once; the answer says how many files of the portion were taken."""
     asked = fids(1, 2, 3, 4, 5, 6)
     first = rig.ask("reprocess", name="tabular", fids=asked)
     again = rig.ask("reprocess", name="tabular", fids=asked[4:])

@@ -1,4 +1,4 @@
-"""The doctor's checks: each says ok, or what is wrong and what mends it."""
+"""The doctor's checks: each says ok, or what is wrong and what fixes it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_every_finding_that_is_not_well_names_what_mends_it(tmp_path: Path) -> N
         *service.dispatcher(status_of({})),
     ]
     assert OK not in levels(found)
-    assert [finding for finding in found if not finding.mend] == []
+    assert [finding for finding in found if not finding.fix] == []
 
 
 def test_what_cannot_be_looked_at_says_so_in_one_sentence() -> None:
@@ -72,7 +72,7 @@ def test_what_cannot_be_looked_at_says_so_in_one_sentence() -> None:
     found = next(
         each for each in examine(Settings(), "sqlite:////nowhere/index.db", ["web"]) if "index" in each.text
     )
-    assert (found.level, found.mend) == (FAILURE, "")
+    assert (found.level, found.fix) == (FAILURE, "")
     assert found.text.startswith("/nowhere/index.db: there is no index")
 
 
@@ -112,7 +112,7 @@ def test_a_mask_that_hides_names_is_a_failure_one_that_hides_a_rules_events_a_wa
     without_rename = list(changelog.user(users, "cl1", ALL - {"RENME"}, {Kind.CONTENT}))[1]
     without_close = list(changelog.user(users, "cl1", ALL - {"CLOSE"}, {Kind.CONTENT}))[1]
     assert (without_rename.level, without_close.level) == (FAILURE, WARNING)
-    assert without_rename.mend == f"lustre-events changelog mask +RENME --mdt {MDT}"
+    assert without_rename.fix == f"lustre-events changelog mask +RENME --mdt {MDT}"
     assert levels(changelog.user(users, "cl1", (ALL - {"CLOSE"}) | {"MTIME"}, {Kind.CONTENT})) == [OK, OK]
 
 
@@ -139,7 +139,7 @@ def test_kernels_that_forbid_user_namespaces_are_named(tmp_path: Path) -> None:
     """The setting, its value and the command that changes it are said."""
     (tmp_path / "user").mkdir()
     (tmp_path / "user" / "max_user_namespaces").write_text("0\n")
-    assert one(node.kernel(tmp_path)).mend.startswith("sysctl -w user.max_user_namespaces=")
+    assert one(node.kernel(tmp_path)).fix.startswith("sysctl -w user.max_user_namespaces=")
     (tmp_path / "user" / "max_user_namespaces").write_text("96000\n")
     assert one(node.kernel(tmp_path)).level == OK
 
@@ -182,7 +182,7 @@ def test_a_reader_that_is_silent_lost_or_without_its_user_is_a_failure() -> None
     found = list(service.readers(status, []))
     assert levels(found) == [FAILURE] * 3
     assert found[0].text == "it has been silent for 60 s"
-    assert found[2].mend == f"lustre-events continuity reconcile {MDT}"
+    assert found[2].fix == f"lustre-events continuity reconcile {MDT}"
 
 
 def test_a_queue_without_workers_is_a_failure() -> None:
@@ -192,7 +192,7 @@ def test_a_queue_without_workers_is_a_failure() -> None:
     found = {finding.subject: finding.level for finding in service.queues(status, ["default", "late"])}
     assert found == {"queue default": OK, "queue gpu": FAILURE, "queue late": FAILURE}
     (alone,) = service.queues(status_of({"rq": {"queues": {}, "workers": []}}), ["builtin"])
-    assert (alone.level, "lustre-events-worker@builtin" in alone.mend) == (FAILURE, True)
+    assert (alone.level, "lustre-events-worker@builtin" in alone.fix) == (FAILURE, True)
 
 
 def test_a_suspended_extractor_is_a_warning() -> None:
@@ -200,14 +200,14 @@ def test_a_suspended_extractor_is_a_warning() -> None:
     status = status_of({"extractors": {"hdf5": {"suspended": "the image is broken"}, "tabular": {}}})
     finding = one(service.extractors(status))
     assert (finding.level, finding.subject) == (WARNING, "extractor hdf5")
-    assert "lustre-events extractor resume hdf5" in finding.mend
+    assert "lustre-events extractor resume hdf5" in finding.fix
 
 
 def test_what_the_dispatcher_cannot_use_is_a_warning() -> None:
     """A broken file of rules is told with the command that checks it, not as a Redis that is away."""
     finding = one(service.rules(status_of({"rules_problems": ["rules.toml: no such key"]})))
     assert (finding.level, finding.text) == (WARNING, "rules.toml: no such key")
-    assert "lustre-events rules check" in finding.mend
+    assert "lustre-events rules check" in finding.fix
 
 
 def unit(**found: object) -> str:
@@ -229,7 +229,7 @@ def test_units_that_end_again_and_again_or_are_not_enabled_are_found(said: dict[
     """What systemd tells of each unit is judged; the fix names that unit."""
     finding = one(units.look(lambda: unit(**said)))
     assert finding.level == level
-    assert level == OK or "lustre-events-web.service" in finding.mend
+    assert level == OK or "lustre-events-web.service" in finding.fix
 
 
 def test_who_has_all_keys_is_found() -> None:
@@ -269,6 +269,6 @@ def test_a_user_that_was_never_registered_is_not_yet_wrong(tmp_path: Path) -> No
             each for each in examine(named, "sqlite:////none", ["reader"]) if each.subject == f"changelog {MDT}"
         )
 
-    assert (said().level, "changelog register" in said().mend) == (INFO, True)
+    assert (said().level, "changelog register" in said().fix) == (INFO, True)
     users.keep(tmp_path / "state", MDT, "cl9-lustre-events")
     assert said().level == FAILURE

@@ -60,7 +60,7 @@ def asked(rig: Rig, extractor: str, *numbers: int) -> list[Job]:
 
 
 def asked_in_turn(rig: Rig, extractor: str, first: int, count: int) -> Iterator[Job]:
-    """Yield jobs of new objects: all are asked at once, but directories, of which few are out at a time."""
+    """Yield jobs of new objects: all are asked at once, but directories, of which few are out at once."""
     at_once = 1 if extractor == SCAN else count
     for number in range(first, first + count, at_once):
         yield from asked(rig, extractor, *range(number, number + at_once))
@@ -79,7 +79,7 @@ def put(rig: Rig, job: Job, **fields: Any) -> bool:
     rig.dispatcher.step()
     assert rig.results.read(10) == []
     while jobs := [job for job in rig.play() if job.extractor == SCAN]:
-        rig.answer(jobs, document={})  # only so many are given out at a time
+        rig.answer(jobs, document={})  # only a number of them is given out at once
     return True
 
 

@@ -6,6 +6,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.support.service.command import REPOSITORY
 
@@ -183,3 +184,39 @@ def test_each_function_can_be_read_at_once() -> None:
     assert len(found) > 2000
     assert [where for where, many, why in found if many and not why] == []
     assert [where for where, many, why in found if why and not many] == []
+
+
+AVOIDED = (
+    "mend",
+    "mends",
+    "mended",
+    "mending",
+    "wishes",
+    "roster",
+    "so many",
+    "at a time",
+    "whom",
+    "aloud",
+    "shall",
+)
+"""Words that stop a reader; CONTRIBUTING.md says what to write instead."""
+_AVOIDED = re.compile(rf"\b({'|'.join(AVOIDED)})\b", re.IGNORECASE)
+PROSE = (".py", ".md", ".toml", ".html", ".json", ".yml", ".sql", ".lua", ".sh", ".service", ".c")
+
+
+def test_prose_has_none_of_the_words_that_the_house_avoids() -> None:
+    """Messages, help, settings, docstrings and pages say things plainly; the list of words to avoid is short."""
+    tops = ("lustre_events", "workers", "extractors", "bench", "deploy", "docs", "tests")
+    paths = [path for top in tops for path in (REPOSITORY / top).rglob("*") if path.suffix in PROSE]
+    paths += [REPOSITORY / name for name in ("README.md", "DESIGN.md", "CONTRIBUTING.md", "SECURITY.md")]
+    own = {Path(__file__), REPOSITORY / "CONTRIBUTING.md"}
+
+    found = [
+        f"{path.relative_to(REPOSITORY)}: {word[0]}"
+        for path in paths
+        if path not in own and not {"samples", "golden", "expected"} & set(path.parts)
+        for word in _AVOIDED.finditer(path.read_text(errors="replace"))
+    ]
+
+    assert len(paths) > 700
+    assert found == []

@@ -55,7 +55,7 @@ def test_facets(index: sqlite3.Connection, field: str, facets: list[tuple[str | 
 
 
 def test_facets_have_a_limit(index: sqlite3.Connection) -> None:
-    """Only so many values are given, the most frequent ones; several fields at once are fine."""
+    """Only a number of values are given, the most frequent ones; several fields at once are fine."""
     found = searching(index).facets("type:f", ["k", "owner"], limit=1)
 
     assert found["k"] == (Facet("red", 2, 30),)

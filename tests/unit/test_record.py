@@ -172,7 +172,7 @@ def test_an_unknown_type_is_a_record_like_any_other(type_: int) -> None:
 
 
 def test_a_name_too_long_to_be_one_is_refused() -> None:
-    """A length that no pair of names has means that these bytes are no record, even if so many bytes follow."""
+    """A length that no pair of names has means that these bytes are no record, even if that many bytes follow."""
     data = bytearray(raw(create(fid=1))) + bytes(1 << 16)
     data[0:2] = (MAX_NAME_BYTES + 1).to_bytes(2, "little")
 

@@ -293,7 +293,7 @@ def test_the_chunks_do_not_show(chunk_bytes: int, as_json: bool) -> None:
 
 
 def test_a_file_is_not_held_whole() -> None:
-    """No more than a chunk and one record is written at a time, so a file may be of any length."""
+    """No more than a chunk and one record is written at once, so a file may be of any length."""
     data = capture("09-mdtest-defmask/lustre-MDT0001.raw")
     parts: list[bytes] = []
     decode_file(io.BytesIO(data), parts.append, as_json=False, chunk_bytes=10_000)

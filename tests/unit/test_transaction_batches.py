@@ -36,7 +36,7 @@ from tests.support.records import builders as b
 
 
 def block(count: int, first: int = 1) -> Block:
-    """Return a block of so many records."""
+    """Return a block of this number of records."""
     records = number([b.create(fid=each + 1, name=b"n%d" % each) for each in range(count)], first - 1)
     return Block(MDT0, 1, first, first + count - 1, count, b"".join(map(b.raw, records)))
 

@@ -20,12 +20,12 @@ from workers.runs import Runtime
 
 
 class Tight(MemoryResults):
-    """Takes few results at a time, and none while the store is full."""
+    """Takes few results at once, and none while the store is full."""
 
     def put(self, results: Sequence[Result]) -> None:
         """Store results."""
         if len(results) > 2:
-            raise StreamFull("no room for so many")
+            raise StreamFull("no room for this many")
         super().put(results)
 
 

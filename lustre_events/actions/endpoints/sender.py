@@ -17,7 +17,7 @@ MOST_SECRET_BYTES = 4_096
 
 
 class Sender(Protocol):
-    """Sends to one endpoint, one batch after the other. Not for two threads at a time.
+    """Sends to one endpoint, one batch after the other. Not for two threads at once.
 
     `send` returns one Attempt per event, in their order, within the endpoint's time and whatever happens: what is
     wrong is an outcome, never an exception, and no sentence of it has a secret in it.

@@ -40,7 +40,7 @@ Connection = psycopg.Connection[Row]
 
 
 class Database:
-    """One session with an index. Not for two threads at a time. `name` is what messages call the index."""
+    """One session with an index. Not for two threads at once. `name` is what messages call the index."""
 
     def __init__(self, url: str, *, statement_seconds: float, settings: tuple[tuple[str, str], ...] = ()) -> None:
         """Connect, in autocommit mode; `settings` are the server's, for this session.
@@ -243,7 +243,7 @@ _SIGNS = {
     "authentication failed": "check the user and the password in [index] url, or ~/.pgpass",
     "no password supplied": "put the password into ~/.pgpass, or into [index] url",
     "pg_hba.conf": "let this user and machine in, in the server's pg_hba.conf",
-    "does not exist": "make it (deploy/postgresql/roles.sql), or mend [index] url",
+    "does not exist": "make it (deploy/postgresql/roles.sql), or correct [index] url",
     "permission denied for database": "grant the user CONNECT on it",
     "too many": "the server has no connection left; raise its max_connections",
     "starting up": "it will take connections soon",

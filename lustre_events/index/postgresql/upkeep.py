@@ -184,7 +184,7 @@ class Upkeep(Documents):
         return [(name, FID.unpack(fid)) for name, fid in rows]
 
     def walk(self) -> Walk | None:
-        """Return the directory that is to be looked at next: the newest, so that few are waiting at a time."""
+        """Return the directory that is to be looked at next: the newest, so that few are waiting at once."""
         row = self._run("SELECT fid, after, depth FROM walk ORDER BY id DESC LIMIT 1").fetchone()
         return None if row is None else Walk(FID.unpack(row[0]), *row[1:])
 

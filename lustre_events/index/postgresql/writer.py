@@ -46,7 +46,7 @@ _SETTINGS = (
 
 
 class PostgresqlWriter:
-    """See `interface.IndexWriter`. Not for two threads at a time. A lost session is replaced by the next call."""
+    """See `interface.IndexWriter`. Not for two threads at once. A lost session is replaced by the next call."""
 
     def __init__(self, url: str) -> None:
         """Open the index, or make it; raises as `Database` and its `migrate` do."""
@@ -292,7 +292,7 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
         return self._keys.free(self._connection, after, limit)
 
     def put_failures(self, failures: Iterable[tuple[ObjectRow, Result, int]]) -> None:
-        """Keep failed attempts, each the last of so many, beside the last good documents."""
+        """Keep failed attempts, each the last of a number of tries, beside the last good documents."""
         self.write_failures([
             FoundDocument(row.id, result.extractor, (result.generation, result.serial),
                   result.failure(attempts), result.provenance)

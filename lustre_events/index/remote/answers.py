@@ -321,7 +321,7 @@ class NewTokenAnswer(msgspec.Struct, frozen=True):
 
 
 class SiteAnswer(msgspec.Struct, frozen=True):
-    """Whom one asks, as whom, and where the file system is mounted there."""
+    """Which server answers, for which user, and where the file system is mounted there."""
 
     version: str
     user: str

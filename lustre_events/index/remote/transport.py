@@ -173,6 +173,6 @@ def _context(ca: str) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca or None)
     except OSError as exc:
-        raise ConfigError(f"{ca}: no certificates can be read from it ({exc}); mend [client] ca") from exc
+        raise ConfigError(f"{ca}: no certificates can be read from it ({exc}); correct [client] ca") from exc
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -45,14 +45,14 @@ def sqlite_errors(path: Path) -> Iterator[None]:
 def open_database(path: Path) -> sqlite3.Connection:
     """Open an index for writing; make it, or bring it to this version, where needed.
 
-    The connection is in autocommit mode and may move between threads, but serves one at a time.
+    The connection is in autocommit mode and may move between threads, but serves one at once.
 
     Raises:
         IndexUnavailable: no such folder, a network file system, no rights, not an index, busy for too long.
         IndexTooNew: a later version of this program wrote it.
     """
     if not there(path.parent):
-        raise IndexUnavailable(f"{path}: there is no folder {path.parent}; make it, or mend [index] url")
+        raise IndexUnavailable(f"{path}: there is no folder {path.parent}; make it, or correct [index] url")
     local_disk.check(path)
     with contextlib.suppress(OSError):  # SQLite says it better
         # Not for everybody: what a file's document says is for who may read the file. The WAL gets the same mode.
@@ -99,7 +99,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
     if application == 0 and version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
         return 0
     if application != APPLICATION_ID:
-        raise IndexUnavailable(f"{path}: this is another program's database; mend [index] url or --index")
+        raise IndexUnavailable(f"{path}: this is another program's database; correct [index] url or --index")
     if version > len(_schemas()):
         raise IndexTooNew(
             f"{path}: the index has version {version}, this program knows {len(_schemas())}; upgrade this program"
@@ -166,7 +166,7 @@ _UNIT = (
 _ADVICE = {
     "unable to open": f"check that the file and its folder may be read and written by this account; {_UNIT}",
     "readonly": f"check that the file and its folder may be written by this account; {_UNIT}",
-    "not a database": "the file is no SQLite database; mend [index] url or --index",
+    "not a database": "the file is no SQLite database; correct [index] url or --index",
     "malformed": "the file is damaged; restore it, or move it away and build the index anew",
     "locked": "another process holds it for too long; see who has it open",
     "interrupted": "that took too long; ask for less, by one more condition or a narrower path",

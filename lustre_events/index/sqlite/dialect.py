@@ -19,9 +19,9 @@ from lustre_events.index.sqlite.documents import SLOT_BITS
 from lustre_events.index.visibility import MODE
 
 MANY_TIMES = 4
-"""So many times FEW are still quickly found by their ids alone."""
+"""This many times FEW are still quickly found by their ids alone."""
 MANY_SHARE = 50
-"""The first of more than one in so many objects are found as quickly by looking at objects in order."""
+"""The first of more than one in this number of objects are found as quickly by looking at objects in order."""
 
 LISTED = Clause("le_listed(link.parent)")
 """Condition on a link, where a viewer does not see all."""

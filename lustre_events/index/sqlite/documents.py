@@ -35,7 +35,7 @@ from lustre_events.index.sqlite.search_rows import SearchRows
 from lustre_events.index.values import TABLES, canonical, flatten
 
 SLOT_BITS = 12
-"""A document's id is its object's id, shifted by so many bits, and a number: so the full text, which knows
+"""A document's id is its object's id, shifted by this number of bits, and a number: so the full text, which knows
 documents by their ids, finds in the order of the objects, and tells the object without another look."""
 
 _COLUMNS = f"{COLUMNS}, origin"

@@ -1,4 +1,4 @@
-"""Keys of documents in SQLite: the ids of dotted names, of which every owner of files may have so many.
+"""Keys of documents in SQLite: the ids of dotted names, of which every owner of files may have a limited number.
 
 Per extractor. Only the one writer makes keys and frees them, here, so what is known of them stays true; only those
 of a transaction which was undone are forgotten (`undone`). So one writer asks for each key once.

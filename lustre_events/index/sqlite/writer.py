@@ -39,7 +39,7 @@ from lustre_events.index.writer_cache import Remembered
 from lustre_events.jobs.messages import Result
 
 CHECKPOINT_ROWS = 5_000
-"""A checkpoint comes after so many rows. SQLite's own, in COMMIT, is for large ones (database.py)."""
+"""A checkpoint comes after this number of rows. SQLite's own, in COMMIT, is for large ones (database.py)."""
 
 _OBJECT = "fid, id, generation, content, type, uid, jobid, cause, facts_generation, rights, size"
 _FACTS = Facts.__struct_fields__
@@ -51,7 +51,7 @@ _PUT_FACTS = (
 
 
 class SQLiteWriter:
-    """See `interface.IndexWriter`. Not for two threads at a time."""
+    """See `interface.IndexWriter`. Not for two threads at once."""
 
     def __init__(self, path: Path) -> None:
         """Open the index at `path`, or make it; raises as `open_database` does."""
@@ -306,7 +306,7 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
         return self._keys.free(self._connection, after, limit)
 
     def put_failures(self, failures: Iterable[tuple[ObjectRow, Result, int]]) -> None:
-        """Keep failed attempts, each the last of so many, beside the last good documents."""
+        """Keep failed attempts, each the last of a number of tries, beside the last good documents."""
         put_failures(
             self._connection,
             [

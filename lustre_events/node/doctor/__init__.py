@@ -1,4 +1,4 @@
-"""What `lustre-events doctor` looks at: everything that this service needs, and what mends what is missing."""
+"""What `lustre-events doctor` looks at: everything that this service needs, and what fixes what is missing."""
 
 from lustre_events.node.doctor.findings import FAILURE, INFO, OK, WARNING, Finding
 from lustre_events.node.doctor.rounds import examine

@@ -35,7 +35,7 @@ IDLE_DAYS_SECONDS = 7 * 86_400
 def mount(path: str, source: str, mountinfo: str) -> Iterator[Finding]:
     """Look at the mount point; `mountinfo` is the text of /proc/self/mountinfo (proc(5))."""
     if not os.path.isdir(path):  # noqa: PTH112 - a string of the settings
-        yield failure("mount", f"{path} is not there", "mount the file system, or mend [filesystem] mount")
+        yield failure("mount", f"{path} is not there", "mount the file system, or correct [filesystem] mount")
         return
     if source != "lustre":
         yield ok("mount", f"{path} is watched as a directory")
@@ -47,7 +47,7 @@ def mount(path: str, source: str, mountinfo: str) -> Iterator[Finding]:
     else:
         yield failure(
             "mount", f"{path} is {f'of type {kind}' if kind else 'no mount point'}, not Lustre",
-            f"mount -t lustre MGS:/FSNAME {path}, or mend [filesystem] mount",
+            f"mount -t lustre MGS:/FSNAME {path}, or correct [filesystem] mount",
         )  # fmt: skip
 
 
@@ -60,10 +60,10 @@ def devices(folder: Path, mdts: Collection[str]) -> Iterator[Finding]:
         try:
             os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
         except OSError as exc:
-            mend = (
+            fix = (
                 "mount the file system here as a client" if exc.errno == errno.ENOENT else "run the reader as root"
             )
-            yield failure("devices", f"{path} cannot be opened: {os.strerror(exc.errno or 0)}", mend)
+            yield failure("devices", f"{path} cannot be opened: {os.strerror(exc.errno or 0)}", fix)
         else:
             yield ok("devices", f"{path} can be opened")
 

@@ -11,12 +11,12 @@ OK, INFO, WARNING, FAILURE = "ok", "info", "warning", "failure"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`mend` is a command or the change of a setting; empty where nothing is to be done, or `text` says it."""
+    """`fix` is a command or the change of a setting; empty where nothing is to be done, or `text` says it."""
 
     level: str
     subject: str
     text: str
-    mend: str = ""
+    fix: str = ""
 
 
 def ok(subject: str, text: str) -> Finding:
@@ -24,19 +24,19 @@ def ok(subject: str, text: str) -> Finding:
     return Finding(OK, subject, text)
 
 
-def info(subject: str, text: str, mend: str = "") -> Finding:
+def info(subject: str, text: str, fix: str = "") -> Finding:
     """Return what is neither well nor wrong: not begun yet, or not for this login to see."""
-    return Finding(INFO, subject, text, mend)
+    return Finding(INFO, subject, text, fix)
 
 
-def warning(subject: str, text: str, mend: str) -> Finding:
+def warning(subject: str, text: str, fix: str) -> Finding:
     """Return that something will hurt later, or may be meant."""
-    return Finding(WARNING, subject, text, mend)
+    return Finding(WARNING, subject, text, fix)
 
 
-def failure(subject: str, text: str, mend: str) -> Finding:
+def failure(subject: str, text: str, fix: str) -> Finding:
     """Return that something cannot work as it is."""
-    return Finding(FAILURE, subject, text, mend)
+    return Finding(FAILURE, subject, text, fix)
 
 
 def refused(subject: str, error: LustreEventsError) -> Finding:

@@ -31,7 +31,7 @@ def runtime(kind: str) -> Iterator[Finding]:
         said = subprocesses.run([program, "--version"], VERSION_SECONDS)
         said.check_returncode()
     except (OSError, subprocess.SubprocessError) as exc:
-        yield failure("runtime", f"{program} does not tell its version ({exc})", "mend the installation")
+        yield failure("runtime", f"{program} does not tell its version ({exc})", "repair the installation")
     else:
         yield ok("runtime", f"{said.stdout.decode(errors='replace').strip()} at {program}")
 

@@ -105,7 +105,7 @@ def extractors(status: Status) -> Iterator[Finding]:
     for name, state in status.extractors.items():
         if state.suspended is not None:
             yield warning(f"extractor {name}", f"it is suspended: {state.suspended}",
-                          f"mend it, then: lustre-events extractor resume {name}")  # fmt: skip
+                          f"repair it, then: lustre-events extractor resume {name}")  # fmt: skip
 
 
 def trouble(status: Status) -> Iterator[Finding]:
@@ -125,7 +125,7 @@ def keys(status: Status) -> Iterator[Finding]:
 def rules(status: Status) -> Iterator[Finding]:
     """Look at what the dispatcher says of rules and extractors that it cannot use."""
     for problem in status.rules_problems:
-        yield warning("rules", problem, "mend the file; lustre-events rules check says whether it is right")
+        yield warning("rules", problem, "correct the file; lustre-events rules check says whether it is right")
 
 
 def _seconds(status: Status, time_ns: int) -> float | None:

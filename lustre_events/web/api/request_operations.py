@@ -27,7 +27,7 @@ class Works(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Again(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Which of one's own files an extractor is to look at again, a portion at a time."""
+    """Which of one's own files an extractor is to look at again, in portions."""
 
     extractor: str
     query: str = "*"
@@ -109,7 +109,7 @@ OPERATIONS = (
     Operation("POST", "/failures/drop", "drop", "Forget failures.", answers.AskedAnswer, drop, body=Works,
               scope="act"),
     Operation(
-        "POST", "/reprocess", "reprocess", "Let an extractor look again at your own files, a portion at a time.",
+        "POST", "/reprocess", "reprocess", "Let an extractor look again at your own files, in portions.",
         answers.ReprocessedAnswer, reprocess, body=Again, scope="act",
     ),
 )  # fmt: skip

@@ -50,7 +50,7 @@ class Workload(threading.Thread):
         return sorted(path for path in self.top.rglob("*") if path.is_file())
 
     def write(self) -> None:
-        """Make a file; at most so many that the extractors keep up."""
+        """Make a file; at most as many as the extractors keep up."""
         if len(self.files()) < MOST_FILES:
             self._fill(self._fresh())
 

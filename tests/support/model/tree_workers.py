@@ -33,7 +33,7 @@ class TreeWorkers:
         )  # fmt: skip
 
     def work(self, extractors: Collection[str] = BUILT_IN, most: int = 1_000_000) -> int:
-        """Run the jobs that wait, at most so many; return how many."""
+        """Run the jobs that wait, at most `most`; return how many."""
         done = 0
         token = CURRENT.set(self.context)
         try:

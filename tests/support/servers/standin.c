@@ -15,7 +15,7 @@
  *  - the NID_BE form: NIDs come as they were fed in, only recv's choice of the flag bit is the real one;
  *  - the raw read's EIO when the MDT restarts (a socket can only give ECONNRESET, then 0; recv gives EIO),
  *    and that records read ahead still come before the error;
- *  - what a mask, a user or its absence keeps from being recorded: tests append what shall be there;
+ *  - what a mask, a user or its absence keeps from being recorded: tests append what is to be there;
  *  - idle users, rights (inject EACCES), the mount of a client (unmounted, it is silent), RPC delays, messages on
  *    stderr but one (about a clear that fails);
  *  - path2fid, open_by_fid and everything else that is not below.
@@ -657,7 +657,7 @@ void standin_fail_next(const char *function, int error, int times)
     pthread_mutex_unlock(&lock);
 }
 
-/* Lets FOLLOW look for new records every so many ms only; 0: at once. */
+/* Lets FOLLOW look for new records every this many ms only; 0: at once. */
 void standin_set_follow(long ms)
 {
     pthread_mutex_lock(&lock);

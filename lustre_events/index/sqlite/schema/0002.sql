@@ -29,7 +29,7 @@ ALTER TABLE object ADD COLUMN cause BLOB NOT NULL DEFAULT x''; -- packed order k
 -- By extractor too: the rows of a suspended one, however many, are not looked at to find those of the others.
 DROP INDEX pending_due;
 CREATE INDEX pending_due ON pending (queue, priority, extractor, due_ns);
--- What was asked for by hand is given out a portion at a time: how much is under way?
+-- What was asked for by hand is given out in portions: how much is under way?
 CREATE INDEX pending_reason ON pending (extractor, reason) WHERE reason = 'reprocess';
 
 ALTER TABLE extractor ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0; -- 1: rules pass it over
