@@ -59,6 +59,8 @@ class _Fired:
 
 
 NOTHING = Before()
+MOST_UNWANTED = 50_000
+UNWANTED_NS = 60 * SECOND_NS
 
 
 class ActionTriggers:
@@ -70,10 +72,15 @@ class ActionTriggers:
         self.rules = ActionRules()
         self.floor_ns: Mapping[str, int] = {}
         self.watched: Collection[str] = ()
+        self._unwanted: set[FID] = set()
+        """Objects whose names no rule wanted a moment ago."""
+        self._unwanted_ns = 0
+        self._doubts = False
 
     def follow(self, rules: ActionRules, floor_ns: Mapping[str, int]) -> None:
         """Ask these rules from now on."""
         self.rules, self.floor_ns = rules, floor_ns
+        self._unwanted = set()
         more = {RENAMED, LAYOUT, HSM} if CONTENT in rules.triggers else set()
         self.watched = rules.triggers | more
 
@@ -98,18 +105,59 @@ class ActionTriggers:
         """Write runs for what happened. `alive` are those of the objects that are not gone."""
         if not self.watched:
             return
-        passed_over = self._new_and_of_no_interest(batch)
-        happened = {fid: each for fid, each in batch.changes.items() if each.events and fid not in passed_over}
-        fired = [*self._removals(happened, alive, before), *self._others(turn, happened, alive, stored, before)]
+        happened = {fid: each for fid, each in batch.changes.items() if each.events}
+        present = self._of_interest(turn, batch, {fid: each for fid, each in happened.items() if fid in alive})
+        fired = [*self._removals(happened, alive, before), *self._others(turn, present, stored, before)]
         if fired:
             self._write(turn, fired)
 
-    def _new_and_of_no_interest(self, batch: Batch) -> set[FID]:
-        """Return objects that are made in this batch (it has all of their names), if no rule wants any name."""
-        if not self.rules.all_say_endings:
-            return set()
-        wanted = {link.fid for link in batch.links.values() if self.rules.may_be_named(link.name)}
-        return {fid for fid, change in batch.changes.items() if change.created and fid not in wanted}
+    def _of_interest(
+        self, turn: Turn, batch: Batch, present: Mapping[FID, ObjectChange]
+    ) -> Mapping[FID, ObjectChange]:
+        """Return those of objects whose names, and then whose directories, some rule could want.
+
+        What is made in this batch has all of its names in it; of others the index is asked, but of those whose
+        names no rule wanted a moment ago.
+        """
+        self._forget_unwanted(turn, batch)
+        places = self._wanted_names(present, self._places(turn, batch, present))
+        paths = turn.transaction.paths({parent for _, parent, _ in places}) if places else {}
+        wanted = {fid for fid, parent, name in places if self._may_happen(present[fid], paths[parent], name)}
+        return {fid: change for fid, change in present.items() if fid in wanted}
+
+    def _places(
+        self, turn: Turn, batch: Batch, present: Mapping[FID, ObjectChange]
+    ) -> list[tuple[FID, FID, bytes]]:
+        """Return object, directory and name of each present name."""
+        new = [
+            (fid, link.parent, link.name) for link in batch.links.values() if (fid := link.fid) in present and fid
+        ]
+        older = [fid for fid, change in present.items() if not change.created and fid not in self._unwanted]
+        known = turn.transaction.links_of(older) if older else {}
+        return new + [(fid, link.parent, link.name) for fid, links in known.items() for link in links]
+
+    def _wanted_names(
+        self, present: Mapping[FID, ObjectChange], places: list[tuple[FID, FID, bytes]]
+    ) -> list[tuple[FID, FID, bytes]]:
+        if self.rules.want_every_name:
+            return places
+        wanted = [each for each in places if self.rules.may_be_named(each[2])]
+        if not self._doubts:
+            self._unwanted |= present.keys() - {fid for fid, _, _ in wanted}
+        return wanted
+
+    def _may_happen(self, change: ObjectChange, directories: Sequence[bytes], name: bytes) -> bool:
+        """Whether a rule could want what happened to a name; a directory that is not known may be any."""
+        asked = {*change.events, CONTENT} if RENAMED in change.events else {*change.events}
+        return not directories or any(self.rules.may_happen_in(asked, each, name) for each in directories)
+
+    def _forget_unwanted(self, turn: Turn, batch: Batch) -> None:
+        """Forget objects that get another name now; and all where names are in doubt, so that heals change them."""
+        self._doubts |= batch.doubts_names
+        if self._doubts or len(self._unwanted) > MOST_UNWANTED or turn.now_ns - self._unwanted_ns > UNWANTED_NS:
+            self._unwanted, self._unwanted_ns = set(), turn.now_ns
+        else:
+            self._unwanted -= {link.fid for link in batch.links.values() if link.fid is not None}
 
     def documents(self, turn: Turn, outcomes: Sequence[ResultOutcome]) -> None:
         """Write runs for documents that are written now, of files whose content a record has told of.
@@ -148,12 +196,10 @@ class ActionTriggers:
     def _others(
         self,
         turn: Turn,
-        happened: Mapping[FID, ObjectChange],
-        alive: Collection[FID],
+        present: Mapping[FID, ObjectChange],
         stored: Mapping[FID, ObjectRow],
         before: Before,
     ) -> Iterator[_Fired]:
-        present = {fid: change for fid, change in happened.items() if fid in alive}
         paths = turn.transaction.paths(present)
         unknown = [fid for fid in present if not paths.get(fid)]
         names = turn.transaction.places(unknown)[1] if unknown else {}

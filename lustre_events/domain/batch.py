@@ -30,7 +30,7 @@ from lustre_events.domain.namespace import (
 )
 from lustre_events.domain.pending import TYPE_OF, Kind, change_of, changes_rights, object_of, overwritten
 from lustre_events.domain.spans import Span, floor_of
-from lustre_events.domain.triggers import REMOVED, triggers_of
+from lustre_events.domain.triggers import REMOVED, noted_by_type, triggers_of
 from lustre_events.errors import RecordDecodeError
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Batch:
         self.changes: dict[FID, ObjectChange] = {}
         self.counters: Counter[str] = Counter()
         self._now_ns = now_ns
-        self._watched = watched
+        self._noted = noted_by_type(watched) if watched else {}
         self._moves: dict[bytes, Move] = {}
 
     # Branches: as in `_add`.
@@ -169,6 +169,11 @@ class Batch:
         if not first_index:
             first_index, first_ns = last_index + 1, 0
         return Span(first_index, last_index, first_ns, eff_time)
+
+    @property
+    def doubts_names(self) -> bool:
+        """Whether names may change without a record: there are several MDTs, or records came late."""
+        return bool(self._skew_ns or self.contested)
 
     def moves(self) -> list[Move]:
         """Return the migrations, in order."""
@@ -271,10 +276,10 @@ class Batch:
 
     def _note(self, change: ObjectChange, kind: Kind, record: ChangelogRecord, stamp: bytes) -> None:
         """Take note of what rules ask for."""
-        if not self._watched:
+        if not self._noted:
             return
-        for trigger in triggers_of(record.type, kind):
-            if trigger in self._watched and stamp > change.events.get(trigger, b""):
+        for trigger in triggers_of(record.type, kind, self._noted):
+            if stamp > change.events.get(trigger, b""):
                 change.events[trigger] = stamp
 
 

@@ -5,6 +5,8 @@ TRIGGERS of a record type stand in one table; all other types say nothing that a
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from lustre_events.changelog.record import RecordType
 from lustre_events.domain.pending import Kind
 
@@ -35,13 +37,23 @@ _BY_RECORD: dict[int, tuple[str, ...]] = {
     RecordType.RESYNC: (LAYOUT,),
 }
 _NONE: tuple[str, ...] = ()
-_REMOVED = (REMOVED,)
+_GONE = -1
+"""In a table by record types: what means that an object is gone."""
+
+Noted = Mapping[int, tuple[str, ...]]
 
 
-def triggers_of(record_type: int, kind: Kind) -> tuple[str, ...]:
+def noted_by_type(watched: Collection[str]) -> Noted:
+    """Return what record types mean, as far as it is watched."""
+    meant = {**_BY_RECORD, _GONE: (REMOVED,)}
+    found = {number: tuple(each for each in triggers if each in watched) for number, triggers in meant.items()}
+    return {number: triggers for number, triggers in found.items() if triggers}
+
+
+def triggers_of(record_type: int, kind: Kind, noted: Noted) -> tuple[str, ...]:
     """Return what a record that changes an object in this way means to rules."""
     if kind is Kind.GONE:
-        return _REMOVED
+        return noted.get(_GONE, _NONE)
     if record_type == RecordType.RENME and kind is not Kind.NAME:
         return _NONE  # of the object that lost one of its names
-    return _BY_RECORD.get(record_type, _NONE)
+    return noted.get(record_type, _NONE)

@@ -145,6 +145,20 @@ def test_the_quick_way_to_rules_leaves_none_out(paths: list[list[bytes]], type_:
         for file in (File(b"/".join(parts)), File(parts[-1], whole=False)):
             wanted = [rule for rule in rules.rules if "content" in rule.on and rule.may_hold(file, type_)]
             assert rules.asked("content", file, type_) == wanted
+            where = file.directory
+            assert not wanted or where is None or rules.may_happen_in(["content"], where, file.name)
+            assert not wanted or rules.may_be_named(file.name)
+
+
+@examples(100)
+@given(st.lists(st.sampled_from(["raw", "n*", "**", "*", "[rn]*", "new", "?aw"]), max_size=3), PATHS)
+def test_what_is_known_of_directories_leaves_none_out(glob: list[str], parts: list[bytes]) -> None:
+    """A glob on directories holds by the quick way just where it holds, whatever its first part is."""
+    rules = rules_of(
+        RULE + f'directories = ["/{"/".join(glob)}", "none"]\n' + RULE.replace("tell", "x") + 'globs = ["*.x"]\n'
+    ).actions
+    file = File(b"/".join(parts))
+    assert rules.asked("content", file, "f") == [rule for rule in rules.rules if rule.may_hold(file, "f")]
 
 
 @examples(100)
@@ -155,9 +169,8 @@ def test_no_name_that_a_rule_wants_is_passed_over(parts: list[bytes]) -> None:
         RULE + 'extensions = ["h5"]\n' + RULE.replace("tell", "csv") + 'extensions = ["csv"]\n'
     ).actions
     wanted = any(rule.may_hold(File(b"/".join(parts)), None) for rule in rules.rules)
-    assert rules.all_say_endings
     assert rules.may_be_named(parts[-1]) is wanted
-    assert not rules_of(RULE).actions.all_say_endings
+    assert rules_of(RULE).actions.may_be_named(parts[-1])
 
 
 VALUES = st.recursive(st.none() | st.integers() | st.text(), lambda each: st.dictionaries(st.text(), each))

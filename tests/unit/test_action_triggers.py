@@ -159,6 +159,18 @@ def test_a_rename_fires_content_once_and_only_where_the_rule_begins_to_hold(make
     assert told(rig) == []
 
 
+def test_a_name_that_no_rule_wants_is_passed_over_until_there_is_another(make: MakeRig) -> None:
+    """A file of which no name is wanted fires nothing when it is written again; with a second name it does."""
+    rig = make("content", more='extensions = ["h5"]')
+    rig.tell(b.create(fid=1, name=b"a.tmp"))
+    rig.tell(b.close(fid=1))
+    rig.tell(b.close(fid=1))
+    assert (told(rig), rig.states()) == ([], {})
+    rig.tell(b.link(fid=1, name=b"a.h5"))
+    rig.tell(b.close(fid=1))
+    assert told(rig) == [("content", "/a.h5")]
+
+
 def test_a_rename_of_a_tree_fires_nothing_in_it(make: MakeRig) -> None:
     """A directory that is renamed is told itself; the files in it are not, whatever a rule says of their paths."""
     rig = make("content", "renamed", more='directories = ["/new/**"]')

@@ -7,15 +7,12 @@ rules of extractors (conditions.py). A rule is asked twice: when something happe
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lustre_events.domain.rules.conditions import KEYS, Condition, File
-
-MOST_CACHED = 20_000
-"""Directories for which is remembered which rules could hold in them."""
+from lustre_events.domain.rules.prefilter import Prefilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,60 +81,37 @@ class ActionRule:
 
 @dataclass(frozen=True, slots=True)
 class ActionRules:
-    """All rules of actions, with a quick way from what happened to those that could hold."""
+    """All rules of actions, with a quick way from what happened to those that could hold (prefilter.py)."""
 
     rules: tuple[ActionRule, ...] = ()
     triggers: frozenset[str] = field(init=False)
     """What any rule asks for."""
     by_name: Mapping[str, ActionRule] = field(init=False)
-    _by_trigger: Mapping[str, Sequence[ActionRule]] = field(init=False)
-    _endings: tuple[bytes, ...] | None = field(init=False)
-    """What names end in, if all rules say so."""
-    _by_directory: dict[tuple[str, bytes], Sequence[ActionRule]] = field(init=False, compare=False)
+    _quick: Prefilter = field(init=False)
 
     def __post_init__(self) -> None:
-        by_trigger = defaultdict(list)
-        for rule in self.rules:
-            for trigger in rule.on:
-                by_trigger[trigger].append(rule)
         put = object.__setattr__
-        put(self, "triggers", frozenset(by_trigger))
+        put(self, "triggers", frozenset(trigger for rule in self.rules for trigger in rule.on))
         put(self, "by_name", {rule.name: rule for rule in self.rules})
-        put(self, "_by_trigger", dict(by_trigger))
-        put(self, "_by_directory", {})
-        put(self, "_endings", _endings(self.rules))
+        put(self, "_quick", Prefilter(self.rules))
 
     def __bool__(self) -> bool:
         return bool(self.rules)
 
     @property
-    def all_say_endings(self) -> bool:
-        """Whether every rule names extensions, so that names alone leave out most of what happens."""
-        return self._endings is not None
+    def want_every_name(self) -> bool:
+        """Whether a rule wants any name, so that names leave out nothing."""
+        return self._quick.names.every
 
     def may_be_named(self, name: bytes) -> bool:
-        """Whether any rule could hold for something of this name: one look where all rules name extensions."""
-        return self._endings is None or name.lower().endswith(self._endings)
+        """Whether any rule could hold for something of this name."""
+        return self._quick.names.wanted(name)
+
+    def may_happen_in(self, triggers: Iterable[str], directory: bytes, name: bytes) -> bool:
+        """Whether any rule could hold for something of this name in a directory, if one of these happens."""
+        groups = (self._quick.group(trigger, directory) for trigger in triggers)
+        return any(group.rules and group.names.wanted(name) for group in groups)
 
     def asked(self, trigger: str, file: File, type_: str | None) -> list[ActionRule]:
         """Return the rules that could hold for an object to which this happened."""
-        if not file.whole:
-            return [rule for rule in self._by_trigger.get(trigger, ()) if rule.may_hold(file, type_)]
-        place = (trigger, file.directory or b"")
-        found = self._by_directory.get(place)
-        if found is None:
-            if len(self._by_directory) >= MOST_CACHED:
-                self._by_directory.clear()
-            found = [rule for rule in self._by_trigger.get(trigger, ()) if rule.could_hold_in(place[1])]
-            self._by_directory[place] = found
-        return [rule for rule in found if rule.may_hold(file, type_)]
-
-
-def _endings(rules: Sequence[ActionRule]) -> tuple[bytes, ...] | None:
-    found: list[bytes] = []
-    for rule in rules:
-        said = [each.value for each in rule.conditions if each.key == "extensions"]
-        if not said:
-            return None
-        found += said[0]
-    return tuple(found)
+        return self._quick.group(trigger, file.directory).asked(file, type_)

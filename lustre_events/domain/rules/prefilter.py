@@ -1,0 +1,148 @@
+"""Which of many rules of actions could hold for a name in a directory, without asking each rule about each name.
+
+Names come first, since every record has one: all endings and globs of the rules together are one look. Then comes
+the directory: rules that name its first part, and those that name none, are asked about it once, and what they say
+is remembered. So what no rule wants costs the same however many rules there are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lustre_events.domain.rules.action_rules import ActionRule
+    from lustre_events.domain.rules.conditions import File
+
+MOST_CACHED = 20_000
+"""Directories for which is remembered which rules could hold in them."""
+_SPECIAL = frozenset("*?[")
+_ANYWHERE = None
+
+
+@dataclass(frozen=True, slots=True)
+class NameFilter:
+    """What names rules want, together. `every`: one of them wants any name."""
+
+    every: bool
+    endings: tuple[bytes, ...]
+    pattern: re.Pattern[bytes] | None
+
+    def wanted(self, name: bytes) -> bool:
+        """Whether a rule could hold for this name."""
+        return (
+            self.every
+            or name.lower().endswith(self.endings)
+            or (self.pattern is not None and self.pattern.match(name) is not None)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rules that could hold in a directory when one thing happens there."""
+
+    rules: Sequence[ActionRule]
+    names: NameFilter
+
+    def asked(self, file: File, type_: str | None) -> list[ActionRule]:
+        """Return the rules that could hold for an object."""
+        if not self.rules or not self.names.wanted(file.name):
+            return []
+        return [rule for rule in self.rules if rule.may_hold(file, type_)]
+
+    def any(self, file: File, type_: str | None) -> bool:
+        """Whether any rule could hold for an object."""
+        return self.names.wanted(file.name) and any(rule.may_hold(file, type_) for rule in self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilter:
+    """All rules, by what happens, by the first part of directories, and by names."""
+
+    rules: Sequence[ActionRule]
+    names: NameFilter = field(init=False)
+    _by_trigger: Mapping[str, Group] = field(init=False)
+    _by_first: Mapping[str, Mapping[bytes | None, Sequence[int]]] = field(init=False)
+    _groups: dict[tuple[int, ...], Group] = field(init=False, compare=False)
+    _by_directory: dict[tuple[str, bytes], Group] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        by_trigger: dict[str, list[ActionRule]] = defaultdict(list)
+        by_first: dict[str, dict[bytes | None, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for number, rule in enumerate(self.rules):
+            for trigger in rule.on:
+                by_trigger[trigger].append(rule)
+                for first in _firsts(rule):
+                    by_first[trigger][first].append(number)
+        put(self, "names", _names(self.rules))
+        put(self, "_by_trigger", {trigger: Group(found, _names(found)) for trigger, found in by_trigger.items()})
+        put(self, "_by_first", by_first)
+        put(self, "_groups", {})
+        put(self, "_by_directory", {})
+
+    def group(self, trigger: str, directory: bytes | None) -> Group:
+        """Return the rules that could hold for what happens in a directory; None: nobody knows which it is."""
+        if directory is None:
+            return self._by_trigger.get(trigger, _NOBODY)
+        directory = directory.strip(b"/")
+        found = self._by_directory.get((trigger, directory))
+        if found is None:
+            if len(self._by_directory) >= MOST_CACHED:
+                self._by_directory.clear()
+            found = self._by_directory[trigger, directory] = self._look(trigger, directory)
+        return found
+
+    def _look(self, trigger: str, directory: bytes) -> Group:
+        by_first = self._by_first.get(trigger, {})
+        first = directory.partition(b"/")[0]
+        numbers = sorted({*by_first.get(first, ()), *by_first.get(_ANYWHERE, ())})
+        key = tuple(number for number in numbers if self.rules[number].could_hold_in(directory))
+        if key not in self._groups:
+            if len(self._groups) >= MOST_CACHED:
+                self._groups.clear()
+            rules = [self.rules[number] for number in key]
+            self._groups[key] = Group(rules, _names(rules))
+        return self._groups[key]
+
+
+def _firsts(rule: ActionRule) -> set[bytes | None]:
+    """Return the first parts of the directories that a rule could hold in; None: it may be any."""
+    said = _said(rule, "directories")
+    if not said:
+        return {_ANYWHERE}
+    return {_first_of(glob) for glob in said[0].written}
+
+
+def _first_of(glob: str) -> bytes | None:
+    first = next((part for part in glob.split("/") if part), "")
+    return _ANYWHERE if _SPECIAL & set(first) else first.encode("utf-8", "surrogateescape")
+
+
+def _names(rules: Sequence[ActionRule]) -> NameFilter:
+    every, endings, patterns = False, set(), set()
+    for rule in rules:
+        extensions, globs = _said(rule, "extensions"), _said(rule, "globs")
+        if extensions:
+            endings |= set(extensions[0])
+        elif globs:
+            patterns.add(globs[0].pattern.pattern)
+        else:
+            every = True
+    pattern = re.compile(b"|".join(sorted(patterns)), re.DOTALL) if patterns and not every else None
+    return NameFilter(every, tuple(sorted(endings)), pattern)
+
+
+def _said(rule: ActionRule, key: str) -> list[Any]:
+    """Return the values of a rule's conditions of one kind."""
+    return list(_values(rule, key))
+
+
+def _values(rule: ActionRule, key: str) -> Iterator[Any]:
+    return (each.value for each in rule.conditions if each.key == key)
+
+
+_NOBODY = Group((), NameFilter(every=False, endings=(), pattern=None))
