@@ -45,6 +45,7 @@ from lustre_events.domain.pending import SECOND_NS, PendingRow, finished
 from lustre_events.domain.retries import excused, failed
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import Facts, ObjectRow
+from lustre_events.index.values import clean
 from lustre_events.jobs.messages import STAT, Result
 
 log = logging.getLogger(__name__)
@@ -272,6 +273,7 @@ class ResultWriter:
             return before
         if result.generation < before.generation:
             return self._left(turn, result, before)
+        error = clean(result.error)
         if self._registry.excuses(result):
-            return excused(before, turn.now_ns, self._retry_ns)
-        return failed(before, turn.now_ns, self._retry_ns, 1 if result.final else self._tries)
+            return excused(before, turn.now_ns, self._retry_ns, error)
+        return failed(before, turn.now_ns, self._retry_ns, 1 if result.final else self._tries, error)

@@ -119,6 +119,7 @@ class PendingRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         gone_ns: since when the object is gone, while its documents wait for a migration; 0: it is not.
         scan: the scan that a directory's listing is part of; 0: of none.
         after: the name up to which the directory is listed.
+        error: why the last try failed; empty: none has, or another content is wanted since.
     """
 
     fid: FID
@@ -136,18 +137,19 @@ class PendingRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     gone_ns: int = 0
     scan: int = 0
     after: bytes = b""
+    error: str = ""
 
     @classmethod
     def stored(cls, row: tuple[Any, ...]) -> Self:
         """Return the row of these columns, which stand in the order of the attributes, with the FID packed."""
         (
             fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job,
-            handed_out_ns, gone_ns, scan, after,
+            handed_out_ns, gone_ns, scan, after, error,
         ) = row  # fmt: skip
         return cls(
             fid=FID.unpack(fid), extractor=extractor, generation=generation, due_ns=due_ns, changed_ns=changed_ns,
             attempts=attempts, reason=reason, rule=rule, queue=queue, priority=priority, job=job,
-            handed_out_ns=handed_out_ns, gone_ns=gone_ns, scan=scan, after=after,
+            handed_out_ns=handed_out_ns, gone_ns=gone_ns, scan=scan, after=after, error=error,
         )  # fmt: skip
 
 
@@ -182,14 +184,14 @@ def merged(row: PendingRow | None, wanted: Wanted) -> PendingRow:
     that is pending for this generation anyway keeps its due time.
     """
     if row is None:
-        changed_ns, attempts, job, handed_out_ns = wanted.first_ns, 0, None, 0
+        changed_ns, attempts, job, handed_out_ns, error = wanted.first_ns, 0, None, 0, ""
         due_ns = _due(changed_ns, wanted)
     elif wanted.generation <= row.generation:
         changed_ns, attempts, job, handed_out_ns = row.changed_ns, row.attempts, row.job, row.handed_out_ns
-        due_ns = row.due_ns
+        due_ns, error = row.due_ns, row.error
     else:
         changed_ns, attempts, job = min(row.changed_ns, wanted.first_ns), 0, row.job
-        handed_out_ns = row.handed_out_ns
+        handed_out_ns, error = row.handed_out_ns, ""
         due_ns = row.due_ns if job is not None else _due(changed_ns, wanted)
     return PendingRow(
         fid=wanted.fid,
@@ -204,6 +206,7 @@ def merged(row: PendingRow | None, wanted: Wanted) -> PendingRow:
         priority=wanted.priority,
         job=job,
         handed_out_ns=handed_out_ns,
+        error=error,
     )
 
 
@@ -216,7 +219,7 @@ def finished(row: PendingRow, generation: int, now_ns: int, settle_ns: int) -> P
     if generation >= row.generation:
         return None
     return msgspec.structs.replace(
-        row, due_ns=now_ns + settle_ns, changed_ns=now_ns, gone_ns=0, attempts=0, job=None
+        row, due_ns=now_ns + settle_ns, changed_ns=now_ns, gone_ns=0, attempts=0, job=None, error=""
     )
 
 

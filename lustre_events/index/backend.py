@@ -85,6 +85,7 @@ class StoredWork(msgspec.Struct, frozen=True, gc=False):
     rule: str
     queue: str
     job: str | None
+    error: str = ""
 
 
 class Entry(NamedTuple):

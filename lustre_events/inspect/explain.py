@@ -245,6 +245,7 @@ def _pending(row: PendingWork, known: Circumstances) -> Sentence:  # noqa: PLR09
     state = status.extractor(name)
     text = f"{name} is pending for generation {row.generation} (reason {row.reason}, try {row.attempts + 1}"
     text += f", rule {row.rule!r})" if row.rule else ")"
+    text += f", after a try that failed ({row.error})" if row.error else ""
     left = (row.due_ns - status.time_ns) / SECOND_NS
     if row.job is not None:
         text += f", in job {row.job}"

@@ -12,7 +12,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.mount import Mount
 from lustre_events.index.query.slips import field_text
-from lustre_events.index.search.hits import Facet, ObjectView, name_text
+from lustre_events.index.search.hits import Facet, ObjectView, PendingWork, name_text
 from lustre_events.web import account, history, signin
 
 pages = flask.Blueprint("files", __name__)
@@ -144,11 +144,13 @@ def _events(view: ObjectView) -> list[tuple[int, str]]:
     for failed in view.failures:
         provenance = failed.failure.get("provenance") or {}
         found.append((_time(provenance), f"{failed.extractor} failed: {failed.failure.get('error', '?')}"))
-    found += [
-        (row.due_ns, f"{row.extractor} is at work" if row.job else f"{row.extractor} is due ({row.reason})")
-        for row in view.pending
-    ]
+    found += [(row.due_ns, _pending(row)) for row in view.pending]
     return sorted(found, reverse=True)
+
+
+def _pending(row: PendingWork) -> str:
+    told = f"{row.extractor} is at work" if row.job else f"{row.extractor} is due ({row.reason})"
+    return f"{told}; its last try failed: {row.error}" if row.error else told
 
 
 def _time(provenance: dict[str, Any]) -> int:

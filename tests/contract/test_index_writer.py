@@ -137,7 +137,7 @@ def test_what_is_remembered_is_what_is_stored(writer: Writer) -> None:
         put,
         lambda now: now.put_facts([(now.objects([F1])[F1], 2, FACTS)]),
         lambda now: now.put_facts([(now.objects([F1])[F1], 1, again)]),
-        lambda now: now.put_pending([pending(1), pending(2, attempts=2)]),
+        lambda now: now.put_pending([pending(1), pending(2, attempts=2, error="café")]),
         lambda now: now.put_leases([pending(1, job="j", due_ns=9, handed_out_ns=8)]),
         lambda now: now.forgive("tabular"),
         lambda now: now.remove_pending([(F1, "tabular")]),

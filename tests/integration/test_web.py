@@ -145,8 +145,9 @@ def test_pages_follow_each_other(reader: FlaskClient, console: Console, monkeypa
 
 
 def test_a_file_page_tells_everything_of_the_file(reader: FlaskClient) -> None:
-    """Facts, names, documents with their origin, failed attempts and history are there."""
+    """Facts, names, documents with their origin, failed attempts, also between two tries, and history are there."""
     page = reader.get(f"/file/{node(4)}").text
+    assert "image is due (retry); its last try failed: OSError: torn &lt;b&gt;off&lt;/b&gt;" in page
     for part in ("no HDF5", "Try again", "History", "7 bytes", "0644"):
         assert part in page
     assert reader.get(f"/file/{node(2)}/tabular.json").get_json()["rows"] == 3

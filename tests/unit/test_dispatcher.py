@@ -334,8 +334,9 @@ def test_failures_are_tried_again_later_alone_and_then_kept(rig: Rig) -> None:
     jobs = rig.play(*(b.create(fid=n, name=name) for n, name in enumerate(names, start=1)))
     (tabular,) = [job for job in jobs if job.extractor == "tabular"]
     rig.answer([job for job in jobs if job.extractor == STAT])
-    rig.answer([tabular], "failed", error="bad", stderr="line 1")
+    rig.answer([tabular], "failed", error="b\0d", stderr="line 1")
     assert rig.play() == []
+    assert rig.select("SELECT DISTINCT error, attempts FROM pending") == [("b d", 1)]
     rig.pass_seconds(10)
     again = rig.play()
     assert [len(job.items) for job in again] == [1, 1, 1]

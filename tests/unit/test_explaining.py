@@ -97,6 +97,12 @@ def test_a_file_is_told_from_record_to_document() -> None:
     ("pending", "jobs", "changed", "waits"),
     [
         (row(due_ns=NOW_NS + 5 * 10**9), {}, {}, "due in 5 s; it waits for that time"),
+        (
+            row(attempts=1, error="OSError: \x1b[2J", due_ns=NOW_NS + 5 * 10**9),
+            {},
+            {},
+            "try 2, rule 'tables'), after a try that failed (OSError: \\x1b[2J), due in 5 s; it waits for",
+        ),
         (row(), {}, {}, "room in queue default: one of 1 workers of queue default"),
         (row(), {}, {"rq": {"workers": []}}, "none serves queue default"),
         (

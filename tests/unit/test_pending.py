@@ -15,11 +15,12 @@ from lustre_events.domain.pending import (
     change_of,
     due,
     finished,
+    held,
     merged,
     object_of,
     overwritten,
 )
-from lustre_events.domain.retries import LONGEST_RETRY_NS, failed
+from lustre_events.domain.retries import LONGEST_RETRY_NS, excused, failed
 from tests.support.records import builders as b
 from tests.support.records import captures
 from tests.support.records.builders import fid_of
@@ -161,6 +162,20 @@ def test_retries_wait_longer_each_time() -> None:
     assert waits[:3] == [10 * SECOND, 20 * SECOND, 40 * SECOND]
     assert waits[-1] == LONGEST_RETRY_NS
     assert len(waits) == 14
+
+
+def test_why_a_try_failed_is_kept_until_other_content_is_wanted() -> None:
+    """The error of the last try, at most 500 characters, stays with its row, in a job too, until newer content."""
+    left = failed(row(job="j"), 0, SECOND, 9, "bad" * 1_000)
+    assert left is not None
+    assert (left.error[:6], len(left.error)) == ("badbad", 500)
+    assert held(left, "k", 0, SECOND).error == left.error
+    assert merged(left, wanted(generation=3)).error == left.error
+    assert excused(left, 0, SECOND, "no image").error == "no image"
+    assert merged(left, wanted()).error == ""
+    again = finished(left, 2, 1000, 10)
+    assert again is not None
+    assert again.error == ""
 
 
 def test_one_try_means_no_retry() -> None:

@@ -13,13 +13,13 @@ from lustre_events.index.writer_cache import Remembering
 
 _PENDING = (
     "fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns, "
-    "gone_ns, scan, after"
+    "gone_ns, scan, after, error"
 )
 _NAMES = _PENDING.split(", ")
 _PUT = (
     f"INSERT INTO pending ({_PENDING}) SELECT * FROM unnest(%b::bytea[], %b::text[], %b::bigint[], %b::bigint[],"  # noqa: S608
     " %b::bigint[], %b::integer[], %b::text[], %b::text[], %b::text[], %b::integer[], %b::text[],"
-    " %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[])"
+    " %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[], %b::text[])"
     f" ON CONFLICT (fid, extractor) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES[2:])}"
 )
 
@@ -71,7 +71,7 @@ class PendingTable(Remembering, Session):
             (row.fid, row.extractor): (
                 row.fid.pack(), row.extractor, row.generation, row.due_ns, row.changed_ns, row.attempts,
                 row.reason, row.rule, row.queue, row.priority, row.job, row.handed_out_ns, row.gone_ns,
-                row.scan, row.after,
+                row.scan, row.after, row.error,
             )
             for row in rows
         }  # fmt: skip

@@ -192,6 +192,7 @@ class PendingAnswer(msgspec.Struct, frozen=True):
     rule: str
     queue: str
     job: str | None
+    error: str = ""
 
 
 class FileAnswer(msgspec.Struct, frozen=True):

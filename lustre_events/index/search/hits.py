@@ -122,6 +122,7 @@ class PendingWork:
     rule: str
     queue: str
     job: str | None
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from lustre_events.index.writer_cache import Remembering
 
 _PENDING = (
     "fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns,"
-    " gone_ns, scan, after"
+    " gone_ns, scan, after, error"
 )
 _MARKS = ", ".join("?" * len(_PENDING.split(",")))
 
@@ -44,7 +44,7 @@ class PendingTable(Remembering):
                 (
                     row.fid.pack(), row.extractor, row.generation, row.due_ns, row.changed_ns,
                     row.attempts, row.reason, row.rule, row.queue, row.priority, row.job,
-                    row.handed_out_ns, row.gone_ns, row.scan, row.after,
+                    row.handed_out_ns, row.gone_ns, row.scan, row.after, row.error,
                 )
                 for row in rows
             ],

@@ -27,6 +27,7 @@ from lustre_events.web.charts import History, StatusSample
 from lustre_events.web.login import Login, by_file
 from lustre_events.web.store import Store
 from tests.support.index.tables import add_file, add_object, make_index
+from tests.support.records.builders import fid_of
 from tests.support.service.statuses import status_of
 
 SCRIPT = b"<img src=x onerror=alert(1)>.csv"
@@ -113,6 +114,11 @@ def fill(connection: sqlite3.Connection) -> None:
         "INSERT INTO document (object, extractor, failure, failure_generation, failure_serial)"
         " VALUES (?, ?, ?, 1, 1)",
         (failed, "hdf5", '{"error": "no HDF5 <i>superblock</i>", "stderr": "</pre><script>", "attempts": 3}'),
+    )
+    connection.execute(
+        "INSERT INTO pending (fid, extractor, generation, due_ns, changed_ns, attempts, reason, queue, error)"
+        " VALUES (?, 'image', 1, 1, 1, 1, 'retry', 'default', 'OSError: torn <b>off</b>')",
+        (fid_of(4).pack(),),
     )
 
 
