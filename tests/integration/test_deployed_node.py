@@ -14,7 +14,7 @@ import pytest
 from lustre_events.config.settings import Settings
 from lustre_events.index.urls import sqlite_path
 from lustre_events.node.doctor import FAILURE
-from lustre_events.node.doctor.node import open_to_all
+from lustre_events.node.doctor.extractor_images import open_to, open_to_all
 from lustre_events.node.setup import KNOWN, Node, instances, settings
 from tests.support.need import need
 from tests.support.service.command import REPOSITORY
@@ -111,11 +111,16 @@ def test_containers_can_read_the_images_where_all_roles_are_on_one_node(root: Pa
 
     assert reads(image, *nobody)
     assert list(open_to_all(image.parent)) == []
+    assert list(open_to("nobody", image.parent)) == []
     image.chmod(0o600)
     assert [finding.fix for finding in open_to_all(image.parent)] == [f"chmod o+r {image}"]
+    assert [finding.fix for finding in open_to("nobody", image.parent)] == [f"chmod o+r {image}"]
+    os.chown(image, *nobody)
+    assert list(open_to("nobody", image.parent)) == []
     image.chmod(0o644)
     assert not reads(index, *nobody)
     assert [finding.level for finding in open_to_all(index.parent)] == [FAILURE]
+    assert [finding.text.split()[0] for finding in open_to("nobody", index.parent)] == [str(index.parent)]
     assert not reads(index, *web)
     assert reads(index, *web, groups=(dispatcher[1],))
     index.parent.chmod(0o755)

@@ -23,6 +23,7 @@ from lustre_events.node.doctor import (
     Finding,
     changelog,
     examine,
+    extractor_images,
     node,
     redis,
     service,
@@ -56,7 +57,7 @@ def test_every_finding_that_is_not_well_names_what_mends_it(tmp_path: Path) -> N
         *changelog.devices(tmp_path, [MDT]),
         *changelog.user(Users(MDT, 9, ()), "cl1", set(), {Kind.CONTENT}),
         *changelog.user(Users(MDT, 9, ()), "", set(), {Kind.CONTENT}),
-        *node.images(extractors().values(), tmp_path, "base"),
+        *extractor_images.images(extractors(), tmp_path, "base", used=extractors()),
         *redis.memory({"used_memory": 99, "maxmemory": 100}),
         *redis.memory({}),
         *redis.persistence({"aof_last_write_status": "err"}),
@@ -145,32 +146,53 @@ def test_kernels_that_forbid_user_namespaces_are_named(tmp_path: Path) -> None:
 
 
 def test_images_are_looked_for_by_name_and_as_sif(tmp_path: Path) -> None:
-    """A missing image is named once, with all the extractors that need it."""
-    found = list(node.images(extractors().values(), tmp_path, "base"))
+    """A missing image is named once, with all the extractors that need it; without rules it is a warning."""
+    found = list(extractor_images.images(extractors(), tmp_path, "base"))
     names = {finding.text.split(",", 1)[0] for finding in found}
     assert len(names) == len(found)
+    assert set(levels(found)) == {WARNING}
     for finding in found:
         Path(finding.text.split(",", 1)[0]).touch()
-    assert one(node.images(extractors().values(), tmp_path, "base")).level == OK
+    assert one(extractor_images.images(extractors(), tmp_path, "base")).level == OK
 
 
-def test_an_image_that_no_rule_uses_may_be_missing(tmp_path: Path) -> None:
-    """What rules do not name is a warning; what one rule names fails."""
-    found = list(node.images(extractors().values(), tmp_path, "base", used={"hdf5"}))
-    failing = [finding.text for finding in found if finding.level == FAILURE]
-    assert len(failing) == 1
-    assert "hdf5" in failing[0]
-    assert {finding.level for finding in node.images(extractors().values(), tmp_path, "base", used=())} == {WARNING}
+def test_only_images_that_rules_need_may_be_missed(tmp_path: Path) -> None:
+    """What a rule needs and is not there is a failure, be it image or extractor; what no rule needs is told."""
+    failed = one(extractor_images.images(extractors(), tmp_path, "base", used={"hdf5"}))
+    assert failed.level == FAILURE
+    assert "hdf5" in failed.text
+    image = tmp_path / failed.text.split(",", 1)[0]
+    image.touch()
+    found = list(extractor_images.images(extractors(), tmp_path, "base", used={"hdf5", "lost", "ada/own"}))
+    assert levels(found) == [OK, FAILURE]
+    assert found[1].text == "a rule names lost, which is not installed on this node"
+    idle = list(extractor_images.images(extractors(), tmp_path, "base", used=()))
+    assert [(each.level, image.name in each.text) for each in idle] == [(OK, False), (INFO, True)]
 
 
 def test_images_that_must_be_signed_are_verified(tmp_path: Path) -> None:
     """Where signatures are required, an image without one is a failure, once per image, with the reason."""
     for manifest in extractors().values():
         (tmp_path / f"{manifest.image}.sif").touch()
-    found = list(node.images(extractors().values(), tmp_path, "base", lambda path: f"{path.name} has none"))
+    found = list(extractor_images.images(extractors(), tmp_path, "base", lambda path: f"{path.name} has none"))
     assert len(found) == 1 + len(list(tmp_path.iterdir()))
     assert levels(found) == [*[FAILURE] * (len(found) - 1), OK]
     assert "base.sif has none" in found[0].text
+
+
+def test_an_account_that_cannot_reach_the_images_is_a_failure(tmp_path: Path) -> None:
+    """The first folder on the way that is closed to it is named, else each image; so is an unknown account."""
+    for name in ("a.sif", "b.sif"):
+        (tmp_path / name).touch()
+
+    def found(*closed: Path) -> list[str]:
+        said = extractor_images.open_to("worker", tmp_path, lambda _right, path: path not in closed)
+        return [each.text.split()[0] for each in said]
+
+    assert found() == []
+    assert found(tmp_path.parent, tmp_path / "a.sif") == [str(tmp_path.parent)]
+    assert found(tmp_path / "b.sif") == [str(tmp_path / "b.sif")]
+    assert "no user here" in one(extractor_images.open_to("no-such-user", tmp_path)).text
 
 
 def test_a_reader_that_is_silent_lost_or_without_its_user_is_a_failure() -> None:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from lustre_events.catalog import manifest, signature
-from lustre_events.catalog.manifest import Manifest
 from lustre_events.changelog import users
 from lustre_events.changelog.lctl import Lctl
 from lustre_events.config.settings import Settings
@@ -19,7 +18,7 @@ from lustre_events.errors import ChangelogUserUnknown, LustreEventsError, Stream
 from lustre_events.index.urls import is_postgresql, shown, sqlite_path
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node import status_report, wiring
-from lustre_events.node.doctor import changelog, node, redis, service, space, units
+from lustre_events.node.doctor import changelog, extractor_images, node, redis, service, space, units
 from lustre_events.node.doctor.findings import Finding, info, ok, refused, warning
 from lustre_events.node.roles import EXAMINED, ROLES
 
@@ -134,14 +133,12 @@ def _service(settings: Settings, url: str) -> Iterator[Finding]:
     yield from service.rules(status)
 
 
-def _needed(settings: Settings) -> list[Manifest]:
-    """Return the extractors that rules name; all, where this node has no rules of its own to look at."""
-    known = manifest.load_all(manifest.folders(settings.worker.extractors))
+def _named(settings: Settings) -> set[str] | None:
+    """Return the extractors that rules name; None: this node has no rules of its own to look at."""
     path = settings.dispatcher.rules
     if path and not Path(path).exists():
-        return list(known.values())
-    wanted = wiring.load_rules(settings).extractors
-    return [each for name, each in known.items() if name in wanted]
+        return None
+    return set(wiring.load_rules(settings).extractors)
 
 
 def _space(settings: Settings, url: str) -> Iterator[Finding]:
@@ -170,12 +167,16 @@ def _worker(settings: Settings, _url: str) -> Iterator[Finding]:
         return
     yield from node.kernel()
     yield from node.cgroups()
-    manifests = _needed(settings)
+    known = manifest.load_all(manifest.folders(own.extractors))
     program = shutil.which("apptainer") or shutil.which("singularity") or "apptainer"
     verify = partial(signature.refusal, program) if own.require_signed else None
-    yield from node.images(manifests, Path(own.images), own.default_image, verify)
-    if os.geteuid() == 0:
-        yield from node.open_to_all(Path(own.images))
+    yield from extractor_images.images(known, Path(own.images), own.default_image, verify, _named(settings))
+    if os.geteuid() != 0:
+        return
+    if own.run_as_owner:
+        yield from extractor_images.open_to_all(Path(own.images))
+    else:
+        yield from extractor_images.open_to(own.run_as, Path(own.images))
 
 
 CHECKS: dict[str, tuple[str, Check]] = {
