@@ -109,6 +109,7 @@ class Courier:
                     if not exc.retryable:
                         raise
                     log.warning("%s; trying again", exc, extra={"action": "retry"})
+                    self._beat(f"waits: {exc}")
                     self._stop.wait(ANSWER_WAIT_SECONDS)
                     continue
                 if data is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from lustre_events.cli.main import stop_on_signals
 from lustre_events.cli.options import with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
+from lustre_events.node.systemd import Notifier, answers_http
 from lustre_events.node.wiring import redis_url
 
 LISTEN = "127.0.0.1:9181"
@@ -21,7 +24,7 @@ def dashboard_command(*, listen: str, settings: Settings) -> None:
     """Serve rq-dashboard, which only looks, to the admins of the console until stopped."""
     try:
         from lustre_events.web import dashboard  # noqa: PLC0415 - optional
-        from lustre_events.web.serving import server_of, shown  # noqa: PLC0415
+        from lustre_events.web.serving import HEALTH, server_of, shown  # noqa: PLC0415
         from lustre_events.web.wiring import login  # noqa: PLC0415
 
         dashboard.never_unpickle()
@@ -31,6 +34,7 @@ def dashboard_command(*, listen: str, settings: Settings) -> None:
     server = server_of(app, listen, THREADS, settings.web.listen_group)
     stop_on_signals(_leave)
     click.echo(f"The dashboard is at {shown(listen)}", err=True)
+    Notifier().watch(f"serves the dashboard at {listen}", partial(answers_http, listen, HEALTH))
     server.run()
 
 
