@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import click
 import msgspec
 
 from lustre_events.cli.options import index_of, with_index, with_settings
-from lustre_events.cli.progress import Share, verified, watched
+from lustre_events.cli.progress import Share, settled, verified, watched
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.inspect import status
 from lustre_events.node import wiring
 from lustre_events.repair import scan as scans
+
+WAIT_SECONDS = 600.0
 
 
 @click.group("continuity")
@@ -41,6 +44,15 @@ def show_continuity(mdts: tuple[str, ...], *, as_json: bool, settings: Settings)
 @click.option(
     "--sample", type=Share(), default="1%", show_default=True, help="Verify this part of the directories."
 )
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(min=0),
+    default=WAIT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Compare again for so long while differences are left: workers may not be done.",
+)
 @with_index
 @with_settings
 @click.pass_context
@@ -50,14 +62,16 @@ def reconcile(
     *,
     every: bool,
     sample: float,
+    wait_seconds: float,
     index_url: str | None,
     settings: Settings,
 ) -> None:
     """Make good what was lost: scan the file system, verify a sample, then accept the losses that there were.
 
-    Losses that are noticed meanwhile stay. Needs the file system and the index on this node.
+    Losses that are noticed meanwhile stay. Needs the file system and the index on this node, and a dispatcher.
     """
     streams = wiring.streams(settings)
+    scans.wait_for_dispatcher(wiring.requests(settings))
     names = streams.mdts() if every else wiring.known_mdts(streams, mdts)
     if not names:
         raise ConfigError("name the MDTs to reconcile, or --all")
@@ -68,12 +82,12 @@ def reconcile(
     mount = settings.filesystem.mount
     scans.wait_for_clocks(settings, began)
     watched(settings, scans.begin(wiring.requests(settings), settings, ctx.obj["config_path"], mount))
-    outcome = verified(ctx, settings, index_of(settings, index_url), mount, sample)
+    outcome = settled(partial(verified, ctx, settings, index_of(settings, index_url), mount, sample), wait_seconds)
     if outcome.differences:
         for difference in outcome.differences:
             click.echo(difference.line())
         raise ConfigError(
-            f"{len(outcome.differences)} differences are left, so the losses stay; "
+            f"{len(outcome.differences)} differences are left after {wait_seconds:.0f} s, so the losses stay; "
             f"run: lustre-events verify {mount} --repair, then this again"
         )
     for mdt, until_ns in began.items():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import secrets
+import time
+from collections.abc import Callable
 
 import click
 from rich.console import Console
@@ -12,6 +15,8 @@ from lustre_events.config.settings import Settings
 from lustre_events.node import wiring
 from lustre_events.repair import scan as scans
 from lustre_events.repair.verify import Outcome
+
+AGAIN_SECONDS = 2.0
 
 
 class Share(click.ParamType[float]):
@@ -42,8 +47,14 @@ def watched(settings: Settings, scan: int) -> scans.ScanProgress:
     return at
 
 
-def verified(ctx: click.Context, settings: Settings, index_url: str, path: str, share: float) -> Outcome:
-    """Compare a share of the directories below `path` with the index, show the progress, and return the outcome."""
+def verified(  # noqa: PLR0917 - what the command was given
+    ctx: click.Context, settings: Settings, index_url: str, path: str, share: float,
+    chance: random.Random | None = None,
+) -> Outcome:  # fmt: skip
+    """Compare a share of the directories below `path` with the index, show the progress, and return the outcome.
+
+    `chance` chooses them; None: each time anew.
+    """
     columns = (TextColumn("{task.fields[what]}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None, what="comparing")
@@ -58,5 +69,21 @@ def verified(ctx: click.Context, settings: Settings, index_url: str, path: str, 
             path,
             share,
             say,
-            random.Random(),  # noqa: S311 - a sample
+            chance or random.Random(),  # noqa: S311 - a sample
         )
+
+
+def settled(
+    compare: Callable[[random.Random], Outcome], wait_seconds: float, again_seconds: float = AGAIN_SECONDS
+) -> Outcome:
+    """Return a comparison without differences, or the last one when the time is over; all see the same sample."""
+    deadline = time.monotonic() + wait_seconds
+    seed = secrets.randbits(32)
+    while True:
+        outcome = compare(random.Random(seed))  # noqa: S311 - a sample
+        if not outcome.differences or time.monotonic() >= deadline:
+            return outcome
+        click.echo(
+            f"{len(outcome.differences)} differences are left, perhaps for workers; comparing again", err=True
+        )
+        time.sleep(min(again_seconds, max(0.0, deadline - time.monotonic())))

@@ -20,6 +20,7 @@ from lustre_events.streams.interface import RecordStreams, Requests
 POLL_SECONDS = 0.5
 PORTION = 1_000
 SECOND_NS = 10**9
+REPAIR = "repair"
 
 
 class ScanProgress(msgspec.Struct, frozen=True):
@@ -78,7 +79,7 @@ def repair(requests: Requests, config_path: str | None, differences: Sequence[Di
     for key, fids in by_key.items():
         ordered = sorted(fids)
         for start in range(0, len(ordered), PORTION):
-            requests.ask("repair", {key: [str(fid) for fid in ordered[start : start + PORTION]]})
+            requests.ask(REPAIR, {key: [str(fid) for fid in ordered[start : start + PORTION]]})
 
 
 def _missing_trees(differences: Sequence[Difference]) -> list[Difference]:
@@ -91,6 +92,14 @@ def last_losses(streams: RecordStreams, mdts: Sequence[str]) -> dict[str, int]:
     """Return for each MDT with losses that nobody accepted the time of the last of them, in ns."""
     found = {mdt: [loss.time_ns for loss in streams.continuity(mdt) if not loss.accepted] for mdt in mdts}
     return {mdt: max(times) for mdt, times in found.items() if times}
+
+
+def wait_for_dispatcher(requests: Requests) -> None:
+    """Return when a dispatcher has compared the index with all streams. Raises StreamUnavailable: there is none.
+
+    It does so before it answers anybody, so whatever an older index misses is marked then.
+    """
+    requests.ask(REPAIR, {})
 
 
 def wait_for_clocks(settings: Settings, losses: Mapping[str, int]) -> None:
