@@ -15,6 +15,8 @@ from tests.support.unprivileged import Ran, Run, run_all
 
 FID = "[0x200000401:0x1:0x0]"
 WORDS: dict[str, str] = {
+    "actions hold": "told",
+    "actions release": "told",
     "changelog deregister": "lustre-events",
     "config check": "{here}/none.toml",
     "continuity accept": "lustre-MDT0000",
@@ -37,12 +39,14 @@ WORDS: dict[str, str] = {
     "extractor validate": "text",
     "failed show": FID,
     "groups remove": "mine",
+    "history": "/a/**",
     "metrics": "--listen 127.0.0.1:1",
     "reader": "--mdt lustre-MDT0000",
     "replay": "{here}/records",
     "rules check": "{here}/none.toml",
     "rules explain": "/a",
     "rules test": "{here}/none.toml",
+    "runs show": "0123456789abcdef",
     "scan": "{here}",
     "search": "*",
     "show": FID,
@@ -51,6 +55,7 @@ WORDS: dict[str, str] = {
     "token revoke": "abc --server https://127.0.0.1:1",
     "verify": "{here}",
     "web": "--listen 127.0.0.1:1",
+    "web-password": "ada --password secret",
 }
 """What the commands need to be told; the others need nothing."""
 
@@ -101,7 +106,11 @@ def faults(results: dict[str, Ran]) -> list[str]:
     found = []
     for name, ran in results.items():
         *_, last = ["", *ran.stderr.strip().splitlines()]
-        if "Traceback" in ran.stderr or "Exception ignored" in ran.stderr:
+        if "Usage: " in ran.stderr:
+            found.append(
+                f"{name}: was not understood, so nothing was tried; give it what it needs in WORDS: {last}"
+            )
+        elif "Traceback" in ran.stderr or "Exception ignored" in ran.stderr:
             found.append(f"{name}: a traceback: {last}")
         elif ran.code not in {0, *KINDS}:
             found.append(f"{name}: exit code {ran.code}: {last}")
