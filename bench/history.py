@@ -29,7 +29,9 @@ from lustre_events.changelog.record import (
 from lustre_events.history.archive import Archive
 from lustre_events.history.keeper import Keeper
 from lustre_events.history.lookup import Present, Teller
-from lustre_events.history.segments import SegmentWriter, segments_in
+from lustre_events.history.losses import LossBook
+from lustre_events.history.segment_writer import SegmentWriter
+from lustre_events.history.segments import segments_in
 from lustre_events.streams.codec import compress, decompress
 from lustre_events.streams.group_keeper import LostRange
 from lustre_events.streams.interface import Block
@@ -71,7 +73,7 @@ def _keep(folder: Path, records: int) -> tuple[int, float]:
     """Write a history; return how many records it has, and the processor time of the keeper."""
     writer, cpu, count = SegmentWriter(folder, 90, 1 << 40), 0.0, 0
     source = _Blocks()
-    keeper = Keeper(source, writer)
+    keeper = Keeper(source, writer, LossBook(folder))
     raw = gzip.decompress((RECORDED / "lustre-MDT0000.raw.gz").read_bytes())
     logs = {
         "bench-MDT0000": _numbered(

@@ -45,6 +45,8 @@ PANELS = (
     ("Objects", "short",
      (("objects", "lustre_events_index_objects"), ("removed names", "lustre_events_index_tombstones"))),
     ("Subscribers behind", "short", (("{{group}}", "lustre_events_group_behind"),)),
+    ("Size of the history", "bytes", (("history", "lustre_events_history_size_bytes"),)),
+    ("History behind", "short", (("records", "lustre_events_history_behind"),)),
     ("Parts that do not answer", "short", (("problems", "lustre_events_problems"),)),
 )  # fmt: skip
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import click
 
-from lustre_events.cli.options import index_of, with_index, with_settings, with_viewer
-from lustre_events.config.settings import Settings
-from lustre_events.history import formatting
-from lustre_events.history.lookup import Former, Teller
-from lustre_events.index import open_search
+from lustre_events.cli.options import SearchSource, with_search, with_viewer
+from lustre_events.history.formatting import time_text
+from lustre_events.index.remote.answers import FormerAnswer, HistoryAnswer
+from lustre_events.index.remote.client import RemoteSearch
+from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hits import printable
-from lustre_events.index.visibility import Viewer, user_name
+from lustre_events.index.search.search import Search
+from lustre_events.index.visibility import Viewer
 from lustre_events.inspect import history
 from lustre_events.inspect.history import ChosenDeeds
+
+_EVERYTHING = 1 << 62
 
 
 @click.command("history")
@@ -28,59 +33,82 @@ from lustre_events.inspect.history import ChosenDeeds
 @click.option("--types", default="", help="Only these record types, e.g. UNLNK,RENME.")
 @click.option("--as-of", default="", metavar="TIME", help="List what was in a directory then.")
 @with_viewer
-@with_settings
-@with_index
+@with_search
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per record.")
 def history_command(
-    target: str,
-    *,
-    since: str,
-    until: str,
-    user: str,
-    job: str,
-    types: str,
-    as_of: str,
-    viewer: Viewer | None,
-    settings: Settings,
-    index_url: str | None,
-    as_json: bool,
+    target: str, *, as_of: str, viewer: Viewer | None, source: SearchSource, as_json: bool, **narrowed: str
 ) -> None:
     """Say who did what to a file, or in a directory and all below it (DIRECTORY/**), and when.
 
     Each line has the time (UTC), what happened, the path at that time, and the user, job and client as far as the
-    records say. A path may be one that is gone; renames are followed both ways. Standard error says where the
-    history does not reach, or records are missing.
+    records say. A path may be one that is gone; renames are followed both ways. A line says where records are
+    missing in between, and standard error where the history does not reach.
     """
-    choice = ChosenDeeds.of(since, until, user, job, types)
-    at_ns = history.moment("--as-of", as_of)[1] - 1 if as_of else 0
-    path = _below(target, settings.filesystem.mount)
-    with (
-        open_search(index_of(settings, index_url)) as search,
-        history.teller(Path(settings.history.folder), search, viewer) as teller,
-    ):
+    with source.opened() as index:
+        path = target.encode("utf-8", "surrogateescape")
+        if not target.lstrip("[").startswith("0x"):
+            path = source.typed(index, path)
         if as_of:
-            _print_former(teller, path, at_ns, as_json=as_json)
-            return
-        story = history.story(teller, path)
-    for deed in choice.of_story(story):
-        click.echo(json.dumps(formatting.as_json(deed)) if as_json else formatting.line(deed, printable, user_name))
-    for remark in formatting.remarks(story, choice.since_ns):
-        click.echo(remark, err=True)
+            former = _former(index, source, viewer, path, as_of)
+        else:
+            told = _told(index, source, viewer, path, narrowed)
+    if as_of:
+        _print_former(former, as_json=as_json)
+        return
+    for time_ns, sentence, deed in _timeline(told):
+        text = f"{time_text(time_ns) if time_ns else '-':19}  {_shown(sentence)}"
+        if as_json and deed is not None:
+            click.echo(json.dumps(deed))
+        else:
+            click.echo(text, err=as_json)
+    before = [f"{told.before} deeds were before these; narrow the time"] if told.before else []
+    _remark([*before, *told.remarks])
 
 
-def _print_former(teller: Teller, path: bytes, time_ns: int, *, as_json: bool) -> None:
-    former, coverage = teller.as_of(history.objects(teller, path), time_ns)
-    for each in former:
-        click.echo(json.dumps(_former_json(each)) if as_json else f"{each.fid}  {printable(each.name)}")
-    for remark in formatting.coverage_remarks(coverage, time_ns):
-        click.echo(remark, err=True)
+def _told(
+    index: Asking, source: SearchSource, viewer: Viewer | None, path: bytes, narrowed: dict[str, str]
+) -> HistoryAnswer:
+    if isinstance(index, RemoteSearch):
+        return index.history(path, narrowed, visible_to=viewer)
+    choice = ChosenDeeds.of(**narrowed)
+    with history.teller(_folder(source), cast("Search", index), viewer) as teller:
+        return history.happened(teller, path, choice, _EVERYTHING)
 
 
-def _former_json(each: Former) -> dict[str, object]:
-    name = each.name.decode("utf-8", "surrogateescape")
-    return {"fid": str(each.fid), "name": name, "certain": each.certain}
+def _former(index: Asking, source: SearchSource, viewer: Viewer | None, path: bytes, as_of: str) -> FormerAnswer:
+    if isinstance(index, RemoteSearch):
+        return index.former(path, as_of, visible_to=viewer)
+    at_ns = history.moment("--as-of", as_of)[1] - 1
+    with history.teller(_folder(source), cast("Search", index), viewer) as teller:
+        return history.stood(teller, path, at_ns)
 
 
-def _below(target: str, mount: str) -> bytes:
-    """Return a path as the index has it: also one that begins with the mount point will do."""
-    return os.fsencode(target).removeprefix(os.fsencode(mount).rstrip(b"/") + b"/")
+def _folder(source: SearchSource) -> Path:
+    return Path(source.settings.history.folder)
+
+
+def _timeline(told: HistoryAnswer) -> Iterator[tuple[int, str, dict[str, Any] | None]]:
+    """Yield (time, sentence, deed; None: a gap) of deeds, with the gaps where they begin."""
+    waiting = deque(told.gaps)
+    for deed in told.deeds:
+        while waiting and (waiting[0].after_ns or 0) < deed["time_ns"]:
+            gap = waiting.popleft()
+            yield gap.after_ns or 0, gap.sentence, None
+        sentence = deed.pop("sentence")
+        yield deed["time_ns"], sentence, deed
+    yield from ((gap.after_ns or 0, gap.sentence, None) for gap in waiting)
+
+
+def _print_former(former: FormerAnswer, *, as_json: bool) -> None:
+    for each in former.entries:
+        click.echo(json.dumps(each) if as_json else f"{each['fid']}  {_shown(each['name'])}")
+    _remark([*(gap.sentence for gap in former.gaps), *former.remarks])
+
+
+def _remark(remarks: Sequence[str]) -> None:
+    for remark in remarks:
+        click.echo(_shown(remark), err=True)
+
+
+def _shown(text: str) -> str:
+    return printable(text.encode("utf-8", "surrogateescape"))

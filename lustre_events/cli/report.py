@@ -12,7 +12,7 @@ from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.history.archive import Archive
-from lustre_events.history.formatting import coverage_remarks
+from lustre_events.history.formatting import coverage_remarks, gap_sentence
 from lustre_events.history.whereabouts import Whereabouts
 from lustre_events.index import open_search
 from lustre_events.index.search.hits import name_text, printable
@@ -63,5 +63,6 @@ def report_command(
     else:
         for line in activity.as_lines(found, most, user_name, printable, shown):
             click.echo(line)
-    for remark in coverage_remarks(coverage, span[0]):
+    gaps = map(gap_sentence, coverage.gaps_within(*span))
+    for remark in [*gaps, *coverage_remarks(coverage, span[0])]:
         click.echo(remark, err=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,8 @@ from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord, RecordType, decode_record
 from lustre_events.domain.namespace import LINK_EFFECTS, Place, effects
 from lustre_events.errors import ConfigError
-from lustre_events.history import frame
+from lustre_events.history import frame, losses
+from lustre_events.history.gaps import Gaps, Missing
 from lustre_events.history.segments import Segment, frames_in, opened, segments_in
 
 _FEW = 32
@@ -40,24 +42,24 @@ class Happening(msgspec.Struct, frozen=True, gc=False):
     time_ns: int
 
 
-class Missing(NamedTuple):
-    """Records that are known to be missing, around a time (0: not known)."""
-
-    mdt: str
-    epoch: int
-    first_index: int
-    last_index: int
-    time_ns: int
-
-
 @dataclass(slots=True)
 class Coverage:
     """What a look at the history has met: where each MDT's begins and ends, what is missing, what is damaged."""
 
     begins_ns: dict[str, int] = field(default_factory=dict)
     ends_ns: dict[str, int] = field(default_factory=dict)
-    missing: set[Missing] = field(default_factory=set)
+    gaps: Gaps = field(default_factory=Gaps)
     damaged: set[str] = field(default_factory=set)
+
+    @property
+    def missing(self) -> set[Missing]:
+        """What is missing, as far as it is known."""
+        return self.gaps.found()
+
+    def gaps_within(self, since_ns: int, until_ns: int) -> list[Missing]:
+        """Return what is missing that may have happened within a time, in order."""
+        found = [gap for gap in self.missing if gap.after_ns < until_ns and gap.before_ns >= since_ns]
+        return sorted(found, key=lambda gap: (gap.after_ns, gap))
 
 
 _Fits = Callable[[bytes, Sequence[int], Collection[bytes]], list[int]]
@@ -140,6 +142,7 @@ class Archive:
         self.coverage = Coverage()
         found = self._segments()
         newest = {each.mdt: each for each in found}
+        self._read_losses(newest)
         for segment in found:
             with contextlib.ExitStack() as stack:
                 try:
@@ -148,6 +151,16 @@ class Archive:
                     continue
                 yield from self._hits(segment, buffer, keys, span, last=segment is newest[segment.mdt])
 
+    def _read_losses(self, mdts: Iterable[str]) -> None:
+        for mdt in mdts:
+            try:
+                self.coverage.gaps.mark(losses.read(self._folder, mdt))
+            except (OSError, ValueError) as exc:
+                self.coverage.damaged.add(
+                    f"{self._folder / mdt / losses.NAME}: it cannot be read ({exc}), so losses may be left "
+                    "out here; the keeper writes it again"
+                )
+
     def _hits(
         self, segment: Segment, buffer: memoryview, keys: Mapping[int, list[bytes]] | None, span: tuple[int, int],
         *, last: bool,
@@ -155,7 +168,7 @@ class Archive:
         damage = 0
         for offset, header in frames_in(buffer):
             self._check_time()
-            damage = self._note(segment, header, offset, damage)
+            damage = self._note(segment, header, (buffer, offset), damage)
             if header is None or not _is_wanted(header, span) or len(buffer) - offset < header.size:
                 continue
             index = frame.keys_of(header, buffer, offset)
@@ -177,16 +190,17 @@ class Archive:
                 "`lustre-events history`"
             )
 
-    def _note(self, segment: Segment, header: frame.Header | None, offset: int, damage: int) -> int:
+    def _note(
+        self, segment: Segment, header: frame.Header | None, place: tuple[memoryview, int], damage: int
+    ) -> int:
         """Note what a header tells of the reach; return where damage began that is not over."""
+        buffer, offset = place
         if header is None:
             return damage or offset + 1
         if damage:
             self._damage(segment, f"bytes {damage - 1} to {offset}")
+        self.coverage.gaps.see(segment.mdt, header, partial(_last_within, header, buffer, offset))
         if header.kind == frame.LOSS:
-            self.coverage.missing.add(
-                Missing(segment.mdt, header.epoch, header.first_index, header.last_index, header.first_ns)
-            )
             return 0
         begins, ends = self.coverage.begins_ns, self.coverage.ends_ns
         begins[segment.mdt] = min(begins.get(segment.mdt, header.first_ns), header.first_ns)
@@ -195,6 +209,15 @@ class Archive:
 
     def _damage(self, segment: Segment, what: str) -> None:
         self.coverage.damaged.add(f"{segment.path}: {what} cannot be read: the file is damaged")
+
+
+def _last_within(header: frame.Header, buffer: memoryview, offset: int, most_index: int) -> int:
+    """Return the last index of a frame's records up to one; 0: it has none, or is damaged."""
+    if len(buffer) - offset < header.size:
+        return 0
+    starts, records = frame.records_of(header, buffer, offset) or ([0], b"")
+    indexes = (int.from_bytes(records[start + 8 : start + 16], "little") for start in starts[:-1])
+    return max((index for index in indexes if index <= most_index), default=0)
 
 
 def _is_wanted(header: frame.Header, span: tuple[int, int]) -> bool:

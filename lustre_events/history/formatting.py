@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lustre_events.changelog.record import (
@@ -16,7 +17,8 @@ from lustre_events.changelog.record import (
 )
 from lustre_events.changelog.text import hsm, nid_text, open_mode, to_json
 from lustre_events.history.archive import Coverage
-from lustre_events.history.lookup import Deed, Story
+from lustre_events.history.gaps import FOREVER_NS, Missing
+from lustre_events.history.lookup import Deed, Former, Story
 
 _SECOND = 1_000_000_000
 
@@ -100,7 +102,7 @@ def as_json(deed: Deed) -> dict[str, Any]:
 
 
 def remarks(story: Story, since_ns: int) -> Iterator[str]:
-    """Yield what must be said beside a history: what is left out, missing, damaged, or before its beginning."""
+    """Yield what must be said beside a history: what is left out, damaged, or before its beginning."""
     if story.hidden:
         records = "1 record is" if story.hidden == 1 else f"{story.hidden} records are"
         yield f"{records} left out: you could not list the directory then, or nobody knows"
@@ -108,14 +110,51 @@ def remarks(story: Story, since_ns: int) -> Iterator[str]:
 
 
 def coverage_remarks(coverage: Coverage, since_ns: int) -> Iterator[str]:
-    """Yield where the history begins, what is missing in it, and what is damaged."""
+    """Yield where the history begins, and what is damaged."""
     for mdt, begins_ns in sorted(coverage.begins_ns.items()):
         if since_ns < begins_ns:
             yield f"the history of {mdt} begins at {time_text(begins_ns)}: it does not know what was before"
-    for each in sorted(coverage.missing):
-        at = f" (noticed at {time_text(each.time_ns)})" if each.time_ns else ""
-        yield f"{each.mdt}: records {each.first_index} to {each.last_index} are missing in the history{at}"
     yield from sorted(coverage.damaged)
+
+
+def gap_sentence(gap: Missing) -> str:
+    """Return which records are missing, between which times, and why."""
+    match gap:
+        case Missing(first_index=0):
+            what = "records"
+        case Missing(last_index=0):
+            what = f"records from {gap.first_index} on"
+        case _:
+            what = f"records {gap.first_index} to {gap.last_index}"
+    after, before = gap.after_ns > 0, gap.before_ns < FOREVER_NS
+    when = {
+        (True, True): f" between {time_text(gap.after_ns)} and {time_text(gap.before_ns)}",
+        (True, False): f" after {time_text(gap.after_ns)}",
+        (False, True): f" before {time_text(gap.before_ns)}",
+    }.get((after, before), "")
+    return f"{what} of {gap.mdt}{when} are or may be missing here: {gap.reason}"
+
+
+def gap_json(gap: Missing) -> dict[str, Any]:
+    """Return a gap as JSON types."""
+    after_ns = gap.after_ns or None
+    before_ns = gap.before_ns if gap.before_ns < FOREVER_NS else None
+    return {**gap._asdict(), "after_ns": after_ns, "before_ns": before_ns, "sentence": gap_sentence(gap)}
+
+
+def former_json(former: Former) -> dict[str, Any]:
+    """Return what stood in a directory as JSON types."""
+    return {"fid": str(former.fid), "name": _text(former.name), "certain": former.certain}
+
+
+def timeline(deeds: Iterable[Deed], gaps: Iterable[Missing]) -> Iterator[Deed | Missing]:
+    """Yield deeds with the gaps where they begin."""
+    waiting = deque(sorted(gaps, key=lambda gap: gap.after_ns))
+    for deed in deeds:
+        while waiting and waiting[0].after_ns < deed.happening.time_ns:
+            yield waiting.popleft()
+        yield deed
+    yield from waiting
 
 
 def time_text(time_ns: int) -> str:

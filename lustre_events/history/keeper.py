@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from lustre_events.errors import GroupCutOff, StreamUnavailable
-from lustre_events.history.segments import SegmentWriter
+from lustre_events.changelog.record import decode_record
+from lustre_events.errors import GroupCutOff, StreamError, StreamUnavailable
+from lustre_events.history.losses import LossBook
+from lustre_events.history.segment_writer import SegmentWriter
 from lustre_events.streams.group_keeper import LostRange
-from lustre_events.streams.interface import Block, EpochKey
+from lustre_events.streams.interface import Block, Loss
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ FLUSH_SECONDS = 10.0
 FLUSH_BYTES = 4 << 20
 RETRY_SECONDS = 5.0
 TRIM_SECONDS = 600.0
+REPORT_SECONDS = 10.0
+"""So often it says how far it is, and looks what was marked as lost."""
 _WAIT_SECONDS = 1.0
 
 
@@ -39,12 +43,21 @@ class Records(Protocol):
     def stop(self) -> None: ...  # noqa: D102
 
 
+class Service(Protocol):
+    """The rest of the service: streams.history_state.HistoryState."""
+
+    def losses(self) -> list[Loss]: ...  # noqa: D102
+    def publish(self, state: Mapping[str, str]) -> None: ...  # noqa: D102
+
+
 class Keeper:
     """Reads and writes until `stop`.
 
     Args:
         records: the subscription.
         writer: the folder.
+        book: keeps what was marked as lost, in the same folder.
+        service: says what was marked as lost, and is told how far this is; None: nobody.
         joined: the group is new, so what came since the last record written may be missing.
         beat: called at every turn with what `systemctl status` shows.
         clock: seconds; `time_ns` is the wall clock.
@@ -54,7 +67,9 @@ class Keeper:
         self,
         records: Records,
         writer: SegmentWriter,
+        book: LossBook,
         *,
+        service: Service | None = None,
         joined: bool = False,
         beat: Callable[[str], None] = lambda _status: None,
         clock: Callable[[], float] = time.monotonic,
@@ -63,8 +78,10 @@ class Keeper:
     ) -> None:
         self._records = records
         self._writer = writer
+        self._book = book
+        self._service = service
         self._joined = joined
-        self._met: set[EpochKey] = set()
+        self._met: set[str] = set()
         self._beat = beat
         self._clock = clock
         self._time_ns = time_ns
@@ -72,7 +89,7 @@ class Keeper:
         self._held: list[Block] = []
         self._held_bytes = 0
         self._held_since = 0.0
-        self._trimmed_at = float("-inf")
+        self._trimmed_at = self._reported_at = float("-inf")
         self._waiting = ""
         self._stopping = False
         self.written = 0
@@ -95,6 +112,7 @@ class Keeper:
         if self._waiting or (self._held and self._due()):
             self.flush()
         self._trim()
+        self._report()
         self._beat(self._waiting or f"wrote {self.written} records")
 
     def _due(self) -> bool:
@@ -119,12 +137,21 @@ class Keeper:
         self._held += blocks
 
     def _check_gap(self, block: Block) -> None:
-        """Note what is missing in front of the first block of an epoch behind which a new group has begun."""
+        """Note what is missing in front of the first block of an MDT behind which a new group has begun.
+
+        A new epoch may go on behind the last one, have its records again, or have begun to count anew.
+        """
+        known = self._writer.found(block.mdt) if self._joined and block.mdt not in self._met else None
+        self._met.add(block.mdt)
+        if known is None:
+            return
         key = (block.mdt, block.epoch)
-        reached = self._writer.reached(key)
-        if self._joined and key not in self._met and reached and block.first_index > reached + 1:
-            self._writer.lose(key, reached + 1, block.first_index - 1, self._time_ns())
-        self._met.add(key)
+        if block.first_index > known.last_index + 1:
+            self._writer.lose(key, known.last_index + 1, block.first_index - 1, self._time_ns())
+        elif block.epoch != known.epoch and block.first_index <= known.last_index:
+            record, _ = decode_record(block.data)
+            if record.time_ns > known.last_ns:
+                self._writer.lose_some(key, self._time_ns())
 
     def _note_loss(self) -> None:
         """Write down what the group was cut off from, and go on behind it."""
@@ -170,3 +197,23 @@ class Keeper:
             self._writer.trim(self._time_ns())
         except OSError as exc:
             log.warning("old history is not removed: %s", exc, extra={"action": "trim"})
+
+    def _report(self) -> None:
+        """Say how far the history is, and keep what was marked as lost since."""
+        now, now_ns = self._clock(), self._time_ns()
+        if self._service is None or now - self._reported_at < REPORT_SECONDS:
+            return
+        self._reported_at = now
+        try:
+            self._service.publish({"updated_ns": str(now_ns), **self._state()})
+            self._book.note(self._service.losses(), self._writer.oldest_ns(now_ns))
+        except (OSError, StreamError) as exc:
+            log.warning("the history cannot tell how far it is, or what was lost: %s", exc,
+                        extra={"action": "report"})  # fmt: skip
+
+    def _state(self) -> dict[str, str]:
+        size, begins_ns, ends_ns = self._writer.extent()
+        return {
+            "bytes": str(size), "most_bytes": str(self._writer.most_bytes), "oldest_ns": str(begins_ns),
+            "newest_ns": str(ends_ns), "records": str(self.written), "waiting": self._waiting,
+        }  # fmt: skip

@@ -6,18 +6,21 @@ import contextlib
 import fnmatch
 import pwd
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError
-from lustre_events.history.archive import Archive
+from lustre_events.history import formatting
+from lustre_events.history.archive import Archive, Coverage
+from lustre_events.history.gaps import FOREVER_NS, Missing
 from lustre_events.history.lookup import Deed, Present, Story, Teller
 from lustre_events.index.query.literals import Interval, time_interval
+from lustre_events.index.remote.answers import FormerAnswer, GapAnswer, HistoryAnswer
 from lustre_events.index.search.hits import printable
 from lustre_events.index.search.search import Search
-from lustre_events.index.visibility import Viewer
+from lustre_events.index.visibility import Viewer, user_name
 from lustre_events.inspect.tail import types_of
 
 _TREE = b"/**"
@@ -54,6 +57,10 @@ class ChosenDeeds:
         """Return the deeds that are shown."""
         return [deed for deed in story.deeds if deed in self]
 
+    def gaps(self, coverage: Coverage) -> list[Missing]:
+        """Return where records are missing within the time that is shown."""
+        return coverage.gaps_within(self.since_ns, self.until_ns)
+
 
 def moment(name: str, text: str) -> Interval:
     """Return the first nanosecond of a time that a text means, and the one behind it. Raises ConfigError."""
@@ -70,6 +77,38 @@ def _uid(name: str) -> int:
         return pwd.getpwnam(name).pw_uid
     except KeyError as exc:
         raise ConfigError(f"user {name}: this machine knows no such user; give the UID") from exc
+
+
+def happened(told: Teller, target: bytes, choice: ChosenDeeds, most: int) -> HistoryAnswer:
+    """Return what happened at a target, the last `most` deeds that are shown. Raises ConfigError."""
+    found = story(told, target)
+    deeds = choice.of_story(found)
+    shown = deeds[-most:]
+    return HistoryAnswer(
+        [formatting.as_json(deed) | {"sentence": sentence(deed)} for deed in shown],
+        len(deeds) - len(shown),
+        _gaps(choice.gaps(found.coverage)),
+        list(formatting.remarks(found, choice.since_ns)),
+    )
+
+
+def stood(told: Teller, directory: bytes, time_ns: int) -> FormerAnswer:
+    """Return what stood in a directory at a time. Raises ConfigError."""
+    former, coverage = told.as_of(objects(told, directory), time_ns)
+    return FormerAnswer(
+        list(map(formatting.former_json, former)),
+        _gaps(coverage.gaps_within(0, FOREVER_NS)),
+        list(formatting.coverage_remarks(coverage, time_ns)),
+    )
+
+
+def _gaps(found: Iterable[Missing]) -> list[GapAnswer]:
+    return [GapAnswer(**formatting.gap_json(gap)) for gap in found]
+
+
+def sentence(deed: Deed) -> str:
+    """Return what happened, where, and who did it, without its time; nothing is escaped."""
+    return formatting.sentence(deed, lambda name: name.decode("utf-8", "surrogateescape"), user_name)
 
 
 @contextlib.contextmanager

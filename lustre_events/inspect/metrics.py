@@ -42,6 +42,13 @@ METRICS = {
     "redis_memory_share": "Part of Redis's maxmemory in use as the reader saw it; reading stops near the limit",
     "group_behind": "Indexes that a subscriber group has not acknowledged",
     "group_lost_ranges": "Ranges of records that a subscriber group was cut off from",
+    "history_size_bytes": "What the history takes on its disk",
+    "history_limit_bytes": "What it may take at most",
+    "history_oldest_seconds": "Age of its first record",
+    "history_newest_seconds": "Age of its last record",
+    "history_behind": "Indexes stored in Redis that it has not taken yet",
+    "history_waiting": "1 while it cannot be written, e.g. because its disk is full",
+    "history_heard_seconds": "Seconds since its keeper said that it lives",
     "index_objects": "Objects in the index",
     "index_tombstones": "Removed names that the index still remembers",
     "index_size_bytes": "What the index takes on its disk",
@@ -93,7 +100,7 @@ def families(status: Status) -> list[Metric]:
         _gauge("group_behind", "group", {name: sum(each.behind.values()) for name, each in groups.items()})
     )
     found.append(_gauge("group_lost_ranges", "group", {name: len(each.lost) for name, each in groups.items()}))
-    return found + _of_queues(status.rq)
+    return [*found, *_of_history(status), *_of_queues(status.rq)]
 
 
 def _of_readers(status: Status) -> Iterator[Metric]:
@@ -128,6 +135,19 @@ def _of_index(status: Status) -> Iterator[Metric]:
     yield _gauge("failures", "extractor", index.failures)
     yield _counter("dispatcher_events", "event",
                    {name: count for name, count in index.counters.items() if ":" not in name})  # fmt: skip
+
+
+def _of_history(status: Status) -> Iterator[Metric]:
+    own, now_ns = status.history, status.time_ns
+    if own is None:
+        return
+    yield _gauge("history_size_bytes", "", {"": own.bytes})
+    yield _gauge("history_limit_bytes", "", {"": own.most_bytes})
+    yield _gauge("history_oldest_seconds", "", {"": _age(own.oldest_ns, now_ns)})
+    yield _gauge("history_newest_seconds", "", {"": _age(own.newest_ns, now_ns)})
+    yield _gauge("history_behind", "", {"": own.behind})
+    yield _gauge("history_waiting", "", {"": int(bool(own.waiting))})
+    yield _gauge("history_heard_seconds", "", {"": _age(own.updated_ns, now_ns)})
 
 
 def _of_queues(rq: RqStats | None) -> list[Metric]:

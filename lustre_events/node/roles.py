@@ -120,7 +120,7 @@ ROLES: dict[str, Role] = {
             name="history",
             help="keeps who did what to a file, and when",
             units=("lustre-events-history.service",),
-            redis=_SUBSCRIBER,
+            redis=f"{_SUBSCRIBER} %R~le:reader:continuity:* (~le:history:state +hset)",
             database="",
             checks=("redis", "history", "units"),
         ),

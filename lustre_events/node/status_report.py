@@ -16,6 +16,7 @@ from lustre_events.inspect.status import Status, collect
 from lustre_events.jobs.queues import JobState, RqQueues
 from lustre_events.node import wiring
 from lustre_events.streams.groups import RedisGroups
+from lustre_events.streams.history_state import HistoryState
 from lustre_events.streams.redis import RedisRecordStreams
 
 SHARE = 30
@@ -81,7 +82,10 @@ def _asked(settings: Settings, stats: Stats | None, jobs: Collection[str]) -> tu
         return msgspec.structs.replace(found, problems=[str(exc)]), {}
     with client:
         queues = RqQueues(client, settings.worker.job_timeout_seconds)
-        found = collect(stats, RedisRecordStreams(client), RedisGroups(client), queues, settings.filesystem.mdts)
+        found = collect(
+            stats, RedisRecordStreams(client), RedisGroups(client), queues, settings.filesystem.mdts,
+            history=HistoryState(client),
+        )  # fmt: skip
         try:
             return found, queues.states(jobs) if jobs else {}
         except StreamError as exc:

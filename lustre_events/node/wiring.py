@@ -30,7 +30,8 @@ from lustre_events.domain.rules import rules
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import ChangelogUserUnknown, ConfigError
 from lustre_events.history.keeper import GROUP, Keeper
-from lustre_events.history.segments import SegmentWriter
+from lustre_events.history.losses import LossBook
+from lustre_events.history.segment_writer import SegmentWriter
 from lustre_events.index import make_folder, open_writer
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import BUILTIN_QUEUE
@@ -47,6 +48,7 @@ from lustre_events.streams.deliveries import CourierQueue, DeliveryQueue
 from lustre_events.streams.dispatcher_lease import DispatcherLease
 from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.groups import RedisGroups
+from lustre_events.streams.history_state import HistoryState
 from lustre_events.streams.redis import (
     RedisReaderStream,
     RedisRecordStreams,
@@ -229,7 +231,8 @@ def history_keeper(settings: Settings, beat: Callable[[str], None] = _unwatched)
     groups = RedisGroups(client)
     joined = groups.join(GROUP, from_start=True)
     subscription = Subscription(client, groups, GROUP, socket.gethostname(), HISTORY_CLAIM_SECONDS)
-    return Keeper(subscription, writer, joined=joined, beat=beat)
+    book, state = LossBook(Path(own.folder)), HistoryState(client)
+    return Keeper(subscription, writer, book, service=state, joined=joined, beat=beat)
 
 
 def seal_path(settings: Settings) -> Path:

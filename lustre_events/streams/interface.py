@@ -28,6 +28,7 @@ asks the dispatcher for something, and subscribers, who are only in Redis (`stre
     le:group:asked                        list    subscriber   requests: join, accept a loss; until they are done
     le:group:lost:<group>                 hash    dispatcher   "<mdt> <epoch>" → "<first> <last> <time in ns>":
                                                                what it was cut off from; until accepted
+    le:history:state                      hash    history      how far the history is, for `status`; for ever
     rq:*                                          RQ           queues, jobs, workers
 """
 

@@ -16,6 +16,7 @@ ASKED = "le:group:asked"
 REQUESTS = "le:request:waiting"
 DELIVERIES = "le:courier:jobs"
 ANSWERS = "le:courier:answers"
+HISTORY_STATE = "le:history:state"
 
 
 def stream(mdt: str, epoch: int) -> str:

@@ -8,8 +8,8 @@ import flask
 
 from lustre_events.errors import ConfigError
 from lustre_events.history import formatting
+from lustre_events.history.gaps import Missing
 from lustre_events.history.lookup import Deed
-from lustre_events.index.visibility import user_name
 from lustre_events.inspect import history
 from lustre_events.inspect.history import ChosenDeeds
 from lustre_events.web import signin
@@ -31,7 +31,7 @@ def happened() -> str | tuple[str, int]:
     asked = {name: flask.request.args.get(name, "").strip() for name in FIELDS}
     shown: dict[str, Any] = {"asked": asked, "deeds": (), "more": 0, "remarks": (), "mistake": ""}
     if not asked["path"]:
-        return flask.render_template("history.html", **shown, told=told)
+        return flask.render_template("history.html", **shown, told=told, begins_ns=begins_ns)
     site = flask.current_app.extensions["site"]
     try:
         choice = ChosenDeeds.of(*(asked[name] for name in FIELDS[1:]))
@@ -42,14 +42,17 @@ def happened() -> str | tuple[str, int]:
         with site.search() as index, history.teller(site.past, index, viewer, SECONDS) as teller:
             story = history.story(teller, path)
     except ConfigError as exc:
-        return flask.render_template("history.html", **{**shown, "mistake": str(exc)}, told=told), 400
+        return flask.render_template(
+            "history.html", **{**shown, "mistake": str(exc)}, told=told, begins_ns=begins_ns
+        ), 400
     deeds = choice.of_story(story)
+    lines = list(formatting.timeline(deeds[-MOST:], choice.gaps(story.coverage)))
     shown |= {
-        "deeds": deeds[-MOST:][::-1],
+        "deeds": lines[::-1],
         "more": max(0, len(deeds) - MOST),
         "remarks": list(formatting.remarks(story, choice.since_ns)),
     }
-    return flask.render_template("history.html", **shown, told=told)
+    return flask.render_template("history.html", **shown, told=told, begins_ns=begins_ns)
 
 
 def last(target: bytes) -> list[tuple[int, str]]:
@@ -62,6 +65,13 @@ def last(target: bytes) -> list[tuple[int, str]]:
     return [(deed.happening.record.time_ns, told(deed)) for deed in reversed(deeds)]
 
 
-def told(deed: Deed) -> str:
-    """Return a deed without its time; the template escapes it."""
-    return formatting.sentence(deed, lambda name: name.decode("utf-8", "surrogateescape"), user_name)
+def told(deed: Deed | Missing) -> str:
+    """Return a deed without its time, or what is missing; the template escapes it."""
+    if isinstance(deed, Missing):
+        return formatting.gap_sentence(deed)
+    return history.sentence(deed)
+
+
+def begins_ns(deed: Deed | Missing) -> int:
+    """Return when a deed happened, or behind which time records are missing."""
+    return deed.after_ns if isinstance(deed, Missing) else deed.happening.record.time_ns

@@ -108,6 +108,7 @@ def test_every_metric_is_explained_and_waiting_is_a_number() -> None:
         "problems": [], "rules_problems": ["r.toml: no"], "extractors": {"t": {"suspended": "", "disabled": False}},
         "mdts": {MDT: {"waiting": "Redis is nearly full", "memory_share": "0.950", "losses": []}},
         "groups": {"g": {"behind": {MDT: 3}, "lost": []}},
+        "history": {"updated_ns": 4, "bytes": 7, "oldest_ns": 3, "newest_ns": 4, "waiting": "no room", "behind": 9},
         "rq": {"queues": {"default": {"waiting": 1}}, "workers": []},
     })  # fmt: skip
 
@@ -115,6 +116,8 @@ def test_every_metric_is_explained_and_waiting_is_a_number() -> None:
 
     assert {name.removeprefix(PREFIX) for name in found} == set(METRICS)
     assert [sample.value for sample in found[f"{PREFIX}reader_waiting"].samples] == [1]
+    assert [sample.value for sample in found[f"{PREFIX}history_waiting"].samples] == [1]
+    assert [sample.value for sample in found[f"{PREFIX}history_behind"].samples] == [9]
     assert [sample.value for sample in found[f"{PREFIX}redis_memory_share"].samples] == [0.95]
     assert [sample.labels for sample in found[f"{PREFIX}dispatcher_events"].samples] == [{"event": "records"}]
     took = {(sample.name.removeprefix(f"{PREFIX}extractor_file_seconds"), sample.labels.get("le")): sample.value

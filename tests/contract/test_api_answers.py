@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, LustreEventsError
+from lustre_events.history.losses import LossBook
 from lustre_events.index import open_search
+from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.failures import Choice, find
 from lustre_events.index.search.paging import pages
+from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
+from lustre_events.inspect import history
+from lustre_events.inspect.history import ChosenDeeds
+from lustre_events.streams.interface import Loss
+from tests.support.history import keep
 from tests.support.index.tables import node
+from tests.support.records import builders as b
 from tests.support.service.api import OTHER, OWNER, TORN, USERS, make_api, remote
 from tests.support.service.web import Console
 
@@ -26,6 +35,30 @@ def _pages(index: Asking, who: Viewer | None) -> Any:
     found = list(pages(index, "ext:csv OR type:d", sort="-size", visible_to=who, portion=1))
     return [(page.hits, page.cursor is None) for page in found]
 
+
+def _past(path: bytes, **narrowed: str) -> Ask:
+    def ask(index: Asking, who: Viewer | None) -> Any:
+        if isinstance(index, RemoteSearch):
+            return index.history(path, narrowed, visible_to=who)
+        with history.teller(HISTORY[0], cast("Search", index), who) as teller:
+            return history.happened(teller, path, ChosenDeeds.of(**{**UNCHOSEN, **narrowed}), 1000)
+
+    return ask
+
+
+def _former(path: bytes, at: str) -> Ask:
+    def ask(index: Asking, who: Viewer | None) -> Any:
+        if isinstance(index, RemoteSearch):
+            return index.former(path, at, visible_to=who)
+        with history.teller(HISTORY[0], cast("Search", index), who) as teller:
+            return history.stood(teller, path, history.moment("at", at)[1] - 1)
+
+    return ask
+
+
+UNCHOSEN = dict.fromkeys(("since", "until", "user", "job", "types"), "")
+HISTORY: list[Path] = []
+"""The folder of the history, when there is one."""
 
 QUESTIONS: dict[str, Ask] = {
     "hits": lambda index, who: index.page("columns:* AND run:>1", visible_to=who).hits,
@@ -53,13 +86,40 @@ QUESTIONS: dict[str, Ask] = {
     "no path": lambda index, who: index.fid_of_path(b"none", visible_to=who),
     "wrong query": lambda index, who: index.count("size:[1 TO", visible_to=who),
     "wrong order": lambda index, who: index.page("*", sort="name", visible_to=who),
+    "history": _past(b"gone.csv"),
+    "history of what is hidden": _past(b"own/mine.csv"),
+    "history of all": _past(b"**", types="UNLNK"),
+    "history of nobody": _past(b"gone.csv", user="0"),
+    "history of nothing": _past(b"never.csv"),
+    "history at a wrong time": _past(b"gone.csv", since="soon"),
+    "former": _former(b"/", "2001-09-09"),
+    "former of what is hidden": _former(b"own", "2001-09-09"),
     "wrong cursor": lambda index, who: index.page("*", cursor="forged", visible_to=who),
 }
 
 
+OWN = node(1004)
+"""The directory `own`."""
+PAST = [
+    b.create(9, name=b"gone.csv", index=1, time_ns=10**18),
+    b.mkdir(OWN, name=b"own", index=2, time_ns=10**18),
+    b.create(10, OWN, b"mine.csv", index=3, time_ns=10**18 + 1, uid=0, gid=0, extra_flags=1),
+    b.unlink(10, OWN, b"mine.csv", index=4, time_ns=10**18 + 2, last=True, uid=0, gid=0, extra_flags=1),
+    b.unlink(9, name=b"gone.csv", index=5, time_ns=10**18 + 3, last=True, uid=0, gid=0, extra_flags=1),
+]
+
+
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
-    return make_api(tmp_path_factory.mktemp("api"))
+    folder = tmp_path_factory.mktemp("api")
+    console = make_api(folder)
+    with open_search(f"sqlite:///{console.index}") as index:
+        assert index.fid_of_path(b"own") == OWN
+    HISTORY[:] = [folder / "history"]
+    keep(HISTORY[0], {"lustre-MDT0000": PAST}, random.Random(1))
+    LossBook(HISTORY[0]).note([Loss("lustre-MDT0000", 1, 20, 0, 10**18, "a test")], 0)
+    console.past = HISTORY[0]
+    return console
 
 
 def told(ask: Ask, index: Asking, who: Viewer | None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from pathlib import Path
 from lustre_events.changelog.record import UNLNK_LAST, RecordType, iter_records
 from lustre_events.history.archive import Archive
 from lustre_events.history.keeper import GROUP
+from lustre_events.history.losses import LossBook
 from lustre_events.history.whereabouts import Whereabouts
 from lustre_events.index.sqlite.writer import SQLiteWriter
 from lustre_events.streams.groups import RedisGroups
-from lustre_events.streams.interface import Block, Tail
+from lustre_events.streams.history_state import HistoryState
+from lustre_events.streams.interface import Block, Loss, Tail
 from lustre_events.streams.redis import RedisReaderStream, connect
 from tests.support.history import keep
 from tests.support.model.dispatcher import cut
@@ -57,6 +60,7 @@ def test_a_keeper_that_is_killed_loses_nothing_and_writes_nothing_twice(redis_ur
     """Killed at any time, the history has every record once, and in the order of its MDT."""
     config = tmp_path / "settings.toml"
     config.write_text(SETTINGS.format(url=redis_url, folder=tmp_path))
+    SQLiteWriter(tmp_path / "index.db").close()
     client, chance = connect(redis_url, 5), random.Random(1)
     tails: dict[str, Tail] = {}
     waiting = [
@@ -77,6 +81,9 @@ def test_a_keeper_that_is_killed_loses_nothing_and_writes_nothing_twice(redis_ur
             keeper.communicate()
     groups = RedisGroups(client)
     wait_for(lambda: all(not each.behind for each in groups.places(GROUP)), 60)
+    wait_for(lambda: "updated_ns" in HistoryState(client).published(), 60)
+    shown = command(config, "status").communicate(timeout=60)[0].decode()
+    assert re.search(r"^history: .*; 0 behind; heard", shown, re.MULTILINE), shown
     keeper.send_signal(signal.SIGTERM)
     _, said = keeper.communicate(timeout=30)
 
@@ -98,14 +105,22 @@ def test_the_command_tells_of_a_file_that_is_gone(tmp_path: Path) -> None:
     whereabouts.learn([gone.target])
     path = whereabouts.path((gone.parent, gone.name), gone.time_ns)
 
+    LossBook(tmp_path / "history").note([Loss("lustre-MDT0000", 0, 5, 9, 10**18, "a test")], 0)
     done = command(config, "history", os.fsdecode(path), "--json")
     out, said = done.communicate(timeout=60)
     assert done.returncode == 0, said
+    assert b"records 5 to 9 of lustre-MDT0000 before" in said
     told = [json.loads(line) for line in out.splitlines()]
     mine = [each for each in told if each["fid"] == str(gone.target)]
     assert mine[-1]["happened"] == "removed"
     assert (mine[-1]["path"], mine[-1]["time_ns"]) == (os.fsdecode(path), gone.time_ns)
     assert b"begins at" in said
+
+    done = command(config, "history", os.fsdecode(path), "--types", "UNLNK")
+    out, _ = done.communicate(timeout=60)
+    assert [line[21:].split(b" ")[:2] for line in out.splitlines()] == [
+        [b"records", b"5"], [b"removed:", b"/" + path.lstrip(b"/")]
+    ]  # fmt: skip
 
     done = command(config, "report", "--activity", "--since", "2020", "--until", "2030", "--json")
     out, said = done.communicate(timeout=60)

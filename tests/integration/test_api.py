@@ -64,6 +64,7 @@ CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "file": (f"/files/{node(4)}", None),
     "du": ("/du?path=/open&by=ext", None),
     "history": ("/history?path=/gone.csv", None),
+    "former": ("/former?path=/&at=2001-09-09", None),
     "failures": ("/failures?extractor=h*&since=&limit=5", None),
     "retry": ("/failures/retry", {"works": [[str(node(4)), "hdf5"]]}),
     "drop": ("/failures/drop", {"works": [[str(node(4)), "hdf5"]]}),

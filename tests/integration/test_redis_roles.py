@@ -15,7 +15,11 @@ from lustre_events.changelog.record import iter_records
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE
 from lustre_events.jobs.messages import JOB_FUNCTION
 from lustre_events.node.redis_server import RedisServer
+from lustre_events.streams import keys
 from lustre_events.streams.connection import connect
+from lustre_events.streams.continuity import lose
+from lustre_events.streams.history_state import HistoryState
+from lustre_events.streams.interface import Loss
 from lustre_events.streams.safety import check_safe
 from tests.support.need import need
 from tests.support.servers.redis import make_users
@@ -54,6 +58,21 @@ def test_every_role_can_do_its_work(tmp_path: Path, roles_server: RedisServer, r
     assert b"stat" in suspended
     assert names[:1] == [b"a.csv"]
     assert refused == []
+
+
+def test_the_history_reads_losses_and_says_how_far_it_is(role_urls: dict[str, str]) -> None:
+    """The keeper's login suffices for what it tells the service, and the console's to read it."""
+    loss = Loss("roles-MDT0001", 1, 5, 9, 7, "a test")
+    with connect(role_urls["reader"], 5) as reader:
+        lose(reader, loss)
+        reader.sadd(keys.MDTS, loss.mdt)
+    with connect(role_urls["history"], 5) as keeper, connect(role_urls["web"], 5) as web:
+        assert loss in HistoryState(keeper).losses()
+        HistoryState(keeper).publish({"bytes": "5", "waiting": "no room"})
+        assert HistoryState(web).published() == {"bytes": "5", "waiting": "no room"}
+    with connect(role_urls["admin"], 5) as admin:
+        admin.srem(keys.MDTS, loss.mdt)
+        admin.delete(keys.continuity(loss.mdt), keys.HISTORY_STATE)
 
 
 def looked(command: str, service: Service, url: str, *more: str) -> bytes:
@@ -106,6 +125,11 @@ FORBIDDEN = {
         "XGROUP DESTROY le:stream:m:1 g",
         "DEL le:group:names", "SREM le:group:names g", "HDEL le:group:lost:g f", "LPOP le:group:asked",
         "SCAN 0", "XDEL le:stream:m:1 1-0", "LRANGE le:result:waiting 0 -1", "GET rq:job:1",
+        "HGETALL le:reader:continuity:m", "HSET le:history:state waiting x",
+    ),
+    "history": (
+        "HSET le:reader:continuity:m accepted 9", "DEL le:history:state", "HGETALL le:reader:state:m",
+        "HDEL le:history:state waiting", "RENAME le:history:state le:stream:mdts", "EVAL return 0", "GET rq:job:1",
     ),
 }  # fmt: skip
 EVERYBODY = ["FLUSHALL", "FLUSHDB", "CONFIG SET appendonly no", "KEYS *", "SWAPDB 0 1", "REPLICAOF a 1", "MONITOR",

@@ -11,7 +11,7 @@ from lustre_events.changelog.record import ChangelogRecord, encode_record
 from lustre_events.domain.namespace import Place
 from lustre_events.history.archive import Archive
 from lustre_events.history.lookup import Present, Teller
-from lustre_events.history.segments import SegmentWriter
+from lustre_events.history.segment_writer import SegmentWriter
 from lustre_events.history.visibility import Access
 from lustre_events.streams.interface import Block
 

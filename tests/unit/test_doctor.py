@@ -68,6 +68,25 @@ def test_every_finding_that_is_not_well_names_what_mends_it(tmp_path: Path) -> N
     assert [finding for finding in found if not finding.fix] == []
 
 
+def test_a_history_that_is_not_written_or_falls_behind_is_named() -> None:
+    """A keeper that is silent or has no room is a failure, one far behind a warning; no history is no fault."""
+    second = 10**9
+    said: dict[str, object] = {"updated_ns": 500 * second, "behind": 5}
+    states: dict[str, dict[str, object]] = {
+        "well": {}, "never": {"updated_ns": 0}, "silent": {"updated_ns": second}, "full": {"waiting": "no room"},
+        "slow": {"behind": 2_000_000},
+    }  # fmt: skip
+    found = {
+        name: list(service.history(status_of({"time_ns": 501 * second, "history": said | more})))
+        for name, more in states.items()
+    }
+    assert {name: one(each).level for name, each in found.items()} == {
+        "well": OK, "never": FAILURE, "silent": FAILURE, "full": FAILURE, "slow": WARNING
+    }  # fmt: skip
+    assert all(one(each).mend for name, each in found.items() if name != "well")
+    assert not list(service.history(status_of({})))
+
+
 def test_what_cannot_be_looked_at_says_so_in_one_sentence() -> None:
     """Where a check cannot begin, the error's sentence is the next step, and no other one is made up."""
     found = next(

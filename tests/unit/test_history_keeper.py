@@ -5,21 +5,28 @@ from __future__ import annotations
 import contextlib
 import random
 import resource
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.errors import ConfigError, GroupCutOff
-from lustre_events.history.archive import Archive
-from lustre_events.history.keeper import FLUSH_SECONDS, Keeper
-from lustre_events.history.segments import SegmentWriter, frames_in, opened, repack, segments_in
+from lustre_events.history.archive import Archive, Coverage
+from lustre_events.history.gaps import FOREVER_NS
+from lustre_events.history.keeper import FLUSH_SECONDS, REPORT_SECONDS, Keeper
+from lustre_events.history.losses import LossBook, read
+from lustre_events.history.segment_writer import SegmentWriter
+from lustre_events.history.segments import frames_in, opened, repack, segments_in
 from lustre_events.streams.group_keeper import LostRange
-from lustre_events.streams.interface import Block
+from lustre_events.streams.interface import Block, Loss
 from tests.support.history import DAY_NS, NOW_NS, block_of, keep
 from tests.support.model.fakes import FakeClock
 from tests.support.model.model import MDTS
+from tests.support.profiles import examples
 from tests.support.records import builders as b
 
 MDT = MDTS[0]
@@ -172,10 +179,36 @@ class FakeRecords:
         self.stopped = True
 
 
-def keeper(records: FakeRecords, folder: Path, clock: FakeClock, *, joined: bool = False) -> Keeper:
+class FakeService:
+    """What was marked as lost, and what the keeper says."""
+
+    def __init__(self, *losses: Loss) -> None:
+        self.marks = list(losses)
+        self.told: Mapping[str, str] = {}
+
+    def losses(self) -> list[Loss]:
+        """Return the marks."""
+        return self.marks
+
+    def publish(self, state: Mapping[str, str]) -> None:
+        """Keep what is said."""
+        self.told = state
+
+
+def keeper(
+    records: FakeRecords,
+    folder: Path,
+    clock: FakeClock,
+    *,
+    joined: bool = False,
+    service: FakeService | None = None,
+) -> Keeper:
     """Return a keeper whose time passes only when told."""
     writer = SegmentWriter(folder, 90, 1 << 40)
-    return Keeper(records, writer, joined=joined, clock=clock, time_ns=clock.time_ns, sleep=clock.sleep)
+    return Keeper(
+        records, writer, LossBook(folder), service=service, joined=joined, clock=clock, time_ns=clock.time_ns,
+        sleep=clock.sleep,
+    )  # fmt: skip
 
 
 def test_only_what_is_on_the_disk_is_acknowledged(tmp_path: Path) -> None:
@@ -214,7 +247,9 @@ def test_what_the_group_was_cut_off_from_is_written_down(tmp_path: Path) -> None
 
     archive = Archive(tmp_path)
     assert [each.record.index for each in archive.everything()] == [*range(1, 41), *range(61, 200)]
-    assert [each[:4] for each in archive.coverage.missing] == [(MDT, 1, 41, 60)]
+    (gap,) = archive.coverage.missing
+    assert gap[:4] == (MDT, 1, 41, 60)
+    assert (gap.after_ns, gap.before_ns) == (LOG[39].time_ns, LOG[60].time_ns)
     assert records.accepted == [lost]
 
 
@@ -230,6 +265,117 @@ def test_a_group_that_was_made_anew_says_what_it_missed(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     assert [each.record.index for each in archive.everything()] == [*range(1, 41), *range(61, 81), *range(101, 200)]
     assert [each[2:4] for each in archive.coverage.missing] == [(41, 60)]
+
+
+@pytest.mark.parametrize(
+    ("first", "epoch", "time_ns", "missing"),
+    [
+        (61, 2, 10**18 + 61, [(41, 60)]),  # a new epoch goes on behind the last one
+        (41, 2, 10**18 + 41, []),
+        (21, 2, 10**18 + 21, []),  # it has the last ones again
+        (1, 2, 10**18 + 99, [(0, 0)]),  # the MDT has begun to count anew meanwhile
+    ],
+)
+def test_a_group_that_was_made_anew_says_what_it_missed_between_epochs(
+    first: int, epoch: int, time_ns: int, missing: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    """Also where the stream is another one meanwhile, what came while no history was kept is said to be missing."""
+    keep(tmp_path, {MDT: LOG[:40]}, random.Random(1))
+    record = b.create(first, name=b"new", index=first, time_ns=time_ns)
+    kept = keeper(FakeRecords([block_of(MDT, [record], epoch)]), tmp_path, FakeClock(), joined=True)
+    kept.step(0)
+    kept.flush()
+
+    archive = Archive(tmp_path)
+    assert len(list(archive.everything())) == 41
+    assert [each[2:4] for each in archive.coverage.missing] == missing
+
+
+def coverage(folder: Path) -> Coverage:
+    """Return what a look at all of a history has met."""
+    archive = Archive(folder)
+    assert list(archive.everything())
+    return archive.coverage
+
+
+def test_what_a_reader_marked_as_lost_is_missing_between_two_times(tmp_path: Path) -> None:
+    """A mark stays in the history, with its reason and the times around it, though Redis forgets it."""
+    marks = FakeService(Loss(MDT, 1, 41, 60, NOW_NS, "cleared by somebody"), Loss(MDT, 1, 150, 0, NOW_NS, "gone"))
+    records = FakeRecords([block_of(MDT, LOG[:40] + LOG[60:120])])
+    kept = keeper(records, tmp_path, FakeClock(), service=marks)
+    kept.step(0)
+    marks.marks.clear()
+    kept.flush()
+
+    gone, never_came = sorted(coverage(tmp_path).missing, key=lambda gap: -gap.first_index)
+    assert gone == (MDT, 1, 150, 0, LOG[119].time_ns, FOREVER_NS, "gone")
+    assert never_came[:4] == (MDT, 1, 41, 60)
+    assert never_came.reason == "cleared by somebody"
+    # Both ends lie in one frame.
+    assert never_came.after_ns <= LOG[39].time_ns
+    assert never_came.before_ns >= LOG[60].time_ns
+    assert coverage(tmp_path).gaps_within(LOG[119].time_ns + 1, FOREVER_NS) == [gone]
+
+
+@given(st.integers(1, 120), st.integers(0, 60), st.integers(0, 120), st.integers(1, 50))
+@examples(60)
+def test_only_what_the_history_does_not_have_itself_is_missing(
+    first: int, size: int, had: int, blocks: int
+) -> None:
+    """Of records that an index lost, or a stream before they were committed, the history tells those it has."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        service = FakeService(Loss(MDT, 1, first, first + size, NOW_NS, "the stream vanished"))
+        kept = keeper(FakeRecords(cut(LOG[:had] + LOG[190:], blocks)), folder, FakeClock(), service=service)
+        kept.step(0)
+        kept.flush()
+
+        has = {each.record.index for each in Archive(folder).everything()}
+        lost = [index for index in range(first, first + size + 1) if index not in has]
+        assert [gap[2:4] for gap in coverage(folder).missing] == ([(lost[0], lost[-1])] if lost else [])
+
+
+def test_a_damaged_list_of_losses_is_said_and_written_again(tmp_path: Path) -> None:
+    """What cannot be read is no reason to say that nothing is missing."""
+    write(tmp_path, [block_of(MDT, LOG)])
+    (tmp_path / MDT / "losses.json").write_text("[[1, 2")
+    assert any("losses.json" in each for each in coverage(tmp_path).damaged)
+
+    LossBook(tmp_path).note([Loss(MDT, 1, 300, 301, NOW_NS, "gone")], 0)
+    assert not coverage(tmp_path).damaged
+    assert [gap[2:4] for gap in coverage(tmp_path).missing] == [(300, 301)]
+
+
+def test_losses_that_are_older_than_the_history_go(tmp_path: Path) -> None:
+    """A loss is told as long as records of its time are kept."""
+    book = LossBook(tmp_path)
+    book.note([Loss(MDT, 1, 3, 3, 5, "old"), Loss(MDT, 1, 7, 7, 10, "newer")], 0)
+    book.note([Loss(MDT, 1, 9, 9, 20, "newest")], 7)
+
+    assert [each.reason for each in read(tmp_path, MDT)] == ["newer", "newest"]
+
+
+def test_the_keeper_says_how_far_it_is_and_what_it_waits_for(tmp_path: Path) -> None:
+    """It publishes its size, its first and last record's times, and, with a full disk, that it waits."""
+    clock, service = FakeClock(), FakeService(Loss(MDT, 1, 41, 60, NOW_NS, "lost"))
+    kept = keeper(
+        FakeRecords([block_of(MDT, LOG[:90])], [block_of(MDT, LOG[90:])]), tmp_path, clock, service=service
+    )
+    kept.step(0)
+    kept.flush()
+    clock.advance(REPORT_SECONDS)
+    kept.step(0)
+    (segment,) = segments_in(tmp_path)
+    assert service.told["bytes"] == str(segment.path.stat().st_size)
+    assert service.told["oldest_ns"] == str(LOG[0].time_ns)
+    assert service.told["newest_ns"] == str(LOG[89].time_ns)
+    assert not service.told["waiting"]
+
+    with no_room(int(service.told["bytes"])):
+        kept.flush()
+        clock.advance(REPORT_SECONDS)
+        kept.step(0)
+    assert "waiting" in service.told["waiting"]
 
 
 @contextlib.contextmanager

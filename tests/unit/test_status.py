@@ -13,7 +13,7 @@ import pytest
 
 from lustre_events.inspect import status
 from lustre_events.inspect.status import Earlier, LossStatus, MdtStatus, Status
-from lustre_events.inspect.status.parts import DispatcherStatus, GroupLoss, GroupStatus
+from lustre_events.inspect.status.parts import DispatcherStatus, GroupLoss, GroupStatus, HistoryStatus
 from tests.support.model.dispatcher import MDT0, Rig, append, csv_rig, cut
 from tests.support.records import builders as b
 from tests.support.records import captures
@@ -137,6 +137,20 @@ def test_a_group_is_one_line_and_what_it_lost() -> None:
         "group audit: 5 behind on x-MDT0000, 0 behind on x-MDT0001; 1 blocks unacknowledged, 2 consumers",
         "  cut off: lost x-MDT0000 3 to 9, 2027-01-15T08:00:00Z",
     ]
+
+
+def test_the_history_is_one_line_and_what_it_waits_for() -> None:
+    """How large it is, from when to when it reaches, how far it is behind, and when it was heard of."""
+    history = HistoryStatus(NOW_NS - 10**9, 3 << 20, 1 << 30, NOW_NS - 10**10, NOW_NS, "waiting: no room\n", 7)
+
+    line, waits = status.history_lines(history, NOW_NS)
+    assert line == (
+        "history: 3.0 MiB of at most 1.0 GiB, from 2027-01-15T07:59:50Z to 2027-01-15T08:00:00Z; 7 behind; "
+        "heard 1 s ago"
+    )
+    assert waits == "  waiting: no room\\n"
+    (line,) = status.history_lines(HistoryStatus(behind=7), NOW_NS)
+    assert line == "history: 0 bytes, empty; 7 behind; its keeper has never said anything"
 
 
 def looked(counters: dict[str, int], **fields: Any) -> Status:
@@ -270,6 +284,9 @@ WHOLE: dict[str, Any] = {
             "behind": {"x-MDT0000": 5}, "unacknowledged_blocks": 1, "consumers": 2,
             "lost": [{"mdt": "x-MDT0000", "epoch": 1, "first_index": 3, "last_index": 9, "time_ns": 4}],
         },
+    },
+    "history": {
+        "updated_ns": 1, "bytes": 2, "most_bytes": 3, "oldest_ns": 4, "newest_ns": 5, "waiting": "no", "behind": 6,
     },
     "rq": {
         "queues": {"default": {"waiting": 1, "running": 0, "failed": 2}},

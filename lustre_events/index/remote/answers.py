@@ -217,11 +217,36 @@ class FileAnswer(msgspec.Struct, frozen=True):
         )
 
 
+class GapAnswer(msgspec.Struct, frozen=True):
+    """Records that are or may be missing, between two times; an index of 0, a time of null: not known."""
+
+    mdt: str
+    epoch: int
+    first_index: int
+    last_index: int
+    after_ns: int | None
+    before_ns: int | None
+    reason: str
+    sentence: str
+
+
 class HistoryAnswer(msgspec.Struct, frozen=True):
-    """What happened, the newest last: records as of `history --json`; what is left out or missing, as sentences."""
+    """What happened, the newest last: records as of `history --json`, each with a sentence.
+
+    `before` deeds more were before these. `remarks` say what is left out, or beyond the reach of the history.
+    """
 
     deeds: list[dict[str, Any]]
     before: int
+    gaps: list[GapAnswer]
+    remarks: list[str]
+
+
+class FormerAnswer(msgspec.Struct, frozen=True):
+    """What stood in a directory at a time: `fid`, `name`, and whether that is `certain`, by name."""
+
+    entries: list[dict[str, Any]]
+    gaps: list[GapAnswer]
     remarks: list[str]
 
 

@@ -30,6 +30,9 @@ FILES_AT_ONCE = 200
 MOST_VALUES = 10_000
 """Values of a field that a server gives."""
 
+MOST_DEEDS = 10_000
+"""Deeds of one history that a server tells, the last ones."""
+
 T = TypeVar("T")
 
 
@@ -117,6 +120,19 @@ class RemoteSearch:
         (found,) = self.get(answers.FilesAnswer, "/files", [("path", from_root([path])[0])]).files
         return FID.parse(found.fid) if found.paths else None
 
+    def history(
+        self, path: bytes, narrowed: Mapping[str, str], *, visible_to: Viewer | None = None
+    ) -> answers.HistoryAnswer:
+        """Return what happened at a path, as `inspect.history`; narrowed by since, until, user, job, types."""
+        _nobody_else(visible_to)
+        asked = [("path", _text(path)), ("limit", str(MOST_DEEDS)), *narrowed.items()]
+        return self.get(answers.HistoryAnswer, "/history", asked)
+
+    def former(self, path: bytes, at: str, *, visible_to: Viewer | None = None) -> answers.FormerAnswer:
+        """Return what stood in a directory at a time."""
+        _nobody_else(visible_to)
+        return self.get(answers.FormerAnswer, "/former", [("path", _text(path)), ("at", at)])
+
     @functools.cached_property
     def mount(self) -> str:
         """Where the server says that the file system is mounted."""
@@ -167,6 +183,10 @@ class RemoteSearch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
 
 
 def _given(**pairs: str | None) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from lustre_events.inspect.status.parts import ExtractorStatus, IndexStatus, Los
 from lustre_events.inspect.status.sums import READER_SUMS, SUMS, sums
 from lustre_events.inspect.status.text import (
     group_lines,
+    history_lines,
     index_lines,
     lines,
     loss_line,
@@ -35,6 +36,7 @@ __all__ = [
     "Status",
     "collect",
     "group_lines",
+    "history_lines",
     "index_lines",
     "lines",
     "loss_line",

@@ -8,6 +8,7 @@
     rules_problems        what is wrong with rules or extractors, by the dispatcher: a sentence each
     rates                 of the dispatcher, per second, over `seconds`
     groups, rq            subscriber groups; queues and workers
+    history               what the keeper of the history published (left out where none is kept)
 
 What Redis tells is left out where it does not answer.
 """
@@ -32,6 +33,7 @@ from lustre_events.inspect.status.parts import (
     ExtractorStatus,
     GroupLoss,
     GroupStatus,
+    HistoryStatus,
     IndexStatus,
     LossStatus,
     MdtStatus,
@@ -42,10 +44,15 @@ from lustre_events.inspect.status.parts import (
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams import keys
 from lustre_events.streams.groups import GroupPosition, RedisGroups
+from lustre_events.streams.history_state import HistoryState
 from lustre_events.streams.interface import Loss
 from lustre_events.streams.records import RedisRecordStreams
 
 SECOND_NS = 1_000_000_000
+
+HISTORY_GROUP = "history"
+"""The subscriber group of the history's keeper; while there is none, no history is kept."""
+_HISTORY_NUMBERS = ("updated_ns", "bytes", "most_bytes", "oldest_ns", "newest_ns")
 
 RATES = ("records", "results", "jobs", "job_files", "links")
 """The counters of which `status` tells how fast they grow."""
@@ -57,6 +64,8 @@ def collect(
     groups: RedisGroups | None,
     queues: RqQueues | None,
     mdts: Collection[str] = (),
+    *,
+    history: HistoryState | None = None,
 ) -> Status:
     """Return everything; what cannot be reached is left out and said under `problems`.
 
@@ -74,6 +83,9 @@ def collect(
             _put(parts, "dispatcher", lambda: DispatcherStatus(streams.state()), problems)
         if groups is not None:
             _put(parts, "groups", lambda: _each(groups.names(), partial(of_group, groups), problems), problems)
+        if history is not None and HISTORY_GROUP in parts.get("groups", {}):
+            behind = sum(parts["groups"][HISTORY_GROUP].behind.values())
+            _put(parts, "history", lambda: of_history(history.published(), behind), problems)
         if queues is not None:
             _put(parts, "rq", queues.stats, problems)
     except StreamUnavailable as exc:
@@ -206,6 +218,12 @@ def of_group(groups: RedisGroups, name: str) -> GroupStatus:
             for each in groups.lost(name)
         ],
     )
+
+
+def of_history(told: Mapping[str, str], behind: int) -> HistoryStatus:
+    """Return how far the history is, by what its keeper published."""
+    numbers = {name: int(told[name]) for name in _HISTORY_NUMBERS if told.get(name, "").isdecimal()}
+    return HistoryStatus(waiting=told.get("waiting", ""), behind=behind, **numbers)
 
 
 def _loss(loss: Loss) -> LossStatus:

@@ -183,6 +183,18 @@ class GroupStatus(msgspec.Struct, frozen=True):
     lost: Sequence[GroupLoss] = ()
 
 
+class HistoryStatus(msgspec.Struct, frozen=True):
+    """How far the history is, as its keeper published it; `behind`: indexes that it has not taken yet."""
+
+    updated_ns: int = 0
+    bytes: int = 0
+    most_bytes: int = 0
+    oldest_ns: int = 0
+    newest_ns: int = 0
+    waiting: str = ""
+    behind: int = 0
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """All that the service says of itself. `problems` could not be asked; `rules_problems` are the dispatcher's."""
 
@@ -193,6 +205,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     mdts: Mapping[str, MdtStatus] | None = None
     dispatcher: DispatcherStatus | None = None
     groups: Mapping[str, GroupStatus] | None = None
+    history: HistoryStatus | None = None
     rq: RqStats | None = None
     rates: RatesStatus | None = None
     extractors: Mapping[str, ExtractorStatus] = {}

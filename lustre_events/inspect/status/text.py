@@ -12,6 +12,7 @@ from lustre_events.inspect.status.collect import SECOND_NS
 from lustre_events.inspect.status.parts import (
     ExtractorStatus,
     GroupStatus,
+    HistoryStatus,
     IndexStatus,
     LossStatus,
     MdtStatus,
@@ -34,6 +35,8 @@ def lines(status: Status) -> Iterator[str]:
     yield from extractor_lines(status.extractors)
     for name, group in (status.groups or {}).items():
         yield from group_lines(name, group)
+    if status.history is not None:
+        yield from history_lines(status.history, status.time_ns)
     yield from _rq_lines(status.rq)
     yield from _continuity_lines(status.mdts or {})
     trouble = (status.dispatcher.told if status.dispatcher else {}).get("trouble")
@@ -136,6 +139,21 @@ def group_lines(name: str, group: GroupStatus) -> Iterator[str]:
     for lost in group.lost:
         span = f"{lost.mdt} {lost.first_index} to {lost.last_index}"
         yield f"  cut off: lost {span}, {time_text(lost.time_ns)}"
+
+
+def history_lines(history: HistoryStatus, now_ns: int) -> Iterator[str]:
+    """Yield how much history there is and how far it is, on one line, and then what it waits for."""
+    heard = f"heard {span_text(max(0, now_ns - history.updated_ns) / SECOND_NS)} ago" if history.updated_ns else ""
+    reach = (
+        f"from {time_text(history.oldest_ns)} to {time_text(history.newest_ns)}" if history.newest_ns else "empty"
+    )
+    most = f" of at most {size_text(history.most_bytes)}" if history.most_bytes else ""
+    yield (
+        f"history: {size_text(history.bytes)}{most}, {reach}; {history.behind} behind; "
+        + (heard or "its keeper has never said anything")
+    )
+    if history.waiting:
+        yield f"  {printable(history.waiting.encode('utf-8', 'surrogateescape'))}"
 
 
 def loss_line(loss: LossStatus) -> str:

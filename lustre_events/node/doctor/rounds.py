@@ -127,6 +127,7 @@ def _service(settings: Settings, url: str) -> Iterator[Finding]:
     yield from service.dispatcher(status)
     yield from service.queues(status, {*wiring.load_rules(settings).queues, settings.worker.queue, BUILTIN_QUEUE})
     yield from service.groups(status)
+    yield from service.history(status)
     yield from service.extractors(status)
     yield from service.trouble(status)
     yield from service.keys(status)

@@ -13,6 +13,10 @@ SECOND_NS = 1_000_000_000
 SILENT_SECONDS = 30.0
 """Readers and the dispatcher say every second that they live."""
 
+HISTORY_SILENT_SECONDS = 120.0
+HISTORY_BEHIND = 1_000_000
+"""Records; it takes some hundred thousand a second."""
+
 
 def index(status: Status, url: str) -> Iterator[Finding]:
     """Look at what the index says of itself; that it could be opened says that its schema is of this version."""
@@ -98,6 +102,35 @@ def groups(status: Status) -> Iterator[Finding]:
         if group.lost:
             yield warning(f"group {name}", f"it was cut off from {len(group.lost)} ranges of records",
                           f"see lustre-events groups list; or: lustre-events groups remove {name}")  # fmt: skip
+
+
+def history(status: Status) -> Iterator[Finding]:
+    """Look whether the history is written, and keeps up."""
+    own = status.history
+    if own is None:
+        return
+    silent = _seconds(status, own.updated_ns)
+    if silent is None or silent > HISTORY_SILENT_SECONDS:
+        since = "has never said anything" if silent is None else f"has been silent for {silent:.0f} s"
+        yield failure(
+            "history",
+            f"its keeper {since}, and records wait for it in Redis",
+            "systemctl start lustre-events-history; to keep no history: lustre-events groups remove history",
+        )
+    elif own.waiting:
+        yield failure(
+            "history",
+            f"it is not written ({own.waiting}), and records wait for it in Redis",
+            "make room below [history] folder, or set a smaller max_bytes in [history]",
+        )
+    elif own.behind > HISTORY_BEHIND:
+        yield warning(
+            "history",
+            f"it is {own.behind} records behind; beyond [dispatcher] subscriber_max_lag it is cut off",
+            "see whether its disk or its node is too slow",
+        )
+    else:
+        yield ok("history", f"it is written, {own.behind} records behind")
 
 
 def extractors(status: Status) -> Iterator[Finding]:

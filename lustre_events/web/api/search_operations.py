@@ -7,16 +7,11 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError
-from lustre_events.history import formatting
 from lustre_events.index.remote import answers
 from lustre_events.index.remote.client import FILES_AT_ONCE, MOST_VALUES
 from lustre_events.index.search.hits import hit_json, view_json
-from lustre_events.inspect import history
-from lustre_events.inspect.history import ChosenDeeds
 from lustre_events.web.api.calls import Call, hints_json
 from lustre_events.web.api.operation import Operation, Parameter
-
-HISTORY_SECONDS = 30.0
 
 QUERY = Parameter("q", "the query, as of `lustre-events search`", needed=True)
 CURSOR = Parameter("cursor", "the one of the page before, with the same query and order")
@@ -118,23 +113,6 @@ def du(call: Call) -> dict[str, Any]:
     return {"sums": [asdict(each) for each in found]}
 
 
-def happened(call: Call) -> dict[str, Any]:
-    """Answer with what happened at a path, in a directory, or to an object."""
-    given = call.given
-    if call.site.past is None:
-        raise ConfigError("no history is kept here; an administrator sets [history] days")
-    choice = ChosenDeeds.of(*(given[name] for name in ("since", "until", "user", "job", "types")))
-    path = given["path"].encode("utf-8", "surrogateescape")
-    with call.search() as index, history.teller(call.site.past, index, call.viewer, HISTORY_SECONDS) as teller:
-        story = history.story(teller, path)
-    deeds = choice.of_story(story)
-    shown = deeds[-given["limit"] :]
-    return {
-        "deeds": [formatting.as_json(deed) for deed in shown], "before": len(deeds) - len(shown),
-        "remarks": list(formatting.remarks(story, choice.since_ns)),
-    }  # fmt: skip
-
-
 OPERATIONS = (
     Operation("GET", "/search", "search", "Find files, page by page.", answers.PageAnswer, search, (
         QUERY, LIMIT, Parameter("sort", "size, mtime, ctime or atime; with - before it from the largest down"),
@@ -160,15 +138,6 @@ OPERATIONS = (
     )),
     Operation("GET", "/files/{fid}", "file", "All that is known of one file.", answers.FileAnswer, file, (
         Parameter("fid", "a FID", needed=True, in_path=True),
-    )),
-    Operation("GET", "/history", "history", "Who did what to files, and when.", answers.HistoryAnswer, happened, (
-        Parameter("path", "a path, also one that is gone, a FID, or DIRECTORY/**", needed=True),
-        Parameter("since", "a time, as in a query", ""),
-        Parameter("until", "a time, as in a query", ""),
-        Parameter("user", "only what this user did: a name or a UID", ""),
-        Parameter("job", "only what this job did (* and ?)", ""),
-        Parameter("types", "only these record types, e.g. UNLNK,RENME", ""),
-        Parameter("limit", "most deeds, the last ones", 1000, least=1, most=10_000),
     )),
     Operation("GET", "/du", "du", "Sums of a tree.", answers.SumsAnswer, du, (
         Parameter("path", "a path below the mount point", needed=True),
