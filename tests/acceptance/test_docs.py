@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -16,12 +15,12 @@ from types import ModuleType
 import pytest
 
 from lustre_events.index import open_search
+from tests.support.pages import CONSOLE, commands, shows
 from tests.support.service.command import REPOSITORY, clean_environment
 from tests.support.service.service import PARTS, Service
 from tests.support.waiting import wait_for
 
 DOCS = REPOSITORY / "docs"
-CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FILES = {
     "campaign/run1/readings.csv": "time,temperature\n1,20.5\n2,21.0\n3,21.5\n4,22.0\n",
@@ -64,13 +63,6 @@ def documents(service: Service) -> int:
 
 def blocks() -> list[tuple[str, str]]:
     return [(path.name, block) for path in sorted(DOCS.glob("*.md")) for block in CONSOLE.findall(path.read_text())]
-
-
-def commands(block: str) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield each command of a block, and the lines that it is to print."""
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        command, *printed = part.rstrip("\n").split("\n")
-        yield shlex.split(command), printed
 
 
 def environment(service: Service) -> dict[str, str]:
@@ -125,32 +117,6 @@ def test_what_is_found_can_be_opened_and_named(service: Service) -> None:
         assert f"{run1}/readings.csv".encode() in run("show", path, cwd=cwd)
     assert run("search", "--count", f"path:{service.files}/campaign/run2/*") == b"2\n"
     assert run("du", str(run1), "--by", "ext", "--csv") == run("du", ".", "--by", "ext", "--csv", cwd=run1)
-
-
-VARIES = {
-    "TIME": r"\d{4}-\d\d-\d\dT[\d:.]+Z", "FID": r"\[0x[0-9a-f]+:0x[0-9a-f]+:0x[0-9a-f]+\]", "EPOCH": r"\b1\d{18}\b",
-    "JOB": r"\b[0-9a-f]{32}\b", "on NODE, at": r"on \S+, at", "active: NODE": r"active: \S+",
-    "SPENT": r"\b[\d.]+ m?s\b", "RECORD": r"\brecord \d+\b",
-    "OWN": r"\b(root|owner \d+|group \d+)\b", "FILES": r"(?<=for )\d+ files",
-    "ext  - SIZE": r"ext +- .*", "READ": r"\b(read|stored|committed|cleared) \d+\b",
-}  # fmt: skip
-"""What is not the same in two runs, and what stands for it: times, identifiers, sizes of directories, this node."""
-
-
-def plain(line: str) -> str:
-    for name, pattern in VARIES.items():
-        line = re.sub(pattern, name, line)
-    return line
-
-
-def shows(page: list[str], said: list[str]) -> bool:
-    """Whether a page shows what was said, in any order; where it leaves out something, in this order."""
-    shown, found = [plain(line) for line in page], [plain(line) for line in said if line]
-    if not any("..." in line for line in shown):
-        return sorted(shown) == sorted(found)
-    assert any(line != "..." for line in shown), "a page that shows nothing says nothing"
-    pattern = "\n".join(re.escape(line) for line in shown).replace(r"\.\.\.", ".*")
-    return re.fullmatch(pattern, "\n".join(found), re.DOTALL) is not None
 
 
 def test_what_a_page_shows_is_compared() -> None:
