@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -174,6 +175,12 @@ def anew(run: Run, digest: str, now_ns: int) -> Run:
 
 def _ended(run: Run, state: str, now_ns: int, error: str, status: int) -> Run:
     return replace(run, state=state, ended_ns=now_ns, error=error[:MOST_ERROR], status=status)
+
+
+def kept(counters: Mapping[str, int]) -> int:
+    """Return how many runs that have ended are in the ledger, from the counters."""
+    ends = sum(counters.get(f"runs_{end}", 0) for end in ENDS)
+    return ends - counters.get("runs_reopened", 0) - counters.get("runs_swept", 0)
 
 
 def counted(before: str | None, after: str | None) -> Counter[str]:

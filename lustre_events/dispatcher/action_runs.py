@@ -44,9 +44,6 @@ MOST_FACTS_WAIT_NS = 600 * SECOND_NS
 """A run waits so long for facts that rules do not need; then it is sent without them."""
 LEASE_NS = 10 * SECOND_NS
 """Beyond the endpoint's own time."""
-KEPT_NS = 30 * 86_400 * SECOND_NS
-SWEEP_NS = 60 * SECOND_NS
-SWEEP_RUNS = 500
 MOST_OUT_EVENTS = 4_000
 MOST_MATCHES = 50_000
 
@@ -104,7 +101,6 @@ class ActionRuns:
         self.guards = Guards()
         self.handed_out: list[Delivery] = []
         self._out: dict[str, _Out] = {}
-        self._swept_ns = 0
         self.held: list[str] = []
         """What is held, a sentence each."""
 
@@ -345,12 +341,6 @@ class ActionRuns:
             runs = turn.transaction.due_runs(SENT, name, turn.now_ns, AT_ONCE)
             turn.counters["runs_lost"] += len(runs)
             self._put(turn, runs, self._newest_only(turn, [ledger.lost(run, turn.now_ns) for run in runs]))
-
-    def sweep(self, turn: Turn) -> None:
-        """Forget old runs that have ended, but dead ones, now and then."""
-        if turn.now_ns - self._swept_ns >= SWEEP_NS:
-            self._swept_ns = turn.now_ns
-            turn.counters["runs_swept"] += turn.transaction.forget_runs(turn.now_ns - KEPT_NS, SWEEP_RUNS)
 
     def hold(self, turn: Turn, kind: str, name: str, why: str) -> None:
         """Hold a rule or an endpoint."""

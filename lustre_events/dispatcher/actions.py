@@ -14,6 +14,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.action_runs import ActionRuns, ReadIndex, put_runs
+from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.outcomes import Follow, ResultOutcome
 from lustre_events.dispatcher.transactions import Write
@@ -39,6 +40,7 @@ class Actions:
         self._link = link
         self.triggers = ActionTriggers(settings)
         self.runs = ActionRuns(reading)
+        self.sweeper = RunSweeper()
         self._rules = ActionRules()
         self._new = True
         self._more = False
@@ -58,13 +60,16 @@ class Actions:
         self.triggers.documents(turn, outcomes)
         others(turn, outcomes)
 
-    def read(self) -> None:
+    def read(self, counters: Mapping[str, int]) -> None:
         """Read the courier's answers, as far as they are not committed, and ask the queries of rules.
+
+        `counters` are those that are committed.
 
         Raises StreamUnavailable.
         """
         if not self._any and not self._rules:
             return
+        self.sweeper.look(counters)
         self.runs.ask_queries()
         done = set(self._answered)
         self._entries = [entry for entry in self._link.answers() if entry[0] not in done]
@@ -86,7 +91,7 @@ class Actions:
                 break
         yield self.runs.look_for_lost
         yield self.runs.hand_out
-        yield self.runs.sweep
+        yield self.sweeper.sweep
 
     def _activate(self, turn: Turn) -> None:
         known = turn.transaction.activated()

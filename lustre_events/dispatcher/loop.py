@@ -243,7 +243,7 @@ class Dispatcher:
         blocks = self._incoming.blocks(self._cursors, timeout_seconds)
         entries = self._incoming.results()
         asked = self._requests.read()
-        self._actions.read()
+        self._actions.read(self._counters)
         waiting = self._jobs.waiting(self._installed.queues)
         now_ns = self._clock()
         self._installed.follow(now_ns)

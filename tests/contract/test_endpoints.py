@@ -150,7 +150,7 @@ def test_no_secret_is_said(kind: str, hook: Endpoint, post: Endpoint, tmp_path: 
 @pytest.mark.parametrize("kind", sorted(SENDERS))
 def test_a_check_sends_nothing(kind: str, hook: Endpoint, post: Endpoint, listener: Listener,
                                mailbox: tuple[Mailbox, str]) -> None:  # fmt: skip
-    """`actions check` connects, says what it reached, and sends nothing."""
+    """`endpoints check` connects, says what it reached, and sends nothing."""
     endpoint = {"webhook": hook, "mail": post}[kind]
     assert endpoint.where in SENDERS[kind](endpoint).check()
     assert (listener.received, mailbox[0].mails) == ([], [])

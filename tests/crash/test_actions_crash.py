@@ -2,114 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import random
-import time
+import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from lustre_events.actions.delivery import Delivery
+from lustre_events.changelog.record import ChangelogRecord
+from lustre_events.index.sqlite.writer import SQLiteTransaction, SQLiteWriter
+from tests.chaos.actions import ActionSite, run
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, MemoryLink, action_rig
+from tests.support.model.dispatcher import MDT0, number
 from tests.support.records import builders as b
-from tests.support.servers.http import Listener, listening
-from tests.support.service.service import PARTS, Service
-from tests.support.waiting import wait_for
 
-RULE = """
-[[rule]]
-name = "tell"
-on = ["created", "removed"]
-extensions = ["dat"]
-action = "webhook"
-endpoint = "hook"
-batch = 5
-settle_seconds = 0.1
-"""
-ENDPOINT = '[endpoint.hook]\nkind = "webhook"\nurl = "{url}"\nprivate = true\ntimeout_seconds = 0.3\nat_once = 1\n'
-FILES = 60
-TARGETS = ("courier", "dispatcher", "redis", "courier", "dispatcher", "builtin", "reader")
+KILLS = 6
 
 
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with listening() as found:
-        yield found
-
-
-def events(listener: Listener) -> list[tuple[str, str, str]]:
-    """Return (key, what, path) of all that has arrived."""
-    parsed = map(json.loads, listener.bodies())
-    each = (event for found in parsed for event in (found if isinstance(found, list) else [found]))
-    return [(event["id"], event["data"]["trigger"], event["data"]["path"]) for event in each]
-
-
-def probed(service: Service, listener: Listener) -> bool:
-    """Write a file; return whether any was told of: a rule fires for what happens after it is active."""
-    (service.files / f"probe{time.monotonic_ns()}.dat").write_text("1")
-    time.sleep(0.2)
-    return bool(events(listener))
-
-
-def kill_part(service: Service, target: str) -> None:
-    if target == "redis":
-        service.redis.kill()
-    else:
-        service.parts[target].kill()
-        service.parts[target].wait(10)
-
-
-def end(service: Service) -> None:
-    for process in service.parts.values():
-        process.terminate()
-    assert [process.wait(20) for process in service.parts.values()] == [0] * len(service.parts)
-    service.redis.stop()
-
-
-@pytest.mark.parametrize("seed", [1])
-def test_killed_parts_lose_no_run_and_repeat_only_keys(tmp_path: Path, listener: Listener, seed: int) -> None:
+def test_killed_parts_lose_no_run_and_repeat_only_keys(tmp_path: Path) -> None:
     """Whatever part is killed, Redis too: each creation and removal arrives, and what comes again has one key."""
-    chance = random.Random(seed)
-    endpoints = tmp_path / "endpoints.toml"
-    endpoints.write_text(ENDPOINT.format(url=listener.url))
-    with ExitStack() as stack:
-        service = stack.enter_context(Service(tmp_path, rules=RULE))
-        service.config.write_text(service.config.read_text() + f'[actions]\nendpoints = "{endpoints}"\n')
-        service.start_redis()
-        for name in PARTS:
-            service.start_part(name)
-        wait_for((tmp_path / "state" / "actions.key").is_file, failure=service.last_words)
-        service.start_part("courier", "lustre_events", "courier")
-        wait_for(lambda: probed(service, listener), failure=service.last_words)
-        first = service.files / "first.dat"
-        first.write_text("1")
-        for number in range(FILES):
-            (service.files / f"{number}.dat").write_text("1")
-            if number % 8 == 0:
-                target = TARGETS[number // 8 % len(TARGETS)]
-                kill_part(service, target)
-                time.sleep(chance.uniform(0.0, 0.3))
-                if target == "redis":
-                    service.start_redis()
-                for name, process in service.parts.items():
-                    if process.poll() is not None:
-                        service.start_part(name, *(("lustre_events", "courier") if name == "courier" else ()))
-            time.sleep(0.03)
-        first.unlink()
-        wanted = {("created", f"/{number}.dat") for number in range(FILES)} | {("removed", "/first.dat")}
-        wait_for(
-            lambda: wanted <= {(what, path) for _, what, path in events(listener)}, 90,
-            lambda: str(wanted - {(what, path) for _, what, path in events(listener)}) + service.last_words(),
-        )  # fmt: skip
-        end(service)
-    keys: dict[tuple[str, str], set[str]] = {}
-    for key, what, path in events(listener):
-        keys.setdefault((what, path), set()).add(key)
-    assert {place for place, found in keys.items() if len(found) > 1} == set()
+    with ActionSite(tmp_path) as site:
+        account = run(site, KILLS, seed=1)
+        assert account.wrong == [], site.service.last_words()
+        assert account.kills.total() == KILLS
+        assert account.events > KILLS
 
 
 # The same in one process, at each step
@@ -144,6 +63,7 @@ class MortalLink(MemoryLink):
         self._die("behind acknowledge")
 
 
+LIFE_RULE = '[[rule]]\nname = "tell"\non = ["content", "removed"]\naction = "webhook"\nendpoint = "beamline"\n'
 RIG_RULE = '[[rule]]\nname = "tell"\naction = "webhook"\nendpoint = "beamline"\n'
 
 
@@ -172,6 +92,58 @@ def test_killed_around_a_delivery(index_place: IndexPlace, moment: str) -> None:
     counted = rig.writer.counters()
     assert (counted["runs_made"], counted["runs_done"]) == (1, 1)
     rig.close()
+
+
+class KilledAtCommit(SQLiteWriter):
+    """An index where the commit of one transaction is the end; 0: of none."""
+
+    left = 0
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[SQLiteTransaction]:
+        """Begin; be killed in the last one."""
+        with super().transaction() as transaction:
+            yield transaction
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
+
+
+def test_killed_at_each_commit_of_a_life(tmp_path: Path) -> None:
+    """Killed in any transaction from the record to the end: a run ends once, with one key, and is counted once."""
+    for last in itertools.count(1):
+        rig, keys = action_rig(tmp_path / f"{last}.db", LIFE_RULE), Counter[str]()
+        rig.writer.close()
+        rig.writer = writer = KilledAtCommit(tmp_path / f"{last}.db")
+        rig.dispatcher = rig.make(writer)
+        rig.settle()
+        writer.left = last
+        killed = live(rig, keys, b.create(), b.close()) + live(rig, keys, b.unlink())
+        assert rig.states() == {"done": 2}, last
+        assert len(keys) == 2, last
+        counted = rig.writer.counters()
+        assert (counted["runs_made"], counted["runs_done"]) == (2, 2), last
+        rig.close()
+        if not killed:
+            break
+    assert last > 5
+
+
+def live(rig: ActionRig, keys: Counter[str], *records: ChangelogRecord) -> int:
+    """Let records come, and all that they cause, with a new dispatcher after a kill; return how often it was."""
+    killed, due = 0, sum(rig.states().values()) + 1
+    rig.feed(*number(records, rig.store.tail(MDT0).last_index))
+    for _ in range(5):
+        try:
+            rig.tell()
+            deliver(rig, keys)
+        except Killed:
+            killed += 1
+            rig.restart()
+            rig.pass_seconds(2000)
+        if rig.states() == {"done": due}:
+            break
+    return killed
 
 
 def deliver(rig: ActionRig, keys: Counter[str]) -> None:

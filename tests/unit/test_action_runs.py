@@ -13,6 +13,7 @@ from lustre_events.actions import ledger
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OUTCOMES, REFUSED, Attempt
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.dispatcher.action_runs import ReadIndex
+from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.domain.action_run import ENDS, OPEN, Run, key_of
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.pending import SECOND_NS
@@ -283,6 +284,25 @@ def test_ended_runs_are_forgotten_after_a_month_and_dead_ones_are_not(rig: Actio
     pass_and_settle(rig, 31 * 24 * HOUR)
     assert rig.states() == {"dead": 1}
     assert len(rig.select("SELECT rule FROM fired")) == 2
+
+
+def test_the_oldest_of_too_many_ended_runs_are_forgotten(rig: ActionRig) -> None:
+    """Of more ended runs than are kept the oldest are forgotten, and never dead ones; the counters say how many."""
+    rig.dispatcher._actions.sweeper = RunSweeper(most=4)
+    rig.tell(*files(1))
+    rig.reply(rig.take(), REFUSED)
+    for each in range(6):
+        rig.tell(*files(1, first=10 + each))
+        rig.reply(rig.take())
+    pass_and_settle(rig, 61)
+    assert rig.states() == {"done": 3, "dead": 1}
+    counters = rig.writer.counters()
+    assert counters["runs_swept"] == 3
+    assert ledger.kept(counters) == 4
+    assert (
+        min(run.made_ns for run in rig.runs() if run.state == "done")
+        == sorted(run.made_ns for run in rig.runs())[1]
+    )
 
 
 def test_an_event_says_what_the_standard_wants(make: MakeRig) -> None:

@@ -24,6 +24,7 @@ SHARED = {
     "demo": ("the demo: command, what it does", {"cli", "node"}),
     "dialect": ("what a database says in its own way: promised, given", {"index.databases", "index.planner"}),
     "documents": ("the table `document`: rows, statements", {"index", "index.databases"}),
+    "endpoints": ("where actions send to: command, values", {"cli", "domain.rules"}),
     "explain": ("why a file is as it is: command, sentences", {"cli", "inspect"}),
     "fields": ("what a query can ask for: command, list", {"cli", "index"}),
     "groups": ("groups of subscribers: command, keys", {"cli", "streams"}),

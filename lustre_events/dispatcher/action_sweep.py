@@ -1,0 +1,44 @@
+"""The ledger of actions stays small: runs that ended a month ago are forgotten, and those beyond a million.
+
+Dead ones are kept until a person drops them, and what has fired lives with its object: forgetting fires nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lustre_events.actions import ledger
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.domain.pending import SECOND_NS
+
+KEPT_NS = 30 * 86_400 * SECOND_NS
+MOST_KEPT = 1_000_000
+"""Runs that have ended."""
+SWEEP_NS = 60 * SECOND_NS
+SWEEP_RUNS = 500
+"""Of one write; while there are more, each step has one."""
+
+
+class RunSweeper:
+    """Forgets runs in the caller's transaction, now and then."""
+
+    def __init__(self, most: int = MOST_KEPT) -> None:
+        self._most = most
+        self._kept = 0
+        self._swept_ns = 0
+
+    def look(self, counters: Mapping[str, int]) -> None:
+        """Learn from the counters that are committed how many runs have ended: to count them would take long."""
+        self._kept = ledger.kept(counters)
+
+    def sweep(self, turn: Turn) -> None:
+        """Forget old runs, but dead ones, if it is time."""
+        if turn.now_ns - self._swept_ns < SWEEP_NS:
+            return
+        count = turn.transaction.forget_runs(turn.now_ns - KEPT_NS, SWEEP_RUNS)
+        beyond = self._kept - count - self._most
+        if beyond > 0:
+            count += turn.transaction.forget_runs(turn.now_ns, min(beyond, SWEEP_RUNS))
+        turn.counters["runs_swept"] += count
+        if count < SWEEP_RUNS:
+            self._swept_ns = turn.now_ns
