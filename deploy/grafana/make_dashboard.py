@@ -47,6 +47,11 @@ PANELS = (
     ("Subscribers behind", "short", (("{{group}}", "lustre_events_group_behind"),)),
     ("Size of the history", "bytes", (("history", "lustre_events_history_size_bytes"),)),
     ("History behind", "short", (("records", "lustre_events_history_behind"),)),
+    ("Runs of actions per second", "ops",
+     (("{{event}}", 'rate(lustre_events_dispatcher_events_total{event=~"runs_.*"}[5m])'),)),
+    ("Runs of actions that wait or are dead", "short",
+     (("{{rule}} {{state}}", "lustre_events_action_runs"), ("held {{kind}}", "lustre_events_action_held"))),
+    ("Age of the oldest run that is due", "s", (("oldest", "lustre_events_action_oldest_due_seconds"),)),
     ("Parts that do not answer", "short", (("problems", "lustre_events_problems"),)),
 )  # fmt: skip
 

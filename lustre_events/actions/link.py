@@ -20,6 +20,9 @@ class CourierLink(Protocol):
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Give deliveries."""
 
+    def waiting(self) -> int:
+        """Return how many deliveries no courier has taken."""
+
     def answers(self) -> list[tuple[str, list[Answer]]]:
         """Return answers that are not acknowledged, by the ids of their entries."""
 
@@ -32,6 +35,10 @@ class NoLink:
 
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """See CourierLink."""
+
+    def waiting(self) -> int:
+        """See CourierLink."""
+        return 0
 
     def answers(self) -> list[tuple[str, list[Answer]]]:
         """See CourierLink."""
@@ -51,6 +58,10 @@ class SealedLink:
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Give deliveries."""
         self._queue.put([self._seal.sealed(encode_delivery(each)) for each in deliveries])
+
+    def waiting(self) -> int:
+        """Return how many deliveries no courier has taken."""
+        return self._queue.waiting()
 
     def answers(self) -> list[tuple[str, list[Answer]]]:
         """Return answers that are not acknowledged; an entry that cannot be read has none."""

@@ -101,8 +101,6 @@ class ActionRuns:
         self.guards = Guards()
         self.handed_out: list[Delivery] = []
         self._out: dict[str, _Out] = {}
-        self.held: list[str] = []
-        """What is held, a sentence each."""
 
     def follow(
         self, rules: ActionRules, endpoints: Mapping[str, Endpoint], extractors: Collection[str] = ()
@@ -226,9 +224,7 @@ class ActionRuns:
     def hand_out(self, turn: Turn) -> None:
         """Lease runs that are due, and keep their deliveries until this is committed."""
         self._forget_ended(turn.now_ns)
-        holds = turn.transaction.holds()
-        held = {(hold.kind, hold.name) for hold in holds}
-        self.held = [f"{hold.kind} {hold.name!r} of actions is held: {hold.why}" for hold in holds]
+        held = {(hold.kind, hold.name) for hold in turn.transaction.holds()}
         for name in turn.transaction.rules_with_runs(WAITING):
             rule = self.rules.by_name.get(name)
             if rule is None:

@@ -13,6 +13,7 @@ from lustre_events.actions.link import CourierLink
 from lustre_events.changelog.fid import FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher.action_facts import ActionFacts, CourierWatch
 from lustre_events.dispatcher.action_runs import ActionRuns, ReadIndex, put_runs
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.action_triggers import ActionTriggers
@@ -41,6 +42,8 @@ class Actions:
         self.triggers = ActionTriggers(settings)
         self.runs = ActionRuns(reading)
         self.sweeper = RunSweeper()
+        self._facts = ActionFacts()
+        self._watch = CourierWatch()
         self._rules = ActionRules()
         self._new = True
         self._more = False
@@ -60,7 +63,7 @@ class Actions:
         self.triggers.documents(turn, outcomes)
         others(turn, outcomes)
 
-    def read(self, counters: Mapping[str, int]) -> None:
+    def read(self, counters: Mapping[str, int], now_ns: int) -> None:
         """Read the courier's answers, as far as they are not committed, and ask the queries of rules.
 
         `counters` are those that are committed.
@@ -71,6 +74,8 @@ class Actions:
             return
         self.sweeper.look(counters)
         self.runs.ask_queries()
+        if self._watch.is_time(now_ns):
+            self._watch.look(self._link.waiting())
         done = set(self._answered)
         self._entries = [entry for entry in self._link.answers() if entry[0] not in done]
 
@@ -90,8 +95,10 @@ class Actions:
             if not self._more:
                 break
         yield self.runs.look_for_lost
-        yield self.runs.hand_out
+        if not self._watch.silent_ns:  # else what nobody takes would fill Redis
+            yield self.runs.hand_out
         yield self.sweeper.sweep
+        yield self._facts.count
 
     def _activate(self, turn: Turn) -> None:
         known = turn.transaction.activated()
@@ -119,6 +126,10 @@ class Actions:
             self._link.acknowledge(self._answered)
             self._answered = []
         return busy
+
+    def published(self) -> str:
+        """Return what the dispatcher tells of actions, as JSON."""
+        return self._facts.published(self._watch, self.runs.guards.tripped_endpoints())
 
     def forget(self) -> None:
         """Look again at what is committed: after a failed step nobody knows."""

@@ -243,7 +243,7 @@ class Dispatcher:
         blocks = self._incoming.blocks(self._cursors, timeout_seconds)
         entries = self._incoming.results()
         asked = self._requests.read()
-        self._actions.read(self._counters)
+        self._actions.read(self._counters, self._clock())
         waiting = self._jobs.waiting(self._installed.queues)
         now_ns = self._clock()
         self._installed.follow(now_ns)
@@ -379,9 +379,8 @@ class Dispatcher:
             self._incoming.review(self._cursors)
             facts = {
                 "extractors": self._registry.published(),
-                "problems": msgspec.json.encode(
-                    [*self._installed.problems, *self._incoming.left_alone(), *self._actions.runs.held]
-                ).decode(),
+                "problems": msgspec.json.encode([*self._installed.problems, *self._incoming.left_alone()]).decode(),
+                "actions": self._actions.published(),
                 "past": self._rates.look(now_ns, self._counters),
                 "trouble": "",
             }

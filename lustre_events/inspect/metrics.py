@@ -6,6 +6,7 @@ units follow Prometheus's conventions; METRICS lists every one with its meaning.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -14,7 +15,7 @@ from prometheus_client.registry import Collector
 from lustre_events.domain import tallies
 from lustre_events.domain.tallies import Tally
 from lustre_events.inspect.status import SECOND_NS, MdtStatus, Status
-from lustre_events.inspect.status.parts import DispatcherStatus
+from lustre_events.inspect.status.parts import ActionsStatus, DispatcherStatus
 from lustre_events.jobs.queues import RqStats
 
 PREFIX = "lustre_events_"
@@ -62,6 +63,12 @@ METRICS = {
     "extractor_file_seconds": "Seconds of an extractor for a file: a run's time, divided by its files",
     "extractor_suspended": "1 while an extractor's work waits because somebody, or the breaker, has suspended it",
     "extractor_disabled": "1 while rules pass over an extractor",
+    "action_runs": "Runs of actions that have not ended, or are dead, by rule and state; counted up to 10,000",
+    "action_oldest_due_seconds": "For how long the oldest run that waits has been due",
+    "action_held": "Rules and endpoints of actions that are held, by kind",
+    "action_endpoints_failing": "Endpoints that fail and are tried once a minute",
+    "action_deliveries_waiting": "Deliveries that no courier has taken",
+    "action_courier_silent_seconds": "For how long no courier has taken what waits; 0: one does",
     "rules_problems": "Rules and extractors that the dispatcher cannot use",
     "queue_jobs": "RQ jobs by queue and state",
     "workers": "RQ workers that are registered",
@@ -100,7 +107,12 @@ def families(status: Status) -> list[Metric]:
         _gauge("group_behind", "group", {name: sum(each.behind.values()) for name, each in groups.items()})
     )
     found.append(_gauge("group_lost_ranges", "group", {name: len(each.lost) for name, each in groups.items()}))
-    return [*found, *_of_history(status), *_of_queues(status.rq)]
+    return [
+        *found,
+        *_of_history(status),
+        *_of_actions(status.actions, status.time_ns),
+        *_of_queues(status.rq),
+    ]
 
 
 def _of_readers(status: Status) -> Iterator[Metric]:
@@ -148,6 +160,22 @@ def _of_history(status: Status) -> Iterator[Metric]:
     yield _gauge("history_behind", "", {"": own.behind})
     yield _gauge("history_waiting", "", {"": int(bool(own.waiting))})
     yield _gauge("history_heard_seconds", "", {"": _age(own.updated_ns, now_ns)})
+
+
+def _of_actions(actions: ActionsStatus | None, now_ns: int) -> Iterator[Metric]:
+    if actions is None:
+        return
+    runs = GaugeMetricFamily(PREFIX + "action_runs", METRICS["action_runs"], labels=["rule", "state"])
+    for rule, states in actions.runs.items():
+        for state, count in states.items():
+            runs.add_metric([rule, state], count)
+    yield runs
+    yield _gauge("action_oldest_due_seconds", "", {"": _age(actions.oldest_due_ns, now_ns) or 0.0})
+    kinds = Counter(each.kind for each in actions.held)
+    yield _gauge("action_held", "kind", {kind: kinds[kind] for kind in ("rule", "endpoint")})
+    yield _gauge("action_endpoints_failing", "", {"": len(actions.failing)})
+    yield _gauge("action_deliveries_waiting", "", {"": actions.deliveries_waiting})
+    yield _gauge("action_courier_silent_seconds", "", {"": actions.courier_silent_seconds})
 
 
 def _of_queues(rq: RqStats | None) -> list[Metric]:

@@ -4,7 +4,8 @@
     le:courier:jobs         list   sealed deliveries that no courier has taken
     le:courier:answers      list   answers that are not yet in the index; an entry begins with an id of its own
 
-The dispatcher bounds what waits: the deliveries per endpoint. What is lost here goes again when its lease ends.
+The dispatcher bounds what waits: a number of deliveries per endpoint, and no more while no courier takes any. What
+is lost here goes again when its lease ends.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ class DeliveryQueue:
         if deliveries:
             with redis_errors(self._client):
                 self._client.rpush(keys.DELIVERIES, *deliveries)
+
+    def waiting(self) -> int:
+        """Return how many deliveries no courier has taken. Raises StreamUnavailable."""
+        with redis_errors(self._client):
+            return self._client.llen(keys.DELIVERIES)
 
     def answers(self) -> list[tuple[str, bytes]]:
         """Return the oldest answers that are not acknowledged, by ids. Raises StreamUnavailable."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from lustre_events.domain.action_run import ENDS, OPEN, Run, key_of
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.errors import ConfigError
+from lustre_events.inspect.status import Status, lines
+from lustre_events.inspect.status.parts import ActionsStatus
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig, rules_of
 from tests.support.profiles import examples
@@ -203,6 +206,28 @@ def test_an_action_that_wakes_itself_is_held(rig: ActionRig) -> None:
         rig.sent()
     assert rig.states() == {"done": 20, "held": 2}
     assert rig.ask("drop_runs", rule="tell") == {"runs": 2}
+
+
+def test_without_a_courier_nothing_more_goes_out_and_status_says_so(make: MakeRig) -> None:
+    """While nobody takes deliveries no more are made, however many leases end; all go out when one is back."""
+    rig = make("batch = 1")
+    rig.tell(*files(30))
+    first = len(rig.link.deliveries)
+    for _ in range(20):
+        pass_and_settle(rig, 60)
+    assert len(rig.link.deliveries) <= 2 * first
+    told = msgspec.json.decode(rig.store.dispatcher_state["actions"], type=ActionsStatus)
+    assert told.courier_silent_seconds > 600
+    assert told.deliveries_waiting == len(rig.link.deliveries)
+    assert sum(told.runs["tell"].values()) == 30
+    (sentence,) = (line for line in lines(Status(time_ns=1, actions=told)) if line.startswith("problem"))
+    assert "start one: systemctl start lustre-events-courier" in sentence
+    for _ in range(60):
+        rig.reply(rig.take())
+        pass_and_settle(rig, 2)
+    assert rig.states() == {"done": 30}
+    told = msgspec.json.decode(rig.store.dispatcher_state["actions"], type=ActionsStatus)
+    assert (told.courier_silent_seconds, told.deliveries_waiting) == (0, 0)
 
 
 def test_rates_and_bounds_make_runs_wait(make: MakeRig) -> None:

@@ -244,6 +244,28 @@ def test_a_suspended_extractor_is_a_warning() -> None:
     assert "lustre-events extractor resume hdf5" in finding.fix
 
 
+def test_actions_that_wait_for_a_person_are_found() -> None:
+    """No courier while deliveries wait is a failure; what is held, fails or is dead a warning, with its command."""
+    told = {
+        "runs": {"tell": {"dead": 2, "waiting": 3}}, "failing": ["there"], "deliveries_waiting": 4,
+        "held": [{"kind": "endpoint", "name": "here", "why": "it answered 404", "since_ns": 1}],
+        "courier_silent_seconds": 20.0,
+    }  # fmt: skip
+
+    found = {each.subject: (each.level, each.fix) for each in service.actions(status_of({"actions": told}))}
+
+    assert found == {
+        "courier": ("failure", "systemctl start lustre-events-courier"),
+        "endpoint here": ("warning", "lustre-events actions release 'here'"),
+        "endpoint there": ("warning", "lustre-events endpoints check there"),
+        "actions": ("warning", "lustre-events runs list --state dead; then: runs retry or runs drop"),
+    }
+    assert [each.level for each in service.actions(status_of({"actions": {"runs": {"tell": {"sent": 1}}}}))] == [
+        "ok"
+    ]
+    assert list(service.actions(status_of({}))) == []
+
+
 def test_what_the_dispatcher_cannot_use_is_a_warning() -> None:
     """A broken file of rules is told with the command that checks it, not as a Redis that is away."""
     finding = one(service.rules(status_of({"rules_problems": ["rules.toml: no such key"]})))

@@ -9,6 +9,7 @@
     rates                 of the dispatcher, per second, over `seconds`
     groups, rq            subscriber groups; queues and workers
     history               what the keeper of the history published (left out where none is kept)
+    actions               runs of actions, what is held, whether a courier takes deliveries (by the dispatcher)
 
 What Redis tells is left out where it does not answer.
 """
@@ -28,6 +29,7 @@ from lustre_events.domain.tallies import Tally
 from lustre_events.errors import StreamError, StreamUnavailable
 from lustre_events.index.backend import Stats
 from lustre_events.inspect.status.parts import (
+    ActionsStatus,
     CursorPlace,
     DispatcherStatus,
     ExtractorStatus,
@@ -96,6 +98,7 @@ def collect(
         problems=problems,
         rules_problems=json.loads(told.get("problems", "[]")),
         index=None if stats is None else of_index(stats),
+        actions=msgspec.json.decode(told.get("actions", "null"), type=ActionsStatus | None),
         **parts,
     )
     return with_rates(status, msgspec.json.decode(told.get("past", "null"), type=Earlier | None))

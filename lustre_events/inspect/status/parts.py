@@ -164,6 +164,34 @@ class RatesStatus(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class HeldStatus(msgspec.Struct, frozen=True):
+    """Why nothing goes out of a rule or to an endpoint (`kind`), since when."""
+
+    kind: str
+    name: str
+    why: str
+    since_ns: int
+
+
+class ActionsStatus(msgspec.Struct, frozen=True):
+    """What the dispatcher tells of actions.
+
+    `runs` are those that have not ended, or are dead, by rule and state, counted up to some thousands. `failing`
+    endpoints are tried once a minute. `courier_silent_seconds`: for how long no courier has taken what waits.
+    """
+
+    runs: Mapping[str, Mapping[str, int]] = {}
+    oldest_due_ns: int = 0
+    held: Sequence[HeldStatus] = ()
+    failing: Sequence[str] = ()
+    deliveries_waiting: int = 0
+    courier_silent_seconds: float = 0.0
+
+    def count(self, state: str) -> int:
+        """Return how many runs are in a state."""
+        return sum(states.get(state, 0) for states in self.runs.values())
+
+
 class GroupLoss(msgspec.Struct, frozen=True):
     """Records that a subscriber group was cut off from."""
 
@@ -207,6 +235,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     groups: Mapping[str, GroupStatus] | None = None
     history: HistoryStatus | None = None
     rq: RqStats | None = None
+    actions: ActionsStatus | None = None
     rates: RatesStatus | None = None
     extractors: Mapping[str, ExtractorStatus] = {}
 

@@ -6,10 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from lustre_events.domain.action_run import ENDS
 from lustre_events.domain.bounds import far_time
 from lustre_events.index.search.hits import printable
 from lustre_events.inspect.status.collect import SECOND_NS
 from lustre_events.inspect.status.parts import (
+    ActionsStatus,
     ExtractorStatus,
     GroupStatus,
     HistoryStatus,
@@ -33,6 +35,7 @@ def lines(status: Status) -> Iterator[str]:
         yield from mdt_lines(mdt, state, status.time_ns)
     yield from dispatcher_lines(status)
     yield from extractor_lines(status.extractors)
+    yield from action_lines(status)
     for name, group in (status.groups or {}).items():
         yield from group_lines(name, group)
     if status.history is not None:
@@ -41,7 +44,13 @@ def lines(status: Status) -> Iterator[str]:
     yield from _continuity_lines(status.mdts or {})
     trouble = (status.dispatcher.told if status.dispatcher else {}).get("trouble")
     stopped = [f"the dispatcher cannot go on: {trouble}"] if trouble else []
-    for problem in [*stopped, *_suspended(status.extractors), *status.rules_problems, *status.problems]:
+    for problem in [
+        *stopped,
+        *_suspended(status.extractors),
+        *_held(status.actions),
+        *status.rules_problems,
+        *status.problems,
+    ]:
         yield f"problem: {printable(problem.encode('utf-8', 'surrogateescape'))}"
 
 
@@ -128,6 +137,44 @@ def extractor_line(name: str, each: ExtractorStatus) -> str:
     if each.p50_seconds is not None and each.p95_seconds is not None:
         parts.append(f"p50 {span_text(each.p50_seconds)}, p95 {span_text(each.p95_seconds)} a file")
     return f"extractor {name}: {'; '.join(parts)}"
+
+
+def action_lines(status: Status) -> Iterator[str]:
+    """Yield a line about runs, with their sum, where there are any, and then one for each rule that has some."""
+    counters, found = status.counters, status.actions
+    begun = counters.get("runs_made", 0) + counters.get("runs_reopened", 0)
+    if begun:
+        ended = {end: counters.get(f"runs_{end}", 0) for end in (*ENDS, "forgotten")}
+        words = ", ".join(f"{count} {end}" for end, count in ended.items() if count)
+        yield (
+            f"actions: {counters.get('runs_made', 0)} runs made, {counters.get('runs_reopened', 0)} begun again ="
+            f" {begun - sum(ended.values())} open{words and f', {words}'}"
+        )
+    for rule, states in (found.runs if found is not None else {}).items():
+        yield f"  rule {rule!r}: {', '.join(f'{count} {state}' for state, count in states.items())}"
+
+
+def _held(found: ActionsStatus | None) -> Iterator[str]:
+    if found is None:
+        return
+    for each in found.held:
+        yield (
+            f"{each.kind} {each.name!r} of actions is held: {each.why}; then: lustre-events actions release"
+            f" {each.name!r}"
+        )
+    for name in found.failing:
+        yield f"endpoint {name!r} of actions fails, and is tried once a minute; see: lustre-events runs list"
+    if found.courier_silent_seconds:
+        yield courier_sentence(found)
+
+
+def courier_sentence(found: ActionsStatus) -> str:
+    """Return that no courier runs."""
+    waited = span_text(found.courier_silent_seconds)
+    return (
+        f"no courier has taken any of {found.deliveries_waiting} deliveries for {waited}; start one:"
+        " systemctl start lustre-events-courier"
+    )
 
 
 def group_lines(name: str, group: GroupStatus) -> Iterator[str]:

@@ -129,6 +129,7 @@ def _service(settings: Settings, url: str) -> Iterator[Finding]:
     yield from service.groups(status)
     yield from service.history(status)
     yield from service.extractors(status)
+    yield from service.actions(status)
     yield from service.trouble(status)
     yield from service.keys(status)
     yield from service.rules(status)

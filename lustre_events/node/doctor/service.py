@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from lustre_events.domain.action_run import DEAD, OPEN
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.jobs.queues import QueueCounts
@@ -139,6 +140,31 @@ def extractors(status: Status) -> Iterator[Finding]:
         if state.suspended is not None:
             yield warning(f"extractor {name}", f"it is suspended: {state.suspended}",
                           f"repair it, then: lustre-events extractor resume {name}")  # fmt: skip
+
+
+def actions(status: Status) -> Iterator[Finding]:
+    """Look whether actions are held or dead, and whether a courier takes what there is to send."""
+    found = status.actions
+    if found is None or not (
+        found.runs or found.held or found.deliveries_waiting or status.counters.get("runs_made")
+    ):
+        return
+    if found.courier_silent_seconds:
+        waits = f"{found.deliveries_waiting} deliveries wait, and no courier takes them"
+        yield failure("courier", waits, "systemctl start lustre-events-courier")
+    for each in found.held:
+        subject = f"{each.kind} {each.name}"
+        yield warning(subject, f"it is held: {each.why}", f"lustre-events actions release {each.name!r}")
+    for name in found.failing:
+        yield warning(f"endpoint {name}", "it fails, and is tried once a minute",
+                      f"lustre-events endpoints check {name}")  # fmt: skip
+    dead = found.count(DEAD)
+    if dead:
+        yield warning("actions", f"{dead} runs are dead: what they were to tell has not arrived",
+                      "lustre-events runs list --state dead; then: runs retry or runs drop")  # fmt: skip
+    else:
+        waiting = sum(found.count(state) for state in OPEN)
+        yield ok("actions", f"{waiting} runs have not ended, and none is dead")
 
 
 def trouble(status: Status) -> Iterator[Finding]:

@@ -53,6 +53,11 @@ class MemoryLink:
         self._check()
         self.deliveries += deliveries
 
+    def waiting(self) -> int:
+        """See `actions.link.CourierLink`."""
+        self._check()
+        return len(self.deliveries)
+
     def answers(self) -> list[tuple[str, list[Answer]]]:
         """See `actions.link.CourierLink`."""
         self._check()
