@@ -195,7 +195,7 @@ class ActionSite:
 
 
 def run(site: ActionSite, kills: int, seed: int) -> Account:
-    """Kill so many parts while files come and go, and compare every hundred kills and at the end."""
+    """Kill this number of parts while files come and go, and compare every hundred kills and at the end."""
     account, chance, number = Account(), random.Random(seed), 0
     failed = site.start()
     account.wrong = [failed] if failed else []
