@@ -18,6 +18,7 @@ from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.job_sizes import JobSizes
 from lustre_events.dispatcher.read_limits import ReadLimits
+from lustre_events.dispatcher.shares import ANY_OWNER, NO_OWNER, Shares
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.namespace import OrderKey
@@ -45,8 +46,6 @@ _AT_ONCE = {STAT: STAT_FILES, HEAL: STAT_FILES, SCAN: 200}
 
 LINGER_NS = SECOND_NS // 2
 """While jobs wait in the queue anyway, a batch that is not full waits this long for more files."""
-
-ANY_OWNER = -1
 
 
 class JobQueue(Protocol):
@@ -119,21 +118,19 @@ class Jobs:
         self._lease_ns = int(settings.job_lease_seconds * SECOND_NS)
         self._read_limits = ReadLimits(registry.most_jobs, queue.unfinished)
         self._small: dict[_Group, str] = {}
+        self._shares = Shares(settings.job_files)
         self.sizes = JobSizes(settings.job_files)
         self._waiting: Mapping[str, int] = {}
 
     def waiting(self, queues: Collection[str]) -> dict[str, int]:
         """Return how many jobs wait in each of the queues."""
         lengths = self._waiting = {queue: self._queue.length(queue) for queue in queues}
-        small: dict[str, set[str]] = defaultdict(set)
-        for group, job in self._small.items():
-            small[group.lane.queue].add(job)
-        alive = {
-            job
-            for queue, jobs in small.items()
-            if lengths.get(queue)
-            for job in self._queue.still_waiting(queue, jobs)
-        }
+        alive: set[str] = set()
+        for queue, length in lengths.items():
+            jobs = self._shares.jobs(queue)
+            waiting = self._queue.still_waiting(queue, jobs) if length and jobs else set()
+            self._shares.wait(queue, waiting)
+            alive |= waiting
         self._small = {group: job for group, job in self._small.items() if job in alive}
         return lengths
 
@@ -164,6 +161,7 @@ class Jobs:
         rows = self._due(turn, plan, lane, limit)
         leased.looked_at = len(rows)
         leased.more = len(rows) == limit and not last
+        rows += () if seen else self._of_others(turn, plan, lane, rows, limit)
         rows += self._probes(turn, lane, plan.probing)
         if not rows and not seen:
             return leased
@@ -175,6 +173,7 @@ class Jobs:
         for row in (*leased.rows, *(leased.lost if plan.drained else ())):
             seen.pop((row.fid, row.extractor), None)
         turn.transaction.put_leases(leased.rows)
+        self._shares.deep(lane, deep=leased.looked_at == limit)
         return leased
 
     def enqueue(self, plan: Plan) -> None:
@@ -183,17 +182,28 @@ class Jobs:
             self._queue.enqueue(queue, jobs)
 
     def _room(self, plan: Plan, lane: Lane) -> int:
-        """Return how many jobs a lane may still give to its queue: few where others go first."""
-        most = self._settings.queue_jobs
-        if lane.priority < 0:
-            most = max(1, most // LOW_SHARE)
+        """Return how many jobs a lane may still give to its queue."""
+        most = self._places(lane)
         return most - plan.waiting.get(lane.queue, self._settings.queue_jobs) - len(plan.jobs.get(lane.queue, ()))
+
+    def _places(self, lane: Lane) -> int:
+        """Return how many places of its queue are for a lane: few where others go first."""
+        most = self._settings.queue_jobs
+        return most if lane.priority >= 0 else max(1, most // LOW_SHARE)
 
     @staticmethod
     def _due(turn: Turn, plan: Plan, lane: Lane, limit: int) -> list[PendingRow]:
         """Return the next rows of a lane that are due, behind those that were seen."""
         skip = sum(row.extractor in plan.working for row in plan.seen[lane].values())
         return turn.transaction.due(lane, plan.working, turn.now_ns, limit, skip)
+
+    def _of_others(
+        self, turn: Turn, plan: Plan, lane: Lane, rows: Sequence[PendingRow], limit: int
+    ) -> list[PendingRow]:
+        """Return rows of each owner, where `rows`, the longest due, may all be one owner's."""
+        known = {(row.fid, row.extractor) for row in rows}
+        found = self._shares.rows(turn, lane, plan.working, limit)
+        return [row for row in found if (row.fid, row.extractor) not in known]
 
     def _probes(self, turn: Turn, lane: Lane, probing: list[str]) -> list[PendingRow]:
         """Return a row of each tripped extractor that has one here, and take it from `probing`."""
@@ -224,7 +234,7 @@ class Jobs:
 
     def _give_out(self, turn: Turn, plan: Plan, leased: Leased, lane: Lane, room: int) -> None:
         """Make jobs of the rows that nobody holds, as many as there is room for."""
-        batches = self._ready(turn, plan, lane, more=leased.more)[:room]
+        batches = self._next(turn, plan, leased, lane)[:room]
         paths = turn.transaction.paths({row.fid for batch in batches for row in batch})
         hints = {fid: (some or [b""])[0] for fid, some in paths.items()}
         for whole in batches:
@@ -236,8 +246,25 @@ class Jobs:
             leased.jobs.append(job)
             if len(batch) == len(whole) and not self._is_full(batch, _bytes(batch, plan.objects)):
                 self._small[_group(batch[0], plan.objects)] = job.id
+            self._shares.given(lane.queue, job.id, _turn_of(batch[0], plan.objects))
             self._read_limits.given(job.extractor, job.id, turn.now_ns)
             leased.rows += [held(row, job.id, turn.now_ns, self._lease_ns) for row in batch]
+
+    def _next(self, turn: Turn, plan: Plan, leased: Leased, lane: Lane) -> list[list[PendingRow]]:
+        """Return the batches that are ready, as their owners take turns.
+
+        Where all are of owners who have their share, no further rows are looked at in this step.
+        """
+        ready = self._ready(turn, plan, lane, more=leased.more)
+        batches = self._in_turn(ready, plan, lane)
+        if leased.more and ready and not batches:
+            leased.more = False
+            batches = self._in_turn(self._ready(turn, plan, lane, more=False), plan, lane)
+        return batches
+
+    def _in_turn(self, ready: Sequence[list[PendingRow]], plan: Plan, lane: Lane) -> list[list[PendingRow]]:
+        owners = [_turn_of(batch[0], plan.objects) for batch in ready]
+        return self._shares.in_turn(lane.queue, self._places(lane), ready, owners)
 
     def _ready(self, turn: Turn, plan: Plan, lane: Lane, *, more: bool) -> list[list[PendingRow]]:
         """Return the batches that are full, or need not wait for further files; `more`: the next look has some.
@@ -246,13 +273,14 @@ class Jobs:
         like it is still in the queue.
         """
         patient = plan.waiting[lane.queue] > 0
+        deep = self._shares.is_deep(lane)
         waiting = [row for row in plan.seen[lane].values() if row.job is None]
         return [
             batch
             for batch in self._batches(waiting, plan.objects)
             if self._is_full(batch, _bytes(batch, plan.objects))
             or (
-                not more
+                (not more or (deep and self._shares.has_none(lane.queue, _turn_of(batch[0], plan.objects))))
                 and _group(batch[0], plan.objects) not in self._small
                 and (not patient or turn.now_ns - batch[0].due_ns >= LINGER_NS)
             )
@@ -329,3 +357,8 @@ def _group(row: PendingRow, objects: Mapping[FID, ObjectRow]) -> _Group:
 def _owner(row: PendingRow, objects: Mapping[FID, ObjectRow]) -> int:
     uid = objects[row.fid].uid
     return ANY_OWNER if row.extractor in BUILT_IN or uid is None else uid
+
+
+def _turn_of(row: PendingRow, objects: Mapping[FID, ObjectRow]) -> int:
+    """Return whose turn a row takes; what is built in takes nobody's."""
+    return NO_OWNER if row.extractor in BUILT_IN else _owner(row, objects)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -121,6 +121,16 @@ class Lane(msgspec.Struct, frozen=True, order=True, gc=False):
     queue: str
     priority: int
 
+
+class OwnerWork(NamedTuple):
+    """What one owner has in a lane for an extractor. Owners take turns."""
+
+    extractor: str
+    owner: int
+
+
+OWNERLESS = "('stat', 'heal', 'scan')"
+"""In SQL: what is built in, whose jobs are for files of any owner."""
 
 WorkKey = tuple[FID, str]
 """A FID and the name of an extractor."""
@@ -249,6 +259,12 @@ class Transaction(Protocol):
         self, lane: Lane, extractors: Collection[str], now_ns: int, limit: int, skip: int = 0
     ) -> list[PendingRow]:
         """Return up to `limit` rows of `extractors` that are due, the oldest first, without the `skip` oldest."""
+
+    def owners(self, lane: Lane, extractors: Collection[str], after: int, limit: int) -> list[OwnerWork]:
+        """Return whose rows a lane has: per extractor up to `limit` owners behind the uid `after`."""
+
+    def due_of(self, lane: Lane, shares: Collection[OwnerWork], now_ns: int, limit: int) -> list[PendingRow]:
+        """Return up to `limit` rows of each of these that are due, the oldest first."""
 
     def forgive(self, extractor: str) -> None:
         """Forget the attempts of all pending rows of an extractor."""

@@ -12,7 +12,7 @@ from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.domain.namespace import Link
 from lustre_events.domain.pending import PendingRow
 from lustre_events.errors import IndexUnavailable, LeaseLost
-from lustre_events.index.interface import Cursor, Facts, Identity, Lane, ObjectRow, Transaction
+from lustre_events.index.interface import Cursor, Facts, Identity, Lane, ObjectRow, OwnerWork, Transaction
 from lustre_events.jobs.messages import Result
 from tests.support.index.places import IndexPlace, Writer, open_writer, rows_of
 from tests.support.records.builders import fid_of
@@ -172,6 +172,32 @@ def test_keys_of_a_transaction_that_was_undone_are_made_again(writer: Writer) ->
 
     found = rows_of(writer, "SELECT key.name FROM number JOIN key ON key.id = number.key", ())
     assert found == [("k",)]
+
+
+def test_rows_are_found_by_their_owners(writer: Writer) -> None:
+    """A row has its object's owner, whichever of the two is written first; what is built in has none."""
+    lane = Lane("default", 0)
+    with writer.transaction() as transaction:
+        transaction.put_objects([ObjectRow(fid=fid_of(n), generation=1) for n in range(1, 5)])
+        known = transaction.objects([fid_of(n) for n in range(1, 5)])
+        facts = [(known[fid_of(n)], 1, msgspec.structs.replace(FACTS, uid=uid)) for n, uid in ((1, 7), (2, 9))]
+        transaction.put_facts(facts[:1])
+        transaction.put_pending([pending(1), pending(1, extractor="stat"), pending(2), pending(3), pending(4)])
+        transaction.put_facts(facts[1:])
+        assert transaction.owners(lane, ["tabular", "stat"], -1, 10) == [
+            OwnerWork("tabular", 7),
+            OwnerWork("tabular", 9),
+        ]
+        assert transaction.owners(lane, ["tabular"], 7, 10) == [OwnerWork("tabular", 9)]
+        assert transaction.owners(lane, ["tabular"], -1, 1) == [OwnerWork("tabular", 7)]
+        assert transaction.owners(lane, [], -1, 1) == []
+        due = transaction.due_of(lane, [OwnerWork("tabular", 9), OwnerWork("tabular", 8)], 8, 10)
+        assert [row.fid for row in due] == [fid_of(2)]
+        assert transaction.due_of(lane, [OwnerWork("tabular", 9)], -1, 10) == []
+        assert transaction.due_of(lane, [], 8, 10) == []
+        transaction.put_facts([(transaction.objects([F1])[F1], 2, msgspec.structs.replace(FACTS, uid=9))])
+        assert len(transaction.due_of(lane, [OwnerWork("tabular", 9)], 8, 10)) == 2
+        assert len(transaction.due_of(lane, [OwnerWork("tabular", 9)], 8, 1)) == 1
 
 
 def test_lanes_and_due_rows(writer: Writer) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from operator import itemgetter
 
+from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import PendingRow
-from lustre_events.index.interface import Lane, WorkKey
+from lustre_events.index.interface import OWNERLESS, Lane, OwnerWork, WorkKey
 from lustre_events.index.postgresql.database import packed
 from lustre_events.index.postgresql.session import Session, columns
 from lustre_events.index.writer_cache import Remembering
@@ -17,10 +18,13 @@ _PENDING = (
 )
 _NAMES = _PENDING.split(", ")
 _PUT = (
-    f"INSERT INTO pending ({_PENDING}) SELECT * FROM unnest(%b::bytea[], %b::text[], %b::bigint[], %b::bigint[],"  # noqa: S608
+    f"INSERT INTO pending ({_PENDING}, owner) SELECT new.*, (SELECT uid FROM object"  # noqa: S608 - constants
+    f" WHERE object.fid = new.fid AND new.extractor NOT IN {OWNERLESS})"
+    " FROM unnest(%b::bytea[], %b::text[], %b::bigint[], %b::bigint[],"
     " %b::bigint[], %b::integer[], %b::text[], %b::text[], %b::text[], %b::integer[], %b::text[],"
-    " %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[], %b::text[])"
-    f" ON CONFLICT (fid, extractor) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES[2:])}"
+    f" %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[], %b::text[]) AS new ({_PENDING})"
+    " ON CONFLICT (fid, extractor) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in (*_NAMES[2:], "owner"))
 )
 
 # From one lane to the next through the index: as quick for millions of rows as for ten.
@@ -45,6 +49,37 @@ FROM unnest(%b::text[]) AS asked (extractor) CROSS JOIN LATERAL (
   ORDER BY due_ns LIMIT %s
 ) AS p
 ORDER BY p.due_ns LIMIT %s OFFSET %s
+"""  # noqa: S608 - constants
+
+_IN_LANE = "queue = %s AND priority = %s AND"
+
+# From one owner to the next through the index, for each extractor.
+_OWNERS = f"""
+SELECT asked.extractor, found.owner FROM unnest(%b::text[]) AS asked (extractor) CROSS JOIN LATERAL (
+  WITH RECURSIVE next (owner, place) AS (
+    SELECT (SELECT min(owner) FROM pending WHERE {_IN_LANE} extractor = asked.extractor AND owner > %s), 1
+    UNION ALL
+    SELECT (SELECT min(pending.owner) FROM pending
+            WHERE {_IN_LANE} extractor = asked.extractor AND pending.owner > next.owner), place + 1
+    FROM next WHERE next.owner IS NOT NULL AND place < %s
+  )
+  SELECT owner FROM next WHERE owner IS NOT NULL
+) AS found
+"""  # noqa: S608 - constants
+
+_DUE_OF = f"""
+SELECT {", ".join(f"p.{name}" for name in _NAMES)}
+FROM unnest(%b::text[], %b::bigint[]) AS asked (extractor, owner) CROSS JOIN LATERAL (
+  SELECT * FROM pending
+  WHERE {_IN_LANE} pending.extractor = asked.extractor AND pending.owner = asked.owner AND due_ns <= %s
+  ORDER BY due_ns LIMIT %s
+) AS p
+ORDER BY p.due_ns
+"""  # noqa: S608 - constants
+
+_PUT_OWNERS = f"""
+UPDATE pending SET owner = new.owner FROM unnest(%b::bytea[], %b::bigint[]) AS new (fid, owner)
+WHERE pending.fid = new.fid AND pending.owner IS DISTINCT FROM new.owner AND pending.extractor NOT IN {OWNERLESS}
 """  # noqa: S608 - constants
 
 
@@ -114,6 +149,26 @@ class PendingTable(Remembering, Session):
         """Return up to `limit` rows of `extractors` that are due, the oldest first, without the `skip` oldest."""
         rows = self._run(_DUE, list(extractors), lane.queue, lane.priority, now_ns, skip + limit, limit, skip)
         return [PendingRow.stored(row) for row in rows.fetchall()]
+
+    def owners(self, lane: Lane, extractors: Collection[str], after: int, limit: int) -> list[OwnerWork]:
+        """Return whose rows a lane has: per extractor up to `limit` owners behind the uid `after`."""
+        place = lane.queue, lane.priority
+        rows = self._run(_OWNERS, list(extractors), *place, after, *place, limit)
+        return [OwnerWork(*row) for row in rows.fetchall()]
+
+    def due_of(self, lane: Lane, shares: Collection[OwnerWork], now_ns: int, limit: int) -> list[PendingRow]:
+        """Return up to `limit` rows of each of these that are due, the oldest first."""
+        if not shares:
+            return []
+        place = lane.queue, lane.priority
+        rows = self._run(_DUE_OF, *columns([*shares]), *place, now_ns, limit)
+        return [PendingRow.stored(row) for row in rows.fetchall()]
+
+    def _put_owners(self, owners: Iterable[tuple[FID, int]]) -> None:
+        """Write whose files pending rows are about."""
+        rows = [(fid.pack(), uid) for fid, uid in owners]
+        if rows:
+            self._run(_PUT_OWNERS, *columns(rows))
 
     def forgive(self, extractor: str) -> None:
         """Forget the attempts of all pending rows of an extractor."""

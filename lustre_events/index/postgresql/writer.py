@@ -279,6 +279,12 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
             found[FID.unpack(fid)] = generation, Facts(**{**facts, "released": bool(facts["released"])})
         return found
 
+    def put_facts(self, found: Iterable[tuple[ObjectRow, int, Facts]]) -> None:
+        """Write the facts of stored objects, each with its generation; where newer ones are stored these stay."""
+        found = list(found)
+        super().put_facts(found)
+        self._put_owners((row.fid, facts.uid) for row, _, facts in found if row.uid != facts.uid)
+
     def put_documents(self, found: Iterable[tuple[ObjectRow, Result]]) -> None:
         """Write the documents that were found in stored objects; where a newer one is stored it stays."""
         self.write_documents([

@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import PendingRow
-from lustre_events.index.interface import Lane, WorkKey
+from lustre_events.index.interface import OWNERLESS, Lane, OwnerWork, WorkKey
 from lustre_events.index.sqlite.among import select
 from lustre_events.index.writer_cache import Remembering
 
@@ -16,6 +17,10 @@ _PENDING = (
     " gone_ns, scan, after, error"
 )
 _MARKS = ", ".join("?" * len(_PENDING.split(",")))
+_PUT = (
+    f"INSERT OR REPLACE INTO pending ({_PENDING}, owner) VALUES ({_MARKS},"  # noqa: S608 - constants
+    f" (SELECT uid FROM object WHERE fid = ?1 AND ?2 NOT IN {OWNERLESS}))"
+)
 
 
 class PendingTable(Remembering):
@@ -39,7 +44,7 @@ class PendingTable(Remembering):
         rows = list(rows)
         self._remembered.put(rows)
         self._connection.executemany(
-            f"INSERT OR REPLACE INTO pending ({_PENDING}) VALUES ({_MARKS})",  # noqa: S608
+            _PUT,
             [
                 (
                     row.fid.pack(), row.extractor, row.generation, row.due_ns, row.changed_ns,
@@ -99,6 +104,43 @@ class PendingTable(Remembering):
         ]
         found.sort(key=_due_ns)
         return [PendingRow.stored(row) for row in found[skip : skip + limit]]
+
+    def owners(self, lane: Lane, extractors: Collection[str], after: int, limit: int) -> list[OwnerWork]:
+        """Return whose rows a lane has: per extractor up to `limit` owners behind the uid `after`."""
+        found = []
+        for extractor in extractors:
+            owner: int | None = after
+            for _ in range(limit):
+                (owner,) = self._connection.execute(
+                    "SELECT min(owner) FROM pending"
+                    " WHERE queue = ? AND priority = ? AND extractor = ? AND owner > ?",
+                    (lane.queue, lane.priority, extractor, owner),
+                ).fetchone()
+                if owner is None:
+                    break
+                found.append(OwnerWork(extractor, owner))
+        return found
+
+    def due_of(self, lane: Lane, shares: Collection[OwnerWork], now_ns: int, limit: int) -> list[PendingRow]:
+        """Return up to `limit` rows of each of these that are due, the oldest first."""
+        found = [
+            row
+            for share in shares
+            for row in self._connection.execute(
+                f"SELECT {_PENDING} FROM pending WHERE queue = ? AND priority = ? AND extractor = ?"  # noqa: S608
+                " AND owner = ? AND due_ns <= ? ORDER BY due_ns LIMIT ?",
+                (lane.queue, lane.priority, *share, now_ns, limit),
+            )
+        ]
+        found.sort(key=_due_ns)
+        return [PendingRow.stored(row) for row in found]
+
+    def _put_owners(self, owners: Iterable[tuple[FID, int]]) -> None:
+        """Write whose files pending rows are about."""
+        self._connection.executemany(
+            f"UPDATE pending SET owner = ?2 WHERE fid = ?1 AND owner IS NOT ?2 AND extractor NOT IN {OWNERLESS}",  # noqa: S608 - constants
+            [(fid.pack(), uid) for fid, uid in owners],
+        )
 
     def forgive(self, extractor: str) -> None:
         """Forget the attempts of all pending rows of an extractor."""

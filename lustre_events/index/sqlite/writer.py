@@ -282,6 +282,7 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Write the facts of stored objects, each with its generation; where newer ones are stored these stay."""
         found = list(found)
         self._remembered.seen(found)
+        self._put_owners((row.fid, facts.uid) for row, _, facts in found if row.uid != facts.uid)
         self._connection.executemany(
             _PUT_FACTS,
             sorted(
