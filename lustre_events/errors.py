@@ -50,11 +50,22 @@ SYSTEM_REFUSED = 9
 """The exit code where the system refused something: a full disk, a file that may not be read."""
 
 
+def one_line(text: str) -> str:
+    """Return text with every character that cannot be printed, line ends too, written as an escape."""
+    return (
+        text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    )
+
+
 class LustreEventsError(Exception):
     """An expected failure. `str(error)` is one sentence for a person."""
 
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        """Return the sentence as one line: what strangers named in it forges no other, and moves no cursor."""
+        return one_line(super().__str__())
 
 
 class ConfigError(LustreEventsError):
@@ -192,6 +203,10 @@ class IndexTooNew(IndexError_):
 
 class QueryError(IndexError_):
     """A search that cannot be understood; the message shows the place with a caret."""
+
+    def __str__(self) -> str:
+        """Return the sentence, and below it the query with the place, which was made printable."""
+        return "\n".join(map(one_line, Exception.__str__(self).split("\n")))
 
 
 class ExtractorError(LustreEventsError):

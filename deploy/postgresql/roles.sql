@@ -22,3 +22,9 @@ ALTER DEFAULT PRIVILEGES FOR ROLE lustre_events IN SCHEMA public GRANT SELECT ON
 -- A search may not go on for ever, nor change anything by accident.
 ALTER ROLE lustre_events_search SET default_transaction_read_only = on;
 ALTER ROLE lustre_events_search SET statement_timeout = '60s';
+-- Nor may it keep the dispatcher out: these bounds it cannot lift. Sessions are those of all consoles and users.
+SELECT format('ALTER ROLE lustre_events_search CONNECTION LIMIT %s', setting::int * 6 / 10)
+  FROM pg_settings WHERE name = 'max_connections' \gexec
+ALTER ROLE lustre_events_search SET temp_file_limit = '2GB';
+-- Large objects, which anybody may make, and which fill the disk; the index has none.
+REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC;

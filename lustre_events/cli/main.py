@@ -16,7 +16,14 @@ import click
 
 from lustre_events.config import places
 from lustre_events.config.nearest import nearest
-from lustre_events.errors import SYSTEM_REFUSED, ConfigError, IndexUnavailable, LustreEventsError, StreamError
+from lustre_events.errors import (
+    SYSTEM_REFUSED,
+    ConfigError,
+    IndexUnavailable,
+    LustreEventsError,
+    StreamError,
+    one_line,
+)
 from lustre_events.node import logs
 
 log = logging.getLogger(__name__)
@@ -96,7 +103,7 @@ def _of_the_system(error: OSError) -> int:
     what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the output"
     said = error.strerror or error
     with contextlib.suppress(OSError):
-        _say_why(f"{what}: {said}")
+        _say_why(one_line(f"{what}: {said}"))
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries once more at its end, and complains
     return SYSTEM_REFUSED

@@ -9,6 +9,8 @@ import socket
 import struct
 from collections.abc import Mapping
 
+from lustre_events.errors import one_line
+
 JOURNAL = "/run/systemd/journal/socket"
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 """The priorities of syslog(3)."""
@@ -20,10 +22,11 @@ class FieldFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line (and the traceback, if there is one)."""
         fields = fields_of(record)
-        line = f"{self.formatTime(record)} {record.levelname.lower()} {record.name}: {record.getMessage()}"
+        said = one_line(record.getMessage())
+        line = f"{self.formatTime(record)} {record.levelname.lower()} {record.name}: {said}"
         if fields:
             line += " " + " ".join(f"{key}={json.dumps(value, default=str)}" for key, value in fields.items())
-        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        return line + (_traceback(record) if record.exc_info else "")
 
 
 class JournalHandler(logging.Handler):
@@ -46,9 +49,9 @@ class JournalHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record."""
-        text = record.getMessage()
+        text = one_line(record.getMessage())
         if record.exc_info:
-            text += "\n" + logging.Formatter().formatException(record.exc_info)
+            text += _traceback(record)
         priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
         values = {
             "MESSAGE": text,
@@ -93,6 +96,12 @@ _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
     """Return what was given as `extra`."""
     return {key: value for key, value in record.__dict__.items() if key not in _PLAIN}
+
+
+def _traceback(record: logging.LogRecord) -> str:
+    """Return a traceback whose lines cannot be taken for others: what an exception says may be anybody's."""
+    lines = logging.Formatter().formatException(record.exc_info or (None, None, None)).splitlines()
+    return "".join(f"\n    {one_line(line)}" for line in lines)
 
 
 def _text(value: object) -> str:

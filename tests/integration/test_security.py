@@ -15,7 +15,6 @@ import tracemalloc
 from pathlib import Path
 
 import msgspec
-import psycopg
 import pytest
 import redis
 
@@ -25,7 +24,6 @@ from lustre_events.domain.rules.directories import directory_pattern, name_patte
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index import open_search
-from lustre_events.index.postgresql.writer import PostgresqlWriter
 from lustre_events.index.query.wildcards import matcher
 from lustre_events.index.sqlite.database import open_database
 from lustre_events.jobs.messages import Result
@@ -35,8 +33,6 @@ from lustre_events.streams.connection import connect
 from lustre_events.streams.results import ID_BYTES, PUT_BYTES, READ_BYTES, RedisResults
 from lustre_events.web.login import Login, Patience, users_of
 from lustre_events.web.wiring import _secret
-from tests.support.need import need
-from tests.support.servers.postgresql import MakeDatabase
 from tests.support.servers.roles import found
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.service.service import PARTS, Service
@@ -357,24 +353,3 @@ def test_an_index_is_not_for_everybody(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert modes == {"index.db": 0o640, "index.db-wal": 0o640, "index.db-shm": 0o640}
-
-
-def test_the_role_for_searches_in_postgresql_only_reads(make_database: MakeDatabase) -> None:
-    """roles.sql, run twice: the dispatcher's role writes, the other one sees everything and changes nothing."""
-    url = make_database()
-    name = url.rpartition("/")[2].partition("?")[0]
-    command = [need("psql"), "-v", "ON_ERROR_STOP=1", "-v", f"dbname={name}", "-f", str(ROLES), url]
-    for _ in range(2):
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
-    PostgresqlWriter(url).close()
-    with psycopg.connect(url.replace("lustre_events@", "lustre_events_search@"), autocommit=True) as connection:
-        assert connection.execute("SELECT count(*) FROM object").fetchone() == (0,)
-        connection.execute("SET default_transaction_read_only = off")
-        for statement in (
-            "DELETE FROM object",
-            "DROP TABLE object",
-            "CREATE TABLE mine (x int)",
-            "UPDATE object SET uid = 0",
-        ):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(statement)

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def test_journald_gets_sentence_priority_and_fields(journal: socket.socket, tmp_
     own.close()
     found = fields(journal.recv(10_000))
     assert found == {
-        "MESSAGE": "waiting:\nMESSAGE=forged", "PRIORITY": "4", "LOGGER": "reader",
+        "MESSAGE": "waiting:\\nMESSAGE=forged", "PRIORITY": "4", "LOGGER": "reader",
         "SYSLOG_IDENTIFIER": "lustre-events", "LE_ACTION": "wait", "LE_MDT": "lustre-MDT0000", "LE_BLOCKS": "3",
         "LE_NAME_": "\\udcff",
     }  # fmt: skip
@@ -70,3 +71,16 @@ def test_a_line_has_the_sentence_and_the_fields() -> None:
     line = FieldFormatter().format(record("waiting", action="wait", why="a\nb"))
     assert line.endswith('warning reader: waiting action="wait" why="a\\nb"')
     assert "\n" not in line
+
+
+def test_no_name_forges_a_line_or_moves_a_cursor() -> None:
+    """Line ends, escape sequences and C1 bytes in a name, or in what an exception says, are written as escapes."""
+    name = "a\n2026-01-01 error reader: forged\x1b[2J\x9b\u202e\r"
+    try:
+        raise ValueError(name)
+    except ValueError:
+        failed = record(f"{name}: cannot be read", exc_info=sys.exc_info())
+    first, *others = FieldFormatter().format(failed).split("\n")
+    assert first.endswith(r"reader: a\n2026-01-01 error reader: forged\x1b[2J\x9b\u202e\r: cannot be read")
+    assert others
+    assert all(line.startswith("    ") and line.isprintable() for line in others)

@@ -32,7 +32,6 @@ SEARCH_ROWS_SINCE = 10
 """The version of the schema with which the search rows of documents were made as they are."""
 
 _OLDEST_SERVER = 130_000
-_MIGRATION_LOCK = 0x4C755374  # "LuSt": an advisory lock, so that two programs do not make the same tables
 _NO_SCHEMA = 0
 
 Row = tuple[Any, ...]
@@ -131,24 +130,33 @@ class Database:
         if self.version() == len(_schemas()):
             return
         for number, schema in enumerate(_schemas(), start=1):
-            with self.transaction():
-                self.connection.execute(
-                    "SELECT set_config('statement_timeout', %s, true)", (f"{MIGRATE_SECONDS}s",)
-                )
-                self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-                # Looked at again: another process may have done it meanwhile.
-                if self.version() < number:
-                    self.connection.execute(
-                        "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
-                    )
-                    self.connection.execute(schema)
-                    if number == SEARCH_ROWS_SINCE:
-                        rebuild(self.connection, self.name)
-                    self.connection.execute(
-                        "INSERT INTO meta (key, value) VALUES ('lustre-events schema', %s)"
-                        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                        (str(number),),
-                    )
+            try:
+                self._bring_to(number, schema, rebuild)
+            except IndexUnavailable as exc:
+                if not isinstance(exc.__cause__, psycopg.errors.UniqueViolation):
+                    raise
+                self._bring_to(number, schema, rebuild)  # another process made the first table at the same moment
+
+    def _bring_to(self, number: int, schema: str, rebuild: Callable[[Connection, str], None]) -> None:
+        """Bring the index to a version, in one transaction, unless it has that already."""
+        with self.transaction():
+            self.connection.execute("SELECT set_config('statement_timeout', %s, true)", (f"{MIGRATE_SECONDS}s",))
+            self.connection.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            # One process does it. A lock that only the table's owner may have: an advisory one anybody could hold.
+            self.connection.execute("LOCK TABLE meta IN SHARE ROW EXCLUSIVE MODE")
+            self.connection.execute(
+                "INSERT INTO meta (key, value) VALUES ('lustre-events schema', '0') ON CONFLICT DO NOTHING"
+            )
+            if self.version() >= number:
+                return
+            self.connection.execute(schema)
+            if number == SEARCH_ROWS_SINCE:
+                rebuild(self.connection, self.name)
+            self.connection.execute(
+                "INSERT INTO meta (key, value) VALUES ('lustre-events schema', %s)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (str(number),),
+            )
 
     def close(self) -> None:
         """Close; closing twice is fine."""
@@ -245,6 +253,7 @@ _SIGNS = {
     "pg_hba.conf": "let this user and machine in, in the server's pg_hba.conf",
     "does not exist": "make it (deploy/postgresql/roles.sql), or correct [index] url",
     "permission denied for database": "grant the user CONNECT on it",
+    "too many connections for role": "raise its CONNECTION LIMIT, or use fewer consoles and sessions",
     "too many": "the server has no connection left; raise its max_connections",
     "starting up": "it will take connections soon",
 }

@@ -1,0 +1,154 @@
+"""The roles of PostgreSQL, as roles.sql makes them: each tries what it must not."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bench.postgresql_server import PostgreSQLServer
+from lustre_events.errors import IndexUnavailable
+from lustre_events.index import open_search
+from lustre_events.index.postgresql.writer import PostgresqlWriter
+from tests.support.need import need
+from tests.support.servers.postgresql import start_postgresql
+
+ROLES = Path(__file__).parents[2] / "deploy" / "postgresql" / "roles.sql"
+DATABASE = "lustre_events"
+MOST_SESSIONS = 30
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgreSQLServer]:
+    """A server whose superuser is another than the dispatcher's role, as a site has it."""
+    with start_postgresql("fsync=off", f"max_connections={MOST_SESSIONS}") as started:
+        with psycopg.connect(started.url(), autocommit=True) as connection:
+            connection.execute("CREATE ROLE helper SUPERUSER LOGIN")
+        with psycopg.connect(started.url().replace("lustre_events@", "helper@"), autocommit=True) as connection:
+            connection.execute("ALTER ROLE lustre_events RENAME TO postgres")
+            connection.execute("CREATE ROLE stranger LOGIN")
+        for _ in range(2):  # run again, it changes nothing
+            make_roles(started, DATABASE)
+        PostgresqlWriter(url_of(started, "lustre_events")).close()
+        yield started
+
+
+def make_roles(server: PostgreSQLServer, database: str) -> None:
+    command = [need("psql"), "-v", "ON_ERROR_STOP=1", "-v", f"dbname={database}", "-f", str(ROLES)]
+    subprocess.run([*command, url_of(server, "postgres", "postgres")], check=True, capture_output=True, timeout=60)
+
+
+def url_of(server: PostgreSQLServer, role: str, database: str = DATABASE) -> str:
+    return server.url(database).replace("lustre_events@", f"{role}@")
+
+
+def connect(server: PostgreSQLServer, role: str, database: str = DATABASE) -> psycopg.Connection[tuple[Any, ...]]:
+    return psycopg.connect(url_of(server, role, database), autocommit=True)
+
+
+FILES_AND_PROGRAMS = (
+    "COPY (SELECT 1) TO PROGRAM 'id'",
+    "COPY (SELECT 1) TO '/tmp/le'",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_ls_dir('/')",
+    "SELECT lo_import('/etc/passwd')",
+    "ALTER SYSTEM SET fsync = off",
+    "CREATE EXTENSION file_fdw",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'x.so', 'f'",
+    "SELECT rolpassword FROM pg_authid",
+    "CREATE ROLE mine SUPERUSER",
+    "CREATE DATABASE mine",
+    "SET ROLE postgres",
+)
+OF_THE_SEARCH_ROLE = (
+    *FILES_AND_PROGRAMS,
+    "SET ROLE lustre_events",
+    "DELETE FROM object",
+    "UPDATE object SET uid = 0",
+    "TRUNCATE object",
+    "DROP TABLE object",
+    "CREATE TABLE mine (x int)",
+    "CREATE TEMP TABLE mine (x int)",
+    "CREATE SCHEMA mine",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "SELECT lo_create(0)",
+    "SELECT lo_creat(-1)",
+    "SELECT lo_from_bytea(0, 'x')",
+    "SELECT setval(pg_get_serial_sequence('object', 'id'), 1)",
+    "SELECT * FROM writer FOR UPDATE",
+    "BEGIN; LOCK TABLE writer IN ROW EXCLUSIVE MODE",
+    "BEGIN; LOCK TABLE meta IN SHARE MODE",
+    "SET temp_file_limit = -1",
+    "ALTER ROLE lustre_events_search CONNECTION LIMIT -1",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'lustre_events'",
+    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = 'lustre_events'",
+)
+
+
+@pytest.mark.parametrize(
+    ("role", "statements"), [("lustre_events_search", OF_THE_SEARCH_ROLE), ("lustre_events", FILES_AND_PROGRAMS)]
+)
+def test_no_role_does_what_it_must_not(server: PostgreSQLServer, role: str, statements: tuple[str, ...]) -> None:
+    """The search role reads and changes nothing, the dispatcher's has its database and no more of the server."""
+    done = []
+    with connect(server, "lustre_events"):
+        for statement in statements:
+            with connect(server, role) as connection:
+                connection.execute("SET default_transaction_read_only = off")
+                try:
+                    connection.execute(statement)
+                    done.append(statement)
+                except psycopg.errors.InsufficientPrivilege:
+                    pass
+    assert done == []
+
+
+def test_what_bounds_the_search_role_it_cannot_lift(server: PostgreSQLServer) -> None:
+    """A role may forget its own settings; the bound on what it writes to the disk while it sorts stays."""
+    with connect(server, "lustre_events_search") as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute("ALTER ROLE lustre_events_search RESET ALL")
+    with connect(server, "lustre_events_search") as connection:
+        assert connection.execute("SELECT current_setting('temp_file_limit')").fetchone() == ("2GB",)
+        assert connection.execute("SELECT count(*) FROM object").fetchone() == (0,)
+
+
+def test_a_stranger_does_not_come_in(server: PostgreSQLServer) -> None:
+    """Another login of the same server cannot connect to the index's database."""
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        connect(server, "stranger")
+
+
+def test_who_only_reads_keeps_no_writer_out(server: PostgreSQLServer) -> None:
+    """With all sessions and locks that the search role can have a dispatcher still makes and opens its index."""
+    make_roles(server, "fresh")
+    with contextlib.ExitStack() as held:
+        held.enter_context(connect(server, "lustre_events_search", "fresh")).execute(
+            "SELECT pg_advisory_lock(key) FROM (VALUES (1282763636)) AS used (key)"  # of an earlier version
+        )
+        with pytest.raises(psycopg.OperationalError, match="too many connections for role"):  # noqa: PT012
+            while True:
+                held.enter_context(connect(server, "lustre_events_search"))
+        with pytest.raises(IndexUnavailable, match="raise its CONNECTION LIMIT"):
+            open_search(url_of(server, "lustre_events_search")).count("*")
+        writer = PostgresqlWriter(url_of(server, "lustre_events", "fresh"))
+        writer.take_over()
+        assert writer.counters() == {}
+        writer.close()
+
+
+def test_two_programs_make_one_index(server: PostgreSQLServer) -> None:
+    """Whoever comes second waits, and finds the tables made."""
+    make_roles(server, "twice")
+    url = url_of(server, "lustre_events", "twice")
+    with ThreadPoolExecutor(4) as pool:
+        writers = [*pool.map(lambda _: PostgresqlWriter(url), range(4))]
+    assert [writer.counters() for writer in writers] == [{}] * 4
+    for writer in writers:
+        writer.close()
