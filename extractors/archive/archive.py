@@ -1,7 +1,7 @@
-"""Archives: what tar, zip, cpio and compressed files hold, listed without unpacking anything to a disk.
+"""Archives: what tar, zip, 7z, cpio and compressed files hold, listed without unpacking anything to a disk.
 
-Tar and zip are listed from their headers. What is compressed as a whole is expanded piece by piece and thrown away,
-within a time and up to what looks like a bomb. Memory does not grow with the file or the number of its members.
+Tar, zip and 7z are listed from their headers. What is compressed as a whole is expanded piece by piece and thrown
+away, within a time and up to what looks like a bomb. Memory does not grow with the file or its members.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import archive_7z
 import archive_zip
 import extractor_batch
 import extractor_facts as facts
@@ -228,7 +229,10 @@ def describe(file: BinaryIO, extension: str, document: dict[str, Any], listing: 
     if compression := compression_of(head):
         compressed(file, compression, size, document, listing)
         return
-    if is_tar(head, extension):
+    if head.startswith(archive_7z.MAGIC):
+        document["format"] = "7z"
+        document |= archive_7z.members(file, size, listing)
+    elif is_tar(head, extension):
         document["format"] = "tar"
         tar_members(Seekable(file), listing)
     elif is_cpio(head):
@@ -237,7 +241,9 @@ def describe(file: BinaryIO, extension: str, document: dict[str, Any], listing: 
     elif head.startswith(b"PK") or archive_zip.has_directory(file, size):
         zipped(file, size, document, listing)
     else:
-        raise ValueError("it is no tar, zip or cpio archive and not compressed with gzip, bzip2, xz or zstd")
+        raise ValueError(
+            "it is no tar, zip, 7z or cpio archive and not compressed with gzip, bzip2, xz, zstd or lz4"
+        )
 
 
 def extract(path: str) -> dict[str, Any]:
@@ -254,7 +260,7 @@ def extract(path: str) -> dict[str, Any]:
         if not listing.counts["members"] and not document.get("content_bytes"):
             raise
         reasons.append(clean(f"it is damaged: {exc}", 500))
-    if document["format"] != "compressed":
+    if document["format"] != "compressed" and "encrypted_names" not in document:
         document |= listing.describe(size, reasons)
     elif listing.suspicious:
         document["suspicious"] = listing.suspicious

@@ -21,6 +21,15 @@ LARGE = 2 << 30
 def hostile(folder: Path) -> None:
     """Write them into `folder`: small files, or sparse ones of 2 GB."""
     makers = {
+        "members-without-end.7z": lambda: seven(b"\x01\x05\xf0\xff\xff\xff\xff" + b"\x11\x01\0" + bytes(2)),
+        "folders-without-end.7z": lambda: seven(b"\x01\x04\x07\x0b\xf0\xff\xff\xff\x0f\0"),
+        "coders-without-end.7z": lambda: seven(b"\x01\x04\x07\x0b\1\0\xff" + b"\xff" * 8),
+        "parts-without-end.7z": lambda: seven(parts()),
+        "names.7z": lambda: seven(b"\x01\x05\xe0\0\0\x20" + b"\x11\xe1\0\0\x40\0" + bytes(4 << 20) + b"\0\0"),
+        "packed-in-itself.7z": lambda: seven(
+            b"\x17\x06\0\1\x09\1\0\x07\x0b\1\0\1\1\x21\x0c\xff" + b"\xff" * 7 + b"\x7f\0\0"
+        ),
+        "header-of-exabytes.7z": lambda: b"7z\xbc\xaf\x27\x1c\0\4" + struct.pack("<IQQI", 0, 0, 1 << 62, 0),
         "members.cpio": lambda: (b"070701" + b"0" * 88 + b"00000002" + b"0" * 8 + b"a\0") * 20_000,
         "sizes.cpio": lambda: b"070701" + b"f" * 104 + b"a\0",
         "name.cpio": lambda: b"070707" + b"7" * 70 + b"a\0",
@@ -74,6 +83,18 @@ def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
     member = tarfile.TarInfo(name)
     member.size, member.type = size, kind
     return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def seven(header: bytes) -> bytes:
+    """Return a 7z archive with this header."""
+    start = struct.pack("<QQI", 0, len(header), zlib.crc32(header))
+    return b"7z\xbc\xaf\x27\x1c\0\4" + struct.pack("<I", zlib.crc32(start)) + start + header
+
+
+def parts() -> bytes:
+    """Return a header of 7z whose only folder has more members than there are bytes."""
+    folder = b"\x04\x06\0\1\x09\1\0\x07\x0b\1\0\1\1\0\x0c\1\0"
+    return b"\x01" + folder + b"\x08\x0d\xff" + b"\xff" * 7 + b"\x7f\0\0\0"
 
 
 def negative() -> bytes:

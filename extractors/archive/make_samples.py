@@ -84,6 +84,19 @@ def main() -> None:
     for name, form in (("run7.cpio", "newc"), ("run7-odc.cpio", "odc")):
         made = ["bsdtar", f"--format={form}", "-cf", FOLDER / name, f"@{FOLDER / 'run7.tar'}"]
         subprocess.run(made, check=True, timeout=60)
+    for name, chosen in (
+        ("run7.7z", ""),
+        ("stored.7z", "7zip:compression=store"),
+        ("run7-bzip2.7z", "7zip:compression=bzip2"),
+    ):
+        made = ["bsdtar", "--format=7zip", *(["--options", chosen] if chosen else []), "-cf", FOLDER / name]
+        subprocess.run([*made, f"@{FOLDER / 'run7.tar'}"], check=True, timeout=60)
+    (FOLDER / "bad-torn.7z").write_bytes((FOLDER / "run7.7z").read_bytes()[:-40])
+    for name in ("run7.tar", "table.csv"):
+        content = whole if name == "run7.tar" else table
+        made = ["lz4", "-q", "-c", "-9"]
+        packed_lz4 = subprocess.run(made, input=content, check=True, capture_output=True, timeout=60).stdout
+        (FOLDER / f"{name}.lz4").write_bytes(packed_lz4)
     (FOLDER / "run7.cpio.gz").write_bytes(gzip.compress((FOLDER / "run7.cpio").read_bytes(), mtime=0))
 
 

@@ -1,7 +1,7 @@
 """What a file holds, expanded where it is compressed, in bounded memory.
 
 Families that read texts have this file in their folder, a copy of extractors/base/extractor_open.py, so that no
-image must be built anew; standard library only, and zstandard where the image has it.
+image must be built anew; standard library only, and zstandard and pyarrow (for lz4) where the image has them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from typing import Any, BinaryIO
 SAMPLE = 1 << 18  # bytes by which a form is told
 PIECE = 1 << 20
 WINDOW_BYTES = 1 << 27  # of zstd, as its own program allows
-COMPRESSIONS = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
+COMPRESSIONS = (
+    (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x04\x22M\x18", "lz4"),
+)  # fmt: skip
 SKIPPED = b"\x2aM\x18"  # of zstd: frames to be skipped, as pzstd writes them first (RFC 8878, 3.1.2)
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
@@ -92,6 +95,13 @@ def expanding(file: BinaryIO, compression: str) -> Any:
             raise ValueError("it is compressed with zstd, which the image of this extractor cannot read") from None
 
         return zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(file, read_across_frames=True)
+    if compression == "lz4":
+        try:
+            import pyarrow as pa  # noqa: PLC0415 - as above
+        except ImportError:
+            raise ValueError("it is compressed with lz4, which the image of this extractor cannot read") from None
+
+        return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "lz4")
     if compression == "gzip":
         return gzip.GzipFile(fileobj=file)
     return bz2.BZ2File(file) if compression == "bzip2" else lzma.LZMAFile(file)

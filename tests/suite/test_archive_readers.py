@@ -7,9 +7,11 @@ import gzip
 import io
 import json
 import lzma
+import struct
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,11 +32,15 @@ ARCHIVE = load("archive")
 SAMPLES = (
     "nested.zip",
     "run7-pzstd.tar.zst",
+    "run7.7z",
+    "run7-bzip2.7z",
+    "stored.7z",
     "run7.cpio",
     "run7-odc.cpio",
     "run7.cpio.gz",
     "run7.tar",
     "run7.tar.gz",
+    "run7.tar.lz4",
     "run7.tar.zst",
     "run7.tbz2",
     "run7.txz",
@@ -107,6 +113,37 @@ def test_a_random_archive_has_its_members(
     assert (found["format"], found.get("compression", "")) == ("zip" if form is None else "tar", packed)
     assert found["largest_bytes"] == max(members.values())
     assert "partial" not in found
+
+
+@examples(15, HealthCheck.function_scoped_fixture)
+@given(
+    names=NAMES,
+    size=st.integers(0, 2000),
+    method=st.sampled_from(["store", "deflate", "bzip2", "lzma1", "lzma2"]),
+)
+def test_a_random_7z_archive_has_its_members(tmp_path: Path, names: list[str], size: int, method: str) -> None:
+    """What bsdtar writes as 7z has the names and the sizes that were put in, empty ones among them."""
+    members = {name: max(0, size + place - 1000) for place, name in enumerate(names)}
+    (tmp_path / "a.tar").write_bytes(written(tarfile.PAX_FORMAT, members))
+    made = [need("bsdtar"), "--format=7zip", "--options", f"7zip:compression={method}", "-cf", f"{tmp_path}/a"]
+    subprocess.run([*made, f"@{tmp_path}/a.tar"], check=True, timeout=60, env={"LC_ALL": "C.UTF-8"})
+    found = checked(ARCHIVE.extract(str(tmp_path / "a")))
+
+    assert sorted(found["names"]) == sorted(names)
+    assert (found["format"], found["members"], found["files"]) == ("7z", len(names), len(names))
+    assert (found["content_bytes"], found["largest_bytes"]) == (sum(members.values()), max(members.values()))
+    assert "partial" not in found
+
+
+def test_what_encrypted_names_hide_is_not_told(tmp_path: Path) -> None:
+    """Of a 7z archive whose header is encrypted nothing is said but that."""
+    packed = b"\x17\x06\0\1\x09\x10\0\x07\x0b\1\0\1\x24\6\xf1\7\1\2\x53\7\x0c\x10\0\0"
+    start = struct.pack("<QQI", 0, len(packed), zlib.crc32(packed))
+    head = b"7z\xbc\xaf\x27\x1c\0\4" + struct.pack("<I", zlib.crc32(start))
+
+    assert document(tmp_path / "a", head + start + packed) == {
+        "format": "7z", "encrypted_names": True, "partial": "its names are encrypted",
+    }  # fmt: skip
 
 
 def test_more_names_than_are_kept_are_said(tmp_path: Path) -> None:
