@@ -35,17 +35,33 @@ MOMENT = re.compile(
 
 
 def told(extract: Callable[[str], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
-    """Return an `extract` whose documents say under `partial` which lists `first` has cut."""
+    """Return an `extract` whose documents say under `partial` which lists `first` has cut.
+
+    What it raises because of the content is a ValueError, so that the same content is not tried again.
+    """
 
     def whole(path: str) -> dict[str, Any]:
         CUT.clear()
-        document = extract(path)
+        try:
+            document = extract(path)
+        except Exception as exc:
+            if type(exc) is ValueError or _may_pass(exc):
+                raise
+            words = f"{exc}" if isinstance(exc, (ValueError, OSError)) else f"{type(exc).__name__}: {exc}"
+            raise ValueError(words or type(exc).__name__) from exc
         if CUT:
             reasons = dict.fromkeys([*filter(None, [document.get("partial")]), *CUT])
             document["partial"] = "; ".join(reasons)[:4000]
         return document
 
     return whole
+
+
+def _may_pass(exc: Exception) -> bool:
+    """Whether another try may end otherwise: for want of memory, time or a library, and where reading failed."""
+    if isinstance(exc, OSError):
+        return exc.errno is not None
+    return isinstance(exc, (MemoryError, ImportError)) or type(exc).__name__ == "OutOfTime"
 
 
 def first(values: Sequence[Any], most: int, what: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -180,3 +181,35 @@ def test_every_family_tells_what_it_cuts(family: Family) -> None:
     program = folder / family.manifest.command[-1].rpartition("/")[2]
     if any("facts.common(" in path.read_text() for path in folder.glob(f"{name}*.py")):
         assert "extractor_batch.run(facts.told(extract)" in program.read_text()
+
+
+class OutOfTime(Exception):
+    """As extractor_batch has it."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (ValueError("no table"), ("ValueError", "no table")),
+        (UnicodeDecodeError("utf-8", b"a", 0, 1, "odd"), ("ValueError", "'utf-8' codec can't decode byte 0x61")),
+        (OSError("truncated file"), ("ValueError", "truncated file")),
+        (KeyError("rows"), ("ValueError", "KeyError: 'rows'")),
+        (RecursionError(), ("ValueError", "RecursionError: ")),
+        (OSError(errno.EIO, "Input/output error"), ("OSError", "[Errno 5] Input/output error")),
+        (MemoryError(), ("MemoryError", "")),
+        (ImportError("no module"), ("ImportError", "no module")),
+        (OutOfTime(), ("OutOfTime", "")),
+    ],
+)
+def test_what_the_content_is_to_blame_for_is_a_value_error(
+    facts: ModuleType, raised: Exception, told: tuple[str, str]
+) -> None:
+    """Errors that the same content would have again are final; those that may pass stay what they are."""
+
+    def extract(_: str) -> dict[str, Any]:
+        raise raised
+
+    with pytest.raises(type(raised) if told[0] == type(raised).__name__ else ValueError) as caught:
+        facts.told(extract)("x")
+    assert type(caught.value).__name__ == told[0]
+    assert f"{caught.value}".startswith(told[1])

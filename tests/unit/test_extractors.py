@@ -112,13 +112,16 @@ def test_odd_tables_are_described(tmp_path: Path) -> None:
 
 
 REFUSAL = re.compile(
-    "it is (empty|a binary file)|it has no rows|no part of it is JSON that can be read: |field larger"
+    "it is (empty|a binary file|compressed with lz4)|it has no rows|no part of it is JSON that can be read: "
+    "|field larger|its (gzip|bzip2|xz|zstd|lz4) stream is damaged"
 )
 """All that the program says of a file that is no table. Any other error is one that nobody thought of."""
 
 
 @examples(100, HealthCheck.function_scoped_fixture)
 @given(name=st.sampled_from(["a.csv", "a.tsv", "a.json", "a.jsonl"]), content=st.binary(max_size=200))
+@example(name="a.csv", content=b"\xfd7zXZ\0")
+@example(name="a.csv", content=b"\x04\x22M\x18")
 @example(name="a.csv", content=b"\x1c")  # blank to Python, and no byte that ends a line
 def test_any_bytes_give_a_document_or_an_error(tmp_path: Path, name: str, content: bytes) -> None:
     """Whatever a file holds, its document is one that the index takes, or a sentence says why it is no table."""
