@@ -42,7 +42,7 @@ class Cursor:
         self.data, self.at = data, 0
 
     def take(self, size: int) -> bytes:
-        """Return the next bytes. Raise ValueError where there are not so many."""
+        """Return the next bytes. Raise ValueError where there are fewer."""
         if size > len(self.data) - self.at:
             raise ValueError("its header is torn or damaged")
         self.at += size
