@@ -6,6 +6,7 @@
 # make explore  hypothesis's tests with other examples than CI's, and ten times as many (EXPLORE=100: more). What it
 #               finds is written down beside the test as an @example; CI draws the same examples each time.
 # make fuzz   each role's login of Redis with random commands, and odd input for all that reads some (FUZZ=100: more)
+# make docs   the pages of reference and the site (PICTURES=1: diagrams and screenshots, too, with images and Chromium)
 # make chaos  everything killed, paused and filled at random while files change, and the truth compared (as root).
 #             SECONDS=600: for how long; SEED=N: the round of that seed again
 VENV ?= .venv
@@ -91,6 +92,7 @@ constraints:
 docs:
 	@VENV=$(VENV) deploy/bootstrap.sh test
 	@$(BIN)/python docs/generate.py
+	@$(if $(PICTURES),$(BIN)/python docs/pictures.py)
 	@$(BIN)/mkdocs build --strict --quiet
 
 clean:

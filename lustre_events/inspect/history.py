@@ -93,7 +93,7 @@ def happened(told: Teller, target: bytes, choice: ChosenDeeds, most: int) -> His
 
 
 def stood(told: Teller, directory: bytes, time_ns: int) -> FormerAnswer:
-    """Return what stood in a directory at a time. Raises ConfigError."""
+    """Return what stood in a directory at a given time. Raises ConfigError."""
     former, coverage = told.as_of(objects(told, directory), time_ns)
     return FormerAnswer(
         list(map(formatting.former_json, former)),

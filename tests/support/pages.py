@@ -14,8 +14,10 @@ VARIES = {
     "SPENT": r"\b[\d.]+ m?s\b", "RECORD": r"\brecord \d+\b",
     "OWN": r"\b(root|owner \d+|group \d+)\b", "FILES": r"(?<=for )\d+ files",
     "ext  - SIZE": r"ext +- .*", "READ": r"\b(read|stored|committed|cleared) \d+\b",
+    "VERSION": r"\bversion \d+\b", "LISTED": r"(?<= {4})\d+(?= {3,})", "FOUND": r"(?<=tabular )\d+(?= found)",
 }  # fmt: skip
-"""What is not the same in two runs, and what stands for it: times, identifiers, sizes of directories, this node."""
+"""What is not the same in two runs, and what stands for it: times, identifiers, sizes of directories, this node,
+versions of extractors."""
 
 
 def commands(block: str) -> Iterator[tuple[list[str], list[str]]]:

@@ -83,7 +83,7 @@ def test_a_history_that_is_not_written_or_falls_behind_is_named() -> None:
     assert {name: one(each).level for name, each in found.items()} == {
         "well": OK, "never": FAILURE, "silent": FAILURE, "full": FAILURE, "slow": WARNING
     }  # fmt: skip
-    assert all(one(each).mend for name, each in found.items() if name != "well")
+    assert all(one(each).fix for name, each in found.items() if name != "well")
     assert not list(service.history(status_of({})))
 
 

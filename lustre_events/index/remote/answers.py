@@ -243,7 +243,7 @@ class HistoryAnswer(msgspec.Struct, frozen=True):
 
 
 class FormerAnswer(msgspec.Struct, frozen=True):
-    """What stood in a directory at a time: `fid`, `name`, and whether that is `certain`, by name."""
+    """What stood in a directory at a given time: `fid`, `name`, and whether that is `certain`, by name."""
 
     entries: list[dict[str, Any]]
     gaps: list[GapAnswer]

@@ -129,7 +129,7 @@ class RemoteSearch:
         return self.get(answers.HistoryAnswer, "/history", asked)
 
     def former(self, path: bytes, at: str, *, visible_to: Viewer | None = None) -> answers.FormerAnswer:
-        """Return what stood in a directory at a time."""
+        """Return what stood in a directory at a given time."""
         _nobody_else(visible_to)
         return self.get(answers.FormerAnswer, "/former", [("path", _text(path)), ("at", at)])
 

@@ -38,7 +38,7 @@ def happened(call: Call) -> dict[str, Any]:
 
 
 def stood(call: Call) -> dict[str, Any]:
-    """Answer with what stood in a directory at a time."""
+    """Answer with what stood in a directory at a given time."""
     at_ns = history.moment("at", call.given["at"])[1] - 1
     with _teller(call) as teller:
         found = history.stood(teller, call.path(call.given["path"]), at_ns)
@@ -67,7 +67,7 @@ OPERATIONS = (
         Parameter("types", "only these record types, e.g. UNLNK,RENME", ""),
         Parameter("limit", "most deeds, the last ones", 1000, least=1, most=MOST_DEEDS),
     )),
-    Operation("GET", "/former", "former", "What stood in a directory at a time.", answers.FormerAnswer, stood, (
+    Operation("GET", "/former", "former", "What stood in a directory then.", answers.FormerAnswer, stood, (
         Parameter("path", "a directory's path, also of one that is gone, or its FID", needed=True),
         Parameter("at", "a time, as in a query", needed=True),
     )),
