@@ -67,7 +67,8 @@ _T, _V = FieldType, Visibility
 FIELDS: dict[str, Field] = {
     field.name: field
     for field in (
-        Field("name", _T.GLOB, "link", _V.NAME, "a name of the file"),
+        Field("name", _T.GLOB, "link", _V.NAME, "a name of the file, without case and accents"),
+        Field("name.exact", _T.GLOB, "link", _V.NAME, "a name of the file, with case and accents"),
         Field(
             "path",
             _T.GLOB,

@@ -46,7 +46,7 @@ def search(contents: Contents) -> Search:
         ("columns:temp", "but 1 file with words that begin so", "columns:temp*"),
         ("rows:4", "1 file has the key rows, but none matches rows:4; some values are 3", None),
         ("temp", "but 3 files with words that begin so", "temp*"),
-        ("readings", "but 1 file with it in the name", "name:*readings*"),
+        ("eadings", "but 1 file with it in the name", "name:*eadings*"),
         (
             "extractor:tabluar",
             "; did you mean tabular (1 file)?",
@@ -62,7 +62,7 @@ def search(contents: Contents) -> Search:
         ("size=9", "joined by a colon", "size:9"),
         ("rows:3 ext:h5", "without rows:3, 1 file would match", "ext:h5"),
         ("rows:3 AND (colunms:x OR columns:time) AND ext:csv NOT size:9", "without NOT size:9, 1 file", None),
-        ("zzzz", "no document has the word zzzz", None),
+        ("zzzz", "no document and no name has the word zzzz", None),
     ],
 )
 def test_why_nothing_is_found(search: Search, query: str, said: str, better: str | None) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.errors import QueryError
+from lustre_events.index.visibility import Viewer
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace
 
@@ -116,7 +118,17 @@ def test_words_are_found_without_case_and_accents(contents: Contents, query: str
 
 @pytest.mark.parametrize("form", ["M\u00fcller.txt", "Mu\u0308ller.txt"])
 @pytest.mark.parametrize(
-    "query", ["name:{}", "name:M{u}*", "name:*{u}ll*", "path:/d/{}", "path:/d/M{u}*", "path:**/{}", "ext:txt"]
+    "query",
+    [
+        "name:{}",
+        "name.exact:{}",
+        "name.exact:M{u}*",
+        "name.exact:*M{u}ll*",
+        "path:/d/{}",
+        "path:/d/M{u}*",
+        "path:**/{}",
+        "ext:txt",
+    ],
 )
 @pytest.mark.parametrize("u", ["\u00fc", "u\u0308"])
 def test_names_are_found_however_their_accents_are_encoded(
@@ -125,9 +137,113 @@ def test_names_are_found_however_their_accents_are_encoded(
     """A name that one system writes composed and another one decomposed is found by both, and no other name is."""
     contents.file(1, b"d/" + form.encode(), {})
     contents.file(2, b"d/Muller.csv", {})
+    contents.file(4, b"d/m\xc3\xbcller.csv", {})
     contents.file(3, b"d/Mv\xcc\x88ller.csv", {})
 
     assert contents.found(query.format(f"M{u}ller.txt", u=u), now_ns=NOW) == [1]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("name:readme.TXT", {1, 2}),
+        ("name:Readme*", {1, 2}),
+        ("name:*EADM?.txt", {1, 2}),
+        ("name.exact:README.txt", {1}),
+        ("name.exact:README*", {1}),
+        ("name.exact:*eadme*", {2}),
+        ("name:MULLER*", {3, 4}),
+        ("name:straße-\N{LATIN CAPITAL LETTER S WITH CARON}*", {5}),
+        (r"name:STRASSE-s\[1\]", {5}),
+        ("path:/d/README.txt", {1}),
+        ("path:**/readme.txt", {2}),
+        ("path:**/README.*", {1}),
+    ],
+)
+def test_names_are_found_without_case_and_accents(contents: Contents, query: str, expected: set[int]) -> None:
+    """name: finds a name in whatever case and with or without accents; name.exact: and path: as it is written."""
+    for number, name in enumerate(
+        (b"README.txt", b"readme.txt", "Müller".encode(), b"muller", "Straße-š[1]".encode()),
+        start=1,
+    ):
+        contents.file(number, b"d/" + name)
+
+    assert set(contents.found(query, now_ns=NOW)) == expected
+
+
+@pytest.mark.parametrize("few", [0, 50_000])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("graphene", {1, 2, 5}),
+        ("GRAPHENE", {1, 2, 5}),
+        ("graph*", {1, 2, 5}),
+        ("run7", {1}),
+        ('"graphene run7"', {1}),
+        ('"run7 graphene"', set()),
+        ("müller", {3}),
+        ("Muller", {3}),
+        ("測定", {4}),
+        ("raphene", set()),
+        ("graphene NOT run7", {2, 5}),
+        ("graphene AND ext:csv", {2}),
+        ("graphene OR 測定", {1, 2, 4, 5}),
+    ],
+)
+def test_bare_words_are_found_in_names_and_in_documents(
+    contents: Contents, query: str, expected: set[int], few: int
+) -> None:
+    """A word, a phrase and the beginning of a word are found in a document and in a file's name alike."""
+    contents.file(1, b"d/Graphene_run7.h5")
+    contents.file(2, b"d/b.csv", {"x": {"title": "Graphene"}})
+    contents.file(3, "d/Mu\N{COMBINING DIAERESIS}ller-1.txt".encode())
+    contents.file(4, "d/超伝導の測定.dat".encode(), {"x": {"n": 1}})
+    contents.file(5, b"d/graphene.dat", {"x": {"title": "graphene"}})
+
+    found = contents.found(query, now_ns=NOW, few=few)
+
+    assert (set(found), len(found)) == (expected, len(expected))
+    assert contents.search(few).count(query, now_ns=NOW) == len(expected)
+
+
+def test_words_of_names_follow_the_names(contents: Contents) -> None:
+    """What is renamed, linked, removed or replaced is found by the names that it has now, and by no other."""
+    contents.file(1, b"alpha.dat")
+    contents.link(0, b"beta.dat", 1)
+    assert contents.found("alpha", now_ns=NOW) == contents.found("beta", now_ns=NOW) == [1]
+
+    contents.link(0, b"alpha.dat", None)
+    contents.link(0, b"gamma.dat", 1)
+    assert [contents.found(word, now_ns=NOW) for word in ("alpha", "beta", "gamma")] == [[], [1], [1]]
+
+    contents.file(2, b"gamma.dat")
+    assert [contents.found(word, now_ns=NOW) for word in ("beta", "gamma")] == [[1], [2]]
+
+    contents.remove(1)
+    assert contents.found("beta", now_ns=NOW) == []
+
+
+@pytest.mark.parametrize("few", [0, 50_000])
+def test_words_of_hidden_names_are_not_found(contents: Contents, few: int) -> None:
+    """Of two names of a file the one that a viewer may not list is not found, nor what may not be read."""
+    contents.object(10, type="d", uid=0, gid=0, mode=0o755)
+    contents.object(11, type="d", uid=0, gid=0, mode=0o700)
+    contents.execute("UPDATE object SET uid = 0, gid = 0, mode = 493 WHERE fid = ?", ROOT_FID.pack())
+    contents.link(0, b"open", 10)
+    contents.link(0, b"closed", 11)
+    for number, mode in ((1, 0o644), (2, 0o600)):
+        object_id = contents.object(number, type="f", uid=0, gid=0, mode=mode)
+        contents.link(10, b"plain%d.txt" % number, number)
+        contents.link(11, b"secret%d.txt" % number, number)
+        contents.document(object_id, "x", (1, 1), {"title": "inside"})
+
+    def found(query: str) -> list[int]:
+        return sorted(contents.found(query, now_ns=NOW, few=few, visible_to=Viewer(7)))
+
+    assert [found(query) for query in ("plain*", "txt", "secret1", "secret*", "inside", "open", "closed")] == [
+        [1, 2], [1, 2], [], [], [1], [10], [11],
+    ]  # fmt: skip
+    assert sorted(contents.found("secret*", now_ns=NOW, few=few)) == [1, 2]
 
 
 def test_a_field_with_a_star_is_any_such_key(contents: Contents) -> None:

@@ -135,6 +135,8 @@ def test_an_old_index_keeps_its_data(place: IndexPlace, backend: str, version: i
                 "size:10",
                 "jobid:cp*",
                 "failed:tabular",
+                "name:A*",
+                "a",
             )
         ]
         view = search.show(fid_of(1))
@@ -144,7 +146,7 @@ def test_an_old_index_keeps_its_data(place: IndexPlace, backend: str, version: i
     assert documents == {(fid_of(1), "tabular"): 2}
     assert cursors == {("fs-MDT0000", 1): Cursor("fs-MDT0000", 1, 42, 7)}
     assert counters == {"records": 9}
-    assert [[hit.fid for hit in hits] for hits in found] == [[fid_of(1)]] * 7
+    assert [[hit.fid for hit in hits] for hits in found] == [[fid_of(1)]] * 9
     assert view.paths == (b"a\xff",)
     assert [(each.serial, each.body, each.provenance) for each in view.documents] == [
         (4, {"title": "silicon carbide", "rows": 3}, {"host": "n1"})

@@ -106,7 +106,7 @@ def test_reasons_end_with_their_time() -> None:
 
     assert told(0) == ["nothing matches, and there was no time to look for the reason"]
     assert told(3) == ["a field and its value are joined by a colon, as in size:3 or size:>3"]
-    assert "no document has the word blue" in told(1_000)
+    assert "no document and no name has the word blue" in told(1_000)
     index.close()
 
 

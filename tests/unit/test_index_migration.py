@@ -11,7 +11,7 @@ from lustre_events.index import open_search
 from lustre_events.index.sqlite.database import APPLICATION_ID, open_database
 from lustre_events.index.sqlite.documents import put_document, remove_documents
 from lustre_events.index.values import flatten
-from tests.support.index.tables import add_link, add_object, search_rows
+from tests.support.index.tables import add_object, node, search_rows
 
 
 def first_version(path: Path) -> None:
@@ -22,7 +22,10 @@ def first_version(path: Path) -> None:
     writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     writer.execute("PRAGMA user_version = 1")
     for number in (1, 2):
-        add_link(writer, 0, b"file%d" % number, number)
+        writer.execute(
+            "INSERT INTO link (parent, name, fid, stamp) VALUES (?, ?, ?, x'00')",
+            (node(0).pack(), b"File%d" % number, node(number).pack()),
+        )
         add_object(writer, number, type="f", size=number)
     documents = [(1, 2, "tab", {"k": "red"}), (2, 1, "tab", {"k": "blue one"}), (3, 2, "hdf5", {"k": "red two"})]
     for document_id, object_id, extractor, body in documents:
@@ -54,12 +57,13 @@ def test_all_is_found_as_before(tmp_path: Path) -> None:
 
     with open_search(f"sqlite:///{tmp_path}/index.db") as index:
         found = {query: [hit.fid.oid for hit in index.search(query)] for query in
-                 ("red", '"blue one"', "two", "k:red", "hdf5.k:two", "failed:image", "extractor:tab")}  # fmt: skip
+                 ("red", '"blue one"', "two", "k:red", "hdf5.k:two", "failed:image", "extractor:tab",
+                  "name:FILE1", "name.exact:File1", "file2")}  # fmt: skip
         (one,) = [index.show(hit.fid) for hit in index.search("blue")]
 
     assert found == {
         "red": [2], '"blue one"': [1], "two": [2], "k:red": [2], "hdf5.k:two": [2], "failed:image": [1],
-        "extractor:tab": [1, 2],
+        "extractor:tab": [1, 2], "name:FILE1": [1], "name.exact:File1": [1], "file2": [2],
     }  # fmt: skip
     assert one.documents[0].provenance == {"host": "n1", "record": 7}
 

@@ -27,6 +27,7 @@ from lustre_events.index.query.tree import (
     KeyRange,
     Mime,
     Name,
+    NameWords,
     Node,
     Not,
     Or,
@@ -42,6 +43,11 @@ DAY = 86_400 * SECOND
 NOV_22 = 1_795_305_600 * SECOND  # 2026-11-22T00:00Z
 
 
+def words(text: str, *, prefix: bool = False) -> Or:
+    """What a bare word means: it is in a document or in a name."""
+    return Or((Text(text, prefix), NameWords(text, prefix)))
+
+
 def word(key: str, text: str) -> KeyEquals:
     return KeyEquals(key, text, None)
 
@@ -49,21 +55,21 @@ def word(key: str, text: str) -> KeyEquals:
 @pytest.mark.parametrize(
     ("query", "tree"),
     [
-        ("graphene", Text("graphene")),
-        ('"silicon carbide"', Text("silicon carbide")),
-        ("graph*", Text("graph", prefix=True)),
+        ("graphene", words("graphene")),
+        ('"silicon carbide"', words("silicon carbide")),
+        ("graph*", words("graph", prefix=True)),
         ("*", All()),
         ("*:*", All()),
-        ("a b", And((Text("a"), Text("b")))),
-        ("a b OR c", Or((And((Text("a"), Text("b"))), Text("c")))),
-        ("a OR b c", Or((Text("a"), And((Text("b"), Text("c")))))),
-        ("a AND (b OR NOT c)", And((Text("a"), Or((Text("b"), Not(Text("c"))))))),
-        ("a && b || !c", Or((And((Text("a"), Text("b"))), Not(Text("c"))))),
-        ("+a -b", And((Text("a"), Not(Text("b"))))),
-        ("a-b", Text("a-b")),
-        (r"a\ \*\:b", Text("a *:b")),
-        ('"a \\" b"', Text('a " b')),
-        ("to TO and", And((Text("to"), Text("TO"), Text("and")))),
+        ("a b", And((words("a"), words("b")))),
+        ("a b OR c", Or((And((words("a"), words("b"))), words("c")))),
+        ("a OR b c", Or((words("a"), And((words("b"), words("c")))))),
+        ("a AND (b OR NOT c)", And((words("a"), Or((words("b"), Not(words("c"))))))),
+        ("a && b || !c", Or((And((words("a"), words("b"))), Not(words("c"))))),
+        ("+a -b", And((words("a"), Not(words("b"))))),
+        ("a-b", words("a-b")),
+        (r"a\ \*\:b", words("a *:b")),
+        ('"a \\" b"', words('a " b')),
+        ("to TO and", And((words("to"), words("TO"), words("and")))),
         ("columns:Temperature", word("columns", "temperature")),
         ("tabular.columns:x", word("tabular.columns", "x")),
         ('"scan time":"a  B"', word("scan time", "a b")),
@@ -126,7 +132,7 @@ def word(key: str, text: str) -> KeyEquals:
         ("released:true NOT released:No", And((Released(value=True), Not(Released(value=False))))),
         ("size:[1M TO 2G]", Fact("size", 1 << 20, (2 << 30) + 1)),
         ("fid:[0x200000401:0x1:0x0]", HasFid(FID(0x200000401, 1))),
-        ("fid:0x200000401:0x1:0x0 x", And((HasFid(FID(0x200000401, 1)), Text("x")))),
+        ("fid:0x200000401:0x1:0x0 x", And((HasFid(FID(0x200000401, 1)), words("x")))),
         ("(fid:[0x200000401:0x1:0x0])", HasFid(FID(0x200000401, 1))),
     ],
 )  # fmt: skip

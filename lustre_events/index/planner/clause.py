@@ -28,7 +28,7 @@ class Clause:
 
 TRUE, FALSE = Clause("true"), Clause("false")
 
-Stream = Callable[[int], Clause]
+Stream = Callable[[int], tuple[Clause, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class SqlCondition:
         size: how many ids the driver gives, as far as counted.
         scans: the driver reads a whole table.
         streams: an object matches if it is in each of them, where there are any, and `besides` holds. A stream
-            gives the SELECT of the ids behind one, in order, which a page may end early.
+            gives SELECTs of the ids behind one, each in order, which a page merges and may end early.
         besides: see `streams`.
     """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar
 
-from lustre_events.index.planner.clause import MANY, Clause, Stream, in_a_row
+from lustre_events.index.planner.clause import MANY, Clause, SqlCondition, Stream, in_a_row
 from lustre_events.index.query.key_values import KeyNode
 
 Lookup = tuple[str, Clause]
@@ -59,7 +59,7 @@ class Dialect(ABC):
     indexed: ClassVar[frozenset[str]]
     """The columns of `object` by which objects that match are quickly found."""
     link_by_name: ClassVar[str] = "link"
-    """The table `link`, where names are looked up."""
+    """The table `link`, where folded names are looked up."""
     documents_of_object: ClassVar[str]
     """The documents of `o`: a table with a condition."""
     key_join: ClassVar[str] = "JOIN"
@@ -97,6 +97,12 @@ class Dialect(ABC):
     @abstractmethod
     def name_ends(self, text: str) -> tuple[Clause, bool]:
         """Return the condition that `link.name` ends with a dot and a text, and whether that reads all names."""
+
+    @abstractmethod
+    def name_words(
+        self, words: str, *, prefix: bool, few: int, effort: Effort, seen: Clause | None
+    ) -> SqlCondition | None:
+        """Return the condition that words follow each other in a name (that is seen); None: in no name."""
 
     @abstractmethod
     def words(self, words: str, *, prefix: bool, few: int, effort: Effort) -> Words | None:

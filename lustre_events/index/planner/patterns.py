@@ -8,6 +8,7 @@ from typing import Any
 from unicodedata import normalize
 
 from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.index.names import folded_text
 from lustre_events.index.paths import components_of, rises
 from lustre_events.index.planner.clause import Clause, all_hold, in_a_row
 from lustre_events.index.planner.dialect import Dialect
@@ -20,6 +21,8 @@ _BEHIND_NAME = b"\xff" * 256
 """Behind every text, or name, that begins like the one before it."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAMED = Clause("link.fid IS NOT NULL")
+FOLDED = "coalesce(link.folded, link.name)"
+"""A link's name without case and accents, as an index has it."""
 
 
 def stored(glob: str) -> str:
@@ -50,6 +53,17 @@ def name_test(dialect: Dialect, column: str, glob: str) -> Clause:
     bounds = [_name_bounds(literal_prefix_of(form)) for form in forms]
     low, high = min(bounds)[0], max(bounds)[1]
     return all_hold(Clause(f"{column} >= {dialect.mark} AND {column} < {dialect.mark}", (low, high)), either)
+
+
+def folded_test(dialect: Dialect, glob: str) -> Clause:
+    """Return the condition that a link's name matches a glob without case and accents; an index helps."""
+    return _test(dialect, FOLDED, folded_text(glob), dialect.name_like, _name_bounds)
+
+
+def _found_by_name(dialect: Dialect, glob: str) -> Clause:
+    """Return the condition of `name_test` on a link that is looked up by its name: only folded ones are indexed."""
+    test = name_test(dialect, "link.name", glob)
+    return all_hold(folded_test(dialect, glob), test) if literal_prefix_of(glob) else test
 
 
 def _name_bounds(text: str) -> tuple[bytes, bytes]:
@@ -91,6 +105,7 @@ def fids_of_pattern(dialect: Dialect, pattern: str, seen: Clause | None) -> Clau
         if number == 2 and components[0] == "**" and literal_of(component) is not None:
             # All places of a name, and a climb from each, costs less than a walk through everything.
             steps.pop()
+            test = all_hold(_NAMED, _found_by_name(dialect, component), seen if last else None)
             found = Clause.of("SELECT link.fid FROM link WHERE {}", all_hold(test, _reached(dialect, "link")))
         else:
             found = Clause.of(dialect.in_directory, before, test)
@@ -135,7 +150,7 @@ def _from_below(dialect: Dialect, components: Sequence[str], also: Clause | None
         here = f"up{number}"
         steps.append(Clause.of(dialect.upwards, here, below, name_test(dialect, f"{here}.name", name)))
         below = here
-    test = all_hold(_NAMED, name_test(dialect, "link.name", last), also, _reached(dialect, below))
+    test = all_hold(_NAMED, _found_by_name(dialect, last), also, _reached(dialect, below))
     return Clause.of("{} WHERE {}", in_a_row(steps, " "), test)
 
 

@@ -138,7 +138,10 @@ class Planner:
             return SqlCondition(probes, members)
         size = sum(condition.size for condition in conditions)
         scans = any(condition.scans for condition in conditions)
-        return SqlCondition(probes, members, self.dialect.union(sources), size=size, scans=scans)
+        streams, besides = _merged(conditions, probes)
+        return SqlCondition(
+            probes, members, self.dialect.union(sources), None, min(size, MANY), scans, streams, besides
+        )
 
     def _not(self, node: q.Not, effort: Effort) -> SqlCondition:
         inner = self.plan(node.node, effort)
@@ -196,7 +199,15 @@ class Planner:
 
     def _name(self, node: q.Name, _: Effort) -> SqlCondition:
         scans = literal_of(node.glob) is None and not literal_prefix_of(node.glob)
-        return self._by_name(patterns.name_test(self.dialect, "link.name", node.glob), scans=scans)
+        test = patterns.folded_test(self.dialect, node.glob)
+        if node.exact:
+            test = all_hold(test, patterns.name_test(self.dialect, "link.name", node.glob))
+        return self._by_name(test, scans=scans)
+
+    def _name_words(self, node: q.NameWords, effort: Effort) -> SqlCondition:
+        words = _spaced(node.words)
+        found = self.dialect.name_words(words, prefix=node.prefix, few=self.few, effort=effort, seen=self.seen)
+        return plain(FALSE, _NOTHING, 0) if found is None else found
 
     def _extension(self, node: q.Extension, _: Effort) -> SqlCondition:
         test, scans = self.dialect.name_ends(node.text)
@@ -246,8 +257,7 @@ class Planner:
         return self._driven_by(Clause.of("SELECT object FROM {} WHERE {}", table, test), probe)
 
     def _text(self, node: q.Text, effort: Effort) -> SqlCondition:
-        words = segmented(node.words).strip() if has_unspaced(node.words) else node.words
-        found = self.dialect.words(words, prefix=node.prefix, few=self.few, effort=effort)
+        found = self.dialect.words(_spaced(node.words), prefix=node.prefix, few=self.few, effort=effort)
         if found is None:
             return plain(FALSE, _NOTHING, 0)
         member = Clause.of(self.dialect.member, found.source)
@@ -316,6 +326,7 @@ class Planner:
         q.HasDocument: _has_document,
         q.Failed: _failed,
         q.Text: _text,
+        q.NameWords: _name_words,
         q.KeyEquals: _key,
         q.KeyRange: _key,
         q.KeyGlob: _key,
@@ -324,6 +335,10 @@ class Planner:
 
 
 _KNOWN = Clause("IS NOT NULL")
+
+
+def _spaced(words: str) -> str:
+    return segmented(words).strip() if has_unspaced(words) else words
 
 
 def _bounds(mark: str, *limits: tuple[str, Any]) -> list[Clause]:
@@ -336,3 +351,14 @@ def _streams(conditions: Sequence[SqlCondition]) -> tuple[tuple[Stream, ...], Cl
     others = [each.besides if each.streams else each.probe for each in conditions]
     besides = [clause for clause in others if clause is not None] if streams else []
     return streams, joined(besides, "AND") if besides else None
+
+
+def _merged(conditions: Sequence[SqlCondition], probes: Clause) -> tuple[tuple[Stream, ...], Clause | None]:
+    """Return one stream of conditions of which one must hold, where each has one, and what must hold besides."""
+    if not all(len(each.streams) == 1 for each in conditions):
+        return (), None
+    streams = [each.streams[0] for each in conditions]
+    alone = all(each.besides is None for each in conditions)
+    return (
+        lambda after: tuple(clause for stream in streams for clause in stream(after)),
+    ), None if alone else probes

@@ -28,6 +28,7 @@ LOCK_SECONDS = 10
 IDLE_SECONDS = 60
 """How long a session may pause within a transaction: a dispatcher that hangs does not hold up the next one."""
 MIGRATE_SECONDS = 3600
+NAMES_SINCE = 13
 SEARCH_ROWS_SINCE = 10
 """The version of the schema with which the search rows of documents were made as they are."""
 
@@ -122,22 +123,31 @@ class Database:
             )
         return int(row[0])
 
-    def migrate(self, rebuild: Callable[[Connection, str], None]) -> None:
+    def migrate(
+        self, rebuild: Callable[[Connection, str], None], rename: Callable[[Connection, str], None]
+    ) -> None:
         """Make the index, or bring it to this version, where needed. Raises as `version` does.
 
-        `rebuild` makes all search rows anew, in the transaction of a connection (with the database's name).
+        `rebuild` makes all search rows anew, in the transaction of a connection (with the database's name);
+        `rename` does so with what names are found by.
         """
         if self.version() == len(_schemas()):
             return
         for number, schema in enumerate(_schemas(), start=1):
             try:
-                self._bring_to(number, schema, rebuild)
+                self._bring_to(number, schema, rebuild, rename)
             except IndexUnavailable as exc:
                 if not isinstance(exc.__cause__, psycopg.errors.UniqueViolation):
                     raise
-                self._bring_to(number, schema, rebuild)  # another process made the first table at the same moment
+                self._bring_to(number, schema, rebuild, rename)  # another process made the first table at the same moment
 
-    def _bring_to(self, number: int, schema: str, rebuild: Callable[[Connection, str], None]) -> None:
+    def _bring_to(
+        self,
+        number: int,
+        schema: str,
+        rebuild: Callable[[Connection, str], None],
+        rename: Callable[[Connection, str], None],
+    ) -> None:
         """Bring the index to a version, in one transaction, unless it has that already."""
         with self.transaction():
             self.connection.execute("SELECT set_config('statement_timeout', %s, true)", (f"{MIGRATE_SECONDS}s",))
@@ -152,6 +162,8 @@ class Database:
             self.connection.execute(schema)
             if number == SEARCH_ROWS_SINCE:
                 rebuild(self.connection, self.name)
+            if number == NAMES_SINCE:
+                rename(self.connection, self.name)
             self.connection.execute(
                 "INSERT INTO meta (key, value) VALUES ('lustre-events schema', %s)"
                 " ON CONFLICT (key) DO UPDATE SET value = excluded.value",

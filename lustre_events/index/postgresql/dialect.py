@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from lustre_events.index.planner.clause import MANY, Clause, all_hold
+from lustre_events.index.planner.clause import MANY, Clause, SqlCondition, all_hold
 from lustre_events.index.planner.dialect import Dialect, Effort, Words
 from lustre_events.index.postgresql.fulltext import phrase
 from lustre_events.index.postgresql.numeric import numeric
@@ -88,6 +88,28 @@ class PostgresqlDialect(Dialect):
         if self._estimated(source) <= 2 * few:
             source, size = self.collected(source, "bigint", few)
         return Words(source, size, probe)
+
+    def name_words(
+        self,
+        words: str,
+        *,
+        prefix: bool,
+        few: int,
+        effort: Effort,  # noqa: ARG002
+        seen: Clause | None,
+    ) -> SqlCondition | None:
+        """Return the condition that words follow each other in a name."""
+        query = phrase(words, prefix=prefix)
+        if query is None:
+            return None
+        named = all_hold(Clause("link.fid IS NOT NULL AND link.words @@ %s::tsquery", (query,)), seen)
+        probe = Clause.of(self.exists, Clause.of("FROM link WHERE link.fid = o.fid AND {}", named))
+        source = Clause.of("SELECT link.fid FROM link WHERE {}", named)
+        size, few = MANY, min(few, FEW_TEXTS)
+        if self._estimated(source) <= 2 * few:
+            source, size = self.collected(source, "bytea", few)
+        ids = Clause.of("SELECT id FROM object WHERE {}", Clause.of(self.drives, "fid", source))
+        return SqlCondition(probe, Clause.of(self.member, ids), ids, size=size)
 
     def number(self, value: Any) -> Any:
         """Return a number as a parameter: stored ones are NUMERIC, which floats are not compared with exactly."""

@@ -1,8 +1,7 @@
 """Full text for PostgreSQL: words as SQLite's `unicode61` finds them, so that both backends find the same.
 
-PostgreSQL's own parser takes `a.b/c-d` for a host, a path and a compound, and a number for what it is worth. Here a
-word is a run of letters, digits and private-use characters, without case, and Latin letters without their
-accent (SQLite's documentation of FTS5, "Unicode61 Tokenizer", remove_diacritics 1).
+PostgreSQL's own parser takes `a.b/c-d` for a host, a path and a compound, and a number for what it is worth;
+words.py says what a word is here.
 
 A tsvector keeps 255 places of one word, and places up to 16,383 (PostgreSQL's documentation, "Limitations" of
 text search), so a long text is cut into pieces, each with the last words of the one before it.
@@ -10,12 +9,10 @@ text search), so a long text is cut into pieces, each with the last words of the
 
 from __future__ import annotations
 
-import functools
-import re
-import unicodedata
 from collections.abc import Iterator
 
 from lustre_events.index.values import VALUE_GAP
+from lustre_events.index.words import words_of
 
 _PLACES = 16_000
 _PLACES_OF_WORD = 250
@@ -23,9 +20,6 @@ _OVERLAP = 100
 """Words: a longer phrase can be missed where a text is cut."""
 _GAP = 2
 """Places between two values, so that no phrase reaches from one into the next."""
-_ASCII_WORD = re.compile(r"[a-z0-9]+")
-_WORD_BYTES = 2_000
-"""A lexeme has less than 2 KB; a longer word is cut."""
 
 
 def pieces(text: str) -> list[str]:
@@ -57,24 +51,6 @@ def phrase(words: str, *, prefix: bool) -> str | None:
     return " <-> ".join(_quoted(word) for word in found) + (":*" if prefix else "")
 
 
-def words_of(text: str) -> Iterator[str]:
-    """Yield the words of a text."""
-    if text.isascii():
-        yield from map(_cut, _ASCII_WORD.findall(text.lower()))
-        return
-    start: list[str] = []
-    for char in text:
-        folded = _folded(char)
-        if folded is None:
-            if start:
-                yield _cut("".join(start))
-                start.clear()
-        elif folded or start:
-            start.append(folded)
-    if start:
-        yield _cut("".join(start))
-
-
 def _placed(text: str) -> Iterator[tuple[str, int]]:
     position = 0
     for value in text.split(VALUE_GAP):
@@ -82,26 +58,6 @@ def _placed(text: str) -> Iterator[tuple[str, int]]:
             position += 1
             yield word, position
         position += _GAP
-
-
-@functools.lru_cache(maxsize=4096)
-def _folded(char: str) -> str | None:
-    """Return what a character adds to a word: "" for an accent on its own; None where it stands between words."""
-    category = unicodedata.category(char)
-    if category == "Mn" and "\u0300" <= char <= "\u036f":
-        return ""
-    if category[0] not in "LN" and category != "Co":
-        return None
-    low = char.casefold() if len(char.casefold()) == 1 else char.lower()
-    apart = unicodedata.normalize("NFD", low)
-    accented = len(apart) == 2 and apart[0].isascii() and unicodedata.category(apart[1]) == "Mn"
-    return apart[0] if accented else low[0]
-
-
-def _cut(word: str) -> str:
-    if len(word) * 4 < _WORD_BYTES:
-        return word
-    return word.encode()[:_WORD_BYTES].decode(errors="ignore")
 
 
 def _vector(positions: dict[str, list[int]]) -> str:

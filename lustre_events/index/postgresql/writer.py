@@ -14,14 +14,17 @@ import logging
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
 from lustre_events.index.documents import NOBODY, FoundDocument
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
+from lustre_events.index.names import kept, text_of
 from lustre_events.index.paths import paths_of, places_of
 from lustre_events.index.postgresql.database import WRITE_SECONDS, Database, packed, pipeline, unpacked_links
+from lustre_events.index.postgresql.fulltext import pieces
 from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.ledger import RunTable
 from lustre_events.index.postgresql.pending import PendingTable
@@ -127,7 +130,8 @@ class PostgresqlWriter:
         database = Database(self._url, statement_seconds=WRITE_SECONDS, settings=_SETTINGS)
         try:
             database.migrate(
-                lambda connection, name: PostgresqlTransaction(connection, name, Keys(), Remembered()).rebuild()
+                lambda connection, name: PostgresqlTransaction(connection, name, Keys(), Remembered()).rebuild(),
+                lambda connection, name: PostgresqlTransaction(connection, name, Keys(), Remembered()).rename_all(),
             )
         except BaseException:
             database.close()
@@ -168,19 +172,40 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Write links; one that has a higher stamp already stays."""
         # In the order of the key, which is quicker for large tables; of several for one place the last is left.
         ordered = sorted(
-            ((link.parent.pack(), link.name, link.stamp, link.fid.pack() if link.fid is not None else None)
+            ((link.parent.pack(), link.name, link.stamp, None, None, None)
+             if link.fid is None
+             else (link.parent.pack(), link.name, link.stamp, link.fid.pack(), kept(link.name), _words(link.name))
              for link in links),
             key=_by_place_and_stamp,
         )  # fmt: skip
         rows = {row[:2]: row for row in ordered}
         if rows:
             self._run(
-                "INSERT INTO link (parent, name, stamp, fid)"
-                " SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[])"
-                " ON CONFLICT (parent, name) DO UPDATE SET fid = excluded.fid, stamp = excluded.stamp"
+                "INSERT INTO link (parent, name, stamp, fid, folded, words)"
+                " SELECT parent, name, stamp, fid, folded, words::tsvector"
+                " FROM unnest(%b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::text[])"
+                " AS new (parent, name, stamp, fid, folded, words)"
+                " ON CONFLICT (parent, name) DO UPDATE SET fid = excluded.fid, stamp = excluded.stamp,"
+                " folded = excluded.folded, words = excluded.words"
                 " WHERE excluded.stamp > link.stamp"
                 " OR (excluded.stamp = link.stamp AND link.fid IS NULL AND excluded.fid IS NOT NULL)",
                 *columns([*rows.values()]),
+            )
+
+    def rename_all(self) -> None:
+        """Fill in the folded names and the words of an index that has none (its migration)."""
+        place = (b"", b"")
+        while found := self._run(
+            "SELECT parent, name FROM link WHERE (parent, name) > (%s, %s) ORDER BY parent, name LIMIT 10000",
+            *place,
+        ).fetchall():
+            place = found[-1]
+            self._run(
+                "UPDATE link SET folded = new.folded, words = new.words::tsvector"
+                " FROM unnest(%b::bytea[], %b::bytea[], %b::bytea[], %b::text[])"
+                " AS new (parent, name, folded, words)"
+                " WHERE link.parent = new.parent AND link.name = new.name AND link.fid IS NOT NULL",
+                *columns([(*row, kept(row[1]), _words(row[1])) for row in found]),
             )
 
     def linked(self, fids: Collection[FID]) -> set[FID]:
@@ -364,8 +389,13 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
             )
 
 
-def _by_place_and_stamp(row: tuple[bytes, bytes, bytes, bytes | None]) -> tuple[bytes, bytes, bytes]:
+def _by_place_and_stamp(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return row[:3]
+
+
+def _words(name: bytes) -> str:
+    """Return the words of a name as a tsvector; of a name that is too long for one, those of its beginning."""
+    return next(iter(pieces(text_of([name]))), "")
 
 
 _REMOVE = """

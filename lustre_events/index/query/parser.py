@@ -3,15 +3,15 @@
     columns:temperature AND size:>1k            a document's key, a fact
     instrument:ARPES temperature:[10 TO 20]     no operator means AND
     path:/proj/run7/** (ext:h5 OR ext:nc)       * and ? stay in one directory, ** crosses them
-    "silicon carbide" graph* NOT owner:alice    full text: words, phrases, beginnings of words
+    "silicon carbide" graph* NOT owner:alice    words, phrases, beginnings of words, in documents and in names
 
 The fields are those of index/fields.py. Every other field is a key of the documents, in dotted form, alone or
 behind its extractor's name: `columns` or `tabular.columns`; with * and ? it is any such key. A backslash or quotes
 make any character literal.
 
-Text is compared without case and accents, names and paths as in the file system, but for how accents are encoded.
-A value that is a time or a number as text is found as such, too. NOT matches whatever its operand does not, unknown
-facts included.
+Text and names are compared without case and accents; paths and name.exact: as in the file system, but for how
+accents are encoded. A value that is a time or a number as text is found as such, too. NOT matches whatever its
+operand does not, unknown facts included.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from luqum import tree as lucene
 from luqum.exceptions import ParseError
@@ -52,6 +53,7 @@ from lustre_events.index.query.tree import (
     KeyRange,
     Mime,
     Name,
+    NameWords,
     Node,
     Not,
     Or,
@@ -85,6 +87,7 @@ _TYPES = {
 }  # fmt: skip
 _GLOBS: dict[str, Callable[[str], Node]] = {
     "name": Name,
+    "name.exact": partial(Name, exact=True),
     "path": Path,
     "jobid": JobId,
     "mime": Mime,
@@ -195,10 +198,10 @@ class _Converter:
     def text(self, term: Token) -> Node:
         words = term.text
         if not term.wild:
-            return Text(clean(words))
+            return _anywhere(clean(words))
         if words.count("*") + words.count("?") > 1 or not words.endswith("*"):
             raise self.error("a word of the full text may have one *, at its end; name:*abc* searches names", term)
-        return Text(clean(words[:-1]), prefix=True)
+        return _anywhere(clean(words[:-1]), prefix=True)
 
     def time(self, term: Token) -> Interval | None:
         """Return the nanoseconds of a term that is a time, within what the index holds; None: it is none."""
@@ -302,3 +305,7 @@ def _behind(number: int) -> int | None:
 def _key(field: Token) -> str:
     """Return the key of a document that a field is, or the glob of such keys."""
     return clean(field.glob if field.wild else field.text)
+
+
+def _anywhere(words: str, *, prefix: bool = False) -> Node:
+    return Or((Text(words, prefix), NameWords(words, prefix)))

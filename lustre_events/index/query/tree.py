@@ -75,9 +75,21 @@ class JobId:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Objects with a name that matches a glob (`*`, `?`; literal ones as `[*]`)."""
+    """Objects with a name that matches a glob (`*`, `?`; literal ones as `[*]`), without case and accents.
+
+    `exact`: with them, but for how accents are encoded.
+    """
 
     glob: str
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NameWords:
+    """Objects with these words, in this order, in a name; `prefix`: the last word may go on."""
+
+    words: str
+    prefix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +204,7 @@ class KeyExists:
 Node = (
     All | And | Or | Not | Fact | Type | HasFid | Among | JobId | Name | Extension | Path | Mime | Released
     | Readable
-    | HasDocument | Failed | Text | KeyEquals | KeyRange | KeyGlob | KeyExists
+    | HasDocument | Failed | Text | NameWords | KeyEquals | KeyRange | KeyGlob | KeyExists
 )  # fmt: skip
 
 ABOUT_CONTENT = (JobId, Mime, HasDocument, Failed, Text, KeyEquals, KeyRange, KeyGlob, KeyExists)

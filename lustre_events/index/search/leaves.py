@@ -18,7 +18,9 @@ from lustre_events.index.query.tree import (
     KeyRange,
     Mime,
     Name,
+    NameWords,
     Node,
+    Or,
     Path,
     Text,
 )
@@ -112,8 +114,11 @@ def _of_value_of_key(known: Known, query: str, part: Part, node: KeyNode, have: 
 
 def _of_words(known: Known, node: Text, with_term: Callable[[str], str]) -> Iterator[Hint]:
     words, glob = shown(node.words), f"*{_glob(node.words)}*"
-    text = f"no document{known.you_may('read')} has the word{'s' if ' ' in node.words else ''} {words}"
-    longer = 0 if node.prefix or " " in node.words else known.files(Text(node.words, prefix=True))
+    has = f"has the word{'s' if ' ' in node.words else ''} {words}"
+    text = f"no document{known.you_may('read')} and no name{known.you_may('see')} {has}"
+    longer = 0
+    if not node.prefix and " " not in node.words:
+        longer = known.files(Or((Text(node.words, prefix=True), NameWords(node.words, prefix=True))))
     if longer:
         better = with_term(f"{literal(node.words)}*")
         yield _try(known, f"{text}, but {counted(longer)} with words that begin so", better)

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from lustre_events.errors import IndexTooNew, IndexUnavailable
-from lustre_events.index.sqlite import local_disk
+from lustre_events.index.sqlite import local_disk, names
 from lustre_events.index.sqlite.documents import rebuild, text_of
 
 APPLICATION_ID = 0x4C755374  # "LuSt"
@@ -31,6 +31,9 @@ WAL_BYTES = WAL_PAGES * 4096
 
 SEARCH_ROWS_SINCE = 10
 """The version of the schema with which the search rows of documents were made as they are."""
+
+NAMES_SINCE = 13
+"""The same of what names are found by."""
 
 
 @contextlib.contextmanager
@@ -70,6 +73,7 @@ def open_database(path: Path) -> sqlite3.Connection:
                 f"wal_autocheckpoint = {WAL_PAGES}", f"journal_size_limit = {WAL_BYTES}",
             ):  # fmt: skip
                 connection.execute(f"PRAGMA {pragma}")
+            names.watch(connection)
     except BaseException:
         connection.close()
         raise
@@ -121,6 +125,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
                     connection.execute(statement)
                 if number == SEARCH_ROWS_SINCE:
                     rebuild(connection)
+                if number == NAMES_SINCE:
+                    names.rename_all(connection)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {number}")
             connection.execute("COMMIT")

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from functools import partial
 
-from lustre_events.index.planner.clause import MANY, Clause, Stream
+from lustre_events.index.names import has_words
+from lustre_events.index.planner.clause import MANY, Clause, SqlCondition, Stream, all_hold
 from lustre_events.index.planner.dialect import Dialect, Effort, Lookup, Words
 from lustre_events.index.query.key_values import KeyNode, exact
 from lustre_events.index.query.matching import probe
 from lustre_events.index.query.wildcards import name_bytes
 from lustre_events.index.sqlite.documents import SLOT_BITS
 from lustre_events.index.visibility import MODE
+from lustre_events.index.words import words_of
 
 MANY_TIMES = 4
 """This many times FEW are still quickly found by their ids alone."""
@@ -43,7 +46,7 @@ class SqliteDialect(Dialect):
     part_of_union = "SELECT * FROM ({})"
     indexed = frozenset({"size", "mtime_ns", "uid", "gid"})
     # Named, here and below, for SQLite does not know how few of them there are.
-    link_by_name = "link INDEXED BY link_name"
+    link_by_name = "link INDEXED BY link_folded"
     # By their ids, whatever else is said of them.
     documents_of_object = (
         f"document d NOT INDEXED WHERE d.id >= o.id << {SLOT_BITS} AND d.id < (o.id + 1) << {SLOT_BITS}"
@@ -94,18 +97,47 @@ class SqliteDialect(Dialect):
 
     def words(self, words: str, *, prefix: bool, few: int, effort: Effort) -> Words:
         """Return where words stand that follow each other."""
-        # One phrase of FTS5's own query language.
-        phrase = ('"' + words.replace('"', '""') + '"' + (" *" if prefix else ""),)
+        phrase = (_phrase(words, prefix=prefix),)
         found = f"SELECT rowid >> {SLOT_BITS} AS id FROM fulltext WHERE fulltext MATCH ?"  # noqa: S608 - a constant
         of_object = f"AND rowid >= o.id << {SLOT_BITS} AND rowid < (o.id + 1) << {SLOT_BITS}"
         test = Clause.of(self.exists, Clause(f"FROM fulltext WHERE fulltext MATCH ? {of_object}", phrase))
 
-        def stream(after: int) -> Clause:
-            return Clause(f"{found} AND rowid >= ? ORDER BY rowid", (*phrase, (after + 1) << SLOT_BITS))
+        def stream(after: int) -> tuple[Clause, ...]:
+            return (Clause(f"{found} AND rowid >= ? ORDER BY rowid", (*phrase, (after + 1) << SLOT_BITS)),)
 
         source = Clause(found, phrase)
         size = self.counted(source, few) if effort > Effort.QUICK else MANY
         return Words(source, size, test, (stream,))
+
+    def name_words(
+        self, words: str, *, prefix: bool, few: int, effort: Effort, seen: Clause | None
+    ) -> SqlCondition | None:
+        """Return the condition that words follow each other in a name."""
+        wanted = list(words_of(words))
+        if not wanted:
+            return None
+        phrase = (_phrase(words, prefix=prefix),)
+        source = Clause("SELECT rowid AS id FROM naming WHERE naming MATCH ?", phrase)
+        probe = Clause.of(self.exists, Clause("FROM naming WHERE naming MATCH ? AND rowid = o.id", phrase))
+        one: Clause | None = None
+        if seen is not None:
+            # Of several names of an object, the words may stand in one that is not seen.
+            self._functions += 1
+            name = f"le_named_{self._functions}"
+            self._connection.create_function(name, 1, partial(has_words, wanted=wanted, prefix=prefix))
+            one = Clause.of(
+                self.exists,
+                Clause.of("FROM link WHERE link.fid = o.fid AND {}", all_hold(seen, Clause(f"{name}(link.name)"))),
+            )
+
+        def stream(after: int) -> tuple[Clause, ...]:
+            return (Clause(f"{source.sql} AND rowid > ? ORDER BY rowid", (*phrase, after)),)
+
+        size = self.counted(source, few) if effort > Effort.QUICK else MANY
+        member = Clause.of(self.member, source)
+        return SqlCondition(
+            all_hold(probe, one), all_hold(member, one), source, one, size, streams=(stream,), besides=one
+        )
 
     def body_probe(self, node: KeyNode) -> Clause | None:
         """Return a condition that looks into the object's documents, but for a value at one place of a table."""
@@ -120,7 +152,7 @@ class SqliteDialect(Dialect):
     def key_streams(self, lookups: Sequence[Lookup], keys: Sequence[int]) -> tuple[Stream, ...]:
         """Return a stream of the objects that have a value: each part is in order, and SQLite merges them."""
 
-        def stream(after: int) -> Clause:
+        def stream(after: int) -> tuple[Clause, ...]:
             parts = [
                 Clause(
                     f"SELECT object AS id FROM {table} WHERE key = {key} AND {test.sql} AND object > ?",  # noqa: S608
@@ -130,7 +162,7 @@ class SqliteDialect(Dialect):
                 for key in keys
             ]
             parameters = tuple(value for part in parts for value in part.parameters)
-            return Clause(" UNION ".join(part.sql for part in parts) + " ORDER BY 1", parameters)
+            return (Clause(" UNION ".join(part.sql for part in parts) + " ORDER BY 1", parameters),)
 
         return (stream,)
 
@@ -145,3 +177,8 @@ class SqliteDialect(Dialect):
         if (source, limit) not in self._counts:
             self._counts[source, limit] = super().counted(source, limit)
         return self._counts[source, limit]
+
+
+def _phrase(words: str, *, prefix: bool) -> str:
+    """Return one phrase of FTS5's own query language."""
+    return '"' + words.replace('"', '""') + '"' + (" *" if prefix else "")

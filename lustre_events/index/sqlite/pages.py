@@ -7,6 +7,7 @@ very many match but few of them are near, all are counted and sorted after all.
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -76,12 +77,17 @@ class Pages:
             return self._first_of_ids(condition.driver, after, limit)
         if not condition.streams or condition.size <= few:
             return None
-        streams = (self.connection.execute(each.sql, each.parameters) for each in _behind(condition, after))
-        ids = common([(row[0] for row in itertools.islice(stream, few)) for stream in streams])
+        streams = [self._ids(stream(after)) for stream in condition.streams]
+        ids = common([itertools.islice(stream, few) for stream in streams])
         rows: list[Row] = []
         while len(rows) < limit and (portion := list(itertools.islice(ids, _PORTION))):
             rows += self._among(portion, condition.besides, limit - len(rows))
         return rows if len(rows) == limit else None
+
+    def _ids(self, selects: Sequence[Clause]) -> Iterator[int]:
+        """Yield the ids of one stream, in order."""
+        each = [(row[0] for row in self.connection.execute(one.sql, one.parameters)) for one in selects]
+        return each[0] if len(each) == 1 else heapq.merge(*each)
 
     def _first_of_ids(self, driver: Clause, after: int, limit: int) -> list[Row] | None:
         statement = Clause.of(
@@ -136,7 +142,3 @@ def row_of(columns: tuple[Any, ...]) -> Row:
     """Return an object from its COLUMNS."""
     id_, fid, *rest = columns
     return Row(id_, FID.unpack(fid), *rest)
-
-
-def _behind(condition: SqlCondition, after: int) -> list[Clause]:
-    return [stream(after) for stream in condition.streams]

@@ -19,6 +19,7 @@ from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
 from lustre_events.index.documents import NOBODY, FoundDocument
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
+from lustre_events.index.names import kept
 from lustre_events.index.paths import places_of
 from lustre_events.index.sqlite.among import select
 from lustre_events.index.sqlite.database import open_database, sqlite_errors
@@ -31,6 +32,7 @@ from lustre_events.index.sqlite.documents import (
 )
 from lustre_events.index.sqlite.keys import Keys
 from lustre_events.index.sqlite.ledger import RunTable
+from lustre_events.index.sqlite.names import follow
 from lustre_events.index.sqlite.paths import links_of, paths_of
 from lustre_events.index.sqlite.pending import PendingTable
 from lustre_events.index.sqlite.scans import Scans
@@ -82,6 +84,7 @@ class SQLiteWriter:
                     raise LeaseLost(f"{self._path}: another dispatcher has taken over; this one stops")
                 self._remembered.bound()
                 yield SQLiteTransaction(self._connection, self._path, self._keys, self._remembered)
+                follow(self._connection)
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._undone()
@@ -176,12 +179,15 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
     def set_links(self, links: Iterable[Link]) -> None:
         """Write links; one that has a higher stamp already stays."""
         self._connection.executemany(
-            "INSERT INTO link (parent, name, fid, stamp) VALUES (?, ?, ?, ?) ON CONFLICT (parent, name)"
-            " DO UPDATE SET fid = excluded.fid, stamp = excluded.stamp WHERE excluded.stamp > stamp"
+            "INSERT INTO link (parent, name, fid, stamp, folded) VALUES (?, ?, ?, ?, ?) ON CONFLICT (parent, name)"
+            " DO UPDATE SET fid = excluded.fid, stamp = excluded.stamp, folded = excluded.folded"
+            " WHERE excluded.stamp > stamp"
             " OR (excluded.stamp = stamp AND fid IS NULL AND excluded.fid IS NOT NULL)",
             # In the order of the key, which is quicker for large tables.
             sorted(
-                (link.parent.pack(), link.name, None if link.fid is None else link.fid.pack(), link.stamp)
+                (link.parent.pack(), link.name, None, link.stamp, None)
+                if link.fid is None
+                else (link.parent.pack(), link.name, link.fid.pack(), link.stamp, kept(link.name))
                 for link in links
             ),
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from lustre_events.changelog.fid import FID
+from lustre_events.domain.namespace import Link
 from lustre_events.index.backend import Backend
 from lustre_events.index.documents import FoundDocument
 from lustre_events.index.planner.planner import FEW
@@ -15,6 +17,7 @@ from lustre_events.index.postgresql.writer import PostgresqlTransaction, Postgre
 from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite import documents as sqlite_documents
 from lustre_events.index.sqlite.keys import Keys as SqliteKeys
+from lustre_events.index.sqlite.writer import SQLiteTransaction
 from lustre_events.index.values import TABLES
 from lustre_events.index.visibility import Viewer
 from lustre_events.index.writer_cache import Remembered
@@ -31,6 +34,7 @@ class Contents:
     def __init__(self, place: IndexPlace) -> None:
         self.writer: Writer = open_writer(place)
         self.execute("BEGIN")
+        self._links = 0
 
     def __enter__(self) -> Self:
         return self
@@ -54,11 +58,14 @@ class Contents:
 
     def link(self, parent: Object, name: bytes, fid: Object | None) -> None:
         """Say what (parent, name) means; None is a tombstone."""
-        self.execute(
-            "INSERT INTO link (parent, name, fid, stamp) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (parent, name) DO UPDATE SET fid = excluded.fid",
-            node(parent).pack(), name, None if fid is None else node(fid).pack(), STAMP,
-        )  # fmt: skip
+        self._links += 1
+        stamp = STAMP + self._links.to_bytes(4, "big")
+        link = Link(node(parent), name, None if fid is None else node(fid), stamp)
+        if isinstance(self.writer, PostgresqlWriter):
+            self._transaction().set_links([link])
+        else:
+            connection = self.writer._connection
+            SQLiteTransaction(connection, Path("test"), SqliteKeys(), Remembered()).set_links([link])
 
     def object(self, fid: Object, **facts: Any) -> int:
         """Add an object and return its id."""

@@ -55,8 +55,10 @@ def matches(node: q.Node, file: File) -> bool:  # noqa: C901, PLR0911, PLR0912 -
         case q.JobId(glob):
             jobid = file.facts.get("jobid")
             return isinstance(jobid, bytes) and glob_matches(glob, jobid.decode())
-        case q.Name(glob):
-            return glob_matches(glob, name)
+        case q.Name(glob, exact):
+            return glob_matches(glob, name) if exact else glob_matches(glob.lower(), name.lower())
+        case q.NameWords(text, prefix):
+            return has_words({"name": name}, text, prefix=prefix)
         case q.Extension(text):
             return len(name) > len(text) + 1 and name.lower().endswith("." + text.lower())
         case q.Path(glob):
@@ -205,7 +207,9 @@ terms = st.sampled_from([
     "k:1", "x.k:red", "x.k:1", "x.x.k:1", "tab.k:red", "tab.n:*", "n:1", "n:>0", "n:[-1 TO 1}", "n:true", "n:*",
     "k:>=2026-01-01", "k:{g TO red]", "k:[* TO green]", "size:>1k", "size:<=2k", "size:[1k TO 2k]", "size:*",
     "mtime:>now-1d", "mtime:now-1d", "owner:0", "uid:>=2", "gid:1", "name:a.csv", "name:*.csv", r"name:\[x\]\*",
-    "name:?.?5", "ext:csv", "ext:h5", "path:/d/**", "path:/d/*", "path:/**", "path:/d/e/a.h5", "path:/f/*",
+    "name:?.?5",
+    "name:B.csv", "name.exact:B.*", "name.exact:b.CSV", "csv", "A.CS*", '"b csv"',
+    "ext:csv", "ext:h5", "path:/d/**", "path:/d/*", "path:/**", "path:/d/e/a.h5", "path:/f/*",
     "path:e/**", "path:**/e/*", "path:*.csv", "path:/none/**", "path:/d/*/a.h5", "path:/d/**/a*",
     "type:f", "type:d", "jobid:cp.*", "jobid:tar.1", "extractor:x", "extractor:t*", "extractor:none", "nokey:1",
     "fid:[0x200000401:0x1:0x0]", "failed:x", "failed:*", "mime:text/csv", "mime:IMAGE/*",

@@ -10,8 +10,10 @@ from importlib import resources
 from typing import Any
 
 from lustre_events.changelog.fid import FID, ROOT_FID
+from lustre_events.index.names import kept
 from lustre_events.index.planner.planner import FEW
 from lustre_events.index.search.search import Search
+from lustre_events.index.sqlite import names
 from lustre_events.index.sqlite.database import add_functions
 from lustre_events.index.sqlite.documents import put_document
 from lustre_events.index.sqlite.search import SqliteReading
@@ -32,6 +34,7 @@ def make_index(database: str = ":memory:") -> sqlite3.Connection:
     connection = sqlite3.connect(database, isolation_level=None)
     add_functions(connection)
     connection.executescript(schema())
+    names.watch(connection)
     return connection
 
 
@@ -45,6 +48,7 @@ class MemoryBackend:
     @contextmanager
     def reading(self, viewer: Viewer | None, seconds: float | None = None) -> Iterator[SqliteReading]:
         """Give the index, as `viewer` may see it."""
+        names.follow(self.connection)
         # Full text that is not flushed yet is a statement under way, and keeps a function from being made anew.
         self.connection.execute("SAVEPOINT look")
         self.connection.execute("RELEASE look")
@@ -68,8 +72,9 @@ def node(number: Object) -> FID:
 def add_link(connection: sqlite3.Connection, parent: Object, name: bytes, fid: Object | None) -> None:
     """Say what (parent, name) means; None is a tombstone."""
     connection.execute(
-        "INSERT OR REPLACE INTO link (parent, name, fid, stamp) VALUES (?, ?, ?, ?)",
-        (node(parent).pack(), name, None if fid is None else node(fid).pack(), STAMP),
+        "INSERT INTO link (parent, name, fid, stamp, folded) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (parent, name) DO UPDATE SET fid = excluded.fid",
+        (node(parent).pack(), name, None if fid is None else node(fid).pack(), STAMP, kept(name)),
     )
 
 
