@@ -18,7 +18,7 @@ from lustre_events.config import places
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.mount import Mount
-from lustre_events.index.search.hits import Facet, Hit, Page, hit_json, name_text, printable
+from lustre_events.index.search.hits import Facet, Hit, Page, hit_json, match_line, name_text, printable
 from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
 from lustre_events.inspect.export import FORMATS, write
@@ -41,17 +41,23 @@ def _completions(_ctx: click.Context, _argument: click.Parameter, typed: str) ->
         return [f"{before}{space}{name}:" for name in FIELDS if name.startswith(word)]
 
 
+# Branches: one for each form of answer.
 @click.command("search")
 @click.argument("query", shell_complete=_completions)
 @with_search
 @with_viewer
 @click.option("--limit", type=click.IntRange(min=1), help="Most hits to print. Default: 100; with --format all.")
-@click.option("--sort", help="Order by size, mtime, ctime or atime; with - before it, the largest first.")
+@click.option(
+    "--sort", help="Order by size, mtime, ctime or atime; with - before it, the largest first. Or: relevance."
+)
 @click.option("--cursor", help="Go on behind the last page, with what that one printed to stderr.")
 @click.option("--count", "only_count", is_flag=True, help="Print only how many files match.")
 @click.option("--facets", metavar="FIELD,...", help="Print the most frequent values of fields, e.g. owner,ext.")
 @click.option("--format", "export", type=click.Choice(FORMATS), help="Write all hits: a row or line for each path.")
 @click.option("--output", type=click.Path(dir_okay=False), help="With --format: the file to write; else stdout.")
+@click.option(
+    "--excerpts/--no-excerpts", default=None, help="Print below paths what matched. Default: on a terminal."
+)
 @as_json
 @as_csv
 @click.option("--null", "style", flag_value="null", help="Paths as they are, each with a NUL behind it (xargs -0).")
@@ -67,6 +73,7 @@ def search_command(
     facets: str | None,
     export: str | None,
     output: str | None,
+    excerpts: bool | None,
     style: str | None,
 ) -> None:
     """Find files by what is in them, e.g. 'columns:temperature AND size:>1k'.
@@ -81,7 +88,9 @@ def search_command(
         following = partial(pages, index, query, sort=sort, cursor=cursor, visible_to=viewer)
         if export is not None:
             some = _exported(
-                (mount.placed(hit) for page in following(limit=limit) for hit in page.hits), export, output
+                (mount.placed(hit) for page in following(limit=limit, excerpts=False) for hit in page.hits),
+                export,
+                output,
             )
         elif only_count:
             count = index.count(query, visible_to=viewer)
@@ -94,11 +103,16 @@ def search_command(
             some = len(empty) < len(values)
         else:
             hits = _Hits(following(limit=limit or FEW))
-            _print_hits(hits, style, mount)
+            _print_hits(hits, style or _text_style(excerpts), mount)
             some = hits.some
         if empty or not (some or cursor):
             print_hints(index.hints(query, fields=empty, visible_to=viewer))
     sys.exit(0 if some or cursor else NOTHING_FOUND)
+
+
+def _text_style(excerpts: bool | None) -> str | None:
+    """Return how hits are printed as text: for a person with what matched, for a pipe paths alone."""
+    return "excerpts" if (sys.stdout.isatty() if excerpts is None else excerpts) else None
 
 
 def _empty(values: Mapping[str, tuple[Facet, ...]]) -> list[str]:
@@ -128,11 +142,12 @@ class _Hits:
     def __init__(self, pages: Iterable[Page]) -> None:
         self._pages = pages
         self.cursor: str | None = None
+        self.note: str | None = None
         self.some = False
 
     def __iter__(self) -> Iterator[Hit]:
         for page in self._pages:
-            self.cursor = page.cursor
+            self.cursor, self.note = page.cursor, page.note
             self.some |= bool(page.hits)
             yield from page.hits
 
@@ -143,12 +158,21 @@ def _print_hits(hits: _Hits, style: str | None, mount: Mount) -> None:
     else:
         for hit in hits:
             click.echo(_STYLES[style](mount.placed(hit)), nl=style != "null")
+    if hits.note is not None:
+        click.echo(hits.note, err=True)
     if hits.cursor is not None:
         click.echo(f"there are more; go on with: --cursor {hits.cursor}", err=True)
 
 
+_BYTES = ("utf-8", "surrogateescape")
 _STYLES: dict[str | None, Callable[[Hit], str | bytes]] = {
     None: lambda hit: "\n".join(map(printable, hit.paths)),
+    "excerpts": lambda hit: "\n".join(
+        [
+            *map(printable, hit.paths),
+            *(f"    {printable(match_line(each).encode(*_BYTES))}" for each in hit.matched),
+        ]
+    ),
     "json": lambda hit: json.dumps(hit_json(hit)),
     "null": lambda hit: b"".join(path + b"\0" for path in hit.paths),
 }

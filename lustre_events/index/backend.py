@@ -168,6 +168,12 @@ class Reading(Protocol):
     def count(self, node: Node) -> int:
         """Return how many objects match."""
 
+    def frequencies(self, words: Collection[str], ids: Collection[int]) -> dict[int, float]:
+        """Return for each of `ids` a number that grows with how often words (words.py) stand in its documents.
+
+        Each database has its own scale. Documents count whether they are readable or not.
+        """
+
     def tally(self, node: Node, by: str, limit: int | None) -> list[ValueCount]:
         """Return the values of the objects that match, the most frequent first (then by value, ascending).
 

@@ -19,6 +19,7 @@ class FieldType(Enum):
     USER = "user: a name or a uid"
     GROUP = "group: a name or a gid"
     GLOB = "text with * and ?"
+    WORDS = "words"
     EXTENSION = "extension, with or without its dot"
     FILE_TYPE = "file, dir, link, fifo, socket, block or char"
     FID = "FID"
@@ -69,6 +70,7 @@ FIELDS: dict[str, Field] = {
     for field in (
         Field("name", _T.GLOB, "link", _V.NAME, "a name of the file, without case and accents"),
         Field("name.exact", _T.GLOB, "link", _V.NAME, "a name of the file, with case and accents"),
+        Field("exact", _T.WORDS, "fulltext", _V.CONTENT, "words of a document, with case and accents"),
         Field(
             "path",
             _T.GLOB,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from lustre_events.index.typed_values import segmented, unaccented
 from lustre_events.index.values import VALUE_GAP, clean
-from lustre_events.index.words import words_of
+from lustre_events.index.words import has_words
 
 
 def folded(name: bytes) -> bytes:
@@ -40,11 +40,6 @@ def _text_of(name: bytes) -> str:
     return segmented(unaccented(clean(name.decode("utf-8", "surrogateescape"))))
 
 
-def has_words(name: bytes, wanted: Sequence[str], *, prefix: bool) -> bool:
+def name_has_words(name: bytes, wanted: Sequence[str], *, prefix: bool) -> bool:
     """Return whether a name has these words, one behind the other; `prefix`: the last one may go on."""
-    found = list(words_of(_text_of(name)))
-    for start in range(len(found) - len(wanted) + 1):
-        here = found[start : start + len(wanted)]
-        if here == wanted or (prefix and here[:-1] == wanted[:-1] and here[-1].startswith(wanted[-1])):
-            return bool(wanted)
-    return False
+    return has_words(_text_of(name), wanted, prefix=prefix)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _WORD_BYTES = 2_000
@@ -32,6 +32,16 @@ def words_of(text: str) -> Iterator[str]:
             start.append(folded)
     if start:
         yield _cut("".join(start))
+
+
+def has_words(text: str, wanted: Sequence[str], *, prefix: bool) -> bool:
+    """Return whether a text has these words, one behind the other; `prefix`: the last one may go on."""
+    found = list(words_of(text))
+    for start in range(len(found) - len(wanted) + 1):
+        here = found[start : start + len(wanted)]
+        if here == wanted or (prefix and here[:-1] == wanted[:-1] and here[-1].startswith(wanted[-1])):
+            return bool(wanted)
+    return False
 
 
 @functools.lru_cache(maxsize=4096)

@@ -22,7 +22,7 @@ FACETS = ("extractor", "ext", "owner", "mime")
 FACET_VALUES = 8
 KEYS = 200
 """Most keys on the page of fields."""
-SORTS = ("", "-mtime", "mtime", "-size", "size")
+SORTS = ("", "relevance", "-mtime", "mtime", "-size", "size")
 
 
 @pages.get("/")

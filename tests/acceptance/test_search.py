@@ -53,6 +53,20 @@ def test_paths_for_people_and_programs(index: str) -> None:
     assert [hit["mode"] for hit in hits] == ["0755", "0600"]
 
 
+def test_what_matched_is_told(index: str) -> None:
+    """Text has what matched below each path, where a person reads it or asks for it; JSON has it always."""
+    asked = ("search", "columns:x AND name:*TWO*", "--sort", "size")
+    text = out(index, *asked, "--excerpts").decode()
+    (hit,) = [json.loads(line) for line in out(index, *asked, "--json").splitlines()]
+
+    assert text.splitlines() == ["/mnt/lustre/d/two.csv", "    tabular.columns: x", "    name: two.csv"]
+    assert hit["matched"] == [
+        {"extractor": "tabular", "key": "columns", "text": "x"},
+        {"extractor": "", "key": "name", "text": "two.csv"},
+    ]  # fmt: skip
+    assert out(index, *asked) == b"/mnt/lustre/d/two.csv\n"
+
+
 def test_no_cell_of_csv_is_a_formula(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """What a spreadsheet would compute gets an apostrophe in front; all else stays as it is."""
     values = ["=cmd()", "+1+1", "-x", "@SUM(A1)", "\t=1", "a=b", "-5", "+1.5e3", "'x", "", None, -7]

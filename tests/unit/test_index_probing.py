@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lustre_events.index.query.matching import _test, _values, probe
+from lustre_events.index.query.matching import _values, probe, value_test
 from lustre_events.index.query.tree import KeyExists
 from lustre_events.index.values import MAX_ROWS, canonical, flatten
 from tests.support.profiles import examples
@@ -46,4 +46,4 @@ def test_a_probe_sees_what_the_search_rows_are(body: dict[str, Any], key: str) -
     found = _values("x", text, key)
 
     assert found == {kind: {value for name, value in pairs if name in wanted} for kind, pairs in flat.rows}
-    assert probe(KeyExists(key))("x", text) is _test(KeyExists(key))(found)
+    assert probe(KeyExists(key))("x", text) is value_test(KeyExists(key))(found)

@@ -139,7 +139,8 @@ class Database:
             except IndexUnavailable as exc:
                 if not isinstance(exc.__cause__, psycopg.errors.UniqueViolation):
                     raise
-                self._bring_to(number, schema, rebuild, rename)  # another process made the first table at the same moment
+                # Another process made the first table at the same moment.
+                self._bring_to(number, schema, rebuild, rename)
 
     def _bring_to(
         self,

@@ -34,6 +34,7 @@ from lustre_events.index.planner.planner import FEW, Planner
 from lustre_events.index.postgresql.database import Connection, Database, packed, unpacked_links
 from lustre_events.index.postgresql.database import Row as Values
 from lustre_events.index.postgresql.dialect import PostgresqlDialect
+from lustre_events.index.postgresql.fulltext import phrase
 from lustre_events.index.postgresql.tally import tally
 from lustre_events.index.postgresql.upkeep import MOVED, moved_of
 from lustre_events.index.postgresql.visibility import listed_directories, readable, seen
@@ -144,6 +145,19 @@ class PostgresqlReading:
         planner, condition = self._for_all(node)
         found = all_hold(planner.driven(condition), planner.live)
         return self._one(Clause.of("SELECT count(*) FROM object o WHERE {}", found))
+
+    def frequencies(self, words: Collection[str], ids: Collection[int]) -> dict[int, float]:
+        """Return how often words stand in the documents of objects."""
+        query = " | ".join(filter(None, (phrase(word, prefix=False) for word in words)))
+        found = dict.fromkeys(ids, 0.0)
+        if query and found:
+            ranks = self._run(Clause(
+                "SELECT object, sum(ts_rank('{1,1,1,1}', body, %s::tsquery)) FROM fulltext"
+                " WHERE object = ANY(%b::bigint[]) AND body @@ %s::tsquery GROUP BY object",
+                (query, sorted(found), query),
+            ))  # fmt: skip
+            found |= {row[0]: float(row[1]) for row in ranks}
+        return found
 
     def tally(self, node: Node, by: str, limit: int | None) -> list[ValueCount]:
         """Return the values of the objects that match; see tally.py."""

@@ -31,7 +31,7 @@ _ODD = ('""', "\\ud", "\\u0000")
 
 def probe(node: KeyNode) -> Callable[[str, str], bool]:
     """Return a function of an extractor's name and a document (JSON text): does it match?"""
-    key, matches = node.key, _test(node)
+    key, matches = node.key, value_test(node)
     fits = matcher(key) if node.wild else None
 
     def answer(extractor: str, body: str) -> bool:
@@ -40,7 +40,8 @@ def probe(node: KeyNode) -> Callable[[str, str], bool]:
     return answer
 
 
-def _test(node: KeyNode) -> Callable[[Mapping[str, set[Any]]], bool]:
+def value_test(node: KeyNode) -> Callable[[Mapping[str, set[Any]]], bool]:
+    """Return whether the values of a key, by their kind (values.TABLES), are those asked for, as a function."""
     tests = [(kind, _any_is(test)) for kind, test in lookups(node)]
 
     def matches(values: Mapping[str, set[Any]]) -> bool:

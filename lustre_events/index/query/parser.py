@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from luqum import tree as lucene
@@ -41,6 +41,7 @@ from lustre_events.index.query.tokens import Token, query_error, tokenise
 from lustre_events.index.query.tree import (
     All,
     And,
+    Exact,
     Extension,
     Fact,
     Failed,
@@ -94,6 +95,8 @@ _GLOBS: dict[str, Callable[[str], Node]] = {
     "extractor": HasDocument,
     "failed": Failed,
 }
+_EXACT = ".exact"
+"""Behind a key: its value is compared with case and accents."""
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _PLACE = re.compile(r"at position (\d+)!\Z")
 
@@ -161,21 +164,15 @@ class _Converter:
     def error(self, message: str, token: Token) -> QueryError:
         return query_error(message, self.query, token.start)
 
-    # Branches: one for each kind of field.
     def term(self, field: Token | None, term: Token) -> Node:  # noqa: PLR0911 - one for each kind
         if field is None:
             return All() if term.glob == "*" else self.text(term)
         name = field.text
         known = FIELDS.get(name)
-        if known is not None and known.ranged:
-            return self.fact_between(
-                known, *(None if term.glob == "*" else term,) * 2, include_low=True, include_high=True
-            )
-        if known is not None and known.type is FieldType.GLOB:
-            self.check_path(name, term)
-            return _GLOBS[name](term.glob)
         if known is not None:
-            return self.exact(known, term)
+            return self.of_field(known, term)
+        if name.endswith(_EXACT):
+            return self.exactly(field, term)
         if field.glob == term.glob == "*":
             return All()
         key, wild = _key(field), field.wild
@@ -187,6 +184,29 @@ class _Converter:
         if isinstance(value, float) and term.text.lstrip("-").isdigit():
             value = None  # beyond 64 bits only the digits tell integers apart
         return KeyEquals(key, fold(term.text), value, self.time(term), wild)
+
+    def of_field(self, known: Field, term: Token) -> Node:
+        if known.ranged:
+            return self.fact_between(
+                known, *(None if term.glob == "*" else term,) * 2, include_low=True, include_high=True
+            )
+        if known.type is FieldType.GLOB:
+            self.check_path(known.name, term)
+            return _GLOBS[known.name](term.glob)
+        if known.type is FieldType.WORDS:
+            if term.wild:
+                raise self.error("exact: takes whole words, no * or ?; a key does: title.exact:M*", term)
+            return Exact(Text(clean(term.text)), clean(term.text))
+        return self.exact(known, term)
+
+    def exactly(self, field: Token, term: Token) -> Node:
+        """Return a key's value with case and accents."""
+        short = replace(field, text=field.text.removesuffix(_EXACT), glob=field.glob.removesuffix(_EXACT))
+        key, wild = _key(short), short.wild
+        if term.wild:
+            near: Node = KeyExists(key, wild) if term.glob == "*" else KeyGlob(key, fold(term.glob), wild)
+            return Exact(near, clean(term.glob), key, wild)
+        return Exact(KeyEquals(key, fold(term.text), None, None, wild), clean(term.text), key, wild)
 
     def check_path(self, name: str, term: Token) -> None:
         if name == "path":

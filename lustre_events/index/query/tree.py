@@ -201,13 +201,28 @@ class KeyExists:
     wild: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """Objects that match `near`, with a value under a key ("": any) that has the text as it is written.
+
+    A run of whole words, with case and accents; of a glob a whole value or word. No database knows it: exact.py
+    makes the objects of it.
+    """
+
+    near: Node
+    text: str
+    key: str = ""
+    wild: bool = False
+
+
 Node = (
     All | And | Or | Not | Fact | Type | HasFid | Among | JobId | Name | Extension | Path | Mime | Released
     | Readable
     | HasDocument | Failed | Text | NameWords | KeyEquals | KeyRange | KeyGlob | KeyExists
+    | Exact
 )  # fmt: skip
 
-ABOUT_CONTENT = (JobId, Mime, HasDocument, Failed, Text, KeyEquals, KeyRange, KeyGlob, KeyExists)
+ABOUT_CONTENT = (JobId, Mime, HasDocument, Failed, Text, KeyEquals, KeyRange, KeyGlob, KeyExists, Exact)
 """The nodes that tell something of a file's content, or of the jobs that made it."""
 
 

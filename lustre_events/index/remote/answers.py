@@ -18,6 +18,14 @@ from lustre_events.index.search.hints import Hint as HintValue
 from lustre_events.index.search.key_list import KeyInfo
 
 
+class MatchAnswer(msgspec.Struct, frozen=True):
+    """A value that the query matched, under its key, or a name (`extractor` is empty)."""
+
+    extractor: str
+    key: str
+    text: str
+
+
 class HitAnswer(msgspec.Struct, frozen=True):
     """One object that a search found. Facts are null while they are not known."""
 
@@ -31,12 +39,14 @@ class HitAnswer(msgspec.Struct, frozen=True):
     mode: str | None
     mime: str | None
     documents: dict[str, dict[str, Any]]
+    matched: list[MatchAnswer] = []
 
     def value(self, mount: Mount) -> hits.Hit:
         """Return it as the index gives it."""
         return hits.Hit(
             FID.parse(self.fid), _inside(self.paths, mount), self.type, self.size, self.mtime_ns, self.uid,
             self.gid, _mode(self.mode), self.mime, self.documents,
+            tuple(hits.Match(each.extractor, each.key, each.text) for each in self.matched),
         )  # fmt: skip
 
 
@@ -53,12 +63,16 @@ class HintAnswer(msgspec.Struct, frozen=True):
 
 
 class PageAnswer(msgspec.Struct, frozen=True):
-    """One page of a search, paths below `mount`. `cursor` gives the next; null: there are no more."""
+    """One page of a search, paths below `mount`. `cursor` gives the next; null: there are no more.
+
+    `note` is what is to be said of its order.
+    """
 
     hits: list[HitAnswer]
     cursor: str | None
     hints: list[HintAnswer]
     mount: str
+    note: str | None = None
 
 
 class CountAnswer(msgspec.Struct, frozen=True):

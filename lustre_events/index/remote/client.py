@@ -50,13 +50,15 @@ class RemoteSearch:
         sort: str | None = None,
         cursor: str | None = None,
         visible_to: Viewer | None = None,
+        excerpts: bool = True,
     ) -> Page:
         """Return one page of hits, and the cursor that gives the next one."""
         _nobody_else(visible_to)
         asked = [("q", query), ("limit", str(limit)), *_given(sort=sort, cursor=cursor)]
+        asked += [] if excerpts else [("excerpts", "0")]
         found = self.get(answers.PageAnswer, "/search", asked)
         mount = Mount.at(found.mount)
-        return Page(tuple(hit.value(mount) for hit in found.hits), found.cursor)
+        return Page(tuple(hit.value(mount) for hit in found.hits), found.cursor, found.note)
 
     def count(self, query: str, *, visible_to: Viewer | None = None) -> int:
         """Return how many objects match."""

@@ -27,6 +27,7 @@ class Asking(Protocol):
         sort: str | None = None,
         cursor: str | None = None,
         visible_to: Viewer | None = None,
+        excerpts: bool = True,
     ) -> Page: ...
 
     def count(self, query: str, *, visible_to: Viewer | None = None) -> int: ...  # noqa: D102

@@ -18,6 +18,15 @@ from lustre_events.domain.namespace import OrderKey
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """Why an object was found: a value of a document, under its key, or a name (then without an extractor)."""
+
+    extractor: str
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One object that a search found. Facts are None while `stat` has not read them."""
 
@@ -31,6 +40,8 @@ class Hit:
     mode: int | None
     mime: str | None
     documents: dict[str, dict[str, Any]]  # extractor -> document
+    matched: tuple[Match, ...] = ()
+    """What the query matched, as far as it asks for words, names or keys; a few, long ones as excerpts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,8 @@ class Page:
 
     hits: tuple[Hit, ...]
     cursor: str | None
+    note: str | None = None
+    """What is to be said of the page's order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +153,12 @@ class ObjectView:
 def hit_json(hit: Hit) -> dict[str, Any]:
     """Return a hit as JSON types."""
     return {**asdict(hit), "fid": str(hit.fid), "paths": from_root(hit.paths), "mode": _octal(hit.mode)}
+
+
+def match_line(match: Match) -> str:
+    """Return what matched on one line for a person."""
+    key = f"{match.extractor}.{match.key}" if match.extractor else match.key
+    return f"{key}: {match.text}"
 
 
 def view_json(view: ObjectView) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from lustre_events.index.query.parser import parse
 from lustre_events.index.query.slips import field_text
 from lustre_events.index.query.tree import All, Among, And, KeyExists, Node, Readable, limited
 from lustre_events.index.search.access import access_of, resolve
+from lustre_events.index.search.exact import settled
 from lustre_events.index.search.hints import MOST_COUNTED, Hint, meant, near, shown
 from lustre_events.index.values import flatten
 from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
@@ -60,7 +61,9 @@ class Known:
         """Return how many files match that the viewer may find, counted to one more than `most`."""
         if (node, most) not in self._counts:
             self.in_time()
-            hidden = node if self.access is None else limited(node)
+            hidden = settled(
+                self.reading, node if self.access is None else limited(node), limited=self.access is not None
+            )
             self._counts[node, most] = len(self.reading.find(hidden, Order(), None, most + 1))
         return self._counts[node, most]
 

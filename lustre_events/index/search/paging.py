@@ -21,12 +21,13 @@ def pages(
     cursor: str | None = None,
     visible_to: Viewer | None = None,
     portion: int = PORTION,
+    excerpts: bool = True,
 ) -> Iterator[Page]:
     """Yield the pages of a query, of up to `portion` hits, up to `limit` hits in all; see `Search.page`."""
     left = limit
     while left is None or left > 0:
         wanted = portion if left is None else min(left, portion)
-        page = search.page(query, limit=wanted, sort=sort, cursor=cursor, visible_to=visible_to)
+        page = search.page(query, limit=wanted, sort=sort, cursor=cursor, visible_to=visible_to, excerpts=excerpts)
         yield page
         cursor, left = page.cursor, None if left is None else left - wanted
         if cursor is None:

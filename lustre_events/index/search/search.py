@@ -24,13 +24,15 @@ from lustre_events.index.paths import paths_of
 from lustre_events.index.query.parser import parse
 from lustre_events.index.query.tree import Among, And, HasFid, Node, Or, Path, Readable, limited
 from lustre_events.index.query.wildcards import escape
-from lustre_events.index.search import cursors
+from lustre_events.index.search import cursors, relevance
 from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.cursors import PageEnd
+from lustre_events.index.search.exact import settled
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page, Summary, name_text, printable
 from lustre_events.index.search.key_list import Candidate, KeyInfo, candidates_of, completions, field_of, keys_like
 from lustre_events.index.search.known import knowing
+from lustre_events.index.search.matched import explained
 from lustre_events.index.search.reasons import why
 from lustre_events.index.search.subtree import Subtree, walk
 from lustre_events.index.search.views import hits_of, views_of
@@ -61,10 +63,16 @@ _TALLIES = {
 
 
 class Search:
-    """An index opened for reading. A `with` closes it."""
+    """An index opened for reading. A `with` closes it.
 
-    def __init__(self, backend: Backend) -> None:
+    Args:
+        backend: the database.
+        most: objects that are looked at one by one: for exact values, and for the order of relevance.
+    """
+
+    def __init__(self, backend: Backend, most: int = relevance.MOST) -> None:
         self._backend = backend
+        self._most = most
 
     def page(
         self,
@@ -75,6 +83,7 @@ class Search:
         cursor: str | None = None,
         visible_to: Viewer | None = None,
         now_ns: int | None = None,
+        excerpts: bool = True,
     ) -> Page:
         """Return hits with all their paths and documents, and the cursor of the next page.
 
@@ -82,10 +91,12 @@ class Search:
             query: what to find (parser.py).
             limit: most hits, up to MAX_PAGE.
             sort: `size`, `mtime`, `ctime` or `atime`, with `-` before it from the largest down; unknown ones
-                last. Without it the order is what is found most quickly, and stays the same over all pages.
+                last; or `relevance` (relevance.py). Without it the order is what is found most quickly, and
+                stays the same over all pages.
             cursor: the one of the page before; None: the first page. The query and `sort` must be the same.
             visible_to: who searches; None: everything is shown.
             now_ns: what `now` means in the query; by default the time of the first page.
+            excerpts: say of each hit what the query matched.
 
         Raises:
             QueryError: the query, `sort` or the cursor is wrong.
@@ -98,12 +109,17 @@ class Search:
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
             access = access_of(reading, viewer)
-            hidden = node if viewer is None else limited(node)
+            hidden = self._meaning(reading, node, viewer)
             # One more than the page tells whether there is another one.
-            rows, ends = _rows(reading, hidden, order, start, limit + 1, access)
+            if sort == relevance.NAME:
+                found, _ = _rows(reading, hidden, None, PageEnd(start.now_ns), self._most + 1, access)
+                rows, ends, note = self._by_relevance(reading, node, found, start, viewer)
+            else:
+                rows, ends = _rows(reading, hidden, order, start, limit + 1, access)
+                note = None
             hits = hits_of(reading, rows[:limit], viewer, access)
         more = cursors.token(ends[limit - 1], query, sort) if len(rows) > limit else None
-        return Page(tuple(hits), more)
+        return Page(tuple(explained(node, hits) if excerpts else hits), more, note)
 
     def search(
         self,
@@ -122,7 +138,7 @@ class Search:
         node = parse(query, now_ns=_now(now_ns))
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            return reading.count(node if viewer is None else limited(node))
+            return reading.count(self._meaning(reading, node, viewer))
 
     def facets(
         self,
@@ -143,7 +159,7 @@ class Search:
         node = parse(query, now_ns=_now(now_ns))
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
-            hidden = node if viewer is None else limited(node)
+            hidden = self._meaning(reading, node, viewer)
             return {name: _tallied(reading, hidden, name, viewer, limit) for name in fields}
 
     def overview(
@@ -170,16 +186,19 @@ class Search:
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
             access = access_of(reading, viewer)
-            hidden = node if viewer is None else limited(node)
+            hidden = self._meaning(reading, node, viewer)
             found, ends = _rows(reading, hidden, None, start, most + 1, access)
             among = Among(tuple(row.id for row in found[:most]))
             facets = {name: _tallied(reading, among, name, viewer, values) for name in fields}
-            rows = found
-            if order is not None:
+            rows, note = found, None
+            if sort == relevance.NAME:
+                found, _ = _rows(reading, hidden, None, start, self._most + 1, access)
+                rows, ends, note = self._by_relevance(reading, node, found, start, viewer)
+            elif order is not None:
                 rows, ends = _rows(reading, hidden, order, start, limit + 1, access)
             hits = hits_of(reading, rows[:limit], viewer, access)
         more = cursors.token(ends[limit - 1], query, sort) if len(rows) > limit else None
-        return Page(tuple(hits), more), Summary(len(among.ids), len(found) <= most, facets)
+        return Page(tuple(explained(node, hits)), more, note), Summary(len(among.ids), len(found) <= most, facets)
 
     def hints(
         self,
@@ -259,7 +278,7 @@ class Search:
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
             ids = [row.id for row in reading.objects(fids).values()]
-            return {row.fid for row in reading.matching(node if viewer is None else limited(node), ids)}
+            return {row.fid for row in reading.matching(self._meaning(reading, node, viewer), ids)}
 
     def paths(self, fids: Iterable[FID], *, visible_to: Viewer | None = None) -> dict[FID, list[bytes]]:
         """Return all current paths of each object."""
@@ -285,6 +304,20 @@ class Search:
         with self._backend.reading(None) as reading:
             return reading.stats(counts or reading.counts())
 
+    def _by_relevance(
+        self, reading: Reading, node: Node, found: list[Row], start: PageEnd, viewer: Viewer | None
+    ) -> tuple[list[Row], list[PageEnd], str | None]:
+        """Return the rows behind the place of a cursor, which counts what came before, and what is said of them."""
+        before = start.position[1] if start.position is not None else 0
+        rows = relevance.by_relevance(reading, node, found[: self._most], viewer)[before:]
+        ends = [PageEnd(start.now_ns, (None, before + number)) for number in range(1, len(rows) + 1)]
+        return rows, ends, relevance.note(self._most) if len(found) > self._most else None
+
+    def _meaning(self, reading: Reading, node: Node, viewer: Viewer | None) -> Node:
+        """Return a query as the databases know it, limited to what a viewer may know."""
+        hidden = node if viewer is None else limited(node)
+        return settled(reading, hidden, limited=viewer is not None, most=self._most)
+
     def close(self) -> None:
         """Close the index."""
         self._backend.close()
@@ -307,11 +340,13 @@ def _limits(viewer: Viewer | None) -> Viewer | None:
 
 
 def _order(sort: str | None) -> Order | None:
-    if sort is None:
+    if sort is None or sort == relevance.NAME:
         return None
     column = SORTS.get(sort.removeprefix("-"))
     if column is None:
-        raise QueryError(f"cannot sort by {sort!r}; use {', '.join(SORTS)}, with - before it for descending")
+        raise QueryError(
+            f"cannot sort by {sort!r}; use {', '.join(SORTS)}, with - before it for descending, or relevance"
+        )
     return Order(column, descending=sort.startswith("-"))
 
 

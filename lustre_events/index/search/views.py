@@ -21,13 +21,13 @@ def hits_of(
     """Return a hit for each row, with all paths and documents that the viewer sees; none without a path."""
     paths = paths_of(reading.links, [row.fid for row in rows], access)
     documents: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for found in reading.documents([row.id for row in rows if _readable(row, viewer)]):
+    for found in reading.documents([row.id for row in rows if is_readable(row, viewer)]):
         if found.body is not None:
             documents[found.object][found.extractor] = json.loads(found.body)
     return [
         Hit(
             fid=row.fid, paths=tuple(paths[row.fid]), type=row.type, size=row.size, mtime_ns=row.mtime_ns,
-            uid=row.uid, gid=row.gid, mode=row.mode, mime=row.mime if _readable(row, viewer) else None,
+            uid=row.uid, gid=row.gid, mode=row.mode, mime=row.mime if is_readable(row, viewer) else None,
             documents=documents[row.id],
         )
         for row in rows
@@ -35,7 +35,9 @@ def hits_of(
     ]  # fmt: skip
 
 
-def _readable(row: Row, viewer: Viewer | None) -> bool:
+def is_readable(row: Row, viewer: Viewer | None) -> bool:
+    """Return whether a viewer may know what is in an object."""
+    """Return whether a viewer may know what is in an object."""
     return viewer is None or may(viewer, row, acl.READ)
 
 
@@ -47,7 +49,7 @@ def views_of(
     seen = [fid for fid in fids if viewer is None or paths[fid]]
     rows = reading.objects(seen)
     stored: dict[int, list[StoredDocument]] = defaultdict(list)
-    readable = {fid: row for fid, row in rows.items() if _readable(row, viewer)}
+    readable = {fid: row for fid, row in rows.items() if is_readable(row, viewer)}
     for document in reading.documents([row.id for row in readable.values()]):
         stored[document.object].append(document)
     pending = _pending(reading, seen if viewer is None else readable)

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from functools import partial
 
-from lustre_events.index.names import has_words
+from lustre_events.index.names import name_has_words
 from lustre_events.index.planner.clause import MANY, Clause, SqlCondition, Stream, all_hold
 from lustre_events.index.planner.dialect import Dialect, Effort, Lookup, Words
 from lustre_events.index.query.key_values import KeyNode, exact
@@ -124,7 +124,7 @@ class SqliteDialect(Dialect):
             # Of several names of an object, the words may stand in one that is not seen.
             self._functions += 1
             name = f"le_named_{self._functions}"
-            self._connection.create_function(name, 1, partial(has_words, wanted=wanted, prefix=prefix))
+            self._connection.create_function(name, 1, partial(name_has_words, wanted=wanted, prefix=prefix))
             one = Clause.of(
                 self.exists,
                 Clause.of("FROM link WHERE link.fid = o.fid AND {}", all_hold(seen, Clause(f"{name}(link.name)"))),

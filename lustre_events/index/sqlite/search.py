@@ -33,8 +33,9 @@ from lustre_events.index.planner.clause import Clause, all_hold
 from lustre_events.index.planner.planner import FEW, Planner
 from lustre_events.index.query.tree import Node
 from lustre_events.index.sqlite import local_disk
-from lustre_events.index.sqlite.database import BUSY_SECONDS, check_version, sqlite_errors, there
+from lustre_events.index.sqlite.database import BUSY_SECONDS, add_places, check_version, sqlite_errors, there
 from lustre_events.index.sqlite.dialect import LISTED, READABLE, SqliteDialect
+from lustre_events.index.sqlite.documents import SLOT_BITS
 from lustre_events.index.sqlite.origin import whole
 from lustre_events.index.sqlite.pages import COLUMNS, Pages, row_of, rows_of
 from lustre_events.index.sqlite.paths import links_of
@@ -87,6 +88,19 @@ class SqliteReading:
         """Return how many objects match."""
         found = all_hold(self._planner.driven(self._planner.plan(node)), self._planner.live)
         return int(self._dialect.run(Clause.of("SELECT count(*) FROM object o WHERE {}", found))[0][0])
+
+    def frequencies(self, words: Collection[str], ids: Collection[int]) -> dict[int, float]:
+        """Return how often words stand in the documents of objects."""
+        wanted, found = set(ids), dict.fromkeys(ids, 0.0)
+        last = max(wanted, default=0)
+        for word in words:
+            for (place,) in self._connection.execute("SELECT doc FROM temp.places WHERE term = ?", (word,)):
+                id_ = place >> SLOT_BITS
+                if id_ > last:  # they come in order
+                    break
+                if id_ in wanted:
+                    found[id_] += 1
+        return found
 
     def tally(self, node: Node, by: str, limit: int | None) -> list[ValueCount]:
         """Return the values of the objects that match; see tally.py."""
@@ -227,6 +241,7 @@ class SqliteBackend:
             self._connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             with sqlite_errors(path):
+                add_places(self._connection)
                 self._connection.execute("PRAGMA query_only = ON")
                 if check_version(self._connection, path) == 0:
                     raise IndexUnavailable(_NO_INDEX.format(path))

@@ -25,7 +25,12 @@ def search(call: Call) -> dict[str, Any]:
     query, mount = call.mount.query(given["q"]), call.mount
     with call.search() as index:
         page = index.page(
-            query, limit=given["limit"], sort=given["sort"], cursor=given["cursor"], visible_to=call.viewer
+            query,
+            limit=given["limit"],
+            sort=given["sort"],
+            cursor=given["cursor"],
+            visible_to=call.viewer,
+            excerpts=bool(given["excerpts"]),
         )
         empty = not page.hits and given["cursor"] is None
         hints = index.hints(query, visible_to=call.viewer) if empty else ()
@@ -34,6 +39,7 @@ def search(call: Call) -> dict[str, Any]:
         "cursor": page.cursor,
         "hints": hints_json(hints),
         "mount": call.site.mount,
+        "note": page.note,
     }
 
 
@@ -115,8 +121,9 @@ def du(call: Call) -> dict[str, Any]:
 
 OPERATIONS = (
     Operation("GET", "/search", "search", "Find files, page by page.", answers.PageAnswer, search, (
-        QUERY, LIMIT, Parameter("sort", "size, mtime, ctime or atime; with - before it from the largest down"),
-        CURSOR,
+        QUERY, LIMIT,
+        Parameter("sort", "relevance, size, mtime, ctime or atime; with - before it from the largest down"),
+        CURSOR, Parameter("excerpts", "1: say what the query matched in each hit", 1, most=1),
     )),
     Operation("GET", "/count", "count", "Count the files that match.", answers.CountAnswer, count, (QUERY,)),
     Operation("GET", "/facets", "facets", "The most frequent values of fields.", answers.FacetsAnswer, facets, (

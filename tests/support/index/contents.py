@@ -14,6 +14,7 @@ from lustre_events.index.planner.planner import FEW
 from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.search import PostgresqlReading
 from lustre_events.index.postgresql.writer import PostgresqlTransaction, PostgresqlWriter
+from lustre_events.index.search.relevance import MOST
 from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite import documents as sqlite_documents
 from lustre_events.index.sqlite.keys import Keys as SqliteKeys
@@ -48,9 +49,9 @@ class Contents:
         """Run a statement; `?` stands for a value."""
         return rows_of(self.writer, statement, values)
 
-    def search(self, few: int = FEW) -> Search:
-        """Return the search over what the index holds now; `few` decides how it searches."""
-        return Search(self._backend(few))
+    def search(self, few: int = FEW, most: int = MOST) -> Search:
+        """Return the search over what the index holds now; `few` and `most` decide how it searches."""
+        return Search(self._backend(few), most)
 
     def found(self, query: str, *, few: int = FEW, **options: Any) -> list[int]:
         """Return the numbers of the objects that a query finds."""

@@ -1,0 +1,58 @@
+"""The order of relevance: how well objects match the words of a query, among the first MOST that match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lustre_events.errors import QueryError
+from lustre_events.index.backend import Order, Reading, Row
+from lustre_events.index.query.tree import Among, And, NameWords, Node, Text
+from lustre_events.index.search.matched import asked
+from lustre_events.index.search.views import is_readable
+from lustre_events.index.typed_values import segmented
+from lustre_events.index.visibility import Viewer
+from lustre_events.index.words import words_of
+
+NAME = "relevance"
+"""As `--sort` takes it."""
+MOST = 10_000
+"""Objects that are put into order."""
+
+_NAME_WEIGHT = 2.0
+"""What a word in a name counts, where any number of them in documents counts less than one."""
+
+
+def by_relevance(reading: Reading, node: Node, rows: Sequence[Row], viewer: Viewer | None) -> list[Row]:
+    """Return rows, the best first: words in names, then how often they stand in documents; then the newest.
+
+    What the viewer may not read or list counts nothing.
+
+    Raises:
+        QueryError: the query has no words.
+    """
+    words = _words(node)
+    if not words:
+        raise QueryError("the order of relevance is about words; write some, or sort by another field")
+    readable = [row.id for row in rows if is_readable(row, viewer)]
+    scores = {id_: often / (1 + often) for id_, often in reading.frequencies(words, readable).items()}
+    for id_ in _named(reading, node, rows):
+        scores[id_] = scores.get(id_, 0.0) + _NAME_WEIGHT
+    return sorted(rows, key=lambda row: (-scores.get(row.id, 0.0), -(row.mtime_ns or 0), row.id))
+
+
+def _words(node: Node) -> set[str]:
+    leaves = [each for each in asked(node) if isinstance(each, Text)]
+    return {word for each in leaves for word in words_of(segmented(each.words))}
+
+
+def _named(reading: Reading, node: Node, rows: Sequence[Row]) -> Iterator[int]:
+    """Yield the ids of rows with words in a name, once for each time that such words are asked for."""
+    among = Among(tuple(row.id for row in rows))
+    names = {each for each in asked(node) if isinstance(each, NameWords)} if rows else set()
+    for each in names:
+        yield from (row.id for row in reading.find(And((among, each)), Order(), None, len(rows)))
+
+
+def note(most: int) -> str:
+    """Return what is said where more than `most` match."""
+    return f"more than {most:,} files match; the order is that of the first {most:,}"
