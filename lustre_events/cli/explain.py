@@ -2,48 +2,79 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import click
 
-from lustre_events.cli.options import here, index_of, resolve, with_index, with_settings
+from lustre_events.cli.options import SearchSource, resolve, with_search
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.history import formatting
-from lustre_events.index import Search, open_search
+from lustre_events.index import Search
 from lustre_events.index.mount import Mount
+from lustre_events.index.remote.client import RemoteSearch
+from lustre_events.index.search.asking import Asking
 from lustre_events.index.visibility import user_name
 from lustre_events.inspect import explain, history
 from lustre_events.inspect.explain import Circumstances, Sentence
+from lustre_events.inspect.status import Status
 from lustre_events.node import status_report, wiring
 
 DEEDS = 5
-"""Most entries of the history that are shown; `lustre-events history` shows all."""
+"""The last deeds in the history that are told; `lustre-events history` tells all."""
 
 
 @click.command("explain")
 @click.argument("target", metavar="FID|PATH")
-@with_settings
-@with_index
+@with_search
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per sentence.")
-def explain_command(target: str, *, settings: Settings, index_url: str | None, as_json: bool) -> None:
-    """Say what happened to a file, from record to document, and what it waits for."""
-    with open_search(index_of(settings, index_url)) as search:
-        for each in _sentences(search, os.fsencode(target), settings):
+def explain_command(target: str, *, source: SearchSource, as_json: bool) -> None:
+    """Say what happened to a file, from record to document, and what it waits for.
+
+    A server tells what it knows of a file that you may see; what rules, queues and workers do with it is told on a
+    node of the service only.
+    """
+    with source.opened() as index:
+        found = _from_outside if isinstance(index, RemoteSearch) else _from_inside
+        for each in found(cast("Any", index), os.fsencode(target), source):
             told = {"sentence": each.text, "waits_for": each.waits_for}
             click.echo(json.dumps(told) if as_json else each.line())
 
 
-def _sentences(search: Search, target: bytes, settings: Settings) -> Iterator[Sentence]:
-    mount = Mount.at(settings.filesystem.mount)
-    named = target if target.lstrip(b"[").startswith(b"0x") else mount.inside(target, here())
-    deeds = history.last_deeds(Path(settings.history.folder), search, named, None, DEEDS)
+def _named(index: Asking, target: bytes, source: SearchSource) -> bytes:
+    return target if target.lstrip(b"[").startswith(b"0x") else source.typed(index, target)
+
+
+def _from_outside(index: RemoteSearch, target: bytes, source: SearchSource) -> Iterator[Sentence]:
+    named = _named(index, target, source)
+    done: list[Sentence] = []
+    with contextlib.suppress(ConfigError):  # none is kept there, or it tells nothing of this file
+        deeds = index.history(named, {}, most=DEEDS).deeds
+        done = [Sentence(f"history: {formatting.time_text(each['time_ns'])}  {each['sentence']}") for each in deeds]
+    known = Circumstances(Status(time_ns=time.time_ns()), None, None)
+    try:
+        view = index.show(resolve(index, named, None, Mount(b"")))
+    except ConfigError:
+        yield from explain.unknown(named, known.status)
+        yield from done
+        return
+    yield from done
+    yield from explain.sentences(view, known)
+    yield Sentence(explain.FROM_OUTSIDE)
+
+
+def _from_inside(index: Search, target: bytes, source: SearchSource) -> Iterator[Sentence]:
+    settings, named = source.settings, _named(index, target, source)
+    deeds = history.last_deeds(Path(settings.history.folder), index, named, None, DEEDS)
     done = [Sentence(f"history: {formatting.line(deed, _shown, user_name)}") for deed in deeds]
     try:
-        view = search.show(resolve(search, named, None, Mount(b"")))
+        view = index.show(resolve(index, named, None, Mount(b"")))
     except ConfigError:
         yield from explain.unknown(named, _circumstances(settings, ()).status)
         yield from done

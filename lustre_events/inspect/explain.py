@@ -48,13 +48,16 @@ class Sentence:
 class Circumstances:
     """What is known besides the index: a status without it (status.collect), RQ's jobs by id, the rules.
 
-    `rules` None: they cannot be read, and `problem` says why.
+    `rules` None: they cannot be read, and `problem` says why. `jobs` None: RQ cannot be asked from here.
     """
 
     status: Status
-    jobs: Mapping[str, JobState]
+    jobs: Mapping[str, JobState] | None
     rules: Rules | None
     problem: str = ""
+
+
+FROM_OUTSIDE = "rules, queues and workers are told on a node of the service only"
 
 
 def sentences(view: ObjectView, known: Circumstances) -> Iterator[Sentence]:
@@ -170,7 +173,8 @@ def _rules(
 ) -> Iterator[Sentence]:  # fmt: skip
     """Yield what the rules say of each name, and note in `wanted` which extractor is to run by which rule."""
     if known.rules is None:
-        yield Sentence(f"the rules cannot be read: {known.problem}", "that to be fixed")
+        if known.problem:
+            yield Sentence(f"the rules cannot be read: {known.problem}", "that to be fixed")
         return
     for path in view.paths:
         file = File(path, (EVENTS["content"],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,
@@ -240,7 +244,7 @@ def _failure(failure: Failure, facts: ObjectFacts) -> Sentence:
     )
 
 
-def _pending(row: PendingWork, known: Circumstances) -> Sentence:  # noqa: PLR0911 - one per case
+def _pending(row: PendingWork, known: Circumstances) -> Sentence:
     status, name = known.status, row.extractor
     state = status.extractor(name)
     text = f"{name} is pending for generation {row.generation} (reason {row.reason}, try {row.attempts + 1}"
@@ -248,19 +252,7 @@ def _pending(row: PendingWork, known: Circumstances) -> Sentence:  # noqa: PLR09
     text += f", after a try that failed ({row.error})" if row.error else ""
     left = (row.due_ns - status.time_ns) / SECOND_NS
     if row.job is not None:
-        text += f", in job {row.job}"
-        job = known.jobs.get(row.job)
-        if job is None:
-            until = (
-                f"its lease to end in {span_text(left)}"
-                if left > 0
-                else "the dispatcher, since its lease has ended"
-            )
-            return Sentence(f"{text}, of which RQ knows nothing", f"{until}; then it is given out again")
-        if job.state == "started":
-            return Sentence(f"{text}, which runs on worker {job.worker}", "its result")
-        place = f" at place {job.place} of queue {row.queue}" if job.place else ""
-        return Sentence(f"{text}, which is {job.state}{place}", _worker_for(row.queue, status))
+        return _given_out(row, f"{text}, in job {row.job}", known)
     if state.disabled:
         return Sentence(f"{text}, and {name} is disabled", f"lustre-events extractor enable {name}")
     if state.suspended is not None:
@@ -273,9 +265,26 @@ def _pending(row: PendingWork, known: Circumstances) -> Sentence:  # noqa: PLR09
     )
 
 
+def _given_out(row: PendingWork, text: str, known: Circumstances) -> Sentence:
+    if known.jobs is None:
+        return Sentence(text, "a worker, or its result")
+    job = known.jobs.get(row.job or "")
+    if job is None:
+        left = (row.due_ns - known.status.time_ns) / SECOND_NS
+        until = (
+            f"its lease to end in {span_text(left)}" if left > 0 else "the dispatcher, since its lease has ended"
+        )
+        return Sentence(f"{text}, of which RQ knows nothing", f"{until}; then it is given out again")
+    if job.state == "started":
+        return Sentence(f"{text}, which runs on worker {job.worker}", "its result")
+    place = f" at place {job.place} of queue {row.queue}" if job.place else ""
+    return Sentence(f"{text}, which is {job.state}{place}", _worker_for(row.queue, known.status))
+
+
 def _worker_for(queue: str, status: Status) -> str:
-    workers = status.rq.workers if status.rq is not None else ()
-    serving = sum(queue in worker.queues for worker in workers)
+    if status.rq is None:
+        return f"a worker of queue {queue}"
+    serving = sum(queue in worker.queues for worker in status.rq.workers)
     return f"one of {serving} workers of queue {queue}" if serving else f"a worker: none serves queue {queue}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import flask
@@ -22,37 +23,44 @@ SECONDS = 30.0
 """How long a history may hold one of the console's threads."""
 FEW = 10
 """Deeds on the page of a file."""
-FIELDS = ("path", "since", "until", "user", "job", "types")
+FIELDS = ("path", "since", "until", "user", "job", "types", "as_of")
 
 
 @pages.get("/history")
 def happened() -> str | tuple[str, int]:
     """Show what happened at a path, in a directory, or to an object. The address is all of the page's state."""
     asked = {name: flask.request.args.get(name, "").strip() for name in FIELDS}
-    shown: dict[str, Any] = {"asked": asked, "deeds": (), "more": 0, "remarks": (), "mistake": ""}
-    if not asked["path"]:
-        return flask.render_template("history.html", **shown, told=told, begins_ns=begins_ns)
-    site = flask.current_app.extensions["site"]
+    shown: dict[str, Any] = {
+        "asked": asked, "deeds": (), "former": None, "more": 0, "remarks": (), "mistake": "", "told": told,
+        "begins_ns": begins_ns,
+    }  # fmt: skip
     try:
-        choice = ChosenDeeds.of(*(asked[name] for name in FIELDS[1:]))
-        if site.past is None:
-            raise ConfigError("no history is kept here; an administrator sets [history] days")
-        path = asked["path"].removeprefix(site.mount.rstrip("/") + "/").encode("utf-8", "surrogateescape")
-        viewer = signin.person().viewer
-        with site.search() as index, history.teller(site.past, index, viewer, SECONDS) as teller:
-            story = history.story(teller, path)
+        return flask.render_template("history.html", **shown | (_looked(asked) if asked["path"] else {}))
     except ConfigError as exc:
-        return flask.render_template(
-            "history.html", **{**shown, "mistake": str(exc)}, told=told, begins_ns=begins_ns
-        ), 400
+        return flask.render_template("history.html", **shown | {"mistake": str(exc)}), 400
+
+
+def _looked(asked: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the page shows of a path. Raises ConfigError."""
+    site = flask.current_app.extensions["site"]
+    choice = ChosenDeeds.of(*(asked[name] for name in FIELDS[1:-1]))
+    if site.past is None:
+        raise ConfigError("no history is kept here; an administrator sets [history] days")
+    path = asked["path"].removeprefix(site.mount.rstrip("/") + "/").encode("utf-8", "surrogateescape")
+    viewer = signin.person().viewer
+    with site.search() as index, history.teller(site.past, index, viewer, SECONDS) as teller:
+        if asked["as_of"]:
+            former = history.stood(teller, path, history.moment("as of", asked["as_of"])[1] - 1)
+            gaps = [gap.sentence for gap in former.gaps]
+            return {"former": former.entries[:MOST], "remarks": [*gaps, *former.remarks],
+                    "more": max(0, len(former.entries) - MOST)}  # fmt: skip
+        story = history.story(teller, path)
     deeds = choice.of_story(story)
-    lines = list(formatting.timeline(deeds[-MOST:], choice.gaps(story.coverage)))
-    shown |= {
-        "deeds": lines[::-1],
+    return {
+        "deeds": list(formatting.timeline(deeds[-MOST:], choice.gaps(story.coverage)))[::-1],
         "more": max(0, len(deeds) - MOST),
         "remarks": list(formatting.remarks(story, choice.since_ns)),
     }
-    return flask.render_template("history.html", **shown, told=told, begins_ns=begins_ns)
 
 
 def last(target: bytes) -> list[tuple[int, str]]:

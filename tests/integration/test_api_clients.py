@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,23 @@ from werkzeug.wrappers import Response
 from lustre_events import connect
 from lustre_events.cli import cli
 from lustre_events.errors import ConfigError, IndexUnavailable, LustreEventsError
+from lustre_events.history.losses import LossBook
 from lustre_events.index.remote import credentials
 from lustre_events.index.remote.transport import HttpsTransport
+from lustre_events.inspect.explain import FROM_OUTSIDE
+from lustre_events.streams.interface import Loss
+from tests.support.history import keep
 from tests.support.index.tables import node
+from tests.support.records import builders as b
 from tests.support.servers.https import serving
-from tests.support.service.api import OTHER, OWNER, make_api, secret_of
+from tests.support.service.api import OTHER, OWNER, OWNER_ID, make_api, secret_of
 from tests.support.service.web import Console
+
+PAST = [
+    b.create(9, name=b"gone.csv", index=1, time_ns=10**18),
+    b.unlink(9, name=b"gone.csv", index=5, time_ns=10**18 + 3, last=True, uid=0, gid=0, extra_flags=1),
+    b.create(node(2), b.fid_of(77), b"map.csv", index=6, time_ns=10**18 + 4, uid=OWNER_ID, gid=0, extra_flags=1),
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +40,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Console, 
     folder = tmp_path_factory.mktemp("https")
     console = make_api(folder)
     console.answer = {"rows": 1, "dropped": 1}
+    console.past = folder / "history"
+    keep(console.past, {"lustre-MDT0000": PAST}, random.Random(1))
+    LossBook(console.past).note([Loss("lustre-MDT0000", 1, 2, 4, 10**18, "a test")], 0)
     with serving(console.app(), folder) as (address, certificate):
         yield console, address, certificate
 
@@ -66,6 +81,28 @@ def test_reading_commands_ask_the_server(node_settings: Path) -> None:
     nothing = run("search", "colums:own")
     assert (nothing.exit_code, "did you mean columns (" in nothing.stderr) == (1, True)
     assert isinstance(run("search", "size:[1").exception, LustreEventsError)
+
+
+def test_the_history_asks_the_server(node_settings: Path) -> None:
+    """`history` prints what happened with the gap in between, lists what stood there, and refuses other eyes."""
+    lines = [line[21:] for line in run("history", "/mnt/lustre/gone.csv").stdout.splitlines()]
+    assert [line.split(":")[0] for line in lines] == [
+        "created", "records 2 to 4 of lustre-MDT0000 between 2001-09-09 01", "removed",
+    ]  # fmt: skip
+    told = run("history", "gone.csv", "--types", "UNLNK", "--json")
+    assert [json.loads(line)["happened"] for line in told.stdout.splitlines()] == ["removed"]
+    assert "records 2 to 4" in told.stderr
+    assert run("history", "/", "--as-of", "2001-09-08").stdout.startswith("[0x")
+    assert "leave --as" in str(run("history", "gone.csv", "--as", "root").exception)
+
+
+def test_explain_tells_over_a_server_what_the_server_knows(node_settings: Path) -> None:
+    """It says what is known of the file and its last deeds, and that rules and queues are told elsewhere."""
+    lines = run("explain", "/mnt/lustre/open/map.csv").stdout.splitlines()
+    assert any(line.startswith("history: ") and "user daemon" in line for line in lines), lines
+    assert any("tabular" in line for line in lines)
+    assert lines[-1] == FROM_OUTSIDE
+    assert "no such path" in run("explain", "/own/none.csv").stdout
 
 
 def test_python_asks_the_server(served: tuple[Console, str, Path], node_settings: Path) -> None:

@@ -43,6 +43,15 @@ def test_a_file_that_is_gone_is_told(console: Console) -> None:
     assert "created: /gone.csv" not in client.get("/history?path=gone.csv&types=UNLNK&user=4").text
 
 
+def test_what_stood_in_a_directory_is_listed(console: Console) -> None:
+    """As of a time the page lists the names of then, to who could list it, with a way to their history."""
+    client = enter(console.app(), OTHER)
+    page = client.get("/history?path=/&as_of=2001-09-09T01:46:40").text
+    assert "gone.csv" in page
+    assert str(b.fid_of(60)) in page
+    assert "gone.csv" not in client.get("/history?path=/&as_of=2001-09-09T01:46:41").text
+
+
 def test_the_page_of_a_file_says_who_made_it_and_leads_to_the_rest(console: Console) -> None:
     """A file's page has its last deeds, escaped, and a link to all of them."""
     page = enter(console.app(), READER).get(f"/file/{node(2)}").text

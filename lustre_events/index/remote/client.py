@@ -123,11 +123,11 @@ class RemoteSearch:
         return FID.parse(found.fid) if found.paths else None
 
     def history(
-        self, path: bytes, narrowed: Mapping[str, str], *, visible_to: Viewer | None = None
+        self, path: bytes, narrowed: Mapping[str, str], *, most: int = MOST_DEEDS, visible_to: Viewer | None = None
     ) -> answers.HistoryAnswer:
         """Return what happened at a path, as `inspect.history`; narrowed by since, until, user, job, types."""
         _nobody_else(visible_to)
-        asked = [("path", _text(path)), ("limit", str(MOST_DEEDS)), *narrowed.items()]
+        asked = [("path", _text(path)), ("limit", str(most)), *narrowed.items()]
         return self.get(answers.HistoryAnswer, "/history", asked)
 
     def former(self, path: bytes, at: str, *, visible_to: Viewer | None = None) -> answers.FormerAnswer:
