@@ -21,6 +21,7 @@ from lustre_events.dispatcher.outcomes import Follow, ResultOutcome
 from lustre_events.dispatcher.transactions import Write
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import DEAD, HELD, OPEN, SENT, STATES, Hold, Run, RunsWanted
+from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import Rules
@@ -150,7 +151,7 @@ class Actions:
         limit = min(int(arguments.get("limit", LISTED)), LISTED)
         found = turn.transaction.find_runs(_wanted(arguments), limit)
         paths = turn.transaction.paths({run.fid for run in found})
-        return {"runs": [_shown(run, paths[run.fid]) for run in found]}
+        return {"runs": [shown_run(run, paths[run.fid]) for run in found]}
 
     def _retry(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
         found = self._chosen(turn, arguments, (DEAD, HELD))
@@ -170,6 +171,14 @@ class Actions:
 
     @staticmethod
     def _chosen(turn: Turn, arguments: Mapping[str, Any], states: tuple[str, ...]) -> list[Run]:
+        keys = arguments.get("keys")
+        if isinstance(keys, list):
+            chosen = {
+                run.id: run
+                for key in keys[:LISTED]
+                for run in turn.transaction.find_runs(RunsWanted(states=states, key=str(key) or "-"), LISTED)
+            }
+            return list(chosen.values())
         wanted = _wanted({**arguments, "states": list(states)})
         if not (wanted.rule or wanted.key or wanted.fid):
             raise ConfigError("no run is named; give a key, a rule or a file")
@@ -243,7 +252,7 @@ def _wanted(arguments: Mapping[str, Any]) -> RunsWanted:
     )
 
 
-def _shown(run: Run, paths: Sequence[bytes]) -> dict[str, Any]:
+def shown_run(run: Run, paths: Sequence[bytes]) -> dict[str, Any]:
     """Return a run for a person or a script; its body may be long, so it is told by its size."""
     known = paths or (run.before.paths if run.before is not None else ())
     return {
@@ -251,8 +260,23 @@ def _shown(run: Run, paths: Sequence[bytes]) -> dict[str, Any]:
         "endpoint": run.endpoint, "fid": str(run.fid), "paths": [_text(path) for path in known],
         "event_ns": run.event_ns, "made_ns": run.made_ns, "due_ns": run.due_ns,
         "ended_ns": run.ended_ns, "attempts": run.attempts, "status": run.status, "error": run.error,
-        "bytes": len(run.body),
+        "bytes": len(run.body), "merged": run.merged, "ready_ns": run.ready_ns, "failed_ns": run.failed_ns,
+        "jobid": None if run.jobid is None else run.jobid.decode("utf-8", "backslashreplace"),
+        "record": _record(run.stamp),
     }  # fmt: skip
+
+
+def _record(stamp: bytes) -> dict[str, Any] | None:
+    """Return which record a run is about; None: no record of an MDT."""
+    if not stamp or OrderKey.unpack(stamp).index <= 0:
+        return None
+    found = OrderKey.unpack(stamp)
+    return {
+        "mdt": f"MDT{found.mdt_number:04x}",
+        "epoch": found.epoch,
+        "index": found.index,
+        "time_ns": found.eff_time,
+    }
 
 
 def _text(path: bytes) -> str:

@@ -18,7 +18,7 @@ from lustre_events.index.mount import Mount
 from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queue_view import QueueView
-from lustre_events.web import account, admin, api, forms, history, queues, rendering, search, signin
+from lustre_events.web import account, admin, api, forms, history, queues, rendering, runs, search, signin
 from lustre_events.web.charts import History
 from lustre_events.web.login import Login
 from lustre_events.web.personal_tokens import Tokens
@@ -110,6 +110,7 @@ def make_app(site: Site) -> flask.Flask:
         history.pages,
         admin.pages,
         queues.pages,
+        runs.pages,
         account.pages,
         api.pages,
     ):

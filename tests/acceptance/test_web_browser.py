@@ -15,17 +15,21 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from lustre_events.domain.action_run import DEAD
 from lustre_events.web.search import PAGE
 from tests.support.index.tables import add_file
 from tests.support.need import need
+from tests.support.service.runs import GONE, answers, run_of
 from tests.support.service.web import READER, SCRIPT, Console, make_console
 
 WAIT_SECONDS = 20
+RUN = f"/actions/runs/{4:040x}"
 
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
     made = make_console(tmp_path_factory.mktemp("console"))
+    made.answers = answers(run_of(4, b"torn.h5", DEAD), run_of(2, SCRIPT), run_of(77, GONE, trigger="removed"))
     with contextlib.closing(sqlite3.connect(made.index, isolation_level=None)) as connection:
         for number in range(PAGE + 10):
             add_file(connection, 100 + number, b"many/%03d.dat" % number, size=number, mode=0o644)
@@ -150,7 +154,9 @@ def test_a_wrong_query_says_where(browser: Chrome, address: str) -> None:
     assert "400" in browser.get_log("browser")[-1]["message"]
 
 
-@pytest.mark.parametrize("path", ["/", "/?q=type:f&facets=1", "/overview", "/extractors", "/failures"])
+@pytest.mark.parametrize(
+    "path", ["/", "/?q=type:f&facets=1", "/overview", "/extractors", "/failures", "/actions", RUN]
+)
 def test_narrow_and_dark_screens(browser: Chrome, address: str, path: str, tmp_path: Path) -> None:
     """On a telephone nothing has to be scrolled sideways, and in the dark the page is dark."""
     browser.execute_cdp_cmd(

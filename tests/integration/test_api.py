@@ -15,6 +15,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
 
+from lustre_events.config.settings import WebSettings
+from lustre_events.domain.action_run import DEAD
 from lustre_events.errors import NotAllowed
 from lustre_events.index.remote.client import PREFIX
 from lustre_events.web.api.routes import OPERATIONS
@@ -25,6 +27,7 @@ from tests.support.history import keep
 from tests.support.index.tables import node
 from tests.support.records import builders as b
 from tests.support.service.api import OTHER, OWNER, make_api, remote, secret_of
+from tests.support.service.runs import answers, run_of
 from tests.support.service.web import Console, enter, token_in
 
 
@@ -35,6 +38,11 @@ def console(tmp_path: Path) -> Console:
     console.users.chmod(0o640)
     keep(tmp_path / "history", {"lustre-MDT0000": GONE}, random.Random(1))
     console.past = tmp_path / "history"
+    console.settings = WebSettings(admins=(OWNER,))
+    console.answers = answers(
+        run_of(2, b"open/map.csv", DEAD), run_of(3, b"open/secret.csv", trigger="document"),
+        run_of(5, b"own/run.csv"), run_of(77, b"gone.csv", trigger="removed"),
+    )  # fmt: skip
     console.answer = {"rows": 1, "dropped": 1, "taken": 2, "pending": 1, "waits": ""}
     return console
 
@@ -69,6 +77,13 @@ CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "retry": ("/failures/retry", {"works": [[str(node(4)), "hdf5"]]}),
     "drop": ("/failures/drop", {"works": [[str(node(4)), "hdf5"]]}),
     "reprocess": ("/reprocess", {"extractor": "tabular"}),
+    "runs": ("/runs?rule=tell&state=dead&limit=9", None),
+    "run": (f"/runs/{2:040x}", None),
+    "retry_runs": ("/runs/retry", {"keys": [f"{2:040x}"]}),
+    "drop_runs": ("/runs/drop", {"keys": [f"{2:040x}"]}),
+    "actions": ("/actions", None),
+    "hold": ("/actions/hold", {"name": "tell"}),
+    "release": ("/actions/release", {"name": "tell", "kind": "rule"}),
     "save": ("/saved/run%207", {"query": "columns:own"}),
     "saved": ("/saved", None),
     "forget": ("/saved/run%207", None),
@@ -121,9 +136,40 @@ def test_the_description_is_what_the_code_does(console: Console) -> None:
         assert (body is not None) == ("requestBody" in described)
 
 
+def test_runs_are_those_of_files_that_one_may_see(console: Console) -> None:
+    """Runs of files that are hidden, gone or whose documents one may not read do not show; nor do endpoints."""
+    client = console.app().test_client()
+    seen = {user: call(client, secret_of(console, user), "/runs")[1]["runs"] for user in ("root", OWNER, OTHER)}
+    assert {user: [run["paths"] for run in found] for user, found in seen.items()} == {
+        "root": [["/mnt/lustre/open/map.csv"], ["/mnt/lustre/open/secret.csv"], ["/mnt/lustre/own/run.csv"],
+                 ["/mnt/lustre/gone.csv"]],
+        OWNER: [["/mnt/lustre/open/map.csv"], ["/mnt/lustre/own/run.csv"]],
+        OTHER: [["/mnt/lustre/open/map.csv"]],
+    }  # fmt: skip
+    assert [run["there"] for run in seen["root"]] == [True, True, True, False]
+    assert "418" in seen[OWNER][0]["error"]
+    assert (seen[OTHER][0]["error"], seen[OTHER][0]["endpoint"], seen[OTHER][0]["jobid"]) == ("", "", None)
+    assert call(client, secret_of(console, OTHER), f"/runs/{5:040x}")[1]["error"].startswith("there is no run")
+
+
+def test_only_admins_change_runs_and_only_those_that_they_see(console: Console) -> None:
+    """Who is no admin sees no rules and endpoints, and changes nothing; an admin's hidden runs are left out."""
+    client, other = console.app().test_client(), secret_of(console, OTHER)
+    keys, name = {"keys": []}, {"name": "t"}
+    calls = {"/runs/retry": keys, "/runs/drop": keys, "/actions/hold": name, "/actions/release": name}
+    for path, body in calls.items():
+        assert call(client, other, path, "POST", json=body)[0] == 401
+    assert call(client, other, "/actions")[0] == 401
+    assert console.asked == []
+    chosen = [f"{number:040x}" for number in (2, 3, 77)]
+    assert call(client, secret_of(console, OWNER), "/runs/drop", "POST", json={"keys": chosen})[1] == {"runs": 1}
+    assert console.asked[-1] == ("drop_runs", {"keys": chosen[:1]})
+
+
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
+        ("/runs?state=ded", "one of"),
         ("/search", "q is missing"),
         ("/search?q=*&limt=3", "did you mean 'limit'|limit"),
         ("/search?q=*&limit=1001", "from 1 to 1000"),

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from lustre_events.domain.action_run import DEAD
 from lustre_events.errors import ConfigError
 from lustre_events.web.login import Login, by_pam
 from lustre_events.web.signin import _inside
 from tests.support.index.tables import node
-from tests.support.service.web import OTHER, READER, Console, enter, make_console, token_in
+from tests.support.service.runs import answers, run_of
+from tests.support.service.web import OTHER, READER, SCRIPT, Console, enter, make_console, token_in
 
 
 @pytest.fixture
@@ -174,6 +176,45 @@ def test_failures_are_tried_again_or_forgotten(reader: FlaskClient, console: Con
     reader.post("/failures", data={"csrf": token(reader), "work": works[:1], "action": "drop"})
     mine = {"works": [[str(node(4)), "hdf5"]]}
     assert console.asked == [("retry", mine), ("drop", mine)]
+
+
+def test_runs_are_shown_tried_again_and_dropped(console: Console, reader: FlaskClient) -> None:
+    """Admins see rules, endpoints, what is held and all runs, and change them; hostile names are text."""
+    console.answers = answers(
+        run_of(4, b"torn.h5", DEAD), run_of(2, SCRIPT), run_of(77, b"gone<b>.csv", trigger="removed")
+    )
+    page = reader.get("/actions").text
+    assert "held: it answered 404" in page
+    assert "answered 418 (&lt;i&gt;no&lt;/i&gt;)" in page
+    assert "<b>" not in page.replace("<strong>", "")
+    assert "/mnt/lustre/gone&lt;b&gt;.csv" in page
+    one = reader.get(f"/actions/runs/{4:040x}").text
+    assert "record 4 of MDT0001" in one
+    assert "Try it again" in one
+    sent = {"csrf": token_in(page), "action": "drop", "key": [f"{4:040x}", "none"]}
+    assert reader.post("/actions/runs", data=sent).status_code == 302
+    assert console.asked[-1] == ("drop_runs", {"keys": [f"{4:040x}"]})
+    for action, asked in (("hold", "hold_action"), ("release", "release_action")):
+        reader.post(
+            "/actions/hold", data={"csrf": token_in(page), "action": action, "name": "tell", "kind": "rule"}
+        )
+        assert console.asked[-1][0] == asked
+
+
+def test_who_is_no_admin_sees_runs_of_visible_files_only(console: Console) -> None:
+    """Others see neither rules nor endpoints, nor runs of what is gone, and cannot change anything."""
+    console.answers = answers(run_of(2, SCRIPT, DEAD), run_of(77, b"gone.csv", trigger="removed"))
+    other = enter(console.app(), OTHER)
+    page = other.get("/actions").text
+    assert "img src" in page
+    for hidden in ("gone.csv", "beamline", "418", "Try the chosen"):
+        assert hidden not in page
+    asked = list(console.asked)
+    sent = {"csrf": token_in(page), "action": "retry", "key": f"{2:040x}"}
+    assert other.post("/actions/runs", data=sent).status_code == 403
+    assert other.post("/actions/hold", data={**sent, "name": "tell"}).status_code == 403
+    assert console.asked == asked
+    assert other.get(f"/actions/runs/{77:040x}").status_code == 404
 
 
 def test_a_form_of_another_site_changes_nothing(reader: FlaskClient, console: Console) -> None:

@@ -297,6 +297,7 @@ def test_a_person_retries_drops_and_cancels(rig: ActionRig) -> None:
         rig.ask("retry_runs", key="abc")
     with pytest.raises(ConfigError, match="no run is named"):
         rig.ask("drop_runs")
+    assert rig.ask("drop_runs", keys=[second["key"], "none", ""]) == {"runs": 0}
     assert second["key"] != first["key"]
 
 

@@ -50,7 +50,7 @@ SHARED = {
     "requests": ("requests of people: as JSON, in Redis, carried out", {"dispatcher", "jobs", "streams"}),
     "results": ("results of workers: in Redis, taken into the index", {"dispatcher", "streams"}),
     "rules": ("rules: command, values", {"cli", "domain.rules"}),
-    "runs": ("runs: of actions to look at, of programs in containers", {"cli", "workers"}),
+    "runs": ("runs: of actions to look at, of programs in containers", {"cli", "web", "workers"}),
     "scan": ("scan: command, request, walk, look, measured", {"bench", "cli", "dispatcher", "repair", "workers"}),
     "search": (
         "search: command, page, pages of hits, statements",

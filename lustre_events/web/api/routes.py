@@ -16,7 +16,13 @@ from lustre_events.errors import ConfigError, LustreEventsError, NotAllowed, Que
 from lustre_events.index.remote.client import PREFIX
 from lustre_events.index.visibility import Viewer
 from lustre_events.web import signin
-from lustre_events.web.api import account_operations, history_operations, request_operations, search_operations
+from lustre_events.web.api import (
+    account_operations,
+    history_operations,
+    request_operations,
+    run_operations,
+    search_operations,
+)
 from lustre_events.web.api.calls import Call
 from lustre_events.web.api.openapi import description
 from lustre_events.web.api.operation import Operation
@@ -38,6 +44,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *search_operations.OPERATIONS,
     *history_operations.OPERATIONS,
     *request_operations.OPERATIONS,
+    *run_operations.OPERATIONS,
 )
 
 

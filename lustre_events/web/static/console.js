@@ -1,7 +1,7 @@
-// "Choose all" on the page of failures, and completion of the query. Everything else works without a script.
+// "Choose all" on the pages of failures and runs, and completion of the query. Everything else works without a script.
 "use strict";
 document.querySelector("#all")?.addEventListener("change", (event) => {
-  for (const box of document.querySelectorAll("input[name=work]")) box.checked = event.currentTarget.checked;
+  for (const box of document.querySelectorAll("input[name=work], input[name=key]")) box.checked = event.currentTarget.checked;
 });
 const query = document.querySelector("#q"), offered = document.querySelector("#completions");
 let waiting = 0, asked = "";

@@ -47,6 +47,8 @@ class Console:
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     redis_url: str = ""
     answer: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By what is asked for; else it is `answer`."""
     past: Path | None = None
 
     @property
@@ -71,7 +73,7 @@ class Console:
     def ask(self, action: str, arguments: Mapping[str, Any], /) -> dict[str, Any]:
         """Keep what is asked for."""
         self.asked.append((action, dict(arguments)))
-        return self.answer
+        return self.answers.get(action, self.answer)
 
     def queues(self) -> QueueView:
         """Return what is in the queues of `redis_url`."""

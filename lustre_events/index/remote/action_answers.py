@@ -1,0 +1,96 @@
+"""The answers of `/api/v1` about actions, as types; see answers.py."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class RecordAnswer(msgspec.Struct, frozen=True):
+    """The record that is the reason of a run."""
+
+    mdt: str
+    epoch: int
+    index: int
+    time_ns: int
+
+
+class RunAnswer(msgspec.Struct, frozen=True):
+    """One run of an action. `endpoint`, `status` and `error` are for admins; `there`: its object is not gone."""
+
+    key: str
+    rule: str
+    trigger: str
+    state: str
+    action: str
+    endpoint: str
+    fid: str
+    paths: list[str]
+    there: bool
+    event_ns: int
+    made_ns: int
+    ready_ns: int
+    due_ns: int
+    ended_ns: int
+    attempts: int
+    merged: int
+    status: int
+    error: str
+    jobid: str | None
+    record: RecordAnswer | None
+
+
+class RunsAnswer(msgspec.Struct, frozen=True):
+    """Runs of files that you may see, the newest first."""
+
+    runs: list[RunAnswer]
+
+
+class RunStoryAnswer(msgspec.Struct, frozen=True):
+    """A run, and those of the same object before and after it, by time."""
+
+    run: RunAnswer
+    before: list[RunAnswer]
+    after: list[RunAnswer]
+
+
+class RunsChangedAnswer(msgspec.Struct, frozen=True):
+    """How many runs were changed."""
+
+    runs: int
+
+
+class ActionRuleAnswer(msgspec.Struct, frozen=True):
+    """A rule of an action; `runs` by state; `held`: why, or nothing."""
+
+    rule: str
+    on: list[str]
+    action: str
+    endpoint: str
+    since_ns: int
+    runs: dict[str, int]
+    held: str
+
+
+class EndpointAnswer(msgspec.Struct, frozen=True):
+    """An endpoint; `held`: why, or nothing; `probed`: it fails, and is tried once a minute."""
+
+    endpoint: str
+    kind: str
+    where: str
+    held: str
+    probed: bool
+
+
+class ActionsAnswer(msgspec.Struct, frozen=True):
+    """Rules of actions, and endpoints."""
+
+    rules: list[ActionRuleAnswer]
+    endpoints: list[EndpointAnswer]
+
+
+class HeldAnswer(msgspec.Struct, frozen=True):
+    """What is held now, or is not any more."""
+
+    name: str
+    kind: str
+    held: bool

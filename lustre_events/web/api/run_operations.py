@@ -1,0 +1,131 @@
+"""Operations about actions: runs of files that one may see; for admins rules and endpoints, and changing them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from lustre_events.domain.action_run import STATES
+from lustre_events.errors import ConfigError, NotAllowed
+from lustre_events.index.remote import action_answers as answers
+from lustre_events.web.api.calls import Call
+from lustre_events.web.api.operation import Operation, Parameter
+from lustre_events.web.visible_runs import MOST, RunView, story, visible, with_key
+
+
+class RunKeys(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Runs, by their keys."""
+
+    keys: Annotated[list[str], msgspec.Meta(max_length=MOST)]
+
+
+class Named(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A rule of an action, or an endpoint: `kind` is `endpoint` where a rule has that name, too."""
+
+    name: str
+    kind: str = ""
+    why: str = ""
+
+
+def runs(call: Call) -> dict[str, Any]:
+    """Answer with runs, the newest first."""
+    given = call.given
+    wanted = {"rule": given["rule"], "fid": given["fid"], "states": [given["state"]] if given["state"] else []}
+    return {"runs": [_json(call, each) for each in _visible(call, wanted, given["limit"])]}
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Answer with one run, and those of the same object before and after it."""
+    key = call.given["key"]
+    first = with_key(_visible(call, {"key": key}, 1), key)
+    others = _visible(call, {"fid": first.run["fid"]}, MOST) if first is not None else []
+    one, before, after = story(others, first.run["key"] if first is not None else "")
+    if one is None:
+        raise ConfigError(f"there is no run {key!r}, or its file is not for you to see")
+    before_json, after_json = ([_json(call, each) for each in some] for some in (before, after))
+    return {"run": _json(call, one), "before": before_json, "after": after_json}
+
+
+def retry(call: Call) -> dict[str, Any]:
+    """Have dead and held runs tried again."""
+    return _change(call, "retry_runs")
+
+
+def drop(call: Call) -> dict[str, Any]:
+    """Drop dead and held runs."""
+    return _change(call, "drop_runs")
+
+
+def actions(call: Call) -> dict[str, Any]:
+    """Answer with rules and endpoints, what they have to do, and what is held."""
+    _admit(call)
+    found = call.site.ask("actions", {})
+    return {"rules": found["rules"], "endpoints": found["endpoints"]}
+
+
+def hold(call: Call) -> dict[str, Any]:
+    """Hold a rule or an endpoint."""
+    _admit(call)
+    why = call.body.why or f"{call.user} holds it"
+    done = call.site.ask("hold_action", {"name": call.body.name, "kind": call.body.kind, "why": why})
+    return {"name": call.body.name, "kind": str(done["kind"]), "held": True}
+
+
+def release(call: Call) -> dict[str, Any]:
+    """Release a rule or an endpoint."""
+    _admit(call)
+    done = call.site.ask("release_action", {"name": call.body.name, "kind": call.body.kind})
+    return {"name": call.body.name, "kind": str(done["kind"]), "held": False}
+
+
+def _change(call: Call, action: str) -> dict[str, Any]:
+    _admit(call)
+    keys = list(dict.fromkeys(call.body.keys))
+    seen = {each.run["key"] for key in keys for each in _visible(call, {"key": key}, 1)}
+    chosen = [key for key in keys if key in seen]
+    return {"runs": int(call.site.ask(action, {"keys": chosen})["runs"]) if chosen else 0}
+
+
+def _admin(call: Call) -> bool:
+    return call.viewer.sees_all or call.user in call.site.settings.admins
+
+
+def _admit(call: Call) -> None:
+    if not _admin(call):
+        raise NotAllowed("rules, endpoints and changes of runs are for admins ([web] admins)")
+
+
+def _visible(call: Call, wanted: dict[str, Any], limit: int) -> list[RunView]:
+    found = call.site.ask("runs", {**wanted, "limit": limit})["runs"]
+    with call.search() as index:
+        return visible(index, found, call.viewer, admin=_admin(call))
+
+
+def _json(call: Call, view: RunView) -> dict[str, Any]:
+    paths = [call.mount.whole(path).decode("utf-8", "surrogateescape") for path in view.paths]
+    known = {name: view.run.get(name) for name in answers.RunAnswer.__struct_fields__}
+    return {**known, "paths": paths, "there": view.there}
+
+
+CHANGED = answers.RunsChangedAnswer
+OPERATIONS = (
+    Operation("GET", "/runs", "runs", "Runs of actions for files that you may see.", answers.RunsAnswer, runs, (
+        Parameter("rule", "runs of this rule", ""),
+        Parameter("state", "runs in this state", "", choices=("", *STATES)),
+        Parameter("fid", "runs for this object", ""),
+        Parameter("limit", "most runs to look at", 100, least=1, most=MOST),
+    )),
+    Operation("GET", "/runs/{key}", "run", "One run, what caused it, and what came before and after it.",
+              answers.RunStoryAnswer, run, (Parameter("key", "the key of the run", needed=True, in_path=True),)),
+    Operation("POST", "/runs/retry", "retry_runs", "Try dead and held runs again (admins).", CHANGED, retry,
+              body=RunKeys, scope="act"),
+    Operation("POST", "/runs/drop", "drop_runs", "Drop dead and held runs (admins).", CHANGED, drop,
+              body=RunKeys, scope="act"),
+    Operation("GET", "/actions", "actions", "Rules of actions and endpoints (admins).",
+              answers.ActionsAnswer, actions),
+    Operation("POST", "/actions/hold", "hold", "Hold a rule or an endpoint (admins).", answers.HeldAnswer, hold,
+              body=Named, scope="act"),
+    Operation("POST", "/actions/release", "release", "Release a rule or an endpoint (admins).", answers.HeldAnswer,
+              release, body=Named, scope="act"),
+)  # fmt: skip

@@ -1,0 +1,93 @@
+"""The pages about actions: runs of files and rules, one run with what caused it and what followed, what is held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+from werkzeug.wrappers import Response
+
+from lustre_events.domain.action_run import DEAD, HELD, STATES
+from lustre_events.errors import ConfigError, StreamError
+from lustre_events.web import signin
+from lustre_events.web.visible_runs import MOST, RunView, story, visible, with_key
+
+pages = flask.Blueprint("runs", __name__)
+
+CHANGES = {"retry": "retry_runs", "drop": "drop_runs"}
+
+
+@pages.get("/actions")
+def runs() -> str:
+    """Show runs, the newest first: of a rule, in a state, of a file. Admins see rules and endpoints above them."""
+    given = flask.request.args
+    asked = {name: given.get(name, "").strip() for name in ("rule", "state", "fid")}
+    wanted = {"rule": asked["rule"], "fid": asked["fid"], "states": [asked["state"]] if asked["state"] else []}
+    found = _asked("actions", {}) if signin.person().admin and not asked["fid"] else None
+    return flask.render_template(
+        "runs.html", views=_visible(wanted), asked=asked, states=STATES, actions=found, again=(DEAD, HELD)
+    )
+
+
+@pages.get("/actions/runs/<key>")
+def run(key: str) -> str:
+    """Show one run: the record that caused it, its rule, how it went, and the other runs of the same object."""
+    first = with_key(_visible({"key": key}), key)
+    others = _visible({"fid": first.run["fid"]}) if first is not None else []
+    one, before, after = story(others, first.run["key"] if first is not None else "")
+    if one is None:
+        flask.abort(404, "There is no such run, or its file is not for you to see.")
+    return flask.render_template("run.html", view=one, before=before, after=after, again=(DEAD, HELD))
+
+
+@pages.post("/actions/runs")
+def change() -> Response:
+    """Try runs again, or drop them; for admins."""
+    _admit()
+    form = flask.request.form
+    action = CHANGES.get(form.get("action", ""), "retry_runs")
+    seen = {each.run["key"] for key in form.getlist("key")[:MOST] for each in _visible({"key": key})}
+    keys = [key for key in form.getlist("key") if key in seen]
+    if keys:
+        done = _asked(action, {"keys": keys})["runs"]
+        flask.flash(f"{'Dropped' if action == 'drop_runs' else 'To be tried again'}: {done} runs.")
+    return flask.redirect(flask.url_for("runs.runs", rule=form.get("rule", ""), state=form.get("state", "")))
+
+
+@pages.post("/actions/hold")
+def hold() -> Response:
+    """Hold or release a rule or an endpoint; for admins."""
+    person, form = _admit(), flask.request.form
+    arguments = {"name": form.get("name", ""), "kind": form.get("kind", "")}
+    if form.get("action") == "release":
+        _asked("release_action", arguments)
+        flask.flash(f"{arguments['name']} is released.")
+    else:
+        _asked("hold_action", {**arguments, "why": f"{person.name} holds it"})
+        flask.flash(f"{arguments['name']} is held.")
+    return flask.redirect(flask.url_for("runs.runs"))
+
+
+def _admit() -> signin.Person:
+    person = signin.person()
+    if not person.admin:
+        flask.abort(403, "Runs are changed by admins ([web] admins).")
+    return person
+
+
+def _visible(wanted: dict[str, Any]) -> list[RunView]:
+    site, person = flask.current_app.extensions["site"], signin.person()
+    found = _asked("runs", {**wanted, "limit": MOST})["runs"]
+    with site.search() as index:
+        return visible(index, found, person.viewer, admin=person.admin)
+
+
+def _asked(action: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Ask the dispatcher, who has the ledger; what it refuses, or that it is away, is a page with the sentence."""
+    try:
+        answer: dict[str, Any] = flask.current_app.extensions["site"].ask(action, arguments)
+    except StreamError as exc:
+        flask.abort(503, str(exc))
+    except ConfigError as exc:
+        flask.abort(400, str(exc))
+    return answer

@@ -1,0 +1,48 @@
+"""What a dispatcher answers about actions, for a console of tests: made by its own functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lustre_events.dispatcher.actions import shown_run
+from lustre_events.domain.action_run import DEAD, DONE, Run, Seen
+from lustre_events.domain.namespace import OrderKey
+from tests.support.records.builders import START_NS, fid_of
+
+GONE = b"gone<b>.csv"
+
+
+def run_of(number: int, path: bytes, state: str = DONE, trigger: str = "content", **fields: Any) -> dict[str, Any]:
+    """Return a run as the dispatcher tells it, for the object of that number."""
+    at = START_NS + number * 10**9
+    made = Run(
+        id=str(number), key=f"{number:040x}", rule="tell", digest="d", trigger=trigger, endpoint="beamline",
+        action="webhook", fid=fid_of(number), stamp=OrderKey(at, 1, 1, number).pack(), state=state, event_ns=at,
+        made_ns=at, ready_ns=at + 1, ended_ns=at + 2, attempts=2, before=Seen(paths=(path,)), jobid=b"job.7",
+        error="https://beamline.example.org answered 418 (<i>no</i>)" if state == DEAD else "", **fields,
+    )  # fmt: skip
+    return shown_run(made, ())
+
+
+ACTIONS: dict[str, Any] = {
+    "rules": [
+        {
+            "rule": "tell", "on": ["content", "removed"], "action": "webhook", "endpoint": "beamline", "since_ns": 1,
+            "runs": {"waiting": 3, "dead": 1}, "held": "",
+        }
+    ],
+    "endpoints": [
+        {
+            "endpoint": "beamline", "kind": "webhook", "where": "https://beamline.example.org:443", "probed": False,
+            "held": "it answered 404",
+        }
+    ],
+}  # fmt: skip
+
+
+def answers(*runs: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the answers to all requests about actions; what is asked of runs is not narrowed."""
+    return {
+        "runs": {"runs": list(runs)}, "actions": ACTIONS, "retry_runs": {"runs": 1}, "drop_runs": {"runs": 1},
+        "hold_action": {"kind": "rule"}, "release_action": {"kind": "rule", "released": True},
+    }  # fmt: skip
