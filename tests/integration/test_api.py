@@ -155,7 +155,8 @@ def test_runs_are_those_of_files_that_one_may_see(console: Console) -> None:
 def test_only_admins_change_runs_and_only_those_that_they_see(console: Console) -> None:
     """Who is no admin sees no rules and endpoints, and changes nothing; an admin's hidden runs are left out."""
     client, other = console.app().test_client(), secret_of(console, OTHER)
-    keys, name = {"keys": []}, {"name": "t"}
+    keys: dict[str, Any] = {"keys": []}
+    name: dict[str, Any] = {"name": "t"}
     calls = {"/runs/retry": keys, "/runs/drop": keys, "/actions/hold": name, "/actions/release": name}
     for path, body in calls.items():
         assert call(client, other, path, "POST", json=body)[0] == 401

@@ -27,8 +27,8 @@ def run_of(number: int, path: bytes, state: str = DONE, trigger: str = "content"
 ACTIONS: dict[str, Any] = {
     "rules": [
         {
-            "rule": "tell", "on": ["content", "removed"], "action": "webhook", "endpoint": "beamline", "since_ns": 1,
-            "runs": {"waiting": 3, "dead": 1}, "held": "",
+            "rule": "tell", "on": ["content", "removed"], "action": "webhook", "endpoint": "beamline",
+            "since_ns": 1, "runs": {"waiting": 3, "dead": 1}, "held": "",
         }
     ],
     "endpoints": [
