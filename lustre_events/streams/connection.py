@@ -138,8 +138,14 @@ def _script_text(name: str) -> str:
     return (files(__package__) / f"{name}.lua").read_text(encoding="utf-8")
 
 
-def publish(client: Client, key: str, state: Mapping[str, int | str]) -> None:
-    """Merge fields into a state hash, also when Redis's memory is full. Raises as `redis_errors`."""
+def publish(
+    client: Client, key: str, state: Mapping[str, int | str], listed: tuple[str, str] | None = None
+) -> None:
+    """Merge fields into a state hash, also when Redis's memory is full. Raises as `redis_errors`.
+
+    `listed`: the key of a set, and the name that is to be in it.
+    """
     if state:
+        places, name = ([key, listed[0]], listed[1]) if listed else ([key], "")
         with redis_errors(client):
-            load_script(client, "publish")([key], [part for field in state.items() for part in field])
+            load_script(client, "publish")(places, [name, *(part for field in state.items() for part in field)])

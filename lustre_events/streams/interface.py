@@ -12,6 +12,7 @@ asks the dispatcher for something, and subscribers, who are only in Redis (`stre
     le:reader:lease:<mdt>                 string  reader       token of the reader at work; the lease time
     le:reader:state:<mdt>                 hash    reader       mark, cleared_for, anchor, user, caught_up_*,
                                                                counters; for ever
+    le:reader:mdts                        set     reader       MDTs that ever had a reader; for ever
     le:reader:continuity:<mdt>            hash    reader,      losses: "<epoch>:<first>:<reason>" → "<last> <time
                                                   dispatcher   in ns>"; `accepted` → time in ns; for ever
     le:dispatcher:committed:<mdt>         hash    dispatcher   epoch → index committed to the index; until drained

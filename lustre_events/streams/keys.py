@@ -7,6 +7,7 @@ import socket
 import uuid
 
 MDTS = "le:stream:mdts"
+READERS = "le:reader:mdts"
 RESULTS = "le:result:waiting"
 DISPATCHER_STATE = "le:dispatcher:state"
 DISPATCHER_LEASE = "le:dispatcher:lease"

@@ -89,6 +89,12 @@ class RedisRecordStreams:
         self.strangers = sorted(printable_text(member) for member, name in names.items() if not is_mdt(name))
         return sorted(filter(is_mdt, names.values()))
 
+    def readers(self) -> list[str]:
+        """Return the MDTs that ever had a reader, sorted, though none of their records may have come yet."""
+        with redis_errors(self._client):
+            members = cast("set[bytes]", self._client.smembers(keys.READERS))
+        return sorted(filter(is_mdt, (member.decode("ascii", "replace") for member in members)))
+
     def epochs(self, mdt: str) -> list[int]:
         """Return the epochs of an MDT, oldest first; consumers drain older ones first."""
         with redis_errors(self._client):

@@ -188,7 +188,7 @@ class RedisReaderStream:
 
     def publish(self, state: Mapping[str, int | str]) -> None:
         """Merge counters and facts into the reader's state hash, for `status`."""
-        publish(self._client, keys.reader_state(self._mdt), state)
+        publish(self._client, keys.reader_state(self._mdt), state, (keys.READERS, self._mdt))
 
     def _now_at(self, tail: Tail) -> Tail:
         if tail.epoch != self._tail.epoch:

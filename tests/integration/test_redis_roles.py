@@ -13,6 +13,7 @@ from rq.serializers import JSONSerializer
 from lustre_events import subscribe
 from lustre_events.changelog.record import iter_records
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE
+from lustre_events.inspect.status import collect
 from lustre_events.jobs.messages import JOB_FUNCTION
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
@@ -20,6 +21,7 @@ from lustre_events.streams.connection import connect
 from lustre_events.streams.continuity import lose
 from lustre_events.streams.history_state import HistoryState
 from lustre_events.streams.interface import Loss
+from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams
 from lustre_events.streams.safety import check_safe
 from tests.support.need import need
 from tests.support.servers.redis import make_users
@@ -73,6 +75,18 @@ def test_the_history_reads_losses_and_says_how_far_it_is(role_urls: dict[str, st
     with connect(role_urls["admin"], 5) as admin:
         admin.srem(keys.MDTS, loss.mdt)
         admin.delete(keys.continuity(loss.mdt), keys.HISTORY_STATE)
+
+
+def test_a_reader_whose_mdt_has_no_records_yet_is_told_of(role_urls: dict[str, str]) -> None:
+    """From its first words on, `status` with the console's login names an MDT, though nothing was logged there."""
+    with connect(role_urls["reader"], 5) as reader, connect(role_urls["web"], 5) as web:
+        RedisReaderStream(reader, "quiet-MDT0007").publish({"updated_ns": 7})
+        told = collect(None, RedisRecordStreams(web), None, None).mdts
+    assert told is not None
+    assert told["quiet-MDT0007"].updated_ns == 7
+    assert told["quiet-MDT0007"].streams == []
+    with connect(role_urls["admin"], 5) as admin:
+        admin.delete(keys.READERS, keys.reader_state("quiet-MDT0007"))
 
 
 def looked(command: str, service: Service, url: str, *more: str) -> bytes:

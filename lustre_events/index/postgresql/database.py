@@ -259,10 +259,14 @@ def _advice(exc: psycopg.Error) -> str:
     return "look at the server's log"
 
 
+_WHERE_IT_IS = (
+    "yours is in ~/.pgpass (mode 0600), a unit's in LUSTRE_EVENTS_INDEX_URL of its ROLE.env, none in the settings, "
+    "which all users read"
+)
 _AWAY = "check that the server runs and can be reached from this machine"
 _SIGNS = {
-    "authentication failed": "check the user and the password in [index] url, or ~/.pgpass",
-    "no password supplied": "put the password into ~/.pgpass, or into [index] url",
+    "authentication failed": f"check the user in [index] url, and the password: {_WHERE_IT_IS}",
+    "no password supplied": f"put the password where only its user reads it: {_WHERE_IT_IS}",
     "pg_hba.conf": "let this user and machine in, in the server's pg_hba.conf",
     "does not exist": "make it (deploy/postgresql/roles.sql), or correct [index] url",
     "permission denied for database": "grant the user CONNECT on it",

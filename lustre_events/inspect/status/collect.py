@@ -80,7 +80,7 @@ def collect(
     try:
         if streams is not None:
             look = partial(of_mdt, streams, cursors=cursors)
-            _put(parts, "mdts", lambda: _each(sorted({*streams.mdts(), *mdts}), look, problems), problems)
+            _put(parts, "mdts", lambda: _each(_known(streams, mdts), look, problems), problems)
             problems += map(keys.stranger, streams.strangers)
             _put(parts, "dispatcher", lambda: DispatcherStatus(streams.state()), problems)
         if groups is not None:
@@ -102,6 +102,10 @@ def collect(
         **parts,
     )
     return with_rates(status, msgspec.json.decode(told.get("past", "null"), type=Earlier | None))
+
+
+def _known(streams: RedisRecordStreams, mdts: Collection[str]) -> list[str]:
+    return sorted({*streams.mdts(), *streams.readers(), *mdts})
 
 
 def _put(into: dict[str, Any], name: str, ask: Callable[[], Any], problems: list[str]) -> None:
