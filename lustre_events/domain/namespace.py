@@ -22,6 +22,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -172,6 +173,27 @@ def present_of(steps: Mapping[FID, Move], fid: FID) -> FID:
         path.append(step)
         fid = step.target
     return fid
+
+
+class Aliases(NamedTuple):
+    """Old FIDs by what they stand for: their memory stays, waits, or goes."""
+
+    directories: list[FID]
+    unknown: list[FID]
+    others: list[FID]
+
+
+def sorted_by_type(old: Iterable[FID], present: Mapping[FID, FID], types: Mapping[FID, str | None]) -> Aliases:
+    """Sort old FIDs by the types of the objects that they stand for; one that is gone is among the others.
+
+    `types` has the objects that are there; None: nobody has seen yet what it is, so it may be a directory.
+    """
+    found = Aliases([], [], [])
+    for fid in old:
+        now = present.get(fid, fid)
+        kind = types.get(now, "gone")
+        (found.unknown if kind is None else found.directories if kind == "d" else found.others).append(fid)
+    return found
 
 
 def followed(links: Iterable[Link], present: Mapping[FID, FID]) -> dict[Place, Link]:

@@ -244,6 +244,25 @@ def test_the_alias_of_a_directory_stays_while_it_is_there(rig: Rig) -> None:
     assert rig.select("SELECT count(*) FROM moved") == [0]
 
 
+def test_the_alias_of_what_turns_out_to_be_no_directory_is_swept(rig: Rig) -> None:
+    """An object whose type is not known yet may be a directory; once `stat` has seen a link, the memory goes."""
+    rig.feed(migration(1, 2, index=1), mdt=MDT0)  # of what was there before the records
+
+    def hours_pass(first: int) -> None:
+        for turn in range(first, first + 3):
+            for mdt in (MDT0, MDT1):
+                caught_up(rig, mdt, START_NS + turn * 3_600 * SECOND_NS)
+            rig.settle()
+
+    rig.settle()
+    jobs = rig.queue.take()
+    hours_pass(1)
+    assert rig.select("SELECT count(*) FROM moved") == [1]
+    rig.answer(jobs, document={**FACTS, "type": "l"})
+    hours_pass(4)
+    assert rig.select("SELECT count(*) FROM moved") == [0]
+
+
 def test_a_directory_that_is_split_and_merged_has_its_first_fid_again(rig: Rig) -> None:
     """1 → 2, 2 → 1, in either order of the records: the later one counts."""
     split = migration(1, 2, index=2, time_ns=START_NS + 5 * SECOND_NS)

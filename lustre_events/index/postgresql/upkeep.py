@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 
 from lustre_events.changelog.fid import FID
-from lustre_events.domain.namespace import Link, Move, base_stamp, present_of
+from lustre_events.domain.namespace import Link, Move, base_stamp, present_of, sorted_by_type
 from lustre_events.index.interface import Walk
 from lustre_events.index.postgresql.database import packed
 from lustre_events.index.postgresql.documents import Documents
@@ -143,16 +143,19 @@ class Upkeep(Documents):
         if not old:
             return 0
         present = self.moved(old)
-        found = self._run(
-            "SELECT fid FROM object WHERE coalesce(type, 'd') = 'd' AND fid = ANY(%b::bytea[])",
-            packed({present.get(fid, fid) for fid in old}),
-        )
-        there = {FID.unpack(row[0]) for row in found}
-        kept = [fid for fid in old if present.get(fid, fid) in there]
-        gone = [fid for fid in old if present.get(fid, fid) not in there]
-        self._run("UPDATE moved SET kept = 1 WHERE fid = ANY(%b::bytea[])", packed(kept))
-        self._run("DELETE FROM moved WHERE fid = ANY(%b::bytea[])", packed(gone))
-        return len(gone)
+        asked = packed({present.get(fid, fid) for fid in old})
+        types = {
+            FID.unpack(fid): type_
+            for fid, type_ in self._run("SELECT fid, type FROM object WHERE fid = ANY(%b::bytea[])", asked)
+        }
+        found = sorted_by_type(old, present, types)
+        self._run("UPDATE moved SET kept = 1 WHERE fid = ANY(%b::bytea[])", packed(found.directories))
+        if found.unknown:
+            self._run(
+                "UPDATE moved SET look = %b WHERE fid = ANY(%b::bytea[])", self._reached(), packed(found.unknown)
+            )
+        self._run("DELETE FROM moved WHERE fid = ANY(%b::bytea[])", packed(found.others))
+        return len(found.others)
 
     def nameless(self, after: int, limit: int) -> tuple[list[FID], int]:
         """Return those of `limit` objects behind the id `after` without a name, and the id reached; 0: the end."""

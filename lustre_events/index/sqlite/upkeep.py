@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterable
 
 from lustre_events.changelog.fid import FID
-from lustre_events.domain.namespace import Link, Move, base_stamp, present_of
+from lustre_events.domain.namespace import Link, Move, base_stamp, present_of, sorted_by_type
 from lustre_events.index.interface import Walk
 from lustre_events.index.sqlite.among import select
 from lustre_events.index.sqlite.documents import move_documents
@@ -136,19 +136,19 @@ class Upkeep:
         ).fetchall()
         old = [FID.unpack(row[0]) for row in rows]
         present = self.moved(old)
-        there = {
-            FID.unpack(row[0])
-            for row in select(
-                self._connection,
-                "SELECT fid FROM object WHERE coalesce(type, 'd') = 'd' AND fid IN ({})",
-                {present.get(fid, fid) for fid in old},
-            )
-        }
-        kept = [(fid.pack(),) for fid in old if present.get(fid, fid) in there]
-        gone = [(fid.pack(),) for fid in old if present.get(fid, fid) not in there]
-        self._connection.executemany("UPDATE moved SET kept = 1 WHERE fid = ?", kept)
-        self._connection.executemany("DELETE FROM moved WHERE fid = ?", gone)
-        return len(gone)
+        asked = {present.get(fid, fid) for fid in old}
+        found_types = select(self._connection, "SELECT fid, type FROM object WHERE fid IN ({})", asked)
+        types = {FID.unpack(fid): type_ for fid, type_ in found_types}
+        found = sorted_by_type(old, present, types)
+        self._connection.executemany(
+            "UPDATE moved SET kept = 1 WHERE fid = ?", [(fid.pack(),) for fid in found.directories]
+        )
+        reached = self._reached() if found.unknown else b""
+        self._connection.executemany(
+            "UPDATE moved SET look = ? WHERE fid = ?", [(reached, fid.pack()) for fid in found.unknown]
+        )
+        self._connection.executemany("DELETE FROM moved WHERE fid = ?", [(fid.pack(),) for fid in found.others])
+        return len(found.others)
 
     def nameless(self, after: int, limit: int) -> tuple[list[FID], int]:
         """Return those of `limit` objects behind the id `after` without a name, and the id reached; 0: the end."""
