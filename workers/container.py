@@ -2,7 +2,8 @@
 
 The flags are those that held when somebody tried to get out: no home, no host processes, no network, no
 capabilities, no environment, inputs bound one by one and read-only, no system call that makes a way out. A
-worker that is root never runs a container: it becomes `run_as` first.
+worker that is root never runs a container: it becomes `run_as` first. A user namespace is asked for, so that a
+setuid starter, where a site installed Apptainer with one, runs nothing as root here.
 
 What is bound is what was opened: an input's link could be made to lead elsewhere between our look at it
 and the runtime's. So the program gets no word on stdin before the inputs that the container's PID 1 sees
@@ -43,7 +44,7 @@ from workers.program_start import GATE, SIGN, WAITING_GATE, Beginning, last_word
 from workers.runs import GONE, PROGRAM_PATH, Input, ProgramRun, RunOutcome, limits, run_contract, staging
 
 FLAGS = (
-    "--containall", "--no-home", "--pwd", "/", "--net", "--network", "none", "--no-privs",
+    "--userns", "--containall", "--no-home", "--pwd", "/", "--net", "--network", "none", "--no-privs",
 )  # fmt: skip
 IN_FOLDER = "/in"
 OWN_BYTES_AT_ONCE = 1 << 30

@@ -201,6 +201,10 @@ class WebSettings:
     login: str = setting("file", "authentication backend", ("file", "pam", "proxy"))
     users: str = setting("/etc/lustre-events/web-users", "for login = file: lines user:hash; see: web-password")
     pam_service: str = setting("login", "for login = pam: the name in /etc/pam.d")
+    pam_socket: str = setting(
+        "/run/lustre-events-login.sock",
+        "for login = pam: the socket of lustre-events-login.socket; empty: the console's own process asks PAM",
+    )
     header: str = setting("X-Remote-User", "for login = proxy: the header in which the proxy names the user")
     proxies: tuple[str, ...] = setting(("127.0.0.1", "::1"), "login = proxy: addresses whose header is believed")
     proxy_secret: str = setting(

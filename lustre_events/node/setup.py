@@ -21,6 +21,7 @@ from lustre_events.index.urls import is_postgresql, sqlite_path
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node import setup_redis, steps
 from lustre_events.node.roles import INSTALLED, ROLES
+from lustre_events.node.setup_login import LoginUnits
 from lustre_events.node.setup_redis import ETC
 from lustre_events.node.steps import Owner, Step, SystemAccounts
 
@@ -221,9 +222,13 @@ def _units(node: Node) -> Iterator[Step]:
     own = settings(node)
     if "dispatcher" in node.roles:
         yield _elsewhere(folder / "lustre-events-dispatcher.service.d" / "index.conf", own.index.url, node.owner())
+    login = LoginUnits(folder, shipped, node.owner(), own.web.login == "pam", run) if "web" in node.roles else None
+    yield from login.files() if login else ()
     if node.live:
         yield Step("systemctl daemon-reload", _read, lambda: run(["systemctl", "daemon-reload"]))
     yield _enabled(node, own)
+    if login:
+        yield login.enabled(*_how(node), enable=node.enable)
 
 
 def _read() -> bool:
@@ -268,8 +273,7 @@ def enabled(node: Node) -> list[str]:
 
 
 def _enabled(node: Node, own: Settings) -> Step:
-    below = [] if node.live else [f"--root={node.root}"]
-    now = ["--now"] if node.live else []
+    below, now = _how(node)
     names, units = instances(node, own), _units_of(node)
 
     def do() -> None:
@@ -291,6 +295,11 @@ def _enabled(node: Node, own: Settings) -> Step:
         lambda: not node.enable or set(names) <= set(enabled(node)), do, undo,
         lambda: bool(enabled(node)) or (node.live and any(node.at(f"{UNITS}/{each}").exists() for each in units)),
     )  # fmt: skip
+
+
+def _how(node: Node) -> tuple[list[str], list[str]]:
+    """Return the options of systemctl for a node that runs, or lies below a folder."""
+    return ([], ["--now"]) if node.live else ([f"--root={node.root}"], [])
 
 
 def _units_of(node: Node) -> list[str]:

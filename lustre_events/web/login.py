@@ -141,23 +141,6 @@ def users_of(path: Path) -> dict[str, str]:
     return found
 
 
-def by_pam(service: str) -> Check:
-    """Return a check by PAM, with the rules of `service` in /etc/pam.d.
-
-    Raises:
-        ConfigError: the Python module for it is missing.
-    """
-    try:
-        import pam  # noqa: PLC0415 - optional
-    except ModuleNotFoundError as exc:
-        raise ConfigError("login by PAM needs python-pam: pip install 'lustre-events[web-pam]'") from exc
-
-    def check(user: str, password: str) -> bool:
-        return bool(pam.pam().authenticate(user, password, service=service))
-
-    return check
-
-
 def _sum(user: str) -> bytes:
     return hashlib.sha256(user.encode("utf-8", "surrogatepass")).digest()
 

@@ -16,9 +16,10 @@ from lustre_events.inspect.status import Status
 from lustre_events.jobs import queue_view
 from lustre_events.jobs.queue_view import QueueView
 from lustre_events.node import wiring
+from lustre_events.web import pam
 from lustre_events.web.app import Site
 from lustre_events.web.charts import History
-from lustre_events.web.login import SECRET_HEADER, Login, by_file, by_pam
+from lustre_events.web.login import SECRET_HEADER, Login, by_file
 from lustre_events.web.serving import UNIX
 from lustre_events.web.store import Store
 
@@ -76,7 +77,9 @@ def login(settings: Settings, listen: str) -> Login:
         return Login(
             None, own.header, own.proxies, _secret(own.proxy_secret) if own.proxy_secret else b"", by_socket
         )
-    return Login(by_pam(own.pam_service) if own.login == "pam" else by_file(Path(own.users)))
+    if own.login == "pam":
+        return Login(pam.by_socket(own.pam_socket) if own.pam_socket else pam.by_pam(own.pam_service))
+    return Login(by_file(Path(own.users)))
 
 
 def _secret(path: str) -> bytes:

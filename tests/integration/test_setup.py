@@ -203,3 +203,23 @@ def test_doctor_is_content_with_each_role_that_was_set_up(
         assert f"le-{role}" in said
     assert set(INSTALLED) <= set(EXAMINED)
     shutil.rmtree(at_home)
+
+
+def test_logins_by_pam_have_a_process_of_root(root: Path) -> None:
+    """With [web] login = "pam" systemd listens where the console asks, while the role is there; else not."""
+    units = root / "etc/systemd/system"
+    link, unit = units / "sockets.target.wants/lustre-events-login.socket", units / "lustre-events-login@.service"
+    done(root, "redis", "web", enable=True)
+    assert not link.is_symlink()
+    assert not unit.exists()
+
+    settings = root / ETC / "lustre-events.toml"
+    settings.write_text(settings.read_text().replace("[web]\n", '[web]\nlogin = "pam"\n'))
+    done(root, "web", enable=True)
+    assert link.is_symlink()
+    assert unit.is_file()
+    assert done(root, "web", enable=True) == []
+
+    undone(root, "web")
+    assert not link.is_symlink()
+    assert not unit.exists()

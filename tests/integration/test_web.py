@@ -13,7 +13,8 @@ from flask.testing import FlaskClient
 
 from lustre_events.domain.action_run import DEAD
 from lustre_events.errors import ConfigError
-from lustre_events.web.login import Login, by_pam
+from lustre_events.web.login import Login
+from lustre_events.web.pam import by_pam
 from lustre_events.web.signin import _inside
 from tests.support.index.tables import node
 from tests.support.service.runs import answers, run_of

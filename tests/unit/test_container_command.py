@@ -42,14 +42,14 @@ def test_gpu_is_passed_through_on_request(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_every_run_is_shut_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Isolation and limits stand on each command line, before the image and before the program."""
+    """Isolation, without any setuid program, and limits stand on each command line before image and program."""
     limits = "seconds = 5\ncpu_seconds = 6\nmemory_bytes = 7\nprocesses = 8\nopen_files = 9"
     made = write_extractor(tmp_path / "extractors", "ours", "", limits=limits)
 
     command = command_of(runtime(tmp_path, monkeypatch, "apptainer"), made)
 
     at_image, at_program = command.index(str(tmp_path / "base.sif")), command.index("python3")
-    assert {"--containall", "--no-home", "--net", "none", "--no-privs"} <= set(command[:at_image])
+    assert {"--userns", "--containall", "--no-home", "--net", "none", "--no-privs"} <= set(command[:at_image])
     assert {"--cpu=6", "--as=7", "--nproc=40", "--nofile=9", "--core=0", "15"} <= set(command[at_image:at_program])
 
 

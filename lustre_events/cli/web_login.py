@@ -1,0 +1,22 @@
+"""`lustre-events web-login`: one login of the console by PAM, for the unit lustre-events-login@."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from lustre_events.cli.options import with_settings
+from lustre_events.config.settings import Settings
+from lustre_events.errors import ConfigError
+
+
+@click.command("web-login")
+@with_settings
+def web_login_command(*, settings: Settings) -> None:
+    """Answer whether a user's password is right, by PAM: started by lustre-events-login.socket, not by people."""
+    from lustre_events.web import pam  # noqa: PLC0415 - optional
+
+    if settings.web.login != "pam":
+        raise ConfigError('[web] login is not "pam", so nobody is asked for here')
+    sys.stdout.buffer.write(pam.answer(sys.stdin.buffer, pam.by_pam(settings.web.pam_service)))
