@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import extractor_batch
 import extractor_facts as facts
+import extractor_threads  # noqa: F401 - before numpy
 from array_listing import MAX_NAME, Listing
 from extractor_open import Source, compression_of
 

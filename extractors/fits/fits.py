@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import extractor_batch
 import extractor_facts as facts
+import extractor_threads  # noqa: F401 - before numpy
 import fits_preview as previews
 from astropy.io import fits
 from fits_common import from_keywords, place_on_sky

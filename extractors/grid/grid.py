@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 import extractor_batch
 import extractor_facts as facts
+import extractor_threads  # noqa: F401 - before numpy
 
 SECONDS = 20
 HDF4 = b"\x0e\x03\x13\x01"

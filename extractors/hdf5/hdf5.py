@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import extractor_batch
 import extractor_facts as facts
+import extractor_threads  # noqa: F401 - before numpy
 import h5py
 from hdf5_common import from_attributes, from_nexus
 from hdf5_coverage import coverage

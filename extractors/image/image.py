@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import extractor_batch
 import extractor_facts as facts
+import extractor_threads  # noqa: F401 - before numpy
 import image_heif
 import image_tags as tags
 from PIL import Image

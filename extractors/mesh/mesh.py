@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import extractor_batch
 import extractor_facts as facts
+import extractor_threads  # noqa: F401 - before numpy
 from extractor_open import Source
 from mesh_parts import Mesh
 
