@@ -5,9 +5,10 @@
 #
 # images/NAME.txt says what OUT_DIR/NAME.sif has, a line each: `deb PACKAGE`, or `pip NAME==VERSION` (a wheel for the
 # Python of Debian bookworm, without its dependencies: they are lines too), or `drop GLOB` (below the root, removed at the
-# end). Every image has base/extractor_batch.py.
-# An image whose inputs have not changed is left alone. Needs root, mmdebstrap and apptainer, and pip for wheels;
-# packages come from the mirror in this machine's apt sources and from where this machine's pip looks.
+# end). Only wheels whose SHA-256 is in images/wheels.hashes are installed. Every image has base/extractor_batch.py.
+# An image whose inputs have not changed is left alone; images/same.inputs lists earlier inputs of which the same image was
+# made. Needs root, mmdebstrap and apptainer, and pip for wheels; packages come from the mirror in this machine's apt
+# sources and from where this machine's pip looks.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$here/../images}
@@ -18,13 +19,25 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 names=("$@")
 if [ ${#names[@]} = 0 ]; then for list in "$here"/images/*.txt; do names+=("$(basename "$list" .txt)"); done; fi
-inputs() {
-  { cat "$here/build-images.sh" "$here/base/extractor_batch.py" "$here/images/$1.txt"; uname -m; } | sha256sum | cut -d' ' -f1
+hashes() {  # the lines of the wheels of an image
+  sed -n 's/^pip  *//p' "$here/images/$1.txt" | while read -r wheel; do
+    grep -- "^$wheel --hash=" "$here/images/wheels.hashes" ||
+      die "images/wheels.hashes has no line for $wheel of the image $1; add it with what pip download and pip hash say"
+  done
 }
-is_stale() { ! { [ -f "$out/$1.sif" ] && [ "$(cat "$out/$1.sif.inputs" 2>/dev/null)" = "$(inputs "$1")" ]; }; }
+inputs() {
+  { cat "$here/build-images.sh" "$here/base/extractor_batch.py" "$here/images/$1.txt"; hashes "$1"; uname -m; } |
+    sha256sum | cut -d' ' -f1
+}
+is_stale() {  # of image, the inputs it was built of, those of today
+  [ -f "$out/$1.sif" ] && [ -f "$out/$1.sif.inputs" ] || return 0
+  local had now; had=$(cat "$out/$1.sif.inputs") now=$(inputs "$1")
+  [ "$had" != "$now" ] && ! grep -qx -- "$1 $had $now" "$here/images/same.inputs"
+}
 stale=()
 for name in "${names[@]}"; do
   [ -f "$here/images/$name.txt" ] || die "$here/images/$name.txt is not there; it lists what the image $name has"
+  hashes "$name" >/dev/null
   if is_stale "$name"; then stale+=("$name"); else echo "$out/$name.sif is up to date"; fi
 done
 [ ${#stale[@]} -gt 0 ] || exit 0
@@ -78,8 +91,9 @@ CONF
   if [ -n "$wheels" ]; then
     [ -n "$pip" ] || die "building $name needs pip for $wheels; install python3-pip, or name a venv in VENV"
     target=$root/usr/local/lib/python3.11/dist-packages
+    hashes "$name" >"$work/wheels.txt"
     quietly "$pip" -I -m pip install --disable-pip-version-check -q --no-deps --no-compile --only-binary=:all: \
-      --python-version 3.11 --implementation cp "${platforms[@]}" --target "$target" $wheels
+      --python-version 3.11 --implementation cp "${platforms[@]}" --target "$target" --require-hashes -r "$work/wheels.txt"
     rm -rf "$target/bin"
     quietly chroot "$root" python3 -I -m compileall -q -j 0 /usr/local/lib/python3.11/dist-packages
   fi

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,36 @@ def test_a_failing_post_is_said_and_no_image_is_left(folder: Path) -> None:
     assert done.returncode == ContainerFailed.exit_code
     assert b"no luck" in done.stderr
     assert [path.name for path in (folder / "images").iterdir()] == ["tiny.sif"]
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from lustre_events.catalog import build
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+print(build.build(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+
+def test_an_ordinary_user_builds_upon_an_image(folder: Path) -> None:
+    """Who is not root, and has no subordinate ids, gets an image with %files and a %post that ran as root in it."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o777 if path.is_dir() else 0o644)
+    image = folder / "images" / "mine.sif"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", AS_NOBODY, folder / "words" / "words.def", image],
+        capture_output=True, check=False, timeout=120,
+        env=os.environ | {"HOME": str(folder), "TMPDIR": str(folder)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    said = subprocess.run(
+        [need("apptainer"), "-q", "exec", image, "cat", "/who", "/copied"],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    assert said.startswith(b"uid=0")
+    assert b"def extract" in said
+    if os.geteuid() == 0:
+        assert image.stat().st_uid != 0

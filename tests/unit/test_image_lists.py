@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 from tests.support.service.images import EXTRACTORS, extractors
 
@@ -19,6 +22,25 @@ def test_lists_have_only_lines_that_are_built() -> None:
     for name, lines in LISTS.items():
         for line in lines:
             assert re.fullmatch(r"#.*||deb [a-z0-9.+-]+|pip [a-z0-9-]+==[0-9.]+|drop usr/\S+", line), (name, line)
+
+
+def test_every_wheel_is_installed_by_its_hash(tmp_path: Path) -> None:
+    """Each wheel of a list has its SHA-256, and a list with a wheel that has none is not built at all."""
+    hashes = (EXTRACTORS / "images" / "wheels.hashes").read_text(encoding="utf-8")
+    known = set(re.findall(r"^(\S+==\S+)(?: --hash=sha256:[0-9a-f]{64})+$", hashes, re.MULTILINE))
+    assert {
+        line.removeprefix("pip ") for lines in LISTS.values() for line in lines if line.startswith("pip ")
+    } == known
+
+    (tmp_path / "images").mkdir()
+    shutil.copy(EXTRACTORS / "build-images.sh", tmp_path)
+    (tmp_path / "images" / "wheels.hashes").write_text("numpy==2.4.6 --hash=sha256:0\n")
+    (tmp_path / "images" / "mine.txt").write_text("deb python3\npip numpy==2.4\n")
+    done = subprocess.run(
+        ["bash", tmp_path / "build-images.sh", tmp_path / "out"], capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"images/wheels.hashes has no line for numpy==2.4 of the image mine; add it")
 
 
 def test_readme_names_every_wheel_with_its_version() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.need import need
 
-PROGRAMS = ("sh", "timeout", "prlimit", "id", "cat")
+PROGRAMS = ("sh", "timeout", "prlimit", "getopt", "cut", "id", "cat")
 BUILD_SECONDS = 120
 
 
