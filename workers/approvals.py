@@ -38,7 +38,7 @@ def read(path: Path) -> dict[str, str]:
     if facts.st_uid not in {0, os.geteuid()} or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(f"{path}: others could change it, so it approves nothing; chown root, chmod 644")
     if any(len(words) != 2 for words in lines):
-        raise ConfigError(f"{path}: each line must be an extractor and a digest; approve anew what is wrong")
+        raise ConfigError(f"{path}: each line must be an extractor and a digest; approve again what is wrong")
     return dict(lines)
 
 

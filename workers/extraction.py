@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 RUN_FILES = 240
 """Most files in one container: with this many mounts a start still costs little (measured)."""
 
-NOT_REGULAR = RunOutcome("failed", error="it is no regular file, and extractors read only those")
+NOT_REGULAR = RunOutcome("failed", error="it is not a regular file, and extractors read only those")
 
 Found = tuple[JobItem, RunOutcome, dict[str, Any]]
 """What became of an item, and what its document says of the run."""

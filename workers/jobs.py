@@ -124,7 +124,7 @@ def _heal(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:  
         try:
             finding = RunOutcome("ok", document=heal.names(item.fid, context.files))
         except (OSError, LustreEventsError) as exc:
-            finding = RunOutcome("failed", error=f"its names cannot be told: {readable(exc)}")
+            finding = RunOutcome("failed", error=f"its names cannot be found: {readable(exc)}")
         yield _result(job, item, finding, provenance)
 
 

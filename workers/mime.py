@@ -35,7 +35,7 @@ def mime_of_fd(fd: int, *, name: bytes = b"", released: bool = False) -> str | N
         released: HSM has its content; reading would recall it.
 
     Returns:
-        None: it is no regular file, is released, or cannot be read.
+        None: it is not a regular file, is released, or cannot be read.
     """
     try:
         found = os.fstat(fd)

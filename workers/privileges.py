@@ -44,7 +44,7 @@ def account_for(run_as: str) -> Account | None:
         account = account_named(run_as)
     except KeyError as exc:
         raise ConfigError(
-            f"[worker] run_as names {run_as!r}, which is no user here; name one of /etc/passwd"
+            f"[worker] run_as names {run_as!r}, which is not a user on this node; name one of /etc/passwd"
         ) from exc
     if account.uid == 0 or account.gid == 0:
         raise ConfigError(f"[worker] run_as is {run_as!r}, which has root's rights; name an ordinary user")

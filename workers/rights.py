@@ -56,7 +56,7 @@ class Rights:
             if uid == self.own_uid:
                 return None
             raise ExtractorRefused(
-                f"the file belongs to uid {uid}, and with run_as_owner = true a worker that is no root reads only "
+                f"the file belongs to uid {uid}, and with run_as_owner = true a worker that is not root reads only "
                 f"files of its own user (uid {self.own_uid}); run a worker as root, or as that user"
             )
         if self.approved().get(manifest.identity) != approvals.digest(manifest, image_digest):
@@ -69,13 +69,13 @@ class Rights:
         try:
             return self.by_uid(uid)
         except KeyError as exc:
-            raise OwnerRefused(f"it belongs to uid {uid}, which is no user of this node") from exc
+            raise OwnerRefused(f"it belongs to uid {uid}, which is not a user on this node") from exc
 
     def _user(self, manifest: Manifest) -> Account | None:
         try:
             account = self.by_name(manifest.owner)
         except KeyError as exc:
-            raise ExtractorRefused(f"{manifest.identity}: {manifest.owner} is no user of this node") from exc
+            raise ExtractorRefused(f"{manifest.identity}: {manifest.owner} is not a user on this node") from exc
         if account.uid == self.own_uid and self.own_uid != 0:
             return None
         if self.own_uid != 0:

@@ -124,7 +124,7 @@ class SignedImages:
 
 def _unfit(facts: os.stat_result, uid: int | None) -> str:
     if not stat.S_ISREG(facts.st_mode):
-        return "it is no file"
+        return "it is not a file"
     if uid not in {None, facts.st_uid}:
         return f"it belongs to uid {facts.st_uid}, not to its extractor's owner"
     return f"it is larger than {MOST_BYTES} bytes" if facts.st_size > MOST_BYTES else ""

@@ -137,7 +137,7 @@ def read(file: BinaryIO, listing: Listing) -> dict[str, Any]:
         from array_onnx import Model  # noqa: PLC0415
 
         return Model(file, size, listing).document()
-    raise ValueError("it is no file of arrays: no NumPy, safetensors, GGUF, ONNX, PyTorch, pickle or MATLAB 5")
+    raise ValueError("it is not a file of arrays: no NumPy, safetensors, GGUF, ONNX, PyTorch, pickle or MATLAB 5")
 
 
 def extract(path: str) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _decoded(data: bytes, kind: type[T], what: str) -> T:
     try:
         found = msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise ConfigError(f"this is no {what} of ours: {exc}") from exc
+        raise ConfigError(f"this is not a {what} of ours: {exc}") from exc
     if found.v != VERSION:
         raise ConfigError(f"{what} of another version than {VERSION}; upgrade dispatcher and courier together")
     return found

@@ -181,7 +181,9 @@ def user_rules(path: Path, extractors: Collection[str]) -> tuple[int, Rules]:
         uid = pwd.getpwnam(user).pw_uid
         owner, mode = (facts := path.lstat()).st_uid, facts.st_mode
     except KeyError as exc:
-        raise ConfigError(f"{path}: {user} is no user here; name the file after its user, or remove it") from exc
+        raise ConfigError(
+            f"{path}: {user} is not a user on this node; name the file after its user, or remove it"
+        ) from exc
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be looked at ({exc.strerror}); it does not count") from exc
     if owner not in {uid, 0}:

@@ -40,7 +40,7 @@ def load_user(folder: Path, identity: str, room: Room | None = None) -> Manifest
     try:
         uid, facts = pwd.getpwnam(user).pw_uid, os.lstat(place)
     except KeyError as exc:
-        raise ManifestError(f"{place}: {user} is no user here; name the folder after its user") from exc
+        raise ManifestError(f"{place}: {user} is not a user on this node; name the folder after its user") from exc
     except OSError as exc:
         raise ManifestError(f"{place}: cannot be looked at ({exc.strerror}); make the extractor there") from exc
     if facts.st_uid != uid or not stat.S_ISDIR(facts.st_mode):

@@ -56,7 +56,7 @@ def files(name: str, contract: str) -> dict[str, bytes]:
     """
     if not NAME.match(name):
         raise ManifestError(
-            f"{name!r} is no name for an extractor; use lower-case letters, digits and _, at most 32"
+            f"{name!r} is not a name for an extractor; use lower-case letters, digits and _, at most 32"
         )
     if contract not in CONTRACTS:
         raise ManifestError(f"contract is {contract!r}; it must be one of: {', '.join(CONTRACTS)}")

@@ -99,7 +99,9 @@ class Lctl:
             ConfigError: a wrong name or mask.
         """
         if name and not USER_NAME.match(name):
-            raise ConfigError(f"{name!r} is no name for a changelog user; use up to 15 letters, digits, _ . and -")
+            raise ConfigError(
+                f"{name!r} is not a name for a changelog user; use up to 15 letters, digits, _ . and -"
+            )
         mask = ",".join(mask_symbols(mask))
         command = ["--device", mdt, "changelog_register"]
         own = [*(["-u", name] if name else []), *(["-m", mask] if mask else [])]
@@ -119,7 +121,7 @@ class Lctl:
     def deregister(self, mdt: str, user: str) -> None:
         """Deregister a user. Raises ChangelogUserUnknown, ConfigError."""
         if not _ID.fullmatch(user):
-            raise ConfigError(f"{user!r} is no changelog user's id; it is like cl1 or cl2-name")
+            raise ConfigError(f"{user!r} is not a changelog user's id; it is like cl1 or cl2-name")
         known = {each.id for each in self.users(mdt).users}
         if user not in known:
             raise ChangelogUserUnknown(
@@ -171,5 +173,5 @@ def mask_symbols(mask: str) -> list[str]:
     symbols = mask.upper().replace(",", " ").split()
     for symbol in symbols:
         if symbol.lstrip("+-") not in SYMBOLS:
-            raise ConfigError(f"{symbol} is no record type{nearest(symbol.lstrip('+-'), SYMBOLS)}")
+            raise ConfigError(f"{symbol} is not a record type{nearest(symbol.lstrip('+-'), SYMBOLS)}")
     return symbols

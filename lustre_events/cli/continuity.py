@@ -91,7 +91,7 @@ def reconcile(
             f"run: lustre-events verify {mount} --repair, then this again"
         )
     for mdt, until_ns in began.items():
-        click.echo(f"{mdt}: {streams.accept(mdt, until_ns)} losses made good")
+        click.echo(f"{mdt}: {streams.accept(mdt, until_ns)} losses recovered")
 
 
 @continuity_command.command("accept")

@@ -37,4 +37,4 @@ def check(names: tuple[str, ...], *, settings: Settings) -> None:
             wrong += 1
             click.echo(f"{name}: {exc}")
     if wrong:
-        raise ConfigError(f"{wrong} endpoint{'s' * (wrong > 1)} cannot be used, told above")
+        raise ConfigError(f"{wrong} endpoint{'s' * (wrong > 1)} cannot be used, listed above")

@@ -61,7 +61,7 @@ def history_command(
             click.echo(json.dumps(deed))
         else:
             click.echo(text, err=as_json)
-    before = [f"{told.before} deeds were before these; narrow the time"] if told.before else []
+    before = [f"{told.before} entries came before these; narrow the time"] if told.before else []
     _remark([*before, *told.remarks])
 
 

@@ -66,7 +66,9 @@ def check(path: str | None, *, user: bool, settings: Settings) -> None:
         click.echo(sentence)
     count = len(list(rules.all()))
     if wrong:
-        raise ConfigError(f"{origin}: {len(wrong)} problem{'s' * (len(wrong) > 1)} with {count} rules, told above")
+        raise ConfigError(
+            f"{origin}: {len(wrong)} problem{'s' * (len(wrong) > 1)} with {count} rules, listed above"
+        )
     actions = len(rules.actions.rules)
     more = f", and {actions} rule{'s' * (actions != 1)} of actions" if actions else ""
     click.echo(f"{origin}: ok, {count} rules for {', '.join(sorted(rules.extractors)) or 'nothing'}{more}")

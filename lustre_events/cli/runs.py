@@ -75,7 +75,7 @@ _changing("cancel", "cancel_runs", "Cancel runs that have not been sent.", "canc
 
 def _key(text: str) -> str:
     if text and (not text.isascii() or not text.isalnum()):
-        raise ConfigError(f"{text!r} is no key of a run; see: lustre-events runs list")
+        raise ConfigError(f"{text!r} is not a run's key; see: lustre-events runs list")
     return text.lower()
 
 

@@ -70,7 +70,7 @@ def keep(*, settings: Settings) -> None:
     """Keep a token that the console showed, in [client] token_file. It is asked for, or read from stdin."""
     secret = _asked("Token")
     if not secret.startswith("le_"):
-        raise ConfigError("this is no token; make one in the console, under Tokens")
+        raise ConfigError("this is not a token; make one in the console, under Tokens")
     click.echo(f"the token is kept in {_keep(settings, secret)}")
 
 
@@ -92,7 +92,7 @@ def list_(*, everybody: bool, as_json: bool, server: str | None, settings: Setti
 
 @token_command.command("revoke")
 @click.argument("number", metavar="ID")
-@click.option("--any", "anybody", is_flag=True, help="Whosever it is, as root on the console's node.")
+@click.option("--any", "anybody", is_flag=True, help="Also of others, as root on the console's node.")
 @_server
 @with_settings
 def revoke(number: str, *, anybody: bool, server: str | None, settings: Settings) -> None:
@@ -158,7 +158,7 @@ def _keep(settings: Settings, secret: str) -> Path:
 
 def _id(number: str) -> str:
     if not (number.isascii() and number.isalnum()):
-        raise ConfigError(f"{number!r} is no id of a token; see: lustre-events token list")
+        raise ConfigError(f"{number!r} is not a token's id; see: lustre-events token list")
     return number
 
 

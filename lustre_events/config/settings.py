@@ -94,7 +94,7 @@ class ReaderSettings:
     lease_seconds: float = setting(10.0, "a reader that is silent for this long may be replaced by another")
     keepalive_seconds: float = internal(60.0, "how often the last clear is repeated while nothing is new")
     poll_seconds: float = internal(1.0, "longest wait for new records before looking after everything else")
-    probe_seconds: float = internal(60.0, "how often a quiet reader looks whether the MDT's index began anew")
+    probe_seconds: float = internal(60.0, "how often a quiet reader looks whether the MDT's index started again")
 
 
 @dataclass(frozen=True, slots=True)

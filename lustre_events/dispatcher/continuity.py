@@ -24,7 +24,7 @@ from lustre_events.streams.interface import EpochKey, Loss, RecordStreams, Start
 
 log = logging.getLogger(__name__)
 
-INDEX_BEHIND = "the index is behind the stream, which has them no more: it is new, or an older copy"
+INDEX_BEHIND = "the index is behind the stream, which no longer has them: it is new, or an older copy"
 NEITHER_HAS = "neither the stream nor the index has them"
 
 LAST_INDEX = (1 << 63) - 1

@@ -171,11 +171,11 @@ class Healing:
 
 
 def _names(result: Result) -> Names:
-    """Return what a worker said. Raises ConfigError: these are no names."""
+    """Return what a worker said. Raises ConfigError: these are not names."""
     try:
         return msgspec.convert(result.document, Names)
     except msgspec.ValidationError as exc:
-        raise ConfigError(f"these are no names of an object: {exc}") from exc
+        raise ConfigError(f"these are not names of an object: {exc}") from exc
 
 
 def _links(

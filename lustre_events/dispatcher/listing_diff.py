@@ -56,7 +56,7 @@ def portion_of(result: Result, asked: PendingRow, skew_ns: int) -> tuple[Portion
             name_of(name): (None if fid is None else FID.parse(fid), facts) for name, fid, facts in said.entries
         }
     except msgspec.ValidationError as exc:
-        raise ConfigError(f"this is no listing of a directory: {exc}") from exc
+        raise ConfigError(f"this is not a listing of a directory: {exc}") from exc
     after = name_of(said.after) if said.after else b""
     last = None if said.last is None else name_of(said.last)
     stamp = base_stamp(asked.handed_out_ns - skew_ns)

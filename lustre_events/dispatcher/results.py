@@ -246,7 +246,7 @@ class ResultWriter:
         try:
             facts = converted(result.document, Facts)
         except msgspec.ValidationError as exc:
-            raise ConfigError(f"these are no facts of a file: {exc}") from exc
+            raise ConfigError(f"these are not facts of a file: {exc}") from exc
         if result.generation < row.known:
             return  # newer ones are stored
         taken.facts.append((row, result.generation, facts))

@@ -2,7 +2,7 @@
 
 scan           begin with a directory, of which all names above are said    → {"scan": id}
 scan-progress  how far is it?             → {"directories", "files", "left", "unreadable": [[path, error], ...]}
-repair         list directories alone, look at objects, and extract anew what is stale     → {"rows"}
+repair         list directories alone, look at objects, and extract again what is stale     → {"rows"}
 """
 
 from __future__ import annotations

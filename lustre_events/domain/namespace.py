@@ -120,7 +120,7 @@ def mdt_number(mdt: str) -> int:
     """Return the number of an MDT: `lustre-MDT000a` is 10.
 
     Raises:
-        ConfigError: that is no name of an MDT.
+        ConfigError: that is not a name of an MDT.
     """
     match = _MDT_NAME.match(mdt)
     if match is None:

@@ -186,7 +186,7 @@ class Archive:
     def _check_time(self) -> None:
         if time.monotonic() > self._ends_at:
             raise ConfigError(
-                f"that history cannot be told within {self._seconds:g} s; name a directory below it, or use "
+                f"that history cannot be given within {self._seconds:g} s; name a directory below it, or use "
                 "`lustre-events history`"
             )
 

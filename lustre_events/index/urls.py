@@ -23,7 +23,7 @@ def sqlite_path(url: str) -> Path:
     path = url.removeprefix(_SQLITE)
     if path == url or not path.strip("/"):
         raise ConfigError(
-            f"{shown(url)!r} is no index that this version can open; write sqlite:///relative/path, "
+            f"{shown(url)!r} is not an index that this version can open; write sqlite:///relative/path, "
             "sqlite:////absolute/path or postgresql://USER@HOST/DATABASE"
         )
     return Path(path)

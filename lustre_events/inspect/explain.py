@@ -139,7 +139,7 @@ def _cause(facts: ObjectFacts, status: Status) -> Sentence:
             mdt = name
             rows = [row for row in state.streams if row.epoch == key.epoch]
             kept = any(row.first_index <= key.index <= row.last_index for row in rows)
-            where = "; the record is still in the stream" if kept else "; the record is in the stream no more"
+            where = "; the record is still in the stream" if kept else "; the record is no longer in the stream"
     return Sentence(f"generation {facts.generation}, the present one, comes from record {key.index} of {mdt} "
                     f"(epoch {key.epoch}) of {at}{where}")  # fmt: skip
 

@@ -44,7 +44,7 @@ def types_of(text: str) -> frozenset[int]:
     names = text.upper().replace(",", " ").split()
     for name in names:
         if name not in RecordType.__members__:
-            raise ConfigError(f"{name} is no record type{nearest(name, tuple(RecordType.__members__))}")
+            raise ConfigError(f"{name} is not a record type{nearest(name, tuple(RecordType.__members__))}")
     return frozenset(int(RecordType[name]) for name in names)
 
 

@@ -144,7 +144,7 @@ class Changelog:
             size = record_size(memoryview(view).cast("B"))
         except RecordDecodeError as exc:
             raise ChangelogBroken(
-                f"{self.mdt}: the library gave something that is no record ({exc}); "
+                f"{self.mdt}: the library gave something that is not a record ({exc}); "
                 "see that its version and this program's fit each other"
             ) from exc
         return ctypes.string_at(record, size)

@@ -102,7 +102,7 @@ def _bind(path: str, library: ctypes.CDLL) -> Library:
             if signature.optional:
                 continue
             raise LibraryMissing(
-                f"{path}: is no liblustreapi that this program can use: it has no {name} "
+                f"{path}: is not a liblustreapi that this program can use: it has no {name} "
                 f"(Lustre {signature.since}); {_ADVICE}"
             )
         function.argtypes = signature.arguments

@@ -124,7 +124,7 @@ def reader(settings: Settings, mdt: str, beat: Callable[[str], None] = _unwatche
     Raises:
         LustreEventsError: Redis is away or not safe, or a setting is wrong.
     """
-    mdt_number(mdt)  # refuses what is no MDT's name, before anything is stored under it
+    mdt_number(mdt)  # refuses what is not an MDT's name, before anything is stored under it
     client = connect(redis_url(settings), settings.redis.timeout_seconds)
     check_safe(client)
     stream = RedisReaderStream(client, mdt)

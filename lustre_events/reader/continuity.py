@@ -20,7 +20,7 @@ from lustre_events.streams.interface import Loss, ReaderStream, Standing
 _log = logging.getLogger(__name__)
 
 USER_GONE = "the changelog user was gone"
-INDEX_BEGAN_ANEW = "the MDT's index began anew, so no changelog user was registered for a while"
+INDEX_BEGAN_ANEW = "the MDT's index started again, so no changelog user was registered for a while"
 PURGED = "the MDT no longer had them"
 STREAM_TRIMMED = "the stream was trimmed before they were committed"
 STREAM_BACK = "Redis went back in time"

@@ -70,7 +70,7 @@ class Opening:
         return found.tail
 
     def begin_index(self, old: Tail) -> None:
-        """Say that the MDT's index has begun anew; `old` is the last that was known of the old one."""
+        """Say that the MDT's index has started again; `old` is the last that was known of the old one."""
         self._continuity.lose(old.epoch, Gap(old.last_index + 1, 0, INDEX_BEGAN_ANEW))
         self._continuity.forget()
         self._clearing.begin_index()
@@ -96,7 +96,7 @@ class Opening:
     def probe(self, *, at_once: bool) -> None:
         """See that the MDT's index is the same: in a quiet time now and then, or of a handle not yet looked at.
 
-        Raises ChangelogBroken (it has begun anew, or the MDT broke off), ChangelogUnavailable, StreamUnavailable.
+        Raises ChangelogBroken (it started again, or the MDT broke off), ChangelogUnavailable, StreamUnavailable.
         """
         handle = self._source.handle
         overdue = self._clock() - self._looked_at >= self._settings.probe_seconds
@@ -105,7 +105,7 @@ class Opening:
         found = self._continuity.recall(self._clearing.mark)
         if not self.begins_epoch and not look(self._source, found.anchor_index, found.anchor_digest).same:
             raise ChangelogBroken(
-                f"{self._source.mdt}: the MDT's index has begun anew; reading it from its beginning"
+                f"{self._source.mdt}: the MDT's index has started again; reading it from its beginning"
             )
         self._handle, self._looked_at = handle, self._clock()
 

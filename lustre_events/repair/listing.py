@@ -56,7 +56,7 @@ class Looker:
         answer = next(self._ask("fid", path))
         if not answer.get("fid"):
             raise ConfigError(
-                f"{os.fsdecode(path)!r}: {answer.get('error') or 'its FID cannot be told'}; "
+                f"{os.fsdecode(path)!r}: {answer.get('error') or 'its FID cannot be found'}; "
                 "name a directory below the mount that this user may read"
             )
         return FID.parse(answer["fid"])

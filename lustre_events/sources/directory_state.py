@@ -80,7 +80,7 @@ class DirectoryState:
         if version != SCHEMA_VERSION:
             self._db.close()
             raise ChangelogRefused(
-                f"{path}: it has version {version}, this program has {SCHEMA_VERSION}; move it away to begin anew"
+                f"{path}: it has version {version}, this program has {SCHEMA_VERSION}; move it away to start again"
             )
 
     def _prepare(self) -> int:

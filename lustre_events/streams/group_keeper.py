@@ -112,7 +112,7 @@ class GroupKeeper:
 
     def _carry_out(self, asked: Asked) -> None:
         if not NAME.match(asked.group):
-            raise ConfigError(f"{asked.group!r} is no name for a group")
+            raise ConfigError(f"{asked.group!r} is not a name for a group")
         if asked.accept:
             self.accept(asked.group, asked.accept)
         elif not self.knows(asked.group) and len(self.names()) >= MOST_GROUPS:

@@ -82,12 +82,14 @@ class RedisGroups:
         """Make a group that begins behind the newest block, or at the oldest one kept; False: it exists already.
 
         Raises:
-            ConfigError: that is no name for a group.
+            ConfigError: that is not a name for a group.
             StreamFull: no memory left.
             StreamUnavailable: also where no dispatcher does it in time; it will when it comes back.
         """
         if not NAME.match(group):
-            raise ConfigError(f"{group!r} is no name for a group; use up to 64 letters, digits, '.', '_' and '-'")
+            raise ConfigError(
+                f"{group!r} is not a name for a group; use up to 64 letters, digits, '.', '_' and '-'"
+            )
         if self._direct:
             return self._keeper.join(group, from_start=from_start)
         if self._keeper.knows(group):
@@ -284,7 +286,7 @@ class RedisGroups:
                 found.append(block_of(epoch_key, entry_id, fields))
             except StreamDamaged as exc:  # it stays unacknowledged, and holds up nothing
                 if (epoch_key, entry_id) not in self._said:
-                    log.warning("group %s passes over what is no block: %s", group, exc, extra={"action": "skip"})
+                    log.warning("group %s skips what is not a block: %s", group, exc, extra={"action": "skip"})
                 self._said.add((epoch_key, entry_id))
         return found
 

@@ -178,7 +178,7 @@ class RecordStreams(Protocol):
     damaged: Mapping[tuple[str, int], str]
 
     def mdts(self) -> list[str]:
-        """Return the MDTs that have a stream, sorted. What is no MDT's name is left out."""
+        """Return the MDTs that have a stream, sorted. What is not an MDT's name is left out."""
 
     def epochs(self, mdt: str) -> list[int]:
         """Return the epochs of an MDT, oldest first; consumers drain older ones first."""

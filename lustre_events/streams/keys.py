@@ -58,7 +58,7 @@ def dropped(mdt: str) -> str:
 def stranger(name: str) -> str:
     """Return what to do about a name among the MDTs that is none, as a sentence."""
     return (
-        f"{name!r} is no MDT's name, so what is stored under it is left alone; "
+        f"{name!r} is not an MDT's name, so what is stored under it is left alone; "
         f"if a reader was started for it, stop that, then run: redis-cli SREM {MDTS} NAME"
     )
 

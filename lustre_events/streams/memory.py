@@ -230,7 +230,7 @@ class MemoryRecordStreams:
         self.damaged: Mapping[tuple[str, int], str] = {}
 
     def mdts(self) -> list[str]:
-        """Return the MDTs that have a stream, sorted. What is no MDT's name is left out."""
+        """Return the MDTs that have a stream, sorted. What is not an MDT's name is left out."""
         self._store.check()
         self.strangers = sorted(name for name in self._store.epochs if not is_mdt(name))
         return sorted(filter(is_mdt, self._store.epochs))

@@ -82,7 +82,7 @@ class RedisRecordStreams:
         self._longest_block_ms = int(1000 * float(client.get_connection_kwargs().get("socket_timeout") or 1) / 2)
 
     def mdts(self) -> list[str]:
-        """Return the MDTs that have a stream, sorted. What is no MDT's name is left out."""
+        """Return the MDTs that have a stream, sorted. What is not an MDT's name is left out."""
         with redis_errors(self._client):
             members = cast("set[bytes]", self._client.smembers(keys.MDTS))
         names = {member: member.decode("ascii", "replace") for member in members}

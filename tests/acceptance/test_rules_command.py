@@ -75,7 +75,7 @@ def test_unreachable_rules_are_a_mistake(rules: Path) -> None:
     done = lustre_events("rules", "check", rules)
 
     assert done.stdout.decode().startswith("rule 'raw': 'tables' comes first, holds for every file")
-    assert done.stderr.decode() == f"lustre-events: {rules}: 1 problem with 2 rules, told above\n"
+    assert done.stderr.decode() == f"lustre-events: {rules}: 1 problem with 2 rules, listed above\n"
     assert done.returncode == 2
 
 

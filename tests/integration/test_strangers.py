@@ -41,7 +41,7 @@ def store(client: redis.Redis, first: int, name: str = MDT0) -> None:
 def no_mdt(client: redis.Redis) -> str:
     """A reader was started for something else."""
     store(client, 1, "scratch")
-    return "'scratch' is no MDT's name"
+    return "'scratch' is not an MDT's name"
 
 
 def other_type(client: redis.Redis) -> str:

@@ -179,7 +179,7 @@ def test_a_file_of_nobody_is_said(site: Site) -> None:
     """A file must be named after a user of this node."""
     site.user_file(RULE, "nobody-of-that-name")
 
-    assert "is no user here" in site.catalog.load().problems[0]
+    assert "is not a user on this node" in site.catalog.load().problems[0]
 
 
 MANIFEST = 'name = "spy"\nversion = "1"\ncommand = ["x"]\ncontract = "batch"\ndescription = "d"\n'

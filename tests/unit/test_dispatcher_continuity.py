@@ -128,7 +128,7 @@ def test_an_epoch_that_is_forgotten_was_drained_by_another_index(rig: Rig, older
     """What an older index missed of an epoch that is gone is marked, though the newer epoch is whole; once."""
     rig.feed(*LOG[2:4])
     rig.settle()
-    rig.feed(*number([b.create(fid=7, name=b"n", time_ns=LOG[-1].time_ns)], 0), epoch=2)  # its index began anew
+    rig.feed(*number([b.create(fid=7, name=b"n", time_ns=LOG[-1].time_ns)], 0), epoch=2)  # its index started again
     rig.make(rig.writer, Unacknowledged(rig.store)).step()
     assert rig.streams.epochs(MDT0) == [2]
     older.settle()

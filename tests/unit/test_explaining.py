@@ -161,7 +161,7 @@ def test_what_holds_everything_up_is_said_first() -> None:
     assert "up to 7 records are stored and not in the index yet" in said
     assert "its reader does not read: Redis is full" in said
     assert f"it waits for lustre-events continuity reconcile {MDT}" in said
-    assert "the record is in the stream no more" in said
+    assert "the record is no longer in the stream" in said
 
 
 def test_an_unknown_path_says_what_it_may_wait_for() -> None:

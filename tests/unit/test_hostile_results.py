@@ -104,7 +104,7 @@ def test_no_value_in_a_result_stops_the_dispatcher(rig: Rig, extractor: str) -> 
 
 @pytest.mark.parametrize("extractor", [SCAN, HEAL])
 def test_no_name_in_a_result_stops_the_dispatcher(rig: Rig, extractor: str) -> None:
-    """What is no name of a directory's entry is refused; an object inside of itself has no endless path."""
+    """What is not a name of a directory's entry is refused; an object inside of itself has no endless path."""
     cases = [(name, fid) for name in NAMES for fid in (A, B, str(ROOT_FID), "[0:0x0:0x0]", "nonsense")]
     for (name, fid), job in zip(cases, asked_in_turn(rig, extractor, 11, len(cases)), strict=True):
         for target in (fid, str(job.items[0].fid)):

@@ -109,7 +109,7 @@ def test_the_mask_is_what_is_recorded(tmp_path: Path) -> None:
 
 def test_a_wrong_mask_names_the_nearest(lctl: Lctl, tmp_path: Path) -> None:
     """An unknown symbol is refused here, before anything is set."""
-    with pytest.raises(ConfigError, match=r"RENAME is no record type; did you mean RENME\?"):
+    with pytest.raises(ConfigError, match=r"RENAME is not a record type; did you mean RENME\?"):
         lctl.set_mask(MDT, "CREAT,RENAME")
     assert not (tmp_path / "calls").exists()
 

@@ -54,7 +54,7 @@ def test_owner_of_the_opened_file(site: Manifest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uid", "reason"), [(0, "below [worker] min_uid = 1000"), (200, "below"), (5000, "no user of this node")]
+    ("uid", "reason"), [(0, "below [worker] min_uid = 1000"), (200, "below"), (5000, "not a user on this node")]
 )
 def test_no_system_user_and_no_stranger(site: Manifest, uid: int, reason: str) -> None:
     """Nothing runs as root, as a user below min_uid, or as one that this node does not know."""
@@ -86,7 +86,7 @@ def test_own_extractor_runs_as_its_user_only(adas: Manifest) -> None:
     assert ADAS.account_for(adas, IMAGE, 4711) is None
     with pytest.raises(ExtractorRefused, match="uid 200 of system is below min_uid = 1000"):
         ROOT.account_for(replace(adas, owner="system"), IMAGE, 200)
-    with pytest.raises(ExtractorRefused, match="bob is no user of this node"):
+    with pytest.raises(ExtractorRefused, match="bob is not a user on this node"):
         ROOT.account_for(replace(adas, owner="bob"), IMAGE, 200)
 
 

@@ -19,8 +19,8 @@ TAKEN = Span(first_index=101, last_index=200, first_ns=1_000 * S, last_ns=2_000 
         (150, LATEST_TIME_NS + 1, True),  # a time that cannot be says nothing
         (100, 1_000 * S, False),
         (201, 2_000 * S, False),
-        (150, 1_000 * S - 1, False),  # before the MDT's index began anew
-        (150, 2_000 * S + 1, False),  # it has begun anew since then
+        (150, 1_000 * S - 1, False),  # before the MDT's index started again
+        (150, 2_000 * S + 1, False),  # it has started again since then
     ],
 )
 def test_index_and_time_tell_a_record(index: int, time_ns: int, *, holds: bool) -> None:
@@ -37,7 +37,7 @@ def test_index_and_time_tell_a_record(index: int, time_ns: int, *, holds: bool) 
         (900, 900 * S, 0, True),  # of an index that was there before
         (100, 1_500 * S, 0, True),
         (100, 2_001 * S, 2_000 * S, True),  # a new index, or a time that ran backwards later on
-        (5, 2_500 * S, 2_000 * S, False),  # of an index that has begun anew
+        (5, 2_500 * S, 2_000 * S, False),  # of an index that has started again
     ],
 )
 def test_a_record_is_put_behind_what_it_follows(index: int, time_ns: int, floor: int, *, late: bool) -> None:

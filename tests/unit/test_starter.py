@@ -70,7 +70,7 @@ def test_existing_folder_is_not_touched(tmp_path: Path) -> None:
 
     with pytest.raises(ManifestError, match="it is there already; choose another name"):
         template.write(tmp_path / "mine", "batch")
-    with pytest.raises(ManifestError, match="'My-Own' is no name for an extractor; use lower-case letters"):
+    with pytest.raises(ManifestError, match="'My-Own' is not a name for an extractor; use lower-case letters"):
         template.write(tmp_path / "My-Own", "batch")
     with pytest.raises(ManifestError, match="cannot be made"):
         template.write(tmp_path / "none" / "mine", "batch")

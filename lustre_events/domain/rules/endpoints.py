@@ -108,7 +108,7 @@ def unknown(name: str, known: Collection[str]) -> str:
 def _endpoint(name: str, table: Mapping[str, object], origin: str) -> Endpoint:
     location = Location(origin, f"[endpoint.{name}]")
     if not _NAME.match(name):
-        raise ConfigError(f"{origin}: {name!r} is no name of an endpoint; take a-z, 0-9, - and _, at most 64")
+        raise ConfigError(f"{origin}: {name!r} is not a name of an endpoint; take a-z, 0-9, - and _, at most 64")
     found = Endpoint(name, **values(_Entry, table, location))
     _check_url(found, location)
     if found.kind == "mail" and not (found.sender and found.to):

@@ -42,7 +42,7 @@ def read(path: Path) -> str:
     except UnicodeDecodeError:
         found = ""
     if not found or any(char.isspace() for char in found):
-        raise ConfigError(f"{path}: this is no token; {HOW}")
+        raise ConfigError(f"{path}: this is not a token; {HOW}")
     return found
 
 

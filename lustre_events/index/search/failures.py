@@ -101,7 +101,7 @@ def age_seconds(text: str) -> int:
     """Return the seconds of `90s`, `30m`, `12h`, `7d` or `2w`. Raises ConfigError."""
     match = _AGE.match(text)
     if match is None:
-        raise ConfigError(f"{text!r} is no span of time; write it like 90s, 30m, 12h, 7d or 2w")
+        raise ConfigError(f"{text!r} is not a span of time; write it like 90s, 30m, 12h, 7d or 2w")
     return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 

@@ -127,7 +127,7 @@ def open_to(account: str, folder: Path, may: May | None = None) -> Iterator[Find
                 yield failure("images", f"{image} is closed to {account} ([worker] run_as): no container can be "
                               "started from it", f"chmod o+r {image}")  # fmt: skip
     except KeyError:
-        yield failure("images", f"[worker] run_as names {account!r}, which is no user here",
+        yield failure("images", f"[worker] run_as names {account!r}, which is not a user on this node",
                       "name one of /etc/passwd")  # fmt: skip
     except (OSError, subprocess.SubprocessError) as exc:
         yield failure("images", f"whether {account} reaches the images in {folder} cannot be asked: {exc}",

@@ -65,7 +65,7 @@ OPERATIONS = (
         Parameter("user", "only what this user did: a name or a UID", ""),
         Parameter("job", "only what this job did (* and ?)", ""),
         Parameter("types", "only these record types, e.g. UNLNK,RENME", ""),
-        Parameter("limit", "most deeds, the last ones", 1000, least=1, most=MOST_DEEDS),
+        Parameter("limit", "most entries, the last ones", 1000, least=1, most=MOST_DEEDS),
     )),
     Operation("GET", "/former", "former", "What stood in a directory then.", answers.FormerAnswer, stood, (
         Parameter("path", "a directory's path, also of one that is gone, or its FID", needed=True),
