@@ -211,7 +211,7 @@ def test_an_account_that_cannot_reach_the_images_is_a_failure(tmp_path: Path) ->
     assert found() == []
     assert found(tmp_path.parent, tmp_path / "a.sif") == [str(tmp_path.parent)]
     assert found(tmp_path / "b.sif") == [str(tmp_path / "b.sif")]
-    assert "no user here" in one(extractor_images.open_to("no-such-user", tmp_path)).text
+    assert "not a user on this node" in one(extractor_images.open_to("no-such-user", tmp_path)).text
 
 
 def test_a_reader_that_is_silent_lost_or_without_its_user_is_a_failure() -> None:

@@ -86,7 +86,7 @@ def test_deregister(lctl: Lctl) -> None:
     lctl.deregister(MDT, "cl1-audit")
 
     assert lctl.users(MDT).users == ()
-    with pytest.raises(ConfigError, match="no changelog user's id"):
+    with pytest.raises(ConfigError, match="not a changelog user's id"):
         lctl.deregister(MDT, "audit; reboot")
 
 
