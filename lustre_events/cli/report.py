@@ -1,56 +1,90 @@
-"""`lustre-events report`: what goes on in the file system, summed up."""
+"""`lustre-events report`: what is in the file system, or what goes on there, summed up."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from lustre_events.changelog.fid import FID
-from lustre_events.cli.options import index_of, with_index, with_settings
-from lustre_events.config.settings import Settings
+from lustre_events.cli.options import SearchSource, index_of, with_search, with_viewer
 from lustre_events.errors import ConfigError
 from lustre_events.history.archive import Archive
 from lustre_events.history.formatting import coverage_remarks, gap_sentence
 from lustre_events.history.whereabouts import Whereabouts
 from lustre_events.index import open_search
 from lustre_events.index.search.hits import name_text, printable
-from lustre_events.index.visibility import user_name
-from lustre_events.inspect import activity
+from lustre_events.index.visibility import Viewer, user_name
+from lustre_events.inspect import activity, inventory
 from lustre_events.inspect.history import moment
 
 
 @click.command("report")
-@click.option("--activity", "of_activity", is_flag=True, help="Users, jobs and directories with most changes.")
-@click.option("--since", default="now-1d", show_default=True, metavar="TIME", help="From then on.")
-@click.option("--until", default="now", show_default=True, metavar="TIME", help="Up to then.")
-@click.option("--most", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Rows of each kind.")
-@with_settings
-@with_index
+@click.argument("path", default="/")
+@with_search
+@with_viewer
+@click.option("--query", default="", metavar="QUERY", help="Only of what this finds, as in `search`.")
+@click.option(
+    "--activity", "of_activity", is_flag=True, help="Instead: users, jobs, directories with most changes."
+)
+@click.option("--since", default="now-1d", show_default=True, metavar="TIME", help="With --activity: from then on.")
+@click.option("--until", default="now", show_default=True, metavar="TIME", help="With --activity: up to then.")
+@click.option("--most", default=10, show_default=True, type=click.IntRange(1, 1_000), help="Rows of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def report_command(
+    path: str,
     *,
+    source: SearchSource,
+    viewer: Viewer | None,
+    query: str,
     of_activity: bool,
     since: str,
     until: str,
     most: int,
-    settings: Settings,
-    index_url: str | None,
     as_json: bool,
 ) -> None:
-    """Sum up what goes on. With --activity: from the history, who changed most, where, and how much per hour.
+    """Sum up what is below PATH: users, groups, types, extensions, sizes, ages, directories, the largest files.
 
-    It reads everything of that time, at some 200,000 records a second. Standard error says what the history lacks.
+    With --activity: from the history, who changed most, where, and how much per hour. That reads everything of that
+    time, at some 200,000 records a second. Standard error says what the history lacks.
     """
-    if not of_activity:
-        raise ConfigError("say what to report: --activity")
+    if of_activity:
+        if source.server or viewer is not None or query or path != "/":
+            raise ConfigError(
+                "--activity is about all that is in the history, on this machine; give no PATH with it"
+            )
+        _activity(source, (since, until), most, as_json=as_json)
+        return
+    with source.opened() as index:
+        mount = source.mount(index)
+        inside = source.typed(index, os.fsencode(path)) if path != "/" else b""
+        found = inventory.take(index, inside, mount.query(query), most, viewer)
+    found = replace(
+        found,
+        largest=tuple(map(mount.placed, found.largest)),
+        directories=tuple(
+            replace(each, value=name_text(mount.whole(os.fsencode(str(each.value))))) for each in found.directories
+        ),
+    )
+    if as_json:
+        click.echo(json.dumps(inventory.as_json(found)))
+        return
+    for line in inventory.as_lines(found, bars=sys.stdout.isatty()):
+        click.echo(line)
+
+
+def _activity(source: SearchSource, times: tuple[str, str], most: int, *, as_json: bool) -> None:
+    settings, (since, until) = source.settings, times
     span = (moment("--since", since)[0], moment("--until", until)[1])
     archive = Archive(Path(settings.history.folder))
     found = activity.count(archive.everything(span))
     coverage = archive.coverage
     top = [fid for fid, _ in found.directories.most_common(most)]
-    with open_search(index_of(settings, index_url)) as search, search.moment() as (reading, _):
+    with open_search(index_of(settings, source.index_url)) as search, search.moment() as (reading, _):
         whereabouts = Whereabouts(archive, reading.links)
         whereabouts.learn(top)
         paths = {fid: whereabouts.directory(fid, span[1]) for fid in top}

@@ -67,6 +67,39 @@ def test_what_matched_is_told(index: str) -> None:
     assert out(index, *asked) == b"/mnt/lustre/d/two.csv\n"
 
 
+def test_find_answers_as_find_does(index: str) -> None:
+    """Paths that match are printed, the starting point too, with NUL if asked for; --explain prints the query."""
+    assert out(index, "find", "/", "-name", "*.csv", "!", "-size", "+6c") == b"/mnt/lustre/a,b\\n\\xff.csv\n"
+    assert sorted(out(index, "find", "/mnt/lustre/d", "-print0").split(b"\0")) == [
+        b"", b"/mnt/lustre/d", b"/mnt/lustre/d/three.h5", b"/mnt/lustre/d/two.csv",
+    ]  # fmt: skip
+    explained = out(index, "find", "/d", "--type", "f", "-maxdepth", "1", "--explain")
+    assert explained == b"(path:/d OR path:/d/*) AND type:f\n"
+    nothing = lustre_events("find", "/d", "-name", "TWO.csv", "--index", index)
+    assert (nothing.returncode, nothing.stdout) == (1, b"")
+    assert b"TWO.csv" in nothing.stderr
+
+
+def test_report_sums_up_what_is_there(index: str) -> None:
+    """It has owners, extensions, sizes, ages, directories and the largest files, of a part of a tree, too."""
+    found = json.loads(out(index, "report", "--json"))
+    part = json.loads(out(index, "report", "/mnt/lustre/d", "--query", "ext:h5", "--json"))
+    lines = out(index, "report", "/d").decode().splitlines()
+
+    assert found["total"] == {"files": 4, "bytes": 21}
+    assert {each["value"]: each["bytes"] for each in found["owner"]} == {"root": 12, "61001": 9}
+    assert {each["value"]: each["files"] for each in found["ext"]} == {"csv": 2, "h5": 1, None: 1}
+    assert found["size"][1] == {"value": "up to 4 KiB", "files": 3, "bytes": 21}
+    assert [each["value"] for each in found["directories"]] == ["/mnt/lustre/d"]
+    assert [hit["size"] for hit in found["largest"]] == [9, 7, 5]
+    assert (part["total"], part["largest"][0]["paths"]) == (
+        {"files": 1, "bytes": 9}, ["/mnt/lustre/d/three.h5"]
+    )  # fmt: skip
+    assert lines[0].split() == ["total", "3", "files", "16", "bytes"]
+    assert lines[-1].split() == ["largest", "7", "bytes", "/mnt/lustre/d/two.csv"]
+    assert lustre_events("report", "/nowhere", "--index", index).stderr.endswith(b"no such path in the index\n")
+
+
 def test_no_cell_of_csv_is_a_formula(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """What a spreadsheet would compute gets an apostrophe in front; all else stays as it is."""
     values = ["=cmd()", "+1+1", "-x", "@SUM(A1)", "\t=1", "a=b", "-5", "+1.5e3", "'x", "", None, -7]

@@ -68,7 +68,7 @@ def run(*words: str) -> Result:
 
 
 def test_reading_commands_ask_the_server(node_settings: Path) -> None:
-    """search, show, du and failed print over a server what they print over an index, as the owner of the token."""
+    """All reading commands print over a server what they print over an index, as the owner of the token."""
     assert run("search", "columns:own").stdout == "/mnt/lustre/own/run.csv\n"
     assert run("search", "--count", "columns:temperature").stdout == "1\n"
     hit = json.loads(run("search", "--json", "name:torn*").stdout)
@@ -76,6 +76,10 @@ def test_reading_commands_ask_the_server(node_settings: Path) -> None:
     assert "rows" in run("search", "--facets", "rows", "*").stdout
     assert "map.csv" in run("show", "/open/map.csv").stdout
     assert "daemon" in run("du", "/mnt/lustre/own").stdout
+    assert run("find", "/own", "-name", "*.csv").stdout == "/mnt/lustre/own/run.csv\n"
+    report = json.loads(run("report", "/own", "--json").stdout)
+    assert [each["paths"] for each in report["largest"]] == [["/mnt/lustre/own/run.csv"]]
+    assert "    tabular.columns:" in run("search", "columns:own", "--excerpts", "--sort", "-size").stdout
     assert run("failed", "list").stdout.count("no HDF5") == 2
     assert run("failed", "retry", "--path", "/own/**").stdout == "1 files are tried again\n"
     nothing = run("search", "colums:own")
