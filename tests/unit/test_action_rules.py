@@ -140,6 +140,8 @@ def test_the_quick_way_to_rules_leaves_none_out(paths: list[list[bytes]], type_:
         + 'extensions = ["h5"]\non = ["content", "removed"]\n'
         + RULE.replace("tell", "dirs")
         + 'types = ["d"]\nglobs = ["n*"]\nowners = [5]\n'
+        + RULE.replace("tell", "others")
+        + 'not = { directories = ["/raw/**"], extensions = ["h5"] }\n'
     ).actions
     for parts in paths:
         for file in (File(b"/".join(parts)), File(parts[-1], whole=False)):

@@ -131,13 +131,16 @@ globs = st.lists(st.sampled_from(["a", "b", "*", "**"]), min_size=1, max_size=4)
 parts = st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=3)
 
 
-@given(globs, parts, parts, parts, st.sampled_from(["all", "first"]))
+@given(globs, parts, parts, parts, st.sampled_from(["all", "first", "all but"]))
 def test_where_no_walk_is_needed_no_answer_differs(
     glob: str, before: list[bytes], after: list[bytes], below: list[bytes], match: str
 ) -> None:
     """If a rename may not differ, no file at any depth below gets work that it had not under the old path."""
+    directories = f'directories = ["/{glob}"]'
     text = (
-        f'match = "{match}"\n[[rule]]\ndirectories = ["/{glob}"]\nextractor = "tabular"\n'
+        f'match = "{match.removesuffix(" but")}"\n[[rule]]\n'
+        f"{f'not = {{ {directories} }}' if match == 'all but' else directories}\n"
+        'extractor = "tabular"\n'
         '[[rule]]\nextensions = ["x"]\nextractor = "hdf5"\n'
     )
     rules = parse(text, "rules", ("tabular", "hdf5"))
@@ -147,6 +150,35 @@ def test_where_no_walk_is_needed_no_answer_differs(
         {work.extractor for work in rules.match(File(b"/".join([*top, *below, b"f.x"])))} for top in (before, after)
     )
     assert is_ <= was
+
+
+@pytest.fixture
+def left_out(index_place: IndexPlace) -> Iterator[Rig]:
+    """A dispatcher whose rule leaves out a directory."""
+    text = '[[rule]]\nextensions = ["csv"]\nnot = { directories = ["/scratch/**"] }\nextractor = "tabular"\n'
+    made = Rig(index_place, rules=parse(text, "rules", ("tabular", "hdf5")))
+    yield made
+    made.close()
+
+
+def test_what_leaves_a_directory_that_is_left_out_is_extracted(left_out: Rig) -> None:
+    """Below /scratch nothing is; a file, or a whole directory, that is renamed out of it is, and not vice versa."""
+    found = feed(
+        left_out,
+        b.mkdir(fid=50, name=b"scratch"), b.mkdir(fid=51, parent=50, name=b"deep"), b.mkdir(fid=60, name=b"kept"),
+        b.create(fid=1, parent=51, name=b"a.csv"), b.create(fid=2, parent=50, name=b"b.csv"),
+        b.create(fid=3, parent=60, name=b"c.csv"),
+    )  # fmt: skip
+    assert found == {3}
+    assert feed(left_out, b.rename(fid=2, parent=50, name=b"b.csv", to_parent=60, to=b"b.csv")) == {2}
+    assert feed(left_out, b.rename(fid=51, parent=50, name=b"deep", to_parent=60, to=b"deep")) == {1}
+    assert feed(left_out, b.rename(fid=60, name=b"kept", to_parent=50, to=b"kept")) == set()
+
+
+def test_a_directory_whose_name_comes_late_may_have_been_left_out(left_out: Rig) -> None:
+    """Until it is known where a file is, no rule that leaves directories out holds; then it is asked again."""
+    assert feed(left_out, b.create(fid=1, parent=70, name=b"a.csv")) == set()
+    assert feed(left_out, b.mkdir(fid=70, name=b"kept")) == {1}
 
 
 def test_only_new_names_of_directories_with_names_are_looked_at(rig: Rig) -> None:

@@ -30,7 +30,9 @@ CONDITIONS = {
     "max_age_seconds": ["1", "10"],
     "mimes": ['["image/*"]', '["image/png"]', '["*/*"]'],
     "last": ["true"],
-}
+    "not": ['{ globs = ["a*"] }', '{ globs = ["a*", "b*"] }', '{ directories = ["/a/**"], owners = [0] }',
+            '{ directories = ["**"] }', '{ mimes = ["image/*"], extensions = ["z"] }'],
+}  # fmt: skip
 
 
 @st.composite

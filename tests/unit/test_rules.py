@@ -114,6 +114,33 @@ def test_owners() -> None:
     assert not one('globs = ["*"]').needs_owner
 
 
+@pytest.mark.parametrize(
+    ("left_out", "path", "file", "expected"),
+    [
+        ('globs = ["*.tmp", "~*"]', b"a.csv", {}, True),
+        ('globs = ["*.tmp", "~*"]', b"a.tmp", {}, False),
+        ('extensions = ["TMP"]', b"a.tmp", {}, False),
+        ('directories = ["/scratch/**"]', b"proj/a", {}, True),
+        ('directories = ["/scratch/**"]', b"scratch/x/a", {}, False),
+        ('directories = ["/scratch/**"]', b"a", {"whole": False}, False),  # perhaps it is there
+        ("owners = [0, 'alice']", b"a", {"uid": 7}, True),
+        ("owners = [0, 'alice']", b"a", {"uid": 1000}, False),
+        ("owners = [0]", b"a", {"uid": None}, False),
+        ("groups = [5]", b"a", {"gid": 6}, True),
+        ("groups = [5]", b"a", {"gid": None}, False),
+        ('mimes = ["image/*"]', b"a", {"mime": "text/plain"}, True),
+        ('mimes = ["image/*"]', b"a", {"mime": "image/png"}, False),
+        ('globs = ["x"], directories = ["/scratch"]', b"scratch/a", {}, False),  # one of them is enough
+    ],
+)
+def test_what_a_rule_leaves_out(left_out: str, path: bytes, file: dict[str, Any], expected: bool) -> None:
+    """A rule does not hold for what meets a condition of its `not`, nor where that is not known."""
+    made = one(f"not = {{ {left_out} }}")
+    assert bool(made.match(File(path, **file))) is expected
+    assert made.needs_owner is ("owners" in left_out or "groups" in left_out)
+    assert made.needs_facts is ("mimes" in left_out)
+
+
 def test_all_conditions_must_hold() -> None:
     """A rule holds only if each of its conditions does."""
     conditions = 'extensions = ["csv"]\ndirectories = ["/proj"]'
@@ -192,6 +219,10 @@ def test_what_a_rule_asks_for() -> None:
         ("[[rule]]\nextractor = 'tabular'\nmin_age_seconds = -1", "min_age_seconds must lie"),
         ("[[rule]]\nextractor = 'tabular'\ngroups = ['nobody-here']", "no group of that name"),
         ("[[rule]]\nextractor = 'tabular'\nmimes = 'text/csv'", "must be a list"),
+        ("[[rule]]\nextractor = 'tabular'\nnot = ['*.tmp']", "not must be a table of conditions"),
+        ("[[rule]]\nextractor = 'tabular'\nnot = { glob = ['a'] }", "did you mean globs"),
+        ("[[rule]]\nextractor = 'tabular'\nnot = { min_size = 5 }", "unknown condition 'min_size'"),
+        ("[[rule]]\nextractor = 'tabular'\nnot = { globs = 'a' }", "not.*globs must be a list"),
         ("[[rule]]\nextractor = 'tabular'\nlast = 1", "last must be true or false"),
         ("[[rule]]\nextractor = 'tabular'\nrecall = 'yes'", "recall must be true or false"),
         ("[[rule]]\nextractor = 'tabular'\nname='x'\n[[rule]]\nextractor='hdf5'\nname='x'", "two rules are named"),

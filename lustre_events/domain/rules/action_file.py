@@ -31,7 +31,7 @@ from lustre_events.config.tables import Location, key, values
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import templates
 from lustre_events.domain.rules.action_rules import ActionRule
-from lustre_events.domain.rules.conditions import KEYS, Accounts, conditions_of
+from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, conditions_of
 from lustre_events.domain.rules.endpoints import Endpoint, unknown
 from lustre_events.domain.triggers import CONTENT, DOCUMENT, TRIGGERS
 from lustre_events.errors import LustreEventsError
@@ -79,7 +79,7 @@ class _Entry:
 
 
 _CONDITIONS = {name: each for name, each in KEYS.items() if name != "events"}
-_OTHERS = (*_CONDITIONS, "on", "with", "body")
+_OTHERS = (*_CONDITIONS, NOT, "on", "with", "body")
 
 
 def is_action(table: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lustre_events.domain.rules.conditions import KEYS, Condition, File
+from lustre_events.domain.rules.conditions import Condition, File
 from lustre_events.domain.rules.prefilter import Prefilter
 
 
@@ -60,9 +60,9 @@ class ActionRule:
     def may_hold(self, file: File, type_: str | None) -> bool:
         """Whether it could hold, by what is known: of facts nothing is, and perhaps not the directory."""
         return (type_ is None or type_ in self.types) and all(
-            each.holds(file) or (each.key == "directories" and not file.whole)
+            each.holds(file) or (each.is_about_directory and not file.whole)
             for each in self.conditions
-            if not KEYS[each.key].needs
+            if not each.kind.needs
         )
 
     def holds(self, file: File, type_: str | None) -> bool:
@@ -76,7 +76,7 @@ class ActionRule:
     def could_hold_in(self, directory: bytes) -> bool:
         """Whether its conditions on directories hold in one."""
         probe = File(directory.strip(b"/") + b"/x")
-        return all(each.holds(probe) for each in self.conditions if each.key == "directories")
+        return all(each.holds(probe) for each in self.conditions if each.is_about_directory)
 
 
 @dataclass(frozen=True, slots=True)

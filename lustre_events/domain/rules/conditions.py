@@ -8,7 +8,7 @@ from __future__ import annotations
 import grp
 import pwd
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from lustre_events.domain.rules.directories import directory_pattern, name_patte
 
 EVENTS = {"content": Kind.CONTENT, "attributes": Kind.ATTRIBUTES, "name": Kind.NAME}
 DEFAULT_EVENTS = ("content", "name")
+NOT = "not"
+_NOT = "not "
 _MOST_AGE_SECONDS = 10_000_000_000
 _SIZE = re.compile(r"([0-9]{1,18})([kmgtp]?)\Z", re.IGNORECASE)
 
@@ -79,7 +81,8 @@ class Accounts:
 class ConditionKind:
     """One kind of condition. `covers(wide, narrow)`: surely every file that meets `narrow` meets `wide`.
 
-    `needs` says what must be known of a file: "" (its name), "owner", or "facts" of its present content.
+    `needs` says what must be known of a file: "" (its name), "owner", or "facts" of its present content. `knows`:
+    whether a file has what is asked for; what is not known is not said to be another. `can_exclude`: `not` has it.
     """
 
     read: Callable[[Location, Any, Accounts], Any]
@@ -87,23 +90,46 @@ class ConditionKind:
     says: Callable[[File], str]
     covers: Callable[[Any, Any], bool]
     needs: str = ""
+    knows: Callable[[File], bool] = lambda _file: True
+    can_exclude: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition of a rule: its key, as it is written, and what that means."""
+    """One condition of a rule: its key, as it is written, and what that means.
+
+    The key of one that `not` says begins with "not ": files that meet it are left out.
+    """
 
     key: str
     written: tuple[str, ...]
     value: Any
 
+    @property
+    def excludes(self) -> bool:
+        """Whether it leaves out what meets it."""
+        return self.key.startswith(_NOT)
+
+    @property
+    def kind(self) -> ConditionKind:
+        """What is asked about."""
+        return KEYS[self.key.removeprefix(_NOT)]
+
+    @property
+    def is_about_directory(self) -> bool:
+        """Whether it asks about the directory, which perhaps is not known."""
+        return self.key.removeprefix(_NOT) == "directories"
+
     def holds(self, file: File) -> bool:
         """Whether a file meets it."""
-        return KEYS[self.key].holds(self.value, file)
+        if not self.excludes:
+            return self.kind.holds(self.value, file)
+        return self.kind.knows(file) and not self.kind.holds(self.value, file)
 
     def covers(self, other: Condition) -> bool:
         """Whether every file that meets `other` meets this one (globs are compared as written)."""
-        return self.key == other.key and KEYS[self.key].covers(self.value, other.value)
+        wide, narrow = (other, self) if self.excludes else (self, other)
+        return self.key == other.key and self.kind.covers(wide.value, narrow.value)
 
 
 def conditions_of(location: Location, entry: Mapping[str, Any], accounts: Accounts) -> tuple[Condition, ...]:
@@ -113,11 +139,28 @@ def conditions_of(location: Location, entry: Mapping[str, Any], accounts: Accoun
         ConfigError: a value is wrong.
     """
     given = {"events": list(DEFAULT_EVENTS), **entry}
-    return tuple(
-        Condition(name, _written(given[name]), key.read(location.at(name), given[name], accounts))
-        for name, key in KEYS.items()
-        if name in given
-    )
+    return (*_read(location, given, accounts), *_read(location, excluded(location, entry), accounts, excludes=True))
+
+
+def excluded(location: Location, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a [[rule]] says under `not`. Raises ConfigError: it is no table, or names another condition."""
+    given = entry.get(NOT, {})
+    known = [name for name, kind in KEYS.items() if kind.can_exclude]
+    if not isinstance(given, dict):
+        raise location.at(NOT).refusal('must be a table of conditions, e.g. { globs = ["*.tmp"] }')
+    for name in given:
+        if name not in known:
+            raise location.at(NOT).unknown(f"condition {name!r}", name, known)
+    return given
+
+
+def _read(
+    location: Location, given: Mapping[str, Any], accounts: Accounts, *, excludes: bool = False
+) -> Iterator[Condition]:
+    for name, kind in KEYS.items():
+        if name in given:
+            value = kind.read(location.at(f"{NOT}.{name}" if excludes else name), given[name], accounts)
+            yield Condition(f"{_NOT}{name}" if excludes else name, _written(given[name]), value)
 
 
 def size_of(text: int | str) -> int:
@@ -232,7 +275,11 @@ def _age_of(file: File) -> str | None:
 
 KEYS: dict[str, ConditionKind] = {
     "events": ConditionKind(
-        _events, lambda value, file: not value.isdisjoint(file.events), _happened, frozenset.__ge__
+        _events,
+        lambda value, file: not value.isdisjoint(file.events),
+        _happened,
+        frozenset.__ge__,
+        can_exclude=False,
     ),
     "extensions": ConditionKind(
         _extensions,
@@ -248,6 +295,7 @@ KEYS: dict[str, ConditionKind] = {
         lambda value, file: value.match(file.directory),
         _directory,
         _globs_cover(frozenset({"**", "/**", "/**/"})),
+        knows=lambda file: file.directory is not None,
     ),
     "owners": ConditionKind(
         _numbers("user", lambda accounts: accounts.uid_of),
@@ -255,6 +303,7 @@ KEYS: dict[str, ConditionKind] = {
         _said("the owner", lambda file: file.uid),
         frozenset.__ge__,
         "owner",
+        lambda file: file.uid is not None,
     ),
     "groups": ConditionKind(
         _numbers("group", lambda accounts: accounts.gid_of),
@@ -262,6 +311,7 @@ KEYS: dict[str, ConditionKind] = {
         _said("the group", lambda file: file.gid),
         frozenset.__ge__,
         "owner",
+        lambda file: file.gid is not None,
     ),
     "min_size": ConditionKind(
         _size,
@@ -269,6 +319,7 @@ KEYS: dict[str, ConditionKind] = {
         _said("the size", lambda file: file.size),
         int.__le__,
         "facts",
+        can_exclude=False,
     ),
     "max_size": ConditionKind(
         _size,
@@ -276,6 +327,7 @@ KEYS: dict[str, ConditionKind] = {
         _said("the size", lambda file: file.size),
         int.__ge__,
         "facts",
+        can_exclude=False,
     ),
     "max_age_seconds": ConditionKind(
         _age,
@@ -283,6 +335,7 @@ KEYS: dict[str, ConditionKind] = {
         _said("the age", _age_of),
         int.__ge__,
         "facts",
+        can_exclude=False,
     ),
     "mimes": ConditionKind(
         _globs(name_pattern),

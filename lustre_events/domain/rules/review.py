@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lustre_events.domain.rules.action_rules import ActionRule
-from lustre_events.domain.rules.conditions import KEYS, Condition, File
+from lustre_events.domain.rules.conditions import Condition, File
 from lustre_events.domain.rules.rules import Rule, Rules
 from lustre_events.jobs.messages import STAT
 
@@ -36,7 +36,7 @@ def explain_actions(rules: Rules, file: File, type_: str) -> list[ActionVerdict]
     return [
         ActionVerdict(
             rule,
-            tuple((each, each.holds(file), KEYS[each.key].says(file)) for each in rule.conditions),
+            tuple((each, each.holds(file), each.kind.says(file)) for each in rule.conditions),
             rule.holds(file, type_),
         )
         for rule in rules.actions.rules
@@ -83,7 +83,7 @@ def explain(rules: Rules, file: File) -> list[Verdict]:
     for one in rules.lists(file.uid):
         end = ""
         for rule in one:
-            conditions = tuple((each, each.holds(file), KEYS[each.key].says(file)) for each in rule.conditions)
+            conditions = tuple((each, each.holds(file), each.kind.says(file)) for each in rule.conditions)
             holds = all(met for _, met, _ in conditions)
             why = end if holds else "not all of its conditions are met"
             verdicts.append(Verdict(rule, conditions, not (why or (why := _given(rule, verdicts))), why))

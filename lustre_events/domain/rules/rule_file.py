@@ -14,6 +14,8 @@
     max_age_seconds = 86400           # since the last change of the content
     mimes = ["image/*"]               # the type by content
     events = ["content", "name"]      # what happened: content, attributes, name
+    not = { globs = ["*.tmp"], directories = ["/scratch/**"] }   # what is left out: extensions, globs,
+                                      # directories, owners, groups, mimes
     extractor = "tabular"
     last = false                      # true: where this rule holds, no later one is asked
     queue = "default"
@@ -24,7 +26,8 @@
 
 A [[rule]] that says `action` instead of `extractor` is one of action_file.py.
 
-A rule holds if each condition that it names holds; of a list one entry is enough. Names are bytes.
+A rule holds if each condition that it names holds; of a list one entry is enough. Names are bytes. It does not hold
+for what meets one condition of `not`, nor where that is not known, e.g. in a directory whose path is not complete.
 
 A user's file is written in the same way. Its rules are about that user's files only, whatever they say; their
 names and those of the user's own extractors get `USER/` in front; they may use the queue `default` and queues that
@@ -44,7 +47,7 @@ from lustre_events.config.toml_text import read_toml
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_file import ActionNames, action_rule, is_action
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
-from lustre_events.domain.rules.conditions import KEYS, Accounts, conditions_of
+from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, conditions_of
 from lustre_events.domain.rules.directories import Reach, segments_of
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE, Rule, Rules, Work
 from lustre_events.errors import ConfigError
@@ -134,11 +137,15 @@ def _rule(  # noqa: PLR0917 - what a file may name
     *,
     first: bool,
 ) -> Rule:
-    entry = _Entry(**values(_Entry, table, location, others=KEYS))
+    entry = _Entry(**values(_Entry, table, location, others=(*KEYS, NOT)))
     conditions = conditions_of(location, table, accounts)
-    globs = tuple(segments_of(glob.encode("utf-8", "surrogateescape")) for glob in table.get("directories", ()))
     work = _work(location, name, entry, extractors, user)
-    return Rule(work, conditions, Reach(globs), first or entry.last)
+    return Rule(work, conditions, _reach(table), first or entry.last, _reach(table.get(NOT, {})))
+
+
+def _reach(table: Mapping[str, Any]) -> Reach:
+    globs = (segments_of(glob.encode("utf-8", "surrogateescape")) for glob in table.get("directories", ()))
+    return Reach(tuple(globs))
 
 
 def _action(  # noqa: PLR0917 - what a file may name
@@ -153,7 +160,8 @@ def _check_amount(origin: str, entries: Sequence[Mapping[str, Any]]) -> None:
     """Refuse more rules of one user than can be asked about every file of that user's in no time."""
     if len(entries) > MOST_RULES:
         raise ConfigError(f"{origin}: more than {MOST_RULES} rules; ask the site for rules of its own")
-    listed = sum(len(value) for entry in entries for value in entry.values() if isinstance(value, list))
+    tables = [*entries, *(entry[NOT] for entry in entries if isinstance(entry.get(NOT), dict))]
+    listed = sum(len(value) for table in tables for value in table.values() if isinstance(value, list))
     if listed > MOST_LISTED:
         raise ConfigError(f"{origin}: its lists have more than {MOST_LISTED} entries; make them shorter")
     for entry in entries:

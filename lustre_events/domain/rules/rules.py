@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from lustre_events.domain.pending import Kind
 from lustre_events.domain.rules.action_rules import ActionRules
-from lustre_events.domain.rules.conditions import EVENTS, KEYS, Condition, File
+from lustre_events.domain.rules.conditions import EVENTS, Condition, File
 from lustre_events.domain.rules.directories import Reach
 
 __all__ = ["DEFAULT_QUEUE", "EVENTS", "File", "Rule", "Rules", "Work"]
@@ -41,12 +41,16 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Conditions, the work for files that meet them, and whether no later rule is asked then."""
+    """Conditions, the work for files that meet them, and whether no later rule is asked then.
+
+    `reach`: its directories; `left_out`: those that it leaves out.
+    """
 
     work: Work
     conditions: tuple[Condition, ...]
     reach: Reach
     last: bool = False
+    left_out: Reach = field(default_factory=lambda: Reach(()))
 
     def holds(self, file: File) -> bool:
         """Whether a file meets every condition."""
@@ -59,7 +63,7 @@ class Rule:
 
     def needs(self, what: str) -> bool:
         """Whether a condition needs that of a file (conditions.Key)."""
-        return any(KEYS[each.key].needs == what for each in self.conditions)
+        return any(each.kind.needs == what for each in self.conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +117,16 @@ class Rules:
     @property
     def ask_for_directories(self) -> bool:
         """Whether the place of a file matters to a rule that is asked when a file gets a new name."""
-        return any(rule.reach.globs and rule.asks_for_names for rule in self.all())
+        return any((rule.reach.globs or rule.left_out.globs) and rule.asks_for_names for rule in self.all())
 
     def may_differ(self, before: Collection[bytes], after: Collection[bytes]) -> bool:
         """Whether files below a directory that had the paths `before` may have other work now, with `after`."""
         for rule in self.all():
+            # Who leaves directories out does not hold where it is not known which one it is.
+            if rule.left_out.globs and (
+                bool(before) != bool(after) or rule.left_out.places(before) != rule.left_out.places(after)
+            ):
+                return True
             was, is_ = rule.reach.places(before), rule.reach.places(after)
             if is_ - was or (rule.last and was != is_):
                 return True
