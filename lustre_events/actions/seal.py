@@ -7,6 +7,7 @@ alone sends nothing anywhere.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import hmac
 import os
@@ -46,14 +47,24 @@ class Seal:
 
 
 def make_key(path: Path) -> None:
-    """Make the file of the key where it is not there. Raises ConfigError."""
+    """Make the file of the key where it is not there: as a whole, or not at all. Raises ConfigError."""
+    if path.exists():
+        return
+    fresh = path.with_name(f".{path.name}.new-{secrets.token_hex(8)}")
     try:
-        with contextlib.suppress(FileExistsError):
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+        try:
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
             with os.fdopen(handle, "w") as file:
                 file.write(secrets.token_hex(LEAST_KEY_BYTES) + "\n")
                 file.flush()
                 os.fsync(handle)
+            with contextlib.suppress(FileExistsError, FileNotFoundError):  # another process was faster
+                os.link(fresh, path)
+        finally:
+            if path.exists():
+                for left in path.parent.glob(f".{glob.escape(path.name)}.new-*"):  # of those that were killed, too
+                    left.unlink(missing_ok=True)
+            fresh.unlink(missing_ok=True)
     except OSError as exc:
         raise ConfigError(
             f"{path}: the key of deliveries cannot be made ({exc.strerror}); set [actions] key"

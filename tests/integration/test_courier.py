@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -168,3 +171,22 @@ def test_the_key_is_for_two_accounts_only(tmp_path: Path) -> None:
     path.write_text("short")
     with pytest.raises(ConfigError, match="too short"):
         read_seal(path)
+
+
+@pytest.mark.parametrize("ends", ["killed", "refused"])
+def test_a_key_is_made_as_a_whole_or_not_at_all(tmp_path: Path, ends: str) -> None:
+    """Who is killed while it writes the key, or finds the disk full, leaves none; the next one makes it."""
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from lustre_events.actions.seal import make_key\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN if sys.argv[2] == 'refused' else signal.SIG_DFL)\n"
+        "make_key(Path(sys.argv[1]))"
+    )
+    path = tmp_path / "actions.key"
+    words = [sys.executable, "-P", "-c", program, str(path), ends]
+    done = subprocess.run(words, capture_output=True, timeout=60, check=False)
+    assert done.returncode == (1 if ends == "refused" else -signal.SIGXFSZ), done.stderr
+    assert not path.exists()
+    make_key(path)
+    assert read_seal(path).opened(read_seal(path).sealed(b"a")) == b"a"
+    assert [each.name for each in tmp_path.iterdir()] == ["actions.key"]
