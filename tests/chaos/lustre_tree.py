@@ -24,7 +24,8 @@ from tests.support.records.builders import raw
 
 MOST = 60
 """Objects that live at the same time; above it things are only removed."""
-MOST_SKEW_NS = 400_000_000
+MOST_SKEW_NS = 1_400_000_000
+"""How far the clock of an MDS may step; two of them, and this node's, may differ by twice that (SKEW_SECONDS)."""
 _FID = struct.Struct("<QII")
 _REMOVALS = [OPERATIONS.index(Lustre.unlink), OPERATIONS.index(Lustre.rmdir)]
 Key = tuple[int, bytes]

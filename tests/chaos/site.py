@@ -53,6 +53,10 @@ KINDS = (
 )
 
 
+SKEW_SECONDS = 3.0
+"""So far clocks may be apart; those of MDSs step by less than half of it (lustre_tree.py)."""
+
+
 class Workload(Protocol):
     """What changes files."""
 
@@ -70,7 +74,7 @@ class Site(Service):
         mount(self.disk, DATA_BYTES)
         images = default_images() if kind.runtime == "apptainer" else ""
         super().__init__(
-            self.disk, runtime=kind.runtime, images=images, dispatcher="skew_seconds = 1.0\n",
+            self.disk, runtime=kind.runtime, images=images, dispatcher=f"skew_seconds = {SKEW_SECONDS}\n",
             reader=f'clear_after = "{kind.clear_after}"\n',
         )  # fmt: skip
         self.log = folder / "service.log"
