@@ -19,6 +19,8 @@ REDIS_URL = f"{ENVIRONMENT_PREFIX}REDIS_URL"
 CONFIG = f"{ENVIRONMENT_PREFIX}CONFIG"
 ADMINISTRATOR = "admin"
 """The login of people who look after Redis: commands that root types have it, where it is on this node."""
+IN_ITS_PLACE = ("dispatcher", "web")
+"""Logins of a node without the administrator's that may look at everything, and ask the dispatcher."""
 
 
 def usual(environment: Mapping[str, str] = os.environ, site: Path = FOLDER) -> Iterator[Path]:
@@ -48,7 +50,7 @@ def settings(
         path: the file that was named.
         environment: wins over files.
         role: whose login to use, if ROLE.env lies beside the settings and this account may read it; the
-            environment wins over it. Empty: an administrator's.
+            environment wins over it. Empty: an administrator's, or what is here IN_ITS_PLACE.
         site: the site's folder.
 
     Raises:
@@ -56,7 +58,7 @@ def settings(
     """
     found = path or find(environment, site)
     folder = found.parent if found is not None else site
-    known = {**login(folder / f"{role or ADMINISTRATOR}.env"), **environment}
+    known = {**(login(folder / f"{role}.env") if role else _by_hand(folder)), **environment}
     if found is None:
         return parse({}, known, "the defaults")
     try:
@@ -78,6 +80,13 @@ def login(path: Path) -> dict[str, str]:
         return {}
     pairs = (line.partition("=") for line in map(str.strip, lines) if not line.startswith(("#", ";")))
     return {name: value.strip().strip("\"'") for name, equals, value in pairs if equals}
+
+
+def _by_hand(folder: Path) -> dict[str, str]:
+    own = login(folder / f"{ADMINISTRATOR}.env")
+    others = (login(folder / f"{role}.env").get(REDIS_URL, "") for role in IN_ITS_PLACE)
+    url = own.get(REDIS_URL) or next(filter(None, others), "")
+    return own | ({REDIS_URL: url} if url else {})
 
 
 def advice(environment: Mapping[str, str] = os.environ, site: Path = FOLDER) -> str:

@@ -39,9 +39,16 @@ def test_roots_home_is_that_of_passwd(tmp_path: Path) -> None:
 
 
 def test_the_login_of_a_role_lies_beside_the_settings(tmp_path: Path) -> None:
-    """ROLE.env is read as systemd reads it, and the environment wins over it; without a role it is admin's."""
+    """ROLE.env is read as systemd reads it, and the environment wins over it; without a role it is admin's.
+
+    On a node without an admin's it is one that may look at everything, and only that: not its way to the index.
+    """
     write(tmp_path, "")
     write(tmp_path, "# a login\nLUSTRE_EVENTS_REDIS_URL=redis://reader\n", "reader.env")
+    assert places.settings(None, {}, site=tmp_path).redis.url == ""
+    write(tmp_path, "LUSTRE_EVENTS_REDIS_URL=redis://all\nLUSTRE_EVENTS_INDEX_URL=no\n", "dispatcher.env")
+    assert places.settings(None, {}, site=tmp_path).redis.url == "redis://all"
+    assert places.settings(None, {}, site=tmp_path).index.url != "no"
     write(tmp_path, 'LUSTRE_EVENTS_REDIS_URL="redis://admin"\n', "admin.env")
 
     assert places.settings(None, {}, role="reader", site=tmp_path).redis.url == "redis://reader"
