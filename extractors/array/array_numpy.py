@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 import struct
 import warnings
 import zipfile
@@ -17,6 +18,7 @@ MAGIC = b"\x93NUMPY"
 MAX_HEADER = 1 << 20
 MAX_SHOWN = 1 << 20  # values whose course is shown
 MAX_MEMBERS = 100_000
+LONG = re.compile(r"\b([0-9]+)L\b(?=[,)])")  # whole numbers of Python 2 in a shape
 KEYS = {"descr", "fortran_order", "shape"}
 
 
@@ -35,7 +37,7 @@ class Header:
         self.end = 8 + size + length
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            said = ast.literal_eval(text)  # a literal: nothing of it runs
+            said = ast.literal_eval(LONG.sub(r"\1", text))  # a literal: nothing of it runs
         if not isinstance(said, dict) or set(said) != KEYS or not isinstance(said["shape"], tuple):
             raise ValueError("its header says no shape and type")
         self.dtype = np.lib.format.descr_to_dtype(said["descr"])

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from tabular_cells import decimal_of, kind_of, number_of
+from tabular_described import Described, described, prose_before
 from tabular_header import are_words, ecsv_units, header_by_contrast, is_units, names_in
 
 MARKS = ("#", "%", "!", "//")  # what a comment begins with
@@ -74,6 +75,8 @@ def form_of(sample: str, *, whole: bool) -> Form:
     if not whole and len(lines) > 1:
         lines.pop()
     form = Form()
+    if said := described(lines):
+        return _described(form, said)
     asked = _excel(lines, form)
     _comments(lines, form)
     body = [
@@ -84,12 +87,22 @@ def form_of(sample: str, *, whole: bool) -> Form:
         if form.comments:
             _only_comments(form)
         return form
+    if not asked and (before := prose_before(body)):
+        _skip(form, lines, before)
+        form.ragged, body = before, body[before:]
     told = next((match[1] for line in form.comments if (match := ECSV_DELIMITER.search(line))), "")
     form.delimiter = asked or told or _delimiter(body, form)
     rows = list(_tried(form, body))
     place = _widths(form, lines, rows)
     if form.width:
         _header(form, [row[: form.width] for row in rows[place:]])
+    return form
+
+
+def _described(form: Form, said: Described) -> Form:
+    """Return the form of a table that describes itself."""
+    form.delimiter, form.width, form.skip = " ", len(said.names), said.skip
+    form.names, form.units, form.places, form.comments = said.names, said.units, said.places, said.comments
     return form
 
 
@@ -258,7 +271,7 @@ def _widths(form: Form, lines: Sequence[str], rows: Sequence[list[str]]) -> int:
         form.names = ["", *names]  # R writes no name over the names of rows
     else:
         lead = place
-    form.ragged = lead
+    form.ragged += lead
     _skip(form, lines, lead)
     form.header_lines = place - lead
     return place

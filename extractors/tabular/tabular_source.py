@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from extractor_open import PIECE, Source
 
 BINARY = 1 << 10
+CONTROLS = [bytes([sign]) for sign in range(32) if sign not in b"\t\n\v\f\r\x1a\x1b"]
+ODD = 0.002  # share of control characters up to which what is not UTF-8 is a text
 MAX_LINE = 4 << 20  # longest line, in characters
 READ_CHARACTERS = 32 << 20  # of a text, whose types and ranges are found
 BOMS = (
@@ -29,6 +31,8 @@ def encoding_of(sample: bytes, *, whole: bool) -> str:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(sample, final=whole)
     except UnicodeDecodeError:
+        if sum(map(sample.count, CONTROLS)) > ODD * len(sample):
+            raise ValueError("it is a binary file, not a table") from None
         return "windows-1252" if any(0x80 <= byte < 0xA0 for byte in sample) else "latin-1"
     return "utf-8"
 

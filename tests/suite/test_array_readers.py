@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,13 @@ def test_a_pickle_is_never_run(tmp_path: Path, protocol: int) -> None:
     json.dumps(found, allow_nan=False)
     pickle.loads(path.read_bytes())  # noqa: S301 - the trap works
     assert trap.exists()
+
+
+def test_a_shape_of_python_2_is_read(tmp_path: Path) -> None:
+    """Long integers, as Python 2 wrote them into headers, are numbers, as numpy itself has it."""
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (2L, 3L), }".ljust(117) + b"\n"
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + bytes(48))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert np.load(tmp_path / "a.npy").shape == (2, 3)
+    assert main.extract(str(tmp_path / "a.npy"))["array"]["array"]["shape"] == [2, 3]

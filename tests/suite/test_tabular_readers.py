@@ -7,9 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from astropy.table import Table
 
 from tests.support.need import missing
+from tests.support.programs import written
 from tests.support.service.images import EXTRACTORS
 
 try:
@@ -82,3 +85,39 @@ def test_every_good_sample_has_a_second_reader() -> None:
         "settings.json",
         "sidecar.json",
     }  # test_tabular_forms has those
+
+
+@pytest.mark.parametrize("form", ["mrt", "ipac"])
+def test_a_table_that_describes_itself_is_as_astropy_wrote_it(tmp_path: Path, form: str) -> None:
+    """Names, units, rows and ranges of a machine-readable table and of an IPAC table are those of its writer."""
+    table = Table(
+        {"star": ["S05-5", "S08 229", "S11"], "Vmag": [7.125, 8.5, -1.25], "n": [3, 14, 159]},
+        units={"Vmag": "mag"},
+    )
+    table.write(tmp_path / "a.dat", format=f"ascii.{form}")
+    found = written(tmp_path, "a.dat", (tmp_path / "a.dat").read_bytes())
+
+    assert (found["columns"], found["rows"], found["units"]) == (["star", "Vmag", "n"], 3, {"Vmag": "mag"})
+    assert found["column"]["star"] == {"type": "text", "values": 3, "first": "S05-5", "last": "S11"}
+    assert found["column"]["Vmag"] == {"type": "number", "values": 3, "min": -1.25, "max": 8.5}
+    assert found["column"]["n"] == {"type": "integer", "values": 3, "min": 3, "max": 159}
+
+
+@pytest.mark.parametrize("names", [[], ["time", "signal"]])
+def test_numbers_after_prose_are_a_table(tmp_path: Path, names: list[str]) -> None:
+    """Lines of prose in front of columns of numbers are no rows, and how many they are is told."""
+    prose = ["Certified values", "of a data set, and how", "", "they were measured:", "one two three four", "Data:"]
+    rows = [f"{n} {n / 4}" for n in range(60)]
+    found = written(tmp_path, "a.dat", "\n".join([*prose, *([" ".join(names)] if names else []), *rows]).encode())
+
+    assert (found["columns"], found["rows"]) == (names or ["column1", "column2"], 60)
+    assert (found["ragged_rows"], found["header"]) == (5, bool(names))
+    assert found["column"][found["columns"][1]] == {"type": "number", "values": 60, "min": 0.0, "max": 14.75}
+
+
+def test_bytes_without_zeros_are_no_table(tmp_path: Path) -> None:
+    """Numbers in binary are refused, also where none of the first bytes is 0; a text in Latin-1 is not."""
+    numbers = np.random.default_rng(1).normal(-0.67, 0.01, 2000).astype("<f4").tobytes().replace(b"\0", b"\1")
+    with pytest.raises(ValueError, match="it is a binary file"):
+        written(tmp_path, "a.dat", numbers)
+    assert written(tmp_path, "b.csv", "Ort;Höhe\nKöln;37\n".encode("latin-1"))["columns"] == ["Ort", "Höhe"]

@@ -1,0 +1,105 @@
+"""Text tables that describe themselves in front: of astronomy's journals, CDS, IPAC; numbers after prose."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tabular_cells import MISSING, kind_of, number_of
+
+MAX_LINES = 4000  # in which a description is looked for
+MAX_COMMENTS = 101
+BYTES = re.compile(r"\s*Byte-by-byte Description of file", re.IGNORECASE)
+RULE = re.compile(r"[-=]{20,}\s*\Z")
+COLUMN = re.compile(r"\s*(?:(\d{1,5})\s*-)?\s*(\d{1,5})\s+([AIFE]\d\S*)\s+(\S+)\s+(\S+)")
+SAYS = 0.9  # this share of rows must be as described
+LEAST_PROSE = 3  # lines
+LEAST_ROWS = 10  # of numbers after prose
+NO_UNIT = ("---", "-", "[-]", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a table says of itself: names, units, where fields stand, lines before the rows, other words."""
+
+    names: list[str]
+    units: list[str]
+    places: tuple[tuple[int, int], ...]
+    skip: int
+    comments: list[str]
+
+
+def described(lines: Sequence[str]) -> Described | None:
+    """Return what a table says of itself in one of these ways; None where it does not."""
+    first = lines[0] if lines else ""
+    if first.startswith(("|", "\\")):
+        return _ipac(lines)
+    start = next((n for n, line in enumerate(lines[:MAX_LINES]) if BYTES.match(line)), None)
+    return None if start is None else _machine_readable(lines, start)
+
+
+def _machine_readable(lines: Sequence[str], start: int) -> Described | None:
+    """Read the description of bytes: `1- 5 F5.2 mag Vmag ? Magnitude`; rows follow the last rule."""
+    columns = []
+    for line in lines[start + 1 : MAX_LINES]:
+        if match := COLUMN.match(line):
+            end = int(match[2])
+            columns.append((int(match[1] or end) - 1, end, match[3][0], match[4], match[5]))
+        elif RULE.match(line) and columns:
+            break
+    rules = [n for n, line in enumerate(lines[:MAX_LINES]) if RULE.match(line)]
+    if not columns or not rules or rules[-1] + 1 >= len(lines):
+        return None
+    skip = rules[-1] + 1
+    rows = [line for line in lines[skip : skip + 200] if line.strip()]
+    numbers = [(begin, end) for begin, end, kind, _, _ in columns if kind != "A"]
+    good = sum(all(_is_number(row[begin:end]) for begin, end in numbers) for row in rows)
+    if not rows or good < SAYS * len(rows):
+        return None
+    places = tuple((begin, end) for begin, end, *_ in columns)
+    units = ["" if unit in NO_UNIT else unit for *_, unit, _ in columns]
+    said = [line.strip() for line in lines[:start] if line.strip() and not RULE.match(line)]
+    return Described([name for *_, name in columns], units, places, skip, said[:MAX_COMMENTS])
+
+
+def _is_number(field: str) -> bool:
+    return field.strip().lower() in MISSING or number_of(field.strip(), ".") is not None
+
+
+def _ipac(lines: Sequence[str]) -> Described | None:
+    """Read the header of an IPAC table: keywords after backslashes, then names, types and units between bars."""
+    end = next((n for n, line in enumerate(lines[:MAX_LINES]) if not line.startswith(("|", "\\"))), len(lines))
+    heads = [line.rstrip() for line in lines[:end] if line.startswith("|")]
+    if not heads or not 1 <= len(heads) <= 4 or not heads[0].endswith("|") or heads[0].count("|") < 2:
+        return None
+    bars = [place for place, sign in enumerate(heads[0]) if sign == "|"]
+    cells = [[cell.strip() for cell in head.strip("|").split("|")] for head in heads]
+    if any(len(row) != len(bars) - 1 for row in cells) or not all(cells[0]):
+        return None
+    units = cells[2] if len(cells) > 2 else [""] * len(cells[0])
+    said = [line[1:].strip() for line in lines[:end] if line.startswith("\\")]
+    places = tuple(itertools.pairwise(bars))
+    return Described(cells[0], units, places, end, [line for line in said if line][:MAX_COMMENTS])
+
+
+def prose_before(body: Sequence[str]) -> int:
+    """Return how many lines of prose stand before lines of numbers to the end; 0 where it is not so."""
+    rows = [line.split() for line in body]
+    width = len(rows[-1])
+    start = len(rows)
+    while start and len(rows[start - 1]) == width and all(_is_number(cell) for cell in rows[start - 1]):
+        start -= 1
+    if width < 2 or len(rows) - start < LEAST_ROWS:
+        return 0
+    names = start
+    while names and start - names < 2 and len(rows[names - 1]) == width and _are_words(rows[names - 1]):
+        names -= 1
+    alike = Counter(len(row) == width for row in rows[:names])
+    return names if names >= LEAST_PROSE and alike[True] * 2 <= names else 0
+
+
+def _are_words(row: Sequence[str]) -> bool:
+    return all(kind_of(cell) == "text" for cell in row)
