@@ -52,8 +52,11 @@ class PostgreSQLServer:
     `kill` goes on with the same data, `remove` removes it.
     """
 
-    def __init__(self, *options: str, folder: Path | None = None) -> None:
-        """`folder`: where its own folder is made, if not in the one for temporary files."""
+    def __init__(self, *options: str, folder: Path | None = None, follow: PostgreSQLServer | None = None) -> None:
+        """Make a cluster: an empty one, or a copy of another server's, which it follows as a streaming standby.
+
+        `folder`: where its own folder is made, if not in the one for temporary files.
+        """
         self._options = options
         self._programs = find_programs()
         self._user: pwd.struct_passwd | None = _ordinary_user() if os.geteuid() == 0 else None
@@ -62,6 +65,10 @@ class PostgreSQLServer:
         if self._user is not None:
             os.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
+        if follow is not None:
+            source = f"host={follow.directory} user={_ROLE}"
+            self._call("pg_basebackup", "-D", str(self._data), "-R", "-X", "stream", "-c", "fast", "-d", source)
+            return
         self._call("initdb", "-D", str(self._data), "-U", _ROLE, "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
 
     @property

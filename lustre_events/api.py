@@ -29,7 +29,7 @@ from typing import Self
 from lustre_events.changelog.fid import FID
 from lustre_events.config import places
 from lustre_events.errors import ConfigError
-from lustre_events.index.opening import open_search, open_server
+from lustre_events.index.opening import open_search, open_searched, open_server
 from lustre_events.index.remote import credentials
 from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hints import Hint
@@ -59,7 +59,8 @@ def connect(url: str | None = None, *, token: str | None = None, ca: str | None 
     settings = places.settings(Path(path) if path else None)
     own, server = settings.client, url or settings.client.server
     if not server:
-        return Index(open_search(settings.index.url))
+        index = settings.index
+        return Index(open_searched(index.url, index.search_url, index.search_lag_seconds))
     shown = token or credentials.token(own.token_file)
     return Index(open_server(server, shown, ca=own.ca if ca is None else ca, seconds=own.timeout_seconds))
 

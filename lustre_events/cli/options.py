@@ -17,11 +17,12 @@ from lustre_events.config import places
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index.mount import Mount
-from lustre_events.index.opening import open_search, open_server
+from lustre_events.index.opening import open_search, open_searched, open_server
 from lustre_events.index.remote import credentials
 from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hits import printable
+from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,6 +60,12 @@ def index_of(settings: Settings, url: str | None) -> str:
     return url or settings.index.url
 
 
+def searched(settings: Settings, url: str | None) -> Search:
+    """Open what searches ask: the index that the command line gave, else that of the settings, or its standby."""
+    own = settings.index
+    return open_search(url) if url else open_searched(own.url, own.search_url, own.search_lag_seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class SearchSource:
     """What a command asks: an index, or a server; and how paths are typed and printed here."""
@@ -70,11 +77,11 @@ class SearchSource:
     def opened(self) -> Asking:
         """Open it; close what comes, or use it in a `with`.
 
-        `--index` wins, then `--server`, then `[client] server`, then `[index] url`.
+        `--index` wins, then `--server`, then `[client] server`, then `[index] search_url`, then `url`.
         """
         asked = self.server or ("" if self.index_url else self.settings.client.server)
         if not asked:
-            return open_search(index_of(self.settings, self.index_url))
+            return searched(self.settings, self.index_url)
         own = self.settings.client
         return open_server(asked, credentials.token(own.token_file), ca=own.ca, seconds=own.timeout_seconds)
 

@@ -69,7 +69,11 @@ class RedisSettings:
 class IndexSettings:
     """The index."""
 
-    url: str = setting("sqlite:////var/lib/lustre-events/index.db", "sqlite:///PATH on a local disk")
+    url: str = setting(
+        "sqlite:////var/lib/lustre-events/index.db", "sqlite:///PATH on a local disk, or postgresql://..."
+    )
+    search_url: str = setting("", "postgresql://... of a streaming standby that searches ask; empty: they ask url")
+    search_lag_seconds: float = setting(30.0, "ask url instead while the standby is further behind")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from lustre_events.errors import ConfigError
@@ -28,6 +29,45 @@ def open_search(url: str, seconds: float = LONGEST_SECONDS) -> Search:
         IndexTooNew: a later version of this program wrote it.
     """
     return Search(open_backend(url, seconds))
+
+
+def open_searched(url: str, search_url: str, most_lag_seconds: float, seconds: float = LONGEST_SECONDS) -> Search:
+    """Return the index of a URL, opened for reading: its standby where there is one.
+
+    Args:
+        url: as in `[index] url`.
+        search_url: a streaming standby of it, as in `[index] search_url`; empty: there is none.
+        most_lag_seconds: the standby is asked while it is not further behind.
+        seconds: how long one call may take; then it raises IndexUnavailable.
+
+    Raises:
+        ConfigError, IndexUnavailable, IndexTooNew: as `open_search`; `search_url` is not of a PostgreSQL.
+    """
+    if not search_url:
+        return open_search(url, seconds)
+    if not (is_postgresql(search_url) and is_postgresql(url)):
+        raise ConfigError("[index] search_url is for an index in PostgreSQL, as url is; remove it")
+    try:
+        from lustre_events.index.postgresql.standby import StandbyBackend  # noqa: PLC0415 - psycopg is optional
+    except ModuleNotFoundError as exc:
+        raise _no_driver(exc) from exc
+    return Search(StandbyBackend(search_url, partial(open_backend, url, seconds), most_lag_seconds, seconds))
+
+
+def search_lag(search_url: str) -> float | None:
+    """Return by how many seconds a standby is behind, at most; None: the server follows no other one.
+
+    Raises:
+        ConfigError: the URL is not of a PostgreSQL, or psycopg is not installed.
+        IndexUnavailable: it does not answer.
+    """
+    if not is_postgresql(search_url):
+        raise ConfigError("[index] search_url is for an index in PostgreSQL; remove it")
+    try:
+        from lustre_events.index.postgresql.standby import lag_of  # noqa: PLC0415 - psycopg is optional
+    except ModuleNotFoundError as exc:
+        raise _no_driver(exc) from exc
+    return lag_of(search_url)
 
 
 def open_server(server: str, token: str, *, ca: str = "", seconds: float = 60.0) -> RemoteSearch:

@@ -6,12 +6,14 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
-from lustre_events.index import open_search
+from lustre_events.index.opening import open_searched
+from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status
 from lustre_events.jobs import queue_view
 from lustre_events.jobs.queue_view import QueueView
@@ -25,6 +27,12 @@ from lustre_events.web.store import Store
 
 SEARCH_SECONDS = 60.0
 """How long a search may hold one of the console's threads."""
+
+
+def _opened(settings: Settings, index_url: str) -> Search:
+    own = settings.index
+    standby = own.search_url if index_url == own.url else ""
+    return open_searched(index_url, standby, own.search_lag_seconds, SEARCH_SECONDS)
 
 
 def site(settings: Settings, index_url: str, status: Callable[[Settings, str], Status], listen: str) -> Site:
@@ -47,7 +55,7 @@ def site(settings: Settings, index_url: str, status: Callable[[Settings, str], S
     return Site(
         settings.web,
         login(settings, listen),
-        lambda: open_search(index_url, SEARCH_SECONDS),
+        partial(_opened, settings, index_url),
         now,
         ask,
         History(now),

@@ -298,6 +298,14 @@ class PostgresqlBackend:
                 connection.execute("SELECT set_config('statement_timeout', %s, true)", (limit,))
             yield PostgresqlReading(connection, viewer)
 
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Give the session in a transaction that only reads; raises IndexUnavailable."""
+        if self._database.connection.closed and not self._closed:
+            self._database = self._connect()
+        with self._database.transaction("BEGIN READ ONLY") as connection:
+            yield connection
+
     def close(self) -> None:
         """Close; closing twice is fine."""
         self._closed = True

@@ -15,6 +15,7 @@ from lustre_events.config.settings import Settings
 from lustre_events.domain.pending import Kind
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ChangelogUserUnknown, LustreEventsError, StreamDamaged, StreamForbidden
+from lustre_events.index.opening import search_lag
 from lustre_events.index.urls import is_postgresql, shown, sqlite_path
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node import status_report, wiring
@@ -117,6 +118,7 @@ def _rules(settings: Settings, _url: str) -> Iterator[Finding]:
 def _service(settings: Settings, url: str) -> Iterator[Finding]:
     status = status_report.status(settings, url, index_may_be_away=True)
     yield from service.index(status, shown(url))
+    yield from service.standby(settings.index.search_url, settings.index.search_lag_seconds, search_lag)
     if not service.begun(status) and status.rq is not None:
         yield info(
             "service", "no dispatcher has ever run with this Redis", "systemctl start lustre-events-dispatcher"

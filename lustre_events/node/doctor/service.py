@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from lustre_events.domain.action_run import DEAD, OPEN
+from lustre_events.errors import LustreEventsError
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.jobs.queues import QueueCounts
@@ -25,6 +26,27 @@ def index(status: Status, url: str) -> Iterator[Finding]:
     if found is not None:
         pending = sum(found.pending.values())
         yield ok("index", f"{url} is of this version: {found.objects} objects, {pending} pending rows")
+
+
+def standby(search_url: str, most_seconds: float, lag: Callable[[str], float | None]) -> Iterator[Finding]:
+    """Look whether the standby that searches ask is close behind; `lag` asks it, or raises LustreEventsError."""
+    subject, fix = (
+        "searches",
+        "look at its log and at pg_stat_replication of the index, or set [index] search_url = ''",
+    )
+    if not search_url:
+        return
+    try:
+        behind = lag(search_url)
+    except LustreEventsError as exc:
+        yield warning(subject, f"the standby does not answer, so they ask [index] url: {exc}", fix)
+        return
+    if behind is None:
+        yield warning(subject, "[index] search_url is no standby, so they ask [index] url", fix)
+    elif behind > most_seconds:
+        yield warning(subject, f"the standby is {behind:.0f} s behind, so they ask [index] url", fix)
+    else:
+        yield ok(subject, f"they ask a standby, which is {behind:.1f} s behind")
 
 
 def begun(status: Status) -> bool:
