@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from lustre_events.actions import ledger
 from lustre_events.actions.delivery import Answer
 from lustre_events.actions.link import CourierLink
@@ -26,6 +28,7 @@ from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ConfigError
+from lustre_events.jobs.requests import arguments_as
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +151,8 @@ class Actions:
         }  # fmt: skip
 
     def _find(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        limit = min(int(arguments.get("limit", LISTED)), LISTED)
-        found = turn.transaction.find_runs(_wanted(arguments), limit)
+        asked = arguments_as(_Runs, arguments)
+        found = turn.transaction.find_runs(_wanted(asked, asked.states), max(0, min(asked.limit, LISTED)))
         paths = turn.transaction.paths({run.fid for run in found})
         return {"runs": [shown_run(run, paths[run.fid]) for run in found]}
 
@@ -171,15 +174,15 @@ class Actions:
 
     @staticmethod
     def _chosen(turn: Turn, arguments: Mapping[str, Any], states: tuple[str, ...]) -> list[Run]:
-        keys = arguments.get("keys")
-        if isinstance(keys, list):
+        asked = arguments_as(_Runs, arguments)
+        if asked.keys is not None:
             chosen = {
                 run.id: run
-                for key in keys[:LISTED]
-                for run in turn.transaction.find_runs(RunsWanted(states=states, key=str(key) or "-"), LISTED)
+                for key in asked.keys[:LISTED]
+                for run in turn.transaction.find_runs(RunsWanted(states=states, key=key or "-"), LISTED)
             }
             return list(chosen.values())
-        wanted = _wanted({**arguments, "states": list(states)})
+        wanted = _wanted(asked, states)
         if not (wanted.rule or wanted.key or wanted.fid):
             raise ConfigError("no run is named; give a key, a rule or a file")
         found = turn.transaction.find_runs(wanted, LISTED)
@@ -212,19 +215,20 @@ class Actions:
         return {"rules": rules, "endpoints": endpoints}
 
     def _hold(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        kind, name = self._named(arguments)
-        turn.transaction.put_hold(Hold(kind, name, str(arguments.get("why") or "somebody holds it"), turn.now_ns))
+        asked = arguments_as(_Named, arguments)
+        kind, name = self._named(asked)
+        turn.transaction.put_hold(Hold(kind, name, asked.why or "somebody holds it", turn.now_ns))
         return {"kind": kind}
 
     def _release(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        kind, name = self._named(arguments)
+        kind, name = self._named(arguments_as(_Named, arguments))
         released = turn.transaction.remove_hold(kind, name)
         self.runs.guards.forgive(name)
         return {"kind": kind, "released": released}
 
-    def _named(self, arguments: Mapping[str, Any]) -> tuple[str, str]:
-        name = str(arguments.get("name", ""))
-        if arguments.get("kind") != "endpoint" and name in self._rules.by_name:
+    def _named(self, asked: _Named) -> tuple[str, str]:
+        name = asked.name
+        if asked.kind != "endpoint" and name in self._rules.by_name:
             return "rule", name
         if name in self.runs.endpoints:
             return "endpoint", name
@@ -238,18 +242,30 @@ def _why(held: Sequence[Hold], kind: str, name: str) -> str:
     return next((each.why for each in held if each.kind == kind and each.name == name), "")
 
 
-def _wanted(arguments: Mapping[str, Any]) -> RunsWanted:
-    states = tuple(map(str, arguments.get("states") or ()))
-    for state in states:
+class _Runs(msgspec.Struct):
+    """Which runs somebody asks about."""
+
+    rule: str | None = ""
+    states: tuple[str, ...] | None = ()
+    fid: str | None = ""
+    key: str | None = ""
+    keys: list[str] | None = None
+    limit: int = LISTED
+
+
+class _Named(msgspec.Struct):
+    """A rule of an action, or an endpoint."""
+
+    name: str
+    kind: str | None = ""
+    why: str | None = ""
+
+
+def _wanted(asked: _Runs, states: tuple[str, ...] | None) -> RunsWanted:
+    for state in states or ():
         if state not in STATES:
             raise ConfigError(f"no run is {state!r}{nearest(state, STATES)}")
-    fid = arguments.get("fid")
-    return RunsWanted(
-        str(arguments.get("rule") or ""),
-        states,
-        FID.parse(str(fid)) if fid else None,
-        str(arguments.get("key") or ""),
-    )
+    return RunsWanted(asked.rule or "", states or (), FID.parse(asked.fid) if asked.fid else None, asked.key or "")
 
 
 def shown_run(run: Run, paths: Sequence[bytes]) -> dict[str, Any]:

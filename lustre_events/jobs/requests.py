@@ -55,7 +55,28 @@ def decode_request(request_id: str, data: bytes) -> Request:
         found = msgspec.json.decode(data, type=_Request)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         return Request(request_id, "", refusal=f"not a request of ours: {exc}")
+    if not _fits(found.arguments):
+        return Request(
+            request_id, "", refusal="a request has a number beyond 64 bits, or a text with a zero character"
+        )
     return Request(request_id, found.action, found.arguments)
+
+
+def _fits(arguments: dict[str, Any]) -> bool:
+    """Whether a database can hold every number and text of some arguments."""
+    left: list[Any] = [arguments]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += (*value.keys(), *value.values())
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, int):
+            if not -(1 << 63) <= value < 1 << 63:
+                return False
+        elif isinstance(value, str) and "\0" in value:
+            return False
+    return True
 
 
 def encode_reply(reply: Reply) -> bytes:
