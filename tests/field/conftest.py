@@ -66,6 +66,25 @@ def site(packages: Site) -> Site:
     return packages
 
 
+@pytest.fixture
+def other(site: Site) -> Iterator[Machine]:
+    """A second node in the network of the first, with a client mount and the program."""
+    root = tree.place() / "other"
+    shutil.rmtree(root, ignore_errors=True)
+    subprocess.run(["cp", "-a", tree.tree(), root], timeout=120, check=True)
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n")  # as Debian's installer writes it
+    binds = (f"--bind={site.machine.at(MOUNT)}:{MOUNT}", f"--bind-ro={site.machine.at(HERE)}:{HERE}")
+    made = Machine(root, "lustre-events-other", site.machine.network(), *binds)
+    try:
+        assert made.boot() == ""
+        made.run("apt-get install -y openssl sqlite3 python3 python3-venv")  # Redis is another node's
+        made.run("deploy/install.sh wheelhouse", folder=HERE)
+        yield made
+    finally:
+        made.kill()
+        shutil.rmtree(root, ignore_errors=True)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Say what the machine said, where a test of it has failed."""

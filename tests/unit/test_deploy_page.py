@@ -9,14 +9,14 @@ PAGE = (REPOSITORY / "deploy" / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_no_machine_can_do_is_all_that_is_left_out() -> None:
-    """Only blocks for Lustre's changelogs, Slurm and nginx are skipped, each with a reason."""
+    """Only blocks for Lustre's changelogs, Slurm, ssh and nginx are skipped, each with a reason."""
     found = list(blocks(PAGE))
     skipped = [block for block in found if block.skipped]
     assert len(found) > 12
     assert {block.script.split()[0] + " " + block.script.split()[1] for block in skipped} == {
-        "lustre-events changelog", "location /", "scancel --signal=TERM",
+        "lustre-events changelog", "location /", "scancel --signal=TERM", "scp /root/moved.tgz",
     }  # fmt: skip
-    assert PAGE.count("<!--") == len(skipped) + 1
+    assert PAGE.count("<!--") == len(skipped) + 1 + sum(block.elsewhere for block in found)
 
 
 def test_blocks_are_read_as_they_are_typed() -> None:
@@ -37,6 +37,10 @@ Text.
 
     fourth
 
+<!-- field test: on the other node -->
+
+    there
+
 ### Two
 
 <!-- field test: skip never -->
@@ -47,5 +51,5 @@ Text between.
 """
     assert list(blocks(page)) == [
         Block("One", "first --more\nsecond --more"), Block("One", "third"), Block("One", "fourth", "it cannot"),
-        Block("Two", "fifth"),
+        Block("One", "there", elsewhere=True), Block("Two", "fifth"),
     ]  # fmt: skip

@@ -4,6 +4,7 @@ A comment before a block, which no reader sees, says what the test does otherwis
 
     <!-- field test: add WORDS -->          each line gets these words
     <!-- field test: skip REASON -->        it is not carried out
+    <!-- field test: on the other node -->  it is typed on another machine
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MARK = re.compile(r"<!-- field test: (add|skip) (.+) -->\Z")
+MARK = re.compile(r"<!-- field test: (add|skip|on) (.+) -->\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block: below which heading, what is typed, and why it is skipped (nothing: it is not)."""
+    """One block: below which heading, what is typed, why it is skipped (nothing: it is not), and where."""
 
     heading: str
     script: str
     skipped: str = ""
+    elsewhere: bool = False
 
 
 def blocks(text: str) -> Iterator[Block]:
@@ -39,4 +41,6 @@ def blocks(text: str) -> Iterator[Block]:
 def _block(heading: str, lines: list[str], kind: str, words: str) -> Block:
     if kind == "skip":
         return Block(heading, "\n".join(lines), words)
+    if kind == "on":
+        return Block(heading, "\n".join(lines), elsewhere=True)
     return Block(heading, "\n".join(f"{line} {words}".rstrip() for line in lines))

@@ -66,6 +66,13 @@ class Site:
         self._come_to(heading)
         return self.carry_out(self.left.pop(0))
 
+    def take(self, heading: str) -> list[Block]:
+        """Return the blocks below a heading, wherever the administrator is in the page, to be carried out now."""
+        found = [block for block in self.left if block.heading == heading]
+        assert found, f"no block below {heading!r} is left"
+        self.left = [block for block in self.left if block.heading != heading]
+        return found
+
     def next(self, heading: str) -> str:
         """Return the next block below a heading, which is not carried out yet."""
         self._come_to(heading)

@@ -56,21 +56,24 @@ def told(machine: Machine) -> dict[str, Row]:
     return found
 
 
-def differences(machine: Machine) -> list[str]:
+def differences(machine: Machine, files: Path) -> list[str]:
     """Return where the two differ, as lines."""
-    real, index = walked(machine.at(MOUNT)), told(machine)
+    real, index = walked(files), told(machine)
     return [
         f"{path!r}: is {real.get(path)}, index: {index.get(path)}"
         for path in sorted(real.keys() | index.keys()) if real.get(path) != index.get(path)
     ]  # fmt: skip
 
 
-def check_truth(machine: Machine, seconds: float = SETTLE_SECONDS) -> None:
-    """Wait until the index is what the tree is; `verify` must say so too, and nothing be lost or have failed."""
+def check_truth(machine: Machine, seconds: float = SETTLE_SECONDS, files: Path | None = None) -> None:
+    """Wait until the index is what the tree is; `verify` must say so too, and nothing be lost or have failed.
+
+    `files` is where the tree lies here; None: on the machine's own disk.
+    """
     left: list[str] = []
 
     def same() -> bool:
-        left[:] = differences(machine)
+        left[:] = differences(machine, files or machine.at(MOUNT))
         return not left
 
     assert came_true(same, seconds), "\n".join([f"{len(left)} differences:", *left[:20], report(machine)])

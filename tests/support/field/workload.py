@@ -8,6 +8,7 @@ import os
 import random
 import threading
 from pathlib import Path
+from typing import Self
 
 MOST_FILES = 120
 PAUSE_SECONDS = 0.15
@@ -35,6 +36,15 @@ class Workload(threading.Thread):
             with contextlib.suppress(OSError):  # what cannot be done so is not done
                 self._chance.choice(self._deeds)()
                 self.done += 1
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Finish."""
+        self.finish()
 
     def finish(self) -> None:
         """Stop, and wait for the last change."""
