@@ -188,9 +188,10 @@ def _settings(node: Node) -> Iterator[Step]:
     yield steps.file(rules, _NO_RULES.encode, 0o644, node.owner(), keep=True, kept=True)
     endpoints = node.at(ETC / "endpoints.toml")
     yield steps.file(endpoints, _NO_ENDPOINTS.encode, 0o644, node.owner(), keep=True, kept=True)
-    if "dispatcher" in node.roles:  # a courier on another node needs a copy: another key would be refused
+    key = node.at(ETC / "actions-key")
+    # A courier on another node needs a copy: another key would be refused.
+    if "dispatcher" in node.roles or ("courier" in node.roles and key.is_file()):
         both = node.owner("lustre-events", "lustre-events-courier")
-        key = node.at(ETC / "actions-key")
         yield steps.file(key, lambda: secrets.token_hex(32).encode(), 0o640, both, keep=True, kept=True)
     for role in {"web", "dashboard"} & {*node.roles}:
         own = node.owner(group=f"lustre-events-{role}")

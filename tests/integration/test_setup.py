@@ -148,6 +148,20 @@ def test_readers_may_write_what_they_keep(root: Path) -> None:
     assert stat.S_IMODE((root / state.lstrip("/")).stat().st_mode) == 0o700
 
 
+def test_a_courier_elsewhere_reads_the_key_that_was_copied(root: Path) -> None:
+    """Its node makes no key of its own; a copy is given to its account, and stays what it is."""
+    done(root, "courier")
+    key = root / ETC / "actions-key"
+    assert not key.exists()
+    key.write_text("of the dispatcher's node")
+    key.chmod(0o600)
+    done(root, "courier")
+    group = next(line for line in (root / "etc/group").read_text().splitlines() if "lustre-events-courier" in line)
+    assert key.stat().st_gid == int(group.split(":")[2])
+    assert stat.S_IMODE(key.stat().st_mode) == 0o640
+    assert key.read_text() == "of the dispatcher's node"
+
+
 def test_an_index_elsewhere_may_be_written(root: Path) -> None:
     """Where [index] url names another disk, the dispatcher's unit gets the right to write there."""
     list(steps.forward(setup.plan(Node(["dispatcher"], root, changed={"index": {"url": "sqlite:////data/i.db"}}))))
