@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import get_type_hints
 
@@ -9,6 +10,7 @@ import click
 
 from lustre_events.cli.main import COMMANDS, cli
 from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings, described
+from lustre_events.domain.rules import action_file, rule_file
 from lustre_events.index.fields import FIELDS
 from lustre_events.inspect import metrics
 
@@ -82,7 +84,29 @@ def _command(command: click.Command, above: click.Context, name: str, level: int
     return lines
 
 
-PAGES = {"settings.md": settings, "metrics.md": metrics_page, "fields.md": fields, "commands.md": commands}
+def rules() -> str:
+    """Return the page of what a file of rules may say: the example that the readers of that file carry."""
+    site, own = (textwrap.dedent(doc).strip() for doc in _parts(str(rule_file.__doc__)))
+    _, action = str(action_file.__doc__).split("\n\n", 1)
+    return "\n".join([
+        f"{NOTE}# Rules\n",
+        "A file of rules says which extractor runs on what, and what is told when something happens.",
+        "`lustre-events rules check FILE` reads it; `rules test PATH` says which rule holds for a file, and why.\n",
+        "## A rule of an extractor\n", "```text", site, "```\n", own, "",
+        "## A rule of an action\n", "```text", action.strip(), "```\n",
+        "What each trigger means: [Actions](actions.md).", "",
+    ])  # fmt: skip
+
+
+def _parts(doc: str) -> tuple[str, str]:
+    """Return the indented example of a docstring, and what follows it."""
+    lines = doc.splitlines()[2:]
+    end = next(number for number, line in enumerate(lines) if line and not line.startswith(" "))
+    return "\n".join(lines[:end]), "\n".join(lines[end:]).partition("\n\n")[2]
+
+
+PAGES = {"settings.md": settings, "metrics.md": metrics_page, "fields.md": fields, "commands.md": commands,
+         "rules.md": rules}  # fmt: skip
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

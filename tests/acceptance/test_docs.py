@@ -157,7 +157,7 @@ def generate() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["settings.md", "metrics.md", "commands.md"])
+@pytest.mark.parametrize("page", ["settings.md", "metrics.md", "commands.md", "rules.md"])
 def test_the_reference_is_made_from_the_code(page: str) -> None:
     """A setting, metric or command that changes changes its page: run `make docs`."""
     assert (DOCS / page).read_text() == generate().PAGES[page]()

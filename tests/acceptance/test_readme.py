@@ -58,7 +58,7 @@ def test_every_command_of_the_page_start_exists() -> None:
     """Each `lustre-events COMMAND` that the page names answers --help."""
     named = set(re.findall(r"(?:^|/)lustre-events ([a-z]+)", START, re.MULTILINE))
 
-    assert len(named) >= 7
+    assert len(named) >= 4
     for command in sorted(named):
         assert lustre_events(command, "--help").returncode == 0, command
 
