@@ -150,8 +150,18 @@ def arguments(chance: random.Random, names: list[str]) -> Iterator[str | bytes]:
 def others(admin: Client, own: tuple[str, ...]) -> dict[bytes, bytes | None]:
     """Return all that a role may not change; groups have times of their own, which reading moves."""
     return {
-        key: b"" if key == STREAM.encode() else admin.dump(key) for key in all_keys(admin) if not is_own(key, own)
+        key: b"" if key == STREAM.encode() else content(admin, key)
+        for key in all_keys(admin)
+        if not is_own(key, own)
     } | {STREAM.encode(): repr(admin.xrange(STREAM) if not is_own(STREAM.encode(), own) else "").encode()}
+
+
+def content(admin: Client, key: bytes) -> bytes | None:
+    """Return what is in a key. Redis moves fields of hashes and members of sets about when somebody reads them."""
+    kind = admin.type(key)
+    if kind == b"hash":
+        return repr(sorted(admin.hgetall(key).items())).encode()
+    return repr(sorted(admin.smembers(key))).encode() if kind == b"set" else admin.dump(key)
 
 
 def all_keys(admin: Client) -> list[bytes]:
