@@ -165,7 +165,7 @@ def columns(header: fits.Header, name_of_unit: str, room: Room) -> dict[str, dic
 
 
 def unit(hdu: Any, name: str, room: Room) -> dict[str, Any]:
-    """Return what one unit is: an image, a compressed image, or a table."""
+    """Return what one unit is: an image, a compressed image, random groups, or a table."""
     header = hdu.header
     packed = value_of(header, "ZIMAGE") is True
     if "TFIELDS" in header and not packed:
@@ -186,6 +186,8 @@ def unit(hdu: Any, name: str, room: Room) -> dict[str, Any]:
         }
         if packed:
             found["compression"] = value_of(header, "ZCMPTYPE") or "unknown"
+        if value_of(header, "GROUPS") is True and found["axes"][:1] == [0]:  # the standard, 6.1: no first axis
+            found |= {"type": "groups", "axes": found["axes"][1:], "groups": number_of(header, "GCOUNT")}
     if coordinates := wcs(header):
         found["wcs"] = coordinates
     found["header"] = keywords(header, name, room)

@@ -19,6 +19,7 @@ TEXTS = {
     "software": ("CREATOR", "PROGRAM", "SOFTWARE"),
 }
 ALL = ("instrument", "software")
+PROGRAMS = re.compile(r"\bFITS Image Kernel\b|STSDAS|\bIRAF\b|\bAIPS")  # that write their names into ORIGIN
 DOIS = ("DOI", "REFERENC")
 OLD_DATE = re.compile(r"(\d\d)/(\d\d)/(\d\d)")  # of the twentieth century, DD/MM/YY
 MJD_OF_1970 = 40587
@@ -37,6 +38,10 @@ def from_keywords(headers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, names in TEXTS.items():
         values = [value for name in names if (value := _first(headers, name)) and isinstance(value, str)]
+        if key == "creator":
+            values = [value for value in values if not PROGRAMS.search(value)]
+        if key == "software" and PROGRAMS.search(str(_first(headers, "ORIGIN"))):
+            values.append(str(_first(headers, "ORIGIN")))
         if values:
             found[key] = values if key in ALL else values[0]
     found["doi"] = [value for name in DOIS if isinstance(value := _first(headers, name), str)]

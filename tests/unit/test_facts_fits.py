@@ -103,3 +103,25 @@ def test_instrument_and_sample_may_stand_in_any_unit_and_long_lists_are_named(tm
     assert found["unit"]["SCI"]["header"]["KEY900"] == 900
     assert found["partial"] == "105 keywords of SCI are cut or left out"
     assert found["preview"]["thumbnail"]["mime"] == "image/jpeg"
+
+
+def test_random_groups_are_no_image(tmp_path: Path) -> None:
+    """Groups are told by their number and the axes of one, as astropy has them."""
+    data = fits.GroupData(np.zeros((3, 1, 4, 2), np.float32), parnames=["UU"], pardata=[np.zeros(3)], bitpix=-32)
+    fits.GroupsHDU(data).writeto(tmp_path / "a.fits")
+    (unit,) = extractor.extract(str(tmp_path / "a.fits"))["unit"].values()
+
+    assert (unit["type"], unit["axes"], unit["groups"]) == (
+        "groups",
+        [2, 4, 1],
+        len(fits.getdata(tmp_path / "a.fits")),
+    )
+
+
+def test_a_program_in_origin_is_no_creator() -> None:
+    """Programs write their own names where the standard has the institution; people come before it."""
+    kernel = "NOAO-IRAF FITS Image Kernel July 2003"
+    assert common.from_keywords([{"ORIGIN": kernel}]) | {"created": None} == {
+        "software": [kernel], "doi": [], "created": None,
+    }  # fmt: skip
+    assert common.from_keywords([{"ORIGIN": "ESO", "OBSERVER": "Noether"}])["creator"] == "Noether"
