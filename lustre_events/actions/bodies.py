@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes
 
 from lustre_events.actions.kinds import KINDS
-from lustre_events.actions.kinds.kind import MOST_BODY, Subject
+from lustre_events.actions.kinds.kind import Subject
 from lustre_events.actions.kinds.webhook import when
 from lustre_events.domain.action_run import Run, Seen
 from lustre_events.domain.rules import templates
@@ -66,9 +66,9 @@ def rendered(rule: ActionRule, run: Run, known: Mapping[str, Any]) -> bytes:
     if rule.body is None:
         data = {name: value for name, value in data.items() if value is not None}
     body = KINDS[rule.action].rendered(Subject(run, rule, data, known))
-    if len(body) > MOST_BODY:
+    if len(body) > rule.most_body:
         raise ConfigError(
-            f"the body has {len(body)} bytes, and {MOST_BODY >> 10} KiB are the most; name less in the rule's body"
+            f"the body has {len(body)} bytes; {rule.most_body / 1024:g} KiB are the most, so name less in it"
         )
     return body
 

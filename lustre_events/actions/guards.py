@@ -68,8 +68,10 @@ class Guards:
         """Return how many events may be sent now, by a rate; a large number where there is none."""
         return max(0, per_minute - self._sent[kind, name].count(now_ns)) if per_minute else 1 << 30
 
-    def sent(self, rule: str, endpoint: str, count: int, now_ns: int) -> None:
-        """Take note of events that go out."""
+    def sent(self, rule: str, endpoint: str, user: str, count: int, now_ns: int) -> None:
+        """Take note of events that go out; `user`: whose own rule it is, if one's."""
+        if user:
+            self._sent["user", user].add(count, now_ns)
         self._sent["rule", rule].add(count, now_ns)
         self._sent["endpoint", endpoint].add(count, now_ns)
 

@@ -8,26 +8,25 @@ the old one, and a user's broken file harms nobody else.
 from __future__ import annotations
 
 import contextlib
-import pwd
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lustre_events.catalog import manifest, own_extractors
 from lustre_events.catalog.manifest import Manifest
-from lustre_events.catalog.program_files import Room, listed, read_file, walk
-from lustre_events.config.toml_text import sentence
+from lustre_events.catalog.program_files import Room, walk
+from lustre_events.catalog.user_rules import UsersRules, rule_files, user_rules
+from lustre_events.config.toml_text import read_toml, sentence
 from lustre_events.domain.rules import endpoints as endpoint_file
 from lustre_events.domain.rules.action_file import ActionNames, CheckQuery, ReadWith
+from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.rules.grants import Grant, grants_of
 from lustre_events.domain.rules.rule_file import HERE, parse
-from lustre_events.domain.rules.rules import Rule, Rules
+from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ConfigError, LustreEventsError
 
-MOST_RULE_BYTES = 64 << 10
-MOST_RULE_FILES = 10_000
 MOST_PROBLEMS = 200
-SUFFIX = ".toml"
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 """Path, inode, mtime in ns and size of every file that matters."""
@@ -73,16 +72,24 @@ class Catalog:
         """
         stamp = tuple(_stamps(self._places))
         extractors, problems = self._extractors()
-        endpoints = read_endpoints(self._places.endpoints)
-        site = _site_rules(
-            self._places.rules, extractors, ActionNames(self._places.kinds, endpoints, self._places.check_query)
-        )
-        users, wrong = _users_rules(self._places.user_rules, extractors)
+        known, grants = self._action_names()
+        site = _site_rules(self._places.rules, extractors, known)
+        users = UsersRules(self._places.user_rules, extractors, known, grants)
         self._stamp = stamp
         self.found = Found(
-            Rules(site.rules, users, site.actions), extractors, _told([*problems, *wrong]), endpoints
-        )
+            Rules(site.rules, users.rules, ActionRules(site.actions.rules, users.actions, frozenset(users.paused))),
+            extractors, _told([*problems, *users.problems]), known.endpoints,
+        )  # fmt: skip
         return self.found
+
+    def user_file(self, path: Path) -> Rules:
+        """Return the rules of one user's file, wherever it is. Raises as `user_rules`."""
+        known, grants = self._action_names()
+        return user_rules(path, self.extractors(), known, grants)[1]
+
+    def _action_names(self) -> tuple[ActionNames, Sequence[Grant]]:
+        endpoints, grants = read_endpoints_and_grants(self._places.endpoints)
+        return ActionNames(self._places.kinds, endpoints, self._places.check_query), grants
 
     def extractors(self) -> dict[str, Manifest]:
         """Return the extractors by identity. Raises ManifestError: one of the site's is wrong."""
@@ -128,69 +135,21 @@ def _site_rules(path: Path | None, extractors: Collection[str], known: ActionNam
 
 def read_endpoints(path: Path | None) -> dict[str, Endpoint]:
     """Return the endpoints of a file; none where there is no file. Raises ConfigError."""
+    return read_endpoints_and_grants(path)[0]
+
+
+def read_endpoints_and_grants(path: Path | None) -> tuple[dict[str, Endpoint], Sequence[Grant]]:
+    """Return what a file of endpoints has. Raises ConfigError."""
     if path is None:
-        return {}
+        return {}, ()
     try:
         text = path.read_bytes()
     except OSError as exc:
         raise ConfigError(
             f"{path}: the endpoints cannot be read ({exc.strerror}); repair [actions] endpoints"
         ) from exc
-    return endpoint_file.parse(text, str(path))
-
-
-def _users_rules(folder: Path | None, extractors: Collection[str]) -> tuple[dict[int, tuple[Rule, ...]], list[str]]:
-    """Return users' rules by uid, and a sentence for each file that does not count."""
-    found: dict[int, tuple[Rule, ...]] = {}
-    wrong: list[str] = []
-    try:
-        paths = _rule_files(folder)
-    except OSError as exc:
-        return {}, [f"{folder}: cannot be read ({exc.strerror}); repair [dispatcher] user_rules"]
-    for path in paths:
-        try:
-            uid, rules = user_rules(path, extractors)
-        except LustreEventsError as exc:
-            wrong.append(sentence(exc))
-        except Exception as exc:  # noqa: BLE001 - a stranger wrote it: whatever it does is about that user only
-            wrong.append(sentence(f"{path}: cannot be read ({type(exc).__name__}: {exc}), so it does not count"))
-        else:
-            found[uid] = rules.rules
-    return found, wrong
-
-
-def _rule_files(folder: Path | None) -> list[Path]:
-    """Return the files of rules in the users' folder; there are none where it is not there. Raises OSError."""
-    try:
-        entries = listed(folder, MOST_RULE_FILES) if folder is not None else []
-    except FileNotFoundError:
-        return []
-    return [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
-
-
-def user_rules(path: Path, extractors: Collection[str]) -> tuple[int, Rules]:
-    """Return the uid of the user whose file of rules `path` is (it is named USER.toml), and the rules.
-
-    Raises:
-        ConfigError: there is no such user; the file is not that user's or root's, or others may write to it; or a
-            rule is wrong.
-        ManifestError: the file cannot be read.
-    """
-    user = path.name.removesuffix(SUFFIX)
-    try:
-        uid = pwd.getpwnam(user).pw_uid
-        owner, mode = (facts := path.lstat()).st_uid, facts.st_mode
-    except KeyError as exc:
-        raise ConfigError(
-            f"{path}: {user} is not a user on this node; name the file after its user, or remove it"
-        ) from exc
-    except OSError as exc:
-        raise ConfigError(f"{path}: cannot be looked at ({exc.strerror}); it does not count") from exc
-    if owner not in {uid, 0}:
-        raise ConfigError(f"{path}: owned by neither {user} nor root, so it does not count; chown {user} {path}")
-    if mode & 0o022:
-        raise ConfigError(f"{path}: others may write to it, so it does not count; chmod go-w {path}")
-    return uid, parse(read_file(path, owner, MOST_RULE_BYTES)[0], str(path), extractors, user=user)
+    endpoints = endpoint_file.parse(text, str(path))
+    return endpoints, grants_of(read_toml(text, str(path)), str(path), endpoints)
 
 
 def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
@@ -199,7 +158,7 @@ def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
     if places.endpoints is not None:
         yield from _stamp(places.endpoints)
     with contextlib.suppress(OSError):
-        for path in _rule_files(places.user_rules):
+        for path in rule_files(places.user_rules):
             yield from _stamp(path, follow=False)
     for folder in places.extractors:
         for path in sorted(folder.glob(f"*/{manifest.FILE_NAME}")):

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from lustre_events.catalog.catalog import user_rules
 from lustre_events.changelog.fid import FID
 from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
@@ -54,8 +53,7 @@ def rules_command() -> None:
 def check(path: str | None, *, user: bool, settings: Settings) -> None:
     """Check rules: keys, types, and rules that no file can reach. Default: [dispatcher] rules and user_rules."""
     if user and path is not None:
-        uid, own = user_rules(Path(path), wiring.catalog(settings).extractors())
-        rules, origin = Rules((), {uid: own.rules}), path
+        rules, origin = wiring.catalog(settings).user_file(Path(path)), path
         problems: tuple[str, ...] = ()
     else:
         settings, origin = _named(settings, path)
@@ -69,7 +67,7 @@ def check(path: str | None, *, user: bool, settings: Settings) -> None:
         raise ConfigError(
             f"{origin}: {len(wrong)} problem{'s' * (len(wrong) > 1)} with {count} rules, listed above"
         )
-    actions = len(rules.actions.rules)
+    actions = len(rules.actions.by_name)
     more = f", and {actions} rule{'s' * (actions != 1)} of actions" if actions else ""
     click.echo(f"{origin}: ok, {count} rules for {', '.join(sorted(rules.extractors)) or 'nothing'}{more}")
 
@@ -77,6 +75,7 @@ def check(path: str | None, *, user: bool, settings: Settings) -> None:
 @rules_command.command("test")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option("--owner", metavar="USER", help="User name or uid. Default: the file's, if it is there.")
+@click.option("--user", "own", metavar="FILE", help="A user's own rules instead: FILE is named USER.toml.")
 @asking
 @with_settings
 def test(
@@ -85,11 +84,15 @@ def test(
     settings: Settings,
     rules_path: str | None,
     owner: str | None,
+    own: str | None,
     event: str,
     as_json: bool,
 ) -> None:
     """Say which rules a file meets, and why or why not. PATH need not exist; it is below the mount point."""
-    rules = wiring.load_rules(_named(settings, rules_path)[0])
+    if own is not None:
+        rules = wiring.catalog(settings).user_file(Path(own))
+    else:
+        rules = wiring.load_rules(_named(settings, rules_path)[0])
     for path in paths:
         _say(rules, _file(os.fsencode(path), os.fsencode(settings.filesystem.mount), owner, event), as_json=as_json)
 

@@ -24,44 +24,51 @@ from lustre_events.actions import bodies, ledger
 from lustre_events.actions.delivery import Answer, Delivery, Parcel
 from lustre_events.actions.guards import HOUR_NS, MOST_AT_A_PLACE, Guards
 from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher.run_views import as_seen_now, asks_documents, gone_as_seen, without_old_names
+from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.domain.action_run import SENT, SETTLING, WAITING, Hold, Run, Seen, key_of
+from lustre_events.dispatcher.user_runs import FACTS_WAIT_NS, MOST_FACTS_WAIT_NS
+from lustre_events.dispatcher.viewers import OfUser, UserView, Viewers, seen_by_all
+from lustre_events.domain.action_run import HELD, SENT, SETTLING, WAITING, Hold, Run, Seen, key_of
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules import templates
-from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
+from lustre_events.domain.rules.action_rules import USERS, ActionRule, ActionRules, user_of
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.rules.grants import Author
 from lustre_events.domain.triggers import CONTENT, DOCUMENT, REMOVED
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.interface import Facts, ObjectRow
+from lustre_events.index.visibility import Viewer
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 200
 """Runs of one rule that one write takes."""
-FACTS_WAIT_NS = SECOND_NS // 4
-MOST_FACTS_WAIT_NS = 600 * SECOND_NS
-"""A run waits so long for facts that rules do not need; then it is sent without them."""
 LEASE_NS = 10 * SECOND_NS
 """Beyond the endpoint's own time."""
 MOST_OUT_EVENTS = 4_000
 MOST_MATCHES = 50_000
 
+VIEWERS_WAIT_NS = SECOND_NS
 PENDING_WAIT_NS = SECOND_NS // 4
 
 
 @dataclass(frozen=True, slots=True)
 class ReadIndex:
-    """Reads what is committed. Both calls may raise LustreEventsError.
+    """Reads what is committed. The first two may raise LustreEventsError.
 
-    `documents` returns the good documents of objects, by extractor; `matching` those of some that match a query.
+    `documents` returns the good documents of objects, by extractor; `matching` those of some that match a query, as
+    a user sees them (None: all); `of_user` returns a user with the groups that the user has here, or raises
+    ConfigError.
     """
 
     documents: Callable[[Collection[FID]], Mapping[FID, Mapping[str, Any]]]
-    matching: Callable[[str, Collection[FID]], Collection[FID]]
+    matching: Callable[[str, Collection[FID], Viewer | None], Collection[FID]]
+    of_user: OfUser = Viewer.of_user
 
 
-NOTHING_TO_READ = ReadIndex(lambda _fids: {}, lambda _query, _fids: ())
+NOTHING_TO_READ = ReadIndex(lambda _fids: {}, lambda _query, _fids, _viewer: ())
+Expand = Callable[[Turn, Sequence[Run]], None]
 
 
 @dataclass(slots=True)
@@ -85,13 +92,20 @@ class _Known:
     fired: Mapping[tuple[FID, str], int]
     pending: Collection[FID]
     """Those for which an extraction is pending, where queries are asked."""
+    sights: Sequence[UserView] | None = ()
+    """Of those who must be allowed to see what is sent; None: one of them is not known now."""
 
 
 class ActionRuns:
     """Carries runs on, in the caller's transaction. `handed_out` are deliveries to give once it is committed."""
 
-    def __init__(self, reading: ReadIndex = NOTHING_TO_READ) -> None:
+    def __init__(self, reading: ReadIndex, viewers: Viewers, expand: Expand) -> None:
+        """Take what reads the index, knows users, and makes runs of users' own rules of what stands for them."""
         self._reading = reading
+        self._viewers = viewers
+        self._expand = expand
+        self._too_slow: dict[str, str] = {}
+        """Users' own rules whose query cannot be asked, and why."""
         self._extractors: Collection[str] = ()
         self._questions: dict[str, dict[tuple[str, int], FID]] = {}
         """What queries are to be asked about: by rule, and by run and how often it was merged."""
@@ -118,17 +132,44 @@ class ActionRuns:
     def settle(self, turn: Turn) -> bool:
         """Ask the rules about runs that have settled; return whether there may be more."""
         more = False
-        for name in turn.transaction.rules_with_runs(SETTLING):
-            runs = turn.transaction.due_runs(SETTLING, name, turn.now_ns, AT_ONCE)
+        self._hold_slow(turn)
+        for name in _site_first(turn.transaction.rules_with_runs(SETTLING)):
             rule = self.rules.by_name.get(name)
+            room = self._room_for_more(turn, rule)
+            if self.rules.is_paused(name) or room <= 0:
+                continue
+            runs = turn.transaction.due_runs(SETTLING, name, turn.now_ns, room)
             more |= len(runs) == AT_ONCE
             if not runs:
                 continue
-            if rule is None:
+            if name == USERS:
+                self._expand(turn, runs)
+            elif rule is None:
                 self._put(turn, runs, [ledger.cancelled(run, turn.now_ns, "its rule is gone") for run in runs])
             else:
                 self._ask(turn, rule, runs)
         return more
+
+    def _hold_slow(self, turn: Turn) -> None:
+        """Hold users' own rules whose queries cannot be asked."""
+        wrong, self._too_slow = self._too_slow, {}
+        for name, why in wrong.items():
+            self.hold(turn, "rule", name, f"its query cannot be asked: {why}")
+
+    def _room_for_more(self, turn: Turn, rule: ActionRule | None) -> int:
+        """Return of how many runs a rule may be asked now.
+
+        None of a user's rule that is held; and no more than the site grants of that user's wait with what is sent.
+        """
+        if rule is None or rule.author is None:
+            return AT_ONCE
+        if any(hold.kind == "rule" and hold.name == rule.name for hold in turn.transaction.holds()):
+            return 0
+        most = rule.author.allowance.runs
+        own = self.rules.users.get(rule.author.uid, ())
+        states = (WAITING, SENT, HELD)
+        waiting = sum(turn.transaction.count_runs(state, each.name, most) for each in own for state in states)
+        return min(AT_ONCE, most - waiting)
 
     def _ask(self, turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> None:
         known = self._look(turn, rule, runs)
@@ -143,33 +184,47 @@ class ActionRuns:
 
     def _look(self, turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> _Known:
         fids = {run.fid for run in runs if run.trigger != REMOVED}
-        asks = templates.asks_documents(rule.body) or templates.asks_documents(rule.settings)
+        asks = asks_documents(rule)
         return _Known(
             turn.transaction.objects(fids), turn.transaction.facts(fids), turn.transaction.paths(fids),
             self._reading.documents(fids) if asks and fids else {},
             turn.transaction.fired(fids) if rule.query else {},
             self._pending(turn, fids) if rule.query else (),
+            self._sights(turn, rule),
         )  # fmt: skip
+
+    def _sights(self, turn: Turn, rule: ActionRule) -> list[UserView] | None:
+        viewers = self._viewers.of(rule.viewers)
+        return None if viewers is None else [UserView(turn.transaction, viewer) for viewer in viewers]
 
     def _asked(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
         """Return what becomes of a run whose rule is asked now; None: it is forgotten."""
+        if known.sights is None:
+            return ledger.later(run, turn.now_ns + VIEWERS_WAIT_NS)
         if run.trigger == REMOVED:
-            return self._made(turn, rule, run, run.before or Seen(), {})
+            return self._made(turn, rule, run, gone_as_seen(rule, run, known.sights), {})
         row = known.rows.get(run.fid)
         if row is None:
             return None  # gone meanwhile
         generation, facts = known.facts.get(run.fid, (0, None))
-        waited = turn.now_ns - run.made_ns
-        if generation < row.generation and waited < MOST_FACTS_WAIT_NS:
+        paths = seen_by_all(known.sights, run.fid, known.paths.get(run.fid, ()))
+        in_doubt = not paths and any(sight.in_doubt for sight in known.sights)
+        if (generation < row.generation or in_doubt) and turn.now_ns - run.made_ns < MOST_FACTS_WAIT_NS:
             return ledger.later(run, turn.now_ns + FACTS_WAIT_NS)
-        seen = _seen(known.paths.get(run.fid, ()), row, facts)
+        return self._present(turn, rule, run, known, _seen(paths, row, facts))
+
+    def _present(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
+        """Return what becomes of a run of an object that is there, with names that all who must see them see."""
         if run.trigger == CONTENT and _unchanged(run.before, seen):
             return None
         if run.trigger == DOCUMENT:
             after = self._matched(turn, rule, run, known)
             if after is not run:
                 return after
-        return self._made(turn, rule, run, seen, known.documents.get(run.fid, {}))
+        run = without_old_names(rule, run)
+        if all(sight.reads(run.fid) for sight in known.sights or ()):
+            return self._made(turn, rule, run, seen, known.documents.get(run.fid, {}))
+        return self._made(turn, rule, replace(run, jobid=None), replace(seen, mime=None), {})
 
     def _matched(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
         """Return a run as it is where the rule's query finds its object; else what becomes of it."""
@@ -213,11 +268,22 @@ class ActionRuns:
             if rule is None:
                 continue
             try:
-                found = set(self._reading.matching(rule.query, set(asked.values())))
+                found = self._matching(rule, set(asked.values()))
             except LustreEventsError as exc:  # they are asked again: their runs are still settling
                 log.warning("rule %r waits: %s", name, exc, extra={"action": "retry"})
+                if rule.author is not None:
+                    self._too_slow[name] = str(exc)
                 continue
             self._matches.update({key: fid in found for key, fid in asked.items()})
+
+    def _matching(self, rule: ActionRule, fids: Collection[FID]) -> Collection[FID]:
+        """Return those that a rule's query finds, as each of those who must see them sees them."""
+        if not rule.viewers:
+            return set(self._reading.matching(rule.query, fids, None))
+        found = set(fids)
+        for viewer in self._viewers.of(rule.viewers) or ():
+            found &= set(self._reading.matching(rule.query, found, viewer))
+        return found
 
     # Out
 
@@ -225,8 +291,10 @@ class ActionRuns:
         """Lease runs that are due, and keep their deliveries until this is committed."""
         self._forget_ended(turn.now_ns)
         held = {(hold.kind, hold.name) for hold in turn.transaction.holds()}
-        for name in turn.transaction.rules_with_runs(WAITING):
+        for name in _site_first(turn.transaction.rules_with_runs(WAITING)):
             rule = self.rules.by_name.get(name)
+            if self.rules.is_paused(name):
+                continue
             if rule is None:
                 runs = turn.transaction.due_runs(WAITING, name, turn.now_ns, AT_ONCE)
                 self._put(turn, runs, [ledger.cancelled(run, turn.now_ns, "its rule is gone") for run in runs])
@@ -238,44 +306,61 @@ class ActionRuns:
         if endpoint is None:
             return
         room = self._room(turn, rule, endpoint)
-        if room <= 0:
+        sights = self._sights(turn, rule)
+        if room <= 0 or sights is None:
             return
         runs = turn.transaction.due_runs(WAITING, rule.name, turn.now_ns, min(room, AT_ONCE, MOST_OUT_EVENTS))
-        fresh = [self._fit(turn, rule, run) for run in runs]
+        fresh = [self._fit(turn, rule, run, sights) for run in runs]
         self._put(turn, runs, fresh)
-        ready = [run for run in fresh if run.state == WAITING]
-        batches = list(_batches(ready, rule.batch))[: self._deliveries_left(endpoint)]
+        ready = [run for run in fresh if run.state == WAITING and run.due_ns <= turn.now_ns]
+        batches = list(_batches(ready, rule.batch))[: self._deliveries_left(endpoint, rule)]
         for batch in batches:
             self._send(turn, endpoint, batch)
 
     def _room(self, turn: Turn, rule: ActionRule, endpoint: Endpoint) -> int:
         """Return how many events of a rule may go out now."""
-        if self._deliveries_left(endpoint) <= 0:
+        left = self._deliveries_left(endpoint, rule)
+        if left <= 0:
             return 0
         out = sum(each.events for each in self._out.values() if each.rule == rule.name)
         rates = (
             self.guards.room("rule", rule.name, rule.per_minute, turn.now_ns),
             self.guards.room("endpoint", endpoint.name, endpoint.per_minute, turn.now_ns),
             max(0, rule.running - out) if rule.running else AT_ONCE,
-            self._deliveries_left(endpoint) * rule.batch,
+            left * rule.batch,
+            self._room_of(rule.author, turn.now_ns),
         )
         room = min(rates)
-        if room > 0 and self.guards.tripped(endpoint.name):
-            return int(self.guards.may_probe(endpoint.name, turn.now_ns))
+        judged = _judged(rule.name, endpoint.name)
+        if room > 0 and self.guards.tripped(judged):
+            return int(self.guards.may_probe(judged, turn.now_ns))
         return room
 
-    def _deliveries_left(self, endpoint: Endpoint) -> int:
-        # Twice as many as are sent at once: so the courier never waits for a step of the dispatcher.
-        out = sum(each.endpoint == endpoint.name for each in self._out.values())
-        return 2 * endpoint.at_once - out
+    def _room_of(self, author: Author | None, now_ns: int) -> int:
+        if author is None:
+            return AT_ONCE
+        return self.guards.room("user", author.name, author.allowance.per_minute, now_ns)
+
+    def _deliveries_left(self, endpoint: Endpoint, rule: ActionRule) -> int:
+        # Twice as many as are sent at once: so the courier never waits for a step of the dispatcher. Users' own
+        # rules have half of them, and one user half of these, so that others find room.
+        out = [each for each in self._out.values() if each.endpoint == endpoint.name]
+        left = 2 * endpoint.at_once - len(out)
+        if rule.author is None:
+            return left
+        users = [user for each in out if (user := user_of(each.rule))]
+        own = max(1, endpoint.at_once // 2) - users.count(rule.author.name)
+        return min(left, endpoint.at_once - len(users), own)
 
     @staticmethod
-    def _fit(turn: Turn, rule: ActionRule, run: Run) -> Run:
-        """Return a run as it may go out, or why not: it is too old, or its rule was edited before it was tried."""
+    def _fit(turn: Turn, rule: ActionRule, run: Run, sights: Sequence[UserView]) -> Run:
+        """Return a run as it may go out, or why not: too old, its rule was edited, somebody may not see it now."""
         if turn.now_ns - run.event_ns > rule.expires_ns:
             return ledger.expired(run, turn.now_ns)
         if run.digest != rule.digest and not run.attempts:
             return ledger.anew(run, rule.digest, turn.now_ns)
+        if sights and run.trigger != REMOVED:
+            return as_seen_now(turn, rule, run, sights)
         return run
 
     def _send(self, turn: Turn, endpoint: Endpoint, batch: Sequence[Run]) -> None:
@@ -287,7 +372,7 @@ class ActionRuns:
         events = tuple(Parcel(run.id, run.key, run.body) for run in after)
         self.handed_out.append(Delivery(attempt, endpoint.name, turn.now_ns + lease_ns, events))
         self._out[attempt] = _Out(endpoint.name, batch[0].rule, len(batch), turn.now_ns + lease_ns)
-        self.guards.sent(batch[0].rule, endpoint.name, len(batch), turn.now_ns)
+        self.guards.sent(batch[0].rule, endpoint.name, user_of(batch[0].rule), len(batch), turn.now_ns)
         turn.counters["deliveries"] += 1
 
     def _forget_ended(self, now_ns: int) -> None:
@@ -298,7 +383,9 @@ class ActionRuns:
     def take(self, turn: Turn, answers: Sequence[Answer]) -> None:
         """Take answers: each counts only for a run that is out with this very attempt."""
         runs = turn.transaction.runs({answer.run for answer in answers})
-        before, after, wrong = [], [], {}
+        before: list[Run] = []
+        after: list[Run] = []
+        wrong: dict[tuple[str, str], str] = {}
         for answer in answers:
             run = runs.get(answer.run)
             if run is None or run.state != SENT or run.attempt != answer.attempt:
@@ -307,16 +394,19 @@ class ActionRuns:
             out = self._out.pop(answer.attempt, None)
             if out is not None:
                 worked = answer.outcome in {ledger.OK, ledger.REFUSED, ledger.UNTRIED}
-                self.guards.judged(run.endpoint, worked=worked)
+                self.guards.judged(_judged(run.rule, run.endpoint), worked=worked)
             turn.counters[f"attempts_{answer.outcome}"] += 1
             if answer.outcome == ledger.ENDPOINT:
-                wrong[run.endpoint] = answer.error
+                # What a user's own rule sends may be the reason: then that rule is held, and nobody else's.
+                wrong[
+                    "rule" if user_of(run.rule) else "endpoint", run.rule if user_of(run.rule) else run.endpoint
+                ] = answer.error
             before.append(run)
             after.append(ledger.taken(run, answer.of_attempt, turn.now_ns))
             runs[run.id] = after[-1]
         self._put(turn, before, self._newest_only(turn, after))
-        for endpoint, why in wrong.items():
-            self.hold(turn, "endpoint", endpoint, why)
+        for (kind, name), why in wrong.items():
+            self.hold(turn, kind, name, why)
 
     def _newest_only(self, turn: Turn, runs: Sequence[Run]) -> list[Run]:
         """Let what was not delivered end where newer content has come meanwhile."""
@@ -352,17 +442,13 @@ class ActionRuns:
         put_runs(turn, before, after)
 
 
-def put_runs(turn: Turn, before: Iterable[Run], after: Iterable[Run | None]) -> None:
-    """Write what has become of runs, and count it; None: it is forgotten."""
-    written, gone = [], []
-    for old, new in zip(before, after, strict=True):
-        turn.counters.update(ledger.counted(old.state, None if new is None else new.state))
-        if new is None:
-            gone.append(old.id)
-        elif new is not old:
-            written.append(new)
-    turn.transaction.put_runs(written)
-    turn.transaction.remove_runs(gone)
+def _site_first(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: bool(user_of(name)))
+
+
+def _judged(rule: str, endpoint: str) -> str:
+    """Return by what name failures in a row are counted: those of a user's own rule for that rule alone."""
+    return rule if user_of(rule) else endpoint
 
 
 def _batches(runs: Sequence[Run], most: int) -> Iterator[list[Run]]:

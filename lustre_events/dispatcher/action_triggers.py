@@ -19,12 +19,15 @@ from lustre_events.actions import ledger
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.outcomes import ResultOutcome
+from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.user_runs import NAMED, events_of, owners_view
+from lustre_events.dispatcher.viewers import Viewers
 from lustre_events.domain.action_run import SETTLING, WAITING, Run, Seen
 from lustre_events.domain.batch import Batch, ObjectChange
 from lustre_events.domain.namespace import OrderKey, eff_time_of
 from lustre_events.domain.pending import REPROCESS, SECOND_NS, due
-from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
+from lustre_events.domain.rules.action_rules import USERS, ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.triggers import ATTRIBUTES, CONTENT, DOCUMENT, HSM, LAYOUT, REMOVED, RENAMED, XATTR
 from lustre_events.index.interface import Facts, ObjectRow
@@ -41,6 +44,8 @@ class Before:
     paths: Mapping[FID, Sequence[bytes]] = field(default_factory=dict)
     facts: Mapping[FID, tuple[int, Facts]] = field(default_factory=dict)
     rows: Mapping[FID, ObjectRow] = field(default_factory=dict)
+    owners: Mapping[FID, Seen] = field(default_factory=dict)
+    """What owners who have rules of their own saw of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,8 @@ UNWANTED_NS = 60 * SECOND_NS
 class ActionTriggers:
     """Makes runs that settle. `floor_ns` says since when each rule is active; it fires for what happened later."""
 
-    def __init__(self, settings: DispatcherSettings) -> None:
+    def __init__(self, settings: DispatcherSettings, viewers: Viewers) -> None:
+        self._viewers = viewers
         self._settle_ns = int(settings.settle_seconds * SECOND_NS)
         self._settle_max_ns = int(settings.settle_max_seconds * SECOND_NS)
         self.rules = ActionRules()
@@ -92,7 +98,12 @@ class ActionTriggers:
         asked = [fid for fid, each in changes.items() if _facts_matter(each)]
         gone = [fid for fid in asked if REMOVED in changes[fid].events]
         look = turn.transaction
-        return Before(look.paths(moved), look.facts(asked), look.objects(gone)) if moved or asked else NOTHING
+        if not moved and not asked:
+            return NOTHING
+        own = moved if self.rules.users else []
+        facts = look.facts({*asked, *own})
+        owners = owners_view(turn, self.rules, self._viewers, facts, own)
+        return Before(look.paths(moved), facts, look.objects(gone), owners)
 
     def take(
         self,
@@ -191,7 +202,9 @@ class ActionTriggers:
             row = before.rows.get(fid)
             seen = _seen(paths, facts, change.type or (row.type if row is not None else None))
             for rule in self._asked(REMOVED, stamp, [File(path) for path in paths], seen.type):
-                yield _Fired(rule, REMOVED, fid, stamp, change.first_ns, change.jobid, seen)
+                known = before.owners.get(fid) if rule.name == USERS else seen
+                if known is not None:
+                    yield _Fired(rule, REMOVED, fid, stamp, change.first_ns, change.jobid, known)
 
     def _others(
         self,
@@ -215,7 +228,9 @@ class ActionTriggers:
         for trigger, stamp in change.events.items():
             seen = _seen_before(trigger, fid, type_, before)
             for rule in self._asked(trigger, stamp, files, type_):
-                yield _Fired(rule, trigger, fid, stamp, change.first_ns, change.jobid, seen)
+                own = rule.name == USERS and trigger == RENAMED
+                known = before.owners.get(fid, Seen()) if own else seen
+                yield _Fired(rule, trigger, fid, stamp, change.first_ns, change.jobid, known)
         if RENAMED in change.events and CONTENT not in change.events and CONTENT in self.rules.triggers:
             yield from self._named(fid, change, files, type_, before)
 
@@ -226,13 +241,32 @@ class ActionTriggers:
         old = [File(path) for path in before.paths.get(fid, ())]
         stamp = change.events[RENAMED]
         for rule in self._asked(CONTENT, stamp, files, type_):
-            if not any(rule.may_hold(file, type_) for file in old):
+            if rule.name == USERS:
+                was = Seen(paths=tuple(file.path for file in old))
+                yield _Fired(rule, NAMED, fid, stamp, change.first_ns, change.jobid, was)
+            elif not any(rule.may_hold(file, type_) for file in old):
                 yield _Fired(rule, CONTENT, fid, stamp, change.first_ns, change.jobid, None, once=True)
+
+    def expand(self, turn: Turn, runs: Sequence[Run]) -> None:
+        """Let what stood for the rules of all users become runs of the owners' rules."""
+        events, after = events_of(turn, self.rules, runs)
+        put_runs(turn, runs, after)
+        fired = [
+            _Fired(each.rule, each.trigger, run.fid, run.stamp, run.first_ns, run.jobid, each.before, each.once)
+            for each in events
+            if self._is_later(each.rule, eff_time_of((run := each.run).stamp))
+        ]
+        if fired:
+            self._write(turn, fired)
+
+    def _is_later(self, rule: ActionRule, time_ns: int) -> bool:
+        """Whether something happened after a rule became active."""
+        return time_ns >= self.floor_ns.get(rule.name, time_ns)
 
     def _asked(self, trigger: str, stamp: bytes, files: Sequence[File], type_: str | None) -> list[ActionRule]:
         found = {rule.name: rule for file in files for rule in self.rules.asked(trigger, file, type_)}
         time_ns = eff_time_of(stamp) if found else 0
-        return [rule for rule in found.values() if time_ns >= self.floor_ns.get(rule.name, time_ns)]
+        return [rule for rule in found.values() if self._is_later(rule, time_ns)]
 
     def _write(self, turn: Turn, fired: Sequence[_Fired]) -> None:
         fids = {each.fid for each in fired}

@@ -16,12 +16,14 @@ from lustre_events.changelog.fid import FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.action_facts import ActionFacts, CourierWatch
-from lustre_events.dispatcher.action_runs import ActionRuns, ReadIndex, put_runs
+from lustre_events.dispatcher.action_runs import ActionRuns, ReadIndex
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.outcomes import Follow, ResultOutcome
+from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.transactions import Write
 from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.viewers import Viewers
 from lustre_events.domain.action_run import DEAD, HELD, OPEN, SENT, STATES, Hold, Run, RunsWanted
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.rules.action_rules import ActionRules
@@ -43,8 +45,9 @@ class Actions:
 
     def __init__(self, link: CourierLink, settings: DispatcherSettings, reading: ReadIndex) -> None:
         self._link = link
-        self.triggers = ActionTriggers(settings)
-        self.runs = ActionRuns(reading)
+        self._viewers = Viewers(reading.of_user)
+        self.triggers = ActionTriggers(settings, self._viewers)
+        self.runs = ActionRuns(reading, self._viewers, self.triggers.expand)
         self.sweeper = RunSweeper()
         self._facts = ActionFacts()
         self._watch = CourierWatch()
@@ -59,6 +62,7 @@ class Actions:
     def follow(self, rules: Rules, endpoints: Mapping[str, Endpoint]) -> None:
         """Follow these rules and endpoints from the next step on."""
         self._rules = rules.actions
+        self._viewers.follow(rules.actions.viewers)
         self._new = True
         self.runs.follow(rules.actions, endpoints, rules.extractors)
 
@@ -77,6 +81,7 @@ class Actions:
         if not self._any and not self._rules:
             return
         self.sweeper.look(counters)
+        self._viewers.refresh(now_ns)
         self.runs.ask_queries()
         if self._watch.is_time(now_ns):
             self._watch.look(self._link.waiting())
@@ -106,7 +111,8 @@ class Actions:
 
     def _activate(self, turn: Turn) -> None:
         known = turn.transaction.activated()
-        since_ns = {rule.name: known.get(rule.name, turn.now_ns) for rule in self._rules.rules}
+        since_ns = {name: known.get(name, turn.now_ns) for name in self._rules.by_name}
+        since_ns |= {name: ns for name, ns in known.items() if self._rules.is_paused(name)}
         if since_ns != known:
             turn.transaction.put_activated(since_ns)
         self.triggers.follow(self._rules, since_ns)
@@ -133,7 +139,8 @@ class Actions:
 
     def published(self) -> str:
         """Return what the dispatcher tells of actions, as JSON."""
-        return self._facts.published(self._watch, self.runs.guards.tripped_endpoints())
+        failing = set(self.runs.guards.tripped_endpoints()) & set(self.runs.endpoints)
+        return self._facts.published(self._watch, failing)
 
     def forget(self) -> None:
         """Look again at what is committed: after a failed step nobody knows."""
@@ -194,7 +201,7 @@ class Actions:
         held = turn.transaction.holds()
         counts = {
             name: {state: turn.transaction.count_runs(state, name, COUNTED) for state in (*OPEN, DEAD)}
-            for name in self._rules.by_name
+            for name in [*self._rules.by_name][:LISTED]
         }
         since_ns = self.triggers.floor_ns
         rules = [
@@ -203,7 +210,7 @@ class Actions:
                 "since_ns": since_ns.get(rule.name, 0), "runs": counts[rule.name],
                 "held": _why(held, "rule", rule.name),
             }
-            for rule in self._rules.rules
+            for rule in [*self._rules.by_name.values()][:LISTED]
         ]  # fmt: skip
         endpoints = [
             {

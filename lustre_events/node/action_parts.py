@@ -13,10 +13,13 @@ from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.opening import open_search
 from lustre_events.index.query.parser import parse
+from lustre_events.index.visibility import Viewer
 
 log = logging.getLogger(__name__)
 
 _LATER_NS = 10**18
+USERS_SECONDS = 0.5
+"""How long a query may take that is asked as a user: nothing else is done meanwhile."""
 READ_SECONDS = 5.0
 """How long it may take to read the documents of a few hundred objects."""
 
@@ -27,10 +30,13 @@ class ActionReader:
     def __init__(self, index_url: str) -> None:
         self._url = index_url
 
-    def matching(self, query: str, fids: Collection[FID]) -> Collection[FID]:
-        """Return those of some objects that match a query. Raises QueryError, IndexUnavailable."""
-        with open_search(self._url, READ_SECONDS) as search:
-            return search.matching(query, fids)
+    def matching(self, query: str, fids: Collection[FID], viewer: Viewer | None = None) -> Collection[FID]:
+        """Return those of some objects that match a query, as a user sees them (None: all).
+
+        Raises QueryError, IndexUnavailable: also if a user's query takes too long.
+        """
+        with open_search(self._url, READ_SECONDS if viewer is None else USERS_SECONDS) as search:
+            return search.matching(query, fids, visible_to=viewer)
 
     def documents(self, fids: Collection[FID]) -> Mapping[FID, Mapping[str, Any]]:
         """Return the good documents of objects, by extractor. Raises IndexUnavailable."""

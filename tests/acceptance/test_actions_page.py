@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import pwd
 import re
 import socket
 import tempfile
@@ -24,6 +26,8 @@ from tests.support.waiting import wait_for
 BLOCKS = re.findall(
     r"^```toml\n(.*?)^```", (REPOSITORY / "docs" / "actions.md").read_text(), re.DOTALL | re.MULTILINE
 )
+USER = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+"""Whose own rule it is."""
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
 
 
@@ -32,21 +36,26 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.subjects: list[str] = []
+        self.to: dict[str, list[str]] = {}
+        """Who each went to, by subject."""
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - as aiosmtpd calls it
-        """Keep the subject of a mail."""
-        self.subjects += re.findall(r"^Subject: (.*?)\r?$", envelope.content.decode(), re.MULTILINE)
+        """Keep the subject of a mail, and who it is for."""
+        found = re.findall(r"^Subject: (.*?)\r?$", envelope.content.decode(), re.MULTILINE)
+        self.to |= {subject: list(envelope.rcpt_tos) for subject in found}
+        self.subjects += found
         return "250 fine"
 
 
 def test_the_page_has_endpoints_and_three_rules() -> None:
-    """The page has one file of endpoints and three rules, which are TOML."""
-    assert [list(tomllib.loads(block)) for block in BLOCKS] == [["endpoint"], ["rule"], ["rule"], ["rule"]]
+    """The page has one file of endpoints and grants, three rules of the site and one of a user, which are TOML."""
+    found = [list(tomllib.loads(block)) for block in BLOCKS]
+    assert found == [["endpoint", "grant"], ["rule"], ["rule"], ["rule"], ["rule"]]
 
 
 @pytest.mark.timeout(180)
 def test_the_rules_of_the_page_do_what_it_says() -> None:
-    """A measurement is a signed webhook, raw data that goes is a mail, and a long table a webhook with its rows."""
+    """A measurement is a signed webhook, raw data that goes a mail, a long table a webhook, a user's one a mail."""
     box = Mailbox()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -58,7 +67,7 @@ def test_the_rules_of_the_page_do_what_it_says() -> None:
         controller = Controller(box, hostname="127.0.0.1", port=port)
         controller.start()
         stack.callback(controller.stop)
-        service = stack.enter_context(Service(folder, rules="\n".join(BLOCKS[1:])))
+        service = stack.enter_context(Service(folder, rules="\n".join(BLOCKS[1:4])))
         settings(service, folder, listener.url, port)
         service.start_redis()
         for name in PARTS:
@@ -69,6 +78,9 @@ def test_the_rules_of_the_page_do_what_it_says() -> None:
     events = received(listener)
     assert {"table": "/long.csv", "rows": 3} in events
     assert not any(event.get("table") == "/short.csv" for event in events)
+    assert set(map(tuple, (box.to[subject] for subject in box.subjects if subject.startswith("new: ")))) == {
+        (f"{USER.pw_name}@example.org",)
+    }
     for each in listener.received:
         Webhook(SECRET).verify(each.body, each.headers, json_parse=False)
 
@@ -83,9 +95,13 @@ def settings(service: Service, folder: Path, url: str, port: int) -> None:
     text = text.replace("smtp://mail.example.org:25", f"smtp://127.0.0.1:{port}")
     text = re.sub(r"^kind = ", "private = true\nkind = ", text, flags=re.MULTILINE)
     (folder / "endpoints.toml").write_text(text)
-    service.config.write_text(
-        service.config.read_text() + f'[actions]\nendpoints = "{folder / "endpoints.toml"}"\n'
-    )
+    users = folder / "users"
+    users.mkdir()
+    own = users / f"{USER.pw_name}.toml"
+    own.write_text(BLOCKS[4])
+    os.chown(own, USER.pw_uid, -1)
+    text = service.config.read_text().replace("[dispatcher]\n", f'[dispatcher]\nuser_rules = "{users}"\n')
+    service.config.write_text(text + f'[actions]\nendpoints = "{folder / "endpoints.toml"}"\n')
 
 
 def received(listener: Listener) -> list[dict[str, Any]]:
@@ -113,3 +129,15 @@ def play(service: Service, listener: Listener, box: Mailbox) -> None:
     wait_for(lambda: any("table" in event for event in received(listener)), 60, service.last_words)
     (service.files / "raw/run1/a.raw").unlink()
     wait_for(lambda: "raw data: /raw/run1/a.raw was removed" in box.subjects, 60, service.last_words)
+    play_user(service, box)
+
+
+def play_user(service: Service, box: Mailbox) -> None:
+    """Let a user write a table, which is told in a mail; what others write is told to nobody."""
+    path = service.files / "home" / "mine.csv"
+    path.parent.mkdir()
+    path.write_text("a,b\n1,2\n")
+    os.chown(path, USER.pw_uid, -1)
+    wait_for(lambda: "new: mine.csv" in box.subjects, 60, service.last_words)
+    if os.geteuid() == 0:
+        assert not any(subject in {"new: long.csv", "new: short.csv"} for subject in box.subjects)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.support.service.command import clean_environment, lustre_events
+from tests.support.unprivileged import NOBODY, Run, run_all
 
 RULES = """
 [[rule]]
@@ -151,3 +154,51 @@ def test_rules_of_actions_are_asked_too(tmp_path: Path) -> None:
     assert b"rule 'gone' -> webhook to here: starts on removed" in tested.stdout, tested.stderr
     assert b"rule 'gone' -> webhook to here: starts no run" in tested.stdout
     assert b"and 1 rule of actions" in checked.stdout
+
+
+OWN = """
+[[rule]]
+name = "tell me"
+extensions = ["csv"]
+action = "mail"
+endpoint = "{endpoint}"
+"""
+ENDPOINTS = """
+[endpoint.myself]
+kind = "mail"
+url = "smtp://mail.example.org"
+sender = "a@example.org"
+to = ["{user}@example.org"]
+[grant.everybody]
+users = ["*"]
+endpoints = ["myself"]
+"""
+
+
+def test_a_user_checks_and_tests_the_own_file_without_any_right() -> None:
+    """An account without rights checks its own file and asks it about a file, with no right at all."""
+    user = pwd.getpwuid(NOBODY) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "extractors").mkdir()
+        (folder / "endpoints.toml").write_text(ENDPOINTS)
+        (folder / "settings.toml").write_text(
+            f'[actions]\nendpoints = "{folder}/endpoints.toml"\n[worker]\nextractors = ["{folder}/extractors"]\n'
+        )
+        own = folder / f"{user.pw_name}.toml"
+        own.write_text(OWN.format(endpoint="myself"))
+        os.chown(own, user.pw_uid, -1)
+        config = {"LUSTRE_EVENTS_CONFIG": str(folder / "settings.toml")}
+        asked = ["--json", "--user", str(own), "--owner", str(user.pw_uid), "/a.csv"]
+        checked, tested = run_all(
+            [Run(["rules", "check", "--user", str(own)], config), Run(["rules", "test", *asked], config)]
+        )
+        own.write_text(OWN.format(endpoint="other"))
+        (refused,) = run_all([Run(["rules", "check", "--user", str(own)], config)])
+    assert (checked.code, checked.stderr) == (0, "")
+    assert "and 1 rule of actions" in checked.stdout
+    (found,) = json.loads(tested.stdout)["actions"]
+    assert (found["rule"], found["holds"]) == (f"{user.pw_name}/tell me", True)
+    assert (refused.code, refused.stderr.count("\n")) == (2, 1)
+    assert f"is 'other', which the site does not grant to {user.pw_name}; granted are: myself" in refused.stderr

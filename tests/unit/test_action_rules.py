@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,8 @@ from hypothesis import strategies as st
 from lustre_events.domain.rules import endpoints
 from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.conditions import File
+from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.rules.grants import Author, allowance_of, grants_of
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.templates import FIELDS, filled
 from lustre_events.domain.triggers import TRIGGERS
@@ -87,10 +92,10 @@ def test_names_that_are_wrong_have_the_nearest_one(text: str, words: str) -> Non
     assert words in str(error.value)
 
 
-def test_users_rules_have_no_actions() -> None:
-    """A user's own rule of an action is refused: nothing is sent in a user's name."""
-    with pytest.raises(ConfigError, match="is for the site's rules only"):
-        parse(RULE, "alice.toml", (), user="alice", known=KNOWN)
+def test_users_rules_have_no_actions_without_a_grant() -> None:
+    """A user's own rule of an action is refused where the site has granted nothing to that user."""
+    with pytest.raises(ConfigError, match="which the site does not grant to alice; granted are: none"):
+        parse(RULE, "alice.toml", (), user="alice", known=replace(KNOWN, author=Author("alice", 1000)))
 
 
 @pytest.mark.parametrize(
@@ -124,6 +129,68 @@ def test_an_endpoint_shows_no_path_of_its_url() -> None:
         '[endpoint.a]\nkind = "webhook"\nurl = "https://b.example.org:8443/hook/t0ken?x=1"\n', "endpoints.toml"
     )
     assert found["a"].where == "https://b.example.org:8443"
+
+
+def test_a_mail_to_the_author_goes_to_the_author_only() -> None:
+    """`{user}` is the user whose own rule it is: no rule of the site has one, and no name adds another address."""
+    mine = Endpoint("mine", "mail", "smtp://a", sender="a@example.org", to=("{user}@example.org",))
+    assert mine.recipients("alice") == ("alice@example.org",)
+    for user in ("", "a,b", "a@evil.org", "a b", "a\n"):
+        with pytest.raises(ConfigError, match="writes to the user whose rule it is"):
+            mine.recipients(user)
+    with pytest.raises(ConfigError, match="writes to the user whose own rule it is"):
+        parse(
+            RULE.replace("webhook", "mail").replace("beamline", "mine"),
+            "rules", (), known=replace(KNOWN, endpoints={"mine": mine}),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("grants", "told"),
+    [
+        ('[grant.a]\nusers = ["alice"]\nendpoints = ["here"]\n', {"here": ()}),
+        ('[grant.a]\nusers = ["bob"]\nendpoints = ["here"]\n', {}),
+        ('[grant.a]\ngroups = ["physics"]\nendpoints = ["here"]\ndirectories = ["/a/**"]\n', {"here": ("/a/**",)}),
+        (
+            (
+                '[grant.a]\nusers = ["*"]\nendpoints = ["here"]\ndirectories = ["/a"]\n'
+                '[grant.b]\nusers = ["alice"]\nendpoints = ["here"]\ndirectories = ["/b"]\n'
+            ),
+            {"here": ("/a", "/b")},
+        ),
+        (
+            (
+                '[grant.a]\nusers = ["*"]\nendpoints = ["here"]\ndirectories = ["/a"]\n'
+                '[grant.b]\nusers = ["alice"]\nendpoints = ["here"]\n'
+            ),
+            {"here": ()},
+        ),
+    ],
+)
+def test_grants_are_for_users_and_groups_and_add_up(grants: str, told: dict[str, tuple[str, ...]]) -> None:
+    """A user may use what any grant says that is for the user or one of the user's groups, where it says."""
+    here = {"here": Endpoint("here", "webhook", "https://a")}
+    found = grants_of(tomllib.loads(grants), "endpoints.toml", here)
+    assert allowance_of(found, "alice", {"physics"}).endpoints == told
+
+
+@pytest.mark.parametrize(
+    ("grant", "words"),
+    [
+        ('endpoints = ["here"]', "users is missing"),
+        ('users = ["*"]', "endpoints is missing"),
+        ('users = ["*"]\nendpoints = ["her"]', "has 'her', which is none; did you mean here?"),
+        ('users = ["*"]\nendpoints = ["here"]\nrules = 1000', "must lie between"),
+        ('users = ["*"]\nendpoints = ["here"]\nrule = 1', "unknown key rule"),
+    ],
+)
+def test_a_wrong_grant_is_one_sentence(grant: str, words: str) -> None:
+    """What is wrong with a grant is refused with its name and key."""
+    here = {"here": Endpoint("here", "webhook", "https://a")}
+    with pytest.raises(ConfigError) as error:
+        grants_of(tomllib.loads(f"[grant.all]\n{grant}\n"), "endpoints.toml", here)
+    assert words in str(error.value)
+    assert "[grant.all]" in str(error.value)
 
 
 PATHS = st.lists(st.sampled_from([b"raw", b"new", b"a.h5", b"x.csv", b"A.H5"]), min_size=1, max_size=4)

@@ -352,7 +352,7 @@ def test_documents_fill_bodies(index_place: IndexPlace) -> None:
     rig = action_rig(index_place, RULE.format(more=more))
     rows = {"tabular": {"rows": 3}}
     rig.dispatcher._actions.runs._reading = ReadIndex(
-        lambda fids: dict.fromkeys(fids, rows), lambda _query, _fids: ()
+        lambda fids: dict.fromkeys(fids, rows), lambda _query, _fids, _viewer: ()
     )
     rig.tell(*files(1))
     assert rig.sent() == [{"a": 3, "b": None, "c": "n=3"}]

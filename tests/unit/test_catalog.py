@@ -12,8 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lustre_events.actions.kinds import KINDS
 from lustre_events.catalog import own_extractors, program_files, template
-from lustre_events.catalog.catalog import MOST_RULE_BYTES, Catalog, Places, user_rules
+from lustre_events.catalog.catalog import Catalog, Places
+from lustre_events.catalog.user_rules import MOST_RULE_BYTES, user_rules
 from lustre_events.domain.rules.rules import File
 from lustre_events.errors import ConfigError, ManifestError
 
@@ -164,6 +166,95 @@ def test_a_users_file_of_somebody_else_does_not_count(site: Site) -> None:
     os.chown(path, OTHER.pw_uid + 1, -1)
     with pytest.raises(ConfigError, match=f"chown {OTHER.pw_name}"):
         user_rules(path, {"words"})
+
+
+ENDPOINTS_FILE = """
+[endpoint.here]
+kind = "webhook"
+url = "https://a.example.org/"
+[endpoint.myself]
+kind = "mail"
+url = "smtp://a.example.org"
+sender = "a@example.org"
+to = ["{user}@example.org"]
+[grant.all]
+users = ["*"]
+endpoints = ["myself"]
+directories = ["/home/**"]
+rules = 2
+"""
+OWN_ACTION = '[[rule]]\nname = "a"\naction = "mail"\nendpoint = "myself"\n'
+
+
+@pytest.fixture
+def granting(site: Site, tmp_path: Path) -> Site:
+    """A site that grants its users something."""
+    (tmp_path / "endpoints.toml").write_text(ENDPOINTS_FILE)
+    kinds = {name: kind.read_with for name, kind in KINDS.items()}
+    site.catalog = Catalog(
+        Places(site.rules, site.users, (site.extractors,), site.own, tmp_path / "endpoints.toml", kinds)
+    )
+    return site
+
+
+def test_a_users_actions_hold_for_that_users_files_where_the_grant_says(granting: Site) -> None:
+    """A user's rule of an action has the user's name, and holds for the user's files in the granted directories."""
+    granting.user_file(OWN_ACTION)
+    found = granting.catalog.load()
+    (rule,) = found.rules.actions.users[ME.pw_uid]
+    assert (found.problems, rule.name, rule.viewers) == ((), f"{ME.pw_name}/a", (str(ME.pw_uid),))
+    held = [
+        rule.holds(File(path, uid=uid), "f")
+        for path, uid in ((b"home/x", ME.pw_uid), (b"home/x", ME.pw_uid + 1), (b"proj/x", ME.pw_uid))
+    ]
+    assert held == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (OWN_ACTION.replace("mail", "webhook").replace("myself", "here"), "does not grant to"),
+        (OWN_ACTION + OWN_ACTION.replace('"a"', '"b"') + OWN_ACTION.replace('"a"', '"c"'), "3 rules of actions"),
+        (OWN_ACTION + 'audience = ["root"]\n', "is for the site's rules"),
+        (OWN_ACTION.replace('"a"', '"a\\u001b[2J"'), "cannot be printed"),
+        ('"\\u001b[2J" = 1\n', "unknown key"),
+        (OWN_ACTION.replace("name", "name = [1]\nnmae"), ""),
+        ("[[rule]]\n" + "x" * 70_000, ""),
+        ("a = " + "[" * 60_000, ""),
+    ],
+)
+def test_a_hostile_file_is_one_sentence_about_its_user(granting: Site, text: str, words: str) -> None:
+    """Whatever a user's file says, it is one printable sentence; the site and other users go on, and what waits."""
+    granting.user_file(text)
+    granting.user_file(OWN_ACTION, OTHER.pw_name) if os.geteuid() == 0 else None
+    found = granting.catalog.load()
+    (sentence,) = found.problems
+    assert words in sentence
+    assert str(granting.users / ME.pw_name) in sentence
+    assert sentence.isprintable()
+    assert len(sentence) <= 1_000
+    assert found.rules.actions.is_paused(f"{ME.pw_name}/a")
+    assert len(found.rules.rules) == 1
+    assert set(found.rules.actions.users) == ({OTHER.pw_uid} if os.geteuid() == 0 else set())
+
+
+def test_what_is_no_file_is_one_sentence_too(granting: Site) -> None:
+    """A pipe, a link that leads to itself or a folder in the place of a user's file stops nothing."""
+    path = granting.users / f"{ME.pw_name}.toml"
+    for make in (os.mkfifo, lambda path: path.symlink_to(path), os.mkdir):
+        make(path)
+        assert len(granting.catalog.load().problems) == 1
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_a_grant_that_goes_stops_the_rule(granting: Site, tmp_path: Path) -> None:
+    """When the site takes a grant away the user's rule is not there any more, and a sentence says why."""
+    granting.user_file(OWN_ACTION)
+    assert granting.catalog.load().rules.actions.by_name
+    (tmp_path / "endpoints.toml").write_text(ENDPOINTS_FILE.partition("[grant")[0])
+    found = granting.catalog.look()
+    assert found is not None
+    assert (found.rules.actions.by_name, len(found.problems)) == ({}, 1)
 
 
 def test_a_link_is_not_followed(site: Site, tmp_path: Path) -> None:

@@ -114,9 +114,12 @@ class SmtpSender:
             connection.login(user, password)
 
     def _sent(self, connection: _Connection, event: Parcel) -> Attempt:
-        message = message_of(event, self._endpoint)
         try:
-            connection.send_message(message, self._endpoint.sender, list(self._endpoint.to))
+            message = message_of(event, self._endpoint)
+        except ConfigError as exc:
+            return Attempt(REFUSED, error=str(exc))
+        try:
+            connection.send_message(message, self._endpoint.sender)
         except smtplib.SMTPRecipientsRefused as exc:
             code, text = next(iter(exc.recipients.values()))
             return self._answered(code, text)
@@ -148,7 +151,7 @@ def message_of(event: Parcel, endpoint: Endpoint) -> EmailMessage:
     found: dict[str, Any] = json.loads(event.body)
     message = EmailMessage(email.policy.SMTP)
     message["From"] = endpoint.sender
-    message["To"] = ", ".join(endpoint.to)
+    message["To"] = ", ".join(endpoint.recipients(str(found.get("user", ""))))
     message["Subject"] = str(found["subject"])
     message["Date"] = format_datetime(datetime.fromtimestamp(found["time_ns"] // SECOND_NS, UTC))
     digest = hashlib.sha256(event.key.encode()).hexdigest()[:40]

@@ -10,8 +10,6 @@ from lustre_events.config.tables import Location
 from lustre_events.domain.action_run import Run
 from lustre_events.domain.rules.action_rules import ActionRule
 
-MOST_BODY = 64 << 10
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:

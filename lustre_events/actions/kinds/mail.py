@@ -32,4 +32,6 @@ def rendered(subject: Subject) -> bytes:
     line = "".join(each if each.isprintable() else "?" for each in head)[:MOST_SUBJECT]
     data = subject.data
     text = data if isinstance(data, str) else json.dumps(data, indent=2, ensure_ascii=False)
-    return json.dumps({"subject": line, "text": text, "time_ns": subject.run.event_ns}).encode()
+    author = subject.rule.author
+    found = {"subject": line, "text": text, "time_ns": subject.run.event_ns, "user": author.name if author else ""}
+    return json.dumps(found).encode()

@@ -16,13 +16,17 @@ expires_seconds = 604800              # an event that is older is listed, and no
 burst = 10000                         # with more runs in a minute the rule is held; 0: never
 per_minute = 0                        # most runs that are sent in a minute; 0: any number
 running = 0                           # most runs that are out at the same time; 0: any number
+audience = ["alice"]                  # users who must be allowed to see what is sent; default: nobody is asked
+
+A user's own rule is written in the same way. It holds for that user's files only, with that user's view, and names
+what the site grants (grants.py).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +35,9 @@ from lustre_events.config.tables import Location, key, values
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import templates
 from lustre_events.domain.rules.action_rules import ActionRule
-from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, conditions_of
+from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, Condition, conditions_of
 from lustre_events.domain.rules.endpoints import Endpoint, unknown
+from lustre_events.domain.rules.grants import Author
 from lustre_events.domain.triggers import CONTENT, DOCUMENT, TRIGGERS
 from lustre_events.errors import LustreEventsError
 
@@ -57,6 +62,8 @@ class ActionNames:
     kinds: Mapping[str, ReadWith] = field(default_factory=dict)
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     check_query: CheckQuery = bool
+    author: Author | None = None
+    """Whose own rules they are; None: the site's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class _Entry:
     per_minute: int = key(0, least=0, most=10_000_000)
     running: int = key(0, least=0, most=100_000)
     query: str = key("", longest=2_000)
+    audience: tuple[str, ...] = ()
 
 
 _CONDITIONS = {name: each for name, each in KEYS.items() if name != "events"}
@@ -98,13 +106,17 @@ def action_rule(
     if "extractor" in table:
         raise location.at("extractor").refusal("and action exclude each other; write two rules")
     entry = _Entry(**values(_Entry, table, location, others=_OTHERS))
+    author = known.author
+    _check_name(location, name, author)
+    _check_audience(location.at("audience"), entry.audience, accounts, author)
     read_with = known.kinds.get(entry.action)
     if read_with is None:
         raise location.unknown(f"action {entry.action!r}", entry.action, known.kinds)
-    _check_endpoint(location, entry, known.endpoints)
+    _check_endpoint(location, entry, known)
     on = _triggers(location.at("on"), table.get("on", [CONTENT]))
     _check_query(location, entry, on, known)
-    conditions = tuple(each for each in conditions_of(location, table, accounts) if each.key != "events")
+    granted = author.allowance.endpoints[entry.endpoint] if author is not None else ()
+    conditions = _conditions(location, table, accounts, granted)
     body = table.get("body")
     if body is not None:
         _check_body(location.at("body"), body)
@@ -112,17 +124,61 @@ def action_rule(
     if not isinstance(given, dict):
         raise location.at("with").refusal("must be a table, e.g. { subject = '...' }")
     return ActionRule(
-        name=name, on=on, types=frozenset(entry.types), conditions=conditions, action=entry.action,
+        name=name if author is None else f"{author.name}/{name}",
+        on=on, types=frozenset(entry.types), conditions=conditions, action=entry.action,
         endpoint=entry.endpoint, settings=read_with(location.at("with"), given), body=body, batch=entry.batch,
         settle_ns=None if entry.settle_seconds is None else int(entry.settle_seconds * SECOND_NS),
-        expires_ns=int(entry.expires_seconds * SECOND_NS), burst=entry.burst, per_minute=entry.per_minute,
-        running=entry.running, query=entry.query, uid=None, digest=_digest(table),
+        expires_ns=int(entry.expires_seconds * SECOND_NS), burst=_burst(entry, author), per_minute=entry.per_minute,
+        running=entry.running, query=entry.query, author=author, audience=entry.audience,
+        digest=_digest({**table, "granted": granted} if granted else table),
     )  # fmt: skip
 
 
-def _check_endpoint(location: Location, entry: _Entry, endpoints: Mapping[str, Endpoint]) -> None:
+def _conditions(
+    location: Location, table: Mapping[str, Any], accounts: Accounts, granted: Sequence[str]
+) -> tuple[Condition, ...]:
+    """Return what a rule asks of a file, and where it may hold by its grant."""
+    found = conditions_of(location, table, accounts)
+    if granted:
+        found += conditions_of(location, {"directories": list(granted)}, accounts)
+    return tuple(each for each in found if each.key != "events")
+
+
+def _check_name(location: Location, name: str, author: Author | None) -> None:
+    if author is None and "/" in name:
+        raise location.at("name").refusal(
+            "has a /, which stands between a user and the user's own rule; leave it out"
+        )
+    if not name.isprintable():
+        raise location.at("name").refusal("has characters that cannot be printed; leave them out")
+
+
+def _check_audience(location: Location, audience: Sequence[str], accounts: Accounts, author: Author | None) -> None:
+    if audience and author is not None:
+        raise location.refusal("is for the site's rules; yours sends what you may see")
+    for name in audience:
+        try:
+            accounts.uid_of(name)
+        except KeyError as exc:
+            raise location.refusal(f"has {name!r}, and there is no such user on this node") from exc
+
+
+def _burst(entry: _Entry, author: Author | None) -> int:
+    """Return a rule's `burst`; a user's is never above the runs that the site grants."""
+    if author is None:
+        return entry.burst
+    return min(entry.burst or author.allowance.runs, author.allowance.runs)
+
+
+def _check_endpoint(location: Location, entry: _Entry, known: ActionNames) -> None:
+    endpoints, author = known.endpoints, known.author
     if not entry.endpoint:
         raise location.at("endpoint").refusal("is missing; name one of the file that [actions] endpoints names")
+    if author is not None and entry.endpoint not in author.allowance.endpoints:
+        granted = ", ".join(sorted(author.allowance.endpoints)) or "none"
+        raise location.at("endpoint").refusal(
+            f"is {entry.endpoint!r}, which the site does not grant to {author.name}; granted are: {granted}"
+        )
     if entry.endpoint not in endpoints:
         raise location.at("endpoint").refusal(
             f"is {entry.endpoint!r}, which is none{unknown(entry.endpoint, endpoints)}"
@@ -131,6 +187,10 @@ def _check_endpoint(location: Location, entry: _Entry, endpoints: Mapping[str, E
     if kind != entry.action:
         raise location.at("endpoint").refusal(
             f"is {entry.endpoint!r}, one for {kind}; {entry.action} needs its own kind"
+        )
+    if author is None and endpoints[entry.endpoint].for_authors:
+        raise location.at("endpoint").refusal(
+            f"is {entry.endpoint!r}, which writes to the user whose own rule it is; the site needs another one"
         )
 
 

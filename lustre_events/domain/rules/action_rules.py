@@ -7,12 +7,21 @@ rules of extractors (conditions.py). A rule is asked twice: when something happe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lustre_events.domain.rules.conditions import Condition, File
+from lustre_events.domain.rules.grants import EVERYBODY, MOST_BODY, Author
 from lustre_events.domain.rules.prefilter import Prefilter
+
+USERS = "/users"
+"""The name of what stands for the rules of all users until it is known whose file it is; no rule is named so."""
+
+
+def user_of(name: str) -> str:
+    """Return the user whose rule has this name; empty: it is none of a user's."""
+    return name.partition("/")[0] if "/" in name else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,8 @@ class ActionRule:
         per_minute: most runs that are handed out in a minute; 0: any number.
         running: most runs that are out; 0: any number.
         query: documents must match it; empty: it asks none.
-        uid: the user whose rule it is; None: the site's.
+        author: the user whose rule it is; None: the site's.
+        audience: names of users who must be allowed to see what is sent; the site's rules only.
         digest: of all that it says.
     """
 
@@ -54,8 +64,19 @@ class ActionRule:
     per_minute: int
     running: int
     query: str
-    uid: int | None
+    author: Author | None
+    audience: tuple[str, ...]
     digest: str
+
+    @property
+    def most_body(self) -> int:
+        """Most bytes of what is sent."""
+        return MOST_BODY if self.author is None else self.author.allowance.body_bytes
+
+    @property
+    def viewers(self) -> tuple[str, ...]:
+        """Users, by name or number, who must be allowed to see what is sent; nobody: it is not asked."""
+        return self.audience if self.author is None else (str(self.author.uid),)
 
     def may_hold(self, file: File, type_: str | None) -> bool:
         """Whether it could hold, by what is known: of facts nothing is, and perhaps not the directory."""
@@ -69,7 +90,7 @@ class ActionRule:
         """Whether it holds for an object of which all is known; a user's rule holds for that user's files only."""
         return (
             type_ in self.types
-            and (self.uid is None or file.uid == self.uid)
+            and (self.author is None or file.uid == self.author.uid)
             and all(each.holds(file) for each in self.conditions)
         )
 
@@ -79,39 +100,78 @@ class ActionRule:
         return all(each.holds(probe) for each in self.conditions if each.is_about_directory)
 
 
+def _for_users(rules: Sequence[ActionRule]) -> ActionRule:
+    """Return what stands for the rules of all users until it is known whose file it is."""
+    on = frozenset(trigger for rule in rules for trigger in rule.on)
+    return ActionRule(
+        name=USERS, on=on, types=frozenset("fd"), conditions=(), action="", endpoint="", settings={}, body=None,
+        batch=1, settle_ns=None, expires_ns=0, burst=0, per_minute=0, running=0, query="", author=None, audience=(),
+        digest="",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class ActionRules:
-    """All rules of actions, with a quick way from what happened to those that could hold (prefilter.py)."""
+    """All rules of actions, with a quick way from what happened to those that could hold (prefilter.py).
+
+    `users` are users' own rules by uid. They are asked when it is known whose file it is; until then one row,
+    `for_users`, stands for all of them, so that no user's rules cost others a row for each file. `paused` are users
+    whose file is wrong now: what waits for them goes on waiting.
+    """
 
     rules: tuple[ActionRule, ...] = ()
+    users: Mapping[int, tuple[ActionRule, ...]] = field(default_factory=dict)
+    paused: frozenset[str] = frozenset()
     triggers: frozenset[str] = field(init=False)
     """What any rule asks for."""
     by_name: Mapping[str, ActionRule] = field(init=False)
+    for_users: ActionRule = field(init=False)
+    viewers: frozenset[str] = field(init=False)
+    """All users with whose view rules look."""
     _quick: Prefilter = field(init=False)
+    _quick_users: Prefilter = field(init=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "triggers", frozenset(trigger for rule in self.rules for trigger in rule.on))
-        put(self, "by_name", {rule.name: rule for rule in self.rules})
+        own = [rule for rules in self.users.values() for rule in rules]
+        put(self, "by_name", {rule.name: rule for rule in (*self.rules, *own)})
+        put(self, "triggers", frozenset(trigger for rule in self.by_name.values() for trigger in rule.on))
+        put(self, "viewers", frozenset(name for rule in self.by_name.values() for name in rule.viewers))
+        put(self, "for_users", _for_users(own))
         put(self, "_quick", Prefilter(self.rules))
+        put(self, "_quick_users", Prefilter(own))
 
     def __bool__(self) -> bool:
-        return bool(self.rules)
+        return bool(self.by_name)
 
     @property
     def want_every_name(self) -> bool:
         """Whether a rule wants any name, so that names leave out nothing."""
-        return self._quick.names.every
+        return self._quick.names.every or self._quick_users.names.every
 
     def may_be_named(self, name: bytes) -> bool:
         """Whether any rule could hold for something of this name."""
-        return self._quick.names.wanted(name)
+        return self._quick.names.wanted(name) or self._quick_users.names.wanted(name)
 
-    def may_happen_in(self, triggers: Iterable[str], directory: bytes, name: bytes) -> bool:
+    def may_happen_in(self, triggers: Collection[str], directory: bytes, name: bytes) -> bool:
         """Whether any rule could hold for something of this name in a directory, if one of these happens."""
-        groups = (self._quick.group(trigger, directory) for trigger in triggers)
+        both = (self._quick, self._quick_users)
+        groups = (quick.group(trigger, directory) for quick in both for trigger in triggers)
         return any(group.rules and group.names.wanted(name) for group in groups)
 
     def asked(self, trigger: str, file: File, type_: str | None) -> list[ActionRule]:
-        """Return the rules that could hold for an object to which this happened."""
-        return self._quick.group(trigger, file.directory).asked(file, type_)
+        """Return the rules of the site that could hold for an object to which this happened, and `for_users`."""
+        found = self._quick.group(trigger, file.directory).asked(file, type_)
+        if self.users and self._quick_users.group(trigger, file.directory).any(file, type_):
+            return [*found, self.for_users]
+        return found
+
+    def asked_of(self, uid: int | None, trigger: str, file: File, type_: str | None) -> list[ActionRule]:
+        """Return the rules of one user that could hold for a file of that user's."""
+        own = self.users.get(-1 if uid is None else uid, ())
+        return [rule for rule in own if trigger in rule.on and rule.may_hold(file, type_)]
+
+    def is_paused(self, name: str) -> bool:
+        """Whether a rule that is not there is one of a user whose file is wrong now."""
+        user = user_of(name)
+        return bool(user) and (user in self.paused or EVERYBODY in self.paused)

@@ -11,6 +11,16 @@
     sender = "lustre-events@example.org"
     to = ["data-managers@example.org"]
 
+    [endpoint.myself]
+    kind = "mail"
+    url = "smtp://mail.example.org:25"
+    sender = "lustre-events@example.org"
+    to = ["{user}@example.org"]                      # for users' own rules: to whose rule it is
+
+    [grant.everybody]                                # grants.py
+    users = ["*"]
+    endpoints = ["myself"]
+
 Secrets are named by their files, and only the courier reads those.
 """
 
@@ -30,6 +40,8 @@ SCHEMES = {"webhook": ("https", "http"), "mail": ("smtp", "smtps")}
 """Kinds of endpoints, and how their URLs begin."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 _ADDRESS = re.compile(r"[^\s@<>,;\"\\\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}\Z")
+USER = "{user}"
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _DAY = 86_400
 
 
@@ -78,10 +90,26 @@ class Endpoint:
     to: tuple[str, ...] = ()
 
     @property
+    def for_authors(self) -> bool:
+        """Whether it writes to the user whose own rule names it."""
+        return any(USER in each for each in self.to)
+
+    def recipients(self, user: str) -> tuple[str, ...]:
+        """Return who a mail goes to. Raises ConfigError: it is for a user's own rule, and of nobody's."""
+        if self.for_authors and not _USER.match(user):
+            raise ConfigError(
+                f"endpoint {self.name!r} writes to the user whose rule it is, and this is no user's rule"
+            )
+        return tuple(each.replace(USER, user) for each in self.to)
+
+    @property
     def where(self) -> str:
         """Scheme, host and port: what may be shown to everybody who sees the rules."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+
+
+SECTIONS = ("endpoint", "grant")
 
 
 def parse(text: str | bytes, origin: str) -> dict[str, Endpoint]:
@@ -92,8 +120,8 @@ def parse(text: str | bytes, origin: str) -> dict[str, Endpoint]:
     """
     table = read_toml(text, origin)
     for name in table:
-        if name != "endpoint":
-            raise ConfigError(f"{origin}: unknown section [{name}]{nearest(name, ('endpoint',))}")
+        if name not in SECTIONS:
+            raise ConfigError(f"{origin}: unknown section [{name}]{nearest(name, SECTIONS)}")
     entries = table.get("endpoint", {})
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise ConfigError(f"{origin}: endpoints are written as [endpoint.NAME]")

@@ -39,8 +39,15 @@ def explain_actions(rules: Rules, file: File, type_: str) -> list[ActionVerdict]
             tuple((each, each.holds(file), each.kind.says(file)) for each in rule.conditions),
             rule.holds(file, type_),
         )
-        for rule in rules.actions.rules
+        for rule in (*rules.actions.rules, *_own(rules, file))
     ]
+
+
+def _own(rules: Rules, file: File) -> Sequence[ActionRule]:
+    """Return the rules of the file's owner; where nobody is known to own it, those of every user."""
+    if file.uid is None:
+        return [rule for own in rules.actions.users.values() for rule in own]
+    return rules.actions.users.get(file.uid, ())
 
 
 def unreachable(rules: Rules) -> list[str]:

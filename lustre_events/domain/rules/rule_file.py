@@ -32,7 +32,7 @@ for what meets one condition of `not`, nor where that is not known, e.g. in a di
 A user's file is written in the same way. Its rules are about that user's files only, whatever they say; their
 names and those of the user's own extractors get `USER/` in front; they may use the queue `default` and queues that
 are named after the user (`alice`, `alice-gpu`), and no priority above 0. There are at most 100
-of them, with 500 entries in their lists.
+of them, with 500 entries in their lists. Rules of actions name what the site grants (grants.py).
 """
 
 from __future__ import annotations
@@ -118,13 +118,18 @@ def parse(  # noqa: PLR0917 - what a file may name
         name = table.get("name", f"rule {number}")
         location = Location(origin, f"[[rule]] {name!r}")
         if is_action(table):
-            actions.append(_action(location, name, table, accounts, known, user))
+            if user and known.author is None:
+                raise location.at("action").refusal("is not granted to any user here; ask the site for a grant")
+            actions.append(action_rule(location, name, table, accounts, known))
         else:
             rules.append(_rule(location, name, table, accounts, extractors, user, first=file.match == "first"))
         if name in names:
             raise ConfigError(f"{origin}: two rules are named {name!r}; give each its own name")
         names.add(name)
-    return Rules(tuple(rules), actions=ActionRules(tuple(actions)))
+    _check_granted(origin, known, len(actions))
+    if known.author is None:
+        return Rules(tuple(rules), actions=ActionRules(tuple(actions)))
+    return Rules(tuple(rules), actions=ActionRules((), {known.author.uid: tuple(actions)} if actions else {}))
 
 
 def _rule(  # noqa: PLR0917 - what a file may name
@@ -148,12 +153,12 @@ def _reach(table: Mapping[str, Any]) -> Reach:
     return Reach(tuple(globs))
 
 
-def _action(  # noqa: PLR0917 - what a file may name
-    location: Location, name: str, table: Mapping[str, Any], accounts: Accounts, known: ActionNames, user: str
-) -> ActionRule:
-    if user:
-        raise location.at("action").refusal("is for the site's rules only; ask the site for a rule of its own")
-    return action_rule(location, name, table, accounts, known)
+def _check_granted(origin: str, known: ActionNames, count: int) -> None:
+    if known.author is not None and count > known.author.allowance.rules:
+        raise ConfigError(
+            f"{origin}: {count} rules of actions, and the site grants {known.author.allowance.rules} to"
+            f" {known.author.name}; remove some"
+        )
 
 
 def _check_amount(origin: str, entries: Sequence[Mapping[str, Any]]) -> None:

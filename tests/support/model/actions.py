@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lustre_events.actions.delivery import Answer, Delivery
@@ -11,12 +12,15 @@ from lustre_events.actions.kinds import KINDS
 from lustre_events.actions.ledger import OK
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher.action_runs import NOTHING_TO_READ
 from lustre_events.domain.action_run import STATES, Run, decode_run
 from lustre_events.domain.rules.action_file import ActionNames
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.rules.grants import Allowance, Author
 from lustre_events.domain.rules.rule_file import HERE, parse
 from lustre_events.domain.rules.rules import Rules
-from lustre_events.errors import StreamUnavailable
+from lustre_events.errors import ConfigError, StreamUnavailable
+from lustre_events.index.visibility import Viewer
 from lustre_events.node.action_parts import check_query
 from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import Rig
@@ -37,6 +41,29 @@ NO_FIELDS: dict[str, Any] = {}
 def rules_of(text: str) -> Rules:
     """Return the rules of a text, over two webhooks and a mail."""
     return parse(text, "rules", ("tabular", "hdf5"), HERE, "", KNOWN)
+
+
+ALICE = Author(
+    "alice",
+    1000,
+    Allowance({"beamline": (), "managers": ("/home/**",)}, rules=3, per_minute=60, runs=100, body_bytes=500),
+)
+BOB = Author("bob", 1001, ALICE.allowance)
+GROUPS = {"1000": Viewer(1000, frozenset({100})), "1001": Viewer(1001, frozenset({100})), "carol": Viewer(1002)}
+"""Users as this node knows them, by what rules call them."""
+
+
+def own_rules_of(text: str, author: Author = ALICE) -> Rules:
+    """Return the rules of a user's own file."""
+    known = replace(KNOWN, author=author)
+    return parse(text, f"{author.name}.toml", ("tabular",), HERE, author.name, known)
+
+
+def viewer_of(name: str) -> Viewer:
+    """Return a user with the user's groups. Raises ConfigError."""
+    if name not in GROUPS:
+        raise ConfigError(f"{name!r}: this machine knows no such user")
+    return GROUPS[name]
 
 
 class MemoryLink:
@@ -133,14 +160,15 @@ class ActionRig(Rig):
         return {state: found.count(state) for state in STATES if state in found}
 
 
-def action_rig(path: IndexPlace, rules: str, **settings: Any) -> ActionRig:
+def action_rig(path: IndexPlace, rules: str | Rules, **settings: Any) -> ActionRig:
     """Return a rig with rules that are active."""
     rig = ActionRig(
         path,
-        rules=rules_of(rules),
+        rules=rules_of(rules) if isinstance(rules, str) else rules,
         settings=DispatcherSettings(**settings),
         now_ns=START_NS,
         link=MemoryLink(),
+        reading=replace(NOTHING_TO_READ, of_user=viewer_of),
         endpoints=ENDPOINTS,
     )
     rig.begin()

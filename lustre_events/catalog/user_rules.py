@@ -1,0 +1,110 @@
+"""Users' own files of rules: whose each is, what it may do, and a sentence for each that does not count.
+
+A file counts if its owner is the user that it is named after, or root, and nobody else may write to it. What is
+wrong in it is about that user only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lustre_events.catalog.program_files import listed, read_file
+from lustre_events.config.toml_text import sentence
+from lustre_events.domain.rules.action_file import ActionNames
+from lustre_events.domain.rules.action_rules import ActionRule
+from lustre_events.domain.rules.grants import EVERYBODY, Author, Grant, allowance_of
+from lustre_events.domain.rules.rule_file import NOTHING, parse
+from lustre_events.domain.rules.rules import Rule, Rules
+from lustre_events.errors import ConfigError, LustreEventsError
+
+MOST_RULE_BYTES = 64 << 10
+MOST_RULE_FILES = 10_000
+SUFFIX = ".toml"
+
+
+class UsersRules:
+    """Rules of extractors and of actions by uid, and a sentence for each file that does not count."""
+
+    def __init__(
+        self, folder: Path | None, extractors: Collection[str], known: ActionNames, grants: Sequence[Grant]
+    ) -> None:
+        """Read a folder of files USER.toml."""
+        self.rules: dict[int, tuple[Rule, ...]] = {}
+        self.actions: dict[int, tuple[ActionRule, ...]] = {}
+        self.problems: list[str] = []
+        self.paused: set[str] = set()
+        try:
+            paths = rule_files(folder)
+        except OSError as exc:
+            self.problems.append(f"{folder}: cannot be read ({exc.strerror}); repair [dispatcher] user_rules")
+            self.paused.add(EVERYBODY)
+            return
+        for path in paths:
+            try:
+                self._take(*user_rules(path, extractors, known, grants))
+            except LustreEventsError as exc:
+                self._refuse(path, str(exc))
+            except Exception as exc:  # noqa: BLE001 - a stranger wrote it: whatever it does is about that user only
+                self._refuse(path, f"{path}: cannot be read ({type(exc).__name__}: {exc}), so it does not count")
+
+    def _take(self, uid: int, found: Rules) -> None:
+        if found.rules:
+            self.rules[uid] = found.rules
+        self.actions |= found.actions.users
+
+    def _refuse(self, path: Path, why: str) -> None:
+        self.problems.append(sentence(why))
+        self.paused.add(path.name.removesuffix(SUFFIX))
+
+
+def rule_files(folder: Path | None) -> list[Path]:
+    """Return the files of rules in the users' folder; there are none where it is not there. Raises OSError."""
+    try:
+        entries = listed(folder, MOST_RULE_FILES) if folder is not None else []
+    except FileNotFoundError:
+        return []
+    return [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
+
+
+def user_rules(
+    path: Path, extractors: Collection[str], known: ActionNames = NOTHING, grants: Sequence[Grant] = ()
+) -> tuple[int, Rules]:
+    """Return the uid of the user whose file of rules `path` is (it is named USER.toml), and the rules.
+
+    Raises:
+        ConfigError: there is no such user; the file is not that user's or root's, or others may write to it; or a
+            rule is wrong.
+        ManifestError: the file cannot be read.
+    """
+    user = path.name.removesuffix(SUFFIX)
+    try:
+        uid = pwd.getpwnam(user).pw_uid
+        owner, mode = (facts := path.lstat()).st_uid, facts.st_mode
+    except KeyError as exc:
+        raise ConfigError(
+            f"{path}: {user} is not a user on this node; name the file after its user, or remove it"
+        ) from exc
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be looked at ({exc.strerror}); it does not count") from exc
+    if owner not in {uid, 0}:
+        raise ConfigError(f"{path}: owned by neither {user} nor root, so it does not count; chown {user} {path}")
+    if mode & 0o022:
+        raise ConfigError(f"{path}: others may write to it, so it does not count; chmod go-w {path}")
+    author = Author(user, uid, allowance_of(grants, user, _groups_of(user) if grants else ()))
+    text = read_file(path, owner, MOST_RULE_BYTES)[0]
+    return uid, parse(text, str(path), extractors, user=user, known=replace(known, author=author))
+
+
+def _groups_of(user: str) -> set[str]:
+    """Return the names of a user's groups on this node."""
+    found = set()
+    for gid in os.getgrouplist(user, pwd.getpwnam(user).pw_gid):
+        with contextlib.suppress(KeyError):
+            found.add(grp.getgrgid(gid).gr_name)
+    return found

@@ -1,0 +1,22 @@
+"""What has become of runs, into the ledger, with the counters that add up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lustre_events.actions import ledger
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.domain.action_run import Run
+
+
+def put_runs(turn: Turn, before: Iterable[Run], after: Iterable[Run | None]) -> None:
+    """Write what has become of runs, and count it; None: it is forgotten."""
+    written, gone = [], []
+    for old, new in zip(before, after, strict=True):
+        turn.counters.update(ledger.counted(old.state, None if new is None else new.state))
+        if new is None:
+            gone.append(old.id)
+        elif new is not old:
+            written.append(new)
+    turn.transaction.put_runs(written)
+    turn.transaction.remove_runs(gone)

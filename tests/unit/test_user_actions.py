@@ -1,0 +1,288 @@
+"""Users' own rules of actions: whose files, with whose view, within which quotas. The index is real, on both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from lustre_events.actions.ledger import AGAIN, ENDPOINT
+from lustre_events.catalog.catalog import Found
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.changelog.record import ChangelogRecord
+from lustre_events.dispatcher.action_runs import ReadIndex
+from lustre_events.domain.rules.action_rules import USERS, ActionRules
+from lustre_events.domain.rules.rules import Rules
+from lustre_events.errors import QueryError
+from lustre_events.index.interface import Facts, ObjectRow
+from lustre_events.index.visibility import Viewer
+from tests.support.index.places import IndexPlace
+from tests.support.model.actions import (
+    ALICE,
+    BOB,
+    ENDPOINTS,
+    ActionRig,
+    action_rig,
+    own_rules_of,
+    rules_of,
+    viewer_of,
+)
+from tests.support.model.dispatcher import FACTS
+from tests.support.records import builders as b
+
+RULE = """
+[[rule]]
+name = "tell"
+on = [{on}]
+action = "webhook"
+endpoint = "beamline"
+body = {{ path = "{{path}}", old = "{{old_path}}", mime = "{{mime}}", jobid = "{{jobid}}" }}
+{more}
+"""
+ROOT: dict[str, Any] = {**FACTS, "type": "d", "uid": 0, "gid": 0, "mode": 0o755}
+MINE, HIS = {**FACTS, "mime": "text/csv"}, {**FACTS, "uid": 1001}
+CLOSED: dict[str, Any] = {**ROOT, "mode": 0o700}
+DIR = 7
+World = Mapping[int, Mapping[str, Any]]
+MakeRig = Callable[..., ActionRig]
+
+
+def own(*on: str, more: str = "") -> str:
+    return RULE.format(on=", ".join(f'"{each}"' for each in on), more=more)
+
+
+@pytest.fixture
+def make(index_place: IndexPlace) -> Iterator[MakeRig]:
+    made: list[ActionRig] = []
+
+    def build(*rules: Rules) -> ActionRig:
+        users = {uid: found for each in rules for uid, found in each.actions.users.items()}
+        site = tuple(rule for each in rules for rule in each.actions.rules)
+        both = Rules((), actions=ActionRules(site, users))
+        made.append(rig := action_rig(index_place, both))
+        with rig.writer.transaction() as transaction:
+            transaction.add_objects([(ObjectRow(fid=ROOT_FID, generation=1, type="d"), Facts(**ROOT))])
+        return rig
+
+    yield build
+    for rig in made:
+        rig.close()
+
+
+def happen(rig: ActionRig, world: World, *records: ChangelogRecord) -> None:
+    """Let records come, `stat` see the world as it is, and everything settle."""
+    facts = {b.fid_of(number): dict(each) for number, each in world.items()} | {ROOT_FID: dict(ROOT)}
+    jobs = rig.play(*records)
+    for _ in range(24):
+        for job in jobs:
+            for item in job.items:
+                rig.answer([structs.replace(job, items=(item,))], "ok", document=facts.get(item.fid, FACTS))
+        rig.pass_seconds(1)
+        rig.settle()
+        jobs = rig.queue.take()
+
+
+def test_a_users_rule_is_about_that_users_files_only(make: MakeRig) -> None:
+    """Of two users' files each one's rule tells its own; what somebody else writes makes no run of it."""
+    rig = make(own_rules_of(own("content")), own_rules_of(own("content"), BOB))
+    happen(rig, {1: MINE, 2: HIS, 3: {**FACTS, "uid": 5}}, *(b.create(fid=n, name=b"f%d" % n) for n in (1, 2, 3)))
+    assert {(run.rule, run.uid) for run in rig.runs()} == {("alice/tell", 1000), ("bob/tell", 1001)}
+    assert sorted(each["path"] for each in rig.sent()) == ["/f1", "/f2"]
+
+
+def test_until_the_owner_is_known_one_row_stands_for_all_users(make: MakeRig) -> None:
+    """However many users have rules for a name, a file that nobody has looked at is one row."""
+    rig = make(own_rules_of(own("content")), own_rules_of(own("content"), BOB))
+    rig.play(b.create(fid=1, name=b"a"))
+    assert [run.rule for run in rig.runs()] == [USERS]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "records", "told"),
+    [
+        ("created", [b.create(fid=1, name=b"a")], ["/a"]),
+        ("renamed", [b.create(fid=1, name=b"a"), b.rename(fid=1, name=b"a", to=b"b")], ["/b"]),
+        ("content", [b.create(fid=1, name=b"a"), b.rename(fid=1, name=b"a", to=b"b")], ["/a"]),
+        ("removed", [b.create(fid=1, name=b"a"), b.unlink(fid=1, name=b"a")], ["/a"]),
+        ("attributes", [b.create(fid=1, name=b"a"), b.sattr(fid=1)], ["/a"]),
+    ],
+)
+def test_each_trigger_fires_for_users_too(
+    make: MakeRig, trigger: str, records: list[ChangelogRecord], told: list[str]
+) -> None:
+    """A user's rule fires for what a site's rule fires for; for a new name only where it did not hold before."""
+    rig = make(own_rules_of(own(trigger, more='globs = ["[ab]"]')))
+    for record in records:
+        happen(rig, {1: MINE}, record)
+    assert [each["path"] for each in rig.sent()] == told
+
+
+def test_a_new_name_is_new_content_where_the_users_rule_begins_to_hold(make: MakeRig) -> None:
+    """A file that gets a name for which the user's rule holds now is content, once."""
+    rig = make(own_rules_of(own("content", more='extensions = ["h5"]')))
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"a.tmp"))
+    assert rig.sent() == []
+    happen(rig, {1: MINE}, b.rename(fid=1, name=b"a.tmp", to=b"a.h5"))
+    happen(rig, {1: MINE}, b.rename(fid=1, name=b"a.h5", to=b"b.h5"))
+    assert [each["path"] for each in rig.sent()] == ["/a.h5"]
+
+
+def test_what_the_author_may_not_see_is_not_told(make: MakeRig) -> None:
+    """The user's own file in a directory that the user cannot list is told to nobody, under no name of it."""
+    rig = make(own_rules_of(own("content", "renamed", "removed", "attributes")))
+    world = {DIR: CLOSED, 1: MINE}
+    happen(rig, world, b.mkdir(fid=DIR, name=b"secret"), b.create(fid=1, parent=DIR, name=b"a"))
+    happen(rig, world, b.rename(fid=1, parent=DIR, name=b"a", to_parent=DIR, to=b"b"))
+    happen(rig, world, b.sattr(fid=1))
+    happen(rig, world, b.unlink(fid=1, parent=DIR, name=b"b"))
+    assert (rig.sent(), rig.states()) == ([], {})
+
+
+def test_an_old_name_that_the_author_did_not_see_is_left_out(make: MakeRig) -> None:
+    """A file that comes out of a closed directory is told with its new name; where it was is not said."""
+    rig = make(own_rules_of(own("renamed")))
+    world = {DIR: CLOSED, 1: MINE}
+    happen(rig, world, b.mkdir(fid=DIR, name=b"secret"), b.create(fid=1, parent=DIR, name=b"a"))
+    happen(rig, world, b.rename(fid=1, parent=DIR, name=b"a", to_parent=ROOT_FID, to=b"b"))
+    assert [(each["path"], each["old"]) for each in rig.sent()] == [("/b", None)]
+    happen(rig, world, b.rename(fid=1, name=b"b", to=b"c"))
+    assert [(each["path"], each["old"]) for each in rig.sent()] == [("/c", "/b")]
+
+
+def test_what_cannot_be_read_has_no_type_and_no_job(make: MakeRig) -> None:
+    """Type by content and job id are told to who may read the file, as in a search."""
+    rig = make(own_rules_of(own("content")))
+    world = {1: MINE, 2: {**MINE, "mode": 0o200}}
+    happen(rig, world, *(b.create(fid=n, name=b"f%d" % n, jobid=b"cp.5") for n in (1, 2)))
+    told = {each["path"]: (each["mime"], each["jobid"]) for each in rig.sent()}
+    assert told == {"/f1": ("text/csv", "cp.5"), "/f2": (None, None)}
+
+
+@pytest.mark.parametrize("lost", ["directory", "owner"])
+def test_what_is_lost_before_it_goes_out_is_cancelled(make: MakeRig, lost: str) -> None:
+    """A run that waits is cancelled if its author may not see the file any more, or the file is somebody else's."""
+    rig = make(own_rules_of(own("content")))
+    rig.ask("hold_action", name="beamline")
+    world: dict[int, Mapping[str, Any]] = {DIR: ROOT, 1: MINE}
+    happen(rig, world, b.mkdir(fid=DIR, name=b"d"), b.create(fid=1, parent=DIR, name=b"a"))
+    assert rig.states() == {"waiting": 1}
+    world |= {DIR: CLOSED} if lost == "directory" else {1: HIS}
+    happen(rig, world, b.sattr(fid=DIR if lost == "directory" else 1))
+    rig.ask("release_action", name="beamline")
+    rig.settle()
+    assert (rig.take(), rig.states()) == ([], {"cancelled": 1})
+
+
+def test_a_users_query_is_asked_as_that_user(make: MakeRig) -> None:
+    """The query of a user's rule finds what that user may find; one that cannot be asked holds that rule alone."""
+    rig = make(own_rules_of(own("document", more='query = "rows:>1"')))
+    asked: list[Viewer | None] = []
+
+    def matching(query: str, fids: object, viewer: Viewer | None) -> tuple[()]:
+        asked.append(viewer)
+        raise QueryError("it takes too long")
+
+    runs = rig.dispatcher._actions.runs
+    runs._reading = ReadIndex(lambda _fids: {}, matching, viewer_of)
+    runs._questions = {"alice/tell": {("x", 0): b.fid_of(1)}}
+    runs.ask_queries()
+    rig.settle()
+    assert asked == [viewer_of("1000")]
+    assert [each["held"] for each in rig.ask("actions")["rules"]] == [
+        "its query cannot be asked: it takes too long"
+    ]
+
+
+def test_quotas_bound_what_a_user_makes_and_sends(make: MakeRig) -> None:
+    """No more of a user's runs than are granted wait or go out in a minute; all go in the end."""
+    author = replace(ALICE, allowance=replace(ALICE.allowance, runs=5, per_minute=3))
+    rig = make(own_rules_of(own("content"), author))
+    happen(rig, {}, *(b.create(fid=n, name=b"f%d" % n) for n in range(1, 5)))
+    assert len(rig.take()) == 2  # of an endpoint's four users have two at once
+    rig.pass_seconds(20)
+    happen(rig, {}, *(b.create(fid=n, name=b"f%d" % n) for n in range(10, 20)))
+    states = rig.states()
+    assert states["waiting"] + states["sent"] == 5
+    assert states["settling"] > 0
+    for _ in range(40):
+        rig.reply(rig.take())
+        rig.pass_seconds(20)
+        rig.settle()
+    assert rig.states() == {"done": 14}
+
+
+def test_a_user_who_holds_an_endpoint_holds_the_own_rule(make: MakeRig) -> None:
+    """An endpoint that calls itself wrong for a user's event holds that rule; others go on."""
+    rig = make(own_rules_of(own("content")), rules_of(own("content")))
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"a"))
+    deliveries = rig.take()
+    users = {run.id for run in rig.runs() if run.rule == "alice/tell"}
+    mine = [each for each in deliveries if each.events[0].run in users]
+    rig.reply([each for each in deliveries if each not in mine])
+    rig.reply(mine, ENDPOINT, status=404, error="nothing is there")
+    found = rig.ask("actions")
+    assert {each["rule"]: each["held"] for each in found["rules"]} == {"alice/tell": "nothing is there", "tell": ""}
+    assert [each["held"] for each in found["endpoints"] if each["endpoint"] == "beamline"] == [""]
+    happen(rig, {2: HIS}, b.create(fid=2, name=b"b"))
+    assert [each["path"] for each in rig.sent()] == ["/b"]
+
+
+def test_failures_of_a_users_rule_trip_no_breaker_of_others(make: MakeRig) -> None:
+    """Failures in a row of a user's rule count against that rule, not against the endpoint that others use."""
+    rig = make(own_rules_of(own("content")))
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"a"))
+    for _ in range(6):
+        rig.reply(rig.take(), AGAIN)
+        rig.pass_seconds(3_700)
+        rig.settle()
+    assert rig.dispatcher._actions.runs.guards.tripped_endpoints() == ["alice/tell"]
+
+
+def test_while_a_users_file_is_wrong_what_waits_goes_on_waiting(make: MakeRig) -> None:
+    """A user's file that is broken for a while cancels nothing; one that is removed cancels what was not sent."""
+    rules = own_rules_of(own("content"))
+    rig = make(rules)
+    rig.ask("hold_action", name="beamline")
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"a"))
+    follow = rig.dispatcher._actions.follow
+    follow(Rules(actions=ActionRules((), {}, frozenset({"alice"}))), ENDPOINTS)
+    rig.pass_seconds(100)
+    rig.settle()
+    assert rig.states() == {"waiting": 1}
+    follow(rules, ENDPOINTS)
+    rig.ask("release_action", name="beamline")
+    rig.settle()
+    rig.reply(rig.take(), AGAIN)
+    follow(Rules(actions=ActionRules((), {}, frozenset({"bob"}))), ENDPOINTS)
+    rig.pass_seconds(100)
+    rig.settle()
+    assert rig.states() == {"cancelled": 1}
+
+
+def test_an_audience_must_be_allowed_to_see_what_is_sent(make: MakeRig) -> None:
+    """A site's rule with an audience sends only what each of them may see; while one is not known it waits."""
+    text = own("content").replace('"tell"\n', '"tell"\naudience = ["root"]\n')
+    rules = rules_of(text)
+    (rule,) = rules.actions.rules
+    rig = make(Rules(actions=ActionRules((replace(rule, audience=("carol",)),))))
+    world = {DIR: CLOSED, 1: MINE, 2: {**MINE, "mode": 0o640}}
+    happen(
+        rig, world, b.mkdir(fid=DIR, name=b"s"), b.create(fid=1, parent=DIR, name=b"a"), b.create(fid=2, name=b"b")
+    )
+    assert [(each["path"], each["mime"]) for each in rig.sent()] == [("/b", None)]
+    unknown = Rules(actions=ActionRules((replace(rule, audience=("dave",)),)))
+    rig.dispatcher._actions.follow(unknown, ENDPOINTS)
+    rig.settle()
+    happen(rig, {3: MINE}, b.create(fid=3, name=b"c", time_ns=rig.now_ns))
+    assert (rig.take(), rig.states()) == ([], {"done": 1, "settling": 1})
+
+
+def test_found_is_what_the_dispatcher_follows() -> None:
+    """What a catalog finds carries users' actions to the dispatcher with whose files are wrong."""
+    rules = ActionRules((), own_rules_of(own("content")).actions.users, frozenset({"bob"}))
+    found = Found(Rules(actions=rules))
+    assert found.rules.actions.is_paused("bob/x")
+    assert not found.rules.actions.is_paused("alice/tell")
