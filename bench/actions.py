@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from bench.options import MDT, Figures, Options, percentile, private_redis
+from bench.options import MDT, Figures, Options, private_redis
 from bench.records import shuffled_tree
-from lustre_events.actions.courier import Courier
-from lustre_events.actions.endpoints import SENDERS
+from bench.sending import sending_figures
 from lustre_events.actions.kinds import KINDS
 from lustre_events.actions.link import SealedLink
 from lustre_events.actions.seal import Seal
-from lustre_events.changelog.fid import FID, ROOT_FID
-from lustre_events.changelog.record import UNLNK_LAST, ChangelogRecord, RecordType, encode_record
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.domain.rules.action_file import ActionNames
@@ -30,9 +22,11 @@ from lustre_events.reader import Reader
 from lustre_events.repair.replay import NoJobs
 from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams.connection import Client
-from lustre_events.streams.deliveries import CourierQueue, DeliveryQueue
+from lustre_events.streams.deliveries import DeliveryQueue
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 
+STORM_SHARE = 25
+"""The storm has this part of `options.records` as files."""
 IDLE_RULES = 100
 IDLE_SHARE = 5
 """The runs of idle rules use one in this number of records of `options.records`."""
@@ -45,8 +39,8 @@ _RULE = '[[rule]]\nname = "{name}"\non = "{on}"\n{more}\naction = "webhook"\nend
 
 
 def action_figures(options: Options) -> Figures:
-    """Return the cost of idle rules, in percent of the records/s; events/s in batches and alone; and latencies."""
-    return _idle(options.records // IDLE_SHARE) | _sending()
+    """Return the cost of idle rules, in percent of the records/s, and what sending.py measures."""
+    return _idle(options.records // IDLE_SHARE) | sending_figures(options.records // STORM_SHARE)
 
 
 def _idle(records: int) -> Figures:
@@ -85,99 +79,3 @@ def _dispatcher(client: Client, index: Any, rules: str, url: str) -> Dispatcher:
         RedisRecordStreams(client), RedisResults(client), index, parse(rules, "rules", (), HERE, "", names),
         NoJobs(), [], DispatcherSettings(), link=SealedLink(DeliveryQueue(client), SEAL), endpoints=endpoints,
     )  # fmt: skip
-
-
-def _sending() -> Figures:
-    figures = {}
-    for name, batch, count in (("webhooks_per_s", 100, SENT), ("single_per_s", 1, SINGLE)):
-        with _site(batch) as site:
-            figures[f"actions.{name}"] = count / site.removed(count)
-    with _site(1) as site:
-        waits = [site.removed(1) for _ in range(TIMED)]
-    return figures | {
-        "actions.latency_p50_s": percentile(waits, 50),
-        "actions.latency_p99_s": percentile(waits, 99),
-    }
-
-
-class _Site:
-    """A dispatcher and a courier in threads of their own, over a real Redis, and a listener."""
-
-    def __init__(self, folder: Path, client: Client, told: Callable[[], int]) -> None:
-        self._folder = folder
-        self._client = client
-        self._told = told
-        self._index = self._number = 0
-
-    def removed(self, count: int) -> float:
-        """Let files be created, and then removed; return the seconds from their removal until all were told."""
-        first = self._number
-        self._number += count
-        self._feed(RecordType.CREAT, first, count, 0)
-        time.sleep(0.3)
-        before = self._told()
-        began = time.perf_counter()
-        self._feed(RecordType.UNLNK, first, count, UNLNK_LAST)
-        while self._told() < before + count:
-            time.sleep(0.001)
-        return time.perf_counter() - began
-
-    def _feed(self, kind: RecordType, first: int, count: int, flags: int) -> None:
-        records = []
-        for number in range(first, first + count):
-            self._index += 1
-            records.append(
-                ChangelogRecord(
-                    type=kind, target=FID(SEQUENCE, number + 1), parent=ROOT_FID, name=b"%d" % number, flags=flags,
-                    index=self._index, time_ns=time.time_ns(),
-                )
-            )  # fmt: skip
-        _store(self._folder, self._client, b"".join(map(encode_record, records)))
-
-
-@contextmanager
-def _site(batch: int) -> Iterator[_Site]:
-    with ExitStack() as stack:
-        folder, redis = stack.enter_context(private_redis())
-        url, told = stack.enter_context(_listening())
-        clients = [stack.enter_context(connect(redis.url, 60)) for _ in range(3)]
-        index = open_writer(f"sqlite:///{folder / 'index.db'}")
-        stack.callback(index.close)
-        rules = _RULE.format(name="all", on="removed", more=f"batch = {batch}\nburst = 0")
-        dispatcher = _dispatcher(clients[0], index, rules, url)
-        endpoints = {"here": Endpoint("here", "webhook", url, private=True)}
-        courier = Courier(CourierQueue(clients[1]), SEAL, lambda: endpoints, SENDERS)
-        for part in (dispatcher, courier):
-            thread = threading.Thread(target=part.run, daemon=True)
-            thread.start()
-            stack.callback(thread.join, 20)
-            stack.callback(part.stop)
-        time.sleep(0.5)  # the rule is active
-        yield _Site(folder, clients[2], told)
-
-
-@contextmanager
-def _listening() -> Iterator[tuple[str, Callable[[], int]]]:
-    """Give the address of a listener, and how many events it was told."""
-    counts: list[int] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            found = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            counts.append(len(found) if isinstance(found, list) else 1)
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server uses
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/", lambda: sum(counts)
-    finally:
-        server.shutdown()
-        server.server_close()

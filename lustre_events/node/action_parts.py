@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.opening import open_search
 from lustre_events.index.query.parser import parse
+from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 
 log = logging.getLogger(__name__)
@@ -29,21 +31,34 @@ class ActionReader:
 
     def __init__(self, index_url: str) -> None:
         self._url = index_url
+        self._search: Search | None = None
 
     def matching(self, query: str, fids: Collection[FID], viewer: Viewer | None = None) -> Collection[FID]:
         """Return those of some objects that match a query, as a user sees them (None: all).
 
         Raises QueryError, IndexUnavailable: also if a user's query takes too long.
         """
-        with open_search(self._url, READ_SECONDS if viewer is None else USERS_SECONDS) as search:
+        with self._reading() if viewer is None else open_search(self._url, USERS_SECONDS) as search:
             return search.matching(query, fids, visible_to=viewer)
 
     def documents(self, fids: Collection[FID]) -> Mapping[FID, Mapping[str, Any]]:
         """Return the good documents of objects, by extractor. Raises IndexUnavailable."""
-        with open_search(self._url, READ_SECONDS) as search:
+        with self._reading() as search:
             return {
                 view.fid: {each.extractor: each.body for each in view.documents} for view in search.show_many(fids)
             }
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Search]:
+        """Give the index, which stays open for the next rule's question, but not behind a failure."""
+        search = self._search or open_search(self._url, READ_SECONDS)
+        self._search = None
+        try:
+            yield search
+        except BaseException:
+            search.close()
+            raise
+        self._search = search
 
 
 def check_query(query: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 
@@ -41,12 +42,10 @@ class RunTable(FindsRuns):
 
     def runs(self, ids: Collection[str]) -> dict[str, Run]:
         """Return those of the runs that are stored."""
-        found = {}
-        for each in ids:
-            row = self._connection.execute("SELECT data FROM run WHERE id = ?", (each,)).fetchone()
-            if row is not None:
-                found[each] = decode_run(row[0])
-        return found
+        rows = self._connection.execute(
+            "SELECT data FROM run WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
+        )
+        return {run.id: run for run in (decode_run(row[0]) for row in rows)}
 
     def open_runs(self, fids: Collection[FID]) -> list[Run]:
         """Return the runs of objects that have not ended."""
