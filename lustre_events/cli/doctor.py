@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import click
 from lustre_events.cli.options import index_of, with_index
 from lustre_events.config import places
 from lustre_events.node.doctor import FAILURE, INFO, OK, WARNING, Finding, examine
+from lustre_events.node.doctor.node import passwords
 from lustre_events.node.roles import EXAMINED
 from lustre_events.node.setup import installed
 
@@ -45,7 +47,10 @@ def report(path: Path | None, roles: Sequence[str], index_url: str | None = None
     worst, said = 0, set()
     for role in roles:
         settings = places.settings(path, role=role)
-        for finding in examine(settings, index_of(settings, index_url), [role]):
+        found = itertools.chain(
+            passwords(path or places.find()), examine(settings, index_of(settings, index_url), [role])
+        )
+        for finding in found:
             if finding not in said:
                 said.add(finding)
                 click.echo(json.dumps(asdict(finding)) if as_json else _text(finding))

@@ -164,6 +164,27 @@ def test_kernels_that_forbid_user_namespaces_are_named(tmp_path: Path) -> None:
     assert one(node.kernel(tmp_path)).level == OK
 
 
+@pytest.mark.parametrize(
+    ("url", "mode", "found"),
+    [
+        ("redis://le-admin:secret@host/0", 0o644, [FAILURE]),
+        ("redis://le-admin:secret@host/0", 0o640, []),
+        ("rediss://host/0", 0o644, []),
+        ("redis://[", 0o644, []),
+    ],
+)
+def test_a_password_in_settings_that_all_read_is_a_failure(
+    tmp_path: Path, url: str, mode: int, found: list[str]
+) -> None:
+    """Doctor names the setting, and where a password belongs; a file that is closed to others may have one."""
+    path = tmp_path / "lustre-events.toml"
+    path.write_text(f'[redis]\nurl = "{url}"\n[index]\nurl = 7\n')
+    path.chmod(mode)
+    said = list(node.passwords(path))
+    assert levels(said) == found
+    assert "secret" not in "".join(each.text + each.fix for each in said)
+
+
 def test_images_are_looked_for_by_name_and_as_sif(tmp_path: Path) -> None:
     """A missing image is named once, with all the extractors that need it; without rules it is a warning."""
     found = list(extractor_images.images(extractors(), tmp_path, "base"))

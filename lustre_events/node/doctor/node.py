@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lustre_events import subprocesses
 from lustre_events.node.doctor.findings import Finding, failure, ok, warning
@@ -31,6 +34,32 @@ def runtime(kind: str) -> Iterator[Finding]:
         yield failure("runtime", f"{program} does not tell its version ({exc})", "repair the installation")
     else:
         yield ok("runtime", f"{said.stdout.decode(errors='replace').strip()} at {program}")
+
+
+def passwords(path: Path | None) -> Iterator[Finding]:
+    """Look whether the file of settings, which all users may read, has a password in it."""
+    try:
+        if path is None or not path.stat().st_mode & stat.S_IROTH:
+            return
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # who needs them says so
+    for section in ("redis", "index"):
+        values = told.get(section)
+        url = values.get("url") if isinstance(values, dict) else None
+        if isinstance(url, str) and _password(url):
+            name = f"LUSTRE_EVENTS_{section.upper()}_URL"
+            yield failure(
+                "settings", f"{path} has a password in [{section}] url, and every user may read it",
+                f"set another password, and write it as {name} into ROLE.env beside it (mode 0600)",
+            )  # fmt: skip
+
+
+def _password(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:
+        return False
 
 
 def kernel(proc: Path = PROC) -> Iterator[Finding]:
