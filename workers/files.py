@@ -266,6 +266,8 @@ def _open_below(mount: bytes, path: bytes) -> int:
         try:
             if name == b"..":
                 raise FileNotFoundError(errno.ENOENT, "a path of a job leads upwards", os.fsdecode(path))
+            if b"\0" in name:
+                raise FileNotFoundError(errno.ENOENT, "a path of a job has a zero byte", os.fsdecode(path))
             fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
         finally:
             os.close(above)
