@@ -121,7 +121,7 @@ class Notebook:
 
     def _in_cell(self, place: str, event: str, value: Any) -> None:
         if not place and event == "start_map":
-            self._cell = {"type": "", "source": [], "size": 0}
+            self._cell = {"type": "", "source": [], "size": 0, "executed": 0, "outputs": 0}
         elif not place and event == "end_map":
             self._end()
         elif place in SOURCES and event == "string" and self._cell["size"] < MAX_STRING:
@@ -131,9 +131,9 @@ class Notebook:
         elif place == "cell_type" and event == "string":
             self._cell["type"] = value
         elif place in ("execution_count", "prompt_number"):
-            self.counts["executed_cells"] += event == "number"
+            self._cell["executed"] = int(event == "number")
         elif place == "outputs.item" and event == "start_map":
-            self.counts["outputs"] += 1
+            self._cell["outputs"] += 1
         elif place == "outputs.item.ename" and event == "string":
             self.counts["errors"] += 1
             code_python.keep(self.errors, value)
@@ -145,6 +145,8 @@ class Notebook:
         self.counts["cells"] += 1
         if self._cell["type"] == "code":
             self.counts["code_cells"] += 1
+            self.counts["executed_cells"] += self._cell["executed"]
+            self.counts["outputs"] += self._cell["outputs"]
             self.lines += len(source.splitlines())
             self._code(source)
         elif self._cell["type"] == "markdown":
