@@ -67,7 +67,7 @@ def fields() -> str:
 def commands() -> str:
     """Return the page of all commands."""
     lines = [f"{NOTE}# Commands\n"]
-    context = click.Context(cli, info_name="lustre-events")
+    context = click.Context(cli, info_name="lustre-events", **cli.context_settings)
     for name in COMMANDS:
         command = cli.get_command(context, name)
         if command is not None:
@@ -76,7 +76,7 @@ def commands() -> str:
 
 
 def _command(command: click.Command, above: click.Context, name: str, level: int) -> list[str]:
-    context = click.Context(command, info_name=name, parent=above)
+    context = click.Context(command, info_name=name, parent=above, **command.context_settings)
     lines = [f"{'#' * min(level, 3)} {context.command_path}\n", "```text", command.get_help(context), "```\n"]
     if isinstance(command, click.Group):
         for each in sorted(command.commands):

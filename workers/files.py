@@ -137,6 +137,7 @@ class Files:
         released: whether HSM has released the content of a regular file behind a descriptor (O_PATH); raises
             OSError.
         hidden: a directory of ours in the tree, which counts as not there.
+        lustre_facts: what Lustre itself tells of what is behind a descriptor (O_PATH).
     """
 
     def __init__(
@@ -146,8 +147,11 @@ class Files:
         paths_of_fid: Callable[[FID], list[bytes]] | None = None,
         released: Callable[[int], bool] = lambda _: False,
         hidden: FID | None = None,
+        *,
+        lustre_facts: Callable[[int], dict[str, Any]] = lambda _: {},
     ) -> None:
         self.hidden = hidden
+        self.lustre_facts = lustre_facts
         self._mount = os.path.abspath(mount)  # noqa: PTH100 - bytes
         self._fid_of_fd = fid_of_fd
         self._paths_of_fid = paths_of_fid

@@ -111,7 +111,7 @@ def _stat(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:  
             yield _result(job, item, GONE, provenance)
             continue
         with file:
-            facts = file.facts()
+            facts = file.facts() | context.files.lustre_facts(file.fd)
             if context.mime:
                 facts["mime"] = mime_of_fd(file.fd, name=item.path, released=file.released)
             found = _result(job, item, RunOutcome("ok", document=facts), provenance)

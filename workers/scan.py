@@ -110,7 +110,7 @@ def _entry(  # noqa: PLR0911 - each of the ways not to know
         if fid == files.hidden:
             return None
         file = OpenFile(JobItem(NO_FID, 0, b""), fd, name, files.is_released(fd))
-        facts = file.facts()
+        facts = file.facts() | files.lustre_facts(fd)
         if mime:
             facts["mime"] = mime_of_fd(fd, name=name, released=file.released)
     except OSError:

@@ -28,6 +28,7 @@ from workers.context import WorkerContext
 from workers.files import Files, fid_of_lustre_fd, released_lustre_fd
 from workers.image_upkeep import ImageUpkeep
 from workers.images import Images
+from workers.lustre_facts import lustre_facts_of_fd
 from workers.privileges import Account, account_for
 from workers.process import ProcessRuntime
 from workers.redis_full import RoomRetry
@@ -137,10 +138,10 @@ def files_of(settings: Settings) -> Files:
             return Files(mount, fid_of_fd, hidden=own)
         return Files(mount, fid_of_fd)
     if os.geteuid() != 0:  # fid2path is root's, unless the client was mounted with user_fid2path
-        return Files(mount, fid_of_lustre_fd, released=released_lustre_fd)
+        return Files(mount, fid_of_lustre_fd, released=released_lustre_fd, lustre_facts=lustre_facts_of_fd)
     library = llapi.load(settings.filesystem.library)
 
     def paths_of_fid(fid: FID) -> list[bytes]:
         return llapi.fid2path(library, mount, fid)
 
-    return Files(mount, fid_of_lustre_fd, paths_of_fid, released_lustre_fd)
+    return Files(mount, fid_of_lustre_fd, paths_of_fid, released_lustre_fd, lustre_facts=lustre_facts_of_fd)

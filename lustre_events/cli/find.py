@@ -40,7 +40,8 @@ def find_command(
     """Find files as `find` and `lfs find` do, without walking: find /proj -name '*.h5' -size +1G -mtime -7.
 
     Tests: -name, -iname, -type, -size, -user, -uid, -group, -gid, -links, -fid, -mtime, -atime, -ctime, -mmin,
-    -amin, -cmin, -newermt, -newerat, -newerct, -empty, -maxdepth; with !, -a, -o and brackets; one dash or two.
+    -amin, -cmin, -newermt, -newerat, -newerct, -empty, -projid, -pool, -mdt-index, -stripe-count,
+    -mirror-count, -maxdepth; with !, -a, -o and brackets; one dash or two.
     -print0 ends paths with NUL. A size without a letter is bytes, as of `lfs find`. The exit code is 1 where
     nothing is found.
     """

@@ -47,6 +47,14 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     mime: str | None
     released: int | None
     acl: bytes | None
+    mdt: int | None
+    stripe_count: int | None
+    stripe_size: int | None
+    mirror_count: int | None
+    projid: int | None
+    pool: str | None
+    layout: str | None
+    hsm: str | None
     generation: int
     content: int
     facts_generation: int

@@ -20,6 +20,7 @@ class FieldType(Enum):
     GROUP = "group: a name or a gid"
     GLOB = "text with * and ?"
     WORDS = "words"
+    FACT_WORDS = "a word, with * and ?"
     EXTENSION = "extension, with or without its dot"
     FILE_TYPE = "file, dir, link, fifo, socket, block or char"
     FID = "FID"
@@ -92,6 +93,30 @@ FIELDS: dict[str, Field] = {
         Field("fid", _T.FID, "fid", _V.NAME, "the object with this FID"),
         Field("jobid", _T.GLOB, "jobid", _V.CONTENT, "the job that last changed it, as the changelog names it"),
         Field("released", _T.BOOLEAN, "released", _V.NAME, "whether its content is on tape only", countable=True),
+        Field("mdt", _T.COUNT, "mdt", _V.NAME, "Lustre: the number of the MDT that has it", countable=True),
+        Field(
+            "stripe_count",
+            _T.COUNT,
+            "stripe_count",
+            _V.NAME,
+            "Lustre: on how many OSTs it lies (its last component that has been made)",
+            countable=True,
+        ),
+        Field("stripe_size", _T.SIZE, "stripe_size", _V.NAME, "Lustre: bytes of a stripe"),
+        Field("mirror_count", _T.COUNT, "mirror_count", _V.NAME, "Lustre: how many copies", countable=True),
+        Field("projid", _T.COUNT, "projid", _V.NAME, "Lustre: the project that it counts for", countable=True),
+        Field("pool", _T.FACT_WORDS, "pool", _V.NAME, "Lustre: the pool of OSTs", countable=True),
+        Field(
+            "layout", _T.FACT_WORDS, "layout", _V.NAME, "Lustre: raid0, dom, overstriped, pfl, flr", countable=True
+        ),
+        Field(
+            "hsm",
+            _T.FACT_WORDS,
+            "hsm",
+            _V.NAME,
+            "Lustre: exists, dirty, released, archived, norelease, noarchive, lost",
+            countable=True,
+        ),
         Field("mime", _T.GLOB, "mime", _V.CONTENT, "what it is by its content", countable=True),
         Field("extractor", _T.GLOB, "document", _V.CONTENT, "an extractor that found something", countable=True),
         Field("failed", _T.GLOB, "document", _V.CONTENT, "an extractor whose last attempt failed"),

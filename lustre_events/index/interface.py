@@ -60,12 +60,15 @@ class ObjectRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 Signed64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 
+LustreText = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[ -~]*\Z")]
+
+
 class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What `stat` found, by the names of the index's columns. Times are ns since the epoch.
 
     `mime` is the type by content; `released`: HSM has the content, reading would recall it; `acl` is
     system.posix_acl_access as the kernel gives it (None: there is none; empty: it could not be read, or is not
-    well-formed).
+    well-formed). What follows is of Lustre (domain/layout.py), and not known elsewhere.
     """
 
     type: Literal["f", "d", "l", "p", "s", "b", "c"]
@@ -80,6 +83,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mime: Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[ -~]*\Z")] | None = None
     released: bool = False
     acl: Annotated[bytes, msgspec.Meta(max_length=1 << 16)] | None = None
+    mdt: Signed64 | None = None
+    stripe_count: Signed64 | None = None
+    stripe_size: Signed64 | None = None
+    mirror_count: Signed64 | None = None
+    projid: Signed64 | None = None
+    pool: LustreText | None = None
+    layout: LustreText | None = None
+    hsm: LustreText | None = None
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):

@@ -13,7 +13,7 @@ from lustre_events.index.search.hits import Facet, Hit, from_root, hit_json, nam
 from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
 
-FIELDS = ("owner", "group", "type", "ext")
+FIELDS = ("owner", "group", "projid", "pool", "type", "ext")
 MOST_DIRECTORIES = 200
 """Directories that are summed up one by one."""
 BAR = 20
@@ -66,6 +66,8 @@ def take(index: Asking, path: bytes, query: str, most: int, viewer: Viewer | Non
         return Facet(label, sum(each.files for each in found), sum(each.bytes for each in found))
 
     fields = index.facets(within, FIELDS, limit=most, visible_to=viewer)
+    # Where nothing has a value, e.g. a project outside of Lustre, there is nothing to say.
+    fields = {name: values for name, values in fields.items() if any(each.value is not None for each in values)}
     ranges = {"size": SIZES, "age": AGES}
     sections = fields | {
         name: tuple(counted(f"type:f AND {condition}", label) for label, condition in each)

@@ -175,7 +175,7 @@ def test_a_token_is_read_from_a_closed_file_only(tmp_path: Path) -> None:
         credentials.token(str(tmp_path / "none"), {})
     path.write_bytes(b"two words \xff")
     path.chmod(0o600)
-    with pytest.raises(ConfigError, match="no token"):
+    with pytest.raises(ConfigError, match="not a token"):
         credentials.token(str(path), {})
 
 

@@ -28,6 +28,7 @@ from lustre_events.index.query.parser import parse
         ("-mtime +7", "mtime:<=now-8d"),
         ("-amin 0", "atime:{now-1m TO now-0m]"),
         ("-newermt 2026-11-22", 'mtime:>"2026-11-22"'),
+        ("--stripe-count +4 -pool flash --mdt-index 1", "stripe_count:>4 AND pool:flash AND mdt:1"),
         ("! -name x -o -empty", "(NOT (name.exact:x) OR (type:f AND size:0))"),
         ("( -name x -or -name y ) -a -type f", "((name.exact:x OR name.exact:y)) AND type:f"),
         ("-not ( -name x -and -type d )", "NOT ((name.exact:x AND type:d))"),

@@ -22,6 +22,7 @@ EXAMPLES = {
     FieldType.GROUP: "0",
     FieldType.GLOB: "/a",
     FieldType.WORDS: "a",
+    FieldType.FACT_WORDS: "a",
     FieldType.EXTENSION: "csv",
     FieldType.FILE_TYPE: "dir",
     FieldType.FID: "[0x200000401:0x1:0x0]",

@@ -183,6 +183,11 @@ class Planner:
         test = patterns.text_test(self.dialect, "mime", glob)
         return self._driven_by(Clause.of("SELECT id FROM object WHERE {}", test), probe)
 
+    def _fact_word(self, node: q.FactWord, _: Effort) -> SqlCondition:
+        words = f"' ' || o.{node.column} || ' '"
+        test = self.dialect.text_like(words, f"* {patterns.stored(node.glob)} *")
+        return plain(Clause.of("(o.{} IS NOT NULL AND {})", node.column, test))
+
     def _job_id(self, node: q.JobId, _: Effort) -> SqlCondition:
         test = self.dialect.name_like("o.jobid", node.glob)
         return plain(Clause.of("(o.jobid IS NOT NULL AND {})", test))
@@ -315,6 +320,7 @@ class Planner:
         q.Fact: _fact,
         q.Type: _type,
         q.Released: _released,
+        q.FactWord: _fact_word,
         q.Readable: _readable,
         q.Mime: _mime,
         q.JobId: _job_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lustre_events.index.planner.clause import FALSE, Clause, SqlCondition, all_hold
 from lustre_events.index.planner.planner import Planner
 
-_NUMBERS = frozenset({"uid", "gid", "released"})
+_NUMBERS = frozenset({"uid", "gid", "released", "mdt", "stripe_count", "mirror_count", "projid"})
 
 
 def values(planner: Planner, condition: SqlCondition, by: str) -> Clause:

@@ -13,7 +13,15 @@ from lustre_events.index.values import clean
 from lustre_events.index.writer_cache import Remembered
 
 FACTS = Facts.__struct_fields__
-_TYPES = {"type": "text", "mime": "text", "released": "integer", "acl": "bytea"}
+_TYPES = {
+    "type": "text",
+    "mime": "text",
+    "released": "integer",
+    "acl": "bytea",
+    "pool": "text",
+    "layout": "text",
+    "hsm": "text",
+}
 _RELEASED, _MIME = FACTS.index("released"), FACTS.index("mime")
 _values_of = attrgetter(*FACTS)
 _SET = ", ".join(f"{name} = new.{name}" for name in FACTS)

@@ -214,6 +214,12 @@ _TESTS: dict[str, Callable[[str], str]] = {
     "group": _who("group"),
     "gid": _number("gid"),
     "links": _number("links"),
+    "projid": _number("projid"),
+    "pool": _glob("pool"),
+    "mdt": _number("mdt"),
+    "mdt-index": _number("mdt"),
+    "stripe-count": _number("stripe_count"),
+    "mirror-count": _number("mirror_count"),
     "fid": lambda value: f"fid:{literal(value)}",
 } | {
     f"{letter}{kind}": _age(f"{letter}time", unit)

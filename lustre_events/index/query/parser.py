@@ -44,6 +44,7 @@ from lustre_events.index.query.tree import (
     Exact,
     Extension,
     Fact,
+    FactWord,
     Failed,
     HasDocument,
     HasFid,
@@ -193,6 +194,8 @@ class _Converter:
         if known.type is FieldType.GLOB:
             self.check_path(known.name, term)
             return _GLOBS[known.name](term.glob)
+        if known.type is FieldType.FACT_WORDS:
+            return FactWord(known.source, term.glob)
         if known.type is FieldType.WORDS:
             if term.wild:
                 raise self.error("exact: takes whole words, no * or ?; a key does: title.exact:M*", term)

@@ -128,6 +128,14 @@ class Mime:
 
 
 @dataclass(frozen=True, slots=True)
+class FactWord:
+    """Objects with a word that matches a glob in a fact that is text (a column of the table object)."""
+
+    column: str
+    glob: str
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """Objects whose content is on tape only (or is not); not known is not."""
 
@@ -217,7 +225,7 @@ class Exact:
 
 Node = (
     All | And | Or | Not | Fact | Type | HasFid | Among | JobId | Name | Extension | Path | Mime | Released
-    | Readable
+    | FactWord | Readable
     | HasDocument | Failed | Text | NameWords | KeyEquals | KeyRange | KeyGlob | KeyExists
     | Exact
 )  # fmt: skip

@@ -160,6 +160,14 @@ class FactsAnswer(msgspec.Struct, frozen=True):
     mime: str | None
     released: int | None
     acl: str | None
+    mdt: int | None
+    stripe_count: int | None
+    stripe_size: int | None
+    mirror_count: int | None
+    projid: int | None
+    pool: str | None
+    layout: str | None
+    hsm: str | None
     generation: int
     content: int
     facts_generation: int

@@ -93,6 +93,14 @@ class ObjectFacts:
     mime: str | None
     released: int | None
     acl: bytes | None
+    mdt: int | None
+    stripe_count: int | None
+    stripe_size: int | None
+    mirror_count: int | None
+    projid: int | None
+    pool: str | None
+    layout: str | None
+    hsm: str | None
     generation: int
     content: int
     facts_generation: int
