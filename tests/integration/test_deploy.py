@@ -62,6 +62,12 @@ def test_no_unit_leaves_a_core_dump() -> None:
     assert [unit.name for unit in UNITS if "\nLimitCORE=0\n" not in unit.read_text()] == []
 
 
+def test_workers_leave_a_node_room() -> None:
+    """What all containers of a worker hold is bounded, and too much of it ends one of them, not the worker."""
+    (worker,) = (unit.read_text().splitlines() for unit in UNITS if "worker" in unit.name)
+    assert {"MemoryMax=80%", "TasksMax=4096", "OOMPolicy=continue"} <= {*worker}
+
+
 def test_every_command_of_a_unit_exists() -> None:
     """What units start are commands of ours, with options that these have."""
     for unit in UNITS:
