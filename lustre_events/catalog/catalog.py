@@ -44,6 +44,8 @@ class Places:
     kinds: Mapping[str, ReadWith] = field(default_factory=dict)
     """The kinds of actions, each with what reads its `with`."""
     check_query: CheckQuery = bool
+    exclude: tuple[str, ...] = ()
+    """Globs of paths that no rule reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,9 @@ class Catalog:
         site = _site_rules(self._places.rules, extractors, known)
         users = UsersRules(self._places.user_rules, extractors, known, grants)
         self._stamp = stamp
-        self.found = Found(
-            Rules(site.rules, users.rules, ActionRules(site.actions.rules, users.actions, frozenset(users.paused))),
-            extractors, _told([*problems, *users.problems]), known.endpoints,
-        )  # fmt: skip
+        actions = ActionRules(site.actions.rules, users.actions, frozenset(users.paused))
+        rules = Rules(site.rules, users.rules, actions).leaving_out(self._places.exclude)
+        self.found = Found(rules, extractors, _told([*problems, *users.problems]), known.endpoints)
         return self.found
 
     def user_file(self, path: Path) -> Rules:

@@ -55,6 +55,11 @@ class FilesystemSettings:
         'how to run lctl on the MDS of {mdt}, e.g. ["ssh", "mds1", "lctl"]; for `lustre-events changelog`',
     )
     state: str = setting("/var/lib/lustre-events", "folder for what this node must keep over a restart")
+    exclude: tuple[str, ...] = setting(
+        (),
+        'paths from the mount point that no rule reaches, with all below them, e.g. ["/scratch", "**/.cache"]; '
+        "names and facts stay in the index",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,7 @@ def catalog(settings: Settings) -> Catalog:
             Path(settings.actions.endpoints) if settings.actions.endpoints else None,
             {name: kind.read_with for name, kind in KINDS.items()},
             check_query,
+            settings.filesystem.exclude,
         )
     )
 

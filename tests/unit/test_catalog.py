@@ -55,6 +55,21 @@ def test_nothing_has_changed(site: Site) -> None:
     assert site.catalog.look() is None
 
 
+def test_what_the_settings_exclude_no_rule_reaches(site: Site) -> None:
+    """Also rules that are read later, and those of users."""
+    catalog = Catalog(Places(site.rules, site.users, (site.extractors,), site.own, exclude=("/scratch",)))
+    catalog.load()
+    site.user_file(RULE)
+    site.rules.write_text(RULE + "priority = 3\n")
+
+    found = catalog.look()
+
+    assert found is not None
+    assert found.rules.users
+    assert not found.rules.match(File(b"scratch/a.csv", uid=ME.pw_uid))
+    assert found.rules.match(File(b"proj/a.csv", uid=ME.pw_uid))
+
+
 def test_changed_rules_count(site: Site) -> None:
     """What a file says now is what is asked from now on."""
     site.rules.write_text(RULE + 'extensions = ["csv"]\n')

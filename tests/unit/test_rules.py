@@ -9,6 +9,7 @@ from hypothesis import given
 
 from lustre_events.domain.pending import Kind
 from lustre_events.domain.rules.conditions import Accounts
+from lustre_events.domain.rules.review import explain
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.rules import File, Rules
 from lustre_events.errors import ConfigError
@@ -139,6 +140,49 @@ def test_what_a_rule_leaves_out(left_out: str, path: bytes, file: dict[str, Any]
     assert bool(made.match(File(path, **file))) is expected
     assert made.needs_owner is ("owners" in left_out or "groups" in left_out)
     assert made.needs_facts is ("mimes" in left_out)
+
+
+@pytest.mark.parametrize(
+    ("path", "left_out"),
+    [
+        (b"scratch/a", True), (b"scratch/deep/er/a", True), (b"scratch2/a", False), (b"proj/scratch/a", False),
+        (b".cache/a", True), (b"proj/x/.cache/y/a", True), (b"proj/x.cache/a", False),
+        (b"a.tmp", True), (b"proj/a.tmp", True), (b"proj/b.tmp/c/a", True), (b"proj/a.tmp2", False),
+        (b"proj/run7/raw/a", True), (b"proj/run7/a", False), (b"proj/x/run7/raw/a", False),
+    ],
+)  # fmt: skip
+def test_what_the_site_excludes_no_rule_reaches(path: bytes, left_out: bool) -> None:
+    """A path that a glob matches is left out, with all below it: by the site's rules and by users'."""
+    globs = ["/scratch", "**/.cache", "**/*.tmp", "/proj/*/raw/**"]
+    site, own = one(""), parse('[[rule]]\nextractor = "tabular"\n', "alice", EXTRACTORS, ACCOUNTS, "alice").rules
+    made = Rules(site.rules, {1000: own}).leaving_out(globs)
+
+    assert bool(made.match(File(path))) is not left_out
+    assert len({work.rule for work in Rules((), {1000: own}).leaving_out(globs).match(File(path, uid=1000))}) == (
+        not left_out
+    )
+    assert not made.match(File(path, whole=False))
+    assert site.leaving_out([]) is site
+
+
+def test_a_move_over_the_border_of_what_is_excluded_matters() -> None:
+    """However deep below it: files of a directory that comes out, or whose path is known at last, are asked for."""
+    made = one("").leaving_out(["/scratch"])
+    assert made.ask_for_directories
+    assert made.may_differ([b"scratch/a/b"], [b"proj/b"])
+    assert made.may_differ([], [b"proj/b"])
+    assert not made.may_differ([b"proj/b"], [b"proj/c/b"])
+    assert not one("").may_differ([b"scratch/a/b"], [b"proj/b"])
+
+
+def test_explain_says_what_the_site_excludes() -> None:
+    """The verdict of each rule names the setting, its globs, and the path."""
+    (verdict,) = explain(one("").leaving_out(["/scratch"]), File(b"scratch/a.csv"))
+    condition, met, why = verdict.conditions[-1]
+    assert (condition.key, condition.written, met) == ("not [filesystem] exclude", ("/scratch",), False)
+    assert why == "the path is /scratch/a.csv"
+    with pytest.raises(ConfigError, match=r"\[filesystem\] exclude has a glob"):
+        one("").leaving_out(["[z-a]"])
 
 
 def test_all_conditions_must_hold() -> None:

@@ -8,7 +8,7 @@ rules of extractors (conditions.py). A rule is asked twice: when something happe
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lustre_events.domain.rules.conditions import Condition, File
@@ -81,7 +81,7 @@ class ActionRule:
     def may_hold(self, file: File, type_: str | None) -> bool:
         """Whether it could hold, by what is known: of facts nothing is, and perhaps not the directory."""
         return (type_ is None or type_ in self.types) and all(
-            each.holds(file) or (each.is_about_directory and not file.whole)
+            each.holds(file) or (each.needs_directory and not file.whole)
             for each in self.conditions
             if not each.kind.needs
         )
@@ -140,6 +140,15 @@ class ActionRules:
         put(self, "for_users", _for_users(own))
         put(self, "_quick", Prefilter(self.rules))
         put(self, "_quick_users", Prefilter(own))
+
+    def leaving_out(self, condition: Condition) -> ActionRules:
+        """Return these rules with one more condition each."""
+
+        def narrowed(rules: Sequence[ActionRule]) -> tuple[ActionRule, ...]:
+            return tuple(replace(rule, conditions=(*rule.conditions, condition)) for rule in rules)
+
+        users = {uid: narrowed(rules) for uid, rules in self.users.items()}
+        return ActionRules(narrowed(self.rules), users, self.paused)
 
     def __bool__(self) -> bool:
         return bool(self.by_name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import grp
 import pwd
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ EVENTS = {"content": Kind.CONTENT, "attributes": Kind.ATTRIBUTES, "name": Kind.N
 DEFAULT_EVENTS = ("content", "name")
 NOT = "not"
 _NOT = "not "
+EXCLUDE = "[filesystem] exclude"
+_EXCLUDED = f"{_NOT}{EXCLUDE}"
 _MOST_AGE_SECONDS = 10_000_000_000
 _SIZE = re.compile(r"([0-9]{1,18})([kmgtp]?)\Z", re.IGNORECASE)
 
@@ -113,12 +115,17 @@ class Condition:
     @property
     def kind(self) -> ConditionKind:
         """What is asked about."""
-        return KEYS[self.key.removeprefix(_NOT)]
+        return _EXCLUDE if self.key == _EXCLUDED else KEYS[self.key.removeprefix(_NOT)]
 
     @property
     def is_about_directory(self) -> bool:
-        """Whether it asks about the directory, which perhaps is not known."""
+        """Whether it asks about the directory alone, which perhaps is not known."""
         return self.key.removeprefix(_NOT) == "directories"
+
+    @property
+    def needs_directory(self) -> bool:
+        """Whether it cannot be answered where the directory is not known."""
+        return self.is_about_directory or self.key == _EXCLUDED
 
     def holds(self, file: File) -> bool:
         """Whether a file meets it."""
@@ -152,6 +159,12 @@ def excluded(location: Location, entry: Mapping[str, Any]) -> Mapping[str, Any]:
         if name not in known:
             raise location.at(NOT).unknown(f"condition {name!r}", name, known)
     return given
+
+
+def excluding(globs: Sequence[str]) -> Condition:
+    """Return the condition that leaves out what a glob matches, and all below it. Raises ConfigError."""
+    location = Location("settings", "[filesystem]", "exclude")
+    return Condition(_EXCLUDED, tuple(globs), _EXCLUDE.read(location, list(globs), Accounts()))
 
 
 def _read(
@@ -345,3 +358,16 @@ KEYS: dict[str, ConditionKind] = {
         "facts",
     ),
 }
+
+_EXCLUDE = ConditionKind(
+    _globs(lambda glob: directory_pattern(glob) + rb"(?:/.*)?"),
+    lambda value, file: value.match(b"/" + file.path.strip(b"/")),
+    lambda file: (
+        f"the path is /{file.path.strip(b'/').decode(errors='surrogateescape')}"
+        if file.whole
+        else "the path is not known"
+    ),
+    _globs_cover(frozenset({"**", "/**"})),
+    knows=lambda file: file.whole,
+)
+"""What every rule leaves out by the settings."""

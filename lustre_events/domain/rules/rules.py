@@ -9,13 +9,13 @@ A user's rules come behind those of the site, on their own, and are asked about 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from lustre_events.domain.pending import Kind
 from lustre_events.domain.rules.action_rules import ActionRules
-from lustre_events.domain.rules.conditions import EVENTS, Condition, File
-from lustre_events.domain.rules.directories import Reach
+from lustre_events.domain.rules.conditions import EVENTS, Condition, File, excluding
+from lustre_events.domain.rules.directories import Reach, segments_of
 
 __all__ = ["DEFAULT_QUEUE", "EVENTS", "File", "Rule", "Rules", "Work"]
 
@@ -85,6 +85,22 @@ class Rules:
         put(self, "needs_owner", bool(self.users) or any(rule.needs("owner") for rule in rules))
         put(self, "needs_facts", any(rule.needs("facts") or rule.work.min_age_ns for rule in rules))
         put(self, "_works", {rule.work.rule: rule.work for rule in rules})
+
+    def leaving_out(self, globs: Sequence[str]) -> Rules:
+        """Return these rules, of which none holds for what a glob of paths matches, or for what is below it."""
+        if not globs:
+            return self
+        condition = excluding(globs)
+        reach = tuple(segments_of(glob.encode("utf-8", "surrogateescape") + b"/**") for glob in globs)
+
+        def narrowed(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+            return tuple(
+                replace(rule, conditions=(*rule.conditions, condition), left_out=Reach(rule.left_out.globs + reach))
+                for rule in rules
+            )
+
+        users = {uid: narrowed(rules) for uid, rules in self.users.items()}
+        return Rules(narrowed(self.rules), users, self.actions.leaving_out(condition))
 
     def all(self) -> Iterator[Rule]:
         """Yield all rules, those of the site first."""
