@@ -43,6 +43,19 @@ HTML = """<!DOCTYPE html>
 <body><h1>Night shift</h1><p>The vacuum pump stopped at midnight and the pump was started again.</p></body></html>
 """
 REST = "Calibration\n===========\n\n.. note::\n   The detector drifts.\n\nSteps\n-----\n\nWarm up the detector.\n"
+RELEASE = """Detector software 2.1
+=====================
+
+The clock of the second detector was wrong, and it is right now.
+
+Known errors
+------------
+
+The table below is no heading, since its line is longer.
+energy   counts
+----------------------------------------
+6.5      120
+"""
 
 
 def main() -> None:
@@ -58,6 +71,7 @@ def main() -> None:
         "article.tex": LATEX.encode(),
         "notes.html": HTML.encode(),
         "calibration.rst": REST.encode(),
+        "release.txt": RELEASE.encode(),
         "two-languages.txt": (ENGLISH + GERMAN).encode("utf-8-sig"),
         "german-utf16-no-mark.txt": GERMAN.encode("utf-16-le"),
         "korean.xml": b'<?xml version="1.0" encoding="euc-kr"?>\n'

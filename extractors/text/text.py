@@ -49,7 +49,7 @@ MARKUP = (  # (format, what stands in it, its headings)
         re.compile(r"\\documentclass|\\begin\{\w+\}|\\section"),
         re.compile(r"\\(title|(?:sub)*section|chapter)\*?(?:\[[^\]]{0,200}\])?\{([^{}]{1,500})\}"),
     ),
-    ("restructuredtext", re.compile(r"(?m)^\.\. [\w-]+::|^:\w+: |^(?:={4,}|-{4,}|~{4,})\n\S"), None),
+    ("restructuredtext", re.compile(r"(?m)^\.\. [\w-]+::|^:\w+: |^([=\-~]{4,})\n ?\S.{0,200}\n\1[ \t]*$"), None),
     (
         "markdown",
         re.compile(r"(?m)^#{1,6} \S|^```|\[[^\]\n]{1,200}\]\([^)\n]{1,500}\)"),
@@ -127,9 +127,20 @@ def markup(text: str) -> tuple[str, list[tuple[str, str]]]:
             pattern = headings or (UNDERLINED if form == "restructuredtext" else None)
             found = itertools.islice(pattern.finditer(lines), 10 * MAX_HEADINGS) if pattern else ()
             if pattern is UNDERLINED:
-                return form, [(match[2], match[1]) for match in found]
+                return form, underlined(lines)
             return form, [(match[1].lower(), match[2]) for match in found]
-    return "plain", []
+    heads = underlined(lines, 2)
+    return "plain", heads if heads and lines.lstrip("\ufeff \n").startswith(heads[0][1]) else []
+
+
+def underlined(lines: str, longer: int = MAX_LINE) -> list[tuple[str, str]]:
+    """Return the lines under which a line of signs stands, as long as they are or up to `longer` signs longer."""
+    found = [
+        (match[2], match[1].strip())
+        for match in itertools.islice(UNDERLINED.finditer(lines), 10 * MAX_HEADINGS)
+        if 0 <= len(match[0].rstrip().rpartition("\n")[2]) - len(match[1].strip()) <= longer
+    ]
+    return [(sign, words) for sign, words in found if any(map(str.isalpha, words))]
 
 
 def titled(form: str, headings: list[tuple[str, str]], reasons: list[str]) -> dict[str, Any]:

@@ -73,6 +73,11 @@ def test_headings_are_those_of_other_readers() -> None:
     golden = TEXT.expected(TEXT.manifest.folder / "samples/notes.html")
     assert golden["title"] == page.findtext(".//title")
     assert golden["headings"] == [one.text_content() for one in page.iter("h1", "h2", "h3")]
+    plain = TEXT.manifest.folder / "samples/release.txt"
+    made = html.fromstring(markdown.markdown(plain.read_text().partition("The table")[0]))
+    golden = TEXT.expected(plain)
+    assert golden["headings"] == [one.text_content() for one in made.iter("h1", "h2")]
+    assert golden["title"] == golden["headings"][0]
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
