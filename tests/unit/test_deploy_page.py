@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import click
+
+from lustre_events.cli.main import cli
 from tests.support.field.readme import Block, blocks
 from tests.support.service.command import REPOSITORY
 
@@ -53,3 +56,20 @@ Text between.
         Block("One", "first --more\nsecond --more"), Block("One", "third"), Block("One", "fourth", "it cannot"),
         Block("One", "there", elsewhere=True), Block("Two", "fifth"),
     ]  # fmt: skip
+
+
+def test_every_command_of_the_page_is_one() -> None:
+    """What a block calls of ours exists, with its subcommand: nobody types what was renamed."""
+    lines = [line.split() for block in blocks(PAGE) for line in block.script.splitlines()]
+    calls = [words[1:] for words in lines if words[:1] == ["lustre-events"]]
+    assert len(calls) > 20
+    assert [words for words in calls if not is_command(words)] == []
+
+
+def is_command(words: list[str]) -> bool:
+    """Return whether words begin with a command, and with one of its own where it has some."""
+    context = click.Context(cli)
+    command = cli.get_command(context, words[0])
+    if isinstance(command, click.Group):
+        return len(words) > 1 and command.get_command(context, words[1]) is not None
+    return command is not None
