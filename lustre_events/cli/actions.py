@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import uuid
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
-from lustre_events.cli.options import with_settings
+from lustre_events.changelog.fid import FID
+from lustre_events.cli.options import index_of, resolve, with_index, with_settings
 from lustre_events.config.settings import Settings
+from lustre_events.index.mount import Mount
+from lustre_events.index.opening import open_search
+from lustre_events.index.search.paging import pages
 from lustre_events.node import wiring
+
+PORTION = 200
+"""Files of one request."""
 
 
 @click.group("actions")
@@ -55,6 +65,59 @@ def release(name: str, *, settings: Settings, endpoint: bool) -> None:
     """Release a rule or an endpoint: its runs go on."""
     found = wiring.requests(settings).ask("release_action", {"name": name, "kind": _kind(endpoint=endpoint)})
     click.echo(f"{found['kind']} {name} {'is released' if found['released'] else 'was not held'}")
+
+
+@actions_command.command("try")
+@click.argument("rule")
+@click.argument("targets", metavar="FID|PATH...", nargs=-1, required=True)
+@click.option("--dry-run", is_flag=True, help="Print what would be sent, and send and write nothing.")
+@with_index
+@with_settings
+def try_command(
+    rule: str, targets: tuple[str, ...], *, settings: Settings, index_url: str | None, dry_run: bool
+) -> None:
+    """Let a rule act on files once more, whatever it has done for them before."""
+    with open_search(index_of(settings, index_url)) as search:
+        mount = Mount.at(settings.filesystem.mount)
+        fids = [resolve(search, os.fsencode(target), None, mount) for target in targets]
+    _act(settings, rule, [fids], dry_run=dry_run)
+
+
+@actions_command.command("backfill")
+@click.argument("rule")
+@click.argument("query")
+@click.option("--dry-run", is_flag=True, help="Print what would be sent, and send and write nothing.")
+@click.option("--limit", type=click.IntRange(1), help="Most files.")
+@with_index
+@with_settings
+def backfill(
+    rule: str, query: str, *, settings: Settings, index_url: str | None, dry_run: bool, limit: int | None
+) -> None:
+    """Let a rule act on all files that QUERY finds; its conditions, its limits and its rates count as always."""
+    with open_search(index_of(settings, index_url)) as search:
+        asked = Mount.at(settings.filesystem.mount).query(query)
+        found = pages(search, asked, limit=limit, portion=PORTION, excerpts=False)
+        _act(settings, rule, ([hit.fid for hit in page.hits] for page in found), dry_run=dry_run)
+
+
+def _act(settings: Settings, rule: str, portions: Iterable[Sequence[FID]], *, dry_run: bool) -> None:
+    requests, once, count = wiring.requests(settings), uuid.uuid4().hex, 0
+    for fids in portions:
+        asked = {"rule": rule, "fids": [str(fid) for fid in fids], "once": once}
+        if dry_run:
+            _print(requests.ask("rehearse_action", asked))
+        else:
+            count += int(requests.ask("backfill", asked)["runs"])
+    if not dry_run:
+        click.echo(f"{count} run{'s' * (count != 1)} begun; see: lustre-events runs list --rule {rule!r}")
+
+
+def _print(found: dict[str, Any]) -> None:
+    for each in found["files"]:
+        where = f"{found['action']} to {found['endpoint']}, {found['where']}"
+        click.echo(f"{each['fid']}: {'nothing is sent: ' + each['why'] if each['why'] else where}")
+        if each["body"]:
+            click.echo(f"  {each['body']}")
 
 
 def _kind(*, endpoint: bool) -> str:

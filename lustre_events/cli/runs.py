@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -15,6 +16,8 @@ from lustre_events.domain.action_run import STATES
 from lustre_events.errors import ConfigError
 from lustre_events.index.search.hits import printable
 from lustre_events.node import wiring
+
+FOLLOW_SECONDS = 1.0
 
 
 @click.group("runs")
@@ -40,14 +43,67 @@ def list_command(
 
 @runs_command.command("show")
 @click.argument("key")
+@click.option("--json", "as_json", is_flag=True, help="All that is known of these runs, as JSON.")
 @with_settings
-def show(key: str, *, settings: Settings) -> None:
-    """Show all that is known of runs whose key begins with KEY, as JSON."""
-    found = wiring.requests(settings).ask("runs", {"key": _key(key)})["runs"]
+def show(key: str, *, settings: Settings, as_json: bool) -> None:
+    """Say what caused runs whose key begins with KEY, how they went, and what followed for the same file."""
+    requests = wiring.requests(settings)
+    found = requests.ask("runs", {"key": _key(key)})["runs"]
     if not found:
         raise ConfigError(f"no run has the key {key!r}; see: lustre-events runs list")
     for run in found:
-        click.echo(json.dumps(run, indent=2))
+        if as_json:
+            click.echo(json.dumps(run, indent=2))
+            continue
+        others = requests.ask("runs", {"fid": run["fid"]})["runs"]
+        for line in _chain(run, [each for each in others if each["key"] != run["key"]]):
+            click.echo(line)
+
+
+@runs_command.command("follow")
+@click.option("--rule", default="", help="Runs of this rule.")
+@with_settings
+def follow(*, settings: Settings, rule: str) -> None:
+    """Print runs as they begin and change, until stopped."""
+    requests, seen = wiring.requests(settings), dict[str, str]()
+    while True:
+        found = requests.ask("runs", {"rule": rule})["runs"]
+        for run in reversed(found):
+            if seen.get(_named(run)) != run["state"]:
+                click.echo(_line(run))
+        seen = {_named(run): run["state"] for run in found}
+        time.sleep(FOLLOW_SECONDS)
+
+
+def _named(run: dict[str, Any]) -> str:
+    return f"{run['key'] or run['fid']} {run['rule']} {run['trigger']}"
+
+
+def _chain(run: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the record, the rule, the run, and the other runs of the same object, in their order."""
+    record = run["record"]
+    cause = (
+        "no record" if record is None else f"record {record['index']} of {record['mdt']} (epoch {record['epoch']})"
+    )
+    job = f", by job {printable(run['jobid'].encode())}" if run["jobid"] else ""
+    more = f", and {run['merged']} more of it until the file had rested" if run["merged"] else ""
+    path = printable(run["paths"][0].encode()) if run["paths"] else run["fid"]
+    yield f"{path} {run['fid']}"
+    yield from (f"  before: {_line(each)}" for each in reversed(others) if each["event_ns"] < run["event_ns"])
+    yield f"  {_when(run['event_ns'])} {cause}{job}: {run['trigger']}{more}"
+    yield f"  {_when(run['made_ns'])} rule {run['rule']!r} could hold"
+    if run["ready_ns"]:
+        to = f"{run['action']} to {run['endpoint']}"
+        yield f"  {_when(run['ready_ns'])} it held: {run['bytes']} bytes for {to}, key {run['key']}"
+    if run["failed_ns"]:
+        yield f"  {_when(run['failed_ns'])} the first of {run['attempts']} attempts failed"
+    said = f": {printable(run['error'].encode())}" if run["error"] else ""
+    yield f"  {_when(run['ended_ns'] or run['due_ns'])} {'' if run['ended_ns'] else 'due, '}{run['state']}{said}"
+    yield from (f"  after: {_line(each)}" for each in reversed(others) if each["event_ns"] >= run["event_ns"])
+
+
+def _when(time_ns: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ns // 10**9))
 
 
 def _changing(name: str, action: str, doc: str, done: str) -> None:
@@ -81,7 +137,7 @@ def _key(text: str) -> str:
 
 def _line(run: dict[str, Any]) -> str:
     path = printable(run["paths"][0].encode()) if run["paths"] else run["fid"]
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["event_ns"] // 10**9))
+    when = _when(run["event_ns"])
     said = f": {printable(run['error'].encode())}" if run["error"] else ""
     tries = f", {run['attempts']} tries" if run["attempts"] > 1 else ""
     return f"{run['key'][:12] or '-':12} {when} {run['state']}{tries} {run['rule']!r} {run['trigger']} {path}{said}"

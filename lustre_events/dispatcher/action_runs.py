@@ -210,7 +210,8 @@ class ActionRuns:
         paths = seen_by_all(known.sights, run.fid, known.paths.get(run.fid, ()))
         in_doubt = not paths and any(sight.in_doubt for sight in known.sights)
         if (generation < row.generation or in_doubt) and turn.now_ns - run.made_ns < MOST_FACTS_WAIT_NS:
-            return ledger.later(run, turn.now_ns + FACTS_WAIT_NS)
+            # The longer it waits, the less often it is looked at: a hundred thousand may wait for a slow worker.
+            return ledger.later(run, turn.now_ns + max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4))
         return self._present(turn, rule, run, known, _seen(paths, row, facts))
 
     def _present(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
@@ -221,6 +222,21 @@ class ActionRuns:
             after = self._matched(turn, rule, run, known)
             if after is not run:
                 return after
+        return self._as_seen(turn, rule, run, known, seen)
+
+    def rehearsed(self, turn: Turn, rule: ActionRule, run: Run) -> Run | None:
+        """Return what a run of an object that is there would send, without its query; None: conditions do not hold.
+
+        Nothing is written.
+        """
+        known = self._look(turn, rule, [run])
+        if known.sights is None:
+            raise ConfigError("who must see the file is not known yet; ask again")
+        _, facts = known.facts.get(run.fid, (0, None))
+        paths = seen_by_all(known.sights, run.fid, known.paths.get(run.fid, ()))
+        return self._as_seen(turn, rule, run, known, _seen(paths, known.rows[run.fid], facts))
+
+    def _as_seen(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
         run = without_old_names(rule, run)
         if all(sight.reads(run.fid) for sight in known.sights or ()):
             return self._made(turn, rule, run, seen, known.documents.get(run.fid, {}))
@@ -228,7 +244,8 @@ class ActionRuns:
 
     def _matched(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
         """Return a run as it is where the rule's query finds its object; else what becomes of it."""
-        if known.fired.get((run.fid, rule.name), 0) >= known.rows[run.fid].content:
+        # A run that has its key was asked for, or was made before its rule was edited: that it fired is no reason.
+        if not run.key and known.fired.get((run.fid, rule.name), 0) >= known.rows[run.fid].content:
             return None
         waits = run.fid in known.pending and turn.now_ns - run.made_ns < MOST_FACTS_WAIT_NS
         matches = self._matches.pop((run.id, run.merged), None)

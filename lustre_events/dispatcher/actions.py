@@ -15,6 +15,7 @@ from lustre_events.actions.link import CourierLink
 from lustre_events.changelog.fid import FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher.action_backfill import Backfill
 from lustre_events.dispatcher.action_facts import ActionFacts, CourierWatch
 from lustre_events.dispatcher.action_runs import ActionRuns, ReadIndex
 from lustre_events.dispatcher.action_sweep import RunSweeper
@@ -155,6 +156,7 @@ class Actions:
         return {
             "runs": self._find, "retry_runs": self._retry, "drop_runs": self._drop, "cancel_runs": self._cancel,
             "actions": self._tell, "hold_action": self._hold, "release_action": self._release,
+            **Backfill(self.runs).handlers(),
         }  # fmt: skip
 
     def _find(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:

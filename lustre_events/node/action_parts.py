@@ -48,6 +48,12 @@ class ActionReader:
                 view.fid: {each.extractor: each.body for each in view.documents} for view in search.show_many(fids)
             }
 
+    def close(self) -> None:
+        """Close the index, if it is open."""
+        search, self._search = self._search, None
+        if search is not None:
+            search.close()
+
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Search]:
         """Give the index, which stays open for the next rule's question, but not behind a failure."""

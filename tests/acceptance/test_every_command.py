@@ -15,8 +15,10 @@ from tests.support.unprivileged import Ran, Run, run_all
 
 FID = "[0x200000401:0x1:0x0]"
 WORDS: dict[str, str] = {
+    "actions backfill": "told *",
     "actions hold": "told",
     "actions release": "told",
+    "actions try": "told / --dry-run",
     "changelog deregister": "lustre-events",
     "config check": "{here}/none.toml",
     "continuity accept": "lustre-MDT0000",

@@ -25,6 +25,7 @@ from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig, rules_of
 from tests.support.profiles import examples
 from tests.support.records import builders as b
+from tests.support.records.builders import fid_of
 
 HOUR = 3_600
 RULE = """
@@ -423,3 +424,24 @@ def test_a_key_is_of_the_record_and_not_of_the_epoch() -> None:
     assert key_of("r", "content", stamp) == key_of("r", "content", again)
     assert len({key_of("r", "content", stamp), key_of("r", "content", following), key_of("s", "content", stamp),
                 key_of("r", "removed", stamp), key_of("r", "content", stamp, "2")}) == 5  # fmt: skip
+
+
+def test_a_backfill_acts_once_more_and_a_rehearsal_writes_nothing(make: MakeRig) -> None:
+    """A backfill sends files again under new keys, once however often it is asked; a rehearsal only tells."""
+    rig = make()
+    rig.tell(*files(2))
+    (first,) = {event.key for delivery in rig.take() for event in delivery.events if b"f1" in event.body}
+    fid = str(fid_of(1))
+    rehearsed = rig.ask("rehearse_action", rule="tell", fids=[fid])
+    assert json.loads(rehearsed["files"][0]["body"])["data"]["path"] == "/f1"
+    assert rehearsed["where"] == "https://beamline.example.org"
+    assert len(rig.runs()) == 2
+    pass_and_settle(rig, 1)
+    for _ in range(2):
+        assert rig.ask("backfill", rule="tell", fids=[fid], once="t") == {"runs": 1}
+    rig.settle()
+    ((event,),) = [each.events for each in rig.take()]
+    assert event.key != first
+    assert json.loads(event.body)["data"]["path"] == "/f1"
+    with pytest.raises(ConfigError, match="did you mean tell"):
+        rig.ask("backfill", rule="tel", fids=[fid], once="t")

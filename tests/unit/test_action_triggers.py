@@ -270,6 +270,7 @@ def documents(index_place: IndexPlace) -> Iterator[ActionRig]:
     read = ActionReader(rig.path if isinstance(rig.path, str) else f"sqlite:///{rig.path}")
     rig.dispatcher._actions.runs._reading = ReadIndex(read.documents, read.matching)
     yield rig
+    read.close()
     rig.close()
 
 
@@ -295,6 +296,18 @@ def test_a_document_fires_when_the_query_finds_it(documents: ActionRig) -> None:
     assert extracted(rig, 4, b.sattr(time_ns=rig.now_ns), b.rename(name=b"a.csv", to=b"b.csv")) == []
     told = [{"path": "/b.csv", "what": "document", "rows": 5}]
     assert extracted(rig, 5, b.close(time_ns=rig.now_ns)) == told
+
+
+def test_a_backfill_asks_the_query_and_tells_again(documents: ActionRig) -> None:
+    """Files that a rule has told of are told again by a backfill if its query finds them, and only then."""
+    rig = documents
+    extracted(rig, 3, b.create(name=b"a.csv"), b.close())
+    extracted(rig, 2, b.create(fid=2, name=b"b.csv"), b.close(fid=2))
+    rig.ask("backfill", rule="hot", fids=[str(b.fid_of(1)), str(b.fid_of(2))], once="t")
+    rig.settle()
+    rig.pass_seconds(1)
+    rig.settle()
+    assert rig.sent() == [{"path": "/a.csv", "what": "document", "rows": 3}]
 
 
 def test_reprocessing_fires_nothing(documents: ActionRig) -> None:
