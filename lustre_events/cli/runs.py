@@ -81,16 +81,10 @@ def _named(run: dict[str, Any]) -> str:
 
 def _chain(run: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the record, the rule, the run, and the other runs of the same object, in their order."""
-    record = run["record"]
-    cause = (
-        "no record" if record is None else f"record {record['index']} of {record['mdt']} (epoch {record['epoch']})"
-    )
-    job = f", by job {printable(run['jobid'].encode())}" if run["jobid"] else ""
-    more = f", and {run['merged']} more of it until the file had rested" if run["merged"] else ""
     path = printable(run["paths"][0].encode()) if run["paths"] else run["fid"]
     yield f"{path} {run['fid']}"
     yield from (f"  before: {_line(each)}" for each in reversed(others) if each["event_ns"] < run["event_ns"])
-    yield f"  {_when(run['event_ns'])} {cause}{job}: {run['trigger']}{more}"
+    yield f"  {_when(run['event_ns'])} {_cause(run)}"
     yield f"  {_when(run['made_ns'])} rule {run['rule']!r} could hold"
     if run["ready_ns"]:
         to = f"{run['action']} to {run['endpoint']}"
@@ -100,6 +94,16 @@ def _chain(run: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[str]:
     said = f": {printable(run['error'].encode())}" if run["error"] else ""
     yield f"  {_when(run['ended_ns'] or run['due_ns'])} {'' if run['ended_ns'] else 'due, '}{run['state']}{said}"
     yield from (f"  after: {_line(each)}" for each in reversed(others) if each["event_ns"] >= run["event_ns"])
+
+
+def _cause(run: dict[str, Any]) -> str:
+    record = run["record"]
+    cause = (
+        "no record" if record is None else f"record {record['index']} of {record['mdt']} (epoch {record['epoch']})"
+    )
+    job = f", by job {printable(run['jobid'].encode())}" if run["jobid"] else ""
+    more = f", and {run['merged']} more of it until the file had rested" if run["merged"] else ""
+    return f"{cause}{job}: {run['trigger']}{more}"
 
 
 def _when(time_ns: int) -> str:
