@@ -109,6 +109,13 @@ def first_reads(file: Any) -> dict[str, Any]:
     return facts.table(("name", "flag", "reference", "position", "quality", "cigar", "sequence"), rows)
 
 
+def refusal(exc: Exception, path: str) -> str:
+    """Return what htslib says against a header, in words without pysam's notation of bytes."""
+    words = clean(str(exc)).replace(f"file `b'{path}'`", "it").replace(path, "the file")
+    words = re.sub(r" ?\(mode=[^)]*\)", "", words)
+    return f"htslib refuses its header, so its lines were read one by one: {words}"
+
+
 def sam(path: str, stream: BinaryIO) -> dict[str, Any]:
     """Return the document of a SAM text; of one that htslib refuses, what its header's lines say all the same."""
     try:
@@ -119,8 +126,7 @@ def sam(path: str, stream: BinaryIO) -> dict[str, Any]:
         named = [re.search(r"\tSN:([^\t]+)", line) for line in lines if line.startswith("@SQ\t")]
         names = [found[1] for found in named if found]
         document = {"format": "sam", "reference_count": len(names), "references": first(names, MAX_NAMES)}
-        why = clean(str(exc)).replace(path, "the file")
-        reason = f"htslib refuses its header, so its lines were read one by one: {why}"
+        reason = refusal(exc, path)
         found = header_lines(lines)
         return document | found | {"partial": "; ".join(filter(None, (reason, found.get("partial"))))}
 
@@ -194,8 +200,7 @@ def vcf(path: str, stream: BinaryIO, head: bytes) -> dict[str, Any]:
         document = {"format": "vcf", "format_version": clean(header.plain.pop("fileformat", "")) or "unknown"}
         document |= {key: clean(value) for key, value in header.plain.items() if value}
         document |= listed({**lists, "samples": (len(header.samples), header.samples)})
-        why = clean(str(exc)).replace(path, "the file")
-        document["partial"] = f"htslib refuses its header, so its lines were read one by one: {why}"
+        document["partial"] = refusal(exc, path)
         stream.seek(0)
     found = counted(stream, sequences.vcf_records)
     reasons = [each["partial"] for each in (document, found) if "partial" in each]
