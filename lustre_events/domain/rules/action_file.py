@@ -17,9 +17,6 @@ burst = 10000                         # with more runs in a minute the rule is h
 per_minute = 0                        # most runs that are sent in a minute; 0: any number
 running = 0                           # most runs that are out at the same time; 0: any number
 audience = ["alice"]                  # users who must be allowed to see what is sent; default: nobody is asked
-
-A user's own rule is written in the same way. It holds for that user's files only, with that user's view, and names
-what the site grants (grants.py).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ for what meets one condition of `not`, nor where that is not known, e.g. in a di
 A user's file is written in the same way. Its rules are about that user's files only, whatever they say; their
 names and those of the user's own extractors get `USER/` in front; they may use the queue `default` and queues that
 are named after the user (`alice`, `alice-gpu`), and no priority above 0. There are at most 100
-of them, with 500 entries in their lists. Rules of actions name what the site grants (grants.py).
+of them, with 500 entries in their lists. Rules of actions name endpoints that the site grants.
 """
 
 from __future__ import annotations
