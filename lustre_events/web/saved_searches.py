@@ -40,6 +40,13 @@ class SavedSearches:
             ).fetchall()
         return [SavedSearch(*row) for row in rows]
 
+    def one(self, user: str, name: str) -> SavedSearch:
+        """Return a search of a user's. Raises ConfigError: there is none of that name."""
+        found = next((each for each in self.list(user) if each.name == name), None)
+        if found is None:
+            raise ConfigError(f"there is no saved search {name!r}")
+        return found
+
     def save(self, user: str, name: str, query: str, sort: str = "") -> SavedSearch:
         """Keep a search, in the place of one of that name.
 

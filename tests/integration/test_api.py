@@ -17,7 +17,7 @@ from werkzeug.security import generate_password_hash
 
 from lustre_events.config.settings import WebSettings
 from lustre_events.domain.action_run import DEAD
-from lustre_events.errors import NotAllowed
+from lustre_events.errors import ConfigError, NotAllowed
 from lustre_events.index.remote.client import PREFIX
 from lustre_events.web.api.routes import OPERATIONS
 from lustre_events.web.personal_tokens import DAY_NS, MOST_OF_A_USER, Tokens
@@ -86,6 +86,7 @@ CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "release": ("/actions/release", {"name": "tell", "kind": "rule"}),
     "save": ("/saved/run%207", {"query": "columns:own"}),
     "saved": ("/saved", None),
+    "feed": ("/saved/run%207/feed", None),
     "forget": ("/saved/run%207", None),
     "tokens": ("/tokens", None),
     "create": ("/tokens", {"label": "laptop"}),
@@ -310,6 +311,23 @@ def test_without_a_store_the_console_still_searches(console: Console, tmp_path: 
     assert (status, answer["kind"]) == (503, "StoreUnavailable")
 
 
+def test_a_saved_search_is_a_feed_of_ones_own_view(console: Console) -> None:
+    """A feed has what its user finds, newest first; who may see less gets less; forgotten, it is gone."""
+    client, query = console.app().test_client(), {"query": "*"}
+    found = {}
+    for user in (OWNER, OTHER):
+        token = secret_of(console, user)
+        assert call(client, token, "/saved/all", "PUT", json=query)[0] == 200
+        status, feed = call(client, token, "/saved/all/feed?limit=200")
+        seen = {each["fid"] for each in call(client, token, "/search?q=*&limit=200")[1]["hits"]}
+        found[user] = {each["id"].rpartition(":")[0] for each in feed["items"]}
+        times = [each["date_modified"] for each in feed["items"]]
+        assert (status, found[user], times) == (200, seen, sorted(times, reverse=True))
+        assert call(client, token, "/saved/all", "DELETE")[0] == 200
+        assert call(client, token, "/saved/all/feed")[0] == 400
+    assert found[OTHER] < found[OWNER]
+
+
 def test_the_console_makes_tokens_and_keeps_searches(console: Console) -> None:
     """A token is shown once and works until it is revoked; a saved search is on the first page and in the API."""
     client = enter(console.app(), OWNER)
@@ -330,7 +348,12 @@ def test_the_console_makes_tokens_and_keeps_searches(console: Console) -> None:
     assert "mine" in client.get("/").text
     with remote(console, OWNER) as index:
         assert [each["query"] for each in index.get(dict, "/saved")["saved"]] == ["columns:own"]
+        feed = index.get(dict, "/saved/mine/feed")
+        assert feed["version"] == "https://jsonfeed.org/version/1.1"
+        assert feed["items"]
     with remote(console, OTHER) as index:
         assert index.get(dict, "/saved") == {"saved": []}
+        with pytest.raises(ConfigError, match="there is no saved search 'mine'"):
+            index.get(dict, "/saved/mine/feed")
     client.post("/saved", data={"csrf": csrf, "forget": "mine"})
     assert "mine" not in client.get("/").text

@@ -341,6 +341,24 @@ class SavedSearchesAnswer(msgspec.Struct, frozen=True):
     saved: list[SavedSearchAnswer]
 
 
+class FeedItem(msgspec.Struct, frozen=True):
+    """One file of a feed. The same id: the same content of the same file."""
+
+    id: str
+    url: str
+    title: str
+    content_text: str
+    date_modified: str
+
+
+class FeedAnswer(msgspec.Struct, frozen=True):
+    """A saved search as https://jsonfeed.org/version/1.1 has it: the files that were written last come first."""
+
+    version: str
+    title: str
+    items: list[FeedItem]
+
+
 class TokenAnswer(msgspec.Struct, frozen=True):
     """A personal token, without its secret. `expires_ns` in the past, or `revoked`: it opens nothing any more."""
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
+from lustre_events.domain.pending import SECOND_NS
 from lustre_events.index.remote import answers
+from lustre_events.index.search.hits import Hit, hit_json
 from lustre_events.web.api.calls import Call
 from lustre_events.web.api.operation import Operation, Parameter
 from lustre_events.web.personal_tokens import PersonalToken
+
+MOST_TOLD = 16 << 10
+"""Characters of a file's documents in a feed; longer ones are on the file's page."""
 
 
 class WantedToken(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -40,6 +48,29 @@ def about(call: Call) -> dict[str, Any]:
 def saved(call: Call) -> dict[str, Any]:
     """Answer with the user's saved searches."""
     return {"saved": [asdict(each) for each in call.site.saved.list(call.user)]}
+
+
+def feed(call: Call) -> dict[str, Any]:
+    """Answer with what a saved search finds now, as a feed of the user's own view."""
+    name = call.given["name"]
+    kept = call.site.saved.one(call.user, name)
+    with call.search() as index:
+        query = call.mount.query(kept.query)
+        page = index.page(query, limit=call.given["limit"], sort="-mtime", visible_to=call.viewer)
+    items = [_feed_item(call.mount.placed(hit)) for hit in page.hits]
+    return {"version": "https://jsonfeed.org/version/1.1", "title": name, "items": items}
+
+
+def _feed_item(hit: Hit) -> dict[str, str]:
+    found, when = hit_json(hit), hit.mtime_ns or 0
+    documents = json.dumps(found["documents"], ensure_ascii=False)
+    return {
+        "id": f"{hit.fid}:{when}",
+        "url": f"/file/{quote(str(hit.fid), safe='')}",
+        "title": found["paths"][0],
+        "content_text": documents if len(documents) <= MOST_TOLD else "",
+        "date_modified": f"{datetime.fromtimestamp(when // SECOND_NS, UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
 
 
 def save(call: Call) -> dict[str, Any]:
@@ -89,6 +120,10 @@ OPERATIONS = (
         "PUT", "/saved/{name}", "save", "Keep a search under a name.", answers.SavedSearchAnswer, save, (NAME,),
         Kept,
         "act",
+    ),
+    Operation(
+        "GET", "/saved/{name}/feed", "feed", "A saved search as a JSON Feed: what was written last comes first.",
+        answers.FeedAnswer, feed, (NAME, Parameter("limit", "most files", 50, least=1, most=200)),
     ),
     Operation(
         "DELETE", "/saved/{name}", "forget", "Forget a saved search.", answers.SavedSearchesAnswer, forget, (NAME,),
