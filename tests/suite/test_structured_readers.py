@@ -152,3 +152,14 @@ def test_bombs_of_aliases_are_not_copied(tmp_path: Path) -> None:
     found = checked(STRUCTURED.extract(str(tmp_path / "a.yaml")))
     assert len(found["keys"]) == 20
     assert "values" in found["partial"]
+
+
+def test_a_tag_constructs_nothing(tmp_path: Path) -> None:
+    """A tag that would make PyYAML's unsafe loader call a function is passed over, and its values are kept."""
+    made = tmp_path / "made"
+    (tmp_path / "a.yaml").write_text(f"a: !!python/object/apply:os.mkdir [{made}]\n")
+    found = STRUCTURED.extract(str(tmp_path / "a.yaml"))
+    assert not made.exists()
+    assert found["value"] == {"a": [str(made)]}
+    yaml.load((tmp_path / "a.yaml").read_text(), Loader=yaml.UnsafeLoader)  # noqa: S506 - what it would have done
+    assert made.exists()
