@@ -22,6 +22,7 @@ from bench.churn import index_churn
 from bench.dispatch import index_throughput
 from bench.enriched import enrichment
 from bench.extract import extraction
+from bench.finding import finding_figures
 from bench.history import history_figures
 from bench.holding import lock_held
 from bench.index import index_figures, index_growth
@@ -50,6 +51,7 @@ STAGES: dict[str, Callable[[Options], Figures]] = {
     "extract": extraction,
     "suite": extractors,
     "web": web_search,
+    "finding": finding_figures,
     "metrics": metrics_overhead,
 }
 

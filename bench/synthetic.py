@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from lustre_events.changelog.fid import FID, ROOT_FID
@@ -30,6 +31,9 @@ _WORDS = (
     "background", "calibration", "annealed", "doped", "pristine", "oxidised", "strained", "bulk", "film",
     "flake", "wafer", "powder", "crystal", "mounted", "cooled", "heated", "pumped",
 )  # fmt: skip
+
+_RARE = {7: ("Müller", "Søren"), 8: ("超伝導の測定", "測定")}
+"""Words in a title of some files: with accents, and without spaces."""
 
 
 def fill(writer: IndexWriter, files: int) -> None:
@@ -122,10 +126,15 @@ def document(number: int) -> dict[str, Any]:
         "pressure": round(chance.uniform(0, 1), 4),
         "energy": round(chance.gauss(100, 30), 1),
         "exposure": chance.randrange(1, 1000),
-        "frame": number % FILES_PER_DIRECTORY,
+        "taken": _day(chance.randrange(1000)),
         "valid": chance.random() < 0.97,
-        "title": f"{chance.choice(_WORDS)} {chance.choice(_WORDS)} {chance.choice(_WORDS)}",
+        "title": f"{chance.choice(_WORDS)} {chance.choice(_WORDS)} {chance.choice(_RARE.get(number % 50, _WORDS))}",
     }
+
+
+def _day(before: int) -> str:
+    """Return the date of a number of days before NOW_NS."""
+    return datetime.fromtimestamp((NOW_NS - before * _DAY_NS) // 10**9, UTC).date().isoformat()
 
 
 def _owner(number: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,7 +43,7 @@ def pages(url: str) -> Iterator[tuple[str, float]]:
     Raises:
         ConfigError: a page was not given, or Flask is not installed.
     """
-    client = _client(url)
+    client = client_of(url)
     for query, sort in queries(QUERIES):
         asked = {"q": query, "sort": sort or "", "facets": "1"}
         for _ in range(RUNS):
@@ -54,7 +55,12 @@ def pages(url: str) -> Iterator[tuple[str, float]]:
             yield query, took
 
 
-def _client(url: str) -> Any:
+def client_of(url: str, store: Any = None) -> Any:
+    """Return a client of a console over an index; `store` has tokens.
+
+    Raises:
+        ConfigError: Flask is not installed.
+    """
     try:
         from lustre_events.web import make_app  # noqa: PLC0415 - Flask is optional
         from lustre_events.web.app import Site  # noqa: PLC0415
@@ -67,5 +73,8 @@ def _client(url: str) -> Any:
         raise ConfigError("this console only searches")
 
     login = Login(None, HEADER, ("127.0.0.1",))
-    site = Site(WebSettings(), login, lambda: open_search(url), never, never, History(never))
+    settings = WebSettings(requests_per_minute=0)
+    site = Site(settings, login, lambda: open_search(url), never, never, History(never))
+    if store is not None:
+        site = replace(site, store=store)
     return make_app(site).test_client()

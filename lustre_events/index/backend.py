@@ -211,6 +211,9 @@ class Reading(Protocol):
     def documents(self, ids: Collection[int]) -> list[StoredDocument]:
         """Return the documents and failures of objects, by their ids; per object ordered by extractor."""
 
+    def bodies(self, ids: Collection[int]) -> list[tuple[int, str, str]]:
+        """Return the good documents of objects as (id, extractor, JSON text), per object ordered by extractor."""
+
     def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
         """Return up to `limit` (extractor, key) that somebody may have meant who wrote the key `near`.
 

@@ -109,4 +109,4 @@ def _parquet(hits: Iterable[Hit], file: BinaryIO) -> None:
 
 
 def _is_utf8(path: str) -> bool:
-    return not any("\udc80" <= char <= "\udcff" for char in path)
+    return path.isascii() or not any("\udc80" <= char <= "\udcff" for char in path)

@@ -209,6 +209,14 @@ class PostgresqlReading:
         ))  # fmt: skip
         return [StoredDocument(*row) for row in rows]
 
+    def bodies(self, ids: Collection[int]) -> list[tuple[int, str, str]]:
+        """Return the good documents of objects."""
+        found = self._run(Clause(
+            "SELECT object, extractor, body FROM document WHERE body IS NOT NULL AND object = ANY(%b::bigint[])",
+            (sorted(ids),),
+        )) if ids else ()  # fmt: skip
+        return sorted(tuple(row) for row in found)
+
     def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
         """Return keys that are like one that somebody wrote."""
         return vocabulary.keys(self._planner.dialect, near, limit)

@@ -62,10 +62,10 @@ def _ids(reading: Reading, exact: Exact, near: Node, most: int) -> Iterator[int]
         )
     for start in range(0, len(found), _PORTION):
         before = 0
-        for each in reading.documents(found[start : start + _PORTION]):
-            if each.object != before and each.body is not None and _matches(exact, each.extractor, each.body):
-                before = each.object
-                yield before
+        for id_, extractor, body in reading.bodies(found[start : start + _PORTION]):
+            if id_ != before and _matches(exact, extractor, body):
+                before = id_
+                yield id_
 
 
 def _matches(exact: Exact, extractor: str, body: str) -> bool:

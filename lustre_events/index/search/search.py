@@ -278,7 +278,9 @@ class Search:
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
             ids = [row.id for row in reading.objects(fids).values()]
-            return {row.fid for row in reading.matching(self._meaning(reading, node, viewer), ids)}
+            # Only these are looked at, also where a value must be exact.
+            here = And((Among(tuple(ids)), node))
+            return {row.fid for row in reading.matching(self._meaning(reading, here, viewer), ids)}
 
     def paths(self, fids: Iterable[FID], *, visible_to: Viewer | None = None) -> dict[FID, list[bytes]]:
         """Return all current paths of each object."""

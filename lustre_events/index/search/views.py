@@ -21,9 +21,8 @@ def hits_of(
     """Return a hit for each row, with all paths and documents that the viewer sees; none without a path."""
     paths = paths_of(reading.links, [row.fid for row in rows], access)
     documents: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for found in reading.documents([row.id for row in rows if is_readable(row, viewer)]):
-        if found.body is not None:
-            documents[found.object][found.extractor] = json.loads(found.body)
+    for id_, extractor, body in reading.bodies([row.id for row in rows if is_readable(row, viewer)]):
+        documents[id_][extractor] = json.loads(body)
     return [
         Hit(
             fid=row.fid, paths=tuple(paths[row.fid]), type=row.type, size=row.size, mtime_ns=row.mtime_ns,

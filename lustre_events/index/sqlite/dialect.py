@@ -118,26 +118,21 @@ class SqliteDialect(Dialect):
             return None
         phrase = (_phrase(words, prefix=prefix),)
         source = Clause("SELECT rowid AS id FROM naming WHERE naming MATCH ?", phrase)
-        probe = Clause.of(self.exists, Clause("FROM naming WHERE naming MATCH ? AND rowid = o.id", phrase))
-        one: Clause | None = None
-        if seen is not None:
-            # Of several names of an object, the words may stand in one that is not seen.
-            self._functions += 1
-            name = f"le_named_{self._functions}"
-            self._connection.create_function(name, 1, partial(name_has_words, wanted=wanted, prefix=prefix))
-            one = Clause.of(
-                self.exists,
-                Clause.of("FROM link WHERE link.fid = o.fid AND {}", all_hold(seen, Clause(f"{name}(link.name)"))),
-            )
+        # Its names are looked at themselves: a prefix would be looked up anew for each object, and of several names
+        # the words may stand in one that is not seen.
+        self._functions += 1
+        name = f"le_named_{self._functions}"
+        self._connection.create_function(name, 1, partial(name_has_words, wanted=wanted, prefix=prefix))
+        named = all_hold(Clause("link.fid = o.fid"), seen, Clause(f"{name}(link.name)"))
+        probe = Clause.of(self.exists, Clause.of("FROM link WHERE {}", named))
+        rest = None if seen is None else probe
 
         def stream(after: int) -> tuple[Clause, ...]:
             return (Clause(f"{source.sql} AND rowid > ? ORDER BY rowid", (*phrase, after)),)
 
         size = self.counted(source, few) if effort > Effort.QUICK else MANY
         member = Clause.of(self.member, source)
-        return SqlCondition(
-            all_hold(probe, one), all_hold(member, one), source, one, size, streams=(stream,), besides=one
-        )
+        return SqlCondition(probe, all_hold(member, rest), source, rest, size, streams=(stream,), besides=rest)
 
     def body_probe(self, node: KeyNode) -> Clause | None:
         """Return a condition that looks into the object's documents, but for a value at one place of a table."""

@@ -150,6 +150,11 @@ class SqliteReading:
             )
         ]
 
+    def bodies(self, ids: Collection[int]) -> list[tuple[int, str, str]]:
+        """Return the good documents of objects."""
+        found = self._in("SELECT object, extractor, body FROM document WHERE body IS NOT NULL AND object", ids)
+        return sorted(found)
+
     def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
         """Return keys that are like one that somebody wrote."""
         return vocabulary.keys(self._planner.dialect, near, limit)
