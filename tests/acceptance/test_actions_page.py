@@ -55,7 +55,10 @@ def test_the_page_has_endpoints_and_three_rules() -> None:
 
 @pytest.mark.timeout(180)
 def test_the_rules_of_the_page_do_what_it_says() -> None:
-    """A measurement is a signed webhook, raw data that goes a mail, a long table a webhook, a user's one a mail."""
+    """A measurement is a signed webhook, raw data that goes a mail, a long table a webhook, a user's one a mail.
+
+    Neither secrets nor the path of an endpoint's URL are in the index, in Redis or in a log.
+    """
     box = Mailbox()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -75,6 +78,16 @@ def test_the_rules_of_the_page_do_what_it_says() -> None:
         wait_for((folder / "state" / "actions.key").is_file, failure=service.last_words)
         service.start_part("courier", "lustre_events", "courier")
         play(service, listener, box)
+        told = told_in(folder)
+        seal = (folder / "state" / "actions.key").read_bytes().strip()
+    assert {"index.db", "service.log"} < told.keys()
+    secrets = (
+        SECRET.removeprefix("whsec_").encode(),
+        base64.b64decode(SECRET.removeprefix("whsec_")),
+        b"/hook",
+        seal,
+    )
+    assert [(path, secret) for path, data in told.items() for secret in secrets if secret in data] == []
     events = received(listener)
     assert {"table": "/long.csv", "rows": 3} in events
     assert not any(event.get("table") == "/short.csv" for event in events)
@@ -102,6 +115,12 @@ def settings(service: Service, folder: Path, url: str, port: int) -> None:
     os.chown(own, USER.pw_uid, -1)
     text = service.config.read_text().replace("[dispatcher]\n", f'[dispatcher]\nuser_rules = "{users}"\n')
     service.config.write_text(text + f'[actions]\nendpoints = "{folder / "endpoints.toml"}"\n')
+
+
+def told_in(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of all that the service has written: index, Redis's files, logs."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in {".toml", ".key"}]
+    return {path.name: path.read_bytes() for path in files if path != folder / "secret"}
 
 
 def received(listener: Listener) -> list[dict[str, Any]]:
