@@ -325,7 +325,7 @@ def test_a_group_that_is_gone_is_said(place: Place) -> None:
 def test_wrong_names_are_refused(place: Place) -> None:
     """A name that would not fit a key or a line is refused before anything is made."""
     for name in ("", "a b", "a:b", "x" * 65, "é"):
-        with pytest.raises(ConfigError, match="no name for a group"):
+        with pytest.raises(ConfigError, match="is not a name for a group"):
             place.groups.join(name, from_start=False)
     assert place.groups.names() == []
 

@@ -113,7 +113,7 @@ def test_try_is_what_a_worker_does(bench: Bench, open_folder: Path) -> None:
     assert first["document"] == second["document"] == {"lines": 1, "words": 2}
     assert first["provenance"]["runtime"].startswith("apptainer")
     assert third["error"] == "no answer: the program ended with exit code 3"
-    assert "no regular file" in fifo["error"]
+    assert "not a regular file" in fifo["error"]
     assert done.returncode == 7
     assert b"\x1b" not in bench.run("try", bench.folder, paths[0]).stdout
 

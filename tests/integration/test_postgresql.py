@@ -150,7 +150,7 @@ def test_sentences_tell_what_to_do_and_no_password(
         said,
         ["a unit's in LUSTRE_EVENTS_INDEX_URL of its ROLE.env", "where only its user reads it", "make it",
          "check that the server runs", "check that the server runs",
-         "cannot be read", "no index that this version can open"],
+         "cannot be read", "is not an index that this version can open"],
         strict=True,
     ):  # fmt: skip
         assert part in str(said[url]), url
@@ -159,7 +159,7 @@ def test_sentences_tell_what_to_do_and_no_password(
             assert secret not in str(said[url]) + caplog.text
         assert isinstance(
             said[url],
-            ConfigError if part in {"cannot be read", "no index that this version can open"} else IndexUnavailable,
+            ConfigError if part in {"cannot be read", "is not an index that this version can open"} else IndexUnavailable,
         )
 
 

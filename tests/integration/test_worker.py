@@ -185,7 +185,7 @@ def test_what_cannot_run_is_said_in_each_result(site: Site) -> None:
     assert unknown.error.startswith("no extractor 'tabula' is installed on")
     assert unknown.error.endswith("did you mean tabular?")
     assert "the image of lost is not there" in lost.error
-    assert "no regular file" in directory.error
+    assert "not a regular file" in directory.error
 
 
 def test_process_runtime_says_so(site: Site) -> None:
