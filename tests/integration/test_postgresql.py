@@ -159,7 +159,9 @@ def test_sentences_tell_what_to_do_and_no_password(
             assert secret not in str(said[url]) + caplog.text
         assert isinstance(
             said[url],
-            ConfigError if part in {"cannot be read", "is not an index that this version can open"} else IndexUnavailable,
+            ConfigError
+            if part in {"cannot be read", "is not an index that this version can open"}
+            else IndexUnavailable,
         )
 
 
