@@ -133,9 +133,12 @@ class ActionRuns:
         """Ask the rules about runs that have settled; return whether there may be more."""
         more = False
         self._hold_slow(turn)
+        held = (
+            {hold.name for hold in turn.transaction.holds() if hold.kind == "rule"} if self.rules.users else set()
+        )
         for name in _site_first(turn.transaction.rules_with_runs(SETTLING)):
             rule = self.rules.by_name.get(name)
-            room = self._room_for_more(turn, rule)
+            room = self._room_for_more(turn, rule, held)
             if self.rules.is_paused(name) or room <= 0:
                 continue
             runs = turn.transaction.due_runs(SETTLING, name, turn.now_ns, room)
@@ -156,14 +159,14 @@ class ActionRuns:
         for name, why in wrong.items():
             self.hold(turn, "rule", name, f"its query cannot be asked: {why}")
 
-    def _room_for_more(self, turn: Turn, rule: ActionRule | None) -> int:
+    def _room_for_more(self, turn: Turn, rule: ActionRule | None, held: Collection[str]) -> int:
         """Return of how many runs a rule may be asked now.
 
         None of a user's rule that is held; and no more than the site grants of that user's wait with what is sent.
         """
         if rule is None or rule.author is None:
             return AT_ONCE
-        if any(hold.kind == "rule" and hold.name == rule.name for hold in turn.transaction.holds()):
+        if rule.name in held:
             return 0
         most = rule.author.allowance.runs
         own = self.rules.users.get(rule.author.uid, ())
