@@ -186,16 +186,19 @@ def test_a_user_checks_and_tests_the_own_file_without_any_right() -> None:
         (folder / "settings.toml").write_text(
             f'[actions]\nendpoints = "{folder}/endpoints.toml"\n[worker]\nextractors = ["{folder}/extractors"]\n'
         )
-        own = folder / f"{user.pw_name}.toml"
-        own.write_text(OWN.format(endpoint="myself"))
-        os.chown(own, user.pw_uid, -1)
+        good, wrong = (folder / kind / f"{user.pw_name}.toml" for kind in ("good", "wrong"))
+        for own, endpoint in ((good, "myself"), (wrong, "other")):
+            own.parent.mkdir()
+            own.write_text(OWN.format(endpoint=endpoint))
+            os.chown(own, user.pw_uid, -1)
         config = {"LUSTRE_EVENTS_CONFIG": str(folder / "settings.toml")}
-        asked = ["--json", "--user", str(own), "--owner", str(user.pw_uid), "/a.csv"]
-        checked, tested = run_all(
-            [Run(["rules", "check", "--user", str(own)], config), Run(["rules", "test", *asked], config)]
+        asked = ["--json", "--user", str(good), "--owner", str(user.pw_uid), "/a.csv"]
+        runs = (
+            ["rules", "check", "--user", str(good)],
+            ["rules", "test", *asked],
+            ["rules", "check", "--user", str(wrong)],
         )
-        own.write_text(OWN.format(endpoint="other"))
-        (refused,) = run_all([Run(["rules", "check", "--user", str(own)], config)])
+        checked, tested, refused = run_all([Run(words, config) for words in runs])
     assert (checked.code, checked.stderr) == (0, "")
     assert "and 1 rule of actions" in checked.stdout
     (found,) = json.loads(tested.stdout)["actions"]
