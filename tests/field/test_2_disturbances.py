@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.support.field import tree
-from tests.support.field.disturbing import PAUSE_SECONDS, SEED, UNITS_SECONDS, changes, states
+from tests.support.field.disturbing import PAUSE_SECONDS, SEED, UNITS_SECONDS, changes, kill_unit, states
 from tests.support.field.machine import Machine
 from tests.support.field.readme import Block
 from tests.support.field.site import HERE, Site
@@ -38,7 +38,7 @@ def test_every_unit_may_be_killed(site: Site) -> None:
     assert len(before) >= 7
     with changes(site.machine):
         for unit in before:
-            site.machine.run(f"systemctl kill --signal=KILL '{unit}'")
+            kill_unit(site.machine, unit)
             time.sleep(PAUSE_SECONDS)
     assert {unit: restarts(site.machine, unit) for unit in before} == {unit: n + 1 for unit, n in before.items()}
 
@@ -47,7 +47,7 @@ def test_redis_may_be_killed_and_restarted(site: Site) -> None:
     """Redis is killed, then restarted, with the shipped roles and its append-only file: records and jobs stay."""
     before = restarts(site.machine, "redis-server")
     with changes(site.machine):
-        site.machine.run("systemctl kill --signal=KILL redis-server")
+        kill_unit(site.machine, "redis-server")
         wait_for(lambda: restarts(site.machine, "redis-server") == before + 1, UNITS_SECONDS)
         time.sleep(PAUSE_SECONDS)
         site.machine.run("systemctl restart redis-server")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.support.field.disturbing import PAUSE_SECONDS, changes
+from tests.support.field.disturbing import PAUSE_SECONDS, changes, kill_unit
 from tests.support.field.site import Site, files
 from tests.support.field.truth import check_truth, losses
 
@@ -35,11 +35,12 @@ def test_the_index_moves_to_postgresql(site: Site) -> None:
 def test_postgresql_may_be_killed_and_restarted(site: Site) -> None:
     """PostgreSQL's processes are killed, it is restarted, and the dispatcher is killed: nothing is lost."""
     with changes(site.machine):
-        site.machine.run(f"systemctl kill --signal=KILL {SERVER}; sleep 1; systemctl restart {SERVER}")
+        kill_unit(site.machine, SERVER)
+        site.machine.run(f"sleep 1; systemctl restart {SERVER}")
         time.sleep(2 * PAUSE_SECONDS)
         site.machine.run(f"systemctl restart {SERVER}")
         time.sleep(2 * PAUSE_SECONDS)
-        site.machine.run("systemctl kill --signal=KILL lustre-events-dispatcher")
+        kill_unit(site.machine, "lustre-events-dispatcher")
     assert not losses(site.machine)
 
 

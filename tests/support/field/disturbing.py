@@ -32,6 +32,14 @@ def changes(machine: Machine) -> Iterator[Workload]:
     check_truth(machine)
 
 
+def kill_unit(machine: Machine, unit: str) -> None:
+    """Send SIGKILL to all processes of a unit.
+
+    systemctl fails where one of them ends by itself meanwhile; the first to get it is the main one, in any case.
+    """
+    machine.run(f"systemctl kill --signal=KILL '{unit}'", check=False)
+
+
 def states(machine: Machine) -> dict[str, str]:
     """Return the state of each enabled unit of ours."""
     said = machine.says("systemctl list-units --all --plain --no-legend 'lustre-events-*.service'")
