@@ -13,7 +13,7 @@ from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.mount import Mount
 from lustre_events.index.query.slips import field_text
 from lustre_events.index.search.hits import Facet, ObjectView, PendingWork, name_text
-from lustre_events.web import account, history, signin
+from lustre_events.web import account, history, signin, welcome
 
 pages = flask.Blueprint("files", __name__)
 
@@ -41,9 +41,12 @@ def search() -> str | tuple[str, int]:
         "mistake": "",
         "saved": account.saved() if not query else (),
     }
-    if not query:
-        return flask.render_template("search.html", **shown)
     viewer = signin.person().viewer
+    if not query:
+        with site.search() as index:
+            shown["here"] = welcome.welcome(index, viewer)
+        return flask.render_template("search.html", **shown)
+    shown["chips"] = welcome.chips(query)
     try:
         with site.search() as index:
             if "facets" in asked and "cursor" not in asked:

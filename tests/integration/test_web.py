@@ -73,6 +73,33 @@ def test_a_search_shows_hits_facets_and_an_address_that_can_be_kept(reader: Flas
     assert 'value="columns:temperature"' in page
 
 
+def test_the_first_page_shows_what_is_here(console: Console, reader: FlaskClient) -> None:
+    """Before a query there are the last changed files, and examples that find something, as the viewer may know."""
+    page = reader.get("/").text
+    other = enter(console.app(), OTHER)
+
+    for client in (reader, other):
+        asked = re.findall(r'href="(/\?q=[^"]+)"><code>', client.get("/").text)
+        assert asked
+        for address in asked:
+            assert "Nothing matches" not in client.get(unescape(address)).text
+    assert "3 files that you may see" in page
+    assert "/mnt/lustre/private.csv" in page
+    assert "/?q=ext:csv&amp;facets=1" in page
+
+
+def test_parts_of_a_query_can_be_left_out(reader: FlaskClient) -> None:
+    """Each part that must match is a chip whose link asks the same without it."""
+    page = reader.get("/?q=columns:temperature+AND+(ext:csv+OR+ext:h5)+NOT+size:0").text
+    chips = [unescape(each) for each in re.findall(r'<a href="([^"]+)" aria-label="without ', page)]
+
+    assert [re.sub(r"&.*|/\?q=", "", each) for each in chips] == [
+        "(ext:csv+OR+ext:h5)+AND+NOT+size:0", "columns:temperature+AND+NOT+size:0",
+        "columns:temperature+AND+(ext:csv+OR+ext:h5)",
+    ]  # fmt: skip
+    assert "chips" not in reader.get("/?q=ext:csv+OR+ext:h5").text
+
+
 def test_everybody_sees_only_what_the_file_system_allows(console: Console) -> None:
     """A document of a file that somebody may not read is neither found, counted nor shown to that user."""
     page = enter(console.app(), OTHER).get("/?q=columns:temperature&facets=1").text
