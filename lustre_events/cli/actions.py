@@ -12,12 +12,16 @@ import click
 
 from lustre_events.changelog.fid import FID
 from lustre_events.cli.options import index_of, resolve, with_index, with_settings
+from lustre_events.cli.runs import run_line
+from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import Settings
+from lustre_events.errors import ConfigError
 from lustre_events.index.mount import Mount
 from lustre_events.index.opening import open_search
 from lustre_events.index.search.paging import pages
 from lustre_events.node import wiring
 
+LAST_RUNS = 10
 PORTION = 200
 """Files of one request."""
 
@@ -39,9 +43,29 @@ def list_command(*, settings: Settings, as_json: bool) -> None:
     for rule in found["rules"]:
         click.echo(_rule_line(rule))
     for each in found["endpoints"]:
-        said = f" - HELD: {each['held']}" if each["held"] else ""
-        probed = " - failing, tried once a minute" if each["probed"] and not said else ""
-        click.echo(f"endpoint {each['endpoint']}: {each['kind']}, {each['where']}{probed}{said}")
+        click.echo(_endpoint_line(each))
+
+
+@actions_command.command("show")
+@click.argument("name")
+@with_settings
+def show(name: str, *, settings: Settings) -> None:
+    """Show a rule of an action, its endpoint, and its last runs; or an endpoint and the rules that name it."""
+    requests = wiring.requests(settings)
+    found = requests.ask("actions", {})
+    rules = [rule for rule in found["rules"] if name in {rule["rule"], rule["endpoint"]}]
+    endpoints = {name, *(rule["endpoint"] for rule in rules)}
+    shown = [each for each in found["endpoints"] if each["endpoint"] in endpoints]
+    if not rules and not shown:
+        known = [each["rule"] for each in found["rules"]] + [each["endpoint"] for each in found["endpoints"]]
+        raise ConfigError(
+            f"no rule of an action and no endpoint is named {name!r}{nearest(name, known or ['none'])}"
+        )
+    for line in (*map(_rule_line, rules), *map(_endpoint_line, shown)):
+        click.echo(line)
+    for rule in rules:
+        for run in requests.ask("runs", {"rule": rule["rule"], "limit": LAST_RUNS})["runs"]:
+            click.echo(f"  {run_line(run)}")
 
 
 @actions_command.command("hold")
@@ -122,6 +146,12 @@ def _print(found: dict[str, Any]) -> None:
 
 def _kind(*, endpoint: bool) -> str:
     return "endpoint" if endpoint else ""
+
+
+def _endpoint_line(each: dict[str, Any]) -> str:
+    said = f" - HELD: {each['held']}" if each["held"] else ""
+    probed = " - failing, tried once a minute" if each["probed"] and not said else ""
+    return f"endpoint {each['endpoint']}: {each['kind']}, {each['where']}{probed}{said}"
 
 
 def _rule_line(rule: dict[str, Any]) -> str:

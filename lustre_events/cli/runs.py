@@ -38,7 +38,7 @@ def list_command(
     """List runs, the newest first."""
     asked = {"rule": rule, "states": list(states), "fid": str(FID.parse(fid)) if fid else "", "limit": limit}
     for run in wiring.requests(settings).ask("runs", asked)["runs"]:
-        click.echo(json.dumps(run) if as_json else _line(run))
+        click.echo(json.dumps(run) if as_json else run_line(run))
 
 
 @runs_command.command("show")
@@ -70,7 +70,7 @@ def follow(*, settings: Settings, rule: str) -> None:
         found = requests.ask("runs", {"rule": rule})["runs"]
         for run in reversed(found):
             if seen.get(_named(run)) != run["state"]:
-                click.echo(_line(run))
+                click.echo(run_line(run))
         seen = {_named(run): run["state"] for run in found}
         time.sleep(FOLLOW_SECONDS)
 
@@ -83,7 +83,7 @@ def _chain(run: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the record, the rule, the run, and the other runs of the same object, in their order."""
     path = printable(run["paths"][0].encode()) if run["paths"] else run["fid"]
     yield f"{path} {run['fid']}"
-    yield from (f"  before: {_line(each)}" for each in reversed(others) if each["event_ns"] < run["event_ns"])
+    yield from (f"  before: {run_line(each)}" for each in reversed(others) if each["event_ns"] < run["event_ns"])
     yield f"  {_when(run['event_ns'])} {_cause(run)}"
     yield f"  {_when(run['made_ns'])} rule {run['rule']!r} could hold"
     if run["ready_ns"]:
@@ -93,7 +93,7 @@ def _chain(run: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[str]:
         yield f"  {_when(run['failed_ns'])} the first of {run['attempts']} attempts failed"
     said = f": {printable(run['error'].encode())}" if run["error"] else ""
     yield f"  {_when(run['ended_ns'] or run['due_ns'])} {'' if run['ended_ns'] else 'due, '}{run['state']}{said}"
-    yield from (f"  after: {_line(each)}" for each in reversed(others) if each["event_ns"] >= run["event_ns"])
+    yield from (f"  after: {run_line(each)}" for each in reversed(others) if each["event_ns"] >= run["event_ns"])
 
 
 def _cause(run: dict[str, Any]) -> str:
@@ -139,7 +139,8 @@ def _key(text: str) -> str:
     return text.lower()
 
 
-def _line(run: dict[str, Any]) -> str:
+def run_line(run: dict[str, Any]) -> str:
+    """Return a run on one line."""
     path = printable(run["paths"][0].encode()) if run["paths"] else run["fid"]
     when = _when(run["event_ns"])
     said = f": {printable(run['error'].encode())}" if run["error"] else ""

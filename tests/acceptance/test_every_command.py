@@ -18,6 +18,7 @@ WORDS: dict[str, str] = {
     "actions backfill": "told *",
     "actions hold": "told",
     "actions release": "told",
+    "actions show": "told",
     "actions try": "told / --dry-run",
     "changelog deregister": "lustre-events",
     "config check": "{here}/none.toml",
