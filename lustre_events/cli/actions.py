@@ -54,15 +54,12 @@ def show(name: str, *, settings: Settings) -> None:
     requests = wiring.requests(settings)
     found = requests.ask("actions", {})
     rules = [rule for rule in found["rules"] if name in {rule["rule"], rule["endpoint"]}]
-    endpoints = {name, *(rule["endpoint"] for rule in rules)}
-    shown = [each for each in found["endpoints"] if each["endpoint"] in endpoints]
-    if not rules and not shown:
-        known = [each["rule"] for each in found["rules"]] + [each["endpoint"] for each in found["endpoints"]]
-        raise ConfigError(
-            f"no rule of an action and no endpoint is named {name!r}{nearest(name, known or ['none'])}"
-        )
-    for line in (*map(_rule_line, rules), *map(_endpoint_line, shown)):
-        click.echo(line)
+    shown = {name, *(rule["endpoint"] for rule in rules)}
+    lines = [_rule_line(rule) for rule in rules]
+    lines += [_endpoint_line(each) for each in found["endpoints"] if each["endpoint"] in shown]
+    if not lines:
+        raise _unknown(name, found)
+    click.echo("\n".join(lines))
     for rule in rules:
         for run in requests.ask("runs", {"rule": rule["rule"], "limit": LAST_RUNS})["runs"]:
             click.echo(f"  {run_line(run)}")
@@ -146,6 +143,12 @@ def _print(found: dict[str, Any]) -> None:
 
 def _kind(*, endpoint: bool) -> str:
     return "endpoint" if endpoint else ""
+
+
+def _unknown(name: str, found: dict[str, Any]) -> ConfigError:
+    known = [each["rule"] for each in found["rules"]] + [each["endpoint"] for each in found["endpoints"]]
+    near = nearest(name, known or ["none"])
+    return ConfigError(f"no rule of an action and no endpoint is named {name!r}{near}")
 
 
 def _endpoint_line(each: dict[str, Any]) -> str:
