@@ -12,6 +12,7 @@ import pytest
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import IndexTooNew, IndexUnavailable
+from lustre_events.index.sqlite.ledger import OPEN_RUNS
 from lustre_events.index.sqlite.writer import CHECKPOINT_ROWS, SQLiteWriter
 
 
@@ -107,3 +108,15 @@ def test_a_folder_in_the_files_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "index.db").mkdir()
     with pytest.raises(IndexUnavailable, match="check that the file and its folder"):
         SQLiteWriter(tmp_path / "index.db")
+
+
+def test_open_runs_of_few_objects_are_looked_up_by_object(writer: SQLiteWriter) -> None:
+    """However many runs are open, those of a few objects are found without reading the others."""
+    plans = [
+        str(row)
+        for count in (1, 500)
+        for row in writer._connection.execute(
+            f"EXPLAIN QUERY PLAN {OPEN_RUNS.format(','.join('?' * count))}", [b"x"] * count
+        )
+    ]
+    assert [plan for plan in plans if "run_object" in plan and "fid=?" in plan] == plans

@@ -14,6 +14,8 @@ from lustre_events.index.ledger import FindsRuns
 from lustre_events.index.sqlite.among import select
 
 _STATES = ", ".join(f"'{state}'" for state in OPEN)
+OPEN_RUNS = f"SELECT data FROM run WHERE fid IN ({{}}) AND +state IN ({_STATES})"  # noqa: S608 - constants
+"""Looked up by object: the plus keeps SQLite from reading all runs that are open, of which a storm has many."""
 
 
 class RunTable(FindsRuns):
@@ -49,11 +51,7 @@ class RunTable(FindsRuns):
 
     def open_runs(self, fids: Collection[FID]) -> list[Run]:
         """Return the runs of objects that have not ended."""
-        rows = select(
-            self._connection,
-            f"SELECT data FROM run WHERE fid IN ({{}}) AND state IN ({_STATES})",  # noqa: S608 - constants
-            fids,
-        )
+        rows = select(self._connection, OPEN_RUNS, fids)
         return [decode_run(row[0]) for row in rows]
 
     def move_runs(self, source: FID, target: FID) -> None:
