@@ -1,4 +1,4 @@
-"""The reader's rows of the crash table in DESIGN.md, on a real Redis and real records, each killed there."""
+"""The reader's rows of the crash table in docs/protocol.md, on a real Redis and real records, each killed there."""
 
 from __future__ import annotations
 

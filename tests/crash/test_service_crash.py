@@ -1,6 +1,6 @@
 """Parts of the service killed at random moments while files change: the index ends as the file system is.
 
-And the rows of the crash table in DESIGN.md that want an exact moment, each with a process that kills itself
+And the rows of the crash table in docs/protocol.md that want an exact moment, each with a process that kills itself
 there (tests/support/service/mortal.py), everything around it real.
 The reader's own rows are in test_reader_crash.py.
 """

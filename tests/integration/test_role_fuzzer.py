@@ -1,6 +1,6 @@
 """With each role's login: every command that it has, with any argument. Nobody else stops, or loses anything.
 
-Scripts are left out: whoever may run one can keep Redis busy (DESIGN.md, "What is not stopped").
+Scripts are left out: whoever may run one can keep Redis busy (docs/security.md, "What is not stopped").
 """
 
 from __future__ import annotations

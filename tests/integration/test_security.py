@@ -1,4 +1,4 @@
-"""What the section "Security" of DESIGN.md claims, as far as no other test covers it."""
+"""What docs/security.md claims, as far as no other test covers it."""
 
 from __future__ import annotations
 

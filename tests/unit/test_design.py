@@ -1,4 +1,4 @@
-"""DESIGN.md names the test that covers each threat and each crash: pytest finds and runs it."""
+"""The pages of the design name the test that covers each threat and each crash: pytest finds and runs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import pytest
 
 from tests.support.service.command import REPOSITORY
 
-DESIGN = (REPOSITORY / "DESIGN.md").read_text("utf-8")
+DOCS = REPOSITORY / "docs"
+PAGES = [DOCS / f"{name}.md" for name in ("architecture", "protocol", "security")] + sorted(
+    DOCS.glob("decisions/*.md")
+)
+DESIGN = "\n".join(page.read_text("utf-8") for page in PAGES)
 NAME = re.compile(r"`(\w+/test_\w+\.py)::(test_\w+)`")
 NAMED = sorted(set(NAME.findall(DESIGN)))
 CRASHES = re.findall(r"^\| (.*) \|$", DESIGN.partition("## Crash table")[2].partition("\n## ")[0], re.MULTILINE)[1:]
