@@ -27,7 +27,8 @@ def facts(**changed: Any) -> ObjectFacts:
     told = {
         "type": "f", "size": 2048, "mtime_ns": NOW_NS, "ctime_ns": NOW_NS, "atime_ns": NOW_NS, "uid": 1, "gid": 1,
         "mode": 0o644, "nlink": 1, "jobid": None, "mime": "text/csv", "released": 0, "acl": None, "generation": 4,
-        "content": 4, "facts_generation": 4, "cause": CAUSE,
+        "content": 4, "facts_generation": 4, "cause": CAUSE, "mdt": None, "stripe_count": None, "stripe_size": None,
+        "mirror_count": None, "projid": None, "pool": None, "layout": None, "hsm": None,
     }  # fmt: skip
     return ObjectFacts(**{**told, **changed})
 
