@@ -19,7 +19,8 @@ def contents(request: pytest.FixtureRequest, empty_place: EmptyPlace) -> Iterato
     """Two files for all with keys of both types, and two secret ones, one of them with a name that all see."""
     with Contents(empty_place(request.param)) as index:
         index.object(0, type="d", uid=0, gid=0, mode=0o755)
-        table = {"columns": ["temperature", "time"], "rows": 3, "EXPTIME": 30, "sample": {"colour": "red"}}
+        table = {"columns": ["temperature", "time"], "rows": 3, "EXPTIME": 30, "sample": {"colour": "red"},
+                 "taken": "2026:03:01 12:00:00"}  # fmt: skip
         index.file(1, b"readings.csv", {"tabular": table}, type="f", uid=1, gid=1, mode=0o644, size=9)
         index.file(2, b"b.h5", {"hdf5": {"instrument": "ARPES"}}, type="f", uid=1, gid=1, mode=0o644, size=5)
         secret = {"instrumnt": "XPS", "password": "tempest"}
@@ -45,6 +46,8 @@ def search(contents: Contents) -> Search:
         ("columns:>3", "1 file has the key columns, but with text, not numbers", None),
         ("columns:temp", "but 1 file with words that begin so", "columns:temp*"),
         ("rows:4", "1 file has the key rows, but none matches rows:4; some values are 3", None),
+        ("taken:>2027", "1 file has the key taken, but none matches taken:>2027; some values are 2026", None),
+        ("columns:>2026-03", "1 file has the key columns, but none of its values is a time", None),
         ("temp", "but 3 files with words that begin so", "temp*"),
         ("eadings", "but 1 file with it in the name", "name:*eadings*"),
         (

@@ -109,6 +109,7 @@ def word(key: str, text: str) -> KeyEquals:
         ("mtime:2026-11", Fact("mtime_ns", NOV_22 - 21 * DAY, NOV_22 + 9 * DAY)),
         ("mtime:1970", Fact("mtime_ns", 0, 365 * DAY)),
         ("mtime:2026-11-22T10:00", Fact("mtime_ns", NOV_22 + 36_000 * SECOND, NOV_22 + 36_060 * SECOND)),
+        ("mtime:2026-11-22T10", Fact("mtime_ns", NOV_22 + 36_000 * SECOND, NOV_22 + 39_600 * SECOND)),
         ("mtime:2026-11-22T10:00:00+01:00", Fact("mtime_ns", NOV_22 + 32_400 * SECOND, NOV_22 + 32_401 * SECOND)),
         ("mtime:>=2026-11-22T00:00:00.25Z", Fact("mtime_ns", NOV_22 + SECOND // 4, None)),
         ("ctime:>now-7d", Fact("ctime_ns", NOW - 7 * DAY + 1, None)),

@@ -300,7 +300,7 @@ class Planner:
             case key_values.Between(low, high, include_low, include_high):
                 low, high = self.dialect.number(low), self.dialect.number(high)
                 bounds = _bounds(mark, (">=" if include_low else ">", low), ("<=" if include_high else "<", high))
-                return joined([Clause.of("value {}", bound) for bound in bounds], "AND")
+                return joined([Clause.of("value {}", bound) for bound in bounds], "AND") if bounds else TRUE
             case key_values.Like(glob):
                 return patterns.text_test(self.dialect, "value", glob)
             case key_values.Anything():

@@ -19,7 +19,7 @@ _NOW = re.compile(r"now((?:[+-]\d{1,9}[smhdw])*)\Z", re.ASCII)
 _STEP = re.compile(r"([+-]\d+)([smhdw])", re.ASCII)
 _STEP_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DATE = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?)?)?(Z|[+-]\d\d:\d\d)?\Z",
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?)?)?)?(Z|[+-]\d\d:\d\d)?\Z",
     re.IGNORECASE | re.ASCII,
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,9 +40,10 @@ def size_interval(text: str, now_ns: int) -> Interval:  # noqa: ARG001 - one sig
 
 
 def time_interval(text: str, now_ns: int) -> Interval:
-    """Return the nanoseconds of `2026`, `2026-11`, `2026-11-22`, `2026-11-22T10:00`, `now-7d`.
+    """Return the nanoseconds of `2026`, `2026-11`, `2026-11-22`, `2026-11-22T10`, `2026-11-22T10:00`, `now-7d`.
 
-    A date is the whole day, a minute the whole minute. Times are UTC where no offset (`+01:00`) is given.
+    A date is the whole day, an hour the whole hour, a minute the whole minute. Times are UTC where no offset
+    (`+01:00`) is given.
 
     Raises:
         ValueError: it is no time.
@@ -77,6 +78,8 @@ def _date_interval(match: re.Match[str]) -> Interval:
         return first, first + monthrange(start.year, month)[1] * 86400 * _SECOND
     if hour is None:
         return first, first + 86400 * _SECOND
+    if minute is None:
+        return first, first + 3600 * _SECOND
     if second is None:
         return first, first + 60 * _SECOND
     fraction = match[7] or ""
