@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from lustre_events.errors import QueryError
 from lustre_events.index.query.slips import (
     alternatives,
     field_text,
@@ -18,7 +21,10 @@ from lustre_events.index.query.tokens import tokenise
 from lustre_events.index.search.hints import best_without, counted, meant, near
 from lustre_events.index.search.known import Known
 from lustre_events.index.search.reasons import why
-from tests.support.index.tables import MemoryBackend, add_file, make_index
+from lustre_events.index.search.search import Search
+from lustre_events.index.visibility import Viewer
+from tests.support.index.tables import MemoryBackend, add_file, make_index, searching
+from tests.support.profiles import examples
 
 
 @pytest.mark.parametrize(
@@ -119,3 +125,40 @@ def test_sentences() -> None:
     found = best_without([("a", "b", 0), ("b:1", "a", 7)])
     assert [(each.query, each.files) for each in found] == [("a", 7)]
     assert "without b:1, 7 files" in found[0].text
+
+
+KEYS = (
+    "rows", "when", "n", "*.title", "x.deep", "nokey", "size", "mtime", "name", "ext", "path", "owner", "extractor",
+    "failed", "mime", "title.exact", "*.exact", "exact", "name.exact", "mdt", "pool", "fid", "type",
+)  # fmt: skip
+VALUES = (
+    "7", "12.5", ">2027", "<2020", ">=now-1d", "[1 TO 5]", "[* TO *]", "[a TO b]", "[2026-01 TO 2027]",
+    "[* TO 1999]", "zeit", "Z*", "*", '"a b"', '""', "/x/**", "-3", ">1e400", "[0x1:0x2:0x0]", '"2026-01-01"', ">a",
+)  # fmt: skip
+conditions = st.builds("{}:{}".format, st.sampled_from(KEYS), st.sampled_from(VALUES)) | st.sampled_from(
+    ["a", '"a c"']
+)
+
+
+@pytest.fixture(scope="module")
+def values() -> Search:
+    """An index with a value of each kind."""
+    index = make_index()
+    table = {"columns": ["Zeit"], "rows": 7, "when": "2026:03:01 12:00:00", "n": "12.50", "title": "a b c"}
+    add_file(index, 1, b"x/y.csv", {"tabular": {**table, "x": [1, {"deep": "d"}]}}, size=5, uid=7, mode=0o600)
+    return searching(index)
+
+
+@examples(400)
+@given(query=st.lists(conditions, min_size=1, max_size=3).map(" AND ".join), stranger=st.booleans())
+@example(query="when:>2027", stranger=False)
+def test_any_query_is_answered_explained_or_refused(values: Search, query: str, *, stranger: bool) -> None:
+    """No condition on any key, of any type, ends a search or its hints with an error but a refusal."""
+    viewer = Viewer(9) if stranger else None
+    try:
+        found = values.count(query, visible_to=viewer)
+        hints = values.hints(query, visible_to=viewer)
+    except QueryError as error:
+        assert str(error)  # noqa: PT017 - refused, with a sentence
+    else:
+        assert found == 0 or hints == ()
