@@ -23,7 +23,7 @@ from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.changelog.record import FLAG_RENAME, UNLNK_LAST, ChangelogRecord, RecordType, encode_record
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher
-from lustre_events.dispatcher.action_runs import ReadIndex
+from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.domain.rules.action_file import ActionNames
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rule_file import HERE, parse

@@ -16,6 +16,7 @@ from lustre_events.actions import ledger
 from lustre_events.changelog.fid import FID
 from lustre_events.config.nearest import nearest
 from lustre_events.dispatcher.action_runs import ActionRuns
+from lustre_events.dispatcher.run_settling import RunSettling
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import DEAD, Run, key_of
 from lustre_events.domain.rules.action_rules import ActionRule
@@ -39,8 +40,9 @@ class _Asked(msgspec.Struct):
 class Backfill:
     """Carries these requests out."""
 
-    def __init__(self, runs: ActionRuns) -> None:
+    def __init__(self, runs: ActionRuns, settling: RunSettling) -> None:
         self._runs = runs
+        self._settling = settling
 
     def handlers(self) -> dict[str, Any]:
         """Return what carries requests out, by their names."""
@@ -71,7 +73,7 @@ class Backfill:
         trigger = min((each for each in rule.on if each != REMOVED), default=REMOVED)
         found = []
         for fid, row in rows.items():
-            run = self._runs.rehearsed(turn, rule, _run(turn, rule, fid, row, trigger, "rehearsal"))
+            run = self._settling.rehearsed(turn, rule, _run(turn, rule, fid, row, trigger, "rehearsal"))
             why = "its conditions are not met" if run is None else run.error if run.state == DEAD else ""
             body = "" if run is None else run.body.decode("utf-8", "backslashreplace")
             found.append({"fid": str(fid), "why": why, "body": body})

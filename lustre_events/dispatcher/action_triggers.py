@@ -1,7 +1,7 @@
 """From what happened to runs of actions, in the transaction that moves the cursor.
 
 A run begins as `settling`: something happened, and by what is known a rule could hold. Until it has settled it
-takes in what else happens. Whether the rule holds is asked then (action_runs.py).
+takes in what else happens. Whether the rule holds is asked then (run_settling.py).
 
 Nothing fires for what a scan, a reprocessing or a repair finds, since no record says it, and a rename of a
 directory says nothing about what is in it. A file that gets a name for which a rule holds now, and did not before,

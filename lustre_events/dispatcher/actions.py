@@ -17,10 +17,11 @@ from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.action_backfill import Backfill
 from lustre_events.dispatcher.action_facts import ActionFacts, CourierWatch
-from lustre_events.dispatcher.action_runs import ActionRuns, ReadIndex
+from lustre_events.dispatcher.action_runs import ActionRuns
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.outcomes import Follow, ResultOutcome
+from lustre_events.dispatcher.run_settling import ReadIndex, RunSettling
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.transactions import Write
 from lustre_events.dispatcher.turn import Turn
@@ -48,7 +49,8 @@ class Actions:
         self._link = link
         self._viewers = Viewers(reading.of_user)
         self.triggers = ActionTriggers(settings, self._viewers)
-        self.runs = ActionRuns(reading, self._viewers, self.triggers.expand)
+        self.runs = ActionRuns(self._viewers)
+        self.settling = RunSettling(reading, self._viewers, self.triggers.expand, self.runs)
         self.sweeper = RunSweeper()
         self._facts = ActionFacts()
         self._watch = CourierWatch()
@@ -65,7 +67,8 @@ class Actions:
         self._rules = rules.actions
         self._viewers.follow(rules.actions.viewers)
         self._new = True
-        self.runs.follow(rules.actions, endpoints, rules.extractors)
+        self.runs.follow(rules.actions, endpoints)
+        self.settling.follow(rules.extractors)
 
     def follow_results(self, turn: Turn, outcomes: Sequence[ResultOutcome], *, others: Follow) -> None:
         """Let rules fire for documents that were written, and others follow the results."""
@@ -83,7 +86,7 @@ class Actions:
             return
         self.sweeper.look(counters)
         self._viewers.refresh(now_ns)
-        self.runs.ask_queries()
+        self.settling.ask_queries()
         if self._watch.is_time(now_ns):
             self._watch.look(self._link.waiting())
         done = set(self._answered)
@@ -121,7 +124,7 @@ class Actions:
         self._new = False
 
     def _settle(self, turn: Turn) -> None:
-        self._more = self.runs.settle(turn)
+        self._more = self.settling.settle(turn)
 
     def committed(self) -> bool:
         """Hand out deliveries and acknowledge answers, now that all is committed; return whether there was any.
@@ -156,7 +159,7 @@ class Actions:
         return {
             "runs": self._find, "retry_runs": self._retry, "drop_runs": self._drop, "cancel_runs": self._cancel,
             "actions": self._tell, "hold_action": self._hold, "release_action": self._release,
-            **Backfill(self.runs).handlers(),
+            **Backfill(self.runs, self.settling).handlers(),
         }  # fmt: skip
 
     def _find(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import aliases
-from lustre_events.dispatcher.action_runs import NOTHING_TO_READ, ReadIndex
 from lustre_events.dispatcher.actions import Actions
 from lustre_events.dispatcher.continuity import Advance
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
@@ -42,6 +41,7 @@ from lustre_events.dispatcher.records import Gathered, RecordWriter
 from lustre_events.dispatcher.reprocess_requests import ReprocessRequests
 from lustre_events.dispatcher.requests import RequestHandler
 from lustre_events.dispatcher.results import FileSystemQuestion, ResultWriter
+from lustre_events.dispatcher.run_settling import NOTHING_TO_READ, ReadIndex
 from lustre_events.dispatcher.scan import Scanning
 from lustre_events.dispatcher.scan_requests import ScanRequests
 from lustre_events.dispatcher.stream_input import Incoming

@@ -56,6 +56,11 @@ class Viewers:
         known = [viewer for viewer in found if viewer is not None]
         return known if len(known) == len(found) else None
 
+    def views(self, look: Transaction, names: Iterable[str]) -> list[UserView] | None:
+        """Return what users see in a transaction; None: one of them is not known now."""
+        viewers = self.of(names)
+        return None if viewers is None else [UserView(look, viewer) for viewer in viewers]
+
 
 @dataclass(frozen=True, slots=True)
 class _Owned:

@@ -24,7 +24,7 @@ from lustre_events.changelog.lctl import Lctl
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import Settings
 from lustre_events.dispatcher import Dispatcher
-from lustre_events.dispatcher.action_runs import ReadIndex
+from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.domain.namespace import mdt_number
 from lustre_events.domain.rules import rules
 from lustre_events.domain.rules.endpoints import Endpoint

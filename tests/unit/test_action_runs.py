@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lustre_events.actions import ledger
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OUTCOMES, REFUSED, Attempt
 from lustre_events.changelog.record import ChangelogRecord
-from lustre_events.dispatcher.action_runs import ReadIndex
 from lustre_events.dispatcher.action_sweep import RunSweeper
+from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.domain.action_run import ENDS, OPEN, Run, key_of
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.pending import SECOND_NS
@@ -352,7 +352,7 @@ def test_documents_fill_bodies(index_place: IndexPlace) -> None:
     more = 'body = { a = "{doc.tabular.rows}", b = "{doc.tabular.x.y}", c = "n={doc.tabular.rows}" }'
     rig = action_rig(index_place, RULE.format(more=more))
     rows = {"tabular": {"rows": 3}}
-    rig.dispatcher._actions.runs._reading = ReadIndex(
+    rig.dispatcher._actions.settling._reading = ReadIndex(
         lambda fids: dict.fromkeys(fids, rows), lambda _query, _fids, _viewer: ()
     )
     rig.tell(*files(1))

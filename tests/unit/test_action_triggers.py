@@ -9,8 +9,8 @@ import pytest
 
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord
-from lustre_events.dispatcher.action_runs import ReadIndex
 from lustre_events.dispatcher.outcomes import ResultOutcome
+from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.namespace import Link, base_stamp
 from lustre_events.index.interface import ObjectRow
@@ -268,7 +268,7 @@ body = { path = "{path}", what = "{trigger}", rows = "{doc.tabular.rows}" }
 def documents(index_place: IndexPlace) -> Iterator[ActionRig]:
     rig = action_rig(index_place, DOCUMENT_RULE)
     read = ActionReader(rig.path if isinstance(rig.path, str) else f"sqlite:///{rig.path}")
-    rig.dispatcher._actions.runs._reading = ReadIndex(read.documents, read.matching)
+    rig.dispatcher._actions.settling._reading = ReadIndex(read.documents, read.matching)
     yield rig
     read.close()
     rig.close()

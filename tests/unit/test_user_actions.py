@@ -13,7 +13,7 @@ from lustre_events.actions.ledger import AGAIN, ENDPOINT
 from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord
-from lustre_events.dispatcher.action_runs import ReadIndex
+from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.domain.rules.action_rules import USERS, ActionRules
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import QueryError
@@ -185,10 +185,10 @@ def test_a_users_query_is_asked_as_that_user(make: MakeRig) -> None:
         asked.append(viewer)
         raise QueryError("it takes too long")
 
-    runs = rig.dispatcher._actions.runs
-    runs._reading = ReadIndex(lambda _fids: {}, matching, viewer_of)
-    runs._questions = {"alice/tell": {("x", 0): b.fid_of(1)}}
-    runs.ask_queries()
+    settling = rig.dispatcher._actions.settling
+    settling._reading = ReadIndex(lambda _fids: {}, matching, viewer_of)
+    settling._questions = {"alice/tell": {("x", 0): b.fid_of(1)}}
+    settling.ask_queries()
     rig.settle()
     assert asked == [viewer_of("1000")]
     assert [each["held"] for each in rig.ask("actions")["rules"]] == [

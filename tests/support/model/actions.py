@@ -12,7 +12,7 @@ from lustre_events.actions.kinds import KINDS
 from lustre_events.actions.ledger import OK
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher.action_runs import NOTHING_TO_READ
+from lustre_events.dispatcher.run_settling import NOTHING_TO_READ
 from lustre_events.domain.action_run import STATES, Run, decode_run
 from lustre_events.domain.rules.action_file import ActionNames
 from lustre_events.domain.rules.endpoints import Endpoint

@@ -1,0 +1,291 @@
+"""Runs that settle: when their object has rested their rule is asked, and what is sent is made, or they go.
+
+What becomes of those that are made: action_runs.py. Queries are asked between two transactions, about what is
+committed, and their answers wait for the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+
+from lustre_events.actions import bodies, ledger
+from lustre_events.actions.guards import HOUR_NS, MOST_AT_A_PLACE
+from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher.action_runs import AT_ONCE, ActionRuns, site_first
+from lustre_events.dispatcher.run_views import asks_documents, gone_as_seen, without_old_names
+from lustre_events.dispatcher.run_writing import put_runs
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.user_runs import FACTS_WAIT_NS, MOST_FACTS_WAIT_NS
+from lustre_events.dispatcher.viewers import OfUser, UserView, Viewers, seen_by_all
+from lustre_events.domain.action_run import HELD, SENT, SETTLING, WAITING, Run, Seen, key_of
+from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules.action_rules import USERS, ActionRule
+from lustre_events.domain.rules.conditions import File
+from lustre_events.domain.triggers import CONTENT, DOCUMENT, REMOVED
+from lustre_events.errors import ConfigError, LustreEventsError
+from lustre_events.index.interface import Facts, ObjectRow
+from lustre_events.index.visibility import Viewer
+
+log = logging.getLogger(__name__)
+
+MOST_MATCHES = 50_000
+
+VIEWERS_WAIT_NS = SECOND_NS
+PENDING_WAIT_NS = SECOND_NS // 4
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIndex:
+    """Reads what is committed. The first two may raise LustreEventsError.
+
+    `documents` returns the good documents of objects, by extractor; `matching` those of some that match a query, as
+    a user sees them (None: all); `of_user` returns a user with the groups that the user has here, or raises
+    ConfigError.
+    """
+
+    documents: Callable[[Collection[FID]], Mapping[FID, Mapping[str, Any]]]
+    matching: Callable[[str, Collection[FID], Viewer | None], Collection[FID]]
+    of_user: OfUser = Viewer.of_user
+
+
+NOTHING_TO_READ = ReadIndex(lambda _fids: {}, lambda _query, _fids, _viewer: ())
+Expand = Callable[[Turn, Sequence[Run]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the index knows of the objects of runs."""
+
+    rows: Mapping[FID, ObjectRow]
+    facts: Mapping[FID, tuple[int, Facts]]
+    paths: Mapping[FID, Sequence[bytes]]
+    documents: Mapping[FID, Mapping[str, Any]]
+    fired: Mapping[tuple[FID, str], int]
+    pending: Collection[FID]
+    """Those for which an extraction is pending, where queries are asked."""
+    sights: Sequence[UserView] | None = ()
+    """Of those who must be allowed to see what is sent; None: one of them is not known now."""
+
+
+class RunSettling:
+    """Asks rules about runs that have settled, in the caller's transaction."""
+
+    def __init__(self, reading: ReadIndex, viewers: Viewers, expand: Expand, runs: ActionRuns) -> None:
+        """Take what reads the index, knows users, makes runs of users' own rules, and carries on what is made."""
+        self._reading = reading
+        self._viewers = viewers
+        self._expand = expand
+        self._runs = runs
+        self._too_slow: dict[str, str] = {}
+        """Users' own rules whose query cannot be asked, and why."""
+        self._extractors: Collection[str] = ()
+        self._questions: dict[str, dict[tuple[str, int], FID]] = {}
+        """What queries are to be asked about: by rule, and by run and how often it was merged."""
+        self._matches: dict[tuple[str, int], bool] = {}
+
+    def follow(self, extractors: Collection[str]) -> None:
+        """Forget what queries found: rules may have changed. `extractors` are those that rules name."""
+        self._extractors = extractors
+        self._matches = {}
+
+    def settle(self, turn: Turn) -> bool:
+        """Ask the rules about runs that have settled; return whether there may be more."""
+        more = False
+        self._hold_slow(turn)
+        users = bool(self._runs.rules.users)
+        held = {hold.name for hold in turn.transaction.holds() if hold.kind == "rule"} if users else set()
+        for name in site_first(turn.transaction.rules_with_runs(SETTLING)):
+            rule = self._runs.rules.by_name.get(name)
+            room = self._room_for_more(turn, rule, held)
+            if self._runs.rules.is_paused(name) or room <= 0:
+                continue
+            runs = turn.transaction.due_runs(SETTLING, name, turn.now_ns, room)
+            more |= len(runs) == AT_ONCE
+            if not runs:
+                continue
+            if name == USERS:
+                self._expand(turn, runs)
+            elif rule is None:
+                put_runs(turn, runs, [ledger.cancelled(run, turn.now_ns, "its rule is gone") for run in runs])
+            else:
+                self._ask(turn, rule, runs)
+        return more
+
+    def _hold_slow(self, turn: Turn) -> None:
+        """Hold users' own rules whose queries cannot be asked."""
+        wrong, self._too_slow = self._too_slow, {}
+        for name, why in wrong.items():
+            self._runs.hold(turn, "rule", name, f"its query cannot be asked: {why}")
+
+    def _room_for_more(self, turn: Turn, rule: ActionRule | None, held: Collection[str]) -> int:
+        """Return of how many runs a rule may be asked now.
+
+        None of a user's rule that is held; and no more than the site grants of that user's wait with what is sent.
+        """
+        if rule is None or rule.author is None:
+            return AT_ONCE
+        if rule.name in held:
+            return 0
+        most = rule.author.allowance.runs
+        own = self._runs.rules.users.get(rule.author.uid, ())
+        states = (WAITING, SENT, HELD)
+        waiting = sum(turn.transaction.count_runs(state, each.name, most) for each in own for state in states)
+        return min(AT_ONCE, most - waiting)
+
+    def _ask(self, turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> None:
+        known = self._look(turn, rule, runs)
+        after = [self._asked(turn, rule, run, known) for run in runs]
+        put_runs(turn, runs, after)
+        made = [run for run in after if run is not None and run.state != SETTLING]
+        fired = {(run.fid, rule.name): run.generation for run in made if run.trigger in {CONTENT, DOCUMENT}}
+        turn.transaction.put_fired(fired)
+        why = self._runs.guards.made(rule.name, len(made), rule.burst, turn.now_ns)
+        if why:
+            self._runs.hold(turn, "rule", rule.name, why)
+
+    def _look(self, turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> _Known:
+        fids = {run.fid for run in runs if run.trigger != REMOVED}
+        asks = asks_documents(rule)
+        return _Known(
+            turn.transaction.objects(fids), turn.transaction.facts(fids), turn.transaction.paths(fids),
+            self._reading.documents(fids) if asks and fids else {},
+            turn.transaction.fired(fids) if rule.query else {},
+            self._pending(turn, fids) if rule.query else (),
+            self._viewers.views(turn.transaction, rule.viewers),
+        )  # fmt: skip
+
+    def _asked(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
+        """Return what becomes of a run whose rule is asked now; None: it is forgotten."""
+        if known.sights is None:
+            return ledger.later(run, turn.now_ns + VIEWERS_WAIT_NS)
+        if run.trigger == REMOVED:
+            return self._made(turn, rule, run, gone_as_seen(rule, run, known.sights), {})
+        row = known.rows.get(run.fid)
+        if row is None:
+            return None  # gone meanwhile
+        generation, facts = known.facts.get(run.fid, (0, None))
+        paths = seen_by_all(known.sights, run.fid, known.paths.get(run.fid, ()))
+        in_doubt = not paths and any(sight.in_doubt for sight in known.sights)
+        if (generation < row.generation or in_doubt) and turn.now_ns - run.made_ns < MOST_FACTS_WAIT_NS:
+            # The longer it waits, the less often it is looked at: a hundred thousand may wait for a slow worker.
+            return ledger.later(run, turn.now_ns + max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4))
+        return self._present(turn, rule, run, known, _seen(paths, row, facts))
+
+    def _present(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
+        """Return what becomes of a run of an object that is there, with names that all who must see them see."""
+        if run.trigger == CONTENT and _unchanged(run.before, seen):
+            return None
+        if run.trigger == DOCUMENT:
+            after = self._matched(turn, rule, run, known)
+            if after is not run:
+                return after
+        return self._as_seen(turn, rule, run, known, seen)
+
+    def rehearsed(self, turn: Turn, rule: ActionRule, run: Run) -> Run | None:
+        """Return what a run of an object that is there would send, without its query; None: conditions do not hold.
+
+        Nothing is written.
+        """
+        known = self._look(turn, rule, [run])
+        if known.sights is None:
+            raise ConfigError("who must see the file is not known yet; ask again")
+        _, facts = known.facts.get(run.fid, (0, None))
+        paths = seen_by_all(known.sights, run.fid, known.paths.get(run.fid, ()))
+        return self._as_seen(turn, rule, run, known, _seen(paths, known.rows[run.fid], facts))
+
+    def _as_seen(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
+        run = without_old_names(rule, run)
+        if all(sight.reads(run.fid) for sight in known.sights or ()):
+            return self._made(turn, rule, run, seen, known.documents.get(run.fid, {}))
+        return self._made(turn, rule, replace(run, jobid=None), replace(seen, mime=None), {})
+
+    def _matched(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
+        """Return a run as it is where the rule's query finds its object; else what becomes of it."""
+        # A run that has its key was asked for, or was made before its rule was edited: that it fired is no reason.
+        if not run.key and known.fired.get((run.fid, rule.name), 0) >= known.rows[run.fid].content:
+            return None
+        waits = run.fid in known.pending and turn.now_ns - run.made_ns < MOST_FACTS_WAIT_NS
+        matches = self._matches.pop((run.id, run.merged), None)
+        if waits or matches is None:
+            self._questions.setdefault(rule.name, {})[run.id, run.merged] = run.fid
+            return ledger.later(run, turn.now_ns + (PENDING_WAIT_NS if waits else 0))
+        return run if matches else None
+
+    def _made(self, turn: Turn, rule: ActionRule, run: Run, seen: Seen, documents: Mapping[str, Any]) -> Run | None:
+        path = next((path for path in seen.paths if rule.holds(_file(path, seen, turn.now_ns), seen.type)), None)
+        if path is None:
+            return None
+        key = run.key or key_of(rule.name, run.trigger, run.stamp)
+        place = bodies.place_of(path)
+        run = ledger.ready(_with_key(run, key, rule), b"", place, seen.uid, turn.now_ns)
+        try:
+            body = bodies.rendered(rule, run, bodies.known_of(run, path, seen, documents))
+        except ConfigError as exc:
+            return ledger.refused(run, turn.now_ns, str(exc))
+        run = ledger.ready(run, body, place, seen.uid, turn.now_ns)
+        if turn.transaction.runs_at(rule.name, place, turn.now_ns - HOUR_NS, MOST_AT_A_PLACE) >= MOST_AT_A_PLACE:
+            why = f"more than {MOST_AT_A_PLACE} runs within an hour for this path: does the action change the file?"
+            return ledger.held(run, why)
+        return run
+
+    def _pending(self, turn: Turn, fids: Collection[FID]) -> set[FID]:
+        works = [(fid, extractor) for fid in fids for extractor in self._extractors]
+        return {fid for fid, _ in turn.transaction.pending(works)}
+
+    def ask_queries(self) -> None:
+        """Ask the queries of rules about what is committed, on the objects in question only; no lock is held."""
+        questions, self._questions = self._questions, {}
+        if len(self._matches) > MOST_MATCHES:
+            self._matches = {}  # of runs that are gone; those of others are asked for again
+        for name, asked in questions.items():
+            rule = self._runs.rules.by_name.get(name)
+            if rule is None:
+                continue
+            try:
+                found = self._matching(rule, set(asked.values()))
+            except LustreEventsError as exc:  # they are asked again: their runs are still settling
+                log.warning("rule %r waits: %s", name, exc, extra={"action": "retry"})
+                if rule.author is not None:
+                    self._too_slow[name] = str(exc)
+                continue
+            self._matches.update({key: fid in found for key, fid in asked.items()})
+
+    def _matching(self, rule: ActionRule, fids: Collection[FID]) -> Collection[FID]:
+        """Return those that a rule's query finds, as each of those who must see them sees them."""
+        if not rule.viewers:
+            return set(self._reading.matching(rule.query, fids, None))
+        found = set(fids)
+        for viewer in self._viewers.of(rule.viewers) or ():
+            found &= set(self._reading.matching(rule.query, found, viewer))
+        return found
+
+
+def _with_key(run: Run, key: str, rule: ActionRule) -> Run:
+    return replace(run, key=key, digest=rule.digest, endpoint=rule.endpoint, action=rule.action)
+
+
+def _unchanged(before: Seen | None, seen: Seen) -> bool:
+    """Whether a burst with HSM or layout records has left size and time as they were: nobody wrote."""
+    return before is not None and before.mtime_ns is not None and (before.size, before.mtime_ns) == (
+        seen.size, seen.mtime_ns,
+    )  # fmt: skip
+
+
+def _seen(paths: Sequence[bytes], row: ObjectRow, facts: Facts | None) -> Seen:
+    if facts is None:
+        return Seen(paths=tuple(paths), type=row.type)
+    return Seen(
+        paths=tuple(paths), type=facts.type, uid=facts.uid, gid=facts.gid, size=facts.size, mtime_ns=facts.mtime_ns,
+        mode=facts.mode, mime=facts.mime,
+    )  # fmt: skip
+
+
+def _file(path: bytes, seen: Seen, now_ns: int) -> File:
+    return File(
+        path, uid=seen.uid, gid=seen.gid, size=seen.size, mtime_ns=seen.mtime_ns, mime=seen.mime, now_ns=now_ns
+    )
