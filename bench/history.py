@@ -27,6 +27,7 @@ from lustre_events.changelog.record import (
     encode_record,
 )
 from lustre_events.history.archive import Archive
+from lustre_events.history.joining import Joining
 from lustre_events.history.keeper import Keeper
 from lustre_events.history.lookup import Present, Teller
 from lustre_events.history.losses import LossBook
@@ -73,7 +74,7 @@ def _keep(folder: Path, records: int) -> tuple[int, float]:
     """Write a history; return how many records it has, and the processor time of the keeper."""
     writer, cpu, count = SegmentWriter(folder, 90, 1 << 40), 0.0, 0
     source = _Blocks()
-    keeper = Keeper(source, writer, LossBook(folder))
+    keeper = Keeper(source, writer, LossBook(folder), Joining(folder))
     raw = gzip.decompress((RECORDED / "lustre-MDT0000.raw.gz").read_bytes())
     logs = {
         "bench-MDT0000": _numbered(

@@ -110,6 +110,8 @@ def _within(one: Missing, other: Missing) -> bool:
     same = (one.mdt, one.epoch, one.reason) == (other.mdt, other.epoch, other.reason)
     return (
         same
+        and other.after_ns <= one.after_ns
+        and one.before_ns <= other.before_ns
         and other.first_index <= one.first_index
         and (not other.last_index or 0 < one.last_index <= other.last_index)
     )

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from lustre_events.changelog.record import decode_record
 from lustre_events.errors import GroupCutOff, StreamError, StreamUnavailable
+from lustre_events.history.joining import Joining
 from lustre_events.history.losses import LossBook
 from lustre_events.history.segment_writer import SegmentWriter
 from lustre_events.streams.group_keeper import LostRange
@@ -57,8 +58,8 @@ class Keeper:
         records: the subscription.
         writer: the folder.
         book: keeps what was marked as lost, in the same folder.
+        joining: knows in front of which blocks records may be missing, since the group is new.
         service: says what was marked as lost, and is told how far this is; None: nobody.
-        joined: the group is new, so what came since the last record written may be missing.
         beat: called at every turn with what `systemctl status` shows.
         clock: seconds; `time_ns` is the wall clock.
     """
@@ -68,9 +69,9 @@ class Keeper:
         records: Records,
         writer: SegmentWriter,
         book: LossBook,
+        joining: Joining,
         *,
         service: Service | None = None,
-        joined: bool = False,
         beat: Callable[[str], None] = lambda _status: None,
         clock: Callable[[], float] = time.monotonic,
         time_ns: Callable[[], int] = time.time_ns,
@@ -80,7 +81,7 @@ class Keeper:
         self._writer = writer
         self._book = book
         self._service = service
-        self._joined = joined
+        self._joining = joining
         self._met: set[str] = set()
         self._beat = beat
         self._clock = clock
@@ -141,7 +142,8 @@ class Keeper:
 
         A new epoch may go on behind the last one, have its records again, or have begun to count anew.
         """
-        known = self._writer.found(block.mdt) if self._joined and block.mdt not in self._met else None
+        first = block.mdt not in self._met and self._joining.is_first(block.mdt)
+        known = self._writer.found(block.mdt) if first else None
         self._met.add(block.mdt)
         if known is None:
             return
@@ -166,6 +168,7 @@ class Keeper:
         """Write and acknowledge what is held; False: it cannot be written now."""
         try:
             self.written += self._writer.flush(self._time_ns())
+            self._joining.began(self._met)
         except OSError as exc:
             if not self._waiting:
                 log.error(  # noqa: TRY400 - the disk is full, and everybody knows where

@@ -29,6 +29,7 @@ from lustre_events.domain.namespace import mdt_number
 from lustre_events.domain.rules import rules
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import ChangelogUserUnknown, ConfigError
+from lustre_events.history.joining import Joining
 from lustre_events.history.keeper import GROUP, Keeper
 from lustre_events.history.losses import LossBook
 from lustre_events.history.segment_writer import SegmentWriter
@@ -227,13 +228,16 @@ def history_keeper(settings: Settings, beat: Callable[[str], None] = _unwatched)
     check_safe(client)
     try:
         writer = SegmentWriter(Path(own.folder), own.days, own.max_bytes)
-    except OSError as exc:
-        raise ConfigError(f"{own.folder}: cannot be written ({exc.strerror}); see [history] folder") from exc
-    groups = RedisGroups(client)
-    joined = groups.join(GROUP, from_start=True)
+        joining = Joining(Path(own.folder))
+        groups = RedisGroups(client)
+        if GROUP not in groups.names():
+            joining.begin()
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{own.folder}: cannot be written ({exc}); see [history] folder") from exc
+    groups.join(GROUP, from_start=True)
     subscription = Subscription(client, groups, GROUP, socket.gethostname(), HISTORY_CLAIM_SECONDS)
     book, state = LossBook(Path(own.folder)), HistoryState(client)
-    return Keeper(subscription, writer, book, service=state, joined=joined, beat=beat)
+    return Keeper(subscription, writer, book, joining, service=state, beat=beat)
 
 
 def seal_path(settings: Settings) -> Path:

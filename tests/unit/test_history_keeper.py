@@ -17,6 +17,7 @@ from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.errors import ConfigError, GroupCutOff
 from lustre_events.history.archive import Archive, Coverage
 from lustre_events.history.gaps import FOREVER_NS
+from lustre_events.history.joining import Joining
 from lustre_events.history.keeper import FLUSH_SECONDS, REPORT_SECONDS, Keeper
 from lustre_events.history.losses import LossBook, read
 from lustre_events.history.segment_writer import SegmentWriter
@@ -205,8 +206,11 @@ def keeper(
 ) -> Keeper:
     """Return a keeper whose time passes only when told."""
     writer = SegmentWriter(folder, 90, 1 << 40)
+    joining = Joining(folder)
+    if joined:
+        joining.begin()
     return Keeper(
-        records, writer, LossBook(folder), service=service, joined=joined, clock=clock, time_ns=clock.time_ns,
+        records, writer, LossBook(folder), joining, service=service, clock=clock, time_ns=clock.time_ns,
         sleep=clock.sleep,
     )  # fmt: skip
 
@@ -265,6 +269,33 @@ def test_a_group_that_was_made_anew_says_what_it_missed(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     assert [each.record.index for each in archive.everything()] == [*range(1, 41), *range(61, 81), *range(101, 200)]
     assert [each[2:4] for each in archive.coverage.missing] == [(41, 60)]
+
+
+def test_a_keeper_that_ended_before_the_first_block_of_its_group_still_says_what_it_missed(tmp_path: Path) -> None:
+    """Which MDTs a new group has begun with is on the disk: the next process knows it, and asks each MDT once."""
+    keep(tmp_path, {MDT: LOG[:40]}, random.Random(1))
+    Joining(tmp_path).begin()  # and there this process ended
+    for block in (block_of(MDT, LOG[60:80]), block_of(MDT, LOG[100:])):
+        later = keeper(FakeRecords([block]), tmp_path, FakeClock())
+        later.step(0)
+        later.flush()
+        later._writer.close()
+
+    assert [each[2:4] for each in coverage(tmp_path).missing] == [(41, 60)]
+
+
+def test_a_later_gap_is_told_beside_one_whose_records_nobody_knows(tmp_path: Path) -> None:
+    """A gap without known records hides no later one of the same epoch: each lies between its own times."""
+    writer = SegmentWriter(tmp_path, 90, 1 << 40)
+    for first, last, lost in ((0, 20, None), (20, 50, (0, 0)), (100, 199, (51, 100))):
+        if lost == (0, 0):
+            writer.lose_some((MDT, 1), LOG[first].time_ns)
+        elif lost:
+            writer.lose((MDT, 1), *lost, LOG[first].time_ns)
+        writer.add(block_of(MDT, LOG[first:last]))
+        writer.flush(LOG[last - 1].time_ns)
+
+    assert sorted(each[2:4] for each in coverage(tmp_path).missing) == [(0, 0), (51, 100)]
 
 
 @pytest.mark.parametrize(
