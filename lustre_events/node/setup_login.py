@@ -11,6 +11,7 @@ from lustre_events.node import steps
 from lustre_events.node.steps import Owner, Step
 
 SOCKET = "lustre-events-login.socket"
+CONSOLE = "lustre-events-web.service"
 UNITS = (SOCKET, "lustre-events-login@.service")
 
 
@@ -48,8 +49,12 @@ class LoginUnits:
         def undo() -> None:
             self.run(["systemctl", *below, "disable", *now, SOCKET])
 
-        return Step(f"enable {SOCKET}", lambda: not enable or self._needless(link.is_symlink), do, undo,
-                    link.is_symlink)  # fmt: skip
+        def done() -> bool:
+            # Where the console starts by itself already, it needs the socket whatever is asked for.
+            wanted = enable or (self.folder / "multi-user.target.wants" / CONSOLE).is_symlink()
+            return not wanted or self._needless(link.is_symlink)
+
+        return Step(f"enable {SOCKET}", done, do, undo, link.is_symlink)
 
     def _needless(self, done: Callable[[], bool]) -> bool:
         return not self.wanted or done()

@@ -165,13 +165,24 @@ def test_the_dispatcher_moves_to_another_node_and_back(site: Site, other: Machin
     """By the page's blocks dispatcher, console and index go to a second node, and back, while files change."""
     here, blocks = site.machine, site.take("Move to another node")
     with Workload(here.at(MOUNT), SEED + 1):
-        move(blocks, here, other)
+        with searching(here):
+            move(blocks, here, other)
+        assert here.at("/var/lib/lustre-events/index.db-wal").exists(), "the search left nothing that could do harm"
         time.sleep(2 * PAUSE_SECONDS)
     check_truth(other, files=here.at(MOUNT))
     assert not [unit for unit in states(here) if "dispatcher" in unit]
     with changes(here):
         move(blocks, other, here)
     assert not losses(here)
+
+
+@contextlib.contextmanager
+def searching(machine: Machine) -> Iterator[None]:
+    """Have the index open for reading meanwhile: so SQLite leaves its WAL behind when the dispatcher ends."""
+    look = '(echo "SELECT count(*) FROM object;"; sleep 600) | sqlite3 -readonly /var/lib/lustre-events/index.db'
+    machine.run(f"systemd-run --unit=searching sh -c '{look}'")
+    yield
+    machine.run("systemctl stop searching")
 
 
 def move(blocks: Sequence[Block], source: Machine, target: Machine) -> None:

@@ -17,7 +17,7 @@ def test_what_no_machine_can_do_is_all_that_is_left_out() -> None:
     skipped = [block for block in found if block.skipped]
     assert len(found) > 12
     assert {block.script.split()[0] + " " + block.script.split()[1] for block in skipped} == {
-        "lustre-events changelog", "location /", "scancel --signal=TERM", "scp /root/moved.tgz",
+        "lustre-events changelog", "location /", "scancel --signal=TERM", "scp ~/moved.tgz",
     }  # fmt: skip
     assert PAGE.count("<!--") == len(skipped) + 1 + sum(block.elsewhere for block in found)
 

@@ -185,6 +185,15 @@ def test_a_password_in_settings_that_all_read_is_a_failure(
     assert "secret" not in "".join(each.text + each.fix for each in said)
 
 
+def test_the_password_of_a_standby_is_one_too(tmp_path: Path) -> None:
+    """Each setting that holds a URL with a login is looked at."""
+    path = tmp_path / "lustre-events.toml"
+    path.write_text('[index]\nsearch_url = "postgresql://reader:secret@standby/x"\n')
+    path.chmod(0o644)
+    (said,) = node.passwords(path)
+    assert "LUSTRE_EVENTS_INDEX_SEARCH_URL" in said.fix
+
+
 def test_images_are_looked_for_by_name_and_as_sif(tmp_path: Path) -> None:
     """A missing image is named once, with all the extractors that need it; without rules it is a warning."""
     found = list(extractor_images.images(extractors(), tmp_path, "base"))

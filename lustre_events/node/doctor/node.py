@@ -44,13 +44,13 @@ def passwords(path: Path | None) -> Iterator[Finding]:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return  # who needs them says so
-    for section in ("redis", "index"):
+    for section, key in (("redis", "url"), ("index", "url"), ("index", "search_url")):
         values = told.get(section)
-        url = values.get("url") if isinstance(values, dict) else None
+        url = values.get(key) if isinstance(values, dict) else None
         if isinstance(url, str) and _password(url):
-            name = f"LUSTRE_EVENTS_{section.upper()}_URL"
+            name = f"LUSTRE_EVENTS_{section}_{key}".upper()
             yield failure(
-                "settings", f"{path} has a password in [{section}] url, and every user may read it",
+                "settings", f"{path} has a password in [{section}] {key}, and every user may read it",
                 f"set another password, and write it as {name} into ROLE.env beside it (mode 0600)",
             )  # fmt: skip
 
