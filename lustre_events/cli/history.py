@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,7 @@ from typing import Any, cast
 import click
 
 from lustre_events.cli.options import SearchSource, with_search, with_viewer
-from lustre_events.history.formatting import time_text
+from lustre_events.history import formatting
 from lustre_events.index.remote.answers import FormerAnswer, HistoryAnswer
 from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.search.asking import Asking
@@ -56,7 +55,7 @@ def history_command(
         _print_former(former, as_json=as_json)
         return
     for time_ns, sentence, deed in _timeline(told):
-        text = f"{time_text(time_ns) if time_ns else '-':19}  {_shown(sentence)}"
+        text = f"{formatting.time_text(time_ns) if time_ns else '-':19}  {_shown(sentence)}"
         if as_json and deed is not None:
             click.echo(json.dumps(deed))
         else:
@@ -89,14 +88,14 @@ def _folder(source: SearchSource) -> Path:
 
 def _timeline(told: HistoryAnswer) -> Iterator[tuple[int, str, dict[str, Any] | None]]:
     """Yield (time, sentence, deed; None: a gap) of deeds, with the gaps where they begin."""
-    waiting = deque(told.gaps)
-    for deed in told.deeds:
-        while waiting and (waiting[0].after_ns or 0) < deed["time_ns"]:
-            gap = waiting.popleft()
-            yield gap.after_ns or 0, gap.sentence, None
-        sentence = deed.pop("sentence")
-        yield deed["time_ns"], sentence, deed
-    yield from ((gap.after_ns or 0, gap.sentence, None) for gap in waiting)
+    for each in formatting.timeline(
+        told.deeds, told.gaps, lambda deed: int(deed["time_ns"]), lambda gap: gap.after_ns or 0
+    ):
+        if isinstance(each, dict):
+            sentence = each.pop("sentence")
+            yield each["time_ns"], sentence, each
+        else:
+            yield each.after_ns or 0, each.sentence, None
 
 
 def _print_former(former: FormerAnswer, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from lustre_events.changelog.record import (
     CLOSE_WRITE,
@@ -21,6 +21,9 @@ from lustre_events.history.gaps import FOREVER_NS, Missing
 from lustre_events.history.lookup import Deed, Former, Story
 
 _SECOND = 1_000_000_000
+
+D = TypeVar("D")
+G = TypeVar("G")
 
 
 # Branches: one for each kind of record that says more than its type.
@@ -147,11 +150,13 @@ def former_json(former: Former) -> dict[str, Any]:
     return {"fid": str(former.fid), "name": _text(former.name), "certain": former.certain}
 
 
-def timeline(deeds: Iterable[Deed], gaps: Iterable[Missing]) -> Iterator[Deed | Missing]:
-    """Yield deeds with the gaps where they begin."""
-    waiting = deque(sorted(gaps, key=lambda gap: gap.after_ns))
+def timeline(
+    deeds: Iterable[D], gaps: Iterable[G], deed_ns: Callable[[D], int], gap_ns: Callable[[G], int]
+) -> Iterator[D | G]:
+    """Yield deeds, which are in order, with the gaps where they begin; the last two tell the times."""
+    waiting = deque(sorted(gaps, key=gap_ns))
     for deed in deeds:
-        while waiting and waiting[0].after_ns < deed.happening.time_ns:
+        while waiting and gap_ns(waiting[0]) < deed_ns(deed):
             yield waiting.popleft()
         yield deed
     yield from waiting

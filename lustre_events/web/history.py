@@ -56,8 +56,11 @@ def _looked(asked: Mapping[str, str]) -> dict[str, Any]:
                     "more": max(0, len(former.entries) - MOST)}  # fmt: skip
         story = history.story(teller, path)
     deeds = choice.of_story(story)
+    shown = formatting.timeline(
+        deeds[-MOST:], choice.gaps(story.coverage), lambda deed: deed.happening.time_ns, lambda gap: gap.after_ns
+    )
     return {
-        "deeds": list(formatting.timeline(deeds[-MOST:], choice.gaps(story.coverage)))[::-1],
+        "deeds": list(shown)[::-1],
         "more": max(0, len(deeds) - MOST),
         "remarks": list(formatting.remarks(story, choice.since_ns)),
     }
