@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from lustre_events.cli.main import stop_on_signals
+from lustre_events.cli.main import leave_on_signals
 from lustre_events.cli.options import with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
@@ -32,11 +32,7 @@ def dashboard_command(*, listen: str, settings: Settings) -> None:
     except ModuleNotFoundError as exc:
         raise ConfigError(f"the dashboard needs {exc.name}: pip install 'lustre-events[web,dashboard]'") from exc
     server = server_of(app, listen, THREADS, settings.web.listen_group)
-    stop_on_signals(_leave)
+    leave_on_signals()
     click.echo(f"The dashboard is at {shown(listen)}", err=True)
     Notifier().watch(f"serves the dashboard at {listen}", partial(answers_http, listen, HEALTH))
     server.run()
-
-
-def _leave() -> None:
-    raise SystemExit(0)

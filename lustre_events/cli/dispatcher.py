@@ -9,6 +9,7 @@ import click
 from lustre_events.cli.main import stop_on_signals
 from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
+from lustre_events.dispatcher import Dispatcher
 from lustre_events.node import process_metrics, wiring
 from lustre_events.node.systemd import Notifier
 
@@ -19,7 +20,14 @@ from lustre_events.node.systemd import Notifier
 def dispatcher_command(*, settings: Settings, index_url: str | None) -> None:
     """Keep the index and hand out jobs until stopped. One is active; a second one waits until it ends."""
     notifier, stopped = Notifier(), threading.Event()
-    stop_on_signals(stopped.set)
+    running: list[Dispatcher] = []
+
+    def stop() -> None:
+        stopped.set()
+        for each in running:
+            each.stop()
+
+    stop_on_signals(stop)
     lease = wiring.dispatcher_lease(settings)
     process_metrics.serve(settings.metrics.listen, "dispatcher")
     if not lease.wait(stopped, notifier.beat):
@@ -31,6 +39,6 @@ def dispatcher_command(*, settings: Settings, index_url: str | None) -> None:
 
     with lease.kept():
         dispatcher = wiring.dispatcher(settings, index_of(settings, index_url), beat)
-        stop_on_signals(dispatcher.stop)
+        running.append(dispatcher)
         if not stopped.is_set():
             dispatcher.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import logging
 import os
@@ -118,6 +119,16 @@ def _say_why(sentence: str) -> None:
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:
-    """Call `stop` on SIGTERM and SIGINT."""
+    """Call `stop` in a thread of its own on SIGTERM and SIGINT.
+
+    A handler runs between two steps of the main thread, which may hold the very lock that `stop` needs (that of a
+    `threading.Event`, say) and would wait for itself for ever.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
+        signal.signal(number, lambda *_: _thread.start_new_thread(stop, ()))
+
+
+def leave_on_signals() -> None:
+    """Raise SystemExit in the main thread on SIGTERM and SIGINT: servers of WSGI end by that."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))

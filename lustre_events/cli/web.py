@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from lustre_events.cli.main import stop_on_signals
+from lustre_events.cli.main import leave_on_signals
 from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
@@ -21,13 +21,13 @@ from lustre_events.node.systemd import Notifier, answers_http
 @with_index
 def web_command(*, listen: str | None, settings: Settings, index_url: str | None) -> None:
     """Serve the web console until stopped."""
-    serve, stop = _server(settings, index_of(settings, index_url), listen or settings.web.listen)
-    stop_on_signals(stop)
+    serve = _server(settings, index_of(settings, index_url), listen or settings.web.listen)
+    leave_on_signals()
     serve()
 
 
-def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Return what serves, and what ends it. Raises ConfigError: Flask is missing, or the address is taken."""
+def _server(settings: Settings, index_url: str, listen: str) -> Callable[[], None]:
+    """Return what serves. Raises ConfigError: Flask is missing, or the address is taken."""
     try:
         from lustre_events.web import make_app  # noqa: PLC0415 - optional
         from lustre_events.web.serving import HEALTH, server_of, shown  # noqa: PLC0415
@@ -46,7 +46,4 @@ def _server(settings: Settings, index_url: str, listen: str) -> tuple[Callable[[
         finally:
             opened.history.stop()
 
-    def stop() -> None:
-        raise SystemExit(0)
-
-    return serve, stop
+    return serve

@@ -228,7 +228,7 @@ class Dispatcher:
         return True
 
     def stop(self) -> None:
-        """Make `run` return after its present step; to be called from a signal handler or another thread."""
+        """Make `run` return after its present step; to be called from another thread."""
         self._stop.set()
 
     def step(self, timeout_seconds: float = 0.0) -> bool:

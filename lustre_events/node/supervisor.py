@@ -68,7 +68,7 @@ class Supervisor:
         self._add(children)
 
     def stop(self) -> None:
-        """Make `run` end; may be called from a signal handler."""
+        """Make `run` end; from another thread."""
         self._stop.set()
 
     def run(self) -> None:

@@ -140,13 +140,24 @@ def _trust(extractor: Path) -> None:
 
 @pytest.mark.parametrize("program", PYTHON.findall((DOCS / "python.md").read_text()))
 def test_every_program_of_the_docs_runs(service: Service, program: str) -> None:
-    """The examples of the Python page work as they stand."""
-    done = subprocess.run(
+    """The examples of the Python page work as they stand, while files change."""
+    with subprocess.Popen(
         [sys.executable, "-P", "-W", "error", "-c", textwrap.dedent(program)],
-        capture_output=True, text=True, timeout=60,
-        cwd=REPOSITORY, env=environment(service), check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=REPOSITORY, env=environment(service),
+    ) as running:  # fmt: skip
+
+        def ended() -> bool:
+            (service.files / "campaign" / "notes.txt").touch()
+            return running.poll() is not None
+
+        try:
+            wait_for(ended, 60)
+        finally:
+            running.kill()
+        assert running.stdout is not None
+        printed = running.stdout.read()
+    assert running.returncode == 0, printed
+    assert printed
 
 
 def generate() -> ModuleType:
