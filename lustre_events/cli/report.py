@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -62,14 +61,7 @@ def report_command(
     with source.opened() as index:
         mount = source.mount(index)
         inside = source.typed(index, os.fsencode(path)) if path != "/" else b""
-        found = inventory.take(index, inside, mount.query(query), most, viewer)
-    found = replace(
-        found,
-        largest=tuple(map(mount.placed, found.largest)),
-        directories=tuple(
-            replace(each, value=name_text(mount.whole(os.fsencode(str(each.value))))) for each in found.directories
-        ),
-    )
+        found = inventory.placed(inventory.take(index, inside, mount.query(query), most, viewer), mount)
     if as_json:
         click.echo(json.dumps(inventory.as_json(found)))
         return

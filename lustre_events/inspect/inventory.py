@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lustre_events.errors import ConfigError
+from lustre_events.index.mount import Mount
 from lustre_events.index.query.find_options import below
+from lustre_events.index.remote.answers import FacetAnswer, ReportAnswer
+from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hits import Facet, Hit, from_root, hit_json, name_text, printable, time_text
 from lustre_events.index.search.paging import pages
@@ -57,6 +61,8 @@ def take(index: Asking, path: bytes, query: str, most: int, viewer: Viewer | Non
         ConfigError: there is no such path.
         QueryError: the query is wrong.
     """
+    if isinstance(index, RemoteSearch):
+        return _told(index.report(path, query, most, visible_to=viewer))
     if index.fid_of_path(path, visible_to=viewer) is None:
         raise ConfigError(f"{printable(b'/' + path.strip(b'/'))}: no such path in the index")
     within = " AND ".join(filter(None, (below(path, ()), f"({query})" if query else ""))) or "*"
@@ -97,6 +103,45 @@ def _directories(
                         "/" + name_text(place), sum(each.files for each in sums), sum(each.bytes for each in sums)
                     ))  # fmt: skip
     return tuple(sorted(found, key=lambda each: (-each.bytes, str(each.value)))), whole
+
+
+def _told(answer: ReportAnswer) -> Inventory:
+    """Return what a server answers, with paths as the index has them."""
+    mount = Mount.at(answer.mount)
+    directories = (replace(each, value=_inside(each.value, mount)) for each in _facets(answer.directories))
+    return Inventory(
+        Facet(None, answer.total.files, answer.total.bytes),
+        {name: _facets(values) for name, values in answer.sections.items()},
+        tuple(directories),
+        answer.all_directories,
+        tuple(each.value(mount) for each in answer.largest),
+    )
+
+
+def _facets(values: Iterable[FacetAnswer]) -> tuple[Facet, ...]:
+    return tuple(each.file_facet() for each in values)
+
+
+def _inside(value: object, mount: Mount) -> str:
+    return "/" + name_text(mount.inside(os.fsencode(str(value))))
+
+
+def placed(found: Inventory, mount: Mount) -> Inventory:
+    """Return it with its paths as one opens them."""
+    directories = (
+        replace(each, value=name_text(mount.whole(os.fsencode(str(each.value))))) for each in found.directories
+    )
+    return replace(found, directories=tuple(directories), largest=tuple(map(mount.placed, found.largest)))
+
+
+def answer_json(found: Inventory) -> dict[str, Any]:
+    """Return it as `ReportAnswer` without the mount."""
+    flat = as_json(found)
+    return {
+        "total": flat["total"],
+        "sections": {name: flat[name] for name in found.sections},
+        **{name: flat[name] for name in ("directories", "all_directories", "largest")},
+    }
 
 
 def as_json(found: Inventory) -> dict[str, Any]:

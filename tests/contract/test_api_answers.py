@@ -19,7 +19,7 @@ from lustre_events.index.search.failures import Choice, find
 from lustre_events.index.search.paging import pages
 from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
-from lustre_events.inspect import history
+from lustre_events.inspect import history, inventory
 from lustre_events.inspect.history import ChosenDeeds
 from lustre_events.streams.interface import Loss
 from tests.support.history import keep
@@ -56,6 +56,10 @@ def _former(path: bytes, at: str) -> Ask:
     return ask
 
 
+def _report(path: bytes, query: str) -> Ask:
+    return lambda index, who: inventory.take(index, path, query, 2, who)
+
+
 UNCHOSEN = dict.fromkeys(("since", "until", "user", "job", "types"), "")
 HISTORY: list[Path] = []
 """The folder of the history, when there is one."""
@@ -78,6 +82,10 @@ QUESTIONS: dict[str, Ask] = {
     "du": lambda index, who: index.du(b"open", "owner", visible_to=who),
     "du of all": lambda index, who: index.du(b"/", "ext", visible_to=who),
     "du of nothing": lambda index, who: index.du(b"/own/run.csv", "ext", visible_to=who),
+    "report": _report(b"", "columns:*"),
+    "report of a part": _report(b"open", ""),
+    "report of what is hidden": _report(b"own", ""),
+    "report of a wrong query": _report(b"", "size:[1"),
     "files": lambda index, who: index.show_many([node(number) for number in (4, 2, 3, 5, 999)], visible_to=who),
     "root": lambda index, who: index.show(node(0), visible_to=who),
     "path": lambda index, who: index.fid_of_path(TORN, visible_to=who),

@@ -71,6 +71,7 @@ CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "files": (f"/files?fid={node(4)}&path=/open/map.csv&path=/none", None),
     "file": (f"/files/{node(4)}", None),
     "du": ("/du?path=/open&by=ext", None),
+    "report": ("/report?path=/open&q=type:f&limit=2", None),
     "history": ("/history?path=/gone.csv", None),
     "former": ("/former?path=/&at=2001-09-09", None),
     "failures": ("/failures?extractor=h*&since=&limit=5", None),

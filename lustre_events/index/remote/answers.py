@@ -285,6 +285,27 @@ class SumsAnswer(msgspec.Struct, frozen=True):
     sums: list[FacetAnswer]
 
 
+class TotalAnswer(msgspec.Struct, frozen=True):
+    """How many objects, and the sum of their sizes."""
+
+    files: int
+    bytes: int
+
+
+class ReportAnswer(msgspec.Struct, frozen=True):
+    """What is below a path, paths below `mount`. Not `all_directories`: only the first were summed up.
+
+    `sections` has the most frequent values of fields, and sizes and ages of files in ranges.
+    """
+
+    total: TotalAnswer
+    sections: dict[str, list[FacetAnswer]]
+    directories: list[FacetAnswer]
+    all_directories: bool
+    largest: list[HitAnswer]
+    mount: str
+
+
 class FailedFileAnswer(msgspec.Struct, frozen=True):
     """One failure of one file."""
 

@@ -103,6 +103,14 @@ class RemoteSearch:
         asked = [("path", from_root([path])[0]), ("by", by)]
         return tuple(each.file_facet() for each in self.get(answers.SumsAnswer, "/du", asked).sums)
 
+    def report(
+        self, path: bytes, query: str, most: int, *, visible_to: Viewer | None = None
+    ) -> answers.ReportAnswer:
+        """Return what is below a path, summed up, as `inspect.inventory`."""
+        _nobody_else(visible_to)
+        asked = [("path", from_root([path])[0]), ("q", query), ("limit", str(most))]
+        return self.get(answers.ReportAnswer, "/report", asked)
+
     def show(self, fid: FID, *, visible_to: Viewer | None = None) -> ObjectView:
         """Return all that is known of one object."""
         return self.show_many([fid], visible_to=visible_to)[0]

@@ -10,6 +10,7 @@ from lustre_events.errors import ConfigError
 from lustre_events.index.remote import answers
 from lustre_events.index.remote.client import FILES_AT_ONCE, MOST_VALUES
 from lustre_events.index.search.hits import hit_json, view_json
+from lustre_events.inspect import inventory
 from lustre_events.web.api.calls import Call, hints_json
 from lustre_events.web.api.operation import Operation, Parameter
 
@@ -119,6 +120,14 @@ def du(call: Call) -> dict[str, Any]:
     return {"sums": [asdict(each) for each in found]}
 
 
+def report(call: Call) -> dict[str, Any]:
+    """Answer with what is below a path, summed up."""
+    path, query = call.path(call.given["path"]), call.mount.query(call.given["q"])
+    with call.search() as index:
+        found = inventory.take(index, path, query, call.given["limit"], call.viewer)
+    return {**inventory.answer_json(inventory.placed(found, call.mount)), "mount": call.site.mount}
+
+
 OPERATIONS = (
     Operation("GET", "/search", "search", "Find files, page by page.", answers.PageAnswer, search, (
         QUERY, LIMIT,
@@ -149,5 +158,10 @@ OPERATIONS = (
     Operation("GET", "/du", "du", "Sums of a tree.", answers.SumsAnswer, du, (
         Parameter("path", "a path below the mount point", needed=True),
         Parameter("by", "owner, group, ext, extractor, type, mime, or a key", "owner"),
+    )),
+    Operation("GET", "/report", "report", "What is below a path, summed up.", answers.ReportAnswer, report, (
+        Parameter("path", "a path below the mount point", "/"),
+        Parameter("q", "only of what this query finds; empty: of everything", ""),
+        Parameter("limit", "most rows of each kind", 10, least=1, most=1_000),
     )),
 )  # fmt: skip
