@@ -9,7 +9,10 @@ from typing import Any
 from lustre_events.domain.bounds import far_time, within
 from lustre_events.index.search.hints import counted
 from lustre_events.index.search.hits import printable
+from lustre_events.index.values import searched
 from lustre_events.index.visibility import group_name, user_name
+from lustre_events.web import thumbnails
+from lustre_events.web.highlight import marked
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -51,9 +54,9 @@ def value_text(value: object) -> str:
 
 
 def rows_of(body: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return a document as rows (dotted key, values), as one searches for them."""
+    """Return a document as rows (dotted key, values), as one searches for them: without its preview."""
     found: dict[str, list[str]] = {}
-    for key, value in _flat("", body):
+    for key, value in _flat("", searched(body)):
         if key in found or len(found) < MAX_ROWS:
             found.setdefault(key, []).append(value_text(value))
     return [(value_text(key), ", ".join(values)) for key, values in found.items()]
@@ -70,6 +73,11 @@ def _flat(prefix: str, value: object) -> Iterator[tuple[str, object]]:
         yield prefix, value
 
 
+def drawn_by(documents: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the first extractor whose document has a picture that may be shown, or nothing."""
+    return next((name for name, body in documents.items() if thumbnails.of(body) is not None), "")
+
+
 def mode_text(mode: int | None) -> str:
     """Return permissions as octal digits."""
     return "?" if mode is None else f"{mode:04o}"
@@ -83,6 +91,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "stored": printable,
     "rows": rows_of,
     "files": counted,
+    "marked": marked,
+    "drawn": drawn_by,
     "mode": mode_text,
     "user": lambda uid: "?" if uid is None else user_name(uid),
     "group": lambda gid: "?" if gid is None else group_name(gid),

@@ -13,7 +13,8 @@ from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.mount import Mount
 from lustre_events.index.query.slips import field_text
 from lustre_events.index.search.hits import Facet, ObjectView, PendingWork, name_text
-from lustre_events.web import account, history, signin, welcome
+from lustre_events.web import account, highlight, history, signin, thumbnails, welcome
+from lustre_events.web.previews import preview_of
 
 pages = flask.Blueprint("files", __name__)
 
@@ -46,7 +47,7 @@ def search() -> str | tuple[str, int]:
         with site.search() as index:
             shown["here"] = welcome.welcome(index, viewer)
         return flask.render_template("search.html", **shown)
-    shown["chips"] = welcome.chips(query)
+    shown |= {"chips": welcome.chips(query), "words": highlight.words_in(query)}
     try:
         with site.search() as index:
             if "facets" in asked and "cursor" not in asked:
@@ -80,9 +81,17 @@ def fields() -> str:
 @pages.get("/file/<fid>")
 def file(fid: str) -> str:
     """Show what the index knows of one object, as far as the viewer may know it."""
-    view = _view(fid)
-    deeds = history.last(str(view.fid).encode())
-    return flask.render_template("file.html", view=view, events=_events(view), deeds=deeds)
+    view, query = _view(fid), flask.request.args.get("q", "")
+    return flask.render_template(
+        "file.html",
+        view=view,
+        events=_events(view),
+        deeds=history.last(str(view.fid).encode()),
+        previews={each.extractor: preview_of(each.body) for each in view.documents},
+        query=query,
+        words=highlight.words_in(query),
+        matches=highlight.why(view, query),
+    )
 
 
 @pages.get("/file/<fid>/<path:extractor>.json")
@@ -92,6 +101,18 @@ def document(fid: str, extractor: str) -> Response:
     if found is None:
         flask.abort(404, f"There is no document of {extractor} for this file.")
     return flask.Response(json.dumps(found.body, indent=1), mimetype="application/json")
+
+
+@pages.get("/file/<fid>/<path:extractor>/thumbnail")
+def thumbnail(fid: str, extractor: str) -> Response:
+    """Give the small picture of a document, as the type that its bytes are; a browser runs nothing in it."""
+    body = next((each.body for each in _view(fid).documents if each.extractor == extractor), {})
+    found = thumbnails.of(body)
+    if found is None:
+        flask.abort(404, f"There is no picture by {extractor} for this file.")
+    answer = flask.Response(found.content, mimetype=found.mime)
+    answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return answer
 
 
 @pages.post("/file/<fid>/again")
