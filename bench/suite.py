@@ -1,4 +1,7 @@
-"""The extractors of this repository: files a second in batches of small samples, and memory on a file of 2 GB."""
+"""The extractors of this repository: files a second in batches of small samples, and memory on a file of 2 GB.
+
+Images are unpacked before anything is measured, as they are on a node after its first minute.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,11 @@ from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.jobs.messages import Result
 from lustre_events.node.sandbox import BUILD_SECONDS
-from workers.container import ContainerRuntime
+from workers.container import ContainerRuntime, find_program
+from workers.images import Images
 from workers.privileges import account_for
 from workers.trial import extract
+from workers.unpacked import ImageCache
 
 BATCH = 64
 BATCHES = 5
@@ -44,13 +49,15 @@ def extractors(options: Options) -> Figures:
     _build(options.images, sorted({one.image for one in families}))
     figures: Figures = {}
     peaks = []
-    for one in families:
-        with _open_folder() as folder:
-            figures[f"suite.{one.name}_files_per_s"] = _files_per_second(one, options.images, folder)
-            peak = _peak_mb(one, options.images, folder)
-        if peak is not None:
-            figures[f"suite.{one.name}_peak_mb"] = peak
-            peaks.append(peak)
+    with _open_folder() as cache:
+        runtime = _runtime(options.images, cache, families)
+        for one in families:
+            with _open_folder() as folder:
+                figures[f"suite.{one.name}_files_per_s"] = _files_per_second(one, runtime, folder)
+                peak = _peak_mb(one, runtime, folder)
+            if peak is not None:
+                figures[f"suite.{one.name}_peak_mb"] = peak
+                peaks.append(peak)
     return figures | ({"suite.peak_mb": max(peaks)} if peaks else {})
 
 
@@ -74,7 +81,16 @@ def _open_folder() -> Iterator[Path]:
         shutil.rmtree(place)
 
 
-def _files_per_second(one: Manifest, images: Path, folder: Path) -> float:
+def _runtime(images: Path, cache: Path, families: Sequence[Manifest]) -> ContainerRuntime:
+    """Return what runs containers from images that are unpacked below `cache`."""
+    found = Images(images, cache=ImageCache(cache, find_program(), account_for(ACCOUNT)))
+    for one in families:
+        if reason := found.unpack(one):
+            raise ConfigError(reason)
+    return ContainerRuntime(found, account_for(ACCOUNT))
+
+
+def _files_per_second(one: Manifest, runtime: ContainerRuntime, folder: Path) -> float:
     samples = [path for path in sorted((one.folder / "samples").iterdir()) if not path.name.startswith("bad-")]
     paths = []
     for number, sample in zip(range(BATCH), itertools.cycle(samples), strict=False):
@@ -82,16 +98,16 @@ def _files_per_second(one: Manifest, images: Path, folder: Path) -> float:
         shutil.copyfile(sample, path)
         path.chmod(0o644)
         paths.append(path)
-    _extract(one, images, paths[:1])  # the image is in the page cache, as where work goes on
+    _extract(one, runtime, paths[:1])  # the image is in the page cache, as where work goes on
     began = time.perf_counter()
     for _ in range(BATCHES):
-        for path, result in zip(paths, _extract(one, images, paths), strict=True):
+        for path, result in zip(paths, _extract(one, runtime, paths), strict=True):
             if result.status != "ok":
                 raise LustreEventsError(f"{one.name}: {path.name}: {result.error}")
     return BATCH * BATCHES / (time.perf_counter() - began)
 
 
-def _peak_mb(one: Manifest, images: Path, folder: Path) -> float | None:
+def _peak_mb(one: Manifest, runtime: ContainerRuntime, folder: Path) -> float | None:
     """Return the memory (MB) of a run over a file of 2 GB; None where the family makes none."""
     large = getattr(_hostile(one), "large", None)
     path = large(folder, LARGE_BYTES) if large else None
@@ -108,7 +124,7 @@ def _peak_mb(one: Manifest, images: Path, folder: Path) -> float | None:
     looker = threading.Thread(target=look)
     looker.start()
     try:
-        (result,) = _extract(one, images, [path])
+        (result,) = _extract(one, runtime, [path])
     finally:
         ended.set()
         looker.join()
@@ -128,9 +144,8 @@ def _hostile(one: Manifest) -> ModuleType | None:
     return module
 
 
-def _extract(one: Manifest, images: Path, paths: Sequence[Path]) -> list[Result]:
+def _extract(one: Manifest, runtime: ContainerRuntime, paths: Sequence[Path]) -> list[Result]:
     """Return the results of one container over `paths`."""
-    runtime = ContainerRuntime(images, account_for(ACCOUNT))
     return extract(one, [os.fsencode(path) for path in paths], runtime, one.limits.seconds)
 
 
