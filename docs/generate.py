@@ -92,8 +92,8 @@ def rules() -> str:
         f"{NOTE}# Rules\n",
         "A file of rules says which extractor runs on what, and what is told when something happens.",
         "`lustre-events rules check FILE` reads it; `rules test PATH` says which rule holds for a file, and why.\n",
-        "## A rule of an extractor\n", "```text", site, "```\n", own, "",
-        "## A rule of an action\n", "```text", action.strip(), "```\n",
+        "## A rule of an extractor\n", "```toml", site, "```\n", own, "",
+        "## A rule of an action\n", "```toml", action.strip(), "```\n",
         "What each trigger means: [Actions](actions.md).", "",
     ])  # fmt: skip
 

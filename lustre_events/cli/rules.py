@@ -67,9 +67,15 @@ def check(path: str | None, *, user: bool, settings: Settings) -> None:
         raise ConfigError(
             f"{origin}: {len(wrong)} problem{'s' * (len(wrong) > 1)} with {count} rules, listed above"
         )
+    click.echo(f"{origin}: ok, {_counted(rules, count)}")
+
+
+def _counted(rules: Rules, count: int) -> str:
+    """Say what there is; nothing of what there is none."""
     actions = len(rules.actions.by_name)
-    more = f", and {actions} rule{'s' * (actions != 1)} of actions" if actions else ""
-    click.echo(f"{origin}: ok, {count} rules for {', '.join(sorted(rules.extractors)) or 'nothing'}{more}")
+    parts = [f"{count} rule{'s' * (count != 1)} for {', '.join(sorted(rules.extractors))}"] if count else []
+    parts += [f"{actions} rule{'s' * (actions != 1)} of actions"] if actions else []
+    return ", and ".join(parts) or "no rules"
 
 
 @rules_command.command("test")

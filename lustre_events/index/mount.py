@@ -40,11 +40,12 @@ class Mount:
     def inside(self, typed: bytes, cwd: bytes = b"") -> bytes:
         """Return the index's path of what somebody typed in the directory `cwd` (empty: none that matters).
 
-        A path below the mount point is the file's own; so is one relative to a directory there. Any other is taken
-        as one from the root of the file system on, as the index has it.
+        A path below the mount point is the file's own; so is one relative to `cwd` that leads there. Any other is
+        taken as one from the root of the file system on, as the index has it.
         """
-        if self._below(cwd) is not None and not typed.startswith(b"/"):
-            typed = cwd + b"/" + typed
+        meant = os.path.normpath(cwd + b"/" + typed) if cwd and not typed.startswith(b"/") else typed
+        if self._below(cwd) is not None or self._below(meant) is not None:
+            typed = meant
         path = os.path.normpath(typed) if typed.startswith(b"/") else typed
         below = self._below(path)
         return (path if below is None else below).strip(b"/")

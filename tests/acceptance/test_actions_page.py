@@ -18,14 +18,15 @@ import pytest
 from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
+from tests.support.pages import commands
 from tests.support.servers.http import Listener, listening
-from tests.support.service.command import REPOSITORY
+from tests.support.service.command import REPOSITORY, lustre_events
 from tests.support.service.service import PARTS, Service
 from tests.support.waiting import wait_for
 
-BLOCKS = re.findall(
-    r"^```toml\n(.*?)^```", (REPOSITORY / "docs" / "actions.md").read_text(), re.DOTALL | re.MULTILINE
-)
+PAGE = (REPOSITORY / "docs" / "actions.md").read_text()
+BLOCKS = re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+ASKED = re.compile(r"^```text\n(.*?)^```", re.DOTALL | re.MULTILINE)
 USER = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 """Whose own rule it is."""
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
@@ -48,9 +49,32 @@ class Mailbox:
 
 
 def test_the_page_has_endpoints_and_three_rules() -> None:
-    """The page has one file of endpoints and grants, three rules of the site and one of a user, which are TOML."""
+    """The page has one file of endpoints and grants, three rules of the site and two of a user, which are TOML."""
     found = [list(tomllib.loads(block)) for block in BLOCKS]
-    assert found == [["endpoint", "grant"], ["rule"], ["rule"], ["rule"], ["rule"]]
+    assert found == [["endpoint", "grant"], ["rule"], ["rule"], ["rule"], ["rule"], ["rule"]]
+
+
+def test_a_user_is_told_what_the_page_shows(open_folder: Path) -> None:
+    """Who has written the rule of the page asks about it as the page says; so does who follows a search, too."""
+    service = Service(open_folder)
+    settings(service, open_folder, "https://127.0.0.1:1", 1)
+    own = open_folder / f"{USER.pw_name}.toml"
+    own.write_text(BLOCKS[4])
+    path = service.files / "home/alice/run1.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("a,b\n1,2\n")
+    os.chown(path, USER.pw_uid, -1)
+
+    def said(*words: str) -> list[str]:
+        named = [str(own) if word == "alice.toml" else word for word in words]
+        done = lustre_events(*named, environment={"LUSTRE_EVENTS_CONFIG": str(service.config)})
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode().replace(f"{open_folder}/", "").replace(USER.pw_name, "alice").splitlines()
+
+    for words, printed in commands("".join(ASKED.findall(PAGE))):
+        assert said(*words[1:]) == printed
+    own.write_text(BLOCKS[4] + BLOCKS[5])
+    assert said("rules", "check", "--user", "alice.toml") == ["alice.toml: ok, 2 rules of actions"]
 
 
 @pytest.mark.timeout(180)

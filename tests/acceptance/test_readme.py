@@ -1,4 +1,4 @@
-"""What README and the page Start show is what the program prints and takes."""
+"""What README shows is what the program prints."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import pytest
 from tests.support.service.command import REPOSITORY, lustre_events
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-START = (REPOSITORY / "docs" / "start.md").read_text(encoding="utf-8")
 LINES = 100
 """README is about one screen: longer lists belong into docs/."""
 
 
-def blocks(language: str, page: str = README) -> list[str]:
-    """Return the fenced blocks of a page in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+def blocks(language: str) -> list[str]:
+    """Return the fenced blocks of README in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
 def steady(text: str) -> str:
@@ -40,27 +39,6 @@ def test_the_demo_prints_what_readme_shows(base_image: Path) -> None:
     assert [line for line in steady(shown).splitlines() if line] == lines[
         : len([x for x in shown.splitlines() if x])
     ]
-
-
-def test_the_rules_of_the_page_start_are_rules(tmp_path: Path) -> None:
-    """The rules that the page shows pass `config check`."""
-    (tmp_path / "rules.toml").write_text(blocks("toml", START)[0])
-    settings = tmp_path / "settings.toml"
-    settings.write_text(f'[dispatcher]\nrules = "{tmp_path}/rules.toml"\n')
-
-    done = lustre_events("config", "check", settings)
-
-    assert done.returncode == 0, done.stderr.decode()
-    assert b"rules for hdf5, tabular" in done.stdout
-
-
-def test_every_command_of_the_page_start_exists() -> None:
-    """Each `lustre-events COMMAND` that the page names answers --help."""
-    named = set(re.findall(r"(?:^|/)lustre-events ([a-z]+)", START, re.MULTILINE))
-
-    assert len(named) >= 4
-    for command in sorted(named):
-        assert lustre_events(command, "--help").returncode == 0, command
 
 
 def test_readme_is_short_and_its_links_lead_somewhere() -> None:

@@ -24,6 +24,8 @@ NAMES = st.lists(
         (b"/a/b/", b"", b"a/b"),
         (b"a/b", b"/home/ada", b"a/b"),
         (b"b", b"/mnt/lustre/a", b"a/b"),
+        (b"lustre/a/b", b"/mnt", b"a/b"),
+        (b"../../mnt/lustre/a", b"/home/ada", b"a"),
         (b"../c/./b", b"/mnt/lustre/a", b"c/b"),
         (b".", b"/mnt/lustre", b""),
         (b"/mnt/lustre/a/../b\xff", b"/mnt/lustre/x", b"b\xff"),
