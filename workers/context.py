@@ -17,7 +17,9 @@ from workers.runs import Runtime
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """Everything that jobs use. `job_seconds` bounds the extractor's part of one job; `mime`: `stat` tells it.
+    """Everything that jobs use. `job_seconds` bounds the extractor's part of one job.
+
+    `mime`, `xattrs`: `stat` tells them.
 
     `rights` decide who an extractor runs as; None: the runtime's own account. `extractors` are the folders with the
     site's extractors, `user_extractors` the one with users' own: what comes there later is found by the job for it.
@@ -33,6 +35,7 @@ class WorkerContext:
     extractors: tuple[Path, ...] = ()
     user_extractors: Path | None = None
     mime: bool = True
+    xattrs: bool = True
     sleep: Callable[[float], None] = time.sleep
 
 

@@ -18,6 +18,7 @@ from lustre_events.jobs.messages import HEAL, SCAN, STAT, STATUSES, Job, JobItem
 from workers import extraction, heal, scan
 from workers.context import CURRENT, WorkerContext
 from workers.contract import readable
+from workers.file_tags import tags_of_fd
 from workers.mime import mime_of_fd
 from workers.runs import GONE, RunOutcome
 
@@ -112,6 +113,7 @@ def _stat(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:  
             continue
         with file:
             facts = file.facts() | context.files.lustre_facts(file.fd)
+            facts |= tags_of_fd(file.fd) if context.xattrs else {}
             if context.mime:
                 facts["mime"] = mime_of_fd(file.fd, name=item.path, released=file.released)
             found = _result(job, item, RunOutcome("ok", document=facts), provenance)
@@ -132,7 +134,7 @@ def _scan(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:
     provenance = _provenance(job, context)
     until = begun + context.job_seconds
     for item in job.items:
-        for document in scan.listing(item, context.files, until, mime=context.mime):
+        for document in scan.listing(item, context.files, until, mime=context.mime, tags=context.xattrs):
             finding = GONE if document is None else RunOutcome("ok", document=document)
             yield _result(job, item, finding, provenance)
 

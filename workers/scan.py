@@ -20,6 +20,7 @@ from lustre_events.changelog.fid import NO_FID
 from lustre_events.jobs.messages import JobItem
 from lustre_events.llapi.statx import statx
 from workers.contract import readable
+from workers.file_tags import tags_of_fd
 from workers.files import Files, OpenFile
 from workers.mime import mime_of_fd
 
@@ -31,7 +32,9 @@ Document = dict[str, Any]
 _Entry = tuple[str, str | None, dict[str, Any] | None]
 
 
-def listing(item: JobItem, files: Files, until: float, *, mime: bool) -> Iterator[Document | None]:
+def listing(
+    item: JobItem, files: Files, until: float, *, mime: bool, tags: bool = False
+) -> Iterator[Document | None]:
     """Yield the portions of the item's directory behind `item.after`, as documents; None: it is gone.
 
     Args:
@@ -39,6 +42,7 @@ def listing(item: JobItem, files: Files, until: float, *, mime: bool) -> Iterato
         files: opens it.
         until: when to stop and leave the rest to another job, in seconds of the monotonic clock.
         mime: look at the first bytes of each file, too.
+        tags: tell extended attributes, too.
     """
     try:
         opened = files.open(item)
@@ -50,7 +54,7 @@ def listing(item: JobItem, files: Files, until: float, *, mime: bool) -> Iterato
             mount = statx(dir_fd=opened.fd).mnt_id
 
             def look(name: bytes) -> _Entry | None:
-                return _entry(opened.fd, mount, name, files, mime=mime)
+                return _entry(opened.fd, mount, name, files, mime=mime, tags=tags)
 
             yield from _portions(look, item.after, names, until, more=more)
     except (FileNotFoundError, NotADirectoryError):
@@ -92,7 +96,7 @@ def _names(directory: int, after: bytes) -> tuple[list[bytes], bool]:
 
 
 def _entry(  # noqa: PLR0911 - each of the ways not to know
-    directory: int, mount: int, name: bytes, files: Files, *, mime: bool
+    directory: int, mount: int, name: bytes, files: Files, *, mime: bool, tags: bool
 ) -> _Entry | None:
     """Return a name with FID and facts, as far as they can be told; None: nothing that counts is there."""
     try:
@@ -111,6 +115,7 @@ def _entry(  # noqa: PLR0911 - each of the ways not to know
             return None
         file = OpenFile(JobItem(NO_FID, 0, b""), fd, name, files.is_released(fd))
         facts = file.facts() | files.lustre_facts(fd)
+        facts |= tags_of_fd(fd) if tags else {}
         if mime:
             facts["mime"] = mime_of_fd(fd, name=name, released=file.released)
     except OSError:

@@ -80,6 +80,7 @@ def worker(settings: Settings, until: float | None = None, beat: Callable[[], No
         extractors=manifest.folders(own.extractors),
         user_extractors=_users(own),
         mime=own.mime,
+        xattrs=own.xattrs,
     )
     # RQ waits for a job nearly as long as the worker's time to live, within one command; and gives up at once.
     client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds, RoomRetry())

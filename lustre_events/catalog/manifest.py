@@ -21,6 +21,7 @@ from lustre_events.catalog.program_files import ProgramFile, Room, digest, read_
 from lustre_events.config.tables import Location, key, values
 from lustre_events.config.toml_text import MOST_CHARACTERS, read_toml
 from lustre_events.errors import ConfigError, ManifestError
+from lustre_events.jobs.messages import BUILT_IN, TAGS
 
 FILE_NAME = "manifest.toml"
 CONTRACTS = ("batch", "single")
@@ -140,6 +141,8 @@ def load(folder: Path, owner: str = "", uid: int | None = None, room: Room | Non
         raise location.at("name").refusal(
             f"is {found['name']!r} but the folder is {folder.name}; rename one of them"
         )
+    if not owner and found["name"] in BUILT_IN | {TAGS}:
+        raise location.at("name").refusal(f"is {found['name']!r}, which is built in; choose another name")
     found["limits"] = _limits(found.get("limits", Limits()), location.inside("[limits]"), own=bool(owner))
     program = digest(read_program(folder, uid, room))
     return Manifest(**found, folder=folder.absolute(), digest=program, owner=owner, uid=uid)

@@ -181,6 +181,7 @@ class WorkerSettings:
         "/etc/lustre-events/approved", "file of the extractors that may run as owner; see: extractor approve"
     )
     mime: bool = setting(True, "`stat` reads the first 4 KB of each file for its type by content")
+    xattrs: bool = setting(True, "`stat` reads extended attributes `user.*`, which are found as `xattr.NAME`")
     job_timeout_seconds: int = setting(600, "longest run of one job")
     worker_ttl_seconds: int = setting(30, "RQ takes a worker for dead when it is silent for this long")
 

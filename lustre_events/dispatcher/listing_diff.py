@@ -13,18 +13,18 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.fs_answers import name_of
+from lustre_events.dispatcher.tags import SeenFacts
 from lustre_events.domain.bounds import converted
 from lustre_events.domain.namespace import Link, base_stamp, eff_time_of
 from lustre_events.domain.pending import PendingRow
 from lustre_events.errors import ConfigError
-from lustre_events.index.interface import Facts
 from lustre_events.jobs.messages import Result
 
 
 class Listing(msgspec.Struct, frozen=True, gc=False):
     """One portion of a directory, as it travels. `error`: it cannot be read. `more`: the rest was not listed."""
 
-    entries: list[tuple[str, str | None, Facts | None]] = []
+    entries: list[tuple[str, str | None, SeenFacts | None]] = []
     after: str = ""
     last: str | None = None
     more: bool = False
@@ -40,7 +40,7 @@ class Portion:
     stamp: bytes
     after: bytes
     last: bytes | None
-    names: Mapping[bytes, tuple[FID | None, Facts | None]]
+    names: Mapping[bytes, tuple[FID | None, SeenFacts | None]]
 
     def followed(self, present: Mapping[FID, FID]) -> Portion:
         """Return the portion with the FIDs that objects have now."""
@@ -68,7 +68,7 @@ class Merged:
     """What portions say against what is known."""
 
     links: list[Link] = field(default_factory=list)
-    objects: dict[FID, Facts] = field(default_factory=dict)
+    objects: dict[FID, SeenFacts] = field(default_factory=dict)
     named: set[FID] = field(default_factory=set)
     """Objects that have a name which the index does not know."""
     lost: set[FID] = field(default_factory=set)
@@ -88,7 +88,7 @@ class Merged:
             if link.fid is not None and name not in portion.names:
                 self._absent(portion, name, link.fid, link)
 
-    def _listed(self, portion: Portion, name: bytes, fid: FID, facts: Facts, link: Link | None) -> None:
+    def _listed(self, portion: Portion, name: bytes, fid: FID, facts: SeenFacts, link: Link | None) -> None:
         """Take a name that is there."""
         if link is None or link.fid != fid:
             if link is not None and link.stamp >= portion.stamp:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.outcomes import ResultOutcome
+from lustre_events.dispatcher.tags import Tags
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question
 from lustre_events.domain.pending import SECOND_NS, PendingRow, found_gone
@@ -39,6 +40,7 @@ class Taken:
     questions: list[Question] = field(default_factory=list)
     facts: list[tuple[ObjectRow, int, Facts]] = field(default_factory=list)
     documents: list[tuple[ObjectRow, Result]] = field(default_factory=list)
+    tags: list[tuple[ObjectRow, Result, Tags]] = field(default_factory=list)
     failures: list[tuple[ObjectRow, Result, int]] = field(default_factory=list)
     outcomes: list[ResultOutcome] = field(default_factory=list)
     judged: list[Result] = field(default_factory=list)

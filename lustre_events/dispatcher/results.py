@@ -34,17 +34,18 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher import fs_answers
+from lustre_events.dispatcher import fs_answers, tags
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.outcomes import Follow, ResultOutcome, nobody
 from lustre_events.dispatcher.result_batch import Taken, keep_for_migrations, looked_up
+from lustre_events.dispatcher.tags import SeenFacts
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.bounds import converted
 from lustre_events.domain.pending import SECOND_NS, PendingRow, finished
 from lustre_events.domain.retries import excused, failed
 from lustre_events.errors import ConfigError
-from lustre_events.index.interface import Facts, ObjectRow
+from lustre_events.index.interface import ObjectRow
 from lustre_events.index.values import clean
 from lustre_events.jobs.messages import STAT, Result
 
@@ -165,6 +166,7 @@ class ResultWriter:
             turn.transaction.put_facts(taken.facts)
         if taken.documents:
             turn.transaction.put_documents(taken.documents)
+        tags.keep(turn, taken.tags)
         if taken.failures:
             turn.transaction.put_failures(taken.failures)
         turn.transaction.put_pending(row for row in taken.rows.values() if row is not None)
@@ -244,12 +246,14 @@ class ResultWriter:
 
     def _write_facts(self, turn: Turn, result: Result, row: ObjectRow, taken: Taken) -> None:
         try:
-            facts = converted(result.document, Facts)
+            facts = converted(result.document, SeenFacts)
         except msgspec.ValidationError as exc:
             raise ConfigError(f"these are not facts of a file: {exc}") from exc
         if result.generation < row.known:
             return  # newer ones are stored
         taken.facts.append((row, result.generation, facts))
+        if facts.xattr is not None:
+            taken.tags.append((row, result, facts.xattr))
         if 1 < row.content <= result.generation and not facts.released:
             # Of released content the last record of a change may be that of the release.
             taken.outdated[row.fid] = msgspec.structs.replace(

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import msgspec
 
 from lustre_events.changelog.fid import FID
-from lustre_events.dispatcher import fs_answers
+from lustre_events.dispatcher import fs_answers, tags
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.heal import Healing
 from lustre_events.dispatcher.listing_diff import Merged, Portion, portion_of
@@ -113,6 +113,7 @@ class Scanning:
             _question(stored[fid], _NAME, turn.now_ns) for fid in merged.named & (stored.keys() - changed.keys())
         ]
         self._planner.ask(turn, asked)
+        self._planner.look_at(turn, tags.untold(turn, merged.objects))
         # Who has lost a name and has none left: is it still there?
         self._planner.look_at(turn, merged.lost - turn.transaction.linked(merged.lost))
         self._healing.want(turn, merged.disputed)

@@ -15,7 +15,7 @@ from lustre_events.domain.batch import ObjectChange
 from lustre_events.domain.pending import CREATED, REASONS, SECOND_NS, Kind, Wanted, merged
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE, File, Rules, Work
 from lustre_events.index.interface import Facts, Identity, Lane, ObjectRow, WorkKey
-from lustre_events.jobs.messages import BUILT_IN, BUILTIN_QUEUE, STAT
+from lustre_events.jobs.messages import BUILT_IN, BUILTIN_QUEUE, STAT, TAGS
 
 STAT_IDENTITY = Identity(STAT, "2", "")
 """The built-in extractor. A new version makes it known again, with a greater serial."""
@@ -150,7 +150,7 @@ class WorkPlanner:
         """
         by_fid = {row.fid: row for row in rows if row.type == "f" and self._is_known(row)}
         documents = turn.transaction.documents(by_fid) if by_fid else {}
-        old = {work for work, generation in documents.items() if generation < by_fid[work[0]].content}
+        old = _older(documents, by_fid)
         if not old:
             return 0
         asked = [
@@ -313,3 +313,10 @@ def _reason(change: ObjectChange) -> str:
     if change.content:
         return REASONS[Kind.CONTENT]
     return REASONS[Kind.ATTRIBUTES if change.attributes else Kind.NAME]
+
+
+def _older(documents: Mapping[WorkKey, int], by_fid: Mapping[FID, ObjectRow]) -> set[WorkKey]:
+    """Return documents of older content; not tags, which `stat` keeps as they are."""
+    return {
+        work for work, generation in documents.items() if generation < by_fid[work[0]].content and work[1] != TAGS
+    }

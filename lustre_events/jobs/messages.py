@@ -24,6 +24,8 @@ SCAN = "scan"
 ASKS = frozenset({HEAL, SCAN})
 """What is asked about the file system itself, and not about what is in a file."""
 BUILT_IN = frozenset({STAT}) | ASKS
+TAGS = "xattr"
+"""The document of an object's tags, which `stat` tells with the facts."""
 BUILTIN_QUEUE = "builtin"
 """Where their jobs wait, never behind containers; a worker on each node serves it alone."""
 
