@@ -153,7 +153,7 @@ def test_rules_of_actions_are_asked_too(tmp_path: Path) -> None:
     checked = lustre_events("rules", "check", str(rules), environment=told)
     assert b"rule 'gone' -> webhook to here: starts on removed" in tested.stdout, tested.stderr
     assert b"rule 'gone' -> webhook to here: starts no run" in tested.stdout
-    assert b"and 1 rule of actions" in checked.stdout
+    assert b"ok, 1 rule of actions" in checked.stdout
 
 
 OWN = """
@@ -200,7 +200,7 @@ def test_a_user_checks_and_tests_the_own_file_without_any_right() -> None:
         )
         checked, tested, refused = run_all([Run(words, config) for words in runs])
     assert (checked.code, checked.stderr) == (0, "")
-    assert "and 1 rule of actions" in checked.stdout
+    assert "ok, 1 rule of actions" in checked.stdout
     (found,) = json.loads(tested.stdout)["actions"]
     assert (found["rule"], found["holds"]) == (f"{user.pw_name}/tell me", True)
     assert (refused.code, refused.stderr.count("\n")) == (2, 1)
