@@ -47,6 +47,31 @@ def _shown(secret: str = "") -> str:
     )  # fmt: skip
 
 
+@pages.get("/saved")
+def followed() -> str:
+    """Show the user's saved searches, and who tells of what they find."""
+    return _followed()
+
+
+@pages.post("/saved/feed")
+def change_feed() -> str | Response:
+    """Make the address of a search's feed and show it this once, or end it."""
+    site, form, user = flask.current_app.extensions["site"], flask.request.form, signin.person().name
+    if form.get("make"):
+        address = site.feeds.make(user, form["make"])
+        return _followed(flask.request.host_url.rstrip("/") + address)
+    site.feeds.end(user, form.get("end", ""))
+    flask.flash("The feed is ended: its address opens nothing any more.")
+    return flask.redirect(flask.url_for("account.followed"))
+
+
+def _followed(address: str = "") -> str:
+    site, user = flask.current_app.extensions["site"], signin.person().name
+    return flask.render_template(
+        "saved.html", saved=site.saved.list(user), feeds=site.feeds.by_name(user), address=address
+    )
+
+
 @pages.post("/saved")
 def save() -> Response:
     """Keep a search, or forget one."""

@@ -18,8 +18,9 @@ from lustre_events.index.mount import Mount
 from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queue_view import QueueView
-from lustre_events.web import account, admin, api, forms, history, queues, rendering, runs, search, signin
+from lustre_events.web import account, admin, api, feeds, forms, history, queues, rendering, runs, search, signin
 from lustre_events.web.charts import History
+from lustre_events.web.feed_addresses import FeedAddresses
 from lustre_events.web.login import Login
 from lustre_events.web.personal_tokens import Tokens
 from lustre_events.web.rate_limit import Pace
@@ -84,6 +85,11 @@ class Site:
         """The saved searches."""
         return SavedSearches(self.store)
 
+    @property
+    def feeds(self) -> FeedAddresses:
+        """The addresses of feeds."""
+        return FeedAddresses(self.store, self.settings.token_days)
+
 
 def make_app(site: Site) -> flask.Flask:
     """Return the application; a WSGI server runs it."""
@@ -112,6 +118,7 @@ def make_app(site: Site) -> flask.Flask:
         queues.pages,
         runs.pages,
         account.pages,
+        feeds.pages,
         api.pages,
     ):
         app.register_blueprint(blueprint)

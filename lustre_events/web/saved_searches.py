@@ -72,8 +72,9 @@ class SavedSearches:
         return SavedSearch(name, query, sort, now)
 
     def forget(self, user: str, name: str) -> None:
-        """Forget a search. Raises ConfigError: there is none of that name."""
+        """Forget a search, and the address of its feed. Raises ConfigError: there is none of that name."""
         with self._store.opened() as connection:
             gone = connection.execute("DELETE FROM saved WHERE user = ? AND name = ?", (user, name)).rowcount
+            connection.execute("DELETE FROM feed WHERE user = ? AND name = ?", (user, name))
         if not gone:
             raise ConfigError(f"there is no saved search {name!r}")

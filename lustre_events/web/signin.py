@@ -16,7 +16,7 @@ from lustre_events.web import forms
 log = logging.getLogger(__name__)
 pages = flask.Blueprint("session", __name__)
 
-_OPEN = {"session.login", "session.enter", "session.health", "static"}
+_OPEN = {"session.login", "session.enter", "session.health", "feeds.feed", "static"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The console's own store: a small SQLite file with personal tokens and saved searches.
+"""The console's own store: a small SQLite file with personal tokens, saved searches and feeds.
 
 Only the web process writes it, and root's `token` command on its node. It has a rollback journal, so nothing lies
 beside it that belongs to another account. Nothing of the file system is in it.
@@ -28,6 +28,13 @@ MIGRATIONS = (
     CREATE INDEX token_user ON token (user);
     CREATE TABLE saved (
         user TEXT NOT NULL, name TEXT NOT NULL, query TEXT NOT NULL, sort TEXT NOT NULL, made_ns INTEGER NOT NULL,
+        PRIMARY KEY (user, name)
+    ) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE feed (
+        id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, uid INTEGER NOT NULL, name TEXT NOT NULL,
+        made_ns INTEGER NOT NULL, expires_ns INTEGER NOT NULL, used_ns INTEGER, hash BLOB NOT NULL,
         PRIMARY KEY (user, name)
     ) WITHOUT ROWID;
     """,

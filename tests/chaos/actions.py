@@ -1,30 +1,35 @@
 """`python -m tests.chaos.actions`: every role of a site with actions is killed, and what arrived is compared.
 
 A file that is made arrives as created, one that goes as removed, whatever was killed meanwhile; what arrives again
-has the key that it had before. At the end no run is open or dead, and the counters of runs add up.
+has the key that it had before. At the end no run is open or dead, and the counters of runs add up. With
+`--postgresql` the index is one of a server, which is killed, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import signal
 import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 import click
+import psycopg
 
+from bench.postgresql_server import PostgreSQLServer
 from lustre_events.domain.action_run import DEAD, ENDS, OPEN
 from tests.support.servers.http import Listener, listening
-from tests.support.service.service import PARTS, Service, catches_sigterm
+from tests.support.service.service import PARTS, Service, all_processes, catches_sigterm
 from tests.support.waiting import came_true
 
 RULE = """
@@ -39,11 +44,13 @@ settle_seconds = 0.1
 """
 ENDPOINT = '[endpoint.hook]\nkind = "webhook"\nurl = "{url}"\nprivate = true\ntimeout_seconds = 0.3\nat_once = 1\n'
 TARGETS = ("courier", "dispatcher", "redis", "builtin", "reader")
+POSTGRESQL_TARGETS = (*TARGETS, "postgresql")
 KILLS_BETWEEN_LOOKS = 100
 FILES_PER_KILL = 6
 KEPT = 12
 """More files than this, and those that have arrived go."""
 CONVERGE_SECONDS = 90.0
+MOST_DOWN_SECONDS = 0.3
 START_SECONDS = 40.0
 
 Event = tuple[str, str]
@@ -61,16 +68,23 @@ class Account:
 
 
 class ActionSite:
-    """A service whose courier tells a listener of this process; a context manager."""
+    """A service whose courier tells a listener of this process; a context manager.
 
-    def __init__(self, folder: Path) -> None:
+    `postgresql`: a server with an empty database, whose index it uses; None: SQLite.
+    """
+
+    def __init__(self, folder: Path, postgresql: PostgreSQLServer | None = None) -> None:
         self._stack = ExitStack()
+        self._postgresql = postgresql
         self.listener: Listener = self._stack.enter_context(listening())
         endpoints = folder / "endpoints.toml"
         endpoints.write_text(ENDPOINT.format(url=self.listener.url))
         self.service = self._stack.enter_context(Service(folder, rules=RULE))
         config = self.service.config
-        config.write_text(config.read_text() + f'[actions]\nendpoints = "{endpoints}"\n')
+        settings = config.read_text() + f'[actions]\nendpoints = "{endpoints}"\n'
+        if postgresql is not None:
+            settings = settings.replace(self.service.index, postgresql.url())
+        config.write_text(settings)
         self._index = folder / "index.db"
         self._key = folder / "state" / "actions.key"
         self._read = 0
@@ -127,6 +141,8 @@ class ActionSite:
         service = self.service
         if target == "redis":
             service.redis.kill()
+        elif target == "postgresql":
+            self._kill_postgresql(seconds)
         else:
             service.parts[target].kill()
             service.parts[target].wait(10)
@@ -140,6 +156,24 @@ class ActionSite:
                 self._start_courier()
             else:
                 service.start_part(name)
+
+    def _kill_postgresql(self, seconds: float) -> None:
+        """Kill one process of the server, after which it recovers by itself, or the first one with all others."""
+        server = self._postgresql
+        assert server is not None
+        children = [each.pid for each in all_processes() if each.parent == server.pid]
+        if children and seconds < MOST_DOWN_SECONDS / 2:
+            with suppress(ProcessLookupError):
+                os.kill(children[0], signal.SIGKILL)
+        else:
+            server.kill()
+            time.sleep(seconds)
+            server.start()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What can be killed."""
+        return TARGETS if self._postgresql is None else POSTGRESQL_TARGETS
 
     def look(self, seconds: float = CONVERGE_SECONDS) -> list[str]:
         """Return what is wrong once everything has had its time."""
@@ -164,8 +198,11 @@ class ActionSite:
         return self.wanted <= self.keys.keys() and not self._open()
 
     def _rows(self, question: str) -> list[tuple[str, int]]:
-        with closing(sqlite3.connect(f"file:{self._index}?mode=ro", uri=True)) as connection:
-            return connection.execute(question).fetchall()
+        if self._postgresql is None:
+            with closing(sqlite3.connect(f"file:{self._index}?mode=ro", uri=True)) as connection:
+                return connection.execute(question).fetchall()
+        with psycopg.connect(self._postgresql.url()) as session:
+            return session.execute(question.encode()).fetchall()
 
     def _states(self) -> Counter[str]:
         return Counter(dict(self._rows("SELECT state, count(*) FROM run GROUP BY state")))
@@ -205,8 +242,9 @@ def run(site: ActionSite, kills: int, seed: int) -> Account:
             number += 1
             time.sleep(chance.uniform(0.0, 0.06))
         done = account.kills.total()
-        target = TARGETS[done % len(TARGETS)] if kills <= len(TARGETS) * 2 else chance.choice(TARGETS)
-        site.kill(target, chance.uniform(0.0, 0.3))
+        targets = site.targets
+        target = targets[done % len(targets)] if kills <= len(targets) * 2 else chance.choice(targets)
+        site.kill(target, chance.uniform(0.0, MOST_DOWN_SECONDS))
         account.kills[target] += 1
         if (done + 1) % KILLS_BETWEEN_LOOKS == 0:
             account.wrong = site.look()
@@ -222,13 +260,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.actions", description=__doc__)
     parser.add_argument("--kills", type=int, default=500, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="repeat what this seed chose; 0: a new one")
+    parser.add_argument("--postgresql", action="store_true", help="with an index in PostgreSQL, not SQLite")
     options = parser.parse_args()
     seed = options.seed or random.SystemRandom().randrange(1, 1 << 31)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="lustre-events-chaos-") as folder:
+    with tempfile.TemporaryDirectory(prefix="lustre-events-chaos-") as folder, ExitStack() as stack:
         place = Path(folder)
         place.chmod(0o755)
-        with ActionSite(place) as site:
+        server = stack.enter_context(PostgreSQLServer()) if options.postgresql else None
+        with ActionSite(place, server) as site:
             account = run(site, options.kills, seed)
             if account.wrong:
                 click.echo("\n".join([f"wrong, seed {seed}:", *account.wrong[:20], site.service.last_words()]))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import re
 import stat
+import time
 from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import fastjsonschema
 import pytest
@@ -20,6 +22,7 @@ from lustre_events.domain.action_run import DEAD
 from lustre_events.errors import ConfigError, NotAllowed
 from lustre_events.index.remote.client import PREFIX
 from lustre_events.web.api.routes import OPERATIONS
+from lustre_events.web.feed_addresses import FeedAddresses
 from lustre_events.web.personal_tokens import DAY_NS, MOST_OF_A_USER, Tokens
 from lustre_events.web.rate_limit import Pace
 from lustre_events.web.store import Store
@@ -88,6 +91,8 @@ CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "save": ("/saved/run%207", {"query": "columns:own"}),
     "saved": ("/saved", None),
     "feed": ("/saved/run%207/feed", None),
+    "make_feed": ("/saved/run%207/feed", None),
+    "end_feed": ("/saved/run%207/feed", None),
     "forget": ("/saved/run%207", None),
     "tokens": ("/tokens", None),
     "create": ("/tokens", {"label": "laptop"}),
@@ -327,6 +332,89 @@ def test_a_saved_search_is_a_feed_of_ones_own_view(console: Console) -> None:
         assert call(client, token, "/saved/all", "DELETE")[0] == 200
         assert call(client, token, "/saved/all/feed")[0] == 400
     assert found[OTHER] < found[OWNER]
+
+
+def entries(answer: Any) -> list[tuple[str, str, str]]:
+    """Return id, time and title of each entry of an Atom feed."""
+    space = "{http://www.w3.org/2005/Atom}"
+    found = ET.fromstring(answer.data).findall(f"{space}entry")  # noqa: S314 - ours
+    return [tuple(str(each.findtext(space + tag)) for tag in ("id", "updated", "title")) for each in found]  # type: ignore[misc]
+
+
+def test_the_address_of_a_feed_is_all_that_a_reader_needs(console: Console) -> None:
+    """Without any header an Atom feed has what its user finds, newest first, under ids that stay."""
+    client, found = console.app().test_client(), {}
+    for user in (OWNER, OTHER):
+        token = secret_of(console, user)
+        call(client, token, "/saved/all", "PUT", json={"query": "*"})
+        address = call(client, token, "/saved/all/feed", "POST")[1]["address"]
+        answer = client.get(address)
+        items = entries(answer)
+        assert (answer.status_code, answer.mimetype) == (200, "application/atom+xml")
+        assert [when for _, when, _ in items] == sorted((when for _, when, _ in items), reverse=True)
+        assert entries(client.get(address, headers={"Host": "another.example"})) == items
+        assert client.get(address, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+        found[user] = {title for _, _, title in items}
+        asked = call(client, token, "/saved/all/feed?limit=50")[1]["items"]
+        assert found[user] == {each["title"] for each in asked}
+    assert found[OTHER] < found[OWNER]
+
+
+def test_an_address_of_a_feed_opens_that_feed_until_it_ends(console: Console) -> None:
+    """An old, forged, ended, forgotten or outlived address opens nothing; one that lives opens nothing else."""
+    app = console.app()
+    client, token, site = app.test_client(), secret_of(console, OWNER), app.extensions["site"]
+
+    def made(name: str = "all") -> str:
+        call(client, token, f"/saved/{name}", "PUT", json={"query": "*"})
+        return str(call(client, token, f"/saved/{name}/feed", "POST")[1]["address"])
+
+    first = made()
+    second = made()
+    other = made("other")
+    assert [client.get(each).status_code for each in (first, second, other)] == [404, 200, 200]
+    number = second.rpartition("_")[0]
+    forged = [second[:-1], f"{number}_", f"{number}_{other.partition('_')[2]}", "/feed/x", "/feed/_", "/feed/%ff_"]
+    assert {client.get(each).status_code for each in forged} == {404}
+    shown = second.rpartition("/")[2]
+    assert {call(client, each, "/saved/all/feed")[0] for each in (shown, f"le_{shown}")} == {401}
+    assert shown.partition("_")[2].encode() not in site.store.path.read_bytes()
+    outlived = FeedAddresses(site.store, 1.0, lambda: time.time_ns() + 2 * site.settings.token_days * DAY_NS)
+    with pytest.raises(NotAllowed, match="opens no feed"):
+        outlived.known(shown)
+    assert call(client, token, "/saved/all/feed", "DELETE") == (200, {"ended": True})
+    assert call(client, token, "/saved/other", "DELETE")[0] == 200
+    call(client, token, "/saved/other", "PUT", json={"query": "*"})
+    assert [client.get(each).status_code for each in (second, other)] == [404, 404]
+    assert call(client, token, "/saved/none/feed", "POST")[0] == 400
+
+
+def test_a_feed_of_a_name_that_went_to_somebody_else_opens_nothing(console: Console) -> None:
+    """An address belongs to a name and its uid."""
+    app = console.app()
+    client, token = app.test_client(), secret_of(console, OWNER)
+    call(client, token, "/saved/all", "PUT", json={"query": "*"})
+    address = call(client, token, "/saved/all/feed", "POST")[1]["address"]
+    with app.extensions["site"].store.opened() as connection:
+        connection.execute("UPDATE feed SET uid = uid + 1")
+    assert client.get(address).status_code == 404
+
+
+def test_the_console_makes_the_address_of_a_feed_and_shows_it_once(console: Console) -> None:
+    """The page of saved searches makes an address, and ends it; a form of another site does neither."""
+    client = enter(console.app(), OWNER)
+    csrf = token_in(client.get("/tokens").text)
+    client.post("/saved", data={"csrf": csrf, "query": "*", "name": "<b>all"})
+    found = re.search(r'id="address">https?://[^/]+(/feed/[^<]+)<', client.post(
+        "/saved/feed", data={"csrf": csrf, "make": "<b>all"}).text)  # fmt: skip
+    assert found is not None
+    page = client.get("/saved").text
+    assert "/feed/" not in page
+    assert "<b>all" not in page
+    assert client.post("/saved/feed", data={"end": "<b>all"}).status_code == 400
+    assert client.get(found[1]).status_code == 200
+    client.post("/saved/feed", data={"csrf": csrf, "end": "<b>all"})
+    assert client.get(found[1]).status_code == 404
 
 
 def test_the_console_makes_tokens_and_keeps_searches(console: Console) -> None:

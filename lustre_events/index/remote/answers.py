@@ -380,6 +380,18 @@ class FeedAnswer(msgspec.Struct, frozen=True):
     items: list[FeedItem]
 
 
+class FeedAddressAnswer(msgspec.Struct, frozen=True):
+    """Where an Atom feed is, below the console's address. Who knows it reads the feed; it is told this once."""
+
+    address: str
+
+
+class FeedEndedAnswer(msgspec.Struct, frozen=True):
+    """Whether there was an address."""
+
+    ended: bool
+
+
 class TokenAnswer(msgspec.Struct, frozen=True):
     """A personal token, without its secret. `expires_ns` in the past, or `revoked`: it opens nothing any more."""
 

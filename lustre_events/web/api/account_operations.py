@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.index.remote import answers
-from lustre_events.index.search.hits import Hit, hit_json
 from lustre_events.web.api.calls import Call
 from lustre_events.web.api.operation import Operation, Parameter
+from lustre_events.web.feeds import json_feed, newest
 from lustre_events.web.personal_tokens import PersonalToken
-
-MOST_TOLD = 16 << 10
-"""Characters of a file's documents in a feed; longer ones are on the file's page."""
 
 
 class WantedToken(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -52,25 +45,18 @@ def saved(call: Call) -> dict[str, Any]:
 
 def feed(call: Call) -> dict[str, Any]:
     """Answer with what a saved search finds now, as a feed of the user's own view."""
-    name = call.given["name"]
-    kept = call.site.saved.one(call.user, name)
-    with call.search() as index:
-        query = call.mount.query(kept.query)
-        page = index.page(query, limit=call.given["limit"], sort="-mtime", visible_to=call.viewer)
-    items = [_feed_item(call.mount.placed(hit)) for hit in page.hits]
-    return {"version": "https://jsonfeed.org/version/1.1", "title": name, "items": items}
+    kept = call.site.saved.one(call.user, call.given["name"])
+    return json_feed(kept.name, newest(call.site, kept.query, call.viewer, call.given["limit"]))
 
 
-def _feed_item(hit: Hit) -> dict[str, str]:
-    found, when = hit_json(hit), hit.mtime_ns or 0
-    documents = json.dumps(found["documents"], ensure_ascii=False)
-    return {
-        "id": f"{hit.fid}:{when}",
-        "url": f"/file/{quote(str(hit.fid), safe='')}",
-        "title": found["paths"][0],
-        "content_text": documents if len(documents) <= MOST_TOLD else "",
-        "date_modified": f"{datetime.fromtimestamp(when // SECOND_NS, UTC):%Y-%m-%dT%H:%M:%SZ}",
-    }
+def make_feed(call: Call) -> dict[str, Any]:
+    """Make the address of an Atom feed of a saved search."""
+    return {"address": call.site.feeds.make(call.user, call.given["name"])}
+
+
+def end_feed(call: Call) -> dict[str, Any]:
+    """End the address of an Atom feed."""
+    return {"ended": call.site.feeds.end(call.user, call.given["name"])}
 
 
 def save(call: Call) -> dict[str, Any]:
@@ -124,6 +110,15 @@ OPERATIONS = (
     Operation(
         "GET", "/saved/{name}/feed", "feed", "A saved search as a JSON Feed: what was written last comes first.",
         answers.FeedAnswer, feed, (NAME, Parameter("limit", "most files", 50, least=1, most=200)),
+    ),
+    Operation(
+        "POST", "/saved/{name}/feed", "make_feed",
+        "Make the address of an Atom feed, which opens it without a token; the one before opens nothing any more.",
+        answers.FeedAddressAnswer, make_feed, (NAME,), scope="act",
+    ),
+    Operation(
+        "DELETE", "/saved/{name}/feed", "end_feed", "End the address of an Atom feed.", answers.FeedEndedAnswer,
+        end_feed, (NAME,), scope="act",
     ),
     Operation(
         "DELETE", "/saved/{name}", "forget", "Forget a saved search.", answers.SavedSearchesAnswer, forget, (NAME,),
