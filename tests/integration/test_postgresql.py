@@ -17,6 +17,7 @@ from lustre_events.index import open_search, open_writer
 from lustre_events.index.postgresql import database
 from lustre_events.index.postgresql.database import shown
 from lustre_events.index.postgresql.search import PostgresqlBackend
+from lustre_events.index.postgresql.statistics import CHECK_SECONDS
 from lustre_events.index.postgresql.writer import PostgresqlWriter
 from tests.support.records.builders import fid_of
 from tests.support.servers.postgresql import start_postgresql
@@ -231,3 +232,33 @@ def test_a_search_has_the_time_that_it_is_given(postgresql_url: str) -> None:
     ):
         connection.execute("SELECT pg_sleep(60)")
     backend.close()
+
+
+def test_an_index_that_grows_has_statistics(postgresql_schema_url: str) -> None:
+    """Tables are analysed after the commit that made them large, and when they have doubled; not at each commit."""
+    seconds = [0.0]
+    writer = PostgresqlWriter(postgresql_schema_url, lambda: seconds[0])
+    writer.take_over()
+    with connect(postgresql_schema_url) as connection:  # the server's own must not come between
+        connection.execute("ALTER TABLE link SET (autovacuum_enabled = false)")
+
+    def add(first: int, after: int) -> tuple[float, bool]:
+        """Write names; return for how many of them there are statistics, and whether these tell of values."""
+        with writer.transaction() as transaction:
+            transaction.set_links(Link(ROOT_FID, b"%060d" % number, fid_of(1), b"1" * 26)
+                                  for number in range(first, after))  # fmt: skip
+        with connect(postgresql_schema_url) as connection:
+            (rows,) = connection.execute(
+                "SELECT reltuples FROM pg_class WHERE oid = 'link'::regclass"
+            ).fetchone() or (0,)
+            told = connection.execute("SELECT 1 FROM pg_stats WHERE tablename = 'link'").fetchall()
+        assert isinstance(rows, float)
+        return rows, bool(told)
+
+    assert add(0, 10) == (-1, False)
+    seconds[0] += CHECK_SECONDS
+    assert add(10, 5_000) == (5_000, True)
+    assert add(5_000, 20_000) == (5_000, True)
+    seconds[0] += CHECK_SECONDS
+    assert add(20_000, 20_001) == (20_001, True)
+    writer.close()

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lustre_events.changelog.fid import FID
@@ -30,6 +30,7 @@ from lustre_events.index.postgresql.ledger import RunTable
 from lustre_events.index.postgresql.pending import PendingTable
 from lustre_events.index.postgresql.scans import Scans
 from lustre_events.index.postgresql.session import FACTS, columns
+from lustre_events.index.postgresql.statistics import Statistics
 from lustre_events.index.postgresql.upkeep import Upkeep
 from lustre_events.index.values import clean
 from lustre_events.index.writer_cache import Remembered
@@ -51,13 +52,14 @@ _SETTINGS = (
 class PostgresqlWriter:
     """See `interface.IndexWriter`. Not for two threads at once. A lost session is replaced by the next call."""
 
-    def __init__(self, url: str) -> None:
-        """Open the index, or make it; raises as `Database` and its `migrate` do."""
+    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Open the index, or make it; raises as `Database` and its `migrate` do. The clock is in seconds."""
         self._url = url
         self._token = uuid.uuid4().hex
         self._closed = False
         self._keys = Keys()
         self._remembered = Remembered()
+        self._statistics = Statistics(clock)
         self._database = self._connect()
         try:
             with self._database.errors():
@@ -94,6 +96,7 @@ class PostgresqlWriter:
         except BaseException:
             self._undone()
             raise
+        self._statistics.follow(database)
 
     def _undone(self) -> None:
         """Forget what was remembered of a transaction that is undone, or before another writer's turn."""
