@@ -1,16 +1,14 @@
 """FITS: what the headers of its units say, where an image lies on the sky, and which columns its tables have.
 
 Reads headers by astropy and skips the data, but for some rows of the first image and table, so a file of any size
-is quick. Keywords keep their names. Gzip is seen through.
+is quick. Keywords keep their names. Gzip, bzip2 and xz are seen through.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 import warnings
-import zlib
 from typing import Any, BinaryIO
 
 import extractor_batch
@@ -18,6 +16,7 @@ import extractor_facts as facts
 import extractor_threads  # noqa: F401 - before numpy
 import fits_preview as previews
 from astropy.io import fits
+from extractor_open import DAMAGED, compression_of, expanding, is_damage
 from fits_common import from_keywords, place_on_sky
 
 MAX_UNITS = 200
@@ -241,7 +240,7 @@ class Units:
             pass
         except extractor_batch.OutOfTime:
             self.reasons.append(f"units are read as far as {SECONDS} s go")
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, fits.VerifyError) as exc:
+        except (*DAMAGED, ValueError, TypeError, KeyError, fits.VerifyError) as exc:
             if not self.units:
                 raise
             self.reasons.append(f"unit {place} cannot be read: {plain(str(exc))}")
@@ -328,14 +327,16 @@ def document_of(file: BinaryIO) -> dict[str, Any]:
 def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
     with open(path, "rb") as file:  # noqa: PTH123
-        compressed = file.read(2) == b"\x1f\x8b"
+        compression = compression_of(file.read(16))
         file.seek(0)
-        if not compressed:
+        if not compression:
             return document_of(file)
         try:
-            with gzip.open(file) as inner:
-                return document_of(inner) | {"compression": "gzip"}
-        except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+            with expanding(file, compression) as inner:
+                return document_of(inner) | {"compression": compression}
+        except Exception as exc:
+            if not is_damage(exc):
+                raise
             raise ValueError(f"its compressed content is broken: {plain(str(exc))}") from None
 
 

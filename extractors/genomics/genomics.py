@@ -2,19 +2,17 @@
 
 FASTA and FASTQ are counted in one pass with bounded memory, as far as SECONDS go (genomics_sequences.py,
 genomics_fastq.py), and so are lines of features (genomics_features.py); of the others only the headers are read,
-and the records of a VCF text counted. Gzip and bgzip are seen through. Needs pysam.
+and the records of a VCF text counted. Gzip, bgzip, bzip2 and xz are seen through. Needs pysam.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import itertools
 import os
 import re
 import resource
 import warnings
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
@@ -23,6 +21,7 @@ import extractor_facts as facts
 import genomics_fastq
 import genomics_features as features
 import genomics_sequences as sequences
+from extractor_open import DAMAGED, compression_of, expanding
 
 MEMORY_BYTES = 800_000_000  # so that what a broken header asks for fails here, and not the whole batch
 SECONDS = 20  # of counting, per file
@@ -193,7 +192,7 @@ def vcf(path: str, stream: BinaryIO, head: bytes) -> dict[str, Any]:
         document = variants(path)
     except (ValueError, OSError) as exc:
         header = sequences.VcfHeader()
-        with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):
+        with contextlib.suppress(*DAMAGED):
             header.read(itertools.islice(stream, 1_000_000))
         keys = {"contigs": "contig", "info": "info", "formats": "format", "filters": "filter"}
         lists = {key: (len(header.lists[kind]), header.lists[kind]) for key, kind in keys.items()}
@@ -265,29 +264,32 @@ def counted(stream: BinaryIO, count: Any) -> dict[str, Any]:
                 pass
     except extractor_batch.OutOfTime:
         reason = f"counted as far as {SECONDS} s go"
-    except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+    except DAMAGED as exc:
         reason = f"its compressed content is broken: {clean(str(exc))}"
     reasons = "; ".join(each for each in (found.get("partial", ""), reason) if each)
     return found | ({"partial": reasons} if reasons else {})
 
 
-def compression_of(file: BinaryIO) -> tuple[str, bytes]:
+def packed(file: BinaryIO) -> tuple[str, bytes]:
     """Return how a file is compressed, empty where it is not, and how its content begins."""
     head = file.read(HEAD)
-    if head[:2] != b"\x1f\x8b":
+    compression = compression_of(head) or ""
+    if not compression:
         return "", head
-    inner = b""
-    with contextlib.suppress(zlib.error):
-        inner = zlib.decompressobj(31).decompress(head, HEAD)
-    blocked = len(head) > 16 and head[3] & 4 and head[12:14] == b"BC"
-    return ("bgzf" if blocked else "gzip"), inner
+    file.seek(0)
+    stream, inner = expanding(file, compression), b""
+    with contextlib.suppress(*DAMAGED):
+        while len(inner) < HEAD and (more := stream.read1(HEAD - len(inner))):
+            inner += more
+    blocked = compression == "gzip" and len(head) > 16 and head[3] & 4 and head[12:14] == b"BC"
+    return ("bgzf" if blocked else compression), inner
 
 
 def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
     warnings.simplefilter("ignore")  # pysam tells of missing end marks; so does the document
     with open(path, "rb") as file:  # noqa: PTH123 - starts quicker
-        compression, head = compression_of(file)
+        compression, head = packed(file)
         document = described(path, file, compression, head)
         end = (
             BGZF_END
@@ -306,7 +308,9 @@ def extract(path: str) -> dict[str, Any]:
 def described(path: str, file: BinaryIO, compression: str, head: bytes) -> dict[str, Any]:
     """Return the document of a file by how its content begins."""
     file.seek(0)
-    stream: Any = gzip.GzipFile(fileobj=file) if compression else file
+    stream: Any = file
+    if compression:
+        stream = expanding(file, compression if compression != "bgzf" else "gzip")
     if head[:4] in {b"CRAM", b"BAM\1"}:
         return alignments(path)
     if head.startswith(SAM_LINES) or SAM_LINE.match(head):

@@ -7,9 +7,7 @@ NetCDF classic has its module, hdf5_netcdf3.py. Gzip is seen through.
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
@@ -17,6 +15,7 @@ import extractor_batch
 import extractor_facts as facts
 import extractor_threads  # noqa: F401 - before numpy
 import h5py
+from extractor_open import compression_of, content_of
 from hdf5_common import from_attributes, from_nexus
 from hdf5_coverage import coverage
 from hdf5_netcdf3 import Header
@@ -117,37 +116,19 @@ def classic(file: BinaryIO) -> dict[str, Any]:
     return document | preview(document, header.columns(), None)
 
 
-def unpacked(file: BinaryIO) -> io.BytesIO:
-    """Return the content of a gzip file in memory.
-
-    Raises:
-        ValueError: it is broken, or too long.
-    """
-    try:
-        with gzip.open(file) as inner:
-            if not inner.peek(8).startswith((b"\x89HDF", b"CDF", b"\0")):
-                raise ValueError("it is neither HDF5 nor NetCDF")
-            content = inner.read(MAX_UNPACKED + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
-        raise ValueError(f"its compressed content is broken: {clean(str(exc))}") from None
-    if len(content) > MAX_UNPACKED:
-        raise ValueError(
-            f"it is compressed with gzip and longer than {MAX_UNPACKED >> 20} MiB; unpack it to have it read"
-        )
-    return io.BytesIO(content)
-
-
 def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
     with open(path, "rb") as file:  # noqa: PTH123 - h5py takes paths as text
-        start = file.read(4)
+        start = file.read(16)
         file.seek(0)
-        if start in CLASSIC:
+        if start[:4] in CLASSIC:
             return classic(file)
-        if start[:2] == b"\x1f\x8b":
-            content = unpacked(file)
-            kind = classic if content.getbuffer()[:4].tobytes() in CLASSIC else hdf5
-            return kind(content) | {"compression": "gzip"}
+        if compression := compression_of(start):
+            content = content_of(file, compression, MAX_UNPACKED)
+            if not content.startswith((b"\x89HDF", b"CDF", b"\0")):
+                raise ValueError("it is neither HDF5 nor NetCDF")
+            kind = classic if content[:4] in CLASSIC else hdf5
+            return kind(io.BytesIO(content)) | {"compression": compression}
     if not h5py.is_hdf5(path):
         raise ValueError("it is neither HDF5 nor NetCDF")
     return hdf5(path)

@@ -6,12 +6,10 @@ are decoded only for the thumbnail, and only where they take little memory. Gzip
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import re
 import warnings
-import zlib
 from typing import Any, BinaryIO
 
 import extractor_batch
@@ -19,6 +17,7 @@ import extractor_facts as facts
 import extractor_threads  # noqa: F401 - before numpy
 import image_heif
 import image_tags as tags
+from extractor_open import compression_of, content_of
 from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "JPEG2000", "PPM", "PSD", "PCX", "DDS", "ICO", "ICNS",
@@ -28,7 +27,7 @@ TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 THUMBNAIL = 128  # pixels of its longer edge
 MAX_PIXELS = 24_000_000  # of a picture that is decoded
 MAX_DECODED = 256 << 20  # bytes of a file that is decoded
-MAX_UNPACKED = 64 << 20  # bytes of a file within gzip
+MAX_UNPACKED = 64 << 20  # bytes of a file that is compressed as a whole
 # How a picture must be turned to stand upright, by EXIF's Orientation
 TURNS = dict(zip(range(2, 9), (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180,
                                Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE,
@@ -188,20 +187,12 @@ def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
     with open(path, "rb") as file, warnings.catch_warnings():  # noqa: PTH123
         warnings.simplefilter("ignore")
-        compressed = file.read(2) == b"\x1f\x8b"
+        compression = compression_of(file.read(16))
         file.seek(0)
-        if not compressed:
+        if not compression:
             return document_of(file, os.fstat(file.fileno()).st_size)
-        try:
-            with gzip.open(file) as inner:
-                content = inner.read(MAX_UNPACKED + 1)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
-            raise ValueError(f"its compressed content is broken: {words(exc)}") from None
-        if len(content) > MAX_UNPACKED:
-            raise ValueError(
-                f"it is compressed with gzip and longer than {MAX_UNPACKED >> 20} MiB; unpack it to read it"
-            )
-        return document_of(io.BytesIO(content), len(content)) | {"packed": "gzip"}
+        content = content_of(file, compression, MAX_UNPACKED)
+        return document_of(io.BytesIO(content), len(content)) | {"packed": compression}
 
 
 if __name__ == "__main__":

@@ -7,24 +7,23 @@ the manifest. Headers only, so a file of any size is quick. Needs pydicom and ni
 from __future__ import annotations
 
 import functools
-import gzip
 import io
 import math
 import os
 import struct
 import sys
 import warnings
-import zlib
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 import extractor_batch
 import extractor_facts as facts
+from extractor_open import compression_of, expanding, is_damage
 
 HEAD = 352
 HEADER_BYTES = 16 << 20
 MAX_EXTENSIONS = 1000
-UNPACKED = 8 << 20  # bytes of a DICOM file within gzip that are looked at
+UNPACKED = 8 << 20  # bytes of a compressed DICOM file that are looked at
 CODES = ("qform_code", "sform_code", "intent_code", "slice_code")
 MAX_LENGTH = 64  # of an element, in a DICOM file without its prefix
 # Texts of a NIfTI header in which programs put names, dates and paths
@@ -149,26 +148,28 @@ def extract(path: str) -> dict[str, Any]:
             return medical_dicom.document_of(file, size, more)
         if is_nifti(head):
             return nifti(file, size, more)
-        if head[:2] == b"\x1f\x8b":
-            return packed(file, more)
+        if compression := compression_of(head):
+            return packed(file, compression, more)
     raise ValueError("it is neither DICOM nor NIfTI")
 
 
-def packed(file: BinaryIO, more: list[str]) -> dict[str, Any]:
-    """Return the document of a file within gzip."""
+def packed(file: BinaryIO, compression: str, more: list[str]) -> dict[str, Any]:
+    """Return the document of a file that is compressed as a whole."""
     try:
-        with gzip.open(file) as inner:
+        with expanding(file, compression) as inner:
             head = inner.read(HEAD)
             inner.seek(0)
             if is_nifti(head):
-                return nifti(inner, None, more) | {"compression": "gzip"}
+                return nifti(inner, None, more) | {"compression": compression}
             if is_dicom(head):
                 import medical_dicom  # noqa: PLC0415
 
                 content = inner.read(UNPACKED)
                 size = len(content) if len(content) < UNPACKED else None
-                return medical_dicom.document_of(io.BytesIO(content), size, more) | {"compression": "gzip"}
-    except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+                return medical_dicom.document_of(io.BytesIO(content), size, more) | {"compression": compression}
+    except Exception as exc:
+        if not is_damage(exc):
+            raise
         raise ValueError(f"its compressed content is broken: {exc}") from None
     raise ValueError("it is neither DICOM nor NIfTI")
 

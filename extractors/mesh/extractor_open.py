@@ -34,6 +34,35 @@ def compression_of(magic: bytes) -> str | None:
     return found
 
 
+def is_damage(exc: Exception) -> bool:
+    """Whether an error of a stream that is expanded says that it is damaged, and not that it cannot be read now."""
+    if getattr(exc, "errno", None):
+        return False
+    return isinstance(exc, DAMAGED) or type(exc).__name__ == "ZstdError"  # imported for such files only
+
+
+def content_of(file: BinaryIO, compression: str, limit: int) -> bytes:
+    """Return all that is compressed in `file`.
+
+    Raises:
+        ValueError: it is damaged, or longer than `limit`.
+    """
+    try:
+        with expanding(file, compression) as inner:
+            content = bytes(inner.read(limit + 1))
+            while len(content) <= limit and (more := inner.read(limit + 1 - len(content))):
+                content += more
+    except Exception as exc:
+        if not is_damage(exc):
+            raise
+        raise ValueError(f"its {compression} stream is damaged: {exc}") from None
+    if len(content) > limit:
+        raise ValueError(
+            f"it is compressed with {compression} and longer than {limit >> 20} MiB; unpack it to have it read"
+        )
+    return content
+
+
 class Source(io.RawIOBase):
     """What a file holds, expanded where it is compressed. Where it is torn it ends, and `damage` says so."""
 
@@ -54,13 +83,10 @@ class Source(io.RawIOBase):
         while size and not self.damage:
             try:
                 part = self._piece(min(size, PIECE))
-            except DAMAGED as exc:
-                self.damage = f"{exc}" or type(exc).__name__
-                break
             except Exception as exc:
-                if type(exc).__name__ != "ZstdError":  # the module is imported for such files only
+                if not is_damage(exc):
                     raise
-                self.damage = f"{exc}"
+                self.damage = f"{exc}" or type(exc).__name__
                 break
             if not part:
                 break

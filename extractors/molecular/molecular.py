@@ -7,11 +7,9 @@ Gzip is seen through.
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
 import resource
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
@@ -19,6 +17,7 @@ import extractor_batch
 import extractor_facts as facts
 import molecular_atoms as atoms
 import molecular_sdf as sdf
+from extractor_open import DAMAGED, compression_of, expanding
 
 MEMORY_BYTES = 800_000_000  # so that what a broken file asks for fails here, and not the whole batch
 SECONDS = 20  # of reading, per file
@@ -186,7 +185,7 @@ def read(stream: BinaryIO, counter: atoms.Counter) -> tuple[bytes, str]:
                 size += len(line)
     except extractor_batch.OutOfTime:
         reason = f"counted as far as {SECONDS} s go"
-    except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+    except DAMAGED as exc:
         reason = f"its compressed content is broken: {clean(str(exc))}"
     return b"".join(header), reason or counter.reason
 
@@ -214,20 +213,24 @@ def extract(path: str) -> dict[str, Any]:
     with open(path, "rb") as file:  # noqa: PTH123 - starts quicker
         head = file.read(HEAD)
         file.seek(0)
-        compressed = head[:2] == b"\x1f\x8b"
-        if compressed:
-            head = beginning(head)
-        stream: Any = gzip.GzipFile(fileobj=file) if compressed else file
+        compression = compression_of(head)
+        stream: Any = file
+        if compression:
+            stream, head = expanding(file, compression), beginning(file, compression)
         document = described(stream, head)
-    return document | ({"compression": "gzip"} if compressed else {})
+    return document | ({"compression": compression} if compression else {})
 
 
-def beginning(head: bytes) -> bytes:
-    """Return how the content of a gzip file begins; nothing where it is broken."""
+def beginning(file: BinaryIO, compression: str) -> bytes:
+    """Return how the content of a compressed file begins, as far as it is sound; the file is at its start again."""
+    stream, found = expanding(file, compression), b""
     try:
-        return zlib.decompressobj(31).decompress(head, HEAD)
-    except zlib.error:
-        return b""
+        while len(found) < HEAD and (more := stream.read1(HEAD - len(found))):
+            found += more
+    except DAMAGED:
+        pass
+    file.seek(0)
+    return found
 
 
 def described(stream: BinaryIO, head: bytes) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gzip
 import io
 import itertools
 import json
@@ -16,7 +15,6 @@ import os
 import re
 import resource
 import signal
-import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +25,7 @@ import pdf_xmp
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 from extractor_batch import OutOfTime, within
+from extractor_open import compression_of, content_of
 from pdf_pages import pages, png
 from pdf_words import MAX_NAME, authors, clean, iso
 
@@ -38,7 +37,7 @@ MAX_AUTHORS = 500
 MAX_SEEN = 5000  # authors and keywords of which the first are listed
 MAX_OUTLINE = 1000
 MAX_ATTACHMENTS = 500
-MAX_UNPACKED = 64 << 20  # bytes of a file within gzip
+MAX_UNPACKED = 64 << 20  # bytes of a file that is compressed as a whole
 THUMBNAIL_SECONDS = 2
 HEAD = 1024  # the header may stand anywhere in it (ISO 32000-1, annex H.3.4.1)
 DOI = re.compile(r"\b10\.\d{4,9}/[-._;()/:A-Za-z0-9]{1,100}")
@@ -191,19 +190,12 @@ def document_of(opened: Path | bytes, file: BinaryIO, size: int) -> dict[str, An
 def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
     with Path(path).open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return document_of(Path(path), file, os.fstat(file.fileno()).st_size)
+        compression = compression_of(file.read(16))
         file.seek(0)
-        try:
-            with gzip.open(file) as inner:
-                content = inner.read(MAX_UNPACKED + 1)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
-            raise ValueError(f"its compressed content is broken: {exc}") from None
-        if len(content) > MAX_UNPACKED:
-            raise ValueError(
-                f"it is compressed with gzip and longer than {MAX_UNPACKED >> 20} MiB; unpack it to read it"
-            )
-        return document_of(content, io.BytesIO(content), len(content)) | {"compression": "gzip"}
+        if not compression:
+            return document_of(Path(path), file, os.fstat(file.fileno()).st_size)
+        content = content_of(file, compression, MAX_UNPACKED)
+        return document_of(content, io.BytesIO(content), len(content)) | {"compression": compression}
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ CONTRACTS = ("batch", "single")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 MOST_MANIFEST_BYTES = 64 << 10
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
-_EXTENSION = re.compile(r"[a-z0-9]{1,16}\Z")
+_EXTENSION = re.compile(r"[a-z0-9]{1,16}(?:\.[a-z0-9]{1,16})?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Written:
     command: tuple[str, ...] = key(needed='write it as ["python3", "/extractor/program.py"]')
     contract: str = key(needed=_SHOWN, choices=CONTRACTS)
     accepts: tuple[str, ...] = key(
-        (), fits=_EXTENSION.match, expected='write extensions like "csv", without the dot'
+        (), fits=_EXTENSION.match, expected='write extensions like "csv" or "csv.gz", without the dot in front'
     )
     description: str = key(needed=_SHOWN, longest=MOST_CHARACTERS)
     trusted: bool = key(default=False)

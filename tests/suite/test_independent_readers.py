@@ -6,8 +6,10 @@ the header; that the extractors make these goldens is tested in test_families.py
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +24,7 @@ import pydicom
 import pypdf
 import pytest
 import tifffile
+import zstandard
 from astropy.io import fits
 from Bio import SeqIO
 from PIL import Image
@@ -30,14 +33,18 @@ from tests.suite.families import families
 
 FAMILIES = families()
 Facts = dict[str, Any]
+UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress,
+    ".zst": zstandard.ZstdDecompressor().decompress,
+}  # fmt: skip
 
 
 def opened(path: Path, folder: Path) -> Path:
-    """Return a path to what is within gzip, or the path itself."""
-    if path.read_bytes()[:2] != b"\x1f\x8b":
+    """Return a path to what is compressed as a whole, or the path itself."""
+    if path.suffix not in UNPACKERS:
         return path
-    place = folder / path.name.removesuffix(".gz")
-    place.write_bytes(gzip.decompress(path.read_bytes()))
+    place = folder / path.stem
+    place.write_bytes(UNPACKERS[path.suffix](path.read_bytes()))
     return place
 
 
@@ -153,11 +160,11 @@ READERS: dict[str, tuple[Callable[[Path], Facts], Callable[[Facts], Facts], tupl
     "hdf5": (arrays, of_arrays, ("*",)),
     "fits": (sky, of_sky, ("*",)),
     "image": (picture, keys("width", "height", "bands"),
-              ("*.tif", "*.jpg", "*.png", "*.gif", "*.webp", "*.avif", "*.tga", "*.pcx", "*.dds", "*.gz")),
+              ("*.tif", "*.jpg", "*.png", "*.gif", "*.webp", "*.avif", "*.tga", "*.pcx", "*.dds", "*.gz", "*.xz")),
     "genomics": (sequences, keys("sequences", "letters", "reads", "bases", "shortest", "longest"),
                  ("genome*", "proteins*", "reads*", "named*", "wrapped*", "windows*")),
     "medical": (medical, keys("dim", "bitpix", "Modality", "Rows", "Columns", "BitsStored", "Manufacturer"),
-                ("*.dcm", "*.nii", "*.gz", "*.hdr", "*.txt")),
+                ("*.dcm", "*.nii", "*.gz", "*.xz", "*.hdr", "*.txt")),
     "molecular": (structure, keys("elements"), ("toy.*", "named.txt", "salt.cif")),
     "pdf": (document, of_document, ("[!n]*",)),  # pypdf reads none without a table of its objects
 }  # fmt: skip
