@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from lustre_events.errors import ConfigError
@@ -45,20 +45,28 @@ class _Counted:
             yield hit
 
 
+def jsonl(hits: Iterable[Hit]) -> Iterator[bytes]:
+    """Yield a line of JSON for each hit."""
+    return (json.dumps(hit_json(hit)).encode("ascii") + b"\n" for hit in hits)
+
+
+def comma_separated(hits: Iterable[Hit]) -> Iterator[bytes]:
+    """Yield a line with the names of the columns, then one for each path of each hit."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in chain((COLUMNS,), _rows(hits)):
+        writer.writerow(map(cell, row))
+        yield text.getvalue().encode("utf-8", "surrogateescape")
+        text.seek(0)
+        text.truncate()
+
+
 def _jsonl(hits: Iterable[Hit], file: BinaryIO) -> None:
-    file.writelines(json.dumps(hit_json(hit)).encode("ascii") + b"\n" for hit in hits)
+    file.writelines(jsonl(hits))
 
 
 def _csv(hits: Iterable[Hit], file: BinaryIO) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in _rows(hits):
-        writer.writerow(map(cell, row))
-        file.write(text.getvalue().encode("utf-8", "surrogateescape"))
-        text.seek(0)
-        text.truncate()
-    file.write(text.getvalue().encode("utf-8"))
+    file.writelines(comma_separated(hits))
 
 
 def cell(value: Any) -> Any:

@@ -18,7 +18,20 @@ from lustre_events.index.mount import Mount
 from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queue_view import QueueView
-from lustre_events.web import account, admin, api, feeds, forms, history, queues, rendering, runs, search, signin
+from lustre_events.web import (
+    account,
+    admin,
+    all_hits,
+    api,
+    feeds,
+    forms,
+    history,
+    queues,
+    rendering,
+    runs,
+    search,
+    signin,
+)
 from lustre_events.web.charts import History
 from lustre_events.web.feed_addresses import FeedAddresses
 from lustre_events.web.login import Login
@@ -113,6 +126,7 @@ def make_app(site: Site) -> flask.Flask:
     for blueprint in (
         signin.pages,
         search.pages,
+        all_hits.pages,
         history.pages,
         admin.pages,
         queues.pages,

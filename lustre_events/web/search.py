@@ -12,14 +12,14 @@ from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.mount import Mount
 from lustre_events.index.query.slips import field_text
-from lustre_events.index.search.hits import Facet, ObjectView, PendingWork, name_text
-from lustre_events.web import account, highlight, history, signin, thumbnails, welcome
+from lustre_events.index.search.hits import ObjectView, PendingWork, name_text
+from lustre_events.index.search.search import Search
+from lustre_events.web import account, highlight, history, narrowing, signin, thumbnails, welcome
 from lustre_events.web.previews import preview_of
 
 pages = flask.Blueprint("files", __name__)
 
 PAGE = 50
-FACETS = ("extractor", "ext", "owner", "mime")
 FACET_VALUES = 8
 KEYS = 200
 """Most keys on the page of fields."""
@@ -37,6 +37,8 @@ def search() -> str | tuple[str, int]:
         "sort": sort,
         "sorts": SORTS,
         "facets": {},
+        "histograms": {},
+        "summary": None,
         "page": None,
         "hints": (),
         "mistake": "",
@@ -50,21 +52,29 @@ def search() -> str | tuple[str, int]:
     shown |= {"chips": welcome.chips(query), "words": highlight.words_in(query)}
     try:
         with site.search() as index:
-            if "facets" in asked and "cursor" not in asked:
-                shown["page"], found = index.overview(
-                    query, FACETS, limit=PAGE, sort=sort or None, values=FACET_VALUES, visible_to=viewer
-                )
-                shown["summary"] = found
-                shown["facets"] = {name: _narrowed(query, name, values) for name, values in found.facets.items()}
-            else:
-                shown["page"] = index.page(
-                    query, limit=PAGE, sort=sort or None, cursor=asked.get("cursor"), visible_to=viewer
-                )
-            if not shown["page"].hits and "cursor" not in asked:
-                shown["hints"] = index.hints(query, visible_to=viewer)
+            shown |= _found(index, query, sort, asked.get("cursor"))
     except QueryError as exc:
         return flask.render_template("search.html", **{**shown, "mistake": str(exc)}), 400
     return flask.render_template("search.html", **shown)
+
+
+def _found(index: Search, query: str, sort: str, cursor: str | None) -> dict[str, Any]:
+    """Return a page of hits, and what narrows the query, which is the same beside every page."""
+    viewer, fields = signin.person().viewer, narrowing.FIELDS
+    page, summary = index.overview(
+        query, fields, limit=PAGE, sort=sort or None, values=FACET_VALUES, visible_to=viewer
+    )
+    if cursor:
+        page = index.page(query, limit=PAGE, sort=sort or None, cursor=cursor, visible_to=viewer)
+    return {
+        "page": page,
+        "summary": summary,
+        "facets": {name: narrowing.values(query, name, found) for name, found in summary.facets.items()},
+        "histograms": {
+            "changed": narrowing.times(query, summary.times), "size": narrowing.sizes(query, summary.sizes)
+        },
+        "hints": () if page.hits or cursor else index.hints(query, visible_to=viewer),
+    }  # fmt: skip
 
 
 @pages.get("/fields")
@@ -139,18 +149,6 @@ def _view(text: str) -> ObjectView:
     if not view.paths:
         flask.abort(404, "There is no such file, or it is not for you to see.")
     return view
-
-
-def _narrowed(query: str, field: str, values: tuple[Facet, ...]) -> list[tuple[Facet, str]]:
-    """Return facet values, each with the query that finds only these; empty where none can be written."""
-    found = []
-    for each in values:
-        more = ""
-        if each.value not in {None, ""}:
-            value = json.dumps(str(each.value)) if not str(each.value).isalnum() else str(each.value)
-            more = f"({query}) AND {field}:{value}"
-        found.append((each, more))
-    return found
 
 
 def _events(view: ObjectView) -> list[tuple[int, str]]:

@@ -100,7 +100,7 @@ def test_from_a_search_over_a_facet_to_a_file(browser: Chrome, address: str, tmp
     wait(browser, ".hits li")
     assert "2 files" in text(browser)
     look(browser, "search", tmp_path)
-    browser.find_element(By.CSS_SELECTOR, ".facet a").click()
+    browser.find_element(By.CSS_SELECTOR, ".facet li a").click()
     wait(browser, ".hits li")
     assert " AND " in str(browser.find_element(By.ID, "q").get_attribute("value"))
     browser.find_element(By.PARTIAL_LINK_TEXT, "img src").click()

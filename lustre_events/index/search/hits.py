@@ -65,11 +65,16 @@ class Facet:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the objects that match have in common; not `whole`: only the first `files` of them were looked at."""
+    """What the objects that match have in common; not `whole`: only the first `files` of them were looked at.
+
+    `sizes` (bytes) and `times` (of the last change of content, in ns) are those of each that are known.
+    """
 
     files: int
     whole: bool
     facets: dict[str, tuple[Facet, ...]]
+    sizes: tuple[int, ...] = ()
+    times: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

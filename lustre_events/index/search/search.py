@@ -188,9 +188,9 @@ class Search:
             access = access_of(reading, viewer)
             hidden = self._meaning(reading, node, viewer)
             found, ends = _rows(reading, hidden, None, start, most + 1, access)
-            among = Among(tuple(row.id for row in found[:most]))
+            whole, among = len(found) <= most, Among(tuple(row.id for row in found[:most]))
             facets = {name: _tallied(reading, among, name, viewer, values) for name in fields}
-            rows, note = found, None
+            looked, rows, note = found[:most], found, None
             if sort == relevance.NAME:
                 found, _ = _rows(reading, hidden, None, start, self._most + 1, access)
                 rows, ends, note = self._by_relevance(reading, node, found, start, viewer)
@@ -198,7 +198,14 @@ class Search:
                 rows, ends = _rows(reading, hidden, order, start, limit + 1, access)
             hits = hits_of(reading, rows[:limit], viewer, access)
         more = cursors.token(ends[limit - 1], query, sort) if len(rows) > limit else None
-        return Page(tuple(explained(node, hits)), more, note), Summary(len(among.ids), len(found) <= most, facets)
+        summary = Summary(
+            len(looked),
+            whole,
+            facets,
+            tuple(row.size for row in looked if row.size is not None),
+            tuple(row.mtime_ns for row in looked if row.mtime_ns is not None),
+        )
+        return Page(tuple(explained(node, hits)), more, note), summary
 
     def hints(
         self,

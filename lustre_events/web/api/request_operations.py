@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
@@ -11,11 +12,11 @@ from lustre_events.changelog.fid import FID
 from lustre_events.index.remote import answers
 from lustre_events.index.search import failures as failed
 from lustre_events.index.search.failures import Choice, FailedFile
-from lustre_events.index.search.search import Search
 from lustre_events.jobs.requests import MOST_FILES
 from lustre_events.web.api.calls import Call
 from lustre_events.web.api.operation import Operation, Parameter
 from lustre_events.web.api.search_operations import CURSOR
+from lustre_events.web.reprocessing import Reprocessing
 
 
 class Works(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -71,27 +72,9 @@ def _ask(call: Call, action: str, counted: str) -> dict[str, Any]:
 def reprocess(call: Call) -> dict[str, Any]:
     """Have an extractor look again at a portion of the files that match and that the viewer owns."""
     body = call.body
-    query = f"({call.mount.query(body.query)})"
-    query += "" if call.viewer.sees_all else f" AND uid:{call.viewer.uid}"
+    query = call.mount.query(body.query)
     with call.search() as index:
-        page = index.page(query, limit=MOST_FILES, cursor=body.cursor, visible_to=call.viewer)
-        fids = [str(hit.fid) for hit in page.hits]
-        answer = call.site.ask("reprocess", {"name": body.extractor, "fids": fids})
-        taken = int(answer["taken"])
-        cursor, more = page.cursor, page.cursor is not None
-        if taken < len(fids):
-            cursor, more = _behind(index, query, taken, call), True
-    return {
-        "files": len(fids), "taken": taken, "rows": int(answer["rows"]), "pending": int(answer["pending"]),
-        "waits": str(answer["waits"]), "cursor": cursor, "more": more,
-    }  # fmt: skip
-
-
-def _behind(index: Search, query: str, taken: int, call: Call) -> str | None:
-    """Return the cursor behind the first files of a portion, which were taken."""
-    if not taken:
-        return call.body.cursor  # type: ignore[no-any-return]
-    return index.page(query, limit=taken, cursor=call.body.cursor, visible_to=call.viewer).cursor
+        return asdict(Reprocessing(index, call.site.ask, call.viewer).portion(query, body.extractor, body.cursor))
 
 
 OPERATIONS = (

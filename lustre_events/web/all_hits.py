@@ -1,0 +1,73 @@
+"""What is done with all hits of a query: they are downloaded, and those of one's own are extracted again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+
+import flask
+from werkzeug.wrappers import Response
+
+from lustre_events.errors import QueryError
+from lustre_events.index.mount import Mount
+from lustre_events.index.search.hits import Hit, Page
+from lustre_events.index.search.paging import pages as pages_of
+from lustre_events.inspect import export
+from lustre_events.web import signin
+from lustre_events.web.reprocessing import Reprocessing
+
+pages = flask.Blueprint("hits", __name__)
+
+MOST_DOWNLOADED = 10_000
+"""Hits of one download: it holds one of the console's threads. The command `search` gives any number."""
+MOST_PORTIONS = 10
+"""Portions of files that one press of a button asks for."""
+FORMATS: dict[str, tuple[str, Callable[[Iterable[Hit]], Iterator[bytes]]]] = {
+    "csv": ("text/csv", export.comma_separated),
+    "jsonl": ("application/jsonl", export.jsonl),
+}
+
+
+@pages.get("/download")
+def download() -> Response:
+    """Give the hits of a query as a file, from the first on."""
+    site, asked = flask.current_app.extensions["site"], flask.request.args
+    mount, viewer = Mount.at(site.mount), signin.person().viewer
+    query, sort = mount.query(asked.get("q", "").strip()), asked.get("sort") or None
+    mime, form = FORMATS.get(asked.get("format", "csv"), FORMATS["csv"])
+
+    def found() -> Iterator[Page]:
+        with site.search() as index:
+            yield from pages_of(
+                index, query, limit=MOST_DOWNLOADED, sort=sort, visible_to=viewer, excerpts=False
+            )  # fmt: skip
+
+    rest = found()
+    # The first page now: what is wrong with the query is an answer, and no broken file.
+    first = next(rest)
+    lines = form(mount.placed(hit) for page in chain((first,), rest) for hit in page.hits)
+    answer = flask.Response(lines, mimetype=mime)
+    kind = "csv" if mime == "text/csv" else "jsonl"
+    answer.headers["Content-Disposition"] = f'attachment; filename="hits.{kind}"'
+    return answer
+
+
+@pages.post("/again")
+def again() -> str:
+    """Have an extractor look again at those hits of a query that the viewer owns."""
+    site, form, viewer = flask.current_app.extensions["site"], flask.request.form, signin.person().viewer
+    query, extractor = Mount.at(site.mount).query(form.get("q", "").strip()), form.get("extractor", "")
+    if not query:
+        raise QueryError("which files? make a search first")
+    cursor: str | None = form.get("cursor") or None
+    files, more, waits = 0, True, ""
+    with site.search() as index:
+        asker = Reprocessing(index, site.ask, viewer)
+        for _ in range(MOST_PORTIONS):
+            done = asker.portion(query, extractor, cursor)
+            files, more, waits, cursor = files + done.rows, done.more, done.waits, done.cursor
+            if not more or done.taken < done.files:
+                break
+    return flask.render_template(
+        "again.html", query=query, extractor=extractor, files=files, more=more, waits=waits, cursor=cursor
+    )
