@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+import psycopg
 
 from bench.options import Figures, Options, percentile
 from bench.postgresql_server import PostgreSQLServer
@@ -35,7 +36,7 @@ def index_figures(options: Options) -> Figures:
         figures = _sqlite(Path(folder) / "index.db", options.files)
     try:
         with PostgreSQLServer() as server:
-            found = _measured(open_writer(server.url()), server.url(), options.files, lambda: None)
+            found = _postgresql(server.url(), options.files)
     except LustreEventsError as exc:
         click.echo(f"without figures of PostgreSQL: {exc}", err=True)
         return figures
@@ -81,6 +82,19 @@ def _sqlite(path: Path, files: int, writer: Callable[[Path], IndexWriter] = SQLi
         size = sum(part.stat().st_size for part in path.parent.glob(path.name + "*"))
 
     figures = _measured(writer(path), f"sqlite:///{path}", files, measure)
+    return figures | {"index.bytes_per_file": size / files}
+
+
+def _postgresql(url: str, files: int) -> Figures:
+    size = 0
+
+    def measure() -> None:
+        nonlocal size
+        with psycopg.connect(url) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+            size = row[0] if row else 0
+
+    figures = _measured(open_writer(url), url, files, measure)
     return figures | {"index.bytes_per_file": size / files}
 
 
