@@ -9,12 +9,13 @@ become tombstones.
 A file that is new to the index gets its facts from the listing, and the rules are asked (reason `scan`). One whose
 facts differ has changed without a record that was seen: it counts as written
 (another size or mtime, or a change that neither a record nor a new name explains: both can be put back) or changed.
+One whose facts are the same, but were changed after its documents were begun, counts as written, too.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -125,9 +126,11 @@ class Scanning:
         facts = turn.transaction.facts(stored)
         self._planner.look_at(turn, stored.keys() - facts.keys())
         changed: dict[FID, ObjectChange] = {}
+        same: dict[FID, Facts] = {}
         for fid, (_, known) in facts.items():
             seen = merged.objects[fid]
             if _outside(seen) == _outside(known):
+                same[fid] = seen
                 continue
             change = changed[fid] = _change(turn.now_ns, seen)
             change.attributes, change.named = True, fid in merged.named
@@ -136,6 +139,9 @@ class Scanning:
                 (seen.size, seen.mtime_ns) != (known.size, known.mtime_ns)
                 or (fid not in merged.named and _changed_unseen(seen, known, stored[fid]))
             )
+        for fid in _read_before(turn, same, stored):
+            changed[fid] = _change(turn.now_ns, same[fid])
+            changed[fid].content, changed[fid].named = True, fid in merged.named
         return changed
 
     def _count(self, turn: Turn) -> None:
@@ -179,10 +185,24 @@ def _rights(facts: Facts) -> Sequence[object]:
     return facts.uid, facts.gid, facts.mode, facts.acl
 
 
+def _read_before(turn: Turn, same: Mapping[FID, Facts], stored: Mapping[FID, ObjectRow]) -> list[FID]:
+    """Return files whose facts are known as they are, while a document may be of what was in them before.
+
+    `stat` saw the last change, an extractor had read the file before it, and the record of it was lost.
+    """
+    doubtful = {fid for fid, seen in same.items() if seen.type == "f" and seen.ctime_ns > _told_ns(stored[fid])}
+    begun = turn.transaction.begun(doubtful) if doubtful else {}
+    return [fid for fid, time_ns in begun.items() if time_ns <= same[fid].ctime_ns + CLOCKS_NS]
+
+
+def _told_ns(row: ObjectRow) -> int:
+    """Return the time of the last record that told of an object."""
+    return OrderKey.unpack(row.cause).eff_time if row.cause else 0
+
+
 def _changed_unseen(seen: Facts, known: Facts, row: ObjectRow) -> bool:
     """Whether a file was changed and no record has told so: whoever writes can put back its size and mtime."""
-    told_ns = OrderKey.unpack(row.cause).eff_time if row.cause else 0
-    return seen.ctime_ns > max(known.ctime_ns, told_ns + CLOCKS_NS)
+    return seen.ctime_ns > max(known.ctime_ns, _told_ns(row) + CLOCKS_NS)
 
 
 def _present(turn: Turn, portions: Sequence[Portion]) -> Sequence[Portion]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lustre_events.changelog.fid import FID
 from lustre_events.index.values import Flat, canonical, flatten
 
 MAX_KEYS_OF_OWNER = 20_000
@@ -53,6 +54,17 @@ class DocumentRow(NamedTuple):
         if self.failure is None:
             return (-1, -1)
         return (self.failure_generation or 0, self.failure_serial or 0)
+
+
+def oldest(rows: Iterable[tuple[bytes, str | None]]) -> dict[FID, int]:
+    """Return the least `time_ns` of each object; rows are packed FIDs and provenances, of which some tell none."""
+    found: dict[FID, int] = {}
+    for packed, provenance in rows:
+        time_ns = json.loads(provenance or "{}").get("time_ns")
+        if type(time_ns) is int:
+            fid = FID.unpack(packed)
+            found[fid] = min(time_ns, found.get(fid, time_ns))
+    return found
 
 
 DocumentKey = tuple[int, str]

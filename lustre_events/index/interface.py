@@ -254,6 +254,12 @@ class Transaction(Protocol):
     def documents(self, fids: Collection[FID]) -> dict[WorkKey, int]:
         """Return the generation of each good document of `fids`."""
 
+    def begun(self, fids: Collection[FID]) -> dict[FID, int]:
+        """Return when (ns) a worker began what made the oldest good document of each of `fids`, where that is known.
+
+        The file was read after that time.
+        """
+
     def put_facts(self, found: Iterable[tuple[ObjectRow, int, Facts]]) -> None:
         """Write the facts of stored objects, each with its generation; where newer ones are stored these stay."""
 

@@ -174,6 +174,24 @@ def test_keys_of_a_transaction_that_was_undone_are_made_again(writer: Writer) ->
     assert found == [("k",)]
 
 
+def test_it_is_known_since_when_documents_are_made(writer: Writer) -> None:
+    """The oldest document of an object counts; one that tells no time, or something else, does not."""
+    times: dict[FID, tuple[object, ...]] = {F1: (7, 5), F2: ("soon", None)}
+    with writer.transaction() as transaction:
+        transaction.put_objects([ObjectRow(fid=fid, generation=1) for fid in times])
+        rows = transaction.objects(times)
+        transaction.put_documents(
+            (
+                rows[fid],
+                msgspec.structs.replace(result(1, {}), fid=fid, extractor=name, provenance={"time_ns": time}),
+            )
+            for fid, found in times.items()
+            for name, time in zip(("tabular", "text"), found, strict=True)
+        )
+        assert transaction.begun([F1, F2]) == {F1: 5}
+        assert transaction.begun([]) == {}
+
+
 def test_rows_are_found_by_their_owners(writer: Writer) -> None:
     """A row has its object's owner, whichever of the two is written first; what is built in has none."""
     lane = Lane("default", 0)

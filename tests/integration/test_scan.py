@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.config.settings import DispatcherSettings
+from lustre_events.domain.pending import SECOND_NS
 from lustre_events.jobs.messages import SCAN, Job, Result
-from tests.support.model.dispatcher import Rig, csv_rig
+from tests.support.model.dispatcher import Rig, answers, csv_rig
 from tests.support.model.tree_workers import TreeWorkers
 from tests.support.records import builders as b
 
@@ -97,6 +99,31 @@ def test_a_scan_finds_what_was_rewritten_with_its_old_size_and_time(rig: Rig, to
 
     [job] = [job for job in rig.queue.take() if job.extractor == "tabular"]
     assert [item.fid for item in job.items] == [workers.fid("a/y.csv")]
+
+
+def test_a_scan_finds_a_document_of_what_was_there_before(rig: Rig, top: Path) -> None:
+    """`stat` saw a file's last change, its extractor had read it before, and no record came: it is read once more."""
+    workers = TreeWorkers(rig, top)
+    workers.scan()
+    workers.settle()
+    written_ns = (top / "a" / "y.csv").stat().st_ctime_ns
+    begun = {workers.fid("a/y.csv"): written_ns - SECOND_NS, workers.fid("x.csv"): written_ns + 60 * SECOND_NS}
+    for job in (job for job in rig.queue.take() if job.extractor == "tabular"):
+        rig.results.put(
+            [
+                msgspec.structs.replace(each, provenance={"job": job.id, "time_ns": begun[each.fid]})
+                for each in answers(job)
+            ]
+        )
+    rig.settle()
+    for later in (True, False):
+        rig.pass_seconds(10)
+        workers.scan()
+        workers.settle()
+
+        jobs = [job for job in rig.queue.take() if job.extractor == "tabular"]
+        assert [item.fid for job in jobs for item in job.items] == [workers.fid("a/y.csv")] * later
+        rig.answer(jobs, provenance={"time_ns": written_ns + 60 * SECOND_NS})
 
 
 def test_a_scan_goes_on_after_any_crash(rig: Rig, top: Path) -> None:

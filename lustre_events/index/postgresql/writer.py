@@ -19,7 +19,7 @@ from typing import Any
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
-from lustre_events.index.documents import NOBODY, FoundDocument
+from lustre_events.index.documents import NOBODY, FoundDocument, oldest
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
 from lustre_events.index.names import kept, text_of
 from lustre_events.index.paths import paths_of, places_of
@@ -291,6 +291,17 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
             packed(fids),
         )
         return {(FID.unpack(fid), extractor): generation for fid, extractor, generation in rows}
+
+    def begun(self, fids: Collection[FID]) -> dict[FID, int]:
+        """Return when (ns) a worker began what made the oldest good document of each of `fids`, where it is known."""
+        if not fids:
+            return {}
+        rows = self._run(
+            "SELECT object.fid, document.provenance FROM object JOIN document ON document.object = object.id"
+            " WHERE document.body IS NOT NULL AND object.fid = ANY(%b::bytea[])",
+            packed(fids),
+        )
+        return oldest(rows)
 
     def facts(self, fids: Collection[FID]) -> dict[FID, tuple[int, Facts]]:
         """Return the generation and the facts of those of `fids` that `stat` has seen."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
-from lustre_events.index.documents import NOBODY, FoundDocument
+from lustre_events.index.documents import NOBODY, FoundDocument, oldest
 from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
 from lustre_events.index.names import kept
 from lustre_events.index.paths import places_of
@@ -269,6 +269,16 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
             fids,
         )
         return {(FID.unpack(fid), extractor): generation for fid, extractor, generation in rows}
+
+    def begun(self, fids: Collection[FID]) -> dict[FID, int]:
+        """Return when (ns) a worker began what made the oldest good document of each of `fids`, where it is known."""
+        rows = select(
+            self._connection,
+            "SELECT object.fid, origin.body FROM object JOIN document ON document.object = object.id"
+            " JOIN origin ON origin.id = document.origin WHERE document.body IS NOT NULL AND object.fid IN ({})",
+            fids,
+        )
+        return oldest(rows)
 
     def facts(self, fids: Collection[FID]) -> dict[FID, tuple[int, Facts]]:
         """Return the generation and the facts of those of `fids` that `stat` has seen."""
