@@ -236,7 +236,7 @@ def _failure(failure: Failure, facts: ObjectFacts) -> Sentence:
     where = f" on {told['host']}" if "host" in told else ""
     old = "" if failure.generation >= facts.content else ", an older content"
     tries = f" after {failure.failure['attempts']} tries" if "attempts" in failure.failure else ""
-    tries = ", finally by its own word, so there was no other try" if failure.failure.get("final") else tries
+    tries = ", and another try cannot help" if failure.failure.get("final") else tries
     return Sentence(
         f"{failure.extractor} failed for generation {failure.generation}{old}{at}{where}{tries}: "
         f"{failure.failure.get('error', 'nothing was told')}",

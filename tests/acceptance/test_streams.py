@@ -204,7 +204,7 @@ def test_status_has_a_line_per_mdt_and_group(site: Site, tmp_path: Path) -> None
     assert f"{MDT0}: read 5, stored 5, committed 0, cleared 0; " in text
     assert "records read 3 = 3 stored + 0 dropped + 0 held" in text
     assert "records 0 = 0 named + 0 changed + 0 ignored + 0 unknown + 0 damaged" in text
-    assert f"then: lustre-events continuity accept {MDT0}" in text
+    assert f"recover with: lustre-events continuity reconcile {MDT0}" in text
     assert "group audit: " in text
     assert found["mdts"][MDT0]["behind"] >= count
     assert found["mdts"][MDT0]["streams"][0]["blocks"] == -(-count // 10)

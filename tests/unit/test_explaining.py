@@ -142,9 +142,7 @@ def test_what_keeps_a_document_away_is_said() -> None:
     assert "version 2 is installed now" in lines(view(documents=(old,)), extractors={"tabular": {"version": "2"}})
     assert "the content is on tape only; it waits for its restore" in lines(view(released=1))
     final = Failure("tabular", 4, 1, {"error": "ValueError: no table", "attempts": 1, "final": True})
-    assert "failed for generation 4, finally by its own word, so there was no other try: ValueError" in lines(
-        view(failures=(final,))
-    )
+    assert "failed for generation 4, and another try cannot help: ValueError" in lines(view(failures=(final,)))
     assert "failed for generation 4 after 5 tries: bad \\x1b[2J; it waits for its next" in lines(
         view(failures=(failed,))
     )

@@ -105,12 +105,12 @@ def test_trouble_of_an_mdt_is_said_below() -> None:
     state = mdt_state(waiting="Redis is full", user_lost="1", user="cl3", losses=losses)
 
     mdt = "x-MDT0000"
-    accept = f"lustre-events continuity accept {mdt}"
+    recover = f"lustre-events continuity reconcile {mdt}"
 
     assert list(status.mdt_lines(mdt, state, NOW_NS))[2:] == [
         "  waiting: Redis is full",
         "  the MDT does not know the changelog user cl3: see lustre-events changelog users",
-        f"  {status.loss_line(state.losses[0])}; compare with the file system, then: {accept}",
+        f"  {status.loss_line(state.losses[0])}; recover with: {recover}",
     ]
 
 

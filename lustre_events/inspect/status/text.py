@@ -83,7 +83,7 @@ def mdt_lines(mdt: str, state: MdtStatus, now_ns: int) -> Iterator[str]:
     if state.user_lost:
         yield f"  the MDT does not know the changelog user {state.user}: see lustre-events changelog users"
     for loss in state.open_losses:
-        yield f"  {loss_line(loss)}; compare with the file system, then: lustre-events continuity accept {mdt}"
+        yield f"  {loss_line(loss)}; recover with: lustre-events continuity reconcile {mdt}"
 
 
 def dispatcher_lines(status: Status) -> Iterator[str]:
