@@ -57,8 +57,8 @@ class FilesystemSettings:
     state: str = setting("/var/lib/lustre-events", "folder for what this node must keep over a restart")
     exclude: tuple[str, ...] = setting(
         (),
-        'paths from the mount point that no rule reaches, with all below them, e.g. ["/scratch", "**/.cache"]; '
-        "names and facts stay in the index",
+        'paths from the mount point, e.g. ["/scratch", "**/.cache"]: no rule reaches them or what is below them, '
+        "and no search finds it",
     )
 
 

@@ -164,6 +164,8 @@ class Dispatcher:
         self._beat = beat
         self._tend = tend
         index.take_over()
+        with index.transaction() as transaction:
+            transaction.put_left_out(rules.left_out)
         self._timer = timer
         self._batches = TransactionBatches(index, timer)
         self._records_size = BatchSize(LEAST_RECORDS, settings.batch_records)

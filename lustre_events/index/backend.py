@@ -214,6 +214,9 @@ class Reading(Protocol):
     def bodies(self, ids: Collection[int]) -> list[tuple[int, str, str]]:
         """Return the good documents of objects as (id, extractor, JSON text), per object ordered by extractor."""
 
+    def left_out(self) -> list[str]:
+        """Return the globs of paths that no search finds, from the root on; most indexes have none."""
+
     def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
         """Return up to `limit` (extractor, key) that somebody may have meant who wrote the key `near`.
 

@@ -289,6 +289,9 @@ class Transaction(Protocol):
     def reprocessing(self, extractor: str, limit: int) -> int:
         """Return how many rows of an extractor are pending for the reason `reprocess`, counted up to `limit`."""
 
+    def put_left_out(self, globs: Iterable[str]) -> None:
+        """Set which paths no search finds, with all below them: globs from the root on."""
+
     def put_states(self, states: Iterable[ExtractorState]) -> None:
         """Write `suspended`, `disabled` and `failing` of registered extractors."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lustre_events.domain.namespace import OrderKey, mdt_number
-from lustre_events.domain.rules.conditions import EVENTS, File
+from lustre_events.domain.rules.conditions import EVENTS, File, excluding
 from lustre_events.domain.rules.review import Verdict, explain
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.index.documents import TRUNCATED
@@ -179,6 +179,11 @@ def _rules(
     for path in view.paths:
         file = File(path, (EVENTS["content"],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,
                     known.status.time_ns)  # fmt: skip
+        if known.rules.left_out and not excluding(known.rules.left_out).holds(file):
+            globs = ", ".join(known.rules.left_out)
+            yield Sentence(
+                f"{_quoted(path)}: left out by the site ([filesystem] exclude = {globs}): no search finds it"
+            )
         verdicts = explain(known.rules, file)
         for verdict in verdicts:
             yield Sentence(f"{_quoted(path)}: {_verdict(verdict)}")

@@ -194,3 +194,11 @@ def test_what_hides_a_file_is_said() -> None:
     hidden = "hidden from all but root until"
     assert hidden in lines(view(generation=5, facts_generation=4, rights=5))
     assert hidden not in lines(view(generation=5, facts_generation=4, rights=4))
+
+
+def test_a_path_that_the_site_leaves_out_is_told() -> None:
+    """Where `[filesystem] exclude` names a path, that is said with the globs, also where there are no rules."""
+    for rules in (RULES, Rules()):
+        said = lines(view(paths=(b"d/a.csv", b"e/b.csv")), rules=rules.leaving_out(["/d"]))
+        assert "/d/a.csv: left out by the site ([filesystem] exclude = /d): no search finds it" in said
+        assert "/e/b.csv: left out" not in said

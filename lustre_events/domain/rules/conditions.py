@@ -161,9 +161,21 @@ def excluded(location: Location, entry: Mapping[str, Any]) -> Mapping[str, Any]:
     return given
 
 
+def top_of(glob: str) -> str:
+    """Return a glob of `[filesystem] exclude` from the root on, without what stands for all below it."""
+    steps = [step for step in glob.split("/") if step]
+    while steps and steps[-1] == "**":
+        steps.pop()
+    return "/" + "/".join(steps)
+
+
 def excluding(globs: Sequence[str]) -> Condition:
     """Return the condition that leaves out what a glob matches, and all below it. Raises ConfigError."""
     location = Location("settings", "[filesystem]", "exclude")
+    for glob in globs:
+        if "[" in glob:
+            # Searches leave it out, too, and their globs have none.
+            raise location.refusal(f"has a glob with a square bracket, {glob!r}; write ? or *, or several globs")
     return Condition(_EXCLUDED, tuple(globs), _EXCLUDE.read(location, list(globs), Accounts()))
 
 

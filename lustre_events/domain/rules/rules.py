@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from lustre_events.domain.pending import Kind
 from lustre_events.domain.rules.action_rules import ActionRules
-from lustre_events.domain.rules.conditions import EVENTS, Condition, File, excluding
+from lustre_events.domain.rules.conditions import EVENTS, Condition, File, excluding, top_of
 from lustre_events.domain.rules.directories import Reach, segments_of
 
 __all__ = ["DEFAULT_QUEUE", "EVENTS", "File", "Rule", "Rules", "Work"]
@@ -78,6 +78,8 @@ class Rules:
     needs_facts: bool = field(init=False)
     """Whether it must not be asked about before all facts of its present content are known."""
     _works: Mapping[str, Work] = field(init=False)
+    left_out: tuple[str, ...] = ()
+    """Globs of paths from the root on that none of them reaches, and no search finds."""
 
     def __post_init__(self) -> None:
         rules = list(self.all())
@@ -100,7 +102,8 @@ class Rules:
             )
 
         users = {uid: narrowed(rules) for uid, rules in self.users.items()}
-        return Rules(narrowed(self.rules), users, self.actions.leaving_out(condition))
+        left_out = tuple(dict.fromkeys((*self.left_out, *map(top_of, globs))))
+        return Rules(narrowed(self.rules), users, self.actions.leaving_out(condition), left_out=left_out)
 
     def all(self) -> Iterator[Rule]:
         """Yield all rules, those of the site first."""

@@ -163,6 +163,10 @@ class PostgresqlReading:
         """Return the values of the objects that match; see tally.py."""
         return tally(*self._for_all(node), by, limit)
 
+    def left_out(self) -> list[str]:
+        """Return the globs of paths that no search finds."""
+        return [glob for (glob,) in self._connection.execute("SELECT glob FROM left_out ORDER BY glob")]
+
     def entries(self, parent: FID, after: bytes, limit: int) -> list[Entry]:
         """Return up to `limit` names in a directory behind the name `after`, in order."""
         rows = self._run(Clause(

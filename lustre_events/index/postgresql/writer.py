@@ -379,6 +379,11 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
             for name, version, digest, serial, suspended, disabled, failing in rows
         }
 
+    def put_left_out(self, globs: Iterable[str]) -> None:
+        """Set which paths no search finds."""
+        self._run("DELETE FROM left_out")
+        self._run("INSERT INTO left_out (glob) SELECT unnest(%b::text[])", sorted(set(globs)))
+
     def put_states(self, states: Iterable[ExtractorState]) -> None:
         """Write `suspended`, `disabled` and `failing` of registered extractors."""
         rows = [

@@ -120,8 +120,9 @@ def candidates_of(everything: Known, prefix: str, limit: int) -> list[Candidate]
             names[name].append(extractor)
         for name, extractors in list(names.items())[:limit]:
             everything.in_time()
+            node = everything.found(KeyExists(name))
             ids = {row.id for order in (Order(), Order(descending=True))
-                   for row in everything.reading.find(KeyExists(name), order, None, LOOKED_AT // 2)}  # fmt: skip
+                   for row in everything.reading.find(node, order, None, LOOKED_AT // 2)}  # fmt: skip
             found.append(Candidate(name, tuple(extractors), frozenset(ids)))
     return found
 
@@ -131,7 +132,7 @@ def _looked_up(known: Known, candidate: Candidate) -> KeyInfo | None:
     name, ids = candidate.name, set(candidate.ids)
     node = KeyExists(name)
     if known.access is not None:
-        hidden = limited(And((node, Among(tuple(ids)))))
+        hidden = known.found(limited(And((node, Among(tuple(ids))))))
         ids = {row.id for row in known.reading.find(hidden, Order(), None, LOOKED_AT)} if ids else set()
     if not ids:
         return None

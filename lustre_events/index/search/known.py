@@ -23,6 +23,7 @@ from lustre_events.index.query.tree import All, Among, And, KeyExists, Node, Rea
 from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.exact import settled
 from lustre_events.index.search.hints import MOST_COUNTED, Hint, meant, near, shown
+from lustre_events.index.search.left_out import without
 from lustre_events.index.values import flatten
 from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
 
@@ -61,11 +62,20 @@ class Known:
         """Return how many files match that the viewer may find, counted to one more than `most`."""
         if (node, most) not in self._counts:
             self.in_time()
-            hidden = settled(
-                self.reading, node if self.access is None else limited(node), limited=self.access is not None
-            )
+            hidden = node if self.access is None else limited(node)
+            hidden = settled(self.reading, self.found(hidden), limited=self.access is not None)
             self._counts[node, most] = len(self.reading.find(hidden, Order(), None, most + 1))
         return self._counts[node, most]
+
+    def found(self, node: Node) -> Node:
+        """Return a tree without what no search finds."""
+        return without(node, self.reading.left_out())
+
+    def some_left_out(self, node: Node) -> bool:
+        """Return whether a file matches that the viewer could find if it were not left out."""
+        hidden = node if self.access is None else limited(node)
+        hidden = settled(self.reading, hidden, limited=self.access is not None)
+        return bool(self.reading.left_out()) and bool(self.reading.find(hidden, Order(), None, 1))
 
     def some(self, node: Node) -> bool:
         """Return whether a file matches that the viewer may find."""
@@ -127,7 +137,7 @@ class Known:
         ids = {
             row.id
             for order in (Order(), Order(descending=True))
-            for row in self.reading.find(All(), order, None, SAMPLE)
+            for row in self.reading.find(self.found(All()), order, None, SAMPLE)
         }
         among: Node = Among(tuple(ids))
         seen = And((among, Readable())) if by == "mime" and self.access is not None else among
@@ -146,7 +156,7 @@ class Known:
         self.in_time()
         node: Node = KeyExists(key)
         hidden = node if self.access is None else limited(node)
-        ids = [row.id for row in self.reading.find(hidden, Order(), None, FEW_DOCUMENTS)]
+        ids = [row.id for row in self.reading.find(self.found(hidden), Order(), None, FEW_DOCUMENTS)]
         found: Counter[str] = Counter()
         for each in self.reading.documents(ids):
             flat = flatten(json.loads(each.body)) if each.body is not None else flatten({})

@@ -39,6 +39,7 @@ def why(knowing: AbstractContextManager[Known], query: str, fields: Sequence[str
 
 def of_query(known: Known, query: str) -> Iterator[Hint]:
     """Yield why a query finds nothing, the likeliest first."""
+    yield from _left_out(known, query)
     if not known.some(All()):
         yield Hint(f"the index holds no file{known.you_may('see')}")
         return
@@ -58,6 +59,12 @@ def of_query(known: Known, query: str) -> Iterator[Hint]:
             query = better if _is_right(known, better) else query
     for parts in slips.alternatives(query):
         yield from _of_parts(known, query, parts)
+
+
+def _left_out(known: Known, query: str) -> Iterator[Hint]:
+    if known.some_left_out(known.node(query)):
+        globs = ", ".join(known.reading.left_out())
+        yield Hint(f"what matches is left out by the site ([filesystem] exclude = {globs}): no search finds it")
 
 
 def of_field(known: Known, field: str) -> Iterator[Hint]:

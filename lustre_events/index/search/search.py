@@ -32,6 +32,7 @@ from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page, Summary, name_text, printable
 from lustre_events.index.search.key_list import Candidate, KeyInfo, candidates_of, completions, field_of, keys_like
 from lustre_events.index.search.known import knowing
+from lustre_events.index.search.left_out import without
 from lustre_events.index.search.matched import explained
 from lustre_events.index.search.reasons import why
 from lustre_events.index.search.subtree import Subtree, walk
@@ -260,7 +261,12 @@ class Search:
             if fid is None:
                 raise ConfigError(f"/{printable(path.strip(b'/'))}: no such path in the index")
             inside = "".join(escape(char) for char in name_text(path.strip(b"/")))
-            node = Or((HasFid(fid), Path(f"/{inside}/**" if inside else "/**")))
+            tree = Or((HasFid(fid), Path(f"/{inside}/**" if inside else "/**")))
+            left_out = reading.left_out()
+            node = without(tree, left_out)
+            if left_out and not reading.find(node, Order(), None, 1):
+                place = printable(path.strip(b"/"))
+                raise ConfigError(f"/{place}: left out by the site ([filesystem] exclude); nothing sums it up")
             return _tallied(reading, node, by, viewer, None)
 
     def show(self, fid: FID, *, visible_to: Viewer | None = None) -> ObjectView:
@@ -325,6 +331,7 @@ class Search:
     def _meaning(self, reading: Reading, node: Node, viewer: Viewer | None) -> Node:
         """Return a query as the databases know it, limited to what a viewer may know."""
         hidden = node if viewer is None else limited(node)
+        hidden = without(hidden, reading.left_out())
         return settled(reading, hidden, limited=viewer is not None, most=self._most)
 
     def close(self) -> None:

@@ -106,6 +106,10 @@ class SqliteReading:
         """Return the values of the objects that match; see tally.py."""
         return tally(self._connection, self._planner, node, by, limit)
 
+    def left_out(self) -> list[str]:
+        """Return the globs of paths that no search finds."""
+        return [glob for (glob,) in self._connection.execute("SELECT glob FROM left_out ORDER BY glob")]
+
     def entries(self, parent: FID, after: bytes, limit: int) -> list[Entry]:
         """Return up to `limit` names in a directory behind the name `after`, in order."""
         rows = self._connection.execute(

@@ -343,6 +343,11 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Forget failed attempts, not the good documents beside them; return how many there were."""
         return remove_failures(self._connection, [(fid.pack(), name) for fid, name in works])
 
+    def put_left_out(self, globs: Iterable[str]) -> None:
+        """Set which paths no search finds."""
+        self._connection.execute("DELETE FROM left_out")
+        self._connection.executemany("INSERT INTO left_out (glob) VALUES (?)", [(each,) for each in set(globs)])
+
     def put_states(self, states: Iterable[ExtractorState]) -> None:
         """Write `suspended`, `disabled` and `failing` of registered extractors."""
         self._connection.executemany(
