@@ -102,6 +102,15 @@ def here() -> bytes:
         return b""
 
 
+def server_option(command: F) -> F:
+    """Give a command `--server URL`."""
+    return click.option(
+        "--server",
+        metavar="URL",
+        help="Ask this server, https://HOST, with your token. Default: [client] server.",
+    )(command)
+
+
 def with_search(command: F) -> F:
     """Give a command `--config`, `--index URL` and `--server URL`, and pass it what it asks as `source`."""
 
@@ -111,12 +120,7 @@ def with_search(command: F) -> F:
             raise ConfigError("--index and --server name two places to ask; give one of them")
         return command(*args, source=SearchSource(settings, index_url, server), **fields)
 
-    option = click.option(
-        "--server",
-        metavar="URL",
-        help="Ask this server, https://HOST, with your token. Default: [client] server.",
-    )
-    return with_settings(with_index(option(made)))  # type: ignore[return-value]
+    return with_settings(with_index(server_option(made)))  # type: ignore[return-value]
 
 
 def _viewer(_ctx: click.Context, _option: click.Parameter, name: str | None) -> Viewer | None:

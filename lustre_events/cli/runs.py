@@ -1,7 +1,11 @@
-"""`lustre-events runs`: look at the runs of actions, have them tried again, drop or cancel them."""
+"""`lustre-events runs`: look at the runs of actions, have them tried again, drop or cancel them.
+
+With `--server` a user does that with runs of rules of the user's own.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -10,14 +14,27 @@ from typing import Any
 import click
 
 from lustre_events.changelog.fid import FID
-from lustre_events.cli.options import with_settings
+from lustre_events.cli.options import SearchSource, server_option, with_settings
+from lustre_events.cli.run_asking import PATHS, Runs, by_dispatcher, by_server
 from lustre_events.config.settings import Settings
 from lustre_events.domain.action_run import STATES
 from lustre_events.errors import ConfigError
+from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.search.hits import printable
 from lustre_events.node import wiring
 
 FOLLOW_SECONDS = 1.0
+
+
+@contextlib.contextmanager
+def runs_of(settings: Settings, server: str | None, *, ask_server: bool = True) -> Iterator[Runs]:
+    """Give what knows runs: a server where one is named, else the dispatcher."""
+    if not ask_server or not (server or settings.client.server):
+        yield by_dispatcher(wiring.requests(settings))
+        return
+    with SearchSource(settings, None, server).opened() as asking:
+        assert isinstance(asking, RemoteSearch)  # noqa: S101 - a server was named
+        yield by_server(asking)
 
 
 @click.group("runs")
@@ -31,14 +48,23 @@ def runs_command() -> None:
 @click.option("--fid", default="", help="Runs for this object.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500), help="Most runs to print.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per run.")
+@server_option
 @with_settings
 def list_command(
-    *, settings: Settings, rule: str, states: tuple[str, ...], fid: str, limit: int, as_json: bool
+    *,
+    settings: Settings,
+    rule: str,
+    states: tuple[str, ...],
+    fid: str,
+    limit: int,
+    as_json: bool,
+    server: str | None,
 ) -> None:
-    """List runs, the newest first."""
+    """List runs, the newest first. A server lists those that you may see."""
     asked = {"rule": rule, "states": list(states), "fid": str(FID.parse(fid)) if fid else "", "limit": limit}
-    for run in wiring.requests(settings).ask("runs", asked)["runs"]:
-        click.echo(json.dumps(run) if as_json else run_line(run))
+    with runs_of(settings, server) as runs:
+        for run in runs.find(asked):
+            click.echo(json.dumps(run) if as_json else run_line(run))
 
 
 @runs_command.command("show")
@@ -114,21 +140,23 @@ def _changing(name: str, action: str, doc: str, done: str) -> None:
     @click.argument("key", default="")
     @click.option("--rule", default="", help="All of this rule.")
     @with_settings
-    def command(key: str, *, settings: Settings, rule: str) -> None:
+    def command(key: str, *, settings: Settings, rule: str, server: str | None = None) -> None:
         if not (key or rule):
             raise ConfigError("no run is named; give a KEY, or --rule")
-        requests, count = wiring.requests(settings), 0
-        while found := int(requests.ask(action, {"key": _key(key), "rule": rule})["runs"]):
-            count += found
-            if key:
-                break
+        count = 0
+        with runs_of(settings, server, ask_server=action in PATHS) as runs:
+            while found := runs.change(action, _key(key), rule):
+                count += found
+                if key:
+                    break
         click.echo(f"{count} run{'s' * (count != 1)} {done}")
 
     command.__doc__ = doc
-    runs_command.command(name)(command)
+    runs_command.command(name)(server_option(command) if action in PATHS else command)
 
 
 _changing("retry", "retry_runs", "Try dead and held runs again, with all their tries.", "will be tried again")
+_changing("release", "release_runs", "Let held runs go on.", "released")
 _changing("drop", "drop_runs", "Drop dead and held runs for good.", "dropped")
 _changing("cancel", "cancel_runs", "Cancel runs that have not been sent.", "cancelled")
 

@@ -9,10 +9,8 @@ from typing import Any
 
 import msgspec
 
-from lustre_events.actions import ledger
 from lustre_events.actions.delivery import Answer
 from lustre_events.actions.link import CourierLink
-from lustre_events.changelog.fid import FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.action_backfill import Backfill
@@ -21,13 +19,12 @@ from lustre_events.dispatcher.action_runs import ActionRuns
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.outcomes import Follow, ResultOutcome
+from lustre_events.dispatcher.run_requests import LISTED, RunRequests
 from lustre_events.dispatcher.run_settling import ReadIndex, RunSettling
-from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.transactions import Write
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import Viewers
-from lustre_events.domain.action_run import DEAD, HELD, OPEN, SENT, STATES, Hold, Run, RunsWanted
-from lustre_events.domain.namespace import OrderKey
+from lustre_events.domain.action_run import DEAD, OPEN, Hold
 from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import Rules
@@ -38,7 +35,6 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 10
 """Most writes of one step that ask rules about runs which have settled."""
-LISTED = 500
 COUNTED = 100_000
 
 
@@ -52,6 +48,7 @@ class Actions:
         self.runs = ActionRuns(self._viewers)
         self.settling = RunSettling(reading, self._viewers, self.triggers.expand, self.runs)
         self.sweeper = RunSweeper()
+        self._run_requests = RunRequests(self.runs)
         self._facts = ActionFacts()
         self._watch = CourierWatch()
         self._rules = ActionRules()
@@ -157,50 +154,14 @@ class Actions:
     def handlers(self) -> dict[str, Any]:
         """Return what carries requests out, by their names."""
         return {
-            "runs": self._find, "retry_runs": self._retry, "drop_runs": self._drop, "cancel_runs": self._cancel,
+            **self._run_requests.handlers(), "retry_runs": self._retry,
             "actions": self._tell, "hold_action": self._hold, "release_action": self._release,
             **Backfill(self.runs, self.settling).handlers(),
         }  # fmt: skip
 
-    def _find(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        asked = arguments_as(_Runs, arguments)
-        found = turn.transaction.find_runs(_wanted(asked, asked.states), max(0, min(asked.limit, LISTED)))
-        paths = turn.transaction.paths({run.fid for run in found})
-        return {"runs": [shown_run(run, paths[run.fid]) for run in found]}
-
     def _retry(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        found = self._chosen(turn, arguments, (DEAD, HELD))
-        put_runs(turn, found, [ledger.released(run, turn.now_ns) for run in found])
         self._any = True
-        return {"runs": len(found)}
-
-    def _drop(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        found = self._chosen(turn, arguments, (DEAD, HELD))
-        put_runs(turn, found, [ledger.dropped(run, turn.now_ns) for run in found])
-        return {"runs": len(found)}
-
-    def _cancel(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        found = self._chosen(turn, arguments, tuple(state for state in OPEN if state != SENT))
-        put_runs(turn, found, [ledger.cancelled(run, turn.now_ns, "somebody cancelled it") for run in found])
-        return {"runs": len(found)}
-
-    @staticmethod
-    def _chosen(turn: Turn, arguments: Mapping[str, Any], states: tuple[str, ...]) -> list[Run]:
-        asked = arguments_as(_Runs, arguments)
-        if asked.keys is not None:
-            chosen = {
-                run.id: run
-                for key in asked.keys[:LISTED]
-                for run in turn.transaction.find_runs(RunsWanted(states=states, key=key or "-"), LISTED)
-            }
-            return list(chosen.values())
-        wanted = _wanted(asked, states)
-        if not (wanted.rule or wanted.key or wanted.fid):
-            raise ConfigError("no run is named; give a key, a rule or a file")
-        found = turn.transaction.find_runs(wanted, LISTED)
-        if not found and wanted.key:
-            raise ConfigError(f"no run {wanted.key!r} is {' or '.join(states)}; see: lustre-events runs list")
-        return found
+        return self._run_requests.retry(turn, arguments)
 
     def _tell(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         held = turn.transaction.holds()
@@ -254,58 +215,9 @@ def _why(held: Sequence[Hold], kind: str, name: str) -> str:
     return next((each.why for each in held if each.kind == kind and each.name == name), "")
 
 
-class _Runs(msgspec.Struct):
-    """Which runs somebody asks about."""
-
-    rule: str | None = ""
-    states: tuple[str, ...] | None = ()
-    fid: str | None = ""
-    key: str | None = ""
-    keys: list[str] | None = None
-    limit: int = LISTED
-
-
 class _Named(msgspec.Struct):
     """A rule of an action, or an endpoint."""
 
     name: str
     kind: str | None = ""
     why: str | None = ""
-
-
-def _wanted(asked: _Runs, states: tuple[str, ...] | None) -> RunsWanted:
-    for state in states or ():
-        if state not in STATES:
-            raise ConfigError(f"no run is {state!r}{nearest(state, STATES)}")
-    return RunsWanted(asked.rule or "", states or (), FID.parse(asked.fid) if asked.fid else None, asked.key or "")
-
-
-def shown_run(run: Run, paths: Sequence[bytes]) -> dict[str, Any]:
-    """Return a run for a person or a script; its body may be long, so it is told by its size."""
-    known = paths or (run.before.paths if run.before is not None else ())
-    return {
-        "key": run.key, "rule": run.rule, "trigger": run.trigger, "state": run.state, "action": run.action,
-        "endpoint": run.endpoint, "fid": str(run.fid), "paths": [_text(path) for path in known],
-        "event_ns": run.event_ns, "made_ns": run.made_ns, "due_ns": run.due_ns,
-        "ended_ns": run.ended_ns, "attempts": run.attempts, "status": run.status, "error": run.error,
-        "bytes": len(run.body), "merged": run.merged, "ready_ns": run.ready_ns, "failed_ns": run.failed_ns,
-        "jobid": None if run.jobid is None else run.jobid.decode("utf-8", "backslashreplace"),
-        "record": _record(run.stamp),
-    }  # fmt: skip
-
-
-def _record(stamp: bytes) -> dict[str, Any] | None:
-    """Return which record a run is about; None: no record of an MDT."""
-    if not stamp or OrderKey.unpack(stamp).index <= 0:
-        return None
-    found = OrderKey.unpack(stamp)
-    return {
-        "mdt": f"MDT{found.mdt_number:04x}",
-        "epoch": found.epoch,
-        "index": found.index,
-        "time_ns": found.eff_time,
-    }
-
-
-def _text(path: bytes) -> str:
-    return "/" + path.decode("utf-8", "backslashreplace")

@@ -10,11 +10,11 @@ from werkzeug.wrappers import Response
 from lustre_events.domain.action_run import DEAD, HELD, STATES
 from lustre_events.errors import ConfigError, StreamError
 from lustre_events.web import signin
-from lustre_events.web.visible_runs import MOST, RunView, story, visible, with_key
+from lustre_events.web.visible_runs import MOST, Onlooker, RunView, changing, story, visible, with_key
 
 pages = flask.Blueprint("runs", __name__)
 
-CHANGES = {"retry": "retry_runs", "drop": "drop_runs"}
+CHANGES = {"retry": "retry_runs", "release": "release_runs", "drop": "drop_runs"}
 
 
 @pages.get("/actions")
@@ -24,8 +24,10 @@ def runs() -> str:
     asked = {name: given.get(name, "").strip() for name in ("rule", "state", "fid")}
     wanted = {"rule": asked["rule"], "fid": asked["fid"], "states": [asked["state"]] if asked["state"] else []}
     found = _asked("actions", {}) if signin.person().admin and not asked["fid"] else None
+    views = _visible(wanted)
+    mine = signin.person().admin or any(each.own for each in views)
     return flask.render_template(
-        "runs.html", views=_visible(wanted), asked=asked, states=STATES, actions=found, again=(DEAD, HELD)
+        "runs.html", views=views, asked=asked, states=STATES, actions=found, again=(DEAD, HELD), mine=mine
     )
 
 
@@ -42,14 +44,15 @@ def run(key: str) -> str:
 
 @pages.post("/actions/runs")
 def change() -> Response:
-    """Try runs again, or drop them; for admins."""
-    _admit()
-    form = flask.request.form
+    """Try runs again, let held ones go on, or drop them: admins all that they see, others those of their rules."""
+    form, who = flask.request.form, _onlooker()
     action = CHANGES.get(form.get("action", ""), "retry_runs")
-    seen = {each.run["key"] for key in form.getlist("key")[:MOST] for each in _visible({"key": key})}
-    keys = [key for key in form.getlist("key") if key in seen]
-    if keys:
-        done = _asked(action, {"keys": keys})["runs"]
+    keys = form.getlist("key")[:MOST]
+    asked = changing(who, keys, [each for key in keys for each in _visible({"key": key})])
+    if keys and not asked["keys"] and not who.admin:
+        flask.abort(403, "You may change runs of your own rules; others are changed by admins ([web] admins).")
+    if asked["keys"]:
+        done = _asked(action, asked)["runs"]
         flask.flash(f"{'Dropped' if action == 'drop_runs' else 'To be tried again'}: {done} runs.")
     return flask.redirect(flask.url_for("runs.runs", rule=form.get("rule", ""), state=form.get("state", "")))
 
@@ -71,15 +74,20 @@ def hold() -> Response:
 def _admit() -> signin.Person:
     person = signin.person()
     if not person.admin:
-        flask.abort(403, "Runs are changed by admins ([web] admins).")
+        flask.abort(403, "Rules and endpoints are held and released by admins ([web] admins).")
     return person
 
 
 def _visible(wanted: dict[str, Any]) -> list[RunView]:
-    site, person = flask.current_app.extensions["site"], signin.person()
+    site = flask.current_app.extensions["site"]
     found = _asked("runs", {**wanted, "limit": MOST})["runs"]
     with site.search() as index:
-        return visible(index, found, person.viewer, admin=person.admin)
+        return visible(index, found, _onlooker())
+
+
+def _onlooker() -> Onlooker:
+    person = signin.person()
+    return Onlooker(person.name, person.viewer, person.admin)
 
 
 def _asked(action: str, arguments: dict[str, Any]) -> dict[str, Any]:

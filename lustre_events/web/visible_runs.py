@@ -2,6 +2,9 @@
 
 A file that is gone has no rights that could be asked about, so its runs are for those who see everything. That a
 query found a document is for those who may read the document. Endpoints, and what they answered, are for admins.
+
+Runs of a user's own rules are that user's: they show without the file where it is not to be seen any more, and with
+what the dispatcher says of them, so that their owner can have them tried again or dropped.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lustre_events.changelog.fid import FID
+from lustre_events.domain.action_run import DEAD, HELD
+from lustre_events.domain.rules.action_rules import user_of
 from lustre_events.domain.triggers import DOCUMENT
 from lustre_events.index.search.hits import ObjectView
 from lustre_events.index.search.search import Search
@@ -21,31 +26,56 @@ MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run as the dispatcher tells it; the paths of its object from the mount point on; whether that is there."""
+    """A run as the dispatcher tells it; the paths of its object from the mount point on; whether that is there.
+
+    `own`: it is one of the viewer's own rules.
+    """
 
     run: Mapping[str, Any]
     paths: tuple[bytes, ...]
     there: bool
+    own: bool = False
 
 
-def visible(index: Search, runs: Iterable[Mapping[str, Any]], viewer: Viewer, *, admin: bool) -> list[RunView]:
-    """Return those of the runs that a viewer may see, in their order."""
-    found = list(runs)
+@dataclass(frozen=True, slots=True)
+class Onlooker:
+    """Who looks: a name, what that user may see, and whether it is an admin."""
+
+    name: str
+    viewer: Viewer
+    admin: bool
+
+    def owns(self, run: Mapping[str, Any]) -> bool:
+        """Whether a run is one of this user's own rules."""
+        return bool(self.name) and user_of(run["rule"]) == self.name and run.get("uid") == self.viewer.uid
+
+
+def visible(index: Search, runs: Iterable[Mapping[str, Any]], who: Onlooker) -> list[RunView]:
+    """Return those of the runs that somebody may see, in their order."""
+    found, viewer = list(runs), who.viewer
     views = index.show_many({FID.parse(run["fid"]) for run in found}, visible_to=viewer)
     there = {str(view.fid): view for view in views if view.paths}
-    seen = (_seen(run, there.get(run["fid"]), viewer, admin=admin) for run in found)
+    seen = (_seen(run, there.get(run["fid"]), who) for run in found)
     return [each for each in seen if each is not None]
 
 
-def _seen(run: Mapping[str, Any], view: ObjectView | None, viewer: Viewer, *, admin: bool) -> RunView | None:
-    told = run if admin else {**run, "error": "", "endpoint": "", "status": 0}
-    if view is None:
+def _seen(run: Mapping[str, Any], view: ObjectView | None, who: Onlooker) -> RunView | None:
+    own = who.owns(run)
+    told = run if who.admin else {**run, **_for_others(run, own=own)}
+    if view is None and who.viewer.sees_all:
         gone = tuple(str(path).lstrip("/").encode() for path in run["paths"])
-        return RunView(told, gone, there=False) if viewer.sees_all else None
-    if run["trigger"] == DOCUMENT and not view.documents:
-        return None
+        return RunView(told, gone, there=False, own=own)
+    if view is None or (run["trigger"] == DOCUMENT and not view.documents):
+        return RunView({**told, "paths": [], "jobid": None}, (), there=False, own=True) if own else None
     job = told["jobid"] if view.facts is not None and view.facts.jobid is not None else None
-    return RunView({**told, "jobid": job}, view.paths, there=True)
+    return RunView({**told, "jobid": job}, view.paths, there=True, own=own)
+
+
+def _for_others(run: Mapping[str, Any], *, own: bool) -> dict[str, Any]:
+    """Return what others than admins are told: of an own run where it goes, and why nothing was sent."""
+    ours = own and (run["state"] == HELD or (run["state"] == DEAD and not run["attempts"]))
+    endpoint = run["endpoint"] if own else ""
+    return {"error": run["error"] if ours else "", "endpoint": endpoint, "status": run["status"] if own else 0}
 
 
 def with_key(views: Iterable[RunView], key: str) -> RunView | None:
@@ -60,3 +90,11 @@ def story(views: Iterable[RunView], key: str) -> tuple[RunView | None, list[RunV
     if place is None:
         return None, [], []
     return ordered[place], ordered[:place], ordered[place + 1 :]
+
+
+def changing(who: Onlooker, keys: Iterable[str], views: Iterable[RunView]) -> dict[str, Any]:
+    """Return what to ask the dispatcher: those of the keys that are of runs which somebody sees and may change."""
+    may = {each.run["key"] for each in views if who.admin or each.own}
+    chosen = [key for key in dict.fromkeys(keys) if key in may]
+    whose = {} if who.admin else {"user": who.name, "uid": who.viewer.uid}
+    return {"keys": chosen, **whose}

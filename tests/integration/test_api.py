@@ -17,10 +17,12 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
 
+from lustre_events.cli.run_asking import by_server
 from lustre_events.config.settings import WebSettings
-from lustre_events.domain.action_run import DEAD
+from lustre_events.domain.action_run import DEAD, HELD
 from lustre_events.errors import ConfigError, NotAllowed
 from lustre_events.index.remote.client import PREFIX
+from lustre_events.index.visibility import Viewer
 from lustre_events.web.api.routes import OPERATIONS
 from lustre_events.web.feed_addresses import FeedAddresses
 from lustre_events.web.personal_tokens import DAY_NS, MOST_OF_A_USER, Tokens
@@ -84,6 +86,7 @@ CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "runs": ("/runs?rule=tell&state=dead&limit=9", None),
     "run": (f"/runs/{2:040x}", None),
     "retry_runs": ("/runs/retry", {"keys": [f"{2:040x}"]}),
+    "release_runs": ("/runs/release", {"keys": [f"{2:040x}"]}),
     "drop_runs": ("/runs/drop", {"keys": [f"{2:040x}"]}),
     "actions": ("/actions", None),
     "hold": ("/actions/hold", {"name": "tell"}),
@@ -159,19 +162,47 @@ def test_runs_are_those_of_files_that_one_may_see(console: Console) -> None:
     assert call(client, secret_of(console, OTHER), f"/runs/{5:040x}")[1]["error"].startswith("there is no run")
 
 
-def test_only_admins_change_runs_and_only_those_that_they_see(console: Console) -> None:
+def test_only_admins_change_runs_of_the_site_and_only_those_that_they_see(console: Console) -> None:
     """Who is no admin sees no rules and endpoints, and changes nothing; an admin's hidden runs are left out."""
     client, other = console.app().test_client(), secret_of(console, OTHER)
-    keys: dict[str, Any] = {"keys": []}
-    name: dict[str, Any] = {"name": "t"}
-    calls = {"/runs/retry": keys, "/runs/drop": keys, "/actions/hold": name, "/actions/release": name}
-    for path, body in calls.items():
-        assert call(client, other, path, "POST", json=body)[0] == 401
+    for path in ("/actions/hold", "/actions/release"):
+        assert call(client, other, path, "POST", json={"name": "t"})[0] == 401
     assert call(client, other, "/actions")[0] == 401
     assert console.asked == []
+    seen = {"keys": [f"{2:040x}"]}
+    for change in ("retry", "release", "drop"):
+        assert call(client, other, f"/runs/{change}", "POST", json=seen) == (200, {"runs": 0})
+    assert {action for action, _ in console.asked} == {"runs"}
     chosen = [f"{number:040x}" for number in (2, 3, 77)]
     assert call(client, secret_of(console, OWNER), "/runs/drop", "POST", json={"keys": chosen})[1] == {"runs": 1}
     assert console.asked[-1] == ("drop_runs", {"keys": chosen[:1]})
+
+
+def test_runs_of_ones_own_rules_are_ones_own(console: Console) -> None:
+    """A user changes runs of own rules, also of what is gone; not those of another's, nor of a former uid's."""
+    uid = Viewer.of_user(OTHER).uid
+    mine: dict[str, Any] = {"rule": f"{OTHER}/tell", "uid": uid}
+    console.answers = answers(
+        run_of(2, b"open/map.csv", DEAD, **mine), run_of(77, b"gone.csv", HELD, trigger="removed", **mine),
+        run_of(3, b"open/secret.csv", DEAD, rule=f"{OWNER}/tell", uid=uid),
+        run_of(78, b"a.csv", DEAD, rule=f"{OTHER}/tell", uid=uid + 1),
+    )  # fmt: skip
+    client, token = console.app().test_client(), secret_of(console, OTHER)
+    shown = {run["key"]: run for run in call(client, token, "/runs")[1]["runs"]}
+    here, gone = (shown.get(f"{number:040x}", {}) for number in (2, 77))
+    assert (here["endpoint"], here["error"], here["there"]) == ("beamline", "", True)
+    assert (gone["paths"], gone["there"], gone["jobid"]) == ([], False, None)
+    assert f"{78:040x}" not in shown
+    keys = [f"{number:040x}" for number in (2, 3, 77, 78)]
+    for change in ("retry", "release", "drop"):
+        assert call(client, token, f"/runs/{change}", "POST", json={"keys": keys})[1] == {"runs": 1}
+        wanted = {"keys": [keys[0], keys[2]], "user": OTHER, "uid": uid}
+        assert console.asked[-1] == (f"{change}_runs", wanted)
+    with remote(console, OTHER) as server:
+        assert by_server(server).change("release_runs", "", f"{OTHER}/tell") == 1
+        assert console.asked[-1] == ("release_runs", {**wanted, "keys": [keys[2], keys[0]]})
+        assert by_server(server).change("drop_runs", keys[0], "") == 1
+        assert console.asked[-1] == ("drop_runs", {**wanted, "keys": keys[:1]})
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from lustre_events.actions.ledger import AGAIN, ENDPOINT
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, REFUSED
 from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.domain.rules.action_rules import USERS, ActionRules
 from lustre_events.domain.rules.rules import Rules
-from lustre_events.errors import QueryError
+from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.index.visibility import Viewer
 from tests.support.index.places import IndexPlace
@@ -212,6 +212,46 @@ def test_quotas_bound_what_a_user_makes_and_sends(make: MakeRig) -> None:
         rig.pass_seconds(20)
         rig.settle()
     assert rig.states() == {"done": 14}
+
+
+def test_a_user_has_own_runs_tried_again_within_the_quota(make: MakeRig) -> None:
+    """A user's request is for runs of own rules; dead ones come as the grant has room; what is held stays held."""
+    narrow = replace(ALICE, allowance=replace(ALICE.allowance, runs=2))
+    rig = make(own_rules_of(own("content"), narrow), own_rules_of(own("content"), BOB))
+    world = {1: MINE, 2: MINE, 3: HIS}
+    happen(rig, world, *(b.create(fid=n, name=b"f%d" % n) for n in world))
+    rig.reply(rig.take(), REFUSED)
+    alice: dict[str, Any] = {"user": "alice", "uid": 1000}
+    keys = [run.key for run in rig.runs()]
+    assert rig.ask("drop_runs", rule="bob/tell", **alice) == {"runs": 0}
+    assert rig.ask("retry_runs", keys=keys, **alice, states=["dead"], rule="bob/tell") == {"runs": 2}
+    rig.settle()
+    rig.reply(rig.take(), REFUSED)
+    assert rig.ask("release_runs", keys=keys, **alice) == {"runs": 0}
+    assert rig.ask("retry_runs", keys=keys, user="alice", uid=1001) == {"runs": 0}
+    rig.ask("hold_action", name="alice/tell", why="the site says so")
+    happen(rig, world | {4: MINE}, b.create(fid=4, name=b"f4"))
+    assert rig.ask("retry_runs", keys=keys, **alice) == {"runs": 2}
+    rig.settle()
+    assert rig.take() == []
+    assert rig.ask("retry_runs", keys=keys, **alice) == {"runs": 0}
+    assert rig.ask("actions")["rules"][0]["held"] == "the site says so"
+
+
+def test_more_dead_runs_than_the_grant_has_room_for_wait_for_it(make: MakeRig) -> None:
+    """What does not fit stays dead, and where nothing fits the user is told why."""
+    narrow = replace(ALICE, allowance=replace(ALICE.allowance, runs=2))
+    rig = make(own_rules_of(own("content"), narrow))
+    for number in (1, 2, 3):
+        happen(rig, {number: MINE}, b.create(fid=number, name=b"f%d" % number))
+        rig.reply(rig.take(), REFUSED)
+        rig.pass_seconds(60)
+    rig.ask("hold_action", name="alice/tell")
+    asked: dict[str, Any] = {"rule": "alice/tell", "user": "alice", "uid": 1000}
+    assert rig.ask("retry_runs", **asked) == {"runs": 2}
+    assert rig.states() == {"waiting": 2, "dead": 1}
+    with pytest.raises(ConfigError, match="2 of your runs wait, the most that the site grants"):
+        rig.ask("retry_runs", **asked)
 
 
 def test_a_user_who_holds_an_endpoint_holds_the_own_rule(make: MakeRig) -> None:

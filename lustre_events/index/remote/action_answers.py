@@ -15,7 +15,11 @@ class RecordAnswer(msgspec.Struct, frozen=True):
 
 
 class RunAnswer(msgspec.Struct, frozen=True):
-    """One run of an action. `endpoint`, `status` and `error` are for admins; `there`: its object is not gone."""
+    """One run of an action. `there`: its object is there, and to be seen.
+
+    `endpoint`, `status` and `error` are for admins. Of a run of one's own rule they are told, too, but not what an
+    endpoint answered.
+    """
 
     key: str
     rule: str

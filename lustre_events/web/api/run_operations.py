@@ -11,7 +11,7 @@ from lustre_events.errors import ConfigError, NotAllowed
 from lustre_events.index.remote import action_answers as answers
 from lustre_events.web.api.calls import Call
 from lustre_events.web.api.operation import Operation, Parameter
-from lustre_events.web.visible_runs import MOST, RunView, story, visible, with_key
+from lustre_events.web.visible_runs import MOST, Onlooker, RunView, changing, story, visible, with_key
 
 
 class RunKeys(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -52,6 +52,11 @@ def retry(call: Call) -> dict[str, Any]:
     return _change(call, "retry_runs")
 
 
+def release_runs(call: Call) -> dict[str, Any]:
+    """Let held runs go on."""
+    return _change(call, "release_runs")
+
+
 def drop(call: Call) -> dict[str, Any]:
     """Drop dead and held runs."""
     return _change(call, "drop_runs")
@@ -80,11 +85,13 @@ def release(call: Call) -> dict[str, Any]:
 
 
 def _change(call: Call, action: str) -> dict[str, Any]:
-    _admit(call)
     keys = list(dict.fromkeys(call.body.keys))
-    seen = {each.run["key"] for key in keys for each in _visible(call, {"key": key}, 1)}
-    chosen = [key for key in keys if key in seen]
-    return {"runs": int(call.site.ask(action, {"keys": chosen})["runs"]) if chosen else 0}
+    asked = changing(_onlooker(call), keys, [each for key in keys for each in _visible(call, {"key": key}, 1)])
+    return {"runs": int(call.site.ask(action, asked)["runs"]) if asked["keys"] else 0}
+
+
+def _onlooker(call: Call) -> Onlooker:
+    return Onlooker(call.user, call.viewer, _admin(call))
 
 
 def _admin(call: Call) -> bool:
@@ -93,13 +100,13 @@ def _admin(call: Call) -> bool:
 
 def _admit(call: Call) -> None:
     if not _admin(call):
-        raise NotAllowed("rules, endpoints and changes of runs are for admins ([web] admins)")
+        raise NotAllowed("rules and endpoints are for admins ([web] admins)")
 
 
 def _visible(call: Call, wanted: dict[str, Any], limit: int) -> list[RunView]:
     found = call.site.ask("runs", {**wanted, "limit": limit})["runs"]
     with call.search() as index:
-        return visible(index, found, call.viewer, admin=_admin(call))
+        return visible(index, found, _onlooker(call))
 
 
 def _json(call: Call, view: RunView) -> dict[str, Any]:
@@ -118,10 +125,12 @@ OPERATIONS = (
     )),
     Operation("GET", "/runs/{key}", "run", "One run, what caused it, and what came before and after it.",
               answers.RunStoryAnswer, run, (Parameter("key", "the key of the run", needed=True, in_path=True),)),
-    Operation("POST", "/runs/retry", "retry_runs", "Try dead and held runs again (admins).", CHANGED, retry,
-              body=RunKeys, scope="act"),
-    Operation("POST", "/runs/drop", "drop_runs", "Drop dead and held runs (admins).", CHANGED, drop,
-              body=RunKeys, scope="act"),
+    Operation("POST", "/runs/retry", "retry_runs", "Try dead and held runs of your own rules again; admins all.",
+              CHANGED, retry, body=RunKeys, scope="act"),
+    Operation("POST", "/runs/release", "release_runs", "Let held runs of your own rules go on; admins all.",
+              CHANGED, release_runs, body=RunKeys, scope="act"),
+    Operation("POST", "/runs/drop", "drop_runs", "Drop dead and held runs of your own rules; admins all.",
+              CHANGED, drop, body=RunKeys, scope="act"),
     Operation("GET", "/actions", "actions", "Rules of actions and endpoints (admins).",
               answers.ActionsAnswer, actions),
     Operation("POST", "/actions/hold", "hold", "Hold a rule or an endpoint (admins).", answers.HeldAnswer, hold,

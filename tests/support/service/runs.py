@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lustre_events.dispatcher.actions import shown_run
+from lustre_events.dispatcher.run_requests import shown_run
 from lustre_events.domain.action_run import DEAD, DONE, Run, Seen
 from lustre_events.domain.namespace import OrderKey
 from tests.support.records.builders import START_NS, fid_of
@@ -14,9 +14,9 @@ GONE = b"gone<b>.csv"
 
 def run_of(number: int, path: bytes, state: str = DONE, trigger: str = "content", **fields: Any) -> dict[str, Any]:
     """Return a run as the dispatcher tells it, for the object of that number."""
-    at = START_NS + number * 10**9
+    at, rule = START_NS + number * 10**9, fields.pop("rule", "tell")
     made = Run(
-        id=str(number), key=f"{number:040x}", rule="tell", digest="d", trigger=trigger, endpoint="beamline",
+        id=str(number), key=f"{number:040x}", rule=rule, digest="d", trigger=trigger, endpoint="beamline",
         action="webhook", fid=fid_of(number), stamp=OrderKey(at, 1, 1, number).pack(), state=state, event_ns=at,
         made_ns=at, ready_ns=at + 1, ended_ns=at + 2, attempts=2, before=Seen(paths=(path,)), jobid=b"job.7",
         error="https://beamline.example.org answered 418 (<i>no</i>)" if state == DEAD else "", **fields,
@@ -44,5 +44,6 @@ def answers(*runs: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the answers to all requests about actions; what is asked of runs is not narrowed."""
     return {
         "runs": {"runs": list(runs)}, "actions": ACTIONS, "retry_runs": {"runs": 1}, "drop_runs": {"runs": 1},
+        "release_runs": {"runs": 1},
         "hold_action": {"kind": "rule"}, "release_action": {"kind": "rule", "released": True},
     }  # fmt: skip
