@@ -29,7 +29,7 @@ fi
 if [ "$goal" = test ]; then
   want chromium chromium; want chromedriver chromium-driver
   want systemd-analyze systemd; want systemd-nspawn systemd-container; want git git; want promtool prometheus; want rpmbuild rpm; want cpio cpio; want openssl openssl; want file file; want bsdtar libarchive-tools
-  want munged munge; want slurmctld slurmctld; want slurmd slurmd; want sbatch slurm-client
+  want munged munge; want slurmctld slurmctld; want slurmd slurmd; want sbatch slurm-client; want nats-server nats-server
 fi
 if command -v python3 >/dev/null; then python3 -I -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 else packages+=(python3-venv); fi
@@ -61,7 +61,7 @@ else
     || say "not root, so Apptainer is not installed: extractors will run as plain processes"
 fi
 
-case $goal in demo) extras=embedded ;; *) extras=embedded,dashboard,postgresql,web,test ;; esac
+case $goal in demo) extras=embedded ;; *) extras=embedded,dashboard,kafka,nats,postgresql,web,test ;; esac
 if [ "$(id -u)" != 0 ] || ! command -v apptainer >/dev/null; then extras=$extras,process; fi
 stamp=$venv/.installed-$goal; sum="$extras $(cat "$root/pyproject.toml" "$root/deploy/constraints.txt" | sha256sum)"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then

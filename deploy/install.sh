@@ -50,7 +50,7 @@ else
   trap '[ -z "$made" ] || rm -rf "$made"' EXIT
   "$python" -I -m venv "$root$target"
   "$root$target/bin/pip" install -q --disable-pip-version-check --no-index --find-links "$wheels" --force-reinstall \
-    "$wheel[dashboard,postgresql,web]" || {
+    "$wheel[dashboard,kafka,nats,postgresql,web]" || {
       echo "$wheels does not have all that $("$python" -V) needs here; make it on a node of this kind, with this Python" >&2
       exit 1
     }

@@ -13,7 +13,7 @@ for part in pyproject.toml setup.py README.md LICENSE lustre_events workers extr
 cd "$work"
 rm -f "$out"/lustre_events-*.whl
 "$work/venv/bin/pip" wheel -q --disable-pip-version-check --constraint "$project/deploy/constraints.txt" \
-  --wheel-dir "$out" ".[dashboard,postgresql,web]"
+  --wheel-dir "$out" ".[dashboard,kafka,nats,postgresql,web]"
 # The nodes' Python may be another patch of this one, which needs packages that this one does not.
 others() { "$work/venv/bin/python" -I "$here/other_patches.py" "$out"/*.whl; }
 more=$(others)

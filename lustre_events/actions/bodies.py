@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote_from_bytes
 
 from lustre_events.actions.kinds import KINDS
+from lustre_events.actions.kinds.cloud_event import when
 from lustre_events.actions.kinds.kind import Subject
-from lustre_events.actions.kinds.webhook import when
 from lustre_events.domain.action_run import Run, Seen
 from lustre_events.domain.rules import templates
 from lustre_events.domain.rules.action_rules import ActionRule

@@ -83,14 +83,14 @@ ROLES: dict[str, Role] = {
         ),
         Role(
             name="courier",
-            help="sends webhooks and mail for actions",
+            help="sends what actions say: webhooks, mail, to brokers",
             units=("lustre-events-courier.service",),
             redis=(
                 "resetkeys resetchannels -@all +@connection +ping +info +config|get -client|kill -client|pause "
                 "-client|unpause -client|list (~le:courier:jobs +blpop) (~le:courier:answers +rpush)"
             ),
             database="",
-            checks=("redis", "units"),
+            checks=("redis", "endpoints", "units"),
         ),
         Role(
             name="web",

@@ -1,4 +1,4 @@
-"""Ways of sending, on real servers in this process: one contract for all, then what is each one's own."""
+"""What webhooks and mail have of their own, on real servers in this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
 from lustre_events.actions.delivery import Parcel
@@ -23,9 +22,9 @@ from lustre_events.actions.endpoints.addresses import AddressRefused, is_public,
 from lustre_events.actions.endpoints.http import HttpSender, retry_after_ns
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules.endpoints import SCHEMES, Endpoint
-from lustre_events.errors import ConfigError
+from lustre_events.domain.rules.endpoints import Endpoint
 from tests.support.servers.http import Listener, listening
+from tests.support.servers.receivers import Mailbox, mailbox
 
 PASSWORD = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
 OTHER = "whsec_" + base64.b64encode(b"another one, while they change..").decode()
@@ -36,35 +35,16 @@ def parcels(count: int) -> list[Parcel]:
     return [Parcel(f"run{n}", f"key{n}", json.dumps({**body, "n": n}).encode()) for n in range(count)]
 
 
-class Mailbox:
-    """What a mail server got, and the answer that it gives."""
-
-    def __init__(self) -> None:
-        self.mails: list[str] = []
-        self.answer = "250 fine"
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - as aiosmtpd calls it
-        """Keep a mail."""
-        self.mails.append(envelope.content.decode())
-        return self.answer
-
-
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     with listening() as found:
         yield found
 
 
-@pytest.fixture
-def mailbox() -> Iterator[tuple[Mailbox, str]]:
-    box = Mailbox()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield box, f"smtp://127.0.0.1:{port}"
-    controller.stop()
+@pytest.fixture(name="mailbox")
+def _mailbox() -> Iterator[tuple[Mailbox, str]]:
+    with mailbox() as found:
+        yield found
 
 
 @pytest.fixture
@@ -86,74 +66,6 @@ def sent(endpoint: Endpoint, count: int = 1) -> list[Attempt]:
 
 def outcomes(endpoint: Endpoint, count: int = 1) -> list[str]:
     return [each.outcome for each in sent(endpoint, count)]
-
-
-# The contract
-
-
-def test_every_kind_of_endpoint_has_a_sender() -> None:
-    """What the file of endpoints knows can be sent to."""
-    assert SENDERS.keys() == SCHEMES.keys()
-
-
-@pytest.mark.parametrize("kind", sorted(SENDERS))
-def test_each_event_has_an_outcome(kind: str, hook: Endpoint, post: Endpoint) -> None:
-    """Whatever is sent, one event or several, there is one outcome for each, and what can be reached takes them."""
-    endpoint = {"webhook": hook, "mail": post}[kind]
-    assert outcomes(endpoint) == [OK]
-    assert outcomes(endpoint, 3) == [OK] * 3
-
-
-@pytest.mark.parametrize("kind", sorted(SENDERS))
-def test_private_addresses_are_refused_unless_the_endpoint_is_private(
-    kind: str, hook: Endpoint, post: Endpoint
-) -> None:
-    """A name or address that is not public holds the endpoint, with what to set, and nothing was connected to."""
-    endpoint = replace({"webhook": hook, "mail": post}[kind], private=False)
-    (attempt, _) = sent(endpoint, 2)
-    assert attempt.outcome == ENDPOINT
-    assert "private = true" in attempt.error
-
-
-@pytest.mark.parametrize("kind", sorted(SENDERS))
-def test_who_does_not_answer_costs_the_endpoints_time_and_no_more(kind: str) -> None:
-    """A server that takes a connection and never says a word ends the attempt in time, to be made again."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"{SCHEMES[kind][-1] if kind == 'webhook' else 'smtp'}://127.0.0.1:{silent.getsockname()[1]}"
-        endpoint = Endpoint("e", kind, url, private=True, timeout_seconds=0.5, sender="a@b.org", to=("b@b.org",))
-        began = time.monotonic()
-        found = sent(endpoint)
-    assert [each.outcome for each in found] == [AGAIN]
-    assert time.monotonic() - began < 10
-    refused = sent(endpoint)
-    assert [each.outcome for each in refused] == [AGAIN]
-
-
-@pytest.mark.parametrize("kind", sorted(SENDERS))
-def test_no_secret_is_said(kind: str, hook: Endpoint, post: Endpoint, tmp_path: Path) -> None:
-    """A secret's file that is missing, readable for others or nonsense holds the endpoint, and is never shown."""
-    path = tmp_path / "secret"
-    endpoint = replace({"webhook": hook, "mail": post}[kind], secret=str(path))
-    said = [sent(endpoint)[0]]
-    path.write_text("hunter2-is-secret:hunter2-is-secret\n")
-    path.chmod(0o644)
-    said.append(sent(endpoint)[0])
-    path.chmod(0o600)
-    said.append(sent(endpoint)[0])
-    assert [each.outcome for each in said] == [ENDPOINT] * 3
-    assert not any("hunter2" in each.error for each in said)
-    with pytest.raises(ConfigError) as error:
-        SENDERS[kind](endpoint).check()
-    assert "hunter2" not in str(error.value)
-
-
-@pytest.mark.parametrize("kind", sorted(SENDERS))
-def test_a_check_sends_nothing(kind: str, hook: Endpoint, post: Endpoint, listener: Listener,
-                               mailbox: tuple[Mailbox, str]) -> None:  # fmt: skip
-    """`endpoints check` connects, says what it reached, and sends nothing."""
-    endpoint = {"webhook": hook, "mail": post}[kind]
-    assert endpoint.where in SENDERS[kind](endpoint).check()
-    assert (listener.received, mailbox[0].mails) == ([], [])
 
 
 # Webhooks

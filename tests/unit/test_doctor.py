@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from lustre_events.changelog import users
 from lustre_events.changelog.lctl import ChangelogUser, Users
 from lustre_events.config.settings import Settings
 from lustre_events.domain.pending import Kind
+from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import LibraryMissing
 from lustre_events.inspect.status.text import lines as status_lines
 from lustre_events.llapi import Library
@@ -108,6 +110,16 @@ def test_a_device_that_can_be_opened_is_well(tmp_path: Path) -> None:
     """The check is the open itself."""
     (tmp_path / f"changelog-{MDT}").touch()
     assert one(changelog.devices(tmp_path, [MDT])).level == OK
+
+
+def test_a_broker_without_its_library_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the courier's node the doctor says what an endpoint of a broker lacks, and nothing of other kinds."""
+    broker, hook = Endpoint("a", "kafka", "kafka://a", topic="t"), Endpoint("b", "webhook", "https://b")
+    assert levels(node.libraries({"a": broker, "b": hook})) == [OK]
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    assert levels(node.libraries({"b": hook})) == [OK]
+    found = one(node.libraries({"a": broker}))
+    assert (found.level, found.fix) == (FAILURE, "pip install 'lustre-events[kafka]'")
 
 
 def test_a_missing_library_is_a_failure() -> None:

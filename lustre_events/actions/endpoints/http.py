@@ -24,13 +24,13 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 import httpcore
 
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.endpoints.addresses import AddressRefused, Look, resolved
+from lustre_events.actions.endpoints.connecting import tls_context
 from lustre_events.actions.endpoints.sender import Deadline, secrets_of
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, Attempt
 from lustre_events.domain.pending import SECOND_NS
@@ -143,7 +143,7 @@ class HttpSender:
         try:
             stream = self._network.connect_tcp(host, port)
             if url.scheme == b"https":
-                stream = stream.start_tls(_context(self._endpoint), host)
+                stream = stream.start_tls(tls_context(self._endpoint), host)
             stream.close()
         except (httpcore.NetworkError, httpcore.TimeoutException, AddressRefused) as exc:
             raise ConfigError(f"endpoint {self._endpoint.name!r} ({self._endpoint.where}): {exc}") from exc
@@ -179,7 +179,7 @@ class HttpSender:
         self._network.deadline = Deadline(self._endpoint.timeout_seconds)
         if self._pool is None:
             self._pool = httpcore.ConnectionPool(
-                _context(self._endpoint), max_connections=1, keepalive_expiry=20.0, network_backend=self._network
+                tls_context(self._endpoint), max_connections=1, keepalive_expiry=20.0, network_backend=self._network
             )
         with self._pool.stream(
             b"POST", self._endpoint.url, content=body,
@@ -260,14 +260,6 @@ def _host(url: str) -> str:
     host = parts.host.decode("ascii")
     host = f"[{host}]" if ":" in host else host
     return host if parts.port is None else f"{host}:{parts.port}"
-
-
-def _context(endpoint: Endpoint) -> ssl.SSLContext:
-    """Return what proves the endpoint's name. Raises ConfigError: its `ca` cannot be read."""
-    try:
-        return ssl.create_default_context(cafile=str(Path(endpoint.ca)) if endpoint.ca else None)
-    except OSError as exc:
-        raise ConfigError(f"{endpoint.ca}: the certificates of endpoint {endpoint.name!r} cannot be read") from exc
 
 
 def _said(exc: Exception) -> str:

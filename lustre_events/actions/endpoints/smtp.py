@@ -5,13 +5,14 @@ With `secret` (a file with USER:PASSWORD) it logs in, over TLS only.
 
 from __future__ import annotations
 
+import contextlib
 import email.policy
 import hashlib
 import json
 import smtplib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -19,8 +20,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lustre_events.actions.delivery import Parcel
-from lustre_events.actions.endpoints.addresses import AddressRefused, resolved
-from lustre_events.actions.endpoints.sender import Deadline, secrets_of
+from lustre_events.actions.endpoints.addresses import AddressRefused
+from lustre_events.actions.endpoints.connecting import Guarded, connected, login_of, secured, tls_context
+from lustre_events.actions.endpoints.sender import Deadline
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
@@ -33,24 +35,19 @@ _LOGIN_REFUSED = {530, 534, 535, 538}
 class _Connection(smtplib.SMTP):
     """SMTP over an address that was judged, each step of which ends with the attempt."""
 
-    def __init__(self, endpoint: Endpoint, deadline: Deadline) -> None:
+    def __init__(self, endpoint: Endpoint, deadline: Deadline, guarded: Guarded) -> None:
         self._endpoint = endpoint
         self._deadline = deadline
+        self._guarded = guarded
         parts = urlsplit(endpoint.url)
         self._name = parts.hostname or ""
         self._tls = parts.scheme == "smtps"
         super().__init__(self._name, parts.port or (465 if self._tls else 25), timeout=deadline.left())
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002
-        problem: OSError = OSError("it has no address")
-        for address in resolved(host, port, private=self._endpoint.private)[:4]:
-            try:
-                plain = socket.create_connection((address, port), self._deadline.left())
-            except OSError as exc:
-                problem = exc
-                continue
-            return _context(self._endpoint).wrap_socket(plain, server_hostname=self._name) if self._tls else plain
-        raise problem
+        plain = connected(self._endpoint, port, self._deadline)
+        self._guarded.watch(plain)
+        return secured(self._endpoint, plain) if self._tls else plain
 
     def putcmd(self, cmd: str, args: str = "") -> None:
         self._bound()
@@ -73,10 +70,9 @@ class SmtpSender:
 
     def send(self, batch: Sequence[Parcel]) -> list[Attempt]:
         """Send each event as a message, over one connection."""
-        deadline = Deadline(self._endpoint.timeout_seconds)
         found: list[Attempt] = []
         try:
-            with _Connection(self._endpoint, deadline) as connection:
+            with self._connection() as connection:
                 self._greet(connection)
                 for event in batch:
                     found.append(self._sent(connection, event))
@@ -90,7 +86,7 @@ class SmtpSender:
     def check(self) -> str:
         """Greet the server, log in where that is set, and send nothing. Raises ConfigError."""
         try:
-            with _Connection(self._endpoint, Deadline(self._endpoint.timeout_seconds)) as connection:
+            with self._connection() as connection:
                 self._greet(connection)
         except (OSError, smtplib.SMTPException, AddressRefused) as exc:
             raise ConfigError(f"endpoint {self._endpoint.name!r}: {self._failed(exc).error}") from exc
@@ -99,19 +95,23 @@ class SmtpSender:
     def close(self) -> None:
         """Nothing stays open."""
 
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[_Connection]:
+        deadline = Deadline(self._endpoint.timeout_seconds)
+        guarded = Guarded(deadline)
+        with guarded.until_deadline(), _Connection(self._endpoint, deadline, guarded) as connection:
+            yield connection
+
     def _greet(self, connection: _Connection) -> None:
         connection.ehlo()
         if urlsplit(self._endpoint.url).scheme == "smtp" and connection.has_extn("starttls"):
-            connection.starttls(context=_context(self._endpoint))
+            connection.starttls(context=tls_context(self._endpoint))
             connection.ehlo()
-        login = secrets_of(self._endpoint)
+        login = login_of(self._endpoint)
         if login:
-            user, colon, password = login[0].partition(":")
-            if not colon:
-                raise ConfigError(f"the secret of endpoint {self._endpoint.name!r} is not USER:PASSWORD")
             if not isinstance(connection.sock, ssl.SSLSocket):
                 raise ConfigError(f"{self._endpoint.where} has no TLS, so the password is not sent; use smtps://")
-            connection.login(user, password)
+            connection.login(*login)
 
     def _sent(self, connection: _Connection, event: Parcel) -> Attempt:
         try:
@@ -159,10 +159,3 @@ def message_of(event: Parcel, endpoint: Endpoint) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(str(found["text"]), cte="base64")
     return message
-
-
-def _context(endpoint: Endpoint) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=endpoint.ca or None)
-    except OSError as exc:
-        raise ConfigError(f"{endpoint.ca}: the certificates of endpoint {endpoint.name!r} cannot be read") from exc

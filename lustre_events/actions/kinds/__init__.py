@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lustre_events.actions.kinds import mail, webhook
+from lustre_events.actions.kinds import cloud_event, mail
 from lustre_events.actions.kinds.kind import ActionKind
 
 __all__ = ["KINDS", "ActionKind"]
 
+_EVENT = ActionKind(cloud_event.read_with, cloud_event.rendered)
+
 KINDS: Mapping[str, ActionKind] = {
-    "webhook": ActionKind(webhook.read_with, webhook.rendered),
+    "webhook": _EVENT,
     "mail": ActionKind(mail.read_with, mail.rendered),
+    "nats": _EVENT,
+    "redis": _EVENT,
+    "kafka": _EVENT,
 }
 """By what a rule's `action` says; an endpoint's `kind` is the same word."""

@@ -6,7 +6,7 @@ on = ["removed", "renamed"]           # what happens: content, created, removed,
 directories = ["/proj/*/raw/**"]      # conditions as for extractors: extensions, globs, owners, min_size, ...
 query = "instrument:ARPES"            # for on = "document": a document was written, and this finds the file
 types = ["f", "d"]                    # files, directories; default: files
-action = "webhook"                    # or "mail"
+action = "webhook"                    # mail, nats, redis, kafka
 endpoint = "data-managers"            # of the file that [actions] endpoints names
 with = {}                             # what the action itself wants to know
 body = { path = "{path}" }            # JSON with fields in it; default: all that is known of the object

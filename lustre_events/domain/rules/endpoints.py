@@ -17,6 +17,12 @@
     sender = "lustre-events@example.org"
     to = ["{user}@example.org"]                      # for users' own rules: to whose rule it is
 
+    [endpoint.pipeline]
+    kind = "kafka"                                   # or nats with `subject`, redis with `stream`
+    url = "kafkas://kafka.example.org:9093"
+    topic = "files"
+    secret = "/etc/lustre-events/secrets/pipeline"   # a file with USER:PASSWORD
+
     [grant.everybody]                                # grants.py
     users = ["*"]
     endpoints = ["myself"]
@@ -36,8 +42,22 @@ from lustre_events.config.tables import Location, key, values
 from lustre_events.config.toml_text import read_toml
 from lustre_events.errors import ConfigError
 
-SCHEMES = {"webhook": ("https", "http"), "mail": ("smtp", "smtps")}
+SCHEMES = {
+    "webhook": ("https", "http"),
+    "mail": ("smtp", "smtps"),
+    "nats": ("tls", "nats"),
+    "redis": ("rediss", "redis"),
+    "kafka": ("kafkas", "kafka"),
+}
 """Kinds of endpoints, and how their URLs begin."""
+NEEDED = {"mail": ("sender", "to"), "nats": ("subject",), "redis": ("stream",), "kafka": ("topic",)}
+"""Keys that a kind must have, and no other may."""
+OPTIONAL = {"redis": ("max_length",), "kafka": ("mechanism",)}
+"""Keys that a kind may have, and no other."""
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_SUBJECT = re.compile(r"[^\s.*>\x00-\x1f]+(\.[^\s.*>\x00-\x1f]+)*\Z")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
+_DATABASE = re.compile(r"(/\d{0,4})?\Z")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 _ADDRESS = re.compile(r"[^\s@<>,;\"\\\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}\Z")
 USER = "{user}"
@@ -48,7 +68,7 @@ _DAY = 86_400
 @dataclass(frozen=True, slots=True)
 class _Entry:
     kind: str = key(choices=tuple(SCHEMES), needed=f"write one of: {', '.join(SCHEMES)}")
-    url: str = key(longest=2_000, needed="write where it is, with https:// or smtp:// in front")
+    url: str = key(longest=2_000, needed="write where it is, e.g. https://HOST/PATH")
     secret: str = key("", longest=1_000)
     private: bool = False
     ca: str = key("", longest=1_000)
@@ -57,6 +77,13 @@ class _Entry:
     per_minute: int = key(0, least=0, most=10_000_000)
     sender: str = key("", fits=lambda text: not text or _ADDRESS.match(text), expected="write NAME@HOST")
     to: tuple[str, ...] = key((), fits=_ADDRESS.match, expected="write NAME@HOST")
+    subject: str = key("", longest=200, fits=lambda text: not text or _SUBJECT.match(text),
+                       expected="write words with dots between them, without * and >")  # fmt: skip
+    stream: str = key("", longest=500)
+    max_length: int = key(0, least=0, most=1_000_000_000_000)
+    topic: str = key("", fits=lambda text: not text or _TOPIC.match(text),
+                     expected="write a-z, A-Z, 0-9, dots, - and _, at most 249")  # fmt: skip
+    mechanism: str = key("PLAIN", choices=MECHANISMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +102,11 @@ class Endpoint:
         per_minute: most events that are sent in a minute; 0: any number.
         sender: who a mail is from.
         to: who it goes to.
+        subject: of NATS: what events are published on.
+        stream: of Redis: the key of the stream that events are added to.
+        max_length: of Redis: about how many events stay in the stream; 0: all.
+        topic: of Kafka: what events are written to.
+        mechanism: of Kafka: how it logs in.
     """
 
     name: str
@@ -88,6 +120,11 @@ class Endpoint:
     per_minute: int = 0
     sender: str = ""
     to: tuple[str, ...] = ()
+    subject: str = ""
+    stream: str = ""
+    max_length: int = 0
+    topic: str = ""
+    mechanism: str = "PLAIN"
 
     @property
     def for_authors(self) -> bool:
@@ -139,11 +176,20 @@ def _endpoint(name: str, table: Mapping[str, object], origin: str) -> Endpoint:
         raise ConfigError(f"{origin}: {name!r} is not a name of an endpoint; take a-z, 0-9, - and _, at most 64")
     found = Endpoint(name, **values(_Entry, table, location))
     _check_url(found, location)
-    if found.kind == "mail" and not (found.sender and found.to):
-        raise location.at("to" if found.sender else "sender").refusal("is missing; a mail needs sender and to")
-    if found.kind != "mail" and (found.sender or found.to):
-        raise location.at("sender" if found.sender else "to").refusal("is for mail only; remove it")
+    _check_keys(found, table, location)
     return found
+
+
+def _check_keys(found: Endpoint, table: Mapping[str, object], location: Location) -> None:
+    """Refuse keys of another kind, and the lack of its own."""
+    needed = NEEDED.get(found.kind, ())
+    for name in needed:
+        if not getattr(found, name):
+            raise location.at(name).refusal(f"is missing; {found.kind} needs {' and '.join(needed)}")
+    for kind in SCHEMES:
+        for name in (*NEEDED.get(kind, ()), *OPTIONAL.get(kind, ())):
+            if kind != found.kind and name in table:
+                raise location.at(name).refusal(f"is for {kind} only; remove it")
 
 
 def _check_url(endpoint: Endpoint, location: Location) -> None:
@@ -159,5 +205,16 @@ def _check_url(endpoint: Endpoint, location: Location) -> None:
         raise location.at("url").refusal(
             "has a user or password in it; write them into a file, and name it in secret"
         )
+    if endpoint.kind in NEEDED:
+        _check_short(endpoint, location)
     if not endpoint.url.isascii() or any(each <= " " for each in endpoint.url) or parts.fragment:
         raise location.at("url").refusal("has a space, a # or a letter that no URL has; write those as %XX")
+
+
+def _check_short(endpoint: Endpoint, location: Location) -> None:
+    """Refuse what no URL of a mail server or broker has."""
+    parts = urlsplit(endpoint.url)
+    database = endpoint.kind == "redis" and _DATABASE.match(parts.path)
+    if parts.query or not (database or parts.path in {"", "/"}):
+        rest = " and the number of a database" if endpoint.kind == "redis" else ""
+        raise location.at("url").refusal(f"has more in it than a host, a port{rest}; remove that")

@@ -1,4 +1,4 @@
-"""A worker node's side: Apptainer, user namespaces, cgroups."""
+"""A node's side: Apptainer, user namespaces, cgroups; libraries of the courier's endpoints."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import shutil
 import stat
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from lustre_events import subprocesses
+from lustre_events.actions.endpoints.connecting import LIBRARIES, library
+from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.errors import ConfigError
 from lustre_events.node.doctor.findings import Finding, failure, ok, warning
 
 VERSION_SECONDS = 20
@@ -34,6 +37,17 @@ def runtime(kind: str) -> Iterator[Finding]:
         yield failure("runtime", f"{program} does not tell its version ({exc})", "repair the installation")
     else:
         yield ok("runtime", f"{said.stdout.decode(errors='replace').strip()} at {program}")
+
+
+def libraries(endpoints: Mapping[str, Endpoint]) -> Iterator[Finding]:
+    """Look whether the libraries are there that endpoints of some kinds need."""
+    for kind in sorted({each.kind for each in endpoints.values()} & LIBRARIES.keys()):
+        try:
+            library(kind)
+        except ConfigError as exc:
+            yield failure("endpoints", str(exc).partition(":")[0], f"pip install 'lustre-events[{kind}]'")
+            return
+    yield ok("endpoints", f"{len(endpoints)} endpoints, with what they need")
 
 
 def passwords(path: Path | None) -> Iterator[Finding]:

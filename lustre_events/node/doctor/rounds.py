@@ -183,6 +183,12 @@ def _worker(settings: Settings, _url: str) -> Iterator[Finding]:
         yield from extractor_images.open_to(own.run_as, Path(own.images))
 
 
+def _endpoints(settings: Settings, _url: str) -> Iterator[Finding]:
+    found = wiring.endpoints(settings)
+    if found:
+        yield from node.libraries(found)
+
+
 CHECKS: dict[str, tuple[str, Check]] = {
     "mount": ("mount", _filesystem),
     "changelog": ("changelog", _changelog),
@@ -194,6 +200,7 @@ CHECKS: dict[str, tuple[str, Check]] = {
     "worker": ("worker", _worker),
     "space": ("disk", _space),
     "history": ("history", _history),
+    "endpoints": ("endpoints", _endpoints),
     "units": ("units", _units),
 }
 """By the names that node/roles.py has, in this order: what it is about, and what looks at it."""

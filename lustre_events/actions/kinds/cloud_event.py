@@ -1,4 +1,4 @@
-"""`webhook`: an event as CloudEvents 1.0 has it, in JSON; several together are a batch of that format.
+"""An event as CloudEvents 1.0 has it, in JSON: what webhooks and brokers get.
 
 `id` is the idempotency key, `sequence` orders the events of one object, `data` is the rule's body.
 """
