@@ -102,7 +102,7 @@ def test_a_scan_finds_what_was_rewritten_with_its_old_size_and_time(rig: Rig, to
 
 
 def test_a_scan_finds_a_document_of_what_was_there_before(rig: Rig, top: Path) -> None:
-    """`stat` saw a file's last change, its extractor had read it before, and no record came: it is read once more."""
+    """`stat` saw a file's last change, its extractor had read it before: it is read once more."""
     workers = TreeWorkers(rig, top)
     workers.scan()
     workers.settle()
