@@ -255,7 +255,7 @@ class Transaction(Protocol):
         """Return the generation of each good document of `fids`."""
 
     def begun(self, fids: Collection[FID]) -> dict[FID, int]:
-        """Return when (ns) a worker began what made the oldest good document of each of `fids`, where that is known.
+        """Return when (ns) a worker began the oldest good document of each of `fids`, where that is known.
 
         The file was read after that time.
         """

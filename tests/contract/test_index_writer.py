@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.domain.namespace import Link
 from lustre_events.domain.pending import PendingRow
 from lustre_events.errors import IndexUnavailable, LeaseLost
@@ -183,10 +183,10 @@ def test_it_is_known_since_when_documents_are_made(writer: Writer) -> None:
         transaction.put_documents(
             (
                 rows[fid],
-                msgspec.structs.replace(result(1, {}), fid=fid, extractor=name, provenance={"time_ns": time}),
+                msgspec.structs.replace(result(1, {}), fid=fid, extractor=name, provenance={"time_ns": time_ns}),
             )
             for fid, found in times.items()
-            for name, time in zip(("tabular", "text"), found, strict=True)
+            for name, time_ns in zip(("tabular", "text"), found, strict=True)
         )
         assert transaction.begun([F1, F2]) == {F1: 5}
         assert transaction.begun([]) == {}

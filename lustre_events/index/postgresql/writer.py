@@ -293,7 +293,7 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
         return {(FID.unpack(fid), extractor): generation for fid, extractor, generation in rows}
 
     def begun(self, fids: Collection[FID]) -> dict[FID, int]:
-        """Return when (ns) a worker began what made the oldest good document of each of `fids`, where it is known."""
+        """Return when (ns) a worker began the oldest good document of each of `fids`, where that is known."""
         if not fids:
             return {}
         rows = self._run(
