@@ -1,4 +1,4 @@
-"""Text tables that describe themselves in front: of astronomy's journals, CDS, IPAC; numbers after prose."""
+"""Text tables that describe themselves in front: of CDS, IPAC, SExtractor, Slurm's sacct; numbers after prose."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ MAX_COMMENTS = 101
 BYTES = re.compile(r"\s*Byte-by-byte Description of file", re.IGNORECASE)
 RULE = re.compile(r"[-=]{20,}\s*\Z")
 COLUMN = re.compile(r"\s*(?:(\d{1,5})\s*-)?\s*(\d{1,5})\s+([AIFE]\d\S*)\s+(\S+)\s+(\S+)")
+RULED = re.compile(r" *(?:-{2,}|={2,})(?: +(?:-{2,}|={2,}))+ *\Z")
+NUMBERED = re.compile(r"(\d{1,4})\s+(\S+)(?:.*\[([^\[\]]{1,40})\])?")
+IPAC_TYPES = re.compile(r"(?:d(?:ouble|ate)?|f(?:loat)?|r(?:eal)?|i(?:nt)?|l(?:ong)?|c(?:har)?)\Z", re.IGNORECASE)
 SAYS = 0.9  # this share of rows must be as described
 LEAST_PROSE = 3  # lines
 LEAST_ROWS = 10  # of numbers after prose
@@ -37,6 +40,8 @@ def described(lines: Sequence[str]) -> Described | None:
     first = lines[0] if lines else ""
     if first.startswith(("|", "\\")):
         return _ipac(lines)
+    if found := _ruled(lines):
+        return found
     start = next((n for n, line in enumerate(lines[:MAX_LINES]) if BYTES.match(line)), None)
     return None if start is None else _machine_readable(lines, start)
 
@@ -76,13 +81,51 @@ def _ipac(lines: Sequence[str]) -> Described | None:
     if not heads or not 1 <= len(heads) <= 4 or not heads[0].endswith("|") or heads[0].count("|") < 2:
         return None
     bars = [place for place, sign in enumerate(heads[0]) if sign == "|"]
-    cells = [[cell.strip() for cell in head.strip("|").split("|")] for head in heads]
+    cells = [[cell.strip(" -") for cell in head.strip("|").split("|")] for head in heads]
     if any(len(row) != len(bars) - 1 for row in cells) or not all(cells[0]):
         return None
+    if len(cells) > 1 and not all(IPAC_TYPES.match(cell) for cell in cells[1] if cell):
+        return None  # a table whose every line has bars at its ends
     units = cells[2] if len(cells) > 2 else [""] * len(cells[0])
     said = [line[1:].strip() for line in lines[:end] if line.startswith("\\")]
     places = tuple(itertools.pairwise(bars))
     return Described(cells[0], units, places, end, [line for line in said if line][:MAX_COMMENTS])
+
+
+def _ruled(lines: Sequence[str]) -> Described | None:
+    """Read a table whose second line rules its fields by dashes below their names, as sacct of Slurm prints."""
+    if len(lines) < 2 or not RULED.match(rule := lines[1].rstrip("\r\n")):
+        return None
+    runs = [match.span() for match in re.finditer(r"[-=]+", rule)]
+    gaps = [place for (_, end), (start, _) in itertools.pairwise(runs) for place in range(end, start)]
+    rows = [line.rstrip("\r\n") for line in (lines[0], *lines[2:200]) if line.strip()]
+    if any("\t" in row for row in rows) or any(row[place : place + 1].strip() for row in rows for place in gaps):
+        return None
+    starts = [0, *(start for start, _ in runs[1:])]
+    places = tuple(zip(starts, [*starts[1:], 1 << 20], strict=True))
+    names = [rows[0][start:end].strip() for start, end in places]
+    return Described(names, [""] * len(names), places, 2, []) if all(names) else None
+
+
+def numbered(comments: Sequence[str], width: int | None) -> tuple[list[str], list[str]]:
+    """Return names and units of comments such as `3 MAG_AUTO Kron-like magnitude [mag]`; none where they are none.
+
+    `width` is that of the rows, None where there are none. A number that is left out belongs to the column before
+    it, which has several values (SExtractor, ASCII_HEAD).
+    """
+    found = [match for line in comments if (match := NUMBERED.match(line))]
+    places = [int(match[1]) for match in found]
+    rising = all(a < b for a, b in itertools.pairwise(places))
+    if len(found) < 2 or len(found) < len(comments) or places[0] != 1 or not rising:
+        return [], []
+    width = places[-1] if width is None else width
+    if places[-1] > width:
+        return [], []
+    names, units = [], []
+    for match, start, end in zip(found, places, [*places[1:], width + 1], strict=True):
+        names += [match[2], *(f"{match[2]}_{n}" for n in range(1, end - start))]
+        units += [match[3] or ""] * (end - start)
+    return names, units
 
 
 def prose_before(body: Sequence[str]) -> int:

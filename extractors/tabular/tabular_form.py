@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from tabular_cells import decimal_of, kind_of, number_of
-from tabular_described import Described, described, prose_before
-from tabular_header import are_words, ecsv_units, header_by_contrast, is_units, names_in
+from tabular_described import Described, described, numbered, prose_before
+from tabular_header import are_formats, are_words, ecsv_units, header_by_contrast, is_units, names_in
 
 MARKS = ("#", "%", "!", "//")  # what a comment begins with
 ROWS = 200  # that are looked at
@@ -135,7 +135,8 @@ def _comments(lines: Sequence[str], form: Form) -> None:
         marked = [_is_comment(line, mark) for line in filled]
         if not filled or not marked[0]:
             continue
-        if all(marked) and (len(filled) > 1 or mark != "#"):
+        said = [line.strip()[len(mark) :].strip() for line in filled[: 2 * ROWS]]
+        if all(marked) and (len(filled) > 1 or mark != "#") and not numbered(said, None)[0]:
             return  # all of its lines begin so: no comments
         form.mark = mark
         ends = marked.index(False) if False in marked else len(marked)
@@ -153,6 +154,10 @@ def _comments(lines: Sequence[str], form: Form) -> None:
 
 def _only_comments(form: Form) -> None:
     """Take the names of a table without rows from its only comment."""
+    form.names, form.units = numbered(form.comments, None)
+    if form.names:
+        form.delimiter, form.width = " ", len(form.names)
+        return
     last = form.comments[-1]
     form.delimiter = max(SEPARATORS, key=last.count)
     if not last.count(form.delimiter):
@@ -306,6 +311,10 @@ def _header(form: Form, rows: list[list[str]]) -> None:
     below = rows[1:]
     if form.delimiter != ",":
         form.decimal = decimal_of([cell for row in below or rows for cell in row])
+    counted, counted_units = numbered(form.comments, form.width)
+    if counted:
+        form.names, form.units = counted, counted_units
+        return
     if not form.names:
         named = names_in(form.comments, form.delimiter, form.width)
         contrast = header_by_contrast(rows, form.decimal, form.width)
@@ -318,6 +327,9 @@ def _header(form: Form, rows: list[list[str]]) -> None:
             below = rows
     else:
         below = rows
+    if form.names and form.delimiter == "\t" and are_formats(below):
+        form.header_lines += 1
+        below = below[1:]
     ecsv = ecsv_units(form.comments)
     if form.names and ecsv:
         form.units = [ecsv.get(name, "") for name in form.names]

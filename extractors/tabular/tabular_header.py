@@ -11,6 +11,7 @@ from tabular_cells import kind_of, number_of
 
 UNITLESS = {"", "-", "--", "none", "n/a", "1", "text", "string", "str", "char", "name", "(-)", "[-]", "()", "[]"}
 NAMING = re.compile(r"(?:columns?|fields|names|header)\s*[:=]\s*", re.IGNORECASE)
+RDB_FORMAT = re.compile(r"\d*[SNM]\Z")
 ECSV_COLUMN = re.compile(
     r"\{\s*name: *('[^']*'|\"[^\"]*\"|[^,{}]+?) *(?:, *unit: *('[^']*'|\"[^\"]*\"|[^,{}]+?) *)?[,}]"
 )
@@ -97,6 +98,14 @@ def _differ(first: Sequence[str], below: Sequence[Sequence[str]], decimal: str) 
         numbers = [number for cell in row if (number := number_of(cell, decimal)) is not None]
         alike += _are_years(numbers) if years else (not words or _are_steps(numbers))
     return alike * 2 < len(below)
+
+
+def are_formats(below: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row below a header has the formats of an RDB table, such as 12S and 8N."""
+    first = [cell.strip() for cell in below[0]] if below else []
+    if len(first) < 2 or not all(RDB_FORMAT.match(cell) for cell in first):
+        return False
+    return any(cell[0].isdigit() for cell in first) or header_by_contrast(below, ".", len(first)) is True
 
 
 def is_units(below: Sequence[Sequence[str]], decimal: str, width: int) -> bool:

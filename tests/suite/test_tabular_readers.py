@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from astropy.table import Table
 
@@ -26,12 +27,19 @@ READERS = {
     "instrument.csv": partial(pd.read_csv, skiprows=3, names=["time", "temperature", "pressure"]),
     "stars.ecsv": partial(pd.read_csv, comment="#", sep=" "),
     "simulation.dat": partial(pd.read_csv, sep=r"\s+", header=None, names=["column1", "column2", "column3"]),
+    "galaxies.cat": lambda path: Table.read(path, format="ascii.sextractor").to_pandas(),
+    "empty.cat": lambda path: Table.read(path, format="ascii.sextractor").to_pandas().astype(object),
+    "stars.rdb": lambda path: Table.read(path, format="ascii.rdb").to_pandas(),
+    "sources.tbl": lambda path: Table.read(path, format="ascii.ipac").to_pandas(),
+    "sacct.txt": partial(pd.read_fwf, skiprows=[1]),
     "years.csv": partial(pd.read_csv, sep=";", decimal=",", thousands=".", encoding="utf-8-sig"),
     "units.tsv": partial(pd.read_csv, sep="\t", skiprows=[1]),
     "survey.csv.gz": pd.read_csv,
     "semicolon-latin1.csv": partial(pd.read_csv, sep=";", decimal=",", encoding="latin-1"),
     "weather.csv": pd.read_csv,
     "weather.tsv": partial(pd.read_csv, sep="\t"),
+    "weather.csv.zst": pd.read_csv,
+    "weather.tsv.lz4": lambda path: pd.read_csv(pa.input_stream(str(path), compression="lz4"), sep="\t"),
     "weather.json": pd.read_json,
     "wells.geojson": lambda path: pd.json_normalize(json.loads(Path(path).read_text())["features"]).pipe(
         lambda frame: frame.filter(like="properties.").rename(columns=lambda name: name.partition(".")[2])

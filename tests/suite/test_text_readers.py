@@ -20,6 +20,7 @@ from typing import Any
 
 import markdown
 import pytest
+import zstandard
 from lxml import etree, html
 
 from tests.suite.families import Family, families
@@ -32,6 +33,7 @@ ENCODINGS = {
 }  # fmt: skip
 PROBLEMS = {  # of each log: what a person counts as errors and as warnings
     "chemistry.out": (r"$.", r"$."), "server.log": ("FATAL", "WARN"), "server.log.gz": ("FATAL", "WARN"),
+    "server.log.zst": ("FATAL", "WARN"),
     "slurm-12.err": ("Error:|error:", r"$."), "slurm-4711.out": ("slurmstepd: error", "WARNING"),
     "slurm-815.out": ("error:", r"$."), "slurm-9000_7.out": (r"$.", r"$."),
 }  # fmt: skip
@@ -40,6 +42,8 @@ PROBLEMS = {  # of each log: what a person counts as errors and as warnings
 def content(path: Path) -> bytes:
     """Return a sample, expanded."""
     data = path.read_bytes()
+    if path.suffix == ".zst":
+        return zstandard.ZstdDecompressor().decompress(data)
     return gzip.decompress(data) if path.suffix == ".gz" else data
 
 
