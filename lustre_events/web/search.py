@@ -15,6 +15,7 @@ from lustre_events.index.query.slips import field_text
 from lustre_events.index.search.hits import ObjectView, PendingWork, name_text
 from lustre_events.index.search.search import Search
 from lustre_events.web import account, highlight, history, narrowing, signin, thumbnails, welcome
+from lustre_events.web.directory_pages import crumbs
 from lustre_events.web.previews import preview_of
 
 pages = flask.Blueprint("files", __name__)
@@ -92,10 +93,13 @@ def fields() -> str:
 def file(fid: str) -> str:
     """Show what the index knows of one object, as far as the viewer may know it."""
     view, query = _view(fid), flask.request.args.get("q", "")
+    with flask.current_app.extensions["site"].search() as index:
+        above = crumbs(index, view.paths[0], signin.person().viewer)
     return flask.render_template(
         "file.html",
         view=view,
         events=_events(view),
+        above=above,
         deeds=history.last(str(view.fid).encode()),
         previews={each.extractor: preview_of(each.body) for each in view.documents},
         query=query,
