@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import click
+from rq.defaults import RQ_KEY_PREFIX
 
 from lustre_events.config import places
 from lustre_events.config.settings import Settings
@@ -26,7 +27,7 @@ from lustre_events.node.systemd import Notifier
 from workers import approvals, listing, trial
 from workers.container import ContainerRuntime
 from workers.no_atime import quietly
-from workers.wiring import files_of, for_builtin, installed, job_seconds, rights_of, runtime_of, worker
+from workers.wiring import files_of, for_builtin, installed, job_seconds, rights_of, rq_prefix, runtime_of, worker
 
 log = logging.getLogger("workers")
 _YEAR_3000 = 32_503_680_000.0
@@ -81,14 +82,18 @@ def _work(get: Load, until: float | None, instance: str, *, as_mounted: bool) ->
     if instance == BUILTIN_QUEUE:
         settings = for_builtin(settings)
     again = [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "--as-mounted"]
+    prefix = rq_prefix(settings.worker)
+    if prefix != RQ_KEY_PREFIX:  # RQ reads it when it is imported
+        os.execve(again[0], again[:-1], {**os.environ, "RQ_KEY_PREFIX": prefix})  # noqa: S606 - this process itself
     if not as_mounted and (command := quietly(settings.filesystem.mount, again)):
         os.execvp(command[0], command)  # noqa: S606 - this process itself, in a namespace of its own
     for number in (signal.SIGTERM, signal.SIGINT):  # until RQ's own handlers are there
         signal.signal(number, lambda *_: sys.exit(0))
     notifier = Notifier()
     own = worker(settings, until, notifier.beat)
-    process_metrics.serve(settings.metrics.listen, "worker", settings.worker.queue)
-    notifier.beat(f"takes jobs of the queue {settings.worker.queue}")
+    (queue,) = own.queue_names()
+    process_metrics.serve(settings.metrics.listen, "worker", queue)
+    notifier.beat(f"takes jobs of the queue {queue}")
     own.work(logging_level="WARNING")
 
 

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from lustre_events.actions.sealed_jobs import PoolSeal
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.streams.interface import Results
 from workers.files import Files
@@ -23,6 +24,8 @@ class WorkerContext:
 
     `rights` decide who an extractor runs as; None: the runtime's own account. `extractors` are the folders with the
     site's extractors, `user_extractors` the one with users' own: what comes there later is found by the job for it.
+
+    `seal` opens the jobs of this worker's pool, and nothing else runs; None: it is a worker of the site.
     """
 
     manifests: Mapping[str, Manifest]
@@ -37,6 +40,7 @@ class WorkerContext:
     mime: bool = True
     xattrs: bool = True
     sleep: Callable[[float], None] = time.sleep
+    seal: PoolSeal | None = None
 
 
 CURRENT: ContextVar[WorkerContext] = ContextVar("CURRENT")

@@ -63,8 +63,10 @@ LONGEST_PATH = 4095
 """PATH_MAX without the final NUL: the worker opens deeper files step by step, but no program could."""
 
 
-def unopened(exc: OSError) -> RunOutcome:
-    """Return the finding of a file that this worker may not reach."""
+def unopened(exc: OSError, context: WorkerContext) -> RunOutcome:
+    """Return the finding of a file that this worker may not reach; a worker of a pool gives it back."""
+    if context.seal is not None and isinstance(exc, PermissionError):
+        return RunOutcome("failed", error="the workers of its pool may not read it", blame="worker")
     return RunOutcome("failed", error=f"it cannot be opened: {readable(exc.strerror)}")
 
 
@@ -72,7 +74,7 @@ def _open(item: JobItem, context: WorkerContext) -> OpenFile | RunOutcome:
     try:
         file = context.files.open(item)
     except OSError as exc:
-        return unopened(exc)
+        return unopened(exc, context)
     if file is None:
         return GONE
     if len(file.path) > LONGEST_PATH:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
+from lustre_events.actions.sealed_jobs import JobExpired
 from lustre_events.errors import LustreEventsError, StreamFull
 from lustre_events.jobs.messages import HEAL, SCAN, STAT, STATUSES, Job, JobItem, Result, decode_job
 from workers import extraction, heal, scan
@@ -24,6 +25,8 @@ from workers.runs import GONE, RunOutcome
 
 log = logging.getLogger(__name__)
 
+Maker = Callable[[Job, WorkerContext, float], Iterator[Result]]
+"""Makes the results of a job, which began at a time by the monotonic clock."""
 PUT_RESULTS = 100
 ROOM_SECONDS = 1.0
 """So often a job whose results Redis has no room for tries again."""
@@ -38,10 +41,10 @@ def run(payload: dict[str, Any]) -> None:
             gives the job out again.
     """
     context = CURRENT.get()
-    job = decode_job(payload)
+    job, maker = _opened(payload, context)
     begun = time.monotonic()
     count = dict.fromkeys(STATUSES, 0)
-    for batch in _batches(_MAKERS.get(job.extractor, _extract)(job, context, begun)):
+    for batch in _batches(maker(job, context, begun)):
         _put(batch, context, begun + context.job_seconds)
         for result in batch:
             count[result.status] += 1
@@ -54,6 +57,24 @@ def run(payload: dict[str, Any]) -> None:
             "cpu_ms": round(time.process_time() * 1000),  # of this process, which RQ has made for this job
         },
     )  # fmt: skip
+
+
+def _opened(payload: Any, context: WorkerContext) -> tuple[Job, Maker]:
+    """Return the job and who makes its results. Raises ConfigError: it is none, or not for this worker's pool."""
+    if context.seal is None:
+        job = decode_job(payload)
+    else:
+        try:
+            job = context.seal.opened(payload, time.time_ns())
+        except JobExpired as exc:
+            return exc.job, _give_back
+    return job, _MAKERS.get(job.extractor, _extract)
+
+
+def _give_back(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:  # noqa: ARG001 - one signature
+    finding = RunOutcome("failed", error="its job waited for a day, so it was given back", blame="worker")
+    for item in job.items:
+        yield _result(job, item, finding, _provenance(job, context))
 
 
 def _put(batch: list[Result], context: WorkerContext, until: float) -> None:
@@ -106,7 +127,7 @@ def _stat(job: Job, context: WorkerContext, begun: float) -> Iterator[Result]:  
         try:
             file = context.files.open(item)
         except OSError as exc:
-            yield _result(job, item, extraction.unopened(exc), provenance)
+            yield _result(job, item, extraction.unopened(exc, context), provenance)
             continue
         if file is None:
             yield _result(job, item, GONE, provenance)
@@ -165,5 +186,5 @@ def _result(job: Job, item: JobItem, finding: RunOutcome, provenance: dict[str, 
     )
 
 
-_MAKERS = {STAT: _stat, HEAL: _heal, SCAN: _scan}
+_MAKERS: dict[str, Maker] = {STAT: _stat, HEAL: _heal, SCAN: _scan}
 """What is built in; everything else runs in a container."""

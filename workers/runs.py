@@ -49,7 +49,7 @@ class RunOutcome:
     document: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     stderr: str = ""
-    blame: Literal["file", "extractor"] = "file"
+    blame: Literal["file", "extractor", "worker"] = "file"
     final: bool = False
 
 

@@ -12,14 +12,21 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from rq.defaults import RQ_KEY_PREFIX
+
 from lustre_events import llapi
+from lustre_events.actions.seal import read_seal
+from lustre_events.actions.sealed_jobs import PoolSeal
 from lustre_events.catalog import manifest, own_extractors, signature
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import Settings, WorkerSettings
 from lustre_events.errors import ConfigError
+from lustre_events.jobs import pools
 from lustre_events.jobs.messages import BUILTIN_QUEUE
+from lustre_events.jobs.queues import RQ
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
+from lustre_events.streams import keys
 from lustre_events.streams.connection import connect
 from lustre_events.streams.results import RedisResults
 from workers import approvals
@@ -50,7 +57,9 @@ def job_seconds(own: WorkerSettings) -> float:
 
 def for_builtin(settings: Settings) -> Settings:
     """Return the settings of a worker that serves only what is built in: it runs no extractor and no container."""
-    own = replace(settings.worker, queue=BUILTIN_QUEUE, runtime="process", user_extractors="", unpack_images=False)
+    own = replace(
+        settings.worker, queue=BUILTIN_QUEUE, pool="", runtime="process", user_extractors="", unpack_images=False
+    )
     return replace(settings, worker=own)
 
 
@@ -64,7 +73,8 @@ def worker(settings: Settings, until: float | None = None, beat: Callable[[], No
     """
     if not settings.redis.url:
         raise ConfigError("[redis] url is empty; a worker needs to know where Redis is")
-    own = settings.worker
+    own, seal = settings.worker, seal_of(settings.worker)
+    results_key = keys.RESULTS if seal is None else pools.results_key(own.pool)
     manifests, wrong = ({}, []) if own.queue == BUILTIN_QUEUE else installed(own)
     runtime, rights = runtime_of(own), rights_of(own)
     for sentence in [*wrong, *rights.said_at_start(manifests.values()), *runtime.prepare(list(manifests.values()))]:
@@ -73,20 +83,42 @@ def worker(settings: Settings, until: float | None = None, beat: Callable[[], No
         manifests=manifests,
         runtime=runtime,
         files=files_of(settings),
-        results=RedisResults(connect(settings.redis.url, settings.redis.timeout_seconds)),
+        results=RedisResults(connect(settings.redis.url, settings.redis.timeout_seconds), results_key),
         host=socket.gethostname(),
         job_seconds=job_seconds(own),
         rights=rights,
         extractors=manifest.folders(own.extractors),
         user_extractors=_users(own),
         mime=own.mime,
+        seal=seal,
         xattrs=own.xattrs,
     )
     # RQ waits for a job nearly as long as the worker's time to live, within one command; and gives up at once.
     client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds, RoomRetry())
     upkeep = ImageUpkeep(runtime, manifests, [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "unpack"])
     walltime = None if until is None else Walltime(until, own.job_timeout_seconds)
-    return Worker(own.queue, context, client, own.worker_ttl_seconds, upkeep, walltime, beat)
+    queue = own.queue if seal is None else pools.queue_of(own.pool)
+    return Worker(queue, context, client, own.worker_ttl_seconds, upkeep, walltime, beat)
+
+
+def rq_prefix(own: WorkerSettings) -> str:
+    """Return what RQ's keys begin with for this worker. Raises ConfigError: its pool can have no such name."""
+    if own.pool and not pools.is_name(own.pool):
+        raise ConfigError(f"[worker] pool = {own.pool!r} is no name of a pool; write it as `pool list` does")
+    return pools.rq_prefix(own.pool) if own.pool else RQ
+
+
+def seal_of(own: WorkerSettings) -> PoolSeal | None:
+    """Return what opens the jobs of this worker's pool; None: it has none. Raises ConfigError."""
+    if not own.pool:
+        return None
+    prefix = rq_prefix(own)
+    if not own.pool_key:
+        raise ConfigError(f"the pool {own.pool} needs its key: set [worker] pool_key to the file by `pool add`")
+    if prefix != RQ_KEY_PREFIX:
+        raise ConfigError(f"a worker of the pool {own.pool} needs RQ_KEY_PREFIX={prefix}; start it by "
+                          "`lustre-events worker`, which sets it")  # fmt: skip
+    return PoolSeal(own.pool, read_seal(Path(own.pool_key)))
 
 
 def installed(own: WorkerSettings) -> tuple[dict[str, Manifest], list[str]]:

@@ -23,6 +23,7 @@ from typing import Any, cast
 
 import redis
 import rq
+from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import StopRequested
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
@@ -268,7 +269,9 @@ class Worker(rq.Worker):
                 if old:
                     self.connection.zrem(registry.key, *old)
                 if ids:
-                    self.connection.delete(*map(RqJob.key_for, ids), *(f"rq:results:{each}" for each in ids))
+                    self.connection.delete(
+                        *map(RqJob.key_for, ids), *(f"{RQ_KEY_PREFIX}:results:{each}" for each in ids)
+                    )
 
     def main_work_horse(self, job: RqJob, queue: rq.Queue) -> None:
         """Be the process of a job; it ends with its worker, which alone holds the other end of the pipe."""

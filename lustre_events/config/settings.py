@@ -112,6 +112,7 @@ class DispatcherSettings:
 
     rules: str = setting("", "path of the rules file (TOML); empty: only the built-in `stat`")
     user_rules: str = setting("", "folder of users' own rules, one file USER.toml each; empty: none")
+    pools: str = setting("", "folder with the keys of worker pools (`lustre-events pool add`); empty: no pools")
     settle_seconds: float = setting(2.0, "how long a file must be left alone before it is extracted")
     settle_max_seconds: float = setting(
         60.0, "a file that never rests is extracted this long after its first change"
@@ -153,6 +154,8 @@ class WorkerSettings:
     """The workers on the compute nodes."""
 
     queue: str = setting("default", "the one queue that this worker serves")
+    pool: str = setting("", "the pool of this worker, whose queue it serves; empty: none")
+    pool_key: str = setting("", "file with the pool's key: only jobs that are sealed with it run here")
     runtime: str = setting("apptainer", "how extractors run: in a container, or (trusted ones) as a process",
                            ("apptainer", "process"))  # fmt: skip
     extractors: tuple[str, ...] = setting(

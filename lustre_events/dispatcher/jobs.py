@@ -6,7 +6,6 @@ loses nothing: the lease ends. When it ends while the queue still knows the job,
 
 from __future__ import annotations
 
-import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.pending import SECOND_NS, PendingRow, held, prolonged
 from lustre_events.index.interface import Lane, ObjectRow, WorkKey
 from lustre_events.jobs.messages import BUILT_IN, HEAL, SCAN, STAT, Cause, Job, JobItem
+from lustre_events.jobs.pools import new_job_id
 
 STAT_FILES = 1_000
 """Most files in one `stat` job: it needs no container."""
@@ -291,7 +291,7 @@ class Jobs:
     ) -> Job:
         first = batch[0]
         return Job(
-            uuid.uuid4().hex,
+            new_job_id(first.queue),
             first.extractor,
             self._registry.states[first.extractor].serial,
             _owner(first, objects),

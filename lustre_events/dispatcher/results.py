@@ -5,7 +5,9 @@
     failed   one more attempt, later and alone;            row due again: what failed is not there any more
              after the last one the failure is kept.
              The extractor fails for everything: no
-             attempt, only later (extractor_registry.py)
+             attempt, only later (extractor_registry.py).
+             A pool's worker may not read it: no attempt,
+             and an hour later
     released row removed; what was found before stays.      row due again
              Restored: the rules are asked again
     gone     row removed; `stat`, and no name is left:     row due again
@@ -43,7 +45,7 @@ from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.bounds import converted
 from lustre_events.domain.pending import SECOND_NS, PendingRow, finished
-from lustre_events.domain.retries import excused, failed
+from lustre_events.domain.retries import LONGEST_RETRY_NS, excused, failed
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import ObjectRow
 from lustre_events.index.values import clean
@@ -278,6 +280,8 @@ class ResultWriter:
         if result.generation < before.generation:
             return self._left(turn, result, before)
         error = clean(result.error)
+        if result.blame == "worker":
+            return excused(before, turn.now_ns, LONGEST_RETRY_NS, error)
         if self._registry.excuses(result):
             return excused(before, turn.now_ns, self._retry_ns, error)
         return failed(before, turn.now_ns, self._retry_ns, 1 if result.final else self._tries, error)

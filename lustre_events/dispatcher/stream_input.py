@@ -125,7 +125,7 @@ class Incoming:
         """Return entries of results that are not committed yet, by their ids. Raises StreamError."""
         done = set(self._unacknowledged_results)
         found = self._results.read(self._entries + len(done))
-        self.drained = len(found) < self._entries + len(done) and not self._results.more
+        self.drained = not self._results.more
         entries = [entry for entry in found if entry[0] not in done]
         names = sum(names_in(result) for _, each in entries for result in each)
         # As many entries the next time that their listings are about as long as they should be.

@@ -92,7 +92,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `blame` says whose fault a failure is. `extractor`: no file could have been extracted (no image or a refused
     one, the runtime failed, the extractor is not installed, not approved, or of a user that this worker cannot be):
-    such a job counts for the breaker, not against its files. `file`: anything else.
+    such a job counts for the breaker, not against its files. `worker`: it gives the file back, which it may not
+    read; that counts against nobody. `file`: anything else.
 
     `final`: the program says that another try at the same content would fail alike, so there is none.
 
@@ -108,7 +109,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     provenance: dict[str, Any] = {}
     error: str = ""
     stderr: str = ""
-    blame: Literal["file", "extractor"] = "file"
+    blame: Literal["file", "extractor", "worker"] = "file"
     elsewhere: bool = False
     final: bool = False
 
@@ -227,7 +228,7 @@ class _Row(msgspec.Struct, kw_only=True, gc=False):
     provenance: dict[str, Any] = {}
     error: str = ""
     stderr: str = ""
-    blame: Literal["file", "extractor"] = "file"
+    blame: Literal["file", "extractor", "worker"] = "file"
     elsewhere: bool = False
     final: bool = False
 

@@ -21,22 +21,26 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_from_bytes
 
 import msgspec
 import redis
-from rq import Queue, Retry, Worker
+from rq import Queue, Retry
 from rq.job import Job as RqJob
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
 from lustre_events.errors import StreamFull, StreamUnavailable
+from lustre_events.jobs import pools
 from lustre_events.jobs.messages import JOB_FUNCTION, Job, JobItem, encode_job
 
 log = logging.getLogger(__name__)
+
+RQ = "rq"
+"""What RQ's keys begin with, but for those of pools (jobs/pools.py)."""
 
 RETRIES = 2
 """How often RQ gives a job out again whose worker was lost: without this RQ never does."""
@@ -100,21 +104,34 @@ class RqQueues:
     Args:
         client: a client that does not decode responses.
         timeout_seconds: the longest run of one job (`[worker] job_timeout_seconds`).
+        prefix: what all keys begin with; a pool has one of its own.
+        encode: how RQ carries a job.
     """
 
-    def __init__(self, client: redis.Redis, timeout_seconds: int) -> None:
+    def __init__(
+        self, client: redis.Redis, timeout_seconds: int, prefix: str = RQ,
+        encode: Callable[[Job], dict[str, Any]] = encode_job,
+    ) -> None:  # fmt: skip
         self._client = client
         self._timeout_seconds = timeout_seconds
+        self._encode = encode
+        self._prefix = prefix
+        self._queues, self._workers_set = f"{prefix}:queues", f"{prefix}:workers"
+        job_class = type("_Job", (RqJob,), {"redis_job_namespace_prefix": f"{prefix}:job:"})
+        self._queue_class = type("_Queue", (Queue,), {
+            "redis_queue_namespace_prefix": f"{prefix}:queue:", "redis_queues_keys": self._queues,
+            "job_class": job_class,
+        })  # fmt: skip
         self._broken: set[str] = set()
 
     def length(self, queue: str) -> int:
         """Return how many jobs wait in `queue`; NO_ROOM where its keys are not RQ's. Raises StreamUnavailable."""
-        waiting, known = self._ask([("LLEN", self._queue(queue).key), ("SISMEMBER", Queue.redis_queues_keys, "")])
+        waiting, known = self._ask([("LLEN", self._queue(queue).key), ("SISMEMBER", self._queues, "")])
         broken = waiting is None or known is None
         if broken and queue not in self._broken:
-            log.error("queue %s gets no jobs: its keys in Redis are not RQ's; look at rq:queues and %s with "
+            log.error("queue %s gets no jobs: its keys in Redis are not RQ's; look at %s and %s with "
                       "redis-cli TYPE, and delete what is of another type than set and list",
-                      queue, self._queue(queue).key, extra={"action": "wait"})  # fmt: skip
+                      queue, self._queues, self._queue(queue).key, extra={"action": "wait"})  # fmt: skip
         (self._broken.add if broken else self._broken.discard)(queue)
         return NO_ROOM if broken else int(waiting)
 
@@ -135,7 +152,7 @@ class RqQueues:
         datas = [
             Queue.prepare_data(
                 JOB_FUNCTION,
-                args=(encode_job(job),),
+                args=(self._encode(job),),
                 timeout=self._timeout_seconds,
                 result_ttl=DONE_TTL_SECONDS,
                 failure_ttl=FAILURE_TTL_SECONDS,
@@ -162,12 +179,12 @@ class RqQueues:
         among them: to give its files out again does no harm. Raises StreamUnavailable.
         """
         alive: set[bytes] = set()
-        names, _ = self._members(Queue.redis_queues_keys, Queue.redis_queue_namespace_prefix, _QUEUE)
+        names, _ = self._members(self._queues, f"{self._prefix}:queue:", _QUEUE)
         for queue in map(self._queue, names):
             # Members are "<job>:<execution>", scored with the time until which the worker has promised to live.
             waiting, running = self._ask([
                 ("LRANGE", queue.key, 0, MOST_JOBS),
-                ("ZRANGEBYSCORE", queue.started_job_registry.key, time.time(), "+inf", "LIMIT", 0, MOST_JOBS),
+                ("ZRANGEBYSCORE", self._registry("wip", queue), time.time(), "+inf", "LIMIT", 0, MOST_JOBS),
             ])  # fmt: skip
             alive.update(waiting or ())
             alive.update(member.partition(b":")[0] for member in running or ())
@@ -176,15 +193,39 @@ class RqQueues:
     def stats(self) -> RqStats:
         """Return what `status` shows: per queue the jobs that wait, run and failed; the workers; what is damaged.
 
-        `damaged` counts members and keys that are not RQ's: they are passed over. Raises StreamUnavailable.
+        Those of pools in this Redis are among them. `damaged` counts members and keys that are not RQ's: they are
+        passed over. Raises StreamUnavailable.
         """
-        names, damaged = self._members(Queue.redis_queues_keys, Queue.redis_queue_namespace_prefix, _QUEUE)
+        found = self.own_stats()
+        for name in self._pools():
+            queue, more = pools.queue_of(name), self._of_pool(name).own_stats()
+            here = {queue: more.queues[queue]} if queue in more.queues else {}
+            workers = [msgspec.structs.replace(each, queues=[queue]) for each in more.workers]
+            found = RqStats({**found.queues, **here}, [*found.workers, *workers], found.damaged + more.damaged)
+        return found
+
+    def _pools(self) -> list[str]:
+        """Return the pools in this Redis, as far as this login may know of them."""
+        try:
+            members = self._ask([("SRANDMEMBER", pools.NAMES, MOST_MEMBERS)])[0] or ()
+        except StreamUnavailable as exc:
+            if isinstance(exc.__cause__, redis.exceptions.NoPermissionError):
+                return []
+            raise
+        return sorted(filter(pools.is_name, (member.decode(errors="replace") for member in members)))
+
+    def _of_pool(self, name: str) -> RqQueues:
+        return RqQueues(self._client, self._timeout_seconds, pools.rq_prefix(name))
+
+    def own_stats(self) -> RqStats:
+        """Return `stats` without those of pools. Raises StreamUnavailable."""
+        names, damaged = self._members(self._queues, f"{self._prefix}:queue:", _QUEUE)
         queues = {}
         for queue in map(self._queue, sorted(names)):
             counts = self._ask([
                 ("LLEN", queue.key),
-                ("ZCARD", queue.started_job_registry.key),
-                ("ZCARD", queue.failed_job_registry.key),
+                ("ZCARD", self._registry("wip", queue)),
+                ("ZCARD", self._registry("failed", queue)),
             ])  # fmt: skip
             damaged += sum(count is None for count in counts)
             waiting, running, failed = (int(count or 0) for count in counts)
@@ -194,8 +235,13 @@ class RqQueues:
 
     def states(self, job_ids: Collection[str]) -> dict[str, JobState]:
         """Return what RQ knows of jobs, but for those that it has forgotten. Raises StreamUnavailable."""
-        found = {}
-        asked = [("HMGET", RqJob.key_for(job_id), "status", "worker_name", "origin") for job_id in job_ids]
+        found: dict[str, JobState] = {}
+        of_pools = {job_id: pool for job_id in job_ids if (pool := pools.pool_of_job(job_id))}
+        if of_pools and self._prefix == RQ:
+            for pool in set(of_pools.values()):
+                found |= self._of_pool(pool).states([each for each, name in of_pools.items() if name == pool])
+            job_ids = [job_id for job_id in job_ids if job_id not in of_pools]
+        asked = [("HMGET", f"{self._prefix}:job:{job_id}", "status", "worker_name", "origin") for job_id in job_ids]
         for job_id, fields in zip(job_ids, self._ask(asked), strict=True):
             state, worker, origin = (_text(each) for each in fields or (None, None, None))
             if state not in _STATES:
@@ -208,10 +254,10 @@ class RqQueues:
 
     def _workers(self) -> tuple[list[RqWorker], int]:
         """Return the workers that give signs of life, and how many members are not RQ's."""
-        names, damaged = self._members(Worker.redis_workers_keys, Worker.redis_worker_namespace_prefix, _WORKER)
+        names, damaged = self._members(self._workers_set, f"{self._prefix}:worker:", _WORKER)
         workers = []
         asked = [
-            ("HMGET", f"{Worker.redis_worker_namespace_prefix}{name}", "hostname", "state", "queues", "birth")
+            ("HMGET", f"{self._prefix}:worker:{name}", "hostname", "state", "queues", "birth")
             for name in sorted(names)
         ]
         for name, fields in zip(sorted(names), self._ask(asked), strict=True):
@@ -249,7 +295,11 @@ class RqQueues:
         return [None if isinstance(answer, Exception) else answer for answer in answers]
 
     def _queue(self, name: str) -> Queue:
-        return Queue(name, connection=self._client, serializer=JSONSerializer)
+        made: Queue = self._queue_class(name, connection=self._client, serializer=JSONSerializer)
+        return made
+
+    def _registry(self, kind: str, queue: Queue) -> str:
+        return f"{self._prefix}:{kind}:{queue.name}"
 
 
 def describe(job: Job) -> str:

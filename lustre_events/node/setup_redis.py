@@ -15,7 +15,7 @@ from pathlib import Path
 from lustre_events.catalog.shipped import deploy
 from lustre_events.config.places import ADMINISTRATOR, REDIS_URL, login
 from lustre_events.errors import ConfigError, LustreEventsError
-from lustre_events.node import steps
+from lustre_events.node import pool_files, steps
 from lustre_events.node.roles import ROLES
 from lustre_events.node.steps import Owner, Step, SystemAccounts
 from lustre_events.streams.connection import connect, redis_errors
@@ -109,7 +109,7 @@ def _users(etc: Path) -> str:
         f"{line}\n" for line in [ABOUT_DEFAULT, *(
             f"user le-{role.name} on #{hashlib.sha256(_password(etc, role.name).encode()).hexdigest()} {role.redis}"
             for role in ROLES.values()
-        )]
+        ), *pool_files.users(etc)]
     )  # fmt: skip
 
 
@@ -237,6 +237,11 @@ def _restart(target: RedisTarget, unit: str) -> None:
     target.run(["systemctl", "restart", unit])
     if not _answers(target.etc):
         raise ConfigError(f"{unit} does not take the login of {target.etc}/admin.env; see: journalctl -u {unit}")
+
+
+def take_users(etc: Path) -> bool:
+    """Let a Redis that runs take its users anew; return whether it did."""
+    return _answers(etc, load=True)
 
 
 def _answers(etc: Path, *, load: bool = False) -> bool:

@@ -30,6 +30,7 @@ asks the dispatcher for something, and subscribers, who are only in Redis (`stre
     le:group:lost:<group>                 hash    dispatcher   "<mdt> <epoch>" → "<first> <last> <time in ns>":
                                                                what it was cut off from; until accepted
     le:history:state                      hash    history      how far the history is, for `status`; for ever
+    le:pool:*                                                  pools of workers: jobs/pools.py lists their keys
     rq:*                                          RQ           queues, jobs, workers
 """
 
@@ -228,7 +229,7 @@ class RecordStreams(Protocol):
 
 
 class Results(Protocol):
-    """What workers found, on its way to the index. `more`: the last `read` left entries out, for they are large."""
+    """What workers found, on its way to the index. `more`: the last `read` may have left some out."""
 
     more: bool
 

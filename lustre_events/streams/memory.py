@@ -357,7 +357,9 @@ class MemoryResults:
     def read(self, limit: int) -> list[tuple[str, list[Result]]]:
         """Return up to `limit` of the oldest entries not yet acknowledged: (id, results)."""
         self._store.check()
-        return [(entry_id, decode_results(data)) for entry_id, data in list(self._store.results.items())[:limit]]
+        found = list(self._store.results.items())[:limit]
+        self.more = len(found) >= limit
+        return [(entry_id, decode_results(data)) for entry_id, data in found]
 
     def acknowledge(self, ids: Sequence[str]) -> None:
         """Forget entries."""

@@ -26,10 +26,12 @@ READ_BYTES = 64 << 20
 
 
 class RedisResults:
-    """The results stream of one Redis; see `interface.Results`."""
+    """A list of results in one Redis; see `interface.Results`. A pool has one of its own, which is its `key`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, key: str = keys.RESULTS, read_bytes: int = READ_BYTES) -> None:
         self._client = client
+        self._key = key
+        self._read_bytes = read_bytes
         self._read = load_script(client, "read_results")
         self._forget = load_script(client, "forget_results")
         self.more = False
@@ -38,7 +40,7 @@ class RedisResults:
         """Store results; when this returns the job may end. Raises StreamUnavailable, StreamFull."""
         for data in _portions(results):
             with redis_errors(self._client):
-                self._client.rpush(keys.RESULTS, uuid.uuid4().hex.encode() + data)
+                self._client.rpush(self._key, uuid.uuid4().hex.encode() + data)
 
     def read(self, limit: int) -> list[tuple[str, list[Result]]]:
         """Return up to `limit` of the oldest entries not yet acknowledged: (id, results).
@@ -47,17 +49,17 @@ class RedisResults:
         work becomes due again.
         """
         with redis_errors(self._client):
-            answer = self._read([keys.RESULTS], [limit, READ_BYTES, READ_BYTES, ID_BYTES])
+            answer = self._read([self._key], [limit, self._read_bytes, self._read_bytes, ID_BYTES])
         entries, more = cast("tuple[list[tuple[bytes, bytes]], int]", answer)
-        self.more = bool(more)
+        self.more = bool(more) or len(entries) >= limit
         named = [(entry_id.decode("latin-1"), data) for entry_id, data in entries]  # whatever its bytes are
-        return [(entry_id, _decoded(entry_id, data)) for entry_id, data in named]
+        return [(entry_id, _decoded(self._key, entry_id, data)) for entry_id, data in named]
 
     def acknowledge(self, ids: Sequence[str]) -> None:
         """Forget entries that are committed to the index (or refused for good)."""
         if ids:
             with redis_errors(self._client):
-                self._forget([keys.RESULTS], [ID_BYTES, *(entry_id.encode("latin-1") for entry_id in ids)])
+                self._forget([self._key], [ID_BYTES, *(entry_id.encode("latin-1") for entry_id in ids)])
 
 
 def _portions(results: Sequence[Result]) -> Iterator[bytes]:
@@ -73,9 +75,9 @@ def _portions(results: Sequence[Result]) -> Iterator[bytes]:
     yield from _portions(results[half:])
 
 
-def _decoded(entry_id: str, data: bytes) -> list[Result]:
+def _decoded(key: str, entry_id: str, data: bytes) -> list[Result]:
     try:
         return decode_results(data)
     except ConfigError as exc:
-        _log.error("entry %r of %s cannot be used: %s", entry_id, keys.RESULTS, exc, extra={"action": "refuse"})
+        _log.error("entry %r of %s cannot be used: %s", entry_id, key, exc, extra={"action": "refuse"})
         return []

@@ -13,7 +13,6 @@ from rq.exceptions import StopRequested
 
 from lustre_events import subscribe
 from lustre_events.jobs.messages import Job
-from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams import keys
 from lustre_events.streams.redis import connect
 from tests.support.service.logins import GARBAGE, KEYS, STREAM, Place, place
@@ -153,7 +152,7 @@ def test_no_member_ends_a_worker(key: str, place: Place, monkeypatch: pytest.Mon
             client.zadd(key, {b"\xff": 1, "evil": 1})
         else:
             client.lpush(intermediate if "intermediate" in key else key, b"\xff")
-        RqQueues(cast("RqQueues", place.dispatcher._jobs._queue)._client, 60).enqueue(
+        place.dispatcher._jobs._queue.enqueue(
             "default", [Job("good", "text", 1, -1, ())]
         )
         worker = Waiting(client)

@@ -29,6 +29,7 @@ WAIT_SECONDS = 0.2
 STREAM = keys.stream(MDT, EPOCH)
 OWN: dict[str, tuple[str, ...]] = {
     "worker": ("rq:*", keys.RESULTS),
+    "pool": ("le:pool:lab:*",),
     "subscriber": (keys.ASKED,),
     "web": ("le:request*",),
     "dashboard": (),

@@ -198,3 +198,19 @@ def test_many_rows_that_wait_are_not_looked_at(rig: Rig) -> None:
     )
 
     assert "pending_due (queue=? AND priority=? AND extractor=? AND due_ns<?)" in plan[0][3]
+
+
+def test_a_file_that_is_given_back_is_tried_again_an_hour_later_and_blames_nobody(rig: Rig) -> None:
+    """However often a pool's workers may not read a file, it has all its tries, and its extractor goes on."""
+    jobs = tabular(rig, 3)
+    for _ in range(5):
+        for job in jobs:
+            provenance = {"job": job.id}
+            rig.results.put(answers(job, "failed", error="may not read", blame="worker", provenance=provenance))
+        rig.settle()
+        assert state(rig) == (None, 0)
+        assert attempts(rig) == {0}
+        assert set(rig.select("SELECT error FROM pending WHERE extractor = 'tabular'")) == {"may not read"}
+        assert more(rig, 3_000) == []
+        jobs = more(rig, 601)
+        assert sum(len(job.items) for job in jobs) == 3

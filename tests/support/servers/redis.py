@@ -10,7 +10,9 @@ import pytest
 import redis
 
 from lustre_events.errors import StreamUnavailable
+from lustre_events.jobs.pools import LOGIN
 from lustre_events.node import roles, setup_redis
+from lustre_events.node.pool_files import rights
 from lustre_events.node.redis_server import RedisServer, embedded_server, find_server
 from lustre_events.node.steps import Owner, SystemAccounts, forward
 from tests.support.need import missing, need
@@ -33,8 +35,10 @@ def start_redis(directory: Path, *options: str, program: str = "") -> RedisServe
 class RolesServer(RedisServer):
     """A server with the users that deploy/redis ships; its own `url` is the administrator's."""
 
-    def __init__(self, directory: Path, *, options: Sequence[str] = (), program: str = "") -> None:
-        self._users = directory.with_name(f"{directory.name}-users")
+    def __init__(
+        self, directory: Path, *, options: Sequence[str] = (), program: str = "", users: Path | None = None
+    ) -> None:
+        self._users = users or directory.with_name(f"{directory.name}-users")
         make_users(self._users)
         acl = ("--aclfile", str(self._users / "redis-users.acl"))
         super().__init__(directory, options=(*options, *acl), program=program)
@@ -48,6 +52,14 @@ class RolesServer(RedisServer):
         """Return the URL with the user and the password of a role."""
         user, password = password_of(self._users, role)
         return f"unix://{user}:{password}@{self._socket}"
+
+    def pool_login(self, pool: str) -> str:
+        """Return the URL with the login of a pool, which is made while the server runs."""
+        name, secret = f"{LOGIN}{pool}", "secret"
+        outer, _, inner = rights(pool).partition(" (")
+        with redis.Redis.from_url(self.url) as client:
+            client.execute_command("ACL", "SETUSER", name, "reset", "on", f">{secret}", *outer.split(), f"({inner}")
+        return f"unix://{name}:{secret}@{self._socket}"
 
     def _ask(self, command: bytes) -> bytes | None:
         said = super()._ask(command)

@@ -9,7 +9,7 @@ import pytest
 
 from lustre_events.index import open_search
 from lustre_events.node.redis_server import RedisServer
-from tests.support.servers.redis import ROLES, login, make_users, start_kind
+from tests.support.servers.redis import ROLES, RolesServer, login, make_users, start_kind
 from tests.support.service.service import Service
 
 
@@ -30,8 +30,9 @@ def roles_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture(scope="module")
 def role_urls(roles_server: RedisServer) -> dict[str, str]:
-    """The URL of each role at this server."""
-    return {role: login(roles_server, role) for role in ROLES}
+    """The URL of each role at this server, and of the pool `lab`."""
+    assert isinstance(roles_server, RolesServer)
+    return {role: login(roles_server, role) for role in ROLES} | {"pool": roles_server.pool_login("lab")}
 
 
 def found(service: Service, query: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from lustre_events.actions.seal import Seal
+from lustre_events.actions.sealed_jobs import PoolSeal
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.loop import Dispatcher
 from lustre_events.domain.rules.rules import Rules
@@ -18,9 +21,11 @@ from lustre_events.index import open_search
 from lustre_events.index.sqlite.writer import SQLiteWriter
 from lustre_events.inspect.metrics import families
 from lustre_events.inspect.status import collect, lines
+from lustre_events.jobs import pools
 from lustre_events.jobs.messages import Job
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.doctor import service
+from lustre_events.node.pools import Pool, PooledQueues, PooledResults, announce
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
 from lustre_events.streams.group_keeper import GroupKeeper
@@ -36,6 +41,9 @@ OF_STREAMS = (keys.MDTS, keys.epochs(MDT), STREAM, keys.epochs("lustre-MDT0009")
 KEYS = {
     "worker": ("rq:queues", "rq:workers", "rq:queue:default", "rq:wip:default", "rq:failed:default", "rq:job:j",
                "rq:worker:w", "rq:clean_registries:default", keys.RESULTS),
+    "pool": ("le:pool:lab:rq:queues", "le:pool:lab:rq:workers", "le:pool:lab:rq:queue:pool-lab",
+             "le:pool:lab:rq:wip:pool-lab", "le:pool:lab:rq:job:pool-lab_j", "le:pool:lab:results",
+             "le:pool:clinic:rq:queue:pool-clinic", "le:pool:clinic:results", "le:pool:names", "rq:queue:default"),
     "subscriber": (keys.GROUPS, keys.ASKED, keys.lost("audit"), *OF_STREAMS),
     "reader": (*OF_STREAMS, keys.reader_state(MDT), keys.lease(MDT), keys.continuity(MDT)),
     "web": (keys.REQUESTS, keys.RESULTS, keys.DISPATCHER_STATE, "rq:queues"),
@@ -80,6 +88,13 @@ class Place:
         return ""
 
 
+def pool(name: str, client: redis.Redis) -> Pool:
+    """Return a pool, with a key that is its name."""
+    seal = PoolSeal(name, Seal(name.encode()))
+    queue = RqQueues(client, 60, pools.rq_prefix(name), lambda job: seal.sealed(job, time.time_ns()))
+    return Pool(name, queue, RedisResults(client, pools.results_key(name)))
+
+
 @pytest.fixture
 def place(tmp_path: Path, roles_server: RedisServer, role_urls: dict[str, str]) -> Iterator[Place]:
     """Make one; nothing is wrong in it."""
@@ -91,12 +106,16 @@ def place(tmp_path: Path, roles_server: RedisServer, role_urls: dict[str, str]) 
     reader.publish({"updated_ns": 5, "records_read": 2, "memory_share": "0.1"})
     keeper = GroupKeeper(own)
     keeper.join("audit", from_start=True)
-    RqQueues(own, 60).enqueue("default", [Job("j", "text", 1, -1, ())])
+    known = {name: pool(name, own) for name in ("lab", "clinic")}
+    announce(own, known)
+    queues = PooledQueues(RqQueues(own, 60), known)
+    for queue, job in (("default", "j"), ("pool-lab", "pool-lab_j"), ("pool-clinic", "pool-clinic_j")):
+        queues.enqueue(queue, [Job(job, "text", 1, -1, ())])
     admin.sadd("rq:workers", "rq:worker:w")
     admin.hset("rq:worker:w", mapping={"hostname": "n1", "state": "idle", "queues": "default", "birth": "x"})
     dispatcher = Dispatcher(
-        RedisRecordStreams(own, 1000), RedisResults(own), SQLiteWriter(tmp_path / "index.db"), Rules(),
-        RqQueues(own, 60), [], DispatcherSettings(idle_ms=1), requests=RedisRequests(own), tend=keeper.tend,
+        RedisRecordStreams(own, 1000), PooledResults(RedisResults(own), known), SQLiteWriter(tmp_path / "index.db"),
+        Rules(), queues, [], DispatcherSettings(idle_ms=1), requests=RedisRequests(own), tend=keeper.tend,
     )  # fmt: skip
     found = Place(role_urls.__getitem__, admin, dispatcher, console, f"sqlite:///{tmp_path / 'index.db'}")
     assert found.step() == ""
