@@ -26,7 +26,7 @@ from workers.runs import GONE, RunOutcome
 log = logging.getLogger(__name__)
 
 Maker = Callable[[Job, WorkerContext, float], Iterator[Result]]
-"""Makes the results of a job, which began at a time by the monotonic clock."""
+"""Makes the results of a job, from the time when it began by the monotonic clock."""
 PUT_RESULTS = 100
 ROOM_SECONDS = 1.0
 """So often a job whose results Redis has no room for tries again."""

@@ -71,6 +71,7 @@ def remove(name: str, root: Path) -> None:
     click.echo(f"removed the pool {name}")
     for each in _users(etc, root):
         click.echo(each)
+    setup_redis.forget(etc, pools.all_keys(name))
     click.echo(f"next: remove {name}.key where the dispatcher runs, and restart it")
 
 

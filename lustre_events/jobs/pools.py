@@ -57,3 +57,8 @@ def rq_prefix(pool: str) -> str:
 def results_key(pool: str) -> str:
     """Return the key of a pool's results."""
     return f"le:pool:{pool}:results"
+
+
+def all_keys(pool: str) -> str:
+    """Return the pattern of all keys of a pool."""
+    return f"le:pool:{pool}:*"

@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -235,12 +236,17 @@ class RqQueues:
 
     def states(self, job_ids: Collection[str]) -> dict[str, JobState]:
         """Return what RQ knows of jobs, but for those that it has forgotten. Raises StreamUnavailable."""
-        found: dict[str, JobState] = {}
-        of_pools = {job_id: pool for job_id in job_ids if (pool := pools.pool_of_job(job_id))}
-        if of_pools and self._prefix == RQ:
-            for pool in set(of_pools.values()):
-                found |= self._of_pool(pool).states([each for each, name in of_pools.items() if name == pool])
-            job_ids = [job_id for job_id in job_ids if job_id not in of_pools]
+        of = defaultdict(list)
+        for job_id in job_ids:
+            of[pools.pool_of_job(job_id)].append(job_id)
+        found = self.own_states(of.pop("", []))
+        for name, ids in of.items():
+            found |= self._of_pool(name).own_states(ids)
+        return found
+
+    def own_states(self, job_ids: Collection[str]) -> dict[str, JobState]:
+        """Return `states` of jobs under this prefix. Raises StreamUnavailable."""
+        found = {}
         asked = [("HMGET", f"{self._prefix}:job:{job_id}", "status", "worker_name", "origin") for job_id in job_ids]
         for job_id, fields in zip(job_ids, self._ask(asked), strict=True):
             state, worker, origin = (_text(each) for each in fields or (None, None, None))

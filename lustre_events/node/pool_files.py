@@ -48,7 +48,7 @@ def users(etc: Path) -> Iterator[str]:
 def there(etc: Path) -> list[str]:
     """Return the pools that have been added."""
     found = (path.stem for path in (etc / FOLDER).glob("*.key"))
-    return sorted(name for name in found if pools.is_name(name) and (etc / FOLDER / name / "worker.env").is_file())
+    return sorted(name for name in found if pools.is_name(name) and (etc / FOLDER / f"{name}.env").is_file())
 
 
 def adding(etc: Path, name: str, own_redis: str, user: str, root: Path) -> list[Step]:
@@ -75,7 +75,7 @@ def adding(etc: Path, name: str, own_redis: str, user: str, root: Path) -> list[
         _uid(user)
     service, node = Owner(accounts, group=SERVICE), _OfUser(accounts, user=user or "root")
     folder, key = etc / FOLDER, etc / FOLDER / f"{name}.key"
-    files = folder / name
+    files, own = folder / name, folder / f"{name}.env"
 
     def make() -> None:
         make_key(key)
@@ -88,7 +88,8 @@ def adding(etc: Path, name: str, own_redis: str, user: str, root: Path) -> list[
     made = [
         steps.folder(folder, 0o755, Owner(accounts)),
         Step(f"write {key}", key.is_file, make, lambda: key.unlink(missing_ok=True), key.is_file),
-        steps.folder(files, 0o700, node),
+        steps.folder(files, 0o711, Owner(accounts)),
+        steps.file(own, own_login, 0o600, Owner(accounts), keep=True),
     ]
     if own_redis:
         dispatcher = folder / f"{name}.redis"
@@ -96,9 +97,9 @@ def adding(etc: Path, name: str, own_redis: str, user: str, root: Path) -> list[
             steps.file(dispatcher, lambda: _login(etc, name, own_redis, "le-dispatcher"), 0o640, service, keep=True)
         ]
     made += [
-        steps.file(files / "worker.env", own_login, 0o600, node, keep=True),
+        steps.file(files / "worker.env", own.read_bytes, 0o600, node),
         steps.file(files / "pool.key", key.read_bytes, 0o600, node),
-        steps.file(files / "worker.toml", lambda: _settings(name).encode(), 0o644, node, keep=True),
+        steps.file(files / "worker.toml", lambda: _settings(name).encode(), 0o644, node),
     ]
     if own_redis:
         made += [
@@ -110,7 +111,7 @@ def adding(etc: Path, name: str, own_redis: str, user: str, root: Path) -> list[
 def remove(etc: Path, name: str) -> bool:
     """Remove the files of a pool; return whether there were any."""
     folder = etc / FOLDER
-    paths = [folder / f"{name}.key", folder / f"{name}.redis"]
+    paths = [folder / f"{name}.{kind}" for kind in ("key", "env", "redis")]
     found = any(path.exists() for path in (*paths, folder / name)) if pools.is_name(name) else False
     if found:
         for path in paths:
@@ -120,7 +121,7 @@ def remove(etc: Path, name: str) -> bool:
 
 
 class _OfUser(Owner):
-    """As Owner, for people, whom the node may know from LDAP only."""
+    """As Owner, for people: the node may know them from LDAP only."""
 
     def _numbers(self) -> tuple[int, int]:
         if self.user == "root":
@@ -146,7 +147,7 @@ def _login(etc: Path, name: str, own_redis: str, who: str) -> bytes:
 
 
 def _user(etc: Path, name: str) -> str:
-    return _line(etc / FOLDER / name / "worker.env", f"{pools.LOGIN}{name}", rights(name))
+    return _line(etc / FOLDER / f"{name}.env", f"{pools.LOGIN}{name}", rights(name))
 
 
 def _own_users(etc: Path, name: str) -> str:

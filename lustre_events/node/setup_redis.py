@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import re
@@ -242,6 +243,14 @@ def _restart(target: RedisTarget, unit: str) -> None:
 def take_users(etc: Path) -> bool:
     """Let a Redis that runs take its users anew; return whether it did."""
     return _answers(etc, load=True)
+
+
+def forget(etc: Path, pattern: str) -> None:
+    """Delete keys of a Redis that runs here; where it does not answer they stay."""
+    url = login(etc / f"{ADMINISTRATOR}.env").get(REDIS_URL, "")
+    with contextlib.suppress(LustreEventsError), connect(url, CONNECT_SECONDS) as client, redis_errors(client):
+        for key in client.scan_iter(match=pattern, count=1000):
+            client.unlink(key)
 
 
 def _answers(etc: Path, *, load: bool = False) -> bool:

@@ -37,7 +37,7 @@ from lustre_events.index import make_folder, open_writer
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.jobs.queues import RqQueues
-from lustre_events.node import pools
+from lustre_events.node import pool_queues
 from lustre_events.node.action_parts import ActionReader, EndpointFile, check_query
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.node.supervisor import Child, Supervisor
@@ -197,14 +197,14 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
         log.error("%s", problem, extra={"action": "look"})
     make_key(seal_path(settings))
     read = ActionReader(index_url)
-    pooled = pools.known(settings, client)
-    pools.announce(client, pooled)
+    pooled = pool_queues.known(settings, client)
+    pool_queues.announce(client, pooled)
     return Dispatcher(
         RedisRecordStreams(client, settings.dispatcher.subscriber_max_lag),
-        pools.PooledResults(RedisResults(client), pooled),
+        pool_queues.PooledResults(RedisResults(client), pooled),
         open_writer(index_url),
         found.rules,
-        pools.PooledQueues(RqQueues(client, settings.worker.job_timeout_seconds), pooled),
+        pool_queues.PooledQueues(RqQueues(client, settings.worker.job_timeout_seconds), pooled),
         [Identity(name, each.version, each.digest, each.limits.jobs) for name, each in found.extractors.items()],
         settings.dispatcher,
         mdts=[LOCAL_MDT] if settings.filesystem.source == "directory" else settings.filesystem.mdts,

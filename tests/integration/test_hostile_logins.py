@@ -152,9 +152,7 @@ def test_no_member_ends_a_worker(key: str, place: Place, monkeypatch: pytest.Mon
             client.zadd(key, {b"\xff": 1, "evil": 1})
         else:
             client.lpush(intermediate if "intermediate" in key else key, b"\xff")
-        place.dispatcher._jobs._queue.enqueue(
-            "default", [Job("good", "text", 1, -1, ())]
-        )
+        place.dispatcher._jobs._queue.enqueue("default", [Job("good", "text", 1, -1, ())])
         worker = Waiting(client)
         taken = []
         while (found := worker.dequeue_job_and_maintain_ttl(1)) is not None:

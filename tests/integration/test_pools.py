@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from lustre_events.jobs import pools
 from lustre_events.jobs.messages import Job, JobItem, Result
 from lustre_events.jobs.queues import NO_ROOM, QueueCounts, RqQueues
 from lustre_events.node.pool_files import there
-from lustre_events.node.pools import Pool, PooledQueues, PooledResults
+from lustre_events.node.pool_queues import Pool, PooledQueues, PooledResults
 from lustre_events.sources.local_fid import fid_of_path
 from lustre_events.streams.connection import connect
 from lustre_events.streams.results import RedisResults
@@ -35,7 +36,7 @@ FINE = Result(fid=fid_of(1), extractor="text", serial=1, generation=1, status="o
 
 def answer(job: str, **fields: object) -> Result:
     return Result(**{**{name: getattr(FINE, name) for name in FINE.__struct_fields__},
-                     "provenance": {"job": job}, **fields})  # type: ignore[arg-type]  # fmt: skip
+                     "provenance": {"job": job}, **fields})  # fmt: skip
 
 
 def test_a_pool_answers_for_its_own_jobs_only(place: Place, caplog: pytest.LogCaptureFixture) -> None:
@@ -87,6 +88,7 @@ def site(tmp_path: Path) -> Iterator[tuple[Path, RolesServer]]:
     for name in ("lab", "clinic"):
         assert b"next: send work there" in said("add", name, root=tmp_path / "root")
     with RolesServer(tmp_path / "redis", users=etc) as server:
+        (etc / "admin.env").write_text(f"LUSTRE_EVENTS_REDIS_URL={server.url}\n")
         yield etc, server
 
 
@@ -131,10 +133,11 @@ def test_work_goes_to_a_pool_and_comes_back(open_folder: Path, site: tuple[Path,
                 failure=service.log.read_text,
             )
             with connect(server.login("web"), 5) as web:
-                stats = RqQueues(web, 60).stats()
+                looker = RqQueues(web, 60)
+                wait_for(lambda: looker.stats().queues[LAB] == QueueCounts(0, 0, 2), failure=service.log.read_text)
+                stats = looker.stats()
         with connect(server.login("admin"), 5) as admin:
             not_allowed = [row for row in admin.acl_log() if row["reason"] != "auth"]
-    assert stats.queues[LAB] == QueueCounts(0, 0, 2)
     assert [worker.queues for worker in stats.workers if worker.queues != ["builtin"]] == [[LAB]]
     assert service.log.read_text().count("not sealed by this site's dispatcher for the pool lab") >= 2
     assert not_allowed == []
@@ -162,8 +165,8 @@ def test_a_login_reaches_nothing_of_another_pool_or_of_the_site(site: tuple[Path
 
 
 def test_a_pool_can_be_added_again_and_removed(tmp_path: Path, site: tuple[Path, RolesServer]) -> None:
-    """Adding it again changes nothing; a removed one has no login any more, and the others keep theirs."""
-    etc, _ = site
+    """Adding it again changes nothing; a removed one has no login and no keys; the others keep theirs."""
+    etc, server = site
     root = tmp_path / "root"
     before = {path: path.read_bytes() for path in etc.rglob("*") if path.is_file()}
     assert b"everything is there" in said("add", "lab", root=root)
@@ -173,9 +176,22 @@ def test_a_pool_can_be_added_again_and_removed(tmp_path: Path, site: tuple[Path,
     ]  # fmt: skip
     modes = {path.name: path.stat().st_mode & 0o777 for path in (etc / "pools" / "lab").iterdir()}
     assert modes == {"worker.env": 0o600, "pool.key": 0o600, "worker.toml": 0o644}
+    assert (etc / "pools" / "lab").stat().st_mode & 0o777 == 0o711
+    (etc / "pools" / "lab" / "worker.env").write_text("what its user made of it\n")
+    assert b"worker.env" in said("add", "lab", root=root)
+    assert (etc / "redis-users.acl").read_bytes() == before[etc / "redis-users.acl"]
     assert (etc / "pools" / "lab.key").read_bytes() == (etc / "pools" / "lab" / "pool.key").read_bytes()
 
+    logins = {name: login_of(etc, server, name) for name in ("lab", "clinic")}
+    for name, url in logins.items():
+        with connect(url, 5) as client:
+            client.rpush(pools.results_key(name), b"x")
     said("remove", "lab", root=root)
+    with connect(server.url, 5) as admin, connect(logins["clinic"], 5) as clinic:
+        assert admin.keys("le:pool:*") == [pools.results_key("clinic").encode()]
+        clinic.rpush(pools.results_key("clinic"), b"x")
+    with redis.Redis.from_url(logins["lab"]) as lab, pytest.raises(redis.exceptions.AuthenticationError):
+        lab.rpush(pools.results_key("lab"), b"x")
     assert there(etc) == ["clinic"]
     users = (etc / "redis-users.acl").read_text()
     assert "le-pool-lab" not in users
@@ -188,7 +204,7 @@ def test_a_pool_with_a_redis_of_its_own_holds_up_only_itself(tmp_path: Path, pla
     """That Redis may hang, be full or be away: the site's jobs and answers go on, and the pool's wait."""
     with start_redis(tmp_path / "own") as server, connect(place.url("dispatcher"), 5) as own:
         clock = [0.0]
-        client = connect(server.url, 0.3)
+        client = connect(server.url, 2)
         queue = RqQueues(client, 60, pools.rq_prefix("far"))
         far = Pool("far", queue, RedisResults(client, "le:pool:far:results"), own=True, clock=lambda: clock[0])
         queues = PooledQueues(RqQueues(own, 60), {"far": far})
@@ -229,3 +245,14 @@ def test_a_queue_of_a_pool_that_nobody_has_added_gets_no_jobs(
         assert queues.unfinished(["pool-gone_1"]) == set()
         assert not own.exists("rq:queue:pool-gone")
     assert caplog.text.count("there is no pool gone here") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_files_of_a_pool_are_its_user_s_and_their_folder_is_not(tmp_path: Path) -> None:
+    """With --user the files for the nodes belong to that user, who can put no link beside them."""
+    etc = tmp_path / "etc" / "lustre-events"
+    make_users(etc)
+    said("add", "lab", "--user", "nobody", root=tmp_path)
+    folder, user = etc / "pools" / "lab", pwd.getpwnam("nobody").pw_uid
+    assert {path.stat().st_uid for path in folder.iterdir()} == {user}
+    assert [each.stat().st_uid for each in (folder, etc / "pools", etc / "pools/lab.env")] == [0, 0, 0]

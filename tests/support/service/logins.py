@@ -25,7 +25,7 @@ from lustre_events.jobs import pools
 from lustre_events.jobs.messages import Job
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.doctor import service
-from lustre_events.node.pools import Pool, PooledQueues, PooledResults, announce
+from lustre_events.node.pool_queues import Pool, PooledQueues, PooledResults, announce
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
 from lustre_events.streams.group_keeper import GroupKeeper
