@@ -1,4 +1,4 @@
-"""Arrays and models: NumPy, safetensors, GGUF, ONNX, PyTorch, pickles and MATLAB's level 5, by their headers.
+"""Arrays and models: NumPy, safetensors, GGUF, ONNX, PyTorch, pickles and MATLAB 5 to 7.3, by their headers.
 
 Nothing is unpickled and no code of a file runs: a pickle is followed by its operations (array_pickle.py). Of the
 data only short columns of .npy are read. Gzip, bzip2, xz and zstd are seen through, except for archives and ONNX.
@@ -129,6 +129,10 @@ def read(file: BinaryIO, listing: Listing) -> dict[str, Any]:
             listing.reasons.append(f"its {compression} stream is damaged: {facts.text(source.damage)}")
         if found is not None:
             return found | {"compression": compression}
+    elif head.startswith(b"MATLAB") and head[124:128] in {b"\0\2IM", b"\2\0MI"}:
+        from array_matlab7 import mat73  # noqa: PLC0415 - h5py takes a while to import
+
+        return mat73(file, listing)
     elif head.startswith(b"PK\x03\x04"):
         return zipped(file, listing)
     elif (found := streamed(file, head, listing, size)) is not None:
@@ -137,7 +141,7 @@ def read(file: BinaryIO, listing: Listing) -> dict[str, Any]:
         from array_onnx import Model  # noqa: PLC0415
 
         return Model(file, size, listing).document()
-    raise ValueError("it is not a file of arrays: no NumPy, safetensors, GGUF, ONNX, PyTorch, pickle or MATLAB 5")
+    raise ValueError("it is not a file of arrays: no NumPy, safetensors, GGUF, ONNX, PyTorch, pickle or MATLAB")
 
 
 def extract(path: str) -> dict[str, Any]:

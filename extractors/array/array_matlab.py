@@ -34,16 +34,23 @@ def mat5(stream: Any, listing: Listing) -> dict[str, Any]:
         "header": facts.text(text),
         "byte_order": "little" if order == "<" else "big",
     }
-    if said := PLATFORM.search(text):
-        found["platform"] = facts.text(re.sub(r"\s+[Cc]reated on.*", "", said[1]))
-    if said := CREATED.search(text):
-        found |= created(said[1])
+    found |= said_by(text)
     for _ in range(MAX_VARIABLES):
         tag = stream.read(8)
         if not tag:
             break
         if len(tag) < 8 or not variable(stream, tag, order, listing):
             break
+    return found
+
+
+def said_by(text: str) -> dict[str, Any]:
+    """Return what the words of a header say: on which platform it was written, and when."""
+    found: dict[str, Any] = {}
+    if said := PLATFORM.search(text):
+        found["platform"] = facts.text(re.sub(r"\s+[Cc]reated on.*", "", said[1]))
+    if said := CREATED.search(text):
+        found |= created(said[1])
     return found
 
 
@@ -106,6 +113,8 @@ def matrix(data: bytes, order: str, listing: Listing) -> None:
         listing.add(parts(data, order, 2)[1].decode("latin-1"), kind, ())
         return
     _, dimensions, name = parts(data, order, 3)
+    if not name:
+        return  # what functions of the file refer to, and no variable
     shape = struct.unpack(f"{order}{len(dimensions) // 4}i", dimensions[: len(dimensions) // 4 * 4])
     marks = {"complex": flags_at >> 11 & 1, "global": flags_at >> 10 & 1, "logical": flags_at >> 9 & 1}
     listing.add(name.decode("latin-1"), kind, shape, **{mark: True for mark, on in marks.items() if on})

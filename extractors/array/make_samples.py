@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write the samples of the extractor anew, mostly by the formats' own libraries: the same bytes each time.
 
-Needs numpy, scipy, safetensors, gguf and onnx. PyTorch's files are put together by hand: a class of its name stands
-for each of its own.
+Needs numpy, scipy, h5py, safetensors, gguf and onnx. PyTorch's files are put together by hand: a class of its name
+stands for each of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import h5py
 import numpy as np
 import scipy.io
 from onnx import TensorProto, helper
@@ -151,6 +152,38 @@ def matlab(folder: Path) -> None:
         (folder / name).write_bytes(head + out.getvalue()[116:])
 
 
+def matlab_hdf5(folder: Path) -> None:
+    """Write MATLAB's version 7.3 as MATLAB does: HDF5 after a header, dimensions in the other order."""
+    path = folder / "modern.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+
+        def put(name: str, kind: str, values: Any, **marks: int) -> None:
+            item = file.create_dataset(name, data=values)
+            item.attrs["MATLAB_class"] = np.bytes_(kind)
+            for mark, value in marks.items():
+                item.attrs[f"MATLAB_{mark}"] = np.uint8(value)
+
+        put("signal", "double", np.linspace(0, 1, 8).reshape(2, 4).T)
+        put("name", "char", np.array([[ord(sign)] for sign in "run 7"], "uint16"), int_decode=2)
+        put("mask", "logical", np.array([[1], [0]], "uint8"), int_decode=1)
+        put("wave", "double", np.array([[(1, 2)]], [("real", "f8"), ("imag", "f8")]))
+        put("counts", "uint16", np.arange(3, dtype="uint16").reshape(3, 1))
+        put("none", "double", np.array([0, 3], "uint64"), empty=1)
+        put("#refs#/a", "char", np.array([[97]], "uint16"), int_decode=2)
+        put("#refs#/b", "double", np.array([[1.0]]))
+        references = [[file["#refs#/a"].ref], [file["#refs#/b"].ref]]
+        put("parts", "cell", np.array(references, h5py.ref_dtype))
+        put("setup/gain", "double", np.array([[2.0]]))
+        file["setup"].attrs["MATLAB_class"] = np.bytes_("struct")
+        put("far/data", "double", np.ones(3))
+        file["far/ir"], file["far/jc"] = np.arange(3, dtype="uint64"), np.arange(4, dtype="uint64")
+        file["far"].attrs["MATLAB_class"] = np.bytes_("double")
+        file["far"].attrs["MATLAB_sparse"] = np.uint64(3)
+    head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Mar  2 10:11:12 2026 HDF5 schema 1.00 ."
+    with path.open("r+b") as out:
+        out.write(head.ljust(116) + bytes(8) + b"\0\2IM")
+
+
 def main() -> None:
     """Write all."""
     folder = Path(__file__).resolve().parent / "samples"
@@ -159,6 +192,7 @@ def main() -> None:
     models(folder)
     pickles(folder)
     matlab(folder)
+    matlab_hdf5(folder)
     (folder / "bad-archive.npz").write_bytes(b"PK\x03\x04" + bytes(60))
     (folder / "bad-text.npy").write_bytes(b"no array at all\n")
     (folder / "bad-header.safetensors").write_bytes(struct.pack("<Q", 60) + b'{"a": {"dtype": "F32"')

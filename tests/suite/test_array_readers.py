@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import h5py
 import numpy as np
 import onnx
 import pytest
@@ -62,6 +63,15 @@ READERS = {
     "model.safetensors": of_safetensors, "tiny.gguf": of_gguf, "classifier.onnx": of_onnx, "signal.mat": of_matlab,
     "packed.mat": of_matlab,
 }  # fmt: skip
+
+
+def test_a_file_of_matlab_7_3_says_what_the_same_variables_say_in_level_5() -> None:
+    """Classes, shapes and marks of equal variables are equal in both formats; an empty one has its dimensions."""
+    folder = ARRAY.manifest.folder / "samples"
+    older, newer = (ARRAY.expected(folder / name) for name in ("signal.mat", "modern.mat"))
+    assert newer["array"].pop("none") == {"dtype": "float64", "shape": [0, 3], "size": 0}
+    assert newer["array"] == older["array"]
+    assert (newer["platform"], newer["created"]) == (older["platform"], older["created"])
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -134,3 +144,20 @@ def test_a_shape_of_python_2_is_read(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         assert np.load(tmp_path / "a.npy").shape == (2, 3)
     assert main.extract(str(tmp_path / "a.npy"))["array"]["array"]["shape"] == [2, 3]
+
+
+def test_a_link_of_a_file_of_matlab_is_not_followed(tmp_path: Path) -> None:
+    """A variable that is a link into another file, or in a circle, is named in `partial` and not opened."""
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["secret"] = np.zeros((4, 5))
+    with h5py.File(tmp_path / "links.mat", "w", userblock_size=512) as file:
+        file["own"] = np.zeros((2, 3))
+        file["away"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "secret")
+        file["round"] = h5py.SoftLink("/round")
+        file.create_group("shell")["field"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "secret")
+    with (tmp_path / "links.mat").open("r+b") as out:
+        out.write(b"MATLAB 7.3 MAT-file".ljust(116) + bytes(8) + b"\0\2IM")
+    found = main.extract(str(tmp_path / "links.mat"))
+    assert {name: one["shape"] for name, one in found["array"].items()} == {"own": [3, 2], "shell": [1, 1]}
+    assert "away is a link" in found["partial"]
+    assert "round is a link" in found["partial"]
