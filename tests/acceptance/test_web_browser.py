@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import waitress
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 
 from lustre_events.domain.action_run import DEAD
 from lustre_events.web.search import PAGE
 from tests.support.index.tables import add_file
 from tests.support.need import need
+from tests.support.service.pictures import whole_png, with_picture
 from tests.support.service.runs import GONE, answers, run_of
 from tests.support.service.web import READER, SCRIPT, Console, make_console
 
@@ -30,10 +34,34 @@ RUN = f"/actions/runs/{4:040x}"
 def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
     made = make_console(tmp_path_factory.mktemp("console"))
     made.answers = answers(run_of(4, b"torn.h5", DEAD), run_of(2, SCRIPT), run_of(77, GONE, trigger="removed"))
+    made.answers |= {"reprocess": {"taken": 1_000, "rows": 6, "pending": 6, "waits": ""}}
     with contextlib.closing(sqlite3.connect(made.index, isolation_level=None)) as connection:
         for number in range(PAGE + 10):
             add_file(connection, 100 + number, b"many/%03d.dat" % number, size=number, mode=0o644)
+        add_runs(connection)
     return made
+
+
+def add_runs(connection: sqlite3.Connection) -> None:
+    """Add what a beamline leaves: six scans of two instruments, in three months, a picture and notes."""
+    uid, march_ns, month_ns = os.geteuid(), 1_772_700_000 * 10**9, 31 * 86_400 * 10**9
+    for number in range(6):
+        common = {
+            "instrument": [("ARPES", "XRD")[number % 2]],
+            "sample": [f"Si-{number}"],
+            "keywords": ["beamline"],
+        }
+        preview = {"tree": [{"path": "entry"}, {"path": "entry/counts", "about": "int64 64"}],
+                   "lines": [{"name": "entry/counts", "count": 3, "low": [1, 5, 2]}]}  # fmt: skip
+        body = {"common": common, "temperature": 10 + number, "definition": "NXmx", "preview": preview}
+        add_file(
+            connection, 300 + number, b"beam/scans/run-%d.nxs" % number, {"hdf5": body}, mode=0o644, uid=uid, gid=0,
+            size=10**number, mtime_ns=march_ns + number // 2 * month_ns,
+        )  # fmt: skip
+    picture = {"image": {"width": 40} | with_picture(whole_png(40, 20))}
+    add_file(connection, 310, b"beam/sample.png", picture, mode=0o644, uid=uid, gid=0, size=90, mime="image/png")
+    notes = {"text": {"preview": {"excerpt": "Cooled with liquid helium at night."}, "excerpt": "liquid helium"}}
+    add_file(connection, 311, b"beam/notes.txt", notes, mode=0o644, uid=uid, gid=0, size=30)
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +201,86 @@ def test_narrow_and_dark_screens(browser: Chrome, address: str, path: str, tmp_p
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert dark == "rgb(20, 24, 28)"
+
+
+class Researcher:
+    """Does what a person does, and counts it: each thing that is typed or clicked."""
+
+    def __init__(self, browser: Chrome, address: str) -> None:
+        self.browser = browser
+        self.actions = 0
+        browser.get(address)
+
+    def ask(self, query: str, place: str = "#q") -> Researcher:
+        """Type a query and press Enter: two actions."""
+        field = self.browser.find_element(By.CSS_SELECTOR, place)
+        field.clear()
+        return self._acts(lambda: field.send_keys(query + "\n"), 2)
+
+    def open(self, selector: str, words: str = "") -> Researcher:
+        """Click the first thing that has these words."""
+        WebDriverWait(self.browser, WAIT_SECONDS).until(lambda _: self._found(selector, words))
+        return self._acts(self._found(selector, words)[0].click, 1)
+
+    def unfold(self, selector: str) -> Researcher:
+        """Click what folds something out, on the same page."""
+        self.browser.find_element(By.CSS_SELECTOR, selector).click()
+        self.actions += 1
+        return self
+
+    def _found(self, selector: str, words: str) -> list[WebElement]:
+        return [each for each in self.browser.find_elements(By.CSS_SELECTOR, selector) if words in each.text]
+
+    def _acts(self, act: Callable[[], None], actions: int) -> Researcher:
+        """Do what leads to another page, and wait until that is there."""
+        before = self.browser.find_element(By.TAG_NAME, "html")
+        act()
+        WebDriverWait(self.browser, WAIT_SECONDS).until(expected_conditions.staleness_of(before))
+        wait(self.browser, "main")
+        self.actions += actions
+        return self
+
+
+NARROW_BY_DATE = '.histogram a[aria-label^="2026-04"]'
+TASKS: dict[str, tuple[Callable[[Researcher], object], str, str]] = {
+    "by instrument and date": (
+        lambda me: me.ask("ext:nxs").open(".facet li a", "arpes").open(NARROW_BY_DATE), ".hits .path", "run-2.nxs",
+    ),
+    "by two keys": (
+        lambda me: me.ask("common.instrument:XRD AND temperature:>13"), ".hits .path", "run-5.nxs",
+    ),
+    "by picture": (lambda me: me.ask("mime:image/*").open(".hits .path"), "h1", "sample.png"),
+    "a typo": (lambda me: me.ask("temprature:12").open(".hints a"), ".hits .path", "run-2.nxs"),
+    "own failures": (
+        lambda me: me.open("nav a", "Failures").unfold("#all").open("button[value=retry]"), ".said", "tried again",
+    ),
+    "a sentence in a text": (lambda me: me.ask("helium").open(".hits .path"), ".excerpt mark", "helium"),
+    "what is in an HDF5 file": (lambda me: me.ask("name:run-3.nxs").open(".hits .path"), ".tree", "counts int64"),
+    "how much lies where": (
+        lambda me: me.open("nav a", "Directories").open(".directories a", "beam"), ".directories", "6 files",
+    ),
+    "which keys there are": (
+        lambda me: me.open("nav a", "Fields").ask("definition", "#prefix").open(".list a.path", "definition"),
+        ".sum", "6 files",
+    ),
+    "extract own hits again": (
+        lambda me: me.ask("extractor:hdf5").unfold(".done summary").open(".done button"), ".said", "6 files",
+    ),
+}  # fmt: skip
+"""What a researcher comes for: what is done, where the answer then stands, and what it says."""
+MOST_ACTIONS = 5
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_researcher_gets_there_in_five_actions(browser: Chrome, address: str, task: str) -> None:
+    """Each task of a researcher takes at most five things to type or click, from the first page on."""
+    does, place, answer = TASKS[task]
+    me = Researcher(browser, address)
+    does(me)
+    wait(browser, place)
+    assert answer in text(browser, place)
+    assert me.actions <= MOST_ACTIONS
+    broken = "return [...document.images].filter((each) => each.complete && !each.naturalWidth).length"
+    assert browser.execute_script(broken) == 0
+    if task == "by picture":
+        assert browser.find_elements(By.CSS_SELECTOR, ".picture img")
