@@ -120,7 +120,13 @@ def make_app(site: Site) -> flask.Flask:
     app.extensions["site"] = site
     app.jinja_env.filters.update(rendering.FILTERS)
     app.jinja_env.filters["path"] = lambda path: rendering.path_text(Mount.at(site.mount).whole(path))
-    app.jinja_env.globals.update(csrf=forms.token, title=TITLE, viewer=signin.current, past=site.past)
+    app.jinja_env.globals.update(
+        csrf=forms.token,
+        title=TITLE,
+        viewer=signin.current,
+        past=site.past,
+        warnings=site.history.warnings,
+    )
     app.before_request(signin.require)
     app.before_request(forms.check)
     app.after_request(_headers)

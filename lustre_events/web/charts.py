@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 SAMPLE_SECONDS = 15.0
 SAMPLES = 1440
 """Six hours."""
+BEHIND = 10_000
+"""Records that wait to be indexed, from which on everybody is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +31,23 @@ class StatusSample:
     behind: int
     pending: int
     documents: int
+    lost: tuple[str, ...] = ()
+    """MDTs of which records were lost, which nobody has made good or accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A line over time: points within 0..100 by 0..30, and what its top and its last point stand for."""
+    """A line over time: points within 0..100 by 0..30, what its top and its last point stand for, and its times.
+
+    `first_ns` and `last_ns` 0: there are no points.
+    """
 
     title: str
     points: str
     top: str
     last: str
+    first_ns: int = 0
+    last_ns: int = 0
 
 
 def sample_of(status: Status) -> StatusSample:
@@ -54,7 +63,25 @@ def sample_of(status: Status) -> StatusSample:
         behind=sum(state.behind for state in mdts),
         pending=sum(index.pending.values()),
         documents=sum(index.documents.values()),
+        lost=tuple(sorted(name for name, state in (status.mdts or {}).items() if state.open_losses)),
     )
+
+
+def warnings(sample: StatusSample | None) -> list[str]:
+    """Return what somebody who searches must know: what is missing, and what is not there yet."""
+    if sample is None:
+        return []
+    found = []
+    if sample.lost:
+        found.append(
+            f"Records of {', '.join(sample.lost)} were lost: what changed then may be missing here until an "
+            "administrator has it scanned again."
+        )
+    if sample.behind >= BEHIND:
+        found.append(
+            f"The index is {sample.behind:,} records behind: what changed last may not be found yet."
+        )  # fmt: skip
+    return found
 
 
 class History:
@@ -79,6 +106,10 @@ class History:
     def add(self, sample: StatusSample) -> None:
         """Keep a sample."""
         self._samples.append(sample)
+
+    def warnings(self) -> list[str]:
+        """Return what somebody who searches must know, by the last look."""
+        return warnings(self._samples[-1] if self._samples else None)
 
     def charts(self) -> list[Chart]:
         """Return the charts of what there is."""
@@ -122,7 +153,7 @@ def chart(title: str, times: Sequence[int], values: Sequence[float]) -> Chart:
         f"{100 * (time - first) / span:.2f},{30 - 30 * value / top:.2f}"
         for time, value in zip(times, values, strict=True)
     )
-    return Chart(title, " ".join(points), _number(max(values)), _number(values[-1]))
+    return Chart(title, " ".join(points), _number(max(values)), _number(values[-1]), times[0], times[-1])
 
 
 def _number(value: float) -> str:

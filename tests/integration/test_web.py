@@ -14,11 +14,13 @@ from flask.testing import FlaskClient
 from lustre_events.domain.action_run import DEAD
 from lustre_events.errors import ConfigError
 from lustre_events.index.visibility import Viewer
+from lustre_events.web.charts import StatusSample, sample_of
 from lustre_events.web.login import Login
 from lustre_events.web.pam import by_pam
 from lustre_events.web.signin import _inside
 from tests.support.index.tables import node
 from tests.support.service.runs import answers, run_of
+from tests.support.service.statuses import status_of
 from tests.support.service.web import OTHER, READER, SCRIPT, Console, enter, make_console, token_in
 
 
@@ -311,3 +313,25 @@ def test_the_overview_draws_the_last_hours(reader: FlaskClient) -> None:
     assert page.count("<polyline") == 5
     assert "records read per second" in page
     assert "3 objects" in page
+
+
+def test_what_is_lost_or_behind_stands_on_every_page(console: Console) -> None:
+    """Who searches is told that records were lost, and that the index is far behind; else nothing is said."""
+    reader = enter(console.app(), READER)
+    assert 'class="banner"' not in reader.get("/").text
+    console.samples = [StatusSample(10**18, 0, 0, 12_345, 0, 0, ("MDT0001",))]
+    reader = enter(console.app(), READER)
+    for path in ("/", "/?q=type:f", f"/file/{node(2)}", "/overview"):
+        page = reader.get(path).text
+        assert "Records of MDT0001 were lost" in page
+        assert "The index is 12,345 records behind" in page
+    assert 'class="banner"' not in console.app().test_client().get("/login").text
+
+
+def test_a_sample_keeps_what_was_lost(console: Console) -> None:
+    """Only losses that nobody has accepted are told."""
+    losses = [{"epoch": 1, "first_index": 5, "last_index": 9, "time_ns": 1, "reason": "purged", "accepted": done}
+              for done in (True, False)]  # fmt: skip
+    mdts = {"MDT0000": {"losses": losses[:1]}, "MDT0001": {"losses": losses, "behind": 3}}
+    sample = sample_of(status_of({"index": {}, "mdts": mdts}))
+    assert (sample.lost, sample.behind) == (("MDT0001",), 3)

@@ -50,6 +50,13 @@ class Console:
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By what is asked for; else it is `answer`."""
     past: Path | None = None
+    samples: list[StatusSample] = field(
+        default_factory=lambda: [
+            StatusSample(10**18 + number * 15 * 10**9, 1000 * number, 900 * number, 100 * number, 5, number)
+            for number in range(5)
+        ]
+    )
+    """What the console has seen of the status."""
 
     @property
     def store(self) -> Path:
@@ -59,10 +66,8 @@ class Console:
     def app(self) -> flask.Flask:
         """Return the application."""
         history = History(self.status)
-        for number in range(5):
-            history.add(
-                StatusSample(10**18 + number * 15 * 10**9, 1000 * number, 900 * number, 100 * number, 5, number)
-            )
+        for sample in self.samples:
+            history.add(sample)
         login = self.login or Login(by_file(self.users) if self.users.exists() else None)
         site = Site(
             self.settings, login, lambda: open_search(f"sqlite:///{self.index}"), self.status, self.ask, history,
