@@ -15,15 +15,20 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.actions import bodies
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.endpoints import SENDERS
 from lustre_events.actions.endpoints.connecting import LIBRARIES
 from lustre_events.actions.endpoints.kafka import KafkaSender
 from lustre_events.actions.kinds import KINDS
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, Attempt
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.action_run import Run, Seen
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import SCHEMES, Endpoint
+from lustre_events.domain.rules.rule_file import parse
 from lustre_events.errors import ConfigError
+from tests.support.model.actions import KNOWN
 from tests.support.servers.https import certificate
 from tests.support.servers.kafka_login import refusing_broker
 from tests.support.servers.nats import nats_server
@@ -73,6 +78,28 @@ def test_each_event_has_an_outcome_and_keeps_its_key(receiver: Receiver) -> None
     assert {key for key, _ in arrived} == {receiver.shown(event.key) for event in events}
     bodies = {event.body for event in events} if receiver.endpoint.kind != "mail" else {b"what happened"}
     assert {body.strip() for _, body in arrived} == bodies
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_name_that_is_no_text_is_percent_encoded_and_a_body_has_an_end(kind: str) -> None:
+    """What is sent is JSON whatever bytes a name has, and a body that is too large is refused with its size."""
+    known = replace(KNOWN, endpoints={"e": endpoint_at(kind, 9)}, kinds={kind: KINDS[kind].read_with})
+    text = (
+        '[[rule]]\nname = "r"\naction = "{}"\nendpoint = "e"\nbody = {{ path = "{{path}}", n = "{{doc.t.n}}" }}\n'
+    )
+    (rule,) = parse(text.format(kind), "rules.toml", (), known=known).actions.rules
+    run = Run(
+        id="1", key="k", rule="r", digest="d", trigger="content", endpoint="e", action=kind,
+        fid=FID(0x200000400, 1, 0), event_ns=10**18,
+    )  # fmt: skip
+
+    def rendered(text: str) -> str:
+        facts = bodies.known_of(run, b"caf\xe9.dat", Seen(), {"t": {"n": text}})
+        return json.dumps(json.loads(bodies.rendered(rule, run, facts)))
+
+    assert "/caf%E9.dat" in rendered("few")
+    with pytest.raises(ConfigError, match="64 KiB are the most"):
+        rendered("x" * (64 << 10))
 
 
 def test_a_check_sends_nothing(receiver: Receiver) -> None:
