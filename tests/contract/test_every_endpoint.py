@@ -208,7 +208,7 @@ def test_a_wrong_login_holds_the_endpoint(kind: str, tmp_path: Path, caplog: pyt
         else:
             port = stack.enter_context(refusing_broker(trusted, key))
         endpoint = replace(
-            endpoint_at(kind, port, 5), url=f"{SCHEMES[kind][0]}://127.0.0.1:{port}", ca=str(trusted),
+            endpoint_at(kind, port, 30), url=f"{SCHEMES[kind][0]}://127.0.0.1:{port}", ca=str(trusted),
             secret=str(secret),
         )  # fmt: skip
         if kind == "redis":
@@ -250,7 +250,7 @@ def test_nats_without_a_stream_or_permission_holds_the_endpoint(tmp_path: Path) 
     users = 'authorization { users = [ { user: "a", permissions: { publish: { deny: "denied" } } } ] }\n'
     with nats_server(tmp_path, f"{users}no_auth_user: a\n") as port:
         for subject, words in (("nobodys", "no stream of JetStream takes"), ("denied", "Permissions Violation")):
-            found = sent(replace(endpoint_at("nats", port, 20), subject=subject), parcels(2))
+            found = sent(replace(endpoint_at("nats", port, 30), subject=subject), parcels(2))
             assert [(each.outcome, words.lower() in each.error.lower()) for each in found] == [(ENDPOINT, True)] * 2
 
 
@@ -271,7 +271,7 @@ def test_nats_gets_no_login_where_the_url_says_tls_and_the_server_does_not(tmp_p
         thread = threading.Thread(target=plain, args=(server,), daemon=True)
         thread.start()
         port = server.getsockname()[1]
-        endpoint = replace(endpoint_at("nats", port, 5), url=f"tls://127.0.0.1:{port}", secret=str(secret))
+        endpoint = replace(endpoint_at("nats", port, 30), url=f"tls://127.0.0.1:{port}", secret=str(secret))
         (attempt,) = sent(endpoint, parcels(1))
         thread.join(20)
     assert (attempt.outcome, "no TLS" in attempt.error, bytes(heard)) == (ENDPOINT, True, b"")

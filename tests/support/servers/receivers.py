@@ -99,7 +99,7 @@ def _webhook(_: Path) -> Iterator[Receiver]:
             events = [event for each in found for event in (each if isinstance(each, list) else [each])]
             return [(event["id"], json.dumps(event).encode()) for event in events]
 
-        yield Receiver(Endpoint("e", "webhook", listener.url, private=True, timeout_seconds=5), arrived)
+        yield Receiver(Endpoint("e", "webhook", listener.url, private=True, timeout_seconds=30), arrived)
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def _mail(_: Path) -> Iterator[Receiver]:
             return [(str(mail["Message-ID"])[1:41], mail.get_payload(decode=True)) for mail in mails]  # type: ignore[misc]
 
         endpoint = Endpoint(
-            "e", "mail", url, private=True, timeout_seconds=5, sender="a@example.org", to=("b@example.org",)
+            "e", "mail", url, private=True, timeout_seconds=30, sender="a@example.org", to=("b@example.org",)
         )
         yield Receiver(endpoint, arrived, lambda key: hashlib.sha256(key.encode()).hexdigest()[:40])
 
@@ -122,7 +122,7 @@ def _nats(folder: Path) -> Iterator[Receiver]:
         url = f"nats://127.0.0.1:{port}"
         nats_call(url, "add_stream", name="FILES", subjects=[SUBJECT])
         yield Receiver(
-            Endpoint("e", "nats", url, private=True, timeout_seconds=5, subject=SUBJECT),
+            Endpoint("e", "nats", url, private=True, timeout_seconds=30, subject=SUBJECT),
             lambda: stored(url, "FILES"),
         )
 
@@ -139,7 +139,7 @@ def _redis(folder: Path) -> Iterator[Receiver]:
             return [(fields[b"key"].decode(), fields[b"event"]) for _, fields in entries]
 
         endpoint = Endpoint(
-            "e", "redis", f"redis://127.0.0.1:{port}/0", private=True, timeout_seconds=5, stream=STREAM
+            "e", "redis", f"redis://127.0.0.1:{port}/0", private=True, timeout_seconds=30, stream=STREAM
         )
         yield Receiver(endpoint, arrived, admin=client)
 
@@ -181,7 +181,7 @@ def _kafka(_: Path) -> Iterator[Receiver]:
         return [(dict(record.headers())["key"].decode(), record.value()) for record in records(broker.port)]
 
     url = f"kafka://127.0.0.1:{broker.port}"
-    yield Receiver(Endpoint("e", "kafka", url, private=True, timeout_seconds=5, topic=STREAM), arrived)
+    yield Receiver(Endpoint("e", "kafka", url, private=True, timeout_seconds=30, topic=STREAM), arrived)
     del holder
 
 
