@@ -53,6 +53,13 @@ SIGNATURES: tuple[tuple[int, re.Pattern[bytes], str], ...] = tuple(
         (0, rb"DDS \x7c\0\0\0", "image/vnd.ms-dds"),
         (0, rb"\x0a[\0\x02-\x05]\x01[\x01\x02\x04\x08].{60}\0", "image/x-pcx"),
         (0, rb".\0[\x02\x03\x0a\x0b]\0{9}(?!\0\0)..(?!\0\0)..[\x08\x10\x18\x20]", "image/x-tga"),
+        # a table of dBase: its date, then after 32 bytes the name and the type of its first field
+        (
+            0,
+            rb"(?=.{43}[CNFDLMIBGOTY@+])[\x03\x83\x8b\xf5].[\x01-\x0c][\x01-\x1f].{8}\0\0.{18}[A-Za-z_][\w-]{0,9}\0",
+            "application/x-dbf",
+        ),
+        (36, rb"acsp", "application/vnd.iccprofile"),
         (0, rb"P[14]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s", "image/x-portable-bitmap"),
         (0, rb"P[25]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(?:#[^\n]*\n\s*)*\d+\s", "image/x-portable-graymap"),
         (0, rb"P[36]\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+(?:#[^\n]*\n\s*)*\d+\s", "image/x-portable-pixmap"),
