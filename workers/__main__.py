@@ -57,7 +57,7 @@ Load = Callable[[], Settings]
     "--until",
     type=_moment,
     metavar="EPOCH_SECONDS",
-    help="Leave in good time before this moment (the end of a Slurm job): take no job for which it is too late.",
+    help="End before this moment, e.g. the end of a Slurm job: take no job for which it is too late.",
 )
 @click.option(
     "--instance", metavar="NAME", default="", help="`builtin`: serve the queue of what is built in alone."

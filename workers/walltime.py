@@ -25,7 +25,7 @@ class Walltime:
 
     Args:
         until: when it must have left, in seconds since the epoch.
-        job_seconds: longest run of one job.
+        job_seconds: longest time that one job may run.
         clock: the time in seconds since the epoch.
     """
 

@@ -154,7 +154,7 @@ class Courier:
         try:
             attempts = lane.send(delivery)
         except Exception:
-            log.exception("sending to %s failed through a fault of lustre-events", lane.endpoint.name)
+            log.exception("sending to %s failed because of a bug in lustre-events", lane.endpoint.name)
             return  # the lease ends
         self.sent += len(attempts)
         self._answer(delivery, attempts)

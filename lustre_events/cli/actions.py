@@ -67,8 +67,8 @@ def show(name: str, *, settings: Settings) -> None:
 
 @actions_command.command("hold")
 @click.argument("name")
-@click.option("--why", default="", help="What is said about it.")
-@click.option("--endpoint", is_flag=True, help="NAME is an endpoint's, though a rule has it too.")
+@click.option("--why", default="", help="The reason, which `status` shows.")
+@click.option("--endpoint", is_flag=True, help="NAME is an endpoint, where a rule has the same name.")
 @with_settings
 def hold(name: str, *, settings: Settings, why: str, endpoint: bool) -> None:
     """Hold a rule or an endpoint: its runs wait, and nothing is lost."""
@@ -80,7 +80,7 @@ def hold(name: str, *, settings: Settings, why: str, endpoint: bool) -> None:
 
 @actions_command.command("release")
 @click.argument("name")
-@click.option("--endpoint", is_flag=True, help="NAME is an endpoint's, though a rule has it too.")
+@click.option("--endpoint", is_flag=True, help="NAME is an endpoint, where a rule has the same name.")
 @with_settings
 def release(name: str, *, settings: Settings, endpoint: bool) -> None:
     """Release a rule or an endpoint: its runs go on."""

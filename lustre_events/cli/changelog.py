@@ -47,7 +47,10 @@ def users(mdts: tuple[str, ...], *, as_json: bool, settings: Settings) -> None:
 @changelog_command.command("register")
 @mdt_option
 @click.option(
-    "--name", default=DEFAULT_NAME, show_default=True, help="A part of the user's id, where the server can."
+    "--name",
+    default=DEFAULT_NAME,
+    show_default=True,
+    help="The user's name, a part of its id where the server can.",
 )
 @click.option("--mask", default="", help="Record only these types for it, e.g. CREAT,UNLNK. Default: the server's.")
 @with_settings

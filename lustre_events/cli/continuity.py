@@ -51,7 +51,7 @@ def show_continuity(mdts: tuple[str, ...], *, as_json: bool, settings: Settings)
     default=WAIT_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="Compare again for so long while differences are left: workers may not be done.",
+    help="Compare again for this long while differences are left: workers may not be done.",
 )
 @with_index
 @with_settings
@@ -91,7 +91,7 @@ def reconcile(
             f"run: lustre-events verify {mount} --repair, then this again"
         )
     for mdt, until_ns in began.items():
-        click.echo(f"{mdt}: {streams.accept(mdt, until_ns)} losses recovered")
+        click.echo(f"{mdt}: losses recovered: {streams.accept(mdt, until_ns)}")
 
 
 @continuity_command.command("accept")
@@ -101,4 +101,4 @@ def accept_continuity(mdts: tuple[str, ...], *, settings: Settings) -> None:
     """Say that the losses of each MDT so far are known and dealt with."""
     streams = wiring.streams(settings)
     for mdt in wiring.known_mdts(streams, mdts):
-        click.echo(f"{mdt}: {streams.accept(mdt)} losses accepted")
+        click.echo(f"{mdt}: losses accepted: {streams.accept(mdt)}")

@@ -17,7 +17,7 @@ images_option = click.option(
 @click.command("demo")
 @images_option
 @click.option("--keep", is_flag=True, help="Keep it running afterwards, to drop files in.")
-@click.option("--full", is_flag=True, help="Show a file of every family of extractors whose image is there, too.")
+@click.option("--full", is_flag=True, help="Also show a file of each family of extractors whose image is there.")
 def demo_command(*, images: Path, keep: bool, full: bool) -> None:
     """Run the main job on this machine: write files, wait, search, change them, search again."""
     demo.run(images, click.echo, keep=keep, full=full)

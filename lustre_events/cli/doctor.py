@@ -27,7 +27,7 @@ _SIGNS = {OK: ("ok", "green"), INFO: ("info", "blue"), WARNING: ("warning", "yel
     "roles",
     multiple=True,
     type=click.Choice(EXAMINED),
-    help="What this node is. Default: what it is set up for.",
+    help="The role of this node. Default: all that it is set up for.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per finding.")
 @click.option("--config", "path", envvar="LUSTRE_EVENTS_CONFIG", metavar="FILE",

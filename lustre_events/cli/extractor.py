@@ -85,7 +85,7 @@ def build(target: str, *, settings: Settings) -> None:
 @extractor_command.command("add")
 @click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--link", is_flag=True, help="Link to FOLDER instead of copying it.")
-@click.option("--own", is_flag=True, help="As your own extractor, into [worker] user_extractors.")
+@click.option("--own", is_flag=True, help="Add it as your own, to [worker] user_extractors.")
 @click.option("--no-validate", is_flag=True, help="Do not run it on its samples first.")
 @config_option
 def add(folder: Path, *, link: bool, own: bool, no_validate: bool, config_path: str | None) -> None:
@@ -125,7 +125,7 @@ def list_(*, settings: Settings, as_json: bool) -> None:
 
 @extractor_command.command("suspend")
 @click.argument("name")
-@click.option("--reason", default="", help="What `status` says about it.")
+@click.option("--reason", default="", help="The reason, which `status` shows.")
 @with_settings
 def suspend(name: str, *, reason: str, settings: Settings) -> None:
     """Let the work of NAME wait until `resume`; nothing is lost."""
@@ -159,9 +159,9 @@ def enable(name: str, *, settings: Settings) -> None:
 @extractor_command.command("reprocess")
 @click.argument("name")
 @click.option(
-    "--where", "query", required=True, metavar="QUERY", help="Which files, as in `search`; type:f is all."
+    "--where", "query", required=True, metavar="QUERY", help="Which files, as a query of `search`; type:f: all."
 )
-@click.option("--detach", is_flag=True, help="Go on in the background.")
+@click.option("--detach", is_flag=True, help="Continue in the background.")
 @with_index
 @with_settings
 def reprocess_command(name: str, *, query: str, detach: bool, index_url: str | None, settings: Settings) -> None:
@@ -183,7 +183,7 @@ def reprocess_command(name: str, *, query: str, detach: bool, index_url: str | N
             if each.waits != said:
                 said = each.waits
                 bar.console.print(f"{name}: {said or 'it works again'}", markup=False)
-    click.echo(f"{name}: {rows} files are extracted again")
+    click.echo(f"{name}: files that are extracted again: {rows}")
 
 
 def _change(settings: Settings, action: str, name: str, **more: str) -> None:

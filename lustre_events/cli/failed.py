@@ -87,7 +87,7 @@ def show(fids: tuple[str, ...], *, as_json: bool, source: SearchSource) -> None:
 @with_search
 def retry(*, choice: Choice, source: SearchSource) -> None:
     """Try failed files again, at once and with all their tries."""
-    click.echo(f"{_ask('retry', 'rows', choice, source)} files are tried again")
+    click.echo(f"files that are tried again: {_ask('retry', 'rows', choice, source)}")
 
 
 @failed_command.command("drop")
@@ -95,7 +95,7 @@ def retry(*, choice: Choice, source: SearchSource) -> None:
 @with_search
 def drop(*, choice: Choice, source: SearchSource) -> None:
     """Forget failures; good documents of the files stay."""
-    click.echo(f"{_ask('drop', 'dropped', choice, source)} failures are forgotten")
+    click.echo(f"failures that are forgotten: {_ask('drop', 'dropped', choice, source)}")
 
 
 def _ask(action: str, counted: str, choice: Choice, source: SearchSource) -> int:

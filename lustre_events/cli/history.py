@@ -25,12 +25,16 @@ _EVERYTHING = 1 << 62
 
 @click.command("history")
 @click.argument("target", metavar="FID|PATH|DIRECTORY/**")
-@click.option("--since", default="", metavar="TIME", help="From then on: 2026-11-22, 2026-11-22T10:00, now-7d.")
-@click.option("--until", default="", metavar="TIME", help="Up to then, that day or minute too.")
+@click.option(
+    "--since", default="", metavar="TIME", help="Only from this time on: 2026-11-22, 2026-11-22T10:00, now-7d."
+)
+@click.option(
+    "--until", default="", metavar="TIME", help="Only up to this time; a day or a minute counts as a whole."
+)
 @click.option("--user", default="", help="Only what this user did: a name or a UID.")
 @click.option("--job", default="", metavar="JOBID", help="Only what this job did; * and ? stand for anything.")
 @click.option("--types", default="", help="Only these record types, e.g. UNLNK,RENME.")
-@click.option("--as-of", default="", metavar="TIME", help="List what was in a directory then.")
+@click.option("--as-of", default="", metavar="TIME", help="List what was in a directory at this time.")
 @with_viewer
 @with_search
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per record.")

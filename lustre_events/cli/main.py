@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as exc:
         if not logs.in_journal():
             raise
-        log.critical("a fault of lustre-events: %s: %s", type(exc).__name__, exc, exc_info=True,
+        log.critical("a bug in lustre-events: %s: %s", type(exc).__name__, exc, exc_info=True,
                      extra={"action": "end"})  # fmt: skip
         sys.exit(1)
 

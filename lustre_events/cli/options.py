@@ -129,7 +129,7 @@ def _viewer(_ctx: click.Context, _option: click.Parameter, name: str | None) -> 
         return None
     viewer = Viewer.of_user(name)
     if os.geteuid() not in {0, viewer.uid}:
-        raise ConfigError("only root may search with the eyes of somebody else; leave --as out, or name yourself")
+        raise ConfigError("only root may search as another user; leave --as out, or name yourself")
     return viewer
 
 

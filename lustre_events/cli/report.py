@@ -26,12 +26,16 @@ from lustre_events.inspect.history import moment
 @click.argument("path", default="/")
 @with_search
 @with_viewer
-@click.option("--query", default="", metavar="QUERY", help="Only of what this finds, as in `search`.")
+@click.option("--query", default="", metavar="QUERY", help="Only files that this query finds, as in `search`.")
 @click.option(
-    "--activity", "of_activity", is_flag=True, help="Instead: users, jobs, directories with most changes."
+    "--activity", "of_activity", is_flag=True, help="Report users, jobs and directories with most changes instead."
 )
-@click.option("--since", default="now-1d", show_default=True, metavar="TIME", help="With --activity: from then on.")
-@click.option("--until", default="now", show_default=True, metavar="TIME", help="With --activity: up to then.")
+@click.option(
+    "--since", default="now-1d", show_default=True, metavar="TIME", help="With --activity: only from this time on."
+)
+@click.option(
+    "--until", default="now", show_default=True, metavar="TIME", help="With --activity: only up to this time."
+)
 @click.option("--most", default=10, show_default=True, type=click.IntRange(1, 1_000), help="Rows of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def report_command(

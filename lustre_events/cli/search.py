@@ -50,17 +50,17 @@ def _completions(_ctx: click.Context, _argument: click.Parameter, typed: str) ->
 @click.option(
     "--sort", help="Order by size, mtime, ctime or atime; with - before it, the largest first. Or: relevance."
 )
-@click.option("--cursor", help="Go on behind the last page, with what that one printed to stderr.")
+@click.option("--cursor", help="Continue after the last page, with what it printed to stderr.")
 @click.option("--count", "only_count", is_flag=True, help="Print only how many files match.")
 @click.option("--facets", metavar="FIELD,...", help="Print the most frequent values of fields, e.g. owner,ext.")
 @click.option("--format", "export", type=click.Choice(FORMATS), help="Write all hits: a row or line for each path.")
 @click.option("--output", type=click.Path(dir_okay=False), help="With --format: the file to write; else stdout.")
 @click.option(
-    "--excerpts/--no-excerpts", default=None, help="Print below paths what matched. Default: on a terminal."
+    "--excerpts/--no-excerpts", default=None, help="Print below each path what matched. Default: on a terminal."
 )
 @as_json
 @as_csv
-@click.option("--null", "style", flag_value="null", help="Paths as they are, each with a NUL behind it (xargs -0).")
+@click.option("--null", "style", flag_value="null", help="Print paths as they are, each ended by a NUL (xargs -0).")
 def search_command(
     query: str,
     *,
@@ -124,7 +124,7 @@ def _exported(hits: Iterable[Hit], kind: str, output: str | None) -> bool:
     """Write hits, and return whether there were any."""
     if output is None:
         if kind == "parquet" and sys.stdout.isatty():
-            raise ConfigError("a Parquet file is nothing for a terminal; name it with --output FILE")
+            raise ConfigError("a Parquet file cannot be shown on a terminal; write it with --output FILE")
         return write(hits, kind, sys.stdout.buffer) > 0
     beside = Path(f"{output}.{os.getpid()}.part")
     try:

@@ -36,12 +36,16 @@ def _changed(_ctx: click.Context, _option: click.Parameter, given: tuple[str, ..
 @click.option("--set", "changed", multiple=True, metavar="SECTION.KEY=VALUE", callback=_changed,
               help="A setting for the file that is made; may be repeated.")  # fmt: skip
 @click.option("--enable", is_flag=True, help="Start the units now and after each boot.")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(min=1), help="For --enable: how many.")
+@click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(min=1), help="With --enable: how many units."
+)
 @click.option("--dry-run", "dry", is_flag=True, help="Only say what would be done.")
-@click.option("--remove", is_flag=True, help="Undo it; without roles: of all. Logins, settings and data stay.")
+@click.option(
+    "--remove", is_flag=True, help="Undo the setup of these roles, or of all. Logins, settings and data stay."
+)
 @click.option("--purge", is_flag=True, help="With --remove: logins, certificates, settings, index and images, too.")
 @click.option("--root", default="/", type=click.Path(file_okay=False, path_type=Path),
-              help="Do it below this folder, for the image of a node; nothing is started.")  # fmt: skip
+              help="Set up below this folder, e.g. for the image of a node; nothing is started.")  # fmt: skip
 def setup_command(
     roles: tuple[str, ...], redis: str, changed: dict[str, dict[str, Any]], workers: int, root: Path,
     *, enable: bool, dry: bool, remove: bool, purge: bool,

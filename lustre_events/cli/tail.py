@@ -21,7 +21,7 @@ from lustre_events.node import wiring
     "-n", "--newest", default=10, show_default=True, help="Start this number of records back in each MDT."
 )
 @click.option("--from-start", is_flag=True, help="Begin with everything that is still in Redis.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until interrupted.")
+@click.option("-f", "--follow", is_flag=True, help="Then follow new records, until interrupted.")
 @with_settings
 def tail_command(
     mdts: tuple[str, ...], *, form: str, types: str, newest: int, from_start: bool, follow: bool, settings: Settings

@@ -37,13 +37,15 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="For scripts.")
 
 
 @token_command.command("create")
-@click.option("--label", default="", help="What it is for; it stands in the list.")
+@click.option("--label", default="", help="What it is for, as the list shows it.")
 @click.option("--scope", "scopes", multiple=True, default=("read",), type=click.Choice(SCOPES), show_default=True,
               help="read: search and look; act: retry, reprocess, keep searches.")  # fmt: skip
 @click.option(
-    "--days", default=90.0, show_default=True, type=click.FloatRange(min=0.001), help="How long it lives."
+    "--days", default=90.0, show_default=True, type=click.FloatRange(min=0.001), help="Days until it expires."
 )
-@click.option("--user", help="Whose token, as root on the console's node. Without it: your own, by your password.")
+@click.option(
+    "--user", help="Make it for this user, as root on the console's node. Default: your own, by password."
+)
 @click.option("--per-minute", default=0, type=click.IntRange(min=0),
               help="With --user: most requests a minute. 0: the site's limit.")  # fmt: skip
 @_server
@@ -75,7 +77,7 @@ def keep(*, settings: Settings) -> None:
 
 
 @token_command.command("list")
-@click.option("--all", "everybody", is_flag=True, help="Of all users, as root on the console's node.")
+@click.option("--all", "everybody", is_flag=True, help="List those of all users, as root on the console's node.")
 @_as_json
 @_server
 @with_settings
@@ -92,7 +94,7 @@ def list_(*, everybody: bool, as_json: bool, server: str | None, settings: Setti
 
 @token_command.command("revoke")
 @click.argument("number", metavar="ID")
-@click.option("--any", "anybody", is_flag=True, help="Also of others, as root on the console's node.")
+@click.option("--any", "anybody", is_flag=True, help="Also revoke those of others, as root on the console's node.")
 @_server
 @with_settings
 def revoke(number: str, *, anybody: bool, server: str | None, settings: Settings) -> None:

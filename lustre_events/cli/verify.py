@@ -21,7 +21,7 @@ sample_option = click.option(
 @click.command("verify")
 @click.argument("path", type=click.Path(exists=True, file_okay=False))
 @sample_option
-@click.option("--repair", is_flag=True, help="Have the differences repaired; they are listed all the same.")
+@click.option("--repair", is_flag=True, help="Repair the differences, and list them.")
 @with_index
 @with_settings
 @click.pass_context

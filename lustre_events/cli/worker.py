@@ -10,7 +10,7 @@ import click
 
 @click.command("worker")
 @click.option("--config", "config_path", envvar="LUSTRE_EVENTS_CONFIG", metavar="FILE", help="Settings (TOML).")
-@click.option("--until", metavar="EPOCH_SECONDS", help="Leave in good time before this moment (a Slurm job's end).")
+@click.option("--until", metavar="EPOCH_SECONDS", help="End before this moment, e.g. the end of a Slurm job.")
 @click.option(
     "--instance",
     metavar="NAME",

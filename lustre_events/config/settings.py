@@ -126,7 +126,9 @@ class DispatcherSettings:
     retry_seconds: float = setting(10.0, "wait before the first retry of a failed file; doubles each time")
     attempts: int = setting(3, "tries per file and extractor before its failure is kept")
     lease_seconds: float = setting(10.0, "a dispatcher that is silent for this long is replaced by its standby")
-    skew_seconds: float = setting(5.0, "most that the clocks of two MDSs, or of an MDS and this node, differ")
+    skew_seconds: float = setting(
+        5.0, "largest difference between the clocks of two MDSs, or of an MDS and this node"
+    )
     breaker_jobs: int = setting(3, "consecutive job failures before the extractor is suspended")
     subscriber_max_lag: int = setting(
         10_000_000, "records of an MDT kept in Redis for a subscriber group alone; further behind, it is cut off"
@@ -185,8 +187,8 @@ class WorkerSettings:
     )
     mime: bool = setting(True, "`stat` reads the first 4 KB of each file for its type by content")
     xattrs: bool = setting(True, "`stat` reads extended attributes `user.*`, which are found as `xattr.NAME`")
-    job_timeout_seconds: int = setting(600, "longest run of one job")
-    worker_ttl_seconds: int = setting(30, "RQ takes a worker for dead when it is silent for this long")
+    job_timeout_seconds: int = setting(600, "longest time that one job may run")
+    worker_ttl_seconds: int = setting(30, "RQ considers a worker dead when it is silent for this long")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +196,8 @@ class HistorySettings:
     """The history: records on disk, so that `lustre-events history` says who did what to a file, and when."""
 
     days: int = setting(0, "days that are kept; 0: no history is kept")
-    folder: str = setting("/var/lib/lustre-events/history", "where; about 20 bytes for each record")
-    max_bytes: int = setting(100 << 30, "most bytes of all of it; beyond that the oldest days are removed")
+    folder: str = setting("/var/lib/lustre-events/history", "folder of the history; about 20 bytes for each record")
+    max_bytes: int = setting(100 << 30, "largest size of the history; beyond it the oldest days are removed")
 
 
 @dataclass(frozen=True, slots=True)

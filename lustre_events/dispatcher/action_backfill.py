@@ -56,8 +56,8 @@ class Backfill:
         trigger = next((each for each in (CONTENT, DOCUMENT) if each in rule.on), "")
         if not trigger:
             raise ConfigError(
-                f"rule {rule.name!r} is on {', '.join(sorted(rule.on))}; only what is in files can be told again: "
-                "content, document"
+                f"rule {rule.name!r} is on {', '.join(sorted(rule.on))}; only rules on content or document can be "
+                "run again for files that exist"
             )
         made = [_run(turn, rule, fid, row, trigger, asked.once) for fid, row in rows.items()]
         known = turn.transaction.runs([run.id for run in made])

@@ -209,7 +209,7 @@ class ResultWriter:
         )
         if not known:
             log.error(
-                "a result of extractor %r, serial %d, for %s is none that this dispatcher asked for; it is dropped",
+                "a result of extractor %r, serial %d, for %s was not asked for by this dispatcher; it is dropped",
                 result.extractor, result.serial, result.fid, extra={"action": "drop"},
             )  # fmt: skip
         return known

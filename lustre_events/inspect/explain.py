@@ -87,7 +87,8 @@ def sentences(view: ObjectView, known: Circumstances) -> Iterator[Sentence]:
 def unknown(path: bytes, status: Status) -> Iterator[Sentence]:
     """Yield why the index may not know a path."""
     yield Sentence(
-        f"{_quoted(path)}: no such path in the index", "a record that tells of it, or a scan of its directory"
+        f"{_quoted(path)}: no such path in the index",
+        "a record that names it, or lustre-events scan of its directory",
     )
     yield from service(status)
 
@@ -100,7 +101,7 @@ def service(status: Status) -> Iterator[Sentence]:
         alive = status.dispatcher.alive_ns
         silent = (status.time_ns - alive) / SECOND_NS
         if silent > SILENT_SECONDS:
-            since = f"has been silent for {span_text(silent)}" if alive else "was never heard of"
+            since = f"has been silent for {span_text(silent)}" if alive else "has never run"
             yield Sentence(f"the dispatcher {since}, so nothing new comes into the index", "a dispatcher that runs")
     for mdt, state in (status.mdts or {}).items():
         if state.behind:
@@ -116,8 +117,8 @@ def service(status: Status) -> Iterator[Sentence]:
 
 def _names(view: ObjectView) -> Sentence:
     if view.facts is None and not view.paths:
-        return Sentence(f"{view.fid}: the index does not know it: it is gone, or nobody has told of it",
-                        "a record that tells of it, or a scan")  # fmt: skip
+        return Sentence(f"{view.fid}: not in the index: it is gone, or no record has named it yet",
+                        "a record that names it, or a scan")  # fmt: skip
     if not view.paths:
         return Sentence(f"{view.fid}: the index knows no name of it: it was removed, or a record is still to come",
                         "the sweeper, or `heal`")  # fmt: skip
@@ -128,7 +129,9 @@ def _names(view: ObjectView) -> Sentence:
 
 def _cause(facts: ObjectFacts, status: Status) -> Sentence:
     if not facts.cause:
-        return Sentence("no record has told of a change of it: other records name it, or a scan has found it")
+        return Sentence(
+            "no changelog record mentions a change of it: it is known from other records, or from a scan"
+        )
     key = OrderKey.unpack(facts.cause)
     at = time_text(key.eff_time)
     if not key.index:

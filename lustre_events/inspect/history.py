@@ -146,7 +146,7 @@ def objects(told: Teller, target: bytes) -> set[FID]:
     found = told.fids_at(target)
     if not found:
         raise ConfigError(
-            f"/{printable(target.strip(b'/'))}: neither the index nor the history knows such a path; names count "
-            "as they are written, with their case"
+            f"/{printable(target.strip(b'/'))}: neither in the index nor in the history; check how it is "
+            "written: upper and lower case differ"
         )
     return found

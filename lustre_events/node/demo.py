@@ -217,7 +217,7 @@ def _ask(index: str, say: Say, *queries: str) -> None:
 def _without_document(view: ObjectView, sample: DemoFile, runtime: str, say: Say) -> None:
     """Say why a sample has no document: a plain process may lack the packages that the image has."""
     errors = [str(each.failure.get("stderr") or each.failure.get("error", "")) for each in view.failures]
-    why = " ".join(errors).strip().splitlines() or ["nobody knows why"]
+    why = " ".join(errors).strip().splitlines() or ["no reason is known"]
     if runtime != "process":
         raise LustreEventsError(f"{sample.extractor} made no document of /{sample.path}: {why[-1]}")
     say(f"  no document of /{sample.path}, whose extractor failed: {why[-1]}")

@@ -27,7 +27,7 @@ def change() -> str | Response:
     site, form, user = flask.current_app.extensions["site"], flask.request.form, signin.person().name
     if form.get("revoke"):
         token = site.tokens.revoke(form["revoke"], user)
-        flask.flash(f"The token {token.label or token.id} opens nothing any more.")
+        flask.flash(f"The token {token.label or token.id} no longer works.")
         return flask.redirect(flask.url_for("account.tokens"))
     days = form.get("days", "")
     if days not in {str(each) for each in DAYS}:
@@ -61,7 +61,7 @@ def change_feed() -> str | Response:
         address = site.feeds.make(user, form["make"])
         return _followed(flask.request.host_url.rstrip("/") + address)
     site.feeds.end(user, form.get("end", ""))
-    flask.flash("The feed is ended: its address opens nothing any more.")
+    flask.flash("The feed has ended: its address no longer works.")
     return flask.redirect(flask.url_for("account.followed"))
 
 

@@ -126,7 +126,7 @@ def feed(address: str) -> Response:
     except (NotAllowed, ConfigError) as exc:
         flask.abort(404, str(exc))
     if viewer.uid != found.uid:
-        flask.abort(404, f"{found.user} was another user when this feed was made; make a new one")
+        flask.abort(404, f"{found.user} is not the account that this feed was made for; make a new one")
     seconds = site.pace.wait(found.user, site.settings.requests_per_minute)
     if seconds:
         flask.abort(429, f"too many requests; ask again in {int(seconds) + 1} s")

@@ -103,7 +103,7 @@ def admit(user: str, password: str) -> None:
     log.warning("refused a login", extra={"action": "refuse", "user": user[:64], "from": flask.request.remote_addr})
     if not admitted:
         raise TooOften("Too many wrong passwords for this user; wait a few seconds before the next one.")
-    raise NotAllowed("This user and password do not belong together.")
+    raise NotAllowed("Wrong user or password.")
 
 
 @pages.post("/logout")

@@ -99,10 +99,10 @@ def test_failed_files_are_listed_with_the_reason(site: Site) -> None:
 
 def test_a_failed_file_is_tried_again_and_forgotten(site: Site) -> None:
     """`retry` gives it out at once; when it fails again it is there again, until it is dropped."""
-    assert site.run("failed", "retry", "--error", "no such words") == "0 files are tried again\n"
-    assert site.run("failed", "retry", "--path", "/bad.doc") == "1 files are tried again\n"
+    assert site.run("failed", "retry", "--error", "no such words") == "files that are tried again: 0\n"
+    assert site.run("failed", "retry", "--path", "/bad.doc") == "files that are tried again: 1\n"
     wait_for(lambda: "jobs" in site.status()["index"]["counters"] and not site.status()["index"]["pending"])
-    assert site.run("failed", "drop", "--path", "/*.doc") == "1 failures are forgotten\n"
+    assert site.run("failed", "drop", "--path", "/*.doc") == "failures that are forgotten: 1\n"
     assert site.run("failed", "list") == ""
 
 
@@ -129,7 +129,7 @@ def test_an_extractor_is_disabled_and_enabled(site: Site) -> None:
 def test_files_are_extracted_again(site: Site) -> None:
     """`reprocess` ends when all that it concerns is done, and says how many files that were."""
     assert site.run("extractor", "reprocess", "words", "--where", "name:a.txt OR name:b.txt") == (
-        "words: 2 files are extracted again\n"
+        "words: files that are extracted again: 2\n"
     )
     assert "did you mean words?" in site.run("extractor", "reprocess", "wrods", "--where", "type:f", code=2)
 

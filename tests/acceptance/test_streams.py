@@ -182,7 +182,7 @@ def test_continuity_is_shown_and_accepted(site: Site) -> None:
         f"{MDT0}: nothing lost",
         f"{MDT1}: continuity lost: 17 to 23, 2023-11-14T22:13:20Z: the changelog user was gone",
     ]
-    assert site.run("continuity", "accept", MDT1).stdout.decode() == f"{MDT1}: 1 losses accepted\n"
+    assert site.run("continuity", "accept", MDT1).stdout.decode() == f"{MDT1}: losses accepted: 1\n"
     again = json.loads(site.run("continuity", "show", "--mdt", MDT1, "--json").stdout)
     assert [loss["accepted"] for loss in again[MDT1]] == [True]
     assert b"did you mean lustre-MDT000" in site.run("continuity", "accept", "lustre-MDT001", code=2).stderr

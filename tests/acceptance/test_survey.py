@@ -92,7 +92,7 @@ def test_a_tree_is_scanned_verified_repaired_and_reconciled(service: Service) ->
     (top / "run2" / "new" / "deep.csv").rename(top / "unseen.csv")
     done = command(service, "continuity", "reconcile", "--all", "--sample", "100%")
     assert done.returncode == 0, said(done)
-    assert done.stdout.decode() == "local-MDT0000: 1 losses recovered\n"
+    assert done.stdout.decode() == "local-MDT0000: losses recovered: 1\n"
     found = command(service, "search", "name:unseen.csv")
     assert b"unseen.csv" in found.stdout
     assert command(service, "continuity", "reconcile", "--all").stdout == b"nothing was lost\n"
@@ -137,7 +137,7 @@ def test_an_index_behind_the_stream_is_reconciled(service: Service, tmp_path: Pa
 
     done = command(service, "continuity", "reconcile", "--all", "--sample", "100%")
     assert done.returncode == 0, said(done) + service.last_words()
-    assert done.stdout == b"local-MDT0000: 1 losses recovered\n"
+    assert done.stdout == b"local-MDT0000: losses recovered: 1\n"
     assert b"the index is behind the stream" in command(service, "continuity", "show").stdout
     assert positions(service) == [reached]
     found = command(service, "search", "name:*.csv")

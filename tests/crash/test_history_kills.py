@@ -133,4 +133,4 @@ def test_the_command_tells_of_a_file_that_is_gone(tmp_path: Path) -> None:
     done = command(config, "history", "no/such/file")
     _, said = done.communicate(timeout=60)
     assert done.returncode == 2
-    assert b"neither the index nor the history" in said
+    assert b"neither in the index nor in the history" in said

@@ -81,7 +81,7 @@ def test_reading_commands_ask_the_server(node_settings: Path) -> None:
     assert [each["paths"] for each in report["largest"]] == [["/mnt/lustre/own/run.csv"]]
     assert "    tabular.columns:" in run("search", "columns:own", "--excerpts", "--sort", "-size").stdout
     assert run("failed", "list").stdout.count("no HDF5") == 2
-    assert run("failed", "retry", "--path", "/own/**").stdout == "1 files are tried again\n"
+    assert run("failed", "retry", "--path", "/own/**").stdout == "files that are tried again: 1\n"
     nothing = run("search", "colums:own")
     assert (nothing.exit_code, "did you mean columns (" in nothing.stderr) == (1, True)
     assert isinstance(run("search", "size:[1").exception, LustreEventsError)

@@ -56,7 +56,7 @@ def test_a_wrong_password_is_refused(console: Console, password: str) -> None:
     for user in (READER, "unknown"):
         answer = client.post("/login", data={"user": user, "password": password, "csrf": csrf})
         assert answer.status_code == 403
-        assert "do not belong together" in answer.text
+        assert "Wrong user or password" in answer.text
     assert client.get("/?q=type:f").status_code == 302
 
 

@@ -75,7 +75,7 @@ def test_a_wrong_time_or_path_is_said(console: Console) -> None:
     """A mistake is a sentence on the page, not a fault."""
     client = enter(console.app(), OTHER)
     assert "write a time as" in client.get("/history?path=/gone.csv&since=tomorrow").text
-    assert "neither the index nor the history" in client.get("/history?path=/never").text
+    assert "neither in the index nor in the history" in client.get("/history?path=/never").text
 
 
 def test_without_a_history_there_is_no_link(console: Console) -> None:

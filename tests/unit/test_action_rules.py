@@ -60,7 +60,7 @@ def test_a_rule_says_what_it_says() -> None:
         ("batch = 0", "batch must lie between 1 and 500"),
         ('body = { a = "{pth}" }', "names an unknown field {pth}; did you mean path?"),
         ('body = { a = "{" }', "with a bracket that stands alone"),
-        ("body = { a = 2020-01-01 }", "has what JSON has not"),
+        ("body = { a = 2020-01-01 }", "has what JSON cannot hold"),
         ("body = 5", "must be a table, a list or a text"),
         ('with = { subject = "x" }', "unknown key subject"),
         ('events = ["content"]', "unknown key events"),

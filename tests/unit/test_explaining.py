@@ -165,18 +165,20 @@ def test_what_holds_everything_up_is_said_first() -> None:
 
 def test_an_unknown_path_says_what_it_may_wait_for() -> None:
     """Nothing is known of it but that a record or a scan must come; a name is only text."""
-    assert [each.line() for each in unknown(b"\x1b.csv", status())] == [
-        "/\\x1b.csv: no such path in the index; it waits for a record that tells of it, or a scan of its directory"
-    ]
+    (only,) = unknown(b"\x1b.csv", status())
+    assert only.line() == (
+        "/\\x1b.csv: no such path in the index; it waits for a record that names it, "
+        "or lustre-events scan of its directory"
+    )
     gone = ObjectView(fid_of(1), (), None, (), (), ())
-    assert "the index does not know it" in lines(gone)
+    assert "not in the index: it is gone" in lines(gone)
     assert Sentence("so it is").line() == "so it is"
 
 
 def test_what_a_scan_found_has_no_record() -> None:
     """An object that only a scan has told of says so."""
     assert "is what a scan found at 2027" in lines(view(cause=OrderKey(NOW_NS, 0, 0, 0).pack()))
-    assert "no record has told of a change of it" in lines(view(cause=b""))
+    assert "no changelog record mentions a change of it" in lines(view(cause=b""))
     assert "stat has not looked at it yet" in lines(view(facts_generation=0))
 
 

@@ -150,7 +150,7 @@ def test_the_history_is_one_line_and_what_it_waits_for() -> None:
     )
     assert waits == "  waiting: no room\\n"
     (line,) = status.history_lines(HistoryStatus(behind=7), NOW_NS)
-    assert line == "history: 0 bytes, empty; 7 behind; its keeper has never said anything"
+    assert line == "history: 0 bytes, empty; 7 behind; its keeper has never run"
 
 
 def looked(counters: dict[str, int], **fields: Any) -> Status:

@@ -225,7 +225,7 @@ def _check_body(location: Location, body: Any) -> None:
         json.dumps(body, allow_nan=False)
     except (TypeError, ValueError) as exc:
         raise location.refusal(
-            "has what JSON has not (a date, or a number without an end); write it as a text"
+            "has what JSON cannot hold (a date, or an infinite number); write it as a text"
         ) from exc
     templates.check(body, location)
 

@@ -393,7 +393,7 @@ class FeedEndedAnswer(msgspec.Struct, frozen=True):
 
 
 class TokenAnswer(msgspec.Struct, frozen=True):
-    """A personal token, without its secret. `expires_ns` in the past, or `revoked`: it opens nothing any more."""
+    """A personal token, without its secret. `expires_ns` in the past, or `revoked`: it no longer works."""
 
     id: str
     user: str

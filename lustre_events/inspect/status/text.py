@@ -94,7 +94,7 @@ def dispatcher_lines(status: Status) -> Iterator[str]:
             f"dispatcher: heard {max(0, status.time_ns - alive) / SECOND_NS:.1f} s ago"
             + (f"; active: {status.dispatcher.holder}" if status.dispatcher.holder else "")
             if alive
-            else "dispatcher: never heard of"
+            else "dispatcher: has never run"
         )
         if status.dispatcher.standbys:
             yield f"  standby: {', '.join(status.dispatcher.standbys)}"
@@ -197,7 +197,7 @@ def history_lines(history: HistoryStatus, now_ns: int) -> Iterator[str]:
     most = f" of at most {size_text(history.most_bytes)}" if history.most_bytes else ""
     yield (
         f"history: {size_text(history.bytes)}{most}, {reach}; {history.behind} behind; "
-        + (heard or "its keeper has never said anything")
+        + (heard or "its keeper has never run")
     )
     if history.waiting:
         yield f"  {printable(history.waiting.encode('utf-8', 'surrogateescape'))}"

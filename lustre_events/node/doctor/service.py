@@ -72,17 +72,17 @@ def readers(status: Status, expected: Collection[str]) -> Iterator[Finding]:
             continue
         silent = _seconds(status, state.updated_ns)
         if silent is None or silent > SILENT_SECONDS:
-            since = "for ever" if silent is None else f"for {silent:.0f} s"
-            yield failure(subject, f"it has been silent {since}", start)
+            since = "has never run" if silent is None else f"has been silent for {silent:.0f} s"
+            yield failure(subject, f"it {since}", start)
         elif state.waiting:
             yield warning(subject, f"it waits: {state.waiting}", "lustre-events status")
         else:
-            yield ok(subject, f"it lives, {state.behind} records are not committed yet")
+            yield ok(subject, f"it runs, {state.behind} records are not committed yet")
         if state.user_lost:
             yield failure(subject, f"the MDT does not know its changelog user {state.user}",
                           f"lustre-events changelog users --mdt {mdt}; then register, or write ours")  # fmt: skip
         if state.open_losses:
-            yield failure(f"continuity {mdt}", f"{len(state.open_losses)} ranges of records are or may be lost",
+            yield failure(f"continuity {mdt}", f"records are or may be lost; gaps: {len(state.open_losses)}",
                           f"lustre-events continuity reconcile {mdt}")  # fmt: skip
 
 
@@ -90,10 +90,10 @@ def dispatcher(status: Status) -> Iterator[Finding]:
     """Look whether the dispatcher lives."""
     silent = _seconds(status, status.dispatcher.alive_ns if status.dispatcher is not None else 0)
     if silent is None or silent > SILENT_SECONDS:
-        since = "has never said anything" if silent is None else f"has been silent for {silent:.0f} s"
+        since = "has never run" if silent is None else f"has been silent for {silent:.0f} s"
         yield failure("dispatcher", f"it {since}", "systemctl start lustre-events-dispatcher")
     else:
-        yield ok("dispatcher", f"it lives, heard {silent:.0f} s ago")
+        yield ok("dispatcher", f"it runs, heard {silent:.0f} s ago")
 
 
 def queues(status: Status, named: Collection[str]) -> Iterator[Finding]:
@@ -111,19 +111,19 @@ def queues(status: Status, named: Collection[str]) -> Iterator[Finding]:
     for queue in sorted({*named, *(name for name, counts in found.queues.items() if counts.waiting)}):
         waiting = found.queues.get(queue, QueueCounts()).waiting
         if queue in served:
-            yield ok(f"queue {queue}", f"{waiting} jobs wait, and it has workers")
+            yield ok(f"queue {queue}", f"jobs waiting: {waiting}; it has workers")
         else:
             start = f'systemctl start lustre-events-worker@1, with [worker] queue = "{queue}"'
             if queue == BUILTIN_QUEUE:
                 start = "systemctl enable --now lustre-events-worker@builtin, on each node with workers"
-            yield failure(f"queue {queue}", f"{waiting} jobs wait, and no worker serves it", start)
+            yield failure(f"queue {queue}", f"jobs waiting: {waiting}; no worker serves it", start)
 
 
 def groups(status: Status) -> Iterator[Finding]:
     """Look whether a subscriber was cut off."""
     for name, group in (status.groups or {}).items():
         if group.lost:
-            yield warning(f"group {name}", f"it was cut off from {len(group.lost)} ranges of records",
+            yield warning(f"group {name}", f"it was cut off from records; gaps: {len(group.lost)}",
                           f"see lustre-events groups list; or: lustre-events groups remove {name}")  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def history(status: Status) -> Iterator[Finding]:
         return
     silent = _seconds(status, own.updated_ns)
     if silent is None or silent > HISTORY_SILENT_SECONDS:
-        since = "has never said anything" if silent is None else f"has been silent for {silent:.0f} s"
+        since = "has never run" if silent is None else f"has been silent for {silent:.0f} s"
         yield failure(
             "history",
             f"its keeper {since}, and records wait for it in Redis",

@@ -113,7 +113,7 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/saved/{name}/feed", "make_feed",
-        "Make the address of an Atom feed, which opens it without a token; the one before opens nothing any more.",
+        "Make the address of an Atom feed, which opens it without a token; the earlier one stops working.",
         answers.FeedAddressAnswer, make_feed, (NAME,), scope="act",
     ),
     Operation(

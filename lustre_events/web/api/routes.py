@@ -78,7 +78,7 @@ def _asks(operation: Operation) -> tuple[str, Viewer, frozenset[str], int]:
         token = site.tokens.known(shown.strip())
         viewer = _viewer(token.user)
         if viewer.uid != token.uid:
-            raise NotAllowed(f"{token.user} was another user when this token was made; make a new one")
+            raise NotAllowed(f"{token.user} is not the account that this token was made for; make a new one")
         if operation.scope not in token.scopes:
             raise NotAllowed(
                 f"this token is not for {operation.scope!r}; make one with: lustre-events token create"
