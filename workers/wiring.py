@@ -56,10 +56,16 @@ def job_seconds(own: WorkerSettings) -> float:
 
 
 def for_builtin(settings: Settings) -> Settings:
-    """Return the settings of a worker that serves only what is built in: it runs no extractor and no container."""
-    own = replace(
-        settings.worker, queue=BUILTIN_QUEUE, pool="", runtime="process", user_extractors="", unpack_images=False
-    )
+    """Return the settings of a worker that serves only what is built in: it runs no extractor and no container.
+
+    Raises ConfigError: it is a worker of a pool.
+    """
+    if settings.worker.pool:
+        raise ConfigError(
+            f"what is built in is for the site's workers, and this is a node of the pool {settings.worker.pool}; "
+            "start no worker with --instance builtin here"
+        )
+    own = replace(settings.worker, queue=BUILTIN_QUEUE, runtime="process", user_extractors="", unpack_images=False)
     return replace(settings, worker=own)
 
 

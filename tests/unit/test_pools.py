@@ -16,6 +16,7 @@ import pytest
 
 from lustre_events.actions.seal import Seal
 from lustre_events.actions.sealed_jobs import HOLDS_SECONDS, JobExpired, PoolSeal
+from lustre_events.config.settings import Settings, WorkerSettings
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.jobs import pools
@@ -28,6 +29,7 @@ from workers import jobs
 from workers.context import CURRENT, WorkerContext
 from workers.files import Files, OpenFile
 from workers.runs import Runtime
+from workers.wiring import for_builtin, seal_of
 
 JOB = Job("pool-lab_1", "text", 1, 9, (JobItem(fid_of(1), 1, b"a"),))
 LAB = PoolSeal("lab", Seal(b"l" * 32))
@@ -140,3 +142,23 @@ def test_a_worker_of_the_site_says_whose_fault_it_is_as_before(store: MemoryStor
     jobs.run(encode_job(STAT_JOB))
     ((_, (result,)),) = MemoryResults(store).read(10)
     assert (result.status, result.blame) == ("failed", "file")
+
+
+def test_a_node_of_a_pool_runs_no_worker_for_what_is_built_in() -> None:
+    """Its login does not reach that queue; it is told so at the start."""
+    with pytest.raises(ConfigError, match="start no worker with --instance builtin here"):
+        for_builtin(Settings(worker=WorkerSettings(pool="lab")))
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        (WorkerSettings(pool="Lab*", pool_key="x"), "no name of a pool"),
+        (WorkerSettings(pool="lab"), "needs its key"),
+        (WorkerSettings(pool="lab", pool_key="x"), "needs RQ_KEY_PREFIX=le:pool:lab:rq"),
+    ],
+)
+def test_a_worker_of_a_pool_is_whole_or_does_not_start(own: WorkerSettings, message: str) -> None:
+    """Without a key, with another one's keys in Redis, or under no name, it never runs as a worker of the site."""
+    with pytest.raises(ConfigError, match=message):
+        seal_of(own)

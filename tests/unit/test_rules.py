@@ -252,6 +252,7 @@ def test_what_a_rule_asks_for() -> None:
         ("[[rule]]\nextractor = 'tabular'\nowners = ['nobody-here']", "no user of that name"),
         ("[[rule]]\nextractor = 'tabular'\nowners = [true]", "user names or numbers"),
         ("[[rule]]\nextractor = 'tabular'\nqueue = 'builtin'", "which is that of `stat`, `heal` and `scan` alone"),
+        ("[[rule]]\nextractor = 'stat'\nqueue = 'pool-lab'", "not trusted with the facts of files"),
         ("[[rule]]\nextractor = 'tabular'\nqueue = 'a b'", "queue is 'a b'; a queue's name has"),
         ("[[rule]]\nextractor = 'tabular'\npriority = true", "must be a whole number"),
         ("[[rule]]\nextractor = 'tabular'\npriority = 99999999", "priority must lie"),
@@ -371,7 +372,8 @@ def test_a_users_own_extractor_comes_before_the_sites() -> None:
     [
         ("extractor = 'stat'", "unknown extractor 'stat'"),
         ("extractor = 'hdf5'\npriority = 1", "between -1000000 and 0"),
-        ("extractor = 'hdf5'\nqueue = 'gpu'", "default, alice or alice-"),
+        ("extractor = 'hdf5'\nqueue = 'gpu'", "default, alice, alice-... or pool-alice"),
+        ("extractor = 'hdf5'\nqueue = 'pool-lab'", "is 'pool-lab'; that of a user's rule"),
     ],
 )
 def test_a_user_cannot_go_before_others(keys: str, message: str) -> None:
@@ -381,6 +383,9 @@ def test_a_user_cannot_go_before_others(keys: str, message: str) -> None:
     assert rules("[[rule]]\nextractor = 'hdf5'\nqueue = 'alice-gpu'\npriority = -5", "alice").queues == {
         "alice-gpu"
     }
+    assert rules("[[rule]]\nextractor = 'hdf5'\nqueue = 'pool-alice'", "alice").queues == {"pool-alice"}
+    with pytest.raises(ConfigError, match="is 'pool-lab'"):  # a user of that name owns no pool by it
+        rules("[[rule]]\nextractor = 'hdf5'\nqueue = 'pool-lab'", "pool")
 
 
 @given(paths)

@@ -29,10 +29,10 @@ A [[rule]] that says `action` instead of `extractor` is one of action_file.py.
 A rule holds if each condition that it names holds; of a list one entry is enough. Names are bytes. It does not hold
 for what meets one condition of `not`, nor where that is not known, e.g. in a directory whose path is not complete.
 
-A user's file is written in the same way. Its rules are about that user's files only, whatever they say; their
-names and those of the user's own extractors get `USER/` in front; they may use the queue `default` and queues that
-are named after the user (`alice`, `alice-gpu`), and no priority above 0. There are at most 100
-of them, with 500 entries in their lists. Rules of actions name endpoints that the site grants.
+A user's file is written in the same way. Its rules are about that user's files only, whatever they say; their names
+and those of the user's own extractors get `USER/` in front; they may use the queue `default`, queues that are named
+after the user (`alice`, `alice-gpu`) and the pool of that name (`pool-alice`), and no priority above 0. There are
+at most 100 of them, with 500 entries in their lists. Rules of actions name endpoints that the site grants.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, condition
 from lustre_events.domain.rules.directories import Reach, segments_of
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE, Rule, Rules, Work
 from lustre_events.errors import ConfigError
+from lustre_events.jobs import pools
 from lustre_events.jobs.messages import BUILT_IN, BUILTIN_QUEUE, STAT
 
 MOST_RULES = 100
@@ -174,15 +175,28 @@ def _check_amount(origin: str, entries: Sequence[Mapping[str, Any]]) -> None:
             raise ConfigError(f"{origin}: the name of a rule has more than {MOST_NAME} characters; make it shorter")
 
 
+def _is_of(user: str, queue: str) -> bool:
+    """Whether a user's rules may name a queue: the one for all, that user's own, and that user's pool."""
+    pool = pools.pool_of(queue)
+    if pool:
+        return pool == user
+    return queue in {DEFAULT_QUEUE, user} or queue.startswith(f"{user}-")
+
+
 def _work(location: Location, name: str, entry: _Entry, extractors: Collection[str], user: str) -> Work:
-    if user and entry.queue not in (DEFAULT_QUEUE, user) and not entry.queue.startswith(f"{user}-"):
+    if user and not _is_of(user, entry.queue):
         raise location.at("queue").refusal(
-            f"is {entry.queue!r}; that of a user's rule is {DEFAULT_QUEUE}, {user} or {user}-..."
+            f"is {entry.queue!r}; that of a user's rule is {DEFAULT_QUEUE}, {user}, {user}-... or "
+            f"{pools.queue_of(user)}"
         )
     extractor = _extractor(location.at("extractor"), entry.extractor, extractors, user)
     if entry.queue == BUILTIN_QUEUE and extractor not in BUILT_IN:
         raise location.at("queue").refusal(
             f"is {BUILTIN_QUEUE!r}, which is that of `stat`, `heal` and `scan` alone"
+        )
+    if pools.pool_of(entry.queue) and extractor in BUILT_IN:
+        raise location.at("queue").refusal(
+            f"is {entry.queue!r}: a pool's workers are not trusted with the facts of files; leave `queue` out"
         )
     most = 0 if user else _MOST_PRIORITY
     if not -_MOST_PRIORITY <= entry.priority <= most:
