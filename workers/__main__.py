@@ -21,13 +21,24 @@ from rq.defaults import RQ_KEY_PREFIX
 from lustre_events.config import places
 from lustre_events.config.settings import Settings
 from lustre_events.errors import LustreEventsError
-from lustre_events.jobs.messages import BUILTIN_QUEUE
+from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE
 from lustre_events.node import logs, process_metrics
 from lustre_events.node.systemd import Notifier
 from workers import approvals, listing, trial
 from workers.container import ContainerRuntime
 from workers.no_atime import quietly
-from workers.wiring import files_of, for_builtin, installed, job_seconds, rights_of, rq_prefix, runtime_of, worker
+from workers.wiring import (
+    actions_in,
+    files_of,
+    for_actions,
+    for_builtin,
+    installed,
+    job_seconds,
+    rights_of,
+    rq_prefix,
+    runtime_of,
+    worker,
+)
 
 log = logging.getLogger("workers")
 _YEAR_3000 = 32_503_680_000.0
@@ -60,7 +71,10 @@ Load = Callable[[], Settings]
     help="End before this moment, e.g. the end of a Slurm job: take no job for which it is too late.",
 )
 @click.option(
-    "--instance", metavar="NAME", default="", help="`builtin`: serve the queue of what is built in alone."
+    "--instance",
+    metavar="NAME",
+    default="",
+    help="`builtin`: serve the queue of what is built in alone; `actions`: that of actions.",
 )
 @click.option("--as-mounted", is_flag=True, hidden=True)
 @click.pass_context
@@ -81,6 +95,8 @@ def _work(get: Load, until: float | None, instance: str, *, as_mounted: bool) ->
     settings = get()
     if instance == BUILTIN_QUEUE:
         settings = for_builtin(settings)
+    elif instance == ACTIONS_QUEUE:
+        settings = for_actions(settings)
     again = [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "--as-mounted"]
     prefix = rq_prefix(settings.worker)
     if prefix != RQ_KEY_PREFIX:  # RQ reads it when it is imported
@@ -126,8 +142,9 @@ def validate(get: Load, target: str) -> None:
 @click.pass_obj
 def approve(get: Load, target: str) -> None:
     """Let an extractor run as the owner of each file."""
-    own = get().worker
-    manifest = trial.find(target, lambda: installed(own)[0])
+    settings = get()
+    own = settings.worker
+    manifest = trial.find(target, lambda: installed(own)[0] | actions_in(settings))
     approvals.write(Path(own.approved), manifest, runtime_of(own).provenance(manifest)["image_digest"])
     trial.say(f"{own.approved}: {manifest.identity} {manifest.version} may run as the owner of each file")
 

@@ -41,7 +41,19 @@ from workers.images import Image, Images
 from workers.privileges import Account, account_for, readable_by
 from workers.processes import container_init
 from workers.program_start import GATE, SIGN, WAITING_GATE, Beginning, last_words
-from workers.runs import GONE, PROGRAM_PATH, Input, ProgramRun, RunOutcome, limits, run_contract, staging
+from workers.runs import (
+    GONE,
+    OUT_FOLDER,
+    PROGRAM_PATH,
+    Input,
+    Outputs,
+    ProgramRun,
+    RunOutcome,
+    limits,
+    run_action,
+    run_contract,
+    staging,
+)
 
 FLAGS = (
     "--userns", "--containall", "--no-home", "--pwd", "/", "--net", "--network", "none", "--no-privs",
@@ -141,10 +153,7 @@ class ContainerRuntime:
 
     def run(self, manifest: Manifest, files: Sequence[OpenFile], seconds: float) -> list[RunOutcome]:
         """Run the extractor over `files`; see runs.Runtime."""
-        if self._account is None and os.geteuid() == 0:
-            raise ExtractorRefused(
-                f"{manifest.identity}: a container is never run as root; name an account in run_as"
-            )
+        self._check_account(manifest)
         image = self._images.find(manifest, self._account)
         ends = time.monotonic() + seconds
         found: dict[int, RunOutcome] = {}
@@ -172,6 +181,33 @@ class ContainerRuntime:
             else:
                 found |= zip(left, findings, strict=True)
         return [found[place] for place in range(len(files))]
+
+    def act(
+        self, manifest: Manifest, file: OpenFile, outputs: Outputs, settings: str, seconds: float
+    ) -> RunOutcome:
+        """Run an action on a file; see runs.Runtime."""
+        self._check_account(manifest)
+        image = self._images.find(manifest, self._account)
+        ends = time.monotonic() + seconds
+        if unfit := self._unfit([file], {}):
+            return unfit[0]
+        try:
+            return run_action(
+                manifest, file, outputs, (OUT_FOLDER, settings), ends - time.monotonic(),
+                lambda start: self._launch(manifest, image, start), IN_FOLDER,
+            )  # fmt: skip
+        except ContainerFailed as exc:
+            if self._unfit([file], {}):
+                return GONE
+            if not self._begins(manifest, image):
+                raise
+            return RunOutcome("failed", error=f"no container could be made with it: {exc}")
+
+    def _check_account(self, manifest: Manifest) -> None:
+        if self._account is None and os.geteuid() == 0:
+            raise ExtractorRefused(
+                f"{manifest.identity}: a container is never run as root; name an account in run_as"
+            )
 
     def _unfit(self, files: Sequence[OpenFile], found: Mapping[int, RunOutcome]) -> dict[int, RunOutcome]:
         """Return, by place, the findings of files that cannot be bound: one of them would stop all others."""
@@ -213,7 +249,7 @@ class ContainerRuntime:
         begun = Beginning(start.on_line)
 
         def look(session: int) -> bytes | None:
-            found = _swapped(container_init(session), start.inputs)
+            found = _swapped(container_init(session), start.inputs, start.outputs)
             if found is None:
                 return None
             swapped.update(found)
@@ -225,6 +261,8 @@ class ContainerRuntime:
         with staging(manifest, [(one.name, one.file.path) for one in start.inputs]) as (folder, tell):
             options = [_mount(folder / "extractor", PROGRAM_PATH)]
             options += [_mount(folder / "in" / one.name, f"{IN_FOLDER}/{one.name}") for one in start.inputs]
+            if start.outputs is not None:
+                options.append(_mount(Path(os.fsdecode(start.outputs.path)), OUT_FOLDER, written=True))
             options.append(f"--security=seccomp:{syscalls.write(folder)}")
             command = self._command(manifest, image)
             at = command.index("--pwd")
@@ -245,7 +283,7 @@ class ContainerRuntime:
         """Return the command line without mounts and arguments, as spython builds it."""
         key = (manifest.digest, image.root)
         if key not in self._commands:
-            gate = WAITING_GATE if manifest.contract == "single" else GATE
+            gate = GATE if manifest.contract == "batch" else WAITING_GATE
             built = _CommandLines().execute(
                 str(image.root),
                 [*limits(manifest, in_container=True), *gate, *manifest.command],
@@ -277,20 +315,25 @@ def _version(program: str) -> str:
     return done.stdout.decode(errors="replace").strip()
 
 
-def _mount(source: Path, destination: str) -> str:
+def _mount(source: Path, destination: str, *, written: bool = False) -> str:
     # Apptainer reads the words as CSV: within quotes only a quote is special, and is doubled.
     quoted = str(source).replace('"', '""')
-    return f'--mount=type=bind,"source={quoted}",destination={destination},ro'
+    return f'--mount=type=bind,"source={quoted}",destination={destination}' + ("" if written else ",ro")
 
 
-def _swapped(init: int, inputs: Sequence[Input]) -> set[str] | None:
-    """Return the ids of inputs that are other files inside the container than here; None: it is not up yet."""
+def _swapped(init: int, inputs: Sequence[Input], outputs: Outputs | None) -> set[str] | None:
+    """Return the ids of inputs that are other files inside the container than here; None: it is not up yet.
+
+    OUT_FOLDER is among them where that is another directory.
+    """
     if not init:
         return None
     root = f"/proc/{init}/root"
     try:
         seen = {one.id: os.stat(f"{root}{IN_FOLDER}/{one.name}") for one in inputs}  # noqa: PTH116 - /proc
+        held = {one.id: os.fstat(one.file.fd) for one in inputs}
+        if outputs is not None:
+            seen[OUT_FOLDER], held[OUT_FOLDER] = os.stat(root + OUT_FOLDER), os.fstat(outputs.fd)  # noqa: PTH116
     except OSError:
         return None
-    held = {one.id: os.fstat(one.file.fd) for one in inputs}
     return {key for key, facts in seen.items() if not os.path.samestat(facts, held[key])}

@@ -11,6 +11,7 @@ from pathlib import Path
 from lustre_events.actions.sealed_jobs import PoolSeal
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.streams.interface import Results
+from workers.action_jobs import ActionExecutor
 from workers.files import Files
 from workers.rights import Rights
 from workers.runs import Runtime
@@ -25,7 +26,8 @@ class WorkerContext:
     `rights` decide who an extractor runs as; None: the runtime's own account. `extractors` are the folders with the
     site's extractors, `user_extractors` the one with users' own: what comes there later is found by the job for it.
 
-    `seal` opens the jobs of this worker's pool, and nothing else runs; None: it is a worker of the site.
+    `seal` opens the jobs of this worker's pool, and nothing else runs; None: it is a worker of the site. `actions`
+    runs actions, where this worker serves their queue.
     """
 
     manifests: Mapping[str, Manifest]
@@ -39,6 +41,7 @@ class WorkerContext:
     user_extractors: Path | None = None
     mime: bool = True
     xattrs: bool = True
+    actions: ActionExecutor | None = None
     sleep: Callable[[float], None] = time.sleep
     seal: PoolSeal | None = None
 

@@ -157,6 +157,11 @@ class Files:
         self._paths_of_fid = paths_of_fid
         self._released = released
 
+    @property
+    def mount(self) -> bytes:
+        """The mount point, absolute."""
+        return self._mount
+
     def open(self, item: JobItem) -> OpenFile | None:
         """Return the item's file, or None where it is gone.
 

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from lustre_events.actions.sealed_jobs import JobExpired
-from lustre_events.errors import LustreEventsError, StreamFull
-from lustre_events.jobs.messages import HEAL, SCAN, STAT, STATUSES, Job, JobItem, Result, decode_job
+from lustre_events.errors import ConfigError, LustreEventsError, StreamFull
+from lustre_events.jobs.messages import ACTION, HEAL, SCAN, STAT, STATUSES, Job, JobItem, Result, decode_job
 from workers import extraction, heal, scan
 from workers.context import CURRENT, WorkerContext
 from workers.contract import readable
@@ -41,6 +41,9 @@ def run(payload: dict[str, Any]) -> None:
             gives the job out again.
     """
     context = CURRENT.get()
+    if isinstance(payload, dict) and ACTION in payload:
+        _act(payload[ACTION], context)
+        return
     job, maker = _opened(payload, context)
     begun = time.monotonic()
     count = dict.fromkeys(STATUSES, 0)
@@ -75,6 +78,13 @@ def _give_back(job: Job, context: WorkerContext, begun: float) -> Iterator[Resul
     finding = RunOutcome("failed", error="its job waited for a day, so it was given back", blame="worker")
     for item in job.items:
         yield _result(job, item, finding, _provenance(job, context))
+
+
+def _act(sealed: object, context: WorkerContext) -> None:
+    """Run an action for a file, where this worker is one for actions."""
+    if context.actions is None or not isinstance(sealed, str):
+        raise ConfigError("this worker runs no actions; look who put one into its queue")
+    context.actions.run(sealed)
 
 
 def _put(batch: list[Result], context: WorkerContext, until: float) -> None:

@@ -6,6 +6,7 @@ Only extractors whose manifest says `trusted` run like this, and every document 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from workers import child
 from workers.child import Ended, Tell
 from workers.files import OpenFile
 from workers.privileges import Account
-from workers.runs import PROGRAM_PATH, ProgramRun, RunOutcome, limits, run_contract, staging
+from workers.runs import PROGRAM_PATH, Outputs, ProgramRun, RunOutcome, limits, run_action, run_contract, staging
 
 SYSTEM_PYTHONS = (Path("/usr/bin/python3"), Path("/usr/local/bin/python3"))
 """Run by an account that cannot reach this process's own Python; then only packages of the system are there."""
@@ -68,6 +69,19 @@ class ProcessRuntime:
                 lambda start: (self._launch(manifest, folder, tell, start), frozenset()),
                 str(folder / "in"),
             )
+
+    def act(
+        self, manifest: Manifest, file: OpenFile, outputs: Outputs, settings: str, seconds: float
+    ) -> RunOutcome:
+        """Run an action on a file; see runs.Runtime. Raises ManifestError for one that is not trusted."""
+        if not manifest.trusted or manifest.owner:
+            raise ManifestError(_untrusted(manifest.identity))
+        link = (f"0001{file.suffix}", b"/proc/self/fd/%d" % file.fd)
+        with staging(manifest, [link], shipped.extractors() / shipped.HELPERS) as (folder, tell):
+            return run_action(
+                manifest, file, outputs, (os.fsdecode(outputs.path), settings), seconds,
+                lambda start: (self._launch(manifest, folder, tell, start), frozenset()), str(folder / "in"),
+            )  # fmt: skip
 
     def _launch(self, manifest: Manifest, folder: Path, tell: Tell, start: ProgramRun) -> Ended:
         command = [

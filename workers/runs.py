@@ -18,13 +18,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
-from lustre_events.catalog.manifest import Manifest
+from lustre_events.catalog.manifest import ACTION, Manifest
 from workers.child import Bounds, Ended, OnLine, Tell, keeper
-from workers.contract import ENVELOPE_BYTES, FINAL_EXIT, AnswerRefused, Answers, no_answer, single_document
+from workers.contract import (
+    ENVELOPE_BYTES,
+    FINAL_EXIT,
+    AnswerRefused,
+    Answers,
+    exit_words,
+    no_answer,
+    readable,
+    single_document,
+)
 from workers.files import OpenFile
 from workers.privileges import Account
 
 PROGRAM_PATH = "/extractor"
+OUT_FOLDER = "/out"
+"""What a run may write into, in a container."""
+PRINTED_BYTES = 1 << 20
+"""What an action may print; nobody reads it."""
 _SPARE_BYTES = 1 << 16
 SPARE_SECONDS = 10
 """A run ends itself this long after its deadline, should everybody outside be dead."""
@@ -80,6 +93,23 @@ class Runtime(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Outputs:
+    """The directory that a run may write into: where it is, and a descriptor of it (O_PATH)."""
+
+    path: bytes
+    fd: int
+
+
+class ActionRuntime(Runtime, Protocol):
+    """Runs the program of an action, too."""
+
+    def act(
+        self, manifest: Manifest, file: OpenFile, outputs: Outputs, settings: str, seconds: float
+    ) -> RunOutcome:
+        """Run an action on a file for at most `seconds`: it may write into `outputs`. Raises as `run`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramRun:
     """One run of a program: its inputs, arguments behind its command, bounds, and both ends of its talk."""
 
@@ -88,6 +118,7 @@ class ProgramRun:
     bounds: Bounds
     stdin: bytes
     on_line: OnLine
+    outputs: Outputs | None = None
 
 
 Launch = Callable[[ProgramRun], tuple[Ended, frozenset[str]]]
@@ -163,6 +194,32 @@ def _single(manifest: Manifest, one: Input, seconds: float, launch: Launch, in_f
     return RunOutcome("ok", document=document)
 
 
+def run_action(  # noqa: PLR0917 - what one run takes
+    manifest: Manifest,
+    file: OpenFile,
+    outputs: Outputs,
+    arguments: tuple[str, str],
+    seconds: float,
+    launch: Launch,
+    in_folder: str,
+) -> RunOutcome:
+    """Run an action on a file: `PROGRAM INPUT OUTPUTS SETTINGS`, of which `arguments` are the last two."""
+    one = Input("0001", f"0001{file.suffix}", file)
+    left = min(seconds, manifest.limits.seconds)
+    bounds = Bounds(left, PRINTED_BYTES, PRINTED_BYTES, manifest.limits.memory_bytes)
+    words = [f"{in_folder}/{one.name}", *arguments]
+    ended, swapped = launch(ProgramRun([one], words, bounds, b"", lambda _data, _whole: None, outputs))
+    if swapped:
+        return GONE if swapped == {one.id} else RunOutcome("failed", error="its directory for outputs was replaced")
+    if ended.killed or ended.exit_code:
+        final = not ended.killed and ended.exit_code == FINAL_EXIT
+        reason = f"it was {ended.killed}" if ended.killed else f"it ended with {exit_words(ended.exit_code)}"
+        return RunOutcome(
+            "failed", error=readable("; it said ".join([reason, *ended.stderr.splitlines()[-1:]])), final=final
+        )
+    return RunOutcome("ok")
+
+
 def limits(manifest: Manifest, *, in_container: bool) -> list[str]:
     """Return the command that puts the manifest's limits on the command behind it.
 
@@ -173,9 +230,11 @@ def limits(manifest: Manifest, *, in_container: bool) -> list[str]:
     processes = [f"--nproc={most.processes + RUNTIME_THREADS}"] if in_container else []
     # The drivers of a GPU reserve more addresses than there is memory.
     addresses = [] if manifest.gpu else [f"--as={most.memory_bytes}"]
+    written = [f"--fsize={manifest.outputs.bytes}"] if manifest.contract == ACTION else []
     return [
         "timeout", "-s", "KILL", str(most.seconds + SPARE_SECONDS),
         "prlimit", f"--cpu={most.cpu_seconds}", f"--nofile={most.open_files}", "--core=0", *addresses, *processes,
+        *written,
         "--",
     ]  # fmt: skip
 

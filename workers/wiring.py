@@ -15,21 +15,24 @@ from pathlib import Path
 from rq.defaults import RQ_KEY_PREFIX
 
 from lustre_events import llapi
-from lustre_events.actions.seal import read_seal
+from lustre_events.actions.seal import WORKER, read_seal
 from lustre_events.actions.sealed_jobs import PoolSeal
-from lustre_events.catalog import manifest, own_extractors, signature
+from lustre_events.catalog import action_folders, manifest, own_extractors, signature
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.changelog.fid import FID
+from lustre_events.config.places import worker_key
 from lustre_events.config.settings import Settings, WorkerSettings
 from lustre_events.errors import ConfigError
 from lustre_events.jobs import pools
-from lustre_events.jobs.messages import BUILTIN_QUEUE
+from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE
 from lustre_events.jobs.queues import RQ
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
 from lustre_events.streams import keys
 from lustre_events.streams.connection import connect
+from lustre_events.streams.deliveries import RunAnswers
 from lustre_events.streams.results import RedisResults
 from workers import approvals
+from workers.action_jobs import ActionExecutor
 from workers.container import ContainerRuntime, find_program
 from workers.context import WorkerContext
 from workers.files import Files, fid_of_lustre_fd, released_lustre_fd
@@ -40,6 +43,7 @@ from workers.privileges import Account, account_for
 from workers.process import ProcessRuntime
 from workers.redis_full import RoomRetry
 from workers.rights import Rights
+from workers.runs import ActionRuntime
 from workers.unpacked import ImageCache
 from workers.walltime import Walltime
 from workers.worker import Worker
@@ -69,6 +73,26 @@ def for_builtin(settings: Settings) -> Settings:
     return replace(settings, worker=own)
 
 
+def for_actions(settings: Settings) -> Settings:
+    """Return the settings of a worker that serves runs of actions alone."""
+    return replace(settings, worker=replace(settings.worker, queue=ACTIONS_QUEUE, user_extractors="", pool=""))
+
+
+def actions_in(settings: Settings) -> dict[str, Manifest]:
+    """Return the actions that are installed here, by name. Raises ManifestError."""
+    found = action_folders.load_all(tuple(map(Path, settings.actions.folders)))
+    return {name: each.manifest for name, each in found.items()}
+
+
+def actions_of(settings: Settings, runtime: ActionRuntime, rights: Rights, answers: RunAnswers) -> ActionExecutor:
+    """Return what runs actions here. Raises ConfigError: its key is not there, or no folder is named."""
+    if not settings.actions.folders:
+        raise ConfigError("[actions] folders is empty; name the folders with actions, or stop the worker for them")
+    seal = read_seal(worker_key(settings), WORKER)
+    folders = tuple(map(Path, settings.actions.folders))
+    return ActionExecutor(seal, folders, files_of(settings), runtime, rights, answers)
+
+
 def worker(settings: Settings, until: float | None = None, beat: Callable[[], None] = lambda: None) -> Worker:
     """Return the worker that `settings` describe, connected and ready to `work`; it leaves before `until`.
 
@@ -81,15 +105,17 @@ def worker(settings: Settings, until: float | None = None, beat: Callable[[], No
         raise ConfigError("[redis] url is empty; a worker needs to know where Redis is")
     own, seal = settings.worker, seal_of(settings.worker)
     results_key = keys.RESULTS if seal is None else pools.results_key(own.pool)
-    manifests, wrong = ({}, []) if own.queue == BUILTIN_QUEUE else installed(own)
+    acting = own.queue == ACTIONS_QUEUE and seal is None
+    manifests, wrong = ({}, []) if own.queue == BUILTIN_QUEUE or acting else installed(own)
     runtime, rights = runtime_of(own), rights_of(own)
+    answers = connect(settings.redis.url, settings.redis.timeout_seconds)
     for sentence in [*wrong, *rights.said_at_start(manifests.values()), *runtime.prepare(list(manifests.values()))]:
         log.warning("%s", sentence, extra={"action": "prepare"})
     context = WorkerContext(
         manifests=manifests,
         runtime=runtime,
         files=files_of(settings),
-        results=RedisResults(connect(settings.redis.url, settings.redis.timeout_seconds), results_key),
+        results=RedisResults(answers, results_key),
         host=socket.gethostname(),
         job_seconds=job_seconds(own),
         rights=rights,
@@ -98,6 +124,7 @@ def worker(settings: Settings, until: float | None = None, beat: Callable[[], No
         mime=own.mime,
         seal=seal,
         xattrs=own.xattrs,
+        actions=actions_of(settings, runtime, rights, RunAnswers(answers)) if acting else None,
     )
     # RQ waits for a job nearly as long as the worker's time to live, within one command; and gives up at once.
     client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds, RoomRetry())

@@ -38,9 +38,10 @@ RETRIED_NS = 24 * 3_600 * SECOND_NS
 """From its first failed attempt on; then a run is dead."""
 MOST_ERROR = 500
 
-OK, AGAIN, REFUSED, ENDPOINT, UNTRIED = "ok", "again", "refused", "endpoint", "untried"
-"""How an attempt ends: taken; later; never (the event is wrong); held (the endpoint is wrong); it was not made."""
-OUTCOMES = (OK, AGAIN, REFUSED, ENDPOINT, UNTRIED)
+OK, AGAIN, REFUSED, ENDPOINT, UNTRIED, GONE = "ok", "again", "refused", "endpoint", "untried", "gone"
+"""How an attempt ends: taken; later; never (the event is wrong); held (the endpoint is wrong); it was not made; the
+file is not there any more."""
+OUTCOMES = (OK, AGAIN, REFUSED, ENDPOINT, UNTRIED, GONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +87,21 @@ def ready(run: Run, body: bytes, place: bytes, uid: int | None, now_ns: int) -> 
 
 
 def handed_out(run: Run, attempt: str, now_ns: int, lease_ns: int) -> Run:
-    """Return a run that goes to the courier now."""
+    """Return a run that goes out now."""
     return replace(run, state=SENT, attempt=attempt, attempts=run.attempts + 1, due_ns=now_ns + lease_ns)
 
 
 def lost(run: Run, now_ns: int) -> Run:
     """Return a run whose lease has ended without an answer: whether it arrived is not known, so it goes again."""
-    return replace(run, state=WAITING, due_ns=now_ns, error="the courier did not answer in time", status=0)
+    return replace(run, state=WAITING, due_ns=now_ns, error="nobody answered in time", status=0)
 
 
 def taken(run: Run, attempt: Attempt, now_ns: int) -> Run:
     """Return a run after an attempt."""
     if attempt.outcome == OK:
         return _ended(run, DONE, now_ns, "", attempt.status)
+    if attempt.outcome == GONE:
+        return _ended(run, CANCELLED, now_ns, attempt.error, attempt.status)
     if attempt.outcome == REFUSED and not attempt.together:
         return _ended(run, DEAD, now_ns, attempt.error, attempt.status)
     if attempt.outcome in {REFUSED, UNTRIED, ENDPOINT}:

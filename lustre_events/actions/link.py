@@ -1,14 +1,17 @@
-"""The dispatcher's link to the courier: deliveries out, sealed; answers in."""
+"""The dispatcher's links to courier and file workers: deliveries out, sealed; answers in."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lustre_events.actions.delivery import Answer, Delivery, decode_answers, encode_delivery
 from lustre_events.actions.seal import Seal
+from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules import containers
 from lustre_events.errors import ConfigError
+from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams.deliveries import DeliveryQueue
 
 log = logging.getLogger(__name__)
@@ -70,6 +73,70 @@ class SealedLink:
     def acknowledge(self, ids: Sequence[str]) -> None:
         """Forget answers that are committed."""
         self._queue.acknowledge(ids)
+
+
+class WorkersLink:
+    """See CourierLink: to file workers, whose deliveries are sealed jobs of RQ."""
+
+    def __init__(self, jobs: RqQueues, queue: DeliveryQueue, seal: Seal, clock: Callable[[], int]) -> None:
+        self._jobs = jobs
+        self._queue = queue
+        self._seal = seal
+        self._clock = clock
+
+    def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Give deliveries; each is worth nothing when its lease has ended."""
+        now_ns = self._clock()
+        self._jobs.enqueue_actions([
+            (
+                containers.action_of(each.endpoint), self._seal.sealed(encode_delivery(each)),
+                max(1, (each.expires_ns - now_ns) // SECOND_NS),
+            )
+            for each in deliveries
+        ])  # fmt: skip
+
+    def waiting(self) -> int:
+        """Return 0: what nobody takes ends by itself, and a few of each action are out at most."""
+        return 0
+
+    def answers(self) -> list[tuple[str, list[Answer]]]:
+        """Return answers that are not acknowledged; an entry that cannot be read has none."""
+        return [(entry_id, _decoded(data)) for entry_id, data in self._queue.answers()]
+
+    def acknowledge(self, ids: Sequence[str]) -> None:
+        """Forget answers that are committed."""
+        self._queue.acknowledge(ids)
+
+
+class BothLinks:
+    """See CourierLink: runs of containers go to file workers, all others to the courier."""
+
+    def __init__(self, courier: CourierLink, workers: CourierLink) -> None:
+        self._courier = courier
+        self._workers = workers
+        self._of_workers: set[str] = set()
+        """Ids of entries that file workers have given."""
+
+    def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Give deliveries."""
+        self._workers.put([each for each in deliveries if containers.action_of(each.endpoint)])
+        self._courier.put([each for each in deliveries if not containers.action_of(each.endpoint)])
+
+    def waiting(self) -> int:
+        """Return how many deliveries no courier has taken."""
+        return self._courier.waiting()
+
+    def answers(self) -> list[tuple[str, list[Answer]]]:
+        """Return answers that are not acknowledged. Each side answers for its own runs only (ActionRuns.take)."""
+        of_workers = self._workers.answers()
+        self._of_workers |= {entry_id for entry_id, _ in of_workers}
+        return [*self._courier.answers(), *of_workers]
+
+    def acknowledge(self, ids: Sequence[str]) -> None:
+        """Forget answers that are committed."""
+        self._courier.acknowledge([each for each in ids if each not in self._of_workers])
+        self._workers.acknowledge([each for each in ids if each in self._of_workers])
+        self._of_workers.difference_update(ids)
 
 
 def _decoded(data: bytes) -> list[Answer]:

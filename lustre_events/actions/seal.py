@@ -1,7 +1,8 @@
-"""The seal on deliveries: an HMAC by a key that dispatcher and courier read from a file, and nobody else.
+"""The seal on deliveries: an HMAC by a key that dispatcher and executor read from a file, and nobody else.
 
 Redis carries deliveries, and other roles have logins there. What has no seal of this key is refused, so a login
-alone sends nothing anywhere.
+alone sends nothing anywhere, and runs nothing. Courier and file workers have a key each, and what is sealed for one
+is refused by the other even if a site gives both the same.
 """
 
 from __future__ import annotations
@@ -17,16 +18,25 @@ from pathlib import Path
 
 from lustre_events.errors import ConfigError
 
-_PURPOSE = b"lustre-events delivery 1\0"
+COURIER = b"lustre-events delivery 1\0"
+WORKER = b"lustre-events action 1\0"
+"""What a seal is for."""
 _MAC_BYTES = 32
 LEAST_KEY_BYTES = 32
+_WHERE = {
+    COURIER: "who may write to le:courier:jobs in Redis, and whether dispatcher and courier have the same "
+    "[actions] key",
+    WORKER: "who may write to the queue `actions` in Redis, and whether dispatcher and worker have the same "
+    "[actions] worker_key",
+}
 
 
 class Seal:
     """Seals and opens deliveries."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, purpose: bytes = COURIER) -> None:
         self._key = key
+        self._purpose = purpose
 
     def sealed(self, data: bytes) -> bytes:
         """Return data with its seal in front."""
@@ -37,13 +47,12 @@ class Seal:
         mac, inner = data[:_MAC_BYTES], data[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(inner)):
             raise ConfigError(
-                "a delivery without the seal of this site's dispatcher; look who may write to le:courier:jobs in "
-                "Redis, and whether dispatcher and courier have the same [actions] key"
+                f"a delivery without the seal of this site's dispatcher; look {_WHERE[self._purpose]}"
             )
         return inner
 
     def _mac(self, data: bytes) -> bytes:
-        return hmac.digest(self._key, _PURPOSE + data, hashlib.sha256)
+        return hmac.digest(self._key, self._purpose + data, hashlib.sha256)
 
 
 def make_key(path: Path) -> None:
@@ -71,7 +80,7 @@ def make_key(path: Path) -> None:
         ) from exc
 
 
-def read_seal(path: Path) -> Seal:
+def read_seal(path: Path, purpose: bytes = COURIER) -> Seal:
     """Return the seal of a key's file. Raises ConfigError: it is not there, is too short, or others may read it."""
     try:
         mode = path.stat().st_mode
@@ -79,10 +88,11 @@ def read_seal(path: Path) -> Seal:
     except OSError as exc:
         raise ConfigError(
             f"{path}: the key of deliveries cannot be read ({exc.strerror}); the dispatcher makes it, and the "
-            "courier needs the same one: copy it, or set [actions] key"
+            f"{'courier' if purpose == COURIER else 'worker'} needs the same one: copy it, or set [actions] "
+            f"{'key' if purpose == COURIER else 'worker_key'}"
         ) from exc
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
         raise ConfigError(f"{path}: others may read or change the key of deliveries; chmod 0640 {path}")
     if len(key) < LEAST_KEY_BYTES:
         raise ConfigError(f"{path}: the key of deliveries is too short; remove the file, and start the dispatcher")
-    return Seal(key)
+    return Seal(key, purpose)

@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lustre_events.catalog import manifest, own_extractors
+from lustre_events.catalog import action_folders, manifest, own_extractors
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import Room, walk
 from lustre_events.catalog.user_rules import UsersRules, rule_files, user_rules
 from lustre_events.config.toml_text import read_toml, sentence
+from lustre_events.domain.rules import containers
 from lustre_events.domain.rules import endpoints as endpoint_file
 from lustre_events.domain.rules.action_file import ActionNames, CheckQuery, ReadWith
 from lustre_events.domain.rules.action_rules import ActionRules
@@ -46,6 +47,8 @@ class Places:
     check_query: CheckQuery = bool
     exclude: tuple[str, ...] = ()
     """Globs of paths that no rule reaches."""
+    actions: tuple[Path, ...] = ()
+    """Folders with actions that run in a container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,8 @@ class Catalog:
         users = UsersRules(self._places.user_rules, extractors, known, grants)
         self._stamp = stamp
         actions = ActionRules(site.actions.rules, users.actions, frozenset(users.paused))
-        rules = Rules(site.rules, users.rules, actions).leaving_out(self._places.exclude)
+        exclude = (*self._places.exclude, *([containers.STAGING_GLOB] if self._places.actions else []))
+        rules = Rules(site.rules, users.rules, actions).leaving_out(exclude)
         self.found = Found(rules, extractors, _told([*problems, *users.problems]), known.endpoints)
         return self.found
 
@@ -90,7 +94,10 @@ class Catalog:
 
     def _action_names(self) -> tuple[ActionNames, Sequence[Grant]]:
         endpoints, grants = read_endpoints_and_grants(self._places.endpoints)
-        return ActionNames(self._places.kinds, endpoints, self._places.check_query), grants
+        installed = action_folders.load_all(self._places.actions)
+        endpoints |= {each.name: each for each in map(_file_workers, installed.values())}
+        folders = {name: each.read_with for name, each in installed.items()}
+        return ActionNames(self._places.kinds, endpoints, self._places.check_query, folders=folders), grants
 
     def extractors(self) -> dict[str, Manifest]:
         """Return the extractors by identity. Raises ManifestError: one of the site's is wrong."""
@@ -117,6 +124,13 @@ class Catalog:
         found, folder = manifest.load_all(self._places.extractors), self._places.user_extractors
         own, problems = own_extractors.load_users(folder) if folder is not None else ({}, [])
         return {**found, **own}, problems
+
+
+def _file_workers(action: action_folders.ContainerAction) -> Endpoint:
+    """Return the endpoint that stands for what runs an action."""
+    # The dispatcher hands out twice as much as is done at once, so that the next run is there when one is done.
+    at_once = max(1, (action.manifest.limits.jobs or action_folders.AT_ONCE) // 2)
+    return containers.endpoint(action.manifest.name, action_folders.seconds_of(action.manifest), at_once)
 
 
 def _told(problems: Sequence[str]) -> tuple[str, ...]:
@@ -161,7 +175,7 @@ def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
     with contextlib.suppress(OSError):
         for path in rule_files(places.user_rules):
             yield from _stamp(path, follow=False)
-    for folder in places.extractors:
+    for folder in (*places.extractors, *places.actions):
         for path in sorted(folder.glob(f"*/{manifest.FILE_NAME}")):
             yield from _folder_stamps(path.parent, Room(), follow=True)
     own = own_extractors.own_folders(places.user_extractors)[0] if places.user_extractors is not None else {}

@@ -24,7 +24,9 @@ from lustre_events.errors import ConfigError, ManifestError
 from lustre_events.jobs.messages import BUILT_IN, TAGS
 
 FILE_NAME = "manifest.toml"
-CONTRACTS = ("batch", "single")
+ACTION = "action"
+"""The contract of an action: input file, folder for outputs and settings as arguments; it prints nothing."""
+CONTRACTS = ("batch", "single", ACTION)
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 MOST_MANIFEST_BYTES = 64 << 10
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
@@ -51,6 +53,16 @@ class Limits:
     """Most jobs at once, in the whole system, that read files for it; 0: as many as there are workers."""
     bytes_per_second: int = key(0, least=0)
     """What all jobs together may read, by the sizes of their files; 0: no bound. Without `jobs` that is one job."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLimits:
+    """What one run of an action may put into the file system."""
+
+    files: int = key(100, least=1, most=10_000)
+    """Most files."""
+    bytes: int = key(1 << 30, least=1)
+    """Most bytes of all of them."""
 
 
 OWN_MOST = Limits(
@@ -91,6 +103,8 @@ class Written:
     gpu: bool = key(default=False)
     """Whether its containers see the node's NVIDIA GPUs."""
     limits: Limits = Limits()
+    outputs: OutputLimits = OutputLimits()
+    """For an action."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +157,8 @@ def load(folder: Path, owner: str = "", uid: int | None = None, room: Room | Non
         )
     if not owner and found["name"] in BUILT_IN | {TAGS}:
         raise location.at("name").refusal(f"is {found['name']!r}, which is built in; choose another name")
+    if owner and found["contract"] == ACTION:
+        raise location.at("contract").refusal("is that of an action; a user's own program is batch or single")
     found["limits"] = _limits(found.get("limits", Limits()), location.inside("[limits]"), own=bool(owner))
     program = digest(read_program(folder, uid, room))
     return Manifest(**found, folder=folder.absolute(), digest=program, owner=owner, uid=uid)
@@ -170,6 +186,8 @@ def load_all(folders: tuple[Path, ...]) -> dict[str, Manifest]:
             )
         for path in sorted(folder.glob(f"*/{FILE_NAME}")):
             manifest = load(path.parent)
+            if manifest.contract == ACTION:
+                raise ManifestError(f"{path}: is an action; put its folder into one of [actions] folders")
             if manifest.name in found:
                 other = found[manifest.name].folder
                 raise ManifestError(f"{path}: {other} has an extractor of the same name; rename one of them")

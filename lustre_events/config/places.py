@@ -36,6 +36,12 @@ def usual(environment: Mapping[str, str] = os.environ, site: Path = FOLDER) -> I
     yield site / NAME
 
 
+def worker_key(settings: Settings) -> Path:
+    """Return where the key is that seals runs of actions for file workers."""
+    own = settings.actions.worker_key
+    return Path(own) if own else Path(settings.filesystem.state).absolute() / "worker.key"
+
+
 def find(environment: Mapping[str, str] = os.environ, site: Path = FOLDER) -> Path | None:
     """Return the first of the usual files that is there; None: there is none."""
     return next((path for path in usual(environment, site) if _there(path)), None)

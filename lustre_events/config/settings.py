@@ -149,6 +149,12 @@ class ActionsSettings:
         "",
         "file with the key that seals deliveries; empty: actions.key in [filesystem] state, made at the start",
     )
+    folders: tuple[str, ...] = setting((), "folders with actions that run in containers, one sub-folder each")
+    worker_key: str = setting(
+        "",
+        "file with the key that seals jobs of such actions, for dispatcher and file workers; empty: worker.key in "
+        "[filesystem] state",
+    )
 
 
 @dataclass(frozen=True, slots=True)

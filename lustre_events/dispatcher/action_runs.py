@@ -94,7 +94,7 @@ class ActionRuns:
         if room <= 0 or sights is None:
             return
         runs = turn.transaction.due_runs(WAITING, rule.name, turn.now_ns, min(room, AT_ONCE, MOST_OUT_EVENTS))
-        fresh = [self._fit(turn, rule, run, sights) for run in runs]
+        fresh = self._one_of_each(turn, rule, [self._fit(turn, rule, run, sights) for run in runs])
         put_runs(turn, runs, fresh)
         ready = [run for run in fresh if run.state == WAITING and run.due_ns <= turn.now_ns]
         batches = list(_batches(ready, rule.batch))[: self._deliveries_left(endpoint, rule)]
@@ -147,6 +147,20 @@ class ActionRuns:
             return as_seen_now(turn, rule, run, sights)
         return run
 
+    @staticmethod
+    def _one_of_each(turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> list[Run]:
+        """Let a container's run wait while another one of its rule works on the same file: both would publish."""
+        if not rule.outputs:
+            return list(runs)
+        open_ = turn.transaction.open_runs({run.fid for run in runs}) if runs else ()
+        busy = {run.fid for run in open_ if run.rule == rule.name and run.state == SENT}
+        found = []
+        for run in runs:
+            goes = run.state == WAITING and run.due_ns <= turn.now_ns
+            found.append(ledger.later(run, turn.now_ns + SECOND_NS) if goes and run.fid in busy else run)
+            busy |= {run.fid} if goes else set()
+        return found
+
     def _send(self, turn: Turn, endpoint: Endpoint, batch: Sequence[Run]) -> None:
         attempt = uuid.uuid4().hex
         # Whoever sends has the endpoint's time, after what is before it in the courier had the same.
@@ -177,7 +191,7 @@ class ActionRuns:
                 continue
             out = self._out.pop(answer.attempt, None)
             if out is not None:
-                worked = answer.outcome in {ledger.OK, ledger.REFUSED, ledger.UNTRIED}
+                worked = answer.outcome in {ledger.OK, ledger.REFUSED, ledger.UNTRIED, ledger.GONE}
                 self.guards.judged(_judged(run.rule, run.endpoint), worked=worked)
             turn.counters[f"attempts_{answer.outcome}"] += 1
             if answer.outcome == ledger.ENDPOINT:

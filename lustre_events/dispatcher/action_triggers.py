@@ -19,6 +19,7 @@ from lustre_events.actions import ledger
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.outcomes import ResultOutcome
+from lustre_events.dispatcher.own_work import Origin, OwnWork
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.user_runs import NAMED, events_of, owners_view
@@ -46,6 +47,8 @@ class Before:
     rows: Mapping[FID, ObjectRow] = field(default_factory=dict)
     owners: Mapping[FID, Seen] = field(default_factory=dict)
     """What owners who have rules of their own saw of them."""
+    own: Mapping[FID, Origin] = field(default_factory=dict)
+    """What runs of containers have put into the file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class _Fired:
     first_ns: int
     jobid: bytes | None
     before: Seen | None
+    depth: int = 0
+    """How many runs in a row have led to this."""
     once: bool = False
     """Only where the rule has not fired for this content yet."""
 
@@ -78,6 +83,7 @@ class ActionTriggers:
         self.rules = ActionRules()
         self.floor_ns: Mapping[str, int] = {}
         self.watched: Collection[str] = ()
+        self._own = OwnWork()
         self._unwanted: set[FID] = set()
         """Objects whose names no rule wanted a moment ago."""
         self._unwanted_ns = 0
@@ -86,14 +92,17 @@ class ActionTriggers:
     def follow(self, rules: ActionRules, floor_ns: Mapping[str, int]) -> None:
         """Ask these rules from now on."""
         self.rules, self.floor_ns = rules, floor_ns
+        self._own.rules = rules
         self._unwanted = set()
         more = {RENAMED, LAYOUT, HSM} if CONTENT in rules.triggers else set()
+        more |= {RENAMED} if any(rule.outputs for rule in rules.rules) else set()
         self.watched = rules.triggers | more
 
-    def before(self, turn: Turn, changes: Mapping[FID, ObjectChange]) -> Before:
+    def before(self, turn: Turn, batch: Batch) -> Before:
         """Return what is known of objects that lose it now: names and facts of what is renamed or removed."""
         if not self.watched:
             return NOTHING
+        changes = batch.changes
         moved = [fid for fid, each in changes.items() if RENAMED in each.events or REMOVED in each.events]
         asked = [fid for fid, each in changes.items() if _facts_matter(each)]
         gone = [fid for fid in asked if REMOVED in changes[fid].events]
@@ -103,7 +112,7 @@ class ActionTriggers:
         own = moved if self.rules.users else []
         facts = look.facts({*asked, *own})
         owners = owners_view(turn, self.rules, self._viewers, facts, own)
-        return Before(look.paths(moved), facts, look.objects(gone), owners)
+        return Before(look.paths(moved), facts, look.objects(gone), owners, self._own.before(turn, batch))
 
     def take(
         self,
@@ -116,6 +125,7 @@ class ActionTriggers:
         """Write runs for what happened. `alive` are those of the objects that are not gone."""
         if not self.watched:
             return
+        self._own.note(turn, before.own, stored)
         happened = {fid: each for fid, each in batch.changes.items() if each.events}
         present = self._of_interest(turn, batch, {fid: each for fid, each in happened.items() if fid in alive})
         fired = [*self._removals(happened, alive, before), *self._others(turn, present, stored, before)]
@@ -179,14 +189,19 @@ class ActionTriggers:
             return
         rows = turn.transaction.objects({each.row.fid for each in outcomes if _is_news(each)})
         known = {fid: row for fid, row in rows.items() if row.content and row.type == "f" and _told(row)}
-        paths = turn.transaction.paths(known)
-        fired = [
-            _Fired(rule, DOCUMENT, fid, row.cause, eff_time_of(row.cause), row.jobid, None)
-            for fid, row in known.items()
-            for rule in self._asked(DOCUMENT, row.cause, [File(path) for path in paths[fid]], row.type)
-        ]
+        fired = [*self._by_documents(turn, known)]
         if fired:
             self._write(turn, fired)
+
+    def _by_documents(self, turn: Turn, rows: Mapping[FID, ObjectRow]) -> Iterator[_Fired]:
+        """Yield rules that could hold for objects of which documents are written now; own work fires few."""
+        paths = turn.transaction.paths(rows)
+        depths = self._own.depths(turn, rows)
+        for fid, row in rows.items():
+            for rule in self._asked(DOCUMENT, row.cause, [File(path) for path in paths[fid]], row.type):
+                if rule.own or fid not in depths:
+                    time_ns, depth = eff_time_of(row.cause), depths.get(fid, 0)
+                    yield _Fired(rule, DOCUMENT, fid, row.cause, time_ns, row.jobid, None, depth)
 
     def _removals(
         self, happened: Mapping[FID, ObjectChange], alive: Collection[FID], before: Before
@@ -227,10 +242,10 @@ class ActionTriggers:
     ) -> Iterator[_Fired]:
         for trigger, stamp in change.events.items():
             seen = _seen_before(trigger, fid, type_, before)
-            for rule in self._asked(trigger, stamp, files, type_):
-                own = rule.name == USERS and trigger == RENAMED
-                known = before.owners.get(fid, Seen()) if own else seen
-                yield _Fired(rule, trigger, fid, stamp, change.first_ns, change.jobid, known)
+            for rule, depth in self._asked_of(before.own.get(fid), trigger, stamp, files, type_):
+                users = rule.name == USERS and trigger == RENAMED
+                known = before.owners.get(fid, Seen()) if users else seen
+                yield _Fired(rule, trigger, fid, stamp, change.first_ns, change.jobid, known, depth)
         if RENAMED in change.events and CONTENT not in change.events and CONTENT in self.rules.triggers:
             yield from self._named(fid, change, files, type_, before)
 
@@ -240,19 +255,21 @@ class ActionTriggers:
         """Yield rules on content that hold under the new name of a file, and did not under the old one."""
         old = [File(path) for path in before.paths.get(fid, ())]
         stamp = change.events[RENAMED]
-        for rule in self._asked(CONTENT, stamp, files, type_):
+        for rule, depth in self._asked_of(before.own.get(fid), CONTENT, stamp, files, type_):
             if rule.name == USERS:
                 was = Seen(paths=tuple(file.path for file in old))
                 yield _Fired(rule, NAMED, fid, stamp, change.first_ns, change.jobid, was)
             elif not any(rule.may_hold(file, type_) for file in old):
-                yield _Fired(rule, CONTENT, fid, stamp, change.first_ns, change.jobid, None, once=True)
+                yield _Fired(rule, CONTENT, fid, stamp, change.first_ns, change.jobid, None, depth, once=True)
 
     def expand(self, turn: Turn, runs: Sequence[Run]) -> None:
         """Let what stood for the rules of all users become runs of the owners' rules."""
         events, after = events_of(turn, self.rules, runs)
         put_runs(turn, runs, after)
         fired = [
-            _Fired(each.rule, each.trigger, run.fid, run.stamp, run.first_ns, run.jobid, each.before, each.once)
+            _Fired(
+                each.rule, each.trigger, run.fid, run.stamp, run.first_ns, run.jobid, each.before, once=each.once
+            )
             for each in events
             if self._is_later(each.rule, eff_time_of((run := each.run).stamp))
         ]
@@ -267,6 +284,15 @@ class ActionTriggers:
         found = {rule.name: rule for file in files for rule in self.rules.asked(trigger, file, type_)}
         time_ns = eff_time_of(stamp) if found else 0
         return [rule for rule in found.values() if self._is_later(rule, time_ns)]
+
+    def _asked_of(
+        self, own: Origin | None, trigger: str, stamp: bytes, files: Sequence[File], type_: str | None
+    ) -> Iterator[tuple[ActionRule, int]]:
+        """Yield the rules that are asked, and how many runs in a row have led here; own work fires few rules."""
+        origin = own if own is not None and stamp <= own.stamp else None
+        for rule in self._asked(trigger, stamp, files, type_):
+            if origin is None or rule.own:
+                yield rule, 0 if origin is None else origin.depth
 
     def _write(self, turn: Turn, fired: Sequence[_Fired]) -> None:
         fids = {each.fid for each in fired}
@@ -294,7 +320,7 @@ class ActionTriggers:
             endpoint=rule.endpoint, action=rule.action, fid=fired.fid, stamp=fired.stamp, event_ns=event_ns,
             first_ns=min(fired.first_ns, event_ns), generation=content, made_ns=turn.now_ns,
             due_ns=due(min(fired.first_ns, event_ns), event_ns, settle_ns, self._settle_max_ns),
-            before=fired.before, jobid=fired.jobid,
+            before=fired.before, jobid=fired.jobid, depth=fired.depth,
         )  # fmt: skip
         for other in others:
             if other.state == SETTLING:

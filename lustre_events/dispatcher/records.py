@@ -94,7 +94,7 @@ class RecordWriter:
     def _write(self, turn: Turn, batch: Batch, *, several: bool) -> None:
         present = self._follow_moves(turn, batch)
         before = self._walks.before(turn, batch.changes)
-        seen = self._triggers.before(turn, batch.changes)
+        seen = self._triggers.before(turn, batch)
         self._write_names(turn, batch, present, several=several)
         remaining = self._remaining(turn, batch)
         stored = self._planner.take(turn, remaining, {link.parent for link in batch.links.values()})

@@ -26,6 +26,7 @@ from lustre_events.domain.action_run import HELD, SENT, SETTLING, WAITING, Run, 
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import USERS, ActionRule
 from lustre_events.domain.rules.conditions import File
+from lustre_events.domain.rules.containers import MOST_DEPTH
 from lustre_events.domain.triggers import CONTENT, DOCUMENT, REMOVED
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.interface import Facts, ObjectRow
@@ -228,6 +229,8 @@ class RunSettling:
         except ConfigError as exc:
             return ledger.refused(run, turn.now_ns, str(exc))
         run = ledger.ready(run, body, place, seen.uid, turn.now_ns)
+        if run.depth > MOST_DEPTH:
+            return ledger.held(run, f"more than {MOST_DEPTH} runs in a row, each woken by the one before")
         if turn.transaction.runs_at(rule.name, place, turn.now_ns - HOUR_NS, MOST_AT_A_PLACE) >= MOST_AT_A_PLACE:
             why = f"more than {MOST_AT_A_PLACE} runs within an hour for this path: does the action change the file?"
             return ledger.held(run, why)

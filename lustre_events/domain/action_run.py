@@ -71,6 +71,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         before: what was known before: of what was renamed or removed, or whose content may be the same.
         jobid: who did it, as far as the record says.
         error, status: of the last attempt.
+        depth: how many runs in a row, each woken by the one before, have led to it.
     """
 
     id: str
@@ -102,6 +103,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     jobid: bytes | None = None
     error: str = ""
     status: int = 0
+    depth: int = 0
 
     @property
     def is_open(self) -> bool:

@@ -115,6 +115,10 @@ class Batch:
         self._now_ns = now_ns
         self._noted = noted_by_type(watched) if watched else {}
         self._moves: dict[bytes, Move] = {}
+        self.came_from: dict[FID, tuple[FID, bytes]] = {}
+        """The directory from which an object was renamed last, and the packed key of the record; if rules ask."""
+        self.made_directories: dict[FID, bytes] = {}
+        """Directories that were made, with their names; if rules ask."""
 
     # Branches: as in `_add`.
     def add_block(
@@ -274,15 +278,25 @@ class Batch:
         self._note(change, kind, record, stamp)
         return change
 
+    def _note_origin(self, record: ChangelogRecord, stamp: bytes) -> None:
+        """Take note of where something comes from, or of what a new directory is called."""
+        if record.type == RecordType.MKDIR:
+            self.made_directories[record.target] = record.name
+        elif stamp > self.came_from.get(record.source, (None, b""))[1] and record.source_parent != record.parent:
+            self.came_from[record.source] = (record.source_parent, stamp)
+
     def _note(self, change: ObjectChange, kind: Kind, record: ChangelogRecord, stamp: bytes) -> None:
         """Take note of what rules ask for."""
         if not self._noted:
             return
+        if record.type in _ORIGINS:
+            self._note_origin(record, stamp)
         for trigger in triggers_of(record.type, kind, self._noted):
             if stamp > change.events.get(trigger, b""):
                 change.events[trigger] = stamp
 
 
+_ORIGINS = frozenset({RecordType.RENME, RecordType.MKDIR})
 _MAY_CHANGE_RIGHTS = frozenset({RecordType.XATTR, RecordType.SATTR, RecordType.CTIME})
 _CREATED = frozenset({RecordType.CREAT, RecordType.MKDIR, RecordType.SLINK, RecordType.MKNOD})
 _NEW_NAME = frozenset({RecordType.CREAT, RecordType.HLINK, RecordType.RENME, RecordType.MIGRT})

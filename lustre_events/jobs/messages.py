@@ -29,6 +29,11 @@ TAGS = "xattr"
 BUILTIN_QUEUE = "builtin"
 """Where their jobs wait, never behind containers; a worker on each node serves it alone."""
 
+ACTIONS_QUEUE = "actions"
+"""Where runs of actions wait for file workers: one worker on each node that is set up for them serves it alone."""
+ACTION = "action"
+"""The one key of such a job; its value is a sealed delivery in base64."""
+
 STATUSES = ("ok", "failed", "gone", "released")
 """What a Result's `status` can be."""
 

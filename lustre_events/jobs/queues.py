@@ -18,9 +18,11 @@ ASCII. Redis holds nothing here that the index could not make again: every job's
 
 from __future__ import annotations
 
+import base64
 import logging
 import re
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +38,7 @@ from rq.serializers import JSONSerializer
 
 from lustre_events.errors import StreamFull, StreamUnavailable
 from lustre_events.jobs import pools
-from lustre_events.jobs.messages import JOB_FUNCTION, Job, JobItem, encode_job
+from lustre_events.jobs.messages import ACTION, ACTIONS_QUEUE, JOB_FUNCTION, Job, JobItem, encode_job
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +174,32 @@ class RqQueues:
                 raise _unavailable(exc) from exc
             log.warning("jobs of queue %s may be lost (%s); their files are given out again", queue, exc,
                         extra={"action": "lose"})  # fmt: skip
+
+    def enqueue_actions(self, sealed: Sequence[tuple[str, bytes, int]]) -> None:
+        """Put runs of actions into their queue: of each its name, its sealed delivery, and for how many seconds.
+
+        RQ gives none out again: the lease of a run does that. Raises StreamUnavailable, StreamFull.
+        """
+        datas = [
+            Queue.prepare_data(
+                JOB_FUNCTION,
+                args=({ACTION: base64.b64encode(data).decode()},),
+                timeout=seconds,
+                ttl=seconds,
+                result_ttl=DONE_TTL_SECONDS,
+                failure_ttl=FAILURE_TTL_SECONDS,
+                description=f"action {name}",
+                job_id=uuid.uuid4().hex,
+            )
+            for name, data, seconds in sealed
+        ]
+        try:
+            if datas:
+                self._queue(ACTIONS_QUEUE).enqueue_many(datas)
+        except redis.OutOfMemoryError as exc:
+            raise StreamFull(f"Redis has no memory left for jobs ({exc}); raise its maxmemory") from exc
+        except redis.RedisError as exc:
+            raise _unavailable(exc) from exc
 
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs that wait, or run under a worker that still gives signs of life.

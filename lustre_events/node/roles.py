@@ -76,7 +76,7 @@ ROLES: dict[str, Role] = {
                 "+hincrbyfloat +blmove +lmove +blpop +lpop +lpos +llen +lrange +lrem +rpush +lpush +sadd "
                 "+srem +scard +smembers +sismember +zadd +zcard +zrange +zrangebyscore +zscore +zrem "
                 "+zremrangebyrank +zremrangebyscore +xadd +xlen +xread +xrevrange +xtrim -client|kill "
-                "-client|pause -client|unpause -client|list (~le:result:waiting +rpush)"
+                "-client|pause -client|unpause -client|list (~le:result:waiting ~le:action:answers +rpush)"
             ),
             database="",
             checks=("mount", "redis", "worker", "units"),

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,14 @@ from pathlib import Path
 from lustre_events.actions.courier import Courier
 from lustre_events.actions.endpoints import SENDERS
 from lustre_events.actions.kinds import KINDS
-from lustre_events.actions.link import SealedLink
-from lustre_events.actions.seal import make_key, read_seal
+from lustre_events.actions.link import BothLinks, CourierLink, SealedLink, WorkersLink
+from lustre_events.actions.seal import WORKER, make_key, read_seal
 from lustre_events.catalog import manifest
 from lustre_events.catalog.catalog import Catalog, Places, read_endpoints
 from lustre_events.changelog import users
 from lustre_events.changelog.lctl import Lctl
 from lustre_events.config.nearest import nearest
+from lustre_events.config.places import worker_key
 from lustre_events.config.settings import Settings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.dispatcher.run_settling import ReadIndex
@@ -35,7 +37,7 @@ from lustre_events.history.losses import LossBook
 from lustre_events.history.segment_writer import SegmentWriter
 from lustre_events.index import make_folder, open_writer
 from lustre_events.index.interface import Identity
-from lustre_events.jobs.messages import BUILTIN_QUEUE
+from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node import pool_queues
 from lustre_events.node.action_parts import ActionReader, EndpointFile, check_query
@@ -45,6 +47,7 @@ from lustre_events.reader import Reader
 from lustre_events.sources import lustre
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.interface import Source
+from lustre_events.streams import keys
 from lustre_events.streams.connection import Client
 from lustre_events.streams.deliveries import CourierQueue, DeliveryQueue
 from lustre_events.streams.dispatcher_lease import DispatcherLease
@@ -169,6 +172,7 @@ def catalog(settings: Settings) -> Catalog:
             {name: kind.read_with for name, kind in KINDS.items()},
             check_query,
             settings.filesystem.exclude,
+            tuple(map(Path, settings.actions.folders)),
         )
     )
 
@@ -195,7 +199,7 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
     found = installed.load()
     for problem in found.problems:
         log.error("%s", problem, extra={"action": "look"})
-    make_key(seal_path(settings))
+    queues = RqQueues(client, settings.worker.job_timeout_seconds)
     read = ActionReader(index_url)
     pooled = pool_queues.known(settings, client)
     pool_queues.announce(client, pooled)
@@ -204,7 +208,7 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
         pool_queues.PooledResults(RedisResults(client), pooled),
         open_writer(index_url),
         found.rules,
-        pool_queues.PooledQueues(RqQueues(client, settings.worker.job_timeout_seconds), pooled),
+        pool_queues.PooledQueues(queues, pooled),
         [Identity(name, each.version, each.digest, each.limits.jobs) for name, each in found.extractors.items()],
         settings.dispatcher,
         mdts=[LOCAL_MDT] if settings.filesystem.source == "directory" else settings.filesystem.mdts,
@@ -212,10 +216,22 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
         look=installed.look,
         tend=GroupKeeper(client).tend,
         beat=beat,
-        link=SealedLink(DeliveryQueue(client), read_seal(seal_path(settings))),
+        link=_link(settings, client, queues),
         reading=ReadIndex(read.documents, read.matching),
         endpoints=found.endpoints,
     )
+
+
+def _link(settings: Settings, client: Client, queues: RqQueues) -> CourierLink:
+    """Return how deliveries go out; to file workers, too, where there are actions for them. Raises ConfigError."""
+    make_key(seal_path(settings))
+    courier = SealedLink(DeliveryQueue(client), read_seal(seal_path(settings)))
+    if not settings.actions.folders:
+        return courier
+    path = worker_key(settings)
+    make_key(path)
+    answers = DeliveryQueue(client, keys.RUN_ANSWERS)
+    return BothLinks(courier, WorkersLink(queues, answers, read_seal(path, WORKER), time.time_ns))
 
 
 def history_keeper(settings: Settings, beat: Callable[[str], None] = _unwatched) -> Keeper:
@@ -300,6 +316,9 @@ def node(settings: Settings, index_url: str, config_path: str | None) -> Iterato
         ]
         if settings.history.days:
             parts.append(Child("history", [*COMMAND, "history-keeper"], environment))
+        if settings.actions.folders:
+            make_key(worker_key(settings))
+            parts.append(Child("worker actions", [*COMMAND, "worker", "--instance", ACTIONS_QUEUE], environment))
         if settings.actions.endpoints:
             make_key(seal_path(settings))
             parts.append(Child("courier", [*COMMAND, "courier"], environment))

@@ -3,6 +3,7 @@
     key                     type   meaning; lifetime
     le:courier:jobs         list   sealed deliveries that no courier has taken
     le:courier:answers      list   answers that are not yet in the index; an entry begins with an id of its own
+    le:action:answers       list   the same of file workers, whose deliveries are jobs of RQ (jobs/queues.py)
 
 The dispatcher bounds what waits: a number of deliveries per endpoint, and no more while no courier takes any. What
 is lost here goes again when its lease ends.
@@ -42,11 +43,24 @@ class CourierQueue:
             self._client.rpush(keys.ANSWERS, uuid.uuid4().hex.encode() + data)
 
 
-class DeliveryQueue:
-    """The dispatcher's side: gives deliveries, reads answers."""
+class RunAnswers:
+    """The side of a file worker: gives answers. It may do nothing else."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    def answer(self, data: bytes) -> None:
+        """Store answers. Raises StreamUnavailable, StreamFull."""
+        with redis_errors(self._client):
+            self._client.rpush(keys.RUN_ANSWERS, uuid.uuid4().hex.encode() + data)
+
+
+class DeliveryQueue:
+    """The dispatcher's side: gives deliveries, reads answers, of the courier or (`key`) of file workers."""
+
+    def __init__(self, client: Client, key: str = keys.ANSWERS) -> None:
+        self._client = client
+        self._key = key
         self._read = load_script(client, "read_results")
         self._forget = load_script(client, "forget_results")
 
@@ -64,7 +78,7 @@ class DeliveryQueue:
     def answers(self) -> list[tuple[str, bytes]]:
         """Return the oldest answers that are not acknowledged, by ids. Raises StreamUnavailable."""
         with redis_errors(self._client):
-            answer = self._read([keys.ANSWERS], [ENTRIES, READ_BYTES, READ_BYTES, ID_BYTES])
+            answer = self._read([self._key], [ENTRIES, READ_BYTES, READ_BYTES, ID_BYTES])
         entries, _ = cast("tuple[list[tuple[bytes, bytes]], int]", answer)
         return [(entry_id.decode("latin-1"), data) for entry_id, data in entries]
 
@@ -72,4 +86,4 @@ class DeliveryQueue:
         """Forget answers that are committed. Raises StreamUnavailable."""
         if ids:
             with redis_errors(self._client):
-                self._forget([keys.ANSWERS], [ID_BYTES, *(each.encode("latin-1") for each in ids)])
+                self._forget([self._key], [ID_BYTES, *(each.encode("latin-1") for each in ids)])

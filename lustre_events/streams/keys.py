@@ -17,6 +17,7 @@ ASKED = "le:group:asked"
 REQUESTS = "le:request:waiting"
 DELIVERIES = "le:courier:jobs"
 ANSWERS = "le:courier:answers"
+RUN_ANSWERS = "le:action:answers"
 HISTORY_STATE = "le:history:state"
 
 

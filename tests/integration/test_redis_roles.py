@@ -106,7 +106,7 @@ FORBIDDEN = {
     "dispatcher": ("CONFIG SET maxmemory 1", "SHUTDOWN", "ACL LIST"),
     "worker": (
         "XRANGE le:stream:m:1 - +", "HGETALL le:reader:state:m", "LRANGE le:result:waiting 0 -1",
-        "LPOP le:result:waiting",
+        "LPOP le:result:waiting", "LRANGE le:action:answers 0 -1", "DEL le:action:answers",
         "LTRIM le:result:waiting 1 0", "DEL le:stream:mdts", "DEL le:result:waiting", "DUMP le:result:waiting",
         "LLEN le:result:waiting", "COPY le:result:waiting rq:mine", "RENAME le:result:waiting rq:mine",
         "LMOVE le:result:waiting rq:mine LEFT LEFT", "LPUSH le:result:waiting x", "XADD le:result:waiting * a b",

@@ -28,7 +28,7 @@ COMMANDS = 1_500
 WAIT_SECONDS = 0.2
 STREAM = keys.stream(MDT, EPOCH)
 OWN: dict[str, tuple[str, ...]] = {
-    "worker": ("rq:*", keys.RESULTS),
+    "worker": ("rq:*", keys.RESULTS, keys.RUN_ANSWERS),
     "pool": ("le:pool:lab:*",),
     "subscriber": (keys.ASKED,),
     "web": ("le:request*",),

@@ -54,7 +54,7 @@ def test_a_rule_says_what_it_says() -> None:
         ('extractor = "tabular"', "and action exclude each other"),
         ('queue = "default"', "unknown key queue"),
         ('complete = { marker = "x" }', "unknown key complete"),
-        ('outputs = "../x"', "unknown key outputs"),
+        ('outputs = "../x"', "is for actions that run in a container"),
         ('after = "reduce"', "unknown key after"),
         ('types = ["l"]', "types are f (files) and d (directories)"),
         ("batch = 0", "batch must lie between 1 and 500"),

@@ -17,6 +17,8 @@ burst = 10000                         # with more runs in a minute the rule is h
 per_minute = 0                        # most runs that are sent in a minute; 0: any number
 running = 0                           # most runs that are out at the same time; 0: any number
 audience = ["alice"]                  # users who must be allowed to see what is sent; default: nobody is asked
+outputs = "../calibrated"             # for a container: where its outputs go, from the file's directory on
+own = false                           # true: it also fires for what containers have put into the file system
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from typing import Any
 from lustre_events.config.nearest import nearest
 from lustre_events.config.tables import Location, key, values
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules import templates
+from lustre_events.domain.rules import containers, templates
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, Condition, conditions_of
 from lustre_events.domain.rules.endpoints import Endpoint, unknown
@@ -61,6 +63,8 @@ class ActionNames:
     check_query: CheckQuery = bool
     author: Author | None = None
     """Whose own rules they are; None: the site's."""
+    folders: Mapping[str, ReadWith] = field(default_factory=dict)
+    """The actions that have a folder, which run in a container; each with what reads its `with`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class _Entry:
     name: str = key("", longest=100)
     action: str = ""
     endpoint: str = key("", needed="name one of the file that [actions] endpoints names")
+    outputs: str = key("", longest=1_000)
+    own: bool = False
     types: tuple[str, ...] = key(
         ("f",), fits=TYPES.__contains__, expected="types are f (files) and d (directories)"
     )
@@ -106,11 +112,15 @@ def action_rule(
     author = known.author
     _check_name(location, name, author)
     _check_audience(location.at("audience"), entry.audience, accounts, author)
-    read_with = known.kinds.get(entry.action)
+    read_with = {**known.folders, **known.kinds}.get(entry.action)
     if read_with is None:
-        raise location.unknown(f"action {entry.action!r}", entry.action, known.kinds)
-    _check_endpoint(location, entry, known)
+        raise location.unknown(f"action {entry.action!r}", entry.action, (*known.kinds, *known.folders))
     on = _triggers(location.at("on"), table.get("on", [CONTENT]))
+    if entry.action in known.kinds:
+        _check_endpoint(location, entry, known)
+        containers.check_none(location, entry.outputs)
+    else:
+        containers.check(location, table, entry.outputs, on, author)
     _check_query(location, entry, on, known)
     granted = author.allowance.endpoints[entry.endpoint] if author is not None else ()
     conditions = _conditions(location, table, accounts, granted)
@@ -123,7 +133,8 @@ def action_rule(
     return ActionRule(
         name=name if author is None else f"{author.name}/{name}",
         on=on, types=frozenset(entry.types), conditions=conditions, action=entry.action,
-        endpoint=entry.endpoint, settings=read_with(location.at("with"), given), body=body, batch=entry.batch,
+        endpoint=entry.endpoint or containers.endpoint_name(entry.action), outputs=entry.outputs, own=entry.own,
+        settings=read_with(location.at("with"), given), body=body, batch=entry.batch,
         settle_ns=None if entry.settle_seconds is None else int(entry.settle_seconds * SECOND_NS),
         expires_ns=int(entry.expires_seconds * SECOND_NS), burst=_burst(entry, author), per_minute=entry.per_minute,
         running=entry.running, query=entry.query, author=author, audience=entry.audience,

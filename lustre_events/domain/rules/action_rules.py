@@ -47,6 +47,8 @@ class ActionRule:
         author: the user whose rule it is; None: the site's.
         audience: names of users who must be allowed to see what is sent; the site's rules only.
         digest: of all that it says.
+        outputs: where what a container made is put, from the file's directory on; empty: it runs none.
+        own: whether it also fires for what such runs have put into the file system.
     """
 
     name: str
@@ -67,6 +69,8 @@ class ActionRule:
     author: Author | None
     audience: tuple[str, ...]
     digest: str
+    outputs: str = ""
+    own: bool = False
 
     @property
     def most_body(self) -> int:

@@ -48,6 +48,7 @@ from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_file import ActionNames, action_rule, is_action
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, conditions_of
+from lustre_events.domain.rules.containers import check_loops
 from lustre_events.domain.rules.directories import Reach, segments_of
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE, Rule, Rules, Work
 from lustre_events.errors import ConfigError
@@ -128,6 +129,7 @@ def parse(  # noqa: PLR0917 - what a file may name
             raise ConfigError(f"{origin}: two rules are named {name!r}; give each its own name")
         names.add(name)
     _check_granted(origin, known, len(actions))
+    check_loops(origin, actions)
     if known.author is None:
         return Rules(tuple(rules), actions=ActionRules(tuple(actions)))
     return Rules(tuple(rules), actions=ActionRules((), {known.author.uid: tuple(actions)} if actions else {}))

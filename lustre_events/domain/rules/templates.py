@@ -49,6 +49,11 @@ def asks_documents(template: Any) -> bool:
     )
 
 
+def asks_anything(template: Any) -> bool:
+    """Whether a template names anything that is known of a file."""
+    return any(part[1] for text in _texts(template) for part in _PART.finditer(text))
+
+
 def filled(template: Any, known: Mapping[str, Any]) -> Any:
     """Return a body: the template with its texts filled in. `known["doc"]` has documents by extractor."""
     if isinstance(template, str):

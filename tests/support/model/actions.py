@@ -14,6 +14,7 @@ from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.run_settling import NOTHING_TO_READ
 from lustre_events.domain.action_run import STATES, Run, decode_run
+from lustre_events.domain.rules import containers
 from lustre_events.domain.rules.action_file import ActionNames
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.grants import Allowance, Author
@@ -32,8 +33,12 @@ ENDPOINTS = {
     "managers": Endpoint(
         "managers", "mail", "smtp://mail.example.org", sender="a@example.org", to=("b@example.org",)
     ),
+    "container:calibrate": containers.endpoint("calibrate", 60, 2),
 }
-KNOWN = ActionNames({name: kind.read_with for name, kind in KINDS.items()}, ENDPOINTS, check_query)
+KNOWN = ActionNames(
+    {name: kind.read_with for name, kind in KINDS.items()}, ENDPOINTS, check_query,
+    folders={"calibrate": lambda _location, given: given},
+)  # fmt: skip
 
 NO_FIELDS: dict[str, Any] = {}
 

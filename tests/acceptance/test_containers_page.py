@@ -1,0 +1,124 @@
+"""docs/containers.md: its action, its image and its rule do what the page says, in a container, as the owner."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+import tomllib
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.need import need
+from tests.support.servers.redis import login
+from tests.support.service.command import REPOSITORY, lustre_events
+from tests.support.service.service import PARTS, Service
+from tests.support.waiting import wait_for
+
+BLOCKS = re.findall(
+    r"^```(\w*)\n(.*?)^```", (REPOSITORY / "docs" / "containers.md").read_text(), re.DOTALL | re.MULTILINE
+)
+MANIFEST, SCHEMA, PROGRAM, DEFINITION, RULE, SETTINGS = (text for _, text in BLOCKS)
+OWNER = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+"""Whose files they are."""
+GREEDY = (
+    RULE.replace('"calibrate"\ndir', '"greedy"\ndir').replace("/proj/*/raw/**", "/proj/**").replace("../c", "../c-")
+)
+"""A rule that holds for its own outputs, too, and for those of the page's rule."""
+
+
+def test_the_page_has_an_action_a_rule_and_settings() -> None:
+    """The page has a manifest, a schema, a program, an image, a rule and settings, each as its language has it."""
+    assert [language for language, _ in BLOCKS] == ["toml", "json", "python", "", "toml", "toml"]
+    assert list(tomllib.loads(SETTINGS)) == ["actions"]
+
+
+@pytest.mark.apptainer
+@pytest.mark.timeout(180)
+def test_the_action_of_the_page_runs(base_image: Path) -> None:
+    """A raw file gets its calibrated one, made in a container as its owner, and what was made wakes no rule."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.chmod(0o755)
+        write_action(folder / "actions" / "calibrate")
+        images = folder / "images"
+        images.mkdir()
+        (images / "calibrate.sif").symlink_to(base_image / "base.sif")
+        more = f'approved = "{folder / "approved"}"\nunpack_images = false\n'
+        service = stack.enter_context(
+            Service(folder, runtime="apptainer", images=images, rules=RULE + GREEDY, worker=more)
+        )
+        actions = SETTINGS.replace("/etc/lustre-events/actions", str(folder / "actions"))
+        service.config.write_text(service.config.read_text() + actions)
+        environment = {"LUSTRE_EVENTS_CONFIG": str(service.config)}
+        done = lustre_events("extractor", "approve", "calibrate", environment=environment)
+        assert done.returncode == 0, done.stderr.decode()
+        service.start_redis()
+        environment["LUSTRE_EVENTS_REDIS_URL"] = login(service.redis, "admin")
+        for name in ("reader", "dispatcher", "builtin"):
+            service.start_part(name)
+        wait_for((folder / "state" / "worker.key").is_file, failure=service.last_words)
+        service.start_part("worker", *PARTS["worker"], "--instance", "actions")
+        wait_for(lambda: is_active(environment), failure=service.last_words)
+        made = play(service)
+        again = lustre_events("runs", "list", "--json", environment=environment)
+        told = json.loads((made.parent / ".run1.txt.calibrate.done").read_text())
+    assert told["outputs"] == ["calibrated.txt"]
+    runs = [json.loads(line) for line in again.stdout.splitlines()]
+    assert (
+        sorted((run["rule"], run["state"]) for run in runs)
+        == [("calibrate", "done")] * 2 + [("greedy", "done")] * 2
+    )
+
+
+@pytest.mark.apptainer
+def test_the_image_of_the_page_is_built(open_folder: Path, tiny_image: Path) -> None:
+    """The definition file makes an image of the one that is there, with what its %post says."""
+    images = open_folder / "images"
+    images.mkdir()
+    shutil.copy(tiny_image, images / "base.sif")
+    folder = write_action(open_folder / "calibrate")
+    done = lustre_events("extractor", "build", folder, environment={"LUSTRE_EVENTS_WORKER_IMAGES": str(images)})
+    assert done.returncode == 0, done.stderr.decode()
+    argv = [need("apptainer"), "-q", "exec", str(images / "calibrate.sif"), "cat", "/offset"]
+    assert subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout == b"100\n"
+
+
+def is_active(environment: dict[str, str]) -> bool:
+    """Whether the dispatcher asks the page's rule."""
+    done = lustre_events("actions", "list", "--json", environment=environment)
+    return done.returncode == 0 and b'"calibrate"' in done.stdout
+
+
+def write_action(folder: Path) -> Path:
+    """Write what the page says."""
+    folder.mkdir(parents=True)
+    (folder / "manifest.toml").write_text(MANIFEST)
+    (folder / "with.schema.json").write_text(SCHEMA)
+    (folder / "calibrate.py").write_text(PROGRAM)
+    (folder / "calibrate.def").write_text(DEFINITION)
+    return folder
+
+
+def play(service: Service) -> Path:
+    """Write a raw file, wait until its calibrated one is there, and return that."""
+    raw = service.files / "proj" / "ada" / "raw"
+    raw.mkdir(parents=True)
+    made = raw.parent / "calibrated" / "calibrated.txt"
+    for each in (raw, raw.parent):
+        os.chown(each, OWNER.pw_uid, OWNER.pw_gid)
+    for name in ("run1.txt", "run2.txt"):  # the second one comes when the first one's outputs are there
+        (raw / name).write_text("1\n2.5\n")
+        os.chown(raw / name, OWNER.pw_uid, OWNER.pw_gid)
+        for target in (made.parent, raw.parent / "c-alibrated"):
+            wait_for((target / f".{name}.calibrate.done").exists, 60, service.last_words)
+    assert made.read_text() == "2.0\n5.0\n"
+    assert made.stat().st_uid == OWNER.pw_uid
+    assert sorted(each.name for each in raw.iterdir()) == ["run1.txt", "run2.txt"]
+    return made

@@ -1,0 +1,216 @@
+"""Runs of actions: a container for a file, as the file's owner, whose outputs are published.
+
+What Redis brings counts only with the seal of the site's dispatcher, and until the attempt's end. The folder of the
+action, the rights and the target are this node's own to decide.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote_to_bytes
+
+from lustre_events.actions.delivery import Answer, Delivery, Parcel, decode_delivery, encode_answers
+from lustre_events.actions.kinds import orders
+from lustre_events.actions.kinds.orders import RunOrder
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, UNTRIED, Attempt
+from lustre_events.actions.seal import Seal
+from lustre_events.catalog import action_folders, manifest
+from lustre_events.catalog.action_folders import ContainerAction
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules import containers
+from lustre_events.errors import ConfigError, ExtractorError, LustreEventsError, UnknownExtractor
+from lustre_events.jobs.messages import JobItem
+from workers import publication
+from workers.acting import as_owner
+from workers.contract import readable
+from workers.files import Files, OpenFile
+from workers.privileges import Account
+from workers.publication import OutputsRefused, Place, Step
+from workers.rights import OwnerRefused, Rights
+from workers.runs import ActionRuntime, Outputs, RunOutcome
+
+log = logging.getLogger(__name__)
+
+MARGIN_NS = 2 * SECOND_NS
+WAIT_SECONDS = 1.0
+
+
+class AnswerSink(Protocol):
+    """Where answers go."""
+
+    def answer(self, data: bytes) -> None:
+        """Store answers. Raises StreamUnavailable, StreamFull."""
+
+
+def _nothing(_step: str) -> None:
+    """Go on: nobody wants to kill this process here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One run on this node: its file, its action, what the program is told, and where outputs go."""
+
+    order: RunOrder
+    action: ContainerAction
+    file: OpenFile
+    settings: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class ActionExecutor:
+    """Runs deliveries. `step` is called between the steps of a publication."""
+
+    seal: Seal
+    folders: tuple[Path, ...]
+    files: Files
+    runtime: ActionRuntime
+    rights: Rights
+    answers: AnswerSink
+    clock: Callable[[], int] = time.time_ns
+    step: Step = _nothing
+    sleep: Callable[[float], None] = field(default=time.sleep)
+
+    def run(self, sealed: str) -> None:
+        """Run one delivery, and say how it went.
+
+        Raises:
+            ConfigError: it is not the dispatcher's, or is too late.
+            StreamUnavailable, StreamFull: the answer could not be stored until the lease had ended.
+        """
+        try:
+            delivery = decode_delivery(self.seal.opened(base64.b64decode(sealed, validate=True)))
+        except (binascii.Error, ConfigError) as exc:
+            log.error("a run of an action is refused: %s", exc, extra={"action": "refuse"})  # noqa: TRY400
+            raise ConfigError(f"a run of an action is refused: {exc}") from exc
+        if self.clock() >= delivery.expires_ns:
+            raise ConfigError("a run of an action came after its attempt had ended; it is given out again")
+        for event in delivery.events:
+            attempt = self._attempt(delivery, event)
+            log.info(
+                "%s: %s %s", containers.action_of(delivery.endpoint), attempt.outcome, attempt.error,
+                extra={"action": "run", "run": event.run},
+            )  # fmt: skip
+            self._answer(delivery, event, attempt)
+
+    def _answer(self, delivery: Delivery, event: Parcel, attempt: Attempt) -> None:
+        answer = Answer(event.run, delivery.attempt, attempt.outcome, attempt.status, attempt.error[:500])
+        while True:
+            try:
+                return self.answers.answer(encode_answers([answer]))
+            except LustreEventsError:
+                if self.clock() >= delivery.expires_ns:
+                    raise
+                self.sleep(WAIT_SECONDS)
+
+    def _attempt(self, delivery: Delivery, event: Parcel) -> Attempt:
+        try:
+            order = orders.read(event.body)
+            action = self._action(containers.action_of(delivery.endpoint))
+            seconds = action_folders.seconds_of(action.manifest)
+            if self.clock() > delivery.expires_ns - MARGIN_NS - int(seconds * SECOND_NS):
+                return Attempt(UNTRIED, error="it came too late to end within its lease")
+            settings = json.dumps(action.settings(order.settings))
+            item = JobItem(FID.parse(order.fid), 0, unquote_to_bytes(order.path))
+        except (ConfigError, ValueError) as exc:
+            return Attempt(REFUSED, error=readable(exc))
+        except ExtractorError as exc:
+            return Attempt(ENDPOINT, error=readable(exc))
+        try:
+            file = self.files.open(item)
+        except OSError as exc:
+            return Attempt(AGAIN, error=f"the file cannot be opened: {readable(exc.strerror)}")
+        if file is None:
+            return Attempt(GONE, error="the file is not there any more")
+        with file:
+            return self._on_file(delivery, event, order, action, file, settings)
+
+    def _on_file(  # noqa: PLR0917 - what one attempt is about
+        self,
+        delivery: Delivery,
+        event: Parcel,
+        order: RunOrder,
+        action: ContainerAction,
+        file: OpenFile,
+        settings: str,
+    ) -> Attempt:
+        if not file.regular or file.released:
+            why = "HSM has its content on tape" if file.regular else "it is no regular file"
+            return Attempt(REFUSED, error=f"{why}, so no action runs on it")
+        if self.rights.own_uid not in {0, file.uid}:
+            return Attempt(
+                REFUSED, error=f"it belongs to uid {file.uid}, and this worker is uid {self.rights.own_uid}"
+            )
+        try:
+            image = self.runtime.provenance(action.manifest)
+            rights = replace(self.rights, as_owner=True)
+            account = rights.account_for(action.manifest, str(image["image_digest"]), file.uid)
+            place = self._place(file, event.run, delivery.expires_ns, order, action)
+            return self._in_place(Assignment(order, action, file, settings, place), account)
+        except (OwnerRefused, OutputsRefused) as exc:
+            return Attempt(REFUSED, error=readable(exc))
+        except ExtractorError as exc:
+            return Attempt(ENDPOINT, error=readable(exc))
+        except OSError as exc:
+            return Attempt(AGAIN, error=readable(exc.strerror or exc))
+
+    def _place(self, file: OpenFile, run: str, expires_ns: int, order: RunOrder, action: ContainerAction) -> Place:
+        inside = file.path.removeprefix(self.files.mount.rstrip(b"/"))
+        directory = containers.directory_of(inside, order.outputs)
+        if directory is None:
+            raise OutputsRefused(f"outputs = {order.outputs!r} leads out of the file system from there")
+        marker = publication.marker_of(inside, action.manifest.name)
+        return Place(self.files.mount, directory, marker, containers.staging_name(run, expires_ns), file.uid)
+
+    def _in_place(self, work: Assignment, account: Account | None) -> Attempt:
+        place = work.place
+        if not as_owner(account, partial(publication.prepare, place, self.clock(), self.step), OutputsRefused):
+            return Attempt(OK)  # an attempt before this one has published
+        try:
+            outcome = self._program(work, account)
+            if outcome.status != "ok":
+                return _failed(outcome)
+            facts = os.fstat(work.file.fd)
+            publish = partial(
+                publication.publish, place, work.action.manifest.outputs, (facts.st_dev, facts.st_ino),
+                {"rule": work.order.rule, "key": work.order.key}, self.step, self.clock,
+            )  # fmt: skip
+            as_owner(account, publish, OutputsRefused)
+            return Attempt(OK)
+        finally:
+            as_owner(account, partial(publication.discard, place), OutputsRefused)
+
+    def _program(self, work: Assignment, account: Account | None) -> RunOutcome:
+        left_ns = containers.expiry_of(work.place.name) - self.clock() - MARGIN_NS
+        seconds = max(1.0, left_ns / SECOND_NS - action_folders.MARGIN_SECONDS / 2)
+        held = os.open(work.place.staging, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            runtime = self.runtime.acting_as(account)
+            outputs = Outputs(work.place.staging, held)
+            return runtime.act(work.action.manifest, work.file, outputs, work.settings, seconds)
+        finally:
+            os.close(held)
+
+    def _action(self, name: str) -> ContainerAction:
+        """Return an action as it is now. Raises UnknownExtractor, ManifestError."""
+        for folder in self.folders if manifest.NAME.match(name) else ():
+            if (folder / name / manifest.FILE_NAME).is_file():
+                return action_folders.load(folder / name)
+        raise UnknownExtractor(f"no action {name!r} is installed here; see [actions] folders on this node")
+
+
+def _failed(outcome: RunOutcome) -> Attempt:
+    if outcome.status == "gone":
+        return Attempt(GONE, error="the file is not there any more")
+    return Attempt(REFUSED if outcome.final else AGAIN, error=outcome.error)
