@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,6 +82,9 @@ def _from_inside(index: Search, target: bytes, source: SearchSource) -> Iterator
         return
     yield from done
     known = _circumstances(settings, {row.job for row in view.pending if row.job is not None})
+    if known.rules is not None:  # the index has those of files in directories, too
+        here = [glob for glob in index.left_out() if glob not in known.rules.left_out]
+        known = replace(known, rules=known.rules.leaving_out(here, written=False))
     yield from explain.sentences(view, known)
 
 

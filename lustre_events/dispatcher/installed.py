@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from lustre_events.catalog.catalog import Found
 from lustre_events.dispatcher.actions import Actions
@@ -11,6 +11,7 @@ from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.fs_answers import HEAL_IDENTITY, SCAN_IDENTITY
 from lustre_events.dispatcher.work_planner import STAT_IDENTITY, WorkPlanner
 from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import BUILTIN_QUEUE
@@ -34,6 +35,8 @@ class Installed:
         registry: ExtractorRegistry,
         planner: WorkPlanner,
         actions: Actions,
+        endpoints: Mapping[str, Endpoint],
+        *,
         now_ns: int,
     ) -> None:
         """Take the adapters. `look` returns rules and extractors where they have changed since its last call."""
@@ -42,6 +45,8 @@ class Installed:
         self._planner = planner
         self._actions = actions
         self._looked_ns = now_ns
+        self._rules, self._endpoints = planner.rules, endpoints
+        self._left_out: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.queues = {DEFAULT_QUEUE, BUILTIN_QUEUE, *planner.rules.queues}
 
@@ -56,16 +61,27 @@ class Installed:
         self.problems = found.problems
         for problem in found.problems:
             log.error("%s", problem, extra={"action": "look"})
-        if found.rules is self._planner.rules:
+        if found.rules is self._rules:
             return
         own = [
             Identity(name, each.version, each.digest, each.limits.jobs) for name, each in found.extractors.items()
         ]
         self._registry.install([*own, *BUILT_IN])
-        self._planner.follow(found.rules)
-        self._actions.follow(found.rules, found.endpoints)
+        self._rules, self._endpoints = found.rules, found.endpoints
+        self._ask_rules()
         self.queues = {DEFAULT_QUEUE, BUILTIN_QUEUE, *found.rules.queues}
         log.info("rules and extractors are read again", extra={"action": "look", "extractors": len(own)})
+
+    def leave_out(self, globs: tuple[str, ...]) -> None:
+        """Let no rule reach these directories, too."""
+        self._left_out = globs
+        self._ask_rules()
+        log.info("%d directories are left out by a file in them", len(globs), extra={"action": "look"})
+
+    def _ask_rules(self) -> None:
+        rules = self._rules.leaving_out(self._left_out, written=False)
+        self._planner.follow(rules)
+        self._actions.follow(rules, self._endpoints)
 
     def add_queues(self, names: Iterable[str]) -> None:
         """Take queues of rows that still wait, though no rule names them any more."""

@@ -34,6 +34,7 @@ from lustre_events.dispatcher.heal import Healing
 from lustre_events.dispatcher.installed import BUILT_IN, Installed
 from lustre_events.dispatcher.jobs import ROWS, JobQueue, Jobs, Leased, Plan
 from lustre_events.dispatcher.journal import status_sentence, step_sentence
+from lustre_events.dispatcher.markers import Markers
 from lustre_events.dispatcher.outcomes import Follow, nobody
 from lustre_events.dispatcher.pauses import Pauses
 from lustre_events.dispatcher.rates import Rates
@@ -164,8 +165,6 @@ class Dispatcher:
         self._beat = beat
         self._tend = tend
         index.take_over()
-        with index.transaction() as transaction:
-            transaction.put_left_out(rules.left_out)
         self._timer = timer
         self._batches = TransactionBatches(index, timer)
         self._records_size = BatchSize(LEAST_RECORDS, settings.batch_records)
@@ -175,7 +174,11 @@ class Dispatcher:
         self._planner = planner = WorkPlanner(rules, settings, self._registry.disabled)
         self._actions = Actions(link, settings, reading)
         self._actions.follow(rules, endpoints)
-        self._installed = Installed(look, self._registry, planner, self._actions, clock())
+        self._installed = Installed(look, self._registry, planner, self._actions, endpoints, now_ns=clock())
+        self._markers = Markers(rules, self._installed.leave_out)
+        with index.transaction() as transaction:
+            self._markers.look(Turn(transaction, Counter(), clock()))
+        self._markers.committed(clock())
         self._walks = DirectoryWalks(planner)
         healing = Healing(planner, self._walks, settings.skew_seconds)
         asks: dict[str, FileSystemQuestion] = {HEAL: healing, SCAN: Scanning(planner, self._walks, healing)}
@@ -254,6 +257,7 @@ class Dispatcher:
         step = _Step(now_ns, self._sweeper.passed_ns(self._cursors), behind, blocks, entries, asked, waiting)
         counters = self._batches.carry_out(self._writes(step), now_ns)
         self._counters += counters
+        self._markers.committed(now_ns)
         self._incoming.committed(step.moved, [entry_id for entry_id, _ in entries])
         self._requests.answer(step.replies)
         self._jobs.enqueue(step.plan)
@@ -279,6 +283,7 @@ class Dispatcher:
 
     def _writes(self, step: _Step) -> Iterator[Write]:
         """Yield what there is to write. Only when a write is asked for is the one before it done."""
+        yield self._markers.look
         yield from self._actions.activate()
         yield from self._write_records(step)
         for _ in range(aliases.ROUNDS):

@@ -23,6 +23,7 @@ from lustre_events.index.search.hits import (
     name_text,
     printable,
 )
+from lustre_events.index.search.left_out import WHY_LEFT_OUT
 from lustre_events.inspect.status import SECOND_NS, Status, size_text, span_text, time_text
 from lustre_events.jobs.messages import STAT
 from lustre_events.jobs.queues import JobState
@@ -182,11 +183,9 @@ def _rules(
     for path in view.paths:
         file = File(path, (EVENTS["content"],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,
                     known.status.time_ns)  # fmt: skip
-        if known.rules.left_out and not excluding(known.rules.left_out).holds(file):
+        if known.rules.left_out and not excluding(known.rules.left_out, written=False).holds(file):
             globs = ", ".join(known.rules.left_out)
-            yield Sentence(
-                f"{_quoted(path)}: left out by the site ([filesystem] exclude = {globs}): no search finds it"
-            )
+            yield Sentence(f"{_quoted(path)}: left out ({globs}), by {WHY_LEFT_OUT}: no search finds it")
         verdicts = explain(known.rules, file)
         for verdict in verdicts:
             yield Sentence(f"{_quoted(path)}: {_verdict(verdict)}")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.errors import ConfigError
+from lustre_events.index.interface import Facts
 from lustre_events.index.visibility import Viewer
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace
 from tests.support.index.tables import node
-from tests.support.model.dispatcher import CSV_RULES, Rig
+from tests.support.model.dispatcher import CSV_RULES, MDT0, Rig, number
+from tests.support.records import builders as b
 
 ALL = {"uid": 1000, "gid": 1000, "mode": 0o755}
 
@@ -59,7 +62,7 @@ def test_who_asks_for_it_is_told(contents: Contents) -> None:
     """A search that only finds what is left out says so, with the globs; sums of it are refused with the reason."""
     search = contents.search()
     hint = search.hints("name:b.h5")[0]
-    assert "left out by the site ([filesystem] exclude = /**/*.tmp, /**/.cache, /scratch)" in hint.text
+    assert "left out (/**/*.tmp, /**/.cache, /scratch), by [filesystem] exclude" in hint.text
     assert "left out" not in str(search.hints("name:none"))
     with pytest.raises(ConfigError, match=r"/scratch: .*left out"):
         search.du(b"scratch", "ext")
@@ -79,3 +82,81 @@ def test_the_dispatcher_says_what_is_left_out(empty_place: EmptyPlace) -> None:
         rig.restart()
         assert rig.select("SELECT glob FROM left_out") == []
         rig.close()
+
+
+MARKER = b".lustre-events-ignore"
+DIRECTORY, FILE, MARK = 50, 1, 2
+
+
+def owned(rig: Rig, **uids: int) -> None:
+    """Say who owns the directory and the marker, and let the dispatcher look."""
+    numbers = {b.fid_of({"directory": DIRECTORY, "marker": MARK}[name]): uid for name, uid in uids.items()}
+    plain: dict[str, Any] = {
+        "size": 1,
+        "mtime_ns": 2,
+        "ctime_ns": 3,
+        "atime_ns": 4,
+        "gid": 6,
+        "mode": 7,
+        "nlink": 1,
+    }
+    with rig.writer.transaction() as transaction:
+        rows = transaction.objects(numbers)
+        transaction.put_facts(
+            (row, row.generation, Facts(type="f", uid=numbers[fid], **plain)) for fid, row in rows.items()
+        )
+    rig.pass_seconds(3)
+    rig.settle()
+
+
+def extracted(rig: Rig) -> bool:
+    """Whether a file in the directory that is written is extracted."""
+    worked(rig)
+    rig.feed(*number([b.close(fid=FILE)], rig.store.tail(MDT0).last_index))
+    return "tabular" in worked(rig)
+
+
+def worked(rig: Rig) -> set[str]:
+    """Let workers do what there is, and return which extractors they were asked for."""
+    found: set[str] = set()
+    for _ in range(3):
+        rig.pass_seconds(60)
+        jobs = rig.play()
+        found |= {job.extractor for job in jobs}
+        rig.answer(job for job in jobs if job.extractor == "tabular")
+    return found
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_a_file_in_a_directory_leaves_it_out(empty_place: EmptyPlace, kind: str) -> None:
+    """A directory with it is not searched, nor read by extractors, also after a restart; without it, it is."""
+    rig = Rig(empty_place(kind), rules=parse(CSV_RULES, "rules", ("tabular", "hdf5")))
+    rig.play(b.mkdir(fid=DIRECTORY, name=b"a*"), b.create(fid=MARK, parent=DIRECTORY, name=MARKER))
+    owned(rig, directory=5, marker=5)
+    rig.play(b.create(fid=FILE, parent=DIRECTORY, name=b"a.csv"))
+    assert rig.select("SELECT glob FROM left_out") == ["/a[*]"]
+    assert not extracted(rig)
+    rig.restart()
+    assert rig.select("SELECT glob FROM left_out") == ["/a[*]"]
+    assert not extracted(rig)
+
+    rig.play(b.rename(fid=DIRECTORY, name=b"a*", to=b"c"))
+    rig.pass_seconds(3)
+    rig.settle()
+    assert rig.select("SELECT glob FROM left_out") == ["/c"]
+    rig.play(b.unlink(fid=MARK, parent=DIRECTORY, name=MARKER))
+    rig.pass_seconds(3)
+    rig.settle()
+    assert rig.select("SELECT glob FROM left_out") == []
+    assert extracted(rig)
+    rig.close()
+
+
+@pytest.mark.parametrize(("marker", "counts"), [(0, True), (5, True), (7, False)])
+def test_a_stranger_hides_nothing(empty_place: EmptyPlace, marker: int, counts: bool) -> None:
+    """The file counts if root or the owner of the directory owns it, not by who may only write there."""
+    rig = Rig(empty_place("sqlite"), rules=parse(CSV_RULES, "rules", ("tabular", "hdf5")))
+    rig.play(b.mkdir(fid=DIRECTORY, name=b"tmp"), b.create(fid=MARK, parent=DIRECTORY, name=MARKER))
+    owned(rig, directory=5, marker=marker)
+    assert rig.select("SELECT glob FROM left_out") == (["/tmp"] if counts else [])
+    rig.close()

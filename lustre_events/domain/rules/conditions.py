@@ -24,6 +24,8 @@ DEFAULT_EVENTS = ("content", "name")
 NOT = "not"
 _NOT = "not "
 EXCLUDE = "[filesystem] exclude"
+MARKER = b".lustre-events-ignore"
+"""A file of this name leaves out its directory."""
 _EXCLUDED = f"{_NOT}{EXCLUDE}"
 _MOST_AGE_SECONDS = 10_000_000_000
 _SIZE = re.compile(r"([0-9]{1,18})([kmgtp]?)\Z", re.IGNORECASE)
@@ -169,11 +171,11 @@ def top_of(glob: str) -> str:
     return "/" + "/".join(steps)
 
 
-def excluding(globs: Sequence[str]) -> Condition:
+def excluding(globs: Sequence[str], *, written: bool = True) -> Condition:
     """Return the condition that leaves out what a glob matches, and all below it. Raises ConfigError."""
     location = Location("settings", "[filesystem]", "exclude")
     for glob in globs:
-        if "[" in glob:
+        if written and "[" in glob:
             # Searches leave it out, too, and their globs have none.
             raise location.refusal(f"has a glob with a square bracket, {glob!r}; write ? or *, or several globs")
     return Condition(_EXCLUDED, tuple(globs), _EXCLUDE.read(location, list(globs), Accounts()))

@@ -88,11 +88,14 @@ class Rules:
         put(self, "needs_facts", any(rule.needs("facts") or rule.work.min_age_ns for rule in rules))
         put(self, "_works", {rule.work.rule: rule.work for rule in rules})
 
-    def leaving_out(self, globs: Sequence[str]) -> Rules:
-        """Return these rules, of which none holds for what a glob of paths matches, or for what is below it."""
+    def leaving_out(self, globs: Sequence[str], *, written: bool = True) -> Rules:
+        """Return these rules, of which none holds for what a glob of paths matches, or for what is below it.
+
+        `written`: somebody wrote the globs, so brackets are refused; else `[*]` is a star that stands for itself.
+        """
         if not globs:
             return self
-        condition = excluding(globs)
+        condition = excluding(globs, written=written)
         reach = tuple(segments_of(glob.encode("utf-8", "surrogateescape") + b"/**") for glob in globs)
 
         def narrowed(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:

@@ -379,6 +379,18 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
             for name, version, digest, serial, suspended, disabled, failing in rows
         }
 
+    def marked(self, name: bytes, most: int) -> list[FID]:
+        """Return up to `most` directories with a file of this name that root or the directory's owner owns."""
+        rows = self._run(
+            "SELECT DISTINCT link.parent FROM link JOIN object file ON file.fid = link.fid"
+            " JOIN object directory ON directory.fid = link.parent"
+            " WHERE coalesce(link.folded, link.name) = %s AND link.fid IS NOT NULL"
+            " AND (file.uid = 0 OR file.uid = directory.uid) LIMIT %s",
+            name,
+            most,
+        )
+        return [FID.unpack(fid) for (fid,) in rows]
+
     def put_left_out(self, globs: Iterable[str]) -> None:
         """Set which paths no search finds."""
         self._run("DELETE FROM left_out")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from lustre_events.index.query.tree import And, Node, Not, Path
 
+WHY_LEFT_OUT = "[filesystem] exclude or a file .lustre-events-ignore in a directory"
+
 
 def without(node: Node, globs: Sequence[str]) -> Node:
     """Return a tree that leaves out what one of the globs matches, and all that is below it."""

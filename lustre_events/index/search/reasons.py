@@ -14,6 +14,7 @@ from lustre_events.index.query.tree import All, And, Node, Or
 from lustre_events.index.search.hints import Hint, best_without, counted, shown
 from lustre_events.index.search.known import Known
 from lustre_events.index.search.leaves import of_leaf
+from lustre_events.index.search.left_out import WHY_LEFT_OUT
 
 MOST_HINTS = 5
 MOST_PARTS = 6
@@ -64,7 +65,7 @@ def of_query(known: Known, query: str) -> Iterator[Hint]:
 def _left_out(known: Known, query: str) -> Iterator[Hint]:
     if known.some_left_out(known.node(query)):
         globs = ", ".join(known.reading.left_out())
-        yield Hint(f"what matches is left out by the site ([filesystem] exclude = {globs}): no search finds it")
+        yield Hint(f"what matches is left out ({globs}), by {WHY_LEFT_OUT}: no search finds it")
 
 
 def of_field(known: Known, field: str) -> Iterator[Hint]:

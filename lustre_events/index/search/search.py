@@ -32,7 +32,7 @@ from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page, Summary, name_text, printable
 from lustre_events.index.search.key_list import Candidate, KeyInfo, candidates_of, completions, field_of, keys_like
 from lustre_events.index.search.known import knowing
-from lustre_events.index.search.left_out import without
+from lustre_events.index.search.left_out import WHY_LEFT_OUT, without
 from lustre_events.index.search.matched import explained
 from lustre_events.index.search.reasons import why
 from lustre_events.index.search.subtree import Subtree, walk
@@ -266,7 +266,7 @@ class Search:
             node = without(tree, left_out)
             if left_out and not reading.find(node, Order(), None, 1):
                 place = printable(path.strip(b"/"))
-                raise ConfigError(f"/{place}: left out by the site ([filesystem] exclude); nothing sums it up")
+                raise ConfigError(f"/{place}: left out by {WHY_LEFT_OUT}; nothing sums it up")
             return _tallied(reading, node, by, viewer, None)
 
     def show(self, fid: FID, *, visible_to: Viewer | None = None) -> ObjectView:
@@ -313,6 +313,11 @@ class Search:
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
             yield reading, access_of(reading, viewer)
+
+    def left_out(self) -> tuple[str, ...]:
+        """Return the globs of paths that no search finds."""
+        with self._backend.reading(None) as reading:
+            return tuple(reading.left_out())
 
     def stats(self, counts: Counts | None = None) -> Stats:
         """Return the sums of the index; with `counts` of a while ago its rows are not counted again."""

@@ -343,6 +343,17 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Forget failed attempts, not the good documents beside them; return how many there were."""
         return remove_failures(self._connection, [(fid.pack(), name) for fid, name in works])
 
+    def marked(self, name: bytes, most: int) -> list[FID]:
+        """Return up to `most` directories with a file of this name that root or the directory's owner owns."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT link.parent FROM link JOIN object file ON file.fid = link.fid"
+            " JOIN object directory ON directory.fid = link.parent"
+            " WHERE coalesce(link.folded, link.name) = ? AND link.fid IS NOT NULL"
+            " AND (file.uid = 0 OR file.uid = directory.uid) LIMIT ?",
+            (name, most),
+        )
+        return [FID.unpack(fid) for (fid,) in rows]
+
     def put_left_out(self, globs: Iterable[str]) -> None:
         """Set which paths no search finds."""
         self._connection.execute("DELETE FROM left_out")
