@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from lustre_events import subprocesses
 from lustre_events.catalog import shipped
@@ -51,20 +52,43 @@ class Sandbox:
         """The URL of the index."""
         return f"sqlite:///{self.folder / 'index.db'}"
 
-    def wait(self, condition: Callable[[], bool], what: str, seconds: float, every: float = 0.1) -> None:
+    def wait(
+        self, condition: Callable[[], bool], what: str, seconds: float, every: float = 0.1,
+        terminal: TextIO | None = None,
+    ) -> None:  # fmt: skip
         """Wait until `condition` holds; our errors in it count as no (the index may not be there yet).
+
+        A terminal (stderr) shows for how long, on a line that is gone in the end.
 
         Raises:
             LustreEventsError: it did not come true in time; the end of the log went to stderr.
         """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            with contextlib.suppress(LustreEventsError):
-                if condition():
-                    return
-            time.sleep(every)
+        began = time.monotonic()
+        with _line(terminal or sys.stderr) as show:
+            while (waited := time.monotonic() - began) < seconds:
+                with contextlib.suppress(LustreEventsError):
+                    if condition():
+                        return
+                show(f"waiting until {what}: {waited:.0f} s")
+                time.sleep(every)
         sys.stderr.write(self.log.read_text(errors="replace")[-4000:])
         raise LustreEventsError(f"waited {seconds:.0f} s in vain until {what}; the log above says why")
+
+
+@contextlib.contextmanager
+def _line(terminal: TextIO) -> Iterator[Callable[[str], None]]:
+    """Give what writes a line over the one before on a terminal, and nothing elsewhere; clear it in the end."""
+    shown = terminal.isatty()
+
+    def show(text: str) -> None:
+        if shown:
+            terminal.write(f"\r{text}\x1b[K")
+            terminal.flush()
+
+    try:
+        yield show
+    finally:
+        show("")
 
 
 def default_images() -> Path:
