@@ -25,13 +25,13 @@ class Welcome:
     Args:
         recent: the files that changed last.
         summary: how many files there are, as far as a short look tells.
-        kinds: for some fields their values, each with the query that finds such files.
+        kinds: for some fields their values, each with the query that finds such files and how many are known.
         examples: queries that find something, each with what its key means.
     """
 
     recent: tuple[Hit, ...]
     summary: Summary
-    kinds: dict[str, tuple[tuple[str, str], ...]]
+    kinds: dict[str, tuple[tuple[str, str, int], ...]]
     examples: tuple[tuple[str, str], ...]
 
 
@@ -47,7 +47,9 @@ def welcome(index: Search, viewer: Viewer | None) -> Welcome:
     ]
     kinds = {
         name: tuple(
-            (str(each.value), f"{name}:{_term(str(each.value))}") for each in values if each.value is not None
+            (str(each.value), f"{name}:{_term(str(each.value))}", each.files)
+            for each in values
+            if each.value is not None
         )
         for name, values in summary.facets.items()
     }

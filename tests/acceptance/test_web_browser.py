@@ -183,7 +183,7 @@ def test_a_wrong_query_says_where(browser: Chrome, address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/?q=type:f&facets=1", "/overview", "/extractors", "/failures", "/actions", RUN]
+    "path", ["/", "/?q=type:f&facets=1", "/directory", "/overview", "/extractors", "/failures", "/actions", RUN]
 )
 def test_narrow_and_dark_screens(browser: Chrome, address: str, path: str, tmp_path: Path) -> None:
     """On a telephone nothing has to be scrolled sideways, and in the dark the page is dark."""
@@ -201,6 +201,20 @@ def test_narrow_and_dark_screens(browser: Chrome, address: str, path: str, tmp_p
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert dark == "rgb(20, 24, 28)"
+
+
+def test_keys_lead_from_hit_to_hit(browser: Chrome, address: str) -> None:
+    """`j` goes to the next hit, `k` to the one before, `/` to the query; in the query they are letters."""
+    browser.get(f"{address}/?q=ext:nxs")
+    names = [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".hits .path")]
+    seen = []
+    for key in "jjjk":
+        browser.switch_to.active_element.send_keys(key)
+        seen.append(browser.switch_to.active_element.text)
+    assert seen == [names[0], names[1], names[2], names[1]]
+    browser.switch_to.active_element.send_keys("/")
+    browser.switch_to.active_element.send_keys("jk/")
+    assert browser.find_element(By.ID, "q").get_attribute("value") == "jk/"
 
 
 class Researcher:

@@ -6,7 +6,7 @@ if (matchMedia("(max-width: 46rem)").matches) document.querySelector("#narrow")?
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
   const hits = [...document.querySelectorAll(".hits a.path, .tree a, .recent a")], here = hits.indexOf(document.activeElement);
-  if (event.key === "/") document.querySelector("#q, input[type=search], #prefix")?.focus();
+  if (event.key === "/") document.querySelector("#q, input[type=search], #prefix")?.select();
   else if (event.key === "j") hits[Math.min(here + 1, hits.length - 1)]?.focus();
   else if (event.key === "k") hits[Math.max(here - 1, 0)]?.focus();
   else return;
