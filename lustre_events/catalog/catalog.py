@@ -15,14 +15,15 @@ from pathlib import Path
 from lustre_events.catalog import action_folders, manifest, own_extractors
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import Room, walk
-from lustre_events.catalog.user_rules import UsersRules, rule_files, user_rules
+from lustre_events.catalog.subscriptions import Allowed, SubscriptionFolder, stamped, users_subscriptions
+from lustre_events.catalog.user_rules import UsersRules, groups_of, rule_files, user_rules
 from lustre_events.config.toml_text import read_toml, sentence
 from lustre_events.domain.rules import containers
 from lustre_events.domain.rules import endpoints as endpoint_file
 from lustre_events.domain.rules.action_file import ActionNames, CheckQuery, ReadWith
-from lustre_events.domain.rules.action_rules import ActionRules
+from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
 from lustre_events.domain.rules.endpoints import Endpoint
-from lustre_events.domain.rules.grants import Grant, grants_of
+from lustre_events.domain.rules.grants import Grant, allowance_of, grants_of
 from lustre_events.domain.rules.rule_file import HERE, parse
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ConfigError, LustreEventsError
@@ -49,6 +50,7 @@ class Places:
     """Globs of paths that no rule reaches."""
     actions: tuple[Path, ...] = ()
     """Folders with actions that run in a container."""
+    subscriptions: SubscriptionFolder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,26 @@ class Catalog:
         site = _site_rules(self._places.rules, extractors, known)
         users = UsersRules(self._places.user_rules, extractors, known, grants)
         self._stamp = stamp
-        actions = ActionRules(site.actions.rules, users.actions, frozenset(users.paused))
+        own = users.actions | self._subscriptions(known, grants, users)
+        actions = ActionRules(site.actions.rules, own, frozenset(users.paused))
         exclude = (*self._places.exclude, *([containers.STAGING_GLOB] if self._places.actions else []))
         rules = Rules(site.rules, users.rules, actions).leaving_out(exclude)
         self.found = Found(rules, extractors, _told([*problems, *users.problems]), known.endpoints)
         return self.found
+
+    def _subscriptions(
+        self, known: ActionNames, grants: Sequence[Grant], users: UsersRules
+    ) -> dict[int, tuple[ActionRule, ...]]:
+        folder = self._places.subscriptions
+        if folder is None:
+            return {}
+        found, problems = users_subscriptions(folder, _allowed(known, grants), users.actions)
+        users.problems += problems
+        return found
+
+    def allowed(self) -> Allowed:
+        """Return what users' rules may name now, and what each is granted. Raises ConfigError."""
+        return _allowed(*self._action_names())
 
     def user_file(self, path: Path) -> Rules:
         """Return the rules of one user's file, wherever it is. Raises as `user_rules`."""
@@ -133,6 +150,10 @@ def _file_workers(action: action_folders.ContainerAction) -> Endpoint:
     return containers.endpoint(action.manifest.name, action_folders.seconds_of(action.manifest), at_once)
 
 
+def _allowed(known: ActionNames, grants: Sequence[Grant]) -> Allowed:
+    return Allowed(known, lambda user: allowance_of(grants, user, groups_of(user) if grants else ()))
+
+
 def _told(problems: Sequence[str]) -> tuple[str, ...]:
     more = len(problems) - MOST_PROBLEMS
     return (*problems[:MOST_PROBLEMS], *([f"{more} more things are wrong with users' files"] if more > 0 else []))
@@ -174,6 +195,9 @@ def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
         yield from _stamp(places.endpoints)
     with contextlib.suppress(OSError):
         for path in rule_files(places.user_rules):
+            yield from _stamp(path, follow=False)
+    if places.subscriptions is not None:
+        for path in stamped(places.subscriptions):
             yield from _stamp(path, follow=False)
     for folder in (*places.extractors, *places.actions):
         for path in sorted(folder.glob(f"*/{manifest.FILE_NAME}")):

@@ -96,12 +96,12 @@ def user_rules(
         raise ConfigError(f"{path}: owned by neither {user} nor root, so it does not count; chown {user} {path}")
     if mode & 0o022:
         raise ConfigError(f"{path}: others may write to it, so it does not count; chmod go-w {path}")
-    author = Author(user, uid, allowance_of(grants, user, _groups_of(user) if grants else ()))
+    author = Author(user, uid, allowance_of(grants, user, groups_of(user) if grants else ()))
     text = read_file(path, owner, MOST_RULE_BYTES)[0]
     return uid, parse(text, str(path), extractors, user=user, known=replace(known, author=author))
 
 
-def _groups_of(user: str) -> set[str]:
+def groups_of(user: str) -> set[str]:
     """Return the names of a user's groups on this node."""
     found = set()
     for gid in os.getgrouplist(user, pwd.getpwnam(user).pw_gid):

@@ -113,6 +113,9 @@ class DispatcherSettings:
     rules: str = setting("", "path of the rules file (TOML); empty: only the built-in `stat`")
     user_rules: str = setting("", "folder of users' own rules, one file USER.toml each; empty: none")
     pools: str = setting("", "folder with the keys of worker pools (`lustre-events pool add`); empty: no pools")
+    subscriptions: str = setting(
+        "", "folder where the dispatcher keeps what users subscribe to; empty: subscriptions in [filesystem] state"
+    )
     settle_seconds: float = setting(2.0, "how long a file must be left alone before it is extracted")
     settle_max_seconds: float = setting(
         60.0, "a file that never rests is extracted this long after its first change"

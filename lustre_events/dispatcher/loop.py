@@ -40,7 +40,7 @@ from lustre_events.dispatcher.pauses import Pauses
 from lustre_events.dispatcher.rates import Rates
 from lustre_events.dispatcher.records import Gathered, RecordWriter
 from lustre_events.dispatcher.reprocess_requests import ReprocessRequests
-from lustre_events.dispatcher.requests import RequestHandler
+from lustre_events.dispatcher.requests import Handler, RequestHandler
 from lustre_events.dispatcher.results import FileSystemQuestion, ResultWriter
 from lustre_events.dispatcher.run_settling import NOTHING_TO_READ, ReadIndex
 from lustre_events.dispatcher.scan import Scanning
@@ -76,6 +76,7 @@ LEAST_ROWS = 200
 
 NO_LINK = NoLink()
 NO_ENDPOINTS: Mapping[str, Endpoint] = {}
+NO_HANDLERS: Mapping[str, Handler] = {}
 
 PUBLISH_NS = SECOND_NS
 RETRY_WAIT_SECONDS = 1.0
@@ -125,6 +126,7 @@ class Dispatcher:
         link: the way to the courier, which sends what actions say; it is told of `endpoints`.
         reading: reads what is committed of objects, for the bodies and queries of actions.
         timer: seconds from any beginning, to tell how long a transaction lasts.
+        more: carries out requests of which the dispatcher knows nothing, by their names.
         follow: called with what results came to, in the transaction that writes it (outcomes.py).
 
     Raises UnknownExtractor (a rule names one that is not installed) and IndexUnavailable.
@@ -151,6 +153,7 @@ class Dispatcher:
         reading: ReadIndex = NOTHING_TO_READ,
         endpoints: Mapping[str, Endpoint] = NO_ENDPOINTS,
         follow: Follow = nobody,
+        more: Mapping[str, Handler] = NO_HANDLERS,
     ) -> None:
         installed = {each.name: each for each in (*extractors, *BUILT_IN)}
         for name in sorted(rules.extractors - installed.keys()):
@@ -194,6 +197,7 @@ class Dispatcher:
             **ReprocessRequests(self._registry, planner, settings).handlers(),
             **ScanRequests(planner, healing.skew_ns).handlers(),
             **self._actions.handlers(),
+            **more,
         })  # fmt: skip
         self._published_ns = 0
         self._rates = Rates()

@@ -33,7 +33,7 @@ SECONDS = 120.0
 USUAL: Mapping[str, Mapping[str, Any]] = {
     "filesystem": {"state": "/var/lib/lustre-events-reader"},
     "reader": {"user": "lustre-events"},
-    "dispatcher": {"rules": f"{ETC}/rules.toml"},
+    "dispatcher": {"rules": f"{ETC}/rules.toml", "subscriptions": f"{STATE}/subscriptions"},
     "history": {"days": 90},
     "actions": {"endpoints": f"{ETC}/endpoints.toml", "key": f"{ETC}/actions-key"},
     "web": {"secret": f"{ETC}/web-secret"},

@@ -20,6 +20,7 @@ from lustre_events.actions.link import BothLinks, CourierLink, SealedLink, Worke
 from lustre_events.actions.seal import WORKER, make_key, read_seal
 from lustre_events.catalog import manifest
 from lustre_events.catalog.catalog import Catalog, Places, read_endpoints
+from lustre_events.catalog.subscriptions import SubscriptionFolder, SubscriptionRequests
 from lustre_events.changelog import users
 from lustre_events.changelog.lctl import Lctl
 from lustre_events.config.nearest import nearest
@@ -173,8 +174,15 @@ def catalog(settings: Settings) -> Catalog:
             check_query,
             settings.filesystem.exclude,
             tuple(map(Path, settings.actions.folders)),
+            subscriptions(settings),
         )
     )
+
+
+def subscriptions(settings: Settings) -> SubscriptionFolder:
+    """Return where the dispatcher keeps what users have subscribed to."""
+    own = settings.dispatcher.subscriptions
+    return SubscriptionFolder(Path(own) if own else Path(settings.filesystem.state).absolute() / "subscriptions")
 
 
 def load_rules(settings: Settings) -> rules.Rules:
@@ -219,6 +227,7 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
         link=_link(settings, client, queues),
         reading=ReadIndex(read.documents, read.matching),
         endpoints=found.endpoints,
+        more=SubscriptionRequests(subscriptions(settings), installed.allowed).handlers(),
     )
 
 

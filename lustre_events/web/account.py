@@ -6,7 +6,7 @@ import flask
 from werkzeug.wrappers import Response
 
 from lustre_events.errors import ConfigError
-from lustre_events.web import signin
+from lustre_events.web import signin, subscribing
 from lustre_events.web.personal_tokens import SCOPES
 from lustre_events.web.saved_searches import SavedSearch
 
@@ -65,11 +65,26 @@ def change_feed() -> str | Response:
     return flask.redirect(flask.url_for("account.followed"))
 
 
+@pages.post("/saved/subscription")
+def subscribe() -> Response:
+    """Have an endpoint told of what a saved search finds from now on, or end that."""
+    site, form, person = flask.current_app.extensions["site"], flask.request.form, signin.person()
+    if form.get("end"):
+        subscribing.end(site, person.name, person.viewer, form["end"])
+        flask.flash("The subscription is ended.")
+    else:
+        name, endpoint = form.get("name", ""), form.get("endpoint", "")
+        subscribing.begin(site, person.name, person.viewer, name, endpoint)
+        flask.flash(f"{endpoint} is told of each new document that {name} finds.")
+    return flask.redirect(flask.url_for("account.followed"))
+
+
 def _followed(address: str = "") -> str:
-    site, user = flask.current_app.extensions["site"], signin.person().name
+    site, person = flask.current_app.extensions["site"], signin.person()
     return flask.render_template(
-        "saved.html", saved=site.saved.list(user), feeds=site.feeds.by_name(user), address=address
-    )
+        "saved.html", saved=site.saved.list(person.name), feeds=site.feeds.by_name(person.name), address=address,
+        known=subscribing.known_or_away(site, person.name, person.viewer),
+    )  # fmt: skip
 
 
 @pages.post("/saved")

@@ -9,15 +9,18 @@ import pwd
 import re
 import socket
 import tempfile
+import time
 import tomllib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
+from lustre_events.streams.requests import RedisRequests
 from tests.support.pages import commands
 from tests.support.servers.http import Listener, listening
 from tests.support.service.command import REPOSITORY, lustre_events
@@ -130,7 +133,7 @@ def settings(service: Service, folder: Path, url: str, port: int) -> None:
     text = BLOCKS[0].replace("https://beamline.example.org/hooks/files", url)
     text = text.replace("/etc/lustre-events/secrets/beamline", str(secret))
     text = text.replace("smtp://mail.example.org:25", f"smtp://127.0.0.1:{port}")
-    text = re.sub(r"^kind = ", "private = true\nkind = ", text, flags=re.MULTILINE)
+    text = re.sub(r"^kind = ", "private = true\nkind = ", text.replace("private = true\n", ""), flags=re.MULTILINE)
     (folder / "endpoints.toml").write_text(text)
     users = folder / "users"
     users.mkdir()
@@ -175,6 +178,22 @@ def play(service: Service, listener: Listener, box: Mailbox) -> None:
     play_user(service, box)
 
 
+def follow(service: Service, box: Mailbox, folder: Path) -> None:
+    """Let a user subscribe to a search as the console does: what it finds is told in a mail."""
+    user = {"user": USER.pw_name, "uid": USER.pw_uid}
+    wanted = {"name": "long ones", "query": "rows:>2", "endpoint": "myself"}
+    with redis.Redis.from_url(service.redis.url) as client:
+        RedisRequests(client).ask("subscribe", {**user, **wanted})
+
+    def told() -> bool:  # again and again, as above; one a second, for a user's rules may send 60 a minute
+        path = folder / f"followed{time.monotonic():.0f}.csv"
+        path.write_text("a,b\n1,2\n3,4\n5,6\n")
+        os.chown(path, USER.pw_uid, -1)
+        return any("search long ones" in subject for subject in box.subjects)
+
+    wait_for(told, 60, service.last_words)
+
+
 def play_user(service: Service, box: Mailbox) -> None:
     """Let a user write a table, which is told in a mail; what others write is told to nobody."""
     path = service.files / "home" / "mine.csv"
@@ -182,5 +201,6 @@ def play_user(service: Service, box: Mailbox) -> None:
     path.write_text("a,b\n1,2\n")
     os.chown(path, USER.pw_uid, -1)
     wait_for(lambda: "new: mine.csv" in box.subjects, 60, service.last_words)
+    follow(service, box, path.parent)
     if os.geteuid() == 0:
         assert not any(subject in {"new: long.csv", "new: short.csv"} for subject in box.subjects)

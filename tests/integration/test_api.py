@@ -96,6 +96,9 @@ CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "feed": ("/saved/run%207/feed", None),
     "make_feed": ("/saved/run%207/feed", None),
     "end_feed": ("/saved/run%207/feed", None),
+    "subscribe": ("/saved/run%207/subscription", {"endpoint": "myself"}),
+    "subscriptions": ("/subscriptions", None),
+    "unsubscribe": ("/saved/run%207/subscription", None),
     "forget": ("/saved/run%207", None),
     "tokens": ("/tokens", None),
     "create": ("/tokens", {"label": "laptop"}),
@@ -446,6 +449,25 @@ def test_the_console_makes_the_address_of_a_feed_and_shows_it_once(console: Cons
     assert client.get(found[1]).status_code == 200
     client.post("/saved/feed", data={"csrf": csrf, "end": "<b>all"})
     assert client.get(found[1]).status_code == 404
+
+
+def test_the_console_subscribes_to_a_saved_search_for_who_has_logged_in(console: Console) -> None:
+    """The dispatcher is asked with the name and uid of the session's user, and with the query as rules have it."""
+    client, uid = enter(console.app(), OWNER), Viewer.of_user(OWNER).uid
+    csrf = token_in(client.get("/tokens").text)
+    client.post("/saved", data={"csrf": csrf, "query": "path:/mnt/lustre/open/**", "name": "<b>all"})
+    page = client.get("/saved").text
+    assert "Tell me" in page
+    assert "<b>all" not in page
+    mine = {"user": OWNER, "uid": uid, "name": "<b>all"}
+    sent = {"csrf": csrf, "name": "<b>all", "endpoint": "myself", "user": OTHER, "uid": "0"}
+    assert client.post("/saved/subscription", data={**sent, "csrf": ""}).status_code == 400
+    assert client.post("/saved/subscription", data={**sent, "name": "none"}).status_code == 400
+    assert "subscribe" not in {action for action, _ in console.asked}
+    client.post("/saved/subscription", data=sent)
+    assert console.asked[-1] == ("subscribe", {**mine, "query": "path:/open/**", "endpoint": "myself"})
+    client.post("/saved/subscription", data={"csrf": csrf, "end": "<b>all"})
+    assert console.asked[-1] == ("unsubscribe", mine)
 
 
 def test_the_console_makes_tokens_and_keeps_searches(console: Console) -> None:

@@ -386,10 +386,33 @@ class FeedAddressAnswer(msgspec.Struct, frozen=True):
     address: str
 
 
-class FeedEndedAnswer(msgspec.Struct, frozen=True):
-    """Whether there was an address."""
+class EndedAnswer(msgspec.Struct, frozen=True):
+    """Whether there was something to end."""
 
     ended: bool
+
+
+class SubscriptionAnswer(msgspec.Struct, frozen=True):
+    """A search, and the endpoint that is told of each new document it finds. `wrong`: why it is not told now."""
+
+    name: str
+    query: str
+    endpoint: str
+    wrong: str
+
+
+class GrantedEndpoint(msgspec.Struct, frozen=True):
+    """An endpoint that one's own rules and subscriptions may name."""
+
+    endpoint: str
+    kind: str
+
+
+class SubscriptionsAnswer(msgspec.Struct, frozen=True):
+    """One's own subscriptions, and what the site grants."""
+
+    subscriptions: list[SubscriptionAnswer]
+    endpoints: list[GrantedEndpoint]
 
 
 class TokenAnswer(msgspec.Struct, frozen=True):

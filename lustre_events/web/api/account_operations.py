@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from lustre_events.index.remote import answers
+from lustre_events.web import subscribing
 from lustre_events.web.api.calls import Call
 from lustre_events.web.api.operation import Operation, Parameter
 from lustre_events.web.feeds import json_feed, newest
@@ -28,6 +29,12 @@ class Kept(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     query: str
     sort: str = ""
+
+
+class Told(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Who is told of what a search finds."""
+
+    endpoint: str
 
 
 def about(call: Call) -> dict[str, Any]:
@@ -57,6 +64,23 @@ def make_feed(call: Call) -> dict[str, Any]:
 def end_feed(call: Call) -> dict[str, Any]:
     """End the address of an Atom feed."""
     return {"ended": call.site.feeds.end(call.user, call.given["name"])}
+
+
+def subscriptions(call: Call) -> dict[str, Any]:
+    """Answer with the user's subscriptions, and the endpoints that the site grants."""
+    found = subscribing.known(call.site, call.user, call.viewer)
+    return {"subscriptions": [*found.subscriptions.values()], "endpoints": found.endpoints}
+
+
+def subscribe(call: Call) -> dict[str, Any]:
+    """Have an endpoint told of what a saved search finds from now on."""
+    subscribing.begin(call.site, call.user, call.viewer, call.given["name"], call.body.endpoint)
+    return subscriptions(call)
+
+
+def unsubscribe(call: Call) -> dict[str, Any]:
+    """End a subscription."""
+    return {"ended": subscribing.end(call.site, call.user, call.viewer, call.given["name"])}
 
 
 def save(call: Call) -> dict[str, Any]:
@@ -117,8 +141,21 @@ OPERATIONS = (
         answers.FeedAddressAnswer, make_feed, (NAME,), scope="act",
     ),
     Operation(
-        "DELETE", "/saved/{name}/feed", "end_feed", "End the address of an Atom feed.", answers.FeedEndedAnswer,
+        "DELETE", "/saved/{name}/feed", "end_feed", "End the address of an Atom feed.", answers.EndedAnswer,
         end_feed, (NAME,), scope="act",
+    ),
+    Operation(
+        "GET", "/subscriptions", "subscriptions", "Your subscriptions, and the endpoints that the site grants you.",
+        answers.SubscriptionsAnswer, subscriptions,
+    ),
+    Operation(
+        "PUT", "/saved/{name}/subscription", "subscribe",
+        "Have an endpoint told of each new document that a saved search finds.", answers.SubscriptionsAnswer,
+        subscribe, (NAME,), Told, "act",
+    ),
+    Operation(
+        "DELETE", "/saved/{name}/subscription", "unsubscribe", "End a subscription.", answers.EndedAnswer,
+        unsubscribe, (NAME,), scope="act",
     ),
     Operation(
         "DELETE", "/saved/{name}", "forget", "Forget a saved search.", answers.SavedSearchesAnswer, forget, (NAME,),

@@ -40,10 +40,17 @@ ACTIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
+SUBSCRIPTIONS: dict[str, Any] = {
+    "subscriptions": [{"name": "<b>all", "query": "*", "endpoint": "myself", "wrong": ""}],
+    "endpoints": [{"endpoint": "myself", "kind": "mail"}],
+}
+
+
 def answers(*runs: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the answers to all requests about actions; what is asked of runs is not narrowed."""
     return {
         "runs": {"runs": list(runs)}, "actions": ACTIONS, "retry_runs": {"runs": 1}, "drop_runs": {"runs": 1},
-        "release_runs": {"runs": 1},
+        "release_runs": {"runs": 1}, "subscribe": {}, "unsubscribe": {"ended": True},
+        "subscriptions": SUBSCRIPTIONS,
         "hold_action": {"kind": "rule"}, "release_action": {"kind": "rule", "released": True},
     }  # fmt: skip
