@@ -36,8 +36,8 @@ def steps() -> Iterator[tuple[str, str]]:
 class Terminal:
     """A project's folder with its commands, and a shell there that remembers `export` and `cd`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.log = folder, folder / "run.log"
+    def __init__(self, folder: Path, images: Path) -> None:
+        self.folder, self.log, self._images = folder, folder / "run.log", images
         self._lines: list[str] = []
         program = folder / ".venv" / "bin" / "lustre-events"
         program.parent.mkdir(parents=True)
@@ -68,7 +68,9 @@ class Terminal:
         return subprocess.Popen(
             ["bash", "-c", "\n".join([*self._lines, command])], stdin=subprocess.DEVNULL, stdout=output,
             stderr=subprocess.STDOUT, cwd=self.folder, start_new_session=True,
-            env=clean_environment({"PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"}),
+            env=clean_environment(
+                {"PYTHONPATH": str(REPOSITORY), "LUSTRE_EVENTS_WORKER_IMAGES": str(self._images)}
+            ),
         )  # fmt: skip
 
     def interrupt(self) -> list[int]:
@@ -80,15 +82,14 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(open_folder: Path) -> Iterator[Terminal]:
-    made = Terminal(open_folder)
+def terminal(open_folder: Path, base_image: Path) -> Iterator[Terminal]:
+    made = Terminal(open_folder, base_image)
     yield made
     made.interrupt()
 
 
 @pytest.mark.apptainer
 @pytest.mark.timeout(180)
-@pytest.mark.usefixtures("base_image")
 def test_the_page_start_is_true(terminal: Terminal) -> None:
     """Whoever types the page from its first line to its last sees what it shows, and Ctrl-C ends it."""
     typed = 0
