@@ -160,7 +160,7 @@ def test_stat_needs_no_container(site: Site) -> None:
     assert found[0].document == {
         "type": "f", "size": len(CSV), "mtime_ns": facts.st_mtime_ns, "ctime_ns": facts.st_ctime_ns,
         "atime_ns": facts.st_atime_ns, "uid": facts.st_uid, "gid": facts.st_gid, "mode": 0o644, "nlink": 1,
-        "mime": "text/csv",
+        "mime": "text/csv", "xattr": {},
     }  # fmt: skip
 
 
