@@ -146,7 +146,7 @@ def test_a_file_that_is_gone_cancels_its_run(make: MakeRig) -> None:
         (rule(outputs="/out"), "must be where outputs go"),
         (rule(outputs=".lustre-events/x"), "must be where outputs go"),
         ('[[rule]]\naction = "calibrate"\n', "must be where outputs go"),
-        ('[[rule]]\nextractor = "tabular"\nqueue = "actions"\n', "is that of actions alone"),
+        ('[[rule]]\nextractor = "tabular"\nqueue = "actions"\n', "that of actions alone"),
     ],
 )
 def test_a_wrong_rule_of_a_container(text: str, words: str) -> None:

@@ -197,7 +197,7 @@ def _work(location: Location, name: str, entry: _Entry, extractors: Collection[s
             f"is {BUILTIN_QUEUE!r}, which is that of `stat`, `heal` and `scan` alone"
         )
     if entry.queue == ACTIONS_QUEUE:
-        raise location.at("queue").refusal(f"is {ACTIONS_QUEUE!r}, which is that of actions alone; leave `queue` out")
+        raise location.at("queue").refusal(f"is {ACTIONS_QUEUE!r}, that of actions alone; leave `queue` out")
     if pools.pool_of(entry.queue) and extractor in BUILT_IN:
         raise location.at("queue").refusal(
             f"is {entry.queue!r}: a pool's workers are not trusted with the facts of files; leave `queue` out"
