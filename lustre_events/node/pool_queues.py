@@ -23,7 +23,7 @@ from lustre_events.errors import ConfigError, StreamError
 from lustre_events.jobs import pools
 from lustre_events.jobs.messages import Job, Result
 from lustre_events.jobs.queues import NO_ROOM, RqQueues
-from lustre_events.streams.connection import Client, connect, redis_errors
+from lustre_events.streams.connection import Client, client_of, redis_errors
 from lustre_events.streams.results import PUT_BYTES, RedisResults
 
 log = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ def _pool(name: str, where: Path, settings: Settings, client: Client) -> Pool:
         url = login(own).get(REDIS_URL, "")
         if not url:
             raise ConfigError(f"{own}: names no {REDIS_URL}; run `lustre-events pool add {name}` again")
-        client = connect(url, TIMEOUT_SECONDS)
+        client = client_of(url, TIMEOUT_SECONDS)  # it may be away
     queue = RqQueues(
         client, settings.worker.job_timeout_seconds, pools.rq_prefix(name),
         lambda job: seal.sealed(job, time.time_ns()),

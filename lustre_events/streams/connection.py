@@ -45,16 +45,29 @@ _PACKER = PythonRespSerializer(_JOINED_BYTES, _ENCODER.encode)
 
 
 def connect(url: str, timeout_seconds: float, retry: Retry | None = None) -> Client:
-    """Return a client of the Redis at `url` that waits at most `timeout_seconds` for anything.
-
-    `retry` decides which commands are given again; None: none is.
+    """Return a client of the Redis at `url`, which answers; see `client_of`.
 
     Raises:
         ConfigError: that is no Redis URL.
         StreamUnavailable: nobody answers there.
     """
+    client = client_of(url, timeout_seconds, retry)
     try:
-        client = redis.Redis.from_url(
+        with redis_errors(client):
+            client.ping()
+    except StreamError:
+        client.close()
+        raise
+    return client
+
+
+def client_of(url: str, timeout_seconds: float, retry: Retry | None = None) -> Client:
+    """Return a client of the Redis at `url` that waits at most `timeout_seconds` for anything; it asks nothing yet.
+
+    `retry` decides which commands are given again; None: none is. Raises ConfigError: that is no Redis URL.
+    """
+    try:
+        return redis.Redis.from_url(
             url,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
@@ -68,13 +81,6 @@ def connect(url: str, timeout_seconds: float, retry: Retry | None = None) -> Cli
         raise ConfigError(
             "[redis] url is no Redis URL; write redis://HOST:PORT/DB or unix:///PATH, with %40 for @ in a password"
         ) from None
-    try:
-        with redis_errors(client):
-            client.ping()
-    except StreamError:
-        client.close()
-        raise
-    return client
 
 
 def place_of(client: Client) -> str:

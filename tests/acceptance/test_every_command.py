@@ -44,6 +44,8 @@ WORDS: dict[str, str] = {
     "groups remove": "mine",
     "history": "/a/**",
     "metrics": "--listen 127.0.0.1:1",
+    "pool add": "lab",
+    "pool remove": "lab",
     "reader": "--mdt lustre-MDT0000",
     "replay": "{here}/records",
     "rules check": "{here}/none.toml",

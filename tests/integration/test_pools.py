@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from lustre_events.actions.seal import read_seal
+from lustre_events.actions.seal import make_key, read_seal
 from lustre_events.actions.sealed_jobs import PoolSeal
+from lustre_events.config.settings import DispatcherSettings, Settings
 from lustre_events.jobs import pools
 from lustre_events.jobs.messages import Job, JobItem, Result
 from lustre_events.jobs.queues import NO_ROOM, QueueCounts, RqQueues
+from lustre_events.node import pool_queues
 from lustre_events.node.pool_files import there
 from lustre_events.node.pool_queues import Pool, PooledQueues, PooledResults
 from lustre_events.sources.local_fid import fid_of_path
@@ -232,6 +234,25 @@ def test_a_pool_with_a_redis_of_its_own_holds_up_only_itself(tmp_path: Path, pla
         client.config_set("maxmemory", 0)
         clock[0] += 60
         assert queues.length("pool-far") == 1
+
+
+def test_a_dispatcher_starts_while_the_redis_of_a_pool_is_away(tmp_path: Path, place: Place) -> None:
+    """The pool waits until its Redis is there; the site's work begins."""
+    make_key(tmp_path / "far.key")
+    login = tmp_path / "far.redis"
+    login.write_text(f"LUSTRE_EVENTS_REDIS_URL=unix://{tmp_path}/none.sock\n")
+    login.chmod(0o640)
+    settings = Settings(dispatcher=DispatcherSettings(pools=str(tmp_path)))
+    with connect(place.url("dispatcher"), 5) as own:
+        found = pool_queues.known(settings, own)
+        queues = PooledQueues(RqQueues(own, 60), found)
+        RedisResults(own).put([answer("1")])
+
+        assert queues.length("pool-far") == NO_ROOM
+        assert queues.length("default") < NO_ROOM
+        assert answer("1") in [
+            each for _, results in PooledResults(RedisResults(own), found).read(10) for each in results
+        ]
 
 
 def test_a_queue_of_a_pool_that_nobody_has_added_gets_no_jobs(
