@@ -17,8 +17,8 @@ from lustre_events.index.query.wildcards import escape
 log = logging.getLogger(__name__)
 
 LOOK_NS = 2 * SECOND_NS
-MOST = 100
-"""Directories that are left out by their files: each search asks about each."""
+EACH, MOST = 10, 100
+"""Directories that are left out by their files, of one owner and of all: the rules are asked about each."""
 
 
 class Markers:
@@ -36,11 +36,12 @@ class Markers:
         self._seen = None
         if self._known is not None and turn.now_ns - self._looked_ns < LOOK_NS:
             return
-        marked = sorted(turn.transaction.marked(MARKER, MOST + 1))
+        marked = turn.transaction.marked(MARKER, EACH, MOST + 1)
         found = turn.transaction.paths(marked[:MOST])
-        self._seen = tuple(sorted({_glob(path) for paths in found.values() for path in paths}))
+        directories = {_glob(path): fid for fid, paths in found.items() for path in paths}
+        self._seen = tuple(sorted(directories))
         if self._seen != self._known:
-            turn.transaction.put_left_out((*self._base, *self._seen))
+            turn.transaction.put_left_out(self._base, directories)
             if len(marked) > MOST:
                 log.error(
                     "more than %d directories have a file %s; the others are searched",

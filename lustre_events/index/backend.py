@@ -96,6 +96,13 @@ class StoredWork(msgspec.Struct, frozen=True, gc=False):
     error: str = ""
 
 
+class LeftOut(NamedTuple):
+    """What no search finds, with all below it: a glob from the root on, of the site, or the path of a directory."""
+
+    glob: str
+    fid: FID | None = None
+
+
 class Entry(NamedTuple):
     """A name in a directory, and the object behind it; id 0 and type None where that is not stored."""
 
@@ -214,8 +221,8 @@ class Reading(Protocol):
     def bodies(self, ids: Collection[int]) -> list[tuple[int, str, str]]:
         """Return the good documents of objects as (id, extractor, JSON text), per object ordered by extractor."""
 
-    def left_out(self) -> list[str]:
-        """Return the globs of paths that no search finds, from the root on; most indexes have none."""
+    def left_out(self) -> list[LeftOut]:
+        """Return what no search finds; most indexes have none."""
 
     def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
         """Return up to `limit` (extractor, key) that somebody may have meant who wrote the key `near`.

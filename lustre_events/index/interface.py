@@ -289,11 +289,14 @@ class Transaction(Protocol):
     def reprocessing(self, extractor: str, limit: int) -> int:
         """Return how many rows of an extractor are pending for the reason `reprocess`, counted up to `limit`."""
 
-    def marked(self, name: bytes, most: int) -> list[FID]:
-        """Return up to `most` directories with a file of this name that root or the directory's owner owns."""
+    def marked(self, name: bytes, each: int, most: int) -> list[FID]:
+        """Return up to `most` directories with a file of this name that root or the directory's owner owns.
 
-    def put_left_out(self, globs: Iterable[str]) -> None:
-        """Set which paths no search finds, with all below them: globs from the root on."""
+        Of one owner at most `each`.
+        """
+
+    def put_left_out(self, globs: Iterable[str], directories: Mapping[str, FID]) -> None:
+        """Set what no search finds, with all below it: globs from the root on, and directories by their paths."""
 
     def put_states(self, states: Iterable[ExtractorState]) -> None:
         """Write `suspended`, `disabled` and `failing` of registered extractors."""

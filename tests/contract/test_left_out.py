@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher.markers import EACH
+from lustre_events.domain.rules.conditions import MARKER
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import Facts
@@ -84,13 +87,18 @@ def test_the_dispatcher_says_what_is_left_out(empty_place: EmptyPlace) -> None:
         rig.close()
 
 
-MARKER = b".lustre-events-ignore"
 DIRECTORY, FILE, MARK = 50, 1, 2
 
 
 def owned(rig: Rig, **uids: int) -> None:
     """Say who owns the directory and the marker, and let the dispatcher look."""
-    numbers = {b.fid_of({"directory": DIRECTORY, "marker": MARK}[name]): uid for name, uid in uids.items()}
+    own(rig, {b.fid_of({"directory": DIRECTORY, "marker": MARK}[name]): uid for name, uid in uids.items()})
+    rig.pass_seconds(3)
+    rig.settle()
+
+
+def own(rig: Rig, owners: Mapping[FID, int]) -> None:
+    """Say who owns what."""
     plain: dict[str, Any] = {
         "size": 1,
         "mtime_ns": 2,
@@ -101,12 +109,10 @@ def owned(rig: Rig, **uids: int) -> None:
         "nlink": 1,
     }
     with rig.writer.transaction() as transaction:
-        rows = transaction.objects(numbers)
+        rows = transaction.objects(owners)
         transaction.put_facts(
-            (row, row.generation, Facts(type="f", uid=numbers[fid], **plain)) for fid, row in rows.items()
+            (row, row.generation, Facts(type="f", uid=owners[fid], **plain)) for fid, row in rows.items()
         )
-    rig.pass_seconds(3)
-    rig.settle()
 
 
 def extracted(rig: Rig) -> bool:
@@ -149,6 +155,22 @@ def test_a_file_in_a_directory_leaves_it_out(empty_place: EmptyPlace, kind: str)
     rig.settle()
     assert rig.select("SELECT glob FROM left_out") == []
     assert extracted(rig)
+    rig.close()
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_no_owner_takes_the_room_of_others(empty_place: EmptyPlace, kind: str) -> None:
+    """Of one owner only some directories count, whoever comes first."""
+    rig = Rig(empty_place(kind), rules=parse(CSV_RULES, "rules", ("tabular", "hdf5")))
+    for place in range(2 * EACH):
+        name = b"%02d" % place
+        rig.play(b.mkdir(fid=100 + place, name=name), b.create(fid=200 + place, parent=100 + place, name=MARKER))
+    rig.play(b.mkdir(fid=300, name=b"last"), b.create(fid=301, parent=300, name=MARKER))
+    own(rig, {b.fid_of(fid): 5 for place in range(2 * EACH) for fid in (100 + place, 200 + place)})
+    own(rig, {b.fid_of(fid): 6 for fid in (300, 301)})
+    with rig.writer.transaction() as transaction:
+        assert len(transaction.marked(MARKER, EACH, 1_000)) == EACH + 1
+        assert b.fid_of(300) in transaction.marked(MARKER, EACH, 1_000)
     rig.close()
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from unicodedata import normalize
 
-from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.index.names import folded_text
 from lustre_events.index.paths import components_of, rises
-from lustre_events.index.planner.clause import Clause, all_hold, in_a_row
+from lustre_events.index.planner.clause import Clause, all_hold, in_a_row, joined
 from lustre_events.index.planner.dialect import Dialect
 from lustre_events.index.query.wildcards import literal_of, literal_prefix_of, name_bytes
 from lustre_events.index.values import clean
@@ -137,6 +137,19 @@ def climb_of_subtree(dialect: Dialect, pattern: str, seen: Clause | None) -> Cla
     parents = Clause.of("SELECT link.parent FROM link WHERE {}", all_hold(Clause("link.fid = o.fid"), seen))
     top = fids_of_pattern(dialect, directory or "/", None)
     return Clause.of("coalesce(({}) IN ({}), false)", top, Clause.of(dialect.above, parents))
+
+
+def inside(dialect: Dialect, paths: Sequence[str], fids: Sequence[FID]) -> Clause:
+    """Return the condition that the object `o` is one of some objects, or below one: by one climb."""
+    tests = []
+    if paths:
+        found = [Clause.of("SELECT fid FROM ({}) AS top", fids_of_pattern(dialect, path, None)) for path in paths]
+        tests.append(Clause.of("up.fid IN ({})", dialect.union(found)))
+    if fids:
+        marks = ", ".join([dialect.mark] * len(fids))
+        tests.append(Clause(f"up.fid IN ({marks})", tuple(fid.pack() for fid in fids)))
+    above = Clause(dialect.above.format("SELECT o.fid"))
+    return Clause.of(dialect.exists, Clause.of("FROM ({}) AS up WHERE {}", above, joined(tests, "OR")))
 
 
 def _from_below(dialect: Dialect, components: Sequence[str], also: Clause | None) -> Clause:

@@ -243,6 +243,9 @@ class Planner:
             return plain(member, driver, size)
         return SqlCondition(climb, climb if size == MANY else member, driver, size=size)
 
+    def _inside(self, node: q.Inside, _: Effort) -> SqlCondition:
+        return plain(patterns.inside(self.dialect, node.paths, node.fids))
+
     def _of_fids(self, fids: Clause) -> Clause:
         return Clause.of("SELECT id FROM object WHERE {}", Clause.of(self.dialect.drives, "fid", fids))
 
@@ -329,6 +332,7 @@ class Planner:
         q.Name: _name,
         q.Extension: _extension,
         q.Path: _path,
+        q.Inside: _inside,
         q.HasDocument: _has_document,
         q.Failed: _failed,
         q.Text: _text,

@@ -18,6 +18,7 @@ from lustre_events.index.backend import (
     LONGEST_SECONDS,
     Counts,
     Entry,
+    LeftOut,
     Order,
     PagePosition,
     Row,
@@ -163,9 +164,10 @@ class PostgresqlReading:
         """Return the values of the objects that match; see tally.py."""
         return tally(*self._for_all(node), by, limit)
 
-    def left_out(self) -> list[str]:
-        """Return the globs of paths that no search finds."""
-        return [glob for (glob,) in self._connection.execute("SELECT glob FROM left_out ORDER BY glob")]
+    def left_out(self) -> list[LeftOut]:
+        """Return what no search finds."""
+        rows = self._connection.execute("SELECT glob, fid FROM left_out ORDER BY glob")
+        return [LeftOut(glob, None if fid is None else FID.unpack(fid)) for glob, fid in rows]
 
     def entries(self, parent: FID, after: bytes, limit: int) -> list[Entry]:
         """Return up to `limit` names in a directory behind the name `after`, in order."""

@@ -379,22 +379,28 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
             for name, version, digest, serial, suspended, disabled, failing in rows
         }
 
-    def marked(self, name: bytes, most: int) -> list[FID]:
-        """Return up to `most` directories with a file of this name that root or the directory's owner owns."""
+    def marked(self, name: bytes, each: int, most: int) -> list[FID]:
+        """Return directories with a file of this name that root or the directory's owner owns; see `interface`."""
         rows = self._run(
-            "SELECT DISTINCT link.parent FROM link JOIN object file ON file.fid = link.fid"
-            " JOIN object directory ON directory.fid = link.parent"
-            " WHERE coalesce(link.folded, link.name) = %s AND link.fid IS NOT NULL"
-            " AND (file.uid = 0 OR file.uid = directory.uid) LIMIT %s",
+            "SELECT fid FROM (SELECT directory.fid,"
+            " row_number() OVER (PARTITION BY directory.uid ORDER BY directory.fid) AS place"
+            " FROM link JOIN object file ON file.fid = link.fid JOIN object directory"
+            " ON directory.fid = link.parent WHERE coalesce(link.folded, link.name) = %s AND link.fid IS NOT NULL"
+            " AND (file.uid = 0 OR file.uid = directory.uid)) AS found WHERE place <= %s ORDER BY fid LIMIT %s",
             name,
+            each,
             most,
         )
         return [FID.unpack(fid) for (fid,) in rows]
 
-    def put_left_out(self, globs: Iterable[str]) -> None:
-        """Set which paths no search finds."""
+    def put_left_out(self, globs: Iterable[str], directories: Mapping[str, FID]) -> None:
+        """Set what no search finds."""
+        found = {**dict.fromkeys(globs), **{glob: fid.pack() for glob, fid in directories.items()}}
         self._run("DELETE FROM left_out")
-        self._run("INSERT INTO left_out (glob) SELECT unnest(%b::text[])", sorted(set(globs)))
+        self._run(
+            "INSERT INTO left_out (glob, fid) SELECT * FROM unnest(%b::text[], %b::bytea[])",
+            list(found), list(found.values()),
+        )  # fmt: skip
 
     def put_states(self, states: Iterable[ExtractorState]) -> None:
         """Write `suspended`, `disabled` and `failing` of registered extractors."""

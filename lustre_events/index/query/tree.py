@@ -107,6 +107,14 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """These objects, those with one of these paths, which have no wildcards, and all below: whoever looks."""
+
+    paths: tuple[str, ...]
+    fids: tuple[FID, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HasDocument:
     """Objects with a good document of an extractor whose name matches a glob."""
 
@@ -224,7 +232,7 @@ class Exact:
 
 
 Node = (
-    All | And | Or | Not | Fact | Type | HasFid | Among | JobId | Name | Extension | Path | Mime | Released
+    All | And | Or | Not | Fact | Type | HasFid | Among | JobId | Name | Extension | Path | Inside | Mime | Released
     | FactWord | Readable
     | HasDocument | Failed | Text | NameWords | KeyEquals | KeyRange | KeyGlob | KeyExists
     | Exact

@@ -64,8 +64,9 @@ def of_query(known: Known, query: str) -> Iterator[Hint]:
 
 def _left_out(known: Known, query: str) -> Iterator[Hint]:
     if known.some_left_out(known.node(query)):
-        globs = ", ".join(known.reading.left_out())
-        yield Hint(f"what matches is left out ({globs}), by {WHY_LEFT_OUT}: no search finds it")
+        # The paths of directories are not everybody's to know.
+        globs = ", ".join(each.glob for each in known.reading.left_out() if each.fid is None)
+        yield Hint(f"what matches is left out{globs and f' ({globs})'}, by {WHY_LEFT_OUT}: no search finds it")
 
 
 def of_field(known: Known, field: str) -> Iterator[Hint]:

@@ -317,7 +317,7 @@ class Search:
     def left_out(self) -> tuple[str, ...]:
         """Return the globs of paths that no search finds."""
         with self._backend.reading(None) as reading:
-            return tuple(reading.left_out())
+            return tuple(each.glob for each in reading.left_out())
 
     def stats(self, counts: Counts | None = None) -> Stats:
         """Return the sums of the index; with `counts` of a while ago its rows are not counted again."""

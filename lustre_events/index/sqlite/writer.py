@@ -343,21 +343,23 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Forget failed attempts, not the good documents beside them; return how many there were."""
         return remove_failures(self._connection, [(fid.pack(), name) for fid, name in works])
 
-    def marked(self, name: bytes, most: int) -> list[FID]:
-        """Return up to `most` directories with a file of this name that root or the directory's owner owns."""
+    def marked(self, name: bytes, each: int, most: int) -> list[FID]:
+        """Return directories with a file of this name that root or the directory's owner owns; see `interface`."""
         rows = self._connection.execute(
-            "SELECT DISTINCT link.parent FROM link JOIN object file ON file.fid = link.fid"
-            " JOIN object directory ON directory.fid = link.parent"
-            " WHERE coalesce(link.folded, link.name) = ? AND link.fid IS NOT NULL"
-            " AND (file.uid = 0 OR file.uid = directory.uid) LIMIT ?",
-            (name, most),
+            "SELECT fid FROM (SELECT directory.fid,"
+            " row_number() OVER (PARTITION BY directory.uid ORDER BY directory.fid) AS place"
+            " FROM link JOIN object file ON file.fid = link.fid JOIN object directory"
+            " ON directory.fid = link.parent WHERE coalesce(link.folded, link.name) = ? AND link.fid IS NOT NULL"
+            " AND (file.uid = 0 OR file.uid = directory.uid)) AS found WHERE place <= ? ORDER BY fid LIMIT ?",
+            (name, each, most),
         )
         return [FID.unpack(fid) for (fid,) in rows]
 
-    def put_left_out(self, globs: Iterable[str]) -> None:
-        """Set which paths no search finds."""
+    def put_left_out(self, globs: Iterable[str], directories: Mapping[str, FID]) -> None:
+        """Set what no search finds."""
+        found = {**dict.fromkeys(globs), **{glob: fid.pack() for glob, fid in directories.items()}}
         self._connection.execute("DELETE FROM left_out")
-        self._connection.executemany("INSERT INTO left_out (glob) VALUES (?)", [(each,) for each in set(globs)])
+        self._connection.executemany("INSERT INTO left_out (glob, fid) VALUES (?, ?)", found.items())
 
     def put_states(self, states: Iterable[ExtractorState]) -> None:
         """Write `suspended`, `disabled` and `failing` of registered extractors."""
