@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lustre_events.catalog.manifest import CONTRACTS, FILE_NAME, NAME
+from lustre_events.catalog.manifest import FILE_NAME, NAME
 from lustre_events.errors import ManifestError
 
 MANIFEST = """\
@@ -58,8 +58,8 @@ def files(name: str, contract: str) -> dict[str, bytes]:
         raise ManifestError(
             f"{name!r} is not a name for an extractor; use lower-case letters, digits and _, at most 32"
         )
-    if contract not in CONTRACTS:
-        raise ManifestError(f"contract is {contract!r}; it must be one of: {', '.join(CONTRACTS)}")
+    if contract not in PROGRAMS:
+        raise ManifestError(f"contract is {contract!r}; it must be one of: {', '.join(PROGRAMS)}")
     texts = {
         FILE_NAME: MANIFEST.format(name=name, contract=contract),
         f"{name}.py": PROGRAMS[contract],

@@ -41,7 +41,7 @@ def extractor_command() -> None:
 @click.argument("folder", metavar="NAME", type=click.Path(path_type=Path))
 @click.option(
     "--contract",
-    type=click.Choice(manifest.CONTRACTS),
+    type=click.Choice(list(template.PROGRAMS)),
     default="batch",
     show_default=True,
     help="Many files per run, or one.",

@@ -287,7 +287,8 @@ class Dispatcher:
 
     def _writes(self, step: _Step) -> Iterator[Write]:
         """Yield what there is to write. Only when a write is asked for is the one before it done."""
-        yield self._markers.look
+        if self._markers.is_time(step.now_ns):
+            yield self._markers.look
         yield from self._actions.activate()
         yield from self._write_records(step)
         for _ in range(aliases.ROUNDS):

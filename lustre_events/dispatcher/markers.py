@@ -31,11 +31,13 @@ class Markers:
         self._seen: tuple[str, ...] | None = None
         self._looked_ns = 0
 
+    def is_time(self, now_ns: int) -> bool:
+        """Whether to look again."""
+        return self._known is None or now_ns - self._looked_ns >= LOOK_NS
+
     def look(self, turn: Turn) -> None:
-        """Look, if it is time, and write what has changed; `committed` ends it."""
+        """Look, and write what has changed; `committed` ends it."""
         self._seen = None
-        if self._known is not None and turn.now_ns - self._looked_ns < LOOK_NS:
-            return
         marked = turn.transaction.marked(MARKER, EACH, MOST + 1)
         found = turn.transaction.paths(marked[:MOST])
         directories = {_glob(path): fid for fid, paths in found.items() for path in paths}

@@ -257,7 +257,7 @@ class Transaction(Protocol):
     def begun(self, fids: Collection[FID]) -> dict[FID, int]:
         """Return when (ns) a worker began the oldest good document of each of `fids`, where that is known.
 
-        The file was read after that time.
+        The file was read after that time. Tags do not count: `stat` tells them with the facts.
         """
 
     def put_facts(self, found: Iterable[tuple[ObjectRow, int, Facts]]) -> None:

@@ -42,7 +42,7 @@ def delivery(name: str) -> Delivery:
 @contextlib.contextmanager
 def courier(url: str, endpoint: Endpoint, dies_at: int) -> Iterator[subprocess.Popen[bytes]]:
     words = (url, json.dumps(asdict(endpoint)), str(dies_at))
-    command = [sys.executable, "-m", "tests.support.service.mortal_courier", *words]
+    command = [sys.executable, "-P", "-m", "tests.support.service.mortal_courier", *words]
     with subprocess.Popen(command, cwd=REPOSITORY) as process:
         try:
             yield process

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import NO_FID
 from lustre_events.dispatcher.listing_diff import Listing
+from lustre_events.dispatcher.tags import SeenFacts
 from lustre_events.domain.bounds import LEAST, MOST, at_end, converted, far_time, within
 from lustre_events.index.interface import Facts
 from lustre_events.index.query.parser import parse
@@ -48,7 +49,7 @@ def test_a_listing_takes_any_number_and_keeps_the_neighbours(odd: dict[str, int]
 
     found = converted({"entries": entries}, Listing).entries
 
-    usual = msgspec.convert(FACTS, Facts)
+    usual = msgspec.convert(FACTS, SeenFacts)
     bounded = {name: within(number) for name, number in odd.items()}
     assert [each for _, _, each in found] == [usual, msgspec.structs.replace(usual, **bounded), usual]
 

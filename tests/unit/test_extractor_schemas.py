@@ -98,15 +98,16 @@ def test_schema_has_all_keys_and_defaults() -> None:
 
     assert set(properties) == set(keys(manifest.Written))
     assert tuple(properties["contract"]["enum"]) == manifest.CONTRACTS
-    assert {key: value["default"] for key, value in properties["limits"]["properties"].items()} == (
-        dataclasses.asdict(Limits())
-    )
+    for name, values in (("limits", Limits()), ("outputs", manifest.OutputLimits())):
+        assert {key: value["default"] for key, value in properties[name]["properties"].items()} == (
+            dataclasses.asdict(values)
+        )
 
 
 def test_manifests_of_this_project_follow_the_schema() -> None:
     """What is shipped, what `init` writes and what the README shows are valid."""
     texts = [(one.folder / "manifest.toml").read_text() for one in extractors().values()]
-    texts += [template.files("ours", contract)["manifest.toml"].decode() for contract in manifest.CONTRACTS]
+    texts += [template.files("ours", contract)["manifest.toml"].decode() for contract in template.PROGRAMS]
     blocks = re.findall(r"```toml\n(.*?)```", (EXTRACTORS / "README.md").read_text(), re.DOTALL)
     shown = [block for block in blocks if "contract = " in block]
 
@@ -118,10 +119,11 @@ def test_manifests_of_this_project_follow_the_schema() -> None:
 def test_readme_explains_every_key() -> None:
     """The manifest in the README has every key and every limit, and links both schemas."""
     text = (EXTRACTORS / "README.md").read_text()
-    known = {*keys(manifest.Written), *keys(Limits)} - {"limits"}
+    known = {*keys(manifest.Written), *keys(Limits)} - {"limits", "outputs"}
 
     assert {key for key in known if not re.search(rf"^{key} = ", text, re.MULTILINE)} == set()
     assert "[limits]" in text
+    assert "`[outputs]` is for actions" in text
     assert all(f"schema/{name}.json" in text for name in SCHEMAS)
 
 

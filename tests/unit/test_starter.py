@@ -15,7 +15,7 @@ from lustre_events.errors import ManifestError
 from tests.support.service.images import EXTRACTORS
 
 
-@pytest.mark.parametrize("contract", manifest.CONTRACTS)
+@pytest.mark.parametrize("contract", template.PROGRAMS)
 def test_new_extractor_has_a_valid_manifest(tmp_path: Path, contract: str) -> None:
     """What is written is an extractor of the name and contract that were asked for, with samples and README."""
     made = template.write(tmp_path / "mine", contract)

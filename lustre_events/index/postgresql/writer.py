@@ -34,7 +34,7 @@ from lustre_events.index.postgresql.statistics import Statistics
 from lustre_events.index.postgresql.upkeep import Upkeep
 from lustre_events.index.values import clean
 from lustre_events.index.writer_cache import Remembered
-from lustre_events.jobs.messages import Result
+from lustre_events.jobs.messages import TAGS, Result
 
 log = logging.getLogger(__name__)
 
@@ -298,7 +298,8 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
             return {}
         rows = self._run(
             "SELECT object.fid, document.provenance FROM object JOIN document ON document.object = object.id"
-            " WHERE document.body IS NOT NULL AND object.fid = ANY(%b::bytea[])",
+            " WHERE document.body IS NOT NULL AND document.extractor <> %s AND object.fid = ANY(%b::bytea[])",
+            TAGS,
             packed(fids),
         )
         return oldest(rows)

@@ -16,12 +16,20 @@ def without(node: Node, found: Sequence[LeftOut]) -> Node:
 
     Directories, and paths without wildcards, cost one climb from each object together, however many they are.
     """
+    nodes = _nodes(found)
+    if not nodes:
+        return node
+    before = node.nodes if isinstance(node, And) else (node,)
+    return And((*before, *map(_not, nodes)))
+
+
+def _nodes(found: Sequence[LeftOut]) -> list[Node]:
     fids = tuple(each.fid for each in found if each.fid is not None)
     globs = [each.glob for each in found if each.fid is None]
     paths = tuple(glob for glob in globs if literal_of(glob) is not None)
-    wild = [each for glob in globs if literal_of(glob) is None for each in (glob, f"{glob}/**")]
-    left_out: list[Node] = [*([Inside(paths, fids)] if paths or fids else []), *map(Path, wild)]
-    if not left_out:
-        return node
-    nodes = node.nodes if isinstance(node, And) else (node,)
-    return And((*nodes, *(Not(each) for each in left_out)))
+    wild = (Path(each) for glob in globs if glob not in paths for each in (glob, f"{glob}/**"))
+    return [*([Inside(paths, fids)] if paths or fids else []), *wild]
+
+
+def _not(node: Node) -> Node:
+    return Not(node)

@@ -38,7 +38,7 @@ from lustre_events.index.sqlite.pending import PendingTable
 from lustre_events.index.sqlite.scans import Scans
 from lustre_events.index.sqlite.upkeep import Upkeep
 from lustre_events.index.writer_cache import Remembered
-from lustre_events.jobs.messages import Result
+from lustre_events.jobs.messages import TAGS, Result
 
 CHECKPOINT_ROWS = 5_000
 """A checkpoint comes after this number of rows. SQLite's own, in COMMIT, is for large ones (database.py)."""
@@ -274,8 +274,9 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Return when (ns) a worker began the oldest good document of each of `fids`, where that is known."""
         rows = select(
             self._connection,
-            "SELECT object.fid, origin.body FROM object JOIN document ON document.object = object.id"
-            " JOIN origin ON origin.id = document.origin WHERE document.body IS NOT NULL AND object.fid IN ({})",
+            "SELECT object.fid, origin.body FROM object JOIN document ON document.object = object.id"  # noqa: S608
+            " JOIN origin ON origin.id = document.origin WHERE document.body IS NOT NULL"
+            f" AND document.extractor <> '{TAGS}' AND object.fid IN ({{}})",
             fids,
         )
         return oldest(rows)
