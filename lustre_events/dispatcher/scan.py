@@ -139,7 +139,7 @@ class Scanning:
                 (seen.size, seen.mtime_ns) != (known.size, known.mtime_ns)
                 or (fid not in merged.named and _changed_unseen(seen, known, stored[fid]))
             )
-        for fid in _read_before(turn, same, stored):
+        for fid in _read_before(turn, same):
             changed[fid] = _change(turn.now_ns, same[fid])
             changed[fid].content, changed[fid].named = True, fid in merged.named
         return changed
@@ -185,14 +185,14 @@ def _rights(facts: Facts) -> Sequence[object]:
     return facts.uid, facts.gid, facts.mode, facts.acl
 
 
-def _read_before(turn: Turn, same: Mapping[FID, Facts], stored: Mapping[FID, ObjectRow]) -> list[FID]:
+def _read_before(turn: Turn, same: Mapping[FID, Facts]) -> list[FID]:
     """Return files whose facts are known as they are, while a document may be of what was in them before.
 
-    `stat` saw the last change, an extractor had read the file before it, and the record of it was lost.
+    `stat` saw the last change, for whatever reason; an extractor had read the file before; the record was lost.
     """
-    doubtful = {fid for fid, seen in same.items() if seen.type == "f" and seen.ctime_ns > _told_ns(stored[fid])}
-    begun = turn.transaction.begun(doubtful) if doubtful else {}
-    return [fid for fid, time_ns in begun.items() if time_ns <= same[fid].ctime_ns + CLOCKS_NS]
+    written = {fid: min(seen.mtime_ns, seen.ctime_ns) for fid, seen in same.items() if seen.type == "f"}
+    begun = turn.transaction.begun(written) if written else {}
+    return [fid for fid, time_ns in begun.items() if time_ns <= written[fid] + CLOCKS_NS]
 
 
 def _told_ns(row: ObjectRow) -> int:

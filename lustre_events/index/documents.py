@@ -59,8 +59,12 @@ class DocumentRow(NamedTuple):
 def oldest(rows: Iterable[tuple[bytes, str | None]]) -> dict[FID, int]:
     """Return the least `time_ns` of each object; rows are packed FIDs and provenances, of which some tell none."""
     found: dict[FID, int] = {}
+    times: dict[str, Any] = {}  # documents of one job have the same
     for packed, provenance in rows:
-        time_ns = json.loads(provenance or "{}").get("time_ns")
+        told = provenance or "{}"
+        if told not in times:
+            times[told] = json.loads(told).get("time_ns")
+        time_ns = times[told]
         if type(time_ns) is int:
             fid = FID.unpack(packed)
             found[fid] = min(time_ns, found.get(fid, time_ns))
