@@ -25,7 +25,7 @@ from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.connection import connect
 from lustre_events.streams.deliveries import DeliveryQueue
 from tests.support.servers.receivers import RECEIVERS
-from tests.support.service.command import REPOSITORY
+from tests.support.service.command import REPOSITORY, clean_environment
 from tests.support.service.mortal_courier import KEY
 from tests.support.waiting import wait_for
 
@@ -43,7 +43,8 @@ def delivery(name: str) -> Delivery:
 def courier(url: str, endpoint: Endpoint, dies_at: int) -> Iterator[subprocess.Popen[bytes]]:
     words = (url, json.dumps(asdict(endpoint)), str(dies_at))
     command = [sys.executable, "-P", "-m", "tests.support.service.mortal_courier", *words]
-    with subprocess.Popen(command, cwd=REPOSITORY) as process:
+    environment = clean_environment({"PYTHONPATH": str(REPOSITORY)})
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as process:
         try:
             yield process
         finally:
