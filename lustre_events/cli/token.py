@@ -19,7 +19,7 @@ from lustre_events.cli.options import with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index.opening import open_server
-from lustre_events.index.remote import answers, credentials
+from lustre_events.index.remote import account_answers, credentials
 from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.remote.transport import HttpsTransport
 from lustre_events.index.search.hits import printable, time_text
@@ -61,7 +61,7 @@ def create(
         return
     body = {"label": label, "scopes": list(scopes), "days": days}
     with _by_password(settings, server) as asking:
-        made = asking.send(answers.NewTokenAnswer, "POST", "/tokens", body=body)
+        made = asking.send(account_answers.NewTokenAnswer, "POST", "/tokens", body=body)
     path = _keep(settings, made.secret)
     click.echo(f"the token {made.token.id} is kept in {path} until {time_text(made.token.expires_ns)}")
 
@@ -88,7 +88,7 @@ def list_(*, everybody: bool, as_json: bool, server: str | None, settings: Setti
         shown: list[dict[str, Any]] = [found.token_json(each) for each in _tokens(settings).list(None)]
     else:
         with _by_token(settings, server) as asking:
-            shown = [_plain(each) for each in asking.get(answers.TokensAnswer, "/tokens").tokens]
+            shown = [_plain(each) for each in asking.get(account_answers.TokensAnswer, "/tokens").tokens]
     _print(shown, as_json=as_json)
 
 
@@ -103,7 +103,7 @@ def revoke(number: str, *, anybody: bool, server: str | None, settings: Settings
         _tokens(settings).revoke(number, None)
     else:
         with _by_token(settings, server) as asking:
-            asking.send(answers.TokensAnswer, "DELETE", f"/tokens/{_id(number)}")
+            asking.send(account_answers.TokensAnswer, "DELETE", f"/tokens/{_id(number)}")
     click.echo(f"{number}: revoked")
 
 
@@ -164,7 +164,7 @@ def _id(number: str) -> str:
     return number
 
 
-def _plain(token: answers.TokenAnswer) -> dict[str, Any]:
+def _plain(token: account_answers.TokenAnswer) -> dict[str, Any]:
     return {name: getattr(token, name) for name in token.__struct_fields__}
 
 

@@ -6,23 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lustre_events.index.remote.answers import ReprocessedAnswer
 from lustre_events.index.search.hits import Page
 from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 from lustre_events.jobs.requests import MOST_FILES
-
-
-@dataclass(frozen=True, slots=True)
-class ReprocessedPortion:
-    """What became of some files: how many there were, what the dispatcher took, and where the next ones begin."""
-
-    files: int
-    taken: int
-    rows: int
-    pending: int
-    waits: str
-    cursor: str | None
-    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +21,7 @@ class Reprocessing:
     ask: Callable[[str, Mapping[str, Any]], dict[str, Any]]
     viewer: Viewer
 
-    def portion(self, query: str, extractor: str, cursor: str | None) -> ReprocessedPortion:
+    def portion(self, query: str, extractor: str, cursor: str | None) -> ReprocessedAnswer:
         """Ask for the next files that match.
 
         Raises:
@@ -49,7 +37,7 @@ class Reprocessing:
         if taken < len(fids):
             # The cursor behind the first ones, which were taken.
             following, more = self._page(own, taken, cursor).cursor if taken else cursor, True
-        return ReprocessedPortion(
+        return ReprocessedAnswer(
             len(fids), taken, int(answer["rows"]), int(answer["pending"]), str(answer["waits"]), following, more
         )
 

@@ -17,7 +17,7 @@ from lustre_events import errors
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, IndexUnavailable, LustreEventsError
 from lustre_events.index.mount import Mount
-from lustre_events.index.remote import answers
+from lustre_events.index.remote import account_answers, answers
 from lustre_events.index.remote.transport import Pairs, Transport
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, ObjectView, Page, from_root
@@ -146,7 +146,7 @@ class RemoteSearch:
     @functools.cached_property
     def mount(self) -> str:
         """Where the server says that the file system is mounted."""
-        return self.get(answers.SiteAnswer, "/").mount
+        return self.get(account_answers.SiteAnswer, "/").mount
 
     def ask(self, action: str, works: Sequence[tuple[FID, str]]) -> int:
         """Have failed files tried again (`retry`) or their failures forgotten (`drop`); return how many are."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from lustre_events.index.remote import answers
+from lustre_events.index.remote import account_answers as answers
 from lustre_events.web import subscribing
 from lustre_events.web.api.calls import Call
 from lustre_events.web.api.operation import Operation, Parameter

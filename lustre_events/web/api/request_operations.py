@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
@@ -74,7 +73,8 @@ def reprocess(call: Call) -> dict[str, Any]:
     body = call.body
     query = call.mount.query(body.query)
     with call.search() as index:
-        return asdict(Reprocessing(index, call.site.ask, call.viewer).portion(query, body.extractor, body.cursor))
+        asker = Reprocessing(index, call.site.ask, call.viewer)
+        return msgspec.structs.asdict(asker.portion(query, body.extractor, body.cursor))
 
 
 OPERATIONS = (
