@@ -127,7 +127,7 @@ class BothLinks:
         return self._courier.waiting()
 
     def answers(self) -> list[tuple[str, list[Answer]]]:
-        """Return answers that are not acknowledged. Each side answers for its own runs only (ActionRuns.take)."""
+        """Return answers that are not acknowledged: each names an attempt, which only who got it has seen."""
         of_workers = self._workers.answers()
         self._of_workers |= {entry_id for entry_id, _ in of_workers}
         return [*self._courier.answers(), *of_workers]

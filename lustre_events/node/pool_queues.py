@@ -110,7 +110,10 @@ class PooledQueues:
             pool.ask(lambda: pool.queue.enqueue(queue, jobs), None)
 
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
-        """Return those of the jobs that wait or run; all of a pool whose Redis is away, which nobody can tell."""
+        """Return those of the jobs that wait or run, or may be done.
+
+        All of a pool whose Redis is away, or of which results are not read yet: nobody can tell which are lost.
+        """
         of: dict[str, set[str]] = defaultdict(set)
         for job_id in job_ids:
             of[pools.pool_of_job(job_id)].add(job_id)
@@ -119,7 +122,8 @@ class PooledQueues:
         for name, ids in of.items():
             pool = self._pools.get(name)
             if pool is not None:
-                alive |= pool.ask(lambda pool=pool, ids=ids: pool.queue.unfinished(ids), ids)  # type: ignore[misc]
+                unread = pool.results.more
+                alive |= ids if unread else pool.ask(lambda pool=pool, ids=ids: pool.queue.unfinished(ids), ids)  # type: ignore[misc]
         return alive
 
 

@@ -55,6 +55,22 @@ def test_nobody_finds_what_is_left_out(contents: Contents, viewer: Viewer | None
     assert search.matching("type:f", [node(number) for number in range(1, 6)], visible_to=viewer) == {node(1)}
 
 
+@pytest.mark.parametrize(
+    ("glob", "found"),
+    [
+        ("/proj/*", [2, 3]), ("/**/deep", [1, 2, 4, 5]), ("/s*h/deep", [1, 2, 4, 5]), ("/**/a.csv", [3, 4, 5]),
+        ("/scratch/**/b.*", [1, 2, 4, 5]), ("/proj/.cache", [1, 2, 3, 5]), ("/**/*", []),
+        ("/none", [1, 2, 3, 4, 5]),
+    ],
+)  # fmt: skip
+def test_any_glob_leaves_out_what_it_matches_and_all_below(contents: Contents, glob: str, found: list[int]) -> None:
+    """Names anywhere, paths, and paths with wildcards."""
+    contents.execute("DELETE FROM left_out")
+    contents.execute("INSERT INTO left_out (glob) VALUES (?)", glob)
+    assert contents.found("type:f") == found
+    assert contents.found("type:f", few=0, visible_to=Viewer(1000)) == found
+
+
 def test_everything_can_be_left_out(contents: Contents) -> None:
     """A glob of the whole tree leaves nothing to be found, and is no error."""
     contents.execute("INSERT INTO left_out (glob) VALUES (?)", "/")

@@ -236,6 +236,21 @@ def test_a_pool_with_a_redis_of_its_own_holds_up_only_itself(tmp_path: Path, pla
         assert queues.length("pool-far") == 1
 
 
+def test_work_of_a_pool_is_not_lost_while_its_results_are_not_read(place: Place) -> None:
+    """After a long outage of the dispatcher a pool has many results: a job that is done waits for its own."""
+    with connect(place.url("dispatcher"), 5) as own:
+        lab = pool("lab", own)
+        queues = PooledQueues(RqQueues(own, 60), {"lab": lab})
+        results = PooledResults(RedisResults(own), {"lab": lab})
+        done = [f"{LAB}_{number}" for number in range(50)]
+        for job in done:
+            lab.results.put([answer(job)])
+        while entries := [entry_id for entry_id, found in results.read(10) if found[0].provenance["job"] in done]:
+            assert queues.unfinished(done) == (set(done) if lab.results.more else set())
+            results.acknowledge(entries)
+        assert queues.unfinished(done) == set()
+
+
 def test_a_dispatcher_starts_while_the_redis_of_a_pool_is_away(tmp_path: Path, place: Place) -> None:
     """The pool waits until its Redis is there; the site's work begins."""
     make_key(tmp_path / "far.key")

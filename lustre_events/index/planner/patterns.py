@@ -139,17 +139,32 @@ def climb_of_subtree(dialect: Dialect, pattern: str, seen: Clause | None) -> Cla
     return Clause.of("coalesce(({}) IN ({}), false)", top, Clause.of(dialect.above, parents))
 
 
-def inside(dialect: Dialect, paths: Sequence[str], fids: Sequence[FID]) -> Clause:
-    """Return the condition that the object `o` is one of some objects, or below one: by one climb."""
-    tests = []
-    if paths:
-        found = [Clause.of("SELECT fid FROM ({}) AS top", fids_of_pattern(dialect, path, None)) for path in paths]
+def inside(dialect: Dialect, globs: Sequence[str], fids: Sequence[FID]) -> Clause:
+    """Return the condition that the object `o` is one of some objects, or below one: by one climb.
+
+    A name anywhere (`/**/*.tmp`) is looked at on the way up; what other globs match is found once.
+    """
+    names = [components[1] for components in map(components_of, globs) if _is_name(components)]
+    others = [glob for glob in globs if not _is_name(components_of(glob))]
+    tests = [
+        Clause.of(
+            dialect.exists,
+            all_hold(Clause("FROM link WHERE link.fid = up.fid"), name_test(dialect, "link.name", name)),
+        )
+        for name in names
+    ]
+    if others:
+        found = [Clause.of("SELECT fid FROM ({}) AS top", fids_of_pattern(dialect, glob, None)) for glob in others]
         tests.append(Clause.of("up.fid IN ({})", dialect.union(found)))
     if fids:
         marks = ", ".join([dialect.mark] * len(fids))
         tests.append(Clause(f"up.fid IN ({marks})", tuple(fid.pack() for fid in fids)))
     above = Clause(dialect.above.format("SELECT o.fid"))
     return Clause.of(dialect.exists, Clause.of("FROM ({}) AS up WHERE {}", above, joined(tests, "OR")))
+
+
+def _is_name(components: Sequence[str]) -> bool:
+    return len(components) == 2 and components[0] == "**" != components[1]
 
 
 def _from_below(dialect: Dialect, components: Sequence[str], also: Clause | None) -> Clause:

@@ -244,7 +244,7 @@ class Planner:
         return SqlCondition(climb, climb if size == MANY else member, driver, size=size)
 
     def _inside(self, node: q.Inside, _: Effort) -> SqlCondition:
-        return plain(patterns.inside(self.dialect, node.paths, node.fids))
+        return plain(patterns.inside(self.dialect, node.globs, node.fids))
 
     def _of_fids(self, fids: Clause) -> Clause:
         return Clause.of("SELECT id FROM object WHERE {}", Clause.of(self.dialect.drives, "fid", fids))

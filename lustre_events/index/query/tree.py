@@ -108,9 +108,9 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """These objects, those with one of these paths, which have no wildcards, and all below: whoever looks."""
+    """These objects, those with a path that matches one of the globs, and all below: whoever looks."""
 
-    paths: tuple[str, ...]
+    globs: tuple[str, ...]
     fids: tuple[FID, ...]
 
 
