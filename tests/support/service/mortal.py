@@ -81,6 +81,14 @@ class MortalQueues(RqQueues):
 class MortalResults(RedisResults):
     """Results with a moment after they are stored, and one between the commit and the acknowledgement."""
 
+    _of_files: frozenset[str] = frozenset()
+
+    def read(self, limit: int) -> list[tuple[str, list[Result]]]:
+        """Read, and keep which entries are of files: the root directory is looked at before any record comes."""
+        entries = super().read(limit)
+        self._of_files |= {name for name, results in entries if any(item.fid != ROOT_FID for item in results)}
+        return entries
+
     def put(self, results: Sequence[Result]) -> None:
         """Store results between moments."""
         moment("before results")
@@ -89,8 +97,9 @@ class MortalResults(RedisResults):
         moment("results stored, worker too", parent_too=True)
 
     def acknowledge(self, entry_ids: Sequence[str]) -> None:
-        """Acknowledge between two moments."""
-        moment("results committed")
+        """Acknowledge between two moments, if it is for files."""
+        if any(name in self._of_files for name in entry_ids):
+            moment("results committed")
         super().acknowledge(entry_ids)
 
 
