@@ -1,4 +1,7 @@
-"""`lustre-events actions`: rules of actions and their endpoints, what they have to do, and holding them."""
+"""`lustre-events actions`: rules of actions and their endpoints, what they have to do, and holding them.
+
+With `--server` a user is told of the user's own rules, and releases one that a guard holds.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from typing import Any
 import click
 
 from lustre_events.changelog.fid import FID
-from lustre_events.cli.options import index_of, resolve, with_index, with_settings
+from lustre_events.cli.options import index_of, resolve, server_option, with_index, with_settings
+from lustre_events.cli.run_asking import asked_of
 from lustre_events.cli.runs import run_line
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import Settings
@@ -33,10 +37,12 @@ def actions_command() -> None:
 
 @actions_command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@server_option
 @with_settings
-def list_command(*, settings: Settings, as_json: bool) -> None:
-    """List rules of actions and endpoints, with what waits, and why something is held."""
-    found = wiring.requests(settings).ask("actions", {})
+def list_command(*, settings: Settings, as_json: bool, server: str | None) -> None:
+    """List rules of actions and endpoints, what waits, and why something is held; of a server your own rules."""
+    with asked_of(settings, server) as ask:
+        found = ask("actions", {})
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -81,10 +87,12 @@ def hold(name: str, *, settings: Settings, why: str, endpoint: bool) -> None:
 @actions_command.command("release")
 @click.argument("name")
 @click.option("--endpoint", is_flag=True, help="NAME is an endpoint, where a rule has the same name.")
+@server_option
 @with_settings
-def release(name: str, *, settings: Settings, endpoint: bool) -> None:
-    """Release a rule or an endpoint: its runs go on."""
-    found = wiring.requests(settings).ask("release_action", {"name": name, "kind": _kind(endpoint=endpoint)})
+def release(name: str, *, settings: Settings, endpoint: bool, server: str | None) -> None:
+    """Release a rule or an endpoint: its runs go on. A server releases your own rule, if a guard holds it."""
+    with asked_of(settings, server) as ask:
+        found = ask("release_action", {"name": name, "kind": _kind(endpoint=endpoint)})
     click.echo(f"{found['kind']} {name} {'is released' if found['released'] else 'was not held'}")
 
 

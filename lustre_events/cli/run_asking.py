@@ -1,16 +1,21 @@
-"""Who is asked about runs of actions: the dispatcher, by who may ask it, or a server, by a user with a token."""
+"""Who is asked about actions and runs: the dispatcher, by who may ask it, or a server, by a user with a token."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from lustre_events.cli.options import SearchSource
+from lustre_events.config.settings import Settings
 from lustre_events.domain.action_run import DEAD, HELD
 from lustre_events.index.remote import action_answers as answers
 from lustre_events.index.remote.client import RemoteSearch
+from lustre_events.node import wiring
 from lustre_events.streams.interface import Requests
 
 MOST = 200
@@ -26,6 +31,37 @@ class Runs:
 
     find: Callable[[Mapping[str, Any]], list[dict[str, Any]]]
     change: Callable[[str, str, str], int]
+
+
+Ask = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+"""Asks for rules and endpoints (`actions`), or to release one (`release_action`)."""
+
+
+@contextlib.contextmanager
+def opened_server(settings: Settings, server: str | None) -> Iterator[RemoteSearch | None]:
+    """Give the server that is named, here or in the settings; None: none is."""
+    if not (server or settings.client.server):
+        yield None
+        return
+    with SearchSource(settings, None, server).opened() as asking:
+        assert isinstance(asking, RemoteSearch)  # noqa: S101 - a server was named
+        yield asking
+
+
+@contextlib.contextmanager
+def asked_of(settings: Settings, server: str | None) -> Iterator[Ask]:
+    """Give what knows rules of actions: a server where one is named, else the dispatcher."""
+    with opened_server(settings, server) as remote:
+        yield wiring.requests(settings).ask if remote is None else partial(ask_server, remote)
+
+
+def ask_server(remote: RemoteSearch, action: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Ask a server, which knows and releases the user's own rules; an admin's all."""
+    if action == "actions":
+        found: Mapping[str, Any] = msgspec.to_builtins(remote.get(answers.ActionsAnswer, "/actions"))
+        return found
+    done = remote.send(answers.HeldAnswer, "POST", "/actions/release", body=dict(arguments))
+    return {"kind": done.kind, "released": True}
 
 
 def by_dispatcher(requests: Requests) -> Runs:

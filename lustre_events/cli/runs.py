@@ -14,12 +14,11 @@ from typing import Any
 import click
 
 from lustre_events.changelog.fid import FID
-from lustre_events.cli.options import SearchSource, server_option, with_settings
-from lustre_events.cli.run_asking import PATHS, Runs, by_dispatcher, by_server
+from lustre_events.cli.options import server_option, with_settings
+from lustre_events.cli.run_asking import PATHS, Runs, by_dispatcher, by_server, opened_server
 from lustre_events.config.settings import Settings
 from lustre_events.domain.action_run import STATES
 from lustre_events.errors import ConfigError
-from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.search.hits import printable
 from lustre_events.node import wiring
 
@@ -29,12 +28,11 @@ FOLLOW_SECONDS = 1.0
 @contextlib.contextmanager
 def runs_of(settings: Settings, server: str | None, *, ask_server: bool = True) -> Iterator[Runs]:
     """Give what knows runs: a server where one is named, else the dispatcher."""
-    if not ask_server or not (server or settings.client.server):
+    if not ask_server:
         yield by_dispatcher(wiring.requests(settings))
         return
-    with SearchSource(settings, None, server).opened() as asking:
-        assert isinstance(asking, RemoteSearch)  # noqa: S101 - a server was named
-        yield by_server(asking)
+    with opened_server(settings, server) as remote:
+        yield by_dispatcher(wiring.requests(settings)) if remote is None else by_server(remote)
 
 
 @click.group("runs")

@@ -23,7 +23,7 @@ from lustre_events.dispatcher.run_views import as_seen_now
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import UserView, Viewers
-from lustre_events.domain.action_run import SENT, WAITING, Hold, Run
+from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Run
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules, user_of
 from lustre_events.domain.rules.endpoints import Endpoint
@@ -204,7 +204,7 @@ class ActionRuns:
             runs[run.id] = after[-1]
         put_runs(turn, before, self._newest_only(turn, after))
         for (kind, name), why in wrong.items():
-            self.hold(turn, kind, name, why)
+            self.hold(turn, Hold(kind, name, why, turn.now_ns, BY_ENDPOINT))
 
     def _newest_only(self, turn: Turn, runs: Sequence[Run]) -> list[Run]:
         """Let what was not delivered end where newer content has come meanwhile."""
@@ -226,12 +226,13 @@ class ActionRuns:
             turn.counters["runs_lost"] += len(runs)
             put_runs(turn, runs, self._newest_only(turn, [ledger.lost(run, turn.now_ns) for run in runs]))
 
-    def hold(self, turn: Turn, kind: str, name: str, why: str) -> None:
-        """Hold a rule or an endpoint."""
-        if any(each.kind == kind and each.name == name for each in turn.transaction.holds()):
+    @staticmethod
+    def hold(turn: Turn, hold: Hold) -> None:
+        """Hold a rule or an endpoint, for a guard; what is held stays as it is."""
+        if any((each.kind, each.name) == (hold.kind, hold.name) for each in turn.transaction.holds()):
             return
-        log.error("%s %r is held: %s", kind, name, why, extra={"action": "hold"})
-        turn.transaction.put_hold(Hold(kind, name, why, turn.now_ns))
+        log.error("%s %r is held: %s", hold.kind, hold.name, hold.why, extra={"action": "hold"})
+        turn.transaction.put_hold(hold)
         turn.counters["holds"] += 1
 
 

@@ -7,35 +7,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from lustre_events.actions.delivery import Answer
 from lustre_events.actions.link import CourierLink
-from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.action_backfill import Backfill
 from lustre_events.dispatcher.action_facts import ActionFacts, CourierWatch
 from lustre_events.dispatcher.action_runs import ActionRuns
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.action_triggers import ActionTriggers
+from lustre_events.dispatcher.hold_requests import HoldRequests
 from lustre_events.dispatcher.outcomes import Follow, ResultOutcome
-from lustre_events.dispatcher.run_requests import LISTED, RunRequests
+from lustre_events.dispatcher.run_requests import RunRequests
 from lustre_events.dispatcher.run_settling import ReadIndex, RunSettling
 from lustre_events.dispatcher.transactions import Write
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import Viewers
-from lustre_events.domain.action_run import DEAD, OPEN, Hold
+from lustre_events.domain.action_run import OPEN
 from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import Rules
-from lustre_events.errors import ConfigError
-from lustre_events.jobs.requests import arguments_as
 
 log = logging.getLogger(__name__)
 
 ROUNDS = 10
 """Most writes of one step that ask rules about runs which have settled."""
-COUNTED = 100_000
 
 
 class Actions:
@@ -155,69 +150,10 @@ class Actions:
         """Return what carries requests out, by their names."""
         return {
             **self._run_requests.handlers(), "retry_runs": self._retry,
-            "actions": self._tell, "hold_action": self._hold, "release_action": self._release,
+            **HoldRequests(self.runs, self.triggers).handlers(),
             **Backfill(self.runs, self.settling).handlers(),
         }  # fmt: skip
 
     def _retry(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
         self._any = True
         return self._run_requests.retry(turn, arguments)
-
-    def _tell(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        held = turn.transaction.holds()
-        counts = {
-            name: {state: turn.transaction.count_runs(state, name, COUNTED) for state in (*OPEN, DEAD)}
-            for name in [*self._rules.by_name][:LISTED]
-        }
-        since_ns = self.triggers.floor_ns
-        rules = [
-            {
-                "rule": rule.name, "on": sorted(rule.on), "action": rule.action, "endpoint": rule.endpoint,
-                "since_ns": since_ns.get(rule.name, 0), "runs": counts[rule.name],
-                "held": _why(held, "rule", rule.name),
-            }
-            for rule in [*self._rules.by_name.values()][:LISTED]
-        ]  # fmt: skip
-        endpoints = [
-            {
-                "endpoint": name, "kind": each.kind, "where": each.where, "held": _why(held, "endpoint", name),
-                "probed": self.runs.guards.tripped(name),
-            }
-            for name, each in sorted(self.runs.endpoints.items())
-        ]  # fmt: skip
-        return {"rules": rules, "endpoints": endpoints}
-
-    def _hold(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        asked = arguments_as(_Named, arguments)
-        kind, name = self._named(asked)
-        turn.transaction.put_hold(Hold(kind, name, asked.why or "somebody holds it", turn.now_ns))
-        return {"kind": kind}
-
-    def _release(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        kind, name = self._named(arguments_as(_Named, arguments))
-        released = turn.transaction.remove_hold(kind, name)
-        self.runs.guards.forgive(name)
-        return {"kind": kind, "released": released}
-
-    def _named(self, asked: _Named) -> tuple[str, str]:
-        name = asked.name
-        if asked.kind != "endpoint" and name in self._rules.by_name:
-            return "rule", name
-        if name in self.runs.endpoints:
-            return "endpoint", name
-        known = (*self._rules.by_name, *self.runs.endpoints)
-        raise ConfigError(
-            f"no rule of an action and no endpoint is named {name!r}{nearest(name, known or ('none',))}"
-        )
-
-
-def _why(held: Sequence[Hold], kind: str, name: str) -> str:
-    return next((each.why for each in held if each.kind == kind and each.name == name), "")
-
-
-class _Named(msgspec.Struct):
-    """A rule of an action, or an endpoint."""
-
-    name: str
-    kind: str | None = ""
-    why: str | None = ""

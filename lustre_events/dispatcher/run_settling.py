@@ -22,7 +22,18 @@ from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.user_runs import FACTS_WAIT_NS, MOST_FACTS_WAIT_NS
 from lustre_events.dispatcher.viewers import OfUser, UserView, Viewers, seen_by_all
-from lustre_events.domain.action_run import HELD, SENT, SETTLING, WAITING, Run, Seen, key_of
+from lustre_events.domain.action_run import (
+    BY_BURST,
+    BY_QUERY,
+    HELD,
+    SENT,
+    SETTLING,
+    WAITING,
+    Hold,
+    Run,
+    Seen,
+    key_of,
+)
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import USERS, ActionRule
 from lustre_events.domain.rules.conditions import File
@@ -121,7 +132,7 @@ class RunSettling:
         """Hold users' own rules whose queries cannot be asked."""
         wrong, self._too_slow = self._too_slow, {}
         for name, why in wrong.items():
-            self._runs.hold(turn, "rule", name, f"its query cannot be asked: {why}")
+            self._runs.hold(turn, Hold("rule", name, f"its query cannot be asked: {why}", turn.now_ns, BY_QUERY))
 
     def _room_for_more(self, turn: Turn, rule: ActionRule | None, held: Collection[str]) -> int:
         """Return of how many runs a rule may be asked now.
@@ -147,7 +158,7 @@ class RunSettling:
         turn.transaction.put_fired(fired)
         why = self._runs.guards.made(rule.name, len(made), rule.burst, turn.now_ns)
         if why:
-            self._runs.hold(turn, "rule", rule.name, why)
+            self._runs.hold(turn, Hold("rule", rule.name, why, turn.now_ns, BY_BURST))
 
     def _look(self, turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> _Known:
         fids = {run.fid for run in runs if run.trigger != REMOVED}

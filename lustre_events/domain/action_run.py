@@ -36,6 +36,9 @@ OPEN = (SETTLING, WAITING, SENT, HELD)
 ENDS = (DONE, DEAD, SUPERSEDED, CANCELLED, EXPIRED, DROPPED)
 STATES = (*OPEN, *ENDS)
 
+BY_BURST, BY_QUERY, BY_ENDPOINT = "burst", "query", "endpoint"
+"""Guards: more runs in a minute than `burst`; the query cannot be asked; the endpoint says that it is wrong."""
+
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was known of an object when something happened, where the index does not know it later."""
@@ -112,12 +115,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Hold(msgspec.Struct, frozen=True, gc=False):
-    """Why nothing goes out of a rule or to an endpoint, since when. `kind` is `rule` or `endpoint`."""
+    """Why nothing goes out of a rule or to an endpoint, since when. `kind` is `rule` or `endpoint`.
+
+    `guard`: which guard holds it; empty: a person does.
+    """
 
     kind: str
     name: str
     why: str
     since_ns: int
+    guard: str = ""
 
 
 def key_of(rule: str, trigger: str, stamp: bytes, again: str = "") -> str:

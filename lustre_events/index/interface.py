@@ -404,7 +404,7 @@ class Transaction(Protocol):
         """Return which rules and endpoints are held."""
 
     def put_hold(self, hold: Hold) -> None:
-        """Hold a rule or an endpoint; a hold that is there stays as it is."""
+        """Hold a rule or an endpoint; the newest reason counts."""
 
     def remove_hold(self, kind: str, name: str) -> bool:
         """Release a rule or an endpoint; return whether it was held."""

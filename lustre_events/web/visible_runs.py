@@ -22,6 +22,8 @@ from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 
 MOST = 200
+OF_OWN_RULES = {"actions": "own_rules", "release_action": "release_own_rule"}
+"""What a user asks for instead of what an admin does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +100,10 @@ def changing(who: Onlooker, keys: Iterable[str], views: Iterable[RunView]) -> di
     chosen = [key for key in dict.fromkeys(keys) if key in may]
     whose = {} if who.admin else {"user": who.name, "uid": who.viewer.uid}
     return {"keys": chosen, **whose}
+
+
+def about_rules(who: Onlooker, action: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return what to ask the dispatcher: for admins about all rules and endpoints, for others about their own."""
+    if who.admin:
+        return action, {**arguments}
+    return OF_OWN_RULES[action], {**arguments, "user": who.name, "uid": who.viewer.uid}

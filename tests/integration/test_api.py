@@ -17,7 +17,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
 
-from lustre_events.cli.run_asking import by_server
+from lustre_events.cli.run_asking import ask_server, by_server
 from lustre_events.config.settings import WebSettings
 from lustre_events.domain.action_run import DEAD, HELD
 from lustre_events.errors import ConfigError, NotAllowed
@@ -166,11 +166,9 @@ def test_runs_are_those_of_files_that_one_may_see(console: Console) -> None:
 
 
 def test_only_admins_change_runs_of_the_site_and_only_those_that_they_see(console: Console) -> None:
-    """Who is no admin sees no rules and endpoints, and changes nothing; an admin's hidden runs are left out."""
+    """Who is no admin sees no endpoints, and changes nothing of others; an admin's hidden runs are left out."""
     client, other = console.app().test_client(), secret_of(console, OTHER)
-    for path in ("/actions/hold", "/actions/release"):
-        assert call(client, other, path, "POST", json={"name": "t"})[0] == 401
-    assert call(client, other, "/actions")[0] == 401
+    assert call(client, other, "/actions/hold", "POST", json={"name": "t"})[0] == 401
     assert console.asked == []
     seen = {"keys": [f"{2:040x}"]}
     for change in ("retry", "release", "drop"):
@@ -206,6 +204,20 @@ def test_runs_of_ones_own_rules_are_ones_own(console: Console) -> None:
         assert console.asked[-1] == ("release_runs", {**wanted, "keys": [keys[2], keys[0]]})
         assert by_server(server).change("drop_runs", keys[0], "") == 1
         assert console.asked[-1] == ("drop_runs", {**wanted, "keys": keys[:1]})
+
+
+def test_a_user_is_told_of_own_rules_and_releases_them(console: Console) -> None:
+    """Who is no admin asks the dispatcher about own rules only, over the API and with the command."""
+    client, token = console.app().test_client(), secret_of(console, OTHER)
+    me = {"user": OTHER, "uid": Viewer.of_user(OTHER).uid}
+    found = call(client, token, "/actions")[1]
+    assert ([rule["may_release"] for rule in found["rules"]], found["endpoints"]) == ([True, False, False], [])
+    assert call(client, token, "/actions/release", "POST", json={"name": "burst/mine"})[0] == 200
+    assert console.asked == [("own_rules", me), ("release_own_rule", {"name": "burst/mine", "kind": "", **me})]
+    with remote(console, OTHER) as server:
+        assert len(ask_server(server, "actions", {})["rules"]) == 3
+        assert ask_server(server, "release_action", {"name": "burst/mine", "kind": ""})["released"]
+    assert console.asked[2:] == console.asked[:2]
 
 
 @pytest.mark.parametrize(

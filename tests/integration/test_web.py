@@ -233,7 +233,7 @@ def test_runs_are_shown_tried_again_and_dropped(console: Console, reader: FlaskC
 
 
 def test_who_is_no_admin_sees_runs_of_visible_files_only(console: Console) -> None:
-    """Others see neither rules nor endpoints, nor runs of what is gone, and cannot change anything."""
+    """Others see neither endpoints nor others' rules, nor runs of what is gone, and cannot change anything."""
     console.answers = answers(run_of(2, SCRIPT, DEAD), run_of(77, b"gone.csv", trigger="removed"))
     other = enter(console.app(), OTHER)
     page = other.get("/actions").text
@@ -243,7 +243,7 @@ def test_who_is_no_admin_sees_runs_of_visible_files_only(console: Console) -> No
     sent = {"csrf": token_in(page), "action": "retry", "key": f"{2:040x}"}
     assert other.post("/actions/runs", data=sent).status_code == 403
     assert other.post("/actions/hold", data={**sent, "name": "tell"}).status_code == 403
-    assert {action for action, _ in console.asked} == {"runs"}
+    assert {action for action, _ in console.asked} == {"runs", "own_rules"}
     assert other.get(f"/actions/runs/{77:040x}").status_code == 404
 
 
@@ -259,6 +259,19 @@ def test_a_user_changes_runs_of_own_rules_in_the_console(console: Console) -> No
     sent = {"csrf": token_in(page), "action": "drop", "key": [mine["key"], f"{3:040x}"]}
     assert other.post("/actions/runs", data=sent).status_code == 302
     assert console.asked[-1] == ("drop_runs", {"keys": [mine["key"]], "user": OTHER, "uid": uid})
+
+
+def test_a_user_releases_own_rules_in_the_console(console: Console) -> None:
+    """Own rules are listed; one that a guard holds has a button, one that the site holds has none."""
+    console.answers = answers()
+    other = enter(console.app(), OTHER)
+    page = other.get("/actions").text
+    assert re.findall(r'name="name" value="([^"]+)"', page) == ["burst/mine"]
+    assert "held: 3 runs &lt;b&gt;" in page
+    sent = {"csrf": token_in(page), "action": "release", "name": "burst/mine", "kind": "rule"}
+    assert other.post("/actions/hold", data=sent).status_code == 302
+    asked = {"name": "burst/mine", "kind": "rule", "user": OTHER, "uid": Viewer.of_user(OTHER).uid}
+    assert console.asked[-1] == ("release_own_rule", asked)
 
 
 def test_a_form_of_another_site_changes_nothing(reader: FlaskClient, console: Console) -> None:

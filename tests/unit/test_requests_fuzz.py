@@ -24,7 +24,9 @@ ACTIONS = {
     "reprocess": ("name", "fids"), "retry": ("works",), "drop": ("works",), "scan": ("path",),
     "scan-progress": ("scan",), "repair": ("directories", "objects", "stale"),
     **dict.fromkeys(("runs", "retry_runs", "drop_runs", "cancel_runs"), RUNS), "actions": (),
+    "own_rules": ("user", "uid"),
     **dict.fromkeys(("hold_action", "release_action"), ("name", "kind", "why")),
+    "release_own_rule": ("user", "uid", "name"),
 }  # fmt: skip
 """What can be asked for, and the names of its arguments."""
 words = st.sampled_from(

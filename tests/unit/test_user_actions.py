@@ -302,6 +302,50 @@ def test_while_a_users_file_is_wrong_what_waits_goes_on_waiting(make: MakeRig) -
     assert rig.states() == {"cancelled": 1}
 
 
+def test_a_user_releases_an_own_rule_that_a_guard_holds(make: MakeRig) -> None:
+    """After a burst the author alone, with the same uid, lets the rule go on; none of its runs is lost."""
+    rig = make(own_rules_of(own("content", more="burst = 3")), own_rules_of(own("content"), BOB))
+    happen(rig, dict.fromkeys(range(1, 6), MINE), *(b.create(fid=n, name=b"f%d" % n) for n in range(1, 6)))
+    rig.reply(rig.take())
+    (rule,) = rig.ask("own_rules", user="alice", uid=1000)["rules"]
+    assert (rule["rule"], rule["may_release"]) == ("alice/tell", True)
+    assert "`burst` of the rule is 3" in rule["held"]
+    for user, uid in (("bob", 1001), ("alice", 1001), ("", 1000)):
+        with pytest.raises(ConfigError, match="no rule of an action that is named 'alice/tell'"):
+            rig.ask("release_own_rule", user=user, uid=uid, name="alice/tell")
+    rig.settle()
+    assert rig.take() == []
+    assert rig.ask("release_own_rule", user="alice", uid=1000, name="alice/tell")["released"] is True
+    for _ in range(9):
+        rig.settle()
+        rig.reply(rig.take())
+    assert rig.states() == {"done": 5}
+
+
+def test_a_user_does_not_release_what_the_site_holds(make: MakeRig) -> None:
+    """What a person of the site holds stays held, also where a guard held it before; so do endpoints."""
+    rig = make(own_rules_of(own("content", more="burst = 1")))
+    happen(rig, {1: MINE, 2: MINE}, b.create(fid=1, name=b"a"), b.create(fid=2, name=b"b"))
+    rig.ask("hold_action", name="alice/tell", why="a secret of the site")
+    (rule,) = rig.ask("own_rules", user="alice", uid=1000)["rules"]
+    assert (rule["held"], rule["may_release"]) == ("the site holds it", False)
+    with pytest.raises(ConfigError, match="the site holds rule 'alice/tell'; ask its admins"):
+        rig.ask("release_own_rule", user="alice", uid=1000, name="alice/tell")
+    with pytest.raises(ConfigError, match="no rule of an action that is named 'beamline'"):
+        rig.ask("release_own_rule", user="alice", uid=1000, name="beamline")
+    assert rig.ask("release_action", name="alice/tell")["released"] is True
+
+
+def test_what_an_endpoint_answered_is_not_told_to_users(make: MakeRig) -> None:
+    """A user's rule that its endpoint refuses is the user's to release; the endpoint's words are the site's."""
+    rig = make(own_rules_of(own("content")))
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"a"))
+    rig.reply(rig.take(), ENDPOINT, error="it answered 403: internal words")
+    (rule,) = rig.ask("own_rules", user="alice", uid=1000)["rules"]
+    assert (rule["held"], rule["may_release"]) == ("its endpoint refuses what it sends", True)
+    assert rig.ask("actions")["rules"][0]["held"] == "it answered 403: internal words"
+
+
 def test_an_audience_must_be_allowed_to_see_what_is_sent(make: MakeRig) -> None:
     """A site's rule with an audience sends only what each of them may see; while one is not known it waits."""
     text = own("content").replace('"tell"\n', '"tell"\naudience = ["root"]\n')

@@ -163,13 +163,17 @@ class RunTable(FindsRuns, Session):
 
     def holds(self) -> list[Hold]:
         """Return what is held."""
-        return [Hold(*row) for row in self._run("SELECT kind, name, why, since_ns FROM hold ORDER BY kind, name")]
+        return [
+            Hold(*row) for row in self._run("SELECT kind, name, why, since_ns, guard FROM hold ORDER BY kind, name")
+        ]
 
     def put_hold(self, hold: Hold) -> None:
-        """Hold a rule or an endpoint; a hold that is there stays as it is."""
+        """Hold a rule or an endpoint; the newest reason counts."""
         self._run(
-            "INSERT INTO hold (kind, name, why, since_ns) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            hold.kind, hold.name, hold.why, hold.since_ns,
+            "INSERT INTO hold (kind, name, why, since_ns, guard) VALUES (%s, %s, %s, %s, %s)"
+            " ON CONFLICT (kind, name) DO UPDATE"
+            " SET why = excluded.why, since_ns = excluded.since_ns, guard = excluded.guard",
+            hold.kind, hold.name, hold.why, hold.since_ns, hold.guard,
         )  # fmt: skip
 
     def remove_hold(self, kind: str, name: str) -> bool:

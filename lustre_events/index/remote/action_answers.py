@@ -64,7 +64,7 @@ class RunsChangedAnswer(msgspec.Struct, frozen=True):
 
 
 class ActionRuleAnswer(msgspec.Struct, frozen=True):
-    """A rule of an action; `runs` by state; `held`: why, or nothing."""
+    """A rule of an action; `runs` by state; `held`: why, or nothing; `may_release`: you may let it go on."""
 
     rule: str
     on: list[str]
@@ -73,6 +73,7 @@ class ActionRuleAnswer(msgspec.Struct, frozen=True):
     since_ns: int
     runs: dict[str, int]
     held: str
+    may_release: bool
 
 
 class EndpointAnswer(msgspec.Struct, frozen=True):
@@ -86,7 +87,7 @@ class EndpointAnswer(msgspec.Struct, frozen=True):
 
 
 class ActionsAnswer(msgspec.Struct, frozen=True):
-    """Rules of actions, and endpoints."""
+    """Rules of actions: an admin is told of all, and of endpoints; others of their own rules."""
 
     rules: list[ActionRuleAnswer]
     endpoints: list[EndpointAnswer]

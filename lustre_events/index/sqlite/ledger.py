@@ -140,14 +140,14 @@ class RunTable(FindsRuns):
 
     def holds(self) -> list[Hold]:
         """Return what is held."""
-        rows = self._connection.execute("SELECT kind, name, why, since_ns FROM hold ORDER BY kind, name")
+        rows = self._connection.execute("SELECT kind, name, why, since_ns, guard FROM hold ORDER BY kind, name")
         return [Hold(*row) for row in rows]
 
     def put_hold(self, hold: Hold) -> None:
-        """Hold a rule or an endpoint; a hold that is there stays as it is."""
+        """Hold a rule or an endpoint; the newest reason counts."""
         self._connection.execute(
-            "INSERT OR IGNORE INTO hold (kind, name, why, since_ns) VALUES (?, ?, ?, ?)",
-            (hold.kind, hold.name, hold.why, hold.since_ns),
+            "INSERT OR REPLACE INTO hold (kind, name, why, since_ns, guard) VALUES (?, ?, ?, ?, ?)",
+            (hold.kind, hold.name, hold.why, hold.since_ns, hold.guard),
         )
 
     def remove_hold(self, kind: str, name: str) -> bool:

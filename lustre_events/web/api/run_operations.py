@@ -11,7 +11,7 @@ from lustre_events.errors import ConfigError, NotAllowed
 from lustre_events.index.remote import action_answers as answers
 from lustre_events.web.api.calls import Call
 from lustre_events.web.api.operation import Operation, Parameter
-from lustre_events.web.visible_runs import MOST, Onlooker, RunView, changing, story, visible, with_key
+from lustre_events.web.visible_runs import MOST, Onlooker, RunView, about_rules, changing, story, visible, with_key
 
 
 class RunKeys(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -63,9 +63,8 @@ def drop(call: Call) -> dict[str, Any]:
 
 
 def actions(call: Call) -> dict[str, Any]:
-    """Answer with rules and endpoints, what they have to do, and what is held."""
-    _admit(call)
-    found = call.site.ask("actions", {})
+    """Answer with rules and endpoints, what they have to do, and what is held; of others' rules to admins."""
+    found = call.site.ask(*about_rules(_onlooker(call), "actions", {}))
     return {"rules": found["rules"], "endpoints": found["endpoints"]}
 
 
@@ -78,9 +77,9 @@ def hold(call: Call) -> dict[str, Any]:
 
 
 def release(call: Call) -> dict[str, Any]:
-    """Release a rule or an endpoint."""
-    _admit(call)
-    done = call.site.ask("release_action", {"name": call.body.name, "kind": call.body.kind})
+    """Release a rule or an endpoint: admins any, others a rule of their own that a guard holds."""
+    asked = {"name": call.body.name, "kind": call.body.kind}
+    done = call.site.ask(*about_rules(_onlooker(call), "release_action", asked))
     return {"name": call.body.name, "kind": str(done["kind"]), "held": False}
 
 
@@ -100,7 +99,7 @@ def _admin(call: Call) -> bool:
 
 def _admit(call: Call) -> None:
     if not _admin(call):
-        raise NotAllowed("rules and endpoints are for admins ([web] admins)")
+        raise NotAllowed("rules and endpoints are held by admins ([web] admins)")
 
 
 def _visible(call: Call, wanted: dict[str, Any], limit: int) -> list[RunView]:
@@ -131,10 +130,10 @@ OPERATIONS = (
               CHANGED, release_runs, body=RunKeys, scope="act"),
     Operation("POST", "/runs/drop", "drop_runs", "Drop dead and held runs of your own rules; admins all.",
               CHANGED, drop, body=RunKeys, scope="act"),
-    Operation("GET", "/actions", "actions", "Rules of actions and endpoints (admins).",
+    Operation("GET", "/actions", "actions", "Your own rules of actions; admins all, and endpoints.",
               answers.ActionsAnswer, actions),
     Operation("POST", "/actions/hold", "hold", "Hold a rule or an endpoint (admins).", answers.HeldAnswer, hold,
               body=Named, scope="act"),
-    Operation("POST", "/actions/release", "release", "Release a rule or an endpoint (admins).", answers.HeldAnswer,
-              release, body=Named, scope="act"),
+    Operation("POST", "/actions/release", "release", "Release an own rule that a guard holds; admins anything.",
+              answers.HeldAnswer, release, body=Named, scope="act"),
 )  # fmt: skip

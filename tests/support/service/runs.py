@@ -29,6 +29,7 @@ ACTIONS: dict[str, Any] = {
         {
             "rule": "tell", "on": ["content", "removed"], "action": "webhook", "endpoint": "beamline",
             "since_ns": 1, "runs": {"waiting": 3, "dead": 1}, "held": "",
+            "may_release": False,
         }
     ],
     "endpoints": [
@@ -38,6 +39,21 @@ ACTIONS: dict[str, Any] = {
         }
     ],
 }  # fmt: skip
+
+
+OWN_RULES: dict[str, Any] = {
+    "rules": [
+        {
+            "rule": f"{name}/mine", "on": ["content"], "action": "mail", "endpoint": "myself", "since_ns": 1,
+            "runs": {"waiting": 2}, "held": why, "may_release": may,
+        }
+        for name, why, may in (
+            ("burst", "3 runs <b>", True), ("site", "the site holds it", False), ("free", "", False)
+        )
+    ],
+    "endpoints": [],
+}  # fmt: skip
+"""What a user is told of own rules."""
 
 
 SUBSCRIPTIONS: dict[str, Any] = {
@@ -52,5 +68,6 @@ def answers(*runs: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "runs": {"runs": list(runs)}, "actions": ACTIONS, "retry_runs": {"runs": 1}, "drop_runs": {"runs": 1},
         "release_runs": {"runs": 1}, "subscribe": {}, "unsubscribe": {"ended": True},
         "subscriptions": SUBSCRIPTIONS,
+        "own_rules": OWN_RULES, "release_own_rule": {"kind": "rule", "released": True},
         "hold_action": {"kind": "rule"}, "release_action": {"kind": "rule", "released": True},
     }  # fmt: skip
