@@ -16,7 +16,8 @@ from lustre_events.domain import tallies
 from lustre_events.domain.tallies import Tally
 from lustre_events.inspect.status import SECOND_NS, MdtStatus, Status
 from lustre_events.inspect.status.parts import ActionsStatus, DispatcherStatus
-from lustre_events.jobs.queues import RqStats
+from lustre_events.jobs.pool_states import SITE, PoolState
+from lustre_events.jobs.queues import QueueCounts, RqStats
 
 PREFIX = "lustre_events_"
 
@@ -73,6 +74,11 @@ METRICS = {
     "queue_jobs": "RQ jobs by queue and state",
     "workers": "RQ workers that are registered",
     "queue_damaged": "Members and keys of RQ's in Redis that are not RQ's, and are passed over",
+    "pool_away": "1 while a pool of workers gets no jobs: its own Redis is not reached, or its keys are not RQ's",
+    "pool_jobs": "RQ jobs of a pool of workers, by pool and state",
+    "pool_workers": "RQ workers of a pool, by pool",
+    "pool_answers_refused": "Answers, since the dispatcher started, that whoever gave them did not owe, or that "
+    "cannot be read; by pool, with (site) for workers of the site that answered for a pool",
     "problems": "Parts of the service that could not be asked",
 }
 
@@ -112,6 +118,7 @@ def families(status: Status) -> list[Metric]:
         *_of_history(status),
         *_of_actions(status.actions, status.time_ns),
         *_of_queues(status.rq),
+        *_of_pools(status.pools or {}),
     ]
 
 
@@ -186,6 +193,18 @@ def _of_queues(rq: RqStats | None) -> list[Metric]:
         for state in states.__struct_fields__:
             jobs.add_metric([queue, state], getattr(states, state))
     return [jobs, _gauge("workers", "", {"": len(rq.workers)}), _gauge("queue_damaged", "", {"": rq.damaged})]
+
+
+def _of_pools(pools: Mapping[str, PoolState]) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily(PREFIX + "pool_jobs", METRICS["pool_jobs"], labels=["pool", "state"])
+    real = {name: each for name, each in pools.items() if name != SITE}
+    for name, each in real.items():
+        for state in QueueCounts.__struct_fields__:
+            jobs.add_metric([name, state], getattr(each, state))
+    yield jobs
+    yield _gauge("pool_away", "pool", {name: int(bool(each.trouble)) for name, each in real.items()})
+    yield _gauge("pool_workers", "pool", {name: each.workers for name, each in real.items()})
+    yield _counter("pool_answers_refused", "pool", {name: each.refused for name, each in pools.items()})
 
 
 def _gauge(name: str, label: str, values: Mapping[str, float | None]) -> Metric:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ import redis
 
 from lustre_events.errors import ConfigError, StreamUnavailable
 from lustre_events.jobs.messages import JOB_FUNCTION, Job, decode_job
+from lustre_events.jobs.pool_states import PoolState
 
 MOST_QUEUES = 100
 MOST_WORKERS = 500
@@ -70,6 +71,8 @@ class QueueView:
     queues: Sequence[QueueLine]
     workers: Sequence[WorkerLine]
     jobs: Sequence[JobLine]
+    pools: Mapping[str, PoolState] = field(default_factory=dict)
+    """Of the dispatcher, which may be at rest."""
 
 
 def look(client: redis.Redis) -> QueueView:

@@ -36,7 +36,7 @@ from rq.job import Job as RqJob
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
-from lustre_events.errors import StreamFull, StreamUnavailable
+from lustre_events.errors import StreamDamaged, StreamFull, StreamUnavailable
 from lustre_events.jobs import pools
 from lustre_events.jobs.messages import ACTION, ACTIONS_QUEUE, JOB_FUNCTION, Job, JobItem, encode_job
 
@@ -58,6 +58,8 @@ NO_ROOM = 1 << 40
 MOST_MEMBERS = 10_000
 """Queues, or workers, that are looked at."""
 MOST_JOBS = 100_000
+MOST_GLANCED = 500
+"""Workers of a pool that are counted."""
 WRONG_TYPE = "WRONGTYPE"
 _QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _WORKER = re.compile(r"[A-Za-z0-9_.:-]{1,300}\Z")
@@ -262,6 +264,24 @@ class RqQueues:
         workers, wrong = self._workers()
         return RqStats(queues, workers, damaged + wrong)
 
+    def glance(self, queue: str) -> tuple[QueueCounts, int]:
+        """Return how many jobs of one queue are where, and how many workers live, at a bounded cost.
+
+        Raises StreamUnavailable, StreamDamaged: its keys are not RQ's.
+        """
+        own = self._queue(queue)
+        counts = self._ask([
+            ("LLEN", own.key), ("ZCARD", self._registry("wip", own)), ("ZCARD", self._registry("failed", own)),
+        ])  # fmt: skip
+        if None in counts:
+            raise StreamDamaged(
+                f"keys of queue {queue} in Redis are not RQ's; look at {own.key} with redis-cli TYPE"
+            )
+        prefix = f"{self._prefix}:worker:"
+        names, _ = self._members(self._workers_set, prefix, _WORKER, MOST_GLANCED)
+        lives = self._ask([("HEXISTS", f"{prefix}{name}", "birth") for name in names])
+        return QueueCounts(*map(int, counts)), sum(map(bool, lives))
+
     def states(self, job_ids: Collection[str]) -> dict[str, JobState]:
         """Return what RQ knows of jobs, but for those that it has forgotten. Raises StreamUnavailable."""
         of = defaultdict(list)
@@ -302,9 +322,11 @@ class RqQueues:
                 workers.append(RqWorker(name, _text(fields[0]), _text(fields[1]), queues))
         return workers, damaged
 
-    def _members(self, key: str, prefix: str, pattern: re.Pattern[str]) -> tuple[list[str], int]:
-        """Return the names in one of RQ's sets, at most MOST_MEMBERS, and how many members are none."""
-        members = self._ask([("SRANDMEMBER", key, MOST_MEMBERS)])[0]
+    def _members(
+        self, key: str, prefix: str, pattern: re.Pattern[str], most: int = MOST_MEMBERS
+    ) -> tuple[list[str], int]:
+        """Return the names in one of RQ's sets, at most `most`, and how many members are none."""
+        members = self._ask([("SRANDMEMBER", key, most)])[0]
         if members is None:
             return [], 1
         texts = [member.decode(errors="replace") for member in members]

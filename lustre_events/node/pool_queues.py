@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import stat
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -41,7 +41,10 @@ T = TypeVar("T")
 
 
 class Pool:
-    """One pool: its queue and its results, in the site's Redis or in one of its own."""
+    """One pool: its queue and its results, in the site's Redis or in one of its own.
+
+    `trouble` tells why its own Redis was of no use when it was asked last; empty: it was.
+    """
 
     def __init__(
         self, name: str, queue: RqQueues, results: RedisResults, *, own: bool = False,
@@ -51,6 +54,7 @@ class Pool:
         self.queue = queue
         self.results = results
         self.own = own
+        self.trouble = ""
         self._clock = clock
         self._away_until = 0.0
 
@@ -64,11 +68,14 @@ class Pool:
         if self._clock() < self._away_until:
             return otherwise
         try:
-            return what()
+            found = what()
         except StreamError as exc:
+            self.trouble = str(exc)
             self._away_until = self._clock() + AWAY_SECONDS
             log.warning("the pool %s waits for its own Redis: %s", self.name, exc, extra={"action": "wait"})
             return otherwise
+        self.trouble = ""
+        return found
 
 
 class PooledQueues:
@@ -131,13 +138,15 @@ class PooledResults:
     """The site's results and those of its pools; see `streams.interface.Results`.
 
     `more` is said of the site's alone: a pool that writes without end delays itself. A result counts only if it is
-    of a job of the one who wrote it.
+    of a job of the one who wrote it; `refused` counts the others, and entries that cannot be read, by pool ("": the
+    site's workers answered for one).
     """
 
     def __init__(self, site: RedisResults, known: Mapping[str, Pool]) -> None:
         self._site = site
         self._pools = known
         self.more = False
+        self.refused: Counter[str] = Counter()
 
     def put(self, results: Sequence[Result]) -> None:
         """Store results of the site's workers."""
@@ -145,13 +154,14 @@ class PooledResults:
 
     def read(self, limit: int) -> list[tuple[str, list[Result]]]:
         """Return entries not yet acknowledged, of the site and of each pool."""
-        found = [(entry_id, _owed("", results)) for entry_id, results in self._site.read(limit)]
+        found = [(entry_id, self._owed("", results)) for entry_id, results in self._site.read(limit)]
         self.more = self._site.more
         for pool in self._pools.values():
             nothing: list[tuple[str, list[Result]]] = []
             # An entry that is read twice counts once, so it is no matter what is acknowledged already.
             for entry_id, results in pool.ask(lambda pool=pool: pool.results.read(_ENTRIES), nothing):  # type: ignore[misc]
-                found.append((f"{pool.name}{_PART}{entry_id}", _owed(pool.name, results)))
+                self.refused[pool.name] += not results
+                found.append((f"{pool.name}{_PART}{entry_id}", self._owed(pool.name, results)))
         return found
 
     def acknowledge(self, ids: Sequence[str]) -> None:
@@ -168,18 +178,18 @@ class PooledResults:
             pool = self._pools[name]
             pool.ask(lambda pool=pool, entries=entries: pool.results.acknowledge(entries), None)  # type: ignore[misc]
 
+    def _owed(self, pool: str, results: Sequence[Result]) -> list[Result]:
+        """Return results as they count: one that its writer does not owe has no job, so the dispatcher drops it.
 
-def _owed(pool: str, results: Sequence[Result]) -> list[Result]:
-    """Return results as they count: one that its writer does not owe has no job, so the dispatcher drops it.
-
-    What a pool says against an extractor is said of its own nodes: it suspends the extractor for nobody.
-    """
-    foreign = sum(_pool_of(each) != pool for each in results)
-    if foreign:
-        who = f"the pool {pool}" if pool else "a worker of the site"
-        log.error("%s answered for %d files of jobs that were not given there; these answers are dropped",
-                  who, foreign, extra={"action": "drop"})  # fmt: skip
-    return [_counting(pool, each) for each in results]
+        What a pool says against an extractor is said of its own nodes: it suspends the extractor for nobody.
+        """
+        foreign = sum(_pool_of(each) != pool for each in results)
+        if foreign:
+            self.refused[pool] += foreign
+            who = f"the pool {pool}" if pool else "a worker of the site"
+            log.error("%s answered for %d files of jobs that were not given there; these answers are dropped",
+                      who, foreign, extra={"action": "drop"})  # fmt: skip
+        return [_counting(pool, each) for each in results]
 
 
 def _counting(pool: str, result: Result) -> Result:

@@ -42,6 +42,7 @@ from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node import pool_queues
 from lustre_events.node.action_parts import ActionReader, EndpointFile, check_query
+from lustre_events.node.pool_watch import PoolWatch
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.node.supervisor import Child, Supervisor
 from lustre_events.reader import Reader
@@ -211,9 +212,17 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
     read = ActionReader(index_url)
     pooled = pool_queues.known(settings, client)
     pool_queues.announce(client, pooled)
+    streams = RedisRecordStreams(client, settings.dispatcher.subscriber_max_lag)
+    results = pool_queues.PooledResults(RedisResults(client), pooled)
+    watch, groups = PoolWatch(pooled, results.refused, streams.publish), GroupKeeper(client)
+
+    def tend() -> None:
+        groups.tend()
+        watch.tend()
+
     return Dispatcher(
-        RedisRecordStreams(client, settings.dispatcher.subscriber_max_lag),
-        pool_queues.PooledResults(RedisResults(client), pooled),
+        streams,
+        results,
         open_writer(index_url),
         found.rules,
         pool_queues.PooledQueues(queues, pooled),
@@ -222,7 +231,7 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
         mdts=[LOCAL_MDT] if settings.filesystem.source == "directory" else settings.filesystem.mdts,
         requests=RedisRequests(client),
         look=installed.look,
-        tend=GroupKeeper(client).tend,
+        tend=tend,
         beat=beat,
         link=_link(settings, client, queues),
         reading=ReadIndex(read.documents, read.matching),

@@ -15,13 +15,13 @@ from lustre_events.errors import ConfigError
 from lustre_events.index.opening import open_searched
 from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status
-from lustre_events.jobs import queue_view
 from lustre_events.jobs.queue_view import QueueView
 from lustre_events.node import wiring
 from lustre_events.web import pam
 from lustre_events.web.app import Site
 from lustre_events.web.charts import History
 from lustre_events.web.login import SECRET_HEADER, Login, by_file
+from lustre_events.web.queues import viewed
 from lustre_events.web.serving import UNIX
 from lustre_events.web.store import Store
 
@@ -50,7 +50,7 @@ def site(settings: Settings, index_url: str, status: Callable[[Settings, str], S
 
     def queues() -> QueueView:
         with wiring.redis_client(settings) as client:
-            return queue_view.look(client)
+            return viewed(client)
 
     return Site(
         settings.web,

@@ -10,18 +10,26 @@ from pathlib import Path
 
 import pytest
 import redis
+from prometheus_client import CollectorRegistry, generate_latest
 
 from lustre_events.actions.seal import make_key, read_seal
 from lustre_events.actions.sealed_jobs import PoolSeal
 from lustre_events.config.settings import DispatcherSettings, Settings
+from lustre_events.index import open_search
+from lustre_events.inspect.metrics import ServiceCollector
+from lustre_events.inspect.status import Status, collect, lines
 from lustre_events.jobs import pools
 from lustre_events.jobs.messages import Job, JobItem, Result
+from lustre_events.jobs.pool_states import SITE, PoolState
 from lustre_events.jobs.queues import NO_ROOM, QueueCounts, RqQueues
 from lustre_events.node import pool_queues
+from lustre_events.node.doctor import service
 from lustre_events.node.pool_files import there
 from lustre_events.node.pool_queues import Pool, PooledQueues, PooledResults
+from lustre_events.node.pool_watch import PoolWatch
 from lustre_events.sources.local_fid import fid_of_path
 from lustre_events.streams.connection import connect
+from lustre_events.streams.records import RedisRecordStreams
 from lustre_events.streams.results import RedisResults
 from tests.support.records.builders import fid_of
 from tests.support.servers.redis import RolesServer, make_users, start_redis
@@ -77,6 +85,12 @@ def test_nothing_of_a_pool_reaches_the_answers_of_the_index_unasked(place: Place
         RedisResults(lab, pools.results_key("lab")).put([answer("j"), answer(f"{CLINIC}_j"), answer(f"{LAB}_x")])
         lab.rpush(pools.results_key("lab"), b"no answer")
     assert place.step() == ""
+    with open_search(place.index) as search:
+        status = collect(search.stats(), RedisRecordStreams(place.console), None, None)
+    assert status.pools is not None
+    assert status.pools["lab"].refused == 3, "two that it did not owe, and one that is none"
+    assert b'pool_answers_refused_total{pool="lab"} 3.0' in scraped(status)
+    assert any("pool lab: 1 jobs waiting" in line and "3 answers refused" in line for line in lines(status))
     counters = place.dispatcher._counters
     assert counters["results"] == counters["results_dropped"] == 3
     assert counters["results_damaged"] == 1
@@ -234,6 +248,55 @@ def test_a_pool_with_a_redis_of_its_own_holds_up_only_itself(tmp_path: Path, pla
         client.config_set("maxmemory", 0)
         clock[0] += 60
         assert queues.length("pool-far") == 1
+
+
+def test_a_pool_with_a_redis_of_its_own_is_shown(tmp_path: Path, place: Place) -> None:
+    """Status, metrics and doctor tell its jobs and workers; that it is away, and what was there when it was not."""
+    with start_redis(tmp_path / "own") as server:
+        client = connect(server.url, 2)
+        clock = [60.0]
+        queue = RqQueues(client, 60, pools.rq_prefix("far"))
+        far = Pool("far", queue, RedisResults(client, "le:pool:far:results"), own=True, clock=lambda: clock[0])
+        with connect(place.url("dispatcher"), 5) as own:
+            watch = PoolWatch({"far": far}, {"": 2}, RedisRecordStreams(own).publish, lambda: clock[0], lambda: 7)
+        queue.enqueue("pool-far", [Job("pool-far_1", "text", 1, -1, ())])
+        client.sadd("le:pool:far:rq:workers", "le:pool:far:rq:worker:w", "le:pool:far:rq:worker:gone", "rq:other")
+        client.hset("le:pool:far:rq:worker:w", "birth", "x")
+
+        def told() -> Status:
+            clock[0] += 60
+            watch.tend()
+            return collect(None, RedisRecordStreams(place.console), None, RqQueues(place.console, 60))
+
+        there = told()
+        assert there.pools == {"far": PoolState(True, "", 7, 1, 0, 0, 1, 0), SITE: PoolState(refused=2)}
+        assert "pool far (a Redis of its own): 1 jobs waiting, 0 running, 0 failed; 1 workers" in lines(there)
+        assert b'pool_jobs{pool="far",state="waiting"} 1.0' in scraped(there)
+        assert [each.level for each in service.queues(there, ["pool-far"]) if "far" in each.subject] == ["ok"]
+    away = told()
+    assert away.pools is not None
+    assert away.pools["far"] == PoolState(True, away.pools["far"].trouble, 7, 1, 0, 0, 1, 0)
+    assert "does not answer" in away.pools["far"].trouble
+    assert b'pool_away{pool="far"} 1.0' in scraped(away)
+    assert [each.level for each in service.queues(away, ["pool-far"]) if "far" in each.subject] == ["failure"]
+
+
+def scraped(status: Status) -> bytes:
+    """Return the metrics of a status, as Prometheus gets them."""
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(lambda: status))
+    return generate_latest(registry)
+
+
+def test_keys_of_a_pool_in_the_site_s_redis_cost_the_pool_only(place: Place) -> None:
+    """Where its login leaves a key of another type, its state says so; the dispatcher's step is done."""
+    with connect(place.url("pool"), 5) as lab:
+        lab.delete("le:pool:lab:rq:queue:pool-lab")
+        lab.set("le:pool:lab:rq:queue:pool-lab", "x")
+    assert place.step() == ""
+    found = collect(None, RedisRecordStreams(place.console), None, None).pools or {}
+    assert "are not RQ's" in found["lab"].trouble
+    assert found["clinic"].trouble == ""
 
 
 def test_work_of_a_pool_is_not_lost_while_its_results_are_not_read(place: Place) -> None:

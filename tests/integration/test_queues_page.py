@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import WebSettings
 from lustre_events.jobs.messages import Job, JobItem
+from lustre_events.jobs.pool_states import PoolState, published
 from lustre_events.jobs.queue_view import look
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.redis_server import RedisServer
@@ -57,6 +58,19 @@ def test_the_queues_are_for_admins(console: Console, client: redis.Redis) -> Non
     refused = enter(app, OTHER).get("/queues")
     assert (refused.status_code, "for admins" in refused.text) == (403, True)
     assert "/queues" not in enter(app, OTHER).get("/").text
+
+
+def test_pools_are_told_of(admin: FlaskClient, client: redis.Redis) -> None:
+    """The page says of each pool what the dispatcher saw of it last: its jobs and workers, or why it waits."""
+    states = {"far": PoolState(own=True, trouble="<b>away", waiting=17), "lab": PoolState(workers=23, refused=29)}
+    client.hset("le:dispatcher:state", "pools", published(states))
+
+    page = unescape(admin.get("/queues").text)
+
+    for part in ("its jobs wait: <b>away", "<td>17</td>", "<td>23</td>", "<td>29</td>"):
+        assert part in page
+    client.hset("le:dispatcher:state", "pools", "[")
+    assert admin.get("/queues").status_code == 200
 
 
 def test_nothing_that_workers_write_is_run_or_markup(

@@ -293,6 +293,12 @@ WHOLE: dict[str, Any] = {
         "workers": [{"name": "w", "host": "n1", "state": "idle", "queues": ["default"]}],
         "damaged": 0,
     },
+    "pools": {
+        "lab": {
+            "own": True, "trouble": "away", "looked_ns": 9, "waiting": 1, "running": 2, "failed": 3, "workers": 4,
+            "refused": 5,
+        },
+    },
     "rates": {"records": 1.0, "results": 0.0, "jobs": 0.0, "job_files": 0.0, "links": 0.0, "seconds": 10.0},
     "extractors": {
         "tabular": {

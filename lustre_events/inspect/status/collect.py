@@ -8,6 +8,8 @@
     rules_problems        what is wrong with rules or extractors, by the dispatcher: a sentence each
     rates                 of the dispatcher, per second, over `seconds`
     groups, rq            subscriber groups; queues and workers
+    pools                 per pool of workers: whether it is reached, its jobs and workers, what was refused
+                          (by the dispatcher)
     history               what the keeper of the history published (left out where none is kept)
     actions               runs of actions, what is held, whether a courier takes deliveries (by the dispatcher)
 
@@ -43,6 +45,7 @@ from lustre_events.inspect.status.parts import (
     Status,
     StreamStatus,
 )
+from lustre_events.jobs.pool_states import read_states
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams import keys
 from lustre_events.streams.groups import GroupPosition, RedisGroups
@@ -99,6 +102,7 @@ def collect(
         rules_problems=json.loads(told.get("problems", "[]")),
         index=None if stats is None else of_index(stats),
         actions=msgspec.json.decode(told.get("actions", "null"), type=ActionsStatus | None),
+        pools=read_states(told["pools"]) if "pools" in told else None,
         **parts,
     )
     return with_rates(status, msgspec.json.decode(told.get("past", "null"), type=Earlier | None))

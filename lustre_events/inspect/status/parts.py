@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from lustre_events.jobs.pool_states import PoolState
 from lustre_events.jobs.queues import RqStats
 
 
@@ -235,6 +236,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     groups: Mapping[str, GroupStatus] | None = None
     history: HistoryStatus | None = None
     rq: RqStats | None = None
+    pools: Mapping[str, PoolState] | None = None
     actions: ActionsStatus | None = None
     rates: RatesStatus | None = None
     extractors: Mapping[str, ExtractorStatus] = {}

@@ -21,6 +21,7 @@ from lustre_events.inspect.status.parts import (
     Status,
 )
 from lustre_events.inspect.status.sums import READER_SUMS, sum_line, sums
+from lustre_events.jobs.pool_states import SITE, PoolState
 from lustre_events.jobs.queues import RqStats
 
 _SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -41,6 +42,7 @@ def lines(status: Status) -> Iterator[str]:
     if status.history is not None:
         yield from history_lines(status.history, status.time_ns)
     yield from _rq_lines(status.rq)
+    yield from _pool_lines(status.pools or {}, status.time_ns)
     yield from _continuity_lines(status.mdts or {})
     trouble = (status.dispatcher.told if status.dispatcher else {}).get("trouble")
     stopped = [f"the dispatcher cannot go on: {trouble}"] if trouble else []
@@ -251,6 +253,24 @@ def _rq_lines(rq: RqStats | None) -> Iterator[str]:
     hosts = len({worker.host for worker in rq.workers})
     more = f" ({', '.join(f'{count} {state}' for state, count in sorted(states.items()))}) on {hosts} hosts"
     yield f"workers: {len(rq.workers)}{more if rq.workers else ''}"
+
+
+def _pool_lines(pools: Mapping[str, PoolState], now_ns: int) -> Iterator[str]:
+    yield from (pool_line(name, state, now_ns) for name, state in pools.items())
+
+
+def pool_line(name: str, pool: PoolState, now_ns: int) -> str:
+    """Return how a pool is on one line, and what it answered that it had not to."""
+    refused = f"{pool.refused} answers refused that it did not owe, or that cannot be read"
+    if name == SITE:
+        return f"workers of the site: {pool.refused} answers refused, to jobs of pools"
+    jobs = f"{pool.waiting} jobs waiting, {pool.running} running, {pool.failed} failed; {pool.workers} workers"
+    if pool.trouble:
+        seen = f"{span_text(max(0, now_ns - pool.looked_ns) / SECOND_NS)} ago: {jobs}" if pool.looked_ns else ""
+        jobs = f"its jobs wait: {printable(pool.trouble.encode('utf-8', 'surrogateescape'))}"
+        jobs += f"; {seen}" if seen else ""
+    own = " (a Redis of its own)" if pool.own else ""
+    return f"pool {name}{own}: {jobs}" + (f"; {refused}" if pool.refused else "")
 
 
 def _continuity_lines(mdts: Mapping[str, MdtStatus]) -> Iterator[str]:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Iterator
 from lustre_events.domain.action_run import DEAD, OPEN
 from lustre_events.errors import LustreEventsError
 from lustre_events.inspect.status import Status
+from lustre_events.jobs import pools
 from lustre_events.jobs.messages import BUILTIN_QUEUE
+from lustre_events.jobs.pool_states import PoolState
 from lustre_events.jobs.queues import QueueCounts
 from lustre_events.node.doctor.findings import Finding, failure, ok, warning
 
@@ -108,6 +110,9 @@ def queues(status: Status, named: Collection[str]) -> Iterator[Finding]:
             "look at rq:queues, rq:workers and their members with redis-cli; delete what is wrong",
         )
     served = {queue for worker in found.workers for queue in worker.queues}
+    own = _pools_with_own_redis(status)
+    yield from map(_own_redis, own.items())
+    named = {*named} - {*map(pools.queue_of, own)}
     for queue in sorted({*named, *(name for name, counts in found.queues.items() if counts.waiting)}):
         waiting = found.queues.get(queue, QueueCounts()).waiting
         if queue in served:
@@ -117,6 +122,25 @@ def queues(status: Status, named: Collection[str]) -> Iterator[Finding]:
             if queue == BUILTIN_QUEUE:
                 start = "systemctl enable --now lustre-events-worker@builtin, on each node with workers"
             yield failure(f"queue {queue}", f"jobs waiting: {waiting}; no worker serves it", start)
+
+
+def _pools_with_own_redis(status: Status) -> dict[str, PoolState]:
+    return {name: pool for name, pool in (status.pools or {}).items() if pool.own}
+
+
+def _own_redis(named: tuple[str, PoolState]) -> Finding:
+    name, pool = named
+    what = f"pool {name}"
+    if pool.trouble:
+        return failure(
+            what,
+            f"its jobs wait: {pool.trouble}",
+            f"look at that Redis, and at {name}.redis where the dispatcher runs",
+        )
+    said = f"jobs waiting: {pool.waiting}; workers: {pool.workers}"
+    if pool.waiting and not pool.workers:
+        return failure(what, said, "start workers on the pool's nodes, with its worker.toml and worker.env")
+    return ok(what, said)
 
 
 def groups(status: Status) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from lustre_events.jobs.messages import Job
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.doctor import service
 from lustre_events.node.pool_queues import Pool, PooledQueues, PooledResults, announce
+from lustre_events.node.pool_watch import PoolWatch
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
 from lustre_events.streams.group_keeper import GroupKeeper
@@ -113,9 +115,11 @@ def place(tmp_path: Path, roles_server: RedisServer, role_urls: dict[str, str]) 
         queues.enqueue(queue, [Job(job, "text", 1, -1, ())])
     admin.sadd("rq:workers", "rq:worker:w")
     admin.hset("rq:worker:w", mapping={"hostname": "n1", "state": "idle", "queues": "default", "birth": "x"})
+    streams, results = RedisRecordStreams(own, 1000), PooledResults(RedisResults(own), known)
+    watch = PoolWatch(known, results.refused, streams.publish, clock=count(1, 60).__next__)
     dispatcher = Dispatcher(
-        RedisRecordStreams(own, 1000), PooledResults(RedisResults(own), known), SQLiteWriter(tmp_path / "index.db"),
-        Rules(), queues, [], DispatcherSettings(idle_ms=1), requests=RedisRequests(own), tend=keeper.tend,
+        streams, results, SQLiteWriter(tmp_path / "index.db"), Rules(), queues, [], DispatcherSettings(idle_ms=1),
+        requests=RedisRequests(own), tend=lambda: (keeper.tend(), watch.tend())[0],
     )  # fmt: skip
     found = Place(role_urls.__getitem__, admin, dispatcher, console, f"sqlite:///{tmp_path / 'index.db'}")
     assert found.step() == ""

@@ -21,10 +21,11 @@ from lustre_events.index import open_search
 from lustre_events.index.sqlite.database import APPLICATION_ID
 from lustre_events.index.sqlite.database import _schemas as schemas
 from lustre_events.inspect.status import Status, with_rates
-from lustre_events.jobs.queue_view import QueueView, look
+from lustre_events.jobs.queue_view import QueueView
 from lustre_events.web import Site, make_app
 from lustre_events.web.charts import History, StatusSample
 from lustre_events.web.login import Login, by_file
+from lustre_events.web.queues import viewed
 from lustre_events.web.store import Store
 from tests.support.index.tables import add_file, add_object, make_index
 from tests.support.records.builders import fid_of
@@ -83,7 +84,7 @@ class Console:
     def queues(self) -> QueueView:
         """Return what is in the queues of `redis_url`."""
         with redis.Redis.from_url(self.redis_url) as client:
-            return look(client)
+            return viewed(client)
 
     def status(self) -> Status:
         """Return a small status."""
