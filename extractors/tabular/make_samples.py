@@ -10,6 +10,18 @@ import gzip
 import json
 from pathlib import Path
 
+IRAF = r"""#K IRAF       = NOAO/IRAFV2.16          version    %-23s
+#K SCALE      = 1.                      units      %-23.7g
+#
+#N ID       XCENTER   YCENTER                                                  \
+#U ##       pixels    pixels                                                   \
+#F %-9d     %-10.3f   %-60.3f                                                  \
+#
+#N RAPERT      MAG           MERR                   PIER           PERROR      \
+#U scale       mag           mag                    ##             perrors     \
+#F %-12.2f     %-14.3f       %-23.3f                %-20d          %-9s
+#
+"""
 STATIONS = ("north", "south", "east")
 
 
@@ -26,6 +38,16 @@ def samples(folder: Path) -> None:
     )
     (folder / "simulation.dat").write_text(
         "".join(f"{n:10.3f}{-1.5 - n / 8:12.4f}{300 + n:8d}\n" for n in range(30))
+    )
+    (folder / "photometry.mag").write_text(IRAF + "".join(map(_star, range(5))))
+    (folder / "history.data").write_text(
+        _right(1, 2, 3)
+        + _right("version_number", "initial_mass", "compiler")
+        + _right('"r24.03"', "1.5", '"gfortran"')
+        + "\n"
+        + _right(1, 2, 3)
+        + _right("model_number", "star_age", "log_Teff")
+        + "".join(_right(n, f"{n * 1e5:.12E}", f"{3.75 - n / 1024:.12E}") for n in range(1, 9))
     )
     (folder / "years.csv").write_bytes(
         "\ufeffcountry;1990;1991;1992\r\nDE;1,5;2,5;3,5\r\nFR;4,5;1.234,5;\r\n".encode()
@@ -53,6 +75,20 @@ def samples(folder: Path) -> None:
         "Manufacturer": "Siemens", "ManufacturersModelName": "Prisma", "RepetitionTime": 2.0,
         "SliceTiming": [0.0, 0.5, 0.5, 1.0], "Nested": {"a": {"b": [{"c": 1}, {"c": 2}]}},
     }))  # fmt: skip
+
+
+def _star(n: int) -> str:
+    """Return a star of IRAF's photometry in two apertures, of which the second may be bad."""
+    first = f"{n:<9}{10.25 + n:<10.3f}{20.5 + n:<60.3f}\\\n"
+    good = f"{6:<12.2f}{15.5 + n:<14.3f}{0.125:<23.3f}{0:<20}{'NoError':<9}*\\\n"
+    if n % 2:
+        return first + good + f"{11:<12.2f}{15.25 + n:<14.3f}{0.25:<23.3f}{0:<20}{'NoError':<9}* \n"
+    return first + good + f"{11:<12.2f}{'INDEF':<14}{'INDEF':<23}{305:<20}{'BadPixels':<9}* \n"
+
+
+def _right(*cells: object) -> str:
+    """Return a line of MESA's."""
+    return "".join(f"{cell:>26}" for cell in cells) + " \n"
 
 
 if __name__ == "__main__":

@@ -80,7 +80,9 @@ class Table:
             name: clean(unit[:MAX_TEXT]) for name, unit in zip(self.names, self._units(), strict=False) if unit
         }:
             more["units"] = units
-        if comments := [clean(line[:MAX_TEXT]) for line in form.comments if line][: MAX_COMMENTS + 1]:
+        if comments := [clean(line[:MAX_TEXT]) for line in (*form.comments, *form.before) if line][
+            : MAX_COMMENTS + 1
+        ]:
             more["comments"] = comments[:MAX_COMMENTS]
             if len(comments) > MAX_COMMENTS:
                 reasons.append(f"comments are the first {MAX_COMMENTS}")
@@ -130,6 +132,7 @@ def delimited(lines: Lines, sample: str, reasons: list[str], *, whole: bool) -> 
         reasons.append(f"what follows row {table.rows} cannot be read: {exc}")
     except OutOfTime:
         reasons.append(f"rows are those counted in {SECONDS} seconds")
+    reasons[:0] = form.doubts
     return table.describe(reasons)
 
 
@@ -137,7 +140,7 @@ def _count(lines: Lines, table: Table) -> None:
     """Count the rows of the rest, piece by piece: where no quotes are by its lines."""
     pieces = iter(lines.pieces())
     for piece in pieces:
-        if '"' not in piece or table.form.delimiter == " ":
+        if not table.form.read and ('"' not in piece or table.form.delimiter == " "):
             table.rows += _plain(piece, table.form)
             continue
         feed = Feed(piece, pieces)

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 # what programs write where they have no value
 MISSING = {
-    "", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#n/a", "#na", "#n/a n/a",
+    "", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#n/a", "#na", "#n/a n/a", "indef",
     "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan",
 }  # fmt: skip
 NUMERIC = frozenset("0123456789+-.iIuUnN")  # what a number, inf and nan begin with
 FORTRAN = re.compile(r"[+-]?\d*\.?\d*[dD][+-]?\d{1,3}")
 COMMA = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d*)?|[+-]?\d*,\d+(?:[eE][+-]?\d{1,3})?")
 POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d{1,3})?")
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")  # in a cell of its own, as in "1,234"
 GROUPED = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d*)?")
 TRUTHS = {"true", "false"}
 Moment = tuple[dt.datetime, str]
@@ -24,6 +25,8 @@ def number_of(text: str, decimal: str = ".") -> float | None:
     """Return the number that `text` is; None if it is none."""
     if decimal == "," and ("," in text or "." in text):
         text = (text.replace(".", "") if GROUPED.fullmatch(text) else text).replace(",", ".")
+    elif "," in text and THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
     if text[:1] not in NUMERIC or "_" in text:
         return None
     for kind in (int, float):

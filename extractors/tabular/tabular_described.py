@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from tabular_cells import MISSING, kind_of, number_of
 
@@ -26,13 +26,21 @@ NO_UNIT = ("---", "-", "[-]", "")
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a table says of itself: names, units, where fields stand, lines before the rows, other words."""
+    """What a table says of itself: names, units, where fields stand, lines before the rows, other words.
+
+    `read` makes rows of lines where they have a shape of their own, and says in `doubts` what is odd in them;
+    `width` is told where columns have no names.
+    """
 
     names: list[str]
     units: list[str]
     places: tuple[tuple[int, int], ...]
     skip: int
     comments: list[str]
+    width: int = 0
+    delimiter: str = " "
+    read: Callable[[Iterable[str]], Iterator[list[str]]] | None = None
+    doubts: list[str] = field(default_factory=list)
 
 
 def described(lines: Sequence[str]) -> Described | None:
@@ -70,8 +78,8 @@ def _machine_readable(lines: Sequence[str], start: int) -> Described | None:
     return Described([name for *_, name in columns], units, places, skip, said[:MAX_COMMENTS])
 
 
-def _is_number(field: str) -> bool:
-    return field.strip().lower() in MISSING or number_of(field.strip(), ".") is not None
+def _is_number(field: str, decimal: str = ".") -> bool:
+    return field.strip().lower() in MISSING or number_of(field.strip(), decimal) is not None
 
 
 def _ipac(lines: Sequence[str]) -> Described | None:
@@ -84,7 +92,7 @@ def _ipac(lines: Sequence[str]) -> Described | None:
     cells = [[cell.strip(" -") for cell in head.strip("|").split("|")] for head in heads]
     if any(len(row) != len(bars) - 1 for row in cells) or not all(cells[0]):
         return None
-    if len(cells) > 1 and not all(IPAC_TYPES.match(cell) for cell in cells[1] if cell):
+    if len(cells) > 1 and not (any(cells[1]) and all(IPAC_TYPES.match(cell) for cell in cells[1] if cell)):
         return None  # a table whose every line has bars at its ends
     units = cells[2] if len(cells) > 2 else [""] * len(cells[0])
     said = [line[1:].strip() for line in lines[:end] if line.startswith("\\")]
@@ -94,17 +102,31 @@ def _ipac(lines: Sequence[str]) -> Described | None:
 
 def _ruled(lines: Sequence[str]) -> Described | None:
     """Read a table whose second line rules its fields by dashes below their names, as sacct of Slurm prints."""
+    above = len(lines) > 2 and bool(RULED.match(lines[0].rstrip("\r\n")))  # of reStructuredText
+    lines = lines[above:]
     if len(lines) < 2 or not RULED.match(rule := lines[1].rstrip("\r\n")):
         return None
     runs = [match.span() for match in re.finditer(r"[-=]+", rule)]
     gaps = [place for (_, end), (start, _) in itertools.pairwise(runs) for place in range(end, start)]
-    rows = [line.rstrip("\r\n") for line in (lines[0], *lines[2:200]) if line.strip()]
+    rows = [
+        line.rstrip("\r\n")
+        for line in (lines[0], *lines[2:200])
+        if line.strip() and not RULED.match(line.rstrip("\r\n"))
+    ]
     if any("\t" in row for row in rows) or any(row[place : place + 1].strip() for row in rows for place in gaps):
         return None
     starts = [0, *(start for start, _ in runs[1:])]
     places = tuple(zip(starts, [*starts[1:], 1 << 20], strict=True))
     names = [rows[0][start:end].strip() for start, end in places]
-    return Described(names, [""] * len(names), places, 2, []) if all(names) else None
+    if not all(names):
+        return None
+    return Described(names, [""] * len(names), places, 2 + above, [], read=lambda rest: _unruled(rest, places))
+
+
+def _unruled(lines: Iterable[str], places: Sequence[tuple[int, int]]) -> Iterator[list[str]]:
+    for line in lines:
+        if line.strip() and not RULED.match(line.rstrip("\r\n")):
+            yield [line[start:end].strip() for start, end in places]
 
 
 def numbered(comments: Sequence[str], width: int | None) -> tuple[list[str], list[str]]:
@@ -130,10 +152,12 @@ def numbered(comments: Sequence[str], width: int | None) -> tuple[list[str], lis
 
 def prose_before(body: Sequence[str]) -> int:
     """Return how many lines of prose stand before lines of numbers to the end; 0 where it is not so."""
+    if "\t" in body[-1]:
+        return 0  # its fields may be empty
     rows = [line.split() for line in body]
     width = len(rows[-1])
     start = len(rows)
-    while start and len(rows[start - 1]) == width and all(_is_number(cell) for cell in rows[start - 1]):
+    while start and len(rows[start - 1]) == width and all(_is_number(cell, ",") for cell in rows[start - 1]):
         start -= 1
     if width < 2 or len(rows) - start < LEAST_ROWS:
         return 0

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tabular_cells import decimal_of, kind_of, number_of
 from tabular_described import Described, described, numbered, prose_before
-from tabular_header import are_formats, are_words, ecsv_units, header_by_contrast, is_units, names_in
+from tabular_doubts import doubts
+from tabular_header import are_formats, are_words, ecsv_units, header_by_contrast, is_units, late_header, names_in
+from tabular_records import recorded
 
 MARKS = ("#", "%", "!", "//")  # what a comment begins with
+OTHERS = ("#", "!")  # of these one may follow upon the other
 ROWS = 200  # that are looked at
 MAX_PREAMBLE = 50  # lines of another width before a table
 ALIKE = 0.95  # this share of rows of the same width makes a separator sure, and
@@ -37,14 +40,19 @@ class Form:
         self.names: list[str] = []  # empty: it has no header
         self.units: list[str] = []
         self.comments: list[str] = []
+        self.before: list[str] = []  # other lines before it
         self.places: tuple[tuple[int, int], ...] = ()  # where fixed fields stand
+        self.guessed = False  # whether these are told by blanks only
+        self.read: Callable[[Iterable[str]], Iterator[list[str]]] | None = None  # of tables of a shape of their own
+        self.doubts: list[str] = []  # why it may be another table
 
     def rows(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """Yield the fields of the rows of lines; blank lines and comments are none."""
-        if self.places:
-            read: Iterator[list[str]] = (
-                [line[start:end].strip() for start, end in self.places] for line in lines if line.strip()
-            )
+        read: Iterator[list[str]]
+        if self.read:
+            read = self.read(lines)
+        elif self.places:
+            read = ([line[start:end].strip() for start, end in self.places] for line in lines if line.strip())
         elif self.delimiter == " ":
             read = (blanks(line) for line in lines)
         else:
@@ -75,7 +83,7 @@ def form_of(sample: str, *, whole: bool) -> Form:
     if not whole and len(lines) > 1:
         lines.pop()
     form = Form()
-    if said := described(lines):
+    if said := described(lines) or recorded(lines):
         return _described(form, said)
     asked = _excel(lines, form)
     _comments(lines, form)
@@ -95,13 +103,19 @@ def form_of(sample: str, *, whole: bool) -> Form:
     rows = list(_tried(form, body))
     place = _widths(form, lines, rows)
     if form.width:
-        _header(form, [row[: form.width] for row in rows[place:]])
+        above = place - form.header_lines  # where names may stand before rows of their width
+        form.ragged += (late := late_header(rows[place:], form.decimal) if not place else 0)
+        _skip(form, lines, late)
+        _header(form, [row[: form.width] for row in rows[place + late :]])
+        whole_rows = rows[:-1] if len(body) == 2 * ROWS > len(rows) else rows  # the last may go on
+        form.doubts = doubts(form, sample, body[:ROWS], whole_rows[above + late :])
     return form
 
 
 def _described(form: Form, said: Described) -> Form:
     """Return the form of a table that describes itself."""
-    form.delimiter, form.width, form.skip = " ", len(said.names), said.skip
+    form.delimiter, form.width, form.skip = said.delimiter, said.width or len(said.names), said.skip
+    form.read, form.doubts = said.read, said.doubts
     form.names, form.units, form.places, form.comments = said.names, said.units, said.places, said.comments
     return form
 
@@ -124,22 +138,24 @@ def _excel(lines: Sequence[str], form: Form) -> str:
     return match[1] if match else ""
 
 
-def _is_comment(line: str, mark: str) -> bool:
-    return line.lstrip(" \t").startswith(mark)
+def _is_comment(line: str, *marks: str) -> bool:
+    return line.lstrip(" ").startswith(marks)
 
 
 def _comments(lines: Sequence[str], form: Form) -> None:
     """Find the comments in front of the table, and what marks them."""
     filled = [line for line in lines[form.skip :] if line.strip()]
-    for mark in MARKS:
+    for mark in (*MARKS, ";"):
         marked = [_is_comment(line, mark) for line in filled]
         if not filled or not marked[0]:
             continue
+        if mark == ";" and any(";" in line for line in filled[: 2 * ROWS] if not _is_comment(line, mark)):
+            return  # it separates fields
         said = [line.strip()[len(mark) :].strip() for line in filled[: 2 * ROWS]]
         if all(marked) and (len(filled) > 1 or mark != "#") and not numbered(said, None)[0]:
             return  # all of its lines begin so: no comments
         form.mark = mark
-        ends = marked.index(False) if False in marked else len(marked)
+        ends = next((n for n, line in enumerate(filled) if not _is_comment(line, mark, *OTHERS)), len(filled))
         form.comments = [line.strip()[len(mark) :].strip() for line in filled[:ends]]
         seen = 0
         for place, line in enumerate(lines):
@@ -198,7 +214,7 @@ def _delimiter(body: Sequence[str], form: Form) -> str:
     if spaced:
         return " "
     if places := _fixed(body):
-        form.places = places
+        form.places, form.guessed = places, True
         return " "
     likely = [mark for mark, (share, _) in counted.items() if share >= LIKELY]
     return (
@@ -301,7 +317,9 @@ def _skip(form: Form, lines: Sequence[str], rows: int) -> None:
     place = form.skip
     while rows and place < len(lines):
         line = lines[place]
-        rows -= bool(line.strip()) and not (form.mark and _is_comment(line, form.mark))
+        if line.strip() and not (form.mark and _is_comment(line, form.mark)):
+            form.before.append(line.strip())
+            rows -= 1
         place += 1
     form.skip = place
 

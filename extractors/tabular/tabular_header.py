@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tabular_cells import kind_of, number_of
 
 UNITLESS = {"", "-", "--", "none", "n/a", "1", "text", "string", "str", "char", "name", "(-)", "[-]", "()", "[]"}
-NAMING = re.compile(r"(?:columns?|fields|names|header)\s*[:=]\s*", re.IGNORECASE)
+NAMING = re.compile(r"(?:columns?|fields|names|header)\s*[:=]\s*|! *FIELDS\s+", re.IGNORECASE)
 RDB_FORMAT = re.compile(r"\d*[SNM]\Z")
 ECSV_COLUMN = re.compile(
     r"\{\s*name: *('[^']*'|\"[^\"]*\"|[^,{}]+?) *(?:, *unit: *('[^']*'|\"[^\"]*\"|[^,{}]+?) *)?[,}]"
@@ -48,6 +48,9 @@ def names_in(comments: Sequence[str], delimiter: str, width: int) -> list[str]:
 
 def _are_names(names: Sequence[str]) -> bool:
     kinds = {kind_of(name) for name in names}
+    numbers = [number for name in names if (number := number_of(name)) is not None]
+    if numbers and not (len(numbers) > 1 and _are_steps(numbers)):
+        return False  # such as `block 7`
     return "text" in kinds and "time" not in kinds and not names[0].endswith((":", "="))
 
 
@@ -57,6 +60,8 @@ def header_by_contrast(rows: Sequence[Sequence[str]], decimal: str, width: int) 
     below = [row for row in rows[1:] if len(row) == width]
     if len(first) != width or not below:
         return None
+    if not first[0] and len(first) > 2 and len(below) > 1 and all(kind_of(cell) == "number" for cell in first[1:]):
+        return all(kind_of(row[0], decimal) == "text" for row in below)  # numbers as names, over names of rows
     words = against = 0
     for place, cell in enumerate(first):
         kinds = Counter(kind_of(row[place], decimal) for row in below)
@@ -98,6 +103,19 @@ def _differ(first: Sequence[str], below: Sequence[Sequence[str]], decimal: str) 
         numbers = [number for cell in row if (number := number_of(cell, decimal)) is not None]
         alike += _are_years(numbers) if years else (not words or _are_steps(numbers))
     return alike * 2 < len(below)
+
+
+def late_header(rows: Sequence[Sequence[str]], decimal: str) -> int:
+    """Return how many rows of other values, some with numbers, stand before names that are above numbers only."""
+    for place, row in enumerate(rows[1:50], 1):
+        if not are_words(row):
+            continue
+        below = rows[place + 1 :]
+        kinds = {kind_of(cell, decimal) for one in below for cell in one if len(one) == len(row)}
+        above = {kind_of(cell, decimal) for one in rows[:place] for cell in one}
+        if len(below) > 1 and kinds <= {"number", "none"} and "number" in kinds and {"number", "time"} & above:
+            return place if "text" in above and kind_of(rows[0][0], decimal) == "text" else 0
+    return 0
 
 
 def are_formats(below: Sequence[Sequence[str]]) -> bool:

@@ -29,6 +29,8 @@ READERS = {
     "simulation.dat": partial(pd.read_csv, sep=r"\s+", header=None, names=["column1", "column2", "column3"]),
     "galaxies.cat": lambda path: Table.read(path, format="ascii.sextractor").to_pandas(),
     "empty.cat": lambda path: Table.read(path, format="ascii.sextractor").to_pandas().astype(object),
+    "photometry.mag": lambda path: Table.read(path, format="ascii.daophot").to_pandas(),
+    "history.data": lambda path: Table.read(path, format="ascii.mesa").to_pandas(),
     "stars.rdb": lambda path: Table.read(path, format="ascii.rdb").to_pandas(),
     "sources.tbl": lambda path: Table.read(path, format="ascii.ipac").to_pandas(),
     "sacct.txt": partial(pd.read_fwf, skiprows=[1]),
