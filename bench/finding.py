@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import resource
+import contextlib
+import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +25,7 @@ from lustre_events.web.personal_tokens import Tokens
 from lustre_events.web.store import Store
 
 RUNS = 5
+LOOK_SECONDS = 0.02
 TYPED = (
     "i",
     "instr",
@@ -83,14 +86,27 @@ def _completed(url: str) -> Iterator[float]:
 
 
 def _exported(url: str, path: Path) -> Figures:
-    """Return hits a second to a Parquet file, and the memory (MB) that this process had at most by then."""
+    """Return hits a second to a Parquet file, and the memory (MB) that the command takes at most for it."""
     with open_search(url) as search, path.open("wb") as file:
         began = time.perf_counter()
         count = export.write(_hits(pages(search, "type:f", excerpts=False)), "parquet", file)
         took = time.perf_counter() - began
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-    return {"export.hits_per_s": count / took, "export.peak_mb": peak}
+    return {"export.hits_per_s": count / took, "export.peak_mb": _peak_of_command(url, path)}
+
+
+def _peak_of_command(url: str, path: Path) -> float:
+    """Return the peak of a process that does nothing else (proc(5): status)."""
+    search = [sys.executable, "-P", "-m", "lustre_events", "search", "type:f", "--index", url]
+    peak = 0
+    with subprocess.Popen([*search, "--format", "parquet", "--output", str(path)]) as command:
+        while command.poll() is None:
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{command.pid}/status").read_text(encoding="ascii")
+                peak = max(peak, *map(int, re.findall(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)), 0)
+            time.sleep(LOOK_SECONDS)
+    if command.returncode != 0:
+        raise ConfigError(f"the export of {url} failed with exit code {command.returncode}")
+    return peak * 1024 / 1e6
 
 
 def _hits(found: Iterator[Page]) -> Iterator[Hit]:

@@ -11,11 +11,14 @@ from typing import Any, BinaryIO
 
 from lustre_events.errors import ConfigError
 from lustre_events.index.search.hits import Hit, hit_json, name_text, printable
+from lustre_events.index.search.stored_documents import text_of
 
 FORMATS = ("jsonl", "csv", "parquet")
 COLUMNS = ("path", "fid", "type", "size", "mtime_ns", "uid", "gid", "mode", "mime", "documents")
-ROWS_AT_ONCE = 10_000
-"""Rows that are held and written together, a row group of Parquet."""
+ROWS_AT_ONCE = 1_000
+"""Rows that become columns together."""
+ROWS_OF_GROUP = 20_000
+"""Rows of a row group of Parquet; as columns they need little memory."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -85,7 +88,7 @@ def _rows(hits: Iterable[Hit]) -> Iterator[tuple[Any, ...]]:
     for hit in hits:
         mode = None if hit.mode is None else f"{hit.mode:04o}"
         rest = (str(hit.fid), hit.type, hit.size, hit.mtime_ns, hit.uid, hit.gid, mode, hit.mime)
-        documents = json.dumps(hit.documents)
+        documents = text_of(hit.documents)
         for path in hit.paths:
             yield name_text(path), *rest, documents
 
@@ -103,17 +106,22 @@ def _parquet(hits: Iterable[Hit], file: BinaryIO) -> None:
         ("mtime", pa.timestamp("ns", tz="UTC")), ("uid", number), ("gid", number), ("mode", text), ("mime", text),
         ("documents", text),
     ])  # fmt: skip
-    rows = _rows(hits)
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        while portion := list(islice(rows, ROWS_AT_ONCE)):
-            paths, *rest = (list(column) for column in zip(*portion, strict=True))
-            raw = [path.encode("utf-8", "surrogateescape") for path in paths]
-            shown = [path if _is_utf8(path) else printable(each) for path, each in zip(paths, raw, strict=True)]
-            odd = [None if _is_utf8(path) else each for path, each in zip(paths, raw, strict=True)]
-            arrays = [
-                pa.array(column, field.type) for column, field in zip([shown, odd, *rest], schema, strict=True)
-            ]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        batches = (
+            pa.record_batch(list(map(pa.array, columns, schema.types)), schema=schema) for columns in _columns(hits)
+        )
+        while group := list(islice(batches, ROWS_OF_GROUP // ROWS_AT_ONCE)):
+            writer.write_table(pa.Table.from_batches(group))
+
+
+def _columns(hits: Iterable[Hit]) -> Iterator[list[list[Any]]]:
+    """Yield the columns of ROWS_AT_ONCE rows."""
+    rows = _rows(hits)
+    while portion := list(islice(rows, ROWS_AT_ONCE)):
+        paths, *rest = (list(column) for column in zip(*portion, strict=True))
+        odd = [None if _is_utf8(path) else path.encode("utf-8", "surrogateescape") for path in paths]
+        shown = [path if raw is None else printable(raw) for path, raw in zip(paths, odd, strict=True)]
+        yield [shown, odd, *rest]
 
 
 def _is_utf8(path: str) -> bool:

@@ -12,6 +12,8 @@ from dataclasses import replace
 import pytest
 
 from lustre_events.index.search.hits import Hit
+from lustre_events.index.search.stored_documents import StoredDocuments, text_of
+from lustre_events.index.values import canonical
 from lustre_events.inspect import export
 from tests.support.records.builders import fid_of
 
@@ -53,6 +55,29 @@ def test_parquet_has_types() -> None:
     assert table.column("path_bytes").to_pylist() == [None, b"/mnt/torn\xff.csv", None]
     assert json.loads(table.column("documents")[0].as_py()) == HIT.documents
     assert parquet.read_table(io.BytesIO(written("parquet", []))).num_rows == 0
+
+
+def test_parquet_has_every_row_of_many() -> None:
+    """Rows that become columns in portions and groups of rows come out as they went in, in order."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    count = export.ROWS_OF_GROUP + export.ROWS_AT_ONCE + 1
+    data = written("parquet", [replace(BARE, paths=(b"/mnt/%d" % number,)) for number in range(count)])
+
+    file = parquet.ParquetFile(io.BytesIO(data))
+    assert file.num_row_groups == 2
+    assert file.read().column("path").to_pylist() == [f"/mnt/{number}" for number in range(count)]
+
+
+def test_stored_documents_are_written_as_parsed_ones() -> None:
+    """Documents that nobody has parsed are the same in every format as those that somebody has."""
+    texts = {name: canonical(body) for name, body in HIT.documents.items()} | {"x": canonical({"ü": "\udcff"})}
+    parsed = {name: json.loads(text) for name, text in texts.items()}
+    stored = replace(HIT, documents=StoredDocuments(texts))
+
+    assert stored.documents == parsed
+    assert text_of(stored.documents) == text_of(parsed)
+    for kind in ("jsonl", "csv"):
+        assert written(kind, [stored]) == written(kind, [replace(HIT, documents=parsed)])
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])

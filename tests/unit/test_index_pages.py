@@ -151,6 +151,19 @@ def test_pages_have_bounds(index: sqlite3.Connection, limit: int) -> None:
         searching(index).page("*", limit=limit)
 
 
+@pytest.mark.parametrize("gone", [range(1), range(2, 9), range(1, 9), range(6, 12)])
+def test_ids_with_gaps_are_all_found(index: sqlite3.Connection, gone: range) -> None:
+    """Where many objects match and the ids between them are gone, pages have every object once, in order."""
+    for number in range(1, 13):
+        add_file(index, number, b"d/%d" % number)
+    index.executemany("DELETE FROM object WHERE id IN (SELECT id FROM object WHERE type = 'f' ORDER BY id"
+                      " LIMIT 1 OFFSET ?)", [(min(gone, default=0),) for _ in gone])  # fmt: skip
+    stays = [oid for number, oid in enumerate(range(1, 13)) if number not in gone]
+
+    found = pages(searching(index, few=3), "type:f", 2)
+    assert [hit.fid.oid for hit in found] == stays
+
+
 def test_a_walk_through_many_ways_ends(index: sqlite3.Connection) -> None:
     """Links out of order can make more ways through directories than there is time for; each is walked once."""
     for level in range(40):

@@ -39,7 +39,7 @@ class Hit:
     gid: int | None
     mode: int | None
     mime: str | None
-    documents: dict[str, dict[str, Any]]  # extractor -> document
+    documents: Mapping[str, dict[str, Any]]  # extractor -> document
     matched: tuple[Match, ...] = ()
     """What the query matched, as far as it asks for words, names or keys; a few, long ones as excerpts."""
 
@@ -165,7 +165,19 @@ class ObjectView:
 
 def hit_json(hit: Hit) -> dict[str, Any]:
     """Return a hit as JSON types."""
-    return {**asdict(hit), "fid": str(hit.fid), "paths": from_root(hit.paths), "mode": _octal(hit.mode)}
+    return {
+        "fid": str(hit.fid),
+        "paths": from_root(hit.paths),
+        "type": hit.type,
+        "size": hit.size,
+        "mtime_ns": hit.mtime_ns,
+        "uid": hit.uid,
+        "gid": hit.gid,
+        "mode": _octal(hit.mode),
+        "mime": hit.mime,
+        "documents": dict(hit.documents),
+        "matched": [{"extractor": each.extractor, "key": each.key, "text": each.text} for each in hit.matched],
+    }
 
 
 def match_line(match: Match) -> str:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
-from lustre_events.index.backend import Backend, Counts, Order, PagePosition, Reading, Row, Stats, ValueCount
+from lustre_events.index.backend import Backend, Counts, Order, Reading, Row, Stats, ValueCount
 from lustre_events.index.fields import FIELDS, FieldType
 from lustre_events.index.paths import paths_of
 from lustre_events.index.query.parser import parse
@@ -38,6 +38,8 @@ from lustre_events.index.search.reasons import why
 from lustre_events.index.search.subtree import Subtree, walk
 from lustre_events.index.search.views import hits_of, views_of
 from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
+
+_End = Callable[[int], PageEnd]
 
 MAX_PAGE = 10_000
 """Most hits of one page."""
@@ -97,7 +99,7 @@ class Search:
             cursor: the one of the page before; None: the first page. The query and `sort` must be the same.
             visible_to: who searches; None: everything is shown.
             now_ns: what `now` means in the query; by default the time of the first page.
-            excerpts: say of each hit what the query matched.
+            excerpts: say of each hit what the query matched; without, documents are parsed when looked at.
 
         Raises:
             QueryError: the query, `sort` or the cursor is wrong.
@@ -114,12 +116,12 @@ class Search:
             # One more than the page tells whether there is another one.
             if sort == relevance.NAME:
                 found, _ = _rows(reading, hidden, None, PageEnd(start.now_ns), self._most + 1, access)
-                rows, ends, note = self._by_relevance(reading, node, found, start, viewer)
+                rows, end, note = self._by_relevance(reading, node, found, start, viewer)
             else:
-                rows, ends = _rows(reading, hidden, order, start, limit + 1, access)
+                rows, end = _rows(reading, hidden, order, start, limit + 1, access)
                 note = None
-            hits = hits_of(reading, rows[:limit], viewer, access)
-        more = cursors.token(ends[limit - 1], query, sort) if len(rows) > limit else None
+            hits = hits_of(reading, rows[:limit], viewer, access, parsed=excerpts)
+        more = cursors.token(end(limit - 1), query, sort) if len(rows) > limit else None
         return Page(tuple(explained(node, hits) if excerpts else hits), more, note)
 
     def search(
@@ -188,17 +190,17 @@ class Search:
         with self._backend.reading(viewer) as reading:
             access = access_of(reading, viewer)
             hidden = self._meaning(reading, node, viewer)
-            found, ends = _rows(reading, hidden, None, start, most + 1, access)
+            found, end = _rows(reading, hidden, None, start, most + 1, access)
             whole, among = len(found) <= most, Among(tuple(row.id for row in found[:most]))
             facets = {name: _tallied(reading, among, name, viewer, values) for name in fields}
             looked, rows, note = found[:most], found, None
             if sort == relevance.NAME:
                 found, _ = _rows(reading, hidden, None, start, self._most + 1, access)
-                rows, ends, note = self._by_relevance(reading, node, found, start, viewer)
+                rows, end, note = self._by_relevance(reading, node, found, start, viewer)
             elif order is not None:
-                rows, ends = _rows(reading, hidden, order, start, limit + 1, access)
+                rows, end = _rows(reading, hidden, order, start, limit + 1, access)
             hits = hits_of(reading, rows[:limit], viewer, access)
-        more = cursors.token(ends[limit - 1], query, sort) if len(rows) > limit else None
+        more = cursors.token(end(limit - 1), query, sort) if len(rows) > limit else None
         summary = Summary(
             len(looked),
             whole,
@@ -326,12 +328,15 @@ class Search:
 
     def _by_relevance(
         self, reading: Reading, node: Node, found: list[Row], start: PageEnd, viewer: Viewer | None
-    ) -> tuple[list[Row], list[PageEnd], str | None]:
+    ) -> tuple[list[Row], _End, str | None]:
         """Return the rows behind the place of a cursor, which counts what came before, and what is said of them."""
         before = start.position[1] if start.position is not None else 0
         rows = relevance.by_relevance(reading, node, found[: self._most], viewer)[before:]
-        ends = [PageEnd(start.now_ns, (None, before + number)) for number in range(1, len(rows) + 1)]
-        return rows, ends, relevance.note(self._most) if len(found) > self._most else None
+
+        def end(number: int) -> PageEnd:
+            return PageEnd(start.now_ns, (None, before + number + 1))
+
+        return rows, end, relevance.note(self._most) if len(found) > self._most else None
 
     def _meaning(self, reading: Reading, node: Node, viewer: Viewer | None) -> Node:
         """Return a query as the databases know it, limited to what a viewer may know."""
@@ -373,17 +378,16 @@ def _order(sort: str | None) -> Order | None:
 
 def _rows(  # noqa: PLR0917 - one page
     reading: Reading, node: Node, order: Order | None, start: PageEnd, limit: int, access: DirectoryAccess | None
-) -> tuple[list[Row], list[PageEnd]]:
-    """Return rows, and the cursor that each would end a page with."""
+) -> tuple[list[Row], _End]:
+    """Return rows, and what tells the cursor that the one of a number would end a page with."""
     subtree = Subtree.of(node) if order is None and start.position is None else None
     if subtree is not None and (start.path is not None or not reading.selective(subtree.rest)):
         root = resolve(reading, b"/".join(subtree.directory), None)
         found = [] if root is None else walk(reading, root, subtree, start.path, limit, access)
-        return [row for _, row in found], [PageEnd(start.now_ns, path=path) for path, _ in found]
-    order = order or Order()
-    rows = reading.find(node, order, start.after, limit)
-    places = (PagePosition(getattr(row, order.column), row.id) for row in rows)
-    return rows, [PageEnd(start.now_ns, (place.value, place.id)) for place in places]
+        return [row for _, row in found], lambda number: PageEnd(start.now_ns, path=found[number][0])
+    column = (order or Order()).column
+    rows = reading.find(node, order or Order(), start.after, limit)
+    return rows, lambda number: PageEnd(start.now_ns, (getattr(rows[number], column), rows[number].id))
 
 
 def _by(field: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lustre_events.changelog.fid import FID
@@ -12,26 +12,40 @@ from lustre_events.domain import acl
 from lustre_events.index.backend import Reading, Row, StoredDocument
 from lustre_events.index.paths import paths_of
 from lustre_events.index.search.hits import Document, Failure, Hit, ObjectFacts, ObjectView, PendingWork
+from lustre_events.index.search.stored_documents import StoredDocuments
 from lustre_events.index.visibility import DirectoryAccess, Viewer, may
 
 
 def hits_of(
-    reading: Reading, rows: Sequence[Row], viewer: Viewer | None, access: DirectoryAccess | None
+    reading: Reading,
+    rows: Sequence[Row],
+    viewer: Viewer | None,
+    access: DirectoryAccess | None,
+    *,
+    parsed: bool = True,
 ) -> list[Hit]:
-    """Return a hit for each row, with all paths and documents that the viewer sees; none without a path."""
+    """Return a hit for each row, with all paths and documents that the viewer sees; none without a path.
+
+    Not `parsed`: each document is parsed when somebody looks at it.
+    """
     paths = paths_of(reading.links, [row.fid for row in rows], access)
-    documents: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for id_, extractor, body in reading.bodies([row.id for row in rows if is_readable(row, viewer)]):
-        documents[id_][extractor] = json.loads(body)
+    readable = {row.id for row in rows if is_readable(row, viewer)}
+    texts: dict[int, dict[str, str]] = defaultdict(dict)
+    for id_, extractor, body in reading.bodies(readable):
+        texts[id_][extractor] = body
     return [
         Hit(
             fid=row.fid, paths=tuple(paths[row.fid]), type=row.type, size=row.size, mtime_ns=row.mtime_ns,
-            uid=row.uid, gid=row.gid, mode=row.mode, mime=row.mime if is_readable(row, viewer) else None,
-            documents=documents[row.id],
+            uid=row.uid, gid=row.gid, mode=row.mode, mime=row.mime if row.id in readable else None,
+            documents=_parsed(texts[row.id]) if parsed else StoredDocuments(texts[row.id]),
         )
         for row in rows
         if viewer is None or paths[row.fid]
     ]  # fmt: skip
+
+
+def _parsed(texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    return {extractor: json.loads(text) for extractor, text in texts.items()}
 
 
 def is_readable(row: Row, viewer: Viewer | None) -> bool:
