@@ -20,6 +20,7 @@ COMPRESSIONS = (
     (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\x04\x22M\x18", "lz4"),
 )  # fmt: skip
+NO_READER = "it is compressed with {}, which its image cannot read; unpack it, or compress it with gzip"
 SKIPPED = b"\x2aM\x18"  # of zstd: frames to be skipped, as pzstd writes them first (RFC 8878, 3.1.2)
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
@@ -118,14 +119,14 @@ def expanding(file: BinaryIO, compression: str) -> Any:
         try:
             import zstandard  # noqa: PLC0415 - only a few files need it
         except ImportError:
-            raise ValueError("it is compressed with zstd, which the image of this extractor cannot read") from None
+            raise ValueError(NO_READER.format("zstd")) from None
 
         return zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(file, read_across_frames=True)
     if compression == "lz4":
         try:
             import pyarrow as pa  # noqa: PLC0415 - as above
         except ImportError:
-            raise ValueError("it is compressed with lz4, which the image of this extractor cannot read") from None
+            raise ValueError(NO_READER.format("lz4")) from None
 
         return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "lz4")
     if compression == "gzip":

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import extractor_batch
 import extractor_facts as facts
 import extractor_threads  # noqa: F401 - before numpy
+from extractor_open import compression_of, content_of
 
 SECONDS = 20
 HDF4 = b"\x0e\x03\x13\x01"
+MAX_UNPACKED = 96 << 20  # bytes of a compressed file
+MEMORY = "/dev/shm"  # noqa: S108 - where the libraries, which want a file, find what is unpacked
 MAX_SKIPPED = 4096  # bytes in front of the first message of GRIB
 Found = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 
@@ -42,15 +48,35 @@ def read(path: str, file: BinaryIO, reasons: list[str]) -> Found:
     raise ValueError("it is no grid: no GRIB, Zarr or HDF4")
 
 
+@contextlib.contextmanager
+def opened(path: str, document: dict[str, Any]) -> Iterator[tuple[str, BinaryIO]]:
+    """Open a file, and give a path of it; one that is compressed as a whole is unpacked into memory first."""
+    with open(path, "rb") as file:  # noqa: PTH123 - starts quicker
+        compression = compression_of(file.read(16))
+        file.seek(0)
+        if not compression:
+            yield path, file
+            return
+        document["compression"] = compression
+        content = content_of(file, compression, MAX_UNPACKED)
+    with tempfile.TemporaryFile(dir=MEMORY) as unpacked:
+        unpacked.write(content)
+        unpacked.seek(0)
+        del content
+        yield f"/proc/self/fd/{unpacked.fileno()}", unpacked
+
+
 def extract(path: str) -> dict[str, Any]:
     """Return the document of one file."""
     reasons: list[str] = []
-    with open(path, "rb") as file:  # noqa: PTH123 - starts quicker
+    packed: dict[str, Any] = {}
+    with opened(path, packed) as (place, file):
         try:
             with extractor_batch.within(SECONDS):
-                document, said, shown = read(path, file, reasons)
+                document, said, shown = read(place, file, reasons)
         except extractor_batch.OutOfTime:
             raise ValueError(f"it is not read within {SECONDS} s") from None
+    document |= packed
     document |= facts.common(**said)
     document |= facts.preview(**shown)
     return document | ({"partial": "; ".join(dict.fromkeys(reasons))[:4000]} if reasons else {})

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import shutil
 import tempfile
@@ -142,6 +144,8 @@ def main() -> None:
     gribs(folder)
     stores(folder)
     hdf4(folder)
+    (folder / "forecast.grib2.gz").write_bytes(gzip.compress((folder / "forecast.grib2").read_bytes(), mtime=0))
+    (folder / "swath.hdf.bz2").write_bytes(bz2.compress((folder / "swath.hdf").read_bytes()))
     (folder / "bad-other.json").write_text(json.dumps({"a": 1}))
     (folder / "bad-text.grib").write_text("a text about GRIB\n")
 

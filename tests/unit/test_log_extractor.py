@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -176,3 +177,19 @@ def test_every_family_of_texts_opens_files_alike(family: str) -> None:
     """A copy that differs is an error: change the one in base, and copy it."""
     assert (EXTRACTORS / family / SHARED.name).read_bytes() == SHARED.read_bytes()
     assert f"{SHARED.name} /extractor/" in (EXTRACTORS / family / f"{family}.def").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("compression", "head"), [("zstd", b"\x28\xb5\x2f\xfd"), ("lz4", b"\x04\x22M\x18")])
+def test_an_image_without_a_reader_says_what_to_do(tmp_path: Path, compression: str, head: bytes) -> None:
+    """Where a Python has no reader of what a file is compressed with, the error names it, and what helps."""
+    (tmp_path / "a").write_bytes(head + bytes(64))
+    code = (
+        f"import sys; sys.path.append({str(SHARED.parent)!r})\n"
+        "from extractor_open import Source\n"
+        "try:\n    Source(open(sys.argv[1], 'rb'))\nexcept ValueError as exc:\n    print(exc)"
+    )
+    argv = [sys.executable, "-I", "-S", "-c", code, str(tmp_path / "a")]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert said == (
+        f"it is compressed with {compression}, which its image cannot read; unpack it, or compress it with gzip\n"
+    )
