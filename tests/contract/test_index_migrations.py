@@ -16,7 +16,7 @@ from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import Cursor, Lane
 from lustre_events.index.opening import open_search
-from lustre_events.index.sqlite.database import APPLICATION_ID
+from lustre_events.index.sqlite.database import APPLICATION_ID, add_functions
 from tests.support.index.places import IndexPlace, open_writer, place_of
 from tests.support.records.builders import fid_of
 from tests.support.records.strategies import TWO_OF_ONE_KIND
@@ -75,7 +75,7 @@ def old_postgresql(url: str, version: int) -> None:
 def sqlite_at(path: Path, version: int) -> Execute:
     """Return what runs a statement on an empty index of a version."""
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.create_function("le_text", 1, str)
+    add_functions(connection)
     connection.executescript("PRAGMA journal_mode = WAL;" + "".join(schemas("sqlite")[:version]))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {version}")
@@ -240,3 +240,27 @@ def test_an_old_index_judges_access_lists_anew(postgresql_schema_url: str) -> No
         open_writer(postgresql_schema_url).close()
         after = connection.execute(ask, (TWO_OF_ONE_KIND,)).fetchone()
     assert (before, after) == ((True,), (False,))
+
+
+@pytest.mark.parametrize(
+    ("place", "backend"), [("sqlite", "sqlite"), ("postgresql", "postgresql")], indirect=["place"]
+)
+def test_objects_are_found_by_facts_that_an_old_index_knows(place: IndexPlace, backend: str) -> None:
+    """Those that `stat` had seen come in the order of a fact, the others behind them; owners find theirs."""
+    execute = AT_VERSION[backend](place, 16)
+    for number, size in ((1, 20), (2, None), (3, 10)):
+        execute(
+            "INSERT INTO object (fid, generation, type, size, mtime_ns, uid, gid) VALUES (?, 1, 'f', ?, ?, ?, ?)",
+            (fid_of(number).pack(), size, size, size, size),
+        )
+        execute(
+            "INSERT INTO link (parent, name, fid, stamp) VALUES (?, ?, ?, ?)",
+            (ROOT_FID.pack(), b"%d" % number, fid_of(number).pack(), b"1"),
+        )
+    open_writer(place).close()
+    with open_search(place if isinstance(place, str) else f"sqlite:///{place}") as search:
+        orders = [[hit.fid.oid for hit in search.search("type:f", sort=sort)] for sort in ("size", "mtime")]
+        owned = [[hit.fid.oid for hit in search.search(query)] for query in ("owner:20", "group:10", "size:>10")]
+
+    assert orders == [[3, 1, 2]] * 2
+    assert owned == [[1], [3], [1]]

@@ -12,8 +12,13 @@ import pytest
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import IndexTooNew, IndexUnavailable
+from lustre_events.index.backend import Order
+from lustre_events.index.interface import ObjectRow
+from lustre_events.index.query.tree import All
 from lustre_events.index.sqlite.ledger import OPEN_RUNS
+from lustre_events.index.sqlite.search import SqliteReading
 from lustre_events.index.sqlite.writer import CHECKPOINT_ROWS, SQLiteWriter
+from tests.support.records.builders import fid_of
 
 
 @pytest.fixture
@@ -120,3 +125,36 @@ def test_open_runs_of_few_objects_are_looked_up_by_object(writer: SQLiteWriter) 
         )
     ]
     assert [plan for plan in plans if "run_object" in plan and "fid=?" in plan] == plans
+
+
+@pytest.mark.parametrize("column", ["size", "mtime_ns"])
+def test_a_page_of_objects_that_nobody_has_seen_reads_their_index(writer: SQLiteWriter, column: str) -> None:
+    """A page in the order of a fact takes those that have it from its index, the others from one of their own."""
+    with writer.transaction() as transaction:
+        transaction.set_links([Link(ROOT_FID, b"new", fid_of(1), b"%026d" % 1)])
+        transaction.put_objects([ObjectRow(fid=fid_of(1), generation=1)])
+    asked: list[str] = []
+    writer._connection.set_trace_callback(asked.append)
+    rows = SqliteReading(writer._connection, few=0).find(All(), Order(column), None, 1)
+    writer._connection.set_trace_callback(None)
+    plans = [
+        str(writer._connection.execute(f"EXPLAIN QUERY PLAN {each}").fetchall())
+        for each in asked
+        if "FROM object o" in each
+    ]
+
+    assert [row.fid for row in rows] == [fid_of(1)]
+    for plan, index in zip(
+        plans, [f"object_{column.removesuffix('_ns')}"] * 2 + ["object_unseen"] * 2, strict=True
+    ):
+        assert f"INDEX {index}" in plan
+
+
+def test_a_transaction_with_an_object_that_cannot_be_stored_leaves_nothing(writer: SQLiteWriter) -> None:
+    """Rows before the one that fails, in the same statement, are undone with the transaction."""
+    with pytest.raises(IndexUnavailable, match="UNIQUE"), writer.transaction() as transaction:  # noqa: PT012
+        transaction.set_links([Link(ROOT_FID, b"new", fid_of(1), b"%026d" % 1)])
+        transaction.put_objects([ObjectRow(fid=fid_of(number), generation=1) for number in (1, 2, 2)])
+    with writer.transaction() as transaction:
+        assert transaction.objects([fid_of(1), fid_of(2)]) == {}
+        assert transaction.linked([fid_of(1)]) == set()

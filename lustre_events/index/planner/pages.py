@@ -42,7 +42,9 @@ def stretches(order: Order, after: PagePosition | None, mark: str) -> Iterator[S
         yield Stretch(order, all_hold(behind(order, after, mark), Clause(f"o.{column} IS NOT NULL")), whole=False)
         after = None
     order = Order("id", order.descending)
-    yield Stretch(order, all_hold(behind(order, after, mark), Clause(f"o.{column} IS NULL")), whole=False)
+    # What has an index is known of all objects that `stat` has seen; the others are in an index of their own.
+    unknown = Clause("o.size IS NULL" if column in _SORTED else f"o.{column} IS NULL")
+    yield Stretch(order, all_hold(behind(order, after, mark), unknown), whole=False)
 
 
 def behind(order: Order, position: PagePosition | None, mark: str, *, before: bool = False) -> Clause | None:

@@ -11,15 +11,18 @@ from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import OWNERLESS, Lane, OwnerWork, WorkKey
 from lustre_events.index.sqlite.among import select
 from lustre_events.index.writer_cache import Remembering
+from lustre_events.jobs.messages import BUILT_IN
 
 _PENDING = (
     "fid, extractor, generation, due_ns, changed_ns, attempts, reason, rule, queue, priority, job, handed_out_ns,"
     " gone_ns, scan, after, error"
 )
+
 _MARKS = ", ".join("?" * len(_PENDING.split(",")))
-_PUT = (
+_PUT = f"INSERT OR REPLACE INTO pending ({_PENDING}) VALUES ({_MARKS})"  # noqa: S608 - constants
+_PUT_OWNED = (
     f"INSERT OR REPLACE INTO pending ({_PENDING}, owner) VALUES ({_MARKS},"  # noqa: S608 - constants
-    f" (SELECT uid FROM object WHERE fid = ?1 AND ?2 NOT IN {OWNERLESS}))"
+    " (SELECT uid FROM object WHERE fid = ?1))"
 )
 
 
@@ -43,17 +46,17 @@ class PendingTable(Remembering):
         """Write pending rows, over those that are there."""
         rows = list(rows)
         self._remembered.put(rows)
-        self._connection.executemany(
-            _PUT,
-            [
-                (
-                    row.fid.pack(), row.extractor, row.generation, row.due_ns, row.changed_ns,
-                    row.attempts, row.reason, row.rule, row.queue, row.priority, row.job,
-                    row.handed_out_ns, row.gone_ns, row.scan, row.after, row.error,
-                )
-                for row in rows
-            ],
-        )  # fmt: skip
+        ownerless: list[tuple[Any, ...]] = []
+        owned: list[tuple[Any, ...]] = []
+        for row in rows:
+            # An owner is looked up only where rows have one: most are about `stat`.
+            (ownerless if row.extractor in BUILT_IN else owned).append((
+                row.fid.pack(), row.extractor, row.generation, row.due_ns, row.changed_ns,
+                row.attempts, row.reason, row.rule, row.queue, row.priority, row.job,
+                row.handed_out_ns, row.gone_ns, row.scan, row.after, row.error,
+            ))  # fmt: skip
+        self._connection.executemany(_PUT, ownerless)
+        self._connection.executemany(_PUT_OWNED, owned)
 
     def put_leases(self, rows: Iterable[PendingRow]) -> None:
         """Write `due_ns`, `job` and `handed_out_ns` of rows that are pending."""

@@ -40,8 +40,11 @@ from lustre_events.index.sqlite.upkeep import Upkeep
 from lustre_events.index.writer_cache import Remembered
 from lustre_events.jobs.messages import TAGS, Result
 
-CHECKPOINT_ROWS = 5_000
-"""A checkpoint comes after this number of rows. SQLite's own, in COMMIT, is for large ones (database.py)."""
+CHECKPOINT_ROWS = 12_000
+"""A checkpoint comes after this number of rows, also of triggers and full text: some 1,000 files.
+
+SQLite's own, in COMMIT, is for large ones (database.py).
+"""
 
 _OBJECT = "fid, id, generation, content, type, uid, jobid, cause, facts_generation, rights, size"
 _FACTS = Facts.__struct_fields__
@@ -178,19 +181,23 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
 
     def set_links(self, links: Iterable[Link]) -> None:
         """Write links; one that has a higher stamp already stays."""
-        self._connection.executemany(
-            "INSERT INTO link (parent, name, fid, stamp, folded) VALUES (?, ?, ?, ?, ?) ON CONFLICT (parent, name)"
-            " DO UPDATE SET fid = excluded.fid, stamp = excluded.stamp, folded = excluded.folded"
-            " WHERE excluded.stamp > stamp"
-            " OR (excluded.stamp = stamp AND fid IS NULL AND excluded.fid IS NOT NULL)",
-            # In the order of the key, which is quicker for large tables.
-            sorted(
-                (link.parent.pack(), link.name, None, link.stamp, None)
-                if link.fid is None
-                else (link.parent.pack(), link.name, link.fid.pack(), link.stamp, kept(link.name))
-                for link in links
-            ),
+        # In the order of the key, which is quicker for large tables.
+        rows = sorted(
+            (link.parent.pack(), link.name, None, link.stamp, None)
+            if link.fid is None
+            else (link.parent.pack(), link.name, link.fid.pack(), link.stamp, kept(link.name))
+            for link in links
         )
+        # Most places are new. ON CONFLICT DO UPDATE, beside triggers, costs each row a journal of its own.
+        made = self._connection.executemany(
+            "INSERT OR IGNORE INTO link (parent, name, fid, stamp, folded) VALUES (?, ?, ?, ?, ?)", rows
+        )
+        if made.rowcount < len(rows):
+            self._connection.executemany(
+                "UPDATE link SET fid = ?3, stamp = ?4, folded = ?5 WHERE parent = ?1 AND name = ?2"
+                " AND (?4 > stamp OR (?4 = stamp AND fid IS NULL AND ?3 IS NOT NULL))",
+                rows,
+            )
 
     def linked(self, fids: Collection[FID]) -> set[FID]:
         """Return those of `fids` that have a name."""
@@ -238,8 +245,9 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
             self._remembered.changed([row.fid])
             values = (row.generation, row.content, row.rights, row.type, row.jobid, row.cause)
             known.append((*values, row.id)) if row.id else new.append((*values, row.fid.pack()))
+        # Not ABORT: it keeps a journal for each row beside a trigger, and a failure undoes the transaction anyway.
         self._connection.executemany(
-            "INSERT INTO object (generation, content, rights, type, jobid, cause, fid)"
+            "INSERT OR FAIL INTO object (generation, content, rights, type, jobid, cause, fid)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             new,
         )
