@@ -46,6 +46,25 @@ def test_keys_of_schemas_and_fields_need_no_file(search: Search) -> None:
     assert [each.name for each in search.fields("mtim")] == ["mtime"]
 
 
+def test_keys_of_one_extractor_stand_behind_its_name(search: Search) -> None:
+    """Behind an extractor's name its keys are listed and completed as a query takes them, with what they are."""
+    found = {each.name: each for each in search.fields("tabular.", limit=1000)}
+    assert set(found) >= {"tabular.column.pressure_zz.min", "tabular.taken_zz", "tabular.zz%", "tabular.format"}
+    assert all(each.extractors == ("tabular",) for name, each in found.items() if name.startswith("tabular."))
+    (key,) = search.fields("Tabular.column.pressure_zz.m")
+    assert (key.name, key.type, key.unit) == ("tabular.column.pressure_zz.min", "number", "mbar")
+    assert (key.examples, key.files) == (("3", "6"), 2)
+    assert search.fields("tabular.zz%")[0].examples == ("red",)
+    assert search.complete("tabular.take") == ("tabular.taken_zz:",)
+    assert search.complete("tabular.taken_zz:") == ("tabular.taken_zz:2026-03-01", "tabular.taken_zz:2026-03-02")
+    assert search.count("tabular.taken_zz:*") == 2
+    assert search.fields("secretive.", visible_to=STRANGER) == ()
+    assert {each.name for each in search.fields("secretive.", visible_to=Viewer(1))} == {
+        "secretive.zz_secret",
+        "secretive.zz%",
+    }
+
+
 def test_hidden_keys_are_not_listed(search: Search) -> None:
     """A key, an extractor or a value that only a hidden file has is told to nobody else; its owner sees it."""
     for viewer, names, extractors in (

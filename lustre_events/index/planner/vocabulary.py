@@ -13,7 +13,7 @@ def keys(dialect: Dialect, near: str, limit: int) -> list[tuple[str, str]]:
     """Return keys that are like one that somebody wrote; see `Reading.keys`."""
     mark = dialect.mark
     last = near.rpartition(".")[2]
-    pattern = last.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    pattern = _literal(last)
     steps = f"lower(name) LIKE {mark} ESCAPE '!' OR lower(name) LIKE {mark} ESCAPE '!'"
     away = [f"abs(length(name) - {length})" for length in (len(near), len(last))]
     found = Clause(
@@ -27,14 +27,22 @@ def keys(dialect: Dialect, near: str, limit: int) -> list[tuple[str, str]]:
 def keys_from(dialect: Dialect, prefix: str, limit: int) -> list[tuple[str, str]]:
     """Return keys of which a step begins so; see `Reading.keys_from`."""
     mark = dialect.mark
-    pattern = prefix.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
     begins, inside = (f"lower(name) LIKE {mark} ESCAPE '!'" for _ in range(2))
+    of = f"(lower(extractor) = {mark} AND lower(name) LIKE {mark} ESCAPE '!')"
+    extractor, dot, rest = prefix.lower().partition(".")
+    pattern, own = _literal(prefix), _literal(rest)
+    first = (f"{pattern}%", extractor if dot else "", f"{own}%")
     found = Clause(
-        f"SELECT extractor, name FROM key WHERE {begins} OR {inside}"  # noqa: S608 - constants
-        f" ORDER BY CASE WHEN {begins} THEN 0 ELSE 1 END, length(name), name, extractor LIMIT {mark}",
-        (f"{pattern}%", f"%.{pattern}%", f"{pattern}%", limit),
+        f"SELECT extractor, name FROM key WHERE {begins} OR {of} OR {inside}"  # noqa: S608 - constants
+        f" ORDER BY CASE WHEN {begins} OR {of} THEN 0 ELSE 1 END, length(name), name, extractor LIMIT {mark}",
+        (*first, f"%.{pattern}%", *first, limit),
     )
     return [(str(extractor), str(name)) for extractor, name in dialect.run(found)]
+
+
+def _literal(text: str) -> str:
+    """Return what LIKE takes for a text, in small letters."""
+    return text.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 def extractors(dialect: Dialect, limit: int) -> list[str]:

@@ -54,11 +54,15 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A key of documents, and some objects that have it, whoever may find them."""
+    """A key of documents, and some objects that have it, whoever may find them.
+
+    `of` is the extractor with which the name begins, where somebody typed an extractor's name; else empty.
+    """
 
     name: str
     extractors: tuple[str, ...]
     ids: frozenset[int]
+    of: str = ""
 
 
 def keys_like(known: Known, candidates: Iterable[Candidate], prefix: str, limit: int) -> tuple[KeyInfo, ...]:
@@ -101,29 +105,39 @@ def _fields(prefix: str) -> Iterable[KeyInfo]:
 
 def _of_schemas(prefix: str) -> dict[str, KeyInfo]:
     """Return the keys of all schemas that fit, each with all the extractors that have it."""
-    wanted, found = prefix.lower(), dict[str, KeyInfo]()
+    found: dict[str, KeyInfo] = {}
     for key in schemas.all_keys():
-        name = key.name.lower()
-        if name.startswith(wanted) or f".{wanted}" in name:
-            have = found.get(key.name, KeyInfo(key.name, key.type, key.unit, (), (), key.help))
+        name = _written(key.extractor, key.name, prefix)
+        if name is not None:
+            have = found.get(name, KeyInfo(name, key.type, key.unit, (), (), key.help))
             extractors = (*have.extractors, key.extractor)
-            found[key.name] = replace(have, extractors=extractors, help=have.help or key.help)
+            found[name] = replace(have, extractors=extractors, help=have.help or key.help)
     return found
+
+
+def _written(extractor: str, key: str, prefix: str) -> str | None:
+    """Return a key as somebody means it who typed `prefix`, with the extractor's name or without; None: it is not."""
+    wanted, name = prefix.lower(), key.lower()
+    if name.startswith(wanted) or f".{wanted}" in name:
+        return key
+    whole = f"{extractor}.{key}"
+    return whole if "." in wanted and whole.lower().startswith(wanted) else None
 
 
 def candidates_of(everything: Known, prefix: str, limit: int) -> list[Candidate]:
     """Return keys of documents of which a step begins with `prefix`, whoever may know of them."""
-    names: dict[str, list[str]] = defaultdict(list)
+    names: dict[tuple[str, str], list[str]] = defaultdict(list)
     found: list[Candidate] = []
     with suppress(IndexUnavailable):
-        for extractor, name in everything.reading.keys_from(clean(prefix), 2 * limit):
-            names[name].append(extractor)
-        for name, extractors in list(names.items())[:limit]:
+        for extractor, key in everything.reading.keys_from(clean(prefix), 2 * limit):
+            name = _written(extractor, key, clean(prefix)) or key
+            names[name, "" if name == key else extractor].append(extractor)
+        for (name, of), extractors in list(names.items())[:limit]:
             everything.in_time()
             node = everything.found(KeyExists(name))
             ids = {row.id for order in (Order(), Order(descending=True))
                    for row in everything.reading.find(node, order, None, LOOKED_AT // 2)}  # fmt: skip
-            found.append(Candidate(name, tuple(extractors), frozenset(ids)))
+            found.append(Candidate(name, tuple(extractors), frozenset(ids), of))
     return found
 
 
@@ -141,12 +155,13 @@ def _looked_up(known: Known, candidate: Candidate) -> KeyInfo | None:
 
 def _told(reading: Reading, candidate: Candidate, ids: Sequence[int], *, everything: bool) -> KeyInfo:
     """Return what the documents of the first of some objects tell of a key; without `everything` only that."""
-    key, seen = candidate.name, _Seen()
+    name, of, seen = candidate.name, candidate.of, _Seen()
+    key = name.removeprefix(f"{of}.") if of else name
     for each in reading.documents(ids[:FEW_DOCUMENTS]):
-        if each.body is not None:
+        if each.body is not None and each.extractor == (of or each.extractor):
             seen.take(key, each.extractor, flatten(json.loads(each.body)))
     extractors = candidate.extractors if everything else tuple(sorted(seen.extractors))
-    return KeyInfo(key, seen.type, seen.unit if seen.numbers else "", extractors, seen.examples, "", len(ids))
+    return KeyInfo(name, seen.type, seen.unit if seen.numbers else "", extractors, seen.examples, "", len(ids))
 
 
 @dataclass(slots=True)
