@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lustre_events.domain.namespace import OrderKey, mdt_number
-from lustre_events.domain.rules.conditions import EVENTS, File, excluding
+from lustre_events.domain.rules.conditions import EVENTS, File
 from lustre_events.domain.rules.review import Verdict, explain
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.index.documents import TRUNCATED
@@ -23,7 +23,7 @@ from lustre_events.index.search.hits import (
     name_text,
     printable,
 )
-from lustre_events.index.search.left_out import WHY_LEFT_OUT
+from lustre_events.index.search.left_out import WHY_LEFT_OUT, globs_over
 from lustre_events.inspect.status import SECOND_NS, Status, size_text, span_text, time_text
 from lustre_events.jobs.messages import STAT
 from lustre_events.jobs.queues import JobState
@@ -70,6 +70,7 @@ def sentences(view: ObjectView, known: Circumstances) -> Iterator[Sentence]:
         return
     yield _cause(facts, known.status)
     yield _facts(view, facts)
+    yield from _left_out(view, known.rules)
     wanted: dict[str, str] = {}
     if facts.type == "f":
         yield from _rules(view, facts, known, wanted)
@@ -172,6 +173,13 @@ def _seen(facts: ObjectFacts) -> Iterator[str]:
         yield "on tape only"
 
 
+def _left_out(view: ObjectView, rules: Rules | None) -> Iterator[Sentence]:
+    globs = {*view.left_out, *(rules.left_out if rules is not None else ())}
+    for path in view.paths:
+        if over := globs_over(path, sorted(globs)):
+            yield Sentence(f"{_quoted(path)}: left out ({', '.join(over)}), by {WHY_LEFT_OUT}: no search finds it")
+
+
 def _rules(
     view: ObjectView, facts: ObjectFacts, known: Circumstances, wanted: dict[str, str]
 ) -> Iterator[Sentence]:  # fmt: skip
@@ -183,9 +191,6 @@ def _rules(
     for path in view.paths:
         file = File(path, (EVENTS["content"],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,
                     known.status.time_ns)  # fmt: skip
-        if known.rules.left_out and not excluding(known.rules.left_out, written=False).holds(file):
-            globs = ", ".join(known.rules.left_out)
-            yield Sentence(f"{_quoted(path)}: left out ({globs}), by {WHY_LEFT_OUT}: no search finds it")
         verdicts = explain(known.rules, file)
         for verdict in verdicts:
             yield Sentence(f"{_quoted(path)}: {_verdict(verdict)}")

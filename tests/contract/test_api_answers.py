@@ -86,7 +86,7 @@ QUESTIONS: dict[str, Ask] = {
     "report of a part": _report(b"open", ""),
     "report of what is hidden": _report(b"own", ""),
     "report of a wrong query": _report(b"", "size:[1"),
-    "files": lambda index, who: index.show_many([node(number) for number in (4, 2, 3, 5, 999)], visible_to=who),
+    "files": lambda index, who: index.show_many([node(number) for number in (4, 2, 3, 5, 6, 999)], visible_to=who),
     "root": lambda index, who: index.show(node(0), visible_to=who),
     "path": lambda index, who: index.fid_of_path(TORN, visible_to=who),
     "hidden path": lambda index, who: index.fid_of_path(b"own/run.csv", visible_to=who),

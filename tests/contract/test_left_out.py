@@ -71,6 +71,15 @@ def test_any_glob_leaves_out_what_it_matches_and_all_below(contents: Contents, g
     assert contents.found("type:f", few=0, visible_to=Viewer(1000)) == found
 
 
+def test_a_view_tells_what_leaves_its_object_out(contents: Contents) -> None:
+    """Each object is shown with the globs that match it, and with no others."""
+    contents.execute("INSERT INTO left_out (glob) VALUES (?)", "/scratch/deep")
+    views = contents.search().show_many([node(number) for number in range(1, 6)], visible_to=Viewer(1000))
+    assert [view.left_out for view in views] == [
+        (), ("/scratch",), ("/scratch", "/scratch/deep"), ("/**/.cache",), ("/**/*.tmp",),
+    ]  # fmt: skip
+
+
 def test_everything_can_be_left_out(contents: Contents) -> None:
     """A glob of the whole tree leaves nothing to be found, and is no error."""
     contents.execute("INSERT INTO left_out (glob) VALUES (?)", "/")

@@ -106,6 +106,9 @@ def test_explain_tells_over_a_server_what_the_server_knows(node_settings: Path) 
     assert any(line.startswith("history: ") and "user daemon" in line for line in lines), lines
     assert any("tabular" in line for line in lines)
     assert lines[-1] == FROM_OUTSIDE
+    left = run("explain", "/mnt/lustre/left/out.csv").stdout
+    assert "/left/out.csv: left out (/left), by [filesystem] exclude" in left
+    assert "left out" not in run("explain", "/open/map.csv").stdout
     assert "no such path" in run("explain", "/own/none.csv").stdout
 
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from lustre_events.web import directory_pages
-from tests.support.index.tables import add_file
+from tests.support.index.tables import add_file, node
 from tests.support.service.web import OTHER, READER, Console, enter, make_console
 
 ROW = re.compile(
@@ -89,3 +89,12 @@ def test_what_takes_too_long_is_left_out(console: Console, monkeypatch: pytest.M
     page = enter(console.app(), READER).get("/directory").text
     assert rows(page) == []
     assert page.count("not summed up in time") == 3
+
+
+def test_a_file_that_is_left_out_says_so(console: Console) -> None:
+    """A file's page names what keeps searches from finding it; other pages do not."""
+    with contextlib.closing(sqlite3.connect(console.index, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO left_out (glob) VALUES ('/open/z')")
+    reader = enter(console.app(), READER)
+    said = "Left out (/open/z): no search finds it."
+    assert [said in reader.get(f"/file/{node(number)}").text for number in (202, 203)] == [True, False]

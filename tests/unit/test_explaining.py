@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -204,3 +205,10 @@ def test_a_path_that_the_site_leaves_out_is_told() -> None:
         said = lines(view(paths=(b"d/a.csv", b"e/b.csv")), rules=rules.leaving_out(["/d"]))
         assert "/d/a.csv: left out (/d), by [filesystem] exclude or a file .lustre-events-ignore" in said
         assert "/e/b.csv: left out" not in said
+
+
+def test_what_the_index_leaves_out_is_told_without_rules() -> None:
+    """Who knows no rules of the site, as over a server, is told the globs that match a path, and no others."""
+    said = lines(replace(view(paths=(b"d/a.csv", b"e/b.csv")), left_out=("/d", "/**/*.csv")), rules=None)
+    assert "/d/a.csv: left out (/**/*.csv, /d), by" in said
+    assert "/e/b.csv: left out (/**/*.csv), by" in said

@@ -218,7 +218,10 @@ class PendingAnswer(msgspec.Struct, frozen=True):
 
 
 class FileAnswer(msgspec.Struct, frozen=True):
-    """All that the index knows of one object; no paths where it is gone, unknown, or not for you to see."""
+    """All that the index knows of one object; no paths where it is gone, unknown, or not for you to see.
+
+    `left_out` are the globs of the site, or the directories, for which no search finds it.
+    """
 
     fid: str
     paths: list[str]
@@ -226,6 +229,7 @@ class FileAnswer(msgspec.Struct, frozen=True):
     documents: dict[str, DocumentAnswer]
     failures: dict[str, FailureAnswer]
     pending: dict[str, PendingAnswer]
+    left_out: list[str] = []
 
     def value(self, mount: Mount) -> hits.ObjectView:
         """Return it as the index gives it."""
@@ -236,6 +240,7 @@ class FileAnswer(msgspec.Struct, frozen=True):
             tuple(hits.Document(name, **msgspec.structs.asdict(each)) for name, each in self.documents.items()),
             tuple(hits.Failure(name, **msgspec.structs.asdict(each)) for name, each in self.failures.items()),
             tuple(hits.PendingWork(name, **msgspec.structs.asdict(each)) for name, each in self.pending.items()),
+            tuple(self.left_out),
         )
 
 

@@ -161,6 +161,8 @@ class ObjectView:
     documents: tuple[Document, ...]
     failures: tuple[Failure, ...]
     pending: tuple[PendingWork, ...]
+    left_out: tuple[str, ...] = ()
+    """The globs of what is left out (left_out.py) that match one of its paths: no search finds it."""
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
@@ -195,6 +197,7 @@ def view_json(view: ObjectView) -> dict[str, Any]:
         "documents": {document.extractor: _without_extractor(document) for document in view.documents},
         "failures": {failure.extractor: _without_extractor(failure) for failure in view.failures},
         "pending": {row.extractor: _without_extractor(row) for row in view.pending},
+        "left_out": list(view.left_out),
     }
 
 

@@ -116,7 +116,7 @@ def _of_schemas(prefix: str) -> dict[str, KeyInfo]:
 
 
 def _written(extractor: str, key: str, prefix: str) -> str | None:
-    """Return a key as somebody means it who typed `prefix`, with the extractor's name or without; None: it is not."""
+    """Return a key as who typed `prefix` means it, with the extractor's name or without; None: it is not meant."""
     wanted, name = prefix.lower(), key.lower()
     if name.startswith(wanted) or f".{wanted}" in name:
         return key

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from lustre_events.domain.rules.conditions import File, excluding
 from lustre_events.index.backend import LeftOut
 from lustre_events.index.query.tree import And, Inside, Node, Not
 
@@ -18,3 +19,16 @@ def without(node: Node, found: Sequence[LeftOut]) -> Node:
     globs = tuple(each.glob for each in found if each.fid is None)
     nodes = node.nodes if isinstance(node, And) else (node,)
     return And((*nodes, Not(Inside(globs, fids))))
+
+
+def globs_over(path: bytes, globs: Iterable[str]) -> tuple[str, ...]:
+    """Return which globs leave out a path."""
+    return tuple(glob for glob in globs if not excluding((glob,), written=False).holds(File(path)))
+
+
+def globs_over_any(paths: Sequence[bytes], found: Sequence[LeftOut]) -> tuple[str, ...]:
+    """Return which globs leave out one of some paths."""
+    globs = tuple(each.glob for each in found)
+    if not globs or all(map(excluding(globs, written=False).holds, map(File, paths))):
+        return ()
+    return tuple(sorted({glob for path in paths for glob in globs_over(path, globs)}))

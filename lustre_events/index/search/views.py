@@ -12,6 +12,7 @@ from lustre_events.domain import acl
 from lustre_events.index.backend import Reading, Row, StoredDocument
 from lustre_events.index.paths import paths_of
 from lustre_events.index.search.hits import Document, Failure, Hit, ObjectFacts, ObjectView, PendingWork
+from lustre_events.index.search.left_out import globs_over_any
 from lustre_events.index.search.stored_documents import StoredDocuments
 from lustre_events.index.visibility import DirectoryAccess, Viewer, may
 
@@ -66,12 +67,13 @@ def views_of(
     for document in reading.documents([row.id for row in readable.values()]):
         stored[document.object].append(document)
     pending = _pending(reading, seen if viewer is None else readable)
-    views = []
+    views, left_out = [], reading.left_out()
     for fid in fids:
         row = rows.get(fid)
         facts = None if row is None else _facts(row, readable=fid in readable)
         found = stored[row.id] if row is not None else []
-        views.append(ObjectView(fid, tuple(paths[fid]), facts, *_stored(found), tuple(pending[fid])))
+        globs = globs_over_any(paths[fid], left_out)
+        views.append(ObjectView(fid, tuple(paths[fid]), facts, *_stored(found), tuple(pending[fid]), globs))
     return views
 
 

@@ -45,7 +45,7 @@ class ClientTransport:
 
 
 def make_api(folder: Path) -> Console:
-    """Return a console over an index with files for everybody, for one user, and for root."""
+    """Return a console over an index with files for everybody, for one user, and for root, and one left out."""
     connection = make_index(str(folder / "index.db"))
     facts: dict[str, Any] = {"mtime_ns": 10**18 + 7, "ctime_ns": 10**18, "atime_ns": 5, "gid": 0, "nlink": 1}
     add_object(connection, 0, type="d", mode=0o755, uid=0, **facts)
@@ -57,7 +57,9 @@ def make_api(folder: Path) -> Console:
         jobid=b"job\xfe.7", cause=bytes(7) + b"\1" + b"\0\2" + bytes(7) + b"\3" + bytes(7) + b"\4", **facts,
     )  # fmt: skip
     add_file(connection, 5, b"own/run.csv", {"tabular": {"columns": ["own"]}}, uid=OWNER_ID, mode=0o644, **facts)
-    for name, owner, mode in ((b"open", 0, 0o755), (b"own", OWNER_ID, 0o700)):
+    add_file(connection, 6, b"left/out.csv", {}, uid=OWNER_ID, mode=0o644, **facts)
+    connection.execute("INSERT INTO left_out (glob) VALUES ('/left')")
+    for name, owner, mode in ((b"left", 0, 0o755), (b"open", 0, 0o755), (b"own", OWNER_ID, 0o700)):
         connection.execute(
             "UPDATE object SET uid = ?, gid = 0, mode = ? WHERE fid = (SELECT fid FROM link WHERE name = ?)",
             (owner, mode, name),
