@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,33 @@ def test_tracks_are_as_an_xml_tree_has_them() -> None:
     sides = [sorted(float(each.attrib[key]) for each in points) for key in ("lon", "lat")]
     assert found["extent"] == [sides[0][0], sides[1][0], sides[0][-1], sides[1][-1]]
     assert (found["start"], found["end"]) == ("2026-05-04T07:00:00Z", "2026-05-04T08:30:00Z")
+
+
+@pytest.mark.parametrize("name", ["wells.kml", "wells.kmz"])
+def test_places_are_as_an_xml_tree_has_them(name: str) -> None:
+    """Places, geometries, points and the box of KML, also in a zip archive, equal those of the whole tree."""
+    found, path = golden(name), SAMPLES / name
+    if path.suffix == ".kmz":
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(next(each for each in archive.namelist() if each.endswith(".kml")))
+    else:
+        text = path.read_bytes()
+    tree = ET.fromstring(text)  # noqa: S314 - ours
+    kinds = Counter(each.tag.rpartition("}")[2] for each in tree.iter())
+    words = [each.text.split() for each in tree.iter() if each.tag.endswith("}coordinates") and each.text]
+    points = [tuple(map(float, word.split(",")))[:2] for one in words for word in one]
+    assert (found["features"], found["points"]) == (kinds["Placemark"], len(points))
+    assert found["geometries"] == {key: kinds[key] for key in ("LineString", "Point", "Polygon") if kinds[key]}
+    assert found["extent"] == [*map(min, zip(*points, strict=True)), *map(max, zip(*points, strict=True))]
+
+
+@pytest.mark.parametrize("name", ["esri.prj", "utm.prj"])
+def test_a_file_of_a_coordinate_system_is_as_proj_reads_it(name: str) -> None:
+    """The EPSG number of a `.prj` file is that of PROJ, and the name the one that it begins with."""
+    found, text = golden(name), (SAMPLES / name).read_text()
+    known = CRS.from_wkt(text)
+    assert found["crs_name"] == text.split('"')[1]
+    assert found["crs"] == f"EPSG:{known.to_epsg(min_confidence=20)}"
 
 
 def test_a_geopackage_has_the_layers_that_were_put_in() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 
 from tests.suite.families import families
 from tests.support.profiles import examples
@@ -97,6 +98,50 @@ def test_cgns_is_as_h5py_finds_it() -> None:
             points, cells = points + int(sizes[0].prod()), cells + int(sizes[1].prod())
     assert (found["points"], found["cells"]) == (points, cells)
     assert found["array"]["Density"] == {"on": ["cell"], "dtype": "float64"}
+
+
+@pytest.mark.parametrize("name", ["flow.pvd", "flow.pvtu", "density.vti"])
+def test_xml_of_vtk_is_as_a_tree_has_it(name: str) -> None:
+    """Files, times, arrays and extents of a collection, of pieces and of an image equal those of the whole tree."""
+    found = golden(name)
+    head = (SAMPLES / name).read_bytes().partition(b"<AppendedData")[0]
+    tree = etree.fromstring(head if head.rstrip().endswith(b"</VTKFile>") else head + b"</VTKFile>")
+    files = [each.get("file") or each.get("Source") for each in tree.iter("DataSet", "Piece")]
+    times = [float(each.get("timestep")) for each in tree.iter("DataSet")]
+    assert found.get("files", []) == [each for each in files if each]
+    assert [found.get("time_first"), found.get("time_last")] == [times[0], times[-1]] if times else True
+    arrays = [
+        each.get("Name") for each in tree.iter("DataArray", "PDataArray") if each.getparent().tag[-6:] != "Points"
+    ]
+    assert found.get("arrays", []) == arrays
+    for each in tree.iter("ImageData"):
+        sides = list(map(int, each.get("WholeExtent").split()))
+        dimensions = [high - low + 1 for low, high in zip(sides[::2], sides[1::2], strict=True)]
+        assert (found["dimensions"], found["points"]) == (dimensions, np.prod(dimensions))
+        assert found["cells"] == np.prod([side - 1 for side in dimensions])
+
+
+@pytest.mark.parametrize("kind", ["RectilinearGrid", "StructuredGrid"])
+def test_grids_of_vtk_have_the_points_of_their_extent(tmp_path: Path, kind: str) -> None:
+    """A rectilinear and a structured grid have the points, cells and arrays that they were written with."""
+    inner = {
+        "RectilinearGrid": "<Coordinates>" + "".join(
+            f'<DataArray type="Float32" Name="{axis}" format="ascii">0 1 2</DataArray>' for axis in "xyz"
+        ) + "</Coordinates>",
+        "StructuredGrid": '<Points><DataArray type="Float32" NumberOfComponents="3" format="ascii">'
+        + "0 1 2 " * 24 + "</DataArray></Points>",
+    }[kind]  # fmt: skip
+    (tmp_path / "a").write_text(
+        f'<?xml version="1.0"?><VTKFile type="{kind}" version="1.0" byte_order="LittleEndian">'
+        f'<{kind} WholeExtent="0 3 0 2 0 1"><Piece Extent="0 3 0 2 0 1"><PointData>'
+        '<DataArray type="Float64" Name="speed" format="ascii">' + "1.5 " * 24 + "</DataArray></PointData>"
+        f"{inner}</Piece></{kind}></VTKFile>"
+    )
+    found = mesh.extract(str(tmp_path / "a"))
+    assert found["format"] == {"RectilinearGrid": "vtr", "StructuredGrid": "vts"}[kind]
+    assert (found["points"], found["cells"], found["dimensions"]) == (24, 6, [4, 3, 2])
+    assert found["array"]["speed"] == {"on": ["point"], "dtype": "float64", "components": 1}
+    assert found["arrays"] == ["speed"]
 
 
 @examples(20)

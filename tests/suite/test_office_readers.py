@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import openpyxl
+import pytest
 from docx import Document
-from odf import opendocument, table, teletype, text
+from lxml import etree
+from odf import dc, draw, opendocument, style, table, teletype, text
 from pptx import Presentation
 
 from tests.suite.families import families
@@ -82,6 +85,42 @@ def test_open_document_is_as_odfpy_reads_it() -> None:
     filled = [row for row in rows if row]
     assert found["sheet"]["stock"] == {"rows": len(filled), "columns": 2, "cells": sum(map(len, filled))}
     assert found["columns"] == filled[0]
+
+
+def test_a_book_is_as_an_xml_tree_has_it() -> None:
+    """Title, people, subjects and chapters of an EPUB equal those of its package and its archive."""
+    found = golden("tides.epub")
+    with zipfile.ZipFile(SAMPLES / "tides.epub") as archive:
+        package = etree.fromstring(archive.read("OPS/book.opf"))
+        chapters = [name for name in archive.namelist() if name.endswith("xhtml")]
+    said = {
+        key: package.xpath(f"//*[local-name()='{key}']/text()") for key in ("title", "creator", "subject", "date")
+    }
+    assert (found["title"], found["creator"]) == (said["title"][0], said["creator"][0])
+    assert (found["keywords"], found["created"]) == (said["subject"], said["date"][0])
+    assert found["chapters"] == len(chapters)
+
+
+@pytest.mark.parametrize("form", ["odp", "odg"])
+def test_slides_and_drawings_of_odf_have_what_odfpy_put_in(tmp_path: Path, form: str) -> None:
+    """Pages, words and the title of a presentation and of a drawing are those that were written."""
+    made = opendocument.OpenDocumentPresentation() if form == "odp" else opendocument.OpenDocumentDrawing()
+    made.meta.addElement(dc.Title(text="Tides"))
+    layout = style.PageLayout(name="page")
+    made.automaticstyles.addElement(layout)
+    master = style.MasterPage(name="master", pagelayoutname=layout)
+    made.masterstyles.addElement(master)
+    root = made.presentation if form == "odp" else made.drawing
+    for number in range(3):
+        page, frame, box = draw.Page(masterpagename=master), draw.Frame(width="9cm", height="2cm"), draw.TextBox()
+        box.addElement(text.P(text=f"two words {number}"))
+        frame.addElement(box)
+        page.addElement(frame)
+        root.addElement(page)
+    made.save(str(tmp_path / "a"))
+    found = office.extract(str(tmp_path / "a"))
+    assert (found["format"], found["title"], found["words"]) == (form, "Tides", 9)
+    assert found.get("slides") == (3 if form == "odp" else None)
 
 
 def test_a_large_sheet_is_counted_exactly(tmp_path: Path) -> None:

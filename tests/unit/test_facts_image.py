@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,26 @@ def test_size_and_thumbnail_are_those_of_the_picture(tmp_path: Path, form: str, 
     assert image.extract(str(tmp_path / "b")) == found | {"packed": "gzip"}
     with Image.open(io.BytesIO(base64.b64decode(found["preview"]["thumbnail"]["base64"]))) as small:
         assert max(small.size) == min(128, max(width, height))
+
+
+@pytest.mark.parametrize("form", ["JPEG2000", "SGI", "QOI", "ICO", "PSD", "XPM"])
+def test_rare_pictures_have_the_size_that_they_were_made_with(tmp_path: Path, form: str) -> None:
+    """Formats that are named, and are written seldom, have their size and bands."""
+    hand = {
+        "PSD": b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 21, 37, 8, 3) + bytes(14) + bytes(3 * 21 * 37),
+        "XPM": b'/* XPM */\nstatic char *a[] = {\n"37 21 1 1",\n"a c #C86432",\n'
+        + b",\n".join([b'"' + b"a" * 37 + b'"'] * 21) + b"\n};\n",
+    }  # fmt: skip
+    if form in hand:
+        (tmp_path / "a").write_bytes(hand[form])
+    else:
+        sizes = {"sizes": [(37, 21)]} if form == "ICO" else {}
+        Image.new("RGB", (37, 21), (200, 100, 50)).save(tmp_path / "a", form, **sizes)
+
+    found = image.extract(str(tmp_path / "a"))
+
+    assert (found["format"], found["width"], found["height"]) == (form.lower(), 37, 21)
+    assert found["bands"] == (1 if form == "XPM" else 3)
 
 
 @pytest.mark.parametrize("epsg", EPSG)
