@@ -47,7 +47,7 @@ def by_pam(service: str) -> Check:
         raise ConfigError("login by PAM needs python-pam: pip install 'lustre-events[web-pam]'") from exc
 
     def check(user: str, password: str) -> bool:
-        return bool(pam.pam().authenticate(user, password, service=service))
+        return bool(password and pam.pam().authenticate(user, password, service=service))
 
     return check
 
@@ -88,6 +88,7 @@ def answer(question: BinaryIO, check: Check) -> bytes:
         asked = msgspec.json.decode(question.read(MOST_BYTES), type=LoginQuestion)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return NO
-    if not asked.user or "\0" in asked.user + asked.password:
+    # An empty password is no proof: LDAP's servers take it for a login as nobody, and PAM may say yes.
+    if not asked.user or not asked.password or "\0" in asked.user + asked.password:
         return NO
     return YES if check(asked.user, asked.password) else NO

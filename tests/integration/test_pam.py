@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import os
 import socket
 import subprocess
 import sys
@@ -12,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events.web import pam
-from tests.support.service.command import clean_environment
+from tests.support.need import need
+from tests.support.service.command import REPOSITORY, clean_environment
 
 STAND_IN = """
 class pam:
@@ -20,6 +24,33 @@ class pam:
         return (user, password, service) == ("ada", "pa55 w\\u00f6rd\\n", "site")
 """
 Serve = Callable[[str], str]
+
+RULES = "auth required pam_unix.so nodelay nullok\naccount required pam_unix.so\n"
+IN_PLACE = """
+set -e
+for name in passwd shadow pam.d; do mount --bind "$1/$name" "/etc/$name"; done
+shift
+exec "$@"
+"""
+ASK = """
+import io, json, sys
+from lustre_events.web import pam
+check = pam.by_pam("site")
+print([pam.answer(io.BytesIO(json.dumps(dict(zip(("user", "password"), each))).encode()), check).decode().strip()
+       for each in json.load(sys.stdin)])
+"""
+PASSWORD, LONG = "pa55 w\u00f6rd", "x" * 200
+ACCOUNTS = {"ada": (PASSWORD, ""), "long": (LONG, ""), "locked": (PASSWORD, "!"), "expired": (PASSWORD, ""),
+            "stale": (PASSWORD, ""), "empty": ("", ""), "star": ("", "*")}  # fmt: skip
+DAYS = {"expired": "19000:0:99999:7::1:", "stale": "0:0:99999:7:::"}
+REFUSED = (
+    ("ada", "wrong"), ("ada", ""), ("ada", "x" * 7000), ("ada", PASSWORD + "\n"), ("ada", PASSWORD + " "),
+    ("ada", "$6$"), ("ADA", PASSWORD), ("ada ", PASSWORD), ("ada\n", PASSWORD), ("../ada", PASSWORD),
+    ("ada:x", PASSWORD), ("-x", PASSWORD), ("%s%n%s", "%s%n"), ("\x1b[2Jada", PASSWORD), ("ada\u202e", PASSWORD),
+    ("a" * 4000, PASSWORD), ("0", ""), ("root", "root"), ("locked", PASSWORD), ("locked", "!"),
+    ("expired", PASSWORD), ("stale", PASSWORD), ("empty", ""), ("star", "*"), ("star", ""), ("long", LONG[:-1]),
+    ("long", LONG[:8]), ("nobody-here", PASSWORD), ("nobody-here", ""),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -72,3 +103,42 @@ def test_where_pam_is_not_asked_nobody_comes_in(serve: Serve, tmp_path: Path) ->
     """A process of root answers only where [web] login is pam; without a socket the console lets nobody in."""
     assert pam.by_socket(serve("file"))("ada", "pa55 wörd\n") is False
     assert pam.by_socket(str(tmp_path / "none.sock"))("ada", "pa55 wörd\n") is False
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> Path:
+    """Files for /etc: accounts of all kinds, and the rules of a service for them."""
+    (tmp_path / "pam.d").mkdir()
+    (tmp_path / "pam.d" / "site").write_text(RULES)
+    users, hashes = ["root:x:0:0::/:/bin/sh"], ["root:*:19000::::::"]
+    for number, (name, (password, lead)) in enumerate(ACCOUNTS.items(), 60_000):
+        users.append(f"{name}:x:{number}:60000::/:/bin/sh")
+        days = DAYS.get(name, "19000:0:99999:7:::")
+        hashes.append(f"{name}:{lead}{hashed(password) if password else ''}:{days}")
+    (tmp_path / "passwd").write_text("\n".join([*users, ""]))
+    (tmp_path / "shadow").write_text("\n".join([*hashes, ""]))
+    (tmp_path / "shadow").chmod(0o600)
+    return tmp_path
+
+
+def hashed(password: str) -> str:
+    argv = [need("openssl"), "passwd", "-6", "-stdin"]
+    return (
+        subprocess.run(argv, input=password.encode(), capture_output=True, check=True, timeout=30)
+        .stdout.decode()
+        .strip()
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes mounts, and asks PAM about others")
+def test_pam_lets_nobody_in_but_with_the_password_of_an_open_account(accounts: Path) -> None:
+    """PAM itself is asked: odd names, empty, wrong and long passwords, locked and expired accounts are a no."""
+    questions = [("ada", PASSWORD), ("long", LONG), *REFUSED]
+    private = [need("unshare"), "--mount", "--propagation", "private", "sh", "-c", IN_PLACE, "sh", str(accounts)]
+    done = subprocess.run(
+        [*private, sys.executable, "-P", "-c", ASK], input=json.dumps(questions).encode(), cwd=REPOSITORY,
+        capture_output=True, check=False, timeout=120, env=clean_environment({"PYTHONPATH": str(REPOSITORY)}),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = dict(zip(questions, ast.literal_eval(done.stdout.decode()), strict=True))
+    assert [each for each, answer in said.items() if answer != "no"] == [("ada", PASSWORD), ("long", LONG)]

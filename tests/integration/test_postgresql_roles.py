@@ -62,6 +62,13 @@ FILES_AND_PROGRAMS = (
     "CREATE EXTENSION file_fdw",
     "CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'x.so', 'f'",
     "SELECT rolpassword FROM pg_authid",
+    "SELECT * FROM pg_shadow",
+    "SELECT query_to_xml('SELECT * FROM pg_authid', true, true, '')",
+    "SELECT pg_stat_file('/etc/passwd')",
+    "SELECT current_setting('hba_file')",
+    "SELECT pg_switch_wal()",
+    "CHECKPOINT",
+    "SET SESSION AUTHORIZATION postgres",
     "CREATE ROLE mine SUPERUSER",
     "CREATE DATABASE mine",
     "SET ROLE postgres",
@@ -85,6 +92,15 @@ OF_THE_SEARCH_ROLE = (
     "BEGIN; LOCK TABLE writer IN ROW EXCLUSIVE MODE",
     "BEGIN; LOCK TABLE meta IN SHARE MODE",
     "SET temp_file_limit = -1",
+    "SELECT pg_logical_emit_message(false, 'x', repeat('y', 100))",
+    "SELECT pg_logical_emit_message(true, 'x', 'y'::bytea)",
+    "COMMENT ON TABLE object IS 'mine'",
+    "CREATE RULE mine AS ON SELECT TO object DO INSTEAD SELECT 1",
+    "CREATE VIEW mine AS SELECT 1",
+    "SELECT 1 AS x INTO mine",
+    "GRANT lustre_events_search TO stranger",
+    "ALTER ROLE lustre_events_search SET session_preload_libraries = 'mine'",
+    "SELECT nextval(pg_get_serial_sequence('object', 'id'))",
     "ALTER ROLE lustre_events_search CONNECTION LIMIT -1",
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'lustre_events'",
     "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = 'lustre_events'",
@@ -117,6 +133,14 @@ def test_what_bounds_the_search_role_it_cannot_lift(server: PostgreSQLServer) ->
     with connect(server, "lustre_events_search") as connection:
         assert connection.execute("SELECT current_setting('temp_file_limit')").fetchone() == ("2GB",)
         assert connection.execute("SELECT count(*) FROM object").fetchone() == (0,)
+
+
+def test_the_search_role_reads_no_words_of_others(server: PostgreSQLServer) -> None:
+    """What the dispatcher asks of the database, and its parameters, are not shown to who only searches."""
+    with connect(server, "lustre_events") as own, connect(server, "lustre_events_search") as connection:
+        own.execute("SELECT 'a secret of the dispatcher'")
+        asked = connection.execute("SELECT query FROM pg_stat_activity WHERE usename = 'lustre_events'").fetchall()
+        assert {query for (query,) in asked} == {"<insufficient privilege>"}
 
 
 def test_a_stranger_does_not_come_in(server: PostgreSQLServer) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import io
 import json
+import logging
 import os
 import re
 import stat
@@ -27,6 +29,7 @@ from lustre_events.index import open_search
 from lustre_events.index.query.wildcards import matcher
 from lustre_events.index.sqlite.database import open_database
 from lustre_events.jobs.messages import Result
+from lustre_events.node.logs import FieldFormatter
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
 from lustre_events.streams.connection import connect
@@ -39,6 +42,7 @@ from tests.support.service.service import PARTS, Service
 from tests.support.service.web import OTHER, READER, Console, enter, make_console, token_in
 from tests.support.waiting import wait_for
 
+FORGED = "a\n2030-01-01 00:00:00,000 error reader: FORGED\x1b[2J\x9b31m\u202e\r"
 CANARY = "c4naryPassword"
 ROLES = REPOSITORY / "deploy" / "postgresql" / "roles.sql"
 SOURCES = sorted(
@@ -278,6 +282,30 @@ def test_the_console_refuses_further_guesses(console: Console) -> None:
     assert [answer.status_code for answer in answers] == [403] * 5 + [429]
     assert "wait" in answers[-1].text
     assert asked == ["wrong"] * 5
+
+
+def test_no_name_query_or_url_forges_a_line_of_the_consoles_log(console: Console) -> None:
+    """What a browser sends is logged as fields or escapes: one printable line each, also where a page fails."""
+    written = io.StringIO()
+    lines = logging.StreamHandler(written)
+    lines.setFormatter(FieldFormatter())
+    logging.getLogger().addHandler(lines)
+    try:
+        app = console.app()
+        browser = app.test_client()
+        form = {"user": FORGED, "password": "p", "csrf": token_in(browser.get("/login").text)}
+        browser.post("/login", data=form, headers={"User-Agent": "\x1b[2J", "Referer": "a\x9b"})
+        reader = enter(app, READER)
+        for path in ("/search", "/file", f"/{FORGED}", "/directory", "/fields", "/export"):
+            reader.get(path, query_string={"q": FORGED, "path": FORGED, "fid": FORGED})
+        console.index.unlink()
+        reader.get("/search", query_string={"q": FORGED, "visible_to": FORGED})
+        app.logger.error("Exception on %s [%s]", f"/{FORGED}", "GET")  # as Flask logs what nobody caught
+    finally:
+        logging.getLogger().removeHandler(lines)
+    said = written.getvalue().split("\n")
+    assert any("refused a login" in line and "FORGED" in line for line in said)
+    assert [line for line in said if not line.isprintable() or line.startswith("2030")] == []
 
 
 def test_a_session_is_a_new_one_after_the_login(console: Console) -> None:

@@ -232,6 +232,29 @@ def test_foreign_function_is_refused(site: Site, function: str, tmp_path: Path) 
     assert queue.count == 0
 
 
+HOSTILE = "a\n2030-01-01 00:00:00,000 error reader: FORGED\x1b[2J\x9b31m\u202e\r\x00"
+
+
+def test_no_job_forges_a_line_of_the_log(site: Site) -> None:
+    """What a stranger writes into a job, and a file's name, is one printable line where it is logged."""
+    queue = Queue("default", connection=site.client, serializer=JSONSerializer)
+    queue.enqueue_call(f"os.{HOSTILE}", (HOSTILE,), job_id="evil", description=HOSTILE)
+    site.client.hset("rq:job:half", mapping={HOSTILE: HOSTILE, "status": HOSTILE, "origin": HOSTILE, "data": b"["})
+    site.client.rpush("rq:queue:default", "half", HOSTILE)
+    site.enqueue("tabular", site.write(b"\n2030-01-01 FORGED\x1b[2J.csv", b""))
+    site.enqueue(HOSTILE, site.write(b"b.csv"), job="job2")
+    site.start(more='queue = "default"\n')
+    site.wait(2)
+    wait_for(lambda: queue.count == 0)
+
+    lines = site.log.read_bytes().decode().splitlines()
+
+    assert any("refused" in line for line in lines)
+    assert any("FORGED" in line for line in lines)
+    assert [line for line in lines if not line.isprintable()] == []
+    assert [line for line in lines if line.lstrip().startswith("2030")] == []
+
+
 def test_stranger_in_redis_runs_nothing(site: Site, tmp_path: Path) -> None:
     """Pickles and callbacks of a stranger are not touched, and the next job of ours runs."""
     evil = b"cos\nsystem\n(S'touch " + str(tmp_path).encode() + b"/owned'\ntR."

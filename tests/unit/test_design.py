@@ -17,6 +17,7 @@ PAGES = [DOCS / f"{name}.md" for name in ("architecture", "protocol", "security"
 DESIGN = "\n".join(page.read_text("utf-8") for page in PAGES)
 NAME = re.compile(r"`(\w+/test_\w+\.py)::(test_\w+)`")
 NAMED = sorted(set(NAME.findall(DESIGN)))
+THREATS = re.findall(r"^\| (.*) \|$", DESIGN.partition("## Threats")[2].partition("\n## ")[0], re.MULTILINE)[1:]
 CRASHES = re.findall(r"^\| (.*) \|$", DESIGN.partition("## Crash table")[2].partition("\n## ")[0], re.MULTILINE)[1:]
 
 
@@ -39,9 +40,19 @@ def run_in(file: str) -> list[str]:
     return collected((REPOSITORY / "tests" / file).read_text("utf-8"))
 
 
+@pytest.mark.parametrize("row", THREATS)
+def test_every_threat_has_its_test(row: str) -> None:
+    """Each row of the table of threats says what stops it, and names tests in its last column, and nothing else."""
+    _, stops, tests = (part.strip() for part in row.split(" | "))
+    assert stops
+    assert NAME.sub("", tests).strip(", ") == ""
+    assert NAME.search(tests)
+
+
 def test_threats_are_covered_by_name() -> None:
     """The table of threats names tests; without any, the next test would prove nothing."""
     assert len(NAMED) > 50
+    assert len(THREATS) > 50
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)

@@ -377,3 +377,20 @@ def test_a_user_that_was_never_registered_is_not_yet_wrong(tmp_path: Path) -> No
     assert (said().level, "changelog register" in said().fix) == (INFO, True)
     users.keep(tmp_path / "state", MDT, "cl9-lustre-events")
     assert said().level == FAILURE
+
+
+def test_a_setuid_starter_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a runtime has one, doctor names it and how to go without; a file without that bit is none."""
+    program = tmp_path / "apptainer"
+    program.write_text(f"#!/bin/sh\n[ $1 = --version ] && echo apptainer version 1 || echo {tmp_path}/libexec\n")
+    program.chmod(0o755)
+    starter = tmp_path / "libexec" / "apptainer" / "bin" / "starter-suid"
+    starter.parent.mkdir(parents=True)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    said = []
+    for mode in (None, 0o755, 0o4755):
+        if mode is not None:
+            starter.touch()
+            starter.chmod(mode)
+        said.append([(each.level, str(starter) in each.text) for each in node.runtime("apptainer")])
+    assert said == [[("ok", False)], [("ok", False)], [("ok", False), ("warning", True)]]

@@ -17,6 +17,7 @@ from lustre_events.web import pam
         b"[" * 5_000,
         b'{"user": 1, "password": "p"}',
         b'{"user": "", "password": "p"}',
+        b'{"user": "a", "password": ""}',
         b'{"user": "a\\u0000", "password": "p"}',
         b'{"user": "a", "password": "\\ud800"}',
         b'{"user": "\xff", "password": "p"}',

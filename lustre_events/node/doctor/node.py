@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
@@ -37,6 +38,19 @@ def runtime(kind: str) -> Iterator[Finding]:
         yield failure("runtime", f"{program} does not tell its version ({exc})", "repair the installation")
     else:
         yield ok("runtime", f"{said.stdout.decode(errors='replace').strip()} at {program}")
+        yield from _setuid(Path(program))
+
+
+def _setuid(program: Path) -> Iterator[Finding]:
+    """Look whether the runtime has a setuid starter: all users of the node may try to become root by it."""
+    try:
+        said = subprocesses.run([str(program), "buildcfg", "LIBEXECDIR"], VERSION_SECONDS)
+        starter = Path(os.fsdecode(said.stdout).strip().rpartition("=")[2]) / program.name / "bin" / "starter-suid"
+        if said.returncode == 0 and starter.stat().st_mode & stat.S_ISUID:
+            yield warning("runtime", f"{starter} is setuid; extractors do without it, and every user may try it",
+                          "dnf remove apptainer-suid, or set allow setuid = no in apptainer.conf")  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return  # there is none
 
 
 def libraries(endpoints: Mapping[str, Endpoint]) -> Iterator[Finding]:
