@@ -58,14 +58,14 @@ class Attempt:
 def again(run: Run, newer: Run, settle_ns: int, settle_max_ns: int) -> Run:
     """Return a run that is still settling, now that the same happened once more: the newest counts.
 
-    What was known before the first time stays: the old name, the content.
+    What was known before the first time stays: the old name, the content. It is held only if all of it is to be.
     """
     first_ns = min(run.first_ns, newer.first_ns)
     latest = max(run, newer, key=_stamp)
     return replace(
         latest, id=run.id, made_ns=run.made_ns, first_ns=first_ns, before=run.before, merged=run.merged + 1,
         due_ns=due(first_ns, newer.event_ns, settle_ns, settle_max_ns),
-        generation=max(run.generation, newer.generation),
+        generation=max(run.generation, newer.generation), hold=run.hold if newer.hold else "",
     )  # fmt: skip
 
 
@@ -167,8 +167,9 @@ def released(run: Run, now_ns: int) -> Run:
     """Return a dead or held run that a person tries again, with all its tries."""
     state = WAITING if run.body else SETTLING
     return replace(
-        run, state=state, due_ns=now_ns, ready_ns=now_ns, ended_ns=0, attempts=0, failed_ns=0, error="", status=0
-    )
+        run, state=state, due_ns=now_ns, ready_ns=now_ns, ended_ns=0, attempts=0, failed_ns=0, error="", status=0,
+        hold="",
+    )  # fmt: skip
 
 
 def anew(run: Run, digest: str, now_ns: int) -> Run:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import click
 import msgspec
@@ -11,6 +13,7 @@ import msgspec
 from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.cli.progress import Share, settled, verified, watched
 from lustre_events.config.settings import Settings
+from lustre_events.domain.action_run import HELD, SETTLING
 from lustre_events.errors import ConfigError
 from lustre_events.inspect import status
 from lustre_events.node import wiring
@@ -68,6 +71,8 @@ def reconcile(
 ) -> None:
     """Make good what was lost: scan the file system, verify a sample, then accept the losses that there were.
 
+    Rules of actions do not fire for what is found: their runs are held, and this says how many.
+
     Losses that are noticed meanwhile stay. Needs the file system and the index on this node, and a dispatcher.
     """
     streams = wiring.streams(settings)
@@ -92,6 +97,18 @@ def reconcile(
         )
     for mdt, until_ns in began.items():
         click.echo(f"{mdt}: losses recovered: {streams.accept(mdt, until_ns)}")
+    for line in _held(wiring.requests(settings).ask("actions", {})["rules"]):
+        click.echo(line)
+
+
+def _held(rules: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield for each rule of an action how many of its runs a person has to decide about."""
+    for rule in rules:
+        name, held, settling = rule["rule"], rule["runs"].get(HELD, 0), rule["runs"].get(SETTLING, 0)
+        more = f", and {settling} more may be when all is known about their files" if settling else ""
+        if held or settling:
+            see = f"lustre-events runs list --state held --rule {name!r}"
+            yield f"rule {name!r}: {held} runs are held{more}; see: {see}; then: runs release, or runs drop"
 
 
 @continuity_command.command("accept")

@@ -3,9 +3,10 @@
 A run begins as `settling`: something happened, and by what is known a rule could hold. Until it has settled it
 takes in what else happens. Whether the rule holds is asked then (run_settling.py).
 
-Nothing fires for what a scan, a reprocessing or a repair finds, since no record says it, and a rename of a
-directory says nothing about what is in it. A file that gets a name for which a rule holds now, and did not before,
-counts as new content, once: rsync and editors write under another name first.
+Nothing fires for what a scan, a reprocessing or a repair finds, since no record says it (while records are missing
+it is held: unrecorded.py), and a rename of a directory says nothing about what is in it. A file that gets a name
+for which a rule holds now, and did not before, counts as new content, once: rsync and editors write under another
+name first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lustre_events.actions import ledger
 from lustre_events.changelog.fid import FID
@@ -24,7 +25,7 @@ from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.user_runs import NAMED, events_of, owners_view
 from lustre_events.dispatcher.viewers import Viewers
-from lustre_events.domain.action_run import SETTLING, WAITING, Run, Seen
+from lustre_events.domain.action_run import HELD, SETTLING, WAITING, Run, Seen, key_of
 from lustre_events.domain.batch import Batch, ObjectChange
 from lustre_events.domain.namespace import OrderKey, eff_time_of
 from lustre_events.domain.pending import REPROCESS, SECOND_NS, due
@@ -66,6 +67,8 @@ class _Fired:
     """How many runs in a row have led to this."""
     once: bool = False
     """Only where the rule has not fired for this content yet."""
+    hold: str = ""
+    """Why its run is held; empty: it is not."""
 
 
 NOTHING = Before()
@@ -131,6 +134,29 @@ class ActionTriggers:
         fired = [*self._removals(happened, alive, before), *self._others(turn, present, stored, before)]
         if fired:
             self._write(turn, fired)
+
+    def before_found(self, turn: Turn, named: Collection[FID], lost: Collection[FID]) -> Before:
+        """Return what is known of objects of which a listing says that they have other names, or lost one."""
+        look, fids = turn.transaction, {*named, *lost}
+        facts = look.facts(fids)
+        owners = owners_view(turn, self.rules, self._viewers, facts, fids if self.rules.users else ())
+        gone = {fid: facts[fid] for fid in lost if fid in facts}
+        return Before(look.paths(fids), gone, look.objects(lost), owners)
+
+    def take_found(  # noqa: PLR0917 - as `take`, and why
+        self,
+        turn: Turn,
+        happened: Mapping[FID, ObjectChange],
+        alive: Collection[FID],
+        stored: Mapping[FID, ObjectRow],
+        before: Before,
+        why: str,
+    ) -> None:
+        """Write runs that are held for what no record has told, as `take` does."""
+        present = {fid: change for fid, change in happened.items() if fid in alive}
+        fired = [*self._removals(happened, alive, before), *self._others(turn, present, stored, before)]
+        if fired:
+            self._write(turn, [replace(each, hold=why) for each in fired])
 
     def _of_interest(
         self, turn: Turn, batch: Batch, present: Mapping[FID, ObjectChange]
@@ -268,7 +294,15 @@ class ActionTriggers:
         put_runs(turn, runs, after)
         fired = [
             _Fired(
-                each.rule, each.trigger, run.fid, run.stamp, run.first_ns, run.jobid, each.before, once=each.once
+                each.rule,
+                each.trigger,
+                run.fid,
+                run.stamp,
+                run.first_ns,
+                run.jobid,
+                each.before,
+                once=each.once,
+                hold=run.hold,
             )
             for each in events
             if self._is_later(each.rule, eff_time_of((run := each.run).stamp))
@@ -314,20 +348,21 @@ class ActionTriggers:
         """Yield the runs that change: a new one, or the one that is settling; older ones that wait are no more."""
         rule = fired.rule
         settle_ns = self._settle_of(rule, fired.trigger)
-        event_ns = min(eff_time_of(fired.stamp), turn.now_ns)
+        event_ns = turn.now_ns if fired.hold else min(eff_time_of(fired.stamp), turn.now_ns)
+        key = key_of(rule.name, fired.trigger, fired.stamp, str(fired.fid)) if fired.hold else ""
         run = Run(
-            id=uuid.uuid4().hex, key="", rule=rule.name, digest=rule.digest, trigger=fired.trigger,
+            id=uuid.uuid4().hex, key=key, rule=rule.name, digest=rule.digest, trigger=fired.trigger,
             endpoint=rule.endpoint, action=rule.action, fid=fired.fid, stamp=fired.stamp, event_ns=event_ns,
             first_ns=min(fired.first_ns, event_ns), generation=content, made_ns=turn.now_ns,
             due_ns=due(min(fired.first_ns, event_ns), event_ns, settle_ns, self._settle_max_ns),
-            before=fired.before, jobid=fired.jobid, depth=fired.depth,
+            before=fired.before, jobid=fired.jobid, depth=fired.depth, hold=fired.hold,
         )  # fmt: skip
         for other in others:
             if other.state == SETTLING:
                 yield ledger.again(other, run, settle_ns, self._settle_max_ns)
                 return
         for other in others:
-            if other.state == WAITING and fired.trigger in SUPERSEDING:
+            if _superseded(other, fired):
                 ended = ledger.superseded(other, turn.now_ns)
                 turn.counters.update(ledger.counted(other.state, ended.state))
                 yield ended
@@ -338,6 +373,13 @@ class ActionTriggers:
         if rule.settle_ns is not None:
             return rule.settle_ns
         return 0 if trigger in {REMOVED, DOCUMENT} else self._settle_ns
+
+
+def _superseded(other: Run, fired: _Fired) -> bool:
+    """Whether a run that was not delivered ends now: newer content has come, or the record of what a scan found."""
+    if other.state == HELD and other.hold:
+        return not fired.hold or fired.trigger in SUPERSEDING
+    return other.state == WAITING and fired.trigger in SUPERSEDING and not fired.hold
 
 
 def _facts_matter(change: ObjectChange) -> bool:

@@ -53,11 +53,13 @@ from lustre_events.dispatcher.transactions import (
     BatchSize,
     TransactionBatches,
     Write,
+    has_listing,
     names_in,
     record_batches,
     result_batches,
 )
 from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.unrecorded import Unrecorded
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
@@ -184,7 +186,11 @@ class Dispatcher:
         self._markers.committed(clock())
         self._walks = DirectoryWalks(planner)
         healing = Healing(planner, self._walks, settings.skew_seconds)
-        asks: dict[str, FileSystemQuestion] = {HEAL: healing, SCAN: Scanning(planner, self._walks, healing)}
+        self._unrecorded = Unrecorded(self._actions.triggers)
+        asks: dict[str, FileSystemQuestion] = {
+            HEAL: healing,
+            SCAN: Scanning(planner, self._walks, healing, self._unrecorded),
+        }
         self._records = RecordWriter(planner, self._walks, healing, self._actions.triggers)
         follow = partial(self._actions.follow_results, others=follow)
         self._jobs = Jobs(queue, self._registry, planner, settings)
@@ -251,6 +257,7 @@ class Dispatcher:
         self._whole = False
         blocks = self._incoming.blocks(self._cursors, timeout_seconds)
         entries = self._incoming.results()
+        self._unrecorded.lost = has_listing(entries) and self._incoming.lost()
         asked = self._requests.read()
         self._actions.read(self._counters, self._clock())
         waiting = self._jobs.waiting(self._installed.queues)

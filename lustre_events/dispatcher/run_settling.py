@@ -20,7 +20,7 @@ from lustre_events.dispatcher.action_runs import AT_ONCE, ActionRuns, site_first
 from lustre_events.dispatcher.run_views import asks_documents, gone_as_seen, without_old_names
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.dispatcher.user_runs import FACTS_WAIT_NS, MOST_FACTS_WAIT_NS
+from lustre_events.dispatcher.user_runs import FACTS_WAIT_NS, is_patient
 from lustre_events.dispatcher.viewers import OfUser, UserView, Viewers, seen_by_all
 from lustre_events.domain.action_run import (
     BY_BURST,
@@ -156,12 +156,13 @@ class RunSettling:
         made = [run for run in after if run is not None and run.state != SETTLING]
         fired = {(run.fid, rule.name): run.generation for run in made if run.trigger in {CONTENT, DOCUMENT}}
         turn.transaction.put_fired(fired)
-        why = self._runs.guards.made(rule.name, len(made), rule.burst, turn.now_ns)
+        now_ns = turn.now_ns
+        why = self._runs.guards.made(rule.name, sum(not run.hold for run in made), rule.burst, now_ns)
         if why:
             self._runs.hold(turn, Hold("rule", rule.name, why, turn.now_ns, BY_BURST))
 
     def _look(self, turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> _Known:
-        fids = {run.fid for run in runs if run.trigger != REMOVED}
+        fids = {run.fid for run in runs if run.trigger != REMOVED or run.hold}
         asks = asks_documents(rule)
         return _Known(
             turn.transaction.objects(fids), turn.transaction.facts(fids), turn.transaction.paths(fids),
@@ -175,17 +176,18 @@ class RunSettling:
         """Return what becomes of a run whose rule is asked now; None: it is forgotten."""
         if known.sights is None:
             return ledger.later(run, turn.now_ns + VIEWERS_WAIT_NS)
-        if run.trigger == REMOVED:
-            return self._made(turn, rule, run, gone_as_seen(rule, run, known.sights), {})
         row = known.rows.get(run.fid)
+        if run.trigger == REMOVED:
+            if run.hold and row is not None:  # a listing did not find its name: perhaps it has another one
+                return None if known.paths.get(run.fid) else ledger.later(run, turn.now_ns + _pause_of(turn, run))
+            return self._made(turn, rule, run, gone_as_seen(rule, run, known.sights), {})
         if row is None:
             return None  # gone meanwhile
         generation, facts = known.facts.get(run.fid, (0, None))
         paths = seen_by_all(known.sights, run.fid, known.paths.get(run.fid, ()))
         in_doubt = not paths and any(sight.in_doubt for sight in known.sights)
-        if (generation < row.generation or in_doubt) and turn.now_ns - run.made_ns < MOST_FACTS_WAIT_NS:
-            # The longer it waits, the less often it is looked at: a hundred thousand may wait for a slow worker.
-            return ledger.later(run, turn.now_ns + max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4))
+        if (generation < row.generation or in_doubt) and is_patient(turn, run):
+            return ledger.later(run, turn.now_ns + _pause_of(turn, run))
         return self._present(turn, rule, run, known, _seen(paths, row, facts))
 
     def _present(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
@@ -221,11 +223,12 @@ class RunSettling:
         # A run that has its key was asked for, or was made before its rule was edited: that it fired is no reason.
         if not run.key and known.fired.get((run.fid, rule.name), 0) >= known.rows[run.fid].content:
             return None
-        waits = run.fid in known.pending and turn.now_ns - run.made_ns < MOST_FACTS_WAIT_NS
+        waits = run.fid in known.pending and is_patient(turn, run)
         matches = self._matches.pop((run.id, run.merged), None)
         if waits or matches is None:
             self._questions.setdefault(rule.name, {})[run.id, run.merged] = run.fid
-            return ledger.later(run, turn.now_ns + (PENDING_WAIT_NS if waits else 0))
+            pause_ns = _pause_of(turn, run) if run.hold else PENDING_WAIT_NS
+            return ledger.later(run, turn.now_ns + (pause_ns if waits else 0))
         return run if matches else None
 
     def _made(self, turn: Turn, rule: ActionRule, run: Run, seen: Seen, documents: Mapping[str, Any]) -> Run | None:
@@ -240,6 +243,8 @@ class RunSettling:
         except ConfigError as exc:
             return ledger.refused(run, turn.now_ns, str(exc))
         run = ledger.ready(run, body, place, seen.uid, turn.now_ns)
+        if run.hold:
+            return ledger.held(run, run.hold)
         if run.depth > MOST_DEPTH:
             return ledger.held(run, f"more than {MOST_DEPTH} runs in a row, each woken by the one before")
         if turn.transaction.runs_at(rule.name, place, turn.now_ns - HOUR_NS, MOST_AT_A_PLACE) >= MOST_AT_A_PLACE:
@@ -281,6 +286,14 @@ class RunSettling:
 
 def _with_key(run: Run, key: str, rule: ActionRule) -> Run:
     return replace(run, key=key, digest=rule.digest, endpoint=rule.endpoint, action=rule.action)
+
+
+def _pause_of(turn: Turn, run: Run) -> int:
+    """Return how long a run waits until it is looked at again.
+
+    The longer it waits, the less often it is looked at: a hundred thousand may wait for a slow worker.
+    """
+    return max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4)
 
 
 def _unchanged(before: Seen | None, seen: Seen) -> bool:

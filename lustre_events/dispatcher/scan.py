@@ -25,6 +25,7 @@ from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.heal import Healing
 from lustre_events.dispatcher.listing_diff import Merged, Portion, portion_of
 from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.unrecorded import Listed, Unrecorded
 from lustre_events.dispatcher.work_planner import Question, WorkPlanner
 from lustre_events.domain.batch import ObjectChange
 from lustre_events.domain.namespace import OrderKey
@@ -42,7 +43,10 @@ _NAME = frozenset({Kind.NAME})
 class Scanning:
     """Takes portions of directories; `take` each result, then `write` them all, in the caller's transaction."""
 
-    def __init__(self, planner: WorkPlanner, walks: DirectoryWalks, healing: Healing) -> None:
+    def __init__(
+        self, planner: WorkPlanner, walks: DirectoryWalks, healing: Healing, unrecorded: Unrecorded
+    ) -> None:
+        self._unrecorded = unrecorded
         self._planner = planner
         self._walks = walks
         self._healing = healing
@@ -102,12 +106,14 @@ class Scanning:
             for fid, facts in merged.objects.items()
             if fid in merged.named & stored.keys()
         }
+        known = self._unrecorded.before(turn, merged.named & stored.keys(), merged.lost)
         before = self._walks.before(turn, named)
         turn.transaction.set_links(merged.links)
         self._walks.begin(turn, before)
         new = [(_new_row(fid, facts), facts) for fid, facts in merged.objects.items() if fid not in stored]
         turn.transaction.add_objects(new)
-        changed = self._changed(turn, merged, stored)
+        facts = turn.transaction.facts(stored)
+        changed = self._changed(turn, merged, stored, facts)
         self._planner.take(turn, changed)
         asked = [_question(row, _NEW, turn.now_ns) for row, _ in new]
         asked += [
@@ -116,14 +122,17 @@ class Scanning:
         self._planner.ask(turn, asked)
         self._planner.look_at(turn, tags.untold(turn, merged.objects))
         # Who has lost a name and has none left: is it still there?
-        self._planner.look_at(turn, merged.lost - turn.transaction.linked(merged.lost))
+        gone = merged.lost - turn.transaction.linked(merged.lost)
+        self._planner.look_at(turn, gone)
+        self._unrecorded.take(turn, Listed(merged.objects, stored, facts, merged.named, changed, gone), known)
         self._healing.want(turn, merged.disputed)
         turn.counters["scanned"] += sum(len(portion.names) for portion in self._portions)
         turn.counters["healed"] += merged.healed
 
-    def _changed(self, turn: Turn, merged: Merged, stored: dict[FID, ObjectRow]) -> dict[FID, ObjectChange]:
+    def _changed(
+        self, turn: Turn, merged: Merged, stored: dict[FID, ObjectRow], facts: Mapping[FID, tuple[int, Facts]]
+    ) -> dict[FID, ObjectChange]:
         """Return what has changed of objects whose facts are known; let `stat` look at the others."""
-        facts = turn.transaction.facts(stored)
         self._planner.look_at(turn, stored.keys() - facts.keys())
         changed: dict[FID, ObjectChange] = {}
         same: dict[FID, Facts] = {}
@@ -169,7 +178,7 @@ def _question(row: ObjectRow, chances: frozenset[Kind], now_ns: int) -> Question
 
 def _change(now_ns: int, facts: Facts) -> ObjectChange:
     change = ObjectChange(now_ns)
-    change.type, change.named = facts.type, True
+    change.type, change.named, change.found = facts.type, True, True
     return change
 
 

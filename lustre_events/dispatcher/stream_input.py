@@ -85,6 +85,10 @@ class Incoming:
             with self._alone(mdt):
                 self._continuity.review(mdt, cursors)
 
+    def lost(self) -> bool:
+        """Whether records are missing, and nobody has accepted it. Raises StreamError."""
+        return any(not loss.accepted for mdt in self._streams.mdts() for loss in self._streams.continuity(mdt))
+
     def _read(self, positions: dict[EpochKey, int], timeout_seconds: float) -> list[Block]:
         share = READ_BYTES // max(1, len(positions))
         blocks = self._streams.read(positions, share, timeout_seconds)

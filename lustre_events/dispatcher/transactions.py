@@ -159,6 +159,11 @@ def result_batches(
         yield batch
 
 
+def has_listing(entries: Sequence[tuple[str, Sequence[Result]]]) -> bool:
+    """Whether a result of some entries is a listing."""
+    return any(result.extractor == SCAN for _, results in entries for result in results)
+
+
 def names_in(result: Result) -> int:
     """Return how many names a listing has; of any other result 0."""
     listed = result.document.get("entries") if result.extractor == SCAN else None

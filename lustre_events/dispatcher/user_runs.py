@@ -50,6 +50,11 @@ class _Known:
     paths: Mapping[FID, Sequence[bytes]]
 
 
+def is_patient(turn: Turn, run: Run) -> bool:
+    """Whether a run goes on waiting for what is not known yet; what is held anyway has time."""
+    return bool(run.hold) or turn.now_ns - run.made_ns < MOST_FACTS_WAIT_NS
+
+
 def owners_view(
     turn: Turn, rules: ActionRules, viewers: Viewers, facts: Mapping[FID, tuple[int, Facts]], fids: Iterable[FID]
 ) -> dict[FID, Seen]:
@@ -82,7 +87,7 @@ def events_of(turn: Turn, rules: ActionRules, runs: Sequence[Run]) -> tuple[list
     for run in runs:
         row, (generation, facts) = known.rows.get(run.fid), known.facts.get(run.fid, (0, None))
         behind = row is not None and (facts is None or generation < row.generation)
-        if run.trigger != REMOVED and behind and turn.now_ns - run.made_ns < MOST_FACTS_WAIT_NS:
+        if run.trigger != REMOVED and behind and is_patient(turn, run):
             after.append(ledger.later(run, turn.now_ns + FACTS_WAIT_NS))
             continue
         after.append(None)

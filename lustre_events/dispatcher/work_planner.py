@@ -15,7 +15,7 @@ from lustre_events.domain.batch import ObjectChange
 from lustre_events.domain.pending import CREATED, REASONS, SECOND_NS, Kind, Wanted, merged
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE, File, Rules, Work
 from lustre_events.index.interface import Facts, Identity, Lane, ObjectRow, WorkKey
-from lustre_events.jobs.messages import BUILT_IN, BUILTIN_QUEUE, STAT, TAGS
+from lustre_events.jobs.messages import BUILT_IN, BUILTIN_QUEUE, SCAN, STAT, TAGS
 
 STAT_IDENTITY = Identity(STAT, "2", "")
 """The built-in extractor. A new version makes it known again, with a greater serial."""
@@ -308,6 +308,8 @@ def _question(row: ObjectRow, change: ObjectChange) -> Question:
 
 
 def _reason(change: ObjectChange) -> str:
+    if change.found:
+        return SCAN
     if change.created:
         return CREATED
     if change.content:

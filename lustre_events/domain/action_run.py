@@ -3,7 +3,7 @@
     settling     something happened; the rule is asked when the object has rested
     waiting      the rule holds, and what will be sent is fixed; due at `due_ns`
     sent         the courier has it until `due_ns`, the end of its lease
-    held         a guard stopped it; a person releases or drops it
+    held         a guard stopped it, or no record told of it; a person releases or drops it
     done         the endpoint has taken it
     dead         its tries are used up, or the endpoint refuses it; a person tries it again or drops it
     superseded   newer content came before it was delivered
@@ -75,6 +75,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         jobid: who did it, as far as the record says.
         error, status: of the last attempt.
         depth: how many runs in a row, each woken by the one before, have led to it.
+        hold: why it is held as soon as its rule holds; empty: it is not.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str = ""
     status: int = 0
     depth: int = 0
+    hold: str = ""
 
     @property
     def is_open(self) -> bool:

@@ -49,6 +49,7 @@ class ObjectChange:
         "created",
         "events",
         "first_ns",
+        "found",
         "gone",
         "jobid",
         "last_ns",
@@ -66,6 +67,8 @@ class ObjectChange:
         self.named = False
         """It has a new name, so the rules may answer differently."""
         self.created = False
+        self.found = False
+        """No record says it: somebody has looked."""
         self.gone = False
         """A record says that its last name is removed; other MDTs' records may know better."""
         self.type: str | None = None

@@ -305,6 +305,9 @@ def test_actions_that_wait_for_a_person_are_found() -> None:
     assert [each.level for each in service.actions(status_of({"actions": {"runs": {"tell": {"sent": 1}}}}))] == [
         "ok"
     ]
+    held = next(service.actions(status_of({"actions": {"runs": {"tell": {"held": 7}}}})))
+    wanted = ("warning", "lustre-events runs list --state held; then: runs release or runs drop")
+    assert (held.level, held.fix) == wanted
     assert list(service.actions(status_of({}))) == []
 
 

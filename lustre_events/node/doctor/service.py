@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from lustre_events.domain.action_run import DEAD, OPEN
+from lustre_events.domain.action_run import DEAD, HELD, OPEN
 from lustre_events.errors import LustreEventsError
 from lustre_events.inspect.status import Status
 from lustre_events.jobs import pools
@@ -204,6 +204,10 @@ def actions(status: Status) -> Iterator[Finding]:
     for name in found.failing:
         yield warning(f"endpoint {name}", "it fails, and is tried once a minute",
                       f"lustre-events endpoints check {name}")  # fmt: skip
+    held = found.count(HELD)
+    if held:
+        yield warning("actions", f"{held} runs are held, and each of them says why",
+                      "lustre-events runs list --state held; then: runs release or runs drop")  # fmt: skip
     dead = found.count(DEAD)
     if dead:
         yield warning("actions", f"{dead} runs are dead: what they were to tell has not arrived",
