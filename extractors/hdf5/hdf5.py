@@ -8,6 +8,7 @@ NetCDF classic has its module, hdf5_netcdf3.py. Gzip is seen through.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
@@ -24,6 +25,8 @@ from hdf5_values import clean
 from hdf5_walk import MAX_OBJECTS, MAX_SEEN, READING, SECONDS, Walk, dimensions_of, is_readable, numbers_of
 
 MAX_UNPACKED = 96 << 20  # bytes of a compressed file
+CUT_OFF = re.compile(r"truncated file: eof = (\d+),.* stored_eof = (\d+)")
+PREFIX = "Unable to synchronously open file "
 CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 
 
@@ -39,9 +42,22 @@ def conventions(document: dict[str, Any]) -> dict[str, Any]:
     return {"conventions": [word for word in named.replace(",", " ").split() if word]}
 
 
+def opened_file(opened: str | BinaryIO) -> h5py.File:
+    """Return the open file. Raises ValueError: HDF5 refuses it, with the reason in plain words."""
+    try:
+        return h5py.File(opened, "r")
+    except OSError as exc:
+        if exc.errno:
+            raise
+        reason = clean(str(exc))
+        if cut := CUT_OFF.search(reason):
+            raise ValueError(f"it is cut off: it has {cut[1]} of {cut[2]} bytes") from exc
+        raise ValueError(f"HDF5 cannot open it: {reason.removeprefix(PREFIX).strip('()')}") from exc
+
+
 def hdf5(opened: str | BinaryIO) -> dict[str, Any]:
     """Return the document of an HDF5 or NetCDF-4 file."""
-    with h5py.File(opened, "r") as file:
+    with opened_file(opened) as file:
         walk, reasons = Walk(), []
         top = walk.attributes_of("", file)
         try:

@@ -165,7 +165,9 @@ def _site_rules(path: Path | None, extractors: Collection[str], known: ActionNam
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: the rules cannot be read ({exc}); correct [dispatcher] rules") from exc
+        why = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        path = path.absolute()
+        raise ConfigError(f"{path}: the rules cannot be read ({why}); correct [dispatcher] rules") from exc
     return parse(text, str(path), extractors, HERE, "", known)
 
 

@@ -61,7 +61,7 @@ def change_feed() -> str | Response:
         address = site.feeds.make(user, form["make"])
         return _followed(flask.request.host_url.rstrip("/") + address)
     site.feeds.end(user, form.get("end", ""))
-    flask.flash("The feed has ended: its address no longer works.")
+    flask.flash("The feed is stopped: its address no longer works.")
     return flask.redirect(flask.url_for("account.followed"))
 
 
@@ -71,11 +71,11 @@ def subscribe() -> Response:
     site, form, person = flask.current_app.extensions["site"], flask.request.form, signin.person()
     if form.get("end"):
         subscribing.end(site, person.name, person.viewer, form["end"])
-        flask.flash("The subscription is ended.")
+        flask.flash("The subscription is stopped.")
     else:
         name, endpoint = form.get("name", ""), form.get("endpoint", "")
         subscribing.begin(site, person.name, person.viewer, name, endpoint)
-        flask.flash(f"{endpoint} is told of each new document that {name} finds.")
+        flask.flash(f"{endpoint} is notified of each new document that {name} finds.")
     return flask.redirect(flask.url_for("account.followed"))
 
 
@@ -96,7 +96,7 @@ def save() -> Response:
         return flask.redirect(flask.url_for("files.search"))
     query, sort = form.get("query", ""), form.get("sort", "")
     site.saved.save(user, form.get("name", "").strip() or query[:100], query, sort)
-    flask.flash("The search is saved; it stands on the first page.")
+    flask.flash("The search is saved; it is listed on the first page.")
     return flask.redirect(flask.url_for("files.search", q=query, sort=sort, facets=1))
 
 

@@ -76,4 +76,4 @@ def _asked(action: str, works: list[list[str]]) -> str:
     except StreamError as exc:
         return str(exc)
     files = "1 file" if len(works) == 1 else f"{len(works)} files"
-    return f"To be {'forgotten' if action == 'drop' else 'tried again'}: {files}."
+    return f"To be {'forgotten' if action == 'drop' else 'retried'}: {files}."

@@ -111,7 +111,7 @@ def _only_look() -> None:
     if flask.request.endpoint != "rq_dashboard.static" and not all(
         value is None or _PLAIN.fullmatch(str(value)) for value in arguments.values()
     ):
-        flask.abort(404, "No queue or job of ours has such a name.")
+        flask.abort(404, "There is no lustre-events queue or job with this name.")
 
 
 def _admit(login: Login, admins: tuple[str, ...]) -> Response | None:
@@ -171,7 +171,5 @@ def _explain(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return flask.Response(f"{error.description}\n", error.code or 500, content_type="text/plain; charset=utf-8")
     log.warning("a page failed: %s", type(error).__name__, extra={"action": "dashboard"})
-    sentence = (
-        f"This cannot be shown ({type(error).__name__}): something in Redis there is not what RQ writes as JSON.\n"
-    )
+    sentence = f"This cannot be shown ({type(error).__name__}): Redis holds something here that is not RQ's JSON.\n"
     return flask.Response(sentence, 502, content_type="text/plain; charset=utf-8")

@@ -55,7 +55,7 @@ def directory(fid: str = "") -> str:
         view = index.show(asked, visible_to=viewer)
         paths = (b"",) if view.fid == ROOT_FID else view.paths
         if not paths:
-            flask.abort(404, "There is no such directory, or it is not for you to see.")
+            flask.abort(404, "There is no such directory, or you may not see it.")
         path = paths[0].strip(b"/")
         hits = index.page(inside(path, "type:d"), limit=MOST + 1, visible_to=viewer, excerpts=False).hits
         whole = summed(view.fid, path, index.du(path, "type", visible_to=viewer))

@@ -94,7 +94,9 @@ class Tokens:
             connection.execute(f"DELETE FROM token WHERE {over}", {"old": now - KEPT_NS})  # noqa: S608
             open_ones = [each for each in _of(connection, user) if each.open_at(now)]
             if len(open_ones) >= MOST_OF_A_USER:
-                raise ConfigError(f"{user} has {MOST_OF_A_USER} tokens; revoke one that is not needed any more")
+                raise ConfigError(
+                    f"{user} has {MOST_OF_A_USER} tokens, the most allowed; revoke one that is no longer needed"
+                )
             connection.execute(
                 f"INSERT INTO token ({_COLUMNS}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (made.id, user, made.uid, label, " ".join(sorted(scopes)), made.made_ns, made.expires_ns, None,
@@ -145,7 +147,7 @@ def _check(label: str, scopes: Collection[str], life: float, most: float) -> Non
     if unknown or not scopes:
         raise ConfigError(f"a token is for {' or '.join(SCOPES)}, not for {', '.join(unknown) or 'nothing'}")
     if not 0 < life <= most:
-        raise ConfigError(f"a token lives for {most:g} days at most here ([web] token_days)")
+        raise ConfigError(f"a token is valid for at most {most:g} days here ([web] token_days)")
     if len(label) > LONGEST_LABEL or not label.isprintable():
         raise ConfigError(f"a label is one line of at most {LONGEST_LABEL} characters")
 

@@ -38,7 +38,7 @@ def run(key: str) -> str:
     others = _visible({"fid": first.run["fid"]}) if first is not None else []
     one, before, after = story(others, first.run["key"] if first is not None else "")
     if one is None:
-        flask.abort(404, "There is no such run, or its file is not for you to see.")
+        flask.abort(404, "There is no such run, or you may not see its file.")
     return flask.render_template("run.html", view=one, before=before, after=after, again=(DEAD, HELD))
 
 
@@ -53,7 +53,7 @@ def change() -> Response:
         flask.abort(403, "You may change runs of your own rules; others are changed by admins ([web] admins).")
     if asked["keys"]:
         done = _asked(action, asked)["runs"]
-        flask.flash(f"{'Dropped' if action == 'drop_runs' else 'To be tried again'}: {done} runs.")
+        flask.flash(f"{'Dropped' if action == 'drop_runs' else 'To be retried'}: {done} runs.")
     return flask.redirect(flask.url_for("runs.runs", rule=form.get("rule", ""), state=form.get("state", "")))
 
 
@@ -64,10 +64,10 @@ def hold() -> Response:
     arguments = {"name": form.get("name", ""), "kind": form.get("kind", "")}
     if form.get("action") == "release":
         _asked(*about_rules(_onlooker(), "release_action", arguments))
-        flask.flash(f"{arguments['name']} is released.")
+        flask.flash(f"{arguments['name']} is released: its runs go on.")
     else:
         _asked("hold_action", {**arguments, "why": f"{_admit().name} holds it"})
-        flask.flash(f"{arguments['name']} is held.")
+        flask.flash(f"{arguments['name']} is held: its runs wait until it is released.")
     return flask.redirect(flask.url_for("runs.runs"))
 
 

@@ -65,7 +65,7 @@ class SavedSearches:
                 "SELECT count(*) FROM saved WHERE user = ? AND name <> ?", (user, name)
             ).fetchone()
             if others >= MOST_OF_A_USER:
-                raise ConfigError(f"{user} keeps {MOST_OF_A_USER} searches; forget one first")
+                raise ConfigError(f"{user} has {MOST_OF_A_USER} saved searches, the most allowed; forget one first")
             connection.execute(
                 "INSERT OR REPLACE INTO saved VALUES (?, ?, ?, ?, ?)", (user, name, query, sort, now)
             )

@@ -135,10 +135,10 @@ def again(fid: str) -> Response:
     view, extractor = _view(fid), flask.request.form.get("extractor", "")
     known = {each.extractor for each in view.documents} | {each.extractor for each in view.failures}
     if extractor not in known:
-        flask.abort(400, f"{extractor!r} has never looked at this file; rules decide what is extracted.")
+        flask.abort(400, f"{extractor!r} has never read this file; add a rule that gives it this file.")
     site = flask.current_app.extensions["site"]
     site.ask("retry", {"works": [[str(view.fid), extractor]]})
-    flask.flash(f"{extractor} will look at this file again.")
+    flask.flash(f"{extractor} will read this file again.")
     return flask.redirect(flask.url_for("files.file", fid=fid))
 
 
@@ -151,7 +151,7 @@ def _view(text: str) -> ObjectView:
     with site.search() as index:
         view: ObjectView = index.show(fid, visible_to=signin.person().viewer)
     if not view.paths:
-        flask.abort(404, "There is no such file, or it is not for you to see.")
+        flask.abort(404, "There is no such file, or you may not see it.")
     return view
 
 

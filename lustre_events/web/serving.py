@@ -70,7 +70,7 @@ def server_of(app: Application, listen: str, threads: int, group: str = "") -> B
         if group and "unix_socket" in where:
             os.chown(where["unix_socket"], -1, grp.getgrnam(group).gr_gid)
     except (OSError, ValueError, KeyError) as exc:
-        raise ConfigError(f"{listen}: cannot be listened at ({exc}); correct [web] listen, listen_group") from exc
+        raise ConfigError(f"{listen}: cannot listen here ({exc}); correct [web] listen or listen_group") from exc
     threading.Thread(target=Doorkeeper(sockets).watch, daemon=True, name="doorkeeper").start()
     return server
 
@@ -141,4 +141,4 @@ class Turns:
 
 def _busy(start_response: Callable[..., Any]) -> Iterable[bytes]:
     start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "5")])
-    return [b"The console is busy: all of its threads search. Try again in a few seconds.\n"]
+    return [b"The console is busy: all of its threads are searching. Try again in a few seconds.\n"]

@@ -66,7 +66,9 @@ def require() -> Response | None:
     if flask.request.endpoint in _OPEN:
         return None
     if site.login.check is None:
-        flask.abort(401, "This console is entered through the site's proxy, which has named no user.")
+        flask.abort(
+            401, "The site's proxy named no user; open the console at the proxy's address, and log in there."
+        )
     return flask.redirect(flask.url_for("session.login", next=flask.request.full_path.rstrip("?")))
 
 

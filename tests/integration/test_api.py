@@ -290,7 +290,7 @@ def test_a_token_has_an_end_and_a_user_few_tokens(console: Console) -> None:
     """Its life is bounded by the site, and so is how many a user has; those that are over do not count."""
     now = [10**18]
     tokens = Tokens(Store(console.store), 30, clock=lambda: now[0])
-    with pytest.raises(Exception, match="30 days at most"):
+    with pytest.raises(Exception, match="at most 30 days"):
         tokens.create(OWNER, days=31)
     with pytest.raises(Exception, match="not for everything"):
         tokens.create(OWNER, scopes=["everything"])
@@ -469,7 +469,7 @@ def test_the_console_subscribes_to_a_saved_search_for_who_has_logged_in(console:
     csrf = token_in(client.get("/tokens").text)
     client.post("/saved", data={"csrf": csrf, "query": "path:/mnt/lustre/open/**", "name": "<b>all"})
     page = client.get("/saved").text
-    assert "Tell me" in page
+    assert "Notify me" in page
     assert "<b>all" not in page
     mine = {"user": OWNER, "uid": uid, "name": "<b>all"}
     sent = {"csrf": csrf, "name": "<b>all", "endpoint": "myself", "user": OTHER, "uid": "0"}

@@ -86,7 +86,7 @@ def test_nothing_that_workers_write_is_run_or_markup(
     assert answer.status_code == 200, answer.text
     assert not (tmp_path / "owned").exists()
     assert not re.search(r"<(img|script(?![^>]*\bsrc=))", answer.text)
-    for part in (WORKER, QUEUE, "no job of ours", "tabular", "odd"):
+    for part in (WORKER, QUEUE, "not a lustre-events job", "tabular", "odd"):
         assert part in unescape(answer.text)
     assert everything(client) == before
 

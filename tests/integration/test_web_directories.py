@@ -50,13 +50,13 @@ def test_sums_lead_down_the_tree(console: Console) -> None:
     page = reader.get("/directory").text
     assert rows(page) == [("<b>", "1", "5.0 KiB"), ("open", "3", "3.0 KiB"), ("closed", "1", "9 bytes")]
     assert "<b>" not in page
-    assert "8 files, 8.1 KiB in all" in page
+    assert "8 files, 8.1 KiB that you may see" in page
     links = {unescape(name): unquote(link) for link, name, _, _ in ROW.findall(page)}
     below = reader.get(links["open"]).text
     assert rows(below) == [("a*b\\xff", "2", "3.0 KiB")]
-    files = unescape(re.findall(r'href="([^"]+)">files in it', below)[0])
+    files = unescape(re.findall(r'href="([^"]+)">files in this directory', below)[0])
     assert "1 file\n" in reader.get(files).text
-    everything = unescape(re.findall(r'href="([^"]+)">all below it', below)[0])
+    everything = unescape(re.findall(r'href="([^"]+)">everything below it', below)[0])
     assert "4 files\n" in reader.get(everything).text
 
 
@@ -67,7 +67,7 @@ def test_sums_are_of_what_the_viewer_may_see(console: Console) -> None:
     assert ("closed", "no", "0 bytes") in rows(page)
     assert "7 files" in page
     inner = next(unquote(link) for link, name, _, _ in ROW.findall(page) if name == "closed")
-    assert "There is no directory in it" in other.get(inner).text
+    assert "It contains no directory" in other.get(inner).text
     assert other.get("/directory/[0x200000401:0x999:0x0]").status_code == 404
     assert other.get("/directory/nonsense").status_code == 404
     assert console.app().test_client().get("/directory").status_code == 302

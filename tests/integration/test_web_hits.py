@@ -97,7 +97,7 @@ def test_ones_own_hits_are_extracted_again(console: Console) -> None:
     ((action, asked),) = console.asked
     assert (action, asked["name"]) == ("reprocess", "hdf5")
     assert set(asked["fids"]) == {str(node(100 + number)) for number in range(1, RUNS, 2)}
-    assert "hdf5 will look again at 2 files of yours" in page
+    assert "hdf5 will read 2 files of yours again" in page
     assert "Go on" not in page
     assert other.post("/again", data={**form, "csrf": "guessed"}).status_code == 400
     assert other.post("/again", data={**form, "q": ""}).status_code == 400

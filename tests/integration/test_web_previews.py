@@ -79,7 +79,7 @@ def test_a_file_page_draws_its_preview(reader: FlaskClient) -> None:
     assert 'class="why"' in page
     assert "preview.lines" not in page
     assert '<details class="keys" open' in page
-    assert "<summary>Where this comes from</summary>" in page
+    assert "<summary>Where this document comes from</summary>" in page
 
 
 def test_hostile_previews_are_text(reader: FlaskClient) -> None:

@@ -4,7 +4,7 @@
 name = "who removes raw data"         # runs and counts are told by it
 on = ["removed", "renamed"]           # what happens: content, created, removed, renamed, attributes, xattr, hsm
 directories = ["/proj/*/raw/**"]      # conditions as for extractors: extensions, globs, owners, min_size, ...
-query = "instrument:ARPES"            # for on = "document": a document was written, and this finds the file
+query = "common.instrument:ARPES"            # for on = "document": a document was written, and this finds the file
 types = ["f", "d"]                    # files, directories; default: files
 action = "webhook"                    # mail, nats, redis, kafka
 endpoint = "data-managers"            # of the file that [actions] endpoints names

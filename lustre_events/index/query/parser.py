@@ -1,7 +1,7 @@
 """The query language: Lucene-like text to a small tree that knows no database.
 
     columns:temperature AND size:>1k            a document's key, a fact
-    instrument:ARPES temperature:[10 TO 20]     no operator means AND
+    common.instrument:ARPES temperature:[10 TO 20]     no operator means AND
     path:/proj/run7/** (ext:h5 OR ext:nc)       * and ? stay in one directory, ** crosses them
     "silicon carbide" graph* NOT owner:alice    words, phrases, beginnings of words, in documents and in names
 

@@ -1,8 +1,8 @@
 """The search: what is the same on every database. A database gives the few calls of backend.py.
 
     with open_search("sqlite:///index.db") as index:
-        page = index.page("instrument:ARPES AND size:>1G", limit=20)
-        following = index.page("instrument:ARPES AND size:>1G", limit=20, cursor=page.cursor)
+        page = index.page("common.instrument:ARPES AND size:>1G", limit=20)
+        following = index.page("common.instrument:ARPES AND size:>1G", limit=20, cursor=page.cursor)
 
 Every call sees one moment of the index. With `visible_to` it tells what that user may know, and nothing else
 (visibility.py). Every call may raise IndexUnavailable.

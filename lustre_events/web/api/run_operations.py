@@ -42,7 +42,7 @@ def run(call: Call) -> dict[str, Any]:
     others = _visible(call, {"fid": first.run["fid"]}, MOST) if first is not None else []
     one, before, after = story(others, first.run["key"] if first is not None else "")
     if one is None:
-        raise ConfigError(f"there is no run {key!r}, or its file is not for you to see")
+        raise ConfigError(f"there is no run {key!r}, or you may not see its file")
     before_json, after_json = ([_json(call, each) for each in some] for some in (before, after))
     return {"run": _json(call, one), "before": before_json, "after": after_json}
 

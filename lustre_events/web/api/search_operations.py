@@ -108,7 +108,7 @@ def file(call: Call) -> dict[str, Any]:
     with call.search() as index:
         view = index.show(fid, visible_to=call.viewer)
     if not view.paths:
-        raise ConfigError(f"{fid}: there is no such file, or it is not for you to see")
+        raise ConfigError(f"{fid}: there is no such file, or you may not see it")
     return view_json(call.mount.placed(view))
 
 
