@@ -62,7 +62,7 @@ def _one_column(form: Form, body: Sequence[str]) -> str:
     if form.width > 1:
         return ""
     later = lines[1:] or lines
-    several = sum(len(line.split()) > 1 for line in later)
+    several = sum(len(line.split()) > 1 and line[0] != '"' and kind_of(line) != "time" for line in later)
     if several and several >= SEVERAL * len(later):
         return "nothing separates its lines into fields of one number: each line is one column"
     for mark in SEPARATING:
@@ -109,7 +109,7 @@ def _torn(form: Form, rows: Sequence[Sequence[str]]) -> str:
 
 
 def _is_torn(cell: str) -> bool:
-    if cell.count("(") != cell.count(")") or cell.count("[") != cell.count("]"):
+    if cell.count("(") + cell.count("[") != cell.count(")") + cell.count("]"):  # [0, 1) is an interval
         return True
     return cell == "&" or (len(cell) > 1 and cell.startswith("'") and not cell.endswith("'"))
 
@@ -125,7 +125,7 @@ def _words(form: Form, below: Sequence[Sequence[str]]) -> str:
     for place, row in enumerate(below):
         kinds = [kind_of(cell, form.decimal) for cell in row]
         words = [kinds[at] for at in numeric if at < len(kinds)]
-        if "text" in words and not {"number", "time"} & {*kinds}:
+        if len(numeric) > 1 and "text" in words and not {"number", "time"} & {*kinds}:
             return f"row {place + 1} has words where others have numbers: it may be no row of this table"
     if form.places and form.guessed:
         mixed = sum({"text", "number"} <= {*kinds} for kinds in filled)

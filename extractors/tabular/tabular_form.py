@@ -103,12 +103,14 @@ def form_of(sample: str, *, whole: bool) -> Form:
     rows = list(_tried(form, body))
     place = _widths(form, lines, rows)
     if form.width:
-        above = place - form.header_lines  # where names may stand before rows of their width
+        if form.delimiter != ",":
+            form.decimal = decimal_of([cell for row in rows[place:] for cell in row])
         form.ragged += (late := late_header(rows[place:], form.decimal) if not place else 0)
         _skip(form, lines, late)
         _header(form, [row[: form.width] for row in rows[place + late :]])
-        whole_rows = rows[:-1] if len(body) == 2 * ROWS > len(rows) else rows  # the last may go on
-        form.doubts = doubts(form, sample, body[:ROWS], whole_rows[above + late :])
+        said = lines[form.skip : form.skip + 2 * ROWS]
+        read = list(_tried(form, said))  # as the table is read: blank lines and marks within quotes are kept
+        form.doubts = doubts(form, sample, body[:ROWS], read[:-1] if len(said) == 2 * ROWS > len(read) else read)
     return form
 
 

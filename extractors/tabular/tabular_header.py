@@ -108,7 +108,7 @@ def _differ(first: Sequence[str], below: Sequence[Sequence[str]], decimal: str) 
 def late_header(rows: Sequence[Sequence[str]], decimal: str) -> int:
     """Return how many rows of other values, some with numbers, stand before names that are above numbers only."""
     for place, row in enumerate(rows[1:50], 1):
-        if not are_words(row):
+        if not are_words(row) or any(number_of(cell, ",") is not None for cell in row):
             continue
         below = rows[place + 1 :]
         kinds = {kind_of(cell, decimal) for one in below for cell in one if len(one) == len(row)}

@@ -56,6 +56,12 @@ READ: dict[str, tuple[str, list[str], int, dict[str, Any]]] = {
                                            2, {"comments": ["Sample,A", "Date,2026-01-01", "No,7"]}),
     "a unit that marks comments": ("EXPL\nTAG\tCV\n\tPt\tT\n\t#\ts\n" + "".join(f"\t{n}\t{n / 2}\n" for n in TEN),
                                    ["unnamed", "Pt", "T"], 10, {"units": {"Pt": "#", "T": "s"}}),
+    "words for a value": ("sample,conc\nS-1,1.5\nS-2,BDL\nS-3,2.5\n", ["sample", "conc"], 3, {}),
+    "a mark within quotes": ('n,w\n1,"a\n#"\n' + "2,a\n" * 6, ["n", "w"], 7, {"ragged_rows": None}),
+    "intervals": ('bin,n\n"[0, 1)",5\n"[1, 2)",7\n', ["bin", "n"], 2, {}),
+    "one column in quotes": ('"note"\n"a, b"\n"c, d"\n', ["note"], 2, {}),
+    "decimal commas that look like thousands": ("1000,000 0,500\n1000,000 1000,250\n0,000 0,000\n1,250 0,125\n",
+                                                ["column1", "column2"], 4, {"decimal": ","}),
     "grouped thousands": ('city,n\nA,"1,234"\nB,999\n', ["city", "n"], 2, {}),
 }  # fmt: skip
 DOUBTED = {
@@ -86,7 +92,7 @@ DOUBTED = {
     "a second table": ("a,b\n1,2\n3,4\n\nc,d,e\n5,6,7\n8,9,10\n11,12,13\n", "another table"),
     "a second header": ("t,v\n0,1\n1,2\nt,v\n2,3\n3,4\n", "another table"),
     "names in two rows": (",x,x\n,mean,std\nA,1,2\nB,3,4\nC,5,6\n", "two rows"),
-    "a row of words": ("g,n\nA,1\nB,2\nC,3\ntotal,none known\n", "row 4 has words"),
+    "a row of words": ("g,n\n5,1\n6,2\n7,3\n* a,see notes\n", "row 4 has words"),
     "many widths": ("Cycle,Cap\n,Step,Name\n,,Record,V\n1,10\n,1,CC\n,,1,3.0\n,,2,3.1\n", "number of fields"),
     "fields without a separator": (" 1  abc    1.5\n 2         2.5\n 3  def    3.5\n", "blank in all"),
 }  # fmt: skip
