@@ -1,4 +1,4 @@
-"""Runs of actions: a container for a file, as the file's owner, whose outputs are published.
+"""Runs of actions: a container for a file, as the file's owner, whose outputs are published; or a job of Slurm.
 
 What Redis brings counts only with the seal of the site's dispatcher, and until the attempt's end. The folder of the
 action, the rights and the target are this node's own to decide.
@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,8 @@ from lustre_events.catalog import action_folders, manifest
 from lustre_events.catalog.action_folders import ContainerAction
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules import containers
+from lustre_events.domain.rules import batch_scripts, containers
+from lustre_events.domain.rules.file_workers import work_of
 from lustre_events.errors import ConfigError, ExtractorError, LustreEventsError, UnknownExtractor
 from lustre_events.jobs.messages import JobItem
 from workers import publication
@@ -39,6 +40,7 @@ from workers.privileges import Account
 from workers.publication import OutputsRefused, Place, Step
 from workers.rights import OwnerRefused, Rights
 from workers.runs import ActionRuntime, Outputs, RunOutcome
+from workers.slurm_jobs import SlurmJobs
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,8 @@ class ActionExecutor:
     answers: AnswerSink
     clock: Callable[[], int] = time.time_ns
     step: Step = _nothing
+    jobs: SlurmJobs | None = None
+    """What submits jobs of Slurm; None: there are no scripts here."""
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def run(self, sealed: str) -> None:
@@ -96,16 +100,27 @@ class ActionExecutor:
             raise ConfigError(f"a run of an action is refused: {exc}") from exc
         if self.clock() >= delivery.expires_ns:
             raise ConfigError("a run of an action came after its attempt had ended; it is given out again")
-        for event in delivery.events:
-            attempt = self._attempt(delivery, event)
+        for event, attempt in self._attempts(delivery):
             log.info(
-                "%s: %s %s", containers.action_of(delivery.endpoint), attempt.outcome, attempt.error,
+                "%s: %s %s", work_of(delivery.endpoint), attempt.outcome, attempt.error,
                 extra={"action": "run", "run": event.run},
             )  # fmt: skip
             self._answer(delivery, event, attempt)
 
+    def _attempts(self, delivery: Delivery) -> Iterator[tuple[Parcel, Attempt]]:
+        if not batch_scripts.script_of(delivery.endpoint):
+            yield from ((event, self._attempt(delivery, event)) for event in delivery.events)
+        elif self.jobs is not None:
+            yield from self.jobs.attempts(delivery)
+        else:
+            said = "no job is submitted here: set [actions] slurm_scripts on this node, too"
+            yield from ((event, Attempt(ENDPOINT, error=said)) for event in delivery.events)
+
     def _answer(self, delivery: Delivery, event: Parcel, attempt: Attempt) -> None:
-        answer = Answer(event.run, delivery.attempt, attempt.outcome, attempt.status, attempt.error[:500])
+        answer = Answer(
+            event.run, delivery.attempt, attempt.outcome, attempt.status, attempt.error[:500],
+            attempt.retry_after_ns, handle=attempt.handle,
+        )  # fmt: skip
         while True:
             try:
                 return self.answers.answer(encode_answers([answer]))

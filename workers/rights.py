@@ -64,6 +64,17 @@ class Rights:
                 f"{manifest.identity} as it is now is not approved to run as the owner of each file; look at it, "
                 f"then run: lustre-events extractor approve {manifest.identity}"
             )
+        return self._by_uid(uid)
+
+    def owner(self, uid: int) -> Account | None:
+        """Return the account of a file's owner; None: this worker's own user. Raises OwnerRefused."""
+        if self.own_uid == 0:
+            return self._by_uid(uid)
+        if uid != self.own_uid:
+            raise OwnerRefused(f"it belongs to uid {uid}, and this worker is uid {self.own_uid}")
+        return None
+
+    def _by_uid(self, uid: int) -> Account:
         if uid < self.min_uid:
             raise OwnerRefused(f"it belongs to uid {uid}, which is below [worker] min_uid = {self.min_uid}")
         try:

@@ -17,6 +17,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from lustre_events import llapi
 from lustre_events.actions.seal import WORKER, read_seal
 from lustre_events.actions.sealed_jobs import PoolSeal
+from lustre_events.actions.slurm_commands import SlurmCommands
 from lustre_events.catalog import action_folders, manifest, own_extractors, signature
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.changelog.fid import FID
@@ -44,6 +45,7 @@ from workers.process import ProcessRuntime
 from workers.redis_full import RoomRetry
 from workers.rights import Rights
 from workers.runs import ActionRuntime
+from workers.slurm_jobs import SlurmJobs
 from workers.unpacked import ImageCache
 from workers.walltime import Walltime
 from workers.worker import Worker
@@ -86,11 +88,17 @@ def actions_in(settings: Settings) -> dict[str, Manifest]:
 
 def actions_of(settings: Settings, runtime: ActionRuntime, rights: Rights, answers: RunAnswers) -> ActionExecutor:
     """Return what runs actions here. Raises ConfigError: its key is not there, or no folder is named."""
-    if not settings.actions.folders:
-        raise ConfigError("[actions] folders is empty; name the folders with actions, or stop the worker for them")
+    own, files = settings.actions, files_of(settings)
+    if not own.folders and not own.slurm_scripts:
+        raise ConfigError(
+            "[actions] folders and slurm_scripts are empty; name folders with actions or job scripts, or stop the"
+            " worker for them"
+        )
     seal = read_seal(worker_key(settings), WORKER)
-    folders = tuple(map(Path, settings.actions.folders))
-    return ActionExecutor(seal, folders, files_of(settings), runtime, rights, answers)
+    folders = tuple(map(Path, own.folders))
+    scripts = Path(own.slurm_scripts) if own.slurm_scripts else None
+    jobs = scripts and SlurmJobs(scripts, files, rights, SlurmCommands(), own.slurm_poll_seconds)
+    return ActionExecutor(seal, folders, files, runtime, rights, answers, jobs=jobs or None)
 
 
 def worker(settings: Settings, until: float | None = None, beat: Callable[[], None] = lambda: None) -> Worker:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from lustre_events.actions.kinds import KINDS, orders
+from lustre_events.actions.kinds import KINDS, OF_WORKERS, orders
 from lustre_events.actions.kinds.cloud_event import when
 from lustre_events.actions.kinds.kind import Subject
 from lustre_events.domain.action_run import Run, Seen
@@ -65,7 +65,7 @@ def rendered(rule: ActionRule, run: Run, known: Mapping[str, Any]) -> bytes:
     data = templates.filled(DEFAULT_BODY if rule.body is None else rule.body, known)
     if rule.body is None:
         data = {name: value for name, value in data.items() if value is not None}
-    make = orders.rendered if rule.outputs else KINDS[rule.action].rendered
+    make = orders.rendered if rule.outputs else {**KINDS, **OF_WORKERS}[rule.action].rendered
     body = make(Subject(run, rule, data, known))
     if len(body) > rule.most_body:
         raise ConfigError(

@@ -18,11 +18,13 @@ MOST_EVENTS = 1_000
 
 
 class Parcel(msgspec.Struct, frozen=True, gc=False):
-    """One run that is sent: its id in the ledger, its idempotency key, and its body."""
+    """One run that is sent: its id in the ledger, its idempotency key, its body; `handle`, `again`: see Run."""
 
     run: str
     key: str
     body: bytes
+    handle: str = ""
+    again: int = 0
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
@@ -44,11 +46,12 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     error: str = ""
     retry_after_ns: int = 0
     together: int = 0
+    handle: str = ""
 
     @property
     def of_attempt(self) -> Attempt:
         """What the ledger wants to know of it."""
-        return Attempt(self.outcome, self.status, self.error, self.retry_after_ns, self.together)
+        return Attempt(self.outcome, self.status, self.error, self.retry_after_ns, self.together, self.handle)
 
 
 class _Delivery(msgspec.Struct):

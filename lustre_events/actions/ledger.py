@@ -29,6 +29,7 @@ from lustre_events.domain.action_run import (
     key_of,
 )
 from lustre_events.domain.pending import SECOND_NS, due
+from lustre_events.domain.rules import batch_scripts
 
 FIRST_RETRY_NS = 10 * SECOND_NS
 LONGEST_RETRY_NS = 3_600 * SECOND_NS
@@ -39,20 +40,27 @@ RETRIED_NS = 24 * 3_600 * SECOND_NS
 MOST_ERROR = 500
 
 OK, AGAIN, REFUSED, ENDPOINT, UNTRIED, GONE = "ok", "again", "refused", "endpoint", "untried", "gone"
+STARTED = "started"
 """How an attempt ends: taken; later; never (the event is wrong); held (the endpoint is wrong); it was not made; the
-file is not there any more."""
-OUTCOMES = (OK, AGAIN, REFUSED, ENDPOINT, UNTRIED, GONE)
+file is not there any more; a job does it, which is to be looked at later."""
+OUTCOMES = (OK, AGAIN, REFUSED, ENDPOINT, UNTRIED, GONE, STARTED)
+FIRST_LOOK_NS = 15 * SECOND_NS
+"""Until a job is looked at again that could not be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How one attempt of one run ended. `together`: with how many other events it was sent."""
+    """How one attempt of one run ended. `together`: with how many other events it was sent.
+
+    `handle`: of STARTED: the job, which is looked at again after `retry_after_ns`.
+    """
 
     outcome: str
     status: int = 0
     error: str = ""
     retry_after_ns: int = 0
     together: int = 0
+    handle: str = ""
 
 
 def again(run: Run, newer: Run, settle_ns: int, settle_max_ns: int) -> Run:
@@ -91,6 +99,16 @@ def handed_out(run: Run, attempt: str, now_ns: int, lease_ns: int) -> Run:
     return replace(run, state=SENT, attempt=attempt, attempts=run.attempts + 1, due_ns=now_ns + lease_ns)
 
 
+def looked_at(run: Run, attempt: str, now_ns: int, lease_ns: int) -> Run:
+    """Return a run whose job is looked at now."""
+    return replace(run, attempt=attempt, due_ns=now_ns + lease_ns)
+
+
+def may_have_job(run: Run) -> bool:
+    """Whether somewhere a job may wait for a run that waits itself: then it goes out again, whatever is newer."""
+    return bool(run.attempts and batch_scripts.script_of(run.endpoint))
+
+
 def lost(run: Run, now_ns: int) -> Run:
     """Return a run whose lease has ended without an answer: whether it arrived is not known, so it goes again."""
     return replace(run, state=WAITING, due_ns=now_ns, error="nobody answered in time", status=0)
@@ -98,6 +116,14 @@ def lost(run: Run, now_ns: int) -> Run:
 
 def taken(run: Run, attempt: Attempt, now_ns: int) -> Run:
     """Return a run after an attempt."""
+    if attempt.outcome == STARTED:
+        return _goes_on(run, attempt, now_ns, attempt.retry_after_ns)
+    if run.handle and attempt.outcome in {UNTRIED, ENDPOINT}:
+        return _goes_on(run, attempt, now_ns, FIRST_LOOK_NS)
+    return _tried(run, attempt, now_ns)
+
+
+def _tried(run: Run, attempt: Attempt, now_ns: int) -> Run:
     if attempt.outcome == OK:
         return _ended(run, DONE, now_ns, "", attempt.status)
     if attempt.outcome == GONE:
@@ -115,15 +141,29 @@ def taken(run: Run, attempt: Attempt, now_ns: int) -> Run:
     return _retry(run, attempt, now_ns)
 
 
+def _goes_on(run: Run, attempt: Attempt, now_ns: int, after_ns: int) -> Run:
+    """Return a run whose job is looked at again."""
+    due_ns = now_ns + min(max(after_ns, 0), LONGEST_WAIT_NS)
+    return replace(
+        run, state=SENT, handle=attempt.handle or run.handle, due_ns=due_ns, attempt="",
+        error=attempt.error[:MOST_ERROR], status=attempt.status,
+    )  # fmt: skip
+
+
 def _retry(run: Run, attempt: Attempt, now_ns: int) -> Run:
     failed_ns = run.failed_ns or now_ns
     if now_ns - failed_ns >= RETRIED_NS:
         return _ended(run, DEAD, now_ns, attempt.error, attempt.status)
     wait_ns = max(wait(run), min(attempt.retry_after_ns, LONGEST_WAIT_NS))
     return replace(
-        run, state=WAITING, due_ns=now_ns + wait_ns, failed_ns=failed_ns, error=attempt.error[:MOST_ERROR],
-        status=attempt.status,
+        without_job(run), state=WAITING, due_ns=now_ns + wait_ns, failed_ns=failed_ns,
+        error=attempt.error[:MOST_ERROR], status=attempt.status,
     )  # fmt: skip
+
+
+def without_job(run: Run) -> Run:
+    """Return a run whose job, if it had one, has ended in vain: the next one has another name."""
+    return replace(run, handle="", again=run.again + 1) if run.handle else run
 
 
 def wait(run: Run) -> int:
@@ -167,8 +207,8 @@ def released(run: Run, now_ns: int) -> Run:
     """Return a dead or held run that a person tries again, with all its tries."""
     state = WAITING if run.body else SETTLING
     return replace(
-        run, state=state, due_ns=now_ns, ready_ns=now_ns, ended_ns=0, attempts=0, failed_ns=0, error="", status=0,
-        hold="",
+        without_job(run), state=state, due_ns=now_ns, ready_ns=now_ns, ended_ns=0, attempts=0, failed_ns=0,
+        error="", status=0, hold="",
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from lustre_events.actions.delivery import Answer, Delivery, decode_answers, encode_delivery
 from lustre_events.actions.seal import Seal
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules import containers
+from lustre_events.domain.rules.file_workers import work_of
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams.deliveries import DeliveryQueue
@@ -89,7 +89,7 @@ class WorkersLink:
         now_ns = self._clock()
         self._jobs.enqueue_actions([
             (
-                containers.action_of(each.endpoint), self._seal.sealed(encode_delivery(each)),
+                work_of(each.endpoint), self._seal.sealed(encode_delivery(each)),
                 max(1, (each.expires_ns - now_ns) // SECOND_NS),
             )
             for each in deliveries
@@ -109,7 +109,7 @@ class WorkersLink:
 
 
 class BothLinks:
-    """See CourierLink: runs of containers go to file workers, all others to the courier."""
+    """See CourierLink: runs of containers and jobs go to file workers, all others to the courier."""
 
     def __init__(self, courier: CourierLink, workers: CourierLink) -> None:
         self._courier = courier
@@ -119,8 +119,8 @@ class BothLinks:
 
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Give deliveries."""
-        self._workers.put([each for each in deliveries if containers.action_of(each.endpoint)])
-        self._courier.put([each for each in deliveries if not containers.action_of(each.endpoint)])
+        self._workers.put([each for each in deliveries if work_of(each.endpoint)])
+        self._courier.put([each for each in deliveries if not work_of(each.endpoint)])
 
     def waiting(self) -> int:
         """Return how many deliveries no courier has taken."""

@@ -18,7 +18,7 @@ from lustre_events.catalog.program_files import Room, walk
 from lustre_events.catalog.subscriptions import Allowed, SubscriptionFolder, stamped, users_subscriptions
 from lustre_events.catalog.user_rules import UsersRules, groups_of, rule_files, user_rules
 from lustre_events.config.toml_text import read_toml, sentence
-from lustre_events.domain.rules import containers
+from lustre_events.domain.rules import batch_scripts, containers
 from lustre_events.domain.rules import endpoints as endpoint_file
 from lustre_events.domain.rules.action_file import ActionNames, CheckQuery, ReadWith
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
@@ -51,6 +51,10 @@ class Places:
     actions: tuple[Path, ...] = ()
     """Folders with actions that run in a container."""
     subscriptions: SubscriptionFolder | None = None
+    of_workers: Mapping[str, ReadWith] = field(default_factory=dict)
+    """Kinds of actions that file workers do without a folder, each with what reads its `with`."""
+    scripts: Path | None = None
+    """The folder of job scripts; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +117,12 @@ class Catalog:
         endpoints, grants = read_endpoints_and_grants(self._places.endpoints)
         installed = action_folders.load_all(self._places.actions)
         endpoints |= {each.name: each for each in map(_file_workers, installed.values())}
+        endpoints |= batch_scripts.endpoints(self._places.scripts)
         folders = {name: each.read_with for name, each in installed.items()}
-        return ActionNames(self._places.kinds, endpoints, self._places.check_query, folders=folders), grants
+        names = ActionNames(
+            self._places.kinds, endpoints, self._places.check_query, None, folders, self._places.of_workers
+        )
+        return names, grants
 
     def extractors(self) -> dict[str, Manifest]:
         """Return the extractors by identity. Raises ManifestError: one of the site's is wrong."""
@@ -191,10 +199,9 @@ def read_endpoints_and_grants(path: Path | None) -> tuple[dict[str, Endpoint], S
 
 
 def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
-    if places.rules is not None:
-        yield from _stamp(places.rules)
-    if places.endpoints is not None:
-        yield from _stamp(places.endpoints)
+    for single in (places.rules, places.endpoints, places.scripts):  # of scripts names alone count: the folder's time
+        if single is not None:
+            yield from _stamp(single)
     with contextlib.suppress(OSError):
         for path in rule_files(places.user_rules):
             yield from _stamp(path, follow=False)

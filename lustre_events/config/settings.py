@@ -158,6 +158,8 @@ class ActionsSettings:
         "file with the key that seals jobs of such actions, for dispatcher and file workers; empty: worker.key in "
         "[filesystem] state",
     )
+    slurm_scripts: str = setting("", "folder with the job scripts of `slurm`; empty: no rule can submit jobs")
+    slurm_poll_seconds: float = setting(15.0, "look at a job of Slurm this often; well below its MinJobAge")
 
 
 @dataclass(frozen=True, slots=True)

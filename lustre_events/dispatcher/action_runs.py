@@ -2,6 +2,7 @@
 
     waiting, due       it goes to the courier, leased, as far as rates, holds and what is out already allow
     sent, answered     done; or due again, dead, or waiting until its endpoint is released
+    sent, with a job   done, dead or due again when the job has ended; until then it is looked at now and then
     sent, lease ended  nobody knows whether it arrived: due again, with the same key
 
 A delivery goes out only when its lease is committed, and an answer is acknowledged only when it is committed. So a
@@ -25,6 +26,7 @@ from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import UserView, Viewers
 from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Run
 from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules import batch_scripts
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules, user_of
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.grants import Author
@@ -37,6 +39,8 @@ AT_ONCE = 200
 LEASE_NS = 10 * SECOND_NS
 """Beyond the endpoint's own time."""
 MOST_OUT_EVENTS = 4_000
+JOB_WAIT_NS = 15 * SECOND_NS
+"""So often a run looks whether the job before it, for the same file, has ended."""
 
 
 @dataclass(slots=True)
@@ -106,7 +110,11 @@ class ActionRuns:
         left = self._deliveries_left(endpoint, rule)
         if left <= 0:
             return 0
-        out = sum(each.events for each in self._out.values() if each.rule == rule.name)
+        out = (
+            turn.transaction.count_runs(SENT, rule.name, rule.running)  # those whose jobs go on, too
+            if rule.running and rule.submits
+            else sum(each.events for each in self._out.values() if each.rule == rule.name)
+        )
         rates = (
             self.guards.room("rule", rule.name, rule.per_minute, turn.now_ns),
             self.guards.room("endpoint", endpoint.name, endpoint.per_minute, turn.now_ns),
@@ -149,25 +157,24 @@ class ActionRuns:
 
     @staticmethod
     def _one_of_each(turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> list[Run]:
-        """Let a container's run wait while another one of its rule works on the same file: both would publish."""
-        if not rule.outputs:
+        """Let a run wait while a container or job of its rule works on the same file: both would publish."""
+        if not rule.outputs and not rule.submits:
             return list(runs)
         open_ = turn.transaction.open_runs({run.fid for run in runs}) if runs else ()
         busy = {run.fid for run in open_ if run.rule == rule.name and run.state == SENT}
         found = []
+        wait_ns = JOB_WAIT_NS if rule.submits else SECOND_NS
         for run in runs:
             goes = run.state == WAITING and run.due_ns <= turn.now_ns
-            found.append(ledger.later(run, turn.now_ns + SECOND_NS) if goes and run.fid in busy else run)
+            found.append(ledger.later(run, turn.now_ns + wait_ns) if goes and run.fid in busy else run)
             busy |= {run.fid} if goes else set()
         return found
 
     def _send(self, turn: Turn, endpoint: Endpoint, batch: Sequence[Run]) -> None:
-        attempt = uuid.uuid4().hex
-        # Whoever sends has the endpoint's time, after what is before it in the courier had the same.
-        lease_ns = LEASE_NS + int(3 * endpoint.timeout_seconds * SECOND_NS)
+        attempt, lease_ns = uuid.uuid4().hex, _lease_ns(endpoint.timeout_seconds)
         after = [ledger.handed_out(run, attempt, turn.now_ns, lease_ns) for run in batch]
         put_runs(turn, batch, after)
-        events = tuple(Parcel(run.id, run.key, run.body) for run in after)
+        events = tuple(Parcel(run.id, run.key, run.body, run.handle, run.again) for run in after)
         self.handed_out.append(Delivery(attempt, endpoint.name, turn.now_ns + lease_ns, events))
         self._out[attempt] = _Out(endpoint.name, batch[0].rule, len(batch), turn.now_ns + lease_ns)
         self.guards.sent(batch[0].rule, endpoint.name, user_of(batch[0].rule), len(batch), turn.now_ns)
@@ -191,7 +198,7 @@ class ActionRuns:
                 continue
             out = self._out.pop(answer.attempt, None)
             if out is not None:
-                worked = answer.outcome in {ledger.OK, ledger.REFUSED, ledger.UNTRIED, ledger.GONE}
+                worked = answer.outcome not in {ledger.AGAIN, ledger.ENDPOINT}
                 self.guards.judged(_judged(run.rule, run.endpoint), worked=worked)
             turn.counters[f"attempts_{answer.outcome}"] += 1
             if answer.outcome == ledger.ENDPOINT:
@@ -208,7 +215,8 @@ class ActionRuns:
 
     def _newest_only(self, turn: Turn, runs: Sequence[Run]) -> list[Run]:
         """Let what was not delivered end where newer content has come meanwhile."""
-        waiting = {run.fid for run in runs if run.state == WAITING and run.trigger != REMOVED}
+        asked = [run for run in runs if run.state == WAITING and run.trigger != REMOVED]
+        waiting = {run.fid for run in asked if not ledger.may_have_job(run)}
         newer = defaultdict(list)
         for run in turn.transaction.open_runs(waiting) if waiting else ():
             newer[run.fid, run.rule, run.trigger].append(run.stamp)
@@ -220,11 +228,22 @@ class ActionRuns:
         ]
 
     def look_for_lost(self, turn: Turn) -> None:
-        """Let runs whose lease has ended be due again."""
+        """Let runs whose lease has ended be due again; have the jobs of others looked at."""
         for name in turn.transaction.rules_with_runs(SENT):
-            runs = turn.transaction.due_runs(SENT, name, turn.now_ns, AT_ONCE)
+            due = turn.transaction.due_runs(SENT, name, turn.now_ns, AT_ONCE)
+            runs = [run for run in due if not run.handle]
             turn.counters["runs_lost"] += len(runs)
             put_runs(turn, runs, self._newest_only(turn, [ledger.lost(run, turn.now_ns) for run in runs]))
+            self._look_at_jobs(turn, [run for run in due if run.handle])
+
+    def _look_at_jobs(self, turn: Turn, runs: Sequence[Run]) -> None:
+        """Have the jobs of runs looked at, those of one script together."""
+        lease_ns = _lease_ns(batch_scripts.SECONDS)
+        for endpoint in sorted({run.endpoint for run in runs}):
+            attempt, mine = uuid.uuid4().hex, [run for run in runs if run.endpoint == endpoint]
+            put_runs(turn, mine, [ledger.looked_at(run, attempt, turn.now_ns, lease_ns) for run in mine])
+            looks = tuple(Parcel(run.id, run.key, b"", run.handle, run.again) for run in mine)
+            self.handed_out.append(Delivery(attempt, endpoint, turn.now_ns + lease_ns, looks))
 
     @staticmethod
     def hold(turn: Turn, hold: Hold) -> None:
@@ -234,6 +253,11 @@ class ActionRuns:
         log.error("%s %r is held: %s", hold.kind, hold.name, hold.why, extra={"action": "hold"})
         turn.transaction.put_hold(hold)
         turn.counters["holds"] += 1
+
+
+def _lease_ns(seconds: float) -> int:
+    """Return for how long a run is out: its endpoint's time, behind what is before it and had the same."""
+    return LEASE_NS + int(3 * seconds * SECOND_NS)
 
 
 def site_first(names: Iterable[str]) -> list[str]:

@@ -379,7 +379,8 @@ def _superseded(other: Run, fired: _Fired) -> bool:
     """Whether a run that was not delivered ends now: newer content has come, or the record of what a scan found."""
     if other.state == HELD and other.hold:
         return not fired.hold or fired.trigger in SUPERSEDING
-    return other.state == WAITING and fired.trigger in SUPERSEDING and not fired.hold
+    waits = other.state == WAITING and not ledger.may_have_job(other)
+    return waits and fired.trigger in SUPERSEDING and not fired.hold
 
 
 def _facts_matter(change: ObjectChange) -> bool:

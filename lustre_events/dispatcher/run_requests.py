@@ -165,7 +165,7 @@ def shown_run(run: Run, paths: Sequence[bytes]) -> dict[str, Any]:
         "ended_ns": run.ended_ns, "attempts": run.attempts, "status": run.status, "error": run.error,
         "bytes": len(run.body), "merged": run.merged, "ready_ns": run.ready_ns, "failed_ns": run.failed_ns,
         "jobid": None if run.jobid is None else run.jobid.decode("utf-8", "backslashreplace"),
-        "record": _record(run.stamp),
+        "record": _record(run.stamp), "handle": run.handle,
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
     settling     something happened; the rule is asked when the object has rested
     waiting      the rule holds, and what will be sent is fixed; due at `due_ns`
-    sent         the courier has it until `due_ns`, the end of its lease
+    sent         somebody has it until `due_ns`, the end of its lease; or its job goes on, and is looked at then
     held         a guard stopped it, or no record told of it; a person releases or drops it
     done         the endpoint has taken it
     dead         its tries are used up, or the endpoint refuses it; a person tries it again or drops it
@@ -74,6 +74,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         before: what was known before: of what was renamed or removed, or whose content may be the same.
         jobid: who did it, as far as the record says.
         error, status: of the last attempt.
+        handle: the job that does it outside, in the words of who submitted it; empty: none is known.
+        again: how many such jobs before this one ended in vain; with the key it names the job.
         depth: how many runs in a row, each woken by the one before, have led to it.
         hold: why it is held as soon as its rule holds; empty: it is not.
     """
@@ -109,6 +111,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status: int = 0
     depth: int = 0
     hold: str = ""
+    handle: str = ""
+    again: int = 0
 
     @property
     def is_open(self) -> bool:

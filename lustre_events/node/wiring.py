@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lustre_events.actions.courier import Courier
 from lustre_events.actions.endpoints import SENDERS
-from lustre_events.actions.kinds import KINDS
+from lustre_events.actions.kinds import KINDS, OF_WORKERS
 from lustre_events.actions.link import BothLinks, CourierLink, SealedLink, WorkersLink
 from lustre_events.actions.seal import WORKER, make_key, read_seal
 from lustre_events.catalog import manifest
@@ -176,8 +176,15 @@ def catalog(settings: Settings) -> Catalog:
             settings.filesystem.exclude,
             tuple(map(Path, settings.actions.folders)),
             subscriptions(settings),
+            {name: kind.read_with for name, kind in OF_WORKERS.items()},
+            Path(settings.actions.slurm_scripts) if settings.actions.slurm_scripts else None,
         )
     )
+
+
+def has_actions_of_workers(settings: Settings) -> bool:
+    """Whether file workers have actions to run here."""
+    return bool(settings.actions.folders or settings.actions.slurm_scripts)
 
 
 def subscriptions(settings: Settings) -> SubscriptionFolder:
@@ -244,7 +251,7 @@ def _link(settings: Settings, client: Client, queues: RqQueues) -> CourierLink:
     """Return how deliveries go out; to file workers, too, where there are actions for them. Raises ConfigError."""
     make_key(seal_path(settings))
     courier = SealedLink(DeliveryQueue(client), read_seal(seal_path(settings)))
-    if not settings.actions.folders:
+    if not has_actions_of_workers(settings):
         return courier
     path = worker_key(settings)
     make_key(path)
@@ -334,7 +341,7 @@ def node(settings: Settings, index_url: str, config_path: str | None) -> Iterato
         ]
         if settings.history.days:
             parts.append(Child("history", [*COMMAND, "history-keeper"], environment))
-        if settings.actions.folders:
+        if has_actions_of_workers(settings):
             make_key(worker_key(settings))
             parts.append(Child("worker actions", [*COMMAND, "worker", "--instance", ACTIONS_QUEUE], environment))
         if settings.actions.endpoints:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lustre_events.actions.kinds import cloud_event, mail
+from lustre_events.actions.kinds import cloud_event, mail, slurm
 from lustre_events.actions.kinds.kind import ActionKind
 
-__all__ = ["KINDS", "ActionKind"]
+__all__ = ["KINDS", "OF_WORKERS", "ActionKind"]
 
 _EVENT = ActionKind(cloud_event.read_with, cloud_event.rendered)
 
@@ -19,3 +19,5 @@ KINDS: Mapping[str, ActionKind] = {
     "kafka": _EVENT,
 }
 """By what a rule's `action` says; an endpoint's `kind` is the same word."""
+OF_WORKERS: Mapping[str, ActionKind] = {"slurm": ActionKind(slurm.read_with, slurm.rendered)}
+"""Kinds that file workers do, and that need no endpoint of the site's file."""

@@ -6,7 +6,7 @@ on = ["removed", "renamed"]           # what happens: content, created, removed,
 directories = ["/proj/*/raw/**"]      # conditions as for extractors: extensions, globs, owners, min_size, ...
 query = "common.instrument:ARPES"            # for on = "document": a document was written, and this finds the file
 types = ["f", "d"]                    # files, directories; default: files
-action = "webhook"                    # mail, nats, redis, kafka
+action = "webhook"                    # mail, nats, redis, kafka; slurm; or an action that has a folder
 endpoint = "data-managers"            # of the file that [actions] endpoints names
 with = {}                             # what the action itself wants to know
 body = { path = "{path}" }            # JSON with fields in it; default: all that is known of the object
@@ -32,7 +32,7 @@ from typing import Any
 from lustre_events.config.nearest import nearest
 from lustre_events.config.tables import Location, key, values
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules import containers, templates
+from lustre_events.domain.rules import batch_scripts, containers, templates
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, Condition, conditions_of
 from lustre_events.domain.rules.endpoints import Endpoint, unknown
@@ -65,6 +65,8 @@ class ActionNames:
     """Whose own rules they are; None: the site's."""
     folders: Mapping[str, ReadWith] = field(default_factory=dict)
     """The actions that have a folder, which run in a container; each with what reads its `with`."""
+    of_workers: Mapping[str, ReadWith] = field(default_factory=dict)
+    """Kinds that file workers do without a folder; each with what reads its `with`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +114,16 @@ def action_rule(
     author = known.author
     _check_name(location, name, author)
     _check_audience(location.at("audience"), entry.audience, accounts, author)
-    read_with = {**known.folders, **known.kinds}.get(entry.action)
+    readers = {**known.folders, **known.of_workers, **known.kinds}
+    read_with = readers.get(entry.action)
     if read_with is None:
-        raise location.unknown(f"action {entry.action!r}", entry.action, (*known.kinds, *known.folders))
+        raise location.unknown(f"action {entry.action!r}", entry.action, [*readers])
     on = _triggers(location.at("on"), table.get("on", [CONTENT]))
     if entry.action in known.kinds:
         _check_endpoint(location, entry, known)
         containers.check_none(location, entry.outputs)
+    elif entry.action in known.of_workers:
+        batch_scripts.check(location, table, on, author)
     else:
         containers.check(location, table, entry.outputs, on, author)
     _check_query(location, entry, on, known)
@@ -130,16 +135,24 @@ def action_rule(
     given = table.get("with", {})
     if not isinstance(given, dict):
         raise location.at("with").refusal("must be a table, e.g. { subject = '...' }")
+    settings = read_with(location.at("with"), given)
     return ActionRule(
         name=name if author is None else f"{author.name}/{name}",
         on=on, types=frozenset(entry.types), conditions=conditions, action=entry.action,
-        endpoint=entry.endpoint or containers.endpoint_name(entry.action), outputs=entry.outputs, own=entry.own,
-        settings=read_with(location.at("with"), given), body=body, batch=entry.batch,
+        endpoint=_endpoint_of(location, entry, settings, known), outputs=entry.outputs, own=entry.own,
+        settings=settings, body=body, batch=entry.batch,
         settle_ns=None if entry.settle_seconds is None else int(entry.settle_seconds * SECOND_NS),
         expires_ns=int(entry.expires_seconds * SECOND_NS), burst=_burst(entry, author), per_minute=entry.per_minute,
         running=entry.running, query=entry.query, author=author, audience=entry.audience,
         digest=_digest({**table, "granted": granted} if granted else table),
     )  # fmt: skip
+
+
+def _endpoint_of(location: Location, entry: _Entry, settings: Mapping[str, Any], known: ActionNames) -> str:
+    """Return the endpoint that a rule names, or what stands for one."""
+    if entry.action in known.of_workers:
+        return batch_scripts.endpoint_of(location.at("with"), settings, known.endpoints)
+    return entry.endpoint or containers.endpoint_name(entry.action)
 
 
 def _conditions(

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lustre_events.domain.rules import batch_scripts
 from lustre_events.domain.rules.conditions import Condition, File
 from lustre_events.domain.rules.grants import EVERYBODY, MOST_BODY, Author
 from lustre_events.domain.rules.prefilter import Prefilter
@@ -76,6 +77,11 @@ class ActionRule:
     def most_body(self) -> int:
         """Most bytes of what is sent."""
         return MOST_BODY if self.author is None else self.author.allowance.body_bytes
+
+    @property
+    def submits(self) -> bool:
+        """Whether it submits jobs, which go on when they are submitted."""
+        return bool(batch_scripts.script_of(self.endpoint))
 
     @property
     def viewers(self) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from lustre_events.actions.delivery import Answer, Delivery
-from lustre_events.actions.kinds import KINDS
+from lustre_events.actions.kinds import KINDS, OF_WORKERS
 from lustre_events.actions.ledger import OK
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.run_settling import NOTHING_TO_READ
 from lustre_events.domain.action_run import STATES, Run, decode_run
-from lustre_events.domain.rules import containers
+from lustre_events.domain.rules import batch_scripts, containers
 from lustre_events.domain.rules.action_file import ActionNames
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.grants import Allowance, Author
@@ -34,10 +34,12 @@ ENDPOINTS = {
         "managers", "mail", "smtp://mail.example.org", sender="a@example.org", to=("b@example.org",)
     ),
     "container:calibrate": containers.endpoint("calibrate", 60, 2),
+    "slurm:reduce.sh": batch_scripts.endpoint("reduce.sh"),
 }
 KNOWN = ActionNames(
     {name: kind.read_with for name, kind in KINDS.items()}, ENDPOINTS, check_query,
     folders={"calibrate": lambda _location, given: given},
+    of_workers={name: kind.read_with for name, kind in OF_WORKERS.items()},
 )  # fmt: skip
 
 NO_FIELDS: dict[str, Any] = {}

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.need import missing, need
@@ -33,14 +34,49 @@ SelectTypeParameters=CR_CPU
 SwitchType=switch/none
 ReturnToService=2
 SlurmdParameters=config_overrides
+SchedulerParameters=sched_min_interval=1000,batch_sched_delay=0
 NodeName={host} NodeAddr=127.0.0.1 CPUs=4 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
+@dataclass
+class Cluster:
+    """A Slurm that runs: the environment in which its commands find it, and its processes with their commands."""
+
+    folder: Path
+    environment: dict[str, str]
+    commands: list[list[str]]
+    running: list[subprocess.Popen[bytes]]
+
+    def start(self, number: int) -> None:
+        """Start munged (0), slurmctld (1) or slurmd (2)."""
+        with (self.folder / f"log.{number}").open("ab") as log:
+            environment = {**os.environ, **self.environment}
+            process = subprocess.Popen(self.commands[number], stdout=log, stderr=log, env=environment)
+        self.running[number:] = [process, *self.running[number + 1 :]]
+
+    def kill_controller(self) -> None:
+        """Kill slurmctld, and start it again with the state that it has saved."""
+        self.running[1].kill()
+        self.running[1].wait(20)
+        self.start(1)
+
+    def last_words(self) -> str:
+        """Return what all of them have logged."""
+        return "\n".join(path.read_text() for path in sorted(self.folder.glob("log.*")))
+
+
 @contextmanager
 def slurm(folder: Path) -> Iterator[dict[str, str]]:
     """Run the node and yield the environment in which its commands find it."""
+    with cluster(folder) as found:
+        yield found.environment
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """Run the node, and yield it when it takes jobs."""
     programs = {name: need(name) for name in ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo")}
     if os.geteuid() != 0:
         missing("slurmd must be started by root")
@@ -60,19 +96,18 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         [programs["slurmctld"], "-D", "-f", str(configuration)],
         [programs["slurmd"], "-D", "-f", str(configuration)],
     ]
-    running = []
+    found = Cluster(folder, environment, commands, [])
     try:
-        for number, command in enumerate(commands):
-            with (folder / f"log.{number}").open("wb") as log:
-                running.append(subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment}))
+        for number in range(len(commands)):
+            found.start(number)
         ends = time.monotonic() + 20
         while "idle" not in said([programs["sinfo"]], environment):
             if time.monotonic() > ends:
-                raise AssertionError("\n".join(path.read_text() for path in sorted(folder.glob("log.*"))))
+                raise AssertionError(found.last_words())
             time.sleep(0.1)
-        yield environment
+        yield found
     finally:
-        for process in reversed(running):
+        for process in reversed(found.running):
             process.terminate()
             process.wait(20)
 

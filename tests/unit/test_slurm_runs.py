@@ -1,0 +1,176 @@
+"""Runs of `slurm` in the dispatcher: what a job is told, when it is looked at, and that none is made twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from lustre_events.actions.delivery import Delivery
+from lustre_events.actions.kinds.slurm import read
+from lustre_events.actions.ledger import RETRIED_NS
+from lustre_events.domain.pending import SECOND_NS
+from lustre_events.errors import ConfigError
+from tests.support.index.places import IndexPlace
+from tests.support.model.actions import ActionRig, action_rig, rules_of
+from tests.support.records import builders as b
+
+MakeRig = Callable[..., ActionRig]
+HELD, RELEASED = "7 1000 held 0", "7 1000 released 0"
+
+
+def rule(more: str = "", given: str = "") -> str:
+    return f'[[rule]]\nname = "reduce"\naction = "slurm"\nwith = {{ script = "reduce.sh"{given} }}\n{more}'
+
+
+@pytest.fixture
+def make(index_place: IndexPlace) -> Iterator[MakeRig]:
+    made: list[ActionRig] = []
+
+    def build(text: str = "") -> ActionRig:
+        made.append(action_rig(index_place, text or rule()))
+        return made[-1]
+
+    yield build
+    for rig in made:
+        rig.close()
+
+
+def handles(deliveries: Sequence[Delivery]) -> list[str]:
+    return [event.handle for each in deliveries for event in each.events]
+
+
+def test_what_a_file_worker_is_told(make: MakeRig) -> None:
+    """What goes out names object, path, the rule's options and its arguments, each filled in by itself."""
+    rig = make(rule(given=', arguments = ["{fid}", "$({name})", "{old_path}"], partition = "short", cpus = 4'))
+    rig.tell(b.create(1, name=b"a \xff.h5"))
+    (delivery,) = rig.take()
+    order = read(delivery.events[0].body)
+    assert (delivery.endpoint, order.path, order.fid) == ("slurm:reduce.sh", "/a%20%FF.h5", str(b.fid_of(1)))
+    assert order.arguments == [order.fid, "$(a%20%FF.h5)", ""]
+    assert order.options == {"partition": "short", "cpus-per-task": "4"}
+
+
+def test_a_job_is_committed_before_it_is_released_and_looked_at_until_it_ends(make: MakeRig) -> None:
+    """The job's id is in the ledger before a worker is told to release it, also behind a restart between the two."""
+    rig = make()
+    rig.tell(b.create(1))
+    first = rig.take()
+    rig.reply(first, "started", handle=HELD)
+    assert [run.handle for run in rig.runs()] == [HELD]
+    rig.restart()
+    rig.settle()
+    assert handles(rig.take()) in ([], [HELD])  # what went out before the restart is out until its lease ends
+    rig.pass_seconds(200)
+    rig.settle()
+    second = rig.take()
+    assert handles(second) == [HELD]
+    rig.reply(second, "started", handle=RELEASED, retry_after_ns=15 * SECOND_NS)
+    assert (rig.take(), rig.states()) == ([], {"sent": 1})
+    rig.pass_seconds(16)
+    rig.settle()
+    rig.reply(rig.take(), "ok")
+    assert rig.states() == {"done": 1}
+    assert rig.runs()[0].attempts == 1
+
+
+@pytest.mark.parametrize("outcome", ["untried", "endpoint"])
+def test_a_look_that_was_not_made_is_made_again(make: MakeRig, outcome: str) -> None:
+    """A job is never lost from sight: an answer about the node or the lease's end leaves it where it was."""
+    rig = make()
+    rig.tell(b.create(1))
+    rig.reply(rig.take(), "started", handle=RELEASED, retry_after_ns=15 * SECOND_NS)
+    rig.pass_seconds(16)
+    rig.settle()
+    rig.reply(rig.take(), outcome, error="no Slurm here")
+    for seconds in (16, 400, 100_000):
+        rig.pass_seconds(seconds)
+        rig.settle()
+        assert handles(rig.take()) == [RELEASED]
+    assert rig.states() == {"sent": 1}
+
+
+def test_a_job_that_ended_in_vain_is_followed_by_one_of_another_name(make: MakeRig) -> None:
+    """A node that failed, and a person who tries a dead run again: each time the job is a new one."""
+    rig = make()
+    rig.tell(b.create(1))
+    rig.reply(rig.take(), "started", handle=RELEASED)
+    rig.reply(rig.take(), "again", error="job 7 ended as NODE_FAIL")
+    rig.pass_seconds(20)
+    rig.settle()
+    found = rig.take()
+    assert [(event.handle, event.again) for each in found for event in each.events] == [("", 1)]
+    rig.reply(found, "started", handle=RELEASED)
+    rig.reply(rig.take(), "refused", error="job 8 ended as FAILED")
+    assert rig.states() == {"dead": 1}
+    rig.ask("retry_runs", rule="reduce")
+    rig.settle()
+    assert [(event.handle, event.again) for each in rig.take() for event in each.events] == [("", 2)]
+
+
+def test_an_attempt_without_an_answer_keeps_its_name(make: MakeRig) -> None:
+    """Whether a job was submitted is not known: it is looked for under the same name, also when content is newer."""
+    rig = make()
+    rig.tell(b.create(1))
+    first = rig.take()
+    rig.pass_seconds(400)
+    rig.tell(b.close(1))
+    rig.pass_seconds(20)
+    rig.settle()
+    again = rig.take()
+    assert [event.key for each in again for event in each.events] == [each.events[0].key for each in first]
+    assert {event.again for each in again for event in each.events} == {0}
+    rig.reply(again, "started", handle=RELEASED)
+    rig.reply(rig.take(), "ok")
+    rig.pass_seconds(20)
+    rig.settle()
+    rig.reply(rig.take(), "started", handle=RELEASED)
+    rig.reply(rig.take(), "ok")
+    assert rig.states() == {"done": 2}
+
+
+def test_one_job_of_a_rule_works_on_a_file_and_running_counts_jobs(make: MakeRig) -> None:
+    """The next run for a file waits for its job; and `running` bounds the jobs that go on, not what is out."""
+    rig = make(rule("running = 2\n"))
+    rig.tell(*(b.create(fid, name=b"%d" % fid) for fid in range(1, 5)))
+    first = rig.take()
+    assert len(first) == 2
+    rig.reply(first, "started", handle=RELEASED, retry_after_ns=10_000 * SECOND_NS)
+    rig.tell(b.close(1), b.close(2))
+    rig.pass_seconds(60)
+    rig.settle()
+    assert rig.take() == []
+    assert rig.states() == {"waiting": 4, "sent": 2}
+
+
+def test_failures_end_after_a_day(make: MakeRig) -> None:
+    """A job that cannot be submitted is tried for a day; then its run is dead."""
+    rig = make()
+    rig.tell(b.create(1))
+    rig.reply(rig.take(), "again", error="sbatch ended with 1")
+    rig.pass_seconds(RETRIED_NS // SECOND_NS + 1)
+    rig.settle()
+    rig.reply(rig.take(), "again", error="sbatch ended with 1")
+    assert rig.states() == {"dead": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (rule().replace("reduce.sh", "redcue.sh"), "unknown script 'redcue.sh'.*did you mean 'reduce.sh'"),
+        (rule().replace("reduce.sh", "../reduce.sh"), "needs `script`"),
+        (rule('endpoint = "beamline"\n'), "is not for slurm"),
+        (rule('outputs = "."\n'), "is not for slurm"),
+        (rule('on = "removed"\n'), "a job works on a file that is there"),
+        (rule('types = ["f", "d"]\n'), "a job works on files only"),
+        (rule(given=', partition = "a b"'), "cannot take as --partition"),
+        (rule(given=', partition = "-x"'), "cannot take as --partition"),
+        (rule(given=', output = "%j.out"'), "no absolute path"),
+        (rule(given=', arguments = ["{nothing}"]'), "unknown field"),
+        (rule(given=', wrap = "rm"'), "unknown key wrap"),
+    ],
+)
+def test_a_wrong_rule_of_slurm(text: str, words: str) -> None:
+    """What a rule of slurm cannot say is refused in one sentence."""
+    with pytest.raises(ConfigError, match=words):
+        rules_of(text)

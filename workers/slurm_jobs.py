@@ -1,0 +1,281 @@
+"""Runs whose work is a job of Slurm: submitted held, as the owner of the file; released when that is committed.
+
+    no handle            a job of the run's name is looked up, or one is submitted, held: STARTED with its id
+    JOB UID held         the dispatcher has committed the id: the job is released, others of its name are cancelled
+    JOB UID released     it is looked at until it has ended
+    JOB UID gone SINCE   the controller has forgotten it; accounting may still tell how it ended
+
+A worker that is killed between submitting and its answer leaves a held job, which runs nothing and which the next
+attempt finds. Two attempts that both submit leave two of them; the id that was committed says which one runs.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote_to_bytes
+
+from lustre_events.actions.delivery import Delivery, Parcel
+from lustre_events.actions.kinds import slurm
+from lustre_events.actions.kinds.slurm import JobOrder
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED, Attempt
+from lustre_events.actions.slurm_commands import (
+    COMMAND_SECONDS,
+    Caller,
+    JobRow,
+    SlurmCommands,
+    SlurmFailed,
+    SlurmMissing,
+)
+from lustre_events.changelog.fid import FID
+from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules import batch_scripts
+from lustre_events.errors import ConfigError
+from lustre_events.jobs.messages import JobItem
+from workers.contract import readable
+from workers.files import Files, OpenFile
+from workers.rights import OwnerRefused, Rights
+
+HELD, RELEASED, LOST = "held", "released", "gone"
+MARGIN_NS = 2 * SECOND_NS
+LATE_SECONDS = 3_600
+"""So long accounting may be late."""
+ENDED = {
+    "COMPLETED": OK,
+    "CANCELLED": GONE,
+    "FAILED": REFUSED, "TIMEOUT": REFUSED, "OUT_OF_MEMORY": REFUSED, "DEADLINE": REFUSED,
+    "BOOT_FAIL": AGAIN, "NODE_FAIL": AGAIN, "PREEMPTED": AGAIN, "REVOKED": AGAIN,
+}  # fmt: skip
+"""What becomes of a run whose job has ended in one of these states; in all others it goes on."""
+_WORST = (REFUSED, GONE, AGAIN, OK)
+"""Of the tasks of an array: what counts first."""
+_OF_THE_RULE = ("invalid partition", "invalid qos", "invalid --", "unable to open file", "unrecognized option")
+_OF_THE_USER = ("invalid account", "permission denied", "access denied", "invalid user", "not permitted")
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """Which job does a run, whose it is, and what is known of it; `since`: of LOST, in seconds since the epoch."""
+
+    job: int
+    uid: int
+    phase: str
+    since: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.uid} {self.phase} {self.since}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return what `str` wrote. Raises ConfigError."""
+        words = text.split(" ")
+        numbers = [int(word) for word in (*words[:2], *words[3:]) if word.isdecimal()]
+        if len(words) != 4 or len(numbers) != 3 or words[2] not in {HELD, RELEASED, LOST}:
+            raise ConfigError(f"{text[:60]!r} names no job; dispatcher and worker may differ in version")
+        return cls(numbers[0], numbers[1], words[2], numbers[2])
+
+
+Jobs = Mapping[str, Sequence[JobRow]]
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmJobs:
+    """Submits jobs and looks at them."""
+
+    scripts: Path
+    files: Files
+    rights: Rights
+    commands: SlurmCommands
+    look_seconds: float
+    clock: Callable[[], int] = time.time_ns
+
+    def attempts(self, delivery: Delivery) -> Iterator[tuple[Parcel, Attempt]]:
+        """Yield how it went for each run of a delivery."""
+        script = batch_scripts.script_of(delivery.endpoint)
+        try:
+            jobs = self._jobs({_name(event) for event in delivery.events})
+        except SlurmMissing as exc:
+            yield from ((event, Attempt(ENDPOINT, error=str(exc))) for event in delivery.events)
+            return
+        except SlurmFailed as exc:
+            for event in delivery.events:
+                found = Attempt(AGAIN, error=str(exc))
+                yield event, self._later(event.handle, str(exc)) if event.handle else found
+            return
+        ended = self._accounted([event for event in delivery.events if event.handle], jobs)
+        for event in delivery.events:
+            try:
+                if event.handle:
+                    yield event, self._looked_at(event, jobs[_name(event)], ended)
+                elif self.clock() > delivery.expires_ns - MARGIN_NS - int(2 * COMMAND_SECONDS * SECOND_NS):
+                    yield event, Attempt(UNTRIED, error="it came too late to end within its lease")
+                else:
+                    yield event, self._started(event, script, jobs[_name(event)])
+            except ConfigError as exc:
+                yield event, Attempt(REFUSED, error=readable(exc))
+
+    def _jobs(self, names: Collection[str]) -> Jobs:
+        found: defaultdict[str, list[JobRow]] = defaultdict(list)
+        for row in self.commands.queued(sorted(names)):
+            found[row.name].append(row)
+        return found
+
+    # Submitting
+
+    def _started(self, event: Parcel, script: str, jobs: Sequence[JobRow]) -> Attempt:
+        order = slurm.read(event.body)
+        try:
+            item = JobItem(FID.parse(order.fid), 0, unquote_to_bytes(order.path))
+        except ValueError as exc:
+            return Attempt(REFUSED, error=readable(exc))
+        try:
+            file = self.files.open(item)
+        except OSError as exc:
+            return Attempt(AGAIN, error=f"the file cannot be opened: {readable(exc.strerror)}")
+        if file is None:
+            return Attempt(GONE, error="the file is not there any more")
+        with file:
+            try:
+                return self._submitted(event, order, script, file, jobs)
+            except OwnerRefused as exc:
+                return Attempt(REFUSED, error=readable(exc))
+
+    def _submitted(
+        self, event: Parcel, order: JobOrder, script: str, file: OpenFile, jobs: Sequence[JobRow]
+    ) -> Attempt:
+        uid = file.uid
+        account = self.rights.owner(uid)
+        known = [row.job for row in jobs if row.uid == uid]
+        if known:
+            return Attempt(STARTED, handle=str(Handle(min(known), uid, HELD)))
+        try:
+            path = self._script(script)
+        except ConfigError as exc:
+            return Attempt(ENDPOINT, error=readable(exc))
+        caller = None if account is None else Caller(account.uid, account.gid, account.groups)
+        options = {"output": "/dev/null", **order.options, "job-name": _name(event),
+                   "chdir": os.fsdecode(os.path.dirname(file.path))}  # fmt: skip  # noqa: PTH120 - bytes
+        words = [str(path), os.fsdecode(file.path), *order.arguments]
+        try:
+            job = self.commands.submit([f"--{name}={value}" for name, value in options.items()], words, caller)
+        except SlurmMissing as exc:
+            return Attempt(ENDPOINT, error=readable(exc))
+        except SlurmFailed as exc:
+            return Attempt(_refusal(exc.said), error=readable(exc))
+        return Attempt(STARTED, handle=str(Handle(job, uid, HELD)))
+
+    def _script(self, name: str) -> Path:
+        """Return a script that nobody but the site can have written. Raises ConfigError."""
+        path = self.scripts / name
+        if not batch_scripts.SCRIPT.match(name) or not path.is_file():
+            raise ConfigError(f"no job script {name!r} is here; see [actions] slurm_scripts on this node")
+        for each in (self.scripts, path):
+            facts = each.stat()
+            if facts.st_uid not in {0, self.rights.own_uid} or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise ConfigError(
+                    f"{each}: others could change it, so no job is made of it; chown root, chmod go-w"
+                )
+        return path
+
+    # Looking
+
+    def _accounted(self, events: Sequence[Parcel], jobs: Jobs) -> Sequence[JobRow] | None:
+        """Return what accounting knows of jobs that the controller has forgotten; None: there is none."""
+        handles = [(event, _handle(event)) for event in events]
+        gone = [
+            handle.job
+            for event, handle in handles
+            if handle is not None and not any(row.job == handle.job for row in jobs.get(_name(event), ()))
+        ]
+        if not gone:
+            return ()
+        try:
+            return self.commands.accounted(gone)
+        except SlurmFailed:
+            return ()  # it may come back
+
+    def _looked_at(self, event: Parcel, jobs: Sequence[JobRow], ended: Sequence[JobRow] | None) -> Attempt:
+        handle = Handle.parse(event.handle)
+        own = [row for row in jobs if row.uid == handle.uid]
+        mine = [row for row in own if row.job == handle.job]
+        try:
+            self._cancel_others(handle, own)
+            if not mine:
+                return self._forgotten(event, handle, ended)
+            if handle.phase == HELD:
+                if any(row.state == "PENDING" for row in mine):
+                    self.commands.release(handle.job, self._caller(handle.uid))
+                return self._later(str(Handle(handle.job, handle.uid, RELEASED)))
+        except SlurmFailed as exc:
+            return self._later(event.handle, readable(exc))
+        return self._ended(event, handle, mine)
+
+    def _cancel_others(self, handle: Handle, own: Sequence[JobRow]) -> None:
+        """Cancel held jobs of the same name: an attempt that was given up has submitted them after all."""
+        for row in own:
+            if row.job != handle.job and row.held and row.state == "PENDING":
+                self.commands.cancel(row.job, self._caller(handle.uid))
+
+    def _ended(self, event: Parcel, handle: Handle, rows: Sequence[JobRow]) -> Attempt:
+        """Return how a job ended, or that it goes on."""
+        if any(row.state not in ENDED for row in rows):
+            return self._later(str(Handle(handle.job, handle.uid, RELEASED)))
+        row = min(rows, key=lambda each: _WORST.index(ENDED[each.state]))
+        outcome = ENDED[row.state]
+        said = "" if outcome == OK else f"job {handle.job} ended as {row.state}"
+        return Attempt(outcome, error=said, handle=event.handle)
+
+    def _forgotten(self, event: Parcel, handle: Handle, ended: Sequence[JobRow] | None) -> Attempt:
+        """Return how a job ended that the controller has forgotten, by accounting, which may be late or absent."""
+        rows = [
+            row for row in ended or () if (row.job, row.uid, row.name) == (handle.job, handle.uid, _name(event))
+        ]
+        if rows and all(row.state in ENDED for row in rows):
+            return self._ended(event, handle, rows)
+        now = self.clock() // SECOND_NS
+        since = handle.since if handle.phase == LOST else now
+        if ended is not None and now - since < LATE_SECONDS:
+            return self._later(
+                str(Handle(handle.job, handle.uid, LOST, since)), "Slurm does not tell of its job now"
+            )
+        why = "there is no accounting" if ended is None else f"accounting does not tell it after {LATE_SECONDS} s"
+        return Attempt(
+            REFUSED, error=f"how job {handle.job} ended is not known: the controller has forgotten it, and {why};"
+            " look whether its work is done, then retry or drop this run",
+        )  # fmt: skip
+
+    def _later(self, handle: str, error: str = "") -> Attempt:
+        return Attempt(STARTED, handle=handle, error=error, retry_after_ns=int(self.look_seconds * SECOND_NS))
+
+    def _caller(self, uid: int) -> Caller | None:
+        try:
+            account = self.rights.owner(uid)
+        except OwnerRefused as exc:
+            raise SlurmFailed(str(exc)) from exc
+        return None if account is None else Caller(account.uid, account.gid, account.groups)
+
+
+def _name(event: Parcel) -> str:
+    """Return the name of a run's job: its key, and how many of its jobs have ended in vain."""
+    return f"le-{event.key}-{event.again}" if event.again else f"le-{event.key}"
+
+
+def _handle(event: Parcel) -> Handle | None:
+    try:
+        return Handle.parse(event.handle)
+    except ConfigError:
+        return None  # who looks at it says so
+
+
+def _refusal(said: str) -> str:
+    """Return what becomes of a run whose job sbatch refuses: by its words, for its exit code is always the same."""
+    low = said.lower()
+    if any(each in low for each in _OF_THE_USER):
+        return REFUSED
+    return ENDPOINT if any(each in low for each in _OF_THE_RULE) else AGAIN
