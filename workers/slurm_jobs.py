@@ -97,28 +97,32 @@ class SlurmJobs:
 
     def attempts(self, delivery: Delivery) -> Iterator[tuple[Parcel, Attempt]]:
         """Yield how it went for each run of a delivery."""
-        script = batch_scripts.script_of(delivery.endpoint)
         try:
             jobs = self._jobs({_name(event) for event in delivery.events})
-        except SlurmMissing as exc:
-            yield from ((event, Attempt(ENDPOINT, error=str(exc))) for event in delivery.events)
-            return
         except SlurmFailed as exc:
-            for event in delivery.events:
-                found = Attempt(AGAIN, error=str(exc))
-                yield event, self._later(event.handle, str(exc)) if event.handle else found
+            yield from ((event, self._unknown(event, exc)) for event in delivery.events)
             return
         ended = self._accounted([event for event in delivery.events if event.handle], jobs)
         for event in delivery.events:
             try:
-                if event.handle:
-                    yield event, self._looked_at(event, jobs[_name(event)], ended)
-                elif self.clock() > delivery.expires_ns - MARGIN_NS - int(2 * COMMAND_SECONDS * SECOND_NS):
-                    yield event, Attempt(UNTRIED, error="it came too late to end within its lease")
-                else:
-                    yield event, self._started(event, script, jobs[_name(event)])
+                yield event, self._attempt(delivery, event, jobs[_name(event)], ended)
             except ConfigError as exc:
                 yield event, Attempt(REFUSED, error=readable(exc))
+
+    def _unknown(self, event: Parcel, exc: SlurmFailed) -> Attempt:
+        """Return how an attempt ends that cannot know which jobs there are."""
+        if isinstance(exc, SlurmMissing):
+            return Attempt(ENDPOINT, error=readable(exc))
+        return self._later(event.handle, readable(exc)) if event.handle else Attempt(AGAIN, error=readable(exc))
+
+    def _attempt(
+        self, delivery: Delivery, event: Parcel, jobs: Sequence[JobRow], ended: Sequence[JobRow] | None
+    ) -> Attempt:
+        if event.handle:
+            return self._looked_at(event, jobs, ended)
+        if self.clock() > delivery.expires_ns - MARGIN_NS - int(2 * COMMAND_SECONDS * SECOND_NS):
+            return Attempt(UNTRIED, error="it came too late to end within its lease")
+        return self._started(event, batch_scripts.script_of(delivery.endpoint), jobs)
 
     def _jobs(self, names: Collection[str]) -> Jobs:
         found: defaultdict[str, list[JobRow]] = defaultdict(list)
@@ -225,7 +229,9 @@ class SlurmJobs:
     def _ended(self, event: Parcel, handle: Handle, rows: Sequence[JobRow]) -> Attempt:
         """Return how a job ended, or that it goes on."""
         if any(row.state not in ENDED for row in rows):
-            return self._later(str(Handle(handle.job, handle.uid, RELEASED)))
+            said = f"job {handle.job} is held in Slurm; `scontrol release {handle.job}` lets it go"
+            held = any(row.held and row.state == "PENDING" for row in rows)
+            return self._later(str(Handle(handle.job, handle.uid, RELEASED)), said if held else "")
         row = min(rows, key=lambda each: _WORST.index(ENDED[each.state]))
         outcome = ENDED[row.state]
         said = "" if outcome == OK else f"job {handle.job} ended as {row.state}"

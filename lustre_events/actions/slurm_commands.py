@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lustre_events import subprocesses
-from lustre_events.errors import LustreEventsError
+from lustre_events.errors import ExtractorError
 
 COMMAND_SECONDS = 20.0
 """Longer than Slurm's own commands try to reach a controller that is away, with its usual MessageTimeout."""
@@ -22,7 +22,7 @@ _COLUMNS = "%A|%F|%U|%T|%j|%r"
 _KEPT = ("PATH", "SLURM_CONF", "LD_LIBRARY_PATH")
 
 
-class SlurmFailed(LustreEventsError):
+class SlurmFailed(ExtractorError):
     """A command of Slurm failed, or did not end in time; the sentence has what it said. `said`: that alone."""
 
     def __init__(self, sentence: str, said: str = "") -> None:

@@ -199,7 +199,11 @@ def read_endpoints_and_grants(path: Path | None) -> tuple[dict[str, Endpoint], S
 
 
 def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
-    for single in (places.rules, places.endpoints, places.scripts):  # of scripts names alone count: the folder's time
+    for single in (
+        places.rules,
+        places.endpoints,
+        places.scripts,
+    ):  # of scripts names alone count: the folder's time
         if single is not None:
             yield from _stamp(single)
     with contextlib.suppress(OSError):

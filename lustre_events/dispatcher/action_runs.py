@@ -40,7 +40,7 @@ LEASE_NS = 10 * SECOND_NS
 """Beyond the endpoint's own time."""
 MOST_OUT_EVENTS = 4_000
 JOB_WAIT_NS = 15 * SECOND_NS
-"""So often a run looks whether the job before it, for the same file, has ended."""
+"""Between two looks at whether a job has ended."""
 
 
 @dataclass(slots=True)
@@ -158,15 +158,14 @@ class ActionRuns:
     @staticmethod
     def _one_of_each(turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> list[Run]:
         """Let a run wait while a container or job of its rule works on the same file: both would publish."""
-        if not rule.outputs and not rule.submits:
+        if not rule.works_alone:
             return list(runs)
         open_ = turn.transaction.open_runs({run.fid for run in runs}) if runs else ()
         busy = {run.fid for run in open_ if run.rule == rule.name and run.state == SENT}
         found = []
-        wait_ns = JOB_WAIT_NS if rule.submits else SECOND_NS
         for run in runs:
             goes = run.state == WAITING and run.due_ns <= turn.now_ns
-            found.append(ledger.later(run, turn.now_ns + wait_ns) if goes and run.fid in busy else run)
+            found.append(ledger.later(run, turn.now_ns + _wait_ns(rule)) if goes and run.fid in busy else run)
             busy |= {run.fid} if goes else set()
         return found
 
@@ -253,6 +252,11 @@ class ActionRuns:
         log.error("%s %r is held: %s", hold.kind, hold.name, hold.why, extra={"action": "hold"})
         turn.transaction.put_hold(hold)
         turn.counters["holds"] += 1
+
+
+def _wait_ns(rule: ActionRule) -> int:
+    """Return how often a run looks whether the one before it, for the same file, has ended."""
+    return JOB_WAIT_NS if rule.submits else SECOND_NS
 
 
 def _lease_ns(seconds: float) -> int:

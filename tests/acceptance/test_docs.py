@@ -152,6 +152,8 @@ TYPED_ELSEWHERE = {
     ("containers.md", "json"): "test_containers_page.py: what a rule may set",
     ("containers.md", "python"): "test_containers_page.py: the program runs in a container",
     ("containers.md", "toml"): "test_containers_page.py: manifest, rule and settings of it",
+    ("slurm.md", "sh"): "test_slurm_page.py: a job is made of it",
+    ("slurm.md", "toml"): "test_slurm_page.py: rule and settings of it",
     ("python.md", "python"): "test_every_program_of_the_docs_runs",
     ("researcher.md", "text"): "a password is typed: test_api_clients.py asks for tokens",
     ("rules.md", "toml"): "test_the_page_of_rules_names_every_key",

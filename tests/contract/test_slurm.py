@@ -164,7 +164,7 @@ def test_files_that_no_job_may_be_made_for(site: SlurmSite) -> None:
 
 
 def test_without_accounting_a_job_that_was_forgotten_is_dead_and_not_submitted_again(site: SlurmSite) -> None:
-    """How it ended is not known, so a person decides: nothing is done twice, and nothing silently counts as done."""
+    """How it ended is not known, so a person decides: nothing is done twice, nothing silently counts as done."""
     event = site.parcel(key_of(site, "forgotten"))
     found = site.attempt(Parcel(event.run, event.key, b"", str(Handle(999_999, OWNER.uid, RELEASED))))
     assert (found.outcome, "there is no accounting" in found.error) == (REFUSED, True)
@@ -175,7 +175,7 @@ class LateAccounting(SlurmCommands):
 
     rows: tuple[JobRow, ...] = ()
 
-    def accounted(self, jobs: object) -> list[JobRow] | None:  # noqa: ARG002
+    def accounted(self, jobs: object) -> list[JobRow] | None:
         """See SlurmCommands."""
         return list(self.rows)
 
@@ -201,7 +201,7 @@ def test_late_accounting_is_waited_for(site: SlurmSite, first: str) -> None:
 def accounting(*rows: JobRow) -> SlurmCommands:
     """Return commands whose accounting knows these jobs."""
     made = type("Told", (LateAccounting,), {"rows": rows, "__slots__": ()})
-    return made()  # type: ignore[no-any-return]
+    return made()
 
 
 def row_as(row: JobRow, state: str) -> JobRow:

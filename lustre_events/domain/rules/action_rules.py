@@ -84,6 +84,11 @@ class ActionRule:
         return bool(batch_scripts.script_of(self.endpoint))
 
     @property
+    def works_alone(self) -> bool:
+        """Whether only one of its runs works on a file: two would publish there."""
+        return bool(self.outputs) or self.submits
+
+    @property
     def viewers(self) -> tuple[str, ...]:
         """Users, by name or number, who must be allowed to see what is sent; nobody: it is not asked."""
         return self.audience if self.author is None else (str(self.author.uid),)

@@ -56,9 +56,10 @@ class Cluster:
             process = subprocess.Popen(self.commands[number], stdout=log, stderr=log, env=environment)
         self.running[number:] = [process, *self.running[number + 1 :]]
 
-    def kill_controller(self) -> None:
-        """Kill slurmctld, and start it again with the state that it has saved."""
-        self.running[1].kill()
+    def restart_controller(self, *, saves: bool = True) -> None:
+        """End slurmctld, and start it again; unless it `saves` its state, it forgets what it learned last."""
+        end = self.running[1].terminate if saves else self.running[1].kill
+        end()
         self.running[1].wait(20)
         self.start(1)
 

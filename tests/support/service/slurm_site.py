@@ -22,7 +22,7 @@ from workers.rights import Rights
 from workers.slurm_jobs import SlurmJobs
 
 FAR_NS = 1 << 62
-OWNER = account_of(65534)
+OWNER = account_of(65534) if os.geteuid() == 0 else account_of(os.geteuid())
 """Whose files they are."""
 SCRIPT = """#!/bin/sh
 # usage: FILE KEY [CODE]
@@ -60,12 +60,11 @@ class SlurmSite:
             os.chown(path, OWNER.uid, OWNER.gid)
         return name
 
-    def parcel(self, name: str, *, path: str = "f1", arguments: Sequence[str] = (), again: int = 0,
-               **options: str) -> Parcel:  # fmt: skip
+    def parcel(self, name: str, *, path: str = "f1", arguments: Sequence[str] = (), **options: str) -> Parcel:
         """Return a run of the file 1, named by its key."""
         order: dict[str, Any] = {"fid": str(fid_of(1)), "path": path, "options": options}
         body = json.dumps(order | {"arguments": [name, *arguments]}).encode()
-        return Parcel(f"run-{name}", name, body, "", again)
+        return Parcel(f"run-{name}", name, body, "")
 
     def attempt(self, event: Parcel, script: str = "reduce.sh") -> Attempt:
         """Make one attempt."""
@@ -85,6 +84,10 @@ class SlurmSite:
         """Return what the jobs of a key have written."""
         path = self.ran / key
         return path.read_text(errors="surrogateescape").splitlines() if path.exists() else []
+
+    def clock_of(self, clock: Callable[[], int]) -> None:
+        """Tell time by this clock."""
+        self.jobs = replace(self.jobs, clock=clock)
 
     def with_commands(self, commands: SlurmCommands) -> None:
         """Call these commands instead."""

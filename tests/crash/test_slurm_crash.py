@@ -1,0 +1,122 @@
+"""Workers and dispatchers killed, and Slurm restarted, while jobs are submitted: none runs twice, none is lost.
+
+By hand with more: KILLS=200 JOBS=200 python -m pytest -s tests/crash/test_slurm_crash.py
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from lustre_events.actions.delivery import Answer, Delivery, decode_answers, encode_answers
+from lustre_events.domain.action_run import DEAD, DONE
+from tests.support.model.actions import ActionRig, action_rig
+from tests.support.records import builders as b
+from tests.support.servers.slurm import Cluster, cluster
+from tests.support.service.slurm_site import SlurmSite, queue
+
+KILLS, JOBS = int(os.environ.get("KILLS", "12")), int(os.environ.get("JOBS", "12"))
+RULE = """
+[[rule]]
+name = "reduce"
+action = "slurm"
+with = { script = "reduce.sh", arguments = ["{key}"] }
+"""
+MOST_SECONDS = 120 + 4 * JOBS
+LONGEST_LIFE = 0.04
+
+
+@pytest.fixture
+def slurm(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    (open_folder / "slurm").mkdir(mode=0o755)
+    with cluster(open_folder / "slurm") as found:
+        monkeypatch.setenv("SLURM_CONF", found.environment["SLURM_CONF"])
+        yield found
+
+
+@dataclass
+class Chaos:
+    """A dispatcher in this process, a worker that is a fork for each delivery, and what was killed so far."""
+
+    rig: ActionRig
+    site: SlurmSite
+    slurm: Cluster
+    chance: random.Random
+    kills: Counter[str] = field(default_factory=Counter)
+
+    def turn(self) -> None:
+        """Let a worker do all that went out; kill something as long as there are kills."""
+        self.rig.settle()
+        deliveries = self.rig.take()
+        for delivery in deliveries:
+            self._work(delivery)
+        self.rig.settle()
+        if self._dies("dispatcher", 4):
+            self.rig.restart()  # with what it had taken from Redis and not committed
+        if self._dies("controller", 8):
+            self.slurm.restart_controller()
+        if not deliveries:
+            self.rig.pass_seconds(100)  # beyond a lease, so what was killed is found
+            time.sleep(0.02)
+
+    def _dies(self, what: str, one_in: int) -> bool:
+        if self.kills.total() >= KILLS or self.chance.randrange(one_in):
+            return False
+        self.kills[what] += 1
+        return True
+
+    def _work(self, delivery: Delivery) -> None:
+        dies = self._dies("worker", 2)
+        read_end, write_end = os.pipe()
+        child = os.fork()
+        if child == 0:
+            self._be_worker(delivery, write_end)
+        os.close(write_end)
+        if dies:
+            time.sleep(self.chance.random() * LONGEST_LIFE)
+            os.kill(child, signal.SIGKILL)
+        with open(read_end, "rb") as pipe:  # noqa: PTH123 - a descriptor
+            told = pipe.read().splitlines()
+        os.waitpid(child, 0)
+        for line in told:
+            self.rig.link.put_answers(decode_answers(line))
+
+    def _be_worker(self, delivery: Delivery, write_end: int) -> None:
+        try:
+            for event, found in self.site.jobs.attempts(delivery):
+                answer = Answer(
+                    event.run, delivery.attempt, found.outcome, found.status, found.error, found.retry_after_ns,
+                    handle=found.handle,
+                )  # fmt: skip
+                os.write(write_end, encode_answers([answer]) + b"\n")
+        finally:
+            os._exit(0)
+
+
+@pytest.mark.timeout(MOST_SECONDS + 60)
+def test_no_job_runs_twice_whatever_is_killed(slurm: Cluster, open_folder: Path, tmp_path: Path) -> None:
+    """Worker and dispatcher killed, controller restarted, at any moment: each job runs once, each run is done."""
+    site = SlurmSite(open_folder)
+    rig = action_rig(tmp_path / "index.db", RULE)
+    site.clock_of(lambda: rig.now_ns)
+    chaos = Chaos(rig, site, slurm, random.Random(1))
+    rig.tell(*(b.create(number, name=site.write(number)) for number in range(1, JOBS + 1)))
+    ends = time.monotonic() + MOST_SECONDS
+    while (states := rig.states()).get(DONE, 0) + states.get(DEAD, 0) < JOBS:
+        assert time.monotonic() < ends, (states, chaos.kills, queue(), [run.error for run in rig.runs()])
+        chaos.turn()
+    runs = {run.key: run for run in rig.runs()}
+    ran = {key: len(site.lines(key)) for key in runs}
+    print(f"{JOBS} jobs, killed {dict(chaos.kills)}: {states}, {Counter(ran.values())}")  # noqa: T201 - by hand
+    rig.close()
+    assert chaos.kills.total() == KILLS
+    assert [key for key, count in ran.items() if count > 1] == []
+    assert [(run.error, ran[key]) for key, run in runs.items() if run.state != DONE or ran[key] != 1] == []
