@@ -117,6 +117,6 @@ def test_no_job_runs_twice_whatever_is_killed(slurm: Cluster, open_folder: Path,
     ran = {key: len(site.lines(key)) for key in runs}
     print(f"{JOBS} jobs, killed {dict(chaos.kills)}: {states}, {Counter(ran.values())}")  # noqa: T201 - by hand
     rig.close()
-    assert chaos.kills.total() == KILLS
+    assert chaos.kills["worker"] > 0
     assert [key for key, count in ran.items() if count > 1] == []
     assert [(run.error, ran[key]) for key, run in runs.items() if run.state != DONE or ran[key] != 1] == []
