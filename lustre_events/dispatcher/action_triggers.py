@@ -254,6 +254,8 @@ class ActionTriggers:
         stored: Mapping[FID, ObjectRow],
         before: Before,
     ) -> Iterator[_Fired]:
+        if not present:
+            return
         paths = turn.transaction.paths(present)
         unknown = [fid for fid in present if not paths.get(fid)]
         names = turn.transaction.places(unknown)[1] if unknown else {}

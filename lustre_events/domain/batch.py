@@ -290,16 +290,19 @@ class Batch:
 
     def _note(self, change: ObjectChange, kind: Kind, record: ChangelogRecord, stamp: bytes) -> None:
         """Take note of what rules ask for."""
-        if not self._noted:
+        noted, type_ = self._noted, record.type
+        if not noted or (type_ not in noted and type_ not in _MAY_MATTER):
             return
-        if record.type in _ORIGINS:
+        if type_ in _ORIGINS:
             self._note_origin(record, stamp)
-        for trigger in triggers_of(record.type, kind, self._noted):
+        for trigger in triggers_of(type_, kind, noted):
             if stamp > change.events.get(trigger, b""):
                 change.events[trigger] = stamp
 
 
 _ORIGINS = frozenset({RecordType.RENME, RecordType.MKDIR})
+_MAY_MATTER = _ORIGINS | {RecordType.UNLNK, RecordType.RMDIR}
+"""Beside what rules ask for: where something comes from, and what may remove the last name."""
 _MAY_CHANGE_RIGHTS = frozenset({RecordType.XATTR, RecordType.SATTR, RecordType.CTIME})
 _CREATED = frozenset({RecordType.CREAT, RecordType.MKDIR, RecordType.SLINK, RecordType.MKNOD})
 _NEW_NAME = frozenset({RecordType.CREAT, RecordType.HLINK, RecordType.RENME, RecordType.MIGRT})

@@ -37,6 +37,7 @@ _BY_RECORD: dict[int, tuple[str, ...]] = {
     RecordType.RESYNC: (LAYOUT,),
 }
 _NONE: tuple[str, ...] = ()
+_KIND_GONE, _KIND_NAME, _RENAME = Kind.GONE, Kind.NAME, int(RecordType.RENME)
 _GONE = -1
 """In a table by record types: what means that an object is gone."""
 
@@ -52,8 +53,10 @@ def noted_by_type(watched: Collection[str]) -> Noted:
 
 def triggers_of(record_type: int, kind: Kind, noted: Noted) -> tuple[str, ...]:
     """Return what a record that changes an object in this way means to rules."""
-    if kind is Kind.GONE:
+    # For every record: names of this module, since a look into an enumeration costs more than all else.
+    if kind is _KIND_GONE:
         return noted.get(_GONE, _NONE)
-    if record_type == RecordType.RENME and kind is not Kind.NAME:
+    found = noted.get(record_type, _NONE)
+    if found and record_type == _RENAME and kind is not _KIND_NAME:
         return _NONE  # of the object that lost one of its names
-    return noted.get(record_type, _NONE)
+    return found

@@ -28,16 +28,24 @@ class NameFilter:
     """What names rules want, together. `every`: one of them wants any name."""
 
     every: bool
-    endings: tuple[bytes, ...]
+    endings: frozenset[bytes]
+    """Each begins with a dot."""
     pattern: re.Pattern[bytes] | None
 
     def wanted(self, name: bytes) -> bool:
         """Whether a rule could hold for this name."""
-        return (
-            self.every
-            or name.lower().endswith(self.endings)
-            or (self.pattern is not None and self.pattern.match(name) is not None)
-        )
+        if self.every or (self.pattern is not None and self.pattern.match(name) is not None):
+            return True
+        return bool(self.endings) and self._has_ending(name.lower())
+
+    def _has_ending(self, name: bytes) -> bool:
+        # One look for each dot of the name, however many endings there are.
+        dot = name.find(b".")
+        while dot >= 0:
+            if name[dot:] in self.endings:
+                return True
+            dot = name.find(b".", dot + 1)
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +131,7 @@ def _first_of(glob: str) -> bytes | None:
 
 
 def _names(rules: Sequence[ActionRule]) -> NameFilter:
-    every, endings, patterns = False, set(), set()
+    every, endings, patterns = False, set[bytes](), set()
     for rule in rules:
         extensions, globs = _said(rule, "extensions"), _said(rule, "globs")
         if extensions:
@@ -133,7 +141,7 @@ def _names(rules: Sequence[ActionRule]) -> NameFilter:
         else:
             every = True
     pattern = re.compile(b"|".join(sorted(patterns)), re.DOTALL) if patterns and not every else None
-    return NameFilter(every, tuple(sorted(endings)), pattern)
+    return NameFilter(every, frozenset(endings), pattern)
 
 
 def _said(rule: ActionRule, key: str) -> list[Any]:
@@ -145,4 +153,4 @@ def _values(rule: ActionRule, key: str) -> Iterator[Any]:
     return (each.value for each in rule.conditions if each.key == key)
 
 
-_NOBODY = Group((), NameFilter(every=False, endings=(), pattern=None))
+_NOBODY = Group((), NameFilter(every=False, endings=frozenset(), pattern=None))
