@@ -50,7 +50,7 @@ def doubts(form: Form, sample: str, body: Sequence[str], rows: Sequence[Sequence
         if pattern.search(head):
             return [f"it is {name}, read as if each of its lines were a row"]
     below = [list(row) for row in rows[form.header_lines :]]
-    found = [_one_column(form, body), _ahead(form), _widths(form, below), _torn(form, rows), _words(form, below)]
+    found = [_one_column(form, body), _ahead(form), uneven(form, below), _torn(form, rows), _words(form, below)]
     return [reason for reason in found if reason]
 
 
@@ -90,7 +90,7 @@ def _ahead(form: Form) -> str:
     return "another table may stand before this one" if alike > 1 else ""
 
 
-def _widths(form: Form, below: Sequence[Sequence[str]]) -> str:
+def uneven(form: Form, below: Sequence[Sequence[str]]) -> str:
     """Look at how even the rows are, told by their number of fields."""
     odd = sum(len(row) != form.width and (len(row) != form.width + 1 or bool(row[-1].strip())) for row in below)
     if form.width > 1 and odd > FEW * len(below):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tabular_cells import decimal_of, kind_of, number_of
 from tabular_described import Described, described, numbered, prose_before
-from tabular_doubts import doubts
+from tabular_doubts import doubts, uneven
 from tabular_header import are_formats, are_words, ecsv_units, header_by_contrast, is_units, late_header, names_in
 from tabular_records import recorded
 
@@ -84,7 +84,7 @@ def form_of(sample: str, *, whole: bool) -> Form:
         lines.pop()
     form = Form()
     if said := described(lines) or recorded(lines):
-        return _described(form, said)
+        return _described(form, said, lines)
     asked = _excel(lines, form)
     _comments(lines, form)
     body = [
@@ -108,17 +108,17 @@ def form_of(sample: str, *, whole: bool) -> Form:
         form.ragged += (late := late_header(rows[place:], form.decimal) if not place else 0)
         _skip(form, lines, late)
         _header(form, [row[: form.width] for row in rows[place + late :]])
-        said = lines[form.skip : form.skip + 2 * ROWS]
-        read = list(_tried(form, said))  # as the table is read: blank lines and marks within quotes are kept
-        form.doubts = doubts(form, sample, body[:ROWS], read[:-1] if len(said) == 2 * ROWS > len(read) else read)
+        form.doubts = doubts(form, sample, body[:ROWS], _first_rows(form, lines))
     return form
 
 
-def _described(form: Form, said: Described) -> Form:
+def _described(form: Form, said: Described, lines: Sequence[str]) -> Form:
     """Return the form of a table that describes itself."""
     form.delimiter, form.width, form.skip = said.delimiter, said.width or len(said.names), said.skip
     form.read, form.doubts = said.read, said.doubts
     form.names, form.units, form.places, form.comments = said.names, said.units, said.places, said.comments
+    if reason := uneven(form, _first_rows(form, lines)):
+        form.doubts.append(reason)
     return form
 
 
@@ -192,6 +192,13 @@ def _tried(form: Form, body: Sequence[str]) -> Iterator[list[str]]:
             yield row
     except csv.Error:
         return
+
+
+def _first_rows(form: Form, lines: Sequence[str]) -> list[list[str]]:
+    """Return the first rows as the table is read: blank lines and marks within quotes are kept."""
+    first = lines[form.skip : form.skip + 2 * ROWS]
+    rows = list(_tried(form, first))
+    return rows[:-1] if len(first) == 2 * ROWS and len(rows) < ROWS else rows  # the last may go on
 
 
 def _delimiter(body: Sequence[str], form: Form) -> str:

@@ -19,6 +19,7 @@ ATTRIBUTE = re.compile(r"@attribute\s+('[^']*'|\"[^\"]*\"|\S+)", re.IGNORECASE)
 GRID_KEYS = re.compile(r"(ncols|nrows|xll\w+|yll\w+|cellsize|dx|dy|nodata_value)\s+(\S+)\s*\Z", re.IGNORECASE)
 LEGEND = re.compile(r'@\s*s(\d+)\s+legend\s+"([^"]*)"')
 GRACE = re.compile(r"@\s*(?:title|subtitle|[xy]axis|TYPE|view|legend|s\d+|g\d+|with|target|version)\b")
+RESTARTED = "it was restarted: models that were calculated again are counted each time"
 ICARTT = re.compile(r"\s*(\d{1,4})\s*,\s*1001\b")
 AXIS = re.compile(r'@\s*([xy])axis\s+label\s+"([^"]*)"')
 
@@ -107,8 +108,8 @@ def _models(lines: Iterable[str], place: int | None, doubts: list[str]) -> Itera
     for line in lines:
         row = line.split()
         if place is not None and len(row) > place and (number := number_of(row[place])) is not None:
-            if number <= highest and not doubts:
-                doubts.append("it was restarted: models that were calculated again are counted each time")
+            if number <= highest and RESTARTED not in doubts:
+                doubts.append(RESTARTED)
             highest = max(highest, number)
         yield row
 

@@ -93,6 +93,7 @@ DOUBTED = {
     "a second header": ("t,v\n0,1\n1,2\nt,v\n2,3\n3,4\n", "another table"),
     "names in two rows": (",x,x\n,mean,std\nA,1,2\nB,3,4\nC,5,6\n", "two rows"),
     "a row of words": ("g,n\n5,1\n6,2\n7,3\n* a,see notes\n", "row 4 has words"),
+    "a grid whose lines are broken": ("ncols 4\nnrows 1\n1 2\n3 4\n", "number of fields"),
     "many widths": ("Cycle,Cap\n,Step,Name\n,,Record,V\n1,10\n,1,CC\n,,1,3.0\n,,2,3.1\n", "number of fields"),
     "fields without a separator": (" 1  abc    1.5\n 2         2.5\n 3  def    3.5\n", "blank in all"),
 }  # fmt: skip
