@@ -26,6 +26,16 @@ fi
 wheels=$(cd "$1" 2>/dev/null && pwd) || { echo "$1: no such folder; make it with deploy/package/wheelhouse.sh" >&2; exit 1; }
 wheel=$(ls "$wheels"/lustre_events-*.whl 2>/dev/null | sort -V | tail -1)
 [ -n "$wheel" ] || { echo "$wheels: no wheel of lustre-events in it; make it with deploy/package/wheelhouse.sh" >&2; exit 1; }
+if [ -f "$wheels/SHA256SUMS" ]; then
+  listed=$(sed 's/^[^ ]* [ *]//' "$wheels/SHA256SUMS" | sort)
+  if [ "$listed" != "$(cd "$wheels" && ls -- *.whl | sort)" ] ||
+     ! (cd "$wheels" && sha256sum --check --strict --quiet SHA256SUMS >&2); then
+    echo "$wheels is not as wheelhouse.sh made it (SHA256SUMS): copy it again" >&2
+    exit 1
+  fi
+else
+  echo "$wheels has no SHA256SUMS, so its wheels are installed as they are; make it anew with deploy/package/wheelhouse.sh" >&2
+fi
 version=$(basename "$wheel" | cut -d- -f2)
 # The Python that the compiled wheels are for, of those that are here: cp311 stands for every 3.11.x.
 made_for=$(ls "$wheels" | sed -n 's/.*-cp\(3[0-9]*\)-cp3[0-9]*-.*/\1/p' | sort | uniq -c | sort -rn | awk 'NR==1 {print $2}')

@@ -23,4 +23,6 @@ while [ -n "$more" ]; do
     --wheel-dir "$out" "${more[@]}"
   more=$(others)
 done
-echo "$out: $(ls "$out" | wc -l) wheels, $(du -sh "$out" | cut -f1)"
+# What is installed is what was made here: install.sh compares. Who copies the wheels another way than this sum can tell.
+(cd "$out" && sha256sum -- *.whl >SHA256SUMS)
+echo "$out: $(ls "$out" | wc -l) files, $(du -sh "$out" | cut -f1); sum of SHA256SUMS: $(sha256sum <"$out/SHA256SUMS" | cut -d' ' -f1)"

@@ -176,6 +176,30 @@ def test_a_wheelhouse_for_another_python_is_refused_before_anything_is_made(tmp_
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.parametrize("change", ["", "changed", "missing", "more"])
+def test_wheels_that_are_not_those_that_were_made_are_not_installed(tmp_path: Path, change: str) -> None:
+    """A wheel that was changed, taken away or put beside the others is refused before anything is made."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name in ("lustre_events-1.0-py3-none-any.whl", "flask-3.0-py3-none-any.whl"):
+        (wheels / name).write_text(name)
+    sums = run("sha256sum", *sorted(path.name for path in wheels.iterdir()), folder=wheels)
+    (wheels / "SHA256SUMS").write_text(sums)
+    if change == "missing":
+        (wheels / "flask-3.0-py3-none-any.whl").unlink()
+    elif change:
+        (wheels / ("flask-3.0-py3-none-any.whl" if change == "changed" else "evil-1-py3-none-any.whl")).write_text(
+            "x"
+        )
+    done = subprocess.run(
+        [DEPLOY / "install.sh", "--root", tmp_path / "root", wheels], capture_output=True, text=True, timeout=100,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert ("is not as wheelhouse.sh made it" in done.stderr) == bool(change)
+    assert (tmp_path / "root").exists() == (not change)
+
+
 def test_an_installation_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
     """Where wheels are missing the venv that was begun goes away, and the sentence says what to do."""
     wheels = tmp_path / "wheels"

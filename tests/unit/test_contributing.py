@@ -31,6 +31,16 @@ def test_what_is_named_is_there(name: str) -> None:
     assert targets <= set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
 
 
+def test_make_fuzz_draws_something_for_each_of_its_files() -> None:
+    """A file without a test that pytest knows as hypothesis's would be passed over without a word."""
+    listed = re.search(r"^FUZZED = \$\(addprefix (\S+),((?:.|\\\n)*?)\)$", text("Makefile"), re.MULTILINE)
+    assert listed is not None
+    files = [listed[1] + name for name in listed[2].replace("\\", " ").split()]
+    drawn = re.compile(r"^@given|^pytestmark = pytest\.mark\.hypothesis\b", re.MULTILINE)
+    assert len(files) > 10
+    assert [name for name in files if not drawn.search(text(name))] == []
+
+
 def test_the_changelog_keeps_its_form() -> None:
     """The newest version is Unreleased; below each version, every entry stands under its kind, in order."""
     parts = re.split(r"^## ", text("CHANGELOG.md"), flags=re.MULTILINE)[1:]

@@ -22,6 +22,8 @@ from workers.context import CURRENT, WorkerContext
 from workers.files import Files
 from workers.runs import Runtime
 
+pytestmark = pytest.mark.hypothesis  # the function that is drawn for is within the test
+
 NAMES = (
     b"plain", b"folder", b"pipe", b"link", b"folder/inner", b"", b"/", b"..", b"../..", b"plain/x", b"/etc/passwd",
     b"\0", b"a\0b", b"\xff" * 300, b"x/" * 5_000, b"folder/../plain", b"link/passwd", b".",

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 
 from lustre_events.catalog import manifest, own_extractors, program_files
 from lustre_events.errors import ManifestError
+from tests.support.profiles import examples
 from tests.support.service.images import extractors, write_extractor
+
+GOOD = {"name": "ours", "version": "1", "description": "x", "image": "base", "command": ["x"], "contract": "batch",
+        "accepts": ["csv"]}  # fmt: skip
+SCALARS = (
+    st.integers(-(1 << 63), (1 << 63) - 1)
+    | st.booleans()
+    | st.floats()
+    | st.text(max_size=9)
+    | st.sampled_from(("batch", "action", "../x", "/x", "a\x1b[2J\n", "x" * 5000))
+)
+ANY = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+LIMITS = st.dictionaries(st.sampled_from(("seconds", "processes", "jobs")) | st.text(max_size=5), ANY, max_size=3)
+KEYS = st.sampled_from((*GOOD, "trusted", "gpu", "limits", "outputs")) | st.text(max_size=6)
 
 
 def test_manifests_of_this_repository_load() -> None:
@@ -44,6 +63,33 @@ def test_wrong_manifest_is_refused_by_file_and_key(tmp_path: Path, key: str, val
 
     assert sentence in str(caught.value)
     assert str(tmp_path / "ours" / "manifest.toml") in str(caught.value)
+
+
+@examples(120, HealthCheck.function_scoped_fixture)
+@given(st.dictionaries(KEYS, ANY | LIMITS, max_size=4), st.booleans())
+def test_any_manifest_is_taken_or_refused_in_one_sentence(
+    tmp_path: Path, odd: dict[str, object], own: bool
+) -> None:
+    """Whatever the values of its keys are, a manifest is one, or a printable sentence that names its file."""
+    (tmp_path / "ours").mkdir(exist_ok=True)
+    path = tmp_path / "ours" / "manifest.toml"
+    path.write_text("".join(f"{toml(key)} = {toml(value)}\n" for key, value in (GOOD | odd).items()), "utf-8")
+    said = "ours"
+    try:
+        said = manifest.load(tmp_path / "ours", *(("ada", path.stat().st_uid) if own else ())).name
+    except ManifestError as exc:
+        said = str(exc)
+    assert said == "ours" or said.startswith(f"{tmp_path}/ours")
+    assert said.isprintable()
+
+
+def toml(value: object) -> str:
+    """Return a value as TOML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml(key)} = {toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
 def test_missing_key_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from tests.support.profiles import examples
 from tests.support.records import builders as b
 from tests.support.records.builders import fid_of
 
+pytestmark = pytest.mark.hypothesis  # the function that is drawn for is within the test
+
 RUNS = ("rule", "states", "fid", "key", "keys", "limit")
 ACTIONS = {
     **dict.fromkeys(("suspend", "resume", "disable", "enable"), ("name", "reason")),

@@ -5,11 +5,37 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lustre_events.config.toml_text import MOST_BYTES, MOST_DEPTH, read_toml, sentence
 from lustre_events.errors import ConfigError
+from tests.support.profiles import examples
 
 LONG = 200_000
+TOKENS = (
+    "a",
+    "[",
+    "]",
+    "[[",
+    "{",
+    "}",
+    "=",
+    ".",
+    ",",
+    "\n",
+    '"',
+    '"' * 3,
+    "'",
+    "'" * 3,
+    "\\",
+    "\\u0000",
+    "#",
+    "1",
+    "-",
+)
+WORDS = ("0x", "1e9999", "nan", "1979-05-27T07:32:00Z", "true", "\r", "\0", "\ud800", "\U0001f600", "\u2028")
+TEXTS = st.lists(st.sampled_from(TOKENS + WORDS) | st.text(max_size=3), max_size=40).map("".join)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +71,19 @@ def test_whatever_it_holds_is_one_sentence(text: str | bytes) -> None:
         read_toml(text, "ada.toml")
 
     assert time.process_time() - began < 5
+
+
+@examples(150)
+@given(TEXTS | st.binary(max_size=40))
+def test_any_text_is_a_table_or_one_sentence(text: str | bytes) -> None:
+    """Whatever tokens follow each other, they are a table, or one printable sentence with the file's name."""
+    said = ""
+    try:
+        assert isinstance(read_toml(text, "ada.toml"), dict)
+    except ConfigError as exc:
+        said = str(exc)
+    assert not said or said.startswith("ada.toml: ")
+    assert said.isprintable()
 
 
 def test_brackets_and_dots_within_texts_and_comments_count_for_nothing() -> None:
