@@ -100,7 +100,7 @@ class Forward:
     def seek(self, place: int) -> None:
         """Go forward to `place`."""
         if place < self._at:
-            raise ValueError("a header of it leads backwards")
+            raise ValueError("one of its headers points backwards")
         while self._at < place and self.read(min(PIECE, place - self._at)):
             pass
 
@@ -112,7 +112,7 @@ class Forward:
 def bounded(size: int) -> int:
     """Return `size`; raise ValueError where a header asks for an absurd one."""
     if size > MAX_HEADER:
-        raise ValueError(f"a header of it claims to have {size} bytes")
+        raise ValueError(f"one of its headers claims to have {size} bytes")
     return size
 
 
@@ -134,7 +134,7 @@ def tar_members(stream: Any, listing: Listing) -> None:
         while (member := tar.next()) is not None:
             tar.members.clear()  # else it keeps them all
             if member.size < 0 or tar.offset <= offset:
-                raise ValueError("a member of it claims a size below 0")
+                raise ValueError("one of its members claims a negative size")
             offset = tar.offset
             what = "files" if member.isreg() else "directories" if member.isdir() else "specials"
             if member.issym() or member.islnk():
@@ -242,7 +242,7 @@ def describe(file: BinaryIO, extension: str, document: dict[str, Any], listing: 
         zipped(file, size, document, listing)
     else:
         raise ValueError(
-            "it is no tar, zip, 7z or cpio archive and not compressed with gzip, bzip2, xz, zstd or lz4"
+            "it is not a tar, zip, 7z or cpio archive and not compressed with gzip, bzip2, xz, zstd or lz4"
         )
 
 

@@ -44,7 +44,7 @@ class Cursor:
     def take(self, size: int) -> bytes:
         """Return the next bytes. Raise ValueError where there are fewer."""
         if size > len(self.data) - self.at:
-            raise ValueError("its header is torn or damaged")
+            raise ValueError("its header is cut off or damaged")
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -116,7 +116,7 @@ def members(file: BinaryIO, size: int, listing: Listing) -> dict[str, Any]:
     """
     head = file.read(START)
     if len(head) < START:
-        raise ValueError("it ends within its first header")
+        raise ValueError("it is cut off within its first header")
     place, length, digest = struct.unpack_from("<QQI", head, 12)
     if not length:
         return {}
@@ -124,7 +124,7 @@ def members(file: BinaryIO, size: int, listing: Listing) -> dict[str, Any]:
         raise ValueError("its end is missing: the header lies behind it")
     header = _read(file, START + place, length)
     if zlib.crc32(header) != digest:
-        raise ValueError("its header is damaged: its checksum is another")
+        raise ValueError("its header is damaged: its checksum does not match")
     cursor = Cursor(header)
     kind = cursor.byte()
     for _ in range(4):  # a packed header may hold a packed one
@@ -147,7 +147,7 @@ def _read(file: BinaryIO, place: int, size: int) -> bytes:
     file.seek(place)
     data = file.read(size)
     if len(data) < size:
-        raise ValueError("it ends within its header")
+        raise ValueError("it is cut off within its header")
     return data
 
 
@@ -175,7 +175,7 @@ def _expanded(file: BinaryIO, streams: Streams) -> bytes:
         packed, folder.size
     )
     if len(found) < folder.size:
-        raise ValueError("its packed header is torn")
+        raise ValueError("its packed header is cut off")
     return found
 
 

@@ -52,9 +52,9 @@ def cpio_members(stream: Any, listing: Listing) -> None:
             mode, when, size = int(fields[12:18], 8), int(fields[42:53], 8), int(fields[59:70], 8)
             length, begin, pad = int(fields[53:59], 8), at + 76, 1
         else:
-            raise ValueError("a member of it has no mark of cpio")
+            raise ValueError("one of its members has no cpio magic number")
         if not 0 < length <= MAX_NAME:
-            raise ValueError(f"a name of it claims to have {length} bytes")
+            raise ValueError(f"one of its names claims to have {length} bytes")
         name = exactly(stream, length).rstrip(b"\0")
         if name == END:
             return

@@ -32,10 +32,10 @@ class Listing:
             ValueError: its shape is none.
         """
         if len(shape) > MAX_DIMENSIONS or any(not isinstance(one, int) or one < 0 for one in shape):
-            raise ValueError("an array of it has a shape that no array has")
+            raise ValueError("one of its arrays has an impossible shape")
         size = math.prod(shape)
         if size > LARGEST:
-            raise ValueError("an array of it claims to be larger than any can be")
+            raise ValueError("one of its arrays claims an impossible size")
         self.count += 1
         self.values += size
         self.types[dtype] += 1
@@ -72,7 +72,7 @@ def exactly(stream: Any, size: int) -> bytes:
     """
     data: bytes = stream.read(size)
     if len(data) != size:
-        raise ValueError("it ends within its header")
+        raise ValueError("it is cut off within its header")
     return data
 
 

@@ -31,7 +31,7 @@ def pickled(stream: Any, listing: Listing) -> dict[str, Any]:
         value = machine.run()
     except (ValueError, IndexError, KeyError, AttributeError, TypeError, OverflowError, UnicodeDecodeError) as exc:
         if machine.steps < 10 or not (machine.globals or machine.protocol):
-            raise ValueError(f"it is no pickle: {facts.text(str(exc))[:200]}") from None
+            raise ValueError(f"it is not a pickle: {facts.text(str(exc))[:200]}") from None
         listing.reasons.append(f"its operations cannot be followed to their end: {facts.text(str(exc))[:200]}")
         value = machine.stack[0] if machine.stack else None
     finder = pickles.Finder(listing)
@@ -141,7 +141,7 @@ def read(file: BinaryIO, listing: Listing) -> dict[str, Any]:
         from array_onnx import Model  # noqa: PLC0415
 
         return Model(file, size, listing).document()
-    raise ValueError("it is not a file of arrays: no NumPy, safetensors, GGUF, ONNX, PyTorch, pickle or MATLAB")
+    raise ValueError("it is not a file of arrays: not NumPy, safetensors, GGUF, ONNX, PyTorch, pickle or MATLAB")
 
 
 def extract(path: str) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def extract(path: str) -> dict[str, Any]:
             with extractor_batch.within(SECONDS):
                 found = read(file, listing)
         except extractor_batch.OutOfTime:
-            raise ValueError(f"its structure is not read within {SECONDS} s") from None
+            raise ValueError(f"reading its structure took longer than {SECONDS} s") from None
     shown = found.pop("shown", {})
     document = found | listing.document()
     if document["format"] == "pickle" and not listing.count:

@@ -27,7 +27,7 @@ def mat5(stream: Any, listing: Listing) -> dict[str, Any]:
     header = exactly(stream, 128)
     order = {b"IM": "<", b"MI": ">"}.get(header[126:])
     if order is None:
-        raise ValueError("it is no MATLAB file of level 5: its mark of byte order is missing")
+        raise ValueError("it is not a MATLAB 5 file: its byte-order mark is missing")
     text = header[:116].decode("latin-1").replace("\0", " ").strip()
     found: dict[str, Any] = {
         "format": "mat5",

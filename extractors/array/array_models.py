@@ -44,15 +44,15 @@ def safetensors(stream: Any, listing: Listing, size: int | None) -> dict[str, An
         raise ValueError(f"its header has {length} bytes; up to {MAX_HEADER} are read")
     said = json.loads(exactly(stream, length))
     if not isinstance(said, dict):
-        raise ValueError("its header is no object")  # noqa: TRY004 - a file's error
+        raise ValueError("its header is not a JSON object")  # noqa: TRY004 - a file's error
     metadata = said.pop("__metadata__", {})
     end = 0
     for name, about in said.items():
         if not isinstance(about, dict) or not {"dtype", "shape", "data_offsets"} <= set(about):
-            raise ValueError("it is no safetensors file: what its header lists are no tensors")
+            raise ValueError("it is not a safetensors file: its header does not list tensors")
         kind = facts.text(about["dtype"], 20)
         if not isinstance(about["shape"], list) or not isinstance(about["data_offsets"], list):
-            raise ValueError("it is no safetensors file: a tensor has no shape")  # noqa: TRY004 - a file's error
+            raise ValueError("it is not a safetensors file: a tensor has no shape")  # noqa: TRY004 - a file's error
         listing.add(name, DTYPES.get(kind, kind.lower()), about["shape"])
         end = max([end, *(one for one in about["data_offsets"] if isinstance(one, int))])
     if size is not None and 8 + length + end > size:
@@ -127,7 +127,7 @@ class Gguf:
             name = self._text()
             (dimensions,) = self._numbers("I")
             if dimensions > 8:
-                raise ValueError(f"a tensor of it claims to have {dimensions} dimensions")
+                raise ValueError(f"one of its tensors claims to have {dimensions} dimensions")
             shape = self._numbers(f"{dimensions}Q")
             kind, _ = self._numbers("IQ")
             listing.add(name, TENSORS.get(kind, f"type {kind}"), shape[::-1])  # as written: fastest first

@@ -28,7 +28,7 @@ class Header:
     def __init__(self, stream: Any) -> None:
         start = stream.read(8)
         if len(start) < 8 or not start.startswith(MAGIC) or start[6] not in {1, 2, 3}:
-            raise ValueError("it is no array of NumPy of version 1, 2 or 3")
+            raise ValueError("it is not a NumPy array of version 1, 2 or 3")
         size = 2 if start[6] == 1 else 4
         (length,) = struct.unpack("<H" if size == 2 else "<I", exactly(stream, size))
         if length > MAX_HEADER:
@@ -39,7 +39,7 @@ class Header:
             warnings.simplefilter("ignore")
             said = ast.literal_eval(LONG.sub(r"\1", text))  # a literal: nothing of it runs
         if not isinstance(said, dict) or set(said) != KEYS or not isinstance(said["shape"], tuple):
-            raise ValueError("its header says no shape and type")
+            raise ValueError("its header names no shape or type")
         self.dtype = np.lib.format.descr_to_dtype(said["descr"])
         self.shape: tuple[int, ...] = said["shape"]
         self.fortran = bool(said["fortran_order"])

@@ -39,7 +39,7 @@ class Wire:
             key = self._number()
             number, kind = key >> 3, key & 7
             if not number:
-                raise ValueError("it is no ONNX model: a field has no number")
+                raise ValueError("it is not an ONNX model: a field has no number")
             value: Any = None
             if kind == 0:
                 value = self._number()
@@ -52,9 +52,9 @@ class Wire:
                 begin = self.file.tell()
                 at = begin + (8 if kind == 1 else 4)
             else:
-                raise ValueError("it is no ONNX model: a field has an unknown type")
+                raise ValueError("it is not an ONNX model: a field has an unknown type")
             if at > end:
-                raise ValueError("it is no ONNX model, or it ends early")
+                raise ValueError("it is not an ONNX model, or it ends early")
             yield number, value, begin, at
 
     def _number(self) -> int:
@@ -62,12 +62,12 @@ class Wire:
         while shift < 70:
             byte = self.file.read(1)
             if not byte:
-                raise ValueError("it is no ONNX model, or it ends early")
+                raise ValueError("it is not an ONNX model, or it ends early")
             found |= (byte[0] & 127) << shift
             if byte[0] < 128:
                 return found
             shift += 7
-        raise ValueError("it is no ONNX model: a number does not end")
+        raise ValueError("it is not an ONNX model: a number does not end")
 
     def text(self, begin: int, end: int) -> str:
         """Return a text."""
@@ -80,7 +80,7 @@ class Wire:
         if value is not None:
             return [value]
         if end - begin > 4096:
-            raise ValueError("a shape of it is absurdly long")
+            raise ValueError("one of its shapes is too long")
         self.file.seek(begin)
         found = []
         while self.file.tell() < end:
@@ -121,7 +121,7 @@ class Model:
             elif number == 14 and len(metadata) < 200:
                 metadata |= self._pair(begin, end)
         if graph is None or not opsets or not 1 <= self.found.get("ir_version", 0) <= 100:
-            raise ValueError("it is no ONNX model: it has no graph or no version")
+            raise ValueError("it is not an ONNX model: it has no graph or no version")
         self._graph(*graph)
         self.found |= {"opsets": opsets, "nodes": self.nodes, "operators": dict(self.operators.most_common(200))}
         if len(self.operators) > 200:

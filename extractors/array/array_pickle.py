@@ -145,7 +145,7 @@ class Machine:
         while self.stack[place] is not MARK:
             place -= 1
             if place < 0:
-                raise ValueError("it is no pickle: a mark is missing")
+                raise ValueError("it is not a pickle: a mark is missing")
         found = self.stack[place + 1 :]
         del self.stack[place:]
         return found

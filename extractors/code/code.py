@@ -60,7 +60,7 @@ def language_of(source: str, extension: str) -> str:
         return "shell"
     if extension in PYTHON and (not found.problem or asked):
         return "python"
-    raise ValueError("it is no notebook, and does not look like Python or a shell script")
+    raise ValueError("it is not a notebook, and does not look like Python or a shell script")
 
 
 def decoded(data: bytes) -> str:
@@ -131,7 +131,7 @@ def of_script(file: Any, place: Path, reasons: list[str]) -> dict[str, Any]:
         with within(SECONDS):
             document = script(text, suffixes[-1] if suffixes else "")
     except OutOfTime:
-        raise ValueError(f"it could not be read in {SECONDS} seconds") from None
+        raise ValueError(f"reading it took longer than {SECONDS} s") from None
     return document | preview(excerpt=text)
 
 

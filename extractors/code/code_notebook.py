@@ -217,4 +217,4 @@ def read(file: BinaryIO, notebook: Notebook) -> None:
     except (ijson.JSONError, UnicodeDecodeError, OverflowError) as exc:
         raise ValueError(f"its JSON is damaged: {exc}".split("\n", 1)[0]) from exc
     if not notebook.counts["cells"] and "nbformat" not in notebook.facts:
-        raise ValueError("it is JSON, but no notebook")
+        raise ValueError("it is JSON, but not a notebook")

@@ -205,7 +205,7 @@ def check_start(file: BinaryIO) -> None:
     """Raise ValueError where a file is no FITS file, or its first header has no end."""
     data = file.read(BLOCK)
     if not data.startswith(b"SIMPLE  ="):
-        raise ValueError("it is no FITS file")
+        raise ValueError("it is not a FITS file")
     for _ in range(MAX_HEADER // BLOCK):
         if any(data[at : at + 8] == b"END     " for at in range(0, len(data), 80)):
             return

@@ -325,7 +325,7 @@ def described(path: str, file: BinaryIO, compression: str, head: bytes) -> dict[
         return {"format": kind} | counted(stream, count) | excerpt
     if kind := features.kind_of(head):
         return {"format": kind} | counted(stream, features.counter(kind))
-    raise ValueError("it is no FASTA, FASTQ, VCF, BCF, SAM, BAM, CRAM, GFF, GTF, BED or PAF file")
+    raise ValueError("it is not a FASTA, FASTQ, VCF, BCF, SAM, BAM, CRAM, GFF, GTF, BED or PAF file")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class Reads:
             ValueError: nothing was found before.
         """
         if not self.found["reads"]:
-            raise ValueError(f"it is no FASTQ file: in its first record {why}")
+            raise ValueError(f"it is not a FASTQ file: in its first record {why}")
         return self.document() | {"partial": f"behind read {self.found['reads']} {why}"}
 
 
@@ -79,7 +79,7 @@ def fastq(blocks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         *new, rest = (rest + block).split(b"\n")
         lines += [line.rstrip(b"\r") for line in new]
         if len(rest) > MAX_LINE:
-            raise ValueError(f"it is no FASTQ file: a line is longer than {MAX_LINE >> 20} MiB")
+            raise ValueError(f"it is not a FASTQ file: a line is longer than {MAX_LINE >> 20} MiB")
         if not slow.began:
             lines = four_by_four(lines, reads, slow)
         if slow.began:
@@ -156,7 +156,7 @@ class Wrapped:
             if not self.length:
                 self._finish(reads)
         elif part.translate(None, LETTERS + COLOUR_LETTERS):
-            self.why = "a sequence has something else than letters"
+            self.why = "a sequence has characters other than letters"
         else:
             self.sequence.append(part)
             self.length += len(part)

@@ -142,7 +142,7 @@ def counter(kind: str) -> Any:
         for block in blocks:
             *whole, rest = (rest + block).split(b"\n")
             if len(rest) > MAX_LINE:
-                raise ValueError(f"a line of it is longer than {MAX_LINE >> 20} MiB")
+                raise ValueError(f"one of its lines is longer than {MAX_LINE >> 20} MiB")
             for line in whole:
                 lines.take(line.rstrip(b"\r"))
             yield lines.document()

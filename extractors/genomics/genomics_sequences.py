@@ -44,7 +44,7 @@ class Records:
         if len(self.sample) < SAMPLE_LETTERS:
             pure = sequence.translate(None, SPACE)
             if pure.translate(None, LETTERS):
-                raise ValueError("it is no FASTA file: a sequence has something else than letters")
+                raise ValueError("it is not a FASTA file: a sequence has characters other than letters")
             self.sample += pure[: SAMPLE_LETTERS - len(self.sample)]
             size = len(pure)
         else:

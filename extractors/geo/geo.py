@@ -33,7 +33,7 @@ def system(text: str) -> Found:
 
     found = of_wkt(text)
     if not found:
-        raise ValueError("it is no coordinate system in Well-Known Text")
+        raise ValueError("it is not a coordinate system in Well-Known Text")
     return {"format": "wkt-crs"} | found, {}
 
 
@@ -54,7 +54,7 @@ def texts(source: Source, reasons: list[str]) -> Found:
         return tracks(source, reasons)
     if WKT.match(start):
         return system(source.sample.decode("utf-8", "replace"))
-    raise ValueError("it holds no geographic data: no GeoJSON, GeoPackage, shapefile, LAS, GPX or KML")
+    raise ValueError("it holds no geographic data: not GeoJSON, GeoPackage, shapefile, LAS, GPX or KML")
 
 
 class Unmarked:
@@ -131,7 +131,7 @@ def extract(path: str) -> dict[str, Any]:
             with extractor_batch.within(SECONDS):
                 document, shown = read(path, file, reasons)
         except extractor_batch.OutOfTime:
-            raise ValueError(f"it is not read within {SECONDS} s") from None
+            raise ValueError(f"reading it took longer than {SECONDS} s") from None
     degrees = document.pop("degrees", False)
     extent = document.get("extent")
     document |= facts.common(

@@ -145,7 +145,7 @@ def geojson(stream: Any, reasons: list[str]) -> tuple[dict[str, Any], dict[str, 
     """Return what a text says, and its parts for `preview`.
 
     Raises:
-        ValueError: it is no GeoJSON.
+        ValueError: it is not GeoJSON.
     """
     reader = Reader()
     try:
@@ -154,7 +154,7 @@ def geojson(stream: Any, reasons: list[str]) -> tuple[dict[str, Any], dict[str, 
         reasons.append("time was up: features are counted as far as it went")
     except ijson.JSONError as exc:
         if not reader.kinds:
-            raise ValueError(f"it is no GeoJSON: {facts.text(str(exc))[:200]}") from None
+            raise ValueError(f"it is not GeoJSON: {facts.text(str(exc))[:200]}") from None
         reasons.append(f"it is broken after {reader.features} features: {facts.text(str(exc))[:200]}")
     known = {"FeatureCollection", "Feature", *GEOMETRIES}
     if not (set(reader.kinds) & known or (reader.features and not reader.kinds)):

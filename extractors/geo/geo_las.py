@@ -24,7 +24,7 @@ def las(file: BinaryIO, size: int, reasons: list[str]) -> tuple[dict[str, Any], 
     """
     head = file.read(375)
     if len(head) < 227:
-        raise ValueError("it ends within its header")
+        raise ValueError("it is cut off within its header")
     major, minor = head[24], head[25]
     day, year, header_size, begin, records = struct.unpack("<HHHII", head[90:104])
     layout, width, old_count = struct.unpack("<BHI", head[104:111])

@@ -33,7 +33,7 @@ def shapefile(file: BinaryIO, size: int, reasons: list[str]) -> tuple[dict[str, 
     header = file.read(108)
     length, version, kind = struct.unpack(">I", header[24:28])[0] * 2, *struct.unpack("<II", header[28:36])
     if version != 1000 or kind not in TYPES:
-        raise ValueError("it is no shapefile: its header has an unknown version or type")
+        raise ValueError("it is not a shapefile: its header has an unknown version or type")
     found: dict[str, Any] = {"format": "shapefile", "part": "shapes", "shape_type": TYPES[kind]}
     west, south, east, north, low, high = struct.unpack("<6d", header[36:84])
     if west <= east and south <= north:
@@ -102,7 +102,7 @@ def dbase(file: BinaryIO, size: int, reasons: list[str]) -> tuple[dict[str, Any]
         name = facts.text(one[:11].split(b"\0")[0].decode(encoding or "latin-1", "replace"), 300)
         fields.append((name or f"field {len(fields) + 1}", chr(one[11]), one[16]))
     if not fields or sum(field[2] for field in fields) > width:
-        raise ValueError("it is no table of dBase: its fields do not fit its rows")
+        raise ValueError("it is not a dBase table: its fields do not fit its rows")
     found: dict[str, Any] = {
         "format": "dbase",
         "rows": rows,

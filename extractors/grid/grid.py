@@ -45,7 +45,7 @@ def read(path: str, file: BinaryIO, reasons: list[str]) -> Found:
             return one_file(file.read(MAX_BYTES + 1), reasons).document()
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
-    raise ValueError("it is no grid: no GRIB, Zarr or HDF4")
+    raise ValueError("it is not a grid: neither GRIB, Zarr nor HDF4")
 
 
 @contextlib.contextmanager
@@ -75,7 +75,7 @@ def extract(path: str) -> dict[str, Any]:
             with extractor_batch.within(SECONDS):
                 document, said, shown = read(place, file, reasons)
         except extractor_batch.OutOfTime:
-            raise ValueError(f"it is not read within {SECONDS} s") from None
+            raise ValueError(f"reading it took longer than {SECONDS} s") from None
     document |= packed
     document |= facts.common(**said)
     document |= facts.preview(**shown)

@@ -152,10 +152,10 @@ def grib(file: BinaryIO, reasons: list[str]) -> tuple[dict[str, Any], dict[str, 
         reasons.append("time was up: messages are counted as far as it went")
     except (gribapi.GribInternalError, ValueError) as exc:
         if not messages.count:
-            raise ValueError(f"it is no GRIB file: {facts.text(str(exc))[:200]}") from None
+            raise ValueError(f"it is not a GRIB file: {facts.text(str(exc))[:200]}") from None
         reasons.append(f"it is broken after {messages.count} messages: {facts.text(str(exc))[:200]}")
     if not messages.count:
-        raise ValueError("it is no GRIB file: it has no message")
+        raise ValueError("it is not a GRIB file: it has no message")
     document = messages.document(reasons)
     said = {
         "creator": list(messages.creators), "start": document.get("valid_first"), "end": document.get("valid_last"),

@@ -65,7 +65,7 @@ class Store:
     ) -> None:
         shape = numbers(said.get("shape"))
         if shape is None:
-            raise ValueError("it is no metadata of Zarr: an array has no shape")
+            raise ValueError("it is not Zarr metadata: an array has no shape")
         self.array_count += 1
         if len(self.arrays) == MAX_NODES:
             return

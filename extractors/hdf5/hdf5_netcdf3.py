@@ -192,7 +192,7 @@ class Header:
             raise ValueError(f"the variable {name} has {rank} dimensions")
         places = [self._number() for _ in range(rank)]
         if any(not 0 <= place < len(dimensions) for place in places):
-            raise ValueError(f"the variable {name} has a dimension that is not there")
+            raise ValueError(f"the variable {name} has a dimension that does not exist")
         attributes = self._attributes(name)
         kind, _, itemsize = self._type()
         self._number()  # vsize, which may be too small to be told

@@ -107,7 +107,7 @@ def picture_document(file: BinaryIO, size: int) -> dict[str, Any]:
         picture = Image.open(file, formats=FORMATS)
     except Image.UnidentifiedImageError:
         if not is_targa(file, size):
-            raise ValueError("it is no picture of a kind that is read, or its header is broken") from None
+            raise ValueError("it is not a picture in a supported format, or its header is broken") from None
         file.seek(0)
         picture = Image.open(file, formats=["TGA"])
     with picture:

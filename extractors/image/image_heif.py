@@ -50,7 +50,7 @@ def document(file: BinaryIO) -> dict[str, Any]:
         else:
             file.seek(length - 8, 1)
     if b"avif" in (brands[place : place + 4] for place in range(0, len(brands), 4)):
-        raise ValueError("it is AVIF of a kind that is not read")
+        raise ValueError("it is an AVIF variant that is not supported")
     sizes, turned, primary = properties(meta)
     width, height = sizes.get(primary) or next(iter(sizes.values()), (0, 0))
     if not width or not height:

@@ -166,7 +166,7 @@ def where(place: dict[str, Any]) -> dict[str, Any]:
 def from_ome(xml: str, cut: Any) -> dict[str, Any]:
     """Return what OME-XML says of its images: names, sizes in pixels and physical units, channels, time."""
     if len(xml) > MAX_XML or "<!DOCTYPE" in xml[:4096] or "<!ENTITY" in xml:
-        raise ValueError("its OME-XML is too long, or has entities")
+        raise ValueError("its OME-XML is too long or uses entities")
     images: dict[str, Any] = {}
     root = ET.fromstring(xml)  # noqa: S314 - no entities
     described = root.findall("{*}Image")

@@ -171,7 +171,7 @@ def document_of(file: BinaryIO, size: int | None, more: Iterable[str]) -> dict[s
             document[keyword] = value
             long += [keyword] if isinstance(value, list) and len(dataset[tag].value) > MAX_ITEMS else []
     if len(document) == 1:
-        raise ValueError("it begins like a DICOM file, but no element of it can be read")
+        raise ValueError("it begins like a DICOM file, but none of its elements can be read")
     if unreadable:
         document["unreadable"] = unreadable
     if reading.bad is not None:

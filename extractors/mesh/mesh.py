@@ -46,7 +46,7 @@ def texts(source: Source, stream: BinaryIO) -> Mesh:
         return gmsh(stream)
     if start[:5].lower() == b"solid" and b"facet" in start.lower():
         return stl_text(stream)
-    raise ValueError("it is no mesh: no VTK, XDMF, Exodus, CGNS, STL, PLY or Gmsh")
+    raise ValueError("it is not a mesh: not VTK, XDMF, Exodus, CGNS, STL, PLY or Gmsh")
 
 
 def read(path: str, file: BinaryIO) -> Mesh:
@@ -64,7 +64,7 @@ def read(path: str, file: BinaryIO) -> Mesh:
 
         return netcdf(file)
     if head.startswith(b"@(#)ADF Database"):
-        raise ValueError("it is CGNS in its older form, ADF, which is not read; adf2hdf converts it")
+        raise ValueError("it is CGNS in the older ADF form, which is not supported; convert it with adf2hdf")
     if len(head) == 84 and size == 84 + struct.unpack("<I", head[80:])[0] * 50:
         from mesh_surface import stl_binary  # noqa: PLC0415
 
@@ -85,9 +85,9 @@ def extract(path: str) -> dict[str, Any]:
             with extractor_batch.within(SECONDS):
                 mesh = read(path, file)
         except extractor_batch.OutOfTime:
-            raise ValueError(f"it is not read within {SECONDS} s") from None
+            raise ValueError(f"reading it took longer than {SECONDS} s") from None
         except EOFError:
-            raise ValueError("it ends within its header") from None
+            raise ValueError("it is cut off within its header") from None
     document = mesh.document()
     document |= facts.common(
         title=document.get("title"), created=document.get("created"), software=document.get("software")

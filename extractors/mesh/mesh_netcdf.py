@@ -79,7 +79,7 @@ class Classic:
         name = self._name()
         places = [self._number() for _ in range(min(self._number(), 1024))]
         if any(not 0 <= place < len(self._sizes) for place in places):
-            raise ValueError("a variable of it has a dimension that is not there")
+            raise ValueError("one of its variables has a dimension that does not exist")
         attributes = dict(self._list("attributes", self._attribute))
         dtype = self._type()
         self._number()  # its size, which may be too small to be told

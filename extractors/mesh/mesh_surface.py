@@ -48,7 +48,7 @@ def stl_text(stream: Any) -> Mesh:
     except OutOfTime:
         mesh.reasons.append("time was up: faces are counted as far as it went")
     if "cells" not in mesh.counts and not ended:
-        raise ValueError("it is no STL file: it has no faces")
+        raise ValueError("it is not an STL file: it has no faces")
     if not ended and not mesh.reasons:
         mesh.reasons.append("the file ends within a solid")
     return mesh
@@ -83,7 +83,7 @@ def ply(stream: Any) -> Mesh:
             mesh.array(words[2], "point" if element == "vertex" else "cell", TYPES.get(words[1], words[1][:20]))
         elif words[0] in {"comment", "obj_info"} and len(words) > 1:
             mesh.name("comments", " ".join(words[1:]))
-    raise ValueError("it is no PLY file: its header does not end")
+    raise ValueError("it is not a PLY file: its header does not end")
 
 
 def gmsh(stream: Any) -> Mesh:
@@ -96,7 +96,7 @@ def gmsh(stream: Any) -> Mesh:
     stream.readline(MAX_LINE)
     words = stream.readline(MAX_LINE).split()
     if len(words) != 3 or words[1] not in {b"0", b"1"}:
-        raise ValueError("it is no Gmsh file: it says no version")
+        raise ValueError("it is not a Gmsh file: it names no version")
     mesh.found["format_version"] = words[0].decode("latin-1")[:20]
     mesh.found["encoding"] = "binary" if words[1] == b"1" else "ascii"
     try:

@@ -39,7 +39,7 @@ class Legacy:
             mesh.found["title"] = title
         encoding = self._line().strip().upper()
         if encoding not in {"ASCII", "BINARY"}:
-            raise ValueError("it is no VTK file: it says neither ASCII nor BINARY")
+            raise ValueError("it is not a VTK file: it names neither ASCII nor BINARY")
         self.binary = encoding == "BINARY"
         mesh.found["encoding"] = encoding.lower()
         self.place, self.rows = "field", 0
@@ -56,7 +56,7 @@ class Legacy:
             return
         kind = dtype.lower()
         if kind not in SIZES or values < 0:
-            raise ValueError(f"values of the type {facts.text(dtype, 50)} cannot be passed over")
+            raise ValueError(f"values of the type {facts.text(dtype, 50)} cannot be skipped: the type is unknown")
         left = (values + 7) // 8 if kind == "bit" else values * SIZES[kind]
         while left:
             part = self.stream.read(min(left, 1 << 20))

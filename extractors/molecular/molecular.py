@@ -93,7 +93,7 @@ def lines(stream: BinaryIO) -> Iterator[bytes]:
     """
     while line := stream.readline(MAX_LINE):
         if len(line) == MAX_LINE:
-            raise ValueError(f"it is no structure: a line is longer than {MAX_LINE >> 20} MiB")
+            raise ValueError(f"it is not a structure: a line is longer than {MAX_LINE >> 20} MiB")
         yield line
 
 
@@ -249,7 +249,7 @@ def described(stream: BinaryIO, head: bytes) -> dict[str, Any]:
             reasons = dict.fromkeys(each for each in (document.get("partial"), reason, counter.reason) if each)
             document |= common(document) | facts.preview(excerpt=head.decode("latin-1"))
             return document | ({"partial": "; ".join(reasons)} if reasons else {})
-    raise ValueError("it is no PDB, mmCIF, CIF, XYZ, mol2 or SD file")
+    raise ValueError("it is not a PDB, mmCIF, CIF, XYZ, mol2 or SD file")
 
 
 if __name__ == "__main__":

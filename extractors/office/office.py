@@ -57,7 +57,7 @@ def content_of(package: Package) -> tuple[dict[str, Any], dict[str, Any]]:
     elif "[Content_Types].xml" in package.names:
         read = next((read for part, read in DOCUMENTS if part in package.names), None)
         if read is None:
-            raise ValueError("it is Office Open XML of a kind that is not read: no docx, xlsx or pptx")
+            raise ValueError("it is Office Open XML, but not docx, xlsx or pptx, so it is not supported")
         said = properties.office_open(package)
         found, shown = read(package)
     else:
@@ -88,7 +88,7 @@ def extract(path: str) -> dict[str, Any]:
                 "it is a document of Office 97 to 2003, which is not read; save it as docx, xlsx or pptx"
             )
         if not head.startswith(b"PK"):
-            raise ValueError("it is no document of an office program: no archive")
+            raise ValueError("it is not an office document: it is not an archive")
         file.seek(0)
         try:
             with zipfile.ZipFile(file) as archive, extractor_batch.within(SECONDS):
@@ -97,7 +97,7 @@ def extract(path: str) -> dict[str, Any]:
         except zipfile.BadZipFile as exc:
             raise ValueError(f"its archive is broken: {facts.text(str(exc))}") from None
         except extractor_batch.OutOfTime:
-            raise ValueError(f"it is not read within {SECONDS} s") from None
+            raise ValueError(f"reading it took longer than {SECONDS} s") from None
     software = " ".join(filter(None, (document.get("application"), document.get("application_version"))))
     document |= facts.common(
         title=document.get("title"),

@@ -123,7 +123,7 @@ def odf(package: Package, mime: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what an OpenDocument file holds, and its parts for `preview`."""
     kind = KINDS.get(mime.rpartition(".")[2].removesuffix("-template"), "")
     if not kind:
-        raise ValueError(f"it is OpenDocument of a kind that is not read: {facts.text(mime, 100)}")
+        raise ValueError(f"it is an OpenDocument type that is not supported: {facts.text(mime, 100)}")
     content = Content(kind)
     package.walk("content.xml", content.start, content.end)
     found: dict[str, Any] = {"format": kind}

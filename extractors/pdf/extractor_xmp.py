@@ -45,11 +45,11 @@ def read(packet: bytes | str) -> dict[str, Any]:
     """
     data = packet.encode("utf-8", "replace") if isinstance(packet, str) else packet
     if len(data) > MAX_BYTES or re.search(rb"<!(DOCTYPE|ENTITY)", data.replace(b"\0", b"")):
-        raise ValueError("its XMP is too long, or has entities")
+        raise ValueError("its XMP is too long or uses entities")
     try:
         root = ET.fromstring(data.strip(b"\0 \r\n\t"))  # noqa: S314 - no entities
     except (ET.ParseError, LookupError) as exc:
-        raise ValueError(f"its XMP is no XML: {exc}") from None
+        raise ValueError(f"its XMP is not XML: {exc}") from None
     values: dict[str, list[str]] = {}
     for about in root.iter(f"{RDF}Description"):
         for name, value in about.attrib.items():

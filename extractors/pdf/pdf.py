@@ -160,7 +160,7 @@ def document_of(opened: Path | bytes, file: BinaryIO, size: int) -> dict[str, An
     """Return the document of a PDF file, which PDFium opens by its path or from memory."""
     file.seek(0)
     if b"%PDF-" not in file.read(HEAD):
-        raise ValueError("it is no PDF file")
+        raise ValueError("it is not a PDF file")
     try:
         document = pdfium.PdfDocument(opened)
     except pdfium.PdfiumError as exc:

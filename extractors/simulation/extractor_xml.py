@@ -75,7 +75,7 @@ class Walk:
                 self._parser.Parse(piece, False)
                 fed += len(piece)
                 if fed - self._parser.CurrentByteIndex > MAX_MARK:
-                    raise ValueError("it has an absurdly long element")
+                    raise ValueError("it has an element that is too long")
             self._parser.Parse(b"", True)
         except expat.ExpatError as exc:
             raise ValueError(f"it is broken XML: {exc}") from None

@@ -72,7 +72,7 @@ def read(file: BinaryIO) -> tuple[Output, str]:
         code = code_of(start)
         if not code:
             raise ValueError(
-                "it is no output of VASP, Quantum ESPRESSO, Gaussian, ORCA, CP2K, GROMACS, LAMMPS or OpenFOAM"
+                "it is not an output of VASP, Quantum ESPRESSO, Gaussian, ORCA, CP2K, GROMACS, LAMMPS or OpenFOAM"
             )
         output = Output(code)
         reason = scan(stream, marks_of(code), output, None if source.compression else file)
@@ -90,7 +90,7 @@ def extract(path: str) -> dict[str, Any]:
             with extractor_batch.within(SECONDS):
                 output, reason = read(file)
         except extractor_batch.OutOfTime:
-            raise ValueError(f"it is not read within {SECONDS} s") from None
+            raise ValueError(f"reading it took longer than {SECONDS} s") from None
     document = output.document()
     name = NAMES[document["format"]]
     document["code"] = name

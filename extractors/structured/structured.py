@@ -74,11 +74,11 @@ def toml(source: Source) -> dict[str, Any]:
         with within(SECONDS):
             return tomllib.loads(data.decode("utf-8-sig").replace("\r\n", "\n"))
     except OutOfTime:
-        raise ValueError(f"it is TOML that cannot be read in {SECONDS} seconds") from None
+        raise ValueError(f"it is TOML, and reading it took longer than {SECONDS} s") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError:
-        raise ValueError("it is no UTF-8, as TOML has to be") from None
+        raise ValueError("it is not UTF-8, which TOML requires") from None
 
 
 def described(form: str, documents: list[Any], reasons: list[str]) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def plain(source: Source, start: str, reasons: list[str]) -> dict[str, Any]:
     if limited.full:
         why = f"its first {MAX_YAML >> 20} MiB are read"
     if not documents or all(not isinstance(one, (dict, list)) for one in documents):
-        raise ValueError(f"it is no YAML: {why}" if why else "it has no keys or lists, so it is a plain text")
+        raise ValueError(f"it is not YAML: {why}" if why else "it has no keys or lists, so it is a plain text")
     if why:
         reasons.append(why)
     return described("yaml", documents, reasons)
@@ -134,12 +134,12 @@ def extract(path: str) -> dict[str, Any]:
         if b"\0" in source.sample and not (
             start.startswith("#ASDF") or source.sample[:2] in (b"\xff\xfe", b"\xfe\xff")
         ):
-            raise ValueError("it is no text")
+            raise ValueError("it is not text")
         try:
             with within(SECONDS):
                 document = structured_xml.document(source, reasons) if is_xml else plain(source, start, reasons)
         except OutOfTime:
-            raise ValueError(f"it cannot be read in {SECONDS} seconds") from None
+            raise ValueError(f"reading it took longer than {SECONDS} s") from None
         if source.damage:
             reasons.append(f"it is torn or damaged: {source.damage}")
     if source.compression:

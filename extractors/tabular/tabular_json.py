@@ -240,7 +240,7 @@ def document(lines: Lines, start: str, reasons: list[str], seconds: float, *, wh
         reasons.append(f"rows are those counted in {seconds} seconds")
     except Torn as exc:
         if found.empty:
-            raise ValueError(f"no part of it is JSON that can be read: {exc}") from None
+            raise ValueError(f"no part of it can be read as JSON: {exc}") from None
         reasons.append(clean(f"it is not JSON to its end: {exc}"[:MAX_TEXT]))
     return found.describe(reasons, "json", counted=counted)
 
@@ -277,7 +277,7 @@ def json_lines(lines: Lines, reasons: list[str], seconds: float) -> dict[str, An
     except OutOfTime:
         reasons.append(f"rows are those counted in {seconds} seconds")
     if not found.rows:
-        raise ValueError("no line of it is a JSON object")
+        raise ValueError("none of its lines is a JSON object")
     found.items = found.rows
     document = found.describe(reasons, "jsonl", counted=True)
     return document | ({"bad_lines": bad} if bad else {})

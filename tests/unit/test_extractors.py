@@ -85,9 +85,9 @@ def test_torn_lines_are_counted() -> None:
         ("a.csv", b"", "it is empty"),
         ("a.csv", b" \n\n", "it is empty"),
         ("a.csv", b"\x89PNG\0\0", "binary"),
-        ("a.json", b"{", "no part of it is JSON"),
+        ("a.json", b"{", "no part of it can be read as JSON"),
         ("a.json", b"[" * 100_000, "nested too deeply"),
-        ("a.jsonl", b"{}{\n[]\n", "no part of it is JSON"),
+        ("a.jsonl", b"{}{\n[]\n", "no part of it can be read as JSON"),
         ("a.csv", b'a\n"' + b"x" * 2_000_000, "field larger"),
     ],
 )
@@ -112,7 +112,7 @@ def test_odd_tables_are_described(tmp_path: Path) -> None:
 
 
 REFUSAL = re.compile(
-    "it is (empty|a binary file|compressed with lz4)|it has no rows|no part of it is JSON that can be read: "
+    "it is (empty|a binary file|compressed with lz4)|it has no rows|no part of it can be read as JSON: "
     "|field larger|its (gzip|bzip2|xz|zstd|lz4) stream is damaged"
 )
 """All that the program says of a file that is no table. Any other error is one that nobody thought of."""

@@ -61,7 +61,7 @@ def test_fastq_that_is_cut_off_says_so(reads: list[tuple[str, str]], cut: int) -
 
 @pytest.mark.parametrize(
     ("record", "why"),
-    [("@b\nAC GT\n+\nIIIII\n", "a sequence has something else than letters"),
+    [("@b\nAC GT\n+\nIIIII\n", "a sequence has characters other than letters"),
      ("@b\nACGT\n+\nII\x01I\n", "a quality is no letter, digit or sign"),
      ("oops\n", "comes a line that begins with no @")],
 )  # fmt: skip
@@ -84,7 +84,7 @@ def test_sequences_and_qualities_of_different_lengths_are_no_reads() -> None:
     """A later read whose qualities are too many ends the count, with the reason; a first one is no FASTQ file."""
     *_, found = fastq.fastq([b"@a\nACGT\n+\nIIII\n@b\nACGT\n+\nIIIIII\n"])
     assert (found["reads"], found["partial"]) == (1, "behind read 1 sequence and qualities are not of one length")
-    with pytest.raises(ValueError, match="it is no FASTQ file"):
+    with pytest.raises(ValueError, match="it is not a FASTQ file"):
         list(fastq.fastq([b"@Override\npublic void run() {\n}\n"]))
 
 
@@ -127,7 +127,7 @@ def test_sam_needs_no_header(tmp_path: Path, sequence: str) -> None:
     found = genomics.extract(str(tmp_path / "a"))
     assert (found["format"], found["reference_count"], found["references"]) == ("sam", 0, [])
     (tmp_path / "b").write_text("r1\t0\tchr1\t1\t30\tx\t*\t0\t0\tACGT\tIIII\n")
-    with pytest.raises(ValueError, match="it is no FASTA"):
+    with pytest.raises(ValueError, match="it is not a FASTA"):
         genomics.extract(str(tmp_path / "b"))
 
 
