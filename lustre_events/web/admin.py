@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flask
 from werkzeug.wrappers import Response
 
 from lustre_events.changelog.fid import FID
-from lustre_events.errors import StreamError
+from lustre_events.errors import QueryError, StreamError
+from lustre_events.index.search.search import Search
 from lustre_events.inspect import status as texts
-from lustre_events.web import signin
+from lustre_events.web import narrowing, signin, welcome
 
 pages = flask.Blueprint("admin", __name__)
 
 FAILED = 100
+FACET_VALUES = 8
 
 
 @pages.get("/overview")
@@ -39,17 +43,35 @@ def extractors() -> str:
 
 
 @pages.get("/failures")
-def failures() -> str:
-    """Show failed attempts, of one extractor or of all; those of files that the viewer may see."""
-    site = flask.current_app.extensions["site"]
-    name, viewer = flask.request.args.get("extractor", ""), signin.person().viewer
-    query = f'failed:"{name}"' if name else "failed:*"
-    with site.search() as index:
-        page = index.page(query, limit=FAILED, cursor=flask.request.args.get("cursor"), visible_to=viewer)
-        views = index.show_many([hit.fid for hit in page.hits], visible_to=viewer)
-    names = site.status().index.failures
+def failures() -> str | tuple[str, int]:
+    """Show failed attempts, of one extractor or of all, in files that the viewer may see and that `q` finds."""
+    site, given = flask.current_app.extensions["site"], flask.request.args
+    name, query = given.get("extractor", ""), given.get("q", "").strip()
+    shown: dict[str, Any] = {
+        "names": site.status().index.failures,
+        "chosen": name,
+        "query": query,
+        "chips": welcome.chips(query) or ([(query, "")] if query else []),
+        "address": lambda narrowed: flask.url_for("admin.failures", extractor=name, q=narrowed),
+    }
+    try:
+        with site.search() as index:
+            shown |= _failed(index, name, query, given.get("cursor"))
+    except QueryError as exc:
+        return flask.render_template("failures.html", **shown, mistake=str(exc)), 400
+    return flask.render_template("failures.html", **shown)
+
+
+def _failed(index: Search, name: str, query: str, cursor: str | None) -> dict[str, Any]:
+    """Return a page of failures, and what narrows the query, which is the same beside every page."""
+    viewer = signin.person().viewer
+    failed = narrowing.narrow(query, f'failed:"{name}"' if name else "failed:*")
+    page, summary = index.overview(failed, narrowing.FIELDS, limit=FAILED, values=FACET_VALUES, visible_to=viewer)
+    if cursor:
+        page = index.page(failed, limit=FAILED, cursor=cursor, visible_to=viewer)
+    views = index.show_many([hit.fid for hit in page.hits], visible_to=viewer)
     rows = [(view, failure) for view in views for failure in view.failures if not name or failure.extractor == name]
-    return flask.render_template("failures.html", rows=rows, names=names, chosen=name, cursor=page.cursor)
+    return {"rows": rows, "cursor": page.cursor, **narrowing.beside(query, summary)}
 
 
 @pages.post("/failures")
@@ -66,7 +88,7 @@ def retry() -> Response:
     works = [[fid, extractor] for fid, extractor in chosen if (fid, extractor) in seen]
     if works:
         flask.flash(_asked(action, works))
-    return flask.redirect(flask.url_for("admin.failures", extractor=form.get("extractor", "")))
+    return flask.redirect(flask.url_for("admin.failures", extractor=form.get("extractor", ""), q=form.get("q", "")))
 
 
 def _asked(action: str, works: list[list[str]]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from lustre_events.errors import QueryError
 from lustre_events.index.query.slips import alternatives
-from lustre_events.index.search.hits import Facet
+from lustre_events.index.search.hits import Facet, Summary
 
 COMMON = ("instrument", "technique", "sample", "creator", "keywords", "software")
 """What documents of all families say under the same names (extractors/COMMON.md), as far as it narrows a query."""
@@ -25,11 +26,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value of a field, and the query that finds only these files; empty where none can be written."""
+    """A value of a field, and the query that finds only these; empty where none can be written.
+
+    `bytes` None: what is counted are no files.
+    """
 
     value: str | int | float | None
     files: int
-    bytes: int
+    bytes: int | None
     query: str
 
 
@@ -44,12 +48,35 @@ class Bar:
 
 
 def narrow(query: str, condition: str) -> str:
-    """Return a query that finds those files of another one that meet a condition."""
+    """Return a query that finds those files of another one (empty: of all) that meet a condition."""
+    if not query:
+        return condition
     try:
         joined = len(alternatives(query)) == 1
     except QueryError:
         joined = False
     return f"{query} AND {condition}" if joined else f"({query}) AND {condition}"
+
+
+def beside(query: str, summary: Summary) -> dict[str, Any]:
+    """Return what stands beside what was found, as parts.html takes it."""
+    return {
+        "facets": {name: values(query, name, found) for name, found in summary.facets.items()},
+        "histograms": {"changed": times(query, summary.times), "size": sizes(query, summary.sizes)},
+    }
+
+
+def counted(asked: Mapping[str, str], things: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the same for things that are no files: how many have each value of what can be asked for."""
+    some = list(things)
+    facets = {name: Counter(str(each[name]) for each in some if each.get(name)).most_common() for name in asked}
+    return {
+        "facets": {
+            name: tuple(Value(value, number, None, f"{name}:{value}") for value, number in found)
+            for name, found in facets.items()
+        },
+        "chips": [(f"{name}:{value}", f"{name}:") for name, value in asked.items() if value],
+    }
 
 
 def values(query: str, field: str, found: Sequence[Facet]) -> tuple[Value, ...]:

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from lustre_events.domain.action_run import DEAD, HELD, STATES
 from lustre_events.errors import ConfigError, StreamError
-from lustre_events.web import signin
+from lustre_events.web import narrowing, signin
 from lustre_events.web.visible_runs import MOST, Onlooker, RunView, about_rules, changing, story, visible, with_key
 
 pages = flask.Blueprint("runs", __name__)
@@ -21,14 +21,28 @@ CHANGES = {"retry": "retry_runs", "release": "release_runs", "drop": "drop_runs"
 def runs() -> str:
     """Show runs, the newest first: of a rule, in a state, of a file. Above them are own rules; admins see all."""
     given = flask.request.args
-    asked = {name: given.get(name, "").strip() for name in ("rule", "state", "fid")}
+    asked = {name: given.get(name, "").strip() for name in ("rule", "state", "trigger", "fid")}
     wanted = {"rule": asked["rule"], "fid": asked["fid"], "states": [asked["state"]] if asked["state"] else []}
     found = None if asked["fid"] else _asked(*about_rules(_onlooker(), "actions", {}))
-    views = _visible(wanted)
+    views = [each for each in _visible(wanted) if asked["trigger"] in {"", each.run["trigger"]}]
     mine = signin.person().admin or any(each.own for each in views)
     return flask.render_template(
-        "runs.html", views=views, asked=asked, states=STATES, actions=found, again=(DEAD, HELD), mine=mine
-    )
+        "runs.html", views=views, asked=asked, states=STATES, actions=found, again=(DEAD, HELD), mine=mine,
+        address=lambda narrowed: _address(asked, narrowed), **_beside(asked, views),
+    )  # fmt: skip
+
+
+def _beside(asked: dict[str, str], views: list[RunView]) -> dict[str, Any]:
+    """Return what narrows the runs and what is asked already; one file is asked for from its page only."""
+    beside = narrowing.counted(asked, (each.run for each in views))
+    return {**beside, "facets": {name: found for name, found in beside["facets"].items() if name != "fid"}}
+
+
+def _address(asked: dict[str, str], narrowed: str) -> str:
+    """Return the address of the page with a field as `NAME:VALUE` says."""
+    name, _, value = narrowed.partition(":")
+    wanted: dict[str, Any] = {**asked, name: value}
+    return flask.url_for("runs.runs", **wanted)
 
 
 @pages.get("/actions/runs/<key>")

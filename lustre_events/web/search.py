@@ -44,6 +44,7 @@ def search() -> str | tuple[str, int]:
         "hints": (),
         "mistake": "",
         "saved": account.saved() if not query else (),
+        "address": lambda narrowed: flask.url_for("files.search", q=narrowed, sort=sort, facets=1),
     }
     viewer = signin.person().viewer
     if not query:
@@ -70,12 +71,9 @@ def _found(index: Search, query: str, sort: str, cursor: str | None) -> dict[str
     return {
         "page": page,
         "summary": summary,
-        "facets": {name: narrowing.values(query, name, found) for name, found in summary.facets.items()},
-        "histograms": {
-            "changed": narrowing.times(query, summary.times), "size": narrowing.sizes(query, summary.sizes)
-        },
+        **narrowing.beside(query, summary),
         "hints": () if page.hits or cursor else index.hints(query, visible_to=viewer),
-    }  # fmt: skip
+    }
 
 
 @pages.get("/fields")

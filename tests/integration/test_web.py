@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -18,7 +20,7 @@ from lustre_events.web.charts import StatusSample, sample_of
 from lustre_events.web.login import Login
 from lustre_events.web.pam import by_pam
 from lustre_events.web.signin import _inside
-from tests.support.index.tables import node
+from tests.support.index.tables import add_file, node
 from tests.support.service.runs import answers, run_of
 from tests.support.service.statuses import status_of
 from tests.support.service.web import OTHER, READER, SCRIPT, Console, enter, make_console, token_in
@@ -207,6 +209,36 @@ def test_failures_are_tried_again_or_forgotten(reader: FlaskClient, console: Con
     reader.post("/failures", data={"csrf": token(reader), "work": works[:1], "action": "drop"})
     mine = {"works": [[str(node(4)), "hdf5"]]}
     assert console.asked == [("retry", mine), ("drop", mine)]
+
+
+def test_failures_are_narrowed_as_hits_are(reader: FlaskClient, console: Console) -> None:
+    """Beside failures stand the values that a search has, each narrows them, and a chip takes that back."""
+    with closing(sqlite3.connect(console.index, isolation_level=None)) as connection:
+        failed = add_file(connection, 9, b"other.dat", uid=0, gid=0, mode=0o644, size=9)
+        connection.execute(
+            "INSERT INTO document (object, extractor, failure, failure_generation, failure_serial)"
+            " VALUES (?, 'text', '{}', 1, 1)", (failed,),
+        )  # fmt: skip
+    page = reader.get("/failures").text
+    assert ("torn" in page, "other.dat" in page) == (True, True)
+    assert '<a href="/failures?extractor=&amp;q=ext:h5">h5</a>' in page
+    narrowed = reader.get("/failures?q=ext:h5").text
+    assert ("torn" in narrowed, "other.dat" in narrowed) == (True, False)
+    assert 'aria-label="without ext:h5"' in narrowed
+    wrong = reader.get("/failures?q=size:[1")
+    assert (wrong.status_code, 'class="mistake"' in wrong.text) == (400, True)
+    sent = reader.post("/failures", data={"csrf": token_in(narrowed), "work": [], "q": "ext:h5"})
+    assert sent.location.endswith("q=ext:h5")
+
+
+def test_runs_are_narrowed_as_hits_are(console: Console, reader: FlaskClient) -> None:
+    """Beside runs stand their rules, states and triggers, each narrows them, and a chip takes it back."""
+    console.answers = answers(run_of(4, b"torn.h5", DEAD), run_of(2, SCRIPT, trigger="removed"))
+    page = reader.get("/actions").text
+    assert '<a href="/actions?rule=&amp;state=&amp;trigger=removed&amp;fid=">removed</a>' in page
+    narrowed = reader.get("/actions?trigger=removed").text
+    assert [f"/actions/runs/{key:040x}" in narrowed for key in (2, 4)] == [True, False]
+    assert 'aria-label="without trigger:removed"' in narrowed
 
 
 def test_runs_are_shown_tried_again_and_dropped(console: Console, reader: FlaskClient) -> None:
