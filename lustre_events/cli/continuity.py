@@ -69,11 +69,11 @@ def reconcile(
     index_url: str | None,
     settings: Settings,
 ) -> None:
-    """Make good what was lost: scan the file system, verify a sample, then accept the losses that there were.
+    """Recover lost records: scan the file system, verify a sample, then accept the losses.
 
     Rules of actions do not fire for what is found: their runs are held, and this says how many.
 
-    Losses that are noticed meanwhile stay. Needs the file system and the index on this node, and a dispatcher.
+    Losses that are found meanwhile stay listed. Needs the file system and the index on this node, and a dispatcher.
     """
     streams = wiring.streams(settings)
     scans.wait_for_dispatcher(wiring.requests(settings))
@@ -115,7 +115,7 @@ def _held(rules: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 @click.argument("mdts", nargs=-1, required=True, metavar="MDT ...")
 @with_settings
 def accept_continuity(mdts: tuple[str, ...], *, settings: Settings) -> None:
-    """Say that the losses of each MDT so far are known and dealt with."""
+    """Accept the losses of each MDT so far: they are known and dealt with."""
     streams = wiring.streams(settings)
     for mdt in wiring.known_mdts(streams, mdts):
         click.echo(f"{mdt}: losses accepted: {streams.accept(mdt)}")

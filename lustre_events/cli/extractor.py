@@ -144,7 +144,7 @@ def resume(name: str, *, settings: Settings) -> None:
 @click.argument("name")
 @with_settings
 def disable(name: str, *, settings: Settings) -> None:
-    """Let rules pass NAME over: changes from now on are not extracted by it; see `reprocess`."""
+    """Stop scheduling NAME: changes from now on make no work for it; see `reprocess`."""
     _change(settings, "disable", name)
 
 
@@ -152,7 +152,7 @@ def disable(name: str, *, settings: Settings) -> None:
 @click.argument("name")
 @with_settings
 def enable(name: str, *, settings: Settings) -> None:
-    """End `disable`."""
+    """Schedule NAME again after `disable`; `reprocess` catches up on what changed meanwhile."""
     _change(settings, "enable", name)
 
 

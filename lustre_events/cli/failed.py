@@ -86,7 +86,7 @@ def show(fids: tuple[str, ...], *, as_json: bool, source: SearchSource) -> None:
 @choosing
 @with_search
 def retry(*, choice: Choice, source: SearchSource) -> None:
-    """Try failed files again, at once and with all their tries."""
+    """Retry failed files now, with their attempts reset."""
     click.echo(f"files that are tried again: {_ask('retry', 'rows', choice, source)}")
 
 
