@@ -21,7 +21,7 @@ from lustre_events.errors import ConfigError
 DEFAULT_BODY = {
     "rule": "{rule}", "trigger": "{trigger}", "path": "{path}", "old_path": "{old_path}", "encoding": "{encoding}",
     "fid": "{fid}", "type": "{type}", "size": "{size}", "mtime": "{mtime}", "owner": "{owner}", "group": "{group}",
-    "jobid": "{jobid}",
+    "jobid": "{jobid}", "files": "{files}",
 }  # fmt: skip
 
 
@@ -47,6 +47,7 @@ def known_of(run: Run, path: bytes, seen: Seen, documents: Mapping[str, Any]) ->
         "rule": run.rule,
         "time": when(run.event_ns),
         "key": run.key,
+        "files": run.files,
         "doc": documents,
     }
 

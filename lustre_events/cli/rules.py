@@ -17,6 +17,7 @@ import msgspec
 from lustre_events.changelog.fid import FID
 from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
+from lustre_events.domain.rules.complete import Complete
 from lustre_events.domain.rules.conditions import EVENTS, Condition, File
 from lustre_events.domain.rules.review import ActionVerdict, Verdict, explain, explain_actions, unreachable
 from lustre_events.domain.rules.rules import Rules
@@ -99,8 +100,12 @@ def test(
         rules = wiring.catalog(settings).user_file(Path(own))
     else:
         rules = wiring.load_rules(_named(settings, rules_path)[0])
+    mount = os.fsencode(settings.filesystem.mount)
     for path in paths:
-        _say(rules, _file(os.fsencode(path), os.fsencode(settings.filesystem.mount), owner, event), as_json=as_json)
+        file = _file(os.fsencode(path), mount, owner, event)
+        there = Path(os.fsdecode(mount.rstrip(b"/") + b"/" + file.path))
+        is_directory = there.is_dir() and not there.is_symlink()
+        _say(rules, file, "d" if is_directory else "f", there if is_directory else there.parent, as_json=as_json)
 
 
 @rules_command.command("explain")
@@ -124,14 +129,14 @@ def explain_command(
             facts = view.facts
             if facts is None:
                 raise ConfigError(f"{view.fid}: not in the index")
-            if facts.type not in {"f", None}:
-                raise ConfigError(f"{view.fid}: not a regular file, and rules are asked about those only")
+            if facts.type not in {"f", "d", None}:
+                raise ConfigError(f"{view.fid}: rules are asked about files and directories, and it is neither")
             for path in view.paths:
                 file = File(
                     path, (EVENTS[event],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,
                     time.time_ns(),
                 )  # fmt: skip
-                _say(rules, file, as_json=as_json)
+                _say(rules, file, facts.type or "f", as_json=as_json)
 
 
 def _named(settings: Settings, path: str | None) -> tuple[Settings, str]:
@@ -163,21 +168,37 @@ def _uid(owner: str) -> int:
         raise ConfigError(f"--owner {owner}: no such user on this node; give the uid instead") from exc
 
 
-def _say(rules: Rules, file: File, *, as_json: bool) -> None:
-    verdicts, actions = explain(rules, file), explain_actions(rules, file, "f")
+def _say(rules: Rules, file: File, type_: str, directory: Path | None = None, *, as_json: bool) -> None:
+    """Say what rules say of a file, or of a directory; `directory` is it, or where the file is, if it is here."""
+    verdicts, actions = explain(rules, file) if type_ == "f" else [], explain_actions(rules, file, type_)
     if as_json:
         click.echo(_json(file, verdicts, actions))
         return
-    click.echo(_text(file, verdicts))
+    click.echo(_text(file, verdicts) if type_ == "f" else f"/{printable(file.path.strip(b'/'))}: a directory")
     for verdict in actions:
-        click.echo(_action_text(verdict))
+        click.echo(_action_text(verdict, directory))
 
 
-def _action_text(verdict: ActionVerdict) -> str:
+def _action_text(verdict: ActionVerdict, directory: Path | None) -> str:
     rule = verdict.rule
-    start = f"starts on {', '.join(sorted(rule.on))}" if verdict.holds else "starts no run"
+    on = ", ".join(sorted(rule.on)) if rule.complete is None else f"a complete directory: {rule.complete.text}"
+    start = f"starts on {on}" if verdict.holds else "starts no run"
     lines = [f"  rule {rule.name!r} -> {rule.action} to {rule.endpoint}: {start}"]
-    return "\n".join([*lines, *(f"    {_line(*each)}" for each in verdict.conditions)])
+    lines += [f"    {_line(*each)}" for each in verdict.conditions]
+    if rule.complete is not None and verdict.holds and directory is not None and directory.is_dir():
+        lines.append(f"    {_complete_text(rule.complete, directory)}")
+    return "\n".join(lines)
+
+
+def _complete_text(complete: Complete, directory: Path) -> str:
+    """Say what a directory has of what is asked for, but whether it is quiet."""
+    try:
+        with os.scandir(directory) as entries:
+            names = [os.fsencode(each.name) for each in entries if each.is_file(follow_symlinks=False)]
+    except OSError as exc:
+        return f"NO  complete: its files cannot be listed here ({exc.strerror})"
+    met, why = complete.says(names)
+    return f"{'yes' if met else 'NO '} complete: {why}"
 
 
 def _text(file: File, verdicts: list[Verdict]) -> str:

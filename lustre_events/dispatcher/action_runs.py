@@ -24,13 +24,13 @@ from lustre_events.dispatcher.run_views import as_seen_now
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import UserView, Viewers
-from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Run
+from lustre_events.domain.action_run import BY_ENDPOINT, SENT, SETTLING, WAITING, Hold, Run
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules, user_of
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.grants import Author
-from lustre_events.domain.triggers import REMOVED
+from lustre_events.domain.triggers import DIRECTORY, REMOVED
 
 log = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ class ActionRuns:
         asked = [run for run in runs if run.state == WAITING and run.trigger != REMOVED]
         waiting = {run.fid for run in asked if not ledger.may_have_job(run)}
         newer = defaultdict(list)
-        for run in turn.transaction.open_runs(waiting) if waiting else ():
+        for run in filter(_may_supersede, turn.transaction.open_runs(waiting) if waiting else ()):
             newer[run.fid, run.rule, run.trigger].append(run.stamp)
         return [
             ledger.superseded(run, turn.now_ns)
@@ -267,6 +267,11 @@ def _lease_ns(seconds: float) -> int:
 def site_first(names: Iterable[str]) -> list[str]:
     """Return rules in the order in which they have their turn: those of the site before users' own."""
     return sorted(names, key=lambda name: bool(user_of(name)))
+
+
+def _may_supersede(run: Run) -> bool:
+    """Whether a run says that its content is newer; of a directory that settles nobody knows if it is complete."""
+    return run.trigger != DIRECTORY or run.state != SETTLING
 
 
 def _judged(rule: str, endpoint: str) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from lustre_events.actions import ledger
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher.directory_triggers import Happened, may_stir, stirred
 from lustre_events.dispatcher.outcomes import ResultOutcome
 from lustre_events.dispatcher.own_work import Origin, OwnWork
 from lustre_events.dispatcher.run_writing import put_runs
@@ -31,7 +32,17 @@ from lustre_events.domain.namespace import OrderKey, eff_time_of
 from lustre_events.domain.pending import REPROCESS, SECOND_NS, due
 from lustre_events.domain.rules.action_rules import USERS, ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import File
-from lustre_events.domain.triggers import ATTRIBUTES, CONTENT, DOCUMENT, HSM, LAYOUT, REMOVED, RENAMED, XATTR
+from lustre_events.domain.triggers import (
+    ATTRIBUTES,
+    CONTENT,
+    DIRECTORY,
+    DOCUMENT,
+    HSM,
+    LAYOUT,
+    REMOVED,
+    RENAMED,
+    XATTR,
+)
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.jobs.messages import BUILT_IN, SCAN
 
@@ -72,6 +83,7 @@ class _Fired:
 
 
 NOTHING = Before()
+ANY_TIME_NS = 1 << 62
 MOST_UNWANTED = 50_000
 UNWANTED_NS = 60 * SECOND_NS
 
@@ -99,6 +111,7 @@ class ActionTriggers:
         self._unwanted = set()
         more = {RENAMED, LAYOUT, HSM} if CONTENT in rules.triggers else set()
         more |= {RENAMED} if any(rule.outputs for rule in rules.rules) else set()
+        more |= {CONTENT, RENAMED} if DIRECTORY in rules.triggers else set()
         self.watched = rules.triggers | more
 
     def before(self, turn: Turn, batch: Batch) -> Before:
@@ -131,7 +144,11 @@ class ActionTriggers:
         self._own.note(turn, before.own, stored)
         happened = {fid: each for fid, each in batch.changes.items() if each.events}
         present = self._of_interest(turn, batch, {fid: each for fid, each in happened.items() if fid in alive})
-        fired = [*self._removals(happened, alive, before), *self._others(turn, present, stored, before)]
+        fired = [
+            *self._removals(happened, alive, before),
+            *self._others(turn, present, stored, before),
+            *self._directories(turn, Happened(present, stored, before.paths, before.own)),
+        ]
         if fired:
             self._write(turn, fired)
 
@@ -196,7 +213,9 @@ class ActionTriggers:
     def _may_happen(self, change: ObjectChange, directories: Sequence[bytes], name: bytes) -> bool:
         """Whether a rule could want what happened to a name; a directory that is not known may be any."""
         asked = {*change.events, CONTENT} if RENAMED in change.events else {*change.events}
-        return not directories or any(self.rules.may_happen_in(asked, each, name) for each in directories)
+        if not directories or any(self.rules.may_happen_in(asked, each, name) for each in directories):
+            return True
+        return DIRECTORY in self.rules.triggers and may_stir(asked, directories, name, self.rules.may_happen_in)
 
     def _forget_unwanted(self, turn: Turn, batch: Batch) -> None:
         """Forget objects that get another name now; and all where names are in doubt, so that heals change them."""
@@ -290,6 +309,13 @@ class ActionTriggers:
             elif not any(rule.may_hold(file, type_) for file in old):
                 yield _Fired(rule, CONTENT, fid, stamp, change.first_ns, change.jobid, None, depth, once=True)
 
+    def _directories(self, turn: Turn, happened: Happened) -> Iterator[_Fired]:
+        """Yield rules for directories that may be complete now."""
+        if DIRECTORY not in self.rules.triggers:
+            return
+        for each in stirred(turn, happened, self._asked):
+            yield _Fired(each.rule, DIRECTORY, each.fid, each.stamp, each.first_ns, each.jobid, None, each.depth)
+
     def expand(self, turn: Turn, runs: Sequence[Run]) -> None:
         """Let what stood for the rules of all users become runs of the owners' rules."""
         events, after = events_of(turn, self.rules, runs)
@@ -349,19 +375,19 @@ class ActionTriggers:
     def _runs(self, turn: Turn, fired: _Fired, content: int, others: Sequence[Run]) -> Iterator[Run]:
         """Yield the runs that change: a new one, or the one that is settling; older ones that wait are no more."""
         rule = fired.rule
-        settle_ns = self._settle_of(rule, fired.trigger)
+        settle_ns, settle_max_ns = self._settle_of(rule, fired.trigger)
         event_ns = turn.now_ns if fired.hold else min(eff_time_of(fired.stamp), turn.now_ns)
         key = key_of(rule.name, fired.trigger, fired.stamp, str(fired.fid)) if fired.hold else ""
         run = Run(
             id=uuid.uuid4().hex, key=key, rule=rule.name, digest=rule.digest, trigger=fired.trigger,
             endpoint=rule.endpoint, action=rule.action, fid=fired.fid, stamp=fired.stamp, event_ns=event_ns,
             first_ns=min(fired.first_ns, event_ns), generation=content, made_ns=turn.now_ns,
-            due_ns=due(min(fired.first_ns, event_ns), event_ns, settle_ns, self._settle_max_ns),
+            due_ns=due(min(fired.first_ns, event_ns), event_ns, settle_ns, settle_max_ns),
             before=fired.before, jobid=fired.jobid, depth=fired.depth, hold=fired.hold,
         )  # fmt: skip
         for other in others:
             if other.state == SETTLING:
-                yield ledger.again(other, run, settle_ns, self._settle_max_ns)
+                yield ledger.again(other, run, settle_ns, settle_max_ns)
                 return
         for other in others:
             if _superseded(other, fired):
@@ -371,10 +397,13 @@ class ActionTriggers:
         turn.counters.update(ledger.counted(None, run.state))
         yield run
 
-    def _settle_of(self, rule: ActionRule, trigger: str) -> int:
+    def _settle_of(self, rule: ActionRule, trigger: str) -> tuple[int, int]:
+        """Return how long an object must rest, and how long at most that is waited for."""
+        if rule.complete is not None and rule.complete.quiet_ns:
+            return rule.complete.quiet_ns, ANY_TIME_NS
         if rule.settle_ns is not None:
-            return rule.settle_ns
-        return 0 if trigger in {REMOVED, DOCUMENT} else self._settle_ns
+            return rule.settle_ns, self._settle_max_ns
+        return 0 if trigger in {REMOVED, DOCUMENT} else self._settle_ns, self._settle_max_ns
 
 
 def _superseded(other: Run, fired: _Fired) -> bool:

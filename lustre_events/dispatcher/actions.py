@@ -143,6 +143,7 @@ class Actions:
         self._new = True
         self._entries = ()
         self.runs.reload()
+        self.settling.directories.forget()
 
     # What people ask for
 

@@ -264,6 +264,7 @@ class Dispatcher:
         now_ns = self._clock()
         self._installed.follow(now_ns)
         self._sweeper.look(now_ns)
+        self._actions.settling.directories.read_until_ns = self._sweeper.read_until_ns(self._cursors)
         behind = self._incoming.behind
         step = _Step(now_ns, self._sweeper.passed_ns(self._cursors), behind, blocks, entries, asked, waiting)
         counters = self._batches.carry_out(self._writes(step), now_ns)

@@ -17,6 +17,7 @@ from lustre_events.actions import bodies, ledger
 from lustre_events.actions.guards import HOUR_NS, MOST_AT_A_PLACE
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.action_runs import AT_ONCE, ActionRuns, site_first
+from lustre_events.dispatcher.directory_judging import DirectoryJudging
 from lustre_events.dispatcher.run_views import asks_documents, gone_as_seen, without_old_names
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
@@ -38,7 +39,7 @@ from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import USERS, ActionRule
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.rules.containers import MOST_DEPTH
-from lustre_events.domain.triggers import CONTENT, DOCUMENT, REMOVED
+from lustre_events.domain.triggers import CONTENT, DIRECTORY, DOCUMENT, REMOVED
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.index.visibility import Viewer
@@ -93,6 +94,7 @@ class RunSettling:
         self._viewers = viewers
         self._expand = expand
         self._runs = runs
+        self.directories = DirectoryJudging()
         self._too_slow: dict[str, str] = {}
         """Users' own rules whose query cannot be asked, and why."""
         self._extractors: Collection[str] = ()
@@ -109,6 +111,7 @@ class RunSettling:
         """Ask the rules about runs that have settled; return whether there may be more."""
         more = False
         self._hold_slow(turn)
+        self.directories.begin()
         users = bool(self._runs.rules.users)
         held = {hold.name for hold in turn.transaction.holds() if hold.kind == "rule"} if users else set()
         for name in site_first(turn.transaction.rules_with_runs(SETTLING)):
@@ -126,7 +129,7 @@ class RunSettling:
                 put_runs(turn, runs, [ledger.cancelled(run, turn.now_ns, "its rule is gone") for run in runs])
             else:
                 self._ask(turn, rule, runs)
-        return more
+        return more or self.directories.unfinished
 
     def _hold_slow(self, turn: Turn) -> None:
         """Hold users' own rules whose queries cannot be asked."""
@@ -156,6 +159,7 @@ class RunSettling:
         made = [run for run in after if run is not None and run.state != SETTLING]
         fired = {(run.fid, rule.name): run.generation for run in made if run.trigger in {CONTENT, DOCUMENT}}
         turn.transaction.put_fired(fired)
+        self.directories.made(turn, rule, made)
         now_ns = turn.now_ns
         why = self._runs.guards.made(rule.name, sum(not run.hold for run in made), rule.burst, now_ns)
         if why:
@@ -174,21 +178,32 @@ class RunSettling:
 
     def _asked(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
         """Return what becomes of a run whose rule is asked now; None: it is forgotten."""
-        if known.sights is None:
-            return ledger.later(run, turn.now_ns + VIEWERS_WAIT_NS)
+        sights, early = known.sights, self._not_yet(turn, rule, run, known)
+        if sights is None or early is not None:
+            return early
         row = known.rows.get(run.fid)
         if run.trigger == REMOVED:
-            if run.hold and row is not None:  # a listing did not find its name: perhaps it has another one
-                return None if known.paths.get(run.fid) else ledger.later(run, turn.now_ns + _pause_of(turn, run))
-            return self._made(turn, rule, run, gone_as_seen(rule, run, known.sights), {})
+            return self._gone(turn, rule, run, known, gone_as_seen(rule, run, sights))
         if row is None:
             return None  # gone meanwhile
         generation, facts = known.facts.get(run.fid, (0, None))
-        paths = seen_by_all(known.sights, run.fid, known.paths.get(run.fid, ()))
-        in_doubt = not paths and any(sight.in_doubt for sight in known.sights)
+        paths = seen_by_all(sights, run.fid, known.paths.get(run.fid, ()))
+        in_doubt = not paths and any(sight.in_doubt for sight in sights)
         if (generation < row.generation or in_doubt) and is_patient(turn, run):
             return ledger.later(run, turn.now_ns + _pause_of(turn, run))
         return self._present(turn, rule, run, known, _seen(paths, row, facts))
+
+    def _gone(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
+        """Return what becomes of a run of an object that is gone."""
+        if run.hold and run.fid in known.rows:  # a listing did not find its name: perhaps it has another one
+            return None if known.paths.get(run.fid) else ledger.later(run, turn.now_ns + _pause_of(turn, run))
+        return self._made(turn, rule, run, seen, {})
+
+    def _not_yet(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
+        """Return a run of which nothing can be said yet, to be looked at again; None: it can."""
+        if known.sights is None:
+            return ledger.later(run, turn.now_ns + VIEWERS_WAIT_NS)
+        return self.directories.not_yet(turn, rule, run) if run.trigger == DIRECTORY else None
 
     def _present(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
         """Return what becomes of a run of an object that is there, with names that all who must see them see."""
@@ -198,6 +213,11 @@ class RunSettling:
             after = self._matched(turn, rule, run, known)
             if after is not run:
                 return after
+        if run.trigger == DIRECTORY:
+            judged = self.directories.judge(turn, rule, run)
+            if judged.run is None or not judged.complete:
+                return judged.run
+            run = judged.run
         return self._as_seen(turn, rule, run, known, seen)
 
     def rehearsed(self, turn: Turn, rule: ActionRule, run: Run) -> Run | None:
@@ -232,7 +252,9 @@ class RunSettling:
         return run if matches else None
 
     def _made(self, turn: Turn, rule: ActionRule, run: Run, seen: Seen, documents: Mapping[str, Any]) -> Run | None:
-        path = next((path for path in seen.paths if rule.holds(_file(path, seen, turn.now_ns), seen.type)), None)
+        path = next(
+            (path for path in seen.paths if rule.holds(_file(rule.about(path), seen, turn.now_ns), seen.type)), None
+        )
         if path is None:
             return None
         key = run.key or key_of(rule.name, run.trigger, run.stamp)

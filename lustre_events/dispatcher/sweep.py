@@ -97,6 +97,11 @@ class Sweeper:
             return ALWAYS
         return min(self._passed(mdt, cursors) for mdt in self._quiet) - self._skew_ns
 
+    def read_until_ns(self, cursors: Cursors) -> int:
+        """Return up to which time all records are read; 0: there is an MDT of which nobody knows that."""
+        passed_ns = min((self._passed(mdt, cursors) for mdt in self._quiet), default=0)
+        return passed_ns - (self._skew_ns if len(self._mdts) > 1 else 0)
+
     @staticmethod
     def rounds(written: int) -> int:
         """Return how many times `step` may be called in turn: twice as much may go as was written."""

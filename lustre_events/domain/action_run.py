@@ -22,6 +22,7 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import OrderKey
+from lustre_events.domain.triggers import DIRECTORY
 
 SETTLING, WAITING, SENT, HELD = "settling", "waiting", "sent", "held"
 DONE, DEAD, SUPERSEDED, CANCELLED, EXPIRED, DROPPED = (
@@ -78,6 +79,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         again: how many such jobs before this one ended in vain; with the key it names the job.
         depth: how many runs in a row, each woken by the one before, have led to it.
         hold: why it is held as soon as its rule holds; empty: it is not.
+        members: a digest of what was in the directory that was complete. `files`: how many files.
     """
 
     id: str
@@ -113,6 +115,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     hold: str = ""
     handle: str = ""
     again: int = 0
+    members: str = ""
+    files: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -141,6 +145,11 @@ def key_of(rule: str, trigger: str, stamp: bytes, again: str = "") -> str:
     found = OrderKey.unpack(stamp) if stamp else None
     record = f"{found.mdt_number}:{found.index}:{found.eff_time}" if found is not None else ""
     return hashlib.sha256(f"{rule}\0{trigger}\0{record}\0{again}".encode()).hexdigest()[:40]
+
+
+def key_of_directory(rule: str, fid: FID, members: str) -> str:
+    """Return the idempotency key of a directory that was complete with these members."""
+    return hashlib.sha256(f"{rule}\0{DIRECTORY}\0{fid}\0{members}".encode()).hexdigest()[:40]
 
 
 class RunsWanted(msgspec.Struct, frozen=True, gc=False):

@@ -18,6 +18,9 @@ LAYOUT = "layout"
 DOCUMENT = "document"
 """A document was written that a rule's query matches: no record says that."""
 
+DIRECTORY = "directory"
+"""A directory is complete, as its rule says: no record says that either."""
+
 TRIGGERS = (CONTENT, CREATED, REMOVED, RENAMED, ATTRIBUTES, XATTR, HSM)
 """What `on` of a rule may say, about files and directories."""
 

@@ -144,6 +144,7 @@ def test_what_a_page_shows_is_compared() -> None:
 
 
 TYPED_ELSEWHERE = {
+    ("actions.md", ""): "test_actions_page.py: the setting of its service",
     ("actions.md", "text"): "test_actions_page.py: a user asks about the rules",
     ("actions.md", "toml"): "test_actions_page.py: a service with these rules",
     ("admin.md", "text"): "test_docs_history.py: the history, of records with users and jobs",
@@ -154,6 +155,8 @@ TYPED_ELSEWHERE = {
     ("containers.md", "toml"): "test_containers_page.py: manifest, rule and settings of it",
     ("slurm.md", "sh"): "test_slurm_page.py: a job is made of it",
     ("slurm.md", "toml"): "test_slurm_page.py: rule and settings of it",
+    ("directories.md", "text"): "test_directories_page.py: a person asks about the rule",
+    ("directories.md", "toml"): "test_directories_page.py: a service with this rule",
     ("python.md", "python"): "test_every_program_of_the_docs_runs",
     ("researcher.md", "text"): "a password is typed: test_api_clients.py asks for tokens",
     ("rules.md", "toml"): "test_the_page_of_rules_names_every_key",
@@ -182,7 +185,7 @@ def test_the_page_of_rules_names_every_key() -> None:
     )
     conditions = {*KEYS, "not"}
     assert site.keys() == set(rule_file._Entry.__dataclass_fields__) | conditions
-    own = set(action_file._Entry.__dataclass_fields__) | {"on", "with", "body"}
+    own = set(action_file._Entry.__dataclass_fields__) | {"on", "with", "body", "complete"}
     assert own <= action.keys() <= own | conditions
 
 

@@ -129,6 +129,32 @@ def test_killed_at_each_commit_of_a_life(tmp_path: Path) -> None:
     assert last > 5
 
 
+DIRECTORY_RULE = (
+    '[[rule]]\nname = "tell"\non = "directory"\ndirectories = ["/d"]\ncomplete = { marker = "done" }\n'
+    'action = "webhook"\nendpoint = "beamline"\n'
+)
+
+
+def test_killed_at_each_commit_of_a_directory(tmp_path: Path) -> None:
+    """Killed in any transaction while a directory becomes complete: its run ends once, with one key."""
+    for last in itertools.count(1):
+        rig, keys = action_rig(tmp_path / f"{last}.db", DIRECTORY_RULE), Counter[str]()
+        rig.directories = {b.fid_of(9)}
+        rig.tell(b.mkdir(fid=9, name=b"d"))
+        rig.writer.close()
+        rig.writer = writer = KilledAtCommit(tmp_path / f"{last}.db")
+        rig.dispatcher = rig.make(writer)
+        rig.settle()
+        writer.left = last
+        killed = live(rig, keys, b.create(parent=9), b.create(fid=2, parent=9, name=b"done"))
+        assert rig.states() == {"done": 1}, last
+        assert len(keys) == 1, last
+        rig.close()
+        if not killed:
+            break
+    assert last > 5
+
+
 def live(rig: ActionRig, keys: Counter[str], *records: ChangelogRecord) -> int:
     """Let records come, and all that they cause, with a new dispatcher after a kill; return how often it was."""
     killed, due = 0, sum(rig.states().values()) + 1

@@ -24,6 +24,9 @@ from tests.support.profiles import examples
 RULE = '[[rule]]\nname = "tell"\naction = "webhook"\nendpoint = "beamline"\n'
 
 
+DIRECTORY = 'on = "directory"\n'
+
+
 def test_a_rule_says_what_it_says() -> None:
     """Every key of a rule of an action is read, and rules of extractors in the same file stay what they are."""
     rules = rules_of(
@@ -44,7 +47,7 @@ def test_a_rule_says_what_it_says() -> None:
     ("lines", "words"),
     [
         ('on = "contents"', "has an unknown trigger 'contents'; did you mean content?"),
-        ('on = "directory"', "has 'directory', which this version cannot do yet"),
+        ('on = "schedule"', "has 'schedule', which this version cannot do yet"),
         ('on = "document"', "query is missing"),
         ('query = "a:1"', "is for on = 'document' only"),
         ('on = ["document", "content"]\nquery = "*"', "which stands alone"),
@@ -53,7 +56,24 @@ def test_a_rule_says_what_it_says() -> None:
         ("on = []", "must be one trigger or a list of them"),
         ('extractor = "tabular"', "and action exclude each other"),
         ('queue = "default"', "unknown key queue"),
-        ('complete = { marker = "x" }', "unknown key complete"),
+        ('complete = { marker = "x" }', "complete is for on = 'directory' only"),
+        ('late = "again"', "late is for on = 'directory' only"),
+        (DIRECTORY, "directories is missing"),
+        (DIRECTORY + "directories = ['/x']", "complete must say when a directory is complete"),
+        (
+            DIRECTORY + "directories = ['/x']\ncomplete = { quiet = 1 }",
+            "unknown key quiet in [[rule]] 'tell' complete",
+        ),
+        (DIRECTORY + "directories = ['/x']\ncomplete = { min_files = 0 }", "min_files must lie between"),
+        (DIRECTORY + "directories = ['/x']\ncomplete = { marker = 'a/b' }", "a marker that is no name"),
+        (DIRECTORY + "directories = ['/x']\nglobs = ['*']", "globs asks about a file"),
+        (DIRECTORY + "directories = ['/x']\nnot = { extensions = ['x'] }", "extensions asks about a file"),
+        (DIRECTORY + "directories = ['/x']\ntypes = ['d']", "types is said by on = 'directory' already"),
+        (
+            DIRECTORY + "directories = ['/x']\ncomplete = { min_files = 1 }\nlate = 'x'",
+            "late is 'x'; it must be one",
+        ),
+        ('on = ["directory", "content"]', "has 'directory', which stands alone"),
         ('outputs = "../x"', "is for actions that run in a container"),
         ('after = "reduce"', "unknown key after"),
         ('types = ["l"]', "types are f (files) and d (directories)"),

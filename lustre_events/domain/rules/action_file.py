@@ -11,6 +11,8 @@ endpoint = "data-managers"            # of the file that [actions] endpoints nam
 with = {}                             # what the action itself wants to know
 body = { path = "{path}" }            # JSON with fields in it; default: all that is known of the object
 batch = 1                             # most events that are sent together
+complete = { marker = "*.done" }      # for on = "directory": when one is complete; min_files, quiet_seconds
+late = "report"                       # what is done about files that come after that; again, ignore
 settle_seconds = 2.0                  # default: [dispatcher] settle_seconds; for `removed`: 0
 expires_seconds = 604800              # an event that is older is listed, and not sent
 burst = 10000                         # with more runs in a minute the rule is held; 0: never
@@ -34,17 +36,18 @@ from lustre_events.config.tables import Location, key, values
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts, containers, templates
 from lustre_events.domain.rules.action_rules import ActionRule
+from lustre_events.domain.rules.complete import LATE, REPORT, read_complete
 from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, Condition, conditions_of
 from lustre_events.domain.rules.endpoints import Endpoint, unknown
 from lustre_events.domain.rules.grants import Author
-from lustre_events.domain.triggers import CONTENT, DOCUMENT, TRIGGERS
+from lustre_events.domain.triggers import CONTENT, DIRECTORY, DOCUMENT, TRIGGERS
 from lustre_events.errors import LustreEventsError
 
 TYPES = ("f", "d")
 MOST_BATCH = 500
-ON = (*TRIGGERS, DOCUMENT)
+ON = (*TRIGGERS, DOCUMENT, DIRECTORY)
 _DAY = 86_400
-_LATER = ("directory", "schedule")
+_LATER = ("schedule",)
 """Triggers that the design has and this version has not."""
 
 CheckQuery = Callable[[str], object]
@@ -89,10 +92,11 @@ class _Entry:
     running: int = key(0, least=0, most=100_000)
     query: str = key("", longest=2_000)
     audience: tuple[str, ...] = ()
+    late: str = key(REPORT, choices=LATE)
 
 
 _CONDITIONS = {name: each for name, each in KEYS.items() if name != "events"}
-_OTHERS = (*_CONDITIONS, NOT, "on", "with", "body")
+_OTHERS = (*_CONDITIONS, NOT, "on", "with", "body", "complete")
 
 
 def is_action(table: Mapping[str, Any]) -> bool:
@@ -127,6 +131,7 @@ def action_rule(
     else:
         containers.check(location, table, entry.outputs, on, author)
     _check_query(location, entry, on, known)
+    complete = read_complete(location, table, on, author)
     granted = author.allowance.endpoints[entry.endpoint] if author is not None else ()
     conditions = _conditions(location, table, accounts, granted)
     body = table.get("body")
@@ -138,7 +143,8 @@ def action_rule(
     settings = read_with(location.at("with"), given)
     return ActionRule(
         name=name if author is None else f"{author.name}/{name}",
-        on=on, types=frozenset(entry.types), conditions=conditions, action=entry.action,
+        on=on, types=frozenset(entry.types if complete is None else "d"), conditions=conditions,
+        complete=complete, late=entry.late, action=entry.action,
         endpoint=_endpoint_of(location, entry, settings, known), outputs=entry.outputs, own=entry.own,
         settings=settings, body=body, batch=entry.batch,
         settle_ns=None if entry.settle_seconds is None else int(entry.settle_seconds * SECOND_NS),

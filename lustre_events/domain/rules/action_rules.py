@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lustre_events.domain.rules import batch_scripts
+from lustre_events.domain.rules.complete import REPORT, Complete
 from lustre_events.domain.rules.conditions import Condition, File
 from lustre_events.domain.rules.grants import EVERYBODY, MOST_BODY, Author
 from lustre_events.domain.rules.prefilter import Prefilter
@@ -50,6 +51,7 @@ class ActionRule:
         digest: of all that it says.
         outputs: where what a container made is put, from the file's directory on; empty: it runs none.
         own: whether it also fires for what such runs have put into the file system.
+        complete: when a directory is complete, for a rule on that; `late`: what is done about what comes later.
     """
 
     name: str
@@ -72,6 +74,8 @@ class ActionRule:
     digest: str
     outputs: str = ""
     own: bool = False
+    complete: Complete | None = None
+    late: str = REPORT
 
     @property
     def most_body(self) -> int:
@@ -108,6 +112,10 @@ class ActionRule:
             and (self.author is None or file.uid == self.author.uid)
             and all(each.holds(file) for each in self.conditions)
         )
+
+    def about(self, path: bytes) -> bytes:
+        """Return the path that is asked about where something is at `path`: of a directory that of a file in it."""
+        return path if self.complete is None else path.rstrip(b"/") + b"/x"
 
     def could_hold_in(self, directory: bytes) -> bool:
         """Whether its conditions on directories hold in one."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.conditions import Condition, File
 from lustre_events.domain.rules.rules import Rule, Rules
@@ -33,14 +35,15 @@ class ActionVerdict:
 
 def explain_actions(rules: Rules, file: File, type_: str) -> list[ActionVerdict]:
     """Return what each rule of an action says about a file or directory, in their order."""
-    return [
-        ActionVerdict(
-            rule,
-            tuple((each, each.holds(file), each.kind.says(file)) for each in rule.conditions),
-            rule.holds(file, type_),
-        )
-        for rule in (*rules.actions.rules, *_own(rules, file))
-    ]
+    return [_verdict(rule, file, type_) for rule in (*rules.actions.rules, *_own(rules, file))]
+
+
+def _verdict(rule: ActionRule, file: File, type_: str) -> ActionVerdict:
+    if rule.complete is not None:  # it is about a directory: this one, or the file's
+        path = rule.about(file.path) if type_ == "d" else file.path
+        file, type_ = msgspec.structs.replace(file, path=path), "d"
+    conditions = tuple((each, each.holds(file), each.kind.says(file)) for each in rule.conditions)
+    return ActionVerdict(rule, conditions, rule.holds(file, type_))
 
 
 def _own(rules: Rules, file: File) -> Sequence[ActionRule]:

@@ -16,7 +16,7 @@ from lustre_events.config.tables import Location
 
 FIELDS = (
     "path", "old_path", "name", "encoding", "fid", "type", "size", "mtime", "owner", "group", "mode", "mime",
-    "jobid", "trigger", "rule", "time", "key",
+    "jobid", "trigger", "rule", "time", "key", "files",
 )  # fmt: skip
 """What a text may name, beside `doc.EXTRACTOR.KEY`."""
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from lustre_events.actions.delivery import Answer, Delivery
 from lustre_events.actions.kinds import KINDS, OF_WORKERS
 from lustre_events.actions.ledger import OK
+from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.run_settling import NOTHING_TO_READ
@@ -22,9 +25,10 @@ from lustre_events.domain.rules.rule_file import HERE, parse
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ConfigError, StreamUnavailable
 from lustre_events.index.visibility import Viewer
+from lustre_events.jobs.messages import STAT, Job
 from lustre_events.node.action_parts import check_query
 from tests.support.index.places import IndexPlace
-from tests.support.model.dispatcher import Rig
+from tests.support.model.dispatcher import Rig, answers
 from tests.support.records.builders import START_NS
 
 ENDPOINTS = {
@@ -116,6 +120,8 @@ class ActionRig(Rig):
     """A Rig whose rules are active since just before the first record; `tell` is what happens, then time passes."""
 
     link: MemoryLink
+    directories: Collection[FID] = ()
+    """`stat` sees that these are directories."""
 
     def begin(self) -> None:
         """Let the rules become active."""
@@ -131,6 +137,16 @@ class ActionRig(Rig):
             self.settle()
             jobs = self.queue.take()
         self.pass_seconds(16)
+        self.settle()
+
+    def answer(self, jobs: Iterable[Job], status: str = "ok", **fields: Any) -> None:
+        """Answer every object of the jobs, and let the dispatcher take it."""
+        for job in jobs:
+            found = answers(job, status, **fields)
+            for each in found:
+                directory = job.extractor == STAT and each.fid in self.directories
+                document = {**each.document, "type": "d"} if directory else each.document
+                self.results.put([msgspec.structs.replace(each, document=document)])
         self.settle()
 
     def take(self) -> list[Delivery]:

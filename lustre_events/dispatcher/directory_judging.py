@@ -1,0 +1,223 @@
+"""Whether a directory is complete: judged from what the index knows of its files, never from counted events.
+
+It is judged when records up to the end of its quiet time have been read from all MDTs, and no name or fact in it is
+being asked for. What is in it then has a digest of names, sizes and times, which for each rule fires once: what has
+fired lives with the directory, and moves with it. (No FIDs are in the digest, since a migration changes them; no
+stamps of records, since chmod makes such too.) A large directory is read in portions, over several writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from lustre_events.actions import bodies, ledger
+from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher.own_work import MARK as OWN
+from lustre_events.dispatcher.run_writing import put_runs
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.domain.action_run import CANCELLED, WAITING, Run, key_of_directory
+from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules.action_rules import ActionRule
+from lustre_events.domain.rules.complete import AGAIN, REPORT, Complete
+from lustre_events.domain.triggers import DIRECTORY
+from lustre_events.index.interface import Facts, ObjectRow
+from lustre_events.jobs.messages import HEAL, SCAN
+
+NAMES = 1_000
+"""Names that one write reads; and the least that it reads of one directory."""
+PORTION = 250
+READ_WAIT_NS = SECOND_NS
+LEAST_WAIT_NS, MOST_WAIT_NS = SECOND_NS // 4, 60 * SECOND_NS
+MOST_LOOKS = 1_000
+MARK = "/complete"
+"""Before what has fired for a directory. No rule is named so."""
+
+
+class Judged(NamedTuple):
+    """What becomes of a run; `complete`: its directory is, and the run goes on."""
+
+    run: Run | None
+    complete: bool = False
+
+
+@dataclass(slots=True)
+class _Look:
+    """How far the files of a directory have been looked at."""
+
+    merged: int
+    after: bytes = b""
+    markers: int = 0
+    files: int = 0
+    digest: bytes = b""
+
+    def add(self, name: bytes, facts: Facts, *, marks: bool) -> None:
+        """Take note of a file; `marks`: it marks the directory."""
+        self.markers += marks
+        self.files += not marks
+        self.digest = hashlib.sha256(self.digest + _line(name, facts)).digest()
+
+
+class DirectoryJudging:
+    """Judges directories in the caller's transaction. `read_until_ns`: until when all records have been read."""
+
+    def __init__(self) -> None:
+        self.read_until_ns = 0
+        self._looks: dict[str, _Look] = {}
+        self._left = 0
+
+    def begin(self) -> None:
+        """Begin a write: it reads a bounded number of names."""
+        self._left = NAMES
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether this write had no room for all."""
+        return self._left <= 0
+
+    def forget(self) -> None:
+        """Forget what was looked at: after a failed step nobody knows."""
+        self._looks = {}
+
+    def not_yet(self, turn: Turn, rule: ActionRule, run: Run) -> Run | None:
+        """Return the run of a directory that cannot be judged yet, to be looked at again; None: it can be."""
+        rested_ns = _rested_ns(rule, run)
+        if turn.now_ns < rested_ns:
+            return ledger.later(run, rested_ns)
+        if self.read_until_ns < rested_ns:
+            return _waiting(turn, run, READ_WAIT_NS, "records of that time may still come")
+        if turn.transaction.open_moves(1):
+            return _waiting(turn, run, READ_WAIT_NS, "directories migrate")
+        return None
+
+    def judge(self, turn: Turn, rule: ActionRule, run: Run) -> Judged:
+        """Return what becomes of the run of a directory that has rested."""
+        complete = rule.complete
+        if complete is None:  # its rule was about complete directories once
+            return Judged(None)
+        if self._left <= 0:
+            return Judged(run)
+        look = self._looks.get(run.id)
+        if look is None or look.merged != run.merged:
+            if len(self._looks) >= MOST_LOOKS:  # of runs that are gone
+                self._looks = {}
+            look = self._looks[run.id] = _Look(run.merged)
+        why = self._asked_for(turn, [run.fid], (HEAL, SCAN)) or self._read(turn, rule, complete, run.fid, look)
+        if why is None:
+            return Judged(run)
+        del self._looks[run.id]
+        if why:
+            waited_ns = turn.now_ns - max(run.made_ns, _rested_ns(rule, run))
+            return Judged(_waiting(turn, run, min(max(waited_ns // 4, LEAST_WAIT_NS), MOST_WAIT_NS), why))
+        return self._judged(turn, rule, complete, run, look)
+
+    def _read(self, turn: Turn, rule: ActionRule, complete: Complete, fid: FID, look: _Look) -> str | None:
+        """Look at more files; return what must be waited for, or nothing at the end. None: there are more."""
+        while self._left > 0:
+            names = turn.transaction.children(fid, look.after, PORTION)
+            self._left -= len(names) + 1
+            fids = [each for _, each in names]
+            why = self._asked_for(turn, fids, (HEAL,)) or _count(turn, rule, complete, names, look)
+            if why or len(names) < PORTION:
+                return why
+            look.after = names[-1][0]
+        return None
+
+    @staticmethod
+    def _asked_for(turn: Turn, fids: Sequence[FID], extractors: Sequence[str]) -> str:
+        pending = turn.transaction.pending([(fid, each) for fid in fids for each in extractors])
+        return "names in it are being looked at" if pending else ""
+
+    @staticmethod
+    def _judged(turn: Turn, rule: ActionRule, complete: Complete, run: Run, look: _Look) -> Judged:
+        """Return what becomes of a run, now that all files have been looked at."""
+        members = look.digest.hex()[:32]
+        key = key_of_directory(rule.name, run.fid, members)
+        found = replace(run, members=members, files=look.files, error="")
+        # A run that has its key was made before its rule was edited, and has not been sent.
+        fired = {} if run.key else turn.transaction.fired([run.fid])
+        if (run.fid, _mark(rule, members)) in fired:
+            return Judged(None)
+        if (run.fid, _mark(rule)) in fired and rule.late != AGAIN:
+            turn.counters["directories_late"] += 1
+            if rule.late != REPORT:
+                return Judged(None)
+            why = "files came into the directory after it was complete, and `late` of the rule is report"
+            return Judged(ledger.cancelled(replace(found, key=key, place=_place(turn, run.fid)), turn.now_ns, why))
+        if complete.lacks(look.markers, look.files):
+            return Judged(None)
+        return Judged(replace(found, key=key), complete=True)
+
+    @staticmethod
+    def made(turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> None:
+        """Remember what runs were made for; of one directory the newest run that was not sent yet counts."""
+        made = {run.id: run for run in runs if run.trigger == DIRECTORY and run.members}
+        if not made:
+            return
+        for run in made.values():
+            turn.transaction.put_fired({(run.fid, _mark(rule)): 1, (run.fid, _mark(rule, run.members)): 1})
+        older = _replaced(turn, rule, made)
+        put_runs(turn, older, [ledger.superseded(run, turn.now_ns) for run in older])
+
+
+def _replaced(turn: Turn, rule: ActionRule, made: Mapping[str, Run]) -> list[Run]:
+    """Return runs that wait, and whose place those that are made take."""
+    again = {run.fid for run in made.values() if run.state != CANCELLED}
+    return [
+        run
+        for run in (turn.transaction.open_runs(again) if again else ())
+        if run.rule == rule.name and run.state == WAITING and run.id not in made
+    ]
+
+
+def _rested_ns(rule: ActionRule, run: Run) -> int:
+    return run.event_ns + (rule.complete.quiet_ns if rule.complete is not None else 0)
+
+
+def _waiting(turn: Turn, run: Run, wait_ns: int, why: str) -> Run:
+    return replace(run, due_ns=turn.now_ns + wait_ns, error=why[: ledger.MOST_ERROR])
+
+
+def _mark(rule: ActionRule, members: str = "") -> str:
+    """Return under what is remembered that a rule fired for a directory, or for certain members of it.
+
+    An edited rule begins anew: what the former one had made, and not sent, is asked of the new one.
+    """
+    said = f"{rule.name}\0{rule.digest}\0{members}"
+    return f"{MARK}/{hashlib.sha256(said.encode()).hexdigest()[:32]}"
+
+
+def _place(turn: Turn, fid: FID) -> bytes:
+    paths = turn.transaction.paths([fid])[fid]
+    return bodies.place_of(paths[0]) if paths else b""
+
+
+def _count(
+    turn: Turn, rule: ActionRule, complete: Complete, names: Sequence[tuple[bytes, FID]], look: _Look
+) -> str:
+    """Count files, and return what must be waited for."""
+    fids = {fid for _, fid in names}
+    rows, facts = turn.transaction.objects(fids), turn.transaction.facts(fids)
+    own = {} if rule.own else turn.transaction.fired(fids)
+    for name, fid in names:
+        row, (generation, known) = rows.get(fid), facts.get(fid, (0, None))
+        if not _may_be_file(row, known):
+            continue
+        if row is None or known is None or generation < row.generation:
+            return f"the facts of {bodies.text_of(name)[0].lstrip('/')} are not known yet"
+        if own.get((fid, OWN), -1) < row.content:
+            look.add(name, known, marks=complete.is_marker(name))
+    return ""
+
+
+def _may_be_file(row: ObjectRow | None, known: Facts | None) -> bool:
+    types = (row and row.type, known and known.type)
+    return all(type_ in {"f", None} for type_ in types)
+
+
+def _line(name: bytes, facts: Facts) -> bytes:
+    return b"%d %d %d %b\n" % (len(name), facts.size or 0, facts.mtime_ns or 0, name)
