@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import flask
@@ -31,14 +32,14 @@ def overview() -> str:
 
 @pages.get("/extractors")
 def extractors() -> str:
-    """Show the extractors: documents, failures, and whether they work."""
+    """Show the extractors: documents, failures of files that the viewer may see, and whether they work."""
     site = flask.current_app.extensions["site"]
     found = site.status()
-    index = found.index
-    names = sorted({*index.documents, *index.failures, *found.extractors})
-    rows = [
-        (name, found.extractor(name), index.documents.get(name, 0), index.failures.get(name, 0)) for name in names
-    ]
+    documents = found.index.documents
+    with site.search() as index:
+        failures = _counts(index, found.index.failures)
+    names = sorted({*documents, *failures, *found.extractors})
+    rows = [(name, found.extractor(name), documents.get(name, 0), failures.get(name, 0)) for name in names]
     return flask.render_template("extractors.html", rows=rows)
 
 
@@ -48,7 +49,7 @@ def failures() -> str | tuple[str, int]:
     site, given = flask.current_app.extensions["site"], flask.request.args
     name, query = given.get("extractor", ""), given.get("q", "").strip()
     shown: dict[str, Any] = {
-        "names": site.status().index.failures,
+        "names": {},
         "chosen": name,
         "query": query,
         "chips": welcome.chips(query) or ([(query, "")] if query else []),
@@ -56,10 +57,20 @@ def failures() -> str | tuple[str, int]:
     }
     try:
         with site.search() as index:
+            shown["names"] = _counts(index, site.status().index.failures)
             shown |= _failed(index, name, query, given.get("cursor"))
     except QueryError as exc:
         return flask.render_template("failures.html", **shown, mistake=str(exc)), 400
     return flask.render_template("failures.html", **shown)
+
+
+def _counts(index: Search, failures: Mapping[str, int]) -> dict[str, int]:
+    """Return how many files that the viewer may see each extractor has failed in."""
+    viewer = signin.person().viewer
+    if viewer.sees_all:
+        return dict(failures)
+    counts = {name: index.count(f'failed:"{name}"', visible_to=viewer) for name in failures}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _failed(index: Search, name: str, query: str, cursor: str | None) -> dict[str, Any]:

@@ -211,6 +211,19 @@ def test_failures_are_tried_again_or_forgotten(reader: FlaskClient, console: Con
     assert console.asked == [("retry", mine), ("drop", mine)]
 
 
+def test_failures_of_files_that_the_viewer_may_not_see_are_not_counted(console: Console) -> None:
+    """An extractor that failed only in files of others stands nowhere with a number, not even with its name."""
+    with closing(sqlite3.connect(console.index, isolation_level=None)) as connection:
+        hidden = add_file(connection, 9, b"hidden.dat", uid=0, gid=0, mode=0o600, size=9)
+        connection.execute(
+            "INSERT INTO document (object, extractor, failure, failure_generation, failure_serial)"
+            " VALUES (?, 'secret', '{}', 1, 1)", (hidden,),
+        )  # fmt: skip
+    other = enter(console.app(), OTHER)
+    assert [name in other.get("/failures").text for name in ("hdf5 1", "secret")] == [True, False]
+    assert "extractor=secret" not in other.get("/extractors").text
+
+
 def test_failures_are_narrowed_as_hits_are(reader: FlaskClient, console: Console) -> None:
     """Beside failures stand the values that a search has, each narrows them, and a chip takes that back."""
     with closing(sqlite3.connect(console.index, isolation_level=None)) as connection:
