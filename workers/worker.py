@@ -85,6 +85,8 @@ class WorkerJob(RqJob):
         try:
             name, instance = self.func_name, self.instance
             shape = [len(self.args), len(self.kwargs)]
+        except StopRequested:  # of a signal
+            raise
         except Exception as exc:  # noqa: BLE001 - what a stranger stored may break RQ's decoding in any way
             return f"it is not JSON as this project writes it ({type(exc).__name__})"
         if name != JOB_FUNCTION or instance is not None:
@@ -286,7 +288,7 @@ class Worker(rq.Worker):
         """Also look after images, here and not in the process of each job."""
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
-        except (redis.ConnectionError, redis.TimeoutError):
+        except (StopRequested, redis.ConnectionError, redis.TimeoutError):
             raise
         except Exception as exc:
             if isinstance(exc, redis.RedisError) and WRONG_TYPE not in str(exc):
@@ -297,8 +299,13 @@ class Worker(rq.Worker):
         self._upkeep.look()
 
     def handle_warm_shutdown_request(self) -> None:
-        """Let the running job finish if it does so soon; RQ would wait for ever."""
+        """Let the running job finish if it does so soon; RQ would wait for ever.
+
+        RQ goes on to raise StopRequested wherever this process is. Code that takes any exception may take that one,
+        too: so the loop is told as well, and ends after its present step.
+        """
         self._stopping = True
+        self._stop_requested = True
         log.info("stopping", extra={"action": "stop"})
         horse = self.horse_pid
         if horse:

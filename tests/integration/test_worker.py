@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -53,7 +53,9 @@ class Site:
         self.config = folder / "config.toml"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, runtime: str = "apptainer", more: str = "") -> subprocess.Popen[bytes]:
+    def start(
+        self, runtime: str = "apptainer", more: str = "", module: Sequence[str] = ("workers",)
+    ) -> subprocess.Popen[bytes]:
         """Start the worker and wait until it is registered."""
         self.config.write_text(
             f'[filesystem]\nsource = "directory"\nmount = "{self.files}"\n[redis]\nurl = "{self.url}"\n'
@@ -62,9 +64,9 @@ class Site:
         )
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "workers", "--config", self.config],
+                [sys.executable, "-P", "-m", *module, "--config", self.config],
                 stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True,
-                env={**os.environ, "TMPDIR": str(self.staging)},
+                env={**os.environ, "TMPDIR": str(self.staging), "PYTHONPATH": str(REPOSITORY)},
             )  # fmt: skip
         wait_for(lambda: self.queues.stats().workers or self.process is None or self.process.poll() is not None)
         return self.process
@@ -342,6 +344,15 @@ def test_sigterm_ends_idle_worker_at_once(site: Site) -> None:
     assert process.wait(10) == 0
     assert time.monotonic() - begun < 5
     assert site.queues.stats().workers == []
+
+
+@pytest.mark.parametrize("words", [(), ("SWALLOWED",)])
+def test_sigterm_ends_a_worker_that_cleans_up(site: Site, words: tuple[str, ...]) -> None:
+    """A signal while RQ's lists are cleaned ends the worker, also where RQ's own code takes any exception."""
+    process = site.start(module=("tests.support.service.interrupted_worker", *words))
+
+    assert process.wait(10) == 0
+    assert "cannot be cleaned" not in site.log.read_text()
 
 
 def test_sigterm_ends_busy_worker_within_ten_seconds(site: Site) -> None:

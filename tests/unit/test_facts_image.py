@@ -149,7 +149,7 @@ def test_a_map_of_pixel_middles_begins_half_a_pixel_before(tmp_path: Path) -> No
 def test_bytes_that_only_look_like_targa_are_no_picture(tmp_path: Path) -> None:
     """A format without a signature is only taken where its header and its length fit."""
     (tmp_path / "a").write_bytes(bytes((0, 0, 2)) + bytes(9) + b"\x08\0\x08\0\x18\0" + bytes(50))
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="it is not a picture in a supported format"):
         image.extract(str(tmp_path / "a"))
 
 
