@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tabular_cells import MISSING, kind_of, number_of
+from tabular_cells import COMMA, MISSING, THOUSANDS, kind_of, number_of
 
 if TYPE_CHECKING:
     from tabular_form import Form
@@ -17,6 +17,7 @@ MOST = 0.6  # this share of a column's values makes it one of numbers
 SEPARATING = ":~^&=\x01\x1f"  # between fields, though none of those that are known
 FEW = 0.05  # this share of rows may be of another width
 SEVERAL = 0.2  # this share of lines of one column may have several words
+ONE_GROUP = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,250: more than a thousand, or little more than one
 GLUED = re.compile(r"\d\.\d*[+-]\d*\.\d")
 KNOWN = tuple(
     (re.compile(pattern, re.IGNORECASE | re.MULTILINE), name)
@@ -32,8 +33,11 @@ KNOWN = tuple(
         (r"\AITEM: ", "a LAMMPS dump"),
         (r"\ALAMMPS \(", "a LAMMPS log"),
         (r"\AENVI *$", "an ENVI header"),
-        (r"\A(?:[ \t]*(?:#.*)?\n)*data_\S*\s", "a STAR or CIF file"),
-        (r"\A(?:browser .*\n)*(?:track |fixedStep |variableStep )", "a track of a genome browser"),
+        (
+            r"\A(?:[ \t]*(?:#.*)?\n)*(?-i:data_)\S*[ \t]*\n(?:[ \t]*(?:#.*)?\n)*[ \t]*(?:_|loop_)",
+            "a STAR or CIF file",
+        ),
+        (r"\A(?:browser .*\n)*(?:track|fixedStep|variableStep) .*\w=", "a track of a genome browser"),
         (r"\ATitle: .*\n(?:.*\n){0,3}Plotname: ", "a raw file of SPICE"),
         (r"^#S \d+ [^\0]*^#S \d+ ", "a SPEC file of several scans"),
     )
@@ -50,7 +54,8 @@ def doubts(form: Form, sample: str, body: Sequence[str], rows: Sequence[Sequence
         if pattern.search(head):
             return [f"it is {name}, read as if each of its lines were a row"]
     below = [list(row) for row in rows[form.header_lines :]]
-    found = [_one_column(form, body), _ahead(form), uneven(form, below), _torn(form, rows), _words(form, below)]
+    found = [_one_column(form, body), _ahead(form), uneven(form, below), _torn(form, rows), _words(form, below),
+             _commas(form, below)]  # fmt: skip
     return [reason for reason in found if reason]
 
 
@@ -137,3 +142,20 @@ def _words(form: Form, below: Sequence[Sequence[str]]) -> str:
         for name, unit in zip(names, form.units[1:], strict=False)
     )
     return "its names may stand in two rows" if two else ""
+
+
+def _commas(form: Form, below: Sequence[Sequence[str]]) -> str:
+    """Look for numbers like 1,250 in columns where nothing tells whether they are more than a thousand."""
+    if form.decimal == ",":
+        return ""
+    for column in zip(*(row for row in below if len(row) == form.width), strict=True):
+        cells = {cell.strip() for cell in column}
+        plain = [cell.lstrip("+-") for cell in cells if cell.lstrip("+-").isdecimal()]
+        others = [cell for cell in cells if "," in cell and not ONE_GROUP.fullmatch(cell)]
+        grouped = any(THOUSANDS.fullmatch(cell) for cell in others) or any(len(cell) <= 3 for cell in plain)
+        decimal = any(COMMA.fullmatch(cell) and not THOUSANDS.fullmatch(cell) for cell in others)
+        if any(map(ONE_GROUP.fullmatch, cells)) and (
+            decimal or not grouped or any(len(cell) > 3 for cell in plain)
+        ):
+            return "a comma may stand before decimals, or group thousands, as which it was taken"
+    return ""

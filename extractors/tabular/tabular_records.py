@@ -12,8 +12,10 @@ from tabular_described import MAX_COMMENTS, NO_UNIT, Described
 
 MAX_LINES = 4000  # in which a beginning is looked for
 FORMAT = re.compile(r"%-?(\d+)")
-BAR_RULE = re.compile(r"[|+]?(?:\s*:?-{2,}:?\s*[|+])*\s*:?-{2,}:?\s*[|+]?\s*\Z")
-COUNTED = re.compile(r"\(\d+ rows?\)\s*\Z")
+BAR_RULE = re.compile(r"[|+]?(?:\s*:?-+:?\s*[|+])*\s*:?-+:?\s*[|+]?\s*\Z")
+COUNTED = re.compile(r"(?:\(\d+ rows?\)|\d+ rows? in set\b.*)\s*\Z")
+BAD_FLAG = re.compile(r"# bad_flag = (\S+)\s*\Z")
+OUT_OF_REACH = re.compile(r"\s*[UL]LOD_FLAG\s*:\s*(\S+)\s*\Z", re.IGNORECASE)
 CTD_NAME = re.compile(r"# name (\d+) = ([^:\s]+)(?::.*?(?:\[([^\[\]]*)\])?)?\s*\Z")
 ATTRIBUTE = re.compile(r"@attribute\s+('[^']*'|\"[^\"]*\"|\S+)", re.IGNORECASE)
 GRID_KEYS = re.compile(r"(ncols|nrows|xll\w+|yll\w+|cellsize|dx|dy|nodata_value)\s+(\S+)\s*\Z", re.IGNORECASE)
@@ -127,7 +129,7 @@ def _bars(lines: Sequence[str]) -> Described | None:
     if not any(bar in lines[start + 1] for bar in "|+"):
         return None
     names = _cells(lines[start])
-    if len(re.findall(r"-{2,}", lines[start + 1])) != len(names):
+    if len(re.findall(r"-+", lines[start + 1])) != len(names):
         return None
     return Described(names, [""] * len(names), (), start + 2, [], delimiter="|", read=_barred)
 
@@ -165,8 +167,10 @@ def _ctd(lines: Sequence[str]) -> Described | None:
     if not found or [int(match[1]) for match in found] != list(range(len(found))):
         return None
     said = [line.strip("*# \r\n") for line in lines[:end] if not CTD_NAME.match(line.rstrip())]
+    flags = [number_of(match[1]) for line in lines[:end] if (match := BAD_FLAG.match(line.rstrip()))]
     return Described([match[2] for match in found], [match[3] or "" for match in found], (), end + 1,
-                     [line for line in said if line][:MAX_COMMENTS])  # fmt: skip
+                     [line for line in said if line][:MAX_COMMENTS],
+                     read=_without(flags[0]) if flags else None)  # fmt: skip
 
 
 def _arff(lines: Sequence[str]) -> Described | None:
@@ -184,7 +188,11 @@ def _arff(lines: Sequence[str]) -> Described | None:
 
 def _arff_rows(lines: Iterable[str]) -> Iterator[list[str]]:
     for row in csv.reader((line for line in lines if line[:1] != "%"), quotechar="'", skipinitialspace=True):
-        yield ["" if cell.strip() == "?" else cell for cell in row]
+        yield ["" if cell.strip() == "?" else _unquoted(cell.strip()) for cell in row]
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def _ascii_grid(lines: Sequence[str]) -> Described | None:
@@ -195,7 +203,7 @@ def _ascii_grid(lines: Sequence[str]) -> Described | None:
         return None
     missing = number_of(keys.get("nodata_value", ""))
     width = int(keys["ncols"])
-    if not 1 <= width <= 1_000_000 or len(lines[len(heads) : len(heads) + 1] or [""]) == 0:
+    if not 1 <= width <= 1_000_000:
         return None
     return Described([], [], (), len(heads), [line.strip() for line in lines[: len(heads)]], width=width,
                      read=_without(missing))  # fmt: skip
@@ -226,8 +234,9 @@ def _grace(lines: Sequence[str]) -> Described | None:
         names[1] = labels.get("y", "")
     said = [line[1:].strip() for line in heads if line[1:].strip()]
     named = width > 1 and all(names)
+    doubts: list[str] = []
     return Described(names if named else [], [""] * len(names) if named else [], (), end, said[:MAX_COMMENTS],
-                     width=width, read=_grace_rows)  # fmt: skip
+                     width=width, doubts=doubts, read=lambda rest: _one_of(rest, "&", "sets", doubts))  # fmt: skip
 
 
 def _spec(lines: Sequence[str]) -> Described | None:
@@ -239,7 +248,9 @@ def _spec(lines: Sequence[str]) -> Described | None:
     if f"#N {len(names)}" not in (line.strip() for line in lines[:end]):
         return None
     said = [line[1:].strip() for line in lines[:end] if line.strip()]
-    return Described(names, [""] * len(names), (), end + 1, said[:MAX_COMMENTS], read=_grace_rows)
+    doubts: list[str] = []
+    return Described(names, [""] * len(names), (), end + 1, said[:MAX_COMMENTS], doubts=doubts,
+                     read=lambda rest: _one_of(rest, "#S ", "scans", doubts))  # fmt: skip
 
 
 def _icartt(lines: Sequence[str]) -> Described | None:
@@ -257,19 +268,27 @@ def _icartt(lines: Sequence[str]) -> Described | None:
     if [part[0] for part in variables] != names or len(missing) != len(names):
         return None
     said = [line.strip() for line in lines[1 : count - 1] if line.strip()]
+    out_of_reach = {number_of(match[1]) for line in said if (match := OUT_OF_REACH.match(line))} - {None}
 
     def read(rest: Iterable[str]) -> Iterator[list[str]]:
         for row in csv.reader(rest):
             none = (*missing, *([None] * len(row)))
-            yield ["" if none[n] is not None and number_of(cell.strip()) == none[n] else cell
-                   for n, cell in enumerate(row)]  # fmt: skip
+            numbers = [number_of(cell.strip()) for cell in row]
+            yield ["" if number is not None and (number == none[n] or (n and number in out_of_reach)) else row[n]
+                   for n, number in enumerate(numbers)]  # fmt: skip
 
     return Described(names, units, (), count, said[:MAX_COMMENTS], delimiter=",", read=read)
 
 
-def _grace_rows(lines: Iterable[str]) -> Iterator[list[str]]:
+def _one_of(lines: Iterable[str], mark: str, what: str, doubts: list[str]) -> Iterator[list[str]]:
+    """Yield the rows; say where more of them come after a line that ends a set, or begins another."""
+    another = False
     for line in lines:
-        if line[:1] not in "#@&":
+        if line.startswith(mark):
+            another = True
+        elif line[:1] not in "#@&":
+            if another and line.strip() and not doubts:
+                doubts.append(f"it has several {what}, read as if they were one")
             yield line.split()
 
 

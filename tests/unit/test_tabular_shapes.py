@@ -62,6 +62,14 @@ READ: dict[str, tuple[str, list[str], int, dict[str, Any]]] = {
     "one column in quotes": ('"note"\n"a, b"\n"c, d"\n', ["note"], 2, {}),
     "decimal commas that look like thousands": ("1000,000 0,500\n1000,000 1000,250\n0,000 0,000\n1,250 0,125\n",
                                                 ["column1", "column2"], 4, {"decimal": ","}),
+    "a column whose name begins as a block of STAR": ("data_id,value\n1,2\n3,4\n", ["data_id", "value"], 2, {}),
+    "columns whose names begin so": ("data_x\tdata_y\n1\t2\n3\t4\n", ["data_x", "data_y"], 2, {}),
+    "a table of tracks": ("track pt eta\n" + blanks(3), ["track", "pt", "eta"], 10, {}),
+    "decimal commas in quotes": ('id,gain\n1,"0,125"\n2,"0,154"\n', ["id", "gain"], 2, {}),
+    "a short rule of Markdown": ("| a | b |\n|-|-|\n| 1 | 2 |\n| 3 | 4 |\n", ["a", "b"], 2, {"units": None}),
+    "what mysql says at its end": (
+        "+----+---+\n| id | v |\n+----+---+\n| 1 | 2 |\n| 3 | 4 |\n+----+---+\n2 rows in set\n",
+        ["id", "v"], 2, {}),
     "grouped thousands": ('city,n\nA,"1,234"\nB,999\n', ["city", "n"], 2, {}),
 }  # fmt: skip
 DOUBTED = {
@@ -79,6 +87,11 @@ DOUBTED = {
     "VOTable": ('<?xml version="1.0"?>\n<VOTABLE>\n<TR><TD>1</TD></TR>\n</VOTABLE>\n', "markup"),
     "STAR": ("\ndata_\n\nloop_\n_rlnX #1\n_rlnY #2\n1 2\n3 4\n", "STAR"),
     "a genome browser's track": ("track type=bedGraph\nchr1\t0\t10\t1.5\nchr1\t10\t20\t2.5\n", "genome browser"),
+    "commas before decimals or thousands": ('n,eur\n1,"1,037"\n2,"2,100"\n', "group thousands"),
+    "commas of both kinds": ('n,eur\n1,"1,250"\n2,"0,125"\n3,7\n', "group thousands"),
+    "thousands without a comma beside": ('n,eur\n1,"1,250"\n2,1250\n', "group thousands"),
+    "sets of Grace": (XVG + blanks(2) + "&\n" + blanks(2), "several sets"),
+    "a later scan of SPEC": (SPEC + blanks(3, 5000) + "\n#S 2 ascan\n#N 3\n#L a  b  c\n1 2 3\n", "several scans"),
     "scans of SPEC": (SPEC + blanks(3) + "\n#S 2 ascan\n#N 1\n#L Theta\n1\n2\n", "several scans"),
     "SAM": ("@HD\tVN:1.6\nr1\t0\tchr1\t1\nr2\t0\tchr1\t5\n", "a SAM file"),
     "FASTA": (">a\nACGT\n>b\nGGCC\n", "FASTA"),
@@ -124,6 +137,16 @@ def test_what_stands_for_no_value_is_none(tmp_path: Path) -> None:
     flight = written(tmp_path, "a.ict", READ["ICARTT"][0].encode())["column"]
     assert grid == {"type": "integer", "values": 1, "empty": 1, "min": 5, "max": 5}
     assert flight["CO"] == {"type": "number", "values": 1, "empty": 1, "min": 1.5, "max": 1.5}
+    bad = CTD.replace("*END*", "# bad_flag = -9.990e-29\n*END*") + "1.5 2\n-9.990e-29 3\n"
+    assert written(tmp_path, "a.cnv", bad.encode())["column"]["prDM"] == flight["CO"]
+    flags = "\n0\n2\nULOD_FLAG: -7777\nLLOD_FLAG: -8888\nTime"
+    reach = ICARTT.replace("17, 1001", "19, 1001").replace("\n0\n0\nTime", flags)
+    low = written(tmp_path, "b.ict", reach.replace("1,-999,3", "1,-8888,3").encode())["column"]
+    assert low["CO"] == flight["CO"]
+    quoted = written(tmp_path, "a.csv", READ["decimal commas in quotes"][0].encode())["column"]["gain"]
+    assert (quoted["type"], quoted.get("max")) == ("text", None)
+    arff = '@relation r\n@attribute n NUMERIC\n@attribute s STRING\n@data\n1,"x y"\n2,"z"\n'
+    assert written(tmp_path, "a.arff", arff.encode())["column"]["s"]["first"] == "x y"
     assert written(tmp_path, "a.csv", READ["grouped thousands"][0].encode())["column"]["n"]["max"] == 1234
 
 
