@@ -43,8 +43,8 @@ class PoolWatch:
         if self._clock() < self._due:
             return
         self._states = {name: self._look(pool) for name, pool in self._pools.items()}
-        if refused := self._refused.get("", 0):
-            self._states[SITE] = PoolState(refused=refused)
+        if self._states:  # from 0 on: what begins with the first one rises nowhere, so no alert would see it
+            self._states[SITE] = PoolState(refused=self._refused.get("", 0))
         self._tell({"pools": published(self._states)})
         self._due = self._clock() + LOOK_SECONDS
 

@@ -32,12 +32,12 @@ def overview() -> str:
 
 @pages.get("/extractors")
 def extractors() -> str:
-    """Show the extractors: documents, failures of files that the viewer may see, and whether they work."""
+    """Show the extractors: documents and failures of files that the viewer may see, and whether they work."""
     site = flask.current_app.extensions["site"]
     found = site.status()
-    documents = found.index.documents
     with site.search() as index:
-        failures = _counts(index, found.index.failures)
+        documents = _counts(index, "extractor", found.index.documents)
+        failures = _counts(index, "failed", found.index.failures)
     names = sorted({*documents, *failures, *found.extractors})
     rows = [(name, found.extractor(name), documents.get(name, 0), failures.get(name, 0)) for name in names]
     return flask.render_template("extractors.html", rows=rows)
@@ -57,27 +57,28 @@ def failures() -> str | tuple[str, int]:
     }
     try:
         with site.search() as index:
-            shown["names"] = _counts(index, site.status().index.failures)
+            shown["names"] = _counts(index, "failed", site.status().index.failures)
             shown |= _failed(index, name, query, given.get("cursor"))
     except QueryError as exc:
         return flask.render_template("failures.html", **shown, mistake=str(exc)), 400
     return flask.render_template("failures.html", **shown)
 
 
-def _counts(index: Search, failures: Mapping[str, int]) -> dict[str, int]:
-    """Return how many files that the viewer may see each extractor has failed in."""
+def _counts(index: Search, field: str, counts: Mapping[str, int]) -> dict[str, int]:
+    """Return in how many files that the viewer may see a field names each extractor; without those in none."""
     viewer = signin.person().viewer
     if viewer.sees_all:
-        return dict(failures)
-    counts = {name: index.count(f'failed:"{name}"', visible_to=viewer) for name in failures}
-    return {name: count for name, count in counts.items() if count}
+        return dict(counts)
+    seen = {name: index.count(f'{field}:"{name}"', visible_to=viewer) for name in counts}
+    return {name: count for name, count in seen.items() if count}
 
 
 def _failed(index: Search, name: str, query: str, cursor: str | None) -> dict[str, Any]:
     """Return a page of failures, and what narrows the query, which is the same beside every page."""
     viewer = signin.person().viewer
     failed = narrowing.narrow(query, f'failed:"{name}"' if name else "failed:*")
-    page, summary = index.overview(failed, narrowing.FIELDS, limit=FAILED, values=FACET_VALUES, visible_to=viewer)
+    first = 1 if cursor else FAILED
+    page, summary = index.overview(failed, narrowing.FIELDS, limit=first, values=FACET_VALUES, visible_to=viewer)
     if cursor:
         page = index.page(failed, limit=FAILED, cursor=cursor, visible_to=viewer)
     views = index.show_many([hit.fid for hit in page.hits], visible_to=viewer)

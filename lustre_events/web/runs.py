@@ -28,7 +28,7 @@ def runs() -> str:
     mine = signin.person().admin or any(each.own for each in views)
     return flask.render_template(
         "runs.html", views=views, asked=asked, states=STATES, actions=found, again=(DEAD, HELD), mine=mine,
-        address=lambda narrowed: _address(asked, narrowed), **_beside(asked, views),
+        most=MOST, address=lambda narrowed: _address(asked, narrowed), **_beside(asked, views),
     )  # fmt: skip
 
 
@@ -68,7 +68,8 @@ def change() -> Response:
     if asked["keys"]:
         done = _asked(action, asked)["runs"]
         flask.flash(f"{'Dropped' if action == 'drop_runs' else 'To be retried'}: {done} runs.")
-    return flask.redirect(flask.url_for("runs.runs", rule=form.get("rule", ""), state=form.get("state", "")))
+    asked_for: dict[str, Any] = {name: form.get(name, "") for name in ("rule", "state", "trigger")}
+    return flask.redirect(flask.url_for("runs.runs", **asked_for))
 
 
 @pages.post("/actions/hold")

@@ -42,34 +42,18 @@ class Pages:
             if first is not None:
                 return first
         rows: list[Row] = []
-        if order == Order():
-            rows = self._near(node, after.id if after else 0, limit)
-            if len(rows) == limit:
-                return rows
-            rows = []
         for stretch in stretches(order, after, "?"):
             if len(rows) < limit:
-                rows += self._portion(node, stretch, limit - len(rows))
+                rows += self._portion(node, stretch, limit - len(rows), after.id if after else 0)
         return rows
 
-    def _near(self, node: Node, after: int, limit: int) -> list[Row]:
-        """Return up to `limit` objects that match among the ids next to `after`, where many match; else none.
-
-        Ids are numbers without many gaps: to know where the look ends, none has to be counted.
-        """
-        condition = self.planner.plan(node)
-        if condition.size <= self.planner.few or condition.streams:
-            return []
-        end = Clause("o.id BETWEEN ? AND ?", (after + 1, after + self.planner.few))
-        return self._select(Stretch(Order(), end, whole=True), condition.probe, limit)
-
-    def _portion(self, node: Node, stretch: Stretch, limit: int) -> list[Row]:
+    def _portion(self, node: Node, stretch: Stretch, limit: int, after: int) -> list[Row]:
         condition = self.planner.plan(node)
         if condition.size <= self.planner.few or not stretch.indexed:
             return self._select(stretch, self.planner.driven(condition), limit, made=True)
         # `_first` has looked at the first ones of streams already.
         if not (condition.streams and stretch.whole and stretch.order == Order()):
-            end = self._end_of_look(stretch)
+            end = self._end_of_look(stretch, after)
             rows = self._select(stretch, all_hold(end, condition.probe), limit)
             if len(rows) == limit or end is None:
                 return rows
@@ -120,9 +104,16 @@ class Pages:
         inside = self.planner.dialect.among("o.id", ids)
         return self._select(Stretch(Order(), condition, whole=True), inside, limit)
 
-    def _end_of_look(self, stretch: Stretch) -> Clause | None:
-        """Return the condition that ends a first look, behind as many objects as are quickly probed."""
+    def _end_of_look(self, stretch: Stretch, after: int) -> Clause | None:
+        """Return the condition that ends a first look, behind as many objects as are quickly probed; None: all are.
+
+        Ids are numbers without many gaps: none has to be counted.
+        """
         order, where = stretch.order, stretch.start or TRUE
+        if stretch.whole and order == Order():
+            last = after + self.planner.few
+            (highest,) = self.connection.execute("SELECT max(id) FROM object").fetchone()
+            return None if (highest or 0) <= last else Clause("o.id <= ?", (last,))
         row = self.connection.execute(
             f"SELECT o.{order.column}, o.id FROM object o WHERE {where.sql} ORDER BY {by(order)} LIMIT 1 OFFSET ?",  # noqa: S608
             (*where.parameters, self.planner.few),

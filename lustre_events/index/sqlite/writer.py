@@ -190,7 +190,9 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
         )
         # Most places are new. ON CONFLICT DO UPDATE, beside triggers, costs each row a journal of its own.
         made = self._connection.executemany(
-            "INSERT OR IGNORE INTO link (parent, name, fid, stamp, folded) VALUES (?, ?, ?, ?, ?)", rows
+            "INSERT INTO link (parent, name, fid, stamp, folded) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (parent, name) DO NOTHING",
+            rows,
         )
         if made.rowcount < len(rows):
             self._connection.executemany(

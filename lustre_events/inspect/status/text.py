@@ -256,7 +256,8 @@ def _rq_lines(rq: RqStats | None) -> Iterator[str]:
 
 
 def _pool_lines(pools: Mapping[str, PoolState], now_ns: int) -> Iterator[str]:
-    yield from (pool_line(name, state, now_ns) for name, state in pools.items())
+    shown = (each for each in pools.items() if each[0] != SITE or each[1].refused)
+    yield from (pool_line(name, state, now_ns) for name, state in shown)
 
 
 def pool_line(name: str, pool: PoolState, now_ns: int) -> str:

@@ -88,7 +88,7 @@ class Console:
 
     def status(self) -> Status:
         """Return a small status."""
-        index = {"objects": 3, "links": 3, "tombstones": 0, "pending": {}, "documents": {"tabular": 2},
+        index = {"objects": 3, "links": 3, "tombstones": 0, "pending": {}, "documents": {"tabular": 2, "secret": 1},
                  "failures": {"hdf5": 1, "secret": 1}, "counters": {"records": 9}, "cursors": [],
                  "oldest_due_ns": {}, "bytes": 4096}  # fmt: skip
         return with_rates(status_of({"time_ns": 10**18, "index": index, "mdts": {}}), None)
