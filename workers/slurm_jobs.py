@@ -55,8 +55,16 @@ ENDED = {
 """What becomes of a run whose job has ended in one of these states; in all others it goes on."""
 _WORST = (REFUSED, GONE, AGAIN, OK)
 """Of the tasks of an array: what counts first."""
-_OF_THE_RULE = ("invalid partition", "invalid qos", "invalid --", "unable to open file", "unrecognized option")
-_OF_THE_USER = ("invalid account", "permission denied", "access denied", "invalid user", "not permitted")
+_OF_THE_RULE = ("invalid partition", "invalid --", "unable to open file", "unrecognized option")
+_OF_THE_USER = (
+    "invalid account",
+    "invalid qos",
+    "permission denied",
+    "access denied",
+    "invalid user",
+    "not permitted",
+)
+"""Slurm says "invalid qos" also of one that only this user may not have: that must not hold it for all others."""
 
 
 @dataclass(frozen=True, slots=True)

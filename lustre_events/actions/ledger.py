@@ -39,6 +39,8 @@ RETRIED_NS = 24 * 3_600 * SECOND_NS
 """From its first failed attempt on; then a run is dead."""
 MOST_ERROR = 500
 
+MOST_JOBS = 10
+"""Of one run, where each of them ends in vain."""
 OK, AGAIN, REFUSED, ENDPOINT, UNTRIED, GONE = "ok", "again", "refused", "endpoint", "untried", "gone"
 STARTED = "started"
 """How an attempt ends: taken; later; never (the event is wrong); held (the endpoint is wrong); it was not made; the
@@ -144,15 +146,17 @@ def _tried(run: Run, attempt: Attempt, now_ns: int) -> Run:
 def _goes_on(run: Run, attempt: Attempt, now_ns: int, after_ns: int) -> Run:
     """Return a run whose job is looked at again."""
     due_ns = now_ns + min(max(after_ns, 0), LONGEST_WAIT_NS)
+    begun = bool(attempt.handle) and not run.handle  # what failed before was its submission
     return replace(
         run, state=SENT, handle=attempt.handle or run.handle, due_ns=due_ns, attempt="",
+        failed_ns=0 if begun else run.failed_ns,
         error=attempt.error[:MOST_ERROR], status=attempt.status,
     )  # fmt: skip
 
 
 def _retry(run: Run, attempt: Attempt, now_ns: int) -> Run:
     failed_ns = run.failed_ns or now_ns
-    if now_ns - failed_ns >= RETRIED_NS:
+    if now_ns - failed_ns >= RETRIED_NS or (run.handle and run.again + 1 >= MOST_JOBS):
         return _ended(run, DEAD, now_ns, attempt.error, attempt.status)
     wait_ns = max(wait(run), min(attempt.retry_after_ns, LONGEST_WAIT_NS))
     return replace(

@@ -105,10 +105,11 @@ def _held(rules: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yield for each rule of an action how many of its runs a person has to decide about."""
     for rule in rules:
         name, held, settling = rule["rule"], rule["runs"].get(HELD, 0), rule["runs"].get(SETTLING, 0)
-        more = f", and {settling} more may be when all is known about their files" if settling else ""
-        if held or settling:
-            see = f"lustre-events runs list --state held --rule {name!r}"
-            yield f"rule {name!r}: {held} runs are held{more}; see: {see}; then: runs release, or runs drop"
+        see = f"lustre-events runs list --state held --rule {name!r}"
+        if held:
+            yield f"rule {name!r}: {held} runs are held; see: {see}; then: runs release, or runs drop"
+        elif settling:
+            yield f"rule {name!r}: {settling} runs settle; those that no record told of will be held; see: {see}"
 
 
 @continuity_command.command("accept")

@@ -171,7 +171,11 @@ class ActionTriggers:
     ) -> None:
         """Write runs that are held for what no record has told, as `take` does."""
         present = {fid: change for fid, change in happened.items() if fid in alive}
-        fired = [*self._removals(happened, alive, before), *self._others(turn, present, stored, before)]
+        fired = [
+            *self._removals(happened, alive, before),
+            *self._others(turn, present, stored, before),
+            *self._directories(turn, Happened(present, stored, before.paths, before.own)),
+        ]
         if fired:
             self._write(turn, [replace(each, hold=why) for each in fired])
 
@@ -359,7 +363,7 @@ class ActionTriggers:
     def _write(self, turn: Turn, fired: Sequence[_Fired]) -> None:
         fids = {each.fid for each in fired}
         rows = turn.transaction.objects(fids)
-        done = turn.transaction.fired(fids) if any(each.once for each in fired) else {}
+        done = turn.transaction.fired(fids, {each.rule.name for each in fired if each.once})
         open_: dict[tuple[FID, str, str], list[Run]] = defaultdict(list)
         for run in turn.transaction.open_runs(fids):
             open_[run.fid, run.rule, run.trigger].append(run)
@@ -377,7 +381,8 @@ class ActionTriggers:
         rule = fired.rule
         settle_ns, settle_max_ns = self._settle_of(rule, fired.trigger)
         event_ns = turn.now_ns if fired.hold else min(eff_time_of(fired.stamp), turn.now_ns)
-        key = key_of(rule.name, fired.trigger, fired.stamp, str(fired.fid)) if fired.hold else ""
+        keyed = fired.hold and fired.trigger != DIRECTORY  # whose key is that of what is in it
+        key = key_of(rule.name, fired.trigger, fired.stamp, str(fired.fid)) if keyed else ""
         run = Run(
             id=uuid.uuid4().hex, key=key, rule=rule.name, digest=rule.digest, trigger=fired.trigger,
             endpoint=rule.endpoint, action=rule.action, fid=fired.fid, stamp=fired.stamp, event_ns=event_ns,

@@ -139,7 +139,8 @@ class DirectoryJudging:
         key = key_of_directory(rule.name, run.fid, members)
         found = replace(run, members=members, files=look.files, error="")
         # A run that has its key was made before its rule was edited, and has not been sent.
-        fired = {} if run.key else turn.transaction.fired([run.fid])
+        marks = {_mark(rule), _mark(rule, members)}
+        fired = {} if run.key else turn.transaction.fired([run.fid], marks)
         if (run.fid, _mark(rule, members)) in fired:
             return Judged(None)
         if (run.fid, _mark(rule)) in fired and rule.late != AGAIN:
@@ -202,7 +203,7 @@ def _count(
     """Count files, and return what must be waited for."""
     fids = {fid for _, fid in names}
     rows, facts = turn.transaction.objects(fids), turn.transaction.facts(fids)
-    own = {} if rule.own else turn.transaction.fired(fids)
+    own = {} if rule.own else turn.transaction.fired(fids, {OWN})
     for name, fid in names:
         row, (generation, known) = rows.get(fid), facts.get(fid, (0, None))
         if not _may_be_file(row, known):

@@ -17,11 +17,14 @@ from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.run_requests import LISTED
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import BY_BURST, BY_ENDPOINT, BY_QUERY, DEAD, OPEN, Hold
+from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.requests import arguments_as
 
 COUNTED = 100_000
+SLOW_NS = 300 * SECOND_NS
+"""A user's query that took too long is not asked again before: nothing else is done meanwhile."""
 
 
 class _Named(msgspec.Struct):
@@ -108,6 +111,11 @@ class HoldRequests:
         hold = _hold_of(turn.transaction.holds(), "rule", asked.name)
         if hold is not None and not hold.guard:
             raise ConfigError(f"the site holds rule {asked.name!r}; ask its admins to release it")
+        if hold is not None and hold.guard == BY_QUERY and (left_ns := hold.since_ns + SLOW_NS - turn.now_ns) > 0:
+            raise ConfigError(
+                f"the query of rule {asked.name!r} took too long just now; correct it, and release the rule in"
+                f" {-(-left_ns // SECOND_NS)} s"
+            )
         return self._released(turn, "rule", asked.name)
 
     def _released(self, turn: Turn, kind: str, name: str) -> dict[str, Any]:

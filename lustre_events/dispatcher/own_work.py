@@ -91,7 +91,7 @@ class OwnWork:
         """Return those of some objects whose present content is own work, with how many runs have led to it."""
         if not any(rule.outputs for rule in self.rules.rules):
             return {}
-        marked = turn.transaction.fired(rows)
+        marked = turn.transaction.fired(rows, {MARK})
         return {
             fid: self._depths.get(fid, 1)
             for fid, row in rows.items()

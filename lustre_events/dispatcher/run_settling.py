@@ -171,7 +171,7 @@ class RunSettling:
         return _Known(
             turn.transaction.objects(fids), turn.transaction.facts(fids), turn.transaction.paths(fids),
             self._reading.documents(fids) if asks and fids else {},
-            turn.transaction.fired(fids) if rule.query else {},
+            turn.transaction.fired(fids, {rule.name}) if rule.query else {},
             self._pending(turn, fids) if rule.query else (),
             self._viewers.views(turn.transaction, rule.viewers),
         )  # fmt: skip

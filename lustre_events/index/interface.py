@@ -388,8 +388,8 @@ class Transaction(Protocol):
     def forget_runs(self, before_ns: int, limit: int) -> int:
         """Forget up to `limit` runs that ended before a time, but those that are dead; return how many."""
 
-    def fired(self, fids: Collection[FID]) -> dict[tuple[FID, str], int]:
-        """Return for which content of objects rules have fired. It goes and moves with the object."""
+    def fired(self, fids: Collection[FID], rules: Collection[str]) -> dict[tuple[FID, str], int]:
+        """Return for which content of objects these rules have fired. It goes and moves with the object."""
 
     def put_fired(self, fired: Mapping[tuple[FID, str], int]) -> None:
         """Remember for which content of objects rules have fired: the newest counts."""

@@ -303,3 +303,14 @@ def test_closing_twice_is_fine(index_place: IndexPlace) -> None:
     made.close()
     with pytest.raises(IndexUnavailable):
         made.cursors()
+
+
+def test_what_has_fired_is_told_of_the_rules_that_are_asked_about(writer: Writer) -> None:
+    """However much an object has fired for others, it is not read; names of rules may be odd; the newest counts."""
+    odd = "a', 'b\"%s"
+    with writer.transaction() as transaction:
+        transaction.put_fired({(fid_of(1), f"other {n}"): n for n in range(50)})
+        transaction.put_fired({(fid_of(1), odd): 3, (fid_of(2), odd): 4, (fid_of(1), "r"): 5})
+        transaction.put_fired({(fid_of(1), odd): 2})
+        assert transaction.fired({fid_of(1), fid_of(2)}, {odd}) == {(fid_of(1), odd): 3, (fid_of(2), odd): 4}
+        assert transaction.fired({fid_of(1)}, set()) == transaction.fired(set(), {odd}) == {}

@@ -109,6 +109,42 @@ def test_a_job_that_ended_in_vain_is_followed_by_one_of_another_name(make: MakeR
     assert [(event.handle, event.again) for each in rig.take() for event in each.events] == [("", 2)]
 
 
+def test_the_day_of_tries_begins_when_a_job_has_failed(make: MakeRig) -> None:
+    """A submission that failed at first is forgotten when it worked: a job that waited a day long is followed."""
+    rig = make()
+    rig.tell(b.create(1))
+    rig.reply(rig.take(), "again", error="the controller restarts")
+    rig.pass_seconds(30)
+    rig.settle()
+    rig.reply(rig.take(), "started", handle=RELEASED)
+    for _ in range(25):
+        rig.pass_seconds(3600)
+        rig.settle()
+        rig.reply(rig.take(), "started", handle=RELEASED)
+    rig.pass_seconds(20)
+    rig.settle()
+    rig.reply(rig.take(), "again", error="job 7 ended as PREEMPTED")
+    assert (rig.states(), [run.again for run in rig.runs()]) == ({"waiting": 1}, [1])
+
+
+def test_jobs_that_all_end_in_vain_are_bounded(make: MakeRig) -> None:
+    """Each job of a run begins, and its node fails: after ten of them the run is dead."""
+    rig = make()
+    rig.tell(b.create(1))
+    jobs = 0
+    while rig.states() != {"dead": 1}:
+        found = rig.take()
+        if found and not found[0].events[0].handle:
+            jobs += 1
+            rig.reply(found, "started", handle=RELEASED)
+        elif found:
+            rig.reply(found, "again", error="job 7 ended as NODE_FAIL")
+        rig.pass_seconds(4000)
+        rig.settle()
+        assert jobs <= 10
+    assert jobs == 10
+
+
 def test_an_attempt_without_an_answer_keeps_its_name(make: MakeRig) -> None:
     """Whether a job was submitted is not known: it is looked for by the same name, also when content is newer."""
     rig = make()

@@ -79,6 +79,15 @@ class Tree:
             self.workers.settle()
             self.rig.pass_seconds(2)
 
+    def catch_up(self) -> None:
+        """Let the reader have read all that there is."""
+        tail = self.rig.store.tail(MDT0)
+        state = {"epoch": tail.epoch, "index": tail.last_index, "time_ns": self.rig.now_ns}
+        self.rig.store.reader_states[MDT0] = {f"caught_up_{name}": str(value) for name, value in state.items()}
+        for _ in range(3):
+            self.rig.pass_seconds(2)
+            self.rig.settle()
+
     def extract(self) -> None:
         """Answer the jobs of extractors, and let everything rest."""
         for _ in range(3):
@@ -150,6 +159,35 @@ def test_what_a_scan_finds_after_a_loss_is_held_until_a_person_releases_it(make:
     assert {(each["what"], each["path"].lstrip("/").encode()) for each in events} == CHANGED
     assert [each["old"] for each in events if each["what"] == "renamed"] == ["/old"]
     assert tree.rig.states() == {"done": len(CHANGED)}
+
+
+COMPLETE = """
+[[rule]]
+name = "ready"
+on = "directory"
+directories = ["/new"]
+complete = { min_files = 1 }
+action = "webhook"
+endpoint = "beamline"
+"""
+
+
+def test_a_directory_that_became_complete_unseen_is_held(make: Make) -> None:
+    """The records of its files are lost: its run is held, goes out once when it is released, and never again."""
+    tree = make("removed", site=COMPLETE)
+    tree.lose()
+    tree.change()
+    tree.scan()
+    tree.scan()
+    tree.catch_up()
+    assert ("directory", b"new") in tree.held()
+    assert tree.rig.take() == []
+    assert tree.rig.ask("release_runs", rule="ready") == {"runs": 1}
+    tree.rig.settle()
+    assert len(tree.sent()) == 1
+    tree.scan()
+    tree.catch_up()
+    assert (tree.sent(), ("directory", b"new") in tree.held()) == ([], False)
 
 
 def test_what_was_found_and_is_dropped_goes_out_never(make: Make) -> None:

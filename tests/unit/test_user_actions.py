@@ -194,6 +194,10 @@ def test_a_users_query_is_asked_as_that_user(make: MakeRig) -> None:
     assert [each["held"] for each in rig.ask("actions")["rules"]] == [
         "its query cannot be asked: it takes too long"
     ]
+    with pytest.raises(ConfigError, match="took too long just now; correct it, and release the rule in 300 s"):
+        rig.ask("release_own_rule", user="alice", uid=1000, name="alice/tell")
+    rig.pass_seconds(300)
+    assert rig.ask("release_own_rule", user="alice", uid=1000, name="alice/tell")["released"] is True
 
 
 def test_quotas_bound_what_a_user_makes_and_sends(make: MakeRig) -> None:

@@ -130,11 +130,12 @@ class RunTable(FindsRuns, Session):
             before_ns, DEAD, limit,
         )  # fmt: skip
 
-    def fired(self, fids: Collection[FID]) -> dict[tuple[FID, str], int]:
-        """Return for which content of objects rules have fired."""
-        if not fids:
+    def fired(self, fids: Collection[FID], rules: Collection[str]) -> dict[tuple[FID, str], int]:
+        """Return for which content of objects these rules have fired."""
+        if not fids or not rules:
             return {}
-        rows = self._run("SELECT fid, rule, generation FROM fired WHERE fid = ANY(%b::bytea[])", packed(fids))
+        asked = "SELECT fid, rule, generation FROM fired WHERE fid = ANY(%b::bytea[]) AND rule = ANY(%b::text[])"
+        rows = self._run(asked, packed(fids), list(rules))
         return {(FID.unpack(fid), rule): generation for fid, rule, generation in rows}
 
     def put_fired(self, fired: Mapping[tuple[FID, str], int]) -> None:

@@ -16,13 +16,15 @@ _CHUNKS = (4, 16, 64, 250, 900)
 _MARKS = {size: ",".join("?" * size) for size in _CHUNKS}
 
 
-def select(connection: sqlite3.Connection, statement: str, fids: Collection[FID]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a SELECT whose `IN ({})` is filled with `fids`."""
-    return select_among(connection, statement, [fid.pack() for fid in fids])
+def select(
+    connection: sqlite3.Connection, statement: str, fids: Collection[FID], *more: str
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a SELECT whose `IN ({})` is filled with `fids`, and the marks behind it with `more`."""
+    return select_among(connection, statement, [fid.pack() for fid in fids], *more)
 
 
 def select_among(
-    connection: sqlite3.Connection, statement: str, values: Collection[bytes | int]
+    connection: sqlite3.Connection, statement: str, values: Collection[bytes | int], *more: str
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a SELECT whose `IN ({})` is filled with values, in their order."""
     ordered: list[Any] = sorted(values)
@@ -33,4 +35,4 @@ def select_among(
         chunk = ordered[start : start + size]
         start += size
         chunk += [None] * (size - len(chunk))
-        yield from connection.execute(statement.format(_MARKS[size]), chunk).fetchall()
+        yield from connection.execute(statement.format(_MARKS[size]), (*chunk, *more)).fetchall()

@@ -114,9 +114,14 @@ class RunTable(FindsRuns):
         )
         return done.rowcount
 
-    def fired(self, fids: Collection[FID]) -> dict[tuple[FID, str], int]:
-        """Return for which content of objects rules have fired."""
-        rows = select(self._connection, "SELECT fid, rule, generation FROM fired WHERE fid IN ({})", fids)
+    def fired(self, fids: Collection[FID], rules: Collection[str]) -> dict[tuple[FID, str], int]:
+        """Return for which content of objects these rules have fired."""
+        if not rules:
+            return {}
+        asked = (
+            "SELECT fid, rule, generation FROM fired WHERE fid IN ({}) AND rule IN (SELECT value FROM json_each(?))"
+        )
+        rows = select(self._connection, asked, fids, json.dumps(sorted(rules)))
         return {(FID.unpack(fid), rule): generation for fid, rule, generation in rows}
 
     def put_fired(self, fired: Mapping[tuple[FID, str], int]) -> None:

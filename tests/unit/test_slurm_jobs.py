@@ -1,0 +1,84 @@
+"""What becomes of runs by what Slurm says: of the end of a job, and of a job that it refuses. Slurm is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lustre_events.actions.delivery import Parcel
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED
+from lustre_events.actions.slurm_commands import Caller, JobRow, SlurmCommands, SlurmFailed
+from tests.support.service.slurm_site import OWNER, SlurmSite
+from workers.slurm_jobs import RELEASED, Handle
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
+
+
+@dataclass(frozen=True)
+class ToldSlurm(SlurmCommands):
+    """A Slurm that knows these jobs, and refuses others with a sentence."""
+
+    rows: tuple[JobRow, ...] = ()
+    refusal: str = ""
+
+    def queued(self, names: Collection[str]) -> list[JobRow]:
+        """See SlurmCommands."""
+        return [row for row in self.rows if row.name in names]
+
+    def submit(self, options: Sequence[str], words: Sequence[str], caller: Caller | None) -> int:
+        """See SlurmCommands."""
+        raise SlurmFailed(f"sbatch ended with 1: {self.refusal}", self.refusal)
+
+
+@pytest.fixture
+def site(open_folder: Path) -> SlurmSite:
+    found = SlurmSite(open_folder)
+    found.write(1)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("states", "outcome"),
+    [
+        (("COMPLETED",), OK), (("CANCELLED",), GONE), (("FAILED",), REFUSED), (("TIMEOUT",), REFUSED),
+        (("OUT_OF_MEMORY",), REFUSED), (("DEADLINE",), REFUSED), (("NODE_FAIL",), AGAIN), (("BOOT_FAIL",), AGAIN),
+        (("PREEMPTED",), AGAIN), (("RUNNING",), STARTED), (("REQUEUED",), STARTED), (("A_NEW_WORD",), STARTED),
+        (("COMPLETED", "RUNNING"), STARTED), (("COMPLETED", "NODE_FAIL"), AGAIN),
+        (("NODE_FAIL", "FAILED"), REFUSED), (("COMPLETED", "COMPLETED"), OK),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_job_is_that_of_its_run(site: SlurmSite, states: Sequence[str], outcome: str) -> None:
+    """Each state is what the guide says; of an array the worst task counts, when all of them have ended."""
+    site.with_commands(ToldSlurm(rows=tuple(JobRow(7, OWNER.uid, state, "le-k") for state in states)))
+    found = site.attempt(Parcel("run-k", "k", b"", str(Handle(7, OWNER.uid, RELEASED))))
+    assert found.outcome == outcome
+
+
+def test_a_run_says_that_its_user_holds_the_job(site: SlurmSite) -> None:
+    """Nothing goes on until the user releases it, and the run says how."""
+    site.with_commands(ToldSlurm(rows=(JobRow(7, OWNER.uid, "PENDING", "le-k", held=True),)))
+    found = site.attempt(Parcel("run-k", "k", b"", str(Handle(7, OWNER.uid, RELEASED))))
+    assert (found.outcome, "scontrol release 7" in found.error) == (STARTED, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        ("sbatch: error: Batch job submission failed: Invalid partition name specified", ENDPOINT),
+        ("sbatch: error: Batch job submission failed: Invalid qos specification", REFUSED),
+        ("sbatch: error: Invalid account or account/partition combination specified", REFUSED),
+        ("sbatch: error: Batch job submission failed: Access/permission denied", REFUSED),
+        ("sbatch: error: Batch job submission failed: User's group not permitted to use this partition", REFUSED),
+        ("sbatch: unrecognized option '--colour=red'", ENDPOINT),
+        ("sbatch: error: Batch job submission failed: Unable to contact slurm controller", AGAIN),
+        ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", AGAIN),
+    ],
+)  # fmt: skip
+def test_what_slurm_refuses_costs_no_more_than_it_concerns(site: SlurmSite, said: str, outcome: str) -> None:
+    """What one user may not have is about that run; a rule wrong for all holds its script; all else passes."""
+    site.with_commands(ToldSlurm(refusal=said))
+    assert site.attempt(site.parcel("k")).outcome == outcome
