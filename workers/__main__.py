@@ -138,13 +138,15 @@ def validate(get: Load, target: str) -> None:
 
 
 @cli.command()
+@click.option("--kind", type=click.Choice(approvals.KINDS), help="What it is, where both have this name.")
 @click.argument("target", metavar="NAME")
 @click.pass_obj
-def approve(get: Load, target: str) -> None:
-    """Let an extractor run as the owner of each file."""
+def approve(get: Load, target: str, *, kind: str | None) -> None:
+    """Let an extractor or an action run as the owner of each file."""
     settings = get()
     own = settings.worker
-    manifest = trial.find(target, lambda: installed(own)[0] | actions_in(settings))
+    known = {"extractor": lambda: installed(own)[0], "action": lambda: actions_in(settings)}
+    manifest = trial.find_one(target, {each: known[each] for each in ([kind] if kind else known)})
     approvals.write(Path(own.approved), manifest, runtime_of(own).provenance(manifest)["image_digest"])
     trial.say(f"{own.approved}: {manifest.identity} {manifest.version} may run as the owner of each file")
 

@@ -59,7 +59,7 @@ class Rights:
                 f"the file belongs to uid {uid}, and with run_as_owner = true a worker that is not root reads only "
                 f"files of its own user (uid {self.own_uid}); run a worker as root, or as that user"
             )
-        if self.approved().get(manifest.identity) != approvals.digest(manifest, image_digest):
+        if self.approved().get(approvals.key_of(manifest)) != approvals.digest(manifest, image_digest):
             raise ExtractorRefused(
                 f"{manifest.identity} as it is now is not approved to run as the owner of each file; look at it, "
                 f"then run: lustre-events extractor approve {manifest.identity}"

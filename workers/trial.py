@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lustre_events.catalog.manifest import FILE_NAME, Manifest, load
@@ -53,6 +53,19 @@ def find(target: str, installed: Callable[[], dict[str, Manifest]]) -> Manifest:
             f"{target}: no folder with an extractor, and none is installed{nearest(target, found)}"
         )
     return found[target]
+
+
+def find_one(target: str, kinds: Mapping[str, Callable[[], dict[str, Manifest]]]) -> Manifest:
+    """Return the program of one of some kinds; see `find`.
+
+    Raises:
+        ConfigError: several kinds have one of this name.
+    """
+    known = {kind: installed() for kind, installed in kinds.items()}
+    having = [kind for kind, found in known.items() if target in found]
+    if len(having) > 1:
+        raise ConfigError(f"{target}: {' and '.join(having)} have this name; say which: --kind {having[-1]}")
+    return find(target, lambda: {name: each for found in known.values() for name, each in found.items()})
 
 
 def extract(

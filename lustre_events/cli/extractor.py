@@ -100,11 +100,12 @@ def add(folder: Path, *, link: bool, own: bool, no_validate: bool, config_path: 
 
 
 @extractor_command.command("approve")
+@click.option("--kind", type=click.Choice(["extractor", "action"]), help="What it is, where both have this name.")
 @click.argument("target", metavar="NAME")
 @config_option
-def approve(target: str, *, config_path: str | None) -> None:
-    """Let an extractor, as it is now, run as the owner of each file ([worker] run_as_owner)."""
-    _workers(config_path, "approve", target)
+def approve(target: str, *, kind: str | None, config_path: str | None) -> None:
+    """Let an extractor or action, as it is now, run as the owner of each file ([worker] run_as_owner)."""
+    _workers(config_path, "approve", *(["--kind", kind] if kind else []), target)
 
 
 @extractor_command.command("list")

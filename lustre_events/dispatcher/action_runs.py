@@ -29,6 +29,7 @@ from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules, user_of
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.rules.file_workers import work_of
 from lustre_events.domain.rules.grants import Author
 from lustre_events.domain.triggers import DIRECTORY, REMOVED
 
@@ -75,8 +76,11 @@ class ActionRuns:
 
     # Out
 
-    def hand_out(self, turn: Turn) -> None:
-        """Lease runs that are due, and keep their deliveries until this is committed."""
+    def hand_out(self, turn: Turn, *, courier: bool) -> None:
+        """Lease runs that are due, and keep their deliveries until this is committed.
+
+        `courier`: whether one takes deliveries; what file workers do does not wait for it.
+        """
         self._forget_ended(turn.now_ns)
         held = {(hold.kind, hold.name) for hold in turn.transaction.holds()}
         for name in site_first(turn.transaction.rules_with_runs(WAITING)):
@@ -86,7 +90,7 @@ class ActionRuns:
             if rule is None:
                 runs = turn.transaction.due_runs(WAITING, name, turn.now_ns, AT_ONCE)
                 put_runs(turn, runs, [ledger.cancelled(run, turn.now_ns, "its rule is gone") for run in runs])
-            elif ("rule", name) not in held and ("endpoint", rule.endpoint) not in held:
+            elif not held & {("rule", name), ("endpoint", rule.endpoint)} and (courier or work_of(rule.endpoint)):
                 self._hand_out(turn, rule)
 
     def _hand_out(self, turn: Turn, rule: ActionRule) -> None:

@@ -100,8 +100,8 @@ class Actions:
             if not self._more:
                 break
         yield self.runs.look_for_lost
-        if not self._watch.silent_ns:  # else what nobody takes would fill Redis
-            yield self.runs.hand_out
+        # What no courier takes would fill Redis; of what file workers do a few are out at most.
+        yield partial(self.runs.hand_out, courier=not self._watch.silent_ns)
         yield self.sweeper.sweep
         yield self._facts.count
 

@@ -91,7 +91,7 @@ def test_each_owner_has_a_run_of_its_own(runtime: ContainerRuntime, folder: Path
     paths = [owned(folder / "a", ada.uid, ada.gid), owned(folder / "n", nobody.uid, nobody.gid)]
     paths += [owned(folder / "r", 0, 0, 0o644), owned(folder / "b", ada.uid, ada.gid)]
     digest = approvals.digest(spy, runtime.provenance(spy)["image_digest"])
-    rights = Rights(None, as_owner=True, approved=lambda: {"spy": digest})
+    rights = Rights(None, as_owner=True, approved=lambda: {approvals.key_of(spy): digest})
 
     first, other, roots, second = trial.extract(spy, paths, runtime, SECONDS, rights)
 

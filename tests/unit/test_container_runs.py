@@ -129,6 +129,22 @@ def test_one_run_of_a_rule_works_on_a_file(make: MakeRig) -> None:
     assert len(out(rig)) == 1
 
 
+def test_containers_do_not_wait_for_a_courier(make: MakeRig) -> None:
+    """While no courier takes deliveries, runs of containers go out and end; what is the courier's waits."""
+    rig = make(rule() + TELL)
+    rig.tell(b.create(1, name=b"a.h5"))
+    for fid in (2, 3, 4):
+        rig.pass_seconds(60)
+        rig.settle()
+        rig.tell(b.create(fid, name=b"%d.h5" % fid))
+        containers = [each for each in rig.link.deliveries if each.endpoint.startswith("container:")]
+        rig.link.deliveries = [each for each in rig.link.deliveries if each not in containers]
+        rig.reply(containers)
+    done = [run.endpoint for run in rig.runs() if run.state == "done"]
+    assert done == ["container:calibrate"] * 4
+    assert len(rig.link.deliveries) < 4
+
+
 def test_a_file_that_is_gone_cancels_its_run(make: MakeRig) -> None:
     """A file worker that does not find the file ends the run: nothing is tried again."""
     rig = make(rule())

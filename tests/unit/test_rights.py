@@ -10,7 +10,7 @@ import pytest
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ConfigError, ExtractorRefused
 from tests.support.service.images import write_extractor
-from workers import approvals
+from workers import approvals, trial
 from workers.privileges import Account, account_named, account_of
 from workers.rights import OwnerRefused, Rights
 
@@ -38,7 +38,7 @@ def adas(site: Manifest) -> Manifest:
 
 def as_owner(rights: Rights, *approved: Manifest) -> Rights:
     """Return rights by which extractors run as the owner of each file, where they are approved."""
-    lines = {one.identity: approvals.digest(one, IMAGE) for one in approved}
+    lines = {approvals.key_of(one): approvals.digest(one, IMAGE) for one in approved}
     return replace(rights, account=None, as_owner=True, approved=lambda: lines)
 
 
@@ -116,9 +116,35 @@ def test_approvals_are_kept(site: Manifest, adas: Manifest, tmp_path: Path) -> N
     approvals.write(path, adas, IMAGE)
     approvals.write(path, site, IMAGE)
 
-    assert approvals.read(path) == {one.identity: approvals.digest(one, IMAGE) for one in (site, adas)}
-    assert path.read_text().splitlines()[0].startswith("ada/tables ")
+    assert approvals.read(path) == {approvals.key_of(one): approvals.digest(one, IMAGE) for one in (site, adas)}
+    assert path.read_text().splitlines()[0].startswith("extractor:ada/tables ")
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_an_extractor_and_an_action_of_one_name_are_both_approved(site: Manifest, tmp_path: Path) -> None:
+    """Approving one takes nothing from the other, and a line of an earlier version stays good for its own."""
+    path, action = tmp_path / "approved", replace(site, contract="action", digest="2" * 64)
+    path.write_text(f"tables {approvals.digest(action, IMAGE)}\n")
+    rights = replace(as_owner(ROOT), approved=lambda: approvals.read(path))
+    assert rights.account_for(action, IMAGE, ADA.uid) == ADA
+    with pytest.raises(ExtractorRefused, match="not approved"):
+        rights.account_for(site, IMAGE, ADA.uid)
+
+    approvals.write(path, site, IMAGE)
+    assert [rights.account_for(each, IMAGE, ADA.uid) for each in (site, action)] == [ADA, ADA]
+    approvals.write(path, replace(action, digest="3" * 64), IMAGE)
+    assert rights.account_for(site, IMAGE, ADA.uid) == ADA
+    with pytest.raises(ExtractorRefused, match="not approved"):
+        rights.account_for(action, IMAGE, ADA.uid)
+
+
+def test_what_has_two_kinds_must_be_told(site: Manifest) -> None:
+    """A name that an extractor and an action have is not guessed at; with its kind it is found."""
+    kinds = {"extractor": lambda: {"tables": site}, "action": lambda: {"tables": replace(site, contract="action")}}
+    with pytest.raises(ConfigError, match="extractor and action have this name; say which: --kind action"):
+        trial.find_one("tables", kinds)
+    assert approvals.key_of(trial.find_one("tables", {"action": kinds["action"]})) == "action:tables"
+    assert trial.find_one("tables", {"extractor": kinds["extractor"], "action": dict}) == site
 
 
 def test_approvals_that_others_could_write_do_not_count(tmp_path: Path) -> None:
@@ -130,7 +156,7 @@ def test_approvals_that_others_could_write_do_not_count(tmp_path: Path) -> None:
         approvals.read(path)
     path.chmod(0o644)
     path.write_text("tables\n")
-    with pytest.raises(ConfigError, match="each line must be an extractor and a digest"):
+    with pytest.raises(ConfigError, match="each line must be a program and a digest"):
         approvals.read(path)
 
 

@@ -91,7 +91,7 @@ class Node:
     def approve(self) -> None:
         """Let the action run as the owner of each file, as it is now."""
         found = self.executor._action("copy").manifest
-        approved = {"copy": approvals.digest(found, "")}
+        approved = {approvals.key_of(found): approvals.digest(found, "")}
         self.executor = replace(self.executor, rights=Rights(None, approved=lambda: approved))
 
     def sealed(

@@ -20,6 +20,7 @@ from lustre_events.domain.action_run import STATES, Run, decode_run
 from lustre_events.domain.rules import batch_scripts, containers
 from lustre_events.domain.rules.action_file import ActionNames
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.rules.file_workers import work_of
 from lustre_events.domain.rules.grants import Allowance, Author
 from lustre_events.domain.rules.rule_file import HERE, parse
 from lustre_events.domain.rules.rules import Rules
@@ -94,7 +95,7 @@ class MemoryLink:
     def waiting(self) -> int:
         """See `actions.link.CourierLink`."""
         self._check()
-        return len(self.deliveries)
+        return sum(not work_of(each.endpoint) for each in self.deliveries)
 
     def answers(self) -> list[tuple[str, list[Answer]]]:
         """See `actions.link.CourierLink`."""
