@@ -113,3 +113,15 @@ def _there(path: Path) -> bool:
         return ".config" not in path.parts
     except OSError:
         return False
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return the folder of what this node keeps, made where it is not there. Raises ConfigError."""
+    path = Path(settings.filesystem.state).absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: cannot be made ({os.strerror(exc.errno or 0)}); correct [filesystem] state"
+        ) from exc
+    return path

@@ -67,7 +67,7 @@ SHARED = {
     ),
     "web": ("the console: command, measured", {"bench", "cli"}),
     "wildcards": ("patterns: read, as statements", {"index.databases", "index.query"}),
-    "wiring": ("from settings to parts", {"node", "web", "workers"}),
+    "wiring": ("from settings to parts", {"web", "workers"}),
     "worker": ("the worker: command, process", {"cli", "workers"}),
 }
 """Basenames that several rooms have, the job that they share, and who has which part of it."""
