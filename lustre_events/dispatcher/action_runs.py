@@ -20,18 +20,20 @@ from dataclasses import dataclass
 from lustre_events.actions import ledger
 from lustre_events.actions.delivery import Answer, Delivery, Parcel
 from lustre_events.actions.guards import Guards
+from lustre_events.actions.superseding import supersedes
+from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.run_views import as_seen_now
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import UserView, Viewers
-from lustre_events.domain.action_run import BY_ENDPOINT, SENT, SETTLING, WAITING, Hold, Run
+from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Run
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules, user_of
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.file_workers import work_of
 from lustre_events.domain.rules.grants import Author
-from lustre_events.domain.triggers import DIRECTORY, REMOVED
+from lustre_events.domain.triggers import CONTENT, DOCUMENT, REMOVED
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ AT_ONCE = 200
 LEASE_NS = 10 * SECOND_NS
 """Beyond the endpoint's own time."""
 MOST_OUT_EVENTS = 4_000
+ONCE = frozenset({CONTENT, DOCUMENT})
+"""What has fired of these lives with the object, with its content."""
 JOB_WAIT_NS = 15 * SECOND_NS
 """Between two looks at whether a job has ended."""
 
@@ -216,19 +220,17 @@ class ActionRuns:
         for (kind, name), why in wrong.items():
             self.hold(turn, Hold(kind, name, why, turn.now_ns, BY_ENDPOINT))
 
-    def _newest_only(self, turn: Turn, runs: Sequence[Run]) -> list[Run]:
-        """Let what was not delivered end where newer content has come meanwhile."""
-        asked = [run for run in runs if run.state == WAITING and run.trigger != REMOVED]
-        waiting = {run.fid for run in asked if not ledger.may_have_job(run)}
-        newer = defaultdict(list)
-        for run in filter(_may_supersede, turn.transaction.open_runs(waiting) if waiting else ()):
-            newer[run.fid, run.rule, run.trigger].append(run.stamp)
-        return [
-            ledger.superseded(run, turn.now_ns)
-            if run.state == WAITING and any(stamp > run.stamp for stamp in newer[run.fid, run.rule, run.trigger])
-            else run
-            for run in runs
-        ]
+    @staticmethod
+    def _newest_only(turn: Turn, runs: Sequence[Run]) -> list[Run]:
+        """Let what was not delivered end where newer content has come, or was delivered, meanwhile."""
+        waiting = [run for run in runs if run.state == WAITING and not ledger.may_have_job(run)]
+        fids = {run.fid for run in waiting}
+        if not fids:
+            return list(runs)
+        made = turn.transaction.fired(fids, {run.rule for run in waiting if run.trigger in ONCE})
+        ended = _older(waiting, turn.transaction.open_runs(fids))
+        ended |= {run.id for run in waiting if _was_passed(run, made)}
+        return [ledger.superseded(run, turn.now_ns) if run.id in ended else run for run in runs]
 
     def look_for_lost(self, turn: Turn) -> None:
         """Let runs whose lease has ended be due again; have the jobs of others looked at."""
@@ -273,9 +275,22 @@ def site_first(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: bool(user_of(name)))
 
 
-def _may_supersede(run: Run) -> bool:
-    """Whether a run says that its content is newer; of a directory that settles nobody knows if it is complete."""
-    return run.trigger != DIRECTORY or run.state != SETTLING
+def _older(runs: Iterable[Run], open_: Iterable[Run]) -> set[str]:
+    """Return the ids of those of the runs that end for an open one."""
+    newer: dict[tuple[FID, str, str], list[Run]] = defaultdict(list)
+    for run in open_:
+        newer[run.fid, run.rule, run.trigger].append(run)
+    return {
+        run.id
+        for run in runs
+        for each in newer[run.fid, run.rule, run.trigger]
+        if each.stamp > run.stamp and supersedes(each, run)
+    }
+
+
+def _was_passed(run: Run, made: Mapping[tuple[FID, str], int]) -> bool:
+    """Whether a run was made for newer content, which is delivered already."""
+    return run.trigger in ONCE and made.get((run.fid, run.rule), 0) > run.generation > 0
 
 
 def _judged(rule: str, endpoint: str) -> str:

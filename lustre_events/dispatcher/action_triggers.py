@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lustre_events.actions import ledger
+from lustre_events.actions.superseding import supersedes
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.directory_triggers import Happened, may_stir, stirred
@@ -26,14 +27,13 @@ from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.user_runs import NAMED, events_of, owners_view
 from lustre_events.dispatcher.viewers import Viewers
-from lustre_events.domain.action_run import HELD, SETTLING, WAITING, Run, Seen, key_of
+from lustre_events.domain.action_run import SETTLING, Run, Seen, key_of_found
 from lustre_events.domain.batch import Batch, ObjectChange
 from lustre_events.domain.namespace import OrderKey, eff_time_of
 from lustre_events.domain.pending import REPROCESS, SECOND_NS, due
 from lustre_events.domain.rules.action_rules import USERS, ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.triggers import (
-    ATTRIBUTES,
     CONTENT,
     DIRECTORY,
     DOCUMENT,
@@ -41,13 +41,9 @@ from lustre_events.domain.triggers import (
     LAYOUT,
     REMOVED,
     RENAMED,
-    XATTR,
 )
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.jobs.messages import BUILT_IN, SCAN
-
-SUPERSEDING = frozenset({CONTENT, ATTRIBUTES, XATTR, HSM, DOCUMENT})
-"""Of these only the newest counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +76,8 @@ class _Fired:
     """Only where the rule has not fired for this content yet."""
     hold: str = ""
     """Why its run is held; empty: it is not."""
+    found: str = ""
+    """What a listing has found, of which no record told; empty: a record did."""
 
 
 NOTHING = Before()
@@ -168,8 +166,12 @@ class ActionTriggers:
         stored: Mapping[FID, ObjectRow],
         before: Before,
         why: str,
+        known_by: Callable[[str, FID], str],
     ) -> None:
-        """Write runs that are held for what no record has told, as `take` does."""
+        """Write runs that are held for what no record has told, as `take` does.
+
+        `known_by` tells what happened to an object from all else that may.
+        """
         present = {fid: change for fid, change in happened.items() if fid in alive}
         fired = [
             *self._removals(happened, alive, before),
@@ -177,7 +179,8 @@ class ActionTriggers:
             *self._directories(turn, Happened(present, stored, before.paths, before.own)),
         ]
         if fired:
-            self._write(turn, [replace(each, hold=why) for each in fired])
+            found = [replace(each, hold=why, found=known_by(each.trigger, each.fid)) for each in fired]
+            self._write(turn, found)
 
     def _of_interest(
         self, turn: Turn, batch: Batch, present: Mapping[FID, ObjectChange]
@@ -335,6 +338,7 @@ class ActionTriggers:
                 each.before,
                 once=each.once,
                 hold=run.hold,
+                found=run.key if run.hold else "",
             )
             for each in events
             if self._is_later(each.rule, eff_time_of((run := each.run).stamp))
@@ -381,8 +385,8 @@ class ActionTriggers:
         rule = fired.rule
         settle_ns, settle_max_ns = self._settle_of(rule, fired.trigger)
         event_ns = turn.now_ns if fired.hold else min(eff_time_of(fired.stamp), turn.now_ns)
-        keyed = fired.hold and fired.trigger != DIRECTORY  # whose key is that of what is in it
-        key = key_of(rule.name, fired.trigger, fired.stamp, str(fired.fid)) if keyed else ""
+        keyed = fired.found and fired.trigger != DIRECTORY  # whose key is that of what is in it
+        key = key_of_found(rule.name, fired.trigger, fired.found) if keyed else ""
         run = Run(
             id=uuid.uuid4().hex, key=key, rule=rule.name, digest=rule.digest, trigger=fired.trigger,
             endpoint=rule.endpoint, action=rule.action, fid=fired.fid, stamp=fired.stamp, event_ns=event_ns,
@@ -395,7 +399,7 @@ class ActionTriggers:
                 yield ledger.again(other, run, settle_ns, settle_max_ns)
                 return
         for other in others:
-            if _superseded(other, fired):
+            if supersedes(run, other):
                 ended = ledger.superseded(other, turn.now_ns)
                 turn.counters.update(ledger.counted(other.state, ended.state))
                 yield ended
@@ -409,14 +413,6 @@ class ActionTriggers:
         if rule.settle_ns is not None:
             return rule.settle_ns, self._settle_max_ns
         return 0 if trigger in {REMOVED, DOCUMENT} else self._settle_ns, self._settle_max_ns
-
-
-def _superseded(other: Run, fired: _Fired) -> bool:
-    """Whether a run that was not delivered ends now: newer content has come, or the record of what a scan found."""
-    if other.state == HELD and other.hold:
-        return not fired.hold or fired.trigger in SUPERSEDING
-    waits = other.state == WAITING and not ledger.may_have_job(other)
-    return waits and fired.trigger in SUPERSEDING and not fired.hold
 
 
 def _facts_matter(change: ObjectChange) -> bool:

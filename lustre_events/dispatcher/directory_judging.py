@@ -9,7 +9,7 @@ stamps of records, since chmod makes such too.) A large directory is read in por
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,9 +18,8 @@ from msgspec.structs import replace
 from lustre_events.actions import bodies, ledger
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.own_work import MARK as OWN
-from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.domain.action_run import CANCELLED, WAITING, Run, key_of_directory
+from lustre_events.domain.action_run import Run, key_of_directory
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.complete import AGAIN, REPORT, Complete
@@ -155,24 +154,10 @@ class DirectoryJudging:
 
     @staticmethod
     def made(turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> None:
-        """Remember what runs were made for; of one directory the newest run that was not sent yet counts."""
-        made = {run.id: run for run in runs if run.trigger == DIRECTORY and run.members}
-        if not made:
-            return
-        for run in made.values():
-            turn.transaction.put_fired({(run.fid, _mark(rule)): 1, (run.fid, _mark(rule, run.members)): 1})
-        older = _replaced(turn, rule, made)
-        put_runs(turn, older, [ledger.superseded(run, turn.now_ns) for run in older])
-
-
-def _replaced(turn: Turn, rule: ActionRule, made: Mapping[str, Run]) -> list[Run]:
-    """Return runs that wait, and whose place those that are made take."""
-    again = {run.fid for run in made.values() if run.state != CANCELLED}
-    return [
-        run
-        for run in (turn.transaction.open_runs(again) if again else ())
-        if run.rule == rule.name and run.state == WAITING and run.id not in made
-    ]
+        """Remember what runs were made for."""
+        for run in runs:
+            if run.trigger == DIRECTORY and run.members:
+                turn.transaction.put_fired({(run.fid, _mark(rule)): 1, (run.fid, _mark(rule, run.members)): 1})
 
 
 def _rested_ns(rule: ActionRule, run: Run) -> int:

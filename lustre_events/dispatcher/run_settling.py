@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from lustre_events.actions import bodies, ledger
 from lustre_events.actions.guards import HOUR_NS, MOST_AT_A_PLACE
+from lustre_events.actions.superseding import is_in_doubt, supersedes
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.action_runs import AT_ONCE, ActionRuns, site_first
 from lustre_events.dispatcher.directory_judging import DirectoryJudging
@@ -160,6 +161,7 @@ class RunSettling:
         fired = {(run.fid, rule.name): run.generation for run in made if run.trigger in {CONTENT, DOCUMENT}}
         turn.transaction.put_fired(fired)
         self.directories.made(turn, rule, made)
+        _end_older(turn, runs, made)
         now_ns = turn.now_ns
         why = self._runs.guards.made(rule.name, sum(not run.hold for run in made), rule.burst, now_ns)
         if why:
@@ -304,6 +306,18 @@ class RunSettling:
         for viewer in self._viewers.of(rule.viewers) or ():
             found &= set(self._reading.matching(rule.query, found, viewer))
         return found
+
+
+def _end_older(turn: Turn, asked: Sequence[Run], made: Sequence[Run]) -> None:
+    """Let older runs end which went on waiting until it was known that there is something new."""
+    doubted = {run.id for run in asked if is_in_doubt(run)}
+    new = {(run.fid, run.rule, run.trigger): run for run in made if run.id in doubted}
+    older = []
+    for run in turn.transaction.open_runs({fid for fid, _, _ in new}) if new else ():
+        newer = new.get((run.fid, run.rule, run.trigger))
+        if newer is not None and supersedes(newer, run):
+            older.append(run)
+    put_runs(turn, older, [ledger.superseded(run, turn.now_ns) for run in older])
 
 
 def _with_key(run: Run, key: str, rule: ActionRule) -> Run:

@@ -4,6 +4,10 @@ A scan fires nothing. But while a loss is marked, what it finds is what the lost
 reconciliation must neither act on thousands of files without anybody's word, nor leave them out. So each difference
 becomes a run that is held as soon as its rule holds. A rule is asked only about what happened after it became
 active, by the file's own time of change; so a scan into a new index makes no run.
+
+Such a run has no record that its key could be made of. Its key says what was found: of which object, and for
+content its size and mtime, for attributes, HSM and another name its ctime. So it is the same whenever, and however
+often, that is found, also by an index that was restored.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.action_triggers import NOTHING, ActionTriggers, Before
@@ -61,7 +66,15 @@ class Unrecorded:
         for fid in found.gone:
             happened[fid] = change = ObjectChange(turn.now_ns)
             change.events = {REMOVED: base_stamp(turn.now_ns)}
-        self._triggers.take_found(turn, happened, alive, found.stored, before, WHY)
+        self._triggers.take_found(turn, happened, alive, found.stored, before, WHY, partial(_known_by, found.seen))
+
+
+def _known_by(seen: Mapping[FID, Facts], trigger: str, fid: FID) -> str:
+    """Return what tells this from all else that may happen to an object in the same way."""
+    facts = seen.get(fid)
+    if facts is None or trigger in {CREATED, REMOVED}:
+        return str(fid)
+    return f"{fid}:{facts.size}:{facts.mtime_ns}" if trigger in {CONTENT, DOCUMENT} else f"{fid}:{facts.ctime_ns}"
 
 
 def _change(now_ns: int, found: Listed, fid: FID) -> ObjectChange:

@@ -147,6 +147,11 @@ def key_of(rule: str, trigger: str, stamp: bytes, again: str = "") -> str:
     return hashlib.sha256(f"{rule}\0{trigger}\0{record}\0{again}".encode()).hexdigest()[:40]
 
 
+def key_of_found(rule: str, trigger: str, found: str) -> str:
+    """Return the idempotency key of what a listing has found, and no record told: `found` says what that was."""
+    return hashlib.sha256(f"{rule}\0{trigger}\0found\0{found}".encode()).hexdigest()[:40]
+
+
 def key_of_directory(rule: str, fid: FID, members: str) -> str:
     """Return the idempotency key of a directory that was complete with these members."""
     return hashlib.sha256(f"{rule}\0{DIRECTORY}\0{fid}\0{members}".encode()).hexdigest()[:40]

@@ -338,6 +338,24 @@ def test_a_query_waits_until_nothing_is_pending(documents: ActionRig) -> None:
     assert len(rig.sent()) == 1
 
 
+def test_a_document_of_the_same_content_ends_no_run(documents: ActionRig) -> None:
+    """A run that waits for its endpoint outlives another document of the same content, which fires nothing more."""
+    rig = documents
+    rig.ask("hold_action", name="hot")
+    assert extracted(rig, 3, b.create(name=b"a.csv"), b.close()) == []
+    with rig.writer.transaction() as transaction:
+        row = transaction.objects([b.fid_of(1)])[b.fid_of(1)]
+        outcome = ResultOutcome(row, "hdf5", 1, 1, "ok", "write")
+        rig.dispatcher._actions.triggers.documents(Turn(transaction, Counter(), rig.now_ns), [outcome])
+    rig.pass_seconds(5)
+    rig.settle()
+    rig.ask("release_action", name="hot")
+    rig.pass_seconds(5)
+    rig.settle()
+    assert len(rig.sent()) == 1
+    assert rig.states() == {"done": 1}
+
+
 def test_what_a_scan_finds_fires_nothing(documents: ActionRig) -> None:
     """Names, facts and documents of files that a scan found fire no rule; the first record about them does."""
     rig = documents

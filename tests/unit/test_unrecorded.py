@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -159,6 +161,31 @@ def test_what_a_scan_finds_after_a_loss_is_held_until_a_person_releases_it(make:
     assert {(each["what"], each["path"].lstrip("/").encode()) for each in events} == CHANGED
     assert [each["old"] for each in events if each["what"] == "renamed"] == ["/old"]
     assert tree.rig.states() == {"done": len(CHANGED)}
+
+
+@pytest.mark.parametrize("user", [False, True])
+def test_what_was_found_has_the_same_key_whenever_it_is_found(tmp_path: Path, user: bool) -> None:
+    """An index that was restored finds the same again, later: an endpoint that has it knows its key."""
+    saved, top = tmp_path / "saved", tmp_path / "top"
+    top.mkdir()
+    text = RULE.format(on=", ".join(f'"{each}"' for each in EVERYTHING), more="", types='["f", "d"]')
+    rules = own_rules_of(text, ME) if user else rules_of(text)
+    tree = Tree(tmp_path / "index.db", top, rules, time.time_ns() - DAY_NS)
+    tree.lose()
+    with closing(sqlite3.connect(tmp_path / "index.db")) as index, closing(sqlite3.connect(saved)) as copy:
+        index.backup(copy)
+    tree.change()
+    tree.scan()
+    first = {(run.trigger, run.fid): run.key for run in tree.rig.runs()}
+    with closing(sqlite3.connect(tmp_path / "index.db")) as index, closing(sqlite3.connect(saved)) as copy:
+        copy.backup(index)
+    tree.rig.pass_seconds(100)
+    tree.rig.restart()
+    tree.scan()
+    found = {(run.trigger, run.fid): run.key for run in tree.rig.runs()}
+    tree.rig.close()
+    assert found == first
+    assert len(set(first.values())) == len(CHANGED)
 
 
 COMPLETE = """
