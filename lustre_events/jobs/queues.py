@@ -24,7 +24,7 @@ import re
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -211,15 +211,34 @@ class RqQueues:
         """
         alive: set[bytes] = set()
         names, _ = self._members(self._queues, f"{self._prefix}:queue:", _QUEUE)
-        for queue in map(self._queue, names):
+        for portion in self._portions([*map(self._queue, names)]):
             # Members are "<job>:<execution>", scored with the time until which the worker has promised to live.
-            waiting, running = self._ask([
-                ("LRANGE", queue.key, 0, MOST_JOBS),
-                ("ZRANGEBYSCORE", self._registry("wip", queue), time.time(), "+inf", "LIMIT", 0, MOST_JOBS),
+            found = self._ask([
+                words for queue in portion for words in (
+                    ("LRANGE", queue.key, 0, MOST_JOBS),
+                    ("ZRANGEBYSCORE", self._registry("wip", queue), time.time(), "+inf", "LIMIT", 0, MOST_JOBS),
+                )
             ])  # fmt: skip
-            alive.update(waiting or ())
-            alive.update(member.partition(b":")[0] for member in running or ())
+            alive.update(member.partition(b":")[0] for members in found for member in members or ())
         return {job_id for job_id in job_ids if job_id.encode() in alive}
+
+    def _portions(self, queues: Sequence[Queue]) -> Iterator[list[Queue]]:
+        """Yield the queues that have jobs, as many of them together as hold no more than one queue may."""
+        sizes = self._ask([
+            words for queue in queues for words in (("LLEN", queue.key), ("ZCARD", self._registry("wip", queue)))
+        ])  # fmt: skip
+        portion: list[Queue] = []
+        held = 0
+        for at, queue in enumerate(queues):
+            size = sum(filter(None, sizes[2 * at : 2 * at + 2]))
+            if portion and held + size > MOST_JOBS:
+                yield portion
+                portion, held = [], 0
+            if size:
+                portion.append(queue)
+                held += size
+        if portion:
+            yield portion
 
     def stats(self) -> RqStats:
         """Return what `status` shows: per queue the jobs that wait, run and failed; the workers; what is damaged.
@@ -251,16 +270,16 @@ class RqQueues:
     def own_stats(self) -> RqStats:
         """Return `stats` without those of pools. Raises StreamUnavailable."""
         names, damaged = self._members(self._queues, f"{self._prefix}:queue:", _QUEUE)
-        queues = {}
-        for queue in map(self._queue, sorted(names)):
-            counts = self._ask([
-                ("LLEN", queue.key),
-                ("ZCARD", self._registry("wip", queue)),
+        own = [self._queue(name) for name in sorted(names)]
+        counts = self._ask([
+            words for queue in own for words in (
+                ("LLEN", queue.key), ("ZCARD", self._registry("wip", queue)),
                 ("ZCARD", self._registry("failed", queue)),
-            ])  # fmt: skip
-            damaged += sum(count is None for count in counts)
-            waiting, running, failed = (int(count or 0) for count in counts)
-            queues[queue.name] = QueueCounts(waiting, running, failed)
+            )
+        ])  # fmt: skip
+        damaged += sum(count is None for count in counts)
+        numbers = iter([int(count or 0) for count in counts])
+        queues = {queue.name: QueueCounts(next(numbers), next(numbers), next(numbers)) for queue in own}
         workers, wrong = self._workers()
         return RqStats(queues, workers, damaged + wrong)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -143,6 +145,27 @@ def test_a_wheelhouse_installs_twice_without_changing_what_is_there(wheelhouse: 
     assert (root / "usr" / "share" / "lustre-events" / "extractors").readlink().match("*/lustre_events/extractors")
     run(DEPLOY / "install.sh", "--root", root, "--remove")
     assert [path for path in root.rglob("*lustre*") if path.is_file()] == []
+
+
+def test_a_package_that_was_changed_comes_into_no_wheelhouse(tmp_path: Path) -> None:
+    """Where an index serves other bytes under a version's name, nothing is made, and pip says which package."""
+    served, made = tmp_path / "served", tmp_path / "made"
+    served.mkdir()
+    for name, version in re.findall(r"^(\S+)==(\S+)", (DEPLOY / "wheelhouse.txt").read_text(), re.MULTILINE):
+        tag = f"{name.replace('-', '_')}-{version}"
+        with zipfile.ZipFile(served / f"{tag}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(
+                f"{tag}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            )
+            wheel.writestr(f"{tag}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+            wheel.writestr(f"{tag}.dist-info/RECORD", "")
+    done = subprocess.run(
+        [DEPLOY / "package" / "wheelhouse.sh", made], capture_output=True, text=True, timeout=200, check=False,
+        env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(served)},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in done.stderr
+    assert list(made.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import redis
+from redis.client import Pipeline
 from rq.job import Job as RqJob
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
@@ -26,3 +27,32 @@ def test_a_job_has_a_state_a_place_or_a_worker(redis_url: str) -> None:
             "b": JobState("queued", "", 2),
             "c": JobState("started", "n1.7", None),
         }
+
+
+def test_looking_at_many_queues_takes_few_round_trips(redis_url: str) -> None:
+    """Names that somebody with a worker's login adds cost no round trip each, and hide no job that waits."""
+    with Counted.from_url(redis_url) as client:
+        client.sadd("rq:queues", *(f"rq:queue:q{number}" for number in range(3_000)))
+        for number in range(0, 3_000, 100):
+            client.rpush(f"rq:queue:q{number}", *range(7_000))
+        queues = RqQueues(client, 60)
+        queues.enqueue("default", [Job("a", "tabular", 1, -1, ())])
+        client.trips = 0
+
+        stats = queues.stats()
+
+        assert len(stats.queues) == 3_001
+        assert (stats.queues["default"].waiting, stats.queues["q100"].waiting) == (1, 7_000)
+        assert queues.unfinished(["a", "6999", "gone"]) == {"a", "6999"}
+        assert client.trips < 20
+
+
+class Counted(redis.Redis):
+    """A client that counts its round trips."""
+
+    trips = 0
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """Count one."""
+        self.trips += 1
+        return super().pipeline(transaction, shard_hint)

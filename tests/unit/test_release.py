@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 import re
 import tomllib
+from collections.abc import Collection
 from importlib import metadata
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -32,9 +32,9 @@ def counts(one: Requirement, extra: str, python: str) -> bool:
     )
 
 
-def closure(python: str) -> set[str]:
-    """Return the names of all packages that pyproject.toml asks for, directly or by others that are installed."""
-    optional = [each for extra in PROJECT["optional-dependencies"].values() for each in extra]
+def closure(python: str, extras: Collection[str] = PROJECT["optional-dependencies"]) -> set[str]:
+    """Return the names of all packages that these extras ask for, directly or by others that are installed."""
+    optional = [each for extra in extras for each in PROJECT["optional-dependencies"][extra]]
     waiting = [Requirement(each) for each in PROJECT["dependencies"] + optional]
     seen: set[tuple[str, str]] = set()
     while waiting:
@@ -70,13 +70,31 @@ def test_the_environment_of_the_tests_has_these_versions() -> None:
     assert len(set(pinned()) & set(here)) > 80
 
 
-@pytest.mark.parametrize("script", ["deploy/bootstrap.sh", "deploy/package/wheelhouse.sh"])
-def test_what_installs_packages_keeps_to_the_constraints(script: str) -> None:
-    """Each pip that installs from an index is given constraints.txt."""
+def pips(script: str) -> list[str]:
+    """Return the commands of a script that install or make wheels."""
     commands = re.findall(r'/pip" (?:[^\\\n]|\\\n)+', (REPOSITORY / script).read_text("utf-8"))
-
     assert commands
-    assert all("constraints.txt" in each for each in commands)
+    return commands
+
+
+def test_what_installs_packages_keeps_to_the_constraints() -> None:
+    """Each pip that installs from an index is given constraints.txt."""
+    assert all("constraints.txt" in each for each in pips("deploy/bootstrap.sh"))
+
+
+def test_the_wheelhouse_takes_nothing_without_a_hash() -> None:
+    """Each pip asks for hashes, or asks no index; what nodes need is listed, in the version of the constraints."""
+    text = (REPOSITORY / "deploy" / "wheelhouse.txt").read_text("ascii")
+    entries = re.findall(r"^([^\s#][^=\n]*)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE)
+    listed = {canonicalize_name(name): version for name, version, _ in entries}
+    here = ".".join(platform.python_version_tuple()[:2])
+    script = (REPOSITORY / "deploy" / "install.sh").read_text("utf-8")
+    extras = re.findall(r'"\$wheel\[([a-z,-]+)\]"', script)[0].split(",")
+
+    assert len(entries) == text.count("==")
+    assert listed.items() <= pinned().items()
+    assert closure(here, extras) - set(listed) == set()
+    assert all("--require-hashes" in each or "--no-index" in each for each in pips("deploy/package/wheelhouse.sh"))
 
 
 def test_the_version_stands_once() -> None:
