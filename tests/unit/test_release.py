@@ -15,6 +15,7 @@ from tests.support.service.command import REPOSITORY, lustre_events
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 CONSTRAINTS = REPOSITORY / "deploy" / "constraints.txt"
+WHEELHOUSE = REPOSITORY / "deploy" / "wheelhouse.txt"
 
 
 def pinned() -> dict[str, str]:
@@ -84,7 +85,7 @@ def test_what_installs_packages_keeps_to_the_constraints() -> None:
 
 def test_the_wheelhouse_takes_nothing_without_a_hash() -> None:
     """Each pip asks for hashes, or asks no index; what nodes need is listed, in the version of the constraints."""
-    text = (REPOSITORY / "deploy" / "wheelhouse.txt").read_text("ascii")
+    text = WHEELHOUSE.read_text("ascii")
     entries = re.findall(r"^([^\s#][^=\n]*)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE)
     listed = {canonicalize_name(name): version for name, version, _ in entries}
     here = ".".join(platform.python_version_tuple()[:2])
@@ -107,5 +108,5 @@ def test_the_version_stands_once() -> None:
 
     assert lustre_events("--version").stdout.decode().split()[-1] == version
     assert [str(path.relative_to(REPOSITORY)) for path in files
-            if path != CONSTRAINTS and path.suffix not in {".pyc", ".bin"} and literal.search(path.read_bytes())
+            if path not in {CONSTRAINTS, WHEELHOUSE} and path.suffix not in {".pyc", ".bin"} and literal.search(path.read_bytes())
             ] == ["pyproject.toml"]  # fmt: skip
