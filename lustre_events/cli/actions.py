@@ -16,13 +16,15 @@ import click
 from lustre_events.changelog.fid import FID
 from lustre_events.cli.options import index_of, resolve, server_option, with_index, with_settings
 from lustre_events.cli.run_asking import asked_of
-from lustre_events.cli.runs import run_line
+from lustre_events.cli.runs import run_line, when
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index.mount import Mount
 from lustre_events.index.opening import open_search
+from lustre_events.index.search.hits import printable
 from lustre_events.index.search.paging import pages
+from lustre_events.inspect.status.text import span_text
 from lustre_events.node import wiring
 
 LAST_RUNS = 10
@@ -169,4 +171,11 @@ def _rule_line(rule: dict[str, Any]) -> str:
     runs = ", ".join(f"{count} {state}" for state, count in rule["runs"].items() if count)
     said = f" - HELD: {rule['held']}" if rule["held"] else ""
     what = f"on {', '.join(rule['on'])}: {rule['action']} to {rule['endpoint']}"
-    return f"rule {rule['rule']!r} {what}: {runs or 'nothing to do'}{said}"
+    return f"rule {rule['rule']!r} {what}: {runs or 'nothing to do'}{_pace(rule)}{said}"
+
+
+def _pace(rule: dict[str, Any]) -> str:
+    """Return how a rule does: what a former server does not tell is left out."""
+    took, error = rule.get("p99_seconds"), printable(rule.get("last_error", "").encode())
+    done = "" if took is None else f"; {rule['per_minute']} done in the last minute, 99 % within {span_text(took)}"
+    return f"{done}; last error {when(rule['last_error_ns'])}: {error}" if error else done

@@ -108,15 +108,15 @@ def _chain(run: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[str]:
     path = printable(run["paths"][0].encode()) if run["paths"] else run["fid"]
     yield f"{path} {run['fid']}"
     yield from (f"  before: {run_line(each)}" for each in reversed(others) if each["event_ns"] < run["event_ns"])
-    yield f"  {_when(run['event_ns'])} {_cause(run)}"
-    yield f"  {_when(run['made_ns'])} rule {run['rule']!r} could hold"
+    yield f"  {when(run['event_ns'])} {_cause(run)}"
+    yield f"  {when(run['made_ns'])} rule {run['rule']!r} could hold"
     if run["ready_ns"]:
         to = f"{run['action']} to {run['endpoint']}"
-        yield f"  {_when(run['ready_ns'])} it held: {run['bytes']} bytes for {to}, key {run['key']}"
+        yield f"  {when(run['ready_ns'])} it held: {run['bytes']} bytes for {to}, key {run['key']}"
     if run["failed_ns"]:
-        yield f"  {_when(run['failed_ns'])} the first of {run['attempts']} attempts failed"
+        yield f"  {when(run['failed_ns'])} the first of {run['attempts']} attempts failed"
     said = f": {printable(run['error'].encode())}" if run["error"] else ""
-    yield f"  {_when(run['ended_ns'] or run['due_ns'])} {'' if run['ended_ns'] else 'due, '}{run['state']}{said}"
+    yield f"  {when(run['ended_ns'] or run['due_ns'])} {'' if run['ended_ns'] else 'due, '}{run['state']}{said}"
     yield from (f"  after: {run_line(each)}" for each in reversed(others) if each["event_ns"] >= run["event_ns"])
 
 
@@ -130,7 +130,8 @@ def _cause(run: dict[str, Any]) -> str:
     return f"{cause}{job}: {run['trigger']}{more}"
 
 
-def _when(time_ns: int) -> str:
+def when(time_ns: int) -> str:
+    """Return a time, as people here write it."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ns // 10**9))
 
 
@@ -168,7 +169,7 @@ def _key(text: str) -> str:
 def run_line(run: dict[str, Any]) -> str:
     """Return a run on one line."""
     path = printable(run["paths"][0].encode()) if run["paths"] else run["fid"]
-    when = _when(run["event_ns"])
     said = f": {printable(run['error'].encode())}" if run["error"] else ""
     tries = f", {run['attempts']} tries" if run["attempts"] > 1 else ""
-    return f"{run['key'][:12] or '-':12} {when} {run['state']}{tries} {run['rule']!r} {run['trigger']} {path}{said}"
+    began = f"{run['key'][:12] or '-':12} {when(run['event_ns'])} {run['state']}{tries}"
+    return f"{began} {run['rule']!r} {run['trigger']} {path}{said}"

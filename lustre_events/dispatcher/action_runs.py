@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from lustre_events.actions import ledger
 from lustre_events.actions.delivery import Answer, Delivery, Parcel
+from lustre_events.actions.figures import RuleFigures
 from lustre_events.actions.guards import Guards
 from lustre_events.actions.superseding import supersedes
 from lustre_events.changelog.fid import FID
@@ -67,6 +68,7 @@ class ActionRuns:
         self.rules = ActionRules()
         self.endpoints: Mapping[str, Endpoint] = {}
         self.guards = Guards()
+        self.figures = RuleFigures()
         self.handed_out: list[Delivery] = []
         self._out: dict[str, _Out] = {}
 
@@ -216,6 +218,7 @@ class ActionRuns:
             before.append(run)
             after.append(ledger.taken(run, answer.of_attempt, turn.now_ns))
             runs[run.id] = after[-1]
+        self.figures.note(after, turn.now_ns)
         put_runs(turn, before, self._newest_only(turn, after))
         for (kind, name), why in wrong.items():
             self.hold(turn, Hold(kind, name, why, turn.now_ns, BY_ENDPOINT))
@@ -238,7 +241,9 @@ class ActionRuns:
             due = turn.transaction.due_runs(SENT, name, turn.now_ns, AT_ONCE)
             runs = [run for run in due if not run.handle]
             turn.counters["runs_lost"] += len(runs)
-            put_runs(turn, runs, self._newest_only(turn, [ledger.lost(run, turn.now_ns) for run in runs]))
+            lost = [ledger.lost(run, turn.now_ns) for run in runs]
+            self.figures.note(lost, turn.now_ns)
+            put_runs(turn, runs, self._newest_only(turn, lost))
             self._look_at_jobs(turn, [run for run in due if run.handle])
 
     def _look_at_jobs(self, turn: Turn, runs: Sequence[Run]) -> None:

@@ -16,7 +16,7 @@ from lustre_events.dispatcher.action_runs import ActionRuns
 from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.run_requests import LISTED
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.domain.action_run import BY_BURST, BY_ENDPOINT, BY_QUERY, DEAD, OPEN, Hold
+from lustre_events.domain.action_run import BY_BURST, BY_ENDPOINT, BY_QUERY, DEAD, HELD, OPEN, Hold, RunsWanted
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.errors import ConfigError
@@ -85,11 +85,17 @@ class HoldRequests:
     def _rule(self, turn: Turn, rule: ActionRule, held: Sequence[Hold], *, own: bool) -> dict[str, Any]:
         hold = _hold_of(held, "rule", rule.name)
         counts = {state: turn.transaction.count_runs(state, rule.name, COUNTED) for state in (*OPEN, DEAD)}
+        figures = self._runs.figures
+        failed = [state for state in (DEAD, HELD) if counts[state]]
+        if failed and not figures.knows_error(rule.name):
+            for run in turn.transaction.find_runs(RunsWanted(rule=rule.name, states=tuple(failed)), 1):
+                figures.learn(run)
         return {
             "rule": rule.name, "on": sorted(rule.on), "action": rule.action, "endpoint": rule.endpoint,
             "since_ns": self._triggers.floor_ns.get(rule.name, 0), "runs": counts,
             "held": "" if hold is None else _why_for_users(hold) if own else hold.why,
             "may_release": hold is not None and (bool(hold.guard) or not own),
+            **figures.told(rule.name, turn.now_ns, own=own),
         }  # fmt: skip
 
     def _hold(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:

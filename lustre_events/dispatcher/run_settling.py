@@ -160,6 +160,7 @@ class RunSettling:
         made = [run for run in after if run is not None and run.state != SETTLING]
         fired = {(run.fid, rule.name): run.generation for run in made if run.trigger in {CONTENT, DOCUMENT}}
         turn.transaction.put_fired(fired)
+        self._runs.figures.note(made, turn.now_ns)
         self.directories.made(turn, rule, made)
         _end_older(turn, runs, made)
         now_ns = turn.now_ns

@@ -28,13 +28,11 @@ class FindsRuns(ABC):
         if wanted.fid is not None:
             return self._fitting(f"fid = {mark}", (wanted.fid.pack(),), wanted, limit)
         of_rule = f"state = {mark} AND rule = {mark} ORDER BY due_ns DESC"
-        places = [(state, rule) for state in wanted.states or STATES for rule in self.rules_with_runs(state)]
-        return [
-            run
-            for state, rule in places
-            if wanted.rule in {"", rule}
-            for run in self._fitting(of_rule, (state, rule), wanted, limit)
+        named = [wanted.rule] if wanted.rule else None
+        places = [
+            (state, rule) for state in wanted.states or STATES for rule in named or self.rules_with_runs(state)
         ]
+        return [run for state, rule in places for run in self._fitting(of_rule, (state, rule), wanted, limit)]
 
     @abstractmethod
     def rules_with_runs(self, state: str) -> list[str]:

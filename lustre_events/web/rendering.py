@@ -11,6 +11,7 @@ from lustre_events.index.search.hints import counted
 from lustre_events.index.search.hits import printable
 from lustre_events.index.values import searched
 from lustre_events.index.visibility import group_name, user_name
+from lustre_events.inspect.status.text import span_text
 from lustre_events.web import thumbnails
 from lustre_events.web.highlight import marked
 
@@ -87,6 +88,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "path": path_text,
     "size": size_text,
     "time": time_text,
+    "span": span_text,
     "value": value_text,
     "stored": printable,
     "rows": rows_of,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,12 @@ from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import Cursor, Lane
 from lustre_events.index.opening import open_search
-from lustre_events.index.sqlite.database import APPLICATION_ID, add_functions
+from lustre_events.index.sqlite.database import APPLICATION_ID
+from tests.support.index.old import AT_VERSION, schemas
 from tests.support.index.places import IndexPlace, open_writer, place_of
 from tests.support.records.builders import fid_of
 from tests.support.records.strategies import TWO_OF_ONE_KIND
 
-Execute = Callable[[str, tuple[Any, ...]], Any]
 F1 = fid_of(1).pack()
 BODY = '{"title":"silicon carbide","rows":3}'
 
@@ -43,11 +41,6 @@ ROWS: list[tuple[str, tuple[Any, ...]]] = [
     ("INSERT INTO part (key, value, object) VALUES (2, 'silicon', 7), (2, 'carbide', 7)", ()),
     ("INSERT INTO counter (name, value) VALUES ('records', 9)", ()),
 ]  # fmt: skip
-
-
-def schemas(database: str) -> list[str]:
-    folder = resources.files(f"lustre_events.index.{database}") / "schema"
-    return [entry.read_text() for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)]
 
 
 def old_sqlite(path: Path, version: int) -> None:
@@ -72,37 +65,6 @@ def old_postgresql(url: str, version: int) -> None:
         connection.execute("INSERT INTO fulltext VALUES (7, 1, 1, '''silicon'':1 ''carbide'':2')")
 
 
-def sqlite_at(path: Path, version: int) -> Execute:
-    """Return what runs a statement on an empty index of a version."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    add_functions(connection)
-    connection.executescript("PRAGMA journal_mode = WAL;" + "".join(schemas("sqlite")[:version]))
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {version}")
-    connection.close()
-
-    def execute(statement: str, values: tuple[Any, ...] = ()) -> None:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute(statement, values)
-
-    return execute
-
-
-def postgresql_at(url: str, version: int) -> Execute:
-    """Return the same for PostgreSQL."""
-
-    def execute(statement: str, values: tuple[Any, ...] = ()) -> None:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(statement.replace("?", "%s") if values else statement, values or None)
-
-    execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
-    execute("INSERT INTO meta VALUES ('lustre-events schema', %s)", (str(version),))
-    for schema in schemas("postgresql")[:version]:
-        execute(schema)
-    return execute
-
-
-AT_VERSION: dict[str, Callable[[Any, int], Execute]] = {"sqlite": sqlite_at, "postgresql": postgresql_at}
 MAKERS: dict[str, Callable[[Any, int], None]] = {"sqlite": old_sqlite, "postgresql": old_postgresql}
 
 

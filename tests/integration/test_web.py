@@ -261,6 +261,8 @@ def test_runs_are_shown_tried_again_and_dropped(console: Console, reader: FlaskC
     )
     page = reader.get("/actions").text
     assert "held: it answered 404" in page
+    assert "7 done in the last minute, 99 % within 1.5 s" in page
+    assert "it answered &lt;b&gt;418&lt;/b&gt;" in page
     assert "answered 418 (&lt;i&gt;no&lt;/i&gt;)" in page
     assert "<b>" not in page.replace("<strong>", "")
     assert "/mnt/lustre/gone&lt;b&gt;.csv" in page

@@ -217,6 +217,26 @@ def test_a_rule_that_was_edited_is_asked_again_about_what_nobody_tried(rig: Acti
     assert rig.states() == {"cancelled": 1}
 
 
+def test_each_rule_tells_how_it_does(rig: ActionRig) -> None:
+    """A rule tells what was done in the last minute, how soon, and its last error, also of before a restart."""
+    rig.tell(*files(2))
+    rig.pass_seconds(3)
+    rig.reply(rig.take())
+    (rule,) = rig.ask("actions")["rules"]
+    assert (rule["per_minute"], rule["last_error"]) == (2, "")
+    assert 3 <= rule["p99_seconds"] < 60
+    rig.pass_seconds(61)
+    rig.tell(*files(1, first=3))
+    rig.reply(rig.take(), REFUSED, status=418, error="it answered 418", together=0)
+    (rule,) = rig.ask("actions")["rules"]
+    assert (rule["per_minute"], rule["last_error"]) == (0, "it answered 418")
+    rig.restart()
+    rig.settle()
+    (again,) = rig.ask("actions")["rules"]
+    assert (again["last_error"], again["p99_seconds"]) == ("it answered 418", None)
+    assert again["last_error_ns"] == rule["last_error_ns"]
+
+
 def test_what_is_too_old_is_listed_and_not_sent(make: MakeRig) -> None:
     """After a long hold what has expired is counted as that, and not sent."""
     rig = make("expires_seconds = 3600")

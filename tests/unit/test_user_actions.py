@@ -347,7 +347,9 @@ def test_what_an_endpoint_answered_is_not_told_to_users(make: MakeRig) -> None:
     rig.reply(rig.take(), ENDPOINT, error="it answered 403: internal words")
     (rule,) = rig.ask("own_rules", user="alice", uid=1000)["rules"]
     assert (rule["held"], rule["may_release"]) == ("its endpoint refuses what it sends", True)
-    assert rig.ask("actions")["rules"][0]["held"] == "it answered 403: internal words"
+    assert rule["last_error"] == "its endpoint did not take what was sent"
+    (rule,) = rig.ask("actions")["rules"]
+    assert (rule["held"], rule["last_error"]) == ("it answered 403: internal words",) * 2
 
 
 def test_an_audience_must_be_allowed_to_see_what_is_sent(make: MakeRig) -> None:

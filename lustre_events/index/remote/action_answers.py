@@ -64,7 +64,11 @@ class RunsChangedAnswer(msgspec.Struct, frozen=True):
 
 
 class ActionRuleAnswer(msgspec.Struct, frozen=True):
-    """A rule of an action; `runs` by state; `held`: why, or nothing; `may_release`: you may let it go on."""
+    """A rule of an action; `runs` by state; `held`: why, or nothing; `may_release`: you may let it go on.
+
+    `per_minute`: runs that were done within the last minute; `p99_seconds`: 99 of 100 of the last ones were done so
+    soon after the rule held (null: none was, since the dispatcher began).
+    """
 
     rule: str
     on: list[str]
@@ -74,6 +78,10 @@ class ActionRuleAnswer(msgspec.Struct, frozen=True):
     runs: dict[str, int]
     held: str
     may_release: bool
+    per_minute: int = 0
+    p99_seconds: float | None = None
+    last_error: str = ""
+    last_error_ns: int = 0
 
 
 class EndpointAnswer(msgspec.Struct, frozen=True):

@@ -29,7 +29,8 @@ ACTIONS: dict[str, Any] = {
         {
             "rule": "tell", "on": ["content", "removed"], "action": "webhook", "endpoint": "beamline",
             "since_ns": 1, "runs": {"waiting": 3, "dead": 1}, "held": "",
-            "may_release": False,
+            "may_release": False, "per_minute": 7, "p99_seconds": 1.5, "last_error": "it answered <b>418</b>",
+            "last_error_ns": START_NS,
         }
     ],
     "endpoints": [
