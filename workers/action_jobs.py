@@ -1,4 +1,4 @@
-"""Runs of actions: a container for a file, as the file's owner, whose outputs are published; or a job of Slurm.
+"""Runs of actions: a container for a file, as its owner, whose outputs are published; a job of Slurm; a copy.
 
 What Redis brings counts only with the seal of the site's dispatcher, and until the attempt's end. The folder of the
 action, the rights and the target are this node's own to decide.
@@ -28,13 +28,14 @@ from lustre_events.catalog import action_folders, manifest
 from lustre_events.catalog.action_folders import ContainerAction
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules import batch_scripts, containers
+from lustre_events.domain.rules import batch_scripts, containers, transfers
 from lustre_events.domain.rules.file_workers import work_of
 from lustre_events.errors import ConfigError, ExtractorError, LustreEventsError, UnknownExtractor
 from lustre_events.jobs.messages import JobItem
 from workers import publication
 from workers.acting import as_owner
 from workers.contract import readable
+from workers.file_copies import Transfers
 from workers.files import Files, OpenFile
 from workers.privileges import Account
 from workers.publication import OutputsRefused, Place, Step
@@ -84,6 +85,8 @@ class ActionExecutor:
     step: Step = _nothing
     jobs: SlurmJobs | None = None
     """What submits jobs of Slurm; None: there are no scripts here."""
+    transfers: Transfers | None = None
+    """What copies files to endpoints; None: nothing does here."""
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def run(self, sealed: str) -> None:
@@ -108,12 +111,17 @@ class ActionExecutor:
             self._answer(delivery, event, attempt)
 
     def _attempts(self, delivery: Delivery) -> Iterator[tuple[Parcel, Attempt]]:
-        if not batch_scripts.script_of(delivery.endpoint):
-            yield from ((event, self._attempt(delivery, event)) for event in delivery.events)
-        elif self.jobs is not None:
-            yield from self.jobs.attempts(delivery)
-        else:
+        if batch_scripts.script_of(delivery.endpoint):
+            special: SlurmJobs | Transfers | None = self.jobs
             said = "no job is submitted here: set [actions] slurm_scripts on this node, too"
+        elif transfers.target_of(delivery.endpoint):
+            special, said = self.transfers, "nothing is copied here: set [actions] transfers on this node, too"
+        else:
+            yield from ((event, self._attempt(delivery, event)) for event in delivery.events)
+            return
+        if special is not None:
+            yield from special.attempts(delivery)
+        else:
             yield from ((event, Attempt(ENDPOINT, error=said)) for event in delivery.events)
 
     def _answer(self, delivery: Delivery, event: Parcel, attempt: Attempt) -> None:

@@ -19,6 +19,7 @@ from lustre_events.actions.seal import WORKER, read_seal
 from lustre_events.actions.sealed_jobs import PoolSeal
 from lustre_events.actions.slurm_commands import SlurmCommands
 from lustre_events.catalog import action_folders, manifest, own_extractors, signature
+from lustre_events.catalog.catalog import read_endpoints
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.changelog.fid import FID
 from lustre_events.config.places import worker_key
@@ -36,6 +37,7 @@ from workers import approvals
 from workers.action_jobs import ActionExecutor
 from workers.container import ContainerRuntime, find_program
 from workers.context import WorkerContext
+from workers.file_copies import Transfers
 from workers.files import Files, fid_of_lustre_fd, released_lustre_fd
 from workers.image_upkeep import ImageUpkeep
 from workers.images import Images
@@ -89,16 +91,18 @@ def actions_in(settings: Settings) -> dict[str, Manifest]:
 def actions_of(settings: Settings, runtime: ActionRuntime, rights: Rights, answers: RunAnswers) -> ActionExecutor:
     """Return what runs actions here. Raises ConfigError: its key is not there, or no folder is named."""
     own, files = settings.actions, files_of(settings)
-    if not own.folders and not own.slurm_scripts:
+    if not own.folders and not own.slurm_scripts and not own.transfers:
         raise ConfigError(
-            "[actions] folders and slurm_scripts are empty; name folders with actions or job scripts, or stop the"
-            " worker for them"
+            "[actions] folders and slurm_scripts are empty, and transfers is false; name folders with actions or"
+            " job scripts, or stop the worker for them"
         )
     seal = read_seal(worker_key(settings), WORKER)
     folders = tuple(map(Path, own.folders))
     scripts = Path(own.slurm_scripts) if own.slurm_scripts else None
     jobs = scripts and SlurmJobs(scripts, files, rights, SlurmCommands(), own.slurm_poll_seconds)
-    return ActionExecutor(seal, folders, files, runtime, rights, answers, jobs=jobs or None)
+    at = Path(own.endpoints) if own.endpoints else None
+    copies = Transfers(partial(read_endpoints, at), files, rights) if own.transfers else None
+    return ActionExecutor(seal, folders, files, runtime, rights, answers, jobs=jobs or None, transfers=copies)
 
 
 def worker(settings: Settings, until: float | None = None, beat: Callable[[], None] = lambda: None) -> Worker:

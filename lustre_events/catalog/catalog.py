@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lustre_events.catalog import action_folders, manifest, own_extractors
@@ -18,7 +18,7 @@ from lustre_events.catalog.program_files import Room, walk
 from lustre_events.catalog.subscriptions import Allowed, SubscriptionFolder, stamped, users_subscriptions
 from lustre_events.catalog.user_rules import UsersRules, groups_of, rule_files, user_rules
 from lustre_events.config.toml_text import read_toml, sentence
-from lustre_events.domain.rules import batch_scripts, containers
+from lustre_events.domain.rules import batch_scripts, containers, transfers
 from lustre_events.domain.rules import endpoints as endpoint_file
 from lustre_events.domain.rules.action_file import ActionNames, CheckQuery, ReadWith
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
@@ -55,6 +55,8 @@ class Places:
     """Kinds of actions that file workers do without a folder, each with what reads its `with`."""
     scripts: Path | None = None
     """The folder of job scripts; None: there is none."""
+    transfers: bool = False
+    """Whether file workers copy files to endpoints of that kind; else these count as not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Catalog:
         endpoints, grants = read_endpoints_and_grants(self._places.endpoints)
         installed = action_folders.load_all(self._places.actions)
         endpoints |= {each.name: each for each in map(_file_workers, installed.values())}
+        endpoints = _of_rules(endpoints, transfers_on=self._places.transfers)
         endpoints |= batch_scripts.endpoints(self._places.scripts)
         folders = {name: each.read_with for name, each in installed.items()}
         names = ActionNames(
@@ -156,6 +159,16 @@ def _file_workers(action: action_folders.ContainerAction) -> Endpoint:
     # The dispatcher hands out twice as much as is done at once, so that the next run is there when one is done.
     at_once = max(1, (action.manifest.limits.jobs or action_folders.AT_ONCE) // 2)
     return containers.endpoint(action.manifest.name, action_folders.seconds_of(action.manifest), at_once)
+
+
+def _of_rules(endpoints: Mapping[str, Endpoint], *, transfers_on: bool) -> dict[str, Endpoint]:
+    """Return endpoints of a file as rules find them: what file workers copy to has a name of its own."""
+    named = {
+        transfers.endpoint_name(name) if each.kind == transfers.KIND else name: each
+        for name, each in endpoints.items()
+        if transfers_on or each.kind != transfers.KIND
+    }
+    return {name: replace(each, name=name) for name, each in named.items()}
 
 
 def _allowed(known: ActionNames, grants: Sequence[Grant]) -> Allowed:

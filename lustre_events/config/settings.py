@@ -159,6 +159,9 @@ class ActionsSettings:
         "[filesystem] state",
     )
     slurm_scripts: str = setting("", "folder with the job scripts of `slurm`; empty: no rule can submit jobs")
+    transfers: bool = setting(
+        False, "file workers copy files to endpoints of the kind `transfer`; on dispatcher and workers alike"
+    )
     slurm_poll_seconds: float = setting(15.0, "look at a job of Slurm this often; well below its MinJobAge")
 
 

@@ -156,6 +156,7 @@ TYPED_ELSEWHERE = {
     ("slurm.md", "toml"): "test_slurm_page.py: rule and settings of it",
     ("directories.md", "text"): "test_directories_page.py: a person asks about the rule",
     ("directories.md", "toml"): "test_directories_page.py: a service with this rule",
+    ("transfer.md", "toml"): "test_transfer_page.py: endpoint, rule and settings of it",
     ("python.md", "python"): "test_every_program_of_the_docs_runs",
     ("researcher.md", "text"): "a password is typed: test_api_clients.py asks for tokens",
     ("rules.md", "toml"): "test_the_page_of_rules_names_every_key",

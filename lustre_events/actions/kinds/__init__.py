@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lustre_events.actions.kinds import cloud_event, mail, slurm
+from lustre_events.actions.kinds import cloud_event, mail, slurm, transfer
 from lustre_events.actions.kinds.kind import ActionKind
 
 __all__ = ["KINDS", "OF_WORKERS", "ActionKind"]
@@ -19,5 +19,8 @@ KINDS: Mapping[str, ActionKind] = {
     "kafka": _EVENT,
 }
 """By what a rule's `action` says; an endpoint's `kind` is the same word."""
-OF_WORKERS: Mapping[str, ActionKind] = {"slurm": ActionKind(slurm.read_with, slurm.rendered)}
-"""Kinds that file workers do, and that need no endpoint of the site's file."""
+OF_WORKERS: Mapping[str, ActionKind] = {
+    "slurm": ActionKind(slurm.read_with, slurm.rendered),
+    "transfer": ActionKind(transfer.read_with, transfer.rendered),
+}
+"""Kinds that file workers do, without a folder of an action."""

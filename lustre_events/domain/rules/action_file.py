@@ -6,7 +6,7 @@ on = ["removed", "renamed"]           # what happens: content, created, removed,
 directories = ["/proj/*/raw/**"]      # conditions as for extractors: extensions, globs, owners, min_size, ...
 query = "common.instrument:ARPES"            # for on = "document": a document was written, and this finds the file
 types = ["f", "d"]                    # files, directories; default: files
-action = "webhook"                    # mail, nats, redis, kafka; slurm; or an action that has a folder
+action = "webhook"                    # mail, nats, redis, kafka, transfer; slurm; or an action that has a folder
 endpoint = "data-managers"            # of the file that [actions] endpoints names
 with = {}                             # what the action itself wants to know
 body = { path = "{path}" }            # JSON with fields in it; default: all that is known of the object
@@ -34,7 +34,7 @@ from typing import Any
 from lustre_events.config.nearest import nearest
 from lustre_events.config.tables import Location, key, values
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules import batch_scripts, containers, templates
+from lustre_events.domain.rules import batch_scripts, containers, templates, transfers
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.complete import LATE, REPORT, read_complete
 from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, Condition, conditions_of
@@ -123,13 +123,7 @@ def action_rule(
     if read_with is None:
         raise location.unknown(f"action {entry.action!r}", entry.action, [*readers])
     on = _triggers(location.at("on"), table.get("on", [CONTENT]))
-    if entry.action in known.kinds:
-        _check_endpoint(location, entry, known)
-        containers.check_none(location, entry.outputs)
-    elif entry.action in known.of_workers:
-        batch_scripts.check(location, table, on, author)
-    else:
-        containers.check(location, table, entry.outputs, on, author)
+    _check_action(location, table, entry, on, known)
     _check_query(location, entry, on, known)
     complete = read_complete(location, table, on, author)
     granted = author.allowance.endpoints[entry.endpoint] if author is not None else ()
@@ -154,8 +148,26 @@ def action_rule(
     )  # fmt: skip
 
 
+def _check_action(
+    location: Location, table: Mapping[str, Any], entry: _Entry, on: frozenset[str], known: ActionNames
+) -> None:
+    """Refuse what is not for the action that a rule names."""
+    if entry.action in known.kinds:
+        _check_endpoint(location, entry, known)
+        containers.check_none(location, entry.outputs)
+    elif entry.action == transfers.KIND:
+        transfers.check(location, table, on)
+        _check_endpoint(location, entry, known)
+    elif entry.action in known.of_workers:
+        batch_scripts.check(location, table, on, known.author)
+    else:
+        containers.check(location, table, entry.outputs, on, known.author)
+
+
 def _endpoint_of(location: Location, entry: _Entry, settings: Mapping[str, Any], known: ActionNames) -> str:
     """Return the endpoint that a rule names, or what stands for one."""
+    if entry.action == transfers.KIND:
+        return transfers.endpoint_name(entry.endpoint)
     if entry.action in known.of_workers:
         return batch_scripts.endpoint_of(location.at("with"), settings, known.endpoints)
     return entry.endpoint or containers.endpoint_name(entry.action)
@@ -206,19 +218,32 @@ def _check_endpoint(location: Location, entry: _Entry, known: ActionNames) -> No
         raise location.at("endpoint").refusal(
             f"is {entry.endpoint!r}, which the site does not grant to {author.name}; granted are: {granted}"
         )
-    if entry.endpoint not in endpoints:
-        raise location.at("endpoint").refusal(
-            f"is {entry.endpoint!r}, which is none{unknown(entry.endpoint, endpoints)}"
-        )
-    kind = endpoints[entry.endpoint].kind
+    name = _endpoint_named(location, entry, endpoints)
+    kind = endpoints[name].kind
     if kind != entry.action:
         raise location.at("endpoint").refusal(
             f"is {entry.endpoint!r}, one for {kind}; {entry.action} needs its own kind"
         )
-    if author is None and endpoints[entry.endpoint].for_authors:
+    if author is None and endpoints[name].for_authors:
         raise location.at("endpoint").refusal(
             f"is {entry.endpoint!r}, which writes to the user whose own rule it is; the site needs another one"
         )
+
+
+def _endpoint_named(location: Location, entry: _Entry, endpoints: Mapping[str, Endpoint]) -> str:
+    """Return the name that an endpoint has among all of them. Raises `location.error`: it is none."""
+    copied_to = transfers.endpoint_name(entry.endpoint)
+    name = copied_to if copied_to in endpoints else entry.endpoint
+    if name in endpoints:
+        return name
+    others = list(endpoints)
+    if entry.action == transfers.KIND:
+        others = [found for each in endpoints if (found := transfers.target_of(each))]
+    if others or entry.action != transfers.KIND:
+        raise location.at("endpoint").refusal(f"is {name!r}, which is none{unknown(name, others)}")
+    raise location.at("action").refusal(
+        "needs [actions] transfers = true, and an endpoint of this kind in the file of endpoints"
+    )
 
 
 def _triggers(location: Location, given: Any) -> frozenset[str]:

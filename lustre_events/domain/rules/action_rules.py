@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lustre_events.domain.rules import batch_scripts
+from lustre_events.domain.rules import batch_scripts, transfers
 from lustre_events.domain.rules.complete import REPORT, Complete
 from lustre_events.domain.rules.conditions import Condition, File
 from lustre_events.domain.rules.grants import EVERYBODY, MOST_BODY, Author
@@ -89,8 +89,8 @@ class ActionRule:
 
     @property
     def works_alone(self) -> bool:
-        """Whether only one of its runs works on a file: two would publish there."""
-        return bool(self.outputs) or self.submits
+        """Whether only one of its runs works on a file: two would publish there, or copy it twice."""
+        return bool(self.outputs) or self.submits or bool(transfers.target_of(self.endpoint))
 
     @property
     def viewers(self) -> tuple[str, ...]:

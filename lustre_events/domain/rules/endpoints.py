@@ -23,11 +23,15 @@
     topic = "files"
     secret = "/etc/lustre-events/secrets/pipeline"   # a file with USER:PASSWORD
 
+    [endpoint.archive]                               # transfers.py
+    kind = "transfer"
+    url = "rsync://archive.example.org/incoming"
+
     [grant.everybody]                                # grants.py
     users = ["*"]
     endpoints = ["myself"]
 
-Secrets are named by their files, and only the courier reads those.
+Secrets are named by their files, and only the courier reads those; of transfers only the file workers.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ from urllib.parse import urlsplit
 from lustre_events.config.nearest import nearest
 from lustre_events.config.tables import Location, key, values
 from lustre_events.config.toml_text import read_toml
+from lustre_events.domain.rules import transfers
 from lustre_events.errors import ConfigError
 
 SCHEMES = {
@@ -48,11 +53,15 @@ SCHEMES = {
     "nats": ("tls", "nats"),
     "redis": ("rediss", "redis"),
     "kafka": ("kafkas", "kafka"),
+    transfers.KIND: transfers.SCHEMES,
 }
 """Kinds of endpoints, and how their URLs begin."""
 NEEDED = {"mail": ("sender", "to"), "nats": ("subject",), "redis": ("stream",), "kafka": ("topic",)}
 """Keys that a kind must have, and no other may."""
-OPTIONAL = {"redis": ("max_length",), "kafka": ("mechanism",)}
+OPTIONAL = {
+    "redis": ("max_length",), "kafka": ("mechanism",),
+    transfers.KIND: ("program", "config", "bandwidth", "checksum"),
+}  # fmt: skip
 """Keys that a kind may have, and no other."""
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _SUBJECT = re.compile(r"[^\s.*>\x00-\x1f]+(\.[^\s.*>\x00-\x1f]+)*\Z")
@@ -63,6 +72,8 @@ _ADDRESS = re.compile(r"[^\s@<>,;\"\\\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}\Z")
 USER = "{user}"
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _DAY = 86_400
+_MOST_SECONDS = 300
+"""Longest time of one attempt of the courier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +83,7 @@ class _Entry:
     secret: str = key("", longest=1_000)
     private: bool = False
     ca: str = key("", longest=1_000)
-    timeout_seconds: float = key(10.0, least=0.1, most=300)
+    timeout_seconds: float = key(10.0, least=0.1, most=_DAY)
     at_once: int = key(4, least=1, most=64)
     per_minute: int = key(0, least=0, most=10_000_000)
     sender: str = key("", fits=lambda text: not text or _ADDRESS.match(text), expected="write NAME@HOST")
@@ -84,6 +95,13 @@ class _Entry:
     topic: str = key("", fits=lambda text: not text or _TOPIC.match(text),
                      expected="write a-z, A-Z, 0-9, dots, - and _, at most 249")  # fmt: skip
     mechanism: str = key("PLAIN", choices=MECHANISMS)
+    program: str = key("", longest=1_000, fits=lambda text: not text or text.startswith("/"),
+                       expected="write an absolute path")  # fmt: skip
+    config: str = key("", longest=1_000, fits=lambda text: not text or text.startswith("/"),
+                      expected="write an absolute path")  # fmt: skip
+    bandwidth: str = key("", fits=lambda text: not text or transfers.BANDWIDTH.match(text),
+                         expected="write bytes a second with k, M or G, e.g. 50M")  # fmt: skip
+    checksum: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +125,10 @@ class Endpoint:
         max_length: of Redis: about how many events stay in the stream; 0: all.
         topic: of Kafka: what events are written to.
         mechanism: of Kafka: how it logs in.
+        program: of transfers: the program that copies; empty: the usual one.
+        config: of transfers: a file that tells rclone its remotes.
+        bandwidth: of transfers: most bytes a second, with k, M or G behind; empty: any number.
+        checksum: of transfers: whether what is there already is compared by its content, not by size and time.
     """
 
     name: str
@@ -125,6 +147,10 @@ class Endpoint:
     max_length: int = 0
     topic: str = ""
     mechanism: str = "PLAIN"
+    program: str = ""
+    config: str = ""
+    bandwidth: str = ""
+    checksum: bool = False
 
     @property
     def for_authors(self) -> bool:
@@ -143,6 +169,8 @@ class Endpoint:
     def where(self) -> str:
         """Scheme, host and port: what may be shown to everybody who sees the rules."""
         parts = urlsplit(self.url)
+        if self.kind == transfers.KIND and parts.scheme != "rsync":
+            return self.url
         return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
 
 
@@ -174,8 +202,16 @@ def _endpoint(name: str, table: Mapping[str, object], origin: str) -> Endpoint:
     location = Location(origin, f"[endpoint.{name}]")
     if not _NAME.match(name):
         raise ConfigError(f"{origin}: {name!r} is not a name of an endpoint; take a-z, 0-9, - and _, at most 64")
-    found = Endpoint(name, **values(_Entry, table, location))
+    usual = {"timeout_seconds": transfers.SECONDS} if table.get("kind") == transfers.KIND else {}
+    found = Endpoint(name, **(usual | values(_Entry, table, location)))
     _check_url(found, location)
+    if found.kind in NEEDED:
+        _check_short(found, location)
+    if found.kind == transfers.KIND:
+        own = {"secret": found.secret, "config": found.config}
+        transfers.check_url(location, found.url, **own, private=found.private)
+    elif found.timeout_seconds > _MOST_SECONDS:
+        raise location.at("timeout_seconds").refusal(f"must be at most {_MOST_SECONDS}")
     _check_keys(found, table, location)
     return found
 
@@ -196,7 +232,7 @@ def _check_url(endpoint: Endpoint, location: Location) -> None:
     schemes = SCHEMES[endpoint.kind]
     try:
         parts = urlsplit(endpoint.url)
-        host, _ = parts.hostname, parts.port
+        host, _ = parts.hostname or parts.scheme == "file", parts.port  # of those a path is enough
     except ValueError as exc:
         raise location.at("url").refusal(f"is no URL: {exc}") from exc
     if parts.scheme not in schemes or not host:
@@ -205,8 +241,6 @@ def _check_url(endpoint: Endpoint, location: Location) -> None:
         raise location.at("url").refusal(
             "has a user or password in it; write them into a file, and name it in secret"
         )
-    if endpoint.kind in NEEDED:
-        _check_short(endpoint, location)
     if not endpoint.url.isascii() or any(each <= " " for each in endpoint.url) or parts.fragment:
         raise location.at("url").refusal("has a space, a # or a letter that no URL has; write those as %XX")
 

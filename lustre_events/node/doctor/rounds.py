@@ -19,7 +19,17 @@ from lustre_events.index.opening import search_lag
 from lustre_events.index.urls import is_postgresql, shown, sqlite_path
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node import status_report, wiring
-from lustre_events.node.doctor import changelog, extractor_images, node, redis, service, slurm_client, space, units
+from lustre_events.node.doctor import (
+    changelog,
+    extractor_images,
+    node,
+    redis,
+    service,
+    slurm_client,
+    space,
+    transfer_programs,
+    units,
+)
 from lustre_events.node.doctor.findings import Finding, info, ok, refused, warning
 from lustre_events.node.roles import EXAMINED, ROLES
 
@@ -168,6 +178,8 @@ def _worker(settings: Settings, _url: str) -> Iterator[Finding]:
     own = settings.worker
     if settings.actions.slurm_scripts:
         yield from slurm_client.look(Path(settings.actions.slurm_scripts))
+    if settings.actions.transfers:
+        yield from transfer_programs.look(wiring.endpoints(settings), Path(own.approved))
     yield from node.runtime(own.runtime)
     if own.runtime != "apptainer":
         return

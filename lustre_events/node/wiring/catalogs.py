@@ -32,13 +32,15 @@ def catalog(settings: Settings) -> Catalog:
             subscriptions(settings),
             {name: kind.read_with for name, kind in OF_WORKERS.items()},
             Path(settings.actions.slurm_scripts) if settings.actions.slurm_scripts else None,
+            settings.actions.transfers,
         )
     )
 
 
 def has_actions_of_workers(settings: Settings) -> bool:
     """Whether file workers have actions to run here."""
-    return bool(settings.actions.folders or settings.actions.slurm_scripts)
+    own = settings.actions
+    return bool(own.folders or own.slurm_scripts or own.transfers)
 
 
 def subscriptions(settings: Settings) -> SubscriptionFolder:

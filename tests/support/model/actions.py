@@ -40,6 +40,7 @@ ENDPOINTS = {
     ),
     "container:calibrate": containers.endpoint("calibrate", 60, 2),
     "slurm:reduce.sh": batch_scripts.endpoint("reduce.sh"),
+    "transfer:archive": Endpoint("transfer:archive", "transfer", "file:///archive", timeout_seconds=60),
 }
 KNOWN = ActionNames(
     {name: kind.read_with for name, kind in KINDS.items()}, ENDPOINTS, check_query,

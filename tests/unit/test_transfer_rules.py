@@ -1,0 +1,141 @@
+"""Rules of `transfer` and their endpoints: what they may say, what a worker is told, what an exit code means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from lustre_events.actions.kinds.transfer import read
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED
+from lustre_events.actions.transfer_commands import verdict
+from lustre_events.domain.rules import endpoints
+from lustre_events.domain.rules.file_workers import work_of
+from lustre_events.domain.rules.rule_file import HERE, parse
+from lustre_events.errors import ConfigError
+from tests.support.index.places import IndexPlace
+from tests.support.model.actions import ALICE, KNOWN, ActionRig, action_rig, own_rules_of, rules_of
+from tests.support.records import builders as b
+
+
+def rule(more: str = "", given: str = "") -> str:
+    return f'[[rule]]\nname = "ship"\naction = "transfer"\nendpoint = "archive"\nwith = {{ {given} }}\n{more}'
+
+
+def endpoint(more: str, url: str = "rsync://a.example.org/in") -> str:
+    return f'[endpoint.archive]\nkind = "transfer"\nurl = "{url}"\n{more}'
+
+
+@pytest.fixture
+def rig(index_place: IndexPlace) -> Iterator[ActionRig]:
+    found = action_rig(index_place, rule("batch = 10\n", 'strip = "/proj/"'))
+    yield found
+    found.close()
+
+
+def test_what_a_file_worker_is_told(rig: ActionRig) -> None:
+    """Files go out together, each with its FID and its bytes as a hint; those that fail together go alone."""
+    rig.tell(b.create(1, name=b"a \xff.h5"), b.create(2, name=b"b.h5"))
+    (delivery,) = rig.take()
+    orders = [read(event.body) for event in delivery.events]
+    assert (delivery.endpoint, work_of(delivery.endpoint)) == ("transfer:archive", "archive")
+    assert {(each.path, each.fid, each.strip) for each in orders} == {
+        ("/a%20%FF.h5", str(b.fid_of(1)), "proj"), ("/b.h5", str(b.fid_of(2)), "proj"),
+    }  # fmt: skip
+    rig.reply([delivery], REFUSED, error="rsync ended with 23", together=1)
+    assert [len(each.events) for each in rig.take()] == [1, 1]
+
+
+def test_a_user_copies_own_files_to_what_the_site_grants() -> None:
+    """A user's rule names a granted endpoint and no other."""
+    granted = replace(ALICE, allowance=replace(ALICE.allowance, endpoints={"archive": ()}))
+    (found,) = own_rules_of(rule(), granted).actions.by_name.values()
+    assert (found.endpoint, found.author) == ("transfer:archive", granted)
+    with pytest.raises(ConfigError, match="does not grant"):
+        own_rules_of(rule())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (rule().replace('"archive"', '"archvie"'), "did you mean archive"),
+        (rule().replace('"archive"', '"beamline"'), "one for webhook; transfer needs its own kind"),
+        (rule().replace('"transfer"', '"mail"'), "one for transfer; mail needs its own kind"),
+        (rule('outputs = "."\n'), "is not for transfer"),
+        (rule('body = "x"\n'), "is not for transfer"),
+        (rule('on = "removed"\n'), "copies a file that is there"),
+        (rule('types = ["f", "d"]\n'), "copies files only"),
+        (rule(given='strip = "proj"'), "no directory"),
+        (rule(given='strip = "/a/../b"'), "with . or .. in it"),
+        (rule(given='stripe = "/a"'), "did you mean strip"),
+    ],
+)
+def test_a_wrong_rule_of_transfer(text: str, words: str) -> None:
+    """What a rule of transfer cannot say is refused in one sentence."""
+    with pytest.raises(ConfigError, match=words):
+        rules_of(text)
+
+
+def test_without_the_setting_no_rule_copies() -> None:
+    """Where transfers are off the sentence says how they are turned on."""
+    off = replace(KNOWN, endpoints={})
+    with pytest.raises(ConfigError, match=r"\[actions\] transfers = true"):
+        parse(rule(), "rules", (), HERE, "", off)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (endpoint("", "rsync://a.example.org/"), "rsync://HOST/MODULE"),
+        (endpoint("", "rsync://a.example.org/m/../x"), "has . or .. in its path"),
+        (endpoint("", "rsync://u:p@a.example.org/m"), "has a user or password"),
+        (endpoint("", "file://archive/in"), "three slashes"),
+        (endpoint("", "file:///"), "three slashes"),
+        (endpoint("", "ssh://a.example.org/in"), "must begin with"),
+        (endpoint("", "rclone://store/x"), "must name a file of rclone with .store."),
+        (endpoint('config = "/c"\n', "rclone://store/x"), "private must be true"),
+        (endpoint('config = "/c"\nprivate = true\n', "rclone://-x/x"), "of a remote take"),
+        (endpoint('secret = "/s"\n', "file:///a"), "is for rsync:// only"),
+        (endpoint('program = "rsync"\n'), "absolute path"),
+        (endpoint('bandwidth = "--rsh=x"\n'), "bytes a second"),
+        (endpoint('topic = "x"\n'), "is for kafka only"),
+        ('[endpoint.a]\nkind = "webhook"\nurl = "https://a.example.org/"\ntimeout_seconds = 301\n', "at most 300"),
+    ],
+)
+def test_a_wrong_endpoint(text: str, words: str) -> None:
+    """What no endpoint for transfers can be is refused in one sentence that names the key."""
+    with pytest.raises(ConfigError, match=words):
+        endpoints.parse(text, "endpoints.toml")
+
+
+def test_an_endpoint_has_an_hour_unless_it_says_otherwise() -> None:
+    """A large file takes its time; who sends messages has seconds as before."""
+    found = endpoints.parse(endpoint("") + '[endpoint.b]\nkind = "webhook"\nurl = "https://b.example.org/"\n', "e")
+    assert (found["archive"].timeout_seconds, found["b"].timeout_seconds) == (3600, 10)
+    assert endpoints.parse(endpoint("timeout_seconds = 7200\n"), "e")["archive"].timeout_seconds == 7200
+
+
+@pytest.mark.parametrize(
+    ("scheme", "code", "said", "outcome", "of_file"),
+    [
+        ("rsync", 0, "", OK, False), ("rsync", 1, "", ENDPOINT, False), ("file", 2, "", ENDPOINT, False),
+        ("rsync", 5, "@ERROR: auth failed on module m", ENDPOINT, False),
+        ("rsync", 5, "@ERROR: max connections (4) reached -- try again later", AGAIN, False),
+        ("rsync", 10, "Connection refused (111)", AGAIN, False), ("rsync", 30, "", AGAIN, False),
+        ("file", 11, "No space left on device (28)", AGAIN, True), ("rsync", 24, "vanished", AGAIN, True),
+        ("rsync", 23, "send_files failed to open: Permission denied (13)", REFUSED, True),
+        ("rsync", 23, "File name too long (36)", REFUSED, True), ("rsync", 23, "read errors mapping", AGAIN, True),
+        ("rsync", -15, "", AGAIN, False), ("rsync", 99, "", AGAIN, False),
+        ("rclone", 1, "didn't find section in config file", ENDPOINT, True), ("rclone", 5, "", AGAIN, False),
+        ("rclone", 1, "permission denied", REFUSED, True), ("rclone", 6, "an error", AGAIN, True),
+        ("rclone", 7, "account suspended", ENDPOINT, False), ("rclone", 8, "", AGAIN, False),
+    ],
+)  # fmt: skip
+def test_how_a_program_ends_is_that_of_its_run(
+    scheme: str, code: int, said: str, outcome: str, of_file: bool
+) -> None:
+    """Each exit code is what the guide says; words count only where a code means several things."""
+    found = verdict(scheme, "rsync", code, said)
+    assert (found.outcome, found.of_file and outcome != ENDPOINT) == (outcome, of_file and outcome != ENDPOINT)
+    assert outcome == OK or "ended" in found.error
