@@ -108,5 +108,6 @@ def test_the_version_stands_once() -> None:
 
     assert lustre_events("--version").stdout.decode().split()[-1] == version
     assert [str(path.relative_to(REPOSITORY)) for path in files
-            if path not in {CONSTRAINTS, WHEELHOUSE} and path.suffix not in {".pyc", ".bin"} and literal.search(path.read_bytes())
+            if path not in {CONSTRAINTS, WHEELHOUSE} and path.suffix not in {".pyc", ".bin"}
+            and literal.search(path.read_bytes())
             ] == ["pyproject.toml"]  # fmt: skip
