@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write the samples of tables, arrays, images and FITS anew: small files of every kind, the same bytes each time.
 
-Needs h5py, netCDF4, pyarrow, pillow, tifffile and astropy. All contents are made up here.
+Needs h5py, netCDF4, pyarrow, pillow, pillow-heif, tifffile and astropy. All contents are made up here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import netCDF4
 import numpy as np
+import pillow_heif
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tifffile
@@ -235,16 +236,11 @@ def described(folder: Path, colours: Image.Image) -> None:
     for name in ("photo.avif", "photo.tga", "photo.pcx", "photo.dds"):
         colours.save(folder / name)
     (folder / "plain.pgm.gz").write_bytes(gzip.compress(b"P5 4 2 255\n" + bytes(range(8)), mtime=0))
-    box = lambda kind, data: (len(data) + 8).to_bytes(4, "big") + kind + data  # noqa: E731 - a line is enough
-    sizes = b"".join(
-        box(b"ispe", bytes(4) + w.to_bytes(4, "big") + h.to_bytes(4, "big")) for w, h in ((80, 60), (800, 600))
-    )
-    links = bytes(4) + (2).to_bytes(4, "big") + bytes([0, 1, 1, 1]) + bytes([0, 2, 2, 2, 3])
-    properties = box(b"iprp", box(b"ipco", sizes + box(b"irot", b"\1")) + box(b"ipma", links))
-    meta = box(b"meta", bytes(4) + box(b"pitm", bytes(4) + b"\0\2") + properties)
-    (folder / "photo.heic").write_bytes(
-        box(b"ftyp", b"heic" + bytes(4) + b"mif1heic") + meta + box(b"mdat", bytes(64))
-    )
+    heic = pillow_heif.from_pillow(Image.new("RGB", (32, 32)))  # coded as 64 by 64, and cut
+    heic.add_from_pillow(colours.resize((81, 61)))
+    exif = Image.Exif()
+    exif[0x112] = 6  # turned to the right
+    heic.save(folder / "photo.heic", quality=30, primary_index=1, exif=exif.tobytes())
     ramp = np.arange(8 * 4, dtype="u1").reshape(4, 8)
     degrees = [
         (33550, "d", 3, (0.5, 0.5, 0.0), True), (33922, "d", 6, (0, 0, 0, -10.0, 50.0, 0), True),

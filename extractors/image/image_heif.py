@@ -51,12 +51,10 @@ def document(file: BinaryIO) -> dict[str, Any]:
             file.seek(length - 8, 1)
     if b"avif" in (brands[place : place + 4] for place in range(0, len(brands), 4)):
         raise ValueError("it is an AVIF variant that is not supported")
-    sizes, turned, primary = properties(meta)
+    sizes, primary = properties(meta)
     width, height = sizes.get(primary) or next(iter(sizes.values()), (0, 0))
     if not width or not height:
         raise ValueError("it is HEIF without the size of its picture, or cut off")
-    if turned.get(primary, 0) % 2:
-        width, height = height, width
     return {
         "format": "heif",
         "brand": facts.text(brands[:4].decode("latin-1")) or "unknown",
@@ -65,8 +63,8 @@ def document(file: BinaryIO) -> dict[str, Any]:
     }
 
 
-def properties(meta: bytes) -> tuple[dict[int, tuple[int, int]], dict[int, int], int]:
-    """Return size and quarter turns by item, and the number of the picture that counts."""
+def properties(meta: bytes) -> tuple[dict[int, tuple[int, int]], int]:
+    """Return sizes by item, and the number of the picture that counts."""
     found: list[tuple[bytes, bytes]] = []
     links: dict[int, list[int]] = {}
     primary = 0
@@ -79,23 +77,23 @@ def properties(meta: bytes) -> tuple[dict[int, tuple[int, int]], dict[int, int],
                     found = list(boxes(data))
                 elif inner == b"ipma":
                     links |= associations(data)
-    return *described(found, links), primary
+    sizes = {item: size([found[place - 1] for place in places if 0 < place <= len(found)])
+             for item, places in links.items()}  # fmt: skip
+    return {item: each for item, each in sizes.items() if all(each)}, primary
 
 
-def described(
-    found: list[tuple[bytes, bytes]], links: dict[int, list[int]]
-) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
-    """Return size and quarter turns by item, from the properties that it is linked to."""
-    sizes: dict[int, tuple[int, int]] = {}
-    turned: dict[int, int] = {}
-    for item, places in links.items():
-        for place in places:
-            kind, content = found[place - 1] if 0 < place <= len(found) else (b"", b"")
-            if kind == b"ispe" and len(content) >= 12:
-                sizes[item] = struct.unpack_from(">II", content, 4)
-            elif kind == b"irot" and content:
-                turned[item] = content[0] & 3
-    return sizes, turned
+def size(described: list[tuple[bytes, bytes]]) -> tuple[int, int]:
+    """Return the size of a picture as it is shown: the coded one, cut and turned as its properties say."""
+    width = height = 0
+    for kind, content in described:
+        if kind == b"ispe" and len(content) >= 12:
+            width, height = struct.unpack_from(">II", content, 4)
+        elif kind == b"clap" and len(content) >= 16:
+            across, by, down, of = struct.unpack_from(">4I", content)
+            width, height = (min(width, across // by), min(height, down // of)) if by and of else (width, height)
+        elif kind == b"irot" and content and content[0] & 1:
+            width, height = height, width
+    return width, height
 
 
 def associations(data: bytes) -> dict[int, list[int]]:

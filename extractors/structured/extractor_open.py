@@ -1,20 +1,23 @@
 """What a file holds, expanded where it is compressed, in bounded memory.
 
 Families that read texts have this file in their folder, a copy of extractors/base/extractor_open.py, so that no
-image must be built anew; standard library only, and zstandard and pyarrow (for lz4) where the image has them.
+image must be built anew; standard library only, and zstandard, and lz4 or pyarrow, where the image has them.
 """
 
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
 import zlib
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 SAMPLE = 1 << 18  # bytes by which a form is told
 PIECE = 1 << 20
+FRAME_PIECE = 1 << 9  # of zstd and lz4: what it expands to is 16 MiB at most
 WINDOW_BYTES = 1 << 27  # of zstd, as its own program allows
 COMPRESSIONS = (
     (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -37,9 +40,7 @@ def compression_of(magic: bytes) -> str | None:
 
 def is_damage(exc: Exception) -> bool:
     """Whether an error of a stream that is expanded says that it is damaged, and not that it cannot be read now."""
-    if getattr(exc, "errno", None):
-        return False
-    return isinstance(exc, DAMAGED) or type(exc).__name__ == "ZstdError"  # imported for such files only
+    return isinstance(exc, DAMAGED) and not getattr(exc, "errno", None)
 
 
 def content_of(file: BinaryIO, compression: str, limit: int) -> bytes:
@@ -113,22 +114,100 @@ class Source(io.RawIOBase):
         return len(self.sample) < SAMPLE
 
 
+class Frames(io.RawIOBase):
+    """What the frames of a file hold, one after the other; a frame that is broken or torn is an OSError."""
+
+    def __init__(self, file: BinaryIO, new: Callable[[], Any], error: type[Exception]) -> None:
+        self._file = file
+        self._new = new
+        self._error = error
+        self._begin()
+
+    def _begin(self) -> None:
+        self._file.seek(0)
+        self._place = 0
+        self._frame: Any = None
+        self._left = b""
+        self._found = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer."""
+        while not self._found:
+            piece = self._left or self._file.read(FRAME_PIECE)
+            if not piece:
+                if self._frame:
+                    raise EOFError("it ends within a frame")
+                return 0
+            self._expand(piece)
+        part, self._found = self._found[: len(buffer)], self._found[len(buffer) :]
+        buffer[: len(part)] = part
+        self._place += len(part)
+        return len(part)
+
+    def seekable(self) -> bool:
+        """Say that it has places: going back begins anew."""
+        return True
+
+    def tell(self) -> int:
+        """Return the place in what is expanded."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place, or to the end where it is behind that, as gzip does."""
+        if whence == io.SEEK_END:
+            while self.read(PIECE):
+                pass
+        target = offset + (self._place if whence else 0)
+        if target < self._place:
+            self._begin()
+        while self._place < target and self.read(min(PIECE, target - self._place)):
+            pass
+        return self._place
+
+    def _expand(self, piece: bytes) -> None:
+        self._frame = self._frame or self._new()
+        try:
+            self._found = memoryview(self._frame.decompress(piece))
+        except self._error as exc:
+            raise OSError(f"{exc}") from None
+        self._left = self._frame.unused_data or b"" if self._frame.eof else b""
+        if self._frame.eof:
+            self._frame = None
+
+
 def expanding(file: BinaryIO, compression: str) -> Any:
     """Return a reader of what is compressed in `file`."""
     if compression == "zstd":
-        try:
-            import zstandard  # noqa: PLC0415 - only a few files need it
-        except ImportError:
-            raise ValueError(NO_READER.format("zstd")) from None
-
-        return zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(file, read_across_frames=True)
+        return _zstd(file)
     if compression == "lz4":
-        try:
-            import pyarrow as pa  # noqa: PLC0415 - as above
-        except ImportError:
-            raise ValueError(NO_READER.format("lz4")) from None
-
-        return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "lz4")
+        return _lz4(file)
     if compression == "gzip":
         return gzip.GzipFile(fileobj=file)
     return bz2.BZ2File(file) if compression == "bzip2" else lzma.LZMAFile(file)
+
+
+def _zstd(file: BinaryIO) -> Any:
+    try:
+        import zstandard  # noqa: PLC0415 - only a few files need it
+    except ImportError:
+        raise ValueError(NO_READER.format("zstd")) from None
+
+    new = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).decompressobj
+    return io.BufferedReader(Frames(file, new, zstandard.ZstdError), PIECE)
+
+
+def _lz4(file: BinaryIO) -> Any:
+    with contextlib.suppress(ImportError):
+        import lz4.frame  # noqa: PLC0415 - as above
+
+        return io.BufferedReader(Frames(file, lz4.frame.LZ4FrameDecompressor, RuntimeError), PIECE)
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - as above
+    except ImportError:
+        raise ValueError(NO_READER.format("lz4")) from None
+
+    return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "lz4")

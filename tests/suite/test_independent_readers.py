@@ -20,6 +20,7 @@ import h5py
 import netCDF4
 import nibabel
 import numpy as np
+import pillow_heif
 import pydicom
 import pypdf
 import pytest
@@ -97,6 +98,9 @@ def picture(path: Path) -> Facts:
     if path.suffix == ".tif":
         pixels = tifffile.imread(path, key=0)
         return {"width": pixels.shape[1], "height": pixels.shape[0], "bands": 1}
+    if path.suffix == ".heic":
+        width, height = pillow_heif.open_heif(path).size
+        return {"width": width, "height": height}
     with Image.open(path) as image:
         image.load()
         return {"width": image.width, "height": image.height, "bands": len(image.getbands())}
@@ -160,7 +164,8 @@ READERS: dict[str, tuple[Callable[[Path], Facts], Callable[[Facts], Facts], tupl
     "hdf5": (arrays, of_arrays, ("*",)),
     "fits": (sky, of_sky, ("*",)),
     "image": (picture, keys("width", "height", "bands"),
-              ("*.tif", "*.jpg", "*.png", "*.gif", "*.webp", "*.avif", "*.tga", "*.pcx", "*.dds", "*.gz", "*.xz")),
+              ("*.tif", "*.jpg", "*.png", "*.gif", "*.webp", "*.avif", "*.heic", "*.tga", "*.pcx", "*.dds", "*.gz",
+               "*.xz")),
     "genomics": (sequences, keys("sequences", "letters", "reads", "bases", "shortest", "longest"),
                  ("genome*", "proteins*", "reads*", "named*", "wrapped*", "windows*")),
     "medical": (medical, keys("dim", "bitpix", "Modality", "Rows", "Columns", "BitsStored", "Manufacturer"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pyproj
 import pytest
 import tifffile
@@ -28,6 +29,25 @@ SAMPLES = EXTRACTORS / "image" / "samples"
 quick = examples(40, HealthCheck.function_scoped_fixture)
 EPSG = [4326, 3857, 32601, 32632, 32660, 32701, 32733, 25828, 25832, 25838, 26910, 26923, 28355, 7855, 31965, 31976,
         31977, 31985]  # fmt: skip
+
+
+@quick
+@given(width=st.integers(1, 300), height=st.integers(1, 300), turned=st.integers(1, 8), more=st.booleans())
+def test_the_size_of_heic_is_that_of_the_picture_as_shown(
+    tmp_path: Path, *, width: int, height: int, turned: int, more: bool
+) -> None:
+    """A HEIC of any size, turned and among others, has the size that libheif says, and not that of its code."""
+    file = pillow_heif.from_pillow(Image.new("RGB", (width, height), (200, 100, 50)))
+    if more:
+        file.add_from_pillow(Image.new("RGB", (64, 200)))
+    exif = Image.Exif()
+    exif[0x112] = turned
+    file.save(tmp_path / "a", quality=30, exif=exif.tobytes())
+
+    found = image.extract(str(tmp_path / "a"))
+
+    assert (found["width"], found["height"]) == pillow_heif.open_heif(tmp_path / "a").size
+    assert {found["width"], found["height"]} == {width, height}
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TGA", "PCX", "DDS", "PPM", "TIFF"])

@@ -24,6 +24,14 @@ def test_lists_have_only_lines_that_are_built() -> None:
             assert re.fullmatch(r"#.*||deb [a-z0-9.+-]+|pip [a-z0-9-]+==[0-9.]+|drop usr/\S+", line), (name, line)
 
 
+def test_every_image_reads_what_is_compressed() -> None:
+    """Each image has a reader of zstd, and one of lz4."""
+    for name, lines in LISTS.items():
+        wheels = {line.removeprefix("pip ").partition("==")[0] for line in lines}
+        assert "zstandard" in wheels, name
+        assert wheels & {"lz4", "pyarrow"}, name
+
+
 def test_every_wheel_is_installed_by_its_hash(tmp_path: Path) -> None:
     """Each wheel of a list has its SHA-256, and a list with a wheel that has none is not built at all."""
     hashes = (EXTRACTORS / "images" / "wheels.hashes").read_text(encoding="utf-8")
