@@ -117,6 +117,7 @@ class Batch:
         self.counters: Counter[str] = Counter()
         self._now_ns = now_ns
         self._noted = noted_by_type(watched) if watched else {}
+        self._matter = self._noted.keys() | _MAY_MATTER if self._noted else frozenset[int]()
         self._moves: dict[bytes, Move] = {}
         self.came_from: dict[FID, tuple[FID, bytes]] = {}
         """The directory from which an object was renamed last, and the packed key of the record; if rules ask."""
@@ -290,12 +291,12 @@ class Batch:
 
     def _note(self, change: ObjectChange, kind: Kind, record: ChangelogRecord, stamp: bytes) -> None:
         """Take note of what rules ask for."""
-        noted, type_ = self._noted, record.type
-        if not noted or (type_ not in noted and type_ not in _MAY_MATTER):
+        type_ = record.type
+        if type_ not in self._matter:
             return
         if type_ in _ORIGINS:
             self._note_origin(record, stamp)
-        for trigger in triggers_of(type_, kind, noted):
+        for trigger in triggers_of(type_, kind, self._noted):
             if stamp > change.events.get(trigger, b""):
                 change.events[trigger] = stamp
 

@@ -15,7 +15,7 @@ from lustre_events.domain.rules import batch_scripts, transfers
 from lustre_events.domain.rules.complete import REPORT, Complete
 from lustre_events.domain.rules.conditions import Condition, File
 from lustre_events.domain.rules.grants import EVERYBODY, MOST_BODY, Author
-from lustre_events.domain.rules.prefilter import Prefilter
+from lustre_events.domain.rules.prefilter import NameFilter, Prefilter
 
 USERS = "/users"
 """The name of what stands for the rules of all users until it is known whose file it is; no rule is named so."""
@@ -153,6 +153,7 @@ class ActionRules:
     """All users with whose view rules look."""
     _quick: Prefilter = field(init=False)
     _quick_users: Prefilter = field(init=False)
+    _names: NameFilter = field(init=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -163,6 +164,7 @@ class ActionRules:
         put(self, "for_users", _for_users(own))
         put(self, "_quick", Prefilter(self.rules))
         put(self, "_quick_users", Prefilter(own))
+        put(self, "_names", self._quick.names | self._quick_users.names)
 
     def leaving_out(self, condition: Condition) -> ActionRules:
         """Return these rules with one more condition each."""
@@ -179,11 +181,11 @@ class ActionRules:
     @property
     def want_every_name(self) -> bool:
         """Whether a rule wants any name, so that names leave out nothing."""
-        return self._quick.names.every or self._quick_users.names.every
+        return self._names.every
 
     def may_be_named(self, name: bytes) -> bool:
         """Whether any rule could hold for something of this name."""
-        return self._quick.names.wanted(name) or self._quick_users.names.wanted(name)
+        return self._names.wanted(name)
 
     def may_happen_in(self, triggers: Collection[str], directory: bytes, name: bytes) -> bool:
         """Whether any rule could hold for something of this name in a directory, if one of these happens."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +32,20 @@ class NameFilter:
     """Each begins with a dot."""
     pattern: re.Pattern[bytes] | None
 
+    def __or__(self, other: NameFilter) -> NameFilter:
+        """Return what these and others want."""
+        patterns = {each.pattern.pattern for each in (self, other) if each.pattern is not None}
+        return _filter(self.every or other.every, self.endings | other.endings, patterns)
+
     def wanted(self, name: bytes) -> bool:
         """Whether a rule could hold for this name."""
         if self.every or (self.pattern is not None and self.pattern.match(name) is not None):
             return True
-        return bool(self.endings) and self._has_ending(name.lower())
-
-    def _has_ending(self, name: bytes) -> bool:
         # One look for each dot of the name, however many endings there are.
-        dot = name.find(b".")
+        dot = name.find(b".") if self.endings else -1
+        if dot < 0:
+            return False
+        name = name.lower()
         while dot >= 0:
             if name[dot:] in self.endings:
                 return True
@@ -140,8 +145,12 @@ def _names(rules: Sequence[ActionRule]) -> NameFilter:
             patterns.add(globs[0].pattern.pattern)
         else:
             every = True
+    return _filter(every, frozenset(endings), patterns)
+
+
+def _filter(every: bool, endings: frozenset[bytes], patterns: Collection[bytes]) -> NameFilter:
     pattern = re.compile(b"|".join(sorted(patterns)), re.DOTALL) if patterns and not every else None
-    return NameFilter(every, frozenset(endings), pattern)
+    return NameFilter(every, endings, pattern)
 
 
 def _said(rule: ActionRule, key: str) -> list[Any]:
