@@ -12,13 +12,14 @@ from tests.support.servers.postgresql import (
 )
 from tests.support.servers.redis import redis_server, redis_url, shared_redis_server, shared_valkey_server
 from tests.support.servers.roles import role_passwords, role_urls, roles_server
-from tests.support.service.images import all_images, base_image, open_folder
+from tests.support.service.images import all_images, base_image, demo_images, open_folder
 from tests.support.service.tiny_image import tiny_image
 from tests.support.turns import pytest_runtest_protocol
 
 __all__ = [
     "all_images",
     "base_image",
+    "demo_images",
     "empty_place",
     "index_place",
     "make_database",

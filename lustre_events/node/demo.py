@@ -26,8 +26,8 @@ from lustre_events.index import open_search
 from lustre_events.index.search.hits import Hit, ObjectView, printable
 from lustre_events.inspect import status
 from lustre_events.jobs.messages import STAT
-from lustre_events.node import demo_families
-from lustre_events.node.sandbox import Sandbox, Say, choose_runtime, sandbox
+from lustre_events.node import demo_families, demo_thumbnails
+from lustre_events.node.sandbox import Sandbox, Say, choose_runtime, is_built, sandbox
 
 DEADLINE_SECONDS = 50.0
 FAMILIES_SECONDS = 240.0
@@ -80,17 +80,23 @@ def run(images: Path, say: Say, *, keep: bool, full: bool = False) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs inherit it ignored
     runtime = choose_runtime(images, say)
     families = demo_families.chosen(images) if full else {}
-    rules = RULES + demo_families.rules(families)
+    pictures = runtime != "process" and is_built(images, demo_thumbnails.IMAGE)
+    rules = RULES + (demo_thumbnails.RULES if pictures else "") + demo_families.rules(families)
+    actions = demo_thumbnails.settings() if pictures else ""
     try:
         with (
             _listening() as (url, told),
-            sandbox("demo", rules, images, runtime, endpoints=ENDPOINTS.format(url=url)) as box,
+            sandbox("demo", rules, images, runtime, endpoints=ENDPOINTS.format(url=url), actions=actions) as box,
         ):
             say("Starting reader, dispatcher, worker and courier with a private Redis.")
             _story(box, runtime, say)
             if families:
                 _show_families(box, families, runtime, say)
             _say_what_was_told(box, told, say)
+            if pictures:
+                demo_thumbnails.show(box, say)
+            else:
+                say("\nNo pictures get thumbnails: that needs Apptainer, and the image `science` (make images).")
             if keep:
                 _keep(box, say)
     finally:

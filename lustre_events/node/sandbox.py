@@ -102,18 +102,23 @@ def choose_runtime(images: Path, say: Say) -> str:
     if not (shutil.which("apptainer") or shutil.which("singularity")):
         say("No Apptainer here: the extractors run as plain processes (every document says runtime: process).")
         return "process"
+    if not is_built(images, IMAGE):
+        say("The image could not be built (see above): the extractors run as plain processes instead.")
+        return "process"
+    say("Extractors run in Apptainer containers (runtime: apptainer).")
+    return "apptainer"
+
+
+def is_built(images: Path, name: str) -> bool:
+    """Build an image if it is not up to date; return whether it is there now."""
     done = subprocesses.run(
-        ["bash", shipped.build_script(), images, IMAGE],
+        ["bash", shipped.build_script(), images, name],
         BUILD_SECONDS,
         stdout=sys.stderr,
         stderr=None,
         environment=os.environ | {"VENV": sys.prefix},
     )
-    if done.returncode:
-        say("The image could not be built (see above): the extractors run as plain processes instead.")
-        return "process"
-    say("Extractors run in Apptainer containers (runtime: apptainer).")
-    return "apptainer"
+    return done.returncode == 0
 
 
 @contextlib.contextmanager
@@ -132,7 +137,8 @@ def sandbox(
         (folder / "rules.toml").write_text(rules)
         if endpoints:
             (folder / "endpoints.toml").write_text(endpoints)
-            more["actions"] = f'[actions]\nendpoints = "{folder}/endpoints.toml"\n'
+            named = f'endpoints = "{folder}/endpoints.toml"\n'
+            more["actions"] = f"[actions]\n{named}{more.get('actions', '')}"
         box.settings.write_text(_settings(folder, images.resolve(), runtime, more))
         with _running(box):
             yield box
@@ -161,6 +167,7 @@ job_lease_seconds = 10
 runtime = "{runtime}"
 images = "{images}"
 worker_ttl_seconds = 10
+approved = "{folder}/approved"
 {more.get("worker", "")}
 {more.get("actions", "")}
 """

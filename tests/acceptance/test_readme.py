@@ -27,11 +27,12 @@ def steady(text: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_demo_prints_what_readme_shows(base_image: Path) -> None:
+@pytest.mark.timeout(900)  # the first one builds the images
+def test_the_demo_prints_what_readme_shows(demo_images: Path) -> None:
     """The block below `make demo` is the beginning of what it prints."""
     command, shown = next(block for block in blocks("console") if block.startswith("$ make demo")).split("\n", 1)
 
-    done = lustre_events("demo", "--images", base_image, seconds=120)
+    done = lustre_events("demo", "--images", demo_images, seconds=120)
 
     assert command == "$ make demo"
     assert done.returncode == 0, done.stderr.decode()

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageChops, ImageStat
 
 from lustre_events.index import open_search
 from tests.support.need import need
@@ -198,6 +199,23 @@ class Demo:
         self.check_left()
         return said
 
+    def kept(self) -> str:
+        """Return what it said until its story has ended; it goes on."""
+        assert self.process.stdout is not None
+        said = []
+        for line in self.process.stdout:
+            said.append(line.decode())
+            if "End it with Ctrl-C" in said[-1]:
+                return "".join(said)
+        raise AssertionError("".join(said))
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C once: it must end well, and leave nothing."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        self.end(20)
+        assert self.process.returncode == 0
+        self.check_left()
+
     def check_left(self) -> None:
         """See that neither process nor folder is left."""
         wait_for(lambda: not processes_with(self.mark), 5, lambda: str(processes_with(self.mark)))
@@ -207,6 +225,20 @@ class Demo:
 def hits(said: str) -> list[int]:
     """Return how many hits each search had."""
     return [int(count) for count in re.findall(r"^\$ lustre-events search .*\((\d+) hits?\)$", said, re.MULTILINE)]
+
+
+def check_thumbnails(folder: Path) -> None:
+    """See that each picture has a small one beside it, that shows the same and belongs to the same user."""
+    whole = sorted(path for path in folder.glob("[!.]*") if ".thumb" not in path.name)
+    assert len(whole) == 2
+    for path in whole:
+        small = path.with_suffix(".thumb.png")
+        with Image.open(path) as picture, Image.open(small) as thumbnail:
+            assert max(thumbnail.size) == 160
+            again = picture.resize(thumbnail.size)
+            away = ImageStat.Stat(ImageChops.difference(again.convert("RGB"), thumbnail.convert("RGB"))).mean
+        assert max(away) < 10  # of 255
+        assert small.stat().st_uid == path.stat().st_uid
 
 
 def check_sums(said: str) -> None:
@@ -227,11 +259,16 @@ def path_without_containers(folder: Path) -> str:
 
 
 @pytest.mark.apptainer
-def test_demo_in_containers(open_folder: Path, base_image: Path) -> None:
-    """The demo prints its searches with hits and counters that add up, ends well and leaves nothing."""
+@pytest.mark.timeout(900)  # the first one builds the images
+def test_demo_in_containers(open_folder: Path, demo_images: Path) -> None:
+    """The demo prints its searches with hits and counters that add up; a container has made its thumbnails."""
     need("redis-server")
 
-    said = Demo(open_folder, os.environ["PATH"], (), "--images", base_image).output()
+    demo = Demo(open_folder, os.environ["PATH"], (), "--images", demo_images, "--keep")
+    said = demo.kept()
+    (pictures,) = open_folder.glob("*/files/pictures")
+    check_thumbnails(pictures)
+    demo.interrupt()
 
     assert "Apptainer containers" in said
     before, after = said.split("Now a directory is renamed")
@@ -282,13 +319,5 @@ def test_demo_stopped_in_the_middle_leaves_nothing(open_folder: Path, tmp_path: 
 def test_kept_demo_ends_with_one_interrupt(open_folder: Path, tmp_path: Path) -> None:
     """`--keep` goes on after its story, and one Ctrl-C ends it all."""
     demo = Demo(open_folder, path_without_containers(tmp_path / "bin"), (), "--keep")
-    assert demo.process.stdout is not None
-    for line in demo.process.stdout:
-        if b"End it with Ctrl-C" in line:
-            break
-
-    os.killpg(demo.process.pid, signal.SIGINT)
-    demo.end(20)
-
-    assert demo.process.returncode == 0
-    demo.check_left()
+    assert "No pictures get thumbnails: that needs Apptainer" in demo.kept()
+    demo.interrupt()

@@ -94,9 +94,10 @@ def test_the_installed_program_knows_the_same_extractors(program: Path, tmp_path
     assert not any(str(REPOSITORY) in each["folder"] for each in listed)
 
 
-def test_the_installed_program_shows_the_main_job(program: Path, base_image: Path, tmp_path: Path) -> None:
+@pytest.mark.timeout(900)  # the first one builds the images
+def test_the_installed_program_shows_the_main_job(program: Path, demo_images: Path, tmp_path: Path) -> None:
     """`demo` runs from an empty folder: files change, documents appear, searches follow."""
-    printed = run(program, "demo", "--images", base_image, folder=tmp_path, seconds=120)
+    printed = run(program, "demo", "--images", demo_images, folder=tmp_path, seconds=120)
 
     assert "/beamline/sample.h5  9792 bytes  [hdf5]" in printed
     assert printed.endswith("Stopped, and removed what the demo made.\n")

@@ -15,6 +15,7 @@ import pytest
 from lustre_events.catalog import manifest
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.jobs.messages import JobItem
+from lustre_events.node import demo_thumbnails
 from lustre_events.node.sandbox import default_images
 from lustre_events.sources.local_fid import fid_of_path
 from tests.support.need import missing, need
@@ -28,6 +29,12 @@ BUILD_SECONDS = 600
 def base_image() -> Path:
     """The folder with base.sif, built if it is not up to date."""
     return built_images("base")
+
+
+@pytest.fixture(scope="session")
+def demo_images() -> Path:
+    """The folder with the images that the demo needs, built if they are not up to date."""
+    return built_images("base", demo_thumbnails.IMAGE)
 
 
 @pytest.fixture(scope="session")
