@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
-from lustre_events.actions.delivery import Answer, Delivery, Parcel, decode_delivery, encode_answers
+from lustre_events.actions.delivery import (
+    MOST_NAMED_BYTES,
+    Answer,
+    Delivery,
+    Parcel,
+    decode_delivery,
+    encode_answers,
+)
 from lustre_events.actions.kinds import orders
 from lustre_events.actions.kinds.orders import RunOrder
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, UNTRIED, Attempt
@@ -127,7 +135,7 @@ class ActionExecutor:
     def _answer(self, delivery: Delivery, event: Parcel, attempt: Attempt) -> None:
         answer = Answer(
             event.run, delivery.attempt, attempt.outcome, attempt.status, attempt.error[:500],
-            attempt.retry_after_ns, handle=attempt.handle,
+            attempt.retry_after_ns, handle=attempt.handle, outputs=attempt.outputs, made=attempt.made,
         )  # fmt: skip
         while True:
             try:
@@ -198,8 +206,9 @@ class ActionExecutor:
 
     def _in_place(self, work: Assignment, account: Account | None) -> Attempt:
         place = work.place
-        if not as_owner(account, partial(publication.prepare, place, self.clock(), self.step), OutputsRefused):
-            return Attempt(OK)  # an attempt before this one has published
+        made = as_owner(account, partial(publication.prepare, place, self.clock(), self.step), OutputsRefused)
+        if made is not None:  # an attempt before this one has published
+            return _published(place, made)
         try:
             outcome = self._program(work, account)
             if outcome.status != "ok":
@@ -209,8 +218,7 @@ class ActionExecutor:
                 publication.publish, place, work.action.manifest.outputs, (facts.st_dev, facts.st_ino),
                 {"rule": work.order.rule, "key": work.order.key}, self.step, self.clock,
             )  # fmt: skip
-            as_owner(account, publish, OutputsRefused)
-            return Attempt(OK)
+            return _published(place, as_owner(account, publish, OutputsRefused))
         finally:
             as_owner(account, partial(publication.discard, place), OutputsRefused)
 
@@ -231,6 +239,14 @@ class ActionExecutor:
             if (folder / name / manifest.FILE_NAME).is_file():
                 return action_folders.load(folder / name)
         raise UnknownExtractor(f"no action {name!r} is installed here; see [actions] folders on this node")
+
+
+def _published(place: Place, names: Sequence[str]) -> Attempt:
+    """Return how an attempt ended that has published, with the paths of its outputs, as far as they may be told."""
+    paths = [b"/".join(part for part in (place.directory, os.fsencode(name)) if part) for name in names]
+    told = itertools.accumulate(map(len, paths))
+    few = tuple(path for path, size in zip(paths, told, strict=True) if size <= MOST_NAMED_BYTES)
+    return Attempt(OK, outputs=few, made=len(paths))
 
 
 def _failed(outcome: RunOutcome) -> Attempt:

@@ -69,8 +69,10 @@ def marker_of(path: bytes, action: str) -> bytes:
     return b".%b.%b.done" % (name, action.encode())
 
 
-def prepare(place: Place, now_ns: int, step: Step) -> bool:
-    """Make the attempt's directory, and look after what others have left; False: the run has published already.
+def prepare(place: Place, now_ns: int, step: Step) -> list[str] | None:
+    """Make the attempt's directory, and look after what others have left.
+
+    Return the names of what the run has published already; None: nothing, so go on.
 
     Raises:
         OutputsRefused: the target is not the owner's, or is none.
@@ -82,13 +84,14 @@ def prepare(place: Place, now_ns: int, step: Step) -> bool:
     raise OSError(errno.EAGAIN, "the directory of runs is removed again and again")
 
 
-def _prepare(place: Place, now_ns: int, step: Step) -> bool:
+def _prepare(place: Place, now_ns: int, step: Step) -> list[str] | None:
     with _opened(place, make=True) as (target, staging):
         run = run_of(place.name)
-        if _published(target, place.marker) == run:
+        published = _published(target, place.marker)
+        if published.get("run") == run:
             _clear(staging, [each for each in _names(staging) if run_of(each) == run])
             _remove_empty(target)
-            return False
+            return _outputs_of(published)
         for name in sorted(_attempts(staging), key=expiry_of):
             own = run_of(name) == run
             if not own and expiry_of(name) + LATE_NS > now_ns:
@@ -96,14 +99,13 @@ def _prepare(place: Place, now_ns: int, step: Step) -> bool:
             if not _has_plan(staging, name):
                 _clear(staging, [name, name + PLAN])
             elif own:
-                _finish(target, staging, name, step)
-                return False
+                return _finish(target, staging, name, step)
             else:
                 with contextlib.suppress(OSError, OutputsRefused):  # that run's own error
                     _finish(target, staging, name, step)
         os.mkdir(place.name, 0o700, dir_fd=staging)
         step("prepared")
-        return True
+        return None
 
 
 def publish(  # noqa: PLR0917 - adapters arrive as arguments
@@ -113,8 +115,8 @@ def publish(  # noqa: PLR0917 - adapters arrive as arguments
     about: dict[str, str],
     step: Step,
     clock: Callable[[], int] = time.time_ns,
-) -> int:
-    """Publish what an attempt has made; return how many files. `input_id`: device and inode of the input.
+) -> list[str]:
+    """Publish what an attempt has made; return the names. `input_id`: device and inode of the input.
 
     Raises:
         OutputsRefused: it is not what may be published.
@@ -139,8 +141,7 @@ def publish(  # noqa: PLR0917 - adapters arrive as arguments
             os.rename(b"new", MARKER, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
         step("planned")
-        _finish(target, staging, place.name, step)
-        return len(names)
+        return _finish(target, staging, place.name, step)
 
 
 def discard(place: Place) -> None:
@@ -152,17 +153,29 @@ def discard(place: Place) -> None:
         _remove_empty(target)
 
 
-def _finish(target: int, staging: int, name: bytes, step: Step) -> None:
-    """Move what is planned and not moved yet, and the plan last."""
+def _outputs_of(plan: dict[str, Any]) -> list[str]:
+    """Return the names of outputs that a plan has, which its owner could have written. Raises OutputsRefused."""
+    found = plan.get("outputs")
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise OutputsRefused("the plan of a run does not name its outputs")
+    if any("/" in each or "\0" in each or each in {"", ".", ".."} for each in found):
+        raise OutputsRefused("the plan of a run has an output with a / in it")
+    try:
+        "".join(found).encode(errors="surrogateescape")
+    except UnicodeEncodeError as exc:
+        raise OutputsRefused("the plan of a run has an output whose name is no bytes") from exc
+    return found
+
+
+def _finish(target: int, staging: int, name: bytes, step: Step) -> list[str]:
+    """Move what is planned and not moved yet, and the plan last; return the names of the outputs."""
     plan = _read_plan(staging, name)
-    marker = os.fsencode(plan["marker"])
+    marker, outputs = os.fsencode(plan["marker"]), _outputs_of(plan)
     if not marker.startswith(b"."):
         raise OutputsRefused("the plan of a run has a marker that is none")
     _unlink(marker, target)
     step("removed the old marker")
-    for each in map(os.fsencode, plan["outputs"]):
-        if b"/" in each or each in {b".", b".."}:
-            raise OutputsRefused("the plan of a run has an output with a / in it")
+    for each in map(os.fsencode, outputs):
         with contextlib.suppress(FileNotFoundError):  # it was moved before somebody was killed
             with _directory(staging, name) as made:
                 os.rename(each, each, src_dir_fd=made, dst_dir_fd=target)
@@ -175,6 +188,7 @@ def _finish(target: int, staging: int, name: bytes, step: Step) -> None:
     _clear(staging, [name, name + PLAN])
     step("cleared")
     _remove_empty(target)
+    return outputs
 
 
 def _remove_empty(target: int) -> None:
@@ -299,12 +313,12 @@ def _read_plan(staging: int, name: bytes) -> dict[str, Any]:
         return _read(folder, MARKER)
 
 
-def _published(target: int, marker: bytes) -> object:
-    """Return the id of the run whose outputs are complete in the target."""
+def _published(target: int, marker: bytes) -> dict[str, Any]:
+    """Return the plan of the run whose outputs are complete in the target; nothing: none are."""
     try:
-        return _read(target, marker).get("run")
+        return _read(target, marker)
     except (OSError, OutputsRefused):
-        return None
+        return {}
 
 
 def _read(folder: int, name: bytes) -> dict[str, Any]:

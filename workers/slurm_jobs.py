@@ -172,8 +172,8 @@ class SlurmJobs:
             return Attempt(ENDPOINT, error=readable(exc))
         caller = None if account is None else Caller(account.uid, account.gid, account.groups)
         options = {"output": "/dev/null", **order.options, "job-name": _name(event),
-                   "chdir": os.fsdecode(os.path.dirname(file.path))}  # fmt: skip  # noqa: PTH120 - bytes
-        words = [str(path), os.fsdecode(file.path), *order.arguments]
+                   "chdir": os.fsdecode(_place(file))}  # fmt: skip
+        words = [str(path), os.fsdecode(file.path), *self._words(order)]
         try:
             job = self.commands.submit([f"--{name}={value}" for name, value in options.items()], words, caller)
         except SlurmMissing as exc:
@@ -181,6 +181,15 @@ class SlurmJobs:
         except SlurmFailed as exc:
             return Attempt(_refusal(exc.said), error=readable(exc))
         return Attempt(STARTED, handle=str(Handle(job, uid, HELD)))
+
+    def _words(self, order: JobOrder) -> Iterator[str]:
+        """Yield the arguments of a job; paths of outputs as they are on this node."""
+        mount = self.files.mount.rstrip(b"/") + b"/"
+        for each in order.arguments:
+            if isinstance(each, str):
+                yield each
+            else:
+                yield from (os.fsdecode(mount + unquote_to_bytes(path)) for path in each)
 
     def _script(self, name: str) -> Path:
         """Return a script that nobody but the site can have written. Raises ConfigError."""
@@ -273,6 +282,11 @@ class SlurmJobs:
         except OwnerRefused as exc:
             raise SlurmFailed(str(exc)) from exc
         return None if account is None else Caller(account.uid, account.gid, account.groups)
+
+
+def _place(file: OpenFile) -> bytes:
+    """Return where a job begins: in the directory that it is about, or in that of its file."""
+    return file.path if file.facts()["type"] == "d" else os.path.dirname(file.path)  # noqa: PTH120 - bytes
 
 
 def _name(event: Parcel) -> str:

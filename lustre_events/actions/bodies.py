@@ -16,6 +16,7 @@ from lustre_events.actions.kinds.kind import Subject
 from lustre_events.domain.action_run import Run, Seen
 from lustre_events.domain.rules import templates
 from lustre_events.domain.rules.action_rules import ActionRule
+from lustre_events.domain.triggers import RENAMED
 from lustre_events.errors import ConfigError
 
 DEFAULT_BODY = {
@@ -28,7 +29,7 @@ DEFAULT_BODY = {
 def known_of(run: Run, path: bytes, seen: Seen, documents: Mapping[str, Any]) -> dict[str, Any]:
     """Return what texts of a body may name."""
     shown, encoding = text_of(path)
-    old = run.before.paths[0] if run.before is not None and run.before.paths and run.trigger == "renamed" else None
+    old = run.before.paths[0] if run.before is not None and run.before.paths and run.began == RENAMED else None
     return {
         "path": shown,
         "old_path": None if old is None else text_of(old)[0],
@@ -48,6 +49,7 @@ def known_of(run: Run, path: bytes, seen: Seen, documents: Mapping[str, Any]) ->
         "time": when(run.event_ns),
         "key": run.key,
         "files": run.files,
+        "outputs": None if run.outputs is None else [text_of(each)[0] for each in run.outputs],
         "doc": documents,
     }
 
@@ -62,7 +64,9 @@ def text_of(path: bytes) -> tuple[str, str | None]:
 
 
 def rendered(rule: ActionRule, run: Run, known: Mapping[str, Any]) -> bytes:
-    """Return what is sent. Raises ConfigError: it is too large."""
+    """Return what is sent. Raises ConfigError: it is too large, or names what is not known."""
+    if templates.asks(rule.body, "outputs") or templates.asks(rule.settings, "outputs"):
+        _check_outputs(run)
     data = templates.filled(DEFAULT_BODY if rule.body is None else rule.body, known)
     if rule.body is None:
         data = {name: value for name, value in data.items() if value is not None}
@@ -73,6 +77,18 @@ def rendered(rule: ActionRule, run: Run, known: Mapping[str, Any]) -> bytes:
             f"the body has {len(body)} bytes; {rule.most_body / 1024:g} KiB are the most, so name less in it"
         )
     return body
+
+
+def _check_outputs(run: Run) -> None:
+    if run.outputs is None:
+        raise ConfigError(
+            "it names {outputs}, and no run before it has said what it made; is its worker an older one?"
+        )
+    if run.made > len(run.outputs):
+        raise ConfigError(
+            f"it names {{outputs}}, and the run before it has made {run.made} files, more than can be named; let it"
+            " look into their directory instead"
+        )
 
 
 def place_of(path: bytes) -> bytes:

@@ -15,6 +15,8 @@ from lustre_events.errors import ConfigError
 
 VERSION = 1
 MOST_EVENTS = 1_000
+MOST_NAMED_BYTES = 32 << 10
+"""Of the paths of one run's outputs that an answer has."""
 
 
 class Parcel(msgspec.Struct, frozen=True, gc=False):
@@ -37,7 +39,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """How it went for one run; see `ledger.Attempt`."""
+    """How it went for one run; see `ledger.Attempt`. Outputs are bytes, which JSON has in base64."""
 
     run: str
     attempt: str
@@ -47,11 +49,16 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     retry_after_ns: int = 0
     together: int = 0
     handle: str = ""
+    outputs: tuple[bytes, ...] | None = None
+    made: int = 0
 
     @property
     def of_attempt(self) -> Attempt:
         """What the ledger wants to know of it."""
-        return Attempt(self.outcome, self.status, self.error, self.retry_after_ns, self.together, self.handle)
+        return Attempt(
+            self.outcome, self.status, self.error, self.retry_after_ns, self.together, self.handle, self.outputs,
+            self.made,
+        )  # fmt: skip
 
 
 class _Delivery(msgspec.Struct):
@@ -90,6 +97,8 @@ def decode_answers(data: bytes) -> list[Answer]:
             raise ConfigError(
                 f"an answer with the outcome {each.outcome[:40]!r}, which this dispatcher does not know"
             )
+        if sum(map(len, each.outputs or ())) > MOST_NAMED_BYTES or not 0 <= each.made < 1 << 31:
+            raise ConfigError("an answer that names too many outputs; dispatcher and worker may differ in version")
     return found
 
 

@@ -54,7 +54,7 @@ FIRST_LOOK_NS = 15 * SECOND_NS
 class Attempt:
     """How one attempt of one run ended. `together`: with how many other events it was sent.
 
-    `handle`: of STARTED: the job, which is looked at again after `retry_after_ns`.
+    `handle`: of STARTED: the job, which is looked at again after `retry_after_ns`. `outputs`, `made`: see Run.
     """
 
     outcome: str
@@ -63,6 +63,8 @@ class Attempt:
     retry_after_ns: int = 0
     together: int = 0
     handle: str = ""
+    outputs: tuple[bytes, ...] | None = None
+    made: int = 0
 
 
 def again(run: Run, newer: Run, settle_ns: int, settle_max_ns: int) -> Run:
@@ -127,6 +129,8 @@ def taken(run: Run, attempt: Attempt, now_ns: int) -> Run:
 
 def _tried(run: Run, attempt: Attempt, now_ns: int) -> Run:
     if attempt.outcome == OK:
+        if attempt.outputs is not None:
+            run = replace(run, outputs=attempt.outputs, made=max(attempt.made, len(attempt.outputs)))
         return _ended(run, DONE, now_ns, "", attempt.status)
     if attempt.outcome == GONE:
         return _ended(run, CANCELLED, now_ns, attempt.error, attempt.status)

@@ -18,7 +18,7 @@ def supersedes(newer: Run, older: Run) -> bool:
 
     A newer one that may turn out to be nothing new ends none before it is made: else nothing would be told.
     """
-    if newer.id == older.id or not newer.is_open:
+    if newer.id == older.id or not newer.is_open or newer.because != older.because:
         return False
     found = older.state == HELD and bool(older.hold)
     if newer.hold:  # a person may drop it
@@ -30,9 +30,9 @@ def supersedes(newer: Run, older: Run) -> bool:
 
 
 def _is_newer(newer: Run, older: Run) -> bool:
-    if newer.trigger == DOCUMENT:  # documents of one content are one event, however many there are
+    if newer.began == DOCUMENT:  # documents of one content are one event, however many there are
         return newer.generation > older.generation
-    return newer.trigger == DIRECTORY or (newer.trigger in STATES and newer.stamp > older.stamp)
+    return newer.began == DIRECTORY or (newer.began in STATES and newer.stamp > older.stamp)
 
 
 def is_in_doubt(run: Run) -> bool:

@@ -17,6 +17,7 @@ import msgspec
 from lustre_events.changelog.fid import FID
 from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
+from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.complete import Complete
 from lustre_events.domain.rules.conditions import EVENTS, Condition, File
 from lustre_events.domain.rules.review import ActionVerdict, Verdict, explain, explain_actions, unreachable
@@ -181,13 +182,21 @@ def _say(rules: Rules, file: File, type_: str, directory: Path | None = None, *,
 
 def _action_text(verdict: ActionVerdict, directory: Path | None) -> str:
     rule = verdict.rule
-    on = ", ".join(sorted(rule.on)) if rule.complete is None else f"a complete directory: {rule.complete.text}"
-    start = f"starts on {on}" if verdict.holds else "starts no run"
+    start = f"starts {_trigger_text(rule)}" if verdict.holds else "starts no run"
+    start += f", since rule {verdict.waits_for!r} before it starts none" if verdict.waits_for else ""
     lines = [f"  rule {rule.name!r} -> {rule.action} to {rule.endpoint}: {start}"]
     lines += [f"    {_line(*each)}" for each in verdict.conditions]
     if rule.complete is not None and verdict.holds and directory is not None and directory.is_dir():
         lines.append(f"    {_complete_text(rule.complete, directory)}")
     return "\n".join(lines)
+
+
+def _trigger_text(rule: ActionRule) -> str:
+    """Say when a rule starts that holds."""
+    if rule.after:
+        return f"after a run of rule {rule.after!r} has succeeded"
+    on = ", ".join(sorted(rule.on)) if rule.complete is None else f"a complete directory: {rule.complete.text}"
+    return f"on {on}"
 
 
 def _complete_text(complete: Complete, directory: Path) -> str:
@@ -233,6 +242,7 @@ def _json(file: File, verdicts: list[Verdict], actions: list[ActionVerdict]) -> 
         {
             "rule": verdict.rule.name,
             "on": sorted(verdict.rule.on),
+            "after": verdict.rule.after,
             "action": verdict.rule.action,
             "endpoint": verdict.rule.endpoint,
             "holds": verdict.holds,

@@ -117,10 +117,13 @@ def _chain(run: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[str]:
         yield f"  {when(run['failed_ns'])} the first of {run['attempts']} attempts failed"
     said = f": {printable(run['error'].encode())}" if run["error"] else ""
     yield f"  {when(run['ended_ns'] or run['due_ns'])} {'' if run['ended_ns'] else 'due, '}{run['state']}{said}"
+    yield from (f"  made: {printable(path.encode())}" for path in _outputs(run))
     yield from (f"  after: {run_line(each)}" for each in reversed(others) if each["event_ns"] >= run["event_ns"])
 
 
 def _cause(run: dict[str, Any]) -> str:
+    if run.get("parent"):
+        return f"run {run['parent'][:12]} had succeeded, whose chain began with {run['because']}"
     record = run["record"]
     cause = (
         "no record" if record is None else f"record {record['index']} of {record['mdt']} (epoch {record['epoch']})"
@@ -128,6 +131,11 @@ def _cause(run: dict[str, Any]) -> str:
     job = f", by job {printable(run['jobid'].encode())}" if run["jobid"] else ""
     more = f", and {run['merged']} more of it until the file had rested" if run["merged"] else ""
     return f"{cause}{job}: {run['trigger']}{more}"
+
+
+def _outputs(run: dict[str, Any]) -> list[str]:
+    """Return the paths of what a container made in this run, where it was one and they are known."""
+    return list(run.get("outputs") or ()) if run["endpoint"].startswith("container:") and run["ended_ns"] else []
 
 
 def when(time_ns: int) -> str:

@@ -23,6 +23,7 @@ from lustre_events.actions.figures import RuleFigures
 from lustre_events.actions.guards import Guards
 from lustre_events.actions.superseding import supersedes
 from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher import run_chains
 from lustre_events.dispatcher.run_views import as_seen_now
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
@@ -219,7 +220,9 @@ class ActionRuns:
             after.append(ledger.taken(run, answer.of_attempt, turn.now_ns))
             runs[run.id] = after[-1]
         self.figures.note(after, turn.now_ns)
-        put_runs(turn, before, self._newest_only(turn, after))
+        after = self._newest_only(turn, after)
+        put_runs(turn, before, after)
+        run_chains.follow(turn, self.rules, after)
         for (kind, name), why in wrong.items():
             self.hold(turn, Hold(kind, name, why, turn.now_ns, BY_ENDPOINT))
 

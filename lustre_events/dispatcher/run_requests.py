@@ -165,7 +165,8 @@ def shown_run(run: Run, paths: Sequence[bytes]) -> dict[str, Any]:
         "ended_ns": run.ended_ns, "attempts": run.attempts, "status": run.status, "error": run.error,
         "bytes": len(run.body), "merged": run.merged, "ready_ns": run.ready_ns, "failed_ns": run.failed_ns,
         "jobid": None if run.jobid is None else run.jobid.decode("utf-8", "backslashreplace"),
-        "record": _record(run.stamp), "handle": run.handle,
+        "record": _record(run.stamp), "handle": run.handle, "parent": run.parent, "because": run.because,
+        "outputs": None if run.outputs is None else [_text(path) for path in run.outputs], "made": run.made,
     }  # fmt: skip
 
 

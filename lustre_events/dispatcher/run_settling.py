@@ -17,6 +17,7 @@ from lustre_events.actions import bodies, ledger
 from lustre_events.actions.guards import HOUR_NS, MOST_AT_A_PLACE
 from lustre_events.actions.superseding import is_in_doubt, supersedes
 from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher import run_chains
 from lustre_events.dispatcher.action_runs import AT_ONCE, ActionRuns, site_first
 from lustre_events.dispatcher.directory_judging import DirectoryJudging
 from lustre_events.dispatcher.run_views import asks_documents, gone_as_seen, without_old_names
@@ -40,7 +41,7 @@ from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import USERS, ActionRule
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.rules.containers import MOST_DEPTH
-from lustre_events.domain.triggers import CONTENT, DIRECTORY, DOCUMENT, REMOVED
+from lustre_events.domain.triggers import AFTER, CONTENT, DIRECTORY, DOCUMENT, REMOVED
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.index.visibility import Viewer
@@ -122,15 +123,19 @@ class RunSettling:
                 continue
             runs = turn.transaction.due_runs(SETTLING, name, turn.now_ns, room)
             more |= len(runs) == AT_ONCE
-            if not runs:
-                continue
-            if name == USERS:
-                self._expand(turn, runs)
-            elif rule is None:
-                put_runs(turn, runs, [ledger.cancelled(run, turn.now_ns, "its rule is gone") for run in runs])
-            else:
-                self._ask(turn, rule, runs)
+            if runs:
+                self._settled(turn, name, rule, runs)
         return more or self.directories.unfinished
+
+    def _settled(self, turn: Turn, name: str, rule: ActionRule | None, runs: Sequence[Run]) -> None:
+        """Let runs of one rule that have settled become what they are."""
+        if name == USERS:
+            self._expand(turn, runs)
+        elif rule is None:
+            put_runs(turn, runs, [ledger.cancelled(run, turn.now_ns, "its rule is gone") for run in runs])
+        else:
+            run_chains.expand(turn, self._runs.rules, [run for run in runs if run_chains.stands_for_others(run)])
+            self._ask(turn, rule, [run for run in runs if not run_chains.stands_for_others(run)])
 
     def _hold_slow(self, turn: Turn) -> None:
         """Hold users' own rules whose queries cannot be asked."""
@@ -188,7 +193,8 @@ class RunSettling:
         if run.trigger == REMOVED:
             return self._gone(turn, rule, run, known, gone_as_seen(rule, run, sights))
         if row is None:
-            return None  # gone meanwhile
+            why = "the file is not there any more"
+            return ledger.cancelled(run, turn.now_ns, why) if run.trigger == AFTER else None
         generation, facts = known.facts.get(run.fid, (0, None))
         paths = seen_by_all(sights, run.fid, known.paths.get(run.fid, ()))
         in_doubt = not paths and any(sight.in_doubt for sight in sights)

@@ -14,6 +14,7 @@ from lustre_events.dispatcher.viewers import UserView, seen_by_all
 from lustre_events.domain.action_run import Run, Seen
 from lustre_events.domain.rules import templates
 from lustre_events.domain.rules.action_rules import ActionRule
+from lustre_events.domain.triggers import DOCUMENT
 
 
 def asks_documents(rule: ActionRule) -> bool:
@@ -45,7 +46,8 @@ def as_seen_now(turn: Turn, rule: ActionRule, run: Run, sights: Sequence[UserVie
     fid = run.fid
     paths = seen_by_all(sights, fid, turn.transaction.paths([fid]).get(fid, ()))
     sees = any(bodies.place_of(path) == run.place for path in paths)
-    reads = not (rule.query or asks_documents(rule)) or all(sight.reads(fid) for sight in sights)
+    of_document = rule.query or run.because == DOCUMENT
+    reads = not (of_document or asks_documents(rule)) or all(sight.reads(fid) for sight in sights)
     if sees and reads and _is_own(turn, rule, fid):
         return run
     if any(sight.in_doubt for sight in sights) and fid in turn.transaction.objects([fid]):

@@ -22,7 +22,7 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import OrderKey
-from lustre_events.domain.triggers import DIRECTORY
+from lustre_events.domain.triggers import AFTER, DIRECTORY
 
 SETTLING, WAITING, SENT, HELD = "settling", "waiting", "sent", "held"
 DONE, DEAD, SUPERSEDED, CANCELLED, EXPIRED, DROPPED = (
@@ -80,6 +80,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         depth: how many runs in a row, each woken by the one before, have led to it.
         hold: why it is held as soon as its rule holds; empty: it is not.
         members: a digest of what was in the directory that was complete. `files`: how many files.
+        parent: the key of the run that has succeeded, for one that is made `after` it; else empty.
+        because: the trigger with which its chain began; empty: it has no run before it.
+        outputs: paths of what a container has made, in this run or the last one before it in its chain, from the
+            mount point on; `made`: how many there are, more than are named perhaps. None: nobody has said.
     """
 
     id: str
@@ -117,6 +121,15 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     again: int = 0
     members: str = ""
     files: int | None = None
+    parent: str = ""
+    because: str = ""
+    outputs: tuple[bytes, ...] | None = None
+    made: int = 0
+
+    @property
+    def began(self) -> str:
+        """The trigger with which it, or its chain, began."""
+        return self.because or self.trigger
 
     @property
     def is_open(self) -> bool:
@@ -155,6 +168,11 @@ def key_of_found(rule: str, trigger: str, found: str) -> str:
 def key_of_directory(rule: str, fid: FID, members: str) -> str:
     """Return the idempotency key of a directory that was complete with these members."""
     return hashlib.sha256(f"{rule}\0{DIRECTORY}\0{fid}\0{members}".encode()).hexdigest()[:40]
+
+
+def key_after(rule: str, parent: str) -> str:
+    """Return the idempotency key of the run of a rule after the run with the key `parent`."""
+    return hashlib.sha256(f"{rule}\0{AFTER}\0{parent}".encode()).hexdigest()[:40]
 
 
 class RunsWanted(msgspec.Struct, frozen=True, gc=False):

@@ -21,6 +21,9 @@ DOCUMENT = "document"
 DIRECTORY = "directory"
 """A directory is complete, as its rule says: no record says that either."""
 
+AFTER = "after"
+"""The run of another rule, for the same object, has succeeded: no record says that either."""
+
 TRIGGERS = (CONTENT, CREATED, REMOVED, RENAMED, ATTRIBUTES, XATTR, HSM)
 """What `on` of a rule may say, about files and directories."""
 

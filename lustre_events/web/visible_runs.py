@@ -67,7 +67,7 @@ def _seen(run: Mapping[str, Any], view: ObjectView | None, who: Onlooker) -> Run
     if view is None and who.viewer.sees_all:
         gone = tuple(str(path).lstrip("/").encode() for path in run["paths"])
         return RunView(told, gone, there=False, own=own)
-    if view is None or (run["trigger"] == DOCUMENT and not view.documents):
+    if view is None or (DOCUMENT in {run["trigger"], run.get("because")} and not view.documents):
         return RunView({**told, "paths": [], "jobid": None}, (), there=False, own=True) if own else None
     job = told["jobid"] if view.facts is not None and view.facts.jobid is not None else None
     return RunView({**told, "jobid": job}, view.paths, there=True, own=own)

@@ -1,4 +1,7 @@
-"""docs/containers.md: its action, its image and its rule do what the page says, in a container, as the owner."""
+"""docs/containers.md: its action, its image and its rule do what the page says, in a container, as the owner.
+
+The rule of docs/chains.md comes after it.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.need import need
+from tests.support.pages import commands
+from tests.support.servers.http import Listener, listening
 from tests.support.servers.redis import login
 from tests.support.service.command import REPOSITORY, lustre_events
 from tests.support.service.service import PARTS, Service
@@ -25,6 +30,10 @@ BLOCKS = re.findall(
     r"^```(\w*)\n(.*?)^```", (REPOSITORY / "docs" / "containers.md").read_text(), re.DOTALL | re.MULTILINE
 )
 MANIFEST, SCHEMA, PROGRAM, DEFINITION, RULE, SETTINGS = (text for _, text in BLOCKS)
+CHAINS = (REPOSITORY / "docs" / "chains.md").read_text()
+(SHIP,) = re.findall(r"^```toml\n(.*?)^```", CHAINS, re.DOTALL | re.MULTILINE)
+(ASKED,) = re.findall(r"^```text\n(.*?)^```", CHAINS, re.DOTALL | re.MULTILINE)
+ENDPOINT = '[endpoint.beamline]\nkind = "webhook"\nurl = "{url}"\nprivate = true\n'
 OWNER = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 """Whose files they are."""
 GREEDY = (
@@ -39,11 +48,25 @@ def test_the_page_has_an_action_a_rule_and_settings() -> None:
     assert list(tomllib.loads(SETTINGS)) == ["actions"]
 
 
+def test_the_rules_say_what_the_page_on_chains_shows(open_folder: Path) -> None:
+    """Who asks about a file is told which rule would come after which, and where the chain would not begin."""
+    write_action(open_folder / "actions" / "calibrate")
+    service = Service(open_folder)
+    set_up(service, open_folder, "https://127.0.0.1:1")
+    (open_folder / "chain.toml").write_text(RULE + SHIP)
+    for words, printed in commands(ASKED):
+        named = [str(open_folder / word) if word == "chain.toml" else word for word in words[1:]]
+        done = lustre_events(*named, environment={"LUSTRE_EVENTS_CONFIG": str(service.config)})
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode().replace(f"{open_folder}/", "").splitlines() == printed
+
+
 @pytest.mark.apptainer
 @pytest.mark.timeout(180)
 def test_the_action_of_the_page_runs(base_image: Path) -> None:
-    """A raw file gets its calibrated one, made in a container as its owner, and what was made wakes no rule."""
+    """A raw file gets its calibrated one, made in a container as its owner; only the rule after it is woken."""
     with ExitStack() as stack:
+        listener = stack.enter_context(listening())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o755)
         write_action(folder / "actions" / "calibrate")
@@ -52,10 +75,9 @@ def test_the_action_of_the_page_runs(base_image: Path) -> None:
         (images / "calibrate.sif").symlink_to(base_image / "base.sif")
         more = f'approved = "{folder / "approved"}"\nunpack_images = false\n'
         service = stack.enter_context(
-            Service(folder, runtime="apptainer", images=images, rules=RULE + GREEDY, worker=more)
+            Service(folder, runtime="apptainer", images=images, rules=RULE + GREEDY + SHIP, worker=more)
         )
-        actions = SETTINGS.replace("/etc/lustre-events/actions", str(folder / "actions"))
-        service.config.write_text(service.config.read_text() + actions)
+        set_up(service, folder, listener.url)
         environment = {"LUSTRE_EVENTS_CONFIG": str(service.config)}
         done = lustre_events("extractor", "approve", "calibrate", environment=environment)
         assert done.returncode == 0, done.stderr.decode()
@@ -65,16 +87,23 @@ def test_the_action_of_the_page_runs(base_image: Path) -> None:
             service.start_part(name)
         wait_for((folder / "state" / "worker.key").is_file, failure=service.last_words)
         service.start_part("worker", *PARTS["worker"], "--instance", "actions")
+        service.start_part("courier", "lustre_events", "courier")
         wait_for(lambda: is_active(environment), failure=service.last_words)
         made = play(service)
+        wait_for(lambda: len(shipped(listener)) > 1, 60, service.last_words)
+        wait_for(lambda: not_done(environment) == [], 60, service.last_words)
         again = lustre_events("runs", "list", "--json", environment=environment)
         told = json.loads((made.parent / ".run1.txt.calibrate.done").read_text())
     assert told["outputs"] == ["calibrated.txt"]
     runs = [json.loads(line) for line in again.stdout.splitlines()]
     assert (
         sorted((run["rule"], run["state"]) for run in runs)
-        == [("calibrate", "done")] * 2 + [("greedy", "done")] * 2
+        == [("calibrate", "done")] * 2 + [("greedy", "done")] * 2 + [("ship", "done")] * 2
     )
+    assert shipped(listener) == [
+        {"raw": f"/proj/ada/raw/{name}", "made": ["/proj/ada/calibrated/calibrated.txt"]}
+        for name in ("run1.txt", "run2.txt")
+    ]
 
 
 @pytest.mark.apptainer
@@ -94,6 +123,25 @@ def is_active(environment: dict[str, str]) -> bool:
     """Whether the dispatcher asks the page's rule."""
     done = lustre_events("actions", "list", "--json", environment=environment)
     return done.returncode == 0 and b'"calibrate"' in done.stdout
+
+
+def set_up(service: Service, folder: Path, url: str) -> None:
+    """Let the service know the folder of actions, and the endpoint of the rule that comes after."""
+    (folder / "endpoints.toml").write_text(ENDPOINT.format(url=url))
+    actions = SETTINGS.replace("/etc/lustre-events/actions", str(folder / "actions"))
+    more = f'endpoints = "{folder / "endpoints.toml"}"\n'
+    service.config.write_text(service.config.read_text() + actions + more)
+
+
+def shipped(listener: Listener) -> list[dict[str, object]]:
+    """Return the data of all events so far."""
+    return [json.loads(body)["data"] for body in listener.bodies()]
+
+
+def not_done(environment: dict[str, str]) -> list[str]:
+    """Return the states of runs that are not done."""
+    found = lustre_events("runs", "list", "--json", environment=environment).stdout.splitlines()
+    return [state for line in found if (state := json.loads(line)["state"]) != "done"]
 
 
 def write_action(folder: Path) -> Path:

@@ -147,6 +147,8 @@ TYPED_ELSEWHERE = {
     ("actions.md", "text"): "test_actions_page.py: a user asks about the rules",
     ("actions.md", "toml"): "test_actions_page.py: a service with these rules",
     ("admin.md", "text"): "test_docs_history.py: the history, of records with users and jobs",
+    ("chains.md", "text"): "test_containers_page.py: a person asks about the rule",
+    ("chains.md", "toml"): "test_containers_page.py: a service with this rule",
     ("commands.md", "text"): "made from the code",
     ("containers.md", ""): "test_containers_page.py: an image is built of it",
     ("containers.md", "json"): "test_containers_page.py: what a rule may set",

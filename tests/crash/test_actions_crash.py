@@ -155,6 +155,30 @@ def test_killed_at_each_commit_of_a_directory(tmp_path: Path) -> None:
     assert last > 5
 
 
+CHAIN_RULES = RIG_RULE + '[[rule]]\nname = "then"\nafter = "tell"\naction = "webhook"\nendpoint = "other"\n'
+
+
+def test_killed_at_each_commit_of_a_chain(tmp_path: Path) -> None:
+    """Killed in any transaction from the first success to the end of a chain: each rule has one run, one key."""
+    for last in itertools.count(1):
+        rig, keys = action_rig(tmp_path / f"{last}.db", CHAIN_RULES), Counter[str]()
+        rig.tell(b.create())
+        rig.writer.close()
+        rig.writer = writer = KilledAtCommit(tmp_path / f"{last}.db")
+        rig.dispatcher = rig.make(writer)
+        rig.settle()
+        writer.left = last
+        killed = live(rig, keys, b.mkdir(fid=7, name=b"d"))  # which fires nothing
+        assert sorted((run.rule, run.state) for run in rig.runs()) == [("tell", "done"), ("then", "done")], last
+        assert keys.keys() == {run.key for run in rig.runs()}, last
+        counted = rig.writer.counters()
+        assert (counted["runs_made"], counted["runs_done"]) == (2, 2), last
+        rig.close()
+        if not killed:
+            break
+    assert last > 8
+
+
 def live(rig: ActionRig, keys: Counter[str], *records: ChangelogRecord) -> int:
     """Let records come, and all that they cause, with a new dispatcher after a kill; return how often it was."""
     killed, due = 0, sum(rig.states().values()) + 1

@@ -75,7 +75,7 @@ def test_a_rule_says_what_it_says() -> None:
         ),
         ('on = ["directory", "content"]', "has 'directory', which stands alone"),
         ('outputs = "../x"', "is for actions that run in a container"),
-        ('after = "reduce"', "unknown key after"),
+        ('after = "reduce"', "which is no rule of an action in this file"),
         ('types = ["l"]', "types are f (files) and d (directories)"),
         ("batch = 0", "batch must lie between 1 and 500"),
         ('body = { a = "{pth}" }', "names an unknown field {pth}; did you mean path?"),

@@ -226,6 +226,15 @@ def test_what_migrates_is_not_told_again(make: MakeRig) -> None:
     assert told(rig) == [("/runs/day", 2)]
 
 
+def test_what_follows_a_directory_is_about_this_directory(make: MakeRig) -> None:
+    """A rule that comes after one on directories is about the directory, and `directories` names it itself."""
+    then = '[[rule]]\nname = "then"\nafter = "reduce"\naction = "webhook"\nendpoint = "other"\n'
+    rig = make(more=then + 'directories = ["/runs/day"]\nbody = { path = "{path}", files = "{files}" }')
+    tell(rig, *written(1, b"a"), *written(2, b"day.done"))
+    assert (told(rig), told(rig)) == ([("/runs/day", 1)], [("/runs/day", 1)])
+    assert rig.states() == {"done": 2}
+
+
 def test_directories_within_are_none_of_its_files(make: MakeRig) -> None:
     """Only what lies directly in a directory counts, and only files: others have rules of their own."""
     rig = make("min_files = 2")

@@ -116,6 +116,19 @@ def test_a_rule_that_wants_own_work_is_held_at_a_depth(make: MakeRig) -> None:
     assert rig.states() == {"held": 1, "done": runs}
 
 
+def test_a_chain_that_wakes_itself_is_held_at_a_depth(make: MakeRig) -> None:
+    """Rules of which one follows the other, and whose outputs wake the first, are held at the same depth."""
+    rig = make(rule('globs = ["*.h5"]\nown = true\n', "first") + rule('after = "first"\n', "then"))
+    rig.tell(b.create(1, name=b"a.h5"))
+    for fid in range(2, 2 + MOST_DEPTH):
+        out(rig)
+        for run in out(rig):
+            rig.tell(*published(rig, fid, run, b"%d.h5" % fid))
+    (held,) = [run for run in rig.runs() if run.state == "held"]
+    assert (held.depth, "in a row" in held.error) == (MOST_DEPTH + 1, True)
+    assert max(run.depth for run in rig.runs()) == held.depth
+
+
 def test_one_run_of_a_rule_works_on_a_file(make: MakeRig) -> None:
     """While a run is out, the next one of its rule for the same file waits: both would publish."""
     rig = make(rule())

@@ -39,7 +39,7 @@ def fill(place: Place, content: str, names: tuple[str, ...] = ("a.h5", "b.h5")) 
 
 def attempt(place: Place, content: str, step: Callable[[str], None] = nothing) -> None:
     """Be one attempt: make outputs where nobody has published yet, and publish them."""
-    if prepare(place, 0, step):
+    if prepare(place, 0, step) is None:
         fill(place, content)
         publish(place, LIMITS, NOBODYS_INPUT, {}, step, lambda: 0)
 
@@ -104,7 +104,7 @@ def test_what_a_run_left_is_swept_by_the_next_one(tmp_path: Path, last: int) -> 
     attempt(replace(place_in(tmp_path, expires_ns=FAR_NS), marker=b".other.done"), "newer")  # nothing has ended yet
     assert STAGING.decode() in names(tmp_path)
     later = place_in(tmp_path, expires_ns=LATER_NS)
-    assert prepare(later, FAR_NS, nothing)
+    assert prepare(later, FAR_NS, nothing) is None
     fill(later, "newest")
     publish(later, LIMITS, NOBODYS_INPUT, {}, nothing, lambda: 0)
     assert seen(tmp_path) == ({"a.h5": "newest", "b.h5": "newest"}, True)
@@ -117,13 +117,13 @@ def test_the_marker_names_the_outputs(tmp_path: Path) -> None:
     attempt(place_in(tmp_path, run), "new")
     told = json.loads((tmp_path / "out" / ".a.h5.calibrate.done").read_text())
     assert (told["run"], told["outputs"]) == (run, ["a.h5", "b.h5"])
-    assert not prepare(place_in(tmp_path, run, FAR_NS + 1), 0, nothing)
+    assert prepare(place_in(tmp_path, run, FAR_NS + 1), 0, nothing) == ["a.h5", "b.h5"]
 
 
 def test_a_late_attempt_publishes_nothing(tmp_path: Path) -> None:
     """An attempt whose end has come publishes nothing: another one may be at work."""
     place = place_in(tmp_path, expires_ns=100)
-    assert prepare(place, 0, nothing)
+    assert prepare(place, 0, nothing) is None
     fill(place, "late")
     with pytest.raises(OSError, match="attempt has ended"):
         publish(place, LIMITS, NOBODYS_INPUT, {}, nothing, lambda: 100)
@@ -170,7 +170,7 @@ def large(place: Path) -> None:
 def test_what_is_no_output(tmp_path: Path, make: Callable[[Path], None]) -> None:
     """What is no regular file of its own, begins with a dot, or is too much is refused; nothing is published."""
     place = place_in(tmp_path)
-    assert prepare(place, 0, nothing)
+    assert prepare(place, 0, nothing) is None
     make(Path(os.fsdecode(place.staging)))
     with pytest.raises(OutputsRefused):
         publish(place, LIMITS, NOBODYS_INPUT, {}, nothing, lambda: 0)
@@ -200,7 +200,7 @@ def test_the_input_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "out" / "a.h5").write_text("the input")
     facts = (tmp_path / "out" / "a.h5").stat()
     place = place_in(tmp_path)
-    assert prepare(place, 0, nothing)
+    assert prepare(place, 0, nothing) is None
     fill(place, "new")
     with pytest.raises(OutputsRefused, match="the file itself"):
         publish(place, LIMITS, (facts.st_dev, facts.st_ino), {}, nothing, lambda: 0)

@@ -52,6 +52,21 @@ def test_what_a_file_worker_is_told(make: MakeRig) -> None:
     assert order.options == {"partition": "short", "cpus-per-task": "4"}
 
 
+def test_a_directory_has_one_job_that_newer_members_do_not_end(make: MakeRig) -> None:
+    """A directory that is complete is told to a worker; a run that may have a job goes on when more comes."""
+    more = 'on = "directory"\ndirectories = ["/d"]\ncomplete = { marker = "m*" }\nlate = "again"\n'
+    rig = make(rule(more, given=', arguments = ["{files}"]'))
+    rig.directories = {b.fid_of(9)}
+    rig.tell(b.mkdir(fid=9, name=b"d"), b.create(1, parent=9, name=b"m"), b.create(2, parent=9, name=b"a"))
+    (first,) = rig.take()
+    order = read(first.events[0].body)
+    assert (order.path, order.fid, order.arguments) == ("/d", str(b.fid_of(9)), ["1"])
+    rig.reply([first], "again", error="sbatch did not end")
+    rig.tell(b.create(3, parent=9, name=b"b"))
+    assert len({run.key for run in rig.runs()}) == len(rig.runs()) == 2
+    assert "superseded" not in rig.states()
+
+
 def test_a_job_is_committed_before_it_is_released_and_looked_at_until_it_ends(make: MakeRig) -> None:
     """The job's id is in the ledger before a worker is told to release it, also behind a restart between these."""
     rig = make()
@@ -198,8 +213,8 @@ def test_failures_end_after_a_day(make: MakeRig) -> None:
         (rule().replace("reduce.sh", "../reduce.sh"), "needs `script`"),
         (rule('endpoint = "beamline"\n'), "is not for slurm"),
         (rule('outputs = "."\n'), "is not for slurm"),
-        (rule('on = "removed"\n'), "a job works on a file that is there"),
-        (rule('types = ["f", "d"]\n'), "a job works on files only"),
+        (rule('on = "removed"\n'), "a job works on what is there"),
+        (rule('types = ["f", "d"]\n'), "a job works on files, or"),
         (rule(given=', partition = "a b"'), "cannot take as --partition"),
         (rule(given=', partition = "-x"'), "cannot take as --partition"),
         (rule(given=', output = "%j.out"'), "no absolute path"),

@@ -376,3 +376,21 @@ def test_found_is_what_the_dispatcher_follows() -> None:
     found = Found(Rules(actions=rules))
     assert found.rules.actions.is_paused("bob/x")
     assert not found.rules.actions.is_paused("alice/tell")
+
+
+def test_a_chain_goes_on_when_the_users_file_is_right_again(make: MakeRig) -> None:
+    """What a user's own rule has done while the user's file was wrong is followed when the file is right again."""
+    then = '[[rule]]\nname = "then"\nafter = "tell"\naction = "webhook"\nendpoint = "beamline"\n'
+    rig = make(own_rules_of(own("content") + then))
+    whole = rig.rules
+    happen(rig, {1: MINE}, b.create(1))
+    out = rig.take()
+    rig.rules = Rules((), actions=ActionRules(paused=frozenset({"alice"})))
+    rig.restart()
+    rig.reply(out)
+    assert rig.states() == {"settling": 1, "done": 1}
+    rig.rules = whole
+    rig.restart()
+    happen(rig, {1: MINE})
+    assert [each["path"] for each in rig.sent()] == ["/a"]
+    assert [(run.rule, run.state) for run in rig.runs()] == [("alice/tell", "done"), ("alice/then", "done")]

@@ -22,6 +22,8 @@ def read_with(location: Location, table: Mapping[str, Any]) -> Mapping[str, Any]
         if not isinstance(value, str) or not 0 < len(value) <= MOST_SUBJECT:
             raise location.refusal(f"has a subject that is no text of 1 to {MOST_SUBJECT} characters")
         templates.check(value, location)
+        if templates.asks(value, "outputs"):
+            raise location.refusal("has a subject that names {outputs}, which is a list; name it in `body`")
     return dict(table)
 
 

@@ -2,7 +2,8 @@
 
     with = { script = "reduce.sh", arguments = ["{fid}"], partition = "short", time = "00:30:00" }
 
-The script gets the file's path as its first argument, and `arguments` behind it.
+The script gets the path of the file, or directory, as its first argument, and `arguments` behind it; `{outputs}` is
+one for each of the files.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_from_bytes
 
 import msgspec
 
@@ -31,11 +32,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9%/][A-Za-z0-9._,:/@%&|*+=\[\]-]{0,199}\Z")
 
 
 class JobOrder(msgspec.Struct, frozen=True, gc=False):
-    """What a file worker is told: the file (`path` is a hint, percent-encoded), arguments, options of sbatch."""
+    """What a file worker is told: the file (`path` is a hint, percent-encoded), arguments, options of sbatch.
+
+    An argument that is a list has paths, percent-encoded from the mount point on, and becomes one for each of them.
+    """
 
     fid: str
     path: str
-    arguments: list[str]
+    arguments: list[str | list[str]]
     options: dict[str, str]
 
 
@@ -71,16 +75,21 @@ def rendered(subject: Subject) -> bytes:
     """Return the order of one run."""
     known: Mapping[str, Any] = subject.known
     path = known["path"] if known["encoding"] else quote(known["path"])
-    arguments = [
-        str("" if (value := templates.filled(each, known)) is None else value)
-        for each in subject.rule.settings["arguments"]
-    ]
+    arguments = [_argument(each, subject) for each in subject.rule.settings["arguments"]]
     if any("\0" in each for each in arguments):
         raise ConfigError("an argument of the job has a zero byte in it, which no program can be given")
     order = {
         "fid": known["fid"], "path": path, "arguments": arguments, "options": subject.rule.settings["options"],
     }  # fmt: skip
     return json.dumps(order).encode()
+
+
+def _argument(template: str, subject: Subject) -> str | list[str]:
+    """Return an argument; paths of outputs keep all bytes of their names."""
+    if templates.asks(template, "outputs"):
+        return [quote_from_bytes(path) for path in subject.run.outputs or ()]
+    value = templates.filled(template, subject.known)
+    return "" if value is None else str(value)
 
 
 def read(body: bytes) -> JobOrder:

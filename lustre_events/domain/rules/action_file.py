@@ -13,6 +13,7 @@ body = { path = "{path}" }            # JSON with fields in it; default: all tha
 batch = 1                             # most events that are sent together
 complete = { marker = "*.done" }      # for on = "directory": when one is complete; min_files, quiet_seconds
 late = "report"                       # what is done about files that come after that; again, ignore
+after = "reduce"                      # instead of `on`: when that rule's run for the same object has succeeded
 settle_seconds = 2.0                  # default: [dispatcher] settle_seconds; for `removed`: 0
 expires_seconds = 604800              # an event that is older is listed, and not sent
 burst = 10000                         # with more runs in a minute the rule is held; 0: never
@@ -34,7 +35,7 @@ from typing import Any
 from lustre_events.config.nearest import nearest
 from lustre_events.config.tables import Location, key, values
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules import batch_scripts, containers, templates, transfers
+from lustre_events.domain.rules import batch_scripts, chains, containers, templates, transfers
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.complete import LATE, REPORT, read_complete
 from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, Condition, conditions_of
@@ -93,6 +94,7 @@ class _Entry:
     query: str = key("", longest=2_000)
     audience: tuple[str, ...] = ()
     late: str = key(REPORT, choices=LATE)
+    after: str = key("", longest=100)
 
 
 _CONDITIONS = {name: each for name, each in KEYS.items() if name != "events"}
@@ -122,7 +124,7 @@ def action_rule(
     read_with = readers.get(entry.action)
     if read_with is None:
         raise location.unknown(f"action {entry.action!r}", entry.action, [*readers])
-    on = _triggers(location.at("on"), table.get("on", [CONTENT]))
+    on = _triggers_of(location, table, entry, author)
     _check_action(location, table, entry, on, known)
     _check_query(location, entry, on, known)
     complete = read_complete(location, table, on, author)
@@ -136,7 +138,7 @@ def action_rule(
         raise location.at("with").refusal("must be a table, e.g. { subject = '...' }")
     settings = read_with(location.at("with"), given)
     return ActionRule(
-        name=name if author is None else f"{author.name}/{name}",
+        name=_full_name(name, author),
         on=on, types=frozenset(entry.types if complete is None else "d"), conditions=conditions,
         complete=complete, late=entry.late, action=entry.action,
         endpoint=_endpoint_of(location, entry, settings, known), outputs=entry.outputs, own=entry.own,
@@ -144,6 +146,7 @@ def action_rule(
         settle_ns=None if entry.settle_seconds is None else int(entry.settle_seconds * SECOND_NS),
         expires_ns=int(entry.expires_seconds * SECOND_NS), burst=_burst(entry, author), per_minute=entry.per_minute,
         running=entry.running, query=entry.query, author=author, audience=entry.audience,
+        after=entry.after and _full_name(entry.after, author),
         digest=_digest({**table, "granted": granted} if granted else table),
     )  # fmt: skip
 
@@ -162,6 +165,20 @@ def _check_action(
         batch_scripts.check(location, table, on, known.author)
     else:
         containers.check(location, table, entry.outputs, on, known.author)
+
+
+def _full_name(name: str, author: Author | None) -> str:
+    return name if author is None else f"{author.name}/{name}"
+
+
+def _triggers_of(
+    location: Location, table: Mapping[str, Any], entry: _Entry, author: Author | None
+) -> frozenset[str]:
+    """Return what a rule starts on: what happens, or another rule's success."""
+    if "after" in table:
+        return chains.check(location, table, entry.after, author)
+    chains.refuse_alone(location, table)
+    return _triggers(location.at("on"), table.get("on", [CONTENT]))
 
 
 def _endpoint_of(location: Location, entry: _Entry, settings: Mapping[str, Any], known: ActionNames) -> str:

@@ -7,7 +7,7 @@ rules of extractors (conditions.py). A rule is asked twice: when something happe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,6 +52,8 @@ class ActionRule:
         outputs: where what a container made is put, from the file's directory on; empty: it runs none.
         own: whether it also fires for what such runs have put into the file system.
         complete: when a directory is complete, for a rule on that; `late`: what is done about what comes later.
+        after: the name of the rule whose run must have succeeded; empty: it follows none (chains.py).
+        of_directories: whether its chain begins with a directory that is complete.
     """
 
     name: str
@@ -76,6 +78,8 @@ class ActionRule:
     own: bool = False
     complete: Complete | None = None
     late: str = REPORT
+    after: str = ""
+    of_directories: bool = False
 
     @property
     def most_body(self) -> int:
@@ -115,7 +119,8 @@ class ActionRule:
 
     def about(self, path: bytes) -> bytes:
         """Return the path that is asked about where something is at `path`: of a directory that of a file in it."""
-        return path if self.complete is None else path.rstrip(b"/") + b"/x"
+        is_about_file = self.complete is None and not self.of_directories
+        return path if is_about_file else path.rstrip(b"/") + b"/x"
 
     def could_hold_in(self, directory: bytes) -> bool:
         """Whether its conditions on directories hold in one."""
@@ -131,6 +136,18 @@ def _for_users(rules: Sequence[ActionRule]) -> ActionRule:
         batch=1, settle_ns=None, expires_ns=0, burst=0, per_minute=0, running=0, query="", author=None, audience=(),
         digest="",
     )  # fmt: skip
+
+
+def _by_what_is_before(rules: Iterable[ActionRule]) -> dict[str, list[ActionRule]]:
+    """Return rules by the name of the one that they come after; empty: they come after none."""
+    found: dict[str, list[ActionRule]] = {}
+    for rule in rules:
+        found.setdefault(rule.after, []).append(rule)
+    return found
+
+
+def _not_of_users(rules: Iterable[ActionRule]) -> list[ActionRule]:
+    return [rule for rule in rules if rule.author is None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +168,8 @@ class ActionRules:
     for_users: ActionRule = field(init=False)
     viewers: frozenset[str] = field(init=False)
     """All users with whose view rules look."""
+    following: Mapping[str, Sequence[ActionRule]] = field(init=False)
+    """The rules that come after one, by its name."""
     _quick: Prefilter = field(init=False)
     _quick_users: Prefilter = field(init=False)
     _names: NameFilter = field(init=False)
@@ -161,9 +180,13 @@ class ActionRules:
         put(self, "by_name", {rule.name: rule for rule in (*self.rules, *own)})
         put(self, "triggers", frozenset(trigger for rule in self.by_name.values() for trigger in rule.on))
         put(self, "viewers", frozenset(name for rule in self.by_name.values() for name in rule.viewers))
-        put(self, "for_users", _for_users(own))
-        put(self, "_quick", Prefilter(self.rules))
-        put(self, "_quick_users", Prefilter(own))
+        following = _by_what_is_before(self.by_name.values())
+        put(self, "following", {name: rules for name, rules in following.items() if name})
+        first = following.get("", ())  # what happens starts these only
+        site, users = _not_of_users(first), [rule for rule in first if rule.author is not None]
+        put(self, "for_users", _for_users(users))
+        put(self, "_quick", Prefilter(site))
+        put(self, "_quick_users", Prefilter(users))
         put(self, "_names", self._quick.names | self._quick_users.names)
 
     def leaving_out(self, condition: Condition) -> ActionRules:

@@ -14,7 +14,7 @@ from typing import Any
 from lustre_events.config.tables import Location
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.grants import Author
-from lustre_events.domain.triggers import CONTENT, CREATED, DOCUMENT, RENAMED
+from lustre_events.domain.triggers import AFTER, CONTENT, CREATED, DIRECTORY, DOCUMENT, RENAMED
 from lustre_events.errors import ConfigError
 
 KIND = "slurm"
@@ -22,7 +22,7 @@ SECONDS = 60.0
 """Longest time that one attempt to submit a job, or one look at jobs, may take."""
 AT_ONCE = 4
 SCRIPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
-_TRIGGERS = frozenset({CONTENT, CREATED, RENAMED, DOCUMENT})
+_TRIGGERS = frozenset({CONTENT, CREATED, RENAMED, DOCUMENT, DIRECTORY, AFTER})
 _ELSEWHERE = ("endpoint", "body", "batch", "audience", "outputs")
 
 
@@ -63,11 +63,13 @@ def check(location: Location, table: Mapping[str, Any], on: frozenset[str], auth
             raise location.at(name).refusal("is not for slurm, whose job takes `with`; remove it")
     if not on <= _TRIGGERS:
         raise location.at("on").refusal(
-            f"has {', '.join(sorted(on - _TRIGGERS))}; a job works on a file that is there:"
-            f" {', '.join(sorted(_TRIGGERS))}"
+            f"has {', '.join(sorted(on - _TRIGGERS))}; a job works on what is there:"
+            f" {', '.join(sorted(_TRIGGERS - {AFTER}))}"
         )
     if tuple(table.get("types", ("f",))) != ("f",):
-        raise location.at("types").refusal("has more than f; a job works on files only")
+        raise location.at("types").refusal(
+            f"has more than f; a job works on files, or on a directory with on = {DIRECTORY!r}"
+        )
 
 
 def endpoint_of(location: Location, settings: Mapping[str, Any], known: Mapping[str, Endpoint]) -> str:

@@ -26,7 +26,7 @@ LATE = (REPORT, AGAIN, IGNORE)
 _YEAR = 366 * 86_400
 _ABOUT = frozenset({"directories", "owners", "groups"})
 """The conditions that a directory can meet."""
-_FILES_ONLY = KEYS.keys() - _ABOUT - {"events"}
+FILES_ONLY = KEYS.keys() - _ABOUT - {"events"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,5 +118,5 @@ def _check(location: Location, table: Mapping[str, Any], on: Collection[str], au
     if "directories" not in table:
         raise location.at("directories").refusal("is missing; name the directories that become complete")
     said = {*table, *(table[NOT] if isinstance(table.get(NOT), dict) else ())}
-    for name in sorted(said & _FILES_ONLY):
+    for name in sorted(said & FILES_ONLY):
         raise location.at(name).refusal(f"asks about a file; on = {DIRECTORY!r} takes {', '.join(sorted(_ABOUT))}")

@@ -16,7 +16,7 @@ from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.grants import Author
-from lustre_events.domain.triggers import CONTENT, CREATED, DOCUMENT, RENAMED
+from lustre_events.domain.triggers import AFTER, CONTENT, CREATED, DOCUMENT, RENAMED
 from lustre_events.errors import ConfigError
 
 KIND = "container"
@@ -25,7 +25,7 @@ STAGING = b".lustre-events"
 STAGING_GLOB = f"**/{STAGING.decode()}"
 MOST_DEPTH = 8
 _FIRES_FOR = frozenset({CONTENT, CREATED, RENAMED})
-_TRIGGERS = frozenset({CONTENT, CREATED, RENAMED, DOCUMENT})
+_TRIGGERS = frozenset({CONTENT, CREATED, RENAMED, DOCUMENT, AFTER})
 _ELSEWHERE = ("endpoint", "body", "batch", "audience")
 _STAGED = re.compile(rb"([0-9a-f]{32})-([0-9]{1,19})(?:\.plan)?")
 _WILD = re.compile(r"[*?]|\[[^]]*\]")
@@ -64,7 +64,7 @@ def check(
     if not on <= _TRIGGERS:
         raise location.at("on").refusal(
             f"has {', '.join(sorted(on - _TRIGGERS))}; a container runs on a file that is there:"
-            f" {', '.join(sorted(_TRIGGERS))}"
+            f" {', '.join(sorted(_TRIGGERS - {AFTER}))}"
         )
     if tuple(table.get("types", ("f",))) != ("f",):
         raise location.at("types").refusal("has more than f; a container runs on files only")
@@ -108,12 +108,11 @@ def expiry_of(name: bytes) -> int:
 def check_loops(origin: str, rules: Sequence[ActionRule]) -> None:
     """Refuse rules of which one would surely cause itself again and again. Raises ConfigError.
 
-    Surely: what fires asks for nothing but directories, so any output fires it.
+    Surely: what fires asks for nothing but directories, so any output fires it, and so does any success before it.
     """
-    causing = [rule for rule in rules if rule.outputs]
-    for rule in causing:
-        for directory in _samples(rule):
-            chain = _followed(rule, directory, causing)
+    for rule in rules:
+        for directory in _samples(rule) if rule.outputs else ():
+            chain = _followed(rule, directory, rules)
             if chain:
                 names = " -> ".join(repr(each) for each in chain[:MOST_DEPTH])
                 raise ConfigError(
@@ -133,25 +132,30 @@ def _samples(rule: ActionRule) -> Iterator[bytes]:
                 yield directory
 
 
-def _followed(rule: ActionRule, directory: bytes, causing: Sequence[ActionRule]) -> list[str]:
+def _followed(rule: ActionRule, directory: bytes, rules: Sequence[ActionRule]) -> list[str]:
     """Return the names of rules that surely follow each other for more than MOST_DEPTH steps; else nothing."""
     level = {(rule.name, directory): [rule]}
     for _ in range(MOST_DEPTH):
         after = {}
         for (_, place), chain in level.items():
-            target = directory_of(place + b"/x", chain[-1].outputs)
-            for other in causing if target is not None else ():
-                if target is not None and _surely(other, target):
-                    after[other.name, target] = [*chain, other]
+            for other, target in _next(chain[-1], place, rules):
+                after[other.name, target] = [*chain, other]
         level = after
-    return [each.name for each in next(iter(level.values()), ())]
+    again = (chain for chain in level.values() if len({each.name for each in chain}) < len(chain))
+    return [each.name for each in next(again, ())]
 
 
-def _surely(rule: ActionRule, directory: bytes) -> bool:
-    """Whether any output in a directory fires a rule."""
-    return (
-        rule.own
-        and bool(rule.on & _FIRES_FOR)
-        and all(each.key == "directories" and not each.excludes for each in rule.conditions)
-        and rule.holds(File(directory + b"/x"), "f")
-    )
+def _next(rule: ActionRule, place: bytes, rules: Sequence[ActionRule]) -> Iterator[tuple[ActionRule, bytes]]:
+    """Yield the rules that surely start when one has worked in a directory, each with where its own file is."""
+    target = directory_of(place + b"/x", rule.outputs) if rule.outputs else None
+    for other in rules:
+        if other.after == rule.name and _asks_no_more(other, place):
+            yield other, place
+        elif target is not None and other.own and other.on & _FIRES_FOR and _asks_no_more(other, target):
+            yield other, target
+
+
+def _asks_no_more(rule: ActionRule, directory: bytes) -> bool:
+    """Whether a rule holds for any file in a directory."""
+    directories_only = all(each.key == "directories" and not each.excludes for each in rule.conditions)
+    return directories_only and rule.holds(File(directory + b"/x"), "f")

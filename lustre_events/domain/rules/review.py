@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -26,20 +26,36 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ActionVerdict:
-    """What a rule of an action says about a file: whether it holds, and of each condition whether that is met."""
+    """What a rule of an action says about a file: whether it holds, and of each condition whether that is met.
+
+    `waits_for`: the nearest rule before it in its chain that does not hold, so that it never has its turn.
+    """
 
     rule: ActionRule
     conditions: tuple[tuple[Condition, bool, str], ...]
     holds: bool
+    waits_for: str = ""
 
 
 def explain_actions(rules: Rules, file: File, type_: str) -> list[ActionVerdict]:
     """Return what each rule of an action says about a file or directory, in their order."""
-    return [_verdict(rule, file, type_) for rule in (*rules.actions.rules, *_own(rules, file))]
+    asked = [*rules.actions.rules, *_own(rules, file)]
+    found = {rule.name: _verdict(rule, file, type_) for rule in asked}
+    return [_in_chain(verdict, found) for verdict in found.values()]
+
+
+def _in_chain(verdict: ActionVerdict, found: Mapping[str, ActionVerdict]) -> ActionVerdict:
+    """Return what a rule says, now that the rules before it have been asked, too."""
+    before = found.get(verdict.rule.after)
+    while before is not None:
+        if not before.holds:
+            return replace(verdict, holds=False, waits_for=before.rule.name)
+        before = found.get(before.rule.after)
+    return verdict
 
 
 def _verdict(rule: ActionRule, file: File, type_: str) -> ActionVerdict:
-    if rule.complete is not None:  # it is about a directory: this one, or the file's
+    if rule.complete is not None or rule.of_directories:  # it is about a directory: this one, or the file's
         path = rule.about(file.path) if type_ == "d" else file.path
         file, type_ = msgspec.structs.replace(file, path=path), "d"
     conditions = tuple((each, each.holds(file), each.kind.says(file)) for each in rule.conditions)

@@ -45,6 +45,7 @@ from typing import Any
 from lustre_events.config.tables import Location, key, values
 from lustre_events.config.toml_text import read_toml
 from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules import chains
 from lustre_events.domain.rules.action_file import ActionNames, action_rule, is_action
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, conditions_of
@@ -129,10 +130,11 @@ def parse(  # noqa: PLR0917 - what a file may name
             raise ConfigError(f"{origin}: two rules are named {name!r}; give each its own name")
         names.add(name)
     _check_granted(origin, known, len(actions))
-    check_loops(origin, actions)
+    linked = chains.linked(origin, actions)
+    check_loops(origin, linked)
     if known.author is None:
-        return Rules(tuple(rules), actions=ActionRules(tuple(actions)))
-    return Rules(tuple(rules), actions=ActionRules((), {known.author.uid: tuple(actions)} if actions else {}))
+        return Rules(tuple(rules), actions=ActionRules(linked))
+    return Rules(tuple(rules), actions=ActionRules((), {known.author.uid: linked} if linked else {}))
 
 
 def _rule(  # noqa: PLR0917 - what a file may name

@@ -16,9 +16,11 @@ from lustre_events.config.tables import Location
 
 FIELDS = (
     "path", "old_path", "name", "encoding", "fid", "type", "size", "mtime", "owner", "group", "mode", "mime",
-    "jobid", "trigger", "rule", "time", "key", "files",
+    "jobid", "trigger", "rule", "time", "key", "files", "outputs",
 )  # fmt: skip
 """What a text may name, beside `doc.EXTRACTOR.KEY`."""
+LISTS = frozenset({"outputs"})
+"""Those that are lists, and a text of their own: within a longer one nobody could tell where an entry ends."""
 
 DOCUMENT = "doc"
 MOST_LEAVES = 200
@@ -36,6 +38,8 @@ def check(template: Any, location: Location) -> None:
             name = part[1]
             if part[0] in {"{", "}"}:
                 raise location.refusal(f"has {text!r} with a bracket that stands alone; write {{{{ or }}}} for one")
+            if name in LISTS and part[0] != text:
+                raise location.refusal(f"has {text!r}, and {part[0]} is a list; give it a text of its own")
             if name is not None and name not in FIELDS and not _DOCUMENT_FIELD.match(name):
                 raise location.refusal(
                     f"names an unknown field {{{name}}}{nearest(name, (*FIELDS, 'doc.EXTRACTOR.KEY'))}"
@@ -47,6 +51,11 @@ def asks_documents(template: Any) -> bool:
     return any(
         part[1] and _DOCUMENT_FIELD.match(part[1]) for text in _texts(template) for part in _PART.finditer(text)
     )
+
+
+def asks(template: Any, field: str) -> bool:
+    """Whether a template names a field."""
+    return any(part[1] == field for text in _texts(template) for part in _PART.finditer(text))
 
 
 def asks_anything(template: Any) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from lustre_events.config.tables import Location
-from lustre_events.domain.triggers import CONTENT, CREATED, DOCUMENT, RENAMED
+from lustre_events.domain.triggers import AFTER, CONTENT, CREATED, DOCUMENT, RENAMED
 
 KIND = "transfer"
 SCHEMES = ("rsync", "file", "rclone")
@@ -27,7 +27,7 @@ SECONDS = 3_600.0
 """How long one attempt may take, where the endpoint does not say it."""
 BANDWIDTH = re.compile(r"[1-9]\d{0,6}[kMG]\Z")
 _REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
-_TRIGGERS = frozenset({CONTENT, CREATED, RENAMED, DOCUMENT})
+_TRIGGERS = frozenset({CONTENT, CREATED, RENAMED, DOCUMENT, AFTER})
 _ELSEWHERE = ("body", "audience", "outputs")
 
 
@@ -104,7 +104,7 @@ def check(location: Location, table: Mapping[str, Any], on: frozenset[str]) -> N
     if not on <= _TRIGGERS:
         raise location.at("on").refusal(
             f"has {', '.join(sorted(on - _TRIGGERS))}; a transfer copies a file that is there:"
-            f" {', '.join(sorted(_TRIGGERS))}"
+            f" {', '.join(sorted(_TRIGGERS - {AFTER}))}"
         )
     if tuple(table.get("types", ("f",))) != ("f",):
         raise location.at("types").refusal("has more than f; a transfer copies files only")

@@ -17,6 +17,8 @@ class RecordAnswer(msgspec.Struct, frozen=True):
 class RunAnswer(msgspec.Struct, frozen=True):
     """One run of an action. `there`: its object is there, and to be seen.
 
+    `parent`: the key of the run after whose success it was made; `because`: what began their chain.
+
     `endpoint`, `status` and `error` are for admins. Of a run of one's own rule they are told, too, but not what an
     endpoint answered.
     """
@@ -41,6 +43,8 @@ class RunAnswer(msgspec.Struct, frozen=True):
     error: str
     jobid: str | None
     record: RecordAnswer | None
+    parent: str | None = ""
+    because: str | None = ""
 
 
 class RunsAnswer(msgspec.Struct, frozen=True):
