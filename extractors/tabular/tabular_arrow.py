@@ -36,7 +36,7 @@ def parquet(path: str) -> dict[str, Any]:
     pa.set_io_thread_count(1)
     size = os.path.getsize(path)  # noqa: PTH202 - a path as text is what pyarrow takes
     with open(path, "rb") as file:  # noqa: PTH123
-        file.seek(-8, os.SEEK_END)
+        file.seek(max(0, size - 8))
         tail = file.read()
     footer = int.from_bytes(tail[:4], "little")
     if tail[4:] != b"PAR1":

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tabular_cells import COMMA, MISSING, THOUSANDS, kind_of, number_of
+from tabular_cells import COMMA, MISSING, POINT, THOUSANDS, kind_of, number_of
 
 if TYPE_CHECKING:
     from tabular_form import Form
@@ -18,6 +18,10 @@ SEPARATING = ":~^&=\x01\x1f"  # between fields, though none of those that are kn
 FEW = 0.05  # this share of rows may be of another width
 SEVERAL = 0.2  # this share of lines of one column may have several words
 ONE_GROUP = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,250: more than a thousand, or little more than one
+TWO_VALUES = re.compile(r"[+-]?[1-9]\d{0,3},(?:0|[1-9]\d{0,2})")  # 1,5: one and a half, or one and five
+LIST = re.compile(r"[+-]?\d+(?:,[+-]?\d+){2,}")
+POINTED = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
+ALIKE = 8  # numbers of as many decimals, and their column is one of numbers
 GLUED = re.compile(r"\d\.\d*[+-]\d*\.\d")
 KNOWN = tuple(
     (re.compile(pattern, re.IGNORECASE | re.MULTILINE), name)
@@ -40,6 +44,11 @@ KNOWN = tuple(
         (r"\A(?:browser .*\n)*(?:track|fixedStep|variableStep) .*\w=", "a track of a genome browser"),
         (r"\ATitle: .*\n(?:.*\n){0,3}Plotname: ", "a raw file of SPICE"),
         (r"^#S \d+ [^\0]*^#S \d+ ", "a SPEC file of several scans"),
+        (r"\A(?-i:[A-Z]{2}[A-Z\d_-]{9}\d{6}[A-Z]{4})[ \d-]{4}\d", "a file of daily values of GHCN"),
+        (r"\A#! */", "a script"),
+        (r"\A(?:#include [<\"]|(?-i:import|from) \w+(?:\.\w+)*(?: import .*)?$)", "a program"),
+        (r"\A(?:select|insert|update|delete|create) .*;$", "a text of SQL"),
+        (r"\A\\document(?:class|style)\b", "a text of LaTeX"),
     )
 )
 
@@ -55,7 +64,7 @@ def doubts(form: Form, sample: str, body: Sequence[str], rows: Sequence[Sequence
             return [f"it is {name}, read as if each of its lines were a row"]
     below = [list(row) for row in rows[form.header_lines :]]
     found = [_one_column(form, body), _ahead(form), uneven(form, below), _torn(form, rows), _words(form, below),
-             _commas(form, below)]  # fmt: skip
+             _commas(form, below), _values(form, below), _points(form, below), _sentences(form, rows)]  # fmt: skip
     return [reason for reason in found if reason]
 
 
@@ -119,12 +128,13 @@ def _is_torn(cell: str) -> bool:
     return cell == "&" or (len(cell) > 1 and cell.startswith("'") and not cell.endswith("'"))
 
 
+def _even(form: Form, below: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    return [row for row in below if len(row) == form.width]
+
+
 def _words(form: Form, below: Sequence[Sequence[str]]) -> str:
     """Look for rows of words where numbers stand, for fixed fields that cut cells, and for heads of two rows."""
-    columns = [
-        [kind_of(cell, form.decimal) for cell in column]
-        for column in zip(*(row for row in below if len(row) == form.width), strict=True)
-    ]
+    columns = [[kind_of(cell, form.decimal) for cell in column] for column in zip(*_even(form, below), strict=True)]
     filled = [[kind for kind in column if kind != "none"] for column in columns]
     numeric = [place for place, kinds in enumerate(filled) if kinds and kinds.count("number") >= MOST * len(kinds)]
     for place, row in enumerate(below):
@@ -148,7 +158,7 @@ def _commas(form: Form, below: Sequence[Sequence[str]]) -> str:
     """Look for numbers like 1,250 in columns where nothing tells whether they are more than a thousand."""
     if form.decimal == ",":
         return ""
-    for column in zip(*(row for row in below if len(row) == form.width), strict=True):
+    for column in zip(*_even(form, below), strict=True):
         cells = {cell.strip() for cell in column}
         plain = [cell.lstrip("+-") for cell in cells if cell.lstrip("+-").isdecimal()]
         others = [cell for cell in cells if "," in cell and not ONE_GROUP.fullmatch(cell)]
@@ -158,4 +168,42 @@ def _commas(form: Form, below: Sequence[Sequence[str]]) -> str:
             decimal or not grouped or any(len(cell) > 3 for cell in plain)
         ):
             return "a comma may stand before decimals, or group thousands, as which it was taken"
+    return ""
+
+
+def _values(form: Form, below: Sequence[Sequence[str]]) -> str:
+    """Look for commas that may stand between values, where nothing tells that they stand before decimals."""
+    if form.decimal != ",":
+        return ""
+    columns = [[cell.strip() for cell in column] for column in zip(*_even(form, below), strict=True)]
+    lists = any(LIST.fullmatch(cell) and not THOUSANDS.fullmatch(cell) for column in columns for cell in column)
+    with_commas = [[cell for cell in column if COMMA.fullmatch(cell)] for column in columns]
+    for column, commas in zip(columns, with_commas, strict=True):
+        alike = len(commas) >= ALIKE and len({len(cell.partition(",")[2]) for cell in commas}) == 1
+        plain = any(cell.lstrip("+-").isdecimal() for cell in column) and commas
+        if not lists and (alike or plain or not all(map(TWO_VALUES.fullmatch, commas))):
+            return ""
+    return "a comma may stand between values, or before decimals, as which it was taken"
+
+
+def _points(form: Form, below: Sequence[Sequence[str]]) -> str:
+    """Look for numbers like 1.250 in a table of semicolons, where nothing tells that they are no thousands."""
+    if form.delimiter != ";" or form.decimal == ",":
+        return ""
+    pointed = [cell.strip() for row in below for cell in row if POINT.fullmatch(cell.strip())]
+    if pointed and all(map(POINTED.fullmatch, pointed)):
+        return "a point may group thousands, or stand before decimals, as which it was taken"
+    return ""
+
+
+def _sentences(form: Form, rows: Sequence[Sequence[str]]) -> str:
+    """Look for sentences and statements, which commas and semicolons separate, too."""
+    if any(kind_of(cell, form.decimal) in {"number", "time"} for row in rows for cell in row):
+        return ""
+    if form.delimiter == "," and form.width > 1:
+        ended = sum(row[-1].rstrip()[-1:] in {".", "!", "?"} and row[-1][:1] == " " for row in rows if row)
+        return "its lines are sentences: it may be prose, and no table" if ended * 2 > len(rows) else ""
+    if form.delimiter == ";" and form.width == 2:
+        bare = sum(len(row) == 2 and not row[1].strip() and len(row[0].split()) > 1 for row in rows)
+        return "its lines may be statements of a program, and no rows" if bare * 2 > len(rows) else ""
     return ""

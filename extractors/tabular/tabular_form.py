@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from tabular_cells import decimal_of, kind_of, number_of
 from tabular_described import Described, described, numbered, prose_before
 from tabular_doubts import doubts, uneven
-from tabular_header import are_formats, are_words, ecsv_units, header_by_contrast, is_units, late_header, names_in
+from tabular_header import (
+    are_formats,
+    are_quoted_names,
+    are_words,
+    ecsv_units,
+    header_by_contrast,
+    is_units,
+    late_header,
+    names_in,
+)
 from tabular_records import recorded
 
 MARKS = ("#", "%", "!", "//")  # what a comment begins with
@@ -107,7 +116,8 @@ def form_of(sample: str, *, whole: bool) -> Form:
             form.decimal = decimal_of([cell for row in rows[place:] for cell in row])
         form.ragged += (late := late_header(rows[place:], form.decimal) if not place else 0)
         _skip(form, lines, late)
-        _header(form, [row[: form.width] for row in rows[place + late :]])
+        quoted = are_quoted_names(body[place + late :], form.delimiter)
+        _header(form, [row[: form.width] for row in rows[place + late :]], quoted=quoted)
         form.doubts = doubts(form, sample, body[:ROWS], _first_rows(form, lines))
     return form
 
@@ -333,7 +343,7 @@ def _skip(form: Form, lines: Sequence[str], rows: int) -> None:
     form.skip = place
 
 
-def _header(form: Form, rows: list[list[str]]) -> None:
+def _header(form: Form, rows: list[list[str]], *, quoted: bool) -> None:
     """Find header, units and the sign of decimals."""
     below = rows[1:]
     if form.delimiter != ",":
@@ -344,7 +354,7 @@ def _header(form: Form, rows: list[list[str]]) -> None:
         return
     if not form.names:
         named = names_in(form.comments, form.delimiter, form.width)
-        contrast = header_by_contrast(rows, form.decimal, form.width)
+        contrast = quoted or header_by_contrast(rows, form.decimal, form.width)
         if contrast is True or (contrast is None and not named and are_words(rows[0])):
             form.names, form.header_lines = rows[0], 1
         elif named:

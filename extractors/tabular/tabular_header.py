@@ -54,6 +54,17 @@ def _are_names(names: Sequence[str]) -> bool:
     return "text" in kinds and "time" not in kinds and not names[0].endswith((":", "="))
 
 
+def are_quoted_names(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether a first line has quotes around all fields, and the next has numbers without, as R writes names."""
+    mark = re.escape(delimiter)
+    first, *below = (line.strip() for line in lines[:2])
+    return (
+        re.fullmatch(rf'"[^"]*"(?:{mark}"[^"]*")*', first) is not None
+        and len(below) > 0
+        and re.search(rf"(?:^|{mark})[+-]?\d[\d.,eE+-]*(?:{mark}|$)", below[0]) is not None
+    )
+
+
 def header_by_contrast(rows: Sequence[Sequence[str]], decimal: str, width: int) -> bool | None:
     """Say whether the first row has names, by what is below it; None where nothing shows it."""
     first = [cell.strip() for cell in rows[0]]

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from tests.support.profiles import examples
-from tests.support.programs import TABULAR, load, written
+from tests.support.programs import TABULAR, load, program, written
 from tests.support.service.images import EXTRACTORS
 from workers.contract import AnswerRefused, checked
 
@@ -113,7 +113,7 @@ def test_odd_tables_are_described(tmp_path: Path) -> None:
 
 REFUSAL = re.compile(
     "it is (empty|a binary file|compressed with lz4)|it has no rows|no part of it can be read as JSON: "
-    "|field larger|its (gzip|bzip2|xz|zstd|lz4) stream is damaged"
+    "|field larger|it begins as Parquet|File is too small|its (gzip|bzip2|xz|zstd|lz4) stream is damaged"
 )
 """All that the program says of a file that is no table. Any other error is one that nobody thought of."""
 
@@ -122,9 +122,12 @@ REFUSAL = re.compile(
 @given(name=st.sampled_from(["a.csv", "a.tsv", "a.json", "a.jsonl"]), content=st.binary(max_size=200))
 @example(name="a.csv", content=b"\xfd7zXZ\0")
 @example(name="a.csv", content=b"\x04\x22M\x18")
+@example(name="a.csv", content=b"PAR1")
+@example(name="a.csv", content=b"ARROW1\0\0")
 @example(name="a.csv", content=b"\x1c")  # blank to Python, and no byte that ends a line
 def test_any_bytes_give_a_document_or_an_error(tmp_path: Path, name: str, content: bytes) -> None:
     """Whatever a file holds, its document is one that the index takes, or a sentence says why it is no table."""
+    program("tabular", "tabular_arrow")  # which it imports for such files only
     (tmp_path / name).write_bytes(content)
     try:
         document = TABULAR.extract(str(tmp_path / name))

@@ -70,6 +70,12 @@ READ: dict[str, tuple[str, list[str], int, dict[str, Any]]] = {
     "what mysql says at its end": (
         "+----+---+\n| id | v |\n+----+---+\n| 1 | 2 |\n| 3 | 4 |\n+----+---+\n2 rows in set\n",
         ["id", "v"], 2, {}),
+    "decimal commas with a zero behind them": ("x;y\n1,05;2,5\n3,2;4\n", ["x", "y"], 2, {"decimal": ","}),
+    "decimal commas of one length": (
+        "x;y\n" + "".join(f"{n};{n}1,{n}\n" for n in TEN), ["x", "y"], 10, {"decimal": ","}),
+    "decimal points of three places": ("x;y\n1.234;2.5\n3.456;4.5\n", ["x", "y"], 2, {}),
+    "a separator at the end of each line": ("a b;c;\nd e;f;\ng h;i;\n", ["a b", "c", "unnamed"], 2, {}),
+    "numbers in quotes as names": ('"","0","1"\n"5",27,29\n"6",59,53\n', ["unnamed", "0", "1"], 2, {}),
     "grouped thousands": ('city,n\nA,"1,234"\nB,999\n', ["city", "n"], 2, {}),
 }  # fmt: skip
 DOUBTED = {
@@ -90,6 +96,16 @@ DOUBTED = {
     "commas before decimals or thousands": ('n,eur\n1,"1,037"\n2,"2,100"\n', "group thousands"),
     "commas of both kinds": ('n,eur\n1,"1,250"\n2,"0,125"\n3,7\n', "group thousands"),
     "thousands without a comma beside": ('n,eur\n1,"1,250"\n2,1250\n', "group thousands"),
+    "commas of decimals or between two values": ("1,2;3,4\n5,6;7,8\n", "between values"),
+    "commas of decimals or of places": ("id;place\n1;52,13\n2;48,11\n", "between values"),
+    "lists in cells": ("id;list\n1;1,2,3\n2;3,4\n3;5,6\n", "between values"),
+    "points of decimals or thousands": ("day;n\n01.02.2026;1.234\n02.02.2026;12.345\n", "group thousands"),
+    "prose": ("The fox, which was tired, sat down.\n" * 3 + "It then, after a while, went home.\n" * 3, "prose"),
+    "statements of C": ("int a = 1;\nint b = 2;\nfloat c = 3.0;\n", "statements"),
+    "statements of SQL": ("SELECT a, b FROM t;\nSELECT c, d FROM t;\n", "SQL"),
+    "a script": ("#!/bin/sh\ncp a b\nmv c d\n", "a script"),
+    "a program": ("import os\nx = 1, 2\ny = 3, 4\n", "a program"),
+    "daily values of GHCN": ("".join(f"USC00011{n:03}202601TMAX{n:5}  6{n:5}  6\n" for n in TEN), "GHCN"),
     "sets of Grace": (XVG + blanks(2) + "&\n" + blanks(2), "several sets"),
     "a later scan of SPEC": (SPEC + blanks(3, 5000) + "\n#S 2 ascan\n#N 3\n#L a  b  c\n1 2 3\n", "several scans"),
     "scans of SPEC": (SPEC + blanks(3) + "\n#S 2 ascan\n#N 1\n#L Theta\n1\n2\n", "several scans"),
