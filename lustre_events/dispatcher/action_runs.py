@@ -220,14 +220,14 @@ class ActionRuns:
             after.append(ledger.taken(run, answer.of_attempt, turn.now_ns))
             runs[run.id] = after[-1]
         self.figures.note(after, turn.now_ns)
-        after = self._newest_only(turn, after)
+        after = self.newest_only(turn, after)
         put_runs(turn, before, after)
         run_chains.follow(turn, self.rules, after)
         for (kind, name), why in wrong.items():
             self.hold(turn, Hold(kind, name, why, turn.now_ns, BY_ENDPOINT))
 
     @staticmethod
-    def _newest_only(turn: Turn, runs: Sequence[Run]) -> list[Run]:
+    def newest_only(turn: Turn, runs: Sequence[Run]) -> list[Run]:
         """Let what was not delivered end where newer content has come, or was delivered, meanwhile."""
         waiting = [run for run in runs if run.state == WAITING and not ledger.may_have_job(run)]
         fids = {run.fid for run in waiting}
@@ -246,7 +246,7 @@ class ActionRuns:
             turn.counters["runs_lost"] += len(runs)
             lost = [ledger.lost(run, turn.now_ns) for run in runs]
             self.figures.note(lost, turn.now_ns)
-            put_runs(turn, runs, self._newest_only(turn, lost))
+            put_runs(turn, runs, self.newest_only(turn, lost))
             self._look_at_jobs(turn, [run for run in due if run.handle])
 
     def _look_at_jobs(self, turn: Turn, runs: Sequence[Run]) -> None:

@@ -181,6 +181,17 @@ def test_what_was_delivered_meanwhile_supersedes_what_failed(rig: ActionRig) -> 
     assert rig.states() == {"done": 1, "superseded": 1}
 
 
+def test_old_content_that_is_dead_is_not_tried_again_behind_newer(rig: ActionRig) -> None:
+    """Who has all dead runs tried again tells no endpoint of content that is older than what it has."""
+    rig.tell(*files(2))
+    rig.reply(rig.take(), REFUSED, together=0)
+    rig.tell(b.close(fid=1, time_ns=rig.now_ns))
+    rig.reply(rig.take())
+    assert rig.ask("retry_runs", rule="tell") == {"runs": 1}
+    assert rig.states() == {"sent": 1, "done": 1, "superseded": 1}
+    assert [body["path"] for body in rig.sent()] == ["/f2"]
+
+
 def test_names_that_failed_are_all_told(make: MakeRig) -> None:
     """A rename is an event of its own: a newer one does not end one that failed."""
     rig = make('on = "renamed"')
