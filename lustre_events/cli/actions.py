@@ -49,7 +49,7 @@ def list_command(*, settings: Settings, as_json: bool, server: str | None) -> No
         click.echo(json.dumps(found))
         return
     for rule in found["rules"]:
-        click.echo(_rule_line(rule))
+        click.echo(rule_line(rule))
     for each in found["endpoints"]:
         click.echo(_endpoint_line(each))
 
@@ -63,7 +63,7 @@ def show(name: str, *, settings: Settings) -> None:
     found = requests.ask("actions", {})
     rules = [rule for rule in found["rules"] if name in {rule["rule"], rule["endpoint"]}]
     shown = {name, *(rule["endpoint"] for rule in rules)}
-    lines = [_rule_line(rule) for rule in rules]
+    lines = [rule_line(rule) for rule in rules]
     lines += [_endpoint_line(each) for each in found["endpoints"] if each["endpoint"] in shown]
     if not lines:
         raise _unknown(name, found)
@@ -167,7 +167,8 @@ def _endpoint_line(each: dict[str, Any]) -> str:
     return f"endpoint {each['endpoint']}: {each['kind']}, {each['where']}{probed}{said}"
 
 
-def _rule_line(rule: dict[str, Any]) -> str:
+def rule_line(rule: dict[str, Any]) -> str:
+    """Return a rule on one line: what it does, how it does, and why it is held."""
     runs = ", ".join(f"{count} {state}" for state, count in rule["runs"].items() if count)
     said = f" - HELD: {rule['held']}" if rule["held"] else ""
     what = f"on {', '.join(rule['on'])}: {rule['action']} to {rule['endpoint']}"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lustre_events.actions import ledger
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OUTCOMES, REFUSED, Attempt
 from lustre_events.changelog.record import ChangelogRecord
+from lustre_events.cli.actions import rule_line
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.domain.action_run import ENDS, OPEN, Run, key_of
@@ -241,6 +242,8 @@ def test_each_rule_tells_how_it_does(rig: ActionRig) -> None:
     rig.reply(rig.take(), REFUSED, status=418, error="it answered 418", together=0)
     (rule,) = rig.ask("actions")["rules"]
     assert (rule["per_minute"], rule["last_error"]) == (0, "it answered 418")
+    assert "; 0 done in the last minute, 99 % within " in rule_line(rule)
+    assert rule_line(rule).endswith(": it answered 418")
     rig.restart()
     rig.settle()
     (again,) = rig.ask("actions")["rules"]
