@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.errors import QueryError
+from lustre_events.index.backend import Backend, Order, PagePosition, Reading, Row
+from lustre_events.index.query.tree import Node
+from lustre_events.index.search.paging import pages
+from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace
@@ -160,3 +166,66 @@ def test_relevance_tells_nothing_hidden(contents: Contents) -> None:
     ordered = contents.search().page("word*", sort="relevance", visible_to=Viewer(7)).hits
 
     assert [hit.fid.oid for hit in ordered] == [1, 2]
+
+
+@pytest.mark.parametrize("viewer", [None, Viewer(7)])
+@pytest.mark.parametrize("query", ["word", "word AND n:>0", "path:/d/** AND word", "word* NOT n:3"])
+def test_relevance_finds_what_any_order_finds(contents: Contents, query: str, viewer: Viewer | None) -> None:
+    """However few objects are quickly collected, the order of relevance has all hits of a query, page by page."""
+    contents.execute("UPDATE object SET uid = 0, gid = 0, mode = 493 WHERE fid = ?", ROOT_FID.pack())
+    for number in range(1, 13):
+        mode = 0o600 if number % 4 == 0 else 0o644
+        title = {"title": "word " * number, "n": number} if number % 3 else {"n": number}
+        contents.file(
+            number, b"d/%s%d" % (b"word" if number % 2 else b"file ", number), {"x": title}, uid=0, gid=0, mode=mode
+        )
+    contents.execute("UPDATE object SET uid = 0, gid = 0, mode = 493 WHERE type = 'd'")
+
+    for few in (1, 5, 50):
+        search = contents.search(few=few)
+        wanted = {hit.fid for hit in search.page(query, visible_to=viewer).hits}
+        found = [hit.fid for page in pages(search, query, sort="relevance", visible_to=viewer, portion=3)
+                 for hit in page.hits]  # fmt: skip
+        assert sorted(found) == sorted(wanted)
+        assert found == [hit.fid for hit in search.page(query, sort="relevance", visible_to=viewer).hits]
+
+
+def test_relevance_makes_whole_rows_of_one_page_only(contents: Contents) -> None:
+    """Of all that is put into order only the hits of the page, and one more, are read as whole rows."""
+    for number in range(1, 10):
+        contents.file(number, b"f%d" % number, {"x": {"title": "word"}})
+    backend = _Counting(contents.search()._backend)
+
+    page = Search(backend).page("word", sort="relevance", limit=2)
+
+    assert (len(page.hits), backend.rows) == (2, 3)
+
+
+class _Counting:
+    """A backend that counts the whole rows that were found."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.rows = 0
+
+    @contextmanager
+    def reading(self, viewer: Viewer | None, seconds: float | None = None) -> Iterator[Any]:
+        with self._backend.reading(viewer, seconds) as reading:
+            yield _CountingReading(reading, self)
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+class _CountingReading:
+    def __init__(self, reading: Reading, counting: _Counting) -> None:
+        self._reading = reading
+        self._counting = counting
+
+    def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
+        rows = self._reading.find(node, order, after, limit)
+        self._counting.rows += len(rows)
+        return rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reading, name)

@@ -45,6 +45,8 @@ class SqlCondition:
         streams: an object matches if it is in each of them, where there are any, and `besides` holds. A stream
             gives SELECTs of the ids behind one, each in order, which a page merges and may end early.
         besides: see `streams`.
+        ways: where the one stream merges those of alternatives: each of these, and what must hold besides for an
+            object that is in it, which is often less than `besides`.
     """
 
     probe: Clause
@@ -55,6 +57,7 @@ class SqlCondition:
     scans: bool = False
     streams: tuple[Stream, ...] = ()
     besides: Clause | None = None
+    ways: tuple[tuple[Stream, Clause | None], ...] = ()
 
 
 def plain(test: Clause, driver: Clause | None = None, size: int = UNKNOWN) -> SqlCondition:

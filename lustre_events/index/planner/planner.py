@@ -138,9 +138,8 @@ class Planner:
             return SqlCondition(probes, members)
         size = sum(condition.size for condition in conditions)
         scans = any(condition.scans for condition in conditions)
-        streams, besides = _merged(conditions, probes)
         return SqlCondition(
-            probes, members, self.dialect.union(sources), None, min(size, MANY), scans, streams, besides
+            probes, members, self.dialect.union(sources), None, min(size, MANY), scans, *_merged(conditions, probes)
         )
 
     def _not(self, node: q.Not, effort: Effort) -> SqlCondition:
@@ -355,20 +354,32 @@ def _bounds(mark: str, *limits: tuple[str, Any]) -> list[Clause]:
     return [Clause(f"{sign} {mark}", (value,)) for sign, value in limits if value is not None]
 
 
-def _streams(conditions: Sequence[SqlCondition]) -> tuple[tuple[Stream, ...], Clause | None]:
+_Streams = tuple[tuple[Stream, ...], Clause | None, tuple[tuple[Stream, Clause | None], ...]]
+"""Streams, what must hold besides, and the ways; see SqlCondition."""
+
+
+def _streams(conditions: Sequence[SqlCondition]) -> _Streams:
     """Return all streams of conditions that must all hold, and what must hold besides."""
     streams = tuple(stream for each in conditions for stream in each.streams)
     others = [each.besides if each.streams else each.probe for each in conditions]
-    besides = [clause for clause in others if clause is not None] if streams else []
-    return streams, joined(besides, "AND") if besides else None
+    if not streams:
+        return (), None, ()
+    ways = [way for each in conditions for way in each.ways] if len(streams) == 1 else []
+    rest = [each.probe for each in conditions if not each.streams]
+    return streams, _every_of(others), tuple((stream, _every_of([besides, *rest])) for stream, besides in ways)
 
 
-def _merged(conditions: Sequence[SqlCondition], probes: Clause) -> tuple[tuple[Stream, ...], Clause | None]:
+def _every_of(clauses: Sequence[Clause | None]) -> Clause | None:
+    held = [clause for clause in clauses if clause is not None]
+    return joined(held, "AND") if held else None
+
+
+def _merged(conditions: Sequence[SqlCondition], probes: Clause) -> _Streams:
     """Return one stream of conditions of which one must hold, where each has one, and what must hold besides."""
     if not all(len(each.streams) == 1 for each in conditions):
-        return (), None
+        return (), None, ()
+    ways = tuple(way for each in conditions for way in each.ways or ((each.streams[0], each.besides),))
+    alone = all(besides is None for _, besides in ways)
     streams = [each.streams[0] for each in conditions]
-    alone = all(each.besides is None for each in conditions)
-    return (
-        lambda after: tuple(clause for stream in streams for clause in stream(after)),
-    ), None if alone else probes
+    merged = (lambda after: tuple(clause for stream in streams for clause in stream(after)),)
+    return (merged, None, ()) if alone else (merged, probes, ways)

@@ -6,7 +6,7 @@ who may only read, and a replica, will do.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -21,6 +21,7 @@ from lustre_events.index.backend import (
     LeftOut,
     Order,
     PagePosition,
+    Ranked,
     Row,
     Stats,
     StoredDocument,
@@ -93,17 +94,27 @@ class PostgresqlReading:
 
     def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
+        return _rows(self._found(Clause(_COLUMNS), node, order, after, limit))
+
+    def first(self, node: Node, limit: int) -> list[Ranked]:
+        """Return the first objects that match, in the order of ids, with what ranks them."""
+        columns = Clause.of("o.id, o.mtime_ns, {}", self._planner.readable)
+        return list(map(Ranked._make, self._found(columns, node, Order(), None, limit)))
+
+    def _found(
+        self, columns: Clause, node: Node, order: Order, after: PagePosition | None, limit: int
+    ) -> list[Values]:
         condition = self._planner.plan(node)
-        rows: list[Row] = []
+        rows: list[Values] = []
         for stretch in stretches(order, after, "%s"):
             if len(rows) < limit:
-                rows += self._portion(condition, stretch, limit - len(rows))
+                rows += self._portion(columns, condition, stretch, limit - len(rows))
         return rows
 
-    def _portion(self, condition: SqlCondition, stretch: Stretch, limit: int) -> list[Row]:
+    def _portion(self, columns: Clause, condition: SqlCondition, stretch: Stretch, limit: int) -> list[Values]:
         many = self._few if stretch.order.column == "id" else min(self._few, self._look)
         if condition.size > many and stretch.indexed:
-            rows = self._first(condition, stretch, limit)
+            rows = self._look_at(columns, condition, stretch, limit)
             if len(rows) == limit:
                 return rows
         # Few match, or few of them are here: all of them then, in an order that no index gives.
@@ -111,21 +122,21 @@ class PostgresqlReading:
         where = all_hold(stretch.start, self._planner.driven(condition) if driven else condition.probe)
         order = by(stretch.order, made=driven)
         # Sorted first: whether a name is seen is asked only until the page is full.
-        return self._rows(Clause.of(
-            f"SELECT {_COLUMNS} FROM (SELECT * FROM object o WHERE {{}} ORDER BY {order} OFFSET 0) AS o"  # noqa: S608
+        return self._run(Clause.of(
+            f"SELECT {{}} FROM (SELECT * FROM object o WHERE {{}} ORDER BY {order} OFFSET 0) AS o"  # noqa: S608
             " WHERE {} LIMIT {}",
-            where, self._planner.live, Clause("%s", (limit,)),
+            columns, where, self._planner.live, Clause("%s", (limit,)),
         ))  # fmt: skip
 
-    def _first(self, condition: SqlCondition, stretch: Stretch, limit: int) -> list[Row]:
+    def _look_at(self, columns: Clause, condition: SqlCondition, stretch: Stretch, limit: int) -> list[Values]:
         """Probe the first objects in order, and more of them if that seems to fill the page."""
         found, order = all_hold(condition.probe, self._planner.live), by(stretch.order)
         look = self._look
         while True:
-            rows = self._rows(Clause.of(
-                f"SELECT {_COLUMNS} FROM (SELECT * FROM object o WHERE {{}} ORDER BY {order} LIMIT {{}}) AS o"  # noqa: S608
+            rows = self._run(Clause.of(
+                f"SELECT {{}} FROM (SELECT * FROM object o WHERE {{}} ORDER BY {order} LIMIT {{}}) AS o"  # noqa: S608
                 f" WHERE {{}} ORDER BY {order} LIMIT {{}}",
-                stretch.start or TRUE, Clause("%s", (look,)), found, Clause("%s", (limit,)),
+                columns, stretch.start or TRUE, Clause("%s", (look,)), found, Clause("%s", (limit,)),
             ))  # fmt: skip
             needed = look * limit * 3 // (2 * len(rows)) if rows else MOST_LOOKED_AT + 1
             if len(rows) == limit or needed > MOST_LOOKED_AT or look >= needed:
@@ -139,7 +150,7 @@ class PostgresqlReading:
     def matching(self, node: Node, ids: Collection[int]) -> list[Row]:
         """Return those of `ids` that match."""
         found = all_hold(self._planner.dialect.among("o.id", ids), self._planner.plan(node).probe)
-        return self._rows(Clause.of("SELECT {} FROM object o WHERE {}", _COLUMNS, found))
+        return _rows(self._run(Clause.of("SELECT {} FROM object o WHERE {}", _COLUMNS, found)))
 
     def count(self, node: Node) -> int:
         """Return how many objects match."""
@@ -201,7 +212,7 @@ class PostgresqlReading:
         if not fids:
             return {}
         found = f"SELECT {_COLUMNS} FROM object o WHERE o.fid = ANY(%b::bytea[])"  # noqa: S608 - constants
-        rows = self._rows(Clause(found, (packed(fids),)))
+        rows = _rows(self._run(Clause(found, (packed(fids),))))
         return {row.fid: row for row in rows}
 
     def documents(self, ids: Collection[int]) -> list[StoredDocument]:
@@ -276,14 +287,15 @@ class PostgresqlReading:
         # Never prepared: what is best depends on the values.
         return self._connection.execute(clause.sql, clause.parameters, prepare=False, binary=True).fetchall()
 
-    def _rows(self, statement: Clause) -> list[Row]:
-        return [Row(id_, FID.unpack(fid), *rest) for id_, fid, *rest in self._run(statement)]
-
     def _one(self, statement: Clause) -> int:
         return int(self._run(statement)[0][0])
 
     def _sums(self, sql: str) -> dict[str, int]:
         return {row[0]: row[1] for row in self._run(Clause(sql))}
+
+
+def _rows(found: Iterable[Values]) -> list[Row]:
+    return [Row(id_, FID.unpack(fid), *rest) for id_, fid, *rest in found]
 
 
 class PostgresqlBackend:

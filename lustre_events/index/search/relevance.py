@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lustre_events.errors import QueryError
-from lustre_events.index.backend import Order, Reading, Row
+from lustre_events.index.backend import Ranked, Reading
 from lustre_events.index.query.tree import Among, And, NameWords, Node, Text
 from lustre_events.index.search.matched import asked
-from lustre_events.index.search.views import is_readable
 from lustre_events.index.typed_values import segmented
-from lustre_events.index.visibility import Viewer
 from lustre_events.index.words import words_of
 
 NAME = "relevance"
@@ -22,8 +20,8 @@ _NAME_WEIGHT = 2.0
 """What a word in a name counts, where any number of them in documents counts less than one."""
 
 
-def by_relevance(reading: Reading, node: Node, rows: Sequence[Row], viewer: Viewer | None) -> list[Row]:
-    """Return rows, the best first: words in names, then how often they stand in documents; then the newest.
+def by_relevance(reading: Reading, node: Node, found: Sequence[Ranked]) -> list[int]:
+    """Return ids, the best first: words in names, then how often they stand in documents; then the newest.
 
     What the viewer may not read or list counts nothing.
 
@@ -33,11 +31,13 @@ def by_relevance(reading: Reading, node: Node, rows: Sequence[Row], viewer: View
     words = _words(node)
     if not words:
         raise QueryError("the order of relevance is about words; write some, or sort by another field")
-    readable = [row.id for row in rows if is_readable(row, viewer)]
+    readable = [each.id for each in found if each.readable]
     scores = {id_: often / (1 + often) for id_, often in reading.frequencies(words, readable).items()}
-    for id_ in _named(reading, node, rows):
+    for id_ in _named(reading, node, found):
         scores[id_] = scores.get(id_, 0.0) + _NAME_WEIGHT
-    return sorted(rows, key=lambda row: (-scores.get(row.id, 0.0), -(row.mtime_ns or 0), row.id))
+    return [
+        id_ for _, _, id_ in sorted((-scores.get(id_, 0.0), -(mtime_ns or 0), id_) for id_, mtime_ns, _ in found)
+    ]
 
 
 def _words(node: Node) -> set[str]:
@@ -45,12 +45,12 @@ def _words(node: Node) -> set[str]:
     return {word for each in leaves for word in words_of(segmented(each.words))}
 
 
-def _named(reading: Reading, node: Node, rows: Sequence[Row]) -> Iterator[int]:
-    """Yield the ids of rows with words in a name, once for each time that such words are asked for."""
-    among = Among(tuple(row.id for row in rows))
-    names = {each for each in asked(node) if isinstance(each, NameWords)} if rows else set()
+def _named(reading: Reading, node: Node, found: Sequence[Ranked]) -> Iterator[int]:
+    """Yield the ids of objects with words in a name, once for each time that such words are asked for."""
+    among = Among(tuple(each.id for each in found))
+    names = {each for each in asked(node) if isinstance(each, NameWords)} if found else set()
     for each in names:
-        yield from (row.id for row in reading.find(And((among, each)), Order(), None, len(rows)))
+        yield from (row.id for row in reading.first(And((among, each)), len(found)))
 
 
 def note(most: int) -> str:

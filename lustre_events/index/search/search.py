@@ -18,7 +18,7 @@ from typing import Self
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, QueryError
-from lustre_events.index.backend import Backend, Counts, Order, Reading, Row, Stats, ValueCount
+from lustre_events.index.backend import Backend, Counts, Order, Ranked, Reading, Row, Stats, ValueCount
 from lustre_events.index.fields import FIELDS, FieldType
 from lustre_events.index.paths import paths_of
 from lustre_events.index.query.parser import parse
@@ -36,7 +36,7 @@ from lustre_events.index.search.left_out import WHY_LEFT_OUT, without
 from lustre_events.index.search.matched import explained
 from lustre_events.index.search.reasons import why
 from lustre_events.index.search.subtree import Subtree, walk
-from lustre_events.index.search.views import hits_of, views_of
+from lustre_events.index.search.views import hits_of, is_readable, views_of
 from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
 
 _End = Callable[[int], PageEnd]
@@ -114,12 +114,12 @@ class Search:
             access = access_of(reading, viewer)
             hidden = self._meaning(reading, node, viewer)
             # One more than the page tells whether there is another one.
+            note = None
             if sort == relevance.NAME:
-                found, _ = _rows(reading, hidden, None, PageEnd(start.now_ns), self._most + 1, access)
-                rows, end, note = self._by_relevance(reading, node, found, start, viewer)
+                best = self._best(reading, node, hidden, viewer, access)
+                rows, end, note = self._by_relevance(reading, best, start, limit + 1)
             else:
                 rows, end = _rows(reading, hidden, order, start, limit + 1, access)
-                note = None
             hits = hits_of(reading, rows[:limit], viewer, access, parsed=excerpts)
         more = cursors.token(end(limit - 1), query, sort) if len(rows) > limit else None
         return Page(tuple(explained(node, hits) if excerpts else hits), more, note)
@@ -195,8 +195,8 @@ class Search:
             facets = {name: _tallied(reading, among, name, viewer, values) for name in fields}
             looked, rows, note = found[:most], found, None
             if sort == relevance.NAME:
-                found, _ = _rows(reading, hidden, None, start, self._most + 1, access)
-                rows, end, note = self._by_relevance(reading, node, found, start, viewer)
+                best = self._best(reading, node, hidden, viewer, access)
+                rows, end, note = self._by_relevance(reading, best, start, limit + 1)
             elif order is not None:
                 rows, end = _rows(reading, hidden, order, start, limit + 1, access)
             hits = hits_of(reading, rows[:limit], viewer, access)
@@ -326,17 +326,32 @@ class Search:
         with self._backend.reading(None) as reading:
             return reading.stats(counts or reading.counts())
 
+    def _best(
+        self, reading: Reading, node: Node, hidden: Node, viewer: Viewer | None, access: DirectoryAccess | None
+    ) -> tuple[list[int], bool]:
+        """Return the ids of the first that match, the best first, and whether more match."""
+        most = self._most + 1
+        subtree = Subtree.of(hidden)
+        if subtree is not None and not reading.selective(subtree.rest):
+            rows, _ = _rows(reading, hidden, None, PageEnd(0), most, access)
+            found = [Ranked(row.id, row.mtime_ns, is_readable(row, viewer)) for row in rows]
+        else:
+            found = reading.first(hidden, most)
+        return relevance.by_relevance(reading, node, found[: self._most]), len(found) == most
+
     def _by_relevance(
-        self, reading: Reading, node: Node, found: list[Row], start: PageEnd, viewer: Viewer | None
+        self, reading: Reading, best: tuple[list[int], bool], start: PageEnd, limit: int
     ) -> tuple[list[Row], _End, str | None]:
         """Return the rows behind the place of a cursor, which counts what came before, and what is said of them."""
-        before = start.position[1] if start.position is not None else 0
-        rows = relevance.by_relevance(reading, node, found[: self._most], viewer)[before:]
+        (ids, more), before = best, start.position[1] if start.position is not None else 0
+        wanted = ids[before : before + limit]
+        found = {row.id: row for row in reading.find(Among(tuple(wanted)), Order(), None, limit)} if wanted else {}
+        rows = [found[id_] for id_ in wanted]
 
         def end(number: int) -> PageEnd:
             return PageEnd(start.now_ns, (None, before + number + 1))
 
-        return rows, end, relevance.note(self._most) if len(found) > self._most else None
+        return rows, end, relevance.note(self._most) if more else None
 
     def _meaning(self, reading: Reading, node: Node, viewer: Viewer | None) -> Node:
         """Return a query as the databases know it, limited to what a viewer may know."""

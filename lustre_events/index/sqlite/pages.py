@@ -9,45 +9,52 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import operator
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from lustre_events.changelog.fid import FID
-from lustre_events.index.backend import Order, PagePosition, Row
-from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, all_hold
+from lustre_events.index.backend import Order, PagePosition, Ranked, Row
+from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, Stream, all_hold
 from lustre_events.index.planner.dialect import Effort
 from lustre_events.index.planner.pages import Stretch, behind, by, stretches
 from lustre_events.index.planner.planner import Planner
 from lustre_events.index.query.tree import Node
 
 COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
+T = TypeVar("T", bound=Row | Ranked)
+_Any = TypeVar("_Any")
 _PORTION = 250
 """Candidates that are probed together; a page has about a hundred hits."""
+_MOST = 1_000
+"""The same of a large page."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
-    """Finds the pages of one reading."""
+class Pages(Generic[T]):
+    """Finds the pages of one reading; `made` makes what they hold of the `columns` of `object o`."""
 
     connection: sqlite3.Connection
     planner: Planner
+    columns: str
+    made: Callable[[tuple[Any, ...]], T]
 
-    def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
+    def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[T]:
         """Return up to `limit` objects that match, in order, behind `after`."""
         if order == Order():
             quick = self.planner.plan(node, Effort.QUICK)
             first = self._first(quick, after.id if after else 0, limit)
             if first is not None:
                 return first
-        rows: list[Row] = []
+        rows: list[T] = []
         for stretch in stretches(order, after, "?"):
             if len(rows) < limit:
                 rows += self._portion(node, stretch, limit - len(rows), after.id if after else 0)
         return rows
 
-    def _portion(self, node: Node, stretch: Stretch, limit: int, after: int) -> list[Row]:
+    def _portion(self, node: Node, stretch: Stretch, limit: int, after: int) -> list[T]:
         condition = self.planner.plan(node)
         if condition.size <= self.planner.few or not stretch.indexed:
             return self._select(stretch, self.planner.driven(condition), limit, made=True)
@@ -63,7 +70,7 @@ class Pages:
             return self._select(stretch, self.planner.driven(condition), limit, made=True)
         return self._select(stretch, condition.probe, limit)
 
-    def _first(self, condition: SqlCondition, after: int, limit: int) -> list[Row] | None:
+    def _first(self, condition: SqlCondition, after: int, limit: int) -> list[T] | None:
         """Return the first `limit` objects behind the id `after`, if a few ids of those that match give them.
 
         None: they do not; there may be more objects than those found.
@@ -77,19 +84,38 @@ class Pages:
             return self._first_of_ids(condition.driver, after, limit)
         if not condition.streams or condition.size <= few:
             return None
-        streams = [self._ids(stream(after)) for stream in condition.streams]
-        ids = common([itertools.islice(stream, few) for stream in streams])
-        rows: list[Row] = []
-        while len(rows) < limit and (portion := list(itertools.islice(ids, _PORTION))):
+        if condition.ways:
+            return self._first_of_ways(condition.ways, after, limit)
+        whole: list[bool] = []
+        ids = common([_some(self._ids(stream(after)), few, whole) for stream in condition.streams])
+        rows: list[T] = []
+        while len(rows) < limit and (portion := list(itertools.islice(ids, _portion(limit)))):
             rows += self._among(portion, condition.besides, limit - len(rows))
-        return rows if len(rows) == limit else None
+        return rows if len(rows) == limit or whole else None
+
+    def _first_of_ways(
+        self, ways: Sequence[tuple[Stream, Clause | None]], after: int, limit: int
+    ) -> list[T] | None:
+        """Do so for objects in any of some streams; of each only what its own stream does not tell is tested."""
+        each = [zip(self._ids(stream(after)), itertools.repeat(number)) for number, (stream, _) in enumerate(ways)]
+        whole: list[bool] = []
+        numbered = _some(heapq.merge(*each), self.planner.few, whole)
+        found = ((id_, {number for _, number in group}) for id_, group in itertools.groupby(numbered, _first_item))
+        rows: list[T] = []
+        while len(rows) < limit and (portion := list(itertools.islice(found, _portion(limit)))):
+            hits: dict[int, T] = {}
+            for number, (_, besides) in enumerate(ways):
+                ids = [id_ for id_, numbers in portion if number in numbers and id_ not in hits]
+                hits |= {row.id: row for row in self._among(ids, besides, len(ids))} if ids else {}
+            rows += [hits[id_] for id_ in sorted(hits)]
+        return rows[:limit] if len(rows) >= limit or whole else None
 
     def _ids(self, selects: Sequence[Clause]) -> Iterator[int]:
         """Yield the ids of one stream, in order."""
         each = [(row[0] for row in self.connection.execute(one.sql, one.parameters)) for one in selects]
         return each[0] if len(each) == 1 else heapq.merge(*each)
 
-    def _first_of_ids(self, driver: Clause, after: int, limit: int) -> list[Row] | None:
+    def _first_of_ids(self, driver: Clause, after: int, limit: int) -> list[T] | None:
         statement = Clause.of(
             "WITH found (id) AS ({}) SELECT id FROM found WHERE {} LIMIT ?",
             driver, Clause("id > ? ORDER BY id", (after,)),
@@ -99,7 +125,7 @@ class Pages:
         rows = self._among(found, None, limit)
         return rows if len(rows) == limit or len(found) < wanted else None
 
-    def _among(self, ids: Collection[int], condition: Clause | None, limit: int) -> list[Row]:
+    def _among(self, ids: Collection[int], condition: Clause | None, limit: int) -> list[T]:
         """Return up to `limit` of `ids` that match, in order."""
         inside = self.planner.dialect.among("o.id", ids)
         return self._select(Stretch(Order(), condition, whole=True), inside, limit)
@@ -120,11 +146,41 @@ class Pages:
         ).fetchone()
         return None if row is None else behind(order, PagePosition(*row), "?", before=True)
 
-    def _select(self, stretch: Stretch, where: Clause, limit: int, *, made: bool = False) -> list[Row]:
-        found = all_hold(stretch.start, where, self.planner.live)
-        order = by(stretch.order, made=made)
-        statement = f"SELECT {COLUMNS} FROM object o WHERE {found.sql} ORDER BY {order} LIMIT ?"  # noqa: S608
-        return rows_of(self.connection, Clause(statement, (*found.parameters, limit)))
+    def _select(self, stretch: Stretch, where: Clause, limit: int, *, made: bool = False) -> list[T]:
+        found, order = all_hold(stretch.start, where), by(stretch.order, made=made)
+        if made and self.planner.seen is not None:
+            return self._first_seen(found, order, limit)
+        found = all_hold(found, self.planner.live)
+        return self._made(f"o WHERE {found.sql} ORDER BY {order} LIMIT ?", (*found.parameters, limit))
+
+    def _first_seen(self, found: Clause, order: str, limit: int) -> list[T]:
+        """Sort all that match, then look for those that have a name that is seen, until there are enough."""
+        sql = f"SELECT o.id FROM object o WHERE {found.sql} ORDER BY {order}"  # noqa: S608
+        ids = (row[0] for row in self.connection.execute(sql, found.parameters))
+        rows: list[T] = []
+        while len(rows) < limit and (portion := list(itertools.islice(ids, _portion(limit)))):
+            seen = all_hold(self.planner.dialect.among("o.id", portion), self.planner.live)
+            rows += self._made(f"o WHERE {seen.sql} ORDER BY {order}", seen.parameters)
+        return rows[:limit]
+
+    def _made(self, which: str, parameters: tuple[Any, ...]) -> list[T]:
+        statement = f"SELECT {self.columns} FROM object {which}"  # noqa: S608
+        return [self.made(row) for row in self.connection.execute(statement, parameters)]
+
+
+def _portion(limit: int) -> int:
+    """Return how many candidates are probed together for a page."""
+    return max(_PORTION, min(limit, _MOST))
+
+
+def _some(found: Iterator[_Any], most: int, whole: list[bool]) -> Iterator[_Any]:
+    """Yield up to `most` of what comes; where that is all, a word is left in `whole`."""
+    yield from itertools.islice(found, most)
+    if next(found, None) is None:
+        whole.append(True)
+
+
+_first_item: Callable[[tuple[int, int]], int] = operator.itemgetter(0)
 
 
 def common(streams: Sequence[Iterator[int]]) -> Iterator[int]:

@@ -22,6 +22,7 @@ from lustre_events.index.backend import (
     LeftOut,
     Order,
     PagePosition,
+    Ranked,
     Row,
     Stats,
     StoredDocument,
@@ -46,6 +47,8 @@ from lustre_events.index.visibility import DirectoryAccess, Viewer, permits
 
 _NO_INDEX = "{}: there is no index here yet; start a dispatcher (lustre-events run), or name one with --index"
 _CHUNK = 500
+_RIGHTS = 10_000
+"""Kinds of rights (owner, group, mode, list) that are decided once."""
 _LOOK_STEPS = 100_000
 """SQLite's own steps, some milliseconds, between two looks at the clock."""
 
@@ -68,13 +71,20 @@ class SqliteReading:
             access = DirectoryAccess(
                 viewer, lambda fids: [(fid, parent) for fid, parent, _ in self.links(fids)], self.objects
             )
-            connection.create_function("le_listed", 1, lambda packed: access.listed(FID.unpack(packed)))
-            connection.create_function("le_readable", 4, functools.partial(_readable, viewer))
-        self._pages = Pages(connection, self._planner)
+            # Kept by what C looks up: many objects have the same directory, and the same rights.
+            listed = functools.cache(lambda packed: access.listed(FID.unpack(packed)))
+            connection.create_function("le_listed", 1, listed)
+            readable = functools.lru_cache(_RIGHTS)(functools.partial(_readable, viewer))
+            connection.create_function("le_readable", 4, readable)
 
     def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
-        return self._pages.find(node, order, after, limit)
+        return Pages(self._connection, self._planner, COLUMNS, row_of).find(node, order, after, limit)
+
+    def first(self, node: Node, limit: int) -> list[Ranked]:
+        """Return the first objects that match, in the order of ids, with what ranks them."""
+        columns = f"o.id, o.mtime_ns, {self._planner.readable.sql}"
+        return Pages(self._connection, self._planner, columns, Ranked._make).find(node, Order(), None, limit)
 
     def selective(self, node: Node) -> bool:
         """Return whether few objects match."""
@@ -93,14 +103,15 @@ class SqliteReading:
     def frequencies(self, words: Collection[str], ids: Collection[int]) -> dict[int, float]:
         """Return how often words stand in the documents of objects."""
         wanted, found = set(ids), dict.fromkeys(ids, 0.0)
-        last = max(wanted, default=0)
+        end = max(wanted, default=0) + 1 << SLOT_BITS
+        # They come in order: the first one behind all that is wanted ends it.
+        which = self._dialect.among(f"doc >> {SLOT_BITS}", wanted).sql
+        places = f"SELECT doc FROM temp.places WHERE term = ? AND (doc >= ? OR {which})"  # noqa: S608 - numbers
         for word in words:
-            for (place,) in self._connection.execute("SELECT doc FROM temp.places WHERE term = ?", (word,)):
-                id_ = place >> SLOT_BITS
-                if id_ > last:  # they come in order
+            for (place,) in self._connection.execute(places, (word, end)):
+                if place >= end:
                     break
-                if id_ in wanted:
-                    found[id_] += 1
+                found[place >> SLOT_BITS] += 1
         return found
 
     def tally(self, node: Node, by: str, limit: int | None) -> list[ValueCount]:
