@@ -65,7 +65,12 @@ def search(contents: Contents) -> Search:
         ("size=9", "joined by a colon", "size:9"),
         ("rows:3 ext:h5", "without rows:3, 1 file would match", "ext:h5"),
         ("rows:3 AND (colunms:x OR columns:time) AND ext:csv NOT size:9", "without NOT size:9, 1 file", None),
+        ("rows:* NOT columns:*", "everything that matches rows:* is excluded by NOT columns:*", None),
+        ("rows:* NOT columns:*", "without NOT columns:*, 1 file would match", "rows:*"),
         ("zzzz", "no document and no name has the word zzzz", None),
+        ("ARPSE", "has the word ARPSE; did you mean arpes (1 file)?", "arpes"),
+        ("raedings", "has the word raedings; did you mean readings (1 file)?", "readings"),
+        ("rows:3 AND tmeperature", "did you mean temperature (1 file)?", "rows:3 AND temperature"),
     ],
 )
 def test_why_nothing_is_found(search: Search, query: str, said: str, better: str | None) -> None:
@@ -97,7 +102,7 @@ def test_nothing_is_said_where_something_is_found(search: Search) -> None:
     "query",
     [
         "instrument:XPS", "passwort:x", "password:tempest", "tempes", "tempest", "extractor:secretiv", "ext:cvs",
-        "cvsx",
+        "cvsx", "tempets", "cvssx",
         "extractor:secretive", "mime:x/y", "passwort:x or y", "password=tempest", "name:c", "path:/private/c", "c",
     ],
 )  # fmt: skip

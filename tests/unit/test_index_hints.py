@@ -108,10 +108,11 @@ def test_reasons_end_with_their_time() -> None:
         clock = iter([0.0] * looks)
         with MemoryBackend(index).reading(None) as reading:
             known = Known(reading, None, lambda _: None, now_ns=0, end=1.0, clock=lambda: next(clock, 2.0))
-            return [hint.text for hint in why(contextlib.nullcontext(known), "x=1 AND blue", [])]
+            return [hint.text for hint in why(lambda: contextlib.nullcontext(known), "x=1 AND blue", [])]
 
     assert told(0) == ["nothing matches, and there was no time to look for the reason"]
     assert told(3) == ["a field and its value are joined by a colon, as in size:3 or size:>3"]
+    assert all("blue" in told(looks)[-1] for looks in range(6, 20))
     assert "no document and no name has the word blue" in told(1_000)
     index.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import chain, islice
 
@@ -21,16 +21,22 @@ MOST_PARTS = 6
 """Parts of a query that are left out in turn, and conditions of a part that are looked at."""
 
 
-def why(knowing: AbstractContextManager[Known], query: str, fields: Sequence[str]) -> tuple[Hint, ...]:
+def why(
+    knowing: Callable[[], AbstractContextManager[Known]], query: str, fields: Sequence[str]
+) -> tuple[Hint, ...]:
     """Return why a query finds nothing, or else why fields have no values in what it finds; see `Search.hints`.
 
-    Where there is no time left, what was found until then is told.
+    Where there is no time left, what was found until then is told. A query may take longer than that as a whole:
+    then its parts are looked at all the same. `knowing` is called for each of the two, and bounds its time.
     """
     found: list[Hint] = []
-    with suppress(IndexUnavailable), knowing as known:
+    some = bool(fields)
+    with suppress(IndexUnavailable), knowing() as known:
         some = known.some(known.node(query))
         if some and not fields:
             return ()
+        found += [] if some else _left_out(known, query)
+    with suppress(IndexUnavailable), knowing() as known:
         each = chain.from_iterable(of_field(known, field) for field in fields) if some else of_query(known, query)
         for hint in islice(each, MOST_HINTS):
             if hint not in found:
@@ -40,7 +46,6 @@ def why(knowing: AbstractContextManager[Known], query: str, fields: Sequence[str
 
 def of_query(known: Known, query: str) -> Iterator[Hint]:
     """Yield why a query finds nothing, the likeliest first."""
-    yield from _left_out(known, query)
     if not known.some(All()):
         yield Hint(f"the index holds no file{known.you_may('see')}")
         return
@@ -93,17 +98,36 @@ def _of_parts(known: Known, query: str, parts: Sequence[Part]) -> Iterator[Hint]
         if not part.negative and not known.some(known.node(part.text)):
             absent = True
             yield from _of_part(known, query, part)
-    if absent:
-        return
+    if not absent:
+        yield from _of_all(known, parts)
+
+
+def _of_all(known: Known, parts: Sequence[Part]) -> Iterator[Hint]:
+    """Yield why nothing matches all of some parts, each of which finds something or stands behind NOT."""
     if len(parts) == 1:
         yield Hint(f"everything is excluded by {shown(parts[0].text)}")
         return
+    wanted = [each for each in parts if not each.negative]
+    excluded = [each for each in parts if each.negative]
+    if wanted and excluded and known.found_by(_all(wanted)):
+        match = f"matches {shown(_all(wanted))} is excluded by {shown(_all(excluded))}"
+        yield Hint(f"everything{known.you_may('see')} that {match}")
+        yield from _best_without(known, parts, excluded)
+        return
     yield Hint("each part of the query finds something, but no file matches all of them")
+    yield from _best_without(known, parts, wanted)
+
+
+def _best_without(known: Known, parts: Sequence[Part], left_out: Sequence[Part]) -> Iterator[Hint]:
     without = []
-    for part in parts[:MOST_PARTS]:
-        rest = " AND ".join(each.text for each in parts if each is not part)
+    for part in left_out[:MOST_PARTS]:
+        rest = _all([each for each in parts if each is not part])
         without.append((part.text, rest, known.found_by(rest)))
     yield from best_without(without)
+
+
+def _all(parts: Sequence[Part]) -> str:
+    return " AND ".join(each.text for each in parts)
 
 
 def _of_part(known: Known, query: str, part: Part) -> Iterator[Hint]:
@@ -111,9 +135,16 @@ def _of_part(known: Known, query: str, part: Part) -> Iterator[Hint]:
         for parts in slips.alternatives(query, part):
             yield from _of_parts(known, query, parts)
         return
-    found = [hint for leaf in _leaves(known.node(part.text))[:MOST_PARTS] if not known.some(leaf)
-             for hint in of_leaf(known, query, part, leaf)]  # fmt: skip
-    yield from found or [Hint(f"no file{known.you_may('see')} matches {shown(part.text)}")]
+    found: list[Hint] = []
+    nothing = Hint(f"no file{known.you_may('see')} matches {shown(part.text)}")
+    try:
+        for leaf in _leaves(known.node(part.text))[:MOST_PARTS]:
+            for hint in () if known.some(leaf) else of_leaf(known, query, part, leaf):
+                found.append(hint)  # noqa: PERF402 - what comes before an error is kept
+    except Exception:  # the database's own where time is over
+        yield from found or [nothing]
+        raise
+    yield from found or [nothing]
 
 
 def _leaves(node: Node) -> list[Node]:

@@ -41,11 +41,11 @@ from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, 
 
 _End = Callable[[int], PageEnd]
 
+HINT_SECONDS = 0.5
+"""How long is looked whether anything is found, and as long why not."""
+
 MAX_PAGE = 10_000
 """Most hits of one page."""
-
-HINT_SECONDS = 0.5
-"""How long the reasons are looked for why nothing was found."""
 
 KEYS_SECONDS = 0.5
 """How long keys are looked for."""
@@ -71,11 +71,13 @@ class Search:
     Args:
         backend: the database.
         most: objects that are looked at one by one: for exact values, and for the order of relevance.
+        hint_seconds: as HINT_SECONDS.
     """
 
-    def __init__(self, backend: Backend, most: int = relevance.MOST) -> None:
+    def __init__(self, backend: Backend, most: int = relevance.MOST, hint_seconds: float = HINT_SECONDS) -> None:
         self._backend = backend
         self._most = most
+        self._hint_seconds = hint_seconds
 
     def page(
         self,
@@ -220,15 +222,16 @@ class Search:
     ) -> tuple[Hint, ...]:
         """Return why a query finds nothing, or why `facets` finds no values of some fields; for a person.
 
-        At least one sentence, within HINT_SECONDS or little more; nothing where the query finds something and no
-        `fields` are given. Only what the viewer may find is counted and told.
+        At least one sentence, within twice `hint_seconds` or little more; nothing where the query finds something
+        and no `fields` are given. Only what the viewer may find is counted and told.
 
         Raises:
             QueryError: the query is wrong.
         """
         now = _now(now_ns)
         parse(query, now_ns=now)
-        return why(knowing(self._backend, _limits(visible_to), now, HINT_SECONDS), query, fields)
+        viewer = _limits(visible_to)
+        return why(lambda: knowing(self._backend, viewer, now, self._hint_seconds), query, fields)
 
     def fields(
         self, prefix: str = "", *, limit: int = 100, visible_to: Viewer | None = None

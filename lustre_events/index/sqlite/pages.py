@@ -103,12 +103,17 @@ class Pages(Generic[T]):
         found = ((id_, {number for _, number in group}) for id_, group in itertools.groupby(numbered, _first_item))
         rows: list[T] = []
         while len(rows) < limit and (portion := list(itertools.islice(found, _portion(limit)))):
-            hits: dict[int, T] = {}
-            for number, (_, besides) in enumerate(ways):
-                ids = [id_ for id_, numbers in portion if number in numbers and id_ not in hits]
-                hits |= {row.id: row for row in self._among(ids, besides, len(ids))} if ids else {}
-            rows += [hits[id_] for id_ in sorted(hits)]
+            rows += self._among_ways(portion, [besides for _, besides in ways])
         return rows[:limit] if len(rows) >= limit or whole else None
+
+    def _among_ways(self, portion: Sequence[tuple[int, set[int]]], tests: Sequence[Clause | None]) -> list[T]:
+        """Return those of some ids for which a test holds of the streams that each is in, in order."""
+        hits: dict[int, T] = {}
+        for number, test in enumerate(tests):
+            ids = [id_ for id_, numbers in portion if number in numbers and id_ not in hits]
+            found = self._among(ids, test, len(ids)) if ids else []
+            hits |= {row.id: row for row in found}
+        return [hits[id_] for id_ in sorted(hits)]
 
     def _ids(self, selects: Sequence[Clause]) -> Iterator[int]:
         """Yield the ids of one stream, in order."""

@@ -29,6 +29,10 @@ from tests.support.records.builders import Object
 Version = tuple[int, int]
 
 
+HINT_SECONDS = 60.0
+"""For hints: what is told must not depend on how busy a machine is."""
+
+
 class Contents:
     """An index that a test fills row by row, in one transaction that is never committed."""
 
@@ -51,7 +55,7 @@ class Contents:
 
     def search(self, few: int = FEW, most: int = MOST) -> Search:
         """Return the search over what the index holds now; `few` and `most` decide how it searches."""
-        return Search(self._backend(few), most)
+        return Search(self._backend(few), most, hint_seconds=HINT_SECONDS)
 
     def found(self, query: str, *, few: int = FEW, **options: Any) -> list[int]:
         """Return the numbers of the objects that a query finds."""
