@@ -45,6 +45,7 @@ from workers.acting import as_owner
 from workers.contract import readable
 from workers.file_copies import Transfers
 from workers.files import Files, OpenFile
+from workers.leftovers import Leftovers
 from workers.privileges import Account
 from workers.publication import OutputsRefused, Place, Step
 from workers.rights import OwnerRefused, Rights
@@ -89,6 +90,7 @@ class ActionExecutor:
     runtime: ActionRuntime
     rights: Rights
     answers: AnswerSink
+    leftovers: Leftovers
     clock: Callable[[], int] = time.time_ns
     step: Step = _nothing
     jobs: SlurmJobs | None = None
@@ -205,6 +207,14 @@ class ActionExecutor:
         return Place(self.files.mount, directory, marker, containers.staging_name(run, expires_ns), file.uid)
 
     def _in_place(self, work: Assignment, account: Account | None) -> Attempt:
+        place = work.place
+        self.leftovers.note(place)
+        try:
+            return self._noted(work, account)
+        finally:
+            self.leftovers.forget(place)
+
+    def _noted(self, work: Assignment, account: Account | None) -> Attempt:
         place = work.place
         made = as_owner(account, partial(publication.prepare, place, self.clock(), self.step), OutputsRefused)
         if made is not None:  # an attempt before this one has published

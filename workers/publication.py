@@ -96,7 +96,7 @@ def _prepare(place: Place, now_ns: int, step: Step) -> list[str] | None:
             own = run_of(name) == run
             if not own and expiry_of(name) + LATE_NS > now_ns:
                 continue
-            if not _has_plan(staging, name):
+            if not _has_plan(staging, name) or (not own and _is_late(target, staging, name)):
                 _clear(staging, [name, name + PLAN])
             elif own:
                 return _finish(target, staging, name, step)
@@ -142,6 +142,23 @@ def publish(  # noqa: PLR0917 - adapters arrive as arguments
             os.fsync(folder)
         step("planned")
         return _finish(target, staging, place.name, step)
+
+
+def settle(place: Place) -> None:
+    """Finish what an attempt has planned, or remove what it has left; nothing is there: all is well.
+
+    Raises:
+        OutputsRefused: the target is not the owner's any more, or its plan is none.
+        OSError: the file system did not do it.
+    """
+    with contextlib.suppress(FileNotFoundError):  # no directory of runs: another run has swept it
+        with _opened(place) as (target, staging):
+            if _has_plan(staging, place.name) and not _is_late(target, staging, place.name):
+                _finish(target, staging, place.name, lambda _step: None)
+            else:
+                _clear(staging, [place.name, place.name + PLAN])
+        with _target(place) as target:
+            _remove_empty(target)
 
 
 def discard(place: Place) -> None:
@@ -306,6 +323,17 @@ def _has_plan(staging: int, name: bytes) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def _is_late(target: int, staging: int, name: bytes) -> bool:
+    """Whether a newer run has published for the same file: then what is planned here would put old beside new."""
+    try:
+        marker = os.fsencode(_read_plan(staging, name)["marker"])
+        published = os.stat(marker, dir_fd=target, follow_symlinks=False)
+        planned = os.stat(name + PLAN + b"/" + MARKER, dir_fd=staging, follow_symlinks=False)
+    except (OSError, OutputsRefused, KeyError, TypeError):
+        return False
+    return published.st_mtime_ns > planned.st_mtime_ns
 
 
 def _read_plan(staging: int, name: bytes) -> dict[str, Any]:

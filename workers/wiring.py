@@ -41,6 +41,7 @@ from workers.file_copies import Transfers
 from workers.files import Files, fid_of_lustre_fd, released_lustre_fd
 from workers.image_upkeep import ImageUpkeep
 from workers.images import Images
+from workers.leftovers import Leftovers
 from workers.lustre_facts import lustre_facts_of_fd
 from workers.privileges import Account, account_for
 from workers.process import ProcessRuntime
@@ -102,7 +103,10 @@ def actions_of(settings: Settings, runtime: ActionRuntime, rights: Rights, answe
     jobs = scripts and SlurmJobs(scripts, files, rights, SlurmCommands(), own.slurm_poll_seconds)
     at = Path(own.endpoints) if own.endpoints else None
     copies = Transfers(partial(read_endpoints, at), files, rights) if own.transfers else None
-    return ActionExecutor(seal, folders, files, runtime, rights, answers, jobs=jobs or None, transfers=copies)
+    notes = Leftovers(Path(settings.filesystem.state) / "attempts", files.mount, rights)
+    return ActionExecutor(
+        seal, folders, files, runtime, rights, answers, notes, jobs=jobs or None, transfers=copies
+    )
 
 
 def worker(settings: Settings, until: float | None = None, beat: Callable[[], None] = lambda: None) -> Worker:

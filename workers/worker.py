@@ -297,6 +297,8 @@ class Worker(rq.Worker):
             self._forget_unreadable(None)
             self.last_cleaned_at = datetime.now(UTC)  # type: ignore[assignment]
         self._upkeep.look()
+        if self._context.actions is not None:
+            self._context.actions.leftovers.sweep()
 
     def handle_warm_shutdown_request(self) -> None:
         """Let the running job finish if it does so soon; RQ would wait for ever.

@@ -20,6 +20,7 @@ from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
 from workers import approvals
 from workers.action_jobs import ActionExecutor
 from workers.files import Files
+from workers.leftovers import Leftovers
 from workers.privileges import Account, account_of
 from workers.process import ProcessRuntime
 from workers.rights import Rights
@@ -84,7 +85,8 @@ class Node:
         files = Files(os.fsencode(self.tree), fid_of_fd)
         self.executor = ActionExecutor(
             Seal(KEY, WORKER), (folder / "actions",), files, ProcessRuntime(None), Rights(None, approved=dict),
-            self.answers, clock=lambda: NOW_NS,
+            self.answers, Leftovers(folder / "attempts", files.mount, Rights(None), lambda: NOW_NS),
+            clock=lambda: NOW_NS,
         )  # fmt: skip
         self.approve()
 

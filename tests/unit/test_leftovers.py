@@ -1,0 +1,102 @@
+"""What killed attempts leave in directories for outputs is swept by the worker that began them, and only that."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lustre_events.domain.rules.containers import STAGING
+from tests.unit.test_publication import (
+    FAR_NS,
+    LATER_NS,
+    LIMITS,
+    attempt,
+    fill,
+    killed,
+    names,
+    nothing,
+    place_in,
+    seen,
+)
+from workers.leftovers import Leftovers
+from workers.publication import Place, prepare, publish
+from workers.rights import Rights
+
+OVER_NS = 5
+"""Until when an attempt lasted that is long over."""
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Leftovers:
+    (tmp_path / "tree" / "out").mkdir(parents=True)
+    rights = Rights(None, min_uid=0)
+    return Leftovers(tmp_path / "notes", os.fsencode(tmp_path / "tree"), rights, lambda: FAR_NS)
+
+
+def left_by(notes: Leftovers, last: int, content: str = "old", expires_ns: int = OVER_NS) -> Place:
+    """Be an attempt that was noted, and killed behind one of its steps."""
+    place = place_in(Path(os.fsdecode(notes.mount)), expires_ns=expires_ns)
+    notes.note(place)
+    killed(place, content, last)
+    notes.forget(place)  # as whoever ends a worker's child does: there is something left, so the note stays
+    return place
+
+
+@pytest.mark.parametrize(("last", "found"), [(1, {}), (3, {}), (5, {"a.h5": "old", "b.h5": "old"})])
+def test_a_killed_attempt_is_swept_without_another_run(
+    notes: Leftovers, tmp_path: Path, last: int, found: dict[str, str]
+) -> None:
+    """What is not planned is removed, what is planned comes into its place; no directory of runs or note stays."""
+    left_by(notes, last)
+    assert notes.sweep() == 1
+    assert seen(tmp_path / "tree") == (found, bool(found))
+    assert STAGING.decode() not in names(tmp_path / "tree")
+    assert (list(notes.folder.iterdir()), notes.sweep()) == ([], 0)
+
+
+def test_an_attempt_that_may_go_on_is_left_alone(notes: Leftovers, tmp_path: Path) -> None:
+    """As long as an attempt may last nothing of it is touched, and a directory that nobody noted never is."""
+    left_by(notes, 1, expires_ns=LATER_NS)
+    strange = tmp_path / "tree" / "out" / STAGING.decode() / f"{'0' * 32}-1"
+    strange.mkdir()
+    assert notes.sweep() == 0
+    assert len(list(strange.parent.iterdir())) == 2
+
+
+def test_an_old_plan_does_not_replace_what_is_newer(notes: Leftovers, tmp_path: Path) -> None:
+    """A plan that was given up is thrown away where a newer run has published for the same file meanwhile."""
+    tree = tmp_path / "tree"
+    old = left_by(notes, 5)
+    plan = Path(os.fsdecode(old.staging + b".plan")) / "marker"
+    os.utime(plan, ns=(1, 1))
+    newer = place_in(tree)
+    assert prepare(newer, 0, nothing)  # the old one counts as alive yet
+    fill(newer, "new")
+    publish(newer, LIMITS, (0, 0), {}, nothing, lambda: 0)
+    assert notes.sweep() == 1
+    assert seen(tree) == ({"a.h5": "new", "b.h5": "new"}, True)
+    killed(place_in(tree, expires_ns=OVER_NS), "old", 5)
+    os.utime(next(tree.glob("out/.lustre-events/*.plan/marker")), ns=(1, 1))
+    attempt(place_in(tree, expires_ns=LATER_NS), "newest")
+    assert seen(tree) == ({"a.h5": "newest", "b.h5": "newest"}, True)
+
+
+def test_a_sweep_is_bounded_and_takes_what_cannot_be_swept_once(notes: Leftovers, tmp_path: Path) -> None:
+    """A few notes are taken in one sweep, and one whose directory is gone or that is no note stops nothing."""
+    notes = replace(notes, most=2)
+    for number in range(3):
+        notes.note(place_in(tmp_path / "tree", expires_ns=OVER_NS + number, directory=b"gone"))
+    (notes.folder / f"{'a' * 32}-7").write_text("no note")
+    assert [notes.sweep(), notes.sweep(), notes.sweep()] == [2, 2, 0]
+
+
+def test_an_attempt_that_ended_leaves_no_note(notes: Leftovers, tmp_path: Path) -> None:
+    """Of an attempt that has published nothing is left, so it is forgotten at once."""
+    place = place_in(tmp_path / "tree")
+    notes.note(place)
+    attempt(place, "new")
+    notes.forget(place)
+    assert list(notes.folder.iterdir()) == []

@@ -1,0 +1,96 @@
+"""What killed attempts have left in directories for outputs: written down before, and swept now and then.
+
+A worker keeps a note of each attempt that it begins, a file in a folder of its own, until the attempt's directory
+is gone. The next run in the same directory sweeps it too; where none comes, the worker does, once the attempt has
+ended. A plan is moved to its end, unless a newer run has published meanwhile; all else is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lustre_events.domain.rules.containers import expiry_of
+from workers import publication
+from workers.acting import as_owner
+from workers.publication import LATE_NS, OutputsRefused, Place
+from workers.rights import OwnerRefused, Rights
+
+log = logging.getLogger(__name__)
+
+MOST_SWEPT = 20
+"""Notes of one sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Keeps notes in a folder, and sweeps what they name."""
+
+    folder: Path
+    mount: bytes
+    rights: Rights
+    clock: Callable[[], int] = time.time_ns
+    most: int = MOST_SWEPT
+
+    def note(self, place: Place) -> None:
+        """Remember an attempt before its directory is made; where that cannot be written down the log says it."""
+        note = {"directory": os.fsdecode(place.directory), "marker": os.fsdecode(place.marker), "uid": place.uid}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / os.fsdecode(place.name)).write_text(json.dumps(note))
+        except OSError as exc:
+            said = "%s: cannot be written (%s), so what a killed run leaves waits for the next one in its directory"
+            log.warning(said, self.folder, exc.strerror, extra={"action": "sweep"})
+
+    def forget(self, place: Place) -> None:
+        """Forget an attempt, if nothing is left of it."""
+        if any(map(os.path.lexists, (place.staging, place.staging + publication.PLAN))):
+            return
+        with contextlib.suppress(OSError):
+            (self.folder / os.fsdecode(place.name)).unlink(missing_ok=True)
+
+    def sweep(self) -> int:
+        """Sweep what attempts that are over have left, the longest untried first; return how many are settled."""
+        over = [path for path in self._notes() if 0 < expiry_of(os.fsencode(path.name)) + LATE_NS < self.clock()]
+        return sum(self._settled(path) for path in sorted(over, key=_tried)[: self.most])
+
+    def _notes(self) -> list[Path]:
+        with contextlib.suppress(OSError):
+            return list(self.folder.iterdir())
+        return []
+
+    def _settled(self, path: Path) -> bool:
+        """Settle one attempt; False: it is tried again later."""
+        try:
+            place = self._place(path)
+            account = self.rights.owner(place.uid)
+            as_owner(account, partial(publication.settle, place), OutputsRefused)
+        except (OwnerRefused, OutputsRefused, ValueError, KeyError, TypeError) as exc:
+            log.warning("what an attempt has left cannot be swept: %s", exc, extra={"action": "sweep"})
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.utime(path)
+            return False
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        return True
+
+    def _place(self, path: Path) -> Place:
+        note: dict[str, Any] = json.loads(path.read_text())
+        marker, directory = os.fsencode(note["marker"]), os.fsencode(note["directory"])
+        return Place(self.mount, directory, marker, os.fsencode(path.name), int(note["uid"]))
+
+
+def _tried(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
