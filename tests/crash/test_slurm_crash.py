@@ -51,6 +51,12 @@ class Chaos:
     slurm: Cluster
     chance: random.Random
     kills: Counter[str] = field(default_factory=Counter)
+    worker_in: int = 2
+    """One in as many deliveries kills its worker."""
+    controller_in: int = 8
+    """One in as many turns ends the controller."""
+    saves: bool = True
+    """Whether a controller that ends writes down what it knows."""
 
     def turn(self) -> None:
         """Let a worker do all that went out; kill something as long as there are kills."""
@@ -61,8 +67,8 @@ class Chaos:
         self.rig.settle()
         if self._dies("dispatcher", 4):
             self.rig.restart()  # with what it had taken from Redis and not committed
-        if self._dies("controller", 8):
-            self.slurm.restart_controller()
+        if self._dies("controller", self.controller_in):
+            self.slurm.restart_controller(saves=self.saves)
         if not deliveries:
             self.rig.pass_seconds(100)  # beyond a lease, so what was killed is found
             time.sleep(0.02)
@@ -74,7 +80,7 @@ class Chaos:
         return True
 
     def _work(self, delivery: Delivery) -> None:
-        dies = self._dies("worker", 2)
+        dies = self._dies("worker", self.worker_in)
         read_end, write_end = os.pipe()
         child = os.fork()
         if child == 0:
@@ -120,3 +126,27 @@ def test_no_job_runs_twice_whatever_is_killed(slurm: Cluster, open_folder: Path,
     assert chaos.kills["worker"] > 0
     assert [key for key, count in ran.items() if count > 1] == []
     assert [(run.error, ran[key]) for key, run in runs.items() if run.state != DONE or ran[key] != 1] == []
+
+
+@pytest.mark.timeout(MOST_SECONDS + 60)
+def test_a_controller_that_is_killed_hard_doubles_nothing(
+    slurm: Cluster, open_folder: Path, tmp_path: Path
+) -> None:
+    """It loses what it has not saved, job ids too: of no run two jobs have run, and what is done has run."""
+    site = SlurmSite(open_folder)
+    rig = action_rig(tmp_path / "index.db", RULE)
+    site.clock_of(lambda: rig.now_ns)
+    chaos = Chaos(rig, site, slurm, random.Random(1), worker_in=6, controller_in=2, saves=False)
+    rig.tell(*(b.create(number, name=site.write(number)) for number in range(1, JOBS + 1)))
+    # Not until all have ended: Slurm drains a node that knows the id of a job which comes again.
+    for _ in range(4 * KILLS):
+        chaos.turn()
+    runs = {run.key: run for run in rig.runs()}
+    ran = {key: {line.partition("|")[0] for line in site.lines(key)} for key in runs}
+    print(f"{JOBS} jobs, killed {dict(chaos.kills)}: {rig.states()}, {Counter(map(len, ran.values()))}")  # noqa: T201
+    rig.close()
+    assert chaos.kills["controller"] > 0
+    assert len(runs) == JOBS
+    assert [key for key, jobs in ran.items() if len(jobs) > 1] == []
+    assert [key for key, run in runs.items() if run.state == DONE and not ran[key]] == []
+    assert [key for key, run in runs.items() if run.state == DEAD and not run.error] == []
