@@ -73,7 +73,7 @@ def test_an_old_plan_does_not_replace_what_is_newer(notes: Leftovers, tmp_path: 
     plan = Path(os.fsdecode(old.staging + b".plan")) / "marker"
     os.utime(plan, ns=(1, 1))
     newer = place_in(tree)
-    assert prepare(newer, 0, nothing)  # the old one counts as alive yet
+    assert prepare(newer, 0, nothing) is None  # the old one counts as alive yet
     fill(newer, "new")
     publish(newer, LIMITS, (0, 0), {}, nothing, lambda: 0)
     assert notes.sweep() == 1
