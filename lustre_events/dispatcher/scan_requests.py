@@ -61,6 +61,8 @@ class ScanRequests:
         asked = arguments_as(_Scan, arguments)
         steps = [(unquote_to_bytes(name), FID.parse(fid)) for name, fid in asked.path]
         directories = [ROOT_FID, *(fid for _, fid in steps)]
+        if len({*directories}) < len(directories):
+            raise ConfigError("the path to scan names a directory twice; take the path from the mount point down")
         stamp = base_stamp(turn.now_ns - self._skew_ns)
         links = [Link(parent, *step, stamp) for parent, step in zip(directories, steps, strict=False)]
         stored = turn.transaction.objects(directories)

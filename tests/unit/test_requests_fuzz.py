@@ -79,6 +79,7 @@ def test_no_request_stops_the_dispatcher(rig: Rig) -> None:
     @example(b'{"v": 1, "action": "hold_action", "arguments": {"name": {}}}')
     @example(b'{"v": 1, "action": "scan-progress", "arguments": {"scan": 18446744073709551616}}')
     @example(b'{"v": 1, "action": "runs", "arguments": {"key": "a\\u0000"}}')
+    @example(b'{"v": 1, "action": "scan", "arguments": {"path": [["a", "[0x1:0x2:0x0]"], ["a", "[0x1:0x2:0x0]"]]}}')
     def fuzz(data: bytes) -> None:
         assert asked(rig, data).keys() == {"v", "result", "error"}
 
