@@ -24,7 +24,7 @@ from lustre_events.errors import LustreEventsError
 from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE
 from lustre_events.node import logs, process_metrics
 from lustre_events.node.systemd import Notifier
-from workers import approvals, listing, trial
+from workers import approvals, cgroups, listing, trial
 from workers.container import ContainerRuntime
 from workers.no_atime import quietly
 from workers.wiring import (
@@ -106,6 +106,7 @@ def _work(get: Load, until: float | None, instance: str, *, as_mounted: bool) ->
     for number in (signal.SIGTERM, signal.SIGINT):  # until RQ's own handlers are there
         signal.signal(number, lambda *_: sys.exit(0))
     notifier = Notifier()
+    cgroups.settle()
     own = worker(settings, until, notifier.beat)
     (queue,) = own.queue_names()
     process_metrics.serve(settings.metrics.listen, "worker", queue)

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from workers import cgroups
+from workers.cgroups import RunGroup
 from workers.privileges import Account
 from workers.processes import END_SECONDS, LOOK_SECONDS, container_memory, end_session
 
@@ -71,6 +73,7 @@ def run(
     stdin: Stdin,
     tell: Tell,
     pass_fds: Sequence[int] = (),
+    group: RunGroup | None = None,
 ) -> Ended:
     """Run `argv` to its end and return how it ended; nothing of it is left when this returns or raises.
 
@@ -83,26 +86,28 @@ def run(
         stdin: what to tell it; stdin is closed behind that.
         tell: the `keeper`'s ear.
         pass_fds: descriptors that the child keeps under their numbers.
+        group: the cgroup that it is put into, which bounds its memory; None: its container's is counted.
 
     Raises:
         OSError: the program cannot be started.
     """
-    process = subprocess.Popen(
-        list(argv),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(environment),
-        cwd="/",
-        start_new_session=True,
-        pass_fds=tuple(pass_fds),
-        user=account.uid if account else None,
-        group=account.gid if account else None,
-        extra_groups=account.groups if account else None,
-    )
+    with group.inside() if group else contextlib.nullcontext():
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            cwd="/",
+            start_new_session=True,
+            pass_fds=tuple(pass_fds),
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=account.groups if account else None,
+        )
     try:
         tell(process.pid)
-        return _Conversation(process, bounds, on_line).hold(stdin)
+        return _Conversation(process, bounds, on_line, group).hold(stdin)
     finally:
         end_session(process.pid)
         tell(NO_SESSION)
@@ -115,7 +120,9 @@ def run(
 class _Conversation:
     """The three pipes of one child until it ends or is killed."""
 
-    def __init__(self, process: subprocess.Popen[bytes], bounds: Bounds, on_line: OnLine) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], bounds: Bounds, on_line: OnLine, group: RunGroup | None
+    ) -> None:
         if process.stdin is None or process.stdout is None or process.stderr is None:
             raise ValueError("the child was started without pipes")
         self._process = process
@@ -123,6 +130,7 @@ class _Conversation:
             pipe.fileno() for pipe in (process.stdin, process.stdout, process.stderr)
         )
         self._bounds = bounds
+        self._group = group
         self._on_line = on_line
         self._line = bytearray()
         self._whole = True
@@ -145,6 +153,8 @@ class _Conversation:
             end_session(self._process.pid)
         elif self._line:
             self._on_line(bytes(self._line), self._whole)
+        if not killed and self._group is not None and self._group.ran_out():
+            killed = self._too_much_memory()
         text = self._last_words.decode(errors="replace").strip()
         return Ended(self._process.wait(END_SECONDS), killed, text)
 
@@ -173,13 +183,16 @@ class _Conversation:
             return f"killed after {self._bounds.total_bytes} bytes of output"
         if self._stderr_total > STDERR_TOTAL_BYTES:
             return f"killed after {STDERR_TOTAL_BYTES} bytes on stderr"
-        if time.monotonic() >= self._weighed + POLL_SECONDS:
+        if self._group is None and time.monotonic() >= self._weighed + POLL_SECONDS:
             self._weighed = time.monotonic()
             if container_memory(self._process.pid) > self._bounds.memory_bytes:
-                return f"killed because it held more than {self._bounds.memory_bytes} bytes of memory"
+                return self._too_much_memory()
         if time.monotonic() >= ends:
             return f"killed at its deadline of {self._bounds.seconds:g} s"
         return ""
+
+    def _too_much_memory(self) -> str:
+        return f"killed because it held more than {self._bounds.memory_bytes} bytes of memory"
 
     def _serve(self, pipe: int) -> bool:
         """Move what can be moved through one pipe; False: it is at its end."""
@@ -227,7 +240,9 @@ class _Conversation:
 
 @contextlib.contextmanager
 def keeper(folder: Path) -> Iterator[Tell]:
-    """Fork a process that ends the session it was told of last, and removes `folder`, if this process dies.
+    """Fork a process that, if this one dies, ends the session it was told of last, and removes `folder`.
+
+    A run's cgroup is called as its folder is, and goes too.
 
     `folder` need not be there yet: whoever makes it does so in here, so that no moment is left out.
     """
@@ -268,6 +283,7 @@ def _keep(read_end: int, folder: Path) -> NoReturn:
             session = int((said.split() or [b"0"])[-1])
             if session != NO_SESSION:
                 end_session(session)
+            cgroups.end(folder.name)
             shutil.rmtree(folder, ignore_errors=True)
         code = 0
     finally:

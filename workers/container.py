@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -34,7 +35,8 @@ from spython import main as spython
 from lustre_events import subprocesses
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, RuntimeMissing
-from workers import child, syscalls
+from workers import cgroups, child, syscalls
+from workers.cgroups import RunGroup
 from workers.child import Bounds, Ended
 from workers.files import OpenFile
 from workers.images import Image, Images
@@ -232,15 +234,17 @@ class ContainerRuntime:
         with staging(manifest, []) as (folder, tell):
             at = command.index("--pwd")
             options = [_mount(folder / "extractor", PROGRAM_PATH), f"--security=seccomp:{syscalls.write(folder)}"]
-            ended = child.run(
-                [*command[:at], *options, *command[at:]],
-                environment=_ENVIRONMENT,
-                account=self._tries_as,
-                bounds=Bounds(TRIAL_SECONDS, TRIAL_BYTES, TRIAL_BYTES, manifest.limits.memory_bytes),
-                on_line=begun.line,
-                stdin=lambda _: b"",
-                tell=tell,
-            )
+            with _group(folder, manifest) as group:
+                ended = child.run(
+                    [*command[:at], *options, *command[at:]],
+                    environment=_ENVIRONMENT,
+                    account=self._tries_as,
+                    bounds=Bounds(TRIAL_SECONDS, TRIAL_BYTES, TRIAL_BYTES, manifest.limits.memory_bytes),
+                    on_line=begun.line,
+                    stdin=lambda _: b"",
+                    tell=tell,
+                    group=group,
+                )
         # A node that is too slow says nothing about the extractor.
         return begun.seen or bool(ended.killed)
 
@@ -266,15 +270,17 @@ class ContainerRuntime:
             options.append(f"--security=seccomp:{syscalls.write(folder)}")
             command = self._command(manifest, image)
             at = command.index("--pwd")
-            ended = child.run(
-                [*command[:at], *options, *command[at:], *start.arguments],
-                environment=_ENVIRONMENT,
-                account=self._account,
-                bounds=replace(start.bounds, line_bytes=max(start.bounds.line_bytes, len(SIGN))),
-                on_line=begun.line,
-                stdin=look,
-                tell=tell,
-            )
+            with _group(folder, manifest) as group:
+                ended = child.run(
+                    [*command[:at], *options, *command[at:], *start.arguments],
+                    environment=_ENVIRONMENT,
+                    account=self._account,
+                    bounds=replace(start.bounds, line_bytes=max(start.bounds.line_bytes, len(SIGN))),
+                    on_line=begun.line,
+                    stdin=look,
+                    tell=tell,
+                    group=group,
+                )
         if not begun.seen and not ended.killed:
             raise ContainerFailed(f"the container of {manifest.name} did not run: {last_words(ended)}")
         return ended, frozenset(swapped)
@@ -293,6 +299,11 @@ class ContainerRuntime:
             )
             self._commands[key] = [self._program, "--quiet", *built[built.index("exec") :]]
         return self._commands[key]
+
+
+def _group(folder: Path, manifest: Manifest) -> AbstractContextManager[RunGroup | None]:
+    """Return the cgroup of the run that has this folder."""
+    return cgroups.of_run(folder.name, manifest.limits.memory_bytes, manifest.limits.processes)
 
 
 def find_program() -> str:

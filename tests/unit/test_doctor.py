@@ -167,6 +167,18 @@ def test_the_memory_of_redis_has_three_levels() -> None:
     assert full == [OK, WARNING, FAILURE]
 
 
+def test_workers_whose_runs_have_no_cgroup_are_named(tmp_path: Path) -> None:
+    """Where the kernel could bound runs, a worker's unit that makes no cgroups is said, with what to do."""
+    assert "counted" in one(node.cgroups(tmp_path)).text
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    unit = tmp_path / "system.slice" / "system-worker.slice" / "lustre-events-worker@1.service"
+    unit.mkdir(parents=True)
+    found = one(node.cgroups(tmp_path))
+    assert (found.level, unit.name in found.text, "Delegate" in found.fix) == (WARNING, True, True)
+    (unit / "worker").mkdir()
+    assert (one(node.cgroups(tmp_path)).level, "each run" in one(node.cgroups(tmp_path)).text) == (OK, True)
+
+
 def test_kernels_that_forbid_user_namespaces_are_named(tmp_path: Path) -> None:
     """The setting, its value and the command that changes it are said."""
     (tmp_path / "user").mkdir()
