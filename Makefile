@@ -3,6 +3,7 @@
 # make quick  for each save: lint, types, layers, unit and contract tests with fewer of hypothesis's examples
 # make quick-newer  unit and contract tests on Debian 13 (Python 3.13), as root
 # make field  deploy/README.md, carried out on a Debian 12 with systemd that the test boots, as root; then what may befall it
+# make cgroups  tests of cgroups (version 2) on Debian's kernel in an emulator, as root
 # make explore  hypothesis's tests with other examples than CI's, and ten times as many (EXPLORE=100: more). What it
 #               finds is written down beside the test as an @example; CI draws the same examples each time.
 # make fuzz   each role's login of Redis with random commands, and odd input for all that reads some (FUZZ=100: more)
@@ -13,7 +14,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test field quick quick-newer explore fuzz chaos check lint format bench bench-large images images-report constraints docs clean
+.PHONY: demo test field quick quick-newer cgroups explore fuzz chaos check lint format bench bench-large images images-report constraints docs clean
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
@@ -30,6 +31,10 @@ quick: lint
 quick-newer:
 	@VENV=$(VENV) deploy/bootstrap.sh test
 	@VENV=$(VENV) tests/newer-python.sh tests/unit tests/contract $(PARALLEL) $(PYTEST)
+
+cgroups:
+	@VENV=$(VENV) deploy/bootstrap.sh test
+	@tests/cgroup-machine.sh $(PYTEST)
 
 # One machine and one story: the tests run in their order, and the first that fails ends it.
 field:
