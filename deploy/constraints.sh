@@ -33,7 +33,7 @@ echo "deploy/constraints.txt: $(grep -c == "$project/deploy/constraints.txt") ve
   echo "# What wheelhouse.sh takes from PyPI: all files of these versions. Made by deploy/constraints.sh."
   # The first patch of this Python needs most; setuptools builds.
   "$work/venv/bin/uv" pip compile -q --no-annotate --no-header --generate-hashes \
-    --python-version "$("$work/venv/bin/python" -c 'import sys; print("%d.%d.0" % sys.version_info[:2])')" \
+    --python-version "$("$work/venv/bin/python" -I -c 'import sys; print("%d.%d.0" % sys.version_info[:2])')" \
     --constraint "$work/constraints.txt" "$project/pyproject.toml" - \
     --extra dashboard --extra kafka --extra nats --extra postgresql --extra web <<<setuptools
 } >"$work/wheelhouse.txt"
