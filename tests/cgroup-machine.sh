@@ -51,7 +51,7 @@ chroot /new /bin/bash /tmp/inside
 echo o >/new/proc/sysrq-trigger; sleep 60
 INIT
 { echo "cd $(printf %q "$project"); export HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin"
-  echo "$(printf '%q ' .venv/bin/python -m pytest -q --color=no -p no:cacheprovider --timeout=900 "$@")"
+  echo "$(printf '%q ' .venv/bin/python -P -m pytest -q --color=no -p no:cacheprovider --timeout=900 "$@")"
   echo 'echo "pytest ended with $?"'; } >"$work/tree/inside"
 chmod +x "$work/tree/init"
 (cd "$work/tree" && find . | cpio -o -H newc 2>/dev/null | gzip -1) >"$work/initrd"
