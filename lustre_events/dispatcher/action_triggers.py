@@ -139,7 +139,7 @@ class ActionTriggers:
         """Write runs for what happened. `alive` are those of the objects that are not gone."""
         if not self.watched:
             return
-        self._own.note(turn, before.own, stored)
+        self._own.note(turn, before.own)
         happened = {fid: each for fid, each in batch.changes.items() if each.events}
         present = self._of_interest(turn, batch, {fid: each for fid, each in happened.items() if fid in alive})
         fired = [

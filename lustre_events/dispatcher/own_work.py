@@ -72,13 +72,13 @@ class OwnWork:
                 found[fid] = Origin(stamp, run.depth + 1)
         return found
 
-    def note(self, turn: Turn, own: Mapping[FID, Origin], stored: Mapping[FID, ObjectRow]) -> None:
+    def note(self, turn: Turn, own: Mapping[FID, Origin]) -> None:
         """Remember own work, and forget what was to be asked about it while nobody knew where it was."""
         if not own:
             return
         for fid, origin in own.items():
             _remember(self._depths, fid, origin.depth)
-        rows = {fid: row for fid, row in stored.items() if fid in own}
+        rows = turn.transaction.objects(own)  # as this batch has left them: it may have made them
         turn.transaction.put_fired({(fid, MARK): row.content for fid, row in rows.items()})
         hasty = [
             run

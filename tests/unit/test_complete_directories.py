@@ -14,10 +14,11 @@ from lustre_events.actions.delivery import Delivery
 from lustre_events.actions.ledger import AGAIN, OK
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.dispatcher import directory_judging
+from lustre_events.domain.rules.containers import STAGING, staging_name
 from lustre_events.jobs.messages import Job
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig, rules_of
-from tests.support.model.dispatcher import FACTS, MDT0, answers
+from tests.support.model.dispatcher import FACTS, MDT0, MDT1, answers
 from tests.support.records import builders as b
 
 RULE = """
@@ -83,11 +84,16 @@ def stat(rig: ActionRig, jobs: Iterable[Job], mtime: int = 1, types: str = "fd")
 def wait(rig: ActionRig, seconds: float) -> None:
     """Let time pass, after which the reader has caught up."""
     rig.pass_seconds(seconds)
-    tail = rig.store.tail(MDT0)
-    state = {"epoch": tail.epoch, "index": tail.last_index, "time_ns": rig.now_ns}
-    rig.store.reader_states[MDT0] = {f"caught_up_{name}": str(value) for name, value in state.items()}
+    caught_up(rig, MDT0)
     rig.pass_seconds(2)
     rig.settle()
+
+
+def caught_up(rig: ActionRig, mdt: str) -> None:
+    """Let a reader say that it has read everything until now."""
+    tail = rig.store.tail(mdt)
+    state = {"epoch": tail.epoch, "index": tail.last_index, "time_ns": rig.now_ns}
+    rig.store.reader_states[mdt] = {f"caught_up_{name}": str(value) for name, value in state.items()}
 
 
 def written(fid: int, name: bytes, parent: int = DAY) -> list[ChangelogRecord]:
@@ -211,6 +217,94 @@ def test_a_directory_that_is_moved_into_place_is_asked(make: MakeRig) -> None:
     assert told(rig) == [("/runs/x", 1)]
     tell(rig, b.rename(fid=200, parent=RUNS, name=b"x", to=b"y", to_parent=RUNS))
     assert told(rig) == []
+
+
+def test_what_goes_away_completes_nothing(make: MakeRig) -> None:
+    """A directory that loses a file is not told again, though what is in it is new then."""
+    rig = make(more='late = "again"')
+    tell(rig, *written(1, b"a"), *written(2, b"b"), *written(3, b"day.done"))
+    assert told(rig) == [("/runs/day", 2)]
+    tell(rig, b.unlink(fid=2, parent=DAY, name=b"b"))
+    tell(rig, b.unlink(fid=1, parent=DAY, name=b"a"))
+    assert (told(rig), rig.states()) == ([], {"done": 1})
+    tell(rig, *written(4, b"c"))
+    assert told(rig) == [("/runs/day", 1)]
+
+
+def test_a_rename_above_fires_nothing(make: MakeRig) -> None:
+    """A directory that gets a path for which the rule holds by a rename above it is not told; a file in it is."""
+    rig = make()
+    tell(rig, b.rename(fid=RUNS, name=b"runs", to=b"old"), b.mkdir(fid=200, name=b"new"))
+    tell(rig, b.mkdir(fid=201, parent=200, name=b"x"), *written(1, b"a", 201), *written(2, b"x.done", 201))
+    tell(rig, b.rename(fid=200, name=b"new", to=b"runs"))
+    assert (told(rig), rig.states()) == ([], {})
+    tell(rig, *written(3, b"b", 201))
+    assert told(rig) == [("/runs/x", 2)]
+
+
+@pytest.mark.parametrize(
+    ("more", "holds"),
+    [
+        ("owners = [1000]\ngroups = [100]", True),
+        ("owners = [7]", False),
+        ("groups = [7]", False),
+        ("not = { owners = [7], groups = [7] }", True),
+        ("not = { groups = [100] }", False),
+        ('not = { directories = ["/runs/d*"] }', False),
+    ],
+)
+def test_whose_directory_it_is_counts(make: MakeRig, more: str, *, holds: bool) -> None:
+    """`owners`, `groups` and `not` are asked of the directory itself."""
+    rig = make(more=more)
+    tell(rig, *written(1, b"a"), *written(2, b"day.done"))
+    assert told(rig) == [("/runs/day", 1)] * holds
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_own_work_counts_where_the_rule_says_so(make: MakeRig, *, own: bool) -> None:
+    """What a container has put into a directory completes it, and counts, only for a rule that says `own`."""
+    calibrate = '[[rule]]\nname = "c"\naction = "calibrate"\noutputs = "runs/day"\nextensions = ["raw"]\n'
+    rig = make("min_files = 1", f"own = {str(own).lower()}\n{calibrate}")
+    tell(rig, b.create(fid=1, name=b"a.raw"))
+    (delivery,) = rig.take()
+    rig.reply([delivery])
+    folder = staging_name(delivery.events[0].run, rig.now_ns)
+    tell(
+        rig, b.mkdir(1001, DAY, STAGING), b.mkdir(2001, 1001, folder), b.create(2, 2001, b"out"), b.close(2),
+        b.rename(2, 2001, b"out", to=b"out", to_parent=DAY), b.rmdir(2001, 1001, folder),
+        b.rmdir(1001, DAY, STAGING),
+    )  # fmt: skip
+    assert told(rig) == [("/runs/day", 1)] * own
+    tell(rig, *written(3, b"x"))
+    assert told(rig) == ([] if own else [("/runs/day", 1)])  # for `own` it came late
+
+
+def test_it_waits_for_all_mdts(make: MakeRig) -> None:
+    """While the reader of one MDT is behind no directory is complete: its records may be about files in it."""
+    rig = make(skew_seconds=0)
+    rig.mdts = (MDT0, MDT1)
+    rig.restart()
+    tell(rig, *written(1, b"day.done"))
+    assert [run.error for run in rig.runs()] == ["records of that time may still come"]
+    stat(rig, rig.play(*now(rig, *written(2, b"a")), mdt=MDT1))
+    rig.pass_seconds(20)
+    caught_up(rig, MDT1)
+    wait(rig, 1)
+    tell(rig)
+    assert told(rig) == [("/runs/day", 1)]
+
+
+def test_what_has_fired_goes_with_its_directory(make: MakeRig) -> None:
+    """What is remembered of a directory that was complete is forgotten when the directory is gone."""
+    rig = make(more='late = "again"')
+    tell(rig, *written(1, b"a"), *written(2, b"day.done"))
+    tell(rig, *written(3, b"b"))
+    kept = "SELECT count(*) FROM fired"
+    assert rig.select(kept) == [3]  # that it was complete, and with which two contents
+    names = {1: b"a", 2: b"day.done", 3: b"b"}
+    tell(rig, *(b.unlink(fid=fid, parent=DAY, name=name) for fid, name in names.items()))
+    tell(rig, b.rmdir(fid=DAY, parent=RUNS, name=b"day"))
+    assert rig.select(kept) == [0]
 
 
 def test_what_migrates_is_not_told_again(make: MakeRig) -> None:
