@@ -5,7 +5,9 @@ from __future__ import annotations
 from tests.support import profiles
 from tests.support.index.places import empty_place, index_place
 from tests.support.servers.postgresql import (
+    clean_indexes,
     make_database,
+    postgresql_index_url,
     postgresql_schema_url,
     postgresql_url,
     shared_postgresql,
@@ -19,11 +21,13 @@ from tests.support.turns import pytest_runtest_protocol
 __all__ = [
     "all_images",
     "base_image",
+    "clean_indexes",
     "demo_images",
     "empty_place",
     "index_place",
     "make_database",
     "open_folder",
+    "postgresql_index_url",
     "postgresql_schema_url",
     "postgresql_url",
     "profiles",
