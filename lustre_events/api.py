@@ -68,8 +68,8 @@ def connect(url: str | None = None, *, token: str | None = None, ca: str | None 
 class Index:
     """An index opened for reading; a `with` closes it. For one thread only.
 
-    `visible_to` limits what a call tells to what a user could list and read in the file system itself: a Viewer,
-    or the name of a user of this machine. A server tells what the owner of the token may see, and takes no
+    `visible_to` limits each answer to what a user could list and read in the file system itself: a Viewer,
+    or the name of a user of this machine. A server answers with what the owner of the token may see, and accepts no
     `visible_to`. Every call may raise QueryError and IndexUnavailable.
     """
 
@@ -86,8 +86,8 @@ class Index:
     ) -> Iterator[Hit]:
         """Yield the objects that match, page by page, up to `limit` of them.
 
-        sort: `size`, `mtime`, `ctime` or `atime`, with `-` before it from the largest down. What changes while
-        pages are read may be seen or not; nothing else is given twice or left out.
+        sort: `size`, `mtime`, `ctime` or `atime`, with `-` before it from the largest down. Objects that change
+            while pages are read may be seen or missed; no other object comes twice or is left out.
         """
         viewer = _viewer(visible_to)
         for page in pages(self._search, query, limit=limit, sort=sort, visible_to=viewer):
@@ -118,17 +118,17 @@ class Index:
     def hints(
         self, query: str, *, fields: Sequence[str] = (), visible_to: Viewer | str | None = None
     ) -> tuple[Hint, ...]:
-        """Return why a query finds nothing, or `facets` no values of some fields, in sentences."""
+        """Return sentences that say why a query finds nothing, or why `facets` has no values for some fields."""
         return self._search.hints(query, fields=fields, visible_to=_viewer(visible_to))
 
     def fields(
         self, prefix: str = "", *, limit: int = 100, visible_to: Viewer | str | None = None
     ) -> tuple[KeyInfo, ...]:
-        """Return the fields and keys of which a step begins with `prefix`, each with type, unit and examples."""
+        """Return the fields and keys with a step that begins with `prefix`, each with type, unit and examples."""
         return self._search.fields(prefix, limit=limit, visible_to=_viewer(visible_to))
 
     def du(self, path: bytes | str, by: str, *, visible_to: Viewer | str | None = None) -> tuple[Facet, ...]:
-        """Return files and bytes of a path and all below it, by a field as of `facets`."""
+        """Return the files and bytes of a path and all below it, grouped by a field as in `facets`."""
         return self._search.du(_bytes(path), by, visible_to=_viewer(visible_to))
 
     def show(self, target: FID | bytes | str, *, visible_to: Viewer | str | None = None) -> ObjectView:

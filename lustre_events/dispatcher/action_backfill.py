@@ -1,7 +1,7 @@
-"""What a person asks of a rule of an action for files that are there: what it would send, or runs for them.
+"""Requests to run an action's rule for files that exist already: show what it would send, or make the runs.
 
-A run of a backfill is one like others: conditions, guards and rates count. Its key is of the asking, too (`once`):
-an endpoint which has seen the file takes it again; asked twice, it is made once.
+A run of a backfill is like any other: conditions, guards and rates apply. Its key includes the request (`once`): an
+endpoint that has seen the file accepts it again, and a repeated request makes it only once.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from lustre_events.index.interface import ObjectRow
 from lustre_events.jobs.requests import arguments_as
 
 MOST = 200
-"""Files of one request."""
+"""Most files of one request."""
 
 
 class _Asked(msgspec.Struct):
-    """A rule, files, and what tells this asking from others."""
+    """A rule, files, and what distinguishes this request from others."""
 
     rule: str
     fids: list[str]

@@ -1,4 +1,4 @@
-"""What the dispatcher tells of actions: runs by rule and state, what is held, whether a courier takes deliveries.
+"""What the dispatcher reports about actions: runs by rule and state, what is held, whether a courier is running.
 
 Runs are counted every few seconds, up to a bound, from the keys of one database index: the write lock is held for
 a few milliseconds.
@@ -18,10 +18,10 @@ from lustre_events.domain.pending import SECOND_NS
 COUNTED = (SETTLING, WAITING, SENT, HELD, DEAD)
 COUNT_NS = 5 * SECOND_NS
 MOST_COUNTED = 10_000
-"""Of one state; each rule that has any has one at least."""
+"""The most runs that are counted per state; each rule that has any has at least one."""
 LOOK_NS = SECOND_NS
 SILENT_NS = 15 * SECOND_NS
-"""A courier takes what there is within a second: it sends in other threads."""
+"""A running courier takes what there is well within this time: it sends in other threads."""
 
 
 class CourierWatch:
@@ -39,20 +39,20 @@ class CourierWatch:
         return bool(self.silent_ns) or not 0 <= now_ns - self._looked_ns < LOOK_NS
 
     def look(self, waiting: int) -> None:
-        """Learn how many deliveries wait; fewer than before, or none: somebody takes them."""
+        """Learn how many deliveries wait; fewer than before, or none, means that a courier takes them."""
         if not waiting or waiting < self.waiting or not self.waiting:
             self._since_ns = self._now_ns
         self.waiting, self._looked_ns = waiting, self._now_ns
 
     @property
     def silent_ns(self) -> int:
-        """For how long deliveries have waited with nobody who takes any; 0: somebody does."""
+        """For how long deliveries have waited without a courier that takes any; 0: one does."""
         waited = self._now_ns - self._since_ns
         return waited if self.waiting and waited >= SILENT_NS else 0
 
 
 class ActionFacts:
-    """Counts runs in the caller's transaction, now and then, and tells of actions as JSON."""
+    """Counts runs in the caller's transaction, at intervals, and reports on actions as JSON."""
 
     def __init__(self) -> None:
         self._counted_ns = 0
@@ -81,7 +81,7 @@ class ActionFacts:
         self._holds = turn.transaction.holds()
 
     def published(self, watch: CourierWatch, failing: Iterable[str]) -> str:
-        """Return what is told; `failing` are endpoints that are tried once a minute."""
+        """Return the report; `failing` are endpoints that are tried once a minute."""
         told: dict[str, Any] = {
             "runs": self._runs, "oldest_due_ns": self._oldest_ns, "held": self._holds, "failing": sorted(failing),
             "deliveries_waiting": watch.waiting, "courier_silent_seconds": watch.silent_ns / SECOND_NS,

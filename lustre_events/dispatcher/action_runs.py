@@ -1,4 +1,4 @@
-"""Runs of actions that are made, until they end, in the transactions of a step. How they are made: run_settling.py.
+"""Runs of actions from when they are made (run_settling.py) until they end, in the transactions of a step.
 
     waiting, due       it goes to the courier, leased, as far as rates, holds and what is out already allow
     sent, answered     done; or due again, dead, or waiting until its endpoint is released
@@ -40,14 +40,14 @@ from lustre_events.domain.triggers import CONTENT, DOCUMENT, REMOVED
 log = logging.getLogger(__name__)
 
 AT_ONCE = 200
-"""Runs of one rule that one write takes."""
+"""Most runs of one rule that one write takes."""
 LEASE_NS = 10 * SECOND_NS
-"""Beyond the endpoint's own time."""
+"""How long a lease lasts beyond the endpoint's own timeout."""
 MOST_OUT_EVENTS = 4_000
 ONCE = frozenset({CONTENT, DOCUMENT})
 """What has fired of these lives with the object, with its content."""
 JOB_WAIT_NS = 15 * SECOND_NS
-"""Between two looks at whether a job has ended."""
+"""How long between two looks at whether a job has ended."""
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class ActionRuns:
     """Sends runs, in the caller's transaction. `handed_out` are deliveries to give once it is committed."""
 
     def __init__(self, viewers: Viewers) -> None:
-        """Take what knows the users who must be allowed to see what is sent."""
+        """Take `viewers`, which knows the users who must be allowed to see what is sent."""
         self._viewers = viewers
         self.rules = ActionRules()
         self.endpoints: Mapping[str, Endpoint] = {}
@@ -239,7 +239,7 @@ class ActionRuns:
         return [ledger.superseded(run, turn.now_ns) if run.id in ended else run for run in runs]
 
     def look_for_lost(self, turn: Turn) -> None:
-        """Let runs whose lease has ended be due again; have the jobs of others looked at."""
+        """Make runs whose lease has ended due again; have the jobs of others looked at."""
         for name in turn.transaction.rules_with_runs(SENT):
             due = turn.transaction.due_runs(SENT, name, turn.now_ns, AT_ONCE)
             runs = [run for run in due if not run.handle]
@@ -302,7 +302,7 @@ def _was_passed(run: Run, made: Mapping[tuple[FID, str], int]) -> bool:
 
 
 def _judged(rule: str, endpoint: str) -> str:
-    """Return by what name failures in a row are counted: those of a user's own rule for that rule alone."""
+    """Return the name under which failures in a row are counted: a user's own rule is counted alone."""
     return rule if user_of(rule) else endpoint
 
 

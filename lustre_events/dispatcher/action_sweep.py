@@ -13,14 +13,14 @@ from lustre_events.domain.pending import SECOND_NS
 
 KEPT_NS = 30 * 86_400 * SECOND_NS
 MOST_KEPT = 1_000_000
-"""Runs that have ended."""
+"""Most runs that have ended and are kept."""
 SWEEP_NS = 60 * SECOND_NS
 SWEEP_RUNS = 500
-"""Of one write; while there are more, each step has one."""
+"""Most runs that one write removes; while there are more, each step has one such write."""
 
 
 class RunSweeper:
-    """Forgets runs in the caller's transaction, now and then."""
+    """Removes runs in the caller's transaction, at intervals."""
 
     def __init__(self, most: int = MOST_KEPT) -> None:
         self._most = most
@@ -32,7 +32,7 @@ class RunSweeper:
         self._kept = ledger.kept(counters)
 
     def sweep(self, turn: Turn) -> None:
-        """Forget old runs, but dead ones, if it is time."""
+        """Remove old runs, except dead ones, if it is time."""
         if turn.now_ns - self._swept_ns < SWEEP_NS:
             return
         count = turn.transaction.forget_runs(turn.now_ns - KEPT_NS, SWEEP_RUNS)

@@ -61,7 +61,7 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class _Fired:
-    """A rule that could hold for an object to which something happened."""
+    """A rule whose conditions something that happened to an object could meet."""
 
     rule: ActionRule
     trigger: str
@@ -71,7 +71,7 @@ class _Fired:
     jobid: bytes | None
     before: Seen | None
     depth: int = 0
-    """How many runs in a row have led to this."""
+    """How many runs in a row led to this."""
     once: bool = False
     """Only where the rule has not fired for this content yet."""
     hold: str = ""
@@ -103,7 +103,7 @@ class ActionTriggers:
         self._doubts = False
 
     def follow(self, rules: ActionRules, floor_ns: Mapping[str, int]) -> None:
-        """Ask these rules from now on."""
+        """Use these rules from now on."""
         self.rules, self.floor_ns = rules, floor_ns
         self._own.rules = rules
         self._unwanted = set()
@@ -416,7 +416,7 @@ class ActionTriggers:
 
 
 def _facts_matter(change: ObjectChange) -> bool:
-    """Whether it matters what was known of an object: it goes, or perhaps nobody wrote it."""
+    """Whether it matters what was known of an object: it is removed, or perhaps nobody wrote it."""
     events = change.events
     return REMOVED in events or (CONTENT in events and (LAYOUT in events or HSM in events))
 

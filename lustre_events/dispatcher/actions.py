@@ -50,7 +50,7 @@ class Actions:
         self._new = True
         self._more = False
         self._any = True
-        """There may be runs in the index."""
+        """Whether there may be runs in the index."""
         self._answered: list[str] = []
         self._entries: Sequence[tuple[str, Sequence[Answer]]] = ()
 
@@ -63,7 +63,7 @@ class Actions:
         self.settling.follow(rules.extractors)
 
     def follow_results(self, turn: Turn, outcomes: Sequence[ResultOutcome], *, others: Follow) -> None:
-        """Let rules fire for documents that were written, and others follow the results."""
+        """Fire rules for documents that were written, and pass the results on to others."""
         self.triggers.documents(turn, outcomes)
         others(turn, outcomes)
 
@@ -134,7 +134,7 @@ class Actions:
         return busy
 
     def published(self) -> str:
-        """Return what the dispatcher tells of actions, as JSON."""
+        """Return what the dispatcher reports about actions, as JSON."""
         failing = set(self.runs.guards.tripped_endpoints()) & set(self.runs.endpoints)
         return self._facts.published(self._watch, failing)
 

@@ -16,11 +16,11 @@ from lustre_events.domain.namespace import Link, Move, followed, rivals
 from lustre_events.index.interface import Transaction
 
 NAMES = 500
-"""Most names that come over at once."""
+"""Most names that are moved at once."""
 
 MOVES = 500
 ROUNDS = 20
-"""Portions in one step."""
+"""Most portions in one step."""
 
 
 def present_fids(transaction: Transaction, batch: Batch, moves: Sequence[Move]) -> dict[FID, FID]:

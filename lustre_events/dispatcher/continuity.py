@@ -28,10 +28,10 @@ INDEX_BEHIND = "the index is behind the stream, which no longer has them: it is 
 NEITHER_HAS = "neither the stream nor the index has them"
 
 LAST_INDEX = (1 << 63) - 1
-"""The last one that an index can keep; no MDT has reached it."""
+"""The largest index number that the database can keep; no MDT has reached it."""
 
 Advance = tuple[Cursor, Cursor]
-"""A cursor as it is, and as it has to be: behind what is missing."""
+"""A cursor as it is, and as it must become: behind what is missing."""
 
 
 class Continuity:

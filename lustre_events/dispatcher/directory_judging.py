@@ -28,13 +28,13 @@ from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.jobs.messages import HEAL, SCAN
 
 NAMES = 1_000
-"""Names that one write reads; and the least that it reads of one directory."""
+"""Most names that one write reads, and the fewest that it reads of one directory."""
 PORTION = 250
 READ_WAIT_NS = SECOND_NS
 LEAST_WAIT_NS, MOST_WAIT_NS = SECOND_NS // 4, 60 * SECOND_NS
 MOST_LOOKS = 1_000
 MARK = "/complete"
-"""Before what has fired for a directory. No rule is named so."""
+"""The prefix of what has fired for a directory; no rule can have this name."""
 
 
 class Judged(NamedTuple):

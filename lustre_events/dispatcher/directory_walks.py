@@ -1,4 +1,4 @@
-"""DirectoryWalks: a directory got another path, so the rules may answer otherwise for the files below it.
+"""DirectoryWalks: a directory got another path, so the rules may give another answer for the files below it.
 
 A walk begins only where a rule's directories tell the new path from the old one, and where the directory had
 names already (its own record may come after those of its files: MDTs are read side by side). It is kept in the
@@ -27,7 +27,7 @@ Paths = Mapping[FID, list[bytes]]
 
 
 class DirectoryWalks:
-    """Begins walks and goes on with them, in the caller's transaction."""
+    """Starts walks and continues them, in the caller's transaction."""
 
     def __init__(self, planner: WorkPlanner) -> None:
         self._planner = planner
@@ -53,7 +53,7 @@ class DirectoryWalks:
         return len(walks)
 
     def step(self, turn: Turn) -> None:
-        """Go on with a walk; count how many names were looked at, plus one for the directory."""
+        """Continue a walk; count how many names were looked at, plus one for the directory."""
         walk = turn.transaction.walk()
         if walk is None:
             return

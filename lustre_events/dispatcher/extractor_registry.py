@@ -8,8 +8,8 @@
     disabled    disabled                        wait for `enable`       are passed over
 
 A job in which every file failed through no file's fault (work.Result.blame) counts for the breaker; one good
-result, or one that failed by its file, ends the row of such jobs. What was tried in vain meanwhile costs no file
-one of its tries. A new version or digest lifts the breaker (index.register).
+result, or one that failed by its file, ends the row of such jobs. Failed tries in the meantime are not counted
+against the files. A new version or digest lifts the breaker (index.register).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ExtractorRegistry:
         self.reload()
 
     def reload(self) -> None:
-        """Learn the states from the index."""
+        """Load the states from the index."""
         self._blamed.clear()
         self.states = self._index.register(self._installed)
 
@@ -83,7 +83,7 @@ class ExtractorRegistry:
         ]
 
     def probed(self, name: str, now_ns: int) -> None:
-        """Say that a job of a tripped extractor goes out: the next one no sooner than after the wait."""
+        """Note that a job of a tripped extractor goes out: the next one waits its time."""
         self._probe_at_ns[name] = now_ns + PROBE_NS
 
     def disabled(self, name: str) -> bool:
@@ -125,7 +125,7 @@ class ExtractorRegistry:
         }
 
     def state_of(self, name: str) -> ExtractorState:
-        """Return the state of an extractor that somebody has named. Raises ConfigError: there is none."""
+        """Return the state of a named extractor. Raises ConfigError: there is none."""
         state = self.states.get(name)
         if state is None:
             raise ConfigError(f"no extractor {name!r} is installed{nearest(name, tuple(self.states))}")

@@ -1,4 +1,4 @@
-"""Asking the file system itself: what `heal` and `scan` are told, and why that can be merged with the records.
+"""Answers from the file system itself, to `heal` and `scan`, and why they can be merged with the records.
 
 A worker is asked for the names of an object (`heal`) or for what is in a directory (`scan`). S is when its row is
 handed out, by this node's clock (`PendingRow.handed_out_ns`); the answer is found later than S. It is written with
@@ -54,7 +54,7 @@ def lane_of(facts: Lane) -> Lane:
 
 
 def heals(turn: Turn, facts: Lane, due_ns: Mapping[FID, int]) -> int:
-    """Let objects' names be asked for, each from its time on; return how many. They must be stored."""
+    """Ask for objects' names, each from its time on; return how many. The objects must be stored."""
     present = turn.transaction.pending([(fid, HEAL) for fid in due_ns])
     rows = []
     for fid, each in due_ns.items():
@@ -68,7 +68,7 @@ def heals(turn: Turn, facts: Lane, due_ns: Mapping[FID, int]) -> int:
 
 
 def listings(turn: Turn, facts: Lane, directories: Collection[FID], scan: int = 0) -> None:
-    """Let directories be listed; with `scan` for that scan, which goes on with the directories in them."""
+    """Have directories listed; with `scan` for that scan, which continues with the directories in them."""
     present = turn.transaction.pending([(fid, SCAN) for fid in directories])
     rows = []
     for fid in directories:

@@ -1,4 +1,4 @@
-"""Names that may be wrong are asked of the file system itself: `heal`.
+"""Asks the file system itself about names that may be wrong: `heal`.
 
 The clocks of two MDSs differ, so the records of two MDTs can be in the wrong order. What a name means is wrong only
 if two records about it were: of different MDTs, with times that differ by no more than the clocks, or of epochs
@@ -78,7 +78,7 @@ class Healing:
                 batch.contest((known.fid, link.fid), max(known.stamp, link.stamp))
 
     def after(self, turn: Turn, batch: Batch, stored: Mapping[FID, ObjectRow], present: Mapping[FID, FID]) -> int:
-        """Let the contested objects' names be asked for; return how many.
+        """Ask for the contested objects' names; return how many.
 
         `stored` are the objects as they were before the batch, `present` the FIDs that migrated ones have now.
         """
@@ -95,7 +95,7 @@ class Healing:
         return self.want(turn, times)
 
     def want(self, turn: Turn, times: Mapping[FID, int]) -> int:
-        """Let objects' names be asked for, once what was logged about each up to a time (ns) is old enough."""
+        """Ask for objects' names, once what was logged about each up to a time (ns) is old enough."""
         missing = times.keys() - turn.transaction.objects(times).keys()
         linked = turn.transaction.linked(missing) if missing else set()
         # A name that leads to nothing (an old FID, a record that came late): `stat` will find that it is gone.
@@ -107,7 +107,7 @@ class Healing:
         )
 
     def doubt(self, turn: Turn, fids: Collection[FID]) -> int:
-        """Let the names be asked for of objects that workers found elsewhere, or not at all; return how many."""
+        """Ask for the names of objects that workers found elsewhere, or not at all; return how many."""
         stored = turn.transaction.objects(fids) if fids else {}
         due_ns = dict.fromkeys(stored, self._ripe(turn.now_ns, turn.now_ns))
         return fs_answers.heals(turn, self._planner.facts_lane, due_ns)

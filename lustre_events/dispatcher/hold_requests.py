@@ -1,4 +1,4 @@
-"""What people ask of rules of actions and endpoints: what they have to do, and to hold and release them.
+"""Requests about rules of actions and endpoints: list their open runs, hold them, release them.
 
 The site's people may ask it of all. A user is told of rules of that user's own, and releases one that a guard holds
 (requests of their own, so that nobody asks for the site by leaving out a name); what the site holds stays held.
@@ -24,7 +24,7 @@ from lustre_events.jobs.requests import arguments_as
 
 COUNTED = 100_000
 SLOW_NS = 300 * SECOND_NS
-"""A user's query that took too long is not asked again before: nothing else is done meanwhile."""
+"""How long before a user's query that took too long is run again, since it stops all other work meanwhile."""
 
 
 class _Named(msgspec.Struct):
@@ -47,7 +47,7 @@ class _User(msgspec.Struct):
 
 
 class _OwnRule(_User):
-    """A rule of who asks."""
+    """A rule of the user who asks."""
 
     name: str
 

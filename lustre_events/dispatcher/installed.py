@@ -1,4 +1,4 @@
-"""What is installed: rules and extractors, followed where they change while the dispatcher runs."""
+"""What is installed: rules and extractors, read again when they change while the dispatcher runs."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ class Installed:
         self._rules, self._endpoints = found.rules, found.endpoints
         self._ask_rules()
         self.queues = {DEFAULT_QUEUE, BUILTIN_QUEUE, *found.rules.queues}
-        log.info("rules and extractors are read again", extra={"action": "look", "extractors": len(own)})
+        log.info("rules and extractors were read again", extra={"action": "look", "extractors": len(own)})
 
     def leave_out(self, globs: tuple[str, ...]) -> None:
-        """Let no rule reach these directories, too."""
+        """Keep rules from these directories, too."""
         self._left_out = globs
         self._ask_rules()
         log.info("%d directories are left out by a file in them", len(globs), extra={"action": "look"})
@@ -84,5 +84,5 @@ class Installed:
         self._actions.follow(rules, self._endpoints)
 
     def add_queues(self, names: Iterable[str]) -> None:
-        """Take queues of rows that still wait, though no rule names them any more."""
+        """Take queues of rows that still wait, although no rule names them any longer."""
         self.queues |= set(names)

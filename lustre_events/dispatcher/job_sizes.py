@@ -20,11 +20,11 @@ LONG_SECONDS = 30.0
 """A job that has grown should not run longer."""
 
 _SHARE = 0.05
-"""How much one result changes the mean."""
+"""The weight of one result in the mean."""
 
 
 class JobSizes:
-    """Learns what files take, by extractor, from where documents say that they come."""
+    """Learns how long a file takes, by extractor, from the provenance of documents."""
 
     def __init__(self, job_files: int) -> None:
         self._files = job_files

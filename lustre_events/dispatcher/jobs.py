@@ -27,13 +27,13 @@ from lustre_events.jobs.messages import BUILT_IN, HEAL, SCAN, STAT, Cause, Job, 
 from lustre_events.jobs.pools import new_job_id
 
 STAT_FILES = 1_000
-"""Most files in one `stat` job: it needs no container."""
+"""Most files in one `stat` job, which needs no container."""
 
 LOOK_SHARE = 4
 """A lease that has ended while its job lives is prolonged by this part of it: a lost job is noticed soon."""
 
 ROWS = 4_000
-"""Most rows of one lane that are looked at in one step; the others have their turn in the next one."""
+"""Most rows of one lane that are looked at in one step; the others follow in the next one."""
 
 LOW_SHARE = 10
 """Jobs of a priority below 0 go out only while less than this part of a queue's places is taken."""
@@ -65,7 +65,7 @@ class JobQueue(Protocol):
 
 
 class _Group(NamedTuple):
-    """What can be in one job together."""
+    """What all files of one job share."""
 
     lane: Lane
     extractor: str
@@ -99,7 +99,7 @@ class Leased:
     more: bool = False
     jobs: list[Job] = field(default_factory=list)
     rows: list[PendingRow] = field(default_factory=list)
-    """Those that a job holds now, or still."""
+    """Rows that a job holds, newly leased or prolonged."""
     lost: list[PendingRow] = field(default_factory=list)
     unknown: list[WorkKey] = field(default_factory=list)
     """Work for objects that are not stored."""
@@ -360,5 +360,5 @@ def _owner(row: PendingRow, objects: Mapping[FID, ObjectRow]) -> int:
 
 
 def _turn_of(row: PendingRow, objects: Mapping[FID, ObjectRow]) -> int:
-    """Return whose turn a row takes; what is built in takes nobody's."""
+    """Return the owner whose turn a row uses; built-in extractors use nobody's."""
     return NO_OWNER if row.extractor in BUILT_IN else _owner(row, objects)

@@ -1,4 +1,4 @@
-"""What the dispatcher tells the journal and systemd: what it did and how much, as one sentence."""
+"""What the dispatcher reports to the journal and systemd: what it did and how much, as one sentence."""
 
 from __future__ import annotations
 

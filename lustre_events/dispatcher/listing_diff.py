@@ -70,7 +70,7 @@ class Merged:
     links: list[Link] = field(default_factory=list)
     objects: dict[FID, SeenFacts] = field(default_factory=dict)
     named: set[FID] = field(default_factory=set)
-    """Objects that have a name which the index does not know."""
+    """Objects that have a name unknown to the index."""
     lost: set[FID] = field(default_factory=set)
     """Objects that have lost a name."""
     disputed: dict[FID, int] = field(default_factory=dict)

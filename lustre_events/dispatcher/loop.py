@@ -74,7 +74,7 @@ log = logging.getLogger(__name__)
 
 LEAST_RECORDS = 300
 LEAST_ROWS = 200
-"""One write takes this many at least, however long that takes."""
+"""One write takes at least this many, however long that takes."""
 
 NO_LINK = NoLink()
 NO_ENDPOINTS: Mapping[str, Endpoint] = {}
@@ -86,12 +86,12 @@ RETRY_WAIT_SECONDS = 1.0
 
 @dataclass(slots=True)
 class _Step:
-    """What one step has read, and what it has to say when all is written."""
+    """What one step has read, and what it must acknowledge and answer when all is written."""
 
     now_ns: int
     passed_ns: int
     behind: Sequence[Advance]
-    """How cursors go on behind what is lost."""
+    """How cursors continue after what is lost."""
     blocks: Sequence[Block]
     entries: Sequence[tuple[str, list[Result]]]
     asked: Sequence[Request]
@@ -124,7 +124,7 @@ class Dispatcher:
         requests: what people ask for; None: nobody can.
         look: returns rules and extractors where they have changed since it was called last.
         tend: looks after subscriber groups; called every second.
-        beat: called after every step with what was done so far, for whoever watches over this process.
+        beat: called after every step with what was done so far, for systemd's watchdog.
         link: the way to the courier, which sends what actions say; it is told of `endpoints`.
         reading: reads what is committed of objects, for the bodies and queries of actions.
         timer: seconds from any beginning, to tell how long a transaction lasts.
@@ -229,13 +229,13 @@ class Dispatcher:
             self._beat(status_sentence(self._counters))
 
     def _say_trouble(self, trouble: str) -> None:
-        """Let status and doctor tell why nothing goes on, e.g. that the index's disk is full; if Redis answers."""
+        """Publish for status and doctor why nothing moves, e.g. that the index's disk is full; if Redis answers."""
         with contextlib.suppress(LustreEventsError):
             self._streams.publish({"trouble": trouble, "alive_ns": self._clock()})
         self._published_ns = 0  # the next step that is done says that it is over
 
     def _look_at_root(self) -> bool:
-        """Let `stat` see the root directory, which no record names: who may pass it decides who sees anything."""
+        """Have `stat` look at the root directory, which no record names: its rights decide who sees anything."""
         with self._index.transaction() as transaction:
             if not transaction.objects([ROOT_FID]):
                 transaction.put_objects([ObjectRow(fid=ROOT_FID, generation=1, type="d")])
@@ -284,7 +284,7 @@ class Dispatcher:
         return done
 
     def _confirm(self) -> None:
-        """See that the index is still this dispatcher's to write. Raises LeaseLost, IndexUnavailable."""
+        """Check that the index is still this dispatcher's to write. Raises LeaseLost, IndexUnavailable."""
         with self._index.transaction():
             pass
 

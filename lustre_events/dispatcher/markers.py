@@ -1,6 +1,7 @@
 """Directories with a file `.lustre-events-ignore`: they are left out as if `[filesystem] exclude` named them.
 
-The file counts if root or the directory's owner owns it: who may only write in a directory hides nothing of others.
+The file counts if root or the directory's owner owns it: a user who may only write in a directory cannot hide other
+users' files.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ EACH, MOST = 10, 100
 
 
 class Markers:
-    """Looks for them in the index, and says what no search finds. `follow` is called with them when they change."""
+    """Looks for them in the index, and publishes what no search finds. `follow` is called with changes."""
 
     def __init__(self, rules: Rules, follow: Callable[[tuple[str, ...]], None]) -> None:
         self._base = rules.left_out

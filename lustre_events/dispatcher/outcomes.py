@@ -1,8 +1,8 @@
-"""What results came to: the one value that is handed on when a document or facts are in the index.
+"""The outcomes of results: the one value that is handed on when a document or facts are in the index.
 
-Whoever follows is called with the outcomes of a batch in the transaction that writes them, behind all that they
-change: it looks at the objects as they are now, and what it writes is committed together with them. A result that
-does not count (its job does not hold the row any more, its object was removed) has no outcome.
+A follower is called with the outcomes of a batch in the transaction that writes them, after all that they change:
+it sees the objects as they are now, and what it writes is committed together with them. A result that does not
+count (its job does not hold the row any more, its object was removed) has no outcome.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from lustre_events.index.interface import ObjectRow
 
 
 class ResultOutcome(msgspec.Struct, frozen=True, gc=False):
-    """What one result came to.
+    """The outcome of one result. `row` is its object as it was before.
 
-    `row` is its object as it was before; `status` is one of a Result's; `reason` is why the work was pending.
+    `status` is one of a Result's; `reason` is why the work was pending.
     """
 
     row: ObjectRow

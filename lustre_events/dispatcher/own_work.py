@@ -1,8 +1,8 @@
 """Own work: what runs of containers have put into the file system, which fires only rules that say `own`.
 
 It is known by where it comes from: outputs are made in a directory of the run and renamed from there. The rename's
-record names that directory, whose name has the run's id; the ledger says whether there is such a run. What nobody
-knows of is somebody else's work, so who makes directories of such names hides nothing.
+record names that directory, whose name has the run's id; the ledger says whether there is such a run. A directory
+of unknown origin is somebody else's work, so a user who makes directories of such names hides nothing.
 """
 
 from __future__ import annotations

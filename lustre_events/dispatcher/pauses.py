@@ -7,10 +7,10 @@ one, so that wait is a part of the time from close() to a search hit.
 from __future__ import annotations
 
 UNDER_WAY_SECONDS = 10.0
-"""So long after the last step that did something, its files may become due, or their results come."""
+"""How long after the last step that did something its files may become due, or their results come."""
 
 SHARE = 4
-"""While something is under way a wait is this part of the usual one."""
+"""While something is under way, a wait is this share of the usual one."""
 
 
 class Pauses:

@@ -1,4 +1,4 @@
-"""What the counters were about a minute ago, so that one look at the state tells how fast they grow."""
+"""What the counters were about a minute ago, so that one look at the state shows how fast they grow."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from lustre_events.domain.pending import SECOND_NS
 
 BETWEEN_NS = 2 * SECOND_NS
-"""For so long a job may be seen neither waiting nor running, while a worker is just taking it."""
+"""How long a job may be seen neither waiting nor running, while a worker is just taking it."""
 
 
 class ReadLimits:
@@ -29,7 +29,7 @@ class ReadLimits:
         self._seen_ns: dict[str, dict[str, int]] = defaultdict(dict)
 
     def with_room(self, extractors: Iterable[str], now_ns: int) -> list[str]:
-        """Return those extractors of which another job may go out."""
+        """Return the extractors of which another job may go out."""
         for jobs in self._seen_ns.values():
             alive = self._unfinished(jobs.keys()) if jobs else ()
             jobs.update(dict.fromkeys(alive, now_ns))

@@ -81,7 +81,7 @@ class RecordWriter:
         turn.counters["links"] += len(gathered.batch.links)
 
     def bring(self, turn: Turn) -> int:
-        """Go on with directories that have another FID now; return how many names came under it."""
+        """Continue with directories that have another FID now; return how many names were moved to it."""
         if not self._unfinished:
             return 0
         batch = Batch(turn.now_ns)

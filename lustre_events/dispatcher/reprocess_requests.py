@@ -1,7 +1,7 @@
-"""Work that people ask for: a new version over files that are there already, and failed files once more.
+"""Work that people ask for: running a new version on files that exist already, and retrying failed files.
 
-Files come in portions that a command has found in the index. What is repeated has a low priority, and only so much
-of it is pending at once: fresh work goes first, and nobody fills the index with what waits for days.
+Files come in portions that a command has found in the index. Repeated work has a low priority, and only a limited
+amount of it is pending at once: new work goes first, and nobody can fill the index with work that waits for days.
 """
 
 from __future__ import annotations

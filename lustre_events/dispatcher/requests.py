@@ -1,4 +1,4 @@
-"""What people ask of the dispatcher, carried out in the step's transaction.
+"""Requests to the dispatcher, carried out in the step's transaction.
 
 A handler checks everything before it writes anything, and raises ConfigError to refuse: the sentence is the
 answer. A crash between the commit and the answer makes it run again, so each one is idempotent.
@@ -19,7 +19,7 @@ from lustre_events.streams.interface import Requests
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Turn, Mapping[str, Any]], dict[str, Any]]
-"""From the turn and the arguments to the result, all of JSON types."""
+"""Takes the turn and the arguments, and returns the result; all are JSON types."""
 
 AT_ONCE = 8
 """Most requests of one step: each may carry 1,000 FIDs."""
@@ -60,5 +60,7 @@ class RequestHandler:
         except ConfigError as exc:
             log.warning("refused the request %r: %s", request.action, exc, extra={"action": "refuse"})
             return Reply(request.id, error=str(exc))
-        log.info("did what was asked: %s", request.action, extra={"action": request.action, "request": request.id})
+        log.info(
+            "carried out the request: %s", request.action, extra={"action": request.action, "request": request.id}
+        )
         return Reply(request.id, result)

@@ -21,7 +21,7 @@ GONE_WAIT_NS = 5 * SECOND_NS
 
 @dataclass(slots=True)
 class Taken:
-    """Some results: what the index knows of their objects, and what they change until that is written."""
+    """A batch of results: what the index knows of their objects, and their changes until these are written."""
 
     objects: Mapping[FID, ObjectRow]
     pending: Mapping[WorkKey, PendingRow]

@@ -66,7 +66,7 @@ class FileSystemQuestion(Protocol):
         """Take a good answer; return what is left of its row. Raises ConfigError: it answers something else."""
 
     def gave_up(self, before: PendingRow, error: str) -> None:
-        """Take note of a row whose tries are used up."""
+        """Note a row whose tries are used up."""
 
     def write(self, turn: Turn) -> None:
         """Write what answers ask for, once what is left of all rows is written: it may be theirs."""
@@ -274,7 +274,7 @@ class ResultWriter:
         return finished(before, -1 if outdated else result.generation, turn.now_ns, settle_ns)
 
     def _again(self, turn: Turn, result: Result, before: PendingRow | None) -> PendingRow | None:
-        """Return what is left after an attempt in vain; a row that no job holds has been counted already."""
+        """Return what is left after a failed attempt; a row that no job holds has been counted already."""
         if before is None or before.job is None:
             return before
         if result.generation < before.generation:

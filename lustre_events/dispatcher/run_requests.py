@@ -1,4 +1,4 @@
-"""What people ask of runs of actions: to see them, and to have them tried again, dropped or cancelled.
+"""Requests about runs of actions: list, retry, release, drop or cancel them.
 
 The site's people may ask it of all runs. A user may have runs of rules of that user's own tried again, released or
 dropped (`user` and `uid`), within what the site grants: a rule or an endpoint that is held stays held.
@@ -63,11 +63,11 @@ class RunRequests:
         return {"runs": [shown_run(run, paths[run.fid]) for run in found]}
 
     def retry(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Try dead and held runs again."""
+        """Retry dead and held runs."""
         return self._begin_again(turn, arguments, (DEAD, HELD))
 
     def release(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Let held runs go on."""
+        """Let held runs continue."""
         return self._begin_again(turn, arguments, (HELD,))
 
     def drop(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runs that settle: when their object has rested their rule is asked, and what is sent is made, or they go.
+"""Runs that settle: when their object has rested, their rule is evaluated; then their body is made, or they end.
 
 What becomes of those that are made: action_runs.py. Queries are asked between two transactions, about what is
 committed, and their answers wait for the next one.
@@ -138,7 +138,7 @@ class RunSettling:
             self._ask(turn, rule, [run for run in runs if not run_chains.stands_for_others(run)])
 
     def _hold_slow(self, turn: Turn) -> None:
-        """Hold users' own rules whose queries cannot be asked."""
+        """Hold users' own rules whose queries cannot be run."""
         wrong, self._too_slow = self._too_slow, {}
         for name, why in wrong.items():
             self._runs.hold(turn, Hold("rule", name, f"its query cannot be asked: {why}", turn.now_ns, BY_QUERY))

@@ -1,4 +1,4 @@
-"""Whether those who must be allowed to see what a run sends still are: when it is made, and when it goes out."""
+"""Whether the required viewers of what a run sends may still see it: when it is made, and when it goes out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has become of runs, into the ledger, with the counters that add up."""
+"""Writes what became of runs into the ledger, with counters that add up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lustre_events.domain.action_run import Run
 
 
 def put_runs(turn: Turn, before: Iterable[Run], after: Iterable[Run | None]) -> None:
-    """Write what has become of runs, and count it; None: it is forgotten."""
+    """Write what became of runs, and count it; None: the run is forgotten."""
     written, gone = [], []
     for old, new in zip(before, after, strict=True):
         turn.counters.update(ledger.counted(old.state, None if new is None else new.state))

@@ -34,7 +34,7 @@ from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.jobs.messages import SCAN, Result
 
 CLOCKS_NS = 2 * SECOND_NS
-"""A change of so little after a record is the one that the record tells of: clocks differ."""
+"""A change this shortly after a record is the one that the record reports, since clocks differ."""
 
 _NEW = frozenset({Kind.CONTENT, Kind.NAME})
 _NAME = frozenset({Kind.NAME})

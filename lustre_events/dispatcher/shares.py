@@ -16,7 +16,7 @@ from lustre_events.domain.pending import PendingRow
 from lustre_events.index.interface import Lane
 
 OWNERS = 50
-"""Owners that are looked at in one step, per lane; the others have their turn in the next ones."""
+"""Most owners that are looked at in one step, per lane; the others follow in the next ones."""
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ NO_OWNER = -2
 
 _HALF = 2
 _FEW = 2
-"""Places that an owner may have in the shortest queue."""
+"""Places that an owner may have even in the shortest queue."""
 
 
 class Shares:

@@ -108,7 +108,7 @@ class Incoming:
 
     @contextlib.contextmanager
     def _alone(self, mdt: str) -> Iterator[None]:
-        """Let what is wrong in the keys of one MDT stop nothing of the others."""
+        """Keep what is wrong in the keys of one MDT from stopping the others."""
         try:
             yield
         except StreamDamaged as exc:

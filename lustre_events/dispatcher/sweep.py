@@ -1,4 +1,4 @@
-"""Sweeping: what the index keeps only for records that are still to come goes when none can come any more.
+"""Sweeping: removes what the index keeps only for records that may still come, once none can come any more.
 
 Every MDT has passed the horizon: each record to come will have a later effective time. For an MDT that is busy
 that is the time that its cursor has reached. For a quiet one it is the time at which its reader had caught up,
@@ -44,10 +44,10 @@ KEYS = 500
 
 FIRST_ROUND_NS = 600 * SECOND_NS
 ROUND_NS = 3_600 * SECOND_NS
-"""A round begins this long after the one before began, or later."""
+"""The least time between the beginnings of two rounds."""
 
 SETTLE_NS = 60 * SECOND_NS
-"""Nothing is swept for so long after the beginning, or after a new MDT was seen: others may follow."""
+"""How long nothing is swept after the start, or after a new MDT was seen: others may follow."""
 
 UNNAMED_SETTLE_NS = 3_600 * SECOND_NS
 """The same where nobody has named the MDTs, so that only time tells that none is missing."""

@@ -1,4 +1,4 @@
-"""Tags: what `stat` and `scan` tell of a file's `user.` attributes, kept as the document of `xattr`.
+"""Tags: a file's `user.` attributes as `stat` and `scan` report them, kept as the document of `xattr`.
 
 So tags are found, counted and seen as keys of documents are, by who can read the file: `xattr.project:halo`.
 """
@@ -24,7 +24,7 @@ Tags = Annotated[dict[_Name, _Value], msgspec.Meta(max_length=65)]
 
 
 class SeenFacts(Facts, frozen=True, kw_only=True, gc=False):
-    """Facts as they travel. `xattr` None: nobody looked; else all tags."""
+    """Facts as they travel. `xattr` None: nobody looked; otherwise all tags."""
 
     xattr: Tags | None = None
 

@@ -1,9 +1,9 @@
 """What listings find while records are missing: runs that are held, until a person releases or drops them.
 
 A scan fires nothing. But while a loss is marked, what it finds is what the lost records would have told: a
-reconciliation must neither act on thousands of files without anybody's word, nor leave them out. So each difference
-becomes a run that is held as soon as its rule holds. A rule is asked only about what happened after it became
-active, by the file's own time of change; so a scan into a new index makes no run.
+reconciliation must neither act on thousands of files without a person's consent, nor leave them out. So each
+difference becomes a run that is held as soon as its rule holds. A rule is asked only about what happened after it
+became active, by the file's own time of change; so a scan into a new index makes no run.
 
 Such a run has no record that its key could be made of. Its key says what was found: of which object, and for
 content its size and mtime, for attributes, HSM and another name its ctime. So it is the same whenever, and however

@@ -24,7 +24,7 @@ NAMED = "named"
 """A file has got a name for which a rule on content holds now, and held under none of `before.paths`."""
 FACTS_WAIT_NS = SECOND_NS // 4
 MOST_FACTS_WAIT_NS = 600 * SECOND_NS
-"""A run waits so long for facts that rules do not need; then it is sent without them."""
+"""How long a run waits for facts that rules do not need; then it is sent without them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Users with whose view rules of actions look: a user's own rule as its author, a site's as all of its audience.
+"""The users whose view rules of actions take: a user's own rule as its author, a site's as all of its audience.
 
 Rights are asked for where the run is written, by what the index knows then; so a right that was taken away counts
 from the record that says so (visibility.py). Who is in which group is asked of this node between two steps, when no
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 FRESH_NS = 60 * SECOND_NS
 AT_ONCE = 100
-"""Users about which one step asks this node."""
+"""Most users about which one step asks this node."""
 
 OfUser = Callable[[str], Viewer]
 

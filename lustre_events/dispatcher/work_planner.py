@@ -1,4 +1,4 @@
-"""From what happened to objects to what is to be done: generations are raised, rules asked, rows made."""
+"""Turns changes of objects into pending work: raises generations, evaluates rules, makes rows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class WorkPlanner:
         self.follow(rules)
 
     def follow(self, rules: Rules) -> None:
-        """Ask these rules from now on."""
+        """Use these rules from now on."""
         self.rules = rules
         own = rules.work_of_extractor(STAT)
         self._stat = _apart(own) if own else Work(STAT, BUILTIN_QUEUE, 0, STAT_SETTLE_NS, "")
@@ -146,7 +146,7 @@ class WorkPlanner:
     def remove_outdated(self, turn: Turn, rows: Sequence[ObjectRow]) -> int:
         """Remove documents of older content that no rule has made anew; return how many.
 
-        Else the file would be found by what it does not say any more. One that is asked for stays until it comes.
+        Otherwise the file would be found by what it no longer contains. One that is asked for stays until it comes.
         """
         by_fid = {row.fid: row for row in rows if row.type == "f" and self._is_known(row)}
         documents = turn.transaction.documents(by_fid) if by_fid else {}

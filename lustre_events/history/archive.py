@@ -44,7 +44,7 @@ class Happening(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True)
 class Coverage:
-    """What a look at the history has met: where each MDT's begins and ends, what is missing, what is damaged."""
+    """What was read of the history: where each MDT's begins and ends, what is missing, what is damaged."""
 
     begins_ns: dict[str, int] = field(default_factory=dict)
     ends_ns: dict[str, int] = field(default_factory=dict)

@@ -176,7 +176,7 @@ class Packer:
 
 
 def loss(epoch: int, first_index: int, last_index: int, first_ns: int, last_ns: int) -> Frame:
-    """Return a frame that says that records are missing; a first index of 0: nobody knows which."""
+    """Return a frame that says that records are missing; a first index of 0: it is not known which."""
     return _frame(LOSS, 0, b"", b"", 0, (epoch, first_index, last_index, first_ns, last_ns))
 
 

@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 GROUP = "history"
 FLUSH_SECONDS = 10.0
-"""The history lags behind by no more than this on a quiet MDT."""
+"""The longest lag of the history on a quiet MDT."""
 FLUSH_BYTES = 4 << 20
 RETRY_SECONDS = 5.0
 TRIM_SECONDS = 600.0
 REPORT_SECONDS = 10.0
-"""So often it says how far it is, and looks what was marked as lost."""
+"""How often it publishes its progress, and looks for losses that were marked."""
 _WAIT_SECONDS = 1.0
 
 
@@ -60,7 +60,7 @@ class Keeper:
         book: keeps what was marked as lost, in the same folder.
         joining: knows in front of which blocks records may be missing, since the group is new.
         service: says what was marked as lost, and is told how far this is; None: nobody.
-        beat: called at every turn with what `systemctl status` shows.
+        beat: called at every turn with the line that `systemctl status` shows.
         clock: seconds; `time_ns` is the wall clock.
     """
 
@@ -202,7 +202,7 @@ class Keeper:
             log.warning("old history is not removed: %s", exc, extra={"action": "trim"})
 
     def _report(self) -> None:
-        """Say how far the history is, and keep what was marked as lost since."""
+        """Publish how far the history is, and keep losses that were marked since."""
         now, now_ns = self._clock(), self._time_ns()
         if self._service is None or now - self._reported_at < REPORT_SECONDS:
             return
@@ -211,7 +211,7 @@ class Keeper:
             self._service.publish({"updated_ns": str(now_ns), **self._state()})
             self._book.note(self._service.losses(), self._writer.oldest_ns(now_ns))
         except (OSError, StreamError) as exc:
-            log.warning("the history cannot tell how far it is, or what was lost: %s", exc,
+            log.warning("the history cannot publish its progress or read what was lost: %s", exc,
                         extra={"action": "report"})  # fmt: skip
 
     def _state(self) -> dict[str, str]:

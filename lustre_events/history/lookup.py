@@ -14,7 +14,7 @@ from lustre_events.history.visibility import Access, Sight
 from lustre_events.history.whereabouts import Whereabouts
 
 MOST_OBJECTS = 500_000
-"""Objects of one directory whose history is told."""
+"""Most objects of one directory whose history is shown."""
 _PORTION = 10_000
 
 

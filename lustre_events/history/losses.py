@@ -18,7 +18,7 @@ from lustre_events.streams.interface import Loss
 
 NAME = "losses.json"
 MOST = 200
-"""Of one MDT; older ones are forgotten."""
+"""Most losses kept of one MDT; older ones are forgotten."""
 
 _Row = tuple[int, int, int, int, str]
 

@@ -27,7 +27,7 @@ _DAY = "%Y-%m-%d"
 
 
 class Extent(NamedTuple):
-    """What a history has: its bytes, and the times of the first and the last record (0: none)."""
+    """The extent of a history: its bytes, and the times of the first and the last record (0: none)."""
 
     size: int
     begins_ns: int

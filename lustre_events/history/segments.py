@@ -134,7 +134,7 @@ def _repacked(buffer: memoryview) -> Iterator[Frame]:
 
 
 def sync(folder: Path) -> None:
-    """Have the names in a folder on the disk. Raises OSError."""
+    """Sync the names in a folder to the disk. Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -1,7 +1,7 @@
-"""What a database must be able to do so that `searching.Search` works on it: few calls, all on values.
+"""What a database must provide so that `search.Search` works on it: few calls, all on values.
 
-`searching.Search` does the rest, alike for all databases: it parses queries, pages, walks subtrees in the order
-of their paths, makes paths, hits and views, and decides what a viewer sees.
+`search.Search` does the rest, in the same way for all databases: it parses queries, pages, walks subtrees in the
+order of their paths, makes paths, hits and views, and decides what a viewer sees.
 
 What a `Reading` must know of visibility, where it was opened with a viewer (`None` and root: no limits):
 
@@ -26,7 +26,7 @@ from lustre_events.index.query.tree import Node
 from lustre_events.index.visibility import Viewer
 
 LONGEST_SECONDS = 3600.0
-"""How long one call of a search may take (in PostgreSQL: one of its statements), unless less is said."""
+"""How long one call of a search may take (in PostgreSQL: one of its statements), unless it asks for less."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -63,7 +63,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def rights_known(self) -> bool:
-        """Whether the facts are as new as the last change that may have taken rights away."""
+        """Whether the facts are at least as new as the last change that may have removed rights."""
         return self.facts_generation >= self.rights
 
 
@@ -147,7 +147,7 @@ class ValueCount:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many rows an index has, which takes seconds to count in a large one. `links` are current names."""
+    """The row counts of an index, which take seconds in a large one. `links` are current names."""
 
     objects: int
     links: int
@@ -158,7 +158,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The sums of an index, for `status`; all but `counts` are quickly told."""
+    """The sums of an index, for `status`; all but `counts` are quick."""
 
     counts: Counts
     pending: dict[str, int]  # by reason
@@ -182,7 +182,7 @@ class Reading(Protocol):
         """Return the first `limit` objects that match, in the order of ids: as `find`, but only what ranks them."""
 
     def selective(self, node: Node) -> bool:
-        """Return whether `find` in the order of ids would be quick, because few objects match `node`.
+        """Return whether `find` in the order of ids is quick, because few objects match `node`.
 
         Asked about a query without its subtree. Where the answer is False the subtree is walked in the order of
         its paths, and `matching` asked about what is found there, until a page is full.
@@ -218,7 +218,7 @@ class Reading(Protocol):
         """Return (FID, parent, name) of every current name of `fids`."""
 
     def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
-        """Return the present FID of those of `fids` that an object had before, as far as that is remembered."""
+        """Return the present FIDs for those of `fids` that objects had before, as far as they are remembered."""
 
     def child(self, parent: FID, name: bytes) -> FID | None:
         """Return what a name in a directory means."""
@@ -236,10 +236,10 @@ class Reading(Protocol):
         """Return what no search finds; most indexes have none."""
 
     def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
-        """Return up to `limit` (extractor, key) that somebody may have meant who wrote the key `near`.
+        """Return up to `limit` (extractor, key) that may have been meant by the key `near`.
 
         Those first that have it behind or before a dot, then those of a length like its own, whatever the case
-        of their letters. Hidden files have their keys here: nothing is to be told of one that `find` does not find.
+        of their letters. Keys of hidden files are included: a key that `find` does not find must not be shown.
         """
 
     def keys_from(self, prefix: str, limit: int) -> list[tuple[str, str]]:

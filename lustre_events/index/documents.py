@@ -11,14 +11,16 @@ from lustre_events.changelog.fid import FID
 from lustre_events.index.values import Flat, canonical, flatten
 
 MAX_KEYS_OF_OWNER = 20_000
-"""Different keys of one extractor over all documents of one owner's files; further ones are not searched there. So
-who has files with ever new keys takes none from others. Keys that no document has any more are freed (sweep.py)."""
+"""Different keys of one extractor over all documents of one owner's files; further ones are not searched there.
+
+So a user whose files have ever new keys takes none from others. Unused keys are freed (sweep.py).
+"""
 
 MAX_KEYS_OF_EXTRACTOR = 500_000
-"""The same over all owners: what the table of keys can bear."""
+"""The same over all owners: the limit of the table of keys."""
 
 NOBODY = -1
-"""The owner of files whose owner is not known."""
+"""Stands for an unknown owner of files."""
 
 FULL = f"SELECT extractor, owner FROM key GROUP BY extractor, owner HAVING count(*) >= {MAX_KEYS_OF_OWNER}"  # noqa: S608
 """SQL: extractors, each with an owner who has all the keys that one may have."""
@@ -45,12 +47,12 @@ class DocumentRow(NamedTuple):
 
     @property
     def version(self) -> tuple[int, int]:
-        """Of the good document; below every version where there is none."""
+        """The version of the good document; below every version where there is none."""
         return (self.generation, self.serial) if self.body is not None else (-1, -1)
 
     @property
     def failure_version(self) -> tuple[int, int]:
-        """Of the failed attempt; below every version where there is none."""
+        """The version of the failed attempt; below every version where there is none."""
         if self.failure is None:
             return (-1, -1)
         return (self.failure_generation or 0, self.failure_serial or 0)

@@ -1,4 +1,4 @@
-"""The fields of a search that are no keys of documents: one row for each, which all who need them read.
+"""The search fields that are not keys of documents: one row for each, the only place where they are listed.
 
 The parser (query/parser.py) makes a node of a field by its type, the search (search/search.py) sorts and counts by
 it, and the reference (docs/fields.md) lists it. A new field is a row here, and what its type needs in the parser.
@@ -28,7 +28,7 @@ class FieldType(Enum):
 
 
 class Visibility(Enum):
-    """Who sees what a field tells, where a viewer does not see everything."""
+    """Who sees the values of a field, where a viewer does not see everything."""
 
     NAME = "who can list the name"
     CONTENT = "who can read the file"
@@ -42,7 +42,7 @@ class Field:
         name: as it is written in a query.
         type: what may be written behind it.
         source: where the index has it: a column of the table `object`, or the table's own name.
-        visibility: who sees what it tells.
+        visibility: who sees its values.
         help: one line for the reference.
         sortable: `--sort` takes it.
         countable: facets and `du --by` take it.
@@ -99,12 +99,14 @@ FIELDS: dict[str, Field] = {
             _T.COUNT,
             "stripe_count",
             _V.NAME,
-            "Lustre: on how many OSTs it lies (its last component that has been made)",
+            "Lustre: on how many OSTs it is (its last component that has been made)",
             countable=True,
         ),
-        Field("stripe_size", _T.SIZE, "stripe_size", _V.NAME, "Lustre: bytes of a stripe"),
+        Field("stripe_size", _T.SIZE, "stripe_size", _V.NAME, "Lustre: size of a stripe in bytes"),
         Field("mirror_count", _T.COUNT, "mirror_count", _V.NAME, "Lustre: how many copies", countable=True),
-        Field("projid", _T.COUNT, "projid", _V.NAME, "Lustre: the project that it counts for", countable=True),
+        Field(
+            "projid", _T.COUNT, "projid", _V.NAME, "Lustre: the project whose quota it counts for", countable=True
+        ),
         Field("pool", _T.FACT_WORDS, "pool", _V.NAME, "Lustre: the pool of OSTs", countable=True),
         Field(
             "layout", _T.FACT_WORDS, "layout", _V.NAME, "Lustre: raid0, dom, overstriped, pfl, flr", countable=True

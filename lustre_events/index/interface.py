@@ -1,4 +1,4 @@
-"""What the dispatcher needs of an index, as an interface with values: SQLite implements it, PostgreSQL can.
+"""What the dispatcher needs of an index, as an interface with values: SQLite and PostgreSQL implement it.
 
 The dispatcher is the index's only writer. All it does in one step happens in one `Transaction`, which begins
 by checking that no other dispatcher has taken over. Every call takes or gives many objects at once: at tens
@@ -122,7 +122,7 @@ class ExtractorState(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def works(self) -> bool:
-        """Whether its work is given out."""
+        """Whether its work is handed out."""
         return self.suspended is None and not self.disabled
 
 
@@ -141,7 +141,7 @@ class OwnerWork(NamedTuple):
 
 
 OWNERLESS = "('stat', 'heal', 'scan')"
-"""In SQL: what is built in, whose jobs are for files of any owner."""
+"""In SQL: the built-in extractors, whose jobs are for files of any owner."""
 
 WorkKey = tuple[FID, str]
 """A FID and the name of an extractor."""
@@ -168,7 +168,7 @@ class ScanState(msgspec.Struct, frozen=True, gc=False):
 
 
 class Transaction(Protocol):
-    """One step of the dispatcher: all of it is written or nothing. Every call may raise IndexUnavailable."""
+    """One step of the dispatcher: all of it is written, or nothing. Every call may raise IndexUnavailable."""
 
     def advance(self, before: Cursor, after: Cursor) -> None:
         """Move a cursor. Raises LeaseLost if it does not stand at `before` (position 0: it may be new)."""
@@ -386,7 +386,7 @@ class Transaction(Protocol):
         """Return up to `limit` runs that are wanted, the newest first."""
 
     def forget_runs(self, before_ns: int, limit: int) -> int:
-        """Forget up to `limit` runs that ended before a time, but those that are dead; return how many."""
+        """Forget up to `limit` runs that ended before a time, except dead ones; return how many."""
 
     def fired(self, fids: Collection[FID], rules: Collection[str]) -> dict[tuple[FID, str], int]:
         """Return for which content of objects these rules have fired. It goes and moves with the object."""
@@ -398,7 +398,7 @@ class Transaction(Protocol):
         """Return since when rules of actions are active."""
 
     def put_activated(self, since_ns: Mapping[str, int]) -> None:
-        """Remember since when rules are active; all others are not any more."""
+        """Remember since when rules are active; all others are no longer active."""
 
     def holds(self) -> list[Hold]:
         """Return which rules and endpoints are held."""
@@ -417,7 +417,7 @@ class IndexWriter(Protocol):
     """An index opened for writing."""
 
     def take_over(self) -> None:
-        """Become the index's one writer; whoever was it before gets LeaseLost."""
+        """Become the index's one writer; the former one gets LeaseLost."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Begin; commit durably at the end, or undo everything if an exception comes.

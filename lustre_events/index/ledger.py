@@ -1,4 +1,4 @@
-"""The ledger of actions, as far as both databases say the same: which runs somebody wants to see."""
+"""The part of the ledger of actions that both databases share: which runs are asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class FindsRuns(ABC):
     """Finds runs by key, object, or state and rule: each is looked up in an index of its own."""
 
     mark: ClassVar[str]
-    """Stands for a parameter."""
+    """The placeholder of a parameter."""
 
     def find_runs(self, wanted: RunsWanted, limit: int) -> list[Run]:
         """Return up to `limit` runs that are wanted, the newest first."""

@@ -1,4 +1,4 @@
-"""Paths as users have them: below the mount point, openable, taken as typed; the index has them from the root."""
+"""Paths as users see them, below the mount point, and as the index has them, from the file system's root."""
 
 from __future__ import annotations
 

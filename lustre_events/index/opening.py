@@ -71,7 +71,7 @@ def search_lag(search_url: str) -> float | None:
 
 
 def open_server(server: str, token: str, *, ca: str = "", seconds: float = 60.0) -> RemoteSearch:
-    """Return the index that a server answers for, as the owner of a token may see it.
+    """Return the index that a server answers for, with what the owner of a token may see.
 
     Args:
         server: the address of `lustre-events web`, https://HOST.

@@ -22,7 +22,7 @@ NEAR_LEVELS = 64
 """What bounds a look for paths: their bytes, and the links beyond this number of directories above each object.
 
 Anybody can make thousands of directories inside each other, with names of 255 bytes. These bounds keep that from
-taking time or memory from who writes the index.
+costing the index's writer time or memory.
 """
 
 _STEPS_PER_LINK = 64

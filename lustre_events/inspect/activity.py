@@ -30,7 +30,7 @@ class Hour:
 
 @dataclass(slots=True)
 class Activity:
-    """Counts of changes. A directory counts what got or lost a name in it; other records do not say where."""
+    """Counts of changes. A directory counts records that add or remove a name in it; others name no directory."""
 
     hours: dict[int, Hour] = field(default_factory=dict)
     users: Counter[int] = field(default_factory=Counter)

@@ -108,7 +108,7 @@ def service(status: Status) -> Iterator[Sentence]:
     for mdt, state in (status.mdts or {}).items():
         if state.behind:
             yield Sentence(
-                f"{mdt}: up to {state.behind} records are stored and not in the index yet", "the dispatcher"
+                f"{mdt}: up to {state.behind} records are stored but not in the index yet", "the dispatcher"
             )
         if state.waiting:
             yield Sentence(f"{mdt}: its reader does not read: {state.waiting}", "that to end")
@@ -286,7 +286,7 @@ def _given_out(row: PendingWork, text: str, known: Circumstances) -> Sentence:
         until = (
             f"its lease to end in {span_text(left)}" if left > 0 else "the dispatcher, since its lease has ended"
         )
-        return Sentence(f"{text}, of which RQ knows nothing", f"{until}; then it is given out again")
+        return Sentence(f"{text}, which RQ does not know", f"{until}; then it is given out again")
     if job.state == "started":
         return Sentence(f"{text}, which runs on worker {job.worker}", "its result")
     place = f" at place {job.place} of queue {row.queue}" if job.place else ""

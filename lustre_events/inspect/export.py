@@ -1,4 +1,4 @@
-"""All hits of a search as a file for other programs: JSON lines, CSV, Parquet. Few are held, however many."""
+"""All hits of a search as a file for other programs: JSON lines, CSV, Parquet. Memory does not grow with them."""
 
 from __future__ import annotations
 

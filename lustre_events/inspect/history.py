@@ -113,7 +113,7 @@ def sentence(deed: Deed) -> str:
 
 @contextlib.contextmanager
 def teller(folder: Path, search: Search, viewer: Viewer | None, seconds: float = float("inf")) -> Iterator[Teller]:
-    """Give who tells the history of a folder, beside an index, to a viewer. Raises ConfigError: there is none."""
+    """Give a reader of a folder's history, beside an index, for a viewer. Raises ConfigError: none is there."""
     archive = Archive(folder, seconds)
     with search.moment(visible_to=viewer) as (reading, access):
 

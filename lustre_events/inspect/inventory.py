@@ -1,4 +1,4 @@
-"""What is there below a directory, summed up: whose, of which kind, how large, how old, where. For `report`."""
+"""What is below a directory, summed up by owner, kind, size, age and place. For `report`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Looking at the record streams, for people: no group, nothing is held back for whoever looks.
+"""Shows the record streams to people, without a group: nothing is kept for whoever looks.
 
-So a block that is committed and trimmed before it was read here is not shown; what is missing between two
-blocks is said (`missed`), although it may as well be a legal gap in the index.
+So a block that is committed and trimmed before it was read here is not shown; a jump between two blocks is reported
+(`missed`), although it may also be a legal gap in the index.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class RecordTail:
 
     @contextlib.contextmanager
     def _alone(self, mdt: str) -> Iterator[None]:
-        """Let what is wrong in the keys of one MDT hold up none of the others."""
+        """Keep what is wrong in the keys of one MDT from stopping the others."""
         try:
             yield
         except StreamDamaged as exc:

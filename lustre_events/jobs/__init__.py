@@ -1,1 +1,1 @@
-"""What travels through Redis between processes: jobs and results, requests of people, and RQ's queues."""
+"""What travels through Redis between processes: jobs and results, people's requests, and RQ's queues."""

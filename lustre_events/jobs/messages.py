@@ -14,7 +14,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError
 
 VERSION = 2
-"""1 had items without `recall`, `cause`, `after`, and results without `blame`, `elsewhere`; both are understood."""
+"""In version 1 items had no `recall`, `cause`, `after`, and results no `blame`, `elsewhere`; both are read."""
 STAT = "stat"
 """The built-in extractor: the facts of an object, read without a container."""
 HEAL = "heal"
@@ -22,10 +22,10 @@ HEAL = "heal"
 SCAN = "scan"
 """Built in: what is in a directory, by name, with the facts of each object."""
 ASKS = frozenset({HEAL, SCAN})
-"""What is asked about the file system itself, and not about what is in a file."""
+"""Questions about the file system itself, not about the content of a file."""
 BUILT_IN = frozenset({STAT}) | ASKS
 TAGS = "xattr"
-"""The document of an object's tags, which `stat` tells with the facts."""
+"""The document of an object's tags, which `stat` returns with the facts."""
 BUILTIN_QUEUE = "builtin"
 """Where their jobs wait, never behind containers; a worker on each node serves it alone."""
 
@@ -38,7 +38,7 @@ STATUSES = ("ok", "failed", "gone", "released")
 """What a Result's `status` can be."""
 
 LONGEST_HINT = 16 << 10
-"""A longer path is not told: thousands of directories inside each other would fill Redis."""
+"""Longer paths are left out: thousands of nested directories would fill Redis."""
 
 JOB_FUNCTION = "workers.jobs.run"
 """What RQ calls; the service names the workers by this string only. Its one argument is an encoded Job."""
@@ -52,7 +52,7 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
     record: int
 
     def provenance(self) -> dict[str, Any]:
-        """Return what documents say about it."""
+        """Return the form that documents have of it."""
         return {"mdt": f"MDT{self.mdt:04x}", "epoch": self.epoch, "record": self.record}
 
 

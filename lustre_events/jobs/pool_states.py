@@ -1,7 +1,7 @@
-"""How pools of workers are, as the dispatcher sees them.
+"""The states of worker pools, as the dispatcher sees them.
 
-It alone has the logins of pools with a Redis of their own. It publishes this as `pools` of its state in the site's
-Redis, for whoever looks.
+It alone has the logins of pools with a Redis of their own. It publishes them as `pools` in its state in the site's
+Redis, for all who want to look.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Mapping
 import msgspec
 
 SITE = "(site)"
-"""Who forged answers of pools, where that was a worker of the site; no pool can have this name."""
+"""The name under which forged answers by workers of the site are counted; no pool can have it."""
 
 
 class PoolState(msgspec.Struct, frozen=True):
     """One pool. `own`: it has a Redis of its own.
 
     `trouble` tells why it gets no jobs (that Redis is away, keys are not RQ's); empty: it does. Meanwhile the
-    numbers are of the last look; `looked_ns` tells when that was, 0: never. `refused` counts answers since the
-    dispatcher started that the pool did not owe, or that cannot be read.
+    numbers are of the last look; `looked_ns` is its time, 0: never. `refused` counts answers since the dispatcher
+    started that the pool was not asked for, or that cannot be read.
     """
 
     own: bool = False
@@ -38,7 +38,7 @@ def published(states: Mapping[str, PoolState]) -> str:
 
 
 def read_states(text: str) -> dict[str, PoolState]:
-    """Return what `published` made; nothing where the text is none of its."""
+    """Return what `published` made; nothing where the text is not its own."""
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, PoolState])
     except msgspec.MsgspecError:

@@ -38,7 +38,7 @@ def pool_of(queue: str) -> str:
 
 
 def new_job_id(queue: str) -> str:
-    """Return a new id for a job of a queue; it tells the pool."""
+    """Return a new id for a job of a queue; it names the pool."""
     fresh = uuid.uuid4().hex
     return f"{queue}{_PART}{fresh}" if pool_of(queue) else fresh
 
@@ -50,7 +50,7 @@ def pool_of_job(job_id: str) -> str:
 
 
 def rq_prefix(pool: str) -> str:
-    """Return what RQ's keys of a pool begin with."""
+    """Return the prefix of RQ's keys of a pool."""
     return f"le:pool:{pool}:rq"
 
 

@@ -72,7 +72,7 @@ class QueueView:
     workers: Sequence[WorkerLine]
     jobs: Sequence[JobLine]
     pools: Mapping[str, PoolState] = field(default_factory=dict)
-    """Of the dispatcher, which may be at rest."""
+    """As the dispatcher published them last; it may not be running."""
 
 
 def look(client: redis.Redis) -> QueueView:

@@ -46,17 +46,17 @@ RQ = "rq"
 """What RQ's keys begin with, but for those of pools (jobs/pools.py)."""
 
 RETRIES = 2
-"""How often RQ gives a job out again whose worker was lost: without this RQ never does."""
+"""How often RQ hands out a job again after its worker was lost; without this RQ never does."""
 
 DONE_TTL_SECONDS = 3_600
 FAILURE_TTL_SECONDS = 86_400
 KEPT_JOBS = 200
-"""How many done jobs of a queue are kept for who looks, and how many failed ones."""
+"""How many finished jobs of a queue are kept for people to look at, and how many failed ones."""
 
 NO_ROOM = 1 << 40
-"""Jobs in a queue that cannot be used: whoever asks how many wait gives it no more."""
+"""The length that is reported for a queue that cannot be used, so that it gets no further jobs."""
 MOST_MEMBERS = 10_000
-"""Queues, or workers, that are looked at."""
+"""The most queues, or workers, that are looked at."""
 MOST_JOBS = 100_000
 MOST_GLANCED = 500
 """Workers of a pool that are counted."""
@@ -87,7 +87,7 @@ class QueueCounts(msgspec.Struct, frozen=True):
 
 
 class RqWorker(msgspec.Struct, frozen=True):
-    """A worker that gives signs of life, in RQ's words."""
+    """A worker with a recent heartbeat, in RQ's words."""
 
     name: str
     host: str
@@ -147,7 +147,7 @@ class RqQueues:
         return {job_id for job_id in job_ids if job_id.encode() in found}
 
     def enqueue(self, queue: str, jobs: Sequence[Job]) -> None:
-        """Put `jobs` into `queue`, in one round trip and all or none.
+        """Put `jobs` into `queue`, in one round trip, all or none.
 
         Raises StreamUnavailable (whether they were put is then unknown; a job that runs twice does no harm)
         and StreamFull.

@@ -18,7 +18,7 @@ MOST_FILES = 1_000
 """Most files that one request may name."""
 
 ANSWER_SECONDS = 10.0
-"""How long a command waits for the answer if it has no reason to wait longer or shorter."""
+"""How long a command usually waits for the answer."""
 
 T = TypeVar("T")
 
@@ -120,8 +120,8 @@ def arguments_as(kind: type[T], arguments: Mapping[str, Any]) -> T:
 def unanswered(timeout_seconds: float) -> str:
     """Return the sentence for a request that nobody has answered."""
     return (
-        f"no dispatcher answered within {timeout_seconds:g} s, so the request is taken back; start the dispatcher, "
-        "or see what holds it up: lustre-events status"
+        f"no dispatcher answered within {timeout_seconds:g} s, so the request was withdrawn; start the dispatcher, "
+        "or see what blocks it: lustre-events status"
     )
 
 

@@ -1,6 +1,6 @@
 """Back-pressure: reading stops before Redis is full, and the MDT keeps the rest.
 
-A full Redis refuses everybody, results of workers too; so the reader leaves some room.
+A full Redis refuses everything, results of workers too; so the reader leaves some room.
 """
 
 from __future__ import annotations

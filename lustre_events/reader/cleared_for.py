@@ -1,4 +1,4 @@
-"""For which changelog user the MDT has taken a clear: kept in Redis beside the mark (see clearing.py)."""
+"""For which changelog user the MDT has accepted a clear: kept in Redis beside the mark (see clearing.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from lustre_events.streams.interface import ReaderStream
 
 
 class ClearedFor:
-    """The id for which the MDT has taken a clear, and up to where, as it is kept in Redis; "": none."""
+    """The id for which the MDT has accepted a clear, and up to where, as it is kept in Redis; "": none."""
 
     def __init__(self, stream: ReaderStream) -> None:
         self._stream = stream
@@ -16,19 +16,19 @@ class ClearedFor:
         self.index = 0
 
     def load(self, mark: int) -> None:
-        """Read what is kept; where that tells no index, it is the mark. This process knows what Redis lost."""
+        """Read what is kept; where that has no index, it is the mark. This process knows what Redis lost."""
         self._kept = self._stream.cleared_for()
         user, _, index = self._kept.partition(" ")
         self.user = user or self.user
         self.index = int(index or mark)
 
     def keep(self, user: str) -> None:
-        """Keep that the MDT took a clear for this user, up to its present mark."""
+        """Keep that the MDT accepted a clear for this user, up to its present mark."""
         self.user = user
         self._write(user)
 
     def keep_index(self) -> None:
-        """Keep the index too: the mark may go on without a clear."""
+        """Keep the index too: the mark may advance without a clear."""
         self._write(f"{self.user} {self.index}")
 
     def forget(self) -> None:
@@ -42,5 +42,5 @@ class ClearedFor:
             self._kept = text
 
     def is_for(self, user: str) -> bool:
-        """Whether the MDT has taken a clear for that id."""
+        """Whether the MDT has accepted a clear for that id."""
         return bool(self.user) and number(self.user) == number(user)

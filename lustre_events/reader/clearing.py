@@ -42,7 +42,7 @@ _NEVER = float("-inf")
 
 @dataclass(slots=True)
 class _Times:
-    """When the next step is due, when the MDT took the last clear, and until when it is not asked again."""
+    """When the next step is due, when the MDT accepted the last clear, and until when it is not asked again."""
 
     next_at: float = _NEVER
     cleared_at: float = _NEVER
@@ -50,7 +50,7 @@ class _Times:
 
 
 class Clearing:
-    """The clearing of one reader. `cleared_index` is the last clear of this reader that the MDT took.
+    """The clearing of one reader. `cleared_index` is the last clear of this reader that the MDT accepted.
 
     `user` is the id, its name while it is looked for, "" where nothing is cleared. `own_user` looks for it.
 
@@ -152,7 +152,7 @@ class Clearing:
             _log.warning("%s: clearing has to wait: %s", mdt, exc, extra=self._extra())
         else:
             if self.user_lost:
-                _log.warning("%s: the changelog user %s is there again", mdt, user, extra=self._extra())
+                _log.warning("%s: the changelog user %s is registered again", mdt, user, extra=self._extra())
             if not self._asked:
                 self._times.next_at = _NEVER  # that was for asking: what is safe comes next
             self._confirm(tail)
@@ -163,7 +163,7 @@ class Clearing:
             _log.info("%s: cleared up to %d for %s", self._source.mdt, self.mark, self.user, extra=self._extra())
 
     def _unknown(self, why: ChangelogUserUnknown, tail: Tail) -> None:
-        """Say that the user is gone, is not ours, or, where the MDT knows it, that it is ahead of the mark."""
+        """Report that the user is gone, is not ours, or, where the MDT knows it, that it is ahead of the mark."""
         known, self._asked = self._knows(self.user), True
         took = self._taken.is_for(self.user)
         # With `committed` this user has cleared nothing that the index does not have.
@@ -187,7 +187,7 @@ class Clearing:
             self._stale = True  # it may have been registered again, with another id
 
     def _gone(self, why: str, tail: Tail) -> None:
-        """Say that records may be missing: the MDT took clears for this user, and keeps nothing for it any more."""
+        """Report that records may be missing: the MDT accepted clears of this user, but has forgotten it."""
         mdt = self._source.mdt
         if not self.user_lost or self._lost is None:
             self._lost = (tail.epoch, Gap(self._taken.index + 1, 0, USER_GONE))
@@ -201,7 +201,7 @@ class Clearing:
         )  # fmt: skip
 
     def _not_ours(self) -> None:
-        """Say that the setting is wrong: the MDT never took a clear for this id, so nothing is known to be lost."""
+        """Report that the setting is wrong: the MDT never accepted a clear for this id, so no loss is known."""
         mdt = self._source.mdt
         self.user_lost = True
         if self._taken.user:
@@ -214,7 +214,7 @@ class Clearing:
         )  # fmt: skip
 
     def _found(self, now: float, tail: Tail) -> bool:
-        """Look for the user, which may have another id now; say so and come again later where there is none."""
+        """Look for the user, which may have another id now; where there is none, report it and try again later."""
         if self._own_user is None:
             return True
         try:
@@ -235,7 +235,7 @@ class Clearing:
         return True
 
     def _confirm(self, tail: Tail) -> None:
-        """Keep that the MDT takes this user for registered; after another one records may be missing."""
+        """Keep that the MDT knows this user; if it knew another one before, records may be missing."""
         mdt, before = self._source.mdt, self._taken.user
         if before and not self._taken.is_for(self.user):
             if self._knows(before):
@@ -257,7 +257,7 @@ class Clearing:
         return self._own_user is not None and self._own_user.registered(user) is True
 
     def _end_loss(self, tail: Tail) -> None:
-        """Say until where records may be missing, as soon as a later one has come."""
+        """Report up to where records may be missing, as soon as a later one has come."""
         if self._lost is None:
             return
         epoch, gap = self._lost

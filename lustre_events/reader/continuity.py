@@ -28,7 +28,7 @@ STREAM_BACK = "Redis went back in time"
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Indexes of records that are not there; `reason` is one of the above."""
+    """Indexes of missing records; `reason` is one of the above."""
 
     first_index: int
     last_index: int
@@ -82,7 +82,7 @@ class Continuity:
         self.lost = False
 
     def remember(self, found: Standing) -> None:
-        """Keep what Redis says now, for the case that it forgets."""
+        """Keep what Redis says now, in case it forgets."""
         self._known = found
 
     def recall(self, mark: int) -> Standing:
@@ -114,7 +114,7 @@ class Continuity:
             self._known = msgspec.structs.replace(self._known, anchor_index=0, anchor_digest="")
 
     def lose(self, epoch: int, gap: Gap) -> None:
-        """Keep a loss in Redis, and say it once. Raises StreamUnavailable."""
+        """Keep a loss in Redis, and report it once. Raises StreamUnavailable."""
         loss = Loss(self._mdt, epoch, gap.first_index, gap.last_index, self._time_ns(), gap.reason)
         self._stream.lose(loss)
         self.lost = True

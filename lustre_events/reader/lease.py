@@ -20,14 +20,14 @@ class Lease:
         self._renewed_at = 0.0
 
     def take(self) -> bool:
-        """Take it; no where another reader holds it."""
+        """Take it; return False where another reader holds it."""
         self.held = self._stream.lease(self.seconds)
         if self.held:
             self._renewed_at = self._clock()
         return self.held
 
     def keep(self) -> bool:
-        """Renew it where it is time, and return whether that was so. Raises LeaseLost."""
+        """Renew it if it is time, and return whether it was. Raises LeaseLost."""
         now = self._clock()
         if now - self._renewed_at < self.seconds / 3:
             return False

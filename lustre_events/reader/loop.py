@@ -65,7 +65,7 @@ class Reader:
     ) -> None:
         """Take the adapters. `clock` counts seconds, `time_ns` is the wall clock, `sleep` is how it waits.
 
-        `beat` is called at every turn, every few seconds at least: who watches over this process hears of it.
+        `beat` is called at every turn, every few seconds at least: it tells systemd that this process lives.
         `own_user` looks for the changelog user, which may get another id while the reader lives; None: it does not.
         """
         self._source = source
@@ -116,7 +116,7 @@ class Reader:
             self._leave()
 
     def _status(self) -> str:
-        """Return what systemd shows."""
+        """Return the status line for systemd."""
         counters, clearing = self.counters, self._clearing
         return self._waiting or (
             f"reading; stored {counters.records_stored} records up to {self._tail.last_index}, "

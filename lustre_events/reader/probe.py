@@ -14,7 +14,7 @@ from lustre_events.changelog import record
 from lustre_events.sources.interface import Source
 
 _ATTEMPTS = 2
-"""Between the two looks another user's clear can take the anchor away."""
+"""How often to look again, since another user's clear can take the anchor away between the two looks."""
 
 
 @dataclass(frozen=True, slots=True)

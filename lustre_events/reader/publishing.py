@@ -1,4 +1,4 @@
-"""What a reader publishes of itself, once a second: `status` shows it, from the reader's state in Redis."""
+"""What a reader publishes about itself, once a second: `status` shows it, from the reader's state in Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ State = dict[str, int | str]
 
 
 class Publishing:
-    """Publishes a reader's state, with its rate and how far it once had all that the MDT had.
+    """Publishes a reader's state, with its rate and the index up to which it had once caught up with the MDT.
 
     Args:
         stream: takes the state.
@@ -31,7 +31,7 @@ class Publishing:
         self._caught_up = (tail, at_ns)
 
     def state(self) -> State:
-        """Return what is known here of the state."""
+        """Return the part of the state that is known here."""
         state: State = {"records_per_second": self.rate}
         if self._caught_up is not None:
             tail, at_ns = self._caught_up

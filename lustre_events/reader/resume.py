@@ -70,16 +70,16 @@ class Opening:
         return found.tail
 
     def begin_index(self, old: Tail) -> None:
-        """Say that the MDT's index has started again; `old` is the last that was known of the old one."""
+        """Report that the MDT's index has started again; `old` is the last known index before that."""
         self._continuity.lose(old.epoch, Gap(old.last_index + 1, 0, INDEX_BEGAN_ANEW))
         self._continuity.forget()
         self._clearing.begin_index()
         self.begins_epoch = True
 
     def check(self, tail: Tail) -> None:
-        """See that the stream still ends at `tail`, and that nobody took entries away.
+        """Check that the stream still ends at `tail`, and that nobody took entries away.
 
-        A Redis that came back without its last second would else be noticed by the next append only.
+        Otherwise a Redis that came back without its last second would be noticed only by the next append.
         Raises StreamMoved, StreamUnavailable.
         """
         found, mdt = self._stream.standing(), self._source.mdt

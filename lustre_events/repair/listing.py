@@ -1,4 +1,4 @@
-"""Looking into the file system from this node, by the workers' own code in a process of its own.
+"""Looks into the file system from this node, with the workers' own code in a process of its own.
 
 The service never imports the workers; it starts them by name (`python -P -m workers look`), as everywhere.
 """
@@ -26,7 +26,7 @@ from lustre_events.index.interface import Facts
 
 END_SECONDS = 5.0
 ANSWER_SECONDS = 120.0
-"""A portion of a directory takes no longer; where the file system hangs, the command says so."""
+"""How long one portion of a directory may take; after that the command says that the file system hangs."""
 
 Listed = tuple[FID | None, Facts | None]
 """What is at a name, as far as it can be told."""
@@ -125,7 +125,7 @@ class Looker:
 
 
 def _ended() -> ConfigError:
-    return ConfigError("the process that looks into the file system has ended; it says above why")
+    return ConfigError("the process that looks into the file system has ended; its message above says why")
 
 
 def steps(settings: Settings, looker: Looker, path: str) -> list[tuple[bytes, FID]]:

@@ -1,4 +1,4 @@
-"""Recorded changelogs through reader, stream, dispatcher and index; without workers, for want of files."""
+"""Recorded changelogs through reader, stream, dispatcher and index; without workers, since there are no files."""
 
 from __future__ import annotations
 

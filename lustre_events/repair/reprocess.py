@@ -1,7 +1,8 @@
-"""A new version of an extractor over files that are there already: `lustre-events extractor reprocess`.
+"""Runs a new version of an extractor on files that are indexed already: `lustre-events extractor reprocess`.
 
 The index is searched here; the dispatcher takes the files in portions, as fast as its limit on what is
-pending allows. Stopped at any point and begun again, it only does some files twice.
+pending allows. If it is stopped at any point and started again, some files are processed twice, and none is left
+out.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def compare(  # noqa: PLR0917 - what the command was given
 
 
 def repair(requests: Requests, config_path: str | None, differences: Sequence[Difference]) -> None:
-    """Have differences repaired: directories listed, trees that are missing scanned, objects looked at."""
+    """Have differences repaired: directories are listed, missing trees scanned, objects looked at."""
     with Looker(config_path) as looker:
         for tree in _missing_trees(differences):
             names = tree.path.split(b"/")

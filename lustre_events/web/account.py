@@ -1,4 +1,4 @@
-"""What belongs to who has logged in: personal tokens, and saved searches."""
+"""The pages of what belongs to the user: personal tokens, and saved searches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tokens() -> str:
 
 @pages.post("/tokens")
 def change() -> str | Response:
-    """Make a token and show it this once, or end one."""
+    """Make a token and show it once, or revoke one."""
     site, form, user = flask.current_app.extensions["site"], flask.request.form, signin.person().name
     if form.get("revoke"):
         token = site.tokens.revoke(form["revoke"], user)
@@ -49,13 +49,13 @@ def _shown(secret: str = "") -> str:
 
 @pages.get("/saved")
 def followed() -> str:
-    """Show the user's saved searches, and who tells of what they find."""
+    """Show the user's saved searches, with their feeds and subscriptions."""
     return _followed()
 
 
 @pages.post("/saved/feed")
 def change_feed() -> str | Response:
-    """Make the address of a search's feed and show it this once, or end it."""
+    """Make the address of a search's feed and show it once, or revoke it."""
     site, form, user = flask.current_app.extensions["site"], flask.request.form, signin.person().name
     if form.get("make"):
         address = site.feeds.make(user, form["make"])
@@ -67,7 +67,7 @@ def change_feed() -> str | Response:
 
 @pages.post("/saved/subscription")
 def subscribe() -> Response:
-    """Have an endpoint told of what a saved search finds from now on, or end that."""
+    """Subscribe an endpoint to what a saved search finds from now on, or end the subscription."""
     site, form, person = flask.current_app.extensions["site"], flask.request.form, signin.person()
     if form.get("end"):
         subscribing.end(site, person.name, person.viewer, form["end"])
@@ -101,7 +101,7 @@ def save() -> Response:
 
 
 def saved() -> list[SavedSearch]:
-    """Return the searches of who asks; nothing where they cannot be read, for the page has more to show."""
+    """Return the user's searches; none where they cannot be read, since the page has more to show."""
     site = flask.current_app.extensions["site"]
     try:
         found: list[SavedSearch] = site.saved.list(signin.person().name)

@@ -22,7 +22,7 @@ FACET_VALUES = 8
 
 @pages.get("/overview")
 def overview() -> str:
-    """Show how far each MDT is, what waits, what went wrong, and how that was in the last hours."""
+    """Show the progress of each MDT, what waits, what went wrong, and the charts of the last hours."""
     site = flask.current_app.extensions["site"]
     found = site.status()
     return flask.render_template(
@@ -65,7 +65,7 @@ def failures() -> str | tuple[str, int]:
 
 
 def _counts(index: Search, field: str, counts: Mapping[str, int]) -> dict[str, int]:
-    """Return in how many files that the viewer may see a field names each extractor; without those in none."""
+    """Count for each extractor the files, visible to the viewer, in which a field names it; zeros are left out."""
     viewer = signin.person().viewer
     if viewer.sees_all:
         return dict(counts)
@@ -104,7 +104,7 @@ def retry() -> Response:
 
 
 def _asked(action: str, works: list[list[str]]) -> str:
-    """Ask the dispatcher; return the sentence that says what became of it."""
+    """Ask the dispatcher; return a sentence with the outcome."""
     try:
         flask.current_app.extensions["site"].ask(action, {"works": works})
     except StreamError as exc:

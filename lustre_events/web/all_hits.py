@@ -1,4 +1,4 @@
-"""What is done with all hits of a query: they are downloaded, and those of one's own are extracted again."""
+"""What a user can do with all hits of a query: download them, and have the user's own extracted again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lustre_events.web.reprocessing import Reprocessing
 pages = flask.Blueprint("hits", __name__)
 
 MOST_DOWNLOADED = 10_000
-"""Hits of one download: it holds one of the console's threads. The command `search` gives any number."""
+"""Most hits of one download, since it holds one of the console's threads. The command `search` has no limit."""
 MOST_PORTIONS = 10
 """Portions of files that one press of a button asks for."""
 FORMATS: dict[str, tuple[str, Callable[[Iterable[Hit]], Iterator[bytes]]]] = {
@@ -30,7 +30,7 @@ FORMATS: dict[str, tuple[str, Callable[[Iterable[Hit]], Iterator[bytes]]]] = {
 
 @pages.get("/download")
 def download() -> Response:
-    """Give the hits of a query as a file, from the first on."""
+    """Send the hits of a query as a file, from the first on."""
     site, asked = flask.current_app.extensions["site"], flask.request.args
     mount, viewer = Mount.at(site.mount), signin.person().viewer
     query, sort = mount.query(asked.get("q", "").strip()), asked.get("sort") or None
@@ -54,7 +54,7 @@ def download() -> Response:
 
 @pages.post("/again")
 def again() -> str:
-    """Have an extractor look again at those hits of a query that the viewer owns."""
+    """Have an extractor process again the hits of a query that the viewer owns."""
     site, form, viewer = flask.current_app.extensions["site"], flask.request.form, signin.person().viewer
     query, extractor = Mount.at(site.mount).query(form.get("q", "").strip()), form.get("extractor", "")
     if not query:

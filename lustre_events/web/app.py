@@ -63,7 +63,7 @@ class Site:
 
     Args:
         settings: the section [web].
-        login: decides who somebody is.
+        login: authenticates users.
         search: opens the index, for one request; the caller closes it.
         status: what `lustre-events status --json` says.
         ask: puts a request to the dispatcher.

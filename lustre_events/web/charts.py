@@ -18,12 +18,12 @@ SAMPLE_SECONDS = 15.0
 SAMPLES = 1440
 """Six hours."""
 BEHIND = 10_000
-"""Records that wait to be indexed, from which on everybody is told."""
+"""As soon as this many records wait to be indexed, every user is told."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusSample:
-    """What one look at the status gave. Sums are since the beginning; rates come from two samples."""
+    """What the status was at one time. Sums are since the beginning; rates come from two samples."""
 
     time_ns: int
     read: int
@@ -32,7 +32,7 @@ class StatusSample:
     pending: int
     documents: int
     lost: tuple[str, ...] = ()
-    """MDTs of which records were lost, which nobody has made good or accepted."""
+    """MDTs with lost records that nobody has recovered or accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Chart:
 
 
 def sample_of(status: Status) -> StatusSample:
-    """Return what of a status is kept."""
+    """Return what is kept of a status."""
     mdts = (status.mdts or {}).values()
     index = status.index
     if index is None:
@@ -85,7 +85,7 @@ def warnings(sample: StatusSample | None) -> list[str]:
 
 
 class History:
-    """Looks at the status now and then, in a thread of its own, until it is stopped."""
+    """Samples the status at intervals, in a thread of its own, until it is stopped."""
 
     def __init__(self, status: Callable[[], Status]) -> None:
         self._status = status
@@ -108,17 +108,17 @@ class History:
         self._samples.append(sample)
 
     def warnings(self) -> list[str]:
-        """Return what somebody who searches must know, by the last look."""
+        """Return what somebody who searches must know, by the last sample."""
         return warnings(self._samples[-1] if self._samples else None)
 
     def charts(self) -> list[Chart]:
-        """Return the charts of what there is."""
+        """Return the charts of all samples."""
         samples = list(self._samples)
         times = [sample.time_ns for sample in samples]
         return [
             chart("records read per second", times[1:], rates(samples, "read")),
             chart("records indexed per second", times[1:], rates(samples, "indexed")),
-            chart("records stored and not indexed", times, [sample.behind for sample in samples]),
+            chart("records stored but not indexed", times, [sample.behind for sample in samples]),
             chart("pending work", times, [sample.pending for sample in samples]),
             chart("documents", times, [sample.documents for sample in samples]),
         ]
@@ -134,7 +134,7 @@ class History:
 
 
 def rates(samples: Sequence[StatusSample], name: str) -> list[float]:
-    """Return per second how a sum grew between samples; one that began anew counts from nothing."""
+    """Return the growth of a sum per second between samples; one that began anew counts from zero."""
     found = []
     for before, after in pairwise(samples):
         seconds = max(1e-9, (after.time_ns - before.time_ns) / 1e9)

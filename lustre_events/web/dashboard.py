@@ -104,9 +104,9 @@ class _Escaping(flask.Flask):
 def _only_look() -> None:
     """Refuse everything but its pages that look, and names in an address that could be more than a name."""
     if flask.request.method not in {"GET", "HEAD"}:
-        flask.abort(405, "This dashboard only looks; use lustre-events extractor and failed.")
+        flask.abort(405, "This dashboard is read-only; use lustre-events extractor and failed.")
     if (flask.request.endpoint or "").rpartition(".")[2] not in LOOKS:
-        flask.abort(404, "There is no such page here: this dashboard only looks.")
+        flask.abort(404, "There is no such page here: this dashboard is read-only.")
     arguments = flask.request.view_args or {}
     if flask.request.endpoint != "rq_dashboard.static" and not all(
         value is None or _PLAIN.fullmatch(str(value)) for value in arguments.values()

@@ -22,7 +22,7 @@ pages = flask.Blueprint("directories", __name__)
 MOST = 200
 """Directories of one page."""
 SECONDS = 5.0
-"""How long directories are summed up; those that are left have no sums on this page."""
+"""How long one page may sum up directories; those that are left have no sums on it."""
 DEEPEST = 40
 """Directories above one that are links."""
 
@@ -45,7 +45,7 @@ class Sums:
 @pages.get("/directory")
 @pages.get("/directory/<fid>")
 def directory(fid: str = "") -> str:
-    """Show the directories in one, the largest first, and where it is."""
+    """Show the directories in a directory, the largest first, and where it is."""
     try:
         asked = FID.parse(fid) if fid else ROOT_FID
     except ConfigError as exc:

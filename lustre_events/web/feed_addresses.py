@@ -1,4 +1,4 @@
-"""Addresses of feeds: a feed reader shows no header, so what it may read is in the address itself.
+"""Addresses of feeds: a feed reader sends no token, so what it may read is in the address itself.
 
 An address `/feed/ID_SECRET` opens one saved search of one user, to be read only; there is one at most for each. The
 secret has 256 random bits, of which the store has a hash. It ends by itself as tokens do, when its user ends it or
@@ -21,7 +21,7 @@ from lustre_events.web.saved_searches import SavedSearches
 from lustre_events.web.store import Store
 
 _COLUMNS = "id, user, uid, name, made_ns, expires_ns, used_ns"
-_NOTHING = "this address opens no feed, or not any more; make a new one on the console's page of saved searches"
+_NOTHING = "this address opens no feed, or no longer does; make a new one on the console's page of saved searches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class FeedAddresses:
         self._clock = clock
 
     def make(self, user: str, name: str) -> str:
-        """Return a new address of a saved search, in the place of the one before; it is told this once.
+        """Return a new address of a saved search, which replaces the one before; it is shown once.
 
         Raises ConfigError: there is no such search, or no such user on this node.
         """
@@ -85,7 +85,7 @@ class FeedAddresses:
         return {each.name: each for each in (FeedAddress(*row) for row in rows)}
 
     def end(self, user: str, name: str) -> bool:
-        """End the address of a saved search; return whether there was one."""
+        """Revoke the address of a saved search; return whether there was one."""
         with self._store.opened() as connection:
             ended = connection.execute("DELETE FROM feed WHERE user = ? AND name = ?", (user, name))
             return ended.rowcount > 0

@@ -53,7 +53,7 @@ class Item:
 
 
 def newest(site: Any, query: str, viewer: Viewer, limit: int) -> list[Item]:
-    """Return what a query finds now, what was written last first."""
+    """Return what a query finds now, the newest first."""
     mount = Mount.at(site.mount)
     with site.search() as index:
         page = index.page(mount.query(query), limit=limit, sort="-mtime", visible_to=viewer)
@@ -117,7 +117,7 @@ def _add(parent: Element, tag: str, text: str) -> None:
 
 @pages.get("/feed/<address>")
 def feed(address: str) -> Response:
-    """Answer who has the address of a feed, without a login."""
+    """Serve a feed to whoever has its address, without a login."""
     site = flask.current_app.extensions["site"]
     try:
         found = site.feeds.known(address)

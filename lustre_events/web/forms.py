@@ -1,4 +1,4 @@
-"""Against forms of other sites: every change needs a token that only a page of ours could know."""
+"""Protection against forms of other sites (CSRF): each change needs a token that only our own pages know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who somebody is: by a proxy that has asked already, by a file of users, or by PAM.
+"""Authentication: by a proxy in front of the console, by a file of users, or by PAM.
 
 Whoever comes in must be a user of this machine: what the user may see depends on the user's groups.
 """
@@ -33,21 +33,21 @@ _NOBODY = generate_password_hash("nobody has this password")
 
 
 class Patience:
-    """Bounds the guessing of passwords: after `FREE` wrong ones in a row a user has one each `WAIT_SECONDS`.
+    """Limits the guessing of passwords: after `FREE` wrong ones in a row a user has one try each `WAIT_SECONDS`.
 
-    By user, not by address: behind a proxy all have the proxy's. So who guesses at a user's password also keeps
-    that user waiting, for as long as the guessing goes on.
+    It counts by user, not by address: behind a proxy all users have the proxy's. So whoever guesses at a user's
+    password also keeps that user waiting, for as long as the guessing goes on.
     """
 
     FREE = 5
     WAIT_SECONDS = 5.0
     USERS = 10_000
-    """Most that are remembered; then the one that tried the longest ago is forgotten."""
+    """Most users that are remembered; beyond that, the one whose last try is oldest is forgotten."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._tries: dict[bytes, tuple[int, float]] = {}
-        """By a sum of the name, which may have been made up, and be of any length."""
+        """Keyed by a hash of the name, which may be made up and of any length."""
         self._lock = threading.Lock()
 
     def admits(self, user: str) -> bool:
@@ -63,17 +63,17 @@ class Patience:
             return admitted
 
     def right(self, user: str) -> None:
-        """Say that the password was right."""
+        """Note that the password was right."""
         with self._lock:
             self._tries.pop(_sum(user), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """The ways to come in. `check` None: there is no form, the proxy decides.
+    """The ways to log in. `check` None: there is no form, the proxy decides.
 
     `header` is believed from whoever could connect to a Unix socket (`by_socket`), else only from `proxies` and
-    with their `secret`: an address alone is that of all users of a machine.
+    with their `secret`: an address alone would let in every user of that machine.
     """
 
     check: Check | None
@@ -128,7 +128,7 @@ def users_of(path: Path) -> dict[str, str]:
             f"{path}: the users cannot be read ({exc.strerror}); make them with: lustre-events web-password USER"
         ) from exc
     if mode & stat.S_IWOTH:
-        raise ConfigError(f"{path}: everybody can change it, so it lets nobody in; run: chmod 640 {path}")
+        raise ConfigError(f"{path}: every user can change this file, so it lets nobody in; run: chmod 640 {path}")
     if mode & stat.S_IROTH:
         log.warning("%s: everybody can read the hashes; run: chmod 640 %s", path, path, extra={"action": "login"})
     found = {}
@@ -146,5 +146,5 @@ def _sum(user: str) -> bytes:
 
 
 def same(first: str, second: str) -> bool:
-    """Compare two secrets in a time that tells nothing."""
+    """Compare two secrets in constant time."""
     return hmac.compare_digest(first.encode(), second.encode())

@@ -14,7 +14,7 @@ from lustre_events.index.query.slips import alternatives
 from lustre_events.index.search.hits import Facet, Summary
 
 COMMON = ("instrument", "technique", "sample", "creator", "keywords", "software")
-"""What documents of all families say under the same names (extractors/COMMON.md), as far as it narrows a query."""
+"""The keys that documents of all families share (extractors/COMMON.md) and that narrow a query."""
 FIELDS = ("extractor", "ext", "owner", "mime", *(f"common.{name}" for name in COMMON))
 MOST_BARS = 40
 HEIGHT = 30

@@ -83,7 +83,7 @@ def _ask(path: str, question: bytes) -> bool:
 
 
 def answer(question: BinaryIO, check: Check) -> bytes:
-    """Return the answer to one question; whatever is none is answered with no."""
+    """Return the answer to one question; anything else is answered with `no`."""
     try:
         asked = msgspec.json.decode(question.read(MOST_BYTES), type=LoginQuestion)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

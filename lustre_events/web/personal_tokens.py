@@ -24,9 +24,9 @@ MOST_OF_A_USER = 50
 LONGEST_LABEL = 100
 DAY_NS = 86_400 * 10**9
 REMEMBER_USE_NS = 600 * 10**9
-"""A use is written down this often at most."""
+"""How often the use of a token is written down at most."""
 KEPT_NS = 90 * DAY_NS
-"""How long a token that opens nothing any more is still shown."""
+"""How long a token that no longer works is still shown."""
 
 _COLUMNS = "id, user, uid, label, scopes, made_ns, expires_ns, used_ns, per_minute, revoked_ns"
 
@@ -74,7 +74,7 @@ class Tokens:
         days: float = 0,
         per_minute: int = 0,
     ) -> tuple[str, PersonalToken]:
-        """Make a token of a user of this machine; return its secret, which is nowhere else, and what is kept.
+        """Make a token of a user of this machine; return its secret, which is stored nowhere, and what is kept.
 
         `days` 0: as long as the site allows.
 
@@ -117,7 +117,7 @@ class Tokens:
             if found.revoked_ns is not None:
                 raise NotAllowed("this token was revoked; make one with: lustre-events token create")
             if now >= found.expires_ns:
-                raise NotAllowed("this token is over; make one with: lustre-events token create")
+                raise NotAllowed("this token has expired; make one with: lustre-events token create")
             if found.used_ns is None or now - found.used_ns >= REMEMBER_USE_NS:
                 connection.execute("UPDATE token SET used_ns = ? WHERE id = ?", (now, found.id))
         return found

@@ -1,6 +1,6 @@
 """What a document's `preview` shows (extractors/PREVIEW.md): values that a template draws.
 
-Extractors of others wrote it, so each part is checked: what has another shape is not shown, and what is too
+Other people's extractors wrote it, so each part is checked: what has another shape is not shown, and what is too
 long is cut.
 """
 

@@ -1,4 +1,4 @@
-"""The page of the queues, for admins. It only reads, and what it reads is anybody's who has a worker's login."""
+"""The page of the queues, for admins. It only reads; anybody with a worker's login can write what it reads."""
 
 from __future__ import annotations
 

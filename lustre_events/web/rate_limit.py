@@ -1,4 +1,4 @@
-"""How often somebody may ask: so much a minute for each user, all tokens and browsers together."""
+"""How often a user may ask: a number of requests per minute, over all tokens and browsers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 
 class Pace:
-    """Lets each user ask some times a minute; what was not used is kept for a minute at most."""
+    """Allows each user a number of requests per minute; unused ones are kept for a minute at most."""
 
     USERS = 10_000
-    """Most that are remembered; then the one that asked the longest ago is forgotten."""
+    """Most users that are remembered; beyond that, the one whose last request is oldest is forgotten."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""Have an extractor look again at all files of a query that somebody owns, in portions. For pages and the API."""
+"""Have an extractor process again all files of a query that a user owns, in portions. For pages and the API."""
 
 from __future__ import annotations
 

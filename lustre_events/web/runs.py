@@ -58,13 +58,13 @@ def run(key: str) -> str:
 
 @pages.post("/actions/runs")
 def change() -> Response:
-    """Try runs again, let held ones go on, or drop them: admins all that they see, others those of their rules."""
+    """Retry runs, let held ones continue, or drop them: admins all that they see, others those of own rules."""
     form, who = flask.request.form, _onlooker()
     action = CHANGES.get(form.get("action", ""), "retry_runs")
     keys = form.getlist("key")[:MOST]
     asked = changing(who, keys, [each for key in keys for each in _visible({"key": key})])
     if keys and not asked["keys"] and not who.admin:
-        flask.abort(403, "You may change runs of your own rules; others are changed by admins ([web] admins).")
+        flask.abort(403, "You may change runs of your own rules; only admins ([web] admins) change others.")
     if asked["keys"]:
         done = _asked(action, asked)["runs"]
         flask.flash(f"{'Dropped' if action == 'drop_runs' else 'To be retried'}: {done} runs.")
@@ -89,7 +89,7 @@ def hold() -> Response:
 def _admit() -> signin.Person:
     person = signin.person()
     if not person.admin:
-        flask.abort(403, "Rules and endpoints are held by admins ([web] admins).")
+        flask.abort(403, "Only admins ([web] admins) may hold rules and endpoints.")
     return person
 
 

@@ -129,7 +129,7 @@ def thumbnail(fid: str, extractor: str) -> Response:
 
 @pages.post("/file/<fid>/again")
 def again(fid: str) -> Response:
-    """Let an extractor look at a file again."""
+    """Have an extractor process a file again."""
     view, extractor = _view(fid), flask.request.form.get("extractor", "")
     known = {each.extractor for each in view.documents} | {each.extractor for each in view.failures}
     if extractor not in known:

@@ -1,8 +1,8 @@
 """The server under the console: where it listens, how long a connection may take, and who always gets an answer.
 
-A connection that says nothing, or a request that comes byte by byte, holds no thread, but a place; and while all
-threads search, others wait. So slow connections are closed, the idlest first where there are many, and whoever asks
-for the health of the console needs no turn.
+A connection that sends nothing, or a request that arrives byte by byte, holds a place but no thread; and while all
+threads search, others wait. So slow connections are closed, the idlest first where there are many, and a health
+check does not wait for its turn.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from lustre_events.errors import ConfigError
 
 BODY_BYTES = 1 << 20
 IDLE_SECONDS = 30.0
-"""So long a connection may say nothing."""
+"""How long a connection may send nothing."""
 SLOW_SECONDS = 20.0
-"""So long a request may take to come, or an answer to be taken."""
+"""How long a request may take to arrive, or an answer to be taken."""
 MOST_OPEN = 100
-"""With more connections than that the idlest are closed at once."""
+"""With more connections than this, the idlest are closed at once."""
 PLACES = 400
 """Most connections that are accepted; the others wait until one is closed."""
 LOOK_SECONDS = 0.25
@@ -87,7 +87,7 @@ class Doorkeeper:
     sockets: dict[int, object]
     clock: Callable[[], float] = time.time
     _begun: dict[HTTPChannel, float] = field(default_factory=dict)
-    """When those were seen first that have a part of a request, or of an answer, on the way."""
+    """When each connection was first seen with a part of a request, or of an answer, on the way."""
 
     def watch(self) -> None:
         """Look again and again."""
@@ -114,7 +114,7 @@ def _is_half_way(channel: HTTPChannel) -> bool:
 
 
 class Turns:
-    """Lets a number of requests at once into an application; the others wait, but who asks for its health."""
+    """Lets a number of requests at once into an application; the others wait, except health checks."""
 
     def __init__(self, app: Application, most: int, waiting: int = WAITING, seconds: float = TURN_SECONDS) -> None:
         self._app = app

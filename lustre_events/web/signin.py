@@ -1,4 +1,4 @@
-"""Coming in and going out, and who asks."""
+"""Logging in and out, and who the user is."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def person() -> Person:
 
 
 def named() -> str:
-    """Return the name of who has logged in, or who the proxy names; empty: nobody."""
+    """Return the name of the user who has logged in, or that the proxy names; empty: nobody."""
     site = flask.current_app.extensions["site"]
     if site.login.header:
         return str(site.login.by_proxy(flask.request.remote_addr or "", flask.request.headers))
@@ -51,7 +51,7 @@ def named() -> str:
 
 
 def require() -> Response | None:
-    """Let in who is known; send anybody else to the login, or refuse where only a proxy can name users."""
+    """Let in known users; send anybody else to the login page, or refuse where only a proxy can name users."""
     if forms.for_programs():  # the API asks each call itself
         return None
     site = flask.current_app.extensions["site"]
@@ -80,7 +80,7 @@ def login() -> str:
 
 @pages.post("/login")
 def enter() -> Response | tuple[str, int]:
-    """Let somebody in who knows the password."""
+    """Log in a user who gives the right password."""
     user, password = flask.request.form.get("user", ""), flask.request.form.get("password", "")
     then = _inside(flask.request.form.get("next", "/"))
     try:
@@ -96,7 +96,7 @@ def enter() -> Response | tuple[str, int]:
 
 
 def admit(user: str, password: str) -> None:
-    """Return where a user and a password belong together. Raises NotAllowed, TooOften."""
+    """Return if the password is the user's. Raises NotAllowed, TooOften."""
     login = flask.current_app.extensions["site"].login
     admitted = login.patience.admits(user)
     if admitted and login.check is not None and login.check(user, password):
@@ -117,12 +117,12 @@ def leave() -> Response:
 
 @pages.get("/health")
 def health() -> str:
-    """Say that the console runs; for whoever watches over it."""
+    """Answer that the console runs; for monitoring."""
     return "ok\n"
 
 
 def _inside(address: str) -> str:
-    """Return a place of this console, whatever the form says."""
+    """Return a path of this console, whatever the form says."""
     parts = urlsplit(address)
     # Browsers take a backslash for a slash.
     outside = parts.scheme or parts.netloc or not address.startswith("/") or address[1:2] in {"/", "\\"}

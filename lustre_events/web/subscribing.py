@@ -34,7 +34,7 @@ def known_or_away(site: Any, user: str, viewer: Viewer) -> Subscribed:
 
 
 def begin(site: Any, user: str, viewer: Viewer, name: str, endpoint: str) -> None:
-    """Have an endpoint told of what a saved search finds from now on.
+    """Subscribe an endpoint to what a saved search finds from now on.
 
     Raises ConfigError: there is no such search, or the dispatcher refuses it; StreamError: it is away.
     """

@@ -15,7 +15,7 @@ from typing import Any
 MOST_CHARACTERS = 65_536
 """Of its base64; see extractors/schema/preview.json."""
 MOST_PIXELS = 1_024
-"""Wide, and high: a few bytes can say that they are a picture of gigabytes."""
+"""Most pixels in width and in height: a few bytes can claim to be a picture of gigabytes."""
 
 _PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
 _JPEG = b"\xff\xd8\xff"

@@ -1,9 +1,9 @@
-"""Runs of actions as somebody may see them: those of files that the viewer may see, with the paths of now.
+"""The runs of actions that a viewer may see: those of files that the viewer may see, with their present paths.
 
 A file that is gone has no rights that could be asked about, so its runs are for those who see everything. That a
 query found a document is for those who may read the document. Endpoints, and what they answered, are for admins.
 
-Runs of a user's own rules are that user's: they show without the file where it is not to be seen any more, and with
+Runs of a user's own rules are that user's: they are shown without the file where it is no longer visible, and with
 what the dispatcher says of them, so that their owner can have them tried again or dropped.
 """
 
@@ -81,7 +81,7 @@ def _for_others(run: Mapping[str, Any], *, own: bool) -> dict[str, Any]:
 
 
 def with_key(views: Iterable[RunView], key: str) -> RunView | None:
-    """Return the first run whose key begins so."""
+    """Return the first run whose key begins with a given text."""
     return next((each for each in views if key and str(each.run["key"]).startswith(key)), None)
 
 
@@ -95,7 +95,7 @@ def story(views: Iterable[RunView], key: str) -> tuple[RunView | None, list[RunV
 
 
 def changing(who: Onlooker, keys: Iterable[str], views: Iterable[RunView]) -> dict[str, Any]:
-    """Return what to ask the dispatcher: those of the keys that are of runs which somebody sees and may change."""
+    """Return what to ask the dispatcher: the keys of those runs that somebody sees and may change."""
     may = {each.run["key"] for each in views if who.admin or each.own}
     chosen = [key for key in dict.fromkeys(keys) if key in may]
     whose = {} if who.admin else {"user": who.name, "uid": who.viewer.uid}

@@ -68,7 +68,7 @@ def site(settings: Settings, index_url: str, status: Callable[[Settings, str], S
 
 
 def login(settings: Settings, listen: str) -> Login:
-    """Return who comes in, by the section [web].
+    """Return the ways to log in that the section [web] sets.
 
     Raises:
         ConfigError: the users or a secret cannot be read, or a proxy could not be told from anybody else.

@@ -158,7 +158,7 @@ def test_what_holds_everything_up_is_said_first() -> None:
     said = lines(view(), mdts=mdts, dispatcher={"alive_ns": str(NOW_NS - 10**12)})
 
     assert "the dispatcher has been silent for 16.7 min" in said
-    assert "up to 7 records are stored and not in the index yet" in said
+    assert "up to 7 records are stored but not in the index yet" in said
     assert "its reader does not read: Redis is full" in said
     assert f"it waits for lustre-events continuity reconcile {MDT}" in said
     assert "the record is no longer in the stream" in said

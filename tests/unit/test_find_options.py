@@ -59,7 +59,7 @@ def test_starts_depth_and_actions_are_told_apart() -> None:
     [
         ("-exec rm", "-exec: it only finds"),
         ("-nmae x", "-nmae: the index cannot answer this; did you mean name"),
-        ("-perm 755", "not asked for modes"),
+        ("-perm 755", "cannot search by mode"),
         ("-size 1x", "write a size as 10M"),
         ("-mtime soon", "write a number"),
         ("-type x", "the types are"),

@@ -405,7 +405,7 @@ class TestClearing:
         )
 
         assert world.stored() == [[1, 2]]
-        assert "is there again" in caplog.text
+        assert "is registered again" in caplog.text
 
     @pytest.mark.parametrize("error", [ChangelogUnavailable("busy"), ChangelogRefused("past the end")])
     def test_a_clear_that_fails_is_tried_again(self, world: World, error: LustreEventsError) -> None:

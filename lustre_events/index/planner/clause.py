@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 UNKNOWN = 1 << 62
-"""The size of what cannot drive."""
+"""The size of a condition that cannot drive a search."""
 MANY = UNKNOWN - 1
-"""The size of what was not counted, or not to its end."""
+"""The size of a condition that was not counted, or not to the end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Dialect(ABC):
     """One database."""
 
     mark: ClassVar[str]
-    """Stands for a parameter."""
+    """The placeholder of a parameter."""
     plus: ClassVar[str] = ""
     """Before a column: an index of it is not to be used."""
     position: ClassVar[str]

@@ -48,7 +48,7 @@ _NOTHING = Clause("SELECT id FROM object WHERE false")
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Says what the queries of one reading mean.
+    """Translates the queries of one reading into SQL.
 
     Args:
         dialect: the database.
@@ -78,11 +78,11 @@ class Planner:
 
     @property
     def live(self) -> Clause:
-        """The condition that an object has at least one name (that is seen)."""
+        """The condition that an object has at least one (visible) name."""
         return Clause.of(self.dialect.exists, Clause.of("FROM link WHERE {}", self.name_of_object()))
 
     def name_of_object(self, test: Clause | None = None) -> Clause:
-        """Return the condition that a link is a name of `o` (that is seen) for which a test holds."""
+        """Return the condition that a link is a (visible) name of `o` for which a test holds."""
         return all_hold(Clause("link.fid = o.fid"), test, self.seen)
 
     def key_ids(self, key: str, *, wild: bool = False) -> list[int]:

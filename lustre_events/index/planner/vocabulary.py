@@ -1,4 +1,4 @@
-"""Names that an index knows, for somebody who wrote one that it does not. See `backend.Reading`."""
+"""Suggestions: names that an index has, for a name that it does not have. See `backend.Reading`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from lustre_events.index.planner.clause import Clause
 from lustre_events.index.planner.dialect import Dialect
 
 _AWAY = 3
-"""Characters by which a key may be longer or shorter than what somebody wrote who meant it."""
+"""By how many characters a suggested key may be longer or shorter than what was written."""
 
 
 def keys(dialect: Dialect, near: str, limit: int) -> list[tuple[str, str]]:

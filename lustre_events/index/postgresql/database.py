@@ -26,7 +26,7 @@ WRITE_SECONDS = 60
 LOCK_SECONDS = 10
 """How long a statement waits for another session's transaction."""
 IDLE_SECONDS = 60
-"""How long a session may pause within a transaction: a dispatcher that hangs does not hold up the next one."""
+"""How long a session may pause within a transaction, so that a hanging dispatcher does not block the next one."""
 MIGRATE_SECONDS = 3600
 NAMES_SINCE = 13
 SEARCH_ROWS_SINCE = 10
@@ -210,7 +210,7 @@ def unpacked_links(rows: Iterable[Row]) -> list[tuple[FID, FID, bytes]]:
 
 
 def shown(url: str) -> str:
-    """Return what a message may say of an index's URL: neither user nor password.
+    """Return the part of an index's URL that a message may show: neither user nor password.
 
     Raises:
         ConfigError: the URL cannot be read.
@@ -229,7 +229,7 @@ def shown(url: str) -> str:
 
 
 def _missing(url: str) -> dict[str, Any]:
-    """Return what keeps a session from waiting for a dead server, where the URL does not say otherwise."""
+    """Return settings that keep a session from waiting for a dead server, unless the URL has its own."""
     given = conninfo_to_dict(url)
     return {name: value for name, value in _KEEPALIVE.items() if name not in given}
 
@@ -244,7 +244,7 @@ def _schemas() -> list[str]:
 
 
 def _first_line(exc: psycopg.Error) -> str:
-    """Return an error in few words; what a statement's values were stays out of it."""
+    """Return an error in few words, without the values of a statement."""
     lines = (exc.diag.message_primary or str(exc)).strip().splitlines()
     return lines[0] if lines else type(exc).__name__
 
@@ -272,7 +272,7 @@ _SIGNS = {
     "permission denied for database": "grant the user CONNECT on it",
     "too many connections for role": "raise its CONNECTION LIMIT, or use fewer consoles and sessions",
     "too many": "the server has no connection left; raise its max_connections",
-    "starting up": "it will take connections soon",
+    "starting up": "it is starting; try again shortly",
 }
 """libpq gives no code for a connection that could not be made, only the server's words."""
 
@@ -281,7 +281,7 @@ _STATES = {
     "08": _AWAY,
     "57P": "the server is being stopped or started; it will be back",
     "57014": "the statement took too long; look at the server's load",
-    "55P03": "another session holds it for too long; see who, in pg_locks",
+    "55P03": "another session has locked it for too long; find it in pg_locks",
     "25006": "the user or the server may only read; the dispatcher needs the primary server and its owner",
     "42501": "grant the user the rights on the tables (deploy/postgresql/roles.sql)",
     "42P07": "another program's tables are here; give the index a database of its own",

@@ -16,7 +16,7 @@ from lustre_events.index.postgresql.numeric import numeric
 from lustre_events.index.postgresql.wildcards import escaped, like_literal, name_test, text_like
 
 FEW_TEXTS = 20_000
-"""Objects that are quickly collected from full text, where each row has to be looked at."""
+"""How many objects are quickly collected from full text, where each row has to be looked at."""
 
 EXTENSION = "substring(encode(link.name, 'escape') FROM '.\\.([^.]+)$')"
 """What is behind a name's last dot, as the index link_ext has it."""

@@ -34,7 +34,7 @@ _WRITE_FACTS = (
 
 
 class Rows(Protocol):
-    """What a statement gives; who asks for it waits. How many rows were changed `_count` tells."""
+    """The rows of a statement; reading them waits for the server. `_count` returns how many rows were changed."""
 
     def fetchone(self) -> Row | None:
         """Return the next row."""

@@ -21,7 +21,7 @@ from lustre_events.index.visibility import Viewer
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
-"""Longest that a look at the lag takes."""
+"""The longest that asking for the lag may take."""
 NOT_FOLLOWING = "it is no standby (any more)"
 
 _LAG = """
@@ -56,7 +56,7 @@ class StandbyBackend:
     """See `backend.Backend`: the standby of a URL, and the index itself where that is away or too far behind."""
 
     def __init__(self, url: str, open_index: Callable[[], Backend], most_seconds: float, seconds: float) -> None:
-        """Connect to whichever answers.
+        """Connect to the server that answers.
 
         Args:
             url: the standby.
@@ -115,4 +115,4 @@ class StandbyBackend:
             return str(exc)
         if lag is None:
             return NOT_FOLLOWING
-        return "" if lag <= self._most else f"it is {lag:.0f} s behind, and {self._most:g} are the most"
+        return "" if lag <= self._most else f"it is {lag:.0f} s behind, more than the {self._most:g} s allowed"

@@ -1,4 +1,4 @@
-"""What `find` and `lfs find` are asked for, as a query of the index. Pure values.
+"""Translates the options of `find` and `lfs find` into a query of the index. Pure values.
 
     find /proj -name '*.h5' ! -user ada     (path:/proj OR path:/proj/**) AND name.exact:*.h5 AND NOT (owner:ada)
 
@@ -228,12 +228,12 @@ _TESTS: dict[str, Callable[[str], str]] = {
 } | {"newermt": _date("mtime"), "newerct": _date("ctime"), "newerat": _date("atime")}  # fmt: skip
 _ALONE = {"empty": "(type:f AND size:0)", "true": "*"}
 _REFUSED = {
-    **dict.fromkeys(("exec", "execdir", "ok", "delete"), "it only finds; pipe it: -print0 | xargs -0 ..."),
-    **dict.fromkeys(("perm", "readable", "writable", "executable"), "the index is not asked for modes"),
+    **dict.fromkeys(("exec", "execdir", "ok", "delete"), "it only finds; pipe its output: -print0 | xargs -0 ..."),
+    **dict.fromkeys(("perm", "readable", "writable", "executable"), "the index cannot search by mode"),
     **dict.fromkeys(("path", "wholename", "ipath"), "write the query itself: search 'path:/proj/**/run*/**'"),
     **dict.fromkeys(("regex", "iregex"), "the index knows * and ?: -name 'run*'"),
     **dict.fromkeys(("newer", "anewer", "cnewer"), "write the time itself: -newermt 2026-11-22"),
-    "mindepth": "the index is asked from a directory on; name the directories below it",
+    "mindepth": "the index always searches a whole tree; name the directories below it",
     "ls": "search --json or --csv has sizes, times and owners",
     "printf": "search --json or --csv has what it prints",
     "prune": "leave a directory out with a query: search 'path:/a/** NOT path:/a/b/**'",

@@ -95,7 +95,7 @@ def _in_time(low: int | None, high: int | None) -> tuple[Kind, ValueTest]:
 
 
 def exact(node: KeyNode) -> bool:
-    """Whether only single values of single keys are looked up."""
+    """Whether it only looks up single values of single keys."""
     if not isinstance(node, KeyEquals) or node.wild or node.time is not None:
         return False
     return " " not in node.word and not has_unspaced(node.word)

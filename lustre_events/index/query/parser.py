@@ -68,7 +68,7 @@ from lustre_events.index.typed_values import number
 from lustre_events.index.values import clean, fold
 
 MAX_DEPTH = 50
-"""Operators inside each other."""
+"""Most operators inside each other."""
 
 
 _INTERVALS: dict[FieldType, Callable[[str, int], Interval]] = {

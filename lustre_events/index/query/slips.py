@@ -1,4 +1,4 @@
-"""Slips of who types a query, and how its text is repaired: pure text, no database.
+"""Common slips in a typed query, and how its text is repaired: pure text, no database.
 
 A query is taken apart as tokens.py cuts it, so that each part is a query itself and keeps its place.
 """

@@ -60,7 +60,7 @@ def tokenise(query: str) -> list[Token]:
         raise query_error(f"a query may have {MAX_QUERY_LENGTH} characters", query, MAX_QUERY_LENGTH)
     bad = re.search("[\0\ud800-\udc7f\udd00-\udfff]", query)
     if bad:
-        raise query_error("a character that no text has; leave it out", query, bad.start())
+        raise query_error("a query cannot have this character; remove it", query, bad.start())
     tokens = _Tokeniser(query).run()
     if len(tokens) > MAX_TOKENS:
         raise query_error(f"a query may have {MAX_TOKENS} terms and operators", query, tokens[MAX_TOKENS].start)

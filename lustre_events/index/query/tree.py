@@ -1,4 +1,4 @@
-"""The tree of a query, which knows no database: what each node stands for is said in its docstring.
+"""The tree of a query, which knows no database: the docstring of each node says which objects match it.
 
 Globs are those of wildcards.py. "Matches" is about one object; objects without a name are never found.
 """

@@ -1,4 +1,4 @@
-"""The answers of `/api/v1` about who asks: saved searches, feeds, subscriptions, tokens; see answers.py."""
+"""The answers of `/api/v1` about the user: saved searches, feeds, subscriptions, tokens; see answers.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class SavedSearchAnswer(msgspec.Struct, frozen=True):
-    """A search that somebody keeps under a name."""
+    """A search that a user has saved under a name."""
 
     name: str
     query: str
@@ -15,7 +15,7 @@ class SavedSearchAnswer(msgspec.Struct, frozen=True):
 
 
 class SavedSearchesAnswer(msgspec.Struct, frozen=True):
-    """One's own saved searches, by name."""
+    """The user's own saved searches, by name."""
 
     saved: list[SavedSearchAnswer]
 
@@ -39,19 +39,19 @@ class FeedAnswer(msgspec.Struct, frozen=True):
 
 
 class FeedAddressAnswer(msgspec.Struct, frozen=True):
-    """Where an Atom feed is, below the console's address. Who knows it reads the feed; it is told this once."""
+    """Where an Atom feed is, below the console's address. Whoever has it can read the feed; it is shown once."""
 
     address: str
 
 
 class EndedAnswer(msgspec.Struct, frozen=True):
-    """Whether there was something to end."""
+    """Whether there was anything to end."""
 
     ended: bool
 
 
 class SubscriptionAnswer(msgspec.Struct, frozen=True):
-    """A search, and the endpoint that is told of each new document it finds. `wrong`: why it is not told now."""
+    """A search, and the endpoint that is notified of each new document it finds. `wrong`: why it is not now."""
 
     name: str
     query: str
@@ -60,14 +60,14 @@ class SubscriptionAnswer(msgspec.Struct, frozen=True):
 
 
 class GrantedEndpoint(msgspec.Struct, frozen=True):
-    """An endpoint that one's own rules and subscriptions may name."""
+    """An endpoint that the user's own rules and subscriptions may name."""
 
     endpoint: str
     kind: str
 
 
 class SubscriptionsAnswer(msgspec.Struct, frozen=True):
-    """One's own subscriptions, and what the site grants."""
+    """The user's own subscriptions, and what the site grants."""
 
     subscriptions: list[SubscriptionAnswer]
     endpoints: list[GrantedEndpoint]
@@ -88,13 +88,13 @@ class TokenAnswer(msgspec.Struct, frozen=True):
 
 
 class TokensAnswer(msgspec.Struct, frozen=True):
-    """One's own tokens, the newest first."""
+    """The user's own tokens, the newest first."""
 
     tokens: list[TokenAnswer]
 
 
 class NewTokenAnswer(msgspec.Struct, frozen=True):
-    """A token that was just made; `secret` is shown this once."""
+    """A token that was just made; `secret` is shown only now."""
 
     secret: str
     token: TokenAnswer

@@ -68,7 +68,7 @@ class RunsChangedAnswer(msgspec.Struct, frozen=True):
 
 
 class ActionRuleAnswer(msgspec.Struct, frozen=True):
-    """A rule of an action; `runs` by state; `held`: why, or nothing; `may_release`: you may let it go on.
+    """A rule of an action; `runs` by state; `held`: why, or nothing; `may_release`: you may release it.
 
     `per_minute`: runs that were done within the last minute; `p99_seconds`: 99 of 100 of the last ones were done so
     soon after the rule held (null: none was, since the dispatcher began).
@@ -106,7 +106,7 @@ class ActionsAnswer(msgspec.Struct, frozen=True):
 
 
 class HeldAnswer(msgspec.Struct, frozen=True):
-    """What is held now, or is not any more."""
+    """What is held now, or no longer held."""
 
     name: str
     kind: str

@@ -65,7 +65,7 @@ class HintAnswer(msgspec.Struct, frozen=True):
 class PageAnswer(msgspec.Struct, frozen=True):
     """One page of a search, paths below `mount`. `cursor` gives the next; null: there are no more.
 
-    `note` is what is to be said of its order.
+    `note` is a remark on its order.
     """
 
     hits: list[HitAnswer]
@@ -108,7 +108,7 @@ class HintsAnswer(msgspec.Struct, frozen=True):
 
 
 class KeyAnswer(msgspec.Struct, frozen=True):
-    """A field or key that a query can have; `files` have it at least, `*` stands for a part that files name."""
+    """A field or key that a query can have. At least `files` have it; `*` stands for a part that files name."""
 
     name: str
     type: str
@@ -124,13 +124,13 @@ class KeyAnswer(msgspec.Struct, frozen=True):
 
 
 class KeysAnswer(msgspec.Struct, frozen=True):
-    """Fields and keys, those first that begin as was asked."""
+    """Fields and keys, those that begin with the prefix first."""
 
     fields: list[KeyAnswer]
 
 
 class CompletionsAnswer(msgspec.Struct, frozen=True):
-    """What a query can become while it is typed."""
+    """How a query can be completed while it is typed."""
 
     queries: list[str]
 
@@ -324,7 +324,7 @@ class FailedFileAnswer(msgspec.Struct, frozen=True):
 
 
 class FailuresAnswer(msgspec.Struct, frozen=True):
-    """Failed attempts for files that you may see. `cursor` gives the next page; null: there are no more."""
+    """Failed attempts on files that you may see. `cursor` gives the next page; null: there are no more."""
 
     failures: list[FailedFileAnswer]
     cursor: str | None

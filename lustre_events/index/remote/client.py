@@ -1,6 +1,6 @@
 """An index that a server answers for: the same calls as `Search`, and what a user may ask the dispatcher for.
 
-Who asks is the owner of the token, so `visible_to` is not for the client to say.
+The user is the owner of the token, so the client cannot choose `visible_to`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from lustre_events.index.visibility import Viewer
 
 PREFIX = "/api/v1"
 FILES_AT_ONCE = 200
-"""Objects that one request asks about: its address must not become too long."""
+"""Most objects that one request asks about, since its address must not become too long."""
 MOST_VALUES = 10_000
-"""Values of a field that a server gives."""
+"""Most values of a field that a server returns."""
 
 MOST_DEEDS = 10_000
-"""Deeds of one history that a server tells, the last ones."""
+"""Most deeds of one history that a server returns: the last ones."""
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ class RemoteSearch:
 
     @functools.cached_property
     def mount(self) -> str:
-        """Where the server says that the file system is mounted."""
+        """Where the file system is mounted, as the server says."""
         return self.get(account_answers.SiteAnswer, "/").mount
 
     def ask(self, action: str, works: Sequence[tuple[FID, str]]) -> int:
@@ -154,7 +154,7 @@ class RemoteSearch:
         return self.send(answers.AskedAnswer, "POST", f"/failures/{action}", body=body).rows
 
     def reprocess(self, extractor: str, query: str) -> Iterator[answers.ReprocessedAnswer]:
-        """Have an extractor look again at one's own files that match; a portion for each step."""
+        """Have an extractor process the user's own matching files again; a portion for each step."""
         cursor: str | None = None
         while True:
             body = {"extractor": extractor, "query": query, "cursor": cursor}

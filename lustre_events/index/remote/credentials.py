@@ -1,4 +1,4 @@
-"""The personal token of who asks: from the environment, or from a file that nobody else can read."""
+"""The user's personal token: from the environment, or from a file that nobody else can read."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, quote_from_bytes, urlsplit
 from lustre_events.errors import ConfigError, IndexUnavailable
 
 MOST_BYTES = 1 << 29
-"""Of one answer; a page of hits with all documents is far below."""
+"""The most bytes of one answer; a page of hits with all documents is far smaller."""
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -127,8 +127,8 @@ class HttpsTransport:
     def _reply(self, status: int, kind: str, text: bytes, location: str) -> HttpReply:
         if 300 <= status < 400:
             raise IndexUnavailable(
-                f"{self._shown}: it sends us to {location[:200]!r}, and a token goes nowhere else; name the right "
-                "address in [client] server, and let the site's proxy pass /api/ without a login of its own"
+                f"{self._shown}: it redirects to {location[:200]!r}, but the token is sent nowhere else; name the "
+                "right address in [client] server, and let the site's proxy pass /api/ without a login of its own"
             )
         if len(text) > MOST_BYTES:
             raise IndexUnavailable(f"{self._shown}: an answer of more than {MOST_BYTES} bytes; ask for fewer hits")
@@ -155,7 +155,7 @@ def _address(server: str) -> SplitResult:
         )
     if parts.scheme == "http" and not _is_here(parts.hostname or ""):
         raise ConfigError(
-            f"http://{parts.hostname}: everybody on the way could read the token; write https:// (the site's "
+            f"http://{parts.hostname}: anybody on the way could read the token; write https:// (the site's "
             "proxy has TLS, see deploy/README.md)"
         )
     return parts

@@ -17,7 +17,7 @@ def access_of(reading: Reading, viewer: Viewer | None) -> DirectoryAccess | None
 
 
 def resolve(reading: Reading, path: bytes, access: DirectoryAccess | None) -> FID | None:
-    """Return the object at a path; None also where the viewer may not pass on the way, or not list its name."""
+    """Return the object at a path; None also where the viewer may not pass a directory above, or list its name."""
     fid, parent = ROOT_FID, ROOT_FID
     for name in filter(None, path.split(b"/")):
         if access is not None and not access.searchable(fid):

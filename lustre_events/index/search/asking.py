@@ -1,4 +1,4 @@
-"""What can be asked of an index, wherever it is: `Search` answers here, `RemoteSearch` over HTTPS.
+"""The calls of an index, wherever it is: `Search` answers here, `RemoteSearch` over HTTPS.
 
 See `search.Search` for what each call means and raises.
 """

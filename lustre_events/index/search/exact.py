@@ -18,7 +18,7 @@ from lustre_events.index.query.wildcards import matcher
 from lustre_events.index.values import MAX_DEPTH, clean, searched
 
 MOST = 10_000
-"""Files that are looked at for one condition."""
+"""Most files that are looked at for one condition."""
 _PORTION = 500
 
 

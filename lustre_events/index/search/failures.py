@@ -1,4 +1,4 @@
-"""Failed files, found in the index and picked out: `lustre-events failed`."""
+"""Finds failed files in the index and selects from them: `lustre-events failed`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hits import Failure, ObjectView, from_root, printable
 
 PAGE = 500
-"""Files that are looked at together."""
+"""How many files are looked at together."""
 _AGE = re.compile(r"(\d{1,9})([smhdw])\Z")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _OPERATORS = ("AND", "OR", "NOT", "TO")

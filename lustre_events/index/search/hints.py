@@ -1,4 +1,4 @@
-"""What is said of a search that finds nothing: a sentence, and a repaired query where there is one. Pure values."""
+"""Hints for a search that finds nothing: a sentence, and a repaired query where there is one. Pure values."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from lustre_events.index.search.hits import printable
 
 MOST_COUNTED = 1_000
-"""Files that are counted for a hint; of more it says that they are more."""
+"""Most files that are counted for a hint; beyond that it says "more than"."""
 
 MOST_WITHOUT = 2
-"""Parts of which is told what would match without them."""
+"""For how many parts a hint says what would match without them."""
 
 _NEAR, _NEAR_SHORT, _SHORT = 0.7, 0.5, 3
 _SAME, _LAST_STEP, _FIRST_STEP = 3.0, 2.0, 1.5
@@ -40,7 +40,7 @@ def shown(text: str) -> str:
 
 
 def near(name: str, known: Iterable[str], limit: int) -> list[str]:
-    """Return the known names that somebody may have meant, the nearest first.
+    """Return the known names that may have been meant, the nearest first.
 
     These are the same name in other case, longer ones that end or begin with it behind or before a dot, and those
     that differ in few characters.

@@ -51,7 +51,7 @@ class Page:
     hits: tuple[Hit, ...]
     cursor: str | None
     note: str | None = None
-    """What is to be said of the page's order."""
+    """A remark on the page's order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Facet:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the objects that match have in common; not `whole`: only the first `files` of them were looked at.
+    """A summary of the objects that match; not `whole`: only the first `files` of them were looked at.
 
     `sizes` (bytes) and `times` (of the last change of content, in ns) are those of each that are known.
     """
@@ -112,7 +112,7 @@ class ObjectFacts:
     cause: bytes
     """The packed order key (names.OrderKey) of the last record about it; empty: there was none."""
     rights: int = 0
-    """The generation of the last change that may have taken rights away; older facts show it to nobody but root."""
+    """The generation of the last change that may have taken rights away; older facts show it to root only."""
 
 
 @dataclass(frozen=True, slots=True)

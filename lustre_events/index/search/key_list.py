@@ -1,4 +1,4 @@
-"""The keys that one can ask for, and completion while one types: `lustre-events fields`, `/fields`, the shell.
+"""The keys that a query can use, and completion while it is typed: `lustre-events fields`, `/fields`, the shell.
 
 The fields of names and facts and the keys of the shipped schemas are anybody's to know. A key that only documents
 have is told where a bounded look finds a file that the viewer may find; its count is what that look found.
@@ -154,7 +154,7 @@ def _looked_up(known: Known, candidate: Candidate) -> KeyInfo | None:
 
 
 def _told(reading: Reading, candidate: Candidate, ids: Sequence[int], *, everything: bool) -> KeyInfo:
-    """Return what the documents of the first of some objects tell of a key; without `everything` only that."""
+    """Return what the documents of the first objects say about a key; without `everything` only that it exists."""
     name, of, seen = candidate.name, candidate.of, _Seen()
     key = name.removeprefix(f"{of}.") if of else name
     for each in reading.documents(ids[:FEW_DOCUMENTS]):
@@ -210,7 +210,7 @@ def field_of(typed: str) -> str | None:
 
 
 def completions(known: Known, candidates: Iterable[Candidate], typed: str, limit: int) -> tuple[str, ...]:
-    """Return what a query can become while its last word is typed: a field, and behind its colon a value."""
+    """Return completions of a query whose last word is being typed: a field, and behind its colon a value."""
     head, word = _last_word(typed)
     name, colon, value = word.partition(":")
     if not colon:

@@ -28,11 +28,11 @@ from lustre_events.index.values import flatten
 from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
 
 MOST_NAMES = 2_000
-"""Keys that are compared with one that is not there."""
+"""Most keys that are compared with one that does not exist."""
 MOST_TRIED, MOST_MEANT = 8, 2
 """Names whose files are counted, and of which is told."""
 FEW_DOCUMENTS = 20
-"""Documents of which the values of a key are told."""
+"""Most documents from which values of a key are shown."""
 SAMPLE = 500
 """Objects from either end of the index whose values stand for those of all."""
 
@@ -95,7 +95,7 @@ class Known:
     def in_time(self) -> None:
         """Raise IndexUnavailable where no time is left."""
         if self.clock() > self.end:
-            raise IndexUnavailable("there is no time left to look for reasons")
+            raise IndexUnavailable("there was no time left to look for reasons")
 
     def keys_near(self, key: str) -> list[tuple[str, int]]:
         """Return keys and fields like one that no file has, with the files that have them."""

@@ -31,7 +31,7 @@ from lustre_events.index.search.near_words import words_near
 from lustre_events.index.values import clean, fold
 
 MOST_VALUES = 3
-"""Frequent values of a key that are told."""
+"""How many frequent values of a key are shown."""
 MOST_EXTRACTORS = 100
 
 
@@ -184,7 +184,7 @@ def _of_name(known: Known, name: str, with_term: Callable[[str], str]) -> Hint:
 
 
 def _of_path(known: Known, glob: str) -> Hint:
-    """Tell how far a path is there: down to the first step that is wild, or that is not there to be seen."""
+    """Say how far a path exists: down to the first step that has a wildcard, or that is not visible."""
     there = b""
     for step in components_of(glob):
         name = literal_of(step)

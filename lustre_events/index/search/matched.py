@@ -33,9 +33,9 @@ from lustre_events.index.values import MAX_DEPTH, MAX_KEY_LENGTH, TABLES, clean,
 from lustre_events.index.words import has_words, words_of
 
 MOST = 5
-"""Matches of one hit that are told."""
+"""Most matches shown of one hit."""
 LONGEST = 160
-"""Characters of an excerpt."""
+"""Most characters of an excerpt."""
 _BEFORE = 60
 
 Value = tuple[str, str, Any]

@@ -9,7 +9,7 @@ from lustre_events.index.search.hits import Page
 from lustre_events.index.visibility import Viewer
 
 PORTION = 1_000
-"""Hits that are looked up together."""
+"""How many hits are looked up together."""
 
 
 def pages(

@@ -14,7 +14,7 @@ from lustre_events.index.words import words_of
 NAME = "relevance"
 """As `--sort` takes it."""
 MOST = 10_000
-"""Objects that are put into order."""
+"""Most objects that are sorted."""
 
 _NAME_WEIGHT = 2.0
 """What a word in a name counts, where any number of them in documents counts less than one."""
@@ -23,7 +23,7 @@ _NAME_WEIGHT = 2.0
 def by_relevance(reading: Reading, node: Node, found: Sequence[Ranked]) -> list[int]:
     """Return ids, the best first: words in names, then how often they stand in documents; then the newest.
 
-    What the viewer may not read or list counts nothing.
+    What the viewer may not read or list does not count.
 
     Raises:
         QueryError: the query has no words.

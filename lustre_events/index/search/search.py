@@ -48,13 +48,13 @@ MAX_PAGE = 10_000
 """Most hits of one page."""
 
 KEYS_SECONDS = 0.5
-"""How long keys are looked for."""
+"""How long the search for keys may take."""
 
 MAX_KEYS = 1_000
 """Most keys of one call."""
 
 MOST_SUMMED = 500
-"""Objects that a summary looks at: more would keep somebody waiting who wants to see a page."""
+"""Most objects that a summary looks at: more would delay the page."""
 
 SORTS = {field.name: field.source for field in FIELDS.values() if field.sortable}
 _TALLIES = {
@@ -242,7 +242,7 @@ class Search:
             return keys_like(known, candidates, prefix, min(limit, MAX_KEYS))
 
     def complete(self, typed: str, *, limit: int = 20, visible_to: Viewer | None = None) -> tuple[str, ...]:
-        """Return what a query can become while it is typed: the next field, or the value behind its colon."""
+        """Return completions of a query while it is typed: the next field, or the value behind its colon."""
         field = field_of(typed)
         candidates = [] if field is None else self._candidates(field, limit)
         with knowing(self._backend, _limits(visible_to), _now(None), KEYS_SECONDS) as known:
@@ -271,7 +271,7 @@ class Search:
             node = without(tree, left_out)
             if left_out and not reading.find(node, Order(), None, 1):
                 place = printable(path.strip(b"/"))
-                raise ConfigError(f"/{place}: left out by {WHY_LEFT_OUT}; nothing sums it up")
+                raise ConfigError(f"/{place}: left out by {WHY_LEFT_OUT}, so it has no sums")
             return _tallied(reading, node, by, viewer, None)
 
     def show(self, fid: FID, *, visible_to: Viewer | None = None) -> ObjectView:
@@ -314,7 +314,7 @@ class Search:
 
     @contextlib.contextmanager
     def moment(self, *, visible_to: Viewer | None = None) -> Iterator[tuple[Reading, DirectoryAccess | None]]:
-        """Give one moment of the index and what the viewer can list, for who asks step by step (history)."""
+        """Give one moment of the index and what the viewer can list, for callers with several steps (history)."""
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
             yield reading, access_of(reading, viewer)

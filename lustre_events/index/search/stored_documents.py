@@ -1,4 +1,4 @@
-"""Documents of a hit as they are stored: each is parsed where somebody looks at it."""
+"""Documents of a hit as they are stored: each is parsed when it is first used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StoredDocuments(Mapping[str, dict[str, Any]]):
         return len(self._texts)
 
     def __repr__(self) -> str:
-        """Return them as a dict shows itself."""
+        """Return them as the repr of a dict."""
         return repr(dict(self))
 
     @property

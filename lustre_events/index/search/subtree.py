@@ -1,4 +1,4 @@
-"""Everything below one directory in the order of the paths, found by walking: as far as a page needs, no further.
+"""Everything below one directory in the order of the paths, found by a walk that goes only as far as a page needs.
 
 A tree knows no order of ids: in the order of ids a large subtree would have to be listed as a whole, or searched
 for among all other objects, before the first hit is known.

@@ -27,7 +27,7 @@ def hits_of(
 ) -> list[Hit]:
     """Return a hit for each row, with all paths and documents that the viewer sees; none without a path.
 
-    Not `parsed`: each document is parsed when somebody looks at it.
+    Not `parsed`: each document is parsed when it is first used.
     """
     paths = paths_of(reading.links, [row.fid for row in rows], access)
     readable = {row.id for row in rows if is_readable(row, viewer)}

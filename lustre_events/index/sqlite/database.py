@@ -87,8 +87,8 @@ def there(path: Path) -> bool:
         return path.exists()
     except PermissionError as exc:
         raise IndexUnavailable(
-            f"{path}: this account may not read the index; ask the administrators of this file system, or search "
-            "in the web console"
+            f"{path}: this account has no right to read the index; ask the administrators of this file system, or "
+            "search in the web console"
         ) from exc
 
 
@@ -180,7 +180,7 @@ _ADVICE = {
     "readonly": f"check that the file and its folder may be written by this account; {_UNIT}",
     "not a database": "the file is no SQLite database; correct [index] url or --index",
     "malformed": "the file is damaged; restore it, or move it away and build a new one",
-    "locked": "another process holds it for too long; see who has it open",
+    "locked": "another process has locked it for too long; see which one has it open",
     "interrupted": "that took too long; ask for less, by one more condition or a narrower path",
     "full": "the disk is full; make room",
 }

@@ -22,7 +22,7 @@ from lustre_events.index.visibility import MODE
 from lustre_events.index.words import words_of
 
 MANY_TIMES = 4
-"""This many times FEW are still quickly found by their ids alone."""
+"""Up to this many times FEW objects are still quickly found by their ids alone."""
 MANY_SHARE = 50
 """The first of more than one in this number of objects are found as quickly by looking at objects in order."""
 

@@ -60,7 +60,7 @@ HISTORY_GROUP = "history"
 _HISTORY_NUMBERS = ("updated_ns", "bytes", "most_bytes", "oldest_ns", "newest_ns")
 
 RATES = ("records", "results", "jobs", "job_files", "links")
-"""The counters of which `status` tells how fast they grow."""
+"""The counters whose growth `status` shows."""
 
 
 def collect(
@@ -74,7 +74,7 @@ def collect(
 ) -> Status:
     """Return everything; what cannot be reached is left out and said under `problems`.
 
-    `mdts` are named by the settings: they are told of though none of their records has come yet.
+    `mdts` are named by the settings: they are included even if none of their records has come yet.
     """
     time_ns = time.time_ns()
     problems: list[str] = []
@@ -113,7 +113,7 @@ def _known(streams: RedisRecordStreams, mdts: Collection[str]) -> list[str]:
 
 
 def _put(into: dict[str, Any], name: str, ask: Callable[[], Any], problems: list[str]) -> None:
-    """Put a part into a status; what cannot be understood costs itself only. Raises StreamUnavailable."""
+    """Put a part into a status; one that cannot be understood leaves out only itself. Raises StreamUnavailable."""
     try:
         into[name] = ask()
     except StreamUnavailable:

@@ -138,9 +138,10 @@ class DispatcherStatus(msgspec.Struct, frozen=True):
 
 
 class ExtractorStatus(msgspec.Struct, frozen=True):
-    """What an extractor does. `version` None: the dispatcher has told nothing of it (ExtractorRegistry.published).
+    """What an extractor does. `version` None: the dispatcher has not reported it (ExtractorRegistry.published).
 
-    `results` are of all time, by status; durations and failures of late where there were results, else of all.
+    `results` are of all time, by status; durations and failures are recent ones where there are results, else of
+    all time.
     """
 
     version: str | None = None
@@ -225,7 +226,7 @@ class HistoryStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the service says of itself. `problems` could not be asked; `rules_problems` are the dispatcher's."""
+    """The status of the whole service. `problems` could not be asked; `rules_problems` are the dispatcher's."""
 
     time_ns: int
     problems: Sequence[str] = ()

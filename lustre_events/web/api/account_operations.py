@@ -1,4 +1,4 @@
-"""Operations on what belongs to a user: tokens and saved searches; and about the site itself."""
+"""Operations on a user's tokens and saved searches, and on the site itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Kept(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Told(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Who is told of what a search finds."""
+    """Which endpoint is notified of what a search finds."""
 
     endpoint: str
 
@@ -62,7 +62,7 @@ def make_feed(call: Call) -> dict[str, Any]:
 
 
 def end_feed(call: Call) -> dict[str, Any]:
-    """End the address of an Atom feed."""
+    """Revoke the address of an Atom feed."""
     return {"ended": call.site.feeds.end(call.user, call.given["name"])}
 
 
@@ -100,14 +100,14 @@ def tokens(call: Call) -> dict[str, Any]:
 
 
 def create(call: Call) -> dict[str, Any]:
-    """Make a token for who has just shown a password."""
+    """Make a token for a user who has just given the password."""
     wanted = call.body
     secret, made = call.site.tokens.create(call.user, wanted.label, scopes=wanted.scopes, days=wanted.days)
     return {"secret": secret, "token": token_json(made)}
 
 
 def revoke(call: Call) -> dict[str, Any]:
-    """End a token of the user's; answer with all."""
+    """Revoke one of the user's tokens; answer with all of them."""
     call.site.tokens.revoke(call.given["id"], call.user)
     return tokens(call)
 
@@ -132,7 +132,7 @@ OPERATIONS = (
         "act",
     ),
     Operation(
-        "GET", "/saved/{name}/feed", "feed", "A saved search as a JSON Feed: what was written last comes first.",
+        "GET", "/saved/{name}/feed", "feed", "A saved search as a JSON Feed, the newest documents first.",
         answers.FeedAnswer, feed, (NAME, Parameter("limit", "most files", 50, least=1, most=200)),
     ),
     Operation(
@@ -141,7 +141,7 @@ OPERATIONS = (
         answers.FeedAddressAnswer, make_feed, (NAME,), scope="act",
     ),
     Operation(
-        "DELETE", "/saved/{name}/feed", "end_feed", "End the address of an Atom feed.", answers.EndedAnswer,
+        "DELETE", "/saved/{name}/feed", "end_feed", "Revoke the address of an Atom feed.", answers.EndedAnswer,
         end_feed, (NAME,), scope="act",
     ),
     Operation(
@@ -150,7 +150,7 @@ OPERATIONS = (
     ),
     Operation(
         "PUT", "/saved/{name}/subscription", "subscribe",
-        "Have an endpoint told of each new document that a saved search finds.", answers.SubscriptionsAnswer,
+        "Notify an endpoint of each new document that a saved search finds.", answers.SubscriptionsAnswer,
         subscribe, (NAME,), Told, "act",
     ),
     Operation(
@@ -167,7 +167,7 @@ OPERATIONS = (
         body=WantedToken,
         how="password",
     ),
-    Operation("DELETE", "/tokens/{id}", "revoke", "End a token for ever.", answers.TokensAnswer, revoke, (
+    Operation("DELETE", "/tokens/{id}", "revoke", "Revoke a token.", answers.TokensAnswer, revoke, (
         Parameter("id", "the token's id", needed=True, in_path=True),
     ), how="token"),
 )  # fmt: skip

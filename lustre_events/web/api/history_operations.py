@@ -44,7 +44,7 @@ def stood(call: Call) -> dict[str, Any]:
         found = history.stood(teller, call.path(call.given["path"]), at_ns)
     if len(found.entries) > MOST_DEEDS:
         raise ConfigError(
-            f"{len(found.entries)} names stood there, more than a server tells ({MOST_DEEDS}); an administrator "
+            f"{len(found.entries)} names stood there, more than a server returns ({MOST_DEEDS}); an administrator "
             "can ask with `lustre-events history --as-of`"
         )
     return _json(found)
@@ -65,9 +65,9 @@ OPERATIONS = (
         Parameter("user", "only what this user did: a name or a UID", ""),
         Parameter("job", "only what this job did (* and ?)", ""),
         Parameter("types", "only these record types, e.g. UNLNK,RENME", ""),
-        Parameter("limit", "most entries, the last ones", 1000, least=1, most=MOST_DEEDS),
+        Parameter("limit", "the most entries to return; the newest are kept", 1000, least=1, most=MOST_DEEDS),
     )),
-    Operation("GET", "/former", "former", "What stood in a directory then.", answers.FormerAnswer, stood, (
+    Operation("GET", "/former", "former", "What a directory held at a given time.", answers.FormerAnswer, stood, (
         Parameter("path", "a directory's path, also of one that is gone, or its FID", needed=True),
         Parameter("at", "a time, as in a query", needed=True),
     )),

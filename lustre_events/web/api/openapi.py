@@ -38,7 +38,7 @@ def description(operations: Sequence[Operation]) -> dict[str, Any]:
         "info": {
             "title": "lustre-events",
             "version": version("lustre-events"),
-            "description": "The search of lustre-events, with what its owner may see for each token.",
+            "description": "The search of lustre-events. Each token sees what its owner may see.",
         },
         "servers": [{"url": PREFIX}],
         "paths": paths,
@@ -66,7 +66,7 @@ def _operation(each: Operation, schemas: dict[type, Any]) -> dict[str, Any]:
         ],
         "responses": {
             "200": _content("The answer.", schemas.get(each.answer, {"type": "object"})),
-            "default": _content("Why there is none.", schemas[answers.RefusalAnswer]),
+            "default": _content("Why there is no answer.", schemas[answers.RefusalAnswer]),
         },
     }  # fmt: skip
     if each.body is not None:

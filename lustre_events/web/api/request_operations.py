@@ -1,4 +1,4 @@
-"""Operations that ask the dispatcher for something: failed files, and files of one's own once more."""
+"""Operations that ask the dispatcher to retry failed files, or to process a user's own files again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Works(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Again(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Which of one's own files an extractor is to look at again, in portions."""
+    """Which of the user's own files an extractor is to process again, in portions."""
 
     extractor: str
     query: str = "*"
@@ -48,7 +48,7 @@ def failures(call: Call) -> dict[str, Any]:
 
 
 def retry(call: Call) -> dict[str, Any]:
-    """Have failed files tried again."""
+    """Have failed files retried."""
     return _ask(call, "retry", "rows")
 
 
@@ -69,7 +69,7 @@ def _ask(call: Call, action: str, counted: str) -> dict[str, Any]:
 
 
 def reprocess(call: Call) -> dict[str, Any]:
-    """Have an extractor look again at a portion of the files that match and that the viewer owns."""
+    """Have an extractor process again a portion of the matching files that the viewer owns."""
     body = call.body
     query = call.mount.query(body.query)
     with call.search() as index:
@@ -78,21 +78,21 @@ def reprocess(call: Call) -> dict[str, Any]:
 
 
 OPERATIONS = (
-    Operation("GET", "/failures", "failures", "Failed attempts for files.", answers.FailuresAnswer, failures, (
+    Operation("GET", "/failures", "failures", "Failed attempts on files.", answers.FailuresAnswer, failures, (
         Parameter("extractor", "failures of these extractors (* and ?)", "*"),
         Parameter("path", "the path matches, e.g. /proj/**", ""),
-        Parameter("error", "the error has this text in it", ""),
+        Parameter("error", "the error contains this text", ""),
         Parameter("owner", "files of this user (name or uid)", ""),
         Parameter("since", "failed within the last 90s, 30m, 12h, 7d or 2w", ""),
-        Parameter("limit", "most files of a page", 100, least=1, most=500),
+        Parameter("limit", "most files per page", 100, least=1, most=500),
         CURSOR,
     )),
-    Operation("POST", "/failures/retry", "retry", "Try failed files again.", answers.AskedAnswer, retry, body=Works,
+    Operation("POST", "/failures/retry", "retry", "Retry failed files.", answers.AskedAnswer, retry, body=Works,
               scope="act"),
     Operation("POST", "/failures/drop", "drop", "Forget failures.", answers.AskedAnswer, drop, body=Works,
               scope="act"),
     Operation(
-        "POST", "/reprocess", "reprocess", "Let an extractor look again at your own files, in portions.",
+        "POST", "/reprocess", "reprocess", "Have an extractor process your own files again, in portions.",
         answers.ReprocessedAnswer, reprocess, body=Again, scope="act",
     ),
 )  # fmt: skip

@@ -87,7 +87,7 @@ def _asks(operation: Operation) -> tuple[str, Viewer, frozenset[str], int]:
     name = signin.named()
     # A page of another site could make a browser send a form, not this header.
     if not name or operation.method != "GET":
-        raise NotAllowed("show a token: Authorization: Bearer TOKEN; make one with: lustre-events token create")
+        raise NotAllowed("send a token: Authorization: Bearer TOKEN; make one with: lustre-events token create")
     return name, _viewer(name), frozenset({"read"}), 0
 
 
@@ -117,7 +117,7 @@ def _body(operation: Operation) -> Any:
     try:
         return msgspec.convert(json.loads(flask.request.get_data(cache=False)), operation.body)
     except (ValueError, RecursionError, msgspec.ValidationError) as exc:
-        raise ConfigError(f"what was sent is not what {operation.name} takes: {str(exc)[:300]}") from exc
+        raise ConfigError(f"the JSON that was sent is not what {operation.name} takes: {str(exc)[:300]}") from exc
 
 
 def _json(answer: Any, status: int = 200) -> Response:

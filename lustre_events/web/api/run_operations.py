@@ -1,4 +1,4 @@
-"""Operations about actions: runs of files that one may see; for admins rules and endpoints, and changing them."""
+"""Operations on actions: runs for files that the user may see; for admins, also all rules and endpoints."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def run(call: Call) -> dict[str, Any]:
 
 
 def retry(call: Call) -> dict[str, Any]:
-    """Have dead and held runs tried again."""
+    """Retry dead and held runs."""
     return _change(call, "retry_runs")
 
 
 def release_runs(call: Call) -> dict[str, Any]:
-    """Let held runs go on."""
+    """Let held runs continue."""
     return _change(call, "release_runs")
 
 
@@ -63,7 +63,7 @@ def drop(call: Call) -> dict[str, Any]:
 
 
 def actions(call: Call) -> dict[str, Any]:
-    """Answer with rules and endpoints, what they have to do, and what is held; of others' rules to admins."""
+    """Answer with rules and endpoints, their open runs, and what is held; only admins see others' rules."""
     found = call.site.ask(*about_rules(_onlooker(call), "actions", {}))
     return {"rules": found["rules"], "endpoints": found["endpoints"]}
 
@@ -99,7 +99,7 @@ def _admin(call: Call) -> bool:
 
 def _admit(call: Call) -> None:
     if not _admin(call):
-        raise NotAllowed("rules and endpoints are held by admins ([web] admins)")
+        raise NotAllowed("only admins ([web] admins) may hold rules and endpoints")
 
 
 def _visible(call: Call, wanted: dict[str, Any], limit: int) -> list[RunView]:
@@ -124,16 +124,16 @@ OPERATIONS = (
     )),
     Operation("GET", "/runs/{key}", "run", "One run, what caused it, and what came before and after it.",
               answers.RunStoryAnswer, run, (Parameter("key", "the key of the run", needed=True, in_path=True),)),
-    Operation("POST", "/runs/retry", "retry_runs", "Try dead and held runs of your own rules again; admins all.",
+    Operation("POST", "/runs/retry", "retry_runs", "Retry dead and held runs of your own rules; admins: of all.",
               CHANGED, retry, body=RunKeys, scope="act"),
-    Operation("POST", "/runs/release", "release_runs", "Let held runs of your own rules go on; admins all.",
+    Operation("POST", "/runs/release", "release_runs", "Let held runs of your own rules continue; admins: of all.",
               CHANGED, release_runs, body=RunKeys, scope="act"),
-    Operation("POST", "/runs/drop", "drop_runs", "Drop dead and held runs of your own rules; admins all.",
+    Operation("POST", "/runs/drop", "drop_runs", "Drop dead and held runs of your own rules; admins: of all.",
               CHANGED, drop, body=RunKeys, scope="act"),
-    Operation("GET", "/actions", "actions", "Your own rules of actions; admins all, and endpoints.",
+    Operation("GET", "/actions", "actions", "Your own rules of actions; admins: all rules, and endpoints.",
               answers.ActionsAnswer, actions),
-    Operation("POST", "/actions/hold", "hold", "Hold a rule or an endpoint (admins).", answers.HeldAnswer, hold,
-              body=Named, scope="act"),
-    Operation("POST", "/actions/release", "release", "Release an own rule that a guard holds; admins anything.",
+    Operation("POST", "/actions/hold", "hold", "Hold a rule or an endpoint (admins only).",
+              answers.HeldAnswer, hold, body=Named, scope="act"),
+    Operation("POST", "/actions/release", "release", "Release a rule of your own that a guard holds; admins: any.",
               answers.HeldAnswer, release, body=Named, scope="act"),
 )  # fmt: skip

@@ -14,9 +14,9 @@ from lustre_events.inspect import inventory
 from lustre_events.web.api.calls import Call, hints_json
 from lustre_events.web.api.operation import Operation, Parameter
 
-QUERY = Parameter("q", "the query, as of `lustre-events search`", needed=True)
-CURSOR = Parameter("cursor", "the one of the page before, with the same query and order")
-LIMIT = Parameter("limit", "most hits of a page", 100, least=1, most=1_000)
+QUERY = Parameter("q", "the query, as for `lustre-events search`", needed=True)
+CURSOR = Parameter("cursor", "the cursor of the page before, for the same query and order")
+LIMIT = Parameter("limit", "most hits per page", 100, least=1, most=1_000)
 FIELDS = Parameter("field", "a field or a key, e.g. owner, ext, tabular.columns", many=True, most=20)
 
 
@@ -88,7 +88,7 @@ def complete(call: Call) -> dict[str, Any]:
 
 
 def files(call: Call) -> dict[str, Any]:
-    """Answer with all that is known of objects, by FID or path; one without a path is not to be seen."""
+    """Answer with all that is known of objects, by FID or path; an object without a path is not visible."""
     fids = [FID.parse(text) for text in call.given["fid"]]
     with call.search() as index:
         for text in call.given["path"]:
@@ -136,19 +136,19 @@ OPERATIONS = (
     )),
     Operation("GET", "/count", "count", "Count the files that match.", answers.CountAnswer, count, (QUERY,)),
     Operation("GET", "/facets", "facets", "The most frequent values of fields.", answers.FacetsAnswer, facets, (
-        QUERY, FIELDS, Parameter("limit", "most values of a field", 20, least=1, most=MOST_VALUES),
+        QUERY, FIELDS, Parameter("limit", "most values per field", 20, least=1, most=MOST_VALUES),
     )),
     Operation("GET", "/hints", "hints", "Why nothing is found.", answers.HintsAnswer, hints, (
         QUERY, FIELDS,
     )),
-    Operation("GET", "/fields", "fields", "Fields and keys to ask for.", answers.KeysAnswer, fields, (
-        Parameter("prefix", "how a step of the key begins; empty: all", ""),
+    Operation("GET", "/fields", "fields", "Fields and keys that a query can use.", answers.KeysAnswer, fields, (
+        Parameter("prefix", "the beginning of a step of the key; empty: all keys", ""),
         Parameter("limit", "most of them", 100, least=1, most=1_000),
     )),
     Operation("GET", "/complete", "complete", "Complete a query.", answers.CompletionsAnswer, complete, (
-        Parameter("q", "what is typed so far", ""), Parameter("limit", "most of them", 20, least=1, most=100),
+        Parameter("q", "what has been typed so far", ""), Parameter("limit", "most of them", 20, least=1, most=100),
     )),
-    Operation("GET", "/files", "files", "All that is known of files, as asked for.", answers.FilesAnswer, files, (
+    Operation("GET", "/files", "files", "All that is known of the given files.", answers.FilesAnswer, files, (
         Parameter("fid", "a FID", many=True, most=FILES_AT_ONCE),
         Parameter("path", "a path below the mount point", many=True, most=FILES_AT_ONCE),
     )),
