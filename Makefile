@@ -13,6 +13,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
+# Unit and contract tests wait for their servers now and then, so half as many again as there are cores run at once.
+QUICK_PARALLEL ?= -n $$(( ($$(nproc) * 3 + 1) / 2 )) --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test field quick quick-newer cgroups explore fuzz chaos check lint format bench bench-large images images-report constraints docs clean
 
@@ -26,7 +28,7 @@ test:
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 quick: lint
-	@LUSTRE_EVENTS_QUICK=1 $(BIN)/python -m pytest $(PARALLEL) tests/unit tests/contract tests/abi $(PYTEST)
+	@LUSTRE_EVENTS_QUICK=1 $(BIN)/python -m pytest $(QUICK_PARALLEL) tests/unit tests/contract tests/abi $(PYTEST)
 
 quick-newer:
 	@VENV=$(VENV) deploy/bootstrap.sh test
