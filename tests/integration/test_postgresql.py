@@ -75,7 +75,7 @@ def test_nobody_takes_over_within_a_transaction(postgresql_url: str, monkeypatch
     monkeypatch.setattr(database, "LOCK_SECONDS", 0.2)
     second = PostgresqlWriter(postgresql_url)
     with first.transaction() as transaction:
-        with pytest.raises(IndexUnavailable, match="another session holds it"):
+        with pytest.raises(IndexUnavailable, match="another session has locked it"):
             second.take_over()
         transaction.count({"records": 1})
 

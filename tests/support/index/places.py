@@ -28,15 +28,15 @@ BACKENDS = ["sqlite", "postgresql"]
 @pytest.fixture(params=BACKENDS)
 def index_place(request: pytest.FixtureRequest) -> IndexPlace:
     """A place for an index of its own, without any content; the test runs once for each backend."""
-    return place_of(request)
+    return place_of(request, "postgresql_index_url")
 
 
-def place_of(request: pytest.FixtureRequest) -> IndexPlace:
-    """Return a place on the backend that is a fixture's parameter."""
+def place_of(request: pytest.FixtureRequest, postgresql: str = "postgresql_schema_url") -> IndexPlace:
+    """Return a place on the backend that is a fixture's parameter: without an index, unless a fixture is named."""
     if request.param == "sqlite":
         folder: Path = request.getfixturevalue("tmp_path")
         return folder / "index.db"
-    url: str = request.getfixturevalue("postgresql_index_url")
+    url: str = request.getfixturevalue(postgresql)
     return url
 
 
