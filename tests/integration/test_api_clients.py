@@ -155,7 +155,7 @@ def test_a_token_goes_to_whom_it_is_meant_for_only(
 
     with serving(app, tmp_path) as (there, trusted):
         transport = HttpsTransport(there, "Bearer x", ca=str(trusted))
-        with pytest.raises(IndexUnavailable, match="a token goes nowhere else"):
+        with pytest.raises(IndexUnavailable, match="the token is sent nowhere else"):
             transport("GET", "/api/v1/")
         with pytest.raises(IndexUnavailable, match="no JSON"):
             transport("GET", "/api/v1/elsewhere")

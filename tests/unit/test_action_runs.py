@@ -79,7 +79,8 @@ def test_a_run_is_done_when_the_endpoint_has_taken_it(rig: ActionRig) -> None:
 def test_all_tries_have_one_key_and_one_body(rig: ActionRig) -> None:
     """A run that fails is tried later and later, with the same key and bytes, for a day; then it is dead."""
     rig.tell(*files(1))
-    seen, waited = set(), []
+    seen: set[tuple[str, bytes]] = set()
+    waited: list[float] = []
     while deliveries := rig.take():
         ((event,),) = [each.events for each in deliveries]
         seen.add((event.key, event.body))
