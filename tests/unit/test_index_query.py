@@ -178,8 +178,8 @@ def test_owner_and_group_by_name() -> None:
         ("t:[a* TO b]", "inside", 3),
         ("a *b*", "one \\*", 2),
         ('name:"a"*.csv', "put a space here", 8),
-        ("a\0b", "no text has", 1),
-        ("\ud800", "no text has", 0),
+        ("a\0b", "cannot have this character", 1),
+        ("\ud800", "cannot have this character", 0),
     ],
 )
 def test_wrong_queries(query: str, message: str, place: int) -> None:
