@@ -98,6 +98,8 @@ class ActionExecutor:
     transfers: Transfers | None = None
     """What copies files to endpoints; None: nothing does here."""
     sleep: Callable[[float], None] = field(default=time.sleep)
+    user_actions: Path | None = None
+    """The folder with users' own actions; None: there is none here."""
 
     def run(self, sealed: str) -> None:
         """Run one delivery, and say how it went.
@@ -178,13 +180,8 @@ class ActionExecutor:
         file: OpenFile,
         settings: str,
     ) -> Attempt:
-        if not file.regular or file.released:
-            why = "HSM has its content on tape" if file.regular else "it is no regular file"
-            return Attempt(REFUSED, error=f"{why}, so no action runs on it")
-        if self.rights.own_uid not in {0, file.uid}:
-            return Attempt(
-                REFUSED, error=f"it belongs to uid {file.uid}, and this worker is uid {self.rights.own_uid}"
-            )
+        if why := self._unfit(file, order, action):
+            return Attempt(REFUSED, error=why)
         try:
             image = self.runtime.provenance(action.manifest)
             rights = replace(self.rights, as_owner=True)
@@ -197,6 +194,18 @@ class ActionExecutor:
             return Attempt(ENDPOINT, error=readable(exc))
         except OSError as exc:
             return Attempt(AGAIN, error=readable(exc.strerror or exc))
+
+    def _unfit(self, file: OpenFile, order: RunOrder, action: ContainerAction) -> str:
+        """Return why no action runs on a file, or not this one; empty: it does."""
+        if not file.regular or file.released:
+            why = "HSM has its content on tape" if file.regular else "it is no regular file"
+            return f"{why}, so no action runs on it"
+        if self.rights.own_uid not in {0, file.uid}:
+            return f"it belongs to uid {file.uid}, and this worker is uid {self.rights.own_uid}"
+        others = {order.author, action.manifest.uid} - {None, file.uid}
+        if others:
+            return f"it belongs to uid {file.uid}, and the rule or its action to uid {min(filter(None, others))}"
+        return ""
 
     def _place(self, file: OpenFile, run: str, expires_ns: int, order: RunOrder, action: ContainerAction) -> Place:
         inside = file.path.removeprefix(self.files.mount.rstrip(b"/"))
@@ -245,10 +254,12 @@ class ActionExecutor:
 
     def _action(self, name: str) -> ContainerAction:
         """Return an action as it is now. Raises UnknownExtractor, ManifestError."""
+        if "/" in name and self.user_actions is not None:
+            return action_folders.load_own(self.user_actions, name)
         for folder in self.folders if manifest.NAME.match(name) else ():
             if (folder / name / manifest.FILE_NAME).is_file():
                 return action_folders.load(folder / name)
-        raise UnknownExtractor(f"no action {name!r} is installed here; see [actions] folders on this node")
+        raise UnknownExtractor(f"no action {name!r} is installed here; see [actions] on this node")
 
 
 def _published(place: Place, names: Sequence[str]) -> Attempt:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lustre_events.catalog.manifest import FILE_NAME, Manifest, load
+from lustre_events.catalog.manifest import ACTION, FILE_NAME, Manifest, load
 from lustre_events.config.nearest import nearest
 from lustre_events.errors import ConfigError, UnknownExtractor
 from lustre_events.jobs.messages import Job, JobItem, Result, encode_job
@@ -119,7 +119,7 @@ def validate(manifest: Manifest, runtime: Runtime, seconds: float, say: Say) -> 
     findings.append(("program", _program(manifest), " ".join(manifest.command)))
     missing = runtime.prepare([manifest]) if isinstance(runtime, ContainerRuntime) else []
     findings.append(("image", " ".join(missing), manifest.image or "the default one"))
-    if not any(wrong for _, wrong, _ in findings):
+    if manifest.contract != ACTION and not any(wrong for _, wrong, _ in findings):
         findings += _samples(manifest, runtime, seconds)
     for what, wrong, right in findings:
         say(f"{what}: {f'WRONG: {wrong}' if wrong else f'ok, {right}'}")

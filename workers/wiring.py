@@ -92,10 +92,10 @@ def actions_in(settings: Settings) -> dict[str, Manifest]:
 def actions_of(settings: Settings, runtime: ActionRuntime, rights: Rights, answers: RunAnswers) -> ActionExecutor:
     """Return what runs actions here. Raises ConfigError: its key is not there, or no folder is named."""
     own, files = settings.actions, files_of(settings)
-    if not own.folders and not own.slurm_scripts and not own.transfers:
+    if not own.folders and not own.user_actions and not own.slurm_scripts and not own.transfers:
         raise ConfigError(
-            "[actions] folders and slurm_scripts are empty, and transfers is false; name folders with actions or"
-            " job scripts, or stop the worker for them"
+            "[actions] folders, user_actions and slurm_scripts are empty, and transfers is false; name folders with"
+            " actions or job scripts, or stop the worker for them"
         )
     seal = read_seal(worker_key(settings), WORKER)
     folders = tuple(map(Path, own.folders))
@@ -104,8 +104,18 @@ def actions_of(settings: Settings, runtime: ActionRuntime, rights: Rights, answe
     at = Path(own.endpoints) if own.endpoints else None
     copies = Transfers(partial(read_endpoints, at), files, rights) if own.transfers else None
     notes = Leftovers(Path(settings.filesystem.state) / "attempts", files.mount, rights)
+    users = Path(own.user_actions) if own.user_actions else None
     return ActionExecutor(
-        seal, folders, files, runtime, rights, answers, notes, jobs=jobs or None, transfers=copies
+        seal,
+        folders,
+        files,
+        runtime,
+        rights,
+        answers,
+        notes,
+        jobs=jobs or None,
+        transfers=copies,
+        user_actions=users,
     )
 
 

@@ -3,6 +3,9 @@
 NAME/manifest.toml      as an extractor's, with contract = "action" and, if it likes, [outputs]
 NAME/with.schema.json   what a rule's `with` may say; not there: nothing
 NAME/...                the program, which a run sees as /extractor
+
+Users have their own ones, without a schema: what a rule's `with` says is for the program to check. To compile a
+schema runs code that is made of it, and opens what it refers to: no user can ask that of the dispatcher.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 
 import fastjsonschema
 
-from lustre_events.catalog import manifest
+from lustre_events.catalog import manifest, own_extractors
 from lustre_events.catalog.manifest import ACTION, Manifest
 from lustre_events.config.tables import Location
 from lustre_events.domain.rules import templates
@@ -68,6 +71,30 @@ def load(folder: Path) -> ContainerAction:
     return ContainerAction(found, _check(folder / SCHEMA))
 
 
+def own(found: Manifest) -> ContainerAction:
+    """Return a user's own action, which takes any settings."""
+    return ContainerAction(found, _anything)
+
+
+def _anything(given: Any) -> Any:
+    return given
+
+
+def load_own(folder: Path | None, identity: str) -> ContainerAction:
+    """Return a user's own action, USER/NAME. Raises ManifestError: there is none, or it is wrong."""
+    if folder is None:
+        raise ManifestError(
+            f"{identity!r}: no user's action runs here; set [actions] user_actions on this node, too"
+        )
+    return own(own_extractors.load_user(folder, identity, actions=True))
+
+
+def load_users(folder: Path | None) -> tuple[dict[str, ContainerAction], list[str]]:
+    """Return users' own actions by identity, and a sentence for each that does not count."""
+    found, problems = own_extractors.load_users(folder, actions=True) if folder is not None else ({}, [])
+    return {identity: own(each) for identity, each in found.items()}, problems
+
+
 def _check(path: Path) -> Check:
     try:
         schema = json.loads(path.read_text(encoding="utf-8")) if path.exists() else NOTHING
@@ -89,6 +116,11 @@ def load_all(folders: tuple[Path, ...]) -> dict[str, ContainerAction]:
                 raise ManifestError(f"{path}: another action has the same name; rename one of them")
             found[action.manifest.name] = action
     return found
+
+
+def at_once(found: Manifest) -> int:
+    """Return how many runs of an action file workers have at the same time; of a user's own no more than usual."""
+    return min(found.limits.jobs or AT_ONCE, AT_ONCE) if found.owner else found.limits.jobs or AT_ONCE
 
 
 def seconds_of(found: Manifest) -> float:

@@ -17,6 +17,7 @@ from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import Room, walk
 from lustre_events.catalog.subscriptions import Allowed, SubscriptionFolder, stamped, users_subscriptions
 from lustre_events.catalog.user_rules import UsersRules, groups_of, rule_files, user_rules
+from lustre_events.config.nearest import nearest
 from lustre_events.config.toml_text import read_toml, sentence
 from lustre_events.domain.rules import batch_scripts, containers, transfers
 from lustre_events.domain.rules import endpoints as endpoint_file
@@ -57,6 +58,13 @@ class Places:
     """The folder of job scripts; None: there is none."""
     transfers: bool = False
     """Whether file workers copy files to endpoints of that kind; else these count as not there."""
+    user_actions: Path | None = None
+    """The folder with a folder per user, which holds that user's own actions; None: there is none."""
+
+    @property
+    def has_containers(self) -> bool:
+        """Whether actions run in containers here."""
+        return bool(self.actions) or self.user_actions is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +93,15 @@ class Catalog:
         """
         stamp = tuple(_stamps(self._places))
         extractors, problems = self._extractors()
-        known, grants = self._action_names()
+        known, grants, wrong = self._action_names()
         site = _site_rules(self._places.rules, extractors, known)
         users = UsersRules(self._places.user_rules, extractors, known, grants)
         self._stamp = stamp
         own = users.actions | self._subscriptions(known, grants, users)
         actions = ActionRules(site.actions.rules, own, frozenset(users.paused))
-        exclude = (*self._places.exclude, *([containers.STAGING_GLOB] if self._places.actions else []))
+        exclude = (*self._places.exclude, *([containers.STAGING_GLOB] if self._places.has_containers else []))
         rules = Rules(site.rules, users.rules, actions).leaving_out(exclude)
-        self.found = Found(rules, extractors, _told([*problems, *users.problems]), known.endpoints)
+        self.found = Found(rules, extractors, _told([*problems, *wrong, *users.problems]), known.endpoints)
         return self.found
 
     def _subscriptions(
@@ -108,16 +116,21 @@ class Catalog:
 
     def allowed(self) -> Allowed:
         """Return what users' rules may name now, and what each is granted. Raises ConfigError."""
-        return _allowed(*self._action_names())
+        known, grants, _ = self._action_names()
+        return _allowed(known, grants)
 
     def user_file(self, path: Path) -> Rules:
         """Return the rules of one user's file, wherever it is. Raises as `user_rules`."""
-        known, grants = self._action_names()
+        known, grants, _ = self._action_names()
         return user_rules(path, self.extractors(), known, grants)[1]
 
-    def _action_names(self) -> tuple[ActionNames, Sequence[Grant]]:
+    def _action_names(self) -> tuple[ActionNames, Sequence[Grant], list[str]]:
+        """Return what rules of actions may name, what is granted, and what is wrong with users' own actions."""
         endpoints, grants = read_endpoints_and_grants(self._places.endpoints)
         installed = action_folders.load_all(self._places.actions)
+        _check_granted(grants, installed, self._places)
+        own, wrong = action_folders.load_users(self._places.user_actions)
+        installed |= own
         endpoints |= {each.name: each for each in map(_file_workers, installed.values())}
         endpoints = _of_rules(endpoints, transfers_on=self._places.transfers)
         endpoints |= batch_scripts.endpoints(self._places.scripts)
@@ -125,7 +138,7 @@ class Catalog:
         names = ActionNames(
             self._places.kinds, endpoints, self._places.check_query, None, folders, self._places.of_workers
         )
-        return names, grants
+        return names, grants, wrong
 
     def extractors(self) -> dict[str, Manifest]:
         """Return the extractors by identity. Raises ManifestError: one of the site's is wrong."""
@@ -157,8 +170,16 @@ class Catalog:
 def _file_workers(action: action_folders.ContainerAction) -> Endpoint:
     """Return the endpoint that stands for what runs an action."""
     # The dispatcher hands out twice as much as is done at once, so that the next run is there when one is done.
-    at_once = max(1, (action.manifest.limits.jobs or action_folders.AT_ONCE) // 2)
-    return containers.endpoint(action.manifest.name, action_folders.seconds_of(action.manifest), at_once)
+    at_once = max(1, action_folders.at_once(action.manifest) // 2)
+    return containers.endpoint(action.manifest.identity, action_folders.seconds_of(action.manifest), at_once)
+
+
+def _check_granted(grants: Sequence[Grant], installed: Collection[str], places: Places) -> None:
+    for name in {name for grant in grants for name in grant.actions} - {*installed}:
+        raise ConfigError(
+            f"{places.endpoints}: a grant has the action {name!r}, which is none{nearest(name, installed)}; name"
+            " one of [actions] folders"
+        )
 
 
 def _of_rules(endpoints: Mapping[str, Endpoint], *, transfers_on: bool) -> dict[str, Endpoint]:
@@ -228,7 +249,12 @@ def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
     for folder in (*places.extractors, *places.actions):
         for path in sorted(folder.glob(f"*/{manifest.FILE_NAME}")):
             yield from _folder_stamps(path.parent, Room(), follow=True)
-    own = own_extractors.own_folders(places.user_extractors)[0] if places.user_extractors is not None else {}
+    for users in (places.user_extractors, places.user_actions):
+        yield from _stamps_of_users(users)
+
+
+def _stamps_of_users(kind: Path | None) -> Iterator[tuple[str, int, int, int]]:
+    own = own_extractors.own_folders(kind)[0] if kind is not None else {}
     for folders in own.values():
         room = Room()
         for path in folders:

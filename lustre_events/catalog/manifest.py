@@ -157,8 +157,6 @@ def load(folder: Path, owner: str = "", uid: int | None = None, room: Room | Non
         )
     if not owner and found["name"] in BUILT_IN | {TAGS}:
         raise location.at("name").refusal(f"is {found['name']!r}, which is built in; choose another name")
-    if owner and found["contract"] == ACTION:
-        raise location.at("contract").refusal("is that of an action; a user's own program is batch or single")
     found["limits"] = _limits(found.get("limits", Limits()), location.inside("[limits]"), own=bool(owner))
     program = digest(read_program(folder, uid, room))
     return Manifest(**found, folder=folder.absolute(), digest=program, owner=owner, uid=uid)

@@ -1,6 +1,7 @@
-"""Users' own extractors: `<user>/<name>/` in `[worker] user_extractors`, found and read within bounds.
+"""Users' own extractors and actions: `<user>/<name>/` in a folder of each kind, found and read within bounds.
 
-Everything there is written by somebody else. It costs that user's extractors at most, and a sentence says why.
+Extractors lie in `[worker] user_extractors`, actions in `[actions] user_actions`. Everything there is written by
+somebody else. It costs that user's programs at most, and a sentence says why.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from lustre_events.catalog.manifest import FILE_NAME, NAME, Manifest, load
+from lustre_events.catalog.manifest import ACTION, FILE_NAME, NAME, Manifest, load
 from lustre_events.catalog.program_files import Room, listed
 from lustre_events.config.toml_text import sentence
 from lustre_events.errors import LustreEventsError, ManifestError
 
 USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\Z", re.IGNORECASE)
 MOST_OWN = 20
-"""Extractors of one user. All of them together have the room of one (program_files.Room)."""
+"""Programs of one kind of one user. All of them together have the room of one (program_files.Room)."""
 MOST_NAMES = 1_000
 """Entries of a user's folder of which each may be an extractor."""
 MOST_USERS = 10_000
@@ -27,8 +28,10 @@ MOST_SENTENCES = 5
 """About one user's extractors."""
 
 
-def load_user(folder: Path, identity: str, room: Room | None = None) -> Manifest:
+def load_user(folder: Path, identity: str, room: Room | None = None, *, actions: bool = False) -> Manifest:
     """Return a user's own extractor; `folder` has a folder per user, named after them, with their extractors.
+
+    `actions`: it holds actions.
 
     Raises:
         ManifestError: there is no such user or extractor, it is not that user's, or wrong.
@@ -46,22 +49,31 @@ def load_user(folder: Path, identity: str, room: Room | None = None) -> Manifest
     if facts.st_uid != uid or not stat.S_ISDIR(facts.st_mode):
         raise ManifestError(f"{place}: not owned by {user}, so it does not count; chown -R {user} {place}")
     try:
-        return load(place, user, uid, room)
+        return _of_kind(load(place, user, uid, room), actions=actions)
     except LustreEventsError:
         raise
     except Exception as exc:  # a stranger wrote it: whatever it does to this program is about this folder only
         raise ManifestError(f"{place}: cannot be read ({type(exc).__name__}: {exc}); look at its manifest") from exc
 
 
-def load_users(folder: Path) -> tuple[dict[str, Manifest], list[str]]:
-    """Return users' own extractors by identity, and sentences about those that do not count (see load_user).
+def _of_kind(found: Manifest, *, actions: bool) -> Manifest:
+    if actions == (found.contract == ACTION):
+        return found
+    right = f'that of an action is "{ACTION}"' if actions else "that of an extractor is batch or single"
+    raise ManifestError(
+        f"{found.folder / FILE_NAME}: contract is {found.contract!r}; {right}; put it where it belongs"
+    )
+
+
+def load_users(folder: Path, *, actions: bool = False) -> tuple[dict[str, Manifest], list[str]]:
+    """Return users' own extractors, or actions, by identity, and sentences about those that do not count.
 
     One that is wrong is left out, for it must not harm anybody else's.
     """
     found: dict[str, Manifest] = {}
     users, wrong = own_folders(folder)
     for user, places in users.items():
-        own, sentences = _load_own(folder, user, places)
+        own, sentences = _load_own(folder, user, places, actions=actions)
         found |= own
         wrong += sentences
     return found, wrong
@@ -74,7 +86,7 @@ def own_folders(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
     for user in _entries(folder, MOST_USERS, wrong):
         places = [place for place in _entries(user, MOST_NAMES, wrong) if os.path.lexists(place / FILE_NAME)]
         if len(places) > MOST_OWN:
-            wrong.append(f"{user}: more than {MOST_OWN} extractors, so only the first ones count; remove some")
+            wrong.append(f"{user}: more than {MOST_OWN} of them, so only the first ones count; remove some")
         found[user.name] = places[:MOST_OWN]
     return found, [sentence(each) for each in wrong]
 
@@ -93,14 +105,16 @@ def _entries(folder: Path, most: int, wrong: list[str]) -> list[Path]:
     return [folder / name for name in names[:most]]
 
 
-def _load_own(folder: Path, user: str, places: Sequence[Path]) -> tuple[dict[str, Manifest], list[str]]:
+def _load_own(
+    folder: Path, user: str, places: Sequence[Path], *, actions: bool
+) -> tuple[dict[str, Manifest], list[str]]:
     room = Room()
     found: dict[str, Manifest] = {}
     wrong: list[str] = []
     for place in places:
         identity = f"{user}/{place.name}"
         try:
-            found[identity] = load_user(folder, identity, room)
+            found[identity] = load_user(folder, identity, room, actions=actions)
         except LustreEventsError as exc:
             wrong.append(sentence(exc))
     more = len(wrong) - MOST_SENTENCES

@@ -85,13 +85,19 @@ def build(target: str, *, settings: Settings) -> None:
 @extractor_command.command("add")
 @click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--link", is_flag=True, help="Link to FOLDER instead of copying it.")
-@click.option("--own", is_flag=True, help="Add it as your own, to [worker] user_extractors.")
+@click.option(
+    "--own", is_flag=True, help="Add it as your own, to [worker] user_extractors or [actions] user_actions."
+)
 @click.option("--no-validate", is_flag=True, help="Do not run it on its samples first.")
 @config_option
 def add(folder: Path, *, link: bool, own: bool, no_validate: bool, config_path: str | None) -> None:
-    """Validate an extractor and put it where dispatcher and workers find it: the first of [worker] extractors."""
+    """Validate an extractor or action and put it where dispatcher and workers find it.
+
+    That is the first folder of [worker] extractors, or of [actions] folders.
+    """
     settings = places.settings(Path(config_path) if config_path else None)
-    place = _place(settings, own=own)
+    is_action = manifest.load(folder.absolute()).contract == manifest.ACTION
+    place = _action_place(settings, own=own) if is_action else _place(settings, own=own)
     if not no_validate:
         done = subprocess.run(_workers_argv(config_path, "validate", f"{folder.absolute()}/"), check=False)
         if done.returncode:
@@ -219,6 +225,16 @@ def _place(settings: Settings, *, own: bool) -> Path:
     if not settings.worker.extractors:
         raise ConfigError("[worker] extractors is empty; name the folder that extractors are to be added to")
     return Path(settings.worker.extractors[0])
+
+
+def _action_place(settings: Settings, *, own: bool) -> Path:
+    if own and settings.actions.user_actions:
+        return Path(settings.actions.user_actions) / getpass.getuser()
+    if own:
+        raise ConfigError("[actions] user_actions is empty: this site has no users' own actions")
+    if not settings.actions.folders:
+        raise ConfigError("[actions] folders is empty; name the folder that actions are to be added to")
+    return Path(settings.actions.folders[0])
 
 
 def _detach() -> None:

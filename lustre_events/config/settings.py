@@ -153,6 +153,9 @@ class ActionsSettings:
         "file with the key that seals deliveries; empty: actions.key in [filesystem] state, made at the start",
     )
     folders: tuple[str, ...] = setting((), "folders with actions that run in containers, one sub-folder each")
+    user_actions: str = setting(
+        "", "folder with a folder per user, which holds that user's own actions in containers; empty: none"
+    )
     worker_key: str = setting(
         "",
         "file with the key that seals jobs of such actions, for dispatcher and file workers; empty: worker.key in "

@@ -32,6 +32,7 @@ from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Ru
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules, user_of
+from lustre_events.domain.rules.containers import action_of
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.file_workers import work_of
 from lustre_events.domain.rules.grants import Author
@@ -132,6 +133,7 @@ class ActionRuns:
             max(0, rule.running - out) if rule.running else AT_ONCE,
             left * rule.batch,
             self._room_of(rule.author, turn.now_ns),
+            self._containers_left(rule),
         )
         room = min(rates)
         judged = _judged(rule.name, endpoint.name)
@@ -143,6 +145,16 @@ class ActionRuns:
         if author is None:
             return AT_ONCE
         return self.guards.room("user", author.name, author.allowance.per_minute, now_ns)
+
+    def _containers_left(self, rule: ActionRule) -> int:
+        """Return how many containers of a user's rules may run beside those that do."""
+        author = rule.author
+        if author is None or not rule.outputs:
+            return AT_ONCE
+        out = [
+            each for each in self._out.values() if action_of(each.endpoint) and user_of(each.rule) == author.name
+        ]
+        return max(0, author.allowance.containers - len(out))
 
     def _deliveries_left(self, endpoint: Endpoint, rule: ActionRule) -> int:
         # Twice as many as are sent at once: so the courier never waits for a step of the dispatcher. Users' own

@@ -48,7 +48,7 @@ class OwnWork:
 
     def before(self, turn: Turn, batch: Batch) -> Mapping[FID, Origin]:
         """Return which objects of a batch come from a run; to be asked before its names are written."""
-        if not any(rule.outputs for rule in self.rules.rules):
+        if not any(rule.outputs for rule in self.rules.by_name.values()):
             return {}
         came = batch.came_from
         self._learn(batch.made_directories.items())
@@ -89,7 +89,7 @@ class OwnWork:
 
     def depths(self, turn: Turn, rows: Mapping[FID, ObjectRow]) -> dict[FID, int]:
         """Return those of some objects whose present content is own work, with how many runs have led to it."""
-        if not any(rule.outputs for rule in self.rules.rules):
+        if not any(rule.outputs for rule in self.rules.by_name.values()):
             return {}
         marked = turn.transaction.fired(rows, {MARK})
         return {

@@ -11,6 +11,7 @@ import pwd
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import tomllib
 from contextlib import ExitStack
@@ -22,14 +23,17 @@ from tests.support.need import need
 from tests.support.pages import commands
 from tests.support.servers.http import Listener, listening
 from tests.support.servers.redis import login
-from tests.support.service.command import REPOSITORY, lustre_events
+from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
 from tests.support.service.service import PARTS, Service
 from tests.support.waiting import wait_for
 
 BLOCKS = re.findall(
     r"^```(\w*)\n(.*?)^```", (REPOSITORY / "docs" / "containers.md").read_text(), re.DOTALL | re.MULTILINE
 )
-MANIFEST, SCHEMA, PROGRAM, DEFINITION, RULE, SETTINGS = (text for _, text in BLOCKS)
+MANIFEST, SCHEMA, PROGRAM, DEFINITION, RULE, SETTINGS = (text for _, text in BLOCKS[:6])
+OWN_SETTINGS, GRANT, OWN_MANIFEST, OWN_PROGRAM, OWN_DEFINITION, OWN_COMMANDS, OWN_RULE = (
+    text for _, text in BLOCKS[6:]
+)
 CHAINS = (REPOSITORY / "docs" / "chains.md").read_text()
 (SHIP,) = re.findall(r"^```toml\n(.*?)^```", CHAINS, re.DOTALL | re.MULTILINE)
 (ASKED,) = re.findall(r"^```text\n(.*?)^```", CHAINS, re.DOTALL | re.MULTILINE)
@@ -43,8 +47,10 @@ GREEDY = (
 
 
 def test_the_page_has_an_action_a_rule_and_settings() -> None:
-    """The page has a manifest, a schema, a program, an image, a rule and settings, each as its language has it."""
-    assert [language for language, _ in BLOCKS] == ["toml", "json", "python", "", "toml", "toml"]
+    """The page has a manifest, a schema, a program, an image, a rule and settings; then those of a user's own."""
+    languages = [language for language, _ in BLOCKS]
+    assert languages[:6] == ["toml", "json", "python", "", "toml", "toml"]
+    assert languages[6:] == ["toml", "toml", "toml", "sh", "", "text", "toml"]
     assert list(tomllib.loads(SETTINGS)) == ["actions"]
 
 
@@ -119,10 +125,106 @@ def test_the_image_of_the_page_is_built(open_folder: Path, tiny_image: Path) -> 
     assert subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout == b"100\n"
 
 
-def is_active(environment: dict[str, str]) -> bool:
-    """Whether the dispatcher asks the page's rule."""
+@pytest.mark.apptainer
+@pytest.mark.timeout(180)
+def test_a_user_does_it_alone(tiny_image: Path) -> None:
+    """Action, image and rule of a user, made as the page says and without root, run on that user's files alone."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.chmod(0o755)
+        images = folder / "images"
+        images.mkdir()
+        shutil.copy(tiny_image, images / "base.sif")
+        service = stack.enter_context(
+            Service(folder, runtime="apptainer", images=images, worker="unpack_images = false\n")
+        )
+        allow(service, folder)
+        do_alone(service, folder)
+        service.start_redis()
+        environment = {"LUSTRE_EVENTS_CONFIG": str(service.config)}
+        environment["LUSTRE_EVENTS_REDIS_URL"] = login(service.redis, "admin")
+        for name in ("reader", "dispatcher", "builtin"):
+            service.start_part(name)
+        wait_for((folder / "state" / "worker.key").is_file, failure=service.last_words)
+        service.start_part("worker", *PARTS["worker"], "--instance", "actions")
+        wait_for(lambda: is_active(environment, f"{OWNER.pw_name}/columns"), failure=service.last_words)
+        made = play_alone(service)
+        listed = lustre_events("runs", "list", "--json", environment=environment)
+    assert made == ["the first column", "time", "1"]
+    runs = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert [(run["rule"], run["state"]) for run in runs] == [(f"{OWNER.pw_name}/columns", "done")]
+
+
+def allow(service: Service, folder: Path) -> None:
+    """Let users have actions and rules, as the page says."""
+    (folder / "endpoints.toml").write_text(GRANT)
+    actions, dispatcher = OWN_SETTINGS.replace("/lustre/site", f"{folder}/site").split("[dispatcher]\n")
+    actions = actions.replace("/etc/lustre-events/endpoints.toml", f"{folder}/endpoints.toml")
+    text = service.config.read_text().replace("[dispatcher]\n", f"[dispatcher]\n{dispatcher}")
+    service.config.write_text(text + actions)
+    for kind in ("actions", "rules"):
+        own = folder / "site" / kind / OWNER.pw_name
+        own.mkdir(parents=True)
+        os.chown(own, OWNER.pw_uid, OWNER.pw_gid)
+
+
+def do_alone(service: Service, folder: Path) -> None:
+    """Write what the page says as the user, and run its commands."""
+    home = folder / "home"
+    (home / "columns").mkdir(parents=True)
+    named = {"manifest.toml": OWN_MANIFEST, "columns.sh": OWN_PROGRAM, "columns.def": OWN_DEFINITION}
+    for name, text in named.items():
+        (home / "columns" / name).write_text(text)
+    rules = folder / "site" / "rules" / f"{OWNER.pw_name}.toml"
+    rules.write_text(OWN_RULE)
+    for path in (home, rules, *home.rglob("*")):
+        os.chown(path, OWNER.pw_uid, OWNER.pw_gid)
+    lines = [line.removeprefix("$ ") for line in OWN_COMMANDS.splitlines() if line.startswith("$ ")]
+    script = "\n".join(["set -e", *lines, f"lustre-events rules check --user {rules}"])
+    for shown, there in (("/lustre/site", f"{folder}/site"), ("/var/cache/lustre-events", str(folder))):
+        script = script.replace(shown, there)
+    done = subprocess.run(
+        [*as_owner(), "sh", "-c", script], capture_output=True, check=False, timeout=120, cwd=home,
+        env=clean_environment({
+            "HOME": str(home), "TMPDIR": str(home), "USER": OWNER.pw_name, "LOGNAME": OWNER.pw_name,
+            "LUSTRE_EVENTS_CONFIG": str(service.config),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().endswith(f"{rules}: ok, 1 rule of actions\n")
+    assert (folder / "site" / "actions" / OWNER.pw_name / "images" / "columns.sif").stat().st_uid == OWNER.pw_uid
+
+
+def as_owner() -> list[str]:
+    """Return what runs a command as the owner. Any checkout will do: it may be read."""
+    if os.geteuid() != 0:
+        return []
+    ids = (f"--reuid={OWNER.pw_uid}", f"--regid={OWNER.pw_gid}", "--clear-groups")
+    return [need("setpriv"), *ids, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+
+
+def play_alone(service: Service) -> list[str]:
+    """Write the same table as the user and as another one, and return what was made of the user's."""
+    tables = {OWNER.pw_uid: service.files / "mine", **({1: service.files / "others"} if os.geteuid() == 0 else {})}
+    for uid, folder in reversed(tables.items()):
+        folder.mkdir()
+        os.chown(folder, uid, -1)
+        with (folder / "run1.csv").open("w") as file:
+            os.fchown(file.fileno(), uid, -1)
+            file.write("time,depth\n1,2\n")
+    marker = service.files / "mine" / "columns" / ".run1.csv.columns.done"
+    wait_for(marker.exists, 60, service.last_words)
+    assert not any((folder / "columns").exists() for uid, folder in tables.items() if uid != OWNER.pw_uid)
+    made = marker.parent / "first-column.txt"
+    assert made.stat().st_uid == OWNER.pw_uid
+    return made.read_text().splitlines()
+
+
+def is_active(environment: dict[str, str], rule: str = "calibrate") -> bool:
+    """Whether the dispatcher asks a rule of the page."""
     done = lustre_events("actions", "list", "--json", environment=environment)
-    return done.returncode == 0 and b'"calibrate"' in done.stdout
+    return done.returncode == 0 and f'"{rule}"'.encode() in done.stdout
 
 
 def set_up(service: Service, folder: Path, url: str) -> None:

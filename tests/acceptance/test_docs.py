@@ -154,6 +154,8 @@ TYPED_ELSEWHERE = {
     ("containers.md", "json"): "test_containers_page.py: what a rule may set",
     ("containers.md", "python"): "test_containers_page.py: the program runs in a container",
     ("containers.md", "toml"): "test_containers_page.py: manifest, rule and settings of it",
+    ("containers.md", "sh"): "test_containers_page.py: a user's own program",
+    ("containers.md", "text"): "test_containers_page.py: a user builds and adds an action",
     ("slurm.md", "sh"): "test_slurm_page.py: a job is made of it",
     ("slurm.md", "toml"): "test_slurm_page.py: rule and settings of it",
     ("directories.md", "text"): "test_directories_page.py: a person asks about the rule",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from lustre_events.actions.kinds.orders import read
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, REFUSED
 from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.domain.rules.action_rules import USERS, ActionRules
+from lustre_events.domain.rules.containers import STAGING, staging_name
+from lustre_events.domain.rules.grants import OWN, Author
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.interface import Facts, ObjectRow
@@ -368,6 +372,76 @@ def test_an_audience_must_be_allowed_to_see_what_is_sent(make: MakeRig) -> None:
     rig.settle()
     happen(rig, {3: MINE}, b.create(fid=3, name=b"c", time_ns=rig.now_ns))
     assert (rig.take(), rig.states()) == ([], {"done": 1, "settling": 1})
+
+
+CONTAINER = '[[rule]]\nname = "run"\naction = "{action}"\noutputs = "out"\n{more}'
+GRANTED = replace(ALICE, allowance=replace(ALICE.allowance, actions={OWN: ()}, containers=2))
+
+
+@pytest.mark.parametrize(
+    ("author", "action", "more", "words"),
+    [
+        (ALICE, "mine", "", "your own, which the site does not grant; ask for `own_actions`"),
+        (ALICE, "calibrate", "", "which the site does not grant to alice; granted are: none"),
+        (GRANTED, "calibrate", "", "which the site does not grant to alice"),
+        (
+            GRANTED,
+            "his",
+            "",
+            "unknown action 'his' in [[rule]] 'run'; known are: calibrate, kafka, mail, mine, nats",
+        ),
+        (GRANTED, "bob/his", "", "unknown action 'bob/his'"),
+        (GRANTED, "mine", "own = true", "own is for the site's rules"),
+    ],
+)
+def test_a_container_that_is_not_granted(author: Author, action: str, more: str, words: str) -> None:
+    """A user's rule names own actions, or ones of the site, as far as these are granted, and nobody else's."""
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        own_rules_of(CONTAINER.format(action=action, more=more), author)
+
+
+def test_the_own_action_runs_on_own_files_within_the_grant(make: MakeRig) -> None:
+    """Containers of a user's rule are given the user's files alone, no more at the same time than are granted."""
+    rig = make(own_rules_of(CONTAINER.format(action="mine", more=""), GRANTED))
+    mine = dict.fromkeys(range(1, 6), MINE)
+    happen(rig, {**mine, 6: HIS}, *(b.create(fid=n, name=b"f%d" % n) for n in range(1, 7)))
+    first = rig.take()
+    assert [each.endpoint for each in first] == ["container:alice/mine"] * len(first)
+    assert 1 <= len(first) <= 2
+    orders = []
+    while first:
+        orders += [read(event.body) for each in first for event in each.events]
+        rig.reply(first)
+        first = rig.take()
+    assert sorted(order.path for order in orders) == [f"/f{number}" for number in range(1, 6)]
+    assert {order.author for order in orders} == {1000}
+
+
+def test_two_own_actions_share_what_is_granted(make: MakeRig) -> None:
+    """However many rules run containers, a user has no more of them at the same time than are granted."""
+    text = "".join(
+        CONTAINER.format(action="mine", more="").replace('"run"', f'"run{number}"') for number in range(3)
+    )
+    rig = make(own_rules_of(text, GRANTED))
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"f1"))
+    assert sum(len(each.events) for each in rig.take()) <= 2
+
+
+def test_own_work_of_a_users_container_fires_nothing(make: MakeRig) -> None:
+    """What a user's container has put into the file system fires no rule of anybody's."""
+    site = rules_of('[[rule]]\nname = "tell"\naction = "webhook"\nendpoint = "beamline"\n')
+    rig = make(own_rules_of(CONTAINER.format(action="mine", more=""), GRANTED), site)
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"f1"))
+    out = rig.take()
+    (run,) = [event.run for each in out if each.endpoint.startswith("container:") for event in each.events]
+    rig.reply(out)
+    folder = staging_name(run, rig.now_ns)
+    records = [
+        b.mkdir(100, ROOT_FID, STAGING), b.mkdir(101, 100, folder), b.create(2, 101, b"o"), b.close(2),
+        b.rename(2, 101, b"o", to=b"o", to_parent=ROOT_FID),
+    ]  # fmt: skip
+    happen(rig, {1: MINE, 2: MINE, 100: ROOT, 101: ROOT}, *records)
+    assert rig.take() == []
 
 
 def test_found_is_what_the_dispatcher_follows() -> None:

@@ -205,3 +205,23 @@ def test_the_account_is_no_name_of_the_order(node: Node) -> None:
     assert isinstance(OWNER, Account)
     assert node.run(owner=0, uid=0) == ("ok", "")
     assert (node.tree / "out" / "copy.txt").stat().st_uid == OWNER.uid
+
+
+def test_a_users_own_action_runs_on_that_users_files_alone(node: Node, open_folder: Path) -> None:
+    """A user's own action and rule are refused a file of anybody else's, also if it has changed hands since."""
+    place = open_folder / "own" / OWNER.name / "mine"
+    place.mkdir(parents=True)
+    (place / "manifest.toml").write_text(MANIFEST.replace('"copy"', '"mine"'))
+    (place / "copy.py").write_text(PROGRAM)
+    for path in (place.parent, place, *place.iterdir()):
+        os.chown(path, OWNER.uid, OWNER.gid)
+    node.executor = replace(node.executor, user_actions=open_folder / "own")
+    order = {"action": f"{OWNER.name}/mine", "settings": {"code": 0}}
+    assert node.run(**order)[0] == "endpoint"  # as far as the runtime: no user's own runs without a container
+    assert node.run(author=OWNER.uid) == ("ok", "")
+    outcome, error = node.run(author=OWNER.uid + 1)
+    assert (outcome, f"its action to uid {OWNER.uid + 1}" in error) == ("refused", True)
+    if os.geteuid() == 0:
+        os.chown(node.file, OWNER.uid - 1, -1)
+        outcome, error = node.run(**order)
+        assert (outcome, f"its action to uid {OWNER.uid}" in error) == ("refused", True)

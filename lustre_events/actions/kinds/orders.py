@@ -15,7 +15,10 @@ from lustre_events.errors import ConfigError
 
 
 class RunOrder(msgspec.Struct, frozen=True, gc=False):
-    """What a file worker is told: the file (`path` is a hint, percent-encoded), the settings, where outputs go."""
+    """What a file worker is told: the file (`path` is a hint, percent-encoded), the settings, where outputs go.
+
+    `author`: the uid of the user whose own rule it is, who must own the file; None: the rule is the site's.
+    """
 
     fid: str
     path: str
@@ -23,6 +26,7 @@ class RunOrder(msgspec.Struct, frozen=True, gc=False):
     outputs: str
     rule: str
     key: str
+    author: int | None = None
 
 
 def rendered(subject: Subject) -> bytes:
@@ -32,6 +36,8 @@ def rendered(subject: Subject) -> bytes:
     settings = templates.filled(subject.rule.settings, known)
     order = {"fid": known["fid"], "path": path, "settings": settings, "outputs": subject.rule.outputs,
              "rule": subject.rule.name, "key": subject.run.key}  # fmt: skip
+    if subject.rule.author is not None:
+        order["author"] = subject.rule.author.uid
     return json.dumps(order).encode()
 
 

@@ -68,7 +68,10 @@ class ActionNames:
     author: Author | None = None
     """Whose own rules they are; None: the site's."""
     folders: Mapping[str, ReadWith] = field(default_factory=dict)
-    """The actions that have a folder, which run in a container; each with what reads its `with`."""
+    """The actions that have a folder, which run in a container; each with what reads its `with`.
+
+    A user's own one is named USER/NAME here.
+    """
     of_workers: Mapping[str, ReadWith] = field(default_factory=dict)
     """Kinds that file workers do without a folder; each with what reads its `with`."""
 
@@ -120,15 +123,12 @@ def action_rule(
     author = known.author
     _check_name(location, name, author)
     _check_audience(location.at("audience"), entry.audience, accounts, author)
-    readers = {**known.folders, **known.of_workers, **known.kinds}
-    read_with = readers.get(entry.action)
-    if read_with is None:
-        raise location.unknown(f"action {entry.action!r}", entry.action, [*readers])
+    action, read_with = _action(location, entry.action, known)
     on = _triggers_of(location, table, entry, author)
-    _check_action(location, table, entry, on, known)
+    _check_action(location, table, entry, on, known, action=action)
     _check_query(location, entry, on, known)
     complete = read_complete(location, table, on, author)
-    granted = author.allowance.endpoints[entry.endpoint] if author is not None else ()
+    granted = _granted(location, action, entry, known)
     conditions = _conditions(location, table, accounts, granted)
     body = table.get("body")
     if body is not None:
@@ -140,8 +140,8 @@ def action_rule(
     return ActionRule(
         name=_full_name(name, author),
         on=on, types=frozenset(entry.types if complete is None else "d"), conditions=conditions,
-        complete=complete, late=entry.late, action=entry.action,
-        endpoint=_endpoint_of(location, entry, settings, known), outputs=entry.outputs, own=entry.own,
+        complete=complete, late=entry.late, action=action,
+        endpoint=_endpoint_of(location, action, entry, settings, known), outputs=entry.outputs, own=entry.own,
         settings=settings, body=body, batch=entry.batch,
         settle_ns=None if entry.settle_seconds is None else int(entry.settle_seconds * SECOND_NS),
         expires_ns=int(entry.expires_seconds * SECOND_NS), burst=_burst(entry, author), per_minute=entry.per_minute,
@@ -152,16 +152,22 @@ def action_rule(
 
 
 def _check_action(
-    location: Location, table: Mapping[str, Any], entry: _Entry, on: frozenset[str], known: ActionNames
+    location: Location,
+    table: Mapping[str, Any],
+    entry: _Entry,
+    on: frozenset[str],
+    known: ActionNames,
+    *,
+    action: str,
 ) -> None:
     """Refuse what is not for the action that a rule names."""
-    if entry.action in known.kinds:
+    if action in known.kinds:
         _check_endpoint(location, entry, known)
         containers.check_none(location, entry.outputs)
-    elif entry.action == transfers.KIND:
+    elif action == transfers.KIND:
         transfers.check(location, table, on)
         _check_endpoint(location, entry, known)
-    elif entry.action in known.of_workers:
+    elif action in known.of_workers:
         batch_scripts.check(location, table, on, known.author)
     else:
         containers.check(location, table, entry.outputs, on, known.author)
@@ -181,13 +187,33 @@ def _triggers_of(
     return _triggers(location.at("on"), table.get("on", [CONTENT]))
 
 
-def _endpoint_of(location: Location, entry: _Entry, settings: Mapping[str, Any], known: ActionNames) -> str:
+def _action(location: Location, name: str, known: ActionNames) -> tuple[str, ReadWith]:
+    """Return the action that a rule names, and what reads its `with`. Raises `location.error`: there is none."""
+    others = {**known.of_workers, **known.kinds}
+    action = containers.named(name, known.author, known.folders)
+    if action:
+        return action, known.folders[action]
+    if name in others:
+        return name, others[name]
+    raise location.unknown(f"action {name!r}", name, [*containers.usable(known.author, known.folders), *others])
+
+
+def _granted(location: Location, action: str, entry: _Entry, known: ActionNames) -> tuple[str, ...]:
+    """Return where a user's rule may hold by its grant; nothing: everywhere. Raises `location.error`."""
+    if action in known.folders:
+        return containers.granted(location, action, known.author)
+    return known.author.allowance.endpoints[entry.endpoint] if known.author is not None else ()
+
+
+def _endpoint_of(
+    location: Location, action: str, entry: _Entry, settings: Mapping[str, Any], known: ActionNames
+) -> str:
     """Return the endpoint that a rule names, or what stands for one."""
-    if entry.action == transfers.KIND:
+    if action == transfers.KIND:
         return transfers.endpoint_name(entry.endpoint)
-    if entry.action in known.of_workers:
+    if action in known.of_workers:
         return batch_scripts.endpoint_of(location.at("with"), settings, known.endpoints)
-    return entry.endpoint or containers.endpoint_name(entry.action)
+    return entry.endpoint or containers.endpoint_name(action)
 
 
 def _conditions(

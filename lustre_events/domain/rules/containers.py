@@ -8,14 +8,14 @@ guards hold it: more than MOST_DEPTH runs that each come from the one before, or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from lustre_events.config.tables import Location
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.rules.endpoints import Endpoint
-from lustre_events.domain.rules.grants import Author
+from lustre_events.domain.rules.grants import OWN, Author
 from lustre_events.domain.triggers import AFTER, CONTENT, CREATED, DOCUMENT, RENAMED
 from lustre_events.errors import ConfigError
 
@@ -52,12 +52,43 @@ def check_none(location: Location, outputs: str) -> None:
         raise location.at("outputs").refusal("is for actions that run in a container; remove it")
 
 
+def named(action: str, author: Author | None, folders: Collection[str]) -> str:
+    """Return the action that a rule means: a user's own before the site's; empty: it is none of these folders."""
+    own = f"{author.name}/{action}" if author is not None else ""
+    if own in folders:
+        return own
+    return action if action in folders and "/" not in action else ""
+
+
+def usable(author: Author | None, folders: Collection[str]) -> list[str]:
+    """Return the actions that somebody's rules could name, as they would."""
+    own = f"{author.name}/" if author is not None else "/"
+    return [each.removeprefix(own) for each in folders if "/" not in each or each.startswith(own)]
+
+
+def granted(location: Location, action: str, author: Author | None) -> tuple[str, ...]:
+    """Return where a rule for an action may hold; nothing: everywhere. Raises `location.error`: not granted."""
+    if author is None:
+        return ()
+    may = author.allowance.actions
+    if "/" in action:
+        if OWN not in may:
+            raise location.at("action").refusal("is your own, which the site does not grant; ask for `own_actions`")
+        return may[OWN]
+    if action not in may:
+        found = ", ".join(sorted(set(may) - {OWN})) or "none"
+        raise location.at("action").refusal(
+            f"is {action!r}, which the site does not grant to {author.name}; granted are: {found}"
+        )
+    return may[action]
+
+
 def check(
     location: Location, table: Mapping[str, Any], outputs: str, on: frozenset[str], author: Author | None
 ) -> None:
     """Refuse what a rule of a container cannot say. Raises `location.error`."""
-    if author is not None:
-        raise location.at("action").refusal("runs in a container, which is for the site's rules; take another one")
+    if author is not None and "own" in table:
+        raise location.at("own").refusal("is for the site's rules; yours never fire for what containers make")
     for name in _ELSEWHERE:
         if name in table:
             raise location.at(name).refusal("is for actions that send something; a container takes `with`")

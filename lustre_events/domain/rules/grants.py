@@ -4,19 +4,23 @@
     users = ["*"]                  # names; "*": everybody
     groups = ["physics"]           # or who is in one of these
     endpoints = ["myself"]         # that their rules may name; an endpoint is for one kind of action
+    actions = ["thumbnail"]        # of the site, in containers, that their rules may name
+    own_actions = true             # their rules may name what they have written themselves, too
+    containers = 2                 # most containers of one user's rules that run at the same time
     directories = ["/home/**"]     # where their rules may hold; default: everywhere
     rules = 20                     # most rules of actions in one user's file
     per_minute = 60                # most events of one user that are sent in a minute
     runs = 1000                    # most runs of one user that wait together; more are made when these are done
     body_bytes = 8192              # most bytes of one event
 
-Of several grants for one user each counts for its own endpoints; of the quotas the largest.
+Of several grants for one user each counts for its own endpoints and actions; of the quotas the largest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from lustre_events.config.tables import Location, key, values
@@ -25,13 +29,15 @@ from lustre_events.errors import ConfigError
 
 EVERYBODY = "*"
 MOST_BODY = 64 << 10
+OWN = ""
+"""Among granted actions: those that the user has written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """One grant; see the module."""
 
-    endpoints: tuple[str, ...] = key(needed="name those that users' rules may name")
+    endpoints: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()
@@ -39,6 +45,14 @@ class Grant:
     per_minute: int = key(60, least=1, most=1_000_000)
     runs: int = key(1_000, least=1, most=100_000)
     body_bytes: int = key(8_192, least=256, most=MOST_BODY)
+    actions: tuple[str, ...] = ()
+    own_actions: bool = False
+    containers: int = key(2, least=1, most=1_000)
+
+    @property
+    def granted_actions(self) -> tuple[str, ...]:
+        """The actions in containers that rules may name; see OWN."""
+        return (*self.actions, *([OWN] if self.own_actions else []))
 
     def is_for(self, user: str, groups: Collection[str]) -> bool:
         """Whether it is for a user, who is in these groups."""
@@ -47,13 +61,15 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What one user's rules may do: endpoints with the directories for each (none: everywhere), and quotas."""
+    """What one user's rules may do: endpoints and actions, each with its directories (none: everywhere); quotas."""
 
     endpoints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rules: int = 0
     per_minute: int = 0
     runs: int = 0
     body_bytes: int = 0
+    actions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    containers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +95,31 @@ def allowance_of(grants: Sequence[Grant], user: str, groups: Collection[str]) ->
     if not mine:
         return Allowance()
     return Allowance(
-        {name: _directories(mine, name) for grant in mine for name in grant.endpoints},
+        _directories([(grant.endpoints, grant.directories) for grant in mine]),
         max(grant.rules for grant in mine),
         max(grant.per_minute for grant in mine),
         max(grant.runs for grant in mine),
         max(grant.body_bytes for grant in mine),
+        _directories([(grant.granted_actions, grant.directories) for grant in mine]),
+        max(grant.containers for grant in mine),
     )
 
 
-def _directories(grants: Sequence[Grant], endpoint: str) -> tuple[str, ...]:
-    """Return where rules for an endpoint may hold; nothing: everywhere."""
-    found = [grant.directories for grant in grants if endpoint in grant.endpoints]
-    return tuple(each for directories in found for each in directories) if all(found) else ()
+def _directories(grants: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """Return where rules may hold for each name that grants have; nothing: everywhere."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for names, directories in grants:
+        for name in names:
+            found.setdefault(name, []).append(directories)
+    return {name: tuple(chain.from_iterable(each)) if all(each) else () for name, each in found.items()}
 
 
 def _grant(location: Location, entry: Mapping[str, Any], endpoints: Mapping[str, Endpoint]) -> Grant:
     found = Grant(**values(Grant, entry, location))
     if not found.users and not found.groups:
         raise location.at("users").refusal('is missing; name users or groups, or everybody: users = ["*"]')
+    if not found.endpoints and not found.granted_actions:
+        raise location.at("endpoints").refusal("is missing; name those that users' rules may name, or `actions`")
     for name in found.endpoints:
         if name not in endpoints:
             raise location.at("endpoints").refusal(f"has {name!r}, which is none{unknown(name, endpoints)}")

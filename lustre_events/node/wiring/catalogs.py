@@ -33,6 +33,7 @@ def catalog(settings: Settings) -> Catalog:
             {name: kind.read_with for name, kind in OF_WORKERS.items()},
             Path(settings.actions.slurm_scripts) if settings.actions.slurm_scripts else None,
             settings.actions.transfers,
+            Path(settings.actions.user_actions) if settings.actions.user_actions else None,
         )
     )
 
@@ -40,7 +41,7 @@ def catalog(settings: Settings) -> Catalog:
 def has_actions_of_workers(settings: Settings) -> bool:
     """Whether file workers have actions to run here."""
     own = settings.actions
-    return bool(own.folders or own.slurm_scripts or own.transfers)
+    return bool(own.folders or own.user_actions or own.slurm_scripts or own.transfers)
 
 
 def subscriptions(settings: Settings) -> SubscriptionFolder:

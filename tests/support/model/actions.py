@@ -39,12 +39,14 @@ ENDPOINTS = {
         "managers", "mail", "smtp://mail.example.org", sender="a@example.org", to=("b@example.org",)
     ),
     "container:calibrate": containers.endpoint("calibrate", 60, 2),
+    "container:alice/mine": containers.endpoint("alice/mine", 60, 2),
+    "container:bob/his": containers.endpoint("bob/his", 60, 2),
     "slurm:reduce.sh": batch_scripts.endpoint("reduce.sh"),
     "transfer:archive": Endpoint("transfer:archive", "transfer", "file:///archive", timeout_seconds=60),
 }
 KNOWN = ActionNames(
     {name: kind.read_with for name, kind in KINDS.items()}, ENDPOINTS, check_query,
-    folders={"calibrate": lambda _location, given: given},
+    folders=dict.fromkeys(("calibrate", "alice/mine", "bob/his"), lambda _location, given: given),
     of_workers={name: kind.read_with for name, kind in OF_WORKERS.items()},
 )  # fmt: skip
 
