@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lustre_events.domain.rules.containers import STAGING
-from tests.unit.test_publication import (
+from tests.support.service.published import (
     FAR_NS,
     LATER_NS,
     LIMITS,
