@@ -79,4 +79,5 @@ class RuleFigures:
     @staticmethod
     def _failed(known: _Rule, run: Run, time_ns: int) -> None:
         known.error, known.error_ns, known.status = run.error, time_ns, run.status
-        known.ours = run.state == HELD or (run.state == DEAD and not run.attempts)
+        theirs = bool(user := user_of(run.rule)) and action_of(run.endpoint).startswith(f"{user}/")
+        known.ours = theirs or run.state == HELD or (run.state == DEAD and not run.attempts)

@@ -232,7 +232,7 @@ def check_thumbnails(folder: Path) -> None:
     whole = sorted(path for path in folder.glob("[!.]*") if ".thumb" not in path.name)
     assert len(whole) == 2
     for path in whole:
-        small = path.with_suffix(".thumb.png")
+        small = path.with_name(f"{path.name}.thumb.png")
         with Image.open(path) as picture, Image.open(small) as thumbnail:
             assert max(thumbnail.size) == 160
             again = picture.resize(thumbnail.size)

@@ -23,7 +23,7 @@ from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.deliveries import CourierQueue, DeliveryQueue
 from tests.support.index.old import AT_VERSION
-from tests.support.index.places import IndexPlace
+from tests.support.index.places import BACKENDS, IndexPlace, place_of
 from tests.support.model.actions import KNOWN, ActionRig
 from tests.support.records.builders import fid_of
 from tests.support.servers.http import Listener, listening
@@ -109,6 +109,12 @@ def leave(client: Client) -> None:
         client.rpush(keys.DELIVERIES, KEY.sealed(data))
 
 
+@pytest.fixture(params=BACKENDS)
+def place(request: pytest.FixtureRequest) -> IndexPlace:
+    """A place without an index: that of the earlier version is made there."""
+    return place_of(request)
+
+
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     with listening() as found:
@@ -116,18 +122,18 @@ def listener() -> Iterator[Listener]:
 
 
 def test_what_waits_when_the_program_is_upgraded_goes_on(
-    index_place: IndexPlace, redis_url: str, listener: Listener, caplog: pytest.LogCaptureFixture
+    place: IndexPlace, redis_url: str, listener: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
     """All runs that wait go out once with their keys, what is held stays so, and a sentence tells what is refused.
 
     A delivery of another form makes nothing happen: its run goes again when its lease has ended.
     """
-    fill(index_place, "sqlite" if not isinstance(index_place, str) else "postgresql")
+    fill(place, "sqlite" if not isinstance(place, str) else "postgresql")
     found, endpoints = rules(listener.url)
     with connect(redis_url, 5) as client, connect(redis_url, 5) as own:
         leave(client)
         rig = ActionRig(
-            index_place, rules=found, settings=DispatcherSettings(), now_ns=NOW, endpoints=endpoints,
+            place, rules=found, settings=DispatcherSettings(), now_ns=NOW, endpoints=endpoints,
             link=SealedLink(DeliveryQueue(client), KEY),
         )  # fmt: skip
         courier = Courier(CourierQueue(own), KEY, lambda: endpoints, SENDERS, clock=lambda: rig.now_ns)

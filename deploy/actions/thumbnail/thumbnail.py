@@ -1,4 +1,4 @@
-"""A thumbnail of a picture, as PNG; `name` is the picture's, and `pixels` is how long the longer side becomes."""
+"""A thumbnail of a picture, as NAME.thumb.png; `name` is the picture's, and `pixels` is how long the longer side becomes."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ def main() -> None:
         sys.stderr.write(f"no picture of a kind that Pillow knows: {exc}\n")
         sys.exit(NEVER)
     small.thumbnail((settings["pixels"], settings["pixels"]))
-    small.save(outputs / f"{Path(settings['name']).stem}.thumb.png")
+    small.save(outputs / f"{settings['name']}.thumb.png")
 
 
 main()

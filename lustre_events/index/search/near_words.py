@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 
 from lustre_events.index.backend import Order, Row
 from lustre_events.index.names import text_of
@@ -21,6 +22,10 @@ SHORTEST = 4
 """Characters of a word that others are compared with."""
 SAMPLE = 200
 """Files of each kind that are looked at."""
+MOST_WORDS = 20_000
+"""Words of a sample that are compared: what is in files is up to their owners."""
+MOST_MISSING = 3
+"""Characters by which a word that is near may be longer or shorter."""
 
 
 def words_near(known: Known, word: str) -> list[tuple[str, int]]:
@@ -33,12 +38,16 @@ def words_near(known: Known, word: str) -> list[tuple[str, int]]:
         (known.found(All()), Order()),
         (known.found(All()), Order(descending=True)),
     ):
-        words = set(_words(known, known.reading.find(node, order, None, SAMPLE)))
-        alike = (each for each in sorted(words) if len(each) >= SHORTEST - 1)
+        words = set(islice(_words(known, known.reading.find(node, order, None, SAMPLE)), MOST_WORDS))
+        alike = (each for each in sorted(words) if _is_as_long(each, word))
         close = known.near(word, alike, lambda each: known.files(Or((Text(each), NameWords(each)))))
         if close:
             return close
     return []
+
+
+def _is_as_long(each: str, word: str) -> bool:
+    return len(each) >= SHORTEST - 1 and abs(len(each) - len(word)) <= MOST_MISSING
 
 
 def _begun(known: Known, start: str) -> Node:
@@ -48,9 +57,9 @@ def _begun(known: Known, start: str) -> Node:
 
 def _words(known: Known, rows: Collection[Row]) -> Iterator[str]:
     """Yield the words of files as far as the viewer may read and list them."""
-    known.in_time()
     viewer = None if known.access is None else known.access.viewer
     for _, _, body in known.reading.bodies([row.id for row in rows if is_readable(row, viewer)]):
+        known.in_time()
         yield from words_of(flatten(json.loads(body)).text)
     yield from words_of(text_of(_names(known, rows)))
 

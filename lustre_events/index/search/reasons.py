@@ -104,11 +104,14 @@ def _of_parts(known: Known, query: str, parts: Sequence[Part]) -> Iterator[Hint]
 
 def _of_all(known: Known, parts: Sequence[Part]) -> Iterator[Hint]:
     """Yield why nothing matches all of some parts, each of which finds something or stands behind NOT."""
-    if len(parts) == 1:
-        yield Hint(f"everything is excluded by {shown(parts[0].text)}")
-        return
     wanted = [each for each in parts if not each.negative]
     excluded = [each for each in parts if each.negative]
+    if not wanted:
+        yield Hint(f"everything is excluded by {shown(_all(excluded))}")
+        yield from _best_without(known, parts, excluded if len(excluded) > 1 else ())
+        return
+    if len(parts) == 1:  # it finds something: a file that came meanwhile, or what took too long before
+        return
     if wanted and excluded and known.found_by(_all(wanted)):
         match = f"matches {shown(_all(wanted))} is excluded by {shown(_all(excluded))}"
         yield Hint(f"everything{known.you_may('see')} that {match}")

@@ -29,7 +29,7 @@ def start_postgresql(*options: str) -> PostgreSQLServer:
 @pytest.fixture(scope="session")
 def shared_postgresql() -> Iterator[PostgreSQLServer]:
     """One server for all tests; without fsync, so it must not be killed and looked at."""
-    with start_postgresql("fsync=off", "full_page_writes=off", "max_connections=50") as server:
+    with start_postgresql("fsync=off", "full_page_writes=off", "max_connections=50", "autovacuum=off") as server:
         yield server
 
 
