@@ -31,7 +31,7 @@ from lustre_events.actions.delivery import (
 from lustre_events.actions.kinds import orders
 from lustre_events.actions.kinds.orders import RunOrder
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, UNTRIED, Attempt
-from lustre_events.actions.seal import Seal
+from lustre_events.actions.seal import ANSWER, Seal
 from lustre_events.catalog import action_folders, manifest
 from lustre_events.catalog.action_folders import ContainerAction
 from lustre_events.changelog.fid import FID
@@ -141,9 +141,10 @@ class ActionExecutor:
             event.run, delivery.attempt, attempt.outcome, attempt.status, attempt.error[:500],
             attempt.retry_after_ns, handle=attempt.handle, outputs=attempt.outputs, made=attempt.made,
         )  # fmt: skip
+        sealed = self.seal.of(ANSWER).sealed(encode_answers([answer]))
         while True:
             try:
-                return self.answers.answer(encode_answers([answer]))
+                return self.answers.answer(sealed)
             except LustreEventsError:
                 if self.clock() >= delivery.expires_ns:
                     raise

@@ -99,6 +99,8 @@ def decode_answers(data: bytes) -> list[Answer]:
             )
         if sum(map(len, each.outputs or ())) > MOST_NAMED_BYTES or not 0 <= each.made < 1 << 31:
             raise ConfigError("an answer that names too many outputs; dispatcher and worker may differ in version")
+        if any(path.startswith(b"/") or b".." in path.split(b"/") for path in each.outputs or ()):
+            raise ConfigError("an answer that names an output outside of the file system")
     return found
 
 

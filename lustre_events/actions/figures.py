@@ -13,6 +13,8 @@ from typing import Any
 from lustre_events.actions.guards import Window
 from lustre_events.domain.action_run import DEAD, DONE, HELD, SETTLING, Run
 from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules.action_rules import user_of
+from lustre_events.domain.rules.containers import action_of
 
 KEPT = 500
 """Times of one rule: its last runs that are done."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lustre_events.actions.delivery import Answer, Delivery, decode_answers, encode_delivery
-from lustre_events.actions.seal import Seal
+from lustre_events.actions.seal import ANSWER, Seal
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.file_workers import work_of
 from lustre_events.errors import ConfigError
@@ -100,8 +100,9 @@ class WorkersLink:
         return 0
 
     def answers(self) -> list[tuple[str, list[Answer]]]:
-        """Return answers that are not acknowledged; an entry that cannot be read has none."""
-        return [(entry_id, _decoded(data)) for entry_id, data in self._queue.answers()]
+        """Return answers that are not acknowledged; an entry that no worker has sealed has none."""
+        opened = self._seal.of(ANSWER).opened
+        return [(entry_id, _decoded(data, opened)) for entry_id, data in self._queue.answers()]
 
     def acknowledge(self, ids: Sequence[str]) -> None:
         """Forget answers that are committed."""
@@ -139,11 +140,9 @@ class BothLinks:
         self._of_workers.difference_update(ids)
 
 
-def _decoded(data: bytes) -> list[Answer]:
+def _decoded(data: bytes, opened: Callable[[bytes], bytes] = bytes) -> list[Answer]:
     try:
-        return decode_answers(data)
+        return decode_answers(opened(data))
     except ConfigError as exc:
-        log.error(  # noqa: TRY400 - one sentence
-            "an answer of the courier cannot be used: %s", exc, extra={"action": "refuse"}
-        )
+        log.error("an answer cannot be used: %s", exc, extra={"action": "refuse"})  # noqa: TRY400 - one sentence
         return []

@@ -2,7 +2,7 @@
 
 Redis carries deliveries, and other roles have logins there. What has no seal of this key is refused, so a login
 alone sends nothing anywhere, and runs nothing. Courier and file workers have a key each, and what is sealed for one
-is refused by the other even if a site gives both the same.
+is refused by the other even if a site gives both the same. What file workers answer is sealed, too.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from lustre_events.errors import ConfigError
 
 COURIER = b"lustre-events delivery 1\0"
 WORKER = b"lustre-events action 1\0"
-"""What a seal is for."""
+ANSWER = b"lustre-events action answer 1\0"
+"""What a seal is for. File workers seal answers, too: one that a run is done may start the next rule of a chain."""
 _MAC_BYTES = 32
 LEAST_KEY_BYTES = 32
 _WHERE = {
     COURIER: "who may write to le:courier:jobs in Redis, and whether dispatcher and courier have the same "
     "[actions] key",
+    ANSWER: "who may write to le:action:answers in Redis, and whether dispatcher and worker have the same "
+    "[actions] worker_key",
     WORKER: "who may write to the queue `actions` in Redis, and whether dispatcher and worker have the same "
     "[actions] worker_key",
 }
@@ -38,6 +41,10 @@ class Seal:
         self._key = key
         self._purpose = purpose
 
+    def of(self, purpose: bytes) -> Seal:
+        """Return the seal of the same key for something else, which neither takes for its own."""
+        return Seal(self._key, purpose)
+
     def sealed(self, data: bytes) -> bytes:
         """Return data with its seal in front."""
         return self._mac(data) + data
@@ -46,9 +53,12 @@ class Seal:
         """Return the data behind its seal. Raises ConfigError: somebody else made it."""
         mac, inner = data[:_MAC_BYTES], data[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(inner)):
-            raise ConfigError(
-                f"a delivery without the seal of this site's dispatcher; look {_WHERE[self._purpose]}"
+            what = (
+                "an answer without the seal of this site's workers"
+                if self._purpose == ANSWER
+                else ("a delivery without the seal of this site's dispatcher")
             )
+            raise ConfigError(f"{what}; look {_WHERE[self._purpose]}")
         return inner
 
     def _mac(self, data: bytes) -> bytes:

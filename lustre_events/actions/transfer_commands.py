@@ -229,7 +229,8 @@ def _run(  # noqa: PLR0917 - adapters arrive as arguments
         )  # fmt: skip
     except OSError as exc:
         return Copied(ENDPOINT, f"{program} cannot be started ({exc.strerror})")
-    listed = b"".join(name + b"\0" for name in view.names)
+    # rsync takes a line that begins with # or ; for a comment, also with --from0.
+    listed = b"".join(b"./" + name + b"\0" for name in view.names)
     with child:
         try:
             said = child.communicate(listed, timeout=seconds)[1]

@@ -108,7 +108,7 @@ class ActionTriggers:
         self._own.rules = rules
         self._unwanted = set()
         more = {RENAMED, LAYOUT, HSM} if CONTENT in rules.triggers else set()
-        more |= {RENAMED} if any(rule.outputs for rule in rules.rules) else set()
+        more |= {RENAMED} if any(rule.outputs for rule in rules.by_name.values()) else set()
         more |= {CONTENT, RENAMED} if DIRECTORY in rules.triggers else set()
         self.watched = rules.triggers | more
 

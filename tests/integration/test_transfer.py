@@ -112,7 +112,8 @@ def files_in(folder: Path) -> dict[bytes, bytes]:
 
 def test_names_of_any_bytes_arrive_unchanged(site: CopySite, way: Way) -> None:
     """Whatever bytes names have, files that are copied together arrive under them, with content, mode and time."""
-    written = {site.write(ODD + name, b"of %d" % number): b"of %d" % number for number, name in enumerate(NAMES)}
+    paths = [*(ODD + name for name in NAMES), b"#first", b";first"]
+    written = {site.write(path, b"of %d" % number): b"of %d" % number for number, path in enumerate(paths)}
     site.write(b"proj/other", b"not asked for")
     found = site.attempts([site.parcel(path) for path in written])
     assert [each.outcome for each in found] == [OK] * len(written), found

@@ -375,6 +375,7 @@ def test_an_audience_must_be_allowed_to_see_what_is_sent(make: MakeRig) -> None:
 
 
 CONTAINER = '[[rule]]\nname = "run"\naction = "{action}"\noutputs = "out"\n{more}'
+TELL = '[[rule]]\nname = "tell"\naction = "webhook"\nendpoint = "beamline"\n'
 GRANTED = replace(ALICE, allowance=replace(ALICE.allowance, actions={OWN: ()}, containers=2))
 
 
@@ -427,10 +428,10 @@ def test_two_own_actions_share_what_is_granted(make: MakeRig) -> None:
     assert sum(len(each.events) for each in rig.take()) <= 2
 
 
-def test_own_work_of_a_users_container_fires_nothing(make: MakeRig) -> None:
-    """What a user's container has put into the file system fires no rule of anybody's."""
-    site = rules_of('[[rule]]\nname = "tell"\naction = "webhook"\nendpoint = "beamline"\n')
-    rig = make(own_rules_of(CONTAINER.format(action="mine", more=""), GRANTED), site)
+@pytest.mark.parametrize(("more", "others"), [("", [TELL]), ('on = "created"', [])])
+def test_own_work_of_a_users_container_fires_nothing(make: MakeRig, more: str, others: list[str]) -> None:
+    """What a user's container has put into the file system fires no rule of anybody's, whatever else is watched."""
+    rig = make(own_rules_of(CONTAINER.format(action="mine", more=more), GRANTED), *map(rules_of, others))
     happen(rig, {1: MINE}, b.create(fid=1, name=b"f1"))
     out = rig.take()
     (run,) = [event.run for each in out if each.endpoint.startswith("container:") for event in each.events]

@@ -9,11 +9,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from lustre_events.actions.delivery import Answer, Delivery, Parcel, decode_answers, encode_delivery
-from lustre_events.actions.seal import COURIER, WORKER, Seal
+from lustre_events.actions.delivery import Answer, Delivery, Parcel, decode_answers, encode_answers, encode_delivery
+from lustre_events.actions.link import WorkersLink
+from lustre_events.actions.seal import ANSWER, COURIER, WORKER, Seal
 from lustre_events.domain.rules.containers import endpoint_name
 from lustre_events.errors import ConfigError
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
@@ -63,7 +65,7 @@ class Answers:
 
     def answer(self, data: bytes) -> None:
         """Take answers."""
-        self.found += decode_answers(data)
+        self.found += decode_answers(Seal(KEY, ANSWER).opened(data))
 
 
 class Node:
@@ -225,3 +227,28 @@ def test_a_users_own_action_runs_on_that_users_files_alone(node: Node, open_fold
         os.chown(node.file, OWNER.uid - 1, -1)
         outcome, error = node.run(**order)
         assert (outcome, f"its action to uid {OWNER.uid}" in error) == ("refused", True)
+
+
+class Entries:
+    """Answers that stand in Redis, whoever wrote them."""
+
+    def __init__(self, *entries: bytes) -> None:
+        self._entries = entries
+
+    def answers(self) -> list[tuple[str, bytes]]:
+        """Return them with ids."""
+        return [(str(number), data) for number, data in enumerate(self._entries)]
+
+
+def test_an_answer_counts_only_with_the_seal_of_a_worker() -> None:
+    """Who may write answers into Redis, and has no key, says of no run that it is done, nor what it has made."""
+    seal, said = Seal(KEY, WORKER), encode_answers([Answer("r", "a", "ok", outputs=(b"out/a",))])
+    outside = [encode_answers([Answer("r", "a", "ok", outputs=(path,))]) for path in (b"/etc/x", b"out/../../x")]
+    entries = (
+        said,
+        seal.sealed(said),
+        *(seal.of(ANSWER).sealed(each) for each in outside),
+        seal.of(ANSWER).sealed(said),
+    )
+    link = WorkersLink(cast("Any", None), cast("Any", Entries(*entries)), seal, lambda: NOW_NS)
+    assert [len(found) for _, found in link.answers()] == [0, 0, 0, 0, 1]

@@ -1,4 +1,4 @@
-"""A thumbnail of a picture, as NAME.thumb.png; `name` is the picture's, and `pixels` is how long the longer side becomes."""
+"""A thumbnail of a picture, NAME.thumb.png: `name` is the picture's, `pixels` how long the longer side becomes."""
 
 import json
 import sys

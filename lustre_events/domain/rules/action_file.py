@@ -210,7 +210,7 @@ def _endpoint_of(
 ) -> str:
     """Return the endpoint that a rule names, or what stands for one."""
     if action == transfers.KIND:
-        return transfers.endpoint_name(entry.endpoint)
+        return transfers.endpoint_name(transfers.target_of(entry.endpoint) or entry.endpoint)
     if action in known.of_workers:
         return batch_scripts.endpoint_of(location.at("with"), settings, known.endpoints)
     return entry.endpoint or containers.endpoint_name(action)
