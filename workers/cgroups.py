@@ -87,7 +87,7 @@ def _settled(mount: Path) -> str:
         return "the unit has no Delegate=memory pids"
     (unit / WORKER).mkdir(exist_ok=True)
     _move(unit / WORKER)
-    (unit / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in CONTROLLERS), "ascii")
+    write(unit / "cgroup.subtree_control", " ".join(f"+{name}" for name in CONTROLLERS))
     return ""
 
 
@@ -106,9 +106,9 @@ def of_run(name: str, memory_bytes: int, processes: int, mount: Path = MOUNT) ->
             ("memory.oom.group", 1),
             ("pids.max", processes + SPARE_PROCESSES),
         ):
-            (path / file).write_text(str(value), "ascii")
+            write(path / file, str(value))
         with contextlib.suppress(FileNotFoundError):  # a kernel without swap
-            (path / "memory.swap.max").write_text("0", "ascii")
+            write(path / "memory.swap.max", "0")
         made = RunGroup(path)
     except OSError as exc:
         log.warning("a run gets no cgroup (%s): its memory is counted", exc, extra={"action": "prepare"})
@@ -126,7 +126,7 @@ def end(name: str, mount: Path = MOUNT) -> None:
         return
     begun = time.monotonic()
     with contextlib.suppress(FileNotFoundError):  # it is gone, or a kernel before 5.14
-        (beside / name / "cgroup.kill").write_text("1", "ascii")
+        write(beside / name / "cgroup.kill", "1")
     while (beside / name).exists():
         try:
             (beside / name).rmdir()
@@ -136,6 +136,18 @@ def end(name: str, mount: Path = MOUNT) -> None:
             if time.monotonic() - begun > END_SECONDS:
                 raise
             time.sleep(LOOK_SECONDS)
+
+
+def write(path: Path, value: str) -> None:
+    """Write into a file of a cgroup. Raises FileNotFoundError: this kernel has no such file.
+
+    To make files is denied here, so who opens one to make it is told EACCES, not that it is missing.
+    """
+    opened = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(opened, value.encode("ascii"))
+    finally:
+        os.close(opened)
 
 
 def _own(mount: Path) -> Path | None:
@@ -155,4 +167,4 @@ def _beside(mount: Path) -> Path | None:
 
 
 def _move(path: Path) -> None:
-    (path / "cgroup.procs").write_text("0", "ascii")
+    write(path / "cgroup.procs", "0")

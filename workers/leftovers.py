@@ -2,7 +2,8 @@
 
 A worker keeps a note of each attempt that it begins, a file in a folder of its own, until the attempt's directory
 is gone. The next run in the same directory sweeps it too; where none comes, the worker does, once the attempt has
-ended. A plan is moved to its end, unless a newer run has published meanwhile; all else is removed.
+ended. A plan is moved to its end, unless a newer run has published meanwhile; all else is removed. What cannot be
+swept, as where the file system is not mounted yet, is tried again for a day.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 
 MOST_SWEPT = 20
 """Notes of one sweep."""
+DAY_NS = 86_400 * 10**9
+"""So long after its end an attempt whose target cannot be used is tried again."""
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,10 @@ class Leftovers:
         """Remember an attempt before its directory is made; where that cannot be written down the log says it."""
         note = {"directory": os.fsdecode(place.directory), "marker": os.fsdecode(place.marker), "uid": place.uid}
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / os.fsdecode(place.name)).write_text(json.dumps(note))
+            self.folder.mkdir(0o700, parents=True, exist_ok=True)
+            path = self.folder / os.fsdecode(place.name)
+            with open(os.open(path, _NEW, 0o600), "w") as file:  # noqa: PTH123 - a descriptor
+                file.write(json.dumps(note))
         except OSError as exc:
             said = "%s: cannot be written (%s), so what a killed run leaves waits for the next one in its directory"
             log.warning(said, self.folder, exc.strerror, extra={"action": "sweep"})
@@ -73,12 +80,14 @@ class Leftovers:
             place = self._place(path)
             account = self.rights.owner(place.uid)
             as_owner(account, partial(publication.settle, place), OutputsRefused)
-        except (OwnerRefused, OutputsRefused, ValueError, KeyError, TypeError) as exc:
-            log.warning("what an attempt has left cannot be swept: %s", exc, extra={"action": "sweep"})
+        except (OwnerRefused, OutputsRefused, FileNotFoundError) as exc:
+            if self.clock() < expiry_of(os.fsencode(path.name)) + DAY_NS:
+                return _later(path)
+            _give_up(exc)
         except OSError:
-            with contextlib.suppress(OSError):
-                os.utime(path)
-            return False
+            return _later(path)
+        except (ValueError, KeyError, TypeError) as exc:
+            _give_up(exc)
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         return True
@@ -87,6 +96,17 @@ class Leftovers:
         note: dict[str, Any] = json.loads(path.read_text())
         marker, directory = os.fsencode(note["marker"]), os.fsencode(note["directory"])
         return Place(self.mount, directory, marker, os.fsencode(path.name), int(note["uid"]))
+
+
+def _give_up(reason: Exception) -> None:
+    log.warning("what an attempt has left cannot be swept: %s", reason, extra={"action": "sweep"})
+
+
+def _later(path: Path) -> bool:
+    """Put a note behind the others."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+    return False
 
 
 def _tried(path: Path) -> int:

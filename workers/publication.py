@@ -148,17 +148,17 @@ def settle(place: Place) -> None:
     """Finish what an attempt has planned, or remove what it has left; nothing is there: all is well.
 
     Raises:
-        OutputsRefused: the target is not the owner's any more, or its plan is none.
+        OutputsRefused: the target is not there, or not the owner's any more, or its plan is none.
+        FileNotFoundError: the mount point is not there.
         OSError: the file system did not do it.
     """
-    with contextlib.suppress(FileNotFoundError):  # no directory of runs: another run has swept it
-        with _opened(place) as (target, staging):
+    with _target(place) as target:  # the file system is mounted
+        with contextlib.suppress(FileNotFoundError), _opened(place) as (_, staging):  # or another run has swept it
             if _has_plan(staging, place.name) and not _is_late(target, staging, place.name):
                 _finish(target, staging, place.name, lambda _step: None)
             else:
                 _clear(staging, [place.name, place.name + PLAN])
-        with _target(place) as target:
-            _remove_empty(target)
+        _remove_empty(target)
 
 
 def discard(place: Place) -> None:

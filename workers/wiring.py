@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -103,7 +103,7 @@ def actions_of(settings: Settings, runtime: ActionRuntime, rights: Rights, answe
     jobs = scripts and SlurmJobs(scripts, files, rights, SlurmCommands(), own.slurm_poll_seconds)
     at = Path(own.endpoints) if own.endpoints else None
     copies = Transfers(partial(read_endpoints, at), files, rights) if own.transfers else None
-    notes = Leftovers(Path(settings.filesystem.state) / "attempts", files.mount, rights)
+    notes = Leftovers(notes_folder(settings, os.environ), files.mount, rights)
     users = Path(own.user_actions) if own.user_actions else None
     return ActionExecutor(
         seal,
@@ -117,6 +117,11 @@ def actions_of(settings: Settings, runtime: ActionRuntime, rights: Rights, answe
         transfers=copies,
         user_actions=users,
     )
+
+
+def notes_folder(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """Return where attempts are noted: in the state of the worker's unit, which is root's; else in the node's."""
+    return Path(environ.get("STATE_DIRECTORY") or settings.filesystem.state) / "attempts"
 
 
 def worker(settings: Settings, until: float | None = None, beat: Callable[[], None] = lambda: None) -> Worker:

@@ -139,6 +139,13 @@ def test_who_leaves_the_session_ends_all_the_same(unit: Path) -> None:
     assert not Path(f"/proc/{int(lines[0])}").exists()
 
 
+def test_a_missing_file_of_a_cgroup_is_missing(tmp_path: Path) -> None:
+    """What an older kernel does not have is not made, which it denies with another error, but missing."""
+    with pytest.raises(FileNotFoundError):
+        cgroups.write(tmp_path / "cgroup.kill", "1")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_cgroup_goes_with_a_job_that_is_killed(unit: Path, tmp_path: Path) -> None:
     """After kill -9 of a job's process nothing runs in its run's cgroup, and the cgroup is gone."""
 

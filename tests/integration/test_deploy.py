@@ -70,6 +70,12 @@ def test_workers_leave_a_node_room() -> None:
     assert {"MemoryMax=80%", "TasksMax=4096", "OOMPolicy=continue"} <= {*worker}
 
 
+def test_a_worker_has_state_of_its_own() -> None:
+    """Root without CAP_DAC_OVERRIDE cannot write to the dispatcher's state, so the worker's unit has its own."""
+    (worker,) = (unit.read_text().splitlines() for unit in UNITS if "worker" in unit.name)
+    assert {"StateDirectory=lustre-events-worker", "StateDirectoryMode=0700"} <= {*worker}
+
+
 def test_every_command_of_a_unit_exists() -> None:
     """What units start are commands of ours, with options that these have."""
     for unit in UNITS:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lustre_events.config.settings import FilesystemSettings, Settings
 from lustre_events.domain.rules.containers import STAGING
 from tests.support.service.published import (
     FAR_NS,
@@ -21,9 +22,10 @@ from tests.support.service.published import (
     place_in,
     seen,
 )
-from workers.leftovers import Leftovers
+from workers.leftovers import DAY_NS, Leftovers
 from workers.publication import Place, prepare, publish
 from workers.rights import Rights
+from workers.wiring import notes_folder
 
 OVER_NS = 5
 """Until when an attempt lasted that is long over."""
@@ -91,6 +93,34 @@ def test_a_sweep_is_bounded_and_takes_what_cannot_be_swept_once(notes: Leftovers
         notes.note(place_in(tmp_path / "tree", expires_ns=OVER_NS + number, directory=b"gone"))
     (notes.folder / f"{'a' * 32}-7").write_text("no note")
     assert [notes.sweep(), notes.sweep(), notes.sweep()] == [2, 2, 0]
+
+
+@pytest.mark.parametrize("mounted_at", ["tree", "tree/out"])
+def test_a_note_waits_for_the_file_system(notes: Leftovers, tmp_path: Path, mounted_at: str) -> None:
+    """Where a mount point or the target is not there a note is kept, and after a day it is not."""
+    early = replace(notes, clock=lambda: DAY_NS)
+    left_by(notes, 5)
+    (tmp_path / mounted_at).rename(tmp_path / "away")
+    assert (early.sweep(), len(list(notes.folder.iterdir()))) == (0, 1)
+    (tmp_path / "away").rename(tmp_path / mounted_at)
+    assert (early.sweep(), seen(tmp_path / "tree")) == (1, ({"a.h5": "old", "b.h5": "old"}, True))
+    left_by(notes, 5)
+    (tmp_path / mounted_at).rename(tmp_path / "away")
+    assert (notes.sweep(), list(notes.folder.iterdir())) == (1, [])
+
+
+def test_notes_are_for_the_worker_alone(notes: Leftovers, tmp_path: Path) -> None:
+    """Paths of users' files are in notes, so nobody else reads them or their folder."""
+    notes.note(place_in(tmp_path / "tree"))
+    (note,) = notes.folder.iterdir()
+    assert [path.stat().st_mode & 0o777 for path in (notes.folder, note)] == [0o700, 0o600]
+
+
+def test_notes_lie_in_the_state_of_the_unit(tmp_path: Path) -> None:
+    """Under systemd notes are in a folder that root may write to, and without it in the node's state."""
+    settings = Settings(filesystem=FilesystemSettings(state=str(tmp_path)))
+    assert notes_folder(settings, {"STATE_DIRECTORY": "/var/lib/w"}) == Path("/var/lib/w/attempts")
+    assert notes_folder(settings, {}) == tmp_path / "attempts"
 
 
 def test_an_attempt_that_ended_leaves_no_note(notes: Leftovers, tmp_path: Path) -> None:
