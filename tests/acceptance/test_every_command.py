@@ -29,6 +29,7 @@ WORDS: dict[str, str] = {
     "demo": "--images {here}/none",
     "du": "/",
     "explain": "/a",
+    "endpoints approve": "archive",
     "extractor add": "{here}/own --no-validate",
     "extractor approve": "text",
     "extractor build": "text",
@@ -139,7 +140,7 @@ def test_without_redis_each_command_says_so(index: str, here: Path) -> None:
     results = walk(here, {"LUSTRE_EVENTS_CONFIG": f"{here}/settings.toml", "LUSTRE_EVENTS_INDEX_URL": url})
     assert faults(results) == []
     if index == "closed":
-        assert "may not read" in results["search"].stderr
+        assert "has no right to read" in results["search"].stderr
         assert results["search"].code == 6
 
 

@@ -147,7 +147,7 @@ def test_sigterm_ends_a_long_container(open_folder: Path, base_image: Path, whol
             for name in PARTS:
                 service.start_part(name)
             run = service.parts["worker"]
-        wait_for(lambda: service.find("appinit") and documents(service) == {"tabular": 1})
+        wait_for(lambda: service.find("appinit") and documents(service) == {"tabular": 1}, 90)
 
         assert stopped(run) == 0, service.last_words()
         for name in ("reader", "dispatcher", "builtin"):
