@@ -28,7 +28,7 @@ test:
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 quick: lint
-	@LUSTRE_EVENTS_QUICK=1 $(BIN)/python -m pytest $(QUICK_PARALLEL) tests/unit tests/contract tests/abi $(PYTEST)
+	@LUSTRE_EVENTS_QUICK=1 $(BIN)/python -m pytest $(QUICK_PARALLEL) -m "not field and not long" tests/unit tests/contract tests/abi $(PYTEST)
 
 quick-newer:
 	@VENV=$(VENV) deploy/bootstrap.sh test

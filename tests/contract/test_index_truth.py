@@ -11,6 +11,8 @@ from tests.support.model.model import OPERATIONS, Move, any_moves
 from tests.support.model.world import World
 from tests.support.profiles import examples
 
+pytestmark = pytest.mark.long
+
 Plan = list[tuple[list[Move], str, int]]
 
 small = st.integers(0, 11)

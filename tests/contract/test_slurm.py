@@ -20,6 +20,8 @@ from tests.support.servers.slurm import cluster
 from tests.support.service.slurm_site import OWNER, SlurmSite, queue
 from workers.slurm_jobs import HELD, LATE_SECONDS, RELEASED, Handle
 
+pytestmark = pytest.mark.long
+
 ODD = b"-a 'b' \xff\n$(touch no);|c"
 
 

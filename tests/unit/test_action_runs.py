@@ -76,6 +76,7 @@ def test_a_run_is_done_when_the_endpoint_has_taken_it(rig: ActionRig) -> None:
     assert (rig.states(), rig.take()) == ({"done": 1}, [])
 
 
+@pytest.mark.long
 def test_all_tries_have_one_key_and_one_body(rig: ActionRig) -> None:
     """A run that fails is tried later and later, with the same key and bytes, for a day; then it is dead."""
     rig.tell(*files(1))
@@ -276,6 +277,7 @@ def test_a_burst_holds_the_rule_and_loses_nothing(make: MakeRig) -> None:
     assert sum(len(each.events) for each in rig.take()) == 8
 
 
+@pytest.mark.long
 def test_an_action_that_wakes_itself_is_held(rig: ActionRig) -> None:
     """More than 20 runs within an hour for one path are held: most likely the action changes the file."""
     for _ in range(22):

@@ -371,6 +371,7 @@ HOSTILE_EXTRACTORS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HOSTILE_EXTRACTORS)
 def test_no_extractor_of_a_user_harms_anybody_else(site: Site, name: str) -> None:
     """Whatever a user's folder holds costs that extractor, and is one sentence; what is repaired counts again."""

@@ -360,6 +360,7 @@ def test_a_large_directory_is_read_in_portions(make: MakeRig) -> None:
     assert told(rig) == [("/runs/day", many)]
 
 
+@pytest.mark.long
 def test_a_thousand_directories_fire_once_each(make: MakeRig, index_place: IndexPlace) -> None:
     """1,000 directories (PostgreSQL: 200) that are completed in any order, with restarts: each key is sent once."""
     count = 1_000 if isinstance(index_place, Path) else 200

@@ -16,6 +16,8 @@ from tests.support.model.dispatcher import FACTS, MDT0, MDT1, Rig, csv_rig
 from tests.support.records import builders as b
 from tests.support.records.builders import START_NS, fid_of
 
+pytestmark = pytest.mark.long
+
 SECOND_NS = 10**9
 
 

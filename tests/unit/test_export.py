@@ -80,6 +80,7 @@ def test_stored_documents_are_written_as_parsed_ones() -> None:
         assert written(kind, [stored]) == written(kind, [replace(HIT, documents=parsed)])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
 def test_few_hits_are_held(kind: str) -> None:
     """However many hits there are, memory stays where it is."""

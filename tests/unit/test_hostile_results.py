@@ -17,6 +17,8 @@ from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import FACTS, Rig, answers, csv_rig
 from tests.support.records.builders import fid_of
 
+pytestmark = pytest.mark.long
+
 DEEP: Any = 1
 for _ in range(400):
     DEEP = [DEEP]

@@ -65,6 +65,7 @@ def test_wrong_manifest_is_refused_by_file_and_key(tmp_path: Path, key: str, val
     assert str(tmp_path / "ours" / "manifest.toml") in str(caught.value)
 
 
+@pytest.mark.long
 @examples(120, HealthCheck.function_scoped_fixture)
 @given(st.dictionaries(KEYS, ANY | LIMITS, max_size=4), st.booleans())
 def test_any_manifest_is_taken_or_refused_in_one_sentence(

@@ -16,6 +16,8 @@ import pytest
 from tests.support.need import need
 from workers.mime import mime_of_fd
 
+pytestmark = pytest.mark.long
+
 PLACES = ("/usr/share", "/usr/lib/python3", sysconfig.get_path("purelib"))
 LOOKED = 20_000  # names that are listed in each place
 FILES = 1500

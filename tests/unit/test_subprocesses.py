@@ -55,6 +55,7 @@ def is_gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_a_run_that_takes_too_long_is_killed_with_what_it_started(tmp_path: Path) -> None:
     """The deadline holds although a grandchild keeps the pipes open, and the grandchild ends too."""
     told = tmp_path / "pid"
