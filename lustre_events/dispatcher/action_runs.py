@@ -245,9 +245,9 @@ class ActionRuns:
         fids = {run.fid for run in waiting}
         if not fids:
             return list(runs)
-        made = turn.transaction.fired(fids, {run.rule for run in waiting if run.trigger in ONCE})
-        ended = _older(waiting, turn.transaction.open_runs(fids))
-        ended |= {run.id for run in waiting if _was_passed(run, made)}
+        made = turn.transaction.fired(fids, {run.rule for run in waiting if run.began in ONCE})
+        open_ = turn.transaction.open_runs(fids)
+        ended = _older(waiting, open_) | _passed(waiting, made, open_)
         return [ledger.superseded(run, turn.now_ns) if run.id in ended else run for run in runs]
 
     def look_for_lost(self, turn: Turn) -> None:
@@ -308,9 +308,15 @@ def _older(runs: Iterable[Run], open_: Iterable[Run]) -> set[str]:
     }
 
 
-def _was_passed(run: Run, made: Mapping[tuple[FID, str], int]) -> bool:
-    """Whether a run was made for newer content, which is delivered already."""
-    return run.trigger in ONCE and made.get((run.fid, run.rule), 0) > run.generation > 0
+def _passed(runs: Iterable[Run], made: Mapping[tuple[FID, str], int], open_: Iterable[Run]) -> set[str]:
+    """Return the ids of those of the runs behind which newer content was delivered already."""
+    held = {(run.fid, run.rule) for run in open_ if run.hold}  # is made, too, and perhaps a person drops it
+    return {
+        run.id
+        for run in runs
+        if run.began in ONCE and (run.fid, run.rule) not in held
+        if made.get((run.fid, run.rule), 0) > run.generation > 0
+    }
 
 
 def _judged(rule: str, endpoint: str) -> str:

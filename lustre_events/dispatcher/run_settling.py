@@ -18,7 +18,7 @@ from lustre_events.actions.guards import HOUR_NS, MOST_AT_A_PLACE
 from lustre_events.actions.superseding import is_in_doubt, supersedes
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher import run_chains
-from lustre_events.dispatcher.action_runs import AT_ONCE, ActionRuns, site_first
+from lustre_events.dispatcher.action_runs import AT_ONCE, ONCE, ActionRuns, site_first
 from lustre_events.dispatcher.directory_judging import DirectoryJudging
 from lustre_events.dispatcher.run_views import asks_documents, gone_as_seen, without_old_names
 from lustre_events.dispatcher.run_writing import put_runs
@@ -163,7 +163,7 @@ class RunSettling:
         after = [self._asked(turn, rule, run, known) for run in runs]
         put_runs(turn, runs, after)
         made = [run for run in after if run is not None and run.state != SETTLING]
-        fired = {(run.fid, rule.name): run.generation for run in made if run.trigger in {CONTENT, DOCUMENT}}
+        fired = {(run.fid, rule.name): run.generation for run in made if run.began in ONCE}
         turn.transaction.put_fired(fired)
         self._runs.figures.note(made, turn.now_ns)
         self.directories.made(turn, rule, made)

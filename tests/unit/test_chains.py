@@ -141,6 +141,26 @@ def test_the_newest_content_counts(make: MakeRig) -> None:
     assert (len(rig.sent()), rig.states()) == (1, {"done": 3, "superseded": 1})
 
 
+def test_old_content_of_a_chain_is_not_tried_again_behind_newer(make: MakeRig) -> None:
+    """A run after another one that is dead, or fails, is not sent behind newer content that was delivered."""
+    rig = make(webhook("first") + webhook("then", 'after = "first"', to="other"))
+    rig.tell(b.create(1))
+    rig.reply(rig.take())
+    rig.settle()
+    rig.reply(rig.take(), REFUSED)
+    rig.tell(b.close(1, time_ns=rig.now_ns))
+    rig.reply(rig.take())
+    rig.settle()
+    slow = rig.take()
+    rig.tell(b.close(1, time_ns=rig.now_ns))
+    rig.sent()
+    rig.settle()
+    assert len(rig.sent()) == 1
+    rig.reply(slow, AGAIN)
+    assert rig.ask("retry_runs", rule="then") == {"runs": 0}
+    assert rig.states() == {"done": 4, "superseded": 2}
+
+
 def test_an_object_that_is_gone_ends_its_chain(make: MakeRig) -> None:
     """Where a file is removed while the run before is out, what would follow is cancelled, and says so."""
     rig = make(webhook("first") + webhook("then", 'after = "first"'))

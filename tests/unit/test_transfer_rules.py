@@ -77,6 +77,12 @@ def test_a_wrong_rule_of_transfer(text: str, words: str) -> None:
         rules_of(text)
 
 
+def test_an_endpoint_may_be_named_as_messages_name_it() -> None:
+    """Who copies the name of an endpoint from a message, `transfer:archive`, names the same one."""
+    (found,) = rules_of(rule().replace('"archive"', '"transfer:archive"')).actions.by_name.values()
+    assert found.endpoint == "transfer:archive"
+
+
 def test_without_the_setting_no_rule_copies() -> None:
     """Where transfers are off the sentence says how they are turned on."""
     off = replace(KNOWN, endpoints={})

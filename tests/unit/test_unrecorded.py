@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from lustre_events.actions.ledger import AGAIN
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.domain.rules.rules import Rules
@@ -282,3 +283,18 @@ def test_a_record_that_comes_after_all_ends_what_was_held(make: Make) -> None:
     tree.workers.settle()
     assert [each["path"] for each in tree.sent()] == ["/new/file"]
     assert tree.rig.states() == {"done": 1, "superseded": 1}
+
+
+def test_what_is_only_held_ends_no_run_that_is_being_tried(make: Make) -> None:
+    """While newer content that a scan has found waits for a person, an older run that failed is tried again."""
+    tree = make("content")
+    file = tree.workers.fid("written.csv")
+    tree.rig.feed(b.close(fid=file, index=8, time_ns=tree.rig.now_ns))
+    tree.workers.settle()
+    assert tree.rig.states() == {"sent": 1}
+    tree.lose()
+    (tree.top / "written.csv").write_text("1,2,3\n")
+    tree.scan()
+    assert tree.held() == {("content", b"written.csv")}
+    tree.rig.reply(tree.rig.take()[-1:], AGAIN)  # behind the one that was lost, since a scan takes a minute
+    assert tree.rig.states() == {"waiting": 1, "held": 1}

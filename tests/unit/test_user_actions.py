@@ -418,6 +418,15 @@ def test_the_own_action_runs_on_own_files_within_the_grant(make: MakeRig) -> Non
     assert {order.author for order in orders} == {1000}
 
 
+def test_the_words_of_the_own_program_are_told(make: MakeRig) -> None:
+    """Why a user's own container failed is told to that user, in the words of that program."""
+    rig = make(own_rules_of(CONTAINER.format(action="mine", more=""), GRANTED))
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"a"))
+    rig.reply(rig.take(), AGAIN, error="no column 3")
+    (rule,) = rig.ask("own_rules", user="alice", uid=1000)["rules"]
+    assert rule["last_error"] == "no column 3"
+
+
 def test_two_own_actions_share_what_is_granted(make: MakeRig) -> None:
     """However many rules run containers, a user has no more of them at the same time than are granted."""
     text = "".join(

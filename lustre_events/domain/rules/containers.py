@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from lustre_events.config.tables import Location
-from lustre_events.domain.rules.action_rules import ActionRule
+from lustre_events.domain.rules.action_rules import ActionRule, user_of
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.grants import OWN, Author
@@ -39,6 +39,11 @@ def endpoint_name(action: str) -> str:
 def action_of(endpoint: str) -> str:
     """Return the action that `endpoint_name` was given; empty: this is an endpoint of the site's file."""
     return endpoint.removeprefix(f"{KIND}:") if endpoint.startswith(f"{KIND}:") else ""
+
+
+def is_own(rule: str, endpoint: str) -> bool:
+    """Whether a rule is a user's own, and runs an action of that user, who has written what answers."""
+    return bool(user := user_of(rule)) and action_of(endpoint).startswith(f"{user}/")
 
 
 def endpoint(action: str, seconds: float, at_once: int) -> Endpoint:
