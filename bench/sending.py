@@ -46,6 +46,7 @@ QUERY_RULES = 200
 BURST_SHARE = 10
 """The limit of the storm is the number of its files by this."""
 HANGING = 200
+ROUNDS = 10
 WAIT_SECONDS = 900.0
 SEQUENCE = 0x200000BAD
 DIRECTORY = FID(SEQUENCE, 1)
@@ -89,14 +90,20 @@ def _documents() -> Figures:
 
 
 def _hanging() -> Figures:
-    """How much longer events wait while another endpoint lets every request hang, in percent of the p99."""
+    """How much longer events wait while another endpoint lets every request hang, in percent of the p99.
+
+    Of 2,000 events each, in rounds with a site of their own: of 200 events, two decide a p99.
+    """
     rule = _RULE.format(name="all", on="removed", endpoint="here", more='burst = 0\nextensions = ["a"]')
     rule += _RULE.format(name="stuck", on="removed", endpoint="hangs", more='burst = 0\nextensions = ["b"]')
-    with _site(rule) as site:
-        alone = percentile([site.removed(1, b".a") for _ in range(TIMED)], 99)
-        site.removed(HANGING, b".b", wait=False)
-        beside = percentile([site.removed(1, b".a") for _ in range(TIMED)], 99)
-    return {"actions.p99_beside_hanging_percent": 100 * (beside / alone - 1)}
+    alone, beside = [], []
+    for _ in range(ROUNDS):
+        with _site(rule) as site:
+            alone += [site.removed(1, b".a") for _ in range(TIMED)]
+            site.removed(HANGING, b".b", wait=False)
+            site.wait(lambda: site.count("rule = 'stuck' AND state IN ('sent', 'waiting')") == HANGING)
+            beside += [site.removed(1, b".a") for _ in range(TIMED)]
+    return {"actions.p99_beside_hanging_percent": 100 * (percentile(beside, 99) / percentile(alone, 99) - 1)}
 
 
 def _storm(files: int) -> Figures:
