@@ -29,11 +29,15 @@ MAX_HEADER = 8 << 20  # of the first unit, in bytes
 BLOCK = 2880
 # What describes the layout of the data, and is told in other keys
 STRUCTURE = ("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "TFIELDS", "THEAP", "EXTEND", "CHECKSUM",
-             "DATASUM", "ZIMAGE", "ZSIMPLE", "ZTENSION", "ZBITPIX", "ZNAXIS", "ZPCOUNT", "ZGCOUNT", "ZCMPTYPE",
+             "DATASUM", "ZIMAGE", "ZTABLE", "ZTILELEN", "ZTHEAP", "ZSIMPLE",
+             "ZTENSION", "ZBITPIX", "ZNAXIS", "ZPCOUNT", "ZGCOUNT", "ZCMPTYPE",
              "COMMENT", "HISTORY", "CONTINUE", "")  # fmt: skip
 NUMBERED = ("NAXIS", "TTYPE", "TFORM", "TUNIT", "TDIM", "TNULL", "TSCAL", "TZERO", "TDISP", "TBCOL", "ZNAXIS",
-            "ZTILE", "ZNAME", "ZVAL")  # fmt: skip
+            "ZTILE", "ZNAME", "ZVAL", "ZFORM", "ZCTYP")  # fmt: skip
 DTYPES = {8: "uint8", 16: "int16", 32: "int32", 64: "int64", -32: "float32", -64: "float64"}
+# BZERO by which whole numbers have another sign than BITPIX says (FITS standard 4.0, table 11)
+SHIFTED = {(8, -128.0): "int8", (16, 32768.0): "uint16", (32, 2147483648.0): "uint32",
+           (64, 9223372036854775808.0): "uint64"}  # fmt: skip
 WCS_KEYS = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT")
 
 
@@ -141,6 +145,16 @@ def axes(header: Keywords, prefix: str) -> list[int]:
     return [header.number(f"{prefix}NAXIS{place}") for place in range(1, count + 1)]
 
 
+def dtype(header: Keywords, prefix: str) -> str:
+    """Return the type of an image's values as they are meant, before BSCALE makes them other ones."""
+    bits, zero, scale = (header.value(key) for key in (f"{prefix}BITPIX", "BZERO", "BSCALE"))
+    try:
+        shift = float(zero or 0) if scale in (None, 1) else 0.0
+    except (ValueError, TypeError):
+        shift = 0.0
+    return SHIFTED.get((bits, shift)) or DTYPES.get(bits, "unknown")
+
+
 def wcs(header: Keywords) -> dict[str, Any]:
     """Return the world coordinates of the reference pixel, axis by axis (FITS standard 4.0, section 8)."""
     found: dict[str, Any] = {}
@@ -148,21 +162,22 @@ def wcs(header: Keywords) -> dict[str, Any]:
         axis = {key.lower(): header.value(f"{key}{place}") for key in WCS_KEYS}
         if axis["ctype"] is not None or axis["crval"] is not None:
             found[f"axis{place}"] = {key: value for key, value in axis.items() if value is not None}
-    for key in ("RADESYS", "EQUINOX", "SPECSYS", "WCSNAME"):
-        if found and (value := header.value(key)) is not None:
+    for key, old in (("RADESYS", "RADECSYS"), ("EQUINOX", "EPOCH"), ("SPECSYS", ""), ("WCSNAME", "")):
+        value = header.value(key)
+        if found and (value := header.value(old) if value is None else value) is not None:
             found[key.lower()] = value
     return found
 
 
-def columns(header: Keywords, name_of_unit: str, room: Room) -> dict[str, dict[str, Any]]:
-    """Return the columns of a table by name."""
+def columns(header: Keywords, name_of_unit: str, room: Room, prefix: str) -> dict[str, dict[str, Any]]:
+    """Return the columns of a table by name; `prefix` is Z where the table is compressed."""
     found: dict[str, dict[str, Any]] = {}
     count = header.number("TFIELDS")
     if count > MAX_COLUMNS:
         room.drop(f"columns of {name_of_unit}", count - MAX_COLUMNS)
     for place in range(1, min(count, MAX_COLUMNS) + 1):
         name = str(header.value(f"TTYPE{place}") or f"column{place}").strip()
-        column = {"format": header.value(f"TFORM{place}"), "unit": header.value(f"TUNIT{place}")}
+        column = {"format": header.value(f"{prefix or 'T'}FORM{place}"), "unit": header.value(f"TUNIT{place}")}
         if not room.take(f"columns of {name_of_unit}", [name, name, column]):
             continue
         found[name if name not in found else f"{name}_{place}"] = {
@@ -171,26 +186,34 @@ def columns(header: Keywords, name_of_unit: str, room: Room) -> dict[str, dict[s
     return found
 
 
+def table(header: Keywords, name: str, room: Room) -> dict[str, Any]:
+    """Return what a table is, as it was before it was compressed (FITS standard 4.0, 10.3)."""
+    prefix = "Z" if header.value("ZTABLE") is True else ""
+    described = columns(header, name, room, prefix)
+    found = {
+        "type": "table",
+        "rows": header.number(f"{prefix}NAXIS2"),
+        "column_count": header.number("TFIELDS"),
+        "columns": list(described),
+        "column": described,
+    }
+    if prefix:
+        ways = {
+            str(header.value(f"ZCTYP{place}") or "") for place in range(1, min(len(described), MAX_COLUMNS) + 1)
+        }
+        found["compression"] = ", ".join(sorted(filter(None, ways))) or "unknown"
+    return found
+
+
 def unit(hdu: Any, name: str, room: Room) -> dict[str, Any]:
     """Return what one unit is: an image, a compressed image, random groups, or a table."""
     header = Keywords(hdu.header)
     packed = header.value("ZIMAGE") is True
     if "TFIELDS" in header.cards and not packed:
-        described = columns(header, name, room)
-        found = {
-            "type": "table",
-            "rows": header.number("NAXIS2"),
-            "column_count": header.number("TFIELDS"),
-            "columns": list(described),
-            "column": described,
-        }
+        found = table(header, name, room)
     else:
         prefix = "Z" if packed else ""
-        found = {
-            "type": "image",
-            "axes": axes(header, prefix),
-            "dtype": DTYPES.get(header.value(f"{prefix}BITPIX"), "unknown"),
-        }
+        found = {"type": "image", "axes": axes(header, prefix), "dtype": dtype(header, prefix)}
         if packed:
             found["compression"] = header.value("ZCMPTYPE") or "unknown"
         if header.value("GROUPS") is True and found["axes"][:1] == [0]:  # the standard, 6.1: no first axis

@@ -23,6 +23,7 @@ PROGRAMS = re.compile(r"\bFITS Image Kernel\b|STSDAS|\bIRAF\b|\bAIPS")  # that w
 DOIS = ("DOI", "REFERENC")
 OLD_DATE = re.compile(r"(\d\d)/(\d\d)/(\d\d)")  # of the twentieth century, DD/MM/YY
 MJD_OF_1970 = 40587
+J2000 = 2451545.0  # as a Julian date
 # Directions of axes of the galaxy in ICRS coordinates (Hipparcos catalogue, 1.5.3); the obliquity of J2000
 GALAXY = (
     (-0.0548755604, -0.8734370902, -0.4838350155),
@@ -86,8 +87,6 @@ def moment(headers: list[Mapping[str, Any]], name: str, zone: str) -> str | None
 
 def equatorial(system: str, longitude: float, latitude: float) -> tuple[float, float]:
     """Return right ascension and declination (ICRS, to some milliarcseconds) of a place on the sky, in degrees."""
-    if system == "R":
-        return longitude, latitude
     angle, height = math.radians(longitude), math.radians(latitude)
     x, y, z = math.cos(angle) * math.cos(height), math.sin(angle) * math.cos(height), math.sin(height)
     if system == "G":
@@ -98,6 +97,33 @@ def equatorial(system: str, longitude: float, latitude: float) -> tuple[float, f
             y * math.sin(OBLIQUITY) + z * math.cos(OBLIQUITY),
         )
     return round(math.degrees(math.atan2(y, x)) % 360, 7), round(math.degrees(math.asin(max(-1.0, min(1.0, z)))), 7)
+
+
+def of_equinox(wcs: Mapping[str, Any], longitude: float, latitude: float) -> tuple[float, float] | None:
+    """Return right ascension and declination in J2000; None for systems whose place in it is not known.
+
+    Without RADESYS the equinox says which it is (FITS standard 4.0, 8.3).
+    """
+    try:
+        equinox = float(str(wcs["equinox"]).strip().upper().lstrip("JB")) if "equinox" in wcs else None
+    except ValueError:
+        return None
+    old = equinox is not None and equinox < 1984
+    system = str(wcs.get("radesys", "")).strip().upper() or ("FK4" if old else "FK5" if equinox else "ICRS")
+    if system == "ICRS" or (system == "FK5" and equinox in (None, 2000.0)):
+        return longitude, latitude
+    if system not in {"FK4", "FK5"} or (system == "FK4" and equinox not in (None, 1950.0)):
+        return None
+    import erfa  # noqa: PLC0415 - few files need it
+
+    angles = math.radians(longitude), math.radians(latitude)
+    if system == "FK4":
+        ra, dec = erfa.fk45z(*angles, 1950.0)
+    else:
+        zeta, z, theta = erfa.prec76(J2000, 0.0, J2000 + (equinox - 2000.0) * 365.25, 0.0)
+        turn = erfa.rz(-z, erfa.ry(theta, erfa.rz(-zeta, erfa.ir())))
+        ra, dec = erfa.c2s(erfa.trxp(turn, erfa.s2c(*angles)))
+    return round(math.degrees(ra) % 360, 7), round(math.degrees(dec), 7)
 
 
 def place_on_sky(wcs: Mapping[str, Any]) -> dict[str, float]:
@@ -119,5 +145,6 @@ def place_on_sky(wcs: Mapping[str, Any]) -> dict[str, float]:
     system = found["lon"][0]
     if system == "E" and wcs.get("equinox", 2000.0) not in (2000, 2000.0):
         return {}
-    ra, dec = equatorial(system, found["lon"][1], found["lat"][1])
-    return {"ra_deg": ra, "dec_deg": dec}
+    longitude, latitude = found["lon"][1], found["lat"][1]
+    place = of_equinox(wcs, longitude, latitude) if system == "R" else equatorial(system, longitude, latitude)
+    return {"ra_deg": place[0], "dec_deg": place[1]} if place else {}

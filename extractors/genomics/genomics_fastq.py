@@ -53,7 +53,7 @@ class Reads:
 
     def document(self) -> dict[str, Any]:
         """Return what was found so far."""
-        return self.found | scale(self.extremes)
+        return self.found | scale(self.extremes, from_33="instrument" in self.found)
 
     def broken(self, why: str) -> dict[str, Any]:
         """Return what was found, and that what follows is no read.
@@ -192,13 +192,14 @@ def run_of(header: bytes) -> dict[str, str]:
     return dict(zip(keys, map(bytes.decode, match.groups()), strict=True)) if match else {}
 
 
-def scale(extremes: bytes) -> dict[str, Any]:
-    """Return the range of qualities.
+def scale(extremes: bytes, *, from_33: bool) -> dict[str, Any]:
+    """Return the range of qualities, which count from 33 where names of reads are those of CASAVA 1.8 or later.
 
-    Below ASCII 59 they count from 33; a file that has none so low, but some above 74, counts from 64.
+    Below ASCII 59, and above 106, they count from 33 too: no older program wrote such. A file that has none so low,
+    but some above 74, counts from 64.
     """
     if not extremes:
         return {}
     low, high = extremes
-    offset = 33 if low < 59 or high <= 74 else 64
+    offset = 33 if from_33 or low < 59 or not 74 < high <= 106 else 64
     return {"quality_offset": offset, "quality_min": low - offset, "quality_max": high - offset}

@@ -17,6 +17,9 @@ SPACE = b"\n\r \t"
 DNA, RNA = b"ACGTNacgtnRYKMSWBDHVrykmswbdhv-.*", b"ACGUNacgunRYKMSWBDHVrykmswbdhv-.*"
 
 
+BASES = b"ACGTUNacgtun-."
+
+
 class Records:
     """What is kept of a FASTA file's records."""
 
@@ -72,8 +75,10 @@ def about_letters(sample: bytes) -> dict[str, Any]:
     """Return what molecule some letters stand for, and its composition."""
     if not sample:
         return {}
-    molecules = (("dna", DNA), ("rna", RNA), ("protein", LETTERS))
-    molecule = next(name for name, letters in molecules if not sample.translate(None, letters))
+    sure = len(sample) - len(sample.translate(None, BASES))
+    # a short protein may be made of letters that stand for two bases or more: most of a sequence of bases does not
+    molecules = (("dna", DNA), ("rna", RNA)) if 2 * sure >= len(sample) else ()
+    molecule = next((name for name, letters in molecules if not sample.translate(None, letters)), "protein")
     return {"molecule": molecule} | ({} if molecule == "protein" else composition(sample))
 
 
@@ -90,8 +95,10 @@ def fasta(blocks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     Raises:
         ValueError: it is none.
     """
-    found, name, in_name = Records(), b"", False
-    for block in blocks:
+    found, name, in_name, old_mac = Records(), b"", False, None
+    for piece in blocks:
+        old_mac = b"\n" not in piece and b"\r" in piece if old_mac is None else old_mac
+        block = piece.replace(b"\r", b"\n") if old_mac else piece
         place = 0
         while place < len(block):
             if in_name:

@@ -16,7 +16,9 @@ CODE = re.compile(r'(?:AUTHORITY\["EPSG",\s*"(\d+)"\]|ID\["EPSG",\s*(\d+)[^\]]*\
 URN = re.compile(
     r"(?i)(?:urn:ogc:def:crs:EPSG:[^:]*:|https?://www\.opengis\.net/def/crs/EPSG/\d[^/]*/|EPSG:+)(\d+)$"
 )
-DEGREES = re.compile(r"\s*(GEOGCS|GEOGCRS|GEODCRS)\b")
+GEOGRAPHIC = re.compile(r"\s*(GEOGCS|GEOGCRS|GEODCRS)\b")
+DEGREE = re.compile(r'UNIT\["[^"]*",\s*0?\.01745329')
+MERIDIAN = re.compile(r'PRIMEM(?:ERIDIAN)?\["[^"]*",\s*([-+.\d]+)')
 ESRI = (  # names without numbers, as Esri's programs write them
     (re.compile(r"GCS_WGS_1984"), lambda _: 4326),
     (re.compile(r"GCS_ETRS_1989"), lambda _: 4258),
@@ -42,7 +44,14 @@ def of_wkt(text: str) -> dict[str, Any]:
     )
     if number or name:
         found["crs"] = f"EPSG:{number}" if number else name
-    return found | ({"degrees": True} if DEGREES.match(text) else {})
+    return found | ({"degrees": True} if has_degrees(text) else {})
+
+
+def has_degrees(text: str) -> bool:
+    """Whether a system in Well-Known Text counts degrees from Greenwich."""
+    meridian = MERIDIAN.search(text)
+    from_greenwich = meridian is None or not meridian[1].strip("+-0.")
+    return bool(GEOGRAPHIC.match(text) and DEGREE.search(text)) and from_greenwich
 
 
 def of_urn(text: Any) -> str | None:

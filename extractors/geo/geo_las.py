@@ -13,7 +13,7 @@ from geo_crs import of_wkt
 MAX_RECORDS = 2000
 MAX_RECORD = 1 << 20
 KEYS, WKT = 34735, 2112
-GEOGRAPHIC, PROJECTED = 2048, 3072  # keys of GeoTIFF
+MODEL, GEOGRAPHIC, PROJECTED = 1024, 2048, 3072  # keys of GeoTIFF
 
 
 def las(file: BinaryIO, size: int, reasons: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -77,7 +77,8 @@ def of_keys(content: bytes) -> dict[str, Any]:
     """Return the coordinate system that the keys of GeoTIFF say."""
     words = struct.unpack(f"<{len(content) // 2}H", content[: len(content) // 2 * 2])
     keys = {words[at]: words[at + 3] for at in range(4, len(words) - 3, 4) if words[at + 1] == 0}
-    for key in (PROJECTED, GEOGRAPHIC):
+    # what is projected has a geographic system too, which is not that of its coordinates
+    for key in {1: (PROJECTED,), 2: (GEOGRAPHIC,)}.get(keys.get(MODEL, 0), (PROJECTED, GEOGRAPHIC)):
         if 1023 < keys.get(key, 0) < 32767:
             return {"crs": f"EPSG:{keys[key]}"} | ({"degrees": True} if key == GEOGRAPHIC else {})
     return {}

@@ -49,6 +49,8 @@ class Tracks:
         if name == "coordinates":
             self._places(self.rest + " ")
             self.rest = ""
+        elif name == "coord" and self.path[-2:-1] == ["Track"]:  # of Google's extension, blanks between the numbers
+            self._point(*[*text.split(), "", ""][:2])
         elif name in {"time", "when", "begin", "end"} and "metadata" not in self.path:
             self._time(text)
         elif len(self.path) == 3 and self.path[1] in {"metadata", "Document"} and name in NAMED:

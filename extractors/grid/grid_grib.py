@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import extractor_facts as facts
@@ -17,6 +19,8 @@ CORNERS = (
     "longitudeOfLastGridPointInDegrees", "latitudeOfFirstGridPointInDegrees",
 )  # fmt: skip
 ROUND = 359.999
+MISSING = 2147483647  # what ecCodes gives for a whole number of which all bits are set
+MAX_SECTIONS = 100_000
 KEYS = {
     "centre": "centre", "grid": "gridType", "level": "typeOfLevel", "edition": "edition", "packing": "packingType",
 }  # fmt: skip
@@ -25,16 +29,36 @@ KEYS = {
 def get(handle: Any, key: str, kind: type | None = None) -> Any:
     """Return a key's value; None where the message has none."""
     try:
-        return gribapi.grib_get(handle, key, kind)
+        value = gribapi.grib_get(handle, key, kind)
     except (gribapi.GribInternalError, ValueError, UnicodeDecodeError):
         return None
+    return None if kind is int and value == MISSING else value
+
+
+def has_fields(descriptor: int, place: int) -> bool:
+    """Whether a message of edition 2 has more than one field: more than one section 4 (WMO 306, FM 92)."""
+    head = os.pread(descriptor, 16, place)
+    if len(head) < 16 or head[7] != 2:
+        return False
+    end, at, products = place + int.from_bytes(head[8:], "big"), place + 16, 0
+    for _ in range(MAX_SECTIONS):
+        section = os.pread(descriptor, 5, at)
+        length = int.from_bytes(section[:4], "big")
+        if len(section) < 5 or at + 5 > end or length < 5 or section[:4] == b"7777":
+            return False
+        products += section[4] == 4
+        if products > 1:
+            return True
+        at += length
+    return False
 
 
 class Messages:
     """What all messages of a file say."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = 0  # of fields: a message has one, or more
+        self.places: set[int] = set()  # of messages, where some have more fields than one
         self.parameters: dict[str, dict[str, Any]] = {}
         self.not_listed: set[str] = set()
         self.names: dict[str, Counter[str]] = {key: Counter() for key in KEYS}
@@ -60,7 +84,7 @@ class Messages:
         self.bases = widened(self.bases, when(get(handle, "dataDate", int), get(handle, "dataTime", int)))
         self.times = widened(self.times, when(get(handle, "validityDate", int), get(handle, "validityTime", int)))
         shape = (get(handle, "Ni", int) or 0, get(handle, "Nj", int) or 0)
-        if 0 < shape[0] < 1 << 31 and 0 < shape[1] < 1 << 31:
+        if min(shape) > 0:
             self.shapes[shape] += 1
         self._box(handle)
 
@@ -90,8 +114,11 @@ class Messages:
         if get(handle, "iScansNegatively", int):
             west, east = east, west
         across = (east - west) % 360
-        steps = max(1, (get(handle, "Ni", int) or 2) - 1)
-        step = get(handle, "iDirectionIncrementInDegrees", float) or across / steps
+        columns, rows = (
+            get(handle, "Ni", int),
+            get(handle, "N", int),
+        )  # a reduced grid has no Ni
+        step = across / max(1, columns - 1) if columns else 90 / max(1, rows or 1)
         whole = across + min(step, 10) >= ROUND
         found = facts.box(*((-180, south, 180, north) if whole else (west, south, west + across, north)))
         if found is None or (self.box is not None and self.box != found):
@@ -100,7 +127,7 @@ class Messages:
 
     def document(self, reasons: list[str]) -> dict[str, Any]:
         """Return what they say."""
-        found: dict[str, Any] = {"format": "grib", "messages": self.count}
+        found: dict[str, Any] = {"format": "grib", "messages": len(self.places) or self.count, "fields": self.count}
         found |= {"parameters": list(self.parameters), "parameter": self.parameters}
         for name, key in (("centre", "centres"), ("grid", "grids"), ("level", "levels"), ("packing", "packings")):
             if self.names[name]:
@@ -130,6 +157,32 @@ def when(day: int | None, hour: int | None) -> str | None:
     return facts.moment(f"{day:08}T{hour:04}00Z")
 
 
+def handles(file: BinaryIO, messages: Messages) -> Iterator[Any]:
+    """Yield the fields of a file; where a message has several, ecCodes has to read whole messages to tell them."""
+    several = False
+    try:
+        while messages.count < MAX_MESSAGES:
+            handle = gribapi.grib_new_from_file(file, headers_only=True)
+            if handle is None:
+                return
+            try:
+                place = get(handle, "offset", int)
+                if not several and place is not None and has_fields(file.fileno(), place):
+                    several = True
+                    messages.places.update(range(-messages.count, 0))
+                    gribapi.grib_multi_support_on()
+                    file.seek(place)
+                    file.flush()  # so that the library, which has a descriptor of its own, is there too
+                    continue
+                if several:
+                    messages.places.add(place or 0)
+                yield handle
+            finally:
+                gribapi.grib_release(handle)
+    finally:
+        gribapi.grib_multi_support_off()
+
+
 def grib(file: BinaryIO, reasons: list[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Return the document of a file, its common facts, and its parts for `preview`.
 
@@ -138,16 +191,10 @@ def grib(file: BinaryIO, reasons: list[str]) -> tuple[dict[str, Any], dict[str, 
     """
     messages = Messages()
     try:
-        while messages.count < MAX_MESSAGES:
-            handle = gribapi.grib_new_from_file(file, headers_only=True)
-            if handle is None:
-                break
-            try:
-                messages.take(handle)
-            finally:
-                gribapi.grib_release(handle)
-        else:
-            reasons.append(f"only {MAX_MESSAGES} messages are read")
+        for handle in handles(file, messages):
+            messages.take(handle)
+        if messages.count >= MAX_MESSAGES:
+            reasons.append(f"only {MAX_MESSAGES} fields are read")
     except OutOfTime:
         reasons.append("time was up: messages are counted as far as it went")
     except (gribapi.GribInternalError, ValueError) as exc:

@@ -12,6 +12,9 @@ import extractor_facts as facts
 MAX_BYTES = 16 << 20  # of one file of metadata
 MAX_NODES = 500
 MAX_MEMBERS = 200_000
+MAX_ATTRIBUTES = 200  # of one array or group
+MAX_ITEMS = 100  # values of one attribute
+DIMENSIONS, SHARDING = "_ARRAY_DIMENSIONS", "sharding_indexed"
 NAMES = (".zarray", ".zgroup", ".zattrs", "zarr.json")
 BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError)
 
@@ -35,8 +38,10 @@ class Store:
         if said["node_type"] == "array":
             grid = said.get("chunk_grid")
             chunks = grid.get("configuration", {}).get("chunk_shape") if isinstance(grid, dict) else None
-            codecs = [one.get("name") for one in said.get("codecs") or () if isinstance(one, dict)]
-            self._array(path, said, said.get("data_type"), chunks, codecs=codecs, names=said.get("dimension_names"))
+            codecs = [one for one in said.get("codecs") or () if isinstance(one, dict)]
+            inner = next((one.get("configuration") for one in codecs if one.get("name") == SHARDING), None)
+            self._array(path, said, said.get("data_type"), chunks, codecs=[one.get("name") for one in codecs],
+                        names=said.get("dimension_names"), inner=inner)  # fmt: skip
         else:
             self.group_count += 1
         inner = said.get("consolidated_metadata")
@@ -61,8 +66,17 @@ class Store:
             self._array(path, said, said.get("dtype"), said.get("chunks"), codecs=codecs, names=None)
 
     def _array(
-        self, path: str, said: dict[str, Any], dtype: Any, chunks: Any, *, codecs: list[Any], names: Any
+        self,
+        path: str,
+        said: dict[str, Any],
+        dtype: Any,
+        chunks: Any,
+        *,
+        codecs: list[Any],
+        names: Any,
+        inner: Any = None,
     ) -> None:
+        """Take an array; `inner` is how shards, which `chunks` are then, are made of chunks."""
         shape = numbers(said.get("shape"))
         if shape is None:
             raise ValueError("it is not Zarr metadata: an array has no shape")
@@ -72,6 +86,10 @@ class Store:
         about: dict[str, Any] = {"shape": shape, "size": min(math.prod(shape), (1 << 63) - 1)}
         name = dtype.get("name") if isinstance(dtype, dict) else dtype
         about |= {"dtype": text} if (text := plain_type(name)) else {}
+        if isinstance(inner, dict) and (parts := numbers(inner.get("chunk_shape"))) is not None:
+            about |= {"shards": shards} if (shards := numbers(chunks)) is not None else {}
+            chunks = parts
+            codecs = codecs + [one.get("name") for one in inner.get("codecs") or () if isinstance(one, dict)]
         if (kept := numbers(chunks)) is not None:
             about["chunks"] = kept
         if words := [text for one in codecs if (text := facts.text(one, 100))][:20]:
@@ -82,16 +100,31 @@ class Store:
 
     def _attributes(self, path: str, said: Any) -> None:
         found: dict[str, Any] = {}
-        for key, value in said.items() if isinstance(said, dict) else ():
-            shown = (
-                facts.text(value) if isinstance(value, str) else value if isinstance(value, bool) else number(value)
-            )
-            if shown not in ("", None) and len(found) < 200 and facts.text(key, 300):
-                found[facts.text(key, 300)] = shown
-            if key == "_ARRAY_DIMENSIONS" and isinstance(value, list):
-                found["_ARRAY_DIMENSIONS"] = [facts.text(one, 300) for one in value[:64] if isinstance(one, str)]
+        where = facts.text(path, 100) or "/"
+        given = said if isinstance(said, dict) else {}
+        for key, value in given.items():
+            name = facts.text(key, 300)
+            if name == DIMENSIONS and isinstance(value, list):
+                found[name] = [facts.text(one, 300) for one in value[:64] if isinstance(one, str)]
+            elif name and len(found) == MAX_ATTRIBUTES:
+                self.reasons.append(f"of {len(given)} attributes of {where} {MAX_ATTRIBUTES} are listed")
+                break
+            elif name:
+                self._attribute(found, name, value, where)
         if found and len(self.attributes) < 2 * MAX_NODES:
             self.attributes[facts.text(path, 500) or "/"] = found
+
+    def _attribute(self, found: dict[str, Any], name: str, value: Any, where: str) -> None:
+        """Take a value, or a list of values; of what is nested it is told that it is left out."""
+        several = value if isinstance(value, list) else [value]
+        if any(isinstance(one, (dict, list)) for one in several):
+            self.reasons.append(f"{name} of {where} is nested, and left out")
+            return
+        kept = [shown for one in several[:MAX_ITEMS] if (shown := plain(one)) not in ("", None)]
+        if len(several) > MAX_ITEMS:
+            self.reasons.append(f"of {name} of {where} {MAX_ITEMS} values are listed")
+        if kept:
+            found[name] = kept if isinstance(value, list) else kept[0]
 
     def document(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Return the document, its common facts, and its parts for `preview`."""
@@ -100,10 +133,10 @@ class Store:
             self.attributes["/"] = top
         for name, found in self.attributes.items():
             if name in self.arrays:
-                names = found.pop("_ARRAY_DIMENSIONS", None)
+                names = found.pop(DIMENSIONS, None)
                 self.arrays[name] |= {"dimensions": names} if names else {}
                 self.arrays[name] |= {"attributes": found} if found else {}
-        top.pop("_ARRAY_DIMENSIONS", None)
+        top.pop(DIMENSIONS, None)
         document: dict[str, Any] = {
             "format": "zarr",
             "format_version": str(self.version),
@@ -127,13 +160,10 @@ class Store:
         return document, said, {"tree": tree}
 
 
-def words(text: Any) -> list[str]:
-    """Return keywords that stand in one text."""
-    return (
-        [word for part in text.replace(";", ",").split(",") if (word := part.strip())]
-        if isinstance(text, str)
-        else []
-    )
+def words(said: Any) -> list[str]:
+    """Return keywords, which stand in a list or in one text."""
+    parts = said.replace(";", ",").split(",") if isinstance(said, str) else said if isinstance(said, list) else []
+    return [word for part in parts if isinstance(part, str) and (word := part.strip())]
 
 
 def number(value: Any) -> Any:
@@ -141,6 +171,11 @@ def number(value: Any) -> Any:
     if isinstance(value, int):
         return value if abs(value) < 1 << 63 else str(value)[:100]
     return value if isinstance(value, float) and math.isfinite(value) else None
+
+
+def plain(value: Any) -> Any:
+    """Return a value as a document has it; None for none."""
+    return facts.text(value) if isinstance(value, str) else value if isinstance(value, bool) else number(value)
 
 
 def numbers(value: Any) -> list[int] | None:

@@ -18,6 +18,8 @@ UNWRITTEN = {"i2": -32767, "i4": -2147483647, "i8": -9223372036854775806, "f4": 
              "f8": 9.969209968386869e36}  # fmt: skip
 NORTH = re.compile(r"degrees?_?n(orth)?", re.IGNORECASE)
 EAST = re.compile(r"degrees?_?e(ast)?", re.IGNORECASE)
+DEGREES = re.compile(r"(deg|degrees?|degrees?_?n(orth)?|degrees?_?e(ast)?)?", re.IGNORECASE)
+RADIANS = re.compile(r"rad|radians?|radians?_?(north|east)", re.IGNORECASE)
 EPSG = re.compile(r"""(?:AUTHORITY|ID)\[\s*"EPSG"\s*,\s*"?(\d{4,6})"?\s*\]""")
 
 
@@ -68,6 +70,14 @@ def decoded(values: Any, attributes: dict[str, Any]) -> Any:
     return kept + float(offset) if isinstance(offset, (int, float)) else kept
 
 
+def in_degrees(values: Any, units: Any) -> Any:
+    """Return a latitude or longitude in degrees; nothing of what is in other units."""
+    words = units.strip() if isinstance(units, str) else ""
+    if RADIANS.fullmatch(words):
+        return np.degrees(values)
+    return values if DEGREES.fullmatch(words) else np.empty(0)
+
+
 def _fits(fill: float, dtype: Any) -> bool:
     if dtype.kind == "f":
         return True
@@ -88,7 +98,9 @@ def coverage(coordinates: Iterable[Coordinate], named: set[str], said: dict[str,
         if one.scalar and one.kind != "time" and one.name.rpartition("/")[2] not in named:
             continue
         values = one.read()
-        if values is None or not np.size(kept := decoded(values, one.attributes)):
+        kept = decoded(values, one.attributes) if values is not None else np.empty(0)
+        kept = kept if one.kind == "time" else in_degrees(kept, one.attributes.get("units"))
+        if not np.size(kept):
             continue
         if one.kind == "time":
             edges = (np.min(kept).item(), np.max(kept).item())

@@ -120,10 +120,10 @@ def picture_document(file: BinaryIO, size: int) -> dict[str, Any]:
             "bands": len(picture.getbands()),
         }
         try:
-            document |= tags.exif(picture, cut)
+            document |= tags.exif(picture.getexif(), cut)
             document |= tags.texts(picture, cut)
             document |= tags.iptc(picture)
-            document |= tags.xmp(picture)
+            document |= tags.xmp(tags.packet_of(picture))
         except READING as exc:
             reasons.append(f"its tags cannot be read: {words(exc)}")
         try:
@@ -160,7 +160,8 @@ def tiff_document(file: BinaryIO, size: int) -> dict[str, Any]:
         try:
             file.seek(0)
             with Image.open(file, formats=["TIFF"]) as picture:
-                document = {**tags.exif(picture, cut), **tags.iptc(picture), **tags.xmp(picture), **document}
+                said_there = tags.exif(picture.getexif(), cut, tiff=True) | tags.iptc(picture)
+                document = {**said_there, **tags.xmp(tags.packet_of(picture)), **document}
                 small, reason = thumbnail(picture, size)
                 reasons += [reason] if reason else []
         except READING:
@@ -172,14 +173,31 @@ def tiff_document(file: BinaryIO, size: int) -> dict[str, Any]:
     return document | ({"partial": "; ".join(reasons)} if reasons else {})
 
 
+def heif_document(file: BinaryIO) -> dict[str, Any]:
+    """Return the document of a HEIC file, whose pixels are not decoded."""
+    document, camera, packet = image_heif.document(file)
+    cut, reasons = tags.Cut(), []
+    try:
+        if camera:
+            exif = Image.Exif()
+            exif.load(b"Exif\0\0" + camera)
+            document |= tags.exif(exif, cut)
+        document |= tags.xmp(packet)
+    except READING as exc:
+        reasons.append(f"its tags cannot be read: {words(exc)}")
+    reasons += [reason] if (reason := cut.reason()) else []
+    document |= facts.common(**tags.common(document))
+    return document | ({"partial": "; ".join(reasons)} if reasons else {})
+
+
 def document_of(file: BinaryIO, size: int) -> dict[str, Any]:
     """Return the document of an open file by how it begins."""
-    start = file.read(16)
+    start = file.read(256)
     if start[:4] in TIFF:
         file.seek(0)
         return tiff_document(file, size)
     if image_heif.is_heif(start):
-        return image_heif.document(file)
+        return heif_document(file)
     return picture_document(file, size)
 
 

@@ -1,4 +1,4 @@
-"""HEIF and HEIC (ISO/IEC 23008-12): size and brand, from the boxes in front of the picture; it is not decoded."""
+"""HEIF and HEIC (ISO/IEC 23008-12): size, brand, EXIF and XMP, by the boxes around the picture."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ import extractor_facts as facts
 
 BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 MAX_META = 4 << 20
-CONTAINERS = {b"iprp", b"ipco"}
+MAX_ITEM = 4 << 20  # bytes of EXIF or XMP
+MAX_ITEMS = 10_000
+XMP = b"application/rdf+xml"
+Extents = list[tuple[bool, int, int]]  # whether it lies in the box `idat`, where, and how long
 
 
 def is_heif(start: bytes) -> bool:
-    """Whether a file begins like one. AVIF has its own brand, and Pillow."""
-    return start[4:8] == b"ftyp" and start[8:12] in BRANDS
+    """Whether a file of this beginning is one. AVIF, by any of its brands, is Pillow's."""
+    if start[4:8] != b"ftyp" or start[8:12] not in BRANDS:
+        return False
+    brands = start[8 : min(len(start), int.from_bytes(start[:4], "big"))]
+    return b"avif" not in (brands[place : place + 4] for place in range(0, len(brands), 4))
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -29,11 +35,11 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         place += length
 
 
-def document(file: BinaryIO) -> dict[str, Any]:
-    """Return what the boxes say.
+def document(file: BinaryIO) -> tuple[dict[str, Any], bytes, bytes]:
+    """Return what the boxes say, and the picture's EXIF (from its TIFF header on) and XMP; b"" where there is none.
 
     Raises:
-        ValueError: it has none that tell a size.
+        ValueError: it has no boxes that tell a size.
     """
     file.seek(0)
     meta = b""
@@ -49,18 +55,79 @@ def document(file: BinaryIO) -> dict[str, Any]:
             break
         else:
             file.seek(length - 8, 1)
-    if b"avif" in (brands[place : place + 4] for place in range(0, len(brands), 4)):
-        raise ValueError("it is an AVIF variant that is not supported")
     sizes, primary = properties(meta)
     width, height = sizes.get(primary) or next(iter(sizes.values()), (0, 0))
     if not width or not height:
         raise ValueError("it is HEIF without the size of its picture, or cut off")
-    return {
+    found: dict[str, Any] = {
         "format": "heif",
         "brand": facts.text(brands[:4].decode("latin-1")) or "unknown",
         "width": width,
         "height": height,
     }
+    exif, xmp = (content(file, meta, kind) for kind in (b"Exif", XMP))
+    begin = 4 + int.from_bytes(exif[:4], "big")  # ISO/IEC 23008-12, A.2.1: where the TIFF header is
+    return found, exif[begin:] if len(exif) > begin else b"", xmp
+
+
+def content(file: BinaryIO, meta: bytes, kind: bytes) -> bytes:
+    """Return the first item of a kind; b"" where there is none, or not all of it."""
+    found = dict(boxes(meta))
+    try:
+        item = next((number for number, of in kinds(found.get(b"iinf", b"")) if of == kind), None)
+        places = locations(found.get(b"iloc", b"")).get(item, []) if item is not None else []
+    except (struct.error, IndexError):
+        return b""
+    parts, inner = [], found.get(b"idat", b"")
+    for inside, place, length in places[:MAX_ITEMS]:
+        if length > MAX_ITEM - sum(map(len, parts)):
+            return b""
+        if not inside:
+            file.seek(place)
+        parts.append(inner[place : place + length] if inside else file.read(length))
+        if len(parts[-1]) != length:
+            return b""
+    return b"".join(parts)
+
+
+def kinds(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield number and kind of items; of what is of the kind `mime`, its MIME type."""
+    for name, entry in boxes(data[6 if data[:1] == b"\0" else 8 :]):
+        if name != b"infe" or entry[0] < 2:
+            continue
+        wide = entry[0] > 2
+        (number,) = struct.unpack_from(">I" if wide else ">H", entry, 4)
+        place = 10 if wide else 8
+        kind, words = entry[place : place + 4], entry[place + 4 :].split(b"\0")
+        yield number, words[1] if kind == b"mime" and len(words) > 1 else kind
+
+
+def locations(data: bytes) -> dict[int, Extents]:
+    """Return where items lie (ISO/IEC 14496-12, 8.11.3)."""
+    found: dict[int, Extents] = {}
+    version, sizes = data[0], (data[4] >> 4, data[4] & 15, data[5] >> 4, data[5] & 15 if data[0] else 0)
+    place = 6
+
+    def number(size: int) -> int:
+        nonlocal place
+        place += size
+        if place > len(data):
+            raise IndexError
+        return int.from_bytes(data[place - size : place], "big")
+
+    for _ in range(min(number(4 if version == 2 else 2), MAX_ITEMS)):
+        item = number(4 if version == 2 else 2)
+        method = number(2) & 15 if version else 0
+        outside = number(2)  # another file
+        base = number(sizes[2])
+        extents: Extents = []
+        for _ in range(number(2)):
+            number(sizes[3])
+            offset, length = number(sizes[0]), number(sizes[1])
+            extents.append((method == 1, base + offset, length))
+        if not outside and method < 2:
+            found[item] = extents
+    return found
 
 
 def properties(meta: bytes) -> tuple[dict[int, tuple[int, int]], int]:

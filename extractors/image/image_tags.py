@@ -103,21 +103,22 @@ def named(values: Any, names: Any, cut: Cut) -> dict[str, Any]:
     return found
 
 
-def exif(picture: Image.Image, cut: Cut) -> dict[str, Any]:
-    """Return what the camera says: `exif` by names of the tags, and the place in degrees and metres."""
-    tags = picture.getexif()
-    first = {} if picture.format == "TIFF" else tags  # those of a TIFF file are image_tiff's
+def exif(tags: Image.Exif, cut: Cut, *, tiff: bool = False) -> dict[str, Any]:
+    """Return what the camera says: `exif` by names of the tags, and the place in degrees and metres.
+
+    Of a TIFF file the first tags are image_tiff's.
+    """
+    first = {} if tiff else tags
     found = named({key: value for key, value in first.items() if key not in (0x8769, 0x8825)}, ExifTags.TAGS, cut)
     found |= named(tags.get_ifd(ExifTags.IFD.Exif), ExifTags.TAGS, cut)
     document: dict[str, Any] = {"exif": found} if found else {}
     gps = named(tags.get_ifd(ExifTags.IFD.GPSInfo), ExifTags.GPSTAGS, cut)
     for key, limit in (("Latitude", 90), ("Longitude", 180)):
-        place = gps.get(f"GPS{key}")
+        place, side = gps.get(f"GPS{key}"), str(gps.get(f"GPS{key}Ref", "")).strip().upper()[:1]
         if isinstance(place, list) and len(place) == 3 and all(isinstance(part, (int, float)) for part in place):
             degrees = place[0] + place[1] / 60 + place[2] / 3600
-            if abs(degrees) <= limit:
-                south_or_west = gps.get(f"GPS{key}Ref") in ("S", "W")
-                document[f"{key.lower()}_deg"] = round(-degrees if south_or_west else degrees, 7)
+            if abs(degrees) <= limit and side in {"Latitude": "NS", "Longitude": "EW"}[key] and side:
+                document[f"{key.lower()}_deg"] = round(-degrees if side in "SW" else degrees, 7)
     if isinstance(height := gps.get("GPSAltitude"), (int, float)):
         below = (
             gps.get("GPSAltitudeRef") in (1, "\x01", "1") or tags.get_ifd(ExifTags.IFD.GPSInfo).get(5) == b"\x01"
@@ -149,15 +150,18 @@ def texts(picture: Image.Image, cut: Cut) -> dict[str, Any]:
     return document
 
 
-def xmp(picture: Image.Image) -> dict[str, Any]:
-    """Return what the picture's XMP says, in `xmp`.
+def packet_of(picture: Image.Image) -> Any:
+    """Return the picture's XMP; None where it has none."""
+    packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
+    return picture.getexif().get(0x02BC) if packet is None and picture.format == "TIFF" else packet
+
+
+def xmp(packet: Any) -> dict[str, Any]:
+    """Return what a packet of XMP says, in `xmp`.
 
     Raises:
         ValueError: it is broken.
     """
-    packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
-    if packet is None and picture.format == "TIFF":
-        packet = picture.getexif().get(0x02BC)
     found = extractor_xmp.read(packet) if isinstance(packet, (bytes, str)) and packet else {}
     return {"xmp": found} if found else {}
 

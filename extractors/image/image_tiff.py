@@ -23,6 +23,7 @@ LAYOUT = {"ImageWidth", "ImageLength", "BitsPerSample", "StripOffsets", "StripBy
           "TileByteCounts", "FreeOffsets", "FreeByteCounts", "JPEGTables", "InterColorProfile",
           "ColorMap", "XMP", "IPTCNAA", "ImageResources", "ExifTag", "GPSTag"}  # fmt: skip
 SIZES = ("SizeX", "SizeY", "SizeZ", "SizeC", "SizeT")
+KINDS_OF_MODEL = {1: ("ProjectedCSTypeGeoKey",), 2: ("GeographicTypeGeoKey",)}
 PHYSICAL = ("PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ", "TimeIncrement")
 
 
@@ -124,7 +125,8 @@ def geo(page: Any) -> dict[str, Any]:
     """Return where the picture lies: coordinate system (EPSG), pixel size, and edges in that system."""
     found: dict[str, Any] = {}
     keys = page.geotiff_tags or {}
-    for name in ("ProjectedCSTypeGeoKey", "GeographicTypeGeoKey"):
+    model = keys.get("GTModelTypeGeoKey")  # the system below a projection is not that of the coordinates
+    for name in KINDS_OF_MODEL.get(model, KINDS_OF_MODEL[1] + KINDS_OF_MODEL[2]):
         number = keys.get(name)
         if isinstance(number, int) and 0 < number < 32767:  # 32767: user-defined
             found.setdefault("epsg", int(number))

@@ -99,7 +99,9 @@ def _quality(records: list[str], mesh: Mesh) -> None:
         program, version, day, hour = records[at : at + 4]
         mesh.name("software", f"{program} {version}")
         if found := DATE.fullmatch(day):
-            year = found[3] if len(found[3]) == 4 else f"20{found[3]}"
+            year = (
+                found[3] if len(found[3]) == 4 else f"{20 - (found[3] >= '80')}{found[3]}"
+            )  # Exodus is of the 1990s
             if moment := facts.moment(f"{year}-{found[1]}-{found[2]}T{hour}"):
                 mesh.found["created"] = moment
 

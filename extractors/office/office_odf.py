@@ -11,6 +11,8 @@ from office_xml import Package, Text, listed
 MAX_SHEETS = 200
 KINDS = {"text": "odt", "spreadsheet": "ods", "presentation": "odp", "graphics": "odg"}
 FAR = 1 << 20  # rows or columns that a sheet can have
+# What is no text of the document: remarks, what was deleted, numbers of notes, words for pictures
+ASIDE = {"annotation", "tracked-changes", "note-citation", "title", "desc"}
 
 
 class Content:
@@ -24,6 +26,7 @@ class Content:
         self.sheet: dict[str, Any] = {}
         self.head: list[list[Any]] = []
         self.depth = 0  # of paragraphs
+        self.aside = 0  # depth of elements in ASIDE
         self.line: list[str] = []
         self.row = self.column = self.repeat_row = self.repeat_cell = 0
         self.value: str | None = None
@@ -33,16 +36,15 @@ class Content:
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """Take the beginning of an element."""
-        if name in {"p", "h"}:
+        if self.aside or name in ASIDE:
+            self.aside += 1
+        elif name in {"p", "h"}:
             self.depth += 1
+            self.line.append(" ")  # of a note, which stands within a paragraph
         elif name in {"s", "tab", "line-break"}:
             self.line.append(" ")
         elif name == "table":
-            self.tables += 1
-            self.row = 0
-            self.sheet = {"rows": 0, "columns": 0, "cells": 0}
-            if len(self.sheets) < MAX_SHEETS:
-                self.sheets[facts.text(attributes.get("name", ""), 200) or f"sheet {self.tables}"] = self.sheet
+            self._table(attributes)
         elif name == "page":
             self.pages += 1
             if len(self.headings) <= MAX_HEADINGS and self.kind == "odp":
@@ -58,11 +60,23 @@ class Content:
             if "formula" in attributes:
                 self.sheet["formulas"] = self.sheet.get("formulas", 0) + self.repeat_cell
 
-    def end(self, name: str, text: str) -> None:
-        """Take the end of an element."""
-        if text and self.depth:
+    def _table(self, attributes: dict[str, str]) -> None:
+        self.tables += 1
+        self.row = 0
+        self.sheet = {"rows": 0, "columns": 0, "cells": 0}
+        if len(self.sheets) < MAX_SHEETS:
+            self.sheets[facts.text(attributes.get("name", ""), 200) or f"sheet {self.tables}"] = self.sheet
+
+    def characters(self, text: str) -> None:
+        """Take text."""
+        if self.depth and not self.aside:
             self.line.append(text)
-        if name in {"p", "h"}:
+
+    def end(self, name: str, _: str) -> None:
+        """Take the end of an element."""
+        if self.aside:
+            self.aside -= 1
+        elif name in {"p", "h"}:
             self._paragraph(name)
         elif name in {"table-cell", "covered-table-cell"}:
             self._cell()
@@ -73,7 +87,7 @@ class Content:
         self.depth -= 1
         if self.depth:
             return
-        paragraph = "".join(self.line).strip()
+        paragraph = " ".join("".join(self.line).split())
         self.line = []
         if not paragraph:
             return
@@ -125,7 +139,7 @@ def odf(package: Package, mime: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if not kind:
         raise ValueError(f"it is an OpenDocument type that is not supported: {facts.text(mime, 100)}")
     content = Content(kind)
-    package.walk("content.xml", content.start, content.end)
+    package.walk("content.xml", content.start, content.end, content.characters)
     found: dict[str, Any] = {"format": kind}
     if kind == "ods":
         found |= {"sheets": content.tables, "sheet_names": list(content.sheets), "sheet": content.sheets}

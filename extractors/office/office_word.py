@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from office_xml import Package, Text, listed
+from office_xml import Package, Text, chosen, listed
 
 MAX_HEADINGS = 200
+# The same again for older programs (ISO/IEC 29500-3), and what was moved away, which stands at its new place too
+TWICE = {"Fallback", "moveFrom"}
 HEADING = re.compile(r"(?i)(heading|title)\b")
 
 
@@ -33,42 +35,44 @@ class Body:
         self.styles, self.text = styles, Text()
         self.paragraphs = self.tables = self.changes = self.footnotes = 0
         self.headings: list[str] = []
-        self.line: list[str] = []
-        self.is_heading = False
+        self.lines: list[list[str]] = [[]]  # of paragraphs that are open: a text box stands within one
+        self.are_headings = [False]
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """Take the beginning of an element."""
         if name == "p":
-            self.is_heading = False
+            self.lines.append([])
+            self.are_headings.append(False)
         elif name == "pStyle":
-            self.is_heading = attributes.get("val") in self.styles
+            self.are_headings[-1] = attributes.get("val") in self.styles
         elif name == "tbl":
             self.tables += 1
         elif name in {"ins", "del"}:
             self.changes += 1
         elif name == "footnoteReference":
             self.footnotes += 1
-        elif name in {"tab", "br"}:
-            self.line.append(" ")
+        elif name in {"tab", "br", "cr"}:
+            self.lines[-1].append(" ")
+        elif name == "noBreakHyphen":
+            self.lines[-1].append("-")
 
     def end(self, name: str, text: str) -> None:
         """Take the end of an element."""
         if name == "t":
-            self.line.append(text)
-        elif name == "p":
-            paragraph = "".join(self.line).strip()
-            self.line = []
+            self.lines[-1].append(text)
+        elif name == "p" and len(self.lines) > 1:
+            paragraph, is_heading = "".join(self.lines.pop()).strip(), self.are_headings.pop()
             if paragraph:
                 self.paragraphs += 1
                 self.text.add(paragraph)
-                if self.is_heading and len(self.headings) <= MAX_HEADINGS:
+                if is_heading and len(self.headings) <= MAX_HEADINGS:
                     self.headings.append(paragraph)
 
 
 def docx(package: Package) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a text holds, and its parts for `preview`."""
     body = Body(headings_of(package))
-    package.walk("word/document.xml", body.start, body.end)
+    package.walk("word/document.xml", *chosen(body.start, body.end, TWICE))
     found = {"format": "docx", "paragraphs": body.paragraphs, "tables": body.tables} | body.text.document()
     if headings := listed(body.headings, MAX_HEADINGS, "headings", package.reasons):
         found["headings"] = headings
@@ -156,7 +160,7 @@ def pptx(package: Package) -> tuple[dict[str, Any], dict[str, Any]]:
     text, titles, hidden = Text(), [], 0
     for part in [places[key] for key in order if key in places]:
         slide = Slide()
-        package.walk(part, slide.start, slide.end)
+        package.walk(part, *chosen(slide.start, slide.end, TWICE))
         titles.append(" ".join(slide.title))
         hidden += slide.hidden
         for line in slide.lines:

@@ -12,6 +12,8 @@ from extractor_batch import OutOfTime
 from extractor_xml import Refused, Walk
 
 MAX_MEMBERS = 200_000
+Start = Callable[[str, dict[str, str]], None]
+End = Callable[[str, str], None]
 TOO_BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError)
 
 
@@ -27,15 +29,19 @@ class Package:
     def walk(
         self,
         name: str,
-        start: Callable[[str, dict[str, str]], None],
-        end: Callable[[str, str], None] | None = None,
+        start: Start,
+        end: End | None = None,
+        text: Callable[[str], None] | None = None,
     ) -> bool:
-        """Read a part, where it is there; a broken one is told and costs what comes after its break."""
+        """Read a part, where it is there; a broken one is told and costs what comes after its break.
+
+        `text` is for elements that have texts before and between others: `end` then gets none.
+        """
         if name not in self.names or self.late:
             return False
         try:
             with self.archive.open(self.names[name]) as stream:
-                Walk(start, end).read(stream)
+                Walk(start, end, text).read(stream)
         except OutOfTime:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self.late = True
@@ -59,6 +65,27 @@ class Package:
     def count(self, *folders: str) -> int:
         """Return how many members lie in folders."""
         return sum(1 for name in self.names if name.startswith(folders) and not name.endswith("/"))
+
+
+def chosen(start: Start, end: End, passed: set[str]) -> tuple[Start, End]:
+    """Return handlers that pass over elements of some names with all in them."""
+    depth = 0
+
+    def begin(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        if depth or name in passed:
+            depth += 1
+        else:
+            start(name, attributes)
+
+    def close(name: str, text: str) -> None:
+        nonlocal depth
+        if depth:
+            depth -= 1
+        else:
+            end(name, text)
+
+    return begin, close
 
 
 class Text:

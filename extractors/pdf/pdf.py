@@ -89,7 +89,12 @@ def identifiers(found: dict[str, Any]) -> None:
 
 def xmp(file: BinaryIO, size: int, found: dict[str, Any]) -> None:
     """Add what only the XMP says; what the information dictionary says stays."""
-    told = extractor_xmp.read(packet) if (packet := pdf_xmp.packet(file, size)) else {}
+    try:
+        told = extractor_xmp.read(packet) if (packet := pdf_xmp.packet(file, size)) else {}
+    except ValueError:
+        if not found.get("encrypted"):  # where it may be encrypted too, and is not broken
+            raise
+        told = {}
     told |= {key: moment for key in ("created", "modified") if (moment := facts.moment(told.pop(key, None)))}
     for key, name in (("title", "title"), ("authors", "creator"), ("subject", "description"),
                       ("keywords", "subject"), ("created", "created"), ("modified", "modified"),

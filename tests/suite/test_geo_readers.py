@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import xml.etree.ElementTree as ET
 import zipfile
 from collections import Counter
@@ -156,3 +157,38 @@ def test_any_collection_is_counted_as_it_was_made(tmp_path_factory: pytest.TempP
     if features:
         xs, ys = zip(*(place for place, _ in features), strict=True)
         assert found["extent"] == [min(xs), min(ys), max(xs), max(ys)]
+
+
+def test_a_track_of_google_earth_has_its_points(tmp_path: Path) -> None:
+    """Points of a Track in KML, whose numbers stand apart by blanks, count and have their extent and times."""
+    (tmp_path / "a.kml").write_text(
+        '<kml xmlns="http://www.opengis.net/kml/2.2" xmlns:gx="http://www.google.com/kml/ext/2.2">'
+        "<Document><Placemark>"
+        "<gx:Track><when>2026-03-01T10:00:00Z</when><when>2026-03-01T11:00:00Z</when>"
+        "<gx:coord>11.5 50.9 160</gx:coord><gx:coord>11.75 51.0 170</gx:coord></gx:Track>"
+        "</Placemark></Document></kml>"
+    )
+    found = geo.extract(str(tmp_path / "a.kml"))
+    assert (found["points"], found["extent"]) == (2, [11.5, 50.9, 11.75, 51.0])
+    assert (found["start"], found["end"]) == ("2026-03-01T10:00:00Z", "2026-03-01T11:00:00Z")
+
+
+def test_points_of_a_projection_of_its_own_are_not_in_the_system_below_it(tmp_path: Path) -> None:
+    """A LAS file whose projection has no number has none, though that of its datum is said."""
+    made = laspy.LasData(laspy.LasHeader(version="1.2", point_format=0))
+    made.x, made.y, made.z = [10.0, 20.0], [5.0, 6.0], [0.0, 1.0]
+    keys = struct.pack("<16H", 1, 1, 0, 3, 1024, 0, 1, 1, 2048, 0, 1, 4269, 3072, 0, 1, 32767)
+    made.header.vlrs.append(laspy.VLR("LASF_Projection", 34735, "keys", keys))
+    made.write(tmp_path / "a.las")
+    found = geo.extract(str(tmp_path / "a.las"))
+    assert "crs" not in found
+    assert "bbox" not in found.get("common", {})
+
+
+@pytest.mark.parametrize(
+    ("number", "is_degrees"), [(4326, True), (4258, True), (4807, False), (4901, False), (25832, False)]
+)
+def test_only_degrees_from_greenwich_are_degrees(number: int, is_degrees: bool) -> None:
+    """A geographic system that counts grads, or from Paris, gives no box in degrees."""
+    for version in ("WKT1_GDAL", "WKT2_2019"):
+        assert crs.of_wkt(CRS.from_epsg(number).to_wkt(version)).get("degrees", False) == is_degrees

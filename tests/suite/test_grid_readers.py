@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import eccodes
 import pytest
 import zarr
 from hypothesis import given
@@ -17,6 +19,7 @@ from tests.support.programs import program
 
 GRID = families()["grid"]
 SAMPLES = GRID.manifest.folder / "samples"
+grid = program("grid")
 reader = program("grid", "grid_zarr")
 
 
@@ -110,3 +113,71 @@ def test_any_array_is_described_as_it_was_made(
     document, _, _ = reader.one_file(content, []).document()
     (about,) = document["dataset"].values()
     assert (about["shape"], about["dtype"], about["chunks"]) == (shape, dtype, list(made.chunks))
+
+
+def test_lists_of_zarr_are_told_and_what_is_nested_is_named(tmp_path: Path) -> None:
+    """Lists among attributes have their values; what is nested, or too long, is named as left out."""
+    attributes = {"scale": [1, 2.5], "words": ["a", "b"], "model": {"name": "x"}, "long": list(range(200))}
+    zarr.create_group(tmp_path / "a.zarr", zarr_format=2, attributes=attributes)
+    reasons: list[str] = []
+    store = reader.Store(reasons)
+    store.old("/.zgroup", {"zarr_format": 2})
+    store.old("/.zattrs", json.loads((tmp_path / "a.zarr/.zattrs").read_text()))
+    document, _, _ = store.document()
+    assert document["attributes"] == {"scale": [1, 2.5], "words": ["a", "b"], "long": list(range(100))}
+    assert reasons == ["model of / is nested, and left out", "of long of / 100 values are listed"]
+
+
+def test_chunks_of_shards_are_those_that_zarr_tells(tmp_path: Path) -> None:
+    """An array in shards has the chunks within them as its chunks, and the shards beside them."""
+    made = zarr.create_array(tmp_path / "a.zarr", shape=(100, 80), dtype="f4", chunks=(5, 10), shards=(50, 40))
+    document, _, _ = reader.one_file((tmp_path / "a.zarr/zarr.json").read_bytes(), []).document()
+    (about,) = document["dataset"].values()
+    assert (about["chunks"], about["shards"]) == (list(made.chunks), list(made.shards or ()))
+    assert about["codecs"][:2] == ["sharding_indexed", "bytes"]
+
+
+def fields_of(*texts: tuple[str, dict[str, Any]]) -> bytes:
+    """Return messages that ecCodes makes of its samples, with these keys set."""
+    parts = []
+    for sample, keys in texts:
+        handle = eccodes.codes_grib_new_from_samples(sample)
+        for key, value in keys.items():
+            eccodes.codes_set(handle, key, value)
+        parts.append(eccodes.codes_get_message(handle))
+        eccodes.codes_release(handle)
+    return b"".join(parts)
+
+
+def joined(first: bytes, second: bytes) -> bytes:
+    """Return one message with the fields of two: the second's from its section 4 on (WMO 306, FM 92, 92.3)."""
+    at = 16
+    while second[at + 4] != 4:
+        at += int.from_bytes(second[at : at + 4], "big")
+    body = first[16:-4] + second[at:]
+    return first[:8] + (16 + len(body)).to_bytes(8, "big") + body
+
+
+def test_all_fields_of_a_message_are_told(tmp_path: Path) -> None:
+    """A message of several fields, as weather services put winds into one, gives each, beside messages of one."""
+    one = fields_of(("regular_ll_sfc_grib2", {"shortName": "10u"}))
+    other = fields_of(("regular_ll_sfc_grib2", {"shortName": "10v"}))
+    last = fields_of(("regular_ll_sfc_grib2", {"shortName": "2t"}))
+    (tmp_path / "a.grib2").write_bytes(last + joined(one, other) + last)
+    (tmp_path / "b.grib2").write_bytes(one + other)
+    found, simple = (grid.extract(str(tmp_path / name)) for name in ("a.grib2", "b.grib2"))
+    assert {name: about["messages"] for name, about in found["parameter"].items()} == {"2t": 2, "10u": 1, "10v": 1}
+    assert (found["messages"], found["fields"]) == (3, 4)
+    assert (simple["messages"], simple["fields"]) == (2, 2)
+    assert "partial" not in found
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+def test_a_reduced_grid_has_no_number_along_a_parallel(tmp_path: Path, edition: int) -> None:
+    """A reduced Gaussian grid around the Earth has the Earth's box, and no number of points along a parallel."""
+    (tmp_path / "a.grib").write_bytes(fields_of((f"reduced_gg_pl_32_grib{edition}", {})))
+    found = grid.extract(str(tmp_path / "a.grib"))
+    assert "ni" not in found
+    west, south, east, north = found["common"]["bbox"]
+    assert (west, east) == (-180, 180)
+    assert 85 < north == -south < 90

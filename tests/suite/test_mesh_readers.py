@@ -160,3 +160,16 @@ def test_any_vtk_file_is_counted(
     found = mesh.extract(str(path))
     assert (found["points"], found["cells"], found["arrays"]) == (points, cells, ["after", "last"])
     assert "partial" not in found
+
+
+@pytest.mark.parametrize(("day", "year"), [("03/02/95", "1995"), ("03/02/26", "2026"), ("03/02/2026", "2026")])
+def test_days_of_exodus_are_of_their_century(tmp_path: Path, day: str, year: str) -> None:
+    """Two digits of a year from 80 on are of the last century: the format is older than this one."""
+    with netCDF4.Dataset(tmp_path / "a.exo", "w", format="NETCDF3_CLASSIC") as file:
+        file.setncatts({"api_version": np.float32(8), "version": np.float32(8), "title": "old"})
+        for name, size in (("num_dim", 3), ("num_nodes", 4), ("num_qa_rec", 1), ("four", 4), ("len_string", 33)):
+            file.createDimension(name, size)
+        records = file.createVariable("qa_records", "S1", ("num_qa_rec", "four", "len_string"))
+        for place, word in enumerate(("CUBIT", "1.0", day, "10:11:12")):
+            records[0, place, :] = np.frombuffer(word.encode().ljust(33, b"\0"), "S1")
+    assert mesh.extract(str(tmp_path / "a.exo"))["created"] == f"{year}-03-02T10:11:12"

@@ -133,3 +133,73 @@ def test_a_large_sheet_is_counted_exactly(tmp_path: Path) -> None:
     found = office.extract(str(tmp_path / "far.xlsx"))
     assert found["sheet"]["far"] == {"rows": 3000, "columns": 3, "cells": 6000}
     assert "partial" not in found
+
+
+def test_words_around_formatted_ones_count(tmp_path: Path) -> None:
+    """Words before, in and after a part with a format of its own, or a blank, are those that odfpy reads."""
+    made = opendocument.OpenDocumentText()
+    line = text.P(text="Tides of the ")
+    line.addElement(text.Span(text="North Sea"))
+    line.addText(" were high")
+    line.addElement(text.S())
+    line.addText("in March")
+    heading = text.H(outlinelevel=1, text="What ")
+    heading.addElement(text.Span(text="was"))
+    heading.addText(" measured")
+    for each in (heading, line):
+        made.text.addElement(each)
+    made.save(str(tmp_path / "a.odt"))
+    lines = [teletype.extractText(each) for each in opendocument.load(str(tmp_path / "a.odt")).text.childNodes]
+    found = office.extract(str(tmp_path / "a.odt"))
+    assert found["headings"] == [lines[0]]
+    assert found["preview"]["excerpt"] == "\n".join(lines)
+    assert found["words"] == sum(len(one.split()) for one in lines)
+
+
+def test_remarks_and_what_was_deleted_are_no_words(tmp_path: Path) -> None:
+    """Of an odt, annotations, deleted text and words for pictures do not count; notes do, as words of their own."""
+    parts = (
+        "<text:tracked-changes><text:changed-region><text:deletion><text:p>deleted words</text:p></text:deletion>"
+        "</text:changed-region></text:tracked-changes>"
+        "<text:p>Two words<office:annotation><dc:creator>Emmy</dc:creator><text:p>a remark</text:p>"
+        "</office:annotation><text:note><text:note-citation>1</text:note-citation><text:note-body>"
+        "<text:p>a note</text:p></text:note-body></text:note></text:p>"
+        "<text:p><draw:frame><svg:title>a picture</svg:title></draw:frame></text:p>"
+    )
+    spaces = {
+        name: f"urn:oasis:names:tc:opendocument:xmlns:{name}:1.0" for name in ("office", "text", "drawing")
+    } | {
+        "dc": "http://purl.org/dc/elements/1.1/",
+        "svg": "urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0",
+    }
+    said = " ".join(f'xmlns:{"draw" if name == "drawing" else name}="{uri}"' for name, uri in spaces.items())
+    with zipfile.ZipFile(tmp_path / "a.odt", "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.text")
+        archive.writestr("content.xml", f"<office:document-content {said}>{parts}</office:document-content>")
+    found = office.extract(str(tmp_path / "a.odt"))
+    assert (found["words"], found["preview"]["excerpt"]) == (4, "Two words a note")
+
+
+def test_a_text_box_counts_once(tmp_path: Path) -> None:
+    """What a docx says twice, for new and old programs, counts once; so does what was moved to another place."""
+    made = Document()
+    line = made.add_paragraph("before the box")
+    box = (
+        "<w:txbxContent xmlns:w='http://schemas.openxmlformats.org/wordprocessingml/2006/main'>"
+        "<w:p><w:r><w:t>in the box</w:t></w:r></w:p></w:txbxContent>"
+    )
+    spaces = (
+        "xmlns:w='http://schemas.openxmlformats.org/wordprocessingml/2006/main' "
+        "xmlns:mc='http://schemas.openxmlformats.org/markup-compatibility/2006'"
+    )
+    line._p.append(  # python-docx makes no boxes
+        etree.fromstring(
+            f"<w:r {spaces}><mc:AlternateContent><mc:Choice Requires='wps'>{box}</mc:Choice>"
+            f"<mc:Fallback>{box}</mc:Fallback></mc:AlternateContent></w:r>"
+        )
+    )
+    line._p.append(etree.fromstring(f"<w:moveFrom {spaces}><w:r><w:t>moved away</w:t></w:r></w:moveFrom>"))
+    made.save(str(tmp_path / "a.docx"))
+    found = office.extract(str(tmp_path / "a.docx"))
+    assert (found["words"], found["paragraphs"]) == (6, 2)
+    assert found["preview"]["excerpt"].split("\n") == ["in the box", "before the box"]

@@ -9,7 +9,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import FK5, SkyCoord
 from astropy.io import fits
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
@@ -125,3 +125,56 @@ def test_a_program_in_origin_is_no_creator() -> None:
         "software": [kernel], "doi": [], "created": None,
     }  # fmt: skip
     assert common.from_keywords([{"ORIGIN": "ESO", "OBSERVER": "Noether"}])["creator"] == "Noether"
+
+
+@pytest.mark.parametrize("kind", ["uint16", "uint32", "uint64", "int8", "int16", "float32"])
+def test_types_are_those_that_astropy_reads(tmp_path: Path, kind: str) -> None:
+    """Whole numbers that a shift gives another sign have the type that is meant, compressed or not."""
+    data = np.arange(100).reshape(10, 10).astype(kind)
+    hdus = [fits.PrimaryHDU(data), fits.CompImageHDU(data, name="PACKED")]
+    fits.HDUList(hdus[: 1 if kind in {"uint64", "int8"} else 2]).writeto(tmp_path / "a.fits")
+    with fits.open(tmp_path / "a.fits") as file:
+        expected = [str(hdu.data.dtype.name) for hdu in file if hdu.data is not None]
+    found = extractor.extract(str(tmp_path / "a.fits"))
+    assert [one["dtype"] for one in found["unit"].values()] == expected
+    assert expected[0] == kind
+
+
+def test_a_compressed_table_is_the_table_that_it_was(tmp_path: Path) -> None:
+    """Rows and formats of a compressed table are those before it was compressed (FITS standard 4.0, 10.3)."""
+    packed = fits.BinTableHDU.from_columns([fits.Column("flux", "1PB", array=[np.arange(3)])], name="PACKED").header
+    for key, value in (("ZTABLE", True), ("ZNAXIS1", 8), ("ZNAXIS2", 1000), ("ZPCOUNT", 0), ("ZFORM1", "1D"),
+                       ("ZCTYP1", "GZIP_2"), ("ZTILELEN", 1000)):  # fmt: skip
+        packed[key] = value
+    hdu = fits.BinTableHDU.from_columns([fits.Column("flux", "1PB", array=[np.arange(3)])], header=packed)
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "a.fits")
+    found = extractor.extract(str(tmp_path / "a.fits"))["unit"]["PACKED"]
+    assert (found["rows"], found["column"]["flux"]["format"], found["compression"]) == (1000, "1D", "GZIP_2")
+
+
+@pytest.mark.parametrize(
+    ("cards", "frame"),
+    [
+        ({"EQUINOX": 1950.0}, "fk4"), ({"RADECSYS": "FK4", "EPOCH": 1950.0}, "fk4"), ({"RADESYS": "FK5"}, "fk5"),
+        ({"EQUINOX": 2024.25}, FK5(equinox="J2024.25")),
+        ({"RADESYS": "FK5", "EQUINOX": "J2010.5"}, FK5(equinox="J2010.5")),
+        ({"RADESYS": "ICRS", "EQUINOX": 1950.0}, "icrs"),
+    ],
+)  # fmt: skip
+@quick
+@given(ra=st.floats(0, 359.99), dec=st.floats(-89, 89))
+def test_places_of_other_equinoxes_are_those_of_j2000(
+    cards: dict[str, Any], frame: Any, ra: float, dec: float
+) -> None:
+    """Right ascension and declination are in ICRS within an arcsecond, whatever equinox a header is in."""
+    header = fits.Header({"CTYPE1": "RA---TAN", "CRVAL1": ra, "CTYPE2": "DEC--TAN", "CRVAL2": dec} | cards)
+    found = common.place_on_sky(extractor.wcs(extractor.Keywords(header)))
+    expected = SkyCoord(ra * u.deg, dec * u.deg, frame=frame).icrs
+    assert SkyCoord(found["ra_deg"] * u.deg, found["dec_deg"] * u.deg).separation(expected) < 1 * u.arcsec
+
+
+def test_a_place_in_an_unknown_system_is_not_guessed() -> None:
+    """Apparent places, and those of FK4 at another equinox, have no right ascension in J2000."""
+    header = {"CTYPE1": "RA---TAN", "CRVAL1": 10.0, "CTYPE2": "DEC--TAN", "CRVAL2": 20.0}
+    for cards in ({"RADESYS": "GAPPT"}, {"RADESYS": "FK4", "EQUINOX": 1975.0}, {"EQUINOX": "of date"}):
+        assert common.place_on_sky(extractor.wcs(extractor.Keywords(fits.Header(header | cards)))) == {}

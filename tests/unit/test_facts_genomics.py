@@ -167,3 +167,33 @@ def test_headers_are_those_that_pysam_wrote_and_long_lists_are_told(tmp_path: Pa
         "creator": ["Centre"], "instrument": ["NovaSeq"], "sample": ["leaf"], "start": "2024-02-29T00:00:00Z",
         "end": "2024-02-29T00:00:00Z",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("letters", ["MKVDSRHGTK", "ACDGHKMNRSTVWYACD"])
+def test_a_short_protein_is_not_taken_for_bases(tmp_path: Path, letters: str) -> None:
+    """Letters that could stand for two bases or more, and mostly do not for one, are those of a protein."""
+    (tmp_path / "a").write_text(f">peptide\n{letters}\n")
+    found = genomics.extract(str(tmp_path / "a"))
+    assert (found["molecule"], found.get("gc_percent")) == ("protein", None)
+
+
+def test_fasta_with_the_line_ends_of_old_macs_has_its_sequences(tmp_path: Path) -> None:
+    """Carriage returns end lines where there is nothing else."""
+    (tmp_path / "a").write_bytes(b">one x\rACGT\rAC\r>two\rGGG\r")
+    found = genomics.extract(str(tmp_path / "a"))
+    assert (found["sequences"], found["letters"], found["names"]) == (2, 9, ["one", "two"])
+
+
+@pytest.mark.parametrize(
+    ("name", "qualities", "offset"),
+    [
+        ("M1:1:FC:1:1:1:1", "KKKKSSSS", 33),
+        ("m64011/1/ccs", "PPPP~~~~", 33),
+        ("HWI-EAS1:6:73:941:1973#0/1", "hhhhBBBB", 64),
+    ],
+)
+def test_qualities_count_from_what_can_be_known(tmp_path: Path, name: str, qualities: str, offset: int) -> None:
+    """High qualities of today's instruments, by names of reads or by their height, count from 33."""
+    (tmp_path / "a").write_text(f"@{name} 1:N:0:1\nACGTACGT\n+\n{qualities}\n")
+    found = genomics.extract(str(tmp_path / "a"))
+    assert (found["quality_offset"], found["quality_max"]) == (offset, ord(max(qualities)) - offset)

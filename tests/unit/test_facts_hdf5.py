@@ -201,3 +201,27 @@ def test_longitudes_go_around_the_world(tmp_path: Path, longitudes: Any, box: li
         file["lon"], file["lat"] = np.asarray(longitudes, "f4"), [-5.0, 5.0]
         file["lon"].attrs["units"], file["lat"].attrs["units"] = "degrees_east", "degrees_north"
     assert hdf5.extract(str(tmp_path / "a.h5"))["common"]["bbox"] == [box[0], -5, box[1], 5]
+
+
+@pytest.mark.parametrize("units", ["radian", "radians", "rad"])
+@pytest.mark.parametrize("classic", [True, False])
+def test_coordinates_in_radians_are_told_in_degrees(tmp_path: Path, units: str, *, classic: bool) -> None:
+    """Latitudes and longitudes in radians, as models of icosahedral grids write them, give a box in degrees."""
+    with netCDF4.Dataset(tmp_path / "a.nc", "w", format="NETCDF3_CLASSIC" if classic else "NETCDF4") as file:
+        file.createDimension("cell", 3)
+        for name, standard, values in (("clat", "latitude", [-45, 0, 30]), ("clon", "longitude", [-90, 10, 60])):
+            variable = file.createVariable(name, "f8", ("cell",))
+            variable.setncatts({"standard_name": standard, "units": units})
+            variable[:] = np.radians(values)
+    assert hdf5.extract(str(tmp_path / "a.nc"))["common"]["bbox"] == [-90, -45, 60, 30]
+
+
+def test_coordinates_in_units_that_are_no_angles_make_no_box(tmp_path: Path) -> None:
+    """What is called a latitude but counts metres is no place in degrees."""
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        file.createDimension("cell", 2)
+        for name in ("latitude", "longitude"):
+            variable = file.createVariable(name, "f8", ("cell",))
+            variable.setncatts({"standard_name": name, "units": "m"})
+            variable[:] = [1, 2]
+    assert "bbox" not in hdf5.extract(str(tmp_path / "a.nc")).get("common", {})

@@ -180,3 +180,58 @@ def test_long_lists_and_texts_are_named(tmp_path: Path) -> None:
     found = image.extract(str(tmp_path / "a.tif"))
     assert len(found["tags"]["ImageDescription"]) == 4000
     assert "ImageDescription" in found["partial"]
+
+
+@pytest.mark.parametrize("form", ["HEIF", "AVIF", "JPEG", "WEBP", "PNG"])
+def test_the_camera_tells_when_and_where_in_any_format(tmp_path: Path, form: str) -> None:
+    """Camera, time and place of EXIF, and the title of XMP, stand under the shared keys, whatever carries them."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Maker", "Camera 1"
+    exif.get_ifd(0x8769).update({0x9003: "2026:03:01 12:00:00", 0x9011: "+01:00"})
+    exif.get_ifd(0x8825).update({1: "S", 2: (50.0, 30.0, 36.0), 3: "W", 4: (11.0, 15.0, 0.0), 5: b"\1", 6: 12.5})
+    packet = XMP.encode()
+    picture = Image.new("RGB", (64, 48), (200, 100, 50))
+    if form == "HEIF":
+        pillow_heif.from_pillow(picture).save(tmp_path / "a", exif=exif.tobytes(), xmp=packet)
+    elif form == "PNG":
+        told = PngImagePlugin.PngInfo()
+        told.add_itxt("XML:com.adobe.xmp", XMP)
+        picture.save(tmp_path / "a", form, exif=exif, pnginfo=told)
+    else:
+        picture.save(tmp_path / "a", form, exif=exif, xmp=packet)
+
+    found = image.extract(str(tmp_path / "a"))
+
+    assert found["common"] == {
+        "title": "Silicon wafer", "instrument": ["Maker Camera 1"], "start": "2026-03-01T11:00:00Z",
+        "bbox": [-11.25, -50.51, -11.25, -50.51],
+    }  # fmt: skip
+    assert found["altitude_m"] == -12.5
+    assert "partial" not in found
+
+
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title><rdf:Alt><rdf:li>Silicon wafer</rdf:li>'
+    "</rdf:Alt></dc:title></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+
+
+def test_a_place_without_its_hemisphere_is_not_guessed(tmp_path: Path) -> None:
+    """Degrees of EXIF that are said to be neither north nor south, or neither east nor west, are no place."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({2: (50.0, 30.0, 36.0), 4: (11.0, 15.0, 0.0)})
+    Image.new("RGB", (8, 8)).save(tmp_path / "a", "JPEG", exif=exif)
+    found = image.extract(str(tmp_path / "a"))
+    assert not {"latitude_deg", "longitude_deg", "common"} & set(found)
+
+
+def test_a_projection_of_its_own_is_not_the_system_below_it(tmp_path: Path) -> None:
+    """A map whose projection has no number has none, though that of its datum is said: no box, no other system."""
+    keys = (1, 1, 0, 4, 1024, 0, 1, 1, 1025, 0, 1, 1, 2048, 0, 1, 4269, 3072, 0, 1, 32767)
+    scale, tie = (1.0, 1.0, 0.0), (0.0, 0.0, 0.0, 10.0, 20.0, 0.0)
+    tags = [(33550, "d", 3, scale, True), (33922, "d", 6, tie, True), (34735, "H", 20, keys, True)]
+    tifffile.imwrite(tmp_path / "a", np.zeros((4, 5), "u1"), extratags=tags)
+    found = image.extract(str(tmp_path / "a"))
+    assert "epsg" not in found["geo"]
+    assert not {"crs", "bbox"} & set(found.get("common", {}))

@@ -147,3 +147,14 @@ def test_a_long_text_that_is_cut_is_told(tmp_path: Path) -> None:
     writer.write(tmp_path / "a.pdf")
     found = pdf.extract(str(tmp_path / "a.pdf"))
     assert (found["pages"], found["text_pages"], found["partial"]) == (60, 50, "text of the first 50 of 60 pages")
+
+
+def test_an_encrypted_file_that_opens_is_not_called_damaged(tmp_path: Path) -> None:
+    """XMP that is encrypted with the rest is no damage: what the library decrypts is told, and nothing is wrong."""
+    writer = pypdf.PdfWriter(clone_from=SAMPLES / "xmp.pdf")
+    writer.add_metadata({"/Title": "Locked"})
+    writer.encrypt("", "owner", algorithm="RC4-128")
+    writer.write(tmp_path / "a.pdf")
+    found = pdf.extract(str(tmp_path / "a.pdf"))
+    assert (found["encrypted"], found["title"]) == (True, "Locked")
+    assert "partial" not in found
