@@ -1,18 +1,19 @@
 #!/bin/bash
-# Run tests on Debian's kernel with one tree of cgroups (version 2), in an emulator: this machine may have version 1.
+# Run tests on Debian's kernel with one tree of cgroups (version 2) and with systemd as process 1, in an emulator: this
+# machine may have version 1, or no systemd that runs.
 #
 #   tests/cgroup-machine.sh [PYTEST ARGUMENT...]     default: tests/integration/test_cgroups.py
 #
 # The machine sees this one's files, and writes into its own memory only; it has no network. It runs on Debian 12, as
-# root, with qemu-system-x86 and cpio; kernel and busybox are taken once from the mirror in this machine's apt sources
+# root, with qemu-system-x86, systemd and cpio; kernel and busybox are taken once from the mirror in this machine's apt sources
 # into LUSTRE_EVENTS_KERNEL, by default ~/.cache/lustre-events/kernel. 2 minutes on 2 quiet cores.
 set -euo pipefail
 project=$(cd "$(dirname "$0")/.." && pwd)
 kernel=${LUSTRE_EVENTS_KERNEL:-${XDG_CACHE_HOME:-$HOME/.cache}/lustre-events/kernel}
 die() { echo "[cgroups] $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "packages are unpacked and this machine's files read as root; run this as root"
-for tool in qemu-system-x86_64 cpio dpkg-deb; do
-  command -v "$tool" >/dev/null || die "$tool is not installed; apt-get install qemu-system-x86 cpio"
+for tool in qemu-system-x86_64 cpio dpkg-deb /lib/systemd/systemd; do
+  command -v "$tool" >/dev/null || die "$tool is not installed; apt-get install qemu-system-x86 cpio systemd"
 done
 [ $# -gt 0 ] || set -- tests/integration/test_cgroups.py
 modules="virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci netfs fscache 9pnet 9pnet_virtio 9p"
@@ -33,7 +34,7 @@ if ! [ -e "$kernel/vmlinuz" ]; then
 fi
 
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-mkdir -p "$work"/tree/{bin,dev,proc,sys,modules,lower,upper,new}
+mkdir -p "$work"/tree/{bin,dev,proc,sys,modules,lower,upper,new,units}
 cp "$kernel/bin/busybox" "$work/tree/bin/"
 cp "$kernel"/modules/*.ko "$work/tree/modules/"
 cat >"$work/tree/init" <<INIT
@@ -44,15 +45,18 @@ for name in $modules; do insmod /modules/\$name.ko; done
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=262144,cache=loose files /lower
 mount -t tmpfs t /upper; mkdir /upper/upper /upper/work
 mount -t overlay -o lowerdir=/lower,upperdir=/upper/upper,workdir=/upper/work o /new
+mkdir -p /new/dev/shm; mount -t tmpfs t /new/tmp; cp /inside /new/inside; cp /units/* /new/etc/systemd/system/
 for each in dev proc sys; do mount --move /\$each /new/\$each; done
-mount -t cgroup2 c /new/sys/fs/cgroup; mount -t tmpfs t /new/tmp; mkdir -p /new/dev/shm; mount -t tmpfs t /new/dev/shm
-cp /inside /new/tmp/inside
-chroot /new /bin/bash /tmp/inside
-echo o >/new/proc/sysrq-trigger; sleep 60
+mount -t tmpfs t /new/dev/shm
+# Processes below a chroot get no user namespaces, so the new root takes the place of this one.
+exec switch_root /new /lib/systemd/systemd --system --unit=inside.target
 INIT
 { echo "cd $(printf %q "$project"); export HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin"
   echo "$(printf '%q ' .venv/bin/python -P -m pytest -q --color=no -p no:cacheprovider --timeout=900 "$@")"
-  echo 'echo "pytest ended with $?"'; } >"$work/tree/inside"
+  echo 'echo "pytest ended with $?"; echo o >/proc/sysrq-trigger; sleep 60'; } >"$work/tree/inside"
+printf '[Unit]\nDefaultDependencies=no\nRequires=inside.service\n' >"$work/tree/units/inside.target"
+printf '%s\n' '[Unit]' DefaultDependencies=no '[Service]' Type=exec 'ExecStart=/bin/bash /inside' StandardOutput=tty \
+  StandardError=inherit TTYPath=/dev/ttyS0 >"$work/tree/units/inside.service"
 chmod +x "$work/tree/init"
 (cd "$work/tree" && find . | cpio -o -H newc 2>/dev/null | gzip -1) >"$work/initrd"
 # Wheels want more than the oldest processors have.

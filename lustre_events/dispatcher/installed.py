@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 from lustre_events.catalog.catalog import Found
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 BUILT_IN = (STAT_IDENTITY, HEAL_IDENTITY, SCAN_IDENTITY)
 LOOK_NS = 2 * SECOND_NS
 """How often rules and extractors are looked at for changes."""
+LOOK_SHARE = 20
+"""A look that takes long, as where users change much all the time, takes this part of the time at most."""
 
 
 class Installed:
@@ -38,8 +41,11 @@ class Installed:
         endpoints: Mapping[str, Endpoint],
         *,
         now_ns: int,
+        stopwatch: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Take the adapters. `look` returns rules and extractors where they have changed since its last call."""
+        self._stopwatch = stopwatch
+        self._wait_ns = LOOK_NS
         self._look = look
         self._registry = registry
         self._planner = planner
@@ -52,10 +58,12 @@ class Installed:
 
     def follow(self, now_ns: int) -> None:
         """Take what has changed, if it is time to look."""
-        if now_ns - self._looked_ns < LOOK_NS:
+        if now_ns - self._looked_ns < self._wait_ns:
             return
-        self._looked_ns = now_ns
+        begun = self._stopwatch()
         found = self._look()
+        took_ns = self._stopwatch() - begun
+        self._looked_ns, self._wait_ns = now_ns + took_ns, max(LOOK_NS, LOOK_SHARE * took_ns)
         if found is None:
             return
         self.problems = found.problems

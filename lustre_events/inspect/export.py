@@ -19,7 +19,8 @@ ROWS_AT_ONCE = 1_000
 """Rows that become columns together."""
 ROWS_OF_GROUP = 20_000
 """Rows of a row group of Parquet; as columns they need little memory."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for the beginning of one; with some languages also the wide forms of the four signs."""
 
 
 def write(hits: Iterable[Hit], kind: str, file: BinaryIO) -> int:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from lustre_events.catalog import manifest, template
 from lustre_events.catalog.catalog import Found
 from lustre_events.config.settings import DispatcherSettings
+from lustre_events.dispatcher.installed import Installed
 from lustre_events.domain.namespace import OrderKey
+from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.index.interface import Identity
@@ -173,3 +176,21 @@ def test_rules_that_change_are_followed(rigs: list[Rig], tmp_path: Path) -> None
     assert [job.items[0].fid for job in rig.queue.take("other")] == [fid_of(2)]
     assert rig.select("SELECT name FROM extractor WHERE name = 'new'") == ["new"]
     assert rig.streams.state()["problems"] == '["oh"]'
+
+
+def test_looks_at_what_is_installed_leave_time_for_work() -> None:
+    """However much users change, and all the time, looks that take 3 s each come once a minute."""
+    looks: list[int] = []
+    passed = 0
+
+    def look() -> None:
+        nonlocal passed
+        passed += 3 * SECOND_NS
+        looks.append(now)
+
+    nobody = cast("Any", SimpleNamespace(rules=Rules()))
+    installed = Installed(look, nobody, nobody, nobody, {}, now_ns=0, stopwatch=lambda: passed)
+    for now in range(130):
+        installed.follow(now * SECOND_NS)
+
+    assert looks == [2, 65, 128]

@@ -395,17 +395,38 @@ def test_a_user_that_was_never_registered_is_not_yet_wrong(tmp_path: Path) -> No
 
 
 def test_a_setuid_starter_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a runtime has one, doctor names it and how to go without; a file without that bit is none."""
+    """Where a runtime has one, doctor names it and how to go without; what has neither the bit nor leave is none."""
+    conf = tmp_path / "apptainer.conf"
     program = tmp_path / "apptainer"
-    program.write_text(f"#!/bin/sh\n[ $1 = --version ] && echo apptainer version 1 || echo {tmp_path}/libexec\n")
+    program.write_text(
+        "#!/bin/sh\n[ $1 = --version ] && exec echo apptainer version 1\n"
+        f"echo LIBEXECDIR={tmp_path}/libexec\necho APPTAINER_CONF_FILE={conf}\n"
+    )
     program.chmod(0o755)
     starter = tmp_path / "libexec" / "apptainer" / "bin" / "starter-suid"
     starter.parent.mkdir(parents=True)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     said = []
-    for mode in (None, 0o755, 0o4755):
+    for mode, allows in ((None, ""), (0o755, ""), (0o4755, ""), (0o4755, "yes"), (0o4755, "no")):
         if mode is not None:
             starter.touch()
             starter.chmod(mode)
+        if allows:
+            conf.write_text(f"# allow setuid = no\nallow setuid = {allows}\n")
         said.append([(each.level, str(starter) in each.text) for each in node.runtime("apptainer")])
-    assert said == [[("ok", False)], [("ok", False)], [("ok", False), ("warning", True)]]
+    quiet, warned = [("ok", False)], [("ok", False), ("warning", True)]
+    assert said == [quiet, quiet, warned, warned, quiet]
+
+
+def test_a_setuid_starter_is_found_by_either_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called singularity may be Apptainer, whose starter lies in a folder of its own name."""
+    program = tmp_path / "singularity"
+    program.write_text(f"#!/bin/sh\necho LIBEXECDIR={tmp_path}\n")
+    program.chmod(0o755)
+    starter = tmp_path / "apptainer" / "bin" / "starter-suid"
+    starter.parent.mkdir(parents=True)
+    starter.touch()
+    starter.chmod(0o4755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert [each.level for each in node.runtime("apptainer")] == ["ok", "warning"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -44,13 +45,27 @@ def runtime(kind: str) -> Iterator[Finding]:
 def _setuid(program: Path) -> Iterator[Finding]:
     """Look whether the runtime has a setuid starter: all users of the node may try to become root by it."""
     try:
-        said = subprocesses.run([str(program), "buildcfg", "LIBEXECDIR"], VERSION_SECONDS)
-        starter = Path(os.fsdecode(said.stdout).strip().rpartition("=")[2]) / program.name / "bin" / "starter-suid"
-        if said.returncode == 0 and starter.stat().st_mode & stat.S_ISUID:
-            yield warning("runtime", f"{starter} is setuid; extractors do without it, and every user may try it",
-                          "dnf remove apptainer-suid, or set allow setuid = no in apptainer.conf")  # fmt: skip
+        said = subprocesses.run([str(program), "buildcfg"], VERSION_SECONDS)
     except (OSError, subprocess.SubprocessError):
-        return  # there is none
+        return
+    built = dict(line.partition("=")[::2] for line in os.fsdecode(said.stdout).splitlines())
+    if _denies_setuid(built.get("APPTAINER_CONF_FILE") or built.get("SINGULARITY_CONF_FILE", "")):
+        return
+    for name in ("apptainer", "singularity"):  # the one may be a link to the other
+        starter = Path(built.get("LIBEXECDIR", "/"), name, "bin", "starter-suid")
+        with contextlib.suppress(OSError):  # there is none
+            if starter.stat().st_mode & stat.S_ISUID:
+                yield warning("runtime", f"{starter} is setuid; extractors do without it, and every user may try it",
+                              "dnf remove apptainer-suid, or set allow setuid = no in apptainer.conf")  # fmt: skip
+
+
+def _denies_setuid(conf: str) -> bool:
+    """Whether the runtime's own settings forbid to use such a starter, which then refuses."""
+    try:
+        lines = Path(conf).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    return any(line.split() == ["allow", "setuid", "=", "no"] for line in lines)
 
 
 def libraries(endpoints: Mapping[str, Endpoint]) -> Iterator[Finding]:
