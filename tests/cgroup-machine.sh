@@ -5,8 +5,8 @@
 #   tests/cgroup-machine.sh [PYTEST ARGUMENT...]     default: tests/integration/test_cgroups.py
 #
 # The machine sees this one's files, and writes into its own memory only; it has no network. It runs on Debian 12, as
-# root, with qemu-system-x86, systemd and cpio; kernel and busybox are taken once from the mirror in this machine's apt sources
-# into LUSTRE_EVENTS_KERNEL, by default ~/.cache/lustre-events/kernel. 2 minutes on 2 quiet cores.
+# root, with qemu-system-x86, systemd and cpio; kernel and busybox are taken once from the mirror in this machine's apt
+# sources into LUSTRE_EVENTS_KERNEL, by default ~/.cache/lustre-events/kernel. 5 minutes on 2 quiet cores.
 set -euo pipefail
 project=$(cd "$(dirname "$0")/.." && pwd)
 kernel=${LUSTRE_EVENTS_KERNEL:-${XDG_CACHE_HOME:-$HOME/.cache}/lustre-events/kernel}
@@ -39,15 +39,15 @@ cp "$kernel/bin/busybox" "$work/tree/bin/"
 cp "$kernel"/modules/*.ko "$work/tree/modules/"
 cat >"$work/tree/init" <<INIT
 #!/bin/busybox sh
-PATH=/bin; busybox --install -s /bin
+PATH=/bin; /bin/busybox --install -s /bin
 mount -t proc p /proc; mount -t sysfs s /sys; mount -t devtmpfs d /dev
 for name in $modules; do insmod /modules/\$name.ko; done
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=262144,cache=loose files /lower
 mount -t tmpfs t /upper; mkdir /upper/upper /upper/work
 mount -t overlay -o lowerdir=/lower,upperdir=/upper/upper,workdir=/upper/work o /new
-mkdir -p /new/dev/shm; mount -t tmpfs t /new/tmp; cp /inside /new/inside; cp /units/* /new/etc/systemd/system/
+rm -f /new/.dockerenv; mount -t tmpfs t /new/tmp; cp /inside /new/inside; cp /units/* /new/etc/systemd/system/
 for each in dev proc sys; do mount --move /\$each /new/\$each; done
-mount -t tmpfs t /new/dev/shm
+mkdir -p /new/dev/shm; mount -t tmpfs t /new/dev/shm
 # Processes below a chroot get no user namespaces, so the new root takes the place of this one.
 exec switch_root /new /lib/systemd/systemd --system --unit=inside.target
 INIT

@@ -16,9 +16,15 @@ from typing import Any
 
 import pytest
 
+from lustre_events.sources.local_fid import fid_of_fd
+from tests.support.service.hostile import FIRST_THEN, HELD, MAPPED, PRELUDE
+from tests.support.service.images import REPOSITORY, write_extractor, write_file
 from tests.support.waiting import wait_for
 from workers import cgroups, child
 from workers.child import NO_SESSION, Bounds, keeper
+from workers.container import ContainerRuntime
+from workers.files import Files
+from workers.privileges import account_for
 
 LIMIT = 64 << 20
 BOUNDS = Bounds(60, 1_000, 100_000, LIMIT)
@@ -176,3 +182,102 @@ def test_what_nobody_handed_on_is_left_alone(unit: Path) -> None:
 
     assert as_worker(unit, work) == [False, True]
     assert [*unit.glob("*/")] == []
+
+
+@pytest.mark.apptainer
+def test_a_container_that_the_kernel_ends_has_held_too_much(
+    unit: Path, base_image: Path, open_folder: Path
+) -> None:
+    """Where a container's cgroup runs out, its file fails for its memory, and what was answered before counts."""
+    limits = "seconds = 600\nmemory_bytes = 200_000_000"
+    made = write_extractor(open_folder / "extractors", "hoards", PRELUDE + FIRST_THEN + MAPPED, limits=limits)
+    items = [write_file(open_folder / "files", b"%d.csv" % number, b"x") for number in range(2)]
+
+    def work() -> list[Any]:
+        assert cgroups.settle()
+        files = Files(os.fsencode(open_folder / "files"), fid_of_fd)
+        with contextlib.ExitStack() as stack:
+            opened = [stack.enter_context(one) for item in items if (one := files.open(item))]
+            found = ContainerRuntime(base_image, account_for("nobody")).run(made, opened, 600)
+        return [[each.status, each.document, each.error] for each in found]
+
+    first, second = as_worker(unit, work)
+
+    assert first == ["ok", {"good": 1}, ""]
+    assert second == ["failed", {}, f"no answer: the extractor was {HELD}"]
+    assert [each.name for each in unit.glob("*/")] == ["worker"]
+
+
+WORKER = """
+import os, subprocess, sys, time
+from pathlib import Path
+from lustre_events.node.systemd import Notifier
+from workers import cgroups
+from workers.child import keeper
+assert cgroups.settle()
+folder = Path(sys.argv[1]) / f"run-{os.getpid()}"
+with keeper(folder) as tell, cgroups.of_run(folder.name, 64 << 20, 10) as group:
+    folder.mkdir()
+    with group.inside():
+        run = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    tell(run.pid)
+    Notifier().beat("a run is inside")
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[str]:
+    """The shipped unit of a worker, with a run inside, where systemd is process 1."""
+    if not Path("/run/systemd/system").exists() or not (cgroups.MOUNT / "cgroup.controllers").exists():
+        pytest.skip("systemd is not process 1 here, with cgroup v2; make cgroups boots a machine where it is")
+    (tmp_path / "worker.py").write_text(WORKER)
+    shipped = (REPOSITORY / "deploy" / "systemd" / "lustre-events-worker@.service").read_text()
+    _, _, section = shipped.partition("[Service]")
+    lines = [line for line in section.partition("[Install]")[0].splitlines() if not line.startswith("ExecStart=")]
+    command = f"ExecStart={sys.executable} -P {tmp_path}/worker.py {tmp_path}"
+    name = "le-restarted.service"
+    unit = Path("/run/systemd/system", name)
+    unit.write_text("\n".join(["[Unit]", "DefaultDependencies=no", "[Service]", command, *lines, ""]))
+    systemctl("daemon-reload")
+    systemctl("start", name)
+    yield name
+    systemctl("stop", name)
+    unit.unlink()
+    systemctl("daemon-reload")
+
+
+def systemctl(*words: str) -> str:
+    """Tell systemd to do something; return what it says."""
+    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def inside(name: str) -> dict[str, list[int]]:
+    """Return the processes in each cgroup of a unit, by its name; that of the unit has none."""
+    group = cgroups.MOUNT / systemctl("show", "--value", "-p", "ControlGroup", name).lstrip("/")
+    found = {each.name: (each / "cgroup.procs").read_text().split() for each in group.glob("*/")}
+    assert (group / "cgroup.procs").read_text() == ""
+    return {each: list(map(int, pids)) for each, pids in found.items()}
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+def test_a_unit_that_is_restarted_while_a_run_is_inside_begins_anew(service: str, how: str) -> None:
+    """Nothing of the old run is left, neither processes nor cgroups, and the new worker makes runs as before."""
+    before = inside(service)
+    main = int(systemctl("show", "--value", "-p", "MainPID", service))
+    assert {*before} == {"worker", f"run-{main}"}
+
+    if how == "restart":
+        systemctl("restart", service)
+    else:
+        os.kill(main, signal.SIGKILL)
+        wait_for(lambda: systemctl("show", "--value", "-p", "MainPID", service) not in {"0", str(main)}, 120)
+        wait_for(lambda: systemctl("show", "--value", "-p", "ActiveState", service) == "active", 120)
+
+    after = inside(service)
+    again = int(systemctl("show", "--value", "-p", "MainPID", service))
+    assert {*after} == {"worker", f"run-{again}"}
+    assert again != main
+    assert [pid for pids in before.values() for pid in pids if Path(f"/proc/{pid}").exists()] == []

@@ -62,12 +62,16 @@ def test_a_sealed_job_is_opened_by_its_pool() -> None:
     assert LAB.opened(LAB.sealed(JOB, NOW), NOW) == JOB
 
 
+ELSEWHERE = {"pool": "lab", "until_ns": NOW + SECOND_NS, "job": encode_job(JOB)}
 REFUSED: dict[str, Any] = {
     "not sealed": encode_job(JOB),
     "made up": {"sealed": base64.b64encode(b"x" * 100).decode()},
     "of another key": PoolSeal("lab", Seal(b"o" * 32)).sealed(JOB, NOW),
     "of another pool with the same key": PoolSeal("clinic", Seal(b"l" * 32)).sealed(JOB, NOW),
     "something else that the key has sealed": {"sealed": base64.b64encode(Seal(b"l" * 32).sealed(b"{}")).decode()},
+    "the same words that the key has sealed for another end": {
+        "sealed": base64.b64encode(Seal(b"l" * 32).sealed(msgspec.json.encode(ELSEWHERE))).decode()
+    },
     "no text": {"sealed": 5},
     "no object": [1],
     "nothing": None,
