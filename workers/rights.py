@@ -9,7 +9,7 @@
     a user's      a user's own    (any)                  the worker's user, if it is that user's
 
 The uid is that of the file that was opened (fstat), never one that came through Redis, and neither it nor that of a
-user's own extractor may be below `min_uid`.
+user's own extractor may be below `min_uid`, or have root's group for its own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ExtractorRefused
 from workers import approvals
 from workers.privileges import Account, account_named, account_of
+
+_OF_ROOT = "who has root's group, so nothing runs as that user; give the user a group with: usermod -g"
 
 
 class OwnerRefused(ExtractorRefused):
@@ -78,9 +80,12 @@ class Rights:
         if uid < self.min_uid:
             raise OwnerRefused(f"it belongs to uid {uid}, which is below [worker] min_uid = {self.min_uid}")
         try:
-            return self.by_uid(uid)
+            account = self.by_uid(uid)
         except KeyError as exc:
             raise OwnerRefused(f"it belongs to uid {uid}, which is not a user on this node") from exc
+        if account.gid == 0:
+            raise OwnerRefused(f"it belongs to {account.name}, {_OF_ROOT}")
+        return account
 
     def _user(self, manifest: Manifest) -> Account | None:
         try:
@@ -94,10 +99,12 @@ class Rights:
                 f"{manifest.identity} runs as {manifest.owner} only, and this worker is not root, so it stays uid "
                 f"{self.own_uid}; run a worker as root, or as {manifest.owner}"
             )
-        if account.uid < self.min_uid or account.gid == 0:
+        if account.uid < self.min_uid:
             raise ExtractorRefused(
                 f"{manifest.identity}: uid {account.uid} of {manifest.owner} is below min_uid = {self.min_uid}"
             )
+        if account.gid == 0:
+            raise ExtractorRefused(f"{manifest.identity} belongs to {account.name}, {_OF_ROOT}")
         return account
 
     def said_at_start(self, manifests: Iterable[Manifest]) -> list[str]:

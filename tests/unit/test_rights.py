@@ -160,7 +160,17 @@ def test_approvals_that_others_could_write_do_not_count(tmp_path: Path) -> None:
         approvals.read(path)
 
 
-def test_group_of_root_is_nobodys() -> None:
-    """An account has all groups of its user but root's."""
+WHEEL = Account("wheel", 1002, 0)
+
+
+def test_group_of_root_is_nobodys(site: Manifest, adas: Manifest) -> None:
+    """An account has all groups of its user but root's, and who has that one first is refused, whatever runs."""
+    rights = replace(as_owner(ROOT, site), by_uid=lambda _: WHEEL, by_name=lambda _: WHEEL)
+    with pytest.raises(OwnerRefused, match="root's group"):
+        rights.account_for(site, IMAGE, WHEEL.uid)
+    with pytest.raises(OwnerRefused, match="root's group"):
+        rights.owner(WHEEL.uid)
+    with pytest.raises(ExtractorRefused, match="root's group"):
+        rights.account_for(replace(adas, owner=WHEEL.name), IMAGE, WHEEL.uid)
     assert 0 not in account_named("root").groups
     assert account_of(account_named("nobody").uid).name == "nobody"

@@ -180,6 +180,21 @@ def test_what_is_lost_before_it_goes_out_is_cancelled(make: MakeRig, lost: str) 
     assert (rig.take(), rig.states()) == ([], {"cancelled": 1})
 
 
+def test_what_may_have_become_private_is_not_told_before_somebody_has_looked(make: MakeRig) -> None:
+    """Behind the record of a chmod nothing goes out by what was open before; what `stat` finds then decides."""
+    rig = make(own_rules_of(own("content")))
+    rig.ask("hold_action", name="beamline")
+    happen(rig, {DIR: ROOT, 1: MINE}, b.mkdir(fid=DIR, name=b"d"), b.create(fid=1, parent=DIR, name=b"a"))
+    jobs = rig.play(b.sattr(fid=DIR))
+    rig.ask("release_action", name="beamline")
+    rig.settle()
+    assert (rig.take(), rig.states()) == ([], {"waiting": 1})
+    rig.answer(jobs, "ok", document=CLOSED)
+    rig.pass_seconds(10)
+    rig.settle()
+    assert (rig.take(), rig.states()) == ([], {"cancelled": 1})
+
+
 def test_a_users_query_is_asked_as_that_user(make: MakeRig) -> None:
     """The query of a user's rule finds what that user may find; one that cannot be asked holds that rule alone."""
     rig = make(own_rules_of(own("document", more='query = "rows:>1"')))
