@@ -281,6 +281,19 @@ def test_keys_that_nothing_has_are_freed(three_keys_each: Rig) -> None:
     ]
 
 
+def test_a_key_that_was_freed_is_made_anew(three_keys_each: Rig) -> None:
+    """What the writer remembers of a key ends with the key: the next document with it is found."""
+    rig = three_keys_each
+    write(rig, 1, 1, {"a": 1, "kept": 1})
+    write(rig, 2, 1, {"kept": 1})
+    with rig.writer.transaction() as transaction:
+        transaction.remove_objects([fid_of(1)])
+        transaction.free_keys(0, 100)
+    write(rig, 3, 1, {"a": 2})
+    found = "SELECT value FROM number JOIN key ON key.id = number.key WHERE name = 'a'"
+    assert list(map(int, rig.select(found))) == [2]
+
+
 def test_a_key_that_comes_later_finds_a_document_when_it_is_written_again(three_keys_each: Rig) -> None:
     """What had no room in one owner's document, and then was made for another, is found from the next write on."""
     rig = three_keys_each
