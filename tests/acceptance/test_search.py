@@ -102,7 +102,23 @@ def test_report_sums_up_what_is_there(index: str) -> None:
 
 def test_no_cell_of_csv_is_a_formula(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """What a spreadsheet would compute gets an apostrophe in front; all else stays as it is."""
-    values = ["=cmd()", "+1+1", "-x", "@SUM(A1)", "\t=1", "a=b", "-5", "+1.5e3", "'x", "", None, -7, "\n=1", "\uff1dcmd()", "\uff20a"]
+    values = [
+        "=cmd()",
+        "+1+1",
+        "-x",
+        "@SUM(A1)",
+        "\t=1",
+        "a=b",
+        "-5",
+        "+1.5e3",
+        "'x",
+        "",
+        None,
+        -7,
+        "\n=1",
+        "\uff1dcmd()",
+        "\uff20a",
+    ]
     print_csv(("value",), ([value] for value in values))
     rows = [row[0] if row else "" for row in csv.reader(io.StringIO(capsysbinary.readouterr().out.decode()))]
     assert rows == [
