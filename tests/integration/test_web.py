@@ -348,6 +348,10 @@ def test_a_proxy_s_header_is_believed_from_the_proxy_only(console: Console) -> N
     refused = client.get("/?q=type:f", headers=named, environ_base={"REMOTE_ADDR": "192.0.2.7"})
     assert refused.status_code == 401
     assert client.get("/?q=type:f").status_code == 401
+    console.login = Login(None, "X-Remote-User", ("127.0.0.1",))
+    for secret in ({}, {"X-Lustre-Events-Proxy": ""}):
+        asked = console.app().test_client().get("/?q=type:f", headers={"X-Remote-User": OTHER, **secret})
+        assert asked.status_code == 401, "without a secret of its own the console believes nobody"
 
 
 def test_login_by_pam_needs_its_module() -> None:

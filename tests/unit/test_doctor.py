@@ -395,7 +395,7 @@ def test_a_user_that_was_never_registered_is_not_yet_wrong(tmp_path: Path) -> No
 
 
 def test_a_setuid_starter_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a runtime has one, doctor names it and how to go without; what has neither the bit nor leave is none."""
+    """Where a runtime has one, doctor names it and how to go without; without its bit, or leave, it is none."""
     conf = tmp_path / "apptainer.conf"
     program = tmp_path / "apptainer"
     program.write_text(
