@@ -60,7 +60,7 @@ printf '%s\n' '[Unit]' DefaultDependencies=no '[Service]' Type=exec 'ExecStart=/
 chmod +x "$work/tree/init"
 (cd "$work/tree" && find . | cpio -o -H newc 2>/dev/null | gzip -1) >"$work/initrd"
 # Wheels want more than the oldest processors have.
-timeout 1200 qemu-system-x86_64 -machine q35 -accel tcg -cpu qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm \
+timeout 2400 qemu-system-x86_64 -machine q35 -accel tcg -cpu qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm \
   -m 2048 -smp 1 -display none -monitor none -serial stdio -no-reboot -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
   -append "console=ttyS0 quiet rdinit=/init panic=-1 cgroup_no_v1=all" \
   -virtfs "local,path=/,mount_tag=files,security_model=none,readonly=on,multidevs=remap" </dev/null | tee "$work/said"

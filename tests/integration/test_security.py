@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis
+from werkzeug.security import generate_password_hash
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.rules.conditions import File
@@ -34,7 +35,7 @@ from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
 from lustre_events.streams.connection import connect
 from lustre_events.streams.results import ID_BYTES, PUT_BYTES, READ_BYTES, RedisResults
-from lustre_events.web.login import Login, Patience, users_of
+from lustre_events.web.login import Login, Patience, by_file, users_of
 from lustre_events.web.wiring import _secret
 from tests.support.servers.roles import found
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
@@ -267,6 +268,19 @@ def test_a_name_that_was_made_up_takes_no_room() -> None:
     finally:
         tracemalloc.stop()
     assert [patience.admits(long + "1") for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_who_is_no_user_costs_as_much_as_a_wrong_password(tmp_path: Path) -> None:
+    """Nobody learns from the time of an answer who exists: a password is looked at for everybody."""
+    (tmp_path / "users").write_text(f"alice:{generate_password_hash('right')}\n")
+    (tmp_path / "users").chmod(0o640)
+    check = by_file(tmp_path / "users")
+    took = {}
+    for user in ("alice", "nobody-at-all"):
+        begun = time.process_time()
+        assert [check(user, "wrong") for _ in range(3)] == [False] * 3
+        took[user] = time.process_time() - begun
+    assert took["nobody-at-all"] > took["alice"] / 3
 
 
 def test_the_console_refuses_further_guesses(console: Console) -> None:
