@@ -30,7 +30,7 @@ if [ "$goal" = test ]; then
   want chromium chromium; want chromedriver chromium-driver
   want systemd-analyze systemd; want systemd-nspawn systemd-container; want git git; want promtool prometheus; want rpmbuild rpm; want cpio cpio; want openssl openssl; want file file; want bsdtar libarchive-tools
   want munged munge; want slurmctld slurmctld; want slurmd slurmd; want sbatch slurm-client; want nats-server nats-server
-  want rsync rsync; want rclone rclone
+  want slurmdbd slurmdbd; want mariadbd mariadb-server-core; want rsync rsync; want rclone rclone
 fi
 if command -v python3 >/dev/null; then python3 -I -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 else packages+=(python3-venv); fi

@@ -1,4 +1,7 @@
-"""A Slurm of one node for tests, without systemd: munged, slurmctld and slurmd, ended by their process ids."""
+"""A Slurm of one node for tests, without systemd: munged, slurmctld and slurmd, ended by their process ids.
+
+With `accounting` slurmdbd over MariaDB, too, which can be stopped and started meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.need import missing, need
+from tests.support.servers.accounting import Accounting
 
 CONFIGURATION = """
 ClusterName=test
@@ -48,13 +52,32 @@ class Cluster:
     environment: dict[str, str]
     commands: list[list[str]]
     running: list[subprocess.Popen[bytes]]
+    accounting: Accounting | None = None
 
     def start(self, number: int) -> None:
         """Start munged (0), slurmctld (1) or slurmd (2)."""
         with (self.folder / f"log.{number}").open("ab") as log:
             environment = {**os.environ, **self.environment}
             process = subprocess.Popen(self.commands[number], stdout=log, stderr=log, env=environment)
-        self.running[number:] = [process, *self.running[number + 1 :]]
+        self.running[number : number + 1] = [process]
+
+    def kill(self, number: int) -> None:
+        """Kill munged, slurmctld or slurmd, and start it again."""
+        self.running[number].kill()
+        self.running[number].wait(20)
+        self.start(number)
+
+    def account(self) -> Accounting:
+        """Let the cluster have accounting from now on, and return it; before, it has none."""
+        if self.accounting is None:
+            made = Accounting(self.folder, self.environment, free_ports(2))
+            made.begin()
+            with (self.folder / "slurm.conf").open("a") as file:
+                file.write(made.of_cluster)
+            self.accounting = made
+            self.restart_controller()
+            made.until_registered()
+        return self.accounting
 
     def restart_controller(self, *, saves: bool = True) -> None:
         """End slurmctld, and start it again; unless it `saves` its state, it forgets what it learned last."""
@@ -76,8 +99,8 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    """Run the node, and yield it when it takes jobs."""
+def cluster(folder: Path, more: str = "") -> Iterator[Cluster]:
+    """Run the node, with `more` lines of configuration, and yield it when it takes jobs."""
     programs = {name: need(name) for name in ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo")}
     if os.geteuid() != 0:
         missing("slurmd must be started by root")
@@ -88,7 +111,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     key.chmod(0o400)
     configuration = folder / "slurm.conf"
     host = socket.gethostname().partition(".")[0]
-    configuration.write_text(CONFIGURATION.format(host=host, folder=folder, ports=free_ports(2)))
+    configuration.write_text(CONFIGURATION.format(host=host, folder=folder, ports=free_ports(2)) + more)
     environment = {"SLURM_CONF": str(configuration)}
     munge = [f"--{option}={folder}/munge/{option}" for option in ("key-file", "pid-file", "log-file", "seed-file")]
     key.rename(folder / "munge" / "key-file")
@@ -108,6 +131,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             time.sleep(0.1)
         yield found
     finally:
+        if found.accounting is not None:
+            found.accounting.end()
         for process in reversed(found.running):
             process.terminate()
             process.wait(20)
