@@ -162,6 +162,8 @@ class SlurmJobs:
         self, event: Parcel, order: JobOrder, script: str, file: OpenFile, jobs: Sequence[JobRow]
     ) -> Attempt:
         uid = file.uid
+        if order.author not in {None, uid}:
+            return Attempt(REFUSED, error=f"it belongs to uid {uid}, and the rule to uid {order.author}")
         account = self.rights.owner(uid)
         known = [row.job for row in jobs if row.uid == uid]
         if known:

@@ -13,7 +13,7 @@ from typing import Any
 from lustre_events.actions.guards import Window
 from lustre_events.domain.action_run import DEAD, DONE, HELD, SETTLING, Run
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules.containers import is_own
+from lustre_events.domain.rules.file_workers import tells_author
 
 KEPT = 500
 """Times of one rule: its last runs that are done."""
@@ -80,4 +80,6 @@ class RuleFigures:
     @staticmethod
     def _failed(known: _Rule, run: Run, time_ns: int) -> None:
         known.error, known.error_ns, known.status = run.error, time_ns, run.status
-        known.ours = is_own(run.rule, run.endpoint) or run.state == HELD or (run.state == DEAD and not run.attempts)
+        known.ours = (
+            tells_author(run.rule, run.endpoint) or run.state == HELD or (run.state == DEAD and not run.attempts)
+        )

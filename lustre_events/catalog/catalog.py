@@ -128,12 +128,13 @@ class Catalog:
         """Return what rules of actions may name, what is granted, and what is wrong with users' own actions."""
         endpoints, grants = read_endpoints_and_grants(self._places.endpoints)
         installed = action_folders.load_all(self._places.actions)
-        _check_granted(grants, installed, self._places)
+        scripts = batch_scripts.endpoints(self._places.scripts)
+        _check_granted(grants, installed, scripts, self._places)
         own, wrong = action_folders.load_users(self._places.user_actions)
         installed |= own
         endpoints |= {each.name: each for each in map(_file_workers, installed.values())}
         endpoints = _of_rules(endpoints, transfers_on=self._places.transfers)
-        endpoints |= batch_scripts.endpoints(self._places.scripts)
+        endpoints |= scripts
         folders = {name: each.read_with for name, each in installed.items()}
         names = ActionNames(
             self._places.kinds, endpoints, self._places.check_query, None, folders, self._places.of_workers
@@ -174,11 +175,19 @@ def _file_workers(action: action_folders.ContainerAction) -> Endpoint:
     return containers.endpoint(action.manifest.identity, action_folders.seconds_of(action.manifest), at_once)
 
 
-def _check_granted(grants: Sequence[Grant], installed: Collection[str], places: Places) -> None:
+def _check_granted(
+    grants: Sequence[Grant], installed: Collection[str], scripts: Collection[str], places: Places
+) -> None:
     for name in {name for grant in grants for name in grant.actions} - {*installed}:
         raise ConfigError(
             f"{places.endpoints}: a grant has the action {name!r}, which is none{nearest(name, installed)}; name"
             " one of [actions] folders"
+        )
+    there = [batch_scripts.script_of(each) for each in scripts]
+    for name in {name for grant in grants for name in grant.slurm.scripts} - {*there}:
+        raise ConfigError(
+            f"{places.endpoints}: a grant has the job script {name!r}, which is none{nearest(name, there)}; name"
+            " one of [actions] slurm_scripts"
         )
 
 

@@ -28,7 +28,7 @@ from lustre_events.dispatcher.run_views import as_seen_now
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import UserView, Viewers
-from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Run
+from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Run, RunsWanted
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules, user_of
@@ -134,6 +134,7 @@ class ActionRuns:
             left * rule.batch,
             self._room_of(rule.author, turn.now_ns),
             self._containers_left(rule),
+            self._jobs_left(turn, rule),
         )
         room = min(rates)
         judged = _judged(rule.name, endpoint.name)
@@ -155,6 +156,26 @@ class ActionRuns:
             each for each in self._out.values() if action_of(each.endpoint) and user_of(each.rule) == author.name
         ]
         return max(0, author.allowance.containers - len(out))
+
+    def _jobs_left(self, turn: Turn, rule: ActionRule) -> int:
+        """Return how many jobs of a user's rules may be submitted beside those that go on.
+
+        Jobs of rules that are gone, or do something else by now, go on as well.
+        """
+        author = rule.author
+        if author is None or not rule.submits:
+            return AT_ONCE
+        most = author.allowance.jobs.jobs
+        names = [name for name in turn.transaction.rules_with_runs(SENT) if user_of(name) == author.name]
+        return max(0, most - sum(self._jobs_of(turn, name, most) for name in names))
+
+    def _jobs_of(self, turn: Turn, name: str, most: int) -> int:
+        """Return how many runs of a rule have a job, or may have one soon, counted up to `most`."""
+        rule = self.rules.by_name.get(name)
+        if rule is not None and rule.submits:
+            return turn.transaction.count_runs(SENT, name, most)
+        runs = turn.transaction.find_runs(RunsWanted(rule=name, states=(SENT,)), most)
+        return sum(bool(batch_scripts.script_of(run.endpoint)) for run in runs)
 
     def _deliveries_left(self, endpoint: Endpoint, rule: ActionRule) -> int:
         # Twice as many as are sent at once: so the courier never waits for a step of the dispatcher. Users' own

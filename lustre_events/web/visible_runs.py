@@ -16,7 +16,7 @@ from typing import Any
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.action_run import DEAD, HELD
 from lustre_events.domain.rules.action_rules import user_of
-from lustre_events.domain.rules.containers import is_own
+from lustre_events.domain.rules.file_workers import tells_author
 from lustre_events.domain.triggers import DOCUMENT
 from lustre_events.index.search.hits import ObjectView
 from lustre_events.index.search.search import Search
@@ -76,7 +76,7 @@ def _seen(run: Mapping[str, Any], view: ObjectView | None, who: Onlooker) -> Run
 
 def _for_others(run: Mapping[str, Any], *, own: bool) -> dict[str, Any]:
     """Return what others than admins are told: of an own run where it goes, why nothing was sent, own words."""
-    theirs = is_own(run["rule"], run["endpoint"])
+    theirs = tells_author(run["rule"], run["endpoint"])
     ours = own and (theirs or run["state"] == HELD or (run["state"] == DEAD and not run["attempts"]))
     endpoint = run["endpoint"] if own else ""
     return {"error": run["error"] if ours else "", "endpoint": endpoint, "status": run["status"] if own else 0}

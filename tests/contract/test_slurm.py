@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -66,6 +68,33 @@ def test_a_job_runs_as_the_owner_and_gets_its_words_unchanged(site: SlurmSite) -
     assert (site.ran / key).read_bytes() == os.fsencode(f"{job}|{OWNER.uid}|{path}|$(id) `x`\n")
     assert {each.name for each in site.ran.iterdir()} == {key}
     assert sorted(each.name for each in site.tree.iterdir() if each.name[0] != "f") == ["ran"]
+
+
+@pytest.mark.parametrize("name", [b"--uid=0", b"--array=1-9", b"$(touch no)", b"a'b\n#SBATCH --uid=0"])
+def test_no_name_or_argument_becomes_an_option_of_sbatch(site: SlurmSite, name: bytes) -> None:
+    """Names of files and directories, and arguments of a rule, are words of the job, whatever they look like."""
+    key, folder = key_of(site, "words"), site.tree / os.fsdecode(name)
+    folder.mkdir()
+    shutil.move(site.tree / "f1", folder / "f1")
+    (folder / "ran").symlink_to(site.ran)
+    said = os.fsdecode(name).replace("\n", " ")
+    event = site.parcel(key, path=quote(name) + "/f1", arguments=(said,))
+    assert site.until(event, has_ended).outcome == OK
+    (uid, *words) = (site.ran / key).read_text().strip("\n").split("|")[1:]
+    assert (uid, words) == (str(OWNER.uid), [str(folder / "f1"), said])
+    assert {each.name for each in site.ran.iterdir()} == {key}
+
+
+def test_a_users_rule_submits_for_that_users_files_alone(site: SlurmSite) -> None:
+    """A file that is somebody else's by now has no job of the rule of who owned it before."""
+    event = site.parcel(key_of(site, "author"))
+    body = json.loads(event.body)
+    others = Parcel(event.run, event.key, json.dumps({**body, "author": OWNER.uid + 1}).encode())
+    found = site.attempt(others)
+    assert (found.outcome, "and the rule to uid" in found.error) == (REFUSED, True)
+    assert queue(f"--name=le-{event.key}") == ""
+    own = Parcel(event.run, event.key, json.dumps({**body, "author": OWNER.uid}).encode())
+    assert site.until(own, has_ended).outcome == OK
 
 
 def test_a_job_whose_submission_had_no_answer_is_found_by_its_name(site: SlurmSite) -> None:

@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from lustre_events.actions.kinds import slurm
 from lustre_events.actions.kinds.orders import read
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, REFUSED
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, REFUSED, STARTED
 from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.dispatcher.run_settling import ReadIndex
+from lustre_events.domain.action_run import SENT
+from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import USERS, ActionRules
 from lustre_events.domain.rules.containers import STAGING, staging_name
 from lustre_events.domain.rules.grants import OWN, Author
+from lustre_events.domain.rules.job_grants import JobGrant
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.interface import Facts, ObjectRow
@@ -467,6 +471,68 @@ def test_own_work_of_a_users_container_fires_nothing(make: MakeRig, more: str, o
     ]  # fmt: skip
     happen(rig, {1: MINE, 2: MINE, 100: ROOT, 101: ROOT}, *records)
     assert rig.take() == []
+
+
+JOB = '[[rule]]\nname = "{name}"\naction = "slurm"\nwith = {{ script = "reduce.sh" }}\n'
+MAY_SUBMIT = replace(ALICE, allowance=replace(ALICE.allowance, scripts={"reduce.sh": ()}, jobs=JobGrant(jobs=2)))
+
+
+def started(rig: ActionRig) -> int:
+    """Let every submission that is out have become a job, and return how many those were."""
+    found = [each for each in rig.take() if each.endpoint == "slurm:reduce.sh" and not each.events[0].handle]
+    rig.reply(found, STARTED, handle="7 1000 released 0", retry_after_ns=3_600 * SECOND_NS)
+    return len(found)
+
+
+def test_a_user_has_no_more_jobs_than_are_granted(make: MakeRig) -> None:
+    """Jobs of all rules of a user count together until they end, also those of a rule that is gone or renamed."""
+    one, two = JOB.format(name="one"), JOB.format(name="two")
+    rig = make(own_rules_of(one + two, MAY_SUBMIT))
+    happen(rig, dict.fromkeys(range(1, 6), MINE), *(b.create(fid=n, name=b"f%d" % n) for n in range(1, 6)))
+    assert sum(started(rig) for _ in range(5)) == 2
+    for text in (JOB.format(name="three"), TELL.replace('"tell"', '"one"') + JOB.format(name="four")):
+        rig.dispatcher._actions.follow(own_rules_of(text, MAY_SUBMIT), ENDPOINTS)
+        rig.pass_seconds(60)
+        happen(rig, {9: MINE}, b.create(fid=9, name=b"f9", time_ns=rig.now_ns))
+        assert started(rig) == 0
+    assert [run.rule for run in rig.runs() if run.state == SENT and run.handle] == ["alice/one"] * 2
+
+
+def test_a_job_is_submitted_when_another_one_has_ended(make: MakeRig) -> None:
+    """What the grant has no room for waits, and is submitted when there is room; none is lost."""
+    rig = make(own_rules_of(JOB.format(name="one"), MAY_SUBMIT))
+    happen(rig, dict.fromkeys(range(1, 6), MINE), *(b.create(fid=n, name=b"f%d" % n) for n in range(1, 6)))
+    most = 0
+    while rig.states() != {"done": 5}:
+        started(rig)
+        most = max(most, rig.states().get("sent", 0))
+        rig.pass_seconds(3_600)
+        rig.settle()
+        looks = [each for each in rig.take() if each.events[0].handle]
+        rig.reply(looks)
+    assert most == 2
+
+
+def test_a_users_job_is_for_the_users_own_file(make: MakeRig) -> None:
+    """A worker is told whose rule it is, so that it submits nothing for a file that is somebody else's by then."""
+    rig = make(own_rules_of(JOB.format(name="one"), MAY_SUBMIT))
+    happen(rig, {1: MINE, 2: HIS}, b.create(fid=1, name=b"a"), b.create(fid=2, name=b"b"))
+    (order,) = [slurm.read(event.body) for each in rig.take() for event in each.events]
+    assert (order.path, order.author) == ("/a", 1000)
+
+
+@pytest.mark.parametrize("outcome", [REFUSED, ENDPOINT])
+def test_what_slurm_says_of_the_users_job_is_told(make: MakeRig, outcome: str) -> None:
+    """What Slurm refuses holds that user's rule alone, and the user is told in its words."""
+    rig = make(own_rules_of(JOB.format(name="one"), MAY_SUBMIT), rules_of(JOB.format(name="one")))
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"a"))
+    users = {run.id for run in rig.runs() if run.rule == "alice/one"}
+    out = [each for each in rig.take() if each.events[0].run in users]
+    rig.reply(out, outcome, error="sbatch ended with 1: Invalid account")
+    (rule,) = rig.ask("own_rules", user="alice", uid=1000)["rules"]
+    assert rule["last_error"] == "sbatch ended with 1: Invalid account"
+    assert bool(rule["held"]) == (outcome == ENDPOINT)
+    assert [each["held"] for each in rig.ask("actions")["rules"] if each["rule"] == "one"] == [""]
 
 
 def test_found_is_what_the_dispatcher_follows() -> None:

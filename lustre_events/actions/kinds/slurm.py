@@ -35,12 +35,14 @@ class JobOrder(msgspec.Struct, frozen=True, gc=False):
     """What a file worker is told: the file (`path` is a hint, percent-encoded), arguments, options of sbatch.
 
     An argument that is a list has paths, percent-encoded from the mount point on, and becomes one for each of them.
+    `author`: the uid of the user whose own rule it is, who must own the file; None: the rule is the site's.
     """
 
     fid: str
     path: str
     arguments: list[str | list[str]]
     options: dict[str, str]
+    author: int | None = None
 
 
 def read_with(location: Location, table: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -81,6 +83,8 @@ def rendered(subject: Subject) -> bytes:
     order = {
         "fid": known["fid"], "path": path, "arguments": arguments, "options": subject.rule.settings["options"],
     }  # fmt: skip
+    if subject.rule.author is not None:
+        order["author"] = subject.rule.author.uid
     return json.dumps(order).encode()
 
 

@@ -128,8 +128,6 @@ def action_rule(
     _check_action(location, table, entry, on, known, action=action)
     _check_query(location, entry, on, known)
     complete = read_complete(location, table, on, author)
-    granted = _granted(location, action, entry, known)
-    conditions = _conditions(location, table, accounts, granted)
     body = table.get("body")
     if body is not None:
         _check_body(location.at("body"), body)
@@ -137,6 +135,8 @@ def action_rule(
     if not isinstance(given, dict):
         raise location.at("with").refusal("must be a table, e.g. { subject = '...' }")
     settings = read_with(location.at("with"), given)
+    granted = _granted(location, action, entry, settings, known)
+    conditions = _conditions(location, table, accounts, granted)
     return ActionRule(
         name=_full_name(name, author),
         on=on, types=frozenset(entry.types if complete is None else "d"), conditions=conditions,
@@ -168,7 +168,7 @@ def _check_action(
         transfers.check(location, table, on)
         _check_endpoint(location, entry, known)
     elif action in known.of_workers:
-        batch_scripts.check(location, table, on, known.author)
+        batch_scripts.check(location, table, on)
     else:
         containers.check(location, table, entry.outputs, on, known.author)
 
@@ -198,10 +198,14 @@ def _action(location: Location, name: str, known: ActionNames) -> tuple[str, Rea
     raise location.unknown(f"action {name!r}", name, [*containers.usable(known.author, known.folders), *others])
 
 
-def _granted(location: Location, action: str, entry: _Entry, known: ActionNames) -> tuple[str, ...]:
+def _granted(
+    location: Location, action: str, entry: _Entry, settings: Mapping[str, Any], known: ActionNames
+) -> tuple[str, ...]:
     """Return where a user's rule may hold by its grant; nothing: everywhere. Raises `location.error`."""
     if action in known.folders:
         return containers.granted(location, action, known.author)
+    if action == batch_scripts.KIND:
+        return batch_scripts.granted(location.at("with"), settings, known.author)
     return known.author.allowance.endpoints[entry.endpoint] if known.author is not None else ()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from lustre_events.config.tables import Location
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.grants import Author
+from lustre_events.domain.rules.job_grants import check_options
 from lustre_events.domain.triggers import AFTER, CONTENT, CREATED, DIRECTORY, DOCUMENT, RENAMED
 from lustre_events.errors import ConfigError
 
@@ -54,10 +55,8 @@ def endpoints(folder: Path | None) -> dict[str, Endpoint]:
     return {endpoint_name(name): endpoint(name) for name in names}
 
 
-def check(location: Location, table: Mapping[str, Any], on: frozenset[str], author: Author | None) -> None:
+def check(location: Location, table: Mapping[str, Any], on: frozenset[str]) -> None:
     """Refuse what a rule of `slurm` cannot say. Raises `location.error`."""
-    if author is not None:
-        raise location.at("action").refusal("submits a job, which is for the site's rules; take another one")
     for name in _ELSEWHERE:
         if name in table:
             raise location.at(name).refusal("is not for slurm, whose job takes `with`; remove it")
@@ -70,6 +69,20 @@ def check(location: Location, table: Mapping[str, Any], on: frozenset[str], auth
         raise location.at("types").refusal(
             f"has more than f; a job works on files, or on a directory with on = {DIRECTORY!r}"
         )
+
+
+def granted(location: Location, settings: Mapping[str, Any], author: Author | None) -> tuple[str, ...]:
+    """Return where a rule for a script may hold; nothing: everywhere. Raises `location.error`: not granted."""
+    if author is None:
+        return ()
+    script, may = str(settings["script"]), author.allowance.scripts
+    if script not in may:
+        raise location.refusal(
+            f"names the script {script!r}, which the site does not grant to {author.name}; granted are:"
+            f" {', '.join(sorted(may)) or 'none'}"
+        )
+    check_options(location, settings["options"], author.allowance.jobs)
+    return may[script]
 
 
 def endpoint_of(location: Location, settings: Mapping[str, Any], known: Mapping[str, Endpoint]) -> str:

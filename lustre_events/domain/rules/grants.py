@@ -13,7 +13,10 @@
     runs = 1000                    # most runs of one user that wait together; more are made when these are done
     body_bytes = 8192              # most bytes of one event
 
-Of several grants for one user each counts for its own endpoints and actions; of the quotas the largest.
+    [grant.everybody.slurm]        # job_grants.py
+    scripts = ["own.sh"]           # job scripts of the site that their rules may name
+
+Of several grants for one user each counts for its own endpoints, actions and scripts; of the quotas the largest.
 """
 
 from __future__ import annotations
@@ -25,10 +28,12 @@ from typing import Any
 
 from lustre_events.config.tables import Location, key, values
 from lustre_events.domain.rules.endpoints import Endpoint, unknown
+from lustre_events.domain.rules.job_grants import JobGrant, together
 from lustre_events.errors import ConfigError
 
 EVERYBODY = "*"
 MOST_BODY = 64 << 10
+_QUOTAS = ("rules", "per_minute", "runs", "body_bytes", "containers")
 OWN = ""
 """Among granted actions: those that the user has written."""
 
@@ -48,6 +53,7 @@ class Grant:
     actions: tuple[str, ...] = ()
     own_actions: bool = False
     containers: int = key(2, least=1, most=1_000)
+    slurm: JobGrant = field(default_factory=JobGrant)
 
     @property
     def granted_actions(self) -> tuple[str, ...]:
@@ -61,7 +67,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What one user's rules may do: endpoints and actions, each with its directories (none: everywhere); quotas."""
+    """What one user's rules may do; quotas. `jobs`: what they may ask of Slurm.
+
+    Endpoints, actions and job scripts have the directories where a rule may name them (none: everywhere).
+    """
 
     endpoints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rules: int = 0
@@ -70,6 +79,8 @@ class Allowance:
     body_bytes: int = 0
     actions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     containers: int = 0
+    scripts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    jobs: JobGrant = field(default_factory=JobGrant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +106,11 @@ def allowance_of(grants: Sequence[Grant], user: str, groups: Collection[str]) ->
     if not mine:
         return Allowance()
     return Allowance(
-        _directories([(grant.endpoints, grant.directories) for grant in mine]),
-        max(grant.rules for grant in mine),
-        max(grant.per_minute for grant in mine),
-        max(grant.runs for grant in mine),
-        max(grant.body_bytes for grant in mine),
-        _directories([(grant.granted_actions, grant.directories) for grant in mine]),
-        max(grant.containers for grant in mine),
+        **{name: max(getattr(grant, name) for grant in mine) for name in _QUOTAS},
+        endpoints=_directories([(grant.endpoints, grant.directories) for grant in mine]),
+        actions=_directories([(grant.granted_actions, grant.directories) for grant in mine]),
+        scripts=_directories([(grant.slurm.scripts, grant.directories) for grant in mine]),
+        jobs=together([grant.slurm for grant in mine if grant.slurm.scripts]),
     )
 
 
@@ -118,8 +127,10 @@ def _grant(location: Location, entry: Mapping[str, Any], endpoints: Mapping[str,
     found = Grant(**values(Grant, entry, location))
     if not found.users and not found.groups:
         raise location.at("users").refusal('is missing; name users or groups, or everybody: users = ["*"]')
-    if not found.endpoints and not found.granted_actions:
-        raise location.at("endpoints").refusal("is missing; name those that users' rules may name, or `actions`")
+    if not found.endpoints and not found.granted_actions and not found.slurm.scripts:
+        raise location.at("endpoints").refusal(
+            "is missing; name those that users' rules may name, or `actions`, or job scripts"
+        )
     for name in found.endpoints:
         if name not in endpoints:
             raise location.at("endpoints").refusal(f"has {name!r}, which is none{unknown(name, endpoints)}")
