@@ -20,6 +20,12 @@ CORNERS = (
 )  # fmt: skip
 ROUND = 359.999
 MISSING = 2147483647  # what ecCodes gives for a whole number of which all bits are set
+MAX_DESCRIBED = 10_000
+# What a parameter is told by, in editions 1 and 2, beside its short name
+PARAMETER = (
+    "edition", "centre", "table2Version", "indicatorOfParameter", "discipline", "parameterCategory",
+    "parameterNumber", "productDefinitionTemplateNumber", "typeOfFirstFixedSurface", "typeOfStatisticalProcessing",
+)  # fmt: skip
 MAX_SECTIONS = 100_000
 KEYS = {
     "centre": "centre", "grid": "gridType", "level": "typeOfLevel", "edition": "edition", "packing": "packingType",
@@ -51,6 +57,23 @@ def has_fields(descriptor: int, place: int) -> bool:
             return True
         at += length
     return False
+
+
+DESCRIBED: dict[tuple[Any, ...], dict[str, str]] = {}  # of the files so far: looking them up takes milliseconds
+
+
+def described(handle: Any, short: str) -> dict[str, str]:
+    """Return full name and units of a message's parameter."""
+    key = (short, *(get(handle, name, str) for name in PARAMETER))
+    if key not in DESCRIBED:
+        about = {
+            "name": facts.text(get(handle, "name", str), 300),
+            "units": facts.text(get(handle, "units", str), 100),
+        }
+        if len(DESCRIBED) > MAX_DESCRIBED:
+            DESCRIBED.clear()
+        DESCRIBED[key] = {name: value for name, value in about.items() if value and value.lower() != "unknown"}
+    return DESCRIBED[key]
 
 
 class Messages:
@@ -94,13 +117,7 @@ class Messages:
             if len(self.parameters) == MAX_PARAMETERS:
                 self.not_listed.add(short)
                 return
-            about = {
-                "name": facts.text(get(handle, "name", str), 300),
-                "units": facts.text(get(handle, "units", str), 100),
-            }
-            self.parameters[short] = {"messages": 0} | {
-                key: value for key, value in about.items() if value and value.lower() != "unknown"
-            }
+            self.parameters[short] = {"messages": 0} | described(handle, short)
         self.parameters[short]["messages"] += 1
 
     def _box(self, handle: Any) -> None:

@@ -25,14 +25,18 @@ METADATA = re.compile(r"(core|archive|struct)metadata(\.\d+)?$", re.IGNORECASE)
 PLACES = ("WESTBOUNDINGCOORDINATE", "SOUTHBOUNDINGCOORDINATE", "EASTBOUNDINGCOORDINATE", "NORTHBOUNDINGCOORDINATE")
 
 
-def attributes(thing: Any, reasons: list[str]) -> dict[str, Any]:
-    """Return single values and short lists; long texts are metadata."""
-    found: dict[str, Any] = {}
+def said_by(thing: Any, reasons: list[str]) -> dict[str, Any]:
+    """Return all attributes as the library reads them."""
     try:
-        said = thing.attributes()
+        return dict(thing.attributes())
     except BROKEN as exc:
         reasons.append(f"attributes cannot be read: {facts.text(str(exc))[:100]}")
         return {}
+
+
+def attributes(said: dict[str, Any], reasons: list[str]) -> dict[str, Any]:
+    """Return single values and short lists; long texts are metadata."""
+    found: dict[str, Any] = {}
     for name, value in said.items():
         shown = [plain(one) for one in value[:100]] if isinstance(value, (list, tuple)) else plain(value)
         key = facts.text(name, 300)
@@ -104,7 +108,7 @@ def hdf4(path: str, reasons: list[str]) -> tuple[dict[str, Any], dict[str, Any],
                 "shape": [max(0, side) for side in shape],
             }
             about["dimensions"] = [facts.text(one.dim(place).info()[0], 300) for place in range(len(shape))]
-            if said := attributes(one, reasons):
+            if said := attributes(said_by(one, reasons), reasons):
                 about["attributes"] = said
                 units += [said["units"]] if isinstance(said.get("units"), str) else []
             datasets.setdefault(facts.text(name, 300) or f"dataset {number}", about)
@@ -112,11 +116,8 @@ def hdf4(path: str, reasons: list[str]) -> tuple[dict[str, Any], dict[str, Any],
             reasons.append(f"dataset {number} cannot be read: {facts.text(str(exc))[:100]}")
     if count > MAX_DATASETS:
         reasons.append(f"of {count} datasets {MAX_DATASETS} are listed")
-    try:
-        whole = file.attributes()
-    except BROKEN:
-        whole = {}
-    top, core = attributes(file, reasons), eos(whole)
+    whole = said_by(file, reasons)
+    top, core = attributes(whole, reasons), eos(whole)
     document: dict[str, Any] = {
         "format": "hdf4",
         "dataset_count": count,

@@ -6,15 +6,12 @@ bound. A file on which PDFium crashes or hangs costs no other file its document 
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import io
 import itertools
-import json
 import os
 import re
 import resource
-import signal
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,7 +23,7 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 from extractor_batch import OutOfTime, within
 from extractor_open import compression_of, content_of
-from pdf_pages import pages, png
+from pdf_apart import Pages
 from pdf_words import MAX_NAME, authors, clean, iso
 
 SECONDS = 15  # of its facts, its outline and its pages each; then its document is partial
@@ -38,7 +35,6 @@ MAX_SEEN = 5000  # authors and keywords of which the first are listed
 MAX_OUTLINE = 1000
 MAX_ATTACHMENTS = 500
 MAX_UNPACKED = 64 << 20  # bytes of a file that is compressed as a whole
-THUMBNAIL_SECONDS = 2
 HEAD = 1024  # the header may stand anywhere in it (ISO 32000-1, annex H.3.4.1)
 DOI = re.compile(r"\b10\.\d{4,9}/[-._;()/:A-Za-z0-9]{1,100}")
 ARXIV = re.compile(r"\barXiv:\s?(\d{4}\.\d{4,5}(?:v\d+)?)")
@@ -46,33 +42,7 @@ FORMS = {1: "acroform", 2: "xfa", 3: "xfa"}
 PASSWORD = 4  # FPDF_ERR_PASSWORD
 
 
-def pages_apart(document: Any, found: dict[str, Any]) -> None:
-    """Do `pages` in a child, then the thumbnail: where PDFium crashes or is slow, what is known before stays."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reading)
-        with contextlib.suppress(BaseException), os.fdopen(writing, "w", encoding="utf-8") as out:
-            pages(document, found)
-            out.write(json.dumps(found) + "\n")
-            out.flush()
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, THUMBNAIL_SECONDS)
-            out.write(json.dumps({"thumbnail": png(document[0])}))
-        os._exit(0)
-    os.close(writing)
-    try:
-        with os.fdopen(reading, encoding="utf-8") as answer:
-            text = answer.read()
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    told, _, drawn = text.partition("\n")
-    if not told:
-        raise ValueError("PDFium cannot read its pages")
-    found |= json.loads(told)
-    with contextlib.suppress(ValueError):
-        found |= json.loads(drawn or "{}")
+PAGES = Pages()
 
 
 def identifiers(found: dict[str, Any]) -> None:
@@ -176,7 +146,7 @@ def document_of(opened: Path | bytes, file: BinaryIO, size: int) -> dict[str, An
     reasons: list[str] = []
     steps = {
         "facts": lambda: information_of(document, found), "XMP": lambda: xmp(file, size, found),
-        "outline": lambda: outline(document, found), "pages": lambda: pages_apart(document, found),
+        "outline": lambda: outline(document, found), "pages": lambda: PAGES.add(opened, found),
     }  # fmt: skip
     for name, step in steps.items():
         try:

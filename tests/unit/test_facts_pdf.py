@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import os
+import signal
 import zlib
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -158,3 +160,19 @@ def test_an_encrypted_file_that_opens_is_not_called_damaged(tmp_path: Path) -> N
     found = pdf.extract(str(tmp_path / "a.pdf"))
     assert (found["encrypted"], found["title"]) == (True, "Locked")
     assert "partial" not in found
+
+
+def test_a_child_that_dies_costs_no_other_file_its_pages(tmp_path: Path) -> None:
+    """Where the child that reads pages has ended between two files, or is slow, the next file has its pages."""
+    apart = program("pdf", "pdf_apart")
+    (tmp_path / "a.pdf").write_bytes(with_text((12, 1, "some words of a page")))
+    pages, expected = apart.Pages(), pdf.extract(str(tmp_path / "a.pdf"))["text"]
+    for _ in range(3):
+        found = {"pages": 1}
+        pages.add(tmp_path / "a.pdf", found)
+        assert found["text"] == expected
+        os.kill(pages.child.pid, signal.SIGKILL)
+    found = {"pages": 1}
+    pages.add((tmp_path / "a.pdf").read_bytes(), found)
+    assert found["text"] == expected
+    assert pages.child is None
