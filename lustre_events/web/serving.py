@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import grp
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
+from typing import IO, Any
+from wsgiref.util import FileWrapper
 
 import waitress
 from waitress.channel import HTTPChannel
@@ -25,7 +28,12 @@ BODY_BYTES = 1 << 20
 IDLE_SECONDS = 30.0
 """How long a connection may send nothing."""
 SLOW_SECONDS = 20.0
-"""How long a request may take to arrive, or an answer to be taken."""
+"""How long a request may take to arrive, or a small answer to be taken."""
+SLOW_BYTES = 1 << 16
+"""A large answer may take a second more for each of these."""
+KEPT_BYTES = 1 << 20
+"""What is longer waits in a file for whoever takes it."""
+NO_BOUND = 1 << 62
 MOST_OPEN = 100
 """With more connections than this, the idlest are closed at once."""
 PLACES = 400
@@ -64,6 +72,7 @@ def server_of(app: Application, listen: str, threads: int, group: str = "") -> B
         server: BaseWSGIServer = waitress.create_server(
             Turns(app, threads), map=sockets, threads=threads + WAITING + SPARE_THREADS, ident="lustre-events",
             connection_limit=PLACES, asyncore_use_poll=True,
+            outbuf_high_watermark=NO_BOUND,  # else who takes nothing of a long answer keeps a thread
             max_request_body_size=BODY_BYTES,  # else bodies of a GB are taken before anybody looks at them
             **where,
         )  # fmt: skip
@@ -86,8 +95,8 @@ class Doorkeeper:
 
     sockets: dict[int, object]
     clock: Callable[[], float] = time.time
-    _begun: dict[HTTPChannel, float] = field(default_factory=dict)
-    """When each connection was first seen with a part of a request, or of an answer, on the way."""
+    _ends: dict[HTTPChannel, float] = field(default_factory=dict)
+    """By when what is on the way must be through, from when a part of it was first seen."""
 
     def watch(self) -> None:
         """Look again and again."""
@@ -100,9 +109,9 @@ class Doorkeeper:
         now = self.clock()
         channels = [each for each in list(self.sockets.values()) if isinstance(each, HTTPChannel)]
         waiting = [each for each in channels if not each.requests]
-        self._begun = {each: self._begun.get(each, now) for each in waiting if _is_half_way(each)}
+        self._ends = {each: self._ends.get(each, now + _patience(each)) for each in waiting if _is_half_way(each)}
         idlest = sorted(waiting, key=lambda each: each.last_activity)[: max(0, len(channels) - MOST_OPEN)]
-        slow = [each for each, begun in self._begun.items() if now - begun > SLOW_SECONDS]
+        slow = [each for each, ends in self._ends.items() if now > ends]
         idle = [each for each in waiting if now - each.last_activity > IDLE_SECONDS]
         for channel in (*idlest, *slow, *idle):
             channel.will_close = True
@@ -111,6 +120,11 @@ class Doorkeeper:
 def _is_half_way(channel: HTTPChannel) -> bool:
     """Whether a part of a request has come, or a part of an answer is not taken yet."""
     return channel.request is not None or channel.total_outbufs_len > 0
+
+
+def _patience(channel: HTTPChannel) -> float:
+    """Return for how many seconds a connection may have something on the way."""
+    return SLOW_SECONDS + channel.total_outbufs_len / SLOW_BYTES
 
 
 class Turns:
@@ -132,11 +146,30 @@ class Turns:
             if not self._turns.acquire(timeout=self._seconds):
                 return _busy(start_response)
             try:
-                return list(self._app(environ, start_response))
+                return _whole(self._app(environ, start_response), environ.get("wsgi.file_wrapper", FileWrapper))
             finally:
                 self._turns.release()
         finally:
             self._places.release()
+
+
+def _whole(parts: Iterable[bytes], of_file: Callable[[IO[bytes]], Iterable[bytes]]) -> Iterable[bytes]:
+    """Return an answer when all of it is there: in memory if it is short, else in a file that goes with it."""
+    kept: list[bytes] = []
+    size = 0
+    rest = iter(parts)
+    try:
+        for part in rest:
+            kept.append(part)
+            size += len(part)
+            if size > KEPT_BYTES:
+                file = tempfile.TemporaryFile()  # noqa: SIM115 - the server closes it
+                file.writelines(chain(kept, rest))
+                file.seek(0)
+                return of_file(file)
+        return kept
+    finally:
+        getattr(parts, "close", lambda: None)()
 
 
 def _busy(start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -16,7 +16,17 @@ from waitress.channel import HTTPChannel
 from lustre_events.config.settings import Settings, WebSettings
 from lustre_events.errors import ConfigError
 from lustre_events.web.login import Login
-from lustre_events.web.serving import IDLE_SECONDS, MOST_OPEN, SLOW_SECONDS, Doorkeeper, Turns, server_of
+from lustre_events.web.serving import (
+    IDLE_SECONDS,
+    MOST_OPEN,
+    SLOW_BYTES,
+    SLOW_SECONDS,
+    SPARE_THREADS,
+    WAITING,
+    Doorkeeper,
+    Turns,
+    server_of,
+)
 from lustre_events.web.wiring import login
 from tests.support.service.web import OTHER, Console, make_console
 
@@ -94,6 +104,33 @@ def test_connections_that_say_nothing_keep_nobody_out(console: Console) -> None:
         assert held[0].recv(10) == b""
 
 
+def test_what_is_sent_is_bounded(console: Console) -> None:
+    """A request of more than a megabyte is refused by its length, before anybody waits for it or keeps it."""
+    with served(console.app(), "127.0.0.1:0") as server:
+        address = ("127.0.0.1", int(server.effective_port))
+        head = b"POST /login HTTP/1.0\r\nContent-Length: %d\r\n\r\n"
+        assert asked(address, head % (1 << 30)).startswith(b"HTTP/1.0 413 ")
+
+
+def test_who_takes_nothing_of_a_long_answer_keeps_nobody_out() -> None:
+    """More downloads than there are threads, of which nobody takes anything, and others are answered."""
+    parts = 30
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return (b"x" * (1 << 20) for _ in range(parts)) if environ["PATH_INFO"] == "/long" else [b"ok\n"]
+
+    with served(app, "127.0.0.1:0") as server, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", int(server.effective_port))
+        for _ in range(2 + WAITING + SPARE_THREADS):
+            client = stack.enter_context(socket.create_connection(address))
+            client.sendall(2 * b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.recv(1)
+        assert asked(address, ASK).endswith(b"ok\n")
+        head, _, body = asked(address, b"GET /long HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+        assert (b"Content-Length: %d" % (parts << 20) in head, len(body)) == (True, parts << 20)
+
+
 def channel(last_activity: float, **state: object) -> HTTPChannel:
     """Return a connection without a socket."""
     made = HTTPChannel.__new__(HTTPChannel)
@@ -118,7 +155,17 @@ def test_slow_connections_are_closed() -> None:
         now[0] += 1
     assert (drips.will_close, drinks.will_close, fresh.will_close) == (True, True, False)
 
-    now[0] += IDLE_SECONDS
+    long = channel(now[0], total_outbufs_len=100 * SLOW_BYTES)
+    keeper.sockets[9] = long
+    for late in (0, SLOW_SECONDS + 99, SLOW_SECONDS + 101):
+        long.last_activity = fresh.last_activity = now[0] + late
+        keeper.clock = lambda at=now[0] + late: at  # type: ignore[misc]
+        keeper.look()
+        assert long.will_close == (late > SLOW_SECONDS + 100)
+    now[0] += SLOW_SECONDS + 101
+    keeper.clock = lambda: now[0]
+
+    now[0] += IDLE_SECONDS + 1
     keeper.look()
     assert (fresh.will_close, working.will_close) == (True, False)
 
