@@ -27,7 +27,7 @@ from lustre_events.sources.local_fid import fid_of_path
 from tests.support.servers.redis import login, start_kind
 from tests.support.servers.slurm import free_ports
 from tests.support.service.command import clean_environment
-from tests.support.service.hostile_queues import everything, plant
+from tests.support.service.hostile_queues import WORKER, everything, plant
 from tests.support.waiting import wait_for
 
 PAGES = (
@@ -169,6 +169,17 @@ def test_nothing_is_unpickled_markup_or_changed(dashboard: Dashboard, tmp_path: 
     assert {status for status, _, _ in answers.values()} <= {200, 404, 502}
     assert set(refused) <= {404, 405}
     assert everything(dashboard.redis) == before
+
+
+def test_names_in_its_data_are_text(dashboard: Dashboard) -> None:
+    """Its scripts put what they get into the page as markup, so a job's words come escaped."""
+    dashboard.redis.flushall()
+    RqQueues(dashboard.redis, 60).enqueue(
+        "default", [Job("j1", "tabular", 1, 0, (JobItem(FID(1, 2, 3), 1, b"a"),))]
+    )
+    dashboard.redis.hset("rq:job:j1", "description", WORKER)
+    status, body, _ = dashboard.ask("/0/data/jobs/default/queued/8/asc/1.json")
+    assert (status, "<img" in body, "&lt;img" in body) == (200, False, True)
 
 
 def test_an_address_cannot_bring_a_script(dashboard: Dashboard) -> None:
