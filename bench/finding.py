@@ -89,7 +89,7 @@ def _exported(url: str, path: Path) -> Figures:
     """Return hits a second to a Parquet file, and the memory (MB) that the command takes at most for it."""
     with open_search(url) as search, path.open("wb") as file:
         began = time.perf_counter()
-        count = export.write(_hits(pages(search, "type:f", excerpts=False)), "parquet", file)
+        count = export.write(_hits(pages(search, "type:f", excerpts=False)), "parquet", file).hits
         took = time.perf_counter() - began
     return {"export.hits_per_s": count / took, "export.peak_mb": _peak_of_command(url, path)}
 

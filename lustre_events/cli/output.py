@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import click
 
+from lustre_events.errors import QueryError
+from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hints import Hint, counted
 from lustre_events.index.search.hits import Facet, printable
+from lustre_events.index.visibility import Viewer
 from lustre_events.inspect.export import cell
 
 as_json = click.option("--json", "style", flag_value="json", help="JSON, one object per line.")
@@ -41,6 +45,17 @@ def print_hints(hints: Iterable[Hint]) -> None:
         if hint.query is not None:
             query = printable(hint.query.encode("utf-8", "surrogateescape"))
             click.echo(f"  {counted(hint.files)}: {query}", err=True)
+
+
+@contextlib.contextmanager
+def print_hints_of_mistake(index: Asking, query: str, viewer: Viewer | None) -> Iterator[None]:
+    """Where a query is wrong for a name that is not known, tell a person which there are; the error follows."""
+    try:
+        yield
+    except QueryError:
+        with contextlib.suppress(QueryError):
+            print_hints(index.hints(query, visible_to=viewer))
+        raise
 
 
 def print_csv(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from lustre_events.cli.options import SearchSource, with_search, with_viewer
-from lustre_events.cli.output import as_csv, as_json, print_csv, print_facets, print_hints
+from lustre_events.cli.output import as_csv, as_json, print_csv, print_facets, print_hints, print_hints_of_mistake
 from lustre_events.config import places
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.fields import FIELDS
@@ -21,7 +21,7 @@ from lustre_events.index.mount import Mount
 from lustre_events.index.search.hits import Facet, Hit, Page, hit_json, match_line, name_text, printable
 from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
-from lustre_events.inspect.export import FORMATS, write
+from lustre_events.inspect.export import FORMATS, Written, write
 
 FEW = 100
 """Hits that are printed where nobody says how many."""
@@ -56,6 +56,9 @@ def _completions(_ctx: click.Context, _argument: click.Parameter, typed: str) ->
 @click.option("--format", "export", type=click.Choice(FORMATS), help="Write all hits: a row or line for each path.")
 @click.option("--output", type=click.Path(dir_okay=False), help="With --format: the file to write; else stdout.")
 @click.option(
+    "--columns", metavar="KEY,...", default="", help="With --format parquet: the keys with columns. Default: all."
+)
+@click.option(
     "--excerpts/--no-excerpts", default=None, help="Print below each path what matched. Default: on a terminal."
 )
 @as_json
@@ -73,6 +76,7 @@ def search_command(
     facets: str | None,
     export: str | None,
     output: str | None,
+    columns: str,
     excerpts: bool | None,
     style: str | None,
 ) -> None:
@@ -81,7 +85,9 @@ def search_command(
     The exit code is 0 if something was found, 1 if nothing was (stderr says why), and 2 or more if the query or
     something else is wrong.
     """
-    with source.opened() as index:
+    if columns and export is None:
+        raise ConfigError("--columns are of --format parquet; write both")
+    with source.opened() as index, print_hints_of_mistake(index, query, viewer):
         mount = source.mount(index)
         query = mount.query(query)
         empty: list[str] = []
@@ -91,6 +97,7 @@ def search_command(
                 (mount.placed(hit) for page in following(limit=limit, excerpts=False) for hit in page.hits),
                 export,
                 output,
+                [each for each in columns.split(",") if each],
             )
         elif only_count:
             count = index.count(query, visible_to=viewer)
@@ -120,20 +127,27 @@ def _empty(values: Mapping[str, tuple[Facet, ...]]) -> list[str]:
     return [name for name, found in values.items() if not found]
 
 
-def _exported(hits: Iterable[Hit], kind: str, output: str | None) -> bool:
+def _exported(hits: Iterable[Hit], kind: str, output: str | None, columns: list[str]) -> bool:
     """Write hits, and return whether there were any."""
     if output is None:
         if kind == "parquet" and sys.stdout.isatty():
             raise ConfigError("a Parquet file cannot be shown on a terminal; write it with --output FILE")
-        return write(hits, kind, sys.stdout.buffer) > 0
+        return _told(write(hits, kind, sys.stdout.buffer, columns=columns))
     beside = Path(f"{output}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
-            count = write(hits, kind, file)
+            written = write(hits, kind, file, columns=columns, folder=beside.parent)
         beside.replace(output)
     finally:
         beside.unlink(missing_ok=True)
-    return count > 0
+    return _told(written)
+
+
+def _told(written: Written) -> bool:
+    """Say what is to be said of an export, and return whether there were any hits."""
+    for note in written.notes:
+        click.echo(f"lustre-events: {note}", err=True)
+    return written.hits > 0
 
 
 class _Hits:

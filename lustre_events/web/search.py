@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -56,6 +57,8 @@ def search() -> str | tuple[str, int]:
         with site.search() as index:
             shown |= _found(index, query, sort, asked.get("cursor"))
     except QueryError as exc:
+        with contextlib.suppress(QueryError), site.search() as index:
+            shown["hints"] = index.hints(query, visible_to=viewer)
         return flask.render_template("search.html", **{**shown, "mistake": str(exc)}), 400
     return flask.render_template("search.html", **shown)
 

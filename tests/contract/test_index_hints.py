@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from lustre_events.errors import QueryError
 from lustre_events.index.search.search import Search
-from lustre_events.index.visibility import Viewer
+from lustre_events.index.visibility import Viewer, group_name, user_name
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace
 
 STRANGER = Viewer(7)
+NEWEST_NS = 10**18 + 7
 
 
 @pytest.fixture(params=BACKENDS)
@@ -21,7 +23,9 @@ def contents(request: pytest.FixtureRequest, empty_place: EmptyPlace) -> Iterato
         index.object(0, type="d", uid=0, gid=0, mode=0o755)
         table = {"columns": ["temperature", "time"], "rows": 3, "EXPTIME": 30, "sample": {"colour": "red"},
                  "taken": "2026:03:01 12:00:00"}  # fmt: skip
-        index.file(1, b"readings.csv", {"tabular": table}, type="f", uid=1, gid=1, mode=0o644, size=9)
+        index.file(
+            1, b"readings.csv", {"tabular": table}, type="f", uid=1, gid=1, mode=0o644, size=9, mtime_ns=NEWEST_NS
+        )
         index.file(2, b"b.h5", {"hdf5": {"instrument": "ARPES"}}, type="f", uid=1, gid=1, mode=0o644, size=5)
         secret = {"instrumnt": "XPS", "password": "tempest"}
         index.file(3, b"private/c.cvsx", {"secretive": secret}, type="f", uid=1, gid=1, mode=0o600, size=5)
@@ -42,12 +46,13 @@ def search(contents: Contents) -> Search:
         ("exptime:30", "did you mean EXPTIME (1 file)?", "EXPTIME:30"),
         ("colour:red", "did you mean sample.colour (1 file)?", "sample.colour:red"),
         ("siz:9", "did you mean size (", "size:9"),
-        ("rows:many", "1 file has the key rows, but with numbers, not text", None),
-        ("columns:>3", "1 file has the key columns, but with text, not numbers", None),
+        ("rows:many", "1 file has the key rows, but with numbers, not text", "rows:*"),
+        ("columns:>3", "1 file has the key columns, but with text, not numbers", "columns:*"),
         ("columns:temp", "but 1 file with words that begin so", "columns:temp*"),
-        ("rows:4", "1 file has the key rows, but none matches rows:4; some values are 3", None),
-        ("taken:>2027", "1 file has the key taken, but none matches taken:>2027; some values are 2026", None),
-        ("columns:>2026-03", "1 file has the key columns, but none of its values is a time", None),
+        ("rows:4", "1 file has the key rows, but none matches rows:4; some values are 3", "rows:*"),
+        ("columns:tmie", "none matches columns:tmie; some values are", "columns:time"),
+        ("taken:>2027", "1 file has the key taken, but none matches taken:>2027; some values are 2026", "taken:*"),
+        ("columns:>2026-03", "1 file has the key columns, but none of its values is a time", "columns:*"),
         ("temp", "but 3 files with words that begin so", "temp*"),
         ("eadings", "but 1 file with it in the name", "name:*eadings*"),
         (
@@ -55,12 +60,29 @@ def search(contents: Contents) -> Search:
             "; did you mean tabular (1 file)?",
             "extractor:tabular",
         ),
+        (
+            "extractor:nosuch",
+            "no extractor nosuch has looked at a file; there are hdf5 (1 file), secretive (2 files)",
+            "extractor:hdf5",
+        ),
         ("failed:tabular", "the extractor tabular has failed on no file", None),
         ("ext:h4", "no file has the extension h4; did you mean h5 (1 file)?", "ext:h5"),
         ("mime:text/plain", "no file has the MIME type text/plain", None),
         ("name:readings", "no file has exactly the name readings, but 1 file with it", "name:*readings*"),
+        ("ext:zzz", "no file has the extension zzz; there are csv (1 file)", "ext:csv"),
         ("path:/proj/a", "there is no proj in /", None),
-        ("owner:99", "no file matches owner:99", None),
+        ("path:/privat/**", "there is no privat in /; did you mean private (2 files)?", "path:/private/**"),
+        ("path:/private/c.cvs", "there is no c.cvs in /private; did you mean c.cvsx", "path:/private/c.cvsx"),
+        ("type:f AND path:/readnigs.*", "nothing below / matches /readnigs.*", None),
+        ("owner:99", f"no file is owned by 99; there are {user_name(1)} (4 files)", f"owner:{user_name(1)}"),
+        ("gid:99", f"no file belongs to the group 99; there are {group_name(1)} (4 files)", f"gid:{group_name(1)}"),
+        ("size:>1G", "no file matches size:>1G; the largest file has 9 bytes", "size:>=9"),
+        ("ext:h5 AND size:<2", "no file matches size:<2; the smallest file has 5 bytes", "ext:h5 AND size:<=5"),
+        (
+            "mtime:>now-7d",
+            "no file matches mtime:>now-7d; the newest change is of 2001-09-09 01:46:40",
+            "mtime:>=2001-09-09T01:46:40",
+        ),
         ("rows:3 or rows:4", "write AND, OR, NOT in capitals", "rows:3 OR rows:4"),
         ("size=9", "joined by a colon", "size:9"),
         ("rows:3 ext:h5", "without rows:3, 1 file would match", "ext:h5"),
@@ -104,6 +126,7 @@ def test_nothing_is_said_where_something_is_found(search: Search) -> None:
         "instrument:XPS", "passwort:x", "password:tempest", "tempes", "tempest", "extractor:secretiv", "ext:cvs",
         "cvsx", "tempets", "cvssx",
         "extractor:secretive", "mime:x/y", "passwort:x or y", "password=tempest", "name:c", "path:/private/c", "c",
+        "path:/privat/c.cvsx", "owner:99", "size:>1G", "ext:zzz",
     ],
 )  # fmt: skip
 def test_hints_betray_nothing_hidden(contents: Contents, query: str) -> None:
@@ -119,4 +142,18 @@ def test_hints_betray_nothing_hidden(contents: Contents, query: str) -> None:
     assert before == contents.search().hints(query, visible_to=STRANGER)
     assert facets == contents.search().hints("*", fields=["passwort", "password"], visible_to=STRANGER)
     assert before
-    assert not any("(1 file" in each.text and "secretive" in each.text for each in before)
+    assert not any("secretive (" in each.text for each in before)
+
+
+@pytest.mark.parametrize(("query", "kind"), [("owner:nosuch-user", "user"), ("ext:h5 AND group:nosuch", "group")])
+def test_who_is_unknown_here_is_answered_with_who_is_known(search: Search, query: str, kind: str) -> None:
+    """A user or group that this machine does not know is a mistake, and the hint says whose files there are."""
+    name = user_name(1) if kind == "user" else group_name(1)
+    with pytest.raises(QueryError, match=f"this machine knows no {kind} of that name"):
+        search.count(query)
+    (hint,) = search.hints(query)
+    assert f"there are {name} (4 files)" in hint.text
+    assert hint.query == query.replace("nosuch-user", name).replace("nosuch", name)
+    assert hint.files == search.count(hint.query)
+    with pytest.raises(QueryError, match="write a size"):
+        search.hints("size:large")

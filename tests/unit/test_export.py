@@ -5,16 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tempfile
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any, BinaryIO, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from lustre_events.errors import ConfigError
 from lustre_events.index.search.hits import Hit
 from lustre_events.index.search.stored_documents import StoredDocuments, text_of
-from lustre_events.index.values import canonical
+from lustre_events.index.values import canonical, flatten
 from lustre_events.inspect import export
+from tests.support.profiles import examples
 from tests.support.records.builders import fid_of
 
 HIT = Hit(
@@ -26,7 +32,7 @@ BARE = Hit(fid_of(2), (b"/mnt/new",), None, None, None, None, None, None, None, 
 
 def written(kind: str, hits: list[Hit]) -> bytes:
     file = io.BytesIO()
-    assert export.write(hits, kind, file) == len(hits)
+    assert export.write(hits, kind, file).hits == len(hits)
     return file.getvalue()
 
 
@@ -43,24 +49,185 @@ def test_json_lines_and_csv_agree() -> None:
     assert rows[2]["size"] == ""
 
 
+def table_of(hits: list[Hit], columns: tuple[str, ...] = ()) -> Any:
+    """Write hits as Parquet, and return the table that pyarrow reads."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file = io.BytesIO()
+    export.write(hits, "parquet", file, columns=columns)
+    return parquet.read_table(io.BytesIO(file.getvalue()))
+
+
+def with_documents(*documents: dict[str, Any]) -> list[Hit]:
+    """Return a hit for each document of the extractor `x`."""
+    return [
+        replace(BARE, paths=(b"/mnt/%d" % number,), documents={"x": each})
+        for number, each in enumerate(documents)
+    ]  # fmt: skip
+
+
 def test_parquet_has_types() -> None:
     """Numbers are numbers, times are times in UTC, what is not known is null, and no byte of a name is lost."""
-    parquet = pytest.importorskip("pyarrow.parquet")
-    table = parquet.read_table(io.BytesIO(written("parquet", [HIT, BARE])))
+    table = table_of([HIT, BARE])
 
     assert str(table.schema.field("mtime").type) == "timestamp[ns, tz=UTC]"
     assert table.column("size").to_pylist() == [2**40, 2**40, None]
     assert table.column("mtime").cast("int64").to_pylist() == [10**18 + 7, 10**18 + 7, None]
     assert table.column("path").to_pylist() == ["/mnt/a.csv", "/mnt/torn\\xff.csv", "/mnt/new"]
     assert table.column("path_bytes").to_pylist() == [None, b"/mnt/torn\xff.csv", None]
+    assert table.column("tabular.run").to_pylist() == [2**62 + 1, 2**62 + 1, None]
+    assert table.column("tabular.columns").to_pylist() == [["temperature"], ["temperature"], None]
     assert json.loads(table.column("documents")[0].as_py()) == HIT.documents
-    assert parquet.read_table(io.BytesIO(written("parquet", []))).num_rows == 0
+    assert table_of([]).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "read"),
+    [
+        ([1, 2**60], "int64", [1, 2**60]),
+        ([1, 2.5], "double", [1.0, 2.5]),
+        ([True, False], "bool", [True, False]),
+        (["a", "Müller"], "string", ["a", "Müller"]),
+        (["x\udcff"], "string", ["x?"]),
+        (["2026-03-01T12:00:00.5+01:00", "2026:03:01 12:00:00"], "timestamp[ns, tz=UTC]",
+         [1772362800_500000000, 1772366400_000000000]),
+        (["2026-03-01", "unknown"], "string", ["2026-03-01", "unknown"]),
+        ([[1, 2], 3], "list<element: int64>", [[1, 2], [3]]),
+        ([["a"], []], "list<element: string>", [["a"], []]),
+        ([[{"n": 1}, [{"n": 2}, {"m": 5}]], {"n": 3}], {"x.key.n": [[1, 2], [3]], "x.key.m": [[5], None]}, None),
+        ([{"b": {"c": 1}}], {"x.key.b.c": [1]}, None),
+    ],
+)  # fmt: skip
+def test_keys_are_columns_with_types(values: list[Any], kind: Any, read: list[Any] | None) -> None:
+    """A key is a column of the type of its values; lists give lists, and objects keys of their own."""
+    table = table_of(with_documents(*({"key": value} for value in values)))
+    if isinstance(kind, dict):
+        assert {name: table.column(name).to_pylist() for name in kind} == kind
+        return
+    column = table.column("x.key")
+    assert str(column.type) == kind
+    times = kind.startswith("timestamp")
+    assert (column.cast("int64") if times else column).to_pylist() == read
+
+
+@pytest.mark.parametrize(
+    ("values", "read", "said"),
+    [
+        ([1, "n/a"], ["1", "n/a"], "x.key has text and whole numbers: its column is text"),
+        ([1.5, True], ["1.5", "true"], "x.key has numbers and true or false: its column is text"),
+        ([2**53 + 1, 0.5], [str(2**53 + 1), "0.5"], "x.key has numbers and whole numbers beyond 2^53"),
+        ([2**64], [str(2**64)], "x.key has whole numbers beyond 64 bits: its column is text"),
+        ([[1, "a"]], [["1", "a"]], "x.key has text and whole numbers: its column is text"),
+    ],
+)
+def test_what_fits_no_type_is_text_and_said(values: list[Any], read: list[Any], said: str) -> None:
+    """Values of several types make a column of text, of which nothing is lost; the file and the caller are told."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file = io.BytesIO()
+    written = export.write(with_documents(*({"key": each} for each in values)), "parquet", file)
+    table = parquet.read_table(io.BytesIO(file.getvalue()))
+
+    assert table.column("x.key").to_pylist() == read
+    assert said in written.notes[0]
+    assert json.loads(parquet.read_metadata(io.BytesIO(file.getvalue())).metadata[b"lustre-events"]) == {
+        "x.key": written.notes[0]
+    }
+
+
+def test_a_type_that_changes_late_changes_the_whole_column() -> None:
+    """What is known only behind many rows holds for all of them: other types, lists, and keys that come later."""
+    rows = pytest.importorskip("lustre_events.inspect.parquet").ROWS_AT_ONCE
+    first: list[dict[str, Any]] = [{"a": number, "b": "2026-03-01", "c": number, "e": 1} for number in range(rows)]
+    then: list[dict[str, Any]] = [{"a": 0.5, "b": "soon", "c": [7, 8], "d": True, "e": "x"}] * rows
+    table = table_of(with_documents(*first, *then))
+
+    kinds = {name: str(table.schema.field(f"x.{name}").type) for name in "abcde"}
+    assert kinds == {"a": "double", "b": "string", "c": "list<element: int64>", "d": "bool", "e": "string"}
+    assert table.num_rows == 2 * rows
+    for place, wanted in ((1, [1.0, "2026-03-01", [1], None, "1"]), (rows, [0.5, "soon", [7, 8], True, "x"])):
+        assert [table.column(f"x.{name}")[place].as_py() for name in "abcde"] == wanted
+    assert table.column("path")[rows].as_py() == f"/mnt/{rows}"
+
+
+def test_common_keys_are_columns_without_an_extractor() -> None:
+    """What all families say alike is one column, whichever extractor says it; a preview is none."""
+    common = {"common": {"instrument": ["ARPES"]}, "preview": {"tree": [{"path": "a"}]}}
+    hits = [replace(BARE, documents={"fits": common}), replace(BARE, documents={"hdf5": common, "text": {}})]
+    table = table_of(hits)
+
+    assert table.column("common.instrument").to_pylist() == [["ARPES"], ["ARPES"]]
+    assert [name for name in table.column_names if "preview" in name] == []
+
+
+def test_columns_can_be_chosen() -> None:
+    """Keys as a query has them become columns and no others; one that no file has is said."""
+    hits = [replace(BARE, documents={"x": {"a": 1, "b": 2, "common": {"c": 3}}, "y": {"a": 4}})]
+    table = table_of(hits, ("a", "common.c"))
+    assert [name for name in table.column_names if "." in name] == ["common.c", "x.a", "y.a"]
+    assert [name for name in table_of(hits, ("y.a",)).column_names if "." in name] == ["y.a"]
+
+    written = export.write(hits, "parquet", io.BytesIO(), columns=("temprature",))
+    assert written.notes == ("no file that was found has the key temprature",)
+    with pytest.raises(ConfigError, match="only --format parquet has a column for each key"):
+        export.write(hits, "csv", io.BytesIO(), columns=("a",))
+
+
+def test_columns_are_bounded() -> None:
+    """However many keys files have, the columns are bounded; it is said, and the documents are whole."""
+    most = pytest.importorskip("lustre_events.inspect.key_columns").MOST_COLUMNS
+    hits = with_documents({f"k{number}": number for number in range(most + 1)})
+    written = export.write(hits, "parquet", file := io.BytesIO())
+    table = pytest.importorskip("pyarrow.parquet").read_table(io.BytesIO(file.getvalue()))
+
+    assert len([name for name in table.column_names if "." in name]) == most
+    assert f"only the first {most} have columns" in written.notes[0]
+    assert json.loads(table.column("documents")[0].as_py())["x"][f"k{most}"] == most
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+    | st.sampled_from(["2026-03-01", "2026-03-01T10:00Z"]),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=2), inside, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@examples(60)
+@given(st.lists(st.dictionaries(st.sampled_from(["a", "b", "common", "preview"]), VALUES), max_size=4))
+def test_any_documents_become_columns(documents: list[dict[str, Any]]) -> None:
+    """Whatever JSON documents hold, each file has its row and its whole documents, and all keys are columns."""
+    pytest.importorskip("pyarrow")
+    documents = [json.loads(canonical(each)) for each in documents]
+    table = table_of(with_documents(*documents))
+
+    assert [json.loads(each)["x"] for each in table.column("documents").to_pylist()] == documents
+    keys = {name for each in documents for name in flatten(each).names}
+    assert keys <= {name if name.startswith("common.") else name[2:] for name in table.column_names}
+
+
+def test_other_programs_read_the_types() -> None:
+    """DuckDB and pandas have numbers, times and lists as such, under the names of the keys."""
+    duckdb, pandas = pytest.importorskip("duckdb"), pytest.importorskip("pandas")
+    documents: list[dict[str, Any]] = [
+        {"t": 3.5, "n": 2**60, "when": "2026-03-01", "ok": True, "names": ["a", "b"]},
+        {"t": 4},
+    ]
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        export.write(with_documents(*documents), "parquet", cast("BinaryIO", file))
+        table = duckdb.read_parquet(file.name).order("path")
+        assert table.project('"x.t" + 1, "x.n", year("x.when"), "x.ok", "x.names"[2]').fetchall() == [
+            (4.5, 2**60, 2026, True, "b"),
+            (5.0, None, None, None, None),
+        ]
+        frame = pandas.read_parquet(file.name)
+    assert frame["x.t"].sum() == 7.5
+    assert frame["x.when"][0] == pandas.Timestamp("2026-03-01", tz="UTC")
 
 
 def test_parquet_has_every_row_of_many() -> None:
     """Rows that become columns in portions and groups of rows come out as they went in, in order."""
     parquet = pytest.importorskip("pyarrow.parquet")
-    count = export.ROWS_OF_GROUP + export.ROWS_AT_ONCE + 1
+    rows = pytest.importorskip("lustre_events.inspect.parquet")
+    count = rows.ROWS_OF_GROUP + rows.ROWS_AT_ONCE + 1
     data = written("parquet", [replace(BARE, paths=(b"/mnt/%d" % number,)) for number in range(count)])
 
     file = parquet.ParquetFile(io.BytesIO(data))
@@ -94,7 +261,7 @@ def test_few_hits_are_held(kind: str) -> None:
             return len(data)  # type: ignore[arg-type]
 
     tracemalloc.start()
-    assert export.write(many(), kind, Nowhere()) == 20_000  # type: ignore[arg-type]
+    assert export.write(many(), kind, Nowhere()).hits == 20_000  # type: ignore[arg-type]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2_000_000

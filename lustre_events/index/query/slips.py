@@ -104,6 +104,11 @@ def replaced(query: str, part: Part, kind: str, is_meant: Callable[[str], bool],
     return _with(query, changes)
 
 
+def with_part(query: str, part: Part, new: str) -> str:
+    """Return a query with another part in the place of one."""
+    return query[: part.start] + new + query[part.end :]
+
+
 def field_text(name: str) -> str:
     """Return a field's name as it is written in a query, with its colon."""
     plain = _PLAIN.match(name) is not None
@@ -114,6 +119,13 @@ def literal(text: str) -> str:
     """Return text as it is written in a query, with a backslash before what would be special."""
     inside = "".join(char if char.isalnum() or char in "_./-" else "\\" + char for char in text)
     return "\\" + inside if text in _OPERATORS or inside[:1] == "-" else inside
+
+
+def written(glob: str) -> str:
+    """Return a glob (wildcards.py) as it is written in a query."""
+    pieces = re.split(r"(\[[*?[]\]|[*?])", glob)
+    return "".join(piece if piece in {"*", "?"} else literal(piece[1]) if piece[:1] == "[" and len(piece) == 3
+                   else literal(piece) for piece in pieces)  # fmt: skip
 
 
 def _with(query: str, changes: Iterable[tuple[int, int, str]]) -> str:

@@ -353,10 +353,14 @@ class ReprocessedAnswer(msgspec.Struct, frozen=True):
 
 
 class RefusalAnswer(msgspec.Struct, frozen=True):
-    """Why there is no answer: one sentence, and the class of errors.py that it is."""
+    """Why there is no answer: one sentence, and the class of errors.py that it is.
+
+    Where a query names a user or group that is not known, `hints` say which there are.
+    """
 
     error: str
     kind: str
+    hints: list[HintAnswer] = []
 
 
 def _inside(paths: list[str], mount: Mount) -> tuple[bytes, ...]:

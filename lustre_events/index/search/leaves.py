@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
-from lustre_events.index.paths import components_of
 from lustre_events.index.query.key_values import KeyNode
-from lustre_events.index.query.slips import Part, literal, replaced
+from lustre_events.index.query.slips import Part, field_text, literal, replaced, with_part
 from lustre_events.index.query.tree import (
     Extension,
+    Fact,
     Failed,
     HasDocument,
     KeyEquals,
@@ -24,9 +25,10 @@ from lustre_events.index.query.tree import (
     Path,
     Text,
 )
-from lustre_events.index.query.wildcards import escape, literal_of, name_bytes
-from lustre_events.index.search.hints import Hint, counted, meant, shown
+from lustre_events.index.query.wildcards import escape, literal_of
+from lustre_events.index.search.hints import Hint, counted, meant, near, shown
 from lustre_events.index.search.known import Known
+from lustre_events.index.search.leaf_facts import of_fact, of_path
 from lustre_events.index.search.near_words import words_near
 from lustre_events.index.values import clean, fold
 
@@ -55,7 +57,9 @@ def of_leaf(known: Known, query: str, part: Part, leaf: Node) -> Iterator[Hint]:
         case Name(glob) if (name := literal_of(glob)) is not None:
             yield _of_name(known, name, with_term)
         case Path(glob) if glob.startswith("/"):
-            yield _of_path(known, glob)
+            yield of_path(known, query, part, glob)
+        case Fact() if (hint := of_fact(known, query, part, leaf)) is not None:
+            yield hint
 
 
 def _try(known: Known, text: str, query: str) -> Hint:
@@ -77,12 +81,12 @@ def _of_key(known: Known, query: str, part: Part, node: KeyNode) -> Hint:
     if node.wild:
         return Hint(f"{have} keys that match {key}, but none with {shown(part.text)}")
     have = f"{have} the key {key}"
-    return _of_kind(known, have, node) or _of_value_of_key(known, query, part, node, have)
+    return _of_kind(known, query, part, node, have) or _of_value_of_key(known, query, part, node, have)
 
 
-def _of_kind(known: Known, have: str, node: KeyNode) -> Hint | None:
+def _of_kind(known: Known, query: str, part: Part, node: KeyNode, have: str) -> Hint | None:
     """Return what is said where a key has values of another kind than those that are asked for."""
-    key = shown(node.key)
+    key, better = shown(node.key), with_part(query, part, f"{field_text(node.key)}*")
 
     def any_of(low: float | str, time: tuple[None, None] | None = None) -> bool:
         return known.some(KeyRange(node.key, low, None, include_low=True, include_high=True, time=time))
@@ -91,14 +95,14 @@ def _of_kind(known: Known, have: str, node: KeyNode) -> Hint | None:
         if any_of("", (None, None)):
             return None
         if node.textual:
-            return Hint(f"{have}, but none of its values is a time")
+            return _try(known, f"{have}, but none of its values is a time", better)
     if isinstance(node, KeyRange) and not node.textual:
         other = "with text, not numbers; write words, {0}:word or {0}:wor*"
-        return None if any_of(-sys.float_info.max) else Hint(f"{have}, but {other.format(key)}")
+        return None if any_of(-sys.float_info.max) else _try(known, f"{have}, but {other.format(key)}", better)
     if isinstance(node, KeyEquals) and node.number is not None:
         return None
     other = "with numbers, not text; write {0}:3, {0}:>3 or {0}:[1 TO 5]"
-    return None if any_of("") else Hint(f"{have}, but {other.format(key)}")
+    return None if any_of("") else _try(known, f"{have}, but {other.format(key)}", better)
 
 
 def _of_value_of_key(known: Known, query: str, part: Part, node: KeyNode, have: str) -> Hint:
@@ -110,7 +114,9 @@ def _of_value_of_key(known: Known, query: str, part: Part, node: KeyNode, have: 
             return _try(known, text, better)
     values = known.values_of_key(node.key, MOST_VALUES)
     frequent = ", ".join(shown(value) for value in values)
-    return Hint(f"{have}, but none matches {shown(part.text)}{frequent and f'; some values are {frequent}'}")
+    text = f"{have}, but none matches {shown(part.text)}{frequent and f'; some values are {frequent}'}"
+    close = near(node.word, values, 1) if isinstance(node, KeyEquals) else []
+    return _try(known, text, with_part(query, part, field_text(node.key) + (literal(close[0]) if close else "*")))
 
 
 def _of_words(known: Known, node: Text, with_term: Callable[[str], str]) -> Iterator[Hint]:
@@ -158,8 +164,19 @@ def _of_extractor(known: Known, node: HasDocument | Failed, with_term: Callable[
         name, names, lambda each: known.files(kind(_glob(each))) or known.files(HasDocument(_glob(each)))
     )
     if not close:
-        return Hint(text)
+        return _with_others(known, text, names, lambda each: known.files(kind(_glob(each))), with_term)
     return _try(known, text + meant(close), with_term(literal(close[0][0])))
+
+
+def _with_others(
+    known: Known, text: str, names: Iterable[str], files: Callable[[str], int], with_term: Callable[[str], str]
+) -> Hint:
+    """Say which values there are, where none is like the one that was asked for."""
+    there = list(islice(((each, count) for each in names if (count := files(each))), MOST_VALUES))
+    if not there:
+        return Hint(text)
+    others = ", ".join(f"{shown(each)} ({counted(count)})" for each, count in there)
+    return _try(known, f"{text}; there are {others}", with_term(literal(there[0][0])))
 
 
 def _glob(text: str) -> str:
@@ -170,9 +187,11 @@ def _of_value(known: Known, text: str, value: str, by: str, with_term: Callable[
     def files(each: str) -> int:
         return known.files(Extension(each) if by == "ext" else Mime(_glob(each)))
 
-    close = known.near(value, known.values(by), files)
-    text = f"{text} {shown(value)}{meant(close)}"
-    return _try(known, text, with_term(literal(close[0][0]))) if close else Hint(text)
+    values = known.values(by)
+    close = known.near(value, values, files)
+    if close:
+        return _try(known, f"{text} {shown(value)}{meant(close)}", with_term(literal(close[0][0])))
+    return _with_others(known, f"{text} {shown(value)}", values, files, with_term)
 
 
 def _of_name(known: Known, name: str, with_term: Callable[[str], str]) -> Hint:
@@ -181,19 +200,3 @@ def _of_name(known: Known, name: str, with_term: Callable[[str], str]) -> Hint:
     if not inside:
         return Hint(text)
     return _try(known, f"{text}, but {counted(inside)} with it in the name", with_term(f"*{literal(name)}*"))
-
-
-def _of_path(known: Known, glob: str) -> Hint:
-    """Say how far a path exists: down to the first step that has a wildcard, or that is not visible."""
-    there = b""
-    for step in components_of(glob):
-        name = literal_of(step)
-        if name is None:
-            break
-        following = there + b"/" + name_bytes(name)
-        if known.path(following) is None:
-            here = shown(there.decode("utf-8", "surrogateescape")) or "/"
-            return Hint(f"there is no {shown(name)} in {here}{known.you_may('see')}")
-        there = following
-    return Hint(f"nothing{known.you_may('see')} below {shown(there.decode('utf-8', 'surrogateescape')) or '/'}"
-                f" matches {shown(glob)}")  # fmt: skip

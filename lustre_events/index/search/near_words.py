@@ -28,8 +28,8 @@ MOST_MISSING = 3
 """Characters by which a word that is near may be longer or shorter."""
 
 
-def words_near(known: Known, word: str) -> list[tuple[str, int]]:
-    """Return words like one that stands nowhere, with the files that have them."""
+def words_near(known: Known, word: str, most: int = MOST_WORDS) -> list[tuple[str, int]]:
+    """Return words like one that stands nowhere, with the files that have them; `most` are compared at once."""
     if len(word) < SHORTEST:
         return []
     begun = _begun(known, word[: max(2, len(word) // 2)])
@@ -38,7 +38,7 @@ def words_near(known: Known, word: str) -> list[tuple[str, int]]:
         (known.found(All()), Order()),
         (known.found(All()), Order(descending=True)),
     ):
-        words = set(islice(_words(known, known.reading.find(node, order, None, SAMPLE)), MOST_WORDS))
+        words = set(islice(_words(known, known.reading.find(node, order, None, SAMPLE)), most))
         alike = (each for each in sorted(words) if _is_as_long(each, word))
         close = known.near(word, alike, lambda each: known.files(Or((Text(each), NameWords(each)))))
         if close:

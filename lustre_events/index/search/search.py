@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -32,6 +33,7 @@ from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page, Summary, name_text, printable
 from lustre_events.index.search.key_list import Candidate, KeyInfo, candidates_of, completions, field_of, keys_like
 from lustre_events.index.search.known import knowing
+from lustre_events.index.search.leaf_facts import of_unknown_owners
 from lustre_events.index.search.left_out import WHY_LEFT_OUT, without
 from lustre_events.index.search.matched import explained
 from lustre_events.index.search.reasons import why
@@ -226,12 +228,18 @@ class Search:
         and no `fields` are given. Only what the viewer may find is counted and told.
 
         Raises:
-            QueryError: the query is wrong.
+            QueryError: the query is wrong, and not for a user or a group that this machine does not know.
         """
-        now = _now(now_ns)
-        parse(query, now_ns=now)
-        viewer = _limits(visible_to)
-        return why(lambda: knowing(self._backend, viewer, now, self._hint_seconds), query, fields)
+        now, viewer = _now(now_ns), _limits(visible_to)
+        know = partial(knowing, self._backend, viewer, now, self._hint_seconds)
+        try:
+            parse(query, now_ns=now)
+        except QueryError:
+            with know() as known:
+                if found := tuple(of_unknown_owners(known, query)):
+                    return found
+            raise
+        return why(know, query, fields)
 
     def fields(
         self, prefix: str = "", *, limit: int = 100, visible_to: Viewer | None = None

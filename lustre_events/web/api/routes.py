@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,7 +24,7 @@ from lustre_events.web.api import (
     run_operations,
     search_operations,
 )
-from lustre_events.web.api.calls import Call
+from lustre_events.web.api.calls import Call, hints_json
 from lustre_events.web.api.openapi import description
 from lustre_events.web.api.operation import Operation
 
@@ -61,9 +62,21 @@ def _route(operation: Operation) -> Callable[..., Response]:
         call = Call(site, user, viewer, scopes, operation.read(in_path, pairs), _body(operation))
         if operation.method != "GET":
             log.info("%s: %s", user, operation.name, extra={"action": operation.name, "user": user})
-        return _json(operation.run(call))
+        try:
+            return _json(operation.run(call))
+        except QueryError as exc:
+            return explain(exc, _hints(call))
 
     return answer
+
+
+def _hints(call: Call) -> list[dict[str, Any]]:
+    """Return which names there are, where a query is wrong for one that is not known."""
+    query = call.given.get("q")
+    if query:
+        with contextlib.suppress(LustreEventsError), call.search() as index:
+            return hints_json(index.hints(call.mount.query(query), visible_to=call.viewer))
+    return []
 
 
 def _asks(operation: Operation) -> tuple[str, Viewer, frozenset[str], int]:
@@ -124,8 +137,10 @@ def _json(answer: Any, status: int = 200) -> Response:
     return flask.Response(json.dumps(answer), status=status, mimetype="application/json")
 
 
-def _refused(status: int, sentence: str, kind: str, seconds: float = 0.0) -> Response:
-    response = _json({"error": sentence, "kind": kind}, status)
+def _refused(
+    status: int, sentence: str, kind: str, seconds: float = 0.0, hints: Sequence[dict[str, Any]] = ()
+) -> Response:
+    response = _json({"error": sentence, "kind": kind, "hints": [*hints]}, status)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if seconds:
@@ -142,10 +157,10 @@ _STATUS: tuple[tuple[type[LustreEventsError], int], ...] = (
 )
 
 
-def explain(error: LustreEventsError) -> Response:
+def explain(error: LustreEventsError, hints: Sequence[dict[str, Any]] = ()) -> Response:
     """Return an expected failure as its sentence and its class."""
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 503)
-    return _refused(status, str(error), type(error).__name__)
+    return _refused(status, str(error), type(error).__name__, hints=hints)
 
 
 def explain_http(code: int, sentence: str) -> Response:
