@@ -21,7 +21,7 @@ from lustre_events.index.mount import Mount
 from lustre_events.index.search.hits import Facet, Hit, Page, hit_json, match_line, name_text, printable
 from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
-from lustre_events.inspect.export import FORMATS, Written, write
+from lustre_events.inspect.export import FORMATS, Exported, write
 
 FEW = 100
 """Hits that are printed where nobody says how many."""
@@ -143,7 +143,7 @@ def _exported(hits: Iterable[Hit], kind: str, output: str | None, columns: list[
     return _told(written)
 
 
-def _told(written: Written) -> bool:
+def _told(written: Exported) -> bool:
     """Say what is to be said of an export, and return whether there were any hits."""
     for note in written.notes:
         click.echo(f"lustre-events: {note}", err=True)

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from msgspec import structs
+
 from lustre_events.index.search.hits import Hit, ObjectView
 
 Named = TypeVar("Named", Hit, ObjectView)
@@ -35,7 +37,8 @@ class Mount:
 
     def placed(self, found: Named) -> Named:
         """Return a hit or a view with its paths as one opens them."""
-        return replace(found, paths=self.wholes(found.paths))
+        paths = self.wholes(found.paths)
+        return structs.replace(found, paths=paths) if isinstance(found, Hit) else replace(found, paths=paths)
 
     def inside(self, typed: bytes, cwd: bytes = b"") -> bytes:
         """Return the index's path of what somebody typed in the directory `cwd` (empty: none that matters).

@@ -21,7 +21,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 """What a spreadsheet takes for the beginning of one; with some languages also the wide forms of the four signs."""
 
 
-class Written(NamedTuple):
+class Exported(NamedTuple):
     """How many hits were written, and what is to be said of the columns, as sentences."""
 
     hits: int
@@ -30,7 +30,7 @@ class Written(NamedTuple):
 
 def write(
     hits: Iterable[Hit], kind: str, file: BinaryIO, *, columns: Sequence[str] = (), folder: Path | None = None
-) -> Written:
+) -> Exported:
     """Write hits, whose paths are whole.
 
     Args:
@@ -53,7 +53,7 @@ def write(
     else:
         file.writelines(jsonl(counted) if kind == "jsonl" else comma_separated(counted))
     file.flush()
-    return Written(counted.count, tuple(notes))
+    return Exported(counted.count, tuple(notes))
 
 
 def _parquet() -> ModuleType:

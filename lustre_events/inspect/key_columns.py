@@ -11,7 +11,9 @@ import functools
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from types import NoneType
 from typing import Any
 
 from lustre_events.catalog.schemas import NAMED
@@ -26,10 +28,10 @@ WHOLE, LARGE, HUGE = "whole numbers", "whole numbers beyond 2^53", "whole number
 """Kinds of values. No double has each large number exactly, and no type of Parquet a huge one."""
 
 _EXACT = 2**53
-_SCALARS = frozenset({str, int, float, bool, type(None)})
+_NESTED = frozenset({dict, list})
 
-Row = dict[str, Any]
-"""What the documents of one file say, by the names of columns: a value, or a list of values."""
+Columns = dict[str, list[Any]]
+"""What the documents of some files say, by the names of columns: of each file a value, several, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,12 @@ class KeyColumn:
         return self.kind == TEXT and not self.kinds <= {TIME, TEXT}
 
     def with_values(self, values: Sequence[Any]) -> KeyColumn:
-        """Return the column with more values in it, none of which is None."""
-        types = set(map(type, values))
+        """Return the column with more values in it; None is none."""
+        types = set(map(type, values)) - {NoneType}
         many = list in types
         if many:
             values = list(chain.from_iterable(each if type(each) is list else (each,) for each in values))
-            types = set(map(type, values))
+            types = set(map(type, values)) - {NoneType}
         kinds = frozenset(chain.from_iterable(_kinds(each, values) for each in types))
         return (
             self if kinds <= self.kinds and many <= self.many else KeyColumn(self.kinds | kinds, self.many | many)
@@ -66,10 +68,9 @@ class KeyColumn:
 
     def stored(self, values: Sequence[Any]) -> Sequence[Any]:
         """Return values, or None for each that is missing, as the column has them."""
-        one = _CONVERTED[self.kind] if self.kind != TEXT or self.mixed else None
+        one = _CONVERTED.get(TEXT if self.mixed else "" if self.kind == TEXT else self.kind)
         if self.many:
-            lists = (each if each is None or type(each) is list else [each] for each in values)
-            return [each if each is None or one is None else [*map(one, each)] for each in lists]
+            one = partial(_listed, one or _same)
         return values if one is None else [None if each is None else one(each) for each in values]
 
 
@@ -80,8 +81,7 @@ def _kinds(of: type, values: Sequence[Any]) -> Iterable[str]:
         return (REAL,)
     if of is int:
         return _kinds_of_integers([each for each in values if type(each) is int])
-    texts = values if all(type(each) is str for each in values) else [each for each in values if type(each) is str]
-    return (TIME,) if all(_moment(each) is not None for each in texts) else (TEXT,)
+    return (TIME,) if all(_moment(each) is not None for each in values if type(each) is str) else (TEXT,)
 
 
 def _kinds_of_integers(values: Sequence[int]) -> Iterable[str]:
@@ -106,12 +106,16 @@ def _same(value: Any) -> Any:
     return value
 
 
+def _listed(one: Callable[[Any], Any], value: Any) -> list[Any]:
+    return [*map(one, value)] if type(value) is list else [one(value)]
+
+
 _CONVERTED: Mapping[str, Callable[[Any], Any]] = {
-    TRUTH: _same, WHOLE: _same, LARGE: _same, REAL: float, TIME: _moment, TEXT: _text,
+    REAL: float, TIME: _moment, TEXT: _text,
 }  # fmt: skip
 
 
-class Names:
+class KeyNames:
     """Which keys become columns, and under which names.
 
     Args:
@@ -120,25 +124,33 @@ class Names:
 
     def __init__(self, wanted: Collection[str] = ()) -> None:
         self._wanted = frozenset(wanted)
-        self._levels: dict[str, _Level] = {}
         self._made: set[str] = set()
         self.left_out: set[str] = set()
         """Keys beyond MOST_COLUMNS; as many are kept."""
 
-    def row(self, documents: Mapping[str, Mapping[str, Any]]) -> Row:
-        """Return what documents give. Of a key that all families may give, it is the first one's."""
-        row: Row = {}
-        for extractor, body in documents.items():
-            level = self._levels.get(extractor)
-            if level is None:
-                level = self._levels[extractor] = _Level(clean(extractor), "", 0, self._name)
-            level.take(searched(body), row)
-        return row
+    def columns(self, documents: Sequence[Iterable[tuple[str, Mapping[str, Any]]]]) -> Columns:
+        """Return what the documents of files give, each with its extractor.
+
+        Of a key that all families may give, it is the first one's.
+        """
+        columns: Columns = {}
+        levels: dict[str, _Level] = {}
+        for place, each in enumerate(documents):
+            for extractor, body in each:
+                level = levels.get(extractor)
+                if level is None:
+                    level = _Level(partial(self._column, columns, len(documents), clean(extractor)))
+                    levels[extractor] = level
+                level.take(searched(body) if "preview" in body else body, place)
+        return columns
+
+    def _column(self, columns: Columns, size: int, extractor: str, key: str) -> list[Any] | None:
+        """Return the column of a key, as yet empty where it is new; None: it has none."""
+        name = self._name(extractor, clean(key)) if len(key) <= MAX_KEY_LENGTH else None
+        return None if name is None else columns.setdefault(name, [None] * size)
 
     def _name(self, extractor: str, key: str) -> str | None:
-        """Return the name of a key's column; None: it has none."""
-        common = key.startswith(f"{NAMED}.")
-        name = key if common else f"{extractor}.{key}"
+        name = key if key.startswith(f"{NAMED}.") else f"{extractor}.{key}"
         if self._wanted:
             return name if {key, f"{extractor}.{key}"} & self._wanted else None
         if len(self._made) >= MOST_COLUMNS and name not in self._made:
@@ -149,59 +161,57 @@ class Names:
         return name
 
 
-class _Level(dict[str, str | None]):
-    """The names of the columns of one level of an extractor's documents, each made when it is first asked for."""
+class _Level(dict[str, "list[Any] | None"]):
+    """The columns of the keys of one level of an extractor's documents, each looked up when it is first needed."""
 
-    def __init__(self, extractor: str, prefix: str, depth: int, name: Callable[[str, str], str | None]) -> None:
+    def __init__(self, column: Callable[[str], list[Any] | None], prefix: str = "", depth: int = 0) -> None:
         super().__init__()
-        self._extractor, self._prefix, self._depth, self._name = extractor, prefix, depth, name
+        self._column, self._prefix, self._depth = column, prefix, depth
         self._below: dict[str, _Level] = {}
 
-    def __missing__(self, key: str) -> str | None:
-        dotted = clean(self._prefix + key)
-        found = self[key] = self._name(self._extractor, dotted) if len(dotted) <= MAX_KEY_LENGTH else None
+    def __missing__(self, key: str) -> list[Any] | None:
+        found = self[key] = self._column(self._prefix + key)
         return found
 
     def below(self, key: str) -> _Level:
         """Return the level of an object under a key."""
         found = self._below.get(key)
         if found is None:
-            found = _Level(self._extractor, f"{self._prefix}{key}.", self._depth + 1, self._name)
-            self._below[key] = found
+            found = self._below[key] = _Level(self._column, f"{self._prefix}{key}.", self._depth + 1)
         return found
 
-    def take(self, body: Mapping[str, Any], row: Row) -> None:
-        """Put the values of an object into a row."""
+    def take(self, body: Mapping[str, Any], place: int, *, more: bool = False) -> None:
+        """Put the values of an object into the columns, for the file at a place; `more`: beside what is there."""
         for key, value in body.items():
-            if type(value) is dict:
+            kind = type(value)
+            if kind is dict:
                 if self._depth < MAX_DEPTH:
-                    self.below(key).take(value, row)
-            elif type(value) is list:
-                self._take_list(key, value, row)
-            elif value is not None and (name := self[key]) is not None:
-                row.setdefault(name, value)
+                    self.below(key).take(value, place, more=more)
+            elif kind is list:
+                self._take_list(key, value, place, more=more)
+            elif value is not None and (column := self[key]) is not None:
+                if more:
+                    _add(column, place, [value])
+                elif column[place] is None:
+                    column[place] = value
 
-    def _take_list(self, key: str, values: list[Any], row: Row) -> None:
-        if set(map(type, values)) <= _SCALARS:
-            if (name := self[key]) is not None:
-                row.setdefault(name, [each for each in values if each is not None])
-            return
-        found: Row = {}
-        self._gather(key, values, found, 0)
-        for name, several in found.items():
-            row.setdefault(name, several)
+    def _take_list(self, key: str, values: list[Any], place: int, *, more: bool, depth: int = 0) -> None:
+        """Put the values of a list into the columns, and those of lists and objects in it."""
+        scalars = [each for each in values if each is not None and type(each) not in _NESTED]
+        if scalars or not values:
+            self._add_several(key, scalars, place, more=more)
+        for each in values if len(scalars) < len(values) else ():
+            if type(each) is dict and self._depth < MAX_DEPTH:
+                self.below(key).take(each, place, more=True)
+            elif type(each) is list and depth < MAX_DEPTH:
+                self._take_list(key, each, place, more=True, depth=depth + 1)
 
-    def _gather(self, key: str, values: list[Any], found: Row, depth: int) -> None:
-        """Collect the values of a list with lists and objects in it."""
-        for each in values:
-            if type(each) is list:
-                if depth < MAX_DEPTH:
-                    self._gather(key, each, found, depth + 1)
-            elif type(each) is dict:
-                inside: Row = {}
-                if self._depth < MAX_DEPTH:
-                    self.below(key).take(each, inside)
-                for column, value in inside.items():
-                    found.setdefault(column, []).extend(value if type(value) is list else [value])
-            elif each is not None and (name := self[key]) is not None:
-                found.setdefault(name, []).append(each)
+    def _add_several(self, key: str, values: list[Any], place: int, *, more: bool) -> None:
+        column = self[key]
+        if column is not None and (more or column[place] is None):
+            _add(column, place, values)
+
+
+def _add(column: list[Any], place: int, values: list[Any]) -> None:
+    have = column[place]
+    column[place] = values if have is None else [*(have if type(have) is list else [have]), *values]

@@ -7,6 +7,7 @@ Memory does not grow with the hits.
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import tempfile
@@ -20,9 +21,19 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from lustre_events.index.search.hits import Hit, printable
-from lustre_events.index.search.stored_documents import text_of
+from lustre_events.index.search.stored_documents import parsed, text_of
 from lustre_events.index.values import clean
-from lustre_events.inspect.key_columns import LARGE, MOST_COLUMNS, REAL, TIME, TRUTH, WHOLE, KeyColumn, Names, Row
+from lustre_events.inspect.key_columns import (
+    LARGE,
+    MOST_COLUMNS,
+    REAL,
+    TIME,
+    TRUTH,
+    WHOLE,
+    Columns,
+    KeyColumn,
+    KeyNames,
+)
 
 ROWS_AT_ONCE = 1_000
 """Rows that become columns together."""
@@ -55,19 +66,19 @@ def write(hits: Iterable[Hit], file: BinaryIO, wanted: Sequence[str] = (), folde
     Raises:
         OSError: a file cannot be written.
     """
-    names = Names(wanted)
+    names = KeyNames(wanted)
     with tempfile.TemporaryDirectory(prefix="lustre-events-", dir=folder) as beside:
         parts = _Parts(Path(beside))
         rest = iter(hits)
         while portion := list(islice(rest, ROWS_AT_ONCE)):
-            parts.take(portion, [names.row(hit.documents) for hit in portion])
+            parts.take(portion, names.columns([parsed(hit.documents) for hit in portion]))
         notes = _notes(parts.columns, names, wanted)
         parts.end(notes)
         parts.become_one(file, notes)
     return [*notes.values()]
 
 
-def _notes(columns: dict[str, KeyColumn], names: Names, wanted: Sequence[str]) -> dict[str, str]:
+def _notes(columns: dict[str, KeyColumn], names: KeyNames, wanted: Sequence[str]) -> dict[str, str]:
     """Return what is said of the columns, by their names."""
     notes = {
         name: f"{_shown(name)} has {' and '.join(sorted(column.kinds))}: its column is text"
@@ -128,16 +139,16 @@ class _Parts:
     paths: list[Path] = field(default_factory=list)
     _open: _File | None = None
 
-    def take(self, hits: Sequence[Hit], rows: Sequence[Row]) -> None:
+    def take(self, hits: Sequence[Hit], values: Columns) -> None:
         """Write hits with what their documents give."""
-        columns = _with(self.columns, rows)
+        columns = _with(self.columns, values)
         if columns != self.columns:
             self.end({})
             self.columns = columns
         if self._open is None:
             self.paths.append(self.folder / str(len(self.paths)))
             self._open = _File(self.paths[-1], columns)
-        self._open.add(_table(hits, rows, columns))
+        self._open.add(_table(hits, values, columns))
 
     def end(self, notes: Mapping[str, str]) -> None:
         """End the file that is open."""
@@ -160,16 +171,9 @@ class _Parts:
         whole.close(notes)
 
 
-def _with(columns: dict[str, KeyColumn], rows: Sequence[Row]) -> dict[str, KeyColumn]:
-    """Return the columns that have the values of rows as well."""
-    found: dict[str, list[Any]] = {}
-    for row in rows:
-        for name, value in row.items():
-            if name in found:
-                found[name].append(value)
-            else:
-                found[name] = [value]
-    new = {name: columns.get(name, KeyColumn()).with_values(values) for name, values in sorted(found.items())}
+def _with(columns: dict[str, KeyColumn], values: Columns) -> dict[str, KeyColumn]:
+    """Return the columns that have more values."""
+    new = {name: columns.get(name, KeyColumn()).with_values(each) for name, each in sorted(values.items())}
     return columns | new
 
 
@@ -183,43 +187,46 @@ def _type(column: KeyColumn) -> Any:
     return pa.list_(one) if column.many else one
 
 
-def _table(hits: Sequence[Hit], rows: Sequence[Row], columns: Mapping[str, KeyColumn]) -> Any:
+def _table(hits: Sequence[Hit], values: Columns, columns: Mapping[str, KeyColumn]) -> Any:
     """Return the rows of hits as columns: one for each path."""
+    keys = [_array(values.get(name), len(hits), column) for name, column in columns.items()]
     paths = [path for hit in hits for path in hit.paths]
     if len(paths) != len(hits):
-        rows = [row for hit, row in zip(hits, rows, strict=True) for _ in hit.paths]
+        which = pa.array([number for number, hit in enumerate(hits) for _ in hit.paths], pa.int64())
+        keys = [each.take(which) for each in keys]
         hits = [hit for hit in hits for _ in hit.paths]
     *facts, documents = _facts(hits, paths)
-    values = [*facts, *(_array(rows, name, column) for name, column in columns.items()), documents]
-    return pa.table(values, schema=_schema(columns))
+    return pa.table([*facts, *keys, documents], schema=_schema(columns))
 
 
 def _facts(hits: Sequence[Hit], paths: Sequence[bytes]) -> Iterator[Any]:
     """Yield the columns of facts. A path that is not UTF-8 is escaped in `path`, and as it is in `path_bytes`."""
-    shown: list[str] = []
-    odd: list[bytes | None] = []
-    for path in paths:
-        try:
-            shown.append(path.decode())
-            odd.append(None)
-        except UnicodeDecodeError:
-            shown.append(printable(path))
-            odd.append(path)
-    modes = (None if hit.mode is None else f"{hit.mode:04o}" for hit in hits)
-    columns: list[list[Any]] = [
-        shown, odd, [str(hit.fid) for hit in hits], [hit.type for hit in hits], [hit.size for hit in hits],
-        [hit.mtime_ns for hit in hits], [hit.uid for hit in hits], [hit.gid for hit in hits], list(modes),
-        [hit.mime for hit in hits], [text_of(hit.documents) for hit in hits],
-    ]  # fmt: skip
+    rows = ((str(hit.fid), hit.type, hit.size, hit.mtime_ns, hit.uid, hit.gid, _octal(hit.mode), hit.mime,
+             text_of(hit.documents)) for hit in hits)  # fmt: skip
+    columns = [*zip(*map(_told, paths), strict=True), *zip(*rows, strict=True)]
     return (pa.array(values, kind) for values, kind in zip(columns, _FACTS.types, strict=True))
 
 
-def _array(rows: Sequence[Row], name: str, column: KeyColumn) -> Any:
-    values = column.stored([row.get(name) for row in rows])
+def _told(path: bytes) -> tuple[str, bytes | None]:
     try:
-        return pa.array(values, _type(column))
+        return path.decode(), None
+    except UnicodeDecodeError:
+        return printable(path), path
+
+
+@functools.cache
+def _octal(mode: int | None) -> str | None:
+    return None if mode is None else f"{mode:04o}"
+
+
+def _array(values: Sequence[Any] | None, size: int, column: KeyColumn) -> Any:
+    if values is None:
+        return pa.nulls(size, _type(column))
+    stored = column.stored(values)
+    try:
+        return pa.array(stored, _type(column))
     except UnicodeEncodeError:  # a lone surrogate: rare
-        return pa.array([_clean(each) for each in values], _type(column))
+        return pa.array([_clean(each) for each in stored], _type(column))
 
 
 def _clean(value: Any) -> Any:
@@ -231,7 +238,7 @@ def _clean(value: Any) -> Any:
 def _as(table: Any, columns: Mapping[str, KeyColumn]) -> Any:
     """Return rows that were written before all types were known with the columns of the end."""
     schema = _schema(columns)
-    rows: list[Row] | None = None
+    values: Columns | None = None
     found = []
     for wanted in schema:
         place = table.schema.get_field_index(wanted.name)
@@ -240,7 +247,8 @@ def _as(table: Any, columns: Mapping[str, KeyColumn]) -> Any:
         elif place < 0:
             found.append(pa.nulls(table.num_rows, wanted.type))
         else:
-            if rows is None:
-                rows = [Names([*columns]).row(json.loads(each)) for each in table.column("documents").to_pylist()]
-            found.append(_array(rows, wanted.name, columns[wanted.name]))
+            if values is None:
+                documents = [json.loads(each).items() for each in table.column("documents").to_pylist()]
+                values = KeyNames([*columns]).columns(documents)
+            found.append(_array(values.get(wanted.name), table.num_rows, columns[wanted.name]))
     return pa.table(found, schema=schema)

@@ -8,12 +8,12 @@ import json
 import tempfile
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from lustre_events.errors import ConfigError
 from lustre_events.index.search.hits import Hit

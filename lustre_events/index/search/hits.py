@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.bounds import far_time, within
 from lustre_events.domain.namespace import OrderKey
@@ -26,8 +28,7 @@ class Match:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(msgspec.Struct, frozen=True, gc=False):  # made by the million where all hits are written
     """One object that a search found. Facts are None while `stat` has not read them."""
 
     fid: FID

@@ -6,8 +6,9 @@ It looks at what the hit shows anyway, so it tells a viewer nothing that is hidd
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lustre_events.index.names import folded, folded_text, name_has_words
 from lustre_events.index.query.matching import value_test

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 
 class StoredDocuments(Mapping[str, dict[str, Any]]):
@@ -22,7 +24,7 @@ class StoredDocuments(Mapping[str, dict[str, Any]]):
 
     def __getitem__(self, extractor: str) -> dict[str, Any]:
         """Return the document of an extractor."""
-        return dict(json.loads(self._texts[extractor]))
+        return _parsed(self._texts[extractor])
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the extractors."""
@@ -36,6 +38,10 @@ class StoredDocuments(Mapping[str, dict[str, Any]]):
         """Return them as the repr of a dict."""
         return repr(dict(self))
 
+    def parsed(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each extractor and its document."""
+        return ((extractor, _parsed(text)) for extractor, text in self._texts.items())
+
     @property
     def text(self) -> str:
         """All of them as one JSON object, of which nothing was parsed."""
@@ -47,6 +53,19 @@ def text_of(documents: Mapping[str, Mapping[str, Any]]) -> str:
     return (
         documents.text if isinstance(documents, StoredDocuments) else json.dumps(documents, separators=(",", ":"))
     )
+
+
+def parsed(documents: Mapping[str, Mapping[str, Any]]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Return each extractor and its document."""
+    return documents.parsed() if isinstance(documents, StoredDocuments) else documents.items()
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = msgspec.json.decode(text)
+    except msgspec.MsgspecError:  # a lone surrogate, which only json reads
+        found = json.loads(text)
+    return found
 
 
 @lru_cache(maxsize=1024)
