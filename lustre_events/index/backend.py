@@ -23,7 +23,7 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.index.query.tree import Node
-from lustre_events.index.visibility import Viewer
+from lustre_events.index.visibility import DirectoryAccess, Viewer
 
 LONGEST_SECONDS = 3600.0
 """How long one call of a search may take (in PostgreSQL: one of its statements), unless it asks for less."""
@@ -171,6 +171,9 @@ class Stats:
 
 class Reading(Protocol):
     """One moment of an index. Objects without a name are never found."""
+
+    access: DirectoryAccess | None
+    """Which directories the viewer can list, where the database asks the same one; None: make one."""
 
     def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`.

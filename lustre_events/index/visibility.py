@@ -16,7 +16,7 @@ import os
 import pwd
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.domain import acl
@@ -68,6 +68,16 @@ class Owned(Protocol):
     def acl(self) -> bytes | None: ...  # noqa: D102
     @property
     def rights_known(self) -> bool: ...  # noqa: D102
+
+
+class Rights(NamedTuple):
+    """The facts that decide, and no others."""
+
+    uid: int | None
+    gid: int | None
+    mode: int | None
+    acl: bytes | None
+    rights_known: bool
 
 
 def may(viewer: Viewer, owned: Owned, wanted: int) -> bool:
@@ -130,6 +140,8 @@ class DirectoryAccess:
 
     def _climb(self, directory: FID) -> None:
         """Decide about a directory, and all above it that had to be asked about."""
+        if self._is_decided_above(directory):
+            return
         above = self._undecided_above(directory)
         # From the root (and what is decided) downwards; in a circle without a way from the root nothing is.
         passable = {fid for fid in above if self._has(fid, acl.SEARCH)}
@@ -137,6 +149,18 @@ class DirectoryAccess:
         while more := {fid for fid in passable - good if any(self._is_way(each, good) for each in above[fid])}:
             good |= more
         self._reached |= {fid: fid in good for fid in above}
+
+    def _is_decided_above(self, directory: FID) -> bool:
+        """Decide about a directory where that is done for all above it: as mostly, once some are known."""
+        if not self._reached or directory == ROOT_FID:
+            return False
+        parents = {parent for _, parent in self.parents((directory,))}
+        if not parents <= self._reached.keys():
+            return False
+        self._learn((directory,))
+        way = any(self._reached[parent] for parent in parents)
+        self._reached[directory] = way and self._has(directory, acl.SEARCH)
+        return True
 
     def _undecided_above(self, directory: FID) -> dict[FID, set[FID]]:
         """Return a directory and those above it about which nothing is decided, each with its own parents."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import pwd
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.errors import ConfigError
-from lustre_events.index.visibility import Viewer, permits
+from lustre_events.index.visibility import DirectoryAccess, Rights, Viewer, permits
 from tests.support.index.tables import add_file, add_link, add_object, make_index, node, searching
+from tests.support.profiles import examples
 from tests.support.records.builders import fid_of
 
 ANN = Viewer(1, frozenset({10}))
@@ -187,3 +189,47 @@ def test_users_of_this_machine() -> None:
     for unknown in ("no-such-user", "4294967290", "99999999999999999999"):
         with pytest.raises(ConfigError, match="no such user"):
             Viewer.of_user(unknown)
+
+
+class Tree:
+    """Directories 0 (the root) to 5 with any parents, as an index may have them for a while."""
+
+    def __init__(self, parents: dict[int, set[int]], open_: set[int]) -> None:
+        self._parents = {number: parents.get(number, set()) for number in range(6)}
+        self._open = open_
+
+    def access(self) -> DirectoryAccess:
+        """Return what ANN, who may search some of them, can reach."""
+        return DirectoryAccess(ANN, self._above, self._owned)
+
+    def _above(self, fids: Collection[FID]) -> list[tuple[FID, FID]]:
+        return [(fid, node(parent)) for fid in fids for parent in self._parents[NUMBERS[fid]]]
+
+    def _owned(self, fids: Collection[FID]) -> dict[FID, Rights]:
+        return {fid: Rights(5, 5, 0o711 if NUMBERS[fid] in self._open else 0o700, None, True) for fid in fids}
+
+    def reached(self) -> set[int]:
+        """Return by trying every way from the root what can be searched."""
+        found, before = {0} & self._open, None
+        while found != before:
+            before = set(found)
+            found |= {each for each in self._open if self._parents[each] & before}
+        return found
+
+
+NUMBERS = {node(number): number for number in range(6)}
+
+
+@examples(300)
+@given(
+    st.dictionaries(st.integers(1, 5), st.sets(st.integers(0, 5))),
+    st.sets(st.integers(0, 5)),
+    st.permutations(range(6)),
+)
+def test_directories_are_reached_in_whatever_order_they_are_asked_about(
+    parents: dict[int, set[int]], open_: set[int], order: list[int]
+) -> None:
+    """A directory can be searched where a way from the root can, with circles and several parents."""
+    tree = Tree(parents, open_)
+    access = tree.access()
+    assert {number for number in order if access.searchable(node(number))} == tree.reached()

@@ -41,7 +41,7 @@ from lustre_events.index.postgresql.tally import tally
 from lustre_events.index.postgresql.upkeep import MOVED, moved_of
 from lustre_events.index.postgresql.visibility import listed_directories, readable, seen
 from lustre_events.index.query.tree import Node
-from lustre_events.index.visibility import Viewer
+from lustre_events.index.visibility import DirectoryAccess, Viewer
 
 LOOK = 2_000
 """Objects that are probed at first, in the order asked for, where many match."""
@@ -71,6 +71,7 @@ class PostgresqlReading:
     ) -> None:
         self._connection = connection
         self._viewer = viewer
+        self.access: DirectoryAccess | None = None
         self._few = few
         self._look = look
         dialect = PostgresqlDialect(self._run)

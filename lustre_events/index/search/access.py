@@ -11,7 +11,7 @@ def access_of(reading: Reading, viewer: Viewer | None) -> DirectoryAccess | None
     """Return which directories a viewer can search and list; None: all."""
     if viewer is None:
         return None
-    return DirectoryAccess(
+    return reading.access or DirectoryAccess(
         viewer, lambda fids: [(fid, parent) for fid, parent, _ in reading.links(fids)], reading.objects
     )
 

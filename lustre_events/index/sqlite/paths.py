@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from lustre_events.changelog.fid import FID
 from lustre_events.index import paths
 from lustre_events.index.sqlite.among import select_among
+from lustre_events.index.visibility import Rights
 
 
 def paths_of(
@@ -28,3 +29,18 @@ def links_of(connection: sqlite3.Connection, fids: Collection[FID]) -> list[tupl
         above = unpacked.get(parent) or unpacked.setdefault(parent, FID.unpack(parent))
         found.append((packed[fid], above, name))
     return found
+
+
+def parents_of(connection: sqlite3.Connection, fids: Collection[FID]) -> list[tuple[FID, FID]]:
+    """Return (FID, parent) of every current name of directories, which are mostly one."""
+    statement = "SELECT parent FROM link WHERE fid = ?"
+    return [(fid, FID.unpack(row[0])) for fid in fids for row in connection.execute(statement, (fid.pack(),))]
+
+
+def rights_of(connection: sqlite3.Connection, fids: Collection[FID]) -> dict[FID, Rights]:
+    """Return what decides about directories, of those that are stored."""
+    rows = ((fid, connection.execute(_RIGHTS, (fid.pack(),)).fetchone()) for fid in fids)
+    return {fid: Rights(*row) for fid, row in rows if row is not None}
+
+
+_RIGHTS = "SELECT uid, gid, mode, acl, facts_generation >= rights FROM object WHERE fid = ?"

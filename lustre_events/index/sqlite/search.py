@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -40,7 +41,7 @@ from lustre_events.index.sqlite.dialect import LISTED, READABLE, SqliteDialect
 from lustre_events.index.sqlite.documents import SLOT_BITS
 from lustre_events.index.sqlite.origin import whole
 from lustre_events.index.sqlite.pages import COLUMNS, Pages, row_of, rows_of
-from lustre_events.index.sqlite.paths import links_of
+from lustre_events.index.sqlite.paths import links_of, parents_of, rights_of
 from lustre_events.index.sqlite.tally import tally
 from lustre_events.index.sqlite.upkeep import moved_of
 from lustre_events.index.visibility import DirectoryAccess, Viewer, permits
@@ -66,15 +67,16 @@ class SqliteReading:
         self._connection = connection
         self._dialect = SqliteDialect(connection)
         self._planner = Planner(self._dialect, few=few)
+        self.access: DirectoryAccess | None = None
         if viewer is not None:
             self._planner = Planner(self._dialect, LISTED, READABLE, few)
-            access = DirectoryAccess(
-                viewer, lambda fids: [(fid, parent) for fid, parent, _ in self.links(fids)], self.objects
+            self.access = access = DirectoryAccess(
+                viewer, partial(parents_of, connection), partial(rights_of, connection)
             )
             # Kept by what C looks up: many objects have the same directory, and the same rights.
             listed = functools.cache(lambda packed: access.listed(FID.unpack(packed)))
             connection.create_function("le_listed", 1, listed)
-            readable = functools.lru_cache(_RIGHTS)(functools.partial(_readable, viewer))
+            readable = functools.lru_cache(_RIGHTS)(partial(_readable, viewer))
             connection.create_function("le_readable", 4, readable)
 
     def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
