@@ -15,6 +15,8 @@ BIN := $(VENV)/bin
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 # Unit and contract tests wait for their servers now and then, so half as many again as there are cores run at once.
 QUICK_PARALLEL ?= -n $$(( ($$(nproc) * 3 + 1) / 2 )) --maxprocesses 8 --dist worksteal
+# Plugins of pytest that installed packages bring along. No test needs them, and zarr's takes seconds to import.
+UNUSED := -p no:platformdirs -p no:valkey -p no:zarr
 
 .PHONY: demo test field quick quick-newer cgroups explore fuzz chaos check lint format bench bench-large images images-report constraints docs clean
 
@@ -25,10 +27,13 @@ demo:
 
 test:
 	@VENV=$(VENV) deploy/bootstrap.sh test
-	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
+	@$(BIN)/python -m pytest $(UNUSED) $(PARALLEL) $(PYTEST)
 
+# Each worker would compile every module anew, and rewrite the assertions of every test, where the environment forbids
+# Python to keep what it has compiled.
+quick: export PYTHONDONTWRITEBYTECODE =
 quick: lint
-	@LUSTRE_EVENTS_QUICK=1 $(BIN)/python -m pytest $(QUICK_PARALLEL) -m "not field and not long" tests/unit tests/contract tests/abi $(PYTEST)
+	@LUSTRE_EVENTS_QUICK=1 $(BIN)/python -m pytest $(UNUSED) $(QUICK_PARALLEL) -m "not field and not long" tests/unit tests/contract tests/abi $(PYTEST)
 
 quick-newer:
 	@VENV=$(VENV) deploy/bootstrap.sh test

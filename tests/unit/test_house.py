@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+from tests.support.kept import by_file
 from tests.support.service.command import REPOSITORY
 
 PACKAGES = ("lustre_events", "workers", "bench")
@@ -118,15 +121,53 @@ SAME_CLASSES = {
 """Classes that several rooms name alike, and what all of them are."""
 
 
+class Function(NamedTuple):
+    """A function: where it is, how many ways lead through it, and whether the line above says why they are many."""
+
+    line: int
+    name: str
+    branches: int
+    explained: bool
+
+
+class Module(NamedTuple):
+    """The public classes of a module and its functions."""
+
+    classes: list[str]
+    functions: list[Function]
+
+
+def read(source: str) -> Module:
+    """Return what a module defines."""
+    module, lines = ast.parse(source), source.splitlines()
+    classes = [
+        node.name for node in module.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    functions = [_function(node, lines) for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
+    return Module(classes, functions)
+
+
+def _function(node: ast.FunctionDef, lines: Sequence[str]) -> Function:
+    first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+    reason = lines[first - 2].strip()
+    return Function(
+        node.lineno, node.name, branches(node), reason.startswith(WHY_MORE) and len(reason) > len(WHY_MORE)
+    )
+
+
+@cache
+def modules() -> dict[Path, Module]:
+    """Return the modules of the packages."""
+    return by_file(read, Module, (path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py")))
+
+
 def rooms_by_class() -> dict[str, list[str]]:
     """Return the rooms that have a public class of a name, by name; one room is there once per class."""
     found = defaultdict(list)
-    for package in PACKAGES:
-        for path in (REPOSITORY / package).rglob("*.py"):
-            room = ".".join(path.relative_to(REPOSITORY).parent.parts).removeprefix("lustre_events.")
-            for node in ast.parse(path.read_text()).body:
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    found[node.name].append("index.databases" if room in DATABASES else room)
+    for path, module in modules().items():
+        room = ".".join(path.relative_to(REPOSITORY).parent.parts).removeprefix("lustre_events.")
+        for name in module.classes:
+            found[name].append("index.databases" if room in DATABASES else room)
     return found
 
 
@@ -158,20 +199,6 @@ def _branches(node: ast.AST) -> int:
     return one + more + sum(map(_branches, ast.iter_child_nodes(node)))
 
 
-def functions() -> Iterator[tuple[str, ast.FunctionDef, bool]]:
-    """Yield where each function stands, the function, and whether the line above says why it has many branches."""
-    for package in PACKAGES:
-        for path in (REPOSITORY / package).rglob("*.py"):
-            text = path.read_text()
-            lines = text.splitlines()
-            for node in ast.walk(ast.parse(text)):
-                if isinstance(node, ast.FunctionDef):
-                    first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-                    reason = lines[first - 2].strip()
-                    where = f"{path.relative_to(REPOSITORY)}:{node.lineno} {node.name}"
-                    yield where, node, reason.startswith(WHY_MORE) and len(reason) > len(WHY_MORE)
-
-
 def test_what_has_many_branches_is_counted() -> None:
     """A condition, its `and`, a loop and a comprehension with its own condition are five ways more."""
     (function,) = ast.parse("def f(a):\n for b in a:\n  if b and a:\n   [c for c in a if c]").body
@@ -181,7 +208,11 @@ def test_what_has_many_branches_is_counted() -> None:
 
 def test_each_function_can_be_read_at_once() -> None:
     """A function has few branches, or the line above it says why it has more: a long one is steps with names."""
-    found = [(where, branches(node) > MOST_BRANCHES, why) for where, node, why in functions()]
+    found = [
+        (f"{path.relative_to(REPOSITORY)}:{each.line} {each.name}", each.branches > MOST_BRANCHES, each.explained)
+        for path, module in modules().items()
+        for each in module.functions
+    ]
 
     assert len(found) > 2000
     assert [where for where, many, why in found if many and not why] == []
@@ -202,26 +233,32 @@ AVOIDED = (
     "shall",
 )
 """Words that stop a reader; CONTRIBUTING.md says what to write instead."""
-_AVOIDED = re.compile(rf"\b({'|'.join(AVOIDED)})\b", re.IGNORECASE)
+_AVOIDED = re.compile(rf"\b(?:{'|'.join(AVOIDED)})\b", re.IGNORECASE)
 PROSE = (".py", ".md", ".toml", ".html", ".json", ".yml", ".sql", ".lua", ".sh", ".service", ".c")
+
+
+def avoided(text: str) -> list[str]:
+    """Return the words of a text that the house avoids."""
+    return _AVOIDED.findall(text)
 
 
 def test_prose_has_none_of_the_words_that_the_house_avoids() -> None:
     """Messages, help, settings, docstrings and pages say things plainly; the list of words to avoid is short."""
     tops = ("lustre_events", "workers", "extractors", "bench", "deploy", "docs", "tests")
-    paths = [path for top in tops for path in (REPOSITORY / top).rglob("*") if path.suffix in PROSE]
-    paths += [REPOSITORY / name for name in ("README.md", "DESIGN.md", "SECURITY.md")]
-    own = {Path(__file__), REPOSITORY / "CONTRIBUTING.md"}
-
-    found = [
-        f"{path.relative_to(REPOSITORY)}: {word[0]}"
-        for path in paths
-        if path not in own and not {"samples", "golden", "expected"} & set(path.parts)
-        for word in _AVOIDED.finditer(path.read_text(errors="replace"))
+    paths = [
+        path
+        for top in tops
+        for path in (REPOSITORY / top).rglob("*")
+        if path.suffix in PROSE
+        and path != Path(__file__)
+        and not {"samples", "golden", "expected"} & set(path.parts)
     ]
+    paths += [REPOSITORY / name for name in ("README.md", "DESIGN.md", "SECURITY.md")]
 
-    assert len(paths) > 700
-    assert found == []
+    found = by_file(avoided, list[str], paths)
+
+    assert len(found) > 700
+    assert [f"{path.relative_to(REPOSITORY)}: {word}" for path, words in found.items() for word in words] == []
 
 
 PROSE_WIDTH = 100

@@ -6,7 +6,9 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+from tests.support.kept import by_file
 from tests.support.service.command import REPOSITORY
 
 TESTS = REPOSITORY / "tests"
@@ -18,49 +20,70 @@ HELPERS = {"tests.support.waiting": {"wait_for"}, "tests.suite.families": {"chec
 """Functions of ours that assert, by their modules."""
 
 
+class Function(NamedTuple):
+    """A function or method: what it calls by name, whether it asserts or raises itself, whether it is described."""
+
+    name: str
+    calls: list[str]
+    asserts: bool
+    described: bool
+
+
+class Module(NamedTuple):
+    """Modules that a module imports, wherever it does, and its functions."""
+
+    imported: list[str]
+    functions: list[Function]
+
+
+def read(source: str) -> Module:
+    """Return what a module imports and defines."""
+    nodes = list(ast.walk(ast.parse(source)))
+    imported = [name for node in nodes for name in _imported(node)]
+    return Module(imported, [_function(node) for node in nodes if isinstance(node, ast.FunctionDef)])
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.ImportFrom):
+        yield node.module or ""
+        yield from (f"{node.module}.{name.name}" for name in node.names)
+    elif isinstance(node, ast.Import):
+        yield from (name.name for name in node.names)
+
+
+def _function(function: ast.FunctionDef) -> Function:
+    calls = set()
+    asserts = False
+    for node in ast.walk(function):
+        asserts |= isinstance(node, ast.Assert | ast.Raise)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            calls.add(node.func.id)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            calls.add(node.func.attr)
+    return Function(function.name, sorted(calls), asserts, bool(ast.get_docstring(function)))
+
+
 @cache
-def modules() -> dict[str, ast.Module]:
+def modules() -> dict[str, Module]:
     """Return the modules of the tests by their names."""
     return {
-        ".".join(path.relative_to(REPOSITORY).with_suffix("").parts): ast.parse(path.read_bytes())
-        for path in TESTS.rglob("*.py")
+        ".".join(path.relative_to(REPOSITORY).with_suffix("").parts): module
+        for path, module in by_file(read, Module, sorted(TESTS.rglob("*.py"))).items()
     }
 
 
-def imported(module: ast.Module) -> Iterator[str]:
-    """Return the names of modules that a module imports, wherever it does."""
-    for node in ast.walk(module):
-        if isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-            yield from (f"{node.module}.{name.name}" for name in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-
-
-def functions(module: ast.Module) -> Iterator[ast.FunctionDef]:
-    """Return all functions and methods of a module."""
-    return (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef))
-
-
-def fails_by_itself(function: ast.FunctionDef, helpers: set[str]) -> bool:
+def fails_by_itself(function: Function, helpers: set[str]) -> bool:
     """Whether a function asserts, raises, or calls what does."""
-    called = {
-        node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-        for node in ast.walk(function)
-        if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute))
-    }
-    return bool(called & (helpers | EXPECTS)) or any(
-        isinstance(node, (ast.Assert, ast.Raise)) for node in ast.walk(function)
-    )
+    return function.asserts or not (helpers | EXPECTS).isdisjoint(function.calls)
 
 
-def weak(name: str, module: ast.Module) -> list[str]:
+def weak(name: str, module: Module) -> list[str]:
     """Return the tests of a module that nothing can fail but an error."""
-    near = {name, *imported(module)}
+    near = {name, *module.imported}
     helpers = {helper for place, names in HELPERS.items() if place in near for helper in names}
     return [
         function.name
-        for function in functions(module)
+        for function in module.functions
         if function.name.startswith("test_") and not fails_by_itself(function, helpers)
     ]
 
@@ -71,7 +94,7 @@ def test_every_test_asserts_something() -> None:
     helpers = {
         (name, function.name)
         for name, names in HELPERS.items()
-        for function in functions(modules()[name])
+        for function in modules()[name].functions
         if function.name in names and fails_by_itself(function, {"wait_for"})
     }
     assert helpers == {(name, helper) for name, names in HELPERS.items() for helper in names}
@@ -79,7 +102,7 @@ def test_every_test_asserts_something() -> None:
 
 def test_a_test_without_an_assertion_is_noticed() -> None:
     """One that only calls something is weak; one that asserts, itself or by a helper, is not."""
-    module = ast.parse(
+    module = read(
         """
 from tests.suite.families import check_fates
 def test_nothing(): run()
@@ -98,14 +121,14 @@ def test_no_test_imports_another() -> None:
     assert [
         (name, other)
         for name, module in modules().items()
-        for other in imported(module)
+        for other in module.imported
         if other.startswith("tests.") and Path(other.replace(".", "/")).name.startswith("test_")
     ] == []
 
 
 def test_every_test_says_what_it_proves() -> None:
     """The rule stands in the test's docstring."""
-    tests = [(name, function) for name, module in modules().items() for function in functions(module)
+    tests = [(name, function) for name, module in modules().items() for function in module.functions
              if function.name.startswith("test_") and name.split(".")[-1].startswith("test_")]  # fmt: skip
     assert len(tests) > 1000
-    assert [f"{name}.{function.name}" for name, function in tests if not ast.get_docstring(function)] == []
+    assert [f"{name}.{function.name}" for name, function in tests if not function.described] == []

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -30,11 +31,19 @@ def schema() -> str:
 
 
 def make_index(database: str = ":memory:") -> sqlite3.Connection:
-    """Return an empty index; the caller closes it."""
+    """Return an empty index, a copy of one that is made once; the caller closes it."""
     connection = sqlite3.connect(database, isolation_level=None)
+    _empty_index().backup(connection)
+    add_functions(connection)
+    names.watch(connection)
+    return connection
+
+
+@cache
+def _empty_index() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
     add_functions(connection)
     connection.executescript(schema())
-    names.watch(connection)
     return connection
 
 
