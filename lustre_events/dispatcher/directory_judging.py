@@ -1,9 +1,12 @@
-"""Whether a directory is complete: judged from what the index knows of its files, never from counted events.
+"""Judges whether a directory is complete, by what the index knows of its files and not by counted events.
 
-It is judged when records up to the end of its quiet time have been read from all MDTs, and no name or fact in it is
-being asked for. What is in it then has a digest of names, sizes and times, which for each rule fires once: what has
-fired lives with the directory, and moves with it. (No FIDs are in the digest, since a migration changes them; no
-stamps of records, since chmod makes such too.) A large directory is read in portions, over several writes.
+It is judged once three things are so: its quiet time is over; all records up to the end of that time have been
+read, of all MDTs; and no worker is being asked about names or facts in it. Then a digest is made of the names,
+sizes and mtimes of its files, and each rule fires once for each digest. Which digests have fired is kept with the
+directory's object, so a rename of the directory changes nothing. The digest leaves out FIDs, since a migration
+changes them, and the stamps of records, since a chmod makes one too.
+
+A directory with many files is read in portions, over several writes.
 """
 
 from __future__ import annotations
@@ -28,17 +31,18 @@ from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.jobs.messages import HEAL, SCAN
 
 NAMES = 1_000
-"""Most names that one write reads, and the fewest that it reads of one directory."""
+"""Most names that one write reads, of all directories together."""
 PORTION = 250
+"""Names that are read of a directory at once."""
 READ_WAIT_NS = SECOND_NS
 LEAST_WAIT_NS, MOST_WAIT_NS = SECOND_NS // 4, 60 * SECOND_NS
 MOST_LOOKS = 1_000
 MARK = "/complete"
-"""The prefix of what has fired for a directory; no rule can have this name."""
+"""What has fired for a directory is kept under names that begin so; no rule can have such a name."""
 
 
 class Judged(NamedTuple):
-    """What becomes of a run; `complete`: its directory is, and the run goes on."""
+    """The run after its directory was judged; None: it is forgotten. `complete`: the run goes on to be sent."""
 
     run: Run | None
     complete: bool = False
@@ -46,7 +50,11 @@ class Judged(NamedTuple):
 
 @dataclass(slots=True)
 class _Look:
-    """How far the files of a directory have been looked at."""
+    """How far the files of a directory have been read, and what they are so far.
+
+    `merged` is that of the run when reading began: with another one something has happened, and it begins again.
+    `after` is the last name that was read.
+    """
 
     merged: int
     after: bytes = b""
@@ -55,14 +63,17 @@ class _Look:
     digest: bytes = b""
 
     def add(self, name: bytes, facts: Facts, *, marks: bool) -> None:
-        """Take note of a file; `marks`: it marks the directory."""
+        """Add a file; `marks`: it is one of the markers that the rule asks for."""
         self.markers += marks
         self.files += not marks
         self.digest = hashlib.sha256(self.digest + _line(name, facts)).digest()
 
 
 class DirectoryJudging:
-    """Judges directories in the caller's transaction. `read_until_ns`: until when all records have been read."""
+    """Judges directories in the caller's transaction.
+
+    `read_until_ns` is the time up to which all records have been read; who calls it sets it before each write.
+    """
 
     def __init__(self) -> None:
         self.read_until_ns = 0
@@ -70,20 +81,20 @@ class DirectoryJudging:
         self._left = 0
 
     def begin(self) -> None:
-        """Begin a write: it reads a bounded number of names."""
+        """Begin a write, which reads NAMES names at most."""
         self._left = NAMES
 
     @property
     def unfinished(self) -> bool:
-        """Whether this write had no room for all."""
+        """Whether this write has read as many names as it may, so that directories are left for the next one."""
         return self._left <= 0
 
     def forget(self) -> None:
-        """Forget what was looked at: after a failed step nobody knows."""
+        """Forget what was read: call it after a step that failed, which may have read what was not committed."""
         self._looks = {}
 
     def not_yet(self, turn: Turn, rule: ActionRule, run: Run) -> Run | None:
-        """Return the run of a directory that cannot be judged yet, to be looked at again; None: it can be."""
+        """Return the run, due later, if its directory cannot be judged yet; None if it can."""
         rested_ns = _rested_ns(rule, run)
         if turn.now_ns < rested_ns:
             return ledger.later(run, rested_ns)
@@ -94,9 +105,9 @@ class DirectoryJudging:
         return None
 
     def judge(self, turn: Turn, rule: ActionRule, run: Run) -> Judged:
-        """Return what becomes of the run of a directory that has rested."""
+        """Judge the directory of a run that `not_yet` no longer puts off."""
         complete = rule.complete
-        if complete is None:  # its rule was about complete directories once
+        if complete is None:  # the rule was edited, and is no longer about complete directories
             return Judged(None)
         if self._left <= 0:
             return Judged(run)
@@ -115,7 +126,10 @@ class DirectoryJudging:
         return self._judged(turn, rule, complete, run, look)
 
     def _read(self, turn: Turn, rule: ActionRule, complete: Complete, fid: FID, look: _Look) -> str | None:
-        """Look at more files; return what must be waited for, or nothing at the end. None: there are more."""
+        """Read more files of a directory.
+
+        Return "" when all are read, a sentence about what must be waited for, or None if more files are left.
+        """
         while self._left > 0:
             names = turn.transaction.children(fid, look.after, PORTION)
             self._left -= len(names) + 1
@@ -133,7 +147,7 @@ class DirectoryJudging:
 
     @staticmethod
     def _judged(turn: Turn, rule: ActionRule, complete: Complete, run: Run, look: _Look) -> Judged:
-        """Return what becomes of a run, now that all files have been looked at."""
+        """Return what becomes of a run whose directory has been read to the end."""
         members = look.digest.hex()[:32]
         key = key_of_directory(rule.name, run.fid, members)
         found = replace(run, members=members, files=look.files, error="")
@@ -154,7 +168,7 @@ class DirectoryJudging:
 
     @staticmethod
     def made(turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> None:
-        """Remember what runs were made for."""
+        """Remember for which directories and digests these runs were made, so that none is made twice."""
         for run in runs:
             if run.trigger == DIRECTORY and run.members:
                 turn.transaction.put_fired({(run.fid, _mark(rule)): 1, (run.fid, _mark(rule, run.members)): 1})
@@ -169,9 +183,10 @@ def _waiting(turn: Turn, run: Run, wait_ns: int, why: str) -> Run:
 
 
 def _mark(rule: ActionRule, members: str = "") -> str:
-    """Return under what is remembered that a rule fired for a directory, or for certain members of it.
+    """Return the name under which is kept that a rule fired for a directory, or for one digest of its files.
 
-    An edited rule begins anew: what the former one had made, and not sent, is asked of the new one.
+    It contains the rule's text, so an edited rule begins anew; runs that the former one made and has not sent are
+    judged by the new one.
     """
     said = f"{rule.name}\0{rule.digest}\0{members}"
     return f"{MARK}/{hashlib.sha256(said.encode()).hexdigest()[:32]}"
@@ -185,7 +200,7 @@ def _place(turn: Turn, fid: FID) -> bytes:
 def _count(
     turn: Turn, rule: ActionRule, complete: Complete, names: Sequence[tuple[bytes, FID]], look: _Look
 ) -> str:
-    """Count files, and return what must be waited for."""
+    """Add files to a look; return a sentence about what must be waited for, or ""."""
     fids = {fid for _, fid in names}
     rows, facts = turn.transaction.objects(fids), turn.transaction.facts(fids)
     own = {} if rule.own else turn.transaction.fired(fids, {OWN})

@@ -1,29 +1,33 @@
-"""Answers from the file system itself, to `heal` and `scan`, and why they can be merged with the records.
+"""Answers of the file system itself, to `heal` and `scan`, and why they can be merged with records in any order.
 
-A worker is asked for the names of an object (`heal`) or for what is in a directory (`scan`). S is when its row is
-handed out, by this node's clock (`PendingRow.handed_out_ns`); the answer is found later than S. It is written with
-the stamp S - skew, that of no record, where `skew` bounds by how much two clocks differ. For every name:
+A worker is asked for the names of an object (`heal`) or for the entries of a directory (`scan`). S is the time at
+which the question is given to a job, by this node's clock (`PendingRow.handed_out_ns`); the worker looks later than
+S. The skew is the most by which two clocks differ. What the answer says is written into the index with the stamp
+S - skew, and with the least key at that time, so that every record of that time or later wins against it.
 
-- What changed it after the worker looked has a record of a time above S - skew, whatever its MDT's clock says. That
-  record wins, may it come before the answer or after it.
-- What changed it before the worker looked is in the answer. Its record may have a stamp above the answer's; then it
-  says the same as the answer, or something newer does.
-- So the answer decides only where the last record about a name is older than S - skew, and there it is right: a
-  record was lost, or its rival of another MDT has won by a wrong clock.
+This is right for every name:
 
-Three things could break that, and do not:
+- If it changed after the worker looked, the record of that change has a time above S - skew, whatever its MDT's
+  clock shows. The record wins, whether it comes before the answer or after it.
+- If it changed before the worker looked, the answer contains the change. The record may win against the answer;
+  then it says the same, or a newer record overrules it.
+- So an answer decides only where the last record about a name is older than S - skew. There the answer is right,
+  and the index was wrong: a record was lost, or the wrong one of two MDTs' records had won.
 
-- *A tombstone is swept, then an answer from before the removal comes.* The sweeper stays behind the oldest row that
-  a job holds (`Transaction.oldest_ask`), and an answer counts only while its own job holds the row: a late one, or
-  one that is delivered twice, is dropped (`in_time`).
-- *A portion of a listing is lost.* A portion is a full statement about the names behind one name up to another, so
-  each stands for itself, and the row remembers the name up to which portions have come without a gap.
-- *An answer and a record disagree, and the record's stamp is not old enough.* It may be right, or be the rival with
-  the wrong clock. Then it is asked again, when S - skew has passed that stamp (`healing`).
+Three things could still make it wrong. Each is prevented:
 
-Rows are made here. Where a job holds the row already its answer may be older than the doubt: it counts, since it is
-right as of its own S, and then it is asked again (`once_more`). So a job that waits for long keeps its rows. A
-listing that is wanted anew is taken away from the job that holds it, since it begins again at the first name.
+- *The tombstone of a removed name is swept, and then an answer from before the removal arrives.* The sweeper keeps
+  tombstones that are younger than the oldest question which a job has (`Transaction.oldest_ask`). An answer counts
+  only while its own job holds the row, so one that is late or comes twice is dropped (`in_time`).
+- *A portion of a directory's listing is lost.* Each portion is complete from one name to another, so it is right
+  alone, and the row keeps the name up to which all portions have arrived.
+- *An answer and a record disagree, and the record's time is not below S - skew.* The record may be right, or it may
+  have won by a wrong clock. The question is asked again once S - skew has passed the record's time (heal.py).
+
+This module makes the rows. A doubt may come while a job already holds the row of that question. The answer of this
+job counts, since it is right as of its own S, and then the question is asked again (`once_more`); a job that waits
+long therefore keeps its rows. A listing that is wanted anew is the exception: it is taken from the job that holds
+it, since it begins again at the first name.
 """
 
 from __future__ import annotations
@@ -49,12 +53,15 @@ SCAN_IDENTITY = Identity(SCAN, "1", "", SCAN_JOBS)
 
 
 def lane_of(facts: Lane) -> Lane:
-    """Return where questions about the file system wait: before the work in the lane of `stat`."""
+    """Return the queue and priority of questions about the file system: just before the work of `stat`."""
     return Lane(facts.queue, facts.priority + 1)
 
 
 def heals(turn: Turn, facts: Lane, due_ns: Mapping[FID, int]) -> int:
-    """Ask for objects' names, each from its time on; return how many. The objects must be stored."""
+    """Make a `heal` row for each object, or renew the one it has; return for how many.
+
+    `due_ns` has the time of each object from which on it may be asked for. The objects must be in the index.
+    """
     present = turn.transaction.pending([(fid, HEAL) for fid in due_ns])
     rows = []
     for fid, each in due_ns.items():
@@ -68,7 +75,10 @@ def heals(turn: Turn, facts: Lane, due_ns: Mapping[FID, int]) -> int:
 
 
 def listings(turn: Turn, facts: Lane, directories: Collection[FID], scan: int = 0) -> None:
-    """Have directories listed; with `scan` for that scan, which continues with the directories in them."""
+    """Make a row for the listing of each directory.
+
+    With `scan` the listings are part of that scan, which goes on with the directories that they find; 0: of none.
+    """
     present = turn.transaction.pending([(fid, SCAN) for fid in directories])
     rows = []
     for fid in directories:
@@ -80,7 +90,7 @@ def listings(turn: Turn, facts: Lane, directories: Collection[FID], scan: int = 
 
 
 def name_of(text: str) -> bytes:
-    """Return the name of a directory's entry, as it travels. Raises ConfigError: no entry can have it."""
+    """Return the bytes of a percent-encoded name. Raises ConfigError if no directory entry can be named so."""
     name = unquote_to_bytes(text)
     if name in {b"", b".", b".."} or len(name) > MAX_NAME_BYTES or b"/" in name or b"\0" in name:
         raise ConfigError(f"no directory has an entry of the name {text[:80]!r}")
@@ -88,17 +98,17 @@ def name_of(text: str) -> bytes:
 
 
 def in_time(row: PendingRow | None, result: Result) -> bool:
-    """Whether a result is of the job that holds the row."""
+    """Whether a result comes from the job that holds the row now."""
     return row is not None and row.job is not None and row.job == result.provenance.get("job")
 
 
 def once_more(row: PendingRow) -> PendingRow | None:
-    """Return what is left of an answered question: it is due again where a doubt came while a job held it."""
+    """Return the row of an answered question if it must be asked again: a doubt came while a job held it."""
     return again(row, row.changed_ns) if row.extractor == HEAL and row.changed_ns > row.handed_out_ns else None
 
 
 def again(row: PendingRow, due_ns: int) -> PendingRow:
-    """Return a row that no job holds, due at a given time; what was asked so far does not count as a failure."""
+    """Return the row, held by no job and due at `due_ns`. Its tries begin at 0: being asked again is no failure."""
     return msgspec.structs.replace(row, due_ns=due_ns, job=None, attempts=0)
 
 

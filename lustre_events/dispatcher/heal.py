@@ -1,25 +1,32 @@
-"""Asks the file system itself about names that may be wrong: `heal`.
+"""Finds names in the index that may be wrong, and has workers ask the file system about them: `heal`.
 
-The clocks of two MDSs differ, so the records of two MDTs can be in the wrong order. What a name means is wrong only
-if two records about it were: of different MDTs, with times that differ by no more than the clocks, or of epochs
-that came in the wrong order. So an object is *contested*
+Why a name can be wrong: each MDS has a clock of its own, so the index may put the records of two MDTs into the
+wrong order. This matters only where two records about one name are of different MDTs and their times differ by no
+more than the clocks may differ (the skew), or where epochs of one MDT were read in the wrong order.
 
-- when a record meets a link of another MDT's at its place, within the skew: both objects. The last record about a
-  name is always in such a pair if it has lost, so the object that is really there is asked for;
-- when it has records of two MDTs of which the one that was read later is not clearly the later one. The record
-  that ended the reign of a wrong winner is about that very object, so the one that is gone from there is asked for;
-- when it has migrated, and the last record of a name is of its old FID (aliases.py);
-- when a record came late (spans.py): what was removed since its time is forgotten, so it may bring back what is
-  gone. What it names is asked for, and what it meets there.
+An object is *contested*, which means that a worker is asked for its names, in these cases:
 
-Also asked for: an object that a worker found under another name than the job said, or not at all although the index
-has a name for it; that also finds what a lost record would have told.
+- A record gives a meaning to a name that the index has from another MDT's record, and their times are within the
+  skew. Both objects, the one in the record and the one in the index, are contested. If the wrong record won, the
+  right one lost against it here, so the object that really has the name is one of the two.
+- The index has records of two MDTs about the object, and the one that was read later is not clearly the later
+  one. This finds an object that still has a name in the index although it has lost it: the record that took the
+  name away is about that very object.
+- The object has migrated, and the last record about one of its names has its old FID (aliases.py).
+- A record came late (domain/spans.py): the index has forgotten what was removed since the time of that record, so
+  the record may bring a removed name back. The object that it names is contested, and the one that has the name
+  in the index.
+- A worker found the object under another name than its job said, or did not find it although the index has a name
+  for it. This also finds what a lost record would have told.
 
-An answer that says which names the object has is written with the stamp of the asking (fs_answers.py). A name in
-the index that the object has not becomes a tombstone right behind the record that gave it: the answer does not say
-what is there now, and a record that is still to come may. Where index and answer disagree about a stamp that is
-too young, it is asked again. A worker that cannot tell names (no fid2path: not root, or a local directory) says so;
-then the directories of the names are listed instead.
+What becomes of an answer: it lists the names that the object has, and is written with the time of the question
+(fs_answers.py says why). A name that the index has and the object has not becomes a tombstone. Its stamp is the
+next one after that of the record that gave the name, since the answer does not say which object has the name now:
+any later record may still give it to one. Where answer and index disagree, but the index has a record that is too
+young for the answer to decide, the object is asked for again later.
+
+Some workers cannot list an object's names, because they are not root or because the source is a local directory
+(there is no fid2path). They say so, and the directories of the names in doubt are listed instead.
 """
 
 from __future__ import annotations
@@ -42,9 +49,10 @@ from lustre_events.jobs.messages import HEAL, Result
 
 
 class Names(msgspec.Struct, frozen=True, gc=False):
-    """What a worker says: pairs of the parent's FID and the percent-encoded name; None: it cannot tell.
+    """A worker's answer: the object's names, as pairs of the parent's FID and the percent-encoded name.
 
-    `whole`: these are all of them (a file with many hard links has more names than Lustre can tell).
+    `names` is None where the worker cannot list names. `whole` says that the list is complete: of a file with very
+    many hard links Lustre lists only some.
     """
 
     names: list[tuple[str, str]] | None
@@ -56,7 +64,7 @@ class Names(msgspec.Struct, frozen=True, gc=False):
 
 
 class Healing:
-    """Puts and takes `heal` rows, in the caller's transaction."""
+    """Makes `heal` rows for contested objects, and writes what workers answer, in the caller's transaction."""
 
     def __init__(self, planner: WorkPlanner, walks: DirectoryWalks, skew_seconds: float) -> None:
         self._planner = planner
@@ -65,22 +73,26 @@ class Healing:
         self.begin()
 
     def begin(self) -> None:
-        """Forget what a step that failed has left."""
+        """Forget what is collected for `write`: the step before may have failed."""
         self._lists: set[FID] = set()
         self._looks: set[FID] = set()
         self._questions: list[Question] = []
 
     def before(self, turn: Turn, batch: Batch) -> None:
-        """Find which names of the batch meet another MDT's, or came late; before its links are written."""
+        """Contest the objects of names in the batch that came late, or that another MDT's record may overrule.
+
+        Call it before the links of the batch are written: it compares them with those in the index.
+        """
         for place, known in turn.transaction.links(batch.links).items():
             link = batch.links[place]
             if place in batch.late or rivals(known.stamp, link.stamp, self.skew_ns):
                 batch.contest((known.fid, link.fid), max(known.stamp, link.stamp))
 
     def after(self, turn: Turn, batch: Batch, stored: Mapping[FID, ObjectRow], present: Mapping[FID, FID]) -> int:
-        """Ask for the contested objects' names; return how many.
+        """Make `heal` rows for the contested objects; return how many.
 
-        `stored` are the objects as they were before the batch, `present` the FIDs that migrated ones have now.
+        `stored` are the objects as they were before the batch. `present` has the present FID of each one that has
+        migrated, by its old FID.
         """
         for fid, row in stored.items():
             change = batch.changes.get(fid)
@@ -95,10 +107,15 @@ class Healing:
         return self.want(turn, times)
 
     def want(self, turn: Turn, times: Mapping[FID, int]) -> int:
-        """Ask for objects' names, once what was logged about each up to a time (ns) is old enough."""
+        """Make `heal` rows for objects; return how many.
+
+        `times` has for each object the time (ns) of the latest record in doubt. The row is due when an answer can
+        overrule all records up to that time (`_ripe`).
+        """
         missing = times.keys() - turn.transaction.objects(times).keys()
         linked = turn.transaction.linked(missing) if missing else set()
-        # A name that leads to nothing (an old FID, a record that came late): `stat` will find that it is gone.
+        # The index has a name for them but no object (an old FID, a record that came late). `stat` finds out
+        # whether they are gone.
         turn.transaction.put_objects([ObjectRow(fid=fid, generation=1) for fid in sorted(linked)])
         self._planner.look_at(turn, linked)
         asked = times.keys() - (missing - linked)
@@ -107,16 +124,19 @@ class Healing:
         )
 
     def doubt(self, turn: Turn, fids: Collection[FID]) -> int:
-        """Ask for the names of objects that workers found elsewhere, or not at all; return how many."""
+        """Make `heal` rows for objects that workers found under another name, or not at all; return how many."""
         stored = turn.transaction.objects(fids) if fids else {}
         due_ns = dict.fromkeys(stored, self._ripe(turn.now_ns, turn.now_ns))
         return fs_answers.heals(turn, self._planner.facts_lane, due_ns)
 
     def take(self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow) -> PendingRow | None:
-        """Write what a worker said about an object's names; return what is left to be asked. `write` ends it.
+        """Write a worker's answer about the names of an object; return the row if it must be asked for again.
+
+        `before` is the row as the job held it. What the answer causes (listings, `stat`, rules) is collected until
+        `write` is called.
 
         Raises:
-            ConfigError: it is no answer.
+            ConfigError: the document is not such an answer.
         """
         said = _names(result)
         places = _present(turn, said.places())
@@ -126,7 +146,7 @@ class Healing:
             self._lists |= {parent for parent, _ in wrong}
             wrong = set()
         if said.whole and not places:
-            self._looks.add(row.fid)  # it has no name at all: is it still there?
+            self._looks.add(row.fid)  # it has no name at all, so `stat` looks whether it still exists
         if not wrong and not missing:
             return None
         known |= turn.transaction.links(missing)
@@ -136,7 +156,7 @@ class Healing:
         return fs_answers.again(before, self._ripe(max(map(eff_time_of, young)), turn.now_ns)) if young else None
 
     def gave_up(self, before: PendingRow, error: str) -> None:
-        """Nothing is left to do where nobody could tell an object's names: the failure is kept."""
+        """Do nothing: where no worker could list an object's names, the failure that is kept is all there is."""
 
     def _write(self, turn: Turn, row: ObjectRow, links: Sequence[Link], known: Mapping[Place, Link]) -> int:
         winning = [
@@ -152,13 +172,16 @@ class Healing:
         turn.transaction.set_links(winning)
         self._walks.begin(turn, before)
         self._questions.append(Question(row, frozenset(), frozenset({Kind.NAME}), turn.now_ns, turn.now_ns, HEAL))
-        # Who lost a name to this object, and this one if no name is left: are they still there?
+        # `stat` looks whether these still exist: those that lost a name to this one, and this one without a name.
         others = {known[place].fid for link in winning if (place := (link.parent, link.name)) in known}
         self._looks |= {fid for fid in (row.fid, *others) if fid is not None}
         return len(winning)
 
     def write(self, turn: Turn) -> None:
-        """Write the work that the answers ask for; once what is left of all rows is written."""
+        """Write the work that the answers taken so far have caused.
+
+        Call it after the rows that `take` returned are written.
+        """
         fs_answers.listings(turn, self._planner.facts_lane, sorted(self._lists))
         nameless = self._looks - turn.transaction.linked(self._looks)
         self._planner.look_at(turn, nameless)
@@ -166,12 +189,15 @@ class Healing:
         self.begin()
 
     def _ripe(self, time_ns: int, now_ns: int) -> int:
-        """Return when an answer overrules all that was logged up to a time, by whatever clock, in ns."""
+        """Return when a question may be asked whose answer overrules all records up to `time_ns`, in ns.
+
+        The answer counts as of its question less the skew, and the clock of the record may be ahead by the skew.
+        """
         return min(time_ns, now_ns + self.skew_ns) + 2 * self.skew_ns + SECOND_NS
 
 
 def _names(result: Result) -> Names:
-    """Return what a worker said. Raises ConfigError: these are not names."""
+    """Return the answer in a result. Raises ConfigError if its document is none."""
     try:
         return msgspec.convert(result.document, Names)
     except msgspec.ValidationError as exc:
@@ -181,22 +207,22 @@ def _names(result: Result) -> Names:
 def _links(
     fid: FID, wrong: Collection[Place], missing: Collection[Place], known: Mapping[Place, Link], stamp: bytes
 ) -> list[Link]:
-    """Return what an answer of a stamp says of an object's places: which are not its own, and which are."""
-    # That an object is not at a place does not say what is there: records that are still to come decide.
+    """Return the links that an answer leads to: tombstones at `wrong` places, the object at `missing` ones."""
+    # The answer does not say which object is at a wrong place now; a record that is still to come may.
     refused = [Link(*place, None, refuted(known[place].stamp)) for place in wrong if known[place].stamp < stamp]
     return refused + [Link(*place, fid, stamp) for place in missing]
 
 
 def _late(known: bytes, stamp: bytes, skew_ns: int) -> bool:
-    """Whether a record about an object may really be older than the last one, another MDT's, though it came later.
+    """Whether the record `stamp` may really be older than `known`, another MDT's record that was read before it.
 
-    There is no lower bound: of an object only the last record is remembered, and where an MDT is read hours behind
-    the other one, its rival may be any of those before that.
+    However much older its time is, it counts: the index keeps only the last record of an object, and an MDT may be
+    read hours behind another one, so the record that it contradicts may be an earlier one than `known`.
     """
     return known[8:10] != stamp[8:10] and eff_time_of(stamp) <= eff_time_of(known) + skew_ns
 
 
 def _present(turn: Turn, places: set[Place]) -> set[Place]:
-    """Return places by the present FIDs of their directories: one that was split has other ones too."""
+    """Return places with the present FIDs of their directories: a directory that was split also has old FIDs."""
     present = turn.transaction.moved({parent for parent, _ in places})
     return {(present.get(parent, parent), name) for parent, name in places}

@@ -1,7 +1,10 @@
-"""Runs that settle: when their object has rested, their rule is evaluated; then their body is made, or they end.
+"""Runs that settle: once the object of a run has rested, the rule of the run is evaluated.
 
-What becomes of those that are made: action_runs.py. Queries are asked between two transactions, about what is
-committed, and their answers wait for the next one.
+If the rule holds, what will be sent (the body) is made, and the run goes on to action_runs.py. If it does not hold,
+the run ends or is forgotten. If something is not known yet, the run is looked at again later.
+
+A rule's query reads only what is committed, so it is asked between two transactions. Its answer is kept for the
+next one (`ask_queries`).
 """
 
 from __future__ import annotations
@@ -56,11 +59,13 @@ PENDING_WAIT_NS = SECOND_NS // 4
 
 @dataclass(frozen=True, slots=True)
 class ReadIndex:
-    """Reads what is committed. The first two may raise LustreEventsError.
+    """Functions that read what is committed in the index, and the users of this node.
 
-    `documents` returns the good documents of objects, by extractor; `matching` those of some that match a query, as
-    a user sees them (None: all); `of_user` returns a user with the groups that the user has here, or raises
-    ConfigError.
+    Attributes:
+        documents: the good documents of objects, by FID and extractor. May raise LustreEventsError.
+        matching: those of some objects that a query finds, as a user sees them (None: a user who sees everything).
+            May raise LustreEventsError.
+        of_user: a user, with the groups that the user has on this node. May raise ConfigError.
     """
 
     documents: Callable[[Collection[FID]], Mapping[FID, Mapping[str, Any]]]
@@ -74,7 +79,7 @@ Expand = Callable[[Turn, Sequence[Run]], None]
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the index knows of the objects of runs."""
+    """What the index knows of the objects of some runs of one rule."""
 
     rows: Mapping[FID, ObjectRow]
     facts: Mapping[FID, tuple[int, Facts]]
@@ -82,35 +87,44 @@ class _Known:
     documents: Mapping[FID, Mapping[str, Any]]
     fired: Mapping[tuple[FID, str], int]
     pending: Collection[FID]
-    """Those for which an extraction is pending, where queries are asked."""
+    """Objects with a pending extraction; filled only for a rule with a query."""
     sights: Sequence[UserView] | None = ()
-    """Of those who must be allowed to see what is sent; None: one of them is not known now."""
+    """The views of the users who must be allowed to see what is sent; None: one of them is not known now."""
 
 
 class RunSettling:
-    """Asks rules about runs that have settled, in the caller's transaction."""
+    """Evaluates the rules of runs that have settled, in the caller's transaction."""
 
     def __init__(self, reading: ReadIndex, viewers: Viewers, expand: Expand, runs: ActionRuns) -> None:
-        """Take what reads the index, knows users, makes runs of users' own rules, and carries on what is made."""
+        """Take the parts that it calls.
+
+        `expand` turns rows that stand for all users' rules into runs of these rules; `runs` takes over what is made
+        here.
+        """
         self._reading = reading
         self._viewers = viewers
         self._expand = expand
         self._runs = runs
         self.directories = DirectoryJudging()
         self._too_slow: dict[str, str] = {}
-        """Users' own rules whose query cannot be asked, and why."""
+        """Users' own rules whose query failed or took too long, with the error; the next `settle` holds them."""
         self._extractors: Collection[str] = ()
         self._questions: dict[str, dict[tuple[str, int], FID]] = {}
-        """What queries are to be asked about: by rule, and by run and how often it was merged."""
+        """The objects about which the next `ask_queries` asks: by rule, then by run and its `merged`."""
         self._matches: dict[tuple[str, int], bool] = {}
+        """The answers of queries, which the next `settle` uses: by run and its `merged`."""
 
     def follow(self, extractors: Collection[str]) -> None:
-        """Forget what queries found: rules may have changed. `extractors` are those that rules name."""
+        """Take note that rules may have changed: answers of queries are forgotten.
+
+        `extractors` are those that rules of extractors name; an object for which one of them is pending has not
+        settled for a query.
+        """
         self._extractors = extractors
         self._matches = {}
 
     def settle(self, turn: Turn) -> bool:
-        """Ask the rules about runs that have settled; return whether there may be more."""
+        """Evaluate the rules of a portion of the runs that have settled; return whether there may be more."""
         more = False
         self._hold_slow(turn)
         self.directories.begin()
@@ -128,7 +142,7 @@ class RunSettling:
         return more or self.directories.unfinished
 
     def _settled(self, turn: Turn, name: str, rule: ActionRule | None, runs: Sequence[Run]) -> None:
-        """Let runs of one rule that have settled become what they are."""
+        """Go on with runs of one rule that have settled: expand them, cancel them, or evaluate the rule."""
         if name == USERS:
             self._expand(turn, runs)
         elif rule is None:
@@ -138,15 +152,16 @@ class RunSettling:
             self._ask(turn, rule, [run for run in runs if not run_chains.stands_for_others(run)])
 
     def _hold_slow(self, turn: Turn) -> None:
-        """Hold users' own rules whose queries cannot be run."""
+        """Hold the users' own rules whose queries failed or took too long."""
         wrong, self._too_slow = self._too_slow, {}
         for name, why in wrong.items():
             self._runs.hold(turn, Hold("rule", name, f"its query cannot be asked: {why}", turn.now_ns, BY_QUERY))
 
     def _room_for_more(self, turn: Turn, rule: ActionRule | None, held: Collection[str]) -> int:
-        """Return of how many runs a rule may be asked now.
+        """Return for how many runs a rule may be evaluated now.
 
-        None of a user's rule that is held; and no more than the site grants of that user's wait with what is sent.
+        For a user's own rule: none if it is held, else as many as the grant of the user has room for. Those that
+        have a body and have not ended take up room.
         """
         if rule is None or rule.author is None:
             return AT_ONCE
@@ -185,7 +200,7 @@ class RunSettling:
         )  # fmt: skip
 
     def _asked(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
-        """Return what becomes of a run whose rule is asked now; None: it is forgotten."""
+        """Evaluate the rule for a run; return the run afterwards. None: it is forgotten."""
         sights, early = known.sights, self._not_yet(turn, rule, run, known)
         if sights is None or early is not None:
             return early
@@ -203,19 +218,22 @@ class RunSettling:
         return self._present(turn, rule, run, known, _seen(paths, row, facts))
 
     def _gone(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
-        """Return what becomes of a run of an object that is gone."""
-        if run.hold and run.fid in known.rows:  # a listing did not find its name: perhaps it has another one
+        """Evaluate the rule for a run whose object is gone; return the run afterwards. None: it is forgotten."""
+        if run.hold and run.fid in known.rows:  # a listing lacks its name, but the object may have another name
             return None if known.paths.get(run.fid) else ledger.later(run, turn.now_ns + _pause_of(turn, run))
         return self._made(turn, rule, run, seen, {})
 
     def _not_yet(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
-        """Return a run of which nothing can be said yet, to be looked at again; None: it can."""
+        """Return the run, due later, if its rule cannot be evaluated yet; None if it can."""
         if known.sights is None:
             return ledger.later(run, turn.now_ns + VIEWERS_WAIT_NS)
         return self.directories.not_yet(turn, rule, run) if run.trigger == DIRECTORY else None
 
     def _present(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
-        """Return what becomes of a run of an object that is there, with names that all who must see them see."""
+        """Evaluate the rule for a run whose object is there; return the run afterwards. None: it is forgotten.
+
+        `seen` has the names that all of the required viewers see.
+        """
         if run.trigger == CONTENT and _unchanged(run.before, seen):
             return None
         if run.trigger == DOCUMENT:
@@ -230,9 +248,12 @@ class RunSettling:
         return self._as_seen(turn, rule, run, known, seen)
 
     def rehearsed(self, turn: Turn, rule: ActionRule, run: Run) -> Run | None:
-        """Return what a run of an object that is there would send, without its query; None: conditions do not hold.
+        """Return the run as it would be sent, for an object that is there; None if a condition does not hold.
 
-        Nothing is written.
+        The rule's query is not asked, and nothing is written.
+
+        Raises:
+            ConfigError: a required viewer is not known now.
         """
         known = self._look(turn, rule, [run])
         if known.sights is None:
@@ -248,8 +269,12 @@ class RunSettling:
         return self._made(turn, rule, replace(run, jobid=None), replace(seen, mime=None), {})
 
     def _matched(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
-        """Return a run as it is where the rule's query finds its object; else what becomes of it."""
-        # A run that has its key was asked for, or was made before its rule was edited: that it fired is no reason.
+        """Return the run itself if the rule's query finds its object; else what becomes of it.
+
+        Where the query has not been asked yet, that is the run, due later.
+        """
+        # A run with a key was requested by a person, or was made before its rule was edited. It goes on even if the
+        # rule has fired for this content.
         if not run.key and known.fired.get((run.fid, rule.name), 0) >= known.rows[run.fid].content:
             return None
         waits = run.fid in known.pending and is_patient(turn, run)
@@ -288,17 +313,17 @@ class RunSettling:
         return {fid for fid, _ in turn.transaction.pending(works)}
 
     def ask_queries(self) -> None:
-        """Ask the queries of rules about what is committed, on the objects in question only; no lock is held."""
+        """Ask the queries of rules about the objects in question. Call it between transactions, without a lock."""
         questions, self._questions = self._questions, {}
         if len(self._matches) > MOST_MATCHES:
-            self._matches = {}  # of runs that are gone; those of others are asked for again
+            self._matches = {}  # most are of runs that are gone; for the others the query is asked again
         for name, asked in questions.items():
             rule = self._runs.rules.by_name.get(name)
             if rule is None:
                 continue
             try:
                 found = self._matching(rule, set(asked.values()))
-            except LustreEventsError as exc:  # they are asked again: their runs are still settling
+            except LustreEventsError as exc:  # the runs are still settling, so the query is asked again
                 log.warning("rule %r waits: %s", name, exc, extra={"action": "retry"})
                 if rule.author is not None:
                     self._too_slow[name] = str(exc)
@@ -306,7 +331,7 @@ class RunSettling:
             self._matches.update({key: fid in found for key, fid in asked.items()})
 
     def _matching(self, rule: ActionRule, fids: Collection[FID]) -> Collection[FID]:
-        """Return those that a rule's query finds, as each of those who must see them sees them."""
+        """Return the objects that a rule's query finds for every one of the rule's required viewers."""
         if not rule.viewers:
             return set(self._reading.matching(rule.query, fids, None))
         found = set(fids)
@@ -316,7 +341,10 @@ class RunSettling:
 
 
 def _end_older(turn: Turn, asked: Sequence[Run], made: Sequence[Run]) -> None:
-    """Let older runs end which went on waiting until it was known that there is something new."""
+    """End older runs as superseded that had to wait until it was known whether a newer run is made.
+
+    `asked` are the runs whose rule was evaluated, `made` those of them that go on.
+    """
     doubted = {run.id for run in asked if is_in_doubt(run)}
     new = {(run.fid, run.rule, run.trigger): run for run in made if run.id in doubted}
     older = []
@@ -332,15 +360,15 @@ def _with_key(run: Run, key: str, rule: ActionRule) -> Run:
 
 
 def _pause_of(turn: Turn, run: Run) -> int:
-    """Return how long a run waits until it is looked at again.
+    """Return how long (ns) a run waits until it is looked at again: a quarter of its age, or FACTS_WAIT_NS if more.
 
-    The longer it waits, the less often it is looked at: a hundred thousand may wait for a slow worker.
+    So runs that have waited long cost little: a hundred thousand of them may wait for a slow worker.
     """
     return max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4)
 
 
 def _unchanged(before: Seen | None, seen: Seen) -> bool:
-    """Whether a burst with HSM or layout records has left size and time as they were: nobody wrote."""
+    """Whether size and mtime are as before: the records were of HSM or of the layout, and nobody wrote."""
     return before is not None and before.mtime_ns is not None and (before.size, before.mtime_ns) == (
         seen.size, seen.mtime_ns,
     )  # fmt: skip

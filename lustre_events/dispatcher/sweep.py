@@ -1,17 +1,21 @@
-"""Sweeping: removes what the index keeps only for records that may still come, once none can come any more.
+"""Sweeping: removes what the index keeps only in case older records still come, once none can come any more.
 
-Every MDT has passed the horizon: each record to come will have a later effective time. For an MDT that is busy
-that is the time that its cursor has reached. For a quiet one it is the time at which its reader had caught up,
-less a margin; once something was swept by it, the MDT's chain of effective times is moved there, so that a record
-with an earlier time cannot fall behind what is gone (the time of a record may run backwards, a clock be wrong).
-An MDT that nobody knows of cannot be waited for: it must be named in the settings, or its reader must begin no
-later than an hour after this dispatcher.
+The horizon is a time that every MDT has passed: no record that is still to come has an earlier effective time
+(domain/namespace.py). How far an MDT is:
 
-The clocks of two MDTs may differ: what is still to come may be that much older than it should be. And nothing is
-swept that is younger than what workers are being asked about the file system (fs_answers.py).
+- One with new records: the effective time that its cursor has reached.
+- A quiet one: the time at which its reader had read everything, less a margin. When something was swept on that
+  ground, the cursor of the MDT is moved to the horizon. So a record that comes later gets an effective time behind
+  it, even if the MDT's clock is wrong or runs backwards.
+- One that nobody knows of cannot be waited for. It must be named in the settings, or its reader must start within
+  an hour of this dispatcher.
 
-Tombstones and remembered migrations go by their stamps. Objects without a name, of which nobody said that they are
-gone (an old server lost a flag, workers died), are found by going round the index slowly; `stat` decides.
+Clocks of MDTs may differ, so records may be older than that by the skew; the horizon is put back by it. Nothing is
+swept that is younger than the oldest question which workers have about the file system (fs_answers.py).
+
+Tombstones and remembered migrations go when their stamps are behind the horizon. An object without a name may be
+left behind, e.g. when an old server did not flag the last unlink and workers died. Slow rounds through the index
+find such objects, and `stat` decides whether they are gone.
 """
 
 from __future__ import annotations
@@ -30,27 +34,27 @@ from lustre_events.jobs.messages import STAT
 from lustre_events.streams.interface import RecordStreams
 
 MARGIN_NS = 2 * SECOND_NS
-"""The kernel looks for new records once a second: a reader that has caught up may be that far behind."""
+"""The kernel looks for new records once a second, so a reader that has read everything may lack the last ones."""
 
 LOOK_NS = SECOND_NS
 AT_ONCE = 1_000
 """Most tombstones that are removed at once."""
 
 OBJECTS = 500
-"""Objects that are looked at for names, once per second while a round goes on."""
+"""Objects of which one step of a round looks whether they have a name; there is a step each second."""
 
 KEYS = 500
-"""Keys that are looked at for documents that have them, once per second while a round goes on."""
+"""Keys of which one step of a round looks whether a document has them; there is a step each second."""
 
 FIRST_ROUND_NS = 600 * SECOND_NS
 ROUND_NS = 3_600 * SECOND_NS
 """The least time between the beginnings of two rounds."""
 
 SETTLE_NS = 60 * SECOND_NS
-"""How long nothing is swept after the start, or after a new MDT was seen: others may follow."""
+"""How long nothing is swept after the start, or after a new MDT was seen: further MDTs may follow."""
 
 UNNAMED_SETTLE_NS = 3_600 * SECOND_NS
-"""The same where nobody has named the MDTs, so that only time tells that none is missing."""
+"""The same where the settings name no MDTs: only waiting tells that none is missing."""
 
 NEVER = 0
 ALWAYS = (1 << 63) - 1
@@ -59,7 +63,7 @@ Cursors = Mapping[tuple[str, int], Cursor]
 
 
 class Sweeper:
-    """Knows the horizon, and removes what lies behind it, in the caller's transaction."""
+    """Computes the horizon, and removes what lies behind it, in the caller's transaction."""
 
     def __init__(
         self, streams: RecordStreams, planner: WorkPlanner, mdts: Collection[str], now_ns: int, skew_ns: int = 0
@@ -80,7 +84,7 @@ class Sweeper:
         self._is_due = False
 
     def look(self, now_ns: int) -> None:
-        """Learn from Redis, once per second, which readers have caught up: up to which index, and when."""
+        """Read from Redis, at most once a second, which readers have read everything: to which index, and when."""
         if self._looked_ns is not None and now_ns - self._looked_ns < LOOK_NS:
             return
         self._looked_ns = self._now_ns = now_ns
@@ -92,23 +96,29 @@ class Sweeper:
         self._quiet = {mdt: self._caught_up(mdt) for mdt in sorted(self._mdts)}
 
     def passed_ns(self, cursors: Cursors) -> int:
-        """Return the time which no record to come can precede; with a single MDT records come in order anyway."""
+        """Return the time (ns) that no record to come can precede.
+
+        With a single MDT it is the largest one, since its records come in order.
+        """
         if len(self._mdts) < 2:
             return ALWAYS
         return min(self._passed(mdt, cursors) for mdt in self._quiet) - self._skew_ns
 
     def read_until_ns(self, cursors: Cursors) -> int:
-        """Return up to which time all records are read; 0: there is an MDT of which nobody knows that."""
+        """Return the time (ns) up to which all records are read; 0 if that is not known of some MDT."""
         passed_ns = min((self._passed(mdt, cursors) for mdt in self._quiet), default=0)
         return passed_ns - (self._skew_ns if len(self._mdts) > 1 else 0)
 
     @staticmethod
     def rounds(written: int) -> int:
-        """Return how many times `step` may be called in turn: twice as much may go as was written."""
+        """Return how often `step` may be called, so that up to twice as much is removed as was written."""
         return max(1, 2 * written // AT_ONCE)
 
     def step(self, turn: Turn, cursors: Cursors) -> tuple[int, list[Cursor]]:
-        """Remove some of what lies behind the horizon; return how much, and cursors whose times moved with it."""
+        """Remove a portion of what lies behind the horizon.
+
+        Return how many rows went, and the cursors that were moved to the horizon.
+        """
         if self._now_ns < self._settled_ns or not self._quiet:
             return 0, []
         reached = max((cursor.eff_time for cursor in cursors.values()), default=0)
@@ -129,7 +139,7 @@ class Sweeper:
         return swept, moved
 
     def go_round(self, turn: Turn) -> None:
-        """Let `stat` look at some objects that have no name, and count them; free some keys that nothing has."""
+        """Take a step of a round: have `stat` look at objects without a name, free keys that no document has."""
         begins = not self._objects_left and not self._keys_left
         if not self._is_due or (begins and turn.now_ns - self._round_ns < ROUND_NS):
             return
@@ -153,7 +163,7 @@ class Sweeper:
     def _passed(self, mdt: str, cursors: Cursors) -> int:
         epoch, index, time_ns = self._quiet[mdt]
         reached = _reached(mdt, cursors)
-        # Of the epoch that the reader is at, which is an older one where an older copy of Redis has come back.
+        # The cursor of the reader's epoch, which is an older epoch where Redis was restored from an older copy.
         own = cursors.get((mdt, epoch))
         if own is None and epoch == 0 and reached == NEVER:
             own = Cursor(mdt, 0)
@@ -162,10 +172,10 @@ class Sweeper:
         return reached
 
     def _caught_up(self, mdt: str) -> tuple[int, int, int]:
-        """Return what the reader said: epoch (0: it has never had a record), index, and time."""
+        """Return how far the reader said that it has read: epoch (0: it never had a record), index, time (ns)."""
         try:
             state, epochs = self._streams.reader_state(mdt), self._streams.epochs(mdt)
-        except StreamDamaged:  # said where it is read (stream_input.py); nobody knows how far it is
+        except StreamDamaged:  # stream_input.py reports it; how far the reader is cannot be known
             return _SILENT
         values = [state.get(f"caught_up_{name}", "") for name in ("epoch", "index", "time_ns")]
         if not all(value.isdecimal() for value in values):
@@ -175,7 +185,7 @@ class Sweeper:
 
 
 def _reached(mdt: str, cursors: Cursors) -> int:
-    """Return the effective time that an MDT's records have reached; a first record may have any time."""
+    """Return the effective time (ns) that an MDT's records have reached; NEVER before its first record."""
     return max((cursor.eff_time for (name, _), cursor in cursors.items() if name == mdt), default=NEVER)
 
 
