@@ -51,6 +51,9 @@ PANELS = (
      (("{{event}}", 'rate(lustre_events_dispatcher_events_total{event=~"runs_.*"}[5m])'),)),
     ("Runs of actions that wait or are dead", "short",
      (("{{rule}} {{state}}", "lustre_events_action_runs"), ("held {{kind}}", "lustre_events_action_held"))),
+    ("Runs of actions done per second", "ops", (("{{rule}}", "rate(lustre_events_action_done_total[5m])"),)),
+    ("99 of 100 runs of actions are done within", "s", (("{{rule}}", "lustre_events_action_p99_seconds"),)),
+    ("Since the last error of an action", "s", (("{{rule}}", "lustre_events_action_last_error_seconds"),)),
     ("Age of the oldest run that is due", "s", (("oldest", "lustre_events_action_oldest_due_seconds"),)),
     ("Parts that do not answer", "short", (("problems", "lustre_events_problems"),)),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from lustre_events.actions.delivery import Answer, Delivery, decode_delivery, encode_answers
-from lustre_events.actions.endpoints.sender import MakeSender, Sender
+from lustre_events.actions.endpoints.sender import MakeSender, Sender, without_secrets
 from lustre_events.actions.ledger import ENDPOINT, UNTRIED, Attempt
 from lustre_events.actions.seal import Seal
 from lustre_events.config.nearest import nearest
@@ -30,6 +30,9 @@ POLL_SECONDS = 1.0
 MARGIN_NS = 2 * SECOND_NS
 """An attempt must be able to end so long before its lease does."""
 ANSWER_WAIT_SECONDS = 1.0
+LATE = "the courier got it too late to send it; compare the clocks of courier and dispatcher"
+LATE_NS = 10 * SECOND_NS
+"""What came too late comes again behind this time: with a clock that is wrong it would go round and round."""
 
 
 class Deliveries(Protocol):
@@ -57,7 +60,7 @@ class _Lane:
         except queue.Empty:
             sender = self._make(self.endpoint)
         try:
-            return sender.send(delivery.events)
+            return without_secrets(self.endpoint, sender.send(delivery.events))
         finally:
             self._idle.put(sender)
 
@@ -149,7 +152,7 @@ class Courier:
                 "a delivery to %s came too late to be sent within its lease; it will be handed out again",
                 lane.endpoint.name, extra={"action": "skip"},
             )  # fmt: skip
-            self._answer(delivery, [Attempt(UNTRIED)] * len(delivery.events))
+            self._answer(delivery, [Attempt(UNTRIED, error=LATE, retry_after_ns=LATE_NS)] * len(delivery.events))
             return
         try:
             attempts = lane.send(delivery)

@@ -5,14 +5,15 @@ In memory, since the dispatcher began; the ledger has the runs themselves.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from lustre_events.actions.guards import Window
 from lustre_events.domain.action_run import DEAD, DONE, HELD, SETTLING, Run
 from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.rules.action_rules import metric_names
 from lustre_events.domain.rules.file_workers import tells_author
 
 KEPT = 500
@@ -25,6 +26,7 @@ NOT_TOLD = "its endpoint did not take what was sent"
 class _Rule:
     """What is known of one rule. `ours`: its last error is no endpoint's own words."""
 
+    total: int = 0
     done: Window = field(default_factory=Window)
     took_ns: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
     error: str = ""
@@ -46,6 +48,7 @@ class RuleFigures:
                 continue
             known = self._of(run.rule)
             if run.state == DONE:
+                known.total += 1
                 known.done.add(1, now_ns)
                 known.took_ns.append(max(0, run.ended_ns - run.ready_ns))
             else:
@@ -63,14 +66,30 @@ class RuleFigures:
     def told(self, rule: str, now_ns: int, *, own: bool) -> dict[str, Any]:
         """Return what is told of a rule; `own`: to its user, who is not told an endpoint's words."""
         known = self._rules.get(rule, _Rule())
-        took = sorted(known.took_ns)
-        p99 = took[min(len(took) - 1, len(took) * 99 // 100)] / SECOND_NS if took else None
         hidden = own and known.error and not known.ours
         status = f" ({known.status})" if known.status else ""
         return {
-            "per_minute": known.done.count(now_ns), "p99_seconds": p99, "last_error_ns": known.error_ns,
+            "per_minute": known.done.count(now_ns),
+            "p99_seconds": _p99(known.took_ns),
+            "last_error_ns": known.error_ns,
             "last_error": f"{NOT_TOLD}{status}" if hidden else known.error,
-        }  # fmt: skip
+        }
+
+    def published(self) -> dict[str, dict[str, Any]]:
+        """Return how rules do for metrics, by `metric_names`: of several the sum, the slowest, the last error."""
+        names, groups = metric_names(self._rules), defaultdict(list)
+        for name, known in self._rules.items():
+            groups[names[name]].append(known)
+        return {
+            name: {
+                "done": sum(each.total for each in found),
+                "p99_seconds": max(
+                    (p99 for each in found if (p99 := _p99(each.took_ns)) is not None), default=None
+                ),
+                "last_error_ns": max(each.error_ns for each in found),
+            }
+            for name, found in groups.items()
+        }
 
     def _of(self, rule: str) -> _Rule:
         if rule not in self._rules and len(self._rules) >= MOST_RULES:
@@ -83,3 +102,9 @@ class RuleFigures:
         known.ours = (
             tells_author(run.rule, run.endpoint) or run.state == HELD or (run.state == DEAD and not run.attempts)
         )
+
+
+def _p99(took_ns: Collection[int]) -> float | None:
+    """Return within how many seconds 99 of 100 runs were done; None: none was."""
+    took = sorted(took_ns)
+    return took[min(len(took) - 1, len(took) * 99 // 100)] / SECOND_NS if took else None

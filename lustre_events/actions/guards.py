@@ -34,7 +34,7 @@ class Window:
 
     def count(self, now_ns: int) -> int:
         """Return how much happened within the last minute."""
-        while self._portions and self._portions[0][0] <= now_ns - MINUTE_NS:
+        while self._portions and not now_ns - MINUTE_NS < self._portions[0][0] <= now_ns:  # the clock was set back
             self._sum -= self._portions.popleft()[1]
         return self._sum
 
@@ -85,7 +85,7 @@ class Guards:
 
     def may_probe(self, endpoint: str, now_ns: int) -> bool:
         """Whether it is time to try an endpoint that has tripped; if so, that is noted."""
-        if now_ns - self._probed_ns.get(endpoint, 0) < PROBE_NS:
+        if 0 <= now_ns - self._probed_ns.get(endpoint, 0) < PROBE_NS:
             return False
         self._probed_ns[endpoint] = now_ns
         return True

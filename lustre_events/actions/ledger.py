@@ -140,7 +140,8 @@ def _tried(run: Run, attempt: Attempt, now_ns: int) -> Run:
         # Refused together with others: which one is wrong shows when each is sent alone. The endpoint is wrong: it
         # is held, and the run waits for it.
         return replace(
-            run, state=WAITING, due_ns=now_ns, alone=run.alone or attempt.outcome == REFUSED,
+            run, state=WAITING, due_ns=now_ns + min(max(attempt.retry_after_ns, 0), LONGEST_WAIT_NS),
+            alone=run.alone or attempt.outcome == REFUSED,
             attempts=run.attempts - (attempt.outcome != REFUSED), error=attempt.error[:MOST_ERROR],
             status=attempt.status,
         )  # fmt: skip

@@ -1,12 +1,12 @@
 """What the dispatcher reports about actions: runs by rule and state, what is held, whether a courier is running.
 
-Runs are counted every few seconds, up to a bound, from the keys of one database index: the write lock is held for
-a few milliseconds.
+Runs are counted every few seconds, and when somebody asks, up to a bound, from the keys of one database index:
+between two transactions, so that no lock is held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -19,9 +19,17 @@ COUNTED = (SETTLING, WAITING, SENT, HELD, DEAD)
 COUNT_NS = 5 * SECOND_NS
 MOST_COUNTED = 10_000
 """The most runs that are counted per state; each rule that has any has at least one."""
+MOST_TOLD = 100_000
+"""The same, for who asks."""
 LOOK_NS = SECOND_NS
 SILENT_NS = 15 * SECOND_NS
 """A running courier takes what there is well within this time: it sends in other threads."""
+
+
+Counts = Mapping[str, Mapping[str, int]]
+"""Runs by rule and state."""
+CountRuns = Callable[[Collection[str], int], Counts]
+"""As `IndexWriter.count_runs`."""
 
 
 class CourierWatch:
@@ -52,26 +60,30 @@ class CourierWatch:
 
 
 class ActionFacts:
-    """Counts runs in the caller's transaction, at intervals, and reports on actions as JSON."""
+    """Counts runs at intervals, and reports on actions as JSON. `told` is for who asks: see `look`."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: CountRuns) -> None:
+        self._count = count
         self._counted_ns = 0
-        self._runs: dict[str, dict[str, int]] = {}
+        self._looked_ns = 0
+        self._runs: Counts = {}
+        self.told: Counts = {}
         self._oldest_ns = 0
         self._holds: list[Hold] = []
 
-    def count(self, turn: Turn) -> None:
-        """Count runs and look at what is held, if it is time."""
-        if 0 <= turn.now_ns - self._counted_ns < COUNT_NS:
+    def look(self, now_ns: int, *, asked: bool) -> None:
+        """Count runs, if it is time, and for somebody who asks now. Raises IndexUnavailable."""
+        if asked:
+            self.told = self._count(COUNTED, MOST_TOLD)
+        if not 0 <= now_ns - self._counted_ns < COUNT_NS:
+            self._counted_ns = now_ns
+            self._runs = self._count(COUNTED, MOST_COUNTED)
+
+    def see(self, turn: Turn) -> None:
+        """Look at what is due and what is held, if it is time."""
+        if 0 <= turn.now_ns - self._looked_ns < COUNT_NS:
             return
-        self._counted_ns = turn.now_ns
-        self._runs = {}
-        for state in COUNTED:
-            left = MOST_COUNTED
-            for rule in turn.transaction.rules_with_runs(state):
-                found = turn.transaction.count_runs(state, rule, max(left, 1))
-                self._runs.setdefault(rule, {})[state] = found
-                left -= found
+        self._looked_ns = turn.now_ns
         due = (
             run.due_ns
             for rule in turn.transaction.rules_with_runs(WAITING)
@@ -80,10 +92,11 @@ class ActionFacts:
         self._oldest_ns = min(due, default=0)
         self._holds = turn.transaction.holds()
 
-    def published(self, watch: CourierWatch, failing: Iterable[str]) -> str:
-        """Return the report; `failing` are endpoints that are tried once a minute."""
+    def published(self, watch: CourierWatch, failing: Iterable[str], rules: Mapping[str, Any]) -> str:
+        """Return the report; `failing` are endpoints that are tried once a minute, `rules` how each rule does."""
         told: dict[str, Any] = {
             "runs": self._runs, "oldest_due_ns": self._oldest_ns, "held": self._holds, "failing": sorted(failing),
             "deliveries_waiting": watch.waiting, "courier_silent_seconds": watch.silent_ns / SECOND_NS,
+            "rules": rules,
         }  # fmt: skip
         return msgspec.json.encode(told).decode()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lustre_events.actions import ledger
@@ -30,7 +30,7 @@ from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import UserView, Viewers
 from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Run, RunsWanted
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules import batch_scripts
+from lustre_events.domain.rules import batch_scripts, containers
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules, user_of
 from lustre_events.domain.rules.containers import action_of
 from lustre_events.domain.rules.endpoints import Endpoint
@@ -47,17 +47,20 @@ LEASE_NS = 10 * SECOND_NS
 MOST_OUT_EVENTS = 4_000
 ONCE = frozenset({CONTENT, DOCUMENT})
 """What has fired of these lives with the object, with its content."""
+HELD_WAIT_NS = 15 * SECOND_NS
+"""How long a run waits whose own endpoint is held, while its rule has another one now."""
 JOB_WAIT_NS = 15 * SECOND_NS
 """How long between two looks at whether a job has ended."""
 
 
 @dataclass(slots=True)
 class _Out:
-    """A delivery that is out: where, of which rule, how many events, and until when."""
+    """A delivery that is out: where, of which rule, how many events, since when and until when."""
 
     endpoint: str
     rule: str
     events: int
+    since_ns: int
     until_ns: int
 
 
@@ -99,9 +102,9 @@ class ActionRuns:
                 runs = turn.transaction.due_runs(WAITING, name, turn.now_ns, AT_ONCE)
                 put_runs(turn, runs, [ledger.cancelled(run, turn.now_ns, "its rule is gone") for run in runs])
             elif not held & {("rule", name), ("endpoint", rule.endpoint)} and (courier or work_of(rule.endpoint)):
-                self._hand_out(turn, rule)
+                self._hand_out(turn, rule, {name for kind, name in held if kind == "endpoint"})
 
-    def _hand_out(self, turn: Turn, rule: ActionRule) -> None:
+    def _hand_out(self, turn: Turn, rule: ActionRule, held: Collection[str]) -> None:
         endpoint = self.endpoints.get(rule.endpoint)
         if endpoint is None:
             return
@@ -110,12 +113,16 @@ class ActionRuns:
         if room <= 0 or sights is None:
             return
         runs = turn.transaction.due_runs(WAITING, rule.name, turn.now_ns, min(room, AT_ONCE, MOST_OUT_EVENTS))
-        fresh = self._one_of_each(turn, rule, [self._fit(turn, rule, run, sights) for run in runs])
+        fresh = self._one_of_each(turn, rule, [self._fit(turn, rule, run, sights, held) for run in runs])
         put_runs(turn, runs, fresh)
-        ready = [run for run in fresh if run.state == WAITING and run.due_ns <= turn.now_ns]
-        batches = list(_batches(ready, rule.batch))[: self._deliveries_left(endpoint, rule)]
-        for batch in batches:
-            self._send(turn, endpoint, batch)
+        ready: dict[str, list[Run]] = defaultdict(list)
+        for run in fresh:
+            if run.state == WAITING and run.due_ns <= turn.now_ns:
+                ready[run.endpoint].append(run)
+        for name, mine in ready.items():
+            batches = list(_batches(mine, rule.batch))[: self._deliveries_left(self.endpoints[name], rule)]
+            for batch in batches:
+                self._send(turn, self.endpoints[name], batch)
 
     def _room(self, turn: Turn, rule: ActionRule, endpoint: Endpoint) -> int:
         """Return how many events of a rule may go out now."""
@@ -188,16 +195,29 @@ class ActionRuns:
         own = max(1, endpoint.at_once // 2) - users.count(rule.author.name)
         return min(left, endpoint.at_once - len(users), own)
 
-    @staticmethod
-    def _fit(turn: Turn, rule: ActionRule, run: Run, sights: Sequence[UserView]) -> Run:
+    def _fit(
+        self, turn: Turn, rule: ActionRule, run: Run, sights: Sequence[UserView], held: Collection[str]
+    ) -> Run:
         """Return a run as it may go out, or why not: too old, its rule was edited, somebody may not see it now."""
         if turn.now_ns - run.event_ns > rule.expires_ns:
             return ledger.expired(run, turn.now_ns)
-        if run.digest != rule.digest and not run.attempts:
+        edited = run.digest != rule.digest or run.endpoint != rule.endpoint
+        if edited and not (run.attempts and self._may_keep(rule, run)):
             return ledger.anew(run, rule.digest, turn.now_ns)
+        if run.endpoint in held:
+            return ledger.later(run, turn.now_ns + HELD_WAIT_NS)
         if sights and run.trigger != REMOVED:
             return as_seen_now(turn, rule, run, sights)
         return run
+
+    def _may_keep(self, rule: ActionRule, run: Run) -> bool:
+        """Whether the endpoint that was tried is there and takes what was made for it: then it is tried again.
+
+        Of a user's rule it must be the present one: perhaps the other one is not granted any more.
+        """
+        endpoint = self.endpoints.get(run.endpoint)
+        fits = endpoint is not None and endpoint.kind in {run.action, containers.KIND}
+        return fits and (rule.author is None or run.endpoint == rule.endpoint)
 
     @staticmethod
     def _one_of_each(turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> list[Run]:
@@ -219,12 +239,13 @@ class ActionRuns:
         put_runs(turn, batch, after)
         events = tuple(Parcel(run.id, run.key, run.body, run.handle, run.again) for run in after)
         self.handed_out.append(Delivery(attempt, endpoint.name, turn.now_ns + lease_ns, events))
-        self._out[attempt] = _Out(endpoint.name, batch[0].rule, len(batch), turn.now_ns + lease_ns)
+        self._out[attempt] = _Out(endpoint.name, batch[0].rule, len(batch), turn.now_ns, turn.now_ns + lease_ns)
         self.guards.sent(batch[0].rule, endpoint.name, user_of(batch[0].rule), len(batch), turn.now_ns)
         turn.counters["deliveries"] += 1
 
     def _forget_ended(self, now_ns: int) -> None:
-        self._out = {attempt: out for attempt, out in self._out.items() if out.until_ns > now_ns}
+        # What went out later than now did so before the clock was set back: nobody knows how long ago.
+        self._out = {attempt: out for attempt, out in self._out.items() if out.since_ns <= now_ns < out.until_ns}
 
     # Back
 
@@ -236,7 +257,7 @@ class ActionRuns:
         wrong: dict[tuple[str, str], str] = {}
         for answer in answers:
             run = runs.get(answer.run)
-            if run is None or run.state != SENT or run.attempt != answer.attempt:
+            if run is None or run.state != SENT or run.attempt != answer.attempt or not _may_say(run, answer):
                 turn.counters["answers_dropped"] += 1
                 continue
             out = self._out.pop(answer.attempt, None)
@@ -299,6 +320,16 @@ class ActionRuns:
         log.error("%s %r is held: %s", hold.kind, hold.name, hold.why, extra={"action": "hold"})
         turn.transaction.put_hold(hold)
         turn.counters["holds"] += 1
+
+
+def _may_say(run: Run, answer: Answer) -> bool:
+    """Whether an answer can be one of who has the run: only jobs go on, and only containers make files.
+
+    The courier's answers have no seal, and what they named would be arguments of the next rule of a chain.
+    """
+    if (answer.outcome == ledger.STARTED or answer.handle) and not batch_scripts.script_of(run.endpoint):
+        return False
+    return (answer.outputs is None and not answer.made) or bool(action_of(run.endpoint))
 
 
 def _wait_ns(rule: ActionRule) -> int:

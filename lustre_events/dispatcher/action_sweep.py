@@ -33,7 +33,7 @@ class RunSweeper:
 
     def sweep(self, turn: Turn) -> None:
         """Remove old runs, except dead ones, if it is time."""
-        if turn.now_ns - self._swept_ns < SWEEP_NS:
+        if 0 <= turn.now_ns - self._swept_ns < SWEEP_NS:
             return
         count = turn.transaction.forget_runs(turn.now_ns - KEPT_NS, SWEEP_RUNS)
         beyond = self._kept - count - self._most

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,11 +11,12 @@ from lustre_events.actions.delivery import Answer
 from lustre_events.actions.link import CourierLink
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.action_backfill import Backfill
-from lustre_events.dispatcher.action_facts import ActionFacts, CourierWatch
+from lustre_events.dispatcher.action_facts import ActionFacts, CountRuns, CourierWatch
 from lustre_events.dispatcher.action_runs import ActionRuns
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.action_triggers import ActionTriggers
-from lustre_events.dispatcher.hold_requests import HoldRequests
+from lustre_events.dispatcher.due_times import DueTimes
+from lustre_events.dispatcher.hold_requests import TELLING, HoldRequests
 from lustre_events.dispatcher.outcomes import Follow, ResultOutcome
 from lustre_events.dispatcher.run_requests import RunRequests
 from lustre_events.dispatcher.run_settling import ReadIndex, RunSettling
@@ -36,7 +37,10 @@ ROUNDS = 10
 class Actions:
     """See the module. `triggers` takes part in what records write."""
 
-    def __init__(self, link: CourierLink, settings: DispatcherSettings, reading: ReadIndex) -> None:
+    def __init__(
+        self, link: CourierLink, settings: DispatcherSettings, reading: ReadIndex, count: CountRuns
+    ) -> None:
+        """Take what deliveries go to, and what reads and counts that which is committed."""
         self._link = link
         self._viewers = Viewers(reading.of_user)
         self.triggers = ActionTriggers(settings, self._viewers)
@@ -44,7 +48,8 @@ class Actions:
         self.settling = RunSettling(reading, self._viewers, self.triggers.expand, self.runs)
         self.sweeper = RunSweeper()
         self._run_requests = RunRequests(self.runs)
-        self._facts = ActionFacts()
+        self._due_times = DueTimes(self.runs)
+        self._facts = ActionFacts(count)
         self._watch = CourierWatch()
         self._rules = ActionRules()
         self._new = True
@@ -67,16 +72,19 @@ class Actions:
         self.triggers.documents(turn, outcomes)
         others(turn, outcomes)
 
-    def read(self, counters: Mapping[str, int], now_ns: int) -> None:
+    def read(self, counters: Mapping[str, int], now_ns: int, asked: Collection[str]) -> None:
         """Read the courier's answers, as far as they are not committed, and ask the queries of rules.
 
-        `counters` are those that are committed.
+        `counters` are those that are committed, `asked` the names of requests that this step answers.
 
-        Raises StreamUnavailable.
+        Raises StreamUnavailable, IndexUnavailable.
         """
         if not self._any and not self._rules:
             return
         self.sweeper.look(counters)
+        self._facts.look(now_ns, asked=not TELLING.isdisjoint(asked))
+        # A floor that is ahead was set while the clock was: the rule would fire for nothing until then.
+        self._new |= any(since_ns > now_ns for since_ns in self.triggers.floor_ns.values())
         self._viewers.refresh(now_ns)
         self.settling.ask_queries()
         if self._watch.is_time(now_ns):
@@ -103,11 +111,12 @@ class Actions:
         # What no courier takes would fill Redis; of what file workers do a few are out at most.
         yield partial(self.runs.hand_out, courier=not self._watch.silent_ns)
         yield self.sweeper.sweep
-        yield self._facts.count
+        yield self._due_times.look
+        yield self._facts.see
 
     def _activate(self, turn: Turn) -> None:
         known = turn.transaction.activated()
-        since_ns = {name: known.get(name, turn.now_ns) for name in self._rules.by_name}
+        since_ns = {name: min(known.get(name, turn.now_ns), turn.now_ns) for name in self._rules.by_name}
         since_ns |= {name: ns for name, ns in known.items() if self._rules.is_paused(name)}
         if since_ns != known:
             turn.transaction.put_activated(since_ns)
@@ -136,7 +145,7 @@ class Actions:
     def published(self) -> str:
         """Return what the dispatcher reports about actions, as JSON."""
         failing = set(self.runs.guards.tripped_endpoints()) & set(self.runs.endpoints)
-        return self._facts.published(self._watch, failing)
+        return self._facts.published(self._watch, failing, self.runs.figures.published())
 
     def forget(self) -> None:
         """Look again at what is committed: after a failed step nobody knows."""
@@ -151,7 +160,7 @@ class Actions:
         """Return what carries requests out, by their names."""
         return {
             **self._run_requests.handlers(), "retry_runs": self._retry,
-            **HoldRequests(self.runs, self.triggers).handlers(),
+            **HoldRequests(self.runs, self.triggers, self._facts).handlers(),
             **Backfill(self.runs, self.settling).handlers(),
         }  # fmt: skip
 

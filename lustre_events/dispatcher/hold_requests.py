@@ -12,17 +12,19 @@ from typing import Any
 import msgspec
 
 from lustre_events.config.nearest import nearest
+from lustre_events.dispatcher.action_facts import COUNTED, ActionFacts
 from lustre_events.dispatcher.action_runs import ActionRuns
 from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.run_requests import LISTED
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.domain.action_run import BY_BURST, BY_ENDPOINT, BY_QUERY, DEAD, HELD, OPEN, Hold, RunsWanted
+from lustre_events.domain.action_run import BY_BURST, BY_ENDPOINT, BY_QUERY, DEAD, HELD, Hold, RunsWanted
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.requests import arguments_as
 
-COUNTED = 100_000
+TELLING = frozenset({"actions", "own_rules"})
+"""Those that tell how many runs there are."""
 SLOW_NS = 300 * SECOND_NS
 """How long before a user's query that took too long is run again, since it stops all other work meanwhile."""
 
@@ -55,9 +57,10 @@ class _OwnRule(_User):
 class HoldRequests:
     """Carries these requests out."""
 
-    def __init__(self, runs: ActionRuns, triggers: ActionTriggers) -> None:
+    def __init__(self, runs: ActionRuns, triggers: ActionTriggers, facts: ActionFacts) -> None:
         self._runs = runs
         self._triggers = triggers
+        self._facts = facts
 
     def handlers(self) -> dict[str, Any]:
         """Return what carries requests out, by their names."""
@@ -84,7 +87,8 @@ class HoldRequests:
 
     def _rule(self, turn: Turn, rule: ActionRule, held: Sequence[Hold], *, own: bool) -> dict[str, Any]:
         hold = _hold_of(held, "rule", rule.name)
-        counts = {state: turn.transaction.count_runs(state, rule.name, COUNTED) for state in (*OPEN, DEAD)}
+        told = self._facts.told.get(rule.name, {})
+        counts = {state: told.get(state, 0) for state in COUNTED}
         figures = self._runs.figures
         failed = [state for state in (DEAD, HELD) if counts[state]]
         if failed and not figures.knows_error(rule.name):

@@ -177,7 +177,7 @@ class Dispatcher:
         self._results_size = BatchSize(RESULTS, MOST_RESULTS)
         self._registry = ExtractorRegistry(index, list(installed.values()), settings)
         self._planner = planner = WorkPlanner(rules, settings, self._registry.disabled)
-        self._actions = Actions(link, settings, reading)
+        self._actions = Actions(link, settings, reading, index.count_runs)
         self._actions.follow(rules, endpoints)
         self._installed = Installed(look, self._registry, planner, self._actions, endpoints, now_ns=clock())
         self._markers = Markers(rules, self._installed.leave_out)
@@ -259,7 +259,7 @@ class Dispatcher:
         entries = self._incoming.results()
         self._unrecorded.lost = has_listing(entries) and self._incoming.lost()
         asked = self._requests.read()
-        self._actions.read(self._counters, self._clock())
+        self._actions.read(self._counters, self._clock(), {request.action for request in asked})
         waiting = self._jobs.waiting(self._installed.queues)
         now_ns = self._clock()
         self._installed.follow(now_ns)
@@ -393,7 +393,7 @@ class Dispatcher:
         turn.counters["job_files"] += sum(len(job.items) for job in leased.jobs)
 
     def _publish(self, now_ns: int) -> None:
-        if now_ns - self._published_ns >= PUBLISH_NS:
+        if not 0 <= now_ns - self._published_ns < PUBLISH_NS:
             self._published_ns = now_ns
             self._tend()
             self._incoming.review(self._cursors)

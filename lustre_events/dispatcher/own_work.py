@@ -15,7 +15,7 @@ from typing import TypeVar
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.domain.action_run import SETTLING
+from lustre_events.domain.action_run import SETTLING, mark_of_maker
 from lustre_events.domain.batch import Batch
 from lustre_events.domain.rules import containers
 from lustre_events.domain.rules.action_rules import ActionRules
@@ -30,10 +30,11 @@ T = TypeVar("T", str, int)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A rename out of a run's directory: when, and how many runs in a row have led to it."""
+    """A rename out of a run's directory: when, how many runs in a row have led to it, and what tells which run."""
 
     stamp: bytes
     depth: int
+    mark: str
 
 
 class OwnWork:
@@ -69,17 +70,19 @@ class OwnWork:
         for fid, (parent, stamp) in came.items():
             run = runs.get(self._places.get(parent, ""))
             if run is not None and run.attempts and containers.action_of(run.endpoint):
-                found[fid] = Origin(stamp, run.depth + 1)
+                found[fid] = Origin(stamp, run.depth + 1, mark_of_maker(run))
         return found
 
     def note(self, turn: Turn, own: Mapping[FID, Origin]) -> None:
-        """Remember own work, and forget what was to be asked about it while nobody knew where it was."""
+        """Remember own work and whose it is; forget what was to be asked while nobody knew where it came from."""
         if not own:
             return
         for fid, origin in own.items():
             _remember(self._depths, fid, origin.depth)
         rows = turn.transaction.objects(own)  # as this batch has left them: it may have made them
-        turn.transaction.put_fired({(fid, MARK): row.content for fid, row in rows.items()})
+        turn.transaction.put_fired({
+            (fid, mark): row.content for fid, row in rows.items() for mark in (MARK, own[fid].mark)
+        })  # fmt: skip
         hasty = [
             run
             for run in turn.transaction.open_runs(own)

@@ -20,6 +20,7 @@ from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import DEAD, HELD, OPEN, SENT, STATES, WAITING, Run, RunsWanted
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.rules.action_rules import user_of
+from lustre_events.domain.rules.containers import action_of
 from lustre_events.domain.rules.grants import Author
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.requests import arguments_as
@@ -174,6 +175,7 @@ def shown_run(run: Run, paths: Sequence[bytes]) -> dict[str, Any]:
         "jobid": None if run.jobid is None else run.jobid.decode("utf-8", "backslashreplace"),
         "record": _record(run.stamp), "handle": run.handle, "parent": run.parent, "because": run.because,
         "outputs": None if run.outputs is None else [_text(path) for path in run.outputs], "made": run.made,
+        "makes": bool(action_of(run.endpoint)),
     }  # fmt: skip
 
 

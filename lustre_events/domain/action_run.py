@@ -175,6 +175,30 @@ def key_after(rule: str, parent: str) -> str:
     return hashlib.sha256(f"{rule}\0{AFTER}\0{parent}".encode()).hexdigest()[:40]
 
 
+_MADE_BY = "/made by "
+
+
+class Maker(msgspec.Struct, frozen=True, gc=False):
+    """Which run has put an object into the file system: its key and its rule; `generation`: of the content then."""
+
+    key: str
+    rule: str
+    generation: int
+
+
+def mark_of_maker(run: Run) -> str:
+    """Return what stands beside what has fired for an object that a run has made. No rule is named so."""
+    return f"{_MADE_BY}{run.key} {run.rule}"
+
+
+def maker_of(mark: str, generation: int) -> Maker | None:
+    """Return what `mark_of_maker` says; None: it is something else that has fired."""
+    if not mark.startswith(_MADE_BY):
+        return None
+    key, _, rule = mark.removeprefix(_MADE_BY).partition(" ")
+    return Maker(key, rule, generation)
+
+
 class RunsWanted(msgspec.Struct, frozen=True, gc=False):
     """Which runs somebody asks for: all that fit everything that is given. `key`: how a key begins."""
 

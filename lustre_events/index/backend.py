@@ -235,6 +235,9 @@ class Reading(Protocol):
     def bodies(self, ids: Collection[int]) -> list[tuple[int, str, str]]:
         """Return the good documents of objects as (id, extractor, JSON text), per object ordered by extractor."""
 
+    def fired(self, fids: Collection[FID]) -> list[tuple[FID, str, int]]:
+        """Return what is remembered of actions for objects: FID, a rule or a mark, and for which content."""
+
     def left_out(self) -> list[LeftOut]:
         """Return what no search finds; most indexes have none."""
 

@@ -437,5 +437,11 @@ class IndexWriter(Protocol):
     def counters(self) -> dict[str, int]:
         """Return the sums of all counts so far."""
 
+    def count_runs(self, states: Collection[str], most: int) -> dict[str, dict[str, int]]:
+        """Return how many runs of actions are committed, by rule and state; no lock is held meanwhile.
+
+        Of each state about `most` are counted; a rule that has any in a state has at least one there.
+        """
+
     def close(self) -> None:
         """Close; closing twice is fine."""

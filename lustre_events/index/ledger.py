@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar
 
 from lustre_events.domain.action_run import STATES, Run, RunsWanted
@@ -19,6 +20,20 @@ class FindsRuns(ABC):
         found = self._found(wanted, limit)
         found.sort(key=lambda run: run.made_ns, reverse=True)
         return found[:limit]
+
+    def counts(self, states: Iterable[str], most: int) -> dict[str, dict[str, int]]:
+        """Return how many runs there are by rule and state; of each state about `most` are counted.
+
+        A rule that has any in a state has at least one there.
+        """
+        found: dict[str, dict[str, int]] = {}
+        for state in states:
+            left = most
+            for rule in self.rules_with_runs(state):
+                count = self.count_runs(state, rule, max(left, 1))
+                found.setdefault(rule, {})[state] = count
+                left -= count
+        return found
 
     def _found(self, wanted: RunsWanted, limit: int) -> list[Run]:
         mark = self.mark
@@ -37,6 +52,10 @@ class FindsRuns(ABC):
     @abstractmethod
     def rules_with_runs(self, state: str) -> list[str]:
         """Return the rules that have runs in a state."""
+
+    @abstractmethod
+    def count_runs(self, state: str, rule: str, limit: int) -> int:
+        """Return how many runs of a rule are in a state, counted up to `limit`."""
 
     @abstractmethod
     def _fitting(

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from lustre_events.domain import tallies
+from lustre_events.domain.rules.action_rules import metric_names
 from lustre_events.domain.tallies import Tally
 from lustre_events.inspect.status import SECOND_NS, MdtStatus, Status
 from lustre_events.inspect.status.parts import ActionsStatus, DispatcherStatus
@@ -64,7 +65,11 @@ METRICS = {
     "extractor_file_seconds": "Seconds of an extractor for a file: a run's time, divided by its files",
     "extractor_suspended": "1 while an extractor's work waits because somebody, or the breaker, has suspended it",
     "extractor_disabled": "1 while an extractor is disabled: rules pass over it",
-    "action_runs": "Runs of actions that have not ended, or are dead, by rule and state; counted up to 10,000",
+    "action_runs": "Runs of actions that have not ended, or are dead, by rule and state; counted up to 10,000. "
+    "Metrics name up to 200 rules of the site; the others are (others), users' own rules (users)",
+    "action_done": "Runs of actions that were done since the dispatcher started, by rule",
+    "action_p99_seconds": "Within how many seconds 99 of 100 runs of a rule were done, of its last 500, by rule",
+    "action_last_error_seconds": "Seconds since the last error of a rule of an action, by rule",
     "action_oldest_due_seconds": "For how long the oldest run that waits has been due",
     "action_held": "Rules and endpoints of actions that are held, by kind",
     "action_endpoints_failing": "Endpoints that fail and are tried once a minute",
@@ -173,10 +178,17 @@ def _of_actions(actions: ActionsStatus | None, now_ns: int) -> Iterator[Metric]:
     if actions is None:
         return
     runs = GaugeMetricFamily(PREFIX + "action_runs", METRICS["action_runs"], labels=["rule", "state"])
+    names, counts = metric_names(actions.runs), Counter[tuple[str, str]]()
     for rule, states in actions.runs.items():
-        for state, count in states.items():
-            runs.add_metric([rule, state], count)
+        counts.update({(names[rule], state): count for state, count in states.items()})
+    for labels, count in counts.items():
+        runs.add_metric([*labels], count)
     yield runs
+    rules = actions.rules
+    yield _counter("action_done", "rule", {name: each.done for name, each in rules.items()})
+    yield _gauge("action_p99_seconds", "rule", {name: each.p99_seconds for name, each in rules.items()})
+    errors = {name: _age(each.last_error_ns, now_ns) for name, each in rules.items()}
+    yield _gauge("action_last_error_seconds", "rule", errors)
     yield _gauge("action_oldest_due_seconds", "", {"": _age(actions.oldest_due_ns, now_ns) or 0.0})
     kinds = Counter(each.kind for each in actions.held)
     yield _gauge("action_held", "kind", {kind: kinds[kind] for kind in ("rule", "endpoint")})

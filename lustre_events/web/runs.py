@@ -10,7 +10,17 @@ from werkzeug.wrappers import Response
 from lustre_events.domain.action_run import DEAD, HELD, STATES
 from lustre_events.errors import ConfigError, StreamError
 from lustre_events.web import narrowing, signin
-from lustre_events.web.visible_runs import MOST, Onlooker, RunView, about_rules, changing, story, visible, with_key
+from lustre_events.web.visible_runs import (
+    MOST,
+    Onlooker,
+    RunView,
+    about_rules,
+    changing,
+    outputs_of,
+    story,
+    visible,
+    with_key,
+)
 
 pages = flask.Blueprint("runs", __name__)
 
@@ -53,7 +63,11 @@ def run(key: str) -> str:
     one, before, after = story(others, first.run["key"] if first is not None else "")
     if one is None:
         flask.abort(404, "There is no such run, or you may not see its file.")
-    return flask.render_template("run.html", view=one, before=before, after=after, again=(DEAD, HELD))
+    with flask.current_app.extensions["site"].search() as index:
+        outputs = outputs_of(index, one, signin.person().viewer)
+    return flask.render_template(
+        "run.html", view=one, before=before, after=after, outputs=outputs, again=(DEAD, HELD)
+    )
 
 
 @pages.post("/actions/runs")

@@ -9,12 +9,13 @@ what the dispatcher says of them, so that their owner can have them tried again 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lustre_events.changelog.fid import FID
-from lustre_events.domain.action_run import DEAD, HELD
+from lustre_events.domain.action_run import DEAD, HELD, Maker
 from lustre_events.domain.rules.action_rules import user_of
 from lustre_events.domain.rules.file_workers import tells_author
 from lustre_events.domain.triggers import DOCUMENT
@@ -31,13 +32,14 @@ OF_OWN_RULES = {"actions": "own_rules", "release_action": "release_own_rule"}
 class RunView:
     """A run as the dispatcher tells it; the paths of its object from the mount point on; whether that is there.
 
-    `own`: it is one of the viewer's own rules.
+    `own`: it is one of the viewer's own rules. `made_by`: the run that has made its object.
     """
 
     run: Mapping[str, Any]
     paths: tuple[bytes, ...]
     there: bool
     own: bool = False
+    made_by: Maker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,17 @@ def _seen(run: Mapping[str, Any], view: ObjectView | None, who: Onlooker) -> Run
     if view is None or (DOCUMENT in {run["trigger"], run.get("because")} and not view.documents):
         return RunView({**told, "paths": [], "jobid": None}, (), there=False, own=True) if own else None
     job = told["jobid"] if view.facts is not None and view.facts.jobid is not None else None
-    return RunView({**told, "jobid": job}, view.paths, there=True, own=own)
+    return RunView({**told, "jobid": job}, view.paths, there=True, own=own, made_by=view.made_by)
+
+
+def outputs_of(index: Search, view: RunView, viewer: Viewer) -> list[tuple[bytes, FID]]:
+    """Return the files that a run's container has made: those that are there, still its own, and to be seen."""
+    told = view.run.get("outputs") if view.run.get("makes") and view.run["ended_ns"] else None
+    paths = [os.fsencode(str(path).lstrip("/")) for path in told or ()]
+    found = {fid: path for path in paths if (fid := index.fid_of_path(path, visible_to=viewer)) is not None}
+    views = index.show_many(found, visible_to=viewer)
+    own = [each for each in views if each.made_by is not None and each.made_by.key == view.run["key"]]
+    return [(found[each.fid], each.fid) for each in own]
 
 
 def _for_others(run: Mapping[str, Any], *, own: bool) -> dict[str, Any]:

@@ -110,7 +110,8 @@ def test_every_metric_is_explained_and_waiting_is_a_number() -> None:
         "groups": {"g": {"behind": {MDT: 3}, "lost": []}},
         "history": {"updated_ns": 4, "bytes": 7, "oldest_ns": 3, "newest_ns": 4, "waiting": "no room", "behind": 9},
         "rq": {"queues": {"default": {"waiting": 1}}, "workers": []},
-        "actions": {"runs": {"tell": {"dead": 2, "waiting": 3}}, "held": [
+        "actions": {"runs": {"tell": {"dead": 2, "waiting": 3}, "alice/a": {"dead": 1}, "bob/b": {"dead": 4}},
+                    "rules": {"tell": {"done": 7, "p99_seconds": 1.5, "last_error_ns": 4}}, "held": [
             {"kind": "endpoint", "name": "here", "why": "it answered 404", "since_ns": 1}
         ], "failing": ["there"], "deliveries_waiting": 4, "courier_silent_seconds": 20.0},
     })  # fmt: skip
@@ -118,7 +119,10 @@ def test_every_metric_is_explained_and_waiting_is_a_number() -> None:
     found = {family.name: family for family in families(status)}
 
     assert {name.removeprefix(PREFIX) for name in found} == set(METRICS)
-    assert [sample.value for sample in found[f"{PREFIX}action_runs"].samples] == [2, 3]
+    assert [(*sample.labels.values(), sample.value) for sample in found[f"{PREFIX}action_runs"].samples] == [
+        ("tell", "dead", 2), ("tell", "waiting", 3), ("(users)", "dead", 5),
+    ]  # fmt: skip
+    assert [sample.value for sample in found[f"{PREFIX}action_done"].samples] == [7]
     assert [sample.value for sample in found[f"{PREFIX}action_held"].samples] == [0, 1]
     assert [sample.value for sample in found[f"{PREFIX}reader_waiting"].samples] == [1]
     assert [sample.value for sample in found[f"{PREFIX}history_waiting"].samples] == [1]

@@ -49,7 +49,8 @@ KILLS_BETWEEN_LOOKS = 100
 FILES_PER_KILL = 6
 KEPT = 12
 """More files than this, and those that have arrived go."""
-CONVERGE_SECONDS = 90.0
+CONVERGE_SECONDS = 300.0
+"""A run waits for up to a quarter of its age until it looks again for facts that came late: it is not lost then."""
 MOST_DOWN_SECONDS = 0.3
 START_SECONDS = 40.0
 

@@ -106,6 +106,20 @@ def test_an_endless_answer_is_not_read(hook: Endpoint, listener: Listener) -> No
         assert [each.outcome for each in (*first, *sender.send(parcels(1)))] == [OK, OK]
 
 
+@pytest.mark.parametrize("manner", ["short", "slow_body", "bomb"])
+@pytest.mark.parametrize(("status", "outcome"), [(200, OK), (410, ENDPOINT), (422, REFUSED), (503, AGAIN)])
+def test_the_status_decides_whatever_follows_it(
+    hook: Endpoint, listener: Listener, manner: str, status: int, outcome: str
+) -> None:
+    """An answer shorter than it says, one that drips, or gzip that would unpack to gigabytes: the status counts."""
+    listener.manner, listener.status = manner, status
+    began = time.monotonic()
+    (attempt,) = sent(hook)
+    assert (attempt.outcome, attempt.status) == (outcome, status)
+    assert time.monotonic() - began < 10
+    assert len(attempt.error) < 1_000
+
+
 def test_signatures_are_those_of_the_standard(hook: Endpoint, listener: Listener, tmp_path: Path) -> None:
     """The library of Standard Webhooks verifies what was sent, with either secret of a change, and no third."""
     path = tmp_path / "secret"
@@ -155,7 +169,12 @@ def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_connected_to
         ("169.254.169.254", False),
         ("100.64.0.1", False), ("0.0.0.1", False), ("224.0.0.1", False), ("::1", False), ("fe80::1", False),
         ("fd00::1", False), ("::ffff:10.0.0.1", False), ("64:ff9b::a00:1", False), ("2002:a00:1::", False),
-        ("::ffff:8.8.8.8", True), ("240.0.0.1", False),
+        ("::ffff:8.8.8.8", True), ("240.0.0.1", False), ("::", False), ("fec0::1", False),
+        ("0.0.0.0", False),  # noqa: S104 - it is not listened on
+        ("::7f00:1", False), ("::ffff:0:a00:1", False), ("64:ff9b:1::a00:1", False), ("::ffff:127.0.0.1", False),
+        ("::ffff:100.64.0.1", False), ("64:ff9b::6440:1", False), ("2002:7f00:1::", False),
+        ("2001:0:a00:1::", False), ("255.255.255.255", False), ("ff02::1", False), ("198.18.0.1", False),
+        ("100.127.255.255", False), ("100.128.0.1", True), ("fe80::1%eth0", False),
     ],
 )  # fmt: skip
 def test_what_is_public(address: str, *, public: bool) -> None:
@@ -193,6 +212,44 @@ def test_a_mail_says_what_happened(post: Endpoint, mailbox: tuple[Mailbox, str])
     assert "caf" in mail
     assert "Message-ID: <" in mail
     assert base64.b64encode(b"what happened").decode()[:12] in mail
+
+
+def test_a_recipient_that_is_refused_for_now_gets_the_mail_later_and_the_others_get_it_once(
+    post: Endpoint, mailbox: tuple[Mailbox, str]
+) -> None:
+    """Of three recipients one is refused with 4xx: it is an error, and the next try is for that one alone."""
+    box, _ = mailbox
+    several = replace(post, name="several", to=("b@example.org", "full@example.org", "c@example.org"))
+    box.refused = {"full@example.org": "452 mailbox full"}
+    (attempt,) = sent(several)
+    assert (attempt.outcome, attempt.status) == (AGAIN, 452)
+    assert "2 of 3 recipients have it" in attempt.error
+    assert outcomes(several) == [AGAIN]
+    box.refused = {}
+    assert outcomes(several) == [OK]
+    assert box.recipients == ["b@example.org", "c@example.org", "full@example.org"]
+    assert outcomes(several) == [OK]  # somebody sends it once more: to all of them
+    assert len(box.recipients) == 6
+
+
+def test_a_recipient_that_is_refused_for_good_is_told(post: Endpoint, mailbox: tuple[Mailbox, str]) -> None:
+    """Of two recipients one is refused with 5xx: the run is dead, which says so; one with 4xx is tried first."""
+    box, _ = mailbox
+    several = replace(post, name="gone", to=("b@example.org", "gone@example.org", "full@example.org"))
+    box.refused = {"gone@example.org": "550 no such user", "full@example.org": "452 mailbox full"}
+    assert outcomes(several) == [AGAIN]
+    del box.refused["full@example.org"]
+    (attempt,) = sent(several)
+    assert (attempt.outcome, attempt.status) == (REFUSED, 550)
+    assert "2 of 3 recipients have it" in attempt.error
+    assert box.recipients == ["b@example.org", "full@example.org"]
+
+
+def test_a_body_that_is_no_mail_is_refused(post: Endpoint, mailbox: tuple[Mailbox, str]) -> None:
+    """What has no subject is dead at once: no later try helps."""
+    sender = SENDERS["mail"](post)
+    assert [each.outcome for each in sender.send([Parcel("run", "key", b'{"specversion": "1.0"}')])] == [REFUSED]
+    assert mailbox[0].mails == []
 
 
 def test_what_a_mail_server_says_decides(post: Endpoint, mailbox: tuple[Mailbox, str]) -> None:

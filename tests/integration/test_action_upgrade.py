@@ -1,4 +1,4 @@
-"""Runs that wait survive an upgrade: in an index of the first version with actions, and as deliveries in Redis."""
+"""Runs that wait survive an upgrade: in an index of an earlier version with actions, and as deliveries in Redis."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lustre_events.domain.rules.rule_file import HERE, parse
 from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.deliveries import CourierQueue, DeliveryQueue
-from tests.support.index.old import AT_VERSION
+from tests.support.index.old import AT_VERSION, schemas
 from tests.support.index.places import BACKENDS, IndexPlace, place_of
 from tests.support.model.actions import KNOWN, ActionRig
 from tests.support.records.builders import fid_of
@@ -31,6 +31,8 @@ from tests.support.waiting import wait_for
 
 FIRST = 9
 """The schema that brought actions."""
+BEFORE = len(schemas("sqlite")) - 1
+"""The schema before the present one."""
 KEY = Seal(b"k" * 32)
 RULE = '[[rule]]\nname = "tell"\naction = "webhook"\nendpoint = "{}"\n'
 SECOND = 10**9
@@ -75,9 +77,9 @@ RUNS = {
 }
 
 
-def fill(place: IndexPlace, backend: str) -> None:
-    """Make an index of that version with all of these runs."""
-    execute = AT_VERSION[backend](place, FIRST)
+def fill(place: IndexPlace, backend: str, version: int) -> None:
+    """Make an index of a version with all of these runs."""
+    execute = AT_VERSION[backend](place, version)
     for each in RUNS.values():
         fid = fid_of(int(each["id"], 16))
         execute(
@@ -121,14 +123,15 @@ def listener() -> Iterator[Listener]:
         yield found
 
 
+@pytest.mark.parametrize("version", [FIRST, BEFORE])
 def test_what_waits_when_the_program_is_upgraded_goes_on(
-    place: IndexPlace, redis_url: str, listener: Listener, caplog: pytest.LogCaptureFixture
+    place: IndexPlace, redis_url: str, listener: Listener, caplog: pytest.LogCaptureFixture, version: int
 ) -> None:
     """All runs that wait go out once with their keys, what is held stays so, and a sentence tells what is refused.
 
     A delivery of another form makes nothing happen: its run goes again when its lease has ended.
     """
-    fill(place, "sqlite" if not isinstance(place, str) else "postgresql")
+    fill(place, "sqlite" if not isinstance(place, str) else "postgresql", version)
     found, endpoints = rules(listener.url)
     with connect(redis_url, 5) as client, connect(redis_url, 5) as own:
         leave(client)

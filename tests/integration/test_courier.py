@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import signal
 import subprocess
@@ -10,13 +11,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from lustre_events.actions.courier import Courier
 from lustre_events.actions.delivery import Answer, Delivery, Parcel, encode_delivery
 from lustre_events.actions.endpoints import SENDERS
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, UNTRIED
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED
 from lustre_events.actions.link import SealedLink
 from lustre_events.actions.seal import Seal, make_key, read_seal
 from lustre_events.domain.pending import SECOND_NS
@@ -42,6 +44,16 @@ class Site:
         self.own = connect(urls["courier"], 5)
         self.courier = Courier(CourierQueue(self.own), KEY, lambda: endpoints, SENDERS)
         self.thread = threading.Thread(target=self.courier.run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.courier.stop()
+        self.thread.join(20)
+        self.client.close()
+        self.own.close()
 
     def answers(self, count: int) -> list[Answer]:
         """Wait for this number of answers and take them."""
@@ -69,13 +81,8 @@ def site(role_urls: dict[str, str], listener: Listener) -> Iterator[Site]:
         "hook": Endpoint("hook", "webhook", listener.url, private=True, timeout_seconds=2),
         "silent": Endpoint("silent", "webhook", "http://127.0.0.1:9/", private=True, timeout_seconds=1),
     }
-    found = Site(role_urls, endpoints)
-    found.thread.start()
-    yield found
-    found.courier.stop()
-    found.thread.join(20)
-    found.client.close()
-    found.own.close()
+    with Site(role_urls, endpoints) as found:
+        yield found
 
 
 def delivery(name: str, endpoint: str = "hook", seconds: float = 60) -> Delivery:
@@ -93,6 +100,24 @@ def test_what_the_dispatcher_sends_arrives_and_is_answered(site: Site, listener:
     answers = {each.run: (each.attempt, each.outcome) for each in site.answers(3)}
     assert answers == {"a": ("attempt-a", AGAIN), "b": ("attempt-b", OK), "c": ("attempt-c", OK)}
     assert sorted(each.headers["webhook-id"] for each in listener.received) == ["key-b", "key-c"]
+
+
+def test_an_answer_that_repeats_the_secret_is_told_without_it(
+    listener: Listener, role_urls: dict[str, str], tmp_path: Path
+) -> None:
+    """An endpoint that writes our secret into its answer brings it into no run, row or log."""
+    word = base64.b64encode(b"a secret of thirty-two bytes....").decode()
+    path = tmp_path / "secret"
+    path.write_text(f"whsec_{word}\n")
+    path.chmod(0o600)
+    listener.status, listener.text = 422, f"whsec_{word} or {word} is wrong"
+    endpoint = Endpoint("hook", "webhook", listener.url, str(path), private=True, timeout_seconds=5)
+    with Site(role_urls, {"hook": endpoint}) as site:
+        site.link.put([delivery("a")])
+        (answer,) = site.answers(1)
+    assert answer.outcome == REFUSED
+    assert word not in answer.error
+    assert answer.error.endswith("(*** or *** is wrong)")
 
 
 def test_without_the_seal_nothing_is_sent(site: Site, listener: Listener) -> None:

@@ -9,11 +9,12 @@ from contextlib import closing
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from flask.testing import FlaskClient
 
-from lustre_events.domain.action_run import DEAD
+from lustre_events.domain.action_run import DEAD, Run, mark_of_maker
 from lustre_events.errors import ConfigError
 from lustre_events.index.visibility import Viewer
 from lustre_events.web.charts import StatusSample, sample_of
@@ -21,6 +22,7 @@ from lustre_events.web.login import Login
 from lustre_events.web.pam import by_pam
 from lustre_events.web.signin import _inside
 from tests.support.index.tables import add_file, node
+from tests.support.records.builders import fid_of
 from tests.support.service.runs import answers, run_of
 from tests.support.service.statuses import status_of
 from tests.support.service.web import OTHER, READER, SCRIPT, Console, enter, make_console, token_in
@@ -277,6 +279,33 @@ def test_runs_are_shown_tried_again_and_dropped(console: Console, reader: FlaskC
             "/actions/hold", data={"csrf": token_in(page), "action": action, "name": "tell", "kind": "rule"}
         )
         assert console.asked[-1][0] == asked
+
+
+def test_a_file_leads_to_the_run_that_made_it_and_back(console: Console) -> None:
+    """A file's page names the run that made it; the run's page has its files: those that the viewer may see."""
+    made = run_of(
+        2, SCRIPT, endpoint="container:calibrate", outputs=(b"closed/a.csv", b"torn.csv", b"gone"), made=3
+    )
+    console.answers = answers(made, run_of(5, b"torn.csv"))
+    with closing(sqlite3.connect(console.index, isolation_level=None)) as connection:
+        add_file(connection, 5, b"torn.csv", {}, mode=0o644, size=7, content=7)
+        add_file(connection, 6, b"closed/a.csv", {}, mode=0o644, size=7, content=7)
+        for number, content in ((6, 9), (5, 6)):
+            mark = mark_of_maker(Run(id="2", key=made["key"], rule="<i>r</i>", digest="", trigger="", endpoint="",
+                                     action="", fid=fid_of(2)))  # fmt: skip
+            connection.execute("INSERT INTO fired VALUES (?, ?, ?)", (fid_of(number).pack(), mark, content))
+    reader, other = (enter(console.app(), who) for who in (READER, OTHER))
+    page = reader.get(f"/file/{node(5)}").text
+    assert f'<a href="/actions/runs/{made["key"]}">run ' in page
+    assert "&lt;i&gt;r&lt;/i&gt;" in page
+    assert "it has been written since then" in page
+    assert "Made by rule" not in reader.get(f"/file/{node(2)}").text
+    run = f"/actions/runs/{made['key']}"
+    listed = {who: re.findall(r'href="/file/([^"]+)">', client.get(run).text.partition('<ul id="outputs">')[2])
+              for who, client in ((READER, reader), (OTHER, other))}  # fmt: skip
+    assert {unquote(each) for each in listed[READER]} == {str(node(6)), str(node(5))}
+    assert {unquote(each) for each in listed[OTHER]} == {str(node(5))}
+    assert "The file itself was made by rule" in reader.get(f"/actions/runs/{5:040x}").text
 
 
 def test_who_is_no_admin_sees_runs_of_visible_files_only(console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 
@@ -11,18 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.actions import ledger
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OUTCOMES, REFUSED, Attempt
+from lustre_events.actions.courier import LATE
+from lustre_events.actions.figures import RuleFigures
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, OUTCOMES, REFUSED, STARTED, UNTRIED, Attempt
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.cli.actions import rule_line
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.run_settling import ReadIndex
-from lustre_events.domain.action_run import ENDS, OPEN, Run, key_of
+from lustre_events.domain.action_run import ENDS, OPEN, Hold, Run, key_of
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.inspect.status import Status, lines
 from lustre_events.inspect.status.parts import ActionsStatus
-from tests.support.index.places import IndexPlace
+from tests.support.index.places import IndexPlace, open_writer
 from tests.support.model.actions import ActionRig, action_rig, rules_of
 from tests.support.profiles import examples
 from tests.support.records import builders as b
@@ -229,6 +232,121 @@ def test_a_rule_that_was_edited_is_asked_again_about_what_nobody_tried(rig: Acti
     pass_and_settle(rig, 120)
     pass_and_settle(rig, 120)
     assert rig.states() == {"cancelled": 1}
+
+
+def test_a_run_that_was_tried_goes_where_it_was_tried(rig: ActionRig) -> None:
+    """A rule gets another endpoint: what was tried goes to the old one while that is there and is not held."""
+    rig.tell(*files(2))
+    rig.reply(rig.take(), AGAIN)
+    follow = rig.dispatcher._actions.follow
+    edited = rules_of(RULE.format(more="").replace("beamline", "other"))
+    follow(edited, rig.endpoints)
+    rig.tell(*files(1, first=3))
+    (new,) = rig.take()
+    rig.reply([new])
+    pass_and_settle(rig, 20)
+    tried = rig.take()
+    assert [each.endpoint for each in (new, *tried)] == ["other", "beamline", "beamline"]
+    rig.reply(tried[:1], AGAIN)
+    rig.reply(tried[1:], ENDPOINT, error="it answered 404")
+    pass_and_settle(rig, 120)
+    assert rig.take() == []  # both wait for the endpoint that is held
+    keys = {run.key for run in rig.runs() if run.state == "waiting"}
+    follow(edited, {name: each for name, each in rig.endpoints.items() if name != "beamline"})
+    pass_and_settle(rig, 20)
+    pass_and_settle(rig, 20)
+    moved = rig.take()
+    assert [each.endpoint for each in moved] == ["other"] * 2
+    assert {event.key for each in moved for event in each.events} == keys
+
+
+def test_what_was_made_for_another_kind_of_endpoint_is_made_anew(rig: ActionRig) -> None:
+    """A rule that mails now sends no event made for a webhook to the mail server, and keeps the key."""
+    rig.tell(*files(1))
+    ((event,),) = [each.events for each in rig.take()]
+    rig.dispatcher._actions.follow(
+        rules_of(RULE.format(more="").replace("webhook", "mail").replace("beamline", "managers")),
+        {name: each for name, each in rig.endpoints.items() if name != "beamline"},
+    )
+    pass_and_settle(rig, 100)
+    pass_and_settle(rig, 20)
+    (mail,) = rig.take()
+    assert (mail.endpoint, mail.events[0].key) == ("managers", event.key)
+    assert json.loads(mail.events[0].body).keys() == {"subject", "text", "time_ns", "user"}
+
+
+def test_a_courier_whose_clock_is_wrong_is_told_and_not_asked_without_end(rig: ActionRig) -> None:
+    """What a courier gets too late, by its own clock, comes again after a while, and the rule says why it waits."""
+    rig.tell(*files(1))
+    rig.reply(rig.take(), UNTRIED, error=LATE, retry_after_ns=10 * SECOND_NS)
+    rig.settle()
+    assert (rig.take(), rig.states()) == ([], {"waiting": 1})
+    (rule,) = rig.ask("actions")["rules"]
+    assert "compare the clocks" in rule["last_error"]
+    pass_and_settle(rig, 11)
+    assert [run.attempts for run in rig.runs()] == [1]
+    assert len(rig.sent()) == 1
+
+
+def test_the_courier_says_nothing_of_jobs_and_files(rig: ActionRig) -> None:
+    """An answer of the courier that names a job or files, which only workers have, does not count."""
+    rig.tell(*files(1))
+    deliveries = rig.take()
+    rig.reply(deliveries, STARTED, handle="7")
+    rig.reply(deliveries, OK, handle="7")
+    rig.reply(deliveries, outputs=(b"etc/passwd",), made=1)
+    assert (rig.states(), rig.writer.counters()["answers_dropped"]) == ({"sent": 1}, 3)
+    rig.reply(deliveries)
+    assert rig.states() == {"done": 1}
+
+
+@pytest.mark.parametrize("hours", [1, 24 * 5])
+def test_a_clock_that_is_set_back_stops_nothing(make: MakeRig, hours: int) -> None:
+    """Rates, probes, leases, retries and floors of a time that was never reached hold nothing up."""
+    rig = make("per_minute = 8\nrunning = 4")
+    true_ns = rig.now_ns
+    pass_and_settle(rig, hours * HOUR)
+    rig.tell(*files(8))
+    for _ in range(3):
+        rig.reply(rig.take(), AGAIN)
+        pass_and_settle(rig, 61)
+    rig.dispatcher._actions.follow(rules_of(RULE.format(more="").replace("tell", "new") + RULE.format(more="")),
+                                   rig.endpoints)  # fmt: skip
+    rig.settle()
+    rig.now_ns = true_ns + 100 * SECOND_NS
+    rig.settle()
+    rig.tell(b.create(fid=20, name=b"f20", time_ns=rig.now_ns))
+    for _ in range(60):
+        rig.reply(rig.take())
+        pass_and_settle(rig, 120)
+    states = [run.state for run in rig.runs() if run.rule == "tell"]
+    assert states == ["done"] * 9
+    assert [run.state for run in rig.runs() if run.rule == "new"] == ["done"]
+
+
+def test_counting_runs_takes_no_lock(rig: ActionRig, index_place: IndexPlace) -> None:
+    """Who asks how many runs there are is answered while somebody else writes, from what is committed."""
+    rig.tell(*files(3))
+    with contextlib.closing(open_writer(index_place)) as other, rig.writer.transaction() as transaction:
+        transaction.put_hold(Hold("rule", "tell", "why", 1))
+        assert other.count_runs(("sent", "dead"), 10) == {"tell": {"sent": 3}}
+        assert other.count_runs(("sent", "dead"), 2) == {"tell": {"sent": 2}}
+    (rule,) = rig.ask("actions")["rules"]
+    assert rule["runs"] == {"settling": 0, "waiting": 0, "sent": 3, "held": 0, "dead": 0}
+
+
+def test_metrics_name_few_rules() -> None:
+    """However many rules there are, metrics have the site's first 200, the others and those of users together."""
+    figures = RuleFigures()
+    names = [*(f"rule{number:03}" for number in range(250)), "alice/a secret project", "bob/other"]
+    for number, name in enumerate(names):
+        done = msgspec.structs.replace(RUN, rule=name, state="done", ready_ns=0, ended_ns=number * SECOND_NS)
+        figures.note([done, msgspec.structs.replace(RUN, rule=name, state="waiting", error="a secret")], number)
+    told = figures.published()
+    assert (len(told), "secret" in str(told)) == (202, False)
+    assert told["rule007"] == {"done": 1, "p99_seconds": 7.0, "last_error_ns": 7}
+    assert told["(others)"] == {"done": 50, "p99_seconds": 249.0, "last_error_ns": 249}
+    assert told["(users)"] == {"done": 2, "p99_seconds": 251.0, "last_error_ns": 251}
 
 
 def test_each_rule_tells_how_it_does(rig: ActionRig) -> None:

@@ -10,8 +10,11 @@ import pytest
 from lustre_events.actions.kinds.orders import read
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord
+from lustre_events.domain.action_run import Maker
 from lustre_events.domain.rules.containers import MOST_DEPTH, STAGING, STAGING_GLOB, staging_name
 from lustre_events.errors import ConfigError
+from lustre_events.index.opening import open_search
+from lustre_events.index.search.hits import view_json, view_text
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig, rules_of
 from tests.support.records import builders as b
@@ -80,6 +83,25 @@ def test_own_work_fires_nothing(make: MakeRig, *, apart: bool) -> None:
     assert rig.take() == []
     rig.tell(b.close(2))  # somebody else writes it
     assert len(rig.take()) == 2
+
+
+def test_a_file_knows_the_run_that_made_it(make: MakeRig, index_place: IndexPlace) -> None:
+    """What a run has published tells its key and rule, also under a new FID and behind a restart."""
+    rig = make(rule())
+    rig.tell(b.create(1, name=b"a.h5"))
+    (run,) = rig.runs()
+    rig.reply(rig.take())
+    rig.tell(*published(rig, 2, run.id))
+    rig.tell(b.close(2))  # it is written later
+    rig.tell(b.migrate(fid=2, new_fid=3, name=b"out.h5"))
+    rig.restart()
+    with open_search(index_place if isinstance(index_place, str) else f"sqlite:///{index_place}") as search:
+        made, other = search.show_many([b.fid_of(3), b.fid_of(1)])
+        assert (made.made_by, other.made_by) == (Maker(run.key, "calibrate", 1), None)
+        assert f"rule 'calibrate', run {run.key}" in view_text(made)
+        assert view_json(made)["made_by"] == {"key": run.key, "rule": "calibrate", "generation": 1}
+        rig.tell(b.unlink(3, name=b"out.h5"))
+        assert search.show(b.fid_of(3)).made_by is None
 
 
 def test_a_stranger_is_no_run(make: MakeRig) -> None:

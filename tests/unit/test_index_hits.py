@@ -96,7 +96,7 @@ def test_show_of_what_nobody_knows(path: Path) -> None:
     assert [view.paths for view in views] == [(), (b"/",), (b"d/a.csv", b"\xff\n"), ()]
     assert view_json(views[0]) == {
         "fid": "[0x200000401:0x63:0x0]", "paths": [], "facts": None, "documents": {}, "failures": {}, "pending": {},
-        "left_out": [],
+        "left_out": [], "made_by": None,
     }  # fmt: skip
     assert "(no path)" in view_text(views[0])
 

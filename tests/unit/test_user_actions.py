@@ -329,6 +329,20 @@ def test_while_a_users_file_is_wrong_what_waits_goes_on_waiting(make: MakeRig) -
     assert rig.states() == {"cancelled": 1}
 
 
+def test_what_was_tried_at_an_endpoint_that_is_not_granted_any_more_goes_there_no_more(make: MakeRig) -> None:
+    """A user's rule that had to take another endpoint sends nothing to the old one, not even what was tried."""
+    rig = make(own_rules_of(own("content")))
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"a"))
+    rig.reply(rig.take(), AGAIN)
+    granted = replace(ALICE, allowance=replace(ALICE.allowance, endpoints={"other": ()}))
+    rules = own_rules_of(own("content").replace("beamline", "other"), granted)
+    rig.dispatcher._actions.follow(Rules(actions=ActionRules((), rules.actions.users)), ENDPOINTS)
+    for _ in range(3):
+        rig.pass_seconds(60)
+        rig.settle()
+    assert {each.endpoint for each in rig.take()} == {"other"}
+
+
 def test_a_user_releases_an_own_rule_that_a_guard_holds(make: MakeRig) -> None:
     """After a burst the author alone, with the same uid, lets the rule go on; none of its runs is lost."""
     rig = make(own_rules_of(own("content", more="burst = 3")), own_rules_of(own("content"), BOB))

@@ -11,7 +11,7 @@ __all__ = ["SENDERS", "Sender"]
 
 SENDERS: Mapping[str, MakeSender] = {
     "webhook": http.HttpSender,
-    "mail": smtp.SmtpSender,
+    "mail": smtp.MailSenders(),
     "nats": jetstream.JetStreamSender,
     "redis": redis_stream.RedisSender,
     "kafka": kafka.KafkaSender,

@@ -32,6 +32,8 @@ def is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is None and address.teredo is not None:
             return False
+        if address.is_site_local:  # what private addresses were before fc00::/7
+            return False
     if inner is not None:
         return is_public(inner)
     return address.is_global and not address.is_multicast and not address.is_reserved

@@ -8,13 +8,15 @@
     other 4xx                 dead; of a batch first each event alone
     nothing, too late, broken again later
 
-One deadline is over everything: name, connection, TLS, request, answer. Of an answer only the first bytes are read.
+One deadline is over everything: connection, TLS, request, answer; what comes too late from a resolver is not used.
+Of an answer only the first bytes are read. The status decides, also where what follows it is broken or cut off.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import email.utils
 import hashlib
 import hmac
@@ -185,8 +187,7 @@ class HttpSender:
             b"POST", self._endpoint.url, content=body,
             headers=[(name.encode(), value.encode()) for name, value in headers.items()],
         ) as response:  # fmt: skip
-            text = _start_of(response)
-            return self._judged(response.status, response.headers, text, together)
+            return self._judged(response.status, response.headers, _start_of(response), together)
 
     def _headers(self, body: bytes, message: str) -> dict[str, str]:
         """Return the headers of a request, signed where the endpoint has secrets. Raises ConfigError."""
@@ -241,12 +242,13 @@ def retry_after_ns(headers: Mapping[bytes, bytes], now_seconds: float) -> int:
 
 
 def _start_of(response: httpcore.Response) -> str:
-    """Return the first bytes of an answer as text that is safe to show; the rest is never read."""
+    """Return the first bytes of an answer, as far as they come, as text that is safe to show."""
     found = b""
-    for chunk in response.iter_stream():
-        found += chunk[: ANSWER_BYTES - len(found)]
-        if len(found) >= ANSWER_BYTES:
-            break
+    with contextlib.suppress(httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError):
+        for chunk in response.iter_stream():
+            found += chunk[: ANSWER_BYTES - len(found)]
+            if len(found) >= ANSWER_BYTES:
+                break
     text = found[:200].decode("utf-8", "replace")
     return "".join(each if each.isprintable() else " " for each in text).strip()
 

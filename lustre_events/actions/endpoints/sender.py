@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -48,6 +49,29 @@ class Deadline:
         if left <= 0:
             raise TimeoutError("the time for this attempt is over")
         return left
+
+
+def without_secrets(endpoint: Endpoint, attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Return attempts whose sentences have none of the endpoint's secrets, which its answer may repeat."""
+    if not any(each.error for each in attempts):
+        return list(attempts)
+    try:
+        words = {word for secret in secrets_of(endpoint) for word in _parts(secret)}
+    except ConfigError:
+        return list(attempts)
+    return [replace(each, error=_hidden(each.error, words)) for each in attempts]
+
+
+def _parts(secret: str) -> Iterator[str]:
+    yield secret
+    yield secret.removeprefix("whsec_")
+    yield secret.partition(":")[2]
+
+
+def _hidden(text: str, words: set[str]) -> str:
+    for word in sorted(words - {""}, key=len, reverse=True):
+        text = text.replace(word, "***")
+    return text
 
 
 def secrets_of(endpoint: Endpoint) -> list[str]:

@@ -1,6 +1,7 @@
 """Mail over SMTP: a message for each event, with a Message-ID of its key, so that mail programs see repetitions.
 
-With `secret` (a file with USER:PASSWORD) it logs in, over TLS only.
+With `secret` (a file with USER:PASSWORD) it logs in, over TLS only. A server may take a message for some recipients
+only: then the others are tried again alone, as long as this process remembers who has it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import json
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -29,6 +33,8 @@ from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import ConfigError
 
 MOST_ANSWER = 200
+MOST_REMEMBERED = 10_000
+"""Messages that some of their recipients have."""
 _LOGIN_REFUSED = {530, 534, 535, 538}
 
 
@@ -62,11 +68,48 @@ class _Connection(smtplib.SMTP):
             self.sock.settimeout(self._deadline.left())
 
 
+class _Reached:
+    """Which recipients have a message that others have not; all senders of this process share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
+
+    def of(self, endpoint: str, key: str) -> frozenset[str]:
+        """Return who has the message with a key."""
+        with self._lock:
+            return self._known.get((endpoint, key), frozenset())
+
+    def note(self, endpoint: str, key: str, recipients: Collection[str]) -> None:
+        """Remember that these have it now, too."""
+        with self._lock:
+            self._known[endpoint, key] = self._known.pop((endpoint, key), frozenset()) | frozenset(recipients)
+            if len(self._known) > MOST_REMEMBERED:
+                self._known.popitem(last=False)
+
+    def forget(self, endpoint: str, key: str) -> None:
+        """Forget a message that all have."""
+        with self._lock:
+            self._known.pop((endpoint, key), None)
+
+
+class MailSenders:
+    """Makes senders for mail (`sender.MakeSender`), which share what is known of messages that few have."""
+
+    def __init__(self) -> None:
+        self._reached = _Reached()
+
+    def __call__(self, endpoint: Endpoint) -> SmtpSender:
+        """Return a sender for an endpoint."""
+        return SmtpSender(endpoint, self._reached)
+
+
 class SmtpSender:
     """See `sender.Sender`."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, reached: _Reached) -> None:
         self._endpoint = endpoint
+        self._reached = reached
 
     def send(self, batch: Sequence[Parcel]) -> list[Attempt]:
         """Send each event as a message, over one connection."""
@@ -114,18 +157,32 @@ class SmtpSender:
             connection.login(*login)
 
     def _sent(self, connection: _Connection, event: Parcel) -> Attempt:
+        name = self._endpoint.name
         try:
-            message = message_of(event, self._endpoint)
+            found: dict[str, Any] = json.loads(event.body)
+            message = message_of(found, event.key, self._endpoint)
+            everybody = self._endpoint.recipients(str(found.get("user", "")))
         except ConfigError as exc:
             return Attempt(REFUSED, error=str(exc))
+        except (ValueError, LookupError, TypeError) as exc:
+            return Attempt(REFUSED, error=f"its body is no mail ({type(exc).__name__})")
+        reached = self._reached.of(name, event.key)
+        left = [each for each in everybody if each not in reached]
         try:
-            connection.send_message(message, self._endpoint.sender)
+            refused = connection.send_message(message, self._endpoint.sender, left)
         except smtplib.SMTPRecipientsRefused as exc:
-            code, text = next(iter(exc.recipients.values()))
-            return self._answered(code, text)
+            refused = exc.recipients
         except smtplib.SMTPResponseException as exc:
             return self._answered(exc.smtp_code, exc.smtp_error)
-        return Attempt(OK, 250)
+        if not refused:
+            self._reached.forget(name, event.key)
+            return Attempt(OK, 250)
+        self._reached.note(name, event.key, [each for each in left if each not in refused])
+        # One that may be taken later decides: the message is sent again, to those who do not have it.
+        code, text = min(refused.values(), key=lambda answer: answer[0] >= 500)
+        answered = self._answered(code, text)
+        some = f"{len(everybody) - len(refused)} of {len(everybody)} recipients have it; of another one "
+        return replace(answered, error=some + answered.error) if len(refused) < len(everybody) else answered
 
     def _answered(self, code: int, text: bytes | str) -> Attempt:
         shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
@@ -146,15 +203,14 @@ class SmtpSender:
         return Attempt(AGAIN, error=f"{where}: {exc if isinstance(exc, OSError) else type(exc).__name__}")
 
 
-def message_of(event: Parcel, endpoint: Endpoint) -> EmailMessage:
+def message_of(found: Mapping[str, Any], key: str, endpoint: Endpoint) -> EmailMessage:
     """Return the message of an event. No value adds a header: `email` refuses a line's end in a subject."""
-    found: dict[str, Any] = json.loads(event.body)
     message = EmailMessage(email.policy.SMTP)
     message["From"] = endpoint.sender
     message["To"] = ", ".join(endpoint.recipients(str(found.get("user", ""))))
     message["Subject"] = str(found["subject"])
     message["Date"] = format_datetime(datetime.fromtimestamp(found["time_ns"] // SECOND_NS, UTC))
-    digest = hashlib.sha256(event.key.encode()).hexdigest()[:40]
+    digest = hashlib.sha256(key.encode()).hexdigest()[:40]
     message["Message-ID"] = f"<{digest}@{endpoint.sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(str(found["text"]), cte="base64")

@@ -26,6 +26,22 @@ def user_of(name: str) -> str:
     return name.partition("/")[0] if "/" in name else ""
 
 
+MOST_NAMED = 200
+"""Most rules that metrics name."""
+
+
+def metric_names(names: Iterable[str]) -> dict[str, str]:
+    """Return under which name metrics have each rule: however many there are, these are few.
+
+    The site's rules have their own up to MOST_NAMED, the others are `(others)`, and those of users are `(users)`:
+    users choose their names, and there may be thousands.
+    """
+    known = list(names)
+    site = sorted(name for name in known if not user_of(name))
+    kept = set(site[:MOST_NAMED])
+    return {name: name if name in kept else "(users)" if user_of(name) else "(others)" for name in known}
+
+
 @dataclass(frozen=True, slots=True)
 class ActionRule:
     """One rule of an action.

@@ -247,6 +247,13 @@ class PostgresqlReading:
         """Return the names of extractors."""
         return vocabulary.extractors(self._planner.dialect, limit)
 
+    def fired(self, fids: Collection[FID]) -> list[tuple[FID, str, int]]:
+        """Return what is remembered of actions for objects."""
+        if not fids:
+            return []
+        asked = "SELECT fid, rule, generation FROM fired WHERE fid = ANY(%b::bytea[])"
+        return [(FID.unpack(row[0]), row[1], row[2]) for row in self._run(Clause(asked, (packed(fids),)))]
+
     def pending(self, fids: Collection[FID]) -> list[StoredWork]:
         """Return the pending rows of `fids`."""
         if not fids:

@@ -124,6 +124,13 @@ class PostgresqlWriter:
             rows = database.connection.execute("SELECT name, value FROM counter").fetchall()
         return {row[0]: row[1] for row in rows}
 
+    def count_runs(self, states: Collection[str], most: int) -> dict[str, dict[str, int]]:
+        """Return how many runs of actions are committed, by rule and state; of each state about `most`."""
+        database = self._open()
+        with database.errors():
+            look = PostgresqlTransaction(database.connection, database.name, self._keys, self._remembered)
+            return look.counts(states, most)
+
     def close(self) -> None:
         """Close; closing twice is fine."""
         self._closed = True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from lustre_events.domain.action_run import Maker
+
 
 class RecordAnswer(msgspec.Struct, frozen=True):
     """The record that is the reason of a run."""
@@ -53,12 +55,25 @@ class RunsAnswer(msgspec.Struct, frozen=True):
     runs: list[RunAnswer]
 
 
+class MadeFileAnswer(msgspec.Struct, frozen=True):
+    """A file that a run has made, which is there and to be seen."""
+
+    path: str
+    fid: str
+
+
 class RunStoryAnswer(msgspec.Struct, frozen=True):
-    """A run, and those of the same object before and after it, by time."""
+    """A run, and those of the same object before and after it, by time.
+
+    `made`: the files that its container has made, as far as you may see them. `made_by`: the run that has made the
+    object that this one is about.
+    """
 
     run: RunAnswer
     before: list[RunAnswer]
     after: list[RunAnswer]
+    made: list[MadeFileAnswer] = []
+    made_by: Maker | None = None
 
 
 class RunsChangedAnswer(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from lustre_events.changelog.fid import FID
+from lustre_events.domain.action_run import Maker
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.index.mount import Mount
 from lustre_events.index.search import hits
@@ -220,7 +221,8 @@ class PendingAnswer(msgspec.Struct, frozen=True):
 class FileAnswer(msgspec.Struct, frozen=True):
     """All that the index knows of one object; no paths where it is gone, unknown, or not for you to see.
 
-    `left_out` are the globs of the site, or the directories, for which no search finds it.
+    `left_out` are the globs of the site, or the directories, for which no search finds it. `made_by` is the run of
+    an action whose container has made it, and null for all other files: `/runs/{key}` tells of that run.
     """
 
     fid: str
@@ -230,6 +232,7 @@ class FileAnswer(msgspec.Struct, frozen=True):
     failures: dict[str, FailureAnswer]
     pending: dict[str, PendingAnswer]
     left_out: list[str] = []
+    made_by: Maker | None = None
 
     def value(self, mount: Mount) -> hits.ObjectView:
         """Return it as the index gives it."""
@@ -241,6 +244,7 @@ class FileAnswer(msgspec.Struct, frozen=True):
             tuple(hits.Failure(name, **msgspec.structs.asdict(each)) for name, each in self.failures.items()),
             tuple(hits.PendingWork(name, **msgspec.structs.asdict(each)) for name, each in self.pending.items()),
             tuple(self.left_out),
+            self.made_by,
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from lustre_events.changelog.fid import FID
+from lustre_events.domain.action_run import Maker
 from lustre_events.domain.bounds import far_time, within
 from lustre_events.domain.namespace import OrderKey
 
@@ -164,6 +165,8 @@ class ObjectView:
     pending: tuple[PendingWork, ...]
     left_out: tuple[str, ...] = ()
     """The globs of what is left out (left_out.py) that match one of its paths: no search finds it."""
+    made_by: Maker | None = None
+    """The run of an action that has made it, as far as it was a container's; also where the ledger forgot it."""
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
@@ -199,6 +202,7 @@ def view_json(view: ObjectView) -> dict[str, Any]:
         "failures": {failure.extractor: _without_extractor(failure) for failure in view.failures},
         "pending": {row.extractor: _without_extractor(row) for row in view.pending},
         "left_out": list(view.left_out),
+        "made_by": None if view.made_by is None else msgspec.to_builtins(view.made_by),
     }
 
 
@@ -218,6 +222,8 @@ def view_text(view: ObjectView) -> str:
     lines = [str(view.fid), *(f"  {printable(path)}" for path in paths or [b"(no path)"])]
     if view.facts is not None:
         lines += [f"  {name:18}{value}" for name, value in _facts_lines(view.facts)]
+    if view.made_by is not None:
+        lines.append(f"  {'made by':18}rule {view.made_by.rule!r}, run {view.made_by.key}")
     for document in view.documents:
         version = f"serial {document.serial}, generation {document.generation}"
         by = document.provenance.get("runtime", "?")

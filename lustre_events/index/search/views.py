@@ -9,6 +9,7 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
+from lustre_events.domain.action_run import Maker, maker_of
 from lustre_events.index.backend import Reading, Row, StoredDocument
 from lustre_events.index.paths import paths_of
 from lustre_events.index.search.hits import Document, Failure, Hit, ObjectFacts, ObjectView, PendingWork
@@ -67,14 +68,26 @@ def views_of(
     for document in reading.documents([row.id for row in readable.values()]):
         stored[document.object].append(document)
     pending = _pending(reading, seen if viewer is None else readable)
+    makers = _makers(reading, seen)
     views, left_out = [], reading.left_out()
     for fid in fids:
         row = rows.get(fid)
         facts = None if row is None else _facts(row, readable=fid in readable)
         found = stored[row.id] if row is not None else []
         globs = globs_over_any(paths[fid], left_out)
-        views.append(ObjectView(fid, tuple(paths[fid]), facts, *_stored(found), tuple(pending[fid]), globs))
+        views.append(
+            ObjectView(
+                fid, tuple(paths[fid]), facts, *_stored(found), tuple(pending[fid]), globs, makers.get(fid)
+            )
+        )  # fmt: skip
     return views
+
+
+def _makers(reading: Reading, fids: Collection[FID]) -> dict[FID, Maker]:
+    """Return which runs have made objects, the last one of each."""
+    marks = reading.fired(fids)
+    found = [(fid, made) for fid, mark, content in marks if (made := maker_of(mark, content)) is not None]
+    return dict(sorted(found, key=lambda each: each[1].generation))
 
 
 def _stored(found: Collection[StoredDocument]) -> tuple[tuple[Document, ...], tuple[Failure, ...]]:

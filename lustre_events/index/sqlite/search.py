@@ -186,6 +186,11 @@ class SqliteReading:
         """Return the names of extractors."""
         return vocabulary.extractors(self._planner.dialect, limit)
 
+    def fired(self, fids: Collection[FID]) -> list[tuple[FID, str, int]]:
+        """Return what is remembered of actions for objects."""
+        rows = self._in("SELECT fid, rule, generation FROM fired WHERE fid", [fid.pack() for fid in fids])
+        return [(FID.unpack(fid), rule, generation) for fid, rule, generation in rows]
+
     def pending(self, fids: Collection[FID]) -> list[StoredWork]:
         """Return the pending rows of `fids`."""
         columns = ", ".join(StoredWork.__struct_fields__)

@@ -143,6 +143,12 @@ class SQLiteWriter:
         with sqlite_errors(self._path):
             return dict(self._connection.execute("SELECT name, value FROM counter").fetchall())
 
+    def count_runs(self, states: Collection[str], most: int) -> dict[str, dict[str, int]]:
+        """Return how many runs of actions are committed, by rule and state; of each state about `most`."""
+        with sqlite_errors(self._path):
+            look = SQLiteTransaction(self._connection, self._path, self._keys, self._remembered)
+            return look.counts(states, most)
+
     def close(self) -> None:
         """Close; closing twice is fine."""
         self._connection.close()

@@ -11,7 +11,17 @@ from lustre_events.errors import ConfigError, NotAllowed
 from lustre_events.index.remote import action_answers as answers
 from lustre_events.web.api.calls import Call
 from lustre_events.web.api.operation import Operation, Parameter
-from lustre_events.web.visible_runs import MOST, Onlooker, RunView, about_rules, changing, story, visible, with_key
+from lustre_events.web.visible_runs import (
+    MOST,
+    Onlooker,
+    RunView,
+    about_rules,
+    changing,
+    outputs_of,
+    story,
+    visible,
+    with_key,
+)
 
 
 class RunKeys(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -44,7 +54,13 @@ def run(call: Call) -> dict[str, Any]:
     if one is None:
         raise ConfigError(f"there is no run {key!r}, or you may not see its file")
     before_json, after_json = ([_json(call, each) for each in some] for some in (before, after))
-    return {"run": _json(call, one), "before": before_json, "after": after_json}
+    with call.search() as index:
+        made = outputs_of(index, one, call.viewer)
+    return {
+        "run": _json(call, one), "before": before_json, "after": after_json,
+        "made": [{"path": _path(call, path), "fid": str(fid)} for path, fid in made],
+        "made_by": None if one.made_by is None else msgspec.to_builtins(one.made_by),
+    }  # fmt: skip
 
 
 def retry(call: Call) -> dict[str, Any]:
@@ -109,9 +125,13 @@ def _visible(call: Call, wanted: dict[str, Any], limit: int) -> list[RunView]:
 
 
 def _json(call: Call, view: RunView) -> dict[str, Any]:
-    paths = [call.mount.whole(path).decode("utf-8", "surrogateescape") for path in view.paths]
+    paths = [_path(call, path) for path in view.paths]
     known = {name: view.run.get(name) for name in answers.RunAnswer.__struct_fields__}
     return {**known, "paths": paths, "there": view.there}
+
+
+def _path(call: Call, path: bytes) -> str:
+    return call.mount.whole(path).decode("utf-8", "surrogateescape")
 
 
 CHANGED = answers.RunsChangedAnswer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import threading
 import time
 from collections.abc import Iterator
@@ -23,11 +24,12 @@ class Received:
 
 @dataclass
 class Listener:
-    """What a server got, and what it does: `status`, `headers`, and one of the hostile ways of `manner`."""
+    """What a server got, and what it does: `status`, `headers`, `text`, and one of the hostile ways of `manner`."""
 
     url: str = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    text: str = "ok"
     manner: str = ""
     received: list[Received] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -52,9 +54,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(self.listener.status)
         for name, value in self.listener.headers.items():
             self.send_header(name, value)
-        self.send_header("content-length", "2")
+        said = self.listener.text.encode()
+        self.send_header("content-length", str(len(said)))
         self.end_headers()
-        self.wfile.write(b"ok")
+        self.wfile.write(said)
 
     def _hang(self) -> None:
         self.listener.ended.wait(30)
@@ -72,6 +75,28 @@ class _Handler(BaseHTTPRequestHandler):
             if self.listener.ended.is_set():
                 return
             self.wfile.write(b"x" * (1 << 16))
+
+    def _short(self) -> None:
+        self.send_response(self.listener.status)
+        self.send_header("content-length", "1000")
+        self.end_headers()
+        self.wfile.write(b"not all")
+        self.close_connection = True
+
+    def _slow_body(self) -> None:
+        self.send_response(self.listener.status)
+        self.send_header("content-length", "1000")
+        self.end_headers()
+        while not self.listener.ended.wait(0.05):
+            self.wfile.write(b"x")
+
+    def _bomb(self) -> None:
+        packed = gzip.compress(bytes(8 << 20))
+        self.send_response(self.listener.status)
+        self.send_header("content-encoding", "gzip")
+        self.send_header("content-length", str(len(packed)))
+        self.end_headers()
+        self.wfile.write(packed)
 
     def _lie(self) -> None:
         self.wfile.write(b"\x00\xff not HTTP at all\r\n\r\n")

@@ -48,11 +48,21 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.mails: list[str] = []
+        self.recipients: list[str] = []
         self.answer = "250 fine"
+        self.refused: dict[str, str] = {}
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
+        """Take a recipient, or refuse it."""
+        if address in self.refused:
+            return self.refused[address]
+        envelope.rcpt_tos.append(address)
+        return "250 fine"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - as aiosmtpd calls it
         """Keep a mail."""
         self.mails.append(envelope.content.decode())
+        self.recipients += envelope.rcpt_tos
         return self.answer
 
 

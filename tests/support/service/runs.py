@@ -14,9 +14,9 @@ GONE = b"gone<b>.csv"
 
 def run_of(number: int, path: bytes, state: str = DONE, trigger: str = "content", **fields: Any) -> dict[str, Any]:
     """Return a run as the dispatcher tells it, for the object of that number."""
-    at, rule = START_NS + number * 10**9, fields.pop("rule", "tell")
+    at, rule, endpoint = START_NS + number * 10**9, fields.pop("rule", "tell"), fields.pop("endpoint", "beamline")
     made = Run(
-        id=str(number), key=f"{number:040x}", rule=rule, digest="d", trigger=trigger, endpoint="beamline",
+        id=str(number), key=f"{number:040x}", rule=rule, digest="d", trigger=trigger, endpoint=endpoint,
         action="webhook", fid=fid_of(number), stamp=OrderKey(at, 1, 1, number).pack(), state=state, event_ns=at,
         made_ns=at, ready_ns=at + 1, ended_ns=at + 2, attempts=2, before=Seen(paths=(path,)), jobid=b"job.7",
         error="https://beamline.example.org answered 418 (<i>no</i>)" if state == DEAD else "", **fields,
