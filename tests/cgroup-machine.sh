@@ -48,12 +48,13 @@ mount -t overlay -o lowerdir=/lower,upperdir=/upper/upper,workdir=/upper/work o 
 rm -f /new/.dockerenv; mount -t tmpfs t /new/tmp; cp /inside /new/inside; cp /units/* /new/etc/systemd/system/
 for each in dev proc sys; do mount --move /\$each /new/\$each; done
 mkdir -p /new/dev/shm; mount -t tmpfs t /new/dev/shm
+chmod 666 /new/dev/fuse  # as udev does, for containers of ordinary users
 # Processes below a chroot get no user namespaces, so the new root takes the place of this one.
 exec switch_root /new /lib/systemd/systemd --system --unit=inside.target
 INIT
 { echo "cd $(printf %q "$project"); export HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin"
   echo "$(printf '%q ' .venv/bin/python -P -m pytest -q --color=no -p no:cacheprovider --timeout=900 "$@")"
-  echo 'echo "pytest ended with $?"; echo o >/proc/sysrq-trigger; sleep 60'; } >"$work/tree/inside"
+  echo 'echo "pytest ended with $?"; echo o >/proc/sysrq-trigger'; } >"$work/tree/inside"
 printf '[Unit]\nDefaultDependencies=no\nRequires=inside.service\n' >"$work/tree/units/inside.target"
 printf '%s\n' '[Unit]' DefaultDependencies=no '[Service]' Type=exec 'ExecStart=/bin/bash /inside' StandardOutput=tty \
   StandardError=inherit TTYPath=/dev/ttyS0 >"$work/tree/units/inside.service"
