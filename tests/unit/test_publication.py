@@ -71,6 +71,17 @@ def test_the_marker_names_the_outputs(tmp_path: Path) -> None:
     assert prepare(place_in(tmp_path, run, FAR_NS + 1), 0, nothing) == ["a.h5", "b.h5"]
 
 
+@pytest.mark.parametrize("outputs", [["../a.h5"], ["a/b"], [".."], [""], ["a\0"], ["\ud800"], "a.h5", [1], None])
+def test_a_marker_that_its_owner_has_written_names_nothing_else(tmp_path: Path, outputs: object) -> None:
+    """The names go on to the next rule of a chain, so one that leads out of the directory is refused."""
+    run = uuid.uuid4().hex
+    attempt(place_in(tmp_path, run), "new")
+    marker = tmp_path / "out" / ".a.h5.calibrate.done"
+    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"outputs": outputs}))
+    with pytest.raises(OutputsRefused, match="the plan of a run"):
+        prepare(place_in(tmp_path, run, FAR_NS + 1), 0, nothing)
+
+
 def test_a_late_attempt_publishes_nothing(tmp_path: Path) -> None:
     """An attempt whose end has come publishes nothing: another one may be at work."""
     place = place_in(tmp_path, expires_ns=100)
