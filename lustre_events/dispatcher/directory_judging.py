@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from lustre_events.actions import bodies, ledger
 from lustre_events.changelog.fid import FID
+from lustre_events.dispatcher import fired_marks
 from lustre_events.dispatcher.own_work import MARK as OWN
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import Run, key_of_directory
@@ -37,8 +38,6 @@ PORTION = 250
 READ_WAIT_NS = SECOND_NS
 LEAST_WAIT_NS, MOST_WAIT_NS = SECOND_NS // 4, 60 * SECOND_NS
 MOST_LOOKS = 1_000
-MARK = "/complete"
-"""What has fired for a directory is kept under names that begin so; no rule can have such a name."""
 
 
 class Judged(NamedTuple):
@@ -152,11 +151,10 @@ class DirectoryJudging:
         key = key_of_directory(rule.name, run.fid, members)
         found = replace(run, members=members, files=look.files, error="")
         # A run that has its key was made before its rule was edited, and has not been sent.
-        marks = {_mark(rule), _mark(rule, members)}
-        fired = {} if run.key else turn.transaction.fired([run.fid], marks)
-        if (run.fid, _mark(rule, members)) in fired:
+        fired = set() if run.key else fired_marks.known(turn, rule, run.fid, members)
+        if fired_marks.SAME in fired:
             return Judged(None)
-        if (run.fid, _mark(rule)) in fired and rule.late != AGAIN:
+        if fired_marks.EARLIER in fired and rule.late != AGAIN:
             turn.counters["directories_late"] += 1
             if rule.late != REPORT:
                 return Judged(None)
@@ -171,7 +169,7 @@ class DirectoryJudging:
         """Remember for which directories and digests these runs were made, so that none is made twice."""
         for run in runs:
             if run.trigger == DIRECTORY and run.members:
-                turn.transaction.put_fired({(run.fid, _mark(rule)): 1, (run.fid, _mark(rule, run.members)): 1})
+                fired_marks.put(turn, rule, run.fid, run.members)
 
 
 def _rested_ns(rule: ActionRule, run: Run) -> int:
@@ -180,16 +178,6 @@ def _rested_ns(rule: ActionRule, run: Run) -> int:
 
 def _waiting(turn: Turn, run: Run, wait_ns: int, why: str) -> Run:
     return replace(run, due_ns=turn.now_ns + wait_ns, error=why[: ledger.MOST_ERROR])
-
-
-def _mark(rule: ActionRule, members: str = "") -> str:
-    """Return the name under which is kept that a rule fired for a directory, or for one digest of its files.
-
-    It contains the rule's text, so an edited rule begins anew; runs that the former one made and has not sent are
-    judged by the new one.
-    """
-    said = f"{rule.name}\0{rule.digest}\0{members}"
-    return f"{MARK}/{hashlib.sha256(said.encode()).hexdigest()[:32]}"
 
 
 def _place(turn: Turn, fid: FID) -> bytes:

@@ -394,6 +394,9 @@ class Transaction(Protocol):
     def put_fired(self, fired: Mapping[tuple[FID, str], int]) -> None:
         """Remember for which content of objects rules have fired: the newest counts."""
 
+    def forget_fired(self, fid: FID, prefix: str, until: int) -> None:
+        """Forget what has fired for an object: names that begin with `prefix`, and contents up to `until`."""
+
     def activated(self) -> dict[str, int]:
         """Return since when rules of actions are active."""
 

@@ -314,3 +314,14 @@ def test_what_has_fired_is_told_of_the_rules_that_are_asked_about(writer: Writer
         transaction.put_fired({(fid_of(1), odd): 2})
         assert transaction.fired({fid_of(1), fid_of(2)}, {odd}) == {(fid_of(1), odd): 3, (fid_of(2), odd): 4}
         assert transaction.fired({fid_of(1)}, set()) == transaction.fired(set(), {odd}) == {}
+
+
+def test_marks_are_forgotten_by_the_beginning_of_their_names(writer: Writer) -> None:
+    """Of one object, those that begin so and have fired for early contents go; the beginning is no pattern."""
+    marks = {"/m/a": 1, "/m/b": 5, "/m%": 1, "/n/a": 1}
+    with writer.transaction() as transaction:
+        transaction.put_fired({(fid_of(n), name): at for n in (1, 2) for name, at in marks.items()})
+        transaction.forget_fired(fid_of(1), "/m/", 4)
+        transaction.forget_fired(fid_of(1), "%", 4)
+        assert {name for _, name in transaction.fired({fid_of(1)}, set(marks))} == {"/m/b", "/m%", "/n/a"}
+        assert {name for _, name in transaction.fired({fid_of(2)}, set(marks))} == set(marks)

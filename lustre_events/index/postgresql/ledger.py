@@ -149,6 +149,13 @@ class RunTable(FindsRuns, Session):
                 *columns(rows),
             )
 
+    def forget_fired(self, fid: FID, prefix: str, until: int) -> None:
+        """Forget what has fired for an object: names that begin with `prefix`, and contents up to `until`."""
+        self._run(
+            "DELETE FROM fired WHERE fid = %b AND starts_with(rule, %b) AND generation <= %b",
+            fid.pack(), prefix, until,
+        )  # fmt: skip
+
     def activated(self) -> dict[str, int]:
         """Return since when rules are active."""
         return dict(self._run("SELECT rule, since_ns FROM activated").fetchall())

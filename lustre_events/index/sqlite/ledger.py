@@ -132,6 +132,13 @@ class RunTable(FindsRuns):
             [(fid.pack(), rule, generation) for (fid, rule), generation in fired.items()],
         )
 
+    def forget_fired(self, fid: FID, prefix: str, until: int) -> None:
+        """Forget what has fired for an object: names that begin with `prefix`, and contents up to `until`."""
+        self._connection.execute(
+            "DELETE FROM fired WHERE fid = ? AND substr(rule, 1, ?) = ? AND generation <= ?",
+            (fid.pack(), len(prefix), prefix, until),
+        )
+
     def activated(self) -> dict[str, int]:
         """Return since when rules are active."""
         return dict(self._connection.execute("SELECT rule, since_ns FROM activated").fetchall())
