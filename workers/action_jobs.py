@@ -100,6 +100,8 @@ class ActionExecutor:
     sleep: Callable[[float], None] = field(default=time.sleep)
     user_actions: Path | None = None
     """The folder with users' own actions; None: there is none here."""
+    copies_only: bool = False
+    """Whether it serves the queue of copies, in which the dispatcher puts nothing else."""
 
     def run(self, sealed: str) -> None:
         """Run one delivery, and say how it went.
@@ -115,6 +117,8 @@ class ActionExecutor:
             raise ConfigError(f"a run of an action is refused: {exc}") from exc
         if self.clock() >= delivery.expires_ns:
             raise ConfigError("a run of an action came after its attempt had ended; it is given out again")
+        if self.copies_only and not transfers.target_of(delivery.endpoint):
+            raise ConfigError(f"a run of {delivery.endpoint!r} is in the queue of copies, where it does not belong")
         for event, attempt in self._attempts(delivery):
             log.info(
                 "%s: %s %s", work_of(delivery.endpoint), attempt.outcome, attempt.error,
@@ -222,11 +226,15 @@ class ActionExecutor:
         try:
             return self._noted(work, account)
         finally:
-            self.leftovers.forget(place)
+            self.leftovers.forget(place, os.fstat(work.file.fd).st_dev)
 
     def _noted(self, work: Assignment, account: Account | None) -> Attempt:
         place = work.place
-        made = as_owner(account, partial(publication.prepare, place, self.clock(), self.step), OutputsRefused)
+        try:
+            made = as_owner(account, partial(publication.prepare, place, self.clock(), self.step), OutputsRefused)
+        except OutputsRefused:
+            self.leftovers.drop(place)
+            raise
         if made is not None:  # an attempt before this one has published
             return _published(place, made)
         try:

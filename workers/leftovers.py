@@ -57,10 +57,19 @@ class Leftovers:
             said = "%s: cannot be written (%s), so what a killed run leaves waits for the next one in its directory"
             log.warning(said, self.folder, exc.strerror, extra={"action": "sweep"})
 
-    def forget(self, place: Place) -> None:
-        """Forget an attempt, if nothing is left of it."""
-        if any(map(os.path.lexists, (place.staging, place.staging + publication.PLAN))):
+    def forget(self, place: Place, device: int) -> None:
+        """Forget an attempt, if it is known that nothing is left of it.
+
+        `device`: that of its input, by which its directory is known to be there: a file system that was unmounted
+        meanwhile, or a target that cannot be looked at, shows nothing, and its note waits for the sweep.
+        """
+        if not all(map(_is_absent, (place.staging, place.staging + publication.PLAN))):
             return
+        if _device_of(place.target) == device:
+            self.drop(place)
+
+    def drop(self, place: Place) -> None:
+        """Forget an attempt that has made nothing."""
         with contextlib.suppress(OSError):
             (self.folder / os.fsdecode(place.name)).unlink(missing_ok=True)
 
@@ -96,6 +105,24 @@ class Leftovers:
         note: dict[str, Any] = json.loads(path.read_text())
         marker, directory = os.fsencode(note["marker"]), os.fsencode(note["directory"])
         return Place(self.mount, directory, marker, os.fsencode(path.name), int(note["uid"]))
+
+
+def _is_absent(path: bytes) -> bool:
+    """Whether there is surely nothing at a path."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _device_of(path: bytes) -> int | None:
+    try:
+        return os.lstat(path).st_dev
+    except OSError:
+        return None
 
 
 def _give_up(reason: Exception) -> None:

@@ -58,7 +58,12 @@ class Place:
     @property
     def staging(self) -> bytes:
         """The absolute path of the attempt's directory."""
-        return b"/".join((self.mount.rstrip(b"/"), self.directory, STAGING, self.name)).replace(b"//", b"/")
+        return b"/".join((self.target, STAGING, self.name)).replace(b"//", b"/")
+
+    @property
+    def target(self) -> bytes:
+        """The absolute path of the directory where outputs go."""
+        return b"/".join((self.mount.rstrip(b"/"), self.directory))
 
 
 def marker_of(path: bytes, action: str) -> bytes:

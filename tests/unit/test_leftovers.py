@@ -38,12 +38,17 @@ def notes(tmp_path: Path) -> Leftovers:
     return Leftovers(tmp_path / "notes", os.fsencode(tmp_path / "tree"), rights, lambda: FAR_NS)
 
 
+def forget(notes: Leftovers, place: Place) -> None:
+    """Forget an attempt whose input lies in the tree."""
+    notes.forget(place, Path(os.fsdecode(notes.mount)).stat().st_dev)
+
+
 def left_by(notes: Leftovers, last: int, content: str = "old", expires_ns: int = OVER_NS) -> Place:
     """Be an attempt that was noted, and killed behind one of its steps."""
     place = place_in(Path(os.fsdecode(notes.mount)), expires_ns=expires_ns)
     notes.note(place)
     killed(place, content, last)
-    notes.forget(place)  # as whoever ends a worker's child does: there is something left, so the note stays
+    forget(notes, place)  # as whoever ends a worker's child does: there is something left, so the note stays
     return place
 
 
@@ -128,5 +133,32 @@ def test_an_attempt_that_ended_leaves_no_note(notes: Leftovers, tmp_path: Path) 
     place = place_in(tmp_path / "tree")
     notes.note(place)
     attempt(place, "new")
-    notes.forget(place)
+    forget(notes, place)
     assert list(notes.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("away", ["tree", "tree/out"])
+def test_a_note_stays_where_nobody_can_see_whether_something_is_left(
+    notes: Leftovers, tmp_path: Path, away: str
+) -> None:
+    """A file system that is unmounted when an attempt ends hides what is left: the note waits until it is back."""
+    device = tmp_path.stat().st_dev
+    place = place_in(tmp_path / "tree", expires_ns=OVER_NS)
+    notes.note(place)
+    killed(place, "old", 5)
+    (tmp_path / away).rename(tmp_path / "away")
+    (tmp_path / "tree").mkdir(exist_ok=True)
+    notes.forget(place, device)
+    assert len(list(notes.folder.iterdir())) == 1
+    if away == "tree":
+        (tmp_path / "tree").rmdir()
+    (tmp_path / "away").rename(tmp_path / away)
+    assert (notes.sweep(), seen(tmp_path / "tree")) == (1, ({"a.h5": "old", "b.h5": "old"}, True))
+
+
+def test_a_directory_of_another_file_system_says_nothing(notes: Leftovers, tmp_path: Path) -> None:
+    """What shows where a file system was mounted is not what the attempt wrote into."""
+    place = place_in(tmp_path / "tree")
+    notes.note(place)
+    notes.forget(place, tmp_path.stat().st_dev + 1)
+    assert len(list(notes.folder.iterdir())) == 1
