@@ -21,7 +21,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from lustre_events.config import places
 from lustre_events.config.settings import Settings
 from lustre_events.errors import LustreEventsError
-from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE
+from lustre_events.jobs.messages import queue_of_instance
 from lustre_events.node import logs, process_metrics
 from lustre_events.node.systemd import Notifier
 from workers import approvals, cgroups, listing, trial
@@ -30,8 +30,7 @@ from workers.no_atime import quietly
 from workers.wiring import (
     actions_in,
     files_of,
-    for_actions,
-    for_builtin,
+    for_queue,
     installed,
     job_seconds,
     rights_of,
@@ -74,7 +73,8 @@ Load = Callable[[], Settings]
     "--instance",
     metavar="NAME",
     default="",
-    help="`builtin`: serve the queue of what is built in alone; `actions`: that of actions.",
+    help="`builtin`: serve the queue of what is built in alone; `actions`: that of actions; `transfers`: that of "
+    "copies; `transfers-2`: as one more worker.",
 )
 @click.option("--as-mounted", is_flag=True, hidden=True)
 @click.pass_context
@@ -92,11 +92,7 @@ def cli(context: click.Context, *, path: Path | None, until: float | None, insta
 
 
 def _work(get: Load, until: float | None, instance: str, *, as_mounted: bool) -> None:
-    settings = get()
-    if instance == BUILTIN_QUEUE:
-        settings = for_builtin(settings)
-    elif instance == ACTIONS_QUEUE:
-        settings = for_actions(settings)
+    settings = for_queue(get(), queue_of_instance(instance))
     again = [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "--as-mounted"]
     prefix = rq_prefix(settings.worker)
     if prefix != RQ_KEY_PREFIX:  # RQ reads it when it is imported

@@ -26,7 +26,7 @@ from lustre_events.config.places import worker_key
 from lustre_events.config.settings import Settings, WorkerSettings
 from lustre_events.errors import ConfigError
 from lustre_events.jobs import pools
-from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE
+from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE, TRANSFERS_QUEUE
 from lustre_events.jobs.queues import RQ
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
 from lustre_events.streams import keys
@@ -64,6 +64,16 @@ def job_seconds(own: WorkerSettings) -> float:
     return max(1, own.job_timeout_seconds - SPARE_SECONDS)
 
 
+def for_queue(settings: Settings, queue: str) -> Settings:
+    """Return the settings of a worker that serves one of the queues which have workers of their own.
+
+    `queue`: BUILTIN_QUEUE, ACTIONS_QUEUE or TRANSFERS_QUEUE; empty: they stay as they are. Raises ConfigError.
+    """
+    if queue == BUILTIN_QUEUE:
+        return for_builtin(settings)
+    return for_actions(settings, queue) if queue else settings
+
+
 def for_builtin(settings: Settings) -> Settings:
     """Return the settings of a worker that serves only what is built in: it runs no extractor and no container.
 
@@ -78,9 +88,12 @@ def for_builtin(settings: Settings) -> Settings:
     return replace(settings, worker=own)
 
 
-def for_actions(settings: Settings) -> Settings:
-    """Return the settings of a worker that serves runs of actions alone."""
-    return replace(settings, worker=replace(settings.worker, queue=ACTIONS_QUEUE, user_extractors="", pool=""))
+def for_actions(settings: Settings, queue: str) -> Settings:
+    """Return the settings of a worker that serves runs of actions alone; one for copies needs no container."""
+    own = replace(settings.worker, queue=queue, user_extractors="", pool="")
+    if queue == TRANSFERS_QUEUE:
+        own = replace(own, runtime="process", unpack_images=False)
+    return replace(settings, worker=own)
 
 
 def actions_in(settings: Settings) -> dict[str, Manifest]:
@@ -91,12 +104,8 @@ def actions_in(settings: Settings) -> dict[str, Manifest]:
 
 def actions_of(settings: Settings, runtime: ActionRuntime, rights: Rights, answers: RunAnswers) -> ActionExecutor:
     """Return what runs actions here. Raises ConfigError: its key is not there, or no folder is named."""
+    _check_actions(settings)
     own, files = settings.actions, files_of(settings)
-    if not own.folders and not own.user_actions and not own.slurm_scripts and not own.transfers:
-        raise ConfigError(
-            "[actions] folders, user_actions and slurm_scripts are empty, and transfers is false; name folders with"
-            " actions or job scripts, or stop the worker for them"
-        )
     seal = read_seal(worker_key(settings), WORKER)
     folders = tuple(map(Path, own.folders))
     scripts = Path(own.slurm_scripts) if own.slurm_scripts else None
@@ -116,7 +125,20 @@ def actions_of(settings: Settings, runtime: ActionRuntime, rights: Rights, answe
         jobs=jobs or None,
         transfers=copies,
         user_actions=users,
+        copies_only=settings.worker.queue == TRANSFERS_QUEUE,
     )
+
+
+def _check_actions(settings: Settings) -> None:
+    """Refuse a worker for actions that would have nothing to do. Raises ConfigError."""
+    own = settings.actions
+    if not own.folders and not own.user_actions and not own.slurm_scripts and not own.transfers:
+        raise ConfigError(
+            "[actions] folders, user_actions and slurm_scripts are empty, and transfers is false; name folders with"
+            " actions or job scripts, or stop the worker for them"
+        )
+    if settings.worker.queue == TRANSFERS_QUEUE and not own.transfers:
+        raise ConfigError("[actions] transfers is false, so nothing is copied here; set it, or stop this worker")
 
 
 def notes_folder(settings: Settings, environ: Mapping[str, str]) -> Path:
@@ -136,7 +158,7 @@ def worker(settings: Settings, until: float | None = None, beat: Callable[[], No
         raise ConfigError("[redis] url is empty; a worker needs to know where Redis is")
     own, seal = settings.worker, seal_of(settings.worker)
     results_key = keys.RESULTS if seal is None else pools.results_key(own.pool)
-    acting = own.queue == ACTIONS_QUEUE and seal is None
+    acting = own.queue in {ACTIONS_QUEUE, TRANSFERS_QUEUE} and seal is None
     manifests, wrong = ({}, []) if own.queue == BUILTIN_QUEUE or acting else installed(own)
     runtime, rights = runtime_of(own), rights_of(own)
     answers = connect(settings.redis.url, settings.redis.timeout_seconds)

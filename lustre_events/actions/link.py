@@ -9,7 +9,7 @@ from typing import Protocol
 from lustre_events.actions.delivery import Answer, Delivery, decode_answers, encode_delivery
 from lustre_events.actions.seal import ANSWER, Seal
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules.file_workers import work_of
+from lustre_events.domain.rules.file_workers import queue_of, work_of
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams.deliveries import DeliveryQueue
@@ -86,14 +86,14 @@ class WorkersLink:
 
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Give deliveries; each is worth nothing when its lease has ended."""
-        now_ns = self._clock()
-        self._jobs.enqueue_actions([
-            (
-                work_of(each.endpoint), self._seal.sealed(encode_delivery(each)),
-                max(1, (each.expires_ns - now_ns) // SECOND_NS),
+        for queue in sorted({queue_of(each.endpoint) for each in deliveries}):
+            self._jobs.enqueue_actions(
+                queue, [self._job(each) for each in deliveries if queue_of(each.endpoint) == queue]
             )
-            for each in deliveries
-        ])  # fmt: skip
+
+    def _job(self, delivery: Delivery) -> tuple[str, bytes, int]:
+        seconds = max(1, (delivery.expires_ns - self._clock()) // SECOND_NS)
+        return work_of(delivery.endpoint), self._seal.sealed(encode_delivery(delivery)), seconds
 
     def waiting(self) -> int:
         """Return 0: what nobody takes ends by itself, and a few of each action are out at most."""

@@ -14,8 +14,8 @@ import click
 @click.option(
     "--instance",
     metavar="NAME",
-    help="`builtin` serves the queue of `stat`, `heal` and `scan` alone, `actions` runs actions; any other name is "
-    "just a name.",
+    help="`builtin` serves the queue of `stat`, `heal` and `scan` alone, `actions` runs actions, `transfers` makes "
+    "copies; `transfers-2` is one more of these. Any other name is just a name.",
 )
 def worker_command(*, config_path: str | None, until: str | None, instance: str | None) -> None:
     """Run extractors for one queue until stopped. Each node needs one with --instance builtin, too."""

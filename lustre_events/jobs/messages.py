@@ -5,6 +5,7 @@ File names are bytes; in JSON they are percent-encoded, which is readable for or
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -31,6 +32,9 @@ BUILTIN_QUEUE = "builtin"
 
 ACTIONS_QUEUE = "actions"
 """Where runs of actions wait for file workers: one worker on each node that is set up for them serves it alone."""
+TRANSFERS_QUEUE = "transfers"
+"""Where runs of `transfer` wait: a copy may take hours, and containers and jobs do not wait behind it."""
+_INSTANCE = re.compile(rf"({BUILTIN_QUEUE}|{ACTIONS_QUEUE}|{TRANSFERS_QUEUE})(-[0-9]+)?")
 ACTION = "action"
 """The one key of such a job; its value is a sealed delivery in base64."""
 
@@ -42,6 +46,15 @@ LONGEST_HINT = 16 << 10
 
 JOB_FUNCTION = "workers.jobs.run"
 """What RQ calls; the service names the workers by this string only. Its one argument is an encoded Job."""
+
+
+def queue_of_instance(instance: str) -> str:
+    """Return the queue that a worker serves by its name alone: `transfers-2` is one more of `transfers`.
+
+    Empty: the name says nothing, and [worker] queue counts.
+    """
+    found = _INSTANCE.fullmatch(instance)
+    return found[1] if found else ""
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):

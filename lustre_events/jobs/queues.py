@@ -38,7 +38,7 @@ from rq.serializers import JSONSerializer
 
 from lustre_events.errors import StreamDamaged, StreamFull, StreamUnavailable
 from lustre_events.jobs import pools
-from lustre_events.jobs.messages import ACTION, ACTIONS_QUEUE, JOB_FUNCTION, Job, JobItem, encode_job
+from lustre_events.jobs.messages import ACTION, JOB_FUNCTION, Job, JobItem, encode_job
 
 log = logging.getLogger(__name__)
 
@@ -177,8 +177,8 @@ class RqQueues:
             log.warning("jobs of queue %s may be lost (%s); their files are given out again", queue, exc,
                         extra={"action": "lose"})  # fmt: skip
 
-    def enqueue_actions(self, sealed: Sequence[tuple[str, bytes, int]]) -> None:
-        """Put runs of actions into their queue: of each its name, its sealed delivery, and for how many seconds.
+    def enqueue_actions(self, queue: str, sealed: Sequence[tuple[str, bytes, int]]) -> None:
+        """Put runs of actions into a queue: of each its name, its sealed delivery, and for how many seconds.
 
         RQ gives none out again: the lease of a run does that. Raises StreamUnavailable, StreamFull.
         """
@@ -197,7 +197,7 @@ class RqQueues:
         ]
         try:
             if datas:
-                self._queue(ACTIONS_QUEUE).enqueue_many(datas)
+                self._queue(queue).enqueue_many(datas)
         except redis.OutOfMemoryError as exc:
             raise StreamFull(f"Redis has no memory left for jobs ({exc}); raise its maxmemory") from exc
         except redis.RedisError as exc:

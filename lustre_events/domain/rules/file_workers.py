@@ -1,9 +1,10 @@
-"""Which runs file workers do, by what stands where an endpoint has its name."""
+"""Which runs file workers do, and in which queue these wait, by what stands where an endpoint has its name."""
 
 from __future__ import annotations
 
 from lustre_events.domain.rules import batch_scripts, containers, transfers
 from lustre_events.domain.rules.action_rules import user_of
+from lustre_events.jobs.messages import ACTIONS_QUEUE, TRANSFERS_QUEUE
 
 
 def work_of(endpoint: str) -> str:
@@ -17,3 +18,8 @@ def tells_author(rule: str, endpoint: str) -> bool:
     That job is the user's own, so Slurm tells its user the same.
     """
     return containers.is_own(rule, endpoint) or bool(user_of(rule) and batch_scripts.script_of(endpoint))
+
+
+def queue_of(endpoint: str) -> str:
+    """Return the queue in which runs wait that file workers do."""
+    return TRANSFERS_QUEUE if transfers.target_of(endpoint) else ACTIONS_QUEUE

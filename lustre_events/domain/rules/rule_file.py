@@ -54,7 +54,7 @@ from lustre_events.domain.rules.directories import Reach, segments_of
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE, Rule, Rules, Work
 from lustre_events.errors import ConfigError
 from lustre_events.jobs import pools
-from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILT_IN, BUILTIN_QUEUE, STAT
+from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILT_IN, BUILTIN_QUEUE, STAT, TRANSFERS_QUEUE
 
 MOST_RULES = 100
 """In one user's file; `MOST_LISTED`: globs, extensions and other entries of lists, all together."""
@@ -198,8 +198,8 @@ def _work(location: Location, name: str, entry: _Entry, extractors: Collection[s
         raise location.at("queue").refusal(
             f"is {BUILTIN_QUEUE!r}, which is that of `stat`, `heal` and `scan` alone"
         )
-    if entry.queue == ACTIONS_QUEUE:
-        raise location.at("queue").refusal(f"is {ACTIONS_QUEUE!r}, that of actions alone; leave `queue` out")
+    if entry.queue in {ACTIONS_QUEUE, TRANSFERS_QUEUE}:
+        raise location.at("queue").refusal(f"is {entry.queue!r}, that of actions alone; leave `queue` out")
     if pools.pool_of(entry.queue) and extractor in BUILT_IN:
         raise location.at("queue").refusal(
             f"is {entry.queue!r}: a pool's workers are not trusted with the facts of files; leave `queue` out"

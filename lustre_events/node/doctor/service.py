@@ -8,7 +8,7 @@ from lustre_events.domain.action_run import DEAD, HELD, OPEN
 from lustre_events.errors import LustreEventsError
 from lustre_events.inspect.status import Status
 from lustre_events.jobs import pools
-from lustre_events.jobs.messages import BUILTIN_QUEUE
+from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE, TRANSFERS_QUEUE
 from lustre_events.jobs.pool_states import PoolState
 from lustre_events.jobs.queues import QueueCounts
 from lustre_events.node.doctor.findings import Finding, failure, ok, warning
@@ -20,6 +20,12 @@ SILENT_SECONDS = 30.0
 HISTORY_SILENT_SECONDS = 120.0
 HISTORY_BEHIND = 1_000_000
 """Records; it takes some hundred thousand a second."""
+_OF_INSTANCES = {
+    BUILTIN_QUEUE: "each node with workers",
+    ACTIONS_QUEUE: "each node that is set up for actions",
+    TRANSFERS_QUEUE: "each node that is set up for transfers",
+}
+"""Queues that a unit of their name serves, and on which nodes."""
 
 
 def index(status: Status, url: str) -> Iterator[Finding]:
@@ -119,8 +125,8 @@ def queues(status: Status, named: Collection[str]) -> Iterator[Finding]:
             yield ok(f"queue {queue}", f"jobs waiting: {waiting}; it has workers")
         else:
             start = f'systemctl start lustre-events-worker@1, with [worker] queue = "{queue}"'
-            if queue == BUILTIN_QUEUE:
-                start = "systemctl enable --now lustre-events-worker@builtin, on each node with workers"
+            if queue in _OF_INSTANCES:
+                start = f"systemctl enable --now lustre-events-worker@{queue}, on {_OF_INSTANCES[queue]}"
             yield failure(f"queue {queue}", f"jobs waiting: {waiting}; no worker serves it", start)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lustre_events.node.wiring.catalogs import catalog, endpoints, has_actions_of_workers, load_rules, subscriptions
+from lustre_events.node.wiring.catalogs import catalog, endpoints, load_rules, queues_of_actions, subscriptions
 from lustre_events.node.wiring.mdt_reader import changelog_user, discovered, mdts, reader, source
 from lustre_events.node.wiring.redis_clients import groups, known_mdts, redis_client, redis_url, requests, streams
 from lustre_events.node.wiring.service_parts import courier, dispatcher, dispatcher_lease, history_keeper, seal_path
@@ -17,12 +17,12 @@ __all__ = [
     "dispatcher_lease",
     "endpoints",
     "groups",
-    "has_actions_of_workers",
     "history_keeper",
     "known_mdts",
     "load_rules",
     "mdts",
     "node",
+    "queues_of_actions",
     "reader",
     "readers",
     "redis_client",

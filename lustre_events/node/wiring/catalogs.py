@@ -12,6 +12,7 @@ from lustre_events.catalog.subscriptions import SubscriptionFolder
 from lustre_events.config.settings import Settings
 from lustre_events.domain.rules import rules
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.jobs.messages import ACTIONS_QUEUE, TRANSFERS_QUEUE
 from lustre_events.node.action_parts import check_query
 
 
@@ -38,10 +39,11 @@ def catalog(settings: Settings) -> Catalog:
     )
 
 
-def has_actions_of_workers(settings: Settings) -> bool:
-    """Whether file workers have actions to run here."""
+def queues_of_actions(settings: Settings) -> tuple[str, ...]:
+    """Return the queues in which runs wait for file workers here; none: there are no actions for them."""
     own = settings.actions
-    return bool(own.folders or own.user_actions or own.slurm_scripts or own.transfers)
+    others = own.folders or own.user_actions or own.slurm_scripts
+    return (*((ACTIONS_QUEUE,) if others else ()), *((TRANSFERS_QUEUE,) if own.transfers else ()))
 
 
 def subscriptions(settings: Settings) -> SubscriptionFolder:

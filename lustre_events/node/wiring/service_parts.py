@@ -28,7 +28,7 @@ from lustre_events.jobs.queues import RqQueues
 from lustre_events.node import pool_queues
 from lustre_events.node.action_parts import ActionReader, EndpointFile
 from lustre_events.node.pool_watch import PoolWatch
-from lustre_events.node.wiring.catalogs import catalog, has_actions_of_workers, subscriptions
+from lustre_events.node.wiring.catalogs import catalog, queues_of_actions, subscriptions
 from lustre_events.node.wiring.mdt_reader import LOCAL_MDT, unwatched
 from lustre_events.node.wiring.redis_clients import redis_url
 from lustre_events.streams import keys
@@ -95,7 +95,7 @@ def _link(settings: Settings, client: Client, queues: RqQueues) -> CourierLink:
     """Return how deliveries go out; to file workers, too, where there are actions for them. Raises ConfigError."""
     make_key(seal_path(settings))
     courier = SealedLink(DeliveryQueue(client), read_seal(seal_path(settings)))
-    if not has_actions_of_workers(settings):
+    if not queues_of_actions(settings):
         return courier
     path = worker_key(settings)
     make_key(path)

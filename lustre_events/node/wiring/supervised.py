@@ -14,10 +14,10 @@ from lustre_events.config.places import state_folder, worker_key
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index import make_folder
-from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE
+from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.node.supervisor import Child, Supervisor
-from lustre_events.node.wiring.catalogs import has_actions_of_workers, load_rules
+from lustre_events.node.wiring.catalogs import load_rules, queues_of_actions
 from lustre_events.node.wiring.mdt_reader import discovered, mdts
 from lustre_events.node.wiring.redis_clients import redis_url
 from lustre_events.node.wiring.service_parts import seal_path
@@ -56,9 +56,9 @@ def node(settings: Settings, index_url: str, config_path: str | None) -> Iterato
         ]
         if settings.history.days:
             parts.append(Child("history", [*COMMAND, "history-keeper"], environment))
-        if has_actions_of_workers(settings):
+        for queue in queues_of_actions(settings):
             make_key(worker_key(settings))
-            parts.append(Child("worker actions", [*COMMAND, "worker", "--instance", ACTIONS_QUEUE], environment))
+            parts.append(Child(f"worker {queue}", [*COMMAND, "worker", "--instance", queue], environment))
         if settings.actions.endpoints:
             make_key(seal_path(settings))
             parts.append(Child("courier", [*COMMAND, "courier"], environment))
