@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
-import tempfile
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,23 +23,25 @@ from lustre_events.actions.kinds import transfer
 from lustre_events.actions.kinds.transfer import CopyOrder
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, UNTRIED, Attempt
 from lustre_events.actions.slurm_commands import Caller
-from lustre_events.actions.transfer_commands import Copied, Copy, Sources
+from lustre_events.actions.transfer_commands import Copied, Copy
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import transfers
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.messages import JobItem
-from workers.acting import as_owner
+from lustre_events.llapi.openat2 import open_beneath
 from workers.contract import readable
+from workers.copy_views import view_of
 from workers.files import Files, OpenFile
+from workers.many_copies import NOT_THERE, PORTION, QUOTE, CopyItem, ManyCopies, Unfit
 from workers.privileges import Account
 from workers.rights import OwnerRefused, Rights
+from workers.tree_listing import ListedFile, listing
 
 MARGIN_NS = 2 * SECOND_NS
-PREFIX = "lustre-events-transfer-"
-_QUOTE = "\u201b".encode()
-"""What rclone writes instead of bytes that it cannot; a name with it comes to nothing."""
+ON_TAPE = "HSM has its content on tape"
+MEANWHILE = "it went away, or became another file, while it was copied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,19 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class _Found:
+    """What a run is about, open, and what is to be done with it."""
+
+    order: CopyOrder
+    file: OpenFile
+
+    @property
+    def is_many(self) -> bool:
+        """Whether it stands for many files."""
+        return self.order.directory or self.order.outputs is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Transfers:
     """Copies files."""
 
@@ -62,6 +76,8 @@ class Transfers:
     rights: Rights
     copy: Copy = transfer_commands.copy
     clock: Callable[[], int] = time.time_ns
+    portion: int = PORTION
+    """How many files of one run are copied together."""
 
     def attempts(self, delivery: Delivery) -> Iterator[tuple[Parcel, Attempt]]:
         """Yield how it went for each run of a delivery."""
@@ -78,11 +94,15 @@ class Transfers:
         with contextlib.ExitStack() as stack:
             of_owners: defaultdict[int, list[Piece]] = defaultdict(list)
             for event in delivery.events:
-                found = self._piece(endpoint, event, stack)
-                if isinstance(found, Attempt):
-                    yield event, found
+                found = self._found(event, stack)
+                if isinstance(found, _Found) and found.is_many:
+                    yield event, self._many(endpoint, found, ends_ns)
+                    continue
+                piece = found if isinstance(found, Attempt) else self._piece(endpoint, event, found)
+                if isinstance(piece, Attempt):
+                    yield event, piece
                 else:
-                    of_owners[found.file.uid].append(found)
+                    of_owners[piece.file.uid].append(piece)
             for uid, pieces in of_owners.items():
                 yield from self._of_owner(endpoint, uid, pieces, ends_ns)
 
@@ -99,8 +119,8 @@ class Transfers:
                 raise ConfigError(f"{endpoint.url} is in the file system that is watched: copies would fire rules")
         return endpoint
 
-    def _piece(self, endpoint: Endpoint, event: Parcel, stack: contextlib.ExitStack) -> Piece | Attempt:
-        """Return a run's file, or how its attempt ends without one."""
+    def _found(self, event: Parcel, stack: contextlib.ExitStack) -> _Found | Attempt:
+        """Return what a run is about, open until the stack ends, or how its attempt ends without it."""
         try:
             order = transfer.read(event.body)
             file = self.files.open(JobItem(FID.parse(order.fid), 0, unquote_to_bytes(order.path)))
@@ -109,27 +129,98 @@ class Transfers:
         except OSError as exc:
             return Attempt(AGAIN, error=f"the file cannot be opened: {readable(exc.strerror)}")
         if file is None:
-            return Attempt(GONE, error="the file is not there any more")
-        return self._named(endpoint, event, order, stack.enter_context(file))
+            return Attempt(GONE, error=f"the {'directory' if order.directory else 'file'} is not there any more")
+        stack.enter_context(file)
+        return _Found(order, file)
 
-    def _named(self, endpoint: Endpoint, event: Parcel, order: CopyOrder, file: OpenFile) -> Piece | Attempt:
+    def _piece(self, endpoint: Endpoint, event: Parcel, found: _Found) -> Piece | Attempt:
         """Return an open file with the path that it gets, or why it is not copied."""
+        order, file = found.order, found.file
         if not file.regular or file.released:
-            why = "HSM has its content on tape" if file.regular else "it is no regular file"
+            why = ON_TAPE if file.regular else "it is no regular file"
             return Attempt(REFUSED, error=f"{why}, so it is not copied")
-        name = self._name(file, os.fsencode(order.strip))
+        name = self._name(file, order)
         if name is None:
             return Attempt(REFUSED, error=f"it is not below /{readable(order.strip)}, which `strip` names")
-        if transfers.scheme_of(endpoint.url) == "rclone" and _QUOTE in name:
+        if transfers.scheme_of(endpoint.url) == "rclone" and QUOTE in name:
             return Attempt(REFUSED, error="its name has a U+201B, which rclone takes for its own sign")
         return Piece(event, file, name, _state(file))
 
-    def _name(self, file: OpenFile, strip: bytes) -> bytes | None:
-        """Return the path that a file gets at the endpoint; None: it is not below `strip`."""
+    def _name(self, file: OpenFile, order: CopyOrder) -> bytes | None:
+        """Return the path that a file or directory gets at the endpoint; None: it is not below `strip`."""
         inside = file.path.removeprefix(self.files.mount.rstrip(b"/")).strip(b"/")
-        if not strip:
-            return inside
-        return inside.removeprefix(strip + b"/") if inside.startswith(strip + b"/") else None
+        return stripped(inside, order, whole=order.directory)
+
+    # Many files of one run
+
+    def _many(self, endpoint: Endpoint, found: _Found, ends_ns: int) -> Attempt:
+        """Copy all that is below a directory, or what a container has made of a file, as its owner."""
+        many = ManyCopies(endpoint, self.copy, self.clock, self.portion)
+        try:
+            account = self.rights.owner(found.file.uid)
+            if found.order.outputs is not None:
+                wanted, closed = self._outputs(found)
+                return many.attempt(wanted, account, ends_ns, closed=closed)
+            return self._tree(many, found, account, ends_ns)
+        except OwnerRefused as exc:
+            return Attempt(REFUSED, error=readable(exc))
+        except OSError as exc:
+            return Attempt(AGAIN, error=f"the directory cannot be listed: {readable(exc.strerror or exc)}")
+
+    def _tree(self, many: ManyCopies, found: _Found, account: Account | None, ends_ns: int) -> Attempt:
+        name = self._name(found.file, found.order)
+        if name is None:
+            return Attempt(REFUSED, error=f"it is not below /{readable(found.order.strip)}, which `strip` names")
+        if not stat.S_ISDIR(os.fstat(found.file.fd).st_mode):
+            return Attempt(REFUSED, error="it is no directory any more")
+        tree = listing(found.file.fd, account)
+        prefix = name + b"/" if name else b""
+        wanted = [CopyItem(prefix + each.path, partial(self._member, found.file.fd, each)) for each in tree.files]
+        closed = [(prefix + path, why) for path, why in tree.closed]
+        return many.attempt(wanted, account, ends_ns, closed=closed, others=tree.others)
+
+    def _member(self, folder: int, listed: ListedFile) -> int:
+        """Open a file that was listed, and no other one that has its name now. Raises Unfit, OSError."""
+        try:
+            fd = open_beneath(folder, listed.path, os.O_PATH | os.O_NOFOLLOW)
+        except OSError as exc:
+            if exc.errno in NOT_THERE:
+                raise Unfit(MEANWHILE, later=True) from exc
+            raise
+        facts = os.fstat(fd)
+        if (facts.st_dev, facts.st_ino) != (listed.device, listed.inode):
+            os.close(fd)
+            raise Unfit(MEANWHILE, later=True)
+        return self._on_disk(fd)
+
+    def _outputs(self, found: _Found) -> tuple[list[CopyItem], list[tuple[bytes, str]]]:
+        """Return what a container has made, by its paths, and what lies elsewhere than `strip` says."""
+        paths = [unquote_to_bytes(each).strip(b"/") for each in found.order.outputs or ()]
+        named = [(path, stripped(path, found.order)) for path in paths]
+        why = f"it is not below /{readable(found.order.strip)}, which `strip` names"
+        wanted = [CopyItem(name, partial(self._output, path, found.file.uid)) for path, name in named if name]
+        return wanted, [(path, why) for path, name in named if not name]
+
+    def _output(self, path: bytes, uid: int) -> int:
+        """Open an output, which must belong to the owner of the run's own file. Raises Unfit, OSError."""
+        fd = self.files.open_path(path)
+        owner = os.fstat(fd).st_uid
+        if owner != uid:
+            os.close(fd)
+            raise Unfit(f"it belongs to uid {owner} now")
+        return self._on_disk(fd)
+
+    def _on_disk(self, fd: int) -> int:
+        """Return a descriptor of a regular file whose content is there; else close it. Raises Unfit, OSError."""
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise Unfit("it is no regular file")
+            if self.files.is_released(fd):
+                raise Unfit(ON_TAPE)
+        except (Unfit, OSError):
+            os.close(fd)
+            raise
+        return fd
 
     def _of_owner(
         self, endpoint: Endpoint, uid: int, pieces: Sequence[Piece], ends_ns: int
@@ -143,7 +234,7 @@ class Transfers:
         user = None if account is None else Caller(account.uid, account.gid, account.groups)
         left = max(1.0, (ends_ns - self.clock()) / SECOND_NS)
         try:
-            with _view(pieces, account) as view:
+            with view_of([(piece.name, piece.file.fd) for piece in pieces], account) as view:
                 copied = self.copy(endpoint, view, user, left)
         except OSError as exc:
             long = exc.errno == errno.ENAMETOOLONG
@@ -170,26 +261,14 @@ def _state(file: OpenFile) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
-@contextlib.contextmanager
-def _view(pieces: Sequence[Piece], account: Account | None) -> Iterator[Sources]:
-    """Give a directory that has, at each file's path, a link to its descriptor; its user makes and removes it."""
-    folder = os.fsencode(as_owner(account, partial(_make_view, pieces), OwnerRefused))
-    try:
-        names = list(dict.fromkeys(piece.name for piece in pieces))
-        yield Sources(folder, names, [piece.file.fd for piece in pieces])
-    finally:
-        as_owner(account, partial(shutil.rmtree, folder, ignore_errors=True), OwnerRefused)
+def stripped(path: bytes, order: CopyOrder, *, whole: bool = False) -> bytes | None:
+    """Return a path from the mount point on without what `strip` says; None: it is not below that.
 
-
-def _make_view(pieces: Sequence[Piece]) -> str:
-    folder = tempfile.mkdtemp(prefix=PREFIX)
-    try:
-        for piece in pieces:
-            path = os.fsencode(folder) + b"/" + piece.name
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120 - bytes
-            with contextlib.suppress(FileExistsError):  # two runs of one file
-                os.symlink(b"/proc/self/fd/%d" % piece.file.fd, path)  # noqa: PTH211 - bytes
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return folder
+    `whole`: it may be that itself, and is empty then.
+    """
+    strip = os.fsencode(order.strip)
+    if whole and path == strip:
+        return b""
+    if not strip:
+        return path
+    return path.removeprefix(strip + b"/") if path.startswith(strip + b"/") else None

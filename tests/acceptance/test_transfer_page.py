@@ -15,15 +15,17 @@ import pytest
 from lustre_events.actions import transfer_commands
 from lustre_events.actions.kinds import transfer
 from lustre_events.domain.rules import endpoints
+from tests.support.model.actions import rules_of
 from tests.support.need import need
 from tests.support.servers.redis import login
 from tests.support.service.command import REPOSITORY, lustre_events
 from tests.support.service.copy_site import OWNER
 from tests.support.service.service import PARTS, Service
 from tests.support.waiting import wait_for
+from workers import many_copies, tree_listing
 
 PAGE = (REPOSITORY / "docs" / "transfer.md").read_text()
-ENDPOINT, RULE, SETTINGS = re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+ENDPOINT, RULE, MORE, SETTINGS = re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def test_the_page_has_an_endpoint_a_rule_and_a_setting() -> None:
@@ -32,7 +34,12 @@ def test_the_page_has_an_endpoint_a_rule_and_a_setting() -> None:
     assert (list(tomllib.loads(RULE)), list(tomllib.loads(SETTINGS))) == (["rule"], ["actions"])
     for key in (*endpoints.OPTIONAL["transfer"], "secret", "private", "timeout_seconds", "strip"):
         assert f"`{key}`" in PAGE
-    assert transfer.CopyOrder.__struct_fields__ == ("fid", "path", "strip")
+    first = '[[rule]]\nname = "calibrate"\naction = "calibrate"\noutputs = "../calibrated"\n'
+    found = rules_of(RULE + first + MORE).actions.by_name
+    assert [rule.action for rule in found.values()] == ["transfer", "calibrate", "transfer", "transfer"]
+    assert transfer.CopyOrder.__struct_fields__ == ("fid", "path", "strip", "directory", "outputs")
+    assert f"{tree_listing.MOST_FILES:,} files and directories are the most" in PAGE
+    assert f"portions of {many_copies.PORTION}" in PAGE
 
 
 def test_the_page_tells_what_exit_codes_mean() -> None:
@@ -68,7 +75,7 @@ def test_the_transfer_of_the_page_runs() -> None:
         for name in ("reader", "dispatcher", "builtin"):
             service.start_part(name)
         wait_for((folder / "state" / "worker.key").is_file, failure=service.last_words)
-        service.start_part("worker", *PARTS["worker"], "--instance", "actions")
+        service.start_part("worker", *PARTS["worker"], "--instance", "transfers")
         wait_for(lambda: b'"ship raw data"' in asked("actions", "list", environment), failure=service.last_words)
         raw = service.files / "proj" / "ada" / "raw"
         raw.mkdir(parents=True)

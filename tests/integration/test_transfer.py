@@ -7,7 +7,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,22 +24,10 @@ from tests.support.need import need
 from tests.support.servers.receivers import closed_port
 from tests.support.servers.rsync import PASSWORD, Daemon, rsync_daemon
 from tests.support.service.copy_site import OWNER, CopySite
+from tests.support.service.copy_ways import NAMES, Way, daemon_way, files_in, folder_way, rclone_way
 
-NAMES = [
-    b"plain.txt", b"-rf", b"--delete", b"#c", b";c", b" lead", b"trail ", b"new\nline", b"\xff\xfe", b"$(id)`id`",
-    b"a:b", b"*?[x]", "\u202ecaf\u00e9".encode(), b"\\back", b"\x01ctl\x7f", b"user@host::x", b"q\"'", b"y" * 255,
-]  # fmt: skip
 ODD = b"proj/-d ir\n\xff/"
-RCLONE = "[store]\ntype = alias\nremote = {}\n[sftp]\ntype = sftp\npass = {}\n"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
-
-
-@dataclass
-class Way:
-    """One way of copying: its endpoint, and the folder where copies arrive."""
-
-    endpoint: Endpoint
-    arrived: Path
 
 
 @pytest.fixture(scope="module")
@@ -49,34 +37,6 @@ def daemon() -> Iterator[Daemon]:
     with rsync_daemon(folder, OWNER.uid, OWNER.gid) as found:
         yield found
     shutil.rmtree(folder)
-
-
-def folder_way(folder: Path) -> Way:
-    need("rsync")
-    (folder / "archive").mkdir()
-    os.chown(folder / "archive", OWNER.uid, OWNER.gid)
-    url = f"file://{folder}/archive"
-    return Way(Endpoint("archive", "transfer", url, timeout_seconds=60), folder / "archive")
-
-
-def daemon_way(folder: Path, daemon: Daemon) -> Way:
-    into = daemon.folder / folder.name
-    into.mkdir()
-    os.chown(into, OWNER.uid, OWNER.gid)
-    url = daemon.url(path=f"/{folder.name}")
-    return Way(Endpoint("archive", "transfer", url, str(daemon.secret), private=True, timeout_seconds=60), into)
-
-
-def rclone_way(folder: Path) -> Way:
-    found = folder_way(folder)
-    program, config = need("rclone"), folder / "rclone.conf"
-    config.write_text(RCLONE.format(found.arrived, PASSWORD))
-    config.chmod(0o600)
-    url = "rclone://store/sub"
-    return Way(
-        Endpoint("archive", "transfer", url, private=True, timeout_seconds=60, program=program, config=str(config)),
-        found.arrived / "sub",
-    )
 
 
 @pytest.fixture(params=["folder", "daemon", "rclone"])
@@ -97,17 +57,6 @@ def site(way: Way, open_folder: Path) -> CopySite:
 def plain(open_folder: Path) -> CopySite:
     """A site that copies to a folder by rsync."""
     return CopySite(open_folder, folder_way(open_folder).endpoint)
-
-
-def files_in(folder: Path) -> dict[bytes, bytes]:
-    """Return the content of all files below a folder, by their paths from there on."""
-    base, found = os.fsencode(folder), {}
-    for where, _, names in os.walk(base):
-        for name in names:
-            path = os.path.join(where, name)  # noqa: PTH118 - bytes
-            with open(path, "rb") as file:  # noqa: PTH123 - bytes
-                found[os.path.relpath(path, base)] = file.read()
-    return found
 
 
 def test_names_of_any_bytes_arrive_unchanged(site: CopySite, way: Way) -> None:

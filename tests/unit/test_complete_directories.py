@@ -11,13 +11,14 @@ import msgspec
 import pytest
 
 from lustre_events.actions.delivery import Delivery
+from lustre_events.actions.kinds import transfer
 from lustre_events.actions.ledger import AGAIN, OK
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.dispatcher import directory_judging
 from lustre_events.domain.rules.containers import STAGING, staging_name
 from lustre_events.jobs.messages import Job
 from tests.support.index.places import IndexPlace
-from tests.support.model.actions import ActionRig, action_rig, rules_of
+from tests.support.model.actions import ENDPOINTS, ActionRig, action_rig, rules_of
 from tests.support.model.dispatcher import FACTS, MDT0, MDT1, answers
 from tests.support.records import builders as b
 
@@ -300,11 +301,26 @@ def test_what_has_fired_goes_with_its_directory(make: MakeRig) -> None:
     tell(rig, *written(1, b"a"), *written(2, b"day.done"))
     tell(rig, *written(3, b"b"))
     kept = "SELECT count(*) FROM fired"
-    assert rig.select(kept) == [3]  # that it was complete, and with which two contents
+    assert rig.select(kept) == [4]  # how often it was complete, that it was, and with which two contents
     names = {1: b"a", 2: b"day.done", 3: b"b"}
     tell(rig, *(b.unlink(fid=fid, parent=DAY, name=name) for fid, name in names.items()))
     tell(rig, b.rmdir(fid=DAY, parent=RUNS, name=b"day"))
     assert rig.select(kept) == [0]
+
+
+def test_a_complete_directory_is_copied_as_a_whole(make: MakeRig) -> None:
+    """The file worker is told of the directory, once, and that all below it is meant."""
+    rig = make()
+    text = RULE.format(complete=MARKER, more='with = { strip = "/runs" }')
+    text = text.replace("webhook", "transfer").replace("beamline", "archive").replace("body =", "# body =")
+    rig.dispatcher._actions.follow(rules_of(text), ENDPOINTS)
+    tell(rig, *written(1, b"a"), *written(2, b"day.done"))
+    tell(rig, b.close(fid=2))
+    (delivery,) = rig.take()
+    (order,) = [transfer.read(event.body) for event in delivery.events]
+    assert delivery.endpoint == "transfer:archive"
+    assert (order.fid, order.path, order.strip) == (str(b.fid_of(DAY)), "/runs/day", "runs")
+    assert (order.directory, order.outputs) == (True, None)
 
 
 def test_what_migrates_is_not_told_again(make: MakeRig) -> None:

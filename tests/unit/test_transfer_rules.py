@@ -12,6 +12,7 @@ from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED
 from lustre_events.actions.transfer_commands import verdict
 from lustre_events.domain.rules import endpoints
 from lustre_events.domain.rules.file_workers import work_of
+from lustre_events.domain.rules.grants import OWN
 from lustre_events.domain.rules.rule_file import HERE, parse
 from lustre_events.errors import ConfigError
 from tests.support.index.places import IndexPlace
@@ -64,17 +65,57 @@ def test_a_user_copies_own_files_to_what_the_site_grants() -> None:
         (rule().replace('"transfer"', '"mail"'), "one for transfer; mail needs its own kind"),
         (rule('outputs = "."\n'), "is not for transfer"),
         (rule('body = "x"\n'), "is not for transfer"),
-        (rule('on = "removed"\n'), "copies a file that is there"),
-        (rule('types = ["f", "d"]\n'), "copies files only"),
+        (rule('on = "removed"\n'), "copies what is there"),
+        (rule('types = ["f", "d"]\n'), "copies files, or all below a directory"),
         (rule(given='strip = "proj"'), "no directory"),
         (rule(given='strip = "/a/../b"'), "with . or .. in it"),
         (rule(given='stripe = "/a"'), "did you mean strip"),
+        (rule(given='files = "{path}"'), "made"),
+        (rule(given='files = "{outputs}"'), "only a rule that says `after` knows"),
     ],
 )
 def test_a_wrong_rule_of_transfer(text: str, words: str) -> None:
     """What a rule of transfer cannot say is refused in one sentence."""
     with pytest.raises(ConfigError, match=words):
         rules_of(text)
+
+
+COMPLETE = 'on = "directory"\ndirectories = ["/runs/*"]\ncomplete = { marker = "*.done" }\n'
+MAKE = '[[rule]]\nname = "make"\naction = "calibrate"\noutputs = "../out"\n'
+
+
+def test_what_a_container_has_made_is_copied(index_place: IndexPlace) -> None:
+    """After a container its outputs are named, whatever bytes they have; without `files` the raw file is."""
+    then = rule('after = "make"\n', 'files = "{outputs}"')
+    raw = rule('after = "make"\n').replace('"ship"', '"raw"')
+    rig = action_rig(index_place, MAKE + then + raw)
+    rig.tell(b.create(1, name=b"a.h5"))
+    rig.reply(rig.take(), outputs=(b"out/x \xff", b"out/y"), made=2)
+    orders = [read(event.body) for delivery in rig.take() for event in delivery.events]
+    assert sorted((each.path, each.outputs or []) for each in orders) == [
+        ("/a.h5", []), ("/a.h5", ["out/x%20%FF", "out/y"]),
+    ]  # fmt: skip
+    rig.close()
+
+
+def test_a_chain_that_begins_with_a_directory_copies_it() -> None:
+    """After a job about a complete directory the directory is copied."""
+    first = f'[[rule]]\nname = "reduce"\naction = "slurm"\nwith = {{ script = "reduce.sh" }}\n{COMPLETE}'
+    found = rules_of(first + rule('after = "reduce"\n')).actions.by_name["ship"]
+    assert (found.of_directories, found.endpoint) == (True, "transfer:archive")
+
+
+def test_a_grant_for_directories_does_not_cover_outputs() -> None:
+    """A grant is asked about the raw file, and outputs may lie elsewhere: only a grant for all lets them go."""
+    text = MAKE.replace("calibrate", "mine") + rule('after = "make"\n', 'files = "{outputs}"')
+    for directories in ((), ("/home/**",)):
+        allowance = replace(ALICE.allowance, endpoints={"archive": directories}, actions={OWN: ()})
+        author = replace(ALICE, allowance=allowance)
+        if not directories:
+            assert len(own_rules_of(text, author).actions.by_name) == 2
+            continue
+        with pytest.raises(ConfigError, match="for some directories only"):
+            own_rules_of(text, author)
 
 
 def test_an_endpoint_may_be_named_as_messages_name_it() -> None:

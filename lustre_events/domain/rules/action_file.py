@@ -206,7 +206,10 @@ def _granted(
         return containers.granted(location, action, known.author)
     if action == batch_scripts.KIND:
         return batch_scripts.granted(location.at("with"), settings, known.author)
-    return known.author.allowance.endpoints[entry.endpoint] if known.author is not None else ()
+    found = known.author.allowance.endpoints[entry.endpoint] if known.author is not None else ()
+    if found and action == transfers.KIND:
+        transfers.check_granted(location, settings)
+    return found
 
 
 def _endpoint_of(

@@ -103,6 +103,11 @@ class ActionRule:
         return MOST_BODY if self.author is None else self.author.allowance.body_bytes
 
     @property
+    def is_about_directories(self) -> bool:
+        """Whether it is about directories that are complete, by itself or by what its chain begins with."""
+        return self.complete is not None or self.of_directories
+
+    @property
     def submits(self) -> bool:
         """Whether it submits jobs, which go on when they are submitted."""
         return bool(batch_scripts.script_of(self.endpoint))
@@ -135,8 +140,7 @@ class ActionRule:
 
     def about(self, path: bytes) -> bytes:
         """Return the path that is asked about where something is at `path`: of a directory that of a file in it."""
-        is_about_file = self.complete is None and not self.of_directories
-        return path if is_about_file else path.rstrip(b"/") + b"/x"
+        return path.rstrip(b"/") + b"/x" if self.is_about_directories else path
 
     def could_hold_in(self, directory: bytes) -> bool:
         """Whether its conditions on directories hold in one."""

@@ -57,7 +57,7 @@ def _linked(origin: str, rule: ActionRule, by_name: Mapping[str, ActionRule]) ->
     first = before[-1]
     if REMOVED in first.on:
         raise location.refusal(f"leads to {_short(first)!r}, which is on {REMOVED!r}; nothing would be there then")
-    if (rule.outputs or rule.action == transfers.KIND) and first.types != frozenset("f"):
+    if not _can_work_on(rule, first):
         raise location.refusal(
             f"leads to {_short(first)!r}, which is not about files alone, and {rule.action} works on files only"
         )
@@ -74,6 +74,13 @@ def _linked(origin: str, rule: ActionRule, by_name: Mapping[str, ActionRule]) ->
                 .refusal(f"asks about a file, and the chain begins with {_short(first)!r}, on {DIRECTORY!r}")
             )
     return replace(rule, types=first.types, of_directories=True)
+
+
+def _can_work_on(rule: ActionRule, first: ActionRule) -> bool:
+    """Whether a rule can do its work on what its chain begins with."""
+    if rule.action == transfers.KIND:
+        return first.types == frozenset("f") or DIRECTORY in first.on
+    return not rule.outputs or first.types == frozenset("f")
 
 
 def _before(location: Location, rule: ActionRule, by_name: Mapping[str, ActionRule]) -> Iterator[ActionRule]:

@@ -1,4 +1,4 @@
-"""`transfer`: rules that copy files to an endpoint by rsync or rclone, and what such an endpoint may say.
+"""`transfer`: rules that copy files, or all below a directory, to an endpoint by rsync or rclone; such endpoints.
 
     [endpoint.archive]
     kind = "transfer"
@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from lustre_events.config.tables import Location
-from lustre_events.domain.triggers import AFTER, CONTENT, CREATED, DOCUMENT, RENAMED
+from lustre_events.domain.triggers import AFTER, CONTENT, CREATED, DIRECTORY, DOCUMENT, RENAMED
 
 KIND = "transfer"
 SCHEMES = ("rsync", "file", "rclone")
@@ -27,7 +27,7 @@ SECONDS = 3_600.0
 """How long one attempt may take, where the endpoint does not say it."""
 BANDWIDTH = re.compile(r"[1-9]\d{0,6}[kMG]\Z")
 _REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
-_TRIGGERS = frozenset({CONTENT, CREATED, RENAMED, DOCUMENT, AFTER})
+_TRIGGERS = frozenset({CONTENT, CREATED, RENAMED, DOCUMENT, DIRECTORY, AFTER})
 _ELSEWHERE = ("body", "audience", "outputs")
 
 
@@ -103,8 +103,22 @@ def check(location: Location, table: Mapping[str, Any], on: frozenset[str]) -> N
             raise location.at(name).refusal("is not for transfer, which copies the file itself; remove it")
     if not on <= _TRIGGERS:
         raise location.at("on").refusal(
-            f"has {', '.join(sorted(on - _TRIGGERS))}; a transfer copies a file that is there:"
+            f"has {', '.join(sorted(on - _TRIGGERS))}; a transfer copies what is there:"
             f" {', '.join(sorted(_TRIGGERS - {AFTER}))}"
         )
     if tuple(table.get("types", ("f",))) != ("f",):
-        raise location.at("types").refusal("has more than f; a transfer copies files only")
+        raise location.at("types").refusal(
+            f"has more than f; a transfer copies files, or all below a directory with on = {DIRECTORY!r}"
+        )
+
+
+def check_granted(location: Location, settings: Mapping[str, Any]) -> None:
+    """Refuse that a user copies outputs to an endpoint that is granted for some directories only.
+
+    A grant is asked about the run's own file, and its outputs may lie elsewhere. Raises `location.error`.
+    """
+    if "files" in settings:
+        raise location.at("with").refusal(
+            "has files, and the site grants this endpoint for some directories only; ask for one without"
+            " `directories`"
+        )

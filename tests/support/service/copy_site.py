@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_from_bytes
 
 from lustre_events.actions import transfer_commands
@@ -50,17 +51,24 @@ class CopySite:
     def write(self, path: bytes, content: bytes = b"words", mode: int = 0o640) -> bytes:
         """Make a file of the owner below the tree, and return its path."""
         whole = self.tree / os.fsdecode(path)
-        whole.parent.mkdir(parents=True, exist_ok=True)
+        self.make(whole.parent)
         whole.write_bytes(content)
         os.chown(whole, OWNER.uid, OWNER.gid)
         whole.chmod(mode)
         os.utime(whole, ns=(10**18, 10**18 + 123_000))
         return path
 
-    def parcel(self, path: bytes, strip: str = "") -> Parcel:
-        """Return a run of a file."""
+    def make(self, folder: Path) -> None:
+        """Make directories of the owner below the tree."""
+        for each in (*reversed(folder.parents), folder):
+            if each.is_relative_to(self.tree) and each != self.tree and not each.exists():
+                each.mkdir()
+                os.chown(each, OWNER.uid, OWNER.gid)
+
+    def parcel(self, path: bytes, strip: str = "", **more: Any) -> Parcel:
+        """Return a run of a file; `more` is said in its order, too."""
         fid = str(fid_of_path(os.fsencode(self.tree) + b"/" + path)).strip("[]")
-        order = {"fid": fid, "path": quote_from_bytes(b"/" + path), "strip": strip}
+        order = {"fid": fid, "path": quote_from_bytes(b"/" + path), "strip": strip, **more}
         return Parcel(f"run-{path!r}", "key", json.dumps(order).encode())
 
     def attempts(self, events: Sequence[Parcel]) -> list[Attempt]:
@@ -69,6 +77,6 @@ class CopySite:
         found = {event.run: attempt for event, attempt in self.work.attempts(delivery)}
         return [found[event.run] for event in events]
 
-    def copied(self, path: bytes, strip: str = "") -> Attempt:
-        """Make one attempt for one file."""
-        return self.attempts([self.parcel(path, strip)])[0]
+    def copied(self, path: bytes, strip: str = "", **more: Any) -> Attempt:
+        """Make one attempt for one file; `more` is said in its order, too."""
+        return self.attempts([self.parcel(path, strip, **more)])[0]
