@@ -99,6 +99,7 @@ def test_all_below_a_directory_arrives(site: CopySite, way: Way) -> None:
 @pytest.mark.timeout(600)
 def test_ten_thousand_files_go_on_where_an_attempt_ended(plain: CopySite) -> None:
     """An attempt that ends in the middle says how far it came, and the next one leaves that alone."""
+    plain.become(replace(plain.endpoint, timeout_seconds=600))
     for number in range(10_000):
         plain.write(b"proj/run/%d/%d" % (number % 100, number), b"%d" % number)
     calls = [0]
