@@ -46,6 +46,7 @@ SAME = (
     ("application/gzip", "application/x-bam", "BAM is gzip by its own definition"),
     ("application/gzip", "application/x-bcf", "BCF is gzip by its own definition"),
     ("application/octet-stream", "image/x.nifti", "libmagic 5.44 gives it no type"),
+    ("application/octet-stream", "application/dicom", "libmagic knows it by its preamble only, which is optional"),
     ("application/octet-stream", "application/vnd.apache.orc", "libmagic 5.46 gives it no type"),
     (
         "application/pgp-keys",
