@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import tempfile
+import time
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
@@ -22,11 +24,13 @@ from lustre_events.index.values import canonical, flatten
 from lustre_events.inspect import export
 from tests.support.profiles import examples
 from tests.support.records.builders import fid_of
+from tests.support.service.command import REPOSITORY
 
 HIT = Hit(
     fid_of(1), (b"/mnt/a.csv", b"/mnt/torn\xff.csv"), "f", 2**40, 10**18 + 7, 0, 5, 0o644, "text/csv",
     {"tabular": {"columns": ["temperature"], "run": 2**62 + 1}},
 )  # fmt: skip
+PAGE = REPOSITORY / "docs" / "researcher.md"
 BARE = Hit(fid_of(2), (b"/mnt/new",), None, None, None, None, None, None, None, {})
 
 
@@ -221,6 +225,23 @@ def test_other_programs_read_the_types() -> None:
         frame = pandas.read_parquet(file.name)
     assert frame["x.t"].sum() == 7.5
     assert frame["x.when"][0] == pandas.Timestamp("2026-03-01", tz="UTC")
+
+
+def test_the_question_of_the_page_finds_the_file() -> None:
+    """The SQL of docs/researcher.md finds the file of the instrument that is young, and not the old one."""
+    duckdb = pytest.importorskip("duckdb")
+    (question,) = re.findall(r"^```sql\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    body = {"temperature": 3.5, "common": {"instrument": ["ARPES"]}}
+    hits = [
+        replace(BARE, paths=(path,), mtime_ns=mtime_ns, documents={"hdf5": body})
+        for path, mtime_ns in ((b"/mnt/new", time.time_ns()), (b"/mnt/old", 10**18))
+    ]
+
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        export.write(hits, "parquet", cast("BinaryIO", file))
+        found = duckdb.sql(question.replace("hits.parquet", file.name)).fetchall()
+
+    assert found == [("/mnt/new", 3.5)]
 
 
 def test_parquet_has_every_row_of_many() -> None:
