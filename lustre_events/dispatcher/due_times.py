@@ -1,4 +1,4 @@
-"""Runs that are due at a time which only a wrong clock can have given are made due again.
+"""Runs that are due later than a right clock can have said are made due again.
 
 No retry, lease or look at a job is later than a few hours from now. What is due later was written while the clock
 was ahead, and would wait until that time has come.

@@ -107,6 +107,11 @@ class _Step:
     brought: int = 0
     """Names that came under the present FID of their directory."""
 
+    def has_done(self, counters: Mapping[str, int]) -> bool:
+        """Whether there was anything to do but actions, by what was counted too."""
+        under_way = counters.get("walked") or counters.get("swept") or self.brought
+        return bool(self.blocks or self.entries or self.asked or self.plan.jobs or under_way)
+
 
 class Dispatcher:
     """Takes the index over from whoever wrote it before, and keeps it.
@@ -275,8 +280,7 @@ class Dispatcher:
         self._jobs.enqueue(step.plan)
         acted = self._actions.committed()
         self._incoming.acknowledge(self._cursors)
-        under_way = counters["walked"] or counters["swept"] or step.brought
-        done = bool(blocks or entries or asked or step.plan.jobs or under_way or acted)
+        done = step.has_done(counters) or acted
         if done:
             self._say(step, counters)
         self._publish(now_ns)

@@ -70,7 +70,7 @@ class Owned(Protocol):
     def rights_known(self) -> bool: ...  # noqa: D102
 
 
-class Rights(NamedTuple):
+class AccessFacts(NamedTuple):
     """The facts that decide, and no others."""
 
     uid: int | None

@@ -124,7 +124,8 @@ def _is_half_way(channel: HTTPChannel) -> bool:
 
 def _patience(channel: HTTPChannel) -> float:
     """Return for how many seconds a connection may have something on the way."""
-    return SLOW_SECONDS + channel.total_outbufs_len / SLOW_BYTES
+    unsent: int = channel.total_outbufs_len
+    return SLOW_SECONDS + unsent / SLOW_BYTES
 
 
 class Turns:

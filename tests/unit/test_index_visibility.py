@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lustre_events.changelog.fid import FID
 from lustre_events.domain import acl
 from lustre_events.errors import ConfigError
-from lustre_events.index.visibility import DirectoryAccess, Rights, Viewer, permits
+from lustre_events.index.visibility import AccessFacts, DirectoryAccess, Viewer, permits
 from tests.support.index.tables import add_file, add_link, add_object, make_index, node, searching
 from tests.support.profiles import examples
 from tests.support.records.builders import fid_of
@@ -205,8 +205,8 @@ class Tree:
     def _above(self, fids: Collection[FID]) -> list[tuple[FID, FID]]:
         return [(fid, node(parent)) for fid in fids for parent in self._parents[NUMBERS[fid]]]
 
-    def _owned(self, fids: Collection[FID]) -> dict[FID, Rights]:
-        return {fid: Rights(5, 5, 0o711 if NUMBERS[fid] in self._open else 0o700, None, True) for fid in fids}
+    def _owned(self, fids: Collection[FID]) -> dict[FID, AccessFacts]:
+        return {fid: AccessFacts(5, 5, 0o711 if NUMBERS[fid] in self._open else 0o700, None, True) for fid in fids}
 
     def reached(self) -> set[int]:
         """Return by trying every way from the root what can be searched."""

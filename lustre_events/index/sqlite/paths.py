@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from lustre_events.changelog.fid import FID
 from lustre_events.index import paths
 from lustre_events.index.sqlite.among import select_among
-from lustre_events.index.visibility import Rights
+from lustre_events.index.visibility import AccessFacts
 
 
 def paths_of(
@@ -37,10 +37,10 @@ def parents_of(connection: sqlite3.Connection, fids: Collection[FID]) -> list[tu
     return [(fid, FID.unpack(row[0])) for fid in fids for row in connection.execute(statement, (fid.pack(),))]
 
 
-def rights_of(connection: sqlite3.Connection, fids: Collection[FID]) -> dict[FID, Rights]:
+def rights_of(connection: sqlite3.Connection, fids: Collection[FID]) -> dict[FID, AccessFacts]:
     """Return what decides about directories, of those that are stored."""
     rows = ((fid, connection.execute(_RIGHTS, (fid.pack(),)).fetchone()) for fid in fids)
-    return {fid: Rights(*row) for fid, row in rows if row is not None}
+    return {fid: AccessFacts(*row) for fid, row in rows if row is not None}
 
 
 _RIGHTS = "SELECT uid, gid, mode, acl, facts_generation >= rights FROM object WHERE fid = ?"
