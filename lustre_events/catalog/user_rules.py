@@ -45,7 +45,11 @@ class UsersRules:
             self.problems.append(f"{folder}: cannot be read ({exc.strerror}); repair [dispatcher] user_rules")
             self.paused.add(EVERYBODY)
             return
-        for path in paths:
+        if len(paths) > MOST_RULE_FILES:
+            self.problems.append(
+                f"{folder}: more than {MOST_RULE_FILES} files, so not all of them count; remove some"
+            )
+        for path in paths[:MOST_RULE_FILES]:
             try:
                 self._take(*user_rules(path, extractors, known, grants))
             except LustreEventsError as exc:

@@ -408,6 +408,17 @@ def test_many_extractors_of_a_user_are_bounded(site: Site) -> None:
     assert len(found.problems) == own_extractors.MOST_SENTENCES + 2
 
 
+def test_more_files_of_rules_than_are_read_are_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where whoever may write in the folder of rules fills it, a sentence says that some do not count."""
+    monkeypatch.setattr("lustre_events.catalog.user_rules.MOST_RULE_FILES", 3)
+    for number in range(4):
+        (site.users / f"nobody-{number}.toml").touch()
+
+    problems = site.catalog.load().problems
+
+    assert "more than 3 files" in problems[0]
+
+
 def test_a_folder_that_cannot_be_listed_is_said(site: Site) -> None:
     """What is no folder, or not there, has nothing in it; nobody ends for it."""
     site.own.rmdir()
