@@ -90,6 +90,8 @@ class Handle:
 
 
 Jobs = Mapping[str, Sequence[JobRow]]
+Accounted = Sequence[JobRow] | SlurmFailed | None
+"""What accounting knows of jobs; why it does not answer; None: there is no accounting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,7 @@ class SlurmJobs:
             return Attempt(ENDPOINT, error=readable(exc))
         return self._later(event.handle, readable(exc)) if event.handle else Attempt(AGAIN, error=readable(exc))
 
-    def _attempt(
-        self, delivery: Delivery, event: Parcel, jobs: Sequence[JobRow], ended: Sequence[JobRow] | None
-    ) -> Attempt:
+    def _attempt(self, delivery: Delivery, event: Parcel, jobs: Sequence[JobRow], ended: Accounted) -> Attempt:
         if event.handle:
             return self._looked_at(event, jobs, ended)
         if self.clock() > delivery.expires_ns - MARGIN_NS - int(2 * COMMAND_SECONDS * SECOND_NS):
@@ -208,8 +208,8 @@ class SlurmJobs:
 
     # Looking
 
-    def _accounted(self, events: Sequence[Parcel], jobs: Jobs) -> Sequence[JobRow] | None:
-        """Return what accounting knows of jobs that the controller has forgotten; None: there is none."""
+    def _accounted(self, events: Sequence[Parcel], jobs: Jobs) -> Accounted:
+        """Return what accounting knows of jobs that the controller has forgotten, or why it does not answer."""
         handles = [(event, _handle(event)) for event in events]
         gone = [
             handle.job
@@ -220,10 +220,10 @@ class SlurmJobs:
             return ()
         try:
             return self.commands.accounted(gone)
-        except SlurmFailed:
-            return ()  # it may come back
+        except SlurmFailed as exc:
+            return exc
 
-    def _looked_at(self, event: Parcel, jobs: Sequence[JobRow], ended: Sequence[JobRow] | None) -> Attempt:
+    def _looked_at(self, event: Parcel, jobs: Sequence[JobRow], ended: Accounted) -> Attempt:
         handle = Handle.parse(event.handle)
         own = [row for row in jobs if row.uid == handle.uid]
         mine = [row for row in own if row.job == handle.job]
@@ -256,8 +256,13 @@ class SlurmJobs:
         said = "" if outcome == OK else f"job {handle.job} ended as {row.state}"
         return Attempt(outcome, error=said, handle=event.handle)
 
-    def _forgotten(self, event: Parcel, handle: Handle, ended: Sequence[JobRow] | None) -> Attempt:
-        """Return how a job ended that the controller has forgotten, by accounting, which may be late or absent."""
+    def _forgotten(self, event: Parcel, handle: Handle, ended: Accounted) -> Attempt:
+        """Return how a job ended that the controller has forgotten, by accounting, which may be late or absent.
+
+        While that does not answer no time counts as late.
+        """
+        if isinstance(ended, SlurmFailed):
+            return self._later(str(Handle(handle.job, handle.uid, RELEASED)), readable(ended))
         rows = [
             row for row in ended or () if (row.job, row.uid, row.name) == (handle.job, handle.uid, _name(event))
         ]

@@ -17,7 +17,7 @@ from tests.support.need import need
 from tests.support.servers.slurm import Cluster, cluster
 from tests.support.service.slurm_site import SlurmSite, queue
 from tests.support.waiting import wait_for
-from workers.slurm_jobs import LATE_SECONDS, LOST, Handle
+from workers.slurm_jobs import LATE_SECONDS, LOST, RELEASED, Handle
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -96,7 +96,7 @@ def test_jobs_that_end_while_slurmdbd_is_down_have_their_right_end_when_it_is_ba
     wait_for(lambda: all(map(is_forgotten, events.values())), FORGOTTEN_SECONDS, slurm.last_words)
     for name, event in events.items():
         found = site.attempt(event)
-        assert (Handle.parse(found.handle).phase, found.error) == (LOST, "Slurm does not tell of its job now")
+        assert (Handle.parse(found.handle).phase, found.error[:18]) == (RELEASED, "sacct ended with 1")
         events[name] = later(event, found)
     accounting.start()
     wait_for(lambda: all(map(has_ended, map(site.attempt, events.values()))), TOLD_SECONDS, slurm.last_words)

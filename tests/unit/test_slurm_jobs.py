@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED
 from lustre_events.actions.slurm_commands import Caller, JobRow, SlurmCommands, SlurmFailed
+from lustre_events.domain.pending import SECOND_NS
 from tests.support.service.slurm_site import OWNER, SlurmSite
 from workers.slurm_jobs import RELEASED, Handle
 
@@ -24,10 +26,18 @@ class ToldSlurm(SlurmCommands):
 
     rows: tuple[JobRow, ...] = ()
     refusal: str = ""
+    known: tuple[JobRow, ...] | None = None
+    """What accounting knows; None: it does not answer."""
 
     def queued(self, names: Collection[str]) -> list[JobRow]:
         """See SlurmCommands."""
         return [row for row in self.rows if row.name in names]
+
+    def accounted(self, jobs: Collection[int]) -> list[JobRow] | None:
+        """See SlurmCommands."""
+        if self.known is None:
+            raise SlurmFailed("sacct ended with 1: Problem talking to the database")
+        return list(self.known)
 
     def submit(self, options: Sequence[str], words: Sequence[str], caller: Caller | None) -> int:
         """See SlurmCommands."""
@@ -63,6 +73,21 @@ def test_a_run_says_that_its_user_holds_the_job(site: SlurmSite) -> None:
     site.with_commands(ToldSlurm(rows=(JobRow(7, OWNER.uid, "PENDING", "le-k", held=True),)))
     found = site.attempt(Parcel("run-k", "k", b"", str(Handle(7, OWNER.uid, RELEASED))))
     assert (found.outcome, "scontrol release 7" in found.error) == (STARTED, True)
+
+
+def test_a_job_is_followed_for_as_long_as_accounting_does_not_answer(site: SlurmSite) -> None:
+    """Two days without an answer end no run; the hour in which a record may be late begins with the first one."""
+    now_ns = time.time_ns()
+    event = Parcel("run-k", "k", b"", str(Handle(7, OWNER.uid, RELEASED)))
+    for hours, known in ((0, ()), (1, None), (48, None), (49, ()), (49.9, ())):
+        moment_ns = now_ns + int(hours * 3_600) * SECOND_NS
+        site.clock_of(lambda moment_ns=moment_ns: moment_ns)  # type: ignore[misc]
+        site.with_commands(ToldSlurm(known=known))
+        found = site.attempt(event)
+        assert (found.outcome, bool(found.error)) == (STARTED, True)
+        event = Parcel("run-k", "k", b"", found.handle)
+    site.with_commands(ToldSlurm(known=(JobRow(7, OWNER.uid, "COMPLETED", "le-k"),)))
+    assert site.attempt(event).outcome == OK
 
 
 @pytest.mark.parametrize(
