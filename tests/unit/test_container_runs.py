@@ -21,6 +21,7 @@ from tests.support.records import builders as b
 
 RULE = '[[rule]]\nname = "{name}"\naction = "calibrate"\noutputs = "{outputs}"\n'
 TELL = '[[rule]]\nname = "tell"\non = ["content", "created"]\naction = "webhook"\nendpoint = "beamline"\n'
+SEEN = '[[rule]]\nname = "seen"\non = ["renamed"]\naction = "webhook"\nendpoint = "other"\n'
 STAGED, RUNS = 100, 101
 MakeRig = Callable[..., ActionRig]
 
@@ -102,6 +103,35 @@ def test_a_file_knows_the_run_that_made_it(make: MakeRig, index_place: IndexPlac
         assert view_json(made)["made_by"] == {"key": run.key, "rule": "calibrate", "generation": 1}
         rig.tell(b.unlink(3, name=b"out.h5"))
         assert search.show(b.fid_of(3)).made_by is None
+
+
+def told(rig: ActionRig) -> list[str]:
+    """Take what went out, say that it is done, and return where it went."""
+    found = rig.take()
+    rig.reply(found)
+    return sorted(each.endpoint for each in found for _ in each.events)
+
+
+@pytest.mark.parametrize(
+    ("deeds", "fires"),
+    [
+        (lambda: [b.rename(2, name=b"out.h5", to=b"new.h5")], ["other"]),
+        (lambda: [b.link(2, name=b"more.h5")], []),
+        (lambda: [b.create(3, name=b"copy.h5"), b.close(3)], ["beamline", "beamline", "container:calibrate"]),
+        (lambda: [b.rename(2, name=b"out.h5", to=b"new.h5"), b.link(2, name=b"x.h5"), b.sattr(2)], ["other"]),
+    ],
+)
+def test_what_a_person_does_with_an_output(
+    make: MakeRig, deeds: Callable[[], list[ChangelogRecord]], fires: list[str]
+) -> None:
+    """A new name or link of an output is no new content, whoever makes it; a copy is a file of who copied it."""
+    rig = make(rule() + TELL + SEEN)
+    rig.tell(b.create(1, name=b"a.h5"))
+    (run,) = out(rig)
+    rig.tell(*published(rig, 2, run))
+    told(rig)
+    rig.tell(*deeds())
+    assert told(rig) == fires
 
 
 def test_a_stranger_is_no_run(make: MakeRig) -> None:
