@@ -56,7 +56,7 @@ def run(number: int, state: str, **fields: Any) -> dict[str, Any]:
 def rules(url: str) -> tuple[Any, dict[str, Endpoint]]:
     """Return the rule, and its endpoint."""
     endpoints = {
-        name: Endpoint(name, "webhook", url, private=True, timeout_seconds=2) for name in ("hook", "other")
+        name: Endpoint(name, "webhook", url, private=True, timeout_seconds=20) for name in ("hook", "other")
     }
     names = ActionNames(KNOWN.kinds, endpoints)
     text = RULE.format("hook") + RULE.format("other").replace("tell", "elsewhere")
