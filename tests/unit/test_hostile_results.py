@@ -139,6 +139,16 @@ def test_an_answer_that_nobody_asked_for_changes_nothing(rig: Rig, extractor: st
     assert rig.writer.counters()["results_dropped"] == 5
 
 
+@pytest.mark.parametrize("serial", [2, 1 << 62, -1])
+def test_an_answer_of_a_version_that_never_was_is_dropped(rig: Rig, serial: int) -> None:
+    """Else a document of the highest of all serials would stand above all that any later version finds."""
+    [job] = asked(rig, "tabular", 1)
+    put(rig, job, serial=serial, document={"forged": 1})
+    assert rig.select("SELECT count(*) FROM document") == [0]
+    rig.answer([job])
+    assert rig.select("SELECT count(*) FROM document") == [1]
+
+
 def test_answers_that_nobody_asked_for_suspend_no_extractor(rig: Rig) -> None:
     """The breaker counts jobs of ours only; nor does it let a made-up success resume what is suspended."""
     [job] = asked(rig, "tabular", 1)
