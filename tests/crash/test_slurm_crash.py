@@ -40,7 +40,7 @@ LONGEST_LIFE = 0.04
 @pytest.fixture
 def slurm(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     (open_folder / "slurm").mkdir(mode=0o755)
-    with cluster(open_folder / "slurm") as found:
+    with cluster(open_folder / "slurm", "MinJobAge=3600\n") as found:  # 200 kills may take longer than 300 s
         monkeypatch.setenv("SLURM_CONF", found.environment["SLURM_CONF"])
         yield found
 
