@@ -222,8 +222,14 @@ def released(run: Run, now_ns: int) -> Run:
 
 
 def anew(run: Run, digest: str, now_ns: int) -> Run:
-    """Return a run that nobody has tried, to be asked of a rule that was edited meanwhile."""
-    return replace(run, state=SETTLING, digest=digest, body=b"", due_ns=now_ns)
+    """Return a run to be asked of a rule that was edited meanwhile, with all its tries.
+
+    A job that may wait for what was asked before is not the one that is asked for now: that gets another name.
+    """
+    asked = replace(run, again=run.again + 1) if may_have_job(run) else run
+    return replace(
+        asked, state=SETTLING, digest=digest, body=b"", due_ns=now_ns, attempts=0, failed_ns=0, alone=False
+    )
 
 
 def _ended(run: Run, state: str, now_ns: int, error: str, status: int) -> Run:

@@ -124,6 +124,26 @@ def test_a_job_that_ended_in_vain_is_followed_by_one_of_another_name(make: MakeR
     assert [(event.handle, event.again) for each in rig.take() for event in each.events] == [("", 2)]
 
 
+def test_another_script_has_a_job_of_another_name_and_a_day_of_its_own(make: MakeRig) -> None:
+    """A rule's edit never releases the job that may wait for its former script; what failed before counts no more."""
+    rig = make()
+    rig.tell(b.create(1))
+    rig.reply(rig.take(), "again", error="sbatch did not end")
+    rig.pass_seconds(RETRIED_NS / SECOND_NS - 60)
+    script = rule().replace("reduce.sh", "other.sh")
+    kept = {name: each for name, each in rig.endpoints.items() if name != "slurm:reduce.sh"}
+    rig.dispatcher._actions.follow(rules_of(script), kept)
+    for _ in range(2):
+        rig.settle()
+        rig.pass_seconds(20)
+    rig.settle()
+    (found,) = rig.take()
+    assert (found.endpoint, [event.again for event in found.events]) == ("slurm:other.sh", [1])
+    rig.pass_seconds(120)
+    rig.reply([found], "again", error="the controller restarts")
+    assert rig.states() == {"waiting": 1}
+
+
 def test_the_day_of_tries_begins_when_a_job_has_failed(make: MakeRig) -> None:
     """A submission that failed at first is forgotten when it worked: a job that waited a day long is followed."""
     rig = make()

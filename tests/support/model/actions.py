@@ -42,6 +42,7 @@ ENDPOINTS = {
     "container:alice/mine": containers.endpoint("alice/mine", 60, 2),
     "container:bob/his": containers.endpoint("bob/his", 60, 2),
     "slurm:reduce.sh": batch_scripts.endpoint("reduce.sh"),
+    "slurm:other.sh": batch_scripts.endpoint("other.sh"),
     "transfer:archive": Endpoint("transfer:archive", "transfer", "file:///archive", timeout_seconds=60),
 }
 KNOWN = ActionNames(
