@@ -6,7 +6,7 @@ In memory, since the dispatcher began; the ledger has the runs themselves.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,15 +24,25 @@ NOT_TOLD = "its endpoint did not take what was sent"
 
 @dataclass(slots=True)
 class _Rule:
-    """What is known of one rule. `ours`: its last error is no endpoint's own words."""
+    """What is known of one rule. `ours`: its last error is no endpoint's own words; `is_new`: of `took_ns`."""
 
     total: int = 0
     done: Window = field(default_factory=Window)
     took_ns: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
+    is_new: bool = False
+    _p99: float | None = None
     error: str = ""
     error_ns: int = 0
     status: int = 0
     ours: bool = True
+
+    @property
+    def p99(self) -> float | None:
+        """Within how many seconds 99 of 100 runs were done; None: none was."""
+        if self.is_new:
+            took = sorted(self.took_ns)
+            self._p99, self.is_new = took[min(len(took) - 1, len(took) * 99 // 100)] / SECOND_NS, False
+        return self._p99
 
 
 class RuleFigures:
@@ -51,6 +61,7 @@ class RuleFigures:
                 known.total += 1
                 known.done.add(1, now_ns)
                 known.took_ns.append(max(0, run.ended_ns - run.ready_ns))
+                known.is_new = True
             else:
                 self._failed(known, run, now_ns)
 
@@ -70,7 +81,7 @@ class RuleFigures:
         status = f" ({known.status})" if known.status else ""
         return {
             "per_minute": known.done.count(now_ns),
-            "p99_seconds": _p99(known.took_ns),
+            "p99_seconds": known.p99,
             "last_error_ns": known.error_ns,
             "last_error": f"{NOT_TOLD}{status}" if hidden else known.error,
         }
@@ -83,9 +94,7 @@ class RuleFigures:
         return {
             name: {
                 "done": sum(each.total for each in found),
-                "p99_seconds": max(
-                    (p99 for each in found if (p99 := _p99(each.took_ns)) is not None), default=None
-                ),
+                "p99_seconds": max((each.p99 for each in found if each.p99 is not None), default=None),
                 "last_error_ns": max(each.error_ns for each in found),
             }
             for name, found in groups.items()
@@ -102,9 +111,3 @@ class RuleFigures:
         known.ours = (
             tells_author(run.rule, run.endpoint) or run.state == HELD or (run.state == DEAD and not run.attempts)
         )
-
-
-def _p99(took_ns: Collection[int]) -> float | None:
-    """Return within how many seconds 99 of 100 runs were done; None: none was."""
-    took = sorted(took_ns)
-    return took[min(len(took) - 1, len(took) * 99 // 100)] / SECOND_NS if took else None
