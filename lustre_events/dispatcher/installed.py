@@ -24,6 +24,8 @@ LOOK_NS = 2 * SECOND_NS
 """How often rules and extractors are looked at for changes."""
 LOOK_SHARE = 20
 """A look that takes long, as where users change much all the time, takes this part of the time at most."""
+MOST_WAIT_NS = 60 * SECOND_NS
+"""The longest time between two looks, also behind one that a hung file system held up."""
 
 
 class Installed:
@@ -58,12 +60,13 @@ class Installed:
 
     def follow(self, now_ns: int) -> None:
         """Take what has changed, if it is time to look."""
-        if now_ns - self._looked_ns < self._wait_ns:
+        if 0 <= now_ns - self._looked_ns < self._wait_ns:  # else it is time, or the clock was set back
             return
         begun = self._stopwatch()
         found = self._look()
         took_ns = self._stopwatch() - begun
-        self._looked_ns, self._wait_ns = now_ns + took_ns, max(LOOK_NS, LOOK_SHARE * took_ns)
+        self._looked_ns = now_ns
+        self._wait_ns = took_ns + min(max(LOOK_NS, LOOK_SHARE * took_ns), MOST_WAIT_NS)
         if found is None:
             return
         self.problems = found.problems

@@ -34,7 +34,7 @@ class Markers:
 
     def is_time(self, now_ns: int) -> bool:
         """Whether to look again."""
-        return self._known is None or now_ns - self._looked_ns >= LOOK_NS
+        return self._known is None or not 0 <= now_ns - self._looked_ns < LOOK_NS
 
     def look(self, turn: Turn) -> None:
         """Look, and write what has changed; `committed` ends it."""

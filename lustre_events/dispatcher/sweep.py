@@ -85,7 +85,7 @@ class Sweeper:
 
     def look(self, now_ns: int) -> None:
         """Read from Redis, at most once a second, which readers have read everything: to which index, and when."""
-        if self._looked_ns is not None and now_ns - self._looked_ns < LOOK_NS:
+        if self._looked_ns is not None and 0 <= now_ns - self._looked_ns < LOOK_NS:
             return
         self._looked_ns = self._now_ns = now_ns
         self._is_due = True

@@ -42,7 +42,7 @@ class Viewers:
 
     def refresh(self, now_ns: int) -> None:
         """Ask this node about users where nothing is known, or nothing fresh. No lock is held."""
-        stale = [name for name in self._names if now_ns - self._known.get(name, (0, None))[0] >= FRESH_NS]
+        stale = [name for name in self._names if not 0 <= now_ns - self._known.get(name, (0, None))[0] < FRESH_NS]
         for name in stale[:AT_ONCE]:
             try:
                 self._known[name] = (now_ns, self._of_user(name))

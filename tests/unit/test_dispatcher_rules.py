@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,11 +14,16 @@ from lustre_events.catalog import manifest, template
 from lustre_events.catalog.catalog import Found
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.installed import Installed
+from lustre_events.dispatcher.markers import Markers
+from lustre_events.dispatcher.sweep import Sweeper
+from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.viewers import Viewers
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.index.interface import Identity
+from lustre_events.index.visibility import Viewer
 from lustre_events.jobs.messages import STAT, Cause, Job
 from tests.support.model.dispatcher import FACTS, HDF5, TABULAR, Rig, number
 from tests.support.records.builders import START_NS, close, create, fid_of, rename, sattr
@@ -180,17 +186,49 @@ def test_rules_that_change_are_followed(rigs: list[Rig], tmp_path: Path) -> None
 
 def test_looks_at_what_is_installed_leave_time_for_work() -> None:
     """However much users change, and all the time, looks that take 3 s each come once a minute."""
+    assert looks_at(range(130), seconds=3) == [2, 65, 128]
+
+
+def test_a_look_that_hung_delays_the_next_one_by_a_minute() -> None:
+    """Where a hung file system held up a look for 5 minutes, the next one comes a minute behind its end."""
+    assert looks_at(range(0, 1_000, 2), seconds=300) == [2, 362, 722]
+
+
+def test_a_clock_that_is_set_back_stops_no_look() -> None:
+    """Installed, sweeper, markers and viewers look again at once where the clock is behind their last look."""
+    times = [day * SECOND_NS for day in (1_000_000, 1_000_000, 500_000)]
+    assert looks_at([1_000_000, 500_000], seconds=0) == [1_000_000, 500_000]
+
+    streams = SimpleNamespace(mdts=lambda: looked.append("sweeper") or ())
+    looked: list[str] = []
+    sweeper = Sweeper(cast("Any", streams), cast("Any", None), (), times[0])
+    markers = Markers(Rules(), lambda _globs: None)
+    transaction = SimpleNamespace(marked=lambda *_: [], paths=lambda *_: {}, put_left_out=lambda *_: None)
+    viewers = Viewers(lambda _name: looked.append("viewers") or Viewer(1))
+    viewers.follow(["alice"])
+    for now_ns in times:
+        sweeper.look(now_ns)
+        viewers.refresh(now_ns)
+        if markers.is_time(now_ns):
+            looked.append("markers")
+            markers.look(Turn(cast("Any", transaction), Counter(), now_ns))
+            markers.committed(now_ns)
+
+    assert looked == ["sweeper", "viewers", "markers"] * 2
+
+
+def looks_at(times: Iterable[int], *, seconds: int) -> list[int]:
+    """Return at which of these times (s) is looked at what is installed, where each look takes so long."""
     looks: list[int] = []
     passed = 0
 
     def look() -> None:
         nonlocal passed
-        passed += 3 * SECOND_NS
+        passed += seconds * SECOND_NS
         looks.append(now)
 
     nobody = cast("Any", SimpleNamespace(rules=Rules()))
     installed = Installed(look, nobody, nobody, nobody, {}, now_ns=0, stopwatch=lambda: passed)
-    for now in range(130):
+    for now in times:
         installed.follow(now * SECOND_NS)
-
-    assert looks == [2, 65, 128]
+    return looks
