@@ -250,7 +250,7 @@ def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
         if single is not None:
             yield from _stamp(single)
     with contextlib.suppress(OSError):
-        for path in rule_files(places.user_rules):
+        for path in rule_files(places.user_rules)[0]:
             yield from _stamp(path, follow=False)
     if places.subscriptions is not None:
         for path in stamped(places.subscriptions):

@@ -40,16 +40,17 @@ class UsersRules:
         self.problems: list[str] = []
         self.paused: set[str] = set()
         try:
-            paths = rule_files(folder)
+            paths, is_whole = rule_files(folder)
         except OSError as exc:
             self.problems.append(f"{folder}: cannot be read ({exc.strerror}); repair [dispatcher] user_rules")
             self.paused.add(EVERYBODY)
             return
-        if len(paths) > MOST_RULE_FILES:
+        if not is_whole:  # whose files are left out nobody knows: so nobody's runs end for it
             self.problems.append(
-                f"{folder}: more than {MOST_RULE_FILES} files, so not all of them count; remove some"
+                f"{folder}: more than {MOST_RULE_FILES} entries of any kind, so not all rules count; remove some"
             )
-        for path in paths[:MOST_RULE_FILES]:
+            self.paused.add(EVERYBODY)
+        for path in paths:
             try:
                 self._take(*user_rules(path, extractors, known, grants))
             except LustreEventsError as exc:
@@ -67,13 +68,17 @@ class UsersRules:
         self.paused.add(path.name.removesuffix(SUFFIX))
 
 
-def rule_files(folder: Path | None) -> list[Path]:
-    """Return the files of rules in the users' folder; there are none where it is not there. Raises OSError."""
+def rule_files(folder: Path | None) -> tuple[list[Path], bool]:
+    """Return the files of rules in the users' folder, and whether these are all: it has not too many entries.
+
+    There are none where the folder is not there. Raises OSError.
+    """
     try:
         entries = listed(folder, MOST_RULE_FILES) if folder is not None else []
     except FileNotFoundError:
-        return []
-    return [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
+        return [], True
+    first = entries[:MOST_RULE_FILES]
+    return [Path(entry.path) for entry in first if entry.name.endswith(SUFFIX)], len(entries) <= MOST_RULE_FILES
 
 
 def user_rules(

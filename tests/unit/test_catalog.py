@@ -253,6 +253,24 @@ def test_a_hostile_file_is_one_sentence_about_its_user(granting: Site, text: str
     assert set(found.rules.actions.users) == ({OTHER.pw_uid} if os.geteuid() == 0 else set())
 
 
+def test_too_many_entries_pause_everybody_whose_file_was_not_read(
+    granting: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries of any kind count: where they are too many that is said, and no run ends for a file not read."""
+    monkeypatch.setattr("lustre_events.catalog.user_rules.MOST_RULE_FILES", 3)
+    path = granting.user_file(OWN_ACTION)
+    for number in range(2):
+        (granting.users / f"backup{number}.toml~").touch()
+    found = granting.catalog.load()
+    assert (found.problems, found.rules.actions.is_paused("somebody/a")) == ((), False)
+    (granting.users / "one.toml~").touch()
+    found = granting.catalog.load()
+    assert found.rules.actions.is_paused("somebody/a")
+    assert [str(granting.users) in each and "more than 3 entries" in each for each in found.problems] == [True]
+    path.unlink()
+    assert granting.catalog.load().problems == ()
+
+
 def test_what_is_no_file_is_one_sentence_too(granting: Site) -> None:
     """A pipe, a link that leads to itself or a folder in the place of a user's file stops nothing."""
     path = granting.users / f"{ME.pw_name}.toml"
@@ -416,7 +434,7 @@ def test_more_files_of_rules_than_are_read_are_said(site: Site, monkeypatch: pyt
 
     problems = site.catalog.load().problems
 
-    assert "more than 3 files" in problems[0]
+    assert "more than 3 entries" in problems[0]
 
 
 def test_a_folder_that_cannot_be_listed_is_said(site: Site) -> None:

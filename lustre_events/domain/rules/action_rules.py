@@ -249,6 +249,6 @@ class ActionRules:
         return [rule for rule in own if trigger in rule.on and rule.may_hold(file, type_)]
 
     def is_paused(self, name: str) -> bool:
-        """Whether a rule that is not there is one of a user whose file is wrong now."""
+        """Whether a rule that is not there is one of a user whose file is wrong now, or perhaps not read."""
         user = user_of(name)
         return bool(user) and (user in self.paused or EVERYBODY in self.paused)
