@@ -27,8 +27,9 @@ from lustre_events.dispatcher import run_chains
 from lustre_events.dispatcher.run_views import as_seen_now
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
+from lustre_events.dispatcher.user_jobs import UserJobs
 from lustre_events.dispatcher.viewers import UserView, Viewers
-from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Run, RunsWanted
+from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Run
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts, containers
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules, user_of
@@ -76,6 +77,7 @@ class ActionRuns:
         self.figures = RuleFigures()
         self.handed_out: list[Delivery] = []
         self._out: dict[str, _Out] = {}
+        self._jobs = UserJobs(self.rules)
 
     def follow(self, rules: ActionRules, endpoints: Mapping[str, Endpoint]) -> None:
         """Send what these rules make to these endpoints from now on."""
@@ -93,6 +95,7 @@ class ActionRuns:
         `courier`: whether one takes deliveries; what file workers do does not wait for it.
         """
         self._forget_ended(turn.now_ns)
+        self._jobs = UserJobs(self.rules)
         held = {(hold.kind, hold.name) for hold in turn.transaction.holds()}
         for name in site_first(turn.transaction.rules_with_runs(WAITING)):
             rule = self.rules.by_name.get(name)
@@ -141,9 +144,8 @@ class ActionRuns:
             left * rule.batch,
             self._room_of(rule.author, turn.now_ns),
             self._containers_left(rule),
-            self._jobs_left(turn, rule),
         )
-        room = min(rates)
+        room = self._jobs.left(turn, rule, min(rates))
         judged = _judged(rule.name, endpoint.name)
         if room > 0 and self.guards.tripped(judged):
             return int(self.guards.may_probe(judged, turn.now_ns))
@@ -163,26 +165,6 @@ class ActionRuns:
             each for each in self._out.values() if action_of(each.endpoint) and user_of(each.rule) == author.name
         ]
         return max(0, author.allowance.containers - len(out))
-
-    def _jobs_left(self, turn: Turn, rule: ActionRule) -> int:
-        """Return how many jobs of a user's rules may be submitted beside those that go on.
-
-        Jobs of rules that are gone, or do something else by now, go on as well.
-        """
-        author = rule.author
-        if author is None or not rule.submits:
-            return AT_ONCE
-        most = author.allowance.jobs.jobs
-        names = [name for name in turn.transaction.rules_with_runs(SENT) if user_of(name) == author.name]
-        return max(0, most - sum(self._jobs_of(turn, name, most) for name in names))
-
-    def _jobs_of(self, turn: Turn, name: str, most: int) -> int:
-        """Return how many runs of a rule have a job, or may have one soon, counted up to `most`."""
-        rule = self.rules.by_name.get(name)
-        if rule is not None and rule.submits:
-            return turn.transaction.count_runs(SENT, name, most)
-        runs = turn.transaction.find_runs(RunsWanted(rule=name, states=(SENT,)), most)
-        return sum(bool(batch_scripts.script_of(run.endpoint)) for run in runs)
 
     def _deliveries_left(self, endpoint: Endpoint, rule: ActionRule) -> int:
         # Twice as many as are sent at once: so the courier never waits for a step of the dispatcher. Users' own
@@ -240,6 +222,7 @@ class ActionRuns:
         events = tuple(Parcel(run.id, run.key, run.body, run.handle, run.again) for run in after)
         self.handed_out.append(Delivery(attempt, endpoint.name, turn.now_ns + lease_ns, events))
         self._out[attempt] = _Out(endpoint.name, batch[0].rule, len(batch), turn.now_ns, turn.now_ns + lease_ns)
+        self._jobs.sent(batch[0].rule, endpoint.name, len(batch))
         self.guards.sent(batch[0].rule, endpoint.name, user_of(batch[0].rule), len(batch), turn.now_ns)
         turn.counters["deliveries"] += 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.dispatcher.run_settling import ReadIndex
+from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import SENT
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import USERS, ActionRules
@@ -510,6 +512,34 @@ def test_a_user_has_no_more_jobs_than_are_granted(make: MakeRig) -> None:
         happen(rig, {9: MINE}, b.create(fid=9, name=b"f9", time_ns=rig.now_ns))
         assert started(rig) == 0
     assert [run.rule for run in rig.runs() if run.state == SENT and run.handle] == ["alice/one"] * 2
+
+
+class _Asked:
+    """A transaction that counts how often each of its methods is called."""
+
+    def __init__(self, transaction: Any) -> None:
+        self._transaction = transaction
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self._transaction, name)
+
+
+def test_jobs_are_counted_once_for_each_user(make: MakeRig) -> None:
+    """However many users' rules wait for a job to end, one write asks once whose jobs go on, and how many."""
+    text = "".join(JOB.format(name=f"job{number}") for number in range(4))
+    may = replace(MAY_SUBMIT, allowance=replace(MAY_SUBMIT.allowance, rules=4))
+    rig = make(own_rules_of(text, may), own_rules_of(text, replace(may, name="bob", uid=1001)))
+    happen(rig, {1: MINE, 2: HIS}, b.create(fid=1, name=b"a"), b.create(fid=2, name=b"b"))
+    assert sum(started(rig) for _ in range(5)) == 2 * 2
+    assert rig.states() == {"sent": 4, "waiting": 4}
+    with rig.writer.transaction() as transaction:
+        asked: Any = _Asked(transaction)
+        rig.dispatcher._actions.runs.hand_out(Turn(asked, Counter(), rig.now_ns), courier=True)
+    assert asked.calls["rules_with_runs"] == len(["waiting", "sent"])
+    assert asked.calls["count_runs"] == 4
+    assert asked.calls["find_runs"] == 0
 
 
 def test_a_job_is_submitted_when_another_one_has_ended(make: MakeRig) -> None:
