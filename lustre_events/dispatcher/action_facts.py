@@ -20,7 +20,9 @@ COUNT_NS = 5 * SECOND_NS
 MOST_COUNTED = 10_000
 """The most runs that are counted per state; each rule that has any has at least one."""
 MOST_TOLD = 100_000
-"""The same, for who asks."""
+"""The most runs that are counted per state and rule, for who asks about rules."""
+TOLD_NS = 2 * SECOND_NS
+"""How long a count is told again: asking more often costs nothing."""
 LOOK_NS = SECOND_NS
 SILENT_NS = 15 * SECOND_NS
 """A running courier takes what there is well within this time: it sends in other threads."""
@@ -28,7 +30,7 @@ SILENT_NS = 15 * SECOND_NS
 
 Counts = Mapping[str, Mapping[str, int]]
 """Runs by rule and state."""
-CountRuns = Callable[[Collection[str], int], Counts]
+CountRuns = Callable[[Collection[str], int, Collection[str] | None], Counts]
 """As `IndexWriter.count_runs`."""
 
 
@@ -60,24 +62,32 @@ class CourierWatch:
 
 
 class ActionFacts:
-    """Counts runs at intervals, and reports on actions as JSON. `told` is for who asks: see `look`."""
+    """Counts runs at intervals, and for who asks; reports on actions as JSON."""
 
     def __init__(self, count: CountRuns) -> None:
         self._count = count
         self._counted_ns = 0
         self._looked_ns = 0
         self._runs: Counts = {}
-        self.told: Counts = {}
+        self._told: dict[str, tuple[int, Mapping[str, int]]] = {}
         self._oldest_ns = 0
         self._holds: list[Hold] = []
 
-    def look(self, now_ns: int, *, asked: bool) -> None:
-        """Count runs, if it is time, and for somebody who asks now. Raises IndexUnavailable."""
-        if asked:
-            self.told = self._count(COUNTED, MOST_TOLD)
+    def look(self, now_ns: int, asked: Collection[str]) -> None:
+        """Count runs, if it is time, and those of the rules about which somebody asks. Raises IndexUnavailable."""
+        self._told = {name: known for name, known in self._told.items() if 0 <= now_ns - known[0] < TOLD_NS}
+        stale = sorted(set(asked) - self._told.keys())
+        if stale:
+            found = self._count(COUNTED, MOST_TOLD, stale)
+            self._told |= {name: (now_ns, found.get(name, {})) for name in stale}
         if not 0 <= now_ns - self._counted_ns < COUNT_NS:
             self._counted_ns = now_ns
-            self._runs = self._count(COUNTED, MOST_COUNTED)
+            self._runs = self._count(COUNTED, MOST_COUNTED, None)
+
+    def told(self, rule: str) -> dict[str, int]:
+        """Return how many runs a rule has in each state, for who asks."""
+        known = self._told.get(rule, (0, {}))[1]
+        return {state: known.get(state, 0) for state in COUNTED}
 
     def see(self, turn: Turn) -> None:
         """Look at what is due and what is held, if it is time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from lustre_events.dispatcher.action_runs import ActionRuns
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.due_times import DueTimes
-from lustre_events.dispatcher.hold_requests import TELLING, HoldRequests
+from lustre_events.dispatcher.hold_requests import HoldRequests
 from lustre_events.dispatcher.outcomes import Follow, ResultOutcome
 from lustre_events.dispatcher.run_requests import RunRequests
 from lustre_events.dispatcher.run_settling import ReadIndex, RunSettling
@@ -27,6 +27,7 @@ from lustre_events.domain.action_run import OPEN
 from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import Rules
+from lustre_events.jobs.requests import Request
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Actions:
         self._run_requests = RunRequests(self.runs)
         self._due_times = DueTimes(self.runs)
         self._facts = ActionFacts(count)
+        self._hold_requests = HoldRequests(self.runs, self.triggers, self._facts)
         self._watch = CourierWatch()
         self._rules = ActionRules()
         self._new = True
@@ -72,17 +74,17 @@ class Actions:
         self.triggers.documents(turn, outcomes)
         others(turn, outcomes)
 
-    def read(self, counters: Mapping[str, int], now_ns: int, asked: Collection[str]) -> None:
+    def read(self, counters: Mapping[str, int], now_ns: int, asked: Iterable[Request]) -> None:
         """Read the courier's answers, as far as they are not committed, and ask the queries of rules.
 
-        `counters` are those that are committed, `asked` the names of requests that this step answers.
+        `counters` are those that are committed, `asked` the requests that this step answers.
 
         Raises StreamUnavailable, IndexUnavailable.
         """
         if not self._any and not self._rules:
             return
         self.sweeper.look(counters)
-        self._facts.look(now_ns, asked=not TELLING.isdisjoint(asked))
+        self._facts.look(now_ns, self._hold_requests.asked(asked))
         # A floor that is ahead was set while the clock was: the rule would fire for nothing until then.
         self._new |= any(since_ns > now_ns for since_ns in self.triggers.floor_ns.values())
         self._viewers.refresh(now_ns)
@@ -160,7 +162,7 @@ class Actions:
         """Return what carries requests out, by their names."""
         return {
             **self._run_requests.handlers(), "retry_runs": self._retry,
-            **HoldRequests(self.runs, self.triggers, self._facts).handlers(),
+            **self._hold_requests.handlers(),
             **Backfill(self.runs, self.settling).handlers(),
         }  # fmt: skip
 

@@ -6,13 +6,14 @@ The site's people may ask it of all. A user is told of rules of that user's own,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from lustre_events.config.nearest import nearest
-from lustre_events.dispatcher.action_facts import COUNTED, ActionFacts
+from lustre_events.dispatcher.action_facts import ActionFacts
 from lustre_events.dispatcher.action_runs import ActionRuns
 from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.run_requests import LISTED
@@ -21,10 +22,8 @@ from lustre_events.domain.action_run import BY_BURST, BY_ENDPOINT, BY_QUERY, DEA
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.errors import ConfigError
-from lustre_events.jobs.requests import arguments_as
+from lustre_events.jobs.requests import Request, arguments_as
 
-TELLING = frozenset({"actions", "own_rules"})
-"""Those that tell how many runs there are."""
 SLOW_NS = 300 * SECOND_NS
 """How long before a user's query that took too long is run again, since it stops all other work meanwhile."""
 
@@ -69,9 +68,23 @@ class HoldRequests:
             "own_rules": self._tell_own, "release_own_rule": self._release_own,
         }  # fmt: skip
 
+    def asked(self, requests: Iterable[Request]) -> set[str]:
+        """Return the rules of which requests ask how many runs there are."""
+        found: set[str] = set()
+        for request in requests:
+            if request.action == "actions":
+                found |= {rule.name for rule in self._listed()}
+            elif request.action == "own_rules":
+                with contextlib.suppress(ConfigError):  # then the answer says what is wrong
+                    own = self._own(arguments_as(_User, request.arguments))
+                    found |= {rule.name for rule in own[:LISTED]}
+        return found
+
+    def _listed(self) -> list[ActionRule]:
+        return [*self._runs.rules.by_name.values()][:LISTED]
+
     def _tell(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         held = turn.transaction.holds()
-        known = [*self._runs.rules.by_name.values()][:LISTED]
         endpoints = [
             {
                 "endpoint": name, "kind": each.kind, "where": each.where, "held": _why(held, "endpoint", name),
@@ -79,7 +92,10 @@ class HoldRequests:
             }
             for name, each in sorted(self._runs.endpoints.items())
         ]  # fmt: skip
-        return {"rules": [self._rule(turn, rule, held, own=False) for rule in known], "endpoints": endpoints}
+        return {
+            "rules": [self._rule(turn, rule, held, own=False) for rule in self._listed()],
+            "endpoints": endpoints,
+        }
 
     def _tell_own(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
         held, own = turn.transaction.holds(), self._own(arguments_as(_User, arguments))
@@ -87,8 +103,7 @@ class HoldRequests:
 
     def _rule(self, turn: Turn, rule: ActionRule, held: Sequence[Hold], *, own: bool) -> dict[str, Any]:
         hold = _hold_of(held, "rule", rule.name)
-        told = self._facts.told.get(rule.name, {})
-        counts = {state: told.get(state, 0) for state in COUNTED}
+        counts = self._facts.told(rule.name)
         figures = self._runs.figures
         failed = [state for state in (DEAD, HELD) if counts[state]]
         if failed and not figures.knows_error(rule.name):

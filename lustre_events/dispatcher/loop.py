@@ -264,7 +264,7 @@ class Dispatcher:
         entries = self._incoming.results()
         self._unrecorded.lost = has_listing(entries) and self._incoming.lost()
         asked = self._requests.read()
-        self._actions.read(self._counters, self._clock(), {request.action for request in asked})
+        self._actions.read(self._counters, self._clock(), asked)
         waiting = self._jobs.waiting(self._installed.queues)
         now_ns = self._clock()
         self._installed.follow(now_ns)

@@ -440,10 +440,13 @@ class IndexWriter(Protocol):
     def counters(self) -> dict[str, int]:
         """Return the sums of all counts so far."""
 
-    def count_runs(self, states: Collection[str], most: int) -> dict[str, dict[str, int]]:
+    def count_runs(
+        self, states: Collection[str], most: int, rules: Collection[str] | None = None
+    ) -> dict[str, dict[str, int]]:
         """Return how many runs of actions are committed, by rule and state; no lock is held meanwhile.
 
-        Of each state about `most` are counted; a rule that has any in a state has at least one there.
+        Of all rules about `most` are counted in each state, and of a rule that has any at least one; of `rules`,
+        if they are named, `most` of each.
         """
 
     def close(self) -> None:

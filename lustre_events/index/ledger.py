@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import ClassVar
 
 from lustre_events.domain.action_run import STATES, Run, RunsWanted
@@ -21,18 +21,22 @@ class FindsRuns(ABC):
         found.sort(key=lambda run: run.made_ns, reverse=True)
         return found[:limit]
 
-    def counts(self, states: Iterable[str], most: int) -> dict[str, dict[str, int]]:
-        """Return how many runs there are by rule and state; of each state about `most` are counted.
+    def counts(
+        self, states: Iterable[str], most: int, rules: Collection[str] | None = None
+    ) -> dict[str, dict[str, int]]:
+        """Return how many runs there are by rule and state.
 
-        A rule that has any in a state has at least one there.
+        Of all rules about `most` are counted in each state, and of a rule that has any at least one; of `rules`,
+        if they are named, `most` of each.
         """
         found: dict[str, dict[str, int]] = {}
         for state in states:
             left = most
-            for rule in self.rules_with_runs(state):
+            for rule in self.rules_with_runs(state) if rules is None else rules:
                 count = self.count_runs(state, rule, max(left, 1))
-                found.setdefault(rule, {})[state] = count
-                left -= count
+                if count:
+                    found.setdefault(rule, {})[state] = count
+                left -= count if rules is None else 0
         return found
 
     def _found(self, wanted: RunsWanted, limit: int) -> list[Run]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 import pytest
@@ -17,6 +17,7 @@ from lustre_events.actions.figures import RuleFigures
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, OUTCOMES, REFUSED, STARTED, UNTRIED, Attempt
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.cli.actions import rule_line
+from lustre_events.dispatcher.action_facts import ActionFacts
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.domain.action_run import ENDS, OPEN, Hold, Run, key_of
@@ -333,6 +334,32 @@ def test_counting_runs_takes_no_lock(rig: ActionRig, index_place: IndexPlace) ->
         assert other.count_runs(("sent", "dead"), 2) == {"tell": {"sent": 2}}
     (rule,) = rig.ask("actions")["rules"]
     assert rule["runs"] == {"settling": 0, "waiting": 0, "sent": 3, "held": 0, "dead": 0}
+
+
+def test_runs_are_counted_of_the_rules_that_are_asked_for(make: MakeRig) -> None:
+    """A rule tells its own runs, however many others have, and of rules that nobody asks about none is counted."""
+    rig = make(rules="".join(RULE.format(more="").replace('"tell"', f'"{name}"') for name in "abc"))
+    rig.tell(*files(2))
+    assert rig.writer.count_runs(("sent",), 1, ["b", "c"]) == {"b": {"sent": 1}, "c": {"sent": 1}}
+    assert rig.writer.count_runs(("sent",), 9, ["c", "none"]) == {"c": {"sent": 2}}
+
+
+def test_a_count_is_told_again_for_two_seconds() -> None:
+    """Who asks about rules costs a count of these alone, and none within two seconds, whatever the clock does."""
+    counted: list[list[str]] = []
+
+    def count(states: Collection[str], most: int, rules: Collection[str] | None) -> dict[str, dict[str, int]]:
+        if rules is not None:
+            counted.append([*rules])
+        return {name: {"dead": len(counted)} for name in rules or ()}
+
+    facts = ActionFacts(count)
+    told = []
+    for second, asked in ((10, ["a", "b"]), (11, ["b"]), (11, []), (11.9, ["b", "c"]), (12, ["b"]), (5, ["b"])):
+        facts.look(int(second * SECOND_NS), asked)
+        told.append(facts.told("b")["dead"])
+    assert counted == [["a", "b"], ["c"], ["b"], ["b"]]
+    assert told == [1, 1, 1, 1, 3, 4]
 
 
 def test_metrics_name_few_rules() -> None:

@@ -124,12 +124,14 @@ class PostgresqlWriter:
             rows = database.connection.execute("SELECT name, value FROM counter").fetchall()
         return {row[0]: row[1] for row in rows}
 
-    def count_runs(self, states: Collection[str], most: int) -> dict[str, dict[str, int]]:
-        """Return how many runs of actions are committed, by rule and state; of each state about `most`."""
+    def count_runs(
+        self, states: Collection[str], most: int, rules: Collection[str] | None = None
+    ) -> dict[str, dict[str, int]]:
+        """Return how many runs of actions are committed, by rule and state; see `interface.IndexWriter`."""
         database = self._open()
         with database.errors():
             look = PostgresqlTransaction(database.connection, database.name, self._keys, self._remembered)
-            return look.counts(states, most)
+            return look.counts(states, most, rules)
 
     def close(self) -> None:
         """Close; closing twice is fine."""

@@ -143,11 +143,13 @@ class SQLiteWriter:
         with sqlite_errors(self._path):
             return dict(self._connection.execute("SELECT name, value FROM counter").fetchall())
 
-    def count_runs(self, states: Collection[str], most: int) -> dict[str, dict[str, int]]:
-        """Return how many runs of actions are committed, by rule and state; of each state about `most`."""
+    def count_runs(
+        self, states: Collection[str], most: int, rules: Collection[str] | None = None
+    ) -> dict[str, dict[str, int]]:
+        """Return how many runs of actions are committed, by rule and state; see `interface.IndexWriter`."""
         with sqlite_errors(self._path):
             look = SQLiteTransaction(self._connection, self._path, self._keys, self._remembered)
-            return look.counts(states, most)
+            return look.counts(states, most, rules)
 
     def close(self) -> None:
         """Close; closing twice is fine."""
