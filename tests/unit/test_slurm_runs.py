@@ -125,7 +125,7 @@ def test_a_job_that_ended_in_vain_is_followed_by_one_of_another_name(make: MakeR
 
 
 def test_another_script_has_a_job_of_another_name_and_a_day_of_its_own(make: MakeRig) -> None:
-    """A rule's edit never releases the job that may wait for its former script; what failed before counts no more."""
+    """A rule's edit never releases the job that may wait for its former script; earlier failures count no more."""
     rig = make()
     rig.tell(b.create(1))
     rig.reply(rig.take(), "again", error="sbatch did not end")
