@@ -226,6 +226,15 @@ class ActionRuns:
         self.guards.sent(batch[0].rule, endpoint.name, user_of(batch[0].rule), len(batch), turn.now_ns)
         turn.counters["deliveries"] += 1
 
+    def lease_ends_ns(self, run: Run, now_ns: int) -> int:
+        """Return when the lease of a run that is out ends at the latest; 0: nothing is known of one."""
+        out, endpoint = self._out.get(run.attempt), self.endpoints.get(run.endpoint)
+        if run.state != SENT:
+            return 0
+        if out is not None and out.since_ns <= now_ns:  # perhaps its endpoint had more time then
+            return out.until_ns
+        return now_ns + _lease_ns(endpoint.timeout_seconds) if endpoint is not None else 0
+
     def _forget_ended(self, now_ns: int) -> None:
         # What went out later than now did so before the clock was set back: nobody knows how long ago.
         self._out = {attempt: out for attempt, out in self._out.items() if out.since_ns <= now_ns < out.until_ns}
@@ -238,10 +247,13 @@ class ActionRuns:
         before: list[Run] = []
         after: list[Run] = []
         wrong: dict[tuple[str, str], str] = {}
+        stale: set[str] = set()
         for answer in answers:
             run = runs.get(answer.run)
             if run is None or run.state != SENT or run.attempt != answer.attempt or not _may_say(run, answer):
                 turn.counters["answers_dropped"] += 1
+                if run is None or run.state != SENT or run.attempt != answer.attempt:
+                    stale.add(answer.attempt)
                 continue
             out = self._out.pop(answer.attempt, None)
             if out is not None:
@@ -256,6 +268,8 @@ class ActionRuns:
             before.append(run)
             after.append(ledger.taken(run, answer.of_attempt, turn.now_ns))
             runs[run.id] = after[-1]
+        for attempt in stale:  # whoever had it has ended: it takes no room at its endpoint any more
+            self._out.pop(attempt, None)
         self.figures.note(after, turn.now_ns)
         after = self.newest_only(turn, after)
         put_runs(turn, before, after)

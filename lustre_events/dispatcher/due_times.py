@@ -15,7 +15,7 @@ from lustre_events.domain.pending import SECOND_NS
 
 LOOK_NS = 60 * SECOND_NS
 LATEST_NS = ledger.LONGEST_WAIT_NS + 24 * 3_600 * SECOND_NS
-"""No run that has settled is due later than this: a lease is shorter, too."""
+"""No run that has settled is due later than this, but by the lease of its own endpoint."""
 
 
 class DueTimes:
@@ -40,7 +40,13 @@ class DueTimes:
         (last,) = turn.transaction.find_runs(wanted, 1) or (None,)  # the one that is due last
         if last is None or last.due_ns <= latest_ns:
             return
-        late = [run for run in turn.transaction.find_runs(wanted, AT_ONCE) if run.due_ns > latest_ns]
+        late = [
+            run
+            for run in turn.transaction.find_runs(wanted, AT_ONCE)
+            if run.due_ns > max(latest_ns, self._runs.lease_ends_ns(run, turn.now_ns))
+        ]
+        if not late:
+            return
         put_runs(turn, late, [ledger.later(run, turn.now_ns) for run in late])
         self._looked_ns = 0  # there may be more
 

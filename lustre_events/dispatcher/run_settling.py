@@ -214,13 +214,13 @@ class RunSettling:
         paths = seen_by_all(sights, run.fid, known.paths.get(run.fid, ()))
         in_doubt = not paths and any(sight.in_doubt for sight in sights)
         if (generation < row.generation or in_doubt) and is_patient(turn, run):
-            return ledger.later(run, turn.now_ns + _pause_of(turn, run))
+            return ledger.later(run, turn.now_ns + pause_of(turn, run))
         return self._present(turn, rule, run, known, _seen(paths, row, facts))
 
     def _gone(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
         """Evaluate the rule for a run whose object is gone; return the run afterwards. None: it is forgotten."""
         if run.hold and run.fid in known.rows:  # a listing lacks its name, but the object may have another name
-            return None if known.paths.get(run.fid) else ledger.later(run, turn.now_ns + _pause_of(turn, run))
+            return None if known.paths.get(run.fid) else ledger.later(run, turn.now_ns + pause_of(turn, run))
         return self._made(turn, rule, run, seen, {})
 
     def _not_yet(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
@@ -281,7 +281,7 @@ class RunSettling:
         matches = self._matches.pop((run.id, run.merged), None)
         if waits or matches is None:
             self._questions.setdefault(rule.name, {})[run.id, run.merged] = run.fid
-            pause_ns = _pause_of(turn, run) if run.hold else PENDING_WAIT_NS
+            pause_ns = pause_of(turn, run) if run.hold else PENDING_WAIT_NS
             return ledger.later(run, turn.now_ns + (pause_ns if waits else 0))
         return run if matches else None
 
@@ -359,12 +359,13 @@ def _with_key(run: Run, key: str, rule: ActionRule) -> Run:
     return replace(run, key=key, digest=rule.digest, endpoint=rule.endpoint, action=rule.action)
 
 
-def _pause_of(turn: Turn, run: Run) -> int:
+def pause_of(turn: Turn, run: Run) -> int:
     """Return how long (ns) a run waits until it is looked at again: a quarter of its age, or FACTS_WAIT_NS if more.
 
-    So runs that have waited long cost little: a hundred thousand of them may wait for a slow worker.
+    So runs that have waited long cost little: a hundred thousand of them may wait for a slow worker. It is never
+    longer than other waits, by which due_times.py knows what a wrong clock has said.
     """
-    return max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4)
+    return min(max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4), ledger.LONGEST_WAIT_NS)
 
 
 def _unchanged(before: Seen | None, seen: Seen) -> bool:

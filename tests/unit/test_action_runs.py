@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
@@ -19,7 +22,8 @@ from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.cli.actions import rule_line
 from lustre_events.dispatcher.action_facts import ActionFacts
 from lustre_events.dispatcher.action_sweep import RunSweeper
-from lustre_events.dispatcher.run_settling import ReadIndex
+from lustre_events.dispatcher.run_settling import ReadIndex, pause_of
+from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import ENDS, OPEN, Hold, Run, key_of
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.pending import SECOND_NS
@@ -323,6 +327,42 @@ def test_a_clock_that_is_set_back_stops_nothing(make: MakeRig, hours: int) -> No
     states = [run.state for run in rig.runs() if run.rule == "tell"]
     assert states == ["done"] * 9
     assert [run.state for run in rig.runs() if run.rule == "new"] == ["done"]
+
+
+LONG_COPY = """
+[[rule]]
+name = "ship"
+action = "transfer"
+endpoint = "archive"
+"""
+
+
+def test_a_copy_with_a_long_lease_is_out_once(make: MakeRig) -> None:
+    """A run whose endpoint has a day for an attempt stays out until its lease ends, and no second copy begins."""
+    rig = make(rules=LONG_COPY)
+    slow = replace(rig.endpoints["transfer:archive"], timeout_seconds=24 * HOUR)
+    rig.dispatcher._actions.follow(rules_of(LONG_COPY), {**rig.endpoints, "transfer:archive": slow})
+    rig.tell(*files(1))
+    deliveries = rig.take()
+    for _ in range(3):
+        pass_and_settle(rig, 61)
+    assert (rig.states(), rig.take()) == ({"sent": 1}, [])
+    rig.dispatcher._actions.follow(rules_of(LONG_COPY), rig.endpoints)  # edited, to less
+    pass_and_settle(rig, 61)
+    assert (rig.states(), rig.take()) == ({"sent": 1}, [])
+    rig.reply(deliveries)
+    assert rig.states() == {"done": 1}
+
+
+def test_an_answer_that_is_dropped_frees_its_room_at_the_endpoint(rig: ActionRig) -> None:
+    """Whoever answers has ended, even if nobody waits for that answer: others go out instead."""
+    rig.tell(*files(9))
+    out = rig.take()
+    assert len(out) == 8
+    with rig.writer.transaction() as transaction:
+        transaction.put_runs(msgspec.structs.replace(run, attempt="x") for run in rig.runs() if run.state == "sent")
+    rig.reply(out)
+    assert len(rig.take()) == 1
 
 
 def test_counting_runs_takes_no_lock(rig: ActionRig, index_place: IndexPlace) -> None:
@@ -697,3 +737,11 @@ def test_a_backfill_acts_once_more_and_a_rehearsal_writes_nothing(make: MakeRig)
     assert json.loads(event.body)["data"]["path"] == "/f1"
     with pytest.raises(ConfigError, match="did you mean tell"):
         rig.ask("backfill", rule="tel", fids=[fid], once="t")
+
+
+@examples(50)
+@given(st.integers(0, 366 * 24 * HOUR))
+def test_no_pause_is_longer_than_other_waits(age: int) -> None:
+    """However old a run is, it is looked at again within hours: what is due later comes from a wrong clock."""
+    turn = cast("Turn", SimpleNamespace(now_ns=age * SECOND_NS))
+    assert 0 < pause_of(turn, RUN) <= 24 * HOUR * SECOND_NS
