@@ -31,7 +31,7 @@ from lustre_events.dispatcher.user_jobs import UserJobs
 from lustre_events.dispatcher.viewers import UserView, Viewers
 from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Run
 from lustre_events.domain.pending import SECOND_NS
-from lustre_events.domain.rules import batch_scripts, containers
+from lustre_events.domain.rules import batch_scripts, containers, transfers
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules, user_of
 from lustre_events.domain.rules.containers import action_of
 from lustre_events.domain.rules.endpoints import Endpoint
@@ -123,7 +123,7 @@ class ActionRuns:
             if run.state == WAITING and run.due_ns <= turn.now_ns:
                 ready[run.endpoint].append(run)
         for name, mine in ready.items():
-            batches = list(_batches(mine, rule.batch))[: self._deliveries_left(self.endpoints[name], rule)]
+            batches = list(_batches(mine, rule))[: self._deliveries_left(self.endpoints[name], rule)]
             for batch in batches:
                 self._send(turn, self.endpoints[name], batch)
 
@@ -373,8 +373,15 @@ def _judged(rule: str, endpoint: str) -> str:
     return rule if user_of(rule) else endpoint
 
 
-def _batches(runs: Sequence[Run], most: int) -> Iterator[list[Run]]:
-    """Yield runs that are sent together; what was refused in a batch goes alone."""
-    together = [run for run in runs if not run.alone]
-    yield from (together[start : start + most] for start in range(0, len(together), most))
-    yield from ([run] for run in runs if run.alone)
+def _batches(runs: Sequence[Run], rule: ActionRule) -> Iterator[list[Run]]:
+    """Yield runs that are sent together; what was refused in a batch goes alone.
+
+    So does a copy that was made for a rule before it was edited: that may be one of many files, which has the whole
+    time of an attempt for itself.
+    """
+    alone = {
+        run.id for run in runs if run.alone or (transfers.target_of(run.endpoint) and run.digest != rule.digest)
+    }
+    together = [run for run in runs if run.id not in alone]
+    yield from (together[start : start + rule.batch] for start in range(0, len(together), rule.batch))
+    yield from ([run] for run in runs if run.id in alone)

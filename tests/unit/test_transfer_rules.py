@@ -28,6 +28,11 @@ def endpoint(more: str, url: str = "rsync://a.example.org/in") -> str:
     return f'[endpoint.archive]\nkind = "transfer"\nurl = "{url}"\n{more}'
 
 
+COMPLETE = 'on = "directory"\ndirectories = ["/runs/*"]\ncomplete = { marker = "*.done" }\n'
+MAKE = '[[rule]]\nname = "make"\naction = "calibrate"\noutputs = "../out"\n'
+REDUCE = f'[[rule]]\nname = "reduce"\naction = "slurm"\nwith = {{ script = "reduce.sh" }}\n{COMPLETE}'
+
+
 @pytest.fixture
 def rig(index_place: IndexPlace) -> Iterator[ActionRig]:
     found = action_rig(index_place, rule("batch = 10\n", 'strip = "/proj/"'))
@@ -71,6 +76,12 @@ def test_a_user_copies_own_files_to_what_the_site_grants() -> None:
         (rule(given='strip = "/a/../b"'), "with . or .. in it"),
         (rule(given='stripe = "/a"'), "did you mean strip"),
         (rule(given='files = "{path}"'), "made"),
+        (rule(f"batch = 2\n{COMPLETE}"), "batch is for rules that copy one file each"),
+        (
+            MAKE + rule('after = "make"\nbatch = 2\n', 'files = "{outputs}"'),
+            "batch is for rules that copy one file",
+        ),
+        (REDUCE + rule('after = "reduce"\nbatch = 2\n'), "batch is for rules that copy one file each"),
         (rule(given='files = "{outputs}"'), "only a rule that says `after` knows"),
     ],
 )
@@ -78,10 +89,6 @@ def test_a_wrong_rule_of_transfer(text: str, words: str) -> None:
     """What a rule of transfer cannot say is refused in one sentence."""
     with pytest.raises(ConfigError, match=words):
         rules_of(text)
-
-
-COMPLETE = 'on = "directory"\ndirectories = ["/runs/*"]\ncomplete = { marker = "*.done" }\n'
-MAKE = '[[rule]]\nname = "make"\naction = "calibrate"\noutputs = "../out"\n'
 
 
 def test_what_a_container_has_made_is_copied(index_place: IndexPlace) -> None:
@@ -98,10 +105,23 @@ def test_what_a_container_has_made_is_copied(index_place: IndexPlace) -> None:
     rig.close()
 
 
+def test_copies_that_a_rule_made_before_it_was_edited_go_alone(index_place: IndexPlace) -> None:
+    """What was tried for a rule that copied many files, and is tried again, never shares the time of an attempt."""
+    rig = action_rig(index_place, MAKE + rule('after = "make"\n', 'files = "{outputs}"'))
+    rig.tell(b.create(1, name=b"a.h5"), b.create(2, name=b"b.h5"))
+    rig.reply(rig.take(), outputs=(b"out/x", b"out/y"), made=2)
+    out = rig.take()
+    rig.dispatcher._actions.follow(rules_of(MAKE + rule('after = "make"\nbatch = 10\n')), rig.endpoints)
+    rig.reply(out, AGAIN)
+    rig.pass_seconds(30)
+    rig.settle()
+    assert [len(each.events) for each in rig.take()] == [1, 1]
+    rig.close()
+
+
 def test_a_chain_that_begins_with_a_directory_copies_it() -> None:
     """After a job about a complete directory the directory is copied."""
-    first = f'[[rule]]\nname = "reduce"\naction = "slurm"\nwith = {{ script = "reduce.sh" }}\n{COMPLETE}'
-    found = rules_of(first + rule('after = "reduce"\n')).actions.by_name["ship"]
+    found = rules_of(REDUCE + rule('after = "reduce"\n')).actions.by_name["ship"]
     assert (found.of_directories, found.endpoint) == (True, "transfer:archive")
 
 

@@ -66,6 +66,8 @@ def _linked(origin: str, rule: ActionRule, by_name: Mapping[str, ActionRule]) ->
         raise location.refusal("leads to no rule of a container, and only these make what {outputs} names")
     if DIRECTORY not in first.on:
         return replace(rule, types=first.types)
+    if rule.action == transfers.KIND:
+        transfers.check_alone(Location(origin, location.section), rule.batch)
     for each in rule.conditions:
         if each.key in FILES_ONLY:
             raise (

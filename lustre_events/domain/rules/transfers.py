@@ -110,6 +110,17 @@ def check(location: Location, table: Mapping[str, Any], on: frozenset[str]) -> N
         raise location.at("types").refusal(
             f"has more than f; a transfer copies files, or all below a directory with on = {DIRECTORY!r}"
         )
+    given = table.get("with")
+    if DIRECTORY in on or (isinstance(given, dict) and "files" in given):
+        check_alone(location, table.get("batch", 1))
+
+
+def check_alone(location: Location, batch: int) -> None:
+    """Refuse that runs go out together each of which copies many files. Raises `location.error`."""
+    if batch > 1:
+        raise location.at("batch").refusal(
+            "is for rules that copy one file each, and a run of this rule copies many files; remove it"
+        )
 
 
 def check_granted(location: Location, settings: Mapping[str, Any]) -> None:
