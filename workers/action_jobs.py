@@ -144,6 +144,7 @@ class ActionExecutor:
         answer = Answer(
             event.run, delivery.attempt, attempt.outcome, attempt.status, attempt.error[:500],
             attempt.retry_after_ns, handle=attempt.handle, outputs=attempt.outputs, made=attempt.made,
+            arrived=attempt.arrived,
         )  # fmt: skip
         sealed = self.seal.of(ANSWER).sealed(encode_answers([answer]))
         while True:

@@ -175,7 +175,10 @@ class Transfers:
             return Attempt(REFUSED, error="it is no directory any more")
         tree = listing(found.file.fd, account)
         prefix = name + b"/" if name else b""
-        wanted = [CopyItem(prefix + each.path, partial(self._member, found.file.fd, each)) for each in tree.files]
+        wanted = [
+            CopyItem(prefix + each.path, partial(self._member, found.file.fd, each), each.size)
+            for each in tree.files
+        ]
         closed = [(prefix + path, why) for path, why in tree.closed]
         return many.attempt(wanted, account, ends_ns, closed=closed, others=tree.others)
 

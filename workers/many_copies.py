@@ -28,6 +28,8 @@ from workers.rights import OwnerRefused
 
 PORTION = 500
 """Files of one call: each has a descriptor."""
+PORTION_BYTES = 32 << 30
+"""Of one call; a larger file goes alone. What a call copies counts when it has ended, within the attempt's time."""
 MOST_HALVED = 60
 """Portions that one attempt halves."""
 MOST_TOLD = 3
@@ -46,13 +48,14 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CopyItem:
-    """A file to be copied: the path that it gets, and what opens it (O_PATH).
+    """A file to be copied: the path that it gets, what opens it (O_PATH), and its size as far as it is known.
 
     `opened` raises Unfit, or OSError, which also says that it is not there any more.
     """
 
     name: bytes
     opened: Callable[[], int]
+    size: int = 0
 
 
 @dataclass(slots=True)
@@ -97,7 +100,7 @@ class ManyCopies:
         """
         tally = _Tally(finally_not=list(closed))
         user = None if account is None else Caller(account.uid, account.gid, account.groups)
-        waiting = [files[at : at + self.portion] for at in range(0, len(files), self.portion)][::-1]
+        waiting = list(portions(files, self.portion))[::-1]
         halved = 0
         while waiting and tally.stop is None:
             part = waiting.pop()
@@ -170,6 +173,20 @@ class ManyCopies:
             return Copied(outcome, f"no list of files can be made: {exc.strerror or exc}", of_file=True)
 
 
+def portions(files: Sequence[CopyItem], most: int, most_bytes: int = PORTION_BYTES) -> Iterator[list[CopyItem]]:
+    """Yield files as they are copied together: up to `most`, and to `most_bytes` bytes but for one file alone."""
+    part: list[CopyItem] = []
+    size = 0
+    for each in files:
+        if part and (len(part) >= most or size + each.size > most_bytes):
+            yield part
+            part, size = [], 0
+        part.append(each)
+        size += each.size
+    if part:
+        yield part
+
+
 def shown(name: bytes) -> str:
     """Return a name as text; one that cannot be printed is percent-encoded."""
     text = name.decode(errors="replace")
@@ -186,12 +203,12 @@ def _ended(tally: _Tally, total: int, others: Mapping[str, int]) -> Attempt:
     there = f"{tally.arrived} of {total} files are there"
     failures = [*tally.not_yet, *tally.finally_not]
     if tally.stop is not None:
-        return Attempt(tally.stop.outcome, error=readable(f"{there}; {tally.stop.error}"))
+        return Attempt(tally.stop.outcome, error=readable(f"{there}; {tally.stop.error}"), arrived=tally.arrived)
     if failures:
         outcome = AGAIN if tally.not_yet else REFUSED
         told = "; ".join(f"{shown(name)}: {why}" for name, why in failures[:MOST_TOLD])
         more = f"; and {len(failures) - MOST_TOLD} more" if len(failures) > MOST_TOLD else ""
-        return Attempt(outcome, error=readable(f"{there}; not {told}{more}"))
+        return Attempt(outcome, error=readable(f"{there}; not {told}{more}"), arrived=tally.arrived)
     left_out = [f"{count} {kind}" for kind, count in sorted(others.items())]
     said = f"{there}; {', '.join(left_out)} are not copied" if left_out else ""
     if tally.gone:

@@ -36,11 +36,12 @@ _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """A file of a listing: its path from the directory on, device and inode."""
+    """A file of a listing: its path from the directory on, device and inode, and its size in bytes."""
 
     path: bytes
     device: int
     inode: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def listing(folder: int, account: Account | None, most: int = MOST_FILES) -> Tre
     """
     found = as_owner(account, partial(_listed, folder, most), OwnerRefused)
     return TreeListing(
-        tuple(ListedFile(os.fsencode(path), device, inode) for path, device, inode in found["files"]),
+        tuple(ListedFile(os.fsencode(path), *facts) for path, *facts in found["files"]),
         tuple((os.fsencode(path), why) for path, why in found["closed"]),
         found["others"],
     )
@@ -69,7 +70,7 @@ def listing(folder: int, account: Account | None, most: int = MOST_FILES) -> Tre
 
 def _listed(folder: int, most: int) -> dict[str, Any]:
     """Be the user, and return the listing as JSON has it."""
-    files: list[tuple[str, int, int]] = []
+    files: list[tuple[str, int, int, int]] = []
     closed: list[tuple[str, str]] = []
     others: Counter[str] = Counter()
     waiting, seen = [""], 0
@@ -82,7 +83,7 @@ def _listed(folder: int, most: int) -> dict[str, Any]:
                 elif kind:
                     others[kind] += 1
                 else:
-                    files.append((name, facts.st_dev, facts.st_ino))
+                    files.append((name, facts.st_dev, facts.st_ino, facts.st_size))
                 seen += 1
                 if seen > most:
                     raise OwnerRefused(f"more than {most} files and directories are in it; let rules copy less")

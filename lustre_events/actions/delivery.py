@@ -51,13 +51,14 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     handle: str = ""
     outputs: tuple[bytes, ...] | None = None
     made: int = 0
+    arrived: int = 0
 
     @property
     def of_attempt(self) -> Attempt:
         """What the ledger wants to know of it."""
         return Attempt(
             self.outcome, self.status, self.error, self.retry_after_ns, self.together, self.handle, self.outputs,
-            self.made,
+            self.made, self.arrived,
         )  # fmt: skip
 
 
@@ -99,6 +100,8 @@ def decode_answers(data: bytes) -> list[Answer]:
             )
         if sum(map(len, each.outputs or ())) > MOST_NAMED_BYTES or not 0 <= each.made < 1 << 31:
             raise ConfigError("an answer that names too many outputs; dispatcher and worker may differ in version")
+        if not 0 <= each.arrived < 1 << 31:
+            raise ConfigError("an answer that tells of too many files; dispatcher and worker may differ in version")
         if any(path.startswith(b"/") or b".." in path.split(b"/") for path in each.outputs or ()):
             raise ConfigError("an answer that names an output outside of the file system")
     return found

@@ -55,6 +55,7 @@ class Attempt:
     """How one attempt of one run ended. `together`: with how many other events it was sent.
 
     `handle`: of STARTED: the job, which is looked at again after `retry_after_ns`. `outputs`, `made`: see Run.
+    `arrived`: of many files that a run copies, how many are there now. `error`: with OK a remark.
     """
 
     outcome: str
@@ -65,6 +66,7 @@ class Attempt:
     handle: str = ""
     outputs: tuple[bytes, ...] | None = None
     made: int = 0
+    arrived: int = 0
 
 
 def again(run: Run, newer: Run, settle_ns: int, settle_max_ns: int) -> Run:
@@ -131,7 +133,7 @@ def _tried(run: Run, attempt: Attempt, now_ns: int) -> Run:
     if attempt.outcome == OK:
         if attempt.outputs is not None:
             run = replace(run, outputs=attempt.outputs, made=max(attempt.made, len(attempt.outputs)))
-        return _ended(run, DONE, now_ns, "", attempt.status)
+        return _ended(run, DONE, now_ns, attempt.error, attempt.status)
     if attempt.outcome == GONE:
         return _ended(run, CANCELLED, now_ns, attempt.error, attempt.status)
     if attempt.outcome == REFUSED and not attempt.together:
@@ -159,7 +161,17 @@ def _goes_on(run: Run, attempt: Attempt, now_ns: int, after_ns: int) -> Run:
     )  # fmt: skip
 
 
+def comes_on(run: Run, attempt: Attempt) -> bool:
+    """Whether an attempt of a run that copies many files brought more of them there than any before it."""
+    return attempt.arrived > run.arrived
+
+
 def _retry(run: Run, attempt: Attempt, now_ns: int) -> Run:
+    if comes_on(run, attempt):  # it has not failed, it was not finished: the next attempt goes on
+        return replace(
+            run, state=WAITING, due_ns=now_ns + FIRST_RETRY_NS, failed_ns=0, arrived=attempt.arrived,
+            error=attempt.error[:MOST_ERROR], status=attempt.status,
+        )  # fmt: skip
     failed_ns = run.failed_ns or now_ns
     if now_ns - failed_ns >= RETRIED_NS or (run.handle and run.again + 1 >= MOST_JOBS):
         return _ended(run, DEAD, now_ns, attempt.error, attempt.status)
@@ -217,7 +229,7 @@ def released(run: Run, now_ns: int) -> Run:
     state = WAITING if run.body else SETTLING
     return replace(
         without_job(run), state=state, due_ns=now_ns, ready_ns=now_ns, ended_ns=0, attempts=0, failed_ns=0,
-        error="", status=0, hold="",
+        error="", status=0, hold="", arrived=0,
     )  # fmt: skip
 
 

@@ -258,6 +258,7 @@ class ActionRuns:
             out = self._out.pop(answer.attempt, None)
             if out is not None:
                 worked = answer.outcome not in {ledger.AGAIN, ledger.ENDPOINT}
+                worked |= answer.outcome == ledger.AGAIN and ledger.comes_on(run, answer.of_attempt)
                 self.guards.judged(_judged(run.rule, run.endpoint), worked=worked)
             turn.counters[f"attempts_{answer.outcome}"] += 1
             if answer.outcome == ledger.ENDPOINT:
@@ -320,11 +321,13 @@ class ActionRuns:
 
 
 def _may_say(run: Run, answer: Answer) -> bool:
-    """Whether an answer can be one of who has the run: only jobs go on, and only containers make files.
+    """Whether an answer can be one of who has the run: only jobs go on, containers make files, transfers copy many.
 
     The courier's answers have no seal, and what they named would be arguments of the next rule of a chain.
     """
     if (answer.outcome == ledger.STARTED or answer.handle) and not batch_scripts.script_of(run.endpoint):
+        return False
+    if answer.arrived and not transfers.target_of(run.endpoint):
         return False
     return (answer.outputs is None and not answer.made) or bool(action_of(run.endpoint))
 

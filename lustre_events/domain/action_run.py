@@ -74,7 +74,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         body: what is sent. `place`: a digest of the path under which that was.
         before: what was known before: of what was renamed or removed, or whose content may be the same.
         jobid: who did it, as far as the record says.
-        error, status: of the last attempt.
+        error, status: of the last attempt; of a run that is done `error` is a remark.
         handle: the job that does it outside, in the words of who submitted it; empty: none is known.
         again: how many such jobs before this one ended in vain; with the key it names the job.
         depth: how many runs in a row, each woken by the one before, have led to it.
@@ -84,6 +84,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         because: the trigger with which its chain began; empty: it has no run before it.
         outputs: paths of what a container has made, in this run or the last one before it in its chain, from the
             mount point on; `made`: how many there are, more than are named perhaps. None: nobody has said.
+        arrived: of a run that copies many files: the most of them that were there after an attempt.
     """
 
     id: str
@@ -125,6 +126,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     because: str = ""
     outputs: tuple[bytes, ...] | None = None
     made: int = 0
+    arrived: int = 0
 
     @property
     def began(self) -> str:

@@ -113,6 +113,7 @@ def test_ten_thousand_files_go_on_where_an_attempt_ended(plain: CopySite) -> Non
     plain.work = replace(plain.work, copy=dying)
     first = copied(plain)
     assert (first.outcome, first.error) == (AGAIN, "2500 of 10000 files are there; rsync was ended by SIGKILL")
+    assert first.arrived == 2_500
     assert len(arrived(plain)) == 2_500
     inodes = {each: each.stat().st_ino for each in (plain.tree.parent / "archive").rglob("*") if each.is_file()}
     plain.work = replace(plain.work, copy=transfer_commands.copy)

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lustre_events.actions.kinds.transfer import read
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, Attempt, taken
 from lustre_events.actions.transfer_commands import verdict
+from lustre_events.domain.action_run import Run
 from lustre_events.domain.rules import endpoints
 from lustre_events.domain.rules.file_workers import work_of
 from lustre_events.domain.rules.grants import OWN
@@ -18,6 +21,7 @@ from lustre_events.errors import ConfigError
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ALICE, KNOWN, ActionRig, action_rig, own_rules_of, rules_of
 from tests.support.records import builders as b
+from workers.many_copies import CopyItem, portions
 
 
 def rule(more: str = "", given: str = "") -> str:
@@ -206,3 +210,49 @@ def test_how_a_program_ends_is_that_of_its_run(
     found = verdict(scheme, "rsync", code, said)
     assert (found.outcome, found.of_file and outcome != ENDPOINT) == (outcome, of_file and outcome != ENDPOINT)
     assert outcome == OK or "ended" in found.error
+
+
+def test_a_copy_that_comes_on_has_not_failed(index_place: IndexPlace) -> None:
+    """A directory that needs days is copied on while each attempt brings more files there; the endpoint is well."""
+    rig = action_rig(index_place, MAKE + rule('after = "make"\nexpires_seconds = 864000\n', 'files = "{outputs}"'))
+    rig.tell(b.create(1, name=b"a.h5"))
+    rig.reply(rig.take(), outputs=(b"out/x",), made=1)
+    deliveries = rig.take()
+    for number in range(1, 9):
+        rig.pass_seconds(170)
+        rig.reply(deliveries, AGAIN, error=f"{number} of 9 files are there", arrived=number)
+        assert (rig.dispatcher._actions.runs.guards.tripped_endpoints(), rig.states()["waiting"]) == ([], 1)
+        rig.pass_seconds(30 if number < 8 else 20)
+        rig.settle()
+        deliveries = rig.take()
+    rig.reply(deliveries, OK, error="9 of 9 files are there; 2 links are not copied")
+    assert [run.error for run in rig.runs() if run.rule == "ship"] == [
+        "9 of 9 files are there; 2 links are not copied"
+    ]
+    rig.close()
+
+
+COPY = Run(id="1", key="k", rule="r", digest="d", trigger="after", endpoint="transfer:archive", action="transfer",
+           fid=b.fid_of(1), state="sent", attempts=1)  # fmt: skip
+
+
+def test_only_what_brings_more_files_is_not_a_failure() -> None:
+    """A run has a day from when it stopped to come on: the same files again are none that arrived."""
+    hour = 3_600 * 10**9
+    run = taken(COPY, Attempt(AGAIN, arrived=0), hour)
+    assert run.failed_ns == hour
+    run = taken(run, Attempt(AGAIN, arrived=5), 30 * hour)
+    assert (run.state, run.failed_ns, run.arrived) == ("waiting", 0, 5)
+    run = taken(run, Attempt(AGAIN, arrived=5), 31 * hour)
+    assert (run.state, run.failed_ns, run.arrived) == ("waiting", 31 * hour, 5)
+    assert taken(run, Attempt(AGAIN, arrived=4), 56 * hour).state == "dead"
+
+
+@given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 8), st.integers(1, 60))
+def test_portions_hold_all_files_in_order_and_no_more_than_they_may(sizes: list[int], most: int, size: int) -> None:
+    """Whatever sizes files have, each is in one portion, in order; only a file that is too large alone exceeds it."""
+    files = [CopyItem(b"%d" % number, int, each) for number, each in enumerate(sizes)]
+    found = list(portions(files, most, size))
+    assert [each for part in found for each in part] == files
+    assert all(0 < len(part) <= most for part in found)
+    assert all(len(part) == 1 or sum(each.size for each in part) <= size for part in found)
