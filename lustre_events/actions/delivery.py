@@ -98,10 +98,8 @@ def decode_answers(data: bytes) -> list[Answer]:
             raise ConfigError(
                 f"an answer with the outcome {each.outcome[:40]!r}, which this dispatcher does not know"
             )
-        if sum(map(len, each.outputs or ())) > MOST_NAMED_BYTES or not 0 <= each.made < 1 << 31:
+        if sum(map(len, each.outputs or ())) > MOST_NAMED_BYTES or {each.made >> 31, each.arrived >> 31} != {0}:
             raise ConfigError("an answer that names too many outputs; dispatcher and worker may differ in version")
-        if not 0 <= each.arrived < 1 << 31:
-            raise ConfigError("an answer that tells of too many files; dispatcher and worker may differ in version")
         if any(path.startswith(b"/") or b".." in path.split(b"/") for path in each.outputs or ()):
             raise ConfigError("an answer that names an output outside of the file system")
     return found

@@ -239,6 +239,12 @@ class ActionRuns:
         # What went out later than now did so before the clock was set back: nobody knows how long ago.
         self._out = {attempt: out for attempt, out in self._out.items() if out.since_ns <= now_ns < out.until_ns}
 
+    def _forget_answered(self, runs: Mapping[str, Run], answers: Sequence[Answer]) -> None:
+        """Free the room of deliveries that were answered, also of those for which nobody waits any more."""
+        for answer in answers:
+            if not _is_out(runs.get(answer.run), answer):
+                self._out.pop(answer.attempt, None)
+
     # Back
 
     def take(self, turn: Turn, answers: Sequence[Answer]) -> None:
@@ -247,19 +253,12 @@ class ActionRuns:
         before: list[Run] = []
         after: list[Run] = []
         wrong: dict[tuple[str, str], str] = {}
-        stale: set[str] = set()
         for answer in answers:
             run = runs.get(answer.run)
-            if run is None or run.state != SENT or run.attempt != answer.attempt or not _may_say(run, answer):
+            if run is None or not _is_out(run, answer) or not _may_say(run, answer):
                 turn.counters["answers_dropped"] += 1
-                if run is None or run.state != SENT or run.attempt != answer.attempt:
-                    stale.add(answer.attempt)
                 continue
-            out = self._out.pop(answer.attempt, None)
-            if out is not None:
-                worked = answer.outcome not in {ledger.AGAIN, ledger.ENDPOINT}
-                worked |= answer.outcome == ledger.AGAIN and ledger.comes_on(run, answer.of_attempt)
-                self.guards.judged(_judged(run.rule, run.endpoint), worked=worked)
+            self._judge(run, answer)
             turn.counters[f"attempts_{answer.outcome}"] += 1
             if answer.outcome == ledger.ENDPOINT:
                 # What a user's own rule sends may be the reason: then that rule is held, and nobody else's.
@@ -269,14 +268,21 @@ class ActionRuns:
             before.append(run)
             after.append(ledger.taken(run, answer.of_attempt, turn.now_ns))
             runs[run.id] = after[-1]
-        for attempt in stale:  # whoever had it has ended: it takes no room at its endpoint any more
-            self._out.pop(attempt, None)
+        self._forget_answered(runs, answers)
         self.figures.note(after, turn.now_ns)
         after = self.newest_only(turn, after)
         put_runs(turn, before, after)
         run_chains.follow(turn, self.rules, after)
         for (kind, name), why in wrong.items():
             self.hold(turn, Hold(kind, name, why, turn.now_ns, BY_ENDPOINT))
+
+    def _judge(self, run: Run, answer: Answer) -> None:
+        """Take note of whether an endpoint works, once for each delivery."""
+        if self._out.pop(answer.attempt, None) is None:
+            return
+        comes_on = answer.outcome == ledger.AGAIN and ledger.comes_on(run, answer.of_attempt)
+        worked = comes_on or answer.outcome not in {ledger.AGAIN, ledger.ENDPOINT}
+        self.guards.judged(_judged(run.rule, run.endpoint), worked=worked)
 
     @staticmethod
     def newest_only(turn: Turn, runs: Sequence[Run]) -> list[Run]:
@@ -318,6 +324,11 @@ class ActionRuns:
         log.error("%s %r is held: %s", hold.kind, hold.name, hold.why, extra={"action": "hold"})
         turn.transaction.put_hold(hold)
         turn.counters["holds"] += 1
+
+
+def _is_out(run: Run | None, answer: Answer) -> bool:
+    """Whether a run is out with the attempt that an answer is about."""
+    return run is not None and run.state == SENT and run.attempt == answer.attempt
 
 
 def _may_say(run: Run, answer: Answer) -> bool:

@@ -250,7 +250,7 @@ def test_only_what_brings_more_files_is_not_a_failure() -> None:
 
 @given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 8), st.integers(1, 60))
 def test_portions_hold_all_files_in_order_and_no_more_than_they_may(sizes: list[int], most: int, size: int) -> None:
-    """Whatever sizes files have, each is in one portion, in order; only a file that is too large alone exceeds it."""
+    """Whatever sizes files have, each is in one portion, in order; only a file alone may be too large for it."""
     files = [CopyItem(b"%d" % number, int, each) for number, each in enumerate(sizes)]
     found = list(portions(files, most, size))
     assert [each for part in found for each in part] == files
