@@ -172,6 +172,20 @@ def test_no_search_row_is_ever_left_behind(
 
 
 @both
+def test_no_value_of_a_removed_object_is_left(empty_place: EmptyPlace, backend: str) -> None:
+    """Numbers and times that stand as text go with their object, too, so that their keys can be freed."""
+    with Contents(empty_place(backend)) as index:
+        written = {"n": "5", "t": "2020-01-01", "f": 2.5, "w": "red"}
+        index.document(index.object(1), "x", (1, 1), written)
+        before = index.search_rows()
+        index.remove(1)
+        after = index.search_rows()
+
+    assert {"text_number", "text_time", "number", "word"} <= {name for name, rows in before.items() if rows}
+    assert not any(after.values())
+
+
+@both
 @given(
     puts=st.lists(
         st.tuples(st.integers(0, 2), st.sampled_from("xy"), st.integers(1, 2), documents), min_size=2, max_size=6

@@ -454,6 +454,8 @@ documents AS (DELETE FROM document USING gone WHERE document.object = gone.id RE
 texts AS (DELETE FROM fulltext USING documents WHERE fulltext.document = documents.id),
 numbers AS (DELETE FROM number USING gone WHERE number.object = gone.id),
 words AS (DELETE FROM word USING gone WHERE word.object = gone.id),
-parts AS (DELETE FROM part USING gone WHERE part.object = gone.id)
+parts AS (DELETE FROM part USING gone WHERE part.object = gone.id),
+text_numbers AS (DELETE FROM text_number USING gone WHERE text_number.object = gone.id),
+text_times AS (DELETE FROM text_time USING gone WHERE text_time.object = gone.id)
 SELECT count(*) FROM gone
 """
