@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from lustre_events.errors import QueryError
+from lustre_events.errors import LustreEventsError, QueryError
 from lustre_events.index.search.asking import Asking
 from lustre_events.index.search.hints import Hint, counted
 from lustre_events.index.search.hits import Facet, printable
@@ -53,7 +53,7 @@ def print_hints_of_mistake(index: Asking, query: str, viewer: Viewer | None) -> 
     try:
         yield
     except QueryError:
-        with contextlib.suppress(QueryError):
+        with contextlib.suppress(LustreEventsError):
             print_hints(index.hints(query, visible_to=viewer))
         raise
 

@@ -10,7 +10,7 @@ import flask
 from werkzeug.wrappers import Response
 
 from lustre_events.changelog.fid import FID
-from lustre_events.errors import ConfigError, QueryError
+from lustre_events.errors import ConfigError, LustreEventsError, QueryError
 from lustre_events.index.mount import Mount
 from lustre_events.index.query.slips import field_text
 from lustre_events.index.search.hits import ObjectView, PendingWork, name_text
@@ -57,7 +57,7 @@ def search() -> str | tuple[str, int]:
         with site.search() as index:
             shown |= _found(index, query, sort, asked.get("cursor"))
     except QueryError as exc:
-        with contextlib.suppress(QueryError), site.search() as index:
+        with contextlib.suppress(LustreEventsError), site.search() as index:
             shown["hints"] = index.hints(query, visible_to=viewer)
         return flask.render_template("search.html", **{**shown, "mistake": str(exc)}), 400
     return flask.render_template("search.html", **shown)

@@ -95,8 +95,8 @@ class Doorkeeper:
 
     sockets: dict[int, object]
     clock: Callable[[], float] = time.time
-    _ends: dict[HTTPChannel, float] = field(default_factory=dict)
-    """By when what is on the way must be through, from when a part of it was first seen."""
+    _ends: dict[HTTPChannel, tuple[float, int]] = field(default_factory=dict)
+    """By when what is on the way must be through, and how many bytes that were."""
 
     def watch(self) -> None:
         """Look again and again."""
@@ -109,23 +109,23 @@ class Doorkeeper:
         now = self.clock()
         channels = [each for each in list(self.sockets.values()) if isinstance(each, HTTPChannel)]
         waiting = [each for each in channels if not each.requests]
-        self._ends = {each: self._ends.get(each, now + _patience(each)) for each in waiting if _is_half_way(each)}
+        self._ends = {each: self._end(each, now) for each in waiting if _is_half_way(each)}
         idlest = sorted(waiting, key=lambda each: each.last_activity)[: max(0, len(channels) - MOST_OPEN)]
-        slow = [each for each, ends in self._ends.items() if now > ends]
+        slow = [each for each, (ends, _) in self._ends.items() if now > ends]
         idle = [each for each in waiting if now - each.last_activity > IDLE_SECONDS]
         for channel in (*idlest, *slow, *idle):
             channel.will_close = True
+
+    def _end(self, channel: HTTPChannel, now: float) -> tuple[float, int]:
+        """Return until when a connection may take what is on the way; anew where a longer answer has come."""
+        unsent: int = channel.total_outbufs_len
+        ends, known = self._ends.get(channel, (0.0, -1))
+        return (ends, known) if unsent <= known else (now + SLOW_SECONDS + unsent / SLOW_BYTES, unsent)
 
 
 def _is_half_way(channel: HTTPChannel) -> bool:
     """Whether a part of a request has come, or a part of an answer is not taken yet."""
     return channel.request is not None or channel.total_outbufs_len > 0
-
-
-def _patience(channel: HTTPChannel) -> float:
-    """Return for how many seconds a connection may have something on the way."""
-    unsent: int = channel.total_outbufs_len
-    return SLOW_SECONDS + unsent / SLOW_BYTES
 
 
 class Turns:

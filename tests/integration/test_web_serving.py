@@ -170,6 +170,21 @@ def test_slow_connections_are_closed() -> None:
     assert (fresh.will_close, working.will_close) == (True, False)
 
 
+def test_an_answer_has_time_of_its_own_behind_half_a_request() -> None:
+    """Whoever sends a request in two parts may take as long for its answer as others do."""
+    now = [1000.0]
+    one = channel(1000, request=1)
+    keeper = Doorkeeper({1: one}, lambda: now[0])
+    keeper.look()
+    one.request, one.total_outbufs_len = None, 100 * SLOW_BYTES
+    keeper.look()
+    for seconds, ends in ((SLOW_SECONDS + 1, False), (100, True)):
+        now[0] += seconds
+        one.last_activity, one.total_outbufs_len = now[0], 50 * SLOW_BYTES
+        keeper.look()
+        assert bool(one.will_close) == ends
+
+
 def test_health_is_answered_while_all_threads_work() -> None:
     """With every turn taken others wait, and are told so in the end; /health needs no turn."""
     taken, done = threading.Event(), threading.Event()

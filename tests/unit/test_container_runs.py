@@ -15,6 +15,7 @@ from lustre_events.domain.rules.containers import MOST_DEPTH, STAGING, STAGING_G
 from lustre_events.errors import ConfigError
 from lustre_events.index.opening import open_search
 from lustre_events.index.search.hits import view_json, view_text
+from lustre_events.index.visibility import Viewer
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig, rules_of
 from tests.support.records import builders as b
@@ -100,6 +101,8 @@ def test_a_file_knows_the_run_that_made_it(make: MakeRig, index_place: IndexPlac
         made, other = search.show_many([b.fid_of(3), b.fid_of(1)])
         assert (made.made_by, other.made_by) == (Maker(run.key, "calibrate", 1), None)
         assert f"rule 'calibrate', run {run.key}" in view_text(made)
+        made_for = [search.show(b.fid_of(3), visible_to=Viewer(uid, frozenset())).made_by for uid in (0, 12345)]
+        assert made_for == [made.made_by, None]  # who may not read a file is not told what is done with it
         assert view_json(made)["made_by"] == {"key": run.key, "rule": "calibrate", "generation": 1}
         rig.tell(b.unlink(3, name=b"out.h5"))
         assert search.show(b.fid_of(3)).made_by is None

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import FID
-from lustre_events.errors import QueryError
+from lustre_events.errors import IndexUnavailable, QueryError
+from lustre_events.index.backend import Backend
 from lustre_events.index.query.parser import parse
 from lustre_events.index.search.hits import Hit
+from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite.documents import put_document, put_failure, remove_documents
+from lustre_events.index.visibility import Viewer
 from tests.support.index.paths import Links, links, patterns
 from tests.support.index.queries import (
     NOW,
@@ -193,3 +196,17 @@ def test_any_query_that_parses_can_be_run(text: str, prefix: str) -> None:
         index.close()
 
     assert all(isinstance(hit.fid, FID) and json.dumps(hit.documents) for hit in hits)
+
+
+class NoTime:
+    """An index that answers nothing in the time that there is."""
+
+    def reading(self, viewer: Viewer | None, seconds: float) -> NoReturn:
+        """See `Backend`."""
+        raise IndexUnavailable("interrupted")
+
+
+def test_a_mistake_stays_one_where_there_is_no_time_for_hints() -> None:
+    """A name that this machine does not know is the viewer's mistake, also where the index gives nothing better."""
+    with pytest.raises(QueryError, match="no-such-user"):
+        Search(cast("Backend", NoTime())).hints("owner:no-such-user")

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from lustre_events.changelog.fid import FID
-from lustre_events.errors import ConfigError, QueryError
+from lustre_events.errors import ConfigError, IndexUnavailable, QueryError
 from lustre_events.index.backend import Backend, Counts, Order, Ranked, Reading, Row, Stats, ValueCount
 from lustre_events.index.fields import FIELDS, FieldType
 from lustre_events.index.paths import paths_of
@@ -235,10 +235,12 @@ class Search:
         try:
             parse(query, now_ns=now)
         except QueryError:
-            with know() as known:
-                if found := tuple(of_unknown_owners(known, query)):
-                    return found
-            raise
+            found: list[Hint] = []
+            with contextlib.suppress(IndexUnavailable), know() as known:  # there may be no time for it
+                found += of_unknown_owners(known, query)
+            if not found:
+                raise
+            return tuple(found)
         return why(know, query, fields)
 
     def fields(

@@ -68,7 +68,7 @@ def views_of(
     for document in reading.documents([row.id for row in readable.values()]):
         stored[document.object].append(document)
     pending = _pending(reading, seen if viewer is None else readable)
-    makers = _makers(reading, seen)
+    makers = _makers(reading, seen if viewer is None else readable)
     views, left_out = [], reading.left_out()
     for fid in fids:
         row = rows.get(fid)
