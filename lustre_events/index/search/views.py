@@ -67,8 +67,8 @@ def views_of(
     readable = {fid: row for fid, row in rows.items() if is_readable(row, viewer)}
     for document in reading.documents([row.id for row in readable.values()]):
         stored[document.object].append(document)
-    pending = _pending(reading, seen if viewer is None else readable)
-    makers = _makers(reading, seen if viewer is None else readable)
+    told: Collection[FID] = seen if viewer is None else readable
+    pending, makers = _pending(reading, told), _makers(reading, told)
     views, left_out = [], reading.left_out()
     for fid in fids:
         row = rows.get(fid)
