@@ -17,7 +17,7 @@ import extractor_threads  # noqa: F401 - before numpy
 import fits_preview as previews
 from astropy.io import fits
 from extractor_open import DAMAGED, compression_of, expanding, is_damage
-from fits_common import from_keywords, place_on_sky
+from fits_common import from_keywords, place_on_sky, why_no_place
 
 MAX_UNITS = 200
 MAX_CARDS = 1000  # keywords of one header that are in the document
@@ -329,10 +329,12 @@ def document_of(file: BinaryIO) -> dict[str, Any]:
             reasons.append(str(plain(str(remark.message))))
             break
     units = found.units
-    systems = (one.get("wcs", {}) for one in units.values())
+    systems = [one.get("wcs", {}) for one in units.values()]
     place, system = next(
         ((there, wcs.get("radesys")) for wcs in systems if (there := place_on_sky(wcs))), ({}, None)
     )
+    if not place and (reason := next(filter(None, map(why_no_place, systems)), "")):
+        reasons.append(reason)
     common = facts.common(**from_keywords(found.headers), crs=system, units=units_of(units))
     tree = [{"path": name, "about": about(one)} for name, one in units.items()]
     preview = facts.preview(

@@ -30,6 +30,7 @@ GALAXY = (
     (0.4941094279, -0.4448296300, 0.7469822445),
     (-0.8676661490, -0.1980763734, 0.4559837762),
 )
+EQUINOXES = (1800, 2100)  # the years of catalogues; others are errors
 OBLIQUITY = math.radians(23.4392911)
 
 
@@ -99,17 +100,50 @@ def equatorial(system: str, longitude: float, latitude: float) -> tuple[float, f
     return round(math.degrees(math.atan2(y, x)) % 360, 7), round(math.degrees(math.asin(max(-1.0, min(1.0, z)))), 7)
 
 
+def equinox_of(wcs: Mapping[str, Any]) -> float | None:
+    """Return the year of the equinox; None where none is said.
+
+    Raises:
+        ValueError: it is not a year between 1800 and 2100.
+    """
+    if "equinox" not in wcs:
+        return None
+    said = str(wcs["equinox"]).strip()
+    try:
+        year = float(said.upper().lstrip("JB"))
+    except ValueError:
+        year = math.nan
+    if not EQUINOXES[0] <= year <= EQUINOXES[1]:
+        raise ValueError(
+            f"its place on the sky is left out: the equinox {facts.text(said, 80)} is not a year from 1800 to 2100"
+        )
+    return year
+
+
+def why_no_place(wcs: Mapping[str, Any]) -> str:
+    """Return why a header with coordinates has no place, where its equinox is to blame; else nothing."""
+    try:
+        equinox_of(wcs)
+    except ValueError as exc:
+        without = {key: value for key, value in wcs.items() if key != "equinox"}
+        return str(exc) if place_on_sky(without) and not place_on_sky(wcs) else ""
+    return ""
+
+
 def of_equinox(wcs: Mapping[str, Any], longitude: float, latitude: float) -> tuple[float, float] | None:
     """Return right ascension and declination in J2000; None for systems whose place in it is not known.
 
     Without RADESYS the equinox says which it is (FITS standard 4.0, 8.3).
     """
+    system = str(wcs.get("radesys", "")).strip().upper()
+    if system == "ICRS":  # which has no equinox
+        return longitude, latitude
     try:
-        equinox = float(str(wcs["equinox"]).strip().upper().lstrip("JB")) if "equinox" in wcs else None
+        equinox = equinox_of(wcs)
     except ValueError:
         return None
     old = equinox is not None and equinox < 1984
-    system = str(wcs.get("radesys", "")).strip().upper() or ("FK4" if old else "FK5" if equinox else "ICRS")
+    system = system or ("FK4" if old else "FK5" if equinox else "ICRS")
     if system == "ICRS" or (system == "FK5" and equinox in (None, 2000.0)):
         return longitude, latitude
     if system not in {"FK4", "FK5"} or (system == "FK4" and equinox not in (None, 1950.0)):

@@ -17,7 +17,7 @@ URN = re.compile(
     r"(?i)(?:urn:ogc:def:crs:EPSG:[^:]*:|https?://www\.opengis\.net/def/crs/EPSG/\d[^/]*/|EPSG:+)(\d+)$"
 )
 GEOGRAPHIC = re.compile(r"\s*(GEOGCS|GEOGCRS|GEODCRS)\b")
-DEGREE = re.compile(r'UNIT\["[^"]*",\s*0?\.01745329')
+UNIT = re.compile(r'UNIT\["[^"]*",\s*((?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)')
 MERIDIAN = re.compile(r'PRIMEM(?:ERIDIAN)?\["[^"]*",\s*([-+.\d]+)')
 ESRI = (  # names without numbers, as Esri's programs write them
     (re.compile(r"GCS_WGS_1984"), lambda _: 4326),
@@ -51,7 +51,9 @@ def has_degrees(text: str) -> bool:
     """Whether a system in Well-Known Text counts degrees from Greenwich."""
     meridian = MERIDIAN.search(text)
     from_greenwich = meridian is None or not meridian[1].strip("+-0.")
-    return bool(GEOGRAPHIC.match(text) and DEGREE.search(text)) and from_greenwich
+    units = (float(each[1]) for each in UNIT.finditer(text))
+    degrees = any(math.isclose(unit, math.radians(1), rel_tol=1e-6) for unit in units)
+    return bool(GEOGRAPHIC.match(text)) and degrees and from_greenwich
 
 
 def of_urn(text: Any) -> str | None:

@@ -176,7 +176,7 @@ def tiff_document(file: BinaryIO, size: int) -> dict[str, Any]:
 def heif_document(file: BinaryIO) -> dict[str, Any]:
     """Return the document of a HEIC file, whose pixels are not decoded."""
     document, camera, packet = image_heif.document(file)
-    cut, reasons = tags.Cut(), []
+    cut, reasons = tags.Cut(), [document.pop("partial")] if "partial" in document else []
     try:
         if camera:
             exif = Image.Exif()

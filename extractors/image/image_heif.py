@@ -38,6 +38,8 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def document(file: BinaryIO) -> tuple[dict[str, Any], bytes, bytes]:
     """Return what the boxes say, and the picture's EXIF (from its TIFF header on) and XMP; b"" where there is none.
 
+    What cannot be read of EXIF or XMP is said in `partial`.
+
     Raises:
         ValueError: it has no boxes that tell a size.
     """
@@ -65,28 +67,45 @@ def document(file: BinaryIO) -> tuple[dict[str, Any], bytes, bytes]:
         "width": width,
         "height": height,
     }
-    exif, xmp = (content(file, meta, kind) for kind in (b"Exif", XMP))
+    told: dict[bytes, bytes] = {}
+    reasons: list[str] = []
+    for kind, name in ((b"Exif", "EXIF"), (XMP, "XMP")):
+        try:
+            told[kind] = content(file, meta, kind)
+        except (OSError, ValueError, OverflowError, IndexError):
+            told[kind] = b""
+            reasons.append(f"its {name} is not where the file says, or too long")
+    if reasons:
+        found["partial"] = "; ".join(reasons)
+    exif, xmp = told[b"Exif"], told[XMP]
     begin = 4 + int.from_bytes(exif[:4], "big")  # ISO/IEC 23008-12, A.2.1: where the TIFF header is
     return found, exif[begin:] if len(exif) > begin else b"", xmp
 
 
 def content(file: BinaryIO, meta: bytes, kind: bytes) -> bytes:
-    """Return the first item of a kind; b"" where there is none, or not all of it."""
+    """Return the first item of a kind; b"" where there is none.
+
+    Raises:
+        OSError, ValueError, OverflowError, IndexError: not all of it is where the file says, or it is too long.
+    """
     found = dict(boxes(meta))
     try:
         item = next((number for number, of in kinds(found.get(b"iinf", b"")) if of == kind), None)
-        places = locations(found.get(b"iloc", b"")).get(item, []) if item is not None else []
     except (struct.error, IndexError):
         return b""
-    parts, inner = [], found.get(b"idat", b"")
+    if item is None:
+        return b""
+    places = locations(found.get(b"iloc", b""), item)
+    parts, size, inner = [], 0, found.get(b"idat", b"")
     for inside, place, length in places[:MAX_ITEMS]:
-        if length > MAX_ITEM - sum(map(len, parts)):
-            return b""
+        if length > MAX_ITEM - size:
+            raise ValueError
         if not inside:
             file.seek(place)
         parts.append(inner[place : place + length] if inside else file.read(length))
         if len(parts[-1]) != length:
-            return b""
+            raise ValueError
+        size += length
     return b"".join(parts)
 
 
@@ -102,9 +121,12 @@ def kinds(data: bytes) -> Iterator[tuple[int, bytes]]:
         yield number, words[1] if kind == b"mime" and len(words) > 1 else kind
 
 
-def locations(data: bytes) -> dict[int, Extents]:
-    """Return where items lie (ISO/IEC 14496-12, 8.11.3)."""
-    found: dict[int, Extents] = {}
+def locations(data: bytes, wanted: int) -> Extents:
+    """Return where an item lies (ISO/IEC 14496-12, 8.11.3); nothing where it lies in another file or item.
+
+    Raises:
+        IndexError: the box ends before that is said.
+    """
     version, sizes = data[0], (data[4] >> 4, data[4] & 15, data[5] >> 4, data[5] & 15 if data[0] else 0)
     place = 6
 
@@ -119,15 +141,18 @@ def locations(data: bytes) -> dict[int, Extents]:
         item = number(4 if version == 2 else 2)
         method = number(2) & 15 if version else 0
         outside = number(2)  # another file
-        base = number(sizes[2])
-        extents: Extents = []
-        for _ in range(number(2)):
+        base, count = number(sizes[2]), number(2)
+        width = sizes[3] + sizes[0] + sizes[1]  # bytes of an extent
+        if item != wanted:
+            place += count * width
+            continue
+        found: Extents = []
+        for _ in range(count if width and not outside and method < 2 else 0):
             number(sizes[3])
             offset, length = number(sizes[0]), number(sizes[1])
-            extents.append((method == 1, base + offset, length))
-        if not outside and method < 2:
-            found[item] = extents
-    return found
+            found.append((method == 1, base + offset, length))
+        return found
+    return []
 
 
 def properties(meta: bytes) -> tuple[dict[int, tuple[int, int]], int]:

@@ -11,8 +11,10 @@ from office_xml import Package, Text, listed
 MAX_SHEETS = 200
 KINDS = {"text": "odt", "spreadsheet": "ods", "presentation": "odp", "graphics": "odg"}
 FAR = 1 << 20  # rows or columns that a sheet can have
-# What is no text of the document: remarks, what was deleted, numbers of notes, words for pictures
-ASIDE = {"annotation", "tracked-changes", "note-citation", "title", "desc"}
+# What is no text of the document: remarks, what was deleted, numbers of notes
+ASIDE = {"annotation", "tracked-changes", "note-citation"}
+PICTURED = {"title", "desc"}  # words for pictures; but a title among words is a field of the text
+WORDS = {"p", "h", "span", "a", "meta", "meta-field", "ruby-base"}
 
 
 class Content:
@@ -26,7 +28,8 @@ class Content:
         self.sheet: dict[str, Any] = {}
         self.head: list[list[Any]] = []
         self.depth = 0  # of paragraphs
-        self.aside = 0  # depth of elements in ASIDE
+        self.aside = 0  # depth of elements that are no text
+        self.around: list[str] = []  # names of the elements that are open
         self.line: list[str] = []
         self.row = self.column = self.repeat_row = self.repeat_cell = 0
         self.value: str | None = None
@@ -36,7 +39,9 @@ class Content:
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """Take the beginning of an element."""
-        if self.aside or name in ASIDE:
+        parent = self.around[-1] if self.around else ""
+        self.around.append(name)
+        if self.aside or name in ASIDE or (name in PICTURED and parent not in WORDS):
             self.aside += 1
         elif name in {"p", "h"}:
             self.depth += 1
@@ -74,6 +79,7 @@ class Content:
 
     def end(self, name: str, _: str) -> None:
         """Take the end of an element."""
+        self.around.pop()
         if self.aside:
             self.aside -= 1
         elif name in {"p", "h"}:

@@ -192,3 +192,17 @@ def test_only_degrees_from_greenwich_are_degrees(number: int, is_degrees: bool) 
     """A geographic system that counts grads, or from Paris, gives no box in degrees."""
     for version in ("WKT1_GDAL", "WKT2_2019"):
         assert crs.of_wkt(CRS.from_epsg(number).to_wkt(version)).get("degrees", False) == is_degrees
+
+
+@pytest.mark.parametrize(
+    ("unit", "is_degrees"),
+    [
+        ("1.7453292519943295E-2", True), ("1.745329251994328e-02", True), ("17453292.519943295E-9", True),
+        (".0174532925199433", True), ("0.0174532925", True), ("1.5707963267948967E-2", False), ("1", False),
+    ],
+)  # fmt: skip
+def test_degrees_are_seen_however_their_number_is_written(unit: str, is_degrees: bool) -> None:
+    """The unit of a geographic system is that of its number, with an exponent or without."""
+    text = CRS.from_epsg(4326).to_wkt("WKT1_GDAL").replace("0.0174532925199433", unit)
+    assert unit in text
+    assert crs.of_wkt(text).get("degrees", False) == is_degrees

@@ -180,6 +180,21 @@ def test_remarks_and_what_was_deleted_are_no_words(tmp_path: Path) -> None:
     assert (found["words"], found["preview"]["excerpt"]) == (4, "Two words a note")
 
 
+def test_the_title_as_a_field_of_the_text_counts(tmp_path: Path) -> None:
+    """A paragraph that shows the title of the document has its words, as odfpy reads them."""
+    made = opendocument.OpenDocumentText()
+    line, part = text.P(text="Report on "), text.Span(text="the ")
+    part.addElement(text.Title(text="North Sea"))
+    line.addElement(text.Title(text="Tides"))
+    line.addText(" of ")
+    line.addElement(part)
+    made.text.addElement(line)
+    made.save(str(tmp_path / "a.odt"))
+    found = office.extract(str(tmp_path / "a.odt"))
+    assert found["preview"]["excerpt"] == teletype.extractText(line)
+    assert found["words"] == 7
+
+
 def test_a_text_box_counts_once(tmp_path: Path) -> None:
     """What a docx says twice, for new and old programs, counts once; so does what was moved to another place."""
     made = Document()

@@ -178,3 +178,16 @@ def test_a_place_in_an_unknown_system_is_not_guessed() -> None:
     header = {"CTYPE1": "RA---TAN", "CRVAL1": 10.0, "CTYPE2": "DEC--TAN", "CRVAL2": 20.0}
     for cards in ({"RADESYS": "GAPPT"}, {"RADESYS": "FK4", "EQUINOX": 1975.0}, {"EQUINOX": "of date"}):
         assert common.place_on_sky(extractor.wcs(extractor.Keywords(fits.Header(header | cards)))) == {}
+
+
+@pytest.mark.parametrize("equinox", ["nan", "inf", "-inf", 20000.0, 0.0, 1799.9, "of date"])
+def test_an_equinox_that_is_no_year_gives_no_place(tmp_path: Path, equinox: Any) -> None:
+    """A file whose EQUINOX is not a year from 1800 to 2100 keeps its document, without a place, and says why."""
+    cards = {"CTYPE1": "RA---TAN", "CRVAL1": 10.0, "CTYPE2": "DEC--TAN", "CRVAL2": 20.0, "EQUINOX": equinox}
+    fits.PrimaryHDU(header=fits.Header(cards)).writeto(tmp_path / "a.fits")
+    found = extractor.extract(str(tmp_path / "a.fits"))
+    assert not {"ra_deg", "dec_deg"} & set(found)
+    assert found["header"]["CRVAL1"] == 10.0
+    assert found["partial"] == (
+        f"its place on the sky is left out: the equinox {equinox} is not a year from 1800 to 2100"
+    )

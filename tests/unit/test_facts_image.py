@@ -235,3 +235,39 @@ def test_a_projection_of_its_own_is_not_the_system_below_it(tmp_path: Path) -> N
     found = image.extract(str(tmp_path / "a"))
     assert "epsg" not in found["geo"]
     assert not {"crs", "bbox"} & set(found.get("common", {}))
+
+
+def iloc(sizes: int, base: bytes, extents: bytes, count: int = 1) -> bytes:
+    """Return a box `iloc` of version 0 with item 1 (ISO/IEC 14496-12, 8.11.3)."""
+    content = bytes(4) + struct.pack(">HHHH", sizes, 1, 1, 0) + base + struct.pack(">H", count) + extents
+    return struct.pack(">I4s", len(content) + 8, b"iloc") + content
+
+
+def heif_with(places: bytes) -> bytes:
+    """Return a HEIC of 40 x 30 pixels whose EXIF is item 1, which lies where a box `iloc` says."""
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s", len(content) + 8, kind) + content
+
+    size = box(b"ispe", struct.pack(">III", 0, 40, 30))
+    links = box(b"ipma", struct.pack(">IIHBB", 0, 1, 2, 1, 1))
+    entry = box(b"infe", struct.pack(">IHH4sx", 2 << 24, 1, 0, b"Exif"))
+    meta = bytes(4) + box(b"iprp", box(b"ipco", size) + links) + box(b"iinf", struct.pack(">IH", 0, 1) + entry)
+    return box(b"ftyp", b"heic" + bytes(4) + b"mif1") + box(b"meta", meta + places)
+
+
+@pytest.mark.parametrize("place", [1 << 62, 1 << 63, (1 << 64) - 1, 1 << 20])
+def test_exif_that_is_not_where_heic_says_costs_only_itself(tmp_path: Path, place: int) -> None:
+    """A HEIC whose EXIF is said to be at a place that no file has keeps its size, and says so in `partial`."""
+    (tmp_path / "a").write_bytes(heif_with(iloc(0x4480, struct.pack(">Q", place), struct.pack(">II", 0, 9))))
+    found = image.extract(str(tmp_path / "a"))
+    assert (found["width"], found["height"]) == (40, 30)
+    assert found["partial"] == "its EXIF is not where the file says, or too long"
+
+
+def test_a_few_bytes_make_no_long_list_of_places() -> None:
+    """Extents that take no bytes of the box are not counted out, whatever number of them is said."""
+    heif = program("image", "image_heif")
+    assert heif.locations(iloc(0, b"", b"", count=65_535)[8:], 1) == []
+    assert heif.locations(iloc(0x4400, b"", struct.pack(">II", 5, 9))[8:], 1) == [(False, 5, 9)]
+    assert heif.locations(iloc(0x4400, b"", struct.pack(">II", 5, 9))[8:], 2) == []
