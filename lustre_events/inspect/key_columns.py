@@ -17,6 +17,7 @@ from types import NoneType
 from typing import Any
 
 from lustre_events.catalog.schemas import NAMED
+from lustre_events.domain.bounds import at_end
 from lustre_events.index.typed_values import MAX_LENGTH, MOST_INTEGER, time_of
 from lustre_events.index.values import MAX_DEPTH, MAX_KEY_LENGTH, clean, searched
 
@@ -91,7 +92,8 @@ def _kinds_of_integers(values: Sequence[int]) -> Iterable[str]:
 
 @functools.lru_cache(maxsize=4096)
 def _known_moment(text: str) -> int | None:
-    return time_of(text.strip())
+    moment = time_of(text.strip())
+    return None if moment is None or at_end(moment) else moment
 
 
 def _moment(text: str) -> int | None:

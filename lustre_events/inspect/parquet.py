@@ -69,7 +69,7 @@ def write(hits: Iterable[Hit], file: BinaryIO, wanted: Sequence[str] = (), folde
     names = KeyNames(wanted)
     with tempfile.TemporaryDirectory(prefix="lustre-events-", dir=folder) as beside:
         parts = _Parts(Path(beside))
-        rest = iter(hits)
+        rest = (hit for hit in hits if hit.paths)  # a file whose names are all gone has no row
         while portion := list(islice(rest, ROWS_AT_ONCE)):
             parts.take(portion, names.columns([parsed(hit.documents) for hit in portion]))
         notes = _notes(parts.columns, names, wanted)

@@ -84,6 +84,15 @@ def test_parquet_has_types() -> None:
     assert table_of([]).num_rows == 0
 
 
+def test_a_hit_without_a_path_has_no_row() -> None:
+    """A file that has lost its last name meanwhile does not end the export, also where all of a portion have."""
+    rows = pytest.importorskip("lustre_events.inspect.parquet").ROWS_AT_ONCE
+    gone = replace(HIT, paths=())
+
+    assert table_of([gone]).num_rows == 0
+    assert table_of([*[gone] * rows, BARE, gone]).column("path").to_pylist() == ["/mnt/new"]
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "read"),
     [
@@ -95,6 +104,8 @@ def test_parquet_has_types() -> None:
         (["2026-03-01T12:00:00.5+01:00", "2026:03:01 12:00:00"], "timestamp[ns, tz=UTC]",
          [1772362800_500000000, 1772366400_000000000]),
         (["2026-03-01", "unknown"], "string", ["2026-03-01", "unknown"]),
+        (["2026-03-01", "0850-01-01"], "string", ["2026-03-01", "0850-01-01"]),
+        (["9999-12-31"], "string", ["9999-12-31"]),
         ([[1, 2], 3], "list<element: int64>", [[1, 2], [3]]),
         ([["a"], []], "list<element: string>", [["a"], []]),
         ([[{"n": 1}, [{"n": 2}, {"m": 5}]], {"n": 3}], {"x.key.n": [[1, 2], [3]], "x.key.m": [[5], None]}, None),
