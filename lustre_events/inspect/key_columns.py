@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from operator import itemgetter
 from types import NoneType
 from typing import Any
 
@@ -133,23 +134,29 @@ class KeyNames:
     def columns(self, documents: Sequence[Iterable[tuple[str, Mapping[str, Any]]]]) -> Columns:
         """Return what the documents of files give, each with its extractor.
 
-        Of a key that all families may give, it is the first one's.
+        A key that several extractors give, or an extractor at two places, has each value of a file once.
         """
-        columns: Columns = {}
+        found: dict[str, list[tuple[str, list[Any]]]] = {}
         levels: dict[str, _Level] = {}
         for place, each in enumerate(documents):
             for extractor, body in each:
                 level = levels.get(extractor)
                 if level is None:
-                    level = _Level(partial(self._column, columns, len(documents), clean(extractor)))
+                    level = _Level(partial(self._column, found, len(documents), clean(extractor)))
                     levels[extractor] = level
                 level.take(searched(body) if "preview" in body else body, place)
-        return columns
+        return {name: _united(columns) for name, columns in found.items()}
 
-    def _column(self, columns: Columns, size: int, extractor: str, key: str) -> list[Any] | None:
-        """Return the column of a key, as yet empty where it is new; None: it has none."""
+    def _column(
+        self, found: dict[str, list[tuple[str, list[Any]]]], size: int, extractor: str, key: str
+    ) -> list[Any] | None:
+        """Return an empty column for a key at one place of an extractor's documents; None: it has none."""
         name = self._name(extractor, clean(key)) if len(key) <= MAX_KEY_LENGTH else None
-        return None if name is None else columns.setdefault(name, [None] * size)
+        if name is None:
+            return None
+        column = [None] * size
+        found.setdefault(name, []).append((extractor, column))
+        return column
 
     def _name(self, extractor: str, key: str) -> str | None:
         name = key if key.startswith(f"{NAMED}.") else f"{extractor}.{key}"
@@ -190,30 +197,47 @@ class _Level(dict[str, "list[Any] | None"]):
                 if self._depth < MAX_DEPTH:
                     self.below(key).take(value, place, more=more)
             elif kind is list:
-                self._take_list(key, value, place, more=more)
+                self._take_list(key, value, place)
             elif value is not None and (column := self[key]) is not None:
                 if more:
                     _add(column, place, [value])
-                elif column[place] is None:
+                else:
                     column[place] = value
 
-    def _take_list(self, key: str, values: list[Any], place: int, *, more: bool, depth: int = 0) -> None:
+    def _take_list(self, key: str, values: list[Any], place: int, depth: int = 0) -> None:
         """Put the values of a list into the columns, and those of lists and objects in it."""
         scalars = [each for each in values if each is not None and type(each) not in _NESTED]
         if scalars or not values:
-            self._add_several(key, scalars, place, more=more)
+            self._add_several(key, scalars, place)
         for each in values if len(scalars) < len(values) else ():
             if type(each) is dict and self._depth < MAX_DEPTH:
                 self.below(key).take(each, place, more=True)
             elif type(each) is list and depth < MAX_DEPTH:
-                self._take_list(key, each, place, more=True, depth=depth + 1)
+                self._take_list(key, each, place, depth + 1)
 
-    def _add_several(self, key: str, values: list[Any], place: int, *, more: bool) -> None:
+    def _add_several(self, key: str, values: list[Any], place: int) -> None:
         column = self[key]
-        if column is not None and (more or column[place] is None):
+        if column is not None:
             _add(column, place, values)
 
 
 def _add(column: list[Any], place: int, values: list[Any]) -> None:
     have = column[place]
     column[place] = values if have is None else [*(have if type(have) is list else [have]), *values]
+
+
+def _united(columns: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+    """Return columns of one name, each with its extractor, as one: a file has each of its values once."""
+    (_, first), *others = sorted(columns, key=itemgetter(0))
+    for _, other in others:
+        for place, value in enumerate(other):
+            if value is not None:
+                first[place] = value if first[place] is None else _both(first[place], value)
+    return first
+
+
+def _both(have: Any, more: Any) -> Any:
+    """Return values with those of others that are not yet among them; true is another value than 1."""
+    known = {(type(each) is bool, each) for each in _listed(_same, have)}
+    new = {key: key[1] for each in _listed(_same, more) if (key := (type(each) is bool, each)) not in known}
+    return [*_listed(_same, have), *new.values()] if new else have

@@ -173,6 +173,23 @@ def test_common_keys_are_columns_without_an_extractor() -> None:
     assert [name for name in table.column_names if "preview" in name] == []
 
 
+@pytest.mark.parametrize(
+    ("documents", "read"),
+    [
+        ({"a": {"common": {"k": "X"}}, "b": {"common": {"k": "Y"}}}, ["X", "Y"]),
+        ({"a": {"common": {"k": "X"}}, "b": {"common": {"k": "X"}}}, "X"),
+        ({"b": {"common": {"k": 2}}, "a": {"common": {"k": [True, 1, 1]}}}, [True, 1, 1, 2]),
+        ({"a": {"common": {"k": ["X"]}}, "b": {"common": {"k": ["X", ["Y", "Y"]]}}}, ["X", "Y"]),
+        ({"a": {"common": {"k": [["X"]]}}, "b": {"common": {"k": [["X"]]}}}, ["X"]),
+        ({"a": {"common.k": 1, "common": {"k": 2}}}, [1, 2]),
+    ],
+)
+def test_a_column_has_every_value_of_a_key(documents: dict[str, Any], read: Any) -> None:
+    """Different values of several extractors are a list of all, as a search finds all; each is there once."""
+    columns = pytest.importorskip("lustre_events.inspect.key_columns").KeyNames().columns([documents.items()])
+    assert repr(columns) == repr({"common.k": [read]})  # True and 1 are equal, not alike
+
+
 def test_columns_can_be_chosen() -> None:
     """Keys as a query has them become columns and no others; one that no file has is said."""
     hits = [replace(BARE, documents={"x": {"a": 1, "b": 2, "common": {"c": 3}}, "y": {"a": 4}})]
