@@ -128,6 +128,8 @@ class KeyNames:
     def __init__(self, wanted: Collection[str] = ()) -> None:
         self._wanted = frozenset(wanted)
         self._made: set[str] = set()
+        self.met: set[str] = set()
+        """Those of the wanted keys that a file has."""
         self.left_out: set[str] = set()
         """Keys beyond MOST_COLUMNS; as many are kept."""
 
@@ -161,7 +163,9 @@ class KeyNames:
     def _name(self, extractor: str, key: str) -> str | None:
         name = key if key.startswith(f"{NAMED}.") else f"{extractor}.{key}"
         if self._wanted:
-            return name if {key, f"{extractor}.{key}"} & self._wanted else None
+            met = {key, f"{extractor}.{key}"} & self._wanted
+            self.met |= met
+            return name if met else None
         if len(self._made) >= MOST_COLUMNS and name not in self._made:
             if len(self.left_out) < MOST_COLUMNS:
                 self.left_out.add(name)

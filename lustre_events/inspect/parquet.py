@@ -68,7 +68,7 @@ def write(hits: Iterable[Hit], file: BinaryIO, wanted: Sequence[str] = (), folde
     """
     names = KeyNames(wanted)
     with tempfile.TemporaryDirectory(prefix="lustre-events-", dir=folder) as beside:
-        parts = _Parts(Path(beside))
+        parts = _Parts(Path(beside), wanted)
         rest = (hit for hit in hits if hit.paths)  # a file whose names are all gone has no row
         while portion := list(islice(rest, ROWS_AT_ONCE)):
             parts.take(portion, names.columns([parsed(hit.documents) for hit in portion]))
@@ -85,8 +85,11 @@ def _notes(columns: dict[str, KeyColumn], names: KeyNames, wanted: Sequence[str]
         for name, column in columns.items()
         if column.mixed
     }
+    for first, second in _alike(columns):
+        told = f"{_shown(first)} and {_shown(second)} differ only in case: DuckDB reads the first for both"
+        notes[second] = f"{notes[second]}; {told}" if second in notes else told
     for key in wanted:
-        if not any(name == key or name.endswith(f".{key}") for name in columns):
+        if key not in names.met:
             notes[key] = f"no file that was found has the key {_shown(key)}"
     if names.left_out:
         notes[""] = (
@@ -94,6 +97,14 @@ def _notes(columns: dict[str, KeyColumn], names: KeyNames, wanted: Sequence[str]
             "name those that you want with --columns"
         )
     return notes
+
+
+def _alike(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the first of names that differ only in the case of ASCII letters, with each other of them."""
+    first: dict[bytes, str] = {}
+    for name in names:
+        if (known := first.setdefault(name.encode("utf-8", "surrogateescape").lower(), name)) != name:
+            yield known, name
 
 
 def _shown(name: str) -> str:
@@ -135,6 +146,7 @@ class _Parts:
     """The files beside, each with columns of its own, of which the last one is open."""
 
     folder: Path
+    wanted: Sequence[str]
     columns: dict[str, KeyColumn] = field(default_factory=dict)
     paths: list[Path] = field(default_factory=list)
     _open: _File | None = None
@@ -163,10 +175,11 @@ class _Parts:
                 shutil.copyfileobj(part, file, 1 << 20)
             return
         whole = _File(file, self.columns)
+        names = KeyNames(self.wanted or [*self.columns])
         for path in self.paths:
             with parquet.ParquetFile(path) as part:
                 for number in range(part.num_row_groups):
-                    whole.add(_as(part.read_row_group(number), self.columns))
+                    whole.add(_as(part.read_row_group(number), self.columns, names))
             path.unlink()
         whole.close(notes)
 
@@ -235,7 +248,7 @@ def _clean(value: Any) -> Any:
     return clean(value) if isinstance(value, str) else value
 
 
-def _as(table: Any, columns: Mapping[str, KeyColumn]) -> Any:
+def _as(table: Any, columns: Mapping[str, KeyColumn], names: KeyNames) -> Any:
     """Return rows that were written before all types were known with the columns of the end."""
     schema = _schema(columns)
     values: Columns | None = None
@@ -249,6 +262,6 @@ def _as(table: Any, columns: Mapping[str, KeyColumn]) -> Any:
         else:
             if values is None:
                 documents = [json.loads(each).items() for each in table.column("documents").to_pylist()]
-                values = KeyNames([*columns]).columns(documents)
+                values = names.columns(documents)
             found.append(_array(values.get(wanted.name), table.num_rows, columns[wanted.name]))
     return pa.table(found, schema=schema)

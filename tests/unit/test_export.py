@@ -203,6 +203,31 @@ def test_columns_can_be_chosen() -> None:
         export.write(hits, "csv", io.BytesIO(), columns=("a",))
 
 
+def test_a_common_key_of_one_extractor_can_be_chosen() -> None:
+    """A common key with its extractor has that one's values in all rows, also where its type changes late."""
+    rows = pytest.importorskip("lustre_events.inspect.parquet").ROWS_AT_ONCE
+    hits = [
+        replace(BARE, documents={"a": {"common": {"n": "no"}}, "hdf5": {"common": {"n": value}, "m": {"t": 1}}})
+        for value in [*[1] * rows, 0.5]
+    ]
+
+    table = table_of(hits, ("hdf5.common.n",))
+    assert table.column("common.n").to_pylist() == [*[1.0] * rows, 0.5]
+    written = export.write(hits[-1:], "parquet", io.BytesIO(), columns=("hdf5.common.n", "t"))
+    assert written.notes == ("no file that was found has the key t",)
+
+
+def test_keys_that_differ_only_in_case_are_told() -> None:
+    """DuckDB reads one column for both names, so that is said; the second one is there under another name."""
+    duckdb = pytest.importorskip("duckdb")
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        written = export.write(with_documents({"T": 1, "t": 2, "É": 3, "é": 4}), "parquet", cast("BinaryIO", file))
+        found = duckdb.read_parquet(file.name).project('"x.T", "x.t", "x.t_1", "x.É", "x.é"').fetchall()
+
+    assert found == [(1, 1, 2, 3, 4)]
+    assert written.notes == ("x.T and x.t differ only in case: DuckDB reads the first for both",)
+
+
 def test_columns_are_bounded() -> None:
     """However many keys files have, the columns are bounded; it is said, and the documents are whole."""
     most = pytest.importorskip("lustre_events.inspect.key_columns").MOST_COLUMNS
