@@ -38,7 +38,9 @@ from lustre_events.inspect.key_columns import (
 ROWS_AT_ONCE = 1_000
 """Rows that become columns together."""
 ROWS_OF_GROUP = 20_000
-"""Rows of a row group; as columns they need little memory."""
+"""Most rows of a row group."""
+BYTES_OF_GROUP = 64 << 20
+"""Bytes of columns that are enough for a row group, since documents may be large."""
 NOTES = b"lustre-events"
 """The key of the file's metadata with what is said of its columns, as JSON: a sentence by the column's name."""
 
@@ -119,19 +121,20 @@ class _File:
         repeated = [name for name in schema.names if name not in _EACH_ITS_OWN]
         self._writer = parquet.ParquetWriter(where, schema, compression="zstd", use_dictionary=repeated)
         self._group: list[Any] = []
-        self._rows = 0
+        self._rows = self._bytes = 0
 
     def add(self, rows: Any) -> None:
         """Write a table."""
         self._group.append(rows)
         self._rows += rows.num_rows
-        if self._rows >= ROWS_OF_GROUP:
+        self._bytes += rows.nbytes
+        if self._rows >= ROWS_OF_GROUP or self._bytes >= BYTES_OF_GROUP:
             self._flush()
 
     def _flush(self) -> None:
         if self._group:
             self._writer.write_table(pa.concat_tables(self._group))
-        self._group, self._rows = [], 0
+        self._group, self._rows, self._bytes = [], 0, 0
 
     def close(self, notes: Mapping[str, str]) -> None:
         """End the file."""
@@ -178,8 +181,8 @@ class _Parts:
         names = KeyNames(self.wanted or [*self.columns])
         for path in self.paths:
             with parquet.ParquetFile(path) as part:
-                for number in range(part.num_row_groups):
-                    whole.add(_as(part.read_row_group(number), self.columns, names))
+                for batch in part.iter_batches(ROWS_AT_ONCE):
+                    whole.add(_as(pa.Table.from_batches([batch]), self.columns, names))
             path.unlink()
         whole.close(notes)
 

@@ -309,6 +309,19 @@ def test_parquet_has_every_row_of_many() -> None:
     assert file.read().column("path").to_pylist() == [f"/mnt/{number}" for number in range(count)]
 
 
+@pytest.mark.parametrize("last", [1, 0.5])
+def test_large_documents_end_a_group_of_rows_early(last: float) -> None:
+    """No more than a portion beyond the bytes of a group is held, also where the rows were in two files."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = pytest.importorskip("lustre_events.inspect.parquet")
+    large = "x" * (rows.BYTES_OF_GROUP // rows.ROWS_AT_ONCE)
+    documents: list[dict[str, Any]] = [{"n": 1, "t": large}] * rows.ROWS_AT_ONCE + [{"n": last}]
+    file = parquet.ParquetFile(io.BytesIO(written("parquet", with_documents(*documents))))
+
+    assert [file.metadata.row_group(place).num_rows for place in (0, 1)] == [rows.ROWS_AT_ONCE, 1]
+    assert file.read(["x.n"]).column(0).to_pylist() == [*[1] * rows.ROWS_AT_ONCE, last]
+
+
 def test_stored_documents_are_written_as_parsed_ones() -> None:
     """Documents that nobody has parsed are the same in every format as those that somebody has."""
     texts = {name: canonical(body) for name, body in HIT.documents.items()} | {"x": canonical({"ü": "\udcff"})}
