@@ -288,8 +288,8 @@ def test_a_file_leads_to_the_run_that_made_it_and_back(console: Console) -> None
     )
     console.answers = answers(made, run_of(5, b"torn.csv"))
     with closing(sqlite3.connect(console.index, isolation_level=None)) as connection:
-        add_file(connection, 5, b"torn.csv", {}, mode=0o644, size=7, content=7)
-        add_file(connection, 6, b"closed/a.csv", {}, mode=0o644, size=7, content=7)
+        add_file(connection, 5, b"torn.csv", {}, uid=0, gid=0, mode=0o644, size=7, content=7)
+        add_file(connection, 6, b"closed/a.csv", {}, uid=0, gid=0, mode=0o644, size=7, content=7)
         for number, content in ((6, 9), (5, 6)):
             mark = mark_of_maker(Run(id="2", key=made["key"], rule="<i>r</i>", digest="", trigger="", endpoint="",
                                      action="", fid=fid_of(2)))  # fmt: skip
