@@ -82,7 +82,7 @@ def outcomes(endpoint: Endpoint, count: int = 1) -> list[str]:
 def test_a_status_decides(hook: Endpoint, listener: Listener, status: int, outcome: str) -> None:
     """2xx is done; 401, 403, 404, 410, 3xx hold the endpoint; 408, 425, 429, 5xx are for later; other 4xx never."""
     listener.status, listener.headers = status, {"location": f"{listener.url}/elsewhere", "retry-after": "7"}
-    (attempt,) = sent(hook)
+    (attempt,) = sent(replace(hook, timeout_seconds=5))
     assert (attempt.outcome, attempt.status) == (outcome, status)
     assert len(listener.received) == 1
     assert attempt.retry_after_ns == (7 * SECOND_NS if outcome == AGAIN else 0)
