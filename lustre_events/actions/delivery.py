@@ -98,7 +98,8 @@ def decode_answers(data: bytes) -> list[Answer]:
             raise ConfigError(
                 f"an answer with the outcome {each.outcome[:40]!r}, which this dispatcher does not know"
             )
-        if sum(map(len, each.outputs or ())) > MOST_NAMED_BYTES or {each.made >> 31, each.arrived >> 31} != {0}:
+        counts_fit = all(0 <= count < 1 << 31 for count in (each.made, each.arrived))
+        if sum(map(len, each.outputs or ())) > MOST_NAMED_BYTES or not counts_fit:
             raise ConfigError("an answer that names too many outputs; dispatcher and worker may differ in version")
         if any(path.startswith(b"/") or b".." in path.split(b"/") for path in each.outputs or ()):
             raise ConfigError("an answer that names an output outside of the file system")

@@ -218,3 +218,13 @@ def test_an_answer_names_a_bounded_number_of_outputs() -> None:
     assert decode_answers(encode_answers([answer])) == [answer]
     with pytest.raises(ConfigError, match="too many outputs"):
         decode_answers(encode_answers([structs.replace(answer, outputs=(b"x" * (MOST_NAMED_BYTES + 1),))]))
+
+
+@pytest.mark.parametrize("count", ["made", "arrived"])
+@pytest.mark.parametrize("value", [-1, 1 << 31])
+def test_counts_of_an_answer_are_those_that_the_ledger_can_hold(count: str, value: int) -> None:
+    """An answer that counts below nothing or beyond 31 bits is none of ours; the largest count is one."""
+    answer = structs.replace(Answer("run", "attempt", "ok"), **{count: (1 << 31) - 1})
+    assert decode_answers(encode_answers([answer])) == [answer]
+    with pytest.raises(ConfigError, match="too many outputs"):
+        decode_answers(encode_answers([structs.replace(answer, **{count: value})]))
