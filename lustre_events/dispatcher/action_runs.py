@@ -195,11 +195,13 @@ class ActionRuns:
     def _may_keep(self, rule: ActionRule, run: Run) -> bool:
         """Whether the endpoint that was tried is there and takes what was made for it: then it is tried again.
 
-        Of a user's rule it must be the present one: perhaps the other one is not granted any more.
+        Of a user's rule it must be the present one, and a job is asked for anew: what was asked for before may not
+        be granted any more.
         """
         endpoint = self.endpoints.get(run.endpoint)
         fits = endpoint is not None and endpoint.kind in {run.action, containers.KIND}
-        return fits and (rule.author is None or run.endpoint == rule.endpoint)
+        stays = run.endpoint == rule.endpoint and not batch_scripts.script_of(run.endpoint)
+        return fits and (rule.author is None or stays)
 
     @staticmethod
     def _one_of_each(turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> list[Run]:

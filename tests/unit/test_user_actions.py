@@ -565,6 +565,21 @@ def test_a_users_job_is_for_the_users_own_file(make: MakeRig) -> None:
     assert (order.path, order.author) == ("/a", 1000)
 
 
+def test_a_user_asks_for_no_more_than_the_present_rule_does(make: MakeRig) -> None:
+    """A submission that failed is made again as the rule stands, since its former words may be granted no more."""
+    may = replace(ALICE, allowance=replace(MAY_SUBMIT.allowance, jobs=JobGrant(jobs=2, time="24:00:00")))
+    texts = [JOB.format(name="one").replace(" }", f', time = "{time}" }}') for time in ("24:00:00", "01:00:00")]
+    rig = make(own_rules_of(texts[0], may))
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"a"))
+    rig.reply(rig.take(), AGAIN, error="the limit of submissions is reached")
+    rig.dispatcher._actions.follow(own_rules_of(texts[1], may), ENDPOINTS)
+    for _ in range(3):
+        rig.pass_seconds(30)
+        rig.settle()
+    (event,) = [event for each in rig.take() for event in each.events]
+    assert (slurm.read(event.body).options["time"], event.again) == ("01:00:00", 1)
+
+
 @pytest.mark.parametrize("outcome", [REFUSED, ENDPOINT])
 def test_what_slurm_says_of_the_users_job_is_told(make: MakeRig, outcome: str) -> None:
     """What Slurm refuses holds that user's rule alone, and the user is told in its words."""
