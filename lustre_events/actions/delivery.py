@@ -90,6 +90,12 @@ def encode_answers(answers: list[Answer]) -> bytes:
     return msgspec.json.encode({"v": VERSION, "answers": answers})
 
 
+def _is_bounded(answer: Answer) -> bool:
+    """Whether the ledger can hold what an answer names and counts."""
+    counts = (answer.made, answer.arrived)
+    return sum(map(len, answer.outputs or ())) <= MOST_NAMED_BYTES and 0 <= min(counts) <= max(counts) < 1 << 31
+
+
 def decode_answers(data: bytes) -> list[Answer]:
     """Return the answers that `encode_answers` made. Raises ConfigError."""
     found = _decoded(data, _Answers, "answer").answers
@@ -98,8 +104,7 @@ def decode_answers(data: bytes) -> list[Answer]:
             raise ConfigError(
                 f"an answer with the outcome {each.outcome[:40]!r}, which this dispatcher does not know"
             )
-        counts_fit = all(0 <= count < 1 << 31 for count in (each.made, each.arrived))
-        if sum(map(len, each.outputs or ())) > MOST_NAMED_BYTES or not counts_fit:
+        if not _is_bounded(each):
             raise ConfigError("an answer that names too many outputs; dispatcher and worker may differ in version")
         if any(path.startswith(b"/") or b".." in path.split(b"/") for path in each.outputs or ()):
             raise ConfigError("an answer that names an output outside of the file system")
