@@ -50,7 +50,7 @@ from workers.privileges import Account
 from workers.publication import OutputsRefused, Place, Step
 from workers.rights import OwnerRefused, Rights
 from workers.runs import ActionRuntime, Outputs, RunOutcome
-from workers.slurm_jobs import SlurmJobs
+from workers.slurm_jobs import SlurmJobs, left_to_others
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class ActionExecutor:
         if special is not None:
             yield from special.attempts(delivery)
         else:
-            yield from ((event, Attempt(ENDPOINT, error=said)) for event in delivery.events)
+            yield from ((event, left_to_others(said)) for event in delivery.events)
 
     def _answer(self, delivery: Delivery, event: Parcel, attempt: Attempt) -> None:
         answer = Answer(

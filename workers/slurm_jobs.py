@@ -12,6 +12,7 @@ attempt finds. Two attempts that both submit leave two of them; the id that was 
 from __future__ import annotations
 
 import os
+import platform
 import stat
 import time
 from collections import defaultdict
@@ -36,7 +37,7 @@ from lustre_events.actions.slurm_commands import (
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts
-from lustre_events.errors import ConfigError
+from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.jobs.messages import JobItem
 from workers.contract import readable
 from workers.files import Files, OpenFile
@@ -55,7 +56,10 @@ ENDED = {
 """What becomes of a run whose job has ended in one of these states; in all others it goes on."""
 _WORST = (REFUSED, GONE, AGAIN, OK)
 """Of the tasks of an array: what counts first."""
-_OF_THE_RULE = ("invalid partition", "invalid --", "unable to open file", "unrecognized option")
+ELSEWHERE_NS = 15 * SECOND_NS
+"""When a run goes out again that this node cannot try: another one may have what is missing here."""
+_OF_THE_NODE = ("unable to open file",)
+_OF_THE_RULE = ("invalid partition", "invalid --", "unrecognized option")
 _OF_THE_USER = (
     "invalid account",
     "invalid qos",
@@ -87,6 +91,15 @@ class Handle:
         if len(words) != 4 or len(numbers) != 3 or words[2] not in {HELD, RELEASED, LOST}:
             raise ConfigError(f"{text[:60]!r} names no job; dispatcher and worker may differ in version")
         return cls(numbers[0], numbers[1], words[2], numbers[2])
+
+
+class NotHere(LustreEventsError):
+    """This node has not what a run needs, which says nothing about other nodes."""
+
+
+def left_to_others(why: object) -> Attempt:
+    """Return how an attempt ends on a node that lacks what it needs: it was not made, and nothing is held."""
+    return Attempt(UNTRIED, error=readable(f"{platform.node()}: {why}"), retry_after_ns=ELSEWHERE_NS)
 
 
 Jobs = Mapping[str, Sequence[JobRow]]
@@ -122,7 +135,7 @@ class SlurmJobs:
     def _unknown(self, event: Parcel, exc: SlurmFailed) -> Attempt:
         """Return how an attempt ends that cannot know which jobs there are."""
         if isinstance(exc, SlurmMissing):
-            return Attempt(ENDPOINT, error=readable(exc))
+            return left_to_others(exc)
         return self._later(event.handle, readable(exc)) if event.handle else Attempt(AGAIN, error=readable(exc))
 
     def _attempt(self, delivery: Delivery, event: Parcel, jobs: Sequence[JobRow], ended: Accounted) -> Attempt:
@@ -170,17 +183,17 @@ class SlurmJobs:
             return Attempt(STARTED, handle=str(Handle(min(known), uid, HELD)))
         try:
             path = self._script(script)
-        except ConfigError as exc:
-            return Attempt(ENDPOINT, error=readable(exc))
+        except NotHere as exc:
+            return left_to_others(exc)
         caller = None if account is None else Caller(account.uid, account.gid, account.groups)
         options = {"output": "/dev/null", **order.options, "job-name": _name(event),
                    "chdir": os.fsdecode(_place(file))}  # fmt: skip
         words = [str(path), os.fsdecode(file.path), *self._words(order)]
         try:
             job = self.commands.submit([f"--{name}={value}" for name, value in options.items()], words, caller)
-        except SlurmMissing as exc:
-            return Attempt(ENDPOINT, error=readable(exc))
         except SlurmFailed as exc:
+            if isinstance(exc, SlurmMissing) or any(each in exc.said.lower() for each in _OF_THE_NODE):
+                return left_to_others(exc)
             return Attempt(_refusal(exc.said), error=readable(exc))
         return Attempt(STARTED, handle=str(Handle(job, uid, HELD)))
 
@@ -194,16 +207,26 @@ class SlurmJobs:
                 yield from (os.fsdecode(mount + unquote_to_bytes(path)) for path in each)
 
     def _script(self, name: str) -> Path:
-        """Return a script that nobody but the site can have written. Raises ConfigError."""
+        """Return a script that nobody but the site can have written.
+
+        Raises:
+            ConfigError: no script can have this name.
+            NotHere: there is none here, or others could write it.
+        """
         path = self.scripts / name
-        if not batch_scripts.SCRIPT.match(name) or not path.is_file():
-            raise ConfigError(f"no job script {name!r} is here; see [actions] slurm_scripts on this node")
-        for each in (self.scripts, path):
-            facts = each.stat()
-            if facts.st_uid not in {0, self.rights.own_uid} or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise ConfigError(
-                    f"{each}: others could change it, so no job is made of it; chown root, chmod go-w"
-                )
+        if not batch_scripts.SCRIPT.match(name):
+            raise ConfigError(f"no job script can be named {name!r}; dispatcher and worker may differ in version")
+        try:
+            facts = {each: each.stat() for each in (self.scripts, path)}
+        except OSError as exc:
+            raise NotHere(
+                f"no job script {name!r} is here ({exc.strerror}); put it into [actions] slurm_scripts of this node"
+            ) from exc
+        for each, found in facts.items():
+            if found.st_uid not in {0, self.rights.own_uid} or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise NotHere(f"{each}: others could change it, so no job is made of it; chown root, chmod go-w")
+        if not stat.S_ISREG(facts[path].st_mode):
+            raise NotHere(f"{path} is no file; put the job script {name!r} there")
         return path
 
     # Looking

@@ -279,8 +279,8 @@ class ActionRuns:
             self.hold(turn, Hold(kind, name, why, turn.now_ns, BY_ENDPOINT))
 
     def _judge(self, run: Run, answer: Answer) -> None:
-        """Take note of whether an endpoint works, once for each delivery."""
-        if self._out.pop(answer.attempt, None) is None:
+        """Take note of whether an endpoint works, once for each delivery; what was not tried does not tell it."""
+        if self._out.pop(answer.attempt, None) is None or answer.outcome == ledger.UNTRIED:
             return
         comes_on = answer.outcome == ledger.AGAIN and ledger.comes_on(run, answer.of_attempt)
         worked = comes_on or answer.outcome not in {ledger.AGAIN, ledger.ENDPOINT}

@@ -149,14 +149,14 @@ def test_how_a_job_ends(site: SlurmSite) -> None:
     [
         ({"partition": "nix"}, "reduce.sh", ENDPOINT, "nvalid partition"),
         ({"time": "x"}, "reduce.sh", ENDPOINT, "Invalid --time"),
-        ({}, "other.sh", ENDPOINT, "no job script 'other.sh' is here"),
-        ({}, "../scripts/reduce.sh", ENDPOINT, "no job script"),
+        ({}, "other.sh", UNTRIED, "no job script 'other.sh' is here"),
+        ({}, "../scripts/reduce.sh", REFUSED, "no job script"),
     ],
 )
 def test_what_is_wrong_with_a_rule_holds_its_script(
     site: SlurmSite, options: dict[str, str], script: str, outcome: str, words: str
 ) -> None:
-    """What would fail for each file holds the script, with what sbatch said or what to set."""
+    """What would fail for each file on all nodes holds the script, with what sbatch said; a node holds nothing."""
     event = site.parcel(key_of(site, "wrong"), **options)
     found = site.attempt(event, script)
     assert (found.outcome, words in found.error) == (outcome, True), found
@@ -167,7 +167,7 @@ def test_a_script_that_others_could_change_is_not_submitted(site: SlurmSite) -> 
     """Jobs are made of what only the site can write, and the doctor says so, too."""
     site.script.chmod(0o777)
     found = site.attempt(site.parcel(key_of(site, "open")))
-    assert (found.outcome, "others could change it" in found.error) == (ENDPOINT, True)
+    assert (found.outcome, "others could change it" in found.error) == (UNTRIED, True)
     assert "others could change it" in next(each.text for each in look(site.script.parent))
 
 
@@ -260,8 +260,8 @@ def test_a_slurm_that_does_not_answer(
     found = site.attempt(event)
     known = site.attempt(Parcel(event.run, event.key, b"", handle))
     assert time.monotonic() - began < 20
-    assert found.outcome == (ENDPOINT if manner == "missing" else AGAIN), found
+    assert found.outcome == (UNTRIED if manner == "missing" else AGAIN), found
     if manner == "missing":
-        assert known.outcome == ENDPOINT
+        assert known.outcome == UNTRIED
     else:
         assert (known.outcome, known.handle, bool(known.error)) == (STARTED, handle, True)

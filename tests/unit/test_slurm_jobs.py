@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -11,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events.actions.delivery import Parcel
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED
-from lustre_events.actions.slurm_commands import Caller, JobRow, SlurmCommands, SlurmFailed
+from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED
+from lustre_events.actions.slurm_commands import Caller, JobRow, SlurmCommands, SlurmFailed, SlurmMissing
 from lustre_events.domain.pending import SECOND_NS
 from tests.support.service.slurm_site import OWNER, SlurmSite
 from workers.slurm_jobs import RELEASED, Handle
@@ -99,6 +101,7 @@ def test_a_job_is_followed_for_as_long_as_accounting_does_not_answer(site: Slurm
         ("sbatch: error: Batch job submission failed: Access/permission denied", REFUSED),
         ("sbatch: error: Batch job submission failed: User's group not permitted to use this partition", REFUSED),
         ("sbatch: unrecognized option '--colour=red'", ENDPOINT),
+        ("sbatch: error: Unable to open file /etc/lustre-events/slurm/reduce.sh", UNTRIED),
         ("sbatch: error: Batch job submission failed: Unable to contact slurm controller", AGAIN),
         ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", AGAIN),
     ],
@@ -107,3 +110,49 @@ def test_what_slurm_refuses_costs_no_more_than_it_concerns(site: SlurmSite, said
     """What one user may not have is about that run; a rule wrong for all holds its script; all else passes."""
     site.with_commands(ToldSlurm(refusal=said))
     assert site.attempt(site.parcel("k")).outcome == outcome
+
+
+@dataclass(frozen=True)
+class LackingSlurm(ToldSlurm):
+    """A node without one of Slurm's commands."""
+
+    lacks: str = ""
+
+    def queued(self, names: Collection[str]) -> list[JobRow]:
+        """See SlurmCommands."""
+        if self.lacks == "squeue":
+            raise SlurmMissing("squeue is not installed on this node")
+        return []
+
+    def submit(self, options: Sequence[str], words: Sequence[str], caller: Caller | None) -> int:
+        """See SlurmCommands."""
+        raise SlurmMissing("sbatch is not installed on this node")
+
+
+@pytest.mark.parametrize("lacks", ["squeue", "sbatch", "script", "folder", "rights"])
+def test_what_one_node_lacks_is_left_to_another_one(site: SlurmSite, lacks: str) -> None:
+    """Without a command, the script or its rights this node has not tried: it says which node it is, and why."""
+    site.with_commands(LackingSlurm(lacks=lacks))
+    if lacks == "script":
+        site.script.unlink()
+    elif lacks == "folder":
+        shutil.rmtree(site.script.parent)
+    elif lacks == "rights":
+        site.script.chmod(0o777)
+    found = site.attempt(site.parcel("k"))
+    assert (found.outcome, found.error.partition(": ")[0]) == (UNTRIED, platform.node())
+    assert found.retry_after_ns > 0
+
+
+def test_a_node_without_slurm_leaves_the_look_at_a_job_to_another_one(site: SlurmSite) -> None:
+    """A job goes on wherever it is looked at: who cannot look has not tried, and says why."""
+    site.with_commands(LackingSlurm(lacks="squeue"))
+    found = site.attempt(Parcel("run-k", "k", b"", str(Handle(7, OWNER.uid, RELEASED))))
+    assert (found.outcome, "squeue is not installed" in found.error) == (UNTRIED, True)
+
+
+def test_a_name_that_no_script_can_have_is_refused(site: SlurmSite) -> None:
+    """No other node has a script of such a name either, so its run is dead."""
+    site.with_commands(ToldSlurm())
+    found = site.attempt(site.parcel("k"), "../scripts/reduce.sh")
+    assert (found.outcome, "no job script" in found.error) == (REFUSED, True)

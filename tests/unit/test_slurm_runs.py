@@ -246,3 +246,33 @@ def test_a_wrong_rule_of_slurm(text: str, words: str) -> None:
     """What a rule of slurm cannot say is refused in one sentence."""
     with pytest.raises(ConfigError, match=words):
         rules_of(text)
+
+
+def test_a_node_that_lacks_slurm_holds_nobody(make: MakeRig) -> None:
+    """What one node could not try goes out again soon, however often, and neither rule nor script is held."""
+    rig = make()
+    rig.tell(b.create(1))
+    for _ in range(20):
+        rig.reply(rig.take(), "untried", error="node1: sbatch is not installed", retry_after_ns=15 * SECOND_NS)
+        assert (rig.states(), rig.runs()[0].attempts) == ({"waiting": 1}, 0)
+        assert "node1: sbatch" in rig.ask("actions")["rules"][0]["last_error"]
+        rig.pass_seconds(16)
+        rig.settle()
+    assert [each["held"] for each in rig.ask("actions")["rules"]] == [""]
+    assert [each["held"] for each in rig.ask("actions")["endpoints"] if each["held"]] == []
+    rig.reply(rig.take(), "started", handle=RELEASED)
+    assert rig.states() == {"sent": 1}
+
+
+def test_what_was_not_tried_says_nothing_of_the_script(make: MakeRig) -> None:
+    """A script that fails again and again stays on probation while nodes that lack it give its runs back."""
+    rig = make()
+    rig.tell(b.create(1))
+    for _ in range(6):
+        rig.reply(rig.take(), "again", error="the controller is away")
+        rig.pass_seconds(3_700)
+        rig.settle()
+    guards = rig.dispatcher._actions.runs.guards
+    assert guards.tripped_endpoints() == ["slurm:reduce.sh"]
+    rig.reply(rig.take(), "untried", error="node1: sbatch is not installed")
+    assert guards.tripped_endpoints() == ["slurm:reduce.sh"]

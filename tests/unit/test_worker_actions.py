@@ -177,6 +177,15 @@ def test_how_a_run_can_end(node: Node, order: dict[str, object], outcome: str, w
     assert [each.name for each in node.tree.rglob("*") if each.name not in {"a.txt", "out"}] == []
 
 
+@pytest.mark.parametrize("endpoint", ["slurm:own.sh", "transfer:archive"])
+def test_what_a_node_is_not_set_up_for_is_left_to_others(node: Node, endpoint: str) -> None:
+    """A node without job scripts, or without transfers, holds nothing: it has not tried, and says what to set."""
+    delivery = Delivery("attempt", endpoint, FAR_NS, (Parcel("run", "key", b"{}"),))
+    node.executor.run(base64.b64encode(Seal(KEY, WORKER).sealed(encode_delivery(delivery))).decode())
+    (found,) = node.answers.found
+    assert (found.outcome, found.retry_after_ns > 0, "set [actions]" in found.error) == ("untried", True, True)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only a worker that is root becomes somebody else")
 def test_an_action_that_was_changed_is_not_approved(node: Node) -> None:
     """A worker that is root runs an action as others only as the site has approved it."""
