@@ -39,6 +39,7 @@ def test_the_page_has_an_endpoint_a_rule_and_a_setting() -> None:
     assert [rule.action for rule in found.values()] == ["transfer", "calibrate", "transfer", "transfer"]
     assert transfer.CopyOrder.__struct_fields__ == ("fid", "path", "strip", "directory", "outputs")
     assert f"{tree_listing.MOST_FILES:,} files and directories are the most" in PAGE
+    assert f"{tree_listing.MOST_BYTES >> 20} MiB of their" in PAGE
     assert f"portions of up to {many_copies.PORTION} files and {many_copies.PORTION_BYTES >> 30} GiB" in PAGE
 
 
