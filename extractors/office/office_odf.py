@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import extractor_facts as facts
+from office_dates import Moment, of_iso
 from office_word import MAX_HEADINGS
 from office_xml import Package, Text, listed
 
@@ -14,6 +15,7 @@ FAR = 1 << 20  # rows or columns that a sheet can have
 # What is no text of the document: remarks, what was deleted, numbers of notes
 ASIDE = {"annotation", "tracked-changes", "note-citation"}
 PICTURED = {"title", "desc"}  # words for pictures; but a title among words is a field of the text
+NUMBERS = {"float", "percentage", "currency"}
 WORDS = {"p", "h", "span", "a", "meta", "meta-field", "ruby-base"}
 
 
@@ -60,7 +62,8 @@ class Content:
         elif name in {"table-cell", "covered-table-cell"}:
             self.repeat_cell = times(attributes.get("number-columns-repeated"))
             self.kind_of_value = attributes.get("value-type", "")
-            self.value = attributes.get("value") or attributes.get("date-value") or attributes.get("boolean-value")
+            kind = "value" if self.kind_of_value in NUMBERS else f"{self.kind_of_value}-value"
+            self.value = attributes.get(kind)
             self.cell_text = []
             if "formula" in attributes:
                 self.sheet["formulas"] = self.sheet.get("formulas", 0) + self.repeat_cell
@@ -110,8 +113,7 @@ class Content:
             self.sheet["columns"] = max(self.sheet["columns"], self.column + count)
             self.sheet["rows"] = max(self.sheet["rows"], self.row + self.repeat_row)
         if len(self.head) <= facts.MAX_ROWS and len(self.sheets) == 1:
-            shown = number(self.value) if self.kind_of_value == "float" else " ".join(self.cell_text) or None
-            self.cells += [shown] * min(count, facts.MAX_COLUMNS - len(self.cells))
+            self.cells += [value_of(self.kind_of_value, self.value, self.cell_text)] * min(count, facts.MAX_COLUMNS - len(self.cells))
         self.column += count
         self.cell_text = []
 
@@ -128,6 +130,17 @@ class Content:
 def times(text: str | None) -> int:
     """Return how many times something stands there."""
     return min(int(text), FAR) if text and text.isdecimal() and len(text) < 10 else 1
+
+
+def value_of(kind: str, value: str | None, words: list[str]) -> Any:
+    """Return a cell's value by its type, or else as it is shown: a date as the document shows it may be ambiguous."""
+    if value and kind in NUMBERS:
+        return number(value)
+    if value and kind in {"date", "time"}:
+        return of_iso(value)
+    if kind == "boolean" and value in {"true", "false"}:
+        return value == "true"
+    return " ".join(words) or None
 
 
 def number(text: str | None) -> Any:
@@ -164,7 +177,7 @@ def odf(package: Package, mime: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def columns_of(head: list[list[Any]]) -> dict[str, list[str]]:
     """Return the texts of the first row, where it is one of names."""
     first = head[0][: filled(head)] if head else []
-    if not first or not all(isinstance(one, str) and one for one in first):
+    if not first or not all(isinstance(one, str) and not isinstance(one, Moment) and one for one in first):
         return {}
     return {"columns": [facts.text(one, 500) for one in first]}
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 import extractor_facts as facts
+from office_dates import Moment, shown, styles
 from office_word import relations
 from office_xml import Package, listed
 
@@ -14,6 +17,24 @@ MAX_NAMES = 200
 PLACE = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 WORKBOOK = "xl/workbook.xml"
 Value = str | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of the head as it stands there: its type, its text, its style."""
+
+    kind: str
+    text: str
+    style: str
+
+
+@dataclass(slots=True)
+class Meanings:
+    """What the cells of a workbook refer to: shared texts, formats by style, the first day."""
+
+    texts: dict[int, str] = field(default_factory=dict)
+    formats: list[str] = field(default_factory=list)
+    from_1904: bool = False
 
 
 def column_of(letters: str) -> int:
@@ -29,10 +50,10 @@ class Sheet:
 
     def __init__(self, *, head: bool) -> None:
         self.rows = self.columns = self.cells = self.formulas = 0
-        self.head: dict[tuple[int, int], tuple[str, str]] = {}  # by row and column: type and text
+        self.head: dict[tuple[int, int], Cell] = {}  # by row and column
         self._head = head
         self._place = (0, 0)
-        self._kind = ""
+        self._kind = self._style = ""
         self._text = ""
         self._filled = False
 
@@ -46,6 +67,7 @@ class Sheet:
             row, column = self._place
             self._place = (int(found[2]), column_of(found[1])) if found else (row, column + 1)
             self._kind, self._text, self._filled = attributes.get("t", "n"), "", False
+            self._style = attributes.get("s", "0")
         elif name == "f":
             self.formulas += 1
 
@@ -59,7 +81,7 @@ class Sheet:
             self.cells += 1
             self.rows, self.columns = max(self.rows, row), max(self.columns, column)
             if self._head and row <= facts.MAX_ROWS + 1 and column <= facts.MAX_COLUMNS:
-                self.head[row, column] = (self._kind, self._text[:4000])
+                self.head[row, column] = Cell(self._kind, self._text[:4000], self._style)
 
     def document(self) -> dict[str, Any]:
         """Return its extent."""
@@ -91,22 +113,29 @@ def shared_texts(package: Package, wanted: set[int]) -> dict[int, str]:
     return found
 
 
-def value_of(kind: str, text: str, shared: dict[int, str]) -> Value:
-    """Return a cell's value."""
-    if kind == "s":
-        return shared.get(int(text)) if text.isdecimal() and len(text) < 10 else None
-    if kind == "b":
-        return text == "1"
-    if kind in {"str", "inlineStr", "e", "d"}:
-        return text
+def value_of(cell: Cell, meanings: Meanings) -> Value:
+    """Return a cell's value; a date or a time as text."""
+    if cell.kind == "s":
+        return meanings.texts.get(int(cell.text)) if cell.text.isdecimal() and len(cell.text) < 10 else None
+    if cell.kind == "b":
+        return cell.text == "1"
+    if cell.kind == "d":
+        return Moment(cell.text)
+    if cell.kind in {"str", "inlineStr", "e"}:
+        return cell.text
     try:
-        number = float(text)
+        number = float(cell.text)
     except ValueError:
-        return text
+        return cell.text
+    style = int(cell.style) if cell.style.isdecimal() and len(cell.style) < 8 else 0
+    if style < len(meanings.formats) and (kind := meanings.formats[style]) and math.isfinite(number):
+        moment = shown(number, kind, from_1904=meanings.from_1904)
+        if isinstance(moment, Moment):
+            return moment
     return int(number) if number.is_integer() and abs(number) < 1 << 53 else number
 
 
-def head_of(sheet: Sheet, shared: dict[int, str]) -> tuple[list[str], dict[str, Any] | None]:
+def head_of(sheet: Sheet, meanings: Meanings) -> tuple[list[str], dict[str, Any] | None]:
     """Return the texts of the first row, where it is one of names, and the head of the sheet as a table."""
     rows = sorted({row for row, _ in sheet.head})
     if not rows:
@@ -114,13 +143,13 @@ def head_of(sheet: Sheet, shared: dict[int, str]) -> tuple[list[str], dict[str, 
     width = max(column for _, column in sheet.head)
     values = [
         [
-            value_of(*sheet.head[row, column], shared) if (row, column) in sheet.head else None
+            value_of(sheet.head[row, column], meanings) if (row, column) in sheet.head else None
             for column in range(1, width + 1)
         ]
         for row in rows
     ]
     first = values[0]
-    if all(isinstance(one, str) and one.strip() for one in first):
+    if all(isinstance(one, str) and not isinstance(one, Moment) and one.strip() for one in first):
         names = [facts.text(one, 500) for one in first if isinstance(one, str)]
         return names, facts.table(names, values[1:])
     return [], facts.table([letters(number) for number in range(1, width + 1)], values[: facts.MAX_ROWS])
@@ -139,9 +168,12 @@ def xlsx(package: Package) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a workbook holds, and its parts for `preview`."""
     sheets: list[tuple[str, str, str]] = []
     names: list[str] = []
+    meanings = Meanings()
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        if name == "sheet" and len(sheets) < 10_000:
+        if name == "workbookPr":
+            meanings.from_1904 = attributes.get("date1904", "") in {"1", "true"}
+        elif name == "sheet" and len(sheets) < 10_000:
             sheets.append((attributes.get("name", ""), attributes.get("id", ""), attributes.get("state", "")))
         elif name == "definedName" and len(names) < 10_000 and not attributes.get("name", "_").startswith("_"):
             names.append(attributes["name"])
@@ -157,8 +189,10 @@ def xlsx(package: Package) -> tuple[dict[str, Any], dict[str, Any]]:
         shown = facts.text(name, 200) or f"sheet {number + 1}"
         extents[shown] = sheet.document() | ({"hidden": True} if state in {"hidden", "veryHidden"} else {})
         if table is None and sheet.head:
-            wanted = {int(text) for kind, text in sheet.head.values() if kind == "s" and text.isdecimal()}
-            columns, table = head_of(sheet, shared_texts(package, wanted) if wanted else {})
+            wanted = {int(one.text) for one in sheet.head.values() if one.kind == "s" and one.text.isdecimal()}
+            meanings.texts = shared_texts(package, wanted) if wanted else {}
+            meanings.formats = styles(package)
+            columns, table = head_of(sheet, meanings)
     if len(sheets) > MAX_SHEETS:
         package.reasons.append(f"of {len(sheets)} sheets {MAX_SHEETS} are read")
     found: dict[str, Any] = {

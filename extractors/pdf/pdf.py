@@ -7,7 +7,6 @@ bound. A file on which PDFium crashes or hangs costs no other file its document 
 from __future__ import annotations
 
 import ctypes
-import io
 import itertools
 import os
 import re
@@ -35,6 +34,7 @@ MAX_SEEN = 5000  # authors and keywords of which the first are listed
 MAX_OUTLINE = 1000
 MAX_ATTACHMENTS = 500
 MAX_UNPACKED = 64 << 20  # bytes of a file that is compressed as a whole
+MEMORY = "/dev/shm"  # noqa: S108 - where PDFium finds what is unpacked, by a path in each process
 HEAD = 1024  # the header may stand anywhere in it (ISO 32000-1, annex H.3.4.1)
 DOI = re.compile(r"\b10\.\d{4,9}/[-._;()/:A-Za-z0-9]{1,100}")
 ARXIV = re.compile(r"\barXiv:\s?(\d{4}\.\d{4,5}(?:v\d+)?)")
@@ -131,13 +131,13 @@ def outline(document: Any, found: dict[str, Any]) -> None:
         found["outline"] = titles
 
 
-def document_of(opened: Path | bytes, file: BinaryIO, size: int) -> dict[str, Any]:
-    """Return the document of a PDF file, which PDFium opens by its path or from memory."""
+def document_of(path: Path, file: BinaryIO, size: int) -> dict[str, Any]:
+    """Return the document of a PDF file, which PDFium opens by its path."""
     file.seek(0)
     if b"%PDF-" not in file.read(HEAD):
         raise ValueError("it is not a PDF file")
     try:
-        document = pdfium.PdfDocument(opened)
+        document = pdfium.PdfDocument(path)
     except pdfium.PdfiumError as exc:
         if pdfium_c.FPDF_GetLastError() == PASSWORD:
             raise ValueError("it is encrypted, and can only be read with its password") from None
@@ -146,7 +146,7 @@ def document_of(opened: Path | bytes, file: BinaryIO, size: int) -> dict[str, An
     reasons: list[str] = []
     steps = {
         "facts": lambda: information_of(document, found), "XMP": lambda: xmp(file, size, found),
-        "outline": lambda: outline(document, found), "pages": lambda: PAGES.add(opened, found),
+        "outline": lambda: outline(document, found), "pages": lambda: PAGES.add(path, found),
     }  # fmt: skip
     for name, step in steps.items():
         try:
@@ -169,8 +169,12 @@ def extract(path: str) -> dict[str, Any]:
         file.seek(0)
         if not compression:
             return document_of(Path(path), file, os.fstat(file.fileno()).st_size)
-        content = content_of(file, compression, MAX_UNPACKED)
-        return document_of(content, io.BytesIO(content), len(content)) | {"compression": compression}
+        import tempfile  # noqa: PLC0415 - few files need it
+
+        with tempfile.NamedTemporaryFile(dir=MEMORY) as unpacked:
+            size = unpacked.write(content_of(file, compression, MAX_UNPACKED))
+            unpacked.flush()
+            return document_of(Path(unpacked.name), unpacked, size) | {"compression": compression}
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ THUMBNAIL_SECONDS = 2
 
 
 class Child:
-    """A process that reads pages of the files it is asked for, or of a content that it was born with."""
+    """A process that reads pages of the files it is asked for."""
 
-    def __init__(self, content: bytes | None = None) -> None:
+    def __init__(self) -> None:
         asking, asked = os.pipe()
         answering, answered = os.pipe()
         self.pid = os.fork()
@@ -29,7 +29,7 @@ class Child:
             os.close(asked)
             os.close(answering)
             with contextlib.suppress(BaseException):
-                serve(asking, answered, content)
+                serve(asking, answered)
             os._exit(0)
         os.close(asking)
         os.close(answered)
@@ -54,18 +54,18 @@ class Child:
         self._answers.close()
 
 
-def serve(asking: int, answering: int, content: bytes | None) -> None:
+def serve(asking: int, answering: int) -> None:
     """Be the child: answer until nothing more is asked."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     with os.fdopen(asking) as jobs, os.fdopen(answering, "w") as out:
         for line in jobs:
             path, found = json.loads(line)
-            document = pdfium.PdfDocument(Path(path) if content is None else content)
-            pages(document, found)
+            document = pdfium.PdfDocument(Path(path))
+            page = pages(document, found)
             out.write(json.dumps(found) + "\n")
             out.flush()
             signal.setitimer(signal.ITIMER_REAL, THUMBNAIL_SECONDS)
-            shown = png(document[0])
+            shown = png(page) if page else None
             signal.setitimer(signal.ITIMER_REAL, 0)
             out.write(json.dumps({"thumbnail": shown}) + "\n")
             out.flush()
@@ -78,7 +78,7 @@ class Pages:
     def __init__(self) -> None:
         self.child: Child | None = None
 
-    def add(self, opened: Path | bytes, found: dict[str, Any]) -> None:
+    def add(self, path: Path, found: dict[str, Any]) -> None:
         """Add what the pages of a file say, and its thumbnail.
 
         Raises:
@@ -86,12 +86,12 @@ class Pages:
         """
         told = drawn = ""
         while not told:
-            child = self._of(opened)
+            child = self.child = self.child or Child()
             fresh = child.files == 0
             try:
-                told, drawn = child.read(str(opened) if isinstance(opened, Path) else "", found)
+                told, drawn = child.read(str(path), found)
             finally:
-                if not drawn or isinstance(opened, bytes):  # also where time was up
+                if not drawn:  # also where time was up
                     child.end()
                     self.child = None
             if fresh and not told:
@@ -99,11 +99,3 @@ class Pages:
         found |= json.loads(told)
         with contextlib.suppress(ValueError):
             found |= json.loads(drawn or "{}")
-
-    def _of(self, opened: Path | bytes) -> Child:
-        if isinstance(opened, bytes):
-            if self.child:
-                self.child.end()
-            self.child = Child(opened)
-        self.child = self.child or Child()
-        return self.child

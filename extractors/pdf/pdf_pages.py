@@ -73,9 +73,9 @@ def png(page: Any) -> dict[str, str] | None:
     return facts.thumbnail("image/png", b"\x89PNG\r\n\x1a\n" + content)
 
 
-def pages(document: Any, found: dict[str, Any]) -> None:
-    """Add what the first pages say: their size, their text."""
-    count = found["pages"]
+def pages(document: Any, found: dict[str, Any]) -> Any:
+    """Add what the first pages say: their size, their text; return the first of all, None where it is damaged."""
+    count, first = found["pages"], None
     texts, total, without, cut = [], 0, 0, False
     for number in range(min(count, MAX_PAGES)):
         try:
@@ -97,9 +97,13 @@ def pages(document: Any, found: dict[str, Any]) -> None:
             total += len(texts[-1])
             found["text"] = texts
         text.close()
-        page.close()
+        if number:
+            page.close()
+        else:
+            first = page
         found["text_pages"], found["pages_without_text"] = number + 1, without
         if total >= MAX_TEXT:
             break
     if cut or found.get("text_pages", count) < count:
         found["partial"] = f"text of the first {found['text_pages']} of {count} pages" + (", cut" if cut else "")
+    return first

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import openpyxl
+import pandas as pd
 import pytest
+import xlsxwriter
 from docx import Document
 from lxml import etree
 from odf import dc, draw, opendocument, style, table, teletype, text
 from pptx import Presentation
 
 from tests.suite.families import families
-from tests.support.programs import load
+from tests.support.programs import load, program
 
 # odfpy puts its own folder there, whose modules are called text, office, table...
 sys.path[:] = [place for place in sys.path if Path(place).name != "odf"]
@@ -218,3 +221,78 @@ def test_a_text_box_counts_once(tmp_path: Path) -> None:
     found = office.extract(str(tmp_path / "a.docx"))
     assert (found["words"], found["paragraphs"]) == (6, 2)
     assert found["preview"]["excerpt"].split("\n") == ["in the box", "before the box"]
+
+
+MOMENTS = [
+    (date(2024, 3, 1), "yyyy-mm-dd"), (date(2024, 12, 31), "dd/mm/yy"), (datetime(2024, 3, 1, 6, 7, 8), "m/d/yy h:mm"),
+    (datetime(1987, 6, 5, 23, 59, 59, 500_000), "yyyy-mm-dd hh:mm:ss.000"), (date(1900, 1, 1), "d mmm yyyy"),
+    (date(1900, 2, 28), "yyyy-mm-dd"), (date(1900, 3, 1), '[$-409]d" of "mmmm'), (time(12, 30), "h:mm AM/PM"),
+    (time(0, 0, 1), "mm:ss"), (date(2024, 2, 29), '[Red]mmmm\\ yyyy;@'),
+]  # fmt: skip
+PLAIN = [(1.5, "0.00"), (45352, "General"), (0.25, "0%"), (3, '0" days"'), (7, "0.0E+00"), (12, "#,##0\\ \\h")]
+
+
+def iso(value: Any) -> Any:
+    """Return a moment as ISO 8601, a day without its midnight; any other value as it is."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="auto").removesuffix("000").removesuffix("T00:00:00")
+    return value.isoformat() if isinstance(value, (date, time)) else value
+
+
+def test_dates_of_a_workbook_are_those_that_openpyxl_wrote(tmp_path: Path) -> None:
+    """What a format shows as a date or a time is one in the head, whatever its code; other numbers stay numbers."""
+    book = openpyxl.Workbook()
+    for place, (value, code) in enumerate(MOMENTS[:9]):
+        cell = book.active.cell(row=place + 1, column=1, value=value)
+        cell.number_format = code
+    for place, (value, code) in enumerate(PLAIN):
+        book.active.cell(row=place + 1, column=2, value=value).number_format = code
+    book.active.cell(row=1, column=3, value=timedelta(hours=36, minutes=5)).number_format = "[h]:mm"
+    book.save(tmp_path / "a.xlsx")
+    rows = office.extract(str(tmp_path / "a.xlsx"))["preview"]["table"]["rows"]
+    assert [row[0] for row in rows] == [iso(value) for value, _ in MOMENTS[:9]]
+    assert [row[1] for row in rows[: len(PLAIN)]] == [value for value, _ in PLAIN]
+    assert rows[0][2] == "36:05:00"
+
+
+@pytest.mark.parametrize("from_1904", [False, True])
+def test_dates_of_a_workbook_are_those_that_pandas_reads(tmp_path: Path, *, from_1904: bool) -> None:
+    """Dates of a workbook of another library, from 1900 or from 1904, are those of pandas; dates are no names."""
+    path = tmp_path / "a.xlsx"
+    with xlsxwriter.Workbook(path, {"date_1904": from_1904}) as book:
+        sheet = book.add_worksheet()
+        for place, (value, code) in enumerate(one for one in MOMENTS if getattr(one[0], "year", 0) > 1904):
+            sheet.write_datetime(place, 0, value, book.add_format({"num_format": code}))
+    read = pd.read_excel(path, header=None)
+    expected = [[iso(value.to_pydatetime()) for value in row] for row in read.astype(object).values.tolist()]
+    found = office.extract(str(path))
+    assert found["preview"]["table"]["rows"] == expected
+    assert "columns" not in found
+
+
+def test_dates_of_an_open_document_sheet_are_its_values(tmp_path: Path) -> None:
+    """Of an ods, dates, times and amounts are what the cells hold, as pandas reads them, and not how they look."""
+    made = opendocument.OpenDocumentSpreadsheet()
+    sheet = table.Table(name="days")
+    cells = [
+        ({"valuetype": "date", "datevalue": "2024-03-02"}, "02.03.24"),
+        ({"valuetype": "date", "datevalue": "2024-03-02T12:30:00"}, "2 March, half past twelve"),
+        ({"valuetype": "time", "timevalue": "PT06H05M00S"}, "06:05"),
+        ({"valuetype": "percentage", "value": "0.25"}, "25 %"),
+        ({"valuetype": "currency", "currency": "EUR", "value": "1234.5"}, "1.234,50 EUR"),
+    ]
+    for _ in range(2):
+        row = table.TableRow()
+        for attributes, shown in cells:
+            cell = table.TableCell(**attributes)
+            cell.addElement(text.P(text=shown))
+            row.addElement(cell)
+        sheet.addElement(row)
+    made.spreadsheet.addElement(sheet)
+    made.save(str(tmp_path / "a.ods"))
+    found = office.extract(str(tmp_path / "a.ods"))
+    (expected, _) = pd.read_excel(tmp_path / "a.ods", header=None, engine="odf").astype(object).values.tolist()
+    moments = [iso(value if isinstance(value, time) else value.to_pydatetime()) for value in expected[:3]]
+    assert found["preview"]["table"]["rows"] == [[*moments, *expected[3:]]] * 2
+    assert "columns" not in found
+    assert program("office", "office_dates").of_iso("PT36H05M00.5S") == "36:05:00.5"

@@ -172,7 +172,15 @@ def test_a_child_that_dies_costs_no_other_file_its_pages(tmp_path: Path) -> None
         pages.add(tmp_path / "a.pdf", found)
         assert found["text"] == expected
         os.kill(pages.child.pid, signal.SIGKILL)
-    found = {"pages": 1}
-    pages.add((tmp_path / "a.pdf").read_bytes(), found)
-    assert found["text"] == expected
-    assert pages.child is None
+    pages.child.end()
+
+
+def test_what_is_compressed_is_read_by_the_same_child(tmp_path: Path) -> None:
+    """A file that is compressed as a whole has the document of the plain one, and costs no process of its own."""
+    content = with_text((12, 1, "some words of a page"))
+    (tmp_path / "a.pdf").write_bytes(content)
+    (tmp_path / "a.pdf.gz").write_bytes(gzip.compress(content))
+    expected = pdf.extract(str(tmp_path / "a.pdf"))
+    child = pdf.PAGES.child
+    assert pdf.extract(str(tmp_path / "a.pdf.gz")) == expected | {"compression": "gzip"}
+    assert pdf.PAGES.child is child
