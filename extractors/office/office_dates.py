@@ -37,7 +37,7 @@ class Moment(str):
 
 def kind_of(code: str) -> str:
     """Return whether a format's code shows a date, a time, both, or a time that has elapsed; empty for none."""
-    code = QUOTED.sub("", code.split(";")[0]).lower()
+    code = QUOTED.sub("", code.split(";", maxsplit=1)[0]).lower()
     if DURATION.search(code):
         return ELAPSED
     code = FRACTION.sub("s", code)

@@ -113,7 +113,9 @@ class Content:
             self.sheet["columns"] = max(self.sheet["columns"], self.column + count)
             self.sheet["rows"] = max(self.sheet["rows"], self.row + self.repeat_row)
         if len(self.head) <= facts.MAX_ROWS and len(self.sheets) == 1:
-            self.cells += [value_of(self.kind_of_value, self.value, self.cell_text)] * min(count, facts.MAX_COLUMNS - len(self.cells))
+            self.cells += [value_of(self.kind_of_value, self.value, self.cell_text)] * min(
+                count, facts.MAX_COLUMNS - len(self.cells)
+            )
         self.column += count
         self.cell_text = []
 
@@ -133,7 +135,7 @@ def times(text: str | None) -> int:
 
 
 def value_of(kind: str, value: str | None, words: list[str]) -> Any:
-    """Return a cell's value by its type, or else as it is shown: a date as the document shows it may be ambiguous."""
+    """Return a cell's value by its type, or else as it is shown."""
     if value and kind in NUMBERS:
         return number(value)
     if value and kind in {"date", "time"}:

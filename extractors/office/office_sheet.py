@@ -123,6 +123,11 @@ def value_of(cell: Cell, meanings: Meanings) -> Value:
         return Moment(cell.text)
     if cell.kind in {"str", "inlineStr", "e"}:
         return cell.text
+    return number_of(cell, meanings)
+
+
+def number_of(cell: Cell, meanings: Meanings) -> Value:
+    """Return a number, or the date that it is by the cell's format; the text where it is none."""
     try:
         number = float(cell.text)
     except ValueError:

@@ -224,10 +224,12 @@ def test_a_text_box_counts_once(tmp_path: Path) -> None:
 
 
 MOMENTS = [
-    (date(2024, 3, 1), "yyyy-mm-dd"), (date(2024, 12, 31), "dd/mm/yy"), (datetime(2024, 3, 1, 6, 7, 8), "m/d/yy h:mm"),
-    (datetime(1987, 6, 5, 23, 59, 59, 500_000), "yyyy-mm-dd hh:mm:ss.000"), (date(1900, 1, 1), "d mmm yyyy"),
-    (date(1900, 2, 28), "yyyy-mm-dd"), (date(1900, 3, 1), '[$-409]d" of "mmmm'), (time(12, 30), "h:mm AM/PM"),
-    (time(0, 0, 1), "mm:ss"), (date(2024, 2, 29), '[Red]mmmm\\ yyyy;@'),
+    (date(2024, 3, 1), "yyyy-mm-dd"), (date(2024, 12, 31), "dd/mm/yy"),
+    (datetime(2024, 3, 1, 6, 7, 8), "m/d/yy h:mm"),  # noqa: DTZ001 - a sheet has no zone
+    (datetime(1987, 6, 5, 23, 59, 59, 500_000), "yyyy-mm-dd hh:mm:ss.000"),  # noqa: DTZ001
+    (date(1900, 1, 1), "d mmm yyyy"), (date(1900, 2, 28), "yyyy-mm-dd"),
+    (date(1900, 3, 1), '[$-409]d" of "mmmm'), (time(12, 30), "h:mm AM/PM"), (time(0, 0, 1), "mm:ss"),
+    (date(2024, 2, 29), "[Red]mmmm\\ yyyy;@"),
 ]  # fmt: skip
 PLAIN = [(1.5, "0.00"), (45352, "General"), (0.25, "0%"), (3, '0" days"'), (7, "0.0E+00"), (12, "#,##0\\ \\h")]
 
@@ -264,7 +266,7 @@ def test_dates_of_a_workbook_are_those_that_pandas_reads(tmp_path: Path, *, from
         for place, (value, code) in enumerate(one for one in MOMENTS if getattr(one[0], "year", 0) > 1904):
             sheet.write_datetime(place, 0, value, book.add_format({"num_format": code}))
     read = pd.read_excel(path, header=None)
-    expected = [[iso(value.to_pydatetime()) for value in row] for row in read.astype(object).values.tolist()]
+    expected = [[iso(value.to_pydatetime()) for value in row] for row in read.astype(object).to_numpy().tolist()]
     found = office.extract(str(path))
     assert found["preview"]["table"]["rows"] == expected
     assert "columns" not in found
@@ -291,7 +293,7 @@ def test_dates_of_an_open_document_sheet_are_its_values(tmp_path: Path) -> None:
     made.spreadsheet.addElement(sheet)
     made.save(str(tmp_path / "a.ods"))
     found = office.extract(str(tmp_path / "a.ods"))
-    (expected, _) = pd.read_excel(tmp_path / "a.ods", header=None, engine="odf").astype(object).values.tolist()
+    (expected, _) = pd.read_excel(tmp_path / "a.ods", header=None, engine="odf").astype(object).to_numpy().tolist()
     moments = [iso(value if isinstance(value, time) else value.to_pydatetime()) for value in expected[:3]]
     assert found["preview"]["table"]["rows"] == [[*moments, *expected[3:]]] * 2
     assert "columns" not in found
