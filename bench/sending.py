@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from bench.answering import Answering
 from bench.options import MDT, Figures, percentile, private_redis
-from lustre_events.actions.courier import Courier
-from lustre_events.actions.endpoints import SENDERS
+from bench.receiving import SEAL, receiving
 from lustre_events.actions.kinds import KINDS
 from lustre_events.actions.link import SealedLink
-from lustre_events.actions.seal import Seal
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.changelog.record import FLAG_RENAME, UNLNK_LAST, ChangelogRecord, RecordType, encode_record
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.domain.rules.action_file import ActionNames
-from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rule_file import HERE, parse
 from lustre_events.index import open_writer
 from lustre_events.index.interface import Identity
@@ -34,7 +28,7 @@ from lustre_events.node.action_parts import ActionReader, check_query
 from lustre_events.reader import Reader
 from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams.connection import Client
-from lustre_events.streams.deliveries import CourierQueue, DeliveryQueue
+from lustre_events.streams.deliveries import DeliveryQueue
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 from lustre_events.streams.requests import RedisRequests
 
@@ -50,7 +44,6 @@ ROUNDS = 10
 WAIT_SECONDS = 900.0
 SEQUENCE = 0x200000BAD
 DIRECTORY = FID(SEQUENCE, 1)
-SEAL = Seal(b"k" * 32)
 _RULE = '[[rule]]\nname = "{name}"\non = "{on}"\naction = "webhook"\nendpoint = "{endpoint}"\n{more}\n'
 
 
@@ -141,7 +134,7 @@ class _Workers(Answering):
 
 
 class _Site:
-    """A dispatcher and a courier in threads of their own, over a real Redis, and listeners."""
+    """A dispatcher in a thread of its own, over a real Redis, and a courier and listeners in another process."""
 
     def __init__(self, folder: Path, client: Client, told: Callable[[], int], workers: _Workers) -> None:
         self._folder = folder
@@ -237,16 +230,11 @@ class _Site:
 def _site(rules: str) -> Iterator[_Site]:
     with ExitStack() as stack:
         folder, redis = stack.enter_context(private_redis())
-        here, told = stack.enter_context(_listening())
-        hangs, _ = stack.enter_context(_listening(hang=True))
-        clients = [stack.enter_context(connect(redis.url, 60)) for _ in range(3)]
+        endpoints, told = stack.enter_context(receiving(redis.url))
+        clients = [stack.enter_context(connect(redis.url, 60)) for _ in range(2)]
         url = f"sqlite:///{folder / 'index.db'}"
         index = open_writer(url)
         stack.callback(index.close)
-        endpoints = {
-            name: Endpoint(name, "webhook", where, private=True)
-            for name, where in (("here", here), ("hangs", hangs))
-        }
         names = ActionNames({name: kind.read_with for name, kind in KINDS.items()}, endpoints, check_query)
         read, results = ActionReader(url), RedisResults(clients[0])
         workers = _Workers(results)
@@ -256,43 +244,10 @@ def _site(rules: str) -> Iterator[_Site]:
             requests=RedisRequests(clients[0]), link=SealedLink(DeliveryQueue(clients[0]), SEAL),
             reading=ReadIndex(read.documents, read.matching), endpoints=endpoints,
         )  # fmt: skip
-        courier = Courier(CourierQueue(clients[1]), SEAL, lambda: endpoints, SENDERS)
-        for part in (dispatcher, courier):
-            thread = threading.Thread(target=part.run, daemon=True)
-            thread.start()
-            stack.callback(thread.join, 20)
-            stack.callback(part.stop)
-        site = _Site(folder, clients[2], told, workers)
+        thread = threading.Thread(target=dispatcher.run, daemon=True)
+        thread.start()
+        stack.callback(thread.join, 20)
+        stack.callback(dispatcher.stop)
+        site = _Site(folder, clients[1], told, workers)
         site.wait(lambda: site.one("SELECT count(*) FROM activated"))
         yield site
-
-
-@contextmanager
-def _listening(*, hang: bool = False) -> Iterator[tuple[str, Callable[[], int]]]:
-    """Give the address of a listener, and how many events it was told; one that hangs answers nothing."""
-    counts: list[int] = []
-    over = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            found = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            counts.append(len(found) if isinstance(found, list) else 1)
-            if hang:
-                over.wait(60)
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server uses
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/", lambda: sum(counts)
-    finally:
-        over.set()
-        server.shutdown()
-        server.server_close()
