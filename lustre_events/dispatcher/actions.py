@@ -15,6 +15,7 @@ from lustre_events.dispatcher.action_facts import ActionFacts, CountRuns, Courie
 from lustre_events.dispatcher.action_runs import ActionRuns
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.action_triggers import ActionTriggers
+from lustre_events.dispatcher.activation import Activation
 from lustre_events.dispatcher.due_times import DueTimes
 from lustre_events.dispatcher.hold_requests import HoldRequests
 from lustre_events.dispatcher.outcomes import Follow, ResultOutcome
@@ -24,6 +25,7 @@ from lustre_events.dispatcher.transactions import Write
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import Viewers
 from lustre_events.domain.action_run import OPEN
+from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import Rules
@@ -48,6 +50,7 @@ class Actions:
         self.runs = ActionRuns(self._viewers)
         self.settling = RunSettling(reading, self._viewers, self.triggers.expand, self.runs)
         self.sweeper = RunSweeper()
+        self._activation = Activation(int(settings.skew_seconds * SECOND_NS))
         self._run_requests = RunRequests(self.runs)
         self._due_times = DueTimes(self.runs)
         self._facts = ActionFacts(count)
@@ -74,10 +77,11 @@ class Actions:
         self.triggers.documents(turn, outcomes)
         others(turn, outcomes)
 
-    def read(self, counters: Mapping[str, int], now_ns: int, asked: Iterable[Request]) -> None:
+    def read(self, counters: Mapping[str, int], now_ns: int, asked: Iterable[Request], reached_ns: int) -> None:
         """Read the courier's answers, as far as they are not committed, and ask the queries of rules.
 
-        `counters` are those that are committed, `asked` the requests that this step answers.
+        `counters` are those that are committed, `asked` the requests that this step answers, `reached_ns` the time
+        of the last record that is committed.
 
         Raises StreamUnavailable, IndexUnavailable.
         """
@@ -85,8 +89,8 @@ class Actions:
             return
         self.sweeper.look(counters)
         self._facts.look(now_ns, self._hold_requests.asked(asked))
-        # A floor that is ahead was set while the clock was: the rule would fire for nothing until then.
-        self._new |= any(since_ns > now_ns for since_ns in self.triggers.floor_ns.values())
+        self._activation.look(now_ns, reached_ns)
+        self._new |= self._activation.is_ahead(self.triggers.floor_ns, now_ns)
         self._viewers.refresh(now_ns)
         self.settling.ask_queries()
         if self._watch.is_time(now_ns):
@@ -118,8 +122,8 @@ class Actions:
 
     def _activate(self, turn: Turn) -> None:
         known = turn.transaction.activated()
-        since_ns = {name: min(known.get(name, turn.now_ns), turn.now_ns) for name in self._rules.by_name}
-        since_ns |= {name: ns for name, ns in known.items() if self._rules.is_paused(name)}
+        paused = {name for name in known if self._rules.is_paused(name)}
+        since_ns = self._activation.since({*self._rules.by_name, *paused}, known, turn.now_ns)
         if since_ns != known:
             turn.transaction.put_activated(since_ns)
         self.triggers.follow(self._rules, since_ns)

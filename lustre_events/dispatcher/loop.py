@@ -264,7 +264,7 @@ class Dispatcher:
         entries = self._incoming.results()
         self._unrecorded.lost = has_listing(entries) and self._incoming.lost()
         asked = self._requests.read()
-        self._actions.read(self._counters, self._clock(), asked)
+        self._actions.read(self._counters, self._clock(), asked, self._reached_ns())
         waiting = self._jobs.waiting(self._installed.queues)
         now_ns = self._clock()
         self._installed.follow(now_ns)
@@ -286,6 +286,10 @@ class Dispatcher:
         self._publish(now_ns)
         self._whole = True
         return done
+
+    def _reached_ns(self) -> int:
+        """Return the time of the last record of any MDT that is committed; 0: there was none."""
+        return max((cursor.eff_time for cursor in self._cursors.values()), default=0)
 
     def _confirm(self) -> None:
         """Check that the index is still this dispatcher's to write. Raises LeaseLost, IndexUnavailable."""

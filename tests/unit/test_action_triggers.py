@@ -17,8 +17,8 @@ from lustre_events.index.interface import ObjectRow
 from lustre_events.jobs.messages import SCAN, STAT
 from lustre_events.node.action_parts import ActionReader
 from tests.support.index.places import IndexPlace
-from tests.support.model.actions import ActionRig, action_rig
-from tests.support.model.dispatcher import FACTS
+from tests.support.model.actions import ActionRig, action_rig, rules_of
+from tests.support.model.dispatcher import FACTS, MDT1
 from tests.support.records import builders as b
 
 RULE = """
@@ -200,6 +200,57 @@ def test_a_rule_fires_for_what_happens_after_it_is_active(make: MakeRig) -> None
     assert told(rig) == []
     rig.tell(b.close())
     assert told(rig) == [("content", "/a")]
+
+
+DAY_NS = 24 * 3_600 * 10**9
+
+
+@pytest.mark.parametrize("rights_itself", [False, True], ids=["restarted", "running"])
+def test_a_clock_that_was_behind_once_wakes_no_rule_for_old_changes(make: MakeRig, *, rights_itself: bool) -> None:
+    """While the clock is behind what records say, and after that, the rule is active since when it was before."""
+    rig = make("content")
+    rig.tell(b.create(2, name=b"b", time_ns=rig.now_ns))
+    assert told(rig) == [("content", "/b")]
+    true_ns = rig.now_ns
+    rig.now_ns -= 30 * DAY_NS
+    if not rights_itself:
+        rig.restart()
+    rig.settle()
+    late = [b.create(3, name=b"c", time_ns=true_ns - 5 * DAY_NS), b.close(3, time_ns=true_ns - 5 * DAY_NS)]
+    rig.answer(rig.play(*late, mdt=MDT1))
+    rig.now_ns = true_ns + 10**9
+    late = [b.create(4, name=b"d", time_ns=true_ns - 4 * DAY_NS), b.close(4, time_ns=true_ns - 4 * DAY_NS)]
+    rig.answer(rig.play(*late, mdt=MDT1))
+    rig.pass_seconds(60)
+    rig.settle()
+    assert told(rig) == []
+    rig.tell(b.create(5, name=b"e", time_ns=rig.now_ns))
+    assert told(rig) == [("content", "/e")]
+
+
+def test_a_rule_that_is_new_while_the_clock_is_behind_is_active_from_now_on(make: MakeRig) -> None:
+    """What records say of the time counts more than a clock that is behind them by more than clocks may differ."""
+    rig = make("content")
+    rig.tell(b.create(2, name=b"b", time_ns=rig.now_ns))
+    true_ns = rig.now_ns
+    rig.now_ns -= 30 * DAY_NS
+    new = RULE.format(on='"content"', more="").replace('"tell"', '"new"')
+    rig.dispatcher._actions.follow(rules_of(new), rig.endpoints)
+    rig.settle()
+    (since_ns,) = rig.dispatcher._actions.triggers.floor_ns.values()
+    assert true_ns - 60 * 10**9 < since_ns <= true_ns
+
+
+def test_a_clock_that_is_behind_is_told_once(make: MakeRig, caplog: pytest.LogCaptureFixture) -> None:
+    """One sentence says by how much, and what to do; one that is right is not told of."""
+    rig = make("content")
+    rig.tell(b.create(2, name=b"b", time_ns=rig.now_ns))
+    assert "behind" not in caplog.text
+    rig.now_ns -= DAY_NS
+    for _ in range(3):
+        rig.settle()
+    said = [each for each in caplog.messages if "behind" in each]
+    assert [("86" in each, "correct the clock" in each) for each in said] == [(True, True)]
 
 
 def test_conditions_are_asked_when_all_is_known(make: MakeRig) -> None:
