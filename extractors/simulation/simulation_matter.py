@@ -14,6 +14,16 @@ GGA = {"PE": "PBE", "PS": "PBEsol", "RP": "RPBE", "91": "PW91", "AM": "AM05", "C
 RELAXATION = {"-1": "single point", "0": "molecular dynamics", "5": "frequencies", "6": "frequencies",
               "7": "frequencies",
               "8": "frequencies"}  # fmt: skip
+# The keys of vasprun.xml that make up the functional, and how many steps ions go
+SAID = {
+    "GGA": "gga",
+    "LHFCALC": "exact",
+    "METAGGA": "meta",
+    "AEXX": "share",
+    "HFSCREEN": "screened",
+    "NSW": "moves",
+}
+META = {"--": "", "F": "", "NONE": ""}
 COMMANDS = {"pair_style": "method", "units": "units", "timestep": "time_step", "atom_style": "atom_style"}
 
 
@@ -44,14 +54,45 @@ def vasp_counts(output: Output, line: bytes, _: Any) -> None:
 def vasp_gga(output: Output, line: bytes, _: Any) -> None:
     """Take the functional."""
     said = (after(line, rb"\bGGA\s*=\s*(\S\S)") or b"").decode("latin-1").upper()
-    output.first("method", GGA.get(said, said))
+    output.state["gga"] = GGA.get(said, said)
+    vasp_method(output)
+
+
+def vasp_method(output: Output) -> None:
+    """Tell the functional, as far as it is known: exact exchange or a meta-GGA makes it another one."""
+    said = output.state
+    meta, name = said.get("meta", ""), said.get("gga", "")
+    if said.get("exact"):
+        screened = said.get("screened", 0.0)
+        hybrid = "PBE0" if not screened else "HSE06" if 0.19 < screened < 0.22 else ""
+        name, meta = hybrid if (name, meta, said.get("share")) == ("PBE", "", 0.25) else "", ""
+    output.found.pop("method", None)
+    output.put("method", meta or name)
+
+
+def vasp_exact(output: Output, line: bytes, _: Any) -> None:
+    """Take whether there is exact exchange, how much, and how it is screened."""
+    for key, pattern in (("share", rb"AEXX\s*=\s*"), ("screened", rb"HFSCREEN\s*=\s*")):
+        if (found := number(after(line, pattern + NUMBER))) is not None:
+            output.state[key] = found
+    if said := after(line, rb"LHFCALC\s*=\s*([TF])"):
+        output.state["exact"] = said == b"T"
+    if (said := after(line, rb"\bMETAGGA\s*=\s*([A-Z]\w+)")) and said not in {b"F", b"T", b"NONE"}:
+        output.state["meta"] = said.decode()
+    vasp_method(output)
+
+
+def vasp_moves(output: Output, line: bytes, _: Any) -> None:
+    """Take how many steps ions may go."""
+    output.state["moves"] = number(after(line, rb"NSW\s*=\s*" + NUMBER))
 
 
 def vasp_task(output: Output, line: bytes, _: Any) -> None:
     """Take how ions move."""
     said = (after(line, rb"IBRION\s*=\s*([-+]?\d+)") or b"").decode()
     if said:
-        output.first("calculation", [RELAXATION.get(said, "geometry optimization")])
+        still = output.state.get("moves") == 0
+        output.first("calculation", ["single point" if still else RELAXATION.get(said, "geometry optimization")])
 
 
 def vasp_ended(output: Output, *_: Any) -> None:
@@ -68,6 +109,11 @@ VASP: tuple[Mark, ...] = (
     (b"NKPTS =", count("k_points", rb"NKPTS =\s*(\d+)")),
     (b"ENCUT  =", value("cutoff_ev", rb"ENCUT\s*=\s*" + NUMBER + rb"\s*eV")),
     (b"GGA     =", vasp_gga),
+    (b"LHFCALC", vasp_exact),
+    (b"AEXX", vasp_exact),
+    (b"HFSCREEN", vasp_exact),
+    (b"METAGGA", vasp_exact),
+    (b"NSW    =", vasp_moves),
     (b"IBRION =", vasp_task),
     (b"ISPIN  =", lambda output, line, _: output.put("spin_polarized", after(line, rb"ISPIN\s*=\s*(\d)") == b"2")),
     (b"free  energy   TOTEN", energy(rb"TOTEN\s*=\s*" + NUMBER + rb"\s*eV", 1)),
@@ -128,12 +174,20 @@ class Run:
             output.state[key] = said.replace(" ", "-")
         elif key in {"ENMAX", "ENCUT"}:
             output.put("cutoff_ev", number(said.encode()))
-        elif key == "GGA" and "parameters" in self.path:
-            output.first("method", GGA.get(said, said))
+        elif key in SAID and ("parameters" in self.path or key == "METAGGA"):
+            output.state[SAID[key]] = {
+                "gga": GGA.get(said, said),
+                "exact": said == "T",
+                "meta": META.get(said, said),
+            }.get(SAID[key], number(said.encode()) or 0.0)
+            vasp_method(output)
         elif key == "ISPIN":
             output.put("spin_polarized", said == "2")
         elif key == "IBRION" and "parameters" in self.path:
-            output.first("calculation", [RELAXATION.get(said, "geometry optimization")])
+            still = output.state.get("moves") == 0
+            output.first(
+                "calculation", ["single point" if still else RELAXATION.get(said, "geometry optimization")]
+            )
         elif key == "e_fr_energy" and around == "energy" and self.path[-2:-1] == ["calculation"]:
             output.energy_ev(number(said.encode()))
             output.put("energy", number(said.encode()))
@@ -159,23 +213,26 @@ def vasprun(stream: Any, output: Output) -> str:
 
 # GROMACS
 
+STOCHASTIC = {"sd", "sd1", "sd2", "bd"}  # integrators that hold the temperature themselves
+
 
 def gromacs_temperature(output: Output, line: bytes, _: Any) -> None:
     """Take the temperature that is held, where all groups have one."""
     found = {number(one) for one in line.partition(b":")[2].split()}
-    if len(found) == 1 and None not in found:
+    held = str(output.found.get("thermostat", "")).lower() != "no" or output.found.get("method") in STOCHASTIC
+    if held and len(found) == 1 and not found & {None, 0.0}:
         output.first("temperature_k", found.pop())
 
 
 def gromacs_end(output: Output, line: bytes, _: Any) -> None:
     """Take that it ended, and when."""
     ended(output)
-    output.put("ended", moment(after(line, rb"rank \d+ (.*)$"), "%a %b %d %H:%M:%S %Y"))
+    output.put("ended", moment(after(line, rb"(?:rank|node) \d+ (.*)$"), "%a %b %d %H:%M:%S %Y"))
 
 
 def started(output: Output, line: bytes, _: Any) -> None:
-    """Take when the log was opened."""
-    output.first("started", moment(after(line, rb"opened on (.*)$"), "%a %b %d %H:%M:%S %Y"))
+    """Take when the log was opened, or the run began."""
+    output.first("started", moment(after(line, rb"(?:opened on|rank \d+|node \d+) (.*)$"), "%a %b %d %H:%M:%S %Y"))
 
 
 GROMACS: tuple[Mark, ...] = (
@@ -191,7 +248,8 @@ GROMACS: tuple[Mark, ...] = (
     (b"Using", count("processes", rb"Using\s+(\d+) MPI (?:thread|process)")),
     (b"Statistics over", lambda output, line, _: setattr(output, "steps", steps(line))),
     (b"Fatal error:", failed),
-    (b"Finished mdrun on rank", gromacs_end),
+    (b"Started mdrun on", started),
+    (b"Finished mdrun on", gromacs_end),
     (b"       Time:", value("wall_seconds", rb"Time:\s+[\d.]+\s+" + NUMBER)),
 )
 
@@ -238,11 +296,17 @@ def lammps_end(output: Output, line: bytes, _: Any) -> None:
         output.put("wall_seconds", int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3]))
 
 
+def lammps_failed(output: Output, line: bytes, rest: Any) -> None:
+    """Take an error, which begins a line; commands that the log repeats may have the word, too."""
+    if re.match(rb"\s*ERROR(?: on proc \d+)?:", line):
+        failed(output, line, rest)
+
+
 LAMMPS: tuple[Mark, ...] = (
     (b"LAMMPS (", text("code_version", rb"^\s*LAMMPS \(([^)]*)\)")),
     *((f"{name} ".encode(), lammps_command) for name in COMMANDS),
     (b"Loop time of", lammps_loop),
-    (b"ERROR", failed),
+    (b"ERROR", lammps_failed),
     (b"Total wall time:", lammps_end),
 )
 

@@ -90,6 +90,12 @@ def step(output: Output, *_: Any) -> None:
 
 # Gaussian
 
+# A method, a basis, one that fits it
+THEORY = re.compile(r"(?!(?i:iop))([A-Za-z][\w+*-]*(?:\([^()]*\))?)/([\w+*-]+(?:\([^()]*\))?[\w+*-]*)(?:/.*)?")
+CORRELATED = re.compile(
+    r"(?:ro|r|u)?(mp[2-5]|ccsd|ccd|qcisd|cisd|cid|bd|casscf|cas|eomccsd|sac-ci|g[1-4]\w*|cbs-\w+|w1\w*)((?:[(=].*)?)"
+)
+
 
 def stoichiometry(output: Output, line: bytes, _: Any) -> None:
     """Take the formula."""
@@ -101,7 +107,10 @@ def stoichiometry(output: Output, line: bytes, _: Any) -> None:
 
 def route(output: Output, line: bytes, rest: Any) -> None:
     """Take the route: it may go on in the next lines, up to one of dashes."""
-    if not re.match(rb"\s*#[pntPNT]?\s", line + b" ") or "route" in output.found:
+    if not re.match(rb"\s*#(?:[pntPNT]?\s|\w)", line + b" "):
+        return
+    if "route" in output.found:
+        output.normal = False  # another step of the job begins
         return
     parts = [line]
     for each in rest.lines(6):
@@ -111,12 +120,48 @@ def route(output: Output, line: bytes, rest: Any) -> None:
     said = b"".join(part[1:] if part[:1] == b" " else part for part in parts)
     output.put("route", said)
     words = facts.text(said.decode("latin-1")).split()
-    theory = next((word for word in words if "/" in word), "")
-    if theory:
-        method, _, basis = theory.partition("/")
-        output.put("method", method)
-        output.put("basis", basis.split("/")[0])
+    words[0] = words[0].lstrip("#")
+    if theory := next((found for word in words if (found := THEORY.fullmatch(word))), None):
+        output.put("method", theory[1])
+        output.put("basis", theory[2])
+    output.state["level"] = next((level for word in words if (level := correlated(word.split("/")[0]))), "")
     tasks(output, words)
+
+
+def correlated(method: str) -> str:
+    """Return the part of an output that has a method's energy, where it is not the SCF's; `none` for none known."""
+    found = CORRELATED.fullmatch(method.lower())
+    if not found:
+        return ""
+    name, options = found[1], found[2]
+    triples = re.search(r"[(=,]t\b", options) is not None
+    if name == "mp4":
+        return next((f"mp4{part}" for part in ("sdq", "dq") if re.search(rf"\b{part}\b", options)), "mp4")
+    if name in {"ccsd", "qcisd"} and triples:
+        return f"{name}(t)"
+    return (
+        "corr"
+        if name in {"ccd", "ccsd", "qcisd", "cisd", "cid", "bd"} and not triples
+        else (name if name in {"mp2", "mp3"} else "none")
+    )
+
+
+def scf(output: Output, line: bytes, rest: Any) -> None:
+    """Take the energy of the SCF, where the method has no other."""
+    step(output)
+    if not output.state.get("level"):
+        energy(rb"SCF Done:\s+E\([^)]*\)\s*=\s*" + NUMBER)(output, line, rest)
+
+
+def beyond(level: str, pattern: bytes) -> Any:
+    """Return what takes the energy of a correlated method."""
+    take = energy(pattern + rb"\s*" + NUMBER)
+
+    def of_level(output: Output, line: bytes, rest: Any) -> None:
+        if output.state.get("level") == level:
+            take(output, line, rest)
+
+    return of_level
 
 
 def tasks(output: Output, words: list[str]) -> None:
@@ -138,8 +183,15 @@ GAUSSIAN: tuple[Mark, ...] = (
     (b"Stoichiometry", stoichiometry),
     (b"Multiplicity =", count("multiplicity", rb"Multiplicity =\s*(\d+)")),
     (b"Charge =", count("charge", rb"Charge =\s*([-+]?\d+)\s+Mult")),
-    (b"SCF Done:", energy(rb"SCF Done:\s+E\([^)]*\)\s*=\s*" + NUMBER)),
-    (b"SCF Done:", step),
+    (b"SCF Done:", scf),
+    (b"EUMP2", beyond("mp2", rb"EUMP2\s*=")),
+    (b"EUMP3", beyond("mp3", rb"EUMP3\s*=")),
+    (b"UMP4(DQ)", beyond("mp4dq", rb"UMP4\(DQ\)\s*=")),
+    (b"UMP4(SDQ)", beyond("mp4sdq", rb"UMP4\(SDQ\)\s*=")),
+    (b"UMP4(SDTQ)", beyond("mp4", rb"UMP4\(SDTQ\)\s*=")),
+    (b"DE(Corr)=", beyond("corr", rb"E\((?:CORR|Corr)\)\s*=\s*\S+\s+E\((?:CORR|Corr)\)\s*=")),
+    (b" CCSD(T)=", beyond("ccsd(t)", rb"^ CCSD\(T\)=")),
+    (b" QCISD(T)=", beyond("qcisd(t)", rb"^ QCISD\(T\)=")),
     (b"Optimization completed.", flag("converged", said=True)),
     (b"Optimization stopped.", flag("converged", said=False)),
     (b"Convergence failure", flag("converged", said=False)),
@@ -159,6 +211,9 @@ def span(line: bytes) -> float | None:
 
 # ORCA
 
+BASIS = re.compile(r"(?i)(def2-|cc-p|aug-|6-31|sto-|ma-def)")
+FITTED = re.compile(r"(?i)/(?:j|jk|c)$")  # bases for the density, not for the orbitals
+
 
 def orca_input(output: Output, line: bytes, _: Any) -> None:
     """Take the line of keywords of the input."""
@@ -168,7 +223,7 @@ def orca_input(output: Output, line: bytes, _: Any) -> None:
     words = facts.text(said.decode("latin-1")).split()
     route = " ".join([output.found.get("route", ""), *words]).strip()
     output.put("route", route if len(route) < MAX_ROUTE else output.found.get("route"))
-    basis = next((word for word in words if re.match(r"(?i)(def2-|cc-p|aug-|6-31|sto-|ma-def)", word)), "")
+    basis = next((word for word in words if BASIS.match(word) and not FITTED.search(word)), "")
     output.put("basis", basis)
     tasks(output, output.found.get("route", "").split())
 
@@ -219,9 +274,11 @@ def cp2k_kind(output: Output, line: bytes, _: Any) -> None:
 
 
 def functional(output: Output, line: bytes, _: Any) -> None:
-    """Take the functional."""
-    said = after(line, rb"FUNCTIONAL\|\s+([A-Z0-9_+-]+):?\s*$") or after(line, rb"FUNCTIONAL\|\s+([A-Z0-9_+-]+):")
-    output.first("method", said)
+    """Take the functional; of one for exchange and one for correlation both."""
+    if said := after(line, rb"FUNCTIONAL\|\s+([A-Z0-9_+-]+):"):
+        names = output.state.setdefault("functionals", {})
+        names[facts.text(said.decode("latin-1"))] = None
+        output.put("method", "+".join(list(names)[:4]))
 
 
 CP2K: tuple[Mark, ...] = (
@@ -301,8 +358,10 @@ ESPRESSO: tuple[Mark, ...] = (
     (b"!    total energy", step),
     (b"convergence has been achieved", flag("scf_converged", said=True)),
     (b"convergence NOT achieved", flag("scf_converged", said=False)),
-    (b"End of BFGS Geometry Optimization", flag("converged", said=True)),
+    (b"bfgs converged in", flag("converged", said=True)),
+    (b"End of BFGS Geometry Optimization", lambda output, *_: output.first("converged", True)),
     (b"maximum number of steps has been reached", flag("converged", said=False)),
+    (b"End of molecular dynamics", lambda output, *_: output.found.pop("converged", None)),
     (b"Number of MPI processes:", count("processes", rb":\s*(\d+)")),
     (b"WALL", espresso_time),
     (b"JOB DONE.", ended),

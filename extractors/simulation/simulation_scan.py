@@ -11,6 +11,7 @@ from extractor_batch import OutOfTime
 
 BLOCK = 1 << 20
 TAIL = 1 << 18  # of a file that was not read to its end
+KEPT_BACK = 1 << 18  # bytes of lines that may belong to a mark before them
 MAX_LINE = 1 << 16
 HARTREE_EV = 27.211386245988  # CODATA 2018
 RYDBERG_EV = HARTREE_EV / 2
@@ -225,14 +226,14 @@ def whole(line: bytes, pattern: bytes) -> int | None:
     return int(found) if found and found.lstrip(b"+-").isdigit() and len(found) < 16 else None
 
 
-def handle(block: bytes, marks: Sequence[Mark], output: Output) -> None:
-    """Call the handlers of the marks that a block of whole lines has, in the lines' order."""
+def handle(block: bytes, marks: Sequence[Mark], output: Output, upto: int | None = None) -> None:
+    """Call the handlers of the marks that a block of whole lines has up to a place, in the lines' order."""
     places: list[tuple[int, int]] = []
     for number_, (mark, _) in enumerate(marks):
-        at = block.find(mark)
+        at = block.find(mark, 0, upto)
         while at >= 0:
             places.append((at, number_))
-            at = block.find(mark, at + len(mark))
+            at = block.find(mark, at + len(mark), upto)
     for at, number_ in sorted(places):
         begin = block.rfind(b"\n", 0, at) + 1
         end = block.find(b"\n", at)
@@ -264,10 +265,10 @@ def scan(stream: Any, marks: Sequence[Mark], output: Output, file: BinaryIO | No
                 rest = block
                 continue
             cut = cut or len(block)
-            # a few lines are kept back, since some marks need what follows them
-            keep = block.rfind(b"\n", 0, max(0, cut - 20_000)) + 1 if len(piece) == BLOCK else cut
+            # the last lines are kept back, since some marks need what follows them
+            keep = block.rfind(b"\n", 0, max(0, cut - KEPT_BACK)) + 1 if len(piece) == BLOCK else cut
             cut = keep or cut
-            handle(block[:cut], marks, output)
+            handle(block, marks, output, cut)
             rest = block[cut:]
         handle(rest, marks, output)
     except OutOfTime:
