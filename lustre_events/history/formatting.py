@@ -20,6 +20,8 @@ from lustre_events.history.archive import Coverage
 from lustre_events.history.gaps import FOREVER_NS, Missing
 from lustre_events.history.lookup import Deed, Former, Story
 
+IN_PART = "what you did not do yourself, nor could surely have listed then, is left out, if there is any"
+"""Said to all who may not know everything: how much is left out would tell what is there."""
 _SECOND = 1_000_000_000
 
 D = TypeVar("D")
@@ -106,9 +108,8 @@ def as_json(deed: Deed) -> dict[str, Any]:
 
 def remarks(story: Story, since_ns: int) -> Iterator[str]:
     """Yield what must be said beside a history: what is left out, damaged, or before its beginning."""
-    if story.hidden:
-        records = "1 record is" if story.hidden == 1 else f"{story.hidden} records are"
-        yield f"{records} left out: you could not list the directory then, or nobody knows"
+    if story.in_part:
+        yield IN_PART
     yield from coverage_remarks(story.coverage, since_ns)
 
 

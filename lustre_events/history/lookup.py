@@ -61,10 +61,10 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What happened, in order; `hidden` deeds are left out because the viewer may not see them."""
+    """What happened, in order. `in_part`: what the viewer may not know is left out, if there is any."""
 
     deeds: Sequence[Deed]
-    hidden: int
+    in_part: bool
     coverage: Coverage
 
 
@@ -87,13 +87,20 @@ class Teller:
         self._sight = Sight(present.access, present.uid, self._whereabouts)
 
     def fids_at(self, path: bytes) -> set[FID]:
-        """Return the objects that have a path, or had it at any time; the directories above it too, then."""
+        """Return the objects that have a path, or had it at any time; the directories above it too, then.
+
+        Of what the viewer may not know none is found: else a guess at a name would be confirmed.
+        """
         found = {ROOT_FID}
         for name in filter(None, path.split(b"/")):
             places = {(directory, name) for directory in found}
-            found = {fid for directory in found if (fid := self._present.child(directory, name)) is not None}
+            if self._sight.in_part:
+                self._whereabouts.learn(found)
+            present = [self._present.child(each, name) for each in found if self._sight.searches(each)]
+            found = {fid for fid in present if fid is not None}
             for each in self._archive.by_name(places):
-                found |= _named(each, places)
+                known = self._sight.record(each, [place for place in _places(each) if place in places])
+                found |= _named(each, {place for place in places if known is not None and known(place)})
         return found
 
     def of_objects(self, fids: Collection[FID]) -> Story:
@@ -145,11 +152,9 @@ class Teller:
 
     def _is_inside(self, each: Happening, directories: Collection[FID], tops: Collection[FID]) -> bool:
         record = each.record
-        places = [(effect.parent, effect.name) for effect in effects(record)]
         if record.target in tops or record.source in tops:
             return True
-        if not places:
-            places = list(self._whereabouts.names(record.target, each.time_ns))
+        places = _places(each) or self._whereabouts.names(record.target, each.time_ns)
         return any(parent in directories for parent, _ in places)
 
     def as_of(self, directories: Collection[FID], time_ns: int) -> tuple[list[Former], Coverage]:
@@ -167,7 +172,7 @@ class Teller:
         states |= {name: Former(name, fid, certain=False) for name, fid in now if name not in states}
         self._whereabouts.learn(directories)
         found = [state for state in states.values() if state is not None]
-        if found and not all(self._sight.name((each, b""), time_ns) for each in directories):
+        if not all(self._sight.name((each, b""), time_ns) for each in directories):
             raise ConfigError("you could not list that directory then, or it is not known whether you could")
         return sorted(found, key=lambda each: each.name), coverage
 
@@ -178,22 +183,25 @@ class Teller:
         parents = {effect.parent for each in found for effect in effects(each.record)}
         self._whereabouts.learn(parents | self._parents(about))
         deeds = [deed for each in found if (deed := self._deed(each)) is not None]
-        return Story(deeds, self._sight.hidden, coverage)
+        return Story(deeds, self._sight.in_part, coverage)
 
     def _deed(self, each: Happening) -> Deed | None:
         record = each.record
-        changes = effects(record)
-        places = [(effect.parent, effect.name) for effect in changes]
+        named = _places(each)
         subject = record.source if record.type == RecordType.RENME else record.target
-        if not places:
-            places = list(self._whereabouts.names(subject, each.time_ns))
+        places = named or list(self._whereabouts.names(subject, each.time_ns))
         seen = self._sight.record(each, places)
         if seen is None:
             return None
         paths = [self._whereabouts.path(place, each.time_ns) if seen(place) else None for place in places]
-        if len(changes) > 1:  # a rename or a migration: from the first to the last
+        if len(named) > 1:  # a rename or a migration: from the first to the last
             return Deed(each, subject, paths[-1], paths[0])
         return Deed(each, subject, next(filter(None, paths), None))
+
+
+def _places(each: Happening) -> list[Place]:
+    """Return the names that a record gives or takes, in its order."""
+    return [(effect.parent, effect.name) for effect in effects(each.record)]
 
 
 def _named(each: Happening, places: Collection[Place]) -> set[FID]:

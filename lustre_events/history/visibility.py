@@ -30,7 +30,15 @@ class Sight:
         self._access = access
         self._uid = uid
         self._whereabouts = whereabouts
-        self.hidden = 0
+
+    @property
+    def in_part(self) -> bool:
+        """Whether there may be something that the viewer may not know; not whether there is."""
+        return self._access is not None
+
+    def searches(self, directory: FID) -> bool:
+        """Whether the viewer can tell now whether a directory has a name."""
+        return self._access is None or self._access.searchable(directory)
 
     def name(self, place: Place, time_ns: int) -> bool:
         """Whether a name in a directory could be seen at a given time."""
@@ -49,7 +57,4 @@ class Sight:
         if self._access is None or (record.uid is not None and record.uid == self._uid):
             return lambda _place: True
         seen = {place for place in places if self.name(place, happening.time_ns)}
-        if not seen:
-            self.hidden += 1
-            return None
-        return seen.__contains__
+        return seen.__contains__ if seen else None

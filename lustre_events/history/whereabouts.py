@@ -90,7 +90,7 @@ class Whereabouts:
         """Learn where objects were, and all directories that they ever were in."""
         wanted = {fid for fid in fids if fid and fid not in self._lives}
         for _ in range(_DEEPEST):
-            wanted -= {ROOT_FID} | self._lives.keys()
+            wanted -= self._lives.keys()
             if not wanted:
                 return
             self.add(wanted, self._archive.by_fid(wanted))

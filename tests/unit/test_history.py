@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import tempfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -150,16 +151,16 @@ def test_recorded_changelogs_lead_to_the_paths_that_lustre_said(folder: str, tmp
 class Doors:
     """What a viewer can search and list now: all but some directories."""
 
-    def __init__(self, closed: set[FID]) -> None:
-        self.closed = closed
+    def __init__(self, closed: set[FID], unlisted: Collection[FID] = ()) -> None:
+        self.closed, self.unlisted = closed, unlisted
 
     def searchable(self, directory: FID) -> bool:
         """Whether it is not closed."""
         return directory not in self.closed
 
     def listed(self, directory: FID) -> bool:
-        """Whether it is not closed."""
-        return directory not in self.closed
+        """Whether it is neither closed nor unlisted."""
+        return directory not in self.closed and directory not in self.unlisted
 
 
 OPEN, CLOSED, OWN = b.fid_of(10), b.fid_of(11), b.fid_of(20)
@@ -182,8 +183,30 @@ def test_names_of_a_closed_directory_are_not_told(tmp_path: Path) -> None:
     story = _told(tmp_path, SECRETS, 4242, {CLOSED}).of_objects({OWN})
 
     assert [(deed.path, deed.source) for deed in story.deeds] == [(b"/open/shown", None), (b"/open/shown", None)]
-    assert story.hidden == 1
     assert "secret" not in "".join(map(str, map(formatting.as_json, story.deeds)))
+
+
+def test_a_guess_at_a_name_or_object_is_not_confirmed(tmp_path: Path) -> None:
+    """Who cannot list a directory is answered alike about what was, is, and never was in it: no name, no count."""
+    records = [
+        *SECRETS,
+        b.mkdir(30, CLOSED, b"deep", index=6, time_ns=6),
+        b.create(31, 30, b"x", index=7, time_ns=7),
+    ]
+    archive = keep(tmp_path, {MDTS[0]: records}, random.Random(1))
+    truth = {(ROOT_FID, b"closed"): CLOSED, (CLOSED, b"deep"): b.fid_of(30), (b.fid_of(30), b"x"): b.fid_of(31)}
+    told, own = (Teller(archive, present(truth, Doors({CLOSED}), uid)) for uid in (4242, 7))
+
+    assert told.fids_at(b"closed") == {CLOSED}
+    for guess in (b"secret", b"deep", b"deep/x", b"never", b"never/x"):
+        assert told.fids_at(b"closed/" + guess) == set()
+    assert own.fids_at(b"closed/secret") == {OWN}
+    hidden, none, shown = (told.of_objects({fid}) for fid in (b.fid_of(31), b.fid_of(999), CLOSED))
+    assert (len(hidden.deeds), len(none.deeds), len(shown.deeds)) == (0, 0, 1)
+    assert {tuple(formatting.remarks(each, 10**18)) for each in (hidden, none, shown)} == {(formatting.IN_PART,)}
+    for directory in (b.fid_of(30), b.fid_of(999)):
+        with pytest.raises(ConfigError, match="could not list"):
+            told.as_of({directory}, 1 << 62)
 
 
 def test_who_did_it_knows_it(tmp_path: Path) -> None:
@@ -201,6 +224,51 @@ def test_rights_that_changed_since_hide_what_was_before(tmp_path: Path) -> None:
     assert [deed.happening.record.index for deed in told.of_tree([OPEN]).deeds if deed.path] == [1, 6, 7]
     with pytest.raises(ConfigError, match="could not list"):
         told.as_of([OPEN], 4)
+
+
+@pytest.mark.parametrize("change", [b.sattr, b.xattr])
+@pytest.mark.parametrize("directory", [OPEN, ROOT_FID])
+def test_a_change_of_rights_anywhere_above_counts(
+    tmp_path: Path, change: Callable[..., ChangelogRecord], directory: FID
+) -> None:
+    """Modes and access lists, of the directory and of all above it, have been the same since what is told."""
+    records = [SECRETS[0], b.create(21, OPEN, b"a", index=2, time_ns=2), change(directory, index=6, time_ns=6)]
+    told = _told(tmp_path, records, 4242, set())
+
+    assert told.of_objects({b.fid_of(21)}).deeds == []
+    with pytest.raises(ConfigError, match="could not list"):
+        told.as_of([OPEN], 4)
+
+
+@pytest.mark.parametrize("closed", [ROOT_FID, OPEN])
+def test_a_directory_below_a_closed_one_is_closed(tmp_path: Path, closed: FID) -> None:
+    """Names are told only where all directories above can be searched, too, at that time and now."""
+    records = [
+        *SECRETS[:1],
+        b.mkdir(12, OPEN, b"in", index=2, time_ns=2),
+        b.create(21, 12, b"a", index=3, time_ns=3),
+    ]
+    told = _told(tmp_path, records, 4242, {closed})
+
+    assert [deed.path for deed in told.of_objects({b.fid_of(21)}).deeds] == []
+
+
+def test_a_directory_of_which_nobody_knows_where_it_was_is_closed(tmp_path: Path) -> None:
+    """Where the way to a directory is not known, its names are not told."""
+    told = _told(tmp_path, [b.create(21, 12, b"a", index=1, time_ns=1)], 4242, set())
+
+    assert told.of_objects({b.fid_of(21)}).deeds == []
+
+
+def test_what_can_be_searched_and_not_listed_tells_no_names(tmp_path: Path) -> None:
+    """A directory with x and without r: a name that is there now is found by who knows it, past ones are not told."""
+    records = [*SECRETS, b.create(22, CLOSED, b"known", index=6, time_ns=6)]
+    truth = {(ROOT_FID, b"closed"): CLOSED, (CLOSED, b"known"): b.fid_of(22)}
+    archive = keep(tmp_path, {MDTS[0]: records}, random.Random(1))
+    told = Teller(archive, present(truth, Doors(set(), {CLOSED}), 4242))
+
+    assert (told.fids_at(b"closed/known"), told.fids_at(b"closed/secret")) == ({b.fid_of(22)}, set())
+    assert told.of_objects({b.fid_of(22)}).deeds == []
 
 
 def test_a_directory_that_is_gone_is_closed(tmp_path: Path) -> None:
