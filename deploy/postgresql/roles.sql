@@ -28,6 +28,7 @@ SELECT format('ALTER ROLE lustre_events_search CONNECTION LIMIT %s', setting::in
 ALTER ROLE lustre_events_search SET temp_file_limit = '2GB';
 -- Large objects, which anybody may make, and which fill the disk; the index has none.
 REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC;
--- Messages in the log of changes, which anybody may write without end, and which fill its disk and its archive.
+-- Messages in the log of changes, which anybody may write without end, and which fill its disk and its archive; and
+-- advisory locks, which fill the table of locks that all sessions of the server share. The index has neither.
 SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', oid::regprocedure)
-  FROM pg_proc WHERE proname = 'pg_logical_emit_message' \gexec
+  FROM pg_proc WHERE proname = 'pg_logical_emit_message' OR proname ~ '^pg_(try_)?advisory_' \gexec

@@ -261,7 +261,7 @@ def test_a_directory_of_which_nobody_knows_where_it_was_is_closed(tmp_path: Path
 
 
 def test_what_can_be_searched_and_not_listed_tells_no_names(tmp_path: Path) -> None:
-    """A directory with x and without r: a name that is there now is found by who knows it, past ones are not told."""
+    """A directory with x and without r: who knows a name that is there now finds it, past ones are not told."""
     records = [*SECRETS, b.create(22, CLOSED, b"known", index=6, time_ns=6)]
     truth = {(ROOT_FID, b"closed"): CLOSED, (CLOSED, b"known"): b.fid_of(22)}
     archive = keep(tmp_path, {MDTS[0]: records}, random.Random(1))
