@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from lustre_events.index import open_search
 from lustre_events.index.postgresql.writer import PostgresqlWriter
 from tests.support.need import need
 from tests.support.servers.postgresql import start_postgresql
+from tests.support.waiting import wait_for
 
 ROLES = Path(__file__).parents[2] / "deploy" / "postgresql" / "roles.sql"
 DATABASE = "lustre_events"
@@ -181,6 +183,32 @@ def test_who_only_reads_keeps_no_writer_out(server: PostgreSQLServer) -> None:
         writer.take_over()
         assert writer.counters() == {}
         writer.close()
+
+
+def test_no_role_comes_into_another_database(server: PostgreSQLServer) -> None:
+    """With the lines that deploy/README.md puts into pg_hba.conf the roles reach the index's database alone."""
+    lines = re.findall(r"'((?:local|host) [^']+)'", (ROLES.parents[1] / "README.md").read_text())
+    rules = server.directory / "data" / "pg_hba.conf"
+    before = rules.read_text()
+    for role in ("lustre_events", "lustre_events_search"):
+        connect(server, role, "template1").close()  # so it is without them
+    rules.write_text("\n".join([*lines, before]).replace("scram-sha-256", "trust"))
+    with connect(server, "postgres", "postgres") as connection:
+        connection.execute("SELECT pg_reload_conf()")
+        for role in ("lustre_events", "lustre_events_search"):
+            wait_for(lambda role=role: is_refused(server, role, "template1"))
+            assert not is_refused(server, role, DATABASE)
+        rules.write_text(before)
+        connection.execute("SELECT pg_reload_conf()")
+        wait_for(lambda: not is_refused(server, "lustre_events", "template1"))
+
+
+def is_refused(server: PostgreSQLServer, role: str, database: str) -> bool:
+    try:
+        connect(server, role, database).close()
+    except psycopg.OperationalError as exc:
+        return "pg_hba.conf rejects" in str(exc)
+    return False
 
 
 def test_two_programs_make_one_index(server: PostgreSQLServer) -> None:
