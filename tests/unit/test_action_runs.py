@@ -639,6 +639,9 @@ def test_an_event_says_what_the_standard_wants(make: MakeRig) -> None:
         "percent",
         10,
     )
+    rig.tell(b.create(2, name=b"{fid} {{rule}}"))
+    ((event,),) = [each.events for each in rig.take()]
+    assert json.loads(event.body)["data"]["path"] == "/{fid} {{rule}}"  # a name is no template
 
 
 def test_documents_fill_bodies(index_place: IndexPlace) -> None:

@@ -138,10 +138,25 @@ def test_what_a_person_does_with_an_output(
 
 
 def test_a_stranger_is_no_run(make: MakeRig) -> None:
-    """Who names a directory as a run's own hides nothing: the ledger knows no such run."""
+    """Who names a directory as a run's own hides nothing: the ledger knows no such run, or none of a container."""
     rig = make(rule() + TELL)
     rig.tell(*published(rig, 2, "0" * 32))
     assert len(out(rig)) == 1
+    told = next(run.id for run in rig.runs() if run.endpoint == "beamline")
+    rig.tell(*published(rig, 3, told, b"3.h5"))
+    assert len(out(rig)) == 1
+
+
+def test_a_run_that_has_not_gone_out_has_made_nothing(make: MakeRig) -> None:
+    """What comes out of the directory of a run that waits is somebody else's."""
+    rig = make(rule())
+    rig.tell(b.create(1, name=b"a.h5"))
+    rig.take()
+    rig.tell(b.close(1))
+    rig.settle()
+    (waits,) = [run.id for run in rig.runs() if run.state == "waiting"]
+    rig.tell(*published(rig, 2, waits))
+    assert {run.fid for run in rig.runs()} == {b.fid_of(1), b.fid_of(2)}
 
 
 def test_a_new_dispatcher_knows_own_work(make: MakeRig) -> None:

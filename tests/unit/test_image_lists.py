@@ -40,6 +40,10 @@ def test_every_wheel_is_installed_by_its_hash(tmp_path: Path) -> None:
         line.removeprefix("pip ") for lines in LISTS.values() for line in lines if line.startswith("pip ")
     } == known
 
+    script = (EXTRACTORS / "build-images.sh").read_text(encoding="utf-8")
+    assert re.findall(r"pip install(?:[^\\\n]|\\\n)+(--\S+ -r \S+)", script) == [
+        '--require-hashes -r "$work/wheels.txt"'
+    ]
     (tmp_path / "images").mkdir()
     shutil.copy(EXTRACTORS / "build-images.sh", tmp_path)
     (tmp_path / "images" / "wheels.hashes").write_text("numpy==2.4.6 --hash=sha256:0\n")

@@ -96,6 +96,7 @@ def test_the_wheelhouse_takes_nothing_without_a_hash() -> None:
     assert listed.items() <= pinned().items()
     assert closure(here, extras) - set(listed) == set()
     assert all("--require-hashes" in each or "--no-index" in each for each in pips("deploy/package/wheelhouse.sh"))
+    assert ["--no-index" in each for each in pips("deploy/install.sh")] == [True]
 
 
 def test_the_version_stands_once() -> None:

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,10 @@ class ToldSlurm(SlurmCommands):
     def submit(self, options: Sequence[str], words: Sequence[str], caller: Caller | None) -> int:
         """See SlurmCommands."""
         raise SlurmFailed(f"sbatch ended with 1: {self.refusal}", self.refusal)
+
+    def cancel(self, job: int, caller: Caller | None) -> None:
+        """See SlurmCommands."""
+        raise SlurmFailed(f"scancel {job} was called")
 
 
 @pytest.fixture
@@ -156,3 +160,63 @@ def test_a_name_that_no_script_can_have_is_refused(site: SlurmSite) -> None:
     site.with_commands(ToldSlurm())
     found = site.attempt(site.parcel("k"), "../scripts/reduce.sh")
     assert (found.outcome, "no job script" in found.error) == (REFUSED, True)
+
+
+# Scripts, names and commands that others could use
+
+
+def give_away(path: Path) -> None:
+    os.chown(path, OWNER.uid, OWNER.gid)
+
+
+@pytest.mark.parametrize("place", ["script", "folder"])
+@pytest.mark.parametrize(
+    "opened",
+    [lambda path: path.chmod(0o775), lambda path: path.chmod(0o757), give_away],
+    ids=["group", "all", "owner"],
+)
+def test_nothing_that_somebody_else_can_write_is_submitted(
+    site: SlurmSite, place: str, opened: Callable[[Path], None]
+) -> None:
+    """A script, or its folder, that its group, all, or another user could write makes no job."""
+    site.with_commands(ToldSlurm())
+    assert site.attempt(site.parcel("k")).outcome == AGAIN
+    opened(site.script if place == "script" else site.script.parent)
+    found = site.attempt(site.parcel("k"))
+    assert (found.outcome, "others could change it" in found.error) == (UNTRIED, True)
+
+
+def test_jobs_of_another_user_with_the_name_of_a_run_neither_end_it_nor_are_ended(site: SlurmSite) -> None:
+    """Only jobs of the file's owner are cancelled as second ones, and only they tell how the run ended."""
+    event = Parcel("run-k", "k", b"", str(Handle(7, OWNER.uid, RELEASED)))
+    stranger = JobRow(8, OWNER.uid + 1, "PENDING", "le-k", held=True)
+    site.with_commands(ToldSlurm(rows=(JobRow(7, OWNER.uid, "RUNNING", "le-k"), stranger)))
+    assert (site.attempt(event).outcome, site.attempt(event).error) == (STARTED, "")
+    others = [JobRow(7, OWNER.uid + 1, "COMPLETED", "le-k"), JobRow(7, OWNER.uid, "COMPLETED", "le-j")]
+    for known in others:
+        site.with_commands(ToldSlurm(rows=(stranger,), known=(known,)))
+        assert site.attempt(event).outcome == STARTED
+
+
+def test_an_order_with_an_option_that_no_rule_can_have_is_refused(site: SlurmSite) -> None:
+    """Options of sbatch are those of rules, whoever has written the order."""
+    site.with_commands(ToldSlurm())
+    found = site.attempt(site.parcel("k", uid="0"))
+    assert (found.outcome, "--uid" in found.error) == (REFUSED, True)
+
+
+def test_a_command_gets_the_owners_rights_and_none_of_the_workers_environment(
+    site: SlurmSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variables of sbatch would be options, and others could be secrets: it gets what leads it to Slurm alone."""
+    program, said = site.tree / "sbatch", site.ran / "said"
+    program.write_text(f"#!/bin/sh\n{{ id -u; id -g; env; echo; }} > {said}\necho 5\n")
+    program.chmod(0o755)
+    for name in ("SBATCH_ARRAY_INX", "SBATCH_UID", "LUSTRE_EVENTS_REDIS_URL", "PYTHONPATH"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("PATH", f"{site.tree}:{os.environ['PATH']}")
+    assert SlurmCommands().submit([], [], Caller(OWNER.uid, OWNER.gid, OWNER.groups)) == 5
+    uid, gid, *variables = said.read_text().split("\n")
+    assert (uid, gid) == (str(OWNER.uid), str(OWNER.gid))
+    names = {each.partition("=")[0] for each in variables} - {"PWD", "OLDPWD", "SHLVL", "_", ""}
+    assert names <= {"PATH", "SLURM_CONF", "LD_LIBRARY_PATH"}
