@@ -6,6 +6,7 @@ import base64
 import contextlib
 import ipaddress
 import json
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -19,11 +20,15 @@ from standardwebhooks import Webhook
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.endpoints import SENDERS
 from lustre_events.actions.endpoints.addresses import AddressRefused, is_public, resolved
+from lustre_events.actions.endpoints.connecting import connected
 from lustre_events.actions.endpoints.http import HttpSender, retry_after_ns
+from lustre_events.actions.endpoints.jetstream import JetStreamSender
+from lustre_events.actions.endpoints.sender import Deadline, without_secrets
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
 from tests.support.servers.http import Listener, listening
+from tests.support.servers.nats import nats_server
 from tests.support.servers.receivers import Mailbox, mailbox
 
 PASSWORD = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
@@ -143,23 +148,40 @@ def test_tries_are_identical(hook: Endpoint, listener: Listener) -> None:
     assert first.headers["webhook-id"] == "key0"
 
 
-def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_connected_to(
-    hook: Endpoint, listener: Listener
-) -> None:
-    """A name that leads elsewhere the second time it is asked about gains nothing: it is asked about once."""
-    port = int(listener.url.rsplit(":", 1)[1].split("/")[0])
-    asked = []
+class Rebinding:
+    """A resolver for which a name means this machine the first time it is asked, and another address later."""
 
-    def rebinding(host: str, port: int, **_: Any) -> list[Any]:
-        asked.append(host)
-        address = "127.0.0.1" if len(asked) == 1 else "192.0.2.1"
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, host: str, port: int, **_: Any) -> list[Any]:
+        """As socket.getaddrinfo."""
+        self.asked.append(host)
+        address = "127.0.0.1" if len(self.asked) == 1 else "192.0.2.1"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
+
+def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_connected_to(
+    hook: Endpoint, listener: Listener, tmp_path: Path
+) -> None:
+    """A name that leads elsewhere the second time it is asked about gains nothing: it is asked about once.
+
+    So it is with webhooks, NATS, and what Redis and mail have in common.
+    """
+    port = int(listener.url.rsplit(":", 1)[1].split("/")[0])
     endpoint = replace(hook, url=f"http://rebinding.example.org:{port}/hook")
-    with contextlib.closing(HttpSender(endpoint, look=rebinding)) as sender:
+    ways = [Rebinding(), Rebinding(), Rebinding()]
+    with contextlib.closing(HttpSender(endpoint, look=ways[0])) as sender:
         assert [each.outcome for each in sender.send(parcels(1))] == [OK]
-    assert asked == ["rebinding.example.org"]
     assert listener.received[0].headers["host"] == f"rebinding.example.org:{port}"
+    with connected(endpoint, port, Deadline(5), ways[1]) as connection:
+        assert connection.getpeername() == ("127.0.0.1", port)
+    with nats_server(tmp_path) as other:
+        found = replace(
+            endpoint, kind="nats", url=f"nats://rebinding.example.org:{other}", subject="s", timeout_seconds=20
+        )
+        assert "no stream" in JetStreamSender(found, ways[2]).send(parcels(1))[0].error
+    assert [each.asked for each in ways] == [["rebinding.example.org"]] * 3
 
 
 @pytest.mark.parametrize(
@@ -182,6 +204,15 @@ def test_what_is_public(address: str, *, public: bool) -> None:
     assert is_public(ipaddress.ip_address(address)) is public
 
 
+def test_of_several_addresses_the_public_ones_are_taken() -> None:
+    """A name with a private address beside a public one leads to the public one alone."""
+
+    def look(_host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in ("10.0.0.1", "8.8.8.8")]
+
+    assert resolved("both.example.org", 80, private=False, look=look) == ["8.8.8.8"]
+
+
 def test_an_address_is_judged_as_it_is_written() -> None:
     """An address instead of a name is judged in the same way, also in its odd spellings."""
     for spelling in ("127.0.0.1", "127.1", "0x7f000001", "2130706433"):
@@ -196,6 +227,34 @@ def test_how_long_an_endpoint_wants_to_be_left_alone() -> None:
         for text in (b"5", b"Sun, 09 Sep 2001 01:47:00 GMT", b"soon", b"-5", b"9" * 50, b"")
     ]
     assert found == [5, 20, 0, 0, 10**9, 0]
+
+
+@pytest.mark.parametrize(
+    ("written", "hidden"),
+    [(PASSWORD, PASSWORD), (PASSWORD, PASSWORD.removeprefix("whsec_")), ("courier:hunter2", "hunter2")],
+)
+def test_what_an_answer_repeats_of_a_secret_is_not_told(tmp_path: Path, written: str, hidden: str) -> None:
+    """Neither the line of the secret's file, nor the part of it that is secret, stays in an error."""
+    path = tmp_path / "secret"
+    path.write_text(f"{written}\n")
+    path.chmod(0o600)
+    (told,) = without_secrets(Endpoint("e", "nats", "tls://h", str(path)), [Attempt(AGAIN, error=f"not {hidden}!")])
+    assert told.error == "not ***!"
+
+
+def test_no_log_has_the_address_or_signature_of_a_hook(
+    hook: Endpoint, listener: Listener, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A path may be a secret, too: also a log with everything in it has neither that nor headers."""
+    caplog.set_level(logging.DEBUG)
+    path = tmp_path / "secret"
+    path.write_text(f"{PASSWORD}\n")
+    path.chmod(0o600)
+    listener.status = 422
+    (attempt,) = sent(replace(hook, url=f"{listener.url}/a-secret-path", secret=str(path), timeout_seconds=5))
+    assert attempt.outcome == REFUSED
+    for word in ("a-secret-path", listener.received[0].headers["webhook-signature"]):
+        assert word not in caplog.text + attempt.error
 
 
 # Mail

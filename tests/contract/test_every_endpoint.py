@@ -99,6 +99,10 @@ def test_a_name_that_is_no_text_is_percent_encoded_and_a_body_has_an_end(kind: s
         return json.dumps(json.loads(bodies.rendered(rule, run, facts)))
 
     assert "/caf%E9.dat" in rendered("few")
+    if kind == "mail":  # the only one with headers that a name comes into
+        assert json.loads(bodies.rendered(rule, run, bodies.known_of(run, b"a\r\nBcc: b", Seen(), {})))[
+            "subject"
+        ].isprintable()
     with pytest.raises(ConfigError, match="64 KiB are the most"):
         rendered("x" * (64 << 10))
 
@@ -130,15 +134,31 @@ def test_a_refusal_of_one_event_costs_only_that_event(kind: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", sorted(SENDERS))
-@pytest.mark.parametrize("manner", ["silent", "trickle", "closed"])
+@pytest.mark.parametrize("manner", ["silent", "trickle", "closed", "full"])
 def test_who_does_not_answer_costs_the_endpoints_time_and_no_more(kind: str, manner: str) -> None:
-    """A server that says nothing, or a byte now and then for ever, or is not there: in time, to be made again."""
-    with closed_port() if manner == "closed" else speaking(trickles=manner == "trickle") as port:
+    """A server that says nothing, or a byte now and then for ever, takes no connection, or is not there.
+
+    Each ends in time, to be made again.
+    """
+    ways = {"closed": closed_port, "full": full_port}
+    with ways[manner]() if manner in ways else speaking(trickles=manner == "trickle") as port:
         began = time.monotonic()
         found = sent(endpoint_at(kind, port), parcels(1))
         took = time.monotonic() - began
     assert [each.outcome for each in found] == [AGAIN], found
     assert took < 10
+
+
+@contextlib.contextmanager
+def full_port() -> Iterator[int]:
+    """Give a port at which connections are neither taken nor refused: nobody takes those that wait already."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, contextlib.ExitStack() as waiting:
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect(server.getsockname())
+        yield int(server.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -182,8 +202,10 @@ def test_no_secret_is_said(kind: str, tmp_path: Path) -> None:
         path.chmod(0o644)
         said.append(sent(endpoint, parcels(1))[0])
         path.chmod(0o600)
-        said.append(sent(endpoint, parcels(1))[0])
-        assert [each.outcome for each in said] == [ENDPOINT] * 3, said
+        for written in (f"{PASSWORD}:{PASSWORD}\n", f"{PASSWORD}\n", f"{PASSWORD}\xe9:a\n"):
+            path.write_bytes(written.encode("latin-1"))
+            said.append(sent(endpoint, parcels(1))[0])
+        assert [each.outcome for each in said] == [ENDPOINT] * 5, said
         assert not any("hunter2" in each.error for each in said)
         with pytest.raises(ConfigError) as error:
             SENDERS[kind](endpoint).check()
@@ -276,6 +298,28 @@ def test_nats_gets_no_login_where_the_url_says_tls_and_the_server_does_not(tmp_p
         (attempt,) = sent(endpoint, parcels(1))
         thread.join(20)
     assert (attempt.outcome, "no TLS" in attempt.error, bytes(heard)) == (ENDPOINT, True, b"")
+
+
+def test_servers_that_nats_names_are_not_followed(tmp_path: Path) -> None:
+    """A server that names others, and goes away, leads nowhere: nothing comes to an address that was not judged."""
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.create_server(("127.0.0.1", 0)) as first:
+        port = other.getsockname()[1]
+        hello = {"server_id": "x", "version": "2.9.10", "max_payload": 1000, "headers": True,
+                 "connect_urls": [f"127.0.0.1:{port}"]}  # fmt: skip
+
+        def leave() -> None:
+            with contextlib.suppress(OSError), first.accept()[0] as client:
+                client.sendall(f"INFO {json.dumps(hello)}\r\nPONG\r\n".encode())
+                client.recv(4096)
+
+        thread = threading.Thread(target=leave, daemon=True)
+        thread.start()
+        (attempt,) = sent(endpoint_at("nats", first.getsockname()[1], 3), parcels(1))
+        thread.join(20)
+        other.setblocking(False)
+        assert attempt.outcome == AGAIN
+        with pytest.raises(BlockingIOError):
+            other.accept()
 
 
 def test_a_stream_of_redis_is_as_long_as_it_may_be(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from lustre_events.actions.endpoints.addresses import resolved
+from lustre_events.actions.endpoints.addresses import Look, resolved
 from lustre_events.actions.endpoints.sender import Deadline, secrets_of
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import ConfigError
@@ -61,8 +61,8 @@ def login_over_tls(endpoint: Endpoint, schemes: tuple[str, ...]) -> tuple[str, s
     return found
 
 
-def connected(endpoint: Endpoint, port: int, deadline: Deadline) -> socket.socket:
-    """Return a connection to one of an endpoint's addresses, each of which is judged first.
+def connected(endpoint: Endpoint, port: int, deadline: Deadline, look: Look = socket.getaddrinfo) -> socket.socket:
+    """Return a connection to one of an endpoint's addresses, each of which is judged first. `look` asks for them.
 
     Raises:
         OSError: none of them answers in time, or there are none.
@@ -70,7 +70,7 @@ def connected(endpoint: Endpoint, port: int, deadline: Deadline) -> socket.socke
     """
     problem: OSError = OSError("it has no address")
     host = urlsplit(endpoint.url).hostname or ""
-    for address in resolved(host, port, private=endpoint.private)[:MOST_ADDRESSES]:
+    for address in resolved(host, port, private=endpoint.private, look=look)[:MOST_ADDRESSES]:
         try:
             return socket.create_connection((address, port), deadline.left())
         except OSError as exc:

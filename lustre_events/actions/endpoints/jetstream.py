@@ -17,12 +17,13 @@ import asyncio
 import contextlib
 import logging
 import math
+import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lustre_events.actions.delivery import Parcel
-from lustre_events.actions.endpoints.addresses import resolved
+from lustre_events.actions.endpoints.addresses import Look, resolved
 from lustre_events.actions.endpoints.connecting import (
     MOST_ADDRESSES,
     library,
@@ -51,8 +52,9 @@ logging.getLogger("nats").setLevel(logging.CRITICAL)  # what goes wrong is an ou
 class JetStreamSender:
     """See `sender.Sender`."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, look: Look = socket.getaddrinfo) -> None:
         self._endpoint = endpoint
+        self._look = look
 
     def send(self, batch: Sequence[Parcel]) -> list[Attempt]:
         """Publish the events, each of them by itself."""
@@ -103,7 +105,7 @@ class JetStreamSender:
 
         client = _client(nats, needs_tls=parts.scheme == SCHEMES["nats"][0])
         problem: Exception = OSError("it has no address")
-        for address in resolved(host, port, private=self._endpoint.private)[:MOST_ADDRESSES]:
+        for address in resolved(host, port, private=self._endpoint.private, look=self._look)[:MOST_ADDRESSES]:
             shown = f"[{address}]" if ":" in address else address
             try:
                 await asyncio.wait_for(
