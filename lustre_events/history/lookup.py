@@ -93,14 +93,19 @@ class Teller:
         """
         found = {ROOT_FID}
         for name in filter(None, path.split(b"/")):
-            places = {(directory, name) for directory in found}
             if self._sight.in_part:
                 self._whereabouts.learn(found)
-            present = [self._present.child(each, name) for each in found if self._sight.searches(each)]
-            found = {fid for fid in present if fid is not None}
-            for each in self._archive.by_name(places):
-                known = self._sight.record(each, [place for place in _places(each) if place in places])
-                found |= _named(each, {place for place in places if known is not None and known(place)})
+            present = {self._present.child(each, name) for each in found if self._sight.searches(each)}
+            found = {fid for fid in present if fid is not None} | self._named({(each, name) for each in found})
+        return found
+
+    def _named(self, places: Collection[Place]) -> set[FID]:
+        """Return the objects that had one of these names, as far as the viewer may know it."""
+        found = set()
+        for each in self._archive.by_name(places):
+            here = [place for place in _places(each) if place in places]
+            knows = self._sight.record(each, here)
+            found |= _named(each, set(filter(knows, here)) if knows is not None else ())
         return found
 
     def of_objects(self, fids: Collection[FID]) -> Story:

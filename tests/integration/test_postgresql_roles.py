@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,7 @@ def test_no_role_comes_into_another_database(server: PostgreSQLServer) -> None:
     with connect(server, "postgres", "postgres") as connection:
         connection.execute("SELECT pg_reload_conf()")
         for role in ("lustre_events", "lustre_events_search"):
-            wait_for(lambda role=role: is_refused(server, role, "template1"))
+            wait_for(partial(is_refused, server, role, "template1"))
             assert not is_refused(server, role, DATABASE)
         rules.write_text(before)
         connection.execute("SELECT pg_reload_conf()")
