@@ -21,7 +21,7 @@ TOLD_EXTENSIONS = 100
 BOMB_BYTES = 256 << 20  # what expands to more than this ...
 BOMB_RATIO = 200  # ... and by more than this factor
 NESTED = re.compile(r"\.(zip|jar|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar)$", re.IGNORECASE)
-EXTENSION = re.compile(r"[^.]\.([A-Za-z0-9]{1,10})$")
+EXTENSION = re.compile(r"[^./\\]\.([A-Za-z0-9]{1,10})$")
 UNSAFE = re.compile(r"^([/\\]|[A-Za-z]:)|(^|[/\\])\.\.([/\\]|$)")  # unpacked, it would land elsewhere
 KINDS = {  # members that tell what an archive is
     "word/document.xml": "docx", "xl/workbook.xml": "xlsx", "ppt/presentation.xml": "pptx",
@@ -63,7 +63,7 @@ class Listing:
         if len(self._names) < MAX_NAMES and len(shown) <= self._room:
             self._names.append(shown)
             self._room -= len(shown)
-        first = re.sub(r"^[./]+", "", shown).split("/")[0]
+        first = re.sub(r"^(?:\.{0,2}/)+", "", shown).split("/")[0]
         if first and len(self._top) <= MAX_TOP:
             self._top[first] = None
         if time:

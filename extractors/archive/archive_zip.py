@@ -10,6 +10,7 @@ import contextlib
 import io
 import lzma
 import os
+import stat
 import struct
 import zipfile
 import zlib
@@ -18,10 +19,11 @@ from typing import BinaryIO
 from archive_listing import Listing, clean
 
 TAIL_BYTES = 22 + 65_535  # end record and the longest comment (4.3.16)
-CENTRAL = struct.Struct("<4s4x4H4x2I3H12x")  # 4.3.12, to the name
+CENTRAL = struct.Struct("<4sxB2x4H4x2I3H4xI4x")  # 4.3.12, to the name
 LOCAL = struct.Struct("<4s2x4H4x2I2H")  # 4.3.7
 ALL_ONES = 0xFFFFFFFF  # the value stands in the ZIP64 field (4.5.3)
 ENCRYPTED, SIZES_FOLLOW, UTF8 = 1, 8, 0x800  # bits of the flags (4.4.4)
+UNIX = {3, 19}  # made on Unix or macOS: the upper half of the attributes is the mode (4.4.2, 4.4.15)
 METHODS = {0: "stored", 8: "deflate", 9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz", 99: "aes"}
 NEST_DEPTH = 6
 NEST_BYTES = 16 << 20  # of an archive that is looked into
@@ -40,12 +42,13 @@ def members(file: BinaryIO, size: int, listing: Listing) -> str:
         head = file.read(CENTRAL.size)
         if len(head) < CENTRAL.size or not head.startswith(b"PK\1\2"):
             raise ValueError("its directory is damaged")
-        _, flags, method, time, date, packed, bytes_, name, extra, remark = CENTRAL.unpack(head)
+        _, system, flags, method, time, date, packed, bytes_, name, extra, remark, mode = CENTRAL.unpack(head)
         raw, more = file.read(name), file.read(extra)
         file.seek(remark, os.SEEK_CUR)
         packed, bytes_ = _wide(more, packed, bytes_)
         packed_sum += packed
-        _take(listing, raw, (flags, method, time, date), bytes_)
+        is_link = system in UNIX and stat.S_ISLNK(mode >> 16)
+        _take(listing, raw, (flags, method, time, date), bytes_, is_link=is_link)
     if packed_sum > size:
         listing.suspicious.append("its members overlap: together they are larger than the file")
     return comment
@@ -104,16 +107,17 @@ def _local(file: BinaryIO, size: int, listing: Listing) -> None:
         file.seek(extra + packed, os.SEEK_CUR)
 
 
-def _take(listing: Listing, raw: bytes, head: tuple[int, int, int, int], size: int) -> None:
+def _take(
+    listing: Listing, raw: bytes, head: tuple[int, int, int, int], size: int, *, is_link: bool = False
+) -> None:
     flags, method, time, date = head
     name = raw.decode("utf-8" if flags & UTF8 else "cp437", "replace")
     day = f"{1980 + (date >> 9)}-{date >> 5 & 15:02}-{date & 31:02}"
     clock = f"T{time >> 11:02}:{time >> 5 & 63:02}:{(time & 31) * 2:02}"
     listing.counts["encrypted_members"] += flags & ENCRYPTED
     listing.methods.add(METHODS.get(method, "other"))
-    listing.add(
-        name, min(size, 1 << 62), "directories" if name.endswith("/") else "files", day + clock if date else ""
-    )
+    what = "directories" if name.endswith("/") else "links" if is_link else "files"
+    listing.add(name, 0 if is_link else min(size, 1 << 62), what, day + clock if date else "")
 
 
 def deepest(file: BinaryIO, depth: int = 1) -> tuple[int, int]:

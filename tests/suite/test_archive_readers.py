@@ -163,3 +163,30 @@ def test_more_names_than_are_kept_are_said(tmp_path: Path) -> None:
 def test_a_text_is_no_sequence_for_its_first_sign(tmp_path: Path, content: bytes, kind: str) -> None:
     """What is compressed is told by more than its first letter."""
     assert document(tmp_path / "a.gz", gzip.compress(content))["content"] == kind
+
+
+def test_links_of_a_zip_file_are_those_that_zipinfo_lists(tmp_path: Path) -> None:
+    """A symbolic link in a zip file is a link and no file, as zipinfo marks it, where it was made on Unix."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("run/data.csv", "a,b\n")
+        for system in (3, 0):
+            link = zipfile.ZipInfo(f"run/latest{system}")
+            link.create_system, link.external_attr = system, 0o120777 << 16
+            archive.writestr(link, "data.csv")
+    listed = subprocess.run(
+        [need("zipinfo"), "-l", tmp_path / "a.zip"], capture_output=True, check=True, timeout=60, text=True
+    ).stdout
+    found = checked(ARCHIVE.extract(str(tmp_path / "a.zip")))
+    assert found["links"] == sum(line.startswith("l") for line in listed.splitlines()) == 1
+    assert found["files"] == 2
+
+
+def test_hidden_members_keep_their_dots(tmp_path: Path) -> None:
+    """The topmost names are what stands before the first slash, dots too; a hidden file has no extension."""
+    names = ["./.github/ci.yml", ".gitignore", "src/.bashrc", "src/run.py", "../up/a.txt", "/abs/b.txt"]
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    found = checked(ARCHIVE.extract(str(tmp_path / "a.tar")))
+    assert found["top_level"] == [".github", ".gitignore", "src", "up", "abs"]
+    assert set(found["extensions"]) == {suffix[1:] for name in names if (suffix := Path(name).suffix)}
