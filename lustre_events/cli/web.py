@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -30,12 +31,14 @@ def _server(settings: Settings, index_url: str, listen: str) -> Callable[[], Non
     """Return what serves. Raises ConfigError: Flask is missing, or the address is taken."""
     try:
         from lustre_events.web import make_app  # noqa: PLC0415 - optional
+        from lustre_events.web.long_answers import Spool, folder_of  # noqa: PLC0415
         from lustre_events.web.serving import HEALTH, server_of, shown  # noqa: PLC0415
         from lustre_events.web.wiring import site  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         raise ConfigError(f"the console needs {exc.name}: pip install 'lustre-events[web]'") from exc
     opened = site(settings, index_url, partial(status_report.status, counting=status_report.Counting()), listen)
-    server = server_of(make_app(opened), listen, settings.web.threads, settings.web.listen_group)
+    spool = Spool(folder_of(os.environ), settings.web.spool_bytes)
+    server = server_of(make_app(opened), listen, settings.web.threads, settings.web.listen_group, spool)
     opened.history.start()
     click.echo(f"The console is at {shown(listen)}", err=True)
 

@@ -248,6 +248,9 @@ class WebSettings:
     session_hours: float = setting(12.0, "how long somebody stays logged in")
     secret: str = setting("", "file with the key that signs sessions; empty: a new key at each start")
     threads: int = setting(8, "requests that are answered at the same time")
+    spool_bytes: int = setting(
+        2 << 30, "most bytes of answers of more than 1 MiB that wait, in the service's own folder, to be taken"
+    )
     store: str = setting(
         "/var/lib/lustre-events-web/store.db",
         "file of tokens and saved searches, in a folder of the web process's own",

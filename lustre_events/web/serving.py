@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import grp
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import IO, Any
+from typing import Any
 from wsgiref.util import FileWrapper
 
 import waitress
@@ -23,6 +22,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 
 from lustre_events.errors import ConfigError
+from lustre_events.web.long_answers import LongAnswer, NoRoom, Spool
 
 BODY_BYTES = 1 << 20
 IDLE_SECONDS = 30.0
@@ -33,6 +33,10 @@ SLOW_BYTES = 1 << 16
 """A large answer may take a second more for each of these."""
 KEPT_BYTES = 1 << 20
 """What is longer waits in a file for whoever takes it."""
+SPOOL_BYTES = 2 << 30
+"""Of all such files together, where nothing else is set."""
+FULL_SECONDS = 60
+"""When to ask again for what was too long."""
 NO_BOUND = 1 << 62
 MOST_OPEN = 100
 """With more connections than this, the idlest are closed at once."""
@@ -52,7 +56,9 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 UNIX = "unix:"
 
 
-def server_of(app: Application, listen: str, threads: int, group: str = "") -> BaseWSGIServer:
+def server_of(
+    app: Application, listen: str, threads: int, group: str = "", spool: Spool | None = None
+) -> BaseWSGIServer:
     """Return a server for `app` that listens, not running yet.
 
     Args:
@@ -60,6 +66,7 @@ def server_of(app: Application, listen: str, threads: int, group: str = "") -> B
         listen: ADDRESS:PORT, or unix:PATH.
         threads: how many requests are answered at once.
         group: who may connect to the Unix socket, besides this process's own group.
+        spool: keeps long answers; None: in the system's folder for temporary files.
 
     Raises:
         ConfigError: the address is taken, is none, or the group is not known.
@@ -70,8 +77,8 @@ def server_of(app: Application, listen: str, threads: int, group: str = "") -> B
         where = {"unix_socket": listen.removeprefix(UNIX), "unix_socket_perms": "660"}
     try:
         server: BaseWSGIServer = waitress.create_server(
-            Turns(app, threads), map=sockets, threads=threads + WAITING + SPARE_THREADS, ident="lustre-events",
-            connection_limit=PLACES, asyncore_use_poll=True,
+            Turns(app, threads, spool=spool), map=sockets, threads=threads + WAITING + SPARE_THREADS,
+            ident="lustre-events", connection_limit=PLACES, asyncore_use_poll=True,
             outbuf_high_watermark=NO_BOUND,  # else who takes nothing of a long answer keeps a thread
             max_request_body_size=BODY_BYTES,  # else bodies of a GB are taken before anybody looks at them
             **where,
@@ -131,8 +138,16 @@ def _is_half_way(channel: HTTPChannel) -> bool:
 class Turns:
     """Lets a number of requests at once into an application; the others wait, except health checks."""
 
-    def __init__(self, app: Application, most: int, waiting: int = WAITING, seconds: float = TURN_SECONDS) -> None:
+    def __init__(
+        self,
+        app: Application,
+        most: int,
+        waiting: int = WAITING,
+        seconds: float = TURN_SECONDS,
+        spool: Spool | None = None,
+    ) -> None:
         self._app = app
+        self._spool = spool or Spool(None, SPOOL_BYTES)
         self._turns = threading.BoundedSemaphore(most)
         self._places = threading.BoundedSemaphore(most + waiting)
         self._seconds = seconds
@@ -147,15 +162,35 @@ class Turns:
             if not self._turns.acquire(timeout=self._seconds):
                 return _busy(start_response)
             try:
-                return _whole(self._app(environ, start_response), environ.get("wsgi.file_wrapper", FileWrapper))
+                return self._answered(environ, start_response)
             finally:
                 self._turns.release()
         finally:
             self._places.release()
 
+    def _answered(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Return a whole answer; only then it begins, since it may come to one that there is no room for it."""
+        begun: list[Any] = []
 
-def _whole(parts: Iterable[bytes], of_file: Callable[[IO[bytes]], Iterable[bytes]]) -> Iterable[bytes]:
-    """Return an answer when all of it is there: in memory if it is short, else in a file that goes with it."""
+        def begin(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> None:
+            begun[:] = status, headers
+
+        of_file = environ.get("wsgi.file_wrapper", FileWrapper)
+        try:
+            answer = _whole(self._app(environ, begin), of_file, self._spool)
+        except NoRoom as exc:
+            return _refused(start_response, str(exc), FULL_SECONDS)
+        start_response(*begun)
+        return answer
+
+
+def _whole(
+    parts: Iterable[bytes], of_file: Callable[[LongAnswer], Iterable[bytes]], spool: Spool
+) -> Iterable[bytes]:
+    """Return an answer when all of it is there: in memory if it is short, else in a file that goes with it.
+
+    Raises NoRoom.
+    """
     kept: list[bytes] = []
     size = 0
     rest = iter(parts)
@@ -164,15 +199,19 @@ def _whole(parts: Iterable[bytes], of_file: Callable[[IO[bytes]], Iterable[bytes
             kept.append(part)
             size += len(part)
             if size > KEPT_BYTES:
-                file = tempfile.TemporaryFile()  # noqa: SIM115 - the server closes it
-                file.writelines(chain(kept, rest))
-                file.seek(0)
-                return of_file(file)
+                return of_file(spool.keep(chain(kept, rest)))
         return kept
     finally:
         getattr(parts, "close", lambda: None)()
 
 
+def _refused(start_response: Callable[..., Any], sentence: str, seconds: int) -> Iterable[bytes]:
+    start_response(
+        "503 Service Unavailable", [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", str(seconds))]
+    )
+    return [f"{sentence}\n".encode()]
+
+
 def _busy(start_response: Callable[..., Any]) -> Iterable[bytes]:
-    start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "5")])
-    return [b"The console is busy: all of its threads are searching. Try again in a few seconds.\n"]
+    said = "The console is busy: all of its threads are searching. Try again in a few seconds."
+    return _refused(start_response, said, 5)
