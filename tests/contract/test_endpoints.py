@@ -54,7 +54,7 @@ def _mailbox() -> Iterator[tuple[Mailbox, str]]:
 
 @pytest.fixture
 def hook(listener: Listener) -> Endpoint:
-    return Endpoint("hook", "webhook", listener.url, private=True, timeout_seconds=1)
+    return Endpoint("hook", "webhook", listener.url, private=True, timeout_seconds=20)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def outcomes(endpoint: Endpoint, count: int = 1) -> list[str]:
 def test_a_status_decides(hook: Endpoint, listener: Listener, status: int, outcome: str) -> None:
     """2xx is done; 401, 403, 404, 410, 3xx hold the endpoint; 408, 425, 429, 5xx are for later; other 4xx never."""
     listener.status, listener.headers = status, {"location": f"{listener.url}/elsewhere", "retry-after": "7"}
-    (attempt,) = sent(replace(hook, timeout_seconds=5))
+    (attempt,) = sent(hook)
     assert (attempt.outcome, attempt.status) == (outcome, status)
     assert len(listener.received) == 1
     assert attempt.retry_after_ns == (7 * SECOND_NS if outcome == AGAIN else 0)
@@ -98,14 +98,14 @@ def test_hostile_servers_end_in_time(hook: Endpoint, listener: Listener, manner:
     """A server that hangs, sends single bytes for ever, or what is no HTTP ends the attempt, to be made again."""
     listener.manner = manner
     began = time.monotonic()
-    assert outcomes(hook) == [AGAIN]
+    assert outcomes(replace(hook, timeout_seconds=1)) == [AGAIN]
     assert time.monotonic() - began < 10
 
 
 def test_an_endless_answer_is_not_read(hook: Endpoint, listener: Listener) -> None:
     """Of an answer of 2 GB the first bytes are read; the status counts, and the next event goes out as well."""
     listener.manner = "endless"
-    with contextlib.closing(SENDERS["webhook"](replace(hook, timeout_seconds=5))) as sender:
+    with contextlib.closing(SENDERS["webhook"](hook)) as sender:
         first = sender.send(parcels(1))
         listener.manner = ""
         assert [each.outcome for each in (*first, *sender.send(parcels(1)))] == [OK, OK]
@@ -119,9 +119,9 @@ def test_the_status_decides_whatever_follows_it(
     """An answer shorter than it says, one that drips, or gzip that would unpack to gigabytes: the status counts."""
     listener.manner, listener.status = manner, status
     began = time.monotonic()
-    (attempt,) = sent(hook if manner == "slow_body" else replace(hook, timeout_seconds=5))
+    (attempt,) = sent(replace(hook, timeout_seconds=3 if manner == "slow_body" else 20))
     assert (attempt.outcome, attempt.status) == (outcome, status)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 19
     assert len(attempt.error) < 1_000
 
 
