@@ -10,6 +10,7 @@ import contextlib
 import grp
 import os
 import pwd
+import stat
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,8 @@ def user_rules(
         ) from exc
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be looked at ({exc.strerror}); it does not count") from exc
+    if not stat.S_ISREG(mode):
+        raise ConfigError(f"{path}: a link, a folder or another thing that is no file; put the file itself there")
     if owner not in {uid, 0}:
         raise ConfigError(f"{path}: owned by neither {user} nor root, so it does not count; chown {user} {path}")
     if mode & 0o022:

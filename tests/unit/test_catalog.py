@@ -295,7 +295,16 @@ def test_a_link_is_not_followed(site: Site, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     path = site.users / f"{ME.pw_name}.toml"
     path.symlink_to(tmp_path / "secret")
-    with pytest.raises((ConfigError, ManifestError)):
+    with pytest.raises(ConfigError, match="put the file itself there"):
+        user_rules(path, {"words"})
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_of_rules_is_said_to_be_none(site: Site, make: Callable[[Path], None]) -> None:
+    """A folder or a fifo in the place of a user's file is refused unopened, with what to do."""
+    path = site.users / f"{ME.pw_name}.toml"
+    make(path)
+    with pytest.raises(ConfigError, match="put the file itself there"):
         user_rules(path, {"words"})
 
 
