@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote_plus, urlencode
 
 import pytest
 
@@ -22,10 +23,11 @@ from lustre_events.index.visibility import Viewer
 from lustre_events.inspect import history, inventory
 from lustre_events.inspect.history import ChosenDeeds
 from lustre_events.streams.interface import Loss
+from lustre_events.web.api.routes import OPERATIONS
 from tests.support.history import keep
 from tests.support.index.tables import node
 from tests.support.records import builders as b
-from tests.support.service.api import OTHER, OWNER, TORN, USERS, make_api, remote
+from tests.support.service.api import OTHER, OWNER, TORN, USERS, make_api, remote, secret_of
 from tests.support.service.web import Console
 
 Ask = Callable[[Asking, Viewer | None], Any]
@@ -163,6 +165,50 @@ def test_who_asks_matters(console: Console) -> None:
     assert answers[OTHER]["hidden path"] is None
     assert answers[OWNER]["hidden path"] == node(5)
     assert "own" not in str(answers[OTHER]["hints"])
+
+
+def _addresses(path: str, fid: FID) -> Iterable[str]:
+    """Yield an address for each operation that looks for a path, a FID or a query, with each of these."""
+    values = {
+        "path": [f"/{path}", str(fid)],
+        "fid": [str(fid)],
+        "q": [f"path:/{path}", f"name:{path.rpartition('/')[2]}", f"fid:{fid}"],
+    }
+    needed = {"at": "2001-09-09", "field": "owner"}
+    for operation in OPERATIONS:
+        names = {each.name for each in operation.parameters}
+        if (
+            operation.method != "GET" or operation.path == "/runs"
+        ):  # whose runs are whose is the dispatcher's answer
+            continue
+        more = {name: value for name, value in needed.items() if name in names}
+        for name in values.keys() & names:
+            for value in values[name]:
+                if "{" in operation.path:
+                    yield f"/api/v1{operation.path.format(**{name: value})}"
+                else:
+                    yield f"/api/v1{operation.path}?{urlencode({**more, name: value})}"
+
+
+def test_what_is_hidden_is_answered_as_what_never_was(console: Console) -> None:
+    """No operation tells a viewer by its answer whether there is such a name or object out of sight."""
+    client = console.app().test_client()
+    headers = {"Authorization": f"Bearer {secret_of(console, OTHER)}"}
+
+    def answers(path: str, fid: FID) -> dict[str, tuple[int, str]]:
+        found = {}
+        for address in _addresses(path, fid):
+            reply, place = client.get(address, headers=headers), unquote_plus(address)
+            said = [reply.get_data(as_text=True), place]
+            for word in (path, path.rpartition("/")[2], str(fid)):
+                said = [each.replace(word, "WORD") for each in said]
+            found[said[1]] = (reply.status_code, said[0])
+        return found
+
+    hidden = answers("own/run.csv", node(5))
+    assert hidden == answers("own/nor.csv", FID(node(5).seq, 987_654, 0))
+    assert len(hidden) > 25
+    assert {status for status, _ in hidden.values()} == {200, 400}
 
 
 def test_failures_are_those_of_files_that_one_may_see(console: Console) -> None:
