@@ -28,6 +28,7 @@ LONG = {
     "wckey", "wrap",
 }  # fmt: skip
 DIRECTIVE = re.compile(r"^#SBATCH[ \t]+(.*)$", re.MULTILINE)
+COMMAND = re.compile(r"^[^\S\n]*[^\s#]", re.MULTILINE)
 MODULE = re.compile(r"^[ \t]*(?:module|ml)[ \t]+([^\n;&|#]*)", re.MULTILINE)
 FUNCTION = re.compile(r"^[ \t]*(?:function[ \t]+([\w:.-]+)|([\w:.-]+)[ \t]*\([ \t]*\))", re.MULTILINE)
 START = re.compile(r"^[ \t]*(?:time[ \t]+|exec[ \t]+)?(srun|mpirun|mpiexec)[ \t]+([^\n;&|#]*)", re.MULTILINE)
@@ -49,9 +50,13 @@ TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?$")
 
 
 def directives(source: str) -> dict[str, Any]:
-    """Return the options of the #SBATCH lines; a number where one is a number, true where it has no value."""
+    """Return the options of the #SBATCH lines; a number where one is a number, true where it has no value.
+
+    sbatch reads them up to the first line that is neither empty nor a comment (man sbatch).
+    """
     found: dict[str, Any] = {}
-    for match in DIRECTIVE.finditer(source):
+    command = COMMAND.search(source)
+    for match in DIRECTIVE.finditer(source, 0, command.start() if command else len(source)):
         try:
             words = shlex.split(match[1], comments=True)
         except ValueError:

@@ -226,7 +226,11 @@ def value_of(element: Any, tag: int) -> Any:
         return None
     take = number if element.VR in NUMBERS else code if element.VR == "CS" else clean
     if isinstance(element.value, MutableSequence):
-        return [part for each in element.value[:MAX_ITEMS] if (part := take(each)) is not None] or None
+        found = [take(each) for each in element.value[:MAX_ITEMS]]
+        if take is number:
+            return [part for part in found if part is not None] or None
+        # an empty text keeps its place, since that says what a value of ImageType means (PS3.3, C.7.6.1.1.2)
+        return [part or "" for part in found] if any(found) else None
     return take(element.value)
 
 

@@ -56,3 +56,35 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert (len(many["functions"]), many["partial"]) == (1000, "functions are the first 1000")
     assert (len(notebook["headings"]), notebook["partial"]) == (200, "headings are the first 200")
     assert "line by line" in long["partial"]
+
+
+SCRIPT = b"""#!/bin/bash
+
+#SBATCH --job-name=real
+# a comment
+#SBATCH -p gpu
+  # an indented one
+#SBATCH --time=10
+
+#SBATCH --nodes=2
+module load gcc
+#SBATCH --account=late
+cat > other.sh <<END
+#SBATCH --qos=high
+END
+"""
+
+
+def test_options_behind_the_first_command_are_none(tmp_path: Path) -> None:
+    """`sbatch --test-only -vv` of Slurm 22.05 says of this script: job-name, partition, time and nodes, no more."""
+    found = document(tmp_path / "a.sh", SCRIPT)
+    assert found["sbatch"] == {"job_name": "real", "partition": "gpu", "time": 10, "nodes": 2}
+    assert found["time_limit_seconds"] == 600
+
+
+def test_a_script_that_writes_jobs_is_not_a_job(tmp_path: Path) -> None:
+    """Options that a script writes into another one are not its own."""
+    found = document(
+        tmp_path / "a.sh", b"#!/bin/bash\ncat > job.sh <<END\n#SBATCH --qos=high\nEND\nsbatch job.sh\n"
+    )
+    assert (found["format"], "sbatch" in found) == ("shell", False)

@@ -41,6 +41,15 @@ def written(path: Path, syntax: str, sop: str, **elements: Any) -> Path:
     return path
 
 
+def test_a_value_of_a_list_keeps_its_place(tmp_path: Path) -> None:
+    """An empty value stays, since places say what the values behind it mean; dcmdump shows it, too."""
+    kinds = ["DERIVED", "SECONDARY", "", "CSA MPR"]
+    path = written(tmp_path / "a.dcm", SYNTAXES[0], "1.2.840.10008.5.1.4.1.1.4", ImageType=kinds, ScanOptions="")
+    found = medical.extract(str(path))
+    assert found["ImageType"] == kinds
+    assert "ScanOptions" not in found
+
+
 @quick
 @given(
     rows=st.integers(1, 65_535), spacing=st.floats(0.01, 99).map(lambda x: round(x, 3)),
