@@ -18,6 +18,7 @@ MAX_TEXT = 200
 MAX_NAMES = 100
 MAX_COLUMNS = 200
 SITES = re.compile(rb"_atom_site[._](?!aniso)")
+VALUE = re.compile(rb"'(?:[^'\n]|'(?=\S))*'(?=\s|$)|\"(?:[^\"\n]|\"(?=\S))*\"(?=\s|$)|\S+")  # of CIF 1.1
 
 
 class Counter(Protocol):
@@ -125,6 +126,8 @@ class Cif:
         self.models = Kinds()
         self.read = elements.symbol
         self.columns: list[bytes] = []
+        self.width = 0  # values of a row
+        self.rest: list[bytes] = []  # of a row that is not complete
         self.in_text = self.in_loop = self.in_rows = False
         self.places: tuple[int, int, int] = (-1, -1, -1)
 
@@ -132,20 +135,24 @@ class Cif:
         """Take one line; return whether it is a row of atoms, which a parser need not see."""
         if line[:1] == b";" or self.in_text:
             self.in_text ^= line[:1] == b";"
+            if self.in_rows and not self.in_text:
+                self._row(b".")  # a text of several lines is one value
             return self.in_rows
-        start = line[:5].lower()
+        bare = line.lstrip()
+        start = bare[:5].lower()
         if self.in_rows:
-            if line[:1] in {b"_", b"#"} or start in {b"loop_", b"data_"} or not line.strip():
+            if bare[:1] in {b"_", b"#", b""} or start in {b"loop_", b"data_"}:
                 self.in_rows = False
             else:
                 self._row(line)
                 return True
         if start == b"loop_":
-            self.in_loop, self.columns = True, []
-        elif self.in_loop and line[:1] == b"_":
+            self.in_loop, self.columns, self.width = True, [], 0
+        elif self.in_loop and bare[:1] == b"_":
+            self.width += 1
             if len(self.columns) < MAX_COLUMNS:
-                self.columns.append(line.split(None, 1)[0].lower())
-        elif self.in_loop and line.strip() and line[:1] != b"#":
+                self.columns.append(bare.split(None, 1)[0].lower())
+        elif self.in_loop and bare[:1] not in {b"#", b""}:
             self.in_loop = False
             if self.columns and SITES.match(self.columns[0]):
                 self._begin()
@@ -158,12 +165,19 @@ class Cif:
         symbols, groups, models = (names.index(name) if name in names else -1 for name in wanted)
         if symbols < 0 and b"label" in names:
             symbols, self.read = names.index(b"label"), elements.of_label
-        self.places, self.in_rows = (symbols, groups, models), True
+        self.places, self.in_rows, self.rest = (symbols, groups, models), True, []
 
     def _row(self, line: bytes) -> None:
-        words = line.split(None, max(self.places) + 1)
-        if not words:
-            return
+        """Take a line of rows: one row, most of the time; a row may go on in the next line."""
+        words = line.split()
+        if self.rest or len(words) != self.width:
+            words = self.rest + VALUE.findall(line)
+        while len(words) >= self.width:
+            self._atom(words[: self.width])
+            words = words[self.width :]
+        self.rest = words
+
+    def _atom(self, words: list[bytes]) -> None:
         symbols, groups, models = self.places
         self.atoms += 1
         self.elements[self.read(words[symbols].strip(b"'\"")) if -1 < symbols < len(words) else b""] += 1
@@ -171,7 +185,10 @@ class Cif:
         self.models.add(words[models] if -1 < models < len(words) else b"1")
 
     def document(self) -> dict[str, Any]:
-        """Return what was counted; atoms are those of all models."""
+        """Return what was counted; atoms are those of all models, and one whose row is torn."""
+        if self.in_rows and self.rest:
+            self._atom(self.rest)
+            self.rest = []
         return {"models": len(self.models.tally), "atoms": self.atoms, "hetero_atoms": self.het,
                 "elements": elements.counts(self.elements.items())}  # fmt: skip
 

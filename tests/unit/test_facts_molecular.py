@@ -123,3 +123,41 @@ def test_pdb_tells_what_it_is_of_and_its_doi(tmp_path: Path) -> None:
         "title": "A TOY", "creator": ["NOETHER, E."], "sample": ["TOYASE", "EXEMPLUM VULGARE"],
         "technique": ["X-RAY DIFFRACTION"], "created": "2024-02-29", "doi": ["10.5072/abc.1"],
     }  # fmt: skip
+
+
+INDENTED = """data_BaTiO3
+_cell_length_a   3.99
+_cell_length_b   3.99
+_cell_length_c   4.03
+_cell_angle_alpha   90
+_cell_angle_beta   90
+_cell_angle_gamma   90
+loop_
+ _atom_site_label
+ _atom_site_type_symbol
+ _atom_site_fract_x
+ _atom_site_fract_y
+ _atom_site_fract_z
+ _atom_site_note
+  Ba1  Ba  0.0  0.0  0.0  .
+  Ti1  Ti  0.5  0.5
+    0.42  'it goes on in the next line'
+  O1  O  0.5  0.5  0.03
+;a text
+of lines
+;
+  'O 2'  O  0.5  0.0  0.51  "O's place"  O3  O  0.0  0.5  0.51  .
+loop_
+ _symmetry_equiv_pos_as_xyz
+  'x, y, z'
+  '-x, -y, z'
+"""
+
+
+def test_atoms_of_a_cif_are_those_of_gemmi_however_its_lines_are_broken(tmp_path: Path) -> None:
+    """Names and rows may be indented, as pymatgen and VESTA write them, and rows go over lines and share them."""
+    (tmp_path / "a.cif").write_text(INDENTED)
+    sites = gemmi.make_small_structure_from_block(gemmi.cif.read_string(INDENTED)[0]).sites
+    found = molecular.extract(str(tmp_path / "a.cif"))
+    assert found["atoms"] == len(sites)
+    assert found["elements"] == dict(Counter(site.element.name for site in sites)) == {"Ba": 1, "Ti": 1, "O": 3}
