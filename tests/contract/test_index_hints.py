@@ -18,7 +18,7 @@ HIDDEN = ("secretive", "instrumnt", "xps", "password", "tempest", "cvsx")
 """What only the secret documents and the secret name say, in lower case."""
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=BACKENDS, scope="module")
 def contents(request: pytest.FixtureRequest, empty_place: EmptyPlace) -> Iterator[Contents]:
     """Two files for all with keys of both types, and two secret ones, one of them with a name that all see."""
     with Contents(empty_place(request.param)) as index:
@@ -35,7 +35,7 @@ def contents(request: pytest.FixtureRequest, empty_place: EmptyPlace) -> Iterato
         yield index
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def search(contents: Contents) -> Search:
     return contents.search()
 
@@ -135,14 +135,19 @@ def test_hints_betray_nothing_hidden(contents: Contents, query: str) -> None:
     """A viewer is told the same of an index with a secret document and name as of one without them."""
     before = contents.search().hints(query, visible_to=STRANGER)
     facets = contents.search().hints("*", fields=["passwort", "password"], visible_to=STRANGER)
+    contents.execute("SAVEPOINT whole")
     for table in ("number", "word", "part", "document", "key"):
         named = "SELECT id FROM key WHERE extractor = 'secretive'"
         test = "extractor = 'secretive'" if table in {"document", "key"} else f"key IN ({named})"
         contents.execute(f"DELETE FROM {table} WHERE {test}")  # noqa: S608 - constants
     contents.execute("DELETE FROM link WHERE name = ?", b"c.cvsx")
 
-    assert before == contents.search().hints(query, visible_to=STRANGER)
-    assert facets == contents.search().hints("*", fields=["passwort", "password"], visible_to=STRANGER)
+    without = contents.search().hints(query, visible_to=STRANGER)
+    facets_without = contents.search().hints("*", fields=["passwort", "password"], visible_to=STRANGER)
+    contents.execute("ROLLBACK TO whole")
+
+    assert before == without
+    assert facets == facets_without
     assert before
     for asked, hints in ((query, before), ("passwort password", facets)):
         told = " ".join(each.text for each in hints).lower()

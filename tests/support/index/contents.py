@@ -22,7 +22,7 @@ from lustre_events.index.sqlite.writer import SQLiteTransaction
 from lustre_events.index.values import TABLES
 from lustre_events.index.visibility import Viewer
 from lustre_events.index.writer_cache import Remembered
-from tests.support.index.places import IndexPlace, Writer, open_writer, rows_of
+from tests.support.index.places import KEPT, IndexPlace, Writer, open_writer, rows_of
 from tests.support.index.tables import STAMP, MemoryBackend, node
 from tests.support.records.builders import Object
 
@@ -37,7 +37,8 @@ class Contents:
     """An index that a test fills row by row, in one transaction that is never committed."""
 
     def __init__(self, place: IndexPlace) -> None:
-        self.writer: Writer = open_writer(place)
+        self._kept = KEPT.get(place) if isinstance(place, str) else None
+        self.writer: Writer = self._kept or open_writer(place)
         self.execute("BEGIN")
         self._links = 0
 
@@ -47,7 +48,10 @@ class Contents:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.writer.close()
+        if self._kept is None:
+            self.writer.close()
+        else:
+            self.execute("ROLLBACK")
 
     def execute(self, statement: str, *values: Any) -> list[Any]:
         """Run a statement; `?` stands for a value."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +42,29 @@ def place_of(request: pytest.FixtureRequest, postgresql: str = "postgresql_schem
 
 
 @pytest.fixture(scope="session")
-def empty_place(tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase) -> EmptyPlace:
+def empty_place(tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase) -> Iterator[EmptyPlace]:
     """Give a place without any content on a backend, quickly: for tests with many examples."""
-    urls: list[str] = []
+    with contextlib.ExitStack() as opened:
+        kept: list[tuple[str, psycopg.Connection[Any]]] = []
 
-    def make(backend: str) -> IndexPlace:
-        if backend == "sqlite":
-            return tmp_path_factory.mktemp("index") / "index.db"
-        if not urls:
-            urls.append(make_database())
-            PostgresqlWriter(urls[0]).close()
-        with psycopg.connect(urls[0], autocommit=True) as connection:
+        def make(backend: str) -> IndexPlace:
+            if backend == "sqlite":
+                return tmp_path_factory.mktemp("index") / "index.db"
+            if not kept:
+                url = make_database()
+                KEPT[url] = PostgresqlWriter(url)
+                opened.callback(lambda: KEPT.pop(url).close())
+                kept.append((url, opened.enter_context(psycopg.connect(url, autocommit=True))))
+            ((url, connection),) = kept
             # Quicker than TRUNCATE for a handful of rows.
             connection.execute("".join(f"DELETE FROM {table};" for table in _TABLES))  # noqa: S608
-        return urls[0]
+            return url
 
-    return make
+        yield make
+
+
+KEPT: dict[str, PostgresqlWriter] = {}
+"""Writers that stay open for tests that undo what they write: a session of PostgreSQL takes long to begin."""
 
 
 _TABLES = [
