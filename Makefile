@@ -12,9 +12,8 @@
 #             SECONDS=600: for how long; SEED=N: the round of that seed again
 VENV ?= .venv
 BIN := $(VENV)/bin
-PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
-# Unit and contract tests wait for their servers now and then, so half as many again as there are cores run at once.
-QUICK_PARALLEL ?= -n $$(( ($$(nproc) * 3 + 1) / 2 )) --maxprocesses 8 --dist worksteal
+# Tests wait for their servers and processes, so half as many again as there are cores run at once.
+PARALLEL ?= -n $$(( ($$(nproc) * 3 + 1) / 2 )) --maxprocesses 8 --dist worksteal
 # Plugins of pytest that installed packages bring along. No test needs them, and zarr's takes seconds to import.
 UNUSED := -p no:platformdirs -p no:valkey -p no:zarr
 
@@ -33,7 +32,7 @@ test:
 # Python to keep what it has compiled.
 quick: export PYTHONDONTWRITEBYTECODE =
 quick: lint
-	@LUSTRE_EVENTS_QUICK=1 $(BIN)/python -m pytest $(UNUSED) $(QUICK_PARALLEL) -m "not field and not long" tests/unit tests/contract tests/abi $(PYTEST)
+	@LUSTRE_EVENTS_QUICK=1 $(BIN)/python -m pytest $(UNUSED) $(PARALLEL) -m "not field and not long" tests/unit tests/contract tests/abi $(PYTEST)
 
 quick-newer:
 	@VENV=$(VENV) deploy/bootstrap.sh test

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
+import pytest
+
 from tests.support import profiles
 from tests.support.index.places import empty_place, index_place
 from tests.support.servers.postgresql import (
@@ -17,6 +21,13 @@ from tests.support.servers.roles import role_passwords, role_urls, roles_server
 from tests.support.service.images import all_images, base_image, demo_images, open_folder
 from tests.support.service.tiny_image import tiny_image
 from tests.support.turns import pytest_runtest_protocol
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave modules and tests out of what the collector of garbage looks at, again and again, from here on."""
+    gc.freeze()
+
 
 __all__ = [
     "all_images",

@@ -27,9 +27,10 @@ def pinned() -> dict[str, str]:
 
 def counts(one: Requirement, extra: str, python: str) -> bool:
     """Return whether a requirement counts with any patch of a version of Python."""
+    patches = range(30 if "python_full_version" in str(one.marker) else 1)
     return one.marker is None or any(
         one.marker.evaluate({"extra": extra, "python_version": python, "python_full_version": f"{python}.{patch}"})
-        for patch in range(30)
+        for patch in patches
     )
 
 
