@@ -73,7 +73,8 @@ class Actions:
         self.settling.follow(rules.extractors)
 
     def follow_results(self, turn: Turn, outcomes: Sequence[ResultOutcome], *, others: Follow) -> None:
-        """Fire rules for documents that were written, and pass the results on to others."""
+        """Fire rules for documents that were written, wake runs whose facts came; pass the results on to others."""
+        self.settling.late_facts.came(turn, outcomes)
         self.triggers.documents(turn, outcomes)
         others(turn, outcomes)
 

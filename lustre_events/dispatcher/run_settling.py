@@ -23,6 +23,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher import run_chains
 from lustre_events.dispatcher.action_runs import AT_ONCE, ONCE, ActionRuns, site_first
 from lustre_events.dispatcher.directory_judging import DirectoryJudging
+from lustre_events.dispatcher.late_facts import LateFacts
 from lustre_events.dispatcher.run_views import asks_documents, gone_as_seen, without_old_names
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
@@ -106,6 +107,7 @@ class RunSettling:
         self._expand = expand
         self._runs = runs
         self.directories = DirectoryJudging()
+        self.late_facts = LateFacts()
         self._too_slow: dict[str, str] = {}
         """Users' own rules whose query failed or took too long, with the error; the next `settle` holds them."""
         self._extractors: Collection[str] = ()
@@ -201,6 +203,7 @@ class RunSettling:
 
     def _asked(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
         """Evaluate the rule for a run; return the run afterwards. None: it is forgotten."""
+        self.late_facts.looked_at(run)
         sights, early = known.sights, self._not_yet(turn, rule, run, known)
         if sights is None or early is not None:
             return early
@@ -214,6 +217,7 @@ class RunSettling:
         paths = seen_by_all(sights, run.fid, known.paths.get(run.fid, ()))
         in_doubt = not paths and any(sight.in_doubt for sight in sights)
         if (generation < row.generation or in_doubt) and is_patient(turn, run):
+            self.late_facts.wait(run)
             return ledger.later(run, turn.now_ns + pause_of(turn, run))
         return self._present(turn, rule, run, known, _seen(paths, row, facts))
 
@@ -362,7 +366,8 @@ def _with_key(run: Run, key: str, rule: ActionRule) -> Run:
 def pause_of(turn: Turn, run: Run) -> int:
     """Return how long (ns) a run waits until it is looked at again: a quarter of its age, or FACTS_WAIT_NS if more.
 
-    So runs that have waited long cost little: a hundred thousand of them may wait for a slow worker. It is never
+    So runs that have waited long cost little: a hundred thousand of them may wait for a slow worker. Facts of its
+    object that come meanwhile make it due at once (late_facts.py). It is never
     longer than other waits, by which due_times.py knows what a wrong clock has said.
     """
     return min(max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4), ledger.LONGEST_WAIT_NS)

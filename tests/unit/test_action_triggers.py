@@ -14,7 +14,7 @@ from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.namespace import Link, base_stamp
 from lustre_events.index.interface import ObjectRow
-from lustre_events.jobs.messages import SCAN, STAT
+from lustre_events.jobs.messages import SCAN, STAT, Job
 from lustre_events.node.action_parts import ActionReader
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig, rules_of
@@ -199,6 +199,42 @@ def test_a_rule_fires_for_what_happens_after_it_is_active(make: MakeRig) -> None
     rig.tell(b.create(time_ns=early), b.close(time_ns=early))
     assert told(rig) == []
     rig.tell(b.close())
+    assert told(rig) == [("content", "/a")]
+
+
+def in_hand(rig: ActionRig, *records: ChangelogRecord, seconds: int = 0) -> list[Job]:
+    """Let records come, and a worker that has taken their jobs be busy for some time; return the jobs."""
+    jobs = rig.play(*records)
+    rig.queue.running |= {job.id for job in jobs}
+    for _ in range(seconds // 10):
+        rig.pass_seconds(10)
+        rig.settle()
+    return jobs
+
+
+def test_facts_that_come_late_wake_the_run_that_waits_for_them(make: MakeRig) -> None:
+    """However long a run has waited, it goes out as soon as the facts are there, and not when it is due again."""
+    rig = make("content", more='min_size = "1k"')
+    jobs = in_hand(rig, b.create(), b.close(), seconds=500)
+    (waiting,) = rig.runs()
+    assert waiting.due_ns > rig.now_ns + 30 * 10**9
+    rig.answer(jobs, document={**FACTS, "size": 5000})
+    assert told(rig) == [("content", "/a")]
+
+
+def test_facts_wake_no_run_that_still_rests(make: MakeRig) -> None:
+    """A run that waited, and whose file was written again, rests as any other does, whatever facts come."""
+    rig = make("content", more='min_size = "1k"\nsettle_seconds = 100', settle_max_seconds=9_999)
+    jobs = in_hand(rig, b.create(), b.close(), seconds=300)
+    rig.play(b.close(time_ns=rig.now_ns))
+    for _ in range(5):
+        rig.answer(jobs, document={**FACTS, "size": 5000})
+        rig.pass_seconds(10)
+        rig.settle()
+        jobs = rig.queue.take()
+    assert rig.states() == {"settling": 1}
+    rig.pass_seconds(100)
+    rig.settle()
     assert told(rig) == [("content", "/a")]
 
 

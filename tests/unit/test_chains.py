@@ -166,7 +166,7 @@ def test_an_object_that_is_gone_ends_its_chain(make: MakeRig) -> None:
     rig = make(webhook("first") + webhook("then", 'after = "first"'))
     rig.tell(b.create(1))
     out = rig.take()
-    rig.tell(b.unlink())
+    rig.play(b.unlink())
     rig.reply(out)
     rig.settle()
     assert (rig.take(), rig.states()) == ([], {"done": 1, "cancelled": 1})

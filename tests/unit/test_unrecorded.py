@@ -292,6 +292,7 @@ def test_what_is_only_held_ends_no_run_that_is_being_tried(make: Make) -> None:
     tree.rig.feed(b.close(fid=file, index=8, time_ns=tree.rig.now_ns))
     tree.workers.settle()
     assert tree.rig.states() == {"sent": 1}
+    assert len(tree.rig.take()) == 1
     tree.lose()
     (tree.top / "written.csv").write_text("1,2,3\n")
     tree.scan()
