@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,41 +21,14 @@ from lustre_events.domain.rules.transfers import endpoint_name
 from lustre_events.errors import ConfigError
 from tests.support.need import need
 from tests.support.servers.receivers import closed_port
-from tests.support.servers.rsync import PASSWORD, Daemon, rsync_daemon
+from tests.support.servers.rsync import PASSWORD, Daemon
+from tests.support.service.copy_fixtures import daemon, plain, site, way
 from tests.support.service.copy_site import OWNER, CopySite
 from tests.support.service.copy_ways import NAMES, Way, daemon_way, files_in, folder_way, rclone_way
 
+__all__ = ["daemon", "plain", "site", "way"]  # fixtures
 ODD = b"proj/-d ir\n\xff/"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    folder = Path(tempfile.mkdtemp(prefix="lustre-events-test-"))
-    folder.chmod(0o755)
-    with rsync_daemon(folder, OWNER.uid, OWNER.gid) as found:
-        yield found
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(params=["folder", "daemon", "rclone"])
-def way(request: pytest.FixtureRequest, open_folder: Path) -> Way:
-    if request.param == "folder":
-        return folder_way(open_folder)
-    if request.param == "rclone":
-        return rclone_way(open_folder)
-    return daemon_way(open_folder, request.getfixturevalue("daemon"))
-
-
-@pytest.fixture
-def site(way: Way, open_folder: Path) -> CopySite:
-    return CopySite(open_folder, way.endpoint)
-
-
-@pytest.fixture
-def plain(open_folder: Path) -> CopySite:
-    """A site that copies to a folder by rsync."""
-    return CopySite(open_folder, folder_way(open_folder).endpoint)
 
 
 def test_names_of_any_bytes_arrive_unchanged(site: CopySite, way: Way) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 import pytest
@@ -17,42 +15,14 @@ from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, Att
 from lustre_events.actions.slurm_commands import Caller
 from lustre_events.actions.transfer_commands import Copied, Sources
 from lustre_events.domain.rules.endpoints import Endpoint
-from tests.support.servers.rsync import Daemon, rsync_daemon
+from tests.support.service.copy_fixtures import daemon, plain, site, way
 from tests.support.service.copy_site import OWNER, CopySite
-from tests.support.service.copy_ways import NAMES, Way, daemon_way, files_in, folder_way, rclone_way
+from tests.support.service.copy_ways import NAMES, Way, files_in
 
+__all__ = ["daemon", "plain", "site", "way"]  # fixtures
 DEEP = b"/".join(b"level %d" % number for number in range(100))
 ODD = b"-d ir\n\xff"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    folder = Path(tempfile.mkdtemp(prefix="lustre-events-test-"))
-    folder.chmod(0o755)
-    with rsync_daemon(folder, OWNER.uid, OWNER.gid) as found:
-        yield found
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(params=["folder", "daemon", "rclone"])
-def way(request: pytest.FixtureRequest, open_folder: Path) -> Way:
-    if request.param == "folder":
-        return folder_way(open_folder)
-    if request.param == "rclone":
-        return rclone_way(open_folder)
-    return daemon_way(open_folder, request.getfixturevalue("daemon"))
-
-
-@pytest.fixture
-def site(way: Way, open_folder: Path) -> CopySite:
-    return CopySite(open_folder, way.endpoint)
-
-
-@pytest.fixture
-def plain(open_folder: Path) -> CopySite:
-    """A site that copies to a folder by rsync."""
-    return CopySite(open_folder, folder_way(open_folder).endpoint)
 
 
 def copied(site: CopySite, path: bytes = b"proj/run", strip: str = "proj") -> Attempt:
