@@ -59,7 +59,7 @@ def refuse_json(source: Source, start: str) -> None:
     """Raise ValueError for what is JSON."""
     if source.whole and start.lstrip()[:1] in ("{", "["):
         try:
-            json.loads(start)
+            json.loads(start, parse_int=str)  # a number may have more digits than Python reads
         except (ValueError, RecursionError):
             return
         raise ValueError("it is JSON, which the extractor tabular reads")
@@ -79,6 +79,10 @@ def toml(source: Source) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8, which TOML requires") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # of int: what else is wrong is a TOMLDecodeError
+        raise ValueError("it has a number of thousands of digits, and TOML ends at 64 bits") from None
 
 
 def described(form: str, documents: list[Any], reasons: list[str]) -> dict[str, Any]:

@@ -56,6 +56,8 @@ class Values:
                 self.add(part, name or "item", listed=listed or key is None, many=inner, depth=depth + 1)
             return
         kept = scalar(value)
+        if kept is None and isinstance(value, (int, float)):
+            self._reasons["numbers beyond 64 bits, infinities and NaN are left out"] = None
         if kept is not None:
             if isinstance(value, str) and len(value) > MAX_WORDS:
                 self._reasons[f"texts are cut at {MAX_WORDS} characters"] = None

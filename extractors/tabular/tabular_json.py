@@ -20,8 +20,17 @@ from tabular_values import Values
 
 MAX_ITEM = 64 << 20  # characters of one member or item
 MAX_KEYS = 1000
+MAX_DIGITS = 4000  # Python reads no whole number of 4,300 and more
 SPACE = " \t\r\n"
 BEGINNING = re.compile(r"[\x1e\s]*(?:\{|\[\s*(?:[\[{\"\]\-\d]|true|false|null|\Z))")
+
+
+def whole(digits: str) -> int | float:
+    """Return a whole number; one of more digits than Python reads as what a number beyond all bounds is."""
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+DECODER = json.JSONDecoder(parse_int=whole)
 
 
 class Torn(ValueError):
@@ -36,7 +45,7 @@ class Cursor:
         self._text = ""
         self._at = 0
         self._ended = False
-        self._decode = json.JSONDecoder().raw_decode
+        self._decode = DECODER.raw_decode
         self.read = 0
 
     def _more(self, size: int = PIECE) -> bool:
@@ -257,7 +266,7 @@ def json_lines(lines: Lines, reasons: list[str], seconds: float) -> dict[str, An
                 if not text:
                     continue
                 try:
-                    value = json.loads(text)
+                    value = DECODER.decode(text)
                 except (ValueError, RecursionError):
                     bad += 1
                     continue
@@ -295,6 +304,6 @@ def is_lines(start: str, *, whole: bool) -> bool:
 
 def _is_container(line: str) -> bool:
     try:
-        return isinstance(json.loads(line), (dict, list))
+        return isinstance(DECODER.decode(line), (dict, list))
     except (ValueError, RecursionError):
         return False

@@ -12,6 +12,7 @@ MAX_VALUES = 20_000
 MAX_CHARACTERS = 300_000
 MAX_WORDS = 2000  # characters of one value
 MAX_DEPTH = 32
+ODD = "numbers beyond 64 bits, infinities and NaN are left out"
 
 
 class Values:
@@ -19,7 +20,7 @@ class Values:
 
     def __init__(self) -> None:
         self.kept: dict[str, Any] = {}
-        self.nested = False
+        self.nested = self._odd = False
         self._seen: dict[str, set[Any]] = {}
         self._values = self._characters = 0
         self._reasons: dict[str, None] = {}
@@ -87,11 +88,12 @@ class Values:
             return clean(value[:MAX_WORDS])
         if isinstance(value, bool) or (isinstance(value, (int, float)) and -(1 << 63) <= value < 1 << 63):
             return value
+        self._odd = self._odd or isinstance(value, (int, float))
         return None
 
     def describe(self, reasons: list[str], *, is_table: bool) -> dict[str, Any]:
         """Return what is kept; of a table whose rows are plain only if it is all."""
         if is_table and self._reasons and not self.nested:
             return {}
-        reasons += self._reasons
+        reasons += [*self._reasons, *([ODD] if self._odd else [])]
         return {"value": self.kept} if self.kept else {}

@@ -153,6 +153,19 @@ def test_no_scalar_of_a_json_document_is_lost(value: dict[str, Any]) -> None:
     assert "partial" not in found
 
 
+@pytest.mark.parametrize("number", ["1e999", "NaN", "-" + "9" * 30, "9" * 5000])
+def test_a_number_that_nothing_can_hold_costs_only_itself(number: str) -> None:
+    """It is left out, which the document says; all others stay, and no row is lost or counted as bad."""
+    one, other = f'{{"a": 1, "n": {number}, "z": 2}}', '{"a": 3, "n": 4, "z": 5}'
+    found = document(one.encode())
+    assert (found["value"], found["keys"]) == ({"a": 1, "z": 2}, ["a", "n", "z"])
+    assert "numbers beyond 64 bits" in found["partial"]
+    for text in (f"[{one}, {other}]", f"{one}\n{other}\n{other}\n"):
+        rows = document(text.encode())
+        assert (rows["rows"], rows["column"]["a"]["min"]) == (text.count("}"), 1)
+        assert "bad_lines" not in rows
+
+
 @given(rows=st.lists(st.dictionaries(st.sampled_from("xyz"), st.integers(0, 9)), min_size=2), lines=st.booleans())
 def test_json_rows_are_counted_to_the_end(rows: list[dict[str, int]], lines: bool) -> None:
     """Lists and lines of objects have as many rows as objects, also where they are only counted."""
