@@ -183,7 +183,7 @@ class ActionRuns:
         """Return a run as it may go out, or why not: too old, its rule was edited, somebody may not see it now."""
         if turn.now_ns - run.event_ns > rule.expires_ns:
             return ledger.expired(run, turn.now_ns)
-        edited = run.digest != rule.digest or run.endpoint != rule.endpoint
+        edited = run.digest != rule.digest or run.endpoint != rule.endpoint or len(run.body) > rule.most_body
         if edited and not (run.attempts and self._may_keep(rule, run)):
             return ledger.anew(run, rule.digest, turn.now_ns)
         if run.endpoint in held:
@@ -195,13 +195,11 @@ class ActionRuns:
     def _may_keep(self, rule: ActionRule, run: Run) -> bool:
         """Whether the endpoint that was tried is there and takes what was made for it: then it is tried again.
 
-        Of a user's rule it must be the present one, and a job is asked for anew: what was asked for before may not
-        be granted any more.
+        A user's run is asked anew: what the rule said before, and where it held, may not be granted any more.
         """
         endpoint = self.endpoints.get(run.endpoint)
         fits = endpoint is not None and endpoint.kind in {run.action, containers.KIND}
-        stays = run.endpoint == rule.endpoint and not batch_scripts.script_of(run.endpoint)
-        return fits and (rule.author is None or stays)
+        return fits and rule.author is None
 
     @staticmethod
     def _one_of_each(turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> list[Run]:

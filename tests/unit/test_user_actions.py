@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from msgspec import structs
 
+from lustre_events.actions.delivery import Delivery
 from lustre_events.actions.kinds import slurm
 from lustre_events.actions.kinds.orders import read
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, REFUSED, STARTED
@@ -343,6 +345,50 @@ def test_what_was_tried_at_an_endpoint_that_is_not_granted_any_more_goes_there_n
         rig.pass_seconds(60)
         rig.settle()
     assert {each.endpoint for each in rig.take()} == {"other"}
+
+
+def narrowed(author: Author, **allowance: Any) -> Author:
+    """Return a user whose grant says something else by now."""
+    return replace(author, allowance=replace(author.allowance, **allowance))
+
+
+def test_what_was_tried_where_nothing_is_granted_any_more_is_tried_no_more(make: MakeRig) -> None:
+    """A grant that is for some directories by now counts for what was tried, too; what it covers goes on."""
+    rig = make(own_rules_of(own("content")))
+    happen(rig, {1: MINE, 5: ROOT, 2: MINE}, b.create(fid=1, name=b"a"), b.mkdir(5, name=b"home"),
+           b.create(fid=2, parent=5, name=b"mine"))  # fmt: skip
+    out = rig.take()
+    assert sorted(event["path"] for event in bodies_of(out)) == ["/a", "/home/mine"]
+    rig.reply(out, AGAIN)
+    granted = own_rules_of(own("content"), narrowed(ALICE, endpoints={"beamline": ("/home/**",)}))
+    rig.dispatcher._actions.follow(granted, ENDPOINTS)
+    again = []
+    for _ in range(3):
+        rig.pass_seconds(60)
+        rig.settle()
+        again += rig.take()
+    assert {event["path"] for event in bodies_of(again)} == {"/home/mine"}
+    assert {event.key for each in again for event in each.events} < {
+        event.key for each in out for event in each.events
+    }
+
+
+def test_what_was_tried_is_not_larger_than_the_present_grant(make: MakeRig) -> None:
+    """An event that was made while the grant had more bytes for one is made anew, and refused in a sentence."""
+    rig = make(own_rules_of(own("content")))
+    happen(rig, {1: MINE}, b.create(fid=1, name=b"a"))
+    rig.reply(rig.take(), AGAIN)
+    rig.dispatcher._actions.follow(own_rules_of(own("content"), narrowed(ALICE, body_bytes=256)), ENDPOINTS)
+    for _ in range(3):
+        rig.pass_seconds(60)
+        rig.settle()
+    assert (rig.take(), rig.states()) == ([], {"dead": 1})
+    assert "are the most" in rig.runs()[0].error
+
+
+def bodies_of(deliveries: Sequence[Delivery]) -> list[dict[str, Any]]:
+    """Return the data of the events of deliveries."""
+    return [json.loads(event.body)["data"] for each in deliveries for event in each.events]
 
 
 def test_a_user_releases_an_own_rule_that_a_guard_holds(make: MakeRig) -> None:
