@@ -43,3 +43,13 @@ def written(folder: Path, name: str, content: bytes) -> dict[str, Any]:
     """Return the document of a table with this content."""
     (folder / name).write_bytes(content)
     return checked(TABULAR.extract(str(folder / name)))
+
+
+class Later:
+    """A module that is imported when something of it is first asked for: most workers of a run never ask."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._name), name)

@@ -7,18 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
-import pydicom
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import UID
 
 from tests.support.profiles import examples
-from tests.support.programs import program
+from tests.support.programs import Later, program
 
+nibabel, pydicom = Later("nibabel"), Later("pydicom")
 medical = program("medical")
 uids = program("medical", "medical_uids")
 quick = examples(30, HealthCheck.function_scoped_fixture)
@@ -27,11 +24,11 @@ SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.
 
 def written(path: Path, syntax: str, sop: str, **elements: Any) -> Path:
     """Write a DICOM file by pydicom."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(sop), UID("1.2.3")
-    meta.TransferSyntaxUID = UID(syntax)
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = pydicom.uid.UID(sop), pydicom.uid.UID("1.2.3")
+    meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
     implicit, big = syntax == "1.2.840.10008.1.2", syntax == "1.2.840.10008.1.2.2"
-    data = FileDataset(
+    data = pydicom.dataset.FileDataset(
         str(path), {}, file_meta=meta, preamble=bytes(128), is_implicit_VR=implicit, is_little_endian=not big
     )
     data.PatientName, data.StudyDate, data.SOPClassUID = "Doe^Jane", "20240229", sop
