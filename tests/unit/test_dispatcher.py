@@ -639,6 +639,7 @@ def test_small_batches_wait_while_the_queue_is_busy(rig: Rig) -> None:
     assert rig.queue.length(BUILTIN_QUEUE) == 2
 
 
+@pytest.mark.long
 def test_jobs_grow_while_workers_are_slow(rig: Rig) -> None:
     """A pool that takes a job in ten seconds gets few and large ones, every file once, and no result is dropped."""
     sizes: dict[str, list[int]] = {STAT: [], "tabular": []}

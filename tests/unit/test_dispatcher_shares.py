@@ -69,6 +69,7 @@ def test_very_many_files_of_one_owner_keep_nobody_waiting(rig: Rig) -> None:
     assert [item.fid for item in rig.queue.jobs["default"][-1].items] == [fid_of(few + n) for n in range(3)]
 
 
+@pytest.mark.long
 def test_what_one_owner_cannot_take_is_for_others(rig: Rig) -> None:
     """All files of all owners go out in the end, each once, and no look goes on behind an owner's share."""
     make_files(rig, 1, 1, MANY)

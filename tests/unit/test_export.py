@@ -309,6 +309,7 @@ def test_parquet_has_every_row_of_many() -> None:
     assert file.read().column("path").to_pylist() == [f"/mnt/{number}" for number in range(count)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("last", [1, 0.5])
 def test_large_documents_end_a_group_of_rows_early(last: float) -> None:
     """No more than a portion beyond the bytes of a group is held, also where the rows were in two files."""

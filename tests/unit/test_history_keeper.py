@@ -61,6 +61,7 @@ def test_blocks_that_come_again_are_written_once(tmp_path: Path) -> None:
     assert indexes(tmp_path) == [record.index for record in LOG]
 
 
+@pytest.mark.long
 def test_a_crash_at_any_byte_loses_nothing_that_comes_again(tmp_path: Path) -> None:
     """Wherever a crash cuts the last segment, what is whole stays and what comes again completes it."""
     write(tmp_path / "whole", cut(LOG[:60], 20))

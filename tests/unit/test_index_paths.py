@@ -132,6 +132,7 @@ def test_a_nest_of_directories_costs_only_itself(index: sqlite3.Connection, nest
     assert len(paths_of(index, deep[:1])[deep[0]][0]) > 500 * 255
 
 
+@pytest.mark.long
 def test_what_is_looked_at_for_paths_is_bounded(index: sqlite3.Connection) -> None:
     """Below very many deep directories no more links are looked at than said; what is near the root has a path."""
     for chain in range(100):

@@ -43,6 +43,7 @@ def count(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM link").fetchone()[0])
 
 
+@pytest.mark.long
 def test_a_reader_never_waits_for_a_step_of_the_dispatcher(tmp_path: Path) -> None:
     """In the middle of a long transaction, and while it is committed, readers see what was committed before."""
     path = tmp_path / "index.db"
@@ -70,6 +71,7 @@ def test_a_reader_never_waits_for_a_step_of_the_dispatcher(tmp_path: Path) -> No
     assert set(seen) <= {turn * 500 for turn in range(21)}
 
 
+@pytest.mark.long
 def test_the_log_of_the_index_is_bounded(tmp_path: Path) -> None:
     """A checkpoint after about a thousand pages keeps the log, and what one commit can cost, small."""
     path = tmp_path / "index.db"
@@ -85,6 +87,7 @@ def test_the_log_of_the_index_is_bounded(tmp_path: Path) -> None:
     assert largest < 2_500 * PAGE_BYTES
 
 
+@pytest.mark.long
 def test_a_search_that_takes_too_long_ends_with_a_sentence(tmp_path: Path) -> None:
     """What is asked for next has its whole time again, and a search that is quick is never late."""
     path = tmp_path / "index.db"

@@ -38,6 +38,7 @@ def test_commits_are_durable_and_readers_do_not_wait(writer: SQLiteWriter) -> No
     assert settings == ["wal", 2, 1]
 
 
+@pytest.mark.long
 def test_what_is_written_moves_into_the_file(writer: SQLiteWriter, tmp_path: Path) -> None:
     """The writer checkpoints by itself, behind a commit: the WAL does not grow to SQLite's own bound."""
     path, size = tmp_path / "index.db", 0
@@ -51,6 +52,7 @@ def test_what_is_written_moves_into_the_file(writer: SQLiteWriter, tmp_path: Pat
         size = path.stat().st_size
 
 
+@pytest.mark.long
 def test_the_wal_shrinks_when_a_long_reader_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While somebody reads, the WAL grows; with the next small writes afterwards it has its usual size again."""
     monkeypatch.setattr("lustre_events.index.sqlite.database.WAL_PAGES", 100)

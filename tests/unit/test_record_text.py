@@ -292,6 +292,7 @@ def test_the_chunks_do_not_show(chunk_bytes: int, as_json: bool) -> None:
     assert decoded(data, as_json=as_json, chunk_bytes=chunk_bytes) == b"".join(map(line, iter_records(data)))
 
 
+@pytest.mark.long
 def test_a_file_is_not_held_whole() -> None:
     """No more than a chunk and one record is written at once, so a file may be of any length."""
     data = capture("09-mdtest-defmask/lustre-MDT0001.raw")

