@@ -25,8 +25,10 @@ class Answering:
     `answered` counts files; `cpu` and `seconds` are the CPU time and the time (s) that answering took.
     """
 
-    def __init__(self, results: RedisResults) -> None:
+    def __init__(self, results: RedisResults, documents: RedisResults | None = None) -> None:
+        """Take where answers go, and where those for indexers do; None: there are none."""
         self._results = results
+        self._documents = documents or results
         self.answered = 0
         self.cpu = 0.0
         self.seconds = 0.0
@@ -45,8 +47,9 @@ class Answering:
         for job in jobs:
             results = [_result(job, item) for item in job.items]
             put = 1 if job.extractor == SCAN else _PUT
+            where = self._documents if job.to_indexers else self._results
             for start in range(0, len(results), put):
-                self._results.put(results[start : start + put])
+                where.put(results[start : start + put])
             self.answered += len(results)
         self.cpu += time.process_time() - cpu
         self.seconds += time.perf_counter() - began

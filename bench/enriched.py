@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,10 +16,11 @@ from pathlib import Path
 import click
 
 from bench.answering import Answering
-from bench.options import MDT, Figures, Options, private_redis
+from bench.options import MDT, REPOSITORY, Figures, Options, private_redis
 from bench.postgresql_server import PostgreSQLServer
 from bench.records import copied_tree
 from bench.synthetic import EXTRACTOR, fill_names
+from lustre_events import subprocesses
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.domain.rules.rule_file import parse
@@ -30,7 +32,9 @@ from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import STAT
 from lustre_events.reader import Reader
 from lustre_events.sources.replay import ReplaySource
+from lustre_events.streams import keys
 from lustre_events.streams.connection import Client
+from lustre_events.streams.documents import RedisDocuments
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
 
 SHARE = 5
@@ -38,6 +42,9 @@ SHARE = 5
 _RULES = parse(f'[[rule]]\nextractor = "{EXTRACTOR}"\n', "rules", [EXTRACTOR])
 _WAIT_SECONDS = 0.5
 """Longer than anything takes to become due here, so that a step with nothing to do is the end."""
+_LOOK_SECONDS = 0.1
+"""As a dispatcher waits that has nothing to do."""
+_STOP_SECONDS = 10.0
 _EXTRACTORS = [Identity(EXTRACTOR, "1", "")]
 
 
@@ -61,6 +68,35 @@ def enrichment(options: Options) -> Figures:
                 redis.url, server.url(), records, options.files, with_documents=with_documents, server=server
             )
             figures |= measured.figures(stage, "_postgresql")
+    return figures | side_by_side(records, options.files)
+
+
+INDEXERS = (0, 1, 2, 4)
+
+
+def side_by_side(records: int, objects: int) -> Figures:
+    """Return files/s and CPU (ms) of a file, of the dispatcher and all indexers, by how many of these there are.
+
+    `indexers.cpu_ratio_N`: that CPU, divided by what it is with one. `indexers.dispatcher_cpu_ms_per_file_N`: of
+    the dispatcher alone, which bounds what any number of indexers can do; with 0 it writes documents itself.
+    """
+    figures: Figures = {}
+    for count in INDEXERS:
+        with contextlib.ExitStack() as stack:
+            try:
+                server = stack.enter_context(PostgreSQLServer())
+            except LustreEventsError as exc:
+                click.echo(f"without figures of indexers: {exc}", err=True)
+                return figures
+            _, redis = stack.enter_context(private_redis())
+            measured = _Measured(
+                redis.url, server.url(), records, objects, with_documents=True, server=server, indexers=count
+            )
+            figures |= measured.figures("indexers", f"_{count}")
+            figures[f"indexers.dispatcher_cpu_ms_per_file_{count}"] = 1000 * measured.of_dispatcher / measured.files
+        one = figures.get("indexers.cpu_ms_per_file_1")
+        if count > 1 and one is not None:
+            figures[f"indexers.cpu_ratio_{count}"] = figures[f"indexers.cpu_ms_per_file_{count}"] / one
     return figures
 
 
@@ -69,7 +105,7 @@ class _Measured:
 
     def __init__(
         self, redis_url: str, index_url: str, records: int, objects: int, *, with_documents: bool,
-        server: PostgreSQLServer | None = None,
+        server: PostgreSQLServer | None = None, indexers: int = 0,
     ) -> None:  # fmt: skip
         client = connect(redis_url, 60)
         _store(client, records)
@@ -78,21 +114,28 @@ class _Measured:
         writer.close()
         index = open_writer(index_url)
         results = RedisResults(client)
-        workers = Answering(results)
+        workers = Answering(results, RedisResults(client, keys.DOCUMENTS) if indexers else None)
+        backlog = RedisDocuments(client) if indexers else None
         rules, extractors = (_RULES, _EXTRACTORS) if with_documents else (Rules(), [])
         dispatcher = Dispatcher(
             RedisRecordStreams(client), results, index, rules, workers, extractors,
-            DispatcherSettings(settle_seconds=0.0),
+            DispatcherSettings(settle_seconds=0.0), backlog=backlog,
         )  # fmt: skip
+        processes = [_indexer(redis_url, index_url, number) for number in range(indexers)]
+        while backlog is not None and len(backlog.indexers()) < indexers:
+            time.sleep(_LOOK_SECONDS)
+        ids = [each.pid for each in processes]
         _forget_peak()
         of_server = _server_cpu(server)
+        of_indexers = sum(map(_cpu_of, ids))
         began, cpu = time.perf_counter(), time.process_time()
-        while dispatcher.step(_WAIT_SECONDS):
-            pass
-        self.cpu = time.process_time() - cpu - workers.cpu
+        _work_off(dispatcher, backlog)
+        self.of_dispatcher = time.process_time() - cpu - workers.cpu
+        self.cpu = self.of_dispatcher + sum(map(_cpu_of, ids)) - of_indexers
         self.seconds = time.perf_counter() - began - workers.seconds
         self.of_server = _server_cpu(server) - of_server
         self.peak = _peak_mb()
+        subprocesses.end(processes, _STOP_SECONDS)
         counters = index.counters()
         index.close()
         self.files = counters[f"{PREFIX}{EXTRACTOR if with_documents else STAT}:ok"]
@@ -107,6 +150,32 @@ class _Measured:
         if self.of_server:
             found[f"{stage}.server_cpu_ms_per_file{suffix}"] = 1000 * self.of_server / self.files
         return found
+
+
+def _work_off(dispatcher: Dispatcher, backlog: RedisDocuments | None) -> None:
+    """Step until nothing is left to do, for indexers neither: what they had before a step has outcomes there."""
+    wait_seconds = _WAIT_SECONDS if backlog is None else _LOOK_SECONDS
+    last = 0.0
+    while True:
+        waiting = backlog is not None and any(backlog.waiting().values())
+        if dispatcher.step(wait_seconds) or waiting:
+            last = time.perf_counter()
+        elif time.perf_counter() - last >= _WAIT_SECONDS or backlog is None:
+            return
+
+
+def _indexer(redis_url: str, index_url: str, number: int) -> subprocesses.Child:
+    """Start an indexer as a site does."""
+    argv = [sys.executable, "-P", "-m", "lustre_events", "indexer", "--instance", str(number)]
+    environment = {"LUSTRE_EVENTS_REDIS_URL": redis_url, "LUSTRE_EVENTS_INDEX_URL": index_url,
+                   "PYTHONPATH": str(REPOSITORY)}  # fmt: skip
+    return subprocesses.start(argv, environment={**os.environ, **environment}, ends_with_parent=True)
+
+
+def _cpu_of(pid: int) -> float:
+    """Return the CPU time (s) of a process (proc(5): stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _store(client: Client, records: int) -> None:

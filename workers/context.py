@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lustre_events.actions.sealed_jobs import PoolSeal
 from lustre_events.catalog.manifest import Manifest
-from lustre_events.streams.interface import Results
+from lustre_events.streams.interface import Results, ResultSink
 from workers.action_jobs import ActionExecutor
 from workers.files import Files
 from workers.rights import Rights
@@ -20,6 +20,8 @@ from workers.runs import Runtime
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
     """Everything that jobs use. `job_seconds` bounds the extractor's part of one job.
+
+    `results` is where what was found goes, `documents` where it goes if the job is for indexers; None: there, too.
 
     `mime`, `xattrs`: `stat` tells them.
 
@@ -44,6 +46,7 @@ class WorkerContext:
     actions: ActionExecutor | None = None
     sleep: Callable[[float], None] = time.sleep
     seal: PoolSeal | None = None
+    documents: ResultSink | None = None
 
 
 CURRENT: ContextVar[WorkerContext] = ContextVar("CURRENT")

@@ -16,6 +16,7 @@ import msgspec
 from lustre_events.actions.sealed_jobs import JobExpired
 from lustre_events.errors import ConfigError, LustreEventsError, StreamFull
 from lustre_events.jobs.messages import ACTION, HEAL, SCAN, STAT, STATUSES, Job, JobItem, Result, decode_job
+from lustre_events.streams.interface import ResultSink
 from workers import extraction, heal, scan
 from workers.context import CURRENT, WorkerContext
 from workers.contract import readable
@@ -47,8 +48,9 @@ def run(payload: dict[str, Any]) -> None:
     job, maker = _opened(payload, context)
     begun = time.monotonic()
     count = dict.fromkeys(STATUSES, 0)
+    results = context.documents if job.to_indexers and context.documents else context.results
     for batch in _batches(maker(job, context, begun)):
-        _put(batch, context, begun + context.job_seconds)
+        _put(batch, results, context, begun + context.job_seconds)
         for result in batch:
             count[result.status] += 1
     log.info(
@@ -87,7 +89,7 @@ def _act(sealed: object, context: WorkerContext) -> None:
     context.actions.run(sealed)
 
 
-def _put(batch: list[Result], context: WorkerContext, until: float) -> None:
+def _put(batch: list[Result], results: ResultSink, context: WorkerContext, until: float) -> None:
     """Store results; where Redis is full, one by one, and wait for room: what was found is not to be found again.
 
     Raises:
@@ -95,22 +97,24 @@ def _put(batch: list[Result], context: WorkerContext, until: float) -> None:
         StreamFull: there was no room until `until`.
     """
     try:
-        context.results.put(batch)
+        results.put(batch)
     except StreamFull as exc:
         if len(batch) == 1:
-            _wait_for_room(batch, context, until, str(exc))
+            _wait_for_room(batch, results, context, until, str(exc))
             return
         half = len(batch) // 2
-        _put(batch[:half], context, until)
-        _put(batch[half:], context, until)
+        _put(batch[:half], results, context, until)
+        _put(batch[half:], results, context, until)
 
 
-def _wait_for_room(batch: list[Result], context: WorkerContext, until: float, reason: str) -> None:
+def _wait_for_room(
+    batch: list[Result], results: ResultSink, context: WorkerContext, until: float, reason: str
+) -> None:
     log.warning("waiting with what was found: %s", reason, extra={"action": "wait"})
     while True:
         context.sleep(ROOM_SECONDS)
         try:
-            return context.results.put(batch)
+            return results.put(batch)
         except StreamFull:
             if time.monotonic() >= until:
                 raise

@@ -29,9 +29,9 @@ from lustre_events.jobs import pools
 from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE, TRANSFERS_QUEUE
 from lustre_events.jobs.queues import RQ
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
-from lustre_events.streams import keys
 from lustre_events.streams.connection import connect
 from lustre_events.streams.deliveries import RunAnswers
+from lustre_events.streams.documents import RoutedResults, documents_key, results_key
 from lustre_events.streams.results import RedisResults
 from workers import approvals
 from workers.action_jobs import ActionExecutor
@@ -157,18 +157,20 @@ def worker(settings: Settings, until: float | None = None, beat: Callable[[], No
     if not settings.redis.url:
         raise ConfigError("[redis] url is empty; a worker needs to know where Redis is")
     own, seal = settings.worker, seal_of(settings.worker)
-    results_key = keys.RESULTS if seal is None else pools.results_key(own.pool)
+    pool = "" if seal is None else own.pool
     acting = own.queue in {ACTIONS_QUEUE, TRANSFERS_QUEUE} and seal is None
     manifests, wrong = ({}, []) if own.queue == BUILTIN_QUEUE or acting else installed(own)
     runtime, rights = runtime_of(own), rights_of(own)
     answers = connect(settings.redis.url, settings.redis.timeout_seconds)
+    results = RedisResults(answers, results_key(pool))
     for sentence in [*wrong, *rights.said_at_start(manifests.values()), *runtime.prepare(list(manifests.values()))]:
         log.warning("%s", sentence, extra={"action": "prepare"})
     context = WorkerContext(
         manifests=manifests,
         runtime=runtime,
         files=files_of(settings),
-        results=RedisResults(answers, results_key),
+        results=results,
+        documents=RoutedResults(RedisResults(answers, documents_key(pool)), results),
         host=socket.gethostname(),
         job_seconds=job_seconds(own),
         rights=rights,

@@ -34,8 +34,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMMANDS = (
     "actions", "changelog", "config", "continuity", "courier", "dashboard", "decode", "demo", "dispatcher",
     "doctor", "du", "endpoints", "explain", "extractor", "failed", "fields", "find", "groups", "history",
-    "history-keeper", "metrics", "pool", "reader", "replay", "report", "rules", "run", "runs", "scan", "search",
-    "setup", "show", "status", "tail", "token", "verify", "web", "web-login", "web-password", "worker",
+    "history-keeper", "indexer", "metrics", "pool", "reader", "replay", "report", "rules", "run", "runs", "scan",
+    "search", "setup", "show", "status", "tail", "token", "verify", "web", "web-login", "web-password", "worker",
 )  # fmt: skip
 """Each stands in the module that has its name, which is imported when asked for: `search` does not load RQ."""
 

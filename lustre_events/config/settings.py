@@ -79,6 +79,9 @@ class IndexSettings:
     )
     search_url: str = setting("", "postgresql://... of a streaming standby that searches ask; empty: they ask url")
     search_lag_seconds: float = setting(30.0, "ask url instead while the standby is further behind")
+    indexers: int = setting(
+        0, "with PostgreSQL: how many `lustre-events indexer` write documents; 0: the dispatcher does it itself"
+    )
 
 
 @dataclass(frozen=True, slots=True)

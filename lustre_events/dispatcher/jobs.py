@@ -7,7 +7,7 @@ loses nothing: the lease ends. When it ends while the queue still knows the job,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple, Protocol
@@ -84,11 +84,17 @@ class Plan:
     working: Sequence[str] = ()
     probing: list[str] = field(default_factory=list)
     drained: bool = True
-    """All results have been read, so what a lost job had is known to be lost."""
+    """All results have been read."""
+    written: Callable[[str], bool] = lambda _job: True
+    """Whether no document that a job has found is still on its way."""
     jobs: dict[str, list[Job]] = field(default_factory=lambda: defaultdict(list))
     objects: dict[FID, ObjectRow] = field(default_factory=dict)
     seen: dict[Lane, dict[WorkKey, PendingRow]] = field(default_factory=lambda: defaultdict(dict))
     """The rows of a lane that were looked at and are due as before: their job is not full, or there is no room."""
+
+    def is_lost(self, row: PendingRow) -> bool:
+        """Whether what a row's job had is known to be lost, where that job is not there any more."""
+        return self.drained and (row.extractor in BUILT_IN or self.written(row.job or ""))
 
 
 @dataclass(slots=True)
@@ -101,6 +107,7 @@ class Leased:
     rows: list[PendingRow] = field(default_factory=list)
     """Rows that a job holds, newly leased or prolonged."""
     lost: list[PendingRow] = field(default_factory=list)
+    """Rows whose job is known to be lost."""
     unknown: list[WorkKey] = field(default_factory=list)
     """Work for objects that are not stored."""
 
@@ -109,9 +116,12 @@ class Jobs:
     """Makes jobs, in the caller's transaction."""
 
     def __init__(
-        self, queue: JobQueue, registry: ExtractorRegistry, planner: WorkPlanner, settings: DispatcherSettings
-    ) -> None:
+        self, queue: JobQueue, registry: ExtractorRegistry, planner: WorkPlanner, settings: DispatcherSettings,
+        to_indexers: Callable[[str], bool] = lambda _queue: False,
+    ) -> None:  # fmt: skip
+        """Take also whether the results of a queue's jobs are for indexers."""
         self._queue = queue
+        self._to_indexers = to_indexers
         self._registry = registry
         self._planner = planner
         self._settings = settings
@@ -134,7 +144,10 @@ class Jobs:
         self._small = {group: job for group, job in self._small.items() if job in alive}
         return lengths
 
-    def begin(self, turn: Turn, waiting: Mapping[str, int], *, drained: bool = True) -> Plan:
+    def begin(
+        self, turn: Turn, waiting: Mapping[str, int], *, drained: bool = True,
+        written: Callable[[str], bool] = lambda _job: True,
+    ) -> Plan:  # fmt: skip
         """Return a plan without jobs, for the queues in `waiting`; `lease` fills it.
 
         Directories are not scanned while results are not `drained`: that would fill Redis.
@@ -146,6 +159,7 @@ class Jobs:
             [name for name in working if drained or name != SCAN],
             self._registry.probing(turn.now_ns),
             drained,
+            written,
         )
 
     def lease(self, turn: Turn, plan: Plan, lane: Lane, limit: int, *, last: bool = True) -> Leased:
@@ -167,10 +181,10 @@ class Jobs:
             return leased
         plan.objects.update(turn.transaction.objects({row.fid for row in rows}))
         seen.update({(row.fid, row.extractor): row for row in rows})
-        self._settle_leases(turn, leased, rows)
+        self._settle_leases(turn, plan, leased, rows)
         self._forget_unknown(turn, plan, leased, seen)
         self._give_out(turn, plan, leased, lane, room)
-        for row in (*leased.rows, *(leased.lost if plan.drained else ())):
+        for row in (*leased.rows, *leased.lost):
             seen.pop((row.fid, row.extractor), None)
         turn.transaction.put_leases(leased.rows)
         self._shares.deep(lane, deep=leased.looked_at == limit)
@@ -213,7 +227,7 @@ class Jobs:
             self._registry.probed(row.extractor, turn.now_ns)
         return found
 
-    def _settle_leases(self, turn: Turn, leased: Leased, rows: Sequence[PendingRow]) -> None:
+    def _settle_leases(self, turn: Turn, plan: Plan, leased: Leased, rows: Sequence[PendingRow]) -> None:
         """Prolong the leases of those rows that a job still holds, and find those whose job was lost."""
         ended = {row.job for row in rows if row.job is not None}
         alive = self._queue.unfinished(ended) if ended else set()
@@ -221,7 +235,7 @@ class Jobs:
             if row.job in alive:
                 leased.rows.append(prolonged(row, turn.now_ns, self._lease_ns // LOOK_SHARE))
                 self._read_limits.given(row.extractor, str(row.job), turn.now_ns)
-            elif row.job is not None:
+            elif row.job is not None and plan.is_lost(row):
                 leased.lost.append(row)
 
     @staticmethod
@@ -296,6 +310,7 @@ class Jobs:
             self._registry.states[first.extractor].serial,
             _owner(first, objects),
             tuple(self._item(row, objects[row.fid], hints[row.fid]) for row in batch),
+            first.extractor not in BUILT_IN and self._to_indexers(first.queue),
         )
 
     def _item(self, row: PendingRow, known: ObjectRow, hint: bytes) -> JobItem:

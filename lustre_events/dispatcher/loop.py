@@ -61,6 +61,7 @@ from lustre_events.dispatcher.transactions import (
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.unrecorded import Unrecorded
 from lustre_events.dispatcher.work_planner import WorkPlanner
+from lustre_events.dispatcher.written import NoIndexers, WrittenDocuments
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import Rules
@@ -68,7 +69,7 @@ from lustre_events.errors import LustreEventsError, UnknownExtractor
 from lustre_events.index.interface import Identity, IndexWriter, Lane, ObjectRow
 from lustre_events.jobs.messages import HEAL, SCAN, Result
 from lustre_events.jobs.requests import Reply, Request
-from lustre_events.streams.interface import Block, EpochKey, RecordStreams, Requests, Results
+from lustre_events.streams.interface import Block, DocumentBacklog, EpochKey, RecordStreams, Requests, Results
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +136,7 @@ class Dispatcher:
         timer: seconds from any beginning, to tell how long a transaction lasts.
         more: carries out requests of which the dispatcher knows nothing, by their names.
         follow: called with what results came to, in the transaction that writes it (outcomes.py).
+        backlog: results that wait for indexers, which write documents (written.py); None: there are no indexers.
 
     Raises UnknownExtractor (a rule names one that is not installed) and IndexUnavailable.
     """
@@ -161,6 +163,7 @@ class Dispatcher:
         endpoints: Mapping[str, Endpoint] = NO_ENDPOINTS,
         follow: Follow = nobody,
         more: Mapping[str, Handler] = NO_HANDLERS,
+        backlog: DocumentBacklog | None = None,
     ) -> None:
         installed = {each.name: each for each in (*extractors, *BUILT_IN)}
         for name in sorted(rules.extractors - installed.keys()):
@@ -198,10 +201,12 @@ class Dispatcher:
         }
         self._records = RecordWriter(planner, self._walks, healing, self._actions.triggers)
         follow = partial(self._actions.follow_results, others=follow)
-        self._jobs = Jobs(queue, self._registry, planner, settings)
+        backlog = backlog or NoIndexers()
+        self._jobs = Jobs(queue, self._registry, planner, settings, backlog.takes)
         self._results = ResultWriter(
             self._registry, planner, asks, healing.doubt, settings, learn=self._jobs.sizes.learn, follow=follow
         )
+        self._written = WrittenDocuments(index, backlog, self._results, timer)
         self._sweeper = Sweeper(streams, planner, mdts, clock(), healing.skew_ns)
         self._requests = RequestHandler(requests, {
             **self._registry.handlers(),
@@ -261,11 +266,12 @@ class Dispatcher:
             self._reload()
         self._whole = False
         blocks = self._incoming.blocks(self._cursors, timeout_seconds)
+        self._written.look(self._clock())
         entries = self._incoming.results()
         self._unrecorded.lost = has_listing(entries) and self._incoming.lost()
         asked = self._requests.read()
         self._actions.read(self._counters, self._clock(), asked, self._reached_ns())
-        waiting = self._jobs.waiting(self._installed.queues)
+        waiting = self._written.held_up(self._jobs.waiting(self._installed.queues))
         now_ns = self._clock()
         self._installed.follow(now_ns)
         self._sweeper.look(now_ns)
@@ -280,7 +286,7 @@ class Dispatcher:
         self._jobs.enqueue(step.plan)
         acted = self._actions.committed()
         self._incoming.acknowledge(self._cursors)
-        done = step.has_done(counters) or acted
+        done = any((step.has_done(counters), self._written.found, acted))
         if done:
             self._say(step, counters)
         self._publish(now_ns)
@@ -313,6 +319,7 @@ class Dispatcher:
                 break
         for results in result_batches(step.entries, lambda: self._results_size.size):
             yield partial(self._take, results=results, passed_ns=step.passed_ns)
+        yield from self._written.writes(step.passed_ns)
         yield partial(self._count, step=step)
         for request in step.asked:
             yield partial(self._answer, step=step, request=request)
@@ -386,14 +393,16 @@ class Dispatcher:
                 yield partial(self._lease, step=step, lane=lane, size=size, last=left == 0)
 
     def _begin_plan(self, turn: Turn, *, step: _Step) -> None:
-        step.plan = self._jobs.begin(turn, step.waiting, drained=self._incoming.drained)
+        step.plan = self._jobs.begin(
+            turn, step.waiting, drained=self._incoming.drained, written=self._written.drained_of
+        )
         self._installed.add_queues(lane.queue for lane in step.plan.lanes)
 
     def _lease(self, turn: Turn, *, step: _Step, lane: Lane, size: int, last: bool) -> None:
         """Lease rows of a lane; take leases of lost jobs away once all results have been read."""
         began = self._timer()
         leased = step.leased = self._jobs.lease(turn, step.plan, lane, size, last=last)
-        if step.plan.drained and leased.lost:
+        if leased.lost:
             self._results.lost(turn, leased.lost)
             turn.counters["files_of_lost_jobs"] += len(leased.lost)
         self._rows_size.took(leased.looked_at, self._timer() - began)
@@ -405,12 +414,13 @@ class Dispatcher:
             self._published_ns = now_ns
             self._tend()
             self._incoming.review(self._cursors)
-            facts = {
+            facts: dict[str, int | str] = {
                 "extractors": self._registry.published(),
                 "problems": msgspec.json.encode([*self._installed.problems, *self._incoming.left_alone()]).decode(),
                 "actions": self._actions.published(),
                 "past": self._rates.look(now_ns, self._counters),
                 "trouble": "",
+                **self._written.published(),
             }
             self._streams.publish({**self._counters, "alive_ns": now_ns, **facts})
 

@@ -45,14 +45,16 @@ class Taken:
     outcomes: list[ResultOutcome] = field(default_factory=list)
     judged: list[Result] = field(default_factory=list)
     tallies: Tallies = field(default_factory=Tallies)
+    written: bool = False
+    """Documents are in the index already; these results have none."""
 
 
-def looked_up(turn: Turn, results: Sequence[Result]) -> Taken:
-    """Return what the index knows of the objects of results."""
+def looked_up(turn: Turn, results: Sequence[Result], *, written: bool) -> Taken:
+    """Return what the index knows of the objects of results; `written`: their documents are in the index."""
     objects = turn.transaction.objects({result.fid for result in results})
     pending = turn.transaction.pending([(result.fid, result.extractor) for result in results])
     linked = turn.transaction.linked({result.fid for result in results if result.status == "gone"})
-    return Taken(objects, pending, linked, _released(turn, objects.values()))
+    return Taken(objects, pending, linked, _released(turn, objects.values()), written=written)
 
 
 def keep_for_migrations(turn: Turn, taken: Taken, passed_ns: int) -> None:

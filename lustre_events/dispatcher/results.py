@@ -99,17 +99,20 @@ class ResultWriter:
         self._retry_ns = int(settings.retry_seconds * SECOND_NS)
         self._tries = settings.attempts
 
-    def take(self, turn: Turn, results: Sequence[Result], passed_ns: int, *, lost: bool = False) -> None:
+    def take(
+        self, turn: Turn, results: Sequence[Result], passed_ns: int, *, lost: bool = False, written: bool = False
+    ) -> None:
         """Write results and what is left to do; count them: results = ok + failed + gone + dropped.
 
-        No record to come is of a time before `passed_ns`. `lost`: these are said of jobs that were lost.
+        No record to come is of a time before `passed_ns`. `lost`: these are said of jobs that were lost. `written`:
+        indexers have written their documents.
         """
         turn.counters["results"] += len(results)
         for ask in self._asks.values():
             ask.begin()
         known = [result for result in results if self._is_known(result)]
         turn.counters["results_dropped"] += len(results) - len(known)
-        taken = looked_up(turn, known)
+        taken = looked_up(turn, known, written=written)
         for result in known:
             self._take_one(turn, result, taken, lost=lost)
         keep_for_migrations(turn, taken, passed_ns)
@@ -241,7 +244,8 @@ class ResultWriter:
         if result.extractor == STAT:
             self._write_facts(turn, result, row, taken)
         else:
-            taken.documents.append((row, result))
+            if not taken.written:
+                taken.documents.append((row, result))
             if result.generation < row.content:
                 taken.outdated.setdefault(row.fid, row)
         return self._left(turn, result, before)

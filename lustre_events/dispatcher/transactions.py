@@ -19,7 +19,7 @@ import msgspec
 from lustre_events.changelog.record import HEADER_BYTES, boundaries, index_of
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.errors import RecordDecodeError
-from lustre_events.index.interface import IndexWriter
+from lustre_events.index.interface import DocumentOutcome, IndexWriter
 from lustre_events.jobs.messages import SCAN, Result
 from lustre_events.streams.interface import Block
 
@@ -155,6 +155,20 @@ def result_batches(
         if len(batch) >= enough() or names >= NAMES:
             yield batch
             batch, names = [], 0
+    if batch:
+        yield batch
+
+
+def outcome_batches(
+    outcomes: Sequence[DocumentOutcome], enough: Callable[[], int]
+) -> Iterator[list[DocumentOutcome]]:
+    """Yield outcomes, several small ones together; a batch that has `enough` results takes no more."""
+    batch: list[DocumentOutcome] = []
+    for outcome in outcomes:
+        batch.append(outcome)
+        if sum(len(each.results) for each in batch) >= enough():
+            yield batch
+            batch = []
     if batch:
         yield batch
 

@@ -139,7 +139,7 @@ def with_keys(new: Sequence[NewDocument], make: Make) -> list[NewDocument]:
     for each in new:
         if each.flat is not None:
             names[each.found.extractor, each.found.owner] |= each.flat.names
-    ids = {whose: make(*whose, sorted(wanted)) for whose, wanted in names.items()}
+    ids = {whose: make(*whose, sorted(wanted)) for whose, wanted in sorted(names.items())}
     return [
         each
         if each.flat is None or each.flat.names <= ids[each.found.extractor, each.found.owner].keys()

@@ -1,8 +1,9 @@
 """What the dispatcher needs of an index, as an interface with values: SQLite and PostgreSQL implement it.
 
-The dispatcher is the index's only writer. All it does in one step happens in one `Transaction`, which begins
-by checking that no other dispatcher has taken over. Every call takes or gives many objects at once: at tens
-of thousands of records a second there is no time for a query per record.
+The dispatcher is the index's only writer, but for the documents that indexers write (`DocumentWriter`). All it
+does in one step happens in one `Transaction`, which begins by checking that no other dispatcher has taken over.
+Every call takes or gives many objects at once: at tens of thousands of records a second there is no time for one
+query per record.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.domain.action_run import Hold, Run, RunsWanted
 from lustre_events.domain.namespace import Link, Move, Place
 from lustre_events.domain.pending import PendingRow
-from lustre_events.jobs.messages import Result
+from lustre_events.jobs.messages import DocumentPortion, Result
 
 
 class Cursor(msgspec.Struct, frozen=True, gc=False):
@@ -167,6 +168,18 @@ class ScanState(msgspec.Struct, frozen=True, gc=False):
     unreadable: tuple[tuple[FID, str], ...]
 
 
+class DocumentOutcome(msgspec.Struct, frozen=True, gc=False):
+    """What indexers made of one portion of results, for the dispatcher to take.
+
+    `results` are the good ones of the portion without their documents, which are written, and failures: those whose
+    documents the database did not take. `dropped` of it did not count. Neither: the portion could not be read.
+    """
+
+    id: int
+    results: Sequence[Result]
+    dropped: int = 0
+
+
 class Transaction(Protocol):
     """One step of the dispatcher: all of it is written, or nothing. Every call may raise IndexUnavailable."""
 
@@ -265,6 +278,9 @@ class Transaction(Protocol):
 
     def put_documents(self, found: Iterable[tuple[ObjectRow, Result]]) -> None:
         """Write the documents that were found in stored objects; where a newer one is stored it stays."""
+
+    def remove_outcomes(self, ids: Iterable[int]) -> None:
+        """Forget outcomes that are taken."""
 
     def put_failures(self, failures: Iterable[tuple[ObjectRow, Result, int]]) -> None:
         """Keep failed attempts, each the last of a number of tries, beside the last good documents."""
@@ -447,6 +463,29 @@ class IndexWriter(Protocol):
 
         Of all rules about `most` are counted in each state, and of a rule that has any at least one; of `rules`,
         if they are named, `most` of each.
+        """
+
+    def outcomes(self, limit: int) -> list[DocumentOutcome]:
+        """Return up to `limit` of the oldest outcomes that the dispatcher has not taken."""
+
+    def close(self) -> None:
+        """Close; closing twice is fine."""
+
+
+class DocumentWriter(Protocol):
+    """An index that good documents are written into beside the dispatcher, by any number of processes.
+
+    `refused` counts the documents that the database did not take.
+    """
+
+    refused: int
+
+    def write(self, portions: Sequence[DocumentPortion]) -> int:
+        """Write the documents of portions, and an outcome for each, all or nothing; return how many were written.
+
+        A portion whose outcome is still there is passed over. A result counts only if it is good, and while its job
+        holds its row. A document that the database does not take becomes a failure, and the others are written.
+        Raises IndexUnavailable, IndexTooNew.
         """
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lustre_events.errors import ConfigError
 from lustre_events.index.backend import LONGEST_SECONDS, Backend
-from lustre_events.index.interface import IndexWriter
+from lustre_events.index.interface import DocumentWriter, IndexWriter
 from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.remote.transport import HttpsTransport
 from lustre_events.index.search.search import Search
@@ -109,6 +109,31 @@ def open_writer(url: str) -> IndexWriter:
             raise _no_driver(exc) from exc
         return PostgresqlWriter(url)
     return SQLiteWriter(sqlite_path(url))
+
+
+def open_document_writer(url: str) -> DocumentWriter:
+    """Return the index of a URL for an indexer, which writes documents beside the dispatcher.
+
+    Raises:
+        ConfigError: the index is in SQLite, which has one writer, or psycopg is not installed.
+        IndexUnavailable, IndexTooNew: it cannot be opened, or the dispatcher has not made it yet.
+    """
+    check_indexers(url)
+    try:
+        from lustre_events.index.postgresql.document_writer import (  # noqa: PLC0415 - psycopg is optional
+            PostgresqlDocumentWriter,
+        )
+    except ModuleNotFoundError as exc:
+        raise _no_driver(exc) from exc
+    return PostgresqlDocumentWriter(url)
+
+
+def check_indexers(url: str) -> None:
+    """Check that an index can have indexers. Raises ConfigError."""
+    if not is_postgresql(url):
+        raise ConfigError(
+            "[index] indexers is for an index in PostgreSQL; SQLite has one writer, the dispatcher: set it to 0"
+        )
 
 
 def make_folder(url: str) -> None:

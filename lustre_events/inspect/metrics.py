@@ -61,6 +61,11 @@ METRICS = {
     "failures": "Objects whose last attempt failed, by extractor",
     "dispatcher_events": "What the dispatcher has counted since the index was made, by name",
     "dispatcher_heard_seconds": "Seconds since the dispatcher last reported",
+    "indexer_heard_seconds": "Seconds since an indexer last reported, by indexer",
+    "indexer_documents": "Documents that an indexer has written since it started, by indexer",
+    "indexer_cpu_seconds": "Processor time of an indexer since it started, by indexer",
+    "indexer_refused": "Documents that the database did not take since an indexer started, by indexer",
+    "indexer_portions_waiting": "Portions of results that indexers have not written yet",
     "extractor_results": "Results of an extractor since the index was made, by status: ok, failed, gone, released",
     "extractor_file_seconds": "Seconds of an extractor for a file: a run's time, divided by its files",
     "extractor_suspended": "1 while an extractor's work waits because somebody, or the breaker, has suspended it",
@@ -124,7 +129,21 @@ def families(status: Status) -> list[Metric]:
         *_of_actions(status.actions, status.time_ns),
         *_of_queues(status.rq),
         *_of_pools(status.pools or {}),
+        *_of_indexers(status),
     ]
+
+
+def _of_indexers(status: Status) -> Iterator[Metric]:
+    found = status.indexers
+    if found is None:
+        return
+    each = found.indexers
+    heard = {name: _age(state.alive_ns, status.time_ns) for name, state in each.items()}
+    yield _gauge("indexer_heard_seconds", "indexer", heard)
+    yield _counter("indexer_documents", "indexer", {name: state.documents for name, state in each.items()})
+    yield _counter("indexer_cpu_seconds", "indexer", {name: state.cpu_seconds for name, state in each.items()})
+    yield _counter("indexer_refused", "indexer", {name: state.refused for name, state in each.items()})
+    yield _gauge("indexer_portions_waiting", "", {"": found.waiting})
 
 
 def _of_readers(status: Status) -> Iterator[Metric]:

@@ -6,6 +6,7 @@ File names are bytes; in JSON they are percent-encoded, which is readable for or
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -91,6 +92,9 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     `extractor` is the identity of its manifest: `tables` for one of the site, `alice/tables` for one of the user
     alice, who has it in her own folder (`own_extractors.load_user`). That one runs as alice only, on files that she
     may read.
+
+    `to_indexers`: its results are for indexers, which write documents; a worker that does not know this gives them
+    to the dispatcher, which takes them as well.
     """
 
     id: str
@@ -98,6 +102,7 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     serial: int
     owner: int
     items: tuple[JobItem, ...]
+    to_indexers: bool = False
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -137,6 +142,21 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return kept | ({"final": True} if self.final else {})
 
 
+MOST_OF_PORTION = 1_000
+"""Most results of a DocumentPortion: a worker of ours puts a hundred into one."""
+
+
+class DocumentPortion(msgspec.Struct, frozen=True, gc=False):
+    """Results that a worker of a pool ("": of the site) has put together for indexers.
+
+    `id` is the portion's own, whoever reads it again.
+    """
+
+    id: str
+    results: Sequence[Result]
+    pool: str = ""
+
+
 def encode_job(job: Job) -> dict[str, Any]:
     """Return what RQ carries: only JSON types, only ASCII."""
     return {
@@ -146,6 +166,7 @@ def encode_job(job: Job) -> dict[str, Any]:
         "serial": job.serial,
         "owner": job.owner,
         "items": [_item(item) for item in job.items],
+        **({"to_indexers": True} if job.to_indexers else {}),
     }
 
 
@@ -166,7 +187,8 @@ def decode_job(data: Any) -> Job:
         )
     except (msgspec.MsgspecError, ValueError) as exc:
         raise ConfigError(f"not a job of ours: {exc}") from exc
-    return Job(job.id, job.extractor, job.serial, job.owner, items)
+    to_indexers = isinstance(job, _Job) and job.to_indexers
+    return Job(job.id, job.extractor, job.serial, job.owner, items, to_indexers)
 
 
 def encode_results(results: list[Result]) -> bytes:
@@ -232,6 +254,7 @@ class _Job(msgspec.Struct):
     serial: int
     owner: int
     items: list[_Item]
+    to_indexers: bool = False
 
 
 class _Row(msgspec.Struct, kw_only=True, gc=False):

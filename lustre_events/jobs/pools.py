@@ -7,12 +7,17 @@ workers have reaches them. Its queue is `pool-NAME`, and the ids of its jobs beg
     le:pool:names             set    names of pools in this Redis, for who looks; written by the dispatcher
     le:pool:<name>:rq:...            RQ's keys of the pool (jobs/queues.py), with this prefix instead of `rq:`
     le:pool:<name>:results    list   results of the pool, as `le:result:waiting` (streams/results.py)
+    le:pool:<name>:documents  list   results of the pool for indexers, as `le:document:waiting`
 """
 
 from __future__ import annotations
 
 import re
 import uuid
+
+import msgspec
+
+from lustre_events.jobs.messages import Result
 
 NAMES = "le:pool:names"
 LOGIN = "le-pool-"
@@ -57,6 +62,29 @@ def rq_prefix(pool: str) -> str:
 def results_key(pool: str) -> str:
     """Return the key of a pool's results."""
     return f"le:pool:{pool}:results"
+
+
+def documents_key(pool: str) -> str:
+    """Return the key of a pool's results for indexers."""
+    return f"le:pool:{pool}:documents"
+
+
+def owes(pool: str, result: Result) -> bool:
+    """Whether a result is of a job that was given to the pool (empty: to the site's workers)."""
+    job = result.provenance.get("job")
+    return isinstance(job, str) and pool_of_job(job) == pool
+
+
+def as_owed(pool: str, result: Result) -> Result:
+    """Return a result of a pool's worker as it counts: one that is not owed has no job, so it is dropped.
+
+    What a pool says against an extractor is said of its own nodes: it suspends the extractor for nobody.
+    """
+    if not owes(pool, result):
+        return msgspec.structs.replace(result, status="failed", document={}, provenance={})
+    if pool and result.blame == "extractor":
+        return msgspec.structs.replace(result, blame="worker")
+    return result
 
 
 def all_keys(pool: str) -> str:

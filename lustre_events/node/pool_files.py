@@ -35,7 +35,7 @@ def rights(pool: str) -> str:
     """Return the rights of a pool's login in Redis: a worker's, on the keys of the pool only."""
     prefix = pools.rq_prefix(pool)
     own = ROLES["worker"].redis.partition("(")[0].replace("~rq:*", f"~{prefix}:*").replace("&rq:*", f"&{prefix}:*")
-    return f"{own.rstrip()} (~{pools.results_key(pool)} +rpush)"
+    return f"{own.rstrip()} (~{pools.results_key(pool)} ~{pools.documents_key(pool)} +rpush)"
 
 
 def users(etc: Path) -> Iterator[str]:

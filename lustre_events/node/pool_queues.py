@@ -13,8 +13,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from lustre_events.actions.seal import read_seal
 from lustre_events.actions.sealed_jobs import PoolSeal
 from lustre_events.config.places import REDIS_URL, login
@@ -179,31 +177,14 @@ class PooledResults:
             pool.ask(lambda pool=pool, entries=entries: pool.results.acknowledge(entries), None)  # type: ignore[misc]
 
     def _owed(self, pool: str, results: Sequence[Result]) -> list[Result]:
-        """Return results as they count: one that its writer does not owe has no job, so the dispatcher drops it.
-
-        What a pool says against an extractor is said of its own nodes: it suspends the extractor for nobody.
-        """
-        foreign = sum(_pool_of(each) != pool for each in results)
+        """Return results as they count (pools.as_owed); those that are not owed are counted."""
+        foreign = sum(not pools.owes(pool, each) for each in results)
         if foreign:
             self.refused[pool] += foreign
             who = f"the pool {pool}" if pool else "a worker of the site"
             log.error("%s answered for %d files of jobs that were not given there; these answers are dropped",
                       who, foreign, extra={"action": "drop"})  # fmt: skip
-        return [_counting(pool, each) for each in results]
-
-
-def _counting(pool: str, result: Result) -> Result:
-    if _pool_of(result) != pool:
-        return msgspec.structs.replace(result, status="failed", document={}, provenance={})
-    if pool and result.blame == "extractor":
-        return msgspec.structs.replace(result, blame="worker")
-    return result
-
-
-def _pool_of(result: Result) -> str | None:
-    """Return the pool whose job a result names; None: it names no job."""
-    job = result.provenance.get("job")
-    return pools.pool_of_job(job) if isinstance(job, str) else None
+        return [pools.as_owed(pool, each) for each in results]
 
 
 def folder(settings: Settings) -> Path | None:

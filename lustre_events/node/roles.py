@@ -66,6 +66,19 @@ ROLES: dict[str, Role] = {
             checks=("mount", "redis", "transactions", "clocks", "rules", "service", "space", "units"),
         ),
         Role(
+            name="indexer",
+            help="writes documents into PostgreSQL beside the dispatcher",
+            units=("lustre-events-indexer@.service",),
+            redis=(
+                "resetkeys ~le:document:* ~le:pool:*:documents %R~le:pool:names resetchannels -@all +@connection "
+                "+ping +info +config|get +eval +evalsha +script|load +script|exists +multi +exec +discard +type "
+                "+lpop +smembers +hset +hincrby +hdel +del +xadd +xlen +xreadgroup +xack +xdel +xautoclaim "
+                "+xpending +xgroup|create -client|kill -client|pause -client|unpause -client|list"
+            ),
+            database="lustre_events_indexer",
+            checks=("redis", "transactions", "units"),
+        ),
+        Role(
             name="worker",
             help="runs extractors on compute nodes",
             units=("lustre-events-worker@.service",),
@@ -76,7 +89,8 @@ ROLES: dict[str, Role] = {
                 "+hincrbyfloat +blmove +lmove +blpop +lpop +lpos +llen +lrange +lrem +rpush +lpush +sadd "
                 "+srem +scard +smembers +sismember +zadd +zcard +zrange +zrangebyscore +zscore +zrem "
                 "+zremrangebyrank +zremrangebyscore +xadd +xlen +xread +xrevrange +xtrim -client|kill "
-                "-client|pause -client|unpause -client|list (~le:result:waiting ~le:action:answers +rpush)"
+                "-client|pause -client|unpause -client|list "
+                "(~le:result:waiting ~le:document:waiting ~le:action:answers +rpush)"
             ),
             database="",
             checks=("mount", "redis", "worker", "units"),

@@ -251,7 +251,11 @@ def _elsewhere(drop: Path, url: str, owner: Owner) -> Step:
 def instances(node: Node, own: Settings) -> list[str]:
     """Return the names of the units that a node runs, as systemctl takes them."""
     mdts = list(own.filesystem.mdts) or ([LOCAL] if own.filesystem.source == "directory" else _devices(node, own))
-    names = {"reader": mdts, "worker": [BUILTIN_QUEUE, *(str(number + 1) for number in range(node.workers))]}
+    names = {
+        "reader": mdts,
+        "worker": [BUILTIN_QUEUE, *(str(number + 1) for number in range(node.workers))],
+        "indexer": [str(number + 1) for number in range(max(1, own.index.indexers))],
+    }
     return [
         unit.replace("@.", f"@{each}.")
         for role in node.roles if role in INSTALLED for unit in ROLES[role].units for each in names.get(role, [""])

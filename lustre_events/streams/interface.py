@@ -25,6 +25,10 @@ asks the dispatcher for something, and subscribers, who are only in Redis (`stre
     le:request:waiting                    stream  operator     requests to the dispatcher; until answered, taken
                                                                back by who asked, or too old to be carried out
     le:result:waiting                     list    worker       results not yet in the index; deleted when committed
+    le:document:waiting                   list    worker       results for indexers; until they move into the stream
+    le:document:portions                  stream  indexer      the same, with their pool; until written
+    le:document:moved                     hash    indexer      pool → how many entries that stream has of it
+    le:document:indexers                  hash    indexer      name → how it goes, for `status`; for ever
     le:group:names                        set     dispatcher   the subscriber groups; until removed
     le:group:asked                        list    subscriber   requests: join, accept a loss; until they are done
     le:group:lost:<group>                 hash    dispatcher   "<mdt> <epoch>" → "<first> <last> <time in ns>":
@@ -41,7 +45,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from lustre_events.jobs.messages import Result
+from lustre_events.jobs.messages import DocumentPortion, Result
 from lustre_events.jobs.requests import ANSWER_SECONDS, Reply, Request
 
 
@@ -228,19 +232,45 @@ class RecordStreams(Protocol):
         """Say that all losses so far (up to a time) are known and dealt with; return how many of them are new."""
 
 
-class Results(Protocol):
-    """What workers found, on its way to the index. `more`: the last `read` may have left some out."""
-
-    more: bool
+class ResultSink(Protocol):
+    """Where workers store what they found."""
 
     def put(self, results: Sequence[Result]) -> None:
         """Store results; when this returns the job may end. Raises StreamUnavailable, StreamFull."""
+
+
+class Results(ResultSink, Protocol):
+    """What workers found, on its way to the index. `more`: the last `read` may have left some out."""
+
+    more: bool
 
     def read(self, limit: int) -> list[tuple[str, list[Result]]]:
         """Return up to `limit` of the oldest entries not yet acknowledged: (id, results)."""
 
     def acknowledge(self, ids: Sequence[str]) -> None:
         """Forget entries that are committed to the index (or refused for good)."""
+
+
+class DocumentPortions(Protocol):
+    """Results for indexers, as one indexer sees them. Every call may raise StreamError."""
+
+    def read(self) -> list[DocumentPortion]:
+        """Return some portions that are not acknowledged, without waiting; [] where there are none."""
+
+    def acknowledge(self, portions: Sequence[DocumentPortion]) -> None:
+        """Forget portions that are written."""
+
+
+class DocumentBacklog(Protocol):
+    """Results for indexers, as the dispatcher sees them. `wanted`: there are indexers."""
+
+    wanted: bool
+
+    def takes(self, queue: str) -> bool:
+        """Whether the results of this queue's jobs are for indexers."""
+
+    def waiting(self) -> Mapping[str, int]:
+        """Return how many portions of each pool ("": of the site) are not acknowledged. Raises StreamError."""
 
 
 class Requests(Protocol):

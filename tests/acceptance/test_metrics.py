@@ -110,6 +110,7 @@ def test_every_metric_is_explained_and_waiting_is_a_number() -> None:
         "groups": {"g": {"behind": {MDT: 3}, "lost": []}},
         "history": {"updated_ns": 4, "bytes": 7, "oldest_ns": 3, "newest_ns": 4, "waiting": "no room", "behind": 9},
         "rq": {"queues": {"default": {"waiting": 1}}, "workers": []},
+        "indexers": {"waiting": 5, "indexers": {"n1.1": {"alive_ns": 9, "documents": 8}}},
         "actions": {"runs": {"tell": {"dead": 2, "waiting": 3}, "alice/a": {"dead": 1}, "bob/b": {"dead": 4}},
                     "rules": {"tell": {"done": 7, "p99_seconds": 1.5, "last_error_ns": 4}}, "held": [
             {"kind": "endpoint", "name": "here", "why": "it answered 404", "since_ns": 1}

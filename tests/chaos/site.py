@@ -29,23 +29,27 @@ _POSTGRESQL = ("max_wal_size=64MB", "min_wal_size=32MB", "shared_buffers=16MB", 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a round runs on. `clear_after`: with `committed` all of Redis may be lost, too."""
+    """What a round runs on. `clear_after`: with `committed` all of Redis may be lost, too; `indexers` how many."""
 
     source: str
     database: str
     runtime: str = "process"
     redis: str = "redis with roles"
     clear_after: str = "stored"
+    indexers: int = 0
 
     def __str__(self) -> str:
-        return f"{self.source}, {self.database}, {self.runtime}, {self.redis}, cleared when {self.clear_after}"
+        also = f", {self.indexers} indexers" if self.indexers else ""
+        return (
+            f"{self.source}, {self.database}, {self.runtime}, {self.redis}, cleared when {self.clear_after}{also}"
+        )
 
 
 KINDS = (
     Kind("lustre", "sqlite"),
     Kind("directory", "sqlite"),
-    Kind("lustre", "postgresql", redis="valkey with roles", clear_after="committed"),
-    Kind("directory", "postgresql"),
+    Kind("lustre", "postgresql", redis="valkey with roles", clear_after="committed", indexers=2),
+    Kind("directory", "postgresql", indexers=2),
     Kind("lustre", "sqlite", clear_after="committed"),
     Kind("directory", "sqlite", "apptainer"),
     Kind("lustre", "postgresql"),
@@ -83,7 +87,9 @@ class Site(Service):
         self.postgresql: PostgreSQLServer | None = None
         if kind.database == "postgresql":
             self.postgresql = PostgreSQLServer(*_POSTGRESQL, folder=self.disk).start()
-            self._set("index", f'url = "{self.index}"', f'url = "{self.postgresql.url()}"')
+            self._set(
+                "index", f'url = "{self.index}"', f'url = "{self.postgresql.url()}"\nindexers = {kind.indexers}'
+            )
             self.index = self.postgresql.url()
         self.commands = {name: PARTS[name] for name in ("worker", "builtin")}
         self.mdts = [LOCAL_MDT]
@@ -99,10 +105,16 @@ class Site(Service):
                 f"{role} {mdt}": ("lustre_events", "reader", "--mdt", mdt) for role in ("reader", "standby")
             }
         self.commands |= dict.fromkeys(("dispatcher", "standby dispatcher"), PARTS["dispatcher"])
+        self.commands |= {
+            f"indexer {number}": ("lustre_events", "indexer", "--instance", str(number))
+            for number in range(1, kind.indexers + 1)
+        }
 
     def start_part(self, name: str, *words: str) -> None:
         """Start a part of `commands` with the login of its role."""
-        role = next(role for role in ("reader", "dispatcher", "worker") if role in " ".join(self.commands[name]))
+        role = next(
+            role for role in ("reader", "dispatcher", "indexer", "worker") if role in " ".join(self.commands[name])
+        )
         more = dict(self._more)
         if role != "worker":
             more.pop("LD_PRELOAD", None)

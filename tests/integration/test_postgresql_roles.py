@@ -17,7 +17,11 @@ import pytest
 from bench.postgresql_server import PostgreSQLServer
 from lustre_events.errors import IndexUnavailable
 from lustre_events.index import open_search
+from lustre_events.index.postgresql.document_writer import PostgresqlDocumentWriter
 from lustre_events.index.postgresql.writer import PostgresqlWriter
+from lustre_events.jobs.messages import DocumentPortion
+from tests.support.index.written import found, jobs_for
+from tests.support.model.dispatcher import Backlog, csv_rig
 from tests.support.need import need
 from tests.support.servers.postgresql import start_postgresql
 from tests.support.waiting import wait_for
@@ -143,6 +147,53 @@ def test_no_role_does_what_it_must_not(server: PostgreSQLServer, role: str, stat
     assert done == []
 
 
+OF_AN_INDEXER = (
+    *FILES_AND_PROGRAMS,
+    "SET ROLE lustre_events",
+    "UPDATE object SET uid = 0",
+    "DELETE FROM object",
+    "DELETE FROM pending",
+    "UPDATE pending SET job = NULL",
+    "DELETE FROM document",
+    "DELETE FROM key",
+    "UPDATE outcome SET dropped = 1",
+    "DELETE FROM outcome",
+    "BEGIN; LOCK TABLE outcome IN ACCESS EXCLUSIVE MODE",
+    "BEGIN; LOCK TABLE object IN SHARE MODE",
+    "INSERT INTO meta VALUES ('x', 'y')",
+    "SELECT * FROM link",
+    "SELECT * FROM run",
+    "SELECT * FROM writer",
+    "UPDATE extractor SET serial = 9",
+    "CREATE TABLE mine (x int)",
+)
+
+
+def test_an_indexer_writes_documents_and_nothing_else(server: PostgreSQLServer) -> None:
+    """Once roles.sql has seen the tables an indexer's role suffices to write documents, and for nothing beside."""
+    make_roles(server, "indexed")
+    rig = csv_rig(url_of(server, "lustre_events", "indexed"), backlog=Backlog())
+    make_roles(server, "indexed")
+    [job] = jobs_for(rig)
+    writer = PostgresqlDocumentWriter(url_of(server, "lustre_events_indexer", "indexed"))
+    for name in ("p", "p", "q"):  # new, done, and written over
+        writer.write([DocumentPortion(name, found(job))])
+    writer.close()
+    rig.settle()
+    assert not rig.pending()
+    assert rig.select("SELECT count(*) FROM document") == [1]
+    rig.close()
+    done = []
+    for statement in OF_AN_INDEXER:
+        with connect(server, "lustre_events_indexer", "indexed") as connection:
+            try:
+                connection.execute(statement)
+                done.append(statement)
+            except psycopg.errors.InsufficientPrivilege:
+                pass
+    assert done == []
+
+
 def test_what_bounds_the_search_role_it_cannot_lift(server: PostgreSQLServer) -> None:
     """A role may forget its own settings; the bound on what it writes to the disk while it sorts stays."""
     with connect(server, "lustre_events_search") as connection:
@@ -193,12 +244,12 @@ def test_no_role_comes_into_another_database(server: PostgreSQLServer) -> None:
     lines = re.findall(r"'((?:local|host) [^']+)'", (ROLES.parents[1] / "README.md").read_text())
     rules = server.directory / "data" / "pg_hba.conf"
     before = rules.read_text()
-    for role in ("lustre_events", "lustre_events_search"):
+    for role in ("lustre_events", "lustre_events_search", "lustre_events_indexer"):
         connect(server, role, "template1").close()  # so it is without them
     rules.write_text("\n".join([*lines, before]).replace("scram-sha-256", "trust"))
     with connect(server, "postgres", "postgres") as connection:
         connection.execute("SELECT pg_reload_conf()")
-        for role in ("lustre_events", "lustre_events_search"):
+        for role in ("lustre_events", "lustre_events_search", "lustre_events_indexer"):
             wait_for(partial(is_refused, server, role, "template1"))
             assert not is_refused(server, role, DATABASE)
         rules.write_text(before)

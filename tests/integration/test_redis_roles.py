@@ -104,7 +104,14 @@ FORBIDDEN = {
         "HSET le:dispatcher:committed:m 1 2",
     ),
     "dispatcher": ("CONFIG SET maxmemory 1", "SHUTDOWN", "ACL LIST"),
+    "indexer": (
+        "LRANGE le:result:waiting 0 -1", "LPOP le:result:waiting", "XRANGE le:stream:m:1 - +", "GET rq:job:1",
+        "HSET le:dispatcher:state a b", "LPOP le:pool:p:results", "SADD le:pool:names x", "RPUSH le:courier:jobs x",
+        "RPUSH le:document:waiting x", "SCAN 0", "DEL le:result:waiting", "DEL le:pool:p:results",
+        "DEL le:pool:names", "RPUSH le:result:waiting x", "XADD le:request:waiting * request {}",
+    ),
     "worker": (
+        "LRANGE le:document:waiting 0 -1", "DEL le:document:waiting", "XADD le:document:portions * a b",
         "XRANGE le:stream:m:1 - +", "HGETALL le:reader:state:m", "LRANGE le:result:waiting 0 -1",
         "LPOP le:result:waiting", "LRANGE le:action:answers 0 -1", "DEL le:action:answers",
         "LTRIM le:result:waiting 1 0", "DEL le:stream:mdts", "DEL le:result:waiting", "DUMP le:result:waiting",

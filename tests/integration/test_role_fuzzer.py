@@ -28,7 +28,8 @@ COMMANDS = 1_500
 WAIT_SECONDS = 0.2
 STREAM = keys.stream(MDT, EPOCH)
 OWN: dict[str, tuple[str, ...]] = {
-    "worker": ("rq:*", keys.RESULTS, keys.RUN_ANSWERS),
+    "worker": ("rq:*", keys.RESULTS, keys.DOCUMENTS, keys.RUN_ANSWERS),
+    "indexer": ("le:document:*", "le:pool:*:documents"),
     "pool": ("le:pool:lab:*",),
     "subscriber": (keys.ASKED,),
     "web": ("le:request*",),

@@ -89,6 +89,26 @@ def test_a_history_that_is_not_written_or_falls_behind_is_named() -> None:
     assert not list(service.history(status_of({})))
 
 
+def test_indexers_that_are_set_and_do_not_run_are_found() -> None:
+    """Fewer than are set is a failure; those that run where none are set, or that refuse documents, a warning."""
+    second = 10**9
+
+    def levels(wanted: int, waiting: int, *heard: int, refused: int = 0) -> list[str]:
+        indexers = {
+            f"n1.{number}": {"alive_ns": at * second, "refused": refused} for number, at in enumerate(heard)
+        }
+        told = {"time_ns": 500 * second, "indexers": {"waiting": waiting, "indexers": indexers}}
+        return [each.level for each in service.indexers(status_of(told), wanted)]
+
+    assert levels(2, 0, 499, 498) == [OK]
+    assert levels(2, 7, 499, 1) == [FAILURE]
+    assert levels(0, 7, 499) == [WARNING]
+    assert levels(0, 0, 1) == levels(0, 3, 1) == []
+    assert levels(1, 0, 499, refused=2) == [OK, WARNING]
+    assert [each.level for each in service.indexers(status_of({}), 1)] == [FAILURE]
+    assert not list(service.indexers(status_of({}), 0))
+
+
 def test_what_cannot_be_looked_at_says_so_in_one_sentence() -> None:
     """Where a check cannot begin, the error's sentence is the next step, and no other one is made up."""
     found = next(

@@ -9,6 +9,7 @@ Messages name an index by host and database only: its URL may hold a password.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib import resources
 from typing import Any, LiteralString
@@ -32,8 +33,23 @@ NAMES_SINCE = 13
 SEARCH_ROWS_SINCE = 10
 """The version of the schema with which the search rows of documents were made as they are."""
 
+WRITER_SETTINGS = (
+    # A clear of the changelog may depend on a commit, which must survive a loss of power.
+    ("synchronous_commit", "on"),
+    # Writers find every row by an index; tables that have grown since they were last analysed must not
+    # make the planner read them as a whole.
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+)
+OUTCOMES_SINCE = 18
+"""The version of the schema with which indexers write, too."""
+
 _OLDEST_SERVER = 130_000
 _NO_SCHEMA = 0
+
+ALONE = "LOCK TABLE outcome IN SHARE ROW EXCLUSIVE MODE"
+"""Waits until no transaction of an indexer is under way; none begins until this one ends (document_writer.py)."""
 
 Row = tuple[Any, ...]
 Connection = psycopg.Connection[Row]
@@ -158,8 +174,10 @@ class Database:
             self.connection.execute(
                 "INSERT INTO meta (key, value) VALUES ('lustre-events schema', '0') ON CONFLICT DO NOTHING"
             )
-            if self.version() >= number:
+            if (version := self.version()) >= number:
                 return
+            if version >= OUTCOMES_SINCE:
+                self.connection.execute(ALONE)
             self.connection.execute(schema)
             if number == SEARCH_ROWS_SINCE:
                 rebuild(self.connection, self.name)
@@ -241,6 +259,12 @@ def _schemas() -> list[str]:
     folder = resources.files("lustre_events.index.postgresql") / "schema"
     files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda e: e.name)
     return [entry.read_text(encoding="utf-8") for entry in files]
+
+
+@functools.cache
+def known_version() -> int:
+    """Return the version of the schema that this program knows."""
+    return len(_schemas())
 
 
 def _first_line(exc: psycopg.Error) -> str:

@@ -2,6 +2,7 @@
 
 The rules are those of documents.py. Search rows are found by object, so nothing old need be known to
 remove them. Documents are written as sets: what is there is read once, then each table gets one statement.
+What is read to be replaced is locked, since there may be other writers (document_writer.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from lustre_events.index.documents import (
     with_keys,
 )
 from lustre_events.index.postgresql.arrays import column
-from lustre_events.index.postgresql.database import Connection
+from lustre_events.index.postgresql.database import Connection, Row
 from lustre_events.index.postgresql.fulltext import pieces
 from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.session import Session, columns
@@ -59,6 +60,11 @@ _UPDATE = (
     " FROM unnest(%b::bigint[], %b::integer[], %b::text[], %b::text[], %b::bigint[])"
     " AS new (generation, serial, body, provenance, id) WHERE document.id = new.id"
 )
+_STORED = (
+    f"SELECT object, {COLUMNS} FROM document WHERE (object, extractor) IN"  # noqa: S608 - constants
+    " (SELECT * FROM unnest(%b::bigint[], %b::text[])) ORDER BY id FOR UPDATE"
+)
+_STORED_OF = f"SELECT object, {COLUMNS} FROM document WHERE object = ANY(%b::bigint[])"  # noqa: S608 - a constant
 _FORGET = (
     "UPDATE document SET failure = NULL, failure_generation = NULL, failure_serial = NULL"
     " WHERE id = ANY(%b::bigint[])"
@@ -86,7 +92,7 @@ class Documents(Session):
         """
         if len({each.key for each in found}) < len(found):  # one after the other, as they are meant
             return [written for each in found for written in self.write_documents([each])]
-        rows = self._stored([each.object for each in found])
+        rows = self._stored([each.key for each in found])
         new = [new_document(each, rows.get(each.key), loads) for each in found]
         made = partial(self._keys.made, self._connection)
         self._write(with_keys([each for each in new if each is not None], made))
@@ -103,7 +109,7 @@ class Documents(Session):
         """Write the rows of documents; return their ids."""
         ids = {each.found.key: each.row.id for each in new if each.row is not None}
         values = {each.found.key: (*each.found.version, each.text, canonical(each.provenance)) for each in new}
-        made = [(*values[key], *key) for key in values if key not in ids]
+        made = [(*values[key], *key) for key in sorted(values) if key not in ids]
         changed = [(*values[key], row_id) for key, row_id in ids.items()]
         if made:
             ids |= {(object_id, extractor): id_ for object_id, extractor, id_ in self._run(_INSERT, *columns(made))}
@@ -119,7 +125,7 @@ class Documents(Session):
         """
         if len({each.key for each in failures}) < len(failures):
             return [written for each in failures for written in self.write_failures([each])]
-        rows = self._stored([each.object for each in failures])
+        rows = self._stored([each.key for each in failures])
         written = [is_newer_failure(each, rows.get(each.key)) for each in failures]
         put = [
             (*each.key, canonical({**each.body, "provenance": each.provenance}), *each.version)
@@ -153,7 +159,7 @@ class Documents(Session):
 
     def remove_some(self, documents: Collection[DocumentKey]) -> None:
         """Remove what extractors said of objects."""
-        rows = self._stored({object_id for object_id, _ in documents})
+        rows = self._stored(documents)
         gone = [(rows[key].id, *key) for key in documents if key in rows]
         if gone:
             self._remove_search_rows(gone)
@@ -169,7 +175,7 @@ class Documents(Session):
         """
         if source_id == target_id:
             return
-        rows = self._stored([source_id, target_id])
+        rows = _by_key(self._run(_STORED_OF, column([source_id, target_id])))
         self.remove_some([key for key in rows if key[0] == source_id])
         for (object_id, extractor), row in rows.items():
             if object_id == source_id:
@@ -202,15 +208,9 @@ class Documents(Session):
             self._add_search_rows([(*row[:3], each) for row, each in zip(rows, flat, strict=True)])
             last = rows[-1][0]
 
-    def _stored(self, object_ids: Collection[int]) -> dict[DocumentKey, DocumentRow]:
-        """Return the rows of objects."""
-        if not object_ids:
-            return {}
-        rows = self._run(
-            f"SELECT object, {COLUMNS} FROM document WHERE object = ANY(%b::bigint[])",  # noqa: S608 - a constant
-            column(sorted(object_ids)),
-        ).fetchall()
-        return {(row[0], row[2]): DocumentRow(*row[1:]) for row in rows}
+    def _stored(self, keys: Collection[DocumentKey]) -> dict[DocumentKey, DocumentRow]:
+        """Return the rows of documents, which nobody else changes until this transaction ends."""
+        return _by_key(self._run(_STORED, *columns(sorted(keys)))) if keys else {}
 
     def _remove_search_rows(self, documents: Sequence[tuple[int, int, str]]) -> None:
         """Remove the rows of documents, given as (id, object, extractor)."""
@@ -238,6 +238,10 @@ class Documents(Session):
         ]
         if texts:
             self._run(_ADD_TEXTS, *columns(texts))
+
+
+def _by_key(rows: Iterable[Row]) -> dict[DocumentKey, DocumentRow]:
+    return {(row[0], row[2]): DocumentRow(*row[1:]) for row in rows}
 
 
 def _key_names(documents: Iterable[tuple[int, int, str, Flat]]) -> dict[str, list[str]]:

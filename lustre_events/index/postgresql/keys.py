@@ -1,7 +1,8 @@
 """Keys of documents in PostgreSQL: the ids of dotted names, of which each owner of files may have a number.
 
-Per extractor. Only the one writer makes keys and frees them, here, so what is known of them stays true; only those
-of a transaction which was undone are forgotten (`undone`).
+Per extractor. Only the dispatcher frees keys, so what it knows of their ids stays true; only those of a transaction
+which was undone are forgotten (`undone`). Indexers make keys, too, and know none for longer than a transaction, in
+which they share a lock that `free` takes alone. So keys are counted again once they have written (`others_wrote`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from lustre_events.index.documents import MAX_KEYS_OF_EXTRACTOR, MAX_KEYS_OF_OWNER
-from lustre_events.index.postgresql.database import Connection
+from lustre_events.index.postgresql.database import ALONE, Connection
 from lustre_events.index.values import TABLES
 
 _REMEMBERED = 200_000
@@ -22,6 +23,8 @@ _MAKE = (
 _COUNT = "SELECT count(*), count(*) FILTER (WHERE owner = %s) FROM key WHERE extractor = %s"
 _USED = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {table}.key = key.id)" for table in TABLES)  # noqa: S608
 _LOOK = f"SELECT id, extractor, owner, name, {_USED} FROM key WHERE id > %s ORDER BY id LIMIT %s"  # noqa: S608
+
+_FREE = f"DELETE FROM key WHERE id = ANY(%b::integer[]) AND NOT ({_USED}) RETURNING id"  # noqa: S608
 
 
 class Keys:
@@ -39,6 +42,10 @@ class Keys:
         self._sums.clear()
         self._count = 0
 
+    def others_wrote(self) -> None:
+        """Count keys again before more are made: indexers may have made some."""
+        self._sums.clear()
+
     def known(self, connection: Connection, extractor: str, names: Collection[str]) -> Mapping[str, int]:
         """Return the ids of an extractor's keys; of those of `names` that there are, and of others."""
         if self._count > _REMEMBERED:
@@ -54,7 +61,8 @@ class Keys:
     def made(self, connection: Connection, extractor: str, owner: int, names: Collection[str]) -> Mapping[str, int]:
         """Return the ids of an extractor's keys; those of `names` are made, as many as the owner may have."""
         ids = self.known(connection, extractor, names)
-        new = sorted(name for name in names if name not in ids)[: self._room(connection, extractor, owner)]
+        new = sorted(name for name in names if name not in ids)
+        new = new and new[: self._room(connection, extractor, owner)]
         if new:
             connection.execute(_MAKE, [extractor, owner, new])
             for whose in (owner, None):
@@ -67,7 +75,10 @@ class Keys:
         rows = connection.execute(_LOOK, [after, limit], binary=True).fetchall()
         unused = [row for row in rows if not row[4]]
         if unused:
-            connection.execute("DELETE FROM key WHERE id = ANY(%b::integer[])", [[row[0] for row in unused]])
+            connection.execute(ALONE)
+            ids = [[row[0] for row in unused]]
+            gone = set(connection.execute(_FREE, ids, binary=True).fetchall())
+            unused = [row for row in unused if (row[0],) in gone]
         for _, extractor, owner, name, _ in unused:
             self._ids.get(extractor, {}).pop(name, None)
             for whose in (owner, None):

@@ -96,7 +96,8 @@ class Upkeep(Documents):
         self._remembered.clear()
         old, new = source.pack(), target.pack()
         found = self._run(
-            "SELECT fid, id, generation, content, rights, type, cause FROM object WHERE fid = ANY(%b::bytea[])",
+            "SELECT fid, id, generation, content, rights, type, cause FROM object WHERE fid = ANY(%b::bytea[])"
+            " ORDER BY id FOR UPDATE",  # what an indexer has written until now is seen by what follows
             [old, new],
         )
         rows = {fid: rest for fid, *rest in found}

@@ -1,10 +1,11 @@
-"""The index in PostgreSQL, for its one writer, the dispatcher. interface.py says what each call means.
+"""The index in PostgreSQL, for the dispatcher. interface.py says what each call means.
 
 Every call is one statement for all of its objects, with arrays as parameters: what counts is the number of round
 trips. Who may write is decided by a lock on the row of `writer`: while one dispatcher is in a transaction no
 other can take over, and afterwards the first one's token is found to be gone.
 
-The pending rows are in pending.py; migrations, sweeping and walks in upkeep.py.
+Nobody else writes but indexers (document_writer.py). The pending rows are in pending.py; migrations, sweeping and
+walks in upkeep.py.
 """
 
 from __future__ import annotations
@@ -18,12 +19,27 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
-from lustre_events.errors import LeaseLost
+from lustre_events.errors import ConfigError, LeaseLost
 from lustre_events.index.documents import NOBODY, FoundDocument, oldest
-from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
+from lustre_events.index.interface import (
+    Cursor,
+    DocumentOutcome,
+    ExtractorState,
+    Facts,
+    Identity,
+    ObjectRow,
+    WorkKey,
+)
 from lustre_events.index.names import kept, text_of
 from lustre_events.index.paths import paths_of, places_of
-from lustre_events.index.postgresql.database import WRITE_SECONDS, Database, packed, pipeline, unpacked_links
+from lustre_events.index.postgresql.database import (
+    WRITE_SECONDS,
+    WRITER_SETTINGS,
+    Database,
+    packed,
+    pipeline,
+    unpacked_links,
+)
 from lustre_events.index.postgresql.fulltext import pieces
 from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.ledger import RunTable
@@ -34,19 +50,12 @@ from lustre_events.index.postgresql.statistics import Statistics
 from lustre_events.index.postgresql.upkeep import Upkeep
 from lustre_events.index.values import clean
 from lustre_events.index.writer_cache import Remembered
-from lustre_events.jobs.messages import TAGS, Result
+from lustre_events.jobs.messages import MOST_OF_PORTION, TAGS, Result, decode_results
 
 log = logging.getLogger(__name__)
 
-_SETTINGS = (
-    # A clear of the changelog may depend on a commit, which must survive a loss of power.
-    ("synchronous_commit", "on"),
-    # The writer finds every row by an index; tables that have grown since they were last analysed must not
-    # make the planner read them as a whole.
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-)
+OUTCOME_BYTES = 1 << 20
+"""An outcome of a thousand results, without their documents, is shorter; a longer one is none of an indexer."""
 
 
 class PostgresqlWriter:
@@ -133,13 +142,25 @@ class PostgresqlWriter:
             look = PostgresqlTransaction(database.connection, database.name, self._keys, self._remembered)
             return look.counts(states, most, rules)
 
+    def outcomes(self, limit: int) -> list[DocumentOutcome]:
+        """Return up to `limit` of the oldest outcomes that the dispatcher has not taken."""
+        database = self._open()
+        with database.errors():
+            rows = database.connection.execute(
+                "SELECT id, CASE WHEN octet_length(results) <= %s THEN results END, dropped FROM outcome"
+                " ORDER BY id LIMIT %s",
+                (OUTCOME_BYTES, limit),
+                binary=True,
+            ).fetchall()
+        return [DocumentOutcome(id_, _results(data), max(0, dropped)) for id_, data, dropped in rows]
+
     def close(self) -> None:
         """Close; closing twice is fine."""
         self._closed = True
         self._database.close()
 
     def _connect(self) -> Database:
-        database = Database(self._url, statement_seconds=WRITE_SECONDS, settings=_SETTINGS)
+        database = Database(self._url, statement_seconds=WRITE_SECONDS, settings=WRITER_SETTINGS)
         try:
             database.migrate(
                 lambda connection, name: PostgresqlTransaction(connection, name, Keys(), Remembered()).rebuild(),
@@ -286,6 +307,7 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
         self._remembered.removed(fids)
         if not fids:
             return 0
+        self._run(_LOCK, packed(fids))  # a statement sees what was committed before it began
         (count,) = self._run(_REMOVE, packed(fids)).fetchone() or (0,)
         self.release_moves(fids)
         return int(count)
@@ -345,6 +367,11 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
     def free_keys(self, after: int, limit: int) -> int:
         """Remove the unused of `limit` keys behind the id `after`; return the id reached, 0: there are no more."""
         return self._keys.free(self._connection, after, limit)
+
+    def remove_outcomes(self, ids: Iterable[int]) -> None:
+        """Forget outcomes that are taken."""
+        self._run("DELETE FROM outcome WHERE id = ANY(%b::bigint[])", list(ids))
+        self._keys.others_wrote()
 
     def put_failures(self, failures: Iterable[tuple[ObjectRow, Result, int]]) -> None:
         """Keep failed attempts, each the last of a number of tries, beside the last good documents."""
@@ -436,6 +463,19 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
             )
 
 
+def _results(data: bytes | None) -> list[Result]:
+    try:
+        if data is None:
+            raise ConfigError(f"it is longer than {OUTCOME_BYTES} bytes")
+        results = decode_results(data)
+        if len(results) > MOST_OF_PORTION:
+            raise ConfigError(f"it has more than {MOST_OF_PORTION} results")
+    except ConfigError as exc:
+        log.warning("an outcome is dropped, and its files are extracted again: %s", exc, extra={"action": "drop"})
+        return []
+    return results
+
+
 def _by_place_and_stamp(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return row[:3]
 
@@ -444,6 +484,9 @@ def _words(name: bytes) -> str:
     """Return the words of a name as a tsvector; of a name that is too long for one, those of its beginning."""
     return next(iter(pieces(text_of([name]))), "")
 
+
+_LOCK = "SELECT id FROM object WHERE fid = ANY(%b::bytea[]) ORDER BY id FOR UPDATE"
+"""No document is written into these objects until the transaction ends, or is being written now."""
 
 _REMOVE = """
 WITH fids AS (SELECT unnest(%b::bytea[]) AS fid),

@@ -18,7 +18,15 @@ from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
 from lustre_events.errors import LeaseLost
 from lustre_events.index.documents import NOBODY, FoundDocument, oldest
-from lustre_events.index.interface import Cursor, ExtractorState, Facts, Identity, ObjectRow, WorkKey
+from lustre_events.index.interface import (
+    Cursor,
+    DocumentOutcome,
+    ExtractorState,
+    Facts,
+    Identity,
+    ObjectRow,
+    WorkKey,
+)
 from lustre_events.index.names import kept
 from lustre_events.index.paths import places_of
 from lustre_events.index.sqlite.among import select
@@ -150,6 +158,10 @@ class SQLiteWriter:
         with sqlite_errors(self._path):
             look = SQLiteTransaction(self._connection, self._path, self._keys, self._remembered)
             return look.counts(states, most, rules)
+
+    def outcomes(self, limit: int) -> list[DocumentOutcome]:  # noqa: ARG002 - as on PostgreSQL
+        """Return nothing: documents are written by the dispatcher alone."""
+        return []
 
     def close(self) -> None:
         """Close; closing twice is fine."""
@@ -340,6 +352,9 @@ class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
     def free_keys(self, after: int, limit: int) -> int:
         """Remove the unused of `limit` keys behind the id `after`; return the id reached, 0: there are no more."""
         return self._keys.free(self._connection, after, limit)
+
+    def remove_outcomes(self, ids: Iterable[int]) -> None:
+        """Do nothing: there are none."""
 
     def put_failures(self, failures: Iterable[tuple[ObjectRow, Result, int]]) -> None:
         """Keep failed attempts, each the last of a number of tries, beside the last good documents."""

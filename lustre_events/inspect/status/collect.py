@@ -10,6 +10,8 @@
     groups, rq            subscriber groups; queues and workers
     pools                 per pool of workers: whether it is reached, its jobs and workers, what was refused
                           (by the dispatcher)
+    indexers              what indexers published, and how many portions of results wait for them (left out where
+                          there has never been one)
     history               what the keeper of the history published (left out where none is kept)
     actions               runs of actions, what is held, whether a courier takes deliveries (by the dispatcher)
 
@@ -38,6 +40,7 @@ from lustre_events.inspect.status.parts import (
     GroupLoss,
     GroupStatus,
     HistoryStatus,
+    IndexersStatus,
     IndexStatus,
     LossStatus,
     MdtStatus,
@@ -48,6 +51,7 @@ from lustre_events.inspect.status.parts import (
 from lustre_events.jobs.pool_states import read_states
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams import keys
+from lustre_events.streams.documents import RedisDocuments
 from lustre_events.streams.groups import GroupPosition, RedisGroups
 from lustre_events.streams.history_state import HistoryState
 from lustre_events.streams.interface import Loss
@@ -71,6 +75,7 @@ def collect(
     mdts: Collection[str] = (),
     *,
     history: HistoryState | None = None,
+    documents: RedisDocuments | None = None,
 ) -> Status:
     """Return everything; what cannot be reached is left out and said under `problems`.
 
@@ -91,6 +96,7 @@ def collect(
         if history is not None and HISTORY_GROUP in parts.get("groups", {}):
             behind = sum(parts["groups"][HISTORY_GROUP].behind.values())
             _put(parts, "history", lambda: of_history(history.published(), behind), problems)
+        _put(parts, "indexers", lambda: of_indexers(documents), problems)
         if queues is not None:
             _put(parts, "rq", queues.stats, problems)
     except StreamUnavailable as exc:
@@ -229,6 +235,12 @@ def of_group(groups: RedisGroups, name: str) -> GroupStatus:
             for each in groups.lost(name)
         ],
     )
+
+
+def of_indexers(documents: RedisDocuments | None) -> IndexersStatus | None:
+    """Return what indexers have published; None: there has never been one. Raises StreamError."""
+    indexers = documents.indexers() if documents is not None else {}
+    return IndexersStatus(sum(documents.waiting().values()), indexers) if documents and indexers else None
 
 
 def of_history(told: Mapping[str, str], behind: int) -> HistoryStatus:

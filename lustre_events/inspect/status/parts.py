@@ -13,6 +13,7 @@ import msgspec
 
 from lustre_events.jobs.pool_states import PoolState
 from lustre_events.jobs.queues import RqStats
+from lustre_events.streams.documents import IndexerState
 
 
 class CursorPlace(msgspec.Struct, frozen=True):
@@ -223,6 +224,13 @@ class GroupStatus(msgspec.Struct, frozen=True):
     lost: Sequence[GroupLoss] = ()
 
 
+class IndexersStatus(msgspec.Struct, frozen=True):
+    """What indexers have published, by name; portions of results that they have not written yet."""
+
+    waiting: int
+    indexers: Mapping[str, IndexerState] = {}
+
+
 class HistoryStatus(msgspec.Struct, frozen=True):
     """How far the history is, as its keeper published it; `behind`: indexes that it has not taken yet."""
 
@@ -249,6 +257,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     rq: RqStats | None = None
     pools: Mapping[str, PoolState] | None = None
     actions: ActionsStatus | None = None
+    indexers: IndexersStatus | None = None
     rates: RatesStatus | None = None
     extractors: Mapping[str, ExtractorStatus] = {}
 

@@ -15,6 +15,7 @@ from lustre_events.inspect.status.parts import (
     ExtractorStatus,
     GroupStatus,
     HistoryStatus,
+    IndexersStatus,
     IndexStatus,
     LossStatus,
     MdtStatus,
@@ -35,6 +36,7 @@ def lines(status: Status) -> Iterator[str]:
     for mdt, state in (status.mdts or {}).items():
         yield from mdt_lines(mdt, state, status.time_ns)
     yield from dispatcher_lines(status)
+    yield from indexer_lines(status.indexers, status.time_ns)
     yield from extractor_lines(status.extractors)
     yield from action_lines(status)
     for name, group in (status.groups or {}).items():
@@ -111,6 +113,20 @@ def dispatcher_lines(status: Status) -> Iterator[str]:
     if counters.get("job_files"):
         changes = counters.get("named", 0) + counters.get("changed", 0)
         yield f"  coalescing: {changes / counters['job_files']:.1f} changes for each file given to a worker"
+
+
+def indexer_lines(found: IndexersStatus | None, now_ns: int) -> Iterator[str]:
+    """Yield how many portions of results wait for indexers, and a line for each of these."""
+    if found is None:
+        return
+    yield f"indexers: {found.waiting} portions of results wait for them"
+    for name, each in found.indexers.items():
+        ago = span_text(max(0, now_ns - each.alive_ns) / SECOND_NS)
+        yield (
+            f"  {printable(name.encode())}: heard {ago} ago; {each.documents} documents"
+            f" in {each.portions} portions, {span_text(each.cpu_seconds)} of CPU"
+            f"{f', {each.refused} refused' if each.refused else ''}"
+        )
 
 
 def extractor_lines(extractors: Mapping[str, ExtractorStatus]) -> Iterator[str]:

@@ -137,6 +137,7 @@ def _service(settings: Settings, url: str) -> Iterator[Finding]:
     yield from service.problems(status)
     yield from service.readers(status, settings.filesystem.mdts)
     yield from service.dispatcher(status)
+    yield from service.indexers(status, settings.index.indexers)
     named = {*wiring.load_rules(settings).queues, *wiring.queues_of_actions(settings), settings.worker.queue}
     yield from service.queues(status, {*named, BUILTIN_QUEUE})
     yield from service.groups(status)

@@ -104,6 +104,33 @@ def dispatcher(status: Status) -> Iterator[Finding]:
         yield ok("dispatcher", f"it runs, heard {silent:.0f} s ago")
 
 
+def indexers(status: Status, wanted: int) -> Iterator[Finding]:
+    """Look whether as many indexers live as are set ([index] indexers), and whether documents were refused."""
+    found = status.indexers
+    states = found.indexers if found is not None else {}
+    heard = {name: _seconds(status, each.alive_ns) for name, each in states.items()}
+    alive = [name for name, silent in heard.items() if silent is not None and silent <= SILENT_SECONDS]
+    waiting = found.waiting if found is not None else 0
+    if len(alive) < wanted:
+        yield failure(
+            "indexers", f"{len(alive)} of {wanted} run, and {waiting} portions of results wait",
+            "systemctl start lustre-events-indexer@1, and so on; or correct [index] indexers",
+        )  # fmt: skip
+    elif wanted:
+        yield ok("indexers", f"{len(alive)} run, {waiting} portions of results wait")
+    elif alive:
+        yield warning(
+            "indexers", f"{len(alive)} run, and [index] indexers is 0: the dispatcher gives them nothing to do",
+            "systemctl disable --now lustre-events-indexer@1, and so on; or set [index] indexers",
+        )  # fmt: skip
+    refused = sum(states[name].refused for name in alive)
+    if refused:
+        yield warning(
+            "indexers", f"the database did not take {refused} documents; their files count as failed",
+            "lustre-events failed list says which, and the indexers' journal why",
+        )  # fmt: skip
+
+
 def queues(status: Status, named: Collection[str]) -> Iterator[Finding]:
     """Look whether each queue that rules name, or in which jobs wait, has a worker."""
     found = status.rq

@@ -1,4 +1,4 @@
-"""What one process of the service consists of: dispatcher, courier or keeper of the history."""
+"""What one process of the service consists of: dispatcher, indexer, courier or keeper of the history."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lustre_events.catalog.subscriptions import SubscriptionRequests
 from lustre_events.config.places import state_folder, worker_key
 from lustre_events.config.settings import Settings
 from lustre_events.dispatcher import Dispatcher
+from lustre_events.dispatcher.indexer import Indexer
 from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.errors import ConfigError
 from lustre_events.history.joining import Joining
@@ -24,6 +25,7 @@ from lustre_events.history.losses import LossBook
 from lustre_events.history.segment_writer import SegmentWriter
 from lustre_events.index import open_writer
 from lustre_events.index.interface import Identity
+from lustre_events.index.opening import check_indexers, open_document_writer
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node import pool_queues
 from lustre_events.node.action_parts import ActionReader, EndpointFile
@@ -35,6 +37,7 @@ from lustre_events.streams import keys
 from lustre_events.streams.connection import Client
 from lustre_events.streams.deliveries import CourierQueue, DeliveryQueue
 from lustre_events.streams.dispatcher_lease import DispatcherLease
+from lustre_events.streams.documents import RedisDocuments, RedisPortions, UnwantedDocuments
 from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.history_state import HistoryState
@@ -64,6 +67,10 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
     pooled = pool_queues.known(settings, client)
     pool_queues.announce(client, pooled)
     streams = RedisRecordStreams(client, settings.dispatcher.subscriber_max_lag)
+    if settings.index.indexers:
+        check_indexers(index_url)
+    documents = RedisDocuments if settings.index.indexers else UnwantedDocuments
+    backlog = documents(client, [name for name, pool in pooled.items() if not pool.own])
     results = pool_queues.PooledResults(RedisResults(client), pooled)
     watch, groups = PoolWatch(pooled, results.refused, streams.publish), GroupKeeper(client)
 
@@ -88,7 +95,20 @@ def dispatcher(settings: Settings, index_url: str, beat: Callable[[str], None] =
         reading=ReadIndex(read.documents, read.matching),
         endpoints=found.endpoints,
         more=SubscriptionRequests(subscriptions(settings), installed.allowed).handlers(),
+        backlog=backlog,
     )
+
+
+def indexer(settings: Settings, index_url: str, instance: str, beat: Callable[[str], None] = unwatched) -> Indexer:
+    """Return an indexer, connected; `instance` tells those of one node apart, `beat` is called at each turn.
+
+    Raises:
+        LustreEventsError: Redis or the index is away, or a setting is wrong.
+    """
+    check_indexers(index_url)
+    client = connect(redis_url(settings), settings.redis.timeout_seconds)
+    name = f"{socket.gethostname()}.{instance}"
+    return Indexer(RedisPortions(client, name), open_document_writer(index_url), beat)
 
 
 def _link(settings: Settings, client: Client, queues: RqQueues) -> CourierLink:

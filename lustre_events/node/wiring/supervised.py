@@ -14,6 +14,7 @@ from lustre_events.config.places import state_folder, worker_key
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index import make_folder
+from lustre_events.index.opening import check_indexers
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.node.supervisor import Child, Supervisor
@@ -36,6 +37,8 @@ def node(settings: Settings, index_url: str, config_path: str | None) -> Iterato
     load_rules(settings)
     names = mdts(settings)
     users.check(settings.reader, names)
+    if settings.index.indexers:
+        check_indexers(index_url)
     make_folder(index_url)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(state_folder(settings)))
@@ -54,6 +57,9 @@ def node(settings: Settings, index_url: str, config_path: str | None) -> Iterato
             Child("worker builtin", [*COMMAND, "worker", "--instance", BUILTIN_QUEUE], environment),
             Child("worker", [*COMMAND, "worker"], environment),
         ]
+        for number in range(1, settings.index.indexers + 1):
+            own = [*COMMAND, "indexer", "--instance", str(number)]
+            parts.append(Child(f"indexer {number}", own, environment))
         if settings.history.days:
             parts.append(Child("history", [*COMMAND, "history-keeper"], environment))
         for queue in queues_of_actions(settings):

@@ -69,7 +69,7 @@ KEPT: dict[str, PostgresqlWriter] = {}
 
 _TABLES = [
     "writer", "cursor", "link", "moved", "walk", "object", "pending", "extractor", "document", "key", "number",
-    "word", "part", "fulltext", "counter", "unreadable", "scan",
+    "word", "part", "fulltext", "counter", "unreadable", "scan", "outcome",
 ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from lustre_events.domain.rules.rules import DEFAULT_QUEUE, Rules
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import BUILTIN_QUEUE, STAT, Job, Result
 from lustre_events.jobs.requests import result_of
-from lustre_events.streams.interface import Block, RecordStreams
+from lustre_events.streams.interface import Block, DocumentBacklog, RecordStreams
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
 from lustre_events.streams.memory_requests import MemoryRequests
 from tests.support.index.places import IndexPlace, Writer, open_writer, rows_of
@@ -79,6 +79,23 @@ class MemoryQueue:
 
 
 @dataclass
+class Backlog:
+    """Results for indexers, of all queues but that of what is built in; `count` portions of the site wait."""
+
+    count: int = 0
+    of_pools: dict[str, int] = field(default_factory=dict)
+    wanted: bool = True
+
+    def takes(self, queue: str) -> bool:
+        """See `streams.interface.DocumentBacklog`."""
+        return queue != BUILTIN_QUEUE
+
+    def waiting(self) -> dict[str, int]:
+        """See `streams.interface.DocumentBacklog`."""
+        return {"": self.count, **self.of_pools}
+
+
+@dataclass
 class Rig:
     """Streams, results, queue, index and a dispatcher; its clock stands still but for `pass_seconds`.
 
@@ -99,6 +116,7 @@ class Rig:
     reading: ReadIndex = NOTHING_TO_READ
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     follow: Follow = nobody
+    backlog: DocumentBacklog | None = None
 
     def __post_init__(self) -> None:
         self.streams = MemoryRecordStreams(self.store)
@@ -126,6 +144,7 @@ class Rig:
             reading=self.reading,
             endpoints=self.endpoints,
             follow=self.follow,
+            backlog=self.backlog,
         )
 
     def restart(self) -> None:

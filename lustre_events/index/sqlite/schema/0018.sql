@@ -1,0 +1,1 @@
+-- Version 18. Nothing: of the outcomes that version 18 of PostgreSQL keeps there are none where one process writes.

@@ -1,0 +1,292 @@
+"""Results for indexers, in Redis: lists that workers append to, and the stream that indexers share.
+
+A worker's login can only append to a list, as to that of the results (results.py). A script moves entries into the
+stream, with the pool whose list it was; there they are a consumer group's until they are acknowledged. A portion's
+name is the id of its entry, which Redis has given it.
+
+What an indexer was given and has not acknowledged it gets again when it is started again under its name. What is
+another's is taken over when that has not been heard of for a while; whoever still works on it does no harm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import cast
+
+import msgspec
+import redis
+
+from lustre_events.errors import ConfigError, StreamForbidden
+from lustre_events.jobs import pools
+from lustre_events.jobs.messages import BUILTIN_QUEUE, MOST_OF_PORTION, DocumentPortion, Result, decode_results
+from lustre_events.streams import keys
+from lustre_events.streams.connection import Client, load_script, publish, redis_errors
+from lustre_events.streams.interface import ResultSink
+from lustre_events.streams.results import ID_BYTES, READ_BYTES
+
+log = logging.getLogger(__name__)
+
+GROUP = "indexers"
+ENTRIES = 4
+"""Portions that an indexer takes at once: a worker puts up to 100 results into one."""
+ENOUGH_BYTES = 8 << 20
+"""An indexer that has as many bytes takes no further portion."""
+MOST_ENTRIES = 256
+"""In the stream; the others wait in the lists."""
+CLAIM_SECONDS = 60.0
+"""Longer than a statement of an indexer may take."""
+LOOK_SECONDS = 5.0
+MOST_DELIVERIES = 10
+"""A portion that was given out more often has ended those who tried."""
+
+_Entry = tuple[bytes, dict[bytes, bytes] | None]
+
+
+class RoutedResults:
+    """Where a worker stores what it found for a job whose results are for indexers.
+
+    Good documents go into their list; all else is the dispatcher's. So are documents where the worker's login may
+    not write into that list: the users of its Redis are of an older version.
+    """
+
+    def __init__(self, documents: ResultSink, results: ResultSink) -> None:
+        self._documents = documents
+        self._results = results
+
+    def put(self, results: Sequence[Result]) -> None:
+        """Store results; when this returns the job may end. Raises StreamUnavailable, StreamFull."""
+        good = [each for each in results if each.status == "ok"]
+        others = [each for each in results if each.status != "ok"]
+        if others:
+            self._results.put(others)
+        if good:
+            try:
+                self._documents.put(good)
+            except StreamForbidden as exc:
+                log.warning("documents go to the dispatcher, not to indexers (%s); renew the users of Redis with "
+                            "lustre-events setup redis", exc, extra={"action": "retry"})  # fmt: skip
+                self._documents = self._results
+                self._results.put(good)
+
+
+class RedisDocuments:
+    """All results for indexers of one Redis, for the dispatcher: see `interface.DocumentBacklog`."""
+
+    wanted = True
+
+    def __init__(self, client: Client, own_pools: Collection[str] = ()) -> None:
+        """Take the pools whose lists are here, too."""
+        self._client = client
+        self._pools = ["", *sorted(own_pools)]
+
+    def takes(self, queue: str) -> bool:
+        """Whether the results of this queue's jobs are for indexers."""
+        return queue != BUILTIN_QUEUE and pools.pool_of(queue) in self._pools
+
+    def waiting(self) -> Mapping[str, int]:
+        """Return how many portions of each pool are not acknowledged; lists are asked first: all only moves on."""
+        with redis_errors(self._client), self._client.pipeline(transaction=False) as pipe:
+            for pool in self._pools:
+                pipe.llen(documents_key(pool))
+            pipe.hgetall(keys.MOVED)
+            *lengths, moved = pipe.execute(raise_on_error=False)
+        found = dict(zip(self._pools, map(_length, lengths), strict=True))
+        for pool, count in _counts(moved).items():
+            found[pool] = found.get(pool, 0) + count
+        return found
+
+    def indexers(self) -> dict[str, IndexerState]:
+        """Return what indexers have published, by their names."""
+        with redis_errors(self._client):
+            told = cast("dict[bytes, bytes]", self._client.hgetall(keys.INDEXERS))
+        found = {}
+        for name, state in told.items():
+            with contextlib.suppress(msgspec.MsgspecError):
+                found[name.decode("utf-8", "replace")] = msgspec.json.decode(state, type=IndexerState)
+        return found
+
+
+class UnwantedDocuments(RedisDocuments):
+    """Results for indexers where these are switched off: they become results for the dispatcher."""
+
+    wanted = False
+
+    def __init__(self, client: Client, own_pools: Collection[str] = ()) -> None:
+        super().__init__(client, own_pools)
+        self._give_back = load_script(client, "return_documents")
+
+    def takes(self, queue: str) -> bool:  # noqa: ARG002 - see RedisDocuments
+        """Whether the results of a queue's jobs are for indexers: no."""
+        return False
+
+    def waiting(self) -> Mapping[str, int]:
+        """Move what waits into the lists of the results, some at once; return what is left."""
+        lists = [key(pool) for pool in self._pools for key in (documents_key, results_key)]
+        with redis_errors(self._client):
+            moved = self._give_back([keys.PORTIONS, keys.MOVED, *lists], [MOST_ENTRIES, READ_BYTES, *self._pools])
+        if moved:
+            log.info("[index] indexers is 0: %d portions of documents are the dispatcher's now", moved,
+                     extra={"action": "move"})  # fmt: skip
+        return super().waiting()
+
+
+class IndexerState(msgspec.Struct, frozen=True):
+    """What an indexer publishes of itself: when; and what it has done since it was started.
+
+    `refused` counts documents that the database does not take, and portions that ended whoever tried.
+    """
+
+    alive_ns: int
+    portions: int = 0
+    documents: int = 0
+    cpu_seconds: float = 0.0
+    refused: int = 0
+
+
+class RedisPortions:
+    """Portions for one indexer; see `interface.DocumentPortions`. Every call may raise StreamError."""
+
+    def __init__(self, client: Client, name: str, timer: Callable[[], float] = time.monotonic) -> None:
+        """Take the indexer's name: the same one when it is started again, and nobody else's."""
+        self._client = client
+        self._name = name
+        self._timer = timer
+        self._move = load_script(client, "move_documents")
+        self._forget = load_script(client, "forget_documents")
+        self._again = True
+        self._claim_at = self._look_at = timer()
+        self._pools = [""]
+        self.dropped = 0
+
+    def read(self) -> list[DocumentPortion]:
+        """Return some portions: own ones that were given before, then lost ones of others, then new ones."""
+        with redis_errors(self._client):
+            try:
+                entries = self._own() or self._lost() or self._new()
+            except redis.ResponseError as exc:
+                if not str(exc).startswith("NOGROUP"):
+                    raise
+                with contextlib.suppress(redis.ResponseError):  # another has made it
+                    self._client.xgroup_create(keys.PORTIONS, GROUP, "0", mkstream=True)
+                entries = []
+        return [_portion(entry) for entry in entries]
+
+    def acknowledge(self, portions: Sequence[DocumentPortion]) -> None:
+        """Forget portions that are written."""
+        if portions:
+            named = [word for portion in portions for word in (portion.id, portion.pool)]
+            with redis_errors(self._client):
+                self._forget([keys.PORTIONS, keys.MOVED], [GROUP, *named])
+
+    def publish(self, state: IndexerState) -> None:
+        """Say how it goes, for `status`."""
+        publish(self._client, keys.INDEXERS, {self._name: msgspec.json.encode(state).decode()})
+
+    def _own(self) -> list[_Entry]:
+        """Return portions that this indexer had when it ended."""
+        if not self._again:
+            return []
+        entries = self._given("0")
+        self._again = bool(entries)
+        return self._kept(entries)
+
+    def _lost(self) -> list[_Entry]:
+        """Take over a portion of an indexer that is not heard of."""
+        if self._timer() < self._claim_at:
+            return []
+        found = self._client.xautoclaim(keys.PORTIONS, GROUP, self._name, int(1000 * CLAIM_SECONDS), count=1)
+        entries = cast("list[_Entry]", found[1])
+        if not entries:
+            self._claim_at = self._timer() + CLAIM_SECONDS / 4
+        return self._kept(entries)
+
+    def _new(self) -> list[_Entry]:
+        if self._timer() >= self._look_at:
+            self._look_at = self._timer() + LOOK_SECONDS
+            self._pools = ["", *here(self._client)]
+        lists = map(documents_key, self._pools)
+        bounds = [MOST_ENTRIES, ENTRIES, READ_BYTES, ID_BYTES]
+        there = self._move([keys.PORTIONS, keys.MOVED, *lists], [*bounds, *self._pools])
+        return self._given(">") if there else []
+
+    def _given(self, behind: str) -> list[_Entry]:
+        """Return entries that are new (">"), or that this indexer was given before (behind an id)."""
+        found: list[_Entry] = []
+        while len(found) < ENTRIES and sum(map(_size, found)) < ENOUGH_BYTES:
+            answer = self._client.xreadgroup(GROUP, self._name, {keys.PORTIONS: behind}, count=1)
+            streams = cast("list[tuple[bytes, list[_Entry]]]", answer)
+            if not streams or not streams[0][1]:
+                break
+            found += streams[0][1]
+            behind = behind if behind == ">" else found[-1][0].decode()
+        return found
+
+    def _kept(self, entries: Sequence[_Entry]) -> list[_Entry]:
+        """Return portions that were given out before, but for those that end whoever tries."""
+        hopeless = [entry for entry in entries if self._deliveries(entry[0]) > MOST_DELIVERIES]
+        if hopeless:
+            log.error("%d portions of documents were given out %d times and never written; they are dropped, and"
+                      " their files are extracted again", len(hopeless), MOST_DELIVERIES,
+                      extra={"action": "drop"})  # fmt: skip
+            self.dropped += len(hopeless)
+            self.acknowledge([DocumentPortion(id_.decode(), (), _pool(fields)) for id_, fields in hopeless])
+        return [entry for entry in entries if entry not in hopeless]
+
+    def _deliveries(self, entry_id: bytes) -> int:
+        found = self._client.xpending_range(keys.PORTIONS, GROUP, entry_id, entry_id, 1)
+        return sum(cast("int", each["times_delivered"]) for each in found)
+
+
+def documents_key(pool: str) -> str:
+    """Return the key of results for indexers of a pool; empty: of the site's workers."""
+    return pools.documents_key(pool) if pool else keys.DOCUMENTS
+
+
+def results_key(pool: str) -> str:
+    """Return the key of results for the dispatcher of a pool; empty: of the site's workers."""
+    return pools.results_key(pool) if pool else keys.RESULTS
+
+
+def here(client: Client) -> list[str]:
+    """Return the pools whose keys are in this Redis. Raises StreamError."""
+    with redis_errors(client):
+        names = cast("set[bytes]", client.smembers(pools.NAMES))
+    return sorted(name for each in names if pools.is_name(name := each.decode("latin-1")))
+
+
+def _length(answer: object) -> int:
+    if isinstance(answer, redis.ResponseError) and not str(answer).startswith("WRONGTYPE"):
+        raise answer
+    return answer if isinstance(answer, int) else 0  # what a pool has made of its list holds up nobody
+
+
+def _counts(answer: object) -> dict[str, int]:
+    """Return the numbers of portions by pool that the scripts keep."""
+    if isinstance(answer, Exception):
+        raise answer
+    told = cast("dict[bytes, bytes]", answer)
+    return {pool.decode("latin-1"): int(count) for pool, count in told.items()}
+
+
+def _size(entry: _Entry) -> int:
+    return len((entry[1] or {}).get(b"data", b""))
+
+
+def _pool(fields: dict[bytes, bytes] | None) -> str:
+    return (fields or {}).get(b"pool", b"").decode("latin-1")
+
+
+def _portion(entry: _Entry) -> DocumentPortion:
+    entry_id, fields = entry[0].decode(), entry[1]
+    pool, results = _pool(fields), []
+    try:
+        results = decode_results((fields or {}).get(b"data", b""))
+        if len(results) > MOST_OF_PORTION:
+            raise ConfigError(f"it has {len(results)} results, and a worker stores {MOST_OF_PORTION} at most")
+    except ConfigError as exc:
+        log.warning("portion %s of documents cannot be used: %s", entry_id, exc, extra={"action": "refuse"})
+        results = []
+    return DocumentPortion(entry_id, [pools.as_owed(pool, each) for each in results], pool)
