@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 import extractor_batch
 import extractor_facts as facts
+import text_markdown
 import text_words
 from extractor_batch import OutOfTime, within
 from extractor_facts import common, preview
@@ -50,11 +51,6 @@ MARKUP = (  # (format, what stands in it, its headings)
         re.compile(r"\\(title|(?:sub)*section|chapter)\*?(?:\[[^\]]{0,200}\])?\{([^{}]{1,500})\}"),
     ),
     ("restructuredtext", re.compile(r"(?m)^\.\. [\w-]+::|^:\w+: |^([=\-~]{4,})\n ?\S.{0,200}\n\1[ \t]*$"), None),
-    (
-        "markdown",
-        re.compile(r"(?m)^#{1,6} \S|^```|\[[^\]\n]{1,200}\]\([^)\n]{1,500}\)"),
-        re.compile(r"(?m)^(#{1,6}) +(.{1,500})$"),
-    ),
 )
 UNDERLINED = re.compile(r"(?m)^(\S.{0,200})\n([=\-~^\"'`#*+])\2{2,}[ \t]*$")
 
@@ -129,6 +125,8 @@ def markup(text: str) -> tuple[str, list[tuple[str, str]]]:
             if pattern is UNDERLINED:
                 return form, underlined(lines)
             return form, [(match[1].lower(), match[2]) for match in found]
+    if text_markdown.is_markdown(lines):
+        return "markdown", text_markdown.marked(lines)
     heads = underlined(lines, 2)
     return "plain", heads if heads and lines.lstrip("\ufeff \n").startswith(heads[0][1]) else []
 

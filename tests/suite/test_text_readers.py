@@ -24,6 +24,7 @@ import zstandard
 from lxml import etree, html
 
 from tests.suite.families import Family, families
+from tests.support.programs import program
 
 FAMILIES = families()
 TEXT, CODE, LOG = (FAMILIES[name] for name in ("text", "code", "log"))
@@ -171,3 +172,53 @@ def test_every_sample_is_compared(family: Family) -> None:
     """No golden document of a text or a log is only what the extractor said."""
     assert family is TEXT or {path.name for path in family.good} == {*PROBLEMS}
     assert family.good
+
+
+MARKDOWN = """---
+title: not a heading
+---
+
+Tide gauges
+===========
+
+Read `this`:
+
+```sh
+# install
+make
+```
+
+Results
+-------
+
+## In *March*
+
+- no heading
+"""
+
+
+def test_headings_of_markdown_are_those_of_python_markdown() -> None:
+    """Signs before a heading and lines below it count; code, lists and front matter do not."""
+    reader = program("text", "text_markdown")
+    made = markdown.markdown(MARKDOWN, extensions=["fenced_code", "meta"])
+    heads = [one.text_content() for one in html.fromstring(f"<div>{made}</div>").iter("h1", "h2")]
+    assert reader.is_markdown(MARKDOWN)
+    assert [words.replace("*", "") for _, words in reader.marked(MARKDOWN)] == heads
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# This file is part of a service.\n#\n# It says what is removed.\nd /tmp 1777\n", False),
+        ("# RUN: true\n", False),
+        ("# debug output\nlevel = 3\n# where it goes\npath = /var/log\n", False),
+        ("##\n## Settings\n##\n\nkey = value\n", False),
+        ("#!/bin/sh\n# runs it\nrun\n", False),
+        ("# Tides\n\nHow they were measured.\n", True),
+        ("# Tides\nHow they were measured.\n## Where\nAt sea.\n", True),
+        ("See [the page](https://example.org).\n", True),
+    ],
+)
+def test_comments_are_no_headings(text: str, expected: bool) -> None:
+    """Lines that begin with # are headings where they stand as such, and else comments of a program's file."""
+    assert program("text", "text_markdown").is_markdown(text) is expected
