@@ -109,6 +109,8 @@ def delimited(lines: Lines, sample: str, reasons: list[str], *, whole: bool) -> 
     form = form_of(sample, whole=whole)
     if not form.width:
         raise ValueError("it has no rows")
+    if not whole and "\n" not in sample and "\r" not in sample:
+        reasons.append(f"its first line has more than {len(sample)} characters: columns are of these alone")
     table = Table(form)
     source = iter(lines)
     for _ in range(form.skip):

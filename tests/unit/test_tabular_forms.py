@@ -193,6 +193,14 @@ def test_what_is_left_out_is_said() -> None:
     ]  # fmt: skip
 
 
+def test_a_first_line_that_is_read_in_part_is_said() -> None:
+    """Of a hundred thousand columns those of the line's beginning are told, and that there are others."""
+    wide = ",".join(f"c{n}" for n in range(100_000))
+    found = document(f"{wide}\n{'1,' * 99_999}1\n".encode())
+    assert found["column_count"] < 100_000
+    assert "columns are of these alone" in found["partial"]
+
+
 def test_times_are_compared_as_times(tmp_path: Path) -> None:
     """The first and last of a column of times are so in time, and written as they were; a word makes it text."""
     found = written(tmp_path, "a.csv", b"t,u\n2026-03-01T10:00:00Z,2026-03-01\n2026-03-01T08:30:00-05:00,soon\n")
