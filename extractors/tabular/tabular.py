@@ -109,8 +109,7 @@ def delimited(lines: Lines, sample: str, reasons: list[str], *, whole: bool) -> 
     form = form_of(sample, whole=whole)
     if not form.width:
         raise ValueError("it has no rows")
-    if not whole and "\n" not in sample and "\r" not in sample:
-        reasons.append(f"its first line has more than {len(sample)} characters: columns are of these alone")
+    reasons += _of_first_line(sample, whole=whole)
     table = Table(form)
     source = iter(lines)
     for _ in range(form.skip):
@@ -136,6 +135,13 @@ def delimited(lines: Lines, sample: str, reasons: list[str], *, whole: bool) -> 
         reasons.append(f"rows are those counted in {SECONDS} seconds")
     reasons[:0] = form.doubts
     return table.describe(reasons)
+
+
+def _of_first_line(sample: str, *, whole: bool) -> list[str]:
+    """Return what is to be said of a first line that is longer than what is read to know the columns."""
+    if whole or "\n" in sample or "\r" in sample:
+        return []
+    return [f"its first line has more than {len(sample)} characters: columns are of these alone"]
 
 
 def _count(lines: Lines, table: Table) -> None:
