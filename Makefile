@@ -24,13 +24,13 @@ demo:
 	@$(if $(FULL),$(MAKE) images)
 	@$(BIN)/lustre-events demo $(if $(KEEP),--keep) $(if $(FULL),--full)
 
+# Each worker, and each process of a service, would compile every module anew, and rewrite the assertions of every
+# test, where the environment forbids Python to keep what it has compiled.
+test quick: export PYTHONDONTWRITEBYTECODE =
 test:
 	@VENV=$(VENV) deploy/bootstrap.sh test
 	@$(BIN)/python -m pytest $(UNUSED) $(PARALLEL) $(PYTEST)
 
-# Each worker would compile every module anew, and rewrite the assertions of every test, where the environment forbids
-# Python to keep what it has compiled.
-quick: export PYTHONDONTWRITEBYTECODE =
 quick: lint
 	@LUSTRE_EVENTS_QUICK=1 $(BIN)/python -m pytest $(UNUSED) $(PARALLEL) -m "not field and not long" tests/unit tests/contract tests/abi $(PYTEST)
 
