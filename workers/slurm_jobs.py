@@ -2,7 +2,7 @@
 
     no handle            a job of the run's name is looked up, or one is submitted, held: STARTED with its id
     JOB UID held         the dispatcher has committed the id: the job is released, others of its name are cancelled
-    JOB UID released     it is looked at until it has ended
+    JOB UID released     it is looked at until it has ended; behind it since when Slurm says RUNNING
     JOB UID gone SINCE   the controller has forgotten it; accounting may still tell how it ended
 
 A worker that is killed between submitting and its answer leaves a held job, which runs nothing and which the next
@@ -19,10 +19,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 from urllib.parse import unquote_to_bytes
 
 from lustre_events.actions.delivery import Delivery, Parcel
+from lustre_events.actions.job_handles import HELD, LOST, RELEASED, Handle
 from lustre_events.actions.kinds import slurm
 from lustre_events.actions.kinds.slurm import JobOrder
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED, Attempt
@@ -43,10 +43,10 @@ from workers.contract import readable
 from workers.files import Files, OpenFile
 from workers.rights import OwnerRefused, Rights
 
-HELD, RELEASED, LOST = "held", "released", "gone"
 MARGIN_NS = 2 * SECOND_NS
 LATE_SECONDS = 3_600
 """So long accounting may be late."""
+RUNNING = "RUNNING"
 ENDED = {
     "COMPLETED": OK,
     "CANCELLED": GONE,
@@ -69,28 +69,6 @@ _OF_THE_USER = (
     "not permitted",
 )
 """Slurm says "invalid qos" also of one that only this user may not have: that must not hold it for all others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Handle:
-    """Which job does a run, whose it is, and what is known of it; `since`: of LOST, in seconds since the epoch."""
-
-    job: int
-    uid: int
-    phase: str
-    since: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.job} {self.uid} {self.phase} {self.since}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return what `str` wrote. Raises ConfigError."""
-        words = text.split(" ")
-        numbers = [int(word) for word in (*words[:2], *words[3:]) if word.isdecimal()]
-        if len(words) != 4 or len(numbers) != 3 or words[2] not in {HELD, RELEASED, LOST}:
-            raise ConfigError(f"{text[:60]!r} names no job; dispatcher and worker may differ in version")
-        return cls(numbers[0], numbers[1], words[2], numbers[2])
 
 
 class NotHere(LustreEventsError):
@@ -273,7 +251,8 @@ class SlurmJobs:
         if any(row.state not in ENDED for row in rows):
             said = f"job {handle.job} is held in Slurm; `scontrol release {handle.job}` lets it go"
             held = any(row.held and row.state == "PENDING" for row in rows)
-            return self._later(str(Handle(handle.job, handle.uid, RELEASED)), said if held else "")
+            since = min((row.since for row in rows if row.state == RUNNING), default=0)
+            return self._later(str(Handle(handle.job, handle.uid, RELEASED, since)), said if held else "")
         row = min(rows, key=lambda each: _WORST.index(ENDED[each.state]))
         outcome = ENDED[row.state]
         said = "" if outcome == OK else f"job {handle.job} ended as {row.state}"

@@ -18,7 +18,9 @@ COMMAND_SECONDS = 20.0
 """Longer than Slurm's own commands try to reach a controller that is away, with its usual MessageTimeout."""
 MOST_SAID = 300
 DISABLED = "accounting storage is disabled"
-_COLUMNS = "%A|%F|%U|%T|%j|%r"
+_COLUMNS = "%A|%F|%U|%T|%j|%S|%r"
+_ALWAYS = {"SLURM_TIME_FORMAT": "%s"}
+"""Times are seconds since the epoch, wherever this node is."""
 _KEPT = ("PATH", "SLURM_CONF", "LD_LIBRARY_PATH")
 
 
@@ -45,13 +47,17 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job, or a task of an array of jobs, whose id is then that of the array. `held`: by its own user."""
+    """A job, or a task of an array of jobs, whose id is then that of the array. `held`: by its own user.
+
+    `since`: when it has begun, or will, in seconds since the epoch; 0: that is not known.
+    """
 
     job: int
     uid: int
     state: str
     name: str
     held: bool = False
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,14 @@ class SlurmCommands:
     def queued(self, names: Collection[str]) -> list[JobRow]:
         """Return the jobs of these names that the controller knows. Raises SlurmFailed."""
         said = self._run(["squeue", "-h", "-a", "--states=all", f"--name={','.join(names)}", "-o", _COLUMNS], None)
-        rows = [line.split("|", 5) for line in said.splitlines()]
+        rows = [line.split("|", 6) for line in said.splitlines()]
         return [
-            JobRow(int(array if array.isdecimal() else job), int(uid), state, name, held=reason == "JobHeldUser")
-            for job, array, uid, state, name, reason in (row for row in rows if len(row) == 6)
-        ]
+            JobRow(
+                int(array if array.isdecimal() else job), int(uid), state, name, held=reason == "JobHeldUser",
+                since=int(since) if since.isdecimal() else 0,
+            )
+            for job, array, uid, state, name, since, reason in (row for row in rows if len(row) == 7)
+        ]  # fmt: skip
 
     def accounted(self, jobs: Collection[int]) -> list[JobRow] | None:
         """Return what accounting knows of these jobs; None: there is no accounting. Raises SlurmFailed."""
@@ -110,7 +119,7 @@ class SlurmCommands:
         return self._run(["scontrol", "ping"], None).strip()
 
     def _run(self, argv: Sequence[str], caller: Caller | None) -> str:
-        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | _ALWAYS
         who = {} if caller is None else {"user": caller.uid, "group": caller.gid, "extra_groups": caller.groups}
         try:
             done = subprocesses.run(argv, self.seconds, environment=environment, cwd="/", umask=0o022, **who)

@@ -115,6 +115,7 @@ def _chain(run: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[str]:
         yield f"  {when(run['ready_ns'])} it held: {run['bytes']} bytes for {to}, key {run['key']}"
     if run["failed_ns"]:
         yield f"  {when(run['failed_ns'])} the first of {run['attempts']} attempts failed"
+    yield from _job(run)
     said = f": {printable(run['error'].encode())}" if run["error"] else ""
     yield f"  {when(run['ended_ns'] or run['due_ns'])} {'' if run['ended_ns'] else 'due, '}{run['state']}{said}"
     yield from (f"  made: {printable(path.encode())}" for path in _outputs(run))
@@ -131,6 +132,13 @@ def _cause(run: dict[str, Any]) -> str:
     job = f", by job {printable(run['jobid'].encode())}" if run["jobid"] else ""
     more = f", and {run['merged']} more of it until the file had rested" if run["merged"] else ""
     return f"{cause}{job}: {run['trigger']}{more}"
+
+
+def _job(run: dict[str, Any]) -> Iterator[str]:
+    """Yield since when Slurm says what it says of the job that does a run, while that goes on."""
+    job = run.get("job")
+    if job and job["since_ns"] and not run["ended_ns"]:
+        yield f"  {when(job['since_ns'])} since then Slurm says {job['says']} of job {job['id']}"
 
 
 def _outputs(run: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from lustre_events.actions import ledger
+from lustre_events.actions.job_handles import job_of
 from lustre_events.changelog.fid import FID
 from lustre_events.config.nearest import nearest
 from lustre_events.dispatcher.action_runs import ActionRuns
@@ -173,7 +174,8 @@ def shown_run(run: Run, paths: Sequence[bytes]) -> dict[str, Any]:
         "ended_ns": run.ended_ns, "attempts": run.attempts, "status": run.status, "error": run.error,
         "bytes": len(run.body), "merged": run.merged, "ready_ns": run.ready_ns, "failed_ns": run.failed_ns,
         "jobid": None if run.jobid is None else run.jobid.decode("utf-8", "backslashreplace"),
-        "record": _record(run.stamp), "handle": run.handle, "parent": run.parent, "because": run.because,
+        "record": _record(run.stamp), "handle": run.handle, "job": job_of(run.handle),
+        "parent": run.parent, "because": run.because,
         "outputs": None if run.outputs is None else [_text(path) for path in run.outputs], "made": run.made,
         "makes": bool(action_of(run.endpoint)),
     }  # fmt: skip

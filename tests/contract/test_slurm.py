@@ -14,13 +14,14 @@ from urllib.parse import quote
 import pytest
 
 from lustre_events.actions.delivery import Delivery, Parcel
+from lustre_events.actions.job_handles import HELD, RELEASED, Handle
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED, Attempt
 from lustre_events.actions.slurm_commands import JobRow, SlurmCommands
 from lustre_events.domain.rules.batch_scripts import endpoint_name
 from lustre_events.node.doctor.slurm_client import look
 from tests.support.servers.slurm import cluster
 from tests.support.service.slurm_site import OWNER, SlurmSite, queue
-from workers.slurm_jobs import HELD, LATE_SECONDS, RELEASED, Handle
+from workers.slurm_jobs import LATE_SECONDS
 
 pytestmark = pytest.mark.long
 
@@ -119,6 +120,17 @@ def test_of_two_jobs_of_one_run_the_one_that_is_committed_runs(site: SlurmSite) 
     assert sorted(line.split()[2] for line in queue(f"--name=le-{event.key}").splitlines()) == [
         "CANCELLED", "COMPLETED",
     ]  # fmt: skip
+
+
+def test_since_when_a_job_is_running_is_known(site: SlurmSite) -> None:
+    """A job that takes long tells when it began, as the controller has it, wherever its time zone is."""
+    event = site.parcel(key_of(site, "long"))
+    site.script.write_text("#!/bin/sh\nexec sleep 300\n")
+    running = site.until(event, lambda found: bool(found.handle and Handle.parse(found.handle).since))
+    handle = Handle.parse(running.handle)
+    assert abs(handle.since - time.time()) < 60
+    site.jobs.commands.cancel(handle.job, site.jobs._caller(OWNER.uid))
+    assert site.until(Parcel(event.run, event.key, b"", running.handle), has_ended).outcome == GONE
 
 
 def test_a_job_of_another_user_with_the_name_of_a_run_is_none_of_it(site: SlurmSite) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from lustre_events.actions.delivery import Parcel
+from lustre_events.actions.job_handles import LOST, RELEASED, Handle
 from lustre_events.actions.ledger import OK, REFUSED, STARTED, Attempt
 from lustre_events.domain.pending import SECOND_NS
 from tests.support.need import need
 from tests.support.servers.slurm import Cluster, cluster
 from tests.support.service.slurm_site import SlurmSite, queue
 from tests.support.waiting import wait_for
-from workers.slurm_jobs import LATE_SECONDS, LOST, RELEASED, Handle
+from workers.slurm_jobs import LATE_SECONDS
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from lustre_events.actions.delivery import Parcel
+from lustre_events.actions.job_handles import RELEASED, Handle
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED
 from lustre_events.actions.slurm_commands import Caller, JobRow, SlurmCommands, SlurmFailed, SlurmMissing
 from lustre_events.domain.pending import SECOND_NS
 from tests.support.service.slurm_site import OWNER, SlurmSite
-from workers.slurm_jobs import RELEASED, Handle
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
 
@@ -219,4 +219,12 @@ def test_a_command_gets_the_owners_rights_and_none_of_the_workers_environment(
     uid, gid, *variables = said.read_text().split("\n")
     assert (uid, gid) == (str(OWNER.uid), str(OWNER.gid))
     names = {each.partition("=")[0] for each in variables} - {"PWD", "OLDPWD", "SHLVL", "_", ""}
-    assert names <= {"PATH", "SLURM_CONF", "LD_LIBRARY_PATH"}
+    assert names <= {"PATH", "SLURM_CONF", "LD_LIBRARY_PATH", "SLURM_TIME_FORMAT"}
+
+
+@pytest.mark.parametrize(("state", "since"), [("RUNNING", 1_795_809_435), ("PENDING", 0), ("REQUEUED", 0)])
+def test_a_run_keeps_since_when_its_job_is_running(site: SlurmSite, state: str, since: int) -> None:
+    """What Slurm says of a job that goes on is kept with the run, since Slurm may say it for very long."""
+    site.with_commands(ToldSlurm(rows=(JobRow(7, OWNER.uid, state, "le-k", since=1_795_809_435),)))
+    found = site.attempt(Parcel("run-k", "k", b"", str(Handle(7, OWNER.uid, RELEASED))))
+    assert (found.outcome, found.error, Handle.parse(found.handle).since) == (STARTED, "", since)

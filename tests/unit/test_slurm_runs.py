@@ -10,6 +10,7 @@ from lustre_events.actions.delivery import Delivery
 from lustre_events.actions.kinds.slurm import read
 from lustre_events.actions.ledger import RETRIED_NS
 from lustre_events.changelog.fid import FID
+from lustre_events.cli.runs import _chain
 from lustre_events.domain.pending import SECOND_NS
 from lustre_events.errors import ConfigError
 from tests.support.index.places import IndexPlace
@@ -276,3 +277,22 @@ def test_what_was_not_tried_says_nothing_of_the_script(make: MakeRig) -> None:
     assert guards.tripped_endpoints() == ["slurm:reduce.sh"]
     rig.reply(rig.take(), "untried", error="node1: sbatch is not installed")
     assert guards.tripped_endpoints() == ["slurm:reduce.sh"]
+
+
+@pytest.mark.parametrize(
+    ("handle", "says", "since_ns"),
+    [
+        ("7 1000 released 1700001000", "RUNNING", 1_700_001_000 * SECOND_NS),
+        ("7 1000 gone 1700001000", "nothing", 1_700_001_000 * SECOND_NS),
+        (RELEASED, "", 0),
+    ],
+)
+def test_a_run_tells_what_slurm_says_of_its_job(make: MakeRig, handle: str, says: str, since_ns: int) -> None:
+    """Who asks about a run that goes on is told which job does it, what Slurm says of that, and since when."""
+    rig = make()
+    rig.tell(b.create(1))
+    rig.reply(rig.take(), "started", handle=handle, retry_after_ns=15 * SECOND_NS)
+    (run,) = rig.ask("runs", rule="reduce")["runs"]
+    assert run["job"] == {"id": 7, "says": says, "since_ns": since_ns}
+    said = [line for line in _chain(run, []) if "Slurm" in line]
+    assert [f"says {says} of job 7" in line for line in said] == [True] * bool(since_ns)

@@ -86,6 +86,10 @@ class Cluster:
         self.running[1].wait(20)
         self.start(1)
 
+    def register_anew(self) -> None:
+        """Let nodes tell the controller which jobs they have, as admins do where Slurm has lost the end of one."""
+        said(["scontrol", "reconfigure"], self.environment)
+
     def last_words(self) -> str:
         """Return what all of them have logged."""
         return "\n".join(path.read_text() for path in sorted(self.folder.glob("log.*")))
