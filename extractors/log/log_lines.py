@@ -63,6 +63,11 @@ MESSAGES = (  # what slurmstepd and srun say of an end, by the state that it mea
     ("CANCELLED", ("cancelled at", "force terminated")),
     ("FAILED", ("exited with exit", ": segmentation fault", ": aborted", ": killed", ": bus error")),
 )
+# A program of Slurm speaks, or a variable or a job of it is named; its packages may be named anywhere
+OF_SLURM = re.compile(
+    r"\bslurm(?:stepd(?:-[\w.]+)?|d|ctld)?(?:\[\d+\])?: |\b(?:srun|sbatch|salloc): |\bslurm_[a-z]|"
+    r"\bslurm[ _-]?(?:job|batch)"
+)
 EXCEPTION = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,10}([A-Z]\w{0,60}(?:Error|Exception|Interrupt|Exit))(?::|$)")
 ISO_TIME = re.compile(r"\b(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -110,7 +115,7 @@ class Found:
         self.problems.update(log_judge.problems(line))
         if (match := EXCEPTION.match(line)) and len(self.exceptions) <= MAX_EXCEPTIONS:
             self.exceptions[match[1][:MAX_VALUE]] = None
-        if "slurm" in low or "srun:" in low:
+        if OF_SLURM.search(low):
             self.slurm = True
             for rank, (_, texts) in enumerate(MESSAGES[: self._state]):
                 if any(text in low for text in texts):

@@ -193,3 +193,21 @@ def test_an_image_without_a_reader_says_what_to_do(tmp_path: Path, compression: 
     assert said == (
         f"it is compressed with {compression}, which its image cannot read; unpack it, or compress it with gzip\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "form"),
+    [
+        ("2024-03-01 10:00:00 status installed slurm-client:amd64 22.05.8-4", "log"),  # dpkg(1)
+        ("Commandline: apt-get install slurm-wlm slurmd", "log"),
+        ("update-alternatives: link group slurm updated to point to /usr/sbin/slurmd-wlm", "log"),
+        ("slurmstepd: error: *** STEP 4711.0 ON node01 CANCELLED ***", "slurm"),
+        ("slurmstepd-node01: error: *** JOB 4711 ON node01 CANCELLED ***", "slurm"),
+        ("srun: error: node01: task 0: Exited with exit code 1", "slurm"),
+        ("SLURM_JOB_ID=4711", "slurm"),
+        ("Slurm Job_id=4711 Name=run Ended, Run time 00:00:05", "slurm"),
+    ],
+)
+def test_a_log_that_names_packages_of_slurm_is_none_of_a_job(tmp_path: Path, line: str, form: str) -> None:
+    """Slurm's programs, variables and jobs make a log one of Slurm; the names of its packages do not."""
+    assert document(tmp_path / "a", f"first line\n{line}\n".encode())["format"] == form
