@@ -27,6 +27,7 @@ PARAMETER = (
     "parameterNumber", "productDefinitionTemplateNumber", "typeOfFirstFixedSurface", "typeOfStatisticalProcessing",
 )  # fmt: skip
 MAX_SECTIONS = 100_000
+MAX_PRODUCT = 1 << 14  # bytes of a section
 KEYS = {
     "centre": "centre", "grid": "gridType", "level": "typeOfLevel", "edition": "edition", "packing": "packingType",
 }  # fmt: skip
@@ -59,6 +60,32 @@ def has_fields(descriptor: int, place: int) -> bool:
     return False
 
 
+def product_of(descriptor: int, place: int) -> bytes:
+    """Return the sections of a message that say what it is of, without its reference time; nothing where unknown.
+
+    They are section 1 of edition 1, and 1, 2 and 4 of edition 2 (WMO 306, FM 92): a product definition has no time.
+    """
+    head = os.pread(descriptor, 16, place)
+    if head[7:8] == b"\1":
+        length = int.from_bytes(os.pread(descriptor, 3, place + 8), "big")
+        product = os.pread(descriptor, min(length, MAX_PRODUCT), place + 8)
+        return b"\1" + product[:12] + product[17:] if 28 <= length == len(product) else b""
+    kept, at = head[6:8], place + 16
+    for _ in range(5):
+        section = os.pread(descriptor, 5, at)
+        length = int.from_bytes(section[:4], "big")
+        if len(section) < 5 or not 5 <= length <= MAX_PRODUCT:
+            return b""
+        if section[4] in {1, 2, 4}:
+            content = os.pread(descriptor, length, at)
+            kept += content[:12] + content[19:] if section[4] == 1 else content
+        if section[4] == 4:
+            return kept
+        at += length
+    return b""
+
+
+NAMED: dict[bytes, dict[str, Any]] = {}  # what products are called, of the files so far: it takes milliseconds, too
 DESCRIBED: dict[tuple[Any, ...], dict[str, str]] = {}  # of the files so far: looking them up takes milliseconds
 
 
@@ -74,6 +101,16 @@ def described(handle: Any, short: str) -> dict[str, str]:
             DESCRIBED.clear()
         DESCRIBED[key] = {name: value for name, value in about.items() if value and value.lower() != "unknown"}
     return DESCRIBED[key]
+
+
+def called(handle: Any) -> dict[str, Any]:
+    """Return what a message's sections 1, 2 and 4 say."""
+    found = {key: facts.text(get(handle, key, str), 100) for key in ("centre", "typeOfLevel", "edition")}
+    return found | {
+        "creator": facts.text(get(handle, "centreDescription", str)),
+        "short": facts.text(get(handle, "shortName", str), 100) or "unknown",
+        "number": get(handle, "perturbationNumber", int),
+    }
 
 
 class Messages:
@@ -93,16 +130,20 @@ class Messages:
         self.shapes: Counter[tuple[int, int]] = Counter()
         self.creators: dict[str, None] = {}
 
-    def take(self, handle: Any) -> None:
-        """Take one message."""
+    def take(self, handle: Any, product: bytes = b"") -> None:
+        """Take one message; of those with the same `product` names are looked up once."""
         self.count += 1
+        said = NAMED.get(product) or called(handle)
+        if product and len(NAMED) < MAX_DESCRIBED:
+            NAMED[product] = said
+        said = said | {key: facts.text(get(handle, key, str), 100) for key in ("gridType", "packingType")}
         for name, key in KEYS.items():
-            if (value := facts.text(get(handle, key, str), 100)) and value != "unknown":
+            if (value := said[key]) and value != "unknown":
                 self.names[name][value] += 1
-        if (creator := facts.text(get(handle, "centreDescription", str))) and creator.lower() != "unknown":
+        if (creator := said["creator"]) and creator.lower() != "unknown":
             self.creators[creator] = None
-        self._parameter(handle)
-        if (number := get(handle, "perturbationNumber", int)) is not None and len(self.members) < 10_000:
+        self._parameter(handle, said["short"])
+        if (number := said["number"]) is not None and len(self.members) < 10_000:
             self.members.add(number)
         self.bases = widened(self.bases, when(get(handle, "dataDate", int), get(handle, "dataTime", int)))
         self.times = widened(self.times, when(get(handle, "validityDate", int), get(handle, "validityTime", int)))
@@ -111,8 +152,7 @@ class Messages:
             self.shapes[shape] += 1
         self._box(handle)
 
-    def _parameter(self, handle: Any) -> None:
-        short = facts.text(get(handle, "shortName", str), 100) or "unknown"
+    def _parameter(self, handle: Any, short: str) -> None:
         if short not in self.parameters:
             if len(self.parameters) == MAX_PARAMETERS:
                 self.not_listed.add(short)
@@ -174,8 +214,11 @@ def when(day: int | None, hour: int | None) -> str | None:
     return facts.moment(f"{day:08}T{hour:04}00Z")
 
 
-def handles(file: BinaryIO, messages: Messages) -> Iterator[Any]:
-    """Yield the fields of a file; where a message has several, ecCodes has to read whole messages to tell them."""
+def handles(file: BinaryIO, messages: Messages) -> Iterator[tuple[Any, bytes]]:
+    """Yield the fields of a file, and what tells their products apart.
+
+    Where a message has several fields, ecCodes has to read whole messages to tell them.
+    """
     several = False
     try:
         while messages.count < MAX_MESSAGES:
@@ -193,7 +236,7 @@ def handles(file: BinaryIO, messages: Messages) -> Iterator[Any]:
                     continue
                 if several:
                     messages.places.add(place or 0)
-                yield handle
+                yield handle, b"" if several or place is None else product_of(file.fileno(), place)
             finally:
                 gribapi.grib_release(handle)
     finally:
@@ -208,8 +251,8 @@ def grib(file: BinaryIO, reasons: list[str]) -> tuple[dict[str, Any], dict[str, 
     """
     messages = Messages()
     try:
-        for handle in handles(file, messages):
-            messages.take(handle)
+        for handle, product in handles(file, messages):
+            messages.take(handle, product)
         if messages.count >= MAX_MESSAGES:
             reasons.append(f"only {MAX_MESSAGES} fields are read")
     except OutOfTime:

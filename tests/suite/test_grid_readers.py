@@ -181,3 +181,35 @@ def test_a_reduced_grid_has_no_number_along_a_parallel(tmp_path: Path, edition: 
     west, south, east, north = found["common"]["bbox"]
     assert (west, east) == (-180, 180)
     assert 85 < north == -south < 90
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+def test_names_are_those_of_each_message(tmp_path: Path, edition: int) -> None:
+    """Parameters, levels, members and times are those that ecCodes tells of each message, alike ones too."""
+    counted: dict[str, int] = {}
+    members, levels = set(), set()
+    with (tmp_path / "a.grib").open("wb") as file:
+        for day in (20240301, 20240302):
+            for kind, param in (("sfc", 167), ("sfc", 165), ("pl", 130), ("pl", 129), ("pl", 133)):
+                for number, level, step in ((0, 500, 0), (1, 850, 6), (1, 850, 0)):
+                    handle = eccodes.codes_grib_new_from_samples(f"regular_ll_{kind}_grib{edition}")
+                    if edition == 2:
+                        eccodes.codes_set(handle, "productDefinitionTemplateNumber", 1)
+                        eccodes.codes_set(handle, "number", number)
+                        members.add(number)
+                    eccodes.codes_set(handle, "paramId", param)
+                    if kind == "pl":
+                        eccodes.codes_set(handle, "level", level)
+                    eccodes.codes_set(handle, "dataDate", day)
+                    eccodes.codes_set(handle, "step", step)
+                    name = eccodes.codes_get(handle, "shortName")
+                    counted[name] = counted.get(name, 0) + 1
+                    levels.add(eccodes.codes_get(handle, "typeOfLevel"))
+                    eccodes.codes_write(handle, file)
+                    eccodes.codes_release(handle)
+    found = grid.extract(str(tmp_path / "a.grib"))
+    assert {name: one["messages"] for name, one in found["parameter"].items()} == counted
+    assert len(counted) == 5
+    assert set(found["levels"]) == levels
+    assert found.get("members", 0) == len(members)
+    assert (found["reference_first"][:10], found["reference_last"][:10]) == ("2024-03-01", "2024-03-02")
