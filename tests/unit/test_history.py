@@ -186,6 +186,16 @@ def test_names_of_a_closed_directory_are_not_told(tmp_path: Path) -> None:
     assert "secret" not in "".join(map(str, map(formatting.as_json, story.deeds)))
 
 
+def test_the_closed_end_of_a_rename_is_not_told(tmp_path: Path) -> None:
+    """Of a rename into a directory that the viewer cannot list the old name is told, in JSON, too."""
+    moved = b.rename(21, OPEN, b"a", to_parent=CLOSED, to=b"hush", index=4, time_ns=4)
+    told = _told(tmp_path, [*SECRETS[:2], b.create(21, OPEN, b"a", index=3, time_ns=3), moved], 4242, {CLOSED})
+    deeds = told.of_objects({b.fid_of(21)}).deeds
+
+    assert [(deed.path, deed.source) for deed in deeds] == [(b"/open/a", None), (None, b"/open/a")]
+    assert "hush" not in "".join(map(str, map(formatting.as_json, deeds)))
+
+
 def test_a_guess_at_a_name_or_object_is_not_confirmed(tmp_path: Path) -> None:
     """Who cannot list a directory is answered alike about what was, is, and never was in it: no name, no count."""
     records = [
