@@ -17,7 +17,7 @@ PARALLEL ?= -n $$(( ($$(nproc) * 3 + 1) / 2 )) --maxprocesses 8 --dist worksteal
 # Plugins of pytest that installed packages bring along. No test needs them, and zarr's takes seconds to import.
 UNUSED := -p no:platformdirs -p no:valkey -p no:zarr
 
-.PHONY: demo test field quick quick-newer cgroups explore fuzz chaos check lint format bench bench-large images images-report constraints docs clean
+.PHONY: demo test field quick quick-tests quick-newer cgroups explore fuzz chaos check lint format bench bench-large images images-report constraints docs clean
 
 demo:
 	@VENV=$(VENV) deploy/bootstrap.sh demo
@@ -26,12 +26,17 @@ demo:
 
 # Each worker, and each process of a service, would compile every module anew, and rewrite the assertions of every
 # test, where the environment forbids Python to keep what it has compiled.
-test quick: export PYTHONDONTWRITEBYTECODE =
+test quick-tests: export PYTHONDONTWRITEBYTECODE =
 test:
 	@VENV=$(VENV) deploy/bootstrap.sh test
 	@$(BIN)/python -m pytest $(UNUSED) $(PARALLEL) $(PYTEST)
 
-quick: lint
+# Lint keeps one core busy at most, so the tests begin beside it.
+quick:
+	@VENV=$(VENV) deploy/bootstrap.sh test
+	@$(MAKE) --no-print-directory -j2 lint quick-tests
+
+quick-tests:
 	@LUSTRE_EVENTS_QUICK=1 $(BIN)/python -m pytest $(UNUSED) $(PARALLEL) -m "not field and not long" tests/unit tests/contract tests/abi $(PYTEST)
 
 quick-newer:
