@@ -25,7 +25,7 @@ FIRST, FIRST_1904 = datetime(1899, 12, 31), datetime(1904, 1, 1)  # noqa: DTZ001
 MAX_SERIAL = 2_958_466  # the day after 31 December 9999
 NO_DAY = 60  # 29 February 1900, which there was not
 LAST = datetime(9999, 12, 31)  # noqa: DTZ001 - as above
-CLOCK = re.compile(r"P(?:(\d+)D)?T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,](\d+))?S)?")
+CLOCK = re.compile(r"P(?:(\d{1,9})D)?T(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:[.,](\d+))?S)?")
 MILLISECONDS = 86_400_000  # of a day
 
 

@@ -298,3 +298,9 @@ def test_dates_of_an_open_document_sheet_are_its_values(tmp_path: Path) -> None:
     assert found["preview"]["table"]["rows"] == [[*moments, *expected[3:]]] * 2
     assert "columns" not in found
     assert program("office", "office_dates").of_iso("PT36H05M00.5S") == "36:05:00.5"
+
+
+def test_a_duration_that_no_clock_shows_costs_only_itself() -> None:
+    """Python reads no number of thousands of digits; the document stays, and the cell is as it was written."""
+    for written in (f"PT{'9' * 5000}H", f"P{'9' * 5000}DT1H", f"PT1H{'9' * 5000}M", f"PT{'9' * 5000}.5S"):
+        assert program("office", "office_dates").of_iso(written) == written
