@@ -5,10 +5,11 @@ All of them together have a ceiling, so that whoever asks for much and takes lit
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -40,11 +41,17 @@ class LongAnswer:
         self._size += len(part)
         self._file.write(part)
 
+    def finish(self) -> None:
+        """Write what is still in memory, and go back to the first byte. Raises OSError."""
+        self._file.seek(0)
+
     def close(self) -> None:
         """Drop the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # a full disk: closing writes what is still in memory
+            self._file.close()
         size, self._size = self._size, 0
-        self._spool.give_back(size)
+        if size:
+            self._spool.give_back(size)
 
     def __del__(self) -> None:
         self.close()
@@ -55,15 +62,17 @@ class Spool:
 
     def __init__(self, folder: Path | None, most: int) -> None:
         self._folder, self._most, self._used = folder, most, 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # an answer may be collected as garbage while its own thread takes room
 
     def keep(self, parts: Iterable[bytes]) -> LongAnswer:
         """Return an answer when all of it is written. Raises NoRoom; and whatever its parts raise."""
         kept = self._new()
         try:
             for part in parts:
-                self._write(kept, part)
-            kept.seek(0)
+                with self._refusing():
+                    kept.write(part)
+            with self._refusing():
+                kept.finish()
         except BaseException:
             kept.close()
             raise
@@ -85,14 +94,14 @@ class Spool:
             self._used -= size
 
     def _new(self) -> LongAnswer:
-        try:
+        with self._refusing():
             return LongAnswer(self, tempfile.TemporaryFile(dir=self._folder))
-        except OSError as exc:
-            raise self._unkept(exc) from exc
 
-    def _write(self, kept: LongAnswer, part: bytes) -> None:
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Make NoRoom of what the disk refuses, and say that in the log."""
         try:
-            kept.write(part)
+            yield
         except OSError as exc:
             raise self._unkept(exc) from exc
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable
+import resource
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +87,43 @@ def test_a_folder_without_room_is_told(tmp_path: Path) -> None:
     assert b"cannot be kept" in b"".join(client.ask(2))
     (tmp_path / "gone").mkdir()
     assert len(b"".join(client.ask(5))) == 5 * MIB
+
+
+@contextlib.contextmanager
+def full_beyond(size: int) -> Iterator[None]:
+    """Let no file of this process have more bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [1_000, 10_000, 15_999])
+def test_a_full_disk_is_told_and_keeps_no_room(tmp_path: Path, size: int) -> None:
+    """Wherever in an answer the disk is full, also at its last byte, it is refused and leaves its room to others."""
+    spool = Spool(tmp_path, 16_000)
+    with full_beyond(size), pytest.raises(NoRoom, match="cannot be kept") as refused:
+        spool.keep([bytes(4_000)] * 4)
+    spool.keep([bytes(16_000)]).close()
+    assert refused.traceback  # the refused answer still lives there
+
+
+def test_an_answer_is_dropped_while_another_takes_room(tmp_path: Path) -> None:
+    """What is collected as garbage gives its room back, also while its own thread takes room for another."""
+    spool = Spool(tmp_path, 16_000)
+    waiting = [spool.keep([bytes(4_000)])]
+
+    class Collecting(int):
+        def __radd__(self, other: int) -> int:
+            waiting.clear()
+            return other + int(self)
+
+    taking = threading.Thread(target=spool.take, args=(Collecting(1),), daemon=True)
+    taking.start()
+    taking.join(10)
+    assert not taking.is_alive()
 
 
 def test_the_folder_is_that_of_the_unit() -> None:
