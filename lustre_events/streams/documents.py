@@ -92,11 +92,12 @@ class RedisDocuments:
             for pool in self._pools:
                 pipe.llen(documents_key(pool))
             pipe.hgetall(keys.MOVED)
-            *lengths, moved = pipe.execute(raise_on_error=False)
-        found = dict(zip(self._pools, map(_length, lengths), strict=True))
-        for pool, count in _counts(moved).items():
-            found[pool] = found.get(pool, 0) + count
-        return found
+            pipe.xlen(keys.PORTIONS)
+            *lengths, moved, most = pipe.execute(raise_on_error=False)
+            found = dict(zip(self._pools, map(_length, lengths), strict=True))
+            for pool, count in _counts(moved, self._pools, _length(most)).items():
+                found[pool] = found.get(pool, 0) + count
+            return found
 
     def indexers(self) -> dict[str, IndexerState]:
         """Return what indexers have published, by their names."""
@@ -263,12 +264,21 @@ def _length(answer: object) -> int:
     return answer if isinstance(answer, int) else 0  # what a pool has made of its list holds up nobody
 
 
-def _counts(answer: object) -> dict[str, int]:
-    """Return the numbers of portions by pool that the scripts keep."""
+def _counts(answer: object, known: Collection[str], most: int) -> dict[str, int]:
+    """Return the numbers of portions by pool that the scripts keep; what is none counts as all of the stream."""
+    if isinstance(answer, redis.ResponseError) and str(answer).startswith("WRONGTYPE"):
+        return dict.fromkeys(known, most)
     if isinstance(answer, Exception):
         raise answer
     told = cast("dict[bytes, bytes]", answer)
-    return {pool.decode("latin-1"): int(count) for pool, count in told.items()}
+    return {pool.decode("latin-1"): _count(count, most) for pool, count in told.items()}
+
+
+def _count(told: bytes, most: int) -> int:
+    try:
+        return min(max(0, int(told)), most)
+    except ValueError:
+        return most
 
 
 def _size(entry: _Entry) -> int:

@@ -1,7 +1,7 @@
 -- Move results that are for indexers from the lists that workers append to into the stream that indexers share.
 --
 -- KEYS[1]  le:document:portions   stream
--- KEYS[2]  le:document:moved      hash: pool → how many entries the stream has of it
+-- KEYS[2]  le:document:moved      hash: pool → how many entries the stream has of it (damaged: passed over)
 -- KEYS     further: lists; those of another type are passed over
 -- ARGV[1]  most entries of the stream
 -- ARGV[2]  most entries of each list
@@ -19,7 +19,7 @@ for _ = 1, tonumber(ARGV[2]) do
       local data, pool = '', ARGV[place + 2]
       if #entry <= tonumber(ARGV[3]) then data = string.sub(entry, tonumber(ARGV[4]) + 1) end
       redis.call('XADD', KEYS[1], '*', 'pool', pool, 'data', data)
-      redis.call('HINCRBY', KEYS[2], pool, 1)
+      redis.pcall('HINCRBY', KEYS[2], pool, 1)
       moved = moved + 1
     end
   end

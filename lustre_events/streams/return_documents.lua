@@ -2,7 +2,7 @@
 -- indexers any more.
 --
 -- KEYS[1]  le:document:portions   stream
--- KEYS[2]  le:document:moved      hash: pool → how many entries the stream has of it
+-- KEYS[2]  le:document:moved      hash: pool → how many entries the stream has of it (damaged: passed over)
 -- KEYS     further: of each pool the list of documents and that of results; those of another type are passed over
 -- ARGV[1]  most entries
 -- ARGV[2]  most bytes of all together (one entry always fits)
@@ -25,7 +25,7 @@ while not full() and redis.call('TYPE', KEYS[1]).ok == 'stream' do
   local fields = {}
   for place = 1, #entry[2], 2 do fields[entry[2][place]] = entry[2][place + 1] end
   redis.call('XDEL', KEYS[1], entry[1])
-  redis.call('HINCRBY', KEYS[2], fields.pool or '', -1)
+  redis.pcall('HINCRBY', KEYS[2], fields.pool or '', -1)
   local list = lists[fields.pool or '']
   if list then redis.call('RPUSH', list[2], string.format('%-32s', entry[1]) .. (fields.data or '')) end
   moved, bytes = moved + 1, bytes + #(fields.data or '')

@@ -233,3 +233,22 @@ def test_a_pools_odd_keys_stop_nobody_from_switching_off(client: Client) -> None
     RedisResults(client, keys.DOCUMENTS).put([result(3, "job")])
     assert UnwantedDocuments(client, ["p"]).waiting() == {"": 0, "p": 1}
     assert [each.document["n"] for _, some in RedisResults(client).read(10) for each in some] == [3]
+
+
+@pytest.mark.parametrize("count", [b"x", b"-5", b"9" * 5_000, None])
+def test_a_damaged_count_holds_up_nobody(client: Client, count: bytes | None) -> None:
+    """What is no number, or of another type, counts as no more than there is; indexers and dispatcher go on."""
+    put, backlog, off = RedisResults(client, keys.DOCUMENTS), RedisDocuments(client), UnwantedDocuments(client)
+    RedisPortions(client, "a.1").read()
+    for number in (1, 2):
+        put.put([result(number, "job")])
+    portions = RedisPortions(client, "a.1")
+    [first, _] = portions.read()
+    client.delete(keys.MOVED)
+    client.set(keys.MOVED, "x") if count is None else client.hset(keys.MOVED, "", count)
+    assert 0 <= backlog.waiting()[""] <= 2
+    portions.acknowledge([first])
+    put.put([result(3, "job")])
+    assert numbers(portions) == [3]
+    assert off.waiting() == backlog.waiting() == {"": 0}
+    assert [each.document["n"] for _, some in RedisResults(client).read(10) for each in some] == [2, 3]
