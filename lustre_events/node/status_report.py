@@ -15,7 +15,7 @@ from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status, collect
 from lustre_events.jobs.queues import JobState, RqQueues
 from lustre_events.node import wiring
-from lustre_events.streams.documents import RedisDocuments, here
+from lustre_events.streams.documents import RedisDocuments
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.history_state import HistoryState
 from lustre_events.streams.redis import RedisRecordStreams
@@ -86,7 +86,7 @@ def _asked(settings: Settings, stats: Stats | None, jobs: Collection[str]) -> tu
         found = collect(
             stats, RedisRecordStreams(client), RedisGroups(client), queues, settings.filesystem.mdts,
             history=HistoryState(client),
-            documents=RedisDocuments(client, here(client)),
+            documents=RedisDocuments(client, None),
         )  # fmt: skip
         try:
             return found, queues.states(jobs) if jobs else {}

@@ -77,10 +77,11 @@ class RedisDocuments:
 
     wanted = True
 
-    def __init__(self, client: Client, own_pools: Collection[str] = ()) -> None:
-        """Take the pools whose lists are here, too."""
+    def __init__(self, client: Client, own_pools: Collection[str] | None = ()) -> None:
+        """Take the pools whose lists are here, too; None: they are looked up when what waits is counted."""
         self._client = client
-        self._pools = ["", *sorted(own_pools)]
+        self._own_pools = own_pools
+        self._pools = ["", *sorted(own_pools or ())]
 
     def takes(self, queue: str) -> bool:
         """Whether the results of this queue's jobs are for indexers."""
@@ -88,14 +89,15 @@ class RedisDocuments:
 
     def waiting(self) -> Mapping[str, int]:
         """Return how many portions of each pool are not acknowledged; lists are asked first: all only moves on."""
+        known = self._pools if self._own_pools is not None else ["", *here(self._client)]
         with redis_errors(self._client), self._client.pipeline(transaction=False) as pipe:
-            for pool in self._pools:
+            for pool in known:
                 pipe.llen(documents_key(pool))
             pipe.hgetall(keys.MOVED)
             pipe.xlen(keys.PORTIONS)
             *lengths, moved, most = pipe.execute(raise_on_error=False)
-            found = dict(zip(self._pools, map(_length, lengths), strict=True))
-            for pool, count in _counts(moved, self._pools, _length(most)).items():
+            found = dict(zip(known, map(_length, lengths), strict=True))
+            for pool, count in _counts(moved, known, _length(most)).items():
                 found[pool] = found.get(pool, 0) + count
             return found
 

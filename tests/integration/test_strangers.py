@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 
@@ -17,9 +18,11 @@ from lustre_events.index import open_search
 from lustre_events.inspect.metrics import families
 from lustre_events.inspect.status import collect, lines
 from lustre_events.inspect.tail import RecordTail, View
-from lustre_events.node import wiring
+from lustre_events.jobs import pools
+from lustre_events.node import status_report, wiring
 from lustre_events.node.doctor import FAILURE, examine
 from lustre_events.streams import keys
+from lustre_events.streams.documents import IndexerState
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
@@ -159,3 +162,22 @@ def test_the_doctor_looks_at_the_other_clocks(client: redis.Redis, redis_url: st
         (FAILURE, "clocks fs-MDT0001")
     ]
     assert any("fs-MDT0001" not in each.subject for each in found)
+
+
+@pytest.mark.parametrize("indexers", [False, True])
+def test_odd_names_of_pools_leave_the_rest_of_the_status(
+    client: redis.Redis, redis_url: str, *, indexers: bool
+) -> None:
+    """They are asked for only where indexers are, and then they are one problem of the status."""
+    store(client, 1)
+    client.set(pools.NAMES, "text")
+    if indexers:
+        client.hset(keys.INDEXERS, "a.1", msgspec.json.encode(IndexerState(7)))
+    settings = replace(Settings(), redis=replace(Settings().redis, url=redis_url))
+
+    found, _ = status_report.standing(settings, ())
+
+    assert MDT0 in (found.mdts or {})
+    assert found.indexers is None
+    assert [each for each in found.problems if "WRONGTYPE" in each] == found.problems
+    assert len(found.problems) == indexers
