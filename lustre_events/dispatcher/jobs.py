@@ -85,8 +85,8 @@ class Plan:
     probing: list[str] = field(default_factory=list)
     drained: bool = True
     """All results have been read."""
-    written: Callable[[str], bool] = lambda _job: True
-    """Whether no document that a job has found is still on its way."""
+    written: Callable[[str, int], bool] = lambda _job, _lease_end_ns: True
+    """Whether no document that a job has found is still on its way, or for too long since its lease ended."""
     jobs: dict[str, list[Job]] = field(default_factory=lambda: defaultdict(list))
     objects: dict[FID, ObjectRow] = field(default_factory=dict)
     seen: dict[Lane, dict[WorkKey, PendingRow]] = field(default_factory=lambda: defaultdict(dict))
@@ -94,7 +94,7 @@ class Plan:
 
     def is_lost(self, row: PendingRow) -> bool:
         """Whether what a row's job had is known to be lost, where that job is not there any more."""
-        return self.drained and (row.extractor in BUILT_IN or self.written(row.job or ""))
+        return self.drained and (row.extractor in BUILT_IN or self.written(row.job or "", row.due_ns))
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ class Jobs:
 
     def begin(
         self, turn: Turn, waiting: Mapping[str, int], *, drained: bool = True,
-        written: Callable[[str], bool] = lambda _job: True,
+        written: Callable[[str, int], bool] = lambda _job, _lease_end_ns: True,
     ) -> Plan:  # fmt: skip
         """Return a plan without jobs, for the queues in `waiting`; `lease` fills it.
 

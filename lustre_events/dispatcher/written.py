@@ -2,8 +2,10 @@
 
 An outcome is taken like results of workers (results.py), and removed in the same transaction. While results of a
 pool, or of the site's workers, wait for indexers, or outcomes for the dispatcher, no job of theirs counts as lost:
-what it found may be among them. Where very many wait, because no indexer runs or they do not keep up, the pool, or
-the site's workers, get no further jobs that would add to them.
+what it found may be among them. At a busy site some wait at nearly every look, so this ends after `PATIENCE_NS` in
+which indexers write; a document that is written later does not count, and costs an attempt. Where very many wait,
+because no indexer runs or they do not keep up, the pool, or the site's workers, get no further jobs that would add
+to them.
 
 Whoever can write outcomes can say no more by them than that a document is written, or is none that the database
 takes, for a job that holds its row: no facts, no names, and nothing against an extractor.
@@ -28,6 +30,10 @@ log = logging.getLogger(__name__)
 
 OUTCOMES = 50
 """Outcomes that one step takes: up to 5,000 results."""
+PATIENCE_NS = 600 * SECOND_NS
+"""A job whose lease has ended for this long is lost, whatever waits, if indexers have written all that time."""
+PAUSE_NS = 60 * SECOND_NS
+"""Indexers that have left no outcome for this long do not write; then what waits for them may be of any age."""
 NO_ROOM = 1 << 40
 MOST_WAITING = 1_000
 """Portions of a pool, or of the site's workers, that wait for indexers; beyond it these get no further jobs."""
@@ -62,7 +68,8 @@ class WrittenDocuments:
         self._results = results
         self._timer = timer
         self._size = BatchSize(RESULTS, MOST_RESULTS)
-        self._look_ns = 0
+        self._look_ns = self._looked_ns = 0
+        self._writing_since_ns = self._outcome_ns = 0
         self._waiting: Mapping[str, int] = {}
         self.found: Sequence[DocumentOutcome] = ()
         self._whole = True
@@ -76,10 +83,24 @@ class WrittenDocuments:
         self._waiting = self._backlog.waiting()
         self.found = self._index.outcomes(OUTCOMES)
         self._whole = len(self.found) < OUTCOMES
+        self._looked_ns = now_ns
+        if self.found:
+            if not 0 <= now_ns - self._outcome_ns < PAUSE_NS:
+                self._writing_since_ns = now_ns
+            self._outcome_ns = now_ns
 
-    def drained_of(self, job_id: str) -> bool:
-        """Whether, as of the last look, nothing that a job found was on its way but what that look has found."""
-        return self._whole and not self._waiting.get(pool_of_job(job_id), 0)
+    def drained_of(self, job_id: str, lease_end_ns: int) -> bool:
+        """Whether, as of the last look, nothing that a job found was on its way but what that look has found.
+
+        Or it is on its way for too long: counted from the end of the job's lease.
+        """
+        there = not self._whole or self._waiting.get(pool_of_job(job_id), 0)
+        return not there or self._is_overdue(lease_end_ns)
+
+    def _is_overdue(self, since_ns: int) -> bool:
+        """Whether indexers have written all the time since then, and for long."""
+        writing = 0 <= self._looked_ns - self._outcome_ns < PAUSE_NS
+        return writing and self._looked_ns - max(since_ns, self._writing_since_ns) > PATIENCE_NS
 
     def held_up(self, waiting: Mapping[str, int]) -> Mapping[str, int]:
         """Return how many jobs wait in queues; one whose results find no indexer has no room for more."""

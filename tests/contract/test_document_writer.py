@@ -150,8 +150,8 @@ def test_a_newer_document_stays(rig: Rig, writer: PostgresqlDocumentWriter) -> N
     assert not rig.pending()
 
 
-def test_jobs_are_not_lost_while_documents_wait(rig: Rig) -> None:
-    """While results wait for an indexer no job is lost, however long that takes."""
+def test_jobs_are_not_lost_while_no_indexer_takes_documents(rig: Rig) -> None:
+    """While results wait and no indexer writes no job is lost, however long that takes: it would fail files."""
     assert len(jobs_for(rig)) == 1
     assert isinstance(rig.backlog, Backlog)
     rig.backlog.count = 1
@@ -161,6 +161,27 @@ def test_jobs_are_not_lost_while_documents_wait(rig: Rig) -> None:
     rig.backlog.count = 0
     rig.pass_seconds(3600)
     rig.settle()
+    assert rig.writer.counters()["files_of_lost_jobs"] == 1
+
+
+def test_a_lost_job_is_found_although_something_always_waits(rig: Rig, writer: PostgresqlDocumentWriter) -> None:
+    """It is lost when indexers have written for ten minutes since its lease ended, without a pause."""
+    assert len(jobs_for(rig)) == 1
+    assert isinstance(rig.backlog, Backlog)
+    rig.backlog.count = 1
+    lost = []
+    for seconds in (0, 3600):
+        rig.pass_seconds(seconds)
+        for _ in range(19):
+            writer.write([DocumentPortion(next(NAMES), ())])
+            rig.settle()
+            lost.append(rig.writer.counters().get("files_of_lost_jobs", 0))
+            rig.pass_seconds(30)
+    assert not any(lost), "the lease takes some of the first minutes"
+    for _ in range(3):
+        writer.write([DocumentPortion(next(NAMES), ())])
+        rig.settle()
+        rig.pass_seconds(30)
     assert rig.writer.counters()["files_of_lost_jobs"] == 1
 
 

@@ -93,8 +93,8 @@ def test_only_those_get_no_jobs_whose_documents_nobody_takes(rig: Rig) -> None:
     written.look(0)
     lengths = dict.fromkeys(("default", BUILTIN_QUEUE, queue_of("lab"), queue_of("other")), 3)
     assert written.held_up(lengths) == {**lengths, queue_of("lab"): NO_ROOM}
-    assert not written.drained_of(new_job_id(queue_of("lab")))
-    assert written.drained_of(new_job_id("default"))
+    assert not written.drained_of(new_job_id(queue_of("lab")), 0)
+    assert written.drained_of(new_job_id("default"), 0)
     backlog.count, backlog.of_pools = MOST_WAITING + 1, {}
     written.look(0)
     assert written.held_up(lengths) == {**lengths, "default": NO_ROOM}
