@@ -78,11 +78,13 @@ class Actions:
         self.triggers.documents(turn, outcomes)
         others(turn, outcomes)
 
-    def read(self, counters: Mapping[str, int], now_ns: int, asked: Iterable[Request], reached_ns: int) -> None:
+    def read(
+        self, counters: Mapping[str, int], now_ns: int, asked: Iterable[Request], reached: tuple[int, str]
+    ) -> None:
         """Read the courier's answers, as far as they are not committed, and ask the queries of rules.
 
-        `counters` are those that are committed, `asked` the requests that this step answers, `reached_ns` the time
-        of the last record that is committed.
+        `counters` are those that are committed, `asked` the requests that this step answers, `reached` the latest
+        time of a record that is committed, with its MDT.
 
         Raises StreamUnavailable, IndexUnavailable.
         """
@@ -90,7 +92,7 @@ class Actions:
             return
         self.sweeper.look(counters)
         self._facts.look(now_ns, self._hold_requests.asked(asked))
-        self._activation.look(now_ns, reached_ns)
+        self._activation.look(now_ns, reached)
         self._new |= self._activation.is_ahead(self.triggers.floor_ns, now_ns)
         self._viewers.refresh(now_ns)
         self.settling.ask_queries()

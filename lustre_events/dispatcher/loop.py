@@ -270,7 +270,7 @@ class Dispatcher:
         entries = self._incoming.results()
         self._unrecorded.lost = has_listing(entries) and self._incoming.lost()
         asked = self._requests.read()
-        self._actions.read(self._counters, self._clock(), asked, self._reached_ns())
+        self._actions.read(self._counters, self._clock(), asked, self._reached())
         waiting = self._written.held_up(self._jobs.waiting(self._installed.queues))
         now_ns = self._clock()
         self._installed.follow(now_ns)
@@ -293,9 +293,9 @@ class Dispatcher:
         self._whole = True
         return done
 
-    def _reached_ns(self) -> int:
-        """Return the time of the last record of any MDT that is committed; 0: there was none."""
-        return max((cursor.eff_time for cursor in self._cursors.values()), default=0)
+    def _reached(self) -> tuple[int, str]:
+        """Return the latest time of a record that is committed, with its MDT; 0: there was none."""
+        return max(((cursor.eff_time, cursor.mdt) for cursor in self._cursors.values()), default=(0, ""))
 
     def _confirm(self) -> None:
         """Check that the index is still this dispatcher's to write. Raises LeaseLost, IndexUnavailable."""

@@ -264,29 +264,30 @@ def test_a_clock_that_was_behind_once_wakes_no_rule_for_old_changes(make: MakeRi
     assert told(rig) == [("content", "/e")]
 
 
-def test_a_rule_that_is_new_while_the_clock_is_behind_is_active_from_now_on(make: MakeRig) -> None:
-    """What records say of the time counts more than a clock that is behind them by more than clocks may differ."""
+def test_a_rule_that_is_new_after_a_record_of_the_future_fires_for_what_happens_next(make: MakeRig) -> None:
+    """An MDT whose clock was ahead silences no new rule: such a rule is active from this node's time on."""
     rig = make("content")
-    rig.tell(b.create(2, name=b"b", time_ns=rig.now_ns))
-    true_ns = rig.now_ns
-    rig.now_ns -= 30 * DAY_NS
+    rig.tell(b.create(2, name=b"b", time_ns=rig.now_ns + 300 * DAY_NS))
+    assert told(rig) == [("content", "/b")]
     new = RULE.format(on='"content"', more="").replace('"tell"', '"new"')
     rig.dispatcher._actions.follow(rules_of(new), rig.endpoints)
     rig.settle()
-    (since_ns,) = rig.dispatcher._actions.triggers.floor_ns.values()
-    assert true_ns - 60 * 10**9 < since_ns <= true_ns
+    rig.tell(b.create(3, name=b"c", time_ns=rig.now_ns), b.close(3, time_ns=rig.now_ns), mdt=MDT1)
+    assert told(rig) == [("content", "/c")]
 
 
-def test_a_clock_that_is_behind_is_told_once(make: MakeRig, caplog: pytest.LogCaptureFixture) -> None:
-    """One sentence says by how much, and what to do; one that is right is not told of."""
+def test_clocks_that_disagree_are_told_once(make: MakeRig, caplog: pytest.LogCaptureFixture) -> None:
+    """One sentence names the MDT, says by how much, and blames neither; clocks that agree are not told of."""
     rig = make("content")
     rig.tell(b.create(2, name=b"b", time_ns=rig.now_ns))
-    assert "behind" not in caplog.text
-    rig.now_ns -= DAY_NS
+    rig.answer(rig.play(b.create(3, name=b"c", time_ns=rig.now_ns), mdt=MDT1))
+    assert "disagree" not in caplog.text
+    rig.play(b.close(3, time_ns=rig.now_ns + DAY_NS), mdt=MDT1)
     for _ in range(3):
         rig.settle()
-    said = [each for each in caplog.messages if "behind" in each]
-    assert [("86" in each, "correct the clock" in each) for each in said] == [(True, True)]
+    (said,) = [each for each in caplog.messages if "disagree" in each]
+    assert f"the clock of this node and the records of {MDT1} disagree by 86400 s" in said
+    assert "correct whichever is wrong" in said
 
 
 def test_conditions_are_asked_when_all_is_known(make: MakeRig) -> None:

@@ -29,7 +29,7 @@ from lustre_events.index.visibility import Viewer
 from lustre_events.jobs.messages import STAT, Job
 from lustre_events.node.action_parts import check_query
 from tests.support.index.places import IndexPlace
-from tests.support.model.dispatcher import Rig, answers
+from tests.support.model.dispatcher import MDT0, Rig, answers
 from tests.support.records.builders import START_NS
 
 ENDPOINTS = {
@@ -133,9 +133,9 @@ class ActionRig(Rig):
         self.settle()
         self.pass_seconds(1000)
 
-    def tell(self, *records: ChangelogRecord, facts: Mapping[str, Any] | None = None) -> None:
+    def tell(self, *records: ChangelogRecord, facts: Mapping[str, Any] | None = None, mdt: str = MDT0) -> None:
         """Let records come, `stat` see the objects, and everything settle."""
-        jobs = self.play(*records)
+        jobs = self.play(*records, mdt=mdt)
         for _ in range(4):
             self.answer(jobs, "ok", **({"document": dict(facts)} if facts else NO_FIELDS))
             self.pass_seconds(1)
