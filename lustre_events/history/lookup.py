@@ -78,10 +78,11 @@ class Former:
 
 
 class Teller:
-    """Tells histories out of an archive, for one viewer."""
+    """Tells histories out of an archive, for one viewer; `most`: objects of one directory whose history is told."""
 
-    def __init__(self, archive: Archive, present: Present) -> None:
+    def __init__(self, archive: Archive, present: Present, most: int = MOST_OBJECTS) -> None:
         self._archive = archive
+        self._most = most
         self._present = present
         self._whereabouts = Whereabouts(archive, present.links)
         self._sight = Sight(present.access, present.uid, self._whereabouts)
@@ -121,6 +122,8 @@ class Teller:
     def of_tree(self, tops: Collection[FID]) -> Story:
         """Return what happened in directories and all below them, also to what is gone, while it was there.
 
+        Directories that the viewer can neither list nor has made are not looked into: they count nothing.
+
         Raises:
             ConfigError: that is too much.
         """
@@ -129,11 +132,11 @@ class Teller:
         frontier = set(tops)
         while frontier:
             directories |= frontier
-            below, maybe = self._below(frontier)
+            below, maybe = self._below(self._open(frontier))
             objects |= below
-            if len(objects) > MOST_OBJECTS:
+            if len(objects) > self._most:
                 raise ConfigError(
-                    f"more than {MOST_OBJECTS} objects were in that directory; name a directory below it"
+                    f"more than {self._most} objects were in that directory; name a directory below it"
                 )
             frontier = maybe - directories - {NO_FID}
         objects |= directories
@@ -143,17 +146,35 @@ class Teller:
         self._whereabouts.learn(self._parents(objects))
         return self._told([each for each in found if self._is_inside(each, directories, tops)], coverage)
 
+    def _open(self, directories: set[FID]) -> set[FID]:
+        """Return the directories that the viewer can list now, or has made."""
+        if not self._sight.in_part:
+            return directories
+        happened = self._archive.by_fid(directories)
+        self._whereabouts.add(directories, happened)
+        self._whereabouts.learn(self._parents(directories))
+        made = {each.record.target for each in happened if each.record.type == RecordType.MKDIR}
+        own = {each.record.target for each in happened if self._sight.did(each)} & made
+        return {each for each in directories if each in own or self._sight.lists(each)}
+
     def _below(self, directories: Collection[FID]) -> tuple[set[FID], set[FID]]:
-        """Return what ever had a name in directories, and what of it may be a directory."""
-        found = self._archive.in_directories(directories)
+        """Return what ever had a name in directories, and what of it may be a directory, as the viewer knows it."""
+        found = self._seen(self._archive.in_directories(directories)) if directories else []
         below = {fid for each in found for fid in (each.record.target, each.record.source) if fid}
         maybe = {each.record.target for each in found if each.record.type in _MAKES_DIRECTORIES}
         maybe |= {each.record.source for each in found if each.record.type == RecordType.RENME}
-        for directory in directories:
+        for directory in filter(self._sight.lists, directories):
             for _, fid, type_ in self._present.all_entries(directory):
                 below.add(fid)
                 maybe |= {fid} if type_ == "d" else set()
         return below, maybe
+
+    def _seen(self, found: Sequence[Happening]) -> Sequence[Happening]:
+        """Return the records of which the viewer may know."""
+        if not self._sight.in_part:
+            return found
+        self._whereabouts.learn({effect.parent for each in found for effect in effects(each.record)})
+        return [each for each in found if self._sight.record(each, _places(each)) is not None]
 
     def _is_inside(self, each: Happening, directories: Collection[FID], tops: Collection[FID]) -> bool:
         record = each.record
@@ -171,14 +192,14 @@ class Teller:
         Raises:
             ConfigError: the viewer may not know.
         """
+        self._whereabouts.learn(directories)
+        if not all(self._sight.name((each, b""), time_ns) for each in directories):
+            raise ConfigError("you could not list that directory then, or it is not known whether you could")
         states = _states(self._archive.in_directories(directories), directories, time_ns)
         coverage = self._archive.coverage
         now = [(name, fid) for each in directories for name, fid, _ in self._present.all_entries(each)]
         states |= {name: Former(name, fid, certain=False) for name, fid in now if name not in states}
-        self._whereabouts.learn(directories)
         found = [state for state in states.values() if state is not None]
-        if not all(self._sight.name((each, b""), time_ns) for each in directories):
-            raise ConfigError("you could not list that directory then, or it is not known whether you could")
         return sorted(found, key=lambda each: each.name), coverage
 
     def _parents(self, fids: Collection[FID]) -> set[FID]:

@@ -40,6 +40,14 @@ class Sight:
         """Whether the viewer can tell now whether a directory has a name."""
         return self._access is None or self._access.searchable(directory)
 
+    def lists(self, directory: FID) -> bool:
+        """Whether the viewer can list a directory now."""
+        return self._access is None or self._access.listed(directory)
+
+    def did(self, happening: Happening) -> bool:
+        """Whether the viewer did that himself."""
+        return happening.record.uid is not None and happening.record.uid == self._uid
+
     def name(self, place: Place, time_ns: int) -> bool:
         """Whether a name in a directory could be seen at a given time."""
         access, (directory, _) = self._access, place
@@ -53,8 +61,7 @@ class Sight:
 
     def record(self, happening: Happening, places: list[Place]) -> Callable[[Place], bool] | None:
         """Return which of the names of a record are seen; None: the viewer may know nothing of it."""
-        record = happening.record
-        if self._access is None or (record.uid is not None and record.uid == self._uid):
+        if self._access is None or self.did(happening):
             return lambda _place: True
         seen = {place for place in places if self.name(place, happening.time_ns)}
         return seen.__contains__ if seen else None

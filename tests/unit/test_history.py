@@ -19,6 +19,7 @@ from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_rec
 from lustre_events.domain.namespace import Place, effects
 from lustre_events.errors import ConfigError
 from lustre_events.history import formatting
+from lustre_events.history.archive import FOREVER, Archive, Happening
 from lustre_events.history.lookup import Teller
 from lustre_events.history.visibility import Sight
 from lustre_events.history.whereabouts import Whereabouts
@@ -217,6 +218,64 @@ def test_a_guess_at_a_name_or_object_is_not_confirmed(tmp_path: Path) -> None:
     for directory in (b.fid_of(30), b.fid_of(999)):
         with pytest.raises(ConfigError, match="could not list"):
             told.as_of({directory}, 1 << 62)
+
+
+class Looks(Archive):
+    """An archive that notes of which directories the records are read."""
+
+    def in_directories(self, fids: Collection[FID], span: tuple[int, int] = FOREVER) -> list[Happening]:
+        """Note them."""
+        self.read = {*getattr(self, "read", ()), *fids}
+        return super().in_directories(fids, span)
+
+
+def _full(tmp_path: Path, uid: int, most: int) -> tuple[Teller, Looks]:
+    """Return who tells of an open directory with 2 files, and a closed one with 5 of which user 7 made one."""
+    records = [
+        *SECRETS[:2],
+        *(b.create(30 + n, OPEN if n < 2 else CLOSED, b"%d" % n, index=6 + n, time_ns=6 + n) for n in range(7)),
+        b.mkdir(40, CLOSED, b"own", index=20, time_ns=20, uid=7, gid=7, extra_flags=1),
+        b.create(41, 40, b"his", index=21, time_ns=21, uid=7, gid=7, extra_flags=1),
+        *(b.create(50 + n, 40, b"%d" % n, index=22 + n, time_ns=22 + n) for n in range(5)),
+    ]
+    keep(tmp_path, {MDTS[0]: records}, random.Random(1))
+    truth = {(ROOT_FID, b"open"): OPEN, (ROOT_FID, b"closed"): CLOSED, (CLOSED, b"x"): b.fid_of(31)}
+    looks = Looks(tmp_path)
+    return Teller(looks, present(truth, Doors({CLOSED, b.fid_of(40), b.fid_of(999)}), uid), most), looks
+
+
+def test_a_closed_directory_does_not_tell_that_it_holds_much(tmp_path: Path) -> None:
+    """No record in a directory that the viewer cannot list is read, so neither a refusal nor the time tells it."""
+    told, looks = _full(tmp_path, 4242, 4)
+    hidden, never = (told.of_tree({b.fid_of(each)}) for each in (40, 999))
+
+    assert (hidden.deeds, hidden.in_part) == (never.deeds, never.in_part) == ([], True)
+    assert [deed.path for deed in told.of_tree({CLOSED}).deeds] == [b"/closed"]
+    for directory in (b.fid_of(40), CLOSED, b.fid_of(999)):
+        with pytest.raises(ConfigError, match="could not list"):
+            told.as_of({directory}, 1 << 62)
+    assert len(told.of_tree({ROOT_FID}).deeds) == 4
+    assert looks.read == {ROOT_FID, OPEN}
+
+
+def test_too_much_of_what_the_viewer_sees_is_refused(tmp_path: Path) -> None:
+    """More objects in a directory that the viewer can list than are told are a sentence, however deep it is."""
+    records = [
+        b.mkdir(OPEN, name=b"open", index=1, time_ns=1),
+        b.mkdir(12, OPEN, b"in", index=2, time_ns=2),
+        b.mkdir(13, 12, b"deep", index=3, time_ns=3),
+        *(b.create(30 + n, 13, b"%d" % n, index=6 + n, time_ns=6 + n) for n in range(2)),
+    ]
+    archive = keep(tmp_path, {MDTS[0]: records}, random.Random(1))
+    with pytest.raises(ConfigError, match="more than 1 objects"):
+        Teller(archive, present({}, Doors(set()), 4242), 1).of_tree({b.fid_of(13)})
+
+
+def test_the_tree_of_a_directory_of_ones_own_is_told_in_part(tmp_path: Path) -> None:
+    """In a directory that the viewer made and can no longer list, what he did is told and counts, and no more."""
+    told, _ = _full(tmp_path, 7, 2)
+
+    assert [deed.path for deed in told.of_tree({b.fid_of(40)}).deeds] == [b"/closed/own", b"/closed/own/his"]
 
 
 def test_who_did_it_knows_it(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def full_beyond(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("size", [1_000, 10_000, 15_999])
 def test_a_full_disk_is_told_and_keeps_no_room(tmp_path: Path, size: int) -> None:
-    """Wherever in an answer the disk is full, also at its last byte, it is refused and leaves its room to others."""
+    """Wherever in an answer the disk is full, also at its last byte, it is refused and leaves no room taken."""
     spool = Spool(tmp_path, 16_000)
     with full_beyond(size), pytest.raises(NoRoom, match="cannot be kept") as refused:
         spool.keep([bytes(4_000)] * 4)
