@@ -43,7 +43,7 @@ class Indexer:
     Args:
         portions: results for indexers.
         index: where to.
-        beat: called at each turn with what was done so far, for systemd's watchdog.
+        beat: called at each turn, and within a long one, with what was done so far, for systemd's watchdog.
         clock: the time in ns since the epoch.
     """
 
@@ -79,7 +79,7 @@ class Indexer:
                     raise
                 log.warning("%s; trying again", exc, extra={"action": "retry"})
                 pause_seconds = RETRY_SECONDS
-            self._beat(f"wrote {self.documents} documents in {self.written} portions")
+            self._tell()
             if pause_seconds:
                 self._stop.wait(pause_seconds)
 
@@ -88,12 +88,15 @@ class Indexer:
         self._held = self._held or self._portions.read()
         if not self._held:
             return False
-        documents = self._index.write(self._held)
+        documents = self._index.write(self._held, self._tell)
         self._portions.acknowledge(self._held)
         self.written += len(self._held)
         self.documents += documents
         self._held = []
         return True
+
+    def _tell(self) -> None:
+        self._beat(f"wrote {self.documents} documents in {self.written} portions")
 
     def _publish(self) -> None:
         now_ns = self._clock()

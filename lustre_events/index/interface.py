@@ -8,7 +8,7 @@ query per record.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Annotated, Literal, NamedTuple, Protocol
 
@@ -480,8 +480,10 @@ class DocumentWriter(Protocol):
 
     refused: int
 
-    def write(self, portions: Sequence[DocumentPortion]) -> int:
+    def write(self, portions: Sequence[DocumentPortion], beat: Callable[[], None] = lambda: None) -> int:
         """Write the documents of portions, and an outcome for each, all or nothing; return how many were written.
+
+        `beat` is called before each document that has to be written alone: that may take long.
 
         A portion whose outcome is still there is passed over. A result counts only if it is good, and while its job
         holds its row. A document that the database does not take becomes a failure, and the others are written.

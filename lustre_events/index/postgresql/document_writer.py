@@ -7,7 +7,9 @@ then documents, both in the order of their ids.
 
 Whoever waits for an indexer waits for a bounded time. Statements are sent one by one: in a pipeline the server
 would never see a session idle within a transaction, and so would not end that of an indexer that hangs. Where an
-indexer and the dispatcher wait for each other the indexer gives way, before the server looks for deadlocks.
+indexer and the dispatcher wait for each other the indexer mostly gives way: it waits for a shorter time than passes
+before the server looks for deadlocks. If it began to wait later than the dispatcher, the server may end the
+dispatcher's transaction first; the dispatcher then tries again.
 
 A login needs few rights for this: deploy/postgresql/roles.sql lists them.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -87,11 +89,11 @@ class PostgresqlDocumentWriter:
         self.refused = 0
         self._database = self._connect()
 
-    def write(self, portions: Sequence[DocumentPortion]) -> int:
+    def write(self, portions: Sequence[DocumentPortion], beat: Callable[[], None] = lambda: None) -> int:
         """Write documents and outcomes; see `interface.DocumentWriter`."""
         with contextlib.suppress(_Refused):
             return self._write(portions)
-        return sum(map(self._write_alone, portions))
+        return sum(self._write_alone(each, beat) for each in portions)
 
     def close(self) -> None:
         """Close; closing twice is fine."""
@@ -102,13 +104,15 @@ class PostgresqlDocumentWriter:
         with self._begun() as writing:
             return writing.write(portions)
 
-    def _write_alone(self, portion: DocumentPortion) -> int:
+    def _write_alone(self, portion: DocumentPortion, beat: Callable[[], None]) -> int:
         """Write what the database takes of a portion; the rest becomes failures."""
+        beat()
         with contextlib.suppress(_Refused):
             return self._write([portion])
         good: list[Result] = []
         bad: list[Result] = []
         for each in portion.results:
+            beat()
             try:
                 with self._begun() as writing:
                     good += writing.documents([each])
