@@ -18,7 +18,11 @@ MAX_TEXT = 200
 MAX_NAMES = 100
 MAX_COLUMNS = 200
 SITES = re.compile(rb"_atom_site[._](?!aniso)")
-VALUE = re.compile(rb"'(?:[^'\n]|'(?=\S))*'(?=\s|$)|\"(?:[^\"\n]|\"(?=\S))*\"(?=\s|$)|\S+")  # of CIF 1.1
+# A quote ends before a blank (CIF 1.1); one without an end takes the line. Possessive: each byte is read once
+VALUE = re.compile(rb"'(?:[^'\n]|'(?=\S))*+'?|\"(?:[^\"\n]|\"(?=\S))*+\"?|\S+")
+MARKS = re.compile(rb"['\"#]")
+ENDS = re.compile(rb"_|data_|save_|(?:loop_|stop_|global_)(?:\s|$)", re.IGNORECASE)  # of a loop
+TORN = "a row of atoms has fewer or more values than columns"
 
 
 class Counter(Protocol):
@@ -116,6 +120,14 @@ class Pdb:
         }
 
 
+def values(line: bytes) -> list[bytes]:
+    """Return the values of a line of a CIF file, without its comment."""
+    words = VALUE.findall(line)
+    if words and words[-1][:1] in {b"'", b'"'} and (len(words[-1]) == 1 or words[-1][-1] != words[-1][0]):
+        words[-1:] = words[-1].split()  # a quote without an end
+    return words[: next((at for at, word in enumerate(words) if word[:1] == b"#"), len(words))]
+
+
 class Cif:
     """Atoms of an mmCIF file or a CIF file of the core dictionary: rows of the loop of _atom_site."""
 
@@ -129,6 +141,7 @@ class Cif:
         self.width = 0  # values of a row
         self.rest: list[bytes] = []  # of a row that is not complete
         self.in_text = self.in_loop = self.in_rows = False
+        self.by_line = False  # each line has been a row
         self.places: tuple[int, int, int] = (-1, -1, -1)
 
     def take(self, line: bytes) -> bool:
@@ -136,17 +149,19 @@ class Cif:
         if line[:1] == b";" or self.in_text:
             self.in_text ^= line[:1] == b";"
             if self.in_rows and not self.in_text:
-                self._row(b".")  # a text of several lines is one value
+                self._row(b". " + line[1:])  # a text of several lines is one value
             return self.in_rows
         bare = line.lstrip()
-        start = bare[:5].lower()
         if self.in_rows:
-            if bare[:1] in {b"_", b"#", b""} or start in {b"loop_", b"data_"}:
-                self.in_rows = False
-            else:
+            if not ENDS.match(bare):
                 self._row(line)
                 return True
-        if start == b"loop_":
+            self._end()
+        self._head(line, bare)
+        return False  # the first row stays: a parser takes a loop without rows for broken
+
+    def _head(self, line: bytes, bare: bytes) -> None:
+        if bare[:5].lower() == b"loop_":
             self.in_loop, self.columns, self.width = True, [], 0
         elif self.in_loop and bare[:1] == b"_":
             self.width += 1
@@ -154,28 +169,46 @@ class Cif:
                 self.columns.append(bare.split(None, 1)[0].lower())
         elif self.in_loop and bare[:1] not in {b"#", b""}:
             self.in_loop = False
-            if self.columns and SITES.match(self.columns[0]):
-                self._begin()
+            if self.width > MAX_COLUMNS:
+                self.reason = self.reason or f"no atoms are looked for in loops of more than {MAX_COLUMNS} columns"
+            elif self.columns and SITES.match(self.columns[0]):
+                self._begin(line)
                 self._row(line)
-        return False  # the first row stays: a parser takes a loop without rows for broken
 
-    def _begin(self) -> None:
+    def _begin(self, line: bytes) -> None:
         names = [column[len("_atom_site.") :] for column in self.columns]
         wanted = (b"type_symbol", b"group_pdb", b"pdbx_pdb_model_num")
         symbols, groups, models = (names.index(name) if name in names else -1 for name in wanted)
         if symbols < 0 and b"label" in names:
             symbols, self.read = names.index(b"label"), elements.of_label
         self.places, self.in_rows, self.rest = (symbols, groups, models), True, []
+        self.by_line = len(values(line)) == self.width
 
     def _row(self, line: bytes) -> None:
         """Take a line of rows: one row, most of the time; a row may go on in the next line."""
         words = line.split()
-        if self.rest or len(words) != self.width:
-            words = self.rest + VALUE.findall(line)
-        while len(words) >= self.width:
-            self._atom(words[: self.width])
-            words = words[self.width :]
-        self.rest = words
+        if len(words) != self.width or MARKS.search(line):
+            words = values(line)
+        if self.rest and words:
+            if self.by_line and len(words) == self.width:
+                self._torn()
+            self.by_line = self.by_line and not self.rest
+        rows = self.rest
+        rows += words
+        whole = len(rows) - len(rows) % self.width
+        for at in range(0, whole, self.width):
+            self._atom(rows[at : at + self.width])
+        del rows[:whole]
+
+    def _torn(self) -> None:
+        self.reason = TORN
+        self._atom(self.rest)
+        self.rest = []
+
+    def _end(self) -> None:
+        self.in_rows = False
+        if self.rest:
+            self.reason = TORN
 
     def _atom(self, words: list[bytes]) -> None:
         symbols, groups, models = self.places
@@ -187,8 +220,7 @@ class Cif:
     def document(self) -> dict[str, Any]:
         """Return what was counted; atoms are those of all models, and one whose row is torn."""
         if self.in_rows and self.rest:
-            self._atom(self.rest)
-            self.rest = []
+            self._torn()
         return {"models": len(self.models.tally), "atoms": self.atoms, "hetero_atoms": self.het,
                 "elements": elements.counts(self.elements.items())}  # fmt: skip
 

@@ -161,3 +161,53 @@ def test_atoms_of_a_cif_are_those_of_gemmi_however_its_lines_are_broken(tmp_path
     found = molecular.extract(str(tmp_path / "a.cif"))
     assert found["atoms"] == len(sites)
     assert found["elements"] == dict(Counter(site.element.name for site in sites)) == {"Ba": 1, "Ti": 1, "O": 3}
+
+
+LOOP = "data_a\nloop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "O5' O 1 # first\nC1 C 2\n",
+        "O1 O # two of three\n1 C1 C 2\n",
+        "O1 O '0.1 # 2'\nC1 C 0#2\n",
+        "'O 1' O\n1\nC1 C 2\n",
+        "O1 O 1\n\n# a line\nC1 C 2\n",
+        "O1 O\n;1\n; C1 C 2\n",
+    ],
+)
+@pytest.mark.parametrize("end", ["", "loop_\n_b\n1\n", "DATA_b\n_c 1\n", "save_\n", "stop_\n_c 1\n"])
+def test_comments_and_ends_of_a_loop_are_no_atoms(tmp_path: Path, rows: str, end: str) -> None:
+    """A comment ends its line, not the loop, which a reserved word ends (CIF 1.1, syntax 2.2.7.1)."""
+    opened = "data_f\nsave_f\n" if end == "save_\n" else ""
+    (tmp_path / "a.cif").write_text(LOOP.replace("data_a\n", opened or "data_a\n") + rows + end)
+    if not end:
+        values = gemmi.cif.read_string(LOOP + rows)[0].find_values("_atom_site_type_symbol")
+        assert list(values) == ["O", "C"]
+    found = molecular.extract(str(tmp_path / "a.cif"))
+    assert (found["atoms"], found["elements"]) == (2, {"C": 1, "O": 1})
+
+
+def test_a_row_with_too_few_values_costs_only_itself(tmp_path: Path) -> None:
+    """Where each line is a row, the next line is the next row, and the document says that one is torn."""
+    (tmp_path / "a.cif").write_text(LOOP + "C1 C 1\nC2 C\nO1 O 3\nN1 N 4\n")
+    found = molecular.extract(str(tmp_path / "a.cif"))
+    assert (found["atoms"], found["elements"]) == (4, {"C": 2, "O": 1, "N": 1})
+    assert "fewer or more values than columns" in found["partial"]
+
+
+@pytest.mark.parametrize("line", ["'x " * 20_000, "\"y 'x " * 10_000, "C " * 300_000], ids=["one", "both", "rows"])
+def test_hostile_lines_of_a_cif_are_read_once(tmp_path: Path, line: str) -> None:
+    """Quotes without an end and many rows in a line take time by their length: none is out of time."""
+    (tmp_path / "a.cif").write_text(LOOP + "C1 C 1\n" + line + "\n")
+    assert "counted as far as" not in molecular.extract(str(tmp_path / "a.cif")).get("partial", "")
+
+
+def test_a_loop_of_too_many_columns_has_no_atoms(tmp_path: Path) -> None:
+    """The document says so, and a row over hundreds of lines is not put together."""
+    names = "".join(f"_atom_site_n{number}\n" for number in range(300))
+    (tmp_path / "a.cif").write_text(LOOP + names + "C\n" * 303)
+    found = molecular.extract(str(tmp_path / "a.cif"))
+    assert found["atoms"] == 0
+    assert found["partial"] == "no atoms are looked for in loops of more than 200 columns"
