@@ -6,6 +6,7 @@ Nothing is opened through a link. The listing is of one moment: what comes later
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from collections import Counter
@@ -22,7 +23,7 @@ from workers.rights import OwnerRefused
 
 MOST_FILES = 200_000
 MOST_BYTES = 64 << 20
-"""Of the paths of a listing, from the directory on: those of very deep trees are long."""
+"""Of the paths of a listing, from the directory on, as JSON has them: those of very deep trees are long."""
 MOST_TOLD = 100
 """Of what cannot be copied, by name; the others are counted."""
 KINDS = {
@@ -62,7 +63,8 @@ def listing(
     """Return what is below a directory (a descriptor), as a user finds it; None: as this process does.
 
     Raises:
-        OwnerRefused: more than `most` files and directories are in it, or their paths have more than `most_bytes`.
+        OwnerRefused: more than `most` files and directories are in it, or their paths have more than `most_bytes`
+            in JSON, where a byte that is no UTF-8 is six.
         OSError: the directory itself cannot be read.
     """
     found = as_owner(account, partial(_listed, folder, most, most_bytes), OwnerRefused)
@@ -104,7 +106,7 @@ def _listed(folder: int, most: int, most_bytes: int) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Room:
-    """How many more entries a listing may have, and bytes of their paths."""
+    """How many more entries a listing may have, and bytes of their paths in JSON."""
 
     most: int
     most_bytes: int
@@ -114,7 +116,7 @@ class _Room:
     def take(self, path: str) -> None:
         """Take room for one entry. Raises OwnerRefused."""
         self._entries += 1
-        self._bytes += len(os.fsencode(path))
+        self._bytes += len(json.dumps(path)) - len('""')
         if self._entries > self.most:
             raise OwnerRefused(f"more than {self.most} files and directories are in it; let rules copy less")
         if self._bytes > self.most_bytes:

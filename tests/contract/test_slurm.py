@@ -165,7 +165,7 @@ def test_how_a_job_ends(site: SlurmSite) -> None:
         ({}, "../scripts/reduce.sh", REFUSED, "no job script"),
     ],
 )
-def test_what_is_wrong_with_a_rule_holds_its_script(
+def test_what_is_wrong_with_a_rule_holds_no_more_than_it_must(
     site: SlurmSite, options: dict[str, str], script: str, outcome: str, words: str
 ) -> None:
     """What would fail for each file on all nodes holds the script, with what sbatch said; a node holds nothing."""

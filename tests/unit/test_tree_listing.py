@@ -40,6 +40,14 @@ def test_a_listing_is_bounded_by_the_bytes_of_its_paths(folder: int) -> None:
         listing(folder, None, most_bytes=15)
 
 
+def test_bytes_of_a_name_count_as_what_they_are_in_the_answer(folder: int, open_folder: Path) -> None:
+    """The listing comes as JSON: a byte that is no UTF-8, or a control character, is six there (RFC 8259, 7)."""
+    Path(os.fsdecode(os.fsencode(open_folder) + b"/\xff\x01")).touch()
+    assert len(listing(folder, None, most_bytes=28).files) == 3
+    with pytest.raises(OwnerRefused, match="the paths of what is in it"):
+        listing(folder, None, most_bytes=27)
+
+
 @needs_root
 def test_what_cannot_be_read_counts_too(folder: int, open_folder: Path) -> None:
     """Files and directories that the user cannot read are told, and take room as all others do."""
