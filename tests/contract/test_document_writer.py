@@ -287,6 +287,25 @@ def test_a_key_that_an_indexer_uses_is_not_freed(rig: Rig, postgresql_index_url:
     assert rig.select("SELECT count(*) FROM number JOIN key ON key.id = number.key WHERE name = 'n'") == [1]
 
 
+def test_keys_that_cannot_be_freed_hold_up_nothing_else(rig: Rig, postgresql_index_url: str) -> None:
+    """While somebody keeps the lock unused keys stay, and what else the dispatcher writes is committed."""
+    rig.settle()
+    rig.select("INSERT INTO key (extractor, owner, name) VALUES ('tabular', 1000, 'unused')")
+
+    def free() -> str:
+        with rig.writer.transaction() as transaction:
+            assert transaction.free_keys(0, 100) == 0
+            transaction.count({"beside": 1})
+            return str(transaction._connection.execute("SHOW lock_timeout").fetchone())
+
+    with held_open(postgresql_index_url, []):
+        kept = free()
+    assert rig.select("SELECT name FROM key") == ["unused"]
+    assert free() == kept
+    assert rig.select("SELECT name FROM key") == []
+    assert rig.writer.counters()["beside"] == 2
+
+
 def test_a_migration_of_the_schema_waits_for_indexers(
     rig: Rig, writer: PostgresqlDocumentWriter, postgresql_index_url: str
 ) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import psycopg
+
 from lustre_events.index.documents import MAX_KEYS_OF_EXTRACTOR, MAX_KEYS_OF_OWNER
-from lustre_events.index.postgresql.database import ALONE, Connection
+from lustre_events.index.postgresql.database import ALONE, LOCK_SECONDS, Connection
 from lustre_events.index.values import TABLES
 
 _REMEMBERED = 200_000
@@ -25,6 +27,18 @@ _USED = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {table}.key = key.id)"
 _LOOK = f"SELECT id, extractor, owner, name, {_USED} FROM key WHERE id > %s ORDER BY id LIMIT %s"  # noqa: S608
 
 _FREE = f"DELETE FROM key WHERE id = ANY(%b::integer[]) AND NOT ({_USED}) RETURNING id"  # noqa: S608
+
+
+def _alone(connection: Connection) -> bool:
+    """Begin to be alone with the keys until the transaction ends; return whether nobody was in the way for long."""
+    try:
+        with connection.transaction():
+            connection.execute("SET LOCAL lock_timeout = '1s'")
+            connection.execute(ALONE)
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
 
 
 class Keys:
@@ -71,11 +85,15 @@ class Keys:
         return ids
 
     def free(self, connection: Connection, after: int, limit: int) -> int:
-        """Remove the unused of `limit` keys behind the id `after`; return the id reached, 0: there are no more."""
+        """Remove the unused of `limit` keys behind the id `after`; return the id reached, 0: there are no more.
+
+        Where somebody keeps the lock for longer than a second, none is removed: nothing else waits for this.
+        """
         rows = connection.execute(_LOOK, [after, limit], binary=True).fetchall()
         unused = [row for row in rows if not row[4]]
+        if unused and not _alone(connection):
+            unused = []  # they have their turn in the next round
         if unused:
-            connection.execute(ALONE)
             ids = [[row[0] for row in unused]]
             gone = set(connection.execute(_FREE, ids, binary=True).fetchall())
             unused = [row for row in unused if (row[0],) in gone]
