@@ -169,11 +169,13 @@ class Cif:
                 self.columns.append(bare.split(None, 1)[0].lower())
         elif self.in_loop and bare[:1] not in {b"#", b""}:
             self.in_loop = False
+            if not self.columns or not SITES.match(self.columns[0]):
+                return
             if self.width > MAX_COLUMNS:
-                self.reason = self.reason or f"no atoms are looked for in loops of more than {MAX_COLUMNS} columns"
-            elif self.columns and SITES.match(self.columns[0]):
-                self._begin(line)
-                self._row(line)
+                self.reason = self.reason or f"atoms of loops of more than {MAX_COLUMNS} columns are not counted"
+                return
+            self._begin(line)
+            self._row(line)
 
     def _begin(self, line: bytes) -> None:
         names = [column[len("_atom_site.") :] for column in self.columns]

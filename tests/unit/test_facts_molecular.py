@@ -210,4 +210,6 @@ def test_a_loop_of_too_many_columns_has_no_atoms(tmp_path: Path) -> None:
     (tmp_path / "a.cif").write_text(LOOP + names + "C\n" * 303)
     found = molecular.extract(str(tmp_path / "a.cif"))
     assert found["atoms"] == 0
-    assert found["partial"] == "no atoms are looked for in loops of more than 200 columns"
+    assert found["partial"] == "atoms of loops of more than 200 columns are not counted"
+    (tmp_path / "b.cif").write_text(LOOP + "C1 C 1\nloop_\n" + names.replace("_atom_site", "_b") + "C\n" * 300)
+    assert "partial" not in molecular.extract(str(tmp_path / "b.cif"))
