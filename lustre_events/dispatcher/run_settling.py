@@ -145,6 +145,7 @@ class RunSettling:
 
     def _settled(self, turn: Turn, name: str, rule: ActionRule | None, runs: Sequence[Run]) -> None:
         """Go on with runs of one rule that have settled: expand them, cancel them, or evaluate the rule."""
+        self.late_facts.looked_at(runs)
         if name == USERS:
             self._expand(turn, runs)
         elif rule is None:
@@ -203,7 +204,6 @@ class RunSettling:
 
     def _asked(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
         """Evaluate the rule for a run; return the run afterwards. None: it is forgotten."""
-        self.late_facts.looked_at(run)
         sights, early = known.sights, self._not_yet(turn, rule, run, known)
         if sights is None or early is not None:
             return early

@@ -9,6 +9,7 @@ import pytest
 
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord
+from lustre_events.dispatcher.late_facts import LateFacts
 from lustre_events.dispatcher.outcomes import ResultOutcome
 from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.dispatcher.turn import Turn
@@ -220,6 +221,33 @@ def test_facts_that_come_late_wake_the_run_that_waits_for_them(make: MakeRig) ->
     assert waiting.due_ns > rig.now_ns + 30 * 10**9
     rig.answer(jobs, document={**FACTS, "size": 5000})
     assert told(rig) == [("content", "/a")]
+
+
+def test_a_run_that_has_ended_waits_for_no_facts(make: MakeRig) -> None:
+    """One that somebody cancelled is forgotten when the facts come, one whose rule is gone when it is ended."""
+    rig = make("content", more='min_size = "1k"')
+    late_facts = rig.dispatcher._actions.settling.late_facts
+    jobs = in_hand(rig, b.create(), b.close(), seconds=30)
+    rig.ask("cancel_runs", rule="tell")
+    assert len(late_facts) == 1
+    rig.answer(jobs)
+    assert len(late_facts) == 0
+    in_hand(rig, b.create(2, name=b"b"), b.close(2), seconds=30)
+    assert len(late_facts) == 1
+    rig.dispatcher._actions.follow(rules_of(""), rig.endpoints)
+    rig.pass_seconds(100)
+    rig.settle()
+    assert (len(late_facts), rig.states()) == (0, {"cancelled": 2})
+
+
+def test_runs_that_are_known_to_wait_keep_no_other_from_being_woken(make: MakeRig) -> None:
+    """Where as many wait as are known, they are forgotten, and the next one is woken by its facts."""
+    rig = make("content", more='min_size = "1k"')
+    rig.dispatcher._actions.settling.late_facts = LateFacts(most=1)
+    in_hand(rig, b.create(), b.close(), seconds=500)
+    jobs = in_hand(rig, b.create(2, name=b"b"), b.close(2), seconds=20)
+    rig.answer(jobs, document={**FACTS, "size": 5000})
+    assert ("content", "/b") in told(rig)
 
 
 def test_facts_wake_no_run_that_still_rests(make: MakeRig) -> None:
