@@ -22,11 +22,27 @@ from lustre_events.index.postgresql.database import (
     Database,
     known_version,
 )
-from lustre_events.index.postgresql.document_writer import PostgresqlDocumentWriter, _Writing
+from lustre_events.index.postgresql.document_writer import (
+    PostgresqlDocumentWriter,
+    _failed,
+    _Refused,
+    _without_document,
+    _Writing,
+)
 from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.writer import OUTCOME_BYTES
 from lustre_events.index.values import TABLES
-from lustre_events.jobs.messages import HEAL, SCAN, STAT, TAGS, DocumentPortion, Job, Result, encode_results
+from lustre_events.jobs.messages import (
+    HEAL,
+    MOST_OF_PORTION,
+    SCAN,
+    STAT,
+    TAGS,
+    DocumentPortion,
+    Job,
+    Result,
+    encode_results,
+)
 from tests.support.index.written import DOCUMENTS, contents, found, jobs_for
 from tests.support.model.dispatcher import Backlog, Rig, answers, csv_rig
 from tests.support.records.builders import fid_of
@@ -364,6 +380,13 @@ def test_a_document_that_the_database_does_not_take_is_a_failure(
     assert (counted["results_ok"], counted["results_failed"]) == (3 + 2, 1)  # with the facts of the three
     [error] = rig.select("SELECT error FROM pending")
     assert "the index cannot keep this document" in error
+
+
+def test_an_outcome_of_refused_documents_is_not_too_long() -> None:
+    """Also where all of the longest portion are refused, each for a long reason."""
+    result = Result(fid=fid_of(1), extractor="x", serial=1, generation=1, status="ok", provenance={"job": "j" * 40})
+    failed = _without_document(_failed(result, _Refused("\u00e9" * 5_000)))
+    assert len(encode_results([failed] * MOST_OF_PORTION)) < OUTCOME_BYTES
 
 
 def test_an_outcome_is_short_whatever_a_worker_has_written(rig: Rig, writer: PostgresqlDocumentWriter) -> None:

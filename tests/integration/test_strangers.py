@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -172,7 +173,7 @@ def test_odd_names_of_pools_leave_the_rest_of_the_status(
     store(client, 1)
     client.set(pools.NAMES, "text")
     if indexers:
-        client.hset(keys.INDEXERS, "a.1", msgspec.json.encode(IndexerState(7)))
+        client.hset(keys.INDEXERS, "a.1", msgspec.json.encode(IndexerState(time.time_ns())))
     settings = replace(Settings(), redis=replace(Settings().redis, url=redis_url))
 
     found, _ = status_report.standing(settings, ())

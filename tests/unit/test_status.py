@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from lustre_events.inspect import status
 from lustre_events.inspect.status import Earlier, LossStatus, MdtStatus, Status
+from lustre_events.inspect.status.collect import of_indexers
 from lustre_events.inspect.status.parts import DispatcherStatus, GroupLoss, GroupStatus, HistoryStatus
+from lustre_events.streams.documents import IndexerState, RedisDocuments
 from tests.support.model.dispatcher import MDT0, Rig, append, csv_rig, cut
 from tests.support.records import builders as b
 from tests.support.records import captures
@@ -321,3 +323,27 @@ def test_what_could_not_be_asked_is_left_out_of_the_json() -> None:
     assert json.loads(json.dumps(Status(time_ns=7).json())) == {
         "time_ns": 7, "problems": [], "rules_problems": [], "rates": None, "extractors": {}
     }  # fmt: skip
+
+
+def test_an_indexer_that_is_gone_for_a_day_is_shown_no_more() -> None:
+    """What waits for indexers is, also where none of them lives."""
+    day = 86_400 * 10**9
+
+    class Documents:
+        """What indexers have told."""
+
+        @staticmethod
+        def indexers() -> dict[str, IndexerState]:
+            """Return the states of one that is gone, and of one that is not."""
+            return {"old": IndexerState(NOW_NS - day - 1), "new": IndexerState(NOW_NS - day + 1)}
+
+        @staticmethod
+        def waiting() -> dict[str, int]:
+            """Return how many portions wait."""
+            return {"": 2, "lab": 1}
+
+    documents = cast("RedisDocuments", Documents())
+    found, later = of_indexers(documents, NOW_NS), of_indexers(documents, NOW_NS + day)
+    assert found is not None
+    assert later is not None
+    assert ((found.waiting, *found.indexers), (later.waiting, *later.indexers)) == ((3, "new"), (3,))

@@ -271,11 +271,13 @@ def _without_document(result: Result) -> Result:
 
 def _failed(result: Result, exc: _Refused) -> Result:
     """Return a result whose document the database does not take, as the failure that it is."""
-    error = f"the index cannot keep this document: {exc}"[:_MOST_CHARACTERS]
+    error = f"the index cannot keep this document: {exc}"[:_MOST_OF_ERROR]
     return msgspec.structs.replace(result, status="failed", document={}, error=error)
 
 
 _MOST_CHARACTERS = 1_000
+_MOST_OF_ERROR = 200
+"""So that the outcome of a portion of which all is refused is not too long to be taken."""
 
 
 def _origin(result: Result) -> dict[str, Any]:

@@ -58,6 +58,8 @@ from lustre_events.streams.interface import Loss
 from lustre_events.streams.records import RedisRecordStreams
 
 SECOND_NS = 1_000_000_000
+DAY_NS = 86_400 * SECOND_NS
+"""An indexer that is silent for longer is shown no more."""
 
 HISTORY_GROUP = "history"
 """The subscriber group of the history's keeper; while there is none, no history is kept."""
@@ -96,7 +98,7 @@ def collect(
         if history is not None and HISTORY_GROUP in parts.get("groups", {}):
             behind = sum(parts["groups"][HISTORY_GROUP].behind.values())
             _put(parts, "history", lambda: of_history(history.published(), behind), problems)
-        _put(parts, "indexers", lambda: of_indexers(documents), problems)
+        _put(parts, "indexers", lambda: of_indexers(documents, time_ns), problems)
         if queues is not None:
             _put(parts, "rq", queues.stats, problems)
     except StreamUnavailable as exc:
@@ -237,10 +239,11 @@ def of_group(groups: RedisGroups, name: str) -> GroupStatus:
     )
 
 
-def of_indexers(documents: RedisDocuments | None) -> IndexersStatus | None:
-    """Return what indexers have published; None: there has never been one. Raises StreamError."""
-    indexers = documents.indexers() if documents is not None else {}
-    return IndexersStatus(sum(documents.waiting().values()), indexers) if documents and indexers else None
+def of_indexers(documents: RedisDocuments | None, now_ns: int) -> IndexersStatus | None:
+    """Return what indexers have published within a day; None: there has never been one. Raises StreamError."""
+    told = documents.indexers() if documents is not None else {}
+    lately = {name: state for name, state in told.items() if now_ns - state.alive_ns < DAY_NS}
+    return IndexersStatus(sum(documents.waiting().values()), lately) if documents and told else None
 
 
 def of_history(told: Mapping[str, str], behind: int) -> HistoryStatus:
