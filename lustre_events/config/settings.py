@@ -252,7 +252,9 @@ class WebSettings:
     secret: str = setting("", "file with the key that signs sessions; empty: a new key at each start")
     threads: int = setting(8, "requests that are answered at the same time")
     spool_bytes: int = setting(
-        2 << 30, "most bytes of answers of more than 1 MiB that wait, in the service's own folder, to be taken"
+        2 << 30,
+        "most bytes of answers of more than 1 MiB that wait, in the service's own folder, to be taken; one may "
+        "have an eighth of them; 0: no answer has more than 1 MiB",
     )
     store: str = setting(
         "/var/lib/lustre-events-web/store.db",

@@ -1,6 +1,7 @@
 """Answers that are too long for memory: each waits in a file without a name until it is taken.
 
-All of them together have a ceiling, so that whoever asks for much and takes little fills no disk.
+All of them together have a ceiling, so that whoever asks for much and takes little fills no disk; and one has an
+eighth of it at most, so that none keeps the others out.
 """
 
 from __future__ import annotations
@@ -15,11 +16,21 @@ from typing import IO
 
 from lustre_events.errors import LustreEventsError
 
+MIB = 1 << 20
+KEPT_BYTES = MIB
+"""What is longer waits in a file for whoever takes it."""
+SHARE = 8
+"""One answer may have this part of the room of all."""
+
 log = logging.getLogger(__name__)
 
 
 class NoRoom(LustreEventsError):
     """An answer cannot be kept now; the sentence is for who asked."""
+
+
+class TooLong(NoRoom):
+    """An answer is longer than one may be: to try again does not help."""
 
 
 def folder_of(environment: Mapping[str, str]) -> Path | None:
@@ -37,6 +48,7 @@ class LongAnswer:
 
     def write(self, part: bytes) -> None:
         """Append a part. Raises NoRoom, OSError."""
+        self._spool.check(self._size + len(part))
         self._spool.take(len(part))
         self._size += len(part)
         self._file.write(part)
@@ -78,13 +90,23 @@ class Spool:
             raise
         return kept
 
+    def check(self, size: int) -> None:
+        """Raise TooLong where one answer has more bytes than its share."""
+        most = self._most // SHARE
+        if size > most:
+            mib = max(most, KEPT_BYTES) / MIB
+            raise TooLong(
+                f"This answer has more than {mib:.4g} MiB, the most that one may have here. Ask for less at"
+                " once. `lustre-events search --format jsonl` takes all hits, in portions."
+            )
+
     def take(self, size: int) -> None:
         """Take room for some bytes. Raises NoRoom."""
         with self._lock:
             if self._used + size > self._most:
                 raise NoRoom(
-                    f"All long answers that wait to be taken may have {self._most >> 20} MiB, and this one does not"
-                    " fit. Try again in a minute, or ask for less at once."
+                    f"All long answers that wait to be taken may have {self._most / MIB:.4g} MiB, and this one does"
+                    " not fit. Try again in a minute, or ask for less at once."
                 )
             self._used += size
 

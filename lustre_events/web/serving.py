@@ -8,6 +8,7 @@ check does not wait for its turn.
 from __future__ import annotations
 
 import grp
+import json
 import os
 import threading
 import time
@@ -22,7 +23,8 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 
 from lustre_events.errors import ConfigError
-from lustre_events.web.long_answers import LongAnswer, NoRoom, Spool
+from lustre_events.index.remote.client import PREFIX
+from lustre_events.web.long_answers import KEPT_BYTES, LongAnswer, NoRoom, Spool, TooLong
 
 BODY_BYTES = 1 << 20
 IDLE_SECONDS = 30.0
@@ -31,8 +33,6 @@ SLOW_SECONDS = 20.0
 """How long a request may take to arrive, or a small answer to be taken."""
 SLOW_BYTES = 1 << 16
 """A large answer may take a second more for each of these."""
-KEPT_BYTES = 1 << 20
-"""What is longer waits in a file for whoever takes it."""
 SPOOL_BYTES = 2 << 30
 """Of all such files together, where nothing else is set."""
 FULL_SECONDS = 60
@@ -157,10 +157,10 @@ class Turns:
         if environ.get("PATH_INFO") == HEALTH:
             return self._app(environ, start_response)
         if not self._places.acquire(blocking=False):
-            return _busy(start_response)
+            return _busy(environ, start_response)
         try:
             if not self._turns.acquire(timeout=self._seconds):
-                return _busy(start_response)
+                return _busy(environ, start_response)
             try:
                 return self._answered(environ, start_response)
             finally:
@@ -178,8 +178,10 @@ class Turns:
         of_file = environ.get("wsgi.file_wrapper", FileWrapper)
         try:
             answer = _whole(self._app(environ, begin), of_file, self._spool)
+        except TooLong as exc:
+            return _refused(environ, start_response, str(exc))
         except NoRoom as exc:
-            return _refused(start_response, str(exc), FULL_SECONDS)
+            return _refused(environ, start_response, str(exc), FULL_SECONDS)
         start_response(*begun)
         return answer
 
@@ -205,13 +207,21 @@ def _whole(
         getattr(parts, "close", lambda: None)()
 
 
-def _refused(start_response: Callable[..., Any], sentence: str, seconds: int) -> Iterable[bytes]:
-    start_response(
-        "503 Service Unavailable", [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", str(seconds))]
+def _refused(
+    environ: dict[str, Any], start_response: Callable[..., Any], sentence: str, seconds: int = 0
+) -> Iterable[bytes]:
+    """Refuse a request: for some seconds, or (0) as it is. The API says it in JSON, as all that it refuses."""
+    status, kind = (
+        ("503 Service Unavailable", "IndexUnavailable") if seconds else ("400 Bad Request", "ConfigError")
     )
+    again = [("Retry-After", str(seconds))] if seconds else []
+    if environ.get("PATH_INFO", "").startswith(f"{PREFIX}/"):
+        start_response(status, [("Content-Type", "application/json"), *again])
+        return [json.dumps({"error": sentence, "kind": kind, "hints": []}).encode()]
+    start_response(status, [("Content-Type", "text/plain; charset=utf-8"), *again])
     return [f"{sentence}\n".encode()]
 
 
-def _busy(start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _busy(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     said = "The console is busy: all of its threads are searching. Try again in a few seconds."
-    return _refused(start_response, said, 5)
+    return _refused(environ, start_response, said, 5)
