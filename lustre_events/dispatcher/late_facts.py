@@ -52,15 +52,17 @@ class LateFacts:
             if not ids:
                 del self._of[fid]
 
+    def _waits(self, run: Run) -> bool:
+        return run.state == SETTLING and self._waiting.get(run.id) == (run.fid, run.merged)
+
     def came(self, turn: Turn, outcomes: Sequence[ResultOutcome]) -> None:
         """Make runs due whose facts have come just now; forget those that have ended meanwhile."""
         fids = {each.row.fid for each in outcomes if each.extractor == STAT and each.row.fid in self._of}
         if not fids:
             return
         found = turn.transaction.open_runs(fids)
-        for run_id in {each for fid in fids for each in self._of[fid]} - {run.id for run in found}:
+        waiting = set[str]().union(*(self._of[fid] for fid in fids))
+        for run_id in waiting - {run.id for run in found}:
             self._forget(run_id)
-        runs = [
-            run for run in found if run.state == SETTLING and self._waiting.get(run.id) == (run.fid, run.merged)
-        ]
+        runs = [run for run in found if self._waits(run)]
         put_runs(turn, runs, [ledger.later(run, min(run.due_ns, turn.now_ns)) for run in runs])
