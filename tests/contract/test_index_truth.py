@@ -91,7 +91,7 @@ def test_facts_follow_the_file_system(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@examples(100)
+@examples(50)
 @given(plans, st.integers(0, 1 << 32), st.sampled_from([(3, 0), (0, 3), (-3, 0), (0, -3), (2, -1), (-2, 1)]))
 def test_the_index_heals_where_the_clocks_of_mdss_differ(
     empty_place: EmptyPlace, backend: str, plan: Plan, seed: int, skew_seconds: tuple[int, int]
