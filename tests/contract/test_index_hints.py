@@ -73,7 +73,7 @@ def search(contents: Contents) -> Search:
         ("name:readings", "no file has exactly the name readings, but 1 file with it", "name:*readings*"),
         ("ext:zzz", "no file has the extension zzz; there are csv (1 file)", "ext:csv"),
         ("path:/proj/a", "there is no proj in /", None),
-        ("path:/privat/**", "there is no privat in /; did you mean private (2 files)?", "path:/private/**"),
+        ("path:/privat/**", "there is no privat in /; did you mean private (1 file)?", "path:/private/**"),
         ("path:/private/c.cvs", "there is no c.cvs in /private; did you mean c.cvsx", "path:/private/c.cvsx"),
         ("type:f AND path:/readnigs.*", "nothing below / matches /readnigs.*", None),
         ("owner:99", f"no file is owned by 99; there are {user_name(1)} (4 files)", f"owner:{user_name(1)}"),

@@ -12,7 +12,7 @@ from lustre_events.index.paths import components_of
 from lustre_events.index.query.literals import group_interval, owner_interval
 from lustre_events.index.query.slips import Part, literal, replaced, with_part, written
 from lustre_events.index.query.tokens import Token, tokenise
-from lustre_events.index.query.tree import Fact, Node, Or, Path
+from lustre_events.index.query.tree import Fact, Path
 from lustre_events.index.query.wildcards import escape, literal_of, name_bytes
 from lustre_events.index.search.hints import Hint, counted, meant, near, shown
 from lustre_events.index.search.hits import name_text, time_text
@@ -143,7 +143,7 @@ def _with_step(glob: str, number: int, name: str) -> str:
 
 
 def _near_names(known: Known, directory: bytes, name: str) -> list[tuple[str, int]]:
-    """Return names of a directory that the viewer may list, like one that is not there, with the files below."""
+    """Return names of a directory that the viewer may list, like one that is not there, with the files below, or itself."""
     fid = known.path(directory)
     if fid is None or (known.access is not None and not known.access.listed(fid)):
         return []
@@ -153,8 +153,7 @@ def _near_names(known: Known, directory: bytes, name: str) -> list[tuple[str, in
 
     def files(each: str) -> int:
         here = f"{above}/{_glob(each)}"
-        nodes: tuple[Node, ...] = (Path(here), Path(f"{here}/**"))
-        return known.files(Or(nodes))
+        return known.files(Path(f"{here}/**")) or known.files(Path(here))
 
     return known.near(name, names, files)
 
