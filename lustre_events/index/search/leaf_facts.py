@@ -143,7 +143,7 @@ def _with_step(glob: str, number: int, name: str) -> str:
 
 
 def _near_names(known: Known, directory: bytes, name: str) -> list[tuple[str, int]]:
-    """Return names of a directory that the viewer may list, like one that is not there, with the files below, or itself."""
+    """Return names in a directory, like one that is not there, with the files below each, or itself."""
     fid = known.path(directory)
     if fid is None or (known.access is not None and not known.access.listed(fid)):
         return []
