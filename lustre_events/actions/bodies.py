@@ -19,11 +19,11 @@ from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.triggers import RENAMED
 from lustre_events.errors import ConfigError
 
-DEFAULT_BODY = {
-    "rule": "{rule}", "trigger": "{trigger}", "path": "{path}", "old_path": "{old_path}", "encoding": "{encoding}",
-    "fid": "{fid}", "type": "{type}", "size": "{size}", "mtime": "{mtime}", "owner": "{owner}", "group": "{group}",
-    "jobid": "{jobid}", "files": "{files}",
-}  # fmt: skip
+DEFAULT_FIELDS = (
+    "rule", "trigger", "path", "old_path", "encoding", "fid", "type", "size", "mtime", "owner", "group", "jobid",
+    "files",
+)  # fmt: skip
+"""What a rule without a body sends, as far as it is known."""
 
 
 def known_of(run: Run, path: bytes, seen: Seen, documents: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,9 +67,10 @@ def rendered(rule: ActionRule, run: Run, known: Mapping[str, Any]) -> bytes:
     """Return what is sent. Raises ConfigError: it is too large, or names what is not known."""
     if templates.asks(rule.body, "outputs") or templates.asks(rule.settings, "outputs"):
         _check_outputs(run)
-    data = templates.filled(DEFAULT_BODY if rule.body is None else rule.body, known)
     if rule.body is None:
-        data = {name: value for name, value in data.items() if value is not None}
+        data = {name: known[name] for name in DEFAULT_FIELDS if known[name] is not None}
+    else:
+        data = templates.filled(rule.body, known)
     make = orders.rendered if rule.outputs else {**KINDS, **OF_WORKERS}[rule.action].rendered
     body = make(Subject(run, rule, data, known))
     if len(body) > rule.most_body:

@@ -46,4 +46,4 @@ def rendered(subject: Subject) -> bytes:
 def when(time_ns: int) -> str:
     """Return a time as RFC 3339 has it, in microseconds."""
     whole, rest = divmod(time_ns, SECOND_NS)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+    return f"{datetime.fromtimestamp(whole, UTC).isoformat()[:-6]}.{rest // 1000:06d}Z"
