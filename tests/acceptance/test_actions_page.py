@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import pwd
@@ -146,8 +147,12 @@ def settings(service: Service, folder: Path, url: str, port: int) -> None:
 
 def told_in(folder: Path) -> dict[str, bytes]:
     """Return the bytes of all that the service has written: index, Redis's files, logs."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in {".toml", ".key"}]
-    return {path.name: path.read_bytes() for path in files if path != folder / "secret"}
+    told = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix not in {".toml", ".key"} and path != folder / "secret":
+            with contextlib.suppress(FileNotFoundError):  # it goes on: jobs remove what they no longer need
+                told[path.name] = path.read_bytes()
+    return told
 
 
 def received(listener: Listener) -> list[dict[str, Any]]:
