@@ -22,7 +22,7 @@ from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index.mount import Mount
 from lustre_events.index.opening import open_search
-from lustre_events.index.search.hits import printable
+from lustre_events.index.search.hits import printable_line
 from lustre_events.index.search.paging import pages
 from lustre_events.inspect.status.text import span_text
 from lustre_events.node import wiring
@@ -146,7 +146,8 @@ def _act(settings: Settings, rule: str, portions: Iterable[Sequence[FID]], *, dr
 def _print(found: dict[str, Any]) -> None:
     for each in found["files"]:
         where = f"{found['action']} to {found['endpoint']}, {found['where']}"
-        click.echo(f"{each['fid']}: {'nothing is sent: ' + each['why'] if each['why'] else where}")
+        said = f"nothing is sent: {each['why']}" if each["why"] else where
+        click.echo(f"{printable_line(each['path']) or each['fid']}: {said}")
         if each["body"]:
             click.echo(f"  {each['body']}")
 
@@ -177,6 +178,6 @@ def rule_line(rule: dict[str, Any]) -> str:
 
 def _pace(rule: dict[str, Any]) -> str:
     """Return how a rule does: what a former server does not tell is left out."""
-    took, error = rule.get("p99_seconds"), printable(rule.get("last_error", "").encode())
+    took, error = rule.get("p99_seconds"), printable_line(rule.get("last_error", ""))
     done = "" if took is None else f"; {rule['per_minute']} done in the last minute, 99 % within {span_text(took)}"
     return f"{done}; last error {when(rule['last_error_ns'])}: {error}" if error else done

@@ -19,7 +19,7 @@ from lustre_events.cli.run_asking import PATHS, Runs, by_dispatcher, by_server, 
 from lustre_events.config.settings import Settings
 from lustre_events.domain.action_run import STATES
 from lustre_events.errors import ConfigError
-from lustre_events.index.search.hits import printable
+from lustre_events.index.search.hits import printable_line
 from lustre_events.node import wiring
 
 FOLLOW_SECONDS = 1.0
@@ -105,7 +105,7 @@ def _named(run: dict[str, Any]) -> str:
 
 def _chain(run: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the record, the rule, the run, and the other runs of the same object, in their order."""
-    path = printable(run["paths"][0].encode()) if run["paths"] else run["fid"]
+    path = printable_line(run["paths"][0]) if run["paths"] else run["fid"]
     yield f"{path} {run['fid']}"
     yield from (f"  before: {run_line(each)}" for each in reversed(others) if each["event_ns"] < run["event_ns"])
     yield f"  {when(run['event_ns'])} {_cause(run)}"
@@ -116,9 +116,9 @@ def _chain(run: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[str]:
     if run["failed_ns"]:
         yield f"  {when(run['failed_ns'])} the first of {run['attempts']} attempts failed"
     yield from _job(run)
-    said = f": {printable(run['error'].encode())}" if run["error"] else ""
+    said = f": {printable_line(run['error'])}" if run["error"] else ""
     yield f"  {when(run['ended_ns'] or run['due_ns'])} {'' if run['ended_ns'] else 'due, '}{run['state']}{said}"
-    yield from (f"  made: {printable(path.encode())}" for path in _outputs(run))
+    yield from (f"  made: {printable_line(path)}" for path in _outputs(run))
     yield from (f"  after: {run_line(each)}" for each in reversed(others) if each["event_ns"] >= run["event_ns"])
 
 
@@ -129,7 +129,7 @@ def _cause(run: dict[str, Any]) -> str:
     cause = (
         "no record" if record is None else f"record {record['index']} of {record['mdt']} (epoch {record['epoch']})"
     )
-    job = f", by job {printable(run['jobid'].encode())}" if run["jobid"] else ""
+    job = f", by job {printable_line(run['jobid'])}" if run["jobid"] else ""
     more = f", and {run['merged']} more of it until the file had rested" if run["merged"] else ""
     return f"{cause}{job}: {run['trigger']}{more}"
 
@@ -184,8 +184,8 @@ def _key(text: str) -> str:
 
 def run_line(run: dict[str, Any]) -> str:
     """Return a run on one line."""
-    path = printable(run["paths"][0].encode()) if run["paths"] else run["fid"]
-    said = f": {printable(run['error'].encode())}" if run["error"] else ""
+    path = printable_line(run["paths"][0]) if run["paths"] else run["fid"]
+    said = f": {printable_line(run['error'])}" if run["error"] else ""
     tries = f", {run['attempts']} tries" if run["attempts"] > 1 else ""
     began = f"{run['key'][:12] or '-':12} {when(run['event_ns'])} {run['state']}{tries}"
     return f"{began} {run['rule']!r} {run['trigger']} {path}{said}"

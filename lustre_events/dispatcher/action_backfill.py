@@ -16,6 +16,7 @@ from lustre_events.actions import ledger
 from lustre_events.changelog.fid import FID
 from lustre_events.config.nearest import nearest
 from lustre_events.dispatcher.action_runs import ActionRuns
+from lustre_events.dispatcher.run_requests import text_of_path
 from lustre_events.dispatcher.run_settling import RunSettling
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import DEAD, Run, key_of
@@ -71,12 +72,13 @@ class Backfill:
         asked = arguments_as(_Asked, arguments)
         rule, rows = self._found(turn, asked)
         trigger = min((each for each in rule.on if each != REMOVED), default=REMOVED)
-        found = []
+        found, paths = [], turn.transaction.paths(rows)
         for fid, row in rows.items():
             run = self._settling.rehearsed(turn, rule, _run(turn, rule, fid, row, trigger, "rehearsal"))
             why = "its conditions are not met" if run is None else run.error if run.state == DEAD else ""
             body = "" if run is None else run.body.decode("utf-8", "backslashreplace")
-            found.append({"fid": str(fid), "why": why, "body": body})
+            path = text_of_path(paths[fid][0]) if paths[fid] else ""
+            found.append({"fid": str(fid), "path": path, "why": why, "body": body})
         endpoint = self._runs.endpoints.get(rule.endpoint)
         where = "" if endpoint is None else endpoint.where
         return {"action": rule.action, "endpoint": rule.endpoint, "where": where, "files": found}

@@ -169,14 +169,15 @@ def shown_run(run: Run, paths: Sequence[bytes]) -> dict[str, Any]:
     known = paths or (run.before.paths if run.before is not None else ())
     return {
         "key": run.key, "rule": run.rule, "trigger": run.trigger, "state": run.state, "action": run.action,
-        "endpoint": run.endpoint, "uid": run.uid, "fid": str(run.fid), "paths": [_text(path) for path in known],
+        "endpoint": run.endpoint, "uid": run.uid, "fid": str(run.fid),
+        "paths": [text_of_path(path) for path in known],
         "event_ns": run.event_ns, "made_ns": run.made_ns, "due_ns": run.due_ns,
         "ended_ns": run.ended_ns, "attempts": run.attempts, "status": run.status, "error": run.error,
         "bytes": len(run.body), "merged": run.merged, "ready_ns": run.ready_ns, "failed_ns": run.failed_ns,
         "jobid": None if run.jobid is None else run.jobid.decode("utf-8", "backslashreplace"),
         "record": _record(run.stamp), "handle": run.handle, "job": job_of(run.handle),
         "parent": run.parent, "because": run.because,
-        "outputs": None if run.outputs is None else [_text(path) for path in run.outputs], "made": run.made,
+        "outputs": None if run.outputs is None else [text_of_path(path) for path in run.outputs], "made": run.made,
         "makes": bool(action_of(run.endpoint)),
     }  # fmt: skip
 
@@ -194,5 +195,6 @@ def _record(stamp: bytes) -> dict[str, Any] | None:
     }
 
 
-def _text(path: bytes) -> str:
+def text_of_path(path: bytes) -> str:
+    """Return a path from the mount point on, bytes that are no UTF-8 escaped."""
     return "/" + path.decode("utf-8", "backslashreplace")

@@ -731,6 +731,7 @@ def test_a_backfill_acts_once_more_and_a_rehearsal_writes_nothing(make: MakeRig)
     fid = str(fid_of(1))
     rehearsed = rig.ask("rehearse_action", rule="tell", fids=[fid])
     assert json.loads(rehearsed["files"][0]["body"])["data"]["path"] == "/f1"
+    assert rehearsed["files"][0]["path"] == "/f1"
     assert rehearsed["where"] == "https://beamline.example.org"
     assert len(rig.runs()) == 2
     pass_and_settle(rig, 1)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.errors import ConfigError, IndexTooNew, IndexUnavailable
 from lustre_events.index import open_search
-from lustre_events.index.search.hits import hit_json, name_text, printable, view_json, view_text
+from lustre_events.index.search.hits import hit_json, name_text, printable, printable_line, view_json, view_text
 from lustre_events.index.sqlite.database import open_database
 from lustre_events.index.sqlite.documents import put_document, put_failure
 from tests.support.index.tables import add_file, add_link
@@ -193,3 +193,9 @@ def test_names_on_a_terminal_are_safe_and_exact(one: bytes, other: bytes) -> Non
     assert all(char.isprintable() for char in printable(one))
     assert (printable(one) == printable(other)) is (one == other)
     assert name_text(one).encode("utf-8", "surrogateescape") == one
+
+
+@pytest.mark.parametrize(("text", "line"), [(r"/caf\xe9.txt", r"/caf\xe9.txt"), ("/a\nb\x1b[2J", r"/a\nb\x1b[2J")])
+def test_what_a_service_has_escaped_is_not_escaped_again(text: str, line: str) -> None:
+    """Backslashes of a text that a service wrote stay as they are; what could move a terminal is escaped."""
+    assert printable_line(text) == line

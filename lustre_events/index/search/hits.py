@@ -254,6 +254,11 @@ def printable(name: bytes) -> str:
     return "".join(map(_printable_character, name_text(name)))
 
 
+def printable_line(text: str) -> str:
+    """Return text that a service wrote, where bytes are escaped already, as a line that is safe on a terminal."""
+    return "".join(char if char == "\\" else _printable_character(char) for char in text)
+
+
 def _printable_character(char: str) -> str:
     if "\udc80" <= char <= "\udcff":
         return f"\\x{ord(char) - 0xDC00:02x}"
