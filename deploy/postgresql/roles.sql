@@ -30,6 +30,8 @@ SELECT format('GRANT %s ON %I TO lustre_events_indexer', rights, name)
                ('SELECT, INSERT, DELETE', 'text_number'), ('SELECT, INSERT, DELETE', 'text_time'),
                ('SELECT, INSERT, DELETE', 'fulltext'), ('SELECT, INSERT', 'outcome')) AS wanted (rights, name)
  WHERE to_regclass(name) IS NOT NULL \gexec
+-- The dispatcher ends the session of an indexer that has stopped and keeps locks; it owns the tables anyway.
+GRANT lustre_events_indexer TO lustre_events;
 -- A search may not go on for ever, nor change anything by accident.
 ALTER ROLE lustre_events_search SET default_transaction_read_only = on;
 ALTER ROLE lustre_events_search SET statement_timeout = '60s';

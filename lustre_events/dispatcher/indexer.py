@@ -2,11 +2,16 @@
 
 What is acknowledged is committed. Where anything fails the same portions are tried again; whoever is killed leaves
 them to the next one, and a portion may be done twice.
+
+Each look, each transaction and each outcome costs the same, however little there is. So an indexer that has taken
+all there was waits a moment for more, and the more indexers share the work, the longer each waits: together they
+look as often as one would.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +27,9 @@ from lustre_events.streams.interface import DocumentPortions
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.2
-"""The pause after a look that has found nothing; while something is under way it is a quarter (pauses.py)."""
+"""Between two looks of all indexers together; while something is under way it is a quarter (pauses.py)."""
+LONGEST_SECONDS = 2.0
+"""No indexer waits longer, however many there are."""
 RETRY_SECONDS = 1.0
 PUBLISH_SECONDS = 1.0
 
@@ -45,6 +52,7 @@ class Indexer:
         index: where to.
         beat: called at each turn, and within a long one, with what was done so far, for systemd's watchdog.
         clock: the time in ns since the epoch.
+        chance: a number from 0 to 1, another one each time.
     """
 
     def __init__(
@@ -53,7 +61,10 @@ class Indexer:
         index: DocumentWriter,
         beat: Callable[[str], None] = lambda _status: None,
         clock: Callable[[], int] = time.time_ns,
+        chance: Callable[[], float] = random.random,
     ) -> None:
+        self._pauses = Pauses(IDLE_SECONDS)
+        self._chance = chance
         self._portions = portions
         self._index = index
         self._beat = beat
@@ -69,10 +80,9 @@ class Indexer:
 
     def run(self) -> None:
         """Step until `stop` is called. Raises what another try cannot help."""
-        pauses = Pauses(IDLE_SECONDS)
         while not self._stop.is_set():
             try:
-                pause_seconds = pauses.after(self._clock(), done=self.step())
+                pause_seconds = self.pause_after(done=self.step())
                 self._publish()
             except LustreEventsError as exc:
                 if not exc.retryable:
@@ -94,6 +104,12 @@ class Indexer:
         self.documents += documents
         self._held = []
         return True
+
+    def pause_after(self, *, done: bool) -> float:
+        """Return how many seconds to wait after a step that did something, or nothing."""
+        usual = self._pauses.after(self._clock(), done=done, more=self._portions.more)
+        # By chance, so that indexers that were started together do not look together.
+        return min(LONGEST_SECONDS, usual * self._portions.sharing * (0.5 + self._chance()))
 
     def _tell(self) -> None:
         self._beat(f"wrote {self.documents} documents in {self.written} portions")

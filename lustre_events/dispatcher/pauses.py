@@ -20,10 +20,14 @@ class Pauses:
         self._idle_seconds = idle_seconds
         self._done_ns: int | None = None
 
-    def after(self, now_ns: int, *, done: bool) -> float:
-        """Return how long the next step waits, after one that did something, or nothing."""
+    def after(self, now_ns: int, *, done: bool, more: bool = True) -> float:
+        """Return how long the next step waits, after one that did something, or nothing.
+
+        `more`: what it did may not have been all; else something may come soon, and the next one waits for it.
+        """
         if done:
             self._done_ns = now_ns
-            return 0.0
+            if more:
+                return 0.0
         under_way = self._done_ns is not None and 0 <= now_ns - self._done_ns < UNDER_WAY_SECONDS * 1_000_000_000
         return self._idle_seconds / SHARE if under_way else self._idle_seconds

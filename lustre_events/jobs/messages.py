@@ -149,12 +149,13 @@ MOST_OF_PORTION = 1_000
 class DocumentPortion(msgspec.Struct, frozen=True, gc=False):
     """Results that a worker of a pool ("": of the site) has put together for indexers.
 
-    `id` is the portion's own, whoever reads it again.
+    `id` is the portion's own, whoever reads it again; `entry` is where it is in Redis.
     """
 
     id: str
     results: Sequence[Result]
     pool: str = ""
+    entry: str = ""
 
 
 def encode_job(job: Job) -> dict[str, Any]:

@@ -72,8 +72,8 @@ ROLES: dict[str, Role] = {
             redis=(
                 "resetkeys ~le:document:* ~le:pool:*:documents %R~le:pool:names resetchannels -@all +@connection "
                 "+ping +info +config|get +eval +evalsha +script|load +script|exists +multi +exec +discard +type "
-                "+lpop +smembers +hset +hincrby +hdel +del +xadd +xlen +xreadgroup +xack +xdel +xautoclaim "
-                "+xpending +xgroup|create -client|kill -client|pause -client|unpause -client|list"
+                "+lpop +smembers +hset +hincrby +hgetall +hdel +del +xadd +xlen +xreadgroup +xack +xdel "
+                "+xautoclaim +xpending +xgroup|create -client|kill -client|pause -client|unpause -client|list"
             ),
             database="lustre_events_indexer",
             checks=("redis", "transactions", "units"),

@@ -1,8 +1,9 @@
 """Results for indexers, in Redis: lists that workers append to, and the stream that indexers share.
 
 A worker's login can only append to a list, as to that of the results (results.py). A script moves entries into the
-stream, with the pool whose list it was; there they are a consumer group's until they are acknowledged. A portion's
-name is the id of its entry, which Redis has given it.
+stream, with the pool whose list it was, and gives them to an indexer; there they are a consumer group's until they
+are acknowledged. An entry's id is unique only while its stream lives: Redis may give it again after that was
+removed or restored. So a portion's name is a digest of its pool and its bytes, the same whoever reads it again.
 
 What an indexer was given and has not acknowledged it gets again when it is started again under its name. What is
 another's is taken over when that has not been heard of for a while; whoever still works on it does no harm.
@@ -11,6 +12,7 @@ another's is taken over when that has not been heard of for a while; whoever sti
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,17 +32,23 @@ from lustre_events.streams.results import ID_BYTES, READ_BYTES
 log = logging.getLogger(__name__)
 
 GROUP = "indexers"
-ENTRIES = 4
-"""Portions that an indexer takes at once: a worker puts up to 100 results into one."""
-ENOUGH_BYTES = 8 << 20
-"""An indexer that has as many bytes takes no further portion."""
-MOST_ENTRIES = 256
-"""In the stream; the others wait in the lists."""
+ENTRIES = 64
+"""Portions that an indexer takes at once: a worker puts up to 100 results into one, and often fewer."""
+ENOUGH_BYTES = 256 << 10
+"""An indexer that has as many bytes takes no further portion: some 300 documents of ten keys, so that what each
+transaction costs anyway is little of it, and it ends soon."""
+MOST_ENTRIES = 1_024
+"""In the stream: what indexers have; the others wait in the lists."""
 CLAIM_SECONDS = 60.0
 """Longer than a statement of an indexer may take."""
 LOOK_SECONDS = 5.0
+HEARD_SECONDS = 10.0
+"""An indexer that was heard within this time shares the work."""
+KEPT_SECONDS = 86_400.0
+"""For this long it is known how an indexer did that is heard no more."""
 MOST_DELIVERIES = 10
 """A portion that was given out more often has ended those who tried."""
+DIGEST_BYTES = 16
 
 _Entry = tuple[bytes, dict[bytes, bytes] | None]
 
@@ -103,13 +111,8 @@ class RedisDocuments:
 
     def indexers(self) -> dict[str, IndexerState]:
         """Return what indexers have published, by their names."""
-        with redis_errors(self._client):
-            told = cast("dict[bytes, bytes]", self._client.hgetall(keys.INDEXERS))
-        found = {}
-        for name, state in told.items():
-            with contextlib.suppress(msgspec.MsgspecError):
-                found[name.decode("utf-8", "replace")] = msgspec.json.decode(state, type=IndexerState)
-        return found
+        told = _told(self._client)
+        return {name.decode("utf-8", "replace"): state for name, state in told.items() if state is not None}
 
 
 class UnwantedDocuments(RedisDocuments):
@@ -157,16 +160,19 @@ class RedisPortions:
         self._client = client
         self._name = name
         self._timer = timer
-        self._move = load_script(client, "move_documents")
+        self._take = load_script(client, "take_documents")
         self._forget = load_script(client, "forget_documents")
         self._again = True
-        self._claim_at = self._look_at = timer()
+        self._claim_at = self._look_at = self._others_at = timer()
         self._pools = [""]
         self.dropped = 0
+        self.more = False
+        self.sharing = 1
 
     def read(self) -> list[DocumentPortion]:
         """Return some portions: own ones that were given before, then lost ones of others, then new ones."""
         with redis_errors(self._client):
+            self.more = False
             try:
                 entries = self._own() or self._lost() or self._new()
             except redis.ResponseError as exc:
@@ -180,21 +186,39 @@ class RedisPortions:
     def acknowledge(self, portions: Sequence[DocumentPortion]) -> None:
         """Forget portions that are written."""
         if portions:
-            named = [word for portion in portions for word in (portion.id, portion.pool)]
+            named = [word for portion in portions for word in (portion.entry, portion.pool)]
             with redis_errors(self._client):
                 self._forget([keys.PORTIONS, keys.MOVED], [GROUP, *named])
 
     def publish(self, state: IndexerState) -> None:
-        """Say how it goes, for `status`."""
+        """Say how it goes, for `status`; now and then learn how many there are, and forget who is long gone."""
         publish(self._client, keys.INDEXERS, {self._name: msgspec.json.encode(state).decode()})
+        if self._timer() >= self._others_at:
+            self._others_at = self._timer() + LOOK_SECONDS
+            self._look_at_others(state.alive_ns)
+
+    def _look_at_others(self, now_ns: int) -> None:
+        told = _told(self._client)
+        silent = {name: (now_ns - each.alive_ns) / 1e9 for name, each in told.items() if each is not None}
+        self.sharing = max(1, sum(abs(seconds) <= HEARD_SECONDS for seconds in silent.values()))
+        gone = [name for name in told if silent.get(name, KEPT_SECONDS) >= KEPT_SECONDS]
+        if gone:
+            with redis_errors(self._client):
+                self._client.hdel(keys.INDEXERS, *gone)
 
     def _own(self) -> list[_Entry]:
         """Return portions that this indexer had when it ended."""
-        if not self._again:
-            return []
-        entries = self._given("0")
-        self._again = bool(entries)
-        return self._kept(entries)
+        found: list[_Entry] = []
+        behind = "0"
+        while self._again and len(found) < ENTRIES and sum(map(_size, found)) < ENOUGH_BYTES:
+            answer = self._client.xreadgroup(GROUP, self._name, {keys.PORTIONS: behind}, count=1)
+            streams = cast("list[tuple[bytes, list[_Entry]]]", answer)
+            if not streams or not streams[0][1]:
+                break
+            found += streams[0][1]
+            behind = found[-1][0].decode()
+        self.more = self._again = bool(found)
+        return self._kept(found)
 
     def _lost(self) -> list[_Entry]:
         """Take over a portion of an indexer that is not heard of."""
@@ -204,28 +228,21 @@ class RedisPortions:
         entries = cast("list[_Entry]", found[1])
         if not entries:
             self._claim_at = self._timer() + CLAIM_SECONDS / 4
+        self.more = bool(entries)
         return self._kept(entries)
 
     def _new(self) -> list[_Entry]:
+        """Take portions out of the lists, another one first each time."""
         if self._timer() >= self._look_at:
             self._look_at = self._timer() + LOOK_SECONDS
             self._pools = ["", *here(self._client)]
+        self._pools = [*self._pools[1:], self._pools[0]]
         lists = map(documents_key, self._pools)
-        bounds = [MOST_ENTRIES, ENTRIES, READ_BYTES, ID_BYTES]
-        there = self._move([keys.PORTIONS, keys.MOVED, *lists], [*bounds, *self._pools])
-        return self._given(">") if there else []
-
-    def _given(self, behind: str) -> list[_Entry]:
-        """Return entries that are new (">"), or that this indexer was given before (behind an id)."""
-        found: list[_Entry] = []
-        while len(found) < ENTRIES and sum(map(_size, found)) < ENOUGH_BYTES:
-            answer = self._client.xreadgroup(GROUP, self._name, {keys.PORTIONS: behind}, count=1)
-            streams = cast("list[tuple[bytes, list[_Entry]]]", answer)
-            if not streams or not streams[0][1]:
-                break
-            found += streams[0][1]
-            behind = behind if behind == ">" else found[-1][0].decode()
-        return found
+        bounds = [MOST_ENTRIES, ENTRIES, ENOUGH_BYTES, READ_BYTES, ID_BYTES]
+        answer = self._take([keys.PORTIONS, keys.MOVED, *lists], [GROUP, self._name, *bounds, *self._pools])
+        entries, more = cast("tuple[list[tuple[bytes, list[bytes]]], int]", answer)
+        self.more = bool(more)
+        return [(entry_id, dict(zip(fields[::2], fields[1::2], strict=True))) for entry_id, fields in entries]
 
     def _kept(self, entries: Sequence[_Entry]) -> list[_Entry]:
         """Return portions that were given out before, but for those that end whoever tries."""
@@ -235,7 +252,7 @@ class RedisPortions:
                       " their files are extracted again", len(hopeless), MOST_DELIVERIES,
                       extra={"action": "drop"})  # fmt: skip
             self.dropped += len(hopeless)
-            self.acknowledge([DocumentPortion(id_.decode(), (), _pool(fields)) for id_, fields in hopeless])
+            self.acknowledge([DocumentPortion("", (), _pool(fields), id_.decode()) for id_, fields in hopeless])
         return [entry for entry in entries if entry not in hopeless]
 
     def _deliveries(self, entry_id: bytes) -> int:
@@ -258,6 +275,17 @@ def here(client: Client) -> list[str]:
     with redis_errors(client):
         names = cast("set[bytes]", client.smembers(pools.NAMES))
     return sorted(name for each in names if pools.is_name(name := each.decode("latin-1")))
+
+
+def _told(client: Client) -> dict[bytes, IndexerState | None]:
+    """Return what indexers have published, by their names; None: that cannot be understood."""
+    with redis_errors(client):
+        told = cast("dict[bytes, bytes]", client.hgetall(keys.INDEXERS))
+    found: dict[bytes, IndexerState | None] = dict.fromkeys(told)
+    for name, state in told.items():
+        with contextlib.suppress(msgspec.MsgspecError):
+            found[name] = msgspec.json.decode(state, type=IndexerState)
+    return found
 
 
 def _length(answer: object) -> int:
@@ -292,13 +320,14 @@ def _pool(fields: dict[bytes, bytes] | None) -> str:
 
 
 def _portion(entry: _Entry) -> DocumentPortion:
-    entry_id, fields = entry[0].decode(), entry[1]
-    pool, results = _pool(fields), []
+    entry_id, data, pool = entry[0].decode(), (entry[1] or {}).get(b"data", b""), _pool(entry[1])
+    results = []
     try:
-        results = decode_results((fields or {}).get(b"data", b""))
+        results = decode_results(data)
         if len(results) > MOST_OF_PORTION:
             raise ConfigError(f"it has {len(results)} results, and a worker stores {MOST_OF_PORTION} at most")
     except ConfigError as exc:
         log.warning("portion %s of documents cannot be used: %s", entry_id, exc, extra={"action": "refuse"})
         results = []
-    return DocumentPortion(entry_id, [pools.as_owed(pool, each) for each in results], pool)
+    name = hashlib.blake2b(b"%b\0%b" % (pool.encode("latin-1"), data), digest_size=DIGEST_BYTES).hexdigest()
+    return DocumentPortion(name, [pools.as_owed(pool, each) for each in results], pool, entry_id)

@@ -28,7 +28,7 @@ asks the dispatcher for something, and subscribers, who are only in Redis (`stre
     le:document:waiting                   list    worker       results for indexers; until they move into the stream
     le:document:portions                  stream  indexer      the same, with their pool; until written
     le:document:moved                     hash    indexer      pool → how many entries that stream has of it
-    le:document:indexers                  hash    indexer      name → how it goes; for ever, `status` shows a day
+    le:document:indexers                  hash    indexer      name → how it goes; until silent for a day
     le:group:names                        set     dispatcher   the subscriber groups; until removed
     le:group:asked                        list    subscriber   requests: join, accept a loss; until they are done
     le:group:lost:<group>                 hash    dispatcher   "<mdt> <epoch>" → "<first> <last> <time in ns>":
@@ -252,7 +252,13 @@ class Results(ResultSink, Protocol):
 
 
 class DocumentPortions(Protocol):
-    """Results for indexers, as one indexer sees them. Every call may raise StreamError."""
+    """Results for indexers, as one indexer sees them. Every call may raise StreamError.
+
+    `more`: after the last `read` there may be further ones. `sharing`: how many indexers there are.
+    """
+
+    more: bool
+    sharing: int
 
     def read(self) -> list[DocumentPortion]:
         """Return some portions that are not acknowledged, without waiting; [] where there are none."""

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from lustre_events.jobs import pools
-from lustre_events.jobs.messages import BUILTIN_QUEUE, MOST_OF_PORTION, Result
+from lustre_events.jobs.messages import BUILTIN_QUEUE, MOST_OF_PORTION, Result, encode_results
 from lustre_events.jobs.pools import documents_key, new_job_id, queue_of, results_key
 from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.documents import (
     ENOUGH_BYTES,
+    ENTRIES,
+    KEPT_SECONDS,
+    LOOK_SECONDS,
     MOST_DELIVERIES,
     IndexerState,
     RedisDocuments,
@@ -125,6 +128,65 @@ def test_whose_results_are_for_indexers(client: Client) -> None:
     assert [backlog.takes(queue) for queue in ("default", queue_of("p"), queue_of("q"), BUILTIN_QUEUE)] == [
         True, True, False, False,
     ]  # fmt: skip
+
+
+def test_a_portions_name_is_that_of_its_bytes(client: Client) -> None:
+    """A stream that is made anew may give an id again: other results are another portion, the same are none."""
+    put = [("1-1", "", 1), ("1-1", "", 2), ("7-3", "", 1), ("1-1", "p", 1)]
+    names = []
+    for entry, pool, number in put:
+        client.flushdb()
+        data = encode_results([result(number, "job")])
+        client.xadd(keys.PORTIONS, {"pool": pool, "data": data}, id=entry)
+        portions = RedisPortions(client, "a.1")
+        portions.read()
+        [portion] = portions.read()
+        portions.acknowledge([portion])
+        assert client.xlen(keys.PORTIONS) == 0
+        names.append(portion.id)
+    first, other, again, of_a_pool = names
+    assert again == first
+    assert len({first, other, of_a_pool}) == 3
+
+
+def test_small_portions_are_taken_together(client: Client) -> None:
+    """An indexer takes many at once, and knows whether there may be more."""
+    put = RedisResults(client, keys.DOCUMENTS)
+    portions = RedisPortions(client, "a.1")
+    portions.read()
+    for number in range(ENTRIES + 3):
+        put.put([result(number, "job")])
+    assert (numbers(portions), portions.more) == ([*range(ENTRIES)], True)
+    assert (numbers(portions), portions.more) == ([*range(ENTRIES, ENTRIES + 3)], False)
+    assert (numbers(portions), portions.more) == ([], False)
+
+
+def test_no_pool_waits_behind_the_long_portions_of_another(client: Client) -> None:
+    """Where one portion is enough, the next one is of another list."""
+    client.sadd(pools.NAMES, "p")
+    own = new_job_id(queue_of("p"))
+    RedisPortions(client, "a.1").read()
+    for number in range(3):
+        for key, job in ((keys.DOCUMENTS, "job"), (documents_key("p"), own)):
+            document = {"n": number, "long": "x" * ENOUGH_BYTES}
+            RedisResults(client, key).put([result(number, job, document=document)])
+    portions = RedisPortions(client, "a.1")
+    found = [portion.pool for _ in range(4) for portion in portions.read()]
+    assert sorted(found) == ["", "", "p", "p"]
+
+
+def test_indexers_know_how_many_there_are_and_forget_who_is_gone(client: Client) -> None:
+    """Who is silent shares nothing; after a day nothing is left of it, nor of what nobody can read."""
+    now, second = 1_800_000_000 * 10**9, 10**9
+    for name, silent in (("b.1", 1), ("b.2", 60), ("b.3", KEPT_SECONDS + 1), ("b.4", -1)):
+        RedisPortions(client, name).publish(IndexerState(int(now - silent * second)))
+    client.hset(keys.INDEXERS, b"b.\xff", "x")
+    timer = iter([0.0, LOOK_SECONDS, LOOK_SECONDS])
+    portions = RedisPortions(client, "a.1", lambda: next(timer))
+    assert portions.sharing == 1
+    portions.publish(IndexerState(now))
+    assert portions.sharing == 3
+    assert sorted(client.hkeys(keys.INDEXERS)) == [b"a.1", b"b.1", b"b.2", b"b.4"]
 
 
 def test_what_is_no_portion_holds_up_nobody(client: Client) -> None:

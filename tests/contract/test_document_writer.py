@@ -114,6 +114,16 @@ def test_a_portion_that_is_done_twice_changes_nothing(rig: Rig, writer: Postgres
     assert again == taken
 
 
+def test_a_portion_that_is_there_twice_is_written_once(rig: Rig, writer: PostgresqlDocumentWriter) -> None:
+    """Where a Redis was put back to an older copy; its files count once."""
+    [job] = jobs_for(rig, 3)
+    assert writer.write([DocumentPortion("p", found(job), entry=entry) for entry in ("1-1", "2-1")]) == 3
+    assert rig.select("SELECT portion FROM outcome") == ["p"]
+    rig.settle()
+    assert rig.writer.counters()["results_ok"] == 3 + 3  # with the facts
+    assert not rig.writer.counters().get("results_dropped")
+
+
 def test_what_does_not_count_is_not_written(rig: Rig, writer: PostgresqlDocumentWriter) -> None:
     """Of another job, a removed object, an unknown content or serial, of what is built in: all are dropped."""
     [job] = jobs_for(rig, 2)

@@ -119,7 +119,7 @@ def without_counts_of(told: dict[str, object], *, dropped: bool) -> dict[str, ob
     return {**told, "counter": left}
 
 
-MOMENTS = ("portions moved", "portions read", "documents written", "outcomes committed", "portions acknowledged")
+MOMENTS = ("portions read", "documents written", "outcomes committed", "portions acknowledged")
 
 
 @pytest.mark.parametrize(("moment", "taken"), [*((each, False) for each in MOMENTS), ("outcomes committed", True)])

@@ -194,6 +194,16 @@ def test_an_indexer_writes_documents_and_nothing_else(server: PostgreSQLServer) 
     assert done == []
 
 
+def test_the_dispatcher_ends_sessions_of_indexers(server: PostgreSQLServer) -> None:
+    """It sees for what they wait, and may end one that keeps locks."""
+    with connect(server, "lustre_events_indexer") as indexer, connect(server, "lustre_events") as connection:
+        told = connection.execute(
+            "SELECT wait_event, pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s",
+            (indexer.info.backend_pid,),
+        ).fetchone()
+        assert told == ("ClientRead", True)
+
+
 def test_what_bounds_the_search_role_it_cannot_lift(server: PostgreSQLServer) -> None:
     """A role may forget its own settings; the bound on what it writes to the disk while it sorts stays."""
     with connect(server, "lustre_events_search") as connection:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from lustre_events.dispatcher.indexer import IDLE_SECONDS, LONGEST_SECONDS, Indexer, Portions
+from lustre_events.dispatcher.pauses import SHARE
 from lustre_events.dispatcher.results import ResultWriter
 from lustre_events.dispatcher.written import MOST_WAITING, NO_ROOM, WrittenDocuments
 from lustre_events.errors import StreamForbidden
-from lustre_events.index.interface import IndexWriter
+from lustre_events.index.interface import DocumentWriter, IndexWriter
 from lustre_events.jobs.messages import BUILTIN_QUEUE, STAT, Result
 from lustre_events.jobs.pools import new_job_id, queue_of
 from lustre_events.node.pool_files import rights
@@ -59,6 +62,34 @@ def test_a_worker_whose_login_is_older_gives_documents_to_the_dispatcher() -> No
 def test_a_pools_login_may_append_documents() -> None:
     """As to its results: it may do nothing else with the list."""
     assert "(~le:pool:lab:results ~le:pool:lab:documents +rpush)" in rights("lab")
+
+
+class Shared:
+    """Portions of which an indexer has read some."""
+
+    def __init__(self, sharing: int, *, more: bool) -> None:
+        self.sharing = sharing
+        self.more = more
+
+
+@pytest.mark.parametrize(
+    ("sharing", "done", "more", "seconds"),
+    [
+        (1, True, True, 0.0),
+        (4, True, True, 0.0),
+        (1, True, False, IDLE_SECONDS / SHARE),
+        (4, True, False, 4 * IDLE_SECONDS / SHARE),
+        (4, False, False, 4 * IDLE_SECONDS),
+        (99, False, False, LONGEST_SECONDS),
+    ],
+)
+def test_indexers_look_together_as_often_as_one_would(
+    sharing: int, seconds: float, *, done: bool, more: bool
+) -> None:
+    """Who has taken all that there was waits for more, and the longer, the more share the work."""
+    portions = cast("Portions", Shared(sharing, more=more))
+    indexer = Indexer(portions, cast("DocumentWriter", None), clock=lambda: 0, chance=lambda: 0.5)
+    assert indexer.pause_after(done=done) == pytest.approx(seconds)
 
 
 @pytest.fixture

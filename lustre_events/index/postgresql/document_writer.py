@@ -9,7 +9,8 @@ Whoever waits for an indexer waits for a bounded time. Statements are sent one b
 would never see a session idle within a transaction, and so would not end that of an indexer that hangs. Where an
 indexer and the dispatcher wait for each other the indexer mostly gives way: it waits for a shorter time than passes
 before the server looks for deadlocks. If it began to wait later than the dispatcher, the server may end the
-dispatcher's transaction first; the dispatcher then tries again.
+dispatcher's transaction first; the dispatcher then tries again. Where one stops while the server sends it a long
+answer, no limit of the server ends its session, so the dispatcher does (`end_stopped`).
 
 A login needs few rights for this: deploy/postgresql/roles.sql lists them.
 """
@@ -50,6 +51,14 @@ _SETTINGS = (
 )
 LOCK_SHARE = 2
 """An indexer waits for locks for this part of the time after which the server looks for deadlocks."""
+
+_END = """
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active' AND wait_event = 'ClientWrite'
+   AND xact_start < clock_timestamp() - %s * interval '1 second'
+   AND pid IN (SELECT pid FROM pg_locks WHERE relation = to_regclass('outcome') AND mode = 'RowExclusiveLock'
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
 
 _TOGETHER = "LOCK TABLE outcome IN ROW EXCLUSIVE MODE"
 _DONE = "SELECT portion FROM outcome WHERE portion = ANY(%b::text[])"
@@ -161,6 +170,19 @@ class PostgresqlDocumentWriter:
             database.close()
             raise
         return database
+
+
+def end_stopped(database: Database, seconds: float = PAUSE_SECONDS) -> int:
+    """End sessions of writers that have taken no answer, in a transaction of that age; return how many.
+
+    A role sees and ends those of its own, and of roles that it is a member of. Raises IndexUnavailable.
+    """
+    with database.errors():
+        (ended,) = database.connection.execute(_END, (seconds,)).fetchone() or (0,)
+    if ended:
+        log.warning("%s: %d indexers took no answer for %g seconds and kept locks; their sessions are ended",
+                    database.name, ended, seconds, extra={"action": "end"})  # fmt: skip
+    return int(ended)
 
 
 class _Refused(Exception):

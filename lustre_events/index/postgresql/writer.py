@@ -19,7 +19,7 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.namespace import Link
-from lustre_events.errors import ConfigError, LeaseLost
+from lustre_events.errors import ConfigError, IndexUnavailable, LeaseLost
 from lustre_events.index.documents import NOBODY, FoundDocument, oldest
 from lustre_events.index.interface import (
     Cursor,
@@ -40,6 +40,7 @@ from lustre_events.index.postgresql.database import (
     pipeline,
     unpacked_links,
 )
+from lustre_events.index.postgresql.document_writer import end_stopped
 from lustre_events.index.postgresql.fulltext import pieces
 from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.ledger import RunTable
@@ -102,8 +103,11 @@ class PostgresqlWriter:
                     raise LeaseLost(f"{database.name}: another dispatcher has taken over; this one stops")
                 self._remembered.bound()
                 yield PostgresqlTransaction(connection, database.name, self._keys, self._remembered)
-        except BaseException:
+        except BaseException as exc:
             self._undone()
+            if isinstance(exc, IndexUnavailable) and not database.connection.closed:
+                with contextlib.suppress(IndexUnavailable):
+                    end_stopped(database)  # it may be what this transaction has waited for
             raise
         self._statistics.follow(database)
 
@@ -162,6 +166,7 @@ class PostgresqlWriter:
     def _connect(self) -> Database:
         database = Database(self._url, statement_seconds=WRITE_SECONDS, settings=WRITER_SETTINGS)
         try:
+            end_stopped(database)  # a migration would wait for it
             database.migrate(
                 lambda connection, name: PostgresqlTransaction(connection, name, Keys(), Remembered()).rebuild(),
                 lambda connection, name: PostgresqlTransaction(connection, name, Keys(), Remembered()).rename_all(),

@@ -32,11 +32,6 @@ def moment(name: str) -> None:
 class MortalPortions(RedisPortions):
     """Portions with a moment between all that happens to them in Redis."""
 
-    def _given(self, behind: str) -> list[tuple[bytes, dict[bytes, bytes] | None]]:
-        if self._client.xlen("le:document:portions"):
-            moment("portions moved")
-        return super()._given(behind)
-
     def read(self) -> list[DocumentPortion]:
         """Read, and perhaps no more."""
         found = super().read()
