@@ -15,8 +15,8 @@ import extractor_batch
 import extractor_facts as facts
 import extractor_threads  # noqa: F401 - before numpy
 import fits_preview as previews
-from astropy.io import fits
 from extractor_open import DAMAGED, compression_of, expanding, is_damage
+from fits_astropy import fits
 from fits_common import from_keywords, place_on_sky, why_no_place
 
 MAX_UNITS = 200

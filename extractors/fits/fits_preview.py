@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import extractor_facts as facts
 import numpy as np
-from astropy.io import fits
+from fits_astropy import fits
 
 THUMBNAIL = 128  # pixels of its longer edge
 MAX_IMAGE = 1 << 30  # bytes of an image of which single rows are read

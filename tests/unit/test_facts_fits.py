@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +193,20 @@ def test_an_equinox_that_is_no_year_gives_no_place(tmp_path: Path, equinox: Any)
     assert found["partial"] == (
         f"its place on the sky is left out: the equinox {equinox} is not a year from 1800 to 2100"
     )
+
+
+def test_reading_starts_without_what_reaches_the_net() -> None:
+    """The program imports neither astropy's units nor TLS, and who imports astropy's downloads later has them."""
+    places = [path for path in sys.path if "/extractors/" in path]
+    code = f"""
+import sys
+sys.path += {places!r}
+import fits
+assert not {{"astropy.units", "ssl"}} & set(sys.modules), "they are imported"
+import http.client
+import astropy.utils.data
+assert http.client.HTTPSConnection and astropy.utils.data.download_file.__module__ == "astropy.utils.data"
+from astropy.io import fits as known
+assert known is fits.fits
+"""
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=60)
