@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter as Tally
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import molecular_elements as elements
@@ -47,12 +48,18 @@ class Kinds:
         self.tally: Tally[bytes] = Tally()
         self.more = False
 
-    def add(self, word: bytes) -> None:
-        """Take one."""
+    def add(self, word: bytes, count: int = 1) -> None:
+        """Take one, as often as it came."""
         if word in self.tally or len(self.tally) < MAX_KINDS:
-            self.tally[word] += 1
+            self.tally[word] += count
         else:
             self.more = True
+
+    def join(self, other: Kinds) -> None:
+        """Take all of another."""
+        for word, count in other.tally.items():
+            self.add(word, count)
+        self.more = self.more or other.more
 
     def names(self) -> list[str]:
         """Return the words, in the order of their coming."""
@@ -128,37 +135,94 @@ def values(line: bytes) -> list[bytes]:
     return words[: next((at for at, word in enumerate(words) if word[:1] == b"#"), len(words))]
 
 
+class Rows:
+    """Atoms of a loop of _atom_site, of which each row has `width` values."""
+
+    def __init__(self, width: int, places: tuple[int, int, int], read: Callable[[bytes], bytes]) -> None:
+        self.width, self.places, self.read = width, places, read
+        self.atoms = self.het = 0
+        self.elements: Tally[bytes] = Tally()
+        self.models = Kinds()
+        self.rest: list[bytes] = []  # of a row that is not complete
+
+    def copy(self) -> Rows:
+        """Return another reading, which goes on from here."""
+        other = Rows(self.width, self.places, self.read)
+        other.atoms, other.het, other.elements, other.rest = (
+            self.atoms,
+            self.het,
+            self.elements.copy(),
+            [*self.rest],
+        )
+        other.models.tally, other.models.more = self.models.tally.copy(), self.models.more
+        return other
+
+    def take(self, words: list[bytes]) -> None:
+        """Take values, whose rows may begin and end anywhere."""
+        rows = self.rest
+        rows += words
+        whole = len(rows) - len(rows) % self.width
+        for at in range(0, whole, self.width):
+            self._atom(rows[at : at + self.width])
+        del rows[:whole]
+
+    def end(self) -> bool:
+        """Take what is there of a row as an atom; return whether there was such a row."""
+        torn = bool(self.rest)
+        if torn:
+            self._atom(self.rest)
+            self.rest = []
+        return torn
+
+    def _atom(self, words: list[bytes]) -> None:
+        symbols, groups, models = self.places
+        self.atoms += 1
+        self.elements[self.read(words[symbols].strip(b"'\"")) if -1 < symbols < len(words) else b""] += 1
+        self.het += -1 < groups < len(words) and words[groups] == b"HETATM"
+        self.models.add(words[models] if -1 < models < len(words) else b"1")
+
+
 class Cif:
-    """Atoms of an mmCIF file or a CIF file of the core dictionary: rows of the loop of _atom_site."""
+    """Atoms of an mmCIF file or a CIF file of the core dictionary: rows of the loop of _atom_site.
+
+    A row may go on in the next line. So a line with fewer values than columns is a torn row only where the loop
+    as a whole has no whole number of rows; until that is known, both readings are counted.
+    """
 
     def __init__(self) -> None:
         self.reason = ""
         self.atoms = self.het = 0
         self.elements: Tally[bytes] = Tally()
         self.models = Kinds()
-        self.read = elements.symbol
         self.columns: list[bytes] = []
         self.width = 0  # values of a row
-        self.rest: list[bytes] = []  # of a row that is not complete
-        self.in_text = self.in_loop = self.in_rows = False
+        self.rows: Rows | None = None
+        self.lines: Rows | None = None  # the other reading: each line begins a row
+        self.in_text = self.in_loop = False
         self.by_line = False  # each line has been a row
-        self.places: tuple[int, int, int] = (-1, -1, -1)
+        self.seen = False  # a parser has seen whole rows
 
     def take(self, line: bytes) -> bool:
         """Take one line; return whether it is a row of atoms, which a parser need not see."""
         if line[:1] == b";" or self.in_text:
             self.in_text ^= line[:1] == b";"
-            if self.in_rows and not self.in_text:
-                self._row(b". " + line[1:])  # a text of several lines is one value
-            return self.in_rows
+            if self.rows and not self.in_text:
+                self._row(self.rows, b". " + line[1:])  # a text of several lines is one value
+            return self._passed()
         bare = line.lstrip()
-        if self.in_rows:
+        if self.rows:
             if not ENDS.match(bare):
-                self._row(line)
-                return True
+                self._row(self.rows, line)
+                return self._passed()
             self._end()
         self._head(line, bare)
-        return False  # the first row stays: a parser takes a loop without rows for broken
+        return self._passed()
+
+    def _passed(self) -> bool:
+        """Return whether a parser need not see a line; it sees the first whole rows, lest the loop is broken."""
+        passed = self.rows is not None and self.seen
+        self.seen = self.rows is not None and (self.seen or not (self.rows.rest or self.in_text))
+        return passed
 
     def _head(self, line: bytes, bare: bytes) -> None:
         if bare[:5].lower() == b"loop_":
@@ -174,55 +238,49 @@ class Cif:
             if self.width > MAX_COLUMNS:
                 self.reason = self.reason or f"atoms of loops of more than {MAX_COLUMNS} columns are not counted"
                 return
-            self._begin(line)
-            self._row(line)
+            self.rows, self.by_line = self._begun(), len(values(line)) == self.width
+            self._row(self.rows, line)
 
-    def _begin(self, line: bytes) -> None:
+    def _begun(self) -> Rows:
         names = [column[len("_atom_site.") :] for column in self.columns]
         wanted = (b"type_symbol", b"group_pdb", b"pdbx_pdb_model_num")
         symbols, groups, models = (names.index(name) if name in names else -1 for name in wanted)
         if symbols < 0 and b"label" in names:
-            symbols, self.read = names.index(b"label"), elements.of_label
-        self.places, self.in_rows, self.rest = (symbols, groups, models), True, []
-        self.by_line = len(values(line)) == self.width
+            return Rows(self.width, (names.index(b"label"), groups, models), elements.of_label)
+        return Rows(self.width, (symbols, groups, models), elements.symbol)
 
-    def _row(self, line: bytes) -> None:
-        """Take a line of rows: one row, most of the time; a row may go on in the next line."""
+    def _row(self, rows: Rows, line: bytes) -> None:
+        """Take a line of rows: one row, most of the time."""
         words = line.split()
         if len(words) != self.width or MARKS.search(line):
             words = values(line)
-        if self.rest and words:
-            if self.by_line and len(words) == self.width:
-                self._torn()
-            self.by_line = self.by_line and not self.rest
-        rows = self.rest
-        rows += words
-        whole = len(rows) - len(rows) % self.width
-        for at in range(0, whole, self.width):
-            self._atom(rows[at : at + self.width])
-        del rows[:whole]
-
-    def _torn(self) -> None:
-        self.reason = TORN
-        self._atom(self.rest)
-        self.rest = []
+        if not words:
+            return
+        if rows.rest and self.by_line and self.lines is None:
+            self.by_line = len(words) == self.width
+            self.lines = rows.copy() if self.by_line else None
+        if self.lines:
+            if self.lines.rest and len(words) == self.width:
+                self.lines.end()
+            self.lines.take(words)
+        rows.take(words)
 
     def _end(self) -> None:
-        self.in_rows = False
-        if self.rest:
+        """Add the atoms of the loop by that reading in which its rows are whole, or most of them."""
+        rows, lines, self.rows, self.lines = self.rows, self.lines, None, None
+        if rows is None:
+            return
+        chosen = lines if rows.rest and lines else rows
+        if chosen.end() or chosen is lines:
             self.reason = TORN
-
-    def _atom(self, words: list[bytes]) -> None:
-        symbols, groups, models = self.places
-        self.atoms += 1
-        self.elements[self.read(words[symbols].strip(b"'\"")) if -1 < symbols < len(words) else b""] += 1
-        self.het += -1 < groups < len(words) and words[groups] == b"HETATM"
-        self.models.add(words[models] if -1 < models < len(words) else b"1")
+        self.atoms += chosen.atoms
+        self.het += chosen.het
+        self.elements += chosen.elements
+        self.models.join(chosen.models)
 
     def document(self) -> dict[str, Any]:
         """Return what was counted; atoms are those of all models, and one whose row is torn."""
-        if self.in_rows and self.rest:
-            self._torn()
+        self._end()
         return {"models": len(self.models.tally), "atoms": self.atoms, "hetero_atoms": self.het,
                 "elements": elements.counts(self.elements.items())}  # fmt: skip
 

@@ -189,6 +189,29 @@ def test_comments_and_ends_of_a_loop_are_no_atoms(tmp_path: Path, rows: str, end
     assert (found["atoms"], found["elements"]) == (2, {"C": 1, "O": 1})
 
 
+@quick
+@given(
+    symbols=st.lists(st.sampled_from(["C", "N", "O", "Fe"]), min_size=1, max_size=8),
+    more=st.integers(0, 3),
+    breaks=st.lists(st.integers(1, 7), max_size=8),
+)
+def test_rows_of_a_cif_begin_and_end_anywhere_in_lines(
+    tmp_path: Path, symbols: list[str], more: int, breaks: list[int]
+) -> None:
+    """Also where some lines are rows, and others have fewer values, atoms are those that gemmi finds."""
+    columns = ["label", "type_symbol", *map("x{}".format, range(more))]
+    values = [value for symbol in symbols for value in (f"{symbol}1", symbol, *["'0 1'"] * more)]
+    lines = []
+    for size in [*breaks, len(values)]:
+        lines.append(" ".join(values[:size]))
+        values = values[size:]
+    content = "data_a\nloop_\n" + "".join(f"_atom_site_{name}\n" for name in columns) + "\n".join(lines) + "\n"
+    (tmp_path / "a.cif").write_text(content)
+    known = list(gemmi.cif.read_string(content)[0].find_values("_atom_site_type_symbol"))
+    found = molecular.extract(str(tmp_path / "a.cif"))
+    assert (found["atoms"], found["elements"], found.get("partial")) == (len(known), Counter(known), None)
+
+
 def test_a_row_with_too_few_values_costs_only_itself(tmp_path: Path) -> None:
     """Where each line is a row, the next line is the next row, and the document says that one is torn."""
     (tmp_path / "a.cif").write_text(LOOP + "C1 C 1\nC2 C\nO1 O 3\nN1 N 4\n")
