@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lustre_events.actions.endpoints import http, jetstream, kafka, redis_stream, smtp
+from lustre_events.actions.endpoints import jetstream, kafka, redis_stream, smtp
 from lustre_events.actions.endpoints.sender import MakeSender, Sender
+from lustre_events.domain.rules.endpoints import Endpoint
 
 __all__ = ["SENDERS", "Sender"]
 
+
+def _webhook(endpoint: Endpoint) -> Sender:
+    """Return the sender of a webhook, loaded by who sends one: its library makes every process start slowly."""
+    from lustre_events.actions.endpoints.http import HttpSender  # noqa: PLC0415 - see above
+
+    return HttpSender(endpoint)
+
+
 SENDERS: Mapping[str, MakeSender] = {
-    "webhook": http.HttpSender,
+    "webhook": _webhook,
     "mail": smtp.MailSenders(),
     "nats": jetstream.JetStreamSender,
     "redis": redis_stream.RedisSender,
