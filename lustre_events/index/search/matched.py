@@ -82,8 +82,9 @@ def _test(leaf: Node) -> Callable[[Hit], Match | None] | None:
             return lambda hit: _first(hit, lambda value: is_exact(leaf, value), list(words_of(leaf.text)))
         case KeyEquals() | KeyRange() | KeyGlob() | KeyExists():
             is_meant = value_test(leaf)
+            of_key = _of_key(leaf)
             words = list(words_of(leaf.word)) if isinstance(leaf, KeyEquals) else []
-            return lambda hit: _first(hit, lambda value: _of_key(leaf, value) and is_meant(_kinds(value)), words)
+            return lambda hit: _first(hit, lambda value: of_key(value) and is_meant(_kinds(value)), words)
     return None
 
 
@@ -103,12 +104,15 @@ def _name(hit: Hit, is_meant: Callable[[bytes], bool]) -> Match | None:
 
 
 def _is_in(value: Value, words: Sequence[str], *, prefix: bool) -> bool:
-    return isinstance(value[2], str) and has_words(segmented(clean(value[2])), words, prefix=prefix)
+    text = value[2]
+    if not isinstance(text, str) or (text.isascii() and words and words[0] not in text.lower()):
+        return False
+    return has_words(segmented(clean(text)), words, prefix=prefix)
 
 
-def _of_key(leaf: KeyEquals | KeyRange | KeyGlob | KeyExists, value: Value) -> bool:
-    names = (value[1], f"{value[0]}.{value[1]}")
-    return any(map(matcher(leaf.key), names)) if leaf.wild else leaf.key in names
+def _of_key(leaf: KeyEquals | KeyRange | KeyGlob | KeyExists) -> Callable[[Value], bool]:
+    fits = matcher(leaf.key) if leaf.wild else leaf.key.__eq__
+    return lambda value: fits(value[1]) or fits(f"{value[0]}.{value[1]}")
 
 
 def _kinds(value: Value) -> dict[str, set[Any]]:
