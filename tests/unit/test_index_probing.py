@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lustre_events.index.query.matching import _values, probe, value_test
+from lustre_events.index.query.matching import _values, _values_of_some, probe, value_test
 from lustre_events.index.query.tree import KeyExists
+from lustre_events.index.query.wildcards import matcher
 from lustre_events.index.values import MAX_ROWS, canonical, flatten
 from tests.support.profiles import examples
 
@@ -19,7 +20,7 @@ scalars = (
     | st.booleans()
     | st.integers(-5, 5)
     | st.floats()
-    | st.sampled_from(["", "red", "Red Blue", "\0x", "30.0", "2026-03-01"])
+    | st.sampled_from(["", "red", "Red Blue", "\0x", "30.0", "2026-03-01", "word " * 60, 2**60, 2**64, 10**20])
 )
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=12
@@ -47,3 +48,21 @@ def test_a_probe_sees_what_the_search_rows_are(body: dict[str, Any], key: str) -
 
     assert found == {kind: {value for name, value in pairs if name in wanted} for kind, pairs in flat.rows}
     assert probe(KeyExists(key))("x", text) is value_test(KeyExists(key))(found)
+
+
+@given(st.dictionaries(names, values, max_size=4), st.sampled_from(["*", "a*", "*.b", "x.*", "*.a.*", "b"]))
+@examples(500)
+@example({"a": nested(20), "b": nested(14)}, "*")
+@example({"a" * 200: {"b" * 100: 1, "b": 2}}, "*")
+@example({"a": "word " * 900}, "a*")
+def test_a_probe_with_a_glob_sees_what_the_search_rows_are(body: dict[str, Any], glob: str) -> None:
+    """What stands under all keys that fit, alone or behind the extractor's name, is what flattening gives."""
+    text, fits = canonical(body), matcher(glob)
+    flat = flatten(json.loads(text))
+
+    def is_meant(extractor: str, name: str) -> bool:
+        return fits(name) or fits(f"{extractor}.{name}")
+
+    assert _values_of_some("x", text, is_meant) == {
+        kind: {value for name, value in pairs if is_meant("x", name)} for kind, pairs in flat.rows
+    }

@@ -1,13 +1,18 @@
 """Whether one document matches a node about its keys: for where a set of all that match would be too large.
 
 The answer is exactly that of `values.flatten`, but only the values of the key that is asked for are looked at.
+A page may need thousands of such looks.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
+
+import msgspec
 
 from lustre_events.index.query.key_values import (
     Anything,
@@ -21,36 +26,53 @@ from lustre_events.index.query.key_values import (
     lookups,
 )
 from lustre_events.index.query.wildcards import matcher
-from lustre_events.index.values import MAX_DEPTH, TABLES, flatten, flatten_values, searched
+from lustre_events.index.typed_values import MOST_INTEGER
+from lustre_events.index.values import (
+    MAX_DEPTH,
+    MAX_KEY_LENGTH,
+    MAX_WORD_LENGTH,
+    TABLES,
+    Flat,
+    flatten,
+    flatten_values,
+    searched,
+)
+
+Kinds = Mapping[str, Set[Any]]
+"""Values by their kind (values.TABLES)."""
 
 _SHORT = 4_000
 """Characters of a body in which none of the bounds of a whole document can be reached."""
-_ODD = ('""', "\\ud", "\\u0000")
-"""Where a body has one of these a key could be empty, or be changed before it is stored."""
+_NONE: Kinds = {kind: frozenset() for kind in TABLES}
+_MOST_KEYS = 4096
+"""Keys of which is remembered whether a glob fits, and words of which is remembered what they are."""
 
 
 def probe(node: KeyNode) -> Callable[[str, str], bool]:
     """Return a function of an extractor's name and a document (JSON text): does it match?"""
     key, matches = node.key, value_test(node)
-    fits = matcher(key) if node.wild else None
+    if not node.wild:
+        return lambda extractor, body: matches(_values(extractor, body, key))
+    fits = matcher(key)
 
-    def answer(extractor: str, body: str) -> bool:
-        return matches(_values(extractor, body, key) if fits is None else _values_of_some(extractor, body, fits))
+    @functools.lru_cache(_MOST_KEYS)
+    def is_meant(extractor: str, name: str) -> bool:
+        return fits(name) or fits(f"{extractor}.{name}")
 
-    return answer
+    return lambda extractor, body: matches(_values_of_some(extractor, body, is_meant))
 
 
-def value_test(node: KeyNode) -> Callable[[Mapping[str, set[Any]]], bool]:
+def value_test(node: KeyNode) -> Callable[[Kinds], bool]:
     """Return whether the values of a key, by their kind (values.TABLES), are those asked for, as a function."""
     tests = [(kind, _any_is(test)) for kind, test in lookups(node)]
 
-    def matches(values: Mapping[str, set[Any]]) -> bool:
-        return any(test(values[kind]) for kind, test in tests)
+    def matches(values: Kinds) -> bool:
+        return any(values[kind] and test(values[kind]) for kind, test in tests)
 
     return matches
 
 
-def _any_is(test: ValueTest) -> Callable[[set[Any]], bool]:
+def _any_is(test: ValueTest) -> Callable[[Set[Any]], bool]:
     """Return whether one of some values is what the test wants, as a function."""
     match test:
         case Is(value):
@@ -76,29 +98,72 @@ def _inside(value: Any, bounds: Between) -> bool:
     return above and (high is None or value < high or (bounds.include_high and value == high))
 
 
-def _values(extractor: str, body: str, key: str) -> dict[str, set[Any]]:
+def _values(extractor: str, body: str, key: str) -> Kinds:
     """Return the values of a key in a document, by their kind."""
     names = [key]
     if key.startswith(extractor + "."):
         names.append(key[len(extractor) + 1 :])
-    loaded = searched(json.loads(body))
-    if len(body) > _SHORT or any(odd in body for odd in _ODD):
-        flats = [flatten(loaded)]
-    else:
-        flats = [flatten_values(name, _members(loaded, name, 0)) for name in names]
+    if not _is_plain(body):
+        return _kinds([flatten(json.loads(body))], lambda name: name in names)
+    loaded = searched(msgspec.json.decode(body))
+    members = [(name, each) for name in names for each in _members(loaded, name, 0)]
+    if not members:
+        return _NONE
+    if len(members) == 1 and len(key) <= MAX_KEY_LENGTH and (one := _of_scalar(members[0][1][0])) is not None:
+        return one
+    return _kinds([flatten_values(name, [each]) for name, each in members], lambda name: name in names)
+
+
+def _values_of_some(extractor: str, body: str, is_meant: Callable[[str, str], bool]) -> Kinds:
+    """Return the values of all keys that are meant in a document, by their kind."""
+    if not _is_plain(body):
+        return _kinds([flatten(json.loads(body))], lambda name: is_meant(extractor, name))
     found: dict[str, set[Any]] = {kind: set() for kind in TABLES}
-    for flat in flats:
-        for kind, pairs in flat.rows:
-            found[kind].update(value for name, value in pairs if name in names)
+    for key, value in _scalars("", searched(msgspec.json.decode(body)), 0):
+        if is_meant(extractor, key):
+            one = _of_scalar(value)
+            for kind, values in (one or _kinds([flatten_values(key, [(value, 1)])], lambda _: True)).items():
+                found[kind] |= values
     return found
 
 
-def _values_of_some(extractor: str, body: str, fits: Callable[[str], bool]) -> dict[str, set[Any]]:
-    """Return the values of all keys that fit, alone or behind the extractor's name, by their kind."""
-    return {
-        kind: {value for name, value in pairs if fits(name) or fits(f"{extractor}.{name}")}
-        for kind, pairs in flatten(json.loads(body)).rows
-    }
+def _is_plain(body: str) -> bool:
+    """Return whether a document is short, and none of its keys can be empty, or be changed before it is stored."""
+    return len(body) <= _SHORT and '""' not in body and "\\ud" not in body and "\\u0000" not in body
+
+
+def _kinds(flats: list[Flat], is_meant: Callable[[str], bool]) -> Kinds:
+    found: dict[str, set[Any]] = {kind: set() for kind in TABLES}
+    for flat in flats:
+        for kind, pairs in flat.rows:
+            found[kind].update(value for name, value in pairs if is_meant(name))
+    return found
+
+
+def _of_scalar(value: Any) -> Kinds | None:
+    """Return what one value is by its kind; None: only `flatten` knows."""
+    kind = type(value)
+    if (kind is float and math.isfinite(value)) or (kind is int and abs(value) < MOST_INTEGER):
+        return {**_NONE, "number": {value}}
+    if kind is bool or (kind is str and len(value) <= MAX_WORD_LENGTH):
+        return _of_word(value)
+    return None
+
+
+@functools.lru_cache(_MOST_KEYS, typed=True)
+def _of_word(value: str | bool) -> Kinds:  # noqa: FBT001 - a value as it is stored
+    return _kinds([flatten_values("key", [(value, 1)])], lambda _: True)
+
+
+def _scalars(key: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+    """Yield what stands at the ends of a document, each with its dotted key."""
+    if not isinstance(value, (dict, list)):
+        if value is not None and len(key) <= MAX_KEY_LENGTH:
+            yield key, value
+    elif depth <= MAX_DEPTH and len(key) <= MAX_KEY_LENGTH:
+        for name, item in value.items() if isinstance(value, dict) else (("", each) for each in value):
+            below = f"{key}.{name}" if key and name else key or name
+            yield from _scalars(below, item, depth + 1)
 
 
 def _members(value: Mapping[str, Any], key: str, depth: int) -> Iterator[tuple[Any, int]]:
