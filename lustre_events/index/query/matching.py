@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from lustre_events.index.query.key_values import (
     ValueTest,
     lookups,
 )
+from lustre_events.index.query.tree import KeyExists
 from lustre_events.index.query.wildcards import matcher
 from lustre_events.index.typed_values import MOST_INTEGER
 from lustre_events.index.values import (
@@ -38,12 +40,14 @@ from lustre_events.index.values import (
     searched,
 )
 
-Kinds = Mapping[str, Set[Any]]
+Kinds = Mapping[str, AbstractSet[Any]]
 """Values by their kind (values.TABLES)."""
+_OfScalar = Callable[[Any], Kinds | None]
 
 _SHORT = 4_000
 """Characters of a body in which none of the bounds of a whole document can be reached."""
 _NONE: Kinds = {kind: frozenset() for kind in TABLES}
+_ANY: Kinds = {**_NONE, "word": frozenset(("",))}
 _MOST_KEYS = 4096
 """Keys of which is remembered whether a glob fits, and words of which is remembered what they are."""
 
@@ -52,7 +56,8 @@ def probe(node: KeyNode) -> Callable[[str, str], bool]:
     """Return a function of an extractor's name and a document (JSON text): does it match?"""
     key, matches = node.key, value_test(node)
     if not node.wild:
-        return lambda extractor, body: matches(_values(extractor, body, key))
+        of_scalar = _as_any if isinstance(node, KeyExists) else _of_scalar
+        return lambda extractor, body: matches(_values(extractor, body, key, of_scalar))
     fits = matcher(key)
 
     @functools.lru_cache(_MOST_KEYS)
@@ -72,7 +77,7 @@ def value_test(node: KeyNode) -> Callable[[Kinds], bool]:
     return matches
 
 
-def _any_is(test: ValueTest) -> Callable[[Set[Any]], bool]:
+def _any_is(test: ValueTest) -> Callable[[AbstractSet[Any]], bool]:
     """Return whether one of some values is what the test wants, as a function."""
     match test:
         case Is(value):
@@ -98,8 +103,8 @@ def _inside(value: Any, bounds: Between) -> bool:
     return above and (high is None or value < high or (bounds.include_high and value == high))
 
 
-def _values(extractor: str, body: str, key: str) -> Kinds:
-    """Return the values of a key in a document, by their kind."""
+def _values(extractor: str, body: str, key: str, of_scalar: _OfScalar | None = None) -> Kinds:
+    """Return the values of a key in a document, by their kind; `of_scalar` tells what a single one is."""
     names = [key]
     if key.startswith(extractor + "."):
         names.append(key[len(extractor) + 1 :])
@@ -109,7 +114,11 @@ def _values(extractor: str, body: str, key: str) -> Kinds:
     members = [(name, each) for name in names for each in _members(loaded, name, 0)]
     if not members:
         return _NONE
-    if len(members) == 1 and len(key) <= MAX_KEY_LENGTH and (one := _of_scalar(members[0][1][0])) is not None:
+    if (
+        len(members) == 1
+        and len(key) <= MAX_KEY_LENGTH
+        and (one := (of_scalar or _of_scalar)(members[0][1][0])) is not None
+    ):
         return one
     return _kinds([flatten_values(name, [each]) for name, each in members], lambda name: name in names)
 
@@ -150,8 +159,13 @@ def _of_scalar(value: Any) -> Kinds | None:
     return None
 
 
+def _as_any(value: Any) -> Kinds | None:
+    """Return some value for a text or a truth, for who asks only whether there is one."""
+    return _ANY if type(value) in {str, bool} else _of_scalar(value)
+
+
 @functools.lru_cache(_MOST_KEYS, typed=True)
-def _of_word(value: str | bool) -> Kinds:  # noqa: FBT001 - a value as it is stored
+def _of_word(value: str | bool) -> Kinds:
     return _kinds([flatten_values("key", [(value, 1)])], lambda _: True)
 
 

@@ -141,9 +141,12 @@ class Pages(Generic[T]):
         Ids are numbers without many gaps: none has to be counted.
         """
         order, where = stretch.order, stretch.start or TRUE
-        if stretch.whole and order == Order():
-            last = after + self.planner.few
+        if stretch.whole and order.column == "id":
             (highest,) = self.connection.execute("SELECT max(id) FROM object").fetchone()
+            if order.descending:
+                last = (after or (highest or 0) + 1) - self.planner.few
+                return Clause("o.id >= ?", (last,)) if last > 1 else None
+            last = after + self.planner.few
             return None if (highest or 0) <= last else Clause("o.id <= ?", (last,))
         row = self.connection.execute(
             f"SELECT o.{order.column}, o.id FROM object o WHERE {where.sql} ORDER BY {by(order)} LIMIT 1 OFFSET ?",  # noqa: S608
@@ -163,7 +166,10 @@ class Pages(Generic[T]):
         sql = f"SELECT o.id FROM object o WHERE {found.sql} ORDER BY {order}"  # noqa: S608
         ids = (row[0] for row in self.connection.execute(sql, found.parameters))
         rows: list[T] = []
-        while len(rows) < limit and (portion := list(itertools.islice(ids, _portion(limit)))):
+        # Each id may cost a look into a document, and mostly all are seen: so no more than the page needs at first.
+        wanted = limit
+        while len(rows) < limit and (portion := list(itertools.islice(ids, wanted))):
+            wanted = _portion(limit)
             seen = all_hold(self.planner.dialect.among("o.id", portion), self.planner.live)
             rows += self._made(f"o WHERE {seen.sql} ORDER BY {order}", seen.parameters)
         return rows[:limit]
