@@ -51,7 +51,7 @@ class Deeds:
                 del self.paused[pid]
 
     def kill_part(self) -> int:
-        """Kill a reader, a dispatcher, a worker, or one of their standbys."""
+        """Kill a reader, a dispatcher, an indexer, a worker, or one of their standbys."""
         name = self.chance.choice([*self.site.parts])
         process = self.site.parts[name]
         if process.poll() is not None:

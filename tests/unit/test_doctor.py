@@ -90,7 +90,7 @@ def test_a_history_that_is_not_written_or_falls_behind_is_named() -> None:
 
 
 def test_indexers_that_are_set_and_do_not_run_are_found() -> None:
-    """Fewer than are set is a failure; those that run where none are set, or that refuse documents, a warning."""
+    """Fewer than are set is a failure; running where none are set, being behind, or refusals, a warning."""
     second = 10**9
 
     def levels(wanted: int, waiting: int, *heard: int, refused: int = 0) -> list[str]:
@@ -102,6 +102,8 @@ def test_indexers_that_are_set_and_do_not_run_are_found() -> None:
 
     assert levels(2, 0, 499, 498) == [OK]
     assert levels(2, 7, 499, 1) == [FAILURE]
+    assert levels(1, service.INDEXERS_BEHIND, 499) == [OK]
+    assert levels(1, service.INDEXERS_BEHIND + 1, 499) == [WARNING]
     assert levels(0, 7, 499) == [WARNING]
     assert levels(0, 0, 1) == levels(0, 3, 1) == []
     assert levels(1, 0, 499, refused=2) == [OK, WARNING]

@@ -342,6 +342,26 @@ def test_an_indexer_that_is_gone_for_a_day_is_shown_no_more() -> None:
             """Return how many portions wait."""
             return {"": 2, "lab": 1}
 
+    class Never(Documents):
+        """There has never been an indexer."""
+
+        @staticmethod
+        def indexers() -> dict[str, IndexerState]:
+            """Return nothing."""
+            return {}
+
+    class Quiet(Never):
+        """Nor does anything wait."""
+
+        @staticmethod
+        def waiting() -> dict[str, int]:
+            """Return nothing."""
+            return {}
+
+    never = of_indexers(cast("RedisDocuments", Never()), NOW_NS)
+    assert never is not None
+    assert never.waiting == 3
+    assert of_indexers(cast("RedisDocuments", Quiet()), NOW_NS) is None
     documents = cast("RedisDocuments", Documents())
     found, later = of_indexers(documents, NOW_NS), of_indexers(documents, NOW_NS + day)
     assert found is not None

@@ -240,10 +240,12 @@ def of_group(groups: RedisGroups, name: str) -> GroupStatus:
 
 
 def of_indexers(documents: RedisDocuments | None, now_ns: int) -> IndexersStatus | None:
-    """Return what indexers have published within a day; None: there has never been one. Raises StreamError."""
-    told = documents.indexers() if documents is not None else {}
+    """Return what indexers said within a day; None: there has been none, and nothing waits. Raises StreamError."""
+    if documents is None:
+        return None
+    told, waiting = documents.indexers(), sum(documents.waiting().values())
     lately = {name: state for name, state in told.items() if now_ns - state.alive_ns < DAY_NS}
-    return IndexersStatus(sum(documents.waiting().values()), lately) if documents and told else None
+    return IndexersStatus(waiting, lately) if told or waiting else None
 
 
 def of_history(told: Mapping[str, str], behind: int) -> HistoryStatus:

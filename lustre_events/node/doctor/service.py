@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from lustre_events.domain.action_run import DEAD, HELD, OPEN
 from lustre_events.errors import LustreEventsError
 from lustre_events.inspect.status import Status
+from lustre_events.inspect.status.parts import IndexersStatus
 from lustre_events.jobs import pools
 from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILTIN_QUEUE, TRANSFERS_QUEUE
 from lustre_events.jobs.pool_states import PoolState
@@ -17,6 +18,8 @@ SECOND_NS = 1_000_000_000
 SILENT_SECONDS = 30.0
 """Readers and the dispatcher say every second that they live."""
 
+INDEXERS_BEHIND = 500
+"""Portions that wait for indexers; beyond twice as many there are no further jobs (dispatcher/written.py)."""
 HISTORY_SILENT_SECONDS = 120.0
 HISTORY_BEHIND = 1_000_000
 """Records; it takes some hundred thousand a second."""
@@ -106,15 +109,20 @@ def dispatcher(status: Status) -> Iterator[Finding]:
 
 def indexers(status: Status, wanted: int) -> Iterator[Finding]:
     """Look whether as many indexers live as are set ([index] indexers), and whether documents were refused."""
-    found = status.indexers
-    states = found.indexers if found is not None else {}
+    found = status.indexers or IndexersStatus(0)
+    states = found.indexers
     heard = {name: _seconds(status, each.alive_ns) for name, each in states.items()}
     alive = [name for name, silent in heard.items() if silent is not None and silent <= SILENT_SECONDS]
-    waiting = found.waiting if found is not None else 0
+    waiting = found.waiting
     if len(alive) < wanted:
         yield failure(
             "indexers", f"{len(alive)} of {wanted} run, and {waiting} portions of results wait",
             "systemctl start lustre-events-indexer@1, and so on; or correct [index] indexers",
+        )  # fmt: skip
+    elif wanted and waiting > INDEXERS_BEHIND:
+        yield warning(
+            "indexers", f"{len(alive)} run, and are behind: {waiting} portions of results wait",
+            "if PostgreSQL's server has cores and disk to spare: raise [index] indexers, and start more",
         )  # fmt: skip
     elif wanted:
         yield ok("indexers", f"{len(alive)} run, {waiting} portions of results wait")
@@ -123,7 +131,10 @@ def indexers(status: Status, wanted: int) -> Iterator[Finding]:
             "indexers", f"{len(alive)} run, and [index] indexers is 0: the dispatcher gives them nothing to do",
             "systemctl disable --now lustre-events-indexer@1, and so on; or set [index] indexers",
         )  # fmt: skip
-    refused = sum(states[name].refused for name in alive)
+    yield from _refused_documents(sum(states[name].refused for name in alive))
+
+
+def _refused_documents(refused: int) -> Iterator[Finding]:
     if refused:
         yield warning(
             "indexers", f"the database did not take {refused} documents; their files count as failed",
