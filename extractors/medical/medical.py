@@ -34,7 +34,6 @@ def nifti(file: BinaryIO, size: int | None, more: Iterable[str]) -> dict[str, An
     """Return the document of a NIfTI file; `size` in bytes, None where it is compressed."""
     from nibabel.nifti1 import Nifti1Header, data_type_codes  # noqa: PLC0415
     from nibabel.nifti2 import Nifti2Header  # noqa: PLC0415
-    from nibabel.orientations import aff2axcodes  # noqa: PLC0415
 
     start = file.read(4)
     file.seek(0)
@@ -45,7 +44,7 @@ def nifti(file: BinaryIO, size: int | None, more: Iterable[str]) -> dict[str, An
     dimensions = int(header["dim"][0])
     if not 1 <= dimensions <= 7:
         raise ValueError(f"its header tells of {dimensions} dimensions; NIfTI has 1 to 7")
-    shape = [int(each) for each in header["dim"][1 : dimensions + 1]]
+    shape = shape_of(header, dimensions)
     single = bytes(header["magic"].item())[:2] == b"n+"
     code = int(header["datatype"])
     known = code in data_type_codes.value_set("code")
@@ -59,40 +58,59 @@ def nifti(file: BinaryIO, size: int | None, more: Iterable[str]) -> dict[str, An
     told = {
         "xyz_units": lambda: header.get_xyzt_units()[0],
         "t_units": lambda: header.get_xyzt_units()[1],
-        "orientation": lambda: "".join(axis or "?" for axis in aff2axcodes(header.get_best_affine())),
+        "orientation": lambda: orientation(header),
     }
     told |= {key: functools.partial(header.get_value_label, key) for key in CODES}
     for key, found in told.items():
         try:
-            label = str(found())
+            label = str(found()).strip()
         except Exception:  # noqa: BLE001, S112 - a code out of range is left out; nibabel raises KeyError and others
             continue
-        if not label.startswith("<unknown"):
+        if label and not label.startswith("<unknown"):
             document[key] = label
     for key in ("slice_duration", "scl_slope", "scl_inter", "cal_min", "cal_max", "toffset"):
         document[key] = number(header[key])
     document |= {key: text(bytes(header[key].item())) for key in NIFTI_TEXTS if key in more}
-    document["extensions"] = extensions(file, header.endianness, document["vox_offset"], version) if single else []
+    end = document["vox_offset"] if single else HEADER_BYTES
+    document["extensions"] = extensions(file, header.endianness, end, version)
+    width = (data_type_codes.dtype[code].itemsize if known else 0) or int(header["bitpix"]) / 8
     if min(shape) < 0 or not known:
         document["partial"] = "its dimensions or its data type make no sense"
-    elif (
-        single
-        and size is not None
-        and (document["vox_offset"] or 0) + math.prod(shape) * int(header["bitpix"]) / 8 > size
-    ):
+    elif single and size is not None and (document["vox_offset"] or 0) + math.prod(shape) * width > size:
         document["partial"] = "the file ends within its data"
     units = [document.get("xyz_units", "unknown"), document.get("t_units", "unknown")]
     document |= facts.common(units=[each for each in units if each != "unknown"])
     return {key: value for key, value in document.items() if value is not None}
 
 
+def shape_of(header: Any, dimensions: int) -> list[int]:
+    """Return the extents of an image, also where FreeSurfer wrote one that is too long for its place elsewhere."""
+    try:
+        return [int(each) for each in header.get_data_shape()]
+    except Exception:  # noqa: BLE001 - nibabel's HeaderDataError and others, where it is not there either
+        return [int(each) for each in header["dim"][1 : dimensions + 1]]
+
+
+def orientation(header: Any) -> str:
+    """Return where the axes lead; an empty text where the header has no place in space, or one without axes."""
+    from nibabel.orientations import aff2axcodes  # noqa: PLC0415
+
+    if not (int(header["qform_code"]) > 0 or int(header["sform_code"]) > 0):
+        return ""
+    axes = aff2axcodes(header.get_best_affine())
+    return "".join(axis or "?" for axis in axes) if any(axes) else ""
+
+
 def extensions(file: BinaryIO, order: str, end: float | None, version: int) -> list[int]:
-    """Return the codes of the header's extensions, whose contents (DICOM, comments) are not looked at."""
+    """Return the codes of the header's extensions, whose contents (DICOM, comments) are not looked at.
+
+    They go as far as `end`: to the data, or of a pair to the end of the file of the header.
+    """
     codes: list[int] = []
     place = 540 if version == 2 else 348
     file.seek(place)
     place += 4
-    if file.read(4)[:1] != b"\1":
+    if file.read(4)[:1] in {b"", b"\0"}:
         return codes
     while end and place + 8 <= end and len(codes) < MAX_EXTENSIONS:
         file.seek(place)

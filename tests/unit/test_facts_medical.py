@@ -128,3 +128,64 @@ def test_nifti_is_told_as_nibabel_wrote_it(
         assert found["dim"] == list(header.get_data_shape())
         assert found["pixdim"] == pytest.approx(list(map(float, header.get_zooms())), rel=1e-6)
         assert found["common"]["units"] == ["mm", "sec"]
+
+
+def header_of(**fields: Any) -> Any:
+    """Return the header of an image of 4 x 5 x 6 whole numbers of two bytes, with these fields."""
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((4, 5, 6))
+    header.set_data_dtype(np.int16)
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    for key, value in fields.items():
+        header[key] = value
+    return header
+
+
+def told(path: Path, header: Any, rest: bytes = bytes(4 + 240)) -> dict[str, Any]:
+    """Return the document of a header, with this behind it."""
+    path.write_bytes(header.binaryblock + rest)
+    found: dict[str, Any] = medical.extract(str(path))
+    return found
+
+
+def test_an_image_without_a_place_in_space_has_no_orientation(tmp_path: Path) -> None:
+    """Without qform and sform, or where the sform has no axes, it is not known where the axes lead (nifti1.h)."""
+    assert "orientation" not in told(tmp_path / "a.nii", header_of())
+    assert "orientation" not in told(tmp_path / "a.nii", header_of(sform_code=1))
+    assert told(tmp_path / "a.nii", header_of(qform_code=1))["orientation"] == "RAS"
+    assert told(tmp_path / "a.nii", header_of(sform_code=4, srow_x=[0, 0, -2, 0], srow_y=[1, 0, 0, 0],
+                srow_z=[0, 1, 0, 0]))["orientation"] == "ASL"  # fmt: skip
+
+
+def test_the_type_says_where_the_data_end_and_not_the_bits(tmp_path: Path) -> None:
+    """A wrong bitpix makes no whole file torn, and no torn one whole: nibabel goes by the type alone, too."""
+    for bits in (8, 64):
+        assert "partial" not in told(tmp_path / "a.nii", header_of(bitpix=bits))
+        assert np.asarray(nibabel.load(tmp_path / "a.nii").dataobj).shape == (4, 5, 6)
+        torn = told(tmp_path / "a.nii", header_of(bitpix=bits), bytes(4 + 239))
+        assert torn["partial"] == "the file ends within its data"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dim": [4, -1, 1, 1, 3, 1, 1, 1], "glmin": 163842},
+        {"dim": [3, 27307, 1, 6, 1, 1, 1, 1]},
+        {"dim": [3, 4, 0, 6, 1, 1, 1, 1]},
+    ],
+)
+def test_extents_are_those_of_nibabel_also_of_surfaces(tmp_path: Path, fields: dict[str, Any]) -> None:
+    """FreeSurfer writes the vertices of a surface, which are too many for dim, in a way of its own."""
+    header = header_of(**fields)
+    assert told(tmp_path / "a.nii", header)["dim"] == list(header.get_data_shape())
+
+
+def test_extensions_of_a_pair_are_told(tmp_path: Path) -> None:
+    """They lie behind the header, in its own file, up to the end; nibabel finds the same."""
+    one = b"\1\0\0\0" + (32).to_bytes(4, "little") + (6).to_bytes(4, "little") + bytes(24)
+    two = (48).to_bytes(4, "little") + (44).to_bytes(4, "little") + bytes(40)
+    (tmp_path / "a.img").write_bytes(bytes(240))
+    found = told(tmp_path / "a.hdr", header_of(magic=b"ni1", vox_offset=0), one + two)
+    known = [each.get_code() for each in nibabel.load(tmp_path / "a.hdr").header.extensions]
+    assert found["extensions"] == known == [6, 44]
+    assert told(tmp_path / "b.hdr", header_of(magic=b"ni1", vox_offset=0), b"")["extensions"] == []
