@@ -62,7 +62,7 @@ else
     || say "not root, so Apptainer is not installed: extractors will run as plain processes"
 fi
 
-case $goal in demo) extras=embedded ;; *) extras=embedded,dashboard,kafka,nats,postgresql,web,test ;; esac
+case $goal in demo) extras=embedded,web ;; *) extras=embedded,dashboard,kafka,nats,postgresql,web,test ;; esac
 if [ "$(id -u)" != 0 ] || ! command -v apptainer >/dev/null; then extras=$extras,process; fi
 stamp=$venv/.installed-$goal; sum="$extras $(cat "$root/pyproject.toml" "$root/deploy/constraints.txt" | sha256sum)"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then

@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from lustre_events.changelog.fid import FID
-from lustre_events.cli.options import index_of, with_index, with_settings
+from lustre_events.cli.options import here, index_of, with_index, with_settings
 from lustre_events.config.settings import Settings
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.complete import Complete
@@ -23,6 +23,7 @@ from lustre_events.domain.rules.conditions import EVENTS, Condition, File
 from lustre_events.domain.rules.review import ActionVerdict, Verdict, explain, explain_actions, unreachable
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ConfigError
+from lustre_events.index.mount import Mount
 from lustre_events.index.opening import open_search
 from lustre_events.index.search.hits import printable
 from lustre_events.node import wiring
@@ -96,17 +97,22 @@ def test(
     event: str,
     as_json: bool,
 ) -> None:
-    """Say which rules a file meets, and why or why not. PATH need not exist; it is below the mount point."""
+    """Say which rules a file meets, and why or why not. PATH need not exist; with --user it is then that user's."""
     if own is not None:
         rules = wiring.catalog(settings).user_file(Path(own))
     else:
         rules = wiring.load_rules(_named(settings, rules_path)[0])
-    mount = os.fsencode(settings.filesystem.mount)
+    mount = Mount.at(settings.filesystem.mount)
+    author = _author(rules) if own is not None else None
     for path in paths:
         file = _file(os.fsencode(path), mount, owner, event)
-        there = Path(os.fsdecode(mount.rstrip(b"/") + b"/" + file.path))
+        if author is not None and file.uid is None:
+            file = msgspec.structs.replace(file, uid=author)
+        there = Path(os.fsdecode(mount.whole(file.path)))
         is_directory = there.is_dir() and not there.is_symlink()
         _say(rules, file, "d" if is_directory else "f", there if is_directory else there.parent, as_json=as_json)
+        if author not in {None, file.uid} and not as_json:
+            click.echo(f"  it belongs to uid {file.uid}; these rules are about files of uid {author} only")
 
 
 @rules_command.command("explain")
@@ -149,13 +155,18 @@ def _named(settings: Settings, path: str | None) -> tuple[Settings, str]:
     return replace(settings, dispatcher=named), named.rules or named.user_rules
 
 
-def _file(path: bytes, mount: bytes, owner: str | None, event: str) -> File:
-    """Return what rules ask about the file at `path`, which is absolute or relative to the mount point."""
-    top = mount.rstrip(b"/") + b"/"
-    below = path.removeprefix(top) if path.startswith(top) else path.lstrip(b"/")
+def _author(rules: Rules) -> int | None:
+    """Return whose rules these are that one user's file has; None: it has none."""
+    return next(iter({**rules.users, **rules.actions.users}), None)
+
+
+def _file(path: bytes, mount: Mount, owner: str | None, event: str) -> File:
+    """Return what rules ask about the file at `path`, typed as in a search: see Mount.inside."""
+    below = mount.inside(path, here())
     file = File(below, (EVENTS[event],), now_ns=time.time_ns())
-    if os.path.lexists(top + below):
-        facts = os.lstat(top + below)
+    there = mount.whole(below)
+    if os.path.lexists(there):
+        facts = os.lstat(there)
         file = msgspec.structs.replace(
             file, uid=facts.st_uid, gid=facts.st_gid, size=facts.st_size, mtime_ns=facts.st_mtime_ns
         )  # fmt: skip
@@ -177,15 +188,17 @@ def _say(rules: Rules, file: File, type_: str, directory: Path | None = None, *,
         return
     click.echo(_text(file, verdicts) if type_ == "f" else f"/{printable(file.path.strip(b'/'))}: a directory")
     for verdict in actions:
-        click.echo(_action_text(verdict, directory))
+        click.echo(_action_text(verdict, directory, file.uid))
 
 
-def _action_text(verdict: ActionVerdict, directory: Path | None) -> str:
+def _action_text(verdict: ActionVerdict, directory: Path | None, owner: int | None) -> str:
     rule = verdict.rule
     start = f"starts {_trigger_text(rule)}" if verdict.holds else "starts no run"
     start += f", since rule {verdict.waits_for!r} before it starts none" if verdict.waits_for else ""
     lines = [f"  rule {rule.name!r} -> {rule.action} to {rule.endpoint}: {start}"]
     lines += [f"    {_line(*each)}" for each in verdict.conditions]
+    if rule.author is not None and owner is None:
+        lines.append(f"    NO  files of {rule.author.name}: it is not known whose this file is; say so by --owner")
     if rule.complete is not None and verdict.holds and directory is not None and directory.is_dir():
         lines.append(f"    {_complete_text(rule.complete, directory)}")
     return "\n".join(lines)

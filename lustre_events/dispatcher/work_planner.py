@@ -225,9 +225,7 @@ class WorkPlanner:
 
     def _is_known(self, row: ObjectRow) -> bool:
         """Whether the rules can be asked about a file; else they are when its facts come."""
-        if self.rules.needs_facts:
-            return row.known >= row.generation
-        return not self.rules.needs_owner or row.uid is not None
+        return self.rules.can_judge(row.generation, row.known, row.uid)
 
     def _wanted(
         self,

@@ -188,6 +188,9 @@ def _rules(
         if known.problem:
             yield Sentence(f"the rules cannot be read: {known.problem}", "that to be fixed")
         return
+    if not known.rules.can_judge(facts.generation, facts.facts_generation or 0, facts.uid):
+        yield Sentence(f"the rules are not asked before {STAT} has looked at its present state", STAT)
+        return
     for path in view.paths:
         file = File(path, (EVENTS["content"],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,
                     known.status.time_ns)  # fmt: skip

@@ -125,7 +125,8 @@ def users_of(path: Path) -> dict[str, str]:
             lines = file.read().splitlines()
     except OSError as exc:
         raise ConfigError(
-            f"{path}: the users cannot be read ({exc.strerror}); make them with: lustre-events web-password USER"
+            f"{path}: the users cannot be read ({exc.strerror}); "
+            f"make it with: lustre-events web-password USER >>{path}"
         ) from exc
     if mode & stat.S_IWOTH:
         raise ConfigError(f"{path}: every user can change this file, so it lets nobody in; run: chmod 640 {path}")

@@ -156,6 +156,18 @@ def test_rules_of_actions_are_asked_too(tmp_path: Path) -> None:
     assert b"ok, 1 rule of actions" in checked.stdout
 
 
+def test_a_relative_path_is_one_from_the_current_directory_on(rules: Path, tmp_path: Path) -> None:
+    """As with `search` and `explain`, what leads from here into the file system is the file's own path."""
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.csv").write_text("1\n")
+    told = clean_environment({"LUSTRE_EVENTS_FILESYSTEM_MOUNT": str(tmp_path / "files")})
+
+    done = lustre_events("rules", "test", "--json", "--rules", rules, "files/a.csv", environment=told, cwd=tmp_path)
+
+    found = json.loads(done.stdout)
+    assert (found["path"], found["owner"]) == ("/a.csv", os.getuid())
+
+
 OWN = """
 [[rule]]
 name = "tell me"
@@ -184,6 +196,7 @@ def test_a_user_checks_and_tests_the_own_file_without_any_right() -> None:
         (folder / "extractors").mkdir()
         (folder / "endpoints.toml").write_text(ENDPOINTS)
         (folder / "settings.toml").write_text(
+            f'[filesystem]\nmount = "{folder}"\n'
             f'[actions]\nendpoints = "{folder}/endpoints.toml"\n[worker]\nextractors = ["{folder}/extractors"]\n'
         )
         good, wrong = (folder / kind / f"{user.pw_name}.toml" for kind in ("good", "wrong"))
@@ -197,11 +210,36 @@ def test_a_user_checks_and_tests_the_own_file_without_any_right() -> None:
             ["rules", "check", "--user", str(good)],
             ["rules", "test", *asked],
             ["rules", "check", "--user", str(wrong)],
+            ["rules", "test", "--user", str(good), "/a.csv", "/settings.toml"],
         )
-        checked, tested, refused = run_all([Run(words, config) for words in runs])
+        checked, tested, refused, asked_alone = run_all([Run(words, config) for words in runs])
     assert (checked.code, checked.stderr) == (0, "")
     assert "ok, 1 rule of actions" in checked.stdout
     (found,) = json.loads(tested.stdout)["actions"]
     assert (found["rule"], found["holds"]) == (f"{user.pw_name}/tell me", True)
     assert (refused.code, refused.stderr.count("\n")) == (2, 1)
     assert f"is 'other', which the site does not grant to {user.pw_name}; granted are: myself" in refused.stderr
+    assert f"rule '{user.pw_name}/tell me' -> mail to myself: starts on content" in asked_alone.stdout
+    if os.geteuid() == 0:
+        assert f"it belongs to uid 0; these rules are about files of uid {user.pw_uid} only" in asked_alone.stdout
+
+
+def test_a_rule_of_a_user_says_what_it_lacks(tmp_path: Path) -> None:
+    """Where nobody knows whose a file is, a user's rule starts no run, and says that the owner is missing."""
+    me = pwd.getpwuid(os.geteuid())
+    own = tmp_path / "own" / f"{me.pw_name}.toml"
+    own.parent.mkdir()
+    own.write_text(OWN.format(endpoint="myself"))
+    (tmp_path / "endpoints.toml").write_text(ENDPOINTS)
+    told = clean_environment({
+        "LUSTRE_EVENTS_FILESYSTEM_MOUNT": str(tmp_path), "LUSTRE_EVENTS_DISPATCHER_USER_RULES": str(own.parent),
+        "LUSTRE_EVENTS_ACTIONS_ENDPOINTS": str(tmp_path / "endpoints.toml"),
+    })  # fmt: skip
+
+    done = lustre_events("rules", "test", "/none.csv", environment=told)
+
+    assert done.stdout.decode().splitlines()[1:] == [
+        f"  rule '{me.pw_name}/tell me' -> mail to myself: starts no run",
+        "    yes extensions csv: the name is none.csv",
+        f"    NO  files of {me.pw_name}: it is not known whose this file is; say so by --owner",
+    ]

@@ -36,7 +36,7 @@ QUERIES = {
     "not in lower case": ("not rows:4", "write AND, OR, NOT in capitals", "NOT rows:4"),
     "= for :": ("rows=3", "joined by a colon", "rows:3"),
     "a word that is only inside of a name": ("rivat", "with it in the name", "name:*rivat*"),
-    "a prefix that would match": ("temp", "with words that begin so", "temp*"),
+    "a prefix that would match": ("temp", "with words that begin like it", "temp*"),
     "a word that is like one": ("tmeperature", "did you mean temperature (1 file)?", "temperature"),
     "a mistyped path": ("path:/privat.csv", "did you mean private.csv (1 file)?", "path:/private.csv"),
 }

@@ -151,6 +151,23 @@ def test_what_keeps_a_document_away_is_said() -> None:
     assert "the rules cannot be read: no such key" in lines(view(), rules=None)
 
 
+def test_rules_that_need_facts_wait_for_them() -> None:
+    """Before `stat` has seen the present state, nobody says that no rule wants a file, or that no work comes."""
+    large = parse(
+        '[[rule]]\nname = "large"\nmin_size = "1M"\nextractor = "tabular"\n'
+        '[[rule]]\nname = "tables"\nextensions = ["csv"]\nextractor = "tabular"\n',
+        "rules", ("tabular",),
+    )  # fmt: skip
+    waiting = row(extractor="stat", rule="", queue="builtin")
+
+    said = lines(view(waiting, facts_generation=0, size=None), rules=large)
+
+    assert "the rules are not asked before stat has looked at its present state; it waits for stat" in said
+    assert "reprocess" not in said
+    assert "no rule gives it" not in said
+    assert "rule 'tables' gives it tabular" in lines(view(waiting, facts_generation=0, size=None))
+
+
 def test_what_holds_everything_up_is_said_first() -> None:
     """A silent dispatcher, records that wait, and records that were lost."""
     loss = {"epoch": 9, "first_index": 1, "last_index": 2, "time_ns": 1, "reason": "gap", "accepted": False}

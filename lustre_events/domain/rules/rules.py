@@ -88,6 +88,12 @@ class Rules:
         put(self, "needs_facts", any(rule.needs("facts") or rule.work.min_age_ns for rule in rules))
         put(self, "_works", {rule.work.rule: rule.work for rule in rules})
 
+    def can_judge(self, generation: int, known: int, uid: int | None) -> bool:
+        """Whether a file of this generation can be judged, whose facts are those of generation `known`."""
+        if self.needs_facts:
+            return known >= generation
+        return not self.needs_owner or uid is not None
+
     def leaving_out(self, globs: Sequence[str], *, written: bool = True) -> Rules:
         """Return these rules, of which none holds for what a glob of paths matches, or for what is below it.
 

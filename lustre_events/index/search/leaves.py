@@ -110,7 +110,7 @@ def _of_value_of_key(known: Known, query: str, part: Part, node: KeyNode, have: 
         longer = known.files(KeyGlob(node.key, "".join(map(escape, node.word)) + "*"))
         if longer:
             better = replaced(query, part, "t", lambda text: fold(text) == node.word, f"{literal(node.word)}*")
-            text = f"{have}, none with {shown(node.word)}, but {counted(longer)} with words that begin so"
+            text = f"{have}, none with {shown(node.word)}, but {counted(longer)} with words that begin like it"
             return _try(known, text, better)
     values = known.values_of_key(node.key, MOST_VALUES)
     frequent = ", ".join(shown(value) for value in values)
@@ -143,7 +143,7 @@ def _other_words(known: Known, node: Text, text: str, with_term: Callable[[str],
         longer = known.files(Or((Text(node.words, prefix=True), NameWords(node.words, prefix=True))))
         better = with_term(f"{literal(node.words)}*")
         if longer:
-            yield _try(known, f"{text}, but {counted(longer)} with words that begin so", better)
+            yield _try(known, f"{text}, but {counted(longer)} with words that begin like it", better)
         elif close := words_near(known, fold(node.words)):
             yield _try(known, text + meant(close), with_term(literal(close[0][0])))
     named = known.files(Name(glob)) if node.words.strip() and "/" not in node.words else 0

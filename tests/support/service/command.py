@@ -16,6 +16,7 @@ def lustre_events(
     stdin: bytes = b"",
     environment: Mapping[str, str] | None = None,
     seconds: float = 60,
+    cwd: Path = REPOSITORY,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command and return what it printed and its exit code."""
     return subprocess.run(
@@ -25,7 +26,7 @@ def lustre_events(
         timeout=seconds,
         check=False,
         env=clean_environment(environment),
-        cwd=REPOSITORY,
+        cwd=cwd,
     )
 
 
