@@ -70,7 +70,8 @@ def build(definition: Path, image: Path) -> str:
         whole.write_text(text, encoding="utf-8")
         way, failure = "by apptainer build", _run([runtime, "-q", "build", *_PACK, made, whole], definition.parent)
         if failure and parts.base is not None:
-            way, failure = "unpacked", _unpacked(runtime, parts, work, definition.parent)
+            way = f"by unpacking {parts.base.name}"
+            failure = _unpacked(runtime, parts, work, definition.parent)
         if failure:
             raise ContainerFailed(f"{definition}: the image cannot be built: {failure}")
         made.chmod(0o644)

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lustre_events import subprocesses
 from lustre_events.catalog import build as building
-from lustre_events.catalog import install, manifest, template
+from lustre_events.catalog import install, manifest, shipped, template
 from lustre_events.cli.options import index_of, with_index, with_settings
 from lustre_events.config import places
 from lustre_events.config.settings import Settings
@@ -78,6 +78,7 @@ def build(target: str, *, settings: Settings) -> None:
     found = _installed_or_folder(settings, target)
     name = found.image or settings.worker.default_image
     image = Path(settings.worker.images) / (name if name.endswith(".sif") else f"{name}.sif")
+    click.echo(f"{image}: building it takes a minute or two", err=True)
     way = building.build(found.folder / f"{found.name}.def", image)
     click.echo(f"{image}: built, {way}")
 
@@ -223,7 +224,10 @@ def _place(settings: Settings, *, own: bool) -> Path:
     if own:
         raise ConfigError("[worker] user_extractors is empty: this site has no users' own extractors")
     if not settings.worker.extractors:
-        raise ConfigError("[worker] extractors is empty; name the folder that extractors are to be added to")
+        raise ConfigError(
+            "[worker] extractors is empty; write into the settings this folder, and that of the shipped ones: "
+            f'extractors = ["/etc/lustre-events/extractors", "{shipped.extractors()}"]'
+        )
     return Path(settings.worker.extractors[0])
 
 

@@ -73,6 +73,16 @@ def test_an_unknown_extractor_in_a_rule_names_the_nearest(tmp_path: Path) -> Non
     assert "tabular" in sentence
 
 
+def test_an_extractor_without_a_place_is_told_what_to_write(tmp_path: Path) -> None:
+    """Without a folder to add extractors to, the sentence has the line for the settings, with both folders."""
+    assert lustre_events("extractor", "init", tmp_path / "mine").returncode == 0
+    path = settings(tmp_path)
+
+    sentence = said("extractor", "add", "--no-validate", "--config", path, tmp_path / "mine", code=2)
+
+    assert 'extractors = ["/etc/lustre-events/extractors", "' in sentence
+
+
 def test_an_unknown_command_names_the_nearest() -> None:
     """A mistyped command is told with the nearest one."""
     assert "did you mean search" in said("serach", "x", code=2)
