@@ -238,7 +238,7 @@ def test_the_reference_is_made_from_the_code(page: str) -> None:
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
-    """All links lead somewhere, and the site loads nothing from elsewhere."""
+    """All links lead somewhere, the site loads nothing from elsewhere, and the cells of its tables wrap."""
     run = subprocess.run(
         [sys.executable, "-P", "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,
@@ -246,3 +246,6 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     for page in (tmp_path / "site").glob("*.html"):
         assert not re.search(r'<(?!a\s)[^>]*\b(src|href)="(https?:)?//', page.read_text()), page.name
+        assert 'href="site.css"' in page.read_text(), page.name
+    assert re.search(r"table td,[^}]*white-space: normal", (tmp_path / "site" / "site.css").read_text())
+    assert not list((tmp_path / "site").glob("*.py"))
