@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 DATA, HTTP = "astropy.utils.data", "http.client"
@@ -48,6 +48,8 @@ def _imported() -> Any:
     finally:
         for name in absent:
             del sys.modules[name]
+    settings = {name: getattr(fits.conf, name) for name in fits.conf}
+    fits.card.conf = SimpleNamespace(**settings)  # which it looks up, and validates, for every keyword
     return fits
 
 
