@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from lustre_events.catalog import schemas
-from lustre_events.errors import IndexUnavailable
 from lustre_events.index.backend import Order, Reading
 from lustre_events.index.fields import FIELDS, FieldType
 from lustre_events.index.query.slips import field_text, literal
@@ -65,22 +63,15 @@ class Candidate:
     of: str = ""
 
 
-def keys_like(known: Known, candidates: Iterable[Candidate], prefix: str, limit: int) -> tuple[KeyInfo, ...]:
-    """Return fields and keys of which a step begins with `prefix`, those of files first; as far as time allows.
+def keys_like(of_files: Iterable[KeyInfo], prefix: str, limit: int) -> tuple[KeyInfo, ...]:
+    """Return fields and keys of which a step begins with `prefix`, those of files first.
 
     Args:
-        known: what the viewer may know.
-        candidates: keys of documents, of anybody's files.
+        of_files: keys of documents, as far as the viewer may know them.
         prefix: what was typed; empty: all.
         limit: most of them.
     """
-    found = {each.name: each for each in _fields(prefix)}
-    with suppress(IndexUnavailable):
-        for each in candidates:
-            known.in_time()
-            info = _looked_up(known, each)
-            if info is not None:
-                found[each.name] = info
+    found = {each.name: each for each in (*_fields(prefix), *of_files)}
     told = _of_schemas(prefix)
     for name, info in told.items():
         have = found.get(name)
@@ -124,21 +115,27 @@ def _written(extractor: str, key: str, prefix: str) -> str | None:
     return whole if "." in wanted and whole.lower().startswith(wanted) else None
 
 
-def candidates_of(everything: Known, prefix: str, limit: int) -> list[Candidate]:
-    """Return keys of documents of which a step begins with `prefix`, whoever may know of them."""
+def candidates_of(everything: Known, prefix: str, limit: int) -> Iterator[Candidate]:
+    """Yield keys of documents of which a step begins with `prefix`, whoever may know them, until time is over."""
     names: dict[tuple[str, str], list[str]] = defaultdict(list)
-    found: list[Candidate] = []
-    with suppress(IndexUnavailable):
-        for extractor, key in everything.reading.keys_from(clean(prefix), 2 * limit):
-            name = _written(extractor, key, clean(prefix)) or key
-            names[name, "" if name == key else extractor].append(extractor)
-        for (name, of), extractors in list(names.items())[:limit]:
-            everything.in_time()
-            node = everything.found(KeyExists(name))
-            ids = {row.id for order in (Order(), Order(descending=True))
-                   for row in everything.reading.find(node, order, None, LOOKED_AT // 2)}  # fmt: skip
-            found.append(Candidate(name, tuple(extractors), frozenset(ids), of))
-    return found
+    for extractor, key in everything.reading.keys_from(clean(prefix), 2 * limit):
+        name = _written(extractor, key, clean(prefix)) or key
+        names[name, "" if name == key else extractor].append(extractor)
+    for (name, of), extractors in list(names.items())[:limit]:
+        everything.in_time()
+        node = everything.found(KeyExists(name))
+        ids = {row.id for order in (Order(), Order(descending=True))
+               for row in everything.reading.find(node, order, None, LOOKED_AT // 2)}  # fmt: skip
+        yield Candidate(name, tuple(extractors), frozenset(ids), of)
+
+
+def known_keys(known: Known, candidates: Iterable[Candidate]) -> Iterator[KeyInfo]:
+    """Yield those keys of documents, of anybody's files, that the viewer may know, until time is over."""
+    for each in candidates:
+        known.in_time()
+        info = _looked_up(known, each)
+        if info is not None:
+            yield info
 
 
 def _looked_up(known: Known, candidate: Candidate) -> KeyInfo | None:
@@ -209,25 +206,31 @@ def field_of(typed: str) -> str | None:
     return None if ":" in word else word
 
 
-def completions(known: Known, candidates: Iterable[Candidate], typed: str, limit: int) -> tuple[str, ...]:
-    """Return completions of a query whose last word is being typed: a field, and behind its colon a value."""
+def fields_completed(of_files: Iterable[KeyInfo], typed: str, limit: int) -> tuple[str, ...]:
+    """Return completions of a query whose last word is the beginning of a field; `of_files` as in `keys_like`."""
     head, word = _last_word(typed)
-    name, colon, value = word.partition(":")
-    if not colon:
-        found = keys_like(known, candidates, word, limit)
-        whole = [each.name for each in found if each.name.lower().startswith(word.lower())]
-        return tuple(f"{head}{field_text(name)}" for name in whole)
-    known_field = FIELDS.get(name)
-    values: list[str] = []
-    with suppress(IndexUnavailable):
-        if known_field is None:
-            values = known.values_of_key(name, FEW_DOCUMENTS)
-        elif known_field.type is FieldType.FILE_TYPE:
-            values = ["file", "dir", "link"]
-        elif known_field.type is FieldType.BOOLEAN:
-            values = ["true", "false"]
-        elif name in ALWAYS:
-            values = known.names_of_values(name)
+    found = keys_like(of_files, word, limit)
+    return tuple(f"{head}{field_text(each.name)}" for each in found if each.name.lower().startswith(word.lower()))
+
+
+def values_of(known: Known, typed: str) -> list[str]:
+    """Return values for the field with a colon that a query ends with. Raises IndexUnavailable: time is over."""
+    name = _last_word(typed)[1].partition(":")[0]
+    field = FIELDS.get(name)
+    if field is None:
+        return known.values_of_key(name, FEW_DOCUMENTS)
+    if field.type in _GIVEN:
+        return _GIVEN[field.type]
+    return known.names_of_values(name) if name in ALWAYS else []
+
+
+_GIVEN = {FieldType.FILE_TYPE: ["file", "dir", "link"], FieldType.BOOLEAN: ["true", "false"]}
+
+
+def values_completed(values: Iterable[str], typed: str, limit: int) -> tuple[str, ...]:
+    """Return completions of a query whose last word is a field with a colon and the beginning of a value."""
+    head, word = _last_word(typed)
+    name, _, value = word.partition(":")
     fits = [each for each in values if each.lower().startswith(value.lower())]
     return tuple(f"{head}{field_text(name)}{literal(each)}" for each in fits[:limit])
 

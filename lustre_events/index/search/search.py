@@ -31,8 +31,18 @@ from lustre_events.index.search.cursors import PageEnd
 from lustre_events.index.search.exact import settled
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page, Summary, name_text, printable
-from lustre_events.index.search.key_list import Candidate, KeyInfo, candidates_of, completions, field_of, keys_like
-from lustre_events.index.search.known import knowing
+from lustre_events.index.search.key_list import (
+    Candidate,
+    KeyInfo,
+    candidates_of,
+    field_of,
+    fields_completed,
+    keys_like,
+    known_keys,
+    values_completed,
+    values_of,
+)
+from lustre_events.index.search.known import Known, knowing
 from lustre_events.index.search.leaf_facts import of_unknown_owners
 from lustre_events.index.search.left_out import WHY_LEFT_OUT, without
 from lustre_events.index.search.matched import explained
@@ -247,20 +257,34 @@ class Search:
         self, prefix: str = "", *, limit: int = 100, visible_to: Viewer | None = None
     ) -> tuple[KeyInfo, ...]:
         """Return the fields and keys of which a step begins with `prefix`; see key_list.py. Within KEYS_SECONDS."""
-        candidates = self._candidates(prefix, min(limit, MAX_KEYS))
-        with knowing(self._backend, _limits(visible_to), _now(None), KEYS_SECONDS) as known:
-            return keys_like(known, candidates, prefix, min(limit, MAX_KEYS))
+        limit = min(limit, MAX_KEYS)
+        return keys_like(self._keys(prefix, limit, visible_to), prefix, limit)
 
     def complete(self, typed: str, *, limit: int = 20, visible_to: Viewer | None = None) -> tuple[str, ...]:
-        """Return completions of a query while it is typed: the next field, or the value behind its colon."""
-        field = field_of(typed)
-        candidates = [] if field is None else self._candidates(field, limit)
-        with knowing(self._backend, _limits(visible_to), _now(None), KEYS_SECONDS) as known:
-            return completions(known, candidates, typed, min(limit, MAX_KEYS))
+        """Return completions of a query while it is typed: the next field, or the value behind its colon.
 
-    def _candidates(self, prefix: str, limit: int) -> list[Candidate]:
-        with knowing(self._backend, None, _now(None), KEYS_SECONDS) as everything:
-            return candidates_of(everything, prefix, limit)
+        Within KEYS_SECONDS for each of two looks: what they did not reach is missing.
+        """
+        field, limit = field_of(typed), min(limit, MAX_KEYS)
+        if field is not None:
+            return fields_completed(self._keys(field, limit, visible_to), typed, limit)
+        values: list[str] = []
+        with contextlib.suppress(IndexUnavailable), self._for_a_moment(visible_to) as known:
+            values += values_of(known, typed)
+        return values_completed(values, typed, limit)
+
+    def _keys(self, prefix: str, limit: int, viewer: Viewer | None) -> list[KeyInfo]:
+        """Return the keys of documents that were found in time."""
+        candidates: list[Candidate] = []
+        with contextlib.suppress(IndexUnavailable), self._for_a_moment(None) as everything:
+            candidates.extend(candidates_of(everything, prefix, limit))
+        found: list[KeyInfo] = []
+        with contextlib.suppress(IndexUnavailable), self._for_a_moment(viewer) as known:
+            found.extend(known_keys(known, candidates))
+        return found
+
+    def _for_a_moment(self, viewer: Viewer | None) -> contextlib.AbstractContextManager[Known]:
+        return knowing(self._backend, _limits(viewer), _now(None), KEYS_SECONDS)
 
     def du(self, path: bytes, by: str, *, visible_to: Viewer | None = None) -> tuple[Facet, ...]:
         """Return files and bytes of a file, or of a directory and all below it, by a field as of `facets`.

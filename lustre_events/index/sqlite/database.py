@@ -7,6 +7,7 @@ its own; `user_version` says which were. `application_id` tells our files from o
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -147,6 +148,7 @@ def add_places(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE VIRTUAL TABLE temp.places USING fts5vocab (main, fulltext, instance)")
 
 
+@functools.cache
 def _schemas() -> list[str]:
     folder = resources.files("lustre_events.index.sqlite") / "schema"
     files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda e: e.name)
