@@ -177,4 +177,4 @@ def _wait(box: Sandbox, condition: Callable[[Callable[[str], int]], bool], every
         with open_search(box.index) as search:
             return condition(search.count)
 
-    box.wait(holds, "the documents are found", DEADLINE_SECONDS, every)
+    box.wait(holds, "the documents are found", DEADLINE_SECONDS, every=every)

@@ -112,12 +112,17 @@ def _story(box: Sandbox, runtime: str, say: Say) -> None:
         sample.write(target)
     say(f"\nWrote {len(samples)} files of {len({s.path.rsplit('.')[-1] for s in samples})} kinds into {files}")
 
+    wanted, written = sum(sample.extractor != STAT for sample in samples), 0
+
     def settled() -> bool:
+        nonlocal written
         with open_search(index) as search:
             found = [hit for s in samples for hit in search.search(f'path:"/{s.path}"') if hit.size is not None]
-            return len(found) == len(samples) and not search.stats().pending
+            stats = search.stats()
+            written = sum(stats.counts.documents.values())
+            return len(found) == len(samples) and not stats.pending
 
-    box.wait(settled, "all documents are in the index", DEADLINE_SECONDS)
+    box.wait(settled, "all are in the index", DEADLINE_SECONDS, far=lambda: f", {written} of {wanted} documents")
     say(f"Everything is indexed {time.monotonic() - began:.1f} s after the first write.\n")
     with open_search(index) as search:
         for sample in samples:

@@ -53,12 +53,13 @@ class Sandbox:
         return f"sqlite:///{self.folder / 'index.db'}"
 
     def wait(
-        self, condition: Callable[[], bool], what: str, seconds: float, every: float = 0.1,
-        terminal: TextIO | None = None,
+        self, condition: Callable[[], bool], what: str, seconds: float, *, every: float = 0.1,
+        terminal: TextIO | None = None, far: Callable[[], str] = str,
     ) -> None:  # fmt: skip
         """Wait until `condition` holds; our errors in it count as no (the index may not be there yet).
 
-        A terminal (stderr) shows for how long, on a line that is gone in the end.
+        A terminal (stderr) shows for how long, and what `far` says of how far it is, on a line that is gone in the
+        end.
 
         Raises:
             LustreEventsError: it did not come true in time; the end of the log went to stderr.
@@ -69,7 +70,7 @@ class Sandbox:
                 with contextlib.suppress(LustreEventsError):
                     if condition():
                         return
-                show(f"waiting until {what}: {waited:.0f} s")
+                show(f"waiting until {what}: {waited:.0f} s{far()}")
                 time.sleep(every)
         sys.stderr.write(self.log.read_text(errors="replace")[-4000:])
         raise LustreEventsError(f"waited {seconds:.0f} s in vain until {what}; the log above says why")

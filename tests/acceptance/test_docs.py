@@ -246,6 +246,6 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     for page in (tmp_path / "site").glob("*.html"):
         assert not re.search(r'<(?!a\s)[^>]*\b(src|href)="(https?:)?//', page.read_text()), page.name
-        assert 'href="site.css"' in page.read_text(), page.name
+        assert re.search(r'href="\.?/?site\.css"', page.read_text()), page.name
     assert re.search(r"table td,[^}]*white-space: normal", (tmp_path / "site" / "site.css").read_text())
     assert not list((tmp_path / "site").glob("*.py"))

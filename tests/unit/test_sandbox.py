@@ -21,12 +21,13 @@ class Terminal(io.StringIO):
 
 
 def test_a_terminal_shows_what_is_waited_for(tmp_path: Path) -> None:
-    """While it waits a terminal has one line that says for what, and no line in the end; a file gets nothing."""
+    """While it waits a terminal has one line, for what and how far it is, and none in the end; a file has none."""
     terminal, file = Terminal(), io.StringIO()
     for out in (terminal, file):
-        Sandbox(tmp_path).wait(partial(next, iter([False, True])), "it is there", 60, every=0.0, terminal=out)
+        come = partial(next, iter([False, True]))
+        Sandbox(tmp_path).wait(come, "it is there", 60, every=0.0, terminal=out, far=lambda: ", 2 of 7 files")
 
-    assert terminal.getvalue() == "\rwaiting until it is there: 0 s\x1b[K\r\x1b[K"
+    assert terminal.getvalue() == "\rwaiting until it is there: 0 s, 2 of 7 files\x1b[K\r\x1b[K"
     assert file.getvalue() == ""
 
 
