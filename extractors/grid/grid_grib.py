@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import extractor_facts as facts
-import grid_eccodes as eccodes
+import gribapi
 from extractor_batch import OutOfTime
 
 MAX_MESSAGES = 500_000
@@ -33,14 +33,11 @@ KEYS = {
 }  # fmt: skip
 
 
-READ = {int: eccodes.whole, float: eccodes.real, str: eccodes.text}
-
-
-def get(handle: int, key: str, kind: type) -> Any:
+def get(handle: Any, key: str, kind: type | None = None) -> Any:
     """Return a key's value; None where the message has none."""
     try:
-        value = READ[kind](handle, key)
-    except eccodes.GribError:
+        value = gribapi.grib_get(handle, key, kind)
+    except (gribapi.GribInternalError, ValueError, UnicodeDecodeError):
         return None
     return None if kind is int and value == MISSING else value
 
@@ -92,7 +89,7 @@ NAMED: dict[bytes, dict[str, Any]] = {}  # what products are called, of the file
 DESCRIBED: dict[tuple[Any, ...], dict[str, str]] = {}  # of the files so far: looking them up takes milliseconds
 
 
-def described(handle: int, short: str) -> dict[str, str]:
+def described(handle: Any, short: str) -> dict[str, str]:
     """Return full name and units of a message's parameter."""
     key = (short, *(get(handle, name, str) for name in PARAMETER))
     if key not in DESCRIBED:
@@ -106,7 +103,7 @@ def described(handle: int, short: str) -> dict[str, str]:
     return DESCRIBED[key]
 
 
-def called(handle: int) -> dict[str, Any]:
+def called(handle: Any) -> dict[str, Any]:
     """Return what a message's sections 1, 2 and 4 say."""
     found = {key: facts.text(get(handle, key, str), 100) for key in ("centre", "typeOfLevel", "edition")}
     return found | {
@@ -133,7 +130,7 @@ class Messages:
         self.shapes: Counter[tuple[int, int]] = Counter()
         self.creators: dict[str, None] = {}
 
-    def take(self, handle: int, product: bytes = b"") -> None:
+    def take(self, handle: Any, product: bytes = b"") -> None:
         """Take one message; of those with the same `product` names are looked up once."""
         self.count += 1
         said = NAMED.get(product) or called(handle)
@@ -155,7 +152,7 @@ class Messages:
             self.shapes[shape] += 1
         self._box(handle)
 
-    def _parameter(self, handle: int, short: str) -> None:
+    def _parameter(self, handle: Any, short: str) -> None:
         if short not in self.parameters:
             if len(self.parameters) == MAX_PARAMETERS:
                 self.not_listed.add(short)
@@ -163,7 +160,7 @@ class Messages:
             self.parameters[short] = {"messages": 0} | described(handle, short)
         self.parameters[short]["messages"] += 1
 
-    def _box(self, handle: int) -> None:
+    def _box(self, handle: Any) -> None:
         kind = get(handle, "gridType", str) or ""
         sides = [get(handle, key, float) for key in CORNERS]
         if not kind.endswith(("_ll", "_gg")) or kind.startswith("rotated") or None in sides:
@@ -217,26 +214,33 @@ def when(day: int | None, hour: int | None) -> str | None:
     return facts.moment(f"{day:08}T{hour:04}00Z")
 
 
-def handles(file: BinaryIO, messages: Messages) -> Iterator[tuple[int, bytes]]:
+def handles(file: BinaryIO, messages: Messages) -> Iterator[tuple[Any, bytes]]:
     """Yield the fields of a file, and what tells their products apart.
 
     Where a message has several fields, ecCodes has to read whole messages to tell them.
     """
     several = False
-    with eccodes.Messages(file) as source:
-        while messages.count < MAX_MESSAGES and (handle := source.next()) is not None:
+    try:
+        while messages.count < MAX_MESSAGES:
+            handle = gribapi.grib_new_from_file(file, headers_only=True)
+            if handle is None:
+                return
             try:
                 place = get(handle, "offset", int)
                 if not several and place is not None and has_fields(file.fileno(), place):
                     several = True
                     messages.places.update(range(-messages.count, 0))
-                    source.field_by_field(place)
+                    gribapi.grib_multi_support_on()
+                    file.seek(place)
+                    file.flush()  # so that the library, which has a descriptor of its own, is there too
                     continue
                 if several:
                     messages.places.add(place or 0)
                 yield handle, b"" if several or place is None else product_of(file.fileno(), place)
             finally:
-                eccodes.release(handle)
+                gribapi.grib_release(handle)
+    finally:
+        gribapi.grib_multi_support_off()
 
 
 def grib(file: BinaryIO, reasons: list[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -253,7 +257,7 @@ def grib(file: BinaryIO, reasons: list[str]) -> tuple[dict[str, Any], dict[str, 
             reasons.append(f"only {MAX_MESSAGES} fields are read")
     except OutOfTime:
         reasons.append("time was up: messages are counted as far as it went")
-    except (eccodes.GribError, ValueError) as exc:
+    except (gribapi.GribInternalError, ValueError) as exc:
         if not messages.count:
             raise ValueError(f"it is not a GRIB file: {facts.text(str(exc))[:200]}") from None
         reasons.append(f"it is broken after {messages.count} messages: {facts.text(str(exc))[:200]}")

@@ -21,7 +21,6 @@ GRID = families()["grid"]
 SAMPLES = GRID.manifest.folder / "samples"
 grid = program("grid")
 reader = program("grid", "grid_zarr")
-binding, messages = program("grid", "grid_eccodes"), program("grid", "grid_grib")
 
 
 def golden(name: str) -> dict[str, Any]:
@@ -214,52 +213,3 @@ def test_names_are_those_of_each_message(tmp_path: Path, edition: int) -> None:
     assert set(found["levels"]) == levels
     assert found.get("members", 0) == len(members)
     assert (found["reference_first"][:10], found["reference_last"][:10]) == ("2024-03-01", "2024-03-02")
-
-
-KEYS = (
-    *messages.PARAMETER, *messages.CORNERS, "name", "shortName", "units", "centreDescription", "typeOfLevel",
-    "gridType", "packingType", "perturbationNumber", "dataDate", "validityDate", "validityTime", "Ni", "N",
-    "none.such",
-)  # fmt: skip
-KINDS = {int: binding.whole, float: binding.real, str: binding.text}
-
-
-@pytest.mark.parametrize("name", ["forecast.grib2", "old.grib1", "world.grib2"])
-def test_values_are_those_of_the_package_of_eccodes(name: str) -> None:
-    """Keys of all messages, and one of none, have the values or errors that the package of ecCodes gives."""
-    with (
-        (SAMPLES / name).open("rb") as ours,
-        (SAMPLES / name).open("rb") as theirs,
-        binding.Messages(ours) as source,
-    ):
-        while (known := eccodes.codes_grib_new_from_file(theirs)) is not None:
-            message = source.next()
-            for key in KEYS:
-                for kind, get in KINDS.items():
-                    assert told(get, message, key) == told(eccodes.codes_get, known, key, kind), (key, kind)
-            binding.release(message)
-            eccodes.codes_release(known)
-        assert source.next() is None
-
-
-def told(get: Any, *arguments: Any) -> Any:
-    """Return what a function gives, or why it gives nothing."""
-    try:
-        return get(*arguments)
-    except (binding.GribError, eccodes.CodesInternalError) as exc:
-        return str(exc)
-
-
-def test_a_message_of_several_fields_that_was_left_is_forgotten(tmp_path: Path) -> None:
-    """What is left of a file's message with several fields is not given as the start of the next file."""
-    one, other = (fields_of(("regular_ll_sfc_grib2", {"shortName": name})) for name in ("10u", "10v"))
-    (tmp_path / "several.grib").write_bytes(joined(one, other))
-    (tmp_path / "single.grib").write_bytes(fields_of(("regular_ll_sfc_grib2", {"shortName": "2t"})))
-    for _ in range(3):
-        for name, several in (("several.grib", True), ("single.grib", False), ("single.grib", True)):
-            with (tmp_path / name).open("rb") as file, binding.Messages(file) as source:
-                if several:
-                    source.field_by_field(0)
-                message = source.next()
-                assert binding.text(message, "shortName") == ("10u" if name == "several.grib" else "2t")
-                binding.release(message)
