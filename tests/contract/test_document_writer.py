@@ -297,6 +297,20 @@ def test_a_document_follows_an_object_that_migrates_while_it_is_written(
     ]
 
 
+def test_indexers_that_make_the_same_keys_do_not_wait_for_each_other(rig: Rig, postgresql_index_url: str) -> None:
+    """One writes its documents while another, with the same new keys, is not done."""
+    job, *_ = jobs_for(rig, 2)
+    one, other = [msgspec.structs.replace(each, document={"new": 1}) for each in answers(job)]
+    first, second = PostgresqlDocumentWriter(postgresql_index_url), PostgresqlDocumentWriter(postgresql_index_url)
+    with first._begun() as writing:
+        assert writing.write([DocumentPortion("p", [one])]) == 1
+        assert second.write([DocumentPortion("q", [other])]) == 1
+    first.close()
+    second.close()
+    assert rig.select("SELECT name FROM key") == ["new"]
+    assert rig.select("SELECT count(*) FROM number") == [2]
+
+
 def test_a_key_that_an_indexer_uses_is_not_freed(rig: Rig, postgresql_index_url: str) -> None:
     """Freeing waits for indexers, and then looks again."""
     [job] = jobs_for(rig)

@@ -97,6 +97,7 @@ class PostgresqlDocumentWriter:
         self._closed = False
         self.refused = 0
         self._database = self._connect()
+        self._making: Database | None = None
 
     def write(self, portions: Sequence[DocumentPortion], beat: Callable[[], None] = lambda: None) -> int:
         """Write documents and outcomes; see `interface.DocumentWriter`."""
@@ -108,6 +109,8 @@ class PostgresqlDocumentWriter:
         """Close; closing twice is fine."""
         self._closed = True
         self._database.close()
+        if self._making is not None:
+            self._making.close()
 
     def _write(self, portions: Sequence[DocumentPortion]) -> int:
         with self._begun() as writing:
@@ -143,7 +146,7 @@ class PostgresqlDocumentWriter:
         database = self._database
         try:
             with database.transaction() as connection:
-                yield _Writing(connection, database.name)
+                yield _Writing(connection, database.name, self._of_keys)
         except IndexUnavailable as exc:
             if _is_of_data(exc.__cause__):
                 raise _Refused(str(exc)) from exc
@@ -156,6 +159,12 @@ class PostgresqlDocumentWriter:
             RecursionError,
         ) as exc:  # of making a statement
             raise _Refused(f"{type(exc).__name__}: {exc}") from exc
+
+    def _of_keys(self) -> Connection:
+        """Return the session in which keys are made."""
+        if self._making is None or self._making.connection.closed:
+            self._making = self._connect()
+        return self._making.connection
 
     def _connect(self) -> Database:
         database = Database(self._url, statement_seconds=STATEMENT_SECONDS, settings=(*_SETTINGS, self._pause))
@@ -206,8 +215,9 @@ class _Known(NamedTuple):
 class _Writing(Session):
     """One transaction of an indexer."""
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(self, connection: Connection, name: str, making: Callable[[], Connection] | None = None) -> None:
         super().__init__(connection, name, Remembered())
+        self._making = making
         self._run(_TOGETHER)
         (version,) = self._run("SELECT value FROM meta WHERE key = 'lustre-events schema'").fetchone() or ("0",)
         _check(name, int(version))
@@ -226,7 +236,7 @@ class _Writing(Session):
         asked = self._asked(results)
         known = self._known(asked)
         taken = [each for each in asked if known.takes(each)]
-        documents = Documents(self._connection, self._name, Keys(), self._remembered)
+        documents = Documents(self._connection, self._name, Keys(self._making), self._remembered)
         documents.write_documents([_found(each, known) for each in taken])
         return taken
 

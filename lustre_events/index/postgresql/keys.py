@@ -2,12 +2,14 @@
 
 Per extractor. Only the dispatcher frees keys, so what it knows of their ids stays true; only those of a transaction
 which was undone are forgotten (`undone`). Indexers make keys, too, and know none for longer than a transaction, in
-which they share a lock that `free` takes alone. So keys are counted again once they have written (`others_wrote`).
+which they share a lock that `free` takes alone; they make them in a session of their own, so that those who make
+the same ones do not wait for each other's documents. So keys are counted again once they have written
+(`others_wrote`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import psycopg
 
@@ -44,7 +46,13 @@ def _alone(connection: Connection) -> bool:
 class Keys:
     """Knows ids of keys, by extractor and name."""
 
-    def __init__(self) -> None:
+    def __init__(self, making: Callable[[], Connection] | None = None) -> None:
+        """Take where keys are made; None: in the transaction that needs them.
+
+        Else at once, in a session of its own: who makes the same ones does not wait until that transaction ends.
+        It must be READ COMMITTED, and keep the lock that `free` takes alone.
+        """
+        self._making = making
         self._ids: dict[str, dict[str, int]] = {}
         self._count = 0
         self._sums: dict[tuple[str, int | None], int] = {}
@@ -78,7 +86,8 @@ class Keys:
         new = sorted(name for name in names if name not in ids)
         new = new and new[: self._room(connection, extractor, owner)]
         if new:
-            connection.execute(_MAKE, [extractor, owner, new])
+            making = self._making() if self._making else connection
+            making.execute(_MAKE, [extractor, owner, new])
             for whose in (owner, None):
                 self._sums[extractor, whose] += len(new)
             ids = self.known(connection, extractor, new)
