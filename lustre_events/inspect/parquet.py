@@ -217,9 +217,18 @@ def _table(hits: Sequence[Hit], values: Columns, columns: Mapping[str, KeyColumn
 
 def _facts(hits: Sequence[Hit], paths: Sequence[bytes]) -> Iterator[Any]:
     """Yield the columns of facts. A path that is not UTF-8 is escaped in `path`, and as it is in `path_bytes`."""
-    rows = ((str(hit.fid), hit.type, hit.size, hit.mtime_ns, hit.uid, hit.gid, _octal(hit.mode), hit.mime,
-             text_of(hit.documents)) for hit in hits)  # fmt: skip
-    columns = [*zip(*map(_told, paths), strict=True), *zip(*rows, strict=True)]
+    columns = (
+        *zip(*map(_told, paths), strict=True),
+        [str(hit.fid) for hit in hits],
+        [hit.type for hit in hits],
+        [hit.size for hit in hits],
+        [hit.mtime_ns for hit in hits],
+        [hit.uid for hit in hits],
+        [hit.gid for hit in hits],
+        [_octal(hit.mode) for hit in hits],
+        [hit.mime for hit in hits],
+        [text_of(hit.documents) for hit in hits],
+    )
     return (pa.array(values, kind) for values, kind in zip(columns, _FACTS.types, strict=True))
 
 

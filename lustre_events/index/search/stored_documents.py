@@ -45,7 +45,7 @@ class StoredDocuments(Mapping[str, dict[str, Any]]):
     @property
     def text(self) -> str:
         """All of them as one JSON object, of which nothing was parsed."""
-        return "{" + ",".join(f"{_quoted(name)}:{text}" for name, text in self._texts.items()) + "}"
+        return "{" + ",".join([f"{_quoted(name)}:{text}" for name, text in self._texts.items()]) + "}"
 
 
 def text_of(documents: Mapping[str, Mapping[str, Any]]) -> str:
