@@ -47,6 +47,7 @@ SIGNATURES: tuple[tuple[int, re.Pattern[bytes], str], ...] = tuple(
         (0, rb"root\0", "application/x-root"),
         (0, rb"LASF.{20}\x01[\0-\x05]", "application/vnd.las"),
         (0, rb"SQLite format 3\0", "application/vnd.sqlite3"),
+        (0, rb"(?:RF64|BW64)\xff{4}WAVEds64", "audio/x-wav"),  # of more than 4 GB (EBU Tech 3306)
         (0, rb"II\*\0|MM\0\*|II\+\0\x08\0\0\0|MM\0\+\0\x08\0\0", "image/tiff"),  # +: BigTIFF
         (0, rb"v/1\x01", "image/x-exr"),
         (0, rb"ZISRAWFILE", "image/x-czi"),
@@ -112,7 +113,30 @@ VRS = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT OB OF OW PN SH SL SQ SS ST TM UC UI UL UN UR US UT".split()
 )  # DICOM PS3.5, 6.2
 LONG_VRS = frozenset(b"OB OF OW SQ UC UN UR UT".split())
-_known: Callable[[bytes], str | None] = filetype.guess_mime
+# MS-CFB: a container, whose streams say what it is of; with a table of sectors first it is Excel to the library
+COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+SECTORS = b"\xfd\xff\xff\xff"
+STREAMS = tuple(
+    (name.encode("utf-16-le"), mime)
+    for name, mime in (
+        ("WordDocument", "application/msword"), ("Workbook", "application/vnd.ms-excel"),
+        ("PowerPoint Document", "application/vnd.ms-powerpoint"),
+    )
+)  # fmt: skip
+
+
+_library: Callable[[bytes], str | None] = filetype.guess_mime
+
+
+def _known(head: bytes) -> str | None:
+    """Return what the library says, and of a container what its streams say first."""
+    found = _library(head)
+    if not head.startswith(COMPOUND):
+        return found
+    found = None if head[512:516] == SECTORS else found
+    return next((mime for name, mime in STREAMS if name in head), found or "application/x-ole-storage")
+
+
 RENAMED = {  # IANA's names for those that `filetype` gives
     "application/font-woff": "font/woff", "application/x-deb": "application/vnd.debian.binary-package",
     "application/x-unix-archive": "application/x-archive", "application/x-executable": "application/x-executable",

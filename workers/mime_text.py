@@ -24,6 +24,7 @@ TEXTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\s*<\?xml\b", "application/xml"),
         (r"\s*(<!--.*?-->\s*)?(?i:<!DOCTYPE html|<html\b)", "text/html"),
         (r"\s*(?i:<\?php\b)", "text/x-php"),
+        (r"-----BEGIN PGP PUBLIC KEY BLOCK-----", "application/pgp-keys"),
         (r"##fileformat=VCF", "text/x-vcf"),
         (r"##gff-version", "text/x-gff3"),
         (r"@(HD\tVN:|SQ\t[A-Z]{2}:|RG\tID:|PG\tID:)", "text/x-sam"),

@@ -17,6 +17,7 @@ from tests.support.service.images import EXTRACTORS
 from workers import mime_binary
 from workers.mime import EMPTY, HEAD_BYTES, UNKNOWN, mime_of, mime_of_fd
 
+COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".ljust(512, b"\0")
 BEGINNINGS = {
     "application/vnd.apache.parquet": b"PAR1\x15\x04",
     "application/vnd.apache.arrow.file": b"ARROW1\0\0",
@@ -24,6 +25,10 @@ BEGINNINGS = {
     "application/x-netcdf": b"CDF\x02\0\0\0\0",
     "application/fits": b"SIMPLE  =                    T",
     "application/vnd.iccprofile": bytes(36) + b"acsp",
+    "audio/x-wav": b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0",
+    "application/pgp-keys": b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQINBE6XR8I=\n",
+    "application/x-ole-storage": COMPOUND + b"\xfd\xff\xff\xff\x02\0\0\0".ljust(3000, b"\0"),
+    "application/msword": COMPOUND + b"\xfd\xff\xff\xff\x02\0\0\0" + "WordDocument".encode("utf-16-le"),
     "image/png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
     "image/jpeg": b"\xff\xd8\xff\xe0\0\x10JFIF\0",
     "image/tiff": b"II*\0\x08\0\0\0",

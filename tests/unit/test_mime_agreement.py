@@ -48,6 +48,12 @@ SAME = (
     ("application/octet-stream", "image/x.nifti", "libmagic 5.44 gives it no type"),
     ("application/octet-stream", "application/dicom", "libmagic knows it by its preamble only, which is optional"),
     ("application/octet-stream", "application/vnd.apache.orc", "libmagic 5.46 gives it no type"),
+    ("application/octet-stream", "application/vnd.apache.arrow.file", "libmagic 5.44 gives it no type"),
+    ("application/octet-stream", "application/gzip", "libmagic takes a few bytes within for a boot sector"),
+    ("application/x-matlab-data", "application/octet-stream", "MATLAB 4 has no mark but zeros and small numbers"),
+    ("image/x-tga", "application/octet-stream", "TGA has no mark: libmagic takes other small numbers for it"),
+    ("application/x-ibm-rom", "application/octet-stream", "its mark is two bytes, and it is firmware"),
+    ("application/x-intel-aml", "application/octet-stream", "it is firmware"),
     (
         "application/pgp-keys",
         "application/octet-stream",
@@ -60,7 +66,7 @@ KINDS_OF_TEXT = (
     "application/toml",
     "application/sql", "application/x-ndjson", "application/x-ipynb+json", "application/x-subrip", "chemical/",
     "application/x-setupscript", "application/x-wine-extension-ini", "application/postscript", "image/svg+xml",
-    "message/", "application/x-tex", "application/x-vtk", "application/x-pem-file",
+    "message/", "application/vnd.hp-HPGL", "application/x-tex", "application/x-vtk", "application/x-pem-file",
 )  # fmt: skip
 
 
