@@ -26,7 +26,7 @@ def hostile(folder: Path) -> None:
         file.create_virtual_dataset("title", layout)
         file.attrs["large"] = np.zeros(8000)
     with h5py.File(folder / "many.h5", "w", libver="latest") as file:
-        for number in range(3000):
+        for number in range(1000):
             file.create_group(f"g{number}").attrs["n"] = number
     with h5py.File(folder / "deep.h5", "w") as file:
         group = file
@@ -35,7 +35,7 @@ def hostile(folder: Path) -> None:
     with h5py.File(folder / "attributes.h5", "w", libver="latest") as file:
         for number in range(300):
             file.attrs[f"a{number}"] = np.arange(16)
-        for number in range(300):
+        for number in range(100):
             made = file.create_dataset(f"d{number}", data=0)
             for other in range(20):
                 made.attrs[f"b{other}"] = np.arange(16)

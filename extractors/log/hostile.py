@@ -11,7 +11,7 @@ def hostile(folder: Path) -> None:
     """Write them into `folder`: small files, and a sparse one of 64 MB."""
     files = {
         "one-line.log": b"error " * 1_000_000,
-        "words-only.log": b"\n".join([b"slurmstepd: error: job exit state: real warn"] * 200_000),
+        "words-only.log": b"\n".join([b"slurmstepd: error: job exit state: real warn"] * 40_000),
         "carriage-returns.log": b"100%\r" * 1_000_000,
         "controls.log": bytes(range(1, 32)) * 10_000 + b"\nJob ID: 1\n",
         "colours.log": b"\x1b[31m" * 500_000 + b"error\n",
@@ -25,7 +25,7 @@ def hostile(folder: Path) -> None:
         "times.log": b"9999-99-99 99:99:99 error\n0000-00-00 00:00:00\n" * 5_000,
         "backwards.log": b"2024-01-02 00:00:00 error\n2023-01-01 00:00:00 error\n",
         "clocks.log": b"Job Wall-clock time: " + b"1:" * 50_000 + b"\nRunTime=" + b"1-" * 50_000 + b"\n",
-        "names.log": b"".join(b"%sError: x\n" % (b"A" * n) for n in range(1, 1500)),
+        "names.log": b"".join(b"%sError: x\n" % (b"A" * n) for n in range(1, 1500, 5)),
         "dots.log": b"a." * 500_000 + b"Error\n" + b"A" * 1_000_000 + b"Error\n",
         "newlines.log": b"x" + b"\n" * 2_000_000,
         "not-utf8.log": b"\xfa\xff\xfe error \xc3\n" * 10_000,

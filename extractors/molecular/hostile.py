@@ -16,26 +16,26 @@ def hostile(folder: Path) -> None:
     makers = {
         "line-without-end.pdb.gz": gzip.compress(b"HEADER    " + b"x" * (64 * MEGABYTE), mtime=0),
         "lines-without-end.pdb.gz": gzip.compress(atom, mtime=0) + gzip.compress(atom * 100_000, mtime=0) * 3,
-        "remarks.pdb.gz": gzip.compress(b"REMARK   2 RESOLUTION. nan ANGSTROMS.\n" * 1_000_000, mtime=0),
+        "remarks.pdb.gz": gzip.compress(b"REMARK   2 RESOLUTION. nan ANGSTROMS.\n" * 300_000, mtime=0),
         "models.pdb": b"MODEL     1\nENDMDL\n" * 200_000,
         "short-lines.pdb": b"HEADER\nCRYST1\nSEQRES\nATOM  \nATOM\nHETATM\nMODEL\nSCALE1\nREMARK\n" * 3,
         "wild-numbers.pdb": b"HEADER\nCRYST1 1e999999      nan      inf -9999999999999\n"
         + atom.replace(b"1.000", b"  nan"),
         "binary.pdb": b"HEADER    \0\1\2\xff\xfe\nTITLE     \x1b[31m\xff\n" + bytes(range(256)) * 10,
-        "loops.cif": b"data_x\n" + b"loop_\n_a\n1\n" * 300_000,
+        "loops.cif": b"data_x\n" + b"loop_\n_a\n1\n" * 100_000,
         "columns.cif.gz": gzip.compress(
             b"data_x\nloop_\n"
             + b"".join(b"_atom_site.c%d\n" % n for n in range(500_000))
             + b"_atom_site.d\n" * 9_500_000,
             1,
         ),
-        "items.cif": b"data_x\n" + b"".join(b"_i%d 1\n" % n for n in range(300_000)),
+        "items.cif": b"data_x\n" + b"".join(b"_i%d 1\n" % n for n in range(100_000)),
         "blocks.cif": b"data_x\n" * 300_000,
         "frames.cif": b"data_x\n" + b"save_y\n" * 100_000,
         "quote.cif": b"data_x\n_a '" + b"x" * 500_000,
         "text-without-end.cif": b"data_x\n_entry.id\n;" + b"line\n;x" * 200_000,
         "text-in-rows.cif": sites + b"1 C\n;\n" * 100_000,
-        "rows.cif.gz": gzip.compress(sites + b"1 C\n" * 500_000, mtime=0),
+        "rows.cif.gz": gzip.compress(sites + b"1 C\n" * 100_000, mtime=0),
         "kinds.cif": sites
         + b"".join(
             b"1 %s\n" % (bytes((97 + n % 26, 97 + n // 26 % 26, 97 + n // 676 % 26))) for n in range(50_000)

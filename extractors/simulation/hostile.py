@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-LARGE = 2 << 30
+LARGE = 5 << 28
 HEADS = {
     "gaussian": b" Entering Gaussian System, Link 0\n",
     "orca": b" * O   R   C   A *\n",
@@ -76,9 +76,9 @@ def hostile(folder: Path) -> None:
     with (folder / "sparse.out").open("wb") as file:
         file.write(HEADS["vasp"])
         file.truncate(LARGE)
-    (folder / "marks.out").write_bytes(HEADS["vasp"] + b"free  energy   TOTEN = -1 eV " * 50_000)
-    (folder / "bomb.out.gz").write_bytes(gzip.compress(HEADS["orca"] + MARKS * 20_000, 1))
-    (folder / "cells.xml").write_bytes(b"<?xml version='1.0'?><modeling>" + b"<rc><c>1</c>" * 300_000)
+    (folder / "marks.out").write_bytes(HEADS["vasp"] + b"free  energy   TOTEN = -1 eV " * 15_000)
+    (folder / "bomb.out.gz").write_bytes(gzip.compress(HEADS["orca"] + MARKS * 5_000, 1))
+    (folder / "cells.xml").write_bytes(b"<?xml version='1.0'?><modeling>" + b"<rc><c>1</c>" * 100_000)
     (folder / "entity.xml").write_bytes(
         b"<?xml version='1.0'?><!DOCTYPE a [<!ENTITY b 'c'>]><modeling>&b;</modeling>"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.service.command import clean_environment
+from tests.support.service.service import all_processes, catches_sigterm
+from tests.support.waiting import wait_for
 
 PROGRAM = Path(sys.executable).with_name("lustre-events")
 PYTHON = Path(sys.executable)
-SECONDS = 6.0
-"""Until then `run` has started its children."""
+SECONDS = 120.0
+CHILDREN = {"reader", "dispatcher", "workers"}
+"""What `run` starts."""
 NAMES = (
     "rq",
     "redis",
@@ -54,7 +56,7 @@ def hostile(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *argv: str | Path) -> str:
-    """Run a command there for a few seconds at most, with a private Redis, and return which modules ran."""
+    """Run a command there until it ends, or its children are at work, and return which modules ran."""
     settings = folder.parent / "settings.toml"
     (folder.parent / "files").mkdir(exist_ok=True)
     settings.write_text(
@@ -66,12 +68,19 @@ def run(folder: Path, *argv: str | Path) -> str:
         argv, cwd=folder, env=clean_environment({"LUSTRE_EVENTS_CONFIG": str(settings)}), stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(SECONDS)
-    process.terminate()
-    process.wait(20)
+    try:
+        wait_for(lambda: process.poll() is not None or children_of(process.pid) >= CHILDREN, SECONDS)
+    finally:
+        process.terminate()
+        process.wait(20)
     marks = folder.parent / "ran"
     return marks.read_text() if marks.exists() else ""
+
+
+def children_of(pid: int) -> set[str]:
+    """Return the words of the children that have come so far that they handle SIGTERM."""
+    children = [each for each in all_processes() if each.parent == pid]
+    return {word for each in children if catches_sigterm(each.pid) for word in each.words}
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)

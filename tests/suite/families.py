@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -79,7 +80,7 @@ class Family:
 
     def run(self, images: Path, paths: Sequence[Path]) -> list[RunOutcome]:
         """Return what its program makes of the files at `paths`, in containers with the manifest's limits."""
-        runtime = ContainerRuntime(images, account_for("nobody"))
+        runtime = runtime_of(images)
         found: list[RunOutcome] = []
         for start in range(0, len(paths), BATCH):
             with contextlib.ExitStack() as stack:
@@ -88,6 +89,12 @@ class Family:
                 held = [stack.enter_context(file) for file in opened if file is not None]
                 found += runtime.run(self.manifest, held, self.manifest.limits.seconds)
         return found
+
+
+@functools.cache
+def runtime_of(images: Path) -> ContainerRuntime:
+    """Return what runs containers from a folder of images, each of which is read once for its digest."""
+    return ContainerRuntime(images, account_for("nobody"))
 
 
 def shared_schema(key: str) -> dict[str, Any]:
