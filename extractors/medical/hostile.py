@@ -21,10 +21,10 @@ def hostile(folder: Path) -> None:
         "bomb-deflated.dcm": dicom(inflating(modality + rows), "1.2.840.10008.1.2.1.99"),
         "no-deflate.dcm": dicom(b"\xff" * 100, "1.2.840.10008.1.2.1.99"),
         "nested.dcm": dicom(modality + (SEQUENCE + ITEM) * 20_000),
-        "items-without-end.dcm": dicom(modality + SEQUENCE + struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 300_000),
+        "items-without-end.dcm": dicom(modality + SEQUENCE + struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 1_000_000),
         "element-of-4-gigabytes.dcm": dicom(modality + long(0x0008, 0x0070, b"UT", ENDLESS - 1)),
         "meta-of-4-gigabytes.dcm": bytes(128) + b"DICM" + long(0x0002, 0x0001, b"OB", ENDLESS - 1) + rows,
-        "many-elements.dcm": dicom(modality + short(0x0009, 0x1001, b"LO", b"x ") * 250_000),
+        "many-elements.dcm": dicom(modality + short(0x0009, 0x1001, b"LO", b"x ") * 500_000),
         "wild-numbers.dcm": dicom(
             modality + short(0x0018, 0x0050, b"DS", b"1e999999") + short(0x0018, 0x0081, b"DS", b"NaN ") + rows
             + short(0x0018, 0x1152, b"IS", b"9" * 400)

@@ -42,7 +42,7 @@ def hostile(folder: Path) -> None:
         "outside.xml": b"<!DOCTYPE x SYSTEM 'file:///etc/passwd'><x>&a;</x>",
         "deep.xml": b"<x>" * 60_000,
         "names.xml": b"<x>" + b"".join(b"<n%d/>" % n for n in range(50_000)) + b"</x>",
-        "attributes.xml": b"<x " + b" ".join(b"a%d='%d'" % (n, n) for n in range(60_000)) + b"/>",
+        "attributes.xml": b"<x " + b" ".join(b"a%d='%d'" % (n, n) for n in range(200_000)) + b"/>",
         "attribute.xml": b"<x a='" + b"x" * 20_000_000 + b"'/>",
         "words.xml": b"<p>" * 300 + b"".join(b"%d<b/>" % n for n in range(100_000)) + b"</p>" * 300,
         "text.xml": b"<x>" + b"word " * 4_000_000 + b"</x>",

@@ -37,13 +37,13 @@ print(pathlib.Path(sys.argv[1], f"{name}.users").read_text())
 class Node:
     """A node with a folder of devices, a stand-in for liblustreapi and `reader --all`."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, library: Path) -> None:
         self.devices = folder / "dev"
         self.devices.mkdir()
         self.log = folder / "log"
         self.config = folder / "settings.toml"
         self.config.write_text(
-            f'[filesystem]\ndevices = "{self.devices}"\nlibrary = "{build(folder)}"\nstate = "{folder}/state"\n'
+            f'[filesystem]\ndevices = "{self.devices}"\nlibrary = "{library}"\nstate = "{folder}/state"\n'
             f'[redis]\nurl = "{url}"\n[reader]\nlease_seconds = 1.0\n'
         )
         records = {}
@@ -95,9 +95,15 @@ class Node:
         return found
 
 
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compile the stand-in."""
+    return build(tmp_path_factory.mktemp("library"))
+
+
 @pytest.fixture
-def node(tmp_path: Path, redis_url: str) -> Node:
-    return Node(tmp_path, redis_url)
+def node(tmp_path: Path, redis_url: str, library: Path) -> Node:
+    return Node(tmp_path, redis_url, library)
 
 
 @pytest.fixture
