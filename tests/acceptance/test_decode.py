@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from lustre_events.changelog.record import scan
 from tests.support.records import captures
 from tests.support.service.command import lustre_events
 
 
-@pytest.mark.parametrize("folder", captures.FOLDERS)
-def test_decode_prints_what_lfs_changelog_printed(folder: str) -> None:
-    """For every capture, byte for byte."""
-    for mdt in captures.mdts(folder):
-        done = lustre_events("decode", captures.CAPTURES / folder / f"{mdt}.nidbe.raw.gz")
+def test_decode_prints_what_lfs_changelog_printed(tmp_path: Path) -> None:
+    """For all captures, one behind the other, byte for byte."""
+    found = [(folder, mdt) for folder in captures.FOLDERS for mdt in captures.mdts(folder)]
+    raw = [(captures.CAPTURES / folder / f"{mdt}.nidbe.raw.gz").read_bytes() for folder, mdt in found]
+    (tmp_path / "all.raw.gz").write_bytes(b"".join(raw))
 
-        assert done.returncode == 0, done.stderr
-        assert done.stdout == captures.read(folder, f"{mdt}.txt")
+    done = lustre_events("decode", tmp_path / "all.raw.gz")
+
+    assert done.returncode == 0, done.stderr
+    assert len(found) > 2
+    assert done.stdout == b"".join(captures.read(folder, f"{mdt}.txt") for folder, mdt in found)
 
 
 def test_json_lines_hold_every_record(tmp_path: Path) -> None:
