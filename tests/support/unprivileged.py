@@ -22,7 +22,8 @@ from tests.support.service.command import REPOSITORY, clean_environment
 
 NOBODY = 65534
 LATE = (
-    "workers.__main__", "lustre_events.web.app", "lustre_events.web.wiring", "waitress", "importlib.readers",
+    "workers.__main__", "workers.by_hand", "workers.queue_service", "lustre_events.web.app",
+    "lustre_events.web.wiring", "waitress", "importlib.readers",
     "encodings.idna", "stringprep",
 )  # fmt: skip
 """What commands import late, when the account can no longer read it."""

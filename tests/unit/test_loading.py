@@ -22,11 +22,15 @@ HEAVY = {"lustre_events.dispatcher", "lustre_events.history", "rq", "httpcore", 
             "from lustre_events.cli import dispatcher; dispatcher.wiring.dispatcher",
             {"lustre_events.dispatcher", "lustre_events.history", "rq"},
         ),
-        ("import workers.wiring", {"rq"}),
+        ("import workers.queue_service", {"rq"}),
+        ("import workers.__main__", set()),
     ],
 )
 def test_a_process_loads_only_what_it_works_with(asked: str, needed: set[str]) -> None:
-    """A reader starts without the dispatcher's parts, and nobody loads what sends webhooks but who sends one."""
+    """A reader starts without the dispatcher's parts, and nobody loads what sends webhooks but who sends one.
+
+    A worker that goes into a namespace of its own begins anew there, so it loads nothing before.
+    """
     program = f"import sys; {asked}; print(*(set(sys.argv[1:]) & sys.modules.keys()))"
     done = subprocess.run(
         [sys.executable, "-P", "-c", program, *HEAVY], capture_output=True, text=True, timeout=60, check=True
