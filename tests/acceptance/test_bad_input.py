@@ -136,11 +136,11 @@ def test_an_index_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     assert "sqlite:///" in said("search", "x", "--index", "mysql://somewhere", code=2)
 
 
-@pytest.fixture
-def replayed(tmp_path: Path) -> str:
-    """Give the URL of a small index."""
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give the URL of a small index, for tests that only read it."""
     need("redis-server")
-    url = f"sqlite:///{tmp_path}/index.db"
+    url = f"sqlite:///{tmp_path_factory.mktemp('replayed')}/index.db"
     done = lustre_events("replay", captures.CAPTURES / "01-basic-defmask", "--index", url)
     assert done.returncode == 0, done.stderr.decode()
     return url
