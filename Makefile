@@ -26,7 +26,7 @@ demo:
 
 # Each worker, and each process of a service, would compile every module anew, and rewrite the assertions of every
 # test, where the environment forbids Python to keep what it has compiled.
-test quick-tests: export PYTHONDONTWRITEBYTECODE =
+test quick-tests field: export PYTHONDONTWRITEBYTECODE =
 test:
 	@VENV=$(VENV) deploy/bootstrap.sh test
 	@$(BIN)/python -m pytest $(UNUSED) $(PARALLEL) $(PYTEST)
