@@ -209,4 +209,5 @@ assert http.client.HTTPSConnection and astropy.utils.data.download_file.__module
 from astropy.io import fits as known
 assert known is fits.fits
 """
-    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
