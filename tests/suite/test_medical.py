@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import struct
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from lustre_events.catalog import manifest
 from tests.suite.families import Family, families
 from tests.suite.mutations import written
 
@@ -85,9 +86,13 @@ def test_sequences_keep_their_secrets(
     assert PERSON not in json.dumps(finding.document)
 
 
-def test_a_site_may_ask_for_more(family: Family, all_images: Path) -> None:
+def test_a_site_may_ask_for_more(family: Family, all_images: Path, tmp_path: Path) -> None:
     """Keywords in the manifest's command add their elements, and only these."""
-    more = Family(replace(family.manifest, command=(*family.manifest.command, "StudyDate", "descrip")))
+    folder = tmp_path / "medical"
+    shutil.copytree(family.manifest.folder, folder, ignore=shutil.ignore_patterns("samples", "golden"))
+    text = (folder / "manifest.toml").read_text()
+    (folder / "manifest.toml").write_text(text.replace('medical.py"]', 'medical.py", "StudyDate", "descrip"]'))
+    more = Family(manifest.load(folder))
     samples = [path for path in family.good if path.name in {"mr.dcm", "brain.nii"}]
 
     nifti, dicom = more.run(all_images, samples)
