@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -136,20 +136,22 @@ def _act(settings: Settings, rule: str, portions: Iterable[Sequence[FID]], *, dr
     for fids in portions:
         asked = {"rule": rule, "fids": [str(fid) for fid in fids], "once": once}
         if dry_run:
-            _print(requests.ask("rehearse_action", asked))
+            for line in rehearsal_lines(requests.ask("rehearse_action", asked)):
+                click.echo(line)
         else:
             count += int(requests.ask("backfill", asked)["runs"])
     if not dry_run:
         click.echo(f"{count} run{'s' * (count != 1)} begun; see: lustre-events runs list --rule {rule!r}")
 
 
-def _print(found: dict[str, Any]) -> None:
+def rehearsal_lines(found: dict[str, Any]) -> Iterator[str]:
+    """Yield what would be sent for each file; a former dispatcher tells no paths."""
     for each in found["files"]:
         where = f"{found['action']} to {found['endpoint']}, {found['where']}"
         said = f"nothing is sent: {each['why']}" if each["why"] else where
-        click.echo(f"{printable_line(each['path']) or each['fid']}: {said}")
+        yield f"{printable_line(each.get('path', '')) or each['fid']}: {said}"
         if each["body"]:
-            click.echo(f"  {each['body']}")
+            yield f"  {each['body']}"
 
 
 def _kind(*, endpoint: bool) -> str:

@@ -20,7 +20,7 @@ from lustre_events.actions.delivery import Answer
 from lustre_events.actions.figures import RuleFigures
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, OUTCOMES, REFUSED, STARTED, UNTRIED, Attempt
 from lustre_events.changelog.record import ChangelogRecord
-from lustre_events.cli.actions import rule_line
+from lustre_events.cli.actions import rehearsal_lines, rule_line
 from lustre_events.dispatcher.action_facts import ActionFacts
 from lustre_events.dispatcher.action_sweep import RunSweeper
 from lustre_events.dispatcher.run_settling import ReadIndex, pause_of
@@ -732,6 +732,9 @@ def test_a_backfill_acts_once_more_and_a_rehearsal_writes_nothing(make: MakeRig)
     rehearsed = rig.ask("rehearse_action", rule="tell", fids=[fid])
     assert json.loads(rehearsed["files"][0]["body"])["data"]["path"] == "/f1"
     assert rehearsed["files"][0]["path"] == "/f1"
+    assert next(rehearsal_lines(rehearsed)).startswith("/f1: webhook to ")
+    del rehearsed["files"][0]["path"]  # as a dispatcher of the version before tells it
+    assert next(rehearsal_lines(rehearsed)).startswith(f"{fid}: webhook to ")
     assert rehearsed["where"] == "https://beamline.example.org"
     assert len(rig.runs()) == 2
     pass_and_settle(rig, 1)
