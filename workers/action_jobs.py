@@ -35,9 +35,9 @@ from lustre_events.actions.seal import ANSWER, Seal
 from lustre_events.catalog import action_folders, manifest
 from lustre_events.catalog.action_folders import ContainerAction
 from lustre_events.changelog.fid import FID
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts, containers, transfers
 from lustre_events.domain.rules.file_workers import work_of
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError, ExtractorError, LustreEventsError, UnknownExtractor
 from lustre_events.jobs.messages import JobItem
 from workers import publication

@@ -25,9 +25,9 @@ from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, UNT
 from lustre_events.actions.slurm_commands import Caller
 from lustre_events.actions.transfer_commands import Copied, Copy
 from lustre_events.changelog.fid import FID
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import transfers
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.messages import JobItem
 from lustre_events.llapi.openat2 import open_beneath

@@ -19,7 +19,7 @@ class OtherDirectory(FileNotFoundError):
 
 
 def names(fid: FID, files: Files) -> dict[str, Any]:
-    """Return the names of an object as dispatcher/healing.py reads them: (parent's FID, percent-encoded name).
+    """Return the names of an object as dispatcher/heal.py reads them: (parent's FID, percent-encoded name).
 
     Where the file system cannot tell (no fid2path), they are None. `whole`: the object has no other names. Paths
     come one by one, and a directory on the way may be renamed meanwhile, so each is checked by the FIDs of what is

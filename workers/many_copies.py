@@ -18,9 +18,9 @@ from urllib.parse import quote_from_bytes
 from lustre_events.actions.ledger import AGAIN, GONE, OK, REFUSED, Attempt
 from lustre_events.actions.slurm_commands import Caller
 from lustre_events.actions.transfer_commands import Copied, Copy
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import transfers
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.times import SECOND_NS
 from workers.contract import readable
 from workers.copy_views import view_of
 from workers.privileges import Account

@@ -56,7 +56,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What became of one input. `status`, `blame` and `final` are as in work.Result."""
+    """What became of one input. `status`, `blame` and `final` are as in messages.Result."""
 
     status: str
     document: dict[str, Any] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """The built-in `scan`: what is in a directory, name by name, with the facts that `stat` would find.
 
 A directory is listed in the order of its names' bytes, in portions that each say everything about the names from
-one to another (dispatcher/scanning.py). It is opened by its FID like every file of a job, no link is followed, and
+one to another (dispatcher/scan.py). It is opened by its FID like every file of a job, no link is followed, and
 what is mounted in it is left out. One that is too large for a job, or for memory, is gone on with by another job.
 """
 

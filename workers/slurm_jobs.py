@@ -35,8 +35,8 @@ from lustre_events.actions.slurm_commands import (
     SlurmMissing,
 )
 from lustre_events.changelog.fid import FID
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.jobs.messages import JobItem
 from workers.contract import readable

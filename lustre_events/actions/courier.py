@@ -20,8 +20,8 @@ from lustre_events.actions.endpoints.sender import MakeSender, Sender, without_s
 from lustre_events.actions.ledger import ENDPOINT, UNTRIED, Attempt
 from lustre_events.actions.seal import Seal
 from lustre_events.config.nearest import nearest
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError, LustreEventsError
 
 log = logging.getLogger(__name__)

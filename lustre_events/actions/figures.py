@@ -12,9 +12,9 @@ from typing import Any
 
 from lustre_events.actions.guards import Window
 from lustre_events.domain.action_run import DEAD, DONE, HELD, SETTLING, Run
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import metric_names
 from lustre_events.domain.rules.file_workers import tells_author
+from lustre_events.domain.times import SECOND_NS
 
 KEPT = 500
 """Times of one rule: its last runs that are done."""

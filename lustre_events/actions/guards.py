@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 
 MINUTE_NS = 60 * SECOND_NS
 MOST_AT_A_PLACE = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 
 HELD, RELEASED, LOST = "held", "released", "gone"

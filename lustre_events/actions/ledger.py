@@ -28,8 +28,9 @@ from lustre_events.domain.action_run import (
     Run,
     key_of,
 )
-from lustre_events.domain.pending import SECOND_NS, due
+from lustre_events.domain.pending import due
 from lustre_events.domain.rules import batch_scripts
+from lustre_events.domain.times import SECOND_NS
 
 FIRST_RETRY_NS = 10 * SECOND_NS
 LONGEST_RETRY_NS = 3_600 * SECOND_NS

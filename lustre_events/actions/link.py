@@ -8,8 +8,8 @@ from typing import Protocol
 
 from lustre_events.actions.delivery import Answer, Delivery, decode_answers, encode_delivery
 from lustre_events.actions.seal import ANSWER, Seal
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.file_workers import queue_of, work_of
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.streams.deliveries import DeliveryQueue

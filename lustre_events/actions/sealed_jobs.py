@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from lustre_events.actions.seal import Seal
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.messages import Job, decode_job, encode_job
 

@@ -110,7 +110,7 @@ class ChangelogRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `flags` and `extra_flags` are the bits as on the wire, and alone say which extensions are there; an
     extension that is not there has its empty value. `time_ns` is nanoseconds since the epoch, UTC.
-    Names, jobid and xattr are bytes. `nid` is the 24 bytes of the NID extension (`record_text.nid_text`
+    Names, jobid and xattr are bytes. `nid` is the 24 bytes of the NID extension (`text.nid_text`
     reads them). For RENME the object that moved is `source`; see `names` for what each type means.
     """
 
@@ -186,7 +186,7 @@ def boundaries(buffer: Buffer) -> Iterator[tuple[int, int]]:
 def scan(buffer: Buffer) -> ScannedBlock:
     """Count the records of `buffer` and find the first and the last index, decoding nothing.
 
-    Raises as `record_size` does; an empty buffer gives a Span of zeros. This is the reader's only look at
+    Raises as `record_size` does; an empty buffer gives a ScannedBlock of zeros. This is the reader's only look at
     records, so it repeats `record_size` in a flat loop and leaves it to that function to say what is wrong.
     """
     header, fixed_sizes, extra_sizes, extra_at = (

@@ -13,7 +13,7 @@ import msgspec
 
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import DEAD, HELD, SENT, SETTLING, WAITING, Hold
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 
 COUNTED = (SETTLING, WAITING, SENT, HELD, DEAD)
 COUNT_NS = 5 * SECOND_NS

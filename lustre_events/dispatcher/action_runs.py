@@ -30,13 +30,13 @@ from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.user_jobs import UserJobs
 from lustre_events.dispatcher.viewers import UserView, Viewers
 from lustre_events.domain.action_run import BY_ENDPOINT, SENT, WAITING, Hold, Run
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts, containers, transfers
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules, user_of
 from lustre_events.domain.rules.containers import action_of
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.file_workers import work_of
 from lustre_events.domain.rules.grants import Author
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.domain.triggers import CONTENT, DOCUMENT, REMOVED
 
 log = logging.getLogger(__name__)

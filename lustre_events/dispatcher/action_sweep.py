@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from lustre_events.actions import ledger
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 
 KEPT_NS = 30 * 86_400 * SECOND_NS
 MOST_KEPT = 1_000_000

@@ -30,9 +30,10 @@ from lustre_events.dispatcher.viewers import Viewers
 from lustre_events.domain.action_run import SETTLING, Run, Seen, key_of_found
 from lustre_events.domain.batch import Batch, ObjectChange
 from lustre_events.domain.namespace import OrderKey, eff_time_of
-from lustre_events.domain.pending import REPROCESS, SECOND_NS, due
+from lustre_events.domain.pending import REPROCESS, due
 from lustre_events.domain.rules.action_rules import USERS, ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import File
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.domain.triggers import (
     CONTENT,
     DIRECTORY,

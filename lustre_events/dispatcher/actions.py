@@ -25,10 +25,10 @@ from lustre_events.dispatcher.transactions import Write
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import Viewers
 from lustre_events.domain.action_run import OPEN
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import Rules
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.jobs.requests import Request
 
 log = logging.getLogger(__name__)

@@ -24,9 +24,9 @@ from lustre_events.dispatcher import fired_marks
 from lustre_events.dispatcher.own_work import MARK as OWN
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import Run, key_of_directory
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.complete import AGAIN, REPORT, Complete
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.domain.triggers import DIRECTORY
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.jobs.messages import HEAL, SCAN

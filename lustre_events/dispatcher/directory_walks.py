@@ -16,7 +16,8 @@ from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question, WorkPlanner
 from lustre_events.domain.batch import ObjectChange
-from lustre_events.domain.pending import REASONS, Kind
+from lustre_events.domain.pending import REASONS
+from lustre_events.domain.record_meaning import Kind
 from lustre_events.index.interface import ObjectRow, Walk
 
 NAMES_PER_STEP = 500

@@ -11,7 +11,7 @@ from lustre_events.dispatcher.action_runs import AT_ONCE, ActionRuns
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import SENT, SETTLING, WAITING, RunsWanted
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 
 LOOK_NS = 60 * SECOND_NS
 LATEST_NS = ledger.LONGEST_WAIT_NS + 24 * 3_600 * SECOND_NS

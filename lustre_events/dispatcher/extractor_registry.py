@@ -7,7 +7,7 @@
     suspended   suspended, failing 0            wait for `resume`       make rows
     disabled    disabled                        wait for `enable`       are passed over
 
-A job in which every file failed through no file's fault (work.Result.blame) counts for the breaker; one good
+A job in which every file failed through no file's fault (messages.Result.blame) counts for the breaker; one good
 result, or one that failed by its file, ends the row of such jobs. Failed tries in the meantime are not counted
 against the files. A new version or digest lifts the breaker (index.register).
 """
@@ -25,7 +25,7 @@ from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.requests import Handler
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import ExtractorState, Identity, IndexWriter
 from lustre_events.jobs.messages import STAT, Result

@@ -39,7 +39,8 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.domain.pending import SECOND_NS, PendingRow
+from lustre_events.domain.pending import PendingRow
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import Identity, Lane, WorkKey
 from lustre_events.jobs.messages import HEAL, SCAN, Result

@@ -42,7 +42,9 @@ from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question, WorkPlanner
 from lustre_events.domain.batch import Batch, ObjectChange
 from lustre_events.domain.namespace import Link, Place, base_stamp, eff_time_of, refuted, rivals
-from lustre_events.domain.pending import SECOND_NS, Kind, PendingRow
+from lustre_events.domain.pending import PendingRow
+from lustre_events.domain.record_meaning import Kind
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import ObjectRow
 from lustre_events.jobs.messages import HEAL, Result

@@ -19,8 +19,8 @@ from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.run_requests import LISTED
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import BY_BURST, BY_ENDPOINT, BY_QUERY, DEAD, HELD, Hold, RunsWanted
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import ActionRule
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.jobs.requests import Request, arguments_as
 

@@ -11,9 +11,9 @@ from lustre_events.dispatcher.actions import Actions
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.fs_answers import HEAL_IDENTITY, SCAN_IDENTITY
 from lustre_events.dispatcher.work_planner import STAT_IDENTITY, WorkPlanner
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.index.interface import Identity
 from lustre_events.jobs.messages import BUILTIN_QUEUE
 

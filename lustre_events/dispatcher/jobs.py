@@ -21,7 +21,8 @@ from lustre_events.dispatcher.shares import ANY_OWNER, NO_OWNER, Shares
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.namespace import OrderKey
-from lustre_events.domain.pending import SECOND_NS, PendingRow, held, prolonged
+from lustre_events.domain.pending import PendingRow, held, prolonged
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.index.interface import Lane, ObjectRow, WorkKey
 from lustre_events.jobs.messages import BUILT_IN, HEAL, SCAN, STAT, Cause, Job, JobItem
 from lustre_events.jobs.pools import new_job_id

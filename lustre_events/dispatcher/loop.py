@@ -62,9 +62,9 @@ from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.unrecorded import Unrecorded
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.dispatcher.written import NoIndexers, WrittenDocuments
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import Rules
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import LustreEventsError, UnknownExtractor
 from lustre_events.index.interface import Identity, IndexWriter, Lane, ObjectRow
 from lustre_events.jobs.messages import HEAL, SCAN, Result

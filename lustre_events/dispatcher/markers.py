@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable
 
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.conditions import MARKER
 from lustre_events.domain.rules.rules import Rules
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.index.query.wildcards import escape
 
 log = logging.getLogger(__name__)

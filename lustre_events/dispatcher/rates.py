@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 
 EVERY_NS = 10 * SECOND_NS
 KEPT = 7

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 
 BETWEEN_NS = 2 * SECOND_NS
 """How long a job may be seen neither waiting nor running, while a worker is just taking it."""

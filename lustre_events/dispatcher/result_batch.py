@@ -10,9 +10,10 @@ from lustre_events.dispatcher.outcomes import ResultOutcome
 from lustre_events.dispatcher.tags import Tags
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question
-from lustre_events.domain.pending import SECOND_NS, PendingRow, found_gone
+from lustre_events.domain.pending import PendingRow, found_gone
 from lustre_events.domain.retries import LONGEST_RETRY_NS
 from lustre_events.domain.tallies import Tallies
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.index.interface import Facts, ObjectRow, WorkKey
 from lustre_events.jobs.messages import STAT, Result
 

@@ -44,8 +44,9 @@ from lustre_events.dispatcher.tags import SeenFacts
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.bounds import converted
-from lustre_events.domain.pending import SECOND_NS, PendingRow, finished
+from lustre_events.domain.pending import PendingRow, finished
 from lustre_events.domain.retries import LONGEST_RETRY_NS, excused, failed
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import ObjectRow
 from lustre_events.index.values import clean

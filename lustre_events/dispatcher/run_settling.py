@@ -41,10 +41,10 @@ from lustre_events.domain.action_run import (
     Seen,
     key_of,
 )
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import USERS, ActionRule
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.rules.containers import MOST_DEPTH
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.domain.triggers import AFTER, CONTENT, DIRECTORY, DOCUMENT, REMOVED
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.interface import Facts, ObjectRow

@@ -29,7 +29,9 @@ from lustre_events.dispatcher.unrecorded import Listed, Unrecorded
 from lustre_events.dispatcher.work_planner import Question, WorkPlanner
 from lustre_events.domain.batch import ObjectChange
 from lustre_events.domain.namespace import OrderKey
-from lustre_events.domain.pending import SECOND_NS, Kind, PendingRow
+from lustre_events.domain.pending import PendingRow
+from lustre_events.domain.record_meaning import Kind
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.jobs.messages import SCAN, Result
 

@@ -19,7 +19,7 @@ from lustre_events.dispatcher.requests import Handler
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question, WorkPlanner
 from lustre_events.domain.namespace import Link, base_stamp
-from lustre_events.domain.pending import Kind
+from lustre_events.domain.record_meaning import Kind
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import ObjectRow
 from lustre_events.jobs.requests import arguments_as

@@ -27,7 +27,7 @@ import msgspec
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner
 from lustre_events.domain.namespace import OrderKey
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import StreamDamaged
 from lustre_events.index.interface import Cursor
 from lustre_events.jobs.messages import STAT

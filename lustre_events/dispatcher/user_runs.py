@@ -14,9 +14,9 @@ from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import UserView, Viewers
 from lustre_events.domain.action_run import Run, Seen
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import File
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.domain.triggers import CONTENT, REMOVED, RENAMED
 from lustre_events.index.interface import Facts, ObjectRow
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.domain import acl
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.index.interface import Transaction
 from lustre_events.index.visibility import DirectoryAccess, Viewer, may

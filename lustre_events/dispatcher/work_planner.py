@@ -12,8 +12,10 @@ from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.batch import ObjectChange
-from lustre_events.domain.pending import CREATED, REASONS, SECOND_NS, Kind, Wanted, merged
+from lustre_events.domain.pending import CREATED, REASONS, Wanted, merged
+from lustre_events.domain.record_meaning import Kind
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE, File, Rules, Work
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.index.interface import Facts, Identity, Lane, ObjectRow, WorkKey
 from lustre_events.jobs.messages import BUILT_IN, BUILTIN_QUEUE, SCAN, STAT, TAGS
 

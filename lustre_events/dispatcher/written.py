@@ -20,7 +20,7 @@ from functools import partial
 from lustre_events.dispatcher.results import ResultWriter
 from lustre_events.dispatcher.transactions import MOST_RESULTS, RESULTS, BatchSize, Write, outcome_batches
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.index.interface import DocumentOutcome, IndexWriter
 from lustre_events.jobs.messages import BUILT_IN, TAGS, Result
 from lustre_events.jobs.pools import pool_of, pool_of_job

@@ -15,8 +15,6 @@ from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
 from lustre_events.domain.namespace import (
     LATEST_TIME_NS,
-    LINK_EFFECTS,
-    Effect,
     Link,
     Move,
     OrderKey,
@@ -24,11 +22,27 @@ from lustre_events.domain.namespace import (
     eff_time_of,
     effective_time,
     followed,
-    lacks_old_name,
     merge,
     rivals,
 )
-from lustre_events.domain.pending import TYPE_OF, Kind, change_of, changes_rights, object_of, overwritten
+from lustre_events.domain.record_meaning import (
+    CREATES,
+    GIVES_NAME,
+    LINK_EFFECTS,
+    MAY_CHANGE_RIGHTS,
+    MAY_REMOVE,
+    NAMES_TWO,
+    ORIGINS,
+    TYPE_OF,
+    Effect,
+    Kind,
+    change_of,
+    changes_rights,
+    lacks_old_name,
+    new_fid_of,
+    object_of,
+    overwritten,
+)
 from lustre_events.domain.spans import Span, floor_of
 from lustre_events.domain.triggers import REMOVED, noted_by_type, triggers_of
 from lustre_events.errors import RecordDecodeError
@@ -104,7 +118,7 @@ class Batch:
     `counters` add up: records = named + changed + ignored + unknown + damaged; `repeated` ones are none of them.
     `contested` are the objects whose names may be wrong because the clocks of two MDTs differ by up to `skew_ns`
     (0: there is one MDT only), or because a record came late, with the latest time of the records that say so
-    (dispatcher/healing.py). `watched` are the triggers that rules ask for.
+    (dispatcher/heal.py). `watched` are the triggers that rules ask for.
     """
 
     def __init__(self, now_ns: int, skew_ns: int = 0, watched: Collection[str] = ()) -> None:
@@ -243,17 +257,21 @@ class Batch:
         change = self._change(object_of(record), kind, record, stamp)
         if change is not None:
             change.type = TYPE_OF.get(record.type, change.type)
-            change.rights |= record.type in _MAY_CHANGE_RIGHTS and changes_rights(record)
-            change.named |= record.type in _NEW_NAME
-            change.created |= record.type in _CREATED
-        if record.type == RecordType.RENME:
-            lost = overwritten(record)
-            if lost is not None:
-                self._change(lost[0], lost[1], record, stamp)
-            if lacks_old_name(record):
-                counters["renames_without_old_name"] += 1
-        elif record.type == RecordType.MIGRT and record.source and record.source != record.target:
-            self._moves[stamp] = Move(record.source, record.target, stamp)
+            change.rights |= record.type in MAY_CHANGE_RIGHTS and changes_rights(record)
+            change.named |= record.type in GIVES_NAME
+            change.created |= record.type in CREATES
+        if record.type in NAMES_TWO:
+            self._note_other(record, stamp)
+
+    def _note_other(self, record: ChangelogRecord, stamp: bytes) -> None:
+        """Take note of the second object that a record names (NAMES_TWO)."""
+        lost, fids = overwritten(record), new_fid_of(record)
+        if lost is not None:
+            self._change(lost[0], lost[1], record, stamp)
+        if fids is not None:
+            self._moves[stamp] = Move(*fids, stamp)
+        if lacks_old_name(record):
+            self.counters["renames_without_old_name"] += 1
 
     def _change(self, fid: FID, kind: Kind, record: ChangelogRecord, stamp: bytes) -> ObjectChange | None:
         if not fid:
@@ -294,16 +312,12 @@ class Batch:
         type_ = record.type
         if type_ not in self._matter:
             return
-        if type_ in _ORIGINS:
+        if type_ in ORIGINS:
             self._note_origin(record, stamp)
         for trigger in triggers_of(type_, kind, self._noted):
             if stamp > change.events.get(trigger, b""):
                 change.events[trigger] = stamp
 
 
-_ORIGINS = frozenset({RecordType.RENME, RecordType.MKDIR})
-_MAY_MATTER = _ORIGINS | {RecordType.UNLNK, RecordType.RMDIR}
+_MAY_MATTER = ORIGINS | MAY_REMOVE
 """Beside what rules ask for: where something comes from, and what may remove the last name."""
-_MAY_CHANGE_RIGHTS = frozenset({RecordType.XATTR, RecordType.SATTR, RecordType.CTIME})
-_CREATED = frozenset({RecordType.CREAT, RecordType.MKDIR, RecordType.SLINK, RecordType.MKNOD})
-_NEW_NAME = frozenset({RecordType.CREAT, RecordType.HLINK, RecordType.RENME, RecordType.MIGRT})

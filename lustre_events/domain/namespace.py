@@ -13,21 +13,20 @@ all names of the old one mean the new one, hard links without a record of their 
 lives on as a stripe, so that later records name either one as the parent. As no FID is used twice, it does not
 matter when the migration is heard of: each link is read as one of the present FIDs (`followed`).
 
-Only the types in LINK_EFFECTS name a place. The parent in all other records is not to be trusted
-(lustre-changelog.md 6: 143 of 162 XATTR records held an unrelated directory).
+What each type of record does to names: record_meaning.py.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import NamedTuple
 
 import msgspec
 
 from lustre_events.changelog.fid import FID
-from lustre_events.changelog.record import ChangelogRecord, RecordType
+from lustre_events.domain.record_meaning import Effect
 from lustre_events.errors import ConfigError
 
 _KEY = struct.Struct(">QHQQ")
@@ -83,14 +82,6 @@ def rivals(known: bytes, stamp: bytes, skew_ns: int) -> bool:
 _NO_RECORD = bytes(16)
 
 
-class Effect(msgspec.Struct, frozen=True, gc=False):
-    """What a record does to one place: the name now means `fid`; None: it is removed."""
-
-    parent: FID
-    name: bytes
-    fid: FID | None
-
-
 class Link(msgspec.Struct, frozen=True, gc=False):
     """One place of the namespace with the packed key of the record that wrote it last."""
 
@@ -135,12 +126,6 @@ def effective_time(time_ns: int, previous: int) -> int:
     Within one (MDT, epoch) it grows strictly. A time that cannot be (LATEST_TIME_NS) counts as none.
     """
     return time_ns if previous < time_ns <= LATEST_TIME_NS else previous + 1
-
-
-def effects(record: ChangelogRecord) -> tuple[Effect, ...]:
-    """Return what `record` does to the namespace, in order: of two effects on one place the later counts."""
-    make = LINK_EFFECTS.get(record.type)
-    return make(record) if make is not None else ()
 
 
 def merge(links: MutableMapping[Place, Link], stamp: bytes, found: Iterable[Effect]) -> list[tuple[Link, Effect]]:
@@ -211,58 +196,3 @@ def followed(links: Iterable[Link], present: Mapping[FID, FID]) -> dict[Place, L
         if known is None or (link.stamp, fid is not None) >= (known.stamp, known.fid is not None):
             found[parent, link.name] = link
     return found
-
-
-def lacks_old_name(record: ChangelogRecord) -> bool:
-    """Whether this is a RENME of an old server that does not say where the object came from.
-
-    The old name then stays in the index until something else is found there.
-    """
-    return record.type == RecordType.RENME and not (record.source_parent and record.source_name)
-
-
-def _set(record: ChangelogRecord) -> tuple[Effect, ...]:
-    if not (record.parent and record.name and record.target):
-        return ()
-    return (Effect(record.parent, record.name, record.target),)
-
-
-def _remove(record: ChangelogRecord) -> tuple[Effect, ...]:
-    if not (record.parent and record.name):
-        return ()
-    return (Effect(record.parent, record.name, None),)
-
-
-def _rename(record: ChangelogRecord) -> tuple[Effect, ...]:
-    # The object that moved is the source; the target is what was overwritten, or zero.
-    if not (record.parent and record.name and record.source):
-        return ()
-    moved = Effect(record.parent, record.name, record.source)
-    if lacks_old_name(record):
-        return (moved,)
-    return (Effect(record.source_parent, record.source_name, None), moved)
-
-
-def _migrate(record: ChangelogRecord) -> tuple[Effect, ...]:
-    # Only the parents are the other way round, the names stand as in RENME: the object was
-    # (parent, source_name) and is (source_parent, name). Seen where both differ: captures/11-random-defmask.
-    old_name = record.source_name or record.name
-    if not (record.source_parent and record.name and record.target):
-        return ()
-    moved = Effect(record.source_parent, record.name, record.target)
-    return (Effect(record.parent, old_name, None), moved) if record.parent else (moved,)
-
-
-LINK_EFFECTS: dict[int, Callable[[ChangelogRecord], tuple[Effect, ...]]] = {
-    RecordType.CREAT: _set,
-    RecordType.MKDIR: _set,
-    RecordType.HLINK: _set,
-    RecordType.SLINK: _set,
-    RecordType.MKNOD: _set,
-    RecordType.UNLNK: _remove,
-    RecordType.RMDIR: _remove,
-    RecordType.RENME: _rename,
-    RecordType.MIGRT: _migrate,
-}
-"""Every type that names a place, and how to read its places. RNMTO, the second half of a RENME of servers
-before 2.2, repeats what its RENME said; it never appeared in captures."""

@@ -1,72 +1,16 @@
-"""Pending work: which records cause it, when it is due, and how changes, results and failures alter it.
+"""Pending work: when it is due, and how changes, results and failures alter it.
 
-CHANGES names every record type with the reason, so that nothing is left out by accident. All times are ns
-since the epoch, UTC.
+Which records cause it: record_meaning.py. All times are ns since the epoch, UTC.
 """
 
 from __future__ import annotations
 
-import enum
 from typing import Any, Self
 
 import msgspec
 
 from lustre_events.changelog.fid import FID
-from lustre_events.changelog.record import CLOSE_WRITE, RENME_LAST, UNLNK_LAST, ChangelogRecord, RecordType
-
-SECOND_NS = 1_000_000_000
-
-
-class Kind(enum.IntEnum):
-    """What a record says about an object. A greater one includes the smaller ones' work but GONE."""
-
-    NONE = 0
-    NAME = 1
-    ATTRIBUTES = 2
-    CONTENT = 3
-    GONE = 4
-
-
-CHANGES: dict[int, Kind] = {
-    RecordType.CREAT: Kind.CONTENT,  # an empty file is content too, and the first CLOSE may never come
-    RecordType.CLOSE: Kind.CONTENT,  # only after an open for writing, see `change_of`
-    RecordType.TRUNC: Kind.CONTENT,
-    RecordType.MTIME: Kind.CONTENT,  # also logged for data written, at close
-    RecordType.FLRW: Kind.CONTENT,  # the first write to a mirrored file
-    RecordType.MKDIR: Kind.ATTRIBUTES,  # a new object, but nothing in it to extract
-    RecordType.SLINK: Kind.ATTRIBUTES,
-    RecordType.MKNOD: Kind.ATTRIBUTES,
-    RecordType.HLINK: Kind.ATTRIBUTES,  # the link count; the new name asks the rules again
-    RecordType.SATTR: Kind.ATTRIBUTES,
-    RecordType.XATTR: Kind.ATTRIBUTES,
-    RecordType.CTIME: Kind.ATTRIBUTES,
-    RecordType.HSM: Kind.ATTRIBUTES,  # archived, released, restored: the content is the same; see results.py
-    RecordType.LYOUT: Kind.ATTRIBUTES,
-    RecordType.RESYNC: Kind.ATTRIBUTES,
-    RecordType.RENME: Kind.NAME,
-    RecordType.MIGRT: Kind.NAME,  # same content under a new FID
-    RecordType.UNLNK: Kind.GONE,  # with the last-link flag; else the link count changed
-    RecordType.RMDIR: Kind.GONE,  # a directory has one name only
-    RecordType.RNMTO: Kind.NONE,  # second half of an old server's RENME, says nothing new
-    RecordType.OPEN: Kind.NONE,  # changes nothing
-    RecordType.ATIME: Kind.NONE,  # reading changes nothing that is extracted, and our own reading causes it
-    RecordType.GXATR: Kind.NONE,  # reading
-    RecordType.NOPEN: Kind.NONE,  # an open that was denied
-    RecordType.MARK: Kind.NONE,  # the changelog was switched on or off: no object at all
-}
-
-TYPE_OF: dict[int, str] = {
-    RecordType.CREAT: "f",
-    RecordType.CLOSE: "f",
-    RecordType.TRUNC: "f",
-    RecordType.FLRW: "f",
-    RecordType.RESYNC: "f",
-    RecordType.HSM: "f",
-    RecordType.MKDIR: "d",
-    RecordType.RMDIR: "d",
-    RecordType.SLINK: "l",
-}
-"""The type of an object, where the type of a record says it (captures: CLOSE of a directory is read only)."""
+from lustre_events.domain.record_meaning import Kind
 
 REASONS = {Kind.NAME: "name", Kind.ATTRIBUTES: "attributes", Kind.CONTENT: "write"}
 CREATED = "create"
@@ -74,38 +18,6 @@ RETRY = "retry"
 REPROCESS = "reprocess"
 VANISHED = "gone"
 """The reason of a row whose object is gone, has no name, and has documents that a migration may still want."""
-
-
-def change_of(record: ChangelogRecord) -> Kind | None:
-    """Return what `record` says about the object that it is about (`object_of`); None: an unknown type."""
-    kind = CHANGES.get(record.type)
-    if record.type == RecordType.CLOSE and not record.flags & CLOSE_WRITE:
-        return Kind.NONE
-    if record.type == RecordType.UNLNK and not record.flags & UNLNK_LAST:
-        return Kind.ATTRIBUTES
-    return kind
-
-
-def changes_rights(record: ChangelogRecord) -> bool:
-    """Return whether an object may have another owner, mode or access list after a record.
-
-    CTIME stands for SATTR where that is masked; access lists are attributes named `system.`, if the record says so.
-    """
-    if record.type == RecordType.XATTR:
-        return not record.xattr or record.xattr.startswith(b"system.")
-    return record.type in {RecordType.SATTR, RecordType.CTIME}
-
-
-def object_of(record: ChangelogRecord) -> FID:
-    """Return the object that `record` is about: for RENME the one that moved, else the target."""
-    return record.source if record.type == RecordType.RENME else record.target
-
-
-def overwritten(record: ChangelogRecord) -> tuple[FID, Kind] | None:
-    """Return the object whose name a RENME took, and whether it is gone or only lost one of its names."""
-    if record.type != RecordType.RENME or not record.target or record.target == record.source:
-        return None
-    return record.target, Kind.GONE if record.flags & RENME_LAST else Kind.ATTRIBUTES
 
 
 class PendingRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from lustre_events.domain.pending import RETRY, SECOND_NS, PendingRow
+from lustre_events.domain.pending import RETRY, PendingRow
+from lustre_events.domain.times import SECOND_NS
 
 LONGEST_RETRY_NS = 3_600 * SECOND_NS
 MOST_OF_AN_ERROR = 500

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from lustre_events.changelog.record import RecordType
-from lustre_events.domain.pending import Kind
+from lustre_events.domain.record_meaning import Kind
 
 CONTENT, CREATED, REMOVED, RENAMED = "content", "created", "removed", "renamed"
 ATTRIBUTES, XATTR, HSM = "attributes", "xattr", "hsm"

@@ -19,7 +19,8 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord, RecordType, decode_record
-from lustre_events.domain.namespace import LINK_EFFECTS, Place, effects
+from lustre_events.domain.namespace import Place
+from lustre_events.domain.record_meaning import LINK_EFFECTS, effects
 from lustre_events.errors import ConfigError
 from lustre_events.history import frame, losses
 from lustre_events.history.gaps import Gaps, Missing

@@ -24,7 +24,7 @@ import zstandard
 
 from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import EXTRA_BYTES, FIXED_BYTES, FLAG_EXTRA, FLAG_RENAME, RecordType
-from lustre_events.domain.namespace import LINK_EFFECTS
+from lustre_events.domain.record_meaning import LINK_EFFECTS
 
 RECORDS, LOSS = 1, 2
 """Kinds of a frame."""

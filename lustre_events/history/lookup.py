@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID
 from lustre_events.changelog.record import RecordType
-from lustre_events.domain.namespace import Place, effects
+from lustre_events.domain.namespace import Place
+from lustre_events.domain.record_meaning import effects
 from lustre_events.errors import ConfigError
 from lustre_events.history.archive import Archive, Coverage, Happening
 from lustre_events.history.visibility import Access, Sight

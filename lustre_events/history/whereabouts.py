@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord, RecordType
-from lustre_events.domain.namespace import Place, effects
+from lustre_events.domain.namespace import Place
+from lustre_events.domain.record_meaning import effects
 from lustre_events.history.archive import Archive, Happening
 
 Links = Callable[[Collection[FID]], Iterable[tuple[FID, FID, bytes]]]

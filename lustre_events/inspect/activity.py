@@ -10,7 +10,7 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import RecordType
-from lustre_events.domain.namespace import effects
+from lustre_events.domain.record_meaning import effects
 from lustre_events.history.archive import Happening
 
 HOUR_NS = 3600 * 10**9

@@ -184,6 +184,6 @@ def _escaped(match: re.Match[bytes]) -> bytes:
 
 
 def json_line(block: Block, record: ChangelogRecord) -> bytes:
-    """Return a record as one JSON object on a line of ASCII: `record_text.to_json`, with `mdt` and `epoch`."""
+    """Return a record as one JSON object on a line of ASCII: `changelog.text.to_json`, with `mdt` and `epoch`."""
     found: Mapping[str, object] = {"mdt": block.mdt, "epoch": block.epoch, **to_json(record)}
     return json.dumps(found).encode("ascii") + b"\n"

@@ -12,8 +12,8 @@
 Workers may write to all of them, and so may whoever has their login: what is read here is taken apart with care.
 A key of another type, or a member that RQ did not write, is passed over and counted.
 
-A job's function is the string `work.JOB_FUNCTION` and its one argument an encoded `work.Job`: only JSON, only
-ASCII. Redis holds nothing here that the index could not make again: every job's rows have a lease.
+A job's function is the string `messages.JOB_FUNCTION` and its one argument an encoded `messages.Job`: only JSON,
+only ASCII. Redis holds nothing here that the index could not make again: every job's rows have a lease.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import msgspec
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.config.settings import Settings
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.index.opening import open_backend
 from lustre_events.repair.listing import Looker, steps
 from lustre_events.repair.verify import FACTS, MISSING, OTHER, STALE, Difference, Outcome, verify
@@ -19,7 +20,6 @@ from lustre_events.streams.interface import RecordStreams, Requests
 
 POLL_SECONDS = 0.5
 PORTION = 1_000
-SECOND_NS = 10**9
 REPAIR = "repair"
 
 

@@ -16,7 +16,7 @@ import flask
 from werkzeug.wrappers import Response
 
 from lustre_events.domain.bounds import within
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError, NotAllowed
 from lustre_events.index.mount import Mount
 from lustre_events.index.search.hits import Hit, hit_json

@@ -19,7 +19,8 @@ from lustre_events import llapi
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
 from lustre_events.changelog.text import to_json
 from lustre_events.config.settings import ReaderSettings
-from lustre_events.domain.namespace import Link, Place, effects, merge
+from lustre_events.domain.namespace import Link, Place, merge
+from lustre_events.domain.record_meaning import effects
 from lustre_events.errors import ChangelogRefused, ChangelogUnavailable, ChangelogUserUnknown
 from lustre_events.reader import Reader
 from lustre_events.reader.continuity import INDEX_BEGAN_ANEW, USER_GONE

@@ -25,8 +25,8 @@ from lustre_events.actions.endpoints.http import HttpSender, retry_after_ns
 from lustre_events.actions.endpoints.jetstream import JetStreamSender
 from lustre_events.actions.endpoints.sender import Deadline, without_secrets
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.times import SECOND_NS
 from tests.support.servers.http import Listener, listening
 from tests.support.servers.nats import nats_server
 from tests.support.servers.receivers import Mailbox, mailbox

@@ -24,10 +24,10 @@ from lustre_events.actions.kinds import KINDS
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, Attempt
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.action_run import Run, Seen
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import SCHEMES, Endpoint
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.transfers import KIND as TRANSFER
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from tests.support.model.actions import KNOWN
 from tests.support.servers.https import certificate

@@ -19,8 +19,8 @@ from lustre_events.actions.delivery import Delivery, Parcel
 from lustre_events.actions.endpoints import SENDERS
 from lustre_events.actions.ledger import OK
 from lustre_events.actions.link import SealedLink
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.connection import connect
 from lustre_events.streams.deliveries import DeliveryQueue

@@ -21,8 +21,8 @@ from lustre_events.actions.endpoints import SENDERS
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED
 from lustre_events.actions.link import SealedLink
 from lustre_events.actions.seal import Seal, make_key, read_seal
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.connection import connect

@@ -12,7 +12,7 @@ import pytest
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.jobs.messages import SCAN, Job, Result
 from tests.support.model.dispatcher import Rig, answers, csv_rig
 from tests.support.model.tree_workers import TreeWorkers

@@ -13,7 +13,7 @@ import pytest
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.job_handles import LOST, RELEASED, Handle
 from lustre_events.actions.ledger import OK, REFUSED, STARTED, Attempt
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from tests.support.need import need
 from tests.support.servers.slurm import Cluster, cluster
 from tests.support.service.slurm_site import SlurmSite, queue

@@ -27,7 +27,7 @@ from lustre_events.dispatcher.run_settling import ReadIndex, pause_of
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import ENDS, OPEN, Hold, Run, key_of
 from lustre_events.domain.namespace import OrderKey
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.inspect.status import Status, lines
 from lustre_events.inspect.status.parts import ActionsStatus

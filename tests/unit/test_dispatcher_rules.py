@@ -19,9 +19,9 @@ from lustre_events.dispatcher.sweep import Sweeper
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import Viewers
 from lustre_events.domain.namespace import OrderKey
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.rules import Rules
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.index.interface import Identity
 from lustre_events.index.visibility import Viewer
 from lustre_events.jobs.messages import STAT, Cause, Job

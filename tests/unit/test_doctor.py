@@ -12,7 +12,7 @@ import pytest
 from lustre_events.changelog import users
 from lustre_events.changelog.lctl import ChangelogUser, Users
 from lustre_events.config.settings import Settings
-from lustre_events.domain.pending import Kind
+from lustre_events.domain.record_meaning import Kind
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import LibraryMissing
 from lustre_events.inspect.status.text import lines as status_lines

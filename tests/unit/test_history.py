@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
-from lustre_events.domain.namespace import Place, effects
+from lustre_events.domain.namespace import Place
+from lustre_events.domain.record_meaning import effects
 from lustre_events.errors import ConfigError
 from lustre_events.history import formatting
 from lustre_events.history.archive import FOREVER, Archive, Happening

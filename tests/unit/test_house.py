@@ -113,6 +113,24 @@ def test_the_ways_through_the_house_are_short() -> None:
         assert (REPOSITORY / path).is_file() or (REPOSITORY / "lustre_events" / path).is_file(), path
 
 
+_NAMED = re.compile(r"(?<![\w./{}*\-])((?:\w+/)*\w+\.py)\b")
+NOT_OURS = {"rq.py", "program.py", "conf.py", "hostile.py", "make_samples.py"}
+"""Files of others, and of extractors, that the code speaks of."""
+
+
+def test_modules_that_the_code_speaks_of_are_there() -> None:
+    """A module that docstrings, comments and messages of the packages name by its file exists."""
+    there = {path.relative_to(REPOSITORY).as_posix() for path in modules()}
+    gone = {
+        (path.relative_to(REPOSITORY).as_posix(), name)
+        for path in modules()
+        for name in _NAMED.findall(path.read_text())
+        if name not in NOT_OURS and not any(f"/{each}".endswith(f"/{name}") for each in there)
+    }
+
+    assert not gone
+
+
 _STEP = re.compile(r"\| \d+ \| `\w+/")
 _FILE = re.compile(r" `([\w/]+\.py)`: \w")
 

@@ -10,19 +10,8 @@ from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import NO_FID, ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord, RecordType
-from lustre_events.domain.namespace import (
-    LATEST_TIME_NS,
-    LINK_EFFECTS,
-    Effect,
-    Link,
-    OrderKey,
-    Place,
-    effective_time,
-    effects,
-    lacks_old_name,
-    mdt_number,
-    merge,
-)
+from lustre_events.domain.namespace import LATEST_TIME_NS, Link, OrderKey, Place, effective_time, mdt_number, merge
+from lustre_events.domain.record_meaning import LINK_EFFECTS, Effect, effects, lacks_old_name
 from lustre_events.errors import ConfigError
 from tests.support.records import builders as b
 from tests.support.records.builders import fid_of

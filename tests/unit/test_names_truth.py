@@ -17,11 +17,11 @@ from lustre_events.domain.namespace import (
     Place,
     base_stamp,
     effective_time,
-    effects,
     followed,
     merge,
     present_of,
 )
+from lustre_events.domain.record_meaning import effects
 from lustre_events.domain.spans import Span
 from tests.support.model.dispatcher import LATER_NS
 from tests.support.model.model import OPERATIONS, Lustre, allowed_log, any_moves

@@ -7,19 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.changelog.record import ChangelogRecord, RecordType, iter_records
-from lustre_events.domain.pending import (
-    CHANGES,
-    Kind,
-    PendingRow,
-    Wanted,
-    change_of,
-    due,
-    finished,
-    held,
-    merged,
-    object_of,
-    overwritten,
-)
+from lustre_events.domain.pending import PendingRow, Wanted, due, finished, held, merged
+from lustre_events.domain.record_meaning import CHANGES, Kind, change_of, object_of, overwritten
 from lustre_events.domain.retries import LONGEST_RETRY_NS, excused, failed
 from tests.support.records import builders as b
 from tests.support.records import captures

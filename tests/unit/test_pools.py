@@ -17,7 +17,7 @@ import pytest
 from lustre_events.actions.seal import Seal
 from lustre_events.actions.sealed_jobs import HOLDS_SECONDS, JobExpired, PoolSeal
 from lustre_events.config.settings import Settings, WorkerSettings
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.jobs import pools
 from lustre_events.jobs.messages import STAT, Job, JobItem, encode_job

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from lustre_events.domain.pending import Kind
+from lustre_events.domain.record_meaning import Kind
 from lustre_events.domain.rules.conditions import Accounts
 from lustre_events.domain.rules.review import explain
 from lustre_events.domain.rules.rule_file import parse

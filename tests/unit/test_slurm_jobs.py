@@ -16,7 +16,7 @@ from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.job_handles import RELEASED, Handle
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED
 from lustre_events.actions.slurm_commands import Caller, JobRow, SlurmCommands, SlurmFailed, SlurmMissing
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from tests.support.service.slurm_site import OWNER, SlurmSite
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")

@@ -11,7 +11,7 @@ from lustre_events.actions.kinds.slurm import read
 from lustre_events.actions.ledger import RETRIED_NS
 from lustre_events.changelog.fid import FID
 from lustre_events.cli.runs import _chain
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig, rules_of

@@ -22,12 +22,12 @@ from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import SENT
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.action_rules import USERS, ActionRules
 from lustre_events.domain.rules.containers import STAGING, staging_name
 from lustre_events.domain.rules.grants import OWN, Author
 from lustre_events.domain.rules.job_grants import JobGrant
 from lustre_events.domain.rules.rules import Rules
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.interface import Facts, ObjectRow
 from lustre_events.index.visibility import Viewer

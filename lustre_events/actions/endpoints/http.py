@@ -35,8 +35,8 @@ from lustre_events.actions.endpoints.addresses import AddressRefused, Look, reso
 from lustre_events.actions.endpoints.connecting import tls_context
 from lustre_events.actions.endpoints.sender import Deadline, secrets_of
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, Attempt
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 
 ANSWER_BYTES = 4 << 10

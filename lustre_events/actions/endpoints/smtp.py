@@ -28,8 +28,8 @@ from lustre_events.actions.endpoints.addresses import AddressRefused
 from lustre_events.actions.endpoints.connecting import Guarded, connected, login_of, secured, tls_context
 from lustre_events.actions.endpoints.sender import Deadline
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 
 MOST_ANSWER = 200

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from lustre_events.actions.kinds.kind import Subject
 from lustre_events.config.tables import Location
-from lustre_events.domain.pending import SECOND_NS
+from lustre_events.domain.times import SECOND_NS
 
 SOURCE = "urn:lustre-events"
 TYPE = "io.lustre-events.file"

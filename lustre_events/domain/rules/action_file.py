@@ -34,13 +34,13 @@ from typing import Any
 
 from lustre_events.config.nearest import nearest
 from lustre_events.config.tables import Location, key, values
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import batch_scripts, chains, containers, templates, transfers
 from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.rules.complete import LATE, REPORT, read_complete
 from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, Condition, conditions_of
 from lustre_events.domain.rules.endpoints import Endpoint, unknown
 from lustre_events.domain.rules.grants import Author
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.domain.triggers import CONTENT, DIRECTORY, DOCUMENT, TRIGGERS
 from lustre_events.errors import LustreEventsError
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lustre_events.config.tables import Location, key, read
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, Globs
 from lustre_events.domain.rules.grants import Author
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.domain.triggers import DIRECTORY
 
 REPORT, AGAIN, IGNORE = "report", "again", "ignore"

@@ -16,8 +16,9 @@ import msgspec
 
 from lustre_events.config.nearest import nearest
 from lustre_events.config.tables import Location, typed
-from lustre_events.domain.pending import SECOND_NS, Kind
+from lustre_events.domain.record_meaning import Kind
 from lustre_events.domain.rules.directories import directory_pattern, name_pattern
+from lustre_events.domain.times import SECOND_NS
 
 EVENTS = {"content": Kind.CONTENT, "attributes": Kind.ATTRIBUTES, "name": Kind.NAME}
 DEFAULT_EVENTS = ("content", "name")

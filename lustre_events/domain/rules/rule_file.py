@@ -44,7 +44,6 @@ from typing import Any
 
 from lustre_events.config.tables import Location, key, values
 from lustre_events.config.toml_text import read_toml
-from lustre_events.domain.pending import SECOND_NS
 from lustre_events.domain.rules import chains
 from lustre_events.domain.rules.action_file import ActionNames, action_rule, is_action
 from lustre_events.domain.rules.action_rules import ActionRule, ActionRules
@@ -52,6 +51,7 @@ from lustre_events.domain.rules.conditions import KEYS, NOT, Accounts, condition
 from lustre_events.domain.rules.containers import check_loops
 from lustre_events.domain.rules.directories import Reach, segments_of
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE, Rule, Rules, Work
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.jobs import pools
 from lustre_events.jobs.messages import ACTIONS_QUEUE, BUILT_IN, BUILTIN_QUEUE, STAT, TRANSFERS_QUEUE

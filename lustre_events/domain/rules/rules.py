@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from lustre_events.domain.pending import Kind
+from lustre_events.domain.record_meaning import Kind
 from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.conditions import EVENTS, Condition, File, excluding, top_of
 from lustre_events.domain.rules.directories import Reach, segments_of
@@ -62,7 +62,7 @@ class Rule:
         return any(Kind.NAME in each.value for each in self.conditions if each.key == "events")
 
     def needs(self, what: str) -> bool:
-        """Whether a condition needs that of a file (conditions.Key)."""
+        """Whether a condition needs that of a file (conditions.ConditionKind)."""
         return any(each.kind.needs == what for each in self.conditions)
 
 

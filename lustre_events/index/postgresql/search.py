@@ -307,7 +307,7 @@ def _rows(found: Iterable[Values]) -> list[Row]:
 
 
 class PostgresqlBackend:
-    """See `reading.Backend`. A lost session is replaced by the next reading.
+    """See `backend.Backend`. A lost session is replaced by the next reading.
 
     Raises:
         ConfigError: the URL cannot be read.

@@ -112,7 +112,7 @@ class ObjectFacts:
     content: int
     facts_generation: int
     cause: bytes
-    """The packed order key (names.OrderKey) of the last record about it; empty: there was none."""
+    """The packed order key (namespace.OrderKey) of the last record about it; empty: there was none."""
     rights: int = 0
     """The generation of the last change that may have taken rights away; older facts show it to root only."""
 

@@ -52,7 +52,6 @@ def _parsed(texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 def is_readable(row: Row, viewer: Viewer | None) -> bool:
     """Return whether a viewer may know what is in an object."""
-    """Return whether a viewer may know what is in an object."""
     return viewer is None or may(viewer, row, acl.READ)
 
 

@@ -247,7 +247,7 @@ def _readable(
 
 
 class SqliteBackend:
-    """See `reading.Backend`: an index file opened for reading.
+    """See `backend.Backend`: an index file opened for reading.
 
     Args:
         path: the file.

@@ -10,7 +10,7 @@ from pathlib import Path
 from lustre_events import llapi
 from lustre_events.changelog.lctl import Users
 from lustre_events.changelog.users import number
-from lustre_events.domain.pending import Kind
+from lustre_events.domain.record_meaning import Kind
 from lustre_events.errors import LustreEventsError
 from lustre_events.llapi.signatures import SIGNATURES
 from lustre_events.node.doctor.findings import Finding, failure, ok, warning

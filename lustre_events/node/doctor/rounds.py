@@ -12,7 +12,7 @@ from lustre_events.catalog import manifest, signature
 from lustre_events.changelog import users
 from lustre_events.changelog.lctl import Lctl
 from lustre_events.config.settings import Settings
-from lustre_events.domain.pending import Kind
+from lustre_events.domain.record_meaning import Kind
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import ChangelogUserUnknown, LustreEventsError, StreamDamaged, StreamForbidden
 from lustre_events.index.opening import search_lag

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from lustre_events.domain.action_run import DEAD, HELD, OPEN
+from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import LustreEventsError
 from lustre_events.inspect.status import Status
 from lustre_events.inspect.status.parts import IndexersStatus
@@ -14,7 +15,6 @@ from lustre_events.jobs.pool_states import PoolState
 from lustre_events.jobs.queues import QueueCounts
 from lustre_events.node.doctor.findings import Finding, failure, ok, warning
 
-SECOND_NS = 1_000_000_000
 SILENT_SECONDS = 30.0
 """Readers and the dispatcher say every second that they live."""
 
