@@ -178,7 +178,7 @@ class RunSettling:
 
     def _ask(self, turn: Turn, rule: ActionRule, runs: Sequence[Run]) -> None:
         known = self._look(turn, rule, runs)
-        after = [self._asked(turn, rule, run, known) for run in runs]
+        after = _crowded_held(turn, rule, [self._asked(turn, rule, run, known) for run in runs])
         put_runs(turn, runs, after)
         made = [run for run in after if run is not None and run.state != SETTLING]
         fired = {(run.fid, rule.name): run.generation for run in made if run.began in ONCE}
@@ -264,7 +264,8 @@ class RunSettling:
             raise ConfigError("who must see the file is not known yet; ask again")
         _, facts = known.facts.get(run.fid, (0, None))
         paths = seen_by_all(known.sights, run.fid, known.paths.get(run.fid, ()))
-        return self._as_seen(turn, rule, run, known, _seen(paths, known.rows[run.fid], facts))
+        after = self._as_seen(turn, rule, run, known, _seen(paths, known.rows[run.fid], facts))
+        return _crowded_held(turn, rule, [after])[0]
 
     def _as_seen(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
         run = without_old_names(rule, run)
@@ -307,9 +308,6 @@ class RunSettling:
             return ledger.held(run, run.hold)
         if run.depth > MOST_DEPTH:
             return ledger.held(run, f"more than {MOST_DEPTH} runs in a row, each woken by the one before")
-        if turn.transaction.runs_at(rule.name, place, turn.now_ns - HOUR_NS, MOST_AT_A_PLACE) >= MOST_AT_A_PLACE:
-            why = f"more than {MOST_AT_A_PLACE} runs within an hour for this path: does the action change the file?"
-            return ledger.held(run, why)
         return run
 
     def _pending(self, turn: Turn, fids: Collection[FID]) -> set[FID]:
@@ -357,6 +355,19 @@ def _end_older(turn: Turn, asked: Sequence[Run], made: Sequence[Run]) -> None:
         if newer is not None and supersedes(newer, run):
             older.append(run)
     put_runs(turn, older, [ledger.superseded(run, turn.now_ns) for run in older])
+
+
+def _crowded_held(turn: Turn, rule: ActionRule, after: Sequence[Run | None]) -> list[Run | None]:
+    """Return runs of a rule as they are, but held where it fires again and again for the same path."""
+    places = {run.place for run in after if run is not None and run.state == WAITING}
+    crowded = turn.transaction.crowded(rule.name, places, turn.now_ns - HOUR_NS, MOST_AT_A_PLACE)
+    if not crowded:
+        return list(after)
+    why = f"more than {MOST_AT_A_PLACE} runs within an hour for this path: does the action change the file?"
+    return [
+        run if run is None or run.state != WAITING or run.place not in crowded else ledger.held(run, why)
+        for run in after
+    ]
 
 
 def _with_key(run: Run, key: str, rule: ActionRule) -> Run:

@@ -395,8 +395,8 @@ class Transaction(Protocol):
     def count_runs(self, state: str, rule: str, limit: int) -> int:
         """Return how many runs of a rule are in a state, counted up to `limit`."""
 
-    def runs_at(self, rule: str, place: bytes, since_ns: int, limit: int) -> int:
-        """Return how many runs of a rule for one place were made since a time, counted up to `limit`."""
+    def crowded(self, rule: str, places: Collection[bytes], since_ns: int, most: int) -> set[bytes]:
+        """Return those of the places for which `most` runs of a rule, or more, were made since a time."""
 
     def find_runs(self, wanted: RunsWanted, limit: int) -> list[Run]:
         """Return up to `limit` runs that are wanted, the newest first."""

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from lustre_events.changelog.fid import FID, ROOT_FID
+from lustre_events.domain.action_run import Run
 from lustre_events.domain.namespace import Link
 from lustre_events.domain.pending import PendingRow
 from lustre_events.errors import IndexUnavailable, LeaseLost
@@ -325,3 +326,20 @@ def test_marks_are_forgotten_by_the_beginning_of_their_names(writer: Writer) -> 
         transaction.forget_fired(fid_of(1), "%", 4)
         assert {name for _, name in transaction.fired({fid_of(1)}, set(marks))} == {"/m/b", "/m%", "/n/a"}
         assert {name for _, name in transaction.fired({fid_of(2)}, set(marks))} == set(marks)
+
+
+def test_places_where_a_rule_runs_again_and_again_are_known(writer: Writer) -> None:
+    """Crowded are the places for which a rule has that many runs since a time, whatever ran before or elsewhere."""
+    often, seldom, before, elsewhere = (bytes([number]) * 16 for number in range(4))
+    made = [(often, "a", 10)] * 3 + [(seldom, "a", 10)] * 2 + [(before, "a", 9)] * 3 + [(elsewhere, "b", 10)] * 3
+    runs = [
+        Run(id=str(number), key=str(number), rule=rule, digest="", trigger="content", endpoint="", action="webhook",
+            fid=F1, place=place, made_ns=made_ns)
+        for number, (place, rule, made_ns) in enumerate([*made, *[(b"", "a", 10)] * 3])
+    ]  # fmt: skip
+    others = [number.to_bytes(16) for number in range(300, 1_300)]
+    with writer.transaction() as transaction:
+        transaction.put_runs(runs)
+        assert transaction.crowded("a", {often, seldom, before, elsewhere, b"", *others}, 10, 3) == {often}
+        assert transaction.crowded("a", {often, seldom, before}, 9, 2) == {often, seldom, before}
+        assert transaction.crowded("a", set(), 0, 1) == set()

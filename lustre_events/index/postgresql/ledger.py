@@ -107,14 +107,16 @@ class RunTable(FindsRuns, Session):
         ).fetchone()
         return int(row[0]) if row else 0
 
-    def runs_at(self, rule: str, place: bytes, since_ns: int, limit: int) -> int:
-        """Return how many runs of a rule for one place were made since a time, counted up to `limit`."""
-        row = self._run(
-            "SELECT count(*) FROM (SELECT 1 FROM run WHERE rule = %s AND place = %s AND place != ''"
-            " AND made_ns >= %s LIMIT %s) AS r",
-            rule, place, since_ns, limit,
-        ).fetchone()  # fmt: skip
-        return int(row[0]) if row else 0
+    def crowded(self, rule: str, places: Collection[bytes], since_ns: int, most: int) -> set[bytes]:
+        """Return those of the places for which `most` runs of a rule, or more, were made since a time."""
+        if not places:
+            return set()
+        rows = self._run(
+            "SELECT asked.place FROM unnest(%b::bytea[]) AS asked (place) WHERE (SELECT 1 FROM run WHERE rule = %s"
+            " AND place = asked.place AND place != '' AND made_ns >= %s LIMIT 1 OFFSET %s) IS NOT NULL",
+            list(places), rule, since_ns, most - 1,
+        )  # fmt: skip
+        return {row[0] for row in rows}
 
     def _fitting(
         self, condition: str, values: tuple[str | bytes, ...], wanted: RunsWanted, limit: int

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.action_run import DEAD, OPEN, Hold, Run, RunsWanted, decode_run, encode_run, fits
 from lustre_events.index.ledger import FindsRuns
-from lustre_events.index.sqlite.among import select
+from lustre_events.index.sqlite.among import select, select_of
 
 _STATES = ", ".join(f"'{state}'" for state in OPEN)
 OPEN_RUNS = f"SELECT data FROM run WHERE fid IN ({{}}) AND +state IN ({_STATES})"  # noqa: S608 - constants
@@ -31,6 +31,12 @@ _PUT_STATE = (
 )
 """Most changes of a run are of its state, and three of the six indexes know no state: they stay as they are.
 Writes nothing where another column changes."""
+
+
+_CROWDED = (
+    "SELECT asked.column1 FROM (VALUES {}) AS asked WHERE (SELECT 1 FROM run WHERE rule = ? AND place ="
+    " asked.column1 AND place != x'' AND made_ns >= ? LIMIT 1 OFFSET ?) IS NOT NULL"
+)
 
 
 class RunTable(FindsRuns):
@@ -100,14 +106,9 @@ class RunTable(FindsRuns):
         ).fetchone()
         return int(row[0])
 
-    def runs_at(self, rule: str, place: bytes, since_ns: int, limit: int) -> int:
-        """Return how many runs of a rule for one place were made since a time, counted up to `limit`."""
-        row = self._connection.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM run WHERE rule = ? AND place = ? AND place != x'' AND made_ns >= ?"
-            " LIMIT ?)",
-            (rule, place, since_ns, limit),
-        ).fetchone()
-        return int(row[0])
+    def crowded(self, rule: str, places: Collection[bytes], since_ns: int, most: int) -> set[bytes]:
+        """Return those of the places for which `most` runs of a rule, or more, were made since a time."""
+        return {row[0] for row in select_of(self._connection, _CROWDED, places, rule, since_ns, most - 1)}
 
     def _fitting(
         self, condition: str, values: tuple[str | bytes, ...], wanted: RunsWanted, limit: int
