@@ -28,6 +28,8 @@ from lustre_events.jobs.requests import arguments_as
 SUFFIX = ".json"
 MOST_NAME = 80
 MOST_QUERY = 4_000
+MOST_IN_A_MAIL = 100
+"""Files that one mail lists, where the search has matched more than one of them meanwhile."""
 
 
 class FollowedSearch(msgspec.Struct, frozen=True):
@@ -60,8 +62,13 @@ def rule_of(author: Author, wanted: FollowedSearch, known: ActionNames) -> Actio
     if wanted.endpoint not in author.allowance.endpoints or endpoint is None:
         granted = ", ".join(sorted(author.allowance.endpoints)) or "none"
         raise location.refusal(f"is for {wanted.endpoint!r}, which the site does not grant; granted are: {granted}")
-    table = {"on": DOCUMENT, "query": wanted.query, "action": endpoint.kind, "endpoint": wanted.endpoint}
-    return action_rule(location, f"search {wanted.name}", table, HERE, replace(known, author=author))
+    table: dict[str, Any] = {
+        "on": DOCUMENT, "query": wanted.query, "action": endpoint.kind, "endpoint": wanted.endpoint,
+    }  # fmt: skip
+    if endpoint.kind == "mail":
+        table["batch"] = MOST_IN_A_MAIL
+    rule = action_rule(location, f"search {wanted.name}", table, HERE, replace(known, author=author))
+    return replace(rule, search=wanted.name)
 
 
 class SubscriptionFolder:

@@ -194,7 +194,7 @@ def follow(service: Service, box: Mailbox, folder: Path) -> None:
         path = folder / f"followed{time.monotonic():.0f}.csv"
         path.write_text("a,b\n1,2\n3,4\n5,6\n")
         os.chown(path, USER.pw_uid, -1)
-        return any("search long ones" in subject for subject in box.subjects)
+        return any("your search 'long ones'" in subject for subject in box.subjects)
 
     wait_for(told, 60, service.last_words)
 

@@ -144,6 +144,7 @@ def test_what_a_page_shows_is_compared() -> None:
 
 
 TYPED_ELSEWHERE = {
+    ("actions.md", "eml"): "test_mail_texts.py: what a subscription and a rule send",
     ("actions.md", "text"): "test_actions_page.py: a user asks about the rules",
     ("actions.md", "toml"): "test_actions_page.py: a service with these rules",
     ("admin.md", "text"): "test_docs_history.py: the history, of records with users and jobs",

@@ -11,6 +11,8 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from email import message_from_string, policy
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +272,79 @@ def test_a_mail_says_what_happened(post: Endpoint, mailbox: tuple[Mailbox, str])
     (mail,) = mailbox[0].mails
     assert "caf" in mail
     assert "Message-ID: <" in mail
-    assert base64.b64encode(b"what happened").decode()[:12] in mail
+    assert "what happened" in mail
+
+
+def read(raw: str) -> tuple[str, str, str]:
+    """Return subject, text and transfer encoding of a mail, as a mail program reads them."""
+    found = message_from_string(raw, policy=policy.default)
+    assert isinstance(found, EmailMessage)
+    assert found.get_content_type() == "text/plain"
+    return str(found["Subject"]), found.get_content().replace("\r\n", "\n"), str(found["Content-Transfer-Encoding"])
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("a plain text\nof two lines\n", "7bit"),
+        ("d\u00e9j\u00e0 vu\n", "quoted-printable"),
+        ("\u6e29\u5ea6 " * 100 + "\n", "quoted-printable"),
+        ("/" + "x" * 4_000 + "\n", "quoted-printable"),
+        (".\na line between two that end a mail\n.\n", "7bit"),
+    ],
+)
+def test_a_mail_is_plain_text(post: Endpoint, mailbox: tuple[Mailbox, str], text: str, encoding: str) -> None:
+    """Every text arrives as it was, as 7bit or quoted-printable, which people can read without a decoder."""
+    body = {"subject": "s", "text": text, "time_ns": 10**18}
+    assert SENDERS["mail"](post).send([Parcel("run", "key", json.dumps(body).encode())])[0].outcome == OK
+    raw = mailbox[0].mails[0]
+    assert max(len(line) for line in raw.splitlines()) <= 998
+    assert read(raw)[1:] == (text, encoding)
+
+
+def matches(*paths: str, search: str = "hot") -> list[Parcel]:
+    """Return what a subscription sends for each of these paths."""
+    body = {"time_ns": 10**18, "user": "alice", "search": search, "query": "temperature:>300"}
+    return [
+        Parcel(
+            f"run{path}",
+            f"key{path}",
+            json.dumps({**body, "subject": path, "text": path, "paths": [path]}).encode(),
+        )
+        for path in paths
+    ]
+
+
+def test_what_a_search_has_matched_is_one_mail(post: Endpoint, mailbox: tuple[Mailbox, str]) -> None:
+    """Two files of one subscription are one mail that names both; another search has a mail of its own."""
+    found = SENDERS["mail"](post).send([*matches("/b.csv"), *matches("/c.csv", search="cold"), *matches("/a.csv")])
+    assert [(each.outcome, each.together) for each in found] == [(OK, 1), (OK, 0), (OK, 1)]
+    both, other = (read(raw) for raw in mailbox[0].mails)
+    assert both[0] == "2 new or changed files match your search 'hot'"
+    assert "\n/a.csv\n/b.csv\n" in both[1]
+    assert "temperature:>300" in both[1]
+    assert other[:2] == ("/c.csv", "/c.csv\n")
+
+
+def test_who_has_some_of_a_searchs_files_gets_no_file_twice(post: Endpoint, mailbox: tuple[Mailbox, str]) -> None:
+    """A recipient who was refused for now gets all files later; the other one only those that are new."""
+    box, _ = mailbox
+    two = replace(post, name="two", to=("b@example.org", "full@example.org"))
+    senders = SENDERS["mail"]
+    box.refused = {"full@example.org": "452 mailbox full"}
+    assert [each.outcome for each in senders(two).send(matches("/a", "/b"))] == [AGAIN, AGAIN]
+    box.refused = {}
+    assert [each.outcome for each in senders(two).send(matches("/a", "/b", "/c"))] == [OK, OK, OK]
+    assert box.recipients == ["b@example.org", "full@example.org", "b@example.org", "full@example.org"]
+    assert [read(raw)[1].count("\n/") for raw in box.mails[:2]] == [2, 2]
+    assert read(box.mails[2])[1] == "/c\n"
+
+
+def test_a_mail_of_several_that_is_refused_says_so(post: Endpoint, mailbox: tuple[Mailbox, str]) -> None:
+    """Of a mail about two files each run knows that it was sent with another: then each is sent alone."""
+    mailbox[0].answer = "554 no"
+    found = SENDERS["mail"](post).send(matches("/a", "/b"))
+    assert [(each.outcome, each.together) for each in found] == [(REFUSED, 1), (REFUSED, 1)]
 
 
 def test_a_recipient_that_is_refused_for_now_gets_the_mail_later_and_the_others_get_it_once(

@@ -1,4 +1,4 @@
-"""Mail over SMTP: a message for each event, with a Message-ID of its key, so that mail programs see repetitions.
+"""Mail over SMTP: each message has a Message-ID of its events' keys, so that mail programs see repetitions.
 
 With `secret` (a file with USER:PASSWORD) it logs in, over TLS only. A server may take a message for some recipients
 only: then the others are tried again alone, as long as this process remembers who has it.
@@ -7,29 +7,23 @@ only: then the others are tried again alone, as long as this process remembers w
 from __future__ import annotations
 
 import contextlib
-import email.policy
-import hashlib
-import json
 import smtplib
 import socket
 import ssl
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.message import EmailMessage
-from email.utils import format_datetime
-from typing import Any
+from functools import partial
 from urllib.parse import urlsplit
 
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.endpoints.addresses import AddressRefused
 from lustre_events.actions.endpoints.connecting import Guarded, connected, login_of, secured, tls_context
+from lustre_events.actions.endpoints.mail_message import Letter, letters_of
 from lustre_events.actions.endpoints.sender import Deadline
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
 from lustre_events.domain.rules.endpoints import Endpoint
-from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 
 MOST_ANSWER = 200
@@ -80,17 +74,19 @@ class _Reached:
         with self._lock:
             return self._known.get((endpoint, key), frozenset())
 
-    def note(self, endpoint: str, key: str, recipients: Collection[str]) -> None:
-        """Remember that these have it now, too."""
+    def note(self, endpoint: str, keys: Iterable[str], recipients: Collection[str]) -> None:
+        """Remember that these have them now, too."""
         with self._lock:
-            self._known[endpoint, key] = self._known.pop((endpoint, key), frozenset()) | frozenset(recipients)
-            if len(self._known) > MOST_REMEMBERED:
-                self._known.popitem(last=False)
+            for key in keys:
+                self._known[endpoint, key] = self._known.pop((endpoint, key), frozenset()) | frozenset(recipients)
+                if len(self._known) > MOST_REMEMBERED:
+                    self._known.popitem(last=False)
 
-    def forget(self, endpoint: str, key: str) -> None:
-        """Forget a message that all have."""
+    def forget(self, endpoint: str, keys: Iterable[str]) -> None:
+        """Forget messages that all have."""
         with self._lock:
-            self._known.pop((endpoint, key), None)
+            for key in keys:
+                self._known.pop((endpoint, key), None)
 
 
 class MailSenders:
@@ -112,19 +108,21 @@ class SmtpSender:
         self._reached = reached
 
     def send(self, batch: Sequence[Parcel]) -> list[Attempt]:
-        """Send each event as a message, over one connection."""
-        found: list[Attempt] = []
+        """Send each event as a message, and all that a search has matched as one, over one connection."""
+        letters, found = letters_of(batch, self._endpoint, partial(self._reached.of, self._endpoint.name))
         try:
             with self._connection() as connection:
                 self._greet(connection)
-                for event in batch:
-                    found.append(self._sent(connection, event))
-                    if found[-1].outcome in {AGAIN, ENDPOINT}:
+                for letter in letters:
+                    attempt = self._sent(connection, letter)
+                    found |= dict.fromkeys(letter.places, attempt)
+                    if attempt.outcome in {AGAIN, ENDPOINT}:
                         break
         except Exception as exc:  # noqa: BLE001 - whatever a stranger's server does is one sentence
-            if len(found) < len(batch):
-                found.append(self._failed(exc))
-        return [*found, *[Attempt(UNTRIED) for _ in range(len(batch) - len(found))]]
+            untried = next((letter for letter in letters if letter.places[0] not in found), None)
+            if untried is not None:
+                found |= dict.fromkeys(untried.places, self._failed(exc))
+        return [found.get(place, Attempt(UNTRIED)) for place in range(len(batch))]
 
     def check(self) -> str:
         """Greet the server, log in where that is set, and send nothing. Raises ConfigError."""
@@ -156,31 +154,22 @@ class SmtpSender:
                 raise ConfigError(f"{self._endpoint.where} has no TLS, so the password is not sent; use smtps://")
             connection.login(*login)
 
-    def _sent(self, connection: _Connection, event: Parcel) -> Attempt:
-        name = self._endpoint.name
+    def _sent(self, connection: _Connection, letter: Letter) -> Attempt:
+        name, together, everybody = self._endpoint.name, len(letter.keys) - 1, letter.everybody
+        left = [each for each in everybody if each not in letter.reached]
         try:
-            found: dict[str, Any] = json.loads(event.body)
-            message = message_of(found, event.key, self._endpoint)
-            everybody = self._endpoint.recipients(str(found.get("user", "")))
-        except ConfigError as exc:
-            return Attempt(REFUSED, error=str(exc))
-        except (ValueError, LookupError, TypeError) as exc:
-            return Attempt(REFUSED, error=f"its body is no mail ({type(exc).__name__})")
-        reached = self._reached.of(name, event.key)
-        left = [each for each in everybody if each not in reached]
-        try:
-            refused = connection.send_message(message, self._endpoint.sender, left)
+            refused = connection.send_message(letter.message, self._endpoint.sender, left)
         except smtplib.SMTPRecipientsRefused as exc:
             refused = exc.recipients
         except smtplib.SMTPResponseException as exc:
-            return self._answered(exc.smtp_code, exc.smtp_error)
+            return replace(self._answered(exc.smtp_code, exc.smtp_error), together=together)
         if not refused:
-            self._reached.forget(name, event.key)
-            return Attempt(OK, 250)
-        self._reached.note(name, event.key, [each for each in left if each not in refused])
+            self._reached.forget(name, letter.keys)
+            return Attempt(OK, 250, together=together)
+        self._reached.note(name, letter.keys, [each for each in left if each not in refused])
         # One that may be taken later decides: the message is sent again, to those who do not have it.
         code, text = min(refused.values(), key=lambda answer: answer[0] >= 500)
-        answered = self._answered(code, text)
+        answered = replace(self._answered(code, text), together=together)
         some = f"{len(everybody) - len(refused)} of {len(everybody)} recipients have it; of another one "
         return replace(answered, error=some + answered.error) if len(refused) < len(everybody) else answered
 
@@ -201,17 +190,3 @@ class SmtpSender:
         if isinstance(exc, smtplib.SMTPResponseException):
             return self._answered(exc.smtp_code, exc.smtp_error)
         return Attempt(AGAIN, error=f"{where}: {exc if isinstance(exc, OSError) else type(exc).__name__}")
-
-
-def message_of(found: Mapping[str, Any], key: str, endpoint: Endpoint) -> EmailMessage:
-    """Return the message of an event. No value adds a header: `email` refuses a line's end in a subject."""
-    message = EmailMessage(email.policy.SMTP)
-    message["From"] = endpoint.sender
-    message["To"] = ", ".join(endpoint.recipients(str(found.get("user", ""))))
-    message["Subject"] = str(found["subject"])
-    message["Date"] = format_datetime(datetime.fromtimestamp(found["time_ns"] // SECOND_NS, UTC))
-    digest = hashlib.sha256(key.encode()).hexdigest()[:40]
-    message["Message-ID"] = f"<{digest}@{endpoint.sender.rpartition('@')[2]}>"
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(str(found["text"]), cte="base64")
-    return message

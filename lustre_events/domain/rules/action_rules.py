@@ -70,6 +70,7 @@ class ActionRule:
         complete: when a directory is complete, for a rule on that; `late`: what is done about what comes later.
         after: the name of the rule whose run must have succeeded; empty: it follows none (chains.py).
         of_directories: whether its chain begins with a directory that is complete.
+        search: the name of the saved search whose subscription it is; empty: it is none.
     """
 
     name: str
@@ -96,6 +97,7 @@ class ActionRule:
     late: str = REPORT
     after: str = ""
     of_directories: bool = False
+    search: str = ""
 
     @property
     def most_body(self) -> int:
