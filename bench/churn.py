@@ -14,7 +14,7 @@ from lustre_events.changelog.record import UNLNK_LAST, ChangelogRecord, RecordTy
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.domain.rules.rules import Rules
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.repair.replay import NoJobs
 from lustre_events.streams.interface import Block
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
@@ -41,7 +41,7 @@ def churn_growth(path: Path, records: int) -> float:
     """
     now_ns = START_NS
     store = MemoryStore()
-    writer = SQLiteWriter(path)
+    writer = SqliteWriter(path)
     dispatcher = Dispatcher(
         MemoryRecordStreams(store), MemoryResults(store), writer, Rules(), NoJobs(), [], DispatcherSettings(),
         clock=lambda: now_ns, mdts=MDTS,

@@ -21,7 +21,7 @@ from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.rules import DEFAULT_QUEUE
 from lustre_events.index.interface import Identity, Lane, ObjectRow
-from lustre_events.index.sqlite.writer import SQLiteTransaction, SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteTransaction, SqliteWriter
 from lustre_events.reader import Reader
 from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisRequests, RedisResults, connect
@@ -33,7 +33,7 @@ REPEATED = 1_000
 RULES = f'[[rule]]\nextractor = "{EXTRACTOR}"\n'
 
 
-class Timed(SQLiteWriter):
+class Timed(SqliteWriter):
     """A writer that keeps how long it held the lock each time, from BEGIN to the end of COMMIT, in ms."""
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +42,7 @@ class Timed(SQLiteWriter):
         self._began = 0.0
 
     @contextmanager
-    def transaction(self) -> Iterator[SQLiteTransaction]:
+    def transaction(self) -> Iterator[SqliteTransaction]:
         """Begin, and note when."""
         self._began = time.perf_counter()
         with super().transaction() as transaction:
@@ -60,7 +60,7 @@ def lock_held(options: Options) -> Figures:
         client = connect(redis.url, 60)
         (folder / "records").write_bytes(b"".join(copied_tree(min(RECORDS, options.records))))
         Reader(ReplaySource(MDT, folder / "records"), RedisReaderStream(client, MDT), ReaderSettings(user="")).run()
-        before = SQLiteWriter(folder / "index.db")
+        before = SqliteWriter(folder / "index.db")
         fill_names(before, options.files)
         with before.transaction() as transaction:
             found = [FID(1, number) for number in range(1, DIRECTORIES + 1)]

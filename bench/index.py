@@ -19,7 +19,7 @@ from lustre_events.domain.namespace import Link, OrderKey
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index import open_search, open_writer
 from lustre_events.index.interface import IndexWriter
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.index.visibility import Viewer
 
 QUERIES = Path(__file__).parents[1] / "tests" / "bench" / "queries.txt"
@@ -43,7 +43,7 @@ def index_figures(options: Options) -> Figures:
     return figures | {f"{name}_postgresql": value for name, value in found.items()}
 
 
-class _Seeding(SQLiteWriter):
+class _Seeding(SqliteWriter):
     """A writer of an index that nobody else opens yet: no WAL, nothing durable, more memory.
 
     The pages are the same. For ten million files its folder should lie in memory (TMPDIR=/dev/shm; it needs 12 GB).
@@ -74,7 +74,7 @@ def index_growth(options: Options) -> Figures:
     }
 
 
-def _sqlite(path: Path, files: int, writer: Callable[[Path], IndexWriter] = SQLiteWriter) -> Figures:
+def _sqlite(path: Path, files: int, writer: Callable[[Path], IndexWriter] = SqliteWriter) -> Figures:
     size = 0
 
     def measure() -> None:

@@ -18,7 +18,7 @@ from lustre_events.dispatcher import Dispatcher
 from lustre_events.dispatcher.rates import Rates
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.domain.tallies import Tallies
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.reader import Reader
 from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
@@ -62,7 +62,7 @@ def metrics_overhead(options: Options) -> Figures:
         spent += reader.counters.blocks_read * _each(lambda: _count_block(reader))
         read = 100 * spent / cpu
         dispatched = _dispatcher(client_streams=_Dispatching(client), results=RedisResults(client),
-                                 index=SQLiteWriter(folder / "index.db"))  # fmt: skip
+                                 index=SqliteWriter(folder / "index.db"))  # fmt: skip
     return {
         "metrics.reader_percent": read,
         "metrics.dispatcher_percent": dispatched,
@@ -70,7 +70,7 @@ def metrics_overhead(options: Options) -> Figures:
     }
 
 
-def _dispatcher(client_streams: _Dispatching, results: RedisResults, index: SQLiteWriter) -> float:
+def _dispatcher(client_streams: _Dispatching, results: RedisResults, index: SqliteWriter) -> float:
     workers = Answering(results)
     # A file is due at once, so that as many results as possible come while records do.
     settings = DispatcherSettings(settle_seconds=0.0)

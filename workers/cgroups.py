@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.processes import END_SECONDS, LOOK_SECONDS
+from workers.session_processes import END_SECONDS, LOOK_SECONDS
 
 log = logging.getLogger(__name__)
 

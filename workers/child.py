@@ -23,7 +23,7 @@ from typing import NoReturn
 from workers import cgroups
 from workers.cgroups import RunGroup
 from workers.privileges import Account
-from workers.processes import END_SECONDS, LOOK_SECONDS, container_memory, end_session
+from workers.session_processes import END_SECONDS, LOOK_SECONDS, container_memory, end_session
 
 STDERR_BYTES = 4_000
 """How much of the end of stderr is kept."""

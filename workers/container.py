@@ -41,7 +41,6 @@ from workers.child import Bounds, Ended
 from workers.files import OpenFile
 from workers.images import Image, Images
 from workers.privileges import Account, account_for, readable_by
-from workers.processes import container_init
 from workers.program_start import GATE, SIGN, WAITING_GATE, Beginning, last_words
 from workers.runs import (
     GONE,
@@ -56,6 +55,7 @@ from workers.runs import (
     run_contract,
     staging,
 )
+from workers.session_processes import container_init
 
 FLAGS = (
     "--userns", "--containall", "--no-home", "--pwd", "/", "--net", "--network", "none", "--no-privs",

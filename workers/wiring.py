@@ -44,7 +44,7 @@ from workers.images import Images
 from workers.leftovers import Leftovers
 from workers.lustre_facts import lustre_facts_of_fd
 from workers.privileges import Account, account_for
-from workers.process import ProcessRuntime
+from workers.process_runtime import ProcessRuntime
 from workers.redis_full import RoomRetry
 from workers.rights import Rights
 from workers.runs import ActionRuntime

@@ -21,8 +21,8 @@ from lustre_events.actions.superseding import supersedes
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.directory_triggers import Happened, may_stir, stirred
-from lustre_events.dispatcher.outcomes import ResultOutcome
 from lustre_events.dispatcher.own_work import Origin, OwnWork
+from lustre_events.dispatcher.result_outcome import ResultOutcome
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.user_runs import NAMED, events_of, owners_view

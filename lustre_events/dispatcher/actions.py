@@ -18,7 +18,7 @@ from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.activation import Activation
 from lustre_events.dispatcher.due_times import DueTimes
 from lustre_events.dispatcher.hold_requests import HoldRequests
-from lustre_events.dispatcher.outcomes import Follow, ResultOutcome
+from lustre_events.dispatcher.result_outcome import Follow, ResultOutcome
 from lustre_events.dispatcher.run_requests import RunRequests
 from lustre_events.dispatcher.run_settling import ReadIndex, RunSettling
 from lustre_events.dispatcher.transactions import Write

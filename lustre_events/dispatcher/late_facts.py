@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from lustre_events.actions import ledger
 from lustre_events.changelog.fid import FID
-from lustre_events.dispatcher.outcomes import ResultOutcome
+from lustre_events.dispatcher.result_outcome import ResultOutcome
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import SETTLING, Run

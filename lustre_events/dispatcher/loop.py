@@ -35,12 +35,12 @@ from lustre_events.dispatcher.installed import BUILT_IN, Installed
 from lustre_events.dispatcher.jobs import ROWS, JobQueue, Jobs, Leased, Plan
 from lustre_events.dispatcher.journal import status_sentence, step_sentence
 from lustre_events.dispatcher.markers import Markers
-from lustre_events.dispatcher.outcomes import Follow, nobody
 from lustre_events.dispatcher.pauses import Pauses
 from lustre_events.dispatcher.rates import Rates
 from lustre_events.dispatcher.records import Gathered, RecordWriter
 from lustre_events.dispatcher.reprocess_requests import ReprocessRequests
 from lustre_events.dispatcher.requests import Handler, RequestHandler
+from lustre_events.dispatcher.result_outcome import Follow, nobody
 from lustre_events.dispatcher.results import FileSystemQuestion, ResultWriter
 from lustre_events.dispatcher.run_settling import NOTHING_TO_READ, ReadIndex
 from lustre_events.dispatcher.scan import Scanning
@@ -135,7 +135,7 @@ class Dispatcher:
         reading: reads what is committed of objects, for the bodies and queries of actions.
         timer: seconds from any beginning, to tell how long a transaction lasts.
         more: carries out requests of which the dispatcher knows nothing, by their names.
-        follow: called with what results came to, in the transaction that writes it (outcomes.py).
+        follow: called with what results came to, in the transaction that writes it (result_outcome.py).
         backlog: results that wait for indexers, which write documents (written.py); None: there are no indexers.
 
     Raises UnknownExtractor (a rule names one that is not installed) and IndexUnavailable.

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lustre_events.changelog.fid import FID
-from lustre_events.dispatcher.outcomes import ResultOutcome
+from lustre_events.dispatcher.result_outcome import ResultOutcome
 from lustre_events.dispatcher.tags import Tags
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import Question

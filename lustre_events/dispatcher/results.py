@@ -38,8 +38,8 @@ from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import fs_answers, tags
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
-from lustre_events.dispatcher.outcomes import Follow, ResultOutcome, nobody
 from lustre_events.dispatcher.result_batch import Taken, keep_for_migrations, looked_up
+from lustre_events.dispatcher.result_outcome import Follow, ResultOutcome, nobody
 from lustre_events.dispatcher.tags import SeenFacts
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.work_planner import WorkPlanner

@@ -12,7 +12,7 @@ from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.remote.transport import HttpsTransport
 from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite.search import SqliteBackend
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.index.urls import is_postgresql, sqlite_path
 
 
@@ -108,7 +108,7 @@ def open_writer(url: str) -> IndexWriter:
         except ModuleNotFoundError as exc:
             raise _no_driver(exc) from exc
         return PostgresqlWriter(url)
-    return SQLiteWriter(sqlite_path(url))
+    return SqliteWriter(sqlite_path(url))
 
 
 def open_document_writer(url: str) -> DocumentWriter:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lustre_events.changelog.record import EXTRA_NID, EXTRA_UIDGID, ChangelogRecord
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from tests.support.history import keep
 from tests.support.pages import commands
 from tests.support.records import builders as b
@@ -53,7 +53,7 @@ def test_the_history_of_the_page_is_printed(tmp_path: Path) -> None:
     """Each command of the block prints what the page shows, of records like those of the page."""
     (block,) = BLOCK.findall(PAGE)
     keep(tmp_path / "history", {"lustre-MDT0000": records()}, random.Random(1), days=100_000)
-    SQLiteWriter(tmp_path / "index.db").close()
+    SqliteWriter(tmp_path / "index.db").close()
     settings = tmp_path / "settings.toml"
     settings.write_text(
         f'[index]\nurl = "sqlite:///{tmp_path}/index.db"\n[filesystem]\nmount = "/mnt/lustre"\n'

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from tests.support.service.command import REPOSITORY, clean_environment
 
 LINES_SECONDS = 20.0
@@ -40,7 +40,7 @@ def test_watching_waits_for_index_and_redis(settings: Path) -> None:
     """Both are away at first, and said to be; the index is shown once it is there; Ctrl-C ends it well."""
     process = watch(settings, "--json", stdout=subprocess.PIPE)
     first = json.loads(process.stdout.readline())
-    SQLiteWriter(settings.parent / "index.db").close()
+    SqliteWriter(settings.parent / "index.db").close()
     later = json.loads(process.stdout.readline())
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=LINES_SECONDS)

@@ -17,7 +17,7 @@ import redis
 
 from lustre_events import subscribe
 from lustre_events.changelog.record import scan
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Loss, Tail
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
@@ -191,7 +191,7 @@ def test_continuity_is_shown_and_accepted(site: Site) -> None:
 def test_status_has_a_line_per_mdt_and_group(site: Site, tmp_path: Path) -> None:
     """How far each MDT is, its stream, losses and the groups stand in `status`, as text and as JSON."""
     url = f"sqlite:///{tmp_path}/index.db"
-    SQLiteWriter(tmp_path / "index.db").close()
+    SqliteWriter(tmp_path / "index.db").close()
     subscribe("audit", site.url).close()
     site.store(MDT0)
     site.reader(MDT0).lose(Loss(MDT0, 1, 3, 4, 1_700_000_000 * 10**9, "gap"))

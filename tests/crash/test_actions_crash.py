@@ -12,7 +12,7 @@ import pytest
 
 from lustre_events.actions.delivery import Delivery
 from lustre_events.changelog.record import ChangelogRecord
-from lustre_events.index.sqlite.writer import SQLiteTransaction, SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteTransaction, SqliteWriter
 from tests.chaos.actions import ActionSite, run
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, MemoryLink, action_rig
@@ -94,13 +94,13 @@ def test_killed_around_a_delivery(index_place: IndexPlace, moment: str) -> None:
     rig.close()
 
 
-class KilledAtCommit(SQLiteWriter):
+class KilledAtCommit(SqliteWriter):
     """An index where the commit of one transaction is the end; 0: of none."""
 
     left = 0
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[SQLiteTransaction]:
+    def transaction(self) -> Iterator[SqliteTransaction]:
         """Begin; be killed in the last one."""
         with super().transaction() as transaction:
             yield transaction

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.errors import LeaseLost
-from lustre_events.index.sqlite.writer import SQLiteTransaction, SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteTransaction, SqliteWriter
 from lustre_events.jobs.messages import STAT, Job
 from lustre_events.streams.interface import Block
 from lustre_events.streams.memory import MemoryRecordStreams, MemoryResults
@@ -113,7 +113,7 @@ def test_killed_before_the_commit(rig: Rig, tmp_path: Path, monkeypatch: pytest.
     """Nothing is written, nothing is acknowledged, no job goes out, and the block is read again."""
     rig.feed(*HISTORY)
     with monkeypatch.context() as patch:
-        patch.setattr("lustre_events.index.sqlite.writer.SQLiteTransaction.count", kill)
+        patch.setattr("lustre_events.index.sqlite.writer.SqliteTransaction.count", kill)
         with pytest.raises(Killed):
             rig.dispatcher.step()
     assert rig.select("SELECT count(*) FROM link") == [0]
@@ -125,13 +125,13 @@ def test_killed_before_the_commit(rig: Rig, tmp_path: Path, monkeypatch: pytest.
     assert state(rig) == expected(tmp_path / "other.db")
 
 
-class KilledAtCommit(SQLiteWriter):
+class KilledAtCommit(SqliteWriter):
     """An index where the commit of one transaction is the end."""
 
     left = 0
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[SQLiteTransaction]:
+    def transaction(self) -> Iterator[SqliteTransaction]:
         """Begin; be killed in the last one."""
         with super().transaction() as transaction:
             yield transaction

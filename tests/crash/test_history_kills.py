@@ -17,7 +17,7 @@ from lustre_events.history.archive import Archive
 from lustre_events.history.keeper import GROUP
 from lustre_events.history.losses import LossBook
 from lustre_events.history.whereabouts import Whereabouts
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.history_state import HistoryState
 from lustre_events.streams.interface import Block, Loss, Tail
@@ -60,7 +60,7 @@ def test_a_keeper_that_is_killed_loses_nothing_and_writes_nothing_twice(redis_ur
     """Killed at any time, the history has every record once, and in the order of its MDT."""
     config = tmp_path / "settings.toml"
     config.write_text(SETTINGS.format(url=redis_url, folder=tmp_path))
-    SQLiteWriter(tmp_path / "index.db").close()
+    SqliteWriter(tmp_path / "index.db").close()
     client, chance = connect(redis_url, 5), random.Random(1)
     tails: dict[str, Tail] = {}
     waiting = [
@@ -96,7 +96,7 @@ def test_the_command_tells_of_a_file_that_is_gone(tmp_path: Path) -> None:
     """`history PATH` says when a removed file was made and removed; what the history does not know is said."""
     config = tmp_path / "settings.toml"
     config.write_text(SETTINGS.format(url="", folder=tmp_path))
-    SQLiteWriter(tmp_path / "index.db").close()
+    SqliteWriter(tmp_path / "index.db").close()
     logs = {mdt: list(iter_records(captures.read(FOLDER, f"{mdt}.raw"))) for mdt in captures.mdts(FOLDER)}
     whereabouts = Whereabouts(keep(tmp_path / "history", logs, random.Random(1)), lambda _fids: ())
     gone = next(

@@ -16,7 +16,7 @@ from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import LustreEventsError
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.repair.replay import NoJobs
 from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
@@ -114,7 +114,7 @@ def test_committed_means_in_the_index(tmp_path: Path, how: str, kind: str) -> No
     with start_kind(tmp_path / "redis", kind) as server:
         client = connect(login(server, "dispatcher"), 5.0)
         dispatcher = Dispatcher(
-            RedisRecordStreams(client), RedisResults(client), SQLiteWriter(tmp_path / "index.db"), Rules(),
+            RedisRecordStreams(client), RedisResults(client), SqliteWriter(tmp_path / "index.db"), Rules(),
             NoJobs(), [], DispatcherSettings(),
         )  # fmt: skip
         ended = threading.Event()

@@ -24,7 +24,7 @@ from tests.support.service.leftovers import adopting, left_behind
 from workers.container import ContainerRuntime, find_program
 from workers.files import Files, OpenFile
 from workers.privileges import account_for
-from workers.process import ProcessRuntime
+from workers.process_runtime import ProcessRuntime
 from workers.runs import RunOutcome
 
 pytestmark = pytest.mark.apptainer

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.need import missing, need
 from tests.support.waiting import wait_for
-from workers.processes import container_init, container_memory, held_by
+from workers.session_processes import container_init, container_memory, held_by
 
 SIZE = 64 << 20
 NAMESPACES = ("--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")

@@ -17,7 +17,7 @@ from lustre_events.changelog.record import iter_records
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.domain.rules.rules import Rules
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.repair.replay import NoJobs
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Tail
@@ -45,7 +45,7 @@ class Site:
         self.client = client
         self.streams = RedisRecordStreams(client, limit)
         self.groups = RedisGroups(client)
-        self.index = SQLiteWriter(folder / "index.db")
+        self.index = SqliteWriter(folder / "index.db")
         self.dispatcher = Dispatcher(
             self.streams, RedisResults(client), self.index, Rules(), NoJobs(), [], DispatcherSettings(idle_ms=1)
         )

@@ -10,7 +10,7 @@ import pytest
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.dispatcher.late_facts import LateFacts
-from lustre_events.dispatcher.outcomes import ResultOutcome
+from lustre_events.dispatcher.result_outcome import ResultOutcome
 from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.namespace import Link, base_stamp

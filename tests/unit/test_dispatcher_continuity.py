@@ -12,7 +12,7 @@ from lustre_events.dispatcher.continuity import INDEX_BEHIND, NEITHER_HAS, missi
 from lustre_events.errors import LeaseLost
 from lustre_events.index.interface import Cursor
 from lustre_events.index.postgresql.writer import PostgresqlTransaction
-from lustre_events.index.sqlite.writer import SQLiteTransaction
+from lustre_events.index.sqlite.writer import SqliteTransaction
 from lustre_events.streams.continuity import STREAM_GONE
 from lustre_events.streams.interface import Loss, Start, Tail
 from tests.support.index.places import IndexPlace
@@ -168,7 +168,7 @@ def test_killed_between_the_mark_and_the_commit(rig: Rig, older: Rig, monkeypatc
     rig.feed(*LOG[2:5])
     rig.settle()
     with monkeypatch.context() as patch:
-        patch.setattr(SQLiteTransaction, "advance", kill)
+        patch.setattr(SqliteTransaction, "advance", kill)
         patch.setattr(PostgresqlTransaction, "advance", kill)
         with pytest.raises(Killed):
             older.dispatcher.step()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher.outcomes import ResultOutcome
+from lustre_events.dispatcher.result_outcome import ResultOutcome
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.jobs.messages import STAT
 from tests.support.model.dispatcher import answers, csv_rig

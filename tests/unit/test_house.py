@@ -42,7 +42,6 @@ SHARED = {
     "loop": ("the loop of a process", {"dispatcher", "reader"}),
     "metrics": ("Prometheus metrics: command, text", {"cli", "inspect"}),
     "options": ("what is given on the command line", {"bench", "cli"}),
-    "pages": ("pages of a search: the order, the statements", {"index.databases", "index.planner"}),
     "names": ("how names are found: the rule, the table that follows them", {"index", "index.databases"}),
     "paths": ("paths from links: the rule, the statements", {"index", "index.databases"}),
     "pending": ("pending work: what it means, its table", {"domain", "index.databases"}),

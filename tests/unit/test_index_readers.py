@@ -16,7 +16,7 @@ from lustre_events.errors import IndexUnavailable
 from lustre_events.index.interface import ObjectRow
 from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite.search import SqliteBackend
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from tests.support.records.builders import fid_of
 
 PAGE_BYTES = 4096
@@ -47,7 +47,7 @@ def count(connection: sqlite3.Connection) -> int:
 def test_a_reader_never_waits_for_a_step_of_the_dispatcher(tmp_path: Path) -> None:
     """In the middle of a long transaction, and while it is committed, readers see what was committed before."""
     path = tmp_path / "index.db"
-    writer = SQLiteWriter(path)
+    writer = SqliteWriter(path)
     writer.take_over()
     seen: list[int] = []
     stop = threading.Event()
@@ -75,7 +75,7 @@ def test_a_reader_never_waits_for_a_step_of_the_dispatcher(tmp_path: Path) -> No
 def test_the_log_of_the_index_is_bounded(tmp_path: Path) -> None:
     """A checkpoint after about a thousand pages keeps the log, and what one commit can cost, small."""
     path = tmp_path / "index.db"
-    writer = SQLiteWriter(path)
+    writer = SqliteWriter(path)
     writer.take_over()
     largest = 0
     for turn in range(40):
@@ -91,7 +91,7 @@ def test_the_log_of_the_index_is_bounded(tmp_path: Path) -> None:
 def test_a_search_that_takes_too_long_ends_with_a_sentence(tmp_path: Path) -> None:
     """What is asked for next has its whole time again, and a search that is quick is never late."""
     path = tmp_path / "index.db"
-    writer = SQLiteWriter(path)
+    writer = SqliteWriter(path)
     writer.take_over()
     with writer.transaction() as transaction:
         transaction.set_links(links(0, 20_000))

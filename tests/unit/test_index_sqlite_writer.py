@@ -17,19 +17,19 @@ from lustre_events.index.interface import ObjectRow
 from lustre_events.index.query.tree import All
 from lustre_events.index.sqlite.ledger import OPEN_RUNS
 from lustre_events.index.sqlite.search import SqliteReading
-from lustre_events.index.sqlite.writer import CHECKPOINT_ROWS, SQLiteWriter
+from lustre_events.index.sqlite.writer import CHECKPOINT_ROWS, SqliteWriter
 from tests.support.records.builders import fid_of
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> Iterator[SQLiteWriter]:
-    made = SQLiteWriter(tmp_path / "index.db")
+def writer(tmp_path: Path) -> Iterator[SqliteWriter]:
+    made = SqliteWriter(tmp_path / "index.db")
     made.take_over()
     yield made
     made.close()
 
 
-def test_commits_are_durable_and_readers_do_not_wait(writer: SQLiteWriter) -> None:
+def test_commits_are_durable_and_readers_do_not_wait(writer: SqliteWriter) -> None:
     """A clear of the changelog may depend on a commit: WAL with synchronous FULL, and foreign keys are held."""
     settings = [
         writer._connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -39,7 +39,7 @@ def test_commits_are_durable_and_readers_do_not_wait(writer: SQLiteWriter) -> No
 
 
 @pytest.mark.long
-def test_what_is_written_moves_into_the_file(writer: SQLiteWriter, tmp_path: Path) -> None:
+def test_what_is_written_moves_into_the_file(writer: SqliteWriter, tmp_path: Path) -> None:
     """The writer checkpoints by itself, behind a commit: the WAL does not grow to SQLite's own bound."""
     path, size = tmp_path / "index.db", 0
     for number in range(3):
@@ -58,7 +58,7 @@ def test_the_wal_shrinks_when_a_long_reader_has_gone(tmp_path: Path, monkeypatch
     monkeypatch.setattr("lustre_events.index.sqlite.database.WAL_PAGES", 100)
     monkeypatch.setattr("lustre_events.index.sqlite.database.WAL_BYTES", 400_000)
     wal = tmp_path / "index.db-wal"
-    writer = SQLiteWriter(tmp_path / "index.db")
+    writer = SqliteWriter(tmp_path / "index.db")
     writer.take_over()
     with contextlib.closing(sqlite3.connect(tmp_path / "index.db", isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -81,7 +81,7 @@ def test_the_wal_shrinks_when_a_long_reader_has_gone(tmp_path: Path, monkeypatch
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     """The message says which folder is missing."""
     with pytest.raises(IndexUnavailable, match=r"there is no folder .*nowhere"):
-        SQLiteWriter(tmp_path / "nowhere" / "index.db")
+        SqliteWriter(tmp_path / "nowhere" / "index.db")
 
 
 def test_another_file_is_not_touched(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_another_file_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     path.write_bytes(b"precious " * 1000)
     with pytest.raises(IndexUnavailable, match="no SQLite database"):
-        SQLiteWriter(path)
+        SqliteWriter(path)
     assert path.read_bytes() == b"precious " * 1000
 
 
@@ -100,24 +100,24 @@ def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
     connection.execute("CREATE TABLE precious (a)")
     connection.close()
     with pytest.raises(IndexUnavailable, match="another program's database"):
-        SQLiteWriter(path)
+        SqliteWriter(path)
 
 
-def test_a_later_version_is_refused(writer: SQLiteWriter, tmp_path: Path) -> None:
+def test_a_later_version_is_refused(writer: SqliteWriter, tmp_path: Path) -> None:
     """An index of a later version is not written to."""
     writer._connection.execute("PRAGMA user_version = 99")
     with pytest.raises(IndexTooNew, match="version 99"):
-        SQLiteWriter(tmp_path / "index.db")
+        SqliteWriter(tmp_path / "index.db")
 
 
 def test_a_folder_in_the_files_place_is_named(tmp_path: Path) -> None:
     """A path that cannot be opened gives one sentence with what to check."""
     (tmp_path / "index.db").mkdir()
     with pytest.raises(IndexUnavailable, match="check that the file and its folder"):
-        SQLiteWriter(tmp_path / "index.db")
+        SqliteWriter(tmp_path / "index.db")
 
 
-def test_open_runs_of_few_objects_are_looked_up_by_object(writer: SQLiteWriter) -> None:
+def test_open_runs_of_few_objects_are_looked_up_by_object(writer: SqliteWriter) -> None:
     """However many runs are open, those of a few objects are found without reading the others."""
     plans = [
         str(row)
@@ -130,7 +130,7 @@ def test_open_runs_of_few_objects_are_looked_up_by_object(writer: SQLiteWriter) 
 
 
 @pytest.mark.parametrize("column", ["size", "mtime_ns"])
-def test_a_page_of_objects_that_nobody_has_seen_reads_their_index(writer: SQLiteWriter, column: str) -> None:
+def test_a_page_of_objects_that_nobody_has_seen_reads_their_index(writer: SqliteWriter, column: str) -> None:
     """A page in the order of a fact takes those that have it from its index, the others from one of their own."""
     with writer.transaction() as transaction:
         transaction.set_links([Link(ROOT_FID, b"new", fid_of(1), b"%026d" % 1)])
@@ -152,7 +152,7 @@ def test_a_page_of_objects_that_nobody_has_seen_reads_their_index(writer: SQLite
         assert f"INDEX {index}" in plan
 
 
-def test_a_transaction_with_an_object_that_cannot_be_stored_leaves_nothing(writer: SQLiteWriter) -> None:
+def test_a_transaction_with_an_object_that_cannot_be_stored_leaves_nothing(writer: SqliteWriter) -> None:
     """Rows before the one that fails, in the same statement, are undone with the transaction."""
     with pytest.raises(IndexUnavailable, match="UNIQUE"), writer.transaction() as transaction:  # noqa: PT012
         transaction.set_links([Link(ROOT_FID, b"new", fid_of(1), b"%026d" % 1)])

@@ -8,7 +8,7 @@ import pytest
 
 from lustre_events.errors import IndexUnavailable
 from lustre_events.index.sqlite import local_disk
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 
 TABLE = rb"""22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/root rw
 30 22 0:50 / /home rw shared:9 - nfs4 server:/home rw
@@ -61,5 +61,5 @@ def test_the_writer_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(local_disk, "NETWORK", frozenset({local_disk.type_at(str(tmp_path).encode(),
                         Path("/proc/self/mountinfo").read_bytes())}))  # fmt: skip
     with pytest.raises(IndexUnavailable, match="network file system"):
-        SQLiteWriter(tmp_path / "index.db")
+        SqliteWriter(tmp_path / "index.db")
     assert not (tmp_path / "index.db").exists()

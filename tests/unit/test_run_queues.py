@@ -29,7 +29,7 @@ from lustre_events.sources.local_fid import fid_of_fd
 from workers.action_jobs import ActionExecutor
 from workers.files import Files
 from workers.leftovers import Leftovers
-from workers.process import ProcessRuntime
+from workers.process_runtime import ProcessRuntime
 from workers.rights import Rights
 from workers.wiring import for_queue
 

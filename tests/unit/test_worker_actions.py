@@ -24,7 +24,7 @@ from workers.action_jobs import ActionExecutor
 from workers.files import Files
 from workers.leftovers import Leftovers
 from workers.privileges import Account, account_of
-from workers.process import ProcessRuntime
+from workers.process_runtime import ProcessRuntime
 from workers.rights import Rights
 
 KEY = b"k" * 32

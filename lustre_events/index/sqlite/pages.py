@@ -19,7 +19,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.index.backend import Order, PagePosition, Ranked, Row
 from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, Stream, all_hold
 from lustre_events.index.planner.dialect import Effort
-from lustre_events.index.planner.pages import Stretch, behind, by, stretches
+from lustre_events.index.planner.hit_order import Stretch, behind, by, stretches
 from lustre_events.index.planner.planner import Planner
 from lustre_events.index.query.tree import Node
 

@@ -31,7 +31,7 @@ from lustre_events.index.backend import (
     ValueCount,
 )
 from lustre_events.index.documents import FULL
-from lustre_events.index.planner import vocabulary
+from lustre_events.index.planner import key_suggestions
 from lustre_events.index.planner.clause import Clause, all_hold
 from lustre_events.index.planner.planner import FEW, Planner
 from lustre_events.index.query.tree import Node
@@ -176,15 +176,15 @@ class SqliteReading:
 
     def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
         """Return keys that are like one that somebody wrote."""
-        return vocabulary.keys(self._planner.dialect, near, limit)
+        return key_suggestions.keys(self._planner.dialect, near, limit)
 
     def keys_from(self, prefix: str, limit: int) -> list[tuple[str, str]]:
         """Return keys of which a step begins so."""
-        return vocabulary.keys_from(self._planner.dialect, prefix, limit)
+        return key_suggestions.keys_from(self._planner.dialect, prefix, limit)
 
     def extractors(self, limit: int) -> list[str]:
         """Return the names of extractors."""
-        return vocabulary.extractors(self._planner.dialect, limit)
+        return key_suggestions.extractors(self._planner.dialect, limit)
 
     def fired(self, fids: Collection[FID]) -> list[tuple[FID, str, int]]:
         """Return what is remembered of actions for objects."""

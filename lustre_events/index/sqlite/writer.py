@@ -63,7 +63,7 @@ _PUT_FACTS = (
 )
 
 
-class SQLiteWriter:
+class SqliteWriter:
     """See `interface.IndexWriter`. Not for two threads at once."""
 
     def __init__(self, path: Path) -> None:
@@ -85,7 +85,7 @@ class SQLiteWriter:
             )
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[SQLiteTransaction]:
+    def transaction(self) -> Iterator[SqliteTransaction]:
         """Begin; commit durably at the end, or undo everything if an exception comes."""
         with sqlite_errors(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
@@ -94,7 +94,7 @@ class SQLiteWriter:
                 if holder is None or holder[0] != self._token:
                     raise LeaseLost(f"{self._path}: another dispatcher has taken over; this one stops")
                 self._remembered.bound()
-                yield SQLiteTransaction(self._connection, self._path, self._keys, self._remembered)
+                yield SqliteTransaction(self._connection, self._path, self._keys, self._remembered)
                 follow(self._connection)
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -156,7 +156,7 @@ class SQLiteWriter:
     ) -> dict[str, dict[str, int]]:
         """Return how many runs of actions are committed, by rule and state; see `interface.IndexWriter`."""
         with sqlite_errors(self._path):
-            look = SQLiteTransaction(self._connection, self._path, self._keys, self._remembered)
+            look = SqliteTransaction(self._connection, self._path, self._keys, self._remembered)
             return look.counts(states, most, rules)
 
     def outcomes(self, limit: int) -> list[DocumentOutcome]:  # noqa: ARG002 - as on PostgreSQL
@@ -168,7 +168,7 @@ class SQLiteWriter:
         self._connection.close()
 
 
-class SQLiteTransaction(PendingTable, RunTable, Scans, Upkeep):
+class SqliteTransaction(PendingTable, RunTable, Scans, Upkeep):
     """See `interface.Transaction`."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, keys: Keys, remembered: Remembered) -> None:

@@ -18,7 +18,7 @@ from lustre_events.index.search.relevance import MOST
 from lustre_events.index.search.search import Search
 from lustre_events.index.sqlite import documents as sqlite_documents
 from lustre_events.index.sqlite.keys import Keys as SqliteKeys
-from lustre_events.index.sqlite.writer import SQLiteTransaction
+from lustre_events.index.sqlite.writer import SqliteTransaction
 from lustre_events.index.values import TABLES
 from lustre_events.index.visibility import Viewer
 from lustre_events.index.writer_cache import Remembered
@@ -74,7 +74,7 @@ class Contents:
             self._transaction().set_links([link])
         else:
             connection = self.writer._connection
-            SQLiteTransaction(connection, Path("test"), SqliteKeys(), Remembered()).set_links([link])
+            SqliteTransaction(connection, Path("test"), SqliteKeys(), Remembered()).set_links([link])
 
     def object(self, fid: Object, **facts: Any) -> int:
         """Add an object and return its id."""

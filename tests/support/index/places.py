@@ -13,13 +13,13 @@ import psycopg
 import pytest
 
 from lustre_events.index.postgresql.writer import PostgresqlWriter
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from tests.support.servers.postgresql import MakeDatabase
 
 IndexPlace = Path | str
 """A SQLite file, or the URL of a PostgreSQL database."""
 
-Writer = SQLiteWriter | PostgresqlWriter
+Writer = SqliteWriter | PostgresqlWriter
 
 EmptyPlace = Callable[[str], IndexPlace]
 
@@ -80,7 +80,7 @@ def open_writer(place: IndexPlace) -> Writer:
     if not place.exists():
         place.touch(0o640)
         place.write_bytes(_empty_index())
-    made = SQLiteWriter(place)
+    made = SqliteWriter(place)
     made._connection.execute("PRAGMA synchronous = OFF")  # no test of these cuts the power
     return made
 
@@ -89,13 +89,13 @@ def open_writer(place: IndexPlace) -> Writer:
 def _empty_index() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.db"
-        SQLiteWriter(path).close()
+        SqliteWriter(path).close()
         return path.read_bytes()
 
 
 def rows_of(writer: Writer, statement: str, values: Sequence[Any] = ()) -> list[Any]:
     """Return the rows of a statement, beside the writer's own calls; `?` stands for a value."""
-    if isinstance(writer, SQLiteWriter):
+    if isinstance(writer, SqliteWriter):
         return writer._connection.execute(statement, values).fetchall()
     found = writer._database.connection.execute(statement.replace("?", "%s"), values, binary=True)
     return found.fetchall() if found.description else []

@@ -14,7 +14,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord, boundaries
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
-from lustre_events.dispatcher.outcomes import Follow, nobody
+from lustre_events.dispatcher.result_outcome import Follow, nobody
 from lustre_events.dispatcher.run_settling import NOTHING_TO_READ, ReadIndex
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rule_file import parse as parse_rules

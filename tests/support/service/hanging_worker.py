@@ -16,7 +16,7 @@ from lustre_events.streams.results import RedisResults
 from workers.context import WorkerContext
 from workers.files import Files
 from workers.image_upkeep import ImageUpkeep
-from workers.process import ProcessRuntime
+from workers.process_runtime import ProcessRuntime
 from workers.walltime import Walltime
 from workers.worker import Worker
 

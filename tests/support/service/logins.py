@@ -19,7 +19,7 @@ from lustre_events.dispatcher.loop import Dispatcher
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.errors import LustreEventsError
 from lustre_events.index import open_search
-from lustre_events.index.sqlite.writer import SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.inspect.metrics import families
 from lustre_events.inspect.status import collect, lines
 from lustre_events.jobs import pools
@@ -118,7 +118,7 @@ def place(tmp_path: Path, roles_server: RedisServer, role_urls: dict[str, str]) 
     streams, results = RedisRecordStreams(own, 1000), PooledResults(RedisResults(own), known)
     watch = PoolWatch(known, results.refused, streams.publish, clock=count(1, 60).__next__)
     dispatcher = Dispatcher(
-        streams, results, SQLiteWriter(tmp_path / "index.db"), Rules(), queues, [], DispatcherSettings(idle_ms=1),
+        streams, results, SqliteWriter(tmp_path / "index.db"), Rules(), queues, [], DispatcherSettings(idle_ms=1),
         requests=RedisRequests(own), tend=lambda: (keeper.tend(), watch.tend())[0],
     )  # fmt: skip
     found = Place(role_urls.__getitem__, admin, dispatcher, console, f"sqlite:///{tmp_path / 'index.db'}")

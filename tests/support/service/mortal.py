@@ -21,7 +21,7 @@ from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.config.settings import Settings, load
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.index.interface import Identity
-from lustre_events.index.sqlite.writer import SQLiteTransaction, SQLiteWriter
+from lustre_events.index.sqlite.writer import SqliteTransaction, SqliteWriter
 from lustre_events.index.urls import sqlite_path
 from lustre_events.jobs.messages import Job, Result
 from lustre_events.jobs.queues import RqQueues
@@ -54,11 +54,11 @@ class MortalStreams(RedisRecordStreams):
         moment("records acknowledged")
 
 
-class MortalWriter(SQLiteWriter):
+class MortalWriter(SqliteWriter):
     """An index with a moment before the commit."""
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[SQLiteTransaction]:
+    def transaction(self) -> Iterator[SqliteTransaction]:
         """Give a transaction that may not live to its commit."""
         with super().transaction() as transaction:
             yield transaction
