@@ -4,8 +4,8 @@
 #   build-images.sh [OUT_DIR [NAME...]]     default: images/ beside the folder of this script; all of images/*.txt
 #
 # images/NAME.txt says what OUT_DIR/NAME.sif has, a line each: `deb PACKAGE`, or `pip NAME==VERSION` (a wheel for the
-# Python of Debian bookworm, without its dependencies: they are lines too), or `drop GLOB` (below the root, removed at the
-# end). Only wheels whose SHA-256 is in images/wheels.hashes are installed. Every image has base/extractor_batch.py.
+# Python of Debian bookworm, without its dependencies: they are lines too), `run NAME.py` (a program of images/, run inside
+# when all is installed), or `drop GLOB` (below the root, removed at the end). Only wheels whose SHA-256 is in images/wheels.hashes are installed. Every image has base/extractor_batch.py.
 # An image whose inputs have not changed is left alone; images/same.inputs lists earlier inputs of which the same image was
 # made. Needs root, mmdebstrap and apptainer, and pip for wheels; packages come from the mirror in this machine's apt
 # sources and from where this machine's pip looks.
@@ -25,8 +25,9 @@ hashes() {  # the lines of the wheels of an image
       die "images/wheels.hashes has no line for $wheel of the image $1; add it with what pip download and pip hash say"
   done
 }
+programs() { sed -n "s|^run  *|$here/images/|p" "$here/images/$1.txt"; }
 inputs() {
-  { cat "$here/build-images.sh" "$here/base/extractor_batch.py" "$here/images/$1.txt"; hashes "$1"; uname -m; } |
+  { cat "$here/build-images.sh" "$here/base/extractor_batch.py" "$here/images/$1.txt" $(programs "$1"); hashes "$1"; uname -m; } |
     sha256sum | cut -d' ' -f1
 }
 is_stale() {  # of image, the inputs it was built of, those of today
@@ -99,6 +100,11 @@ CONF
   fi
   install -m 644 "$here/base/extractor_batch.py" "$root/usr/lib/python3/dist-packages/"
   quietly chroot "$root" python3 -I -m compileall -q /usr/lib/python3/dist-packages/extractor_batch.py
+  for program in $(programs "$name"); do
+    install -m 644 "$program" "$root/program.py"
+    quietly chroot "$root" python3 -I /program.py
+    rm "$root/program.py"
+  done
   (cd "$root" && rm -rf -- $(sed -n 's/^drop  *//p' "$list"))
   rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/* "$root"/var/log/*
   quietly apptainer --quiet build --force --mksquashfs-args "-comp zstd -Xcompression-level 3" "$out/.$name.sif.new" "$root"

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import extractor_facts as facts
-import gribapi
 from extractor_batch import OutOfTime
+from grid_eccodes import gribapi
 
 MAX_MESSAGES = 500_000
 MAX_PARAMETERS = 300

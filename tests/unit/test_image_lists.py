@@ -18,10 +18,13 @@ def test_every_extractor_has_an_image_that_can_be_built() -> None:
 
 
 def test_lists_have_only_lines_that_are_built() -> None:
-    """A line is a comment, a Debian package, a wheel with its version, or what is dropped again."""
+    """A line is a comment, a Debian package, a wheel with its version, a program, or what is dropped again."""
     for name, lines in LISTS.items():
         for line in lines:
-            assert re.fullmatch(r"#.*||deb [a-z0-9.+-]+|pip [a-z0-9-]+==[0-9.]+|drop usr/\S+", line), (name, line)
+            kinds = r"#.*||deb [a-z0-9.+-]+|pip [a-z0-9-]+==[0-9.]+|run [a-z_]+[.]py|drop usr/\S+"
+            assert re.fullmatch(kinds, line), (name, line)
+            program = line.removeprefix("run ")
+            assert program == line or (EXTRACTORS / "images" / program).is_file()
 
 
 def test_every_image_reads_what_is_compressed() -> None:
