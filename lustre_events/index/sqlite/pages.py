@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from lustre_events.changelog.fid import FID
-from lustre_events.index.backend import Order, PagePosition, Ranked, Row
+from lustre_events.index.backend import FoundObject, Order, PagePosition, Ranked, Row
 from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, Stream, all_hold
 from lustre_events.index.planner.dialect import Effort
 from lustre_events.index.planner.hit_order import Stretch, behind, by, stretches
@@ -24,7 +24,7 @@ from lustre_events.index.planner.planner import Planner
 from lustre_events.index.query.tree import Node
 
 COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
-T = TypeVar("T", bound=Row | Ranked)
+T = TypeVar("T", bound=Row | Ranked | FoundObject)
 _Any = TypeVar("_Any")
 _PORTION = 250
 """Candidates that are probed together; a page has about a hundred hits."""
