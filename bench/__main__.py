@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-import bench
-from bench import comparison
+from bench import comparison, stages
+from bench.options import Options
 from lustre_events.errors import LustreEventsError
 from lustre_events.node.sandbox import default_images
 
@@ -39,15 +39,15 @@ def main(
     """Measure the stages NAMES (all if none is named)."""
     before = {} if against is None else comparison.read(against)
     logging.getLogger().setLevel(logging.WARNING)  # a line per block is for services
-    figures = bench.run(list(names), bench.Options(images, records, files))
+    figures = stages.run(list(names), Options(images, records, files))
     if output is not None:
-        output.write_text(bench.to_json(figures) + "\n", encoding="utf-8")
+        output.write_text(stages.to_json(figures) + "\n", encoding="utf-8")
     if as_json:
-        click.echo(bench.to_json(figures))
+        click.echo(stages.to_json(figures))
         return
-    for line in comparison.lines(figures, before, bench.circumstances()):
+    for line in comparison.lines(figures, before, stages.circumstances()):
         click.echo(line)
-    click.echo(", ".join(f"{key} {value}" for key, value in bench.circumstances().items()))
+    click.echo(", ".join(f"{key} {value}" for key, value in stages.circumstances().items()))
 
 
 try:

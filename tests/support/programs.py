@@ -46,10 +46,19 @@ def written(folder: Path, name: str, content: bytes) -> dict[str, Any]:
 
 
 class Later:
-    """A module that is imported when something of it is first asked for: most workers of a run never ask."""
+    """A module that is imported when something of it is first asked for: most workers of a run never ask.
 
-    def __init__(self, name: str) -> None:
+    `family`: that of an extractor whose module it is. A name that begins with an underscore imports nothing: pytest
+    asks each object in a test's module for some.
+    """
+
+    def __init__(self, name: str, family: str = "") -> None:
         self._name = name
+        self._family = family
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self._name), name)
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(
+            program(self._family, self._name) if self._family else importlib.import_module(self._name), name
+        )

@@ -13,21 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from tests.support.profiles import examples
-from tests.support.programs import TABULAR, load, program, written
+from tests.support.programs import TABULAR, Later, program, written
 from tests.support.service.images import EXTRACTORS
 from workers.contract import AnswerRefused, checked
 
 Extract = Callable[[Path], dict[str, Any]]
 
 
-HDF5 = load("hdf5")
+h5py, HDF5 = Later("h5py"), Later("hdf5", "hdf5")
 
 
 def tabular(name: str) -> dict[str, Any]:

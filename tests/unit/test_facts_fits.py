@@ -14,11 +14,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.support.profiles import examples
-from tests.support.programs import Later, program
+from tests.support.programs import Later
 
 fits, u, coordinates = Later("astropy.io.fits"), Later("astropy.units"), Later("astropy.coordinates")
-extractor = program("fits")
-common = program("fits", "fits_common")
+extractor, common = Later("fits", "fits"), Later("fits_common", "fits")
 quick = examples(30, HealthCheck.function_scoped_fixture)
 CARDS = st.dictionaries(
     st.text("ABCXYZ_", min_size=1, max_size=8).filter(lambda key: not key.startswith(("SIMPLE", "END"))),
@@ -195,6 +194,7 @@ def test_an_equinox_that_is_no_year_gives_no_place(tmp_path: Path, equinox: Any)
     )
 
 
+@pytest.mark.long
 def test_reading_starts_without_what_reaches_the_net() -> None:
     """The program imports neither astropy's units nor TLS, and who imports astropy's downloads later has them."""
     places = [path for path in sys.path if "/extractors/" in path]

@@ -7,17 +7,15 @@ import io
 from pathlib import Path
 from typing import Any
 
-import pysam
 import pytest
-from Bio import SeqIO
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.support.profiles import examples
-from tests.support.programs import program
+from tests.support.programs import Later
 
-genomics = program("genomics")
-fastq = program("genomics", "genomics_fastq")
+pysam, SeqIO = Later("pysam"), Later("Bio.SeqIO")
+genomics, fastq = Later("genomics", "genomics"), Later("genomics_fastq", "genomics")
 quick = examples(60, HealthCheck.function_scoped_fixture)
 QUALITIES = "".join(map(chr, range(33, 127)))
 READS = st.lists(

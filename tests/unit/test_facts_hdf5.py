@@ -9,9 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import cftime
-import h5py
-import netCDF4
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
@@ -19,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tests.support.profiles import examples
-from tests.support.programs import program
+from tests.support.programs import Later
 
-hdf5 = program("hdf5")
-calendar = program("hdf5", "hdf5_calendar")
+h5py, netcdf, cftime = Later("h5py"), Later("netCDF4"), Later("cftime")
+hdf5, calendar = Later("hdf5", "hdf5"), Later("hdf5_calendar", "hdf5")
 NAMES = st.text("abcxyz_", min_size=1, max_size=6)
 VALUES = st.one_of(
     st.integers(-(1 << 63), (1 << 64) - 1), st.floats(allow_nan=False, allow_infinity=False), st.booleans(),
@@ -92,7 +89,7 @@ Form = Literal["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", 
 @pytest.mark.parametrize("form", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_DATA", "NETCDF4"])
 def test_what_is_cut_or_has_no_json_is_named(tmp_path: Path, form: Form) -> None:
     """A list that is too long, and attributes beyond the room, are named in `partial`; large numbers stay."""
-    with netCDF4.Dataset(tmp_path / "a.nc", "w", format=form) as file:
+    with netcdf.Dataset(tmp_path / "a.nc", "w", format=form) as file:
         file.mass, file.many = 5.97e24, np.arange(101, dtype="i4")
         file.text = "x" * 4001
     found = hdf5.extract(str(tmp_path / "a.nc"))
@@ -147,7 +144,7 @@ def test_coverage_is_that_of_the_coordinates(
     tmp_path: Path, seconds: list[int], south: int, west: int, form: Form
 ) -> None:
     """Time and box come from the coordinates, packed, missing and in records or not, within gzip or not."""
-    with netCDF4.Dataset(tmp_path / "a.nc", "w", format=form) as file:
+    with netcdf.Dataset(tmp_path / "a.nc", "w", format=form) as file:
         file.createDimension("time", None)
         file.createDimension("y", 2)
         file.createDimension("x", 3)
@@ -175,7 +172,7 @@ def test_coverage_is_that_of_the_coordinates(
 @pytest.mark.parametrize("named", ["lat lon", ""])
 def test_a_place_that_is_one_number_counts_where_data_have_it(tmp_path: Path, named: str) -> None:
     """A scalar place is that of the data only if their attribute `coordinates` names it."""
-    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+    with netcdf.Dataset(tmp_path / "a.nc", "w") as file:
         file.time_coverage_start, file.time_coverage_end = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
         for name, standard, unit, value in (
             ("lat", "latitude", "degrees_north", 5),
@@ -207,7 +204,7 @@ def test_longitudes_go_around_the_world(tmp_path: Path, longitudes: Any, box: li
 @pytest.mark.parametrize("classic", [True, False])
 def test_coordinates_in_radians_are_told_in_degrees(tmp_path: Path, units: str, *, classic: bool) -> None:
     """Latitudes and longitudes in radians, as models of icosahedral grids write them, give a box in degrees."""
-    with netCDF4.Dataset(tmp_path / "a.nc", "w", format="NETCDF3_CLASSIC" if classic else "NETCDF4") as file:
+    with netcdf.Dataset(tmp_path / "a.nc", "w", format="NETCDF3_CLASSIC" if classic else "NETCDF4") as file:
         file.createDimension("cell", 3)
         for name, standard, values in (("clat", "latitude", [-45, 0, 30]), ("clon", "longitude", [-90, 10, 60])):
             variable = file.createVariable(name, "f8", ("cell",))
@@ -218,7 +215,7 @@ def test_coordinates_in_radians_are_told_in_degrees(tmp_path: Path, units: str, 
 
 def test_coordinates_in_units_that_are_no_angles_make_no_box(tmp_path: Path) -> None:
     """What is called a latitude but counts metres is no place in degrees."""
-    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+    with netcdf.Dataset(tmp_path / "a.nc", "w") as file:
         file.createDimension("cell", 2)
         for name in ("latitude", "longitude"):
             variable = file.createVariable(name, "f8", ("cell",))

@@ -10,21 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pillow_heif
-import pyproj
 import pytest
-import tifffile
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from tests.support.profiles import examples
-from tests.support.programs import program
+from tests.support.programs import Later, program
 from tests.support.service.images import EXTRACTORS
 
-image = program("image")
-place = program("image", "image_place")
-xmp = program("image", "extractor_xmp")
+pillow_heif, pyproj, tifffile = Later("pillow_heif"), Later("pyproj"), Later("tifffile")
+image, place, xmp = Later("image", "image"), Later("image_place", "image"), Later("extractor_xmp", "image")
 SAMPLES = EXTRACTORS / "image" / "samples"
 quick = examples(40, HealthCheck.function_scoped_fixture)
 EPSG = [4326, 3857, 32601, 32632, 32660, 32701, 32733, 25828, 25832, 25838, 26910, 26923, 28355, 7855, 31965, 31976,

@@ -13,11 +13,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.support.profiles import examples
-from tests.support.programs import Later, program
+from tests.support.programs import Later
 
 nibabel, pydicom = Later("nibabel"), Later("pydicom")
-medical = program("medical")
-uids = program("medical", "medical_uids")
+medical, uids = Later("medical", "medical"), Later("medical_uids", "medical")
 quick = examples(30, HealthCheck.function_scoped_fixture)
 SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.203"]
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import gemmi
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.support.profiles import examples
-from tests.support.programs import program
+from tests.support.programs import Later
 
-molecular = program("molecular")
-elements = program("molecular", "molecular_elements")
+gemmi = Later("gemmi")
+molecular, elements = Later("molecular", "molecular"), Later("molecular_elements", "molecular")
 quick = examples(50, HealthCheck.function_scoped_fixture)
 SYMBOLS = st.sampled_from(elements.TABLE)
 # Atoms of residues as the PDB and CHARMM name them, with their elements

@@ -11,21 +11,18 @@ import zlib
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
-import pypdf
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from PIL import Image
-from pypdf.generic import DecodedStreamObject, NameObject
 
 from tests.support.profiles import examples
-from tests.support.programs import program
+from tests.support.programs import Later, program
 from tests.support.service.images import EXTRACTORS
 
-pdf = program("pdf")
-words = program("pdf", "pdf_words")
-packets = program("pdf", "pdf_xmp")
-maker = program("pdf", "extractor_xmp")
+pypdf, generic = Later("pypdf"), Later("pypdf.generic")
+pdf, words, packets = Later("pdf", "pdf"), Later("pdf_words", "pdf"), Later("pdf_xmp", "pdf")
+maker = Later("extractor_xmp", "pdf")
 SAMPLES = EXTRACTORS / "pdf" / "samples"
 quick = examples(15, HealthCheck.function_scoped_fixture)
 TEXT = st.text("abc äé", min_size=1, max_size=40).map(lambda text: " ".join(text.split())).filter(bool)
@@ -33,21 +30,21 @@ TEXT = st.text("abc äé", min_size=1, max_size=40).map(lambda text: " ".join(te
 
 def with_text(*lines: tuple[float, float, str]) -> bytes:
     """Return a PDF of one page with lines of (font size, matrix, words)."""
-    writer = pypdf.PdfWriter()
+    writer, name = pypdf.PdfWriter(), generic.NameObject
     page = writer.add_blank_page(595, 842)
     parts = [
         f"/F1 {size} Tf {scale} 0 0 {scale} 50 {700 - 50 * n} Tm ({line}) Tj"
         for n, (size, scale, line) in enumerate(lines)
     ]
-    content = DecodedStreamObject()
+    content = generic.DecodedStreamObject()
     content.set_data(("BT " + " ".join(parts) + " ET").encode("latin-1"))
-    page[NameObject("/Contents")] = writer._add_object(content)
+    page[name("/Contents")] = writer._add_object(content)
     font = pypdf.generic.DictionaryObject(
-        {NameObject("/Type"): NameObject("/Font"), NameObject("/Subtype"): NameObject("/Type1"),
-         NameObject("/BaseFont"): NameObject("/Helvetica")}
+        {name("/Type"): name("/Font"), name("/Subtype"): name("/Type1"),
+         name("/BaseFont"): name("/Helvetica")}
     )  # fmt: skip
-    fonts = pypdf.generic.DictionaryObject({NameObject("/F1"): font})
-    page[NameObject("/Resources")] = pypdf.generic.DictionaryObject({NameObject("/Font"): fonts})
+    fonts = pypdf.generic.DictionaryObject({name("/F1"): font})
+    page[name("/Resources")] = pypdf.generic.DictionaryObject({name("/Font"): fonts})
     out = io.BytesIO()
     writer.write(out)
     return out.getvalue()

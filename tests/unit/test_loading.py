@@ -13,6 +13,7 @@ HEAVY = {"lustre_events.dispatcher", "lustre_events.history", "rq", "httpcore", 
 """What takes a tenth of a second and more to load."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("asked", "needed"),
     [
