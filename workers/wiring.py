@@ -182,11 +182,14 @@ def worker(settings: Settings, until: float | None = None, beat: Callable[[], No
         actions=actions_of(settings, runtime, rights, RunAnswers(answers)) if acting else None,
     )
     # RQ waits for a job nearly as long as the worker's time to live, within one command; and gives up at once.
-    client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds, RoomRetry())
+    room = RoomRetry()
+    client = connect(settings.redis.url, own.worker_ttl_seconds + settings.redis.timeout_seconds, room)
     upkeep = ImageUpkeep(runtime, manifests, [sys.executable, "-P", "-m", "workers", *sys.argv[1:], "unpack"])
     walltime = None if until is None else Walltime(until, own.job_timeout_seconds)
     queue = own.queue if seal is None else pools.queue_of(own.pool)
-    return Worker(queue, context, client, own.worker_ttl_seconds, upkeep, walltime, beat)
+    made = Worker(queue, context, client, own.worker_ttl_seconds, upkeep, walltime, beat)
+    room.goes_on = partial(made.waits_for_room, answers)
+    return made
 
 
 def rq_prefix(own: WorkerSettings) -> str:

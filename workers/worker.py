@@ -147,9 +147,9 @@ class Worker(rq.Worker):
             worked, reason = False, str(exc)
         except StopRequested:  # a signal while RQ takes leave
             worked = True
-            self.register_death()  # type: ignore[no-untyped-call]
+            self.register_death()
         except SystemExit:  # a signal before RQ's own handlers were there
-            self.register_death()  # type: ignore[no-untyped-call]
+            self.register_death()
             raise
         finally:
             if timer is not None:
@@ -176,6 +176,44 @@ class Worker(rq.Worker):
         """Give a sign of life to RQ, and to whoever else waits for one."""
         super().heartbeat(*args, **kwargs)
         self._beat()
+
+    def waits_for_room(self, client: redis.Redis) -> bool:
+        """Give signs of life that a full Redis takes; return whether to go on waiting for room.
+
+        `client` is one that does not wait itself. The process of a job waits as long as its worker lives.
+        """
+        if os.getpid() != self.pid:
+            return True
+        ttl = int(self.worker_ttl)
+        with contextlib.suppress(redis.RedisError), client.pipeline(transaction=False) as signs:
+            signs.expire(self.key, ttl + 60)
+            signs.expire(self.executions_key, ttl + 60)
+            for each in self.executions.values():
+                signs.expire(each.key, ttl)
+                signs.expire(f"{RQ_KEY_PREFIX}:executions:{each.job_id}", ttl + 60)
+            signs.execute()
+        self._beat()
+        return not self._stopping
+
+    def set_shutdown_requested_date(self) -> None:
+        """Tell Redis that this worker is about to end, if it has room for that."""
+        with contextlib.suppress(redis.exceptions.OutOfMemoryError):
+            super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]
+
+    def register_death(self) -> None:
+        """Take leave of RQ, if Redis has room for that; else its name ends by itself."""
+        with contextlib.suppress(redis.exceptions.OutOfMemoryError):
+            super().register_death()  # type: ignore[no-untyped-call]
+
+    def clean_registries(self) -> None:
+        """Clean RQ's lists, but for jobs of workers that live and had no room to say so there."""
+        now = time.time()
+        for queue in self.queues:
+            wip = queue.started_job_registry.key
+            for each in cast("list[bytes]", self.connection.zrangebyscore(wip, "-inf", now)):
+                if MEMBER.match(each) and self.connection.exists(f"{RQ_KEY_PREFIX}:execution:{each.decode()}"):
+                    self.connection.zadd(wip, {each: now + self.worker_ttl}, xx=True)
+        super().clean_registries()  # type: ignore[no-untyped-call]
 
     def get_heartbeat_ttl(self, job: RqJob, working_time: float = 0.0) -> int:  # noqa: ARG002
         """Return for how many seconds a running job counts as alive without a sign of this worker.

@@ -206,31 +206,53 @@ class RqQueues:
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs that wait, or run under a worker that still gives signs of life.
 
-        A job between the two, or one whose worker has been silent for `[worker] worker_ttl_seconds`, is not
-        among them: to give its files out again does no harm. Raises StreamUnavailable.
+        A job that a worker has taken and not begun is among them, until RQ puts it back after a minute or two. One
+        whose worker has been silent for `[worker] worker_ttl_seconds` is not: to give its files out again does no
+        harm. A full Redis takes one sign of life only, the time to live of a run's key.
+
+        Raises StreamUnavailable.
         """
+        asked = [job_id.encode() for job_id in job_ids]
         alive: set[bytes] = set()
         names, _ = self._members(self._queues, f"{self._prefix}:queue:", _QUEUE)
         for portion in self._portions([*map(self._queue, names)]):
             # Members are "<job>:<execution>", scored with the time until which the worker has promised to live.
+            now = time.time()
             found = self._ask([
                 words for queue in portion for words in (
                     ("LRANGE", queue.key, 0, MOST_JOBS),
-                    ("ZRANGEBYSCORE", self._registry("wip", queue), time.time(), "+inf", "LIMIT", 0, MOST_JOBS),
+                    ("LRANGE", queue.intermediate_queue_key, 0, MOST_JOBS),
+                    ("ZRANGEBYSCORE", self._registry("wip", queue), now, "+inf", "LIMIT", 0, MOST_JOBS),
                 )
             ])  # fmt: skip
-            alive.update(member.partition(b":")[0] for members in found for member in members or ())
-        return {job_id for job_id in job_ids if job_id.encode() in alive}
+            alive.update(_job_of(member) for members in found for member in members or ())
+            alive |= self._waiting_for_room(portion, asked, now)
+        return {job_id for job_id, encoded in zip(job_ids, asked, strict=True) if encoded in alive}
+
+    def _waiting_for_room(self, queues: Sequence[Queue], asked: Collection[bytes], now: float) -> set[bytes]:
+        """Return those of the jobs whose promised time is over, and whose worker renews the key of their run."""
+        late = self._ask([
+            ("ZRANGEBYSCORE", self._registry("wip", queue), "-inf", f"({now}", "LIMIT", 0, MOST_JOBS)
+            for queue in queues
+        ])  # fmt: skip
+        wanted = set(asked)
+        runs = [member for members in late for member in members or () if _job_of(member) in wanted]
+        lives = self._ask([("EXISTS", f"{self._prefix}:execution:".encode() + member) for member in runs])
+        return {_job_of(member) for member, lives_on in zip(runs, lives, strict=True) if lives_on}
 
     def _portions(self, queues: Sequence[Queue]) -> Iterator[list[Queue]]:
         """Yield the queues that have jobs, as many of them together as hold no more than one queue may."""
         sizes = self._ask([
-            words for queue in queues for words in (("LLEN", queue.key), ("ZCARD", self._registry("wip", queue)))
+            words for queue in queues for words in (
+                ("LLEN", queue.key),
+                ("LLEN", queue.intermediate_queue_key),
+                ("ZCARD", self._registry("wip", queue)),
+            )
         ])  # fmt: skip
         portion: list[Queue] = []
         held = 0
         for at, queue in enumerate(queues):
-            size = sum(filter(None, sizes[2 * at : 2 * at + 2]))
+            size = sum(filter(None, sizes[3 * at : 3 * at + 3]))
             if portion and held + size > MOST_JOBS:
                 yield portion
                 portion, held = [], 0
@@ -389,6 +411,11 @@ def describe(job: Job) -> str:
 def _name(item: JobItem) -> str:
     name = item.path.rpartition(b"/")[2]
     return quote_from_bytes(name[:_MOST_NAME]) + "..." * (len(name) > _MOST_NAME) if name else str(item.fid)
+
+
+def _job_of(member: bytes) -> bytes:
+    """Return the job of a member of RQ's lists: "<job>" or "<job>:<execution>"."""
+    return member.partition(b":")[0]
 
 
 def _text(value: bytes | None) -> str:

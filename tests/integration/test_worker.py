@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +28,9 @@ from tests.support.service.contents import CSV
 from tests.support.service.images import EXTRACTORS, REPOSITORY, write_extractor, write_file
 from tests.support.service.leftovers import adopting, left_behind
 from tests.support.waiting import wait_for
+from workers.context import WorkerContext
+from workers.image_upkeep import ImageUpkeep
+from workers.worker import Worker
 
 pytestmark = pytest.mark.apptainer
 
@@ -301,6 +304,7 @@ def test_unfinished_jobs_wait_or_run_under_a_living_worker(site: Site) -> None:
     living = site.queues.unfinished(asked)
     (execution,) = site.client.zrange("rq:wip:default", 0, -1)
     site.client.zadd("rq:wip:default", {cast("bytes", execution): time.time() - 1})
+    site.client.delete(b"rq:execution:" + cast("bytes", execution))
     silent = site.queues.unfinished(asked)
 
     assert living == {"job1", "job2"}
@@ -321,6 +325,67 @@ def test_job_of_a_lost_node_is_unfinished_no_longer_than_promised(site: Site) ->
 
     assert time.monotonic() - begun < 3
     wait_for(lambda: not site.left(), 5)
+
+
+@pytest.fixture
+def fill(site: Site) -> Iterator[Callable[[], object]]:
+    """What makes Redis refuse whatever takes memory; there is room again at the end."""
+    yield lambda: site.client.config_set("maxmemory", 1)
+    site.client.config_set("maxmemory", 0)
+
+
+def test_a_worker_that_waits_for_room_in_redis_is_not_lost(site: Site, fill: Callable[[], object]) -> None:
+    """While Redis is full, a job is unfinished as long as its worker lives, however long that takes."""
+    hanging(site, "worker_ttl_seconds = 2\n")
+    process = site.process
+    assert process is not None
+    fill()
+
+    wait_for(lambda: site.client.zcount("rq:wip:default", 0, time.time() - 4) == 1)
+    assert "waiting for room in Redis" in site.log.read_text()
+    assert site.queues.unfinished(["job1"]) == {"job1"}
+    assert len(site.queues.stats().workers) == 1
+
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(5)
+    wait_for(lambda: not site.queues.unfinished(["job1"]), 5)
+
+
+def test_what_another_worker_cleans_leaves_who_waited_for_room(site: Site, fill: Callable[[], object]) -> None:
+    """RQ's maintenance gives no job out again whose worker lives, though its entry in the list has ended."""
+    hanging(site, "worker_ttl_seconds = 2\n")
+    fill()
+    wait_for(lambda: site.client.zcount("rq:wip:default", 0, time.time() - 1) == 1)
+    (execution,) = cast("list[bytes]", site.client.zrange("rq:wip:default", 0, -1))
+    other = Worker("default", cast("WorkerContext", None), site.client, 30, cast("ImageUpkeep", None))
+
+    site.client.config_set("maxmemory", 0)
+    site.client.zadd("rq:wip:default", {execution: time.time() - 1})
+    other.clean_registries()
+
+    assert site.client.llen("rq:queue:default") == 0
+    assert site.queues.unfinished(["job1"]) == {"job1"}
+
+
+def test_a_job_that_a_worker_has_taken_and_not_begun_is_not_lost(site: Site) -> None:
+    """A job between its queue and its run, whose worker may wait for room in Redis, costs its files no attempt."""
+    site.enqueue(STAT, site.write(b"a.csv"))
+    site.client.lmove("rq:queue:default", "rq:queue:default:intermediate", "RIGHT", "LEFT")
+
+    assert site.queues.unfinished(["job1", "never"]) == {"job1"}
+
+
+def test_a_worker_ends_though_redis_is_full(site: Site, fill: Callable[[], object]) -> None:
+    """SIGTERM ends a worker that waits for room in Redis, with a job in hand or without."""
+    hanging(site, "worker_ttl_seconds = 2\n")
+    process = site.process
+    assert process is not None
+    fill()
+    wait_for(lambda: "waiting for room in Redis" in site.log.read_text())
+
+    process.terminate()
+
+    assert process.wait(15) == 0
 
 
 def test_log_is_that_of_the_service(site: Site) -> None:
