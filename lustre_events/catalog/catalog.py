@@ -137,9 +137,8 @@ class Catalog:
         endpoints |= scripts
         folders = {name: each.read_with for name, each in installed.items()}
         names = ActionNames(
-            self._places.kinds, endpoints, self._places.check_query, None, folders, self._places.of_workers,
-            tuple(str(each.absolute()) for each in self._places.extractors),
-        )  # fmt: skip
+            self._places.kinds, endpoints, self._places.check_query, None, folders, self._places.of_workers
+        )
         return names, grants, wrong
 
     def extractors(self) -> dict[str, Manifest]:

@@ -127,45 +127,42 @@ class DirectoryAccess:
         if self.viewer.sees_all:
             return True
         if directory not in self._reached:
-            self._climb(directory)
+            self.decide((directory,))
         return self._reached[directory]
 
     def listed(self, directory: FID) -> bool:
         """Return whether the names in a directory can be seen."""
         return self.searchable(directory) and (self.viewer.sees_all or self._has(directory, acl.READ))
 
+    def decide(self, directories: Iterable[FID]) -> None:
+        """Ask for directories together, and for all above them: twice for each level, however many there are."""
+        # Not `directories - self._reached.keys()`: that goes through all keys, each time.
+        above = self._undecided_above({fid for fid in directories if fid not in self._reached})
+        passable = {fid for fid in above if self._has(fid, acl.SEARCH)}
+        ways = [(parent, fid) for fid in passable for parent in above[fid]]
+        good = passable & {ROOT_FID} | {fid for parent, fid in ways if self._reached.get(parent)}
+        self._reached |= {fid: fid in good for fid in above}
+        self._go_down(ways, good)
+
+    def _go_down(self, ways: Iterable[tuple[FID, FID]], good: Iterable[FID]) -> None:
+        """Say what is reached from what is; in a circle without a way from the root nothing is."""
+        below: dict[FID, list[FID]] = {}
+        for parent, fid in ways:
+            below.setdefault(parent, []).append(fid)
+        new = [*good]
+        while new:
+            more = [fid for fid in below.get(new.pop(), ()) if not self._reached[fid]]
+            self._reached |= dict.fromkeys(more, True)
+            new += more
+
     def _has(self, directory: FID, wanted: int) -> bool:
         owned = self._facts.get(directory)
         return owned is not None and may(self.viewer, owned, wanted)
 
-    def _climb(self, directory: FID) -> None:
-        """Decide about a directory, and all above it that had to be asked about."""
-        if self._is_decided_above(directory):
-            return
-        above = self._undecided_above(directory)
-        # From the root (and what is decided) downwards; in a circle without a way from the root nothing is.
-        passable = {fid for fid in above if self._has(fid, acl.SEARCH)}
-        good = passable & {ROOT_FID}
-        while more := {fid for fid in passable - good if any(self._is_way(each, good) for each in above[fid])}:
-            good |= more
-        self._reached |= {fid: fid in good for fid in above}
-
-    def _is_decided_above(self, directory: FID) -> bool:
-        """Decide about a directory where that is done for all above it: as mostly, once some are known."""
-        if not self._reached or directory == ROOT_FID:
-            return False
-        parents = {parent for _, parent in self.parents((directory,))}
-        if not parents <= self._reached.keys():
-            return False
-        self._learn((directory,))
-        way = any(self._reached[parent] for parent in parents)
-        self._reached[directory] = way and self._has(directory, acl.SEARCH)
-        return True
-
-    def _undecided_above(self, directory: FID) -> dict[FID, set[FID]]:
-        """Return a directory and those above it about which nothing is decided, each with its own parents."""
+    def _undecided_above(self, directories: Collection[FID]) -> dict[FID, set[FID]]:
+        """Return directories and those above them about which nothing is decided, each with its own parents."""
         above: dict[FID, set[FID]] = {}
-        frontier = {directory}
+        frontier = set(directories)
         while frontier:
             self._learn(frontier)
             above |= {fid: set() for fid in frontier}
@@ -177,14 +174,9 @@ class DirectoryAccess:
 
     def _learn(self, directories: Collection[FID]) -> None:
         """Ask for the facts of directories that are not known."""
-        # Not `directories - self._facts.keys()`: that goes through all keys, each time.
         new = {fid for fid in directories if fid not in self._facts}
         found = self.owned(new) if new else {}
         self._facts |= {fid: found.get(fid) for fid in new}
-
-    def _is_way(self, directory: FID, good: Collection[FID]) -> bool:
-        """Whether a directory can be reached: found so just now, or before."""
-        return directory in good or self._reached.get(directory, False)
 
 
 def group_name(gid: int) -> str:

@@ -11,14 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, NamedTuple
 
-from lustre_events.changelog.fid import texts_of
 from lustre_events.errors import ConfigError
-from lustre_events.index.search.hits import from_root, name_text, octal
-from lustre_events.index.search.portions import HitPortion
+from lustre_events.index.search.hits import Hit, hit_json, name_text
+from lustre_events.index.search.stored_documents import text_of
 
 FORMATS = ("jsonl", "csv", "parquet")
 COLUMNS = ("path", "fid", "type", "size", "mtime_ns", "uid", "gid", "mode", "mime", "documents")
-_FACTS = ("fid", "paths", "type", "size", "mtime_ns", "uid", "gid", "mode", "mime")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of one; with some languages also the wide forms of the four signs."""
 
@@ -31,17 +29,12 @@ class Exported(NamedTuple):
 
 
 def write(
-    portions: Iterable[HitPortion],
-    kind: str,
-    file: BinaryIO,
-    *,
-    columns: Sequence[str] = (),
-    folder: Path | None = None,
+    hits: Iterable[Hit], kind: str, file: BinaryIO, *, columns: Sequence[str] = (), folder: Path | None = None
 ) -> Exported:
     """Write hits, whose paths are whole.
 
     Args:
-        portions: what is written.
+        hits: what is written.
         kind: one of FORMATS.
         file: where to.
         columns: of Parquet, the keys that become columns; empty: all.
@@ -53,21 +46,14 @@ def write(
     """
     if columns and kind != "parquet":
         raise ConfigError("only --format parquet has a column for each key; leave --columns out")
-    hits = 0
-
-    def counted() -> Iterator[HitPortion]:
-        nonlocal hits
-        for portion in portions:
-            hits += portion.hits
-            yield portion
-
+    counted = _Counted(hits)
     notes: Sequence[str] = ()
     if kind == "parquet":
-        notes = _parquet().write(counted(), file, columns, folder)
+        notes = _parquet().write(counted, file, columns, folder)
     else:
-        file.writelines(jsonl(counted()) if kind == "jsonl" else comma_separated(counted()))
+        file.writelines(jsonl(counted) if kind == "jsonl" else comma_separated(counted))
     file.flush()
-    return Exported(hits, tuple(notes))
+    return Exported(counted.count, tuple(notes))
 
 
 def _parquet() -> ModuleType:
@@ -78,18 +64,29 @@ def _parquet() -> ModuleType:
     return parquet
 
 
-def jsonl(portions: Iterable[HitPortion]) -> Iterator[bytes]:
-    """Yield a line of JSON for each hit, as `hits.hit_json`; documents as they are stored."""
-    for paths, fid, *facts, documents in _hits(portions):
-        line = json.dumps(dict(zip(_FACTS, (fid, from_root(paths), *facts), strict=True)))
-        yield f'{line[:-1]}, "documents": {documents}, "matched": []}}\n'.encode("ascii")
+class _Counted:
+    """Iterates over hits, and knows how many they were."""
+
+    def __init__(self, hits: Iterable[Hit]) -> None:
+        self._hits = hits
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Hit]:
+        for hit in self._hits:
+            self.count += 1
+            yield hit
 
 
-def comma_separated(portions: Iterable[HitPortion]) -> Iterator[bytes]:
+def jsonl(hits: Iterable[Hit]) -> Iterator[bytes]:
+    """Yield a line of JSON for each hit."""
+    return (json.dumps(hit_json(hit)).encode("ascii") + b"\n" for hit in hits)
+
+
+def comma_separated(hits: Iterable[Hit]) -> Iterator[bytes]:
     """Yield a line with the names of the columns, then one for each path of each hit."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    for row in chain((COLUMNS,), _rows(portions)):
+    for row in chain((COLUMNS,), _rows(hits)):
         writer.writerow(map(cell, row))
         yield text.getvalue().encode("utf-8", "surrogateescape")
         text.seek(0)
@@ -107,17 +104,11 @@ def cell(value: Any) -> Any:
     return value
 
 
-def _rows(portions: Iterable[HitPortion]) -> Iterator[tuple[Any, ...]]:
+def _rows(hits: Iterable[Hit]) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each path."""
-    for paths, *rest in _hits(portions):
-        for path in paths:
-            yield name_text(path), *rest
-
-
-def _hits(portions: Iterable[HitPortion]) -> Iterator[tuple[Any, ...]]:
-    """Yield the paths of each hit, and what its row has besides."""
-    for portion in portions:
-        fids, paths, *facts, modes, mimes = portion.facts
-        yield from zip(
-            paths, texts_of(fids), *facts, map(octal, modes), mimes, portion.whole_documents(), strict=True
-        )  # fmt: skip
+    for hit in hits:
+        mode = None if hit.mode is None else f"{hit.mode:04o}"
+        rest = (str(hit.fid), hit.type, hit.size, hit.mtime_ns, hit.uid, hit.gid, mode, hit.mime)
+        documents = text_of(hit.documents)
+        for path in hit.paths:
+            yield name_text(path), *rest, documents

@@ -75,7 +75,7 @@ def _found(index: Search, query: str, sort: str, cursor: str | None) -> dict[str
         "page": page,
         "summary": summary,
         **narrowing.beside(query, summary),
-        "hints": () if page.hits or cursor else index.hints(query, visible_to=viewer),
+        "hints": () if page.hits or cursor else index.hints(query, visible_to=viewer, found_nothing=True),
     }
 
 

@@ -53,9 +53,6 @@ def search(contents: Contents) -> Search:
         ("columns:temp", "but 1 file with words that begin like it", "columns:temp*"),
         ("rows:4", "1 file has the key rows, but none matches rows:4; some values are 3", "rows:*"),
         ("columns:tmie", "none matches columns:tmie; some values are", "columns:time"),
-        ("taken:03.2026", "a date is written as 2026, 2026-03, 2026-03-01", "taken:2026-03"),
-        ("taken:March 2026", "a date is written as 2026, 2026-03, 2026-03-01", "taken:2026-03"),
-        ("taken:May 2026", "a date is written as 2026, 2026-03, 2026-03-01", None),
         ("taken:>2027", "1 file has the key taken, but none matches taken:>2027; some values are 2026", "taken:*"),
         ("columns:>2026-03", "1 file has the key columns, but none of its values is a time", "columns:*"),
         ("temp", "but 3 files with words that begin like it", "temp*"),
@@ -123,6 +120,12 @@ def test_fields_without_values(search: Search) -> None:
 def test_nothing_is_said_where_something_is_found(search: Search) -> None:
     """A search with hits has no hints."""
     assert search.hints("columns:time") == ()
+
+
+def test_the_reasons_after_an_empty_page_are_the_same(search: Search) -> None:
+    """Who has just found nothing is told the same without another search for the whole query."""
+    for query in ("colunms:own", "rows:3 ext:h5", "path:/nowhere/** AND rows:3"):
+        assert search.hints(query, found_nothing=True) == search.hints(query)
 
 
 @pytest.mark.parametrize(

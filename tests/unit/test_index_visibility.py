@@ -225,11 +225,14 @@ NUMBERS = {node(number): number for number in range(6)}
     st.dictionaries(st.integers(1, 5), st.sets(st.integers(0, 5))),
     st.sets(st.integers(0, 5)),
     st.permutations(range(6)),
+    st.lists(st.sets(st.integers(0, 5)), max_size=2),
 )
 def test_directories_are_reached_in_whatever_order_they_are_asked_about(
-    parents: dict[int, set[int]], open_: set[int], order: list[int]
+    parents: dict[int, set[int]], open_: set[int], order: list[int], together: list[set[int]]
 ) -> None:
     """A directory can be searched where a way from the root can, with circles and several parents."""
     tree = Tree(parents, open_)
     access = tree.access()
+    for some in together:
+        access.decide(map(node, some))
     assert {number for number in order if access.searchable(node(number))} == tree.reached()

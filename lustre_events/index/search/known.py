@@ -24,6 +24,7 @@ from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.exact import settled
 from lustre_events.index.search.hints import MOST_COUNTED, Hint, meant, near, shown
 from lustre_events.index.search.left_out import without
+from lustre_events.index.search.subtree import counted
 from lustre_events.index.values import flatten
 from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
 
@@ -63,8 +64,7 @@ class Known:
         if (node, most) not in self._counts:
             self.in_time()
             hidden = node if self.access is None else limited(node)
-            hidden = settled(self.reading, self.found(hidden), limited=self.access is not None)
-            self._counts[node, most] = len(self.reading.find(hidden, Order(), None, most + 1))
+            self._counts[node, most] = self._found(self.found(hidden), most + 1)
         return self._counts[node, most]
 
     def found(self, node: Node) -> Node:
@@ -74,8 +74,13 @@ class Known:
     def some_left_out(self, node: Node) -> bool:
         """Return whether a file matches that the viewer could find if it were not left out."""
         hidden = node if self.access is None else limited(node)
-        hidden = settled(self.reading, hidden, limited=self.access is not None)
-        return bool(self.reading.left_out()) and bool(self.reading.find(hidden, Order(), None, 1))
+        return bool(self.reading.left_out()) and self._found(hidden, 1) > 0
+
+    def _found(self, node: Node, most: int) -> int:
+        """Return how many objects match, counted to `most`."""
+        node = settled(self.reading, node, limited=self.access is not None)
+        below = counted(self.reading, node, self.access, most, self.in_time)
+        return len(self.reading.first(node, most)) if below is None else below
 
     def some(self, node: Node) -> bool:
         """Return whether a file matches that the viewer may find."""

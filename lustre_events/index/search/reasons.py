@@ -11,7 +11,6 @@ from lustre_events.index.fields import FIELDS
 from lustre_events.index.query import slips
 from lustre_events.index.query.slips import Part
 from lustre_events.index.query.tree import All, And, Node, Or
-from lustre_events.index.query.written_dates import FORMS
 from lustre_events.index.search.hints import Hint, best_without, counted, shown
 from lustre_events.index.search.known import Known
 from lustre_events.index.search.leaves import of_leaf
@@ -23,7 +22,11 @@ MOST_PARTS = 6
 
 
 def why(
-    knowing: Callable[[], AbstractContextManager[Known]], query: str, fields: Sequence[str]
+    knowing: Callable[[], AbstractContextManager[Known]],
+    query: str,
+    fields: Sequence[str],
+    *,
+    found_nothing: bool = False,
 ) -> tuple[Hint, ...]:
     """Return why a query finds nothing, or else why fields have no values in what it finds; see `Search.hints`.
 
@@ -33,7 +36,7 @@ def why(
     found: list[Hint] = []
     some = bool(fields)
     with suppress(IndexUnavailable), knowing() as known:
-        some = known.some(known.node(query))
+        some = not found_nothing and known.some(known.node(query))
         if some and not fields:
             return ()
         found += [] if some else _left_out(known, query)
@@ -56,7 +59,6 @@ def of_query(known: Known, query: str) -> Iterator[Hint]:
             "and, or and not in lower case are words to search for; write AND, OR, NOT in capitals",
         ),
         (slips.with_colons, "a field and its value are joined by a colon, as in size:3 or size:>3"),
-        (slips.with_dates, f"a date is written as {FORMS}"),
     ):
         better = repair(query)
         if better is not None:

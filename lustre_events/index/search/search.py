@@ -15,22 +15,11 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, IndexUnavailable, QueryError
-from lustre_events.index.backend import (
-    Backend,
-    Counts,
-    FoundObject,
-    Order,
-    PagePosition,
-    Ranked,
-    Reading,
-    Row,
-    Stats,
-    ValueCount,
-)
+from lustre_events.index.backend import Backend, Counts, Order, Ranked, Reading, Row, Stats, ValueCount
 from lustre_events.index.fields import FIELDS, FieldType
 from lustre_events.index.paths import paths_of
 from lustre_events.index.query.parser import parse
@@ -57,14 +46,12 @@ from lustre_events.index.search.known import Known, knowing
 from lustre_events.index.search.leaf_facts import of_unknown_owners
 from lustre_events.index.search.left_out import WHY_LEFT_OUT, without
 from lustre_events.index.search.matched import explained
-from lustre_events.index.search.portions import PORTION, HitPortion, found_of, portion_of
 from lustre_events.index.search.reasons import why
-from lustre_events.index.search.subtree import Subtree, walk
+from lustre_events.index.search.subtree import walked
 from lustre_events.index.search.views import hits_of, is_readable, views_of
 from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
 
 _End = Callable[[int], PageEnd]
-_Found = TypeVar("_Found", Row, FoundObject)
 
 HINT_SECONDS = 0.5
 """How long is looked whether anything is found, and as long why not."""
@@ -150,38 +137,6 @@ class Search:
             hits = hits_of(reading, rows[:limit], viewer, access, parsed=excerpts)
         more = cursors.token(end(limit - 1), query, sort) if len(rows) > limit else None
         return Page(tuple(explained(node, hits) if excerpts else hits), more, note)
-
-    def portion(
-        self,
-        query: str,
-        *,
-        limit: int = PORTION,
-        sort: str | None = None,
-        cursor: str | None = None,
-        visible_to: Viewer | None = None,
-    ) -> tuple[HitPortion, str | None]:
-        """Return the hits of a page as columns, and the cursor of the next one; see `page`.
-
-        It is no longer than `limit`, and ends early where documents are large.
-        """
-        if sort == relevance.NAME:
-            page = self.page(query, limit=limit, sort=sort, cursor=cursor, visible_to=visible_to, excerpts=False)
-            return HitPortion.of(page.hits), page.cursor
-        order = _order(sort)
-        start = PageEnd(_now(None)) if cursor is None else cursors.read(cursor, query, sort)
-        node = parse(query, now_ns=start.now_ns)
-        viewer = _limits(visible_to)
-        with self._backend.reading(viewer) as reading:
-            access = access_of(reading, viewer)
-            hidden = self._meaning(reading, node, viewer)
-            rows: Sequence[FoundObject]
-            if _subtree(reading, hidden, order, start) is None:
-                rows, end = _in_order(reading.found, hidden, order, start, limit + 1)
-            else:
-                whole, end = _rows(reading, hidden, order, start, limit + 1, access)
-                rows = [found_of(row, viewer) for row in whole]
-            portion, taken = portion_of(reading, rows[:limit], access)
-        return portion, cursors.token(end(taken - 1), query, sort) if len(rows) > taken else None
 
     def search(
         self,
@@ -276,11 +231,13 @@ class Search:
         fields: Sequence[str] = (),
         visible_to: Viewer | None = None,
         now_ns: int | None = None,
+        found_nothing: bool = False,
     ) -> tuple[Hint, ...]:
         """Return why a query finds nothing, or why `facets` finds no values of some fields; for a person.
 
         At least one sentence, within twice `hint_seconds` or little more; nothing where the query finds something
-        and no `fields` are given. Only what the viewer may find is counted and told.
+        and no `fields` are given. Only what the viewer may find is counted and told. `found_nothing`: a page of the
+        query was empty just now, so it is not searched for again.
 
         Raises:
             QueryError: the query is wrong, and not for a user or a group that this machine does not know.
@@ -296,7 +253,7 @@ class Search:
             if not found:
                 raise
             return tuple(found)
-        return why(know, query, fields)
+        return why(know, query, fields, found_nothing=found_nothing)
 
     def fields(
         self, prefix: str = "", *, limit: int = 100, visible_to: Viewer | None = None
@@ -413,12 +370,11 @@ class Search:
     ) -> tuple[list[int], bool]:
         """Return the ids of the first that match, the best first, and whether more match."""
         most = self._most + 1
-        subtree = Subtree.of(hidden)
-        if subtree is not None and not reading.selective(subtree.rest):
-            rows, _ = _rows(reading, hidden, None, PageEnd(0), most, access)
-            found = [Ranked(row.id, row.mtime_ns, is_readable(row, viewer)) for row in rows]
-        else:
+        below = walked(reading, hidden, access, most)
+        if below is None:
             found = reading.first(hidden, most)
+        else:
+            found = [Ranked(row.id, row.mtime_ns, is_readable(row, viewer)) for _, row in below]
         return relevance.by_relevance(reading, node, found[: self._most]), len(found) == most
 
     def _by_relevance(
@@ -477,32 +433,13 @@ def _rows(  # noqa: PLR0917 - one page
     reading: Reading, node: Node, order: Order | None, start: PageEnd, limit: int, access: DirectoryAccess | None
 ) -> tuple[list[Row], _End]:
     """Return rows, and what tells the cursor that the one of a number would end a page with."""
-    subtree = _subtree(reading, node, order, start)
-    if subtree is not None:
-        root = resolve(reading, b"/".join(subtree.directory), None)
-        found = [] if root is None else walk(reading, root, subtree, start.path, limit, access)
-        return [row for _, row in found], lambda number: PageEnd(start.now_ns, path=found[number][0])
-    return _in_order(reading.find, node, order, start, limit)
-
-
-def _subtree(reading: Reading, node: Node, order: Order | None, start: PageEnd) -> Subtree | None:
-    """Return the subtree that is walked for a page; None: its hits are in the order of a column."""
-    subtree = Subtree.of(node) if order is None and start.position is None else None
-    walked = subtree is not None and (start.path is not None or not reading.selective(subtree.rest))
-    return subtree if walked else None
-
-
-def _in_order(
-    find: Callable[[Node, Order, PagePosition | None, int], list[_Found]],
-    node: Node,
-    order: Order | None,
-    start: PageEnd,
-    limit: int,
-) -> tuple[list[_Found], _End]:
-    """Return what stands behind a place in the order of a column, and what ends a page with each."""
-    order = order or Order()
-    rows = find(node, order, start.after, limit)
-    return rows, lambda number: PageEnd(start.now_ns, (getattr(rows[number], order.column), rows[number].id))
+    in_order_of_paths = order is None and start.position is None
+    below = walked(reading, node, access, limit, after=start.path) if in_order_of_paths else None
+    if below is not None:
+        return [row for _, row in below], lambda number: PageEnd(start.now_ns, path=below[number][0])
+    column = (order or Order()).column
+    rows = reading.find(node, order or Order(), start.after, limit)
+    return rows, lambda number: PageEnd(start.now_ns, (getattr(rows[number], column), rows[number].id))
 
 
 def _by(field: str) -> str:

@@ -14,9 +14,13 @@ from lustre_events.index.backend import Entry, Reading, Row
 from lustre_events.index.paths import paths_of
 from lustre_events.index.query.tree import All, And, Node, Path
 from lustre_events.index.query.wildcards import literal_of, name_bytes
+from lustre_events.index.search.access import resolve
 from lustre_events.index.visibility import DirectoryAccess
 
 _PORTION = 500
+"""Objects that are looked at together."""
+_FIRST_PORTION = 2
+"""At first only this many for each one that is wanted: mostly that is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +51,21 @@ def _literal(glob: str) -> tuple[bytes, ...] | None:
     return tuple(name_bytes(part) for part in directory.split("/") if part)
 
 
-def walk(  # noqa: PLR0917 - one page
-    reading: Reading, root: FID, subtree: Subtree, after: bytes | None, limit: int, access: DirectoryAccess | None
-) -> list[tuple[bytes, Row]]:  # fmt: skip
-    """Return up to `limit` objects of a subtree that match its rest, with the path by which each was found.
+def walked(
+    reading: Reading, node: Node, access: DirectoryAccess | None, limit: int, *, after: bytes | None = None
+) -> list[tuple[bytes, Row]] | None:
+    """Return up to `limit` objects of a subtree that match, with the path by which each was found.
 
     They are in the order of their paths, compared name by name; behind the path `after`. An object with several
-    paths in the subtree comes with the first of them only.
+    paths in the subtree comes with the first of them only. None: a query is about no subtree, or few objects match.
     """
+    subtree = Subtree.of(node)
+    if subtree is None or (after is None and reading.selective(subtree.rest)):
+        return None
     found: list[tuple[bytes, Row]] = []
     circling: set[int] = set()
     base = b"/".join(subtree.directory)
-    entries = _below(reading, root, base, _names_behind(base, after), access, deep=subtree.deep)
-    while len(found) < limit and (portion := _portion(entries)):
-        rows = {row.id: row for row in reading.matching(subtree.rest, {entry.id for _, entry in portion})}
-        hits = [(path, rows[entry.id]) for path, entry in portion if entry.id in rows]
+    for hits in _hits(reading, subtree, after, limit, access):
         paths = paths_of(reading.links, {row.fid for _, row in hits}, access)
         for path, row in hits:
             first = _first(paths[row.fid], base, deep=subtree.deep)
@@ -69,13 +73,47 @@ def walk(  # noqa: PLR0917 - one page
             if path == first or (first is None and row.id not in circling):
                 circling.add(row.id)
                 found.append((path, row))
+        if len(found) >= limit:
+            break
     return found[:limit]
 
 
-def _portion(entries: Iterator[tuple[bytes, Entry]]) -> list[tuple[bytes, Entry]]:
+def counted(
+    reading: Reading, node: Node, access: DirectoryAccess | None, limit: int, in_time: Callable[[], None]
+) -> int | None:
+    """Return how many objects of a subtree match, up to `limit`; None as from `walked`. `in_time` may end it."""
+    subtree = Subtree.of(node)
+    if subtree is None or reading.selective(subtree.rest):
+        return None
+    ids: set[int] = set()
+    for hits in _hits(reading, subtree, None, limit, access):
+        in_time()
+        ids |= {row.id for _, row in hits}
+        if len(ids) >= limit:
+            break
+    return min(len(ids), limit)
+
+
+def _hits(
+    reading: Reading, subtree: Subtree, after: bytes | None, limit: int, access: DirectoryAccess | None
+) -> Iterator[list[tuple[bytes, Row]]]:
+    """Yield what matches in a subtree, portion by portion, in the order of the paths and on each of its paths."""
+    base = b"/".join(subtree.directory)
+    root = resolve(reading, base, None)
+    if root is None:
+        return
+    entries = _below(reading, root, base, _names_behind(base, after), access, deep=subtree.deep)
+    size = min(_FIRST_PORTION * limit, _PORTION)
+    while portion := _portion(entries, size):
+        size = _PORTION
+        rows = {row.id: row for row in reading.matching(subtree.rest, {entry.id for _, entry in portion})}
+        yield [(path, rows[entry.id]) for path, entry in portion if entry.id in rows]
+
+
+def _portion(entries: Iterator[tuple[bytes, Entry]], size: int) -> list[tuple[bytes, Entry]]:
     """Return the next entries whose objects are stored."""
     portion: list[tuple[bytes, Entry]] = []
-    while len(portion) < _PORTION and (item := next(entries, None)) is not None:
+    while len(portion) < size and (item := next(entries, None)) is not None:
         if item[1].id:
             portion.append(item)
     return portion

@@ -11,7 +11,7 @@ from typing import Any
 
 from lustre_events.changelog.fid import FID
 
-_CHUNKS = (4, 16, 64, 250, 900)
+_CHUNKS = (1, 4, 16, 64, 250, 900)
 """Lengths of IN lists: each mark costs, also one that stands for nothing."""
 _MARKS = {size: ",".join("?" * size) for size in _CHUNKS}
 _ROWS = {size: ",".join(["(?)"] * size) for size in _CHUNKS}

@@ -123,7 +123,8 @@ class SqliteDialect(Dialect):
         self._functions += 1
         name = f"le_named_{self._functions}"
         self._connection.create_function(name, 1, partial(name_has_words, wanted=wanted, prefix=prefix))
-        named = all_hold(Clause("link.fid = o.fid"), seen, Clause(f"{name}(link.name)"))
+        # Whether it is seen comes last: few names have the words, and each directory is asked for.
+        named = all_hold(Clause("link.fid = o.fid"), Clause(f"{name}(link.name)"), seen)
         probe = Clause.of(self.exists, Clause.of("FROM link WHERE {}", named))
         rest = None if seen is None else probe
 

@@ -16,16 +16,19 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from lustre_events.changelog.fid import FID
-from lustre_events.index.backend import FoundObject, Order, PagePosition, Ranked, Row
+from lustre_events.index.backend import Order, PagePosition, Ranked, Row
 from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, Stream, all_hold
 from lustre_events.index.planner.dialect import Effort
 from lustre_events.index.planner.hit_order import Stretch, behind, by, stretches
 from lustre_events.index.planner.planner import Planner
 from lustre_events.index.query.tree import Node
+from lustre_events.index.sqlite.dialect import LISTED
+from lustre_events.index.sqlite.paths import ListedDirectories, directories_of
 
 COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
-T = TypeVar("T", bound=Row | Ranked | FoundObject)
+T = TypeVar("T", bound=Row | Ranked)
 _Any = TypeVar("_Any")
+_BY_ID = by(Order())
 _PORTION = 250
 """Candidates that are probed together; a page has about a hundred hits."""
 _MOST = 1_000
@@ -34,10 +37,19 @@ _MOST = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Pages(Generic[T]):
-    """Finds the pages of one reading; `made` makes what they hold of the `columns` of `object o`."""
+    """Finds the pages of one reading.
+
+    Args:
+        connection: the index.
+        planner: says what a query means.
+        listed: says whether the viewer can list directories; None: all names are seen.
+        columns: what a page holds of `object o`.
+        made: makes that of the columns.
+    """
 
     connection: sqlite3.Connection
     planner: Planner
+    listed: ListedDirectories | None
     columns: str
     made: Callable[[tuple[Any, ...]], T]
 
@@ -130,10 +142,11 @@ class Pages(Generic[T]):
         rows = self._among(found, None, limit)
         return rows if len(rows) == limit or len(found) < wanted else None
 
-    def _among(self, ids: Collection[int], condition: Clause | None, limit: int) -> list[T]:
+    def _among(self, ids: Collection[int], condition: Clause | None, limit: int, order: str = _BY_ID) -> list[T]:
         """Return up to `limit` of `ids` that match, in order."""
-        inside = self.planner.dialect.among("o.id", ids)
-        return self._select(Stretch(Order(), condition, whole=True), inside, limit)
+        if self.listed is not None and condition is not None and LISTED.sql in condition.sql:
+            self.listed.decide(directories_of(self.connection, ids))
+        return self._live(all_hold(self.planner.dialect.among("o.id", ids), condition), order, limit)
 
     def _end_of_look(self, stretch: Stretch, after: int) -> Clause | None:
         """Return the condition that ends a first look, behind as many objects as are quickly probed; None: all are.
@@ -156,27 +169,40 @@ class Pages(Generic[T]):
 
     def _select(self, stretch: Stretch, where: Clause, limit: int, *, made: bool = False) -> list[T]:
         found, order = all_hold(stretch.start, where), by(stretch.order, made=made)
-        if made and self.planner.seen is not None:
-            return self._first_seen(found, order, limit)
-        found = all_hold(found, self.planner.live)
-        return self._made(f"o WHERE {found.sql} ORDER BY {order} LIMIT ?", (*found.parameters, limit))
-
-    def _first_seen(self, found: Clause, order: str, limit: int) -> list[T]:
-        """Sort all that match, then look for those that have a name that is seen, until there are enough."""
+        if not made or self.listed is None:
+            return self._live(found, order, limit)
+        # Sorted first: whether a name is seen is asked only until the page is full.
         sql = f"SELECT o.id FROM object o WHERE {found.sql} ORDER BY {order}"  # noqa: S608
         ids = (row[0] for row in self.connection.execute(sql, found.parameters))
         rows: list[T] = []
-        # Each id may cost a look into a document, and mostly all are seen: so no more than the page needs at first.
-        wanted = limit
+        wanted = limit  # mostly all are seen
         while len(rows) < limit and (portion := list(itertools.islice(ids, wanted))):
             wanted = _portion(limit)
-            seen = all_hold(self.planner.dialect.among("o.id", portion), self.planner.live)
-            rows += self._made(f"o WHERE {seen.sql} ORDER BY {order}", seen.parameters)
-        return rows[:limit]
+            rows += self._among(portion, None, limit - len(rows), order)
+        return rows
 
-    def _made(self, which: str, parameters: tuple[Any, ...]) -> list[T]:
-        statement = f"SELECT {self.columns} FROM object {which}"  # noqa: S608
-        return [self.made(row) for row in self.connection.execute(statement, parameters)]
+    def _live(self, found: Clause, order: str, limit: int) -> list[T]:
+        """Return the first objects for which a condition holds, and that have a name that is seen."""
+        if self.listed is not None:
+            return self._seen(found, order, limit, self.listed)
+        found = all_hold(found, self.planner.live)
+        statement = f"SELECT {self.columns} FROM object o WHERE {found.sql} ORDER BY {order} LIMIT ?"  # noqa: S608
+        return [self.made(row) for row in self.connection.execute(statement, (*found.parameters, limit))]
+
+    def _seen(self, found: Clause, order: str, limit: int, listed: ListedDirectories) -> list[T]:
+        """Do so for a viewer who may not list all directories: those of many candidates are decided together."""
+        which = f"object o CROSS JOIN link ON link.fid = o.fid WHERE {found.sql} ORDER BY {order}"
+        named = self.connection.execute(f"SELECT link.parent, {self.columns} FROM {which}", found.parameters)  # noqa: S608
+        rows: dict[int, T] = {}
+        # Each may cost a look into a document: so at first no more than the page needs.
+        wanted = limit
+        while len(rows) < limit and (portion := named.fetchmany(wanted)):
+            wanted = _portion(limit)
+            listed.decide({row[0] for row in portion})
+            for parent, id_, *others in portion:
+                if listed[parent] and id_ not in rows:
+                    rows[id_] = self.made((id_, *others))
+        return list(itertools.islice(rows.values(), limit))
 
 
 def _portion(limit: int) -> int:

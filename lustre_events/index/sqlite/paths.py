@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from lustre_events.changelog.fid import FID
 from lustre_events.index import paths
 from lustre_events.index.sqlite.among import select_among
-from lustre_events.index.visibility import AccessFacts
+from lustre_events.index.visibility import AccessFacts, DirectoryAccess
 
 
 def paths_of(
@@ -33,14 +33,39 @@ def links_of(connection: sqlite3.Connection, fids: Collection[FID]) -> list[tupl
 
 def parents_of(connection: sqlite3.Connection, fids: Collection[FID]) -> list[tuple[FID, FID]]:
     """Return (FID, parent) of every current name of directories, which are mostly one."""
-    statement = "SELECT parent FROM link WHERE fid = ?"
-    return [(fid, FID.unpack(row[0])) for fid in fids for row in connection.execute(statement, (fid.pack(),))]
+    packed = {fid.pack(): fid for fid in fids}
+    rows = select_among(connection, "SELECT fid, parent FROM link WHERE fid IN ({})", packed)
+    return [(packed[fid], FID.unpack(parent)) for fid, parent in rows]
 
 
 def rights_of(connection: sqlite3.Connection, fids: Collection[FID]) -> dict[FID, AccessFacts]:
     """Return what decides about directories, of those that are stored."""
-    rows = ((fid, connection.execute(_RIGHTS, (fid.pack(),)).fetchone()) for fid in fids)
-    return {fid: AccessFacts(*row) for fid, row in rows if row is not None}
+    packed = {fid.pack(): fid for fid in fids}
+    return {packed[fid]: AccessFacts(*rest) for fid, *rest in select_among(connection, _RIGHTS, packed)}
 
 
-_RIGHTS = "SELECT uid, gid, mode, acl, facts_generation >= rights FROM object WHERE fid = ?"
+_RIGHTS = "SELECT fid, uid, gid, mode, acl, facts_generation >= rights FROM object WHERE fid IN ({})"
+
+
+def directories_of(connection: sqlite3.Connection, ids: Collection[int]) -> set[bytes]:
+    """Return the directories in which objects have names, packed, by the ids of these objects."""
+    statement = "SELECT link.parent FROM object o CROSS JOIN link ON link.fid = o.fid WHERE o.id IN ({})"
+    return {row[0] for row in select_among(connection, statement, ids)}
+
+
+class ListedDirectories(dict[bytes, bool]):
+    """Whether a viewer can list directories, by their packed FIDs; what is asked for is kept."""
+
+    def __init__(self, access: DirectoryAccess) -> None:
+        super().__init__()
+        self._access = access
+
+    def __missing__(self, packed: bytes) -> bool:
+        self.decide((packed,))
+        return self[packed]
+
+    def decide(self, directories: Iterable[bytes]) -> None:
+        """Ask for directories together."""
+        new = {FID.unpack(packed): packed for packed in directories if packed not in self}
+        self._access.decide(new)
+        self.update({packed: self._access.listed(fid) for fid, packed in new.items()})

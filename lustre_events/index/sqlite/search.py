@@ -6,7 +6,7 @@ import functools
 import json
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,6 @@ from lustre_events.index.backend import (
     LONGEST_SECONDS,
     Counts,
     Entry,
-    FoundObject,
     LeftOut,
     Order,
     PagePosition,
@@ -37,22 +36,18 @@ from lustre_events.index.planner.clause import Clause, all_hold
 from lustre_events.index.planner.planner import FEW, Planner
 from lustre_events.index.query.tree import Node
 from lustre_events.index.sqlite import local_disk
-from lustre_events.index.sqlite.among import select_among
 from lustre_events.index.sqlite.database import BUSY_SECONDS, add_places, check_version, sqlite_errors, there
 from lustre_events.index.sqlite.dialect import LISTED, READABLE, SqliteDialect
 from lustre_events.index.sqlite.documents import SLOT_BITS
 from lustre_events.index.sqlite.origin import whole
-from lustre_events.index.sqlite.pages import COLUMNS, Pages, row_of, rows_of
-from lustre_events.index.sqlite.paths import links_of, parents_of, rights_of
+from lustre_events.index.sqlite.pages import COLUMNS, Pages, T, row_of, rows_of
+from lustre_events.index.sqlite.paths import ListedDirectories, links_of, parents_of, rights_of
 from lustre_events.index.sqlite.tally import tally
 from lustre_events.index.sqlite.upkeep import moved_of
 from lustre_events.index.visibility import DirectoryAccess, Viewer, permits
 
 _NO_INDEX = "{}: there is no index here yet; start a dispatcher (lustre-events run), or name one with --index"
-_WRITTEN = ", ".join(f"o.{name}" for name in FoundObject._fields[:-1])
 _CHUNK = 500
-_DENSE = 2
-"""Objects beside each other are read together where at least one of this number is wanted."""
 _RIGHTS = 10_000
 """Kinds of rights (owner, group, mode, list) that are decided once."""
 _LOOK_STEPS = 100_000
@@ -73,30 +68,27 @@ class SqliteReading:
         self._dialect = SqliteDialect(connection)
         self._planner = Planner(self._dialect, few=few)
         self.access: DirectoryAccess | None = None
+        self._listed: ListedDirectories | None = None
         if viewer is not None:
             self._planner = Planner(self._dialect, LISTED, READABLE, few)
-            self.access = access = DirectoryAccess(
-                viewer, partial(parents_of, connection), partial(rights_of, connection)
-            )
-            # Kept by what C looks up: many objects have the same directory, and the same rights.
-            listed = functools.cache(lambda packed: access.listed(FID.unpack(packed)))
-            connection.create_function("le_listed", 1, listed)
+            self.access = DirectoryAccess(viewer, partial(parents_of, connection), partial(rights_of, connection))
+            self._listed = ListedDirectories(self.access)
+            # Called by C, for what is kept too: many objects have the same directory, and the same rights.
+            connection.create_function("le_listed", 1, self._listed.__getitem__)
             readable = functools.lru_cache(_RIGHTS)(partial(_readable, viewer))
             connection.create_function("le_readable", 4, readable)
 
     def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
-        return Pages(self._connection, self._planner, COLUMNS, row_of).find(node, order, after, limit)
-
-    def found(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[FoundObject]:
-        """Return the same objects, with what is written of each."""
-        columns = f"{_WRITTEN}, {self._planner.readable.sql}"
-        return Pages(self._connection, self._planner, columns, FoundObject._make).find(node, order, after, limit)
+        return self._pages(COLUMNS, row_of).find(node, order, after, limit)
 
     def first(self, node: Node, limit: int) -> list[Ranked]:
         """Return the first objects that match, in the order of ids, with what ranks them."""
         columns = f"o.id, o.mtime_ns, {self._planner.readable.sql}"
-        return Pages(self._connection, self._planner, columns, Ranked._make).find(node, Order(), None, limit)
+        return self._pages(columns, Ranked._make).find(node, Order(), None, limit)
+
+    def _pages(self, columns: str, made: Callable[[tuple[Any, ...]], T]) -> Pages[T]:
+        return Pages(self._connection, self._planner, self._listed, columns, made)
 
     def selective(self, node: Node) -> bool:
         """Return whether few objects match."""
@@ -148,10 +140,6 @@ class SqliteReading:
         """Return (FID, parent, name) of every current name of `fids`."""
         return links_of(self._connection, fids)
 
-    def packed_links(self, fids: Collection[bytes]) -> list[tuple[bytes, bytes, bytes]]:
-        """Return the same, packed."""
-        return list(select_among(self._connection, "SELECT fid, parent, name FROM link WHERE fid IN ({})", fids))
-
     def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
         """Return the present FID of those of `fids` that an object had before."""
         return moved_of(self._connection, fids)
@@ -185,18 +173,8 @@ class SqliteReading:
 
     def bodies(self, ids: Collection[int]) -> list[tuple[int, str, str]]:
         """Return the good documents of objects."""
-        select = "SELECT object, extractor, body FROM document WHERE body IS NOT NULL AND"
-        first, last = min(ids, default=0), max(ids, default=0)
-        if last - first >= _DENSE * len(ids):
-            return sorted(self._in(f"{select} object", ids))
-        # Beside each other, by their ids.
-        among = (first << SLOT_BITS, last + 1 << SLOT_BITS)
-        found = self._connection.execute(f"{select} id >= ? AND id < ?", among).fetchall()
-        if last - first >= len(ids):
-            wanted = frozenset(ids)
-            found = [row for row in found if row[0] in wanted]
-        found.sort()
-        return found
+        found = self._in("SELECT object, extractor, body FROM document WHERE body IS NOT NULL AND object", ids)
+        return sorted(found)
 
     def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
         """Return keys that are like one that somebody wrote."""

@@ -34,7 +34,7 @@ def search(call: Call) -> dict[str, Any]:
             excerpts=bool(given["excerpts"]),
         )
         empty = not page.hits and given["cursor"] is None
-        hints = index.hints(query, visible_to=call.viewer) if empty else ()
+        hints = index.hints(query, visible_to=call.viewer, found_nothing=True) if empty else ()
     return {
         "hits": [hit_json(mount.placed(hit)) for hit in page.hits],
         "cursor": page.cursor,
@@ -49,7 +49,7 @@ def count(call: Call) -> dict[str, Any]:
     with call.search() as index:
         query = call.mount.query(call.given["q"])
         found = index.count(query, visible_to=call.viewer)
-        hints = () if found else index.hints(query, visible_to=call.viewer)
+        hints = () if found else index.hints(query, visible_to=call.viewer, found_nothing=True)
     return {"count": found, "hints": hints_json(hints)}
 
 

@@ -1,0 +1,109 @@
+"""What a search costs in SQLite: statements and steps, which are the same however large the index is."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from lustre_events.index.planner.planner import FEW
+from lustre_events.index.query.parser import parse
+from lustre_events.index.search.known import knowing
+from lustre_events.index.sqlite.database import add_places
+from lustre_events.index.visibility import Viewer
+from tests.support.index.tables import MemoryBackend, add_file, add_object, make_index, searching
+
+ANN = Viewer(1, frozenset({10}))
+OPEN = {"uid": 5, "gid": 5, "mode": 0o755}
+FEW_OF_ALL = 3
+"""For SQLite more than a few objects match then, as in a large index."""
+
+
+@pytest.fixture
+def made() -> Iterator[Callable[[], sqlite3.Connection]]:
+    """Make indexes, which are closed in the end."""
+    indexes: list[sqlite3.Connection] = []
+
+    def make() -> sqlite3.Connection:
+        index = make_index()
+        add_places(index)
+        indexes.append(index)
+        add_object(index, 0, type="d", **OPEN)
+        return index
+
+    yield make
+    for index in indexes:
+        index.close()
+
+
+def spread(index: sqlite3.Connection, directories: int) -> None:
+    """Add a file in each of some directories, all of them open, and one that is hidden."""
+    for number in range(directories):
+        mode: dict[str, Any] = {"mtime_ns": number, "size": number, **OPEN}
+        add_file(index, number + 1, b"top/dir%04d/red file" % number, {"x": {"k": "red"}}, **mode)
+    index.execute("UPDATE object SET uid = 5, gid = 5, mode = ? WHERE type = 'd'", (0o755,))
+    hidden = "UPDATE object SET mode = ? WHERE fid IN (SELECT fid FROM link WHERE name = ?)"
+    index.execute(hidden, (0o700, b"dir0001"))
+
+
+def statements_of(index: sqlite3.Connection, search: Callable[[], Any]) -> int:
+    """Return how many statements read names or objects meanwhile, also those that functions of ours run."""
+    said: list[str] = []
+    index.set_trace_callback(said.append)
+    search()
+    index.set_trace_callback(None)
+    return sum("FROM link" in each or "FROM object" in each for each in said)
+
+
+@pytest.mark.parametrize(
+    ("query", "sort", "few"),
+    [
+        *((query, None, FEW) for query in ("k:red", "red", "red AND file", "k:r*", "size:>0", "red*", "-blue")),
+        *((query, None, FEW_OF_ALL) for query in ("k:red", "k:r*", "size:>0")),
+        ("type:f", "mtime", FEW), ("type:f", "mtime", FEW_OF_ALL), ("k:red", "-mtime", FEW),
+        ("red", "relevance", FEW),
+    ],
+)  # fmt: skip
+def test_the_directories_of_a_page_are_asked_for_together(
+    made: Callable[[], sqlite3.Connection], query: str, sort: str | None, few: int
+) -> None:
+    """What a viewer may list takes as many statements for ten times as many directories."""
+    asked = []
+    for directories in (40, 400):
+        index = made()
+        spread(index, directories)
+        page = partial(searching(index, few).page, query, sort=sort, limit=1000, visible_to=ANN)
+        found = {hit.paths[0] for hit in page().hits}
+        assert {path for path in found if path.endswith(b"file")} == {
+            b"top/dir%04d/red file" % number
+            for number in range(directories)
+            if number != 1 and not (query == "size:>0" and number == 0)
+        }
+        asked.append(statements_of(index, page))
+    assert asked[0] == asked[1]
+
+
+def test_a_count_below_a_directory_looks_at_nothing_else(made: Callable[[], sqlite3.Connection]) -> None:
+    """Why a search finds nothing is found below its path in as many steps, however much else came before."""
+    steps = []
+    for others in (20, 600):
+        index = made()
+        for number in range(others):
+            add_file(index, number + 100, b"others/file%d" % number, type="f")
+        for number in range(20):
+            add_file(index, number + 1, b"mine/file%d" % number, {"x": {"k": 1}})
+        with knowing(MemoryBackend(index, few=FEW_OF_ALL), None, 0, 60.0) as known:
+            count = 0
+
+            def step() -> None:
+                nonlocal count
+                count += 1
+
+            index.set_progress_handler(step, 10)
+            assert known.files(parse("path:/mine/**", now_ns=0)) == 20
+            index.set_progress_handler(None, 0)
+            steps.append(count)
+    assert steps[1] <= steps[0] + 2
