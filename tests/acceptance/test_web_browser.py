@@ -60,6 +60,11 @@ def add_runs(connection: sqlite3.Connection) -> None:
         )  # fmt: skip
     picture = {"image": {"width": 40} | with_picture(whole_png(40, 20))}
     add_file(connection, 310, b"beam/sample.png", picture, mode=0o644, uid=uid, gid=0, size=90, mime="image/png")
+    endless = {"k" * 200: "v" * 500, "a": {"b" * 100: 1}, "table": "t" * 300}
+    add_file(
+        connection, 312, b"d" * 200 + b"/" + b"n" * 250 + b".wide", {"e" * 60: endless}, mode=0o644, uid=uid, gid=0,
+        mime="application/" + "x" * 80,
+    )  # fmt: skip
     notes = {"text": {"preview": {"excerpt": "Cooled with liquid helium at night."}, "excerpt": "liquid helium"}}
     add_file(connection, 311, b"beam/notes.txt", notes, mode=0o644, uid=uid, gid=0, size=30)
 
@@ -190,25 +195,65 @@ def test_a_wrong_query_says_where(browser: Chrome, address: str) -> None:
     assert "400" in browser.get_log("browser")[-1]["message"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/?q=type:f&facets=1", "/directory", "/overview", "/extractors", "/failures", "/actions", RUN]
-)
-def test_narrow_and_dark_screens(browser: Chrome, address: str, path: str, tmp_path: Path) -> None:
-    """On a telephone nothing has to be scrolled sideways, and in the dark the page is dark."""
+PAGES = (
+    "/", "/?q=type:f&facets=1", "/?q=ext:nxs", "/?q=colunms:time", "/?q=size:[1 TO", "/?q=name:run-3.nxs",
+    "/directory", "/directory?path=/beam/scans", "/overview", "/extractors", "/failures", "/actions", RUN,
+    "/history",
+    "/?q=ext:wide&facets=1", f"/?q={'q' * 300}", f"/?q=size:{'q' * 300}", f"/directory?path=/{'d' * 200}",
+    f"/history?path=/{'d' * 200}", f"/failures?extractor={'e' * 60}",
+    "/fields", "/fields?prefix=temp", "/fields?prefix=kkk", "/saved", "/tokens", "/nothing",
+)  # fmt: skip
+FILES = ("/?q=name:run-3.nxs&facets=1", "/?q=ext:wide")
+"""Pages of the console, some about names and words without end; and where a file's page is opened from a hit."""
+TOO_WIDE = """
+const wide = document.documentElement.clientWidth;
+const scrolls = (each) => { for (let at = each; at; at = at.parentElement) {
+  if (["auto", "scroll", "hidden"].includes(getComputedStyle(at).overflowX)) return true; } return false; };
+return [...document.body.querySelectorAll("*")]
+  .filter((each) => { const box = each.getBoundingClientRect();
+    return box.width && (box.right > wide + 0.5 || box.left < 0) && !scrolls(each) && !each.matches(".skip"); })
+  .map((each) => `${each.tagName}.${each.className} ${each.getBoundingClientRect().right}`);
+"""
+"""Elements that reach beyond the screen, other than within what is scrolled by itself."""
+
+
+@contextlib.contextmanager
+def telephone(browser: Chrome, scheme: str) -> Iterator[None]:
+    """Let the screen be as narrow as that of a telephone, light or dark."""
     browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     )
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     )
     try:
-        browser.get(f"{address}{path}")
-        look(browser, "narrow", tmp_path)
-        dark = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        yield
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert dark == "rgb(20, 24, 28)"
+
+
+@pytest.mark.parametrize(("scheme", "back"), [("dark", "rgb(20, 24, 28)"), ("light", "rgb(255, 255, 255)")])
+def test_narrow_and_dark_screens(browser: Chrome, address: str, scheme: str, back: str, tmp_path: Path) -> None:
+    """On a telephone nothing of any page has to be scrolled sideways, and in the dark the page is dark."""
+    found = {}
+    with telephone(browser, scheme):
+        for number, path in enumerate([*PAGES, *FILES]):
+            browser.get(f"{address}{path}")
+            if path in FILES:
+                follow(browser, ".hits .path")
+            height = browser.execute_script("return document.documentElement.scrollHeight")
+            browser.execute_cdp_cmd(
+                "Emulation.setDeviceMetricsOverride",
+                {"width": 390, "height": min(3000, height), "deviceScaleFactor": 1, "mobile": True},
+            )
+            browser.save_screenshot(str(tmp_path / f"{number:02d}.png"))
+            width = browser.execute_script("return document.documentElement.scrollWidth")
+            assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == back
+            if width > 390 or browser.execute_script(TOO_WIDE):
+                found[path] = (width, browser.execute_script(TOO_WIDE))
+    browser.get_log("browser")
+    assert found == {}
 
 
 def test_keys_lead_from_hit_to_hit(browser: Chrome, address: str) -> None:
