@@ -113,8 +113,11 @@ def test_an_endless_answer_is_not_read(hook: Endpoint, listener: Listener) -> No
         assert [each.outcome for each in (*first, *sender.send(parcels(1)))] == [OK, OK]
 
 
-@pytest.mark.parametrize("manner", ["short", "slow_body", "bomb"])
-@pytest.mark.parametrize(("status", "outcome"), [(200, OK), (410, ENDPOINT), (422, REFUSED), (503, AGAIN)])
+@pytest.mark.parametrize(("manner", "status", "outcome"), [
+    pytest.param(manner, status, outcome, marks=pytest.mark.long if manner == "slow_body" and status != 200 else ())
+    for manner in ("short", "slow_body", "bomb")
+    for status, outcome in ((200, OK), (410, ENDPOINT), (422, REFUSED), (503, AGAIN))
+])  # fmt: skip
 def test_the_status_decides_whatever_follows_it(
     hook: Endpoint, listener: Listener, manner: str, status: int, outcome: str
 ) -> None:

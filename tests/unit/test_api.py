@@ -83,6 +83,7 @@ def test_objects_and_sums(path: Path) -> None:
         api.connect("sqlite:////none/index.db")
 
 
+@pytest.mark.long
 def test_the_package_is_light() -> None:
     """Importing it loads nothing of the index, and an unknown name is refused as usual."""
     code = "import sys, lustre_events; assert 'lustre_events.index' not in sys.modules; lustre_events.connect"

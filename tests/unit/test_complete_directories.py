@@ -368,6 +368,7 @@ def test_an_edited_rule_is_asked_about_what_waits(make: MakeRig) -> None:
     assert told(rig) == [("/runs/day", 2)]
 
 
+@pytest.mark.long
 def test_a_large_directory_is_read_in_portions(make: MakeRig) -> None:
     """A directory with more names than one write may read is judged all the same, with all of its files."""
     rig, many = make("min_files = 1_100"), 1_100

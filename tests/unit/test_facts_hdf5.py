@@ -54,6 +54,7 @@ def test_a_random_file_is_told_as_it_was_written(
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
+@pytest.mark.long
 def test_nexus_is_found_behind_many_other_objects_whatever_groups_are_called(tmp_path: Path) -> None:
     """Title, sample, instrument and times of NeXus stand in `common`, in a file of more objects than are listed."""
     with h5py.File(tmp_path / "a.nxs", "w") as file:

@@ -46,7 +46,10 @@ def test_the_size_of_heic_is_that_of_the_picture_as_shown(
     assert {found["width"], found["height"]} == {width, height}
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TGA", "PCX", "DDS", "PPM", "TIFF"])
+@pytest.mark.parametrize(
+    "form", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TGA", "PCX", pytest.param("DDS", marks=pytest.mark.long),
+             "PPM", "TIFF"],
+)  # fmt: skip
 @quick
 @given(width=st.integers(1, 300), height=st.integers(1, 300))
 def test_size_and_thumbnail_are_those_of_the_picture(tmp_path: Path, form: str, width: int, height: int) -> None:

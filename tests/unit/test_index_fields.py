@@ -64,6 +64,7 @@ def test_what_can_be_sorted_is_a_column() -> None:
     assert {field.source for field in FIELDS.values() if field.sortable} <= set(Row.__struct_fields__)
 
 
+@pytest.mark.long
 def test_a_shell_completes_fields() -> None:
     """A shell is offered the fields that begin as the last word does."""
     completion = {

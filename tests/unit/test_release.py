@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Collection
 from importlib import metadata
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -54,6 +55,7 @@ def closure(python: str, extras: Collection[str] = PROJECT["optional-dependencie
     return {name for name, _ in seen}
 
 
+@pytest.mark.long
 def test_every_dependency_has_an_exact_version() -> None:
     """What any extra needs, directly or not, is in constraints.txt, and nothing that nobody needs."""
     here, oldest = ".".join(platform.python_version_tuple()[:2]), PROJECT["requires-python"].removeprefix(">=")
@@ -100,6 +102,7 @@ def test_the_wheelhouse_takes_nothing_without_a_hash() -> None:
     assert ["--no-index" in each for each in pips("deploy/install.sh")] == [True]
 
 
+@pytest.mark.long
 def test_the_version_stands_once() -> None:
     """Only pyproject.toml has it; programs, packages and documents ask for it."""
     version = PROJECT["version"]

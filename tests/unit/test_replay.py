@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lustre_events.changelog.record import iter_records
 from lustre_events.errors import ChangelogUnavailable, ConfigError, RecordDecodeError
 from lustre_events.sources.replay import ReplaySource, discover
-from tests.support.records.builders import CAPTURES, capture, captures, create, raw
+from tests.support.records.builders import CAPTURES, capture, create, each_capture, raw
 
 MDT = "lustre-MDT0000"
 LIMIT = 1 << 20
@@ -24,7 +24,7 @@ def blocks_of(source: ReplaySource, limit_bytes: int = LIMIT) -> list[bytes]:
     return list(iter(lambda: source.read(limit_bytes, 0), b""))
 
 
-@pytest.mark.parametrize("name", captures(".raw"))
+@pytest.mark.parametrize("name", each_capture(".raw"))
 def test_a_capture_comes_out_byte_for_byte(name: str) -> None:
     """A gzipped recording of a real changelog is read whole, in whole records."""
     source = ReplaySource(MDT, CAPTURES / f"{name}.gz")

@@ -12,6 +12,8 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID
 from lustre_events.changelog.record import (
     CLOSE_WRITE,
@@ -35,6 +37,7 @@ START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
 LOOPBACK = bytes.fromhex("0000000000000900").ljust(24, b"\0")
 CAPTURES = Path(__file__).parents[2] / "data" / "captures"
+_LARGE = "09-mdtest-defmask/lustre-MDT0001."
 
 Object = int | FID
 
@@ -63,6 +66,12 @@ def captures(suffix: str) -> list[str]:
     """
     names = (str(path.relative_to(CAPTURES)).removesuffix(".gz") for path in CAPTURES.glob("*/*.gz"))
     return sorted(n for n in names if n.endswith(suffix) and (suffix != ".raw" or not n.endswith(".nidbe.raw")))
+
+
+def each_capture(*suffixes: str) -> list[Any]:
+    """Return `captures` as parameters of a test; the one that has most records of all is `long`."""
+    names = [name for suffix in suffixes for name in captures(suffix)]
+    return [pytest.param(name, marks=pytest.mark.long if name.startswith(_LARGE) else ()) for name in names]
 
 
 def record(

@@ -65,4 +65,4 @@ def fake_lctl(folder: Path, variant: str = "new") -> list[str]:
     """Return a command that behaves like lctl on an MDS."""
     program = folder / "fake_lctl.py"
     program.write_text(FAKE)
-    return [sys.executable, str(program), str(folder), variant]
+    return [sys.executable, "-I", "-S", str(program), str(folder), variant]  # -S: it starts in half the time
