@@ -18,8 +18,7 @@ from bench.web import VIEWER, client_of
 from lustre_events.errors import ConfigError
 from lustre_events.index import open_search, open_writer
 from lustre_events.index.remote.client import PREFIX
-from lustre_events.index.search.hits import Hit, Page
-from lustre_events.index.search.paging import pages
+from lustre_events.index.search.paging import portions
 from lustre_events.inspect import export
 from lustre_events.web.personal_tokens import Tokens
 from lustre_events.web.store import Store
@@ -89,7 +88,7 @@ def _exported(url: str, path: Path) -> Figures:
     """Return hits a second to a Parquet file, and the memory (MB) that the command takes at most for it."""
     with open_search(url) as search, path.open("wb") as file:
         began = time.perf_counter()
-        count = export.write(_hits(pages(search, "type:f", excerpts=False)), "parquet", file).hits
+        count = export.write(portions(search, "type:f"), "parquet", file).hits
         took = time.perf_counter() - began
     return {"export.hits_per_s": count / took, "export.peak_mb": _peak_of_command(url, path)}
 
@@ -107,8 +106,3 @@ def _peak_of_command(url: str, path: Path) -> float:
     if command.returncode != 0:
         raise ConfigError(f"the export of {url} failed with exit code {command.returncode}")
     return peak * 1024 / 1e6
-
-
-def _hits(found: Iterator[Page]) -> Iterator[Hit]:
-    for page in found:
-        yield from page.hits

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterable
 
 import msgspec
 
@@ -56,6 +57,14 @@ class FID(msgspec.Struct, frozen=True, order=True, gc=False):
         if seq >= 1 << 64 or oid >= 1 << 32 or ver >= 1 << 32:
             raise ConfigError(f"{text!r} is not a FID: a part is too large (64, 32 and 32 bits)")
         return cls(seq, oid, ver)
+
+
+def texts_of(packed: Iterable[bytes]) -> list[str]:
+    """Return many packed FIDs as text, as `str(FID.unpack(each))`."""
+    return [
+        f"[{seq:#x}:0x{oid:x}:0x{ver:x}]" if seq else f"[0:0x{oid:x}:0x{ver:x}]"
+        for seq, oid, ver in _PACKED.iter_unpack(b"".join(packed))
+    ]
 
 
 NO_FID = FID(0, 0, 0)

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.mount import Mount
 from lustre_events.index.search.hits import Facet, Hit, Page, hit_json, match_line, name_text, printable
-from lustre_events.index.search.paging import pages
+from lustre_events.index.search.paging import pages, portions
+from lustre_events.index.search.portions import HitPortion
 from lustre_events.index.visibility import Viewer
 from lustre_events.inspect.export import FORMATS, Exported, write
 
@@ -91,10 +91,10 @@ def search_command(
         mount = source.mount(index)
         query = mount.query(query)
         empty: list[str] = []
-        following = partial(pages, index, query, sort=sort, cursor=cursor, visible_to=viewer)
+        where: dict[str, Any] = {"limit": limit, "sort": sort, "cursor": cursor, "visible_to": viewer}
         if export is not None:
             some = _exported(
-                (mount.placed(hit) for page in following(limit=limit, excerpts=False) for hit in page.hits),
+                map(mount.placed_all, portions(index, query, **where)),
                 export,
                 output,
                 [each for each in columns.split(",") if each],
@@ -109,7 +109,7 @@ def search_command(
             empty = _empty(values)
             some = len(empty) < len(values)
         else:
-            hits = _Hits(following(limit=limit or FEW))
+            hits = _Hits(pages(index, query, **where | {"limit": limit or FEW}))
             _print_hits(hits, style or _text_style(excerpts), mount)
             some = hits.some
         if empty or not (some or cursor):
@@ -127,7 +127,7 @@ def _empty(values: Mapping[str, tuple[Facet, ...]]) -> list[str]:
     return [name for name, found in values.items() if not found]
 
 
-def _exported(hits: Iterable[Hit], kind: str, output: str | None, columns: list[str]) -> bool:
+def _exported(hits: Iterable[HitPortion], kind: str, output: str | None, columns: list[str]) -> bool:
     """Write hits, and return whether there were any."""
     if output is None:
         if kind == "parquet" and sys.stdout.isatty():

@@ -104,6 +104,23 @@ class Ranked(NamedTuple):
     readable: bool
 
 
+class FoundObject(NamedTuple):
+    """As much of an object as all hits need that are written, its FID packed. Columns are as in `Row`."""
+
+    id: int
+    fid: bytes
+    type: str | None
+    size: int | None
+    mtime_ns: int | None
+    ctime_ns: int | None
+    atime_ns: int | None
+    uid: int | None
+    gid: int | None
+    mode: int | None
+    mime: str | None
+    readable: bool
+
+
 class LeftOut(NamedTuple):
     """What no search finds, with all below it: a glob from the root on, of the site, or the path of a directory."""
 
@@ -181,6 +198,9 @@ class Reading(Protocol):
         Exactly those behind it in the order, so that pages are right whatever has changed meanwhile.
         """
 
+    def found(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[FoundObject]:
+        """Return the same objects as `find`, with what is written of each."""
+
     def first(self, node: Node, limit: int) -> list[Ranked]:
         """Return the first `limit` objects that match, in the order of ids: as `find`, but only what ranks them."""
 
@@ -219,6 +239,9 @@ class Reading(Protocol):
 
     def links(self, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
         """Return (FID, parent, name) of every current name of `fids`."""
+
+    def packed_links(self, fids: Collection[bytes]) -> list[tuple[bytes, bytes, bytes]]:
+        """Return what `links` does, with packed FIDs."""
 
     def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
         """Return the present FIDs for those of `fids` that objects had before, as far as they are remembered."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 from msgspec import structs
 
 from lustre_events.index.search.hits import Hit, ObjectView
+from lustre_events.index.search.portions import HitPortion
 
 Named = TypeVar("Named", Hit, ObjectView)
 
@@ -39,6 +40,12 @@ class Mount:
         """Return a hit or a view with its paths as one opens them."""
         paths = self.wholes(found.paths)
         return structs.replace(found, paths=paths) if isinstance(found, Hit) else replace(found, paths=paths)
+
+    def placed_all(self, portion: HitPortion) -> HitPortion:
+        """Return hits with their paths as one opens them."""
+        above, root = self.point + b"/", self.whole(b"/")
+        paths = [[above + path if path != b"/" else root for path in each] for each in portion.facts.paths]
+        return HitPortion(portion.facts._replace(paths=paths), portion.documents)
 
     def inside(self, typed: bytes, cwd: bytes = b"") -> bytes:
         """Return the index's path of what somebody typed in the directory `cwd` (empty: none that matters).

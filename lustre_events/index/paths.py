@@ -36,6 +36,7 @@ MAX_COMPONENTS = 100
 Links = Callable[[Collection[FID]], Iterable[tuple[FID, FID, bytes]]]
 """Gives (FID, parent, name) of every current name of these objects."""
 
+_Test = Callable[[FID], bool]
 _Children = dict[FID, list[tuple[bytes, FID]]]
 
 
@@ -49,6 +50,23 @@ def paths_of(
     wanted = [*fids]
     children = _links_above(links, wanted, MOST_LINKS if bounded else None)
     return _paths_in(children, wanted, access, LONGEST if bounded else None)
+
+
+def ways_to(
+    links: Links, directories: Iterable[FID], access: DirectoryAccess | None
+) -> tuple[dict[FID, list[bytes]], Collection[FID]]:
+    """Return the paths of directories that can be listed, and all directories on the way; the root's is empty.
+
+    With `access` the ways on which each directory can be searched.
+    """
+    wanted: dict[FID, list[bytes]] = {fid: [] for fid in directories}
+    children = _links_above(links, wanted, None)
+    searchable = access.searchable if access is not None else _always
+    if ROOT_FID in wanted and searchable(ROOT_FID):
+        wanted[ROOT_FID].append(b"")
+    for fid, path in _walk(children, searchable, _always, wanted, None):
+        wanted[fid].append(path)
+    return wanted, children.keys()
 
 
 def places_of(links: Links, fids: Iterable[FID]) -> tuple[dict[FID, list[bytes]], dict[FID, list[bytes]]]:
@@ -70,7 +88,8 @@ def _paths_in(
     found: dict[FID, list[bytes]] = {fid: [] for fid in fids}
     if ROOT_FID in found:
         found[ROOT_FID].append(b"/")
-    for fid, path in _walk(children, access, found, longest):
+    searchable, listed = (access.searchable, access.listed) if access is not None else (_always, _always)
+    for fid, path in _walk(children, searchable, listed, found, longest):
         found[fid].append(path)
     for paths in found.values():
         paths.sort()
@@ -126,14 +145,15 @@ def _always(_: FID) -> bool:
 
 # Branches: a walk through very many links, whose steps share a stack, a way and its size.
 def _walk(
-    children: _Children, access: DirectoryAccess | None, wanted: Collection[FID], longest: int | None
+    children: _Children, searchable: _Test, listed: _Test, wanted: Collection[FID], longest: int | None
 ) -> Iterator[tuple[FID, bytes]]:
     """Yield (FID, path) for every path to `wanted` that passes no object twice and only what can be searched.
+
+    The last step is from a directory that is `listed`.
 
     The names on the way are kept apart: deep directories would make long paths at each step.
     """
     steps = _STEPS_AT_LEAST + _STEPS_PER_LINK * sum(len(links) for links in children.values())
-    searchable, listed = (access.searchable, access.listed) if access is not None else (_always, _always)
     above = {ROOT_FID}
     stack = [(ROOT_FID, iter(children.get(ROOT_FID, ())))] if searchable(ROOT_FID) else []
     way: list[bytes] = []

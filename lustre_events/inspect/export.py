@@ -11,12 +11,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, NamedTuple
 
+from lustre_events.changelog.fid import texts_of
 from lustre_events.errors import ConfigError
-from lustre_events.index.search.hits import Hit, hit_json, name_text
-from lustre_events.index.search.stored_documents import text_of
+from lustre_events.index.search.hits import from_root, name_text, octal
+from lustre_events.index.search.portions import HitPortion
 
 FORMATS = ("jsonl", "csv", "parquet")
 COLUMNS = ("path", "fid", "type", "size", "mtime_ns", "uid", "gid", "mode", "mime", "documents")
+_FACTS = ("fid", "paths", "type", "size", "mtime_ns", "uid", "gid", "mode", "mime")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of one; with some languages also the wide forms of the four signs."""
 
@@ -29,12 +31,17 @@ class Exported(NamedTuple):
 
 
 def write(
-    hits: Iterable[Hit], kind: str, file: BinaryIO, *, columns: Sequence[str] = (), folder: Path | None = None
+    portions: Iterable[HitPortion],
+    kind: str,
+    file: BinaryIO,
+    *,
+    columns: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> Exported:
     """Write hits, whose paths are whole.
 
     Args:
-        hits: what is written.
+        portions: what is written.
         kind: one of FORMATS.
         file: where to.
         columns: of Parquet, the keys that become columns; empty: all.
@@ -46,14 +53,21 @@ def write(
     """
     if columns and kind != "parquet":
         raise ConfigError("only --format parquet has a column for each key; leave --columns out")
-    counted = _Counted(hits)
+    hits = 0
+
+    def counted() -> Iterator[HitPortion]:
+        nonlocal hits
+        for portion in portions:
+            hits += portion.hits
+            yield portion
+
     notes: Sequence[str] = ()
     if kind == "parquet":
-        notes = _parquet().write(counted, file, columns, folder)
+        notes = _parquet().write(counted(), file, columns, folder)
     else:
-        file.writelines(jsonl(counted) if kind == "jsonl" else comma_separated(counted))
+        file.writelines(jsonl(counted()) if kind == "jsonl" else comma_separated(counted()))
     file.flush()
-    return Exported(counted.count, tuple(notes))
+    return Exported(hits, tuple(notes))
 
 
 def _parquet() -> ModuleType:
@@ -64,29 +78,18 @@ def _parquet() -> ModuleType:
     return parquet
 
 
-class _Counted:
-    """Iterates over hits, and knows how many they were."""
-
-    def __init__(self, hits: Iterable[Hit]) -> None:
-        self._hits = hits
-        self.count = 0
-
-    def __iter__(self) -> Iterator[Hit]:
-        for hit in self._hits:
-            self.count += 1
-            yield hit
+def jsonl(portions: Iterable[HitPortion]) -> Iterator[bytes]:
+    """Yield a line of JSON for each hit, as `hits.hit_json`; documents as they are stored."""
+    for paths, fid, *facts, documents in _hits(portions):
+        line = json.dumps(dict(zip(_FACTS, (fid, from_root(paths), *facts), strict=True)))
+        yield f'{line[:-1]}, "documents": {documents}, "matched": []}}\n'.encode("ascii")
 
 
-def jsonl(hits: Iterable[Hit]) -> Iterator[bytes]:
-    """Yield a line of JSON for each hit."""
-    return (json.dumps(hit_json(hit)).encode("ascii") + b"\n" for hit in hits)
-
-
-def comma_separated(hits: Iterable[Hit]) -> Iterator[bytes]:
+def comma_separated(portions: Iterable[HitPortion]) -> Iterator[bytes]:
     """Yield a line with the names of the columns, then one for each path of each hit."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    for row in chain((COLUMNS,), _rows(hits)):
+    for row in chain((COLUMNS,), _rows(portions)):
         writer.writerow(map(cell, row))
         yield text.getvalue().encode("utf-8", "surrogateescape")
         text.seek(0)
@@ -104,11 +107,17 @@ def cell(value: Any) -> Any:
     return value
 
 
-def _rows(hits: Iterable[Hit]) -> Iterator[tuple[Any, ...]]:
+def _rows(portions: Iterable[HitPortion]) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each path."""
-    for hit in hits:
-        mode = None if hit.mode is None else f"{hit.mode:04o}"
-        rest = (str(hit.fid), hit.type, hit.size, hit.mtime_ns, hit.uid, hit.gid, mode, hit.mime)
-        documents = text_of(hit.documents)
-        for path in hit.paths:
-            yield name_text(path), *rest, documents
+    for paths, *rest in _hits(portions):
+        for path in paths:
+            yield name_text(path), *rest
+
+
+def _hits(portions: Iterable[HitPortion]) -> Iterator[tuple[Any, ...]]:
+    """Yield the paths of each hit, and what its row has besides."""
+    for portion in portions:
+        fids, paths, *facts, modes, mimes = portion.facts
+        yield from zip(
+            paths, texts_of(fids), *facts, map(octal, modes), mimes, portion.whole_documents(), strict=True
+        )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,10 @@ WHOLE, LARGE, HUGE = "whole numbers", "whole numbers beyond 2^53", "whole number
 
 _EXACT = 2**53
 _NESTED = frozenset({dict, list})
+_NONE = {NoneType}
+
+Documents = Mapping[str, Sequence[Mapping[str, Any] | None]]
+"""For each extractor the document of each file, or None."""
 
 Columns = dict[str, list[Any]]
 """What the documents of some files say, by the names of columns: of each file a value, several, or None."""
@@ -70,6 +75,9 @@ class KeyColumn:
 
     def stored(self, values: Sequence[Any]) -> Sequence[Any]:
         """Return values, or None for each that is missing, as the column has them."""
+        if self.kind == TIME and not self.many:  # mostly few different ones
+            moments = {each: _moment(each) for each in set(values) if each is not None}
+            return [*map(moments.get, values)]
         one = _CONVERTED.get(TEXT if self.mixed else "" if self.kind == TEXT else self.kind)
         if self.many:
             one = partial(_listed, one or _same)
@@ -83,7 +91,9 @@ def _kinds(of: type, values: Sequence[Any]) -> Iterable[str]:
         return (REAL,)
     if of is int:
         return _kinds_of_integers([each for each in values if type(each) is int])
-    return (TIME,) if all(_moment(each) is not None for each in values if type(each) is str) else (TEXT,)
+    texts = (each for each in values if type(each) is str)
+    times = _moment(next(texts)) is not None and all(_moment(each) is not None for each in set(texts))
+    return (TIME,) if times else (TEXT,)
 
 
 def _kinds_of_integers(values: Sequence[int]) -> Iterable[str]:
@@ -114,7 +124,7 @@ def _listed(one: Callable[[Any], Any], value: Any) -> list[Any]:
 
 
 _CONVERTED: Mapping[str, Callable[[Any], Any]] = {
-    REAL: float, TIME: _moment, TEXT: _text,
+    TIME: _moment, TEXT: _text,
 }  # fmt: skip
 
 
@@ -133,20 +143,17 @@ class KeyNames:
         self.left_out: set[str] = set()
         """Keys beyond MOST_COLUMNS; as many are kept."""
 
-    def columns(self, documents: Sequence[Iterable[tuple[str, Mapping[str, Any]]]]) -> Columns:
-        """Return what the documents of files give, each with its extractor.
+    def columns(self, size: int, documents: Documents) -> Columns:
+        """Return what the documents of `size` files give.
 
         A key that several extractors give, or an extractor at two places, has each value of a file once.
         """
         found: dict[str, list[tuple[str, list[Any]]]] = {}
-        levels: dict[str, _Level] = {}
-        for place, each in enumerate(documents):
-            for extractor, body in each:
-                level = levels.get(extractor)
-                if level is None:
-                    level = _Level(partial(self._column, found, len(documents), clean(extractor)))
-                    levels[extractor] = level
-                level.take(searched(body) if "preview" in body else body, place)
+        for extractor, bodies in documents.items():
+            level = _Level(partial(self._column, found, size, clean(extractor)))
+            places = [place for place, body in enumerate(bodies) if body is not None]
+            some = (body for body in bodies if body is not None)
+            level.take([searched(body) if "preview" in body else body for body in some], places)
         return {name: _united(columns) for name, columns in found.items()}
 
     def _column(
@@ -193,20 +200,48 @@ class _Level(dict[str, "list[Any] | None"]):
             found = self._below[key] = _Level(self._column, f"{self._prefix}{key}.", self._depth + 1)
         return found
 
-    def take(self, body: Mapping[str, Any], place: int, *, more: bool = False) -> None:
-        """Put the values of an object into the columns, for the file at a place; `more`: beside what is there."""
+    def take(self, bodies: Sequence[Mapping[str, Any]], places: Sequence[int]) -> None:
+        """Put the values of objects into the columns, for the files at places; those with the same keys at once."""
+        alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for number, keys in enumerate(map(tuple, bodies)):
+            alike[keys].append(number)
+        for keys, numbers in alike.items():
+            some = [places[number] for number in numbers]
+            columns = zip(*[bodies[number].values() for number in numbers], strict=True)
+            for key, values in zip(keys, columns, strict=True):
+                self._take_values(key, values, some)
+
+    def _take_values(self, key: str, values: Sequence[Any], places: Sequence[int]) -> None:
+        """Put values of a key into its column."""
+        kinds = set(map(type, values))
+        if not kinds & _NESTED:
+            if kinds != _NONE and (column := self[key]) is not None:
+                _put(column, values, places)
+            return
+        scalars: list[tuple[Any, int]] = []
+        objects: list[tuple[Any, int]] = []
+        lists: list[tuple[Any, int]] = []
+        for pair in zip(values, places, strict=True):
+            kind = type(pair[0])
+            (objects if kind is dict else lists if kind is list else scalars).append(pair)
+        if scalars:
+            self._take_values(key, *zip(*scalars, strict=True))
+        if objects and self._depth < MAX_DEPTH:
+            self.below(key).take(*zip(*objects, strict=True))
+        for value, place in lists:
+            self._take_list(key, value, place)
+
+    def add(self, body: Mapping[str, Any], place: int) -> None:
+        """Put the values of an object into the columns, for the file at a place, beside what is there."""
         for key, value in body.items():
             kind = type(value)
             if kind is dict:
                 if self._depth < MAX_DEPTH:
-                    self.below(key).take(value, place, more=more)
+                    self.below(key).add(value, place)
             elif kind is list:
                 self._take_list(key, value, place)
             elif value is not None and (column := self[key]) is not None:
-                if more:
-                    _add(column, place, [value])
-                else:
-                    column[place] = value
+                _add(column, place, [value])
 
     def _take_list(self, key: str, values: list[Any], place: int, depth: int = 0) -> None:
         """Put the values of a list into the columns, and those of lists and objects in it."""
@@ -215,7 +250,7 @@ class _Level(dict[str, "list[Any] | None"]):
             self._add_several(key, scalars, place)
         for each in values if len(scalars) < len(values) else ():
             if type(each) is dict and self._depth < MAX_DEPTH:
-                self.below(key).take(each, place, more=True)
+                self.below(key).add(each, place)
             elif type(each) is list and depth < MAX_DEPTH:
                 self._take_list(key, each, place, depth + 1)
 
@@ -223,6 +258,14 @@ class _Level(dict[str, "list[Any] | None"]):
         column = self[key]
         if column is not None:
             _add(column, place, values)
+
+
+def _put(column: list[Any], values: Sequence[Any], places: Sequence[int]) -> None:
+    if len(places) == len(column):  # all of them, in order
+        column[:] = values
+        return
+    for place, value in zip(places, values, strict=True):
+        column[place] = value
 
 
 def _add(column: list[Any], place: int, values: list[Any]) -> None:

@@ -13,15 +13,17 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 from pyarrow import parquet
 
-from lustre_events.index.search.hits import Hit, printable
-from lustre_events.index.search.stored_documents import parsed, text_of
+from lustre_events.changelog.fid import texts_of
+from lustre_events.index.search.hits import octal, printable
+from lustre_events.index.search.portions import HitPortion
+from lustre_events.index.search.stored_documents import parsed
 from lustre_events.index.values import clean
 from lustre_events.inspect.key_columns import (
     LARGE,
@@ -31,6 +33,7 @@ from lustre_events.inspect.key_columns import (
     TRUTH,
     WHOLE,
     Columns,
+    Documents,
     KeyColumn,
     KeyNames,
 )
@@ -56,11 +59,13 @@ _EACH_ITS_OWN = frozenset({"path", "path_bytes", "fid", "size", "mtime", "docume
 """Columns whose values do not repeat: no dictionary of them is made."""
 
 
-def write(hits: Iterable[Hit], file: BinaryIO, wanted: Sequence[str] = (), folder: Path | None = None) -> list[str]:
+def write(
+    portions: Iterable[HitPortion], file: BinaryIO, wanted: Sequence[str] = (), folder: Path | None = None
+) -> list[str]:
     """Write a row for each path of each hit, and return what is to be said of the columns, as sentences.
 
     Args:
-        hits: with whole paths.
+        portions: hits with whole paths.
         file: where to; it is written from where it stands on.
         wanted: the keys that become columns; empty: all, up to MOST_COLUMNS.
         folder: where there is room for a file as large; None: the system's folder for temporary files.
@@ -71,13 +76,17 @@ def write(hits: Iterable[Hit], file: BinaryIO, wanted: Sequence[str] = (), folde
     names = KeyNames(wanted)
     with tempfile.TemporaryDirectory(prefix="lustre-events-", dir=folder) as beside:
         parts = _Parts(Path(beside), wanted)
-        rest = (hit for hit in hits if hit.paths)  # a file whose names are all gone has no row
-        while portion := list(islice(rest, ROWS_AT_ONCE)):
-            parts.take(portion, names.columns([parsed(hit.documents) for hit in portion]))
+        for portion in map(HitPortion.with_paths, portions):  # a file whose names are all gone has no row
+            if portion.hits:
+                parts.take(portion, names.columns(portion.hits, _parsed(portion.documents)))
         notes = _notes(parts.columns, names, wanted)
         parts.end(notes)
         parts.become_one(file, notes)
     return [*notes.values()]
+
+
+def _parsed(documents: Mapping[str, Sequence[str | None]]) -> Documents:
+    return {name: [None if each is None else parsed(each) for each in texts] for name, texts in documents.items()}
 
 
 def _notes(columns: dict[str, KeyColumn], names: KeyNames, wanted: Sequence[str]) -> dict[str, str]:
@@ -154,7 +163,7 @@ class _Parts:
     paths: list[Path] = field(default_factory=list)
     _open: _File | None = None
 
-    def take(self, hits: Sequence[Hit], values: Columns) -> None:
+    def take(self, hits: HitPortion, values: Columns) -> None:
         """Write hits with what their documents give."""
         columns = _with(self.columns, values)
         if columns != self.columns:
@@ -203,33 +212,33 @@ def _type(column: KeyColumn) -> Any:
     return pa.list_(one) if column.many else one
 
 
-def _table(hits: Sequence[Hit], values: Columns, columns: Mapping[str, KeyColumn]) -> Any:
+def _table(hits: HitPortion, values: Columns, columns: Mapping[str, KeyColumn]) -> Any:
     """Return the rows of hits as columns: one for each path."""
-    keys = [_array(values.get(name), len(hits), column) for name, column in columns.items()]
-    paths = [path for hit in hits for path in hit.paths]
-    if len(paths) != len(hits):
-        which = pa.array([number for number, hit in enumerate(hits) for _ in hit.paths], pa.int64())
+    keys = [_array(values.get(name), hits.hits, column) for name, column in columns.items()]
+    paths = [*chain.from_iterable(hits.facts.paths)]
+    *facts, documents = _facts(hits)
+    if len(paths) != hits.hits:
+        which = pa.array([number for number, each in enumerate(hits.facts.paths) for _ in each], pa.int64())
+        *facts, documents = (each.take(which) for each in (*facts, documents))
         keys = [each.take(which) for each in keys]
-        hits = [hit for hit in hits for _ in hit.paths]
-    *facts, documents = _facts(hits, paths)
-    return pa.table([*facts, *keys, documents], schema=_schema(columns))
+    return pa.table([*_paths(paths), *facts, *keys, documents], schema=_schema(columns))
 
 
-def _facts(hits: Sequence[Hit], paths: Sequence[bytes]) -> Iterator[Any]:
-    """Yield the columns of facts. A path that is not UTF-8 is escaped in `path`, and as it is in `path_bytes`."""
-    columns = (
-        *zip(*map(_told, paths), strict=True),
-        [str(hit.fid) for hit in hits],
-        [hit.type for hit in hits],
-        [hit.size for hit in hits],
-        [hit.mtime_ns for hit in hits],
-        [hit.uid for hit in hits],
-        [hit.gid for hit in hits],
-        [_octal(hit.mode) for hit in hits],
-        [hit.mime for hit in hits],
-        [text_of(hit.documents) for hit in hits],
-    )
-    return (pa.array(values, kind) for values, kind in zip(columns, _FACTS.types, strict=True))
+def _paths(paths: Sequence[bytes]) -> tuple[Any, Any]:
+    """Return the columns of paths. One that is not UTF-8 is escaped in `path`, and as it is in `path_bytes`."""
+    as_they_are = pa.array(paths, pa.binary())
+    try:
+        return as_they_are.cast(pa.string()), pa.nulls(len(paths), pa.binary())
+    except pa.ArrowInvalid:
+        told, bytes_ = zip(*map(_told, paths), strict=True)
+        return pa.array(told, pa.string()), pa.array(bytes_, pa.binary())
+
+
+def _facts(hits: HitPortion) -> Iterator[Any]:
+    """Yield the columns of facts behind those of paths."""
+    fids, _, *facts, modes, mimes = hits.facts
+    columns = (texts_of(fids), *facts, [*map(_octal, modes)], mimes, hits.whole_documents())
+    return (pa.array(values, kind) for values, kind in zip(columns, _FACTS.types[2:], strict=True))
 
 
 def _told(path: bytes) -> tuple[str, bytes | None]:
@@ -239,9 +248,7 @@ def _told(path: bytes) -> tuple[str, bytes | None]:
         return printable(path), path
 
 
-@functools.cache
-def _octal(mode: int | None) -> str | None:
-    return None if mode is None else f"{mode:04o}"
+_octal = functools.cache(octal)
 
 
 def _array(values: Sequence[Any] | None, size: int, column: KeyColumn) -> Any:
@@ -273,7 +280,9 @@ def _as(table: Any, columns: Mapping[str, KeyColumn], names: KeyNames) -> Any:
             found.append(pa.nulls(table.num_rows, wanted.type))
         else:
             if values is None:
-                documents = [json.loads(each).items() for each in table.column("documents").to_pylist()]
-                values = names.columns(documents)
+                hits = [json.loads(each) for each in table.column("documents").to_pylist()]
+                extractors = dict.fromkeys(extractor for each in hits for extractor in each)
+                documents = {extractor: [each.get(extractor) for each in hits] for extractor in extractors}
+                values = names.columns(table.num_rows, documents)
             found.append(_array(values.get(wanted.name), table.num_rows, columns[wanted.name]))
     return pa.table(found, schema=schema)

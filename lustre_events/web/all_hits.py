@@ -10,8 +10,8 @@ from werkzeug.wrappers import Response
 
 from lustre_events.errors import QueryError
 from lustre_events.index.mount import Mount
-from lustre_events.index.search.hits import Hit, Page
-from lustre_events.index.search.paging import pages as pages_of
+from lustre_events.index.search.paging import portions
+from lustre_events.index.search.portions import HitPortion
 from lustre_events.inspect import export
 from lustre_events.web import signin
 from lustre_events.web.reprocessing import Reprocessing
@@ -22,7 +22,7 @@ MOST_DOWNLOADED = 10_000
 """Most hits of one download, since it holds one of the console's threads. The command `search` has no limit."""
 MOST_PORTIONS = 10
 """Portions of files that one press of a button asks for."""
-FORMATS: dict[str, tuple[str, Callable[[Iterable[Hit]], Iterator[bytes]]]] = {
+FORMATS: dict[str, tuple[str, Callable[[Iterable[HitPortion]], Iterator[bytes]]]] = {
     "csv": ("text/csv", export.comma_separated),
     "jsonl": ("application/jsonl", export.jsonl),
 }
@@ -36,16 +36,14 @@ def download() -> Response:
     query, sort = mount.query(asked.get("q", "").strip()), asked.get("sort") or None
     mime, form = FORMATS.get(asked.get("format", "csv"), FORMATS["csv"])
 
-    def found() -> Iterator[Page]:
+    def found() -> Iterator[HitPortion]:
         with site.search() as index:
-            yield from pages_of(
-                index, query, limit=MOST_DOWNLOADED, sort=sort, visible_to=viewer, excerpts=False
-            )  # fmt: skip
+            yield from portions(index, query, limit=MOST_DOWNLOADED, sort=sort, visible_to=viewer)
 
     rest = found()
-    # The first page now: what is wrong with the query is an answer, and no broken file.
+    # The first portion now: what is wrong with the query is an answer, and no broken file.
     first = next(rest)
-    lines = form(mount.placed(hit) for page in chain((first,), rest) for hit in page.hits)
+    lines = form(map(mount.placed_all, chain((first,), rest)))
     answer = flask.Response(lines, mimetype=mime)
     kind = "csv" if mime == "text/csv" else "jsonl"
     answer.headers["Content-Disposition"] = f'attachment; filename="hits.{kind}"'

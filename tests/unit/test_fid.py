@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID
+from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID, texts_of
 from lustre_events.errors import ConfigError
 from tests.support.records.strategies import fids
 
@@ -16,6 +16,12 @@ def test_text_and_back(fid: FID) -> None:
     """Parsing what str() prints gives the same FID, with and without the brackets."""
     assert FID.parse(str(fid)) == fid
     assert FID.parse(str(fid)[1:-1]) == fid
+
+
+@given(st.lists(fids | st.just(NO_FID)))
+def test_many_become_text_as_one_does(many: list[FID]) -> None:
+    """Packed FIDs become the text of each."""
+    assert texts_of(fid.pack() for fid in many) == [*map(str, many)]
 
 
 @given(fids, fids)

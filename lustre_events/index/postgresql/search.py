@@ -18,6 +18,7 @@ from lustre_events.index.backend import (
     LONGEST_SECONDS,
     Counts,
     Entry,
+    FoundObject,
     LeftOut,
     Order,
     PagePosition,
@@ -33,6 +34,7 @@ from lustre_events.index.planner import key_suggestions
 from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, all_hold
 from lustre_events.index.planner.hit_order import Stretch, by, stretches
 from lustre_events.index.planner.planner import FEW, Planner
+from lustre_events.index.postgresql.arrays import column
 from lustre_events.index.postgresql.database import Connection, Database, packed, unpacked_links
 from lustre_events.index.postgresql.database import Row as Values
 from lustre_events.index.postgresql.dialect import PostgresqlDialect
@@ -48,6 +50,7 @@ LOOK = 2_000
 MOST_LOOKED_AT = 30_000
 """Objects that are probed at most, before all that match are collected."""
 
+_WRITTEN = ", ".join(f"o.{name}" for name in FoundObject._fields[:-1])
 _COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
 
 FEW_JUDGED = 2_000
@@ -96,6 +99,11 @@ class PostgresqlReading:
     def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
         return _rows(self._found(Clause(_COLUMNS), node, order, after, limit))
+
+    def found(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[FoundObject]:
+        """Return the same objects, with what is written of each."""
+        columns = Clause.of(f"{_WRITTEN}, {{}}", self._planner.readable)
+        return list(map(FoundObject._make, self._found(columns, node, order, after, limit)))
 
     def first(self, node: Node, limit: int) -> list[Ranked]:
         """Return the first objects that match, in the order of ids, with what ranks them."""
@@ -193,11 +201,14 @@ class PostgresqlReading:
 
     def links(self, fids: Collection[FID]) -> list[tuple[FID, FID, bytes]]:
         """Return (FID, parent, name) of every current name of `fids`."""
+        return unpacked_links(self.packed_links([fid.pack() for fid in fids]))
+
+    def packed_links(self, fids: Collection[bytes]) -> list[tuple[bytes, bytes, bytes]]:
+        """Return the same, packed."""
         if not fids:
             return []
-        return unpacked_links(self._run(Clause(
-            "SELECT fid, parent, name FROM link WHERE fid = ANY(%b::bytea[])", (packed(fids),)
-        )))  # fmt: skip
+        asked = "SELECT fid, parent, name FROM link WHERE fid = ANY(%b::bytea[])"
+        return [(fid, parent, name) for fid, parent, name in self._run(Clause(asked, (column(sorted(fids)),)))]
 
     def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
         """Return the present FID of those of `fids` that an object had before."""

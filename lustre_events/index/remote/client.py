@@ -22,11 +22,14 @@ from lustre_events.index.remote.transport import Pairs, Transport
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, ObjectView, Page, from_root
 from lustre_events.index.search.key_list import KeyInfo
+from lustre_events.index.search.portions import PORTION, HitPortion
 from lustre_events.index.visibility import Viewer
 
 PREFIX = "/api/v1"
 FILES_AT_ONCE = 200
 """Most objects that one request asks about, since its address must not become too long."""
+HITS_AT_ONCE = 1_000
+"""Most hits of a page that a server returns."""
 MOST_VALUES = 10_000
 """Most values of a field that a server returns."""
 
@@ -59,6 +62,21 @@ class RemoteSearch:
         found = self.get(answers.PageAnswer, "/search", asked)
         mount = Mount.at(found.mount)
         return Page(tuple(hit.value(mount) for hit in found.hits), found.cursor, found.note)
+
+    def portion(
+        self,
+        query: str,
+        *,
+        limit: int = PORTION,
+        sort: str | None = None,
+        cursor: str | None = None,
+        visible_to: Viewer | None = None,
+    ) -> tuple[HitPortion, str | None]:
+        """Return the hits of a page as columns, and the cursor of the next one."""
+        page = self.page(
+            query, limit=min(limit, HITS_AT_ONCE), sort=sort, cursor=cursor, visible_to=visible_to, excerpts=False
+        )
+        return HitPortion.of(page.hits), page.cursor
 
     def count(self, query: str, *, visible_to: Viewer | None = None) -> int:
         """Return how many objects match."""

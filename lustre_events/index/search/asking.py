@@ -13,6 +13,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.index.search.hints import Hint
 from lustre_events.index.search.hits import Facet, ObjectView, Page
 from lustre_events.index.search.key_list import KeyInfo
+from lustre_events.index.search.portions import PORTION, HitPortion
 from lustre_events.index.visibility import Viewer
 
 
@@ -29,6 +30,16 @@ class Asking(Protocol):
         visible_to: Viewer | None = None,
         excerpts: bool = True,
     ) -> Page: ...
+
+    def portion(  # noqa: D102
+        self,
+        query: str,
+        *,
+        limit: int = PORTION,
+        sort: str | None = None,
+        cursor: str | None = None,
+        visible_to: Viewer | None = None,
+    ) -> tuple[HitPortion, str | None]: ...
 
     def count(self, query: str, *, visible_to: Viewer | None = None) -> int: ...  # noqa: D102
 

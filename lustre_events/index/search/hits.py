@@ -179,7 +179,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "mtime_ns": hit.mtime_ns,
         "uid": hit.uid,
         "gid": hit.gid,
-        "mode": _octal(hit.mode),
+        "mode": octal(hit.mode),
         "mime": hit.mime,
         "documents": dict(hit.documents),
         "matched": [{"extractor": each.extractor, "key": each.key, "text": each.text} for each in hit.matched],
@@ -211,7 +211,7 @@ def from_root(paths: Iterable[bytes]) -> list[str]:
     return ["/" + name_text(path.lstrip(b"/")) for path in paths]
 
 
-def _octal(mode: int | None) -> str | None:
+def octal(mode: int | None) -> str | None:
     """Return a mode as chmod takes it, in JSON and in CSV alike."""
     return None if mode is None else f"{mode:04o}"
 
@@ -280,7 +280,7 @@ def _without_extractor(value: Document | Failure | PendingWork) -> dict[str, Any
 def _facts_json(facts: ObjectFacts) -> dict[str, Any]:
     return {
         **asdict(facts),
-        "mode": _octal(facts.mode),
+        "mode": octal(facts.mode),
         "jobid": None if facts.jobid is None else name_text(facts.jobid),
         "acl": None if facts.acl is None else facts.acl.hex(),
         "cause": _cause_json(facts.cause),

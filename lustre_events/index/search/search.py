@@ -15,11 +15,22 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError, IndexUnavailable, QueryError
-from lustre_events.index.backend import Backend, Counts, Order, Ranked, Reading, Row, Stats, ValueCount
+from lustre_events.index.backend import (
+    Backend,
+    Counts,
+    FoundObject,
+    Order,
+    PagePosition,
+    Ranked,
+    Reading,
+    Row,
+    Stats,
+    ValueCount,
+)
 from lustre_events.index.fields import FIELDS, FieldType
 from lustre_events.index.paths import paths_of
 from lustre_events.index.query.parser import parse
@@ -46,12 +57,14 @@ from lustre_events.index.search.known import Known, knowing
 from lustre_events.index.search.leaf_facts import of_unknown_owners
 from lustre_events.index.search.left_out import WHY_LEFT_OUT, without
 from lustre_events.index.search.matched import explained
+from lustre_events.index.search.portions import PORTION, HitPortion, found_of, portion_of
 from lustre_events.index.search.reasons import why
 from lustre_events.index.search.subtree import walked
 from lustre_events.index.search.views import hits_of, is_readable, views_of
 from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
 
 _End = Callable[[int], PageEnd]
+_Found = TypeVar("_Found", Row, FoundObject)
 
 HINT_SECONDS = 0.5
 """How long is looked whether anything is found, and as long why not."""
@@ -137,6 +150,37 @@ class Search:
             hits = hits_of(reading, rows[:limit], viewer, access, parsed=excerpts)
         more = cursors.token(end(limit - 1), query, sort) if len(rows) > limit else None
         return Page(tuple(explained(node, hits) if excerpts else hits), more, note)
+
+    def portion(
+        self,
+        query: str,
+        *,
+        limit: int = PORTION,
+        sort: str | None = None,
+        cursor: str | None = None,
+        visible_to: Viewer | None = None,
+    ) -> tuple[HitPortion, str | None]:
+        """Return the hits of a page as columns, and the cursor of the next one; see `page`.
+
+        It is no longer than `limit`, and ends early where documents are large.
+        """
+        if sort == relevance.NAME:
+            page = self.page(query, limit=limit, sort=sort, cursor=cursor, visible_to=visible_to, excerpts=False)
+            return HitPortion.of(page.hits), page.cursor
+        order = _order(sort)
+        start = PageEnd(_now(None)) if cursor is None else cursors.read(cursor, query, sort)
+        node = parse(query, now_ns=start.now_ns)
+        viewer = _limits(visible_to)
+        with self._backend.reading(viewer) as reading:
+            access = access_of(reading, viewer)
+            hidden = self._meaning(reading, node, viewer)
+            below = _below(reading, hidden, order, start, limit + 1, access)
+            if below is None:
+                rows, end = _in_order(reading.found, hidden, order, start, limit + 1)
+            else:
+                rows, end = [found_of(row, viewer) for row in below[0]], below[1]
+            portion, taken = portion_of(reading, rows[:limit], access)
+        return portion, cursors.token(end(taken - 1), query, sort) if len(rows) > taken else None
 
     def search(
         self,
@@ -433,13 +477,32 @@ def _rows(  # noqa: PLR0917 - one page
     reading: Reading, node: Node, order: Order | None, start: PageEnd, limit: int, access: DirectoryAccess | None
 ) -> tuple[list[Row], _End]:
     """Return rows, and what tells the cursor that the one of a number would end a page with."""
+    below = _below(reading, node, order, start, limit, access)
+    return below if below is not None else _in_order(reading.find, node, order, start, limit)
+
+
+def _below(  # noqa: PLR0917 - one page
+    reading: Reading, node: Node, order: Order | None, start: PageEnd, limit: int, access: DirectoryAccess | None
+) -> tuple[list[Row], _End] | None:
+    """Return what a walk of a subtree finds; None: there is none, and hits are in the order of a column."""
     in_order_of_paths = order is None and start.position is None
     below = walked(reading, node, access, limit, after=start.path) if in_order_of_paths else None
-    if below is not None:
-        return [row for _, row in below], lambda number: PageEnd(start.now_ns, path=below[number][0])
-    column = (order or Order()).column
-    rows = reading.find(node, order or Order(), start.after, limit)
-    return rows, lambda number: PageEnd(start.now_ns, (getattr(rows[number], column), rows[number].id))
+    if below is None:
+        return None
+    return [row for _, row in below], lambda number: PageEnd(start.now_ns, path=below[number][0])
+
+
+def _in_order(
+    find: Callable[[Node, Order, PagePosition | None, int], list[_Found]],
+    node: Node,
+    order: Order | None,
+    start: PageEnd,
+    limit: int,
+) -> tuple[list[_Found], _End]:
+    """Return what stands behind a place in the order of a column, and what ends a page with each."""
+    order = order or Order()
+    rows = find(node, order, start.after, limit)
+    return rows, lambda number: PageEnd(start.now_ns, (getattr(rows[number], order.column), rows[number].id))
 
 
 def _by(field: str) -> str:

@@ -1,17 +1,16 @@
-"""Documents of a hit as they are stored: each is parsed when it is first used."""
+"""Documents of a hit as they are stored, and how they are parsed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 
 class StoredDocuments(Mapping[str, dict[str, Any]]):
-    """Documents by the names of their extractors.
+    """Documents by the names of their extractors; each is parsed when it is first used.
 
     Args:
         texts: the documents as ASCII JSON, by extractor.
@@ -24,7 +23,7 @@ class StoredDocuments(Mapping[str, dict[str, Any]]):
 
     def __getitem__(self, extractor: str) -> dict[str, Any]:
         """Return the document of an extractor."""
-        return _parsed(self._texts[extractor])
+        return parsed(self._texts[extractor])
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the extractors."""
@@ -38,36 +37,26 @@ class StoredDocuments(Mapping[str, dict[str, Any]]):
         """Return them as the repr of a dict."""
         return repr(dict(self))
 
-    def parsed(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each extractor and its document."""
-        return ((extractor, _parsed(text)) for extractor, text in self._texts.items())
-
     @property
-    def text(self) -> str:
-        """All of them as one JSON object, of which nothing was parsed."""
-        return "{" + ",".join([f"{_quoted(name)}:{text}" for name, text in self._texts.items()]) + "}"
+    def texts(self) -> Mapping[str, str]:
+        """The documents as they are stored."""
+        return self._texts
 
 
-def text_of(documents: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return documents as one JSON object in ASCII, without spaces, as the index stores each of them."""
-    return (
-        documents.text if isinstance(documents, StoredDocuments) else json.dumps(documents, separators=(",", ":"))
-    )
+def texts_of(documents: Mapping[str, Mapping[str, Any]]) -> Mapping[str, str]:
+    """Return documents as JSON text in ASCII, without spaces, as the index stores them."""
+    if isinstance(documents, StoredDocuments):
+        return documents.texts
+    return {extractor: json.dumps(body, separators=(",", ":")) for extractor, body in documents.items()}
 
 
-def parsed(documents: Mapping[str, Mapping[str, Any]]) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """Return each extractor and its document."""
-    return documents.parsed() if isinstance(documents, StoredDocuments) else documents.items()
+_decoded = msgspec.json.Decoder().decode
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
+    """Return a document of its JSON text."""
     try:
-        found: dict[str, Any] = msgspec.json.decode(text)
+        found: dict[str, Any] = _decoded(text)
     except msgspec.MsgspecError:  # a lone surrogate, which only json reads
         found = json.loads(text)
     return found
-
-
-@lru_cache(maxsize=1024)
-def _quoted(name: str) -> str:
-    return json.dumps(name)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from lustre_events.changelog.fid import FID
-from lustre_events.index.backend import Order, PagePosition, Ranked, Row
+from lustre_events.index.backend import FoundObject, Order, PagePosition, Ranked, Row
 from lustre_events.index.planner.clause import TRUE, Clause, SqlCondition, Stream, all_hold
 from lustre_events.index.planner.dialect import Effort
 from lustre_events.index.planner.hit_order import Stretch, behind, by, stretches
@@ -26,7 +26,7 @@ from lustre_events.index.sqlite.dialect import LISTED
 from lustre_events.index.sqlite.paths import ListedDirectories, directories_of
 
 COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
-T = TypeVar("T", bound=Row | Ranked)
+T = TypeVar("T", bound=Row | Ranked | FoundObject)
 _Any = TypeVar("_Any")
 _BY_ID = by(Order())
 _PORTION = 250

@@ -20,6 +20,7 @@ from lustre_events.index.backend import (
     LONGEST_SECONDS,
     Counts,
     Entry,
+    FoundObject,
     LeftOut,
     Order,
     PagePosition,
@@ -36,6 +37,7 @@ from lustre_events.index.planner.clause import Clause, all_hold
 from lustre_events.index.planner.planner import FEW, Planner
 from lustre_events.index.query.tree import Node
 from lustre_events.index.sqlite import local_disk
+from lustre_events.index.sqlite.among import select_among
 from lustre_events.index.sqlite.database import BUSY_SECONDS, add_places, check_version, sqlite_errors, there
 from lustre_events.index.sqlite.dialect import LISTED, READABLE, SqliteDialect
 from lustre_events.index.sqlite.documents import SLOT_BITS
@@ -47,7 +49,10 @@ from lustre_events.index.sqlite.upkeep import moved_of
 from lustre_events.index.visibility import DirectoryAccess, Viewer, permits
 
 _NO_INDEX = "{}: there is no index here yet; start a dispatcher (lustre-events run), or name one with --index"
+_WRITTEN = ", ".join(f"o.{name}" for name in FoundObject._fields[:-1])
 _CHUNK = 500
+_DENSE = 2
+"""Objects beside each other are read together where at least one of this number is wanted."""
 _RIGHTS = 10_000
 """Kinds of rights (owner, group, mode, list) that are decided once."""
 _LOOK_STEPS = 100_000
@@ -81,6 +86,11 @@ class SqliteReading:
     def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
         return self._pages(COLUMNS, row_of).find(node, order, after, limit)
+
+    def found(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[FoundObject]:
+        """Return the same objects, with what is written of each."""
+        columns = f"{_WRITTEN}, {self._planner.readable.sql}"
+        return Pages(self._connection, self._planner, columns, FoundObject._make).find(node, order, after, limit)
 
     def first(self, node: Node, limit: int) -> list[Ranked]:
         """Return the first objects that match, in the order of ids, with what ranks them."""
@@ -140,6 +150,10 @@ class SqliteReading:
         """Return (FID, parent, name) of every current name of `fids`."""
         return links_of(self._connection, fids)
 
+    def packed_links(self, fids: Collection[bytes]) -> list[tuple[bytes, bytes, bytes]]:
+        """Return the same, packed."""
+        return list(select_among(self._connection, "SELECT fid, parent, name FROM link WHERE fid IN ({})", fids))
+
     def moved(self, fids: Collection[FID]) -> dict[FID, FID]:
         """Return the present FID of those of `fids` that an object had before."""
         return moved_of(self._connection, fids)
@@ -173,8 +187,18 @@ class SqliteReading:
 
     def bodies(self, ids: Collection[int]) -> list[tuple[int, str, str]]:
         """Return the good documents of objects."""
-        found = self._in("SELECT object, extractor, body FROM document WHERE body IS NOT NULL AND object", ids)
-        return sorted(found)
+        select = "SELECT object, extractor, body FROM document WHERE body IS NOT NULL AND"
+        first, last = min(ids, default=0), max(ids, default=0)
+        if last - first >= _DENSE * len(ids):
+            return sorted(self._in(f"{select} object", ids))
+        # Beside each other, by their ids.
+        among = (first << SLOT_BITS, last + 1 << SLOT_BITS)
+        found = self._connection.execute(f"{select} id >= ? AND id < ?", among).fetchall()
+        if last - first >= len(ids):
+            wanted = frozenset(ids)
+            found = [row for row in found if row[0] in wanted]
+        found.sort()
+        return found
 
     def keys(self, near: str, limit: int) -> list[tuple[str, str]]:
         """Return keys that are like one that somebody wrote."""
