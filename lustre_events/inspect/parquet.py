@@ -12,6 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -129,6 +130,8 @@ class _File:
         schema = _schema(columns)
         repeated = [name for name in schema.names if name not in _EACH_ITS_OWN]
         self._writer = parquet.ParquetWriter(where, schema, compression="zstd", use_dictionary=repeated)
+        self._writing = ThreadPoolExecutor(1)  # beside the search for the next hits
+        self._written: Future[None] | None = None
         self._group: list[Any] = []
         self._rows = self._bytes = 0
 
@@ -141,13 +144,22 @@ class _File:
             self._flush()
 
     def _flush(self) -> None:
+        self._wait()
         if self._group:
-            self._writer.write_table(pa.concat_tables(self._group))
+            self._written = self._writing.submit(self._writer.write_table, pa.concat_tables(self._group))
         self._group, self._rows, self._bytes = [], 0, 0
+
+    def _wait(self) -> None:
+        """Wait until the last group is written: no more than one waits for it."""
+        if self._written is not None:
+            self._written.result()
+        self._written = None
 
     def close(self, notes: Mapping[str, str]) -> None:
         """End the file."""
         self._flush()
+        self._wait()
+        self._writing.shutdown()
         if notes:
             self._writer.add_key_value_metadata({NOTES: json.dumps(notes).encode()})
         self._writer.close()

@@ -143,10 +143,12 @@ def _paths_of(
     """Return all paths that are seen of each object, sorted; as paths.paths_of, but a directory's are made once."""
     links = reading.packed_links(fids)
     ways, above = _ways_of(reading, {parent for _, parent, _ in links}, access)
-    found: dict[bytes, list[bytes]] = {fid: [] for fid in fids}
-    for fid, parent, name in links:
-        for way in ways[parent]:
-            found[fid].append(way + name)
+    named = [(fid, way + name) for fid, parent, name in links for way in ways[parent]]
+    found = {fid: [path] for fid, path in named}
+    if len(found) < len(fids) or len(found) < len(named):  # some have no path that is seen, or several
+        found = {fid: [] for fid in fids}
+        for fid, path in named:
+            found[fid].append(path)
     # What is itself on the way to others may be above itself, where links are out of order.
     if special := found.keys() & above:
         unpacked = {FID.unpack(fid): fid for fid in special}
