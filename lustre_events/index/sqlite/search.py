@@ -92,7 +92,7 @@ class SqliteReading:
     def found(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[FoundObject]:
         """Return the same objects, with what is written of each."""
         columns = f"{_WRITTEN}, {self._planner.readable.sql}"
-        return Pages(self._connection, self._planner, columns, _found).find(node, order, after, limit)
+        return self._pages(columns, _found).find(node, order, after, limit)
 
     def first(self, node: Node, limit: int) -> list[Ranked]:
         """Return the first objects that match, in the order of ids, with what ranks them."""
