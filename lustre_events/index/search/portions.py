@@ -143,20 +143,23 @@ def _paths_of(
     """Return all paths that are seen of each object, sorted; as paths.paths_of, but a directory's are made once."""
     links = reading.packed_links(fids)
     ways, above = _ways_of(reading, {parent for _, parent, _ in links}, access)
-    named = [(fid, way + name) for fid, parent, name in links for way in ways[parent]]
-    found = {fid: [path] for fid, path in named}
-    if len(found) < len(fids) or len(found) < len(named):  # some have no path that is seen, or several
-        found = {fid: [] for fid in fids}
-        for fid, path in named:
-            found[fid].append(path)
+    found = _by_object(fids, [(fid, way + name) for fid, parent, name in links for way in ways[parent]])
     # What is itself on the way to others may be above itself, where links are out of order.
     if special := found.keys() & above:
         unpacked = {FID.unpack(fid): fid for fid in special}
         found |= {unpacked[fid]: paths for fid, paths in paths_of(reading.links, unpacked, access).items()}
-    for paths in found.values():
-        if len(paths) > 1:
-            paths.sort()
     return found
+
+
+def _by_object(fids: Sequence[bytes], named: Sequence[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
+    """Return the paths of each object, sorted, of (FID, path)."""
+    found = {fid: [path] for fid, path in named}
+    if len(found) == len(fids) == len(named):  # as mostly, one each
+        return found
+    found = {fid: [] for fid in fids}
+    for fid, path in named:
+        found[fid].append(path)
+    return {fid: sorted(paths) for fid, paths in found.items()}
 
 
 def _ways_of(
