@@ -137,8 +137,9 @@ class Catalog:
         endpoints |= scripts
         folders = {name: each.read_with for name, each in installed.items()}
         names = ActionNames(
-            self._places.kinds, endpoints, self._places.check_query, None, folders, self._places.of_workers
-        )
+            self._places.kinds, endpoints, self._places.check_query, None, folders, self._places.of_workers,
+            tuple(str(each.absolute()) for each in self._places.extractors),
+        )  # fmt: skip
         return names, grants, wrong
 
     def extractors(self) -> dict[str, Manifest]:

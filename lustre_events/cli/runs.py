@@ -104,7 +104,7 @@ def _named(run: dict[str, Any]) -> str:
 
 
 def _chain(run: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the record, the rule, the run, and the other runs of the same object, in their order."""
+    """Yield the record, the rule, the run with its job, and the other runs of the same object, in their order."""
     path = printable_line(run["paths"][0]) if run["paths"] else run["fid"]
     yield f"{path} {run['fid']}"
     yield from (f"  before: {run_line(each)}" for each in reversed(others) if each["event_ns"] < run["event_ns"])
@@ -135,10 +135,14 @@ def _cause(run: dict[str, Any]) -> str:
 
 
 def _job(run: dict[str, Any]) -> Iterator[str]:
-    """Yield since when Slurm says what it says of the job that does a run, while that goes on."""
+    """Yield which job of Slurm does or did a run; while it goes on, since when Slurm says what it says of it."""
     job = run.get("job")
-    if job and job["since_ns"] and not run["ended_ns"]:
+    if not job:
+        return
+    if job["since_ns"] and not run["ended_ns"]:
         yield f"  {when(job['since_ns'])} since then Slurm says {job['says']} of job {job['id']}"
+    else:
+        yield f"  job {job['id']} of Slurm; sacct -j {job['id']} tells more"
 
 
 def _outputs(run: dict[str, Any]) -> list[str]:

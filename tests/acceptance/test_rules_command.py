@@ -54,7 +54,7 @@ def test_good_rules_are_ok(rules: Path) -> None:
         (
             'extractor = "hdf5"',
             'extractor = "hfd5"',
-            "unknown extractor 'hfd5' in [[rule]] 'raw'; did you mean hdf5?",
+            "unknown extractor 'hfd5' in [[rule]] 'raw'; did you mean hdf5? If not, put the extractor's folder",
         ),
         ('["csv"]', '"csv"', "[[rule]] 'tables' extensions must be a list"),
         ("[[rule]]", "[[rule", "not a TOML file"),

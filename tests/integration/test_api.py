@@ -281,6 +281,11 @@ def test_a_token_is_for_its_scopes_and_its_user(console: Console) -> None:
     assert call(client, looks, "/count?q=*")[0] == 200
     status, answer = call(client, looks, "/failures/retry", "POST", json={"works": []})
     assert (status, "not for 'act'" in answer["error"]) == (401, True)
+    acts = secret_of(console, OWNER, ["act"])
+    status, answer = call(client, acts, "/count?q=*")
+    assert status == 401
+    assert "not for 'read', only for 'act'; make one for both:" in answer["error"]
+    assert answer["error"].endswith("lustre-events token create --scope read --scope act")
     with Store(console.store).opened() as connection:
         connection.execute("UPDATE token SET uid = 4242")
     assert call(client, looks, "/count?q=*")[0] == 401

@@ -15,6 +15,7 @@ from lustre_events.index.query.slips import (
     literal,
     replaced,
     with_colons,
+    with_dates,
     with_operators,
 )
 from lustre_events.index.query.tokens import tokenise
@@ -73,6 +74,23 @@ def test_operators_in_lower_case(query: str, better: str | None) -> None:
 def test_signs_in_place_of_a_colon(query: str, better: str | None) -> None:
     """What looks like field=value is written with a colon; values and phrases stay as they are."""
     assert with_colons(query) == better
+
+
+@pytest.mark.parametrize(
+    ("query", "better"),
+    [
+        ("k:03.2026", "k:2026-03"), ("mtime:>=03.2026 ext:h5", "mtime:>=2026-03 ext:h5"), ("k:3/2026", "k:2026-03"),
+        ("k:March 2026", "k:2026-03"), ('k:"March 2026" AND b', "k:2026-03 AND b"), ("k:Sept 2026", "k:2026-09"),
+        ("k:1 Mar 2026", "k:2026-03-01"), ("k:01.03.2026", "k:2026-03-01"), ("k:2026.3.1", "k:2026-03-01"),
+        ("k:[03.2026 TO 04.2026]", "k:[2026-03 TO 2026-04]"), ('k:"March 1st, 2026"', "k:2026-03-01"),
+        ("k:2026-03", None), ("k:13.2026", None), ("k:30.02.2026", None), ("k:03/04/2026", None),
+        ("k:10.2026", None), ("k:2026.5", None), ("k:march", None), ("k:March AND 2026", None),
+        ("March 2026", None), ("k:20260301", None),
+    ],
+)  # fmt: skip
+def test_dates_as_people_write_them(query: str, better: str | None) -> None:
+    """A value that can only be one date is written as a query takes it; numbers and words stay as they are."""
+    assert with_dates(query) == better
 
 
 def test_names_that_somebody_may_have_meant() -> None:

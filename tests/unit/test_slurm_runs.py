@@ -294,5 +294,19 @@ def test_a_run_tells_what_slurm_says_of_its_job(make: MakeRig, handle: str, says
     rig.reply(rig.take(), "started", handle=handle, retry_after_ns=15 * SECOND_NS)
     (run,) = rig.ask("runs", rule="reduce")["runs"]
     assert run["job"] == {"id": 7, "says": says, "since_ns": since_ns}
-    said = [line for line in _chain(run, []) if "Slurm" in line]
-    assert [f"says {says} of job 7" in line for line in said] == [True] * bool(since_ns)
+    (said,) = [line for line in _chain(run, []) if "Slurm" in line]
+    assert (f"says {says} of job 7" in said) if since_ns else (said == "  job 7 of Slurm; sacct -j 7 tells more")
+
+
+@pytest.mark.parametrize(("outcome", "state"), [("ok", "done"), ("refused", "dead")])
+def test_a_run_that_has_ended_names_its_job(make: MakeRig, outcome: str, state: str) -> None:
+    """Once its job has ended, a run still says which job that was, so that its output can be looked for."""
+    rig = make()
+    rig.tell(b.create(1))
+    rig.reply(rig.take(), "started", handle=RELEASED, retry_after_ns=15 * SECOND_NS)
+    rig.pass_seconds(30)
+    rig.settle()
+    rig.reply(rig.take(), outcome)
+    (run,) = rig.ask("runs", rule="reduce")["runs"]
+    assert run["state"] == state
+    assert "  job 7 of Slurm; sacct -j 7 tells more" in _chain(run, [])

@@ -74,6 +74,8 @@ class ActionNames:
     """
     of_workers: Mapping[str, ReadWith] = field(default_factory=dict)
     """Kinds that file workers do without a folder; each with what reads its `with`."""
+    extractors_in: tuple[str, ...] = ()
+    """The folders in which extractors are looked for, for the sentence about one that is in none of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,10 @@ def parse(  # noqa: PLR0917 - what a file may name
                 raise location.at("action").refusal("is not granted to any user here; ask the site for a grant")
             actions.append(action_rule(location, name, table, accounts, known))
         else:
-            rules.append(_rule(location, name, table, accounts, extractors, user, first=file.match == "first"))
+            first = file.match == "first"
+            rules.append(
+                _rule(location, name, table, accounts, extractors, user, first=first, folders=known.extractors_in)
+            )
         if name in names:
             raise ConfigError(f"{origin}: two rules are named {name!r}; give each its own name")
         names.add(name)
@@ -146,10 +149,11 @@ def _rule(  # noqa: PLR0917 - what a file may name
     user: str,
     *,
     first: bool,
+    folders: Sequence[str],
 ) -> Rule:
     entry = _Entry(**values(_Entry, table, location, others=(*KEYS, NOT)))
     conditions = conditions_of(location, table, accounts)
-    work = _work(location, name, entry, extractors, user)
+    work = _work(location, name, entry, extractors, user, folders)
     return Rule(work, conditions, _reach(table), first or entry.last, _reach(table.get(NOT, {})))
 
 
@@ -187,13 +191,20 @@ def _is_of(user: str, queue: str) -> bool:
     return queue in {DEFAULT_QUEUE, user} or queue.startswith(f"{user}-")
 
 
-def _work(location: Location, name: str, entry: _Entry, extractors: Collection[str], user: str) -> Work:
+def _work(  # noqa: PLR0917 - what a file may name
+    location: Location,
+    name: str,
+    entry: _Entry,
+    extractors: Collection[str],
+    user: str,
+    folders: Sequence[str],
+) -> Work:
     if user and not _is_of(user, entry.queue):
         raise location.at("queue").refusal(
             f"is {entry.queue!r}; that of a user's rule is {DEFAULT_QUEUE}, {user}, {user}-... or "
             f"{pools.queue_of(user)}"
         )
-    extractor = _extractor(location.at("extractor"), entry.extractor, extractors, user)
+    extractor = _extractor(location.at("extractor"), entry.extractor, extractors, user, folders)
     if entry.queue == BUILTIN_QUEUE and extractor not in BUILT_IN:
         raise location.at("queue").refusal(
             f"is {BUILTIN_QUEUE!r}, which is that of `stat`, `heal` and `scan` alone"
@@ -220,7 +231,9 @@ def _work(location: Location, name: str, entry: _Entry, extractors: Collection[s
     )
 
 
-def _extractor(location: Location, name: str | None, extractors: Collection[str], user: str) -> str:
+def _extractor(
+    location: Location, name: str | None, extractors: Collection[str], user: str, folders: Sequence[str]
+) -> str:
     usable = {each for each in extractors if "/" not in each or each.startswith(f"{user}/")}
     if not user:
         usable.add(STAT)
@@ -229,4 +242,8 @@ def _extractor(location: Location, name: str | None, extractors: Collection[str]
     for each in (f"{user}/{name}", name):
         if each in usable:
             return each
-    raise location.unknown(f"extractor {name!r}", name, usable)
+    unknown = str(location.unknown(f"extractor {name!r}", name, usable))
+    if not folders:
+        raise ConfigError(unknown)
+    joined = f"{unknown} If not," if unknown.endswith("?") else f"{unknown};"
+    raise ConfigError(f"{joined} put the extractor's folder into {' or '.join(folders)}")

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
+from lustre_events.index.query.written_dates import FORMS
+
 Interval = tuple[int, int]
 """From the first number to the one behind the last."""
 
@@ -19,7 +21,8 @@ _NOW = re.compile(r"now((?:[+-]\d{1,9}[smhdw])*)\Z", re.ASCII)
 _STEP = re.compile(r"([+-]\d+)([smhdw])", re.ASCII)
 _STEP_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DATE = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?)?)?)?(Z|[+-]\d\d:\d\d)?\Z",
+    r"(\d{4})(?:([-/])(\d\d?)(?:\2(\d\d?)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?)?)?)?"
+    r"(Z|[+-]\d\d:\d\d)?\Z",
     re.IGNORECASE | re.ASCII,
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,8 +45,8 @@ def size_interval(text: str, now_ns: int) -> Interval:  # noqa: ARG001 - one sig
 def time_interval(text: str, now_ns: int) -> Interval:
     """Return the nanoseconds of `2026`, `2026-11`, `2026-11-22`, `2026-11-22T10`, `2026-11-22T10:00`, `now-7d`.
 
-    A date is the whole day, an hour the whole hour, a minute the whole minute. Times are UTC where no offset
-    (`+01:00`) is given.
+    `2026-3`, `2026-3-1` and `2026/03` are dates, too. A date is the whole day, an hour the whole hour, a minute the
+    whole minute. Times are UTC where no offset (`+01:00`) is given.
 
     Raises:
         ValueError: it is no time.
@@ -56,7 +59,7 @@ def time_interval(text: str, now_ns: int) -> Interval:
     try:
         return _date_interval(match) if match else _no_time()
     except (ValueError, OverflowError) as exc:
-        raise ValueError("write a time as 2026-11-22, 2026-11-22T10:00 (UTC) or now-7d") from exc
+        raise ValueError(f"write a time as {FORMS} or now-7d") from exc
 
 
 def _no_time() -> Interval:
@@ -65,8 +68,9 @@ def _no_time() -> Interval:
 
 # Branches: one for each part of a date that may be left out.
 def _date_interval(match: re.Match[str]) -> Interval:
-    year, month, day, hour, minute, second = (int(part) if part else None for part in match.groups()[:6])
-    offset = match[8] or "Z"
+    numbers = (match[1], *match.groups()[2:7])
+    year, month, day, hour, minute, second = (int(part) if part else None for part in numbers)
+    offset = match[9] or "Z"
     zone = UTC if offset in "Zz" else timezone(timedelta(hours=int(offset[1:3]), minutes=int(offset[4:])))
     if offset[0] == "-":
         zone = timezone(-zone.utcoffset(None))
@@ -82,7 +86,7 @@ def _date_interval(match: re.Match[str]) -> Interval:
         return first, first + 3600 * _SECOND
     if second is None:
         return first, first + 60 * _SECOND
-    fraction = match[7] or ""
+    fraction = match[8] or ""
     first += int(fraction.ljust(9, "0"))
     return first, first + 10 ** (9 - len(fraction))
 

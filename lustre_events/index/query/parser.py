@@ -30,6 +30,7 @@ from lustre_events.domain.bounds import LEAST, MOST, within
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.fields import FIELDS, Field, FieldType
 from lustre_events.index.paths import components_of
+from lustre_events.index.query import slips
 from lustre_events.index.query.literals import (
     Interval,
     group_interval,
@@ -262,7 +263,9 @@ class _Converter:
         try:
             return _INTERVALS[field.type](term.text, self.now_ns)
         except ValueError as exc:
-            raise self.error(f"{field.name}: {exc}", term) from exc
+            better = slips.with_dates(self.query) if field.type is FieldType.TIME else None
+            did = f"; did you mean {better}" if better else ""
+            raise self.error(f"{field.name}: {exc}{did}", term) from exc
 
     def between(
         self, field: Token | None, low: Token | None, high: Token | None, include_low: bool, include_high: bool

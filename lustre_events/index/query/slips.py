@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from lustre_events.index.query.tokens import Token, tokenise
+from lustre_events.index.query.written_dates import MOST_WORDS, date_meant
 
 _OPENS, _CLOSES = frozenset({"(", "[", "{"}), frozenset({")", "]", "}"})
 _VALUE_SIGNS = frozenset({"f", "<", "<=", ">", ">="})
+_DATE_SIGNS = _VALUE_SIGNS | {"[", "{", "TO"}
 _OPERATORS = frozenset({"AND", "OR", "NOT"})
 _WORDS = frozenset({"and", "or", "not"})
 _EQUALS = re.compile(r"(?P<field>[^\W\d][\w.\-/]*)(?P<sign>==?|[<>]=?)(?P<value>[^=<>].*)", re.DOTALL)
@@ -92,6 +95,26 @@ def _colon_for(
         yield token.start, token.end, f"{match['field']}:{sign}{match['value']}"
     elif written in {"=", "=="} and before and after and before.kind == "t":
         yield before.end, after.start, ":"
+
+
+def with_dates(query: str) -> str | None:
+    """Return a query with a date for `03.2026` and `March 2026` where they are values; None: it has no such."""
+    tokens = [token for token in tokenise(query) if token.end > token.start]
+    changes: list[tuple[int, int, str]] = []
+    for place, (before, token) in enumerate(zip([None, *tokens], tokens, strict=False)):
+        if token.kind == "t" and before is not None and before.kind in _DATE_SIGNS:
+            changes += _date_for(tokens[place : place + MOST_WORDS])
+    return _with(query, changes) if changes else None
+
+
+def _date_for(tokens: list[Token]) -> Iterator[tuple[int, int, str]]:
+    """Yield the change that makes a date of the first tokens, of as many as can be one."""
+    words = list(takewhile(lambda token: token.kind == "t", tokens))
+    for count in range(len(words), 0, -1):
+        meant = date_meant(" ".join(word.text for word in words[:count]))
+        if meant is not None:
+            yield words[0].start, words[count - 1].end, meant
+            return
 
 
 def replaced(query: str, part: Part, kind: str, is_meant: Callable[[str], bool], new: str) -> str:

@@ -11,6 +11,7 @@ from lustre_events.index.fields import FIELDS
 from lustre_events.index.query import slips
 from lustre_events.index.query.slips import Part
 from lustre_events.index.query.tree import All, And, Node, Or
+from lustre_events.index.query.written_dates import FORMS
 from lustre_events.index.search.hints import Hint, best_without, counted, shown
 from lustre_events.index.search.known import Known
 from lustre_events.index.search.leaves import of_leaf
@@ -59,6 +60,7 @@ def of_query(known: Known, query: str) -> Iterator[Hint]:
             "and, or and not in lower case are words to search for; write AND, OR, NOT in capitals",
         ),
         (slips.with_colons, "a field and its value are joined by a colon, as in size:3 or size:>3"),
+        (slips.with_dates, f"a date is written as {FORMS}"),
     ):
         better = repair(query)
         if better is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -79,6 +79,10 @@ def _hints(call: Call) -> list[dict[str, Any]]:
     return []
 
 
+def _listed(scopes: Collection[str]) -> str:
+    return " and ".join(repr(scope) for scope in sorted(scopes))
+
+
 def _asks(operation: Operation) -> tuple[str, Viewer, frozenset[str], int]:
     """Return who asks, what this user sees, what for, and how often that may be. Raises NotAllowed."""
     if operation.how == "anybody":
@@ -94,7 +98,8 @@ def _asks(operation: Operation) -> tuple[str, Viewer, frozenset[str], int]:
             raise NotAllowed(f"{token.user} is not the account that this token was made for; make a new one")
         if operation.scope not in token.scopes:
             raise NotAllowed(
-                f"this token is not for {operation.scope!r}; make one with: lustre-events token create"
+                f"this token is not for {operation.scope!r}, only for {_listed(token.scopes)}; make one for both: "
+                "lustre-events token create --scope read --scope act"
             )
         return token.user, viewer, token.scopes, token.per_minute
     name = signin.named()
