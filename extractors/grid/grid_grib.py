@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
 import extractor_facts as facts
 from extractor_batch import OutOfTime
 from grid_eccodes import gribapi
+from grid_header import Header, has_fields, header_of, product_of, when
 
 MAX_MESSAGES = 500_000
 MAX_PARAMETERS = 300
@@ -26,8 +29,6 @@ PARAMETER = (
     "edition", "centre", "table2Version", "indicatorOfParameter", "discipline", "parameterCategory",
     "parameterNumber", "productDefinitionTemplateNumber", "typeOfFirstFixedSurface", "typeOfStatisticalProcessing",
 )  # fmt: skip
-MAX_SECTIONS = 100_000
-MAX_PRODUCT = 1 << 14  # bytes of a section
 KEYS = {
     "centre": "centre", "grid": "gridType", "level": "typeOfLevel", "edition": "edition", "packing": "packingType",
 }  # fmt: skip
@@ -40,49 +41,6 @@ def get(handle: Any, key: str, kind: type | None = None) -> Any:
     except (gribapi.GribInternalError, ValueError, UnicodeDecodeError):
         return None
     return None if kind is int and value == MISSING else value
-
-
-def has_fields(descriptor: int, place: int) -> bool:
-    """Whether a message of edition 2 has more than one field: more than one section 4 (WMO 306, FM 92)."""
-    head = os.pread(descriptor, 16, place)
-    if len(head) < 16 or head[7] != 2:
-        return False
-    end, at, products = place + int.from_bytes(head[8:], "big"), place + 16, 0
-    for _ in range(MAX_SECTIONS):
-        section = os.pread(descriptor, 5, at)
-        length = int.from_bytes(section[:4], "big")
-        if len(section) < 5 or at + 5 > end or length < 5 or section[:4] == b"7777":
-            return False
-        products += section[4] == 4
-        if products > 1:
-            return True
-        at += length
-    return False
-
-
-def product_of(descriptor: int, place: int) -> bytes:
-    """Return the sections of a message that say what it is of, without its reference time; nothing where unknown.
-
-    They are section 1 of edition 1, and 1, 2 and 4 of edition 2 (WMO 306, FM 92): a product definition has no time.
-    """
-    head = os.pread(descriptor, 16, place)
-    if head[7:8] == b"\1":
-        length = int.from_bytes(os.pread(descriptor, 3, place + 8), "big")
-        product = os.pread(descriptor, min(length, MAX_PRODUCT), place + 8)
-        return b"\1" + product[:12] + product[17:] if 28 <= length == len(product) else b""
-    kept, at = head[6:8], place + 16
-    for _ in range(5):
-        section = os.pread(descriptor, 5, at)
-        length = int.from_bytes(section[:4], "big")
-        if len(section) < 5 or not 5 <= length <= MAX_PRODUCT:
-            return b""
-        if section[4] in {1, 2, 4}:
-            content = os.pread(descriptor, length, at)
-            kept += content[:12] + content[19:] if section[4] == 1 else content
-        if section[4] == 4:
-            return kept
-        at += length
-    return b""
 
 
 NAMED: dict[bytes, dict[str, Any]] = {}  # what products are called, of the files so far: it takes milliseconds, too
@@ -106,11 +64,55 @@ def described(handle: Any, short: str) -> dict[str, str]:
 def called(handle: Any) -> dict[str, Any]:
     """Return what a message's sections 1, 2 and 4 say."""
     found = {key: facts.text(get(handle, key, str), 100) for key in ("centre", "typeOfLevel", "edition")}
+    short = facts.text(get(handle, "shortName", str), 100) or "unknown"
     return found | {
         "creator": facts.text(get(handle, "centreDescription", str)),
-        "short": facts.text(get(handle, "shortName", str), 100) or "unknown",
+        "short": short,
+        "about": described(handle, short),
         "number": get(handle, "perturbationNumber", int),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What one field says: names, points along a parallel and a meridian, its place, reference and valid time."""
+
+    said: dict[str, Any]
+    shape: tuple[int, int]
+    box: list[float] | None
+    base: str | None
+    valid: str | None
+
+
+def field_of(handle: Any, product: bytes) -> Field:
+    """Return what a message says; of those with the same `product` names are looked up once."""
+    said = NAMED.get(product) or called(handle)
+    if product and len(NAMED) < MAX_DESCRIBED:
+        NAMED[product] = said
+    said = said | {key: facts.text(get(handle, key, str), 100) for key in ("gridType", "packingType")}
+    return Field(
+        said,
+        (get(handle, "Ni", int) or 0, get(handle, "Nj", int) or 0),
+        box_of(handle, said["gridType"]),
+        when(get(handle, "dataDate", int), get(handle, "dataTime", int)),
+        when(get(handle, "validityDate", int), get(handle, "validityTime", int)),
+    )
+
+
+def box_of(handle: Any, kind: str) -> list[float] | None:
+    """Return the place of a message's grid; None where it is no box of degrees."""
+    sides = [get(handle, key, float) for key in CORNERS]
+    if not kind.endswith(("_ll", "_gg")) or kind.startswith("rotated") or None in sides:
+        return None
+    west, south, east, north = sides
+    south, north = min(south, north), max(south, north)
+    if get(handle, "iScansNegatively", int):
+        west, east = east, west
+    across = (east - west) % 360
+    columns, rows = (get(handle, "Ni", int), get(handle, "N", int))  # a reduced grid has no Ni
+    step = across / max(1, columns - 1) if columns else 90 / max(1, rows or 1)
+    whole = across + min(step, 10) >= ROUND
+    return facts.box(*((-180, south, 180, north) if whole else (west, south, west + across, north)))
 
 
 class Messages:
@@ -130,57 +132,33 @@ class Messages:
         self.shapes: Counter[tuple[int, int]] = Counter()
         self.creators: dict[str, None] = {}
 
-    def take(self, handle: Any, product: bytes = b"") -> None:
-        """Take one message; of those with the same `product` names are looked up once."""
+    def take(self, field: Field) -> None:
+        """Take one field."""
         self.count += 1
-        said = NAMED.get(product) or called(handle)
-        if product and len(NAMED) < MAX_DESCRIBED:
-            NAMED[product] = said
-        said = said | {key: facts.text(get(handle, key, str), 100) for key in ("gridType", "packingType")}
+        said = field.said
         for name, key in KEYS.items():
             if (value := said[key]) and value != "unknown":
                 self.names[name][value] += 1
         if (creator := said["creator"]) and creator.lower() != "unknown":
             self.creators[creator] = None
-        self._parameter(handle, said["short"])
+        self._parameter(said["short"], said["about"])
         if (number := said["number"]) is not None and len(self.members) < 10_000:
             self.members.add(number)
-        self.bases = widened(self.bases, when(get(handle, "dataDate", int), get(handle, "dataTime", int)))
-        self.times = widened(self.times, when(get(handle, "validityDate", int), get(handle, "validityTime", int)))
-        shape = (get(handle, "Ni", int) or 0, get(handle, "Nj", int) or 0)
-        if min(shape) > 0:
-            self.shapes[shape] += 1
-        self._box(handle)
+        self.bases = widened(self.bases, field.base)
+        self.times = widened(self.times, field.valid)
+        if min(field.shape) > 0:
+            self.shapes[field.shape] += 1
+        if field.box is None or (self.box is not None and self.box != field.box):
+            self.boxes = False
+        self.box = self.box or field.box
 
-    def _parameter(self, handle: Any, short: str) -> None:
+    def _parameter(self, short: str, about: dict[str, str]) -> None:
         if short not in self.parameters:
             if len(self.parameters) == MAX_PARAMETERS:
                 self.not_listed.add(short)
                 return
-            self.parameters[short] = {"messages": 0} | described(handle, short)
+            self.parameters[short] = {"messages": 0} | about
         self.parameters[short]["messages"] += 1
-
-    def _box(self, handle: Any) -> None:
-        kind = get(handle, "gridType", str) or ""
-        sides = [get(handle, key, float) for key in CORNERS]
-        if not kind.endswith(("_ll", "_gg")) or kind.startswith("rotated") or None in sides:
-            self.boxes = False
-            return
-        west, south, east, north = sides
-        south, north = min(south, north), max(south, north)
-        if get(handle, "iScansNegatively", int):
-            west, east = east, west
-        across = (east - west) % 360
-        columns, rows = (
-            get(handle, "Ni", int),
-            get(handle, "N", int),
-        )  # a reduced grid has no Ni
-        step = across / max(1, columns - 1) if columns else 90 / max(1, rows or 1)
-        whole = across + min(step, 10) >= ROUND
-        found = facts.box(*((-180, south, 180, north) if whole else (west, south, west + across, north)))
-        if found is None or (self.box is not None and self.box != found):
-            self.boxes = False
-        self.box = self.box or found
 
     def document(self, reasons: list[str]) -> dict[str, Any]:
         """Return what they say."""
@@ -207,36 +185,58 @@ def widened(times: list[str], moment: str | None) -> list[str]:
     return times if moment is None else [min([*times[:1], moment]), max([*times[1:], moment])]
 
 
-def when(day: int | None, hour: int | None) -> str | None:
-    """Return a time in UTC from numbers such as 20260302 and 1200."""
-    if day is None or hour is None:
+LIKE: dict[
+    bytes, tuple[Field, timedelta]
+] = {}  # fields of the files so far, which others differ from by time alone
+
+
+def like(header: Header) -> Field | None:
+    """Return the field of a header, where one was read that differs by its reference time alone."""
+    if header.rest not in LIKE:
         return None
-    return facts.moment(f"{day:08}T{hour:04}00Z")
+    field, ahead = LIKE[header.rest]
+    valid = facts.iso(datetime.fromisoformat(header.base) + ahead)
+    return replace(field, base=header.base, valid=valid)
 
 
-def handles(file: BinaryIO, messages: Messages) -> Iterator[tuple[Any, bytes]]:
-    """Yield the fields of a file, and what tells their products apart.
+def keep(header: Header | None, field: Field) -> None:
+    """Keep a field for those that are like it."""
+    if header and field.valid and field.base == header.base and len(LIKE) < MAX_DESCRIBED:
+        ahead = datetime.fromisoformat(field.valid) - datetime.fromisoformat(field.base)
+        LIKE[header.rest] = field, ahead
+
+
+def fields(file: BinaryIO, messages: Messages) -> Iterator[Field]:
+    """Yield the fields of a file.
 
     Where a message has several fields, ecCodes has to read whole messages to tell them.
     """
-    several = False
+    several, descriptor = False, file.fileno()
+    file.flush()  # so that the library, which has a descriptor of its own, is where this one is
     try:
         while messages.count < MAX_MESSAGES:
+            start = os.lseek(descriptor, 0, os.SEEK_CUR)
+            header = None if several or has_fields(descriptor, start) else header_of(descriptor, start)
+            if header and (field := like(header)):
+                os.lseek(descriptor, header.end, os.SEEK_SET)
+                yield field
+                continue
             handle = gribapi.grib_new_from_file(file, headers_only=True)
             if handle is None:
                 return
             try:
                 place = get(handle, "offset", int)
-                if not several and place is not None and has_fields(file.fileno(), place):
+                if not several and place is not None and has_fields(descriptor, place):
                     several = True
                     messages.places.update(range(-messages.count, 0))
                     gribapi.grib_multi_support_on()
-                    file.seek(place)
-                    file.flush()  # so that the library, which has a descriptor of its own, is there too
+                    os.lseek(descriptor, place, os.SEEK_SET)
                     continue
                 if several:
                     messages.places.add(place or 0)
-                yield handle, b"" if several or place is None else product_of(file.fileno(), place)
+                field = field_of(handle, b"" if several or place is None else product_of(descriptor, place))
+                keep(header if place == start else None, field)
+                yield field
             finally:
                 gribapi.grib_release(handle)
     finally:
@@ -251,8 +251,8 @@ def grib(file: BinaryIO, reasons: list[str]) -> tuple[dict[str, Any], dict[str, 
     """
     messages = Messages()
     try:
-        for handle, product in handles(file, messages):
-            messages.take(handle, product)
+        for field in fields(file, messages):
+            messages.take(field)
         if messages.count >= MAX_MESSAGES:
             reasons.append(f"only {MAX_MESSAGES} fields are read")
     except OutOfTime:
