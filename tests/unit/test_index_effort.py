@@ -8,11 +8,14 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lustre_events.index.planner.planner import FEW
 from lustre_events.index.query.parser import parse
 from lustre_events.index.search.known import knowing
 from lustre_events.index.sqlite.database import add_places
+from lustre_events.index.sqlite.pages import aligned
 from lustre_events.index.visibility import Viewer
 from tests.support.index.tables import MemoryBackend, add_file, add_object, make_index, searching
 
@@ -20,6 +23,20 @@ ANN = Viewer(1, frozenset({10}))
 OPEN = {"uid": 5, "gid": 5, "mode": 0o755}
 FEW_OF_ALL = 3
 """For SQLite more than a few objects match then, as in a large index."""
+
+
+@given(st.lists(st.sets(st.integers(0, 30)), min_size=1, max_size=3), st.integers(1, 4))
+def test_streams_are_put_together_portion_by_portion(sets: list[set[int]], size: int) -> None:
+    """What is in any of some streams, or in all, comes in order and once, however the streams are cut."""
+
+    def streams() -> list[Iterator[list[int]]]:
+        return [iter([sorted(each)[start : start + size] for start in range(0, len(each), size)]) for each in sets]
+
+    either = [number for each in aligned(streams(), any) for number in sorted(set().union(*each))]
+    both = [number for each in aligned(streams(), all) for number in sorted(set(each[0]).intersection(*each[1:]))]
+
+    assert either == sorted(set().union(*sets))
+    assert both == sorted(set(sets[0]).intersection(*sets[1:]))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Sequence
 
 from lustre_events.errors import QueryError
@@ -20,8 +21,8 @@ _NAME_WEIGHT = 2.0
 """What a word in a name counts, where any number of them in documents counts less than one."""
 
 
-def by_relevance(reading: Reading, node: Node, found: Sequence[Ranked]) -> list[int]:
-    """Return ids, the best first: words in names, then how often they stand in documents; then the newest.
+def by_relevance(reading: Reading, node: Node, found: Sequence[Ranked], most: int) -> list[int]:
+    """Return up to `most` ids, the best first: words in names, then their number in documents; then the newest.
 
     What the viewer may not read or list does not count.
 
@@ -35,9 +36,8 @@ def by_relevance(reading: Reading, node: Node, found: Sequence[Ranked]) -> list[
     scores = {id_: often / (1 + often) for id_, often in reading.frequencies(words, readable).items()}
     for id_ in _named(reading, node, found):
         scores[id_] = scores.get(id_, 0.0) + _NAME_WEIGHT
-    return [
-        id_ for _, _, id_ in sorted((-scores.get(id_, 0.0), -(mtime_ns or 0), id_) for id_, mtime_ns, _ in found)
-    ]
+    order = ((-scores.get(id_, 0.0), -(mtime_ns or 0), id_) for id_, mtime_ns, _ in found)
+    return [id_ for _, _, id_ in heapq.nsmallest(most, order)]
 
 
 def _words(node: Node) -> set[str]:

@@ -143,8 +143,8 @@ class Search:
             # One more than the page tells whether there is another one.
             note = None
             if sort == relevance.NAME:
-                best = self._best(reading, node, hidden, viewer, access)
-                rows, end, note = self._by_relevance(reading, best, start, limit + 1)
+                ranked = self._candidates(reading, hidden, viewer, access)
+                rows, end, note = self._by_relevance(reading, node, ranked, start, limit + 1)
             else:
                 rows, end = _rows(reading, hidden, order, start, limit + 1, access)
             hits = hits_of(reading, rows[:limit], viewer, access, parsed=excerpts)
@@ -253,8 +253,8 @@ class Search:
             facets = {name: _tallied(reading, among, name, viewer, values) for name in fields}
             looked, rows, note = found[:most], found, None
             if sort == relevance.NAME:
-                best = self._best(reading, node, hidden, viewer, access)
-                rows, end, note = self._by_relevance(reading, best, start, limit + 1)
+                ranked = self._candidates(reading, hidden, viewer, access)
+                rows, end, note = self._by_relevance(reading, node, ranked, start, limit + 1)
             elif order is not None:
                 rows, end = _rows(reading, hidden, order, start, limit + 1, access)
             hits = hits_of(reading, rows[:limit], viewer, access)
@@ -409,31 +409,30 @@ class Search:
         with self._backend.reading(None) as reading:
             return reading.stats(counts or reading.counts())
 
-    def _best(
-        self, reading: Reading, node: Node, hidden: Node, viewer: Viewer | None, access: DirectoryAccess | None
-    ) -> tuple[list[int], bool]:
-        """Return the ids of the first that match, the best first, and whether more match."""
+    def _candidates(
+        self, reading: Reading, hidden: Node, viewer: Viewer | None, access: DirectoryAccess | None
+    ) -> list[Ranked]:
+        """Return what is ranked: the first that match, and one more where there are more."""
         most = self._most + 1
         below = walked(reading, hidden, access, most)
         if below is None:
-            found = reading.first(hidden, most)
-        else:
-            found = [Ranked(row.id, row.mtime_ns, is_readable(row, viewer)) for _, row in below]
-        return relevance.by_relevance(reading, node, found[: self._most]), len(found) == most
+            return reading.first(hidden, most)
+        return [Ranked(row.id, row.mtime_ns, is_readable(row, viewer)) for _, row in below]
 
     def _by_relevance(
-        self, reading: Reading, best: tuple[list[int], bool], start: PageEnd, limit: int
+        self, reading: Reading, node: Node, ranked: list[Ranked], start: PageEnd, limit: int
     ) -> tuple[list[Row], _End, str | None]:
         """Return the rows behind the place of a cursor, which counts what came before, and what is said of them."""
-        (ids, more), before = best, start.position[1] if start.position is not None else 0
-        wanted = ids[before : before + limit]
+        before = start.position[1] if start.position is not None else 0
+        ids = relevance.by_relevance(reading, node, ranked[: self._most], before + limit)
+        wanted = ids[before:]
         found = {row.id: row for row in reading.find(Among(tuple(wanted)), Order(), None, limit)} if wanted else {}
         rows = [found[id_] for id_ in wanted]
 
         def end(number: int) -> PageEnd:
             return PageEnd(start.now_ns, (None, before + number + 1))
 
-        return rows, end, relevance.note(self._most) if more else None
+        return rows, end, relevance.note(self._most) if len(ranked) > self._most else None
 
     def _meaning(self, reading: Reading, node: Node, viewer: Viewer | None) -> Node:
         """Return a query as the databases know it, limited to what a viewer may know."""

@@ -7,11 +7,10 @@ very many match but few of them are near, all are counted and sorted after all.
 
 from __future__ import annotations
 
-import heapq
 import itertools
-import operator
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -27,7 +26,6 @@ from lustre_events.index.sqlite.paths import ListedDirectories, directories_of
 
 COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
 T = TypeVar("T", bound=Row | Ranked | FoundObject)
-_Any = TypeVar("_Any")
 _BY_ID = by(Order())
 _PORTION = 250
 """Candidates that are probed together; a page has about a hundred hits."""
@@ -99,38 +97,59 @@ class Pages(Generic[T]):
         if condition.ways:
             return self._first_of_ways(condition.ways, after, limit)
         whole: list[bool] = []
-        ids = common([_some(self._ids(stream(after)), few, whole) for stream in condition.streams])
         rows: list[T] = []
-        while len(rows) < limit and (portion := list(itertools.islice(ids, _portion(limit)))):
-            rows += self._among(portion, condition.besides, limit - len(rows))
-        return rows if len(rows) == limit or whole else None
+        for each in self._rounds(condition.streams, after, _MOST, all, whole):
+            found = sorted(set(each[0]).intersection(*each[1:]))
+            rows += self._among(found, condition.besides, limit - len(rows)) if found else []
+            if len(rows) >= limit:
+                return rows
+        return rows if whole else None
 
     def _first_of_ways(
         self, ways: Sequence[tuple[Stream, Clause | None]], after: int, limit: int
     ) -> list[T] | None:
         """Do so for objects in any of some streams; of each only what its own stream does not tell is tested."""
-        each = [zip(self._ids(stream(after)), itertools.repeat(number)) for number, (stream, _) in enumerate(ways)]
         whole: list[bool] = []
-        numbered = _some(heapq.merge(*each), self.planner.few, whole)
-        found = ((id_, {number for _, number in group}) for id_, group in itertools.groupby(numbered, _first_item))
-        rows: list[T] = []
-        while len(rows) < limit and (portion := list(itertools.islice(found, _portion(limit)))):
-            rows += self._among_ways(portion, [besides for _, besides in ways])
-        return rows[:limit] if len(rows) >= limit or whole else None
+        rows: dict[int, T] = {}
+        for each in self._rounds([stream for stream, _ in ways], after, _portion(limit), any, whole):
+            hits: dict[int, T] = {}
+            for ids, (_, besides) in zip(each, ways, strict=True):
+                new = [id_ for id_ in ids if id_ not in hits]
+                hits |= {row.id: row for row in self._among(new, besides, len(new))} if new else {}
+            rows |= sorted(hits.items())
+            if len(rows) >= limit:
+                return list(itertools.islice(rows.values(), limit))
+        return list(rows.values()) if whole else None
 
-    def _among_ways(self, portion: Sequence[tuple[int, set[int]]], tests: Sequence[Clause | None]) -> list[T]:
-        """Return those of some ids for which a test holds of the streams that each is in, in order."""
-        hits: dict[int, T] = {}
-        for number, test in enumerate(tests):
-            ids = [id_ for id_, numbers in portion if number in numbers and id_ not in hits]
-            found = self._among(ids, test, len(ids)) if ids else []
-            hits |= {row.id: row for row in found}
-        return [hits[id_] for id_ in sorted(hits)]
+    def _rounds(
+        self,
+        streams: Sequence[Stream],
+        after: int,
+        size: int,
+        going: Callable[[Iterable[list[int]]], bool],
+        whole: list[bool],
+    ) -> Iterator[list[list[int]]]:  # fmt: skip
+        """Yield what streams have behind an id, each up to the same; if that is all, a word is left in `whole`."""
+        few, looked = self.planner.few, 0
+        for each in aligned([self._ids(stream(after), min(size, few + 1)) for stream in streams], going):
+            yield each
+            looked += max(map(len, each))
+            if looked > few:
+                return
+        whole.append(True)
 
-    def _ids(self, selects: Sequence[Clause]) -> Iterator[int]:
-        """Yield the ids of one stream, in order."""
-        each = [(row[0] for row in self.connection.execute(one.sql, one.parameters)) for one in selects]
-        return each[0] if len(each) == 1 else heapq.merge(*each)
+    def _ids(self, selects: Sequence[Clause], size: int) -> Iterator[list[int]]:
+        """Yield the ids of one stream, in order, some together and each once."""
+        if len(selects) > 1:
+            for each in aligned([self._ids((select,), size) for select in selects], any):
+                yield sorted(set().union(*each))
+            return
+        found, last = self.connection.execute(selects[0].sql, selects[0].parameters), -1
+        while rows := found.fetchmany(size):
+            ids = [id_ for (id_,) in dict.fromkeys(rows) if id_ != last]
+            if ids:
+                yield ids
+                last = ids[-1]
 
     def _first_of_ids(self, driver: Clause, after: int, limit: int) -> list[T] | None:
         statement = Clause.of(
@@ -192,16 +211,14 @@ class Pages(Generic[T]):
     def _seen(self, found: Clause, order: str, limit: int, listed: ListedDirectories) -> list[T]:
         """Do so for a viewer who may not list all directories: those of many candidates are decided together."""
         which = f"object o CROSS JOIN link ON link.fid = o.fid WHERE {found.sql} ORDER BY {order}"
-        named = self.connection.execute(f"SELECT link.parent, {self.columns} FROM {which}", found.parameters)  # noqa: S608
+        named = self.connection.execute(f"SELECT {self.columns}, link.parent FROM {which}", found.parameters)  # noqa: S608
         rows: dict[int, T] = {}
         # Each may cost a look into a document: so at first no more than the page needs.
         wanted = limit
         while len(rows) < limit and (portion := named.fetchmany(wanted)):
             wanted = _portion(limit)
-            listed.decide({row[0] for row in portion})
-            for parent, id_, *others in portion:
-                if listed[parent] and id_ not in rows:
-                    rows[id_] = self.made((id_, *others))
+            listed.decide({row[-1] for row in portion})
+            rows |= {row[0]: self.made(row[:-1]) for row in portion if listed[row[-1]]}
         return list(itertools.islice(rows.values(), limit))
 
 
@@ -210,27 +227,20 @@ def _portion(limit: int) -> int:
     return max(_PORTION, min(limit, _MOST))
 
 
-def _some(found: Iterator[_Any], most: int, whole: list[bool]) -> Iterator[_Any]:
-    """Yield up to `most` of what comes; where that is all, a word is left in `whole`."""
-    yield from itertools.islice(found, most)
-    if next(found, None) is None:
-        whole.append(True)
+def aligned(
+    streams: Sequence[Iterator[list[int]]], going: Callable[[Iterable[list[int]]], bool]
+) -> Iterator[list[list[int]]]:
+    """Yield for each of some streams what it has up to the same number, as long as `any` or `all` have more.
 
-
-_first_item: Callable[[tuple[int, int]], int] = operator.itemgetter(0)
-
-
-def common(streams: Sequence[Iterator[int]]) -> Iterator[int]:
-    """Yield the numbers that are in all of the streams, each once; each stream is in order."""
-    heads = [next(stream, None) for stream in streams]
-    while None not in heads:
-        highest = max(head for head in heads if head is not None)
-        if all(head == highest for head in heads):
-            yield highest
-            highest += 1
-        for number, stream in enumerate(streams):
-            while (head := heads[number]) is not None and head < highest:
-                heads[number] = next(stream, None)
+    A stream gives numbers in order, some together. So those in any, or in all, of the streams are found by sets.
+    """
+    heads = [next(stream, []) for stream in streams]
+    while going(heads):
+        bound = min(head[-1] for head in heads if head)
+        ends = [bisect_right(head, bound) for head in heads]
+        yield [head[:end] for head, end in zip(heads, ends, strict=True)]
+        left = [head[end:] for head, end in zip(heads, ends, strict=True)]
+        heads = [head or next(stream, []) for head, stream in zip(left, streams, strict=True)]
 
 
 def rows_of(connection: sqlite3.Connection, statement: Clause) -> list[Row]:
