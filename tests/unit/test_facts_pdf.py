@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import zlib
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -26,6 +27,15 @@ maker = Later("extractor_xmp", "pdf")
 SAMPLES = EXTRACTORS / "pdf" / "samples"
 quick = examples(15, HealthCheck.function_scoped_fixture)
 TEXT = st.text("abc äé", min_size=1, max_size=40).map(lambda text: " ".join(text.split())).filter(bool)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _reading_ends() -> Iterator[None]:
+    """End the process that reads pages with these tests: without them, it ends with its extractor's."""
+    yield
+    if pdf.PAGES.child is not None:
+        pdf.PAGES.child.end()
+        pdf.PAGES.child = None
 
 
 def with_text(*lines: tuple[float, float, str]) -> bytes:
