@@ -7,7 +7,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -210,16 +210,40 @@ def test_a_command_gets_the_owners_rights_and_none_of_the_workers_environment(
 ) -> None:
     """Variables of sbatch would be options, and others could be secrets: it gets what leads it to Slurm alone."""
     program, said = site.tree / "sbatch", site.ran / "said"
-    program.write_text(f"#!/bin/sh\n{{ id -u; id -g; env; echo; }} > {said}\necho 5\n")
+    program.write_text(f'#!/bin/sh\n{{ id -u; id -g; id -G; echo "$*"; env; echo; }} > {said}\necho 5\n')
     program.chmod(0o755)
     for name in ("SBATCH_ARRAY_INX", "SBATCH_UID", "LUSTRE_EVENTS_REDIS_URL", "PYTHONPATH"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("PATH", f"{site.tree}:{os.environ['PATH']}")
-    assert SlurmCommands().submit([], [], Caller(OWNER.uid, OWNER.gid, OWNER.groups)) == 5
-    uid, gid, *variables = said.read_text().split("\n")
+    assert SlurmCommands().submit([], [], Caller(OWNER.uid, OWNER.gid, (OWNER.gid, 60_001))) == 5
+    uid, gid, groups, words, *variables = said.read_text().split("\n")
     assert (uid, gid) == (str(OWNER.uid), str(OWNER.gid))
+    assert set(groups.split()) == {str(OWNER.gid), "60001"}
+    assert {"--hold", "--export=NIL"} <= set(words.split())
     names = {each.partition("=")[0] for each in variables} - {"PWD", "OLDPWD", "SHLVL", "_", ""}
     assert names <= {"PATH", "SLURM_CONF", "LD_LIBRARY_PATH", "SLURM_TIME_FORMAT"}
+
+
+@dataclass(frozen=True)
+class NotingSlurm(ToldSlurm):
+    """A Slurm that takes each job, and notes who has submitted it."""
+
+    callers: list[Caller | None] = field(default_factory=list)
+
+    def submit(self, options: Sequence[str], words: Sequence[str], caller: Caller | None) -> int:
+        """See SlurmCommands."""
+        self.callers.append(caller)
+        return 7
+
+
+def test_a_job_is_submitted_with_all_groups_of_its_owner(site: SlurmSite) -> None:
+    """What only members of a group may use in Slurm is there for the owner of a file as for whoever logs in."""
+    slurm, member = NotingSlurm(), replace(OWNER, groups=(OWNER.gid, 60_001))
+    site.with_commands(slurm)
+    site.jobs = replace(site.jobs, rights=replace(site.jobs.rights, by_uid=lambda _uid: member))
+
+    assert site.attempt(site.parcel("k")).outcome == STARTED
+    assert slurm.callers == [Caller(OWNER.uid, OWNER.gid, (OWNER.gid, 60_001))]
 
 
 @pytest.mark.parametrize(("state", "since"), [("RUNNING", 1_795_809_435), ("PENDING", 0), ("REQUEUED", 0)])
