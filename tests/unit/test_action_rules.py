@@ -18,7 +18,7 @@ from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.templates import FIELDS, filled
 from lustre_events.domain.triggers import TRIGGERS
 from lustre_events.errors import ConfigError
-from tests.support.model.actions import KNOWN, rules_of
+from tests.support.model.actions import ALICE, BOB, KNOWN, own_rules_of, rules_of
 from tests.support.profiles import examples
 
 RULE = '[[rule]]\nname = "tell"\naction = "webhook"\nendpoint = "beamline"\n'
@@ -116,6 +116,15 @@ def test_users_rules_have_no_actions_without_a_grant() -> None:
     """A user's own rule of an action is refused where the site has granted nothing to that user."""
     with pytest.raises(ConfigError, match="which the site does not grant to alice; granted are: none"):
         parse(RULE, "alice.toml", (), user="alice", known=replace(KNOWN, author=Author("alice", 1000)))
+
+
+def test_a_users_rule_holds_for_that_users_files_alone() -> None:
+    """A file that went to somebody else, or whose owner is not known, is none of the author's."""
+    (rule,) = own_rules_of(RULE).actions.users[ALICE.uid]
+
+    owners = {uid: rule.holds(File(b"/a", uid=uid), "f") for uid in (ALICE.uid, BOB.uid, 0, None)}
+
+    assert owners == {ALICE.uid: True, BOB.uid: False, 0: False, None: False}
 
 
 @pytest.mark.parametrize(
