@@ -22,11 +22,16 @@ from lustre_events.node.doctor.findings import FAILURE
 from lustre_events.node.roles import EXAMINED, INSTALLED, ROLES
 from lustre_events.node.setup import KNOWN, Node
 from tests.support.need import need
+from tests.support.pages import CONSOLE, commands, shows
 from tests.support.servers.slurm import free_ports
+from tests.support.service.command import REPOSITORY, lustre_events
 from tests.support.waiting import wait_for
 
 ETC = "etc/lustre-events"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to accounts")
+PAGE = list(commands("".join(CONSOLE.findall((REPOSITORY / "deploy" / "README.md").read_text("utf-8")))))
+"""The commands of deploy/README.md whose output it shows, each with that."""
+INSTALLED_BY_THE_PAGE = ("redis", "reader", "dispatcher", "worker", "web")
 SECRET = ("*.env", "tls/*.key", "redis-users.acl", "web-secret", "*-users")
 
 
@@ -217,6 +222,32 @@ def test_doctor_is_content_with_each_role_that_was_set_up(
         assert f"le-{role}" in said
     assert set(INSTALLED) <= set(EXAMINED)
     shutil.rmtree(at_home)
+
+
+def test_the_page_shows_what_setup_and_pools_print(root: Path) -> None:
+    """The lines of `setup`, `pool add` and `pool list` on deploy/README.md are what they print."""
+    printed = {" ".join(words[1:3]): lines for words, lines in PAGE}
+    assert shows(printed.pop("setup redis"), _at_top(done(root, *INSTALLED_BY_THE_PAGE), root))
+    for name, words in {"pool add": ["genomics", "--user", "nobody"], "pool list": []}.items():
+        said = lustre_events(*name.split(), *words, "--root", root)
+        assert said.returncode == 0, said.stderr
+        assert shows(printed.pop(name), _at_top(said.stdout.decode().splitlines(), root))
+    assert printed.keys() == {"doctor --role"}  # see the next test
+
+
+def test_the_page_shows_what_doctor_says_before_the_first_start(
+    at_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the dispatcher has run, its role is as the page shows: nothing fails, and the first start is due."""
+    for name in [name for name in os.environ if name.startswith("LUSTRE_EVENTS_")]:
+        monkeypatch.delenv(name)
+    ((_, printed),) = [each for each in PAGE if each[0][1] == "doctor"]
+    report(at_home / "lustre-events.toml", ["dispatcher"])
+    assert shows(printed, capsys.readouterr().out.splitlines())
+
+
+def _at_top(lines: list[str], root: Path) -> list[str]:
+    return [line.replace(str(root), "") for line in lines]
 
 
 def test_logins_by_pam_have_a_process_of_root(root: Path) -> None:
