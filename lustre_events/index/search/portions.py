@@ -20,7 +20,7 @@ from lustre_events.index.search.stored_documents import texts_of
 from lustre_events.index.search.views import is_readable
 from lustre_events.index.visibility import DirectoryAccess, Viewer
 
-PORTION = 3_000
+PORTION = 2_000
 """How many hits are looked up together."""
 ENOUGH_BYTES = 4 << 20
 """Bytes of documents that end a portion early: they may be large."""
