@@ -51,7 +51,8 @@ from lustre_events.index.visibility import DirectoryAccess, Viewer, permits
 _NO_INDEX = "{}: there is no index here yet; start a dispatcher (lustre-events run), or name one with --index"
 _WRITTEN = ", ".join(f"o.{name}" for name in FoundObject._fields[:-1])
 _found: Callable[[tuple[Any, ...]], FoundObject] = partial(tuple.__new__, FoundObject)
-"""As FoundObject._make, which is a call more for each of very many."""
+_ranked: Callable[[tuple[Any, ...]], Ranked] = partial(tuple.__new__, Ranked)
+"""As their _make, which is a call more for each of very many."""
 _CHUNK = 500
 _DENSE = 2
 """Objects beside each other are read together where at least one of this number is wanted."""
@@ -97,7 +98,7 @@ class SqliteReading:
     def first(self, node: Node, limit: int) -> list[Ranked]:
         """Return the first objects that match, in the order of ids, with what ranks them."""
         columns = f"o.id, o.mtime_ns, {self._planner.readable.sql}"
-        return self._pages(columns, Ranked._make).find(node, Order(), None, limit)
+        return self._pages(columns, _ranked).find(node, Order(), None, limit)
 
     def _pages(self, columns: str, made: Callable[[tuple[Any, ...]], T]) -> Pages[T]:
         return Pages(self._connection, self._planner, self._listed, columns, made)
