@@ -25,6 +25,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 """What a spreadsheet takes for the beginning of one; with some languages also the wide forms of the four signs."""
 
 
+_PORTIONS_BETWEEN = 50
+"""Portions after which Python looks for values in circles: a portion leaves few."""
+
+
 class Exported(NamedTuple):
     """How many hits were written, and what is to be said of the columns, as sentences."""
 
@@ -59,10 +63,11 @@ def write(
 
     def counted() -> Iterator[HitPortion]:
         nonlocal hits
-        for portion in portions:
+        for number, portion in enumerate(portions, 1):
             hits += portion.hits
             yield portion
-            gc.collect(1)
+            if not number % _PORTIONS_BETWEEN:
+                gc.collect(1)
 
     notes: Sequence[str] = ()
     with _collecting_between_portions():
