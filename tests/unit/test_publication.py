@@ -30,6 +30,7 @@ from tests.support.service.published import (
 from workers.publication import OutputsRefused, discard, prepare, publish
 
 
+@pytest.mark.long
 def test_killed_between_any_two_steps(tmp_path: Path) -> None:
     """Killed behind any step, no marker stands beside a mix of old and new; the next attempt ends it as a whole."""
     steps = steps_of(tmp_path / "dry")
