@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import examples
 from tests.support.programs import Later
+from tests.support.service.images import EXTRACTORS
 
 fits, u, coordinates = Later("astropy.io.fits"), Later("astropy.units"), Later("astropy.coordinates")
 extractor, common = Later("fits", "fits"), Later("fits_common", "fits")
@@ -197,7 +198,7 @@ def test_an_equinox_that_is_no_year_gives_no_place(tmp_path: Path, equinox: Any)
 @pytest.mark.long
 def test_reading_starts_without_what_reaches_the_net() -> None:
     """The program imports neither astropy's units nor TLS, and who imports astropy's downloads later has them."""
-    places = [path for path in sys.path if "/extractors/" in path]
+    places = [str(EXTRACTORS / "base"), str(EXTRACTORS / "fits")]
     code = f"""
 import sys
 sys.path += {places!r}
