@@ -291,7 +291,7 @@ class Dispatcher:
             self._say(step, counters)
         self._publish(now_ns)
         self._whole = True
-        return done
+        return done or step.plan.doubted
 
     def _reached(self) -> tuple[int, str]:
         """Return the latest time of a record that is committed, with its MDT; 0: there was none."""

@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from tests.support.model.dispatcher import (
     MDT0,
     MDT1,
     TABULAR,
+    MemoryQueue,
     Rig,
     answers,
     append,
@@ -579,6 +580,7 @@ def test_lost_jobs_are_found_in_small_parts(slow: Rig) -> None:
     slow.queue.take()
     slow.pass_seconds(121)
     slow.dispatcher.step()
+    slow.dispatcher.step()
     assert slow.writer.counters()["files_of_lost_jobs"] == files
     slow.pass_seconds(30)
     again = slow.play()
@@ -716,6 +718,34 @@ def test_a_lost_job_is_given_out_again(rig: Rig) -> None:
     assert not {job.id for job in again} & {job.id for job in jobs}
     rig.answer(again)
     assert rig.pending() == set()
+
+
+def test_a_job_that_ends_during_a_step_is_not_lost(rig: Rig) -> None:
+    """What a job has put behind the results of a step counts, though the job is gone when that step asks for it."""
+    rig.queue = ending = EndingQueue()
+    rig.restart()
+    jobs = rig.play(b.create(name=b"a.csv"))
+    rig.pass_seconds(121)
+    ending.meanwhile = lambda: [rig.results.put(answers(job)) for job in jobs]
+
+    rig.settle()
+
+    assert rig.writer.counters().get("files_of_lost_jobs", 0) == 0
+    assert rig.pending() == set()
+
+
+class EndingQueue(MemoryQueue):
+    """A queue whose jobs end, with results, just before somebody asks for those that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], object] = list
+
+    def unfinished(self, job_ids: Collection[str]) -> set[str]:
+        """See `dispatcher.JobQueue`."""
+        self.meanwhile()
+        self.meanwhile = list
+        return super().unfinished(job_ids)
 
 
 def test_a_file_that_ends_every_worker_is_given_up(make: MakeRig) -> None:
