@@ -16,6 +16,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.job_sizes import JobSizes
+from lustre_events.dispatcher.missing_jobs import MissingJobs
 from lustre_events.dispatcher.read_limits import ReadLimits
 from lustre_events.dispatcher.shares import ANY_OWNER, NO_OWNER, Shares
 from lustre_events.dispatcher.turn import Turn
@@ -44,9 +45,6 @@ JOB_HINT_BYTES = 1 << 20
 
 _AT_ONCE = {STAT: STAT_FILES, HEAL: STAT_FILES, SCAN: 200}
 """Most files, or directories, in one job of what is built in."""
-
-MOST_DOUBTED = 10_000
-"""Jobs that are remembered as missing; of more, the first ones are looked at once more."""
 
 LINGER_NS = SECOND_NS // 2
 """While jobs wait in the queue anyway, a batch that is not full waits this long for more files."""
@@ -136,9 +134,7 @@ class Jobs:
         self._small: dict[_Group, str] = {}
         self._shares = Shares(settings.job_files)
         self.sizes = JobSizes(settings.job_files)
-        self._missing: dict[str, int] = {}
-        """Jobs that were neither waiting nor running, with the number of the step in which that was seen first."""
-        self._steps = 0
+        self._missing = MissingJobs()
         self._waiting: Mapping[str, int] = {}
 
     def waiting(self, queues: Collection[str]) -> dict[str, int]:
@@ -161,7 +157,7 @@ class Jobs:
 
         Directories are not scanned while results are not `drained`: that would fill Redis.
         """
-        self._steps += 1
+        self._missing.begin()
         working = self._read_limits.with_room(self._registry.working, turn.now_ns)
         return Plan(
             tuple(turn.transaction.lanes()),
@@ -245,20 +241,12 @@ class Jobs:
             if row.job in alive:
                 leased.rows.append(prolonged(row, turn.now_ns, self._lease_ns // LOOK_SHARE))
                 self._read_limits.given(row.extractor, str(row.job), turn.now_ns)
-                self._missing.pop(str(row.job), None)
-            elif row.job is not None and plan.is_lost(row) and self._was_missing(plan, row.job):
-                leased.lost.append(row)
-
-    def _was_missing(self, plan: Plan, job_id: str) -> bool:
-        """Whether a job was missing in a step before, so that this one has read all that it can have found.
-
-        The results of this step were read at its beginning: a job that ended since has put some behind them.
-        """
-        first = self._missing.setdefault(job_id, self._steps)
-        plan.doubted = plan.doubted or first == self._steps
-        if len(self._missing) > MOST_DOUBTED:
-            del self._missing[next(iter(self._missing))]
-        return first < self._steps
+                self._missing.is_there(str(row.job))
+            elif row.job is not None and plan.is_lost(row):
+                if self._missing.was_missing(row.job):
+                    leased.lost.append(row)
+                else:
+                    plan.doubted = True
 
     @staticmethod
     def _forget_unknown(turn: Turn, plan: Plan, leased: Leased, seen: dict[WorkKey, PendingRow]) -> None:
