@@ -58,6 +58,8 @@ NO_ROOM = 1 << 40
 MOST_MEMBERS = 10_000
 """The most queues, or workers, that are looked at."""
 MOST_JOBS = 100_000
+NEARLY_FULL = 0.8
+"""This part of its memory is in use: a worker may find no room to begin a job that it has taken."""
 MOST_GLANCED = 500
 """Workers of a pool that are counted."""
 WRONG_TYPE = "WRONGTYPE"
@@ -206,28 +208,39 @@ class RqQueues:
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs that wait, or run under a worker that still gives signs of life.
 
-        A job that a worker has taken and not begun is among them, until RQ puts it back after a minute or two. One
-        whose worker has been silent for `[worker] worker_ttl_seconds` is not: to give its files out again does no
-        harm. A full Redis takes one sign of life only, the time to live of a run's key.
+        A job between the two, or one whose worker has been silent for `[worker] worker_ttl_seconds`, is not among
+        them: to give its files out again does no harm. A full Redis takes one sign of life only, the time to live
+        of a run's key; while it is nearly full, a worker may be waiting to begin, so a job between the two is among
+        them, until RQ puts it back.
 
         Raises StreamUnavailable.
         """
         asked = [job_id.encode() for job_id in job_ids]
         alive: set[bytes] = set()
         names, _ = self._members(self._queues, f"{self._prefix}:queue:", _QUEUE)
+        full = self._is_nearly_full()
         for portion in self._portions([*map(self._queue, names)]):
-            # Members are "<job>:<execution>", scored with the time until which the worker has promised to live.
             now = time.time()
-            found = self._ask([
-                words for queue in portion for words in (
-                    ("LRANGE", queue.key, 0, MOST_JOBS),
-                    ("LRANGE", queue.intermediate_queue_key, 0, MOST_JOBS),
-                    ("ZRANGEBYSCORE", self._registry("wip", queue), now, "+inf", "LIMIT", 0, MOST_JOBS),
-                )
-            ])  # fmt: skip
-            alive.update(_job_of(member) for members in found for member in members or ())
+            alive |= self._there(portion, now, full=full)
             alive |= self._waiting_for_room(portion, asked, now)
         return {job_id for job_id, encoded in zip(job_ids, asked, strict=True) if encoded in alive}
+
+    def _there(self, queues: Sequence[Queue], now: float, *, full: bool) -> set[bytes]:
+        """Return the jobs that wait, or run under a worker that has promised to live; of a full Redis those taken."""
+        lists = [queue.key for queue in queues]
+        if full:
+            lists += [queue.intermediate_queue_key for queue in queues]
+        # Members are "<job>:<execution>", scored with the time until which the worker has promised to live.
+        found = self._ask([
+            *(("LRANGE", key, 0, MOST_JOBS) for key in lists),
+            *(("ZRANGEBYSCORE", self._registry("wip", queue), now, "+inf", "LIMIT", 0, MOST_JOBS) for queue in queues),
+        ])  # fmt: skip
+        return {_job_of(member) for members in found for member in members or ()}
+
+    def _is_nearly_full(self) -> bool:
+        """Whether Redis has little memory left."""
+        (memory,) = self._ask([("INFO", "memory")])
+        return 0 < int(memory["maxmemory"]) * NEARLY_FULL <= int(memory["used_memory"])
 
     def _waiting_for_room(self, queues: Sequence[Queue], asked: Collection[bytes], now: float) -> set[bytes]:
         """Return those of the jobs whose promised time is over, and whose worker renews the key of their run."""

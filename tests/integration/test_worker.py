@@ -367,12 +367,16 @@ def test_what_another_worker_cleans_leaves_who_waited_for_room(site: Site, fill:
     assert site.queues.unfinished(["job1"]) == {"job1"}
 
 
-def test_a_job_that_a_worker_has_taken_and_not_begun_is_not_lost(site: Site) -> None:
-    """A job between its queue and its run, whose worker may wait for room in Redis, costs its files no attempt."""
+def test_a_job_that_a_worker_has_taken_and_not_begun_is_lost_unless_redis_is_full(site: Site) -> None:
+    """A job between its queue and its run costs its files no attempt while its worker may wait for room."""
     site.enqueue(STAT, site.write(b"a.csv"))
     site.client.lmove("rq:queue:default", "rq:queue:default:intermediate", "RIGHT", "LEFT")
 
+    assert site.queues.unfinished(["job1", "never"]) == set()
+    site.client.config_set("maxmemory", 1)
     assert site.queues.unfinished(["job1", "never"]) == {"job1"}
+    site.client.config_set("maxmemory", "10gb")
+    assert site.queues.unfinished(["job1", "never"]) == set()
 
 
 def test_a_worker_ends_though_redis_is_full(site: Site, fill: Callable[[], object]) -> None:
