@@ -226,14 +226,17 @@ class RqQueues:
         return {job_id for job_id, encoded in zip(job_ids, asked, strict=True) if encoded in alive}
 
     def _there(self, queues: Sequence[Queue], now: float, *, full: bool) -> set[bytes]:
-        """Return the jobs that wait, or run under a worker that has promised to live; of a full Redis those taken."""
+        """Return the jobs that wait, or run under a living worker; of a full Redis also those that are taken."""
         lists = [queue.key for queue in queues]
         if full:
             lists += [queue.intermediate_queue_key for queue in queues]
         # Members are "<job>:<execution>", scored with the time until which the worker has promised to live.
         found = self._ask([
             *(("LRANGE", key, 0, MOST_JOBS) for key in lists),
-            *(("ZRANGEBYSCORE", self._registry("wip", queue), now, "+inf", "LIMIT", 0, MOST_JOBS) for queue in queues),
+            *(
+                ("ZRANGEBYSCORE", self._registry("wip", queue), now, "+inf", "LIMIT", 0, MOST_JOBS)
+                for queue in queues
+            ),
         ])  # fmt: skip
         return {_job_of(member) for members in found for member in members or ()}
 
