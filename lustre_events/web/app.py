@@ -19,23 +19,33 @@ from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queue_view import QueueView
 from lustre_events.web import (
-    account,
-    admin,
-    all_hits,
     api,
-    directory_pages,
-    feeds,
     forms,
-    history,
-    queues,
     rendering,
-    runs,
-    search,
     signin,
 )
 from lustre_events.web.charts import History
 from lustre_events.web.feed_addresses import FeedAddresses
 from lustre_events.web.login import Login
+from lustre_events.web.pages import (
+    actions,
+    again,
+    directory,
+    download,
+    extractors,
+    failures,
+    feed,
+    fields,
+    file,
+    health,
+    history,
+    login,
+    overview,
+    queues,
+    saved,
+    search,
+    tokens,
+)
 from lustre_events.web.personal_tokens import Tokens
 from lustre_events.web.rate_limit import Pace
 from lustre_events.web.saved_searches import SavedSearches
@@ -130,20 +140,27 @@ def make_app(site: Site) -> flask.Flask:
     app.before_request(signin.require)
     app.before_request(forms.check)
     app.after_request(_headers)
-    for blueprint in (
-        signin.pages,
-        search.pages,
-        all_hits.pages,
-        directory_pages.pages,
-        history.pages,
-        admin.pages,
-        queues.pages,
-        runs.pages,
-        account.pages,
-        feeds.pages,
-        api.pages,
+    for each in (
+        actions,
+        again,
+        api,
+        directory,
+        download,
+        extractors,
+        failures,
+        feed,
+        fields,
+        file,
+        health,
+        history,
+        login,
+        overview,
+        queues,
+        saved,
+        search,
+        tokens,
     ):
-        app.register_blueprint(blueprint)
+        app.register_blueprint(each.pages)
     app.register_error_handler(LustreEventsError, _explain)
     app.register_error_handler(HTTPException, _explain_http)
     return app

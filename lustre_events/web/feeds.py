@@ -12,23 +12,16 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-import flask
-from werkzeug.wrappers import Response
-
 from lustre_events.domain.bounds import within
 from lustre_events.domain.times import SECOND_NS
-from lustre_events.errors import ConfigError, NotAllowed
 from lustre_events.index.mount import Mount
 from lustre_events.index.search.hits import Hit, hit_json
 from lustre_events.index.visibility import Viewer
 from lustre_events.web.rendering import path_text
 
-pages = flask.Blueprint("feeds", __name__)
-
 ATOM = "http://www.w3.org/2005/Atom"
 MOST_TOLD = 16 << 10
 """Characters of a file's documents in a feed; longer ones are on the file's page."""
-FILES = 50
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -113,26 +106,3 @@ def _id(text: str) -> str:
 
 def _add(parent: Element, tag: str, text: str) -> None:
     SubElement(parent, tag).text = _NO_XML.sub("\ufffd", text)
-
-
-@pages.get("/feed/<address>")
-def feed(address: str) -> Response:
-    """Serve a feed to whoever has its address, without a login."""
-    site = flask.current_app.extensions["site"]
-    try:
-        found = site.feeds.known(address)
-        viewer = Viewer.of_user(found.user)
-        kept = site.saved.one(found.user, found.name)
-    except (NotAllowed, ConfigError) as exc:
-        flask.abort(404, str(exc))
-    if viewer.uid != found.uid:
-        flask.abort(404, f"{found.user} is not the account that this feed was made for; make a new one")
-    seconds = site.pace.wait(found.user, site.settings.requests_per_minute)
-    if seconds:
-        flask.abort(429, f"too many requests; ask again in {int(seconds) + 1} s")
-    heading = Heading(kept.name, flask.request.host_url, f"{site.mount}\0{found.user}\0{kept.name}", kept.made_ns)
-    told = atom(heading, newest(site, kept.query, viewer, FILES))
-    response = flask.Response(told, content_type="application/atom+xml; charset=utf-8")
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.add_etag()
-    return response.make_conditional(flask.request)

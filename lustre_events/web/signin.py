@@ -1,10 +1,9 @@
-"""Logging in and out, and who the user is."""
+"""Who the user is, and who is let in."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import flask
 from werkzeug.wrappers import Response
@@ -14,9 +13,8 @@ from lustre_events.index.visibility import Viewer
 from lustre_events.web import forms
 
 log = logging.getLogger(__name__)
-pages = flask.Blueprint("session", __name__)
 
-_OPEN = {"session.login", "session.enter", "session.health", "feeds.feed", "static"}
+_OPEN = {"login.login", "login.enter", "health.health", "feed.feed", "static"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +67,7 @@ def require() -> Response | None:
         flask.abort(
             401, "The site's proxy named no user; open the console at the proxy's address, and log in there."
         )
-    return flask.redirect(flask.url_for("session.login", next=flask.request.full_path.rstrip("?")))
-
-
-@pages.get("/login")
-def login() -> str:
-    """Show the form."""
-    return flask.render_template("login.html", next=flask.request.args.get("next", "/"), sentence="")
-
-
-@pages.post("/login")
-def enter() -> Response | tuple[str, int]:
-    """Log in a user who gives the right password."""
-    user, password = flask.request.form.get("user", ""), flask.request.form.get("password", "")
-    then = _inside(flask.request.form.get("next", "/"))
-    try:
-        admit(user, password)
-    except NotAllowed as exc:
-        return flask.render_template("login.html", next=then, sentence=str(exc)), 403
-    except TooOften as exc:
-        return flask.render_template("login.html", next=then, sentence=str(exc)), 429
-    flask.session.clear()
-    flask.session["user"] = user
-    flask.session.permanent = True
-    return flask.redirect(then)
+    return flask.redirect(flask.url_for("login.login", next=flask.request.full_path.rstrip("?")))
 
 
 def admit(user: str, password: str) -> None:
@@ -106,24 +81,3 @@ def admit(user: str, password: str) -> None:
     if not admitted:
         raise TooOften("Too many wrong passwords for this user; wait a few seconds before the next one.")
     raise NotAllowed("Wrong user or password.")
-
-
-@pages.post("/logout")
-def leave() -> Response:
-    """Let somebody out."""
-    flask.session.clear()
-    return flask.redirect("/login")
-
-
-@pages.get("/health")
-def health() -> str:
-    """Answer that the console runs; for monitoring."""
-    return "ok\n"
-
-
-def _inside(address: str) -> str:
-    """Return a path of this console, whatever the form says."""
-    parts = urlsplit(address)
-    # Browsers take a backslash for a slash.
-    outside = parts.scheme or parts.netloc or not address.startswith("/") or address[1:2] in {"/", "\\"}
-    return "/" if outside else address

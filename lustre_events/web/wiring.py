@@ -21,7 +21,7 @@ from lustre_events.web import pam
 from lustre_events.web.app import Site
 from lustre_events.web.charts import History
 from lustre_events.web.login import SECRET_HEADER, Login, by_file
-from lustre_events.web.queues import viewed
+from lustre_events.web.pages.queues import viewed
 from lustre_events.web.serving import UNIX
 from lustre_events.web.store import Store
 

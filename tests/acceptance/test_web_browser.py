@@ -19,7 +19,7 @@ from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 
 from lustre_events.domain.action_run import DEAD
-from lustre_events.web.search import PAGE
+from lustre_events.web.pages.search import PAGE
 from tests.support.index.tables import add_file
 from tests.support.need import need
 from tests.support.service.pictures import whole_png, with_picture

@@ -19,8 +19,8 @@ from lustre_events.errors import ConfigError
 from lustre_events.index.visibility import Viewer
 from lustre_events.web.charts import StatusSample, sample_of
 from lustre_events.web.login import Login
+from lustre_events.web.pages.login import _inside
 from lustre_events.web.pam import by_pam
-from lustre_events.web.signin import _inside
 from tests.support.index.tables import add_file, node
 from tests.support.records.builders import fid_of
 from tests.support.service.runs import answers, run_of
@@ -172,7 +172,7 @@ def test_fields_are_a_page(console: Console, reader: FlaskClient) -> None:
 
 def test_pages_follow_each_other(reader: FlaskClient, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cursor leads through all hits, each once; a forged one is refused with a sentence."""
-    monkeypatch.setattr("lustre_events.web.search.PAGE", 2)
+    monkeypatch.setattr("lustre_events.web.pages.search.PAGE", 2)
     first = reader.get("/?q=type:f").text
     more = unescape(re.findall(r'class="more" href="([^"]+)"', first)[0])
     links = re.compile(r'class="path" href="([^"]+)"')

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from lustre_events.web import directory_pages
+from lustre_events.web.pages import directory
 from tests.support.index.tables import add_file, node
 from tests.support.service.web import OTHER, READER, Console, enter, make_console
 
@@ -85,7 +85,7 @@ def test_a_file_tells_the_directories_above_it(console: Console) -> None:
 
 def test_what_takes_too_long_is_left_out(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind the deadline directories are listed without sums, and so behind those that have them."""
-    monkeypatch.setattr(directory_pages, "SECONDS", -1.0)
+    monkeypatch.setattr(directory, "SECONDS", -1.0)
     page = enter(console.app(), READER).get("/directory").text
     assert rows(page) == []
     assert page.count("not summed up in time") == 3

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lustre_events.errors import QueryError
+from lustre_events.index.query.lexer import tokenise
 from lustre_events.index.query.slips import (
     alternatives,
     field_text,
@@ -18,7 +19,6 @@ from lustre_events.index.query.slips import (
     with_dates,
     with_operators,
 )
-from lustre_events.index.query.tokens import tokenise
 from lustre_events.index.search.hints import best_without, counted, meant, near
 from lustre_events.index.search.known import Known
 from lustre_events.index.search.reasons import why

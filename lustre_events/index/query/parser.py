@@ -31,6 +31,7 @@ from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index.fields import FIELDS, Field, FieldType
 from lustre_events.index.paths import components_of
 from lustre_events.index.query import slips
+from lustre_events.index.query.lexer import Token, query_error, tokenise
 from lustre_events.index.query.literals import (
     Interval,
     group_interval,
@@ -38,7 +39,6 @@ from lustre_events.index.query.literals import (
     size_interval,
     time_interval,
 )
-from lustre_events.index.query.tokens import Token, query_error, tokenise
 from lustre_events.index.query.tree import (
     All,
     And,

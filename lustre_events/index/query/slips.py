@@ -1,6 +1,6 @@
 """Common slips in a typed query, and how its text is repaired: pure text, no database.
 
-A query is taken apart as tokens.py cuts it, so that each part is a query itself and keeps its place.
+A query is taken apart as lexer.py cuts it, so that each part is a query itself and keeps its place.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
-from lustre_events.index.query.tokens import Token, tokenise
+from lustre_events.index.query.lexer import Token, tokenise
 from lustre_events.index.query.written_dates import MOST_WORDS, date_meant
 
 _OPENS, _CLOSES = frozenset({"(", "[", "{"}), frozenset({")", "]", "}"})

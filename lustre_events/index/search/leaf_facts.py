@@ -9,9 +9,9 @@ from itertools import pairwise
 from lustre_events.index.backend import Order
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.paths import components_of
+from lustre_events.index.query.lexer import Token, tokenise
 from lustre_events.index.query.literals import group_interval, owner_interval
 from lustre_events.index.query.slips import Part, literal, replaced, with_part, written
-from lustre_events.index.query.tokens import Token, tokenise
 from lustre_events.index.query.tree import Fact, Path
 from lustre_events.index.query.wildcards import escape, literal_of, name_bytes
 from lustre_events.index.search.hints import Hint, counted, meant, near, shown

@@ -25,7 +25,7 @@ from lustre_events.jobs.queue_view import QueueView
 from lustre_events.web import Site, make_app
 from lustre_events.web.charts import History, StatusSample
 from lustre_events.web.login import Login, by_file
-from lustre_events.web.queues import viewed
+from lustre_events.web.pages.queues import viewed
 from lustre_events.web.store import Store
 from tests.support.index.tables import add_file, add_object, make_index
 from tests.support.records.builders import fid_of

@@ -15,7 +15,7 @@ from lustre_events.inspect import history
 from lustre_events.inspect.history import ChosenDeeds
 from lustre_events.web import signin
 
-pages = flask.Blueprint("past", __name__)
+pages = flask.Blueprint("history", __name__)
 
 MOST = 1_000
 """Deeds of one page: the last ones."""

@@ -1,4 +1,4 @@
-"""The pages about actions: runs of files and rules, one run with what caused it and what followed, what is held."""
+"""The pages of actions: runs of files and rules, one run with what caused it and what followed, what is held."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from lustre_events.web.visible_runs import (
     with_key,
 )
 
-pages = flask.Blueprint("runs", __name__)
+pages = flask.Blueprint("actions", __name__)
 
 CHANGES = {"retry": "retry_runs", "release": "release_runs", "drop": "drop_runs"}
 
 
 @pages.get("/actions")
-def runs() -> str:
+def actions() -> str:
     """Show runs, the newest first: of a rule, in a state, of a file. Above them are own rules; admins see all."""
     given = flask.request.args
     asked = {name: given.get(name, "").strip() for name in ("rule", "state", "trigger", "fid")}
@@ -37,7 +37,7 @@ def runs() -> str:
     views = [each for each in _visible(wanted) if asked["trigger"] in {"", each.run["trigger"]}]
     mine = signin.person().admin or any(each.own for each in views)
     return flask.render_template(
-        "runs.html", views=views, asked=asked, states=STATES, actions=found, again=(DEAD, HELD), mine=mine,
+        "actions.html", views=views, asked=asked, states=STATES, actions=found, again=(DEAD, HELD), mine=mine,
         most=MOST, address=lambda narrowed: _address(asked, narrowed), **_beside(asked, views),
     )  # fmt: skip
 
@@ -52,7 +52,7 @@ def _address(asked: dict[str, str], narrowed: str) -> str:
     """Return the address of the page with a field as `NAME:VALUE` says."""
     name, _, value = narrowed.partition(":")
     wanted: dict[str, Any] = {**asked, name: value}
-    return flask.url_for("runs.runs", **wanted)
+    return flask.url_for("actions.actions", **wanted)
 
 
 @pages.get("/actions/runs/<key>")
@@ -83,7 +83,7 @@ def change() -> Response:
         done = _asked(action, asked)["runs"]
         flask.flash(f"{'Dropped' if action == 'drop_runs' else 'To be retried'}: {done} runs.")
     asked_for: dict[str, Any] = {name: form.get(name, "") for name in ("rule", "state", "trigger")}
-    return flask.redirect(flask.url_for("runs.runs", **asked_for))
+    return flask.redirect(flask.url_for("actions.actions", **asked_for))
 
 
 @pages.post("/actions/hold")
@@ -97,7 +97,7 @@ def hold() -> Response:
     else:
         _asked("hold_action", {**arguments, "why": f"{_admit().name} holds it"})
         flask.flash(f"{arguments['name']} is held: its runs wait until it is released.")
-    return flask.redirect(flask.url_for("runs.runs"))
+    return flask.redirect(flask.url_for("actions.actions"))
 
 
 def _admit() -> signin.Person:

@@ -1,8 +1,7 @@
-"""The pages for everybody: search, and one file."""
+"""The page of a file: its facts, its documents as they are and as pictures, and what happened to it."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import Any
 
@@ -10,84 +9,14 @@ import flask
 from werkzeug.wrappers import Response
 
 from lustre_events.changelog.fid import FID
-from lustre_events.errors import ConfigError, LustreEventsError, QueryError
-from lustre_events.index.mount import Mount
-from lustre_events.index.query.slips import field_text
+from lustre_events.errors import ConfigError
 from lustre_events.index.search.hits import ObjectView, PendingWork, name_text
-from lustre_events.index.search.search import Search
-from lustre_events.web import account, highlight, history, narrowing, signin, thumbnails, welcome
-from lustre_events.web.directory_pages import crumbs
+from lustre_events.web import highlight, signin, thumbnails
+from lustre_events.web.pages import history
+from lustre_events.web.pages.directory import crumbs
 from lustre_events.web.previews import preview_of
 
-pages = flask.Blueprint("files", __name__)
-
-PAGE = 50
-FACET_VALUES = 8
-KEYS = 200
-"""Most keys on the page of fields."""
-SORTS = ("", "relevance", "-mtime", "mtime", "-size", "size")
-
-
-@pages.get("/")
-def search() -> str | tuple[str, int]:
-    """Show the hits of a query, and what they have in common. The address of the page is all of its state."""
-    asked = flask.request.args
-    site = flask.current_app.extensions["site"]
-    query, sort = Mount.at(site.mount).query(asked.get("q", "").strip()), asked.get("sort", "")
-    shown: dict[str, Any] = {
-        "query": query,
-        "sort": sort,
-        "sorts": SORTS,
-        "facets": {},
-        "histograms": {},
-        "summary": None,
-        "page": None,
-        "hints": (),
-        "mistake": "",
-        "saved": account.saved() if not query else (),
-        "address": lambda narrowed: flask.url_for("files.search", q=narrowed, sort=sort, facets=1),
-    }
-    viewer = signin.person().viewer
-    if not query:
-        with site.search() as index:
-            shown["here"] = welcome.welcome(index, viewer)
-        return flask.render_template("search.html", **shown)
-    shown |= {"chips": welcome.chips(query), "words": highlight.words_in(query)}
-    try:
-        with site.search() as index:
-            shown |= _found(index, query, sort, asked.get("cursor"))
-    except QueryError as exc:
-        with contextlib.suppress(LustreEventsError), site.search() as index:
-            shown["hints"] = index.hints(query, visible_to=viewer)
-        return flask.render_template("search.html", **{**shown, "mistake": str(exc)}), 400
-    return flask.render_template("search.html", **shown)
-
-
-def _found(index: Search, query: str, sort: str, cursor: str | None) -> dict[str, Any]:
-    """Return a page of hits, and what narrows the query, which is the same beside every page."""
-    viewer, fields = signin.person().viewer, narrowing.FIELDS
-    page, summary = index.overview(
-        query, fields, limit=PAGE, sort=sort or None, values=FACET_VALUES, visible_to=viewer
-    )
-    if cursor:
-        page = index.page(query, limit=PAGE, sort=sort or None, cursor=cursor, visible_to=viewer)
-    return {
-        "page": page,
-        "summary": summary,
-        **narrowing.beside(query, summary),
-        "hints": () if page.hits or cursor else index.hints(query, visible_to=viewer, found_nothing=True),
-    }
-
-
-@pages.get("/fields")
-def fields() -> str:
-    """Show the fields and keys that one can ask for, with what they are and examples."""
-    site, prefix = flask.current_app.extensions["site"], flask.request.args.get("prefix", "").strip()
-    with site.search() as index:
-        found = index.fields(prefix, limit=KEYS, visible_to=signin.person().viewer)
-    return flask.render_template(
-        "fields.html", fields=found, prefix=prefix, asked=lambda each: f"{field_text(each.name)}*"
-    )
+pages = flask.Blueprint("file", __name__)
 
 
 @pages.get("/file/<fid>")
@@ -140,7 +69,7 @@ def again(fid: str) -> Response:
     site = flask.current_app.extensions["site"]
     site.ask("retry", {"works": [[str(view.fid), extractor]]})
     flask.flash(f"{extractor} will read this file again.")
-    return flask.redirect(flask.url_for("files.file", fid=fid))
+    return flask.redirect(flask.url_for("file.file", fid=fid))
 
 
 def _view(text: str) -> ObjectView:

@@ -17,7 +17,7 @@ from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 from lustre_events.web import signin
 
-pages = flask.Blueprint("directories", __name__)
+pages = flask.Blueprint("directory", __name__)
 
 MOST = 200
 """Directories of one page."""

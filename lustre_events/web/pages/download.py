@@ -1,4 +1,4 @@
-"""What a user can do with all hits of a query: download them, and have the user's own extracted again."""
+"""The download of all hits of a query."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ from itertools import chain
 import flask
 from werkzeug.wrappers import Response
 
-from lustre_events.errors import QueryError
 from lustre_events.index.mount import Mount
 from lustre_events.index.search.paging import portions
 from lustre_events.index.search.portions import HitPortion
 from lustre_events.inspect import export
 from lustre_events.web import signin
-from lustre_events.web.reprocessing import Reprocessing
 
-pages = flask.Blueprint("hits", __name__)
+pages = flask.Blueprint("download", __name__)
 
 MOST_DOWNLOADED = 10_000
 """Most hits of one download, since it holds one of the console's threads. The command `search` has no limit."""
-MOST_PORTIONS = 10
-"""Portions of files that one press of a button asks for."""
 FORMATS: dict[str, tuple[str, Callable[[Iterable[HitPortion]], Iterator[bytes]]]] = {
     "csv": ("text/csv", export.comma_separated),
     "jsonl": ("application/jsonl", export.jsonl),
@@ -48,24 +44,3 @@ def download() -> Response:
     kind = "csv" if mime == "text/csv" else "jsonl"
     answer.headers["Content-Disposition"] = f'attachment; filename="hits.{kind}"'
     return answer
-
-
-@pages.post("/again")
-def again() -> str:
-    """Have an extractor process again the hits of a query that the viewer owns."""
-    site, form, viewer = flask.current_app.extensions["site"], flask.request.form, signin.person().viewer
-    query, extractor = Mount.at(site.mount).query(form.get("q", "").strip()), form.get("extractor", "")
-    if not query:
-        raise QueryError("which files? make a search first")
-    cursor: str | None = form.get("cursor") or None
-    files, more, waits = 0, True, ""
-    with site.search() as index:
-        asker = Reprocessing(index, site.ask, viewer)
-        for _ in range(MOST_PORTIONS):
-            done = asker.portion(query, extractor, cursor)
-            files, more, waits, cursor = files + done.rows, done.more, done.waits, done.cursor
-            if not more or done.taken < done.files:
-                break
-    return flask.render_template(
-        "again.html", query=query, extractor=extractor, files=files, more=more, waits=waits, cursor=cursor
-    )

@@ -1,8 +1,7 @@
-"""The pages about the service: overview, extractors, and failures of one's own files."""
+"""The page of failures: files that an extractor could not read, to try again or to forget."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import flask
@@ -11,36 +10,13 @@ from werkzeug.wrappers import Response
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import QueryError, StreamError
 from lustre_events.index.search.search import Search
-from lustre_events.inspect import status as texts
 from lustre_events.web import narrowing, signin, welcome
+from lustre_events.web.visible_counts import visible_counts
 
-pages = flask.Blueprint("admin", __name__)
+pages = flask.Blueprint("failures", __name__)
 
 FAILED = 100
 FACET_VALUES = 8
-
-
-@pages.get("/overview")
-def overview() -> str:
-    """Show the progress of each MDT, what waits, what went wrong, and the charts of the last hours."""
-    site = flask.current_app.extensions["site"]
-    found = site.status()
-    return flask.render_template(
-        "overview.html", status=found, lines=list(texts.lines(found)), charts=site.history.charts()
-    )
-
-
-@pages.get("/extractors")
-def extractors() -> str:
-    """Show the extractors: documents and failures of files that the viewer may see, and whether they work."""
-    site = flask.current_app.extensions["site"]
-    found = site.status()
-    with site.search() as index:
-        documents = _counts(index, "extractor", found.index.documents)
-        failures = _counts(index, "failed", found.index.failures)
-    names = sorted({*documents, *failures, *found.extractors})
-    rows = [(name, found.extractor(name), documents.get(name, 0), failures.get(name, 0)) for name in names]
-    return flask.render_template("extractors.html", rows=rows)
 
 
 @pages.get("/failures")
@@ -53,24 +29,15 @@ def failures() -> str | tuple[str, int]:
         "chosen": name,
         "query": query,
         "chips": welcome.chips(query) or ([(query, "")] if query else []),
-        "address": lambda narrowed: flask.url_for("admin.failures", extractor=name, q=narrowed),
+        "address": lambda narrowed: flask.url_for("failures.failures", extractor=name, q=narrowed),
     }
     try:
         with site.search() as index:
-            shown["names"] = _counts(index, "failed", site.status().index.failures)
+            shown["names"] = visible_counts(index, "failed", site.status().index.failures)
             shown |= _failed(index, name, query, given.get("cursor"))
     except QueryError as exc:
         return flask.render_template("failures.html", **shown, mistake=str(exc)), 400
     return flask.render_template("failures.html", **shown)
-
-
-def _counts(index: Search, field: str, counts: Mapping[str, int]) -> dict[str, int]:
-    """Count for each extractor the files, visible to the viewer, in which a field names it; zeros are left out."""
-    viewer = signin.person().viewer
-    if viewer.sees_all:
-        return dict(counts)
-    seen = {name: index.count(f'{field}:"{name}"', visible_to=viewer) for name in counts}
-    return {name: count for name, count in seen.items() if count}
 
 
 def _failed(index: Search, name: str, query: str, cursor: str | None) -> dict[str, Any]:
@@ -100,7 +67,9 @@ def retry() -> Response:
     works = [[fid, extractor] for fid, extractor in chosen if (fid, extractor) in seen]
     if works:
         flask.flash(_asked(action, works))
-    return flask.redirect(flask.url_for("admin.failures", extractor=form.get("extractor", ""), q=form.get("q", "")))
+    return flask.redirect(
+        flask.url_for("failures.failures", extractor=form.get("extractor", ""), q=form.get("q", ""))
+    )
 
 
 def _asked(action: str, works: list[list[str]]) -> str:
