@@ -5,10 +5,9 @@ A name is bytes of any encoding; bytes that are not UTF-8 stay as they are.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 
-from lustre_events.index.typed_values import segmented, unaccented
+from lustre_events.index.typed_values import composed, segmented, unaccented
 from lustre_events.index.values import VALUE_GAP, clean
 from lustre_events.index.words import has_words
 
@@ -22,7 +21,7 @@ def folded(name: bytes) -> bytes:
 
 def folded_text(text: str) -> str:
     """Return the same of a name as text, or of a glob."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFC", unaccented(text.casefold()))
+    return text.lower() if text.isascii() else composed(unaccented(text.casefold()))
 
 
 def kept(name: bytes) -> bytes | None:

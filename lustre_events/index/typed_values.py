@@ -5,6 +5,7 @@ All of it is pure, and reads nothing into a text: what is not certainly a time o
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
@@ -31,6 +32,12 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?\Z", re.AS
 _INTEGER = re.compile(r"-?\d{1,19}\Z", re.ASCII)
 
 _ACCENT = re.compile("[\u0300-\u036f]")
+_MOST_MARKS = 30
+"""Combining characters in a row that `unicodedata` may sort: its time grows with their square. Real text has few
+(UAX #15, "Stream-Safe Text Format")."""
+_MARKS_BELOW = 0x20000
+_PAIRS = {0x344: "\u0308\u0301", 0xF73: "\u0f71\u0f72", 0xF75: "\u0f71\u0f74", 0xF81: "\u0f71\u0f80"}
+"""The characters that stand for two combining ones (UAX #15, "non-starter decompositions")."""
 # Thai, Lao, Myanmar, Khmer; kana, bopomofo, Chinese characters, Hangul.
 _UNSPACED = re.compile(
     "[\u0e01-\u0e2e\u0e40-\u0e45\u0e81-\u0eae\u0ec0-\u0ec4\u1000-\u102a\u1780-\u17b3"
@@ -100,7 +107,27 @@ def unaccented(text: str) -> str:
     """Return a text without the accents of its letters, composed: of both forms of `Müller` `Muller`."""
     if text.isascii():
         return text
-    return unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFD", text)))
+    return composed(_ACCENT.sub("", unicodedata.normalize("NFD", _in_order(text))))
+
+
+def composed(text: str) -> str:
+    """Return a text in Unicode's form NFC, in a time that grows with its length alone."""
+    return text if text.isascii() else unicodedata.normalize("NFC", _in_order(text))
+
+
+def _in_order(text: str) -> str:
+    """Return a text whose long rows of combining characters are in canonical order: what normalizes alike."""
+    return _long_rows().sub(_sorted_marks, text)
+
+
+@functools.cache
+def _long_rows() -> re.Pattern[str]:
+    marks = "".join(filter(unicodedata.combining, map(chr, range(0x300, _MARKS_BELOW))))
+    return re.compile(f"[{marks}{''.join(map(chr, _PAIRS))}]{{{_MOST_MARKS},}}")
+
+
+def _sorted_marks(row: re.Match[str]) -> str:
+    return "".join(sorted(row[0].translate(_PAIRS), key=unicodedata.combining))
 
 
 def has_unspaced(text: str) -> bool:

@@ -45,7 +45,6 @@ its own, so that no phrase reaches from one value into the next."""
 
 _FIRST_OF_NUMBERS = frozenset("-0123456789")
 _ALPHANUMERIC = re.compile(r"[^\W_]+")
-_EDGE = re.compile(r"^[\W_]+|[\W_]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +115,11 @@ def parts_of(folded: str) -> Iterable[str]:
     """Return the words of folded text: what stands between white space, and the letters and digits of that."""
     found: dict[str, None] = {}
     for rough in folded.split():
-        piece = rough if rough.isalnum() else _EDGE.sub("", rough)
-        if piece:
-            found[piece] = None
-            if not piece.isalnum():
-                found.update(dict.fromkeys(_ALPHANUMERIC.findall(piece)))
+        if rough.isalnum():
+            found[rough] = None
+        elif words := list(_ALPHANUMERIC.finditer(rough)):
+            found[rough[words[0].start() : words[-1].end()]] = None
+            found.update((word[0], None) for word in words)
     return found
 
 

@@ -27,14 +27,18 @@ from lustre_events.domain.rules.directories import directory_pattern, name_patte
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.errors import ConfigError, QueryError
 from lustre_events.index import open_search
+from lustre_events.index.query.tree import Exact, KeyEquals
 from lustre_events.index.query.wildcards import matcher
+from lustre_events.index.search.exact import is_exact
 from lustre_events.index.sqlite.database import open_database
+from lustre_events.index.values import flatten
 from lustre_events.jobs.messages import Result
 from lustre_events.node.logs import FieldFormatter
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
 from lustre_events.streams.connection import connect
 from lustre_events.streams.results import ID_BYTES, PUT_BYTES, READ_BYTES, RedisResults
+from lustre_events.web.highlight import marked
 from lustre_events.web.login import Login, Patience, by_file, users_of
 from lustre_events.web.wiring import _secret
 from tests.support.servers.roles import found
@@ -197,6 +201,20 @@ def test_no_glob_of_a_rule_takes_long() -> None:
     for _, name in STARS:
         rules.match(File(b"x/" + name))
     assert time.monotonic() - begun < SECONDS
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" + "!" * 199_000 + "a", "\u0300\u0316" * 99_000, "a" + "\u0f73\u0f71" * 99_000, "\u05b0\u0591" * 300_000],
+    ids=["punctuation", "accents", "signs that stand for two", "longer than what is searched"],
+)
+def test_no_text_of_a_document_takes_long(text: str) -> None:
+    """What a document says costs the dispatcher and the console time that grows with its length alone."""
+    begun = time.process_time()
+    flatten({"key": text})
+    marked(text, ("a",))
+    is_exact(Exact(KeyEquals("", "a", None), "a"), ("", "key", text))
+    assert time.process_time() - begun < 10
 
 
 def seconds(pattern: re.Pattern[bytes], text: bytes) -> float:

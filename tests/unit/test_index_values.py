@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import unicodedata
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 
 from lustre_events.errors import ConfigError
 from lustre_events.index import values
+from lustre_events.index.typed_values import composed, unaccented
 from lustre_events.index.urls import sqlite_path
-from lustre_events.index.values import canonical, flatten, fold
+from lustre_events.index.values import canonical, flatten, fold, parts_of
 from tests.support.index.documents import documents
 from tests.support.profiles import examples
 from tests.support.service.command import REPOSITORY
@@ -54,6 +57,46 @@ def test_punctuation_around_and_inside_words() -> None:
     parts = {part for _, part in flatten({"k": "Graphene, on SiC(0001) (2026-11-22)"}).parts}
 
     assert {"graphene", "on", "sic", "0001", "sic(0001", "2026-11-22", "2026"} <= parts
+
+
+@given(st.text(alphabet="a1_!.\u00e9\u0300\u20ac \n", max_size=40))
+def test_a_word_is_what_stands_between_its_first_and_last_letter(text: str) -> None:
+    """The words of a text are its pieces without what is at their edges, and the letters and digits inside."""
+    pieces = [re.sub(r"\A[\W_]+|[\W_]+\Z", "", rough) for rough in text.split()]
+
+    assert set(parts_of(text)) == {
+        word for piece in pieces if piece for word in (piece, *re.findall(r"[^\W_]+", piece))
+    }
+
+
+MARKS = [chr(code) for code in range(0x110000) if unicodedata.combining(chr(code)) or code in {0xF73, 0xF75, 0xF81}]
+
+
+def test_every_combining_character_is_known() -> None:
+    """Of none of them a long row costs time that grows with its square, so each is put into order before."""
+    for mark in MARKS:
+        row = f"{mark}\u05b0" * 20
+
+        assert composed(f"a{row}") == unicodedata.normalize("NFC", f"a{row}")
+        assert composed(row) == composed(f"{mark}" * 20 + "\u05b0" * 20), hex(ord(mark))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a", "\u00e9", " ", "\u1100", "\u1161", "\u3099", "\u034f", "\u0344", "\u0f73", "\u0316", "\u0301"]
+        )
+        | st.builds(str.__mul__, st.sampled_from(MARKS), st.integers(1, 40)),
+        max_size=30,
+    )
+)
+def test_texts_with_very_many_combining_characters_are_normalized_as_others(pieces: list[str]) -> None:
+    """However many there are, the text is the one that Unicode's normalization gives."""
+    text = "".join(pieces)
+    apart = unicodedata.normalize("NFD", text)
+
+    assert composed(text) == unicodedata.normalize("NFC", text)
+    assert unaccented(text) == unicodedata.normalize("NFC", re.sub("[\u0300-\u036f]", "", apart))
 
 
 def test_numbers_that_no_index_can_order_never_get_in() -> None:

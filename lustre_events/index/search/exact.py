@@ -9,12 +9,12 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
-from unicodedata import normalize
 
 from lustre_events.errors import QueryError
 from lustre_events.index.backend import Order, Reading
 from lustre_events.index.query.tree import Among, And, Exact, KeyExists, KeyGlob, Node, Not, Or, Readable
 from lustre_events.index.query.wildcards import matcher
+from lustre_events.index.typed_values import composed
 from lustre_events.index.values import MAX_DEPTH, clean, searched
 
 MOST = 10_000
@@ -81,12 +81,12 @@ def is_exact(exact: Exact, value: tuple[str, str, Any]) -> bool:
         names = (key, f"{extractor}.{key}")
         if not (any(map(matcher(exact.key), names)) if exact.wild else exact.key in names):
             return False
-    composed, wanted = normalize("NFC", clean(text)), normalize("NFC", exact.text)
+    written, wanted = composed(clean(text)), composed(exact.text)
     if isinstance(exact.near, KeyGlob):
-        return matcher(wanted)(composed) or any(map(matcher(wanted), composed.split()))
+        return matcher(wanted)(written) or any(map(matcher(wanted), written.split()))
     if isinstance(exact.near, KeyExists):
         return True
-    return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", composed) is not None
+    return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", written) is not None
 
 
 def _texts(key: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
