@@ -18,7 +18,7 @@ LustreEventsError                 exit code 1, which for `search` means that not
 │   ├── StreamDamaged                 a key holds what does not belong there
 │   ├── StreamForbidden               the login may not do that
 │   ├── StreamUnsafe                  without AOF, or with eviction: it could lose records
-│   ├── StreamFull                    no memory left: nothing was stored
+│   ├── StreamFull                    no memory left: nothing was stored, or not all
 │   ├── StreamMoved                   the stream is not where this reader left it
 │   ├── GroupUnknown                  no subscriber group of that name
 │   └── GroupCutOff                   a subscriber group fell too far behind and lost records
@@ -44,7 +44,8 @@ else decides either.
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 SYSTEM_REFUSED = 9
 """The exit code where the system refused something: a full disk, a file that may not be read."""
@@ -166,9 +167,10 @@ class StreamUnsafe(StreamError):
 
 
 class StreamFull(StreamError):
-    """Redis has no memory left and stored nothing."""
+    """Redis has no memory left and stored nothing, or not all; `left` is what was not, empty: all of it."""
 
     retryable = True
+    left: Sequence[Any] = ()
 
 
 class StreamMoved(StreamError):

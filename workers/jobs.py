@@ -99,12 +99,13 @@ def _put(batch: list[Result], results: ResultSink, context: WorkerContext, until
     try:
         results.put(batch)
     except StreamFull as exc:
-        if len(batch) == 1:
-            _wait_for_room(batch, results, context, until, str(exc))
+        left = [*exc.left] or batch
+        if len(left) == 1:
+            _wait_for_room(left, results, context, until, str(exc))
             return
-        half = len(batch) // 2
-        _put(batch[:half], results, context, until)
-        _put(batch[half:], results, context, until)
+        half = len(left) // 2
+        _put(left[:half], results, context, until)
+        _put(left[half:], results, context, until)
 
 
 def _wait_for_room(

@@ -152,7 +152,7 @@ class PooledResults:
 
     def read(self, limit: int) -> list[tuple[str, list[Result]]]:
         """Return entries not yet acknowledged, of the site and of each pool."""
-        found = [(entry_id, self._owed("", results)) for entry_id, results in self._site.read(limit)]
+        found = [(f"{_PART}{entry_id}", self._owed("", results)) for entry_id, results in self._site.read(limit)]
         self.more = self._site.more
         for pool in self._pools.values():
             nothing: list[tuple[str, list[Result]]] = []
@@ -166,11 +166,8 @@ class PooledResults:
         """Forget entries that are committed to the index."""
         of: dict[str, list[str]] = defaultdict(list)
         for each in ids:
-            name, part, entry_id = each.partition(_PART)
-            if part and name in self._pools:
-                of[name].append(entry_id)
-            else:
-                of[""].append(each)
+            name, _, entry_id = each.partition(_PART)  # whoever writes an entry chooses its id, not whose it is
+            of[name].append(entry_id)
         self._site.acknowledge(of.pop("", []))
         for name, entries in of.items():
             pool = self._pools[name]

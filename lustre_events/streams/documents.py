@@ -21,7 +21,7 @@ from typing import cast
 import msgspec
 import redis
 
-from lustre_events.errors import ConfigError, StreamForbidden
+from lustre_events.errors import ConfigError, StreamForbidden, StreamFull
 from lustre_events.jobs import pools
 from lustre_events.jobs.messages import BUILTIN_QUEUE, MOST_OF_PORTION, DocumentPortion, Result, decode_results
 from lustre_events.streams import keys
@@ -69,10 +69,17 @@ class RoutedResults:
         good = [each for each in results if each.status == "ok"]
         others = [each for each in results if each.status != "ok"]
         if others:
-            self._results.put(others)
+            try:
+                self._results.put(others)
+            except StreamFull as exc:
+                exc.left = [*(exc.left or others), *good]
+                raise
         if good:
             try:
                 self._documents.put(good)
+            except StreamFull as exc:
+                exc.left = exc.left or good
+                raise
             except StreamForbidden as exc:
                 log.warning("documents go to the dispatcher, not to indexers (%s); renew the users of Redis with "
                             "lustre-events setup redis", exc, extra={"action": "retry"})  # fmt: skip

@@ -236,7 +236,10 @@ class ResultSink(Protocol):
     """Where workers store what they found."""
 
     def put(self, results: Sequence[Result]) -> None:
-        """Store results; when this returns the job may end. Raises StreamUnavailable, StreamFull."""
+        """Store results; when this returns the job may end.
+
+        Raises StreamUnavailable, and StreamFull, whose `left` says what was not stored.
+        """
 
 
 class Results(ResultSink, Protocol):

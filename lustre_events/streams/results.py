@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from lustre_events.errors import ConfigError
+from lustre_events.errors import ConfigError, StreamFull
 from lustre_events.jobs.messages import Result, decode_results, encode_results
 from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, load_script, redis_errors
@@ -38,9 +38,15 @@ class RedisResults:
 
     def put(self, results: Sequence[Result]) -> None:
         """Store results; when this returns the job may end. Raises StreamUnavailable, StreamFull."""
-        for data in _portions(results):
-            with redis_errors(self._client):
-                self._client.rpush(self._key, uuid.uuid4().hex.encode() + data)
+        stored = 0
+        try:
+            for count, data in _portions(results):
+                with redis_errors(self._client):
+                    self._client.rpush(self._key, uuid.uuid4().hex.encode() + data)
+                stored += count
+        except StreamFull as exc:
+            exc.left = results[stored:]
+            raise
 
     def read(self, limit: int) -> list[tuple[str, list[Result]]]:
         """Return up to `limit` of the oldest entries not yet acknowledged: (id, results).
@@ -62,13 +68,13 @@ class RedisResults:
                 self._forget([self._key], [ID_BYTES, *(entry_id.encode("latin-1") for entry_id in ids)])
 
 
-def _portions(results: Sequence[Result]) -> Iterator[bytes]:
-    """Yield results as entries; each stands for itself, so it does no harm if only some are stored."""
+def _portions(results: Sequence[Result]) -> Iterator[tuple[int, bytes]]:
+    """Yield results as entries, with how many are in each: it stands for itself, so some may be stored alone."""
     if not results:
         return
     data = encode_results(list(results))
     if len(data) <= PUT_BYTES or len(results) == 1:
-        yield data
+        yield len(results), data
         return
     half = len(results) // 2
     yield from _portions(results[:half])

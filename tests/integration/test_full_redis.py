@@ -8,8 +8,13 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from lustre_events.errors import StreamFull
+from lustre_events.jobs.messages import Result
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams.connection import Client, connect
+from lustre_events.streams.documents import RoutedResults
+from lustre_events.streams.results import PUT_BYTES, RedisResults
+from tests.support.records.builders import fid_of
 from tests.support.servers.redis import emptied
 from tests.support.waiting import wait_for
 from workers.redis_full import RoomRetry
@@ -49,3 +54,24 @@ def test_commands_and_transactions_wait_for_room(
         assert full.lrange("jobs", 0, -1) == [b"a", b"b"]
         with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
             client.get("jobs")
+
+
+def test_what_was_stored_before_redis_was_full_is_not_stored_again(full: Client) -> None:
+    """Who has no room for all that it found is told what is left: no answer comes twice."""
+    full.config_set("maxmemory", int(full.info("memory")["used_memory"]) + 2 * PUT_BYTES)
+    sink = RoutedResults(RedisResults(full, "documents"), RedisResults(full))
+    results = [
+        Result(fid=fid_of(number), extractor="text", serial=1, generation=1, status=status,
+               document={"text": "x" * PUT_BYTES} if status == "ok" else {})
+        for number, status in enumerate(["ok", "failed", "ok", "ok", "gone"])
+    ]  # fmt: skip
+
+    with pytest.raises(StreamFull) as told:
+        sink.put(results)
+    assert 0 < len(told.value.left) < len(results)
+    full.config_set("maxmemory", 0)
+    sink.put(told.value.left)
+
+    lists = (RedisResults(full, "documents"), RedisResults(full))
+    stored = [result.fid for sink in lists for _, found in sink.read(100) for result in found]
+    assert sorted(stored) == sorted(result.fid for result in results)

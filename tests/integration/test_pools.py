@@ -68,6 +68,21 @@ def test_a_pool_answers_for_its_own_jobs_only(place: Place, caplog: pytest.LogCa
         assert results.read(10) == []
 
 
+def test_an_answer_of_the_site_that_pretends_to_be_a_pools_holds_up_nobody(place: Place) -> None:
+    """Whoever writes an entry chooses its id: one that names a pool is forgotten as any other."""
+    with connect(place.url("worker"), 5) as worker, connect(place.url("dispatcher"), 5) as own:
+        results = PooledResults(RedisResults(own), {"lab": pool("lab", own)})
+        for number in range(3):
+            worker.rpush("le:result:waiting", f"lab\0{number:028}".encode() + b"no answer")
+        RedisResults(worker).put([answer("1")])
+
+        entries = results.read(100)
+        results.acknowledge([entry_id for entry_id, _ in entries])
+
+        assert [found for _, found in entries] == [[], [], [], [answer("1")]]
+        assert results.read(100) == []
+
+
 def test_a_pool_that_writes_without_end_holds_up_nobody(place: Place) -> None:
     """However many answers a pool has waiting, those of the site are all read, and known to be all."""
     with connect(place.url("pool"), 5) as lab, connect(place.url("dispatcher"), 5) as own:

@@ -20,12 +20,16 @@ from workers.runs import Runtime
 
 
 class Tight(MemoryResults):
-    """Takes few results at once, and none while the store is full."""
+    """Takes few results at once, of very many the first one, and none while the store is full."""
 
     def put(self, results: Sequence[Result]) -> None:
         """Store results."""
+        full = StreamFull("no room for this many")
+        if len(results) > 4:
+            super().put(results[:1])
+            full.left = results[1:]
         if len(results) > 2:
-            raise StreamFull("no room for this many")
+            raise full
         super().put(results)
 
 
@@ -69,6 +73,15 @@ def test_what_was_found_waits_for_room(store: MemoryStore, job: Job, waits: list
     stored = [result.fid for _, results in MemoryResults(store).read(100) for result in results]
     assert sorted(stored) == sorted(item.fid for item in job.items)
     assert len(waits) == 3
+
+
+@pytest.mark.usefixtures("waits")
+def test_what_has_found_room_is_not_stored_again(store: MemoryStore, job: Job) -> None:
+    """Where there was room for a part of what was found, only the rest is tried again."""
+    jobs.run(encode_job(job))
+
+    stored = [result.fid for _, results in MemoryResults(store).read(100) for result in results]
+    assert sorted(stored) == sorted(item.fid for item in job.items)
 
 
 def test_it_waits_no_longer_than_a_job_may_take(
