@@ -22,6 +22,12 @@ found elsewhere, or in vain as often as it is tried although it has a name, has 
 
 A result counts only while its own job holds the row: one that is delivered twice counts once, one that comes when
 the work was given out anew is left to that job, and whoever can write results can write none that nobody asked for.
+No work is lost with one that is dropped: what is still to do has its row. `results_dropped` is a sum:
+
+    done     nothing waits for it any more: the work is done, or the object was removed
+    again    the work is given out again, or waits for that: its file is read twice
+    unasked  nobody has asked for it: of an unknown extractor, or of content that the index has never known
+    indexers an indexer has dropped it, for one of these reasons
 """
 
 from __future__ import annotations
@@ -55,6 +61,13 @@ from lustre_events.jobs.messages import STAT, Result
 log = logging.getLogger(__name__)
 
 _LATEST = (1 << 63) - 1
+
+
+def dropped(turn: Turn, why: str, count: int) -> None:
+    """Count results that are dropped, if any are; `why` is one of the words above."""
+    if count:
+        turn.counters["results_dropped"] += count
+        turn.counters[f"results_dropped_{why}"] += count
 
 
 class FileSystemQuestion(Protocol):
@@ -112,7 +125,7 @@ class ResultWriter:
         for ask in self._asks.values():
             ask.begin()
         known = [result for result in results if self._is_known(result)]
-        turn.counters["results_dropped"] += len(results) - len(known)
+        dropped(turn, "unasked", len(results) - len(known))
         taken = looked_up(turn, known, written=written)
         for result in known:
             self._take_one(turn, result, taken, lost=lost)
@@ -126,7 +139,8 @@ class ResultWriter:
         in_time = lost or fs_answers.in_time(before, result)
         if row is None or result.generation > row.generation or not in_time:
             # The object was removed meanwhile, the result is of an index before this one, or nobody asked.
-            turn.counters["results_dropped"] += 1
+            unasked = row is not None and result.generation > row.generation
+            dropped(turn, "unasked" if unasked else "done" if row is None or before is None else "again", 1)
             if row is None:
                 taken.rows[work] = None
             return

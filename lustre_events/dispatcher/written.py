@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from lustre_events.dispatcher.results import ResultWriter
+from lustre_events.dispatcher.results import ResultWriter, dropped
 from lustre_events.dispatcher.transactions import MOST_RESULTS, RESULTS, BatchSize, Write, outcome_batches
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.times import SECOND_NS
@@ -126,9 +126,10 @@ class WrittenDocuments:
             log.error("%d results in the table of outcomes are none that an indexer writes; they are dropped: look "
                       "who may write there", len(results) - len(good), extra={"action": "drop"})  # fmt: skip
         self._results.take(turn, good, passed_ns, written=True)
-        dropped = sum(outcome.dropped for outcome in outcomes) + len(results) - len(good)
-        turn.counters["results"] += dropped
-        turn.counters["results_dropped"] += dropped
+        by_indexers, forged = sum(outcome.dropped for outcome in outcomes), len(results) - len(good)
+        turn.counters["results"] += by_indexers + forged
+        dropped(turn, "indexers", by_indexers)
+        dropped(turn, "unasked", forged)
         turn.counters["results_damaged"] += sum(not each.results and not each.dropped for each in outcomes)
         turn.transaction.remove_outcomes([outcome.id for outcome in outcomes])
         self._size.took(len(results), self._timer() - began)

@@ -160,7 +160,7 @@ def test_failures_are_not_the_indexers(rig: Rig, writer: PostgresqlDocumentWrite
     assert writer.write([DocumentPortion("p", wrong)]) == 0
     rig.settle()
     assert rig.pending() == {(fid_of(1), "tabular")}
-    assert rig.writer.counters()["results_dropped"] == 3
+    assert rig.writer.counters()["results_dropped_indexers"] == 3
 
 
 def test_a_newer_document_stays(rig: Rig, writer: PostgresqlDocumentWriter) -> None:

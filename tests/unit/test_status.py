@@ -75,6 +75,10 @@ def test_what_the_sums_look_like() -> None:
         "results 2 = 1 ok + 0 failed + 1 gone + 0 released + 0 dropped",
         "jobs 4",
     ]
+    lost = {"results_dropped": 3, "results_dropped_done": 2, "results_dropped_again": 1}
+    assert [*status.sums({**counters, **lost})][2] == (
+        "results dropped 3 = 2 done + 1 again + 0 unasked + 0 indexers"
+    )
 
 
 def mdt_state(**fields: Any) -> MdtStatus:
