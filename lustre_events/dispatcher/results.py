@@ -70,6 +70,13 @@ def dropped(turn: Turn, why: str, count: int) -> None:
         turn.counters[f"results_dropped_{why}"] += count
 
 
+def _why(result: Result, row: ObjectRow | None, before: PendingRow | None) -> str:
+    """Return why a result is dropped: its object was removed, it is of an index before this one, or comes late."""
+    if row is not None and result.generation > row.generation:
+        return "unasked"
+    return "done" if row is None or before is None else "again"
+
+
 class FileSystemQuestion(Protocol):
     """What is asked of the file system itself: `heal` (heal.py) and `scan` (scan.py)."""
 
@@ -138,9 +145,7 @@ class ResultWriter:
         before = taken.rows.get(work, taken.pending.get(work))
         in_time = lost or fs_answers.in_time(before, result)
         if row is None or result.generation > row.generation or not in_time:
-            # The object was removed meanwhile, the result is of an index before this one, or nobody asked.
-            unasked = row is not None and result.generation > row.generation
-            dropped(turn, "unasked" if unasked else "done" if row is None or before is None else "again", 1)
+            dropped(turn, _why(result, row, before), 1)
             if row is None:
                 taken.rows[work] = None
             return
