@@ -105,7 +105,11 @@ class Ranked(NamedTuple):
 
 
 class FoundObject(NamedTuple):
-    """As much of an object as all hits need that are written, its FID packed. Columns are as in `Row`."""
+    """As much of an object as all hits need that are written, its FID packed. Columns are as in `Row`.
+
+    `parent` and `name` are its one name, with the directory's FID packed; None where that is not known, or where it
+    has several names that the viewer sees.
+    """
 
     id: int
     fid: bytes
@@ -119,6 +123,8 @@ class FoundObject(NamedTuple):
     mode: int | None
     mime: str | None
     readable: bool
+    parent: bytes | None = None
+    name: bytes | None = None
 
 
 class LeftOut(NamedTuple):

@@ -1,7 +1,9 @@
-"""What PostgreSQL decides that a viewer sees is what visibility.py says; SQLite calls visibility.py itself."""
+"""What PostgreSQL and SQLite decide that a viewer sees is what visibility.py says."""
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.domain import acl
 from lustre_events.index.postgresql.database import Connection, Database
+from lustre_events.index.sqlite.dialect import readable_by
 from lustre_events.index.visibility import Viewer, permits
 from tests.support.index.contents import Contents
 from tests.support.index.paths import Links, all_paths, links
@@ -58,6 +62,25 @@ def test_permissions_are_decided_alike(  # noqa: PLR0917 - drawn by hypothesis
     ).fetchone()
 
     assert asked == (permits(viewer, uid, gid, mode, acl, wanted),)
+
+
+@examples(400)
+@given(viewers, st.none() | few_ids, st.none() | few_ids, st.none() | modes, acls, st.booleans())
+def test_sqlite_decides_what_is_readable_alike(  # noqa: PLR0917 - drawn by hypothesis
+    viewer: Viewer, uid: int | None, gid: int | None, mode: int | None, access: bytes | None, old: bool
+) -> None:
+    """SQLite's condition lets a viewer read what `permits` does; facts older than a change of rights deny."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as memory:
+        memory.create_function(
+            "le_readable", 4, lambda uid, gid, mode, access: permits(viewer, uid, gid, mode, access, acl.READ)
+        )
+        (told,) = memory.execute(
+            f"SELECT {readable_by(viewer).sql} FROM (SELECT ? AS uid, ? AS gid, ? AS mode, ? AS acl, ? AS rights,"  # noqa: S608
+            " 1 AS facts_generation) AS o",
+            (uid, gid, mode, access, 2 if old else 1),
+        ).fetchone()
+
+    assert told == permits(viewer, uid, gid, None if old else mode, access, acl.READ)
 
 
 owned: st.SearchStrategy[dict[str, int]] = st.fixed_dictionaries(

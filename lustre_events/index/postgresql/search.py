@@ -50,7 +50,7 @@ LOOK = 2_000
 MOST_LOOKED_AT = 30_000
 """Objects that are probed at most, before all that match are collected."""
 
-_WRITTEN = ", ".join(f"o.{name}" for name in FoundObject._fields[:-1])
+_WRITTEN = ", ".join(f"o.{name}" for name in FoundObject._fields[:-3])
 _COLUMNS = ", ".join(f"o.{name}" for name in Row.__struct_fields__)
 
 FEW_JUDGED = 2_000
@@ -103,7 +103,7 @@ class PostgresqlReading:
     def found(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[FoundObject]:
         """Return the same objects, with what is written of each."""
         columns = Clause.of(f"{_WRITTEN}, {{}}", self._planner.readable)
-        return list(map(FoundObject._make, self._found(columns, node, order, after, limit)))
+        return [FoundObject(*row) for row in self._found(columns, node, order, after, limit)]
 
     def first(self, node: Node, limit: int) -> list[Ranked]:
         """Return the first objects that match, in the order of ids, with what ranks them."""

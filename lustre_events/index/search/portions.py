@@ -97,8 +97,8 @@ class HitPortion:
 
 def found_of(row: Row, viewer: Viewer | None) -> FoundObject:
     """Return as much of an object as is written."""
-    facts = (getattr(row, name) for name in FoundObject._fields[2:-1])
-    return FoundObject._make((row.id, row.fid.pack(), *facts, is_readable(row, viewer)))
+    facts = (getattr(row, name) for name in FoundObject._fields[2:-3])
+    return FoundObject._make((row.id, row.fid.pack(), *facts, is_readable(row, viewer), None, None))
 
 
 def portion_of(
@@ -111,11 +111,12 @@ def portion_of(
     taken, documents = _documents_of(reading, rows)
     if not taken:
         return HitPortion.of(()), 0
-    _, fids, types, sizes, mtimes_ns, _, _, uids, gids, modes, mimes, readable = zip(*rows[:taken], strict=True)
+    columns = zip(*rows[:taken], strict=True)
+    _, fids, types, sizes, mtimes_ns, _, _, uids, gids, modes, mimes, readable, parents, names = columns
     if access is not None:
         mimes = tuple(mime if may else None for mime, may in zip(mimes, readable, strict=True))
-    paths = _paths_of(reading, fids, access)
-    facts = HitColumns(fids, [paths[fid] for fid in fids], types, sizes, mtimes_ns, uids, gids, modes, mimes)
+    paths = _paths_of(reading, fids, parents, names, access)
+    facts = HitColumns(fids, paths, types, sizes, mtimes_ns, uids, gids, modes, mimes)
     found = HitPortion(facts, documents)
     return found if access is None else found.with_paths(), taken
 
@@ -126,40 +127,47 @@ def _documents_of(reading: Reading, rows: Sequence[FoundObject]) -> tuple[int, M
     taken = size = 0
     while taken < len(rows) and size < ENOUGH_BYTES:
         some = rows[taken : taken + DOCUMENTS_OF]
-        places = {row[0]: place for place, row in enumerate(some, taken) if row[-1]}
+        ids = [row.id if row.readable else 0 for row in some]
+        ids_read, extractors, texts = tuple(zip(*reading.bodies({*ids} - {0}), strict=True)) or ((), (), ())
+        size += sum(map(len, texts))
+        for extractor in {*extractors} - found.keys():
+            found[extractor] = [None] * len(rows)
+        if [*ids_read] == ids and len({*extractors}) == 1:  # as mostly: one of each
+            found[extractors[0]][taken : taken + len(some)] = texts
+        else:
+            places = {id_: place for place, id_ in enumerate(ids, taken)}
+            for id_, extractor, text in zip(ids_read, extractors, texts, strict=True):
+                found[extractor][places[id_]] = text
         taken += len(some)
-        for id_, extractor, text in reading.bodies(places):
-            column = found.get(extractor)
-            if column is None:
-                column = found[extractor] = [None] * len(rows)
-            column[places[id_]] = text
-            size += len(text)
     return taken, {extractor: found[extractor][:taken] for extractor in sorted(found)}
 
 
 def _paths_of(
-    reading: Reading, fids: Sequence[bytes], access: DirectoryAccess | None
-) -> Mapping[bytes, Sequence[bytes]]:
+    reading: Reading,
+    fids: Sequence[bytes],
+    parents: Sequence[bytes | None],
+    names: Sequence[bytes | None],
+    access: DirectoryAccess | None,
+) -> Sequence[Sequence[bytes]]:
     """Return all paths that are seen of each object, sorted; as paths.paths_of, but a directory's are made once."""
-    links = reading.packed_links(fids)
-    ways, above = _ways_of(reading, {parent for _, parent, _ in links}, access)
-    found = _by_object(fids, [(fid, way + name) for fid, parent, name in links for way in ways[parent]])
+    several = [fid for fid, parent in zip(fids, parents, strict=True) if parent is None]
+    links = reading.packed_links(several)
+    directories = {parent for parent in parents if parent is not None} | {parent for _, parent, _ in links}
+    ways, above = _ways_of(reading, directories, access)
+    found: dict[bytes, list[bytes]] = {fid: [] for fid in several}
+    for fid, parent, name in links:
+        found[fid] += [way + name for way in ways[parent]]
     # What is itself on the way to others may be above itself, where links are out of order.
-    if special := found.keys() & above:
+    if special := above.intersection(fids):
         unpacked = {FID.unpack(fid): fid for fid in special}
         found |= {unpacked[fid]: paths for fid, paths in paths_of(reading.links, unpacked, access).items()}
-    return found
-
-
-def _by_object(fids: Sequence[bytes], named: Sequence[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
-    """Return the paths of each object, sorted, of (FID, path)."""
-    found = {fid: [path] for fid, path in named}
-    if len(found) == len(fids) == len(named):  # as mostly, one each
-        return found
-    found = {fid: [] for fid in fids}
-    for fid, path in named:
-        found[fid].append(path)
-    return {fid: sorted(paths) for fid, paths in found.items()}
+    paths = [
+        [way + name for way in ways[parent]] if parent is not None and name is not None else found[fid]
+        for fid, parent, name in zip(fids, parents, names, strict=True)
+    ]
+    if found or any(len(each) > 1 for each in ways.values()):
+        return [sorted(found.get(fid, each)) for fid, each in zip(fids, paths, strict=True)]
+    return paths
 
 
 def _ways_of(

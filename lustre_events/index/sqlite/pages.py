@@ -43,6 +43,7 @@ class Pages(Generic[T]):
         listed: says whether the viewer can list directories; None: all names are seen.
         columns: what a page holds of `object o`.
         made: makes that of the columns.
+        named: behind the columns `made` gets the directory and the name of an object that has one, else None.
     """
 
     connection: sqlite3.Connection
@@ -50,6 +51,7 @@ class Pages(Generic[T]):
     listed: ListedDirectories | None
     columns: str
     made: Callable[[tuple[Any, ...]], T]
+    named: bool = False
 
     def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[T]:
         """Return up to `limit` objects that match, in order, behind `after`."""
@@ -189,7 +191,7 @@ class Pages(Generic[T]):
     def _select(self, stretch: Stretch, where: Clause, limit: int, *, made: bool = False) -> list[T]:
         found, order = all_hold(stretch.start, where), by(stretch.order, made=made)
         if not made or self.listed is None:
-            return self._live(found, order, limit)
+            return self._live(found, order, limit, sorted_first=made)
         # Sorted first: whether a name is seen is asked only until the page is full.
         sql = f"SELECT o.id FROM object o WHERE {found.sql} ORDER BY {order}"  # noqa: S608
         ids = (row[0] for row in self.connection.execute(sql, found.parameters))
@@ -200,18 +202,50 @@ class Pages(Generic[T]):
             rows += self._among(portion, None, limit - len(rows), order)
         return rows
 
-    def _live(self, found: Clause, order: str, limit: int) -> list[T]:
+    def _live(self, found: Clause, order: str, limit: int, *, sorted_first: bool = False) -> list[T]:
         """Return the first objects for which a condition holds, and that have a name that is seen."""
         if self.listed is not None:
             return self._seen(found, order, limit, self.listed)
+        if self.named and not sorted_first:
+            return self._with_names(found, order, limit)
         found = all_hold(found, self.planner.live)
-        statement = f"SELECT {self.columns} FROM object o WHERE {found.sql} ORDER BY {order} LIMIT ?"  # noqa: S608
+        statement = f"SELECT {self._nameless} FROM object o WHERE {found.sql} ORDER BY {order} LIMIT ?"  # noqa: S608
         return [self.made(row) for row in self.connection.execute(statement, (*found.parameters, limit))]
+
+    @property
+    def _nameless(self) -> str:
+        """The columns of an object whose names are not looked for."""
+        return f"{self.columns}, NULL, NULL" if self.named else self.columns
+
+    def _with_names(self, found: Clause, order: str, limit: int) -> list[T]:
+        """Do so by one look for the names of an object, which are needed anyway."""
+        which = f"object o CROSS JOIN link ON link.fid = o.fid WHERE {found.sql} ORDER BY {order}"
+        named = self.connection.execute(
+            f"SELECT {self.columns}, link.parent, link.name FROM {which}",  # noqa: S608
+            found.parameters,
+        )
+        rows: dict[int, T] = {}
+        # One more than is wanted: so all names of the last one are known.
+        while len(rows) <= limit and (portion := named.fetchmany(limit + 1 - len(rows))):
+            self._take(rows, portion)
+        return list(itertools.islice(rows.values(), limit))
+
+    def _take(self, rows: dict[int, T], portion: Collection[tuple[Any, ...]]) -> None:
+        """Add objects, each with the name in its last columns; of one with several names none is kept."""
+        new = {row[0]: row for row in portion}
+        if len(new) == len(portion) and rows.keys().isdisjoint(new):
+            rows.update(zip(new, map(self.made, portion), strict=True))
+            return
+        for row in portion:
+            rows[row[0]] = self.made((*row[:-2], None, None) if row[0] in rows else row)
 
     def _seen(self, found: Clause, order: str, limit: int, listed: ListedDirectories) -> list[T]:
         """Do so for a viewer who may not list all directories: those of many candidates are decided together."""
         which = f"object o CROSS JOIN link ON link.fid = o.fid WHERE {found.sql} ORDER BY {order}"
-        named = self.connection.execute(f"SELECT {self.columns}, link.parent FROM {which}", found.parameters)  # noqa: S608
+        named = self.connection.execute(
+            f"SELECT {self._nameless}, link.parent FROM {which}",  # noqa: S608
+            found.parameters,
+        )
         rows: dict[int, T] = {}
         # Each may cost a look into a document: so at first no more than the page needs.
         wanted = limit

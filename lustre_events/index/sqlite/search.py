@@ -39,7 +39,7 @@ from lustre_events.index.query.tree import Node
 from lustre_events.index.sqlite import local_disk
 from lustre_events.index.sqlite.among import select_among
 from lustre_events.index.sqlite.database import BUSY_SECONDS, add_places, check_version, sqlite_errors, there
-from lustre_events.index.sqlite.dialect import LISTED, READABLE, SqliteDialect
+from lustre_events.index.sqlite.dialect import LISTED, SqliteDialect, readable_by
 from lustre_events.index.sqlite.documents import SLOT_BITS
 from lustre_events.index.sqlite.origin import whole
 from lustre_events.index.sqlite.pages import COLUMNS, Pages, T, row_of, rows_of
@@ -49,7 +49,7 @@ from lustre_events.index.sqlite.upkeep import moved_of
 from lustre_events.index.visibility import DirectoryAccess, Viewer, permits
 
 _NO_INDEX = "{}: there is no index here yet; start a dispatcher (lustre-events run), or name one with --index"
-_WRITTEN = ", ".join(f"o.{name}" for name in FoundObject._fields[:-1])
+_WRITTEN = ", ".join(f"o.{name}" for name in FoundObject._fields[:-3])
 _found: Callable[[tuple[Any, ...]], FoundObject] = partial(tuple.__new__, FoundObject)
 _ranked: Callable[[tuple[Any, ...]], Ranked] = partial(tuple.__new__, Ranked)
 """As their _make, which is a call more for each of very many."""
@@ -78,7 +78,7 @@ class SqliteReading:
         self.access: DirectoryAccess | None = None
         self._listed: ListedDirectories | None = None
         if viewer is not None:
-            self._planner = Planner(self._dialect, LISTED, READABLE, few)
+            self._planner = Planner(self._dialect, LISTED, readable_by(viewer), few)
             self.access = DirectoryAccess(viewer, partial(parents_of, connection), partial(rights_of, connection))
             self._listed = ListedDirectories(self.access)
             # Called by C, for what is kept too: many objects have the same directory, and the same rights.
@@ -93,15 +93,15 @@ class SqliteReading:
     def found(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[FoundObject]:
         """Return the same objects, with what is written of each."""
         columns = f"{_WRITTEN}, {self._planner.readable.sql}"
-        return self._pages(columns, _found).find(node, order, after, limit)
+        return self._pages(columns, _found, named=True).find(node, order, after, limit)
 
     def first(self, node: Node, limit: int) -> list[Ranked]:
         """Return the first objects that match, in the order of ids, with what ranks them."""
         columns = f"o.id, o.mtime_ns, {self._planner.readable.sql}"
         return self._pages(columns, _ranked).find(node, Order(), None, limit)
 
-    def _pages(self, columns: str, made: Callable[[tuple[Any, ...]], T]) -> Pages[T]:
-        return Pages(self._connection, self._planner, self._listed, columns, made)
+    def _pages(self, columns: str, made: Callable[[tuple[Any, ...]], T], *, named: bool = False) -> Pages[T]:
+        return Pages(self._connection, self._planner, self._listed, columns, made, named)
 
     def selective(self, node: Node) -> bool:
         """Return whether few objects match."""
