@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
+import psycopg
+
 from bench.options import Figures, Options
+from bench.postgresql_server import PostgreSQLServer
 from bench.records import FLAGS
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.changelog.record import UNLNK_LAST, ChangelogRecord, RecordType, encode_record
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import Dispatcher
 from lustre_events.domain.rules.rules import Rules
-from lustre_events.index.sqlite.writer import SqliteWriter
+from lustre_events.errors import LustreEventsError
+from lustre_events.index import open_writer
+from lustre_events.index.interface import IndexWriter
 from lustre_events.repair.replay import NoJobs
 from lustre_events.streams.interface import Block
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
@@ -27,21 +33,45 @@ START_NS = 1_700_000_000_000_000_000
 
 
 def index_churn(options: Options) -> Figures:
-    """Return the ratio of the index's size after the last fifth of the records to that after the first fifth."""
+    """Return the ratio of each index's size after the last fifth of the records to that after the first fifth."""
     del options  # as many as the figure says
     logging.getLogger("lustre_events.dispatcher").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="lustre-events-bench-") as folder:
-        return {"index.churn_growth": churn_growth(Path(folder) / "index.db", RECORDS)}
+        figures = {"index.churn_growth": sqlite_growth(Path(folder) / "index.db", RECORDS)}
+    try:
+        with PostgreSQLServer() as server:
+            return figures | {"index.churn_growth_postgresql": postgresql_growth(server.url(), RECORDS)}
+    except LustreEventsError as exc:
+        click.echo(f"without figures of PostgreSQL: {exc}", err=True)
+        return figures
 
 
-def churn_growth(path: Path, records: int) -> float:
+def sqlite_growth(path: Path, records: int) -> float:
+    """See `_growth`, on SQLite."""
+    return _growth(
+        open_writer(f"sqlite:///{path}"), records,
+        lambda: path.stat().st_size + path.with_name(path.name + "-wal").stat().st_size,
+    )  # fmt: skip
+
+
+def postgresql_growth(url: str, records: int) -> float:
+    """See `_growth`, on a PostgreSQL whose autovacuum is as it comes."""
+
+    def size() -> int:
+        with psycopg.connect(url) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        return row[0] if row else 0
+
+    return _growth(open_writer(url), records, size)
+
+
+def _growth(writer: IndexWriter, records: int, size: Callable[[], int]) -> float:
     """Let files be made and removed at 2,000 records a second; return how the index grew from the first fifth on.
 
     No name and no FID is used twice. The second MDT has never had a record; its reader says so.
     """
     now_ns = START_NS
     store = MemoryStore()
-    writer = SqliteWriter(path)
     dispatcher = Dispatcher(
         MemoryRecordStreams(store), MemoryResults(store), writer, Rules(), NoJobs(), [], DispatcherSettings(),
         clock=lambda: now_ns, mdts=MDTS,
@@ -60,7 +90,7 @@ def churn_growth(path: Path, records: int) -> float:
         }  # fmt: skip
         while dispatcher.step():
             pass
-        sizes.append(path.stat().st_size + path.with_name(path.name + "-wal").stat().st_size)
+        sizes.append(size())
     writer.close()
     return sizes[-1] / sizes[len(sizes) // 5]
 

@@ -18,6 +18,7 @@ from bench.dispatch import index_throughput
 from bench.enriched import enrichment
 from bench.extract import extraction
 from bench.finding import finding_figures
+from bench.growth import postgresql_growth
 from bench.history import history_figures
 from bench.holding import lock_held
 from bench.index import index_figures, index_growth
@@ -48,7 +49,10 @@ STAGES: dict[str, Callable[[Options], Figures]] = {
 }
 
 
-LARGE: dict[str, Callable[[Options], Figures]] = {"index-growth": index_growth}
+LARGE: dict[str, Callable[[Options], Figures]] = {
+    "index-growth": index_growth,
+    "index-growth-postgresql": postgresql_growth,
+}
 """What takes hours: only where it is named."""
 
 

@@ -100,7 +100,7 @@ class ReaderSettings:
     block_bytes: int = setting(1 << 20, "largest block of raw records in one stream entry, before compression")
     linger_ms: int = setting(50, "how long a small block waits for more records")
     reopen_seconds: float = setting(
-        0.0, "look for new records this often instead of the kernel's once a second, at more cost; 0: do not"
+        0.0, "look for new records of a busy MDT this often, not once a second as the kernel; costs more; 0: do not"
     )
     memory_share: float = setting(0.9, "stop reading while Redis uses more than this share of its maxmemory")
     lease_seconds: float = setting(10.0, "a reader that is silent for this long may be replaced by another")

@@ -38,6 +38,8 @@ READ_BYTES = 256 << 10
 """One read. More than any record, and more than the 1,024 records that the kernel reads ahead usually have."""
 FLAGS = llapi.Flag.FOLLOW | llapi.READ_ALL
 PEEK_SECONDS = 10.0
+BUSY_SECONDS = 10.0
+"""An MDT is busy this long after its last records."""
 DEVICES = Path("/dev")
 MOUNTS = Path("/proc/self/mounts")
 
@@ -63,7 +65,15 @@ class LustreSource:
     lag_seconds = 2.0
     """The kernel looks once a second, and an MDT that is busy may answer late."""
 
-    def __init__(self, mdt: str, library: str = "", *, reopen_seconds: float = 0.0, mounts: Path = MOUNTS) -> None:
+    def __init__(
+        self,
+        mdt: str,
+        library: str = "",
+        *,
+        reopen_seconds: float = 0.0,
+        busy_seconds: float = BUSY_SECONDS,
+        mounts: Path = MOUNTS,
+    ) -> None:
         """Open nothing yet.
 
         Args:
@@ -71,12 +81,15 @@ class LustreSource:
             library: the path of liblustreapi.so, empty for the usual places; it is loaded by the first call.
             reopen_seconds: while nothing comes open the changelog again this often: a new handle sees new records
                 at once, an old one when the kernel looks, once a second. 0: never.
+            busy_seconds: how long after its last records an MDT is opened again; a quiet one costs nothing more.
             mounts: the kernel's list of mounts.
         """
         self.mdt = mdt
         self.handle = 0
         self._reopen_seconds = reopen_seconds or math.inf
         self._reopen_at = math.inf
+        self._busy_seconds = busy_seconds
+        self._busy_until = -math.inf
         self._library_path = library
         self._library: llapi.Library | None = None
         self._mounts = mounts
@@ -108,7 +121,7 @@ class LustreSource:
         self._poll.register(self._descriptor, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
         self._next_index = start_index
-        self._reopen_at = time.monotonic() + self._reopen_seconds
+        self._plan_to_reopen()
         self.handle += 1
 
     def read(self, limit_bytes: int, timeout_seconds: float) -> bytes:
@@ -122,6 +135,8 @@ class LustreSource:
             changelog = self._opened()
             data = self._gather(changelog, limit_bytes)
             if data:
+                self._busy_until = time.monotonic() + self._busy_seconds
+                self._plan_to_reopen()
                 data = self._whole(data)
                 if data:
                     return data
@@ -235,6 +250,11 @@ class LustreSource:
             os.eventfd_read(self._wake)
             self._woken = True
         return False
+
+    def _plan_to_reopen(self) -> None:
+        """Say when to open again if nothing comes: soon while the MDT is busy, else not at all."""
+        at = time.monotonic() + self._reopen_seconds
+        self._reopen_at = at if at <= self._busy_until else math.inf
 
     def _open_again(self) -> None:
         """Open at the next index, where a record may wait that the kernel would show later."""

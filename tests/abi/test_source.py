@@ -141,6 +141,41 @@ def test_no_timeout_only_looks(standin: Standin, source: LustreSource, timeout_s
     assert source.read(LIMIT, timeout_seconds) == b""
 
 
+# ---- opening again while it waits ----
+
+KERNEL_SECONDS = 60.0
+"""How often the kernel looks in these tests: never in time."""
+
+
+def test_what_follows_is_seen_soon_where_the_changelog_is_opened_again(standin: Standin) -> None:
+    """With `reopen_seconds` a busy MDT's next records come before the kernel looks, each once."""
+    source = LustreSource(MDT, standin.path, reopen_seconds=0.05)
+    standin.append(MDT, create(1))
+    standin.set_follow(KERNEL_SECONDS)
+    source.open(0)
+    assert indexes(source.read(LIMIT, LONG_SECONDS)) == [1]
+    time.sleep(0.1)  # now it waits for the kernel
+    standin.append(MDT, creates(2, 3))
+
+    assert indexes(source.read(LIMIT, LONG_SECONDS)) == [2, 3]
+    source.close()
+
+
+@pytest.mark.parametrize("records", [0, 1])
+def test_a_quiet_mdt_is_not_opened_again(standin: Standin, records: int) -> None:
+    """Before its first records, and once the last ones are a while ago, only the kernel looks."""
+    source = LustreSource(MDT, standin.path, reopen_seconds=0.01, busy_seconds=0.0)
+    if records:
+        standin.append(MDT, create(1))
+    source.open(0)
+    assert len(source.read(LIMIT, LONG_SECONDS) if records else b"") >= records
+    handle = source.handle
+
+    assert source.read(LIMIT, 0.2) == b""
+    assert source.handle == handle
+    source.close()
+
+
 # ---- waking ----
 
 
