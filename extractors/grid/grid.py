@@ -9,7 +9,6 @@ from typing import Any, BinaryIO
 
 import extractor_batch
 import extractor_facts as facts
-import extractor_threads  # noqa: F401 - before numpy
 from extractor_open import compression_of, content_of
 
 SECONDS = 20

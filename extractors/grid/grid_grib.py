@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import extractor_facts as facts
 from extractor_batch import OutOfTime
@@ -73,8 +72,7 @@ def called(handle: Any) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """What one field says: names, points along a parallel and a meridian, its place, reference and valid time."""
 
     said: dict[str, Any]
@@ -196,7 +194,7 @@ def like(header: Header) -> Field | None:
         return None
     field, ahead = LIKE[header.rest]
     valid = facts.iso(datetime.fromisoformat(header.base) + ahead)
-    return replace(field, base=header.base, valid=valid)
+    return field._replace(base=header.base, valid=valid)
 
 
 def keep(header: Header | None, field: Field) -> None:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import extractor_facts as facts
+import grid_numpy  # noqa: F401 - before pyhdf
 import pyhdf.VS  # noqa: F401 - pyhdf.HDF needs it
 from pyhdf.error import HDF4Error
 from pyhdf.HDF import HDF

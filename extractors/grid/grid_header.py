@@ -6,7 +6,7 @@ Part of the extractor `grid`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import extractor_facts as facts
 
@@ -67,8 +67,7 @@ def product_of(descriptor: int, place: int) -> bytes:
     return b""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What stands before the data of a message of edition 2: all but the reference time, that time, and its end."""
 
     rest: bytes

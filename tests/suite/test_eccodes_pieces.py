@@ -106,6 +106,7 @@ import sys
 sys.path += [{str(tmp_path)!r}, {str(EXTRACTORS / "grid")!r}]
 from grid_eccodes import gribapi
 assert "pycparser" not in sys.modules, "cffi parses"
+assert "configparser" not in sys.modules, "findlibs looks for the library everywhere"
 handle = gribapi.grib_new_from_samples("regular_ll_sfc_grib2")
 print(gribapi.grib_get(handle, "edition"), gribapi.grib_get(handle, "gridType"))
 import cffi
@@ -113,6 +114,25 @@ assert cffi.FFI.__module__ == "cffi.api"
 """
     done = subprocess.run([sys.executable, "-P", "-c", code], check=True, stdout=subprocess.PIPE, timeout=60)
     assert done.stdout == b"2 regular_ll\n"
+
+
+def test_headers_need_no_more_of_numpy_than_its_core(tmp_path: Path) -> None:
+    """In a prepared image the readers of GRIB and HDF4 are imported without the rest of numpy, and read."""
+    samples = EXTRACTORS / "grid" / "samples"
+    code = f"""
+import sys
+sys.path += [{str(EXTRACTORS / "base")!r}, {str(EXTRACTORS / "grid")!r}]
+import grid_numpy
+grid_numpy.PREPARED = {str(tmp_path)!r}
+grid_numpy.prepare()
+import grid
+for name in ("old.grib1", "swath.hdf"):
+    print(len(grid.extract({str(samples)!r} + "/" + name)) > 5)
+assert "numpy._core._multiarray_umath" in sys.modules
+assert "numpy.lib" not in sys.modules, "all of numpy is there"
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], check=True, stdout=subprocess.PIPE, timeout=60)
+    assert done.stdout == b"True\nTrue\n"
 
 
 def test_what_an_image_prepares_is_what_the_program_takes() -> None:
