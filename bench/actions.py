@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from bench.options import MDT, Figures, Options, private_redis
 from bench.records import shuffled_tree
@@ -21,6 +22,7 @@ from lustre_events.domain.rules.action_file import ActionNames
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rule_file import HERE, parse
 from lustre_events.index import open_writer
+from lustre_events.index.interface import IndexWriter
 from lustre_events.reader import Reader
 from lustre_events.repair.replay import NoJobs
 from lustre_events.sources.replay import ReplaySource
@@ -31,9 +33,11 @@ from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, R
 STORM_SHARE = 25
 """The storm has this part of `options.records` as files."""
 IDLE_RULES = 100
-IDLE_RUNS = 3
-IDLE_SHARE = 5
-"""The runs of idle rules use one in this number of records of `options.records`."""
+IDLE_SHARE = 2
+"""The measurement of idle rules uses one in this number of records of `options.records`."""
+IDLE_STEP = 2_000
+"""Records of one step, and IDLE_WRITE in each of its writes: about what a transaction of 16 ms takes."""
+IDLE_WRITE = 1_000
 SENT = 5_000
 SINGLE = 1_000
 TIMED = 100
@@ -52,43 +56,56 @@ def _idle(records: int) -> Figures:
     rules = "".join(
         _RULE.format(name=number, on="content", more=more.format(number)) for number in range(IDLE_RULES)
     )
-    raw = b"".join(shuffled_tree(records))
-    costs = [cost for _ in range(IDLE_RUNS) for cost in _costs(raw, rules)]
-    return {"actions.idle_cost_percent": 100 * (median(costs) - 1)}
+    with ExitStack() as stack:
+        sides = [stack.enter_context(_side(each)) for each in ("", rules)]
+        return {"actions.idle_cost_percent": 100 * (_cost(sides, records) - 1)}
 
 
-def _costs(raw: bytes, rules: str) -> list[float]:
-    """Return for each step over these records how much CPU time it costs with rules, by that without.
+def _cost(sides: Sequence[_Side], records: int) -> float:
+    """Return how much CPU time a step costs the second of two dispatchers, by that of the first: the median of all.
 
-    The dispatchers without and with rules take turns, step by step, each first in every second one: what else the
+    Both take the same records in the same writes, and take turns, each first in every second step: what else the
     machine does, which changes its clock and caches, slows both.
     """
-    with ExitStack() as stack:
-        pair = [_begun(stack, raw, each) for each in ("", rules)]
-        costs: list[float] = []
-        first = 0
-        while True:
-            spent = {each: _step(pair[each]) for each in (first, 1 - first)}
-            if not all(more for more, _ in spent.values()):
-                return costs
-            costs.append(spent[1][1] / spent[0][1])
-            first = 1 - first
+    costs = []
+    first = 0
+    for raw in _portions(shuffled_tree(records)):
+        spent = {each: sides[each].spend(raw) for each in (first, 1 - first)}
+        costs.append(spent[1] / spent[0])
+        first = 1 - first
+    return median(costs)
 
 
-def _step(dispatcher: Dispatcher) -> tuple[bool, float]:
-    """Let a dispatcher take a step; return whether it had anything to do, and the CPU seconds of this process."""
-    gc.collect()
-    began = time.process_time()
-    return dispatcher.step(), time.process_time() - began
+def _portions(records: Iterator[bytes]) -> Iterator[bytes]:
+    while portion := b"".join(itertools.islice(records, IDLE_STEP)):
+        yield portion
 
 
-def _begun(stack: ExitStack, raw: bytes, rules: str) -> Dispatcher:
-    folder, redis = stack.enter_context(private_redis())
-    client = stack.enter_context(connect(redis.url, 60))
-    _store(folder, client, raw)
-    index = open_writer(f"sqlite:///{folder / 'index.db'}")
-    stack.callback(index.close)
-    return _dispatcher(client, index, rules, "http://127.0.0.1:9/")
+class _Side:
+    """A dispatcher with a Redis and an index of its own."""
+
+    def __init__(self, folder: Path, client: Client, index: IndexWriter, rules: str) -> None:
+        self._folder = folder
+        self._client = client
+        self._dispatcher = _dispatcher(client, index, rules)
+
+    def spend(self, raw: bytes) -> float:
+        """Let the dispatcher take records; return the CPU seconds of this process."""
+        _store(self._folder, self._client, raw)
+        gc.collect()
+        began = time.process_time()
+        self._dispatcher.step()
+        return time.process_time() - began
+
+
+@contextmanager
+def _side(rules: str) -> Iterator[_Side]:
+    with (
+        private_redis() as (folder, redis),
+        closing(connect(redis.url, 60)) as client,
+        closing(open_writer(f"sqlite:///{folder / 'index.db'}")) as index,
+    ):
+        yield _Side(folder, client, index, rules)
 
 
 def _store(folder: Path, client: Client, raw: bytes) -> None:
@@ -97,10 +114,12 @@ def _store(folder: Path, client: Client, raw: bytes) -> None:
     Reader(ReplaySource(MDT, path), RedisReaderStream(client, MDT), ReaderSettings(user="")).run()
 
 
-def _dispatcher(client: Client, index: Any, rules: str, url: str) -> Dispatcher:
-    endpoints = {"here": Endpoint("here", "webhook", url, private=True)}
+def _dispatcher(client: Client, index: IndexWriter, rules: str) -> Dispatcher:
+    """Return a dispatcher whose writes are as large whatever else the machine does: its clock for them stands."""
+    endpoints = {"here": Endpoint("here", "webhook", "http://127.0.0.1:9/", private=True)}
     names = ActionNames({name: kind.read_with for name, kind in KINDS.items()}, endpoints)
     return Dispatcher(
         RedisRecordStreams(client), RedisResults(client), index, parse(rules, "rules", (), HERE, "", names),
-        NoJobs(), [], DispatcherSettings(), link=SealedLink(DeliveryQueue(client), SEAL), endpoints=endpoints,
+        NoJobs(), [], DispatcherSettings(batch_records=IDLE_WRITE), timer=lambda: 0.0,
+        link=SealedLink(DeliveryQueue(client), SEAL), endpoints=endpoints,
     )  # fmt: skip

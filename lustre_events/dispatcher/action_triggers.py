@@ -29,7 +29,7 @@ from lustre_events.dispatcher.user_runs import NAMED, events_of, owners_view
 from lustre_events.dispatcher.viewers import Viewers
 from lustre_events.domain.action_run import SETTLING, Run, Seen, key_of_found
 from lustre_events.domain.batch import Batch, ObjectChange
-from lustre_events.domain.namespace import OrderKey, eff_time_of
+from lustre_events.domain.namespace import Link, OrderKey, eff_time_of
 from lustre_events.domain.pending import REPROCESS, due
 from lustre_events.domain.rules.action_rules import USERS, ActionRule, ActionRules
 from lustre_events.domain.rules.conditions import File
@@ -82,6 +82,9 @@ class _Fired:
 
 
 NOTHING = Before()
+_LOSE_NAMES = frozenset({RENAMED, REMOVED})
+_NEED_BEFORE = frozenset({RENAMED, REMOVED, LAYOUT, HSM})
+"""Where none of these happened, nothing that was known before matters (`_facts_matter`)."""
 ANY_TIME_NS = 1 << 62
 MOST_UNWANTED = 50_000
 UNWANTED_NS = 60 * SECOND_NS
@@ -115,10 +118,10 @@ class ActionTriggers:
 
     def before(self, turn: Turn, batch: Batch) -> Before:
         """Return what is known of objects that lose it now: names and facts of what is renamed or removed."""
-        if not self.watched:
+        if not self.watched or batch.unusual.isdisjoint(_NEED_BEFORE):
             return NOTHING
         changes = batch.changes
-        moved = [fid for fid, each in changes.items() if RENAMED in each.events or REMOVED in each.events]
+        moved = [fid for fid, each in changes.items() if not _LOSE_NAMES.isdisjoint(each.events)]
         asked = [fid for fid, each in changes.items() if _facts_matter(each)]
         gone = [fid for fid in asked if REMOVED in changes[fid].events]
         look = turn.transaction
@@ -133,18 +136,17 @@ class ActionTriggers:
         self,
         turn: Turn,
         batch: Batch,
-        alive: Collection[FID],
+        alive: Mapping[FID, ObjectChange],
         stored: Mapping[FID, ObjectRow],
         before: Before,
     ) -> None:
-        """Write runs for what happened. `alive` are those of the objects that are not gone."""
+        """Write runs for what happened. `alive` has those of the batch's changes whose objects are not gone."""
         if not self.watched:
             return
         self._own.note(turn, before.own)
-        happened = {fid: each for fid, each in batch.changes.items() if each.events}
-        present = self._of_interest(turn, batch, {fid: each for fid, each in happened.items() if fid in alive})
+        present = self._of_interest(turn, batch, alive)
         fired = [
-            *self._removals(happened, alive, before),
+            *self._removals(batch.changes, alive, before),
             *self._others(turn, present, stored, before),
             *self._directories(turn, Happened(present, stored, before.paths, before.own)),
         ]
@@ -184,39 +186,61 @@ class ActionTriggers:
             self._write(turn, found)
 
     def _of_interest(
-        self, turn: Turn, batch: Batch, present: Mapping[FID, ObjectChange]
+        self, turn: Turn, batch: Batch, alive: Mapping[FID, ObjectChange]
     ) -> Mapping[FID, ObjectChange]:
-        """Return those of objects whose names, and then whose directories, some rule could want.
+        """Return the changes of objects whose names, and then whose directories, some rule could want."""
+        places = self._wanted_places(turn, batch, alive)
+        if not places:
+            return {}
+        paths = turn.transaction.paths({parent for _, parent, _ in places})
+        idle = {parent for parent, directories in paths.items() if self._are_idle(directories)}
+        wanted = {
+            fid
+            for fid, parent, name in places
+            if parent not in idle and self._may_happen(alive[fid], paths[parent], name)
+        }
+        return {fid: change for fid, change in alive.items() if fid in wanted} if wanted else {}
+
+    def _wanted_places(
+        self, turn: Turn, batch: Batch, alive: Mapping[FID, ObjectChange]
+    ) -> list[tuple[FID, FID, bytes]]:
+        """Return object, directory and name of each name that some rule could want, of objects with events.
 
         What is made in this batch has all of its names in it; of others the index is asked, but of those whose
-        names no rule wanted a moment ago.
+        names no rule wanted a moment ago. Most objects of most batches are not wanted, and leave here.
         """
-        self._forget_unwanted(turn, batch)
-        places = self._wanted_names(present, self._places(turn, batch, present))
-        paths = turn.transaction.paths({parent for _, parent, _ in places}) if places else {}
-        wanted = {fid for fid, parent, name in places if self._may_happen(present[fid], paths[parent], name)}
-        return {fid: change for fid, change in present.items() if fid in wanted}
-
-    def _places(
-        self, turn: Turn, batch: Batch, present: Mapping[FID, ObjectChange]
-    ) -> list[tuple[FID, FID, bytes]]:
-        """Return object, directory and name of each present name."""
-        new = [
-            (fid, link.parent, link.name) for link in batch.links.values() if (fid := link.fid) in present and fid
+        links = self.rules.names.among(batch.links.values())
+        self._forget_unwanted(turn, batch, links)
+        older = self._older(turn, alive, {link.fid for link in links if link.fid is not None})
+        places = [
+            (fid, link.parent, link.name)
+            for link in links
+            if (fid := link.fid) is not None and fid in alive and alive[fid].events
         ]
-        older = [fid for fid, change in present.items() if not change.created and fid not in self._unwanted]
-        known = turn.transaction.links_of(older) if older else {}
-        return new + [(fid, link.parent, link.name) for fid, links in known.items() for link in links]
+        return places + [(fid, link.parent, link.name) for fid, found in older.items() for link in found]
 
-    def _wanted_names(
-        self, present: Mapping[FID, ObjectChange], places: list[tuple[FID, FID, bytes]]
-    ) -> list[tuple[FID, FID, bytes]]:
-        if self.rules.want_every_name:
-            return places
-        wanted = [each for each in places if self.rules.may_be_named(each[2])]
-        if not self._doubts:
-            self._unwanted |= present.keys() - {fid for fid, _, _ in wanted}
+    def _older(
+        self, turn: Turn, alive: Mapping[FID, ObjectChange], named: Collection[FID]
+    ) -> Mapping[FID, Sequence[Link]]:
+        """Return wanted names of what was not made in this batch; remember what has none. `named` gets one now."""
+        older = [fid for fid, change in alive.items() if not change.created]
+        older = [fid for fid in older if fid not in self._unwanted]
+        asked = [fid for fid in older if alive[fid].events]
+        known = turn.transaction.links_of(asked) if asked else {}
+        among = self.rules.names.among
+        wanted = {fid: links for fid, found in known.items() if (links := among(found))}
+        if not self.rules.names.every and not self._doubts:
+            self._unwanted.update(alive)
+            self._unwanted.difference_update(older)
+            self._unwanted.update(asked)
+            self._unwanted.difference_update(wanted, named)
         return wanted
+
+    def _are_idle(self, directories: Sequence[bytes]) -> bool:
+        """Whether no rule could hold in a directory that has these paths; one that is not known may be any."""
+        if not directories or DIRECTORY in self.rules.triggers:
+            return False
+        return not any(map(self.rules.may_hold_in, directories))
 
     def _may_happen(self, change: ObjectChange, directories: Sequence[bytes], name: bytes) -> bool:
         """Whether a rule could want what happened to a name; a directory that is not known may be any."""
@@ -225,13 +249,13 @@ class ActionTriggers:
             return True
         return DIRECTORY in self.rules.triggers and may_stir(asked, directories, name, self.rules.may_happen_in)
 
-    def _forget_unwanted(self, turn: Turn, batch: Batch) -> None:
-        """Forget objects that get another name now; and all where names are in doubt, so that heals change them."""
+    def _forget_unwanted(self, turn: Turn, batch: Batch, wanted: Sequence[Link]) -> None:
+        """Forget objects that get a wanted name now; where names are in doubt, all: heals change them."""
         self._doubts |= batch.doubts_names
         if self._doubts or len(self._unwanted) > MOST_UNWANTED or turn.now_ns - self._unwanted_ns > UNWANTED_NS:
             self._unwanted, self._unwanted_ns = set(), turn.now_ns
         else:
-            self._unwanted -= {link.fid for link in batch.links.values() if link.fid is not None}
+            self._unwanted.difference_update(link.fid for link in wanted if link.fid is not None)
 
     def documents(self, turn: Turn, outcomes: Sequence[ResultOutcome]) -> None:
         """Write runs for documents that are written now, of files whose content a record has told of.

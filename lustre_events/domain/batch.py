@@ -44,7 +44,7 @@ from lustre_events.domain.record_meaning import (
     overwritten,
 )
 from lustre_events.domain.spans import Span, floor_of
-from lustre_events.domain.triggers import REMOVED, noted_by_type, triggers_of
+from lustre_events.domain.triggers import REMOVED, USUAL, noted_by_type, triggers_of
 from lustre_events.errors import RecordDecodeError
 
 log = logging.getLogger(__name__)
@@ -57,17 +57,19 @@ class ObjectChange:
     """What happened to one object in this batch. Times are those of the records, none behind `now_ns`."""
 
     __slots__ = (
+        "_events",
         "attributes",
         "cause",
         "content",
         "created",
-        "events",
         "first_ns",
         "found",
         "gone",
         "jobid",
         "last_ns",
         "named",
+        "noted",
+        "noted_at",
         "rights",
         "since",
         "type",
@@ -92,8 +94,24 @@ class ObjectChange:
         """The packed key of the first record."""
         self.cause = b""
         """The packed key of the last record."""
-        self.events: dict[str, bytes] = {}
+        self.noted: tuple[str, ...] = ()
+        """What the usual records say, with the key of the last one; most is never asked for (`events`)."""
+        self.noted_at = b""
+        self._events: dict[str, bytes] | None = None
+
+    @property
+    def events(self) -> dict[str, bytes]:
         """What happened by the words of rules (triggers.py), as far as one asks, with the last record's key."""
+        if self._events is None:
+            self._events = {}
+        for trigger in self.noted:
+            self._events[trigger] = max(self.noted_at, self._events.get(trigger, b""))
+        self.noted, self.noted_at = (), b""
+        return self._events
+
+    @events.setter
+    def events(self, events: dict[str, bytes]) -> None:
+        self.noted, self.noted_at, self._events = (), b"", events
 
     def absorb(self, other: ObjectChange) -> None:
         """Take over what happened to the same object under its old FID; that the old FID is gone is no news."""
@@ -132,6 +150,9 @@ class Batch:
         self._now_ns = now_ns
         self._noted = noted_by_type(watched) if watched else {}
         self._matter = self._noted.keys() | _MAY_MATTER if self._noted else frozenset[int]()
+        self._usual = {number: triggers for number, triggers in self._noted.items() if number in USUAL}
+        self.unusual: set[str] = set()
+        """What happened to any object, as far as rules ask, but what the usual records say."""
         self._moves: dict[bytes, Move] = {}
         self.came_from: dict[FID, tuple[FID, bytes]] = {}
         """The directory from which an object was renamed last, and the packed key of the record; if rules ask."""
@@ -312,11 +333,23 @@ class Batch:
         type_ = record.type
         if type_ not in self._matter:
             return
-        if type_ in ORIGINS:
-            self._note_origin(record, stamp)
-        for trigger in triggers_of(type_, kind, self._noted):
-            if stamp > change.events.get(trigger, b""):
-                change.events[trigger] = stamp
+        triggers = self._usual.get(type_)
+        if triggers is None:
+            if type_ in ORIGINS:
+                self._note_origin(record, stamp)
+            triggers = triggers_of(type_, kind, self._noted)
+            self.unusual.update(triggers)
+        elif not change.noted:
+            change.noted, change.noted_at = triggers, stamp
+            return
+        elif change.noted is triggers:
+            if stamp > change.noted_at:  # noqa: PLR1730 - a call would cost more than all else here
+                change.noted_at = stamp
+            return
+        events = change.events
+        for trigger in triggers:
+            if stamp > events.get(trigger, b""):
+                events[trigger] = stamp
 
 
 _MAY_MATTER = ORIGINS | MAY_REMOVE

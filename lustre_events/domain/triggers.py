@@ -42,6 +42,9 @@ _BY_RECORD: dict[int, tuple[str, ...]] = {
     RecordType.LYOUT: (LAYOUT,),
     RecordType.RESYNC: (LAYOUT,),
 }
+USUAL = frozenset({RecordType.CREAT, RecordType.CLOSE, RecordType.TRUNC, RecordType.MTIME, RecordType.FLRW})
+"""They are most records, and what they mean to rules depends on nothing else in them."""
+
 _NONE: tuple[str, ...] = ()
 _KIND_GONE, _KIND_NAME, _RENAME = Kind.GONE, Kind.NAME, int(RecordType.RENME)
 _GONE = -1
@@ -51,10 +54,11 @@ Noted = Mapping[int, tuple[str, ...]]
 
 
 def noted_by_type(watched: Collection[str]) -> Noted:
-    """Return what record types mean, as far as it is watched."""
+    """Return what record types mean, as far as it is watched: the same tuple where it is the same."""
     meant = {**_BY_RECORD, _GONE: (REMOVED,)}
     found = {number: tuple(each for each in triggers if each in watched) for number, triggers in meant.items()}
-    return {number: triggers for number, triggers in found.items() if triggers}
+    same = {triggers: triggers for triggers in found.values()}
+    return {number: same[triggers] for number, triggers in found.items() if triggers}
 
 
 def triggers_of(record_type: int, kind: Kind, noted: Noted) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lustre_events.changelog.fid import ROOT_FID
+from lustre_events.domain.namespace import Link
 from lustre_events.domain.rules import endpoints
 from lustre_events.domain.rules.action_rules import ActionRules
 from lustre_events.domain.rules.conditions import File, excluding
@@ -252,7 +254,7 @@ def test_the_quick_way_to_rules_leaves_none_out(paths: list[list[bytes]], type_:
             assert rules.asked("content", file, type_) == wanted
             where = file.directory
             assert not wanted or where is None or rules.may_happen_in(["content"], where, file.name)
-            assert not wanted or rules.may_be_named(file.name)
+            assert not wanted or rules.names.wanted(file.name)
 
 
 @examples(100)
@@ -274,8 +276,41 @@ def test_no_name_that_a_rule_wants_is_passed_over(parts: list[bytes]) -> None:
         RULE + 'extensions = ["h5"]\n' + RULE.replace("tell", "csv") + 'extensions = ["csv"]\n'
     ).actions
     wanted = any(rule.may_hold(File(b"/".join(parts)), None) for rule in rules.rules)
-    assert rules.may_be_named(parts[-1]) is wanted
-    assert rules_of(RULE).actions.may_be_named(parts[-1])
+    assert rules.names.wanted(parts[-1]) is wanted
+    assert rules_of(RULE).actions.names.wanted(parts[-1])
+
+
+ENDINGS = st.lists(st.sampled_from(["h5", "tar.gz", "R", ".", "nii"]), max_size=3)
+NAMES = st.lists(
+    st.sampled_from([b"a", b".", b".H5", b".tar", b".gz", b".r", b"nii", b"\xff"]), min_size=1, max_size=4
+)
+
+
+@examples(200)
+@given(ENDINGS, st.lists(st.sampled_from(["*.h5", "a*"]), max_size=1), st.lists(NAMES, max_size=5))
+def test_the_names_that_are_kept_of_many_are_those_that_a_rule_wants(
+    endings: list[str], globs: list[str], names: list[list[bytes]]
+) -> None:
+    """Of many names at once those are kept for which a rule could hold, whatever letters they end with."""
+    text = RULE.replace("tell", "none") + 'extensions = ["none"]\n'
+    text += "".join(RULE.replace("tell", f"e{n}") + f'extensions = ["{each}"]\n' for n, each in enumerate(endings))
+    text += "".join(RULE.replace("tell", "globs") + f'globs = ["{each}"]\n' for each in globs)
+    rules = rules_of(text).actions
+    links = [Link(ROOT_FID, b"".join(parts), ROOT_FID, b"") for parts in names]
+    wanted = [each for each in links if any(rule.may_hold(File(each.name), "f") for rule in rules.rules)]
+    assert rules.names.among(links) == wanted
+    assert rules_of(RULE).actions.names.among(links) == links
+
+
+@examples(100)
+@given(st.lists(st.sampled_from(["raw", "n*", "**", "new"]), max_size=3), PATHS)
+def test_a_directory_in_which_no_rule_could_hold_is_passed_over(glob: list[str], parts: list[bytes]) -> None:
+    """Nothing is passed over in a directory where a rule could hold for anything, whatever it is called."""
+    rules = rules_of(RULE + f'directories = ["/{"/".join(glob)}", "none"]\nglobs = ["*.x"]\n').actions
+    directory = b"/".join(parts)
+    assert rules.may_hold_in(directory) is any(
+        rule.may_hold(File(directory + b"/a.x"), "f") for rule in rules.rules
+    )
 
 
 VALUES = st.recursive(st.none() | st.integers() | st.text(), lambda each: st.dictionaries(st.text(), each))

@@ -194,7 +194,8 @@ class ActionRules:
     """The rules that come after one, by its name."""
     _quick: Prefilter = field(init=False)
     _quick_users: Prefilter = field(init=False)
-    _names: NameFilter = field(init=False)
+    names: NameFilter = field(init=False)
+    """What names all rules together want."""
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -209,7 +210,7 @@ class ActionRules:
         put(self, "for_users", _for_users(users))
         put(self, "_quick", Prefilter(site))
         put(self, "_quick_users", Prefilter(users))
-        put(self, "_names", self._quick.names | self._quick_users.names)
+        put(self, "names", self._quick.names | self._quick_users.names)
 
     def leaving_out(self, condition: Condition) -> ActionRules:
         """Return these rules with one more condition each."""
@@ -223,14 +224,10 @@ class ActionRules:
     def __bool__(self) -> bool:
         return bool(self.by_name)
 
-    @property
-    def want_every_name(self) -> bool:
-        """Whether a rule wants any name, so that names leave out nothing."""
-        return self._names.every
-
-    def may_be_named(self, name: bytes) -> bool:
-        """Whether any rule could hold for something of this name."""
-        return self._names.wanted(name)
+    def may_hold_in(self, directory: bytes) -> bool:
+        """Whether any rule could hold for anything that happens in a directory."""
+        both = [quick for quick in (self._quick, self._quick_users) if quick.rules]
+        return any(quick.group(trigger, directory).rules for quick in both for trigger in self.triggers)
 
     def may_happen_in(self, triggers: Collection[str], directory: bytes, name: bytes) -> bool:
         """Whether any rule could hold for something of this name in a directory, if one of these happens."""

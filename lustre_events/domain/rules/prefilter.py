@@ -7,11 +7,14 @@ is remembered. So what no rule wants costs the same however many rules there are
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from lustre_events.domain.namespace import Link
 
 if TYPE_CHECKING:
     from lustre_events.domain.rules.action_rules import ActionRule
@@ -21,6 +24,7 @@ MOST_CACHED = 20_000
 """Directories for which is remembered which rules could hold in them."""
 _SPECIAL = frozenset("*?[")
 _ANYWHERE = None
+_TAIL_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,25 @@ class NameFilter:
     endings: frozenset[bytes]
     """Each begins with a dot."""
     pattern: re.Pattern[bytes] | None
+    _tail_bytes: int = field(init=False, compare=False)
+    _tails: frozenset[bytes] = field(init=False, compare=False)
+    """The last bytes of all names that have one of the endings, two at most."""
+
+    def __post_init__(self) -> None:
+        size = min(map(len, self.endings), default=_TAIL_BYTES)
+        object.__setattr__(self, "_tail_bytes", min(size, _TAIL_BYTES))
+        tails = {ending[-self._tail_bytes :] for ending in self.endings}
+        object.__setattr__(self, "_tails", frozenset(each for tail in tails for each in _in_both_cases(tail)))
+
+    def among(self, links: Iterable[Link]) -> list[Link]:
+        """Return those of links whose names a rule could want."""
+        if self.every:
+            return list(links)
+        if self.pattern is None:
+            # Most names end unlike any name that is wanted: to see that takes no call.
+            start, tails = -self._tail_bytes, self._tails
+            links = [each for each in links if each.name[start:] in tails]
+        return [each for each in links if self.wanted(each.name)]
 
     def __or__(self, other: NameFilter) -> NameFilter:
         """Return what these and others want."""
@@ -151,6 +174,12 @@ def _names(rules: Sequence[ActionRule]) -> NameFilter:
 def _filter(every: bool, endings: frozenset[bytes], patterns: Collection[bytes]) -> NameFilter:
     pattern = re.compile(b"|".join(sorted(patterns)), re.DOTALL) if patterns and not every else None
     return NameFilter(every, endings, pattern)
+
+
+def _in_both_cases(text: bytes) -> Iterator[bytes]:
+    """Yield a text in all its ways of small and capital letters."""
+    letters = ({text[at : at + 1].lower(), text[at : at + 1].upper()} for at in range(len(text)))
+    return map(b"".join, itertools.product(*letters))
 
 
 def _said(rule: ActionRule, key: str) -> list[Any]:
