@@ -3,7 +3,7 @@
 Tests run from a fixed seed, so that a change is judged by what it changes: what has passed passes again. An example
 that was found to fail is written down beside its test (`@example`), for nothing else remembers it. `make explore`
 looks for new ones: another seed each time, and as many times the examples as LUSTRE_EVENTS_EXPLORE says.
-`make quick` looks at a tenth of the examples, and at 30 at most (LUSTRE_EVENTS_QUICK); CI at all.
+`make quick` looks at a tenth of the examples, and at 10 at most (LUSTRE_EVENTS_QUICK); CI at all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ QUICK = "LUSTRE_EVENTS_QUICK"
 _DEFAULT = 100
 _QUICK_SHARE = 10
 _QUICK_LEAST = 5
-_QUICK_MOST = 30
+_QUICK_MOST = 10
 
 
 def scaled(count: int, environment: Mapping[str, str] = os.environ) -> int:

@@ -37,7 +37,7 @@ def test_a_count_of_examples_is_scaled() -> None:
     assert examples(20).max_examples == scaled(20)
     assert [scaled(count, {}) for count in (20, 500)] == [20, 500]
     assert [scaled(count, {EXPLORE: "10"}) for count in (20, 500)] == [200, 5000]
-    assert [scaled(count, {QUICK: "1"}) for count in (5, 20, 500)] == [5, 5, 30]
+    assert [scaled(count, {QUICK: "1"}) for count in (5, 20, 80, 500)] == [5, 5, 8, 10]
     assert scaled(500, {QUICK: "1", EXPLORE: "2"}) == 1000
 
 
