@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -39,8 +40,25 @@ def test_streams_are_put_together_portion_by_portion(sets: list[set[int]], size:
     assert both == sorted(set(sets[0]).intersection(*sets[1:]))
 
 
+@pytest.fixture(scope="module")
+def many() -> Iterator[dict[int, sqlite3.Connection]]:
+    """Give indexes with files in few and in many directories, by how many; they are only read."""
+    with made_indexes() as make:
+        indexes = {directories: make() for directories in (40, 400)}
+        for directories, index in indexes.items():
+            spread(index, directories)
+        yield indexes
+
+
 @pytest.fixture
 def made() -> Iterator[Callable[[], sqlite3.Connection]]:
+    """Make indexes, which are closed in the end."""
+    with made_indexes() as make:
+        yield make
+
+
+@contextlib.contextmanager
+def made_indexes() -> Iterator[Callable[[], sqlite3.Connection]]:
     """Make indexes, which are closed in the end."""
     indexes: list[sqlite3.Connection] = []
 
@@ -85,13 +103,11 @@ def statements_of(index: sqlite3.Connection, search: Callable[[], Any]) -> int:
     ],
 )  # fmt: skip
 def test_the_directories_of_a_page_are_asked_for_together(
-    made: Callable[[], sqlite3.Connection], query: str, sort: str | None, few: int
+    many: dict[int, sqlite3.Connection], query: str, sort: str | None, few: int
 ) -> None:
     """What a viewer may list takes as many statements for ten times as many directories."""
     asked = []
-    for directories in (40, 400):
-        index = made()
-        spread(index, directories)
+    for directories, index in many.items():
         page = partial(searching(index, few).page, query, sort=sort, limit=1000, visible_to=ANN)
         found = {hit.paths[0] for hit in page().hits}
         assert {path for path in found if path.endswith(b"file")} == {
