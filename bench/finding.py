@@ -85,7 +85,7 @@ def _completed(url: str) -> Iterator[float]:
 
 
 def _exported(url: str, path: Path) -> Figures:
-    """Return hits a second to a Parquet file, and the memory (MB) that the command takes at most for it."""
+    """Return hits a second to a Parquet file, and the memory (MB) that the command takes at most."""
     with open_search(url) as search, path.open("wb") as file:
         began = time.perf_counter()
         count = export.write(portions(search, "type:f"), "parquet", file).hits
@@ -94,15 +94,18 @@ def _exported(url: str, path: Path) -> Figures:
 
 
 def _peak_of_command(url: str, path: Path) -> float:
-    """Return the peak of a process that does nothing else (proc(5): status)."""
+    """Return the peaks of a command that does nothing else and of the process that it starts (proc(5): status)."""
     search = [sys.executable, "-P", "-m", "lustre_events", "search", "type:f", "--index", url]
-    peak = 0
+    peaks: dict[str, int] = {}
     with subprocess.Popen([*search, "--format", "parquet", "--output", str(path)]) as command:
         while command.poll() is None:
             with contextlib.suppress(OSError):
-                status = Path(f"/proc/{command.pid}/status").read_text(encoding="ascii")
-                peak = max(peak, *map(int, re.findall(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)), 0)
+                started = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text(encoding="ascii")
+                for pid in (str(command.pid), *started.split()):
+                    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+                    found = map(int, re.findall(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE))
+                    peaks[pid] = max(peaks.get(pid, 0), *found, 0)
             time.sleep(LOOK_SECONDS)
     if command.returncode != 0:
         raise ConfigError(f"the export of {url} failed with exit code {command.returncode}")
-    return peak * 1024 / 1e6
+    return sum(peaks.values()) * 1024 / 1e6

@@ -7,10 +7,12 @@ import csv
 import gc
 import io
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import chain, islice
 from pathlib import Path
-from types import ModuleType
 from typing import Any, BinaryIO, NamedTuple
 
 from lustre_events.changelog.fid import texts_of
@@ -25,6 +27,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 """What a spreadsheet takes for the beginning of one; with some languages also the wide forms of the four signs."""
 
 
+FEW_PORTIONS = 5
+"""Portions that make no process of their own worth its start."""
 _PORTIONS_BETWEEN = 50
 """Portions after which Python looks for values in circles: a portion leaves few."""
 
@@ -43,6 +47,7 @@ def write(
     *,
     columns: Sequence[str] = (),
     folder: Path | None = None,
+    beside: bool = True,
 ) -> Exported:
     """Write hits, whose paths are whole.
 
@@ -52,6 +57,7 @@ def write(
         file: where to.
         columns: of Parquet, the keys that become columns; empty: all.
         folder: of Parquet, where there is room for a file as large; None: the system's for temporary files.
+        beside: of Parquet, let a process of its own write the file where there are many hits.
 
     Raises:
         ConfigError: pyarrow is missing, or only Parquet has columns of keys.
@@ -72,7 +78,7 @@ def write(
     notes: Sequence[str] = ()
     with _collecting_between_portions():
         if kind == "parquet":
-            notes = _parquet().write(counted(), file, columns, folder)
+            notes = _parquet(counted(), file, columns, folder, beside=beside)
         else:
             file.writelines(jsonl(counted()) if kind == "jsonl" else comma_separated(counted()))
     file.flush()
@@ -91,12 +97,24 @@ def _collecting_between_portions() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _parquet() -> ModuleType:
-    try:
-        from lustre_events.inspect import parquet  # noqa: PLC0415 - pyarrow is optional
-    except ModuleNotFoundError as exc:
-        raise ConfigError("Parquet needs pyarrow: pip install 'lustre-events[parquet]'") from exc
-    return parquet
+def _parquet(
+    portions: Iterator[HitPortion], file: BinaryIO, columns: Sequence[str], folder: Path | None, *, beside: bool
+) -> Sequence[str]:
+    """Write Parquet, here or by a process of its own, and return what is to be said of the columns."""
+    if find_spec("pyarrow") is None:
+        raise ConfigError("Parquet needs pyarrow: pip install 'lustre-events[parquet]'")
+    first = deque(islice(portions, FEW_PORTIONS))
+    module = "parquet_process" if beside and len(first) == FEW_PORTIONS else "parquet"
+    # Each takes its time to load, and only one of them is needed.
+    writer = import_module(f"lustre_events.inspect.{module}")
+    found: Sequence[str] = writer.write(chain(_taken(first), portions), file, columns, folder)
+    return found
+
+
+def _taken(portions: deque[HitPortion]) -> Iterator[HitPortion]:
+    """Yield portions, and hold none of them any longer."""
+    while portions:
+        yield portions.popleft()
 
 
 def jsonl(portions: Iterable[HitPortion]) -> Iterator[bytes]:

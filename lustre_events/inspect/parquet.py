@@ -41,7 +41,7 @@ from lustre_events.inspect.key_columns import (
 
 ROWS_AT_ONCE = 1_000
 """Rows that become columns together."""
-ROWS_OF_GROUP = 10_000
+ROWS_OF_GROUP = 5_000
 """Most rows of a row group."""
 BYTES_OF_GROUP = 64 << 20
 """Bytes of columns that are enough for a row group, since documents may be large."""

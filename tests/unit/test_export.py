@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from lustre_events.errors import ConfigError
+from lustre_events.errors import ConfigError, IndexUnavailable
 from lustre_events.index.search.hits import Hit
 from lustre_events.index.search.portions import PORTION, HitPortion
 from lustre_events.index.search.stored_documents import StoredDocuments
 from lustre_events.index.values import canonical, flatten
-from lustre_events.inspect import export
+from lustre_events.inspect import export, parquet_process
 from tests.support.profiles import examples
 from tests.support.records.builders import fid_of
 from tests.support.service.command import REPOSITORY
@@ -318,6 +318,48 @@ def test_parquet_has_every_row_of_many() -> None:
     file = parquet.ParquetFile(io.BytesIO(data))
     assert file.num_row_groups == 2
     assert file.read().column("path").to_pylist() == [f"/mnt/{number}" for number in range(count)]
+
+
+@pytest.mark.long
+def test_many_hits_are_written_by_a_process_of_its_own() -> None:
+    """Many hits become the file, with the notes, that one process would make of them, odd ones too."""
+    pytest.importorskip("pyarrow")
+    documents: list[dict[str, Any]] = [{"n": 1, "t": "\udcff"}, {"n": "one", "N": [2**62, 0.5]}, {}]
+    hits = [HIT, BARE, replace(HIT, paths=()), *with_documents(*documents)]
+    here, beside = io.BytesIO(), io.BytesIO()
+
+    told = export.write(in_portions(hits, 1), "parquet", here, columns=("n", "N", "run", "x"), beside=False)
+    assert len(hits) >= export.FEW_PORTIONS
+    assert export.write(in_portions(hits, 1), "parquet", beside, columns=("n", "N", "run", "x")) == told
+    assert len(told.notes) > 1
+    assert beside.getvalue() == here.getvalue()
+
+
+@pytest.mark.parametrize("ends", [("false",), ("sh", "-c", "cat > /dev/null")])
+def test_a_process_that_ends_without_a_word_is_told(ends: tuple[str, ...]) -> None:
+    """Where the process that writes is killed, whether it has read or not, a sentence says so."""
+    with pytest.raises(ConfigError, match="the process that writes Parquet ended with exit code"):
+        parquet_process.write(in_portions([HIT] * 9, 1), io.BytesIO(), command=ends)
+
+
+def test_what_the_process_cannot_write_is_an_error_of_the_system() -> None:
+    """An error of the disk reaches who asked as it was: which one, and of which file."""
+    answer = json.dumps({"errno": 28, "error": "No space left on device", "file": "/mnt/f"})
+    with pytest.raises(OSError, match="No space left on device") as told:
+        parquet_process.write([], io.BytesIO(), command=("sh", "-c", f"cat > /dev/null; echo '{answer}'"))
+
+    assert (told.value.errno, told.value.filename) == (28, "/mnt/f")
+
+
+def test_a_search_that_fails_ends_the_process() -> None:
+    """What goes wrong with the search goes on to who asked, and no process waits for more hits."""
+
+    def broken() -> Iterator[HitPortion]:
+        yield from in_portions([HIT])
+        raise IndexUnavailable("gone")
+
+    with pytest.raises(IndexUnavailable, match="gone"):
+        parquet_process.write(broken(), io.BytesIO(), command=("sleep", "60"))
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ from lustre_events.index.search.stored_documents import texts_of
 from lustre_events.index.search.views import is_readable
 from lustre_events.index.visibility import DirectoryAccess, Viewer
 
-PORTION = 2_000
+PORTION = 1_000
 """How many hits are looked up together."""
 ENOUGH_BYTES = 4 << 20
 """Bytes of documents that end a portion early: they may be large."""
@@ -152,22 +152,32 @@ def _paths_of(
     """Return all paths that are seen of each object, sorted; as paths.paths_of, but a directory's are made once."""
     several = [fid for fid, parent in zip(fids, parents, strict=True) if parent is None]
     links = reading.packed_links(several)
-    directories = {parent for parent in parents if parent is not None} | {parent for _, parent, _ in links}
-    ways, above = _ways_of(reading, directories, access)
-    found: dict[bytes, list[bytes]] = {fid: [] for fid in several}
+    ways, above = _ways_of(reading, {*filter(None, parents), *(parent for _, parent, _ in links)}, access)
+    others = _by_object(several, links, ways) | _above_others(reading, above.intersection(fids), access)
+    found = [
+        [way + (name or b"") for way in ways[parent or b""]] for parent, name in zip(parents, names, strict=True)
+    ]
+    if not others and max(map(len, ways.values()), default=1) <= 1:  # as mostly, one each
+        return found
+    return [sorted(others.get(fid, paths)) for fid, paths in zip(fids, found, strict=True)]
+
+
+def _above_others(
+    reading: Reading, fids: Collection[bytes], access: DirectoryAccess | None
+) -> dict[bytes, list[bytes]]:
+    """Return the paths of what is on the way to others: where links are out of order it may be above itself."""
+    packed = {FID.unpack(fid): fid for fid in fids}
+    return {packed[fid]: paths for fid, paths in paths_of(reading.links, packed, access).items()}
+
+
+def _by_object(
+    fids: Sequence[bytes], links: Sequence[tuple[bytes, bytes, bytes]], ways: Mapping[bytes, Sequence[bytes]]
+) -> dict[bytes, list[bytes]]:
+    """Return the paths of each object, of its links and of the ways to directories."""
+    found: dict[bytes, list[bytes]] = {fid: [] for fid in fids}
     for fid, parent, name in links:
         found[fid] += [way + name for way in ways[parent]]
-    # What is itself on the way to others may be above itself, where links are out of order.
-    if special := above.intersection(fids):
-        unpacked = {FID.unpack(fid): fid for fid in special}
-        found |= {unpacked[fid]: paths for fid, paths in paths_of(reading.links, unpacked, access).items()}
-    paths = [
-        [way + name for way in ways[parent]] if parent is not None and name is not None else found[fid]
-        for fid, parent, name in zip(fids, parents, names, strict=True)
-    ]
-    if found or any(len(each) > 1 for each in ways.values()):
-        return [sorted(found.get(fid, each)) for fid, each in zip(fids, paths, strict=True)]
-    return paths
+    return found
 
 
 def _ways_of(
