@@ -9,10 +9,11 @@ import pytest
 
 from tests.support.field.disturbing import PAUSE_SECONDS, changes, kill_unit
 from tests.support.field.site import Site, files
-from tests.support.field.truth import check_truth, losses
+from tests.support.field.truth import check_truth, losses, status
 
 pytestmark = [pytest.mark.field, pytest.mark.timeout(600)]
 PAGE = "The index in PostgreSQL"
+SIDE_BY_SIDE = "Documents side by side"
 SERVER = "postgresql@15-main"
 
 
@@ -62,3 +63,21 @@ def test_a_backup_of_postgresql_is_put_back(site: Site) -> None:
     site.step(PAGE)
     assert not losses(site.machine)
     check_truth(site.machine)
+
+
+def test_documents_are_written_side_by_side(site: Site) -> None:
+    """By the page two indexers write documents; one is killed, and then they are switched off: nothing is lost."""
+    machine = site.machine
+    site.step(SIDE_BY_SIDE)
+    with changes(machine):
+        kill_unit(machine, "lustre-events-indexer@1")
+        time.sleep(2 * PAUSE_SECONDS)
+    told = status(machine)["indexers"]["indexers"]
+    assert len(told) == 2
+    assert sum(each["documents"] for each in told.values()) > 0
+    for role in ("dispatcher", "indexer"):
+        said = machine.says(f"lustre-events doctor --role {role} --json").splitlines()
+        assert [line for line in said if json.loads(line)["level"] not in {"ok", "info"}] == []
+    with changes(machine):
+        site.step(SIDE_BY_SIDE)
+    assert not losses(machine)
