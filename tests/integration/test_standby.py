@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Self
 
 import psycopg
 import pytest
@@ -107,24 +108,45 @@ def test_a_promoted_standby_is_not_asked_while_the_dispatcher_writes_elsewhere(
         assert search.count("name:f5") == 1
 
 
-def test_the_dispatcher_goes_on_at_the_standby_that_is_promoted_while_it_writes() -> None:
-    """With both hosts in its URL it loses its server, tries again, and all that it wrote is at the other one."""
-    ended, written = threading.Event(), list[int]()
+class Writing:
+    """Writes one file after the other in a thread, and tries again as the dispatcher does."""
 
-    def write_on(url: str) -> None:
-        with closing(open_writer(url)) as writer:
+    def __init__(self, url: str) -> None:
+        self.written: list[int] = []
+        self._url = url
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(60)
+
+    def wrote(self, more: int) -> None:
+        """Wait until this many more files are committed."""
+        before = len(self.written)
+        wait_for(lambda: len(self.written) >= before + more)
+
+    def _run(self) -> None:
+        with closing(open_writer(self._url)) as writer:
             writer.take_over()
-            for number in itertools.takewhile(lambda _: not ended.is_set(), itertools.count(1)):
+            for number in itertools.takewhile(lambda _: not self._ended.is_set(), itertools.count(1)):
                 try:
                     with writer.transaction() as transaction:
                         fid = FID(0x200000401, number)
                         transaction.put_objects([ObjectRow(fid=fid, generation=1, type="f", size=number)])
                         transaction.set_links([Link(ROOT_FID, b"f%d" % number, fid, b"1")])
                 except IndexUnavailable:
-                    ended.wait(0.1)
+                    self._ended.wait(0.1)
                 else:
-                    written.append(number)
+                    self.written.append(number)
 
+
+def test_the_dispatcher_goes_on_at_the_standby_that_is_promoted_while_it_writes() -> None:
+    """With both hosts in its URL it loses its server, tries again, and all that it wrote is at the other one."""
     with start_postgresql("fsync=off", "max_wal_senders=4") as first:
         open_writer(first.url()).close()
         with PostgreSQLServer("fsync=off", follow=first).start() as second:
@@ -132,20 +154,14 @@ def test_the_dispatcher_goes_on_at_the_standby_that_is_promoted_while_it_writes(
             execute(first, "SELECT pg_reload_conf()")
             hosts = ",".join(each.url().partition("host=")[2] for each in (first, second))
             both = f"{first.url().partition('host=')[0]}host={hosts}&target_session_attrs=read-write"
-            writing = threading.Thread(target=write_on, args=(both,))
-            writing.start()
-            try:
-                wait_for(lambda: len(written) > 20)
+            with Writing(both) as writing:
+                writing.wrote(20)
                 first.kill()
                 execute(second, "SELECT pg_promote()")
-                before = len(written)
-                wait_for(lambda: len(written) > before + 20)
-            finally:
-                ended.set()
-                writing.join(60)
+                writing.wrote(20)
             with closing(open_searched(both, second.url(), MOST_SECONDS)) as search:
                 # One more may be there: its commit came, and the answer did not.
-                assert len(written) <= search.count("type:f") <= len(written) + 1
+                assert len(writing.written) <= search.count("type:f") <= len(writing.written) + 1
 
 
 def test_with_neither_there_the_sentence_names_both(index: PostgreSQLServer, standby: PostgreSQLServer) -> None:
