@@ -87,10 +87,10 @@ def power_cut(server: RedisServer, synced: Path) -> int:
     return written - disk_has
 
 
-def dispatch_slowly(dispatcher: Dispatcher, ended: threading.Event) -> None:
-    """Step now and then, so that there is always something that is not committed."""
+def dispatch_slowly(dispatcher: Dispatcher, disturbed: threading.Event, ended: threading.Event) -> None:
+    """Step now and then while Redis is disturbed, so that there is something uncommitted; then without pauses."""
     chance = random.Random(5)
-    while not ended.wait(chance.uniform(0.0, 0.6)):
+    while not ended.wait(chance.uniform(0.0, 0.6 if disturbed.is_set() else 0.02)):
         try:
             dispatcher.step()
         except LustreEventsError as exc:
@@ -117,8 +117,9 @@ def test_committed_means_in_the_index(tmp_path: Path, how: str, kind: str) -> No
             RedisRecordStreams(client), RedisResults(client), SqliteWriter(tmp_path / "index.db"), Rules(),
             NoJobs(), [], DispatcherSettings(),
         )  # fmt: skip
-        ended = threading.Event()
-        thread = threading.Thread(target=dispatch_slowly, args=(dispatcher, ended))
+        disturbed, ended = threading.Event(), threading.Event()
+        disturbed.set()
+        thread = threading.Thread(target=dispatch_slowly, args=(dispatcher, disturbed, ended))
         thread.start()
         reader = start(login(server, "reader"), MDT, raw, clears, pace_ms=8, clear_after="committed", **READER)
         wait_for(lambda: stored(server.url))
@@ -131,6 +132,8 @@ def test_committed_means_in_the_index(tmp_path: Path, how: str, kind: str) -> No
                 server.kill()
                 shutil.rmtree(server.directory / "appendonlydir")
                 server.start()
+        assert reader.poll() is None, "it had read and cleared all before Redis forgot the last time"
+        disturbed.clear()
         code = reader.wait(LIMIT_SECONDS)
         with connect(server.url, 5.0) as other:
             losses = RedisRecordStreams(other).continuity(MDT)
