@@ -134,6 +134,21 @@ def _bars(lines: Sequence[str]) -> Described | None:
     return Described(names, [""] * len(names), (), start + 2, [], delimiter="|", read=_barred)
 
 
+def _edged(lines: Sequence[str]) -> Described | None:
+    """Read a table without a rule, each line of which has bars at both ends: they bound its columns."""
+    filled = [line.strip() for line in lines if line.strip()]
+    whole = [line for line in filled if line.startswith("|") and line.endswith("|")]
+    if len(filled) < 2 or len(whole) < len(filled) or {line.count("|") for line in whole} != {whole[0].count("|")}:
+        return None
+    start = next(place for place, line in enumerate(lines) if line.strip())
+    names = _cells(filled[0])
+    if len(names) < 2 or not all(names) or any(number_of(name) is not None for name in names):
+        return None
+    if not any(number_of(cell) is not None for line in filled[1:] for cell in _cells(line)):
+        return None  # its first line may be a row like the others
+    return Described(names, [""] * len(names), (), start + 1, [], delimiter="|", read=_barred)
+
+
 def _cells(line: str) -> list[str]:
     text = line.strip()
     if text.startswith("|") and text.endswith("|") and len(text) > 1:
@@ -292,4 +307,4 @@ def _one_of(lines: Iterable[str], mark: str, what: str, doubts: list[str]) -> It
             yield line.split()
 
 
-SHAPES = (_iraf, _mesa, _bars, _logger, _ctd, _arff, _ascii_grid, _grace, _spec, _icartt)
+SHAPES = (_iraf, _mesa, _bars, _edged, _logger, _ctd, _arff, _ascii_grid, _grace, _spec, _icartt)

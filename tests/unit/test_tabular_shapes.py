@@ -33,6 +33,10 @@ READ: dict[str, tuple[str, list[str], int, dict[str, Any]]] = {
     "MESA": (MESA + "1 2\n2 3\n3 4\n", ["model_number", "age"], 3, {
         "comments": ["initial_mass = 1.5", "compiler = gfortran"]}),
     "a table of Markdown": ("| id | v |\n|----|:--:|\n| 1 | 2.5 |\n| 2 | 3.5 |\n", ["id", "v"], 2, {"units": None}),
+    "bars at the ends of each line": (
+        "|obsid |  x |  object  | rad|\n|3102  |  0.32 |  Q1250-A |  9|\n|877   |  4.5 |  'Source 82' | 12.5 |\n",
+        ["obsid", "x", "object", "rad"], 2, {"ragged_rows": None},
+    ),
     "a table of psql": (" id | v\n----+----\n  1 | 2\n  3 | 4\n(2 rows)\n", ["id", "v"], 2, {"ragged_rows": None}),
     "a table of mysql": ("+----+---+\n| id | vv |\n+----+---+\n| 1 | 2 |\n+----+---+\n", ["id", "vv"], 1, {}),
     "reStructuredText": ("==  ==\nA   B\n==  ==\n1   2\n3   4\n==  ==\n", ["A", "B"], 2, {}),
