@@ -207,8 +207,8 @@ class Reading(Protocol):
     def found(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[FoundObject]:
         """Return the same objects as `find`, with what is written of each."""
 
-    def first(self, node: Node, limit: int) -> list[Ranked]:
-        """Return the first `limit` objects that match, in the order of ids: as `find`, but only what ranks them."""
+    def first(self, node: Node, limit: int, order: Order | None = None) -> list[Ranked]:
+        """Return the first `limit` objects that match, by id if nothing is said: as `find`, but what ranks them."""
 
     def selective(self, node: Node) -> bool:
         """Return whether `find` in the order of ids is quick, because few objects match `node`.

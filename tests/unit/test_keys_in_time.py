@@ -32,6 +32,13 @@ class Slow:
             raise sqlite3.OperationalError("interrupted")
         return self._reading.find(*asked)
 
+    def first(self, *asked: Any) -> Any:
+        """Find with less, or be interrupted."""
+        self._left[0] -= 1
+        if self._left[0] < 0:
+            raise sqlite3.OperationalError("interrupted")
+        return self._reading.first(*asked)
+
 
 class SlowBackend:
     """Gives one moment of a slow database; the statement that is interrupted is known outside of it only."""

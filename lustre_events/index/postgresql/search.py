@@ -105,10 +105,10 @@ class PostgresqlReading:
         columns = Clause.of(f"{_WRITTEN}, {{}}", self._planner.readable)
         return [FoundObject(*row) for row in self._found(columns, node, order, after, limit)]
 
-    def first(self, node: Node, limit: int) -> list[Ranked]:
-        """Return the first objects that match, in the order of ids, with what ranks them."""
+    def first(self, node: Node, limit: int, order: Order | None = None) -> list[Ranked]:
+        """Return the first objects that match, with what ranks them."""
         columns = Clause.of("o.id, o.mtime_ns, {}", self._planner.readable)
-        return list(map(Ranked._make, self._found(columns, node, Order(), None, limit)))
+        return list(map(Ranked._make, self._found(columns, node, order or Order(), None, limit)))
 
     def _found(
         self, columns: Clause, node: Node, order: Order, after: PagePosition | None, limit: int

@@ -125,7 +125,7 @@ def candidates_of(everything: Known, prefix: str, limit: int) -> Iterator[Candid
         everything.in_time()
         node = everything.found(KeyExists(name))
         ids = {row.id for order in (Order(), Order(descending=True))
-               for row in everything.reading.find(node, order, None, LOOKED_AT // 2)}  # fmt: skip
+               for row in everything.reading.first(node, LOOKED_AT // 2, order)}  # fmt: skip
         yield Candidate(name, tuple(extractors), frozenset(ids), of)
 
 
@@ -144,7 +144,7 @@ def _looked_up(known: Known, candidate: Candidate) -> KeyInfo | None:
     node = KeyExists(name)
     if known.access is not None:
         hidden = known.found(limited(And((node, Among(tuple(ids))))))
-        ids = {row.id for row in known.reading.find(hidden, Order(), None, LOOKED_AT)} if ids else set()
+        ids = {row.id for row in known.reading.first(hidden, LOOKED_AT)} if ids else set()
     if not ids:
         return None
     return _told(known.reading, candidate, sorted(ids), everything=known.access is None)

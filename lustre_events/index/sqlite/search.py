@@ -95,10 +95,10 @@ class SqliteReading:
         columns = f"{_WRITTEN}, {self._planner.readable.sql}"
         return self._pages(columns, _found, named=True).find(node, order, after, limit)
 
-    def first(self, node: Node, limit: int) -> list[Ranked]:
-        """Return the first objects that match, in the order of ids, with what ranks them."""
+    def first(self, node: Node, limit: int, order: Order | None = None) -> list[Ranked]:
+        """Return the first objects that match, with what ranks them."""
         columns = f"o.id, o.mtime_ns, {self._planner.readable.sql}"
-        return self._pages(columns, _ranked).find(node, Order(), None, limit)
+        return self._pages(columns, _ranked).find(node, order or Order(), None, limit)
 
     def _pages(self, columns: str, made: Callable[[tuple[Any, ...]], T], *, named: bool = False) -> Pages[T]:
         return Pages(self._connection, self._planner, self._listed, columns, made, named)
