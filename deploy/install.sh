@@ -28,7 +28,8 @@ wheel=$(ls "$wheels"/lustre_events-*.whl 2>/dev/null | sort -V | tail -1)
 [ -n "$wheel" ] || { echo "$wheels: no wheel of lustre-events in it; make it with deploy/package/wheelhouse.sh" >&2; exit 1; }
 if [ -f "$wheels/SHA256SUMS" ]; then
   listed=$(sed 's/^[^ ]* [ *]//' "$wheels/SHA256SUMS" | sort)
-  if [ "$listed" != "$(cd "$wheels" && ls -- *.whl | sort)" ] ||
+  # All that lies there: pip would build what is no wheel, and run what that says.
+  if [ "$listed" != "$(cd "$wheels" && ls -A | grep -vx SHA256SUMS | sort)" ] ||
      ! (cd "$wheels" && sha256sum --check --strict --quiet SHA256SUMS >&2); then
     echo "$wheels is not as wheelhouse.sh made it (SHA256SUMS): copy it again" >&2
     exit 1
@@ -59,7 +60,8 @@ else
   # No half an installation: what was begun here and cannot be finished goes away again.
   trap '[ -z "$made" ] || rm -rf "$made"' EXIT
   "$python" -I -m venv "$root$target"
-  "$root$target/bin/pip" install -q --disable-pip-version-check --no-index --find-links "$wheels" --force-reinstall \
+  "$root$target/bin/pip" install -q --disable-pip-version-check --no-index --only-binary :all: \
+    --find-links "$wheels" --force-reinstall \
     "$wheel[dashboard,kafka,nats,postgresql,web]" || {
       echo "$wheels does not have all that $("$python" -V) needs here; make it on a node of this kind, with this Python" >&2
       exit 1

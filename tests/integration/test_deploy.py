@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import tomllib
 import zipfile
@@ -213,9 +214,9 @@ def test_a_wheelhouse_for_another_python_is_refused_before_anything_is_made(tmp_
     assert not (tmp_path / "root").exists()
 
 
-@pytest.mark.parametrize("change", ["", "changed", "missing", "more"])
+@pytest.mark.parametrize("change", ["", "changed", "missing", "evil-1-py3-none-any.whl", "flask-99.0.tar.gz"])
 def test_wheels_that_are_not_those_that_were_made_are_not_installed(tmp_path: Path, change: str) -> None:
-    """A wheel that was changed, taken away or put beside the others is refused before anything is made."""
+    """What was changed, taken away or put beside the wheels is refused before anything is made."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     for name in ("lustre_events-1.0-py3-none-any.whl", "flask-3.0-py3-none-any.whl"):
@@ -225,9 +226,7 @@ def test_wheels_that_are_not_those_that_were_made_are_not_installed(tmp_path: Pa
     if change == "missing":
         (wheels / "flask-3.0-py3-none-any.whl").unlink()
     elif change:
-        (wheels / ("flask-3.0-py3-none-any.whl" if change == "changed" else "evil-1-py3-none-any.whl")).write_text(
-            "x"
-        )
+        (wheels / ("flask-3.0-py3-none-any.whl" if change == "changed" else change)).write_text("x")
     done = subprocess.run(
         [DEPLOY / "install.sh", "--root", tmp_path / "root", wheels], capture_output=True, text=True, timeout=100,
         check=False,
@@ -235,6 +234,35 @@ def test_wheels_that_are_not_those_that_were_made_are_not_installed(tmp_path: Pa
     assert done.returncode == 1
     assert ("is not as wheelhouse.sh made it" in done.stderr) == bool(change)
     assert (tmp_path / "root").exists() == (not change)
+
+
+def test_no_source_beside_the_wheels_is_run(tmp_path: Path) -> None:
+    """Nor where the wheelhouse has no sums: pip takes wheels alone, of which none can run anything as root."""
+    wheels, mark = tmp_path / "wheels", tmp_path / "owned"
+    wheels.mkdir()
+    about = "Metadata-Version: 2.1\nName: lustre-events\nVersion: 1.0\nRequires-Dist: flask\n"
+    with zipfile.ZipFile(wheels / "lustre_events-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("lustre_events-1.0.dist-info/METADATA", about)
+        wheel.writestr("lustre_events-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr("lustre_events-1.0.dist-info/RECORD", "")
+    source = {
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "evil"\nbackend-path = ["."]\n',
+        "evil.py": f"open({str(mark)!r}, 'w').close()\n",
+        "PKG-INFO": "Metadata-Version: 2.1\nName: flask\nVersion: 99.0\n",
+    }
+    with tarfile.open(wheels / "flask-99.0.tar.gz", "w:gz") as archive:
+        for name, text in source.items():
+            (tmp_path / name).write_text(text)
+            archive.add(tmp_path / name, f"flask-99.0/{name}")
+
+    done = subprocess.run(
+        [DEPLOY / "install.sh", "--root", tmp_path / "root", wheels], capture_output=True, text=True, timeout=200,
+        check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "does not have all that" in done.stderr
+    assert not mark.exists()
 
 
 def test_an_installation_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
