@@ -65,6 +65,9 @@ class JobQueue(Protocol):
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs that wait or run; the others are done, failed, or lost."""
 
+    def was_full(self, queue: str, since_ns: int) -> bool:
+        """Whether a queue had little room at a time since then; answers from what was seen."""
+
 
 class _Group(NamedTuple):
     """What all files of one job share."""
@@ -112,6 +115,8 @@ class Leased:
     """Rows that a job holds, newly leased or prolonged."""
     lost: list[PendingRow] = field(default_factory=list)
     """Rows whose job is known to be lost."""
+    excused: list[PendingRow] = field(default_factory=list)
+    """Those whose job was lost while Redis was full: nobody is to blame for that."""
     unknown: list[WorkKey] = field(default_factory=list)
     """Work for objects that are not stored."""
 
@@ -190,7 +195,7 @@ class Jobs:
         self._settle_leases(turn, plan, leased, rows)
         self._forget_unknown(turn, plan, leased, seen)
         self._give_out(turn, plan, leased, lane, room)
-        for row in (*leased.rows, *leased.lost):
+        for row in (*leased.rows, *leased.lost, *leased.excused):
             seen.pop((row.fid, row.extractor), None)
         turn.transaction.put_leases(leased.rows)
         self._shares.deep(lane, deep=leased.looked_at == limit)
@@ -244,7 +249,8 @@ class Jobs:
                 self._missing.is_there(str(row.job))
             elif row.job is not None and plan.is_lost(row):
                 if self._missing.was_missing(row.job):
-                    leased.lost.append(row)
+                    full = self._queue.was_full(row.queue, row.handed_out_ns)
+                    (leased.excused if full else leased.lost).append(row)
                 else:
                     plan.doubted = True
 

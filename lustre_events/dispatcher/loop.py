@@ -402,9 +402,9 @@ class Dispatcher:
         """Lease rows of a lane; take leases of lost jobs away once all results have been read."""
         began = self._timer()
         leased = step.leased = self._jobs.lease(turn, step.plan, lane, size, last=last)
-        if leased.lost:
-            self._results.lost(turn, leased.lost)
-            turn.counters["files_of_lost_jobs"] += len(leased.lost)
+        if leased.lost or leased.excused:
+            self._results.lost(turn, leased.lost, leased.excused)
+            turn.counters["files_of_lost_jobs"] += len(leased.lost) + len(leased.excused)
         self._rows_size.took(leased.looked_at, self._timer() - began)
         turn.counters["jobs"] += len(leased.jobs)
         turn.counters["job_files"] += sum(len(job.items) for job in leased.jobs)

@@ -61,6 +61,8 @@ from lustre_events.jobs.messages import STAT, Result
 log = logging.getLogger(__name__)
 
 _LATEST = (1 << 63) - 1
+FULL_RETRY_NS = 600 * SECOND_NS
+"""When a file is tried again whose worker was lost while Redis was full."""
 
 
 def dropped(turn: Turn, why: str, count: int) -> None:
@@ -208,8 +210,15 @@ class ResultWriter:
         turn.counters.update(taken.tallies.counters())
         self._follow(turn, taken.outcomes)
 
-    def lost(self, turn: Turn, rows: Sequence[PendingRow]) -> None:
-        """Take rows whose job was lost as failed attempts, so that no file can end workers for ever."""
+    def lost(self, turn: Turn, rows: Sequence[PendingRow], blameless: Sequence[PendingRow] = ()) -> None:
+        """Take rows whose job was lost as failed attempts, so that no file can end workers for ever.
+
+        Those that are `blameless` keep their attempts, and wait for longer: one that ends every worker may be among
+        them.
+        """
+        error = "the worker was lost, with Redis full"
+        again = [excused(row, turn.now_ns, FULL_RETRY_NS, error) for row in blameless]
+        turn.transaction.put_pending(again)
         results = [
             Result(
                 fid=row.fid,

@@ -60,6 +60,8 @@ MOST_MEMBERS = 10_000
 MOST_JOBS = 100_000
 NEARLY_FULL = 0.8
 """This part of its memory is in use: a worker may find no room to begin a job that it has taken."""
+MEMORY_SECONDS = 1.0
+"""So often it is looked at."""
 MOST_GLANCED = 500
 """Workers of a pool that are counted."""
 WRONG_TYPE = "WRONGTYPE"
@@ -130,9 +132,13 @@ class RqQueues:
             "job_class": job_class,
         })  # fmt: skip
         self._broken: set[str] = set()
+        self._look_at = 0.0
+        self._full_ns = 0
 
     def length(self, queue: str) -> int:
         """Return how many jobs wait in `queue`; NO_ROOM where its keys are not RQ's. Raises StreamUnavailable."""
+        if time.monotonic() >= self._look_at:
+            self._is_nearly_full()
         waiting, known = self._ask([("LLEN", self._queue(queue).key), ("SISMEMBER", self._queues, "")])
         broken = waiting is None or known is None
         if broken and queue not in self._broken:
@@ -240,10 +246,18 @@ class RqQueues:
         ])  # fmt: skip
         return {_job_of(member) for members in found for member in members or ()}
 
+    def was_full(self, queue: str, since_ns: int) -> bool:  # noqa: ARG002 - all are in one Redis
+        """Whether Redis was nearly full when somebody looked, at a time since then (ns since the epoch)."""
+        return self._full_ns >= since_ns
+
     def _is_nearly_full(self) -> bool:
         """Whether Redis has little memory left."""
+        self._look_at = time.monotonic() + MEMORY_SECONDS
         (memory,) = self._ask([("INFO", "memory")])
-        return 0 < int(memory["maxmemory"]) * NEARLY_FULL <= int(memory["used_memory"])
+        full = 0 < int(memory["maxmemory"]) * NEARLY_FULL <= int(memory["used_memory"])
+        if full:
+            self._full_ns = time.time_ns()
+        return full
 
     def _waiting_for_room(self, queues: Sequence[Queue], asked: Collection[bytes], now: float) -> set[bytes]:
         """Return those of the jobs whose promised time is over, and whose worker renews the key of their run."""

@@ -114,6 +114,11 @@ class PooledQueues:
         elif (pool := self._pools.get(name)) is not None:
             pool.ask(lambda: pool.queue.enqueue(queue, jobs), None)
 
+    def was_full(self, queue: str, since_ns: int) -> bool:
+        """Whether the Redis of a queue was nearly full since then."""
+        pool = self._pools.get(pools.pool_of(queue))
+        return (self._site if pool is None or not pool.own else pool.queue).was_full(queue, since_ns)
+
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs that wait or run, or may be done.
 

@@ -38,6 +38,10 @@ class NoJobs:
         """Return none."""
         return set()
 
+    def was_full(self, queue: str, since_ns: int) -> bool:  # noqa: ARG002
+        """Return that it was not."""
+        return False
+
     def enqueue(self, queue: str, jobs: Sequence[Job]) -> None:
         """Refuse."""
         raise ConfigError(f"{len(jobs)} jobs for {queue}: a replay has no files to run extractors on")

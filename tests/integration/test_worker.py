@@ -379,6 +379,18 @@ def test_a_job_that_a_worker_has_taken_and_not_begun_is_lost_unless_redis_is_ful
     assert site.queues.unfinished(["job1", "never"]) == set()
 
 
+def test_it_is_remembered_that_redis_was_full(site: Site) -> None:
+    """Whoever looks at the queues knows whether there was little room since a job was given out."""
+    begun = time.time_ns()
+    assert site.queues.length("default") == 0
+    assert not site.queues.was_full("default", begun)
+    site.client.config_set("maxmemory", 1)
+    wait_for(lambda: (site.queues.length("default"), site.queues.was_full("default", begun))[1], 5)
+    site.client.config_set("maxmemory", 0)
+    assert not site.queues.was_full("default", time.time_ns())
+    assert site.queues.was_full("default", begun)
+
+
 def test_a_worker_ends_though_redis_is_full(site: Site, fill: Callable[[], object]) -> None:
     """SIGTERM ends a worker that waits for room in Redis, with a job in hand or without."""
     hanging(site, "worker_ttl_seconds = 2\n")

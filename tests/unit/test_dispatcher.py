@@ -748,6 +748,26 @@ def test_a_lost_job_is_given_out_again(rig: Rig) -> None:
     assert rig.pending() == set()
 
 
+def test_a_worker_that_is_lost_while_redis_is_full_costs_no_attempt(make: MakeRig) -> None:
+    """However often that is: its files are tried again ten minutes later, with all their attempts."""
+    rig = make(attempts=2)
+    rig.play(b.create(fid=1, name=b"a.csv"), b.create(fid=2, name=b"b.csv"))
+    for _ in range(3):
+        rig.queue.full_ns = rig.now_ns
+        rig.pass_seconds(121)
+        rig.settle()
+        assert rig.select("SELECT attempts FROM pending") == [0] * 4
+        rig.pass_seconds(599)
+        assert rig.play() == []
+        rig.pass_seconds(2)
+        assert [len(job.items) for job in rig.play()] == [2, 2]
+    assert rig.writer.counters()["files_of_lost_jobs"] == 12
+
+    rig.pass_seconds(121)
+    rig.settle()
+    assert rig.select("SELECT attempts FROM pending") == [1] * 4
+
+
 def test_a_job_that_ends_during_a_step_is_not_lost(rig: Rig) -> None:
     """What a job has put behind the results of a step counts, though the job is gone when that step asks for it."""
     rig.queue = ending = EndingQueue()

@@ -43,6 +43,11 @@ class MemoryQueue:
     def __init__(self) -> None:
         self.jobs: dict[str, list[Job]] = {}
         self.running: set[str] = set()
+        self.full_ns = 0
+
+    def was_full(self, queue: str, since_ns: int) -> bool:
+        """See `dispatcher.JobQueue`; `full_ns` is when there was no room last."""
+        return self.full_ns >= since_ns
 
     def length(self, queue: str) -> int:
         """See `dispatcher.JobQueue`."""
