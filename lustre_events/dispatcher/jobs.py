@@ -66,7 +66,7 @@ class JobQueue(Protocol):
         """Return those of the jobs that wait or run; the others are done, failed, or lost."""
 
     def was_full(self, queue: str, since_ns: int) -> bool:
-        """Whether a queue had little room at a time since then; answers from what was seen."""
+        """Whether a queue was seen to have little room since then."""
 
 
 class _Group(NamedTuple):

@@ -247,7 +247,7 @@ class RqQueues:
         return {_job_of(member) for members in found for member in members or ()}
 
     def was_full(self, queue: str, since_ns: int) -> bool:  # noqa: ARG002 - all are in one Redis
-        """Whether Redis was nearly full when somebody looked, at a time since then (ns since the epoch)."""
+        """Whether Redis was seen to be nearly full since then (ns since the epoch)."""
         return self._full_ns >= since_ns
 
     def _is_nearly_full(self) -> bool:
