@@ -58,6 +58,10 @@ class Answering:
         """Return that all are done."""
         return set()
 
+    def was_full(self, _queue: str, _since_ns: int) -> bool:
+        """Return that it was not."""
+        return False
+
 
 def _result(job: Job, item: JobItem) -> Result:
     told = {"duration_ms": 400, "files": FILES_OF_JOB, "job": job.id}
