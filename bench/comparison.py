@@ -6,6 +6,7 @@ Figures of different machines do not compare; the circumstances stand in the sam
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from lustre_events.errors import ConfigError
 
 NOISE = 0.15
 """Two runs on one machine differ by less (measured on 2 busy cores)."""
-_MORE_IS_BETTER = ("_per_s", "_per_s_postgresql")
+_MORE_IS_BETTER = re.compile(r"_per_(s|day)(_|\Z)|speedup\Z")
 _SAME = ("machine", "python")
 
 
@@ -39,7 +40,7 @@ def is_worse(name: str, before: object, now: float) -> bool:
     found = ratio(before, now)
     if found is None:
         return False
-    return found < 1 - NOISE if name.endswith(_MORE_IS_BETTER) else found > 1 + NOISE
+    return found < 1 - NOISE if _MORE_IS_BETTER.search(name) else found > 1 + NOISE
 
 
 def lines(figures: Mapping[str, float], before: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:

@@ -15,6 +15,12 @@ MUCH = 1 + 2 * NOISE
         ("a.files_per_s", 100.0, 100.0 / MUCH, True),
         ("a.files_per_s", 100.0, 100.0 * MUCH, False),
         ("a.files_per_s_postgresql", 100.0, 100.0 / MUCH, True),
+        ("indexers.files_per_s_2", 100.0, 100.0 / MUCH, True),
+        ("indexers.files_per_s_2", 100.0, 100.0 * MUCH, False),
+        ("a.starts_per_day", 100.0, 100.0 / MUCH, True),
+        ("a.speedup", 100.0, 100.0 / MUCH, True),
+        ("a.speedup", 100.0, 100.0 * MUCH, False),
+        ("a.bytes_per_file", 100.0, 100.0 * MUCH, True),
         ("a.p99_s", 1.0, MUCH, True),
         ("a.p99_s", 1.0, 1 + NOISE / 2, False),
         ("a.p99_s", 1.0, 1 / MUCH, False),
@@ -24,7 +30,7 @@ MUCH = 1 + 2 * NOISE
 def test_a_figure_that_got_worse_by_more_than_the_noise_is_marked(
     name: str, before: float | None, now: float, worse: bool
 ) -> None:
-    """Of what is done in a second more is better, else less; what has no figure before is not judged."""
+    """More is better of what is done in a second or a day, and of speedups; else less. No verdict on new ones."""
     (line,) = lines({name: now}, {} if before is None else {name: before}, {})
 
     assert line.endswith("worse") is worse
