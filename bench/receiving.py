@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import threading
@@ -73,12 +72,12 @@ def _listening(count: Any = None) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            found = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            events = self.rfile.read(int(self.headers["content-length"])).count(b'"specversion":')
             if count is None:
                 over.wait(60)
             else:
                 with count.get_lock():
-                    count.value += len(found) if isinstance(found, list) else 1
+                    count.value += events
             self.send_response(204)
             self.end_headers()
 

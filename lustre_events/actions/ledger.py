@@ -255,17 +255,17 @@ def kept(counters: Mapping[str, int]) -> int:
     return ends - counters.get("runs_reopened", 0) - counters.get("runs_swept", 0)
 
 
-def counted(before: str | None, after: str | None) -> Counter[str]:
-    """Return what a change of a run adds to the counters, from its states; None: it was not, or is no more."""
+def counted(before: str | None, after: str | None, runs: int = 1) -> Counter[str]:
+    """Return what a change of runs adds to the counters, from their states; None: they were not, or are no more."""
     found: Counter[str] = Counter()
     if before == after or (before in ENDS and after is None):
         return found
     if before is None:
-        found["runs_made"] += 1
+        found["runs_made"] += runs
     elif before in ENDS:
-        found["runs_reopened"] += 1
+        found["runs_reopened"] += runs
     if after is None:
-        found["runs_forgotten"] += 1
+        found["runs_forgotten"] += runs
     elif after in ENDS:
-        found[f"runs_{after}"] += 1
+        found[f"runs_{after}"] += runs
     return found

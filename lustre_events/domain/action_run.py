@@ -54,7 +54,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mime: str | None = None
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One run.
 
     Attributes:
@@ -215,7 +215,10 @@ _decoder = msgspec.msgpack.Decoder(Run)
 
 
 def encode_run(run: Run) -> bytes:
-    """Return a run as the index keeps it. A field with a default may be added; none may change its meaning."""
+    """Return a run as the index keeps it. A field with a default may be added; none may change its meaning.
+
+    What has its default is left out: most of a run.
+    """
     return _encoder.encode(run)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from lustre_events.domain.times import SECOND_NS
 
 SOURCE = "urn:lustre-events"
 TYPE = "io.lustre-events.file"
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def read_with(location: Location, table: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -32,15 +34,20 @@ def rendered(subject: Subject) -> bytes:
     event = {
         "specversion": "1.0",
         "id": run.key,
-        "source": f"{SOURCE}:{quote(subject.rule.name, safe='')}",
+        "source": _source(subject.rule.name),
         "type": f"{TYPE}.{run.trigger}",
         "subject": known["path"],
-        "time": when(run.event_ns),
+        "time": known["time"],
         "datacontenttype": "application/json",
         "sequence": run.stamp.hex(),
         "data": subject.data,
     }
-    return json.dumps({name: value for name, value in event.items() if value}, separators=(",", ":")).encode()
+    return _encode({name: value for name, value in event.items() if value}).encode()
+
+
+@functools.lru_cache(1_000)
+def _source(rule: str) -> str:
+    return f"{SOURCE}:{quote(rule, safe='')}"
 
 
 def when(time_ns: int) -> str:

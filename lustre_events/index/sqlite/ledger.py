@@ -31,6 +31,14 @@ _PUT_STATE = (
 )
 """Most changes of a run are of its state, and three of the six indexes know no state: they stay as they are.
 Writes nothing where another column changes."""
+_PUT_READY = (
+    "INSERT INTO run (id, key, rule, trigger, fid, state, due_ns, made_ns, ended_ns, place, data)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET key = excluded.key,"
+    " state = excluded.state, due_ns = excluded.due_ns, ended_ns = excluded.ended_ns, place = excluded.place,"
+    " data = excluded.data WHERE rule = excluded.rule AND trigger = excluded.trigger AND fid = excluded.fid"
+    " AND made_ns = excluded.made_ns"
+)
+"""The same of a run whose rule holds, which gives it a key and a place."""
 
 
 _CROWDED = (
@@ -54,8 +62,10 @@ class RunTable(FindsRuns):
             )
             for run in runs
         ]  # fmt: skip
-        if self._connection.executemany(_PUT_STATE, rows).rowcount < len(rows):
-            self._connection.executemany(_PUT, rows)
+        for statement in (_PUT_STATE, _PUT_READY):
+            if self._connection.executemany(statement, rows).rowcount >= len(rows):
+                return
+        self._connection.executemany(_PUT, rows)
 
     def remove_runs(self, ids: Iterable[str]) -> None:
         """Forget runs."""
