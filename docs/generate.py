@@ -12,12 +12,24 @@ from lustre_events.cli.main import COMMANDS, cli
 from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings, described
 from lustre_events.domain.rules import action_file, rule_file
 from lustre_events.index.fields import FIELDS
+from lustre_events.index.remote.client import PREFIX
 from lustre_events.inspect import metrics
+from lustre_events.web.api.operation import Operation, Parameter
+from lustre_events.web.api.routes import OPERATIONS
 
 HERE = Path(__file__).resolve().parent
 INTRODUCTION = """One TOML file, named by `--config` or `LUSTRE_EVENTS_CONFIG`; a variable wins over it.
 `lustre-events config example` prints such a file, `lustre-events config check FILE` checks one.
 """
+API_INTRODUCTION = """`lustre-events web` answers programs under `{prefix}`, in JSON. `{prefix}/openapi.json`
+describes it for tools. Send a personal token with each request: `Authorization: Bearer TOKEN`
+([how to get one](researcher.md#from-a-login-node-or-a-notebook)); you see what you may see in the file system.
+From Python, `connect("https://HOST")` does all of this: [From Python](python.md).
+
+A request that is refused is answered with `{{"error": SENTENCE, "kind": CLASS, "hints": [...]}}`
+and a status: 400 (a wrong question), 401 or 403 (not allowed), 404, 429 (too often) or 503 (try again later).
+"""
+WHO = {"token": "A token of the scope `{}`.", "password": "Name and password (HTTP Basic).", "anybody": "Anybody."}
 NOTE = "<!-- made by docs/generate.py -->\n\n"
 
 
@@ -84,13 +96,43 @@ def _command(command: click.Command, above: click.Context, name: str, level: int
     return lines
 
 
+def api() -> str:
+    """Return the page of the operations of the API."""
+    lines = [f"{NOTE}# API\n", API_INTRODUCTION.format(prefix=PREFIX)]
+    for each in OPERATIONS:
+        lines += [f"## {each.method} {PREFIX}{each.path}\n", f"{each.help} {_asked(each)}\n"]
+        if each.parameters:
+            lines += ["| parameter | meaning |", "|---|---|", *map(_parameter, each.parameters), ""]
+    return "\n".join(lines)
+
+
+def _asked(operation: Operation) -> str:
+    who = WHO["token" if operation.how == "token" else operation.how].format(operation.scope)
+    fields = getattr(operation.body, "__struct_fields__", ())
+    body = f" It takes JSON with {', '.join(f'`{name}`' for name in fields)}." if fields else ""
+    return f"*{who}*{body}"
+
+
+def _parameter(parameter: Parameter) -> str:
+    says = [parameter.help]
+    if parameter.needed and not parameter.in_path:
+        says.append("required")
+    if parameter.many:
+        says.append(f"up to {parameter.most} times")
+    elif parameter.choices:
+        says.append("one of " + ", ".join(f"`{each}`" for each in parameter.choices))
+    elif isinstance(parameter.default, int):
+        says.append(f"{parameter.least} to {parameter.most}, default {parameter.default}")
+    return f"| `{parameter.name}` | {'; '.join(says)} |".replace("||", "|")
+
+
 def rules() -> str:
     """Return the page of what a file of rules may say: the example that the readers of that file carry."""
     site, own = (textwrap.dedent(doc).strip() for doc in _parts(str(rule_file.__doc__)))
     _, action = str(action_file.__doc__).split("\n\n", 1)
     return "\n".join([
         f"{NOTE}# Rules\n",
-        "A file of rules says which extractor runs on what, and what is told when something happens.",
+        "A file of rules says which extractor reads which files, and who is notified when something happens.",
         "`lustre-events rules check FILE` reads it; `rules test PATH` says which rule holds for a file, and why.\n",
         "## A rule of an extractor\n", "```toml", site, "```\n", own, "",
         "## A rule of an action\n", "```toml", action.strip(), "```\n",
@@ -106,7 +148,7 @@ def _parts(doc: str) -> tuple[str, str]:
 
 
 PAGES = {"settings.md": settings, "metrics.md": metrics_page, "fields.md": fields, "commands.md": commands,
-         "rules.md": rules}  # fmt: skip
+         "rules.md": rules, "api.md": api}  # fmt: skip
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

@@ -204,7 +204,7 @@ class ActionExecutor:
     def _unfit(self, file: OpenFile, order: RunOrder, action: ContainerAction) -> str:
         """Return why no action runs on a file, or not this one; empty: it does."""
         if not file.regular or file.released:
-            why = "HSM has its content on tape" if file.regular else "it is no regular file"
+            why = "HSM has its content on tape" if file.regular else "it is not a regular file"
             return f"{why}, so no action runs on it"
         if self.rights.own_uid not in {0, file.uid}:
             return f"it belongs to uid {file.uid}, and this worker is uid {self.rights.own_uid}"

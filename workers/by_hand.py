@@ -46,7 +46,9 @@ def validate_command(get: Load, target: str) -> None:
 
 
 @click.command("approve")
-@click.option("--kind", type=click.Choice(approvals.KINDS), help="What it is, where both have this name.")
+@click.option(
+    "--kind", type=click.Choice(approvals.KINDS), help="Whether NAME is an extractor or an action, if both exist."
+)
 @click.argument("target", metavar="NAME")
 @click.pass_obj
 def approve_command(get: Load, target: str, *, kind: str | None) -> None:

@@ -322,7 +322,7 @@ def _version(program: str) -> str:
         done = subprocesses.run([program, "--version"], VERSION_SECONDS)
         done.check_returncode()
     except (OSError, subprocess.SubprocessError) as exc:
-        raise RuntimeMissing(f"{program} does not tell its version ({exc}); repair the installation") from exc
+        raise RuntimeMissing(f"{program} does not print its version ({exc}); repair the installation") from exc
     return done.stdout.decode(errors="replace").strip()
 
 

@@ -64,7 +64,7 @@ class Answers:
             self._refuse_unread(data, f"its answer is not JSON: {exc}")
             return
         if not isinstance(answer, dict):
-            self._remark("a line that is no JSON object")
+            self._remark("a line that is not a JSON object")
         elif "end" in answer:
             self.ended = True
         else:

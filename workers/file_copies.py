@@ -137,7 +137,7 @@ class Transfers:
         """Return an open file with the path that it gets, or why it is not copied."""
         order, file = found.order, found.file
         if not file.regular or file.released:
-            why = ON_TAPE if file.regular else "it is no regular file"
+            why = ON_TAPE if file.regular else "it is not a regular file"
             return Attempt(REFUSED, error=f"{why}, so it is not copied")
         name = self._name(file, order)
         if name is None:
@@ -172,7 +172,7 @@ class Transfers:
         if name is None:
             return Attempt(REFUSED, error=f"it is not below /{readable(found.order.strip)}, which `strip` names")
         if not stat.S_ISDIR(os.fstat(found.file.fd).st_mode):
-            return Attempt(REFUSED, error="it is no directory any more")
+            return Attempt(REFUSED, error="it is not a directory any more")
         tree = listing(found.file.fd, account)
         prefix = name + b"/" if name else b""
         wanted = [
@@ -217,7 +217,7 @@ class Transfers:
         """Return a descriptor of a regular file whose content is there; else close it. Raises Unfit, OSError."""
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise Unfit("it is no regular file")
+                raise Unfit("it is not a regular file")
             if self.files.is_released(fd):
                 raise Unfit(ON_TAPE)
         except (Unfit, OSError):

@@ -37,7 +37,7 @@ def run(payload: dict[str, Any]) -> None:
     """Run one job.
 
     Raises:
-        ConfigError: it is no job of ours.
+        ConfigError: it is not a job of ours.
         StreamUnavailable, StreamFull: the results could not be stored, the latter for as long as a job may take; RQ
             gives the job out again.
     """
@@ -85,7 +85,7 @@ def _give_back(job: Job, context: WorkerContext, begun: float) -> Iterator[Resul
 def _act(sealed: object, context: WorkerContext) -> None:
     """Run an action for a file, where this worker is one for actions."""
     if context.actions is None or not isinstance(sealed, str):
-        raise ConfigError("this worker runs no actions; look who put one into its queue")
+        raise ConfigError("this worker runs no actions; find out who put one into its queue")
     context.actions.run(sealed)
 
 

@@ -61,7 +61,7 @@ class Leftovers:
         """Forget an attempt, if it is known that nothing is left of it.
 
         `device`: that of its input, by which its directory is known to be there: a file system that was unmounted
-        meanwhile, or a target that cannot be looked at, shows nothing, and its note waits for the sweep.
+        meanwhile, or a target that cannot be examined, shows nothing, and its note waits for the sweep.
         """
         if not all(map(_is_absent, (place.staging, place.staging + publication.PLAN))):
             return

@@ -121,7 +121,7 @@ class ManyCopies:
         """Copy one portion; return how it failed where that is about one of its files."""
         left = (ends_ns - self.clock()) / SECOND_NS
         if left <= 0:
-            tally.stop = Copied(AGAIN, f"the time of {self.endpoint.name!r} for one attempt is over")
+            tally.stop = Copied(AGAIN, f"the time of {self.endpoint.name!r} for one attempt has run out")
             return None
         trial = _Tally()
         with contextlib.ExitStack() as stack:

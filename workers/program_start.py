@@ -35,4 +35,4 @@ class Beginning:
 def last_words(ended: Ended) -> str:
     """Return the last line of what a runtime said."""
     lines = ended.stderr.splitlines()
-    return lines[-1].strip() if lines else f"it said nothing, and ended with {exit_words(ended.exit_code)}"
+    return lines[-1].strip() if lines else f"it printed nothing, and ended with {exit_words(ended.exit_code)}"

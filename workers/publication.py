@@ -185,7 +185,7 @@ def _outputs_of(plan: dict[str, Any]) -> list[str]:
     try:
         "".join(found).encode(errors="surrogateescape")
     except UnicodeEncodeError as exc:
-        raise OutputsRefused("the plan of a run has an output whose name is no bytes") from exc
+        raise OutputsRefused("the plan of a run has an output whose name is not bytes") from exc
     return found
 
 
@@ -194,7 +194,7 @@ def _finish(target: int, staging: int, name: bytes, step: Step) -> list[str]:
     plan = _read_plan(staging, name)
     marker, outputs = os.fsencode(plan["marker"]), _outputs_of(plan)
     if not marker.startswith(b"."):
-        raise OutputsRefused("the plan of a run has a marker that is none")
+        raise OutputsRefused("the plan of a run has a marker that is not one")
     _unlink(marker, target)
     step("removed the old marker")
     for each in map(os.fsencode, outputs):
@@ -224,7 +224,7 @@ def _checked(made: int, uid: int, limits: OutputLimits) -> Sequence[bytes]:
     for name in _names(made):
         facts, shown = os.stat(name, dir_fd=made, follow_symlinks=False), readable(os.fsdecode(name))
         if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_uid != uid:
-            raise OutputsRefused(f"its output {shown} is no regular file of its own")
+            raise OutputsRefused(f"its output {shown} is not a regular file of its own")
         if facts.st_mode & (stat.S_ISUID | stat.S_ISGID):
             raise OutputsRefused(f"its output {shown} would run with the rights of its owner or group")
         if name.startswith(b"."):
@@ -243,9 +243,9 @@ def _check_target(target: int, names: Sequence[bytes], input_id: tuple[int, int]
         with contextlib.suppress(FileNotFoundError):
             facts, shown = os.stat(name, dir_fd=target, follow_symlinks=False), readable(os.fsdecode(name))
             if not stat.S_ISREG(facts.st_mode):
-                raise OutputsRefused(f"{shown}, where an output goes, is there and is no regular file")
+                raise OutputsRefused(f"{shown}, where an output goes, is there and is not a regular file")
             if (facts.st_dev, facts.st_ino) == input_id:
-                raise OutputsRefused(f"its output {shown} would take the place of the file itself")
+                raise OutputsRefused(f"its output {shown} would replace the file itself")
 
 
 @contextlib.contextmanager

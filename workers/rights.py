@@ -23,7 +23,7 @@ from lustre_events.errors import ExtractorRefused
 from workers import approvals
 from workers.privileges import Account, account_named, account_of
 
-_OF_ROOT = "who has root's group, so nothing runs as that user; give the user a group with: usermod -g"
+_OF_ROOT = "who has root's group, so nothing runs as that user; give the user another group with: usermod -g"
 
 
 class OwnerRefused(ExtractorRefused):

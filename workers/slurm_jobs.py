@@ -202,9 +202,9 @@ class SlurmJobs:
             ) from exc
         for each, found in facts.items():
             if found.st_uid not in {0, self.rights.own_uid} or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise NotHere(f"{each}: others could change it, so no job is made of it; chown root, chmod go-w")
+                raise NotHere(f"{each}: others could change it, so no job is made from it; chown root, chmod go-w")
         if not stat.S_ISREG(facts[path].st_mode):
-            raise NotHere(f"{path} is no file; put the job script {name!r} there")
+            raise NotHere(f"{path} is not a file; put the job script {name!r} there")
         return path
 
     # Looking
@@ -276,7 +276,7 @@ class SlurmJobs:
             return self._later(
                 str(Handle(handle.job, handle.uid, LOST, since)), "Slurm does not tell of its job now"
             )
-        why = "there is no accounting" if ended is None else f"accounting does not tell it after {LATE_SECONDS} s"
+        why = "there is no accounting" if ended is None else f"accounting does not know it after {LATE_SECONDS} s"
         return Attempt(
             REFUSED, error=f"how job {handle.job} ended is not known: the controller has forgotten it, and {why};"
             " look whether its work is done, then retry or drop this run",

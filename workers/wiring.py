@@ -195,7 +195,7 @@ def worker(settings: Settings, until: float | None = None, beat: Callable[[], No
 def rq_prefix(own: WorkerSettings) -> str:
     """Return what RQ's keys begin with for this worker. Raises ConfigError: its pool can have no such name."""
     if own.pool and not pools.is_name(own.pool):
-        raise ConfigError(f"[worker] pool = {own.pool!r} is no name of a pool; write it as `pool list` does")
+        raise ConfigError(f"[worker] pool = {own.pool!r} is not a name of a pool; write it as `pool list` does")
     return pools.rq_prefix(own.pool) if own.pool else RQ
 
 

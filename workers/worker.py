@@ -235,7 +235,7 @@ class Worker(rq.Worker):
         if found is None:
             self._stopping = True
             log.info(
-                "leaving in good time: %.0f s are left, and a job may need %.0f s",
+                "leaving early: %.0f s are left, and a job may need %.0f s",
                 self._walltime.until - time.time(), self._walltime.room_seconds, extra={"action": "stop"},
             )  # fmt: skip
         return found
@@ -292,7 +292,7 @@ class Worker(rq.Worker):
         except redis.ResponseError as exc:
             if WRONG_TYPE not in str(exc):
                 raise
-            log.warning("job %s is done, but not kept for who looks: RQ's list of done jobs is of another type; "
+            log.warning("job %s is done, but RQ could not keep it: its list of done jobs is of another type; "
                         "delete %s with redis-cli", job.id, queue.finished_job_registry.key,
                         extra={"action": "forget", "job": job.id})  # fmt: skip
             job.result_ttl = 0

@@ -137,7 +137,7 @@ class Courier:
         endpoint = self._endpoints().get(delivery.endpoint)
         if endpoint is None or endpoint.kind not in self._senders:
             near = nearest(delivery.endpoint, self._endpoints() or ("none",))
-            why = f"the courier knows no endpoint {delivery.endpoint!r}{near}; give it the dispatcher's file"
+            why = f"the courier has no endpoint {delivery.endpoint!r}{near}; give it the dispatcher's file"
             self._answer(delivery, [Attempt(ENDPOINT, error=why)] * len(delivery.events))
             return
         lane = self._lanes.get(endpoint)

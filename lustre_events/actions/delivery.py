@@ -81,7 +81,9 @@ def decode_delivery(data: bytes) -> Delivery:
     """Return the delivery that `encode_delivery` made. Raises ConfigError."""
     found = _decoded(data, _Delivery, "delivery")
     if not 0 < len(found.delivery.events) <= MOST_EVENTS:
-        raise ConfigError("a delivery without events, or with too many; dispatcher and courier differ in version")
+        raise ConfigError(
+            "a delivery with no or too many events; dispatcher and courier may differ in version; upgrade both"
+        )
     return found.delivery
 
 
@@ -107,7 +109,7 @@ def decode_answers(data: bytes) -> list[Answer]:
         if not _is_bounded(each):
             raise ConfigError("an answer that names too many outputs; dispatcher and worker may differ in version")
         if any(path.startswith(b"/") or b".." in path.split(b"/") for path in each.outputs or ()):
-            raise ConfigError("an answer that names an output outside of the file system")
+            raise ConfigError("an answer that names an output outside the file system")
     return found
 
 

@@ -60,7 +60,7 @@ class PoolSeal:
             text = payload["sealed"]
             data = self._seal.opened(base64.b64decode(text, validate=True))
             if not data.startswith(_HEADER):
-                raise ConfigError("it is no job")
+                raise ConfigError("it is not a job")
             inner = msgspec.json.decode(data.removeprefix(_HEADER), type=_Inner)
         except (ConfigError, msgspec.MsgspecError, binascii.Error, TypeError, KeyError, ValueError) as exc:
             raise ConfigError(

@@ -164,7 +164,7 @@ def _way(endpoint: Endpoint, user: Caller | None) -> Iterator[_Way]:
     if scheme == "file":
         folder = b"/" + path.strip(b"/")
         if not os.path.isdir(folder):  # noqa: PTH112 - bytes
-            raise OSError(f"{os.fsdecode(folder)} is no directory on this node; is it mounted?")
+            raise OSError(f"{os.fsdecode(folder)} is not a directory on this node; is it mounted?")
         yield _Way(program, [f"--timeout={QUIET_SECONDS}"], os.fsdecode(folder) + "/")
     elif scheme == "rsync":
         yield _daemon(endpoint, program, os.fsdecode(path.strip(b"/")))

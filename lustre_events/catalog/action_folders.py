@@ -49,7 +49,7 @@ class ContainerAction:
         try:
             return self.settings(table)
         except ConfigError as exc:
-            raise location.refusal(f"is not what the action takes: {exc}") from exc
+            raise location.refusal(f"is not what the action accepts: {exc}") from exc
 
     def settings(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return settings with their defaults. Raises ConfigError: the action's schema refuses them."""
@@ -100,7 +100,7 @@ def _check(path: Path) -> Check:
         schema = json.loads(path.read_text(encoding="utf-8")) if path.exists() else NOTHING
         made: Check = fastjsonschema.compile(schema)
     except (OSError, ValueError, TypeError, AttributeError, fastjsonschema.JsonSchemaDefinitionException) as exc:
-        raise ManifestError(f"{path}: is no JSON Schema ({exc}); correct it") from exc
+        raise ManifestError(f"{path}: is not a JSON Schema ({exc}); correct it") from exc
     return made
 
 

@@ -60,7 +60,7 @@ def build(definition: Path, image: Path) -> str:
         text = definition.read_text(encoding="utf-8").replace(IMAGES, str(image.parent.absolute()))
         image.parent.mkdir(parents=True, exist_ok=True)
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{definition}: the image cannot be made of it ({exc})") from exc
+        raise ConfigError(f"{definition}: the image cannot be made from it ({exc})") from exc
     parts = parse(text, definition.parent)
     if parts.base is not None and not parts.base.exists():
         raise ImageMissing(f"{definition}: it begins with {parts.base}, which is not there; build that image first")

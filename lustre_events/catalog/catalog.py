@@ -181,14 +181,14 @@ def _check_granted(
 ) -> None:
     for name in {name for grant in grants for name in grant.actions} - {*installed}:
         raise ConfigError(
-            f"{places.endpoints}: a grant has the action {name!r}, which is none{nearest(name, installed)}; name"
-            " one of [actions] folders"
+            f"{places.endpoints}: a grant has the action {name!r}, which does not exist{nearest(name, installed)};"
+            " name one of [actions] folders"
         )
     there = [batch_scripts.script_of(each) for each in scripts]
     for name in {name for grant in grants for name in grant.slurm.scripts} - {*there}:
         raise ConfigError(
-            f"{places.endpoints}: a grant has the job script {name!r}, which is none{nearest(name, there)}; name"
-            " one of [actions] slurm_scripts"
+            f"{places.endpoints}: a grant has the job script {name!r}, which does not exist{nearest(name, there)};"
+            " name one of [actions] slurm_scripts"
         )
 
 

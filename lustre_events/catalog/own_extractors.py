@@ -45,9 +45,9 @@ def load_user(folder: Path, identity: str, room: Room | None = None, *, actions:
     except KeyError as exc:
         raise ManifestError(f"{place}: {user} is not a user on this node; name the folder after its user") from exc
     except OSError as exc:
-        raise ManifestError(f"{place}: cannot be looked at ({exc.strerror}); make the extractor there") from exc
+        raise ManifestError(f"{place}: cannot be examined ({exc.strerror}); make the extractor there") from exc
     if facts.st_uid != uid or not stat.S_ISDIR(facts.st_mode):
-        raise ManifestError(f"{place}: not owned by {user}, so it does not count; chown -R {user} {place}")
+        raise ManifestError(f"{place}: not owned by {user}, so it is ignored; run: chown -R {user} {place}")
     try:
         return _of_kind(load(place, user, uid, room), actions=actions)
     except LustreEventsError:

@@ -101,11 +101,11 @@ def user_rules(
             f"{path}: {user} is not a user on this node; name the file after its user, or remove it"
         ) from exc
     except OSError as exc:
-        raise ConfigError(f"{path}: cannot be looked at ({exc.strerror}); it does not count") from exc
+        raise ConfigError(f"{path}: cannot be examined ({exc.strerror}); it does not count") from exc
     if not stat.S_ISREG(mode):
         raise ConfigError(f"{path}: a link, a folder or another thing that is no file; put the file itself there")
     if owner not in {uid, 0}:
-        raise ConfigError(f"{path}: owned by neither {user} nor root, so it does not count; chown {user} {path}")
+        raise ConfigError(f"{path}: owned by neither {user} nor root, so it is ignored; run: chown {user} {path}")
     if mode & 0o022:
         raise ConfigError(f"{path}: others may write to it, so it does not count; chmod go-w {path}")
     author = Author(user, uid, allowance_of(grants, user, groups_of(user) if grants else ()))

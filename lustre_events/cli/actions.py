@@ -76,7 +76,7 @@ def show(name: str, *, settings: Settings) -> None:
 @actions_command.command("hold")
 @click.argument("name")
 @click.option("--why", default="", help="The reason, which `status` shows.")
-@click.option("--endpoint", is_flag=True, help="NAME is an endpoint, where a rule has the same name.")
+@click.option("--endpoint", is_flag=True, help="NAME is an endpoint, even if a rule has the same name.")
 @with_settings
 def hold(name: str, *, settings: Settings, why: str, endpoint: bool) -> None:
     """Hold a rule or an endpoint: its runs wait, and nothing is lost."""
@@ -88,7 +88,7 @@ def hold(name: str, *, settings: Settings, why: str, endpoint: bool) -> None:
 
 @actions_command.command("release")
 @click.argument("name")
-@click.option("--endpoint", is_flag=True, help="NAME is an endpoint, where a rule has the same name.")
+@click.option("--endpoint", is_flag=True, help="NAME is an endpoint, even if a rule has the same name.")
 @server_option
 @with_settings
 def release(name: str, *, settings: Settings, endpoint: bool, server: str | None) -> None:

@@ -107,7 +107,11 @@ def add(folder: Path, *, link: bool, own: bool, no_validate: bool, config_path: 
 
 
 @extractor_command.command("approve")
-@click.option("--kind", type=click.Choice(["extractor", "action"]), help="What it is, where both have this name.")
+@click.option(
+    "--kind",
+    type=click.Choice(["extractor", "action"]),
+    help="Whether NAME is an extractor or an action, if both exist.",
+)
 @click.argument("target", metavar="NAME")
 @config_option
 def approve(target: str, *, kind: str | None, config_path: str | None) -> None:

@@ -57,9 +57,7 @@ def report_command(
     """
     if of_activity:
         if source.server or viewer is not None or query or path != "/":
-            raise ConfigError(
-                "--activity is about all that is in the history, on this machine; give no PATH with it"
-            )
+            raise ConfigError("--activity covers the whole history on this machine; leave PATH out")
         _activity(source, (since, until), most, as_json=as_json)
         return
     with source.opened() as index:

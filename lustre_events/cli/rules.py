@@ -137,7 +137,7 @@ def explain_command(
             if facts is None:
                 raise ConfigError(f"{view.fid}: not in the index")
             if facts.type not in {"f", "d", None}:
-                raise ConfigError(f"{view.fid}: rules are asked about files and directories, and it is neither")
+                raise ConfigError(f"{view.fid}: rules apply to files and directories, and it is neither")
             for path in view.paths:
                 file = File(
                     path, (EVENTS[event],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,
@@ -198,7 +198,7 @@ def _action_text(verdict: ActionVerdict, directory: Path | None, owner: int | No
     lines = [f"  rule {rule.name!r} -> {rule.action} to {rule.endpoint}: {start}"]
     lines += [f"    {_line(*each)}" for each in verdict.conditions]
     if rule.author is not None and owner is None:
-        lines.append(f"    NO  files of {rule.author.name}: it is not known whose this file is; say so by --owner")
+        lines.append(f"    NO  files of {rule.author.name}: it is not known who owns this file; give --owner")
     if rule.complete is not None and verdict.holds and directory is not None and directory.is_dir():
         lines.append(f"    {_complete_text(rule.complete, directory)}")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from lustre_events.repair import scan as scans
 
 @click.command("scan")
 @click.argument("path", type=click.Path(exists=True, file_okay=False))
-@click.option("--detach", is_flag=True, help="Only begin; workers go on without this command.")
+@click.option("--detach", is_flag=True, help="Start the scan and return; the workers do it.")
 @with_settings
 @click.pass_context
 def scan_command(ctx: click.Context, path: str, *, detach: bool, settings: Settings) -> None:

@@ -39,7 +39,7 @@ def _changed(_ctx: click.Context, _option: click.Parameter, given: tuple[str, ..
 @click.option(
     "--workers", default=2, show_default=True, type=click.IntRange(min=1), help="With --enable: how many units."
 )
-@click.option("--dry-run", "dry", is_flag=True, help="Only say what would be done.")
+@click.option("--dry-run", "dry", is_flag=True, help="Only print what would be done.")
 @click.option(
     "--remove", is_flag=True, help="Undo the setup of these roles, or of all. Logins, settings and data stay."
 )

@@ -18,5 +18,5 @@ def web_login_command(*, settings: Settings) -> None:
     from lustre_events.web import pam  # noqa: PLC0415 - optional
 
     if settings.web.login != "pam":
-        raise ConfigError('[web] login is not "pam", so nobody is asked for here')
+        raise ConfigError('[web] login is not "pam", so this process has nothing to do')
     sys.stdout.buffer.write(pam.answer(sys.stdin.buffer, pam.by_pam(settings.web.pam_service)))

@@ -7,7 +7,7 @@ import click
 
 @click.command("web-password")
 @click.argument("user")
-@click.password_option(help="Asked for, if it is not given.")
+@click.password_option(help="Default: the command asks for it.")
 def web_password_command(user: str, password: str) -> None:
     """Print the line of USER for the file that [web] users names."""
     from werkzeug.security import generate_password_hash  # noqa: PLC0415 - optional

@@ -18,7 +18,7 @@ NAME = "lustre-events.toml"
 REDIS_URL = f"{ENVIRONMENT_PREFIX}REDIS_URL"
 CONFIG = f"{ENVIRONMENT_PREFIX}CONFIG"
 ADMINISTRATOR = "admin"
-"""The login of people who look after Redis: commands that root types have it, where it is on this node."""
+"""The login of people who administer Redis: commands that root types have it, where it is on this node."""
 IN_ITS_PLACE = ("dispatcher", "web")
 """Logins of a node without the administrator's that may look at everything, and ask the dispatcher."""
 

@@ -190,13 +190,13 @@ class WorkerSettings:
     default_image: str = setting("base", "image of extractors that name none")
     unpack_images: bool = setting(True, "unpack images on this node, once each: containers start faster")
     image_cache: str = setting(
-        "", "local folder for unpacked images; empty: a usual one", former=("none", "unpack_images = false")
+        "", "local folder for unpacked images; empty: the default place", former=("none", "unpack_images = false")
     )
     require_signed: bool = setting(
         False, "run only images whose signature `apptainer verify` accepts, from copies in `image_cache`"
     )
     run_as: str = setting(
-        "nobody", "account that extractors run as under a root worker", former=("owner", "run_as_owner = true")
+        "nobody", "account that extractors run as, if the worker is root", former=("owner", "run_as_owner = true")
     )
     run_as_owner: bool = setting(
         False, "run approved extractors as the owner of each file instead of `run_as`, and no others"

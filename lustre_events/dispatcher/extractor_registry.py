@@ -151,7 +151,7 @@ class ExtractorRegistry:
         if failing >= self._jobs:
             self.probed(name, turn.now_ns)
         if failing >= self._jobs and suspended is None:
-            suspended = f"{failing} jobs in a row failed, whatever the file: {results[-1].error}"
+            suspended = f"{failing} jobs in a row failed, with every file: {results[-1].error}"
             turn.transaction.forgive(name)
             log.error("%s is suspended: %s", name, suspended, extra={"action": "suspend", "extractor": name})
         self._put(turn, state, suspended=suspended, failing=failing)

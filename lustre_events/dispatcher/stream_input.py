@@ -96,7 +96,7 @@ class Incoming:
         for epoch_key, block in beyond.items():
             self.troubles[epoch_key[0]] = (
                 f"a block ends at index {block.last_index}, which no MDT has reached; "
-                f"somebody wrote it: look at epoch {block.epoch} with redis-cli XRANGE, and XDEL it"
+                f"somebody else wrote it: look at epoch {block.epoch} with redis-cli XRANGE, and XDEL it"
             )
             del positions[epoch_key]
         if beyond:

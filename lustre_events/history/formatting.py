@@ -20,7 +20,9 @@ from lustre_events.history.archive import Coverage
 from lustre_events.history.gaps import FOREVER_NS, Missing
 from lustre_events.history.lookup import Deed, Former, Story
 
-IN_PART = "what you did not do yourself, nor could surely have listed then, is left out, if there is any"
+IN_PART = (
+    "entries that are neither your own doing nor in what you could surely list then are left out, if there are any"
+)
 """Said to all who may not know everything: how much is left out would tell what is there."""
 _SECOND = 1_000_000_000
 
@@ -117,7 +119,7 @@ def coverage_remarks(coverage: Coverage, since_ns: int) -> Iterator[str]:
     """Yield where the history begins, and what is damaged."""
     for mdt, begins_ns in sorted(coverage.begins_ns.items()):
         if since_ns < begins_ns:
-            yield f"the history of {mdt} begins at {time_text(begins_ns)}: it does not know what was before"
+            yield f"the history of {mdt} begins at {time_text(begins_ns)}: nothing is known of the time before"
     yield from sorted(coverage.damaged)
 
 

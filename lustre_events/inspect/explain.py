@@ -58,7 +58,7 @@ class Circumstances:
     problem: str = ""
 
 
-FROM_OUTSIDE = "rules, queues and workers are told on a node of the service only"
+FROM_OUTSIDE = "rules, queues and workers are shown only on a node of the service"
 
 
 def sentences(view: ObjectView, known: Circumstances) -> Iterator[Sentence]:
@@ -322,7 +322,7 @@ _PROVENANCE = {
     "image": "with image {0}",
     "job": "in job {0}",
     "record": "for record {0} of {1}",
-    "duration_ms": "in {0} ms for {1} files",
+    "duration_ms": "in {0} ms (files in this run: {1})",
 }
 _BESIDE = {"record": "mdt", "duration_ms": "files"}
 """What is said beside a member of a provenance."""

@@ -175,7 +175,7 @@ def decode_job(data: Any) -> Job:
     """Return the job that `encode_job` made.
 
     Raises:
-        ConfigError: it is no job of a version that this worker understands.
+        ConfigError: it is not a job of a version that this worker understands.
     """
     try:
         version = msgspec.convert(data, _Versioned).v

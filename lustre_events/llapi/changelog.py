@@ -145,7 +145,7 @@ class Changelog:
         except RecordDecodeError as exc:
             raise ChangelogBroken(
                 f"{self.mdt}: the library gave something that is not a record ({exc}); "
-                "see that its version and this program's fit each other"
+                "check that its version fits this program"
             ) from exc
         return ctypes.string_at(record, size)
 

@@ -46,7 +46,7 @@ START: Mapping[int, tuple[Kind, str]] = {
     errno.EINVAL: (ChangelogRefused, "{mdt}: cannot read from index {index}; begin at 0 or above"),
     DEFAULT: (
         ChangelogUnavailable,
-        "{mdt}: the changelog cannot be opened ({error}); see that the MDT is up: lfs check mds",
+        "{mdt}: the changelog cannot be opened ({error}); check that the MDT is up: lfs check mds",
     ),
 }
 
@@ -116,11 +116,11 @@ FID2PATH: Mapping[int, tuple[Kind, str]] = {
     errno.ENOTTY: _NOT_LUSTRE,
     errno.EINVAL: (
         ChangelogRefused,
-        "{mount}: {fid} has no path here ({error}); see that it is a FID of this file system",
+        "{mount}: {fid} has no path here ({error}); check that it is a FID of this file system",
     ),
     DEFAULT: (
         ChangelogUnavailable,
-        "{mount}: cannot find the paths of {fid} ({error}); see that the MDTs are up: lfs check mds",
+        "{mount}: cannot find the paths of {fid} ({error}); check that the MDTs are up: lfs check mds",
     ),
 }
 

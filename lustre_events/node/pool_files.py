@@ -65,7 +65,7 @@ def adding(etc: Path, name: str, own_redis: str, user: str, root: Path) -> list[
         ConfigError: a pool can have no such name, or there is no such user.
     """
     if not pools.is_name(name):
-        raise ConfigError(f"{name!r} is no name for a pool: use up to 32 small letters, digits and hyphens")
+        raise ConfigError(f"{name!r} is not a name for a pool: use up to 32 small letters, digits and hyphens")
     if not (etc / "redis-users.acl").is_file():
         raise ConfigError(
             f"{etc}: Redis is not set up here; run this on its node, after: lustre-events setup redis"
@@ -142,7 +142,7 @@ def _login(etc: Path, name: str, own_redis: str, who: str) -> bytes:
     found = _URL.match(url)
     if found is None:
         where = f"--redis {own_redis}" if own_redis else f"{etc}/worker.env"
-        raise ConfigError(f"{where}: is no URL of a Redis for the pool {name}; write e.g. rediss://node7:6379/0")
+        raise ConfigError(f"{where}: is not a URL of a Redis for the pool {name}; write e.g. rediss://node7:6379/0")
     return f"{REDIS_URL}={found['scheme']}{who}:{secrets.token_hex(24)}@{found['rest']}\n".encode()
 
 

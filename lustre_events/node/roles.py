@@ -148,7 +148,7 @@ ROLES: dict[str, Role] = {
         ),
         Role(
             name="admin",
-            help="people who look after Redis",
+            help="people who administer Redis",
             units=(),
             redis="allkeys allchannels +@all",
             database="",

@@ -132,7 +132,7 @@ def steps(settings: Settings, looker: Looker, path: str) -> list[tuple[bytes, FI
     """Return the directories from below the root down to `path`: name and FID of each.
 
     Raises:
-        ConfigError: it is not below the mount, or cannot be looked at.
+        ConfigError: it is not below the mount, or cannot be examined.
     """
     top = os.path.realpath(os.fsencode(settings.filesystem.mount))
     whole = os.path.realpath(os.fsencode(path))

@@ -162,7 +162,7 @@ class DirectoryReconciler:
                 self._waiting.append(fid)
 
     def _see(self, entries: Iterable[DirectoryEntry]) -> dict[DirectoryEntry, Statx | None]:
-        """Return what is at places now, without those that cannot be looked at."""
+        """Return what is at places now, without those that cannot be examined."""
         seen: dict[DirectoryEntry, Statx | None] = {}
         for entry in entries:
             try:

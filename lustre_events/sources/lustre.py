@@ -167,7 +167,8 @@ class LustreSource:
                 except OSError as exc:
                     raise failure(READ, exc.errno or errno.EIO, mdt=self.mdt) from exc
         raise ChangelogUnavailable(
-            f"{self.mdt}: the changelog was silent for {PEEK_SECONDS:.0f} s; see that the MDT is up: lfs check mds",
+            f"{self.mdt}: the changelog was silent for {PEEK_SECONDS:.0f} s; check that the MDT is up: "
+            "lfs check mds",
             errno.ETIMEDOUT,
         )
 

@@ -79,7 +79,8 @@ def client_of(url: str, timeout_seconds: float, retry: Retry | None = None) -> C
     except (ValueError, TypeError):
         # Neither the URL nor what redis-py says about it is shown: both can hold the password.
         raise ConfigError(
-            "[redis] url is no Redis URL; write redis://HOST:PORT/DB or unix:///PATH, with %40 for @ in a password"
+            "[redis] url is not a URL of Redis; write redis://HOST:PORT/DB or unix:///PATH, with %40 for @ in a "
+            "password"
         ) from None
 
 
@@ -108,7 +109,7 @@ def redis_errors(client: Client) -> Iterator[None]:
         ) from exc
     except (redis.ConnectionError, redis.TimeoutError, OSError) as exc:
         raise StreamUnavailable(
-            f"Redis at {place_of(client)} does not answer ({exc}); see that it runs and that [redis] url is right"
+            f"Redis at {place_of(client)} does not answer ({exc}); check that it runs, and [redis] url"
         ) from exc
     except redis.RedisError as exc:
         text = str(exc)

@@ -223,7 +223,7 @@ class RedisGroups:
             if time.monotonic() >= deadline:
                 raise StreamUnavailable(
                     f"no dispatcher has taken the request of group {asked.group} within {_ANSWER_SECONDS:g} s; "
-                    "see that it runs, and try again"
+                    "check that it runs, and try again"
                 )
             time.sleep(_LOOK_SECONDS)
 

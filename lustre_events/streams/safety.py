@@ -18,17 +18,17 @@ OLDEST_VERSION = (6, 2)
 
 _SAFE_SETTINGS = (
     ("appendonly", ("yes",), "keeps nothing on its disk", "appendonly yes"),
-    ("appendfsync", ("everysec", "always"), "leaves it to chance when data reach its disk", "appendfsync everysec"),
+    ("appendfsync", ("everysec", "always"), "does not control when data reach its disk", "appendfsync everysec"),
     (
         "no-appendfsync-on-rewrite",
         ("no",),
-        "does not bring data to its disk while it rewrites its files",
+        "does not write data to its disk while it rewrites its files",
         "no-appendfsync-on-rewrite no",
     ),
     (
         "maxmemory-policy",
         ("noeviction",),
-        "throws data away when its memory is full",
+        "discards data when its memory is full",
         "maxmemory-policy noeviction",
     ),
 )

@@ -78,7 +78,7 @@ def login(settings: Settings, listen: str) -> Login:
         by_socket = listen.startswith(UNIX)
         if not by_socket and not own.proxy_secret:
             raise ConfigError(
-                f'{listen}: with [web] login = "proxy" every user of that machine could be anybody here; set '
+                f'{listen}: with [web] login = "proxy" every user of that machine could log in as anybody; set '
                 'listen = "unix:/run/lustre-events-web/console.sock", or proxy_secret to a file with a secret that '
                 f"the proxy sends in the header {SECRET_HEADER}"
             )

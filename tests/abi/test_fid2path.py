@@ -81,7 +81,7 @@ def test_fid2path_of_a_long_path_grows_its_buffer(standin: Standin, library: lla
     ("mount", "error", "kind", "words"),
     [
         ("/mnt/lustre", errno.EPERM, ChangelogUnavailable, "run as root or mount with user_fid2path"),
-        ("/mnt/lustre", errno.EINVAL, ChangelogRefused, "see that it is a FID of this file system"),
+        ("/mnt/lustre", errno.EINVAL, ChangelogRefused, "check that it is a FID of this file system"),
         ("/mnt/lustre", errno.EIO, ChangelogUnavailable, "lfs check mds"),
         ("/mnt/lustre", errno.ERANGE, ChangelogUnavailable, "ERANGE"),
         ("/tmp", 0, ChangelogUnavailable, "/tmp: not a mounted Lustre file system"),

@@ -165,7 +165,10 @@ TYPED_ELSEWHERE = {
     ("transfer.md", "toml"): "test_transfer_page.py: endpoint, rule and settings of it",
     ("python.md", "python"): "test_every_program_of_the_docs_runs",
     ("researcher.md", "sql"): "test_export.py: DuckDB asks it of a file of hits",
-    ("researcher.md", "text"): "a password is typed: test_api_clients.py asks for tokens",
+    (
+        "researcher.md",
+        "text",
+    ): "test_researcher_page.py: runs of March; a password is typed: test_api_clients.py asks for tokens",
     ("rules.md", "toml"): "test_the_page_of_rules_names_every_key",
     ("start.md", "toml"): "test_start_page.py writes these files",
     ("start.md", "text"): "test_readme.py: the demo",
@@ -232,14 +235,14 @@ def generate() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["settings.md", "metrics.md", "commands.md", "rules.md"])
+@pytest.mark.parametrize("page", ["settings.md", "metrics.md", "commands.md", "rules.md", "fields.md", "api.md"])
 def test_the_reference_is_made_from_the_code(page: str) -> None:
     """A setting, metric or command that changes changes its page: run `make docs`."""
     assert (DOCS / page).read_text() == generate().PAGES[page]()
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
-    """All links lead somewhere, the site loads nothing from elsewhere, and the cells of its tables wrap."""
+    """All links lead somewhere, nothing is loaded from elsewhere, cells wrap; other folders' pages are in it."""
     run = subprocess.run(
         [sys.executable, "-P", "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,
@@ -248,5 +251,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     for page in (tmp_path / "site").glob("*.html"):
         assert not re.search(r'<(?!a\s)[^>]*\b(src|href)="(https?:)?//', page.read_text()), page.name
         assert re.search(r'href="\.?/?site\.css"', page.read_text()), page.name
+    for place in ("deploy", "extractors", "extractors/tabular", "examples", "examples/beamline"):
+        assert (tmp_path / "site" / place / "index.html").is_file(), place
     assert re.search(r"table td,[^}]*white-space: normal", (tmp_path / "site" / "site.css").read_text())
     assert not list((tmp_path / "site").glob("*.py"))

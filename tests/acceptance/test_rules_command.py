@@ -241,5 +241,5 @@ def test_a_rule_of_a_user_says_what_it_lacks(tmp_path: Path) -> None:
     assert done.stdout.decode().splitlines()[1:] == [
         f"  rule '{me.pw_name}/tell me' -> mail to myself: starts no run",
         "    yes extensions csv: the name is none.csv",
-        f"    NO  files of {me.pw_name}: it is not known whose this file is; say so by --owner",
+        f"    NO  files of {me.pw_name}: it is not known who owns this file; give --owner",
     ]

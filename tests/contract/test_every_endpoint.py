@@ -272,7 +272,7 @@ def test_nats_without_a_stream_or_permission_holds_the_endpoint(tmp_path: Path) 
     """A subject that no stream takes, or that the login may not use, is a fault of the endpoint."""
     users = 'authorization { users = [ { user: "a", permissions: { publish: { deny: "denied" } } } ] }\n'
     with nats_server(tmp_path, f"{users}no_auth_user: a\n") as port:
-        for subject, words in (("nobodys", "no stream of JetStream takes"), ("denied", "Permissions Violation")):
+        for subject, words in (("nobodys", "no JetStream stream accepts"), ("denied", "Permissions Violation")):
             found = sent(replace(endpoint_at("nats", port, 30), subject=subject), parcels(2))
             assert [(each.outcome, words.lower() in each.error.lower()) for each in found] == [(ENDPOINT, True)] * 2
 

@@ -55,6 +55,8 @@ def site(packages: Site) -> Site:
     begun = time.monotonic()
     said = packages.follow("Setup")
     assert "FAILURE" not in said, said
+    packages.follow("Images")
+    packages.follow("Rules")
     packages.follow("Register")
     packages.follow("Start")
     table = packages.machine.at(MOUNT) / "first.csv"

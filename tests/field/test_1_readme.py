@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from functools import partial
 
 import pytest
 
 from lustre_events.node.roles import EXAMINED, ROLES
 from tests.support.field.site import Site
 from tests.support.field.truth import check_truth
+from tests.support.pages import CONSOLE, commands, shows
+from tests.support.service.command import REPOSITORY
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.field, pytest.mark.timeout(600)]
 GOAL_SECONDS = 180.0
@@ -22,6 +27,20 @@ def test_the_first_file_is_found_soon(site: Site, record_testsuite_property: obj
     print(f"first hit after {site.first_hit_seconds:.0f} s")  # noqa: T201 - the figure
     assert site.first_hit_seconds < GOAL_SECONDS
     check_truth(site.machine)
+
+
+def test_the_page_shows_what_doctor_and_status_print(site: Site) -> None:
+    """After the start `doctor` and `status` print what the page shows there."""
+    page = (REPOSITORY / "deploy" / "README.md").read_text(encoding="utf-8")
+    (block,) = CONSOLE.findall(page.partition("\n## Start\n")[2].partition("\n### ")[0])
+    said: list[str] = []
+
+    def asked(words: list[str], printed: list[str]) -> bool:
+        said[:] = site.machine.run(shlex.join(words), check=False).stdout.splitlines()
+        return shows(printed, said)
+
+    for words, printed in commands(block):
+        wait_for(partial(asked, words, printed), 30, lambda: "\n".join(said))
 
 
 @pytest.mark.parametrize("role", [role for role in EXAMINED if role in RUNS])

@@ -105,7 +105,7 @@ def test_nothing_of_a_pool_reaches_the_answers_of_the_index_unasked(place: Place
     assert status.pools is not None
     assert status.pools["lab"].refused == 3, "two that it did not owe, and one that is none"
     assert b'pool_answers_refused_total{pool="lab"} 3.0' in scraped(status)
-    assert any("pool lab: 1 jobs waiting" in line and "3 answers refused" in line for line in lines(status))
+    assert any("pool lab: waiting 1," in line and "3 answers refused" in line for line in lines(status))
     counters = place.dispatcher._counters
     assert counters["results"] == counters["results_dropped"] == 3
     assert counters["results_damaged"] == 1
@@ -285,7 +285,7 @@ def test_a_pool_with_a_redis_of_its_own_is_shown(tmp_path: Path, place: Place) -
 
         there = told()
         assert there.pools == {"far": PoolState(True, "", 7, 1, 0, 0, 1, 0), SITE: PoolState(refused=2)}
-        assert "pool far (a Redis of its own): 1 jobs waiting, 0 running, 0 failed; 1 workers" in lines(there)
+        assert "pool far (a Redis of its own): waiting 1, running 0, failed 0; workers: 1" in lines(there)
         assert b'pool_jobs{pool="far",state="waiting"} 1.0' in scraped(there)
         assert [each.level for each in service.queues(there, ["pool-far"]) if "far" in each.subject] == ["ok"]
     away = told()

@@ -232,7 +232,7 @@ def test_the_page_shows_what_setup_and_pools_print(root: Path) -> None:
         said = lustre_events(*name.split(), *words, "--root", root)
         assert said.returncode == 0, said.stderr
         assert shows(printed.pop(name), _at_top(said.stdout.decode().splitlines(), root))
-    assert printed.keys() == {"doctor --role"}  # see the next test
+    assert printed.keys() == {"doctor --role", "doctor", "status"}  # the next test; tests/field
 
 
 def test_the_page_shows_what_doctor_says_before_the_first_start(
@@ -241,7 +241,7 @@ def test_the_page_shows_what_doctor_says_before_the_first_start(
     """Before the dispatcher has run, its role is as the page shows: nothing fails, and the first start is due."""
     for name in [name for name in os.environ if name.startswith("LUSTRE_EVENTS_")]:
         monkeypatch.delenv(name)
-    ((_, printed),) = [each for each in PAGE if each[0][1] == "doctor"]
+    ((_, printed),) = [each for each in PAGE if each[0][1:3] == ["doctor", "--role"]]
     report(at_home / "lustre-events.toml", ["dispatcher"])
     assert shows(printed, capsys.readouterr().out.splitlines())
 

@@ -121,7 +121,7 @@ def test_a_record_that_does_not_come_is_waited_for_within_a_bound(slurm: Cluster
     site.clock_of(lambda: now_ns + LATE_SECONDS * SECOND_NS)
     found = site.attempt(waits)
     assert found.outcome == REFUSED
-    assert f"and accounting does not tell it after {LATE_SECONDS} s; look whether its work is done" in found.error
+    assert f"and accounting does not know it after {LATE_SECONDS} s; look whether its work is done" in found.error
 
 
 def site_uid(site: SlurmSite) -> int:

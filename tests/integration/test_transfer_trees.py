@@ -173,7 +173,7 @@ def test_what_is_wrong_with_the_endpoint_is_not_the_directorys(plain: CopySite) 
     late = copied(plain)
     assert (late.outcome, late.error) == (
         AGAIN,
-        "0 of 1 files are there; the time of 'archive' for one attempt is over",
+        "0 of 1 files are there; the time of 'archive' for one attempt has run out",
     )
 
 
@@ -216,7 +216,7 @@ def test_outputs_that_are_not_what_was_made(plain: CopySite) -> None:
     for words in (
         "1 of 4 files",
         "theirs: it belongs to uid 0 now",
-        "link: it is no regular file",
+        "link: it is not a regular file",
         "is not below /out",
     ):
         assert words in found.error

@@ -73,7 +73,7 @@ def test_a_proxy_comes_by_a_unix_socket(console: Console, tmp_path: Path) -> Non
 
 def test_a_local_user_is_no_proxy(tmp_path: Path) -> None:
     """Where every local user could name himself to the console it is not begun; a secret is for the proxy alone."""
-    with pytest.raises(ConfigError, match=r"could be anybody here; set listen = .unix:.*or proxy_secret"):
+    with pytest.raises(ConfigError, match=r"could log in as anybody; set listen = .unix:.*or proxy_secret"):
         login(Settings(web=WebSettings(login="proxy")), "127.0.0.1:8080")
 
     secret = tmp_path / "secret"

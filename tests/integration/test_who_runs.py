@@ -150,7 +150,7 @@ def test_own_extractor_cannot_make_root_read(runtime: ContainerRuntime, folder: 
     found, wrong = own_extractors.load_users(folder / "users")
 
     assert found == {}
-    assert wrong == [f"{made}: not owned by {ada.name}, so it does not count; chown -R {ada.name} {made}"]
+    assert wrong == [f"{made}: not owned by {ada.name}, so it is ignored; run: chown -R {ada.name} {made}"]
 
 
 def test_container_is_never_roots(runtime: ContainerRuntime, folder: Path) -> None:

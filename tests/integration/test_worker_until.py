@@ -71,7 +71,7 @@ def test_a_worker_takes_jobs_until_it_is_too_late_for_one(
     assert process.wait(15) == 0, log.read_text()
 
     assert time.time() < until - END_SECONDS + 1
-    assert "leaving in good time" in log.read_text()
+    assert "leaving early" in log.read_text()
     assert RqWorker.all(connection=client, serializer=JSONSerializer) == []
     queues.enqueue("default", [Job("job2", STAT, 1, -1, (ITEM,))])
     late = start("lustre_events", "worker", "--config", path, "--until", f"{time.time():.0f}", log=log)
@@ -129,7 +129,7 @@ def test_slurm_runs_the_workers_and_they_leave_before_its_limit(
         wait_for(lambda: "JobState=COMPLETED" in state(environment), 60, failure=lambda: state(environment))
 
     assert len(results.read(10)) == 4
-    assert log.read_text().count("leaving in good time") == 3  # two tasks, and one for what is built in
+    assert log.read_text().count("leaving early") == 3  # two tasks, and one for what is built in
 
 
 def state(environment: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ VARIES = {
     "TIME": r"\d{4}-\d\d-\d\dT[\d:.]+Z", "FID": r"\[0x[0-9a-f]+:0x[0-9a-f]+:0x[0-9a-f]+\]", "EPOCH": r"\b1\d{18}\b",
     "JOB": r"\b[0-9a-f]{32}\b", "on NODE, ": r"(?<=TIME )on \S+, |on \S+, (?=at)", "active: NODE": r"active: \S+",
     "SPENT": r"\b[\d.]+ m?s\b", "RECORD": r"\brecord \d+\b",
-    "OWN": r"\b(root|owner \d+|group \d+)\b", "FILES": r"(?<=for )\d+ files",
+    "OWN": r"\b(root|owner \d+|group \d+)\b", "FILES": r"(?<=files in this run: )\d+",
     "ext  - SIZE": r"ext +- .*", "READ": r"\b(read|stored|committed|cleared) \d+\b",
     "VERSION": r"\bversion \d+\b", "GENERATION": r"\bgeneration \d+\b",
     "LISTED": r"(?<= {4})\d+(?= {3,})", "FOUND": r"(?<=tabular )\d+(?= found)",

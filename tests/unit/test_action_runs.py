@@ -140,13 +140,13 @@ def test_a_wrong_endpoint_is_held_and_costs_no_run_anything(make: MakeRig) -> No
     rig = make(rules=RULE + RULE.replace("tell", "too").replace("beamline", "other"))
     rig.tell(*files(3))
     mine = [each for each in rig.take() if each.endpoint == "beamline"]
-    rig.reply(mine, ENDPOINT, status=404, error="there is nothing at its URL")
+    rig.reply(mine, ENDPOINT, status=404, error="nothing answers at its URL")
     pass_and_settle(rig, HOUR)
     pass_and_settle(rig, 60)
     assert {each.endpoint for each in rig.take()} == {"other"}
     found = rig.ask("actions")
     assert [each["held"] for each in found["endpoints"] if each["endpoint"] == "beamline"] == [
-        "there is nothing at its URL"
+        "nothing answers at its URL"
     ]
     assert rig.ask("release_action", name="beamline") == {"kind": "endpoint", "released": True}
     rig.settle()

@@ -180,22 +180,22 @@ DIRECTORY = webhook("first", 'on = "directory"\ncomplete = { marker = "x" }', mo
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (webhook("a", 'after = "frist"') + webhook("first"), "no rule of an action in this file.*first"),
+        (webhook("a", 'after = "frist"') + webhook("first"), "not a rule of an action in this file.*first"),
         (webhook("a", 'after = "b"') + webhook("b", 'after = "a"'), "goes in a circle .'a' -> 'b' -> 'a'."),
         (webhook("a", 'after = "a"'), "goes in a circle"),
         (webhook("r0") + LONG, f"more than {MOST_DEPTH} steps"),
-        (webhook("first") + webhook("a", 'after = "first"\non = "content"'), "is said by the rule"),
+        (webhook("first") + webhook("a", 'after = "first"\non = "content"'), "is given by the rule"),
         (webhook("first", 'on = ["content", "removed"]') + webhook("a", 'after = "first"'), "nothing would be"),
         (webhook("first") + webhook("a", 'after = "first"', BODY), "leads to no rule of a container"),
         (webhook("a", body=BODY), "only a rule that says `after` knows"),
         (CALIBRATE + webhook("a", 'after = "calibrate"', '"x {outputs}"'), "give it a text of its own"),
-        (CALIBRATE + SHIP + 'audience = ["root"]', "nobody asks whether `audience` may see them"),
+        (CALIBRATE + SHIP + 'audience = ["root"]', "nothing checks whether `audience` may see them"),
         (DIRECTORY + CALIBRATE + 'after = "first"', "calibrate works on files only"),
         (DIRECTORY + webhook("a", 'after = "first"', more='extensions = ["h5"]'), "asks about a file"),
-        (CALIBRATE.replace('out"\n', '."\nown = true\n'), "cause themselves"),
+        (CALIBRATE.replace('out"\n', '."\nown = true\n'), "start each other"),
         (
             webhook("first", more="own = true") + CALIBRATE.replace('"out"', '"."') + 'after = "first"',
-            "cause themselves",
+            "start each other",
         ),
     ],
 )  # fmt: skip

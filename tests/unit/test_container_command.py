@@ -70,5 +70,5 @@ def test_runtime_that_is_missing_or_broken_is_said(tmp_path: Path, monkeypatch: 
 
     with pytest.raises(RuntimeMissing, match="neither apptainer nor singularity is on PATH"):
         runtime(tmp_path / "a", monkeypatch)
-    with pytest.raises(RuntimeMissing, match="does not tell its version"):
+    with pytest.raises(RuntimeMissing, match="does not print its version"):
         runtime(tmp_path / "b", monkeypatch, "apptainer", says="exit 3")

@@ -245,7 +245,7 @@ def test_a_file_that_is_gone_cancels_its_run(make: MakeRig) -> None:
         (rule(outputs="/out"), "must be where outputs go"),
         (rule(outputs=".lustre-events/x"), "must be where outputs go"),
         ('[[rule]]\naction = "calibrate"\n', "must be where outputs go"),
-        ('[[rule]]\nextractor = "tabular"\nqueue = "actions"\n', "that of actions alone"),
+        ('[[rule]]\nextractor = "tabular"\nqueue = "actions"\n', "which is for actions only"),
     ],
 )
 def test_a_wrong_rule_of_a_container(text: str, words: str) -> None:
@@ -265,7 +265,7 @@ def test_a_wrong_rule_of_a_container(text: str, words: str) -> None:
 )
 def test_a_loop_that_can_be_proven(text: str) -> None:
     """Rules of which any output surely wakes the next one, and the first again, are refused."""
-    with pytest.raises(ConfigError, match="cause themselves without an end"):
+    with pytest.raises(ConfigError, match="start each other endlessly"):
         rules_of(text)
 
 

@@ -61,7 +61,7 @@ def test_an_extractor_that_fails_for_everything_is_suspended(rig: Rig) -> None:
     """Three jobs in a row without anybody's fault suspend it, with the reason; its rows wait with all tries."""
     blame(rig, tabular(rig, 3))
 
-    assert state(rig) == (f"3 jobs in a row failed, whatever the file: {NO_IMAGE}", 3)
+    assert state(rig) == (f"3 jobs in a row failed, with every file: {NO_IMAGE}", 3)
     assert attempts(rig) == {0}
     assert more(rig, 30) == []
 

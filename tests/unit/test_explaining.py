@@ -90,7 +90,7 @@ def test_a_file_is_told_from_record_to_document() -> None:
     )
     assert said[4] == (
         "tabular 2 found 2 keys in its present content, on n1, at 2027-01-15T08:00:00Z, in job j, "
-        "for record 77 of MDT0000, in 40 ms for 8 files, not whole (its end)"
+        "for record 77 of MDT0000, in 40 ms (files in this run: 8), not whole (its end)"
     )
     assert len(said) == 5
 

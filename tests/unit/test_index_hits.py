@@ -161,7 +161,7 @@ def test_files_that_are_no_index_of_ours(tmp_path: Path, path: Path) -> None:
     writer.execute("PRAGMA user_version = 999")
     writer.close()
 
-    with pytest.raises(IndexUnavailable, match="no SQLite database"):
+    with pytest.raises(IndexUnavailable, match="not a SQLite database"):
         open_search(f"sqlite:///{tmp_path}/text.db")
     with pytest.raises(IndexUnavailable, match="another program"):
         open_search(f"sqlite:///{tmp_path}/other.db")

@@ -88,7 +88,7 @@ def test_another_file_is_not_touched(tmp_path: Path) -> None:
     """A file that is no database is refused, and left as it was."""
     path = tmp_path / "index.db"
     path.write_bytes(b"precious " * 1000)
-    with pytest.raises(IndexUnavailable, match="no SQLite database"):
+    with pytest.raises(IndexUnavailable, match="not a SQLite database"):
         SqliteWriter(path)
     assert path.read_bytes() == b"precious " * 1000
 

@@ -157,7 +157,7 @@ def test_a_node_of_a_pool_runs_no_worker_for_what_is_built_in() -> None:
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        (WorkerSettings(pool="Lab*", pool_key="x"), "no name of a pool"),
+        (WorkerSettings(pool="Lab*", pool_key="x"), "not a name of a pool"),
         (WorkerSettings(pool="lab"), "needs its key"),
         (WorkerSettings(pool="lab", pool_key="x"), "needs RQ_KEY_PREFIX=le:pool:lab:rq"),
     ],

@@ -131,7 +131,7 @@ def large(place: Path) -> None:
 
 @pytest.mark.parametrize("make", [link, folder, fifo, hard_link, set_uid, hidden, many, large])
 def test_what_is_no_output(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    """What is no regular file of its own, begins with a dot, or is too much is refused; nothing is published."""
+    """What is not a regular file of its own, begins with a dot, or is too much is refused; nothing is published."""
     place = place_in(tmp_path)
     assert prepare(place, 0, nothing) is None
     make(Path(os.fsdecode(place.staging)))
@@ -158,7 +158,7 @@ def test_outputs_follow_no_link(tmp_path: Path) -> None:
 
 
 def test_the_input_is_not_replaced(tmp_path: Path) -> None:
-    """An output that would take the place of the file itself, or of a directory, is refused."""
+    """An output that would replace the file itself, or of a directory, is refused."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.h5").write_text("the input")
     facts = (tmp_path / "out" / "a.h5").stat()

@@ -169,4 +169,4 @@ def test_rule_behind_the_first_one_says_so() -> None:
 
     _, second = explain(rule_set, File(b"x.csv"))
 
-    assert second.why == "rule 'a' holds, and is the last one to be asked then"
+    assert second.why == "rule 'a' holds, and no later rule is asked"

@@ -251,7 +251,7 @@ def test_what_a_rule_asks_for() -> None:
         ("[[rule]]\nextractor = 'tabular'\nowners = []", "user names or numbers"),
         ("[[rule]]\nextractor = 'tabular'\nowners = ['nobody-here']", "no user of that name"),
         ("[[rule]]\nextractor = 'tabular'\nowners = [true]", "user names or numbers"),
-        ("[[rule]]\nextractor = 'tabular'\nqueue = 'builtin'", "which is that of `stat`, `heal` and `scan` alone"),
+        ("[[rule]]\nextractor = 'tabular'\nqueue = 'builtin'", "which is for `stat`, `heal` and `scan` only"),
         ("[[rule]]\nextractor = 'stat'\nqueue = 'pool-lab'", "not trusted with the facts of files"),
         ("[[rule]]\nextractor = 'tabular'\nqueue = 'a b'", "queue is 'a b'; a queue's name has"),
         ("[[rule]]\nextractor = 'tabular'\npriority = true", "must be a whole number"),

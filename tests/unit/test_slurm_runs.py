@@ -238,7 +238,7 @@ def test_failures_end_after_a_day(make: MakeRig) -> None:
         (rule('types = ["f", "d"]\n'), "a job works on files, or"),
         (rule(given=', partition = "a b"'), "cannot take as --partition"),
         (rule(given=', partition = "-x"'), "cannot take as --partition"),
-        (rule(given=', output = "%j.out"'), "no absolute path"),
+        (rule(given=', output = "%j.out"'), "not an absolute path"),
         (rule(given=', arguments = ["{nothing}"]'), "unknown field"),
         (rule(given=', wrap = "rm"'), "unknown key wrap"),
     ],

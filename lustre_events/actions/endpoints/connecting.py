@@ -112,7 +112,7 @@ class Guarded:
             yield
         except Exception as exc:
             if self._over:
-                raise TimeoutError("the time for this attempt is over") from exc
+                raise TimeoutError("the time for this attempt has run out") from exc
             raise
         finally:
             timer.cancel()

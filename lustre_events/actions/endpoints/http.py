@@ -45,7 +45,7 @@ _SECRET_PREFIX = "whsec_"  # noqa: S105 - how secrets of the standard begin
 _ENDPOINT_IS_WRONG = {
     401: "it does not accept our signature or login",
     403: "it forbids the request",
-    404: "there is nothing at its URL",
+    404: "nothing answers at its URL",
     410: "it is gone for good",
 }
 _LATER = {408, 425, 429}
@@ -149,7 +149,7 @@ class HttpSender:
             stream.close()
         except (httpcore.NetworkError, httpcore.TimeoutException, AddressRefused) as exc:
             raise ConfigError(f"endpoint {self._endpoint.name!r} ({self._endpoint.where}): {exc}") from exc
-        return f"{self._endpoint.where} can be connected to"
+        return f"{self._endpoint.where} accepts connections"
 
     def close(self) -> None:
         """End connections."""

@@ -145,7 +145,7 @@ class JetStreamSender:
         if isinstance(exc, nats.js.errors.NoStreamResponseError):
             return Attempt(ENDPOINT, error=self._no_stream())
         if isinstance(exc, nats.errors.MaxPayloadError):
-            return Attempt(REFUSED, error=f"{where}: the event is larger than the server takes (its max_payload)")
+            return Attempt(REFUSED, error=f"{where}: the event is larger than the server accepts (its max_payload)")
         if isinstance(exc, nats.js.errors.APIError):
             said = f"{where}: {printable(exc.description or '')}"
             return Attempt(REFUSED if exc.err_code == _TOO_LARGE else AGAIN, exc.code or 0, said)
@@ -156,7 +156,7 @@ class JetStreamSender:
         return Attempt(ENDPOINT if wrong else AGAIN, error=said)
 
     def _no_stream(self) -> str:
-        return f"{self._endpoint.where}: no stream of JetStream takes the subject {self._endpoint.subject}; add one"
+        return f"{self._endpoint.where}: no JetStream stream accepts the subject {self._endpoint.subject}; add one"
 
 
 def _client(nats: Any, *, needs_tls: bool) -> Client:

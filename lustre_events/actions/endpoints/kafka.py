@@ -87,7 +87,7 @@ class KafkaSender:
             self.close()
         topic = self._endpoint.topic
         known = "" if topic in topics else f"; it shows no topic {topic} to this login"
-        return f"{self._endpoint.where} can be connected to{known}"
+        return f"{self._endpoint.where} accepts connections{known}"
 
     def close(self) -> None:
         """End connections, and forget what has not arrived."""

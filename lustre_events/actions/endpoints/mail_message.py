@@ -55,7 +55,7 @@ def letters_of(
         except ConfigError as exc:
             refused[place] = Attempt(REFUSED, error=str(exc))
         except (ValueError, LookupError, TypeError, AttributeError) as exc:
-            refused[place] = Attempt(REFUSED, error=f"its body is no mail ({type(exc).__name__})")
+            refused[place] = Attempt(REFUSED, error=f"its body is not a mail ({type(exc).__name__})")
         else:
             groups.setdefault(whose, {})[place] = found
     for group in groups.values():

@@ -80,7 +80,7 @@ class RedisSender:
                 connection.read_response()
         except Exception as exc:
             raise ConfigError(f"endpoint {self._endpoint.name!r}: {self._failed(exc).error}") from exc
-        return f"{self._endpoint.where} can be connected to"
+        return f"{self._endpoint.where} accepts connections"
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -116,5 +116,5 @@ class RedisSender:
             return Attempt(AGAIN, error=f"{where}: no answer in time")
         said = f"{where}: {printable(str(exc)) or type(exc).__name__}"
         if isinstance(exc, _WRONG_TYPES) or str(exc).startswith(_ENDPOINT_IS_WRONG):
-            return Attempt(ENDPOINT, error=f"{said}; see its login, and that {self._endpoint.stream} is a stream")
+            return Attempt(ENDPOINT, error=f"{said}; check its login, and that {self._endpoint.stream} is a stream")
         return Attempt(AGAIN, error=said)

@@ -47,7 +47,7 @@ class Deadline:
         """Return the seconds that are left. Raises TimeoutError: none are."""
         left = self._end - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the time for this attempt is over")
+            raise TimeoutError("the time for this attempt has run out")
         return left
 
 
@@ -94,7 +94,7 @@ def secrets_of(endpoint: Endpoint) -> list[str]:
             "the courier read it"
         ) from exc
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: the secret of endpoint {endpoint.name!r} is no ASCII text") from None
+        raise ConfigError(f"{path}: the secret of endpoint {endpoint.name!r} is not ASCII text") from None
     if mode & stat.S_IRWXO:
         raise ConfigError(f"{path}: others may read the secret of endpoint {endpoint.name!r}; chmod 0640 {path}")
     if not lines or len(data) > MOST_SECRET_BYTES:

@@ -57,7 +57,7 @@ def read_with(location: Location, table: Mapping[str, Any]) -> Mapping[str, Any]
         if name != "subject":
             raise location.unknown(f"key {name}", name, ("subject",))
         if not isinstance(value, str) or not 0 < len(value) <= MOST_SUBJECT:
-            raise location.refusal(f"has a subject that is no text of 1 to {MOST_SUBJECT} characters")
+            raise location.refusal(f"has a subject that is not a text of 1 to {MOST_SUBJECT} characters")
         templates.check(value, location)
         if templates.asks(value, "outputs"):
             raise location.refusal("has a subject that names {outputs}, which is a list; name it in `body`")

@@ -53,11 +53,11 @@ def read_with(location: Location, table: Mapping[str, Any]) -> Mapping[str, Any]
             raise location.unknown(f"key {name}", name, known)
     script = table.get("script")
     if not isinstance(script, str) or not batch_scripts.SCRIPT.match(script):
-        raise location.refusal("needs `script`: the name of a file in [actions] slurm_scripts")
+        raise location.refusal("needs `script`, the name of a file in [actions] slurm_scripts")
     arguments = table.get("arguments", [])
     texts = isinstance(arguments, list) and all(isinstance(each, str) for each in arguments)
     if not texts or len(arguments) > MOST_ARGUMENTS or any("\0" in each for each in arguments):
-        raise location.refusal(f"has arguments that are no list of at most {MOST_ARGUMENTS} texts")
+        raise location.refusal(f"has arguments that are not a list of at most {MOST_ARGUMENTS} texts")
     templates.check(arguments, location)
     return {"script": script, "arguments": arguments, "options": _options(location, table)}
 
@@ -69,7 +69,7 @@ def _options(location: Location, table: Mapping[str, Any]) -> dict[str, str]:
         if not whole and not (isinstance(value, str) and _PLAIN.match(value)):
             raise location.refusal(f"has {value!r}, which sbatch cannot take as --{name}")
     if "output" in found and not str(found["output"]).startswith("/"):
-        raise location.refusal('has an output that is no absolute path, such as "/proj/logs/%j.out"')
+        raise location.refusal('has an output that is not an absolute path, such as "/proj/logs/%j.out"')
     return {name: str(value) for name, value in found.items()}
 
 

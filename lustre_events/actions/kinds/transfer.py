@@ -44,7 +44,7 @@ def read_with(location: Location, table: Mapping[str, Any]) -> Mapping[str, Any]
             raise location.unknown(f"key {name}", name, _KEYS)
     strip = table.get("strip", "")
     if not isinstance(strip, str) or (strip and not strip.startswith("/")):
-        raise location.refusal('has a strip that is no directory, from the mount point on, such as "/proj"')
+        raise location.refusal('has a strip that is not a directory, written from the mount point, such as "/proj"')
     parts = [part for part in strip.split("/") if part]
     if {".", ".."} & set(parts) or "\0" in strip:
         raise location.refusal("has a strip with . or .. in it; write the directory itself")

@@ -1,26 +1,26 @@
 """Rules of actions in a file of rules: each [[rule]] that says `action`.
 
 [[rule]]
-name = "who removes raw data"         # runs and counts are told by it
+name = "who removes raw data"         # shown with its runs and counts
 on = ["removed", "renamed"]           # what happens: content, created, removed, renamed, attributes, xattr, hsm
 directories = ["/proj/*/raw/**"]      # conditions as for extractors: extensions, globs, owners, min_size, ...
 query = "common.instrument:ARPES"            # for on = "document": a document was written, and this finds the file
 types = ["f", "d"]                    # files, directories; default: files
 action = "webhook"                    # mail, nats, redis, kafka, transfer; slurm; or an action that has a folder
-endpoint = "data-managers"            # of the file that [actions] endpoints names
-with = {}                             # what the action itself wants to know
+endpoint = "data-managers"            # listed in the file that [actions] endpoints names
+with = {}                             # settings of the action itself
 body = { path = "{path}" }            # JSON with fields in it; default: all that is known of the object
 batch = 1                             # most events that are sent together
 complete = { marker = "*.done" }      # for on = "directory": when one is complete; min_files, quiet_seconds
-late = "report"                       # what is done about files that come after that; again, ignore
+late = "report"                       # files that come after that: report, again or ignore
 after = "reduce"                      # instead of `on`: when that rule's run for the same object has succeeded
 settle_seconds = 2.0                  # default: [dispatcher] settle_seconds; for `removed`: 0
 expires_seconds = 604800              # an event that is older is listed, and not sent
 burst = 10000                         # with more runs in a minute the rule is held; 0: never
 per_minute = 0                        # most runs that are sent in a minute; 0: any number
-running = 0                           # most runs that are out at the same time; 0: any number
-audience = ["alice"]                  # users who must be allowed to see what is sent; default: nobody is asked
-outputs = "../calibrated"             # for a container: where its outputs go, from the file's directory on
+running = 0                           # most runs that are given out at the same time; 0: any number
+audience = ["alice"]                  # users who must be allowed to see what is sent; default: not checked
+outputs = "../calibrated"             # for a container: where its outputs go, relative to the file's directory
 own = false                           # true: it also fires for what containers have put into the file system
 """
 
@@ -292,7 +292,7 @@ def _endpoint_named(location: Location, entry: _Entry, endpoints: Mapping[str, E
     if entry.action == transfers.KIND:
         others = [found for each in endpoints if (found := transfers.target_of(each))]
     if others or entry.action != transfers.KIND:
-        raise location.at("endpoint").refusal(f"is {name!r}, which is none{unknown(name, others)}")
+        raise location.at("endpoint").refusal(f"is {name!r}, which does not exist{unknown(name, others)}")
     raise location.at("action").refusal(
         "needs [actions] transfers = true, and an endpoint of this kind in the file of endpoints"
     )
@@ -332,7 +332,7 @@ def _check_body(location: Location, body: Any) -> None:
         json.dumps(body, allow_nan=False)
     except (TypeError, ValueError) as exc:
         raise location.refusal(
-            "has what JSON cannot hold (a date, or an infinite number); write it as a text"
+            "has a value that JSON cannot hold (a date, or an infinite number); write it as a text"
         ) from exc
     templates.check(body, location)
 

@@ -32,10 +32,10 @@ def check(location: Location, table: Mapping[str, Any], after: str, author: Auth
         raise location.at("after").refusal("must be the name of another rule of this file")
     for name in _ELSEWHERE:
         if name in table:
-            raise location.at(name).refusal("is said by the rule that `after` names; remove one of the two")
+            raise location.at(name).refusal("is given by the rule that `after` names; remove one of the two")
     if author is None and "audience" in table and templates.asks(table.get("body"), "outputs"):
         raise location.at("body").refusal(
-            "names {outputs}, and nobody asks whether `audience` may see them; take {path} instead"
+            "names {outputs}, and nothing checks whether `audience` may see them; use {path} instead"
         )
     return frozenset({AFTER})
 
@@ -94,7 +94,7 @@ def _before(location: Location, rule: ActionRule, by_name: Mapping[str, ActionRu
             known = [_short(each) for each in by_name.values() if each.name != seen[0]]
             hint = nearest(_short_name(rule.after), known) if known else ""
             raise location.refusal(
-                f"leads to {_short_name(rule.after)!r}, which is no rule of an action in this file{hint}"
+                f"leads to {_short_name(rule.after)!r}, which is not a rule of an action in this file{hint}"
             )
         if before.name in seen:
             names = " -> ".join(repr(_short_name(name)) for name in (*seen, before.name))

@@ -102,7 +102,7 @@ def read_complete(
         )
     entry = read(_Entry, given, location.inside(f"{location.section} complete".strip()))
     if "/" in entry.marker or ("marker" in given and not entry.marker):
-        raise location.at("complete").refusal("has a marker that is no name of a file; write e.g. '*.done'")
+        raise location.at("complete").refusal("has a marker that is not the name of a file; write e.g. '*.done'")
     marker = KEYS["globs"].read(location.at("complete"), [entry.marker], Accounts()) if entry.marker else None
     least = entry.min_files if entry.min_files is not None else int(marker is None)
     return Complete(marker, least, int((entry.quiet_seconds or 0) * SECOND_NS))
@@ -110,7 +110,7 @@ def read_complete(
 
 def _check(location: Location, table: Mapping[str, Any], on: Collection[str], author: Author | None) -> None:
     if author is not None:
-        raise location.at("on").refusal(f"has {DIRECTORY!r}, which is for the site's rules; take another trigger")
+        raise location.at("on").refusal(f"has {DIRECTORY!r}, which is for the site's rules; use another trigger")
     if len(on) > 1:
         raise location.at("on").refusal(f"has {DIRECTORY!r}, which stands alone; write two rules")
     if "types" in table:

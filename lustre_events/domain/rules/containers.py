@@ -152,7 +152,7 @@ def check_loops(origin: str, rules: Sequence[ActionRule]) -> None:
             if chain:
                 names = " -> ".join(repr(each) for each in chain[:MOST_DEPTH])
                 raise ConfigError(
-                    f"{origin}: rules cause themselves without an end ({names}), since `own` is true and any output"
+                    f"{origin}: rules start each other endlessly ({names}), since `own` is true and any output"
                     " fires them; put outputs where they do not hold, or remove `own`"
                 )
 

@@ -161,7 +161,7 @@ class Endpoint:
         """Return who a mail goes to. Raises ConfigError: it is for a user's own rule, and of nobody's."""
         if self.for_authors and not _USER.match(user):
             raise ConfigError(
-                f"endpoint {self.name!r} writes to the user whose rule it is, and this is no user's rule"
+                f"endpoint {self.name!r} writes to the user whose rule it is, and this is not a user's rule"
             )
         return tuple(each.replace(USER, user) for each in self.to)
 
@@ -201,7 +201,7 @@ def unknown(name: str, known: Collection[str]) -> str:
 def _endpoint(name: str, table: Mapping[str, object], origin: str) -> Endpoint:
     location = Location(origin, f"[endpoint.{name}]")
     if not _NAME.match(name):
-        raise ConfigError(f"{origin}: {name!r} is not a name of an endpoint; take a-z, 0-9, - and _, at most 64")
+        raise ConfigError(f"{origin}: {name!r} is not a name of an endpoint; use a-z, 0-9, - and _, at most 64")
     usual = {"timeout_seconds": transfers.SECONDS} if table.get("kind") == transfers.KIND else {}
     found = Endpoint(name, **(usual | values(_Entry, table, location)))
     _check_url(found, location)
@@ -234,7 +234,7 @@ def _check_url(endpoint: Endpoint, location: Location) -> None:
         parts = urlsplit(endpoint.url)
         host, _ = parts.hostname or parts.scheme == "file", parts.port  # of those a path is enough
     except ValueError as exc:
-        raise location.at("url").refusal(f"is no URL: {exc}") from exc
+        raise location.at("url").refusal(f"is not a URL: {exc}") from exc
     if parts.scheme not in schemes or not host:
         raise location.at("url").refusal(f"must begin with {' or '.join(f'{each}://HOST' for each in schemes)}")
     if parts.username is not None or parts.password is not None:

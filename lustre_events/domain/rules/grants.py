@@ -133,5 +133,5 @@ def _grant(location: Location, entry: Mapping[str, Any], endpoints: Mapping[str,
         )
     for name in found.endpoints:
         if name not in endpoints:
-            raise location.at("endpoints").refusal(f"has {name!r}, which is none{unknown(name, endpoints)}")
+            raise location.at("endpoints").refusal(f"has {name!r}, which does not exist{unknown(name, endpoints)}")
     return found

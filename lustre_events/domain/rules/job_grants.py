@@ -105,7 +105,7 @@ def check_options(location: Location, options: Mapping[str, str], grant: JobGran
 
 def _check_chosen(location: Location, name: str, value: str, granted: Sequence[str]) -> None:
     if value not in granted:
-        hint = nearest(value, granted) if granted else "; leave it out: the script and Slurm say it"
+        hint = nearest(value, granted) if granted else "; leave it out: the script or Slurm sets it"
         raise location.refusal(f"has {value!r} as --{name}, which the site does not grant{hint}")
 
 
@@ -113,9 +113,9 @@ def _check_bounded(location: Location, name: str, value: str, grant: JobGrant) -
     granted, read = BOUNDED[name]
     most = str(getattr(grant, granted) or "")
     if not most:
-        raise location.refusal(f"sets --{name}, which the site does not grant; leave it out: the script says it")
+        raise location.refusal(f"sets --{name}, which the site does not grant; leave it out: the script sets it")
     asked, bound = read(value), read(most)
     if asked is None:
-        raise location.refusal(f"has {value!r} as --{name}, which is no amount of it; the site grants {most}")
+        raise location.refusal(f"has {value!r} as --{name}, which is not an amount; the site grants {most}")
     if asked > (bound or 0):
         raise location.refusal(f"has {value!r} as --{name}, and the site grants {most}")

@@ -90,7 +90,7 @@ def _shadow(earlier: Rule, rule: Rule) -> str:
     if same and _covers(rule, earlier):
         return f"rule {name}: it has the conditions and the extractor of {before}, which comes first; remove one"
     reason = (
-        "is the last one to be asked then" if earlier.last else f"has the same extractor ({rule.work.extractor})"
+        "stops the search for rules there" if earlier.last else f"has the same extractor ({rule.work.extractor})"
     )
     return (
         f"rule {name}: {before} comes first, holds for every file that it could hold for, and {reason}; "
@@ -114,7 +114,7 @@ def explain(rules: Rules, file: File) -> list[Verdict]:
             why = end if holds else "not all of its conditions are met"
             verdicts.append(Verdict(rule, conditions, not (why or (why := _given(rule, verdicts))), why))
             if holds and rule.last and not end:
-                end = f"rule {rule.work.rule!r} holds, and is the last one to be asked then"
+                end = f"rule {rule.work.rule!r} holds, and no later rule is asked"
     return verdicts
 
 

@@ -17,22 +17,24 @@
     not = { globs = ["*.tmp"], directories = ["/scratch/**"] }   # what is left out: extensions, globs,
                                       # directories, owners, groups, mimes
     extractor = "tabular"
-    last = false                      # true: where this rule holds, no later one is asked
+    last = false                      # true: if this rule holds, later rules are not asked
     queue = "default"
-    priority = 0                      # greater ones go first
+    priority = 0                      # higher ones go first
     settle_seconds = 2.0              # default: [dispatcher] settle_seconds
     min_age_seconds = 0               # wait until the content's last change is this long ago
     recall = false                    # true: read also what HSM has released, which recalls it from tape
 
 A [[rule]] that says `action` instead of `extractor` is one of action_file.py.
 
-A rule holds if each condition that it names holds; of a list one entry is enough. Names are bytes. It does not hold
-for what meets one condition of `not`, nor where that is not known, e.g. in a directory whose path is not complete.
+A rule holds if all of its conditions are met; a list is met if one of its entries is. Names are bytes. The rule
+does not hold for a file that meets one condition of `not`, nor while this is not known, e.g. because the path of
+the directory is not complete.
 
-A user's file is written in the same way. Its rules are about that user's files only, whatever they say; their names
-and those of the user's own extractors get `USER/` in front; they may use the queue `default`, queues that are named
-after the user (`alice`, `alice-gpu`) and the pool of that name (`pool-alice`), and no priority above 0. There are
-at most 100 of them, with 500 entries in their lists. Rules of actions name endpoints that the site grants.
+A user's own file is written in the same way. Its rules apply to that user's files only, whatever they say. The
+names of these rules, and of the user's own extractors, get `USER/` in front. They may use the queue `default`,
+queues that are named after the user (`alice`, `alice-gpu`) and the pool of that name (`pool-alice`), and no
+priority above 0. A file may have at most 100 rules, with 500 entries in their lists. Rules of actions may name
+endpoints that the site grants.
 """
 
 from __future__ import annotations
@@ -206,11 +208,9 @@ def _work(  # noqa: PLR0917 - what a file may name
         )
     extractor = _extractor(location.at("extractor"), entry.extractor, extractors, user, folders)
     if entry.queue == BUILTIN_QUEUE and extractor not in BUILT_IN:
-        raise location.at("queue").refusal(
-            f"is {BUILTIN_QUEUE!r}, which is that of `stat`, `heal` and `scan` alone"
-        )
+        raise location.at("queue").refusal(f"is {BUILTIN_QUEUE!r}, which is for `stat`, `heal` and `scan` only")
     if entry.queue in {ACTIONS_QUEUE, TRANSFERS_QUEUE}:
-        raise location.at("queue").refusal(f"is {entry.queue!r}, that of actions alone; leave `queue` out")
+        raise location.at("queue").refusal(f"is {entry.queue!r}, which is for actions only; leave `queue` out")
     if pools.pool_of(entry.queue) and extractor in BUILT_IN:
         raise location.at("queue").refusal(
             f"is {entry.queue!r}: a pool's workers are not trusted with the facts of files; leave `queue` out"

@@ -66,7 +66,7 @@ def check_url(location: Location, url: str, *, secret: str, config: str, private
     parts, at = urlsplit(url), location.at
     _check_path(location, url)
     if parts.scheme != "rsync" and secret:
-        raise at("secret").refusal("is for rsync:// only; what rclone needs stands in its `config`")
+        raise at("secret").refusal("is for rsync:// only; what rclone needs is in its `config`")
     if (parts.scheme == "rclone") != bool(config):
         raise at("config").refusal(
             f"must name a file of rclone with [{remote_of(url)}] in it" if not config else "is for rclone:// only"
@@ -89,10 +89,10 @@ def _check_path(location: Location, url: str) -> None:
 
 def _check_remote(location: Location, remote: str, *, private: bool) -> None:
     if not _REMOTE.match(remote):
-        raise location.at("url").refusal("must be rclone://REMOTE/PATH; of a remote take a-z, A-Z, 0-9, ., - and _")
+        raise location.at("url").refusal("must be rclone://REMOTE/PATH; in REMOTE use a-z, A-Z, 0-9, ., - and _")
     if not private:
         raise location.at("private").refusal(
-            "must be true: rclone's own file says where a remote is, so its address cannot be judged before"
+            "must be true: rclone's own file says where a remote is, so its address cannot be checked in advance"
         )
 
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 """The longest that asking for the lag may take."""
-NOT_FOLLOWING = "it is no standby (any more)"
+NOT_FOLLOWING = "it is not a standby (any more)"
 
 _LAG = """
 SELECT CASE

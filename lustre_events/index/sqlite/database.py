@@ -180,7 +180,7 @@ _UNIT = (
 _ADVICE = {
     "unable to open": f"check that the file and its folder may be read and written by this account; {_UNIT}",
     "readonly": f"check that the file and its folder may be written by this account; {_UNIT}",
-    "not a database": "the file is no SQLite database; correct [index] url or --index",
+    "not a database": "the file is not a SQLite database; correct [index] url or --index",
     "malformed": "the file is damaged; restore it, or move it away and build a new one",
     "locked": "another process has locked it for too long; see which one has it open",
     "interrupted": "that took too long; ask for less, by one more condition or a narrower path",

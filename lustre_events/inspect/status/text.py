@@ -262,12 +262,12 @@ def _rq_lines(rq: RqStats | None) -> Iterator[str]:
     served = {name for worker in rq.workers for name in worker.queues}
     for name, queue in rq.queues.items():
         alone = "; no worker serves it" if queue.waiting and name not in served else ""
-        yield f"queue {name}: {queue.waiting} jobs waiting, {queue.running} running, {queue.failed} failed{alone}"
+        yield f"queue {name}: waiting {queue.waiting}, running {queue.running}, failed {queue.failed}{alone}"
     if rq.damaged:
         yield f"  {rq.damaged} members or keys of rq:* are not RQ's and are passed over; look with redis-cli"
     states = Counter(worker.state for worker in rq.workers)
     hosts = len({worker.host for worker in rq.workers})
-    more = f" ({', '.join(f'{count} {state}' for state, count in sorted(states.items()))}) on {hosts} hosts"
+    more = f" ({', '.join(f'{count} {state}' for state, count in sorted(states.items()))}); hosts: {hosts}"
     yield f"workers: {len(rq.workers)}{more if rq.workers else ''}"
 
 
@@ -281,7 +281,7 @@ def pool_line(name: str, pool: PoolState, now_ns: int) -> str:
     refused = f"{pool.refused} answers refused that it did not owe, or that cannot be read"
     if name == SITE:
         return f"workers of the site: {pool.refused} answers refused, to jobs of pools"
-    jobs = f"{pool.waiting} jobs waiting, {pool.running} running, {pool.failed} failed; {pool.workers} workers"
+    jobs = f"waiting {pool.waiting}, running {pool.running}, failed {pool.failed}; workers: {pool.workers}"
     if pool.trouble:
         seen = f"{span_text(max(0, now_ns - pool.looked_ns) / SECOND_NS)} ago: {jobs}" if pool.looked_ns else ""
         jobs = f"its jobs wait: {printable(pool.trouble.encode('utf-8', 'surrogateescape'))}"

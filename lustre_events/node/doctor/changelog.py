@@ -79,7 +79,7 @@ def library(path: str, load: Callable[[str], llapi.Library] = llapi.load) -> Ite
     if lacking:
         names = ", ".join(f"{name} ({SIGNATURES[name].since})" for name in lacking)
         yield warning(
-            "liblustreapi", f"{found.path} works, but is without {names}: less can be told apart",
+            "liblustreapi", f"{found.path} works, but lacks {names}: some errors cannot be told apart",
             "upgrade the Lustre client when it suits you",
         )  # fmt: skip
     else:

@@ -36,7 +36,7 @@ def runtime(kind: str) -> Iterator[Finding]:
         said = subprocesses.run([program, "--version"], VERSION_SECONDS)
         said.check_returncode()
     except (OSError, subprocess.SubprocessError) as exc:
-        yield failure("runtime", f"{program} does not tell its version ({exc})", "repair the installation")
+        yield failure("runtime", f"{program} does not print its version ({exc})", "repair the installation")
     else:
         yield ok("runtime", f"{said.stdout.decode(errors='replace').strip()} at {program}")
         yield from _setuid(Path(program))
@@ -132,10 +132,10 @@ def cgroups(root: Path = Path("/sys/fs/cgroup")) -> Iterator[Finding]:
     if without := [unit.name for unit in units if not (unit / "worker").is_dir()]:
         yield warning(
             "cgroups", f"version 2, but {', '.join(without)} makes none for its runs; their memory is counted",
-            "take the unit of this version (Delegate=memory pids): lustre-events setup worker; then restart it",
+            "install the unit of this version (Delegate=memory pids): lustre-events setup worker; then restart it",
         )  # fmt: skip
     else:
-        yield ok("cgroups", "version 2; workers that are units make one for each run")
+        yield ok("cgroups", "version 2; workers that run as units make one for each run")
 
 
 def _read(path: Path) -> str:

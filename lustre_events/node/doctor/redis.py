@@ -48,7 +48,7 @@ def _as_told(client: Client) -> Iterator[Finding]:
     if not info.get("aof_enabled"):
         wrong.append("it keeps nothing on its disk")
     if info.get("maxmemory_policy", "noeviction") != "noeviction":
-        wrong.append("it throws data away when its memory is full")
+        wrong.append("it discards data when its memory is full")
     for text in wrong:
         yield failure("Redis", text, "on Redis's node: lustre-events setup redis")
     if not wrong:
@@ -78,7 +78,7 @@ def memory(info: Mapping[str, Any]) -> Iterator[Finding]:
         yield ok("Redis memory", text)
     elif share < NEARLY_FULL:
         yield warning("Redis memory", f"{text}; subscriber groups are cut off",
-                      "see that the dispatcher runs: lustre-events status")  # fmt: skip
+                      "check that the dispatcher runs: lustre-events status")  # fmt: skip
     else:
         yield failure("Redis memory", f"{text}; the readers wait",
                       "start the dispatcher, or redis-cli CONFIG SET maxmemory to more")  # fmt: skip
@@ -104,7 +104,7 @@ def transactions(client: Client) -> Iterator[Finding]:
     else:
         yield warning(
             "Redis transactions",
-            "this login may not see whether they survive a restart of Redis, and with older roles they do not",
+            "this login may not check whether they survive a restart of Redis; with older roles they do not",
             f"on Redis's node: {remedy}",
         )  # fmt: skip
 

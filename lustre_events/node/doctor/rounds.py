@@ -45,7 +45,7 @@ def examine(settings: Settings, index_url: str, roles: Collection[str] = EXAMINE
         try:
             yield from check(settings, index_url)
         except StreamForbidden:
-            yield info(subject, "not asked: this login may not, and its role does not need it")
+            yield info(subject, "not checked: this login may not, and its role does not need it")
         except LustreEventsError as exc:
             yield refused(subject, exc)
 

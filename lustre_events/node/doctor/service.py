@@ -254,7 +254,7 @@ def actions(status: Status) -> Iterator[Finding]:
                       "lustre-events runs list --state held; then: runs release or runs drop")  # fmt: skip
     dead = found.count(DEAD)
     if dead:
-        yield warning("actions", f"{dead} runs are dead: what they were to tell has not arrived",
+        yield warning("actions", f"{dead} runs are dead: their messages did not arrive",
                       "lustre-events runs list --state dead; then: runs retry or runs drop")  # fmt: skip
     else:
         waiting = sum(found.count(state) for state in OPEN)

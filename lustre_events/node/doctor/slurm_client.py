@@ -47,8 +47,8 @@ def _scripts(folder: Path) -> Iterator[Finding]:
     for path in (folder, *(folder / name for name in names)):
         facts = path.stat()
         if facts.st_uid not in {0, os.geteuid()} or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            yield failure("slurm", f"{path}: others could change it, so no job is made of it",
+            yield failure("slurm", f"{path}: others could change it, so no job is made from it",
                           f"chown root {path} && chmod go-w {path}")  # fmt: skip
         elif not facts.st_mode & (stat.S_IXOTH if path == folder else stat.S_IROTH):
-            yield failure("slurm", f"{path}: users cannot read it, and their jobs are made of it",
+            yield failure("slurm", f"{path}: users cannot read it, and their jobs are made from it",
                           f"chmod o+{'x' if path == folder else 'r'} {path}")  # fmt: skip

@@ -44,7 +44,7 @@ def stood(call: Call) -> dict[str, Any]:
         found = history.stood(teller, call.path(call.given["path"]), at_ns)
     if len(found.entries) > MOST_DEEDS:
         raise ConfigError(
-            f"{len(found.entries)} names stood there, more than a server returns ({MOST_DEEDS}); an administrator "
+            f"{len(found.entries)} names were there, more than a server returns ({MOST_DEEDS}); an administrator "
             "can ask with `lustre-events history --as-of`"
         )
     return _json(found)

@@ -112,7 +112,9 @@ def _asks(operation: Operation) -> tuple[str, Viewer, frozenset[str], int]:
 def _by_password() -> tuple[str, Viewer, frozenset[str], int]:
     site, shown = flask.current_app.extensions["site"], flask.request.authorization
     if site.login.check is None:
-        raise NotAllowed("this console knows no passwords (the site's proxy does); make a token in the console")
+        raise NotAllowed(
+            "this console does not know passwords (the site's proxy does); make a token in the console"
+        )
     user = (shown.username or "") if shown is not None and shown.type == "basic" else ""
     password = (shown.password or "") if shown is not None and shown.type == "basic" else ""
     signin.admit(user, password)

@@ -21,7 +21,7 @@ def again() -> str:
     site, form, viewer = flask.current_app.extensions["site"], flask.request.form, signin.person().viewer
     query, extractor = Mount.at(site.mount).query(form.get("q", "").strip()), form.get("extractor", "")
     if not query:
-        raise QueryError("which files? make a search first")
+        raise QueryError("there is no query; search first, then extract again")
     cursor: str | None = form.get("cursor") or None
     files, more, waits = 0, True, ""
     with site.search() as index:
