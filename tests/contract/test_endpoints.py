@@ -185,7 +185,7 @@ def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_connected_to
         found = replace(
             endpoint, kind="nats", url=f"nats://rebinding.example.org:{other}", subject="s", timeout_seconds=20
         )
-        assert "no stream" in JetStreamSender(found, ways[2]).send(parcels(1))[0].error
+        assert "no JetStream stream" in JetStreamSender(found, ways[2]).send(parcels(1))[0].error
     assert [each.asked for each in ways] == [["rebinding.example.org"]] * 3
 
 

@@ -237,7 +237,7 @@ def test_a_wrong_login_holds_the_endpoint(kind: str, tmp_path: Path, caplog: pyt
         if kind == "redis":
             assert sent(endpoint, parcels(1))[0].outcome == OK
         if kind == "nats":  # there is no stream: so far it comes
-            assert "no stream" in sent(endpoint, parcels(1))[0].error
+            assert "no JetStream stream" in sent(endpoint, parcels(1))[0].error
         secret.write_text(f"courier:{PASSWORD}-not\n")
         said = [sent(endpoint, parcels(2))[0], sent(replace(endpoint, ca=""), parcels(2))[0]]
         with pytest.raises(ConfigError) as error:

@@ -93,7 +93,7 @@ def test_rule_that_is_never_reached_is_never_used(rule_set: Rules, files: list[F
                 'match = "first"\n[[rule]]\nname = "all"\nextractor = "tabular"\n'
                 '[[rule]]\nname = "h5"\nextensions = ["h5"]\nextractor = "hdf5"\n'
             ),
-            "rule 'h5': 'all' comes first, holds for every file that it could hold for, and is the last one",
+            "rule 'h5': 'all' comes first, holds for every file that it could hold for, and stops",
         ),
         (
             (
