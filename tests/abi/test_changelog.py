@@ -20,8 +20,8 @@ from lustre_events.errors import (
     LibraryMissing,
 )
 from lustre_events.llapi import changelog as module
+from tests.support.records.captures import each
 from tests.support.records.raw import (
-    FOLDERS,
     all_records,
     as_recv_gives,
     capture,
@@ -36,7 +36,7 @@ from tests.support.waiting import wait_for
 MDT = "lustre-MDT0000"
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", each())
 @pytest.mark.parametrize("mdt", ["lustre-MDT0000", "lustre-MDT0001"])
 def test_captured_records_come_out_of_recv_as_they_were(
     standin: Standin, library: llapi.Library, folder: str, mdt: str

@@ -23,8 +23,8 @@ from lustre_events.errors import (
 )
 from lustre_events.sources.interface import Source
 from lustre_events.sources.lustre import LustreSource, discover
+from tests.support.records.captures import each
 from tests.support.records.raw import (
-    FOLDERS,
     as_recv_gives,
     capture,
     create,
@@ -63,7 +63,7 @@ def test_it_is_a_source(standin: Standin) -> None:
 # ---- reading ----
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", each())
 @pytest.mark.parametrize("mdt", ["lustre-MDT0000", "lustre-MDT0001"])
 def test_captured_records_come_out_as_the_device_gave_them(standin: Standin, folder: str, mdt: str) -> None:
     """Every byte of a real changelog arrives, in order, in blocks of whole records."""
@@ -424,7 +424,7 @@ def test_break_while_reading_through_the_library(standin: Standin, source: Lustr
         source.read(LIMIT, LONG_SECONDS)
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", each())
 def test_both_ways_give_the_same_records(standin: Standin, folder: str) -> None:
     """Read raw or through the library, the captures differ only in the version flag that recv adds."""
     raw = capture(folder, MDT)

@@ -146,7 +146,7 @@ def outside(console: Console, user: str, names: Iterable[str]) -> dict[str, Any]
         return {name: told(QUESTIONS[name], index, None) for name in names}
 
 
-@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("user", [*(pytest.param(user, marks=pytest.mark.long) for user in USERS[:-1]), USERS[-1]])
 def test_the_same_questions_have_the_same_answers(user: str, console: Console) -> None:
     """Over the API a user gets what `visible_to` gives inside: value for value, refusal for refusal."""
     answers = outside(console, user, QUESTIONS)

@@ -66,6 +66,7 @@ def writer(postgresql_index_url: str, rig: Rig) -> Iterator[PostgresqlDocumentWr
     made.close()
 
 
+@pytest.mark.long
 def test_an_indexer_leaves_the_index_that_the_dispatcher_would(clean_indexes: CleanIndexes) -> None:
     """Documents, search rows, keys, tallies and what is left to do are the same, whoever writes, and later on."""
     seen = []

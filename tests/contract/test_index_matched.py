@@ -168,7 +168,7 @@ def test_relevance_tells_nothing_hidden(contents: Contents) -> None:
     assert [hit.fid.oid for hit in ordered] == [1, 2]
 
 
-@pytest.mark.parametrize("viewer", [None, Viewer(7)])
+@pytest.mark.parametrize("viewer", [pytest.param(None, marks=pytest.mark.long), Viewer(7)])
 @pytest.mark.parametrize("query", ["word", "word AND n:>0", "path:/d/** AND word", "word* NOT n:3"])
 def test_relevance_finds_what_any_order_finds(contents: Contents, query: str, viewer: Viewer | None) -> None:
     """However few objects are quickly collected, the order of relevance has all hits of a query, page by page."""

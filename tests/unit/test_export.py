@@ -308,6 +308,7 @@ def test_the_question_of_the_page_finds_the_file() -> None:
     assert found == [("/mnt/new", 3.5)]
 
 
+@pytest.mark.long
 def test_parquet_has_every_row_of_many() -> None:
     """Rows that become columns in portions and groups of rows come out as they went in, in order."""
     parquet = pytest.importorskip("pyarrow.parquet")

@@ -30,6 +30,7 @@ CARDS = st.dictionaries(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @quick
 @given(
     cards=CARDS, rows=st.lists(st.tuples(st.integers(-1000, 1000), st.floats(-1e3, 1e3)), min_size=1, max_size=80)

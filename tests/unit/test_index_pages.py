@@ -101,7 +101,7 @@ def nameless() -> Iterator[sqlite3.Connection]:
 
 
 @pytest.mark.parametrize("query", ["n:>0", "n:>0 AND size:>=0", "red", "red AND k:red", "n:>0 OR blue"])
-@pytest.mark.parametrize("limit", [7, 100])
+@pytest.mark.parametrize("limit", [7, pytest.param(100, marks=pytest.mark.long)])
 def test_a_first_part_without_hits_ends_no_page(nameless: sqlite3.Connection, query: str, limit: int) -> None:
     """Where the first few hundred objects that match have no name any more, the ones behind them are found."""
     hits = pages(searching(nameless, 2_000), query, limit)

@@ -12,8 +12,6 @@ import gzip
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID
 from lustre_events.changelog.record import (
     CLOSE_WRITE,
@@ -31,13 +29,13 @@ from lustre_events.changelog.record import (
     RecordType,
     encode_record,
 )
+from tests.support.records.captures import each
 
 SEQUENCE = 0x200000401
 START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
 LOOPBACK = bytes.fromhex("0000000000000900").ljust(24, b"\0")
 CAPTURES = Path(__file__).parents[2] / "data" / "captures"
-_LARGE = "09-mdtest-defmask/lustre-MDT0001."
 
 Object = int | FID
 
@@ -69,9 +67,8 @@ def captures(suffix: str) -> list[str]:
 
 
 def each_capture(*suffixes: str) -> list[Any]:
-    """Return `captures` as parameters of a test; the one that has most records of all is `long`."""
-    names = [name for suffix in suffixes for name in captures(suffix)]
-    return [pytest.param(name, marks=pytest.mark.long if name.startswith(_LARGE) else ()) for name in names]
+    """Return `captures` as parameters of a test; `make quick` looks at a few of them."""
+    return each(name for suffix in suffixes for name in captures(suffix))
 
 
 def record(

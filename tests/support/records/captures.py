@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 CAPTURES = Path(__file__).parents[2] / "data" / "captures"
 FOLDERS = sorted(path.name for path in CAPTURES.iterdir() if path.is_dir())
+FEW = ("02-deeprename-allmask", "03-names-defmask", "06-hsm-allmask", "14-striped-defmask")
+"""Those that `make quick` looks at where a test looks at each; the others make it `long`."""
+
+
+def each(names: Iterable[str] = FOLDERS) -> list[Any]:
+    """Return folders, or names of files in them, as parameters of a test."""
+    return [pytest.param(name, marks=() if name.startswith(FEW) else pytest.mark.long) for name in names]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from lustre_events.changelog.record import (
 from tests.support.servers.standin import FUTURE_BYTES, FUTURE_EXTENSION
 
 CAPTURES = Path(__file__).parents[2] / "data" / "captures"
-FOLDERS = sorted(path.name for path in CAPTURES.iterdir() if path.is_dir())
 
 
 def capture(folder: str, mdt: str, kind: str = "raw") -> bytes:
