@@ -71,7 +71,7 @@ def test_a_directory_that_is_gone_tells_nobody_its_names(console: Console) -> No
     assert page("/hidden/plans.txt") == page("/hidden/never.txt")
     assert page(str(b.fid_of(51))) == page(str(b.fid_of(999)))
     assert "plans.txt" not in page("/**")
-    assert all("left out, if there is any" in page(target) for target in ("/**", str(b.fid_of(51))))
+    assert all("left out, if there are any" in page(target) for target in ("/**", str(b.fid_of(51))))
 
 
 def test_a_wrong_time_or_path_is_said(console: Console) -> None:
