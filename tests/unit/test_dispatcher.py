@@ -417,6 +417,21 @@ def test_a_file_renamed_under_a_worker_is_tried_again(rig: Rig) -> None:
     assert rig.pending() == set()
 
 
+def test_a_file_that_moves_faster_than_it_is_looked_for_has_its_document_in_the_end(rig: Rig) -> None:
+    """However often a worker comes too late for a file that has a name, its work is not given up."""
+    answered = rig.play(b.create(name=b"a.csv"))
+    for try_ in range(8):
+        rig.answer([job for job in answered if extractors([job]) == ["tabular"]], "gone")
+        rig.answer([job for job in answered if extractors([job]) != ["tabular"]])
+        assert "tabular" in {extractor for _, extractor in rig.pending()}, try_
+        rig.pass_seconds(3600)
+        answered = rig.play()
+    rig.answer(answered)
+
+    assert any('"rows":' in body for body in rig.select("SELECT body FROM document") if body)
+    assert "tabular" not in {extractor for _, extractor in rig.pending()}
+
+
 def test_results_for_removed_objects_are_dropped(rig: Rig) -> None:
     """A result that comes after its object was removed leaves no trace."""
     jobs = rig.play(b.create(name=b"a.csv"))
