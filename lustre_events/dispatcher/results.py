@@ -12,8 +12,8 @@
              Restored: the rules are asked again
     gone     row removed; `stat`, and no name is left:     row due again
              the object is removed too, but see below. With
-             a name: tried again, it may have been renamed;
-             extractors' work more and more seldom, for ever
+             a name: tried again, more and more seldom: it
+             may have been renamed
 
 An object that is gone and has no name may have migrated: a record that is still to come takes its documents to its
 new FID. So an object with documents goes only when all MDTs have passed the time at which it was found gone.
@@ -184,7 +184,7 @@ class ResultWriter:
             after = self._again(turn, result, before)
             if before is not None and before.job is not None and after is None:
                 taken.doubted.add(result.fid)  # in vain as often as it is tried
-                if result.extractor != STAT and result.extractor not in self._asks:
+                if result.extractor not in self._asks:
                     after = self._later(turn, result, before)
         elif after is None and result.extractor == STAT:
             taken.nameless.add(result.fid)
@@ -314,7 +314,8 @@ class ResultWriter:
 
         It is tried again until it is found, more and more seldom, or until its object is known to be gone.
         """
-        return failed(before, turn.now_ns, self._retry_ns, before.attempts + 2, clean(result.error))
+        error = clean(result.error) or "workers do not find it by the names that the index has"
+        return failed(before, turn.now_ns, self._retry_ns, before.attempts + 2, error)  # one try is left, always
 
     def _again(self, turn: Turn, result: Result, before: PendingRow | None) -> PendingRow | None:
         """Return what is left after a failed attempt; a row that no job holds has been counted already."""

@@ -23,6 +23,7 @@ from typing import IO, Any, BinaryIO
 
 import msgspec
 
+from lustre_events import subprocesses
 from lustre_events.errors import ConfigError
 from lustre_events.index.search.portions import HitColumns, HitPortion
 
@@ -54,18 +55,18 @@ def write(
         whole = Path(beside) / "whole"
         argv = (*command, str(whole), json.dumps([*wanted]))
         environment = {**os.environ, **_SPARING}
-        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        pipe = subprocess.PIPE
+        with subprocesses.start(argv, environment=environment, stdin=pipe, stdout=pipe) as process:
             try:
                 notes = _answer(process, portions)
-            except BaseException:
-                process.kill()
-                raise
+            finally:
+                subprocesses.kill(process)
         with whole.open("rb") as part:
             shutil.copyfileobj(part, file, 1 << 20)
     return notes
 
 
-def _answer(process: subprocess.Popen[bytes], portions: Iterable[HitPortion]) -> list[str]:
+def _answer(process: subprocesses.Child, portions: Iterable[HitPortion]) -> list[str]:
     """Give a process all hits, and return what it says of the columns."""
     with contextlib.suppress(BrokenPipeError):  # it says why itself
         pipe = _pipe_to(process)
@@ -84,7 +85,7 @@ def _answer(process: subprocess.Popen[bytes], portions: Iterable[HitPortion]) ->
     return [str(note) for note in answer["notes"]]
 
 
-def _pipe_to(process: subprocess.Popen[bytes]) -> int:
+def _pipe_to(process: subprocesses.Child) -> int:
     if process.stdin is None:
         raise ConfigError("the process that writes Parquet has no input")
     pipe = process.stdin.fileno()
