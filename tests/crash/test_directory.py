@@ -67,7 +67,7 @@ def test_a_killed_watcher_loses_nothing(tmp_path: Path, seed: int, monkeypatch: 
                 chaos.run(1)
         finally:
             watcher.send_signal(signal.SIGKILL)
-            watcher.wait(timeout=10)
+            watcher.wait(timeout=60)
         chaos.run(10)
     known = KnownTree()
     known.apply(whole_records(output))

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from lustre_events.sources.directory_state import DirectoryEntry
 from lustre_events.sources.inotify import OVERFLOW, InotifyEvent, InotifyWatcher
 from lustre_events.sources.local_fid import fid_of_path
 from tests.support.model.tree import (
+    DRAIN_SECONDS,
     LIMIT,
     Chaos,
     KnownTree,
@@ -562,6 +564,41 @@ def test_an_overflow_leads_to_a_comparison(tree: Tree, caplog: pytest.LogCapture
 
     check(tree.known, tree.top)
     assert "fs.inotify.max_queued_events" in caplog.text
+
+
+def test_a_read_that_ends_before_the_tree_is_listed_loses_nothing(watched: Tree) -> None:
+    """Where listing takes longer than a read may last, the next reads go on with it, and the removals come last."""
+
+    class Slow(InotifyWatcher):
+        def watch(self, directory: FID, fd: int) -> None:
+            time.sleep(0.3)
+            super().watch(directory, fd)
+
+    deep = watched.top / "a" / "b" / "c" / "d" / "e"
+    deep.mkdir(parents=True)
+    (deep / "f").write_text("x")
+    watched.drain()
+    watched.source.close()
+    (deep / "f").unlink()
+    watched.source = DirectorySource(watched.top, state_dir=watched.state, watcher=Slow)
+    watched.open()
+
+    assert [name for name in watched.drain() if name != "SATTR"] == ["UNLNK"]
+    check(watched.known, watched.top)
+
+
+def test_a_name_that_is_held_longer_than_a_read_lasts_is_removed(
+    watched: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that ends while the other half of a rename may still come tells nothing of it; a later one does."""
+    monkeypatch.setattr(directory_scan, "GRACE_SECONDS", 4 * DRAIN_SECONDS)
+    (watched.top / "a").write_text("x")
+    watched.drain()
+    (watched.top / "a").rename(watched.outside / "a")
+
+    assert watched.source.read(LIMIT, DRAIN_SECONDS) == b""
+    assert watched.drain() == ["UNLNK"]
+    check(watched.known, watched.top)
 
 
 # ---- what can go wrong ----
