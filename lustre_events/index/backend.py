@@ -14,6 +14,7 @@ What a `Reading` must know of visibility, where it was opened with a viewer (`No
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,11 +23,21 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from lustre_events.changelog.fid import FID
+from lustre_events.errors import IndexUnavailable
 from lustre_events.index.query.tree import Node
 from lustre_events.index.visibility import DirectoryAccess, Viewer
 
 LONGEST_SECONDS = 3600.0
 """How long one call of a search may take (in PostgreSQL: one of its statements), unless it asks for less."""
+
+
+TOO_LONG = "that took too long; ask for less, by one more condition or a narrower path"
+
+
+def check_time(end: float) -> None:
+    """Raise IndexUnavailable behind a moment of `time.monotonic`."""
+    if time.monotonic() > end:
+        raise IndexUnavailable(TOO_LONG)
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -198,6 +209,9 @@ class Reading(Protocol):
     access: DirectoryAccess | None
     """Which directories the viewer can list, where the database asks the same one; None: make one."""
 
+    def in_time(self) -> None:
+        """Raise IndexUnavailable where its time is over: for who asks many questions, each a quick one."""
+
     def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`.
 
@@ -303,7 +317,8 @@ class Backend(Protocol):
     def reading(self, viewer: Viewer | None, seconds: float | None = None) -> AbstractContextManager[Reading]:
         """Give one moment of the index, as `viewer` may see it; raises IndexUnavailable, also within.
 
-        seconds: how long a statement may take, where that is less than what the backend was opened with.
+        seconds: how long a statement, and a walk of a subtree, may take, where that is less than what the backend
+            was opened with.
         """
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.domain import acl
 from lustre_events.index.postgresql.database import Connection, Database
+from lustre_events.index.postgresql.visibility import readable
 from lustre_events.index.sqlite.dialect import readable_by
 from lustre_events.index.visibility import Viewer, permits
 from tests.support.index.contents import Contents
@@ -81,6 +82,33 @@ def test_sqlite_decides_what_is_readable_alike(  # noqa: PLR0917 - drawn by hypo
         ).fetchone()
 
     assert told == permits(viewer, uid, gid, None if old else mode, access, acl.READ)
+
+
+@examples(400)
+@given(
+    viewers, st.none() | few_ids, st.none() | few_ids, st.none() | modes, acls, st.booleans(),
+    st.sampled_from([acl.SEARCH, acl.READ]),
+)  # fmt: skip
+@example(Viewer(1), 0, 0, 0o055, TWO_OF_ONE_KIND, False, acl.READ)
+def test_postgresql_decides_alike_what_is_permitted(  # noqa: PLR0917 - drawn by hypothesis
+    connection: Connection,
+    viewer: Viewer,
+    uid: int | None,
+    gid: int | None,
+    mode: int | None,
+    access: bytes | None,
+    old: bool,
+    wanted: int,
+) -> None:
+    """PostgreSQL's condition permits what `permits` does; facts older than a change of rights deny."""
+    condition = readable(viewer, wanted)
+    asked = connection.execute(
+        f"SELECT {condition.sql} FROM (SELECT %s::bigint AS uid, %s::bigint AS gid, %s::bigint AS mode,"  # noqa: S608
+        " %s::bytea AS acl, %s::bigint AS rights, 1 AS facts_generation) AS o",
+        (*condition.parameters, uid, gid, mode, access, 2 if old else 1),
+    ).fetchone()
+
+    assert asked == (permits(viewer, uid, gid, None if old else mode, access, wanted),)
 
 
 owned: st.SearchStrategy[dict[str, int]] = st.fixed_dictionaries(

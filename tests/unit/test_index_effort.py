@@ -12,11 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lustre_events.errors import IndexUnavailable
 from lustre_events.index.planner.planner import FEW
 from lustre_events.index.query.parser import parse
 from lustre_events.index.search.known import knowing
+from lustre_events.index.search.subtree import walked
 from lustre_events.index.sqlite.database import add_places
 from lustre_events.index.sqlite.pages import aligned
+from lustre_events.index.sqlite.search import SqliteReading
 from lustre_events.index.visibility import Viewer
 from tests.support.index.tables import MemoryBackend, add_file, add_object, make_index, searching
 
@@ -119,6 +122,45 @@ def test_the_directories_of_a_page_are_asked_for_together(
     assert asked[0] == asked[1]
 
 
+def test_words_are_counted_no_further_than_another_part_has_objects(made: Callable[[], sqlite3.Connection]) -> None:
+    """Beside a value that few files have, a word that ten times as many files have costs little more."""
+    steps = []
+    for others in (60, 600):
+        index = made()
+        index.execute("BEGIN")
+        for number in range(5):
+            add_file(index, number + 1, b"frame rare%d" % number, {"x": {"energy": 200}})
+        for number in range(others):
+            add_file(index, number + 100, b"frame %d" % number, {"x": {"energy": 1}})
+        index.execute("COMMIT")
+        with MemoryBackend(index).reading(None) as reading:
+            steps.append(steps_of(index, lambda: reading.selective(parse("frame AND energy:>190", now_ns=0))))
+    assert steps[1] < 3 * steps[0]
+
+
+def steps_of(index: sqlite3.Connection, look: Callable[[], Any]) -> int:
+    """Return how many tens of its own steps SQLite takes meanwhile."""
+    count = 0
+
+    def step() -> None:
+        nonlocal count
+        count += 1
+
+    index.set_progress_handler(step, 10)
+    look()
+    index.set_progress_handler(None, 0)
+    return count
+
+
+def test_a_walk_ends_with_its_time(made: Callable[[], sqlite3.Connection]) -> None:
+    """A walk asks many questions, each a quick one: where nothing matches, it ends when the time is over."""
+    index = made()
+    add_file(index, 1, b"d/file", type="f")
+
+    with pytest.raises(IndexUnavailable, match="took too long"):
+        walked(SqliteReading(index, end=0.0), parse("path:/d/** type:d", now_ns=0), None, 1)
+
+
 def test_a_count_below_a_directory_looks_at_nothing_else(made: Callable[[], sqlite3.Connection]) -> None:
     """Why a search finds nothing is found below its path in as many steps, however much else came before."""
     steps = []
@@ -129,14 +171,8 @@ def test_a_count_below_a_directory_looks_at_nothing_else(made: Callable[[], sqli
         for number in range(20):
             add_file(index, number + 1, b"mine/file%d" % number, {"x": {"k": 1}})
         with knowing(MemoryBackend(index, few=FEW_OF_ALL), None, 0, 60.0) as known:
-            count = 0
-
-            def step() -> None:
-                nonlocal count
-                count += 1
-
-            index.set_progress_handler(step, 10)
-            assert known.files(parse("path:/mine/**", now_ns=0)) == 20
-            index.set_progress_handler(None, 0)
-            steps.append(count)
+            found: list[int] = []
+            look = partial(known.files, parse("path:/mine/**", now_ns=0))
+            steps.append(steps_of(index, lambda: found.append(look())))  # noqa: B023 - called at once
+            assert found == [20]
     assert steps[1] <= steps[0] + 2

@@ -12,7 +12,7 @@ decide this: it takes a key and its values for independent, and does not know ho
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from lustre_events.errors import QueryError
@@ -114,7 +114,7 @@ class Planner:
         return plain(TRUE)
 
     def _and(self, node: q.And, effort: Effort) -> SqlCondition:
-        conditions = [self.plan(item, effort) for item in node.nodes]
+        conditions = self._parts(node.nodes, effort)
         probes = joined([condition.probe for condition in conditions], "AND")
         members = joined([condition.member for condition in conditions], "AND")
         drivers = [condition for condition in conditions if condition.driver is not None]
@@ -128,6 +128,18 @@ class Planner:
             probes, members, best.driver, joined(rest, "AND") if rest else None, best.size, best.scans,
             *_streams(conditions),
         )  # fmt: skip
+
+    def _parts(self, nodes: Sequence[q.Node], effort: Effort) -> list[SqlCondition]:
+        """Return what all of some nodes mean.
+
+        Words are counted no further than the smallest of the others has objects: beyond that they do not drive.
+        """
+        others = {each: self.plan(each, effort) for each in nodes if not _has_words(each)}
+        few = min(
+            (each.size for each in others.values() if each.driver is not None and not each.scans), default=MANY
+        )
+        planner = replace(self, few=few) if few < self.few else self
+        return [others[each] if each in others else planner.plan(each, effort) for each in nodes]
 
     def _or(self, node: q.Or, effort: Effort) -> SqlCondition:
         conditions = [self.plan(item, effort) for item in node.nodes]
@@ -344,6 +356,15 @@ class Planner:
 
 
 _KNOWN = Clause("IS NOT NULL")
+
+
+def _has_words(node: q.Node) -> bool:
+    match node:
+        case q.And(nodes) | q.Or(nodes):
+            return any(map(_has_words, nodes))
+        case q.Not(inner):
+            return _has_words(inner)
+    return isinstance(node, q.Text | q.NameWords)
 
 
 def _spaced(words: str) -> str:

@@ -6,6 +6,8 @@ who may only read, and a replica, will do.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,6 +30,7 @@ from lustre_events.index.backend import (
     StoredDocument,
     StoredWork,
     ValueCount,
+    check_time,
 )
 from lustre_events.index.documents import FULL
 from lustre_events.index.planner import key_suggestions
@@ -67,12 +70,19 @@ class PostgresqlReading:
         viewer: who looks; None: everything is seen.
         few: where fewer objects match they are collected; else objects are probed in order.
         look: how many are probed at first.
+        end: when its time is over, as `time.monotonic` tells it.
     """
 
     def __init__(
-        self, connection: Connection, viewer: Viewer | None = None, few: int = FEW, look: int = LOOK
+        self,
+        connection: Connection,
+        viewer: Viewer | None = None,
+        few: int = FEW,
+        look: int = LOOK,
+        end: float = math.inf,
     ) -> None:
         self._connection = connection
+        self._end = end
         self._viewer = viewer
         self.access: DirectoryAccess | None = None
         self._few = few
@@ -95,6 +105,10 @@ class PostgresqlReading:
         if self._viewer is None or condition.size <= FEW_JUDGED:
             return self._planner, condition
         return self._counting, self._counting.plan(node)
+
+    def in_time(self) -> None:
+        """Raise IndexUnavailable where its time is over."""
+        check_time(self._end)
 
     def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
@@ -337,11 +351,12 @@ class PostgresqlBackend:
         """Give one moment of the index, as `viewer` may see it."""
         if self._database.connection.closed and not self._closed:
             self._database = self._connect()
+        end = time.monotonic() + min(self._seconds, self._seconds if seconds is None else seconds)
         with self._database.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
             if seconds is not None and seconds < self._seconds:
                 limit = f"{max(1, int(seconds * 1000))}ms"
                 connection.execute("SELECT set_config('statement_timeout', %s, true)", (limit,))
-            yield PostgresqlReading(connection, viewer)
+            yield PostgresqlReading(connection, viewer, end=end)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

@@ -79,7 +79,7 @@ class Known:
     def _found(self, node: Node, most: int) -> int:
         """Return how many objects match, counted to `most`."""
         node = settled(self.reading, node, limited=self.access is not None)
-        below = counted(self.reading, node, self.access, most, self.in_time)
+        below = counted(self.reading, node, self.access, most)
         return len(self.reading.first(node, most)) if below is None else below
 
     def some(self, node: Node) -> bool:

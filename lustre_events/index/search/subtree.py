@@ -58,6 +58,9 @@ def walked(
 
     They are in the order of their paths, compared name by name; behind the path `after`. An object with several
     paths in the subtree comes with the first of them only. None: a query is about no subtree, or few objects match.
+
+    Raises:
+        IndexUnavailable: the reading's time is over.
     """
     subtree = Subtree.of(node)
     if subtree is None or (after is None and reading.selective(subtree.rest)):
@@ -78,16 +81,13 @@ def walked(
     return found[:limit]
 
 
-def counted(
-    reading: Reading, node: Node, access: DirectoryAccess | None, limit: int, in_time: Callable[[], None]
-) -> int | None:
-    """Return how many objects of a subtree match, up to `limit`; None as from `walked`. `in_time` may end it."""
+def counted(reading: Reading, node: Node, access: DirectoryAccess | None, limit: int) -> int | None:
+    """Return how many objects of a subtree match, up to `limit`; None, and raises, as `walked`."""
     subtree = Subtree.of(node)
     if subtree is None or reading.selective(subtree.rest):
         return None
     ids: set[int] = set()
     for hits in _hits(reading, subtree, None, limit, access):
-        in_time()
         ids |= {row.id for _, row in hits}
         if len(ids) >= limit:
             break
@@ -105,6 +105,7 @@ def _hits(
     entries = _below(reading, root, base, _names_behind(base, after), access, deep=subtree.deep)
     size = min(_FIRST_PORTION * limit, _PORTION)
     while portion := _portion(entries, size):
+        reading.in_time()
         size = _PORTION
         rows = {row.id: row for row in reading.matching(subtree.rest, {entry.id for _, entry in portion})}
         yield [(path, rows[entry.id]) for path, entry in portion if entry.id in rows]

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from lustre_events.errors import IndexTooNew, IndexUnavailable
+from lustre_events.index.backend import TOO_LONG
 from lustre_events.index.sqlite import local_disk, names
 from lustre_events.index.sqlite.documents import rebuild, text_of
 
@@ -183,6 +184,6 @@ _ADVICE = {
     "not a database": "the file is not a SQLite database; correct [index] url or --index",
     "malformed": "the file is damaged; restore it, or move it away and build a new one",
     "locked": "another process has locked it for too long; see which one has it open",
-    "interrupted": "that took too long; ask for less, by one more condition or a narrower path",
+    "interrupted": TOO_LONG,
     "full": "the disk is full; make room",
 }

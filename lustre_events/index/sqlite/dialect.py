@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from functools import partial
 
+from lustre_events.domain import acl
 from lustre_events.index.names import name_has_words
 from lustre_events.index.planner.clause import MANY, TRUE, Clause, SqlCondition, Stream, all_hold
 from lustre_events.index.planner.dialect import Dialect, Effort, Lookup, Words
@@ -18,7 +19,7 @@ from lustre_events.index.query.key_values import KeyNode, exact
 from lustre_events.index.query.matching import probe
 from lustre_events.index.query.wildcards import name_bytes
 from lustre_events.index.sqlite.documents import SLOT_BITS
-from lustre_events.index.visibility import MODE, Viewer
+from lustre_events.index.visibility import MODE, Viewer, permits_sql
 from lustre_events.index.words import words_of
 
 MANY_TIMES = 4
@@ -32,18 +33,10 @@ _READABLE = f"le_readable(o.uid, o.gid, {MODE}, o.acl)"
 
 
 def readable_by(viewer: Viewer) -> Clause:
-    """Return the condition that a viewer can read `o`, as visibility.permits says.
-
-    Without an access list SQLite decides it by the mode: a call of Python for each of very many objects costs more
-    than the rest of the look at them.
-    """
+    """Return the condition that a viewer can read `o`, as visibility.permits says."""
     groups = ", ".join(map(str, sorted(viewer.gids)))
-    return TRUE if viewer.sees_all else Clause(
-        f"(CASE WHEN o.acl IS NOT NULL THEN {_READABLE}"
-        " WHEN o.uid IS NULL OR o.gid IS NULL OR o.mode IS NULL OR o.rights > o.facts_generation THEN false"
-        f" WHEN o.uid = {viewer.uid} THEN o.mode & 256 != 0"
-        f" WHEN o.gid IN ({groups}) THEN o.mode & 32 != 0 ELSE o.mode & 4 != 0 END)"
-    )  # fmt: skip
+    is_owner, in_group = f"o.uid = {viewer.uid}", f"o.gid IN ({groups})"
+    return TRUE if viewer.sees_all else Clause(permits_sql(acl.READ, _READABLE, is_owner, in_group))
 
 
 class SqliteDialect(Dialect):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -30,6 +31,7 @@ from lustre_events.index.backend import (
     StoredDocument,
     StoredWork,
     ValueCount,
+    check_time,
 )
 from lustre_events.index.documents import FULL
 from lustre_events.index.planner import key_suggestions
@@ -69,10 +71,14 @@ class SqliteReading:
         connection: an index.
         viewer: who looks; None: everything is seen.
         few: where fewer objects match they are collected; else objects are probed in order, at first as many.
+        end: when its time is over, as `time.monotonic` tells it.
     """
 
-    def __init__(self, connection: sqlite3.Connection, viewer: Viewer | None = None, few: int = FEW) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, viewer: Viewer | None = None, few: int = FEW, end: float = math.inf
+    ) -> None:
         self._connection = connection
+        self._end = end
         self._dialect = SqliteDialect(connection)
         self._planner = Planner(self._dialect, few=few)
         self.access: DirectoryAccess | None = None
@@ -85,6 +91,10 @@ class SqliteReading:
             connection.create_function("le_listed", 1, self._listed.__getitem__)
             readable = functools.lru_cache(_RIGHTS)(partial(_readable, viewer))
             connection.create_function("le_readable", 4, readable)
+
+    def in_time(self) -> None:
+        """Raise IndexUnavailable where its time is over."""
+        check_time(self._end)
 
     def find(self, node: Node, order: Order, after: PagePosition | None, limit: int) -> list[Row]:
         """Return up to `limit` objects that match, in order, behind `after`."""
@@ -315,7 +325,7 @@ class SqliteBackend:
             self._connection.execute("BEGIN")
             self._connection.set_progress_handler(lambda: time.monotonic() > end, _LOOK_STEPS)
             try:
-                yield SqliteReading(self._connection, viewer)
+                yield SqliteReading(self._connection, viewer, end=end)
             finally:
                 self._connection.set_progress_handler(None, 0)
                 self._connection.execute("ROLLBACK")
