@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import itertools
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -13,6 +15,7 @@ from statistics import median
 from bench.options import MDT, Figures, Options, private_redis
 from bench.records import shuffled_tree
 from bench.sending import sending_figures
+from bench.synthetic import fill_names
 from lustre_events.actions.kinds import KINDS
 from lustre_events.actions.link import SealedLink
 from lustre_events.actions.seal import Seal
@@ -38,26 +41,31 @@ IDLE_SHARE = 2
 IDLE_STEP = 2_000
 """Records of one step, and IDLE_WRITE in each of its writes: about what a transaction of 16 ms takes."""
 IDLE_WRITE = 1_000
-SENT = 5_000
-SINGLE = 1_000
-TIMED = 100
-SEQUENCE = 0x200000BAD
 SEAL = Seal(b"k" * 32)
 _RULE = '[[rule]]\nname = "{name}"\non = "{on}"\n{more}\naction = "webhook"\nendpoint = "here"\n'
 
 
 def action_figures(options: Options) -> Figures:
-    """Return the cost of idle rules, in percent of the records/s, and what sending.py measures."""
-    return _idle(options.records // IDLE_SHARE) | sending_figures(options.records // STORM_SHARE)
+    """Return the cost of idle rules, in percent of the records/s, and what sending.py measures.
+
+    Each is measured in an index that has the names of `options.files`.
+    """
+    with tempfile.TemporaryDirectory(prefix="lustre-events-bench-") as name:
+        filled = Path(name) / "index.db"
+        with closing(open_writer(f"sqlite:///{filled}")) as writer:
+            fill_names(writer, options.files)
+        return _idle(filled, options.records // IDLE_SHARE) | sending_figures(
+            filled, options.records // STORM_SHARE
+        )
 
 
-def _idle(records: int) -> Figures:
+def _idle(filled: Path, records: int) -> Figures:
     more = 'extensions = ["none{0}"]\ndirectories = ["/nowhere{0}/**"]'
     rules = "".join(
         _RULE.format(name=number, on="content", more=more.format(number)) for number in range(IDLE_RULES)
     )
     with ExitStack() as stack:
-        sides = [stack.enter_context(_side(each)) for each in ("", rules)]
+        sides = [stack.enter_context(_side(filled, each)) for each in ("", rules)]
         return {"actions.idle_cost_percent": 100 * (_cost(sides, records) - 1)}
 
 
@@ -99,13 +107,11 @@ class _Side:
 
 
 @contextmanager
-def _side(rules: str) -> Iterator[_Side]:
-    with (
-        private_redis() as (folder, redis),
-        closing(connect(redis.url, 60)) as client,
-        closing(open_writer(f"sqlite:///{folder / 'index.db'}")) as index,
-    ):
-        yield _Side(folder, client, index, rules)
+def _side(filled: Path, rules: str) -> Iterator[_Side]:
+    with private_redis() as (folder, redis), closing(connect(redis.url, 60)) as client:
+        shutil.copyfile(filled, folder / "index.db")
+        with closing(open_writer(f"sqlite:///{folder / 'index.db'}")) as index:
+            yield _Side(folder, client, index, rules)
 
 
 def _store(folder: Path, client: Client, raw: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 import time
@@ -47,27 +48,32 @@ DIRECTORY = FID(SEQUENCE, 1)
 _RULE = '[[rule]]\nname = "{name}"\non = "{on}"\naction = "webhook"\nendpoint = "{endpoint}"\n{more}\n'
 
 
-def sending_figures(files: int) -> Figures:
-    """Return events per second, latencies, and what becomes of so large a number of files that arrive at once."""
-    return {**_throughput(), **_latency(), **_documents(), **_hanging(), **_storm(files)}
+def sending_figures(filled: Path, files: int) -> Figures:
+    """Return events per second, latencies, and what becomes of so large a number of files that arrive at once.
+
+    Each is measured with a copy of this index (a file of SQLite).
+    """
+    return {
+        **_throughput(filled), **_latency(filled), **_documents(filled), **_hanging(filled), **_storm(filled, files)
+    }  # fmt: skip
 
 
-def _throughput() -> Figures:
+def _throughput(filled: Path) -> Figures:
     figures = {}
     for name, batch, count in (("webhooks_per_s", BATCH, SENT), ("single_per_s", 1, SINGLE)):
         more = f"batch = {batch}\nburst = 0"
-        with _site(_RULE.format(name="all", on="removed", endpoint="here", more=more)) as site:
+        with _site(filled, _RULE.format(name="all", on="removed", endpoint="here", more=more)) as site:
             figures[f"actions.{name}"] = count / site.removed(count)
     return figures
 
 
-def _latency() -> Figures:
-    with _site(_RULE.format(name="all", on="removed", endpoint="here", more="burst = 0")) as site:
+def _latency(filled: Path) -> Figures:
+    with _site(filled, _RULE.format(name="all", on="removed", endpoint="here", more="burst = 0")) as site:
         waits = [site.removed(1) for _ in range(TIMED)]
     return {"actions.latency_p50_s": percentile(waits, 50), "actions.latency_p99_s": percentile(waits, 99)}
 
 
-def _documents() -> Figures:
+def _documents(filled: Path) -> Figures:
     """From a document that a worker gives to the request, with many rules whose queries do not find it."""
     on = 'query = "{query}"\nburst = 0'
     rules = "".join(
@@ -77,12 +83,12 @@ def _documents() -> Figures:
     )  # fmt: skip
     rules += _RULE.format(name="all", on="document", endpoint="here", more=on.format(query="exposure:>0"))
     rules += '[[rule]]\nname = "files"\nextensions = ["h5"]\nextractor = "hdf5"\n'
-    with _site(rules) as site:
+    with _site(filled, rules) as site:
         waits = [site.written() for _ in range(DOCUMENTS)]
     return {"actions.document_p99_s": percentile(waits, 99)}
 
 
-def _hanging() -> Figures:
+def _hanging(filled: Path) -> Figures:
     """How much longer events wait while another endpoint lets every request hang, in percent of the p99.
 
     Of 2,000 events each, in rounds with a site of their own: of 200 events, two decide a p99.
@@ -91,7 +97,7 @@ def _hanging() -> Figures:
     rule += _RULE.format(name="stuck", on="removed", endpoint="hangs", more='burst = 0\nextensions = ["b"]')
     alone, beside = [], []
     for _ in range(ROUNDS):
-        with _site(rule) as site:
+        with _site(filled, rule) as site:
             alone += [site.removed(1, b".a") for _ in range(TIMED)]
             site.removed(HANGING, b".b", wait=False)
             site.wait(lambda: site.count("rule = 'stuck' AND state IN ('sent', 'waiting')") == HANGING)
@@ -99,11 +105,11 @@ def _hanging() -> Figures:
     return {"actions.p99_beside_hanging_percent": 100 * (percentile(beside, 99) / percentile(alone, 99) - 1)}
 
 
-def _storm(files: int) -> Figures:
+def _storm(filled: Path, files: int) -> Figures:
     """Let files be copied into a directory: when the rule is held, a rename, and what arrives after a release."""
     burst = files // BURST_SHARE
     rule = _RULE.format(name="all", on="content", endpoint="here", more=f"batch = {BATCH}\nburst = {burst}")
-    with _site(rule) as site:
+    with _site(filled, rule) as site:
         site.copied(files)
         site.wait(lambda: site.count("state != 'settling'") == files)
         before = site.count("state IN ('sent', 'done')")
@@ -227,11 +233,12 @@ class _Site:
 
 
 @contextmanager
-def _site(rules: str) -> Iterator[_Site]:
+def _site(filled: Path, rules: str) -> Iterator[_Site]:
     with ExitStack() as stack:
         folder, redis = stack.enter_context(private_redis())
         endpoints, told = stack.enter_context(receiving(redis.url))
         clients = [stack.enter_context(connect(redis.url, 60)) for _ in range(2)]
+        shutil.copyfile(filled, folder / "index.db")
         url = f"sqlite:///{folder / 'index.db'}"
         index = open_writer(url)
         stack.callback(index.close)
