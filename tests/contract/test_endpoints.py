@@ -29,6 +29,7 @@ from lustre_events.actions.endpoints.sender import Deadline, without_secrets
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.times import SECOND_NS
+from tests.support.rows import each_row
 from tests.support.servers.http import Listener, listening
 from tests.support.servers.nats import nats_server
 from tests.support.servers.receivers import Mailbox, mailbox
@@ -189,7 +190,7 @@ def test_a_name_is_resolved_once_and_its_address_is_the_one_that_is_connected_to
     assert [each.asked for each in ways] == [["rebinding.example.org"]] * 3
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("address", "public"),
     [
         ("8.8.8.8", True), ("2606:4700::1", True), ("10.0.0.1", False), ("127.0.0.1", False),
@@ -234,7 +235,7 @@ def test_how_long_an_endpoint_wants_to_be_left_alone() -> None:
     assert found == [5, 20, 0, 0, 10**9, 0]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("written", "hidden"),
     [(PASSWORD, PASSWORD), (PASSWORD, PASSWORD.removeprefix("whsec_")), ("courier:hunter2", "hunter2")],
 )

@@ -30,6 +30,7 @@ from lustre_events.domain.rules.transfers import KIND as TRANSFER
 from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from tests.support.model.actions import KNOWN
+from tests.support.rows import each_row
 from tests.support.servers.https import certificate
 from tests.support.servers.kafka_login import refusing_broker
 from tests.support.servers.nats import nats_server
@@ -81,7 +82,7 @@ def test_each_event_has_an_outcome_and_keeps_its_key(receiver: Receiver) -> None
     assert {body.strip() for _, body in arrived} == bodies
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@each_row("kind", sorted(KINDS))
 def test_a_name_that_is_no_text_is_percent_encoded_and_a_body_has_an_end(kind: str) -> None:
     """What is sent is JSON whatever bytes a name has, and a body that is too large is refused with its size."""
     known = replace(KNOWN, endpoints={"e": endpoint_at(kind, 9)}, kinds={kind: KINDS[kind].read_with})
@@ -188,7 +189,7 @@ def speaking(*, trickles: bool) -> Iterator[int]:
             thread.join(20)
 
 
-@pytest.mark.parametrize("kind", sorted(SENDERS))
+@each_row("kind", sorted(SENDERS))
 def test_no_secret_is_said(kind: str, tmp_path: Path) -> None:
     """A secret's file that is missing, readable for others or not to be used holds the endpoint, never shown."""
     path = tmp_path / "secret"

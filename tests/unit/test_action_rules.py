@@ -22,6 +22,7 @@ from lustre_events.domain.triggers import TRIGGERS
 from lustre_events.errors import ConfigError
 from tests.support.model.actions import ALICE, BOB, KNOWN, own_rules_of, rules_of
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 
 RULE = '[[rule]]\nname = "tell"\naction = "webhook"\nendpoint = "beamline"\n'
 
@@ -45,7 +46,7 @@ def test_a_rule_says_what_it_says() -> None:
     assert [each.work.extractor for each in rules.rules] == ["tabular"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("lines", "words"),
     [
         ('on = "contents"', "has an unknown trigger 'contents'; did you mean content?"),
@@ -96,7 +97,7 @@ def test_a_wrong_rule_is_one_sentence(lines: str, words: str) -> None:
     assert "[[rule]] 'tell'" in str(error.value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         (RULE.replace("webhook", "webhok"), "unknown action 'webhok' in [[rule]] 'tell'; did you mean webhook?"),
@@ -129,7 +130,7 @@ def test_a_users_rule_holds_for_that_users_files_alone() -> None:
     assert owners == {ALICE.uid: True, BOB.uid: False, 0: False, None: False}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("entry", "words"),
     [
         ('kind = "webhok"\nurl = "https://a"', "it must be one of: webhook, mail"),
@@ -183,7 +184,7 @@ def test_a_mail_to_the_author_goes_to_the_author_only() -> None:
         )  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("grants", "told"),
     [
         ('[grant.a]\nusers = ["alice"]\nendpoints = ["here"]\n', {"here": ()}),
@@ -212,7 +213,7 @@ def test_grants_are_for_users_and_groups_and_add_up(grants: str, told: dict[str,
     assert allowance_of(found, "alice", {"physics"}).endpoints == told
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("grant", "words"),
     [
         ('endpoints = ["here"]', "users is missing"),

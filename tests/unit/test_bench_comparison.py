@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from bench.comparison import NOISE, lines
+from tests.support.rows import each_row
 
 MUCH = 1 + 2 * NOISE
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "before", "now", "worse"),
     [
         ("a.files_per_s", 100.0, 100.0 / MUCH, True),

@@ -26,6 +26,7 @@ from lustre_events.sources.local_fid import fid_of
 from lustre_events.web.rendering import time_text as web_time_text
 from tests.support.model.dispatcher import FACTS
 from tests.support.records.numbers import NUMBERS, any_number
+from tests.support.rows import each_row
 from workers.files import OpenFile
 
 YEAR_2300 = 10_413_792_000 * 10**9
@@ -54,7 +55,7 @@ def test_a_listing_takes_any_number_and_keeps_the_neighbours(odd: dict[str, int]
     assert [each for _, _, each in found] == [usual, msgspec.structs.replace(usual, **bounded), usual]
 
 
-@pytest.mark.parametrize("value", [{**FACTS, "size": "1"}, {**FACTS, "size": True}, {**FACTS, "size": 1.5}, {}, 7])
+@each_row("value", [{**FACTS, "size": "1"}, {**FACTS, "size": True}, {**FACTS, "size": 1.5}, {}, 7])
 def test_what_is_no_number_is_still_refused(value: object) -> None:
     """Only numbers are brought into the range; facts that are none stay refused."""
     with pytest.raises(msgspec.ValidationError):
@@ -102,7 +103,7 @@ def test_any_time_is_shown(time_ns: int) -> None:
         assert ("or earlier" in text) == (time_ns <= LEAST)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "facts"),
     [
         ("mtime:>2262", [MOST]),

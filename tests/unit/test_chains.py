@@ -16,6 +16,7 @@ from lustre_events.errors import ConfigError
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig, rules_of
 from tests.support.records import builders as b
+from tests.support.rows import each_row
 
 CALIBRATE = '[[rule]]\nname = "calibrate"\naction = "calibrate"\noutputs = "out"\n'
 WEBHOOK = '[[rule]]\nname = "{name}"\n{when}\naction = "webhook"\nendpoint = "{to}"\nbody = {body}\n{more}\n'
@@ -177,7 +178,7 @@ LONG = "".join(webhook(f"r{number + 1}", f'after = "r{number}"') for number in r
 DIRECTORY = webhook("first", 'on = "directory"\ncomplete = { marker = "x" }', more='directories = ["/d"]')
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         (webhook("a", 'after = "frist"') + webhook("first"), "not a rule of an action in this file.*first"),
@@ -220,8 +221,8 @@ def test_an_answer_names_a_bounded_number_of_outputs() -> None:
         decode_answers(encode_answers([structs.replace(answer, outputs=(b"x" * (MOST_NAMED_BYTES + 1),))]))
 
 
-@pytest.mark.parametrize("count", ["made", "arrived"])
-@pytest.mark.parametrize("value", [-1, 1 << 31])
+@each_row("count", ["made", "arrived"])
+@each_row("value", [-1, 1 << 31])
 def test_counts_of_an_answer_are_those_that_the_ledger_can_hold(count: str, value: int) -> None:
     """An answer that counts below nothing or beyond 31 bits is none of ours; the largest count is one."""
     answer = structs.replace(Answer("run", "attempt", "ok"), **{count: (1 << 31) - 1})

@@ -11,6 +11,7 @@ from lustre_events.changelog.lctl import ChangelogUser, Users
 from lustre_events.changelog.users import OwnUser, check, keep, own_id, recall
 from lustre_events.config.settings import ReaderSettings
 from lustre_events.errors import ChangelogUnavailable, ChangelogUserUnknown, ConfigError
+from tests.support.rows import each_row
 
 MDT0, MDT1 = "lustre-MDT0000", "lustre-MDT0001"
 LISTED = {MDT0: ("cl1-lustre-events",), MDT1: ("cl1", "cl2-audit", "cl3-lustre-events")}
@@ -63,7 +64,7 @@ def test_what_is_written_is_compared_with_the_list(tmp_path: Path, reader: Reade
     assert own(tmp_path, reader).find() == found
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("reader", "sentence"),
     [
         (settings("cl1"), r"one id for 2 MDTs.*user = \"lustre-events\""),

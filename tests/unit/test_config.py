@@ -16,6 +16,7 @@ from lustre_events.config.settings import ENVIRONMENT_PREFIX, Settings, describe
 from lustre_events.config.settings import parse as parse_settings
 from lustre_events.config.tables import Key, keys
 from lustre_events.errors import ConfigError
+from tests.support.rows import each_row
 
 SECTIONS = get_type_hints(Settings)
 SETTINGS = [
@@ -58,7 +59,7 @@ def is_documented(section: str, name: str, key: Key, hint: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@each_row("section", SECTIONS)
 def test_every_section_is_documented(section: str) -> None:
     """Each section says what it is about, in one line."""
     doc = SECTIONS[section].__doc__ or ""
@@ -127,7 +128,7 @@ def test_a_whole_number_may_stand_for_a_number() -> None:
     assert (seconds, type(seconds)) == (5.0, float)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("tables", "message"),
     [
         ({"raeder": {}}, "node.toml: unknown section [raeder]; did you mean reader?"),
@@ -157,7 +158,7 @@ def test_a_mistake_in_the_file_is_named(tables: dict[str, Any], message: str) ->
     assert message in refusal(**tables)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "value", "message"),
     [
         ("READER_BLOCK_BYTES", "1M", "READER_BLOCK_BYTES must be a whole number, not '1M'"),
@@ -183,7 +184,7 @@ def test_variables_of_other_kinds_are_left_alone() -> None:
     assert parse({"LUSTRE_EVENTS_CONFIG": "/etc/x.toml", "READER_USER": "cl9", "REDIS_URL": "x"}) == Settings()
 
 
-@pytest.mark.parametrize(("section", "key"), [(section, key) for section, gone in FORMER.items() for key in gone])
+@each_row(("section", "key"), [(section, key) for section, gone in FORMER.items() for key in gone])
 def test_a_setting_of_an_earlier_version_is_refused_with_what_to_do(section: str, key: str) -> None:
     """What is gone is no unknown key: one sentence says why, and what to do, wherever it stands."""
     words = FORMER[section][key]
@@ -253,9 +254,7 @@ def test_a_file_that_cannot_be_read_says_how_to_make_one(tmp_path: Path) -> None
         assert "lustre-events config example" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "content", [b"[reader\n", b"user = cl1\n", b'[reader]\nuser = "\xff"\n', b"x = " + b"9" * 5000, b"\x00"]
-)
+@each_row("content", [b"[reader\n", b"user = cl1\n", b'[reader]\nuser = "\xff"\n', b"x = " + b"9" * 5000, b"\x00"])
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
     """Syntax errors, bytes that are not UTF-8 and absurd numbers are a ConfigError with the path."""
     path = tmp_path / "node.toml"

@@ -19,6 +19,7 @@ from lustre_events.index.visibility import Viewer
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig, rules_of
 from tests.support.records import builders as b
+from tests.support.rows import each_row
 
 RULE = '[[rule]]\nname = "{name}"\naction = "calibrate"\noutputs = "{outputs}"\n'
 TELL = '[[rule]]\nname = "tell"\non = ["content", "created"]\naction = "webhook"\nendpoint = "beamline"\n'
@@ -236,7 +237,7 @@ def test_a_file_that_is_gone_cancels_its_run(make: MakeRig) -> None:
     assert rig.states() == {"cancelled": 1}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         (rule('endpoint = "beamline"\n'), "is for actions that send something"),
@@ -254,7 +255,7 @@ def test_a_wrong_rule_of_a_container(text: str, words: str) -> None:
         rules_of(text)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         rule("own = true\n", outputs="."),
@@ -269,7 +270,7 @@ def test_a_loop_that_can_be_proven(text: str) -> None:
         rules_of(text)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         rule(outputs="."),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import each_row
 from workers.child import Ended
 from workers.contract import MAX_DEPTH, AnswerRefused, Answers, checked, no_answer, single_document
 
@@ -25,7 +26,7 @@ def said(*lines: bytes, ids: tuple[str, ...] = ("0001", "0002")) -> Answers:
 GOOD = b'{"id": "0002", "document": {"a": 1}}'
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("document", "reason"),
     [
         (b"NaN", "must be a JSON object"),
@@ -45,7 +46,7 @@ def test_bad_document_fails_alone(document: bytes, reason: str) -> None:
     assert answers.ended
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("document", "kept", "reason"),
     [
         ('{"a": NaN}', {"a": None}, "a: NaN, which JSON cannot hold, left out"),
@@ -193,7 +194,7 @@ def test_single_document_must_be_one_object() -> None:
             single_document(bad, True, LIMIT)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("ended", "marked", "reason"),
     [
         (Ended(-9, "killed at its deadline of 3 s", ""), False, "the extractor was killed at its deadline of 3 s"),
@@ -208,7 +209,7 @@ def test_missing_answer_says_why(ended: Ended, marked: bool, reason: str) -> Non
     assert reason in no_answer(ended, marked)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("answer", "final"),
     [
         (b'"error": "torn", "final": true', True),

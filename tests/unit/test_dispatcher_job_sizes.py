@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-
 from lustre_events.dispatcher.job_sizes import DEEP, GROWTH, LONG_SECONDS, JobSizes
+from tests.support.rows import each_row
 
 FILES = 10
 QUICK, SLOW = LONG_SECONDS / FILES / 1_000, LONG_SECONDS / FILES / 2
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("seconds", "waiting", "most"),
     [
         (None, DEEP, FILES),
@@ -39,7 +38,7 @@ def test_any_number_can_be_learned_from() -> None:
         assert FILES <= sizes.most("x", DEEP) <= GROWTH * FILES
 
 
-@pytest.mark.parametrize("told", [{}, {"duration_ms": "5", "files": 1}, {"duration_ms": -5, "files": 1},
+@each_row("told", [{}, {"duration_ms": "5", "files": 1}, {"duration_ms": -5, "files": 1},
                                   {"duration_ms": 5, "files": 0}])  # fmt: skip
 def test_what_says_nothing_teaches_nothing(told: dict[str, object]) -> None:
     """Whatever a worker writes as its duration, jobs are no smaller than `job_files`, and no larger."""

@@ -32,6 +32,7 @@ from lustre_events.node.doctor import (
     space,
     units,
 )
+from tests.support.rows import each_row
 from tests.support.servers.lctl import fake_lctl
 from tests.support.service.images import extractors
 from tests.support.service.statuses import status_of
@@ -153,7 +154,7 @@ def test_a_missing_library_is_a_failure() -> None:
     assert one(changelog.library("", load)).text == "liblustreapi is not there"
 
 
-@pytest.mark.parametrize(("idle_seconds", "level"), [(None, OK), (60, OK), (6 * 86_400, FAILURE)])
+@each_row(("idle_seconds", "level"), [(None, OK), (60, OK), (6 * 86_400, FAILURE)])
 def test_a_user_about_to_be_idled_out_is_a_failure(idle_seconds: int | None, level: str) -> None:
     """Servers remove users that clear nothing; days before that it is said."""
     users = Users(MDT, 100, (ChangelogUser("cl1", 90, idle_seconds, ()),))
@@ -210,7 +211,7 @@ def test_kernels_that_forbid_user_namespaces_are_named(tmp_path: Path) -> None:
     assert one(node.kernel(tmp_path)).level == OK
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "mode", "found"),
     [
         ("redis://le-admin:secret@host/0", 0o644, [FAILURE]),
@@ -357,7 +358,7 @@ def unit(**found: object) -> str:
     return "".join(f"{name}={value}\n" for name, value in {"Id": "lustre-events-web.service", **found}.items())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("said", "level"),
     [
         ({"ActiveState": "active", "UnitFileState": "enabled", "NRestarts": 0}, OK),

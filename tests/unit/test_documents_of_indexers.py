@@ -22,6 +22,7 @@ from tests.support.index.written import jobs_for
 from tests.support.model.dispatcher import Backlog, Rig, csv_rig
 from tests.support.records import builders as b
 from tests.support.records.builders import fid_of
+from tests.support.rows import each_row
 
 
 class Sink:
@@ -72,7 +73,7 @@ class Shared:
         self.more = more
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("sharing", "done", "more", "seconds"),
     [
         (1, True, True, 0.0),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events import errors
 from lustre_events.errors import LustreEventsError, QueryError, RecordDecodeError, UnknownExtension, one_line
+from tests.support.rows import each_row
 
 CLASSES = {
     name: value
@@ -85,7 +85,7 @@ def test_an_offset_can_be_moved(message: str, offset: int, base: int) -> None:
         assert (error.offset, str(error)) == (base + offset, one_line(f"{message} (at byte {base + offset})"))
 
 
-@pytest.mark.parametrize("cls", [cls for cls in CLASSES.values() if cls.__init__ is LustreEventsError.__init__])
+@each_row("cls", [cls for cls in CLASSES.values() if cls.__init__ is LustreEventsError.__init__])
 def test_no_name_in_a_sentence_forges_another(cls: type[LustreEventsError]) -> None:
     """Whatever a file or user is called, an error is printable, and one line unless it shows a query."""
     said = str(cls("/home/a\n\x1b[2J\x9b\udcff: cannot be read"))

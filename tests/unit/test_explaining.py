@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.rules import Rules
@@ -15,6 +13,7 @@ from lustre_events.inspect.explain import Circumstances, Sentence, sentences, un
 from lustre_events.inspect.status import Status
 from lustre_events.jobs.queues import JobState
 from tests.support.records.builders import fid_of
+from tests.support.rows import each_row
 from tests.support.service.statuses import status_of
 
 NOW_NS = 1_800_000_000 * 10**9
@@ -95,7 +94,7 @@ def test_a_file_is_told_from_record_to_document() -> None:
     assert len(said) == 5
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("pending", "jobs", "changed", "waits"),
     [
         (row(due_ns=NOW_NS + 5 * 10**9), {}, {}, "due in 5 s; it waits for that time"),

@@ -26,6 +26,7 @@ from lustre_events.index.values import canonical, flatten
 from lustre_events.inspect import export, parquet_process
 from tests.support.profiles import examples
 from tests.support.records.builders import fid_of
+from tests.support.rows import each_row
 from tests.support.service.command import REPOSITORY
 
 HIT = Hit(
@@ -102,7 +103,7 @@ def test_a_hit_without_a_path_has_no_row() -> None:
     assert table_of([*[gone] * rows, BARE, gone]).column("path").to_pylist() == ["/mnt/new"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("values", "kind", "read"),
     [
         ([1, 2**60], "int64", [1, 2**60]),
@@ -133,7 +134,7 @@ def test_keys_are_columns_with_types(values: list[Any], kind: Any, read: list[An
     assert (column.cast("int64") if times else column).to_pylist() == read
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("values", "read", "said"),
     [
         ([1, "n/a"], ["1", "n/a"], "x.key has text and whole numbers: its column is text"),
@@ -182,7 +183,7 @@ def test_common_keys_are_columns_without_an_extractor() -> None:
     assert [name for name in table.column_names if "preview" in name] == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("documents", "read"),
     [
         ({"a": {"common": {"k": "X"}}, "b": {"common": {"k": "Y"}}}, ["X", "Y"]),

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.suite.families import SHARED, Family, families, shared_schema
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 from tests.support.service.images import EXTRACTORS
 
 HELPER = EXTRACTORS / "base" / "extractor_facts.py"
@@ -44,7 +45,7 @@ def facts() -> ModuleType:
     return extractor_facts
 
 
-@pytest.mark.parametrize("family", families().values(), ids=families().keys())
+@each_row("family", families().values())
 def test_every_family_has_the_same_helper(family: Family) -> None:
     """A copy that differs is an error: change the one in base, and copy it."""
     folder = family.manifest.folder
@@ -183,7 +184,7 @@ def test_a_list_that_is_cut_is_told(facts: ModuleType) -> None:
     assert "partial" not in told("short")
 
 
-@pytest.mark.parametrize("family", families().values(), ids=families().keys())
+@each_row("family", families().values())
 def test_every_family_tells_what_it_cuts(family: Family) -> None:
     """The program of each family that fills `common` runs its `extract` with what tells of cut lists."""
     folder, name = family.manifest.folder, family.manifest.name

@@ -20,6 +20,7 @@ from lustre_events.catalog.manifest import Limits
 from lustre_events.config.tables import keys
 from lustre_events.errors import ManifestError
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 from tests.support.service.images import EXTRACTORS, extractors
 from workers.contract import AnswerRefused, Answers, checked
 
@@ -151,7 +152,7 @@ def test_answer_schema_and_code_agree(document: Any) -> None:
     assert bool("0001" in answers.documents) == accepts(is_answer, {"id": "0001", "document": json.loads(text)})
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("line", "valid"),
     [
         ({"id": "0001", "error": "it is torn"}, True),

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import examples
 from tests.support.programs import TABULAR, Later, program, written
+from tests.support.rows import each_row
 from tests.support.service.images import EXTRACTORS
 from workers.contract import AnswerRefused, checked
 
@@ -34,7 +35,7 @@ def tabular(name: str) -> dict[str, Any]:
     return checked(TABULAR.extract(str(EXTRACTORS / "tabular" / "samples" / name)))
 
 
-@pytest.mark.parametrize("name", ["weather.csv", "weather.tsv", "weather.json", "weather.jsonl"])
+@each_row("name", ["weather.csv", "weather.tsv", "weather.json", "weather.jsonl"])
 def test_one_table_in_four_formats_is_one_table(name: str) -> None:
     """Columns, types, ranges and rows do not depend on the format."""
     document = tabular(name)
@@ -78,7 +79,7 @@ def test_torn_lines_are_counted() -> None:
     assert tabular("weather.jsonl")["bad_lines"] == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "content", "reason"),
     [
         ("a.csv", b"", "it is empty"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import examples
 from tests.support.programs import Later
+from tests.support.rows import each_row
 from tests.support.service.images import EXTRACTORS
 
 fits, u, coordinates = Later("astropy.io.fits"), Later("astropy.units"), Later("astropy.coordinates")
@@ -75,7 +76,7 @@ def test_places_on_the_sky_are_those_of_astropy(frame: tuple[str, str], longitud
     assert away < (0.1 if frame[0] == "G" else 30)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("cards", "start"),
     [
         ({"DATE-OBS": "2026-01-02T03:04:05.5"}, "2026-01-02T03:04:05.5Z"),
@@ -128,7 +129,7 @@ def test_a_program_in_origin_is_no_creator() -> None:
     assert common.from_keywords([{"ORIGIN": "ESO", "OBSERVER": "Noether"}])["creator"] == "Noether"
 
 
-@pytest.mark.parametrize("kind", ["uint16", "uint32", "uint64", "int8", "int16", "float32"])
+@each_row("kind", ["uint16", "uint32", "uint64", "int8", "int16", "float32"])
 def test_types_are_those_that_astropy_reads(tmp_path: Path, kind: str) -> None:
     """Whole numbers that a shift gives another sign have the type that is meant, compressed or not."""
     data = np.arange(100).reshape(10, 10).astype(kind)
@@ -183,7 +184,7 @@ def test_a_place_in_an_unknown_system_is_not_guessed() -> None:
         assert common.place_on_sky(extractor.wcs(extractor.Keywords(fits.Header(header | cards)))) == {}
 
 
-@pytest.mark.parametrize("equinox", ["nan", "inf", "-inf", 20000.0, 0.0, 1799.9, "of date"])
+@each_row("equinox", ["nan", "inf", "-inf", 20000.0, 0.0, 1799.9, "of date"])
 def test_an_equinox_that_is_no_year_gives_no_place(tmp_path: Path, equinox: Any) -> None:
     """A file whose EQUINOX is not a year from 1800 to 2100 keeps its document, without a place, and says why."""
     cards = {"CTYPE1": "RA---TAN", "CRVAL1": 10.0, "CTYPE2": "DEC--TAN", "CRVAL2": 20.0, "EQUINOX": equinox}

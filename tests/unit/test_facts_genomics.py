@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import examples
 from tests.support.programs import Later
+from tests.support.rows import each_row
 
 pysam, SeqIO = Later("pysam"), Later("Bio.SeqIO")
 genomics, fastq = Later("genomics", "genomics"), Later("genomics_fastq", "genomics")
@@ -57,7 +58,7 @@ def test_fastq_that_is_cut_off_says_so(reads: list[tuple[str, str]], cut: int) -
     assert found.get("partial") == (None if cut == 1 else "the file ends within a read")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("record", "why"),
     [("@b\nAC GT\n+\nIIIII\n", "a sequence has characters other than letters"),
      ("@b\nACGT\n+\nII\x01I\n", "a quality is no letter, digit or sign"),
@@ -100,7 +101,7 @@ def test_fasta_is_counted_as_biopython_counts(tmp_path: Path, records: list[str]
     assert genomics.extract(str(tmp_path / "a.gz")) == found | {"compression": "gzip"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("change", "reason"),
     [(("INFO\n", "INFO\t\n"), True), (("##source=x", "##\n##source=x"), True), (("\n", "\n"), False)],
 )
@@ -118,7 +119,7 @@ def test_a_vcf_that_htslib_refuses_has_its_facts(tmp_path: Path, change: tuple[s
     assert found["preview"]["table"]["rows"][0][:5] == ["1", "10", ".", "A", "C"]
 
 
-@pytest.mark.parametrize("sequence", ["ACGT\tIIII", "*\t*", "ACGT\tIIII\tNM:i:0"])
+@each_row("sequence", ["ACGT\tIIII", "*\t*", "ACGT\tIIII\tNM:i:0"])
 def test_sam_needs_no_header(tmp_path: Path, sequence: str) -> None:
     """Lines with the eleven fields of SAM are a SAM file, and other tables are none."""
     (tmp_path / "a").write_text(f"r1\t0\tchr1\t1\t30\t4M\t*\t0\t0\t{sequence}\n")
@@ -129,7 +130,7 @@ def test_sam_needs_no_header(tmp_path: Path, sequence: str) -> None:
         genomics.extract(str(tmp_path / "b"))
 
 
-@pytest.mark.parametrize("line", ["@SQ\tSN:c1\n", "@SQ\tSN:c1\tLN:-4\n", "@RG\tSM:x\n"])
+@each_row("line", ["@SQ\tSN:c1\n", "@SQ\tSN:c1\tLN:-4\n", "@RG\tSM:x\n"])
 def test_a_sam_that_htslib_refuses_has_its_facts(tmp_path: Path, line: str) -> None:
     """Samples and references of a broken header are told, with the reason."""
     (tmp_path / "a.sam").write_text(f"@HD\tVN:1.6\n@RG\tID:a\tSM:leaf\n{line}")
@@ -182,7 +183,7 @@ def test_fasta_with_the_line_ends_of_old_macs_has_its_sequences(tmp_path: Path) 
     assert (found["sequences"], found["letters"], found["names"]) == (2, 9, ["one", "two"])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "qualities", "offset"),
     [
         ("M1:1:FC:1:1:1:1", "KKKKSSSS", 33),

@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as arrays
 
 from tests.support.profiles import examples
 from tests.support.programs import Later
+from tests.support.rows import each_row
 
 h5py, netcdf, cftime = Later("h5py"), Later("netCDF4"), Later("cftime")
 hdf5, calendar = Later("hdf5", "hdf5"), Later("hdf5_calendar", "hdf5")
@@ -87,7 +88,7 @@ def test_nexus_is_found_behind_many_other_objects_whatever_groups_are_called(tmp
 Form = Literal["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4"]
 
 
-@pytest.mark.parametrize("form", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_DATA", "NETCDF4"])
+@each_row("form", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_DATA", "NETCDF4"])
 def test_what_is_cut_or_has_no_json_is_named(tmp_path: Path, form: Form) -> None:
     """A list that is too long, and attributes beyond the room, are named in `partial`; large numbers stay."""
     with netcdf.Dataset(tmp_path / "a.nc", "w", format=form) as file:
@@ -122,7 +123,7 @@ def test_times_of_all_calendars_are_those_of_cftime(
         assert len(found) > 7 or expected.day > 28  # only a day that no other calendar has is told as its month
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "units", "found"),
     [
         (1.5, "hours since 2026-01-01 00:00 +02:00", "2025-12-31T23:30:00Z"),
@@ -188,7 +189,7 @@ def test_a_place_that_is_one_number_counts_where_data_have_it(tmp_path: Path, na
     assert (common["start"], common["end"]) == ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("longitudes", "box"),
     [(np.arange(0, 360, 2.5), [-180, 180]), ([350, 355, 360, 365], [-10, 5]),
      ([170, 175, 180, -175, -170], [170, -170]), ([-170, 0, 170], [-170, 170])],
@@ -201,8 +202,8 @@ def test_longitudes_go_around_the_world(tmp_path: Path, longitudes: Any, box: li
     assert hdf5.extract(str(tmp_path / "a.h5"))["common"]["bbox"] == [box[0], -5, box[1], 5]
 
 
-@pytest.mark.parametrize("units", ["radian", "radians", "rad"])
-@pytest.mark.parametrize("classic", [True, False])
+@each_row("units", ["radian", "radians", "rad"])
+@each_row("classic", [True, False])
 def test_coordinates_in_radians_are_told_in_degrees(tmp_path: Path, units: str, *, classic: bool) -> None:
     """Latitudes and longitudes in radians, as models of icosahedral grids write them, give a box in degrees."""
     with netcdf.Dataset(tmp_path / "a.nc", "w", format="NETCDF3_CLASSIC" if classic else "NETCDF4") as file:

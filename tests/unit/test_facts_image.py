@@ -17,6 +17,7 @@ from PIL import Image, PngImagePlugin
 
 from tests.support.profiles import examples
 from tests.support.programs import Later, program
+from tests.support.rows import each_row
 from tests.support.service.images import EXTRACTORS
 
 pillow_heif, pyproj, tifffile = Later("pillow_heif"), Later("pyproj"), Later("tifffile")
@@ -67,7 +68,7 @@ def test_size_and_thumbnail_are_those_of_the_picture(tmp_path: Path, form: str, 
         assert max(small.size) == min(128, max(width, height))
 
 
-@pytest.mark.parametrize("form", ["JPEG2000", "SGI", "QOI", "ICO", "PSD", "XPM"])
+@each_row("form", ["JPEG2000", "SGI", "QOI", "ICO", "PSD", "XPM"])
 def test_rare_pictures_have_the_size_that_they_were_made_with(tmp_path: Path, form: str) -> None:
     """Formats that are named, and are written seldom, have their size and bands."""
     hand = {
@@ -103,7 +104,7 @@ def test_boxes_in_degrees_are_those_of_proj(epsg: int, east: float, north: float
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("epsg", [2154, 3031, 27700, 5514, 31467, 32661])
+@each_row("epsg", [2154, 3031, 27700, 5514, 31467, 32661])
 def test_a_system_whose_formulas_are_not_here_has_no_box(epsg: int) -> None:
     """Lambert, polar and national systems have their number, and no guessed box."""
     assert place.box_of(epsg, [0, 0, 1000, 1000]) is None
@@ -137,7 +138,7 @@ def test_xmp_and_iptc_are_read() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("packet", [b"<x", b"<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", b"<x>" + bytes(5_000_000)])
+@each_row("packet", [b"<x", b"<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", b"<x>" + bytes(5_000_000)])
 def test_broken_xmp_is_an_error_of_its_own(packet: bytes) -> None:
     """XMP that is no XML, that has entities, or is too long, is refused with a sentence."""
     with pytest.raises(ValueError, match="its XMP is"):
@@ -181,7 +182,7 @@ def test_long_lists_and_texts_are_named(tmp_path: Path) -> None:
     assert "ImageDescription" in found["partial"]
 
 
-@pytest.mark.parametrize("form", ["HEIF", "AVIF", "JPEG", "WEBP", "PNG"])
+@each_row("form", ["HEIF", "AVIF", "JPEG", "WEBP", "PNG"])
 def test_the_camera_tells_when_and_where_in_any_format(tmp_path: Path, form: str) -> None:
     """Camera, time and place of EXIF, and the title of XMP, stand under the shared keys, whatever carries them."""
     exif = Image.Exif()
@@ -255,7 +256,7 @@ def heif_with(places: bytes) -> bytes:
     return box(b"ftyp", b"heic" + bytes(4) + b"mif1") + box(b"meta", meta + places)
 
 
-@pytest.mark.parametrize("place", [1 << 62, 1 << 63, (1 << 64) - 1, 1 << 20])
+@each_row("place", [1 << 62, 1 << 63, (1 << 64) - 1, 1 << 20])
 def test_exif_that_is_not_where_heic_says_costs_only_itself(tmp_path: Path, place: int) -> None:
     """A HEIC whose EXIF is said to be at a place that no file has keeps its size, and says so in `partial`."""
     (tmp_path / "a").write_bytes(heif_with(iloc(0x4480, struct.pack(">Q", place), struct.pack(">II", 0, 9))))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import examples
 from tests.support.programs import Later
+from tests.support.rows import each_row
 
 nibabel, pydicom = Later("nibabel"), Later("pydicom")
 medical, uids = Later("medical", "medical"), Later("medical_uids", "medical")
@@ -72,7 +73,7 @@ def test_elements_are_those_that_pydicom_wrote(
     assert medical.extract(str(tmp_path / "a.gz")) == found | {"compression": "gzip"}
 
 
-@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"])
+@each_row("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"])
 def test_a_dicomdir_is_told_without_its_records(tmp_path: Path, syntax: str) -> None:
     """A directory of a medium has its class, and nothing of the persons in its records."""
     record = pydicom.Dataset()
@@ -99,9 +100,7 @@ def test_a_syntax_of_the_standard_is_told_though_the_library_is_older(uid: str) 
     assert uids.registered(uid, uid) == (uid, uids.YOUNGER[uid])
 
 
-@pytest.mark.parametrize(
-    "uid", ["1.2.840.10008.19700101.1", "1.2.840.10008.1.2.19700101", "1.2.3.4", "1.2.840.10008.1.2.4.7x"]
-)
+@each_row("uid", ["1.2.840.10008.19700101.1", "1.2.840.10008.1.2.19700101", "1.2.3.4", "1.2.840.10008.1.2.4.7x"])
 def test_a_uid_that_could_be_anybodys_is_not_told(uid: str) -> None:
     """Only UIDs below the standard's own roots, of short parts, are told without being known."""
     assert uids.registered(uid, uid) == ("", "")
@@ -165,7 +164,7 @@ def test_the_type_says_where_the_data_end_and_not_the_bits(tmp_path: Path) -> No
         assert torn["partial"] == "the file ends within its data"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "fields",
     [
         {"dim": [4, -1, 1, 1, 3, 1, 1, 1], "glmin": 163842},

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import examples
 from tests.support.programs import Later
+from tests.support.rows import each_row
 
 gemmi = Later("gemmi")
 molecular, elements = Later("molecular", "molecular"), Later("molecular_elements", "molecular")
@@ -60,7 +61,7 @@ def test_names_of_atoms_are_no_metals(tmp_path: Path, left: bool) -> None:
     assert molecular.extract(str(tmp_path / "a.pdb"))["elements"] == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("words", "expected"),
     [
         (["CA", "HA", "OW"], {"C": 1, "H": 1, "O": 1}), (["CL", "NA", "O"], {"Cl": 1, "Na": 1, "O": 1}),
@@ -165,7 +166,7 @@ def test_atoms_of_a_cif_are_those_of_gemmi_however_its_lines_are_broken(tmp_path
 LOOP = "data_a\nloop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "rows",
     [
         "O5' O 1 # first\nC1 C 2\n",
@@ -176,7 +177,7 @@ LOOP = "data_a\nloop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_frac
         "O1 O\n;1\n; C1 C 2\n",
     ],
 )
-@pytest.mark.parametrize("end", ["", "loop_\n_b\n1\n", "DATA_b\n_c 1\n", "save_\n", "stop_\n_c 1\n"])
+@each_row("end", ["", "loop_\n_b\n1\n", "DATA_b\n_c 1\n", "save_\n", "stop_\n_c 1\n"])
 def test_comments_and_ends_of_a_loop_are_no_atoms(tmp_path: Path, rows: str, end: str) -> None:
     """A comment ends its line, not the loop, which a reserved word ends (CIF 1.1, syntax 2.2.7.1)."""
     opened = "data_f\nsave_f\n" if end == "save_\n" else ""

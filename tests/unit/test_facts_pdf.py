@@ -19,6 +19,7 @@ from PIL import Image
 
 from tests.support.profiles import examples
 from tests.support.programs import Later, program
+from tests.support.rows import each_row
 from tests.support.service.images import EXTRACTORS
 
 pypdf, generic = Later("pypdf"), Later("pypdf.generic")
@@ -93,7 +94,7 @@ def test_metadata_is_what_pypdf_wrote(
         assert small.size == (128, 64)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("lines", "title"),
     [
         ([(10, 1, "0"), (10, 1, "2"), (10, 1, "4")], None), ([(12, 1, "Some plain text, all in one size")], None),
@@ -126,7 +127,7 @@ def test_xmp_of_the_document_is_read_and_not_that_of_a_picture(name: str) -> Non
     assert found["common"]["doi"] == ["10.5072/xmp.1"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("date", "found"),
     [
         ("D:00000101000000Z", ""), ("D:20240230", ""), ("D:20240229", "2024-02-29"), ("D:2024", "2024"),

@@ -16,6 +16,7 @@ from lustre_events.jobs.requests import Request
 from lustre_events.repair.reprocess import reprocess
 from tests.support.model.dispatcher import Rig, csv_rig, number
 from tests.support.records.builders import create
+from tests.support.rows import each_row
 
 SETTINGS = DispatcherSettings(settle_seconds=0.0, attempts=1, reprocess_rows=3)
 ODD = b'we:ird "na(me)" *.csv'
@@ -94,15 +95,13 @@ def test_any_text_can_be_asked_for(rig: Rig, tmp_path: Path, word: str) -> None:
     assert found(rig, tmp_path, path=f"/{word}") == []
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("12h", 43200), ("7d", 604800), ("2w", 1209600)]
-)
+@each_row(("text", "seconds"), [("90s", 90), ("30m", 1800), ("12h", 43200), ("7d", 604800), ("2w", 1209600)])
 def test_spans_of_time(text: str, seconds: int) -> None:
     """A number with its unit."""
     assert age_seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "7", "7 d", "-1h", "1y"])
+@each_row("text", ["", "7", "7 d", "-1h", "1y"])
 def test_what_is_no_span_is_refused(text: str) -> None:
     """The sentence shows how to write one."""
     with pytest.raises(ConfigError, match="write it like 90s"):

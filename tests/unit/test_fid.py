@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lustre_events.changelog.fid import FID, NO_FID, ROOT_FID, texts_of
 from lustre_events.errors import ConfigError
 from tests.support.records.strategies import fids
+from tests.support.rows import each_row
 
 
 @given(fids)
@@ -32,7 +33,7 @@ def test_pack_and_back(one: FID, other: FID) -> None:
     assert (one < other) == (one.pack() < other.pack())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fid", "text"),
     [
         (FID(0x200000401, 1, 0), "[0x200000401:0x1:0x0]"),
@@ -57,7 +58,7 @@ def test_parse_takes_what_people_paste() -> None:
     assert FID.parse("  [0x200000401:0xAB:0x0]\n") == FID(0x200000401, 0xAB, 0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         "",

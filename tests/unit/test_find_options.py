@@ -7,9 +7,10 @@ import pytest
 from lustre_events.errors import QueryError
 from lustre_events.index.query.find_options import below, read
 from lustre_events.index.query.parser import parse
+from tests.support.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arguments", "tests"),
     [
         ("-name *.h5", "name.exact:*.h5"),
@@ -54,7 +55,7 @@ def test_starts_depth_and_actions_are_told_apart() -> None:
     assert (below(b"", ()), below(b"", (0,))) == ("", "(fid:[0x200000007:0x1:0x0])")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arguments", "said"),
     [
         ("-exec rm", "-exec: it only finds"),

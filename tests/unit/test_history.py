@@ -29,6 +29,7 @@ from tests.support.model.model import MDTS, OPERATIONS, Lustre
 from tests.support.profiles import examples
 from tests.support.records import builders as b
 from tests.support.records import captures
+from tests.support.rows import each_row
 
 MIGRATE = {"symlink", "exchange", "migrate", "split", "stop"}
 STEPS = [operation for operation in OPERATIONS if operation.__name__ not in MIGRATE]
@@ -296,8 +297,8 @@ def test_rights_that_changed_since_hide_what_was_before(tmp_path: Path) -> None:
         told.as_of([OPEN], 4)
 
 
-@pytest.mark.parametrize("change", [b.sattr, b.xattr])
-@pytest.mark.parametrize("directory", [OPEN, ROOT_FID])
+@each_row("change", [b.sattr, b.xattr])
+@each_row("directory", [OPEN, ROOT_FID])
 def test_a_change_of_rights_anywhere_above_counts(
     tmp_path: Path, change: Callable[..., ChangelogRecord], directory: FID
 ) -> None:

@@ -29,6 +29,7 @@ from tests.support.model.fakes import FakeClock
 from tests.support.model.model import MDTS
 from tests.support.profiles import examples
 from tests.support.records import builders as b
+from tests.support.rows import each_row
 
 MDT = MDTS[0]
 LOG = [b.create(number, name=b"%d" % number, index=number, time_ns=10**18 + number) for number in range(1, 200)]
@@ -299,7 +300,7 @@ def test_a_later_gap_is_told_beside_one_whose_records_nobody_knows(tmp_path: Pat
     assert sorted(each[2:4] for each in coverage(tmp_path).missing) == [(0, 0), (51, 100)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("first", "epoch", "time_ns", "missing"),
     [
         (61, 2, 10**18 + 61, [(41, 60)]),  # a new epoch goes on behind the last one

@@ -26,9 +26,10 @@ from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 from tests.support.index.tables import MemoryBackend, add_file, make_index, searching
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "parts"),
     [
         ("a b:1", [["a", "b:1"]]),
@@ -52,7 +53,7 @@ def test_the_inside_of_brackets_keeps_its_place() -> None:
     assert [[query[part.start : part.end] for part in each] for each in inside] == [["b"], ["c:d"]]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "better"),
     [
         ("k:1 or k:2", "k:1 OR k:2"), ("not k:1", "NOT k:1"), ("k:1 and ext:j", "k:1 AND ext:j"),
@@ -64,7 +65,7 @@ def test_operators_in_lower_case(query: str, better: str | None) -> None:
     assert with_operators(query) == better
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "better"),
     [
         ("k=1", "k:1"), ("size>0", "size:>0"), ("size>=1k ext=h5", "size:>=1k ext:h5"), ("size = 3", "size:3"),
@@ -76,7 +77,7 @@ def test_signs_in_place_of_a_colon(query: str, better: str | None) -> None:
     assert with_colons(query) == better
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "better"),
     [
         ("k:03.2026", "k:2026-03"), ("mtime:>=03.2026 ext:h5", "mtime:>=2026-03 ext:h5"), ("k:3/2026", "k:2026-03"),
@@ -102,7 +103,7 @@ def test_names_that_somebody_may_have_meant() -> None:
     assert near("zzz", known, 5) == []
 
 
-@pytest.mark.parametrize("name", ["a b", "AND", "-a", 'q"\\', "columns", "a:b", "x*"])
+@each_row("name", ["a b", "AND", "-a", 'q"\\', "columns", "a:b", "x*"])
 def test_what_is_put_into_a_query_is_taken_literally(name: str) -> None:
     """A field's name and a value of any characters come back from the tokens as they were."""
     field, term = tokenise(f"{field_text(name)}{literal(name)}")

@@ -19,6 +19,7 @@ from lustre_events.index.sqlite.database import open_database
 from lustre_events.index.sqlite.documents import put_document, put_failure
 from tests.support.index.tables import add_file, add_link
 from tests.support.records.builders import fid_of
+from tests.support.rows import each_row
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def test_files_that_are_no_index_of_ours(tmp_path: Path, path: Path) -> None:
         open_search(f"sqlite:///{path}")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "text"),
     [
         (b"a b.csv", "a b.csv"),

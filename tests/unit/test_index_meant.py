@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.index.typed_values import number_of, segmented, time_of, unaccented
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 
 DAY = 86_400 * 10**9
 FIRST_OF_MARCH = 1_772_323_200 * 10**9
@@ -19,7 +19,7 @@ naive = st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1))  # noqa: DTZ001
 moments = naive | st.builds(lambda moment, zone: moment.replace(tzinfo=zone), naive, offsets)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "expected"),
     [
         ("2026-03", FIRST_OF_MARCH),
@@ -60,9 +60,7 @@ def test_a_number_as_text_is_that_number(number: float) -> None:
     assert type(number_of(str(number))) is type(number)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "007", "+5", "1_000", "nan", "inf", "-inf", "0x10", "1,5", "1.", "1e999", "1.2.3", "\u0663"]
-)
+@each_row("text", ["", "007", "+5", "1_000", "nan", "inf", "-inf", "0x10", "1,5", "1.", "1e999", "1.2.3", "\u0663"])
 def test_what_may_be_a_name_is_no_number(text: str) -> None:
     """A text that is no plain decimal number is not taken for one."""
     assert number_of(text) is None

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sqlite3
 from typing import get_args
 
-import pytest
-
 from lustre_events.index.planner.clause import Clause
 from lustre_events.index.planner.planner import Planner
 from lustre_events.index.query import tree as q
 from lustre_events.index.sqlite.dialect import SqliteDialect
 from tests.support.index.tables import add_file, make_index, searching
+from tests.support.rows import each_row
 
 
 def test_every_node_has_a_meaning() -> None:
@@ -40,7 +39,7 @@ def test_what_is_counted_once_is_not_counted_again() -> None:
     assert len(statements) == 1
 
 
-@pytest.mark.parametrize("query", ["mime:\udcff", "extractor:\udcff*", "failed:x\udcff"])
+@each_row("query", ["mime:\udcff", "extractor:\udcff*", "failed:x\udcff"])
 def test_bytes_that_are_no_text_find_nothing(query: str) -> None:
     """What a terminal gives for bytes that are not UTF-8 is no error where only text can be."""
     index: sqlite3.Connection = make_index()

@@ -36,6 +36,7 @@ from lustre_events.index.query.tree import (
     Text,
     Type,
 )
+from tests.support.rows import each_row
 
 SECOND = 1_000_000_000
 NOW = 1_800_000_000 * SECOND
@@ -52,7 +53,7 @@ def word(key: str, text: str) -> KeyEquals:
     return KeyEquals(key, text, None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "tree"),
     [
         ("graphene", words("graphene")),
@@ -153,7 +154,7 @@ def test_owner_and_group_by_name() -> None:
     assert parse(f"owner:{user} group:{group}", now_ns=NOW) == And((Fact("uid", 0, 1), Fact("gid", 0, 1)))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "message", "place"),
     [
         ("", "empty", 0),
@@ -197,7 +198,7 @@ def test_wrong_queries(query: str, message: str, place: int) -> None:
     assert caret == "  " + " " * place + "^"
 
 
-@pytest.mark.parametrize("query", ["(" * 100 + "a" + ")" * 100, "NOT " * 200 + "a", "a " * 400, "x" * 10_001])
+@each_row("query", ["(" * 100 + "a" + ")" * 100, "NOT " * 200 + "a", "a " * 400, "x" * 10_001])
 def test_queries_beyond_all_measure(query: str) -> None:
     """Queries too deep or too long for any database are refused in a sentence, with an excerpt."""
     with pytest.raises(QueryError, match="may have") as caught:

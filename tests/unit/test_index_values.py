@@ -20,6 +20,7 @@ from lustre_events.index.urls import sqlite_path
 from lustre_events.index.values import canonical, flatten, fold, parts_of
 from tests.support.index.documents import documents
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 from tests.support.service.command import REPOSITORY
 
 
@@ -176,7 +177,7 @@ def test_a_document_of_any_depth_is_stored() -> None:
     assert stored["b"] == stored["a"]["a"]["b"] == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "path"), [("sqlite:///a/b.db", "a/b.db"), ("sqlite:////a/b.db", "/a/b.db"), ("sqlite:///x.db", "x.db")]
 )
 def test_index_urls(url: str, path: str) -> None:
@@ -184,7 +185,7 @@ def test_index_urls(url: str, path: str) -> None:
     assert str(sqlite_path(url)) == path
 
 
-@pytest.mark.parametrize("url", ["", "a.db", "/a.db", "sqlite://a.db", "sqlite:///", "postgresql://host/db"])
+@each_row("url", ["", "a.db", "/a.db", "sqlite://a.db", "sqlite:///", "postgresql://host/db"])
 def test_index_urls_of_other_kinds_are_refused(url: str) -> None:
     """Anything else is refused with what may be written."""
     with pytest.raises(ConfigError, match="sqlite:////absolute/path"):

@@ -19,6 +19,7 @@ from lustre_events.index.visibility import AccessFacts, DirectoryAccess, Viewer,
 from tests.support.index.tables import add_file, add_link, add_object, make_index, node, searching
 from tests.support.profiles import examples
 from tests.support.records.builders import fid_of
+from tests.support.rows import each_row
 
 ANN = Viewer(1, frozenset({10}))
 OPEN = {"uid": 5, "gid": 5, "mode": 0o755}
@@ -42,7 +43,7 @@ class Case:
 NAMED = access_list((1, 6, 0), (2, 4, 1), (4, 0, 0), (16, 4, 0), (32, 0, 0))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "case",
     [
         Case(1, 5, 0o400, None, allowed=True),

@@ -15,6 +15,7 @@ from lustre_events.domain.rules.grants import Author, allowance_of, grants_of
 from lustre_events.domain.rules.job_grants import bytes_of, seconds_of
 from lustre_events.errors import ConfigError
 from tests.support.model.actions import ALICE, own_rules_of
+from tests.support.rows import each_row
 
 GRANT = """
 [grant.all]
@@ -41,7 +42,7 @@ def rule(given: str = "", script: str = "reduce.sh") -> str:
     return f'[[rule]]\nname = "mine"\naction = "slurm"\nwith = {{ script = "{script}"{given} }}\n'
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "options"),
     [
         ("", {}),
@@ -61,7 +62,7 @@ def test_what_the_grant_allows_a_rule_may_ask(given: str, options: Mapping[str, 
     assert not found.could_hold_in(b"/proj")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "words"),
     [
         (', partition = "gpu"', "has 'gpu' as --partition, which the site does not grant"),
@@ -89,9 +90,7 @@ def test_what_the_grant_does_not_allow_is_refused(given: str, words: str) -> Non
         own_rules_of(rule(given), author_of(GRANT))
 
 
-@pytest.mark.parametrize(
-    "given", ['partition = "main"', 'account = "a"', 'time = "1"', "cpus = 1", 'memory = "1G"']
-)
+@each_row("given", ['partition = "main"', 'account = "a"', 'time = "1"', "cpus = 1", 'memory = "1G"'])
 def test_what_the_grant_does_not_name_a_rule_cannot_set(given: str) -> None:
     """A grant that names scripts alone leaves all options to these and to Slurm."""
     assert own_rules_of(rule(), author_of(BARE)).actions.users
@@ -99,7 +98,7 @@ def test_what_the_grant_does_not_name_a_rule_cannot_set(given: str) -> None:
         own_rules_of(rule(f", {given}"), author_of(BARE))
 
 
-@pytest.mark.parametrize("script", ["other.sh", "--uid=0", "/home/alice/own.sh", "../own.sh"])
+@each_row("script", ["other.sh", "--uid=0", "/home/alice/own.sh", "../own.sh"])
 def test_a_script_that_is_not_granted_is_refused(script: str) -> None:
     """A user's rule names a script of the site that is granted, and nothing else: no path, no option."""
     with pytest.raises(ConfigError, match=r"does not grant to alice; granted are: reduce.sh|needs `script`"):
@@ -119,7 +118,7 @@ def test_grants_of_jobs_add_up() -> None:
     assert author_of('[grant.a]\nusers = ["bob"]\nown_actions = true\n').allowance.scripts == {}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("section", "words"),
     [
         ('scripts = ["a"]\ntime = "for ever"', "time is 'for ever'; write it as"),
@@ -135,7 +134,7 @@ def test_a_wrong_grant_of_jobs_is_one_sentence(section: str, words: str) -> None
         grants_of(tomllib.loads(f'[grant.all]\nusers = ["*"]\n[grant.all.slurm]\n{section}\n'), "e.toml", {})
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "seconds"),
     [
         ("1", 60), ("1:30", 90), ("1:00:00", 3600), ("1-0", 86_400), ("1-2:3", 93_780), ("1-2:3:4", 93_784),

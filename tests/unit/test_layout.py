@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lustre_events.domain.layout import Layout, layout_of
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 from workers.lustre_facts import lustre_facts_of_fd
 
 # The definitions of lustre_user.h, written out: a header, then for each stripe 24 bytes that nobody looks at.
@@ -49,7 +50,7 @@ PFL = composite(
 )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "expected"),
     [
         (plain(3), Layout(("raid0",), 3, MIB, None)),

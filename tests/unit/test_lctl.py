@@ -9,6 +9,7 @@ import pytest
 
 from lustre_events.changelog.lctl import ChangelogUser, Lctl, Users, parse_users
 from lustre_events.errors import ChangelogRefused, ChangelogUnavailable, ChangelogUserUnknown, ConfigError
+from tests.support.rows import each_row
 from tests.support.servers.lctl import MDT, fake_lctl
 
 
@@ -40,7 +41,7 @@ def test_users_of_an_old_server_are_read() -> None:
     assert found == Users(MDT, 5, (ChangelogUser("cl2", 3, None, ()),))
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "ID index\ncl1 4\n"])
+@each_row("text", ["", "nonsense", "ID index\ncl1 4\n"])
 def test_other_text_is_refused(text: str) -> None:
     """What is no list of users is not taken for an empty one."""
     with pytest.raises(ChangelogRefused, match="current_index"):

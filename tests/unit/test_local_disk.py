@@ -9,6 +9,7 @@ import pytest
 from lustre_events.errors import IndexUnavailable
 from lustre_events.index.sqlite import local_disk
 from lustre_events.index.sqlite.writer import SqliteWriter
+from tests.support.rows import each_row
 
 TABLE = rb"""22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/root rw
 30 22 0:50 / /home rw shared:9 - nfs4 server:/home rw
@@ -21,7 +22,7 @@ this is no line of it
 """
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "kind"),
     [
         ("/var/lib/index.db", "ext4"),
@@ -38,7 +39,7 @@ def test_the_innermost_and_uppermost_mount_counts(path: str, kind: str) -> None:
     assert local_disk.type_at(path.encode(), TABLE) == kind
 
 
-@pytest.mark.parametrize("kind", ["nfs", "nfs4", "lustre", "cifs", "smb3", "gpfs", "ceph", "fuse.sshfs", "beegfs"])
+@each_row("kind", ["nfs", "nfs4", "lustre", "cifs", "smb3", "gpfs", "ceph", "fuse.sshfs", "beegfs"])
 def test_a_network_file_system_is_refused_with_a_sentence(tmp_path: Path, kind: str) -> None:
     """The sentence says which one it is and what to do."""
     (tmp_path / "mounts").write_text(f"1 0 0:1 / / rw - {kind} x rw\n")
@@ -46,7 +47,7 @@ def test_a_network_file_system_is_refused_with_a_sentence(tmp_path: Path, kind: 
         local_disk.check(tmp_path / "index.db", tmp_path / "mounts")
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "tmpfs", "overlay", "btrfs", "zfs", "fuseblk"])
+@each_row("kind", ["ext4", "xfs", "tmpfs", "overlay", "btrfs", "zfs", "fuseblk"])
 def test_a_local_file_system_is_taken(tmp_path: Path, kind: str) -> None:
     """Local ones, and those that nothing is known about, are not refused."""
     table = f"1 0 0:1 / / rw - {kind} x rw\n".encode()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import examples
 from tests.support.programs import load
+from tests.support.rows import each_row
 from tests.support.service.images import EXTRACTORS
 from workers.contract import checked
 
@@ -172,7 +173,7 @@ def test_what_was_not_looked_at_is_said(tmp_path: Path) -> None:
     assert found["partial"] == "error_messages are the first 20"
 
 
-@pytest.mark.parametrize("family", sorted(path.parent.name for path in EXTRACTORS.glob(f"[!b]*/{SHARED.name}")))
+@each_row("family", sorted(path.parent.name for path in EXTRACTORS.glob(f"[!b]*/{SHARED.name}")))
 def test_every_family_of_texts_opens_files_alike(family: str) -> None:
     """A copy that differs is an error: change the one in base, and copy it."""
     assert (EXTRACTORS / family / SHARED.name).read_bytes() == SHARED.read_bytes()
@@ -195,7 +196,7 @@ def test_an_image_without_a_reader_says_what_to_do(tmp_path: Path, compression: 
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("line", "form"),
     [
         ("2024-03-01 10:00:00 status installed slurm-client:amd64 22.05.8-4", "log"),  # dpkg(1)

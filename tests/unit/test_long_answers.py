@@ -18,6 +18,7 @@ from lustre_events.index.remote.answers import RefusalAnswer
 from lustre_events.index.remote.client import PREFIX
 from lustre_events.web.long_answers import KEPT_BYTES, NoRoom, Spool, folder_of
 from lustre_events.web.serving import Turns
+from tests.support.rows import each_row
 
 MIB = 1 << 20
 
@@ -130,7 +131,7 @@ def full_beyond(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("size", [1_000, 10_000, 15_999])
+@each_row("size", [1_000, 10_000, 15_999])
 def test_a_full_disk_is_told_and_keeps_no_room(tmp_path: Path, size: int) -> None:
     """Wherever in an answer the disk is full, also at its last byte, it is refused and leaves no room taken."""
     spool = Spool(tmp_path, 8 * 16_000)

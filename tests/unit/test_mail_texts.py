@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 from email import message_from_bytes, policy
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from lustre_events.domain.rules.action_rules import ActionRule
 from lustre_events.domain.triggers import AFTER, DIRECTORY, DOCUMENT, TRIGGERS
 from tests.support.model import actions
 from tests.support.model.actions import ENDPOINTS, KNOWN, own_rules_of, rules_of
+from tests.support.rows import each_row
 from tests.support.service.command import REPOSITORY
 
 ALICE = replace(actions.ALICE, allowance=replace(actions.ALICE.allowance, body_bytes=16 << 10))
@@ -103,8 +103,8 @@ def test_files_that_a_search_matches_meanwhile_come_together() -> None:
     assert rule_of(ALICE, FollowedSearch("hot", "*", "beamline"), KNOWN).batch == 1
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("rule", [follows(), site_rule(), site_rule('body = "{path}\\nthe end"\n')])
+@each_row("name", HOSTILE)
+@each_row("rule", [follows(), site_rule(), site_rule('body = "{path}\\nthe end"\n')])
 def test_a_hostile_name_is_one_line_of_a_mail(rule: ActionRule, name: bytes) -> None:
     """Whatever a name has, its mail has as many lines as one about a harmless name, and no header more."""
     ((subject, lines),) = said(rule, name)
@@ -140,7 +140,7 @@ def test_a_rule_without_a_body_says_in_words_what_happened() -> None:
     ]
 
 
-@pytest.mark.parametrize("trigger", [*TRIGGERS, DOCUMENT, DIRECTORY, AFTER])
+@each_row("trigger", [*TRIGGERS, DOCUMENT, DIRECTORY, AFTER])
 def test_whatever_happened_has_words(trigger: str) -> None:
     """Every trigger has a sentence of its own about the file."""
     rule = replace(site_rule(), after="reduce")

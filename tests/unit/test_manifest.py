@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lustre_events.catalog import manifest, own_extractors, program_files
 from lustre_events.errors import ManifestError
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 from tests.support.service.images import extractors, write_extractor
 
 GOOD = {"name": "ours", "version": "1", "description": "x", "image": "base", "command": ["x"], "contract": "batch",
@@ -38,7 +39,7 @@ def test_manifests_of_this_repository_load() -> None:
     assert all(one.contract == "batch" for one in found.values())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("key", "value", "sentence"),
     [
         ("contract", '"bach"', "contract is 'bach'; it must be one of: batch, single"),
@@ -140,9 +141,7 @@ def test_bytes_per_second_alone_means_one_job(tmp_path: Path) -> None:
     assert [each.limits.jobs for each in (one, three, free)] == [1, 3, 0]
 
 
-@pytest.mark.parametrize(
-    "identity", ["nobody", "no\0body/x", "../x", "nobody/../x", "nobody/X", "/x", "-a/x", "a/b/c"]
-)
+@each_row("identity", ["nobody", "no\0body/x", "../x", "nobody/../x", "nobody/X", "/x", "-a/x", "a/b/c"])
 def test_odd_identity_is_refused_unseen(tmp_path: Path, identity: str) -> None:
     """What a job calls a user's extractor is checked before it becomes a path."""
     with pytest.raises(ManifestError, match="no user's extractor has such a name"):

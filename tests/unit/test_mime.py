@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import each_row
 from tests.support.service.images import EXTRACTORS
 from workers import mime_binary
 from workers.mime import EMPTY, HEAD_BYTES, UNKNOWN, mime_of, mime_of_fd
@@ -109,19 +110,19 @@ def read(path: Path, *, released: bool = False) -> str | None:
         os.close(fd)
 
 
-@pytest.mark.parametrize("mime", BEGINNINGS)
+@each_row("mime", BEGINNINGS)
 def test_beginnings_are_told_apart(mime: str) -> None:
     """The first bytes decide."""
     assert mime_of(BEGINNINGS[mime]) == mime
 
 
-@pytest.mark.parametrize(("mime", "head"), [(mime, head) for mime, heads in TEXTS.items() for head in heads])
+@each_row(("mime", "head"), [(mime, head) for mime, heads in TEXTS.items() for head in heads])
 def test_no_text_is_taken_for_binary(mime: str, head: bytes) -> None:
     """A word that a signature has makes no binary file of a text, nor zeros a font."""
     assert mime_of(head) == mime
 
 
-@pytest.mark.parametrize(("name", "head"), NAMED)
+@each_row(("name", "head"), NAMED)
 def test_a_name_breaks_ties_between_texts(name: bytes, head: bytes) -> None:
     """An extension tells which kind of text it is, where the text itself does not."""
     assert mime_of(head, name) == NAMED[name, head]
@@ -151,7 +152,7 @@ ZIPS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("mime", ZIPS)
+@each_row("mime", ZIPS)
 def test_zip_archives_are_looked_into(mime: str, tmp_path: Path) -> None:
     """What a zip archive is the form of is told by its first names, and by its end where it is long."""
     (tmp_path / "a").write_bytes(zipped(*ZIPS[mime]))
@@ -171,7 +172,7 @@ def test_old_and_displaced_formats_are_known(tmp_path: Path) -> None:
     assert read(tmp_path / "a") == "application/x-hdf5"
 
 
-@pytest.mark.parametrize("family", SAMPLES)
+@each_row("family", SAMPLES)
 def test_samples_have_the_type_of_their_content(family: str) -> None:
     """The samples of the families get the types of their formats, whatever they are called."""
     folder = EXTRACTORS / family / "samples"
@@ -200,7 +201,7 @@ def test_every_sample_of_every_family_has_a_type() -> None:
     assert unknown == NO_SIGN.keys()
 
 
-@pytest.mark.parametrize("text", ["Grüße, ", "プレーン", "a\x1b[31m red\n", "x\r\n"])
+@each_row("text", ["Grüße, ", "プレーン", "a\x1b[31m red\n", "x\r\n"])
 def test_a_text_cut_within_a_letter_is_text(text: str) -> None:
     """4 KB may end within a letter of UTF-8; that is no reason to take it for binary."""
     for extra in range(4):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.index.mount import Mount
+from tests.support.rows import each_row
 
 MOUNT = Mount.at("/mnt/lustre/")
 NAMES = st.lists(
@@ -15,7 +15,7 @@ NAMES = st.lists(
 )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("typed", "cwd", "path"),
     [
         (b"/mnt/lustre/a/b", b"", b"a/b"),
@@ -47,7 +47,7 @@ def test_what_is_printed_is_taken(names: list[bytes]) -> None:
     assert (MOUNT.whole(b"/"), Mount.at("/").whole(b"/")) == (b"/mnt/lustre", b"/")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "meant"),
     [
         ("path:/mnt/lustre/a/**", "path:/a/**"),

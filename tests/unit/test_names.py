@@ -16,6 +16,7 @@ from lustre_events.errors import ConfigError
 from tests.support.records import builders as b
 from tests.support.records.builders import fid_of
 from tests.support.records.strategies import records
+from tests.support.rows import each_row
 
 u16, u64 = st.integers(0, (1 << 16) - 1), st.integers(0, (1 << 64) - 1)
 keys = st.builds(OrderKey, u64, u16, u64, u64)
@@ -29,13 +30,13 @@ def test_packed_keys_have_the_order_of_keys(left: OrderKey, right: OrderKey) -> 
     assert (left.pack() < right.pack()) == (left < right)
 
 
-@pytest.mark.parametrize(("name", "number"), [("lustre-MDT0000", 0), ("fs-MDT000a", 10), ("MDTFFFF", 65535)])
+@each_row(("name", "number"), [("lustre-MDT0000", 0), ("fs-MDT000a", 10), ("MDTFFFF", 65535)])
 def test_mdt_number_is_hexadecimal(name: str, number: int) -> None:
     """The four digits at the end of an MDT's name are its number in hexadecimal."""
     assert mdt_number(name) == number
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name",
     [
         "",
@@ -88,7 +89,7 @@ def test_a_migration_has_its_parents_the_other_way_round() -> None:
     assert effects(record) == (Effect(fid_of(7), b"old", None), Effect(fid_of(8), b"new", fid_of(2)))
 
 
-@pytest.mark.parametrize("make", [b.create, b.mkdir, b.link, b.symlink, b.mknod])
+@each_row("make", [b.create, b.mkdir, b.link, b.symlink, b.mknod])
 def test_new_names(make: object) -> None:
     """CREAT, MKDIR, HLINK, SLINK and MKNOD give (parent, name) to the target."""
     assert callable(make)

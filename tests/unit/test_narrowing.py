@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from lustre_events.index.query.tree import And, Fact, Node
 from lustre_events.index.search.hits import Facet
 from lustre_events.web.narrowing import HEIGHT, MOST_BARS, Bar, narrow, sizes, times, values
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 
 DAY_NS = 86_400 * 10**9
 INTEGERS = st.lists(st.integers(0, 2**63 - 1), max_size=20)
@@ -76,7 +76,7 @@ def test_what_lies_in_one_place_has_no_histogram() -> None:
     assert (sizes("q", [100] * 5), times("q", [7] * 5), sizes("q", []), times("q", [])) == ((), (), (), ())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "narrowed"),
     [
         ("a b", "a b AND size:0"),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 
-import pytest
-
 from lustre_events.web import pam
+from tests.support.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     "question",
     [
         b"",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from tests.support.records import builders as b
 from tests.support.records import captures
 from tests.support.records.builders import fid_of
 from tests.support.records.strategies import records
+from tests.support.rows import each_row
 
 SECOND = 10**9
 
@@ -36,7 +36,7 @@ def test_every_record_type_has_a_kind() -> None:
     assert CHANGES.keys() == set(RecordType)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("record", "kind"),
     [
         (b.create(), Kind.CONTENT),

@@ -25,6 +25,7 @@ from lustre_events.node.pool_files import rights
 from lustre_events.sources.local_fid import fid_of_fd
 from lustre_events.streams.memory import MemoryResults, MemoryStore
 from tests.support.records.builders import fid_of
+from tests.support.rows import each_row
 from workers import jobs
 from workers.context import CURRENT, WorkerContext
 from workers.files import Files, OpenFile
@@ -43,7 +44,7 @@ def test_a_job_tells_its_pool_and_no_other() -> None:
         assert pools.pool_of_job(pools.new_job_id(queue)) == pool
 
 
-@pytest.mark.parametrize("name", ["", "A", "a.b", "a*", "a:b", "-a", "a-", "a b", "a/b", "a\n", "ä", "a" * 33])
+@each_row("name", ["", "A", "a.b", "a*", "a:b", "-a", "a-", "a b", "a/b", "a\n", "ä", "a" * 33])
 def test_what_is_no_name_of_a_pool_reaches_no_key(name: str) -> None:
     """A name stands in patterns of keys, names of files and logins: only what is plain in all of them is one."""
     assert not pools.is_name(name)
@@ -78,7 +79,7 @@ REFUSED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("what", REFUSED)
+@each_row("what", REFUSED)
 def test_no_other_job_is_opened(what: str) -> None:
     """A job that was made up, changed, or taken from another pool is refused with a sentence."""
     with pytest.raises(ConfigError, match=r"pool lab|not for lab"):
@@ -154,7 +155,7 @@ def test_a_node_of_a_pool_runs_no_worker_for_what_is_built_in() -> None:
         for_builtin(Settings(worker=WorkerSettings(pool="lab")))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("own", "message"),
     [
         (WorkerSettings(pool="Lab*", pool_key="x"), "not a name of a pool"),

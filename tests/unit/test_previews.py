@@ -11,6 +11,7 @@ from lustre_events.catalog import shipped
 from lustre_events.web import thumbnails
 from lustre_events.web.highlight import marked, words_in
 from lustre_events.web.previews import MOST_BRANCHES, MOST_POINTS, Line, Preview, preview_of
+from tests.support.rows import each_row
 from tests.support.service.pictures import jpeg, png, with_picture
 
 
@@ -37,7 +38,7 @@ def test_previews_of_our_extractors_are_shown() -> None:
     assert seen == {"thumbnail", "table", "lines", "tree", "excerpt"}
 
 
-@pytest.mark.parametrize("odd", [None, 7, "text", [], {}, [None, 7, "a", [], {}, [[]], {"path": 7, "low": "x"}]])
+@each_row("odd", [None, 7, "text", [], {}, [None, 7, "a", [], {}, [[]], {"path": 7, "low": "x"}]])
 def test_a_preview_of_another_shape_is_not_shown(odd: object) -> None:
     """Whatever stands where a part should stand, the page has nothing to show of it, and no error."""
     assert preview_of({"preview": odd}) == Preview()
@@ -48,7 +49,7 @@ def test_a_preview_of_another_shape_is_not_shown(odd: object) -> None:
     assert all(len(row) <= 1 for row in table.rows)
 
 
-@pytest.mark.parametrize("numbers", [[1e999], [float("nan")], [10**400], ["1"], [None, 1], []])
+@each_row("numbers", [[1e999], [float("nan")], [10**400], ["1"], [None, 1], []])
 def test_a_line_that_cannot_be_drawn_is_left_out(numbers: list[Any]) -> None:
     """Infinite, too large and missing numbers give no line; the others beside it stay."""
     assert [line.name for line in shown_lines({"name": "bad", "low": numbers}, {"name": "good", "low": [1]})] == [
@@ -88,7 +89,7 @@ def test_a_picture_is_what_its_bytes_are(content: bytes, mime: str) -> None:
         assert (found.mime, found.content) == (mime, content)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "content",
     [
         b"",
@@ -114,7 +115,7 @@ def test_base64_that_is_none_is_refused() -> None:
         assert thumbnails.of({"preview": {"thumbnail": {"mime": "image/png", "base64": text}}}) is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "text", "found"),
     [
         ("température", "La Temperature, TEMPÉRATURES", ["Temperature"]),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lustre_events.domain.rules.containers import STAGING
+from tests.support.rows import each_row
 from tests.support.service.published import (
     FAR_NS,
     LATER_NS,
@@ -72,7 +73,7 @@ def test_the_marker_names_the_outputs(tmp_path: Path) -> None:
     assert prepare(place_in(tmp_path, run, FAR_NS + 1), 0, nothing) == ["a.h5", "b.h5"]
 
 
-@pytest.mark.parametrize("outputs", [["../a.h5"], ["a/b"], [".."], [""], ["a\0"], ["\ud800"], "a.h5", [1], None])
+@each_row("outputs", [["../a.h5"], ["a/b"], [".."], [""], ["a\0"], ["\ud800"], "a.h5", [1], None])
 def test_a_marker_that_its_owner_has_written_names_nothing_else(tmp_path: Path, outputs: object) -> None:
     """The names go on to the next rule of a chain, so one that leads out of the directory is refused."""
     run = uuid.uuid4().hex
@@ -129,7 +130,7 @@ def large(place: Path) -> None:
     (place / "a.h5").write_bytes(bytes(1001))
 
 
-@pytest.mark.parametrize("make", [link, folder, fifo, hard_link, set_uid, hidden, many, large])
+@each_row("make", [link, folder, fifo, hard_link, set_uid, hidden, many, large])
 def test_what_is_no_output(tmp_path: Path, make: Callable[[Path], None]) -> None:
     """What is not a regular file of its own, begins with a dot, or is too much is refused; nothing is published."""
     place = place_in(tmp_path)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lustre_events.streams.durability import FsyncWatch, PersistenceInfo
 from tests.support.model.fakes import FakeClock
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 
 QUIET = PersistenceInfo(
     run_id="a",
@@ -48,7 +49,7 @@ def test_two_quiet_moments_three_seconds_apart() -> None:
     assert script.look(40, 5.0) == 40
 
 
-@pytest.mark.parametrize(
+@each_row(
     "doubt",
     [
         {"run_id": "b"},

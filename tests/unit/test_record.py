@@ -34,6 +34,7 @@ from lustre_events.changelog.record import (
 from lustre_events.errors import RecordDecodeError, UnknownExtension
 from tests.support.records.builders import capture, captures, create, each_capture, raw, rename, xattr
 from tests.support.records.strategies import records
+from tests.support.rows import each_row
 
 NAMES = captures(".raw") + captures(".nidbe.raw")
 
@@ -159,7 +160,7 @@ def test_an_unknown_extension_is_said_by_every_depth(extra: int, has_jobid: bool
         decode_record(good + bytes(bad), len(good))
 
 
-@pytest.mark.parametrize("type_", [25, 1000, (1 << 32) - 1])
+@each_row("type_", [25, 1000, (1 << 32) - 1])
 def test_an_unknown_type_is_a_record_like_any_other(type_: int) -> None:
     """A newer server's type stays a plain number; its neighbours are not touched."""
     values = [create(fid=1), msgspec.structs.replace(create(fid=2), type=type_), create(fid=3)]
@@ -241,7 +242,7 @@ def test_the_longest_record_fits_its_bound() -> None:
         encode_record(msgspec.structs.replace(longest, name=b"n" * 256))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "fields",
     [
         {"index": 1 << 64},
@@ -258,7 +259,6 @@ def test_the_longest_record_fits_its_bound() -> None:
         {"extra_flags": EXTRA_KNOWN + 1},
         {"name": b"n" * 512},
     ],
-    ids=lambda fields: next(iter(fields)),
 )
 def test_a_value_that_does_not_fit_is_refused(fields: dict[str, object]) -> None:
     """Encoding never truncates: a value too large for its field is a ValueError."""

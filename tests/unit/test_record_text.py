@@ -36,6 +36,7 @@ from tests.support.records.builders import (
     xattr,
 )
 from tests.support.records.strategies import records
+from tests.support.rows import each_row
 
 BIG = captures(".nidbe.raw")
 
@@ -182,7 +183,7 @@ def test_a_line(record: ChangelogRecord, line: bytes) -> None:
     assert lfs_line(record) == line
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("open_flags", "text"),
     [
         (0, "---"), (1, "r--"), (2, "-w-"), (3, "rw-"), (4, "--x"), (5, "--x"), (0o1000, "-w-"), (0o2000, "-w-"),
@@ -194,7 +195,7 @@ def test_open_modes(open_flags: int, text: str) -> None:
     assert open_mode(open_flags) == text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("network", "number", "address", "text"),
     [
         (9, 0, bytes(4), "0@lo"),
@@ -214,7 +215,7 @@ def test_nids_of_both_forms(network: int, number: int, address: bytes, text: str
     assert nid_text(large_nid(network, number, address), 0x13) == text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("network", "number", "address", "text"),
     [
         (2, 0, bytes.fromhex("fd00000000000000000000000000abcd"), "fd00::abcd@tcp"),

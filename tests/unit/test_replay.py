@@ -14,6 +14,7 @@ from lustre_events.changelog.record import iter_records
 from lustre_events.errors import ChangelogUnavailable, ConfigError, RecordDecodeError
 from lustre_events.sources.replay import ReplaySource, discover
 from tests.support.records.builders import CAPTURES, capture, create, each_capture, raw
+from tests.support.rows import each_row
 
 MDT = "lustre-MDT0000"
 LIMIT = 1 << 20
@@ -64,8 +65,8 @@ def test_records_come_whole_across_the_chunks_of_a_large_file(tmp_path: Path) ->
     assert b"".join(blocks_of(source, 64 << 10)) == data
 
 
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("missing", [1, 40, 100])
+@each_row("packed", [False, True])
+@each_row("missing", [1, 40, 100])
 def test_a_torn_file_gives_what_is_whole_and_then_says_where_it_ends(
     tmp_path: Path, missing: int, packed: bool
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +9,7 @@ from lustre_events.domain.rules.conditions import EVENTS, Accounts, File
 from lustre_events.domain.rules.review import explain, unreachable
 from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.rules import Rules
+from tests.support.rows import each_row
 
 EXTRACTORS = ("tabular", "hdf5")
 
@@ -85,7 +85,7 @@ def test_rule_that_is_never_reached_is_never_used(rule_set: Rules, files: list[F
         assert not named & {work.rule for work in rule_set.match(file)}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "sentence"),
     [
         (
@@ -126,7 +126,7 @@ def test_unreachable_rule_is_named(text: str, sentence: str) -> None:
     assert "put it before" in found or "remove" in found
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         '[[rule]]\nextractor = "tabular"\n[[rule]]\nextractor = "hdf5"\n',

@@ -14,6 +14,7 @@ from lustre_events.domain.rules.rule_file import parse
 from lustre_events.domain.rules.rules import File, Rules
 from lustre_events.errors import ConfigError
 from tests.support.records.strategies import paths
+from tests.support.rows import each_row
 
 EXTRACTORS = ("tabular", "hdf5", "alice/tables", "bob/tables")
 ACCOUNTS = Accounts({"alice": 1000}.__getitem__, {"physics": 50}.__getitem__)
@@ -37,7 +38,7 @@ def test_without_rules_nothing_is_extracted() -> None:
     assert rules("") == Rules()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "expected"),
     [
         (b"a.csv", True),
@@ -53,7 +54,7 @@ def test_extensions(path: bytes, expected: bool) -> None:
     assert holds('extensions = ["csv", ".tar.gz"]', path) is expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("glob", "name", "expected"),
     [
         ("*.csv", b"a.csv", True),
@@ -74,7 +75,7 @@ def test_globs(glob: str, name: bytes, expected: bool) -> None:
     assert holds(f'globs = ["{glob}"]', b"dir/" + name) is expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("glob", "path", "expected"),
     [
         ("/proj/**", b"proj/a", True),
@@ -115,7 +116,7 @@ def test_owners() -> None:
     assert not one('globs = ["*"]').needs_owner
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("left_out", "path", "file", "expected"),
     [
         ('globs = ["*.tmp", "~*"]', b"a.csv", {}, True),
@@ -142,7 +143,7 @@ def test_what_a_rule_leaves_out(left_out: str, path: bytes, file: dict[str, Any]
     assert made.needs_facts is ("mimes" in left_out)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "left_out"),
     [
         (b"scratch/a", True), (b"scratch/deep/er/a", True), (b"scratch2/a", False), (b"proj/scratch/a", False),
@@ -231,7 +232,7 @@ def test_what_a_rule_asks_for() -> None:
     assert made.extractors == {"tabular"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "message"),
     [
         ("rule = 3", r"\[\[rule\]\]"),
@@ -288,7 +289,7 @@ def test_groups() -> None:
     assert one("groups = [7]").needs_owner
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("conditions", "size", "expected"),
     [
         ("min_size = 1000", 1000, True),
@@ -367,7 +368,7 @@ def test_a_users_own_extractor_comes_before_the_sites() -> None:
         rules('[[rule]]\nextractor = "bob/tables"\n', "alice")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("keys", "message"),
     [
         ("extractor = 'stat'", "unknown extractor 'stat'"),

@@ -26,6 +26,7 @@ from lustre_events.errors import ConfigError
 from lustre_events.jobs.messages import queue_of_instance
 from lustre_events.node import wiring
 from lustre_events.sources.local_fid import fid_of_fd
+from tests.support.rows import each_row
 from workers.action_jobs import ActionExecutor
 from workers.files import Files
 from workers.leftovers import Leftovers
@@ -113,7 +114,7 @@ def test_a_worker_for_copies_does_nothing_else(executor: ActionExecutor) -> None
     assert len(cast("Any", executor.answers).found) == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("instance", "queue"),
     [
         ("builtin", "builtin"), ("actions", "actions"), ("transfers", "transfers"), ("transfers-2", "transfers"),
@@ -133,7 +134,7 @@ def test_a_worker_for_copies_needs_no_container() -> None:
     assert for_queue(Settings(worker=WorkerSettings(queue="x")), "").worker.queue == "x"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "queues"),
     [
         (ActionsSettings(), ()), (ActionsSettings(transfers=True), ("transfers",)),

@@ -12,6 +12,7 @@ import pytest
 
 from lustre_events.changelog.fid import FID
 from lustre_events.jobs.messages import JobItem
+from tests.support.rows import each_row
 from tests.support.service.images import write_extractor
 from workers.child import Ended
 from workers.files import OpenFile
@@ -59,7 +60,7 @@ def test_a_program_that_failed_has_no_document(tmp_path: Path, ended: Ended) -> 
     assert [status for status, _ in told(tmp_path, "single", launch(ended=ended))] == ["failed", "failed"]
 
 
-@pytest.mark.parametrize(("code", "final"), [(65, True), (1, False), (3, False)])
+@each_row(("code", "final"), [(65, True), (1, False), (3, False)])
 def test_a_program_for_one_file_says_by_its_exit_code_what_is_final(tmp_path: Path, code: int, final: bool) -> None:
     """Exit code 65 (EX_DATAERR) says that another try would fail alike; others say nothing of it."""
     manifest = write_extractor(tmp_path, "x", "", contract='"single"')

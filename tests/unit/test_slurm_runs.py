@@ -16,6 +16,7 @@ from lustre_events.errors import ConfigError
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ActionRig, action_rig, rules_of
 from tests.support.records import builders as b
+from tests.support.rows import each_row
 
 MakeRig = Callable[..., ActionRig]
 HELD, RELEASED = "7 1000 held 0", "7 1000 released 0"
@@ -227,7 +228,7 @@ def test_failures_end_after_a_day(make: MakeRig) -> None:
     assert rig.states() == {"dead": 1}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         (rule().replace("reduce.sh", "redcue.sh"), "unknown script 'redcue.sh'.*did you mean reduce.sh"),

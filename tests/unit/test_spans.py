@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-
 from lustre_events.domain.namespace import LATEST_TIME_NS
 from lustre_events.domain.spans import Span, floor_of
+from tests.support.rows import each_row
 
 S = 10**9
 TAKEN = Span(first_index=101, last_index=200, first_ns=1_000 * S, last_ns=2_000 * S)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("index", "time_ns", "holds"),
     [
         (101, 1_000 * S, True),
@@ -28,7 +27,7 @@ def test_index_and_time_tell_a_record(index: int, time_ns: int, *, holds: bool) 
     assert TAKEN.holds(index, time_ns) is holds
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("index", "time_ns", "floor", "late"),
     [
         (201, 2_500 * S, 2_000 * S, False),

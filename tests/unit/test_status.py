@@ -19,6 +19,7 @@ from lustre_events.streams.documents import IndexerState, RedisDocuments
 from tests.support.model.dispatcher import MDT0, Rig, append, csv_rig, cut
 from tests.support.records import builders as b
 from tests.support.records import captures
+from tests.support.rows import each_row
 from tests.support.service.statuses import mdt_of, status_of
 
 NOW_NS = 1_800_000_000 * status.SECOND_NS
@@ -242,7 +243,7 @@ def test_pending_rows_have_their_age_and_the_index_its_size() -> None:
     assert "  coalescing: 2.5 changes for each file given to a worker" in text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.0123, "12.3 ms"), (5, "5 s"), (300, "5 min"), (1e6, "11.6 days")])
+@each_row(("seconds", "text"), [(0.0123, "12.3 ms"), (5, "5 s"), (300, "5 min"), (1e6, "11.6 days")])
 def test_spans_of_time_have_their_usual_unit(seconds: float, text: str) -> None:
     """Three digits and a unit."""
     assert status.span_text(seconds) == text

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import load
+from tests.support.rows import each_row
 from workers.contract import checked
 
 STRUCTURED = load("structured")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "text"),
     [
         ("a.yaml", f"a: 1\nn: {'9' * 30}\nz: 2\n"),

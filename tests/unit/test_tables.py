@@ -18,6 +18,7 @@ from lustre_events.config.tables import Location, key, read, values
 from lustre_events.domain.rules import rule_file
 from lustre_events.domain.rules.conditions import KEYS
 from lustre_events.errors import ConfigError, LustreEventsError, ManifestError, StreamDamaged
+from tests.support.rows import each_row
 
 PLACE = Location("x.toml")
 
@@ -57,7 +58,7 @@ def test_a_table_becomes_a_value() -> None:
     assert outer() == Outer("x")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("table", "message"),
     [
         ({"nam": "y"}, "x.toml: unknown key nam; did you mean name?"),

@@ -10,12 +10,12 @@ import math
 from pathlib import Path
 from typing import Any, cast
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.profiles import examples
 from tests.support.programs import TABULAR, written
+from tests.support.rows import each_row
 from workers.contract import checked
 
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -91,7 +91,7 @@ def document(content: bytes, closely: int = 1 << 20) -> dict[str, Any]:
     return checked(TABULAR.from_text(TABULAR.Source(io.BytesIO(content)), closely))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each_row("form", FORMS)
 def test_forms_of_tables_are_told(form: str, tmp_path: Path) -> None:
     """Header, names, rows and separator are found as a person sees them, compressed or not."""
     text, expected = FORMS[form]
@@ -153,7 +153,7 @@ def test_no_scalar_of_a_json_document_is_lost(value: dict[str, Any]) -> None:
     assert "partial" not in found
 
 
-@pytest.mark.parametrize("number", ["1e999", "NaN", "-" + "9" * 30, "9" * 5000])
+@each_row("number", ["1e999", "NaN", "-" + "9" * 30, "9" * 5000])
 def test_a_number_that_nothing_can_hold_costs_only_itself(number: str) -> None:
     """It is left out, which the document says; all others stay, and no row is lost or counted as bad."""
     one, other = f'{{"a": 1, "n": {number}, "z": 2}}', '{"a": 3, "n": 4, "z": 5}'

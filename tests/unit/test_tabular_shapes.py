@@ -6,9 +6,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.programs import program, written
+from tests.support.rows import each_row
 
 program("tabular")  # so that its modules are found
 TEN = range(10)
@@ -132,7 +131,7 @@ DOUBTED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", READ)
+@each_row("name", READ)
 def test_a_table_of_a_program_is_read_as_it_is_meant(tmp_path: Path, name: str) -> None:
     """Names, rows and units are those that its format gives them, and nothing is doubtful."""
     content, columns, rows, more = READ[name]
@@ -143,7 +142,7 @@ def test_a_table_of_a_program_is_read_as_it_is_meant(tmp_path: Path, name: str) 
     assert "partial" not in found
 
 
-@pytest.mark.parametrize("name", DOUBTED)
+@each_row("name", DOUBTED)
 def test_what_may_be_no_such_table_says_so(tmp_path: Path, name: str) -> None:
     """Columns that are no more than a guess are never given without the reason for doubt."""
     content, reason = DOUBTED[name]

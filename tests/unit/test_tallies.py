@@ -13,6 +13,7 @@ from lustre_events.domain.tallies import BOUNDS, LABELS, STATUSES, Tallies, by_e
 from lustre_events.jobs.messages import Result
 from tests.support.model.dispatcher import csv_rig
 from tests.support.records.builders import create, fid_of
+from tests.support.rows import each_row
 
 NAMES = st.sampled_from(["tabular", "ada/spectra"])
 RESULTS = st.lists(st.tuples(NAMES, st.sampled_from(STATUSES), st.integers(0, 10**7), st.integers(1, 99)))
@@ -36,7 +37,7 @@ def test_counters_say_what_was_counted(first: list[Any], second: list[Any]) -> N
         assert tally.cumulated() == sorted(tally.cumulated(), key=lambda pair: pair[1])
 
 
-@pytest.mark.parametrize(
+@each_row(
     "told",
     [{}, {"duration_ms": [1], "files": 1}, {"duration_ms": 5, "files": 0}, {"duration_ms": -1, "files": 1},
      {"duration_ms": True, "files": 1}, {"duration_ms": 5, "files": "many"}],

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lustre_events.config.toml_text import MOST_BYTES, MOST_DEPTH, read_toml, sentence
 from lustre_events.errors import ConfigError
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 
 LONG = 200_000
 TOKENS = (
@@ -38,7 +39,7 @@ WORDS = ("0x", "1e9999", "nan", "1979-05-27T07:32:00Z", "true", "\r", "\0", "\ud
 TEXTS = st.lists(st.sampled_from(TOKENS + WORDS) | st.text(max_size=3), max_size=40).map("".join)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         "a = " + "[" * LONG,

@@ -33,6 +33,7 @@ from lustre_events.jobs.messages import SCAN, STAT, Result
 from lustre_events.streams.interface import Block
 from tests.support.model.dispatcher import MDT0, number
 from tests.support.records import builders as b
+from tests.support.rows import each_row
 
 
 def block(count: int, first: int = 1) -> Block:
@@ -222,7 +223,7 @@ def take_writes(batch: BatchSize, each_seconds: float, writes: int) -> None:
         batch.took(batch.size, batch.size * each_seconds)
 
 
-@pytest.mark.parametrize("each_seconds", [1e-6, 1e-5, 1e-4, 1e-2])
+@each_row("each_seconds", [1e-6, 1e-5, 1e-4, 1e-2])
 def test_the_size_of_writes_follows_what_they_take(each_seconds: float) -> None:
     """After some writes they take as long as they should, within the bounds of their size."""
     batch = BatchSize(100, 20_000)

@@ -21,6 +21,7 @@ from lustre_events.errors import ConfigError
 from tests.support.index.places import IndexPlace
 from tests.support.model.actions import ALICE, KNOWN, ActionRig, action_rig, own_rules_of, rules_of
 from tests.support.records import builders as b
+from tests.support.rows import each_row
 from workers.many_copies import CopyItem, portions
 
 
@@ -66,7 +67,7 @@ def test_a_user_copies_own_files_to_what_the_site_grants() -> None:
         own_rules_of(rule())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         (rule().replace('"archive"', '"archvie"'), "did you mean archive"),
@@ -155,7 +156,7 @@ def test_without_the_setting_no_rule_copies() -> None:
         parse(rule(), "rules", (), HERE, "", off)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         (endpoint("", "rsync://a.example.org/"), "rsync://HOST/MODULE"),
@@ -187,7 +188,7 @@ def test_an_endpoint_has_an_hour_unless_it_says_otherwise() -> None:
     assert endpoints.parse(endpoint("timeout_seconds = 7200\n"), "e")["archive"].timeout_seconds == 7200
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("scheme", "code", "said", "outcome", "of_file"),
     [
         ("rsync", 0, "", OK, False), ("rsync", 1, "", ENDPOINT, False), ("file", 2, "", ENDPOINT, False),

@@ -44,6 +44,7 @@ from tests.support.model.actions import (
 )
 from tests.support.model.dispatcher import FACTS
 from tests.support.records import builders as b
+from tests.support.rows import each_row
 
 RULE = """
 [[rule]]
@@ -460,7 +461,7 @@ TELL = '[[rule]]\nname = "tell"\naction = "webhook"\nendpoint = "beamline"\n'
 GRANTED = replace(ALICE, allowance=replace(ALICE.allowance, actions={OWN: ()}, containers=2))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("author", "action", "more", "words"),
     [
         (ALICE, "mine", "", "your own, which the site does not grant; ask for `own_actions`"),

@@ -23,6 +23,7 @@ from lustre_events.jobs.messages import (
     encode_results,
 )
 from tests.support.records.strategies import fids
+from tests.support.rows import each_row
 
 words = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=12)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -123,7 +124,7 @@ def test_blame_is_of_the_file_or_of_the_extractor() -> None:
         decode_results(json.dumps(data).encode())
 
 
-@pytest.mark.parametrize("version", [0, 3, "1", None, 99])
+@each_row("version", [0, 3, "1", None, 99])
 def test_another_version_is_refused(version: object) -> None:
     """A job or results of another version are refused, and nothing is guessed."""
     with pytest.raises(ConfigError):
@@ -141,7 +142,7 @@ def test_a_later_version_says_who_must_be_upgraded() -> None:
         decode_job({**encode_job(JOB), "v": VERSION + 1})
 
 
-@pytest.mark.parametrize(
+@each_row(
     "change",
     [
         {"id": 5},
@@ -163,7 +164,6 @@ def test_a_later_version_says_who_must_be_upgraded() -> None:
         {"items": {"a": 1}},
         {"items": None},
     ],
-    ids=str,
 )
 def test_a_job_with_a_wrong_field_is_refused(change: dict[str, object]) -> None:
     """A field of another type is not bent into shape: a job that was tampered with runs nothing."""
@@ -217,7 +217,7 @@ def test_a_result_with_anything_in_a_field_is_a_result_or_refused(changes: dict[
     assert decode_results(encode_results([result])) == [result]
 
 
-@pytest.mark.parametrize("fid", ["", "x", None, 5, ["[0x1:0x2:0x0]"], {"seq": 1, "oid": 2, "ver": 3}])
+@each_row("fid", ["", "x", None, 5, ["[0x1:0x2:0x0]"], {"seq": 1, "oid": 2, "ver": 3}])
 def test_a_result_without_a_fid_is_refused(fid: object) -> None:
     """A result must say which object it is about, as text."""
     envelope = json.loads(encode_results([RESULT]))
@@ -226,7 +226,7 @@ def test_a_result_without_a_fid_is_refused(fid: object) -> None:
         decode_results(json.dumps(envelope).encode())
 
 
-@pytest.mark.parametrize("status", ["", "OK", "done"])
+@each_row("status", ["", "OK", "done"])
 def test_a_result_of_unknown_status_is_refused(status: str) -> None:
     """Only ok, failed and gone mean something; anything else would be lost in silence."""
     envelope = json.loads(encode_results([RESULT]))

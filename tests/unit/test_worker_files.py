@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 from typing import cast
 
-import pytest
-
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.jobs.messages import Job, JobItem
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path
 from lustre_events.streams.memory import MemoryResults, MemoryStore
+from tests.support.rows import each_row
 from workers.context import WorkerContext
 from workers.extraction import extract
 from workers.files import Files, fid_of_lustre_fd
@@ -40,7 +39,7 @@ def test_right_file_is_opened(tmp_path: Path) -> None:
         assert opened.facts()["size"] == 1
 
 
-@pytest.mark.parametrize("name", [b"a", b"a.", b"a.toolongext", b"a.c v", b"a.\xff", b"a.c,v", b"a/b", b".csv"])
+@each_row("name", [b"a", b"a.", b"a.toolongext", b"a.c v", b"a.\xff", b"a.c,v", b"a/b", b".csv"])
 def test_odd_extensions_are_dropped(tmp_path: Path, name: bytes) -> None:
     """Only letters and digits of an extension get into a generated name."""
     path = tmp_path / os.fsdecode(name)
@@ -54,7 +53,7 @@ def test_odd_extensions_are_dropped(tmp_path: Path, name: bytes) -> None:
         assert opened.suffix == ""
 
 
-@pytest.mark.parametrize("hint", [b"gone", b"other", b"link", b"down/b", b"d/../b", b"b/c", b"../x", b"d"])
+@each_row("hint", [b"gone", b"other", b"link", b"down/b", b"d/../b", b"b/c", b"../x", b"d"])
 def test_hint_that_leads_elsewhere_is_gone(tmp_path: Path, hint: bytes) -> None:
     """A missing name, another file, a symbolic link anywhere on the way, and a way upwards are all: gone."""
     for name in ("b", "other"):

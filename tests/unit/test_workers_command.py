@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
 from click.testing import CliRunner
 
+from tests.support.rows import each_row
 from workers.__main__ import cli
 
 NO_SETTINGS = {"LUSTRE_EVENTS_CONFIG": "/no/such/file.toml"}
 
 
-@pytest.mark.parametrize("words", [(), ("try",), ("validate",), ("approve",), ("look",), ("unpack",)])
+@each_row("words", [(), ("try",), ("validate",), ("approve",), ("look",), ("unpack",)])
 def test_help_needs_no_settings(words: tuple[str, ...]) -> None:
     """--help answers also where the settings are what somebody is about to repair."""
     said = CliRunner(env=NO_SETTINGS).invoke(cli, [*words, "--help"])
@@ -19,7 +19,7 @@ def test_help_needs_no_settings(words: tuple[str, ...]) -> None:
     assert said.output.startswith("Usage: ")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("words", "named"),
     [
         (("dance",), "dance"),
