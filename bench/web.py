@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import tempfile
 import time
 from collections.abc import Iterator
@@ -78,6 +77,4 @@ def client_of(url: str, store: Any = None) -> Any:
     site = Site(settings, login, lambda: open_search(url), never, never, History(never))
     if store is not None:
         site = replace(site, store=store)
-    client = make_app(site).test_client()
-    gc.freeze()  # as `lustre-events web` does
-    return client
+    return make_app(site).test_client()

@@ -22,11 +22,14 @@ from tests.support.service.images import all_images, base_image, demo_images, op
 from tests.support.service.tiny_image import tiny_image
 from tests.support.turns import pytest_runtest_protocol
 
+gc.disable()  # until all modules and tests are there: they stay, so nothing is garbage yet
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """Leave modules and tests out of what the collector of garbage looks at, again and again, from here on."""
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Collect garbage from here on, but leave out modules and tests."""
     gc.freeze()
+    gc.enable()
 
 
 __all__ = [

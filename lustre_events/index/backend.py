@@ -107,7 +107,7 @@ class StoredWork(msgspec.Struct, frozen=True, gc=False):
     error: str = ""
 
 
-class Ranked(msgspec.Struct, frozen=True, gc=False):
+class Ranked(NamedTuple):
     """As much of an object as the order of relevance needs."""
 
     id: int

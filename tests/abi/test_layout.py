@@ -13,6 +13,7 @@ from lustre_events import llapi
 from lustre_events.changelog import record as codec
 from lustre_events.llapi.signatures import ChangelogRec, LuFid
 from tests.support.need import need
+from tests.support.rows import each_row
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +37,7 @@ def test_structure_has_the_offsets_of_the_c_struct(layout: dict[str, int]) -> No
     assert ctypes.sizeof(LuFid) == layout["size.lu_fid"]
 
 
-@pytest.mark.parametrize("field", ["namelen", "flags", "type", "index", "prev", "time", "tfid", "pfid"])
+@each_row("field", ["namelen", "flags", "type", "index", "prev", "time", "tfid", "pfid"])
 def test_codec_reads_each_field_at_its_c_offset(layout: dict[str, int], field: str) -> None:
     """A value put at a field's C offset comes out of the codec as that field, and nowhere else."""
     raw = bytearray(codec.HEADER_BYTES)
@@ -53,7 +54,7 @@ def test_codec_reads_each_field_at_its_c_offset(layout: dict[str, int], field: s
     assert {name: value for name, value in found.items() if value} == {field: values.get(field, 2)}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("extension", "flags", "extra"),
     [
         ("rename", codec.FLAG_RENAME, None),

@@ -11,6 +11,7 @@ from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer, group_name, user_name
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace
+from tests.support.rows import each_row
 
 STRANGER = Viewer(7)
 NEWEST_NS = 10**18 + 7
@@ -40,7 +41,7 @@ def search(contents: Contents) -> Search:
     return contents.search()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "said", "better"),
     [
         ("colunms:time", "no file has the key colunms; did you mean columns (1 file)?", "columns:time"),
@@ -131,7 +132,7 @@ def test_the_reasons_after_an_empty_page_are_the_same(search: Search) -> None:
         assert search.hints(query, found_nothing=True) == search.hints(query)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "query",
     [
         "instrument:XPS", "passwort:x", "password:tempest", "tempes", "tempest", "extractor:secretiv", "ext:cvs",
@@ -164,7 +165,7 @@ def test_hints_betray_nothing_hidden(contents: Contents, query: str) -> None:
         assert [word for word in HIDDEN if f"{word} (" in told] == []
 
 
-@pytest.mark.parametrize(("query", "kind"), [("owner:nosuch-user", "user"), ("ext:h5 AND group:nosuch", "group")])
+@each_row(("query", "kind"), [("owner:nosuch-user", "user"), ("ext:h5 AND group:nosuch", "group")])
 def test_who_is_unknown_here_is_answered_with_who_is_known(search: Search, query: str, kind: str) -> None:
     """A user or group that this machine does not know is a mistake, and the hint says whose files there are."""
     name = user_name(1) if kind == "user" else group_name(1)

@@ -17,6 +17,7 @@ from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace
+from tests.support.rows import each_row
 
 
 @pytest.fixture(params=BACKENDS)
@@ -26,7 +27,17 @@ def contents(request: pytest.FixtureRequest, empty_place: EmptyPlace) -> Iterato
         yield index
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def grown(contents: Contents) -> Contents:
+    """A file with keys of each type."""
+    contents.file(1, b"d/Graphene_run7.h5", {
+        "x": {"title": "Growth of graphene", "rows": 7, "who": {"name": "Dr. Müller"}, "tags": ["a", "b"],
+              "valid": True, "date": "2026-03-01"},
+    })  # fmt: skip
+    return contents
+
+
+@each_row(
     ("query", "expected"),
     [
         ("muller", [("x", "who.name", "Dr. Müller")]),
@@ -44,19 +55,14 @@ def contents(request: pytest.FixtureRequest, empty_place: EmptyPlace) -> Iterato
     ],
 )
 def test_a_hit_says_which_key_or_name_matched(
-    contents: Contents, query: str, expected: list[tuple[str, str, str]]
+    grown: Contents, query: str, expected: list[tuple[str, str, str]]
 ) -> None:
     """Each condition is explained by its key and value, or by the name, whichever way the query is written."""
-    contents.file(1, b"d/Graphene_run7.h5", {
-        "x": {"title": "Growth of graphene", "rows": 7, "who": {"name": "Dr. Müller"}, "tags": ["a", "b"],
-              "valid": True, "date": "2026-03-01"},
-    })  # fmt: skip
-
-    (hit,) = contents.search().page(query).hits if expected else contents.search().page(f"({query}) name:*.h5").hits
+    (hit,) = grown.search().page(query).hits if expected else grown.search().page(f"({query}) name:*.h5").hits
 
     found = [(each.extractor, each.key, each.text) for each in hit.matched]
     assert found == (expected or [("", "name", "Graphene_run7.h5")])
-    assert contents.search().page(query, excerpts=False).hits[0].matched == ()
+    assert grown.search().page(query, excerpts=False).hits[0].matched == ()
 
 
 def test_a_long_value_is_an_excerpt_around_its_words(contents: Contents) -> None:
@@ -71,7 +77,16 @@ def test_a_long_value_is_an_excerpt_around_its_words(contents: Contents) -> None
     assert (match.text[0], match.text[-1], "\n" in match.text) == ("…", "…", False)
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def signed(contents: Contents) -> Contents:
+    """Files with a name that is written in several ways."""
+    for number, who in enumerate(("Dr. Müller", "muller", "MULLER"), start=1):
+        contents.file(number, b"f%d" % number, {"x": {"who": who}})
+    contents.file(4, b"f4", {"x": {"by": "Müller", "n": 3}})
+    return contents
+
+
+@each_row(
     ("query", "expected"),
     [
         ("who:müller", {1, 2, 3}),
@@ -90,14 +105,10 @@ def test_a_long_value_is_an_excerpt_around_its_words(contents: Contents) -> None
         ("exact:Müller OR who.exact:MULLER", {1, 3, 4}),
     ],
 )
-def test_exact_values_have_case_and_accents(contents: Contents, query: str, expected: set[int]) -> None:
+def test_exact_values_have_case_and_accents(signed: Contents, query: str, expected: set[int]) -> None:
     """KEY.exact: and exact: find words as they are written, composed or not; others ignore case and accents."""
-    for number, who in enumerate(("Dr. Müller", "muller", "MULLER"), start=1):
-        contents.file(number, b"f%d" % number, {"x": {"who": who}})
-    contents.file(4, b"f4", {"x": {"by": "Müller", "n": 3}})
-
-    assert set(contents.found(query)) == expected
-    assert contents.search().count(query) == len(expected)
+    assert set(signed.found(query)) == expected
+    assert signed.search().count(query) == len(expected)
 
 
 def test_exact_values_are_those_that_may_be_read(contents: Contents) -> None:
@@ -168,10 +179,9 @@ def test_relevance_tells_nothing_hidden(contents: Contents) -> None:
     assert [hit.fid.oid for hit in ordered] == [1, 2]
 
 
-@pytest.mark.parametrize("viewer", [pytest.param(None, marks=pytest.mark.long), Viewer(7)])
-@pytest.mark.parametrize("query", ["word", "word AND n:>0", "path:/d/** AND word", "word* NOT n:3"])
-def test_relevance_finds_what_any_order_finds(contents: Contents, query: str, viewer: Viewer | None) -> None:
-    """However few objects are quickly collected, the order of relevance has all hits of a query, page by page."""
+@pytest.fixture
+def many_words(contents: Contents) -> Contents:
+    """Files that have a word often, seldom, in the name or not at all, some of them not for all."""
     contents.execute("UPDATE object SET uid = 0, gid = 0, mode = 493 WHERE fid = ?", ROOT_FID.pack())
     for number in range(1, 13):
         mode = 0o600 if number % 4 == 0 else 0o644
@@ -180,9 +190,15 @@ def test_relevance_finds_what_any_order_finds(contents: Contents, query: str, vi
             number, b"d/%s%d" % (b"word" if number % 2 else b"file ", number), {"x": title}, uid=0, gid=0, mode=mode
         )
     contents.execute("UPDATE object SET uid = 0, gid = 0, mode = 493 WHERE type = 'd'")
+    return contents
 
+
+@pytest.mark.parametrize("viewer", [pytest.param(None, marks=pytest.mark.long), Viewer(7)])
+@each_row("query", ["word", "word AND n:>0", "path:/d/** AND word", "word* NOT n:3"])
+def test_relevance_finds_what_any_order_finds(many_words: Contents, query: str, viewer: Viewer | None) -> None:
+    """However few objects are quickly collected, the order of relevance has all hits of a query, page by page."""
     for few in (1, 5, 50):
-        search = contents.search(few=few)
+        search = many_words.search(few=few)
         wanted = {hit.fid for hit in search.page(query, visible_to=viewer).hits}
         found = [hit.fid for page in pages(search, query, sort="relevance", visible_to=viewer, portion=3)
                  for hit in page.hits]  # fmt: skip

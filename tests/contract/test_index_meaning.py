@@ -11,6 +11,7 @@ from lustre_events.errors import QueryError
 from lustre_events.index.visibility import Viewer
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace
+from tests.support.rows import each_row
 
 NOW = 1_772_668_800 * 10**9  # 2026-03-05 in UTC
 
@@ -22,7 +23,17 @@ def contents(request: pytest.FixtureRequest, empty_place: EmptyPlace) -> Iterato
         yield index
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def dated(contents: Contents) -> Contents:
+    """Files with times, each written in another way."""
+    dates = ["2026-03-01", "2026:03:04 10:00:00", "2019-05-05", "unknown", "2026-03-01T08:15:00+02:00"]
+    for number, date in enumerate(dates, start=1):
+        contents.file(number, b"f%d" % number, {"x": {"date": date}})
+    contents.file(6, b"f6", {"x": {"common": {"start": "2026-03-02 00:00"}}})
+    return contents
+
+
+@each_row(
     ("query", "expected"),
     [
         ("date:2026-03", {1, 2, 5}),
@@ -38,17 +49,20 @@ def contents(request: pytest.FixtureRequest, empty_place: EmptyPlace) -> Iterato
         ('date:"2026-03"', set()),
     ],
 )
-def test_times_in_documents_are_times(contents: Contents, query: str, expected: set[int]) -> None:
+def test_times_in_documents_are_times(dated: Contents, query: str, expected: set[int]) -> None:
     """Years, months, days, ranges and now-7d find times however a document writes them, and no other text."""
-    dates = ["2026-03-01", "2026:03:04 10:00:00", "2019-05-05", "unknown", "2026-03-01T08:15:00+02:00"]
-    for number, date in enumerate(dates, start=1):
-        contents.file(number, b"f%d" % number, {"x": {"date": date}})
-    contents.file(6, b"f6", {"x": {"common": {"start": "2026-03-02 00:00"}}})
-
-    assert set(contents.found(query, now_ns=NOW)) == expected
+    assert set(dated.found(query, now_ns=NOW)) == expected
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def exposed(contents: Contents) -> Contents:
+    """Files with one number, each written in another way."""
+    for number, value in enumerate((30.0, "30.0", [30], "007"), start=1):
+        contents.file(number, b"f%d" % number, {"x": {"exptime": value}})
+    return contents
+
+
+@each_row(
     ("query", "expected"),
     [
         ("exptime:[10 TO 60]", {1, 2, 3}),
@@ -59,12 +73,9 @@ def test_times_in_documents_are_times(contents: Contents, query: str, expected: 
         ("exptime:007", {4}),
     ],
 )
-def test_numbers_that_are_text_are_numbers(contents: Contents, query: str, expected: set[int]) -> None:
+def test_numbers_that_are_text_are_numbers(exposed: Contents, query: str, expected: set[int]) -> None:
     """A range and a value find a number that another program wrote as text; quotes find only the text."""
-    for number, value in enumerate((30.0, "30.0", [30], "007"), start=1):
-        contents.file(number, b"f%d" % number, {"x": {"exptime": value}})
-
-    assert set(contents.found(query, now_ns=NOW)) == expected
+    assert set(exposed.found(query, now_ns=NOW)) == expected
 
 
 def test_integers_are_exact(contents: Contents) -> None:
@@ -93,31 +104,46 @@ def test_equal_files_are_found_by_their_checksum(contents: Contents) -> None:
     assert [(first.value, first.files), (second.value, second.files)] == [("a" * 64, 2), ("b" * 64, 1)]
 
 
-@pytest.mark.parametrize(
-    "query", ["測定", "title:測定", "title:超伝導転移温度の測定", "민국", "memo:민국", "อุณห", "測*"]
-)
-def test_words_of_scripts_without_spaces_are_found_inside(contents: Contents, query: str) -> None:
-    """Chinese, Japanese, Korean and Thai words are found inside of a longer text, under a key and in all of it."""
+@pytest.fixture
+def without_spaces(contents: Contents) -> Contents:
+    """Two files with texts of scripts without spaces."""
     contents.file(1, b"a", {"x": {"title": "超伝導転移温度の測定", "memo": "대한민국", "th": "วัดอุณหภูมิ"}})
     contents.file(2, b"b", {"x": {"title": "測る定", "memo": "국민"}})
+    return contents
 
-    found = contents.found(query, now_ns=NOW)
+
+@each_row("query", ["測定", "title:測定", "title:超伝導転移温度の測定", "민국", "memo:민국", "อุณห", "測*"])
+def test_words_of_scripts_without_spaces_are_found_inside(without_spaces: Contents, query: str) -> None:
+    """Chinese, Japanese, Korean and Thai words are found inside of a longer text, under a key and in all of it."""
+    found = without_spaces.found(query, now_ns=NOW)
     assert found[:1] == [1]
     assert found == [1] or query == "測*"
 
 
-@pytest.mark.parametrize(
-    "query", ["who:muller", "who:MÜLLER", "who:Mu\u0308ller", "muller", "Mu\u0308ller", "who:mül*"]
-)
-def test_words_are_found_without_case_and_accents(contents: Contents, query: str) -> None:
-    """A word is found with or without its accents, in any case, composed or decomposed."""
+@pytest.fixture
+def of_mueller(contents: Contents) -> Contents:
+    """A file with a word that has an accent."""
     contents.file(1, b"a", {"x": {"who": "Dr. Müller"}})
+    return contents
 
-    assert contents.found(query, now_ns=NOW) == [1]
+
+@each_row("query", ["who:muller", "who:MÜLLER", "who:Mu\u0308ller", "muller", "Mu\u0308ller", "who:mül*"])
+def test_words_are_found_without_case_and_accents(of_mueller: Contents, query: str) -> None:
+    """A word is found with or without its accents, in any case, composed or decomposed."""
+    assert of_mueller.found(query, now_ns=NOW) == [1]
 
 
-@pytest.mark.parametrize("form", ["M\u00fcller.txt", "Mu\u0308ller.txt"])
-@pytest.mark.parametrize(
+@pytest.fixture(params=["M\u00fcller.txt", "Mu\u0308ller.txt"], ids=["composed", "decomposed"])
+def accented(contents: Contents, request: pytest.FixtureRequest) -> Contents:
+    """A file whose name has an accent, encoded in one of two ways, and names that look like it."""
+    contents.file(1, b"d/" + request.param.encode(), {})
+    contents.file(2, b"d/Muller.csv", {})
+    contents.file(4, b"d/m\xc3\xbcller.csv", {})
+    contents.file(3, b"d/Mv\xcc\x88ller.csv", {})
+    return contents
+
+
+@each_row(
     "query",
     [
         "name:{}",
@@ -130,20 +156,24 @@ def test_words_are_found_without_case_and_accents(contents: Contents, query: str
         "ext:txt",
     ],
 )
-@pytest.mark.parametrize("u", ["\u00fc", "u\u0308"])
-def test_names_are_found_however_their_accents_are_encoded(
-    contents: Contents, form: str, query: str, u: str
-) -> None:
+@each_row("u", ["\u00fc", "u\u0308"])
+def test_names_are_found_however_their_accents_are_encoded(accented: Contents, query: str, u: str) -> None:
     """A name that one system writes composed and another one decomposed is found by both, and no other name is."""
-    contents.file(1, b"d/" + form.encode(), {})
-    contents.file(2, b"d/Muller.csv", {})
-    contents.file(4, b"d/m\xc3\xbcller.csv", {})
-    contents.file(3, b"d/Mv\xcc\x88ller.csv", {})
-
-    assert contents.found(query.format(f"M{u}ller.txt", u=u), now_ns=NOW) == [1]
+    assert accented.found(query.format(f"M{u}ller.txt", u=u), now_ns=NOW) == [1]
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def named(contents: Contents) -> Contents:
+    """Files whose names differ in case and accents."""
+    for number, name in enumerate(
+        (b"README.txt", b"readme.txt", "Müller".encode(), b"muller", "Straße-š[1]".encode()),
+        start=1,
+    ):
+        contents.file(number, b"d/" + name)
+    return contents
+
+
+@each_row(
     ("query", "expected"),
     [
         ("name:readme.TXT", {1, 2}),
@@ -160,19 +190,24 @@ def test_names_are_found_however_their_accents_are_encoded(
         ("path:**/README.*", {1}),
     ],
 )
-def test_names_are_found_without_case_and_accents(contents: Contents, query: str, expected: set[int]) -> None:
+def test_names_are_found_without_case_and_accents(named: Contents, query: str, expected: set[int]) -> None:
     """name: finds a name in whatever case and with or without accents; name.exact: and path: as it is written."""
-    for number, name in enumerate(
-        (b"README.txt", b"readme.txt", "Müller".encode(), b"muller", "Straße-š[1]".encode()),
-        start=1,
-    ):
-        contents.file(number, b"d/" + name)
-
-    assert set(contents.found(query, now_ns=NOW)) == expected
+    assert set(named.found(query, now_ns=NOW)) == expected
 
 
-@pytest.mark.parametrize("few", [0, 50_000])
-@pytest.mark.parametrize(
+@pytest.fixture
+def worded(contents: Contents) -> Contents:
+    """Files with words in their names, their documents or both."""
+    contents.file(1, b"d/Graphene_run7.h5")
+    contents.file(2, b"d/b.csv", {"x": {"title": "Graphene"}})
+    contents.file(3, "d/Mu\N{COMBINING DIAERESIS}ller-1.txt".encode())
+    contents.file(4, "d/超伝導の測定.dat".encode(), {"x": {"n": 1}})
+    contents.file(5, b"d/graphene.dat", {"x": {"title": "graphene"}})
+    return contents
+
+
+@each_row("few", [0, 50_000])
+@each_row(
     ("query", "expected"),
     [
         ("graphene", {1, 2, 5}),
@@ -191,19 +226,13 @@ def test_names_are_found_without_case_and_accents(contents: Contents, query: str
     ],
 )
 def test_bare_words_are_found_in_names_and_in_documents(
-    contents: Contents, query: str, expected: set[int], few: int
+    worded: Contents, query: str, expected: set[int], few: int
 ) -> None:
     """A word, a phrase and the beginning of a word are found in a document and in a file's name alike."""
-    contents.file(1, b"d/Graphene_run7.h5")
-    contents.file(2, b"d/b.csv", {"x": {"title": "Graphene"}})
-    contents.file(3, "d/Mu\N{COMBINING DIAERESIS}ller-1.txt".encode())
-    contents.file(4, "d/超伝導の測定.dat".encode(), {"x": {"n": 1}})
-    contents.file(5, b"d/graphene.dat", {"x": {"title": "graphene"}})
-
-    found = contents.found(query, now_ns=NOW, few=few)
+    found = worded.found(query, now_ns=NOW, few=few)
 
     assert (set(found), len(found)) == (expected, len(expected))
-    assert contents.search(few).count(query, now_ns=NOW) == len(expected)
+    assert worded.search(few).count(query, now_ns=NOW) == len(expected)
 
 
 def test_words_of_names_follow_the_names(contents: Contents) -> None:

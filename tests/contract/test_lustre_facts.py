@@ -12,6 +12,7 @@ from lustre_events.index.opening import open_search
 from tests.support.index.contents import Contents
 from tests.support.index.places import BACKENDS, EmptyPlace, IndexPlace, open_writer
 from tests.support.records.builders import fid_of
+from tests.support.rows import each_row
 
 
 @pytest.fixture(params=BACKENDS)
@@ -35,7 +36,15 @@ LAYOUTS: tuple[dict[str, Any], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def laid_out(contents: Contents) -> Contents:
+    """A file with each of LAYOUTS."""
+    for number, facts in enumerate(LAYOUTS, start=1):
+        contents.file(number, b"f%d" % number, **facts)
+    return contents
+
+
+@each_row(
     ("query", "expected"),
     [
         ("mdt:1", {2, 3}),
@@ -54,12 +63,9 @@ LAYOUTS: tuple[dict[str, Any], ...] = (
         ("NOT pool:disk AND type:f", {1, 2, 4}),
     ],
 )
-def test_files_are_found_by_what_lustre_tells(contents: Contents, query: str, expected: set[int]) -> None:
+def test_files_are_found_by_what_lustre_tells(laid_out: Contents, query: str, expected: set[int]) -> None:
     """MDT, stripes, pool, layout, mirrors, project and HSM state are fields; what is not known matches none."""
-    for number, facts in enumerate(LAYOUTS, start=1):
-        contents.file(number, b"f%d" % number, **facts)
-
-    assert set(contents.found(query)) == expected
+    assert set(laid_out.found(query)) == expected
 
 
 def test_lustre_facts_are_written_told_and_counted(place: IndexPlace) -> None:

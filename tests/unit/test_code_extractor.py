@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.support.rows import each_row
 from tests.support.service.images import EXTRACTORS
 
 
@@ -21,7 +22,7 @@ def code_shell(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return code_shell
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "seconds"),
     [
         (30, 1800), ("30", 1800), ("10:30", 630), ("2:00:00", 7200), ("1-12", 129_600), ("1-12:30", 131_400),

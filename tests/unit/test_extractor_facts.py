@@ -115,7 +115,7 @@ def test_a_time_is_the_same_in_utc(facts: ModuleType, when: datetime, minutes: i
         assert datetime.fromisoformat(found).tzinfo == UTC
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "found"),
     [
         ("2026-03-01T12:00:00+01:00", "2026-03-01T11:00:00Z"), ("2026:03:01 12:00:00", "2026-03-01T12:00:00"),
@@ -197,7 +197,7 @@ class OutOfTime(Exception):
     """As extractor_batch has it."""
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("raised", "told"),
     [
         (ValueError("no table"), ("ValueError", "no table")),

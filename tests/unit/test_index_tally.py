@@ -15,6 +15,7 @@ from lustre_events.index.search.hits import Facet
 from lustre_events.index.sqlite.tally import extension_of
 from tests.support.index.tables import add_file, add_link, make_index, searching
 from tests.support.profiles import examples
+from tests.support.rows import each_row
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def index() -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("field", "facets"),
     [
         ("owner", [("987654", 2, 60), (None, 1, 0), ("root", 1, 10)]),

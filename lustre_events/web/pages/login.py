@@ -45,10 +45,7 @@ def leave() -> Response:
 
 def _inside(address: str) -> str:
     """Return a path of this console, whatever the form says."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return "/"
+    parts = urlsplit(address)
     # Browsers take a backslash for a slash.
     outside = parts.scheme or parts.netloc or not address.startswith("/") or address[1:2] in {"/", "\\"}
     return "/" if outside else address
