@@ -94,6 +94,8 @@ class Plan:
     """Whether no document that a job has found is still on its way, or for too long since its lease ended."""
     jobs: dict[str, list[Job]] = field(default_factory=lambda: defaultdict(list))
     objects: dict[FID, ObjectRow] = field(default_factory=dict)
+    hints: dict[FID, bytes] = field(default_factory=dict)
+    """A path of each object that a job of this step is about; no name changes while jobs are made."""
     doubted: bool = False
     """A job is missing since this step: the next one tells whether its results came meanwhile, or it is lost."""
     seen: dict[Lane, dict[WorkKey, PendingRow]] = field(default_factory=lambda: defaultdict(dict))
@@ -265,8 +267,9 @@ class Jobs:
     def _give_out(self, turn: Turn, plan: Plan, leased: Leased, lane: Lane, room: int) -> None:
         """Make jobs of the rows that nobody holds, as many as there is room for."""
         batches = self._next(turn, plan, leased, lane)[:room]
-        paths = turn.transaction.paths({row.fid for batch in batches for row in batch})
-        hints = {fid: (some or [b""])[0] for fid, some in paths.items()}
+        hints = plan.hints
+        paths = turn.transaction.paths({row.fid for batch in batches for row in batch} - hints.keys())
+        hints.update((fid, some[0] if some else b"") for fid, some in paths.items())
         for whole in batches:
             if not self._read_limits.takes(whole[0].extractor):
                 continue

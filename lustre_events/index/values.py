@@ -10,6 +10,7 @@ document, is not searched, and is flagged as `truncated`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -17,6 +18,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+import msgspec
 
 from lustre_events.index.typed_values import MAX_LENGTH, MOST_INTEGER, number_of, segmented, time_of, unaccented
 
@@ -54,7 +57,7 @@ class Flat:
     `words` are whole values, folded. `parts` are the words of those values that are more than one word; they
     are apart because a range (`grade:[a TO c]`) must compare whole values only. `text_numbers` and `text_times`
     (nanoseconds since the epoch) are what whole values say that are text; they are apart because a value is counted
-    as what it is. An integer of up to 64 bits is an int, and compared exactly.
+    as what it is. An integer of up to 64 bits is an int, and compared exactly. `names` are all keys that have rows.
     """
 
     numbers: frozenset[tuple[str, float]]
@@ -64,18 +67,17 @@ class Flat:
     text_times: frozenset[tuple[str, int]]
     text: str
     truncated: bool
+    names: frozenset[str]
+
+    @property
+    def pairs(self) -> tuple[frozenset[tuple[str, Any]], ...]:
+        """The rows of each of TABLES: keys with values."""
+        return self.numbers, self.words, self.parts, self.text_numbers, self.text_times
 
     @property
     def rows(self) -> tuple[tuple[str, frozenset[tuple[str, Any]]], ...]:
-        """The table of each kind of value, and its rows: keys with values."""
-        return tuple(
-            zip(TABLES, (self.numbers, self.words, self.parts, self.text_numbers, self.text_times), strict=True)
-        )
-
-    @property
-    def names(self) -> set[str]:
-        """All keys that have rows."""
-        return {name for _, pairs in self.rows for name, _ in pairs}
+        """The table of each kind of value, and its rows."""
+        return tuple(zip(TABLES, self.pairs, strict=True))
 
 
 def flatten(body: Mapping[str, Any]) -> Flat:
@@ -137,7 +139,7 @@ def canonical(body: Mapping[str, Any]) -> str:
     survive as escapes.
     """
     try:
-        text = _ENCODER.encode(body)
+        text = _encoded(body)
     except (ValueError, RecursionError):
         text = ""
     if text and text.count("{") + text.count("[") <= _MAX_STORED_DEPTH:
@@ -145,6 +147,16 @@ def canonical(body: Mapping[str, Any]) -> str:
     return json.dumps(_storable(body, 0), separators=(",", ":"))
 
 
+def _encoded(body: Mapping[str, Any]) -> str:
+    """Return a document as ASCII JSON text. Raises ValueError: it has numbers that JSON has not; RecursionError."""
+    with contextlib.suppress(msgspec.MsgspecError, ArithmeticError, TypeError, ValueError):
+        data = _QUICK_ENCODER.encode(body)
+        if data.isascii():
+            return data.decode()
+    return _ENCODER.encode(body)
+
+
+_QUICK_ENCODER = msgspec.json.Encoder()
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _MAX_STORED_DEPTH = 100
 _MAX_INTEGER_BITS = 1024
@@ -164,6 +176,10 @@ def _storable(value: Any, depth: int) -> Any:
     return [_storable(item, depth + 1) for item in value]
 
 
+_REMEMBERED = 16_384
+"""Texts of which it is remembered what is found: some 10 MB."""
+
+
 class _Short(NamedTuple):
     """What is found of a text that is no longer than a word may be."""
 
@@ -174,16 +190,17 @@ class _Short(NamedTuple):
     moment: int | None
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _short(value: str) -> _Short:
     text = clean(value)
-    folded = fold(text)
+    plain = text.isascii()  # then folding is lower case, and changes no part of what is folded
+    folded = " ".join(text.lower().split()) if plain else fold(text)
     number = moment = None
     if folded[:1] in _FIRST_OF_NUMBERS and len(text) <= MAX_LENGTH:
         number = number_of(text.strip())
         moment = time_of(text.strip()) if number is None else None
-    parts = tuple(fold(part) for part in parts_of(folded) if part != folded)
-    return _Short(text, folded, parts, number, moment)
+    parts: Iterable[str] = () if folded.isalnum() else (part for part in parts_of(folded) if part != folded)
+    return _Short(text, folded, tuple(parts if plain else map(fold, parts)), number, moment)
 
 
 @dataclass(slots=True)
@@ -204,6 +221,7 @@ class _Collector:
         return Flat(
             frozenset(self.numbers), frozenset(self.words), frozenset(self.parts), frozenset(self.text_numbers),
             frozenset(self.text_times), VALUE_GAP.join(map(segmented, self.texts)), self.truncated,
+            frozenset(self.keys),
         )  # fmt: skip
 
     def take_object(self, prefix: str, value: Mapping[str, Any], depth: int) -> None:

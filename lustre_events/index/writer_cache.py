@@ -43,6 +43,17 @@ class Remembered:
         for fid in fids:
             self.objects.pop(fid, None)
 
+    def written(self, row: ObjectRow) -> None:
+        """Take what `Transaction.put_objects` writes of an object."""
+        known = self.objects.get(row.fid)
+        if known is not None and known.id == row.id:
+            self.objects[row.fid] = msgspec.structs.replace(
+                known, generation=row.generation, content=row.content, rights=row.rights, type=row.type,
+                jobid=row.jobid, cause=row.cause,
+            )  # fmt: skip
+        else:
+            self.objects.pop(row.fid, None)
+
     def seen(self, found: Iterable[tuple[ObjectRow, int, Facts]]) -> None:
         """Take facts that are written."""
         for row, generation, facts in found:

@@ -264,7 +264,7 @@ class SqliteTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Write generations, type, jobid and cause; rows with id 0 are new."""
         new, known = [], []
         for row in rows:
-            self._remembered.changed([row.fid])
+            self._remembered.written(row)
             values = (row.generation, row.content, row.rights, row.type, row.jobid, row.cause)
             known.append((*values, row.id)) if row.id else new.append((*values, row.fid.pack()))
         # Not ABORT: it keeps a journal for each row beside a trigger, and a failure undoes the transaction anyway.
