@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import time
 from collections.abc import Iterator
@@ -77,4 +78,6 @@ def client_of(url: str, store: Any = None) -> Any:
     site = Site(settings, login, lambda: open_search(url), never, never, History(never))
     if store is not None:
         site = replace(site, store=store)
-    return make_app(site).test_client()
+    client = make_app(site).test_client()
+    gc.freeze()  # as `lustre-events web` does
+    return client

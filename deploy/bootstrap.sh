@@ -11,7 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd); root=$(dirname "$here"); venv=${VENV:-$root
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp); trap 'rm -f "$log"' EXIT
 
-say() { echo "[setup] $*" >&2; }
+say() { echo "[setup] $*" | fold -s -w 80 >&2; }  # lines that a terminal does not break
 quietly() {  # run a command; show its output only if it fails
   if ! "$@" >"$log" 2>&1; then say "failed: $*"; tail -n 30 "$log" >&2; return 1; fi
 }
@@ -38,7 +38,7 @@ if [ "$goal" != demo ] && ! [ -e /usr/include/stdio.h ]; then packages+=(libc6-d
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   if [ ${#packages[@]} -gt 0 ]; then
-    say "installing with apt: ${packages[*]}"
+    say "installing with apt, which takes some minutes: ${packages[*]}"
     quietly apt-get -q update
     # Packages are wanted for their programs: none of them may start a service here, nor make a database cluster.
     [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d
@@ -53,7 +53,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     quietly useradd --no-create-home --shell /usr/sbin/nologin le-test
   fi
   if ! command -v apptainer >/dev/null && ! command -v singularity >/dev/null; then
-    say "installing Apptainer, rebuilt for Debian 12 (demo and CI only; production uses Apptainer's own packages)"
+    say "installing Apptainer, rebuilt for Debian 12: some minutes (for demo and CI only)"
     quietly "$here/setup-apptainer.sh" || say "going on without Apptainer"
   fi
 else
@@ -66,7 +66,7 @@ case $goal in demo) extras=embedded,web ;; *) extras=embedded,dashboard,kafka,na
 if [ "$(id -u)" != 0 ] || ! command -v apptainer >/dev/null; then extras=$extras,process; fi
 stamp=$venv/.installed-$goal; sum="$extras $(cat "$root/pyproject.toml" "$root/deploy/constraints.txt" | sha256sum)"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
-  say "installing Python packages into ${venv#"$root"/}"
+  say "installing Python packages into ${venv#"$root"/}: a minute or more"
   [ -x "$venv/bin/python" ] || python3 -I -m venv "$venv"
   quietly "$venv/bin/pip" install --disable-pip-version-check -q --constraint "$root/deploy/constraints.txt" -e "$root[$extras]"
   echo "$sum" >"$stamp"

@@ -34,10 +34,12 @@ from spython import main as spython
 
 from lustre_events import subprocesses
 from lustre_events.catalog.manifest import Manifest
-from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, RuntimeMissing
+from lustre_events.catalog.program_files import ProgramFile
+from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, ManifestError, RuntimeMissing
 from workers import cgroups, child, syscalls
 from workers.cgroups import RunGroup
 from workers.child import Bounds, Ended
+from workers.compiled import compiled
 from workers.files import OpenFile
 from workers.images import Image, Images
 from workers.privileges import Account, account_for, readable_by
@@ -98,6 +100,7 @@ class ContainerRuntime:
         # A user can end what runs as that user: that must not count against the extractor.
         self._tries_as = account or (account_for(TRIES_AS) if os.geteuid() == 0 else None)
         self._commands: dict[tuple[str, Path], list[str]] = {}
+        self._compiled: dict[str, tuple[ProgramFile, ...]] = {}
 
     def describe(self) -> str:
         """Return in a few words what it runs extractors with."""
@@ -127,6 +130,11 @@ class ContainerRuntime:
                 self._command(manifest, image)
         self._images.prune(used, time.time())
         return wrong
+
+    def compile(self, manifest: Manifest) -> None:
+        """Compile a program's modules for the containers of this process, and of those that it will start."""
+        with contextlib.suppress(ManifestError):  # whoever runs it says so
+            self._compiled[manifest.digest] = compiled(manifest)
 
     def packed(self, manifests: Collection[Manifest]) -> set[str]:
         """Return the digests of images that start more slowly than they would if they were unpacked."""
@@ -262,7 +270,8 @@ class ContainerRuntime:
             lines = start.stdin.splitlines(keepends=True)
             return b"".join(line for one, line in zip(start.inputs, lines, strict=False) if one.id not in found)
 
-        with staging(manifest, [(one.name, one.file.path) for one in start.inputs]) as (folder, tell):
+        targets = [(one.name, one.file.path) for one in start.inputs]
+        with staging(manifest, targets, compiled=self._compiled.get(manifest.digest, ())) as (folder, tell):
             options = [_mount(folder / "extractor", PROGRAM_PATH)]
             options += [_mount(folder / "in" / one.name, f"{IN_FOLDER}/{one.name}") for one in start.inputs]
             if start.outputs is not None:

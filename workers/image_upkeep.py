@@ -1,4 +1,4 @@
-"""What a worker does beside its jobs: look for changed images, and have those that it uses unpacked.
+"""What a worker does beside its jobs: look for changed images, have those that it uses unpacked, compile programs.
 
 Unpacking takes seconds, so a process of its own does it, with what processor time others leave; jobs start from the
 SIF until it is done.
@@ -37,6 +37,8 @@ class ImageUpkeep:
         """Say that there is a job for an extractor."""
         if extractor in self._manifests and extractor not in self._used:
             self._used[extractor] = self._manifests[extractor]
+            if isinstance(self._runtime, ContainerRuntime):
+                self._runtime.compile(self._manifests[extractor])
             self.look()
 
     def look(self) -> None:

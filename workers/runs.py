@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 from lustre_events.catalog.manifest import ACTION, Manifest
+from lustre_events.catalog.program_files import ProgramFile
 from workers.child import Bounds, Ended, OnLine, Tell, keeper
 from workers.contract import (
     ENVELOPE_BYTES,
@@ -241,33 +242,38 @@ def limits(manifest: Manifest, *, in_container: bool) -> list[str]:
 
 @contextlib.contextmanager
 def staging(
-    manifest: Manifest, targets: Sequence[tuple[str, bytes]], helpers: Path | None = None
+    manifest: Manifest,
+    targets: Sequence[tuple[str, bytes]],
+    helpers: Path | None = None,
+    compiled: Sequence[ProgramFile] = (),
 ) -> Iterator[tuple[Path, Tell]]:
     """Make a folder with a link per (name, target) in `in/`, and the program's files in `extractor/`.
 
-    The modules of `helpers` are put beside the program's own. Gives the folder, and its keeper's ear: the
-    folder does not outlive this process. Others can use it but neither list nor change it. The program is
-    copied because an installation may lie where the account that runs it cannot look; inputs never are.
+    The modules of `helpers`, and what was `compiled`, are put beside the program's own. Gives the folder, and its
+    keeper's ear: the folder does not outlive this process. Others can use it but neither list nor change it. The
+    program is copied because an installation may lie where the account that runs it cannot look; inputs never are.
     """
     folder = Path(tempfile.gettempdir()) / f"lustre-events-{uuid.uuid4().hex}"
     with keeper(folder) as tell:
         folder.mkdir(0o700)
         try:
             folder.chmod(0o711)
-            _fill(folder, manifest, targets, helpers)
+            _fill(folder, [*manifest.program(), *compiled], targets, helpers)
             yield folder, tell
         finally:
             shutil.rmtree(folder)
 
 
-def _fill(folder: Path, manifest: Manifest, targets: Sequence[tuple[str, bytes]], helpers: Path | None) -> None:
+def _fill(
+    folder: Path, files: Sequence[ProgramFile], targets: Sequence[tuple[str, bytes]], helpers: Path | None
+) -> None:
     links = folder / "in"
     links.mkdir()
     for name, target in targets:
         os.symlink(target, os.fsencode(links / name))  # noqa: PTH211 - bytes
     program = folder / "extractor"
     program.mkdir()
-    for file in manifest.program():
+    for file in files:
         copy = program / file.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.content)

@@ -103,6 +103,14 @@ def parts(data: bytes, order: str, count: int) -> list[bytes]:
     return found
 
 
+def word(name: bytes) -> str:
+    """Return a name, which has ASCII; programs that allow others write UTF-8."""
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        return name.decode("latin-1")
+
+
 def matrix(data: bytes, order: str, listing: Listing) -> None:
     """List a variable by its flags, dimensions and name."""
     (flags_at,) = struct.unpack_from(order + "I", data, 8)
@@ -110,11 +118,11 @@ def matrix(data: bytes, order: str, listing: Listing) -> None:
     if not kind:
         raise ValueError(f"it has the unknown class {flags_at & 255}")
     if kind == "opaque":  # has no dimensions: its name comes first
-        listing.add(parts(data, order, 2)[1].decode("latin-1"), kind, ())
+        listing.add(word(parts(data, order, 2)[1]), kind, ())
         return
     _, dimensions, name = parts(data, order, 3)
     if not name:
         return  # what functions of the file refer to, and no variable
     shape = struct.unpack(f"{order}{len(dimensions) // 4}i", dimensions[: len(dimensions) // 4 * 4])
     marks = {"complex": flags_at >> 11 & 1, "global": flags_at >> 10 & 1, "logical": flags_at >> 9 & 1}
-    listing.add(name.decode("latin-1"), kind, shape, **{mark: True for mark, on in marks.items() if on})
+    listing.add(word(name), kind, shape, **{mark: True for mark, on in marks.items() if on})

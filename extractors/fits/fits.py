@@ -82,6 +82,11 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, float) and math.isfinite(value) else None
 
 
+def stated(value: Any) -> Any:
+    """Return a keyword's value; None where it has none, and where it is a blank text, which says nothing."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 class Keywords:
     """The keywords of one header; of equal ones the first counts, as in astropy, whose own look-ups take longer."""
 
@@ -159,12 +164,12 @@ def wcs(header: Keywords) -> dict[str, Any]:
     """Return the world coordinates of the reference pixel, axis by axis (FITS standard 4.0, section 8)."""
     found: dict[str, Any] = {}
     for place in range(1, 10):
-        axis = {key.lower(): header.value(f"{key}{place}") for key in WCS_KEYS}
+        axis = {key.lower(): stated(header.value(f"{key}{place}")) for key in WCS_KEYS}
         if axis["ctype"] is not None or axis["crval"] is not None:
             found[f"axis{place}"] = {key: value for key, value in axis.items() if value is not None}
     for key, old in (("RADESYS", "RADECSYS"), ("EQUINOX", "EPOCH"), ("SPECSYS", ""), ("WCSNAME", "")):
-        value = header.value(key)
-        if found and (value := header.value(old) if value is None else value) is not None:
+        value = stated(header.value(key))
+        if found and (value := stated(header.value(old)) if value is None else value) is not None:
             found[key.lower()] = value
     return found
 
@@ -177,7 +182,8 @@ def columns(header: Keywords, name_of_unit: str, room: Room, prefix: str) -> dic
         room.drop(f"columns of {name_of_unit}", count - MAX_COLUMNS)
     for place in range(1, min(count, MAX_COLUMNS) + 1):
         name = str(header.value(f"TTYPE{place}") or f"column{place}").strip()
-        column = {"format": header.value(f"{prefix or 'T'}FORM{place}"), "unit": header.value(f"TUNIT{place}")}
+        keys = {"format": f"{prefix or 'T'}FORM{place}", "unit": f"TUNIT{place}"}
+        column = {key: stated(header.value(keyword)) for key, keyword in keys.items()}
         if not room.take(f"columns of {name_of_unit}", [name, name, column]):
             continue
         found[name if name not in found else f"{name}_{place}"] = {

@@ -23,7 +23,7 @@ import pypdfium2.raw as pdfium_c
 from extractor_batch import OutOfTime, within
 from extractor_open import compression_of, content_of
 from pdf_apart import Pages
-from pdf_words import MAX_NAME, authors, clean, iso
+from pdf_words import MAX_NAME, as_meant, authors, clean, iso
 
 SECONDS = 15  # of its facts, its outline and its pages each; then its document is partial
 SECONDS_WHOLE = 30  # of one file; then its child is killed, as where PDFium opens it without end
@@ -94,7 +94,7 @@ def information(document: Any, name: str) -> str:
     buffer = ctypes.create_string_buffer(max(2, length))
     if pdfium_c.FPDF_GetMetaText(document.raw, key, buffer, length) > length:
         return ""
-    return buffer.raw[: length - 2].decode("utf-16-le", "replace")
+    return as_meant(buffer.raw[: length - 2].decode("utf-16-le", "replace"))
 
 
 def information_of(document: Any, found: dict[str, Any]) -> None:
@@ -124,7 +124,9 @@ def information_of(document: Any, found: dict[str, Any]) -> None:
 
 def outline(document: Any, found: dict[str, Any]) -> None:
     """Add the titles of the outline (bookmarks)."""
-    titles = [mark.get_title() for mark in itertools.islice(document.get_toc(max_depth=8), MAX_OUTLINE + 1)]
+    titles = [
+        as_meant(mark.get_title()) for mark in itertools.islice(document.get_toc(max_depth=8), MAX_OUTLINE + 1)
+    ]
     if len(titles) > MAX_OUTLINE:
         found["partial"] = f"its outline beyond the first {MAX_OUTLINE} titles is left out"
     if titles := [shown for title in titles[:MAX_OUTLINE] if (shown := clean(title or "", MAX_NAME))]:

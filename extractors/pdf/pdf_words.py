@@ -8,12 +8,31 @@ import extractor_facts as facts
 
 MAX_NAME = 300
 DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:(Z)|([+-]\d\d)'?(\d\d)?)?")
+# Characters of PDFDocEncoding that Latin-1 has not at these places (ISO 32000-1, annex D.2)
+OWN = dict(
+    zip(
+        "˘ˇˆ˙˝˛˚˜•†‡…—–ƒ⁄‹›−‰„“”‘’‚™ﬁﬂŁŒŠŸŽıłœšž€",  # noqa: RUF001 - as they stand there
+        [*range(0x18, 0x20), *range(0x80, 0x9F), 0xA0], strict=True,
+    )
+)  # fmt: skip
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 
 
 def clean(text: str, limit: int) -> str:
     """Return text that JSON and a database can hold, cut at `limit` characters."""
     return UNPRINTABLE.sub(" ", text[:limit].encode("utf-8", "replace").decode()).strip()
+
+
+def as_meant(text: str) -> str:
+    """Return as such a text whose bytes are UTF-8: PDFium takes them for PDFDocEncoding, as the standard has it."""
+    try:
+        meant = bytes(OWN.get(sign, ord(sign)) or 0x9F for sign in text).decode("utf-8")
+    except ValueError:
+        return text
+    if "\0" not in text:
+        return meant
+    # PDFium shows 0x9F and 0xAD, which stand for no character, as 0: what they are part of is not known
+    return bytes(OWN.get(sign, ord(sign)) or 0xFF for sign in text).decode("utf-8", "replace")
 
 
 def iso(date: str) -> str:

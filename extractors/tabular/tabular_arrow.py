@@ -20,6 +20,7 @@ MAX_CHUNKS = 50_000  # column chunks (row groups x columns) whose statistics are
 MAX_BATCHES = 10_000
 MAX_FOOTER = 64 << 20
 MAX_METADATA = 50
+CUTTING = "parquet-rs"  # shortens texts in statistics, and pyarrow does not tell whether it did
 MAX_GROUP = 16 << 20  # bytes of the first row group of which rows are shown
 KINDS = (
     ("integer", pa.types.is_integer), ("number", pa.types.is_floating), ("number", pa.types.is_decimal),
@@ -47,6 +48,11 @@ def parquet(path: str) -> dict[str, Any]:
         metadata, schema = opened.metadata, opened.schema_arrow
         columns, count = _columns(schema)
         reasons = _statistics(metadata, columns)
+        writer = clean(str(metadata.created_by or "")[:MAX_TEXT])
+        if writer.startswith(CUTTING) and any("first" in one for one in columns.values() if one["type"] == "text"):
+            reasons.append(
+                "the first and the last of texts are those in its statistics, which its writer may cut off"
+            )
         codecs = sorted({
             metadata.row_group(0).column(place).compression.lower()
             for place in range(min(metadata.num_columns, MAX_COLUMNS))
@@ -54,7 +60,7 @@ def parquet(path: str) -> dict[str, Any]:
         more: dict[str, Any] = {
             "row_groups": metadata.num_row_groups,
             "compression": codecs,
-            "created_by": clean(str(metadata.created_by or "")[:MAX_TEXT]),
+            "created_by": writer,
             **_metadata(schema.metadata),
         }
         found = _document("parquet", columns, count, metadata.num_rows, reasons, **more)
@@ -136,8 +142,10 @@ def _statistics(metadata: pq.FileMetaData, columns: dict[str, dict[str, Any]]) -
     """Add values, empties and ranges to the flat columns, as the writer counted them for each row group."""
     flat = {}
     for place in range(min(metadata.num_columns, 4 * MAX_COLUMNS)):
-        path = metadata.schema.column(place).path
-        if (name := key_of(path)) in columns and "." not in path and len(flat) < MAX_DESCRIBED:
+        leaf = metadata.schema.column(place)
+        if leaf.max_repetition_level or "." in leaf.path:
+            continue  # its statistics are of what stands in lists
+        if (name := key_of(leaf.path)) in columns and len(flat) < MAX_DESCRIBED:
             flat[place] = columns[name]
     groups = min(metadata.num_row_groups, MAX_CHUNKS // max(1, len(flat)))
     for place, column in flat.items():

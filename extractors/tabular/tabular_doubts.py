@@ -63,8 +63,9 @@ def doubts(form: Form, sample: str, body: Sequence[str], rows: Sequence[Sequence
         if pattern.search(head):
             return [f"it is {name}, read as if each of its lines were a row"]
     below = [list(row) for row in rows[form.header_lines :]]
-    found = [_one_column(form, body), _ahead(form), uneven(form, below), _torn(form, rows), _words(form, below),
-             _commas(form, below), _values(form, below), _points(form, below), _sentences(form, rows)]  # fmt: skip
+    found = [_one_column(form, body), _ahead(form), _named_twice(form), uneven(form, below), _torn(form, rows),
+             _words(form, below), _commas(form, below), _values(form, below), _points(form, below),
+             _sentences(form, rows)]  # fmt: skip
     return [reason for reason in found if reason]
 
 
@@ -102,6 +103,21 @@ def _ahead(form: Form) -> str:
     ]
     alike = max(Counter(rows).values(), default=0)
     return "another table may stand before this one" if alike > 1 else ""
+
+
+def _named_twice(form: Form) -> str:
+    """Look at the comment before the one that names the columns: it may name them, and that one their units."""
+    if not form.names or form.header_lines or len(form.comments) < 2 or form.names != _words_of(form, -1):
+        return ""
+    before = _words_of(form, -2)
+    if len(before) != form.width or any(kind_of(word) != "text" for word in before):
+        return ""
+    return "two comments have as many words as there are columns: the last was taken for their names"
+
+
+def _words_of(form: Form, place: int) -> list[str]:
+    words = form.comments[place].split(form.delimiter.strip() or None)
+    return [word.strip().strip('"') for word in words]
 
 
 def uneven(form: Form, below: Sequence[Sequence[str]]) -> str:

@@ -70,7 +70,7 @@ def rendered(rule: ActionRule, run: Run, known: Mapping[str, Any]) -> bytes:
     if rule.body is None:
         data = {name: known[name] for name in DEFAULT_FIELDS if known[name] is not None}
     else:
-        data = templates.filled(rule.body, known)
+        data = templates.filled(rule.body, known, rule.most_body)
     make = orders.rendered if rule.outputs else {**KINDS, **OF_WORKERS}[rule.action].rendered
     body = make(Subject(run, rule, data, known))
     if len(body) > rule.most_body:

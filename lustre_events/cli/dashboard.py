@@ -28,6 +28,7 @@ def dashboard_command(*, listen: str, settings: Settings) -> None:
         from lustre_events.web.wiring import login  # noqa: PLC0415
 
         dashboard.never_unpickle()
+        dashboard.unpack_little()
         app = dashboard.make_app(redis_url(settings), login(settings, listen), settings.web.admins)
     except ModuleNotFoundError as exc:
         raise ConfigError(f"the dashboard needs {exc.name}: pip install 'lustre-events[web,dashboard]'") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from functools import partial
@@ -43,6 +44,7 @@ def _server(settings: Settings, index_url: str, listen: str) -> Callable[[], Non
     click.echo(f"The console is at {shown(listen)}", err=True)
 
     def serve() -> None:
+        gc.freeze()  # what is loaded stays: Python need not look at it again in the midst of a search
         Notifier().watch(f"serves the console at {listen}", partial(answers_http, listen, HEALTH))
         try:
             server.run()

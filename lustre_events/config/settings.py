@@ -245,7 +245,7 @@ class WebSettings:
     proxy_secret: str = setting(
         "", "login = proxy: file with the secret that the proxy sends; not with a Unix socket"
     )
-    admins: tuple[str, ...] = setting((), "users who see the queues")
+    admins: tuple[str, ...] = setting((), "users who see the queues, and what rules and extractors of users do")
     dashboard: str = setting("", "address of `lustre-events dashboard`, to which the page of the queues links")
     https: bool = setting(False, "send cookies over https only; set it where the proxy has TLS")
     session_hours: float = setting(12.0, "how long somebody stays logged in")

@@ -53,6 +53,8 @@ from lustre_events.index.visibility import Viewer
 log = logging.getLogger(__name__)
 
 MOST_MATCHES = 50_000
+DOCUMENTS_AT_ONCE = 25
+"""Most objects whose documents are read together: all of one may have many MB."""
 
 VIEWERS_WAIT_NS = SECOND_NS
 PENDING_WAIT_NS = SECOND_NS // 4
@@ -138,6 +140,8 @@ class RunSettling:
             if self._runs.rules.is_paused(name) or room <= 0:
                 continue
             runs = turn.transaction.due_runs(SETTLING, name, turn.now_ns, room)
+            if rule is not None and len(runs) > DOCUMENTS_AT_ONCE and asks_documents(rule):
+                runs, more = runs[:DOCUMENTS_AT_ONCE], True
             more |= len(runs) == AT_ONCE
             if runs:
                 self._settled(turn, name, rule, runs)

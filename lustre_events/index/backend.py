@@ -107,7 +107,7 @@ class StoredWork(msgspec.Struct, frozen=True, gc=False):
     error: str = ""
 
 
-class Ranked(NamedTuple):
+class Ranked(msgspec.Struct, frozen=True, gc=False):
     """As much of an object as the order of relevance needs."""
 
     id: int

@@ -42,17 +42,36 @@ class Viewer:
         """
         try:
             number = name.isascii() and name.isdigit()
-            user = pwd.getpwuid(int(name)) if number else pwd.getpwnam(name)
-        except (KeyError, OverflowError) as exc:
-            raise ConfigError(
-                f"{name!r}: this machine knows no such user, so the user's groups are unknown"
-            ) from exc
+            return cls._of(pwd.getpwuid(int(name)) if number else pwd.getpwnam(name))
+        except (KeyError, OverflowError, ValueError) as exc:
+            raise _unknown(name) from exc
+
+    @classmethod
+    def of_login(cls, name: str) -> Viewer:
+        """Return the user of this machine who has logged in under a name.
+
+        A number is a name, too, and no uid: elsewhere it may be the login of somebody else.
+
+        Raises:
+            ConfigError: this machine knows no user of that name.
+        """
+        try:
+            return cls._of(pwd.getpwnam(name))
+        except (KeyError, ValueError) as exc:
+            raise _unknown(name) from exc
+
+    @classmethod
+    def _of(cls, user: pwd.struct_passwd) -> Viewer:
         return cls(user.pw_uid, frozenset(os.getgrouplist(user.pw_name, user.pw_gid)))
 
     @property
     def sees_all(self) -> bool:
         """Whether nothing is hidden (root)."""
         return self.uid == 0
+
+
+def _unknown(name: str) -> ConfigError:
+    return ConfigError(f"{name!r}: this machine knows no such user, so the user's groups are unknown")
 
 
 class Owned(Protocol):

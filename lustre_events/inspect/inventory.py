@@ -10,6 +10,7 @@ from typing import Any
 from lustre_events.errors import ConfigError
 from lustre_events.index.mount import Mount
 from lustre_events.index.query.find_options import below
+from lustre_events.index.query.parser import both
 from lustre_events.index.remote.answers import FacetAnswer, ReportAnswer
 from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.search.asking import Asking
@@ -65,7 +66,7 @@ def take(index: Asking, path: bytes, query: str, most: int, viewer: Viewer | Non
         return _told(index.report(path, query, most, visible_to=viewer))
     if index.fid_of_path(path, visible_to=viewer) is None:
         raise ConfigError(f"{printable(b'/' + path.strip(b'/'))}: no such path in the index")
-    within = " AND ".join(filter(None, (below(path, ()), f"({query})" if query else ""))) or "*"
+    within = _below(path, query)
 
     def counted(condition: str, label: str | None) -> Facet:
         found = index.facets(f"{within} AND {condition}", ("type",), visible_to=viewer)["type"]
@@ -84,6 +85,12 @@ def take(index: Asking, path: bytes, query: str, most: int, viewer: Viewer | Non
     return Inventory(counted("*", None), sections, directories[:most], whole, largest)
 
 
+def _below(path: bytes, query: str) -> str:
+    """Return a query for what is below a path and matches another one. Raises QueryError."""
+    place = below(path, ())
+    return both(query, place) if query and place else query or place or "*"
+
+
 def _directories(
     index: Asking, path: bytes, query: str, viewer: Viewer | None
 ) -> tuple[tuple[Facet, ...], bool]:  # fmt: skip
@@ -97,8 +104,7 @@ def _directories(
                     continue
                 whole = len(found) < MOST_DIRECTORIES
                 if whole:
-                    within = below(place, ()) + (f" AND ({query})" if query else "")
-                    sums = index.facets(within, ("type",), visible_to=viewer)["type"]
+                    sums = index.facets(_below(place, query), ("type",), visible_to=viewer)["type"]
                     found.append(Facet(
                         "/" + name_text(place), sum(each.files for each in sums), sum(each.bytes for each in sums)
                     ))  # fmt: skip

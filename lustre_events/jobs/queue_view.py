@@ -7,7 +7,6 @@ numbers are bounded, what cannot be understood is shown as such, and reading cha
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +15,8 @@ from typing import Any, cast
 import redis
 
 from lustre_events.errors import ConfigError, StreamUnavailable
-from lustre_events.jobs.messages import JOB_FUNCTION, Job, decode_job
+from lustre_events.jobs.messages import JOB_FUNCTION, decode_job
+from lustre_events.jobs.packed import unpacked
 from lustre_events.jobs.pool_states import PoolState
 
 MOST_QUEUES = 100
@@ -24,6 +24,8 @@ MOST_WORKERS = 500
 MOST_JOBS = 10
 """Most jobs of each queue and state that are shown."""
 JOB_BYTES = 16 << 20
+ALL_BYTES = 64 << 20
+"""Most bytes of all jobs together, packed and unpacked, that are read; of the others only their places are told."""
 TEXT_BYTES = 200
 _STATES = (("running", "rq:wip:"), ("failed", "rq:failed:"))
 _FIELDS = ("status", "worker_name", "enqueued_at", "started_at", "ended_at")
@@ -53,15 +55,26 @@ class WorkerLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownJob:
+    """What is told of a job of ours: how many files, and the path of the first (None: it has none)."""
+
+    extractor: str
+    owner: int
+    files: int
+    path: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class JobLine:
-    """One job; `job` is None where what is stored is no job of ours."""
+    """One job; `job` is None where what is stored is no job of ours, or (`unread`) too much to be read."""
 
     id: bytes
     queue: bytes
     state: str
     worker: bytes
     since: bytes
-    job: Job | None
+    job: ShownJob | None
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +153,17 @@ def _jobs(client: redis.Redis, queues: Sequence[bytes]) -> list[JobLine]:
     rows = _hashes(client, keys, _FIELDS)
     sizes = _ask(client, [("HSTRLEN", key, "data") for key in keys])
     lines = []
+    left = ALL_BYTES
     for (id_, queue, state), key, row, size in zip(found, keys, rows, sizes, strict=True):
-        data = _ask(client, [("HGET", key, "data")])[0] if size and size <= JOB_BYTES else None
+        job, unread = None, bool(size) and size > min(JOB_BYTES, left)
+        if size and not unread:
+            data = _ask(client, [("HGET", key, "data")])[0] or b""
+            text = unpacked(data, min(JOB_BYTES, left))
+            left = max(0, left - len(data) - (len(text) if text is not None else JOB_BYTES))
+            job, unread = _job(text or b""), text is None
         _, worker, enqueued, started, ended = row
         since = {"waiting": enqueued, "running": started, "failed": ended}[state]
-        lines.append(JobLine(id_, queue, state, worker, since or enqueued, _job(data or b"")))
+        lines.append(JobLine(id_, queue, state, worker, since or enqueued, job, unread))
     return lines
 
 
@@ -166,16 +185,13 @@ def _job_ids(client: redis.Redis, queues: Sequence[bytes]) -> list[tuple[bytes, 
     ]
 
 
-def _job(data: bytes) -> Job | None:
+def _job(text: bytes) -> ShownJob | None:
     """Return the job of ours that is in what RQ has stored; None: there is none."""
     try:
-        try:
-            text = zlib.decompressobj().decompress(data, JOB_BYTES)
-        except zlib.error:
-            text = data
         match json.loads(text):
             case [str(function), None, [argument], dict()] if function == JOB_FUNCTION:
-                return decode_job(argument)
+                job = decode_job(argument)
+                return ShownJob(job.extractor, job.owner, len(job.items), job.items[0].path if job.items else None)
     except (ConfigError, ValueError, RecursionError):
         pass
     return None

@@ -96,7 +96,7 @@ def run(images: Path, say: Say, *, keep: bool, full: bool = False) -> None:
             if pictures:
                 demo_thumbnails.show(box, say)
             else:
-                say("\nNo pictures get thumbnails: that needs Apptainer, and the image `science` (make images).")
+                say("\nNo pictures get thumbnails: that needs Apptainer, and the image `science`\n(make images).")
             if keep:
                 _keep(box, say)
     finally:

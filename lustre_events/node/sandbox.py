@@ -101,10 +101,10 @@ def default_images() -> Path:
 def choose_runtime(images: Path, say: Say) -> str:
     """Build the image if it is not up to date; return how extractors can run here: `apptainer` or `process`."""
     if not (shutil.which("apptainer") or shutil.which("singularity")):
-        say("No Apptainer here: the extractors run as plain processes (every document says runtime: process).")
+        say("No Apptainer here: the extractors run as plain processes\n(every document says runtime: process).")
         return "process"
     if not is_built(images, IMAGE):
-        say("The image could not be built (see above): the extractors run as plain processes instead.")
+        say("The image could not be built (see above): extractors run as plain processes.")
         return "process"
     say("Extractors run in Apptainer containers (runtime: apptainer).")
     return "apptainer"

@@ -14,15 +14,19 @@ import logging
 import re
 import secrets
 import sys
+import zlib
 from collections.abc import Mapping
 from typing import Any, cast
 
 import flask
 import redis
+import rq.job
+import rq.results
 import rq.serializers
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
+from lustre_events.jobs.packed import unpacked
 from lustre_events.web.login import Login
 
 log = logging.getLogger(__name__)
@@ -39,6 +43,8 @@ READS = frozenset({
 })  # fmt: skip
 _PLAIN = re.compile(r"[\w.:@=-]{1,300}", re.ASCII)
 _TIMEOUT_SECONDS = 10.0
+UNPACKED_BYTES = 16 << 20
+"""Most bytes that one value unpacks to; a page has some tens of them."""
 
 
 class ReadingRedis(redis.Redis):
@@ -53,6 +59,25 @@ class ReadingRedis(redis.Redis):
     def pipeline(self, *_: Any, **__: Any) -> Any:
         """Refuse: nothing that only looks needs one."""
         raise PermissionError("this connection only reads")
+
+
+class _BoundedZlib:
+    """What RQ uses of zlib to read, within bounds."""
+
+    error = zlib.error
+
+    @staticmethod
+    def decompress(data: bytes) -> bytes:
+        """Return what was packed. Raises zlib.error where that is too much: then RQ takes the bytes as they are."""
+        found = unpacked(data, UNPACKED_BYTES)
+        if found is None:
+            raise zlib.error(f"it has more than {UNPACKED_BYTES} bytes")
+        return found
+
+
+def unpack_little() -> None:
+    """Let no call of RQ in this process unpack more than UNPACKED_BYTES."""
+    rq.job.zlib = rq.results.zlib = _BoundedZlib  # type: ignore[assignment,attr-defined]
 
 
 def never_unpickle() -> None:

@@ -51,7 +51,7 @@ class FeedAddresses:
         Raises ConfigError: there is no such search, or no such user on this node.
         """
         SavedSearches(self._store, self._clock).one(user, name)
-        uid, now = Viewer.of_user(user).uid, self._clock()
+        uid, now = Viewer.of_login(user).uid, self._clock()
         number, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         with self._store.opened() as connection:
             connection.execute(

@@ -28,5 +28,6 @@ def check() -> None:
     """Refuse a change that does not come from a page of ours."""
     if flask.request.method in _SAFE or for_programs():
         return
-    if not same(flask.request.form.get(FIELD, ""), flask.session.get(FIELD, "\0")):
+    made = flask.session.get(FIELD)  # none where another site's form comes without the session's cookie
+    if not made or not same(flask.request.form.get(FIELD, ""), made):
         flask.abort(400, "This form is no longer valid; load the page again and repeat what you did.")

@@ -26,7 +26,7 @@ DAY_NS = 86_400 * 10**9
 REMEMBER_USE_NS = 600 * 10**9
 """How often the use of a token is written down at most."""
 KEPT_NS = 90 * DAY_NS
-"""How long a token that no longer works is still shown."""
+"""How long a token that no longer works is still shown; of a user's the newest MOST_OF_A_USER."""
 
 _COLUMNS = "id, user, uid, label, scopes, made_ns, expires_ns, used_ns, per_minute, revoked_ns"
 
@@ -81,7 +81,7 @@ class Tokens:
         Raises:
             ConfigError: no such user or scope, too long a life, or too many tokens.
         """
-        viewer, now = Viewer.of_user(user), self._clock()
+        viewer, now = Viewer.of_login(user), self._clock()
         life = days or self._most_days
         _check(label, scopes, life, self._most_days)
         secret = secrets.token_urlsafe(32)
@@ -93,13 +93,15 @@ class Tokens:
             over = "expires_ns < :old OR revoked_ns < :old"
             connection.execute(f"DELETE FROM token WHERE {over}", {"old": now - KEPT_NS})  # noqa: S608
             open_ones = [each for each in _of(connection, user) if each.open_at(now)]
+            closed = [each.id for each in _of(connection, user) if not each.open_at(now)]
+            connection.executemany("DELETE FROM token WHERE id = ?", [(each,) for each in closed[MOST_OF_A_USER:]])
             if len(open_ones) >= MOST_OF_A_USER:
                 raise ConfigError(
                     f"{user} has {MOST_OF_A_USER} tokens, the most allowed; revoke one that is no longer needed"
                 )
             connection.execute(
                 f"INSERT INTO token ({_COLUMNS}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-                (made.id, user, made.uid, label, " ".join(sorted(scopes)), made.made_ns, made.expires_ns, None,
+                (made.id, user, made.uid, label, " ".join(sorted(made.scopes)), made.made_ns, made.expires_ns, None,
                  per_minute, None, _hash(secret)),
             )  # fmt: skip
         return f"le_{made.id}_{secret}", made

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lustre_events.index.query.parser import both
 from lustre_events.index.remote.answers import ReprocessedAnswer
 from lustre_events.index.search.hits import Page
 from lustre_events.index.search.search import Search
@@ -28,7 +29,7 @@ class Reprocessing:
             QueryError: the query or the cursor is wrong.
             LustreEventsError: the dispatcher says why not.
         """
-        own = f"({query})" + ("" if self.viewer.sees_all else f" AND uid:{self.viewer.uid}")
+        own = query if self.viewer.sees_all else both(query, f"uid:{self.viewer.uid}")
         page = self._page(own, MOST_FILES, cursor)
         fids = [str(hit.fid) for hit in page.hits]
         answer = self.ask("reprocess", {"name": extractor, "fids": fids})

@@ -56,7 +56,7 @@ def require() -> Response | None:
     name = named()
     if name:
         try:
-            flask.g.person = Person(name, Viewer.of_user(name), name in site.settings.admins)
+            flask.g.person = Person(name, Viewer.of_login(name), name in site.settings.admins)
         except ConfigError as exc:
             flask.session.clear()
             flask.abort(403, str(exc))

@@ -21,6 +21,11 @@ _PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
 _JPEG = b"\xff\xd8\xff"
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 """Second bytes of the markers of a JPEG behind which its height and width stand."""
+_BEFORE_FRAMES = frozenset({0xC4, 0xCC, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE})
+"""Those of segments that may stand before these: tables, restart interval, applications' own, comments.
+
+Others, and fill bytes, have no length: decoders go on elsewhere, and may find another size there.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +68,8 @@ def _jpeg_size(content: bytes) -> tuple[int, int] | None:
         if content[place + 1] in _FRAMES:
             return int.from_bytes(content[place + 7 : place + 9]), int.from_bytes(content[place + 5 : place + 7])
         # Each segment begins with its length, which counts itself.
-        place += 2 + max(2, int.from_bytes(content[place + 2 : place + 4]))
+        length = int.from_bytes(content[place + 2 : place + 4])
+        if content[place + 1] not in _BEFORE_FRAMES or length < 2:
+            return None
+        place += 2 + length
     return None

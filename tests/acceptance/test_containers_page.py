@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ from tests.support.pages import commands
 from tests.support.servers.http import Listener, listening
 from tests.support.servers.redis import login
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events
+from tests.support.service.owner import OWNER, as_owner
 from tests.support.service.service import PARTS, Service
 from tests.support.waiting import wait_for
 
@@ -38,8 +38,6 @@ CHAINS = (REPOSITORY / "docs" / "chains.md").read_text()
 (SHIP,) = re.findall(r"^```toml\n(.*?)^```", CHAINS, re.DOTALL | re.MULTILINE)
 (ASKED,) = re.findall(r"^```text\n(.*?)^```", CHAINS, re.DOTALL | re.MULTILINE)
 ENDPOINT = '[endpoint.beamline]\nkind = "webhook"\nurl = "{url}"\nprivate = true\n'
-OWNER = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-"""Whose files they are."""
 GREEDY = (
     RULE.replace('"calibrate"\ndir', '"greedy"\ndir').replace("/proj/*/raw/**", "/proj/**").replace("../c", "../c-")
 )
@@ -194,14 +192,6 @@ def do_alone(service: Service, folder: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().endswith(f"{rules}: ok, 1 rule of actions\n")
     assert (folder / "site" / "actions" / OWNER.pw_name / "images" / "columns.sif").stat().st_uid == OWNER.pw_uid
-
-
-def as_owner() -> list[str]:
-    """Return what runs a command as the owner. Any checkout will do: it may be read."""
-    if os.geteuid() != 0:
-        return []
-    ids = (f"--reuid={OWNER.pw_uid}", f"--regid={OWNER.pw_gid}", "--clear-groups")
-    return [need("setpriv"), *ids, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
 
 def play_alone(service: Service) -> list[str]:

@@ -172,15 +172,21 @@ TYPED_ELSEWHERE = {
     ("rules.md", "toml"): "test_the_page_of_rules_names_every_key",
     ("start.md", "toml"): "test_start_page.py writes these files",
     ("start.md", "text"): "test_readme.py: the demo",
+    ("extractors/README.md", "python"): "test_tutorial.py: writes this file",
+    ("extractors/README.md", "text"): "test_tutorial.py: lines of the contract; an image is built of it",
+    ("extractors/README.md", "toml"): "test_tutorial.py: rule, settings; test_extractor_schemas.py: manifest",
+    ("examples/README.md", "sh"): "test_examples.py: starts the service with it",
 }
 """Blocks of other kinds than `console`, and what holds them true."""
 
 
 def test_every_block_of_the_docs_is_held_by_a_test() -> None:
     """A block is a `console` block, whose commands run, or of a kind that another test reads."""
+    pages = {path.name: path for path in DOCS.glob("*.md")}
+    pages |= {f"{folder}/README.md": REPOSITORY / folder / "README.md" for folder in ("extractors", "examples")}
     fences = {
-        (path.name, kind)
-        for path in sorted(DOCS.glob("*.md"))
+        (name, kind)
+        for name, path in pages.items()
         for kind in re.findall(r"^```(\w*)\n.*?^```$", path.read_text(), re.DOTALL | re.MULTILINE)
     }
     assert {each for each in fences if each[1] != "console"} == TYPED_ELSEWHERE.keys()

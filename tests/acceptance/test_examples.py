@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from tests.support.waiting import wait_for
 EXAMPLES = REPOSITORY / "examples"
 GROUPS = sorted(path.parent.name for path in EXAMPLES.glob("*/rules.toml"))
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
+SHELL = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 EVENT = re.compile(r"^```json\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -153,3 +155,53 @@ def opened(folder: Path) -> Path:
     """Let the account that runs extractors in."""
     folder.chmod(0o755)
     return folder
+
+
+READY = "worker of queue default"
+
+
+@pytest.mark.timeout(180)
+def test_an_example_is_tried_as_the_page_says(open_folder: Path, base_image: Path) -> None:
+    """What is typed in the root of a checkout starts the service; in a second terminal the file is found."""
+    page = (EXAMPLES / "README.md").read_text()
+    (first,), (second,) = SHELL.findall(page), CONSOLE.findall(page)
+    assert f"`{READY}`" in page
+    for name in ("examples", "extractors"):
+        (open_folder / name).symlink_to(REPOSITORY / name)
+    program = open_folder / ".venv" / "bin" / "lustre-events"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m lustre_events "$@"\n')
+    program.chmod(0o755)
+    environment = clean_environment({"PYTHONPATH": str(REPOSITORY), "LUSTRE_EVENTS_WORKER_IMAGES": str(base_image)})
+    log = open_folder / "run.log"
+    with log.open("wb") as output:
+        running = subprocess.Popen(
+            ["bash", "-c", first], cwd=open_folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
+            stderr=output, start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_for(lambda: READY in log.read_text(), 60, log.read_text)
+        kept: list[str] = []
+        for step in re.split(r"^\$ ", second, flags=re.MULTILINE)[1:]:
+            command, *printed = step.rstrip("\n").split("\n")
+            if command.startswith("export "):
+                kept.append(command)
+                continue
+            typed, said = [*kept, command], list[str]()
+            wait_for(partial(_prints, typed, printed, said, open_folder, environment), 60,
+                     partial("{}\n{}".format, said, log))  # fmt: skip
+    finally:
+        os.killpg(running.pid, signal.SIGINT)
+        running.wait(30)
+
+
+def _prints(
+    typed: list[str], printed: list[str], said: list[str], folder: Path, environment: dict[str, str]
+) -> bool:
+    """Whether these commands print what the page shows; keep in `said` what they printed."""
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(typed)], cwd=folder, env=environment, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    said[:] = (done.stdout + done.stderr).splitlines()
+    return shows(printed, said)

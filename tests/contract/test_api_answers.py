@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus, urlencode
 import pytest
 
 from lustre_events.changelog.fid import FID
-from lustre_events.errors import ConfigError, LustreEventsError
+from lustre_events.errors import ConfigError, LustreEventsError, QueryError
 from lustre_events.history.losses import LossBook
 from lustre_events.index import open_search
 from lustre_events.index.remote.client import RemoteSearch
@@ -244,6 +244,8 @@ def test_works_of_others_are_not_for_the_dispatcher(tmp_path: Path) -> None:
         assert console.asked == []
     with remote(console, OWNER) as index:
         assert index.ask("drop", works) == 1
+        with pytest.raises(QueryError, match="cannot stand here"):
+            next(index.reprocess("tabular", "columns:temperature) OR (columns:*"))
         portions = index.reprocess("tabular", "columns:*")
         assert [next(portions).more, next(portions).more] == [True, False]
 

@@ -313,6 +313,22 @@ def test_a_token_has_an_end_and_a_user_few_tokens(console: Console) -> None:
     assert len(tokens.list(OWNER)) == 1
 
 
+def test_tokens_take_little_room_however_many_are_made(console: Console) -> None:
+    """Those that are revoked or over are shown up to a number, and a scope that is named often counts once."""
+    tokens = Tokens(Store(console.store), 30)
+    for number in range(MOST_OF_A_USER + 20):
+        _, made = tokens.create(OWNER, f"{number}", scopes=("read",) * 1_000)
+        tokens.revoke(made.id, OWNER)
+    _, other = tokens.create(OTHER)
+    kept = tokens.list(OWNER)
+    assert len(kept) <= MOST_OF_A_USER + 1
+    assert kept[0].label == f"{MOST_OF_A_USER + 19}"
+    assert [each.id for each in tokens.list(OTHER)] == [other.id]
+    with Store(console.store).opened() as connection:
+        (longest,) = connection.execute("SELECT max(length(scopes)) FROM token").fetchone()
+    assert longest == len("read")
+
+
 def test_a_browser_that_has_logged_in_may_look_only(console: Console) -> None:
     """A session answers what is read, so that pages can ask; what changes something needs a token."""
     client = enter(console.app(), OWNER)

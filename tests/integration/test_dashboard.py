@@ -11,9 +11,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -46,6 +48,12 @@ class Dashboard:
 
     address: str
     redis: redis.Redis
+    process: int = 0
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that the process has had."""
+        told = Path(f"/proc/{self.process}/status").read_text()
+        return int(told.partition("VmHWM:")[2].split()[0]) << 10
 
     def ask(self, path: str, method: str = "GET", word: str = "right", **headers: str) -> tuple[int, str, str]:
         """Return status, body and content security policy."""
@@ -85,7 +93,7 @@ def dashboard(
         env=clean_environment({"LUSTRE_EVENTS_REDIS_URL": login(server, role)}),
     )  # fmt: skip
     with redis.Redis.from_url(login(server, "admin")) as client:
-        found = Dashboard(f"http://127.0.0.1:{port}", client)
+        found = Dashboard(f"http://127.0.0.1:{port}", client, process.pid)
         ends = time.monotonic() + 30
         while time.monotonic() < ends:
             with contextlib.suppress(OSError):
@@ -169,6 +177,25 @@ def test_nothing_is_unpickled_markup_or_changed(dashboard: Dashboard, tmp_path: 
     assert {status for status, _, _ in answers.values()} <= {200, 404, 502}
     assert set(refused) <= {404, 405}
     assert everything(dashboard.redis) == before
+
+
+def test_what_unpacks_to_gigabytes_costs_little(dashboard: Dashboard) -> None:
+    """A job or a result of a few hundred KB that stands for much more is not unpacked, and hides no other."""
+    dashboard.redis.flushall()
+    packing = zlib.compressobj()
+    bomb = b"".join(packing.compress(bytes(16 << 20)) for _ in range(32)) + packing.flush()
+    RqQueues(dashboard.redis, 60).enqueue(
+        "default", [Job(name, "tabular", 1, 0, (JobItem(FID(1, 2, 3), 1, b"a"),)) for name in ("x", "j1")]
+    )
+    dashboard.redis.hset("rq:job:x", mapping={"data": bomb, "exc_info": bomb, "status": "failed"})
+    result: dict[Any, Any] = {"type": 2, "created_at": 1, "exc_string": base64.b64encode(bomb)}
+    dashboard.redis.xadd("rq:results:x", result)
+    before = dashboard.peak_bytes()
+
+    for path in PAGES:
+        assert dashboard.ask(path)[0] in {200, 404, 502}
+    assert dashboard.ask("/0/data/job/j1.json")[0] == 200
+    assert dashboard.peak_bytes() - before < 300 << 20
 
 
 def test_names_in_its_data_are_text(dashboard: Dashboard) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import pytest
 
-from lustre_events.catalog.manifest import Manifest
+from lustre_events.catalog.manifest import Manifest, load
 from lustre_events.errors import ContainerFailed, ImageMissing, ManifestError
 from lustre_events.jobs.messages import JobItem
 from lustre_events.sources.local_fid import fid_of_fd
@@ -157,6 +157,27 @@ subprocess.Popen(["sleep", "600"], start_new_session=True)
 print("last words", file=sys.stderr, flush=True)
 time.sleep(600)
 """
+
+
+NEVER_COMPILED = """
+import importlib.machinery, json
+importlib.machinery.SourceFileLoader.source_to_code = None
+import values
+print(json.dumps({"found": values.found}))
+"""
+
+
+def test_a_container_takes_what_the_worker_has_compiled(runtime: ContainerRuntime, open_folder: Path) -> None:
+    """A module of a site's program is compiled once for all runs, and never in one; without it, each does that."""
+    made = write_extractor(open_folder / "extractors", "ours", NEVER_COMPILED, contract='"single"')
+    (made.folder / "values.py").write_text("found = 'as written'\n")
+    made, item = load(made.folder), write_file(open_folder, b"a.csv", CSV)
+
+    before = extract(runtime, made, open_folder, item)
+    runtime.compile(made)
+    after = extract(runtime, made, open_folder, item)
+
+    assert [before[0].status, after[0].document] == ["failed", {"found": "as written"}]
 
 
 def test_deadline_kills_everything(runtime: ContainerRuntime, open_folder: Path, staging: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -263,6 +264,25 @@ def test_a_pool_with_a_redis_of_its_own_holds_up_only_itself(tmp_path: Path, pla
         client.config_set("maxmemory", 0)
         clock[0] += 60
         assert queues.length("pool-far") == 1
+
+
+def test_that_the_redis_of_a_pool_was_full_is_told_of_that_pool_only(tmp_path: Path, place: Place) -> None:
+    """A job that is lost while its pool's Redis is nearly full costs no attempt; jobs elsewhere cost one."""
+    with start_redis(tmp_path / "own") as server, connect(place.url("dispatcher"), 5) as own:
+        client = connect(server.url, 2)
+        queue = RqQueues(client, 60, pools.rq_prefix("far"))
+        far = Pool("far", queue, RedisResults(client, "le:pool:far:results"), own=True)
+        queues = PooledQueues(RqQueues(own, 60), {"far": far, "lab": pool("lab", own)})
+        begun = time.time_ns()
+        names = ("pool-far", "default", LAB)
+        assert [queues.was_full(name, begun) for name in names] == [False, False, False]
+
+        client.config_set("maxmemory", 1)
+        queues.unfinished(["pool-far_1", "j", f"{LAB}_1"])
+        assert [queues.was_full(name, begun) for name in names] == [True, False, False]
+        client.config_set("maxmemory", 0)
+        assert not queues.was_full("pool-far", time.time_ns())
+        assert queues.was_full("pool-far", begun)
 
 
 def test_a_pool_with_a_redis_of_its_own_is_shown(tmp_path: Path, place: Place) -> None:

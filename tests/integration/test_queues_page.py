@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
+import zlib
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 from flask.testing import FlaskClient
 
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import WebSettings
-from lustre_events.jobs.messages import Job, JobItem
+from lustre_events.jobs.messages import JOB_FUNCTION, Job, JobItem, encode_job
 from lustre_events.jobs.pool_states import PoolState, published
-from lustre_events.jobs.queue_view import look
+from lustre_events.jobs.queue_view import ALL_BYTES, look
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.redis_server import RedisServer
 from tests.support.service.hostile_queues import QUEUE, WORKER, everything, plant
@@ -103,6 +106,20 @@ def test_looking_is_bounded(client: redis.Redis) -> None:
     assert len(view.queues) <= 100
     assert len(view.jobs) <= 10 * 3 * len(view.queues)
     assert all(len(line.worker) <= 200 and line.job is None for line in view.jobs)
+
+
+def test_jobs_are_bounded_together(admin: FlaskClient, client: redis.Redis) -> None:
+    """However many jobs unpack to MBs each, a page reads some tens of MB of them, keeps little, and says so."""
+    job = encode_job(msgspec.structs.replace(JOB, extractor="x" * (8 << 20)))
+    long = zlib.compress(json.dumps([JOB_FUNCTION, None, [job], {}]).encode())
+    for number in range(40):
+        RqQueues(client, 60).enqueue(f"q{number // 8}", [msgspec.structs.replace(JOB, id=f"j{number}")])
+        client.hset(f"rq:job:j{number}", "data", long)
+
+    view = look(client)
+
+    assert [line.unread for line in view.jobs] == [False] * (ALL_BYTES // (8 << 20) - 1) + [True] * 33
+    assert "not read: the jobs hold more than a page reads" in admin.get("/queues").text
 
 
 def test_nothing_but_a_form_of_ours_changes_anything(admin: FlaskClient, console: Console) -> None:

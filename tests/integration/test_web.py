@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from lustre_events.domain.action_run import DEAD, Run, mark_of_maker
 from lustre_events.errors import ConfigError
 from lustre_events.index.visibility import Viewer
+from lustre_events.inspect.status import Status, with_rates
 from lustre_events.web.charts import StatusSample, sample_of
 from lustre_events.web.login import Login
 from lustre_events.web.pages.login import _inside
@@ -359,6 +360,26 @@ def test_a_form_of_another_site_changes_nothing(reader: FlaskClient, console: Co
     assert reader.post("/logout").status_code == 400
 
 
+def test_a_form_without_the_cookie_of_a_session_changes_nothing(console: Console) -> None:
+    """A browser sends another site's form without our cookie, but a proxy still names the user: no token fits."""
+    console.login = Login(None, "X-Remote-User", by_socket=True)
+    app, named = console.app(), {"X-Remote-User": OTHER}
+    for guess in ("\0", "", "None"):
+        form = {"csrf": guess, "work": f"{node(4)} hdf5", "action": "drop"}
+        assert app.test_client().post("/failures", data=form, headers=named).status_code == 400
+    assert console.asked == []
+
+
+def test_a_number_is_the_login_of_nobody_else(console: Console) -> None:
+    """A user whose login is a number is not taken for the one who has it as uid here, over the API neither."""
+    console.login = Login(None, "X-Remote-User", by_socket=True)
+    client = console.app().test_client()
+    for name in ("0", str(Viewer.of_login(OTHER).uid), "1" * 5_000):
+        page = client.get("/?q=type:f", headers={"X-Remote-User": name})
+        assert (page.status_code, "no such user" in page.text) == (403, True)
+        assert client.get("/api/v1/count?q=type:f", headers={"X-Remote-User": name}).status_code == 401
+
+
 def test_the_cookie_is_kept_from_scripts_and_other_sites(console: Console) -> None:
     """HttpOnly and SameSite always; Secure where the proxy has TLS."""
     console.settings = replace(console.settings, https=True)
@@ -393,7 +414,8 @@ def test_login_by_pam_needs_its_module() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:x", ""]
+    "address",
+    ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:x", "", "//[evil", "https://[x]y/"],
 )
 def test_the_login_leads_nowhere_else(address: str) -> None:
     """After the login one stays in the console, whatever the form says."""
@@ -406,6 +428,31 @@ def test_the_overview_draws_the_last_hours(reader: FlaskClient) -> None:
     assert page.count("<polyline") == 5
     assert "records read per second" in page
     assert "3 objects" in page
+
+
+class Busy(Console):
+    """A console whose status names what users have of their own."""
+
+    def status(self) -> Status:
+        """Return the status of a site on which somebody's extractor and rules are wrong."""
+        told = {"alive_ns": "1", "extractors": '{"ada/secret": {"version": "1", "suspended": "why"}, "hdf5": {}}'}
+        found = {
+            "time_ns": 10**18, "dispatcher": told, "rules_problems": ["/rules/ada.toml: secret"],
+            "index": {"documents": {"ada/secret": 7}, "pending": {"secret": 1}, "failures": {"secret": 1}},
+            "actions": {"runs": {"ada/secret": {"dead": 1}}}, "mdts": {"lustre-MDT0000": {"read_index": "1"}},
+        }  # fmt: skip
+        return with_rates(status_of(found), None)
+
+
+def test_only_admins_are_told_of_extractors_and_rules_of_others(console: Console) -> None:
+    """Others see how far the records are, and which extractors the site has."""
+    busy = Busy(console.index, console.users)
+    pages = ("/overview", "/extractors", "/failures")
+    other, admin = (enter(busy.app(), user) for user in (OTHER, READER))
+    assert ["secret" in admin.get(page).text for page in pages] == [True, True, True]
+    assert ["secret" in other.get(page).text for page in pages] == [False, False, False]
+    assert "lustre-MDT0000" in other.get("/overview").text
+    assert "hdf5" in other.get("/extractors").text
 
 
 def test_what_is_lost_or_behind_stands_on_every_page(console: Console) -> None:

@@ -74,6 +74,14 @@ def test_a_file_of_matlab_7_3_says_what_the_same_variables_say_in_level_5() -> N
     assert (newer["platform"], newer["created"]) == (older["platform"], older["created"])
 
 
+def test_a_name_beyond_ascii_is_the_one_that_was_written(tmp_path: Path) -> None:
+    """Programs that allow such names of variables write them in UTF-8, as Octave does."""
+    scipy.io.savemat(tmp_path / "a.mat", {"xxrray": np.arange(3)})
+    content = (tmp_path / "a.mat").read_bytes()
+    (tmp_path / "a.mat").write_bytes(content.replace(b"xxrray", "ärray".encode()))
+    assert main.extract(str(tmp_path / "a.mat"))["arrays"] == ["ärray"]
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_arrays_are_those_of_the_library(name: str) -> None:
     """Names, types and shapes equal those of what the library loads."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 
 from tests.support.need import missing
-from tests.support.programs import written
+from tests.support.programs import program, written
 from tests.support.service.images import EXTRACTORS
 
 try:
@@ -22,6 +24,7 @@ except ImportError:  # pragma: no cover - it is in the extra `test`
     missing("pandas is not installed")
 
 FOLDER = EXTRACTORS / "tabular"
+arrow = program("tabular", "tabular_arrow")
 WEATHER = ["id", "temperature", "station", "valid"]
 READERS = {
     "instrument.csv": partial(pd.read_csv, skiprows=3, names=["time", "temperature", "pressure"]),
@@ -95,6 +98,34 @@ def test_every_good_sample_has_a_second_reader() -> None:
         "settings.json",
         "sidecar.json",
     }  # test_tabular_forms has those
+
+
+@pytest.mark.parametrize("writer", [b"parquet-cpp-arrow", b"parquet-rs v. 55 "])
+def test_texts_that_a_writer_may_have_cut_off_are_doubted(tmp_path: Path, writer: bytes) -> None:
+    """Statistics of parquet-rs may have shortened texts, which pyarrow does not show: the document says so."""
+    pq.write_table(pa.table({"name": ["Ada", "Lise"], "n": [1, 2]}), tmp_path / "a.parquet")
+    content = (tmp_path / "a.parquet").read_bytes().replace(b"parquet-cpp-arrow", writer)
+    found = written(tmp_path, "b.parquet", content)
+    assert (found["column"]["name"]["first"], found["column"]["n"]["max"]) == ("Ada", 2)
+    assert ("may cut off" in found.get("partial", "")) == writer.startswith(b"parquet-rs")
+
+
+def test_statistics_of_what_stands_in_lists_are_not_those_of_rows() -> None:
+    """A column that an old writer repeats without a group has no range and no empties: both are of its elements."""
+    leaf = SimpleNamespace(path="a", max_repetition_level=1)
+    counted = SimpleNamespace(
+        statistics=SimpleNamespace(has_null_count=True, null_count=1, has_min_max=True, min=0, max=8)
+    )
+    footer = SimpleNamespace(
+        num_columns=1, num_rows=4, num_row_groups=1, schema=SimpleNamespace(column=lambda _: leaf),
+        row_group=lambda _: SimpleNamespace(column=lambda _: counted),
+    )  # fmt: skip
+    columns: dict[str, dict[str, Any]] = {"a": {"type": "list"}}
+    assert arrow._statistics(footer, columns) == []
+    assert columns == {"a": {"type": "list"}}
+    leaf.max_repetition_level = 0
+    arrow._statistics(footer, columns)
+    assert columns == {"a": {"type": "list", "values": 3, "empty": 1, "min": 0, "max": 8}}
 
 
 @pytest.mark.parametrize("form", ["mrt", "ipac"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -322,13 +323,31 @@ VALUES = st.recursive(st.none() | st.integers() | st.text(), lambda each: st.dic
 def test_no_value_changes_the_shape_of_a_body(known: dict[str, object], value: object) -> None:
     """Values are put into leaves only, once: what is in them is never a template, and keys stay."""
     template = {"a": "{path}", "b": ["x{name}y", 5, "{{path}}"], "c": {"d": "{doc.e.f}"}}
-    body = filled(template, {**known, "doc": {"e": {"f": value}}})
+    body = filled(template, {**known, "doc": {"e": {"f": value}}}, 10**9)
     name = known.get("name")
     assert body == {
         "a": known.get("path"),
         "b": [f"x{'' if name is None else name}y", 5, "{path}"],
         "c": {"d": value},
     }
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 10**6, ["y" * 100] * 10**4, [1] * 10**5, {"a": {str(n): n for n in range(10**5)}}],
+    ids=["text", "texts", "numbers", "keys"],
+)
+@pytest.mark.parametrize("template", ["{doc.e.f}" * 7_000, ["{doc.e.f}"] * 200, {"a": {"b": "{doc.e.f}{doc.e.f}"}}])
+def test_what_is_filled_in_is_bounded(template: object, value: object) -> None:
+    """A long value that a rule names again and again costs no more than what may be sent."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError, match="more than 8 KiB, so name less in it"):
+            filled(template, {"doc": {"e": {"f": value}}}, 8 << 10)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20
 
 
 def test_nothing_asks_nothing() -> None:

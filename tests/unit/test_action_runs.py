@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -19,6 +19,7 @@ from lustre_events.actions.courier import LATE
 from lustre_events.actions.delivery import Answer
 from lustre_events.actions.figures import RuleFigures
 from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, OUTCOMES, REFUSED, STARTED, UNTRIED, Attempt
+from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.cli.actions import rehearsal_lines, rule_line
 from lustre_events.dispatcher.action_facts import ActionFacts
@@ -654,6 +655,25 @@ def test_documents_fill_bodies(index_place: IndexPlace) -> None:
     )
     rig.tell(*files(1))
     assert rig.sent() == [{"a": 3, "b": None, "c": "n=3"}]
+    rig.close()
+
+
+def test_documents_of_few_files_are_read_together(index_place: IndexPlace) -> None:
+    """However many files a rule that names their documents is asked about, it holds few of these in memory."""
+    rig = action_rig(index_place, RULE.format(more='body = { a = "{doc.tabular.rows}" }'))
+    read: list[int] = []
+
+    def documents(fids: Collection[FID]) -> Mapping[FID, Mapping[str, Any]]:
+        read.append(len(fids))
+        return {fid: {"tabular": {"rows": 3}} for fid in fids}
+
+    rig.dispatcher._actions.settling._reading = ReadIndex(documents, lambda _query, _fids, _viewer: ())
+    rig.tell(*files(60))
+    rig.pass_seconds(1)
+    rig.settle()
+    assert max(read) == 25
+    assert rig.states().get("settling", 0) == 0
+    assert len(rig.runs()) == 60
     rig.close()
 
 

@@ -120,6 +120,21 @@ def test_random_groups_are_no_image(tmp_path: Path) -> None:
     )
 
 
+def test_a_blank_keyword_says_nothing(tmp_path: Path) -> None:
+    """A unit, axis or system whose keyword is there but blank is absent, as it is for astropy."""
+    table = fits.BinTableHDU.from_columns([fits.Column("flux", "D", array=[1.0])], name="ROWS")
+    table.header.insert("TFORM1", ("TUNIT1", ""), after=True)
+    cards = {"CTYPE1": "", "CRVAL1": 1.0, "CUNIT1": "  ", "RADESYS": "", "EQUINOX": 2000.0}
+    fits.HDUList([fits.PrimaryHDU(np.zeros((2, 2)), fits.Header(cards)), table]).writeto(tmp_path / "a.fits")
+
+    first, rows = extractor.extract(str(tmp_path / "a.fits"))["unit"].values()
+
+    assert rows["column"] == {"flux": {"format": "D"}}
+    assert first["wcs"] == {"axis1": {"crval": 1.0}, "equinox": 2000.0}
+    with fits.open(tmp_path / "a.fits") as file:
+        assert not file["ROWS"].columns["flux"].unit
+
+
 def test_a_program_in_origin_is_no_creator() -> None:
     """Programs write their own names where the standard has the institution; people come before it."""
     kernel = "NOAO-IRAF FITS Image Kernel July 2003"

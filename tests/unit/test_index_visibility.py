@@ -187,9 +187,13 @@ def test_users_of_this_machine() -> None:
 
     assert Viewer.of_user(name) == Viewer.of_user("0")
     assert Viewer.of_user(name).sees_all
-    for unknown in ("no-such-user", "4294967290", "99999999999999999999"):
+    for unknown in ("no-such-user", "4294967290", "99999999999999999999", "1" * 5_000, "a\0b"):
         with pytest.raises(ConfigError, match="no such user"):
             Viewer.of_user(unknown)
+    assert Viewer.of_login(name).sees_all
+    for unknown in ("no-such-user", "0", "a\0b"):
+        with pytest.raises(ConfigError, match="no such user"):
+            Viewer.of_login(unknown)
 
 
 class Tree:

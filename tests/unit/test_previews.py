@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from lustre_events.catalog import shipped
 from lustre_events.web import thumbnails
@@ -106,6 +108,16 @@ def test_a_picture_is_what_its_bytes_are(content: bytes, mime: str) -> None:
 )
 def test_what_is_no_small_picture_is_refused(content: bytes) -> None:
     """Markup, other formats, torn pictures, those that unpack to gigabytes and those too long are not given out."""
+    assert thumbnails.of(with_picture(content)) is None
+
+
+def test_a_picture_has_the_size_that_a_decoder_finds() -> None:
+    """Behind a marker without a length a decoder goes on at once, and finds another frame than who takes one."""
+    frame = b"\xff\xc0\x00\x0b\x08" + 2 * (5_000).to_bytes(2) + b"\x01\x01\x11\x00"
+    begun = b"\xff\xd8\xff\xd0\x00\x40" + frame + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+    content = begun.ljust(4 + 0x40, b"\0") + jpeg(200, 100)[2:]
+    with Image.open(io.BytesIO(content)) as decoded:
+        assert decoded.size == (5_000, 5_000)
     assert thumbnails.of(with_picture(content)) is None
 
 

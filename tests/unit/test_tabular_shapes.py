@@ -124,6 +124,7 @@ DOUBTED = {
     "a second table": ("a,b\n1,2\n3,4\n\nc,d,e\n5,6,7\n8,9,10\n11,12,13\n", "another table"),
     "a second header": ("t,v\n0,1\n1,2\nt,v\n2,3\n3,4\n", "another table"),
     "names in two rows": (",x,x\n,mean,std\nA,1,2\nB,3,4\nC,5,6\n", "two rows"),
+    "comments with names and units": ("# made by hand\n# time signal\n# s V\n" + blanks(2), "two comments"),
     "a row of words": ("g,n\n5,1\n6,2\n7,3\n* a,see notes\n", "row 4 has words"),
     "a grid whose lines are broken": ("ncols 4\nnrows 1\n1 2\n3 4\n", "number of fields"),
     "many widths": ("Cycle,Cap\n,Step,Name\n,,Record,V\n1,10\n,1,CC\n,,1,3.0\n,,2,3.1\n", "number of fields"),

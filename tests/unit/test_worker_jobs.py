@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
 import pytest
+import redis
 
 from lustre_events.errors import StreamFull
 from lustre_events.jobs.messages import STAT, Job, JobItem, Result, encode_job
@@ -17,6 +20,24 @@ from workers import jobs
 from workers.context import CURRENT, WorkerContext
 from workers.files import Files
 from workers.runs import Runtime
+from workers.worker import WorkerJob
+
+
+def test_a_job_that_unpacks_to_gigabytes_is_refused() -> None:
+    """What is packed in Redis may stand for any size: a worker unpacks as much as a job of ours can have."""
+    packing = zlib.compressobj()
+    bomb = b"".join(packing.compress(bytes(16 << 20)) for _ in range(16)) + packing.flush()
+    job = WorkerJob("j", connection=redis.Redis())
+
+    tracemalloc.start()
+    try:
+        job.restore({b"data": bomb, b"exc_info": bomb, b"created_at": b"2026-01-01T00:00:00.000000Z"})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert "not JSON" in job.refusal()
+    assert peak < 400 << 20
 
 
 class Tight(MemoryResults):

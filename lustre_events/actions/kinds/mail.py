@@ -14,6 +14,7 @@ from lustre_events.actions.kinds.kind import Subject
 from lustre_events.config.tables import Location
 from lustre_events.domain.rules import templates
 from lustre_events.domain.rules.action_rules import ActionRule
+from lustre_events.domain.rules.grants import MOST_BODY
 from lustre_events.domain.triggers import (
     AFTER,
     ATTRIBUTES,
@@ -89,7 +90,7 @@ def matching(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 def _subject(rule: ActionRule, known: Mapping[str, Any]) -> str:
     template = rule.settings.get("subject")
     if template is not None:
-        return one_line(str(templates.filled(template, known)))[:MOST_SUBJECT]
+        return one_line(str(templates.filled(template, known, MOST_BODY)))[:MOST_SUBJECT]
     happened = _happened(rule, known, _shortened(one_line(known["name"] or "/")))
     return one_line(f"{happened} (rule '{_name(rule)}')")[:MOST_SUBJECT]
 
@@ -98,7 +99,7 @@ def _text(subject: Subject) -> str:
     rule = subject.rule
     if isinstance(rule.body, str):
         safe = {name: one_line(subject.known[name] or "") for name in _NAMES}
-        return str(templates.filled(rule.body, {**subject.known, **safe}))
+        return str(templates.filled(rule.body, {**subject.known, **safe}, rule.most_body))
     if rule.body is not None:
         return json.dumps(subject.data, indent=2, ensure_ascii=False)
     known = subject.known

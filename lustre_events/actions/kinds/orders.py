@@ -33,7 +33,7 @@ def rendered(subject: Subject) -> bytes:
     """Return the order of one run."""
     known: Mapping[str, Any] = subject.known
     path = known["path"] if known["encoding"] else quote(known["path"])
-    settings = templates.filled(subject.rule.settings, known)
+    settings = templates.filled(subject.rule.settings, known, subject.rule.most_body)
     order = {"fid": known["fid"], "path": path, "settings": settings, "outputs": subject.rule.outputs,
              "rule": subject.rule.name, "key": subject.run.key}  # fmt: skip
     if subject.rule.author is not None:

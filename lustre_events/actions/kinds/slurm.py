@@ -92,7 +92,7 @@ def _argument(template: str, subject: Subject) -> str | list[str]:
     """Return an argument; paths of outputs keep all bytes of their names."""
     if templates.asks(template, "outputs"):
         return [quote_from_bytes(path) for path in subject.run.outputs or ()]
-    value = templates.filled(template, subject.known)
+    value = templates.filled(template, subject.known, subject.rule.most_body)
     return "" if value is None else str(value)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from lustre_events.config.nearest import nearest
 from lustre_events.config.tables import Location
+from lustre_events.errors import ConfigError
 
 FIELDS = (
     "path", "old_path", "name", "encoding", "fid", "type", "size", "mtime", "owner", "group", "mode", "mime",
@@ -63,29 +64,53 @@ def asks_anything(template: Any) -> bool:
     return any(part[1] for text in _texts(template) for part in _PART.finditer(text))
 
 
-def filled(template: Any, known: Mapping[str, Any]) -> Any:
-    """Return a body: the template with its texts filled in. `known["doc"]` has documents by extractor."""
-    if isinstance(template, str):
-        return _filled_text(template, known)
-    if isinstance(template, Mapping):
-        return {key: filled(value, known) for key, value in template.items()}
-    if isinstance(template, list | tuple):
-        return [filled(value, known) for value in template]
-    return template
+def filled(template: Any, known: Mapping[str, Any], most: int) -> Any:
+    """Return a body: the template with its texts filled in. `known["doc"]` has documents by extractor.
+
+    Raises:
+        ConfigError: what is filled in has more than `most` characters, or as many entries.
+    """
+    return _Filling(known, most).fill(template)
 
 
-def _filled_text(text: str, known: Mapping[str, Any]) -> Any:
-    alone = _PART.fullmatch(text)
-    if alone is not None and alone[1] is not None:
-        return _value(alone[1], known)
-    return _PART.sub(lambda part: _as_text(part, known), text)
+class _Filling:
+    """Fills a template in, with what is known, as long as there is room: a value may be long, and named often."""
 
+    def __init__(self, known: Mapping[str, Any], most: int) -> None:
+        self._known = known
+        self._most = most
+        self._left = most
 
-def _as_text(part: re.Match[str], known: Mapping[str, Any]) -> str:
-    if part[1] is None:
-        return part[0][0]
-    value = _value(part[1], known)
-    return "" if value is None else str(value)
+    def fill(self, template: Any) -> Any:
+        if isinstance(template, str):
+            return self._text(template)
+        if isinstance(template, Mapping):
+            return {key: self.fill(value) for key, value in template.items()}
+        if isinstance(template, list | tuple):
+            return [self.fill(value) for value in template]
+        return template
+
+    def _text(self, text: str) -> Any:
+        alone = _PART.fullmatch(text)
+        if alone is not None and alone[1] is not None:
+            return self._value(alone[1])
+        return _PART.sub(self._as_text, text)
+
+    def _as_text(self, part: re.Match[str]) -> str:
+        if part[1] is None:
+            return part[0][0]
+        value = self._value(part[1])
+        return "" if value is None else str(value)
+
+    def _value(self, name: str) -> Any:
+        value = _value(name, self._known)
+        for size in _sizes(value):
+            self._left -= size
+            if self._left < 0:
+                raise ConfigError(
+                    f"the values that it names have more than {self._most / 1024:g} KiB, so name less in it"
+                )
+        return value
 
 
 def _value(name: str, known: Mapping[str, Any]) -> Any:
@@ -96,6 +121,18 @@ def _value(name: str, known: Mapping[str, Any]) -> Any:
     for step in match[2].split("."):
         found = found.get(step) if isinstance(found, Mapping) else None
     return found
+
+
+def _sizes(value: Any) -> Iterator[int]:
+    """Yield how many characters each part of a value has at least."""
+    left = [value]
+    while left:
+        each = left.pop()
+        yield len(each) if isinstance(each, str) else 1
+        if isinstance(each, Mapping):
+            left += (*each.keys(), *each.values())
+        elif isinstance(each, list | tuple):
+            left += each
 
 
 def _texts(template: Any) -> Iterator[str]:

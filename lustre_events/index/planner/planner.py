@@ -65,9 +65,12 @@ class Planner:
 
     def plan(self, node: q.Node, effort: Effort = Effort.USUAL) -> SqlCondition:
         """Return what a node means; `effort` says what is counted for that. Raises QueryError."""
-        if (node, effort) not in self._planned:
-            self._planned[node, effort] = self._meaning[type(node)](self, node, effort)
-        return self._planned[node, effort]
+        if not isinstance(node, _COUNTED):
+            effort = Effort.USUAL
+        found = self._planned.get((node, effort))
+        if found is None:
+            found = self._planned[node, effort] = self._meaning[type(node)](self, node, effort)
+        return found
 
     def driven(self, condition: SqlCondition) -> Clause:
         """Return the WHERE condition that is best for all objects that match."""
@@ -132,9 +135,10 @@ class Planner:
     def _parts(self, nodes: Sequence[q.Node], effort: Effort) -> list[SqlCondition]:
         """Return what all of some nodes mean.
 
-        Words are counted no further than the smallest of the others has objects: beyond that they do not drive.
+        Words and paths are counted no further than the smallest of the others has objects: beyond that they do not
+        drive.
         """
-        others = {each: self.plan(each, effort) for each in nodes if not _has_words(each)}
+        others = {each: self.plan(each, effort) for each in nodes if not _is_dear(each)}
         few = min(
             (each.size for each in others.values() if each.driver is not None and not each.scans), default=MANY
         )
@@ -358,13 +362,18 @@ class Planner:
 _KNOWN = Clause("IS NOT NULL")
 
 
-def _has_words(node: q.Node) -> bool:
+_COUNTED = (q.And, q.Or, q.Not, q.Text, q.NameWords, q.Path)
+"""Nodes whose meaning depends on what is counted for it."""
+
+
+def _is_dear(node: q.Node) -> bool:
+    """Return whether it is dear to count what matches."""
     match node:
         case q.And(nodes) | q.Or(nodes):
-            return any(map(_has_words, nodes))
+            return any(map(_is_dear, nodes))
         case q.Not(inner):
-            return _has_words(inner)
-    return isinstance(node, q.Text | q.NameWords)
+            return _is_dear(inner)
+    return isinstance(node, q.Text | q.NameWords | q.Path)
 
 
 def _spaced(words: str) -> str:

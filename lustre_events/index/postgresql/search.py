@@ -122,7 +122,7 @@ class PostgresqlReading:
     def first(self, node: Node, limit: int, order: Order | None = None) -> list[Ranked]:
         """Return the first objects that match, with what ranks them."""
         columns = Clause.of("o.id, o.mtime_ns, {}", self._planner.readable)
-        return list(map(Ranked._make, self._found(columns, node, order or Order(), None, limit)))
+        return [Ranked(*row) for row in self._found(columns, node, order or Order(), None, limit)]
 
     def _found(
         self, columns: Clause, node: Node, order: Order, after: PagePosition | None, limit: int

@@ -67,6 +67,12 @@ def probe(node: KeyNode) -> Callable[[str, str], bool]:
     return lambda extractor, body: matches(_values_of_some(extractor, body, is_meant))
 
 
+def kinds_of(key: str, value: Any) -> Kinds:
+    """Return what one value under a key is, by its kind."""
+    one = _of_scalar(value) if len(key) <= MAX_KEY_LENGTH else None
+    return _kinds([flatten_values(key, [(value, 1)])], lambda _: True) if one is None else one
+
+
 def value_test(node: KeyNode) -> Callable[[Kinds], bool]:
     """Return whether the values of a key, by their kind (values.TABLES), are those asked for, as a function."""
     tests = [(kind, _any_is(test)) for kind, test in lookups(node)]

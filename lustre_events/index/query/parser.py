@@ -122,6 +122,16 @@ def parse(query: str, *, now_ns: int) -> Node:
     return _Converter(query, tokens, now_ns).convert(parsed, None, 0)
 
 
+def both(query: str, condition: str) -> str:
+    """Return a query for what two of them find.
+
+    Raises:
+        QueryError: the first one is none by itself. Between parentheses `a) OR (b` would be two.
+    """
+    parse(query, now_ns=0)
+    return f"({query}) AND {condition}"
+
+
 def _syntax_error(query: str, tokens: list[Token], seen: list[str], message: str) -> QueryError:
     at = _PLACE.search(message)
     if at is None:

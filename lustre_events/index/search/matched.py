@@ -5,13 +5,14 @@ It looks at what the hit shows anyway, so it tells a viewer nothing that is hidd
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
 from lustre_events.index.names import folded, folded_text, name_has_words
-from lustre_events.index.query.matching import value_test
+from lustre_events.index.query.matching import kinds_of, value_test
 from lustre_events.index.query.tree import (
     And,
     Exact,
@@ -30,7 +31,7 @@ from lustre_events.index.query.wildcards import matcher
 from lustre_events.index.search.exact import is_exact
 from lustre_events.index.search.hits import Hit, Match, name_text
 from lustre_events.index.typed_values import segmented, unaccented
-from lustre_events.index.values import MAX_DEPTH, MAX_KEY_LENGTH, TABLES, clean, flatten_values, searched
+from lustre_events.index.values import MAX_DEPTH, MAX_KEY_LENGTH, clean, searched
 from lustre_events.index.words import has_words, words_of
 
 MOST = 5
@@ -41,6 +42,9 @@ _BEFORE = 60
 
 Value = tuple[str, str, Any]
 """Extractor, dotted key, value."""
+_Test = Callable[[Hit, Sequence[Value]], Match | None]
+"""Gives the first match of a condition in a hit with such values."""
+_SINGLE = frozenset({str, int, float, bool})
 
 
 def explained(node: Node, hits: Sequence[Hit]) -> list[Hit]:
@@ -61,35 +65,38 @@ def asked(node: Node) -> Iterator[Node]:
             yield node
 
 
-def _matched(tests: Sequence[Callable[[Hit], Match | None]], hit: Hit) -> tuple[Match, ...]:
-    found = dict.fromkeys(match for test in tests if (match := test(hit)) is not None)
+def _matched(tests: Sequence[_Test], hit: Hit) -> tuple[Match, ...]:
+    every = [*values(hit.documents)]
+    found = dict.fromkeys(match for test in tests if (match := test(hit, every)) is not None)
     return tuple(found)[:MOST]
 
 
-def _test(leaf: Node) -> Callable[[Hit], Match | None] | None:
+def _test(leaf: Node) -> _Test | None:
     """Return what gives the first match of a condition in a hit; None: it asks for nothing that is shown."""
     match leaf:
         case Text(text, prefix):
             words = list(words_of(segmented(text)))
-            return lambda hit: _first(hit, lambda value: _is_in(value, words, prefix=prefix), words)
+            return lambda _, every: _first(every, lambda value: _is_in(value, words, prefix=prefix), words)
         case NameWords(text, prefix):
             words = list(words_of(segmented(unaccented(text))))
-            return lambda hit: _name(hit, lambda name: name_has_words(name, words, prefix=prefix))
+            return lambda hit, _: _name(hit, lambda name: name_has_words(name, words, prefix=prefix))
         case Name(glob):
             fits = matcher(folded_text(glob))
-            return lambda hit: _name(hit, lambda name: fits(name_text(folded(name))))
+            return lambda hit, _: _name(hit, lambda name: fits(name_text(folded(name))))
         case Exact():
-            return lambda hit: _first(hit, lambda value: is_exact(leaf, value), list(words_of(leaf.text)))
+            return lambda _, every: _first(every, partial(is_exact, leaf), list(words_of(leaf.text)))
         case KeyEquals() | KeyRange() | KeyGlob() | KeyExists():
             is_meant = value_test(leaf)
             of_key = _of_key(leaf)
             words = list(words_of(leaf.word)) if isinstance(leaf, KeyEquals) else []
-            return lambda hit: _first(hit, lambda value: of_key(value) and is_meant(_kinds(value)), words)
+            return lambda _, every: _first(
+                every, lambda value: of_key(value) and is_meant(kinds_of(value[1], value[2])), words
+            )
     return None
 
 
-def _first(hit: Hit, is_meant: Callable[[Value], bool], words: Sequence[str]) -> Match | None:
-    for value in values(hit.documents):
+def _first(every: Iterable[Value], is_meant: Callable[[Value], bool], words: Sequence[str]) -> Match | None:
+    for value in every:
         if is_meant(value):
             return Match(value[0], value[1], excerpt(_shown(value[2]), words))
     return None
@@ -111,15 +118,11 @@ def _is_in(value: Value, words: Sequence[str], *, prefix: bool) -> bool:
 
 
 def _of_key(leaf: KeyEquals | KeyRange | KeyGlob | KeyExists) -> Callable[[Value], bool]:
-    fits = matcher(leaf.key) if leaf.wild else leaf.key.__eq__
-    return lambda value: fits(value[1]) or fits(f"{value[0]}.{value[1]}")
-
-
-def _kinds(value: Value) -> dict[str, set[Any]]:
-    found: dict[str, set[Any]] = {kind: set() for kind in TABLES}
-    for kind, pairs in flatten_values(value[1], [(value[2], 1)]).rows:
-        found[kind].update(each for _, each in pairs)
-    return found
+    key = leaf.key
+    if leaf.wild:
+        fits = matcher(key)
+        return lambda value: fits(value[1]) or fits(f"{value[0]}.{value[1]}")
+    return lambda value: value[1] == key or (key.endswith(value[1]) and f"{value[0]}.{value[1]}" == key)
 
 
 def values(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Value]:
@@ -133,7 +136,11 @@ def _values(extractor: str, key: str, value: Any, depth: int) -> Iterator[Value]
         return
     if isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _values(extractor, f"{key}.{name}" if key else str(name), item, depth + 1)
+            below = f"{key}.{name}" if key else str(name)
+            if type(item) in _SINGLE and depth < MAX_DEPTH and len(below) <= MAX_KEY_LENGTH:
+                yield extractor, clean(below), item  # as mostly, without a generator of its own
+            else:
+                yield from _values(extractor, below, item, depth + 1)
     elif isinstance(value, list):
         for item in value:
             yield from _values(extractor, key, item, depth + 1)

@@ -36,7 +36,7 @@ def by_relevance(reading: Reading, node: Node, found: Sequence[Ranked], most: in
     scores = {id_: often / (1 + often) for id_, often in reading.frequencies(words, readable).items()}
     for id_ in _named(reading, node, found):
         scores[id_] = scores.get(id_, 0.0) + _NAME_WEIGHT
-    order = ((-scores.get(id_, 0.0), -(mtime_ns or 0), id_) for id_, mtime_ns, _ in found)
+    order = ((-scores.get(each.id, 0.0), -(each.mtime_ns or 0), each.id) for each in found)
     return [id_ for _, _, id_ in heapq.nsmallest(most, order)]
 
 

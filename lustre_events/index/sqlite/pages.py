@@ -68,6 +68,8 @@ class Pages(Generic[T]):
 
     def _portion(self, node: Node, stretch: Stretch, limit: int, after: int) -> list[T]:
         condition = self.planner.plan(node)
+        if not condition.size:
+            return []
         if condition.size <= self.planner.few or not stretch.indexed:
             return self._select(stretch, self.planner.driven(condition), limit, made=True)
         # `_first` has looked at the first ones of streams already.

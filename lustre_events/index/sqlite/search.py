@@ -53,11 +53,12 @@ from lustre_events.index.visibility import DirectoryAccess, Viewer, permits
 _NO_INDEX = "{}: there is no index here yet; start a dispatcher (lustre-events run), or name one with --index"
 _WRITTEN = ", ".join(f"o.{name}" for name in FoundObject._fields[:-3])
 _found: Callable[[tuple[Any, ...]], FoundObject] = partial(tuple.__new__, FoundObject)
-_ranked: Callable[[tuple[Any, ...]], Ranked] = partial(tuple.__new__, Ranked)
-"""As their _make, which is a call more for each of very many."""
+"""As its _make, which is a call more for each of very many."""
 _CHUNK = 500
 _DENSE = 2
 """Objects beside each other are read together where at least one of this number is wanted."""
+_BESIDE = 20
+"""Words of objects of which at least one in this number is wanted are looked at without a list of those wanted."""
 _RIGHTS = 10_000
 """Kinds of rights (owner, group, mode, list) that are decided once."""
 _LOOK_STEPS = 100_000
@@ -108,7 +109,7 @@ class SqliteReading:
     def first(self, node: Node, limit: int, order: Order | None = None) -> list[Ranked]:
         """Return the first objects that match, with what ranks them."""
         columns = f"o.id, o.mtime_ns, {self._planner.readable.sql}"
-        return self._pages(columns, _ranked).find(node, order or Order(), None, limit)
+        return self._pages(columns, lambda row: Ranked(*row)).find(node, order or Order(), None, limit)
 
     def _pages(self, columns: str, made: Callable[[tuple[Any, ...]], T], *, named: bool = False) -> Pages[T]:
         return Pages(self._connection, self._planner, self._listed, columns, made, named)
@@ -129,16 +130,21 @@ class SqliteReading:
 
     def frequencies(self, words: Collection[str], ids: Collection[int]) -> dict[int, float]:
         """Return how often words stand in the documents of objects."""
-        wanted, found = set(ids), dict.fromkeys(ids, 0.0)
-        end = max(wanted, default=0) + 1 << SLOT_BITS
-        # They come in order: the first one behind all that is wanted ends it.
-        which = self._dialect.among(f"doc >> {SLOT_BITS}", wanted).sql
-        places = f"SELECT doc FROM temp.places WHERE term = ? AND (doc >= ? OR {which})"  # noqa: S608 - numbers
+        found = dict.fromkeys(sorted(ids), 0.0)
+        first, last = min(found, default=0), max(found, default=0)
+        end = last + 1 << SLOT_BITS
+        places = "SELECT doc FROM temp.places WHERE term = ?"
+        limits: tuple[int, ...] = ()
+        if last - first > _BESIDE * len(found):
+            which = self._dialect.among(f"doc >> {SLOT_BITS}", found).sql
+            places, limits = f"{places} AND (doc >= ? OR {which})", (end,)
         for word in words:
-            for (place,) in self._connection.execute(places, (word, end)):
+            for (place,) in self._connection.execute(places, (word, *limits)):
+                # They come in order: the first one behind all that is wanted ends it.
                 if place >= end:
                     break
-                found[place >> SLOT_BITS] += 1
+                if (id_ := place >> SLOT_BITS) in found:
+                    found[id_] += 1
         return found
 
     def tally(self, node: Node, by: str, limit: int | None) -> list[ValueCount]:

@@ -123,7 +123,7 @@ def _by_password() -> tuple[str, Viewer, frozenset[str], int]:
 
 def _viewer(name: str) -> Viewer:
     try:
-        return Viewer.of_user(name)
+        return Viewer.of_login(name)
     except ConfigError as exc:
         raise NotAllowed(str(exc)) from exc
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import flask
 
+from lustre_events.domain.rules.action_rules import user_of
+from lustre_events.web import signin
 from lustre_events.web.visible_counts import visible_counts
 
 pages = flask.Blueprint("extractors", __name__)
@@ -17,6 +19,9 @@ def extractors() -> str:
     with site.search() as index:
         documents = visible_counts(index, "extractor", found.index.documents)
         failures = visible_counts(index, "failed", found.index.failures)
-    names = sorted({*documents, *failures, *found.extractors})
+    person = signin.person()
+    sees_all = person.admin or person.viewer.sees_all
+    installed = {each for each in found.extractors if sees_all or user_of(each) in {"", person.name}}
+    names = sorted({*documents, *failures, *installed})
     rows = [(name, found.extractor(name), documents.get(name, 0), failures.get(name, 0)) for name in names]
     return flask.render_template("extractors.html", rows=rows)

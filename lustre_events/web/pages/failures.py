@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import QueryError, StreamError
+from lustre_events.index.query.parser import both
 from lustre_events.index.search.search import Search
 from lustre_events.web import narrowing, signin, welcome
 from lustre_events.web.visible_counts import visible_counts
@@ -43,7 +44,8 @@ def failures() -> str | tuple[str, int]:
 def _failed(index: Search, name: str, query: str, cursor: str | None) -> dict[str, Any]:
     """Return a page of failures, and what narrows the query, which is the same beside every page."""
     viewer = signin.person().viewer
-    failed = narrowing.narrow(query, f'failed:"{name}"' if name else "failed:*")
+    condition = f'failed:"{name}"' if name else "failed:*"
+    failed = both(query, condition) if query else condition
     first = 1 if cursor else FAILED
     page, summary = index.overview(failed, narrowing.FIELDS, limit=first, values=FACET_VALUES, visible_to=viewer)
     if cursor:
@@ -59,7 +61,8 @@ def retry() -> Response:
     site = flask.current_app.extensions["site"]
     viewer, form = signin.person().viewer, flask.request.form
     action = "drop" if form.get("action") == "drop" else "retry"
-    chosen = [word.split(" ", 1) for word in form.getlist("work") if " " in word]
+    listed = dict.fromkeys(word for word in form.getlist("work") if " " in word)
+    chosen = [word.split(" ", 1) for word in [*listed][:FAILED]]
     with site.search() as index:
         views = index.show_many([FID.parse(fid) for fid, _ in chosen], visible_to=viewer)
     # Only what this viewer could see as failed: the form may say anything.

@@ -20,7 +20,7 @@ def feed(address: str) -> Response:
     site = flask.current_app.extensions["site"]
     try:
         found = site.feeds.known(address)
-        viewer = Viewer.of_user(found.user)
+        viewer = Viewer.of_login(found.user)
         kept = site.saved.one(found.user, found.name)
     except (NotAllowed, ConfigError) as exc:
         flask.abort(404, str(exc))

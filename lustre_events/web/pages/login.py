@@ -45,7 +45,10 @@ def leave() -> Response:
 
 def _inside(address: str) -> str:
     """Return a path of this console, whatever the form says."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "/"
     # Browsers take a backslash for a slash.
     outside = parts.scheme or parts.netloc or not address.startswith("/") or address[1:2] in {"/", "\\"}
     return "/" if outside else address
