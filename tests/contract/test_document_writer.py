@@ -250,7 +250,7 @@ def waits(url: str, deed: Callable[[], object], portions: list[DocumentPortion])
         thread.start()
         wait_for(lambda: looking.execute(_WAITING).fetchone() != (0,) or not thread.is_alive())
         assert thread.is_alive()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
     assert not failed, failed
 
@@ -481,7 +481,7 @@ def test_an_indexer_that_hangs_gives_its_locks_back(rig: Rig, postgresql_index_u
                 return looking.execute("SELECT id FROM object FOR UPDATE NOWAIT").rowcount > 0
             return False
 
-        hanging = Hanging(postgresql_index_url, pause_seconds=0.2)
+        hanging = Hanging(postgresql_index_url, pause_seconds=1.0)
         hanging.until = is_free
         with pytest.raises(IndexUnavailable):
             hanging.write([DocumentPortion("p", found(job))])

@@ -27,7 +27,7 @@ class Place:
     fill: Callable[[], object]
     put_raw: Callable[[bytes, str], object]
 
-    def asking(self, action: str, seconds: float = 10.0, **arguments: object) -> Asker:
+    def asking(self, action: str, seconds: float = 60.0, **arguments: object) -> Asker:
         """Ask from another thread."""
         asker = Asker(self.requests, action, arguments, seconds)
         asker.start()
@@ -35,7 +35,7 @@ class Place:
 
     def next(self) -> Request:
         """Return the oldest request, waiting for it."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not (found := self.requests.read(1)):
             assert time.monotonic() < deadline, "no request came"
             time.sleep(0.001)
@@ -155,7 +155,7 @@ def test_requests_come_in_order_and_so_many_at_a_time(place: Place) -> None:
     askers = []
     for number in range(3):
         askers.append(place.asking(f"a{number}"))
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(place.requests.read(9)) <= number:
             assert time.monotonic() < deadline
             time.sleep(0.001)

@@ -271,7 +271,7 @@ def test_a_slurm_that_does_not_answer(
     began = time.monotonic()
     found = site.attempt(event)
     known = site.attempt(Parcel(event.run, event.key, b"", handle))
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert found.outcome == (UNTRIED if manner == "missing" else AGAIN), found
     if manner == "missing":
         assert known.outcome == UNTRIED

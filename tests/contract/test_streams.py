@@ -98,7 +98,7 @@ class TestLease:
         first, second = streams.reader(), streams.reader()
         assert first.lease(0.05)
 
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not second.lease(10.0):
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -437,7 +437,7 @@ class TestPositions:
 
     def wait_for(self, streams: Streams, reader: ReaderStream, index: int) -> None:
         """Wait until the disk has `index`."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while reader.stored() < index:
             assert time.monotonic() < deadline
             streams.clock.advance(3.0)
@@ -478,7 +478,7 @@ class TestRead:
         begun = time.monotonic()
 
         assert streams.records.read({(MDT, E1): 1}, 1 << 20, 0.1) == []
-        assert 0.09 < time.monotonic() - begun < 3
+        assert 0.09 < time.monotonic() - begun < 15
         assert streams.records.read({(MDT, E2): 0}, 1 << 20, 0) == []
 
     def test_acknowledge_forgets_whole_blocks(self, streams: Streams, reader: ReaderStream) -> None:

@@ -139,7 +139,7 @@ def test_sigterm_ends_a_reader(redis_server: RedisServer, tmp_path: Path) -> Non
             time.sleep(0.02)
         reader.terminate()
 
-        assert reader.wait(5) == 0
+        assert reader.wait(20) == 0
         assert client.get(f"le:reader:lease:{MDT}") is None
         state = RedisRecordStreams(client).reader_state(MDT)
         assert state["records_stored"] == state["records_read"] == str(scan(raw.read_bytes()).count)
@@ -232,7 +232,7 @@ def test_what_is_called_stored_survives_a_power_cut(server_on_slow_disk: RedisSe
         reader = RedisReaderStream(client, MDT)
         reader.lease(60.0)
         tail, disk_has, safe = Tail(0, 0), 0, 0
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + LIMIT_SECONDS
         while safe < 20:
             assert time.monotonic() < deadline
             tail = reader.append(block(1, tail.last_index + 1), tail)

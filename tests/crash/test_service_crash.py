@@ -25,11 +25,13 @@ from tests.support.need import need
 from tests.support.servers.redis import KINDS, WITH_ROLES
 from tests.support.service.images import write_extractor
 from tests.support.service.service import PARTS, Churn, Service, catches_sigterm, kill
-from tests.support.waiting import wait_for
+from tests.support.waiting import WAIT_SECONDS, wait_for
 
 SEEDS = (1, 2)
 TARGETS = ("reader", "dispatcher", "worker", "job", "worker and job", "redis", "redis")
 MDT = "local-MDT0000"
+END_SECONDS = 30
+"""By then everything has ended that ends; what runs on does so for a minute and more."""
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def kill_part(service: Service, target: str) -> None:
     victims = [] if target == name else jobs_of(service, process.pid)
     if target != "job":
         process.kill()
-        process.wait(10)
+        process.wait(END_SECONDS)
     for pid in victims:
         kill(pid)
 
@@ -100,10 +102,10 @@ def end(service: Service) -> None:
     wait_for(lambda: all(catches_sigterm(process.pid) for process in service.parts.values()))
     for process in service.parts.values():
         process.terminate()
-    codes = {name: process.wait(10) for name, process in service.parts.items()}
+    codes = {name: process.wait(END_SECONDS) for name, process in service.parts.items()}
     assert codes == dict.fromkeys(service.parts, 0), service.last_words()
     service.redis.stop()
-    wait_for(lambda: not service.left(), 5, lambda: str(service.left()))
+    wait_for(lambda: not service.left(), END_SECONDS, lambda: str(service.left()))
 
 
 def position(service: Service) -> int:
@@ -157,10 +159,10 @@ def test_a_killed_run_loses_nothing(service: Service, seed: int) -> None:
 
     service.converge(f"seed {seed}")
     run.send_signal(signal.SIGTERM)
-    assert run.wait(10) == 0
+    assert run.wait(END_SECONDS) == 0
     shutil.rmtree(service.temporary)  # staging folders of what was killed with its keeper
     service.temporary.mkdir()
-    wait_for(lambda: not service.left(), 5, lambda: str(service.left()))
+    wait_for(lambda: not service.left(), END_SECONDS, lambda: str(service.left()))
 
 
 DISPATCHER_MOMENTS = (
@@ -179,7 +181,7 @@ def test_a_dispatcher_killed_at_a_moment_is_followed(service: Service, moment: s
     write_files(service)
     start_all(service, dispatcher=("tests.support.service.mortal", "dispatcher", moment, str(count)))
 
-    assert service.parts["dispatcher"].wait(20) == -signal.SIGKILL
+    assert service.parts["dispatcher"].wait(WAIT_SECONDS) == -signal.SIGKILL
     committed = position(service)
     assert (committed > 0) == (moment != "before commit")
     service.keep_running()
@@ -203,7 +205,7 @@ def test_a_worker_killed_at_a_moment_is_followed(service: Service, moment: str) 
     if moment != WORKER_MOMENTS[-1]:
         wait_for(lambda: "terminated unexpectedly" in service.last_words(), failure=service.last_words)
         service.parts["worker"].terminate()
-    assert service.parts["worker"].wait(20) in {0, -signal.SIGKILL}
+    assert service.parts["worker"].wait(WAIT_SECONDS) in {0, -signal.SIGKILL}
     service.keep_running()
 
     service.converge(moment)
@@ -222,11 +224,12 @@ def test_a_lost_job_is_done_again_after_its_lease(service: Service) -> None:
     (job,) = jobs_of(service, worker)
     kill_part(service, "worker and job")
     assert not flag.exists()
-    wait_for(lambda: not service.find("extractor/program.py") and not list(service.temporary.iterdir()), 5)
-    began = time.monotonic()
+    wait_for(lambda: not service.find("extractor/program.py") and not list(service.temporary.iterdir()), END_SECONDS)
     service.keep_running()
+    wait_for(lambda: catches_sigterm(service.parts["worker"].pid))
+    began = time.monotonic()
 
-    wait_for(lambda: service.find("extractor/program.py"), 15, service.last_words)
+    wait_for(lambda: service.find("extractor/program.py"), failure=service.last_words)
     assert time.monotonic() - began < 10
     assert job not in jobs_of(service, service.parts["worker"].pid)
     assert counters(service)["files_of_lost_jobs"] >= 1

@@ -20,7 +20,7 @@ from lustre_events.streams.redis import RedisRecordStreams, connect
 from tests.support.need import need
 from tests.support.servers.redis import login, start_redis
 from tests.support.service.service import PARTS, Churn, Service
-from tests.support.waiting import wait_for
+from tests.support.waiting import WAIT_SECONDS, wait_for
 
 LEASE_SECONDS = 1.0
 
@@ -75,22 +75,22 @@ def test_a_standby_waits_takes_over_and_nothing_is_lost_or_doubled(service: Serv
 
     first.kill()
     change_files(service, churn, 0.5)
-    wait_for(lambda: is_active(service, second), 10, service.last_words)
+    wait_for(lambda: is_active(service, second), failure=service.last_words)
 
     third = another(service)
     wait_for(lambda: told(service).standbys, failure=service.last_words)
     second.send_signal(signal.SIGSTOP)
     change_files(service, churn, 0.5)
-    wait_for(lambda: is_active(service, third), 10, service.last_words)
+    wait_for(lambda: is_active(service, third), failure=service.last_words)
     second.send_signal(signal.SIGCONT)
-    assert second.wait(20) == LeaseLost.exit_code
+    assert second.wait(WAIT_SECONDS) == LeaseLost.exit_code
 
     service.converge("seed 5")
     with open_search(service.index) as search:
         stats = search.stats()
     assert stats.counters["records"] == max(position for _, _, position in stats.cursors)
     third.terminate()
-    assert third.wait(20) == 0
+    assert third.wait(WAIT_SECONDS) == 0
 
 
 def test_a_lease_has_one_holder_until_it_ends_or_is_given_back(tmp_path: Path) -> None:

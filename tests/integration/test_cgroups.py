@@ -72,7 +72,7 @@ def unit() -> Iterator[Path]:
     yield path
     (path / "cgroup.kill").write_text("1")
     for each in [*path.glob("*/"), path]:
-        wait_for(partial(removed, each), 10)
+        wait_for(partial(removed, each))
 
 
 def removed(path: Path) -> bool:
@@ -167,7 +167,7 @@ def test_a_cgroup_goes_with_a_job_that_is_killed(unit: Path, tmp_path: Path) -> 
 
     as_worker(unit, job)
 
-    wait_for(lambda: not (unit / "run").exists(), 10)
+    wait_for(lambda: not (unit / "run").exists(), 30)
     assert (unit / "worker").exists()
 
 

@@ -154,8 +154,8 @@ def test_files_are_handed_out_no_faster_than_allowed(tree: Path) -> None:
         work(tree, "ours", item(tree / name), manifest=ours, released=on_tape)
         times.append(time.monotonic() - begun)
 
-    assert times[0] < 0.15
-    assert 0.2 <= times[1] < 1.0
+    assert times[0] < 10  # by its length it would be days
+    assert 0.2 <= times[1] < 10
 
 
 def size_of(folder: Path) -> int:
@@ -205,7 +205,7 @@ if mark == "first":
     with open(f"{folder}/outside", "w") as file:
         file.write("x")
     command = no_atime.quietly(folder, [sys.executable, "-P", "-c", sys.argv[3], folder, "again", ""])
-    subprocess.run(command, check=True, timeout=20)
+    subprocess.run(command, check=True, timeout=60)
     print(no_atime.quietly("/proc/self/no", []), os.stat(f"{folder}/file").st_atime_ns)
     open(f"{folder}/file").read()
     print(os.stat(f"{folder}/file").st_atime_ns > 1)
@@ -224,7 +224,7 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
 
     said = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", *script],
-        capture_output=True, text=True, timeout=30, check=False, cwd=REPOSITORY,
+        capture_output=True, text=True, timeout=90, check=False, cwd=REPOSITORY,
     )  # fmt: skip
 
     assert (said.returncode, said.stderr) == (0, "")

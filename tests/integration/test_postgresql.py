@@ -72,7 +72,7 @@ def test_nobody_takes_over_within_a_transaction(postgresql_url: str, monkeypatch
     """Who takes over waits for the step that is under way; then the one before may not begin another one."""
     first = PostgresqlWriter(postgresql_url)
     first.take_over()
-    monkeypatch.setattr(database, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(database, "LOCK_SECONDS", 1.0)
     second = PostgresqlWriter(postgresql_url)
     with first.transaction() as transaction:
         with pytest.raises(IndexUnavailable, match="another session has locked it"):
@@ -209,7 +209,7 @@ def test_a_database_of_another_encoding(shared_postgresql: PostgreSQLServer) -> 
 
 def test_a_statement_that_takes_too_long_ends(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything has a deadline, and may be tried again."""
-    monkeypatch.setattr("lustre_events.index.postgresql.writer.WRITE_SECONDS", 0.2)
+    monkeypatch.setattr("lustre_events.index.postgresql.writer.WRITE_SECONDS", 1.0)
     writer = PostgresqlWriter(postgresql_url)
     with (
         pytest.raises(IndexUnavailable, match="took too long") as late,
@@ -225,7 +225,7 @@ def test_a_statement_that_takes_too_long_ends(postgresql_url: str, monkeypatch: 
 def test_a_search_has_the_time_that_it_is_given(postgresql_url: str) -> None:
     """Whoever opens an index for many people says how long one of them may keep the others waiting."""
     open_writer(postgresql_url).close()
-    backend = PostgresqlBackend(postgresql_url, seconds=0.2)
+    backend = PostgresqlBackend(postgresql_url, seconds=1.0)
     with (
         pytest.raises(IndexUnavailable, match="took too long"),
         backend._database.transaction() as connection,

@@ -27,7 +27,7 @@ def test_a_recording_is_stored_and_cleared(redis_url: str, tmp_path: Path) -> No
         span, streams = scan(raw), RedisRecordStreams(client)
         (epoch,) = streams.epochs(MDT)
         state = streams.reader_state(MDT)
-        assert 3.0 <= time.monotonic() - begun < 15
+        assert 3.0 <= time.monotonic() - begun < 60
         assert clears.read_text().split() == [str(span.last_index)]
         assert state["mark"] == state["cleared_index"] == state["stored_index"] == str(span.last_index)
         assert state["records_read"] == state["records_stored"] == str(span.count)

@@ -57,7 +57,7 @@ def test_an_unsafe_redis_is_refused(redis_server: RedisServer, setting: str, val
 
 def wait_for_rewrite(client: redis.Redis) -> None:
     """Wait until Redis has written its first AOF; it does not end before."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(client.info("persistence")[f"aof_rewrite_{what}"] for what in ("in_progress", "scheduled")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -110,11 +110,11 @@ def test_nothing_is_repeated_behind_our_back(redis_server: RedisServer) -> None:
     with connect(redis_server.url, 0.3) as client, redis.Redis.from_url(redis_server.url) as other:
         streams = RedisRecordStreams(client)
         begun = time.monotonic()
-        other.execute_command("CLIENT", "PAUSE", 1000, "ALL")
+        other.execute_command("CLIENT", "PAUSE", 4000, "ALL")
 
         with pytest.raises(StreamUnavailable, match="does not answer"):
             streams.publish({"n": 1})
-        assert time.monotonic() - begun < 0.9
+        assert time.monotonic() - begun < 3.5
         other.execute_command("CLIENT", "UNPAUSE")
         assert int(other.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0)) <= 1
 
@@ -125,7 +125,7 @@ def test_a_long_wait_is_no_timeout(redis_server: RedisServer) -> None:
         begun = time.monotonic()
 
         assert RedisRecordStreams(client).read({(MDT, 1): 0}, 1 << 20, 0.8) == []
-        assert 0.75 < time.monotonic() - begun < 3
+        assert 0.75 < time.monotonic() - begun < 15
 
 
 def test_damaged_and_unknown_blocks_are_named(redis_url: str) -> None:

@@ -213,7 +213,7 @@ def test_the_configuration_is_safe_and_speaks_tls_only(tmp_path: Path, role_pass
         stdout=subprocess.DEVNULL,
     )
     try:
-        wait_for(lambda: answers(url), 20)
+        wait_for(lambda: answers(url))
         with connect(url, 5) as client:
             check_safe(client)
         assert not answers(url.replace("rediss://", "redis://").partition("?")[0])

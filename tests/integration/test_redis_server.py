@@ -27,7 +27,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_until_gone(pid: int) -> None:
-    wait_for(lambda: not alive(pid), 10)
+    wait_for(lambda: not alive(pid), 30)
 
 
 def test_starts_and_stops(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_who_waits_for_a_stopped_indexer_goes_on(
         try:
             wait_for(lambda: stopped_while_it_waits(looking, indexer.pid), 60)
             holding.rollback()
-            wait_for(lambda: looking.execute(_STANDS).fetchone() == (1,), 20)
+            wait_for(lambda: looking.execute(_STANDS).fetchone() == (1,), 60)
             tries = removed_after(rig)
         finally:
             indexer.send_signal(signal.SIGCONT)

@@ -111,7 +111,7 @@ class CopiesAndContainers:
         return len([json.loads(line) for line in lines])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_hanging_copies_and_hanging_containers_keep_nobody_else_waiting() -> None:
     """While a container hangs a file is copied, and while fifty copies hang a container runs; status tells both."""
     need("rsync")

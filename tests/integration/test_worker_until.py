@@ -124,7 +124,7 @@ def test_slurm_runs_the_workers_and_they_leave_before_its_limit(
                 **environment, "LUSTRE_EVENTS_CONFIG": str(path), "WORKER_ENV": str(login),
                 "PATH": f"{program.parent}:{os.environ['PATH']}",
             }),
-            capture_output=True, text=True, timeout=30, check=True,
+            capture_output=True, text=True, timeout=60, check=True,
         )  # fmt: skip
         wait_for(lambda: "JobState=COMPLETED" in state(environment), 60, failure=lambda: state(environment))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.01
 
 

@@ -33,7 +33,7 @@ from tests.support.service.images import EXTRACTORS
 from tests.support.waiting import wait_for
 
 MARK = "TESTS_SERVICE_MARK"
-WAIT_SECONDS = 45.0
+WAIT_SECONDS = 120.0
 RULES = '[[rule]]\nname = "tables"\nextensions = ["csv", "json"]\nextractor = "tabular"\n'
 PARTS = {
     "reader": ("lustre_events", "reader", "--mdt", "local-MDT0000"),
@@ -209,7 +209,7 @@ class Service:
         self.redis.stop()
         self.kill_all()
         for child in self._children:
-            child.wait(10)
+            child.wait(60)
 
     def _is_ours(self, process: Process) -> bool:
         if _has_mark(process, self._mark):
