@@ -59,7 +59,7 @@ class Asker(threading.Thread):
 
     def answer(self) -> object:
         """Return the result, or the error."""
-        self.join(10)
+        self.join(60)
         assert not self.is_alive(), "still waiting"
         return self.found
 

@@ -224,7 +224,9 @@ def test_a_lost_job_is_done_again_after_its_lease(service: Service) -> None:
     (job,) = jobs_of(service, worker)
     kill_part(service, "worker and job")
     assert not flag.exists()
-    wait_for(lambda: not service.find("extractor/program.py") and not list(service.temporary.iterdir()), END_SECONDS)
+    wait_for(
+        lambda: not service.find("extractor/program.py") and not list(service.temporary.iterdir()), END_SECONDS
+    )
     service.keep_running()
     wait_for(lambda: catches_sigterm(service.parts["worker"].pid))
     began = time.monotonic()

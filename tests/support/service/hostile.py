@@ -220,7 +220,7 @@ HELD = "killed because it held more than 200000000 bytes of memory"
 NO_MORE = "the program ended with exit code 1"
 
 ENDS = {
-    "forks": (FORKS, "seconds = 3\nprocesses = 16", "killed at its deadline of 3 s"),
+    "forks": (FORKS, "seconds = 8\nprocesses = 16", "killed at its deadline of 8 s"),
     "hog": ("x = bytearray(1 << 40)", "memory_bytes = 500_000_000", NO_MORE),
     "hogs": (HOGS, "seconds = 20\nmemory_bytes = 200_000_000", HELD),
     "shared": (SHARED, "seconds = 20\nmemory_bytes = 200_000_000", HELD),
@@ -229,7 +229,7 @@ ENDS = {
     "output": (FLOOD.replace("STREAM", "1"), "output_bytes = 1_000_000", "killed after 3066304 bytes of output"),
     "stderr": (FLOOD.replace("STREAM", "2"), "", "killed after 67108864 bytes on stderr"),
     "descriptors": (DESCRIPTORS, "open_files = 64", NO_MORE),
-    "stubborn": (STUBBORN, "seconds = 2", "killed at its deadline of 2 s"),
+    "stubborn": (STUBBORN, "seconds = 8", "killed at its deadline of 8 s"),
     "daemon": (DAEMON, "", "the program ended without its end marker"),
 }
 """Behind FIRST_THEN: by name the program, its limits, and the reason that its other files fail with."""
