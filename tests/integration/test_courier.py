@@ -152,7 +152,7 @@ def test_one_endpoint_that_hangs_slows_no_other(site: Site, listener: Listener, 
         hanging.manner = "hang"
         endpoints = {
             "hook": Endpoint("hook", "webhook", listener.url, private=True),
-            "hanging": Endpoint("hanging", "webhook", hanging.url, private=True, timeout_seconds=40),
+            "hanging": Endpoint("hanging", "webhook", hanging.url, private=True, timeout_seconds=8),
         }
         site.courier._endpoints = lambda: endpoints
         site.link.put([delivery(f"h{n}", "hanging") for n in range(8)])
@@ -160,7 +160,7 @@ def test_one_endpoint_that_hangs_slows_no_other(site: Site, listener: Listener, 
         began = time.monotonic()
         site.link.put([delivery(f"g{n}") for n in range(20)])
         assert {each.outcome for each in site.answers(20)} == {OK}
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 6
         hanging.ended.set()
 
 
