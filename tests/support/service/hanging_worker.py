@@ -1,13 +1,15 @@
 """A worker whose jobs never end, as a process.
 
-python -m tests.support.service.hanging_worker REDIS_URL UNTIL JOB_SECONDS
+python -m tests.support.service.hanging_worker REDIS_URL SECONDS JOB_SECONDS
+
+It has SECONDS from when it begins to work, and writes the end of them (in seconds since the epoch) first.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from pathlib import Path
 from typing import Any, cast
 
 from lustre_events.jobs.messages import JobItem
@@ -26,17 +28,19 @@ class Hanging:
 
     def open(self, item: JobItem) -> None:
         """Wait."""
-        Path("/dev/stderr").write_text(f"opening {item.fid}\n")
+        os.write(2, b"opening %a\n" % str(item.fid))
         time.sleep(600)
 
 
 def main() -> int:
     """Work until the time is up."""
-    url, until, job_seconds = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+    url, seconds, job_seconds = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
     runtime = ProcessRuntime(None)
     files = cast("Files", Hanging())
     context = WorkerContext({}, runtime, files, RedisResults(connect(url, 5)), "here", 600)
     upkeep: Any = ImageUpkeep(runtime, {}, ["false"])
+    until = time.time() + seconds
+    os.write(2, b"until %a\n" % until)
     Worker("default", context, connect(url, 20), 20, upkeep, Walltime(until, job_seconds)).work()
     return 0
 
