@@ -7,7 +7,6 @@ so the columns have just what is searched (values.py).
 
 from __future__ import annotations
 
-import functools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -31,6 +30,7 @@ WHOLE, LARGE, HUGE = "whole numbers", "whole numbers beyond 2^53", "whole number
 """Kinds of values. No double has each large number exactly, and no type of Parquet a huge one."""
 
 _EXACT = 2**53
+_MOST_MOMENTS = 10_000
 _NESTED = frozenset({dict, list})
 _NONE = {NoneType}
 
@@ -75,9 +75,8 @@ class KeyColumn:
 
     def stored(self, values: Sequence[Any]) -> Sequence[Any]:
         """Return values, or None for each that is missing, as the column has them."""
-        if self.kind == TIME and not self.many:  # mostly few different ones
-            moments = {each: _moment(each) for each in set(values) if each is not None}
-            return [*map(moments.get, values)]
+        if self.kind == TIME and not self.many:
+            return [None if each is None else _MOMENTS[each] for each in values]
         one = _CONVERTED.get(TEXT if self.mixed else "" if self.kind == TEXT else self.kind)
         if self.many:
             one = partial(_listed, one or _same)
@@ -92,8 +91,7 @@ def _kinds(of: type, values: Sequence[Any]) -> Iterable[str]:
     if of is int:
         return _kinds_of_integers([each for each in values if type(each) is int])
     texts = (each for each in values if type(each) is str)
-    times = _moment(next(texts)) is not None and all(_moment(each) is not None for each in set(texts))
-    return (TIME,) if times else (TEXT,)
+    return (TEXT,) if None in map(_MOMENTS.__getitem__, texts) else (TIME,)
 
 
 def _kinds_of_integers(values: Sequence[int]) -> Iterable[str]:
@@ -101,14 +99,20 @@ def _kinds_of_integers(values: Sequence[int]) -> Iterable[str]:
     return (WHOLE,) if most <= _EXACT else (LARGE,) if most < MOST_INTEGER else (HUGE,)
 
 
-@functools.lru_cache(maxsize=4096)
-def _known_moment(text: str) -> int | None:
-    moment = time_of(text.strip())
-    return None if moment is None or at_end(moment) else moment
+class _Moments(dict[str, int | None]):
+    """The times that texts are; None: it is none. Mostly a few come again and again: these are kept."""
+
+    def __missing__(self, text: str) -> int | None:
+        if len(text) > MAX_LENGTH or not text[:1].isdigit():
+            return None
+        if len(self) >= _MOST_MOMENTS:
+            self.clear()
+        moment = time_of(text.strip())
+        found = self[text] = None if moment is None or at_end(moment) else moment
+        return found
 
 
-def _moment(text: str) -> int | None:
-    return _known_moment(text) if len(text) <= MAX_LENGTH and text[:1].isdigit() else None
+_MOMENTS = _Moments()
 
 
 def _text(value: Any) -> str:
@@ -124,7 +128,7 @@ def _listed(one: Callable[[Any], Any], value: Any) -> list[Any]:
 
 
 _CONVERTED: Mapping[str, Callable[[Any], Any]] = {
-    TIME: _moment, TEXT: _text,
+    TIME: _MOMENTS.__getitem__, TEXT: _text,
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from pyarrow import parquet
 from lustre_events.changelog.fid import texts_of
 from lustre_events.index.search.hits import octal, printable
 from lustre_events.index.search.portions import HitPortion
-from lustre_events.index.search.stored_documents import parsed
+from lustre_events.index.search.stored_documents import all_parsed
 from lustre_events.index.values import clean
 from lustre_events.inspect.key_columns import (
     LARGE,
@@ -87,7 +87,7 @@ def write(
 
 
 def _parsed(documents: Mapping[str, Sequence[str | None]]) -> Documents:
-    return {name: [None if each is None else parsed(each) for each in texts] for name, texts in documents.items()}
+    return {name: all_parsed(texts) for name, texts in documents.items()}
 
 
 def _notes(columns: dict[str, KeyColumn], names: KeyNames, wanted: Sequence[str]) -> dict[str, str]:

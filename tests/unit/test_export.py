@@ -361,7 +361,7 @@ def test_a_search_that_fails_ends_the_process() -> None:
         raise IndexUnavailable("gone")
 
     with pytest.raises(IndexUnavailable, match="gone"):
-        parquet_process.write(broken(), io.BytesIO(), command=("sleep", "60"))
+        parquet_process.write(broken(), io.BytesIO(), command=("sh", "-c", "exec sleep 60"))
 
 
 @pytest.mark.long
