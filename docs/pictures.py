@@ -44,8 +44,8 @@ extractors results, results dispatcher, dispatcher index, index search, dispatch
 """
 HEIGHT = 64
 SHOTS = {
-    "search": ("/?q=temperature&facets=1", 1000, 640),
-    "file": ("/?q=name:air.nc", 1000, 740),
+    "search": ("/?q=temperature&facets=1", 1100, 716),
+    "file": ("/?q=name:air.nc", 1100, 873),
 }
 """The pages, each with the size of its window; of `file` the first hit is opened."""
 FILES = {
