@@ -62,8 +62,8 @@ def hdf5(opened: str | BinaryIO) -> dict[str, Any]:
         top = walk.attributes_of("", file)
         try:
             file.visititems(walk.visit)
-            for name, dataset in walk.datasets.items():
-                if names := dimensions_of(file[name], walk.dimensions):
+            for name, dataset in walk.datasets.items() if walk.dimensions else ():
+                if names := dimensions_of(name, file[name], walk.dimensions):
                     dataset["dimensions"] = names
         except READING as exc:
             if not walk.objects:

@@ -73,7 +73,8 @@ class Walk:
     def attributes_of(self, path: str, thing: Any) -> dict[str, Any]:
         """Return an object's attributes by name; what is left out or cut is remembered."""
         found: dict[str, Any] = {}
-        for name in list(thing.attrs):
+        attrs = thing.attrs  # opens the object anew each time it is asked for
+        for name in list(attrs):
             shown = clean(name)
             where = f"{path}@{shown}" if path else shown
             if name in HIDDEN:
@@ -82,9 +83,9 @@ class Walk:
                 self.room.drop(where)
                 continue
             try:
-                if thing.attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE_BYTES:
+                if attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE_BYTES:
                     raise ValueError
-                value = thing.attrs[name]
+                value = attrs[name]
             except READING:
                 self.room.drop(where)
                 continue
@@ -136,7 +137,7 @@ class Walk:
         self.crs = self.crs or crs_of(attributes)
         if isinstance(words := attributes.get("coordinates"), str):
             self.named_coordinates.update(words.split()[:MAX_NAMES])
-        kind = kind_of(name, attributes, [name] if is_scale(thing) else None)
+        kind = kind_of(name, attributes, [name] if name in self.dimensions else None)
         if kind and len(self.coordinates) < MAX_COORDINATES:
             scalar = thing.shape in ((), (1,))
             self.coordinates.append(Coordinate(kind, name, scalar, attributes, lambda: numbers_of(thing)))
@@ -197,10 +198,10 @@ def filters_of(thing: h5py.Dataset) -> list[str]:
     return [clean(name.decode("utf-8", "replace")) or f"filter {number}" for number, _, _, name in found]
 
 
-def dimensions_of(thing: h5py.Dataset, scales: dict[str, int]) -> list[str]:
+def dimensions_of(name: str, thing: h5py.Dataset, scales: dict[str, int]) -> list[str]:
     """Return the names of a dataset's dimensions, "" for one without; empty where it has no scales at all."""
-    if not scales or "DIMENSION_LIST" not in thing.attrs:
-        return [clean(thing.name.lstrip("/"))] if is_scale(thing) else []
+    if "DIMENSION_LIST" not in thing.attrs:
+        return [name] if name in scales else []
     found = []
     for dimension in list(thing.dims)[:32]:
         scale = dimension[0] if len(dimension) else None
@@ -216,7 +217,10 @@ def is_scale(thing: h5py.Dataset) -> bool:
 def raw_attribute(thing: Any, name: str) -> bytes:
     """Return a text attribute's bytes; b"" where there is none that can be read."""
     try:
-        value = thing.attrs.get(name, b"")
+        attrs = thing.attrs
+        if name not in attrs:  # which takes less time than an exception
+            return b""
+        value = attrs[name]
         if isinstance(value, np.ndarray) and value.size == 1:
             value = value.reshape(-1)[0]
     except READING:
