@@ -50,12 +50,14 @@ class Walk:
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
         self._text, self._length = [], 0
-        plain = {key: value for key, value in attributes.items() if " " not in key}
-        self._start(local(name), plain | {local(key): value for key, value in attributes.items() if " " in key})
+        found = {key.rpartition(" ")[2]: value for key, value in attributes.items()} if attributes else attributes
+        if len(found) < len(attributes):  # of two with one name that in a namespace counts
+            found |= {key.rpartition(" ")[2]: value for key, value in attributes.items() if " " in key}
+        self._start(name.rpartition(" ")[2], found)
 
     def _close(self, name: str) -> None:
         if self._end is not None:
-            self._end(local(name), "".join(self._text))
+            self._end(name.rpartition(" ")[2], "".join(self._text))
         self._text, self._length = [], 0
 
     def _characters(self, text: str) -> None:
@@ -79,8 +81,3 @@ class Walk:
             self._parser.Parse(b"", True)
         except expat.ExpatError as exc:
             raise ValueError(f"it is broken XML: {exc}") from None
-
-
-def local(name: str) -> str:
-    """Return a name without its namespace."""
-    return name.rpartition(" ")[2]

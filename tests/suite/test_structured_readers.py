@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import tomllib
@@ -18,7 +19,7 @@ from lxml import etree
 
 from tests.suite.families import families
 from tests.support.profiles import examples
-from tests.support.programs import load
+from tests.support.programs import load, program
 from workers.contract import checked
 
 FAMILY = families()["structured"]
@@ -163,3 +164,11 @@ def test_a_tag_constructs_nothing(tmp_path: Path) -> None:
     assert found["value"] == {"a": [str(made)]}
     yaml.load((tmp_path / "a.yaml").read_text(), Loader=yaml.UnsafeLoader)  # noqa: S506 - what it would have done
     assert made.exists()
+
+
+def test_of_two_attributes_of_one_name_that_in_a_namespace_counts() -> None:
+    """Attributes are told by their names without namespace, in whatever order they stand."""
+    found: list[dict[str, str]] = []
+    walk = program("structured", "extractor_xml").Walk(lambda _, attributes: found.append(attributes))
+    walk.read(io.BytesIO(b'<a xmlns:w="w"><b w:id="1" id="2" n="3"/><b id="2" w:id="1"/><b w:x="4"/><b/></a>'))
+    assert found == [{}, {"id": "1", "n": "3"}, {"id": "1"}, {"x": "4"}, {}]
