@@ -29,7 +29,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 
 FEW_PORTIONS = 5
 """Portions that make no process of their own worth its start."""
-_PORTIONS_BETWEEN = 50
+PORTIONS_BETWEEN = 50
 """Portions after which Python looks for values in circles: a portion leaves few."""
 
 
@@ -72,7 +72,7 @@ def write(
         for number, portion in enumerate(portions, 1):
             hits += portion.hits
             yield portion
-            if not number % _PORTIONS_BETWEEN:
+            if not number % PORTIONS_BETWEEN:
                 gc.collect(1)
 
     notes: Sequence[str] = ()

@@ -26,6 +26,7 @@ import msgspec
 from lustre_events import subprocesses
 from lustre_events.errors import ConfigError
 from lustre_events.index.search.portions import HitColumns, HitPortion
+from lustre_events.inspect.export import PORTIONS_BETWEEN
 
 COMMAND = (sys.executable, "-P", "-m", "lustre_events.inspect.parquet_process")
 _SPARING = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
@@ -33,8 +34,6 @@ _SPARING = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
 SECONDS = 600.0
 """How long the process may take for what it is given."""
 _PIPE_BYTES = 1 << 20
-_PORTIONS_BETWEEN = 50
-"""As in export.py."""
 _LENGTH = struct.Struct(">Q")
 
 
@@ -118,7 +117,7 @@ def _received(pipe: IO[bytes]) -> Iterator[HitPortion]:
         facts, documents = msgspec.msgpack.decode(_exactly(pipe, length))
         yield HitPortion(HitColumns._make(facts), documents)
         number += 1
-        if not number % _PORTIONS_BETWEEN:
+        if not number % PORTIONS_BETWEEN:
             gc.collect(1)
 
 

@@ -1,1 +1,1 @@
-"""Searches over any database that `reading` describes: pages, hits, views, cursors, subtrees."""
+"""Searches over any database that gives what `index/backend.py` asks of it: pages, hits, views, cursors."""
