@@ -246,6 +246,8 @@ def test_works_of_others_are_not_for_the_dispatcher(tmp_path: Path) -> None:
         assert index.ask("drop", works) == 1
         with pytest.raises(QueryError, match="cannot stand here"):
             next(index.reprocess("tabular", "columns:temperature) OR (columns:*"))
+        with pytest.raises(QueryError, match="cannot stand here"):
+            inventory.take(index, b"own", "columns:own) OR (columns:*", 10, None)
         portions = index.reprocess("tabular", "columns:*")
         assert [next(portions).more, next(portions).more] == [True, False]
 

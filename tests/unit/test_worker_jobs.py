@@ -23,6 +23,7 @@ from workers.runs import Runtime
 from workers.worker import WorkerJob
 
 
+@pytest.mark.long
 def test_a_job_that_unpacks_to_gigabytes_is_refused() -> None:
     """What is packed in Redis may stand for any size: a worker unpacks as much as a job of ours can have."""
     packing = zlib.compressobj()
