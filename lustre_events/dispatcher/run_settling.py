@@ -32,6 +32,7 @@ from lustre_events.dispatcher.viewers import OfUser, UserView, Viewers, seen_by_
 from lustre_events.domain.action_run import (
     BY_BURST,
     BY_QUERY,
+    DEAD,
     HELD,
     SENT,
     SETTLING,
@@ -53,6 +54,8 @@ from lustre_events.index.visibility import Viewer
 log = logging.getLogger(__name__)
 
 MOST_MATCHES = 50_000
+DEAD_KEPT = 10
+"""How many times the runs that the site grants a user a rule of that user's may have dead ones."""
 DOCUMENTS_AT_ONCE = 25
 """Most objects whose documents are read together: all of one may have many MB."""
 
@@ -188,6 +191,7 @@ class RunSettling:
         fired = {(run.fid, rule.name): run.generation for run in made if run.began in ONCE}
         turn.transaction.put_fired(fired)
         self._runs.figures.note(made, turn.now_ns)
+        _drop_oldest_dead(turn, rule)
         self.directories.made(turn, rule, made)
         _end_older(turn, runs, made)
         now_ns = turn.now_ns
@@ -344,6 +348,16 @@ class RunSettling:
         for viewer in self._viewers.of(rule.viewers) or ():
             found &= set(self._reading.matching(rule.query, found, viewer))
         return found
+
+
+def _drop_oldest_dead(turn: Turn, rule: ActionRule) -> None:
+    """Drop the oldest dead runs of a user's own rule where there are many: its user may never look at them."""
+    if rule.author is None:
+        return
+    most = DEAD_KEPT * rule.author.allowance.runs
+    beyond = turn.transaction.count_runs(DEAD, rule.name, most + AT_ONCE) - most
+    old = turn.transaction.due_runs(DEAD, rule.name, turn.now_ns, beyond) if beyond > 0 else []
+    put_runs(turn, old, [ledger.dropped(run, turn.now_ns) for run in old])
 
 
 def _end_older(turn: Turn, asked: Sequence[Run], made: Sequence[Run]) -> None:

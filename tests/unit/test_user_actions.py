@@ -286,6 +286,17 @@ def test_more_dead_runs_than_the_grant_has_room_for_wait_for_it(make: MakeRig) -
         rig.ask("retry_runs", **asked)
 
 
+def test_dead_runs_of_a_users_rule_do_not_pile_up(make: MakeRig) -> None:
+    """A rule that can never send anything leaves as many dead runs as ten times the grant, the newest."""
+    narrow = replace(ALICE, allowance=replace(ALICE.allowance, runs=1))
+    rig = make(own_rules_of(own("content").replace("{path}", "x" * 600), narrow))
+    for number in range(1, 15):
+        happen(rig, {number: MINE}, b.create(fid=number, name=b"f%d" % number))
+        rig.pass_seconds(60)
+    assert rig.states() == {"dead": 10, "dropped": 4}
+    assert {run.fid for run in rig.runs() if run.state == "dropped"} == {b.fid_of(n) for n in (1, 2, 3, 4)}
+
+
 def test_a_user_who_holds_an_endpoint_holds_the_own_rule(make: MakeRig) -> None:
     """An endpoint that calls itself wrong for a user's event holds that rule; others go on."""
     rig = make(own_rules_of(own("content")), rules_of(own("content")))
