@@ -104,7 +104,7 @@ def test_a_name_that_is_no_text_is_percent_encoded_and_a_body_has_an_end(kind: s
         assert json.loads(bodies.rendered(rule, run, bodies.known_of(run, b"a\r\nBcc: b", Seen(), {})))[
             "subject"
         ].isprintable()
-    with pytest.raises(ConfigError, match="64 KiB are the most"):
+    with pytest.raises(ConfigError, match="have more than 64 KiB"):
         rendered("x" * (64 << 10))
 
 

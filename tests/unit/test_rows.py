@@ -63,6 +63,8 @@ def test_no_row_finds_the_files_of_another(tmp_path: Path) -> None:
 
     writing(tmp_path=tmp_path)
 
+    assert len(list(tmp_path.glob("*/file"))) == 3
+
 
 def test_a_row_that_would_skip_fails() -> None:
     """One row cannot take the others along: what would skip the whole test is an error, as `pytest.fail` is."""
